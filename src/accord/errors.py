@@ -1,0 +1,46 @@
+"""The errors a user can meet. Each names the field or row, the value, and the fix.
+
+Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 stopped by a guard, 130 interrupted.
+"""
+
+
+class AccordError(Exception):
+    """An error with a remedy. `message` says what is wrong and where, `fix` what to do about it."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, fix: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.fix = fix
+
+    def __str__(self) -> str:
+        return self.message if self.fix is None else f"{self.message}\n  fix: {self.fix}"
+
+
+class ConfigError(AccordError):
+    """A recipe, an override or a combination of settings that cannot work."""
+
+    exit_code = 2
+
+
+class DataError(AccordError):
+    """A file or row that cannot be used as asked."""
+
+    exit_code = 2
+
+
+class RunError(AccordError):
+    """A run that failed while working (non-finite loss, disk full, broken self-check)."""
+
+
+class GuardStop(AccordError):
+    """A run stopped on purpose: KL budget, collapse, gaming."""
+
+    exit_code = 3
+
+
+class Interrupted(AccordError):
+    """The user asked the run to stop; a checkpoint was written first."""
+
+    exit_code = 130
