@@ -1,0 +1,32 @@
+"""The order in which rows are visited: a pure function of (rows, batch, epochs, seed), so it needs no state."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+
+class EpochOrder:
+    """Shuffled epochs cut into batches of `batch` rows; the last batch of an epoch may be smaller.
+
+    `epochs` may be fractional: the last epoch then visits that share of its rows. Position is the step
+    number alone, which makes resuming exact.
+    """
+
+    def __init__(self, rows: int, batch: int, epochs: float, seed: int) -> None:
+        if rows < 1 or batch < 1 or epochs <= 0:
+            raise ValueError(f"rows {rows}, batch {batch} and epochs {epochs} must be positive")
+        self.rows_total, self.batch, self.seed = rows, batch, seed
+        self.per_epoch = math.ceil(rows / batch)
+        whole, part = int(epochs), epochs - int(epochs)
+        self.steps = max(1, whole * self.per_epoch + math.ceil(part * self.per_epoch))
+        self._epoch, self._order = -1, torch.empty(0, dtype=torch.long)
+
+    def rows(self, step: int) -> list[int]:
+        """Row indices of 0-based `step`."""
+        epoch, index = divmod(step, self.per_epoch)
+        if epoch != self._epoch:
+            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+            self._order, self._epoch = torch.randperm(self.rows_total, generator=generator), epoch
+        return self._order[index * self.batch : (index + 1) * self.batch].tolist()

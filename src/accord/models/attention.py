@@ -1,0 +1,149 @@
+"""Attention over a packed stream: segments of similar length are gathered into padded buckets.
+
+Everything else in the model works on the unpadded stream; only the small attention products see padding
+(at most about a quarter), because one batched product is several times cheaper than a call per sequence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from accord.text.packing import PackedStream, Segment
+
+SLACK, SLACK_TOKENS = 1.25, 4
+"""A bucket holds segments whose keys are at most SLACK times (plus SLACK_TOKENS) its shortest."""
+MATH_LENGTH = 256
+"""Up to this many keys plain products beat torch's CPU flash kernel (7x at 48 tokens, equal at 256)."""
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """b segments: their query rows [b, Lq], key rows [b, Lk] and who may attend to whom [b, 1, Lq, Lk].
+
+    Indices point into the stream; padded places point at row 0 and are masked or never read.
+    `whole` marks a bucket that is the stream itself cut into equal parts (no gathering needed).
+    """
+
+    query_at_bL: Tensor
+    key_at_bL: Tensor
+    mask_b1LL: Tensor
+    whole: bool
+
+
+@dataclass(frozen=True)
+class AttentionPlan:
+    """All buckets of a stream, and where each stream position's output lies among their rows."""
+
+    buckets: tuple[Bucket, ...]
+    output_at_N: Tensor
+
+
+def plan_attention(stream: PackedStream, window: int = 0) -> AttentionPlan:
+    """Sort the segments of `stream` into buckets; `window` > 0 limits attention to that many keys."""
+    device = stream.token_ids_N.device
+    lengths = [segment.length for segment in stream.segments]
+    starts = [0, *accumulate(lengths)]
+    keys = [
+        length + (lengths[segment.prefix] if segment.prefix is not None else 0)
+        for segment, length in zip(stream.segments, lengths, strict=True)
+    ]
+    output_at_N = torch.empty(starts[-1], dtype=torch.long)
+    buckets, filled = [], 0
+    for members in _group(lengths, keys):
+        bucket = _bucket([stream.segments[i] for i in members], members, starts, lengths, keys, window)
+        width = bucket.query_at_bL.shape[1]
+        for row, i in enumerate(members):
+            first = filled + row * width
+            output_at_N[starts[i] : starts[i] + lengths[i]] = torch.arange(first, first + lengths[i])
+        filled += len(members) * width
+        buckets.append(
+            Bucket(
+                bucket.query_at_bL.to(device), bucket.key_at_bL.to(device), bucket.mask_b1LL.to(device), bucket.whole
+            )
+        )
+    return AttentionPlan(tuple(buckets), output_at_N.to(device))
+
+
+def _group(lengths: Sequence[int], keys: Sequence[int]) -> list[list[int]]:
+    if len(set(lengths)) == 1 and keys == lengths:
+        return [list(range(len(lengths)))]
+    order = sorted(range(len(lengths)), key=lambda i: (keys[i], lengths[i]))
+    groups: list[list[int]] = []
+    for i in order:
+        if groups and keys[i] <= keys[groups[-1][0]] * SLACK + SLACK_TOKENS:
+            groups[-1].append(i)
+        else:
+            groups.append([i])
+    return groups
+
+
+def _bucket(
+    segments: Sequence[Segment], members: Sequence[int], starts: Sequence[int], lengths: Sequence[int],
+    keys: Sequence[int], window: int,
+) -> Bucket:  # fmt: skip
+    rows, width, depth = len(members), max(lengths[i] for i in members), max(keys[i] for i in members)
+    query_at = torch.zeros(rows, width, dtype=torch.long)
+    key_at = torch.zeros(rows, depth, dtype=torch.long)
+    for row, (segment, i) in enumerate(zip(segments, members, strict=True)):
+        own = torch.arange(starts[i], starts[i] + lengths[i])
+        query_at[row, : lengths[i]] = own
+        if segment.prefix is not None:
+            begin = starts[segment.prefix]
+            own = torch.cat([torch.arange(begin, begin + lengths[segment.prefix]), own])
+        key_at[row, : keys[i]] = own
+    length_b = torch.tensor([lengths[i] for i in members])[:, None, None]
+    keys_b = torch.tensor([keys[i] for i in members])[:, None, None]
+    query = torch.arange(width)[None, :, None] + keys_b - length_b  # place of each query among its keys
+    key = torch.arange(depth)[None, None, :]
+    mask = (key <= query) & (key < keys_b)
+    if window:
+        mask &= key > query - window
+    mask |= (query >= keys_b) & (key == 0)  # padded queries attend somewhere, so that no row is empty
+    whole = rows * width == starts[-1] and all(s.prefix is None for s in segments)
+    return Bucket(query_at, key_at, mask[:, None], whole)
+
+
+def bucket_attention(q: Tensor, k: Tensor, v: Tensor, bucket: Bucket, scale: float | None, window: int) -> Tensor:
+    """q [b, H, Lq, D], k and v [b, Hkv, Lk, D] -> [b, H, Lq, D]; Hkv may divide H (grouped queries)."""
+    gqa = q.shape[1] != k.shape[1]
+    if q.device.type != "cpu" or k.shape[2] > MATH_LENGTH:
+        causal = bucket.whole and not (window and window < k.shape[2])
+        mask = None if causal else bucket.mask_b1LL
+        return F.scaled_dot_product_attention(
+            q, k, v, attn_mask=mask, is_causal=causal, scale=scale, enable_gqa=gqa
+        )
+    if gqa:
+        k, v = (x.repeat_interleave(q.shape[1] // k.shape[1], dim=1) for x in (k, v))
+    scores = torch.matmul(q * (q.shape[-1] ** -0.5 if scale is None else scale), k.transpose(-1, -2))
+    scores = scores.masked_fill(~bucket.mask_b1LL, torch.finfo(scores.dtype).min)
+    return torch.matmul(torch.softmax(scores, dim=-1), v)
+
+
+def packed_attention(
+    plan: AttentionPlan, q_1HND: Tensor, k_1HND: Tensor, v_1HND: Tensor, scale: float | None, window: int
+) -> Tensor:
+    """Attention of a whole stream: -> [1, N, H, D]."""
+    heads, dim = q_1HND.shape[1], v_1HND.shape[3]
+    rows = [x[0].transpose(0, 1).flatten(1) for x in (q_1HND, k_1HND, v_1HND)]  # each [N, heads * D]
+    outputs = []
+    for bucket in plan.buckets:
+        index = (bucket.query_at_bL, bucket.key_at_bL, bucket.key_at_bL)
+        q, k, v = (_gather(x, at, bucket.whole).unflatten(-1, (-1, dim)) for x, at in zip(rows, index, strict=True))
+        out = bucket_attention(
+            q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), bucket, scale, window
+        )
+        outputs.append(out.transpose(1, 2).reshape(-1, heads * dim))
+    if len(outputs) == 1 and plan.buckets[0].whole:
+        return outputs[0].view(1, -1, heads, dim)
+    # An embedding look-up is a gather whose backward is deterministic and cheap.
+    return F.embedding(plan.output_at_N, torch.cat(outputs)).view(1, -1, heads, dim)
+
+
+def _gather(rows_NC: Tensor, at_bL: Tensor, whole: bool) -> Tensor:
+    return rows_NC.view(*at_bL.shape, -1) if whole else F.embedding(at_bL, rows_NC)

@@ -1,0 +1,125 @@
+"""A causal language model as accord uses it: a Hugging Face model behind packed streams."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from accord.models.logprob import CHUNK, token_logprobs
+from accord.models.packed import NAME, KeyValueCache, decode_forward, packed_forward, prefill_forward
+from accord.text.packing import PackedStream
+
+
+class CausalLM:
+    """A decoder with its tokenizer.
+
+    `hf` is the transformers model (with LoRA layers injected when `adapter` is set; `adapter` is then the
+    PEFT wrapper that saves and switches them). Dropout is off for good: with dropout the probability
+    ratio of a policy differs from 1 before any update.
+    """
+
+    def __init__(self, hf: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, adapter: Any = None) -> None:
+        hf.config._attn_implementation = NAME
+        hf.eval()
+        self.hf = hf
+        self.tokenizer = tokenizer
+        self.adapter = adapter
+        self._plain_head = _has_plain_head(hf)
+
+    @property
+    def body(self) -> nn.Module:
+        """The decoder without its vocabulary head."""
+        return self.hf.base_model
+
+    @property
+    def hidden_size(self) -> int:
+        return int(self.hf.config.get_text_config().hidden_size)
+
+    @property
+    def vocab_size(self) -> int:
+        return int(self.head_weight.shape[0])
+
+    @property
+    def head_weight(self) -> Tensor:
+        """Vocabulary projection [V, H]."""
+        return self.hf.get_output_embeddings().weight  # type: ignore[union-attr, return-value]
+
+    @property
+    def device(self) -> torch.device:
+        return self.hf.device
+
+    @property
+    def context(self) -> int:
+        """Longest sequence the model was made for, in tokens."""
+        return int(self.hf.config.get_text_config().max_position_embeddings)
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """The trainable parameters (the adapter's when there is one)."""
+        return (p for p in self.hf.parameters() if p.requires_grad)
+
+    def reference(self) -> AbstractContextManager[Any]:
+        """Within this context the adapter is off: the model is its own frozen reference."""
+        return self.adapter.disable_adapter() if self.adapter is not None else nullcontext()
+
+    # --- forward ----------------------------------------------------------------------------------------
+    def hidden(self, stream: PackedStream) -> Tensor:
+        """Final hidden states [N, H] of a packed stream."""
+        return packed_forward(self.body, stream)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Vocabulary logits in fp32 [..., V], with the architecture's own scaling or soft-capping."""
+        config = self.hf.config.get_text_config()
+        logits = self.hf.get_output_embeddings()(hidden).float()  # type: ignore[misc]
+        if scaling := getattr(config, "logits_scaling", None):
+            logits = logits / scaling
+        if scale := getattr(config, "logit_scale", None):
+            logits = logits * scale
+        if cap := getattr(config, "final_logit_softcapping", None):
+            logits = torch.tanh(logits / cap) * cap
+        return logits
+
+    def logprobs(self, stream: PackedStream, temperature: float = 1.0) -> Tensor:
+        """Log-probability [S] (nats) of every scored token under the tempered distribution."""
+        return self.logprobs_of_hidden(self.hidden(stream), stream, temperature)
+
+    def logprobs_of_hidden(self, hidden_NH: Tensor, stream: PackedStream, temperature: float = 1.0) -> Tensor:
+        """As `logprobs`, from hidden states at hand."""
+        hidden_SH = F.embedding(stream.score_at_S, hidden_NH)  # a gather with a cheap deterministic backward
+        if self._plain_head:
+            return token_logprobs(hidden_SH, self.head_weight, stream.targets_S, temperature)
+        parts = zip(hidden_SH.split(CHUNK), stream.targets_S.split(CHUNK), strict=True)
+        return torch.cat(
+            [
+                F.log_softmax(self.logits(h) / temperature, dim=-1).gather(1, target[:, None])[:, 0]
+                for h, target in parts
+            ]
+        )
+
+    @torch.no_grad()
+    def full_logprobs(self, stream: PackedStream, temperature: float = 1.0) -> Iterator[tuple[slice, Tensor]]:
+        """Whole log-distributions [chunk, V] at the scored positions, chunk by chunk (for exact KL, entropy)."""
+        hidden_SH = self.hidden(stream)[stream.score_at_S]
+        for start in range(0, hidden_SH.shape[0], CHUNK):
+            part = slice(start, min(start + CHUNK, hidden_SH.shape[0]))
+            yield part, F.log_softmax(self.logits(hidden_SH[part]) / temperature, dim=-1)
+
+    def prefill(self, stream: PackedStream, cache: KeyValueCache, rows: list[list[int]]) -> Tensor:
+        """Run prompts, storing segment i in cache rows `rows[i]`: hidden states [N, H]."""
+        return prefill_forward(self.body, stream, cache, rows)
+
+    def decode(self, token_ids_B: Tensor, at_B: Tensor, cache: KeyValueCache) -> Tensor:
+        """One more token per row: hidden states [B, H]."""
+        return decode_forward(self.body, token_ids_B, at_B, cache)
+
+
+def _has_plain_head(hf: PreTrainedModel) -> bool:
+    config, head = hf.config.get_text_config(), hf.get_output_embeddings()
+    special = ("logits_scaling", "logit_scale", "final_logit_softcapping")
+    plain = type(head) is nn.Linear and head.bias is None
+    return plain and not any(getattr(config, name, None) for name in special)

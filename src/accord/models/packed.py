@@ -1,0 +1,148 @@
+"""Packed attention for any Hugging Face decoder that uses transformers' attention interface.
+
+`packed_forward` runs the model body on a packed stream; each segment attends causally to itself and to its
+prefix, so costs are proportional to real tokens. `decode_forward` runs one token per row against a
+preallocated cache. Both reach the attention function through transformers' keyword arguments.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface
+
+from accord.errors import RunError
+from accord.models.attention import AttentionPlan, packed_attention, plan_attention
+from accord.text.packing import PackedStream
+
+NAME = "accord_packed"
+
+
+class KeyValueCache:
+    """Preallocated keys and values for `rows` sequences of at most `length` tokens.
+
+    keys, values: per layer [rows, heads, length, head_dim], allocated when the first layer is seen.
+    filled_B: tokens already stored per row (before the step under way).
+    """
+
+    def __init__(self, rows: int, length: int) -> None:
+        self.rows, self.length = rows, length
+        self.keys: dict[int, Tensor] = {}
+        self.values: dict[int, Tensor] = {}
+
+    def _layer(self, layer: int, like_BHTD: Tensor) -> tuple[Tensor, Tensor]:
+        if layer not in self.keys:
+            shape = (self.rows, like_BHTD.shape[1], self.length, like_BHTD.shape[3])
+            self.keys[layer] = like_BHTD.new_zeros(shape)
+            self.values[layer] = like_BHTD.new_zeros(shape)
+        return self.keys[layer], self.values[layer]
+
+    def store_segment(self, layer: int, rows: list[int], key_1HLD: Tensor, value_1HLD: Tensor) -> None:
+        """Write one prompt's keys and values into several rows (one prefill for its n samples)."""
+        keys, values = self._layer(layer, key_1HLD)
+        for row in rows:
+            keys[row, :, : key_1HLD.shape[2]] = key_1HLD[0]
+            values[row, :, : value_1HLD.shape[2]] = value_1HLD[0]
+
+    def store_step(self, layer: int, at_B: Tensor, key_BH1D: Tensor, value_BH1D: Tensor) -> tuple[Tensor, Tensor]:
+        """Write one token per row at its own position; returns the layer's keys and values."""
+        keys, values = self._layer(layer, key_BH1D)
+        rows = torch.arange(key_BH1D.shape[0], device=key_BH1D.device)
+        keys[rows, :, at_B] = key_BH1D[:, :, 0]
+        values[rows, :, at_B] = value_BH1D[:, :, 0]
+        return keys, values
+
+    def keep(self, rows: Tensor) -> None:
+        """Keep only `rows`, in that order: finished sequences leave the batch."""
+        self.rows = int(rows.numel())
+        for layer in self.keys:
+            self.keys[layer] = self.keys[layer].index_select(0, rows)
+            self.values[layer] = self.values[layer].index_select(0, rows)
+
+
+class StreamInModel:
+    """A stream on its way through the layers, with its attention plan per window size, made once."""
+
+    def __init__(self, stream: PackedStream) -> None:
+        self.stream = stream
+        self._plans: dict[int, AttentionPlan] = {}
+
+    def plan(self, window: int) -> AttentionPlan:
+        if window not in self._plans:
+            self._plans[window] = plan_attention(self.stream, window)
+        return self._plans[window]
+
+
+def _decode(
+    cache: KeyValueCache, at_B: Tensor, layer: int, q_BH1D: Tensor, k_BH1D: Tensor, v_BH1D: Tensor,
+    scale: float | None, window: int,
+) -> Tensor:  # fmt: skip
+    keys, values = cache.store_step(layer, at_B, k_BH1D, v_BH1D)
+    longest = int(at_B.max()) + 1
+    index = torch.arange(longest, device=at_B.device)[None, :]
+    mask = index <= at_B[:, None]
+    if window:
+        mask &= index > at_B[:, None] - window
+    out = F.scaled_dot_product_attention(
+        q_BH1D, keys[:, :, :longest], values[:, :, :longest], attn_mask=mask[:, None, None, :], scale=scale,
+        enable_gqa=q_BH1D.shape[1] != keys.shape[1],
+    )  # fmt: skip
+    return out.transpose(1, 2)
+
+
+def attention(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None,
+    scaling: float | None = None, dropout: float = 0.0, accord_stream: StreamInModel | None = None,
+    accord_cache: KeyValueCache | None = None, accord_at: Tensor | None = None,
+    accord_rows: list[list[int]] | None = None, sliding_window: int | None = None,
+    softcap: float | None = None, **_: Any,
+) -> tuple[Tensor, None]:  # fmt: skip
+    """transformers' attention signature: query/key/value [B, heads, T, head_dim] -> [B, T, heads, head_dim]."""
+    if dropout or softcap:
+        what = f"attention dropout {dropout}" if dropout else f"attention soft-capping {softcap}"
+        raise RunError(f"packed attention does not support {what}", "set it to 0 in the model's config.json")
+    window = sliding_window or 0
+    layer = int(module.layer_idx)  # type: ignore[arg-type]
+    if accord_stream is None:
+        if accord_cache is None or accord_at is None:
+            raise RunError("this model runs packed streams only", "call packed_forward or decode_forward")
+        return _decode(accord_cache, accord_at, layer, query, key, value, scaling, window), None
+    if accord_cache is not None and accord_rows is not None:
+        lengths = [segment.length for segment in accord_stream.stream.segments]
+        for rows, k, v in zip(accord_rows, key.split(lengths, 2), value.split(lengths, 2), strict=True):
+            accord_cache.store_segment(layer, rows, k, v)
+    return packed_attention(accord_stream.plan(window), query, key, value, scaling, window), None
+
+
+def _no_mask(*_: Any, **__: Any) -> None:
+    return None
+
+
+AttentionInterface.register(NAME, attention)
+AttentionMaskInterface.register(NAME, _no_mask)
+
+
+def packed_forward(body: nn.Module, stream: PackedStream, **cache: Any) -> Tensor:
+    """Hidden states [N, hidden] of a packed stream (after the final norm)."""
+    out = body(
+        input_ids=stream.token_ids_N[None], position_ids=stream.positions_N[None], use_cache=False,
+        accord_stream=StreamInModel(stream), **cache,
+    )  # fmt: skip
+    return out.last_hidden_state[0]
+
+
+def prefill_forward(body: nn.Module, stream: PackedStream, cache: KeyValueCache, rows: list[list[int]]) -> Tensor:
+    """As `packed_forward`, storing segment i's keys and values in the cache rows `rows[i]`."""
+    return packed_forward(body, stream, accord_cache=cache, accord_rows=rows)
+
+
+def decode_forward(body: nn.Module, token_ids_B: Tensor, at_B: Tensor, cache: KeyValueCache) -> Tensor:
+    """Hidden states [B, hidden] after one more token per row, stored at position `at_B`."""
+    out = body(
+        input_ids=token_ids_B[:, None], position_ids=at_B[:, None], use_cache=False, accord_cache=cache,
+        accord_at=at_B,
+    )  # fmt: skip
+    return out.last_hidden_state[:, 0]
