@@ -1,0 +1,1 @@
+"""Samplers: prompts in, responses with their log-probabilities out."""

@@ -1,0 +1,144 @@
+"""Loading and saving causal LMs: Hugging Face directories, PEFT adapters, Hub ids, packaged models."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+
+from accord.errors import ConfigError, RunError
+from accord.models.causal_lm import CausalLM
+from accord.models.packed import NAME
+from accord.text.packing import Group, pack
+
+PACKAGED = "accord:"
+SELF_CHECK_BOUND = 2e-3
+"""Largest accepted difference (nats) between packed and native log-probabilities of the probe, in fp32."""
+
+
+@dataclass(frozen=True)
+class LoraSettings:
+    """rank: of the update; alpha: scale (effective scale alpha / rank); targets: module names or all linear."""
+
+    rank: int = 16
+    alpha: float = 32.0
+    targets: str | tuple[str, ...] = "all-linear"
+
+
+def locate_model(reference: str) -> str:
+    """A directory or Hub id for `reference`: `accord:NAME` is a model shipped inside the package."""
+    if not reference.startswith(PACKAGED):
+        return reference
+    name = reference.removeprefix(PACKAGED)
+    folder = resources.files("accord") / "assets" / name
+    if not folder.is_dir():
+        shipped = sorted(p.name for p in (resources.files("accord") / "assets").iterdir() if p.is_dir())
+        raise ConfigError(f"there is no packaged model {name!r}", f"use one of: {', '.join(shipped)}")
+    return str(folder)
+
+
+def load_causal_lm(reference: str, device: str = "cpu", verify: bool = True) -> CausalLM:
+    """Load a causal LM in fp32 with its tokenizer.
+
+    `reference` is a directory (plain model or PEFT adapter), a Hub id or `accord:NAME`. Raises ConfigError
+    when nothing loadable is there, RunError when packed and native forward disagree (`verify`).
+    """
+    location = locate_model(reference)
+    if (Path(location) / "adapter_config.json").is_file():
+        return _load_adapter(Path(location), device, verify)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(location)
+        hf = AutoModelForCausalLM.from_pretrained(location, dtype=torch.float32, use_safetensors=True)
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"cannot load a causal LM from {reference!r}: {str(error).splitlines()[0]}",
+            "name a directory with config.json, model.safetensors and a tokenizer, or a Hub id (needs a network); "
+            "a GGUF file is converted by `accord models import`",
+        ) from error
+    model = CausalLM(hf.to(device), tokenizer)
+    if verify:
+        self_check(model)
+    return model
+
+
+def _load_adapter(folder: Path, device: str, verify: bool) -> CausalLM:
+    base_name = json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"]
+    base = load_causal_lm(base_name, device, verify)
+    peft = PeftModel.from_pretrained(base.hf, str(folder), is_trainable=True)
+    return CausalLM(peft.get_base_model(), base.tokenizer, adapter=peft)
+
+
+def save_causal_lm(model: CausalLM, folder: Path, half: bool = False) -> Path:
+    """Write a plain Hugging Face directory (an adapter: PEFT format); `half` stores fp16 weights."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if model.adapter is not None:
+        model.adapter.save_pretrained(str(folder), safe_serialization=True)
+    elif half:
+        copy.deepcopy(model.hf).half().save_pretrained(str(folder))
+    else:
+        model.hf.save_pretrained(str(folder))
+    model.tokenizer.save_pretrained(str(folder))
+    return folder
+
+
+def copy_causal_lm(model: CausalLM) -> CausalLM:
+    """An independent copy with the same weights; the tokenizer is shared."""
+    if model.adapter is None:
+        return CausalLM(copy.deepcopy(model.hf), model.tokenizer)
+    adapter = copy.deepcopy(model.adapter)
+    return CausalLM(adapter.get_base_model(), model.tokenizer, adapter=adapter)
+
+
+def add_lora(model: CausalLM, settings: LoraSettings, seed: int) -> CausalLM:
+    """Freeze `model` and inject trainable LoRA layers; an adapter already there is merged first."""
+    hf: PreTrainedModel = model.adapter.merge_and_unload() if model.adapter is not None else model.hf
+    targets = settings.targets if isinstance(settings.targets, str) else list(settings.targets)
+    config = LoraConfig(
+        r=settings.rank, lora_alpha=settings.alpha, target_modules=targets, lora_dropout=0.0, task_type="CAUSAL_LM",
+    )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):  # PEFT draws from the global generator
+        torch.manual_seed(seed)
+        peft = get_peft_model(hf, config)
+    return CausalLM(peft.get_base_model(), model.tokenizer, adapter=peft)
+
+
+def freeze(model: CausalLM) -> CausalLM:
+    """Make every weight constant (a reference model); returns the model."""
+    model.hf.requires_grad_(False)
+    return model
+
+
+@torch.no_grad()
+def self_check(model: CausalLM) -> float:
+    """Compare packed against the architecture's own forward on a probe; returns the largest difference.
+
+    Raises RunError above SELF_CHECK_BOUND: the architecture does something the packed path does not know.
+    """
+    generator = torch.Generator().manual_seed(0)
+    length = min(24, model.context)
+    ids = torch.randint(0, model.vocab_size, (length,), generator=generator).tolist()
+    stream = pack([Group(ids[:4], [ids[4 : length // 2], ids[length // 2 :]])]).to(model.device)
+    packed = model.logprobs(stream)
+    native = []
+    model.hf.config._attn_implementation = "eager"
+    try:
+        for own in (ids[4 : length // 2], ids[length // 2 :]):
+            row = torch.tensor([ids[:4] + own], device=model.device)
+            logp = torch.log_softmax(model.hf(input_ids=row).logits[0].float(), dim=-1)
+            native.append(logp[3:-1].gather(1, row[0, 4:, None])[:, 0])
+    finally:
+        model.hf.config._attn_implementation = NAME
+    worst = float((packed - torch.cat(native)).abs().max())
+    if not worst <= SELF_CHECK_BOUND:
+        kind = model.hf.config.model_type
+        raise RunError(
+            f"packed and native log-probabilities of this {kind!r} model differ by {worst:.3g} nats",
+            f"this architecture is not supported yet; the bound is {SELF_CHECK_BOUND:g}",
+        )
+    return worst

@@ -1,0 +1,179 @@
+"""The built-in sampler: preallocated cache, one prefill per prompt, finished rows leave, slots are refilled."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from accord.errors import ConfigError, DataError
+from accord.models.causal_lm import CausalLM
+from accord.models.packed import KeyValueCache
+from accord.sampling.rollout import Rollout, SamplingSettings
+from accord.text.packing import Group, pack
+
+REFILL_SHARE = 0.25
+"""Refill when at least this share of the slots is free; compact likewise when nothing waits."""
+
+
+@dataclass
+class _Row:
+    """One response on its way."""
+
+    index: int
+    prompt: Sequence[int]
+    uniforms: np.ndarray
+    tokens: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+
+
+class BuiltinSampler:
+    """Samples from a `CausalLM` on its own device with at most `slots` sequences at a time."""
+
+    def __init__(self, model: CausalLM, slots: int = 128) -> None:
+        eos = model.tokenizer.eos_token_id
+        if eos is None:
+            raise ConfigError("the tokenizer has no EOS token", "set eos_token: responses must be able to finish")
+        self.model, self.slots = model, slots
+        self.stop_ids = frozenset([int(eos)])
+
+    @torch.no_grad()
+    def sample(
+        self,
+        prompts: Sequence[Sequence[int]],
+        settings: SamplingSettings,
+        seeds: Sequence[int],
+        samples_per_prompt: int = 1,
+        on_token: Callable[[int, int], None] | None = None,
+    ) -> Rollout:
+        """See `Sampler.sample`. `on_token(response, token)` is called as tokens appear (streaming)."""
+        if len(seeds) != len(prompts) * samples_per_prompt:
+            raise ValueError(f"{len(seeds)} seeds for {len(prompts)} x {samples_per_prompt} responses")
+        self._check_lengths(prompts, settings)
+        index = [p for p in range(len(prompts)) for _ in range(samples_per_prompt)]
+        rows = [
+            _Row(b, prompts[p], np.random.default_rng(seed).random(settings.max_new_tokens))
+            for b, (p, seed) in enumerate(zip(index, seeds, strict=True))
+        ]
+        batch = _Batch(self.model, settings, self.stop_ids, self.slots, on_token)
+        batch.run(rows)
+        return Rollout(
+            prompts=[list(p) for p in prompts],
+            prompt_index=index,
+            responses=[row.tokens for row in rows],
+            logprobs=[torch.tensor(row.logprobs) for row in rows],
+            finished=[row.tokens[-1] in self.stop_ids for row in rows],
+        )
+
+    def _check_lengths(self, prompts: Sequence[Sequence[int]], settings: SamplingSettings) -> None:
+        if not prompts:
+            raise DataError("there is nothing to sample: 0 prompts")
+        for row, prompt in enumerate(prompts):
+            if len(prompt) + settings.max_new_tokens > self.model.context:
+                raise DataError(
+                    f"prompt {row} has {len(prompt)} tokens; with {settings.max_new_tokens} new ones it exceeds "
+                    f"the model's context of {self.model.context}",
+                    "shorten the prompts or lower max_new_tokens",
+                )
+
+
+class _Batch:
+    """The rows being decoded: row i of the cache belongs to active[i]."""
+
+    def __init__(
+        self, model: CausalLM, settings: SamplingSettings, stop_ids: frozenset[int], slots: int,
+        on_token: Callable[[int, int], None] | None,
+    ) -> None:  # fmt: skip
+        self.model, self.settings, self.stop_ids, self.slots = model, settings, stop_ids, slots
+        self.on_token = on_token
+
+    def run(self, rows: Sequence[_Row]) -> None:
+        """Decode all rows to their end."""
+        waiting = deque(rows)
+        self.slots = min(self.slots, len(rows))
+        longest = max(len(row.prompt) for row in rows) + self.settings.max_new_tokens
+        self.cache = KeyValueCache(self.slots, longest)
+        self.active: list[_Row | None] = [None] * self.slots
+        self.at_B = torch.zeros(self.slots, dtype=torch.long, device=self.model.device)
+        self.next_B = torch.zeros(self.slots, dtype=torch.long, device=self.model.device)
+        while waiting or any(row is not None for row in self.active):
+            free = [i for i, row in enumerate(self.active) if row is None]
+            if waiting and len(free) >= REFILL_SHARE * len(self.active):
+                self._refill(free, waiting)
+                continue
+            if not waiting and len(free) >= REFILL_SHARE * len(self.active):
+                self._compact()
+            self._step()
+
+    def _refill(self, free: list[int], waiting: deque[_Row]) -> None:
+        """Prefill waiting rows into free slots; neighbours with the same prompt share one prefill."""
+        taken = [(slot, waiting.popleft()) for slot in free[: len(waiting)]]
+        shared: list[tuple[Sequence[int], list[int]]] = []
+        for slot, row in taken:
+            if shared and shared[-1][0] == row.prompt:
+                shared[-1][1].append(slot)
+            else:
+                shared.append((row.prompt, [slot]))
+            self.active[slot] = row
+        # The last prompt token is fed by the first decoding step, so the prefill stops before it.
+        heads = [(prompt[:-1], slots) for prompt, slots in shared if len(prompt) > 1]
+        if heads:
+            stream = pack([Group([prompt[0]], [list(prompt[1:])]) if len(prompt) > 1 else Group([prompt[0]], [[0]])
+                           for prompt, _ in heads])  # fmt: skip
+            self.model.prefill(stream.to(self.model.device), self.cache, [slots for _, slots in heads])
+        for prompt, slots in shared:
+            self.at_B[slots] = len(prompt) - 1
+            self.next_B[slots] = prompt[-1]
+
+    def _compact(self) -> None:
+        """Nothing waits: keep only the rows still running."""
+        kept = [i for i, row in enumerate(self.active) if row is not None]
+        index = torch.tensor(kept, device=self.model.device)
+        self.cache.keep(index)
+        self.at_B, self.next_B = self.at_B[index], self.next_B[index]
+        self.active = [self.active[i] for i in kept]
+
+    def _step(self) -> None:
+        hidden = self.model.decode(self.next_B, self.at_B, self.cache)
+        tokens, logprobs = self._draw(self.model.logits(hidden))
+        self.next_B = tokens
+        running = torch.tensor([row is not None for row in self.active], device=tokens.device)
+        self.at_B = self.at_B + running  # idle slots stay where they are
+        for slot, token, logprob in _live(self.active, tokens.tolist(), logprobs.tolist()):
+            row = self.active[slot]
+            assert row is not None
+            row.tokens.append(token)
+            row.logprobs.append(logprob)
+            if self.on_token is not None:
+                self.on_token(row.index, token)
+            if token in self.stop_ids or len(row.tokens) == self.settings.max_new_tokens:
+                self.active[slot] = None
+
+    def _draw(self, logits_BV: Tensor) -> tuple[Tensor, Tensor]:
+        """One token per row by inverse CDF: a single uniform number each, from the row's own seed."""
+        if self.settings.temperature == 0:
+            logp = torch.log_softmax(logits_BV, dim=-1)
+            best = logp.max(dim=-1)
+            return best.indices, best.values
+        logp_BV = torch.log_softmax(logits_BV / self.settings.temperature, dim=-1)
+        cdf_BV = torch.cumsum(torch.exp(logp_BV), dim=-1)
+        uniform = torch.tensor(
+            [row.uniforms[len(row.tokens)] if row is not None else 0.0 for row in self.active],
+            dtype=cdf_BV.dtype, device=cdf_BV.device,
+        )  # fmt: skip
+        # Scaling by the total keeps the last token in reach of rounding; "right" never picks probability 0.
+        drawn = torch.searchsorted(cdf_BV, (uniform * cdf_BV[:, -1])[:, None], right=True)[:, 0]
+        drawn = drawn.clamp_(max=logp_BV.shape[1] - 1)
+        return drawn, logp_BV.gather(1, drawn[:, None])[:, 0]
+
+
+def _live(
+    active: Iterable[_Row | None], tokens: Iterable[int], logprobs: Iterable[float]
+) -> Iterator[tuple[int, int, float]]:
+    for slot, (row, token, logprob) in enumerate(zip(list(active), tokens, logprobs, strict=True)):
+        if row is not None:
+            yield slot, token, logprob
