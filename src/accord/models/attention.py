@@ -64,7 +64,10 @@ def plan_attention(stream: PackedStream, window: int = 0) -> AttentionPlan:
         filled += len(members) * width
         buckets.append(
             Bucket(
-                bucket.query_at_bL.to(device), bucket.key_at_bL.to(device), bucket.mask_b1LL.to(device), bucket.whole
+                bucket.query_at_bL.to(device),
+                bucket.key_at_bL.to(device),
+                bucket.mask_b1LL.to(device),
+                bucket.whole,
             )
         )
     return AttentionPlan(tuple(buckets), output_at_N.to(device))
@@ -109,7 +112,9 @@ def _bucket(
     return Bucket(query_at, key_at, mask[:, None], whole)
 
 
-def bucket_attention(q: Tensor, k: Tensor, v: Tensor, bucket: Bucket, scale: float | None, window: int) -> Tensor:
+def bucket_attention(
+    q: Tensor, k: Tensor, v: Tensor, bucket: Bucket, scale: float | None, window: int
+) -> Tensor:
     """q [b, H, Lq, D], k and v [b, Hkv, Lk, D] -> [b, H, Lq, D]; Hkv may divide H (grouped queries)."""
     gqa = q.shape[1] != k.shape[1]
     if q.device.type != "cpu" or k.shape[2] > MATH_LENGTH:
@@ -134,10 +139,10 @@ def packed_attention(
     outputs = []
     for bucket in plan.buckets:
         index = (bucket.query_at_bL, bucket.key_at_bL, bucket.key_at_bL)
-        q, k, v = (_gather(x, at, bucket.whole).unflatten(-1, (-1, dim)) for x, at in zip(rows, index, strict=True))
-        out = bucket_attention(
-            q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), bucket, scale, window
+        q, k, v = (
+            _gather(x, at, bucket.whole).unflatten(-1, (-1, dim)) for x, at in zip(rows, index, strict=True)
         )
+        out = bucket_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), bucket, scale, window)
         outputs.append(out.transpose(1, 2).reshape(-1, heads * dim))
     if len(outputs) == 1 and plan.buckets[0].whole:
         return outputs[0].view(1, -1, heads, dim)

@@ -60,10 +60,12 @@ def _log_softmax(hidden: Tensor, weight: Tensor, temperature: float) -> Tensor:
     logits = hidden @ weight.t()
     if temperature != 1.0:
         logits /= temperature
-    return F.log_softmax(logits.float(), dim=-1)
+    return F.log_softmax(logits if logits.dtype == torch.float64 else logits.float(), dim=-1)
 
 
-def token_logprobs(hidden_SH: Tensor, weight_VH: Tensor, targets_S: Tensor, temperature: float = 1.0) -> Tensor:
+def token_logprobs(
+    hidden_SH: Tensor, weight_VH: Tensor, targets_S: Tensor, temperature: float = 1.0
+) -> Tensor:
     """Log-probability (nats) of each target under softmax(h W^T / temperature): [S].
 
     Differentiable in `hidden_SH` and `weight_VH`. Plain linear heads only; see `CausalLM.logprobs`.

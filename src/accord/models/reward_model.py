@@ -71,7 +71,11 @@ class RewardModel:
         for index, member in enumerate(self.members):
             save_causal_lm(member.lm, folder / f"member-{index}")
         save_file(
-            {f"{i}.{name}": t.contiguous() for i, m in enumerate(self.members) for name, t in m.head.state_dict().items()},
+            {
+                f"{i}.{name}": t.contiguous()
+                for i, m in enumerate(self.members)
+                for name, t in m.head.state_dict().items()
+            },
             str(folder / "heads.safetensors"),
         )
         record = {
@@ -87,7 +91,9 @@ class RewardModel:
     def load(cls, folder: Path, device: str = "cpu") -> RewardModel:
         """Read a saved reward model; raises RunError when its probes do not score as they did."""
         if not (folder / FILE).is_file():
-            raise DataError(f"{folder} holds no reward model: {FILE} is missing", "name the output of a reward stage")
+            raise DataError(
+                f"{folder} holds no reward model: {FILE} is missing", "name the output of a reward stage"
+            )
         record = json.loads((folder / FILE).read_text())
         heads = load_file(str(folder / "heads.safetensors"), device=device)
         members = []

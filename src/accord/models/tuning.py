@@ -17,7 +17,7 @@ def exact_onednn() -> bool:
     switch to oneDNN is its "bf16" mode; without matrix units oneDNN still computes in fp32. Decided by the
     error of one product, never by timing, so that the same machine always gives the same bits.
     """
-    if not torch.backends.mkldnn.is_available() or torch.backends.mkl.is_available() and _intel():
+    if not torch.backends.mkldnn.is_available() or (torch.backends.mkl.is_available() and _intel()):
         return False
     generator = torch.Generator().manual_seed(0)
     a, b = torch.randn(128, 256, generator=generator), torch.randn(256, 192, generator=generator)
@@ -48,7 +48,9 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
     except (OSError, AttributeError):
         return False
-    return bool(mallopt(_M_MMAP_MAX, 0) and mallopt(_M_TRIM_THRESHOLD, 2**31 - 1) and mallopt(_M_TOP_PAD, 2**26))
+    return bool(
+        mallopt(_M_MMAP_MAX, 0) and mallopt(_M_TRIM_THRESHOLD, 2**31 - 1) and mallopt(_M_TOP_PAD, 2**26)
+    )
 
 
 def tune(threads: int | None = None) -> dict[str, bool | int]:
