@@ -30,7 +30,9 @@ class OptimizerSettings:
 class Optimizer:
     """AdamW over named trainable parameters, for a known number of steps."""
 
-    def __init__(self, parameters: Iterable[nn.Parameter], settings: OptimizerSettings, total_steps: int) -> None:
+    def __init__(
+        self, parameters: Iterable[nn.Parameter], settings: OptimizerSettings, total_steps: int
+    ) -> None:
         self.parameters = list(parameters)
         self.settings, self.total_steps, self.steps = settings, total_steps, 0
         matrices = [p for p in self.parameters if p.ndim >= 2]
@@ -71,7 +73,7 @@ class Optimizer:
         for group in self._adamw.param_groups:
             group["lr"] = rate
         self._adamw.step()
-        self._adamw.zero_grad(set_to_none=True)
+        self.clear()
         self.steps += 1
         return {
             "learning_rate": rate,
@@ -79,6 +81,10 @@ class Optimizer:
             "grad_norm_clipped": norm.item() * share,
             "optimizer_steps": float(self.steps),
         }
+
+    def clear(self) -> None:
+        """Forget accumulated gradients."""
+        self._adamw.zero_grad(set_to_none=True)
 
     def state(self) -> dict[str, Any]:
         """Everything a bit-identical continuation needs."""
@@ -98,7 +104,11 @@ def schedule_share(settings: OptimizerSettings, step: int, total: int) -> float:
     if settings.schedule == "constant":
         return 1.0
     progress = (step - warmup) / max(1, total - warmup)
-    fall = 1 - progress if settings.schedule == "linear" else 0.5 * (1 + torch.cos(torch.tensor(progress * torch.pi)).item())
+    fall = (
+        1 - progress
+        if settings.schedule == "linear"
+        else 0.5 * (1 + torch.cos(torch.tensor(progress * torch.pi)).item())
+    )
     return settings.final_share + (1 - settings.final_share) * fall
 
 

@@ -1,0 +1,75 @@
+"""From scores to advantages, on packed per-token arrays.
+
+Per-token arrays hold the responses of a batch one after another; lengths_B cuts them. Suffixes: B responses,
+S tokens in total, T the longest response.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+Reduce = Callable[[Tensor], Tensor]
+"""Sums a tensor over all processes; the identity for one process."""
+
+
+def one_process(x: Tensor) -> Tensor:
+    """The reduce hook of a single process."""
+    return x
+
+
+def token_rewards(kl_S: Tensor, score_B: Tensor, lengths_B: Tensor, kl_coefficient: float) -> Tensor:
+    """-coefficient * k1 at every token, plus the score at the last one (EOS when finished): [S]."""
+    rewards_S = -kl_coefficient * kl_S
+    last_B = torch.cumsum(lengths_B, 0) - 1
+    return rewards_S.index_add(0, last_B, score_B.to(rewards_S))
+
+
+def pad_tokens(values_S: Tensor, lengths_B: Tensor) -> tuple[Tensor, Tensor]:
+    """[S] -> ([B, T] with zeros at the end, [B, T] mask)."""
+    mask_BT = torch.arange(int(lengths_B.max()), device=values_S.device)[None, :] < lengths_B[:, None]
+    padded_BT = values_S.new_zeros(mask_BT.shape)
+    padded_BT[mask_BT] = values_S
+    return padded_BT, mask_BT
+
+
+def gae(
+    rewards_S: Tensor, values_S: Tensor, lengths_B: Tensor, gamma: float = 1.0, lam: float = 0.95
+) -> tuple[Tensor, Tensor]:
+    """Generalised advantage estimation: (advantages [S], returns [S]) (Schulman et al. 2016 eq. 16).
+
+    delta_t = r_t + gamma V_{t+1} - V_t; A_t = delta_t + gamma lam A_{t+1}; R_t = A_t + V_t. The value after
+    the last token is 0, finished or not: the length limit ends the episode.
+    """
+    rewards_BT, mask_BT = pad_tokens(rewards_S, lengths_B)
+    values_BT, _ = pad_tokens(values_S, lengths_B)
+    next_B = last_B = rewards_S.new_zeros(lengths_B.shape)
+    columns = []
+    for t in range(rewards_BT.shape[1] - 1, -1, -1):
+        delta_B = rewards_BT[:, t] + gamma * next_B - values_BT[:, t]
+        # Padding keeps both at zero, so each row starts cleanly at its own last token.
+        last_B = (delta_B + gamma * lam * last_B) * mask_BT[:, t]
+        next_B = values_BT[:, t]
+        columns.append(last_B)
+    advantages_S = torch.stack(columns[::-1], dim=1)[mask_BT]
+    return advantages_S, advantages_S + values_S
+
+
+def leave_one_out(total_B: Tensor, samples_per_prompt: int) -> Tensor:
+    """RLOO advantage of each response: its total reward minus the mean of its siblings': [B] (Ahmadian et al. 2024)."""
+    if samples_per_prompt < 2:
+        raise ValueError("leave-one-out needs at least 2 samples per prompt")
+    groups = total_B.view(-1, samples_per_prompt)
+    return (groups - (groups.sum(1, keepdim=True) - groups) / (samples_per_prompt - 1)).flatten()
+
+
+def whiten(values_S: Tensor, reduce: Reduce = one_process) -> Tensor:
+    """Shift to mean 0 and scale to variance 1 over all tokens of all processes: [S]."""
+    sums = reduce(
+        torch.stack([values_S.sum(), values_S.square().sum(), values_S.new_tensor(values_S.numel())])
+    )
+    mean = sums[0] / sums[2]
+    variance = (sums[1] / sums[2] - mean.square()).clamp_min(0)
+    return (values_S - mean) * torch.rsqrt(variance + 1e-8)

@@ -1,0 +1,166 @@
+"""Preference learning without a reward model: DPO and its relatives are one loop over pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from accord.errors import DataError
+from accord.learning import losses
+from accord.learning.optimizer import Optimizer, OptimizerSettings, load_trainable, trainable_state
+from accord.learning.order import EpochOrder
+from accord.learning.session import LocalSession, Session, State
+from accord.models.causal_lm import CausalLM
+from accord.text.packing import Group, micro_batches, pack
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A prompt with a preferred and a dispreferred response (token ids)."""
+
+    prompt: Sequence[int]
+    chosen: Sequence[int]
+    rejected: Sequence[int]
+    row: str = ""
+
+    @property
+    def group(self) -> Group:
+        """Both responses after one shared prompt, chosen first."""
+        return Group(self.prompt, [self.chosen, self.rejected])
+
+
+@dataclass(frozen=True)
+class PreferenceSettings:
+    """loss and beta: see `losses.dpo`; nll_weight adds that share of the chosen response's mean token NLL
+    (RPO); batch: pairs per optimiser step."""
+
+    loss: losses.PreferenceLoss = "sigmoid"
+    beta: float = 0.1
+    label_smoothing: float = 0.0
+    nll_weight: float = 0.0
+    epochs: float = 1.0
+    batch: int = 32
+    micro_batch_tokens: int = 8192
+    seed: int = 0
+    optimizer: OptimizerSettings = field(default_factory=lambda: OptimizerSettings(learning_rate=1e-5))
+
+
+@dataclass(frozen=True)
+class PreferenceResult:
+    """Mean loss and agreement of the last step; tokens processed in training."""
+
+    steps: int
+    tokens: int
+    loss: float
+    agreement: float
+
+
+def train_preference(
+    policy: CausalLM,
+    reference: CausalLM | None,
+    pairs: Sequence[Pair],
+    settings: PreferenceSettings,
+    session: Session | None = None,
+    on_step: Callable[[int, int], None] | None = None,
+) -> PreferenceResult:
+    """Tune `policy` in place on `pairs`.
+
+    `reference` is the frozen model the KL is measured against; None switches the policy's adapter off
+    instead. Its log-probabilities are computed once. `on_step(step, total)` is called after each update.
+    """
+    if not pairs:
+        raise DataError("there is nothing to learn from: 0 strict pairs", "ties alone cannot train DPO")
+    session = session or LocalSession()
+    reference_P2 = reference_logprobs(policy, reference, pairs, settings.micro_batch_tokens)
+    order = EpochOrder(len(pairs), settings.batch, settings.epochs, settings.seed)
+    optimizer = Optimizer(policy.parameters(), settings.optimizer, order.steps)
+    tokens, values = 0, {"loss": float("nan"), "preference_agreement": 0.5}
+    if (saved := session.restore()) is not None:
+        load_trainable(policy.hf, saved["weights"])
+        optimizer.load(saved["optimizer"])
+        tokens, values = saved["tokens"], saved["values"]
+
+    def state() -> State:
+        return {
+            "weights": trainable_state(policy.hf), "optimizer": optimizer.state(), "tokens": tokens, "values": values,
+        }  # fmt: skip
+
+    for step in range(optimizer.steps, order.steps):
+        rows = order.rows(step)
+        where = f"(pairs {rows[:2]}...)"
+        values, used = preference_step(policy, [pairs[r] for r in rows], reference_P2[rows], settings)
+        tokens += used
+        values |= {"tokens": float(used), **optimizer.step(f"step {step + 1} {where}")}
+        session.end_step(step + 1, order.steps, values, state, where)
+        if on_step is not None:
+            on_step(step + 1, order.steps)
+    return PreferenceResult(order.steps, tokens, values["loss"], values["preference_agreement"])
+
+
+@torch.no_grad()
+def reference_logprobs(
+    policy: CausalLM, reference: CausalLM | None, pairs: Sequence[Pair], micro_batch_tokens: int
+) -> Tensor:
+    """Summed reference log-probability of (chosen, rejected) per pair: [P, 2]."""
+    model = reference or policy
+    groups = [pair.group for pair in pairs]
+    parts = []
+    with model.reference():
+        for start, end in micro_batches(groups, micro_batch_tokens):
+            stream = pack(groups[start:end]).to(model.device)
+            parts.append(stream.sum_by_response(model.logprobs(stream)).view(-1, 2))
+    return torch.cat(parts)
+
+
+def preference_step(
+    policy: CausalLM, batch: Sequence[Pair], reference_B2: Tensor, settings: PreferenceSettings
+) -> tuple[dict[str, float], int]:
+    """Accumulate the gradient of the batch's mean loss; returns (metrics, tokens processed)."""
+    groups = [pair.group for pair in batch]
+    chosen_tokens = sum(len(pair.chosen) for pair in batch)
+    sums = {
+        "loss": 0.0,
+        "preference_agreement": 0.0,
+        "preference_margin": 0.0,
+        "chosen_shift": 0.0,
+        "rejected_shift": 0.0,
+    }
+    tokens = 0
+    for start, end in micro_batches(groups, settings.micro_batch_tokens):
+        stream = pack(groups[start:end]).to(policy.device)
+        logp_S = policy.logprobs(stream)
+        chosen_B, rejected_B = stream.sum_by_response(logp_S).view(-1, 2).unbind(1)
+        ref_chosen_B, ref_rejected_B = reference_B2[start:end].to(policy.device).unbind(1)
+        loss = losses.dpo(
+            chosen_B,
+            rejected_B,
+            ref_chosen_B,
+            ref_rejected_B,
+            settings.beta,
+            settings.loss,
+            settings.label_smoothing,
+        ).sum() / len(batch)
+        if settings.nll_weight:
+            loss = loss - settings.nll_weight * chosen_B.sum() / chosen_tokens
+        loss.backward()
+        shift_chosen, shift_rejected = (
+            (chosen_B - ref_chosen_B).detach(),
+            (rejected_B - ref_rejected_B).detach(),
+        )
+        gap = settings.beta * (shift_chosen - shift_rejected)
+        sums["loss"] += loss.item()
+        sums["preference_agreement"] += float((gap > 0).sum() + 0.5 * (gap == 0).sum()) / len(batch)
+        sums["preference_margin"] += float(gap.sum()) / len(batch)
+        sums["chosen_shift"] += float(shift_chosen.sum()) / len(batch)
+        sums["rejected_shift"] += float(shift_rejected.sum()) / len(batch)
+        tokens += stream.tokens
+    return sums, tokens
+
+
+def describe(result: PreferenceResult) -> dict[str, Any]:
+    """The result as plain values for result.json."""
+    return dict(vars(result))

@@ -1,0 +1,76 @@
+"""Pretraining text: a byte-level BPE, and documents cut into windows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from accord.errors import DataError
+from accord.text.packing import Group
+
+BOS, EOS, PAD = "<bos>", "<eos>", "<pad>"
+MIN_WINDOW = 16
+"""A document's tail shorter than this many tokens is not worth a window; it is counted as dropped."""
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Training windows, with the tokens they hold and the tokens of tails too short to keep."""
+
+    groups: list[Group]
+    tokens: int
+    dropped_tokens: int
+
+
+def train_bpe(texts: Iterable[str], vocab_size: int) -> Tokenizer:
+    """A byte-level BPE with <bos>, <eos> and a <pad> of its own. Same texts, same tokenizer."""
+    if vocab_size < 300:
+        raise DataError(f"a byte-level vocabulary needs at least 300 entries, not {vocab_size}")
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size, special_tokens=[BOS, EOS, PAD], show_progress=False,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )  # fmt: skip
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
+
+
+def save_tokenizer(tokenizer: Tokenizer, folder: Path, context: int) -> Path:
+    """Write a directory that transformers loads as a fast tokenizer."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    config = {
+        "tokenizer_class": "PreTrainedTokenizerFast", "bos_token": BOS, "eos_token": EOS, "pad_token": PAD,
+        "model_max_length": context, "clean_up_tokenization_spaces": False,
+    }  # fmt: skip
+    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=1))
+    return folder
+
+
+def cut_windows(tokenizer: Tokenizer, texts: Sequence[str], length: int) -> Windows:
+    """Cut every document (<bos> text <eos>) into windows of `length` tokens.
+
+    A window's first token is its given context, all others are scored. Later windows of a document start
+    in its middle, without a <bos>.
+    """
+    if length < MIN_WINDOW:
+        raise DataError(f"windows of {length} tokens are too short", f"use at least {MIN_WINDOW}")
+    bos, eos = tokenizer.token_to_id(BOS), tokenizer.token_to_id(EOS)
+    groups: list[Group] = []
+    tokens = dropped = 0
+    for encoding in tokenizer.encode_batch_fast(list(texts), add_special_tokens=False):
+        ids = [bos, *encoding.ids, eos]
+        for start in range(0, len(ids), length):
+            window = ids[start : start + length]
+            if len(window) < MIN_WINDOW and start:
+                dropped += len(window)
+            else:
+                groups.append(Group(window[:1], [window[1:]]))
+                tokens += len(window)
+    return Windows(groups, tokens, dropped)

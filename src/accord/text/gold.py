@@ -1,0 +1,76 @@
+"""The gold reward of the sentiment task: TF-IDF and logistic regression, hidden from the learner."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accord.errors import DataError
+
+
+class GoldSentiment:
+    """Log-odds that a text is a positive review (natural logarithm; > 0 is positive)."""
+
+    def __init__(
+        self, vocabulary: dict[str, int], idf: NDArray[Any], weights: NDArray[Any], bias: float
+    ) -> None:
+        self.vocabulary, self.idf, self.weights, self.bias = vocabulary, idf, weights, bias
+        self._vectorizer = _vectorizer(vocabulary)
+        self._vectorizer.idf_ = idf
+
+    @classmethod
+    def fit(cls, texts: Sequence[str], labels: Sequence[int]) -> GoldSentiment:
+        """Fit on texts with 0/1 labels: 1-2-grams, sublinear counts, terms seen at least twice, C = 30."""
+        from sklearn.linear_model import LogisticRegression
+
+        if set(labels) != {0, 1}:
+            raise DataError(f"gold labels must contain both 0 and 1, found {sorted(set(labels))}")
+        vectorizer = _vectorizer(None)
+        features = vectorizer.fit_transform(texts)
+        model = LogisticRegression(C=30.0, solver="liblinear", random_state=0).fit(features, labels)
+        vocabulary = {term: int(index) for term, index in vectorizer.vocabulary_.items()}
+        return cls(vocabulary, vectorizer.idf_, model.coef_[0].astype(np.float32), float(model.intercept_[0]))
+
+    def score(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Log-odds per text: [B]."""
+        if not texts:
+            return np.zeros(0)
+        return np.asarray(self._vectorizer.transform(texts) @ self.weights, dtype=np.float64) + self.bias
+
+    def accuracy(self, texts: Sequence[str], labels: Sequence[int]) -> float:
+        """Share of texts whose sign agrees with the label."""
+        return float(np.mean((self.score(texts) > 0) == np.asarray(labels, dtype=bool)))
+
+    def save(self, folder: Path) -> Path:
+        """Write `gold.npz` and `vocabulary.json` (no pickle)."""
+        folder.mkdir(parents=True, exist_ok=True)
+        np.savez(folder / "gold.npz", idf=self.idf, weights=self.weights, bias=np.float64(self.bias))
+        terms = sorted(self.vocabulary, key=self.vocabulary.__getitem__)
+        (folder / "vocabulary.json").write_text(json.dumps(terms, ensure_ascii=False), encoding="utf-8")
+        return folder
+
+    @classmethod
+    def load(cls, folder: Path) -> GoldSentiment:
+        """Read what `save` wrote."""
+        if not (folder / "gold.npz").is_file():
+            raise DataError(
+                f"{folder} holds no gold reward: gold.npz is missing", "name the gold of a reviews stage"
+            )
+        arrays = np.load(folder / "gold.npz", allow_pickle=False)
+        terms = json.loads((folder / "vocabulary.json").read_text(encoding="utf-8"))
+        vocabulary = {term: index for index, term in enumerate(terms)}
+        return cls(vocabulary, arrays["idf"], arrays["weights"], float(arrays["bias"]))
+
+
+def _vectorizer(vocabulary: dict[str, int] | None) -> Any:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    minimum = 1 if vocabulary else 2
+    return TfidfVectorizer(
+        ngram_range=(1, 2), sublinear_tf=True, min_df=minimum, dtype=np.float32, vocabulary=vocabulary
+    )
