@@ -1,0 +1,74 @@
+"""Threads, devices and versions: what a run's numbers depend on besides its recipe."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import shutil
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("accord", "torch", "transformers", "tokenizers", "peft", "numpy", "scipy", "scikit-learn", "sqlalchemy", "pydantic")
+
+
+def prepare(threads: int | str = "auto") -> int:
+    """Fix the thread count and passive waiting; must run before torch is imported. Returns the count.
+
+    OpenMP's default is to spin at barriers, which is up to ten times slower on a shared machine.
+    """
+    count = min(4, len(os.sched_getaffinity(0))) if threads == "auto" else int(threads)
+    os.environ["OMP_NUM_THREADS"] = str(count)
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+    return count
+
+
+def choose_device(wish: str) -> str:
+    """"auto" is cuda where there is one, else cpu."""
+    if wish != "auto":
+        return wish
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def describe(tuned: dict[str, Any]) -> dict[str, Any]:
+    """Versions and machine for environment.json."""
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = None
+    return {
+        "python": sys.version.split()[0], "platform": platform.platform(), "processor": processor(),
+        "cores": len(os.sched_getaffinity(0)), "versions": versions, **tuned,
+    }  # fmt: skip
+
+
+def processor() -> str:
+    """Name of the CPU."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def peak_mib() -> float:
+    """Peak resident memory of this process so far, in MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+
+def free_mib(folder: Path) -> float:
+    """Free disk space where `folder` is or will be, in MiB."""
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free / 2**20

@@ -1,0 +1,200 @@
+"""Recipes: YAML in, validated stages out; every mistake is named before anything heavy is loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from accord.errors import ConfigError
+from accord.runs.registry import find, suggest
+from accord.runs.stage import Stage, StageConfig
+
+REFERENCE = "stage:"
+
+
+class Header(BaseModel):
+    """The settings of a recipe outside its stages."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(description="Name of the recipe and of its run directories.", pattern=r"^[A-Za-z0-9][\w.-]*$")
+    about: str = Field("", description="What the recipe does, in a sentence or two.")
+    seed: int = Field(1, ge=0, description="Every random number of the run derives from it.")
+    threads: int | Literal["auto"] = Field("auto", description="CPU threads; auto: all cores, at most 4.")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where models run.")
+    stages: dict[str, Any] = Field(description="Name of the stage -> its settings, in order.", min_length=1)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A validated recipe: header, and per stage its kind and settings, in order."""
+
+    header: Header
+    stages: dict[str, tuple[Stage, StageConfig]]
+
+    def resolved(self) -> dict[str, Any]:
+        """All settings with defaults filled in, as written to recipe.yaml."""
+        head = self.header.model_dump(mode="json", exclude={"stages"})
+        return head | {"stages": {name: config.model_dump(mode="json") for name, (_, config) in self.stages.items()}}
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the resolved recipe."""
+        return hashlib.sha256(json.dumps(self.resolved(), sort_keys=True).encode()).hexdigest()
+
+    def dump(self) -> str:
+        """The resolved recipe as YAML."""
+        return yaml.safe_dump(self.resolved(), sort_keys=False, allow_unicode=True, width=100)
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """A safe loader that refuses a key given twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            if key in seen:
+                line = key_node.start_mark.line + 1
+                raise ConfigError(f"the key {key!r} is given twice (line {line})", "keep one of them")
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def packaged() -> dict[str, str]:
+    """Recipes shipped with accord: name -> YAML text."""
+    folder = resources.files("accord") / "recipes"
+    files = sorted((f for f in folder.iterdir() if f.name.endswith(".yaml")), key=lambda f: f.name)
+    return {f.name.removesuffix(".yaml"): f.read_text(encoding="utf-8") for f in files}
+
+
+def read(name: str) -> str:
+    """YAML text of a recipe given by path or packaged name."""
+    path = Path(name)
+    if path.is_file():
+        try:
+            return path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{name} is not UTF-8 text (byte {error.start})", "save it as UTF-8") from error
+    shipped = packaged()
+    if name in shipped:
+        return shipped[name]
+    raise ConfigError(
+        f"there is no recipe {name!r}: no such file, and no packaged recipe of that name",
+        f"{suggest(name, list(shipped))}packaged: {', '.join(shipped)}",
+    )
+
+
+def load(name: str, overrides: Sequence[str] = ()) -> Recipe:
+    """Read, override and validate a recipe. Raises ConfigError with path, value and fix."""
+    try:
+        raw = yaml.load(read(name), Loader=_UniqueKeys)  # noqa: S506 (a SafeLoader)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{name} is not valid YAML: {' '.join(str(error).split())}", "check the indentation") from error
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{name} holds no settings", "a recipe has at least the keys name and stages")
+    for override in overrides:
+        _override(raw, override)
+    return validate(raw)
+
+
+def _override(raw: dict[str, Any], text: str) -> None:
+    """Apply `key=value`; the first part of a dotted key may be a stage's name."""
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"cannot read the override {text!r}", "write key=value, for example seed=3 or sft.epochs=2")
+    path = key.strip().split(".")
+    stages = raw.get("stages") if isinstance(raw.get("stages"), dict) else {}
+    if path[0] in stages:
+        path = ["stages", *path]
+    elif len(path) > 1 and path[0] != "stages":
+        raise ConfigError(f"{key}: there is no stage {path[0]!r}", f"{suggest(path[0], list(stages))}stages: {', '.join(stages)}")
+    place = raw
+    for part in path[:-1]:
+        place = place.setdefault(part, {}) if isinstance(place.get(part, {}), dict) else _no_mapping(key, part)
+    try:
+        place[path[-1]] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{key}: cannot read the value {value!r}", "quote it if it holds special characters") from error
+
+
+def _no_mapping(key: str, part: str) -> dict[str, Any]:
+    raise ConfigError(f"{key}: {part!r} holds a single value, nothing can be set below it")
+
+
+def validate(raw: dict[str, Any]) -> Recipe:
+    """Check header, stages and references between them."""
+    header = _model(Header, raw, "recipe")
+    stages: dict[str, tuple[Stage, StageConfig]] = {}
+    for name, settings in header.stages.items():
+        where = f"stages.{name}"
+        if not isinstance(settings, dict) or "kind" not in settings:
+            raise ConfigError(f"{where} has no kind", "give it one, for example {kind: sft, ...}")
+        if not isinstance(name, str) or not name.replace("-", "_").isidentifier():
+            raise ConfigError(f"{where}: a stage's name is made of letters, digits, - and _")
+        stage = find(str(settings["kind"]))()
+        config = _model(stage.Config, settings, where)
+        _check_references(name, config, stages)
+        stages[name] = (stage, config)
+    return Recipe(header, stages)
+
+
+def _model(model: type[BaseModel], raw: dict[str, Any], where: str) -> Any:
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        lines, fixes = [], []
+        for detail in error.errors():
+            path = ".".join([where, *(str(part) for part in detail["loc"])])
+            if detail["type"] == "extra_forbidden":
+                known = _known_keys(model, detail["loc"])
+                lines.append(f"{path} is not a setting")
+                fixes.append(f"{suggest(str(detail['loc'][-1]), known)}settings here: {', '.join(known)}")
+            elif detail["type"] == "missing":
+                lines.append(f"{path} is missing")
+            else:
+                message = detail["msg"].removeprefix("Value error, ")
+                lines.append(f"{path} = {detail['input']!r}: {message}" if detail["loc"] else f"{where}: {message}")
+        raise ConfigError("\n       ".join(lines), "; ".join(fixes) or None) from None
+
+
+def _known_keys(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
+    for part in location[:-1]:
+        annotation = model.model_fields[part].annotation if part in model.model_fields else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            break
+        model = annotation
+    return list(model.model_fields)
+
+
+def references(config: BaseModel) -> list[tuple[str, str]]:
+    """All (setting, reference) pairs in a stage's settings."""
+    found = []
+    for key, value in config.model_dump().items():
+        values = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else [value]
+        found += [(key, item) for item in values if isinstance(item, str) and item.startswith(REFERENCE)]
+    return found
+
+
+def _check_references(name: str, config: BaseModel, earlier: dict[str, tuple[Stage, StageConfig]]) -> None:
+    for key, reference in references(config):
+        target, _, artefact = reference.removeprefix(REFERENCE).partition("/")
+        where = f"stages.{name}.{key} = {reference!r}"
+        if target not in earlier:
+            raise ConfigError(
+                f"{where}: there is no earlier stage {target!r}",
+                f"{suggest(target, list(earlier))}earlier stages: {', '.join(earlier) or 'none'}",
+            )
+        offers = earlier[target][0].provides
+        if not offers or (artefact and artefact not in offers):
+            raise ConfigError(
+                f"{where}: a {earlier[target][0].kind} stage does not provide {artefact or 'anything'!r}",
+                f"{suggest(artefact, list(offers))}it provides: {', '.join(offers) or 'nothing'}",
+            )

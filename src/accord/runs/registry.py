@@ -1,0 +1,55 @@
+"""The kinds of stages, imported only when a recipe uses them. Others may add theirs by entry point."""
+
+from __future__ import annotations
+
+import difflib
+from importlib import import_module
+from importlib.metadata import entry_points
+
+from accord.errors import ConfigError
+from accord.runs.stage import Stage
+
+GROUP = "accord.stages"
+_BUILTIN = {
+    "reviews": "accord.runs.stages.reviews:Reviews",
+    "pretrain": "accord.runs.stages.pretrain:Pretrain",
+    "preferences": "accord.runs.stages.preferences:Preferences",
+    "sft": "accord.runs.stages.sft:Sft",
+    "collect": "accord.runs.stages.collect:Collect",
+    "reward": "accord.runs.stages.reward:Reward",
+    "ppo": "accord.runs.stages.ppo:Ppo",
+    "dpo": "accord.runs.stages.dpo:Dpo",
+    "best_of_n": "accord.runs.stages.best_of_n:BestOfN",
+    "examine": "accord.runs.stages.examine:Examine",
+}
+_added: dict[str, type[Stage]] = {}
+
+
+def register(stage: type[Stage]) -> type[Stage]:
+    """Add a kind of stage from Python (usable as a decorator)."""
+    _added[stage.kind] = stage
+    return stage
+
+
+def kinds() -> list[str]:
+    """All known kinds, ours first."""
+    return [*_BUILTIN, *_added, *(point.name for point in entry_points(group=GROUP))]
+
+
+def find(kind: str) -> type[Stage]:
+    """The stage class of `kind`; raises ConfigError with the nearest names when there is none."""
+    if kind in _added:
+        return _added[kind]
+    if kind in _BUILTIN:
+        module, name = _BUILTIN[kind].split(":")
+        return getattr(import_module(module), name)  # type: ignore[no-any-return]
+    for point in entry_points(group=GROUP):
+        if point.name == kind:
+            return point.load()  # type: ignore[no-any-return]
+    raise ConfigError(f"there is no stage kind {kind!r}", f"{suggest(kind, kinds())}known: {', '.join(kinds())}")
+
+
+def suggest(word: str, known: list[str]) -> str:
+    """'did you mean "x"? ' or nothing."""
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f'did you mean "{near[0]}"? ' if near else ""

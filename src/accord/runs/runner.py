@@ -1,0 +1,190 @@
+"""Runs a recipe in a directory, stage by stage; what is done stays done."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from accord.errors import AccordError, ConfigError, GuardStop, Interrupted
+from accord.files import digest, write_json, write_text
+from accord.runs import environment
+from accord.runs.context import RESULT, Progress, StageContext, derive_seed, relative_artefacts
+from accord.runs.recipe import Recipe
+from accord.runs.session import InterruptFlag
+from accord.runs.stage import Plan, Stage, StageConfig, StageResult
+
+RECIPE, LOCK, FAILED = "recipe.yaml", ".lock", "failed.json"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Where the run lies, and its exit code: 0 done, 3 stopped by a guard (and reported)."""
+
+    run_dir: Path
+    exit_code: int
+    report: Path | None
+    guard: str | None = None
+
+
+def new_run_dir(recipe: Recipe, root: Path = Path("runs")) -> Path:
+    """runs/<name>-<date>-<time>."""
+    return root / f"{recipe.header.name}-{datetime.now():%Y%m%d-%H%M%S}"
+
+
+def stage_folders(recipe: Recipe, run_dir: Path) -> dict[str, Path]:
+    """stages/NN-name for each stage, in order."""
+    return {name: run_dir / "stages" / f"{i:02d}-{name}" for i, name in enumerate(recipe.stages, 1)}
+
+
+def plan(recipe: Recipe, run_dir: Path) -> dict[str, Plan]:
+    """What each stage would do, without loading a model."""
+    folders = stage_folders(recipe, run_dir)
+    interrupt = InterruptFlag()
+    plans = {}
+    for name, (stage, config) in recipe.stages.items():
+        context = _context(recipe, run_dir, folders, name, "cpu", interrupt, Progress())
+        plans[name] = stage.plan(config, context)
+    return plans
+
+
+def execute(recipe: Recipe, run_dir: Path, resume: bool, progress: Progress, tuned: dict[str, Any]) -> Outcome:
+    """Run all stages that are not done yet, then write the report.
+
+    Raises ConfigError when the directory belongs to another recipe or holds a run and `resume` is not set.
+    """
+    _check_directory(recipe, run_dir, resume)
+    run_dir.mkdir(parents=True, exist_ok=True)
+    with _locked(run_dir), InterruptFlag() as interrupt:
+        write_text(run_dir / RECIPE, recipe.dump())
+        write_json(run_dir / "environment.json", environment.describe(tuned))
+        guard = None
+        device = environment.choose_device(recipe.header.device)
+        folders = stage_folders(recipe, run_dir)
+        for name, (stage, config) in recipe.stages.items():
+            if (folders[name] / RESULT).exists():
+                progress.say(f"{name}: done before")
+                continue
+            context = _context(recipe, run_dir, folders, name, device, interrupt, progress)
+            try:
+                _run_stage(stage, config, context)
+            except GuardStop as stop:
+                guard = f"{name}: {stop.message}"
+                progress.say(f"stopped by a guard in {guard}")
+                break
+        _write_lineage(recipe, run_dir, folders)
+        report = write_report(run_dir)
+        return Outcome(run_dir, 0 if guard is None else GuardStop.exit_code, report, guard)
+
+
+def write_report(run_dir: Path) -> Path | None:
+    """Render report.html (the charts need no network)."""
+    from accord.report.render import render
+
+    return render(run_dir)
+
+
+def _context(
+    recipe: Recipe, run_dir: Path, folders: dict[str, Path], name: str, device: str, interrupt: InterruptFlag,
+    progress: Progress,
+) -> StageContext:  # fmt: skip
+    names = list(folders)
+    earlier = {other: folders[other] for other in names[: names.index(name)]}
+    seed = derive_seed(recipe.header.seed, name)
+    return StageContext(run_dir, folders[name], name, seed, device, earlier, interrupt, progress)
+
+
+def _run_stage(stage: Stage, config: StageConfig, context: StageContext) -> None:
+    context.folder.mkdir(parents=True, exist_ok=True)
+    write_text(context.folder / "config.yaml", yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+    failed = context.folder / FAILED
+    failed.unlink(missing_ok=True)
+    start = time.monotonic()
+    try:
+        context.interrupt.check()
+        result = stage.run(config, context)
+    except (Interrupted, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        message = error.message if isinstance(error, AccordError) else repr(error)
+        write_json(failed, {"error": message, "trace": traceback.format_exc()})
+        raise
+    write_json(context.folder / RESULT, _record(stage, result, context, time.monotonic() - start))
+
+
+def _record(stage: Stage, result: StageResult, context: StageContext, seconds: float) -> dict[str, Any]:
+    return {
+        "stage": context.name, "kind": stage.kind, "summary": result.summary, "values": result.values,
+        "artefacts": relative_artefacts(result.artefacts, context.folder), "seconds": round(seconds, 2),
+        "peak_mib": round(environment.peak_mib(), 1), "inputs": _inputs(context),
+    }  # fmt: skip
+
+
+def _inputs(context: StageContext) -> dict[str, str]:
+    """What the stage read: reference -> content hash (or the name itself for things not on this disk)."""
+    hashed = {}
+    for reference, path in context.inputs.items():
+        hashed[reference] = f"sha256:{digest(Path(path))}" if Path(path).exists() else path
+    return hashed
+
+
+def _write_lineage(recipe: Recipe, run_dir: Path, folders: dict[str, Path]) -> None:
+    stages = {}
+    for name, folder in folders.items():
+        if (folder / RESULT).exists():
+            record = json.loads((folder / RESULT).read_text())
+            hashes = {key: f"sha256:{digest(folder / path)}" for key, path in record["artefacts"].items()}
+            stages[name] = {"kind": record["kind"], "inputs": record["inputs"], "artefacts": hashes}
+    write_json(run_dir / "lineage.json", {"recipe": recipe.fingerprint(), "stages": stages})
+
+
+def _check_directory(recipe: Recipe, run_dir: Path, resume: bool) -> None:
+    existing = run_dir / RECIPE
+    if not existing.exists():
+        if resume and not run_dir.exists():
+            raise ConfigError(f"there is no run to resume in {run_dir}", "leave out --resume, or name the run with --out")
+        if run_dir.exists() and any(p.name != LOCK for p in run_dir.iterdir()):
+            raise ConfigError(f"{run_dir} exists and is not a run of accord", "choose an empty place with --out")
+        return
+    if not resume:
+        raise ConfigError(f"{run_dir} already holds a run", "continue it with --resume, or choose another --out")
+    old, new = yaml.safe_load(existing.read_text(encoding="utf-8")), recipe.resolved()
+    changed = sorted(_differences(old, new))
+    if changed:
+        raise ConfigError(
+            f"{run_dir} holds a run of another recipe; different: {', '.join(changed[:6])}",
+            "resume with the same recipe and overrides, or start afresh with another --out",
+        )
+
+
+def _differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in {**old, **new}:
+            yield from _differences(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
+    elif old != new:
+        yield f"{path} ({old!r} there, {new!r} now)"
+
+
+@contextmanager
+def _locked(run_dir: Path) -> Iterator[None]:
+    """One process per run directory; the lock dies with its process."""
+    handle = os.open(run_dir / LOCK, os.O_RDWR | os.O_CREAT)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise ConfigError(f"another process is working in {run_dir}", "wait for it, or choose another --out") from None
+    try:
+        yield
+    finally:
+        os.close(handle)
