@@ -1,0 +1,153 @@
+"""How far annotators agree, and the ceiling that sets for a reward model."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accord.errors import DataError
+from accord.feedback.records import Comparison, Feedback, Ranking
+
+Array = NDArray[np.float64]
+Level = Literal["nominal", "ordinal", "interval"]
+FIRST, TIE, SECOND = 1.0, 0.0, -1.0
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value with its 95 % bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """alpha: Krippendorff, nominal, ties as a category; with_ties / strict: share of rater pairs that agree,
+    over one rater pair per unit, ties counted or left out; ceiling: best accuracy on single labels that the
+    strict agreement allows; units: (prompt, pair of options) judged at least twice."""
+
+    alpha: Interval
+    with_ties: Interval
+    strict: Interval
+    ceiling: Interval
+    units: int
+    judgements: int
+
+
+def krippendorff_alpha(units: Sequence[Sequence[float]], level: Level = "nominal") -> float:
+    """Krippendorff's alpha = 1 - D_o / D_e over units of two or more values.
+
+    Raises DataError when no unit has two values or only one category occurs (alpha is undefined then).
+    """
+    units = [unit for unit in units if len(unit) >= 2]
+    categories = sorted({value for unit in units for value in unit})
+    if len(categories) < 2:
+        raise DataError("agreement is undefined: fewer than two categories among units judged twice")
+    index = {value: i for i, value in enumerate(categories)}
+    observed = np.zeros((len(categories), len(categories)))
+    for unit in units:
+        counts = np.zeros(len(categories))
+        for value in unit:
+            counts[index[value]] += 1
+        observed += (np.outer(counts, counts) - np.diag(counts)) / (len(unit) - 1)
+    marginal = observed.sum(1)
+    total = marginal.sum()
+    expected = (np.outer(marginal, marginal) - np.diag(marginal)) / (total - 1)
+    distance = _distance(np.array(categories), marginal, level)
+    return float(1 - (observed * distance).sum() / (expected * distance).sum())
+
+
+def _distance(categories: Array, marginal: Array, level: Level) -> Array:
+    if level == "nominal":
+        return 1.0 - np.eye(len(categories))
+    if level == "interval":
+        return (categories[:, None] - categories[None, :]) ** 2  # type: ignore[no-any-return]
+    cumulative = np.cumsum(marginal) - marginal / 2
+    return (cumulative[:, None] - cumulative[None, :]) ** 2  # type: ignore[no-any-return]
+
+
+def ceiling(agreement: float) -> float:
+    """Accuracy of always giving the majority answer when two annotators agree with probability A.
+
+    Each annotator gives it with probability q, A = q^2 + (1-q)^2, so q = (1 + sqrt(2A - 1)) / 2.
+    """
+    return (1 + max(0.0, 2 * agreement - 1) ** 0.5) / 2
+
+
+def pair_votes(records: Sequence[Feedback]) -> dict[tuple[str, str, str], dict[str, float]]:
+    """Votes per (prompt, option, option): annotator -> 1 first preferred, -1 second, 0 tie.
+
+    Rankings are taken apart into all their pairs.
+    """
+    votes: dict[tuple[str, str, str], dict[str, float]] = defaultdict(dict)
+    for record in records:
+        prompt = repr(record.prompt)
+        for (a, b), vote in _votes(record).items():
+            key, sign = ((prompt, a, b), 1.0) if a < b else ((prompt, b, a), -1.0)
+            votes[key][record.annotator] = sign * vote
+    return dict(votes)
+
+
+def _votes(record: Feedback) -> dict[tuple[str, str], float]:
+    choice = record.choice
+    if isinstance(choice, Comparison):
+        first, second = record.shown
+        if choice.preferred is None:
+            return {(first, second): TIE}
+        return {(first, second): FIRST if choice.preferred == first else SECOND}
+    if isinstance(choice, Ranking):
+        place = {i: p for p, group in enumerate(choice.order) for i in group}
+        return {(a, b): float(np.sign(place[b] - place[a])) for a, b in combinations(place, 2)}
+    return {}
+
+
+def measure(records: Sequence[Feedback], draws: int = 400, seed: int = 0) -> Agreement:
+    """Agreement of all comparisons and rankings, with intervals by bootstrap over prompts."""
+    rng = np.random.default_rng(seed)
+    by_prompt: dict[str, list[list[float]]] = defaultdict(list)
+    for (prompt, _, _), votes in sorted(pair_votes(records).items()):
+        if len(votes) >= 2:
+            # One random order per unit, so that "the first two raters" is one rater pair per item.
+            by_prompt[prompt].append([float(v) for v in rng.permutation(list(votes.values()))])
+    if not by_prompt:
+        raise DataError("no pair of options was judged by two annotators", "collect with an overlap of 2 or more")
+    counts_P = np.array([_counts(units) for units in by_prompt.values()])
+    chosen = rng.multinomial(len(counts_P), np.full(len(counts_P), 1 / len(counts_P)), size=draws)
+    point, sampled = _point(counts_P.sum(0)), np.array([_point(weights @ counts_P) for weights in chosen])
+    low, high = np.nanpercentile(sampled, [2.5, 97.5], axis=0)
+    alpha, with_ties, strict = (Interval(*map(float, values)) for values in zip(point, low, high, strict=True))
+    top = Interval(*(ceiling(a) for a in (strict.value, strict.low, strict.high)))
+    units = [unit for group in by_prompt.values() for unit in group]
+    return Agreement(alpha, with_ties, strict, top, len(units), sum(map(len, units)))
+
+
+_CATEGORIES = (SECOND, TIE, FIRST)
+
+
+def _counts(units: Sequence[Sequence[float]]) -> Array:
+    """Sums over one prompt's units: coincidences [9], pairs, agreeing pairs, strict pairs, agreeing strict pairs."""
+    observed, tally = np.zeros((3, 3)), np.zeros(4)
+    for unit in units:
+        votes = np.array([unit.count(c) for c in _CATEGORIES], dtype=np.float64)
+        observed += (np.outer(votes, votes) - np.diag(votes)) / (len(unit) - 1)
+        same, strict = unit[0] == unit[1], unit[0] != TIE and unit[1] != TIE
+        tally += (1, same, strict, same and strict)
+    return np.concatenate([observed.ravel(), tally])
+
+
+def _point(counts: Array) -> tuple[float, float, float]:
+    """(alpha, agreement with ties, agreement without) from summed counts."""
+    observed, (pairs, same, strict, same_strict) = counts[:9].reshape(3, 3), counts[9:]
+    marginal = observed.sum(1)
+    total = marginal.sum()
+    expected = (total**2 - (marginal**2).sum()) / (total - 1)
+    alpha = 1 - (observed.sum() - np.trace(observed)) / expected if expected > 0 else np.nan
+    return float(alpha), float(same / pairs), float(same_strict / strict) if strict else float("nan")

@@ -1,0 +1,133 @@
+"""Simulated annotators with known parameters: the truth that estimates are checked against.
+
+An option with reward r shown at place p of K has utility u = beta * r + gamma * (1/2 - p / (K - 1)). A
+comparison is Davidson's choice with ties, a ranking is Plackett-Luce's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accord.errors import ConfigError
+from accord.feedback.records import Comparison, Content, Feedback, Option, Ranking, content_id
+
+
+@dataclass(frozen=True)
+class SimulatedAnnotator:
+    """rationality: beta per unit of reward (negative votes against it); side_bias: gamma, > 0 favours what is
+    shown first; tie: Davidson's nu >= 0; seconds: mean active time per judgement."""
+
+    id: str
+    rationality: float
+    side_bias: float = 0.0
+    tie: float = 0.3
+    seconds: float = 20.0
+
+    def utilities(self, rewards_K: NDArray[np.float64], shown_at_K: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Utility of each option as this annotator sees it: [K]."""
+        places = shown_at_K / max(1, len(rewards_K) - 1)
+        return self.rationality * rewards_K + self.side_bias * (0.5 - places)
+
+    def compare(self, rewards: Sequence[float], shown_at: Sequence[int], rng: np.random.Generator) -> int | None:
+        """Index of the preferred one of two options, None for a tie."""
+        u = self.utilities(np.asarray(rewards, dtype=np.float64), np.asarray(shown_at))
+        probabilities = comparison_probabilities(u[0], u[1], self.tie)
+        drawn = int(rng.choice(3, p=probabilities))
+        return None if drawn == 2 else drawn
+
+    def rank(self, rewards: Sequence[float], shown_at: Sequence[int], rng: np.random.Generator) -> list[int]:
+        """Indices from best to worst (Gumbel noise on utilities draws exactly from Plackett-Luce)."""
+        u = self.utilities(np.asarray(rewards, dtype=np.float64), np.asarray(shown_at))
+        return [int(i) for i in np.argsort(-(u + rng.gumbel(size=len(u))), kind="stable")]
+
+
+def comparison_probabilities(first: float, second: float, tie: float) -> NDArray[np.float64]:
+    """[P(first), P(second), P(tie)] by Davidson 1970: exp(u1), exp(u2), nu exp((u1+u2)/2), normalised."""
+    logits = np.array([first, second, (first + second) / 2 + (np.log(tie) if tie > 0 else -np.inf)])
+    weights = np.exp(logits - logits.max())
+    return weights / weights.sum()  # type: ignore[no-any-return]
+
+
+def default_crowd(seed: int) -> list[SimulatedAnnotator]:
+    """Eight annotators: six honest ones, one who prefers the left side whatever it says, one contrarian.
+
+    Ids are shuffled by `seed`, so they give nothing away.
+    """
+    truth = [(0.8, 0.0), (1.2, 0.15), (1.6, 0.0), (2.0, -0.15), (2.6, 0.1), (3.2, 0.0), (0.0, 3.0), (-1.8, 0.0)]
+    order = np.random.default_rng(seed).permutation(len(truth))
+    return [
+        SimulatedAnnotator(f"ann-{place + 1:02d}", *truth[who], seconds=14.0 + 2 * int(who))
+        for place, who in enumerate(order)
+    ]
+
+
+def assign(items: int, annotators: int, overlap: int, seed: int) -> list[list[int]]:
+    """Which annotators judge each item: `overlap` different ones, workloads equal to within one."""
+    if not 1 <= overlap <= annotators:
+        raise ConfigError(f"overlap is {overlap} with {annotators} annotators", f"use 1 to {annotators}")
+    rng = np.random.default_rng(seed)
+    load = np.zeros(annotators)
+    result = []
+    for _ in range(items):
+        chosen = np.lexsort((rng.random(annotators), load))[:overlap]
+        load[chosen] += 1
+        result.append(sorted(int(a) for a in chosen))
+    return result
+
+
+@dataclass(frozen=True)
+class Offered:
+    """One prompt's responses as offered to annotators, with the hidden reward of each."""
+
+    prompt: Content
+    contents: Sequence[Content]
+    rewards: Sequence[float]
+    producer: str
+    meta: dict[str, object]
+
+    @property
+    def ids(self) -> list[str]:
+        """Ids of the options: content and place, so that equal texts stay different options."""
+        return [content_id(self.prompt, content, i) for i, content in enumerate(self.contents)]
+
+
+def judge_ranking(offered: Offered, annotator: SimulatedAnnotator, seed: Sequence[int], guideline: str) -> Feedback:
+    """A full ranking of all responses, shown in an order of its own."""
+    rng = np.random.default_rng(seed)
+    count = len(offered.contents)
+    shown_at = [int(p) for p in rng.permutation(count)]
+    order = annotator.rank(offered.rewards, shown_at, rng)
+    choice = Ranking(order=[[offered.ids[i]] for i in order])
+    return _record("ranking", offered, range(count), shown_at, choice, annotator, guideline, rng)
+
+
+def judge_comparison(
+    offered: Offered, pair: tuple[int, int], annotator: SimulatedAnnotator, seed: Sequence[int], guideline: str
+) -> Feedback:
+    """A comparison of two of the responses, sides drawn at random."""
+    rng = np.random.default_rng(seed)
+    shown_at = [int(p) for p in rng.permutation(2)]
+    preferred = annotator.compare([offered.rewards[i] for i in pair], shown_at, rng)
+    tied = preferred is None
+    choice = Comparison(preferred=None if preferred is None else offered.ids[pair[preferred]], tie=tied)
+    return _record("comparison", offered, pair, shown_at, choice, annotator, guideline, rng)
+
+
+def _record(
+    kind: str, offered: Offered, which: Sequence[int], shown_at: Sequence[int], choice: Comparison | Ranking,
+    annotator: SimulatedAnnotator, guideline: str, rng: np.random.Generator,
+) -> Feedback:  # fmt: skip
+    options = [
+        Option(id=offered.ids[i], content=offered.contents[i], producer=offered.producer, shown_at=place)
+        for i, place in zip(which, shown_at, strict=True)
+    ]
+    return Feedback.model_validate({
+        "id": content_id(offered.prompt, kind, sorted(o.id for o in options), annotator.id),
+        "kind": kind, "prompt": offered.prompt, "options": options, "choice": choice, "annotator": annotator.id,
+        "guideline": guideline, "active_seconds": round(float(annotator.seconds * rng.lognormal(0, 0.4)), 1),
+        "meta": dict(offered.meta),
+    })  # fmt: skip

@@ -1,0 +1,137 @@
+"""The feedback store: SQLite through SQLAlchemy; records are added once and never changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Integer, String, Text, create_engine, event, func, select
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+from accord.errors import DataError
+from accord.feedback.records import Feedback, dump_line, parse_line
+from accord.files import write_atomically
+
+
+class _Base(DeclarativeBase):
+    pass
+
+
+class _Row(_Base):
+    __tablename__ = "feedback"
+
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    id: Mapped[str] = mapped_column(String(64), unique=True)
+    kind: Mapped[str] = mapped_column(String(24), index=True)
+    annotator: Mapped[str] = mapped_column(String(128), index=True)
+    record: Mapped[str] = mapped_column(Text)
+
+
+@dataclass(frozen=True)
+class Added:
+    """Records newly stored, and records that were there already with the same content."""
+
+    new: int
+    repeated: int
+
+
+class FeedbackStore:
+    """Append-only records in insertion order, in one SQLite file (WAL, durable when `add` returns)."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self._engine = create_engine(f"sqlite:///{path}")
+        event.listen(self._engine, "connect", _pragmas)
+        _Base.metadata.create_all(self._engine)
+
+    def close(self) -> None:
+        """Release the file."""
+        self._engine.dispose()
+
+    def __enter__(self) -> FeedbackStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def add(self, records: Iterable[Feedback]) -> Added:
+        """Store records in one transaction.
+
+        A record already there is counted as repeated; one with a known id but other content raises
+        DataError, and nothing of the call is stored.
+        """
+        new = repeated = 0
+        with Session(self._engine) as session, session.begin():
+            for record in records:
+                line = dump_line(record)
+                known = session.scalar(select(_Row.record).where(_Row.id == record.id))
+                if known is None:
+                    session.add(_Row(id=record.id, kind=record.kind, annotator=record.annotator, record=line))
+                    session.flush()
+                    new += 1
+                elif json.loads(known) == json.loads(line):
+                    repeated += 1
+                else:
+                    raise DataError(f"record {record.id!r} is already stored with other content", "give it a new id")
+        return Added(new, repeated)
+
+    def records(self, kind: str | None = None, annotator: str | None = None) -> Iterator[Feedback]:
+        """Records in insertion order, optionally of one kind or annotator."""
+        query = select(_Row.record).order_by(_Row.number)
+        if kind is not None:
+            query = query.where(_Row.kind == kind)
+        if annotator is not None:
+            query = query.where(_Row.annotator == annotator)
+        with Session(self._engine) as session:
+            for line in session.scalars(query.execution_options(yield_per=500)):
+                yield parse_line(line)
+
+    def __len__(self) -> int:
+        with Session(self._engine) as session:
+            return int(session.scalar(select(func.count()).select_from(_Row)) or 0)
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Records per annotator and kind."""
+        result: dict[str, dict[str, int]] = {}
+        with Session(self._engine) as session:
+            query = select(_Row.annotator, _Row.kind, func.count()).group_by(_Row.annotator, _Row.kind)
+            for annotator, kind, count in session.execute(query.order_by(_Row.annotator, _Row.kind)):
+                result.setdefault(annotator, {})[kind] = count
+        return result
+
+    def export_jsonl(self, path: Path) -> int:
+        """Write all records as JSONL, atomically; returns their number."""
+        count = 0
+
+        def write(temporary: Path) -> None:
+            nonlocal count
+            with open(temporary, "w", encoding="utf-8") as handle:
+                for record in self.records():
+                    handle.write(dump_line(record) + "\n")
+                    count += 1
+
+        write_atomically(path, write)
+        return count
+
+    def import_jsonl(self, path: Path) -> Added:
+        """Add all records of a JSONL file, or none when one is wrong."""
+        return self.add(read_records(path))
+
+
+def read_records(path: Path) -> list[Feedback]:
+    """Records of a JSONL file; raises DataError naming the line."""
+    with open(path, encoding="utf-8") as handle:
+        return [parse_line(line, f"{path} line {number}") for number, line in enumerate(handle, 1) if line.strip()]
+
+
+def _pragmas(connection: Any, _: Any) -> None:
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
