@@ -119,9 +119,7 @@ def _blocks(records: Sequence[Feedback], names: list[str]) -> tuple[list[_Block]
         index = [numbers.setdefault(i, len(numbers)) for i in order]
         row = (index, [places[i] for i in order], tied, names.index(record.annotator), prompt)
         rows.setdefault(len(order), []).append(row)
-    blocks = [
-        _Block(*(np.array(column) for column in zip(*found, strict=True))) for _, found in sorted(rows.items())
-    ]
+    blocks = [_Block(*(np.array(column) for column in zip(*found, strict=True))) for _, found in sorted(rows.items())]
     return blocks, len(prompt_of), max(len(numbers) for numbers in option_of)
 
 
@@ -205,5 +203,8 @@ def _flag(
         side = "first" if gamma > 0 else "last"
         return "side", f"prefers what is shown {side}: side bias {gamma:.2f} ± {Z95 * gamma_error:.2f}"
     if beta + Z95 * beta_error < 0.25 * typical:
-        return "random", f"rationality {beta:.2f} ± {Z95 * beta_error:.2f} is below a quarter of the typical {typical:.2f}"
+        return (
+            "random",
+            f"rationality {beta:.2f} ± {Z95 * beta_error:.2f} is below a quarter of the typical {typical:.2f}",
+        )
     return "ok", f"rationality {beta:.2f}, side bias {gamma:.2f}"

@@ -165,7 +165,12 @@ class Feedback(_Model):
 
     def _check_choice(self, ids: set[str]) -> None:
         choice, count = self.choice, len(ids)
-        wanted = {"comparison": count == 2, "ranking": count >= 2, "best_worst": count >= 3, "demonstration": count == 0}
+        wanted = {
+            "comparison": count == 2,
+            "ranking": count >= 2,
+            "best_worst": count >= 3,
+            "demonstration": count == 0,
+        }
         if not wanted.get(self.kind, count == 1):
             raise ValueError(f"a {self.kind} cannot have {count} options")
         named: list[str] = []

@@ -67,9 +67,7 @@ def leave_one_out(total_B: Tensor, samples_per_prompt: int) -> Tensor:
 
 def whiten(values_S: Tensor, reduce: Reduce = one_process) -> Tensor:
     """Shift to mean 0 and scale to variance 1 over all tokens of all processes: [S]."""
-    sums = reduce(
-        torch.stack([values_S.sum(), values_S.square().sum(), values_S.new_tensor(values_S.numel())])
-    )
+    sums = reduce(torch.stack([values_S.sum(), values_S.square().sum(), values_S.new_tensor(values_S.numel())]))
     mean = sums[0] / sums[2]
     variance = (sums[1] / sums[2] - mean.square()).clamp_min(0)
     return (values_S - mean) * torch.rsqrt(variance + 1e-8)

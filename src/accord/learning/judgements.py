@@ -95,9 +95,7 @@ def _comparisons(utility_M2: Tensor, outcome_M: Tensor, log_nu: float, smoothing
     return (1 - smoothing) * logp + smoothing * likelihoods.davidson(first, second, flipped, nu)
 
 
-def _utilities(
-    scores_R: Tensor, rows: Sequence[tuple[int, Judgement]], size: int, effects: AnnotatorEffects
-) -> Tensor:
+def _utilities(scores_R: Tensor, rows: Sequence[tuple[int, Judgement]], size: int, effects: AnnotatorEffects) -> Tensor:
     device = scores_R.device
     index = torch.tensor([[base + o for o in j.options] for base, j in rows], device=device)
     shown = torch.tensor([j.shown_at for _, j in rows], device=device, dtype=scores_R.dtype)

@@ -18,9 +18,7 @@ FIRST, SECOND, TIE = 0, 1, 2
 """Outcomes of a comparison, in the order the options are passed."""
 
 
-def shown_utility(
-    reward: Tensor, shown_at: Tensor, options: Tensor, rationality: Tensor, side_bias: Tensor
-) -> Tensor:
+def shown_utility(reward: Tensor, shown_at: Tensor, options: Tensor, rationality: Tensor, side_bias: Tensor) -> Tensor:
     """Utility of an option as its annotator sees it; all arguments broadcast.
 
     u = beta_a * r + gamma_a * (1/2 - p / (K - 1)), where p (`shown_at`, 0 is left or top) is its place among

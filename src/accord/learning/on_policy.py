@@ -42,9 +42,7 @@ Score = Callable[[Rollout], Tensor]
 
 
 def _ppo_optimizer(learning_rate: float) -> OptimizerSettings:
-    return OptimizerSettings(
-        learning_rate, betas=(0.9, 0.999), eps=1e-5, schedule="linear", max_grad_norm=1.0
-    )
+    return OptimizerSettings(learning_rate, betas=(0.9, 0.999), eps=1e-5, schedule="linear", max_grad_norm=1.0)
 
 
 @dataclass(frozen=True)
@@ -126,13 +124,9 @@ class OnPolicyTrainer:
         self.kl = KLController(settings.kl_coefficient, settings.kl_target, settings.kl_horizon)
         updates = settings.steps * settings.epochs * settings.minibatches
         self.policy_optimizer = Optimizer(policy.parameters(), settings.policy_optimizer, updates)
-        self.value_optimizer = (
-            Optimizer(value.parameters(), settings.value_optimizer, updates) if value else None
-        )
+        self.value_optimizer = Optimizer(value.parameters(), settings.value_optimizer, updates) if value else None
         per_epoch = -(-len(prompts) // settings.prompts_per_step)
-        self.order = EpochOrder(
-            len(prompts), settings.prompts_per_step, settings.steps / per_epoch, settings.seed
-        )
+        self.order = EpochOrder(len(prompts), settings.prompts_per_step, settings.steps / per_epoch, settings.seed)
         self.done = self.tokens = 0
         self.last = {"score": float("nan"), "kl_seq": float("nan")}
 
@@ -149,9 +143,7 @@ class OnPolicyTrainer:
             batch = self.experience(rollout)
             if step == 0:
                 check_sampler(rollout, batch, s.sampler_bound, s.temperature)
-            metrics = (
-                rollout_metrics(rollout, batch) | kl_metrics(batch) | {"kl_coefficient": self.kl.coefficient}
-            )
+            metrics = rollout_metrics(rollout, batch) | kl_metrics(batch) | {"kl_coefficient": self.kl.coefficient}
             metrics |= self.update(batch, step)
             self.kl.update(metrics["kl_seq"], s.responses)
             self.done, self.tokens = step + 1, self.tokens + int(metrics["tokens"])
@@ -211,9 +203,7 @@ class OnPolicyTrainer:
         if s.estimator == "gae":
             advantages_S, returns_S = adv.gae(rewards_S, values_S, lengths_B, s.gamma, s.lam)
         else:
-            owners_S = torch.repeat_interleave(
-                torch.arange(lengths_B.numel(), device=lengths_B.device), lengths_B
-            )
+            owners_S = torch.repeat_interleave(torch.arange(lengths_B.numel(), device=lengths_B.device), lengths_B)
             total_B = rewards_S.new_zeros(lengths_B.numel()).index_add(0, owners_S, rewards_S)
             advantages_S = adv.leave_one_out(total_B, s.samples_per_prompt)[owners_S]
             returns_S = torch.zeros_like(advantages_S)
@@ -266,9 +256,7 @@ class OnPolicyTrainer:
             sums["tokens"] += stream.tokens
             if self.value is not None:
                 values_S = self.value.values(stream)
-                value_loss = (
-                    losses.ppo_value(values_S, micro.values_S, micro.returns_S, s.value_clip).sum() / total
-                )
+                value_loss = losses.ppo_value(values_S, micro.values_S, micro.returns_S, s.value_clip).sum() / total
                 value_loss.backward()
                 moved = (values_S.detach() - micro.values_S).abs() > s.value_clip
                 sums["value_loss"] += value_loss.item()

@@ -35,9 +35,7 @@ class Experience:
     def __post_init__(self) -> None:
         count, tokens = sum(len(g.responses) for g in self.groups), int(self.lengths_B.sum())
         if self.lengths_B.numel() != count or self.score_B.numel() != count:
-            raise ValueError(
-                f"{count} responses, {self.lengths_B.numel()} lengths, {self.score_B.numel()} scores"
-            )
+            raise ValueError(f"{count} responses, {self.lengths_B.numel()} lengths, {self.score_B.numel()} scores")
         for name in ("logp_S", "ref_S", "values_S", "advantages_S", "returns_S"):
             if getattr(self, name).numel() != tokens:
                 raise ValueError(f"{name} has {getattr(self, name).numel()} entries for {tokens} tokens")
@@ -48,9 +46,7 @@ class Experience:
         starts = [0, *torch.tensor(sizes).cumsum(0).tolist()]
         rows = [b for i in indices for b in range(starts[i], starts[i + 1])]
         token_starts = [0, *self.lengths_B.cumsum(0).tolist()]
-        at = torch.cat([torch.arange(token_starts[b], token_starts[b + 1]) for b in rows]).to(
-            self.logp_S.device
-        )
+        at = torch.cat([torch.arange(token_starts[b], token_starts[b + 1]) for b in rows]).to(self.logp_S.device)
         row_index = torch.tensor(rows, device=self.lengths_B.device)
         return Experience(
             [self.groups[i] for i in indices], self.lengths_B[row_index], self.logp_S[at], self.ref_S[at],
@@ -107,9 +103,7 @@ def rollout_metrics(rollout: Rollout, batch: Experience) -> dict[str, float]:
 def kl_metrics(batch: Experience) -> dict[str, float]:
     """KL(policy || reference) of the batch by k1 and k3, per sequence and per token, and how far they disagree."""
     k1_S, k3_S = losses.kl_k1(batch.logp_S, batch.ref_S), losses.kl_k3(batch.logp_S, batch.ref_S)
-    owners_S = torch.repeat_interleave(
-        torch.arange(batch.lengths_B.numel(), device=k1_S.device), batch.lengths_B
-    )
+    owners_S = torch.repeat_interleave(torch.arange(batch.lengths_B.numel(), device=k1_S.device), batch.lengths_B)
     k1_B = k1_S.new_zeros(batch.lengths_B.numel()).index_add(0, owners_S, k1_S)
     k3_B = k3_S.new_zeros(batch.lengths_B.numel()).index_add(0, owners_S, k3_S)
     difference_B = (k1_B - k3_B).double()

@@ -30,9 +30,7 @@ class OptimizerSettings:
 class Optimizer:
     """AdamW over named trainable parameters, for a known number of steps."""
 
-    def __init__(
-        self, parameters: Iterable[nn.Parameter], settings: OptimizerSettings, total_steps: int
-    ) -> None:
+    def __init__(self, parameters: Iterable[nn.Parameter], settings: OptimizerSettings, total_steps: int) -> None:
         self.parameters = list(parameters)
         self.settings, self.total_steps, self.steps = settings, total_steps, 0
         matrices = [p for p in self.parameters if p.ndim >= 2]

@@ -62,8 +62,7 @@ def train_reward(
         raise DataError("there is nothing to learn from: 0 judged prompts", "collect feedback first")
     session = session or LocalSession()
     orders = [
-        EpochOrder(len(groups), settings.batch, settings.epochs, _member_seed(settings, m))
-        for m in range(model.size)
+        EpochOrder(len(groups), settings.batch, settings.epochs, _member_seed(settings, m)) for m in range(model.size)
     ]
     per_member, total = orders[0].steps, orders[0].steps * model.size
     done, tokens, nll = 0, 0, float("nan")
@@ -155,9 +154,7 @@ def fit_centre(model: RewardModel, reference: Sequence[Group], micro_batch_token
     model.scale = max(float((raw_ER - model.centre_E[:, None]).mean(0).std()), 1e-6)
 
 
-def fit_temperature(
-    model: RewardModel, heldout: Sequence[JudgedGroup], micro_batch_tokens: int = 8192
-) -> float:
+def fit_temperature(model: RewardModel, heldout: Sequence[JudgedGroup], micro_batch_tokens: int = 8192) -> float:
     """Set the temperature T that minimises the NLL of sigmoid(gap / T) on held-out strict pairs; returns T."""
     gaps = pair_gaps(model.score([g.group for g in heldout], micro_batch_tokens).mean(0), heldout).double()
     if gaps.numel() == 0:
@@ -166,9 +163,7 @@ def fit_temperature(
     def nll(log_t: float) -> float:
         return float(-torch.nn.functional.logsigmoid(gaps / torch.exp(torch.tensor(log_t))).mean())
 
-    model.temperature = float(
-        torch.exp(torch.tensor(minimize_scalar(nll, bounds=(-4, 4), method="bounded").x))
-    )
+    model.temperature = float(torch.exp(torch.tensor(minimize_scalar(nll, bounds=(-4, 4), method="bounded").x)))
     return model.temperature
 
 

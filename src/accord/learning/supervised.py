@@ -64,9 +64,7 @@ def train_supervised(
 ) -> SupervisedResult:
     """Minimise the negative log-likelihood of the responses in `examples`; updates `model` in place."""
     if not examples:
-        raise DataError(
-            "there is nothing to train on: 0 examples", "look at the table of kept and dropped rows"
-        )
+        raise DataError("there is nothing to train on: 0 examples", "look at the table of kept and dropped rows")
     session = session or LocalSession()
     order = EpochOrder(len(examples), settings.batch, settings.epochs, settings.seed)
     optimizer = Optimizer(model.parameters(), settings.optimizer, order.steps)

@@ -112,17 +112,13 @@ def _bucket(
     return Bucket(query_at, key_at, mask[:, None], whole)
 
 
-def bucket_attention(
-    q: Tensor, k: Tensor, v: Tensor, bucket: Bucket, scale: float | None, window: int
-) -> Tensor:
+def bucket_attention(q: Tensor, k: Tensor, v: Tensor, bucket: Bucket, scale: float | None, window: int) -> Tensor:
     """q [b, H, Lq, D], k and v [b, Hkv, Lk, D] -> [b, H, Lq, D]; Hkv may divide H (grouped queries)."""
     gqa = q.shape[1] != k.shape[1]
     if q.device.type != "cpu" or k.shape[2] > MATH_LENGTH:
         causal = bucket.whole and not (window and window < k.shape[2])
         mask = None if causal else bucket.mask_b1LL
-        return F.scaled_dot_product_attention(
-            q, k, v, attn_mask=mask, is_causal=causal, scale=scale, enable_gqa=gqa
-        )
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, scale=scale, enable_gqa=gqa)
     if gqa:
         k, v = (x.repeat_interleave(q.shape[1] // k.shape[1], dim=1) for x in (k, v))
     scores = torch.matmul(q * (q.shape[-1] ** -0.5 if scale is None else scale), k.transpose(-1, -2))
@@ -139,9 +135,7 @@ def packed_attention(
     outputs = []
     for bucket in plan.buckets:
         index = (bucket.query_at_bL, bucket.key_at_bL, bucket.key_at_bL)
-        q, k, v = (
-            _gather(x, at, bucket.whole).unflatten(-1, (-1, dim)) for x, at in zip(rows, index, strict=True)
-        )
+        q, k, v = (_gather(x, at, bucket.whole).unflatten(-1, (-1, dim)) for x, at in zip(rows, index, strict=True))
         out = bucket_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), bucket, scale, window)
         outputs.append(out.transpose(1, 2).reshape(-1, heads * dim))
     if len(outputs) == 1 and plan.buckets[0].whole:

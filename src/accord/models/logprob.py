@@ -25,9 +25,7 @@ class _TokenLogProb(torch.autograd.Function):
     """log softmax(h W^T / temperature)[target] per row, with the gradient in closed form."""
 
     @staticmethod
-    def forward(
-        ctx: Any, hidden_SH: Tensor, weight_VH: Tensor, targets_S: Tensor, temperature: float
-    ) -> Tensor:
+    def forward(ctx: Any, hidden_SH: Tensor, weight_VH: Tensor, targets_S: Tensor, temperature: float) -> Tensor:
         logp_S = hidden_SH.new_empty(hidden_SH.shape[0])
         keep = hidden_SH.shape[0] * weight_VH.shape[0] <= KEEP_ELEMENTS and ctx.needs_input_grad[0]
         kept: list[Tensor] = []
@@ -63,9 +61,7 @@ def _log_softmax(hidden: Tensor, weight: Tensor, temperature: float) -> Tensor:
     return F.log_softmax(logits if logits.dtype == torch.float64 else logits.float(), dim=-1)
 
 
-def token_logprobs(
-    hidden_SH: Tensor, weight_VH: Tensor, targets_S: Tensor, temperature: float = 1.0
-) -> Tensor:
+def token_logprobs(hidden_SH: Tensor, weight_VH: Tensor, targets_S: Tensor, temperature: float = 1.0) -> Tensor:
     """Log-probability (nats) of each target under softmax(h W^T / temperature): [S].
 
     Differentiable in `hidden_SH` and `weight_VH`. Plain linear heads only; see `CausalLM.logprobs`.

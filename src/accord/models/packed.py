@@ -47,9 +47,7 @@ class KeyValueCache:
             keys[row, :, : key_1HLD.shape[2]] = key_1HLD[0]
             values[row, :, : value_1HLD.shape[2]] = value_1HLD[0]
 
-    def store_step(
-        self, layer: int, at_B: Tensor, key_BH1D: Tensor, value_BH1D: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def store_step(self, layer: int, at_B: Tensor, key_BH1D: Tensor, value_BH1D: Tensor) -> tuple[Tensor, Tensor]:
         """Write one token per row at its own position; returns the layer's keys and values."""
         keys, values = self._layer(layer, key_BH1D)
         rows = torch.arange(key_BH1D.shape[0], device=key_BH1D.device)
@@ -136,9 +134,7 @@ def packed_forward(body: nn.Module, stream: PackedStream, **cache: Any) -> Tenso
     return out.last_hidden_state[0]
 
 
-def prefill_forward(
-    body: nn.Module, stream: PackedStream, cache: KeyValueCache, rows: list[list[int]]
-) -> Tensor:
+def prefill_forward(body: nn.Module, stream: PackedStream, cache: KeyValueCache, rows: list[list[int]]) -> Tensor:
     """As `packed_forward`, storing segment i's keys and values in the cache rows `rows[i]`."""
     return packed_forward(body, stream, accord_cache=cache, accord_rows=rows)
 

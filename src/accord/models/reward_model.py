@@ -91,9 +91,7 @@ class RewardModel:
     def load(cls, folder: Path, device: str = "cpu") -> RewardModel:
         """Read a saved reward model; raises RunError when its probes do not score as they did."""
         if not (folder / FILE).is_file():
-            raise DataError(
-                f"{folder} holds no reward model: {FILE} is missing", "name the output of a reward stage"
-            )
+            raise DataError(f"{folder} holds no reward model: {FILE} is missing", "name the output of a reward stage")
         record = json.loads((folder / FILE).read_text())
         heads = load_file(str(folder / "heads.safetensors"), device=device)
         members = []

@@ -11,7 +11,18 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("accord", "torch", "transformers", "tokenizers", "peft", "numpy", "scipy", "scikit-learn", "sqlalchemy", "pydantic")
+PACKAGES = (
+    "accord",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "peft",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "sqlalchemy",
+    "pydantic",
+)
 
 
 def prepare(threads: int | str = "auto") -> int:
@@ -28,7 +39,7 @@ def prepare(threads: int | str = "auto") -> int:
 
 
 def choose_device(wish: str) -> str:
-    """"auto" is cuda where there is one, else cpu."""
+    """ "auto" is cuda where there is one, else cpu."""
     if wish != "auto":
         return wish
     import torch

@@ -95,9 +95,11 @@ def read(name: str) -> str:
 def load(name: str, overrides: Sequence[str] = ()) -> Recipe:
     """Read, override and validate a recipe. Raises ConfigError with path, value and fix."""
     try:
-        raw = yaml.load(read(name), Loader=_UniqueKeys)  # noqa: S506 (a SafeLoader)
+        raw = yaml.load(read(name), Loader=_UniqueKeys)
     except yaml.YAMLError as error:
-        raise ConfigError(f"{name} is not valid YAML: {' '.join(str(error).split())}", "check the indentation") from error
+        raise ConfigError(
+            f"{name} is not valid YAML: {' '.join(str(error).split())}", "check the indentation"
+        ) from error
     if not isinstance(raw, dict):
         raise ConfigError(f"{name} holds no settings", "a recipe has at least the keys name and stages")
     for override in overrides:
@@ -115,14 +117,18 @@ def _override(raw: dict[str, Any], text: str) -> None:
     if path[0] in stages:
         path = ["stages", *path]
     elif len(path) > 1 and path[0] != "stages":
-        raise ConfigError(f"{key}: there is no stage {path[0]!r}", f"{suggest(path[0], list(stages))}stages: {', '.join(stages)}")
+        raise ConfigError(
+            f"{key}: there is no stage {path[0]!r}", f"{suggest(path[0], list(stages))}stages: {', '.join(stages)}"
+        )
     place = raw
     for part in path[:-1]:
         place = place.setdefault(part, {}) if isinstance(place.get(part, {}), dict) else _no_mapping(key, part)
     try:
         place[path[-1]] = yaml.safe_load(value)
     except yaml.YAMLError as error:
-        raise ConfigError(f"{key}: cannot read the value {value!r}", "quote it if it holds special characters") from error
+        raise ConfigError(
+            f"{key}: cannot read the value {value!r}", "quote it if it holds special characters"
+        ) from error
 
 
 def _no_mapping(key: str, part: str) -> dict[str, Any]:

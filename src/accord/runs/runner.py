@@ -152,7 +152,9 @@ def _check_directory(recipe: Recipe, run_dir: Path, resume: bool) -> None:
     existing = run_dir / RECIPE
     if not existing.exists():
         if resume and not run_dir.exists():
-            raise ConfigError(f"there is no run to resume in {run_dir}", "leave out --resume, or name the run with --out")
+            raise ConfigError(
+                f"there is no run to resume in {run_dir}", "leave out --resume, or name the run with --out"
+            )
         if run_dir.exists() and any(p.name != LOCK for p in run_dir.iterdir()):
             raise ConfigError(f"{run_dir} exists and is not a run of accord", "choose an empty place with --out")
         return

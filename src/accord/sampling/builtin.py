@@ -37,9 +37,7 @@ class BuiltinSampler:
     def __init__(self, model: CausalLM, slots: int = 128) -> None:
         eos = model.tokenizer.eos_token_id
         if eos is None:
-            raise ConfigError(
-                "the tokenizer has no EOS token", "set eos_token: responses must be able to finish"
-            )
+            raise ConfigError("the tokenizer has no EOS token", "set eos_token: responses must be able to finish")
         self.model, self.slots = model, slots
         self.stop_ids = frozenset([int(eos)])
 

@@ -16,9 +16,7 @@ from accord.errors import DataError
 class GoldSentiment:
     """Log-odds that a text is a positive review (natural logarithm; > 0 is positive)."""
 
-    def __init__(
-        self, vocabulary: dict[str, int], idf: NDArray[Any], weights: NDArray[Any], bias: float
-    ) -> None:
+    def __init__(self, vocabulary: dict[str, int], idf: NDArray[Any], weights: NDArray[Any], bias: float) -> None:
         self.vocabulary, self.idf, self.weights, self.bias = vocabulary, idf, weights, bias
         self._vectorizer = _vectorizer(vocabulary)
         self._vectorizer.idf_ = idf
@@ -58,9 +56,7 @@ class GoldSentiment:
     def load(cls, folder: Path) -> GoldSentiment:
         """Read what `save` wrote."""
         if not (folder / "gold.npz").is_file():
-            raise DataError(
-                f"{folder} holds no gold reward: gold.npz is missing", "name the gold of a reviews stage"
-            )
+            raise DataError(f"{folder} holds no gold reward: gold.npz is missing", "name the gold of a reviews stage")
         arrays = np.load(folder / "gold.npz", allow_pickle=False)
         terms = json.loads((folder / "vocabulary.json").read_text(encoding="utf-8"))
         vocabulary = {term: index for index, term in enumerate(terms)}

@@ -76,9 +76,7 @@ def load_reviews(path: Path | None = None) -> Corpus:
         if row["source"] == "imdb":
             read += 1
             labels.setdefault(clean(row["text"]), int(row["label"]))
-    return Corpus(
-        split([Review(text, label) for text, label in labels.items()]), read, read - len(labels), digest
-    )
+    return Corpus(split([Review(text, label) for text, label in labels.items()]), read, read - len(labels), digest)
 
 
 def clean(text: str) -> str:

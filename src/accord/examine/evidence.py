@@ -1,0 +1,238 @@
+"""All evidence of a run in one JSON-able value: baseline, arms along their way, best-of-n, cards, verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from accord.examine import best_of_n, kl, overoptimisation, text_measures, winrate
+from accord.examine.best_of_n import BestOfPoint
+from accord.examine.kl import KL
+from accord.examine.overoptimisation import Fit
+from accord.examine.reward_card import RewardCard
+from accord.examine.rows import Samples, columns
+from accord.examine.statistics import Estimate, clustered_mean
+from accord.examine.text_measures import Shift, TextMeasures
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Point(_Model):
+    """A policy at one step of its training, on the evaluation prompts. Gains are paired, against the baseline."""
+
+    step: int
+    kl: KL
+    proxy: Estimate
+    proxy_gain: Estimate
+    ensemble_spread: float
+    gold: Estimate | None
+    gold_gain: Estimate | None
+    win_rate: Estimate | None
+    text: TextMeasures
+
+
+class Pairing(_Model):
+    """One prompt's response before and after."""
+
+    prompt: str
+    before: str
+    after: str
+    gold_before: float | None
+    gold_after: float | None
+    proxy_before: float
+    proxy_after: float
+
+
+class ArmEvidence(_Model):
+    """One way of tuning, from its first to its last point. late_drop: gold at the last point minus gold at the
+    best earlier point, paired by prompt; length_share: share of the proxy gain left at equal length."""
+
+    name: str
+    method: str
+    points: list[Point]
+    late_drop: Estimate | None
+    length_share: float | None
+    fit: Fit | None
+    rose_and_fell: list[Shift]
+    pairings: list[Pairing]
+
+    @property
+    def last(self) -> Point:
+        return self.points[-1]
+
+
+class AnnotatorRow(_Model):
+    """Estimate against truth (truth only for simulated annotators)."""
+
+    annotator: str
+    judgements: int
+    rationality: float
+    rationality_error: float
+    side_bias: float
+    side_bias_error: float
+    flag: str
+    reason: str
+    true_rationality: float | None = None
+    true_side_bias: float | None = None
+
+
+class AgreementRow(_Model):
+    """Agreement measures with 95 % intervals as [value, low, high]."""
+
+    alpha: list[float]
+    with_ties: list[float]
+    strict: list[float]
+    ceiling: list[float]
+    units: int
+    judgements: int
+
+
+class Evidence(_Model):
+    """Everything the verdict rests on and the report shows."""
+
+    baseline_name: str
+    baseline_gold: Estimate | None
+    baseline_proxy: Estimate
+    baseline_text: TextMeasures
+    prompts: int
+    arms: list[ArmEvidence]
+    best_of: list[BestOfPoint]
+    best_of_fit: Fit | None
+    reward_card: RewardCard | None
+    annotators: list[AnnotatorRow]
+    agreement: AgreementRow | None
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class ArmRows:
+    """Sample rows of one arm: (step, rows) in order of training."""
+
+    method: str
+    points: Sequence[tuple[int, Rows]]
+
+
+def measure(
+    baseline_rows: Rows,
+    arms: Mapping[str, ArmRows],
+    best_of_rows: Rows = (),
+    best_of_sizes: tuple[int, ...] = (1, 2, 4, 8, 16, 32),
+    reward_card: RewardCard | None = None,
+    annotators: Sequence[AnnotatorRow] = (),
+    agreement: AgreementRow | None = None,
+    notes: Sequence[str] = (),
+) -> Evidence:
+    """Measure every arm against the baseline on the same prompts (one sample per prompt each)."""
+    baseline = columns(baseline_rows)
+    samples = {name: [(step, columns(rows)) for step, rows in arm.points] for name, arm in arms.items()}
+    texts = [r for s in (baseline, *(p[-1][1] for p in samples.values())) for r in s.response]
+    length = text_measures.equal_length([text_measures.words(t) for t in texts])
+    points, best_fit = _best_of(best_of_rows, baseline, best_of_sizes)
+    return Evidence(
+        baseline_name="sft",
+        baseline_gold=None if baseline.gold_B is None else clustered_mean(baseline.gold_B),
+        baseline_proxy=clustered_mean(baseline.proxy_B),
+        baseline_text=text_measures.measure(baseline, length),
+        prompts=baseline.size,
+        arms=[_arm(name, arms[name].method, found, baseline, length) for name, found in samples.items()],
+        best_of=points, best_of_fit=best_fit, reward_card=reward_card, annotators=list(annotators),
+        agreement=agreement, notes=list(notes),
+    )  # fmt: skip
+
+
+def _arm(name: str, method: str, found: list[tuple[int, Samples]], baseline: Samples, length: int) -> ArmEvidence:
+    points = [_point(step, samples, baseline, length) for step, samples in found]
+    last = found[-1][1]
+    at = winrate.aligned(last, baseline)
+    return ArmEvidence(
+        name=name, method=method, points=points,
+        late_drop=_late_drop([samples for _, samples in found]),
+        length_share=winrate.gain_at_equal_length(
+            last.proxy_B, last.tokens_B, baseline.proxy_B[at], baseline.tokens_B[at]
+        ),
+        fit=_rl_fit(points),
+        rose_and_fell=text_measures.shifts(baseline.response, last.response),
+        pairings=_pairings(last, baseline, at),
+    )  # fmt: skip
+
+
+def _point(step: int, samples: Samples, baseline: Samples, length: int) -> Point:
+    at, clusters = winrate.aligned(samples, baseline), list(samples.prompt_id_B)
+    gold = gold_gain = wins = None
+    if samples.gold_B is not None and baseline.gold_B is not None:
+        gold = clustered_mean(samples.gold_B, clusters)
+        gold_gain = winrate.gain(samples.gold_B, baseline.gold_B[at], clusters)
+        wins = winrate.win_rate(samples.gold_B, baseline.gold_B[at], clusters)
+    return Point(
+        step=step, kl=kl.measure(samples), proxy=clustered_mean(samples.proxy_B, clusters),
+        proxy_gain=winrate.gain(samples.proxy_B, baseline.proxy_B[at], clusters),
+        ensemble_spread=float(samples.proxy_EB.std(0).mean()), gold=gold, gold_gain=gold_gain, win_rate=wins,
+        text=text_measures.measure(samples, length),
+    )  # fmt: skip
+
+
+def _late_drop(found: list[Samples]) -> Estimate | None:
+    """Gold at the end minus gold at the best point before, over the same prompts.
+
+    The best of several noisy points looks better than it is, so the best point is chosen on one half of the
+    prompts and compared on the other half.
+    """
+    golds = [s.gold_B for s in found if s.gold_B is not None]
+    if len(golds) != len(found) or len(found) < 3:
+        return None
+    gold_TB = np.stack(golds)
+    half = np.arange(gold_TB.shape[1]) % 2 == 0
+    drops: NDArray[np.float64] = np.empty(gold_TB.shape[1])
+    for choose, compare in ((half, ~half), (~half, half)):
+        best = int(gold_TB[:-1, choose].mean(1).argmax())
+        drops[compare] = gold_TB[-1, compare] - gold_TB[best, compare]
+    return clustered_mean(drops)
+
+
+def _rl_fit(points: Sequence[Point]) -> Fit | None:
+    usable = [p for p in points if p.gold_gain is not None]
+    d = np.array([p.kl.root for p in usable])
+    gain = np.array([p.gold_gain.value for p in usable if p.gold_gain is not None])
+    return overoptimisation.fit(d, gain, "rl") if len(usable) else None
+
+
+def _best_of(rows: Rows, baseline: Samples, sizes: tuple[int, ...]) -> tuple[list[BestOfPoint], Fit | None]:
+    if not rows:
+        return [], None
+    samples = columns(rows)
+    ids, counts = np.unique(samples.prompt_id_B, return_counts=True)
+    if len(set(counts)) != 1:
+        raise ValueError("best-of-n rows need the same number of samples for every prompt")
+    order = np.argsort(samples.prompt_id_B, kind="stable")
+    proxy_PN = samples.proxy_B[order].reshape(len(ids), -1)
+    gold_PN = None if samples.gold_B is None else samples.gold_B[order].reshape(len(ids), -1)
+    where = {int(p): i for i, p in enumerate(baseline.prompt_id_B)}
+    base = None if baseline.gold_B is None else baseline.gold_B[[where[int(p)] for p in ids]]
+    points = best_of_n.curve(proxy_PN, gold_PN, base, tuple(n for n in sizes if n <= counts[0]))
+    golds = [p.gold for p in points]
+    if any(g is None for g in golds):
+        return points, None
+    start = golds[0].value if golds[0] else 0.0
+    d, gain = np.array([p.root_kl for p in points]), np.array([g.value - start for g in golds if g])
+    return points, overoptimisation.fit(d, gain, "best_of_n")
+
+
+def _pairings(samples: Samples, baseline: Samples, at: NDArray[np.int64], count: int = 12) -> list[Pairing]:
+    return [
+        Pairing(
+            prompt=samples.prompt[i], before=baseline.response[j], after=samples.response[i],
+            gold_before=None if baseline.gold_B is None else float(baseline.gold_B[j]),
+            gold_after=None if samples.gold_B is None else float(samples.gold_B[i]),
+            proxy_before=float(baseline.proxy_B[j]), proxy_after=float(samples.proxy_B[i]),
+        )
+        for i, j in list(enumerate(at))[:count]
+    ]  # fmt: skip

@@ -1,0 +1,123 @@
+"""A reward model's card: accuracy against its ceiling, calibration, and what trivial rules would reach."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+from scipy.optimize import minimize_scalar
+
+from accord.examine.statistics import Estimate, clustered_mean
+
+Array = NDArray[np.float64]
+
+
+class Bin(BaseModel):
+    """One bin of the reliability diagram: mean confidence, share right, number of pairs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    confidence: float
+    accuracy: float
+    pairs: int
+
+
+class Calibration(BaseModel):
+    """nll in nats per pair; ece: expected calibration error over 10 bins of confidence; brier: squared error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    temperature: float
+    nll: float
+    ece: float
+    brier: float
+    bins: list[Bin]
+
+
+class RewardCard(BaseModel):
+    """On held-out strict pairs. accuracy: against the labels; gold_accuracy: against gold on the same pairs;
+    longer_wins: what "the longer answer" would reach; spread: standard deviation between ensemble members."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    pairs: int
+    accuracy: Estimate
+    members: list[float]
+    gold_accuracy: Estimate | None
+    label_gold_accuracy: Estimate | None
+    longer_wins: Estimate
+    before: Calibration
+    after: Calibration
+    spread: float
+
+
+def card(
+    gap_EP: Array, prompt_P: Sequence[int], longer_P: Array, gold_gap_P: Array | None = None, temperature: float = 1.0
+) -> RewardCard:
+    """gap_EP: score of the labelled better minus worse response per member; longer_P: +1 when the better one is
+    longer, -1 shorter, 0 equal; gold_gap_P: the same gap in gold reward."""
+    gap_P = gap_EP.mean(0)
+    prompts = list(prompt_P)
+    gold_right = label_right = None
+    if gold_gap_P is not None:
+        gold_right = clustered_mean(_half(np.sign(gap_P) * np.sign(gold_gap_P)), prompts)
+        label_right = clustered_mean(_half(np.sign(gold_gap_P)), prompts)
+    return RewardCard(
+        pairs=len(gap_P),
+        accuracy=clustered_mean(_half(np.sign(gap_P)), prompts),
+        members=[float(_half(np.sign(gap)).mean()) for gap in gap_EP],
+        gold_accuracy=gold_right,
+        label_gold_accuracy=label_right,
+        longer_wins=clustered_mean(_half(longer_P), prompts),
+        before=calibration(gap_P, temperature),
+        after=cross_fitted(gap_P, prompts),
+        spread=float(gap_EP.std(0).mean()),
+    )
+
+
+def _half(sign_P: Array) -> Array:
+    """1, 0 or 1/2 for positive, negative or zero."""
+    return (sign_P > 0) + 0.5 * (sign_P == 0)
+
+
+def calibration(gap_P: Array, temperature: float | Array) -> Calibration:
+    """How well sigmoid(|gap| / temperature) predicts being right."""
+    scaled = gap_P / temperature
+    confidence = 1 / (1 + np.exp(-np.abs(scaled)))
+    right = _half(np.sign(gap_P))
+    edges = np.linspace(0.5, 1, 11)
+    index = np.clip(np.digitize(confidence, edges[1:-1]), 0, 9)
+    bins = [
+        Bin(confidence=float(confidence[index == b].mean()), accuracy=float(right[index == b].mean()), pairs=int((index == b).sum()))
+        for b in range(10)
+        if (index == b).any()
+    ]  # fmt: skip
+    probability = 1 / (1 + np.exp(-scaled))
+    return Calibration(
+        temperature=float(np.mean(temperature)),
+        nll=float(np.logaddexp(0, -scaled).mean()),
+        ece=float(sum(b.pairs * abs(b.confidence - b.accuracy) for b in bins) / len(gap_P)),
+        brier=float(((1 - probability) ** 2).mean()),
+        bins=bins,
+    )
+
+
+def cross_fitted(gap_P: Array, prompts: Sequence[int], folds: int = 5) -> Calibration:
+    """Calibration with a temperature fitted on the other folds' prompts, so that it is honest."""
+    fold = np.array([int(p) % folds for p in prompts])
+    temperature = np.ones(len(gap_P))
+    for f in range(folds):
+        if (fold == f).any() and (fold != f).any():
+            temperature[fold == f] = best_temperature(gap_P[fold != f])
+    return calibration(gap_P, temperature)
+
+
+def best_temperature(gap_P: Array) -> float:
+    """The temperature with the smallest negative log-likelihood."""
+
+    def nll(log_t: float) -> float:
+        return float(np.logaddexp(0, -gap_P / np.exp(log_t)).mean())
+
+    return float(np.exp(minimize_scalar(nll, bounds=(-4, 4), method="bounded").x))

@@ -1,0 +1,114 @@
+"""What the text itself looks like: length, diversity at equal length, repetition, and which words changed."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from accord.examine.rows import Samples
+from accord.examine.statistics import Estimate, clustered_mean
+
+_WORD = re.compile(r"[\w']+|[^\w\s]")
+
+
+class TextMeasures(BaseModel):
+    """distinct_n: different n-grams per n-gram, over `words` words per response (responses shorter than that
+    are left out and counted); repeated: share of a response's 4-grams seen before in it; unique: share of
+    distinct responses."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tokens: Estimate
+    finished: Estimate
+    distinct_1: float
+    distinct_2: float
+    words: int
+    too_short: int
+    repeated: Estimate
+    unique: float
+
+
+class Shift(BaseModel):
+    """A word n-gram whose frequency changed: z of the log-odds ratio; counts before and after."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    phrase: str
+    z: float
+    before: int
+    after: int
+
+
+def words(text: str) -> list[str]:
+    """Lower-case words and punctuation marks."""
+    return _WORD.findall(text.lower())
+
+
+def equal_length(responses: Sequence[Sequence[str]]) -> int:
+    """Words per response at which arms are compared: the lower quartile over all responses, at least 4."""
+    return max(4, int(np.percentile([len(r) for r in responses], 25)))
+
+
+def distinct(texts: Sequence[Sequence[str]], n: int, length: int) -> float:
+    """Different n-grams divided by all n-grams, on the first `length` words of texts that have them."""
+    grams = [tuple(t[i : i + n]) for t in texts if len(t) >= length for i in range(length - n + 1)]
+    return len(set(grams)) / len(grams) if grams else 0.0
+
+
+def repetition(text: Sequence[str], n: int = 4) -> float:
+    """Share of a text's n-grams that occurred before in it; 0 for shorter texts."""
+    grams = [tuple(text[i : i + n]) for i in range(len(text) - n + 1)]
+    return 1 - len(set(grams)) / len(grams) if grams else 0.0
+
+
+def measure(samples: Samples, length: int, limit: int | None = None) -> TextMeasures:
+    """All measures of one arm, diversity on `length` words; `limit` compares arms at equal sample counts."""
+    texts = [words(response) for response in samples.response]
+    clusters = list(samples.prompt_id_B)
+    sample = texts[:limit]
+    return TextMeasures(
+        tokens=clustered_mean(samples.tokens_B, clusters),
+        finished=clustered_mean(samples.finished_B.astype(np.float64), clusters),
+        distinct_1=distinct(sample, 1, length),
+        distinct_2=distinct(sample, 2, length),
+        words=length,
+        too_short=sum(len(text) < length for text in sample),
+        repeated=clustered_mean([repetition(text) for text in texts], clusters),
+        unique=len(set(samples.response)) / samples.size,
+    )
+
+
+def shifts(before: Sequence[str], after: Sequence[str], most: int = 12, sizes: tuple[int, ...] = (1, 2)) -> list[Shift]:
+    """The n-grams that rose (z > 0) and fell most, by log-odds with an informative Dirichlet prior (Monroe et
+    al. 2008, eq. 16-22); the prior is their joint frequency."""
+    found: list[Shift] = []
+    for size in sizes:
+        counts = [Counter(g for text in texts for g in _phrases(text, size)) for texts in (before, after)]
+        joint = counts[0] + counts[1]
+        if not joint:
+            continue
+        total_prior = float(sum(joint.values()))
+        totals = [float(sum(c.values())) for c in counts]
+        for phrase, prior in joint.items():
+            if prior < 5:
+                continue
+            odds = [
+                np.log((c[phrase] + prior) / (t + total_prior - c[phrase] - prior))
+                for c, t in zip(counts, totals, strict=True)
+            ]
+            variance = sum(1 / (c[phrase] + prior) for c in counts)
+            z = float((odds[1] - odds[0]) / np.sqrt(variance))
+            found.append(Shift(phrase=phrase, z=z, before=counts[0][phrase], after=counts[1][phrase]))
+    found.sort(key=lambda s: s.z)
+    fell = [s for s in found[:most] if s.z < -1.96]
+    rose = [s for s in found[::-1][:most] if s.z > 1.96]
+    return rose + fell
+
+
+def _phrases(text: str, size: int) -> list[str]:
+    parts = words(text)
+    return [" ".join(parts[i : i + size]) for i in range(len(parts) - size + 1)]
