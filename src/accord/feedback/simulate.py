@@ -81,13 +81,13 @@ def assign(items: int, annotators: int, overlap: int, seed: int) -> list[list[in
 
 @dataclass(frozen=True)
 class Offered:
-    """One prompt's responses as offered to annotators, with the hidden reward of each."""
+    """One prompt's responses as offered to annotators, with the hidden reward of each; finished: ended by EOS."""
 
     prompt: Content
     contents: Sequence[Content]
     rewards: Sequence[float]
     producer: str
-    meta: dict[str, object]
+    finished: Sequence[bool]
 
     @property
     def ids(self) -> list[str]:
@@ -129,5 +129,5 @@ def _record(
         "id": content_id(offered.prompt, kind, sorted(o.id for o in options), annotator.id),
         "kind": kind, "prompt": offered.prompt, "options": options, "choice": choice, "annotator": annotator.id,
         "guideline": guideline, "active_seconds": round(float(annotator.seconds * rng.lognormal(0, 0.4)), 1),
-        "meta": dict(offered.meta),
+        "meta": {"finished": {offered.ids[i]: offered.finished[i] for i in which}},
     })  # fmt: skip

@@ -1,0 +1,175 @@
+"""Collecting feedback: sample K responses per prompt, have a simulated crowd judge them, look at the judges."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import combinations
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, model_validator
+
+from accord.files import write_json
+from accord.runs.context import StageContext
+from accord.runs.stage import Plan, Stage, StageConfig, StageResult
+
+if TYPE_CHECKING:
+    from accord.feedback.annotator_model import CrowdEstimate
+    from accord.feedback.records import Feedback
+    from accord.feedback.simulate import Offered, SimulatedAnnotator
+
+CHUNK = 64
+GUIDELINE = "sentiment-1"
+
+
+class CollectConfig(StageConfig):
+    """Settings of a collect stage."""
+
+    kind: Literal["collect"]
+    model: str = Field(description="The policy whose responses are judged.")
+    prompts: str = Field(description="Prompts (JSONL with a prompt per row).")
+    gold: str = Field(description="The gold reward the simulated annotators vote by.")
+    count: int = Field(1200, ge=8, description="Prompts used, from the top.")
+    samples_per_prompt: int = Field(4, ge=2, le=9, description="K, the responses offered per prompt.")
+    overlap: int = Field(3, ge=2, description="Annotators per prompt.")
+    ranking_share: float = Field(0.6, ge=0, le=1, description="Share of prompts judged by rankings of K, the rest by pairs.")
+    pairs_per_prompt: int = Field(3, ge=1, description="Pairs judged where prompts are judged by pairs.")
+    max_new_tokens: int = Field(48, ge=1, description="Response limit, in tokens.")
+    temperature: float = Field(1.0, gt=0, description="Sampling temperature.")
+    crowd: Literal["default"] = Field("default", description="Six honest annotators, one left-sider, one contrarian.")
+
+    @model_validator(mode="after")
+    def _possible(self) -> CollectConfig:
+        if self.overlap > 8:
+            raise ValueError(f"overlap is {self.overlap}, the crowd has 8 annotators")
+        most = self.samples_per_prompt * (self.samples_per_prompt - 1) // 2
+        if self.pairs_per_prompt > most:
+            raise ValueError(f"pairs_per_prompt is {self.pairs_per_prompt}, {self.samples_per_prompt} responses make {most}")
+        return self
+
+
+class Collect(Stage):
+    """Writes judgements to the feedback store and estimates every annotator from the records alone."""
+
+    kind = "collect"
+    Config = CollectConfig
+    provides = ("feedback", "annotators")
+    about = "sampled responses judged by a simulated crowd, with agreement and annotator estimates"
+
+    def plan(self, config: CollectConfig, context: StageContext) -> Plan:
+        tokens = config.count * config.samples_per_prompt * config.max_new_tokens
+        return Plan(rows=config.count, tokens=tokens, notes=[f"each prompt judged by {config.overlap} of 8 annotators"])
+
+    def run(self, config: CollectConfig, context: StageContext) -> StageResult:
+        from accord.feedback import agreement, annotator_model
+        from accord.feedback.simulate import default_crowd
+        from accord.feedback.store import FeedbackStore
+
+        offered = self._offer(config, context)
+        crowd = default_crowd(context.seed)
+        records = list(_judge(config, offered, crowd, context.seed))
+        with FeedbackStore(context.run_dir / "feedback" / "feedback.sqlite") as store:
+            store.add(records)
+        exported = context.folder / "feedback.jsonl"
+        with FeedbackStore(context.run_dir / "feedback" / "feedback.sqlite") as store:
+            store.export_jsonl(exported)
+            store.export_jsonl(context.run_dir / "feedback" / "feedback.jsonl")
+        context.checkpoint(1, 3, "estimating annotators")
+        estimate = annotator_model.estimate(records)
+        agreed = agreement.measure(records, seed=context.seed)
+        write_json(context.folder / "agreement.json", asdict(agreed))
+        write_json(context.folder / "annotators.json", _annotators(estimate, crowd, _spread(offered)))
+        found = {a.annotator for a in estimate.annotators if a.flag != "ok"}
+        bad = {a.id for a in crowd if a.rationality <= 0}
+        values = {
+            "records": len(records), "agreement_strict": agreed.strict.value, "alpha": agreed.alpha.value,
+            "ceiling": agreed.ceiling.value, "flagged": ", ".join(sorted(found)), "bad_found": len(found & bad),
+            "bad": len(bad), "honest_flagged": len(found - bad), "ties": _tie_share(records),
+        }  # fmt: skip
+        summary = (
+            f"{len(records):,} judgements; agreement {agreed.strict.value:.1%}, ceiling {agreed.ceiling.value:.1%}; "
+            f"flagged {', '.join(sorted(found)) or 'nobody'} ({len(found & bad)} of {len(bad)} bad ones)"
+        )
+        return StageResult(summary, values, {"feedback": exported, "annotators": context.folder / "annotators.json"})
+
+    def _offer(self, config: CollectConfig, context: StageContext) -> list[Offered]:
+        """Sample all responses, in chunks that survive an interruption, and score them by gold."""
+        from accord.feedback.simulate import Offered
+        from accord.models.loading import load_causal_lm
+        from accord.runs.stages.evaluation import load_prompts, render, sequence_seeds
+        from accord.sampling.builtin import BuiltinSampler
+        from accord.sampling.rollout import SamplingSettings
+        from accord.text.encoding import Encoder
+        from accord.text.gold import GoldSentiment
+
+        prompts = load_prompts(context.path(config.prompts), config.count)
+        path = context.resolve(config.model)
+        model = load_causal_lm(path, context.device)
+        encoder, sampler = Encoder(model.tokenizer), BuiltinSampler(model)
+        gold = GoldSentiment.load(context.path(config.gold))
+        settings, k = SamplingSettings(config.max_new_tokens, config.temperature), config.samples_per_prompt
+        seeds = sequence_seeds(context.seed, 0, len(prompts) * k)
+        log = context.log("sampled.jsonl")
+        for start in range(len(log.rows), len(prompts), CHUNK):
+            part = prompts[start : start + CHUNK]
+            ids = [encoder.prompt(p, str(start + i)) for i, p in enumerate(part)]
+            rollout = sampler.sample(ids, settings, seeds[start * k : (start + len(part)) * k], k)
+            texts = [encoder.text(r) for r in rollout.responses]
+            scores = gold.score([render(part[p]) + t for p, t in zip(rollout.prompt_index, texts, strict=True)])
+            log.append(
+                {
+                    "responses": texts[i * k : (i + 1) * k], "finished": rollout.finished[i * k : (i + 1) * k],
+                    "gold": scores[i * k : (i + 1) * k].tolist(),
+                }
+                for i in range(len(part))
+            )  # fmt: skip
+            context.checkpoint(min(start + CHUNK, len(prompts)), len(prompts), "sampling")
+        deviation = _deviation([g for row in log.rows for g in row["gold"]])
+        return [
+            Offered(p, row["responses"], [g / deviation for g in row["gold"]], config.model, row["finished"])
+            for p, row in zip(prompts, log.rows, strict=True)
+        ]
+
+
+def _deviation(values: Sequence[float]) -> float:
+    import numpy as np
+
+    return max(float(np.std(values)), 1e-9)
+
+
+def _spread(offered: Sequence[Offered]) -> float:
+    """Root mean variance of the reward within a prompt: the unit of the estimated rationality."""
+    import numpy as np
+
+    return float(np.sqrt(np.mean([np.var(o.rewards, ddof=1) for o in offered])))
+
+
+def _judge(config: CollectConfig, offered: Sequence[Offered], crowd: Sequence[SimulatedAnnotator], seed: int) -> Any:
+    """All judgements; each has a seed of its own, so it does not depend on the others."""
+    from accord.feedback.simulate import assign, judge_comparison, judge_ranking
+
+    pairs = list(combinations(range(config.samples_per_prompt), 2))
+    for item, annotators in enumerate(assign(len(offered), len(crowd), config.overlap, seed)):
+        ranked = (item * config.ranking_share) % 1 + config.ranking_share >= 1
+        for who in annotators:
+            if ranked:
+                yield judge_ranking(offered[item], crowd[who], (seed, item, who), GUIDELINE)
+                continue
+            for number in range(config.pairs_per_prompt):
+                pair = pairs[(item + number) % len(pairs)]  # the same pairs for all annotators of the prompt
+                yield judge_comparison(offered[item], pair, crowd[who], (seed, item, who, number), GUIDELINE)
+
+
+def _tie_share(records: Sequence[Feedback]) -> float:
+    compared = [r for r in records if r.kind == "comparison"]
+    return sum(r.choice.tie for r in compared) / len(compared) if compared else 0.0
+
+
+def _annotators(estimate: CrowdEstimate, crowd: Sequence[SimulatedAnnotator], spread: float) -> dict[str, Any]:
+    """Estimates beside the truth, in the same unit (per standard deviation of reward within a prompt)."""
+    truth = {a.id: a for a in crowd}
+    rows = [
+        asdict(a) | {"true_rationality": truth[a.annotator].rationality * spread, "true_side_bias": truth[a.annotator].side_bias}
+        for a in estimate.annotators
+    ]  # fmt: skip
+    return {"annotators": rows, "tie": estimate.tie, "true_tie": crowd[0].tie}

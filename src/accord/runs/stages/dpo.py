@@ -1,0 +1,89 @@
+"""Direct preference optimisation on feedback records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from accord.runs.context import StageContext
+from accord.runs.stage import Plan, Stage, StageResult
+from accord.runs.stages.settings import EvaluationConfig, LengthConfig, TrainingConfig
+
+
+class DpoConfig(TrainingConfig):
+    """Settings of a dpo stage."""
+
+    kind: Literal["dpo"]
+    model: str = Field(description="The model to tune; also the reference.")
+    feedback: str = Field(description="Feedback records (JSONL).")
+    annotators: str | None = Field(None, description="Annotator estimates: flagged annotators' votes are left out.")
+    loss: Literal["sigmoid", "ipo", "hinge", "robust"] = Field("sigmoid", description="The preference loss.")
+    beta: float = Field(0.1, gt=0, description="Strength of the pull towards the reference.")
+    label_smoothing: float = Field(0.0, ge=0, lt=0.5, description="Share of pairs assumed flipped (cDPO, robust DPO).")
+    nll_weight: float = Field(0.0, ge=0, description="Weight of the chosen responses' likelihood (RPO).")
+    lengths: LengthConfig = Field(LengthConfig(), description="Token limits.")
+    limit: int | None = Field(None, ge=1, description="Use only that many pairs, drawn at random.")
+    epochs: float = Field(1.0, gt=0, description="Passes over the pairs.")
+    batch: int = Field(32, ge=1, description="Pairs per optimiser step.")
+    evaluate: EvaluationConfig | None = Field(None, description="Examine the policy along its way.")
+
+    @model_validator(mode="after")
+    def _smoothing(self) -> DpoConfig:
+        if self.label_smoothing and self.loss not in ("sigmoid", "robust"):
+            raise ValueError(f"label_smoothing has no meaning for the loss {self.loss!r}; use sigmoid or robust")
+        return self
+
+
+class Dpo(Stage):
+    """Tunes a policy on pairs, without a reward model."""
+
+    kind = "dpo"
+    Config = DpoConfig
+    provides = ("model", "points")
+    about = "direct preference optimisation and its relatives"
+
+    def plan(self, config: DpoConfig, context: StageContext) -> Plan:
+        return Plan(notes=[f"{config.epochs:g} epochs in batches of {config.batch} pairs, beta {config.beta:g}"])
+
+    def run(self, config: DpoConfig, context: StageContext) -> StageResult:
+        import torch
+
+        from accord.learning.preference import PreferenceSettings, describe, train_preference
+        from accord.models.loading import add_lora, freeze, load_causal_lm, save_causal_lm
+        from accord.runs.stages.evaluation import Examiner, at_points
+        from accord.runs.stages.judged import flagged, preference_pairs, read_judged
+        from accord.text.encoding import Encoder
+
+        location = context.resolve(config.model)
+        policy = load_causal_lm(location, context.device)
+        reference = None
+        if config.lora is not None:
+            policy = add_lora(policy, config.lora.settings(), context.seed)
+        else:
+            reference = freeze(load_causal_lm(location, context.device, verify=False))
+        exclude = flagged(context.path(config.annotators)) if config.annotators else []
+        judged = read_judged(context.path(config.feedback), Encoder(policy.tokenizer), config.lengths, context, exclude)
+        pairs = preference_pairs(judged.groups)
+        order = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(context.seed)).tolist()
+        pairs = [pairs[i] for i in order[: config.limit]]
+        settings = PreferenceSettings(
+            loss=config.loss, beta=config.beta, label_smoothing=config.label_smoothing, nll_weight=config.nll_weight,
+            epochs=config.epochs, batch=config.batch, micro_batch_tokens=config.micro_batch_tokens, seed=context.seed,
+            optimizer=config.optimizer(),
+        )  # fmt: skip
+        on_step = None
+        if config.evaluate is not None:
+            examiner = Examiner.load(config.evaluate, context, policy)
+            on_step = at_points(config.evaluate.points, context.folder / "points", lambda: examiner.rows(policy))
+        result = train_preference(policy, reference, pairs, settings, context.session(_note), on_step)
+        artefacts = {"model": save_causal_lm(policy, context.folder / "model")}
+        if config.evaluate is not None:
+            artefacts["points"] = context.folder / "points"
+        summary = f"{len(pairs):,} pairs, {result.steps} steps; loss {result.loss:.3f}, agreement {result.agreement:.1%}"
+        return StageResult(summary, describe(result) | {"pairs": len(pairs)}, artefacts)
+
+
+def _note(values: Mapping[str, float]) -> str:
+    return f"loss {values['loss']:.3f}, agreement {values['preference_agreement']:.0%}"

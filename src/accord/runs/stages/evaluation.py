@@ -1,0 +1,151 @@
+"""Examining a policy: sample on fixed prompts, score by gold and proxy, measure KL in three ways."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from accord.errors import DataError
+from accord.files import read_jsonl, write_jsonl
+from accord.learning.losses import kl_k1
+from accord.models.causal_lm import CausalLM
+from accord.models.loading import freeze, load_causal_lm
+from accord.models.reward_model import RewardModel
+from accord.sampling.builtin import BuiltinSampler
+from accord.sampling.rollout import Rollout, SamplingSettings
+from accord.text.encoding import Encoder
+from accord.text.gold import GoldSentiment
+from accord.text.packing import micro_batches, pack
+
+if TYPE_CHECKING:
+    from accord.runs.context import StageContext
+    from accord.runs.stages.settings import EvaluationConfig
+
+MICRO_BATCH = 4096
+BASELINE_SEED, ARM_SEED, POOL_SEED = 11, 12, 13
+"""Baseline, tuned policies and best-of-n pools are sampled independently of each other."""
+
+
+def load_prompts(path: Path, count: int | None = None) -> list[Any]:
+    """Prompts (text or messages) of a JSONL file, from the top."""
+    rows = read_jsonl(path)
+    for number, row in enumerate(rows, 1):
+        if "prompt" not in row:
+            raise DataError(f"{path} line {number} has no prompt", f"it has: {', '.join(row) or 'nothing'}")
+    return [row["prompt"] for row in rows[:count]]
+
+
+def sequence_seeds(seed: int, purpose: int, count: int) -> list[int]:
+    """One sampling seed per response."""
+    first = (seed * 1_009 + purpose) * 1_000_003
+    return list(range(first, first + count))
+
+
+def render(prompt: Any) -> str:
+    """A prompt as text for people."""
+    return prompt if isinstance(prompt, str) else "\n".join(f"{m['role']}: {m['content']}" for m in prompt)
+
+
+@dataclass
+class Examiner:
+    """Everything needed to turn a policy into sample rows.
+
+    `reference` None: the policy's adapter is switched off instead (adapters on one trunk).
+    """
+
+    prompts: Sequence[Any]
+    encoder: Encoder
+    reference: CausalLM | None
+    reward: RewardModel
+    gold: GoldSentiment | None
+    settings: SamplingSettings
+    seed: int
+
+    @classmethod
+    def load(cls, config: EvaluationConfig, context: StageContext, policy: CausalLM) -> Examiner:
+        """Load what the configuration names, for policies with `policy`'s tokenizer."""
+        return cls(
+            prompts=load_prompts(context.path(config.prompts), config.count),
+            encoder=Encoder(policy.tokenizer),
+            reference=None if policy.adapter is not None else freeze(load_causal_lm(context.resolve(config.reference), context.device)),
+            reward=RewardModel.load(context.path(config.reward), context.device).frozen(),
+            gold=GoldSentiment.load(context.path(config.gold)) if config.gold else None,
+            settings=SamplingSettings(config.max_new_tokens, config.temperature),
+            seed=context.seed,
+        )  # fmt: skip
+
+    def rows(
+        self, policy: CausalLM, purpose: int = ARM_SEED, samples_per_prompt: int = 1, distances: bool = True
+    ) -> list[dict[str, Any]]:
+        """Sample `policy` on all prompts and measure every response.
+
+        Without `distances` the policy is taken to be the reference itself: KL 0 and no extra passes.
+        """
+        ids = [self.encoder.prompt(p, str(i)) for i, p in enumerate(self.prompts)]
+        seeds = sequence_seeds(self.seed, purpose, len(ids) * samples_per_prompt)
+        rollout = BuiltinSampler(policy).sample(ids, self.settings, seeds, samples_per_prompt)
+        if distances:
+            logp, ref, exact = self._distances(policy, rollout)
+        else:
+            logp = ref = [float(values.sum()) for values in rollout.logprobs]
+            exact = [0.0] * rollout.size
+        proxy = self.reward.score(rollout.groups(), MICRO_BATCH).t().tolist()
+        responses = [self.encoder.text(r) for r in rollout.responses]
+        gold = self.gold_scores([self.prompts[p] for p in rollout.prompt_index], responses)
+        return [
+            {
+                "prompt_id": p, "prompt": render(self.prompts[p]), "response": responses[b],
+                "response_tokens": len(rollout.responses[b]), "finished": rollout.finished[b], "gold": gold[b],
+                "proxy": proxy[b], "logp": logp[b], "ref_logp": ref[b], "kl_exact": exact[b],
+            }
+            for b, p in enumerate(rollout.prompt_index)
+        ]  # fmt: skip
+
+    def gold_scores(self, prompts: Sequence[Any], responses: Sequence[str]) -> list[float] | list[None]:
+        """Gold reward of prompt and response together; None without gold."""
+        if self.gold is None:
+            return [None] * len(responses)
+        return self.gold.score([render(p) + r for p, r in zip(prompts, responses, strict=True)]).tolist()  # type: ignore[no-any-return]
+
+    @torch.no_grad()
+    def _distances(self, policy: CausalLM, rollout: Rollout) -> tuple[list[float], list[float], list[float]]:
+        """Per response: log-probability under policy and reference, and exact KL at the sampled positions."""
+        groups, t = rollout.groups(), self.settings.temperature
+        sums: list[list[float]] = [[], [], []]
+        # Whole distributions of both models are held at once, so large vocabularies get smaller batches.
+        for start, end in micro_batches(groups, max(256, 16_000_000 // policy.vocab_size)):
+            stream = pack(groups[start:end]).to(policy.device)
+            logp, ref, exact = (torch.zeros(stream.targets_S.numel(), device=policy.device) for _ in range(3))
+            mine = policy.full_logprobs(stream, t)
+            model = self.reference or policy
+            with model.reference():
+                theirs = list(model.full_logprobs(stream, t))
+            for (part, p_SV), (_, q_SV) in zip(mine, theirs, strict=True):
+                target = stream.targets_S[part, None]
+                logp[part], ref[part] = p_SV.gather(1, target)[:, 0], q_SV.gather(1, target)[:, 0]
+                exact[part] = (p_SV.exp() * kl_k1(p_SV, q_SV)).sum(1).clamp_min(0)
+            for total, values in zip(sums, (logp, ref, exact), strict=True):
+                total += stream.sum_by_response(values).tolist()
+        return sums[0], sums[1], sums[2]
+
+
+def at_points(points: int, folder: Path, examine: Callable[[], list[dict[str, Any]]]) -> Callable[[int, int], None]:
+    """A loop's `on_step`: examine the policy at `points` even places of its way, always at the end."""
+
+    def on_step(step: int, total: int) -> None:
+        if step in {max(1, round(total * (i + 1) / points)) for i in range(points)}:
+            write_jsonl(folder / f"step-{step:06d}.jsonl", examine())
+
+    return on_step
+
+
+def read_points(folder: Path) -> list[tuple[int, list[dict[str, Any]]]]:
+    """(step, rows) in order of training."""
+    files = sorted(folder.glob("step-*.jsonl"))
+    if not files:
+        raise DataError(f"{folder} holds no samples of an arm", "name the points of a policy stage")
+    return [(int(f.stem.removeprefix("step-")), read_jsonl(f)) for f in files]

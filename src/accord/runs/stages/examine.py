@@ -1,0 +1,114 @@
+"""The examination: every arm against the baseline, the evidence, and the verdict."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from accord.files import read_jsonl, write_json, write_jsonl
+from accord.runs.context import StageContext
+from accord.runs.stage import Plan, Stage, StageConfig, StageResult
+from accord.runs.stages.settings import EvaluationConfig
+
+if TYPE_CHECKING:
+    from accord.examine.evidence import AgreementRow, AnnotatorRow
+    from accord.examine.reward_card import RewardCard
+
+
+class ExamineConfig(StageConfig):
+    """Settings of an examine stage."""
+
+    kind: Literal["examine"]
+    baseline: str = Field(description="The model before tuning.")
+    arms: dict[str, str] = Field(description="Name of the arm -> its points.", min_length=1)
+    best_of_n: str | None = Field(None, description="Rows of a best_of_n stage.")
+    card: str | None = Field(None, description="Card of a reward stage.")
+    annotators: str | None = Field(None, description="Annotator estimates of a collect stage.")
+    evaluate: EvaluationConfig = Field(description="Prompts, reward and gold.")
+
+
+class Examine(Stage):
+    """Measures what happened to each policy and decides: worked, gamed, collapsed or inconclusive."""
+
+    kind = "examine"
+    Config = ExamineConfig
+    provides = ("evidence", "verdict")
+    about = "evidence and verdict on all arms"
+
+    def plan(self, config: ExamineConfig, context: StageContext) -> Plan:
+        return Plan(rows=config.evaluate.count, notes=[f"arms: {', '.join(config.arms)}"])
+
+    def run(self, config: ExamineConfig, context: StageContext) -> StageResult:
+        from accord.examine.evidence import ArmRows, measure
+        from accord.examine.verdict import decide
+        from accord.runs.stages.evaluation import read_points
+
+        baseline = self._baseline(config, context)
+        context.checkpoint(1, 3, "measuring")
+        arms = {}
+        for name, reference in config.arms.items():
+            points = read_points(context.path(reference))
+            arms[name] = ArmRows(_method(reference, context), [(0, baseline), *points])
+        annotators, agreement = _judges(config, context)
+        evidence = measure(
+            baseline, arms, read_jsonl(context.path(config.best_of_n)) if config.best_of_n else (),
+            reward_card=_card(config, context), annotators=annotators, agreement=agreement,
+        )  # fmt: skip
+        verdict = decide(evidence)
+        write_json(context.folder / "evidence.json", evidence.model_dump(mode="json"))
+        write_json(context.folder / "verdict.json", verdict.model_dump(mode="json"))
+        write_json(context.run_dir / "verdict.json", verdict.model_dump(mode="json"))
+        context.checkpoint(3, 3)
+        values: dict[str, Any] = {"verdict": verdict.outcome}
+        for arm in evidence.arms:
+            values |= _numbers(arm.name, arm.last)
+        for point in evidence.best_of:
+            if point.win_rate is not None:
+                values[f"best_of_{point.n}.win_rate"] = point.win_rate.value
+        artefacts = {"evidence": context.folder / "evidence.json", "verdict": context.folder / "verdict.json"}
+        return StageResult(f"verdict: {verdict.outcome} ({verdict.reason})", values, artefacts)
+
+    def _baseline(self, config: ExamineConfig, context: StageContext) -> list[dict[str, Any]]:
+        """One sample of the untuned model per evaluation prompt."""
+        from accord.models.loading import freeze, load_causal_lm
+        from accord.runs.stages.evaluation import BASELINE_SEED, Examiner
+
+        model = freeze(load_causal_lm(context.resolve(config.baseline), context.device))
+        rows = Examiner.load(config.evaluate, context, model).rows(model, BASELINE_SEED, distances=False)
+        write_jsonl(context.folder / "baseline.jsonl", rows)
+        return rows
+
+
+def _numbers(name: str, point: Any) -> dict[str, float]:
+    numbers = {f"{name}.kl": point.kl.exact.value, f"{name}.proxy_gain": point.proxy_gain.value}
+    if point.win_rate is not None:
+        numbers |= {f"{name}.win_rate": point.win_rate.value, f"{name}.gold_gain": point.gold_gain.value}
+    return numbers
+
+
+def _method(reference: str, context: StageContext) -> str:
+    """The kind of the stage that made the arm."""
+    stage = reference.removeprefix("stage:").partition("/")[0]
+    result = context.earlier.get(stage, Path()) / "result.json"
+    return str(json.loads(result.read_text())["kind"]) if result.is_file() else "unknown"
+
+
+def _card(config: ExamineConfig, context: StageContext) -> RewardCard | None:
+    from accord.examine.reward_card import RewardCard
+
+    return RewardCard.model_validate_json(context.path(config.card).read_text()) if config.card else None
+
+
+def _judges(config: ExamineConfig, context: StageContext) -> tuple[list[AnnotatorRow], AgreementRow | None]:
+    from accord.examine.evidence import AgreementRow, AnnotatorRow
+
+    if config.annotators is None:
+        return [], None
+    path = context.path(config.annotators)
+    rows = [AnnotatorRow.model_validate(row) for row in json.loads(path.read_text())["annotators"]]
+    agreed = json.loads((path.parent / "agreement.json").read_text())
+    flat = {k: list(v.values()) if isinstance(v, dict) else v for k, v in agreed.items()}
+    return rows, AgreementRow.model_validate(flat)

@@ -1,0 +1,183 @@
+"""From feedback records to what the reward and preference loops read."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from accord.errors import DataError
+from accord.feedback.records import Comparison, Feedback, Ranking
+from accord.feedback.store import read_records
+from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement
+from accord.learning.preference import Pair
+from accord.text.encoding import Encoder
+from accord.text.lengths import fit_lengths
+from accord.text.packing import Group
+
+if TYPE_CHECKING:
+    from accord.runs.context import StageContext
+    from accord.runs.stages.settings import LengthConfig
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Judged groups with the names behind the annotator indices; rows names each group's prompt."""
+
+    groups: list[JudgedGroup]
+    annotators: list[str]
+    left_out: dict[str, int]
+
+
+def read_judged(
+    path: Path, encoder: Encoder, lengths: LengthConfig, context: StageContext, exclude: Sequence[str] = ()
+) -> Judged:
+    """Tokenise all options and turn comparisons and strict rankings into judgements.
+
+    Records of `exclude`d annotators, of other kinds, and those with an option beyond the length limits are
+    left out, counted by reason. The table of lengths is shown and stored.
+    """
+    records = read_records(path)
+    if not records:
+        raise DataError(f"{path} holds no feedback records", "collect or import feedback first")
+    left_out: Counter[str] = Counter()
+    by_prompt: dict[str, list[Feedback]] = {}
+    for record in records:
+        if record.annotator in exclude:
+            left_out["flagged annotator"] += 1
+        elif not _usable(record):
+            left_out[f"{record.kind} not used here"] += 1
+        else:
+            by_prompt.setdefault(repr(record.prompt), []).append(record)
+    tokens = _tokenise(by_prompt, encoder, lengths, context)
+    annotators = sorted({r.annotator for rows in by_prompt.values() for r in rows})
+    groups = []
+    for rows in by_prompt.values():
+        group = _group(rows, tokens, annotators, left_out)
+        if group is not None:
+            groups.append(group)
+    if not groups:
+        raise DataError(f"{path}: no usable judgement is left: {dict(left_out)}", "raise the token limits")
+    context.say(f"{sum(len(g.judgements) for g in groups):,} judgements on {len(groups):,} prompts; left out: {dict(left_out) or 0}")
+    return Judged(groups, annotators, dict(left_out))
+
+
+def _usable(record: Feedback) -> bool:
+    choice = record.choice
+    if isinstance(choice, Ranking):
+        return all(len(group) == 1 for group in choice.order)
+    return isinstance(choice, Comparison)
+
+
+def _tokenise(
+    by_prompt: dict[str, list[Feedback]], encoder: Encoder, lengths: LengthConfig, context: StageContext
+) -> dict[tuple[str, str], tuple[list[int], list[int]]]:
+    """(prompt ids, response ids) per (prompt, option id) within the limits."""
+    keys, examples = [], []
+    for key, rows in by_prompt.items():
+        seen: set[str] = set()
+        for record in rows:
+            finished: dict[str, Any] = record.meta.get("finished", {})
+            for option in record.options:
+                if option.id not in seen:
+                    seen.add(option.id)
+                    row = f"{record.id}/{option.id}"
+                    text = option.content if isinstance(option.content, str) else option.content[-1].content
+                    if not text.strip():  # a policy may stop at once; the empty answer is its EOS alone
+                        ids = encoder.prompt(_plain(record.prompt), row)
+                        examples.append(_empty(ids, encoder, row))
+                    else:
+                        examples.append(encoder.example(_plain(record.prompt), text, bool(finished.get(option.id, True)), row))
+                    keys.append((key, option.id))
+    kept, table = fit_lengths(
+        examples, encoder, lengths.max_prompt_tokens, lengths.max_response_tokens, lengths.too_long
+    )
+    for line in table.lines():
+        context.say(line)
+    from accord.runs.stages.sft import write_lengths
+
+    write_lengths(context, "lengths", table.values())
+    by_row = {example.row: (example.prompt_ids, example.response_ids) for example in kept}
+    rows_of = {key: example.row for key, example in zip(keys, examples, strict=True)}
+    return {key: by_row[row] for key, row in rows_of.items() if row in by_row}
+
+
+def _empty(prompt_ids: list[int], encoder: Encoder, row: str) -> Any:
+    from accord.text.encoding import Example
+
+    assert encoder.tokenizer.eos_token_id is not None
+    return Example(prompt_ids, [encoder.tokenizer.eos_token_id], True, row)
+
+
+def _plain(prompt: Any) -> Any:
+    return prompt if isinstance(prompt, str) else [m.model_dump() for m in prompt]
+
+
+def _group(
+    rows: Sequence[Feedback], tokens: dict[tuple[str, str], tuple[list[int], list[int]]], annotators: list[str],
+    left_out: Counter[str],
+) -> JudgedGroup | None:  # fmt: skip
+    key = repr(rows[0].prompt)
+    numbers: dict[str, int] = {}
+    responses, prompt, judgements = [], None, []
+    for record in rows:
+        if any((key, o.id) not in tokens for o in record.options):
+            left_out["option too long"] += 1
+            continue
+        for option in record.options:
+            if option.id not in numbers:
+                numbers[option.id] = len(numbers)
+                prompt, response = tokens[key, option.id]
+                responses.append(response)
+        judgements.append(_judgement(record, numbers, annotators.index(record.annotator)))
+    if prompt is None:
+        return None
+    return JudgedGroup(Group(prompt, responses), tuple(judgements), row=rows[0].id)
+
+
+def _judgement(record: Feedback, numbers: dict[str, int], annotator: int) -> Judgement:
+    shown = {o.id: o.shown_at for o in record.options}
+    choice = record.choice
+    if isinstance(choice, Ranking):
+        order, tie = [group[0] for group in choice.order], False
+    elif choice.preferred is None:
+        order, tie = record.shown, True
+    else:
+        order, tie = sorted(record.shown, key=lambda i: i != choice.preferred), False
+    return Judgement(tuple(numbers[i] for i in order), tuple(shown[i] for i in order), annotator, tie)
+
+
+def annotator_effects(path: Path | None, annotators: Sequence[str]) -> AnnotatorEffects:
+    """The estimated rationality and side bias of each annotator; everybody equal without estimates."""
+    if path is None:
+        return AnnotatorEffects.none(max(1, len(annotators)))
+    estimates = json.loads(path.read_text())
+    known = {row["annotator"]: row for row in estimates["annotators"]}
+    missing = [name for name in annotators if name not in known]
+    if missing:
+        raise DataError(f"{path} has no estimate for annotators {missing[:3]}", "use the estimates of the same feedback")
+    return AnnotatorEffects(
+        torch.tensor([known[name]["rationality"] for name in annotators]),
+        torch.tensor([known[name]["side_bias"] for name in annotators]),
+        float(torch.log(torch.tensor(max(estimates["tie"], 1e-4)))),
+    )
+
+
+def flagged(path: Path) -> list[str]:
+    """Annotators whose votes should not train a policy directly."""
+    return [row["annotator"] for row in json.loads(path.read_text())["annotators"] if row["flag"] != "ok"]
+
+
+def preference_pairs(groups: Sequence[JudgedGroup]) -> list[Pair]:
+    """Every strict pair said by the judgements, as DPO pairs (chosen first)."""
+    from accord.learning.reward import strict_pairs
+
+    return [
+        Pair(groups[g].group.prompt, groups[g].group.responses[b], groups[g].group.responses[w], groups[g].row)
+        for g, b, w in strict_pairs(groups)
+    ]

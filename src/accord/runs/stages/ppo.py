@@ -1,0 +1,166 @@
+"""PPO (or RLOO) against a reward model under a KL penalty."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, model_validator
+
+from accord.runs.context import StageContext
+from accord.runs.stage import Plan, Stage, StageResult
+from accord.runs.stages.settings import EvaluationConfig, TrainingConfig
+
+if TYPE_CHECKING:
+    from accord.models.reward_model import RewardModel
+    from accord.models.scalar import ScalarModel
+
+
+class PpoConfig(TrainingConfig):
+    """Settings of a ppo stage; defaults follow Ziegler et al. 2019 and Huang et al. 2024."""
+
+    kind: Literal["ppo"]
+    model: str = Field(description="The model to tune; also the reference.")
+    reward: str = Field(description="The reward model.")
+    prompts: str = Field(description="Prompts to sample from (JSONL).")
+    estimator: Literal["gae", "rloo"] = Field("gae", description="gae: PPO with a value model; rloo: leave-one-out.")
+    steps: int = Field(60, ge=1, description="Rollout batches.")
+    prompts_per_step: int = Field(64, ge=1, description="Prompts per rollout batch.")
+    samples_per_prompt: int = Field(1, ge=1, description="Responses per prompt.")
+    max_new_tokens: int = Field(48, ge=1, description="Response limit, in tokens.")
+    max_prompt_tokens: int = Field(64, ge=1, description="Longest prompt; longer ones are left out and counted.")
+    temperature: float = Field(1.0, gt=0, description="Sampling temperature, the same for all log-probabilities.")
+    epochs: int = Field(4, ge=1, description="Passes over each rollout batch.")
+    minibatches: int = Field(1, ge=1, description="Updates per pass.")
+    gamma: float = Field(1.0, gt=0, le=1, description="Discount.")
+    lam: float = Field(0.95, ge=0, le=1, description="GAE's lambda; 1 is Monte Carlo with a baseline.")
+    clip: float = Field(0.2, gt=0, description="Clip range of the probability ratio.")
+    value_clip: float = Field(0.2, gt=0, description="Clip range of the value.")
+    value_learning_rate: float | None = Field(None, gt=0, le=1, description="Step size of the value model.")
+    whiten_advantages: bool = Field(True, description="Shift and scale advantages over the whole batch.")
+    kl_coefficient: float = Field(0.05, ge=0, description="Weight of the KL penalty per token.")
+    kl_target: float | None = Field(None, gt=0, description="Steer the coefficient to this KL, nats per sequence.")
+    kl_horizon: int = Field(10_000, ge=1, description="Episodes over which the steering acts.")
+    score_clip: float = Field(0.0, ge=0, description="Bound on the score; 0: none.")
+    unfinished_score: float | None = Field(-1.0, description="Score of responses without EOS; null: the model's.")
+    ensemble: Literal["mean", "worst", "variance"] = Field("mean", description="How members become one score.")
+    kl_budget: float = Field(0.0, ge=0, description="Guard: stop above this KL, nats per sequence; 0: off.")
+    min_unique: float = Field(0.0, ge=0, le=1, description="Guard: stop below this share of distinct responses.")
+    ptx: str | None = Field(None, description="Demonstrations mixed in (PPO-ptx), JSONL.")
+    ptx_weight: float = Field(0.0, ge=0, description="Weight of the demonstrations' loss.")
+    evaluate: EvaluationConfig | None = Field(None, description="Examine the policy along its way.")
+
+    @model_validator(mode="after")
+    def _possible(self) -> PpoConfig:
+        if self.estimator == "rloo" and self.samples_per_prompt < 2:
+            raise ValueError("the estimator rloo needs samples_per_prompt of 2 or more")
+        if self.minibatches > self.prompts_per_step:
+            raise ValueError(f"minibatches {self.minibatches} exceeds prompts_per_step {self.prompts_per_step}")
+        if self.whiten_advantages and self.prompts_per_step * self.samples_per_prompt < 8:
+            raise ValueError("whitening needs at least 8 responses per step")
+        if bool(self.ptx) != bool(self.ptx_weight):
+            raise ValueError("ptx and ptx_weight go together: give both or neither")
+        return self
+
+
+class Ppo(Stage):
+    """Tunes a policy against a reward model."""
+
+    kind = "ppo"
+    Config = PpoConfig
+    provides = ("model", "points")
+    about = "PPO or RLOO against a reward model under a KL penalty"
+
+    def plan(self, config: PpoConfig, context: StageContext) -> Plan:
+        responses = config.steps * config.prompts_per_step * config.samples_per_prompt
+        updates = config.steps * config.epochs * config.minibatches
+        return Plan(rows=responses, tokens=responses * config.max_new_tokens, steps=updates,
+                    notes=[f"{config.steps} rollouts, {updates} updates"])  # fmt: skip
+
+    def run(self, config: PpoConfig, context: StageContext) -> StageResult:
+        from accord.learning.on_policy import OnPolicyTrainer
+        from accord.models.loading import add_lora, freeze, load_causal_lm, save_causal_lm
+        from accord.models.reward_model import RewardModel
+        from accord.runs.stages.evaluation import Examiner, at_points
+        from accord.sampling.builtin import BuiltinSampler
+
+        location = context.resolve(config.model)
+        policy = load_causal_lm(location, context.device)
+        reference = None
+        if config.lora is not None:
+            policy = add_lora(policy, config.lora.settings(), context.seed)
+        else:
+            reference = freeze(load_causal_lm(location, context.device, verify=False))
+        reward = RewardModel.load(context.path(config.reward), context.device)
+        value = value_model(reward) if config.estimator == "gae" else None
+        reward.frozen()
+        trainer = OnPolicyTrainer(
+            policy, reference, value, BuiltinSampler(policy),
+            lambda rollout: reward.score(rollout.groups(), config.micro_batch_tokens),
+            _prompts(config, policy, context), _settings(config, context.seed), _ptx(config, policy, context),
+        )  # fmt: skip
+        on_step = None
+        if config.evaluate is not None:
+            examiner = Examiner.load(config.evaluate, context, policy)
+            on_step = at_points(config.evaluate.points, context.folder / "points", lambda: examiner.rows(policy))
+        result = trainer.train(context.session(_note), on_step)
+        artefacts = {"model": save_causal_lm(policy, context.folder / "model")}
+        if config.evaluate is not None:
+            artefacts["points"] = context.folder / "points"
+        summary = f"{result.steps} steps, {result.optimizer_steps} updates; score {result.score:.2f} at {result.kl_seq:.1f} nats/sequence"
+        return StageResult(summary, dict(vars(result)), artefacts)
+
+
+def _note(values: Mapping[str, float]) -> str:
+    return f"score {values['score']:.2f}, KL {values['kl_seq']:.1f}"
+
+
+def value_model(reward: RewardModel) -> ScalarModel:
+    """A trainable copy of the first reward member, its head in the reward's centred and scaled unit."""
+    import torch
+
+    value = reward.members[0].clone()
+    with torch.no_grad():
+        value.head.weight.div_(reward.scale)
+        value.head.bias.sub_(reward.centre_E[0]).div_(reward.scale)
+    return value
+
+
+def _settings(config: PpoConfig, seed: int) -> Any:
+    from accord.learning.on_policy import OnPolicySettings
+
+    names = (
+        "steps", "prompts_per_step", "samples_per_prompt", "max_new_tokens", "temperature", "epochs", "minibatches",
+        "micro_batch_tokens", "estimator", "gamma", "lam", "clip", "value_clip", "whiten_advantages", "kl_coefficient",
+        "kl_target", "kl_horizon", "score_clip", "unfinished_score", "ensemble", "ptx_weight", "kl_budget", "min_unique",
+    )  # fmt: skip
+    return OnPolicySettings(
+        **{name: getattr(config, name) for name in names}, seed=seed,
+        policy_optimizer=config.optimizer(eps=1e-5), value_optimizer=config.optimizer(config.value_learning_rate, eps=1e-5),
+    )  # fmt: skip
+
+
+def _prompts(config: PpoConfig, policy: Any, context: StageContext) -> list[list[int]]:
+    from accord.errors import DataError
+    from accord.runs.stages.evaluation import load_prompts
+    from accord.text.encoding import Encoder
+
+    encoder = Encoder(policy.tokenizer)
+    path = context.path(config.prompts)
+    ids = [encoder.prompt(p, f"{path.name}:{i + 1}") for i, p in enumerate(load_prompts(path))]
+    kept = [p for p in ids if len(p) <= config.max_prompt_tokens]
+    if not kept:
+        raise DataError(f"no prompt has at most {config.max_prompt_tokens} tokens", "raise max_prompt_tokens")
+    context.say(f"{len(kept):,} prompts, {len(ids) - len(kept):,} left out as longer than {config.max_prompt_tokens} tokens")
+    return kept
+
+
+def _ptx(config: PpoConfig, policy: Any, context: StageContext) -> list[Any]:
+    if config.ptx is None:
+        return []
+    from accord.runs.stages.settings import LengthConfig
+    from accord.runs.stages.sft import read_demonstrations
+    from accord.text.encoding import Encoder
+
+    lengths = LengthConfig(max_prompt_tokens=config.max_prompt_tokens, max_response_tokens=config.max_new_tokens, too_long="drop")
+    return [e.group for e in read_demonstrations(context.path(config.ptx), Encoder(policy.tokenizer), lengths, context)]

@@ -1,0 +1,117 @@
+"""Pretraining a small language model from scratch, tokenizer included."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from accord.errors import DataError
+from accord.files import read_jsonl
+from accord.runs.context import StageContext
+from accord.runs.stage import Plan, Stage, StageResult
+from accord.runs.stages.settings import TrainingConfig
+
+
+class PretrainConfig(TrainingConfig):
+    """Settings of a pretrain stage."""
+
+    kind: Literal["pretrain"]
+    data: str = Field(description="JSONL with a text per row.")
+    heldout: str = Field(description="JSONL with a text per row, never trained on.")
+    vocab_size: int = Field(4096, ge=300, description="Entries of the byte-level BPE.")
+    hidden: int = Field(256, ge=16, description="Width of the model.")
+    layers: int = Field(4, ge=1, description="Depth of the model.")
+    heads: int = Field(4, ge=1, description="Attention heads.")
+    mlp: int = Field(704, ge=16, description="Width of the feed-forward layers.")
+    context: int = Field(512, ge=32, description="Longest sequence the model is made for, in tokens.")
+    window: int = Field(128, ge=16, description="Tokens per training window.")
+    epochs: float = Field(1.0, gt=0, description="Passes over the text.")
+    batch: int = Field(48, ge=1, description="Windows per optimiser step.")
+    evaluate_every: int = Field(200, ge=0, description="Steps between held-out losses; 0: only at the end.")
+    half: bool = Field(True, description="Store weights in fp16 (half the size).")
+
+    @model_validator(mode="after")
+    def _fits(self) -> PretrainConfig:
+        if self.window > self.context:
+            raise ValueError(f"window {self.window} is longer than the context {self.context}")
+        if self.hidden % self.heads:
+            raise ValueError(f"hidden {self.hidden} is not a multiple of heads {self.heads}")
+        return self
+
+    def parameters(self) -> int:
+        """Weights of the model."""
+        block = 4 * self.hidden**2 + 3 * self.hidden * self.mlp + 2 * self.hidden
+        return self.vocab_size * self.hidden + self.layers * block + self.hidden
+
+
+class Pretrain(Stage):
+    """Trains a byte-level BPE and a Llama-architecture causal LM on plain text."""
+
+    kind = "pretrain"
+    Config = PretrainConfig
+    provides = ("model",)
+    about = "a small Llama from scratch, with its own byte-level BPE"
+
+    def plan(self, config: PretrainConfig, context: StageContext) -> Plan:
+        return Plan(
+            memory_mib=round(config.parameters() * 16 / 2**20) + 900,
+            notes=[f"{config.parameters() / 1e6:.2f} M parameters, {config.epochs:g} epochs"],
+        )
+
+    def run(self, config: PretrainConfig, context: StageContext) -> StageResult:
+        from accord.learning.supervised import SupervisedSettings, describe, train_supervised
+        from accord.models.loading import save_causal_lm
+        from accord.text.corpus import cut_windows, save_tokenizer, train_bpe
+
+        texts, heldout = (_texts(context, name) for name in (config.data, config.heldout))
+        tokenizer = train_bpe(texts, config.vocab_size)
+        folder = save_tokenizer(tokenizer, context.folder / "tokenizer", config.context)
+        train, held = (cut_windows(tokenizer, t, config.window) for t in (texts, heldout))
+        context.say(f"{train.tokens:,} tokens in {len(train.groups):,} windows ({train.dropped_tokens:,} in short tails dropped)")
+        model = _new_model(config, folder, context)
+        settings = SupervisedSettings(
+            epochs=config.epochs, batch=config.batch, micro_batch_tokens=config.micro_batch_tokens,
+            evaluate_every=config.evaluate_every, seed=context.seed, optimizer=config.optimizer(),
+        )  # fmt: skip
+        result = train_supervised(model, train.groups, settings, context.session(_note), held.groups)
+        saved = save_causal_lm(model, context.folder / "model", half=config.half)
+        held_text = sum(len(t.encode()) for t in heldout)
+        scored = sum(len(r) for g in held.groups for r in g.responses)
+        bits = (result.heldout_loss or 0.0) * scored / held_text / 0.6931471805599453
+        values: dict[str, Any] = describe(result) | {
+            "parameters": config.parameters(), "bits_per_byte": bits, "dropped_tokens": train.dropped_tokens,
+        }  # fmt: skip
+        summary = f"{config.parameters() / 1e6:.1f} M parameters; held-out {result.heldout_loss:.3f} nats/token, {bits:.3f} bits/byte"
+        return StageResult(summary, values, {"model": saved})
+
+
+def _note(values: Any) -> str:
+    return f"loss {values['loss_tok']:.3f}"
+
+
+def _texts(context: StageContext, reference: str) -> list[str]:
+    path = context.path(reference)
+    rows = read_jsonl(path)
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row.get("text"), str):
+            raise DataError(f"{path} line {number} has no text", f"it has: {', '.join(row)}")
+    return [row["text"] for row in rows]
+
+
+def _new_model(config: PretrainConfig, tokenizer_folder: Any, context: StageContext) -> Any:
+    import torch
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    from accord.models.causal_lm import CausalLM
+
+    tokenizer = AutoTokenizer.from_pretrained(str(tokenizer_folder))
+    shape = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=config.hidden, num_hidden_layers=config.layers,
+        intermediate_size=config.mlp, num_attention_heads=config.heads, num_key_value_heads=config.heads,
+        max_position_embeddings=config.context, tie_word_embeddings=True, bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(context.seed)
+        return CausalLM(LlamaForCausalLM(shape).to(context.device), tokenizer)

@@ -1,0 +1,105 @@
+"""Controlled sentiment: the movie reviews, cut into openings and continuations, and the hidden gold reward."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from accord.errors import RunError
+from accord.files import write_jsonl
+from accord.runs.context import StageContext
+from accord.runs.stage import Plan, Stage, StageConfig, StageResult
+
+MIN_GOLD_ACCURACY = 0.89
+
+
+class ReviewsConfig(StageConfig):
+    """Settings of a reviews stage."""
+
+    kind: Literal["reviews"]
+    sft: int = Field(4000, ge=0, description="Demonstrations: openings with their continuations.")
+    prompts: int = Field(2000, ge=0, description="Openings to collect feedback and to tune on.")
+    evaluation: int = Field(256, ge=0, description="Openings kept for the examination.")
+    max_characters: int = Field(180, ge=40, description="Longest continuation, in characters.")
+    base_text: bool = Field(False, description="Also write the whole reviews for pretraining.")
+    gold: bool = Field(True, description="Fit the gold reward.")
+
+
+class Reviews(Stage):
+    """Cleans, deduplicates and splits the reviews; fits the gold reward on a split of its own."""
+
+    kind = "reviews"
+    Config = ReviewsConfig
+    provides = ("sft", "prompts", "evaluation", "gold", "base", "base_heldout")
+    about = "movie reviews as openings and continuations, with a hidden gold sentiment reward"
+
+    def plan(self, config: ReviewsConfig, context: StageContext) -> Plan:
+        from accord.text.reviews import find_corpus
+
+        find_corpus()
+        rows = config.sft + config.prompts + config.evaluation
+        return Plan(rows=rows, notes=["25,000 reviews are read and verified by checksum"])
+
+    def run(self, config: ReviewsConfig, context: StageContext) -> StageResult:
+        from accord.text.reviews import load_reviews
+
+        corpus = load_reviews()
+        context.checkpoint(1, 3, f"{corpus.read - corpus.duplicates:,} reviews")
+        values: dict[str, Any] = {"reviews": corpus.read, "duplicates": corpus.duplicates, "sha256": corpus.sha256}
+        artefacts, skipped = {}, 0
+        base, heldout = corpus.parts["base"][:-400], corpus.parts["base"][-400:]
+        for name, part, count in (
+            ("sft", base, config.sft), ("prompts", corpus.parts["prompts"], config.prompts),
+            ("evaluation", corpus.parts["eval"], config.evaluation),
+        ):  # fmt: skip
+            rows, lost = _openings(part, count, config.max_characters)
+            skipped += lost
+            values[name] = len(rows)
+            artefacts[name] = context.folder / f"{name}.jsonl"
+            write_jsonl(artefacts[name], rows)
+        values["reviews_not_used"] = skipped
+        if config.base_text:
+            for name, part in (("base", base), ("base_heldout", heldout)):
+                artefacts[name] = context.folder / f"{name}.jsonl"
+                write_jsonl(artefacts[name], ({"text": review.text} for review in part))
+        context.checkpoint(2, 3, "fitting the gold reward")
+        if config.gold:
+            values["gold_accuracy"] = self._gold(corpus.parts, context)
+            artefacts["gold"] = context.folder / "gold"
+        context.checkpoint(3, 3)
+        accuracy = f"; gold accuracy {values['gold_accuracy']:.3f}" if config.gold else ""
+        summary = f"{values['sft']:,} demonstrations, {values['prompts']:,} prompts, {values['evaluation']:,} kept aside{accuracy}"
+        return StageResult(summary, values, artefacts)
+
+    def _gold(self, parts: dict[str, Any], context: StageContext) -> float:
+        """Fit on the gold part, measure on all reviews it never saw."""
+        from accord.text.gold import GoldSentiment
+
+        fitted = GoldSentiment.fit([r.text for r in parts["gold"]], [r.label for r in parts["gold"]])
+        rest = [r for name in ("prompts", "eval") for r in parts[name]]
+        accuracy = fitted.accuracy([r.text for r in rest], [r.label for r in rest])
+        if accuracy < MIN_GOLD_ACCURACY:
+            raise RunError(f"the gold reward's held-out accuracy is {accuracy:.3f}, below {MIN_GOLD_ACCURACY}")
+        fitted.save(context.folder / "gold")
+        context.say(f"gold reward: accuracy {accuracy:.3f} on {len(rest):,} held-out reviews")
+        return accuracy
+
+
+def _openings(part: list[Any], count: int, max_characters: int) -> tuple[list[dict[str, str]], int]:
+    """The first `count` (opening, continuation) rows with different openings, and how many reviews gave none."""
+    from accord.text.reviews import opening_and_continuation
+
+    rows: list[dict[str, str]] = []
+    seen: set[str] = set()
+    lost = 0
+    for review in part:
+        if len(rows) == count:
+            break
+        found = opening_and_continuation(review.text, max_characters=max_characters)
+        if found is None or found[0] in seen:
+            lost += 1
+        else:
+            seen.add(found[0])
+            rows.append({"prompt": found[0], "response": found[1]})
+    return rows, lost

@@ -1,0 +1,114 @@
+"""Training a reward model on feedback records, with its calibration and its card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from accord.files import write_json
+from accord.runs.context import StageContext
+from accord.runs.stage import Plan, Stage, StageResult
+from accord.runs.stages.settings import LengthConfig, TrainingConfig
+
+if TYPE_CHECKING:
+    from accord.learning.judgements import JudgedGroup
+    from accord.models.reward_model import RewardModel
+    from accord.text.encoding import Encoder
+
+
+class RewardConfig(TrainingConfig):
+    """Settings of a reward stage."""
+
+    kind: Literal["reward"]
+    model: str = Field(description="The model the members start from; usually the fine-tuned one.")
+    feedback: str = Field(description="Feedback records (JSONL).")
+    annotators: str | None = Field(None, description="Annotator estimates; without them everybody counts the same.")
+    gold: str | None = Field(None, description="The gold reward, for the card only; never trained on.")
+    members: int = Field(3, ge=1, description="Ensemble members.")
+    bootstrap: bool = Field(False, description="Train each member on its own resample of the prompts.")
+    label_smoothing: float = Field(0.0, ge=0, lt=0.5, description="Share of comparisons assumed flipped.")
+    limit: int | None = Field(None, ge=2, description="Use only that many judged prompts, from the top.")
+    heldout_share: float = Field(0.1, gt=0, lt=0.9, description="Share of the prompts kept aside, from the end.")
+    lengths: LengthConfig = Field(LengthConfig(), description="Token limits.")
+    epochs: float = Field(1.0, gt=0, description="Passes over the judged prompts, per member.")
+    batch: int = Field(16, ge=1, description="Prompts per optimiser step.")
+
+
+class Reward(Stage):
+    """An ensemble trained by the choice likelihood; centred, scaled, calibrated, saved with probes."""
+
+    kind = "reward"
+    Config = RewardConfig
+    provides = ("model", "card")
+    about = "a reward-model ensemble trained by the likelihood of every judgement"
+
+    def plan(self, config: RewardConfig, context: StageContext) -> Plan:
+        return Plan(notes=[f"{config.members} members x {config.epochs:g} epochs in batches of {config.batch} prompts"])
+
+    def run(self, config: RewardConfig, context: StageContext) -> StageResult:
+        from accord.learning.reward import RewardSettings, describe, fit_centre, fit_temperature, train_reward
+        from accord.models.loading import load_causal_lm
+        from accord.models.reward_model import RewardModel
+        from accord.models.scalar import ScalarModel
+        from accord.runs.stages.judged import annotator_effects, read_judged
+        from accord.text.encoding import Encoder
+
+        trunk = load_causal_lm(context.resolve(config.model), context.device)
+        encoder = Encoder(trunk.tokenizer)
+        judged = read_judged(context.path(config.feedback), encoder, config.lengths, context)
+        groups = judged.groups[: config.limit]
+        cut = max(1, round(len(groups) * (1 - config.heldout_share)))
+        train, heldout = groups[:cut], groups[cut:] or groups[-1:]
+        effects = annotator_effects(context.path(config.annotators) if config.annotators else None, judged.annotators)
+        lora = config.lora.settings() if config.lora else None
+        members = [ScalarModel.from_causal_lm(trunk, context.seed + m, lora) for m in range(config.members)]
+        model = RewardModel.untrained(members)
+        settings = RewardSettings(
+            epochs=config.epochs, batch=config.batch, micro_batch_tokens=config.micro_batch_tokens, seed=context.seed,
+            bootstrap=config.bootstrap, label_smoothing=config.label_smoothing, optimizer=config.optimizer(),
+        )  # fmt: skip
+        result = train_reward(model, train, settings, effects, context.session(_note), heldout)
+        fit_centre(model, [g.group for g in train[:256]], config.micro_batch_tokens)
+        fit_temperature(model, heldout, config.micro_batch_tokens)
+        saved = model.save(context.folder / "model", [g.group for g in train[:3]])
+        card = _card(model, heldout, encoder, config, context)
+        write_json(context.folder / "card.json", card)
+        accuracy, gold = card["accuracy"]["value"], card["gold_accuracy"]
+        values: dict[str, Any] = describe(result) | {"heldout_accuracy": accuracy, "temperature": model.temperature}
+        versus = f", {gold['value']:.1%} with gold" if gold else ""
+        summary = f"{config.members} members; agrees with {accuracy:.1%} of held-out labels{versus}"
+        return StageResult(summary, values, {"model": saved, "card": context.folder / "card.json"})
+
+
+def _note(values: Mapping[str, float]) -> str:
+    return f"member {values['member'] + 1:.0f}, judgement nll {values['judgement_nll']:.3f}"
+
+
+def _card(
+    model: RewardModel, heldout: list[JudgedGroup], encoder: Encoder, config: RewardConfig, context: StageContext
+) -> dict[str, Any]:
+    """The reward-model card on held-out strict pairs."""
+    import numpy as np
+    import torch
+
+    from accord.examine.reward_card import card
+    from accord.learning.reward import pair_gaps, strict_pairs
+
+    groups = [g.group for g in heldout]
+    scores_ER = model.score(groups, config.micro_batch_tokens)
+    tokens_R = torch.tensor([float(len(r)) for g in groups for r in g.responses])
+    gold_gap = None
+    if config.gold is not None:
+        from accord.text.gold import GoldSentiment
+
+        texts = [encoder.text(g.prompt) + encoder.text(r) for g in groups for r in g.responses]
+        gold_R = torch.tensor(GoldSentiment.load(context.path(config.gold)).score(texts))
+        gold_gap = pair_gaps(gold_R, heldout).numpy()
+    report = card(
+        np.stack([pair_gaps(row, heldout).numpy() for row in scores_ER]).astype(np.float64),
+        [g for g, _, _ in strict_pairs(heldout)],
+        np.sign(pair_gaps(tokens_R, heldout).numpy()), gold_gap,
+    )  # fmt: skip
+    return report.model_dump(mode="json")

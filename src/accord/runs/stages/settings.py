@@ -1,0 +1,74 @@
+"""Settings shared by several stages, and how they become the loops' settings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from accord.runs.stage import StageConfig
+
+if TYPE_CHECKING:
+    from accord.learning.optimizer import OptimizerSettings
+    from accord.models.loading import LoraSettings
+
+
+class LoraConfig(BaseModel):
+    """Train low-rank adapters instead of all weights (PEFT)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rank: int = Field(16, ge=1, description="Rank of the update.")
+    alpha: float = Field(32.0, gt=0, description="Scale; the update is multiplied by alpha / rank.")
+    targets: str | list[str] = Field("all-linear", description="Module names, or all-linear.")
+
+    def settings(self) -> LoraSettings:
+        from accord.models.loading import LoraSettings
+
+        return LoraSettings(self.rank, self.alpha, self.targets if isinstance(self.targets, str) else tuple(self.targets))
+
+
+class TrainingConfig(StageConfig):
+    """Settings of every stage that trains."""
+
+    learning_rate: float = Field(gt=0, le=1, description="Peak step size of AdamW.")
+    warmup: float = Field(0.05, ge=0, lt=1, description="Share of the steps over which the step size rises.")
+    schedule: Literal["linear", "cosine", "constant"] = Field("linear", description="How the step size falls.")
+    weight_decay: float = Field(0.0, ge=0, description="Decay of matrices, per unit of step size.")
+    max_grad_norm: float = Field(1.0, ge=0, description="Gradient clipping bound; 0 switches it off.")
+    micro_batch_tokens: int = Field(4096, ge=16, description="Tokens per forward pass: a memory knob only.")
+    lora: LoraConfig | None = Field(None, description="Train adapters instead of all weights.")
+
+    def optimizer(self, learning_rate: float | None = None, eps: float = 1e-8, beta2: float = 0.95) -> OptimizerSettings:
+        """The optimiser's settings, with another step size where given."""
+        from accord.learning.optimizer import OptimizerSettings
+
+        return OptimizerSettings(
+            learning_rate=learning_rate or self.learning_rate, betas=(0.9, beta2), eps=eps, weight_decay=self.weight_decay,
+            warmup=self.warmup, schedule=self.schedule, max_grad_norm=self.max_grad_norm,
+        )  # fmt: skip
+
+
+class LengthConfig(BaseModel):
+    """Token limits and what to do with rows beyond them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_prompt_tokens: int = Field(64, ge=1, description="Longest prompt, in tokens.")
+    max_response_tokens: int = Field(64, ge=1, description="Longest response, in tokens, EOS included.")
+    too_long: Literal["error", "drop", "cut"] = Field("error", description="What to do with longer rows; always counted.")
+
+
+class EvaluationConfig(BaseModel):
+    """How a policy is examined along its way."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    prompts: str = Field(description="Evaluation prompts (JSONL with a prompt per row).")
+    reward: str = Field(description="The reward model whose score is the proxy.")
+    reference: str = Field(description="The model the KL is measured against.")
+    gold: str | None = Field(None, description="The gold reward, where there is one.")
+    count: int = Field(192, ge=2, description="Prompts used, from the top.")
+    points: int = Field(6, ge=1, description="Points along the training at which the policy is examined.")
+    max_new_tokens: int = Field(48, ge=1, description="Response limit, in tokens.")
+    temperature: float = Field(1.0, gt=0, description="Sampling temperature.")
