@@ -1,0 +1,143 @@
+"""Figures of the report, as plain Plotly dictionaries without colours of their own for text or background.
+
+Colours are Okabe and Ito's, which stay apart for colour-blind readers; arms also differ by dash and marker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Figure = dict[str, Any]
+
+COLOURS = ("#0072B2", "#D55E00", "#CC79A7", "#E69F00", "#56B4E9")
+BEST_OF, GREY = "#009E73", "#8a8f98"
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
+SYMBOLS = ("circle", "square", "diamond", "cross", "x")
+
+
+def _layout(x: str, y: str, **more: Any) -> Figure:
+    return {
+        "margin": {"l": 56, "r": 12, "t": 8, "b": 44}, "height": 320, "hovermode": "closest",
+        "xaxis": {"title": {"text": x}, "zeroline": False, "automargin": True},
+        "yaxis": {"title": {"text": y}, "zeroline": False, "automargin": True},
+        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}, **more,
+    }  # fmt: skip
+
+
+def _band(x: Sequence[float], estimates: Sequence[Mapping[str, Any]], colour: str) -> Figure:
+    """The 95 % interval around a curve."""
+    low, high = [e["low"] for e in estimates], [e["high"] for e in estimates]
+    return {
+        "type": "scatter", "mode": "lines", "x": [*x, *reversed(x)], "y": [*high, *reversed(low)], "fill": "toself",
+        "fillcolor": f"{colour}22", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False,
+    }  # fmt: skip
+
+
+def _curve(name: str, x: Sequence[float], estimates: Sequence[Mapping[str, Any]], texts: Sequence[str], index: int,
+           colour: str) -> Figure:  # fmt: skip
+    return {
+        "type": "scatter", "mode": "lines+markers", "name": name, "x": list(x), "y": [e["value"] for e in estimates],
+        "text": list(texts), "hovertemplate": "%{text}<br>√KL %{x:.2f}<br>%{y:.3f}<extra></extra>",
+        "line": {"color": colour, "dash": DASHES[index % 5], "width": 2},
+        "marker": {"symbol": SYMBOLS[index % 5], "size": 7, "color": colour},
+    }  # fmt: skip
+
+
+def against_distance(evidence: Mapping[str, Any], key: str, title: str) -> Figure | None:
+    """`key` ("gold" or "proxy") of all arms against sqrt(KL), with 95 % bands."""
+    traces: list[Figure] = []
+    for index, arm in enumerate(evidence["arms"]):
+        points = [p for p in arm["points"] if p[key] is not None]
+        if points:
+            x, estimates = [p["kl"]["root"] for p in points], [p[key] for p in points]
+            texts = [f"{arm['name']}, step {p['step']}" for p in points]
+            colour = COLOURS[index % len(COLOURS)]
+            traces += [_band(x, estimates, colour), _curve(arm["name"], x, estimates, texts, index, colour)]
+    best = [p for p in evidence["best_of"] if p[key] is not None]
+    if best:
+        x, estimates = [p["root_kl"] for p in best], [p[key] for p in best]
+        texts = [f"best of {p['n']}" for p in best]
+        traces += [_band(x, estimates, BEST_OF), _curve("best of n", x, estimates, texts, 3, BEST_OF)]
+    if not traces:
+        return None
+    return {"data": traces, "layout": _layout("√KL to the untuned model (√nats per sequence)", title)}
+
+
+def win_rates(evidence: Mapping[str, Any]) -> Figure | None:
+    """Gold win rate against the baseline at the end of each arm, with 95 % intervals."""
+    rows = [(arm["name"], arm["points"][-1]["win_rate"]) for arm in evidence["arms"]]
+    rows += [(f"best of {p['n']}", p["win_rate"]) for p in evidence["best_of"] if p["n"] in (4, 16)]
+    rows = [(name, estimate) for name, estimate in rows if estimate is not None]
+    if not rows:
+        return None
+    names, values = [name for name, _ in rows], [e["value"] for _, e in rows]
+    colours = [*COLOURS[: len(evidence["arms"])], *[BEST_OF] * len(rows)][: len(rows)]
+    bar = {
+        "type": "bar", "orientation": "h", "y": names, "x": values, "marker": {"color": colours},
+        "error_x": {
+            "type": "data", "symmetric": False, "array": [e["high"] - e["value"] for _, e in rows],
+            "arrayminus": [e["value"] - e["low"] for _, e in rows],
+        },
+        "hovertemplate": "%{y}: %{x:.1%}<extra></extra>",
+    }  # fmt: skip
+    chance = {"type": "line", "x0": 0.5, "x1": 0.5, "yref": "paper", "y0": 0, "y1": 1, "line": {"dash": "dot", "color": GREY}}
+    layout = _layout("preferred by gold to the untuned model (chance: 50 %)", "", shapes=[chance], height=70 + 46 * len(rows))
+    layout["xaxis"] |= {"range": [0, 1], "tickformat": ".0%"}
+    layout["yaxis"] |= {"autorange": "reversed"}
+    return {"data": [bar], "layout": layout}
+
+
+def annotators(rows: Sequence[Mapping[str, Any]], key: str, title: str) -> Figure | None:
+    """Estimates of `key` ("rationality" or "side_bias") with 95 % intervals, and the truth where it is known."""
+    if not rows:
+        return None
+    names = [row["annotator"] for row in rows]
+    traces: list[Figure] = [{
+        "type": "scatter", "mode": "markers", "name": "estimate", "x": names, "y": [row[key] for row in rows],
+        "error_y": {"type": "data", "array": [1.96 * row[f"{key}_error"] for row in rows]},
+        "marker": {"color": ["#D55E00" if row["flag"] != "ok" else "#0072B2" for row in rows], "size": 9},
+        "hovertemplate": "%{x}: %{y:.2f}<extra></extra>",
+    }]  # fmt: skip
+    if rows[0].get(f"true_{key}") is not None:
+        traces.append({
+            "type": "scatter", "mode": "markers", "name": "truth", "x": names, "y": [row[f"true_{key}"] for row in rows],
+            "marker": {"symbol": "line-ew-open", "size": 16, "color": GREY, "line": {"width": 2, "color": GREY}},
+            "hovertemplate": "truth %{y:.2f}<extra></extra>",
+        })  # fmt: skip
+    return {"data": traces, "layout": _layout("", title, height=280)}
+
+
+def calibration(card: Mapping[str, Any]) -> Figure:
+    """Reliability diagram of the reward model before and after temperature."""
+    line = {"type": "scatter", "mode": "lines", "x": [0.5, 1], "y": [0.5, 1], "line": {"dash": "dot", "color": GREY},
+            "hoverinfo": "skip", "showlegend": False}  # fmt: skip
+    traces: list[Figure] = [line]
+    for index, (key, name) in enumerate((("before", "as trained"), ("after", "with temperature"))):
+        bins = card[key]["bins"]
+        traces.append({
+            "type": "scatter", "mode": "lines+markers", "name": f"{name} (ECE {card[key]['ece']:.3f})",
+            "x": [b["confidence"] for b in bins], "y": [b["accuracy"] for b in bins],
+            "text": [f"{b['pairs']} pairs" for b in bins],
+            "hovertemplate": "says %{x:.0%}, right %{y:.0%}<br>%{text}<extra></extra>",
+            "line": {"color": COLOURS[index], "dash": DASHES[index]}, "marker": {"symbol": SYMBOLS[index], "size": 7},
+        })  # fmt: skip
+    layout = _layout("confidence", "share right")
+    layout["xaxis"] |= {"tickformat": ".0%", "range": [0.48, 1.02]}
+    layout["yaxis"] |= {"tickformat": ".0%"}
+    return {"data": traces, "layout": layout}
+
+
+SHOWN = ("loss_tok", "judgement_nll", "loss", "preference_agreement", "score", "kl_seq", "response_tokens", "finished_share")
+
+
+def training(metrics: Sequence[Mapping[str, Any]]) -> list[tuple[str, Figure]]:
+    """One small chart per main metric of a training loop."""
+    figures = []
+    for index, name in enumerate(n for n in SHOWN if n in metrics[0]):
+        trace = {
+            "type": "scatter", "mode": "lines", "x": [m["step"] for m in metrics], "y": [m[name] for m in metrics],
+            "line": {"color": COLOURS[index % 5], "width": 1.5}, "hovertemplate": "step %{x}: %{y:.4g}<extra></extra>",
+        }  # fmt: skip
+        figures.append((name, {"data": [trace], "layout": _layout("step", name, height=200, showlegend=False)}))
+    return figures
