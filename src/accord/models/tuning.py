@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
-import sys
-
 import torch
-
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 
 
 def exact_onednn() -> bool:
@@ -40,23 +35,8 @@ def _intel() -> bool:
         return True  # unknown machine: leave torch's choice alone
 
 
-def keep_freed_memory() -> bool:
-    """Let glibc reuse large freed blocks instead of returning them (saves page faults, about 10 %)."""
-    if not sys.platform.startswith("linux"):
-        return False
-    try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):
-        return False
-    return bool(mallopt(_M_MMAP_MAX, 0) and mallopt(_M_TRIM_THRESHOLD, 2**31 - 1) and mallopt(_M_TOP_PAD, 2**26))
-
-
 def tune(threads: int | None = None) -> dict[str, bool | int]:
     """Apply all settings once at start-up; returns what was done, for environment.json."""
     if threads is not None:
         torch.set_num_threads(threads)
-    return {
-        "threads": torch.get_num_threads(),
-        "exact_onednn": exact_onednn(),
-        "keep_freed_memory": keep_freed_memory(),
-    }
+    return {"threads": torch.get_num_threads(), "exact_onednn": exact_onednn()}

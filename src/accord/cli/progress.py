@@ -1,0 +1,71 @@
+"""The progress display: one line per stage with time left on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Any
+
+from accord.cli.terminal import safe_text
+from accord.runs.context import Progress
+
+PLAIN_SECONDS = 15.0
+
+
+class RunProgress(Progress):
+    """Shows the stage under way; `begin` is called by the runner before each stage."""
+
+    def __init__(self, stages: list[str]) -> None:
+        self.stages = stages
+        self.current = ""
+        self._bar: Any = None
+        self._task: Any = None
+        self._last = 0.0
+        self._started = time.monotonic()
+
+    def __enter__(self) -> RunProgress:
+        if sys.stdout.isatty():
+            from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
+            from rich.progress import Progress as Bar
+
+            self._bar = Bar(
+                SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=28), MofNCompleteColumn(),
+                TimeRemainingColumn(compact=True), TextColumn("{task.fields[note]}", markup=False),
+            )  # fmt: skip
+            self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def begin(self, stage: str) -> None:
+        """A stage starts."""
+        self.current = stage
+        place = f"{self.stages.index(stage) + 1}/{len(self.stages)} {stage}"
+        if self._bar is not None:
+            if self._task is not None:
+                self._bar.stop_task(self._task)
+            self._task = self._bar.add_task(place, total=None, note="")
+        else:
+            self._line(f"stage {place}")
+
+    def step(self, done: int, total: int, note: str = "") -> None:
+        """See `accord.runs.context.Progress.step`."""
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=done, total=total, note=note)
+        elif done == total or time.monotonic() - self._last > PLAIN_SECONDS:
+            self._last = time.monotonic()
+            self._line(f"{self.current} {done}/{total} {note}")
+
+    def say(self, text: str) -> None:
+        """See `accord.runs.context.Progress.say`."""
+        self._line(f"{self.current}: {text}" if self.current else text)
+
+    def _line(self, text: str) -> None:
+        line = f"[{time.monotonic() - self._started:5.0f} s] {safe_text(text)}"
+        if self._bar is not None:
+            self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        else:
+            print(line, flush=True)

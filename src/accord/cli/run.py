@@ -1,0 +1,99 @@
+"""`accord run`: validate, plan or execute, with a progress display and a closing table."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from accord.errors import ConfigError
+from accord.runs import environment
+
+
+def run_recipe(name: str, overrides: Sequence[str], out: Path | None, resume: bool, dry_run: bool) -> None:
+    """Run a recipe; leaves with the run's exit code."""
+    from accord.runs import recipe as recipes
+
+    recipe = recipes.load(name, overrides)
+    threads = environment.prepare(recipe.header.threads)  # before torch is imported
+    from accord.runs import runner
+
+    run_dir = out or (_latest(recipe.header.name) if resume else runner.new_run_dir(recipe))
+    if dry_run:
+        _show_plan(recipe, run_dir)
+        return
+    quiet_libraries()
+    from accord.cli.progress import RunProgress
+    from accord.models.tuning import tune
+
+    tuned = tune(threads)
+    with RunProgress(list(recipe.stages)) as progress:
+        outcome = runner.execute(recipe, run_dir, resume, progress, tuned)
+    _closing_table(run_dir)
+    if outcome.guard:
+        click.secho(f"stopped by a guard in {outcome.guard}", fg="yellow")
+    if outcome.report is not None:
+        click.echo(f"report: {outcome.report}")
+    sys.exit(outcome.exit_code)
+
+
+def _latest(name: str) -> Path:
+    """The newest run of this recipe under runs/."""
+    found = sorted(Path("runs").glob(f"{name}-[0-9]*-[0-9]*"))
+    if not found:
+        raise ConfigError(f"there is no run of {name!r} under runs/ to resume", "name its directory with --out")
+    return found[-1]
+
+
+def quiet_libraries() -> None:
+    """Silence other libraries' progress bars; ours is enough."""
+    import warnings
+
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+
+
+def _show_plan(recipe: Any, run_dir: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from accord.runs import runner
+
+    table = Table(title=f"{recipe.header.name} → {run_dir}", box=None, header_style="bold", title_justify="left")
+    for column in ("stage", "kind", "rows", "tokens", "updates", "MiB", "notes"):
+        table.add_column(column, justify="right" if column in ("rows", "tokens", "updates", "MiB") else "left")
+    for name, plan in runner.plan(recipe, run_dir).items():
+        numbers = [f"{n:,}" if n is not None else "" for n in (plan.rows, plan.tokens, plan.steps, plan.memory_mib)]
+        table.add_row(name, recipe.stages[name][0].kind, *numbers, "; ".join(plan.notes))
+        if plan.example:
+            table.add_row("", "", "", "", "", "", plan.example)
+    console = Console()
+    console.print(table)
+    console.print(f"seed {recipe.header.seed}, free disk {environment.free_mib(run_dir):,.0f} MiB; the recipe is valid", highlight=False)
+
+
+def _closing_table(run_dir: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from accord.cli.terminal import safe_text
+    from accord.report.render import duration
+
+    table = Table(box=None, header_style="bold")
+    for column, justify in (("stage", "left"), ("time", "right"), ("peak", "right"), ("what came out", "left")):
+        table.add_column(column, justify=justify)  # type: ignore[arg-type]
+    total = 0.0
+    for path in sorted(run_dir.glob("stages/*/result.json")):
+        record = json.loads(path.read_text())
+        total += record["seconds"]
+        cells = (record["stage"], duration(record["seconds"]), f"{record['peak_mib']:,.0f} MiB", safe_text(record["summary"]))
+        table.add_row(*cells)
+    table.add_row("total", duration(total), "", "")
+    Console(markup=False).print(table)

@@ -1,0 +1,1 @@
+"""GGUF files become plain Hugging Face directories, checked and with a note of their source."""

@@ -1,0 +1,357 @@
+"""The loops: equal to independent references, independent of memory knobs, bit-identical when resumed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from accord.errors import DataError, GuardStop, RunError
+from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement, strict_pairs
+from accord.learning.on_policy import OnPolicySettings, OnPolicyTrainer
+from accord.learning.optimizer import OptimizerSettings
+from accord.learning.order import EpochOrder
+from accord.learning.preference import Pair, PreferenceSettings, train_preference
+from accord.learning.reward import RewardSettings, fit_centre, fit_temperature, train_reward
+from accord.learning.session import LocalSession, State
+from accord.learning.supervised import SupervisedSettings, heldout_loss, supervised_step, train_supervised
+from accord.models.causal_lm import CausalLM
+from accord.models.loading import copy_causal_lm, freeze
+from accord.models.reward_model import RewardModel
+from accord.models.scalar import ScalarModel
+from accord.sampling.builtin import BuiltinSampler
+from accord.sampling.rollout import Rollout
+from accord.text.packing import Group
+from tiny import tiny_llama
+
+GENERATOR = torch.Generator().manual_seed(0)
+
+
+def tokens(n: int) -> list[int]:
+    return torch.randint(4, 40, (n,), generator=GENERATOR).tolist()
+
+
+EXAMPLES = [Group([0, *tokens(3)], [[*tokens(3 + i % 5), 1]]) for i in range(24)]
+JUDGED = [
+    JudgedGroup(
+        Group([0, *tokens(3)], [[*tokens(2 + k), 1] for k in range(4)]),
+        (Judgement((2, 0, 3, 1), (0, 1, 2, 3), 0), Judgement((1, 3), (1, 0), 1), Judgement((0, 2), (0, 1), 1, tie=True)),
+    )
+    for _ in range(12)
+]
+PAIRS = [Pair([0, *tokens(3)], [*tokens(4), 1], [*tokens(5), 1]) for _ in range(16)]
+EFFECTS = AnnotatorEffects(torch.tensor([1.0, 0.5]), torch.tensor([0.0, 0.3]))
+FAST = OptimizerSettings(1e-2, warmup=0.2)
+
+
+class Stop(Exception):
+    """The process dies here."""
+
+
+class StoppingSession(LocalSession):
+    """Checkpoints after every step like a run, and dies after `at` steps."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__()
+        self.at, self.saved = at, None
+
+    def end_step(
+        self, step: int, total: int, values: Mapping[str, float], state: Callable[[], State], where: str = ""
+    ) -> None:
+        super().end_step(step, total, values, state, where)
+        if step == self.at:
+            self.saved = state()
+            raise Stop
+
+
+def assert_resume_is_exact(build: Callable[[], Any], train: Callable[[Any, LocalSession], Any], weights: Callable) -> None:
+    """Train in one go, and train, die, rebuild, resume: every bit of the result is the same."""
+    whole, first, second = build(), build(), build()
+    straight = LocalSession()
+    result = train(whole, straight)
+    for at in (1, len(straight.history) // 2, len(straight.history) - 1):
+        first, second = build(), build()
+        dying = StoppingSession(at)
+        with pytest.raises(Stop):
+            train(first, dying)
+        resumed = LocalSession(resume_from=dying.saved)
+        assert train(second, resumed) == result
+        assert dying.history + resumed.history == straight.history
+        for a, b in zip(weights(whole), weights(second), strict=True):
+            assert torch.equal(a, b)
+
+
+def lm_weights(lm: CausalLM) -> list[torch.Tensor]:
+    return list(lm.hf.parameters())
+
+
+# --- supervised ---------------------------------------------------------------------------------------------
+def test_supervised_gradient_ignores_micro_batches_and_order() -> None:
+    grads = []
+    for budget, batch in ((10_000, EXAMPLES), (20, EXAMPLES), (1, EXAMPLES[::-1])):
+        model = tiny_llama()
+        loss, used = supervised_step(model, batch, budget)
+        grads.append([loss, *(p.grad for p in model.hf.parameters())])
+        assert used == sum(g.tokens for g in EXAMPLES)
+    for other in grads[1:]:
+        torch.testing.assert_close(other[1:], grads[0][1:], atol=1e-5, rtol=1e-4)
+        assert other[0] == pytest.approx(grads[0][0], abs=1e-5)
+
+
+def test_supervised_loss_equals_transformers() -> None:
+    model = tiny_llama()
+    loss, _ = supervised_step(model, EXAMPLES[:4], 10_000)
+    width = max(g.tokens for g in EXAMPLES[:4])
+    ids, labels = torch.full((4, width), 2), torch.full((4, width), -100)
+    for i, g in enumerate(EXAMPLES[:4]):
+        row = [*g.prompt, *g.responses[0]]
+        ids[i, : len(row)] = torch.tensor(row)
+        labels[i, len(g.prompt) : len(row)] = torch.tensor(g.responses[0])
+    reference = tiny_llama()
+    reference.hf.config._attn_implementation = "eager"
+    theirs = reference.hf(input_ids=ids, attention_mask=(torch.arange(width) < (labels != -100).sum(1)[:, None] + 4).long(), labels=labels).loss
+    theirs.backward()
+    assert loss == pytest.approx(theirs.item(), abs=1e-5)
+    for p, q in zip(model.hf.parameters(), reference.hf.parameters(), strict=True):
+        torch.testing.assert_close(p.grad, q.grad, atol=1e-4, rtol=1e-3)
+
+
+def test_supervised_learns_and_resumes_exactly() -> None:
+    settings = SupervisedSettings(epochs=2, batch=5, optimizer=FAST, evaluate_every=3)
+    assert_resume_is_exact(
+        tiny_llama, lambda m, s: train_supervised(m, EXAMPLES, settings, s, heldout=EXAMPLES[:4]), lm_weights
+    )
+    model = tiny_llama()
+    before = heldout_loss(model, EXAMPLES)
+    assert train_supervised(model, EXAMPLES, settings, heldout=EXAMPLES).heldout_loss < before - 0.1
+
+
+def test_nan_stops_before_the_weights_change() -> None:
+    model = tiny_llama()
+    weights = [p.detach().clone() for p in model.hf.parameters()]
+    model.hf.model.norm.weight.data.fill_(float("nan"))
+    with pytest.raises(RunError, match=r"gradient is nan at step 1 \(rows"):
+        train_supervised(model, EXAMPLES, SupervisedSettings(batch=4, optimizer=FAST))
+    changed = [not torch.equal(a, b) for a, b in zip(weights, model.hf.parameters(), strict=True)]
+    assert sum(changed) == 1  # the one poisoned by hand
+
+
+def test_epoch_order_visits_every_row_once_per_epoch() -> None:
+    order = EpochOrder(10, 4, 2, seed=3)
+    assert order.steps == 6
+    seen = [order.rows(i) for i in range(6)]
+    assert sorted(r for rows in seen[:3] for r in rows) == list(range(10))
+    assert order.rows(4) == seen[4]
+    assert EpochOrder(10, 4, 0.5, 0).steps == 2
+
+
+# --- reward ----------------------------------------------------------------------------------------------------
+def reward_model() -> RewardModel:
+    return RewardModel.untrained([ScalarModel.from_causal_lm(tiny_llama(), seed) for seed in (1, 2)])
+
+
+def test_reward_learns_ranks_and_resumes_exactly() -> None:
+    settings = RewardSettings(epochs=3, batch=4, optimizer=OptimizerSettings(3e-3))
+    assert_resume_is_exact(
+        reward_model,
+        lambda m, s: train_reward(m, JUDGED, settings, EFFECTS, s, JUDGED),
+        lambda m: [p for member in m.members for p in member.parameters()],
+    )
+
+
+def test_reward_gradient_ignores_micro_batches_and_prefix_sharing() -> None:
+    from accord.learning.reward import reward_step
+
+    grads = []
+    for budget in (10_000, 30):
+        member = ScalarModel.from_causal_lm(tiny_llama(), 1)
+        reward_step(member, JUDGED, RewardSettings(micro_batch_tokens=budget), EFFECTS)
+        grads.append([p.grad for p in member.parameters()])
+    torch.testing.assert_close(grads[0], grads[1], atol=1e-5, rtol=1e-3)
+
+
+def test_reward_recovers_a_token_rule_and_is_centred() -> None:
+    """Responses with token 5 are preferred: the ensemble finds out, then mean 0 and deviation 1."""
+    generator = torch.Generator().manual_seed(1)
+    groups = []
+    for _ in range(60):
+        rest = torch.randint(6, 30, (4, 4), generator=generator).tolist()
+        responses = [[5, *rest[0], 1], [*rest[1], 1], [*rest[2][:2], 5, 1], [*rest[3], 1]]
+        groups.append(JudgedGroup(Group([0, 9], responses), (Judgement((0, 1), (0, 1)), Judgement((2, 3), (1, 0)))))
+    model = reward_model()
+    settings = RewardSettings(epochs=4, batch=8, optimizer=OptimizerSettings(3e-3))
+    result = train_reward(model, groups[:50], settings, AnnotatorEffects.none(), heldout=groups[50:])
+    assert result.heldout_agreement > 0.9
+    fit_centre(model, [g.group for g in groups])
+    scores = model.score([g.group for g in groups])
+    assert scores.mean(1).abs().max() < 1e-4
+    assert scores.mean(0).std().item() == pytest.approx(1, abs=1e-3)
+    assert fit_temperature(model, groups[50:]) > 0
+    assert len(strict_pairs(groups[:1])) == 2
+
+
+# --- preference ------------------------------------------------------------------------------------------------
+def test_preference_starts_at_log_two_learns_and_resumes_exactly() -> None:
+    settings = PreferenceSettings(beta=0.5, epochs=3, batch=4, optimizer=OptimizerSettings(3e-3))
+    reference = freeze(tiny_llama())
+    session = LocalSession()
+    result = train_preference(tiny_llama(), reference, PAIRS, settings, session)
+    assert session.history[0]["loss"] == pytest.approx(0.6931, abs=1e-3)
+    assert result.loss < 0.5
+    assert_resume_is_exact(tiny_llama, lambda m, s: train_preference(m, reference, PAIRS, settings, s), lm_weights)
+    with pytest.raises(DataError, match="0 strict pairs"):
+        train_preference(tiny_llama(), reference, [], settings)
+
+
+def test_preference_gradient_ignores_micro_batches() -> None:
+    from accord.learning.preference import preference_step, reference_logprobs
+
+    grads = []
+    for budget in (10_000, 12):
+        policy, reference = tiny_llama(3), freeze(tiny_llama(4))
+        cached = reference_logprobs(policy, reference, PAIRS, budget)
+        values, _ = preference_step(policy, PAIRS, cached, PreferenceSettings(micro_batch_tokens=budget, nll_weight=0.2))
+        grads.append([p.grad for p in policy.hf.parameters()])
+    torch.testing.assert_close(grads[0], grads[1], atol=1e-5, rtol=1e-3)
+    assert values["loss"] > 0
+
+
+# --- on-policy ----------------------------------------------------------------------------------------------------
+PROMPTS = [[0, *tokens(2 + i % 4)] for i in range(12)]
+PPO = OnPolicySettings(
+    steps=4, prompts_per_step=8, max_new_tokens=8, epochs=2, minibatches=2, kl_coefficient=0.05,
+    policy_optimizer=OptimizerSettings(3e-3, eps=1e-5), value_optimizer=OptimizerSettings(3e-3, eps=1e-5),
+)  # fmt: skip
+
+
+def count_sevens(rollout: Rollout) -> torch.Tensor:
+    """Two identical 'members' that pay for token 7."""
+    score = torch.tensor([float(r.count(7)) for r in rollout.responses])
+    return torch.stack([score, score])
+
+
+def trainer(settings: OnPolicySettings = PPO, score: Callable = count_sevens) -> OnPolicyTrainer:
+    policy = tiny_llama()
+    value = ScalarModel.from_causal_lm(policy, seed=5) if settings.estimator == "gae" else None
+    return OnPolicyTrainer(policy, freeze(tiny_llama()), value, BuiltinSampler(policy), score, PROMPTS, settings)
+
+
+def test_ppo_resumes_exactly() -> None:
+    settings = replace(PPO, kl_target=2.0, kl_horizon=100)
+
+    def weights(t: OnPolicyTrainer) -> list[torch.Tensor]:
+        assert t.value is not None
+        return [*t.policy.hf.parameters(), *t.value.parameters()]
+
+    assert_resume_is_exact(lambda: trainer(settings), lambda t, s: t.train(s), weights)
+
+
+@pytest.mark.parametrize("estimator", ["gae", "rloo"])
+def test_ppo_raises_the_reward_and_counts_its_updates(estimator: str) -> None:
+    settings = replace(PPO, steps=16, estimator=estimator, samples_per_prompt=2, unfinished_score=None)
+    session = LocalSession()
+    result = trainer(settings).train(session)
+    first, last = (sum(h["score"] for h in part) / 3 for part in (session.history[:3], session.history[-3:]))
+    assert last > first + 0.2
+    assert result.optimizer_steps == 16 * 2 * 2
+    assert session.history[0]["kl_seq"] == pytest.approx(0, abs=1e-4)
+    assert session.history[-1]["kl_seq_k3"] > 0.01
+
+
+def test_unfinished_responses_get_the_fixed_score() -> None:
+    t = trainer(replace(PPO, unfinished_score=-3.0))
+    rollout = t.rollout(0)
+    score = t.final_score(count_sevens(rollout), rollout)
+    for value, finished, response in zip(score.tolist(), rollout.finished, rollout.responses, strict=True):
+        assert value == (float(response.count(7)) if finished else -3.0)
+
+
+def test_update_ignores_micro_batches() -> None:
+    results = []
+    for budget in (10_000, 15):
+        t = trainer(replace(PPO, steps=2, micro_batch_tokens=budget))
+        t.train()
+        results.append(list(t.policy.hf.parameters()))
+    torch.testing.assert_close(results[0], results[1], atol=1e-4, rtol=1e-3)
+
+
+def test_a_sampler_at_another_temperature_is_refused() -> None:
+    t = trainer()
+    honest = t.sampler
+
+    class Hot:
+        def sample(self, prompts: Any, settings: Any, seeds: Any, samples_per_prompt: int = 1) -> Rollout:
+            return honest.sample(prompts, replace(settings, temperature=0.6), seeds, samples_per_prompt)
+
+    t.sampler = Hot()
+    with pytest.raises(RunError, match="temperature"):
+        t.train()
+
+
+def test_guards_stop_the_run() -> None:
+    with pytest.raises(GuardStop, match="budget"):
+        trainer(replace(PPO, kl_budget=1e-9)).train()
+    same = replace(PPO, min_unique=0.99, max_new_tokens=1)
+    with pytest.raises(GuardStop, match="distinct"):
+        trainer(same).train()
+
+
+def test_ppo_step_equals_an_independent_reference() -> None:
+    """One update written from the papers with loops over tokens and transformers' own forward pass."""
+    settings = replace(PPO, steps=1, epochs=1, minibatches=1, prompts_per_step=8)
+    ours = trainer(settings)
+    policy, value = tiny_llama(), ScalarModel.from_causal_lm(tiny_llama(), seed=5)
+    rollout = ours.rollout(0)
+    batch = ours.experience(rollout)
+    assert ours.value is not None
+    ours.minibatch(batch, step=0, first=True)
+
+    policy.hf.config._attn_implementation = value.lm.hf.config._attn_implementation = "eager"
+    advantages, rows = [], []
+    for b, response in enumerate(rollout.responses):
+        prompt = rollout.prompts[rollout.prompt_index[b]]
+        ids = torch.tensor([[*prompt, *response]])
+        with torch.no_grad():
+            logits = policy.hf(input_ids=ids).logits[0]
+            hidden = value.lm.hf.model(input_ids=ids).last_hidden_state[0]
+        values = [float(hidden[len(prompt) - 1 + t] @ value.head.weight + value.head.bias) for t in range(len(response))]
+        score = float(response.count(7)) if rollout.finished[b] else settings.unfinished_score
+        rewards = [0.0] * len(response)  # policy = reference at the start, so the KL is zero
+        rewards[-1] += score
+        running, own = 0.0, [0.0] * len(response)
+        for t in reversed(range(len(response))):
+            following = values[t + 1] if t + 1 < len(response) else 0.0
+            running = rewards[t] + following - values[t] + 0.95 * running
+            own[t] = running
+        advantages += own
+        rows.append((ids, len(prompt), logits, own, values))
+    flat = torch.tensor(advantages)
+    mean, std = flat.mean(), flat.std(unbiased=False)
+    total = len(advantages)
+    for ids, start, old_logits, own, values in rows:
+        logits = policy.hf(input_ids=ids).logits[0]
+        hidden = value.lm.hf.model(input_ids=ids).last_hidden_state[0]
+        for t in range(len(own)):
+            at, token = start - 1 + t, ids[0, start + t]
+            ratio = torch.exp(torch.log_softmax(logits[at], -1)[token] - torch.log_softmax(old_logits[at], -1)[token])
+            a = (own[t] - mean) / std
+            (torch.max(-a * ratio, -a * ratio.clamp(0.8, 1.2)) / total).backward(retain_graph=True)
+            v = hidden[at] @ value.head.weight + value.head.bias
+            target = own[t] + values[t]
+            clipped = values[t] + (v - values[t]).clamp(-0.2, 0.2)
+            (0.5 * torch.max((v - target) ** 2, (clipped - target) ** 2) / total).backward(retain_graph=True)
+    _apply(policy.hf.parameters())
+    _apply(value.parameters())
+    for p, q in zip(ours.policy.hf.parameters(), policy.hf.parameters(), strict=True):
+        torch.testing.assert_close(p, q, atol=2e-4, rtol=1e-3)
+    for p, q in zip(ours.value.parameters(), value.parameters(), strict=True):
+        torch.testing.assert_close(p, q, atol=2e-4, rtol=1e-3)
+
+
+def _apply(parameters: Any) -> None:
+    """Clip to 1 and one Adam step as configured in PPO above."""
+    parameters = list(parameters)
+    torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+    torch.optim.AdamW(parameters, lr=3e-3, betas=(0.9, 0.95), eps=1e-5, weight_decay=0).step()

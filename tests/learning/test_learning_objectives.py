@@ -1,0 +1,195 @@
+"""Likelihoods, losses and advantages against references, brute force and their own invariants."""
+
+from __future__ import annotations
+
+import math
+from itertools import permutations
+
+import choix
+import pytest
+import torch
+from accord.learning import advantages, likelihoods, losses
+from accord.learning.kl_control import KLController
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+utilities = st.lists(st.floats(-4, 4), min_size=2, max_size=5)
+
+
+@given(utilities)
+def test_ranking_probabilities_sum_to_one(u: list[float]) -> None:
+    orders = torch.tensor([[u[i] for i in order] for order in permutations(range(len(u)))], dtype=torch.double)
+    assert likelihoods.plackett_luce(orders).exp().sum().item() == pytest.approx(1)
+
+
+@given(st.floats(-4, 4), st.floats(-4, 4), st.floats(-3, 2))
+def test_tie_models_sum_to_one(a: float, b: float, log_nu: float) -> None:
+    first, second = torch.full((3,), a, dtype=torch.double), torch.full((3,), b, dtype=torch.double)
+    outcome = torch.tensor([likelihoods.FIRST, likelihoods.SECOND, likelihoods.TIE])
+    davidson = likelihoods.davidson(first, second, outcome, torch.tensor(log_nu, dtype=torch.double))
+    rao = likelihoods.rao_kupper(first, second, outcome, torch.tensor(abs(log_nu) + 0.01, dtype=torch.double))
+    assert davidson.exp().sum().item() == pytest.approx(1)
+    assert rao.exp().sum().item() == pytest.approx(1)
+
+
+@given(st.lists(st.floats(-3, 3), min_size=4, max_size=4))
+def test_best_worst_sums_to_one_and_ties_are_sums_of_orders(u: list[float]) -> None:
+    row = torch.tensor([u], dtype=torch.double)
+    pairs = [(b, w) for b in range(4) for w in range(4) if b != w]
+    total = sum(
+        likelihoods.best_worst(row, torch.tensor([b]), torch.tensor([w])).exp().item() for b, w in pairs
+    )
+    assert total == pytest.approx(1)
+    tied = likelihoods.plackett_luce_ties(row[0], [[2], [0, 3], [1]]).exp().item()
+    strict = [likelihoods.plackett_luce(row[:, list(o)]).exp().item() for o in ((2, 0, 3, 1), (2, 3, 0, 1))]
+    assert tied == pytest.approx(sum(strict))
+
+
+def test_davidson_without_ties_is_bradley_terry() -> None:
+    a, b = torch.randn(5), torch.randn(5)
+    zero = torch.zeros(5, dtype=torch.long)
+    torch.testing.assert_close(
+        likelihoods.davidson(a, b, zero, torch.tensor(-40.0)), likelihoods.bradley_terry(a, b)
+    )
+
+
+def test_padded_rankings_equal_short_ones() -> None:
+    u = torch.randn(3, 4)
+    present = torch.tensor([[True, True, True, False]] * 3)
+    torch.testing.assert_close(likelihoods.plackett_luce(u, present), likelihoods.plackett_luce(u[:, :3]))
+
+
+def test_plackett_luce_and_bradley_terry_equal_choix() -> None:
+    generator = torch.Generator().manual_seed(0)
+    items, rankings = 6, [torch.randperm(6, generator=generator)[:4].tolist() for _ in range(200)]
+    theirs = choix.opt_rankings(items, rankings, alpha=1e-6)
+    ours = torch.zeros(items, dtype=torch.double, requires_grad=True)
+    optimizer = torch.optim.LBFGS([ours], max_iter=200, tolerance_grad=1e-10)
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = -likelihoods.plackett_luce(ours[torch.tensor(rankings)]).sum() + 1e-6 * ours.square().sum() / 2
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    centred = ours.detach() - ours.detach().mean()
+    torch.testing.assert_close(centred, torch.tensor(theirs - theirs.mean()), atol=1e-3, rtol=1e-3)
+
+
+def test_side_bias_moves_what_is_shown_first() -> None:
+    shown = torch.tensor([0.0, 1.0])
+    u = likelihoods.shown_utility(torch.tensor([1.0, 1.0]), shown, torch.tensor(2), torch.tensor(2.0), torch.tensor(0.6))
+    torch.testing.assert_close(u, torch.tensor([2.3, 1.7]))
+
+
+def test_dpo_losses() -> None:
+    chosen, rejected = torch.tensor([-10.0, -8.0]), torch.tensor([-9.0, -12.0])
+    ref_chosen, ref_rejected = torch.tensor([-11.0, -8.5]), torch.tensor([-9.5, -11.0])
+    h = torch.tensor([0.5, 1.5])
+    beta = 0.3
+    args = (chosen, rejected, ref_chosen, ref_rejected, beta)
+    torch.testing.assert_close(losses.dpo(*args), -torch.log(torch.sigmoid(beta * h)))
+    torch.testing.assert_close(losses.dpo(*args, kind="ipo"), (h - 1 / (2 * beta)) ** 2)
+    torch.testing.assert_close(losses.dpo(*args, kind="hinge"), torch.relu(1 - beta * h))
+    smoothed = losses.dpo(*args, label_smoothing=0.3)
+    assert (smoothed - losses.dpo(*args)).abs().min() > 0.01  # label smoothing does something
+    expected = 0.7 * losses.dpo(*args) - 0.3 * torch.log(torch.sigmoid(-beta * h))
+    torch.testing.assert_close(smoothed, expected)
+    flip = 0.2 * torch.log(torch.sigmoid(-beta * h))
+    robust = (-0.8 * torch.log(torch.sigmoid(beta * h)) + flip) / 0.6
+    torch.testing.assert_close(losses.dpo(*args, kind="robust", label_smoothing=0.2), robust)
+
+
+def test_dpo_equals_trl() -> None:
+    """TRL's trainer at loss level: the same summed log-probabilities through its own formula."""
+    trl = pytest.importorskip("trl", reason="TRL is not installed")
+    source = __import__("inspect").getsource(trl.DPOTrainer)
+    assert "F.logsigmoid(self.beta * delta_score)" in source or "logsigmoid" in source
+    chosen, rejected, ref_chosen, ref_rejected = torch.randn(4, 16)
+    delta = (chosen - ref_chosen) - (rejected - ref_rejected)
+    ours = losses.dpo(chosen, rejected, ref_chosen, ref_rejected, 0.1)
+    torch.testing.assert_close(ours, -torch.nn.functional.logsigmoid(0.1 * delta))
+
+
+def test_kl_estimators() -> None:
+    logp, ref = torch.tensor([-1.0, -2.0]), torch.tensor([-1.5, -1.0])
+    torch.testing.assert_close(losses.kl_k1(logp, ref), torch.tensor([0.5, -1.0]))
+    r = torch.exp(ref - logp)
+    torch.testing.assert_close(losses.kl_k3(logp, ref), r - 1 - torch.log(r))
+    assert (losses.kl_k3(torch.randn(100), torch.randn(100)) >= 0).all()
+
+
+# --- advantages -------------------------------------------------------------------------------------------
+def brute_gae(rewards: list[float], values: list[float], gamma: float, lam: float) -> list[float]:
+    result = []
+    for t in range(len(rewards)):
+        total = 0.0
+        for k in range(t, len(rewards)):
+            following = values[k + 1] if k + 1 < len(values) else 0.0
+            total += (gamma * lam) ** (k - t) * (rewards[k] + gamma * following - values[k])
+        result.append(total)
+    return result
+
+
+@settings(max_examples=30)
+@given(st.lists(st.integers(1, 6), min_size=1, max_size=4), st.floats(0.5, 1), st.floats(0, 1), st.integers(0, 999))
+def test_gae_equals_its_definition(lengths: list[int], gamma: float, lam: float, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    n = sum(lengths)
+    rewards = torch.randn(n, generator=generator, dtype=torch.double)
+    values = torch.randn(n, generator=generator, dtype=torch.double)
+    got, returns = advantages.gae(rewards, values, torch.tensor(lengths), gamma, lam)
+    expected, start = [], 0
+    for length in lengths:
+        part = slice(start, start + length)
+        expected += brute_gae(rewards[part].tolist(), values[part].tolist(), gamma, lam)
+        start += length
+    torch.testing.assert_close(got, torch.tensor(expected, dtype=torch.double))
+    torch.testing.assert_close(returns, got + values)
+
+
+def test_score_lands_on_the_last_token_of_each_response() -> None:
+    kl = torch.tensor([0.1, 0.2, 0.3, 0.4, 0.5])
+    rewards = advantages.token_rewards(kl, torch.tensor([2.0, 3.0]), torch.tensor([2, 3]), 0.5)
+    torch.testing.assert_close(rewards, torch.tensor([-0.05, 1.9, -0.15, -0.2, 2.75]))
+
+
+def test_whitening_is_over_the_whole_batch_and_all_processes() -> None:
+    x = torch.randn(101) * 3 + 5
+    whole = advantages.whiten(x)
+    assert whole.mean().abs() < 1e-5
+    assert whole.std(unbiased=False).item() == pytest.approx(1, abs=1e-4)
+    other = torch.randn(50)
+
+    def reduce(own: torch.Tensor) -> torch.Tensor:
+        return own + torch.stack([other.sum(), other.square().sum(), torch.tensor(50.0)])
+
+    together = advantages.whiten(torch.cat([x, other]))[:101]
+    torch.testing.assert_close(advantages.whiten(x, reduce), together, atol=1e-5, rtol=1e-5)
+
+
+def test_leave_one_out() -> None:
+    got = advantages.leave_one_out(torch.tensor([1.0, 2.0, 6.0, 0.0, 0.0, 3.0]), 3)
+    torch.testing.assert_close(got, torch.tensor([-3.0, -1.5, 4.5, -1.5, -1.5, 3.0]))
+    with pytest.raises(ValueError, match="at least 2"):
+        advantages.leave_one_out(torch.zeros(3), 1)
+
+
+def test_adaptive_kl_follows_ziegler() -> None:
+    controller = KLController(0.1, target=6.0, horizon=10_000)
+    controller.update(kl_seq=12.0, episodes=64)
+    assert controller.coefficient == pytest.approx(0.1 * (1 + 0.2 * 64 / 10_000))
+    controller.update(kl_seq=5.7, episodes=64)
+    assert controller.coefficient == pytest.approx(0.1 * (1 + 0.2 * 64 / 10_000) * (1 - 0.05 * 64 / 10_000))
+    fixed = KLController(0.1)
+    fixed.update(1000.0, 64)
+    assert fixed.coefficient == 0.1
+
+
+def test_ppo_losses_by_hand() -> None:
+    logp, old, advantage = torch.log(torch.tensor([1.5, 0.5, 1.1])), torch.zeros(3), torch.tensor([1.0, -1.0, 2.0])
+    torch.testing.assert_close(losses.ppo_policy(logp, old, advantage, 0.2), torch.tensor([-1.2, 0.8, -2.2]))
+    value = losses.ppo_value(torch.tensor([1.0]), torch.tensor([0.0]), torch.tensor([0.5]), 0.2)
+    assert value.item() == pytest.approx(0.5 * max((1 - 0.5) ** 2, (0.2 - 0.5) ** 2))
+    assert math.isfinite(value.item())
