@@ -105,22 +105,22 @@ def _strict(record: Feedback) -> bool:
 
 
 def _blocks(records: Sequence[Feedback], names: list[str]) -> tuple[list[_Block], int, int]:
-    prompt_of: dict[str, int] = {}
-    option_of: list[dict[str, int]] = []
+    """Records as arrays, by number of options. Numbering by sorted ids makes the order of records irrelevant."""
+    options: dict[str, set[str]] = {}
+    for record in records:
+        options.setdefault(repr(record.prompt), set()).update(o.id for o in record.options)
+    prompt_of = {key: number for number, key in enumerate(sorted(options))}
+    option_of = {key: {i: number for number, i in enumerate(sorted(ids))} for key, ids in options.items()}
     rows: dict[int, list[tuple[list[int], list[float], bool, int, int]]] = {}
     for record in records:
         key = repr(record.prompt)
-        prompt = prompt_of.setdefault(key, len(prompt_of))
-        if prompt == len(option_of):
-            option_of.append({})
-        numbers = option_of[prompt]
         places = {o.id: 0.5 - o.shown_at / (len(record.options) - 1) for o in record.options}
         order, tied = _order(record)
-        index = [numbers.setdefault(i, len(numbers)) for i in order]
-        row = (index, [places[i] for i in order], tied, names.index(record.annotator), prompt)
+        index = [option_of[key][i] for i in order]
+        row = (index, [places[i] for i in order], tied, names.index(record.annotator), prompt_of[key])
         rows.setdefault(len(order), []).append(row)
     blocks = [_Block(*(np.array(column) for column in zip(*found, strict=True))) for _, found in sorted(rows.items())]
-    return blocks, len(prompt_of), max(len(numbers) for numbers in option_of)
+    return blocks, len(prompt_of), max(map(len, option_of.values()))
 
 
 def _order(record: Feedback) -> tuple[list[str], bool]:

@@ -1,0 +1,226 @@
+"""Records, store, simulated crowds, and what can be known about annotators from records alone."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+import krippendorff
+import numpy as np
+import pytest
+from accord.errors import ConfigError, DataError
+from accord.feedback import agreement
+from accord.feedback.annotator_model import estimate
+from accord.feedback.records import Feedback, dump_line, parse_line
+from accord.feedback.simulate import (
+    Offered,
+    SimulatedAnnotator,
+    assign,
+    comparison_probabilities,
+    default_crowd,
+    judge_comparison,
+    judge_ranking,
+)
+from accord.feedback.store import FeedbackStore
+from conftest import shared_data
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+
+def offered(item: int, rewards: list[float]) -> Offered:
+    return Offered(f"prompt {item}", [f"answer {item}.{k}" for k in range(len(rewards))], rewards, "model", [True] * len(rewards))
+
+
+def judged(prompts: int = 240, overlap: int = 3, seed: int = 0) -> tuple[list[Feedback], list[SimulatedAnnotator]]:
+    crowd, rng = default_crowd(seed), np.random.default_rng(seed)
+    records = []
+    for item, who in enumerate(assign(prompts, len(crowd), overlap, seed)):
+        options = offered(item, rng.normal(size=4).tolist())
+        for a in who:
+            if item % 2:
+                records.append(judge_ranking(options, crowd[a], (seed, item, a), "g1"))
+            else:
+                pairs = ((0, 1), (2, 3), (1, 2))
+                records += [judge_comparison(options, pair, crowd[a], (seed, item, a, *pair), "g1") for pair in pairs]
+    return records, crowd
+
+
+# --- records ---------------------------------------------------------------------------------------------------
+@settings(max_examples=40)
+@given(st.lists(st.floats(-5, 5), min_size=2, max_size=6), st.integers(0, 10**6))
+def test_records_survive_a_round_trip(rewards: list[float], seed: int) -> None:
+    record = judge_ranking(offered(0, rewards), SimulatedAnnotator("a", 1.0), (seed,), "g1")
+    assert parse_line(dump_line(record)) == record
+    pair = judge_comparison(offered(0, rewards), (0, 1), SimulatedAnnotator("a", 1.0), (seed,), "g1")
+    assert parse_line(dump_line(pair)) == pair
+
+
+GOOD = {
+    "id": "1", "kind": "comparison", "prompt": "p", "annotator": "a", "choice": {"preferred": "x"},
+    "options": [{"id": "x", "content": "one", "shown_at": 1}, {"id": "y", "content": "two", "shown_at": 0}],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"choice": {"preferred": "z"}}, "the choice names ['z']"),
+        ({"choice": {"preferred": "x", "tie": True}}, "not both"),
+        ({"choice": {}}, "name the preferred option"),
+        ({"kind": "ranking", "choice": {"order": [["x"]]}}, "names every option exactly once"),
+        ({"options": [{"id": "x", "content": "one", "shown_at": 0}]}, "cannot have 1 options"),
+        ({"options": [GOOD["options"][0], {"id": "y", "content": "two", "shown_at": 1}]}, "shown_at must number"),
+        ({"annotater": "b"}, "annotater"),
+        ({"kind": "ratting"}, "kind"),
+        ({"active_seconds": -1}, "active_seconds"),
+    ],
+)
+def test_impossible_records_are_refused_by_name(change: dict, message: str) -> None:
+    import json
+
+    assert parse_line(json.dumps(GOOD)).shown == ["y", "x"]
+    with pytest.raises(DataError) as error:
+        parse_line(json.dumps(GOOD | change), "file line 3")
+    assert "file line 3" in str(error.value)
+    assert message in str(error.value)
+
+
+# --- store -------------------------------------------------------------------------------------------------------
+def test_store_adds_once_filters_and_exports(tmp_path: Path) -> None:
+    records, _ = judged(12)
+    with FeedbackStore(tmp_path / "f.sqlite") as store:
+        assert store.add(records[:10]).new == 10
+        again = store.add(records)
+        assert (again.new, again.repeated) == (len(records) - 10, 10)
+        assert list(store.records()) == records
+        assert {r.kind for r in store.records(kind="ranking")} == {"ranking"}
+        assert sum(n for kinds in store.counts().values() for n in kinds.values()) == len(store) == len(records)
+        changed = records[0].model_copy(update={"annotator": "somebody else"})
+        with pytest.raises(DataError, match="already stored with other content"):
+            store.add([*judged(3, seed=9)[0], changed])
+        assert len(store) == len(records)  # the failed call stored nothing
+        assert store.export_jsonl(tmp_path / "f.jsonl") == len(records)
+    with FeedbackStore(tmp_path / "g.sqlite") as other:
+        assert other.import_jsonl(tmp_path / "f.jsonl").new == len(records)
+        assert list(other.records()) == records
+
+
+def test_acknowledged_records_survive_kill_9(tmp_path: Path) -> None:
+    script = """
+import os, sys, signal
+sys.path.insert(0, sys.argv[2])
+from pathlib import Path
+from test_feedback import judged
+from accord.feedback.store import FeedbackStore
+store = FeedbackStore(Path(sys.argv[1]))
+records, _ = judged(8)
+for i, record in enumerate(records):
+    store.add([record])
+    print(i, flush=True)
+    if i == 10:
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+    paths = [str(tmp_path / "f.sqlite"), str(Path(__file__).parent)]
+    env = {**__import__("os").environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", script, *paths], capture_output=True, text=True, env=env, check=False)
+    acknowledged = len(done.stdout.split())
+    assert acknowledged == 11, done.stderr
+    with FeedbackStore(tmp_path / "f.sqlite") as store:
+        assert len(store) == 11
+
+
+# --- simulation --------------------------------------------------------------------------------------------------
+def test_simulated_choices_have_the_stated_probabilities() -> None:
+    annotator, rng = SimulatedAnnotator("a", 1.5, side_bias=0.4, tie=0.5), np.random.default_rng(0)
+    draws = [annotator.compare([0.6, 0.0], [1, 0], rng) for _ in range(6000)]
+    share = [draws.count(0) / 6000, draws.count(1) / 6000, draws.count(None) / 6000]
+    expected = comparison_probabilities(1.5 * 0.6 - 0.2, 0.2, 0.5)
+    assert expected.sum() == pytest.approx(1)
+    np.testing.assert_allclose(share, expected, atol=0.02)
+
+
+def test_assignment_is_balanced() -> None:
+    chosen = assign(100, 8, 3, seed=1)
+    load = np.bincount([a for who in chosen for a in who], minlength=8)
+    assert all(len(set(who)) == 3 for who in chosen)
+    assert load.max() - load.min() <= 1
+    with pytest.raises(ConfigError, match="overlap is 9"):
+        assign(3, 8, 9, 0)
+
+
+# --- annotators ----------------------------------------------------------------------------------------------------
+def test_annotators_are_recovered_and_the_bad_ones_found() -> None:
+    records, crowd = judged(500)
+    truth = {a.id: a for a in crowd}
+    found = estimate(records)
+    flags = {a.annotator: a.flag for a in found.annotators}
+    expected = {a.id: "contrary" if a.rationality < 0 else "side" if a.rationality == 0 else "ok" for a in crowd}
+    assert flags == expected
+    z_values = []
+    for a in found.annotators:
+        z_values.append((a.rationality - truth[a.annotator].rationality) / a.rationality_error)
+        z_values.append((a.side_bias - truth[a.annotator].side_bias) / a.side_bias_error)
+    assert np.abs(z_values).max() < 4
+    assert np.mean(np.abs(z_values) < 1.96) >= 0.75
+    assert found.tie == pytest.approx(0.3, abs=0.1)
+
+
+def test_estimates_do_not_depend_on_the_order_of_records() -> None:
+    records, _ = judged(80)
+    forward, backward = estimate(records), estimate(records[::-1])
+    assert forward.log_likelihood == pytest.approx(backward.log_likelihood, abs=1e-3)
+
+
+def test_nothing_to_estimate_from() -> None:
+    with pytest.raises(DataError, match="no comparison"):
+        estimate([])
+
+
+# --- agreement -----------------------------------------------------------------------------------------------------
+@given(st.lists(st.lists(st.integers(0, 3), min_size=2, max_size=5), min_size=3, max_size=12))
+def test_alpha_equals_the_krippendorff_package(units: list[list[int]]) -> None:
+    if len({v for u in units for v in u}) < 2:
+        with pytest.raises(DataError, match="undefined"):
+            agreement.krippendorff_alpha(units)
+        return
+    width = max(map(len, units))
+    table = np.full((width, len(units)), np.nan)
+    for column, unit in enumerate(units):
+        table[: len(unit), column] = unit
+    for level in ("nominal", "ordinal", "interval"):
+        theirs = krippendorff.alpha(reliability_data=table, level_of_measurement=level)
+        assert agreement.krippendorff_alpha(units, level) == pytest.approx(theirs, abs=1e-9)
+
+
+def test_ceiling_of_published_agreements() -> None:
+    for share, expected in ((0.63, 0.755), (0.701, 0.817), (0.726, 0.836), (0.773, 0.869)):
+        assert agreement.ceiling(share) == pytest.approx(expected, abs=1e-3)
+    assert agreement.ceiling(0.4) == 0.5
+
+
+def test_measured_agreement_of_a_crowd() -> None:
+    records, _ = judged(150)
+    measured = agreement.measure(records)
+    assert measured.alpha.low < measured.alpha.value < measured.alpha.high
+    assert 0.5 < measured.strict.value < 0.75
+    assert measured.ceiling.value > measured.strict.value
+    votes = agreement.pair_votes(records)
+    units = [list(v.values()) for v in votes.values() if len(v) > 1]
+    assert measured.alpha.value == pytest.approx(agreement.krippendorff_alpha(units), abs=1e-9)
+    with pytest.raises(DataError, match="judged by two"):
+        agreement.measure(records[:1])
+
+
+def test_alpha_of_the_llmfao_votes() -> None:
+    path = shared_data("llmfao/crowd-comparisons.csv")
+    units: dict[tuple[str, ...], list[float]] = {}
+    with open(path, newline="", encoding="utf-8") as handle:
+        rows = list(csv.DictReader(handle))
+    for row in rows:
+        a, b = row["left"], row["right"]
+        value = {"left": 1.0, "right": -1.0, "tie": 0.0}[row["winner"]]
+        key, sign = ((row["prompt"], a, b), 1.0) if a < b else ((row["prompt"], b, a), -1.0)
+        units.setdefault(key, []).append(sign * value)
+    assert agreement.krippendorff_alpha(list(units.values())) == pytest.approx(0.291, abs=0.002)
