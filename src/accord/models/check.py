@@ -140,8 +140,9 @@ def _decoded_logprobs(model: CausalLM, groups: list[Group]) -> torch.Tensor:
 def _difference(native: torch.Tensor, ours: torch.Tensor, what: str, model: CausalLM) -> float:
     worst = float((native - ours).abs().max())
     if not worst <= SELF_CHECK_BOUND:
+        kind = model.hf.config.model_type
         raise RunError(
-            f"{what} and native log-probabilities of this {model.hf.config.model_type!r} model differ by {worst:.3g} nats",
+            f"{what} and native log-probabilities of this {kind!r} model differ by {worst:.3g} nats",
             f"this architecture is not supported yet; the bound is {SELF_CHECK_BOUND:g}",
         )
     return worst

