@@ -1,0 +1,120 @@
+"""Recipes: every mistake is named with its path, value and fix, before anything is loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from accord.errors import ConfigError
+from accord.runs import recipe as recipes
+from accord.runs.context import derive_seed
+
+MINIMAL = """
+name: small
+stages:
+  data: {kind: reviews, sft: 10}
+  sft: {kind: sft, model: accord:nano-base, data: stage:data/sft, learning_rate: 1.0e-3}
+"""
+
+
+def write(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize("name", list(recipes.packaged()))
+def test_packaged_recipes_are_valid_and_say_what_they_do(name: str) -> None:
+    recipe = recipes.load(name)
+    assert recipe.header.name == name
+    assert len(recipe.header.about) > 20
+    assert recipes.validate(__import__("yaml").safe_load(recipe.dump())).fingerprint() == recipe.fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message", "fix"),
+    [
+        ("learning_rate: 1.0e-3", "learning_rat: 1.0e-3", "stages.sft.learning_rat is not a setting", '"learning_rate"'),
+        ("learning_rate: 1.0e-3", "", "stages.sft.learning_rate is missing", ""),
+        ("1.0e-3", "fast", "stages.sft.learning_rate = 'fast'", ""),
+        ("1.0e-3", "7", "stages.sft.learning_rate = 7", ""),
+        ("kind: sft,", "kind: sfd,", "there is no stage kind 'sfd'", '"sft"'),
+        ("stage:data/sft", "stage:dat/sft", "there is no earlier stage 'dat'", '"data"'),
+        ("stage:data/sft", "stage:data/sftt", "does not provide 'sftt'", '"sft"'),
+        ("name: small", "nam: small", "recipe.nam is not a setting", '"name"'),
+        ("name: small", "name: small\nname: again", "given twice (line 3)", "keep one"),
+        ("stages:", "stages: [", "not valid YAML", ""),
+        ("{kind: reviews, sft: 10}", "reviews", "stages.data has no kind", ""),
+    ],
+)
+def test_mistakes_in_a_recipe(tmp_path: Path, old: str, new: str, message: str, fix: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        recipes.load(write(tmp_path, MINIMAL.replace(old, new)))
+    assert message in error.value.message
+    assert fix in (error.value.fix or "")
+    assert error.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("override", "message", "fix"),
+    [
+        ("seed", "cannot read the override", "key=value"),
+        ("sftt.epochs=2", "there is no stage 'sftt'", '"sft"'),
+        ("sft.epoch=2", "stages.sft.epoch is not a setting", '"epochs"'),
+        ("sft.lengths.max_promt_tokens=3", "is not a setting", '"max_prompt_tokens"'),
+        ("sft.epochs.deep=2", "should be a valid number", ""),
+        ("seed=-1", "recipe.seed = -1", ""),
+        ("sed=1", "recipe.sed is not a setting", '"seed"'),
+    ],
+)
+def test_mistakes_in_an_override(tmp_path: Path, override: str, message: str, fix: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        recipes.load(write(tmp_path, MINIMAL), [override])
+    assert message in error.value.message
+    assert fix in (error.value.fix or "")
+
+
+def test_overrides_reach_nested_settings(tmp_path: Path) -> None:
+    changes = ["seed=7", "sft.epochs=2.5", "sft.lengths.too_long=drop", "data.sft=20"]
+    resolved = recipes.load(write(tmp_path, MINIMAL), changes).resolved()
+    assert resolved["seed"] == 7
+    assert resolved["stages"]["sft"]["epochs"] == 2.5
+    assert resolved["stages"]["sft"]["lengths"]["too_long"] == "drop"
+    assert resolved["stages"]["data"]["sft"] == 20
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("estimator: rloo", "samples_per_prompt of 2 or more"),
+        ("minibatches: 100", "minibatches 100 exceeds"),
+        ("prompts_per_step: 4", "whitening needs at least 8"),
+        ("ptx_weight: 1.0", "ptx and ptx_weight go together"),
+    ],
+)
+def test_impossible_combinations_are_found_before_any_model_loads(tmp_path: Path, settings: str, message: str) -> None:
+    text = f"""
+name: small
+stages:
+  ppo: {{kind: ppo, model: nowhere, reward: nowhere, prompts: nowhere, learning_rate: 1.0e-4, {settings}}}
+"""
+    with pytest.raises(ConfigError, match=message):
+        recipes.load(write(tmp_path, text))
+
+
+def test_label_smoothing_without_meaning_is_refused(tmp_path: Path) -> None:
+    text = "name: x\nstages:\n  d: {kind: dpo, model: m, feedback: f, learning_rate: 1.0e-4, loss: ipo, label_smoothing: 0.1}"
+    with pytest.raises(ConfigError, match="label_smoothing has no meaning"):
+        recipes.load(write(tmp_path, text))
+
+
+def test_a_recipe_in_another_encoding(tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_bytes(b"name: caf\xe9\n")
+    with pytest.raises(ConfigError, match=r"not UTF-8 text \(byte 9\)"):
+        recipes.load(str(path))
+
+
+def test_a_stage_keeps_its_seed_when_others_are_added() -> None:
+    assert derive_seed(1, "sft") == derive_seed(1, "sft")
+    assert len({derive_seed(s, n) for s in range(5) for n in ("sft", "ppo", "dpo")}) == 15

@@ -1,0 +1,147 @@
+"""Run directories survive `kill -9`, Ctrl-C, damage, a full disk and confusion with other runs."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from accord import files
+from accord.errors import ConfigError, RunError
+from accord.files import AppendLog, write_json
+from accord.runs import recipe as recipes
+from accord.runs import runner
+from accord.runs.context import Progress
+from accord.runs.session import InterruptFlag, RunSession
+
+TOY = Path(__file__).with_name("toy.py")
+
+
+def toy(run_dir: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, str(TOY), str(run_dir), *arguments], capture_output=True, text=True, check=False)
+
+
+def content(run_dir: Path) -> dict[str, bytes]:
+    """Everything a run left, without times."""
+    kept = {}
+    for path in sorted(run_dir.rglob("*")):
+        if path.name in ("end.pt", "chunks.jsonl", "config.yaml", "recipe.yaml"):
+            kept[str(path.relative_to(run_dir))] = path.read_bytes()
+        elif path.name == "metrics.jsonl":
+            rows = [json.loads(line) for line in path.read_text().splitlines()]
+            kept[str(path.relative_to(run_dir))] = repr([{k: v for k, v in r.items() if k != "time"} for r in rows]).encode()
+    return kept
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    run_dir = tmp_path_factory.mktemp("straight") / "run"
+    assert toy(run_dir).returncode == 0
+    return content(run_dir)
+
+
+@pytest.mark.parametrize("at", [1, 3, 7, 12, 13, 17])
+def test_kill_9_and_resume_is_bit_identical(tmp_path: Path, straight: dict[str, bytes], at: int) -> None:
+    run_dir = tmp_path / "run"
+    assert toy(run_dir, "--kill-at", str(at)).returncode == -signal.SIGKILL
+    # The second stage dies at the same place.
+    assert toy(run_dir, "--resume", "--kill-at", str(at)).returncode in (0, -signal.SIGKILL)
+    for _ in range(3):
+        if toy(run_dir, "--resume").returncode == 0:
+            break
+    assert content(run_dir) == straight
+
+
+def test_ctrl_c_ends_cleanly_and_resumes(tmp_path: Path, straight: dict[str, bytes]) -> None:
+    run_dir = tmp_path / "run"
+    stopped = toy(run_dir, "--interrupt-at", "5")
+    assert stopped.returncode == 130
+    assert "continue with --resume" in stopped.stderr
+    assert (run_dir / "stages/01-one/checkpoints/step-00000005").is_dir()
+    assert toy(run_dir, "--resume").returncode == 0
+    assert content(run_dir) == straight
+
+
+def test_an_impossible_metric_stops_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    stopped = toy(run_dir, "--nan-at", "8")
+    assert stopped.returncode == 1
+    assert "grad_norm is nan at step 8 (rows 8)" in stopped.stderr
+    checkpoints = sorted(p.name for p in (run_dir / "stages/01-one/checkpoints").iterdir())
+    assert checkpoints[-1] == "step-00000006"
+    assert "nan" in json.loads((run_dir / "stages/01-one/failed.json").read_text())["error"]
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path, straight: dict[str, bytes]) -> None:
+    run_dir = tmp_path / "run"
+    toy(run_dir, "--kill-at", "10")
+    last = run_dir / "stages/01-one/checkpoints/step-00000009/state.pt"
+    last.write_bytes(last.read_bytes()[:-50])
+    assert toy(run_dir, "--resume").returncode == 0
+    assert content(run_dir) == straight
+
+
+def test_directories_of_other_runs_are_refused(tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    assert toy(run_dir).returncode == 0
+    again = toy(run_dir)
+    assert again.returncode == 2
+    assert "already holds a run" in again.stderr
+    other = toy(run_dir, "--resume", "seed=4", "two.steps=5")
+    assert other.returncode == 2
+    assert "seed (3 there, 4 now)" in other.stderr
+    assert "stages.two.steps (12 there, 5 now)" in other.stderr
+    assert toy(tmp_path / "none", "--resume").returncode == 2
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("mine")
+    assert "not a run of accord" in toy(tmp_path / "mine").stderr
+
+
+def test_two_processes_cannot_share_a_run(tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    run_dir.mkdir()
+    path = tmp_path / "toy.yaml"
+    sys.path.insert(0, str(TOY.parent))
+    import toy as module
+
+    path.write_text(module.RECIPE)
+    with runner._locked(run_dir), pytest.raises(ConfigError, match="another process"):
+        runner.execute(recipes.load(str(path)), run_dir, False, Progress(), {})
+
+
+def test_a_full_disk_is_said_and_nothing_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_json(tmp_path / "x.json", {"old": 1})
+    log = AppendLog(tmp_path / "log.jsonl")
+    log.append([{"row": 1}])
+    session = RunSession(tmp_path / "stage", InterruptFlag())
+    session.save(1, {"weights": 1})
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    for action in (
+        lambda: write_json(tmp_path / "x.json", {"new": 2}),
+        lambda: log.append([{"row": 2}]),
+        lambda: session.save(2, {"weights": 2}),
+    ):
+        with pytest.raises(RunError, match="no space left while writing") as error:
+            action()
+        assert "--resume" in (error.value.fix or "")
+    monkeypatch.undo()
+    assert json.loads((tmp_path / "x.json").read_text()) == {"old": 1}
+    assert RunSession(tmp_path / "stage", InterruptFlag()).restore() == {"weights": 1}
+    assert not list(tmp_path.glob(".x.json.*"))
+
+
+def test_digest_sees_content_and_names(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "x").write_text("1")
+    first = files.digest(tmp_path / "a")
+    (tmp_path / "a" / "x").rename(tmp_path / "a" / "y")
+    assert files.digest(tmp_path / "a") != first
