@@ -1,0 +1,219 @@
+"""Foreign data in, feedback records out; and back."""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from accord.errors import ConfigError, DataError
+from accord.feedback.formats.reading import Row, read_rows
+from accord.feedback.formats.shapes import SHAPES, RowError, Shape, detect
+from accord.feedback.records import Comparison, Content, Feedback, Ranking
+
+__all__ = ["FileReport", "ReadResult", "check_file", "export_rows", "read_feedback"]
+
+
+@dataclass(frozen=True)
+class ReadResult:
+    """records in file order; prompts of prompt-only rows; dropped: count per reason, first place of each."""
+
+    shape: str
+    rows: int
+    records: list[Feedback]
+    prompts: list[Content]
+    dropped: dict[str, int]
+    first_dropped: dict[str, str]
+
+
+def read_feedback(source: str | Path) -> ReadResult:
+    """Recognise the shape of the rows and turn them into records.
+
+    A row that cannot be used is dropped and counted with its reason. Raises DataError when the file cannot be
+    read, its columns are not known, shapes are mixed, or nothing is left.
+    """
+    rows = read_rows(source)
+    shape = _one_shape(rows)
+    records: list[Feedback] = []
+    dropped: Counter[str] = Counter()
+    first: dict[str, str] = {}
+    for where, row in rows:
+        try:
+            records += shape.parse(row)
+        except (RowError, ValidationError, KeyError, TypeError, AttributeError) as error:
+            reason = _reason(error)
+            dropped[reason] += 1
+            first.setdefault(reason, where)
+    prompts = [row["prompt"] for _, row in rows] if shape.name == "TRL prompt-only" else []
+    if not records and not prompts:
+        reasons = "; ".join(f"{reason} (first at {first[reason]})" for reason in dropped)
+        raise DataError(f"none of {len(rows)} rows of {source} can be used: {reasons}", f"the shape was taken to be {shape.name}")
+    return ReadResult(shape.name, len(rows), records, prompts, dict(dropped), first)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(str(p) for p in first['loc']) or 'record'}: {first['msg'].removeprefix('Value error, ')}"
+    if isinstance(error, KeyError):
+        return f"the field {error.args[0]!r} is missing"
+    if isinstance(error, RowError):
+        return str(error)
+    return f"a field has the wrong type ({error})"
+
+
+def _one_shape(rows: list[Row]) -> Shape:
+    where, first = rows[0]
+    shape = detect(first)
+    if shape is None:
+        raise DataError(f"{where}: the columns {', '.join(first) or '(none)'} are not a known shape", _nearest(first))
+    for place, row in rows[1:]:
+        other = detect(row)
+        if other is not shape:
+            found = other.name if other else f"unknown columns {', '.join(row)}"
+            raise DataError(f"mixed shapes: {where} is {shape.name}, {place} is {found}", "keep one shape per file")
+    return shape
+
+
+def _nearest(row: Mapping[str, Any]) -> str:
+    """The known shape whose fields are most like these columns, and how to get there."""
+    names = list(row)
+
+    def likeness(shape: Shape) -> float:
+        best = [max((difflib.SequenceMatcher(None, f, n).ratio() for n in names), default=0.0) for f in shape.fields]
+        return sum(best) / len(best) - 0.02 * len(shape.fields)
+
+    shape = max(SHAPES, key=likeness)
+    missing = [f for f in shape.fields if f not in names]
+    renames = {near[0]: f for f in missing if (near := difflib.get_close_matches(f, names, n=1, cutoff=0.5))}
+    how = f"rename {', '.join(f'{old} to {new}' for old, new in renames.items())}" if renames else f"add {', '.join(missing)}"
+    return f"nearest is {shape.name} ({', '.join(shape.fields)}): {how}"
+
+
+# --- checking --------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class FileReport:
+    """What `accord data check` shows."""
+
+    source: str
+    result: ReadResult
+
+    def lines(self, examples: int = 2) -> list[str]:
+        """For a terminal."""
+        r = self.result
+        kinds = Counter(record.kind for record in r.records)
+        found = ", ".join(f"{n:,} {kind}s" for kind, n in kinds.items()) or f"{len(r.prompts):,} prompts"
+        lost = sum(r.dropped.values())
+        lines = [f"{self.source}: {r.shape}", f"  {r.rows:,} rows: {r.rows - lost:,} kept, {lost:,} dropped; {found}"]
+        lines += [f"  dropped {n:,}: {reason} (first at {r.first_dropped[reason]})" for reason, n in r.dropped.items()]
+        annotators = {record.annotator for record in r.records}
+        if annotators:
+            lines.append(f"  {len(annotators)} annotator{'s' if len(annotators) > 1 else ''}")
+        for record in r.records[:examples]:
+            lines += ["", *_show(record)]
+        return lines
+
+
+def check_file(source: str | Path) -> FileReport:
+    """Read a file as training would, and report."""
+    return FileReport(str(source), read_feedback(source))
+
+
+def _show(record: Feedback) -> Iterator[str]:
+    turns = [record.prompt] if isinstance(record.prompt, str) else [f"{m.role}: {m.content}" for m in record.prompt]
+    yield f"  [{record.kind}] {_short(' | '.join(turns))}"
+    for option in sorted(record.options, key=lambda o: o.shown_at):
+        yield f"    {option.id[:6]}  {_short(plain(option.content))}"
+    yield f"    → {_short(str(record.choice.model_dump(exclude_none=True, exclude_defaults=True)))}"
+
+
+def _short(text: str, limit: int = 160) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= limit else f"{flat[: limit - 1]}…"
+
+
+def plain(content: Content) -> str:
+    """Text of an option: itself, or its last message."""
+    return content if isinstance(content, str) else content[-1].content
+
+
+# --- export ----------------------------------------------------------------------------------------------------------
+EXPORTS = ("accord", "trl-preference", "trl-unpaired", "trl-completion", "trl-stepwise", "hh")
+
+
+def export_rows(records: Iterable[Feedback], shape: str) -> tuple[list[dict[str, Any]], int]:
+    """Rows of `shape` (one of EXPORTS) and the number of records it cannot hold. Rankings become all their pairs."""
+    if shape not in EXPORTS:
+        raise ConfigError(f"there is no export {shape!r}", f"use one of: {', '.join(EXPORTS)}")
+    rows: list[dict[str, Any]] = []
+    left_out = 0
+    for record in records:
+        made = list(_EXPORT[shape](record))
+        left_out += not made
+        rows += made
+    return rows, left_out
+
+
+def _pairs(record: Feedback) -> Iterator[tuple[str, str]]:
+    contents, choice = {o.id: plain(o.content) for o in record.options}, record.choice
+    if isinstance(choice, Comparison) and choice.preferred is not None:
+        other = next(i for i in contents if i != choice.preferred)
+        yield contents[choice.preferred], contents[other]
+    elif isinstance(choice, Ranking):
+        for place, better in enumerate(choice.order):
+            for worse in choice.order[place + 1 :]:
+                yield from ((contents[b], contents[w]) for b in better for w in worse)
+
+
+def _prompt(record: Feedback) -> Any:
+    return record.prompt if isinstance(record.prompt, str) else [m.model_dump() for m in record.prompt]
+
+
+def _reply(record: Feedback, text: str) -> Any:
+    return text if isinstance(record.prompt, str) else [{"role": "assistant", "content": text}]
+
+
+def _trl_preference(record: Feedback) -> Iterator[dict[str, Any]]:
+    for better, worse in _pairs(record):
+        yield {"prompt": _prompt(record), "chosen": _reply(record, better), "rejected": _reply(record, worse)}
+
+
+def _trl_unpaired(record: Feedback) -> Iterator[dict[str, Any]]:
+    if record.kind == "thumb":
+        text = plain(record.options[0].content)
+        yield {"prompt": _prompt(record), "completion": _reply(record, text), "label": record.choice.up}
+
+
+def _trl_completion(record: Feedback) -> Iterator[dict[str, Any]]:
+    if record.kind == "demonstration":
+        yield {"prompt": _prompt(record), "completion": _reply(record, plain(record.choice.content))}
+
+
+def _trl_stepwise(record: Feedback) -> Iterator[dict[str, Any]]:
+    if record.kind == "step_labels" and 0 not in record.choice.labels:
+        labels = [label == 1 for label in record.choice.labels]
+        yield {"prompt": _prompt(record), "completions": list(record.choice.steps), "labels": labels}
+
+
+def _to_hh(record: Feedback) -> Iterator[dict[str, Any]]:
+    if isinstance(record.prompt, str) or any(m.role not in ("user", "assistant") for m in record.prompt):
+        return
+    names = {"user": "Human", "assistant": "Assistant"}
+    before = "".join(f"\n\n{names[m.role]}: {m.content}" for m in record.prompt)
+    for better, worse in _pairs(record):
+        yield {"chosen": f"{before}\n\nAssistant: {better}", "rejected": f"{before}\n\nAssistant: {worse}"}
+
+
+def _to_accord(record: Feedback) -> Iterator[dict[str, Any]]:
+    yield record.model_dump(mode="json")
+
+
+_EXPORT = {
+    "accord": _to_accord, "trl-preference": _trl_preference, "trl-unpaired": _trl_unpaired,
+    "trl-completion": _trl_completion, "trl-stepwise": _trl_stepwise, "hh": _to_hh,
+}  # fmt: skip

@@ -1,0 +1,82 @@
+"""The command line: quick to answer, clear when refused, safe to print."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from accord.cli.terminal import safe_text
+
+ACCORD = [sys.executable, "-m", "accord.cli"]
+
+
+def accord(*arguments: str, cwd: Path | None = None, text: str | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*ACCORD, *arguments], capture_output=True, text=True, check=False, cwd=cwd, input=text)
+
+
+def test_help_answers_at_once_and_loads_nothing_heavy() -> None:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    shown = accord("--help")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert "accord run quickstart" in shown.stdout
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.4
+    code = "import sys, accord.cli.main; print([m for m in ('torch', 'transformers', 'rich', 'pydantic', 'numpy') if m in sys.modules])"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert loaded.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["run", "quikstart"], 2, 'did you mean "quickstart"'),
+        (["run", "quickstart", "ppo.step=3"], 2, 'did you mean "steps"'),
+        (["run", "quickstart", "--resume"], 2, "no run of 'quickstart'"),
+        (["recipes", "show", "nothing"], 2, "there is no recipe"),
+        (["models", "check", "nowhere"], 2, "cannot load a causal LM"),
+        (["models", "check", "accord:nothing"], 2, "no packaged model"),
+        (["models", "import", "nowhere.gguf", "out"], 2, "nowhere.gguf"),
+        (["data", "check", "nowhere.jsonl"], 2, "nowhere.jsonl"),
+        (["nonsense"], 2, "No such command"),
+    ],
+)
+def test_refusals(tmp_path: Path, arguments: list[str], code: int, message: str) -> None:
+    done = accord(*arguments, cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_recipes_and_dry_run(tmp_path: Path) -> None:
+    assert "quickstart" in accord("recipes").stdout
+    assert "kind: ppo" in accord("recipes", "show", "quickstart").stdout
+    plan = accord("run", "quickstart", "--dry-run", "ppo.steps=7", cwd=tmp_path)
+    assert plan.returncode == 0, plan.stderr
+    assert "7 rollouts" in plan.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_completion_scripts() -> None:
+    for shell in ("bash", "zsh", "fish"):
+        assert "_ACCORD_COMPLETE" in accord("completion", shell).stdout
+
+
+def test_doctor_tells_the_machine() -> None:
+    shown = accord("doctor").stdout
+    assert "GFLOP/s" in shown
+    assert "torch 2" in shown
+
+
+def test_chat_streams_and_is_repeatable() -> None:
+    first = accord("chat", "accord:nano-base", "--max-new-tokens", "12", text="This movie was\n")
+    again = accord("chat", "accord:nano-base", "--max-new-tokens", "12", text="This movie was\n")
+    assert first.returncode == 0, first.stderr
+    assert len(first.stdout.strip()) > 3
+    assert first.stdout == again.stdout
+
+
+def test_model_text_cannot_take_over_the_terminal() -> None:
+    hostile = "a\x1b[2Jb\x07c\u202ed\r\ne"
+    assert safe_text(hostile) == "a�[2Jb�c�d\ne"
