@@ -26,7 +26,7 @@ Messages = Sequence[Any]
 
 # Unicode noncharacters: never part of text, so they can stand for something while a template renders.
 _OPEN, _CLOSE, _MARK = "\ufdd0", "\ufdd1", "\ufdd2"
-_LETTERS = re.compile(f"{_OPEN}([^{_CLOSE}]*){_CLOSE}")
+_LETTERS = re.compile(f"{_OPEN}([0-9]+){_CLOSE}")
 
 
 class Tokenizer(Protocol):
@@ -79,8 +79,8 @@ class Encoder:
         if tokenizer.eos_token_id is None:
             raise DataError("the tokenizer has no EOS token", "set eos_token: responses must be able to finish")
         added = (t.content for t in tokenizer.added_tokens_decoder.values() if t.special)
-        names = sorted({*tokenizer.all_special_tokens, *added}, key=len, reverse=True)
-        self._special = re.compile("|".join(map(re.escape, names)))
+        self._names = sorted({*tokenizer.all_special_tokens, *added}, key=len, reverse=True)
+        self._special = re.compile("|".join(map(re.escape, self._names)))
         # SentencePiece-like tokenizers begin every text with a space; a continuation must not get one.
         self._adds_space = tokenizer.decode(self._ids("x") * 2) != "xx"
 
@@ -97,9 +97,11 @@ class Encoder:
         if not response.strip():
             raise DataError(f"row {row}: the response is empty", "remove the row or fill in the response")
         before = self._text_before(prompt, row)
-        after = self._as_letters(response) if isinstance(prompt, str) else self._reply(prompt, before, response, finished, row)
+        if isinstance(prompt, str):
+            messages, after = None, self._as_letters(response)
+        else:
+            messages, after = prompt, self._reply(prompt, before, response, finished, row)
         ids = self._continuation(before, after)
-        messages = None if isinstance(prompt, str) else prompt
         return Example(self._start(prompt, before, row), [*ids, eos] if finished else ids, finished, row, messages)
 
     def text(self, response_ids: Sequence[int]) -> str:
@@ -179,8 +181,8 @@ class Encoder:
         return response
 
     def _as_letters(self, text: str) -> str:
-        """Mark special tokens that the text spells, so that `_ids` takes them as letters."""
-        return self._special.sub(lambda found: f"{_OPEN}{found[0]}{_CLOSE}", text)
+        """Put a mark for every special token that the text spells, so that `_ids` takes it as letters."""
+        return self._special.sub(lambda found: f"{_OPEN}{self._names.index(found[0])}{_CLOSE}", text)
 
     def _continuation(self, before: str, after: str) -> list[int]:
         """Ids of `after` where it continues `before`."""
@@ -191,10 +193,13 @@ class Encoder:
         return self._ids(after)
 
     def _ids(self, text: str) -> list[int]:
-        if _OPEN not in text:
-            return self._encode(text, False)
-        parts = enumerate(_LETTERS.split(text))  # odd parts are the marked ones
-        return [token for i, part in parts if part for token in self._encode(part, i % 2 == 1)]
+        ids: list[int] = []
+        for i, part in enumerate(_LETTERS.split(text)):  # odd parts are the marks' numbers
+            if i % 2:
+                ids += self._encode(self._names[int(part)], True)
+            elif part:
+                ids += self._encode(part, False)
+        return ids
 
     def _encode(self, text: str, letters: bool) -> list[int]:
         return list(self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=letters))
