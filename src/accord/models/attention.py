@@ -129,9 +129,11 @@ def bucket_attention(q: Tensor, k: Tensor, v: Tensor, bucket: Bucket, scale: flo
 def packed_attention(
     plan: AttentionPlan, q_1HND: Tensor, k_1HND: Tensor, v_1HND: Tensor, scale: float | None, window: int
 ) -> Tensor:
-    """Attention of a whole stream: -> [1, N, H, D]."""
+    """Attention of a whole stream: -> [1, N, H, D]. Rows beyond the plan (fill-up) come out as zeros."""
     heads, dim = q_1HND.shape[1], v_1HND.shape[3]
-    rows = [x[0].transpose(0, 1).flatten(1) for x in (q_1HND, k_1HND, v_1HND)]  # each [N, heads * D]
+    tokens = plan.output_at_N.numel()
+    spare = q_1HND.shape[2] - tokens
+    rows = [x[0, :, :tokens].transpose(0, 1).flatten(1) for x in (q_1HND, k_1HND, v_1HND)]  # each [N, heads * D]
     outputs = []
     for bucket in plan.buckets:
         index = (bucket.query_at_bL, bucket.key_at_bL, bucket.key_at_bL)
@@ -139,9 +141,10 @@ def packed_attention(
         out = bucket_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), bucket, scale, window)
         outputs.append(out.transpose(1, 2).reshape(-1, heads * dim))
     if len(outputs) == 1 and plan.buckets[0].whole:
-        return outputs[0].view(1, -1, heads, dim)
-    # An embedding look-up is a gather whose backward is deterministic and cheap.
-    return F.embedding(plan.output_at_N, torch.cat(outputs)).view(1, -1, heads, dim)
+        out_NC = outputs[0]
+    else:  # an embedding look-up is a gather whose backward is deterministic and cheap
+        out_NC = F.embedding(plan.output_at_N, torch.cat(outputs))
+    return F.pad(out_NC, (0, 0, 0, spare)).view(1, -1, heads, dim)
 
 
 def _gather(rows_NC: Tensor, at_bL: Tensor, whole: bool) -> Tensor:

@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 CHUNK = 1024
+ROUND = 128
+"""Rows are filled up to a multiple of this: matrix kernels are made per shape."""
 KEEP_ELEMENTS = 24_000_000
 """Keep the probabilities for the backward pass up to this many numbers (about 100 MB), else recompute."""
 
@@ -66,4 +68,6 @@ def token_logprobs(hidden_SH: Tensor, weight_VH: Tensor, targets_S: Tensor, temp
 
     Differentiable in `hidden_SH` and `weight_VH`. Plain linear heads only; see `CausalLM.logprobs`.
     """
-    return _TokenLogProb.apply(hidden_SH, weight_VH, targets_S, temperature)  # type: ignore[no-any-return]
+    spare = -hidden_SH.shape[0] % ROUND if hidden_SH.shape[0] > ROUND else 0
+    rows_SH, targets_S = F.pad(hidden_SH, (0, 0, 0, spare)), F.pad(targets_S, (0, spare))
+    return _TokenLogProb.apply(rows_SH, weight_VH, targets_S, temperature)[: hidden_SH.shape[0]]  # type: ignore[no-any-return]

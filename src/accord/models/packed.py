@@ -19,6 +19,9 @@ from accord.models.attention import AttentionPlan, packed_attention, plan_attent
 from accord.text.packing import PackedStream
 
 NAME = "accord_packed"
+ROUND = 128
+"""Streams are filled up to a multiple of this with tokens nobody attends to or scores: matrix kernels are made
+per shape, so equal shapes save both time and memory."""
 
 
 class KeyValueCache:
@@ -112,7 +115,9 @@ def attention(
         return _decode(accord_cache, accord_at, layer, query, key, value, scaling, window), None
     if accord_cache is not None and accord_rows is not None:
         lengths = [segment.length for segment in accord_stream.stream.segments]
-        for rows, k, v in zip(accord_rows, key.split(lengths, 2), value.split(lengths, 2), strict=True):
+        tokens = sum(lengths)
+        parts = (key[:, :, :tokens].split(lengths, 2), value[:, :, :tokens].split(lengths, 2))
+        for rows, k, v in zip(accord_rows, *parts, strict=True):
             accord_cache.store_segment(layer, rows, k, v)
     return packed_attention(accord_stream.plan(window), query, key, value, scaling, window), None
 
@@ -127,11 +132,13 @@ AttentionMaskInterface.register(NAME, _no_mask)
 
 def packed_forward(body: nn.Module, stream: PackedStream, **cache: Any) -> Tensor:
     """Hidden states [N, hidden] of a packed stream (after the final norm)."""
+    spare = -stream.tokens % ROUND if stream.tokens > ROUND else 0
+    ids_N, positions_N = F.pad(stream.token_ids_N, (0, spare)), F.pad(stream.positions_N, (0, spare))
     out = body(
-        input_ids=stream.token_ids_N[None], position_ids=stream.positions_N[None], use_cache=False,
-        accord_stream=StreamInModel(stream), **cache,
+        input_ids=ids_N[None], position_ids=positions_N[None], use_cache=False, accord_stream=StreamInModel(stream),
+        **cache,
     )  # fmt: skip
-    return out.last_hidden_state[0]
+    return out.last_hidden_state[0, : stream.tokens]
 
 
 def prefill_forward(body: nn.Module, stream: PackedStream, cache: KeyValueCache, rows: list[list[int]]) -> Tensor:

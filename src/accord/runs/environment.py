@@ -33,6 +33,7 @@ def prepare(threads: int | str = "auto") -> int:
     count = min(4, len(os.sched_getaffinity(0))) if threads == "auto" else int(threads)
     os.environ["OMP_NUM_THREADS"] = str(count)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")  # kernels are kept per shape; 1024 take 0.5 GB
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
     return count
