@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal, TypedDict
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypedDict
 
 from accord.errors import DataError
 
@@ -57,11 +57,17 @@ def split_conversation(
     return [(list(messages[:i]), messages[i]["content"]) for i in chosen]
 
 
-def drop_oldest_turn(messages: Sequence[Message]) -> list[Message] | None:
-    """The conversation without its oldest turn: the next one begins with a user message; a system message
-    stays. None when only one turn is left."""
-    start = 1 if messages and messages[0]["role"] == "system" else 0
+def drop_oldest_turn(messages: Sequence[Any]) -> list[Any] | None:
+    """The conversation (dicts or models) without its oldest turn: the next one begins with a user message; a
+    system message stays. None when only one turn is left."""
+    roles = [role_of(message) for message in messages]
+    start = 1 if roles[:1] == ["system"] else 0
     for i in range(start + 1, len(messages)):
-        if messages[i]["role"] == "user" and any(m["role"] != "user" for m in messages[start:i]):
+        if roles[i] == "user" and any(role != "user" for role in roles[start:i]):
             return [*messages[:start], *messages[i:]]
     return None
+
+
+def role_of(message: Any) -> Any:
+    """The role of a message, whether a dict or a model."""
+    return message.get("role") if isinstance(message, Mapping) else getattr(message, "role", None)

@@ -62,6 +62,8 @@ def cut_windows(tokenizer: Tokenizer, texts: Sequence[str], length: int) -> Wind
     if length < MIN_WINDOW:
         raise DataError(f"windows of {length} tokens are too short", f"use at least {MIN_WINDOW}")
     bos, eos = tokenizer.token_to_id(BOS), tokenizer.token_to_id(EOS)
+    if bos is None or eos is None:
+        raise DataError(f"the tokenizer has no {BOS} or no {EOS}", "train it with train_bpe")
     groups: list[Group] = []
     tokens = dropped = 0
     for encoding in tokenizer.encode_batch_fast(list(texts), add_special_tokens=False):

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from jinja2 import TemplateError
 
 from accord.errors import DataError
+from accord.text.conversations import role_of
 from accord.text.packing import Group
 
 Messages = Sequence[Any]
@@ -114,7 +115,7 @@ class Encoder:
             return prompt
         if not prompt:
             raise DataError(f"row {row}: the prompt holds no messages", "give it a user message")
-        if _field(prompt[-1], "role") == "assistant":
+        if role_of(prompt[-1]) == "assistant":
             raise DataError(f"row {row}: the prompt ends with an assistant message", "make that message the response")
         return self._render(prompt, True, row)
 
@@ -203,7 +204,3 @@ class Encoder:
 
     def _encode(self, text: str, letters: bool) -> list[int]:
         return list(self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=letters))
-
-
-def _field(message: Any, name: str) -> Any:
-    return message.get(name) if isinstance(message, Mapping) else getattr(message, name, None)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from accord.errors import DataError
+from accord.text.conversations import drop_oldest_turn
 from accord.text.encoding import Encoder, Example
 
 TooLong = Literal["error", "drop", "cut"]
@@ -47,13 +48,16 @@ class LengthTable:
 
 def fit_lengths(
     examples: Sequence[Example], encoder: Encoder, max_prompt: int, max_response: int, too_long: TooLong,
-    dropped: dict[str, int] | None = None,
+    dropped: dict[str, int] | None = None, context: int | None = None,
 ) -> tuple[list[Example], LengthTable]:  # fmt: skip
-    """Apply the length policy. "cut" shortens prompts from the left (the BOS stays) and responses from the
-    right, which then count as unfinished: an EOS is never invented.
+    """Apply the length policy, in tokens (a response's EOS counts).
 
-    `dropped` are rows lost earlier, by reason, for the table. Raises DataError for "error", or when nothing
-    is left.
+    "cut" shortens prompts from the left and responses from the right, which then count as unfinished: an EOS
+    is never invented. Of a plain prompt the BOS stays; of a conversation whole turns go, oldest first, and the
+    system message stays; when its last turn alone is too long, the row is dropped, and counted as such.
+
+    `dropped` are rows lost earlier, by reason, for the table. `context`: the model's longest sequence; a row
+    that is still longer is an error whatever the policy. Raises DataError for "error", or when nothing is left.
     """
     kept: list[Example] = []
     lost, cut = Counter(dropped or {}), 0
@@ -62,27 +66,55 @@ def fit_lengths(
         if prompt <= max_prompt and response <= max_response:
             kept.append(example)
         elif too_long == "error":
-            part, found, limit = ("prompt", prompt, max_prompt) if prompt > max_prompt else ("response", response, max_response)
-            raise DataError(
-                f"row {example.row}: the {part} has {found} tokens, the limit is {limit}",
-                f"raise max_{part}_tokens, or set too_long to drop or cut",
-            )
+            raise _too_long(example, max_prompt, max_response)
         elif too_long == "drop":
             lost["too long"] += 1
+        elif (shorter := _cut(example, encoder, max_prompt, max_response)) is None:
+            lost["last message alone too long"] += 1
         else:
-            kept.append(_cut(example, max_prompt, max_response))
+            kept.append(shorter)
             cut += 1
     if not kept:
         raise DataError(f"none of {len(examples)} rows is left: {dict(lost)}", "raise the token limits")
+    _check_context(kept, context)
     return kept, _table(kept, cut, lost, len(examples) + sum((dropped or {}).values()), encoder)
 
 
-def _cut(example: Example, max_prompt: int, max_response: int) -> Example:
-    prompt, response = example.prompt_ids, example.response_ids
-    if len(prompt) > max_prompt:
-        prompt = prompt[:1] + prompt[len(prompt) - max_prompt + 1 :]
+def _too_long(example: Example, max_prompt: int, max_response: int) -> DataError:
+    part, found, limit = "prompt", len(example.prompt_ids), max_prompt
+    if found <= limit:
+        part, found, limit = "response", len(example.response_ids), max_response
+    return DataError(
+        f"row {example.row}: the {part} has {found} tokens, the limit is {limit}",
+        f"raise max_{part}_tokens, or set too_long to drop or cut",
+    )
+
+
+def _check_context(kept: Sequence[Example], context: int | None) -> None:
+    for example in kept:
+        total = len(example.prompt_ids) + len(example.response_ids)
+        if context is not None and total > context:
+            raise DataError(
+                f"row {example.row}: {len(example.prompt_ids)} prompt and {len(example.response_ids)} response tokens "
+                f"exceed the model's context of {context}",
+                "lower max_prompt_tokens and max_response_tokens, and set too_long to drop or cut",
+            )
+
+
+def _cut(example: Example, encoder: Encoder, max_prompt: int, max_response: int) -> Example | None:
+    """The example within the limits; None when its conversation cannot be cut between turns."""
+    prompt, response, messages = example.prompt_ids, example.response_ids, example.messages
+    while len(prompt) > max_prompt:
+        if messages is None:
+            keep = 1 if prompt[0] == encoder.tokenizer.bos_token_id else 0
+            prompt = prompt[:keep] + prompt[len(prompt) - max_prompt + keep :]
+        else:
+            messages = drop_oldest_turn(messages)
+            if messages is None:
+                return None
+            prompt = encoder.prompt(messages, example.row)
     finished = example.finished and len(response) <= max_response
-    return Example(prompt, response[:max_response], finished, example.row)
+    return Example(prompt, response[:max_response], finished, example.row, messages)
 
 
 def _table(kept: Sequence[Example], cut: int, lost: Counter[str], rows: int, encoder: Encoder) -> LengthTable:

@@ -134,9 +134,8 @@ def _csv(text: str, path: Path) -> list[Row]:
             )
         for row in reader:
             if None in row or None in row.values():
-                found = sum(v is not None and k is not None for k, v in row.items()) + len(row.get(None) or [])  # type: ignore[call-overload]
                 raise DataError(
-                    f"{path} line {reader.line_num} has {found} fields, the header names {len(columns)}",
+                    f"{path} line {reader.line_num} has another number of fields than the header, {len(columns)}",
                     "quote fields that hold the delimiter",
                 )
             rows.append(dict(row))
