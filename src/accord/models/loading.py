@@ -96,8 +96,13 @@ def copy_causal_lm(model: CausalLM) -> CausalLM:
 
 
 def add_lora(model: CausalLM, settings: LoraSettings, seed: int) -> CausalLM:
-    """Freeze `model` and inject trainable LoRA layers; an adapter already there is merged first."""
-    hf: PreTrainedModel = model.adapter.merge_and_unload() if model.adapter is not None else model.hf
+    """Freeze `model` and inject trainable LoRA layers.
+
+    Raises ConfigError for a model that has an adapter already: the new one would be saved without it.
+    """
+    if model.adapter is not None:
+        raise ConfigError("this model already carries an adapter", "merge it first (sft stages do)")
+    hf: PreTrainedModel = model.hf
     targets = settings.targets if isinstance(settings.targets, str) else list(settings.targets)
     config = LoraConfig(
         r=settings.rank, lora_alpha=settings.alpha, target_modules=targets, lora_dropout=0.0, task_type="CAUSAL_LM",
@@ -106,6 +111,13 @@ def add_lora(model: CausalLM, settings: LoraSettings, seed: int) -> CausalLM:
         torch.manual_seed(seed)
         peft = get_peft_model(hf, config)
     return CausalLM(peft.get_base_model(), model.tokenizer, adapter=peft)
+
+
+def merge_adapter(model: CausalLM) -> CausalLM:
+    """The plain model with its adapter's update added to the weights."""
+    if model.adapter is None:
+        return model
+    return CausalLM(model.adapter.merge_and_unload(), model.tokenizer)
 
 
 def freeze(model: CausalLM) -> CausalLM:

@@ -163,4 +163,4 @@ def _ptx(config: PpoConfig, policy: Any, context: StageContext) -> list[Any]:
     from accord.text.encoding import Encoder
 
     lengths = LengthConfig(max_prompt_tokens=config.max_prompt_tokens, max_response_tokens=config.max_new_tokens, too_long="drop")
-    return [e.group for e in read_demonstrations(context.path(config.ptx), Encoder(policy.tokenizer), lengths, context)]
+    return [e.group for e in read_demonstrations(context.resolve(config.ptx), Encoder(policy.tokenizer), lengths, context)]
