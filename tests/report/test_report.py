@@ -1,0 +1,122 @@
+"""The report: one page from files alone, hostile text inert, whole in a real browser."""
+
+from __future__ import annotations
+
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from accord.errors import DataError
+from accord.examine.evidence import AgreementRow, AnnotatorRow, ArmRows, measure
+from accord.examine.reward_card import card
+from accord.examine.verdict import decide
+from accord.files import write_json, write_jsonl, write_text
+from accord.report.render import duration, render
+from zoo import healthy, rows
+
+HOSTILE = '</script><script>window.hacked = 1</script><img src=x onerror="window.hacked = 1">'
+
+
+def make_run(folder: Path, examined: bool = True) -> Path:
+    """A run directory as the runner would leave it, with hostile model text."""
+    rng = np.random.default_rng(0)
+    write_text(folder / "recipe.yaml", yaml.safe_dump({"name": "demo", "about": HOSTILE}))
+    write_json(folder / "environment.json", {"python": "3.11"})
+    stage = folder / "stages" / "01-sft"
+    result = {"stage": "sft", "kind": "sft", "summary": HOSTILE, "values": {}, "artefacts": {}, "seconds": 61.0, "peak_mib": 900.0}
+    write_json(stage / "result.json", result)
+    write_jsonl(stage / "metrics.jsonl", [{"step": i, "time": 0.0, "loss_tok": 4 - i / 10} for i in range(1, 9)])
+    if not examined:
+        return folder
+    baseline = rows(np.random.default_rng(9), 0.0, 0.0, 0.0)
+    baseline[0]["response"] = baseline[0]["prompt"] = HOSTILE
+    pool = [r | {"prompt_id": i // 4} for i, r in enumerate(rows(rng, 0, 0, 0, n=480))]
+    gap = rng.normal(0.5, 1, size=(3, 200))
+    judges = [
+        AnnotatorRow(annotator=f"ann-0{i}", judgements=100, rationality=1.0 - i, rationality_error=0.1, side_bias=0.1,
+                     side_bias_error=0.1, flag="ok" if i < 2 else "contrary", reason="because", true_rationality=1.0 - i,
+                     true_side_bias=0.0)
+        for i in range(3)
+    ]  # fmt: skip
+    agreed = AgreementRow(alpha=[0.2, 0.1, 0.3], with_ties=[0.5, 0.4, 0.6], strict=[0.6, 0.5, 0.7], ceiling=[0.7, 0.6, 0.8],
+                          units=100, judgements=300)  # fmt: skip
+    evidence = measure(
+        baseline, {"ppo": ArmRows("ppo", healthy(1)), "dpo": ArmRows("dpo", healthy(2))}, pool,
+        reward_card=card(gap, list(range(200)), np.sign(rng.normal(size=200)), gap[0]), annotators=judges, agreement=agreed,
+    )  # fmt: skip
+    write_json(folder / "stages" / "02-examine" / "evidence.json", evidence.model_dump(mode="json"))
+    write_json(folder / "stages" / "02-examine" / "result.json", result | {"stage": "examine"})
+    write_json(folder / "verdict.json", decide(evidence).model_dump(mode="json"))
+    return folder
+
+
+def test_page_is_self_contained_and_leads_with_the_verdict(tmp_path: Path) -> None:
+    page = render(make_run(tmp_path / "run")).read_text(encoding="utf-8")
+    assert page.index("It worked") < page.index("Reward against distance") < page.index("Before and after")
+    assert HOSTILE not in page
+    outside = page.replace("http://www.w3.org", "")
+    for attribute in ('src="http', 'href="http', "@import", "url(http"):
+        assert attribute not in outside.split("<script>")[0]
+    assert len(page) < 3_000_000
+
+
+def test_page_says_what_is_missing(tmp_path: Path) -> None:
+    page = render(make_run(tmp_path / "run", examined=False)).read_text(encoding="utf-8")
+    assert "No verdict" in page
+    assert "Add an <code>examine</code> stage" in page
+    with pytest.raises(DataError, match="recipe.yaml is missing"):
+        render(tmp_path)
+
+
+def test_failures_are_shown(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", examined=False)
+    write_json(run / "stages" / "02-ppo" / "failed.json", {"error": "no space left", "trace": ""})
+    page = render(run).read_text(encoding="utf-8")
+    assert "Stage ppo failed: no space left" in page
+    assert "not finished" in page
+
+
+def test_durations() -> None:
+    assert duration(3.21) == "3.2 s"
+    assert duration(125) == "2 min 05 s"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("no Chromium at hand; apt-get install chromium")
+    with sync.sync_playwright() as playwright:
+        flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
+        running = playwright.chromium.launch(executable_path=path, args=flags)
+        yield running
+        running.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (1200, "dark"), (390, "light")])
+def test_page_in_a_real_browser(tmp_path: Path, browser, width: int, scheme: str) -> None:
+    report = render(make_run(tmp_path / "run"))
+    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    problems, requests = [], []
+    page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda e: problems.append(str(e)))
+    page.on("request", lambda r: requests.append(r.url) if not r.url.startswith("file:") else None)
+    page.goto(report.as_uri())
+    page.wait_for_selector(".chart svg.main-svg")
+    assert not problems
+    assert not requests
+    assert page.evaluate("window.hacked") is None
+    charts = page.locator(".chart").count()
+    assert charts >= 7
+    assert page.locator(".chart:has(svg.main-svg)").count() == charts
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (background == "rgb(255, 255, 255)") == (scheme == "light")
+    page.click("#theme")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") != background
+    page.close()
