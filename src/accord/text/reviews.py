@@ -101,7 +101,7 @@ def opening_and_continuation(
     """Split a review into its opening words and the sentences that follow.
 
     The number of opening words is drawn from the text's hash. The continuation keeps its leading space,
-    ends at the last sentence end within `max_characters`, and is None when there is no such end.
+    ends at the last sentence end within `max_characters` after that space; None when there is no such end.
     """
     words = text.split(" ")
     span = max_words - min_words + 1
