@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: quickstart test test-fast lint docs bench clean
+.PHONY: quickstart test browser test-fast lint docs bench clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("accord needs Python 3.11 or newer; try make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
@@ -16,8 +16,12 @@ $(STAMP): pyproject.toml constraints.txt
 quickstart: $(STAMP)  ## the whole loop on movie reviews: about ten minutes on two cores
 	$(BIN)/accord run quickstart
 
-test: $(STAMP)  ## the whole test suite
+test: $(STAMP) browser  ## the whole test suite
 	$(BIN)/python -m pytest
+
+browser:  # the report's tests need Chromium; without root they are skipped and say so
+	@if ! command -v chromium >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; fi
 
 test-fast: $(STAMP)  ## without the slow tests
 	$(BIN)/python -m pytest -m "not slow"
