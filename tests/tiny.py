@@ -13,7 +13,7 @@ from accord.models.causal_lm import CausalLM
 
 def ByteTokenizer(vocab_size: int = 64) -> PreTrainedTokenizerFast:
     """A real fast tokenizer: one token per byte of a small alphabet; bos 0, eos 1, pad 2."""
-    alphabet = list("abcdefghijklmnopqrstuvwxyz.,!?'0123456789") + ["Ġ"]
+    alphabet = [*"abcdefghijklmnopqrstuvwxyz.,!?'0123456789", "Ġ"]
     vocab = {"<bos>": 0, "<eos>": 1, "<pad>": 2, "<unk>": 3}
     for letter in alphabet[: vocab_size - len(vocab)]:
         vocab[letter] = len(vocab)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from accord.cli.terminal import safe_text
 
 ACCORD = [sys.executable, "-m", "accord.cli"]

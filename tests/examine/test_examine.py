@@ -7,14 +7,15 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from zoo import BROKEN, healthy, rows
+
 from accord.errors import DataError
 from accord.examine import best_of_n, kl, overoptimisation, reward_card, statistics, text_measures, winrate
 from accord.examine.evidence import ArmRows, Evidence, measure
 from accord.examine.rows import columns
 from accord.examine.verdict import decide
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from zoo import BROKEN, healthy, rows
 
 
 # --- statistics ---------------------------------------------------------------------------------------------------
@@ -65,13 +66,13 @@ def test_diversity_is_measured_at_equal_length() -> None:
     texts = [text_measures.words("a b c d e f g h"), text_measures.words("a b c d")]
     assert text_measures.distinct(texts, 1, 4) == 0.5
     assert text_measures.distinct(texts, 2, 8) == 1.0
-    assert text_measures.repetition("a b c d a b c d".split()) == pytest.approx(1 / 5)
+    assert text_measures.repetition(["a", "b", "c", "d", "a", "b", "c", "d"]) == pytest.approx(1 / 5)
     assert text_measures.repetition(["a"]) == 0
 
 
 def test_what_changed_most_finds_the_planted_words() -> None:
     rng = np.random.default_rng(0)
-    common = "the film was about a man and his dog in town".split()
+    common = ["the", "film", "was", "about", "a", "man", "and", "his", "dog", "in", "town"]
     before = [" ".join(rng.choice(common, 12)) for _ in range(200)]
     after = [" ".join(rng.choice([*common, "excellent", "excellent"], 12)).replace("dog", "cat") for _ in range(200)]
     found = {s.phrase: s.z for s in text_measures.shifts(before, after)}

@@ -6,7 +6,30 @@ from typing import Any
 
 import numpy as np
 
-WORDS = "the film was a story of love and war with great actors who play their parts so well that i cried twice".split()
+WORDS = [
+    "the",
+    "film",
+    "was",
+    "a",
+    "story",
+    "of",
+    "love",
+    "and",
+    "war",
+    "with",
+    "great",
+    "actors",
+    "who",
+    "play",
+    "their",
+    "parts",
+    "so",
+    "well",
+    "that",
+    "i",
+    "cried",
+    "twice",
+]
 
 
 def sentence(rng: np.random.Generator, words: int, vocabulary: list[str] = WORDS) -> str:
@@ -30,7 +53,9 @@ def rows(
     return result
 
 
-def path(rng: np.random.Generator, golds: list[float], proxies: list[float], kls: list[float], **last: Any) -> list[Any]:
+def path(
+    rng: np.random.Generator, golds: list[float], proxies: list[float], kls: list[float], **last: Any
+) -> list[Any]:
     """Points along training; `last` changes the final one."""
     points = []
     for step, (gold, proxy, kl) in enumerate(zip(golds, proxies, kls, strict=True)):

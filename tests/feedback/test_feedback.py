@@ -10,6 +10,9 @@ from pathlib import Path
 import krippendorff
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from accord.errors import ConfigError, DataError
 from accord.feedback import agreement
 from accord.feedback.annotator_model import estimate
@@ -25,12 +28,12 @@ from accord.feedback.simulate import (
 )
 from accord.feedback.store import FeedbackStore
 from conftest import shared_data
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 
 def offered(item: int, rewards: list[float]) -> Offered:
-    return Offered(f"prompt {item}", [f"answer {item}.{k}" for k in range(len(rewards))], rewards, "model", [True] * len(rewards))
+    return Offered(
+        f"prompt {item}", [f"answer {item}.{k}" for k in range(len(rewards))], rewards, "model", [True] * len(rewards)
+    )
 
 
 def judged(prompts: int = 240, overlap: int = 3, seed: int = 0) -> tuple[list[Feedback], list[SimulatedAnnotator]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from accord.errors import DataError, GuardStop, RunError
 from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement, strict_pairs
 from accord.learning.on_policy import OnPolicySettings, OnPolicyTrainer
@@ -18,7 +19,7 @@ from accord.learning.reward import RewardSettings, fit_centre, fit_temperature, 
 from accord.learning.session import LocalSession, State
 from accord.learning.supervised import SupervisedSettings, heldout_loss, supervised_step, train_supervised
 from accord.models.causal_lm import CausalLM
-from accord.models.loading import copy_causal_lm, freeze
+from accord.models.loading import freeze
 from accord.models.reward_model import RewardModel
 from accord.models.scalar import ScalarModel
 from accord.sampling.builtin import BuiltinSampler
@@ -37,7 +38,11 @@ EXAMPLES = [Group([0, *tokens(3)], [[*tokens(3 + i % 5), 1]]) for i in range(24)
 JUDGED = [
     JudgedGroup(
         Group([0, *tokens(3)], [[*tokens(2 + k), 1] for k in range(4)]),
-        (Judgement((2, 0, 3, 1), (0, 1, 2, 3), 0), Judgement((1, 3), (1, 0), 1), Judgement((0, 2), (0, 1), 1, tie=True)),
+        (
+            Judgement((2, 0, 3, 1), (0, 1, 2, 3), 0),
+            Judgement((1, 3), (1, 0), 1),
+            Judgement((0, 2), (0, 1), 1, tie=True),
+        ),
     )
     for _ in range(12)
 ]
@@ -66,7 +71,9 @@ class StoppingSession(LocalSession):
             raise Stop
 
 
-def assert_resume_is_exact(build: Callable[[], Any], train: Callable[[Any, LocalSession], Any], weights: Callable) -> None:
+def assert_resume_is_exact(
+    build: Callable[[], Any], train: Callable[[Any, LocalSession], Any], weights: Callable
+) -> None:
     """Train in one go, and train, die, rebuild, resume: every bit of the result is the same."""
     whole, first, second = build(), build(), build()
     straight = LocalSession()
@@ -111,7 +118,9 @@ def test_supervised_loss_equals_transformers() -> None:
         labels[i, len(g.prompt) : len(row)] = torch.tensor(g.responses[0])
     reference = tiny_llama()
     reference.hf.config._attn_implementation = "eager"
-    theirs = reference.hf(input_ids=ids, attention_mask=(torch.arange(width) < (labels != -100).sum(1)[:, None] + 4).long(), labels=labels).loss
+    theirs = reference.hf(
+        input_ids=ids, attention_mask=(torch.arange(width) < (labels != -100).sum(1)[:, None] + 4).long(), labels=labels
+    ).loss
     theirs.backward()
     assert loss == pytest.approx(theirs.item(), abs=1e-5)
     for p, q in zip(model.hf.parameters(), reference.hf.parameters(), strict=True):
@@ -212,7 +221,9 @@ def test_preference_gradient_ignores_micro_batches() -> None:
     for budget in (10_000, 12):
         policy, reference = tiny_llama(3), freeze(tiny_llama(4))
         cached = reference_logprobs(policy, reference, PAIRS, budget)
-        values, _ = preference_step(policy, PAIRS, cached, PreferenceSettings(micro_batch_tokens=budget, nll_weight=0.2))
+        values, _ = preference_step(
+            policy, PAIRS, cached, PreferenceSettings(micro_batch_tokens=budget, nll_weight=0.2)
+        )
         grads.append([p.grad for p in policy.hf.parameters()])
     torch.testing.assert_close(grads[0], grads[1], atol=1e-5, rtol=1e-3)
     assert values["loss"] > 0
@@ -316,7 +327,9 @@ def test_ppo_step_equals_an_independent_reference() -> None:
         with torch.no_grad():
             logits = policy.hf(input_ids=ids).logits[0]
             hidden = value.lm.hf.model(input_ids=ids).last_hidden_state[0]
-        values = [float(hidden[len(prompt) - 1 + t] @ value.head.weight + value.head.bias) for t in range(len(response))]
+        values = [
+            float(hidden[len(prompt) - 1 + t] @ value.head.weight + value.head.bias) for t in range(len(response))
+        ]
         score = float(response.count(7)) if rollout.finished[b] else settings.unfinished_score
         rewards = [0.0] * len(response)  # policy = reference at the start, so the KL is zero
         rewards[-1] += score

@@ -8,10 +8,11 @@ from itertools import permutations
 import choix
 import pytest
 import torch
-from accord.learning import advantages, likelihoods, losses
-from accord.learning.kl_control import KLController
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from accord.learning import advantages, likelihoods, losses
+from accord.learning.kl_control import KLController
 
 utilities = st.lists(st.floats(-4, 4), min_size=2, max_size=5)
 
@@ -36,9 +37,7 @@ def test_tie_models_sum_to_one(a: float, b: float, log_nu: float) -> None:
 def test_best_worst_sums_to_one_and_ties_are_sums_of_orders(u: list[float]) -> None:
     row = torch.tensor([u], dtype=torch.double)
     pairs = [(b, w) for b in range(4) for w in range(4) if b != w]
-    total = sum(
-        likelihoods.best_worst(row, torch.tensor([b]), torch.tensor([w])).exp().item() for b, w in pairs
-    )
+    total = sum(likelihoods.best_worst(row, torch.tensor([b]), torch.tensor([w])).exp().item() for b, w in pairs)
     assert total == pytest.approx(1)
     tied = likelihoods.plackett_luce_ties(row[0], [[2], [0, 3], [1]]).exp().item()
     strict = [likelihoods.plackett_luce(row[:, list(o)]).exp().item() for o in ((2, 0, 3, 1), (2, 3, 0, 1))]
@@ -48,9 +47,7 @@ def test_best_worst_sums_to_one_and_ties_are_sums_of_orders(u: list[float]) -> N
 def test_davidson_without_ties_is_bradley_terry() -> None:
     a, b = torch.randn(5), torch.randn(5)
     zero = torch.zeros(5, dtype=torch.long)
-    torch.testing.assert_close(
-        likelihoods.davidson(a, b, zero, torch.tensor(-40.0)), likelihoods.bradley_terry(a, b)
-    )
+    torch.testing.assert_close(likelihoods.davidson(a, b, zero, torch.tensor(-40.0)), likelihoods.bradley_terry(a, b))
 
 
 def test_padded_rankings_equal_short_ones() -> None:
@@ -79,7 +76,9 @@ def test_plackett_luce_and_bradley_terry_equal_choix() -> None:
 
 def test_side_bias_moves_what_is_shown_first() -> None:
     shown = torch.tensor([0.0, 1.0])
-    u = likelihoods.shown_utility(torch.tensor([1.0, 1.0]), shown, torch.tensor(2), torch.tensor(2.0), torch.tensor(0.6))
+    u = likelihoods.shown_utility(
+        torch.tensor([1.0, 1.0]), shown, torch.tensor(2), torch.tensor(2.0), torch.tensor(0.6)
+    )
     torch.testing.assert_close(u, torch.tensor([2.3, 1.7]))
 
 

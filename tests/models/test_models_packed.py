@@ -96,9 +96,7 @@ def test_gradients_equal_native_and_micro_batches() -> None:
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
-def test_chunked_logprob_gradient_when_recomputed(
-    monkeypatch: pytest.MonkeyPatch, temperature: float
-) -> None:
+def test_chunked_logprob_gradient_when_recomputed(monkeypatch: pytest.MonkeyPatch, temperature: float) -> None:
     from accord.models import logprob
 
     hidden = torch.randn(9, 8, dtype=torch.double, requires_grad=True)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
+from zoo import healthy, rows
+
 from accord.errors import DataError
 from accord.examine.evidence import AgreementRow, AnnotatorRow, ArmRows, measure
 from accord.examine.reward_card import card
 from accord.examine.verdict import decide
 from accord.files import write_json, write_jsonl, write_text
 from accord.report.render import duration, render
-from zoo import healthy, rows
 
 HOSTILE = '</script><script>window.hacked = 1</script><img src=x onerror="window.hacked = 1">'
 
@@ -26,7 +26,15 @@ def make_run(folder: Path, examined: bool = True) -> Path:
     write_text(folder / "recipe.yaml", yaml.safe_dump({"name": "demo", "about": HOSTILE}))
     write_json(folder / "environment.json", {"python": "3.11"})
     stage = folder / "stages" / "01-sft"
-    result = {"stage": "sft", "kind": "sft", "summary": HOSTILE, "values": {}, "artefacts": {}, "seconds": 61.0, "peak_mib": 900.0}
+    result = {
+        "stage": "sft",
+        "kind": "sft",
+        "summary": HOSTILE,
+        "values": {},
+        "artefacts": {},
+        "seconds": 61.0,
+        "peak_mib": 900.0,
+    }
     write_json(stage / "result.json", result)
     write_jsonl(stage / "metrics.jsonl", [{"step": i, "time": 0.0, "loss_tok": 4 - i / 10} for i in range(1, 9)])
     if not examined:
@@ -67,7 +75,7 @@ def test_page_says_what_is_missing(tmp_path: Path) -> None:
     page = render(make_run(tmp_path / "run", examined=False)).read_text(encoding="utf-8")
     assert "No verdict" in page
     assert "Add an <code>examine</code> stage" in page
-    with pytest.raises(DataError, match="recipe.yaml is missing"):
+    with pytest.raises(DataError, match=r"recipe\.yaml is missing"):
         render(tmp_path)
 
 

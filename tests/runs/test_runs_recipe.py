@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from accord.errors import ConfigError
 from accord.runs import recipe as recipes
 from accord.runs.context import derive_seed
@@ -34,7 +35,12 @@ def test_packaged_recipes_are_valid_and_say_what_they_do(name: str) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message", "fix"),
     [
-        ("learning_rate: 1.0e-3", "learning_rat: 1.0e-3", "stages.sft.learning_rat is not a setting", '"learning_rate"'),
+        (
+            "learning_rate: 1.0e-3",
+            "learning_rat: 1.0e-3",
+            "stages.sft.learning_rat is not a setting",
+            '"learning_rate"',
+        ),
         ("learning_rate: 1.0e-3", "", "stages.sft.learning_rate is missing", ""),
         ("1.0e-3", "fast", "stages.sft.learning_rate = 'fast'", ""),
         ("1.0e-3", "7", "stages.sft.learning_rate = 7", ""),

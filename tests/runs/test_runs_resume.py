@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from accord import files
 from accord.errors import ConfigError, RunError
 from accord.files import AppendLog, write_json
@@ -23,7 +24,9 @@ TOY = Path(__file__).with_name("toy.py")
 
 
 def toy(run_dir: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, str(TOY), str(run_dir), *arguments], capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, str(TOY), str(run_dir), *arguments], capture_output=True, text=True, check=False
+    )
 
 
 def content(run_dir: Path) -> dict[str, bytes]:
@@ -34,7 +37,9 @@ def content(run_dir: Path) -> dict[str, bytes]:
             kept[str(path.relative_to(run_dir))] = path.read_bytes()
         elif path.name == "metrics.jsonl":
             rows = [json.loads(line) for line in path.read_text().splitlines()]
-            kept[str(path.relative_to(run_dir))] = repr([{k: v for k, v in r.items() if k != "time"} for r in rows]).encode()
+            kept[str(path.relative_to(run_dir))] = repr(
+                [{k: v for k, v in r.items() if k != "time"} for r in rows]
+            ).encode()
     return kept
 
 

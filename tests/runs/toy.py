@@ -9,9 +9,10 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
+
 from accord.errors import AccordError
 from accord.learning.session import State
 from accord.runs import recipe as recipes
@@ -66,7 +67,9 @@ class Walk(Stage):
                 os.kill(os.getpid(), signal.SIGKILL)
             context.checkpoint(chunk + 1, config.chunks)
         torch.save(position, context.folder / "end.pt")
-        return StageResult("walked", {"norm": float(position.norm())}, {"end": context.folder / "end.pt", "log": log.path})
+        return StageResult(
+            "walked", {"norm": float(position.norm())}, {"end": context.folder / "end.pt", "log": log.path}
+        )
 
 
 RECIPE = "name: toy\nseed: 3\nstages:\n  one: {kind: walk}\n  two: {kind: walk}\n"

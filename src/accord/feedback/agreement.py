@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -69,9 +70,9 @@ def _distance(categories: Array, marginal: Array, level: Level) -> Array:
     if level == "nominal":
         return 1.0 - np.eye(len(categories))
     if level == "interval":
-        return (categories[:, None] - categories[None, :]) ** 2  # type: ignore[no-any-return]
+        return (categories[:, None] - categories[None, :]) ** 2
     cumulative = np.cumsum(marginal) - marginal / 2
-    return (cumulative[:, None] - cumulative[None, :]) ** 2  # type: ignore[no-any-return]
+    return (cumulative[:, None] - cumulative[None, :]) ** 2
 
 
 def ceiling(agreement: float) -> float:
@@ -79,7 +80,7 @@ def ceiling(agreement: float) -> float:
 
     Each annotator gives it with probability q, A = q^2 + (1-q)^2, so q = (1 + sqrt(2A - 1)) / 2.
     """
-    return (1 + max(0.0, 2 * agreement - 1) ** 0.5) / 2
+    return (1 + math.sqrt(max(0.0, 2 * agreement - 1))) / 2
 
 
 def pair_votes(records: Sequence[Feedback]) -> dict[tuple[str, str, str], dict[str, float]]:

@@ -60,7 +60,7 @@ def default_crowd(seed: int) -> list[SimulatedAnnotator]:
     truth = [(0.8, 0.0), (1.2, 0.15), (1.6, 0.0), (2.0, -0.15), (2.6, 0.1), (3.2, 0.0), (0.0, 3.0), (-1.8, 0.0)]
     order = np.random.default_rng(seed).permutation(len(truth))
     return [
-        SimulatedAnnotator(f"ann-{place + 1:02d}", *truth[who], seconds=14.0 + 2 * int(who))
+        SimulatedAnnotator(f"ann-{place + 1:02d}", truth[who][0], side_bias=truth[who][1], seconds=14.0 + 2 * int(who))
         for place, who in enumerate(order)
     ]
 
@@ -113,7 +113,7 @@ def judge_comparison(
     shown_at = [int(p) for p in rng.permutation(2)]
     preferred = annotator.compare([offered.rewards[i] for i in pair], shown_at, rng)
     tied = preferred is None
-    choice = Comparison(preferred=None if preferred is None else offered.ids[pair[preferred]], tie=tied)
+    choice = Comparison(preferred=None if preferred is None else offered.ids[pair[preferred]], tie=tied, strength=None)
     return _record("comparison", offered, pair, shown_at, choice, annotator, guideline, rng)
 
 

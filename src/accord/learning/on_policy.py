@@ -212,7 +212,7 @@ class OnPolicyTrainer:
     def update(self, batch: Experience, step: int) -> dict[str, float]:
         """epochs x minibatches clipped updates; returns the mean of their metrics."""
         s = self.settings
-        before, rows = self.policy_optimizer.steps, []
+        before, rows = self.policy_optimizer.steps, list[dict[str, float]]()
         for epoch in range(s.epochs):
             for part in minibatches(batch, s.minibatches, seed=(s.seed * 1_000_003 + step) * 101 + epoch):
                 rows.append(self.minibatch(part, step, first=not rows))

@@ -81,8 +81,18 @@ def win_rates(evidence: Mapping[str, Any]) -> Figure | None:
         },
         "hovertemplate": "%{y}: %{x:.1%}<extra></extra>",
     }  # fmt: skip
-    chance = {"type": "line", "x0": 0.5, "x1": 0.5, "yref": "paper", "y0": 0, "y1": 1, "line": {"dash": "dot", "color": GREY}}
-    layout = _layout("preferred by gold to the untuned model (chance: 50 %)", "", shapes=[chance], height=70 + 46 * len(rows))
+    chance = {
+        "type": "line",
+        "x0": 0.5,
+        "x1": 0.5,
+        "yref": "paper",
+        "y0": 0,
+        "y1": 1,
+        "line": {"dash": "dot", "color": GREY},
+    }
+    layout = _layout(
+        "preferred by gold to the untuned model (chance: 50 %)", "", shapes=[chance], height=70 + 46 * len(rows)
+    )
     layout["xaxis"] |= {"range": [0, 1], "tickformat": ".0%"}
     layout["yaxis"] |= {"autorange": "reversed"}
     return {"data": [bar], "layout": layout}
@@ -128,7 +138,16 @@ def calibration(card: Mapping[str, Any]) -> Figure:
     return {"data": traces, "layout": layout}
 
 
-SHOWN = ("loss_tok", "judgement_nll", "loss", "preference_agreement", "score", "kl_seq", "response_tokens", "finished_share")
+SHOWN = (
+    "loss_tok",
+    "judgement_nll",
+    "loss",
+    "preference_agreement",
+    "score",
+    "kl_seq",
+    "response_tokens",
+    "finished_share",
+)
 
 
 def training(metrics: Sequence[Mapping[str, Any]]) -> list[tuple[str, Figure]]:

@@ -119,14 +119,20 @@ class _Page:
 def _script_json(value: Any) -> Markup:
     """JSON that is safe inside a script element: no `</script>`, no comment openers, no line separators."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    for character, escape in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"), ("\u2028", "\\u2028"), ("\u2029", "\\u2029")):
+    for character, escape in (
+        ("<", "\\u003c"),
+        (">", "\\u003e"),
+        ("&", "\\u0026"),
+        ("\u2028", "\\u2028"),
+        ("\u2029", "\\u2029"),
+    ):
         text = text.replace(character, escape)
-    return Markup(text)  # noqa: S704 (escaped above)
+    return Markup(text)
 
 
 def _asset(name: str) -> Markup:
     text = (resources.files("accord.report") / "assets" / name).read_text(encoding="utf-8")
-    return Markup(text.replace("</script", "<\\/script"))  # noqa: S704 (our own file)
+    return Markup(text.replace("</script", "<\\/script"))
 
 
 def _estimate(value: Any, digits: int = 2) -> str:

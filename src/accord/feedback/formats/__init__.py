@@ -52,7 +52,9 @@ def read_feedback(source: str | Path) -> ReadResult:
     prompts = [row["prompt"] for _, row in rows] if shape.name == "TRL prompt-only" else []
     if not records and not prompts:
         reasons = "; ".join(f"{reason} (first at {first[reason]})" for reason in dropped)
-        raise DataError(f"none of {len(rows)} rows of {source} can be used: {reasons}", f"the shape was taken to be {shape.name}")
+        raise DataError(
+            f"none of {len(rows)} rows of {source} can be used: {reasons}", f"the shape was taken to be {shape.name}"
+        )
     return ReadResult(shape.name, len(rows), records, prompts, dict(dropped), first)
 
 
@@ -91,7 +93,11 @@ def _nearest(row: Mapping[str, Any]) -> str:
     shape = max(SHAPES, key=likeness)
     missing = [f for f in shape.fields if f not in names]
     renames = {near[0]: f for f in missing if (near := difflib.get_close_matches(f, names, n=1, cutoff=0.5))}
-    how = f"rename {', '.join(f'{old} to {new}' for old, new in renames.items())}" if renames else f"add {', '.join(missing)}"
+    how = (
+        f"rename {', '.join(f'{old} to {new}' for old, new in renames.items())}"
+        if renames
+        else f"add {', '.join(missing)}"
+    )
     return f"nearest is {shape.name} ({', '.join(shape.fields)}): {how}"
 
 

@@ -41,7 +41,9 @@ def read_rows(source: str | Path) -> list[Row]:
     elif suffix in SUFFIXES:
         rows = _TEXT[suffix](path.name, _text(path))
     else:
-        raise DataError(f"{path.name}: the ending {suffix or '(none)'} is not known", f"use {', '.join(SUFFIXES)}, also with .gz")
+        raise DataError(
+            f"{path.name}: the ending {suffix or '(none)'} is not known", f"use {', '.join(SUFFIXES)}, also with .gz"
+        )
     if not rows:
         raise DataError(f"{path.name} is empty", "it must hold at least one row")
     return rows
@@ -74,7 +76,9 @@ def _jsonl(name: str, text: str) -> list[Row]:
             try:
                 rows.append((where, _mapping(json.loads(line), where)))
             except json.JSONDecodeError as error:
-                raise DataError(f"{where} is not valid JSON: {error.msg} at column {error.colno}", "repair or remove it") from None
+                raise DataError(
+                    f"{where} is not valid JSON: {error.msg} at column {error.colno}", "repair or remove it"
+                ) from None
     return rows
 
 
@@ -115,12 +119,16 @@ def _from_hub(name: str) -> list[Row]:
     try:
         from datasets import load_dataset
     except ImportError:
-        raise DataError(f"{name} is no local file, and reading from the Hub needs datasets", 'pip install "accord[hub]"') from None
+        raise DataError(
+            f"{name} is no local file, and reading from the Hub needs datasets", 'pip install "accord[hub]"'
+        ) from None
     try:
         data = load_dataset(name, split="train")
     except Exception as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"cannot load {name!r} from the Hub: {first}", "check the name and the network, or give a local file") from error
+        raise DataError(
+            f"cannot load {name!r} from the Hub: {first}", "check the name and the network, or give a local file"
+        ) from error
     return [(f"{name} row {i}", dict(row)) for i, row in enumerate(data, 1)]
 
 

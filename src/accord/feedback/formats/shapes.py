@@ -6,12 +6,19 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from accord.feedback.records import Content, Feedback, Message, content_id
 
 _TURN = re.compile(r"\n\n(Human|Assistant):")
-_ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system", "tool": "tool"}
+_ROLES: dict[str, Literal["system", "user", "assistant", "tool"]] = {
+    "human": "user",
+    "user": "user",
+    "gpt": "assistant",
+    "assistant": "assistant",
+    "system": "system",
+    "tool": "tool",
+}
 SOURCE = "dataset"
 """The annotator of rows that do not name one."""
 
@@ -31,10 +38,14 @@ class Shape:
 
 
 # --- building records ---------------------------------------------------------------------------------------------
-def _record(kind: str, prompt: Content, contents: list[Content], choice: Any, row: Mapping[str, Any], **meta: Any) -> Feedback:
+def _record(
+    kind: str, prompt: Content, contents: list[Content], choice: Any, row: Mapping[str, Any], **meta: Any
+) -> Feedback:
     ids = [content_id(content, i) for i, content in enumerate(contents)]
     filled = choice(ids) if callable(choice) else choice
-    options = [{"id": i, "content": c, "shown_at": place} for place, (i, c) in enumerate(zip(ids, contents, strict=True))]
+    options = [
+        {"id": i, "content": c, "shown_at": place} for place, (i, c) in enumerate(zip(ids, contents, strict=True))
+    ]
     annotator = str(row.get("annotator") or row.get("worker") or row.get("labeler") or SOURCE)
     body = {"kind": kind, "prompt": prompt, "options": options, "choice": filled, "annotator": annotator, "meta": meta}
     return Feedback.model_validate({"id": content_id(kind, prompt, contents, filled, annotator), **body})
@@ -120,7 +131,7 @@ def _explicit(row: Mapping[str, Any]) -> Iterator[Feedback]:
 
 def _implicit(row: Mapping[str, Any]) -> Iterator[Feedback]:
     if isinstance(row["chosen"], str):
-        common = os.path.commonprefix([row["chosen"], row["rejected"]])
+        common = os.path.commonprefix([row["chosen"], row["rejected"]])  # noqa: RUF071 (characters are meant)
         cut = max(common.rfind(" "), common.rfind("\n"))
         if cut <= 0:
             raise RowError("chosen and rejected share no prompt")
@@ -172,20 +183,26 @@ def _prm800k(row: Mapping[str, Any]) -> Iterator[Feedback]:
     for step in row["label"]["steps"]:
         chosen = step.get("chosen_completion")
         completions = step.get("completions") or []
-        picked = completions[chosen] if chosen is not None else (completions[0] if completions else step.get("human_completion"))
+        picked = (
+            completions[chosen]
+            if chosen is not None
+            else (completions[0] if completions else step.get("human_completion"))
+        )
         if picked is None or picked.get("rating") is None:
             break
         steps.append(picked["text"])
         labels.append(int(picked["rating"]))
     if not steps:
         raise RowError("no step has a rating")
-    yield _record("step_labels", row["question"]["problem"], ["\n".join(steps)], {"steps": steps, "labels": labels}, row)
+    yield _record(
+        "step_labels", row["question"]["problem"], ["\n".join(steps)], {"steps": steps, "labels": labels}, row
+    )
 
 
 def _tree(row: Mapping[str, Any]) -> Iterator[Feedback]:
     def visit(node: Mapping[str, Any], path: list[Message]) -> Iterator[Feedback]:
         role = _ROLES["assistant" if node["role"] == "assistant" else "user"]
-        here = [*path, Message(role=role, content=node["text"])]  # type: ignore[arg-type]
+        here = [*path, Message(role=role, content=node["text"])]
         replies = [r for r in node.get("replies", []) if r["role"] == "assistant" and r.get("rank") is not None]
         if len(replies) >= 2:
             order = sorted(range(len(replies)), key=lambda i: replies[i]["rank"])

@@ -56,4 +56,6 @@ class BestOfN(Stage):
         proxy = np.array([np.mean(row["proxy"]) for row in log.rows]).reshape(len(prompts), -1)
         n = min(16, config.pool)
         values = {"pool": config.pool, "prompts": len(prompts), "proxy": float(expected_best(proxy, proxy, n).mean())}
-        return StageResult(f"{config.pool} samples for each of {len(prompts)} prompts", values, {"rows": context.folder / "rows.jsonl"})
+        return StageResult(
+            f"{config.pool} samples for each of {len(prompts)} prompts", values, {"rows": context.folder / "rows.jsonl"}
+        )

@@ -32,7 +32,9 @@ class CollectConfig(StageConfig):
     count: int = Field(1200, ge=8, description="Prompts used, from the top.")
     samples_per_prompt: int = Field(4, ge=2, le=9, description="K, the responses offered per prompt.")
     overlap: int = Field(3, ge=2, description="Annotators per prompt.")
-    ranking_share: float = Field(0.6, ge=0, le=1, description="Share of prompts judged by rankings of K, the rest by pairs.")
+    ranking_share: float = Field(
+        0.6, ge=0, le=1, description="Share of prompts judged by rankings of K, the rest by pairs."
+    )
     pairs_per_prompt: int = Field(3, ge=1, description="Pairs judged where prompts are judged by pairs.")
     max_new_tokens: int = Field(48, ge=1, description="Response limit, in tokens.")
     temperature: float = Field(1.0, gt=0, description="Sampling temperature.")
@@ -44,7 +46,9 @@ class CollectConfig(StageConfig):
             raise ValueError(f"overlap is {self.overlap}, the crowd has 8 annotators")
         most = self.samples_per_prompt * (self.samples_per_prompt - 1) // 2
         if self.pairs_per_prompt > most:
-            raise ValueError(f"pairs_per_prompt is {self.pairs_per_prompt}, {self.samples_per_prompt} responses make {most}")
+            raise ValueError(
+                f"pairs_per_prompt is {self.pairs_per_prompt}, {self.samples_per_prompt} responses make {most}"
+            )
         return self
 
 

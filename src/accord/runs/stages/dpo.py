@@ -54,7 +54,6 @@ class Dpo(Stage):
         from accord.models.loading import add_lora, freeze, load_causal_lm, save_causal_lm
         from accord.runs.stages.evaluation import Examiner, at_points
         from accord.runs.stages.judged import flagged, preference_pairs, read_judged
-        from accord.text.encoding import Encoder
 
         location = context.resolve(config.model)
         policy = load_causal_lm(location, context.device)
@@ -64,7 +63,7 @@ class Dpo(Stage):
         else:
             reference = freeze(load_causal_lm(location, context.device, verify=False))
         exclude = flagged(context.path(config.annotators)) if config.annotators else []
-        judged = read_judged(context.path(config.feedback), Encoder(policy.tokenizer), config.lengths, context, exclude)
+        judged = read_judged(context.path(config.feedback), policy, config.lengths, context, exclude)
         pairs = preference_pairs(judged.groups)
         order = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(context.seed)).tolist()
         pairs = [pairs[i] for i in order[: config.limit]]
@@ -81,7 +80,9 @@ class Dpo(Stage):
         artefacts = {"model": save_causal_lm(policy, context.folder / "model")}
         if config.evaluate is not None:
             artefacts["points"] = context.folder / "points"
-        summary = f"{len(pairs):,} pairs, {result.steps} steps; loss {result.loss:.3f}, agreement {result.agreement:.1%}"
+        summary = (
+            f"{len(pairs):,} pairs, {result.steps} steps; loss {result.loss:.3f}, agreement {result.agreement:.1%}"
+        )
         return StageResult(summary, describe(result) | {"pairs": len(pairs)}, artefacts)
 
 

@@ -16,8 +16,9 @@ from accord.feedback.records import Comparison, Feedback, Ranking
 from accord.feedback.store import read_records
 from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement
 from accord.learning.preference import Pair
-from accord.text.encoding import Encoder
-from accord.text.lengths import fit_lengths
+from accord.models.causal_lm import CausalLM
+from accord.runs.stages.lengths import apply_lengths
+from accord.text.encoding import Encoder, Example
 from accord.text.packing import Group
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Judged:
 
 
 def read_judged(
-    path: Path, encoder: Encoder, lengths: LengthConfig, context: StageContext, exclude: Sequence[str] = ()
+    path: Path, model: CausalLM, lengths: LengthConfig, context: StageContext, exclude: Sequence[str] = ()
 ) -> Judged:
     """Tokenise all options and turn comparisons and strict rankings into judgements.
 
@@ -54,7 +55,7 @@ def read_judged(
             left_out[f"{record.kind} not used here"] += 1
         else:
             by_prompt.setdefault(repr(record.prompt), []).append(record)
-    tokens = _tokenise(by_prompt, encoder, lengths, context)
+    tokens = _tokenise(by_prompt, model, lengths, context)
     annotators = sorted({r.annotator for rows in by_prompt.values() for r in rows})
     groups = []
     for rows in by_prompt.values():
@@ -63,7 +64,9 @@ def read_judged(
             groups.append(group)
     if not groups:
         raise DataError(f"{path}: no usable judgement is left: {dict(left_out)}", "raise the token limits")
-    context.say(f"{sum(len(g.judgements) for g in groups):,} judgements on {len(groups):,} prompts; left out: {dict(left_out) or 0}")
+    context.say(
+        f"{sum(len(g.judgements) for g in groups):,} judgements on {len(groups):,} prompts; left out: {dict(left_out) or 0}"
+    )
     return Judged(groups, annotators, dict(left_out))
 
 
@@ -75,9 +78,10 @@ def _usable(record: Feedback) -> bool:
 
 
 def _tokenise(
-    by_prompt: dict[str, list[Feedback]], encoder: Encoder, lengths: LengthConfig, context: StageContext
+    by_prompt: dict[str, list[Feedback]], model: CausalLM, lengths: LengthConfig, context: StageContext
 ) -> dict[tuple[str, str], tuple[list[int], list[int]]]:
     """(prompt ids, response ids) per (prompt, option id) within the limits."""
+    encoder = Encoder(model.tokenizer)
     keys, examples = [], []
     for key, rows in by_prompt.items():
         seen: set[str] = set()
@@ -92,24 +96,17 @@ def _tokenise(
                         ids = encoder.prompt(_plain(record.prompt), row)
                         examples.append(_empty(ids, encoder, row))
                     else:
-                        examples.append(encoder.example(_plain(record.prompt), text, bool(finished.get(option.id, True)), row))
+                        examples.append(
+                            encoder.example(_plain(record.prompt), text, bool(finished.get(option.id, True)), row)
+                        )
                     keys.append((key, option.id))
-    kept, table = fit_lengths(
-        examples, encoder, lengths.max_prompt_tokens, lengths.max_response_tokens, lengths.too_long
-    )
-    for line in table.lines():
-        context.say(line)
-    from accord.runs.stages.sft import write_lengths
-
-    write_lengths(context, "lengths", table.values())
+    kept = apply_lengths(examples, model, lengths, context)
     by_row = {example.row: (example.prompt_ids, example.response_ids) for example in kept}
     rows_of = {key: example.row for key, example in zip(keys, examples, strict=True)}
     return {key: by_row[row] for key, row in rows_of.items() if row in by_row}
 
 
-def _empty(prompt_ids: list[int], encoder: Encoder, row: str) -> Any:
-    from accord.text.encoding import Example
-
+def _empty(prompt_ids: list[int], encoder: Encoder, row: str) -> Example:
     assert encoder.tokenizer.eos_token_id is not None
     return Example(prompt_ids, [encoder.tokenizer.eos_token_id], True, row)
 
@@ -160,7 +157,9 @@ def annotator_effects(path: Path | None, annotators: Sequence[str]) -> Annotator
     known = {row["annotator"]: row for row in estimates["annotators"]}
     missing = [name for name in annotators if name not in known]
     if missing:
-        raise DataError(f"{path} has no estimate for annotators {missing[:3]}", "use the estimates of the same feedback")
+        raise DataError(
+            f"{path} has no estimate for annotators {missing[:3]}", "use the estimates of the same feedback"
+        )
     return AnnotatorEffects(
         torch.tensor([known[name]["rationality"] for name in annotators]),
         torch.tensor([known[name]["side_bias"] for name in annotators]),

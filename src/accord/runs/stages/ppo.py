@@ -151,7 +151,9 @@ def _prompts(config: PpoConfig, policy: Any, context: StageContext) -> list[list
     kept = [p for p in ids if len(p) <= config.max_prompt_tokens]
     if not kept:
         raise DataError(f"no prompt has at most {config.max_prompt_tokens} tokens", "raise max_prompt_tokens")
-    context.say(f"{len(kept):,} prompts, {len(ids) - len(kept):,} left out as longer than {config.max_prompt_tokens} tokens")
+    context.say(
+        f"{len(kept):,} prompts, {len(ids) - len(kept):,} left out as longer than {config.max_prompt_tokens} tokens"
+    )
     return kept
 
 
@@ -160,7 +162,8 @@ def _ptx(config: PpoConfig, policy: Any, context: StageContext) -> list[Any]:
         return []
     from accord.runs.stages.settings import LengthConfig
     from accord.runs.stages.sft import read_demonstrations
-    from accord.text.encoding import Encoder
 
-    lengths = LengthConfig(max_prompt_tokens=config.max_prompt_tokens, max_response_tokens=config.max_new_tokens, too_long="drop")
-    return [e.group for e in read_demonstrations(context.resolve(config.ptx), Encoder(policy.tokenizer), lengths, context)]
+    lengths = LengthConfig(
+        max_prompt_tokens=config.max_prompt_tokens, max_response_tokens=config.max_new_tokens, too_long="drop"
+    )
+    return [e.group for e in read_demonstrations(context.resolve(config.ptx), policy, lengths, context)]

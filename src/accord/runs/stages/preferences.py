@@ -50,7 +50,9 @@ class Preferences(Stage):
         random.Random(context.seed).shuffle(fitting)
         total = len(fitting) if config.limit is None else min(len(fitting), config.limit + config.evaluation)
         if total <= config.evaluation + 2:
-            raise DataError(f"{len(fitting)} of {len(usable)} records fit the limits", "raise the limits or lower evaluation")
+            raise DataError(
+                f"{len(fitting)} of {len(usable)} records fit the limits", "raise the limits or lower evaluation"
+            )
         context.say(f"{len(usable) - len(fitting):,} of {len(usable):,} records left out as too long")
         kept_aside, records = fitting[: config.evaluation], fitting[config.evaluation : total]
         with FeedbackStore(context.run_dir / "feedback" / "feedback.sqlite") as store:

@@ -68,7 +68,9 @@ class Pretrain(Stage):
         tokenizer = train_bpe(texts, config.vocab_size)
         folder = save_tokenizer(tokenizer, context.folder / "tokenizer", config.context)
         train, held = (cut_windows(tokenizer, t, config.window) for t in (texts, heldout))
-        context.say(f"{train.tokens:,} tokens in {len(train.groups):,} windows ({train.dropped_tokens:,} in short tails dropped)")
+        context.say(
+            f"{train.tokens:,} tokens in {len(train.groups):,} windows ({train.dropped_tokens:,} in short tails dropped)"
+        )
         model = _new_model(config, folder, context)
         settings = SupervisedSettings(
             epochs=config.epochs, batch=config.batch, micro_batch_tokens=config.micro_batch_tokens,

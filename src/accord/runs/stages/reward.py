@@ -57,7 +57,7 @@ class Reward(Stage):
 
         trunk = load_causal_lm(context.resolve(config.model), context.device)
         encoder = Encoder(trunk.tokenizer)
-        judged = read_judged(context.path(config.feedback), encoder, config.lengths, context)
+        judged = read_judged(context.path(config.feedback), trunk, config.lengths, context)
         groups = judged.groups[: config.limit]
         cut = max(1, round(len(groups) * (1 - config.heldout_share)))
         train, heldout = groups[:cut], groups[cut:] or groups[-1:]

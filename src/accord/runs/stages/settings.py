@@ -25,7 +25,9 @@ class LoraConfig(BaseModel):
     def settings(self) -> LoraSettings:
         from accord.models.loading import LoraSettings
 
-        return LoraSettings(self.rank, self.alpha, self.targets if isinstance(self.targets, str) else tuple(self.targets))
+        return LoraSettings(
+            self.rank, self.alpha, self.targets if isinstance(self.targets, str) else tuple(self.targets)
+        )
 
 
 class TrainingConfig(StageConfig):
@@ -39,7 +41,9 @@ class TrainingConfig(StageConfig):
     micro_batch_tokens: int = Field(4096, ge=16, description="Tokens per forward pass: a memory knob only.")
     lora: LoraConfig | None = Field(None, description="Train adapters instead of all weights.")
 
-    def optimizer(self, learning_rate: float | None = None, eps: float = 1e-8, beta2: float = 0.95) -> OptimizerSettings:
+    def optimizer(
+        self, learning_rate: float | None = None, eps: float = 1e-8, beta2: float = 0.95
+    ) -> OptimizerSettings:
         """The optimiser's settings, with another step size where given."""
         from accord.learning.optimizer import OptimizerSettings
 
@@ -56,7 +60,9 @@ class LengthConfig(BaseModel):
 
     max_prompt_tokens: int = Field(64, ge=1, description="Longest prompt, in tokens.")
     max_response_tokens: int = Field(64, ge=1, description="Longest response, in tokens, EOS included.")
-    too_long: Literal["error", "drop", "cut"] = Field("error", description="What to do with longer rows; always counted.")
+    too_long: Literal["error", "drop", "cut"] = Field(
+        "error", description="What to do with longer rows; always counted."
+    )
 
 
 class EvaluationConfig(BaseModel):
