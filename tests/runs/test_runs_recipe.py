@@ -108,12 +108,6 @@ stages:
         recipes.load(write(tmp_path, text))
 
 
-def test_label_smoothing_without_meaning_is_refused(tmp_path: Path) -> None:
-    text = "name: x\nstages:\n  d: {kind: dpo, model: m, feedback: f, learning_rate: 1.0e-4, loss: ipo, label_smoothing: 0.1}"
-    with pytest.raises(ConfigError, match="label_smoothing has no meaning"):
-        recipes.load(write(tmp_path, text))
-
-
 def test_a_recipe_in_another_encoding(tmp_path: Path) -> None:
     path = tmp_path / "r.yaml"
     path.write_bytes(b"name: caf\xe9\n")

@@ -23,25 +23,28 @@ def token_nll(logp_S: Tensor) -> Tensor:
 
 def dpo(
     chosen_B: Tensor, rejected_B: Tensor, ref_chosen_B: Tensor, ref_rejected_B: Tensor, beta: float,
-    kind: PreferenceLoss = "sigmoid", label_smoothing: float = 0.0,
+    kind: PreferenceLoss = "sigmoid", label_smoothing: float | Tensor = 0.0,
 ) -> Tensor:  # fmt: skip
     """Direct preference losses per pair: [B], from summed log-probabilities of policy and reference.
 
-    With h = (log pi/ref)(chosen) - (log pi/ref)(rejected) and smoothing e:
-    - sigmoid: -(1-e) log s(beta h) - e log s(-beta h)       DPO, Rafailov et al. 2023 eq. 7; e > 0: cDPO, Mitchell 2023
-    - robust:  [-(1-e) log s(beta h) + e log s(-beta h)] / (1 - 2e)         Chowdhury et al. 2024 eq. 9
-    - ipo:     (h - 1/(2 beta))^2                                           Azar et al. 2023 eq. 17
-    - hinge:   max(0, 1 - beta h)                                           SLiC, Zhao et al. 2023
+    With h = (log pi/ref)(chosen) - (log pi/ref)(rejected) and smoothing e (a number, or one per pair [B]: the
+    probability that its label is wrong, which makes labels of several annotators soft):
+    - sigmoid: L(h) = -log s(beta h)                           DPO, Rafailov et al. 2023 eq. 7
+    - ipo:     L(h) = (h - 1/(2 beta))^2                       Azar et al. 2023 eq. 17
+    - hinge:   L(h) = max(0, 1 - beta h)                       SLiC, Zhao et al. 2023
+    each mixed as (1-e) L(h) + e L(-h) (for sigmoid this is cDPO, Mitchell 2023), and
+    - robust:  [(1-e) L(h) - e L(-h)] / (1 - 2e), L of sigmoid, e < 1/2       Chowdhury et al. 2024 eq. 9
     """
     h = (chosen_B - ref_chosen_B) - (rejected_B - ref_rejected_B)
-    agree, disagree = -F.logsigmoid(beta * h), -F.logsigmoid(-beta * h)
-    if kind == "sigmoid":
-        return (1 - label_smoothing) * agree + label_smoothing * disagree
+    if kind == "ipo":
+        agree, disagree = (h - 1 / (2 * beta)).square(), (h + 1 / (2 * beta)).square()
+    elif kind == "hinge":
+        agree, disagree = F.relu(1 - beta * h), F.relu(1 + beta * h)
+    else:
+        agree, disagree = -F.logsigmoid(beta * h), -F.logsigmoid(-beta * h)
     if kind == "robust":
         return ((1 - label_smoothing) * agree - label_smoothing * disagree) / (1 - 2 * label_smoothing)
-    if kind == "ipo":
-        return (h - 1 / (2 * beta)).square()
-    return F.relu(1 - beta * h)
+    return (1 - label_smoothing) * agree + label_smoothing * disagree
 
 
 def ppo_policy(logp_S: Tensor, old_S: Tensor, advantage_S: Tensor, clip: float) -> Tensor:

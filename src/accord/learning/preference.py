@@ -20,12 +20,13 @@ from accord.text.packing import Group, micro_batches, pack
 
 @dataclass(frozen=True)
 class Pair:
-    """A prompt with a preferred and a dispreferred response (token ids)."""
+    """A prompt with a preferred and a dispreferred response (token ids); doubt: probability of a wrong label."""
 
     prompt: Sequence[int]
     chosen: Sequence[int]
     rejected: Sequence[int]
     row: str = ""
+    doubt: float = 0.0
 
     @property
     def group(self) -> Group:
@@ -135,15 +136,10 @@ def preference_step(
         logp_S = policy.logprobs(stream)
         chosen_B, rejected_B = stream.sum_by_response(logp_S).view(-1, 2).unbind(1)
         ref_chosen_B, ref_rejected_B = reference_B2[start:end].to(policy.device).unbind(1)
+        doubt_B = torch.tensor([max(p.doubt, settings.label_smoothing) for p in batch[start:end]]).to(logp_S)
         loss = losses.dpo(
-            chosen_B,
-            rejected_B,
-            ref_chosen_B,
-            ref_rejected_B,
-            settings.beta,
-            settings.loss,
-            settings.label_smoothing,
-        ).sum() / len(batch)
+            chosen_B, rejected_B, ref_chosen_B, ref_rejected_B, settings.beta, settings.loss, doubt_B
+        ).sum() / len(batch)  # fmt: skip
         if settings.nll_weight:
             loss = loss - settings.nll_weight * chosen_B.sum() / chosen_tokens
         loss.backward()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from accord.runs.context import StageContext
 from accord.runs.stage import Plan, Stage, StageResult
@@ -18,22 +18,20 @@ class DpoConfig(TrainingConfig):
     kind: Literal["dpo"]
     model: str = Field(description="The model to tune; also the reference.")
     feedback: str = Field(description="Feedback records (JSONL).")
-    annotators: str | None = Field(None, description="Annotator estimates: flagged annotators' votes are left out.")
+    annotators: str | None = Field(
+        None, description="Annotator estimates: pairs are decided by all votes, weighted by reliability."
+    )
     loss: Literal["sigmoid", "ipo", "hinge", "robust"] = Field("sigmoid", description="The preference loss.")
     beta: float = Field(0.1, gt=0, description="Strength of the pull towards the reference.")
-    label_smoothing: float = Field(0.0, ge=0, lt=0.5, description="Share of pairs assumed flipped (cDPO, robust DPO).")
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=0.5, description="Least probability of a wrong label (cDPO, robust DPO)."
+    )
     nll_weight: float = Field(0.0, ge=0, description="Weight of the chosen responses' likelihood (RPO).")
     lengths: LengthConfig = Field(LengthConfig(), description="Token limits.")
     limit: int | None = Field(None, ge=1, description="Use only that many pairs, drawn at random.")
     epochs: float = Field(1.0, gt=0, description="Passes over the pairs.")
     batch: int = Field(32, ge=1, description="Pairs per optimiser step.")
     evaluate: EvaluationConfig | None = Field(None, description="Examine the policy along its way.")
-
-    @model_validator(mode="after")
-    def _smoothing(self) -> DpoConfig:
-        if self.label_smoothing and self.loss not in ("sigmoid", "robust"):
-            raise ValueError(f"label_smoothing has no meaning for the loss {self.loss!r}; use sigmoid or robust")
-        return self
 
 
 class Dpo(Stage):
@@ -53,7 +51,7 @@ class Dpo(Stage):
         from accord.learning.preference import PreferenceSettings, describe, train_preference
         from accord.models.loading import add_lora, freeze, load_causal_lm, save_causal_lm
         from accord.runs.stages.evaluation import Examiner, at_points
-        from accord.runs.stages.judged import flagged, preference_pairs, read_judged
+        from accord.runs.stages.judged import annotator_effects, decided_pairs, preference_pairs, read_judged
 
         location = context.resolve(config.model)
         policy = load_causal_lm(location, context.device)
@@ -62,9 +60,12 @@ class Dpo(Stage):
             policy = add_lora(policy, config.lora.settings(), context.seed)
         else:
             reference = freeze(load_causal_lm(location, context.device, verify=False))
-        exclude = flagged(context.path(config.annotators)) if config.annotators else []
-        judged = read_judged(context.path(config.feedback), policy, config.lengths, context, exclude)
-        pairs = preference_pairs(judged.groups)
+        judged = read_judged(context.path(config.feedback), policy, config.lengths, context)
+        if config.annotators is None:
+            pairs = preference_pairs(judged.groups)
+        else:
+            effects = annotator_effects(context.path(config.annotators), judged.annotators)
+            pairs = decided_pairs(judged.groups, effects)
         order = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(context.seed)).tolist()
         pairs = [pairs[i] for i in order[: config.limit]]
         settings = PreferenceSettings(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +16,7 @@ import torch
 from accord.errors import DataError
 from accord.feedback.records import Comparison, Feedback, Ranking
 from accord.feedback.store import read_records
-from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement
+from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement, strict_pairs
 from accord.learning.preference import Pair
 from accord.models.causal_lm import CausalLM
 from accord.runs.stages.lengths import apply_lengths
@@ -35,12 +37,10 @@ class Judged:
     left_out: dict[str, int]
 
 
-def read_judged(
-    path: Path, model: CausalLM, lengths: LengthConfig, context: StageContext, exclude: Sequence[str] = ()
-) -> Judged:
+def read_judged(path: Path, model: CausalLM, lengths: LengthConfig, context: StageContext) -> Judged:
     """Tokenise all options and turn comparisons and strict rankings into judgements.
 
-    Records of `exclude`d annotators, of other kinds, and those with an option beyond the length limits are
+    Records of other kinds, and those with an option beyond the length limits are
     left out, counted by reason. The table of lengths is shown and stored.
     """
     records = read_records(path)
@@ -49,9 +49,7 @@ def read_judged(
     left_out: Counter[str] = Counter()
     by_prompt: dict[str, list[Feedback]] = {}
     for record in records:
-        if record.annotator in exclude:
-            left_out["flagged annotator"] += 1
-        elif not _usable(record):
+        if not _usable(record):
             left_out[f"{record.kind} not used here"] += 1
         else:
             by_prompt.setdefault(repr(record.prompt), []).append(record)
@@ -167,16 +165,33 @@ def annotator_effects(path: Path | None, annotators: Sequence[str]) -> Annotator
     )
 
 
-def flagged(path: Path) -> list[str]:
-    """Annotators whose votes should not train a policy directly."""
-    return [row["annotator"] for row in json.loads(path.read_text())["annotators"] if row["flag"] != "ok"]
-
-
 def preference_pairs(groups: Sequence[JudgedGroup]) -> list[Pair]:
-    """Every strict pair said by the judgements, as DPO pairs (chosen first)."""
-    from accord.learning.reward import strict_pairs
+    """Every strict pair said by the judgements, as DPO pairs (chosen first); disagreement stays in the data."""
+    return [_pair(groups[g], b, w) for g, b, w in strict_pairs(groups)]
 
-    return [
-        Pair(groups[g].group.prompt, groups[g].group.responses[b], groups[g].group.responses[w], groups[g].row)
-        for g, b, w in strict_pairs(groups)
-    ]
+
+def decided_pairs(groups: Sequence[JudgedGroup], effects: AnnotatorEffects, least: float = 0.5) -> list[Pair]:
+    """One DPO pair per two responses, decided by the votes of all annotators together.
+
+    Log-odds of "i over j" are the sum of the voters' rationalities, so reliable annotators count more, a
+    contrarian's vote counts the other way and a side-picker's hardly at all. The doubt that remains becomes a
+    soft label; pairs with log-odds below `least` are undecided and left out.
+    """
+    rationality = effects.rationality_A.tolist()
+    pairs = []
+    for group in groups:
+        odds: dict[tuple[int, int], float] = {}
+        for judgement in (j for j in group.judgements if not j.tie):
+            for better, worse in combinations(judgement.options, 2):
+                key, sign = ((better, worse), 1) if better < worse else ((worse, better), -1)
+                odds[key] = odds.get(key, 0.0) + sign * rationality[judgement.annotator]
+        for (i, j), value in odds.items():
+            if abs(value) >= least:
+                better, worse = (i, j) if value > 0 else (j, i)
+                pairs.append(_pair(group, better, worse, doubt=1 / (1 + math.exp(abs(value)))))
+    return pairs
+
+
+def _pair(group: JudgedGroup, better: int, worse: int, doubt: float = 0.0) -> Pair:
+    responses = group.group.responses
+    return Pair(group.group.prompt, responses[better], responses[worse], group.row, doubt)
