@@ -9,6 +9,7 @@ from pydantic import Field
 
 from accord.runs.context import StageContext
 from accord.runs.stage import Plan, Stage, StageResult
+from accord.runs.stages.policy import examine_along, load_policy, save_policy
 from accord.runs.stages.settings import EvaluationConfig, LengthConfig, TrainingConfig
 
 
@@ -49,17 +50,9 @@ class Dpo(Stage):
         import torch
 
         from accord.learning.preference import PreferenceSettings, describe, train_preference
-        from accord.models.loading import add_lora, freeze, load_causal_lm, save_causal_lm
-        from accord.runs.stages.evaluation import Examiner, at_points
         from accord.runs.stages.judged import annotator_effects, decided_pairs, preference_pairs, read_judged
 
-        location = context.resolve(config.model)
-        policy = load_causal_lm(location, context.device)
-        reference = None
-        if config.lora is not None:
-            policy = add_lora(policy, config.lora.settings(), context.seed)
-        else:
-            reference = freeze(load_causal_lm(location, context.device, verify=False))
+        policy, reference = load_policy(config.model, config.lora, context)
         judged = read_judged(context.path(config.feedback), policy, config.lengths, context)
         if config.annotators is None:
             pairs = preference_pairs(judged.groups)
@@ -73,14 +66,9 @@ class Dpo(Stage):
             epochs=config.epochs, batch=config.batch, micro_batch_tokens=config.micro_batch_tokens, seed=context.seed,
             optimizer=config.optimizer(),
         )  # fmt: skip
-        on_step = None
-        if config.evaluate is not None:
-            examiner = Examiner.load(config.evaluate, context, policy)
-            on_step = at_points(config.evaluate.points, context.folder / "points", lambda: examiner.rows(policy))
+        on_step = examine_along(config.evaluate, policy, context)
         result = train_preference(policy, reference, pairs, settings, context.session(_note), on_step)
-        artefacts = {"model": save_causal_lm(policy, context.folder / "model")}
-        if config.evaluate is not None:
-            artefacts["points"] = context.folder / "points"
+        artefacts = save_policy(policy, config.evaluate is not None, context)
         summary = (
             f"{len(pairs):,} pairs, {result.steps} steps; loss {result.loss:.3f}, agreement {result.agreement:.1%}"
         )

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from accord.runs.context import StageContext
 from accord.runs.stage import Plan, Stage, StageResult
+from accord.runs.stages.policy import examine_along, load_policy, save_policy
 from accord.runs.stages.settings import EvaluationConfig, TrainingConfig
 
 if TYPE_CHECKING:
@@ -79,18 +80,10 @@ class Ppo(Stage):
 
     def run(self, config: PpoConfig, context: StageContext) -> StageResult:
         from accord.learning.on_policy import OnPolicyTrainer
-        from accord.models.loading import add_lora, freeze, load_causal_lm, save_causal_lm
         from accord.models.reward_model import RewardModel
-        from accord.runs.stages.evaluation import Examiner, at_points
         from accord.sampling.builtin import BuiltinSampler
 
-        location = context.resolve(config.model)
-        policy = load_causal_lm(location, context.device)
-        reference = None
-        if config.lora is not None:
-            policy = add_lora(policy, config.lora.settings(), context.seed)
-        else:
-            reference = freeze(load_causal_lm(location, context.device, verify=False))
+        policy, reference = load_policy(config.model, config.lora, context)
         reward = RewardModel.load(context.path(config.reward), context.device)
         value = value_model(reward) if config.estimator == "gae" else None
         reward.frozen()
@@ -99,14 +92,9 @@ class Ppo(Stage):
             lambda rollout: reward.score(rollout.groups(), config.micro_batch_tokens),
             _prompts(config, policy, context), _settings(config, context.seed), _ptx(config, policy, context),
         )  # fmt: skip
-        on_step = None
-        if config.evaluate is not None:
-            examiner = Examiner.load(config.evaluate, context, policy)
-            on_step = at_points(config.evaluate.points, context.folder / "points", lambda: examiner.rows(policy))
+        on_step = examine_along(config.evaluate, policy, context)
         result = trainer.train(context.session(_note), on_step)
-        artefacts = {"model": save_causal_lm(policy, context.folder / "model")}
-        if config.evaluate is not None:
-            artefacts["points"] = context.folder / "points"
+        artefacts = save_policy(policy, config.evaluate is not None, context)
         summary = f"{result.steps} steps, {result.optimizer_steps} updates; score {result.score:.2f} at {result.kl_seq:.1f} nats/sequence"
         return StageResult(summary, dict(vars(result)), artefacts)
 

@@ -1,0 +1,1 @@
+"""Measurements: what steps cost here, and what the recipes reach over seeds."""

@@ -1,0 +1,88 @@
+"""The tables of docs/results.md from run directories: `python -m benchmarks.results RUN [RUN ...]`.
+
+Runs of the same recipe that differ in their seed become one table: mean over seeds with a 95 % interval
+(Student's t over seeds), and each seed's value.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import yaml
+from scipy.stats import t
+
+SHOWN = {
+    "data.gold_accuracy": ("gold accuracy, held out", "{:.3f}"),
+    "sft.heldout_loss": ("held-out loss after fine-tuning, nats/token", "{:.3f}"),
+    "model.heldout_loss": ("held-out loss, nats/token", "{:.3f}"),
+    "model.bits_per_byte": ("held-out bits per byte", "{:.3f}"),
+    "collect.agreement_strict": ("annotator agreement, strict pairs", "{:.1%}"),
+    "collect.ceiling": ("ceiling for single labels", "{:.1%}"),
+    "collect.bad_found": ("bad annotators found (of 2)", "{:.1f}"),
+    "collect.honest_flagged": ("honest annotators flagged (of 6)", "{:.1f}"),
+    "reward.heldout_accuracy": ("reward model, agreement with held-out labels", "{:.1%}"),
+    "examine.best_of_16.win_rate": ("best-of-16, gold win rate", "{:.1%}"),
+    "examine.ppo.win_rate": ("PPO, gold win rate", "{:.1%}"),
+    "examine.ppo.kl": ("PPO, KL in nats per sequence", "{:.2f}"),
+    "examine.ppo.gold_gain": ("PPO, gold gain", "{:+.2f}"),
+    "examine.ppo.proxy_gain": ("PPO, proxy gain", "{:+.2f}"),
+    "examine.dpo.win_rate": ("DPO, gold win rate", "{:.1%}"),
+    "examine.dpo.kl": ("DPO, KL in nats per sequence", "{:.2f}"),
+    "examine.dpo.gold_gain": ("DPO, gold gain", "{:+.2f}"),
+    "examine.dpo.proxy_gain": ("DPO, proxy gain", "{:+.2f}"),
+}
+
+
+def main(folders: list[Path]) -> None:
+    """Print one table per recipe."""
+    runs: dict[str, dict[int, dict[str, object]]] = defaultdict(dict)
+    for folder in folders:
+        recipe = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
+        runs[recipe["name"]][recipe["seed"]] = collect(folder)
+    for name, seeds in runs.items():
+        print(table(name, dict(sorted(seeds.items()))))
+
+
+def collect(folder: Path) -> dict[str, object]:
+    """All values of a run as stage.key, with total time and peak memory."""
+    values: dict[str, object] = {}
+    seconds = peak = 0.0
+    for path in sorted(folder.glob("stages/*/result.json")):
+        record = json.loads(path.read_text())
+        values |= {f"{record['stage']}.{key}": value for key, value in record["values"].items()}
+        seconds, peak = seconds + record["seconds"], max(peak, record["peak_mib"])
+    verdict = json.loads((folder / "verdict.json").read_text()) if (folder / "verdict.json").is_file() else None
+    return values | {
+        "minutes": seconds / 60,
+        "peak_gib": peak / 1024,
+        "verdict": verdict["outcome"] if verdict else "–",
+    }
+
+
+def table(name: str, seeds: dict[int, dict[str, object]]) -> str:
+    """A Markdown table with a column per seed."""
+    head = ["", "mean [95 %]", *(f"seed {s}" for s in seeds)] if len(seeds) > 1 else ["", f"seed {next(iter(seeds))}"]
+    lines = [f"### {name}", "", f"| {' | '.join(head)} |", "|---|" + "---|" * (len(head) - 1)]
+    shown = SHOWN | {"minutes": ("minutes", "{:.1f}"), "peak_gib": ("peak memory, GiB", "{:.2f}")}
+    for key, (label, style) in shown.items():
+        found = [float(v[key]) for v in seeds.values() if key in v]  # type: ignore[arg-type]
+        if len(found) == len(seeds):
+            cells = [style.format(x) for x in found]
+            lines.append(f"| {label} | {' | '.join([_mean(found, style), *cells] if len(found) > 1 else cells)} |")
+    verdicts = [str(v["verdict"]) for v in seeds.values()]
+    lines.append(f"| verdict | {' | '.join((['', *verdicts]) if len(seeds) > 1 else verdicts)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _mean(values: list[float], style: str) -> str:
+    x = np.array(values)
+    half = float(t.ppf(0.975, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x)))
+    return f"{style.format(x.mean())} [{style.format(x.mean() - half)}, {style.format(x.mean() + half)}]"
+
+
+if __name__ == "__main__":
+    main([Path(argument) for argument in sys.argv[1:]])

@@ -1,0 +1,108 @@
+"""Writes the reference pages from the code before the site is built: recipes and metrics cannot go stale."""
+
+from __future__ import annotations
+
+import typing
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+DOCS = Path(__file__).parent
+
+
+def on_pre_build(config: Any) -> None:
+    """mkdocs hook."""
+    del config
+    write_references(DOCS / "reference")
+
+
+def write_references(folder: Path) -> None:
+    """Write recipes.md and metrics.md into `folder`."""
+    folder.mkdir(exist_ok=True)
+    _write(folder / "recipes.md", recipes_page())
+    _write(folder / "metrics.md", metrics_page())
+
+
+def _write(path: Path, text: str) -> None:
+    """Only when changed, so that a watching mkdocs does not loop."""
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")
+
+
+def metrics_page() -> str:
+    """Every declared metric."""
+    from accord.metrics import declared
+
+    lines = ["# Metrics", "", "Every metric that a stage logs. A value outside its range stops the run.", ""]
+    lines += ["| metric | unit | range | meaning |", "|---|---|---|---|"]
+    lines += [f"| `{m.name}` | {m.unit} | [{m.low:g}, {m.high:g}] | {m.meaning} |" for m in declared()]
+    return "\n".join(lines) + "\n"
+
+
+def recipes_page() -> str:
+    """Every stage kind with its settings, and the packaged recipes."""
+    from accord.runs.recipe import Header, packaged
+    from accord.runs.registry import find, kinds
+
+    lines = ["# Recipes", "", "A recipe is a YAML file. These are all its settings; unknown ones are refused.", ""]
+    lines += ["## At the top", "", *_settings(Header)]
+    nested: dict[str, type[BaseModel]] = {}
+    for kind in kinds():
+        stage = find(kind)
+        made = ", ".join(f"`{name}`" for name in stage.provides)
+        lines += ["", f"## kind: {kind}", "", f"{_sentence(stage.about)} Other stages may refer to: {made}.", ""]
+        lines += _settings(stage.Config)
+        nested |= _nested(stage.Config)
+    for name, model in sorted(nested.items()):
+        about = " ".join((model.__doc__ or "").split())
+        lines += ["", f"## Group of settings: {name}", "", about, "", *_settings(model)]
+    lines += ["", "## Packaged recipes", ""]
+    for name, text in packaged().items():
+        lines += [f"### {name}", "", "```yaml", text.strip(), "```", ""]
+    return "\n".join(lines) + "\n"
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _settings(model: type[BaseModel]) -> list[str]:
+    rows = ["| setting | type | default | meaning |", "|---|---|---|---|"]
+    for name, field in model.model_fields.items():
+        if name == "kind":
+            continue
+        default = "required" if field.default is PydanticUndefined else _value(field.default)
+        rows.append(f"| `{name}` | {_type(field.annotation)} | {default} | {field.description or ''} |")
+    return rows
+
+
+def _value(default: Any) -> str:
+    if isinstance(default, BaseModel):
+        return "see below"
+    return "none" if default is None else f"`{default}`"
+
+
+def _type(annotation: Any) -> str:
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Literal:
+        return " or ".join(f"`{a}`" for a in arguments)
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return f"[{annotation.__name__}](#group-of-settings-{annotation.__name__.lower()})"
+    if arguments and origin in (typing.Union, type(int | None)):
+        return " or ".join(_type(a) for a in arguments if a is not type(None))
+    if arguments:
+        return f"{origin.__name__} of {', '.join(_type(a) for a in arguments)}"
+    return {"str": "text", "float": "number", "int": "whole number", "bool": "yes/no"}.get(
+        getattr(annotation, "__name__", ""), str(annotation)
+    )
+
+
+def _nested(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
+    found: dict[str, type[BaseModel]] = {}
+    for field in model.model_fields.values():
+        for part in (field.annotation, *typing.get_args(field.annotation)):
+            if isinstance(part, type) and issubclass(part, BaseModel):
+                found[part.__name__] = part
+    return found

@@ -1,0 +1,48 @@
+"""The documentation is true: its Python runs, its references are generated from the code."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def blocks(page: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["README.md", "docs/python.md"])
+def test_python_in_the_docs_runs(page: str) -> None:
+    found = blocks(page)
+    assert found
+    namespace: dict[str, object] = {}
+    for block in found:
+        exec(compile(block, page, "exec"), namespace)
+
+
+def test_references_name_every_setting_and_metric(tmp_path: Path) -> None:
+    sys.path.insert(0, str(ROOT / "docs"))
+    import hooks
+    from accord.metrics import declared
+    from accord.runs.registry import find, kinds
+
+    hooks.write_references(tmp_path)
+    recipes, metrics = (tmp_path / "recipes.md").read_text(), (tmp_path / "metrics.md").read_text()
+    for kind in kinds():
+        for name, field in find(kind).Config.model_fields.items():
+            assert name == "kind" or f"`{name}`" in recipes
+            assert name == "kind" or field.description, f"{kind}.{name} has no description"
+    assert all(f"`{m.name}`" in metrics for m in declared())
+
+
+def test_every_command_of_the_readme_exists() -> None:
+    from accord.cli.main import main
+
+    named = set(re.findall(r"^    accord ([a-z]+)", (ROOT / "README.md").read_text(), re.MULTILINE))
+    assert named
+    assert named <= set(main.commands)
