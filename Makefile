@@ -33,7 +33,7 @@ lint: $(STAMP)  ## style, types and the arrows of the house
 	$(BIN)/lint-imports
 
 docs: $(STAMP)  ## the documentation, into site/
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: $(STAMP)  ## what one step costs on this machine
 	$(BIN)/python -m benchmarks.steps

@@ -12,7 +12,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from accord.errors import DataError, RunError
+from accord.errors import AccordError, DataError, RunError
+
+TEMPORARY = ".writing-"
+"""Prefix of the folders things are written in before they are renamed; `sweep` removes what a kill left."""
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FULL_TEXT = ("no space left", "os error 28", "disk quota exceeded", "disk is full", "file too large")
+"""How libraries that lose the error number (safetensors, SQLite) say it."""
 
 
 def fsync_folder(folder: Path) -> None:
@@ -24,41 +30,78 @@ def fsync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _disk_error(error: OSError, path: Path) -> RunError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        free = shutil.disk_usage(path.parent).free / 2**20
-        return RunError(
-            f"no space left while writing {path} ({free:.0f} MiB free); what was complete before is kept",
-            "free some space, then continue with --resume (or choose another place with --out)",
-        )
-    return RunError(f"cannot write {path}: {error.strerror}", "check the path and its permissions")
+def disk_full(error: BaseException, path: Path) -> RunError | None:
+    """The RunError for an error that a full disk caused somewhere along its chain; None for other errors.
+
+    torch.save turns the system's error into a RuntimeError and keeps it as context only.
+    """
+    link: BaseException | None = error
+    while link is not None:
+        text = str(link).lower()
+        if (isinstance(link, OSError) and link.errno in FULL) or any(sign in text for sign in FULL_TEXT):
+            return RunError(
+                f"no space left while writing {path} ({_free_mib(path):,.0f} MiB free); what was complete before is kept",
+                "free some space, then continue with --resume (or choose another place with --out)",
+            )
+        link = link.__cause__ or link.__context__
+    return None
+
+
+def _free_mib(path: Path) -> float:
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return shutil.disk_usage(path).free / 2**20
+
+
+def _write_error(error: Exception, path: Path) -> Exception:
+    """What to raise for `error` met while writing `path`."""
+    full = disk_full(error, path)
+    if full is not None or isinstance(error, AccordError) or not isinstance(error, OSError):
+        return full or error
+    return RunError(f"cannot write {path}: {error.strerror or error}", "check the path and its permissions")
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Call `write(temporary)` for a file or folder beside `path`, make it durable, then rename it over `path`.
 
-    Raises RunError (the old content is kept) when the disk is full.
+    Raises RunError (the old content is kept) when the disk is full or the place not writable.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent)) / path.name
+    aside = None
     try:
-        write(temporary)
-        _sync_tree(temporary)
-        if temporary.is_dir() and path.exists():
-            shutil.rmtree(path)
-        os.replace(temporary, path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{path.name}.", dir=path.parent))
+        write(aside / path.name)
+        sync(aside / path.name)
+        if path.is_dir():  # folders cannot be replaced in one step
+            os.replace(path, aside / "before")
+        os.replace(aside / path.name, path)
         fsync_folder(path.parent)
-    except OSError as error:
-        raise _disk_error(error, path) from error
+    except Exception as error:
+        raised = _write_error(error, path)
+        if raised is error:
+            raise
+        raise raised from error
     finally:
-        shutil.rmtree(temporary.parent, ignore_errors=True)
+        if aside is not None:
+            shutil.rmtree(aside, ignore_errors=True)
 
 
-def _sync_tree(path: Path) -> None:
-    for file in [path] if path.is_file() else sorted(path.rglob("*")):
-        if file.is_file():
-            with open(file, "rb+") as handle:
+def sync(path: Path) -> None:
+    """Make a file, or a folder with all it holds, durable."""
+    for place in [path, *(path.rglob("*") if path.is_dir() else ())]:
+        if place.is_dir():
+            fsync_folder(place)
+        elif place.is_file():
+            with open(place, "rb+") as handle:
                 os.fsync(handle.fileno())
+
+
+def sweep(folder: Path) -> int:
+    """Remove what writers killed half-way left under `folder`; returns how many. No writer may be at work there."""
+    left = [place for place in folder.rglob(f"{TEMPORARY}*") if place.is_dir()]
+    for place in left:
+        shutil.rmtree(place, ignore_errors=True)
+    return len(left)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -89,7 +132,11 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
 
 
 class AppendLog:
-    """An append-only JSONL file. `append` returns once the rows are on disk; a torn last line is dropped."""
+    """An append-only JSONL file. `append` returns once its rows are on disk; all of them survive or none.
+
+    A blank before the line break says that more rows of the same append follow, so that recovery finds the end
+    of the last whole append after a kill in the middle of a write.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -100,23 +147,27 @@ class AppendLog:
         if not self.path.exists():
             return []
         raw = self.path.read_bytes()
-        whole = raw[: raw.rfind(b"\n") + 1]
-        if len(whole) < len(raw):
-            with open(self.path, "rb+") as handle:
-                handle.truncate(len(whole))
-        return [json.loads(line) for line in whole.splitlines()]
+        lines = raw[: raw.rfind(b"\n") + 1].splitlines(keepends=True)
+        while lines and lines[-1].endswith(b" \n"):
+            lines.pop()
+        whole = sum(map(len, lines))
+        if whole < len(raw):
+            os.truncate(self.path, whole)
+        return read_jsonl(self.path)
 
     def append(self, rows: Iterable[dict[str, Any]]) -> None:
         """Add rows durably. Raises RunError when the disk is full (earlier rows are kept)."""
         new = list(rows)
-        data = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in new)
+        if not new:
+            return
+        data = " \n".join(json.dumps(row, ensure_ascii=False) for row in new) + "\n"
         try:
             with open(self.path, "ab") as handle:
                 handle.write(data.encode())
                 handle.flush()
                 os.fsync(handle.fileno())
         except OSError as error:
-            raise _disk_error(error, self.path) from error
+            raise _write_error(error, self.path) from error
         self.rows += new
 
     def keep(self, wanted: Callable[[dict[str, Any]], bool]) -> None:
@@ -132,7 +183,7 @@ def digest(path: Path) -> str:
     total = hashlib.sha256()
     for file in [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file()):
         if path.is_dir():
-            total.update(str(file.relative_to(path)).encode())
+            total.update(f"{file.relative_to(path)}\0{file.stat().st_size}\0".encode())
         with open(file, "rb") as handle:
             while block := handle.read(1 << 20):
                 total.update(block)
