@@ -3,6 +3,9 @@
 Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 stopped by a guard, 130 interrupted.
 """
 
+GUARD_EXIT = 3
+"""Exit code of a run that finished, but in which a guard stopped a stage early: KL budget, collapse, gaming."""
+
 
 class AccordError(Exception):
     """An error with a remedy. `message` says what is wrong and where, `fix` what to do about it."""
@@ -32,12 +35,6 @@ class DataError(AccordError):
 
 class RunError(AccordError):
     """A run that failed while working (non-finite loss, disk full, broken self-check)."""
-
-
-class GuardStop(AccordError):
-    """A run stopped on purpose: KL budget, collapse, gaming."""
-
-    exit_code = 3
 
 
 class Interrupted(AccordError):

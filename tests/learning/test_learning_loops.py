@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from accord.errors import DataError, GuardStop, RunError
+from accord.errors import DataError, RunError
 from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement, strict_pairs
 from accord.learning.on_policy import OnPolicySettings, OnPolicyTrainer
 from accord.learning.optimizer import OptimizerSettings
@@ -302,11 +302,17 @@ def test_a_sampler_at_another_temperature_is_refused() -> None:
 
 
 def test_guards_stop_the_run() -> None:
-    with pytest.raises(GuardStop, match="budget"):
-        trainer(replace(PPO, kl_budget=1e-9)).train()
-    same = replace(PPO, min_unique=0.99, max_new_tokens=1)
-    with pytest.raises(GuardStop, match="distinct"):
-        trainer(same).train()
+    points: list[tuple[int, int]] = []
+    t = trainer(replace(PPO, kl_budget=1e-9))
+    result = t.train(on_step=lambda step, total: points.append((step, total)))
+    assert result.guard is not None and "budget" in result.guard
+    assert result.steps == points[-1][0] < PPO.steps
+    assert points[-1] == (result.steps, result.steps)  # the policy is examined where it was stopped
+    again = trainer(replace(PPO, kl_budget=1e-9))
+    again.load(t.state())
+    assert again.train() == result  # a resumed run stays stopped
+    same = trainer(replace(PPO, min_unique=0.99, max_new_tokens=1)).train()
+    assert same.guard is not None and "distinct" in same.guard
 
 
 def test_ppo_step_equals_an_independent_reference() -> None:

@@ -82,6 +82,14 @@ def test_an_impossible_metric_stops_and_keeps_the_last_good_checkpoint(tmp_path:
     assert "nan" in json.loads((run_dir / "stages/01-one/failed.json").read_text())["error"]
 
 
+def test_a_guard_ends_the_run_with_its_own_code_after_the_later_stages(tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    for again in ((), ("--resume",)):
+        assert toy(run_dir, "one.guard=KL above the budget", *again).returncode == 3
+    records = [json.loads((run_dir / f"stages/{name}/result.json").read_text()) for name in ("01-one", "02-two")]
+    assert [record["guard"] for record in records] == ["KL above the budget", None]
+
+
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path, straight: dict[str, bytes]) -> None:
     run_dir = tmp_path / "run"
     toy(run_dir, "--kill-at", "10")

@@ -28,6 +28,7 @@ class WalkConfig(StageConfig):
     kind: Literal["walk"]
     steps: int = 12
     chunks: int = 5
+    guard: str | None = None
 
 
 @register
@@ -68,7 +69,10 @@ class Walk(Stage):
             context.checkpoint(chunk + 1, config.chunks)
         torch.save(position, context.folder / "end.pt")
         return StageResult(
-            "walked", {"norm": float(position.norm())}, {"end": context.folder / "end.pt", "log": log.path}
+            "walked",
+            {"norm": float(position.norm())},
+            {"end": context.folder / "end.pt", "log": log.path},
+            config.guard,
         )
 
 
@@ -85,11 +89,11 @@ def main(arguments: list[str]) -> int:
     path = Path(arguments[0]).parent / "toy.yaml"
     path.write_text(RECIPE)
     try:
-        runner.execute(recipes.load(str(path), overrides), Path(arguments[0]), "--resume" in flags, Progress(), {})
+        recipe, run_dir = recipes.load(str(path), overrides), Path(arguments[0])
+        return runner.execute(recipe, run_dir, "--resume" in flags, Progress(), {}).exit_code
     except AccordError as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    return 0
 
 
 if __name__ == "__main__":

@@ -58,10 +58,9 @@ def decide(evidence: Evidence, guard: str | None = None) -> Verdict:
     order: Sequence[Outcome] = ("gamed", "collapsed", "inconclusive", "worked")
     if not arms:
         return Verdict(outcome="inconclusive", reason="no tuned policy was examined", arms=[], stopped_by_guard=guard)
-    worst = min(arms, key=lambda a: order.index(a.outcome))
-    same = [a.arm for a in arms if a.outcome == worst.outcome]
-    reason = f"{', '.join(same)}: {worst.reason}" if len(arms) > 1 else worst.reason
-    return Verdict(outcome=worst.outcome, reason=reason, arms=arms, stopped_by_guard=guard)
+    worst = min((a.outcome for a in arms), key=order.index)
+    reasons = [f"{a.arm}: {a.reason}" if len(arms) > 1 else a.reason for a in arms if a.outcome == worst]
+    return Verdict(outcome=worst, reason="; ".join(reasons), arms=arms, stopped_by_guard=guard)
 
 
 def judge_arm(arm: ArmEvidence, evidence: Evidence) -> ArmVerdict:

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from accord.errors import DataError, GuardStop, RunError
+from accord.errors import DataError, RunError
 from accord.learning import advantages as adv
 from accord.learning import losses
 from accord.learning.kl_control import KLController
@@ -88,7 +88,7 @@ class OnPolicySettings:
 
 @dataclass(frozen=True)
 class OnPolicyResult:
-    """Counts, and the last step's mean score and KL (nats per sequence)."""
+    """Counts, the last step's mean score and KL (nats per sequence), and the guard that stopped it, if one did."""
 
     steps: int
     optimizer_steps: int
@@ -96,6 +96,7 @@ class OnPolicyResult:
     score: float
     kl_seq: float
     kl_coefficient: float
+    guard: str | None = None
 
 
 class OnPolicyTrainer:
@@ -129,16 +130,22 @@ class OnPolicyTrainer:
         self.order = EpochOrder(len(prompts), settings.prompts_per_step, settings.steps / per_epoch, settings.seed)
         self.done = self.tokens = 0
         self.last = {"score": float("nan"), "kl_seq": float("nan")}
+        self.stopped: str | None = None
 
     # --- the algorithm ------------------------------------------------------------------------------------
     def train(
         self, session: Session | None = None, on_step: Callable[[int, int], None] | None = None
     ) -> OnPolicyResult:
-        """Run all steps; `on_step(step, total)` is called after each one is recorded."""
+        """Run all steps, or until a guard stops the training (see the result's `guard`).
+
+        `on_step(step, total)` is called after each update; a guard's last call has step = total.
+        """
         session, s = session or LocalSession(), self.settings
         if (saved := session.restore()) is not None:
             self.load(saved)
         for step in range(self.done, s.steps):
+            if self.stopped:
+                break
             rollout = self.rollout(step)
             batch = self.experience(rollout)
             if step == 0:
@@ -148,13 +155,13 @@ class OnPolicyTrainer:
             self.kl.update(metrics["kl_seq"], s.responses)
             self.done, self.tokens = step + 1, self.tokens + int(metrics["tokens"])
             self.last = {"score": metrics["score"], "kl_seq": metrics["kl_seq"]}
+            self.stopped = self.guard(metrics, step + 1)
+            if on_step is not None:  # before the checkpoint: a kill in between repeats it
+                on_step(step + 1, step + 1 if self.stopped else s.steps)
             session.end_step(step + 1, s.steps, metrics, self.state)
-            if on_step is not None:
-                on_step(step + 1, s.steps)
-            self.guard(metrics, step + 1)
         steps = self.policy_optimizer.steps
         return OnPolicyResult(
-            self.done, steps, self.tokens, self.last["score"], self.last["kl_seq"], self.kl.coefficient
+            self.done, steps, self.tokens, self.last["score"], self.last["kl_seq"], self.kl.coefficient, self.stopped
         )
 
     def rollout(self, step: int) -> Rollout:
@@ -269,19 +276,18 @@ class OnPolicyTrainer:
             sums["value_grad_norm"] = self.value_optimizer.step(f"{where} (value model)")["grad_norm"]
         return sums
 
-    def guard(self, metrics: dict[str, float], step: int) -> None:
-        """Stop (exit code 3) when the policy left the KL budget or its answers became the same."""
+    def guard(self, metrics: dict[str, float], step: int) -> str | None:
+        """Why training must stop: the policy left the KL budget or its answers became the same. None: go on."""
         s = self.settings
         if s.kl_budget and metrics["kl_seq"] > s.kl_budget:
-            raise GuardStop(
-                f"KL is {metrics['kl_seq']:.1f} nats per sequence at step {step}, above the budget of {s.kl_budget:g}",
-                "raise kl_coefficient, set kl_target, or lower the learning rate",
+            return (
+                f"KL is {metrics['kl_seq']:.1f} nats per sequence at step {step}, above the budget of {s.kl_budget:g}"
             )
         if s.min_unique and metrics["unique_share"] < s.min_unique:
-            raise GuardStop(
-                f"only {metrics['unique_share']:.0%} of the responses of step {step} are distinct (guard: {s.min_unique:.0%})",
-                "the policy has collapsed: raise kl_coefficient or look at what the reward model pays for",
+            return (
+                f"{metrics['unique_share']:.0%} of the responses of step {step} are distinct, below {s.min_unique:.0%}"
             )
+        return None
 
     # --- helpers -----------------------------------------------------------------------------------------
     def _per_token(self, groups: Sequence[Group], function: Callable[[Any], Tensor]) -> Tensor:
@@ -314,7 +320,7 @@ class OnPolicyTrainer:
             "policy": trainable_state(self.policy.hf), "policy_optimizer": self.policy_optimizer.state(),
             "value": self.value.state() if self.value else None,
             "value_optimizer": self.value_optimizer.state() if self.value_optimizer else None,
-            "kl": self.kl.state(), "done": self.done, "tokens": self.tokens, "last": self.last,
+            "kl": self.kl.state(), "done": self.done, "tokens": self.tokens, "last": self.last, "stopped": self.stopped,
         }  # fmt: skip
 
     def load(self, state: State) -> None:
@@ -326,6 +332,7 @@ class OnPolicyTrainer:
             self.value_optimizer.load(state["value_optimizer"])
         self.kl.load(state["kl"])
         self.done, self.tokens, self.last = state["done"], state["tokens"], state["last"]
+        self.stopped = state["stopped"]
 
 
 def _check_ratio(log_ratio_S: Tensor, step: int) -> None:

@@ -96,9 +96,9 @@ def train_preference(
         values, used = preference_step(policy, [pairs[r] for r in rows], reference_P2[rows], settings)
         tokens += used
         values |= {"tokens": float(used), **optimizer.step(f"step {step + 1} {where}")}
-        session.end_step(step + 1, order.steps, values, state, where)
-        if on_step is not None:
+        if on_step is not None:  # before the checkpoint: a kill in between repeats it
             on_step(step + 1, order.steps)
+        session.end_step(step + 1, order.steps, values, state, where)
     return PreferenceResult(order.steps, tokens, values["loss"], values["preference_agreement"])
 
 

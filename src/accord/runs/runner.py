@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from accord.errors import AccordError, ConfigError, GuardStop, Interrupted
+from accord.errors import GUARD_EXIT, AccordError, ConfigError, Interrupted
 from accord.files import digest, write_json, write_text
 from accord.runs import environment
 from accord.runs.context import RESULT, Progress, StageContext, derive_seed, relative_artefacts
@@ -68,7 +68,6 @@ def execute(recipe: Recipe, run_dir: Path, resume: bool, progress: Progress, tun
     with _locked(run_dir), InterruptFlag() as interrupt:
         write_text(run_dir / RECIPE, recipe.dump())
         write_json(run_dir / "environment.json", environment.describe(tuned))
-        guard = None
         device = environment.choose_device(recipe.header.device)
         folders = stage_folders(recipe, run_dir)
         for name, (stage, config) in recipe.stages.items():
@@ -77,15 +76,11 @@ def execute(recipe: Recipe, run_dir: Path, resume: bool, progress: Progress, tun
                 continue
             context = _context(recipe, run_dir, folders, name, device, interrupt, progress)
             progress.begin(name)
-            try:
-                _run_stage(stage, config, context)
-            except GuardStop as stop:
-                guard = f"{name}: {stop.message}"
-                progress.say(f"stopped by a guard in {guard}")
-                break
+            _run_stage(stage, config, context)
         _write_lineage(recipe, run_dir, folders)
         report = write_report(run_dir)
-        return Outcome(run_dir, 0 if guard is None else GuardStop.exit_code, report, guard)
+        guard = "; ".join(_guards(folders)) or None
+        return Outcome(run_dir, GUARD_EXIT if guard else 0, report, guard)
 
 
 def write_report(run_dir: Path) -> Path | None:
@@ -93,6 +88,12 @@ def write_report(run_dir: Path) -> Path | None:
     from accord.report.render import render
 
     return render(run_dir)
+
+
+def _guards(folders: dict[str, Path]) -> list[str]:
+    """What guards said, stage by stage."""
+    records = [json.loads((folder / RESULT).read_text()) for folder in folders.values()]
+    return [f"{record['stage']}: {record['guard']}" for record in records if record["guard"]]
 
 
 def _context(
@@ -127,7 +128,7 @@ def _record(stage: Stage, result: StageResult, context: StageContext, seconds: f
     return {
         "stage": context.name, "kind": stage.kind, "summary": result.summary, "values": result.values,
         "artefacts": relative_artefacts(result.artefacts, context.folder), "seconds": round(seconds, 2),
-        "peak_mib": round(environment.peak_mib(), 1), "inputs": _inputs(context),
+        "peak_mib": round(environment.peak_mib(), 1), "inputs": _inputs(context), "guard": result.guard,
     }  # fmt: skip
 
 

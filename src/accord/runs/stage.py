@@ -39,11 +39,16 @@ class Plan:
 
 @dataclass(frozen=True)
 class StageResult:
-    """summary: one line for the closing table; values: numbers for the report; artefacts: name -> path."""
+    """summary: one line for the closing table; values: numbers for the report; artefacts: name -> path.
+
+    guard: why a guard stopped the stage early. Later stages still run (the examination says what happened),
+    and the command ends with exit code 3.
+    """
 
     summary: str
     values: dict[str, Value] = field(default_factory=dict)
     artefacts: dict[str, Path] = field(default_factory=dict)
+    guard: str | None = None
 
 
 class Stage:

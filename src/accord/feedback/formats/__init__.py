@@ -45,7 +45,7 @@ def read_feedback(source: str | Path) -> ReadResult:
     for where, row in rows:
         try:
             records += shape.parse(row)
-        except (RowError, ValidationError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
             reason = _reason(error)
             dropped[reason] += 1
             first.setdefault(reason, where)
@@ -66,6 +66,8 @@ def _reason(error: Exception) -> str:
         return f"the field {error.args[0]!r} is missing"
     if isinstance(error, RowError):
         return str(error)
+    if isinstance(error, UnicodeError):
+        return "a text holds half a character (a lone surrogate)"
     return f"a field has the wrong type ({error})"
 
 
@@ -90,7 +92,7 @@ def _nearest(row: Mapping[str, Any]) -> str:
         best = [max((difflib.SequenceMatcher(None, f, n).ratio() for n in names), default=0.0) for f in shape.fields]
         return sum(best) / len(best) - 0.02 * len(shape.fields)
 
-    shape = max(SHAPES, key=likeness)
+    shape = max((s for s in SHAPES if any(f not in names for f in s.fields)), key=likeness)
     missing = [f for f in shape.fields if f not in names]
     renames = {near[0]: f for f in missing if (near := difflib.get_close_matches(f, names, n=1, cutoff=0.5))}
     how = (
@@ -135,7 +137,10 @@ def _show(record: Feedback) -> Iterator[str]:
     yield f"  [{record.kind}] {_short(' | '.join(turns))}"
     for option in sorted(record.options, key=lambda o: o.shown_at):
         yield f"    {option.id[:6]}  {_short(plain(option.content))}"
-    yield f"    → {_short(str(record.choice.model_dump(exclude_none=True, exclude_defaults=True)))}"
+    choice = str(record.choice.model_dump(exclude_none=True, exclude_defaults=True))
+    for option in record.options:
+        choice = choice.replace(option.id, option.id[:6])
+    yield f"    → {_short(choice)}"
 
 
 def _short(text: str, limit: int = 160) -> str:

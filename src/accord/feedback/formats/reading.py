@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import re
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def _suffix(path: Path) -> str:
 def _text(path: Path) -> str:
     try:
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"cannot read {path}: {error}", "check the file; is it complete?") from error
     try:
         return raw.decode("utf-8-sig")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -251,6 +252,14 @@ def _is_hh(row: Mapping[str, Any]) -> bool:
     return "prompt" not in row and all(isinstance(s, str) and "\n\nAssistant:" in s for s in sides)
 
 
+_ANSWERS = ("chosen", "rejected", "completion", "completions", "response", "messages", "conversations", "output")
+
+
+def _is_prompt_only(row: Mapping[str, Any]) -> bool:
+    """No column is called, or misspelt, like one that holds an answer."""
+    return "prompt" in row and not any(difflib.get_close_matches(name, _ANSWERS, n=1, cutoff=0.75) for name in row)
+
+
 SHAPES = (
     Shape("accord records", ("kind", "prompt", "options", "choice", "annotator"), _has("kind", "options", "choice"), _accord),
     Shape("Open-Assistant trees", ("message_tree_id", "prompt"), _has("message_tree_id", "prompt"), _tree),
@@ -266,7 +275,7 @@ SHAPES = (
     Shape("TRL conversational", ("messages",), _has("messages"), _conversation),
     Shape("Alpaca", ("instruction", "output"), _has("instruction", "output"), _alpaca),
     Shape("prompt-response", ("prompt", "response"), _has("prompt", "response"), _response),
-    Shape("TRL prompt-only", ("prompt",), _has("prompt"), _prompt_only),
+    Shape("TRL prompt-only", ("prompt",), _is_prompt_only, _prompt_only),
 )  # fmt: skip
 
 

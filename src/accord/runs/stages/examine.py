@@ -51,13 +51,13 @@ class Examine(Stage):
         arms = {}
         for name, reference in config.arms.items():
             points = read_points(context.path(reference))
-            arms[name] = ArmRows(_method(reference, context), [(0, baseline), *points])
+            arms[name] = ArmRows(str(_record(reference, context).get("kind", "unknown")), [(0, baseline), *points])
         annotators, agreement = _judges(config, context)
         evidence = measure(
             baseline, arms, read_jsonl(context.path(config.best_of_n)) if config.best_of_n else (),
             reward_card=_card(config, context), annotators=annotators, agreement=agreement,
         )  # fmt: skip
-        verdict = decide(evidence)
+        verdict = decide(evidence, _guard(config, context))
         write_json(context.folder / "evidence.json", evidence.model_dump(mode="json"))
         write_json(context.folder / "verdict.json", verdict.model_dump(mode="json"))
         write_json(context.run_dir / "verdict.json", verdict.model_dump(mode="json"))
@@ -89,11 +89,17 @@ def _numbers(name: str, point: Any) -> dict[str, float]:
     return numbers
 
 
-def _method(reference: str, context: StageContext) -> str:
-    """The kind of the stage that made the arm."""
+def _record(reference: str, context: StageContext) -> dict[str, Any]:
+    """What the stage that made an arm left behind; empty for samples from elsewhere."""
     stage = reference.removeprefix("stage:").partition("/")[0]
     result = context.earlier.get(stage, Path()) / "result.json"
-    return str(json.loads(result.read_text())["kind"]) if result.is_file() else "unknown"
+    return dict(json.loads(result.read_text())) if result.is_file() else {}
+
+
+def _guard(config: ExamineConfig, context: StageContext) -> str | None:
+    """Which arms were stopped by a guard, and why."""
+    found = {name: _record(reference, context).get("guard") for name, reference in config.arms.items()}
+    return "; ".join(f"{name}: {guard}" for name, guard in found.items() if guard) or None
 
 
 def _card(config: ExamineConfig, context: StageContext) -> RewardCard | None:

@@ -96,7 +96,10 @@ class Ppo(Stage):
         result = trainer.train(context.session(_note), on_step)
         artefacts = save_policy(policy, config.evaluate is not None, context)
         summary = f"{result.steps} steps, {result.optimizer_steps} updates; score {result.score:.2f} at {result.kl_seq:.1f} nats/sequence"
-        return StageResult(summary, dict(vars(result)), artefacts)
+        values = {name: value for name, value in vars(result).items() if name != "guard"}
+        if result.guard:
+            summary += f"; stopped by a guard: {result.guard}"
+        return StageResult(summary, values, artefacts, result.guard)
 
 
 def _note(values: Mapping[str, float]) -> str:
