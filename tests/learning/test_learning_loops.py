@@ -305,14 +305,16 @@ def test_guards_stop_the_run() -> None:
     points: list[tuple[int, int]] = []
     t = trainer(replace(PPO, kl_budget=1e-9))
     result = t.train(on_step=lambda step, total: points.append((step, total)))
-    assert result.guard is not None and "budget" in result.guard
+    assert result.guard is not None
+    assert "budget" in result.guard
     assert result.steps == points[-1][0] < PPO.steps
     assert points[-1] == (result.steps, result.steps)  # the policy is examined where it was stopped
     again = trainer(replace(PPO, kl_budget=1e-9))
     again.load(t.state())
     assert again.train() == result  # a resumed run stays stopped
     same = trainer(replace(PPO, min_unique=0.99, max_new_tokens=1)).train()
-    assert same.guard is not None and "distinct" in same.guard
+    assert same.guard is not None
+    assert "distinct" in same.guard
 
 
 def test_ppo_step_equals_an_independent_reference() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from accord.learning.preference import Pair, PreferenceSettings, preference_step, reference_logprobs
 from accord.learning.supervised import supervised_step
 from accord.models.causal_lm import CausalLM

@@ -28,6 +28,7 @@ def test_python_in_the_docs_runs(page: str) -> None:
 def test_references_name_every_setting_and_metric(tmp_path: Path) -> None:
     sys.path.insert(0, str(ROOT / "docs"))
     import hooks
+
     from accord.metrics import declared
     from accord.runs.registry import find, kinds
 
