@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -55,8 +56,21 @@ def test_recipes_and_dry_run(tmp_path: Path) -> None:
     assert "kind: ppo" in accord("recipes", "show", "quickstart").stdout
     plan = accord("run", "quickstart", "--dry-run", "ppo.steps=7", cwd=tmp_path)
     assert plan.returncode == 0, plan.stderr
-    assert "7 rollouts" in plan.stdout
+    shown = " ".join(plan.stdout.split())
+    assert "7 rollouts" in shown
+    assert "352,000" in shown  # 4,000 demonstrations of at most 88 tokens
+    assert "⟦" in shown  # a decoded example, its trained part marked
+    assert re.search(r"about .* (s|min) in all|about \d", shown)
+    assert "MiB" in shown
     assert not list(tmp_path.iterdir())
+
+
+def test_dry_run_without_data_and_model_says_what_it_cannot_tell(tmp_path: Path) -> None:
+    plan = accord("run", "smollm2-hh", "--dry-run", "sft.model=nobody/nothing", cwd=tmp_path)
+    assert plan.returncode == 0, plan.stderr
+    shown = " ".join(plan.stdout.split())
+    assert "cannot be told before the run has the data or the model" in shown
+    assert "nobody/nothing is not on this disk" in shown
 
 
 def test_completion_scripts() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
-import time
 from pathlib import Path
 
 import click
@@ -24,7 +23,7 @@ def examine_machine() -> None:
     threads = environment.prepare("auto")
     import torch
 
-    from accord.models.tuning import tune
+    from accord.models.tuning import product_gflops, tune
 
     found = environment.describe(tune(threads))
     click.secho("machine", bold=True)
@@ -36,7 +35,7 @@ def examine_machine() -> None:
     )
     click.echo(f"  free disk here: {shutil.disk_usage(Path.cwd()).free / 2**30:.1f} GiB")
     click.secho("matrix products (1024 x 1024 x 1024)", bold=True)
-    speeds = {"fp32": _speed(torch.float32), "bf16": _speed(torch.bfloat16)}
+    speeds = {"fp32": product_gflops(), "bf16": product_gflops(torch.bfloat16)}
     for name, speed in speeds.items():
         click.echo(f"  {name}: {speed:,.0f} GFLOP/s")
     faster = speeds["bf16"] > 1.5 * speeds["fp32"]
@@ -52,16 +51,3 @@ def examine_machine() -> None:
 
 def _memory_gib() -> float:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-
-
-def _speed(dtype: object) -> float:
-    """GFLOP/s of a square product, best of several."""
-    import torch
-
-    a = torch.randn(1024, 1024).to(dtype)  # type: ignore[call-overload]
-    best = float("inf")
-    for _ in range(8):
-        start = time.perf_counter()
-        a @ a
-        best = min(best, time.perf_counter() - start)
-    return 2 * 1024**3 / best / 1e9

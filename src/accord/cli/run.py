@@ -23,14 +23,14 @@ def run_recipe(name: str, overrides: Sequence[str], out: Path | None, resume: bo
     from accord.runs import runner
 
     run_dir = out or (_latest(recipe.header.name) if resume else runner.new_run_dir(recipe))
-    if dry_run:
-        _show_plan(recipe, run_dir)
-        return
     quiet_libraries()
     from accord.cli.progress import RunProgress
     from accord.models.tuning import tune
 
     tuned = tune(threads)
+    if dry_run:
+        _show_plan(recipe, run_dir)
+        return
     with RunProgress(list(recipe.stages)) as progress:
         outcome = runner.execute(recipe, run_dir, resume, progress, tuned)
     _closing_table(run_dir)
@@ -64,22 +64,30 @@ def _show_plan(recipe: Any, run_dir: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from accord.cli.terminal import safe_text
+    from accord.report.render import duration
     from accord.runs import runner
 
     table = Table(title=f"{recipe.header.name} → {run_dir}", box=None, header_style="bold", title_justify="left")
-    for column in ("stage", "kind", "rows", "tokens", "updates", "MiB", "notes"):
-        table.add_column(column, justify="right" if column in ("rows", "tokens", "updates", "MiB") else "left")
-    for name, plan in runner.plan(recipe, run_dir).items():
+    right = ("rows", "tokens ≤", "updates", "≈ MiB", "≈ time")
+    for column in ("stage", *right, "notes"):
+        table.add_column(column, justify="right" if column in right else "left")
+    plans = runner.plan(recipe, run_dir)
+    for name, plan in plans.items():
         numbers = [f"{n:,}" if n is not None else "" for n in (plan.rows, plan.tokens, plan.steps, plan.memory_mib)]
-        table.add_row(name, recipe.stages[name][0].kind, *numbers, "; ".join(plan.notes))
-        if plan.example:
-            table.add_row("", "", "", "", "", "", plan.example)
-    console = Console()
+        time = duration(plan.seconds) if plan.seconds is not None else "?"
+        table.add_row(name, *numbers, time, "; ".join(plan.notes))
+    console = Console(markup=False, highlight=False)
     console.print(table)
-    console.print(
-        f"seed {recipe.header.seed}, free disk {environment.free_mib(run_dir):,.0f} MiB; the recipe is valid",
-        highlight=False,
-    )
+    for name, plan in plans.items():
+        if plan.example:
+            console.print(f"{name} trains on, for example: {safe_text(plan.example)}")
+    known = [plan.seconds for plan in plans.values() if plan.seconds is not None]
+    if len(known) == len(plans):
+        console.print(f"about {duration(sum(known))} in all, if texts fill half of their limits")
+    else:
+        console.print("? cannot be told before the run has the data or the model")
+    console.print(f"seed {recipe.header.seed}, free disk {environment.free_mib(run_dir):,.0f} MiB; the recipe is valid")
 
 
 def _closing_table(run_dir: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import torch
 
 
@@ -25,6 +27,17 @@ def exact_onednn() -> bool:
         return True
     matmul.fp32_precision = before
     return False
+
+
+def product_gflops(dtype: torch.dtype = torch.float32) -> float:
+    """GFLOP/s of a 1024 x 1024 x 1024 product on this machine, best of several."""
+    a = torch.randn(1024, 1024).to(dtype)
+    best = float("inf")
+    for _ in range(8):
+        start = time.perf_counter()
+        a @ a
+        best = min(best, time.perf_counter() - start)
+    return 2 * 1024**3 / best / 1e9
 
 
 def _intel() -> bool:

@@ -13,6 +13,7 @@ from accord.errors import ConfigError
 from accord.files import AppendLog
 from accord.runs.recipe import REFERENCE
 from accord.runs.session import InterruptFlag, RunSession
+from accord.runs.stage import Plan
 
 RESULT = "result.json"
 
@@ -35,7 +36,7 @@ class StageContext:
     """Handed to a stage's `plan` and `run`.
 
     folder: the stage's own directory (stages/NN-name); seed: derived from the run's seed and the stage's
-    name, so that adding a stage does not change the others.
+    name, so that adding a stage does not change the others; planned: the plans of earlier stages (for `plan`).
     """
 
     run_dir: Path
@@ -47,6 +48,7 @@ class StageContext:
     interrupt: InterruptFlag
     progress: Progress = field(default_factory=Progress)
     inputs: dict[str, str] = field(default_factory=dict)
+    planned: Mapping[str, Plan] = field(default_factory=dict)
 
     def resolve(self, reference: str) -> str:
         """A path for `stage:NAME[/ARTEFACT]`; anything else (path, Hub id, accord:NAME) is returned as it is."""

@@ -51,9 +51,10 @@ def plan(recipe: Recipe, run_dir: Path) -> dict[str, Plan]:
     """What each stage would do, without loading a model."""
     folders = stage_folders(recipe, run_dir)
     interrupt = InterruptFlag()
-    plans = {}
+    plans: dict[str, Plan] = {}
     for name, (stage, config) in recipe.stages.items():
         context = _context(recipe, run_dir, folders, name, "cpu", interrupt, Progress())
+        context.planned = plans
         plans[name] = stage.plan(config, context)
     return plans
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
     from accord.runs.context import StageContext
+    from accord.runs.estimate import ModelSize
 
 Value = float | int | str | bool
 
@@ -26,15 +27,22 @@ class StageConfig(BaseModel):
 class Plan:
     """What a stage would do, computed before any model is loaded; None where it cannot be known yet.
 
-    rows, tokens, steps: amounts; memory_mib: estimated peak; example: one decoded example.
+    rows, tokens (an upper bound), steps: amounts; memory_mib, seconds: estimates; example: one decoded example.
+    For the plans of later stages: sizes: rows per artefact; model: shape of the model it leaves, base: what that
+    descends from; demonstration: the first (prompt, response) it writes.
     """
 
     rows: int | None = None
     tokens: int | None = None
     steps: int | None = None
     memory_mib: int | None = None
+    seconds: float | None = None
     example: str | None = None
     notes: list[str] = field(default_factory=list)
+    sizes: dict[str, int] = field(default_factory=dict)
+    model: ModelSize | None = None
+    base: str | None = None
+    demonstration: tuple[Any, str] | None = None
 
 
 @dataclass(frozen=True)

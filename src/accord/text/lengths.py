@@ -118,15 +118,19 @@ def _cut(example: Example, encoder: Encoder, max_prompt: int, max_response: int)
 
 
 def _table(kept: Sequence[Example], cut: int, lost: Counter[str], rows: int, encoder: Encoder) -> LengthTable:
-    decode = encoder.tokenizer.decode
-    first = kept[0]
     return LengthTable(
         rows=rows, kept=len(kept), cut=cut, dropped=dict(lost),
         prompt_tokens=_spread([len(e.prompt_ids) for e in kept]),
         response_tokens=_spread([len(e.response_ids) for e in kept]),
         eos_trained=sum(e.finished for e in kept) / len(kept),
-        example=f"{decode(first.prompt_ids)}⟦{decode(first.response_ids)}⟧",
+        example=show_example(kept[0], encoder),
     )  # fmt: skip
+
+
+def show_example(example: Example, encoder: Encoder) -> str:
+    """The example decoded, its trained part in ⟦ ⟧."""
+    decode = encoder.tokenizer.decode
+    return f"{decode(example.prompt_ids)}⟦{decode(example.response_ids)}⟧"
 
 
 def _spread(counts: Sequence[int]) -> list[int]:

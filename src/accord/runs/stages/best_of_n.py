@@ -31,8 +31,12 @@ class BestOfN(Stage):
     about = "best-of-n sampling from one model, by the reward model"
 
     def plan(self, config: BestOfNConfig, context: StageContext) -> Plan:
+        from accord.runs import estimate
+
         rows = config.evaluate.count * config.pool
-        return Plan(rows=rows, tokens=rows * config.evaluate.max_new_tokens)
+        tokens = rows * config.evaluate.max_new_tokens
+        size, work = estimate.model_size(config.model, context), estimate.Work(sampled=tokens, scored=tokens)
+        return Plan(rows=rows, tokens=work.tokens, seconds=work.seconds(size) if size else None)
 
     def run(self, config: BestOfNConfig, context: StageContext) -> StageResult:
         from dataclasses import replace

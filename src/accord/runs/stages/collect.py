@@ -61,8 +61,18 @@ class Collect(Stage):
     about = "sampled responses judged by a simulated crowd, with agreement and annotator estimates"
 
     def plan(self, config: CollectConfig, context: StageContext) -> Plan:
-        tokens = config.count * config.samples_per_prompt * config.max_new_tokens
-        return Plan(rows=config.count, tokens=tokens, notes=[f"each prompt judged by {config.overlap} of 8 annotators"])
+        from accord.runs import estimate
+
+        size = estimate.model_size(config.model, context)
+        work = estimate.Work(sampled=config.count * config.samples_per_prompt * config.max_new_tokens)
+        return Plan(
+            rows=config.count, tokens=work.tokens, seconds=work.seconds(size) if size else None,
+            notes=[f"each prompt judged by {config.overlap} of 8 annotators"],
+            sizes={
+                "feedback": config.count * config.samples_per_prompt, "prompts": config.count,
+                "responses": config.count * config.samples_per_prompt,
+            },
+        )  # fmt: skip
 
     def run(self, config: CollectConfig, context: StageContext) -> StageResult:
         from accord.feedback import agreement, annotator_model

@@ -10,7 +10,7 @@ from pydantic import Field
 from accord.runs.context import StageContext
 from accord.runs.stage import Plan, Stage, StageResult
 from accord.runs.stages.policy import examine_along, load_policy, save_policy
-from accord.runs.stages.settings import EvaluationConfig, LengthConfig, TrainingConfig
+from accord.runs.stages.settings import EvaluationConfig, LengthConfig, TrainingConfig, training_plan
 
 
 class DpoConfig(TrainingConfig):
@@ -44,7 +44,17 @@ class Dpo(Stage):
     about = "direct preference optimisation and its relatives"
 
     def plan(self, config: DpoConfig, context: StageContext) -> Plan:
-        return Plan(notes=[f"{config.epochs:g} epochs in batches of {config.batch} pairs, beta {config.beta:g}"])
+        from accord.runs import estimate
+
+        size = estimate.model_size(config.model, context)
+        rows = min(filter(None, (estimate.rows_of(config.feedback, context), config.limit)), default=None)
+        tokens = (rows or 0) * (config.lengths.max_prompt_tokens + 2 * config.lengths.max_response_tokens)
+        work = estimate.Work(trained=round(tokens * config.epochs), scored=tokens)
+        return training_plan(
+            config, size, work + estimate.examination(config.evaluate), frozen=1, rows=rows, model=size,
+            base=config.model, steps=estimate.updates(rows, config.batch, config.epochs),
+            notes=[f"{config.epochs:g} epochs in batches of {config.batch} pairs, beta {config.beta:g}"],
+        )  # fmt: skip
 
     def run(self, config: DpoConfig, context: StageContext) -> StageResult:
         import torch

@@ -39,7 +39,14 @@ class Examine(Stage):
     about = "evidence and verdict on all arms"
 
     def plan(self, config: ExamineConfig, context: StageContext) -> Plan:
-        return Plan(rows=config.evaluate.count, notes=[f"arms: {', '.join(config.arms)}"])
+        from accord.runs import estimate
+
+        size = estimate.model_size(config.baseline, context)
+        work = estimate.Work(sampled=config.evaluate.count * config.evaluate.max_new_tokens)
+        return Plan(
+            rows=config.evaluate.count, tokens=work.tokens, seconds=work.seconds(size) if size else None,
+            notes=[f"arms: {', '.join(config.arms)}"],
+        )  # fmt: skip
 
     def run(self, config: ExamineConfig, context: StageContext) -> StageResult:
         from accord.examine.evidence import ArmRows, measure

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from accord.runs.context import StageContext
 from accord.runs.stage import Plan, Stage, StageResult
 from accord.runs.stages.policy import examine_along, load_policy, save_policy
-from accord.runs.stages.settings import EvaluationConfig, TrainingConfig
+from accord.runs.stages.settings import EvaluationConfig, TrainingConfig, training_plan
 
 if TYPE_CHECKING:
     from accord.models.reward_model import RewardModel
@@ -73,10 +73,19 @@ class Ppo(Stage):
     about = "PPO or RLOO against a reward model under a KL penalty"
 
     def plan(self, config: PpoConfig, context: StageContext) -> Plan:
+        from accord.runs import estimate
+
         responses = config.steps * config.prompts_per_step * config.samples_per_prompt
         updates = config.steps * config.epochs * config.minibatches
-        return Plan(rows=responses, tokens=responses * config.max_new_tokens, steps=updates,
-                    notes=[f"{config.steps} rollouts, {updates} updates"])  # fmt: skip
+        sampled = responses * config.max_new_tokens
+        seen = sampled + responses * config.max_prompt_tokens
+        models = 2 if config.estimator == "gae" else 1
+        work = estimate.Work(trained=models * config.epochs * seen, scored=(2 + models) * seen, sampled=sampled)
+        size = estimate.model_size(config.model, context)
+        return training_plan(
+            config, size, work + estimate.examination(config.evaluate), trained=models, frozen=2, rows=responses,
+            steps=updates, model=size, base=config.model, notes=[f"{config.steps} rollouts, {updates} updates"],
+        )  # fmt: skip
 
     def run(self, config: PpoConfig, context: StageContext) -> StageResult:
         from accord.learning.on_policy import OnPolicyTrainer

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from typing import Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -11,6 +12,10 @@ from accord.errors import DataError
 from accord.files import write_jsonl
 from accord.runs.context import StageContext
 from accord.runs.stage import Plan, Stage, StageConfig, StageResult
+
+if TYPE_CHECKING:
+    from accord.feedback.formats import FileReport
+    from accord.feedback.records import Feedback
 
 
 class PreferencesConfig(StageConfig):
@@ -33,39 +38,40 @@ class Preferences(Stage):
     about = "preference data in any known format as feedback records, demonstrations and prompts"
 
     def plan(self, config: PreferencesConfig, context: StageContext) -> Plan:
-        return Plan(rows=config.limit, notes=[f"from {config.data}"])
+        if not Path(config.data).exists():
+            sizes = {name: config.limit for name in ("feedback", "sft", "prompts")} if config.limit else {}
+            notes = [f"{config.data} is not on this disk and is read when the run starts"]
+            return Plan(rows=config.limit, notes=notes, sizes=sizes)
+        from accord.feedback.formats import check_file
+
+        report = check_file(config.data)
+        fitting, usable = self._fitting(report, config)
+        kept_aside, records = self._cut(fitting, len(usable), config, context.seed)
+        sizes = {"feedback": len(records), "evaluation": len(kept_aside)}
+        files = _files(records, kept_aside)
+        sizes |= {name: len(rows) for name, rows in files.items()}
+        first = files["sft"][0]
+        notes = [f"{report.result.shape}: {len(usable):,} usable, {len(usable) - len(fitting):,} left out as too long"]
+        return Plan(
+            rows=len(records), notes=notes, sizes=sizes, seconds=1, demonstration=(first["prompt"], first["response"])
+        )
 
     def run(self, config: PreferencesConfig, context: StageContext) -> StageResult:
         from accord.feedback.formats import check_file
-        from accord.feedback.formats import export_rows as export
         from accord.feedback.store import FeedbackStore
 
         report = check_file(context.resolve(config.data))
         for line in report.lines(examples=1):
             context.say(line)
-        usable = [r for r in report.result.records if r.kind in ("comparison", "ranking")]
-        if not usable:
-            raise DataError(f"{config.data} ({report.result.shape}) holds no comparisons", "name preference data")
-        fitting = [r for r in usable if _fits(r, config)]
-        random.Random(context.seed).shuffle(fitting)
-        total = len(fitting) if config.limit is None else min(len(fitting), config.limit + config.evaluation)
-        if total <= config.evaluation + 2:
-            raise DataError(
-                f"{len(fitting)} of {len(usable)} records fit the limits", "raise the limits or lower evaluation"
-            )
+        fitting, usable = self._fitting(report, config)
         context.say(f"{len(usable) - len(fitting):,} of {len(usable):,} records left out as too long")
-        kept_aside, records = fitting[: config.evaluation], fitting[config.evaluation : total]
+        kept_aside, records = self._cut(fitting, len(usable), config, context.seed)
         with FeedbackStore(context.run_dir / "feedback" / "feedback.sqlite") as store:
             added = store.add(records)
             exported = context.folder / "feedback.jsonl"
             store.export_jsonl(exported)
-        rows, _ = export(records, "trl-preference")
-        files: dict[str, list[dict[str, Any]]] = {
-            "sft": [{"prompt": r["prompt"], "response": _reply_text(r["chosen"])} for r in rows],
-            "prompts": _prompts(records), "evaluation": _prompts(kept_aside),
-        }  # fmt: skip
         artefacts = {"feedback": exported}
-        for name, content in files.items():
+        for name, content in _files(records, kept_aside).items():
             artefacts[name] = context.folder / f"{name}.jsonl"
             write_jsonl(artefacts[name], content)
         values = {
@@ -74,6 +80,37 @@ class Preferences(Stage):
         }  # fmt: skip
         summary = f"{added.new:,} comparisons from {report.result.shape}, {len(kept_aside)} prompts kept aside"
         return StageResult(summary, values, artefacts)
+
+    def _fitting(self, report: FileReport, config: PreferencesConfig) -> tuple[list[Feedback], list[Feedback]]:
+        """(records within the limits, all comparisons and rankings)."""
+        usable = [r for r in report.result.records if r.kind in ("comparison", "ranking")]
+        if not usable:
+            raise DataError(f"{config.data} ({report.result.shape}) holds no comparisons", "name preference data")
+        return [r for r in usable if _fits(r, config)], usable
+
+    def _cut(
+        self, fitting: list[Feedback], usable: int, config: PreferencesConfig, seed: int
+    ) -> tuple[list[Feedback], list[Feedback]]:
+        """(records kept aside, records used), drawn at random."""
+        shuffled = list(fitting)
+        random.Random(seed).shuffle(shuffled)
+        total = len(shuffled) if config.limit is None else min(len(shuffled), config.limit + config.evaluation)
+        if total <= config.evaluation + 2:
+            raise DataError(
+                f"{len(fitting)} of {usable} records fit the limits", "raise the limits or lower evaluation"
+            )
+        return shuffled[: config.evaluation], shuffled[config.evaluation : total]
+
+
+def _files(records: list[Feedback], kept_aside: list[Feedback]) -> dict[str, list[dict[str, Any]]]:
+    """Rows of the files other stages read."""
+    from accord.feedback.formats import export_rows
+
+    rows, _ = export_rows(records, "trl-preference")
+    return {
+        "sft": [{"prompt": r["prompt"], "response": _reply_text(r["chosen"])} for r in rows],
+        "prompts": _prompts(records), "evaluation": _prompts(kept_aside),
+    }  # fmt: skip
 
 
 def _fits(record: Any, config: PreferencesConfig) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -11,6 +12,9 @@ from accord.files import read_jsonl
 from accord.runs.context import StageContext
 from accord.runs.stage import Plan, Stage, StageResult
 from accord.runs.stages.settings import TrainingConfig
+
+TOKENS_PER_TEXT = 350
+"""Taken for plans only: the text is not tokenised before the tokenizer exists."""
 
 
 class PretrainConfig(TrainingConfig):
@@ -54,10 +58,21 @@ class Pretrain(Stage):
     about = "a small Llama from scratch, with its own byte-level BPE"
 
     def plan(self, config: PretrainConfig, context: StageContext) -> Plan:
+        from accord.runs import estimate
+
+        size = estimate.ModelSize(config.parameters(), config.layers, config.hidden)
+        rows = estimate.rows_of(config.data, context)
+        notes = [f"{config.parameters() / 1e6:.2f} M parameters, {config.epochs:g} epochs"]
+        if rows is None:
+            return Plan(notes=notes, model=size)
+        windows = math.ceil(rows * TOKENS_PER_TEXT / config.window)
+        work = estimate.Work(trained=round(rows * TOKENS_PER_TEXT * config.epochs))
         return Plan(
-            memory_mib=round(config.parameters() * 16 / 2**20) + 900,
-            notes=[f"{config.parameters() / 1e6:.2f} M parameters, {config.epochs:g} epochs"],
-        )
+            rows=rows, tokens=work.tokens, steps=estimate.updates(windows, config.batch, config.epochs), model=size,
+            memory_mib=estimate.memory_mib(size, 1, 0, config.micro_batch_tokens),
+            seconds=work.seconds(size) / estimate.FILL,
+            notes=[*notes, f"at {TOKENS_PER_TEXT} tokens per text"],
+        )  # fmt: skip
 
     def run(self, config: PretrainConfig, context: StageContext) -> StageResult:
         from accord.learning.supervised import SupervisedSettings, describe, train_supervised

@@ -12,6 +12,8 @@ from accord.runs.context import StageContext
 from accord.runs.stage import Plan, Stage, StageConfig, StageResult
 
 MIN_GOLD_ACCURACY = 0.89
+HELDOUT = 400
+"""Whole reviews kept aside from pretraining."""
 
 
 class ReviewsConfig(StageConfig):
@@ -35,11 +37,18 @@ class Reviews(Stage):
     about = "movie reviews as openings and continuations, with a hidden gold sentiment reward"
 
     def plan(self, config: ReviewsConfig, context: StageContext) -> Plan:
-        from accord.text.reviews import find_corpus
+        from accord.text.reviews import load_reviews
 
-        find_corpus()
-        rows = config.sft + config.prompts + config.evaluation
-        return Plan(rows=rows, notes=["25,000 reviews are read and verified by checksum"])
+        corpus = load_reviews()
+        base = len(corpus.parts["base"])
+        sizes = {"sft": config.sft, "prompts": config.prompts, "evaluation": config.evaluation}
+        first = _openings(corpus.parts["base"], 1, config.max_characters)[0][0]
+        return Plan(
+            rows=sum(sizes.values()), seconds=4 + 8 * config.gold,
+            notes=[f"{corpus.read:,} reviews, verified by checksum"],
+            sizes=sizes | {"base": base - HELDOUT, "base_heldout": HELDOUT},
+            demonstration=(first["prompt"], first["response"]),
+        )  # fmt: skip
 
     def run(self, config: ReviewsConfig, context: StageContext) -> StageResult:
         from accord.text.reviews import load_reviews
@@ -48,7 +57,7 @@ class Reviews(Stage):
         context.checkpoint(1, 3, f"{corpus.read - corpus.duplicates:,} reviews")
         values: dict[str, Any] = {"reviews": corpus.read, "duplicates": corpus.duplicates, "sha256": corpus.sha256}
         artefacts, skipped = {}, 0
-        base, heldout = corpus.parts["base"][:-400], corpus.parts["base"][-400:]
+        base, heldout = corpus.parts["base"][:-HELDOUT], corpus.parts["base"][-HELDOUT:]
         for name, part, count in (
             ("sft", base, config.sft), ("prompts", corpus.parts["prompts"], config.prompts),
             ("evaluation", corpus.parts["eval"], config.evaluation),

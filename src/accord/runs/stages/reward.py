@@ -10,7 +10,7 @@ from pydantic import Field
 from accord.files import write_json
 from accord.runs.context import StageContext
 from accord.runs.stage import Plan, Stage, StageResult
-from accord.runs.stages.settings import LengthConfig, TrainingConfig
+from accord.runs.stages.settings import LengthConfig, TrainingConfig, training_plan
 
 if TYPE_CHECKING:
     from accord.learning.judgements import JudgedGroup
@@ -45,7 +45,16 @@ class Reward(Stage):
     about = "a reward-model ensemble trained by the likelihood of every judgement"
 
     def plan(self, config: RewardConfig, context: StageContext) -> Plan:
-        return Plan(notes=[f"{config.members} members x {config.epochs:g} epochs in batches of {config.batch} prompts"])
+        from accord.runs import estimate
+
+        size = estimate.model_size(config.model, context)
+        rows, tokens = estimate.judged_prompts(config.feedback, config.limit, config.lengths, context)
+        steps = estimate.updates(rows, config.batch, config.epochs)
+        return training_plan(
+            config, size, estimate.Work(trained=round(tokens * config.epochs * config.members)), trained=config.members,
+            rows=rows or None, steps=config.members * steps if steps else None, model=size, base=config.model,
+            notes=[f"{config.members} members x {config.epochs:g} epochs in batches of {config.batch} prompts"],
+        )  # fmt: skip
 
     def run(self, config: RewardConfig, context: StageContext) -> StageResult:
         from accord.learning.reward import RewardSettings, describe, fit_centre, fit_temperature, train_reward

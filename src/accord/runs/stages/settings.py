@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from accord.runs.stage import StageConfig
+from accord.runs.stage import Plan, StageConfig
 
 if TYPE_CHECKING:
     from accord.learning.optimizer import OptimizerSettings
     from accord.models.loading import LoraSettings
+    from accord.runs.estimate import ModelSize, Work
 
 
 class LoraConfig(BaseModel):
@@ -51,6 +52,23 @@ class TrainingConfig(StageConfig):
             learning_rate=learning_rate or self.learning_rate, betas=(0.9, beta2), eps=eps, weight_decay=self.weight_decay,
             warmup=self.warmup, schedule=self.schedule, max_grad_norm=self.max_grad_norm,
         )  # fmt: skip
+
+
+def training_plan(
+    config: TrainingConfig, size: ModelSize | None, work: Work, trained: int = 1, frozen: int = 0, **known: Any
+) -> Plan:
+    """The plan of a stage that trains `trained` models beside `frozen` ones; unknown sizes leave gaps."""
+    from accord.runs import estimate
+
+    if size is None and not str(known.get("base")).startswith("stage:"):
+        known["notes"] = [*known["notes"], f"{known['base']} is not on this disk"]
+    if size is None or not work.tokens:
+        return Plan(tokens=work.tokens or None, **known)
+    lora = config.lora is not None
+    return Plan(
+        tokens=work.tokens, seconds=work.seconds(size, lora),
+        memory_mib=estimate.memory_mib(size, trained, frozen, config.micro_batch_tokens, lora), **known,
+    )  # fmt: skip
 
 
 class LengthConfig(BaseModel):

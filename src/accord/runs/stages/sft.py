@@ -10,7 +10,7 @@ from pydantic import Field
 from accord.errors import DataError
 from accord.runs.context import StageContext
 from accord.runs.stage import Plan, Stage, StageResult
-from accord.runs.stages.settings import LengthConfig, TrainingConfig
+from accord.runs.stages.settings import LengthConfig, TrainingConfig, training_plan
 
 if TYPE_CHECKING:
     from accord.models.causal_lm import CausalLM
@@ -40,9 +40,17 @@ class Sft(Stage):
     about = "supervised fine-tuning on demonstrations, loss on the response only"
 
     def plan(self, config: SftConfig, context: StageContext) -> Plan:
-        return Plan(
-            notes=[f"{config.epochs:g} epochs in batches of {config.batch}, lengths: {config.lengths.too_long}"]
-        )
+        from accord.runs import estimate
+
+        size, rows = estimate.model_size(config.model, context), estimate.rows_of(config.data, context)
+        tokens = estimate.text_tokens(rows, config.lengths)
+        work = estimate.Work(trained=round(tokens * config.epochs))
+        example = estimate.demonstration(config.data, context)
+        return training_plan(
+            config, size, work, rows=rows, steps=estimate.updates(rows, config.batch, config.epochs),
+            example=estimate.decoded_example(example, config.model, context), model=size, base=config.model,
+            notes=[f"{config.epochs:g} epochs in batches of {config.batch}, lengths: {config.lengths.too_long}"],
+        )  # fmt: skip
 
     def run(self, config: SftConfig, context: StageContext) -> StageResult:
         from accord.learning.supervised import SupervisedSettings, describe, heldout_loss, train_supervised
