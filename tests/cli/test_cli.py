@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import resource
+import json
 import re
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -71,6 +72,28 @@ def test_dry_run_without_data_and_model_says_what_it_cannot_tell(tmp_path: Path)
     shown = " ".join(plan.stdout.split())
     assert "cannot be told before the run has the data or the model" in shown
     assert "nobody/nothing is not on this disk" in shown
+
+
+def test_data_check_counts_tokens_and_converts(tmp_path: Path) -> None:
+    rows = [{"prompt": "This film", "chosen": " is good.", "rejected": f" is bad{' and bad' * n}."} for n in (0, 50)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = accord("data", "check", "rows.jsonl", "--model", "accord:nano-base", "--max-response", "20", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "TRL preference" in done.stdout
+    assert "4 rows: 3 kept (0 of them cut), dropped: 1 too long" in done.stdout
+    assert "⟦ is good.<eos>⟧" in done.stdout
+    cut = accord("data", "check", "rows.jsonl", "--model", "accord:nano-base", "--too-long", "cut", cwd=tmp_path)
+    assert "4 kept (1 of them cut)" in cut.stdout
+    done = accord("data", "convert", "rows.jsonl", "records.jsonl", cwd=tmp_path)
+    assert "2 rows of accord; 0 records left out" in done.stdout
+    assert (
+        accord("data", "convert", "records.jsonl", "back.jsonl", "--to", "trl-preference", cwd=tmp_path).returncode == 0
+    )
+    assert [json.loads(line) for line in (tmp_path / "back.jsonl").read_text().splitlines()] == rows
+    again = accord("data", "convert", "rows.jsonl", "back.jsonl", cwd=tmp_path)
+    assert (again.returncode, "back.jsonl exists" in again.stderr) == (2, True)
+    none = accord("data", "convert", "rows.jsonl", "x.jsonl", "--to", "trl-unpaired", cwd=tmp_path)
+    assert (none.returncode, "can be written as trl-unpaired" in none.stderr) == (2, True)
 
 
 def test_completion_scripts() -> None:

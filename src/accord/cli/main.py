@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -109,15 +110,43 @@ def data() -> None:
 
 @data.command("check")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--examples", default=2, show_default=True, help="Decoded examples to show.")
+@click.option("--examples", default=2, show_default=True, help="Examples to show.")
+@click.option("--model", help="Also count tokens with this model's tokenizer (directory, accord:NAME or Hub id).")
+@click.option("--max-prompt", default=64, show_default=True, help="With --model: longest prompt, in tokens.")
+@click.option("--max-response", default=64, show_default=True, help="With --model: longest response, in tokens.")
+@click.option(
+    "--too-long", type=click.Choice(["drop", "cut", "error"]), default="drop", show_default=True,
+    help="With --model: what to do with longer rows.",
+)  # fmt: skip
 @guarded
-def data_check(file: Path, examples: int) -> None:
-    """Recognise FILE's format; count kept and dropped rows; show examples."""
-    from accord.cli.terminal import safe_text
-    from accord.feedback.formats import check_file
+def data_check(
+    file: Path, examples: int, model: str | None, max_prompt: int, max_response: int,
+    too_long: Literal["error", "drop", "cut"],
+) -> None:  # fmt: skip
+    """Recognise FILE's format; count kept, cut and dropped rows; show examples.
 
-    for line in check_file(file).lines(examples):
-        click.echo(safe_text(line))
+    FILE is JSONL, JSON, CSV or Parquet (also gzipped), a directory of them, or a Hub id.
+    """
+    from accord.cli import data
+
+    data.check(file, examples)
+    if model is not None:
+        from accord.cli.run import quiet_libraries
+
+        quiet_libraries()
+        data.check_lengths(file, model, max_prompt, max_response, too_long)
+
+
+@data.command("convert")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("destination", type=click.Path(path_type=Path))
+@click.option("--to", "shape", default="accord", show_default=True, help="accord, trl-preference, trl-unpaired, …")
+@guarded
+def data_convert(file: Path, destination: Path, shape: str) -> None:
+    """Write FILE in another format to DESTINATION (JSONL)."""
+    from accord.cli import data
+
+    data.convert(file, destination, shape)
 
 
 @main.command()

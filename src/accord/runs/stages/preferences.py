@@ -39,7 +39,7 @@ class Preferences(Stage):
 
     def plan(self, config: PreferencesConfig, context: StageContext) -> Plan:
         if not Path(config.data).exists():
-            sizes = {name: config.limit for name in ("feedback", "sft", "prompts")} if config.limit else {}
+            sizes = dict.fromkeys(("feedback", "sft", "prompts"), config.limit) if config.limit else {}
             notes = [f"{config.data} is not on this disk and is read when the run starts"]
             return Plan(rows=config.limit, notes=notes, sizes=sizes)
         from accord.feedback.formats import check_file

@@ -1,0 +1,70 @@
+"""`accord data`: what a file holds, how long its rows are in a model's tokens, and other formats of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from accord.cli.terminal import safe_text
+from accord.errors import ConfigError
+from accord.feedback.formats import check_file, export_rows, plain, read_feedback
+from accord.feedback.records import Feedback
+from accord.files import write_jsonl
+
+
+def check(file: Path, examples: int) -> None:
+    """Print the format, the counts and some examples."""
+    for line in check_file(file).lines(examples):
+        click.echo(safe_text(line))
+
+
+def check_lengths(
+    file: Path, model: str, max_prompt: int, max_response: int, too_long: Literal["error", "drop", "cut"]
+) -> None:
+    """Print how many rows a length policy keeps, cuts and drops under `model`'s tokenizer, and a decoded example."""
+    from transformers import AutoTokenizer
+
+    from accord.models.loading import locate_model
+    from accord.text.encoding import Encoder
+    from accord.text.lengths import fit_lengths
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(locate_model(model))
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"cannot load a tokenizer from {model!r}: {str(error).splitlines()[0]}",
+            "name a model directory or a Hub id",
+        ) from error
+    encoder, read = Encoder(tokenizer), read_feedback(file)
+    rows = [(prompt, answer, record.id) for record in read.records for prompt, answer in _answers(record)]
+    encoded = [encoder.example(prompt, answer, row=row) for prompt, answer, row in rows if answer.strip()]
+    empty = {"empty answer": len(rows) - len(encoded)} if len(rows) > len(encoded) else {}
+    click.echo(
+        f"\nprompts with their answers, in tokens of {model} (limits {max_prompt} and {max_response}, {too_long}):"
+    )
+    _, table = fit_lengths(encoded, encoder, max_prompt, max_response, too_long, empty)
+    for line in table.lines():
+        click.echo(f"  {safe_text(line)}")
+
+
+def _answers(record: Feedback) -> list[tuple[Any, str]]:
+    prompt = record.prompt if isinstance(record.prompt, str) else [m.model_dump() for m in record.prompt]
+    if record.kind == "demonstration":
+        return [(prompt, plain(record.choice.content))]  # type: ignore[union-attr]
+    return [(prompt, plain(option.content)) for option in record.options]
+
+
+def convert(file: Path, destination: Path, shape: str) -> None:
+    """Write `file` in another format; what that format cannot hold is counted."""
+    if destination.exists():
+        raise ConfigError(f"{destination} exists", "choose another name; nothing is overwritten")
+    read = read_feedback(file)
+    rows, left_out = export_rows(read.records, shape)
+    if not rows:
+        raise ConfigError(f"none of the {len(read.records):,} records can be written as {shape}", "choose another --to")
+    write_jsonl(destination, rows)
+    lost = sum(read.dropped.values())
+    click.echo(f"{read.shape}: {read.rows:,} rows read, {lost:,} dropped (accord data check says why)")
+    click.echo(f"{destination}: {len(rows):,} rows of {shape}; {left_out:,} records left out, which it cannot hold")
