@@ -188,7 +188,7 @@ def test_the_check_notes_further_stop_tokens(tmp_path: Path) -> None:
     model = tiny_llama()
     model.hf.generation_config.eos_token_id = [1, 5]
     report = check_model(str(save_causal_lm(model, tmp_path / "tiny")))
-    assert any("also stop at b" in note for note in report.notes)
+    assert any("also stops at b" in note for note in report.notes)
 
 
 @pytest.mark.parametrize("method", ["logprobs", "decode"])

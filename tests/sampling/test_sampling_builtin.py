@@ -48,6 +48,14 @@ def test_finished_means_eos_is_the_last_token() -> None:
         assert finished or len(response) == 60
 
 
+def test_the_models_own_stop_tokens_end_a_response_too() -> None:
+    model = tiny_llama()
+    model.hf.generation_config.eos_token_id = [1, 7]
+    rollout = BuiltinSampler(model).sample(PROMPTS, SamplingSettings(60), range(80), samples_per_prompt=20)
+    assert {response[-1] for response, done in zip(rollout.responses, rollout.finished, strict=True) if done} == {1, 7}
+    assert all(not {1, 7} & set(response[:-1]) for response in rollout.responses)
+
+
 def test_frequencies_follow_the_distribution() -> None:
     model = tiny_llama()
     n = 4000

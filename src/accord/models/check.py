@@ -166,5 +166,5 @@ def _notes(model: CausalLM) -> list[str]:
     stops: Any = getattr(model.hf.generation_config, "eos_token_id", None)
     if others := sorted(set(stops if isinstance(stops, list) else []) - {tokenizer.eos_token_id}):
         names = ", ".join(str(tokenizer.convert_ids_to_tokens(i)) for i in others)
-        notes.append(f"the model's own settings also stop at {names}; accord stops at {tokenizer.eos_token} only")
+        notes.append(f"sampling also stops at {names}, by the model's own generation settings")
     return notes

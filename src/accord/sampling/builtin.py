@@ -31,6 +31,12 @@ class _Row:
     logprobs: list[float] = field(default_factory=list)
 
 
+def _generation_stops(model: CausalLM) -> list[int]:
+    """Ids the model's own generation settings stop at (a chat model may end its turns with another token than EOS)."""
+    stops = getattr(getattr(model.hf, "generation_config", None), "eos_token_id", None)
+    return [int(stop) for stop in (stops if isinstance(stops, list) else [stops]) if stop is not None]
+
+
 class BuiltinSampler:
     """Samples from a `CausalLM` on its own device with at most `slots` sequences at a time."""
 
@@ -39,7 +45,7 @@ class BuiltinSampler:
         if eos is None:
             raise ConfigError("the tokenizer has no EOS token", "set eos_token: responses must be able to finish")
         self.model, self.slots = model, slots
-        self.stop_ids = frozenset([int(eos)])
+        self.stop_ids = frozenset([int(eos), *_generation_stops(model)])
 
     @torch.no_grad()
     def sample(
