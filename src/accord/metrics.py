@@ -81,9 +81,26 @@ declare("heldout_agreement", "share", 0, 1, "held-out strict pairs ordered as ju
 declare("member", "index", 0, INF, "ensemble member being trained")
 # --- preference -----------------------------------------------------------------------------------------------
 declare("preference_agreement", "share", 0, 1, "pairs whose implicit reward orders them as judged; 0.5 at the start")
-declare("preference_margin", "nats", -INF, INF, "beta times the policy-reference log-ratio gap, chosen minus rejected")
+declare(
+    "preference_margin",
+    "nats",
+    -INF,
+    INF,
+    "the objective's gap h, chosen minus rejected (for DPO beta times the log-ratio gap)",
+)
 declare("chosen_shift", "nats/sequence", -INF, INF, "log-probability of chosen responses, policy minus reference")
 declare("rejected_shift", "nats/sequence", -INF, INF, "log-probability of rejected responses, policy minus reference")
+declare("desirable_shift", "nats/sequence", -INF, INF, "log-probability of desirable responses, policy minus reference")
+declare(
+    "undesirable_shift", "nats/sequence", -INF, INF, "log-probability of undesirable responses, policy minus reference"
+)
+declare(
+    "reference_point",
+    "nats/sequence",
+    0,
+    INF,
+    "KTO's reference point: KL estimated on mismatched prompts and responses",
+)
 # --- on-policy -----------------------------------------------------------------------------------------------
 declare("score", "reward", -INF, INF, "mean final score of the rollout, after clipping and the unfinished score")
 declare("score_deviation", "reward", 0, INF, "standard deviation of the final scores in the rollout")

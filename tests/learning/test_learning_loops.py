@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 
 from accord.errors import DataError, RunError
+from accord.learning import losses
 from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement, strict_pairs
 from accord.learning.on_policy import OnPolicySettings, OnPolicyTrainer
 from accord.learning.optimizer import OptimizerSettings
@@ -18,6 +19,7 @@ from accord.learning.preference import Pair, PreferenceSettings, train_preferenc
 from accord.learning.reward import RewardSettings, fit_centre, fit_temperature, train_reward
 from accord.learning.session import LocalSession, State
 from accord.learning.supervised import SupervisedSettings, heldout_loss, supervised_step, train_supervised
+from accord.learning.unpaired import Thumb, UnpairedSettings, reference_point, train_unpaired, unpaired_step
 from accord.models.causal_lm import CausalLM
 from accord.models.loading import freeze
 from accord.models.reward_model import RewardModel
@@ -214,19 +216,64 @@ def test_preference_starts_at_log_two_learns_and_resumes_exactly() -> None:
         train_preference(tiny_llama(), reference, [], settings)
 
 
-def test_preference_gradient_ignores_micro_batches() -> None:
+@pytest.mark.parametrize("kind", get_args(losses.PreferenceLoss))
+def test_preference_gradient_ignores_micro_batches_and_order(kind: losses.PreferenceLoss) -> None:
     from accord.learning.preference import preference_step, reference_logprobs
 
+    weighted = [replace(pair, doubt=0.1 * (i % 2), weight=0.5 + i % 3) for i, pair in enumerate(PAIRS)]
     grads = []
+    for budget, batch in ((10_000, weighted), (12, weighted[::-1])):
+        policy, reference = tiny_llama(3), freeze(tiny_llama(4))
+        settings = PreferenceSettings(
+            loss=kind, beta=losses.BETAS[kind], gamma=0.5, micro_batch_tokens=budget, nll_weight=0.2
+        )
+        cached = reference_logprobs(policy, reference, batch, budget)
+        if kind in losses.REFERENCE_FREE:
+            cached = torch.zeros_like(cached)
+        values, _ = preference_step(policy, batch, cached, settings)
+        grads.append([p.grad for p in policy.hf.parameters()])
+        assert values["loss"] > 0
+    for other in grads[1:]:
+        torch.testing.assert_close(grads[0], other, atol=1e-5, rtol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["simpo", "orpo"])
+def test_objectives_without_a_reference_never_touch_one(kind: losses.PreferenceLoss) -> None:
+    reference = freeze(tiny_llama())
+    reference.logprobs = None  # type: ignore[method-assign]
+    settings = PreferenceSettings(loss=kind, beta=losses.BETAS[kind], epochs=3, batch=4, optimizer=FAST)
+    session = LocalSession()
+    train_preference(tiny_llama(), reference, PAIRS, settings, session)
+    assert session.history[-1]["preference_agreement"] > session.history[0]["preference_agreement"]
+
+
+THUMBS = [Thumb(p.prompt, r, good) for p in PAIRS for r, good in ((p.chosen, True), (p.rejected, False))]
+
+
+def test_kto_learns_and_resumes_exactly() -> None:
+    settings = UnpairedSettings(beta=0.5, epochs=3, batch=6, optimizer=OptimizerSettings(3e-3))
+    reference, session = freeze(tiny_llama()), LocalSession()
+    result = train_unpaired(tiny_llama(), reference, THUMBS, settings, session)
+    assert session.history[0]["loss"] == pytest.approx(0.5, abs=1e-4)  # policy = reference: every gap is 0
+    assert result.loss < 0.48
+    assert_resume_is_exact(tiny_llama, lambda m, s: train_unpaired(m, reference, THUMBS, settings, s), lm_weights)
+    with pytest.raises(DataError, match="16 of 16 responses are desirable"):
+        train_unpaired(tiny_llama(), reference, THUMBS[::2], settings)
+
+
+def test_kto_gradient_ignores_micro_batches() -> None:
+    grads, points = [], []
     for budget in (10_000, 12):
         policy, reference = tiny_llama(3), freeze(tiny_llama(4))
-        cached = reference_logprobs(policy, reference, PAIRS, budget)
-        values, _ = preference_step(
-            policy, PAIRS, cached, PreferenceSettings(micro_batch_tokens=budget, nll_weight=0.2)
-        )
+        kl = reference_point(policy, reference, THUMBS, budget)
+        settings = UnpairedSettings(micro_batch_tokens=budget, undesirable_weight=1.3)
+        zeros = torch.zeros(len(THUMBS))
+        unpaired_step(policy, THUMBS, zeros, kl, settings)
         grads.append([p.grad for p in policy.hf.parameters()])
+        points.append(kl)
+    torch.testing.assert_close(points[0], points[1])
+    assert points[0] >= 0
     torch.testing.assert_close(grads[0], grads[1], atol=1e-5, rtol=1e-3)
-    assert values["loss"] > 0
 
 
 # --- on-policy ----------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import permutations
 
 import choix
@@ -82,26 +83,53 @@ def test_side_bias_moves_what_is_shown_first() -> None:
     torch.testing.assert_close(u, torch.tensor([2.3, 1.7]))
 
 
-def test_dpo_losses() -> None:
-    chosen, rejected = torch.tensor([-10.0, -8.0]), torch.tensor([-9.0, -12.0])
-    ref_chosen, ref_rejected = torch.tensor([-11.0, -8.5]), torch.tensor([-9.5, -11.0])
-    h = torch.tensor([0.5, 1.5])
-    beta = 0.3
-    args = (chosen, rejected, ref_chosen, ref_rejected, beta)
-    torch.testing.assert_close(losses.dpo(*args), -torch.log(torch.sigmoid(beta * h)))
-    torch.testing.assert_close(losses.dpo(*args, kind="ipo"), (h - 1 / (2 * beta)) ** 2)
-    torch.testing.assert_close(losses.dpo(*args, kind="hinge"), torch.relu(1 - beta * h))
-    smoothed = losses.dpo(*args, label_smoothing=0.3)
-    assert (smoothed - losses.dpo(*args)).abs().min() > 0.01  # label smoothing does something
-    expected = 0.7 * losses.dpo(*args) - 0.3 * torch.log(torch.sigmoid(-beta * h))
-    torch.testing.assert_close(smoothed, expected)
-    flip = 0.2 * torch.log(torch.sigmoid(-beta * h))
-    per_pair = losses.dpo(*args, label_smoothing=torch.tensor([0.0, 0.3]))
-    torch.testing.assert_close(per_pair, torch.stack([losses.dpo(*args)[0], smoothed[1]]))
-    mixed = losses.dpo(*args, kind="ipo", label_smoothing=0.25)
-    torch.testing.assert_close(mixed, 0.75 * (h - 1 / (2 * beta)) ** 2 + 0.25 * (h + 1 / (2 * beta)) ** 2)
-    robust = (-0.8 * torch.log(torch.sigmoid(beta * h)) + flip) / 0.6
-    torch.testing.assert_close(losses.dpo(*args, kind="robust", label_smoothing=0.2), robust)
+PAIRS = losses.PairLogprobs(
+    torch.tensor([-10.0, -8.0]), torch.tensor([-9.0, -12.0]), torch.tensor([-11.0, -8.5]), torch.tensor([-9.5, -11.0]),
+    torch.tensor([4.0, 2.0]), torch.tensor([5.0, 8.0]),
+)  # fmt: skip
+
+
+def test_direct_preference_losses() -> None:
+    h, beta = torch.tensor([0.5, 1.5]), 0.3
+    mean_h = torch.tensor([1 / 4 - 0.5 / 5, 0.5 / 2 + 1 / 8])
+
+    def loss(kind: losses.PreferenceLoss = "sigmoid", smoothing: float | torch.Tensor = 0.0) -> torch.Tensor:
+        return losses.preference(PAIRS, kind, beta, smoothing)
+
+    torch.testing.assert_close(loss(), -torch.log(torch.sigmoid(beta * h)))
+    torch.testing.assert_close(loss("sigmoid_norm"), -torch.log(torch.sigmoid(beta * mean_h)))
+    torch.testing.assert_close(loss("ipo"), (mean_h - 1 / (2 * beta)) ** 2)
+    torch.testing.assert_close(loss("hinge"), torch.relu(1 - beta * h))
+    smoothed = loss(smoothing=0.3)
+    assert (smoothed - loss()).abs().min() > 0.01  # label smoothing does something
+    torch.testing.assert_close(smoothed, 0.7 * loss() - 0.3 * torch.log(torch.sigmoid(-beta * h)))
+    per_pair = loss(smoothing=torch.tensor([0.0, 0.3]))
+    torch.testing.assert_close(per_pair, torch.stack([loss()[0], smoothed[1]]))
+    mixed = 0.75 * (mean_h - 1 / (2 * beta)) ** 2 + 0.25 * (mean_h + 1 / (2 * beta)) ** 2
+    torch.testing.assert_close(loss("ipo", 0.25), mixed)
+    robust = (-0.8 * torch.log(torch.sigmoid(beta * h)) + 0.2 * torch.log(torch.sigmoid(-beta * h))) / 0.6
+    torch.testing.assert_close(loss("robust", 0.2), robust)
+
+
+def test_reference_free_losses() -> None:
+    zero = torch.zeros(2)
+    pairs = replace(PAIRS, ref_chosen_B=zero, ref_rejected_B=zero)
+    chosen, rejected = torch.tensor([-2.5, -4.0]), torch.tensor([-1.8, -1.5])  # per token
+    expected = -torch.log(torch.sigmoid(2 * (chosen - rejected) - 0.7))
+    torch.testing.assert_close(losses.preference(pairs, "simpo", 2.0, gamma=0.7), expected)
+    odds = [torch.log(p.exp() / (1 - p.exp())) for p in (chosen, rejected)]
+    expected = -0.2 * torch.log(torch.sigmoid(odds[0] - odds[1]))
+    torch.testing.assert_close(losses.preference(pairs, "orpo", 0.2), expected)
+    sure = replace(pairs, chosen_B=torch.zeros(2, requires_grad=True))  # probability one: finite, not NaN
+    losses.preference(sure, "orpo", 0.1).sum().backward()
+    assert sure.chosen_B.grad.isfinite().all()
+
+
+def test_kto() -> None:
+    shift, kl = torch.tensor([1.0, 1.0, -2.0]), torch.tensor(0.4)
+    got = losses.kto(shift, torch.tensor([True, False, False]), kl, 0.5, torch.tensor([1.0, 1.0, 2.0]))
+    s = torch.sigmoid(torch.tensor([0.3, -0.3, 1.2]))
+    torch.testing.assert_close(got, torch.tensor([1.0, 1.0, 2.0]) * (1 - s))
 
 
 def test_kl_estimators() -> None:

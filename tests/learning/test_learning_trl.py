@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
+from accord.learning import losses
 from accord.learning.preference import Pair, PreferenceSettings, preference_step, reference_logprobs
 from accord.learning.supervised import supervised_step
+from accord.learning.unpaired import Thumb, UnpairedSettings, reference_point, unpaired_step
 from accord.models.causal_lm import CausalLM
 from accord.models.loading import freeze, load_causal_lm, save_causal_lm
-from accord.text.packing import Group
+from accord.text.packing import Group, pack
 from tiny import tiny_llama
 
 trl = pytest.importorskip("trl", reason="TRL is not installed")
@@ -44,24 +47,84 @@ def compare(ours: CausalLM, theirs: Any) -> None:
         torch.testing.assert_close(p.grad, q.grad, atol=1e-4, rtol=1e-3, msg=lambda m, name=name: f"{name}: {m}")
 
 
-@pytest.mark.parametrize("kind", ["sigmoid", "hinge"])  # TRL's IPO averages over tokens, the paper's does not
-def test_dpo(tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize("kind", ["sigmoid", "sigmoid_norm", "ipo", "hinge", "robust"])
+def test_dpo(tmp_path: Path, kind: Any) -> None:
+    smoothing = 0.2 if kind == "robust" else 0.0
     policy_dir = save_causal_lm(tiny_llama(1), tmp_path / "policy")
     reference_dir = save_causal_lm(tiny_llama(2), tmp_path / "reference")
     rows = [{"prompt": p, "chosen": c, "rejected": r} for p, c, r in PAIRS]
     ours = load_causal_lm(str(policy_dir))
     trainer = trl.DPOTrainer(
         model=native(policy_dir), ref_model=native(reference_dir), processing_class=ours.tokenizer,
-        args=arguments(trl.DPOConfig, tmp_path, loss_type=[kind], beta=0.3), train_dataset=datasets.Dataset.from_list(rows),
+        args=arguments(trl.DPOConfig, tmp_path, loss_type=[kind], beta=0.3, label_smoothing=smoothing), train_dataset=datasets.Dataset.from_list(rows),
     )  # fmt: skip
     batch = next(iter(trainer.get_train_dataloader()))
     their_loss = trainer.compute_loss(trainer.model, batch)
     their_loss.backward()
     pairs = [Pair(ids(ours, p), [*ids(ours, c), 1], [*ids(ours, r), 1]) for p, c, r in PAIRS]
     cached = reference_logprobs(ours, freeze(load_causal_lm(str(reference_dir))), pairs, 10_000)
-    values, _ = preference_step(ours, pairs, cached, PreferenceSettings(loss=kind, beta=0.3))
+    values, _ = preference_step(ours, pairs, cached, PreferenceSettings(loss=kind, beta=0.3, label_smoothing=smoothing))
     assert values["loss"] == pytest.approx(float(their_loss), abs=1e-5)
     compare(ours, trainer.model)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_simpo(smoothing: float) -> None:
+    from trl.experimental.cpo import CPOTrainer
+
+    peer = SimpleNamespace(
+        accelerator=SimpleNamespace(device="cpu"), loss_type="simpo", beta=2.0, simpo_gamma=0.7, label_smoothing=smoothing,
+        alpha=0.0,
+    )  # fmt: skip
+    theirs, *_ = CPOTrainer.cpo_loss(peer, LOGPS[0] / LENGTHS[0], LOGPS[1] / LENGTHS[1])
+    ours = losses.preference(numbers(), "simpo", 2.0, smoothing, gamma=0.7)
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_orpo() -> None:
+    from trl.experimental.orpo import ORPOTrainer
+
+    peer = SimpleNamespace(accelerator=SimpleNamespace(device="cpu"), beta=0.1)
+    theirs, *_ = ORPOTrainer.odds_ratio_loss(peer, LOGPS[0] / LENGTHS[0], LOGPS[1] / LENGTHS[1])
+    torch.testing.assert_close(losses.preference(numbers(), "orpo", 0.1), -theirs)
+
+
+LOGPS = (torch.tensor([-10.0, -8.0, -3.0]), torch.tensor([-9.0, -12.0, -7.0]))
+LENGTHS = (torch.tensor([4.0, 2.0, 9.0]), torch.tensor([5.0, 8.0, 3.0]))
+
+
+def numbers() -> losses.PairLogprobs:
+    return losses.PairLogprobs(*LOGPS, torch.zeros(3), torch.zeros(3), *LENGTHS)
+
+
+def test_kto(tmp_path: Path) -> None:
+    policy_dir = save_causal_lm(tiny_llama(1), tmp_path / "policy")
+    reference_dir = save_causal_lm(tiny_llama(2), tmp_path / "reference")
+    rows = [{"prompt": p, "completion": c, "label": i != 1} for i, (p, c, _) in enumerate(PAIRS)]
+    ours, reference = load_causal_lm(str(policy_dir)), freeze(load_causal_lm(str(reference_dir)))
+    trainer = trl.KTOTrainer(
+        model=native(policy_dir), ref_model=native(reference_dir), processing_class=ours.tokenizer,
+        args=arguments(trl.KTOConfig, tmp_path, beta=0.3, undesirable_weight=1.2), train_dataset=datasets.Dataset.from_list(rows),
+    )  # fmt: skip
+    batch = next(iter(trainer.get_train_dataloader()))
+    their_loss = trainer.compute_loss(trainer.model, batch)
+    their_loss.backward()
+    shuffled = [
+        trainer.processing_class.decode(row[mask.bool()])
+        for row, mask in zip(batch["input_ids"], batch["completion_mask"], strict=True)
+    ]
+    order = [next(i for i, (_, c, _) in enumerate(PAIRS) if text.startswith(c)) for text in shuffled]
+    thumbs = [Thumb(ids(ours, PAIRS[i][0]), [*ids(ours, PAIRS[i][1]), 1], i != 1) for i in order]
+    settings = UnpairedSettings(beta=0.3, undesirable_weight=1.2)
+    with torch.no_grad():
+        cached = torch.cat([pack([t.group]).sum_by_response(reference.logprobs(pack([t.group]))) for t in thumbs])
+    # TRL pairs prompts and responses by position in the data set, before shuffling: its reference point is compared alone
+    kl = torch.tensor(next(m["kl"][-1] for m in trainer._metrics.values() if "kl" in m))
+    values, _ = unpaired_step(ours, thumbs, cached, kl, settings)
+    assert values["loss"] == pytest.approx(float(their_loss), abs=1e-5)
+    compare(ours, trainer.model)
+    in_order = [Thumb(ids(ours, p), [*ids(ours, c), 1], True) for p, c, _ in PAIRS]
+    assert float(reference_point(ours, reference, in_order, 10_000)) == pytest.approx(float(kl), abs=1e-4)
 
 
 def test_sft(tmp_path: Path) -> None:

@@ -7,13 +7,19 @@ sums and divides by the token count of the whole batch, so micro-batches do not 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-PreferenceLoss = Literal["sigmoid", "ipo", "hinge", "robust"]
+PreferenceLoss = Literal["sigmoid", "sigmoid_norm", "ipo", "hinge", "robust", "simpo", "orpo"]
+REFERENCE_FREE = ("simpo", "orpo")
+BETAS: dict[PreferenceLoss, float] = {
+    "sigmoid": 0.1, "sigmoid_norm": 5.0, "ipo": 0.1, "hinge": 0.1, "robust": 0.1, "simpo": 2.0, "orpo": 0.1,
+}  # fmt: skip
+"""Each objective's own beta (its paper's, or that of the Tulu 3 report for sigmoid_norm)."""
 
 
 def token_nll(logp_S: Tensor) -> Tensor:
@@ -21,30 +27,90 @@ def token_nll(logp_S: Tensor) -> Tensor:
     return -logp_S
 
 
-def dpo(
-    chosen_B: Tensor, rejected_B: Tensor, ref_chosen_B: Tensor, ref_rejected_B: Tensor, beta: float,
-    kind: PreferenceLoss = "sigmoid", label_smoothing: float | Tensor = 0.0,
-) -> Tensor:  # fmt: skip
-    """Direct preference losses per pair: [B], from summed log-probabilities of policy and reference.
+@dataclass(frozen=True)
+class PairLogprobs:
+    """Summed log-probabilities of chosen and rejected responses under policy and reference, and their lengths: [B].
 
-    With h = (log pi/ref)(chosen) - (log pi/ref)(rejected) and smoothing e (a number, or one per pair [B]: the
-    probability that its label is wrong, which makes labels of several annotators soft):
-    - sigmoid: L(h) = -log s(beta h)                           DPO, Rafailov et al. 2023 eq. 7
-    - ipo:     L(h) = (h - 1/(2 beta))^2                       Azar et al. 2023 eq. 17
-    - hinge:   L(h) = max(0, 1 - beta h)                       SLiC, Zhao et al. 2023
-    each mixed as (1-e) L(h) + e L(-h) (for sigmoid this is cDPO, Mitchell 2023), and
-    - robust:  [(1-e) L(h) - e L(-h)] / (1 - 2e), L of sigmoid, e < 1/2       Chowdhury et al. 2024 eq. 9
+    The reference columns are zero for objectives without a reference.
     """
-    h = (chosen_B - ref_chosen_B) - (rejected_B - ref_rejected_B)
+
+    chosen_B: Tensor
+    rejected_B: Tensor
+    ref_chosen_B: Tensor
+    ref_rejected_B: Tensor
+    chosen_tokens_B: Tensor
+    rejected_tokens_B: Tensor
+
+    @property
+    def shift_B(self) -> tuple[Tensor, Tensor]:
+        """log pi/ref of (chosen, rejected)."""
+        return self.chosen_B - self.ref_chosen_B, self.rejected_B - self.ref_rejected_B
+
+    @property
+    def mean_shift_B(self) -> tuple[Tensor, Tensor]:
+        """log pi/ref per token of (chosen, rejected)."""
+        chosen_B, rejected_B = self.shift_B
+        return chosen_B / self.chosen_tokens_B, rejected_B / self.rejected_tokens_B
+
+
+def log_odds(mean_logp_B: Tensor) -> Tensor:
+    """log p/(1-p) of a mean log-probability < 0, stable near 0: [B]."""
+    return mean_logp_B - torch.log(-torch.expm1(mean_logp_B.clamp_max(-1e-6)))
+
+
+def preference_gap(pairs: PairLogprobs, kind: PreferenceLoss, beta: float, gamma: float = 0.0) -> Tensor:
+    """The number h [B] whose sign says which response the policy prefers, in the unit of the objective.
+
+    - sigmoid, hinge, robust:  h = beta [log pi/ref (chosen) - log pi/ref (rejected)], sums over tokens
+    - sigmoid_norm, ipo:       the same with means over tokens (the form of IPO its authors used)
+    - simpo:                   h = beta [mean log pi (chosen) - mean log pi (rejected)] - gamma
+    - orpo:                    h = log odds(chosen) - log odds(rejected), odds of the mean log-probability
+    """
+    if kind in ("sigmoid", "hinge", "robust"):
+        chosen_B, rejected_B = pairs.shift_B
+        return beta * (chosen_B - rejected_B)
+    chosen_B, rejected_B = pairs.mean_shift_B
+    if kind == "orpo":
+        return log_odds(chosen_B) - log_odds(rejected_B)
+    return beta * (chosen_B - rejected_B) - (gamma if kind == "simpo" else 0.0)
+
+
+def preference(
+    pairs: PairLogprobs, kind: PreferenceLoss, beta: float, label_smoothing: float | Tensor = 0.0, gamma: float = 0.0
+) -> Tensor:
+    """Direct preference losses per pair: [B], of the gap h (see `preference_gap`).
+
+    - sigmoid:       L(h) = -log s(h)                      DPO, Rafailov et al. 2023 eq. 7
+    - sigmoid_norm:  the same, length-normalised           Tulu 3, Lambert et al. 2024 eq. 6
+    - hinge:         L(h) = max(0, 1 - h)                  SLiC, Zhao et al. 2023
+    - ipo:           L(h) = (h/beta - 1/(2 beta))^2        Azar et al. 2023 eq. 17
+    - simpo:         L(h) = -log s(h), no reference        Meng et al. 2024 eq. 6
+    - orpo:          L(h) = -beta log s(h), no reference   Hong et al. 2024 eq. 7; its SFT term is `nll_weight` = 1
+    each mixed with label smoothing e (a number, or one per pair [B]: the probability that its label is wrong, which
+    makes the labels of several annotators soft) as (1-e) L(h) + e L(-h); for sigmoid this is cDPO (Mitchell 2023). And
+    - robust:        [(1-e) L(h) - e L(-h)] / (1 - 2e), L of sigmoid, e < 1/2       Chowdhury et al. 2024 eq. 9
+    """
+    h = preference_gap(pairs, kind, beta, gamma)
     if kind == "ipo":
-        agree, disagree = (h - 1 / (2 * beta)).square(), (h + 1 / (2 * beta)).square()
+        agree, disagree = (h / beta - 1 / (2 * beta)).square(), (h / beta + 1 / (2 * beta)).square()
     elif kind == "hinge":
-        agree, disagree = F.relu(1 - beta * h), F.relu(1 + beta * h)
+        agree, disagree = F.relu(1 - h), F.relu(1 + h)
     else:
-        agree, disagree = -F.logsigmoid(beta * h), -F.logsigmoid(-beta * h)
+        scale = beta if kind == "orpo" else 1.0
+        agree, disagree = -scale * F.logsigmoid(h), -scale * F.logsigmoid(-h)
     if kind == "robust":
         return ((1 - label_smoothing) * agree - label_smoothing * disagree) / (1 - 2 * label_smoothing)
     return (1 - label_smoothing) * agree + label_smoothing * disagree
+
+
+def kto(shift_B: Tensor, desirable_B: Tensor, kl: Tensor, beta: float, weight_B: Tensor | float = 1.0) -> Tensor:
+    """Kahneman-Tversky optimisation per response: [B] (Ethayarajh et al. 2024 eq. 8).
+
+    shift_B: summed log pi/ref; desirable_B: bool; kl: the reference point z0 >= 0 without gradient, estimated on
+    mismatched prompts and responses. w (1 - s(beta (shift - z0))) if desirable, else w (1 - s(beta (z0 - shift))).
+    """
+    gap = torch.where(desirable_B, shift_B - kl, kl - shift_B)
+    return weight_B * (1 - torch.sigmoid(beta * gap))
 
 
 def ppo_policy(logp_S: Tensor, old_S: Tensor, advantage_S: Tensor, clip: float) -> Tensor:

@@ -20,13 +20,17 @@ from accord.text.packing import Group, micro_batches, pack
 
 @dataclass(frozen=True)
 class Pair:
-    """A prompt with a preferred and a dispreferred response (token ids); doubt: probability of a wrong label."""
+    """A prompt with a preferred and a dispreferred response (token ids).
+
+    doubt: probability that the label is wrong; weight: how much the pair counts (mean 1 leaves the scale alone).
+    """
 
     prompt: Sequence[int]
     chosen: Sequence[int]
     rejected: Sequence[int]
     row: str = ""
     doubt: float = 0.0
+    weight: float = 1.0
 
     @property
     def group(self) -> Group:
@@ -36,11 +40,12 @@ class Pair:
 
 @dataclass(frozen=True)
 class PreferenceSettings:
-    """loss and beta: see `losses.dpo`; nll_weight adds that share of the chosen response's mean token NLL
-    (RPO); batch: pairs per optimiser step."""
+    """loss, beta and gamma: see `losses.preference`; nll_weight adds that share of the chosen response's mean
+    token NLL (RPO; 1 for ORPO); batch: pairs per optimiser step."""
 
     loss: losses.PreferenceLoss = "sigmoid"
     beta: float = 0.1
+    gamma: float = 0.0
     label_smoothing: float = 0.0
     nll_weight: float = 0.0
     epochs: float = 1.0
@@ -71,12 +76,16 @@ def train_preference(
     """Tune `policy` in place on `pairs`.
 
     `reference` is the frozen model the KL is measured against; None switches the policy's adapter off
-    instead. Its log-probabilities are computed once. `on_step(step, total)` is called after each update.
+    instead. Its log-probabilities are computed once (never for SimPO and ORPO, which have no reference).
+    `on_step(step, total)` is called after each update.
     """
     if not pairs:
         raise DataError("there is nothing to learn from: 0 strict pairs", "ties alone cannot train DPO")
     session = session or LocalSession()
-    reference_P2 = reference_logprobs(policy, reference, pairs, settings.micro_batch_tokens)
+    if settings.loss in losses.REFERENCE_FREE:
+        reference_P2 = torch.zeros(len(pairs), 2)
+    else:
+        reference_P2 = reference_logprobs(policy, reference, pairs, settings.micro_batch_tokens)
     order = EpochOrder(len(pairs), settings.batch, settings.epochs, settings.seed)
     optimizer = Optimizer(policy.parameters(), settings.optimizer, order.steps)
     tokens, values = 0, {"loss": float("nan"), "preference_agreement": 0.5}
@@ -136,23 +145,24 @@ def preference_step(
         logp_S = policy.logprobs(stream)
         chosen_B, rejected_B = stream.sum_by_response(logp_S).view(-1, 2).unbind(1)
         ref_chosen_B, ref_rejected_B = reference_B2[start:end].to(policy.device).unbind(1)
-        doubt_B = torch.tensor([max(p.doubt, settings.label_smoothing) for p in batch[start:end]]).to(logp_S)
-        loss = losses.dpo(
-            chosen_B, rejected_B, ref_chosen_B, ref_rejected_B, settings.beta, settings.loss, doubt_B
-        ).sum() / len(batch)  # fmt: skip
+        part = batch[start:end]
+        doubt_B = torch.tensor([max(p.doubt, settings.label_smoothing) for p in part]).to(logp_S)
+        weight_B = torch.tensor([p.weight for p in part]).to(logp_S)
+        lengths_B2 = torch.tensor([[len(p.chosen), len(p.rejected)] for p in part]).to(logp_S)
+        numbers = losses.PairLogprobs(chosen_B, rejected_B, ref_chosen_B, ref_rejected_B, *lengths_B2.unbind(1))
+        loss_B = losses.preference(numbers, settings.loss, settings.beta, doubt_B, settings.gamma)
+        loss = (weight_B * loss_B).sum() / len(batch)
         if settings.nll_weight:
             loss = loss - settings.nll_weight * chosen_B.sum() / chosen_tokens
         loss.backward()
-        shift_chosen, shift_rejected = (
-            (chosen_B - ref_chosen_B).detach(),
-            (rejected_B - ref_rejected_B).detach(),
-        )
-        gap = settings.beta * (shift_chosen - shift_rejected)
-        sums["loss"] += loss.item()
-        sums["preference_agreement"] += float((gap > 0).sum() + 0.5 * (gap == 0).sum()) / len(batch)
-        sums["preference_margin"] += float(gap.sum()) / len(batch)
-        sums["chosen_shift"] += float(shift_chosen.sum()) / len(batch)
-        sums["rejected_shift"] += float(shift_rejected.sum()) / len(batch)
+        with torch.no_grad():
+            gap = losses.preference_gap(numbers, settings.loss, settings.beta, settings.gamma)
+            shift_chosen, shift_rejected = numbers.shift_B
+            sums["loss"] += loss.item()
+            sums["preference_agreement"] += float((gap > 0).sum() + 0.5 * (gap == 0).sum()) / len(batch)
+            sums["preference_margin"] += float(gap.sum()) / len(batch)
+            sums["chosen_shift"] += float(shift_chosen.sum()) / len(batch)
+            sums["rejected_shift"] += float(shift_rejected.sum()) / len(batch)
         tokens += stream.tokens
     return sums, tokens
 

@@ -90,9 +90,7 @@ def win_rates(evidence: Mapping[str, Any]) -> Figure | None:
         "y1": 1,
         "line": {"dash": "dot", "color": GREY},
     }
-    layout = _layout(
-        "preferred by gold to the untuned (chance 50 %)", "", shapes=[chance], height=70 + 46 * len(rows)
-    )
+    layout = _layout("preferred by gold to the untuned (chance 50 %)", "", shapes=[chance], height=70 + 46 * len(rows))
     layout["xaxis"] |= {"range": [0, 1], "tickformat": ".0%"}
     layout["yaxis"] |= {"autorange": "reversed"}
     return {"data": [bar], "layout": layout}

@@ -19,6 +19,7 @@ _BUILTIN = {
     "reward": "accord.runs.stages.reward:Reward",
     "ppo": "accord.runs.stages.ppo:Ppo",
     "dpo": "accord.runs.stages.dpo:Dpo",
+    "kto": "accord.runs.stages.kto:Kto",
     "best_of_n": "accord.runs.stages.best_of_n:BestOfN",
     "examine": "accord.runs.stages.examine:Examine",
 }

@@ -1,11 +1,11 @@
-"""Direct preference optimisation on feedback records."""
+"""Direct preference optimisation and its relatives on feedback records."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from accord.runs.context import StageContext
 from accord.runs.stage import Plan, Stage, StageResult
@@ -18,12 +18,21 @@ class DpoConfig(TrainingConfig):
 
     kind: Literal["dpo"]
     model: str = Field(description="The model to tune; also the reference.")
-    feedback: str = Field(description="Feedback records (JSONL).")
+    feedback: str = Field(
+        description="Comparisons or rankings: a stage, or a file, directory or Hub id in any known format."
+    )
     annotators: str | None = Field(
         None, description="Annotator estimates: pairs are decided by all votes, weighted by reliability."
     )
-    loss: Literal["sigmoid", "ipo", "hinge", "robust"] = Field("sigmoid", description="The preference loss.")
-    beta: float = Field(0.1, gt=0, description="Strength of the pull towards the reference.")
+    loss: Literal["sigmoid", "sigmoid_norm", "ipo", "hinge", "robust", "simpo", "orpo"] = Field(
+        "sigmoid", description="The objective: sigmoid is DPO; simpo and orpo have no reference."
+    )
+    beta: float | None = Field(
+        None,
+        gt=0,
+        description="Strength of the pull towards the reference (orpo: weight of the odds ratio); null: the objective's own.",
+    )
+    gamma: float = Field(0.0, ge=0, description="Margin asked for (simpo only).")
     label_smoothing: float = Field(
         0.0, ge=0, lt=0.5, description="Least probability of a wrong label (cDPO, robust DPO)."
     )
@@ -33,6 +42,21 @@ class DpoConfig(TrainingConfig):
     epochs: float = Field(1.0, gt=0, description="Passes over the pairs.")
     batch: int = Field(32, ge=1, description="Pairs per optimiser step.")
     evaluate: EvaluationConfig | None = Field(None, description="Examine the policy along its way.")
+
+    @model_validator(mode="after")
+    def _possible(self) -> DpoConfig:
+        if self.gamma and self.loss != "simpo":
+            raise ValueError(f"gamma is a margin of simpo, the loss is {self.loss}")
+        if self.label_smoothing == 0 and self.loss == "robust" and self.annotators is None:
+            raise ValueError("robust without label_smoothing or annotators is sigmoid: say how often labels are wrong")
+        return self
+
+    @property
+    def strength(self) -> float:
+        """beta, or the objective's own."""
+        from accord.learning.losses import BETAS
+
+        return self.beta if self.beta is not None else BETAS[self.loss]
 
 
 class Dpo(Stage):
@@ -53,7 +77,7 @@ class Dpo(Stage):
         return training_plan(
             config, size, work + estimate.examination(config.evaluate), frozen=1, rows=rows, model=size,
             base=config.model, steps=estimate.updates(rows, config.batch, config.epochs),
-            notes=[f"{config.epochs:g} epochs in batches of {config.batch} pairs, beta {config.beta:g}"],
+            notes=[f"{config.loss}, beta {config.strength:g}, {config.epochs:g} epochs in batches of {config.batch} pairs"],
         )  # fmt: skip
 
     def run(self, config: DpoConfig, context: StageContext) -> StageResult:
@@ -63,7 +87,7 @@ class Dpo(Stage):
         from accord.runs.stages.judged import annotator_effects, decided_pairs, preference_pairs, read_judged
 
         policy, reference = load_policy(config.model, config.lora, context)
-        judged = read_judged(context.path(config.feedback), policy, config.lengths, context)
+        judged = read_judged(config.feedback, policy, config.lengths, context)
         if config.annotators is None:
             pairs = preference_pairs(judged.groups)
         else:
@@ -72,7 +96,7 @@ class Dpo(Stage):
         order = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(context.seed)).tolist()
         pairs = [pairs[i] for i in order[: config.limit]]
         settings = PreferenceSettings(
-            loss=config.loss, beta=config.beta, label_smoothing=config.label_smoothing, nll_weight=config.nll_weight,
+            loss=config.loss, beta=config.strength, gamma=config.gamma, label_smoothing=config.label_smoothing, nll_weight=config.nll_weight,
             epochs=config.epochs, batch=config.batch, micro_batch_tokens=config.micro_batch_tokens, seed=context.seed,
             optimizer=config.optimizer(),
         )  # fmt: skip

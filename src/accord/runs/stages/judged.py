@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from accord.errors import DataError
+from accord.feedback.formats import read_feedback
 from accord.feedback.records import Comparison, Feedback, Ranking
 from accord.feedback.store import read_records
 from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement, strict_pairs
 from accord.learning.preference import Pair
 from accord.models.causal_lm import CausalLM
+from accord.runs.recipe import REFERENCE
 from accord.runs.stages.lengths import apply_lengths
 from accord.text.encoding import Encoder, Example
 from accord.text.packing import Group
@@ -37,15 +39,27 @@ class Judged:
     left_out: dict[str, int]
 
 
-def read_judged(path: Path, model: CausalLM, lengths: LengthConfig, context: StageContext) -> Judged:
+def load_records(reference: str, context: StageContext) -> list[Feedback]:
+    """Feedback records of an earlier stage, or of a file, directory or Hub id in any known format."""
+    if reference.startswith(REFERENCE):
+        records = read_records(context.path(reference))
+    else:
+        read = read_feedback(context.resolve(reference))
+        lost = "".join(f", {n:,} dropped: {why}" for why, n in read.dropped.items())
+        context.say(f"{reference}: {read.shape}, {read.rows:,} rows{lost}")
+        records = read.records
+    if not records:
+        raise DataError(f"{reference} holds no feedback records", "collect or import feedback first")
+    return records
+
+
+def read_judged(reference: str, model: CausalLM, lengths: LengthConfig, context: StageContext) -> Judged:
     """Tokenise all options and turn comparisons and strict rankings into judgements.
 
-    Records of other kinds, and those with an option beyond the length limits are
+    `reference`: see `load_records`. Records of other kinds, and those with an option beyond the length limits are
     left out, counted by reason. The table of lengths is shown and stored.
     """
-    records = read_records(path)
-    if not records:
-        raise DataError(f"{path} holds no feedback records", "collect or import feedback first")
+    records = load_records(reference, context)
     left_out: Counter[str] = Counter()
     by_prompt: dict[str, list[Feedback]] = {}
     for record in records:
@@ -61,7 +75,7 @@ def read_judged(path: Path, model: CausalLM, lengths: LengthConfig, context: Sta
         if group is not None:
             groups.append(group)
     if not groups:
-        raise DataError(f"{path}: no usable judgement is left: {dict(left_out)}", "raise the token limits")
+        raise DataError(f"{reference}: no usable judgement is left: {dict(left_out)}", "raise the token limits")
     context.say(
         f"{sum(len(g.judgements) for g in groups):,} judgements on {len(groups):,} prompts; left out: {dict(left_out) or 0}"
     )

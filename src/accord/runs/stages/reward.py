@@ -23,7 +23,9 @@ class RewardConfig(TrainingConfig):
 
     kind: Literal["reward"]
     model: str = Field(description="The model the members start from; usually the fine-tuned one.")
-    feedback: str = Field(description="Feedback records (JSONL).")
+    feedback: str = Field(
+        description="Comparisons or rankings: a stage, or a file, directory or Hub id in any known format."
+    )
     annotators: str | None = Field(None, description="Annotator estimates; without them everybody counts the same.")
     gold: str | None = Field(None, description="The gold reward, for the card only; never trained on.")
     members: int = Field(3, ge=1, description="Ensemble members.")
@@ -66,7 +68,7 @@ class Reward(Stage):
 
         trunk = load_causal_lm(context.resolve(config.model), context.device)
         encoder = Encoder(trunk.tokenizer)
-        judged = read_judged(context.path(config.feedback), trunk, config.lengths, context)
+        judged = read_judged(config.feedback, trunk, config.lengths, context)
         groups = judged.groups[: config.limit]
         cut = max(1, round(len(groups) * (1 - config.heldout_share)))
         train, heldout = groups[:cut], groups[cut:] or groups[-1:]

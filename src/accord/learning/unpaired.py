@@ -1,0 +1,161 @@
+"""Learning from thumbs: each response is desirable or not, no pairs needed (KTO, Ethayarajh et al. 2024)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from accord.errors import DataError
+from accord.learning import losses
+from accord.learning.optimizer import Optimizer, OptimizerSettings, load_trainable, trainable_state
+from accord.learning.order import EpochOrder
+from accord.learning.session import LocalSession, Session, State
+from accord.models.causal_lm import CausalLM
+from accord.text.packing import Group, micro_batches, pack
+
+
+@dataclass(frozen=True)
+class Thumb:
+    """A response (token ids) somebody found desirable or not; weight: how much it counts."""
+
+    prompt: Sequence[int]
+    response: Sequence[int]
+    desirable: bool
+    row: str = ""
+    weight: float = 1.0
+
+    @property
+    def group(self) -> Group:
+        return Group(self.prompt, [self.response])
+
+
+@dataclass(frozen=True)
+class UnpairedSettings:
+    """beta: see `losses.kto`; the two weights balance classes of unequal size (the paper keeps
+    desirable_weight * desirable : undesirable_weight * undesirable between 1:1 and 4:3); batch: responses per
+    optimiser step, at least 2, since the reference point is estimated on mismatched rows of the same batch."""
+
+    beta: float = 0.1
+    desirable_weight: float = 1.0
+    undesirable_weight: float = 1.0
+    epochs: float = 1.0
+    batch: int = 32
+    micro_batch_tokens: int = 8192
+    seed: int = 0
+    optimizer: OptimizerSettings = field(default_factory=lambda: OptimizerSettings(learning_rate=5e-6))
+
+
+@dataclass(frozen=True)
+class UnpairedResult:
+    """Mean loss of the last step; tokens processed in training."""
+
+    steps: int
+    tokens: int
+    loss: float
+
+
+def train_unpaired(
+    policy: CausalLM,
+    reference: CausalLM | None,
+    thumbs: Sequence[Thumb],
+    settings: UnpairedSettings,
+    session: Session | None = None,
+    on_step: Callable[[int, int], None] | None = None,
+) -> UnpairedResult:
+    """Tune `policy` in place; `reference` None switches its adapter off instead.
+
+    Raises DataError when all responses have the same label or there are too few for a mismatched batch.
+    """
+    desirable = sum(t.desirable for t in thumbs)
+    if not 0 < desirable < len(thumbs):
+        raise DataError(
+            f"{desirable} of {len(thumbs)} responses are desirable: there is nothing to tell apart",
+            "give both desirable and undesirable responses",
+        )
+    if min(settings.batch, len(thumbs)) < 2:
+        raise DataError("KTO needs at least 2 responses per batch", "raise batch or give more data")
+    session, groups = session or LocalSession(), [thumb.group for thumb in thumbs]
+    reference_R = _sums(reference or policy, groups, settings.micro_batch_tokens, as_reference=True)
+    order = EpochOrder(len(thumbs), settings.batch, settings.epochs, settings.seed)
+    optimizer = Optimizer(policy.parameters(), settings.optimizer, order.steps)
+    tokens, values = 0, {"loss": float("nan")}
+    if (saved := session.restore()) is not None:
+        load_trainable(policy.hf, saved["weights"])
+        optimizer.load(saved["optimizer"])
+        tokens, values = saved["tokens"], saved["values"]
+
+    def state() -> State:
+        return {
+            "weights": trainable_state(policy.hf), "optimizer": optimizer.state(), "tokens": tokens, "values": values,
+        }  # fmt: skip
+
+    for step in range(optimizer.steps, order.steps):
+        rows = order.rows(step)
+        where = f"(rows {rows[:2]}...)"
+        batch = [thumbs[r] for r in rows]
+        kl = reference_point(policy, reference, batch, settings.micro_batch_tokens)
+        values, used = unpaired_step(policy, batch, reference_R[rows], kl, settings)
+        tokens += used
+        values |= {"tokens": float(used), **optimizer.step(f"step {step + 1} {where}")}
+        if on_step is not None:  # before the checkpoint: a kill in between repeats it
+            on_step(step + 1, order.steps)
+        session.end_step(step + 1, order.steps, values, state, where)
+    return UnpairedResult(order.steps, tokens, values["loss"])
+
+
+def reference_point(
+    policy: CausalLM, reference: CausalLM | None, batch: Sequence[Thumb], micro_batch_tokens: int
+) -> Tensor:
+    """z0 >= 0: mean log pi/ref of each prompt with the previous row's response (a one-row batch has none: 0)."""
+    if len(batch) < 2:
+        return torch.zeros((), device=policy.device)
+    groups = [Group(t.prompt, [batch[i - 1].response]) for i, t in enumerate(batch)]
+    mine = _sums(policy, groups, micro_batch_tokens)
+    theirs = _sums(reference or policy, groups, micro_batch_tokens, as_reference=True)
+    return (mine - theirs).mean().clamp_min(0)
+
+
+def unpaired_step(
+    policy: CausalLM, batch: Sequence[Thumb], reference_B: Tensor, kl: Tensor, settings: UnpairedSettings
+) -> tuple[dict[str, float], int]:
+    """Accumulate the gradient of the batch's mean loss; returns (metrics, tokens processed)."""
+    groups = [thumb.group for thumb in batch]
+    weight_of = {True: settings.desirable_weight, False: settings.undesirable_weight}
+    sums = {"loss": 0.0, "desirable_shift": 0.0, "undesirable_shift": 0.0}
+    good = sum(t.desirable for t in batch)
+    tokens = 0
+    for start, end in micro_batches(groups, settings.micro_batch_tokens):
+        stream, part = pack(groups[start:end]).to(policy.device), batch[start:end]
+        shift_B = stream.sum_by_response(policy.logprobs(stream)) - reference_B[start:end].to(policy.device)
+        desirable_B = torch.tensor([t.desirable for t in part], device=shift_B.device)
+        weight_B = torch.tensor([t.weight * weight_of[t.desirable] for t in part]).to(shift_B)
+        loss = losses.kto(shift_B, desirable_B, kl, settings.beta, weight_B).sum() / len(batch)
+        loss.backward()
+        sums["loss"] += loss.item()
+        sums["desirable_shift"] += float(shift_B.detach()[desirable_B].sum()) / max(1, good)
+        sums["undesirable_shift"] += float(shift_B.detach()[~desirable_B].sum()) / max(1, len(batch) - good)
+        tokens += stream.tokens
+    return sums | {"reference_point": float(kl)}, tokens
+
+
+@torch.no_grad()
+def _sums(model: CausalLM, groups: Sequence[Group], micro_batch_tokens: int, as_reference: bool = False) -> Tensor:
+    """Summed log-probability per response; as_reference: with the adapter switched off."""
+    parts = []
+    for start, end in micro_batches(groups, micro_batch_tokens):
+        stream = pack(groups[start:end]).to(model.device)
+        if as_reference:
+            with model.reference():
+                parts.append(stream.sum_by_response(model.logprobs(stream)))
+        else:
+            parts.append(stream.sum_by_response(model.logprobs(stream)))
+    return torch.cat(parts)
+
+
+def describe(result: UnpairedResult) -> dict[str, Any]:
+    """The result as plain values for result.json."""
+    return dict(vars(result))

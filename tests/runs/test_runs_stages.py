@@ -1,0 +1,84 @@
+"""Stages that the quickstart does not use, each run at toy size through the runner."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from accord.errors import DataError
+from accord.runs import recipe as recipes
+from accord.runs import runner
+from accord.runs.context import Progress
+
+WORDS = ("great", "fine", "slow", "loud", "odd", "new")
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    rows = [
+        {"prompt": f"This {a} film", "chosen": f" is a {b} joy.", "rejected": f" is a {b} bore."}
+        for a in WORDS for b in WORDS
+    ]  # fmt: skip
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture
+def thumbs(tmp_path: Path) -> Path:
+    rows = [
+        {"prompt": f"This {a} film", "completion": f" is a {b} {word}.", "label": word == "joy"}
+        for a in WORDS for b in WORDS for word in ("joy", "bore")
+    ]  # fmt: skip
+    path = tmp_path / "thumbs.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def run(tmp_path: Path, stages: str) -> Path:
+    path = tmp_path / "toy.yaml"
+    path.write_text(f"name: toy\nthreads: 1\nstages:\n{stages}")
+    runner.execute(recipes.load(str(path), []), tmp_path / "run", False, Progress(), {})
+    return tmp_path / "run"
+
+
+def last(run_dir: Path, stage: str) -> dict:
+    return json.loads(next(run_dir.glob(f"stages/*-{stage}/metrics.jsonl")).read_text().splitlines()[-1])
+
+
+DATA = "  data: {{kind: preferences, data: {pairs}, evaluation: 4}}\n"
+DPO = (
+    "  dpo: {{kind: dpo, model: 'accord:nano-base', feedback: 'stage:data/feedback', learning_rate: 1.0e-3, epochs: 4,"
+    " batch: 8, loss: {loss}{more}}}\n"
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("loss", "more"), [("simpo", ", gamma: 0.5"), ("orpo", ", nll_weight: 1.0"), ("ipo", "")])
+def test_objectives_of_the_dpo_stage_learn_the_preference(tmp_path: Path, pairs: Path, loss: str, more: str) -> None:
+    run_dir = run(tmp_path, DATA.format(pairs=pairs) + DPO.format(loss=loss, more=more))
+    assert last(run_dir, "dpo")["preference_agreement"] > 0.9
+
+
+@pytest.mark.slow
+def test_kto_learns_from_thumbs_and_from_comparisons(tmp_path: Path, pairs: Path, thumbs: Path) -> None:
+    kto = "kind: kto, model: 'accord:nano-base', learning_rate: 1.0e-3, epochs: 3, batch: 12, desirable_weight: 1.2"
+    run_dir = run(
+        tmp_path,
+        DATA.format(pairs=pairs)
+        + f"  pairs: {{{kto}, feedback: 'stage:data/feedback'}}\n  thumbs: {{{kto}, feedback: {thumbs}}}\n",
+    )
+    for stage in ("pairs", "thumbs"):
+        values = last(run_dir, stage)
+        assert values["desirable_shift"] > values["undesirable_shift"] + 1
+    record = json.loads((run_dir / "stages/03-thumbs/result.json").read_text())
+    assert record["values"]["desirable"] == 36
+
+
+def test_kto_without_thumbs_says_what_it_found(tmp_path: Path) -> None:
+    (tmp_path / "demos.jsonl").write_text(json.dumps({"prompt": "a", "completion": "b"}) + "\n")
+    kto = f"feedback: {tmp_path}/demos.jsonl, learning_rate: 1.0e-3"
+    with pytest.raises(DataError, match=r"no thumbs and no comparisons: {'demonstration: says no good and bad': 1}"):
+        run(tmp_path, f"  kto: {{kind: kto, model: 'accord:nano-base', {kto}}}\n")
