@@ -196,6 +196,34 @@ def test_leave_one_out() -> None:
         advantages.leave_one_out(torch.zeros(3), 1)
 
 
+def test_group_estimators_by_hand() -> None:
+    lengths = torch.tensor([2, 1, 1, 2])
+    rewards = torch.tensor([-0.5, 3.5, 1.0, 2.0, 0.0, 2.0])  # totals 3, 1 and 2, 2
+
+    def got(name: advantages.Estimator) -> list[float]:
+        return advantages.estimate(name, rewards, torch.zeros(6), lengths, 2)[0].tolist()
+
+    assert got("rloo") == [2.0, 2.0, -2.0, 0.0, 0.0, 0.0]
+    assert got("dr_grpo") == [1.0, 1.0, -1.0, 0.0, 0.0, 0.0]
+    assert got("grpo") == pytest.approx([0.70706, 0.70706, -0.70706, 0, 0, 0], abs=1e-4)  # deviation sqrt(2), not 1
+    assert got("reinforce") == [3.0, 3.5, 1.0, 2.0, 2.0, 2.0]
+    assert got("reinforce_baseline") == [1.0, 1.5, -1.0, 0.0, 0.0, 0.0]
+    for name in advantages.GROUPED[:3]:
+        with pytest.raises(ValueError, match="at least 2"):
+            advantages.estimate(name, rewards, torch.zeros(6), lengths, 1)
+
+
+def test_clip_higher_whole_ratios_and_weights() -> None:
+    ratio, advantage = torch.log(torch.tensor([1.25, 1.25])), torch.tensor([1.0, 1.0])
+    torch.testing.assert_close(losses.ppo_policy(ratio, advantage, 0.2, 0.28), torch.tensor([-1.25, -1.25]))
+    torch.testing.assert_close(losses.ppo_policy(ratio, advantage, 0.2), torch.tensor([-1.2, -1.2]))
+    lengths, steps = torch.tensor([2, 1]), torch.tensor([0.2, 0.4, -0.3])
+    torch.testing.assert_close(losses.whole_ratio(steps, lengths, mean=True), torch.tensor([0.3, 0.3, -0.3]))
+    torch.testing.assert_close(losses.whole_ratio(steps, lengths, mean=False), torch.tensor([0.6, 0.6, -0.3]))
+    torch.testing.assert_close(losses.token_weights(lengths, "sequence", 4, 8), torch.tensor([1 / 8, 1 / 8, 1 / 4]))
+    torch.testing.assert_close(losses.token_weights(lengths, "constant", 4, 8), torch.full((3,), 1 / 32))
+
+
 def test_adaptive_kl_follows_ziegler() -> None:
     controller = KLController(0.1, target=6.0, horizon=10_000)
     controller.update(kl_seq=12.0, episodes=64)
@@ -209,7 +237,7 @@ def test_adaptive_kl_follows_ziegler() -> None:
 
 def test_ppo_losses_by_hand() -> None:
     logp, old, advantage = torch.log(torch.tensor([1.5, 0.5, 1.1])), torch.zeros(3), torch.tensor([1.0, -1.0, 2.0])
-    torch.testing.assert_close(losses.ppo_policy(logp, old, advantage, 0.2), torch.tensor([-1.2, 0.8, -2.2]))
+    torch.testing.assert_close(losses.ppo_policy(logp - old, advantage, 0.2), torch.tensor([-1.2, 0.8, -2.2]))
     value = losses.ppo_value(torch.tensor([1.0]), torch.tensor([0.0]), torch.tensor([0.5]), 0.2)
     assert value.item() == pytest.approx(0.5 * max((1 - 0.5) ** 2, (0.2 - 0.5) ** 2))
     assert math.isfinite(value.item())

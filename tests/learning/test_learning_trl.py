@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from accord.learning import losses
+from accord.learning import advantages, losses
+from accord.learning.on_policy import OnPolicySettings, OnPolicyTrainer
+from accord.learning.on_policy_batch import Experience
 from accord.learning.preference import Pair, PreferenceSettings, preference_step, reference_logprobs
 from accord.learning.supervised import supervised_step
 from accord.learning.unpaired import Thumb, UnpairedSettings, reference_point, unpaired_step
@@ -142,3 +144,122 @@ def test_sft(tmp_path: Path) -> None:
     loss, _ = supervised_step(ours, groups, 10_000)
     assert loss == pytest.approx(float(their_loss), abs=1e-5)
     compare(ours, trainer.model)
+
+
+# --- on-policy ----------------------------------------------------------------------------------------------
+COMPLETIONS = [["de f", "ghij k"], ["lm", "no pqr st"], ["c", "uvw"]]
+SCORES = torch.tensor([1.0, 0.2, -0.5, 0.4, 0.0, 2.0])
+
+
+def padded(rows: list[list[int]], left: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    width = max(map(len, rows))
+    ids, mask = torch.full((len(rows), width), 2), torch.zeros(len(rows), width, dtype=torch.long)
+    for i, row in enumerate(rows):
+        place = slice(width - len(row), width) if left else slice(0, len(row))
+        ids[i, place], mask[i, place] = torch.tensor(row), 1
+    return ids, mask
+
+
+def on_policy(folder: Path, settings: OnPolicySettings) -> tuple[OnPolicyTrainer, Experience, dict[str, torch.Tensor]]:
+    """Our trainer, an experience made by another policy, and the same batch in TRL's shape."""
+    policy, old, reference = (load_causal_lm(str(folder / n)) for n in ("policy", "old", "reference"))
+    groups = [
+        Group(ids(policy, p), [[*ids(policy, c), 1] for c in both])
+        for (p, *_), both in zip(PAIRS, COMPLETIONS, strict=True)
+    ]
+    lengths = torch.tensor([len(r) for g in groups for r in g.responses])
+    with torch.no_grad():
+        old_S, ref_S = (m.logprobs(pack(groups)) for m in (old, reference))
+    rewards_S = advantages.token_rewards(torch.zeros_like(old_S), SCORES, lengths, 0.0)
+    advantages_S, returns_S = advantages.estimate(settings.estimator, rewards_S, torch.zeros_like(old_S), lengths, 2)
+    experience = Experience(
+        groups, lengths, old_S, ref_S, torch.zeros_like(old_S), advantages_S, returns_S, SCORES, SCORES[None]
+    )
+    prompt_ids, prompt_mask = padded([list(g.prompt) for g in groups for _ in g.responses], left=True)
+    completion_ids, completion_mask = padded([list(r) for g in groups for r in g.responses], left=False)
+    first = torch.cumsum(lengths, 0) - lengths
+    batch = {
+        "prompt_ids": prompt_ids, "prompt_mask": prompt_mask, "completion_ids": completion_ids,
+        "completion_mask": completion_mask, "advantages": advantages_S[first],
+        "old_per_token_logps": advantages.pad_tokens(old_S, lengths)[0],
+        "ref_per_token_logps": advantages.pad_tokens(ref_S, lengths)[0], "num_items_in_batch": lengths.sum(),
+    }  # fmt: skip
+    trainer = OnPolicyTrainer(policy, reference, None, None, None, [[0]], settings)  # type: ignore[arg-type]
+    return trainer, experience, batch
+
+
+def save_three(folder: Path) -> None:
+    for seed, name in enumerate(("policy", "old", "reference"), 1):
+        model = tiny_llama(1)
+        other = tiny_llama(seed + 10)
+        with torch.no_grad():  # near each other, so that some ratios are clipped and some are not
+            for p, q in zip(model.hf.parameters(), other.hf.parameters(), strict=True):
+                p.add_(0.1 * q)
+        save_causal_lm(model, folder / name)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ({"estimator": "grpo", "aggregation": "sequence"}, {"loss_type": "grpo"}),
+        (
+            {"estimator": "grpo", "aggregation": "sequence", "kl_unbiased": False},
+            {"loss_type": "grpo", "use_bias_correction_kl": False},
+        ),
+        ({"estimator": "dr_grpo", "aggregation": "constant"}, {"loss_type": "dr_grpo"}),
+        ({"estimator": "grpo", "aggregation": "token", "clip_high": 0.28}, {"loss_type": "dapo", "epsilon_high": 0.28}),
+        ({"estimator": "grpo", "aggregation": "sequence", "ratio": "sequence", "kl_unbiased": False}, {"loss_type": "grpo", "importance_sampling_level": "sequence", "use_bias_correction_kl": False}),
+    ],
+    ids=["grpo", "grpo as published", "dr_grpo", "dapo", "gspo"],
+)  # fmt: skip
+def test_grpo_and_its_corrections(tmp_path: Path, ours: dict[str, Any], theirs: dict[str, Any]) -> None:
+    save_three(tmp_path)
+    settings = OnPolicySettings(
+        steps=1, prompts_per_step=3, samples_per_prompt=2, max_new_tokens=16, kl_in="loss", kl_coefficient=0.07,
+        whiten_advantages=False, clip=0.2, **ours,
+    )  # fmt: skip
+    trainer, experience, batch = on_policy(tmp_path, settings)
+    peer = trl.GRPOTrainer(
+        model=native(tmp_path / "policy"), reward_funcs=lambda **_: [0.0], processing_class=trainer.policy.tokenizer,
+        args=trl.GRPOConfig(
+            output_dir=str(tmp_path), report_to=[], bf16=False, use_cpu=True, gradient_checkpointing=False, beta=0.07,
+            max_completion_length=16, num_generations=2, per_device_train_batch_size=6, epsilon=0.2, **theirs,
+        ),
+        train_dataset=datasets.Dataset.from_list([{"prompt": p} for p, *_ in PAIRS]),
+    )  # fmt: skip
+    peer.current_gradient_accumulation_steps = 1
+    peer.model.train()
+    their_loss = peer._compute_loss(peer.model, batch)
+    their_loss.backward()
+    logp_S = trainer.policy.logprobs(pack(experience.groups))
+    our_loss = trainer.policy_loss(logp_S, experience, logp_S.numel(), 6)
+    our_loss.backward()
+    assert float(our_loss.detach()) == pytest.approx(float(their_loss.detach()), abs=1e-5)
+    compare(trainer.policy, peer.model)
+
+
+def test_rloo(tmp_path: Path) -> None:
+    save_three(tmp_path)
+    settings = OnPolicySettings(
+        steps=1, prompts_per_step=3, samples_per_prompt=2, max_new_tokens=16, estimator="rloo", kl_coefficient=0.0,
+        ratio="response", aggregation="sequence", whiten_advantages=False,
+    )  # fmt: skip
+    trainer, experience, batch = on_policy(tmp_path, settings)
+    peer = trl.RLOOTrainer(
+        model=native(tmp_path / "policy"), reward_funcs=lambda **_: [0.0], processing_class=trainer.policy.tokenizer,
+        args=trl.RLOOConfig(
+            output_dir=str(tmp_path), report_to=[], bf16=False, use_cpu=True, gradient_checkpointing=False, beta=0.0,
+            max_completion_length=16, num_generations=2, per_device_train_batch_size=6, epsilon=0.2,
+        ),
+        train_dataset=datasets.Dataset.from_list([{"prompt": p} for p, *_ in PAIRS]),
+    )  # fmt: skip
+    peer.current_gradient_accumulation_steps = 1
+    peer.model.train()
+    batch["old_logps"] = (batch["old_per_token_logps"] * batch["completion_mask"]).sum(1)
+    their_loss = peer._compute_loss(peer.model, batch)
+    their_loss.backward()
+    logp_S = trainer.policy.logprobs(pack(experience.groups))
+    our_loss = trainer.policy_loss(logp_S, experience, logp_S.numel(), 6)
+    our_loss.backward()
+    assert float(our_loss.detach()) == pytest.approx(float(their_loss.detach()), abs=1e-5)
+    compare(trainer.policy, peer.model)

@@ -7,10 +7,14 @@ S tokens in total, T the longest response.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+Estimator = Literal["gae", "rloo", "grpo", "dr_grpo", "reinforce", "reinforce_baseline"]
+GROUPED = ("rloo", "grpo", "dr_grpo", "reinforce_baseline")
+"""Estimators that compare the responses to one prompt."""
 Reduce = Callable[[Tensor], Tensor]
 """Sums a tensor over all processes; the identity for one process."""
 
@@ -63,6 +67,62 @@ def leave_one_out(total_B: Tensor, samples_per_prompt: int) -> Tensor:
         raise ValueError("leave-one-out needs at least 2 samples per prompt")
     groups = total_B.view(-1, samples_per_prompt)
     return (groups - (groups.sum(1, keepdim=True) - groups) / (samples_per_prompt - 1)).flatten()
+
+
+def group_relative(total_B: Tensor, samples_per_prompt: int, scale: bool) -> Tensor:
+    """Each response's total reward minus its group's mean, divided by the group's deviation if `scale`: [B].
+
+    With scale this is GRPO (Shao et al. 2024 section 4.1.2), without Dr. GRPO (Liu et al. 2025). A group whose
+    rewards are all equal gets 0.
+    """
+    if samples_per_prompt < 2:
+        raise ValueError("group-relative advantages need at least 2 samples per prompt")
+    groups = total_B.view(-1, samples_per_prompt)
+    centred = groups - groups.mean(1, keepdim=True)
+    return (centred / (groups.std(1, keepdim=True) + 1e-4) if scale else centred).flatten()
+
+
+def per_response(rewards_S: Tensor, lengths_B: Tensor) -> Tensor:
+    """Sum of the rewards of each response: [B]."""
+    return rewards_S.new_zeros(lengths_B.numel()).index_add(0, owners(lengths_B), rewards_S)
+
+
+def owners(lengths_B: Tensor) -> Tensor:
+    """The response each token belongs to: [S]."""
+    return torch.repeat_interleave(torch.arange(lengths_B.numel(), device=lengths_B.device), lengths_B)
+
+
+def returns_to_go(rewards_S: Tensor, lengths_B: Tensor, gamma: float = 1.0) -> Tensor:
+    """Discounted sum of the rewards from each token to the end of its response: [S]."""
+    return gae(rewards_S, torch.zeros_like(rewards_S), lengths_B, gamma, 1.0)[0]
+
+
+def estimate(
+    estimator: Estimator, rewards_S: Tensor, values_S: Tensor, lengths_B: Tensor, samples_per_prompt: int,
+    gamma: float = 1.0, lam: float = 0.95,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """(advantages, returns) per token, before whitening; returns are zero without a value model.
+
+    - gae:                 generalised advantage estimation with the value model (PPO)
+    - rloo:                total reward minus the siblings' mean (Ahmadian et al. 2024)
+    - grpo, dr_grpo:       total reward relative to its group, with and without division by its deviation
+    - reinforce:           reward to go (REINFORCE++, Hu 2025; whiten over the batch)
+    - reinforce_baseline:  reward to go, the group's mean total subtracted (REINFORCE++-baseline)
+    """
+    if estimator == "gae":
+        return gae(rewards_S, values_S, lengths_B, gamma, lam)
+    none = torch.zeros_like(rewards_S)
+    if estimator == "reinforce":
+        return returns_to_go(rewards_S, lengths_B, gamma), none
+    total_B = per_response(rewards_S, lengths_B)
+    if estimator == "reinforce_baseline":
+        mean_B = total_B.view(-1, samples_per_prompt).mean(1).repeat_interleave(samples_per_prompt)
+        return returns_to_go(rewards_S, lengths_B, gamma) - mean_B[owners(lengths_B)], none
+    if estimator == "rloo":
+        advantage_B = leave_one_out(total_B, samples_per_prompt)
+    else:
+        advantage_B = group_relative(total_B, samples_per_prompt, scale=estimator == "grpo")
+    return advantage_B[owners(lengths_B)], none
 
 
 def whiten(values_S: Tensor, reduce: Reduce = one_process) -> Tensor:

@@ -15,6 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 PreferenceLoss = Literal["sigmoid", "sigmoid_norm", "ipo", "hinge", "robust", "simpo", "orpo"]
+Aggregation = Literal["token", "sequence", "constant"]
+Ratio = Literal["token", "sequence", "response"]
 REFERENCE_FREE = ("simpo", "orpo")
 BETAS: dict[PreferenceLoss, float] = {
     "sigmoid": 0.1, "sigmoid_norm": 5.0, "ipo": 0.1, "hinge": 0.1, "robust": 0.1, "simpo": 2.0, "orpo": 0.1,
@@ -113,13 +115,40 @@ def kto(shift_B: Tensor, desirable_B: Tensor, kl: Tensor, beta: float, weight_B:
     return weight_B * (1 - torch.sigmoid(beta * gap))
 
 
-def ppo_policy(logp_S: Tensor, old_S: Tensor, advantage_S: Tensor, clip: float) -> Tensor:
-    """PPO's clipped surrogate per token: max(-A rho, -A clip(rho, 1-c, 1+c)): [S] (Schulman et al. 2017 eq. 7).
+def ppo_policy(log_ratio_S: Tensor, advantage_S: Tensor, clip: float, clip_high: float | None = None) -> Tensor:
+    """PPO's clipped surrogate per token: max(-A rho, -A clip(rho, 1-c, 1+c')): [S] (Schulman et al. 2017 eq. 7).
 
-    rho = exp(logp - old). The sign is for minimisation.
+    rho = exp(log_ratio), log_ratio = logp - old; c' = clip_high where given (DAPO's clip-higher, Yu et al. 2025
+    eq. 10), else c. The sign is for minimisation.
     """
-    ratio_S = torch.exp(logp_S - old_S)
-    return torch.maximum(-advantage_S * ratio_S, -advantage_S * ratio_S.clamp(1 - clip, 1 + clip))
+    ratio_S = torch.exp(log_ratio_S)
+    bounded_S = ratio_S.clamp(1 - clip, 1 + (clip if clip_high is None else clip_high))
+    return torch.maximum(-advantage_S * ratio_S, -advantage_S * bounded_S)
+
+
+def whole_ratio(log_ratio_S: Tensor, lengths_B: Tensor, mean: bool) -> Tensor:
+    """One log-ratio for all tokens of a response, so that whole responses are clipped: [S].
+
+    mean: GSPO's length-normalised ratio (Zheng et al. 2025 eq. 7); else the ratio of the responses' probabilities
+    (RLOO's action is the whole response, Ahmadian et al. 2024).
+    """
+    owners_S = torch.repeat_interleave(torch.arange(lengths_B.numel(), device=lengths_B.device), lengths_B)
+    ratio_B = log_ratio_S.new_zeros(lengths_B.numel()).index_add(0, owners_S, log_ratio_S)
+    return (ratio_B / lengths_B if mean else ratio_B)[owners_S]
+
+
+def token_weights(lengths_B: Tensor, kind: Aggregation, responses: int, longest: int) -> Tensor:
+    """Weight of each token in the loss of a batch of `responses`, of which lengths_B are the caller's part: [S].
+
+    - sequence: 1 / (responses * own length)     every response the same (GRPO, Shao et al. 2024 eq. 3)
+    - constant: 1 / (responses * longest)        no length bias (Dr. GRPO, Liu et al. 2025)
+    The third, "token", is 1 / tokens of the whole batch (PPO here, DAPO).
+    """
+    if kind == "sequence":
+        weight_B = 1 / (responses * lengths_B.float())
+    else:
+        weight_B = torch.full_like(lengths_B, 1 / (responses * longest), dtype=torch.float32)
+    return torch.repeat_interleave(weight_B, lengths_B)
 
 
 def ppo_value(value_S: Tensor, old_S: Tensor, return_S: Tensor, clip: float) -> Tensor:

@@ -48,8 +48,10 @@ def _ppo_optimizer(learning_rate: float) -> OptimizerSettings:
 @dataclass(frozen=True)
 class OnPolicySettings:
     """steps: rollout batches; prompts_per_step x samples_per_prompt responses each; kl_target steers the
-    coefficient (None: fixed); unfinished_score replaces the score of responses without EOS (None: keep);
-    kl_budget and min_unique are guards (0: off)."""
+    coefficient (None: fixed); kl_in: k1 in the reward (PPO, RLOO) or k3 in the loss (GRPO); kl_unbiased: weight that k3
+    by the ratio, so that its gradient is that of the reverse KL (DeepSeek-V3.2 2025); unfinished_score
+    replaces the score of responses without EOS (None: keep); estimator: see `advantages.estimate`; aggregation: see
+    `losses.token_weights`; ratio: see `losses.whole_ratio`; kl_budget and min_unique are guards (0: off)."""
 
     steps: int
     prompts_per_step: int = 64
@@ -59,13 +61,18 @@ class OnPolicySettings:
     epochs: int = 4
     minibatches: int = 1
     micro_batch_tokens: int = 8192
-    estimator: Literal["gae", "rloo"] = "gae"
+    estimator: adv.Estimator = "gae"
+    aggregation: losses.Aggregation = "token"
+    ratio: losses.Ratio = "token"
     gamma: float = 1.0
     lam: float = 0.95
     clip: float = 0.2
+    clip_high: float | None = None
     value_clip: float = 0.2
     whiten_advantages: bool = True
     kl_coefficient: float = 0.05
+    kl_in: Literal["reward", "loss"] = "reward"
+    kl_unbiased: bool = True
     kl_target: float | None = None
     kl_horizon: int = 10_000
     score_clip: float = 0.0
@@ -185,7 +192,8 @@ class OnPolicyTrainer:
         values_S = self._per_token(groups, self.value.values) if self.value else torch.zeros_like(logp_S)
         lengths_B = torch.tensor([len(r) for r in rollout.responses], device=logp_S.device)
         score_B = self.final_score(scores_EB, rollout).to(logp_S)
-        rewards_S = adv.token_rewards(losses.kl_k1(logp_S, ref_S), score_B, lengths_B, self.kl.coefficient)
+        paid = self.kl.coefficient if s.kl_in == "reward" else 0.0
+        rewards_S = adv.token_rewards(losses.kl_k1(logp_S, ref_S), score_B, lengths_B, paid)
         advantages_S, returns_S = self.advantages(rewards_S, values_S, lengths_B)
         return Experience(
             groups, lengths_B, logp_S, ref_S, values_S, advantages_S, returns_S, score_B, scores_EB
@@ -207,13 +215,9 @@ class OnPolicyTrainer:
     def advantages(self, rewards_S: Tensor, values_S: Tensor, lengths_B: Tensor) -> tuple[Tensor, Tensor]:
         """(advantages, returns) per token, advantages whitened over the whole batch."""
         s = self.settings
-        if s.estimator == "gae":
-            advantages_S, returns_S = adv.gae(rewards_S, values_S, lengths_B, s.gamma, s.lam)
-        else:
-            owners_S = torch.repeat_interleave(torch.arange(lengths_B.numel(), device=lengths_B.device), lengths_B)
-            total_B = rewards_S.new_zeros(lengths_B.numel()).index_add(0, owners_S, rewards_S)
-            advantages_S = adv.leave_one_out(total_B, s.samples_per_prompt)[owners_S]
-            returns_S = torch.zeros_like(advantages_S)
+        advantages_S, returns_S = adv.estimate(
+            s.estimator, rewards_S, values_S, lengths_B, s.samples_per_prompt, s.gamma, s.lam
+        )
         return (adv.whiten(advantages_S) if s.whiten_advantages else advantages_S), returns_S
 
     def update(self, batch: Experience, step: int) -> dict[str, float]:
@@ -251,13 +255,14 @@ class OnPolicyTrainer:
             micro = part.slice(start, end)
             stream = pack(micro.groups).to(self.policy.device)
             logp_S = self.policy.logprobs(stream, s.temperature)
-            policy_loss = losses.ppo_policy(logp_S, micro.logp_S, micro.advantages_S, s.clip).sum() / total
+            policy_loss = self.policy_loss(logp_S, micro, total, part.lengths_B.numel())
             policy_loss.backward()
             log_ratio = (logp_S - micro.logp_S).detach()
             if first:
                 _check_ratio(log_ratio, step)
             sums["policy_loss"] += policy_loss.item()
-            sums["clip_share"] += float(((log_ratio.exp() - 1).abs() > s.clip).sum()) / total
+            change, high = log_ratio.exp() - 1, s.clip if s.clip_high is None else s.clip_high
+            sums["clip_share"] += float(((change > high) | (change < -s.clip)).sum()) / total
             sums["ratio_mean"] += float(log_ratio.exp().sum()) / total
             sums["update_kl_tok"] += float((torch.expm1(log_ratio) - log_ratio).sum()) / total
             sums["tokens"] += stream.tokens
@@ -275,6 +280,23 @@ class OnPolicyTrainer:
         if self.value_optimizer is not None:
             sums["value_grad_norm"] = self.value_optimizer.step(f"{where} (value model)")["grad_norm"]
         return sums
+
+    def policy_loss(self, logp_S: Tensor, micro: Experience, tokens: int, responses: int) -> Tensor:
+        """The micro-batch's share of the loss of a minibatch with `responses` of `tokens` in all."""
+        s = self.settings
+        log_ratio_S = logp_S - micro.logp_S
+        if s.ratio != "token":
+            log_ratio_S = losses.whole_ratio(log_ratio_S, micro.lengths_B, mean=s.ratio == "sequence")
+        loss_S = losses.ppo_policy(log_ratio_S, micro.advantages_S, s.clip, s.clip_high)
+        if s.kl_in == "loss":
+            kl_S = losses.kl_k3(logp_S, micro.ref_S)
+            if s.kl_unbiased:
+                kl_S = kl_S * torch.exp(logp_S - micro.logp_S)
+            loss_S = loss_S + self.kl.coefficient * kl_S
+        if s.aggregation == "token":
+            return loss_S.sum() / tokens
+        weight_S = losses.token_weights(micro.lengths_B, s.aggregation, responses, s.max_new_tokens)
+        return (weight_S * loss_S).sum()
 
     def guard(self, metrics: dict[str, float], step: int) -> str | None:
         """Why training must stop: the policy left the KL budget or its answers became the same. None: go on."""

@@ -1,4 +1,4 @@
-"""PPO (or RLOO) against a reward model under a KL penalty."""
+"""On-policy learning against a reward model under a KL penalty: PPO, RLOO, GRPO and their relatives."""
 
 from __future__ import annotations
 
@@ -24,7 +24,17 @@ class PpoConfig(TrainingConfig):
     model: str = Field(description="The model to tune; also the reference.")
     reward: str = Field(description="The reward model.")
     prompts: str = Field(description="Prompts to sample from (JSONL).")
-    estimator: Literal["gae", "rloo"] = Field("gae", description="gae: PPO with a value model; rloo: leave-one-out.")
+    estimator: Literal["gae", "rloo", "grpo", "dr_grpo", "reinforce", "reinforce_baseline"] = Field(
+        "gae",
+        description="gae: PPO with a value model; the others need none and (but for reinforce) compare samples of one prompt.",
+    )
+    aggregation: Literal["token", "sequence", "constant"] = Field(
+        "token",
+        description="What counts the same in the loss: every token, every response, or every token of a full-length one.",
+    )
+    ratio: Literal["token", "sequence", "response"] = Field(
+        "token", description="What is clipped: tokens, a response's mean ratio (GSPO), or its whole probability."
+    )
     steps: int = Field(60, ge=1, description="Rollout batches.")
     prompts_per_step: int = Field(64, ge=1, description="Prompts per rollout batch.")
     samples_per_prompt: int = Field(1, ge=1, description="Responses per prompt.")
@@ -36,10 +46,17 @@ class PpoConfig(TrainingConfig):
     gamma: float = Field(1.0, gt=0, le=1, description="Discount.")
     lam: float = Field(0.95, ge=0, le=1, description="GAE's lambda; 1 is Monte Carlo with a baseline.")
     clip: float = Field(0.2, gt=0, description="Clip range of the probability ratio.")
+    clip_high: float | None = Field(None, gt=0, description="Upper clip range, where it differs (DAPO's clip-higher).")
     value_clip: float = Field(0.2, gt=0, description="Clip range of the value.")
     value_learning_rate: float | None = Field(None, gt=0, le=1, description="Step size of the value model.")
     whiten_advantages: bool = Field(True, description="Shift and scale advantages over the whole batch.")
     kl_coefficient: float = Field(0.05, ge=0, description="Weight of the KL penalty per token.")
+    kl_in: Literal["reward", "loss"] = Field(
+        "reward", description="Where the penalty acts: k1 in the reward, k3 in the loss."
+    )
+    kl_unbiased: bool = Field(
+        True, description="With kl_in loss: weight k3 by the ratio, for the gradient of the reverse KL."
+    )
     kl_target: float | None = Field(None, gt=0, description="Steer the coefficient to this KL, nats per sequence.")
     kl_horizon: int = Field(10_000, ge=1, description="Episodes over which the steering acts.")
     score_clip: float = Field(0.0, ge=0, description="Bound on the score; 0: none.")
@@ -53,8 +70,10 @@ class PpoConfig(TrainingConfig):
 
     @model_validator(mode="after")
     def _possible(self) -> PpoConfig:
-        if self.estimator == "rloo" and self.samples_per_prompt < 2:
-            raise ValueError("the estimator rloo needs samples_per_prompt of 2 or more")
+        if self.estimator not in ("gae", "reinforce") and self.samples_per_prompt < 2:
+            raise ValueError(f"the estimator {self.estimator} needs samples_per_prompt of 2 or more")
+        if self.value_learning_rate is not None and self.estimator != "gae":
+            raise ValueError(f"value_learning_rate is set, but the estimator {self.estimator} has no value model")
         if self.minibatches > self.prompts_per_step:
             raise ValueError(f"minibatches {self.minibatches} exceeds prompts_per_step {self.prompts_per_step}")
         if self.whiten_advantages and self.prompts_per_step * self.samples_per_prompt < 8:
@@ -64,13 +83,55 @@ class PpoConfig(TrainingConfig):
         return self
 
 
+class RlooConfig(PpoConfig):
+    """Settings of an rloo stage: as ppo, with the defaults of Ahmadian et al. 2024."""
+
+    kind: Literal["rloo"]  # type: ignore[assignment]
+    estimator: Literal["rloo"] = Field("rloo", description="Leave-one-out.")
+    ratio: Literal["token", "sequence", "response"] = Field("response", description="What is clipped; see ppo.")
+    aggregation: Literal["token", "sequence", "constant"] = Field(
+        "sequence", description="What counts the same; see ppo."
+    )
+    prompts_per_step: int = Field(16, ge=1, description="Prompts per rollout batch.")
+    samples_per_prompt: int = Field(4, ge=2, description="Responses per prompt.")
+    epochs: int = Field(1, ge=1, description="Passes over each rollout batch.")
+    whiten_advantages: bool = Field(False, description="Shift and scale advantages over the whole batch.")
+
+
+class GrpoConfig(PpoConfig):
+    """Settings of a grpo stage: as ppo, with the defaults of Shao et al. 2024 (dr_grpo: Liu et al. 2025)."""
+
+    kind: Literal["grpo"]  # type: ignore[assignment]
+    estimator: Literal["grpo", "dr_grpo"] = Field(
+        "grpo", description="dr_grpo does not divide by the group's deviation."
+    )
+    aggregation: Literal["token", "sequence", "constant"] = Field(
+        "sequence", description="What counts the same in the loss: token is DAPO's choice, constant that of dr_grpo."
+    )
+    prompts_per_step: int = Field(8, ge=1, description="Prompts per rollout batch.")
+    samples_per_prompt: int = Field(8, ge=2, description="Responses per prompt.")
+    epochs: int = Field(1, ge=1, description="Passes over each rollout batch.")
+    whiten_advantages: bool = Field(False, description="Shift and scale advantages over the whole batch.")
+    kl_in: Literal["reward", "loss"] = Field("loss", description="Where the penalty acts; see ppo.")
+
+
+class ReinforceConfig(PpoConfig):
+    """Settings of a reinforce stage: as ppo, with the defaults of REINFORCE++ (Hu 2025)."""
+
+    kind: Literal["reinforce"]  # type: ignore[assignment]
+    estimator: Literal["reinforce", "reinforce_baseline"] = Field(
+        "reinforce", description="reinforce_baseline subtracts the mean of a prompt's samples."
+    )
+    epochs: int = Field(1, ge=1, description="Passes over each rollout batch.")
+
+
 class Ppo(Stage):
     """Tunes a policy against a reward model."""
 
     kind = "ppo"
     Config = PpoConfig
     provides = ("model", "points")
-    about = "PPO or RLOO against a reward model under a KL penalty"
+    about = "PPO against a reward model under a KL penalty; other estimators by name"
 
     def plan(self, config: PpoConfig, context: StageContext) -> Plan:
         from accord.runs import estimate
@@ -131,8 +192,8 @@ def _settings(config: PpoConfig, seed: int) -> Any:
 
     names = (
         "steps", "prompts_per_step", "samples_per_prompt", "max_new_tokens", "temperature", "epochs", "minibatches",
-        "micro_batch_tokens", "estimator", "gamma", "lam", "clip", "value_clip", "whiten_advantages", "kl_coefficient",
-        "kl_target", "kl_horizon", "score_clip", "unfinished_score", "ensemble", "ptx_weight", "kl_budget", "min_unique",
+        "micro_batch_tokens", "estimator", "aggregation", "ratio", "gamma", "lam", "clip", "clip_high", "value_clip",
+        "whiten_advantages", "kl_coefficient", "kl_in", "kl_unbiased", "kl_target", "kl_horizon", "score_clip", "unfinished_score", "ensemble", "ptx_weight", "kl_budget", "min_unique",
     )  # fmt: skip
     return OnPolicySettings(
         **{name: getattr(config, name) for name in names}, seed=seed,
@@ -167,3 +228,27 @@ def _ptx(config: PpoConfig, policy: Any, context: StageContext) -> list[Any]:
         max_prompt_tokens=config.max_prompt_tokens, max_response_tokens=config.max_new_tokens, too_long="drop"
     )
     return [e.group for e in read_demonstrations(context.resolve(config.ptx), policy, lengths, context)]
+
+
+class Rloo(Ppo):
+    """Tunes a policy with the leave-one-out estimator; no value model."""
+
+    kind = "rloo"
+    Config = RlooConfig
+    about = "RLOO: REINFORCE with the other samples of a prompt as baseline"
+
+
+class Grpo(Ppo):
+    """Tunes a policy with group-relative advantages; no value model."""
+
+    kind = "grpo"
+    Config = GrpoConfig
+    about = "GRPO: advantages relative to the other samples of a prompt, KL in the loss"
+
+
+class Reinforce(Ppo):
+    """Tunes a policy with whitened returns; no value model."""
+
+    kind = "reinforce"
+    Config = ReinforceConfig
+    about = "REINFORCE++: clipped REINFORCE with advantages whitened over the batch"
