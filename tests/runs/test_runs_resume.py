@@ -5,20 +5,30 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from accord import files
 from accord.errors import ConfigError, RunError
+from accord.feedback.formats import export_rows
+from accord.feedback.records import Feedback
+from accord.feedback.store import FeedbackStore
 from accord.files import AppendLog, write_json
+from accord.models.loading import load_causal_lm, save_causal_lm
+from accord.models.reward_model import RewardModel
+from accord.models.scalar import ScalarModel
 from accord.runs import recipe as recipes
 from accord.runs import runner
 from accord.runs.context import Progress
 from accord.runs.session import InterruptFlag, RunSession
+from accord.text.packing import Group
 
 TOY = Path(__file__).with_name("toy.py")
 
@@ -150,6 +160,57 @@ def test_a_full_disk_is_said_and_nothing_is_lost(tmp_path: Path, monkeypatch: py
     assert json.loads((tmp_path / "x.json").read_text()) == {"old": 1}
     assert RunSession(tmp_path / "stage", InterruptFlag()).restore() == {"weights": 1}
     assert not list(tmp_path.glob(".x.json.*"))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 3 MiB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = shutil.which("mount")
+    if mount is None or subprocess.run([mount, "-t", "tmpfs", "-o", "size=3m", "tmpfs", place], check=False).returncode:
+        pytest.skip("a small file system can only be mounted by root")
+    yield place
+    subprocess.run(["umount", "-l", place], check=True)
+
+
+def test_a_disk_that_is_really_full(small_disk: Path) -> None:
+    session = RunSession(small_disk / "stage", InterruptFlag())
+    session.save(1, {"weights": torch.ones(1000)})
+    write_json(small_disk / "x.json", {"old": 1})
+    lm = load_causal_lm("accord:nano-base")
+    head = ScalarModel.from_causal_lm(lm, 0)
+    reward = RewardModel.untrained([head])
+    store = small_disk / "feedback.sqlite"
+    record = export_rows(_records(), "accord")[0][0]
+    for action in (
+        lambda: session.save(2, {"weights": torch.ones(4_000_000)}),
+        lambda: write_json(small_disk / "x.json", {"new": "x" * 4_000_000}),
+        lambda: save_causal_lm(lm, small_disk / "model"),
+        lambda: reward.save(small_disk / "reward", [Group([0, 5], [[6, 1]])]),
+        lambda: AppendLog(small_disk / "log.jsonl").append([{"row": "x" * 4_000_000}]),
+        lambda: _fill(store, record),
+    ):
+        with pytest.raises(RunError, match="no space left while writing") as error:
+            action()
+        assert "--resume" in (error.value.fix or "")
+    assert torch.equal(RunSession(small_disk / "stage", InterruptFlag()).restore()["weights"], torch.ones(1000))
+    assert json.loads((small_disk / "x.json").read_text()) == {"old": 1}
+    assert not (small_disk / "model").exists()
+    assert not (small_disk / "reward").exists()
+    assert not list(small_disk.rglob(f"{files.TEMPORARY}*"))
+
+
+def _records() -> list[Feedback]:
+    option = {"id": "a", "content": "yes", "shown_at": 0}
+    thumb = {"id": "r", "kind": "thumb", "prompt": "p", "options": [option], "choice": {"up": True}, "annotator": "ann"}
+    return [Feedback.model_validate(thumb)]
+
+
+def _fill(path: Path, record: dict) -> None:
+    with FeedbackStore(path) as store:
+        for i in range(60):
+            store.add([Feedback.model_validate(record | {"id": f"r{i}", "prompt": "x" * 100_000})])
 
 
 def test_digest_sees_content_and_names(tmp_path: Path) -> None:

@@ -163,8 +163,8 @@ def _doubt(arm: ArmEvidence) -> str:
     last = arm.last
     if last.win_rate is None:
         return (
-            f"there is no gold reward: the proxy changed by {last.proxy_gain} at {last.kl.exact.value:.1f} nats, and "
-            "whether that is what people want cannot be told from it; collect fresh judgements of these samples"
+            f"the proxy changed by {last.proxy_gain} at {last.kl.exact.value:.1f} nats per sequence, but without a gold "
+            "reward only fresh judgements of these samples can tell whether people agree"
         )
     least = minimal_detectable(last.win_rate.error)
     return (

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Integer, String, Text, create_engine, event, func, select
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from accord.errors import DataError
 from accord.feedback.records import Feedback, dump_line, parse_line
-from accord.files import write_atomically
+from accord.files import disk_full, write_atomically
 
 
 class _Base(DeclarativeBase):
@@ -48,6 +50,16 @@ class FeedbackStore:
         event.listen(self._engine, "connect", _pragmas)
         _Base.metadata.create_all(self._engine)
 
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OperationalError as error:
+            full = disk_full(error, self.path)
+            if full is None:
+                raise
+            raise full from error
+
     def close(self) -> None:
         """Release the file."""
         self._engine.dispose()
@@ -62,10 +74,10 @@ class FeedbackStore:
         """Store records in one transaction.
 
         A record already there is counted as repeated; one with a known id but other content raises
-        DataError, and nothing of the call is stored.
+        DataError, and nothing of the call is stored; so does RunError when the disk is full.
         """
         new = repeated = 0
-        with Session(self._engine) as session, session.begin():
+        with self._writing(), Session(self._engine) as session, session.begin():
             for record in records:
                 line = dump_line(record)
                 known = session.scalar(select(_Row.record).where(_Row.id == record.id))

@@ -13,6 +13,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from accord.errors import ConfigError, RunError
+from accord.files import write_atomically
 from accord.models.causal_lm import CausalLM
 from accord.models.packed import NAME
 from accord.text.packing import Group, pack
@@ -75,15 +76,21 @@ def _load_adapter(folder: Path, device: str, verify: bool) -> CausalLM:
 
 
 def save_causal_lm(model: CausalLM, folder: Path, half: bool = False) -> Path:
-    """Write a plain Hugging Face directory (an adapter: PEFT format); `half` stores fp16 weights."""
-    folder.mkdir(parents=True, exist_ok=True)
-    if model.adapter is not None:
-        model.adapter.save_pretrained(str(folder), safe_serialization=True)
-    elif half:
-        copy.deepcopy(model.hf).half().save_pretrained(str(folder))
-    else:
-        model.hf.save_pretrained(str(folder))
-    model.tokenizer.save_pretrained(str(folder))
+    """Write a plain Hugging Face directory (an adapter: PEFT format); `half` stores fp16 weights.
+
+    The directory is whole or absent; raises RunError when the disk is full.
+    """
+
+    def write(place: Path) -> None:
+        if model.adapter is not None:
+            model.adapter.save_pretrained(str(place), safe_serialization=True)
+        elif half:
+            copy.deepcopy(model.hf).half().save_pretrained(str(place))
+        else:
+            model.hf.save_pretrained(str(place))
+        model.tokenizer.save_pretrained(str(place))
+
+    write_atomically(folder, write)
     return folder
 
 

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from accord.errors import DataError, RunError
+from accord.files import write_atomically
 from accord.models.loading import load_causal_lm, save_causal_lm
 from accord.models.scalar import ScalarHead, ScalarModel
 from accord.text.packing import Group, PackedStream, micro_batches, pack
@@ -64,10 +65,17 @@ class RewardModel:
 
     # --- files -------------------------------------------------------------------------------------------
     def save(self, folder: Path, probes: Sequence[Group]) -> Path:
-        """Write members as Hugging Face directories, heads, settings, and the probes with their scores."""
+        """Write members as Hugging Face directories, heads, settings, and the probes with their scores.
+
+        The directory is whole or absent; raises RunError when the disk is full.
+        """
         if not probes:
             raise DataError("a reward model is saved with at least one probe")
-        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder, lambda place: self._write(place, probes))
+        return folder
+
+    def _write(self, folder: Path, probes: Sequence[Group]) -> None:
+        folder.mkdir()
         for index, member in enumerate(self.members):
             save_causal_lm(member.lm, folder / f"member-{index}")
         save_file(
@@ -85,7 +93,6 @@ class RewardModel:
             "probe_scores": self.score(probes).tolist(),
         }  # fmt: skip
         (folder / FILE).write_text(json.dumps(record, indent=1))
-        return folder
 
     @classmethod
     def load(cls, folder: Path, device: str = "cpu") -> RewardModel:

@@ -8,7 +8,7 @@ import os
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from accord.errors import GUARD_EXIT, AccordError, ConfigError, Interrupted
-from accord.files import digest, write_json, write_text
+from accord.files import digest, disk_full, write_json, write_text
 from accord.runs import environment
 from accord.runs.context import RESULT, Progress, StageContext, derive_seed, relative_artefacts
 from accord.runs.recipe import Recipe
@@ -119,8 +119,12 @@ def _run_stage(stage: Stage, config: StageConfig, context: StageContext) -> None
     except (Interrupted, KeyboardInterrupt):
         raise
     except BaseException as error:
+        full = disk_full(error, context.folder)
         message = error.message if isinstance(error, AccordError) else repr(error)
-        write_json(failed, {"error": message, "trace": traceback.format_exc()})
+        with suppress(AccordError):  # the error itself matters more than its record
+            write_json(failed, {"error": message, "trace": traceback.format_exc()})
+        if full is not None and not isinstance(error, AccordError):
+            raise full from error
         raise
     write_json(context.folder / RESULT, _record(stage, result, context, time.monotonic() - start))
 

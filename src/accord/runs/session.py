@@ -114,7 +114,8 @@ class RunSession:
 
         def write(folder: Path) -> None:
             folder.mkdir()
-            torch.save(state, folder / "state.pt")
+            with open(folder / "state.pt", "wb") as handle:  # given a path, torch hides what the disk said
+                torch.save(state, handle)
             checksum = hashlib.sha256((folder / "state.pt").read_bytes()).hexdigest()
             (folder / "checksum.json").write_text(json.dumps({"sha256": checksum, "step": step}))
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accord.errors import DataError
+from accord.files import write_atomically
 
 
 class GoldSentiment:
@@ -46,10 +47,14 @@ class GoldSentiment:
 
     def save(self, folder: Path) -> Path:
         """Write `gold.npz` and `vocabulary.json` (no pickle)."""
-        folder.mkdir(parents=True, exist_ok=True)
-        np.savez(folder / "gold.npz", idf=self.idf, weights=self.weights, bias=np.float64(self.bias))
-        terms = sorted(self.vocabulary, key=self.vocabulary.__getitem__)
-        (folder / "vocabulary.json").write_text(json.dumps(terms, ensure_ascii=False), encoding="utf-8")
+
+        def write(place: Path) -> None:
+            place.mkdir()
+            np.savez(place / "gold.npz", idf=self.idf, weights=self.weights, bias=np.float64(self.bias))
+            terms = sorted(self.vocabulary, key=self.vocabulary.__getitem__)
+            (place / "vocabulary.json").write_text(json.dumps(terms, ensure_ascii=False), encoding="utf-8")
+
+        write_atomically(folder, write)
         return folder
 
     @classmethod
