@@ -9,6 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -161,12 +162,15 @@ class AppendLog:
         if not new:
             return
         data = " \n".join(json.dumps(row, ensure_ascii=False) for row in new) + "\n"
+        before = self.path.stat().st_size if self.path.exists() else 0
         try:
             with open(self.path, "ab") as handle:
                 handle.write(data.encode())
                 handle.flush()
                 os.fsync(handle.fileno())
         except OSError as error:
+            with suppress(OSError):  # half an append would keep the disk full
+                os.truncate(self.path, before)
             raise _write_error(error, self.path) from error
         self.rows += new
 

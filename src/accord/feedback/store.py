@@ -48,7 +48,8 @@ class FeedbackStore:
         self.path = path
         self._engine = create_engine(f"sqlite:///{path}")
         event.listen(self._engine, "connect", _pragmas)
-        _Base.metadata.create_all(self._engine)
+        with self._writing():
+            _Base.metadata.create_all(self._engine)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
