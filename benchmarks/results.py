@@ -15,6 +15,8 @@ import numpy as np
 import yaml
 from scipy.stats import t
 
+FEWEST = 4
+"""Seeds from which on a mean with its interval is shown."""
 SHOWN = {
     "data.gold_accuracy": ("gold accuracy, held out", "{:.3f}"),
     "sft.heldout_loss": ("held-out loss after fine-tuning, nats/token", "{:.3f}"),
@@ -25,11 +27,14 @@ SHOWN = {
     "collect.bad_found": ("bad annotators found (of 2)", "{:.1f}"),
     "collect.honest_flagged": ("honest annotators flagged (of 6)", "{:.1f}"),
     "reward.heldout_accuracy": ("reward model, agreement with held-out labels", "{:.1%}"),
+    "card.gold_accuracy": ("reward model, agreement with gold", "{:.1%}"),
     "examine.best_of_16.win_rate": ("best-of-16, gold win rate", "{:.1%}"),
     "examine.ppo.win_rate": ("PPO, gold win rate", "{:.1%}"),
     "examine.ppo.kl": ("PPO, KL in nats per sequence", "{:.2f}"),
     "examine.ppo.gold_gain": ("PPO, gold gain", "{:+.2f}"),
     "examine.ppo.proxy_gain": ("PPO, proxy gain", "{:+.2f}"),
+    "peak.ppo.gold": ("PPO, highest gold gain on the way", "{:+.2f}"),
+    "peak.ppo.kl": ("PPO, KL there, nats per sequence", "{:.1f}"),
     "examine.dpo.win_rate": ("DPO, gold win rate", "{:.1%}"),
     "examine.dpo.kl": ("DPO, KL in nats per sequence", "{:.2f}"),
     "examine.dpo.gold_gain": ("DPO, gold gain", "{:+.2f}"),
@@ -56,6 +61,7 @@ def collect(folder: Path) -> dict[str, object]:
         values |= {f"{record['stage']}.{key}": value for key, value in record["values"].items()}
         seconds, peak = seconds + record["seconds"], max(peak, record["peak_mib"])
     verdict = json.loads((folder / "verdict.json").read_text()) if (folder / "verdict.json").is_file() else None
+    values |= _card(folder) | _peaks(folder)
     return values | {
         "minutes": seconds / 60,
         "peak_gib": peak / 1024,
@@ -63,18 +69,40 @@ def collect(folder: Path) -> dict[str, object]:
     }
 
 
+def _card(folder: Path) -> dict[str, object]:
+    path = next(folder.glob("stages/*-reward/card.json"), None)
+    gold = json.loads(path.read_text())["gold_accuracy"] if path else None
+    return {"card.gold_accuracy": gold["value"]} if gold else {}
+
+
+def _peaks(folder: Path) -> dict[str, object]:
+    """Where along its way each arm had the highest gold gain."""
+    path = next(folder.glob("stages/*-examine/evidence.json"), None)
+    found: dict[str, object] = {}
+    for arm in json.loads(path.read_text())["arms"] if path else ():
+        points = [p for p in arm["points"] if p["gold_gain"] is not None]
+        if points:
+            best = max(points, key=lambda p: p["gold_gain"]["value"])
+            found |= {
+                f"peak.{arm['name']}.gold": best["gold_gain"]["value"],
+                f"peak.{arm['name']}.kl": best["kl"]["exact"]["value"],
+            }
+    return found
+
+
 def table(name: str, seeds: dict[int, dict[str, object]]) -> str:
     """A Markdown table with a column per seed."""
-    head = ["", "mean [95 %]", *(f"seed {s}" for s in seeds)] if len(seeds) > 1 else ["", f"seed {next(iter(seeds))}"]
+    several = len(seeds) >= FEWEST
+    head = ["", *(["mean [95 %]"] if several else []), *(f"seed {s}" for s in seeds)]
     lines = [f"### {name}", "", f"| {' | '.join(head)} |", "|---|" + "---|" * (len(head) - 1)]
     shown = SHOWN | {"minutes": ("minutes", "{:.1f}"), "peak_gib": ("peak memory, GiB", "{:.2f}")}
     for key, (label, style) in shown.items():
         found = [float(v[key]) for v in seeds.values() if key in v]  # type: ignore[arg-type]
         if len(found) == len(seeds):
             cells = [style.format(x) for x in found]
-            lines.append(f"| {label} | {' | '.join([_mean(found, style), *cells] if len(found) > 1 else cells)} |")
+            lines.append(f"| {label} | {' | '.join([_mean(found, style), *cells] if several else cells)} |")
     verdicts = [str(v["verdict"]) for v in seeds.values()]
-    lines.append(f"| verdict | {' | '.join((['', *verdicts]) if len(seeds) > 1 else verdicts)} |")
+    lines.append(f"| verdict | {' | '.join(['', *verdicts] if several else verdicts)} |")
     return "\n".join(lines) + "\n"
 
 
