@@ -43,7 +43,7 @@ JUDGED = [
         (
             Judgement((2, 0, 3, 1), (0, 1, 2, 3), 0),
             Judgement((1, 3), (1, 0), 1),
-            Judgement((0, 2), (0, 1), 1, tie=True),
+            Judgement((0, 2), (0, 1), 1, "tie"),
         ),
     )
     for _ in range(12)

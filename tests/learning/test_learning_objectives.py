@@ -13,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accord.learning import advantages, likelihoods, losses
+from accord.learning.judgements import AnnotatorEffects, Form, JudgedGroup, Judgement, log_likelihood
 from accord.learning.kl_control import KLController
+from accord.text.packing import Group
 
 utilities = st.lists(st.floats(-4, 4), min_size=2, max_size=5)
 
@@ -241,3 +243,78 @@ def test_ppo_losses_by_hand() -> None:
     value = losses.ppo_value(torch.tensor([1.0]), torch.tensor([0.0]), torch.tensor([0.5]), 0.2)
     assert value.item() == pytest.approx(0.5 * max((1 - 0.5) ** 2, (0.2 - 0.5) ** 2))
     assert math.isfinite(value.item())
+
+
+# --- judgements -----------------------------------------------------------------------------------------------
+def judged(*rows: Judgement) -> list[JudgedGroup]:
+    return [JudgedGroup(Group([0], [[4 + k, 1] for k in range(4)]), rows)]
+
+
+SCORES = torch.tensor([0.3, -0.4, 1.1, 0.0])
+
+
+def test_every_kind_of_judgement_has_its_likelihood() -> None:
+    effects = AnnotatorEffects(torch.tensor([2.0]), torch.tensor([0.6]), log_nu=-1.0)
+
+    def logp(judgement: Judgement, **form: str) -> float:
+        return log_likelihood(SCORES, judged(judgement), effects, form=Form(**form)).item()  # type: ignore[arg-type]
+
+    u = (2 * SCORES).double()
+    edit = Judgement((0, 1), None)  # not shown side by side: no side bias and no tie
+    assert logp(edit) == pytest.approx(math.log(1 / (1 + math.exp(float(u[1] - u[0])))), abs=1e-5)
+    chosen = Judgement((2, 0, 1), None, kind="choice")
+    assert logp(chosen) == pytest.approx(float(u[2] - torch.logsumexp(u[:3], 0)), abs=1e-5)
+    side = 0.3 * torch.tensor([1.0, -1.0])  # left, right
+    gap = float((u[0] + side[0]) - (u[1] + side[1]))
+    tie = math.exp(-1 - gap / 2)
+    assert logp(Judgement((0, 1), (0, 1))) == pytest.approx(-math.log(1 + math.exp(-gap) + tie), abs=1e-5)
+    asked = gap - 0.5
+    tie = math.exp(-1 - asked / 2)
+    with_margin = Judgement((0, 1), (0, 1), margin=0.5)
+    assert logp(with_margin) == pytest.approx(-math.log(1 + math.exp(-asked) + tie), abs=1e-5)
+    theta = math.log(1 + math.exp(-1))
+    assert logp(Judgement((0, 1), (0, 1)), ties="rao_kupper") == pytest.approx(
+        math.log(1 / (1 + math.exp(-(gap - theta)))), abs=1e-5
+    )
+    total = sum(
+        math.exp(logp(Judgement(order, (order[0], order[1]), kind=kind), ties="rao_kupper"))
+        for order, kind in (((0, 1), "order"), ((1, 0), "order"), ((0, 1), "tie"))
+    )
+    assert total == pytest.approx(1, abs=1e-5)
+
+
+def test_pairs_said_by_each_kind() -> None:
+    assert Judgement((2, 0, 1), (0, 1, 2)).pairs == [(2, 0), (2, 1), (0, 1)]
+    assert Judgement((2, 0), (0, 1), kind="tie").pairs == []
+    assert Judgement((2, 0, 1), None, kind="choice").pairs == [(2, 0), (2, 1)]
+    assert sorted(Judgement((3, 0, 2, 1), (0, 1, 2, 3), kind="best_worst").pairs) == [
+        (0, 1), (2, 1), (3, 0), (3, 1), (3, 2),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"options": (0, 1), "shown_at": (0, 1), "kind": "best_worst"}, "best and worst of two"),
+        ({"options": (0, 1, 2), "shown_at": (0, 1, 2), "kind": "tie"}, "between two options"),
+        ({"options": (0, 1, 2), "shown_at": (0, 1, 2), "margin": 1.0}, "margin belongs to a comparison"),
+        ({"options": (0, 0), "shown_at": (0, 1)}, "two different options"),
+        ({"options": (0, 1), "shown_at": (0, 2)}, "is not an order"),
+    ],
+)
+def test_impossible_judgements(fields: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Judgement(**fields)
+
+
+def test_all_kinds_together_equal_their_sum() -> None:
+    rows = (
+        Judgement((0, 1), (0, 1)), Judgement((2, 3), (1, 0), kind="tie"), Judgement((3, 1), None),
+        Judgement((2, 0, 1), None, kind="choice"), Judgement((3, 0, 2, 1), (0, 1, 2, 3), kind="best_worst"),
+        Judgement((2, 0, 1, 3), (3, 1, 2, 0)),
+    )  # fmt: skip
+    effects = AnnotatorEffects.none()
+    together = log_likelihood(SCORES, judged(*rows), effects)
+    alone = torch.cat([log_likelihood(SCORES, judged(row), effects) for row in rows])
+    assert together.numel() == len(rows)
+    torch.testing.assert_close(together.sort().values, alone.sort().values)

@@ -82,3 +82,64 @@ def test_kto_without_thumbs_says_what_it_found(tmp_path: Path) -> None:
     kto = f"feedback: {tmp_path}/demos.jsonl, learning_rate: 1.0e-3"
     with pytest.raises(DataError, match=r"no thumbs and no comparisons: {'demonstration: says no good and bad': 1}"):
         run(tmp_path, f"  kto: {{kind: kto, model: 'accord:nano-base', {kto}}}\n")
+
+
+def mixed_feedback(folder: Path) -> Path:
+    """The same wish, said in five ways."""
+    from accord.feedback.records import Feedback
+
+    def options(*texts: str) -> list[dict]:
+        return [{"id": chr(97 + i), "content": text, "shown_at": i} for i, text in enumerate(texts)]
+
+    records = []
+    for i, a in enumerate(WORDS):
+        for j, b in enumerate(WORDS):
+            good, bad, other = (f" is a {b} {word}." for word in ("joy", "bore", "film"))
+            kind, offered, choice = [
+                ("comparison", options(good, bad), {"preferred": "a", "strength": 3}),
+                ("ranking", options(bad, good, other), {"order": [["b"], ["c"], ["a"]]}),
+                ("best_worst", options(bad, other, good), {"best": "c", "worst": "a"}),
+                ("correction", options(bad), {"content": good}),
+                ("comparison", options(other, bad), {"preferred": "a"}),
+            ][(i + j) % 5]
+            made = {"prompt": f"This {a} film", "annotator": "one"}
+            records.append({"id": f"{i}-{j}", "kind": kind, "options": offered, "choice": choice, **made})
+        written = {"kind": "demonstration", "options": [], "choice": {"content": " is a pure joy."}}
+        records.append({"id": f"{i}-demo", "prompt": f"This {a} film", "annotator": "one", **written})
+    records.append({"id": "alone", "prompt": "Alone", "annotator": "one", **written})
+    records.append(
+        {
+            "id": "thumb",
+            "kind": "thumb",
+            "prompt": "x",
+            "options": options("y"),
+            "choice": {"up": True},
+            "annotator": "one",
+        }
+    )
+    path = folder / "mixed.jsonl"
+    path.write_text("".join(Feedback.model_validate(r).model_dump_json() + "\n" for r in records))
+    return path
+
+
+@pytest.mark.slow
+def test_a_reward_model_learns_from_a_mix_of_feedback(tmp_path: Path) -> None:
+    lines: list[str] = []
+
+    class Spoken(Progress):
+        def say(self, text: str) -> None:
+            lines.append(text)
+
+    path = tmp_path / "toy.yaml"
+    reward = "kind: reward, model: 'accord:nano-base', members: 1, learning_rate: 1.0e-3, epochs: 6, batch: 3"
+    path.write_text(
+        f"name: toy\nthreads: 1\nstages:\n  reward: {{{reward}, feedback: {mixed_feedback(tmp_path)}, margin: 0.2, "
+        "ties: rao_kupper, rankings: all_pairs, heldout_share: 0.2}\n"
+    )
+    runner.execute(recipes.load(str(path), []), tmp_path / "run", False, Spoken(), {})
+    said = "\n".join(lines)
+    assert "42 judgements on 6 prompts" in said
+    assert "'thumb compares nothing': 1" in said
+    assert "'demonstration without another response to its prompt': 1" in said
+    record = json.loads((tmp_path / "run/stages/01-reward/result.json").read_text())
+    assert record["values"]["heldout_accuracy"] > 0.85

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -12,27 +14,60 @@ from accord.errors import DataError
 from accord.learning import likelihoods
 from accord.text.packing import Group, response_offsets
 
+JudgementKind = Literal["order", "tie", "choice", "best_worst"]
+
 
 @dataclass(frozen=True)
 class Judgement:
     """One choice among a group's responses.
 
-    options: indices into the group's responses, best first; for a tie of two, in the order shown.
-    shown_at: the display position of each of them. annotator: index into the annotators' parameters.
+    options: indices into the group's responses. What their order says depends on `kind`:
+    - order:      best first (two options: a comparison)
+    - tie:        two options, neither better
+    - choice:     the first was chosen (or written) over the others, which are not compared
+    - best_worst: the first is the best, the last the worst, those between are not compared
+    shown_at: the display position of each; None: not shown beside each other (a correction, a demonstration), so
+    that no side bias acts. annotator: index into the annotators' parameters. margin: how much better, in utility,
+    the first of a comparison must be (0: any).
     """
 
     options: tuple[int, ...]
-    shown_at: tuple[int, ...]
+    shown_at: tuple[int, ...] | None
     annotator: int = 0
-    tie: bool = False
+    kind: JudgementKind = "order"
+    margin: float = 0.0
 
     def __post_init__(self) -> None:
         if len(self.options) < 2 or len(set(self.options)) != len(self.options):
             raise ValueError(f"a judgement needs at least two different options, not {self.options}")
-        if self.tie and len(self.options) != 2:
+        if self.kind == "tie" and len(self.options) != 2:
             raise ValueError("ties are between two options; rank more with strict orders")
-        if sorted(self.shown_at) != list(range(len(self.options))):
+        if self.kind == "best_worst" and len(self.options) < 3:
+            raise ValueError("best and worst of two is an order")
+        if self.margin and (self.kind != "order" or len(self.options) != 2):
+            raise ValueError("a margin belongs to a comparison with a preferred option")
+        if self.shown_at is not None and sorted(self.shown_at) != list(range(len(self.options))):
             raise ValueError(f"shown_at {self.shown_at} is not an order of {len(self.options)} options")
+
+    @property
+    def pairs(self) -> list[tuple[int, int]]:
+        """(better, worse) for every two options it says something about."""
+        first, last, between = self.options[0], self.options[-1], self.options[1:-1]
+        if self.kind == "tie":
+            return []
+        if self.kind == "order":
+            return list(combinations(self.options, 2))
+        if self.kind == "choice":
+            return [(first, other) for other in self.options[1:]]
+        return [(first, last), *((first, other) for other in between), *((other, last) for other in between)]
+
+
+@dataclass(frozen=True)
+class Form:
+    """ties: the model of undecided comparisons; rankings: by Plackett-Luce, or by InstructGPT's mean over all pairs."""
+
+    ties: Literal["davidson", "rao_kupper"] = "davidson"
+    rankings: Literal["plackett_luce", "all_pairs"] = "plackett_luce"
 
 
 @dataclass(frozen=True)
@@ -62,43 +97,72 @@ class AnnotatorEffects:
 
 
 def log_likelihood(
-    scores_R: Tensor, groups: Sequence[JudgedGroup], effects: AnnotatorEffects, smoothing: float = 0.0
-) -> Tensor:
-    """Log-probability of every judgement in `groups`: [M], comparisons first, then rankings by size.
+    scores_R: Tensor, groups: Sequence[JudgedGroup], effects: AnnotatorEffects, smoothing: float = 0.0,
+    form: Form | None = None,
+) -> Tensor:  # fmt: skip
+    """Log-probability of every judgement in `groups`: [M], ordered by size and kind.
 
     scores_R: rewards of all responses in packing order. `smoothing` e mixes a strict comparison with its
-    opposite, (1-e) log P + e log P(opposite), as robust to flipped labels.
+    opposite, (1-e) log P + e log P(opposite), as robust to flipped labels. `form` names the likelihoods of ties
+    and rankings.
     """
+    form = form or Form()
     offsets = response_offsets([g.group for g in groups])
     flat = [(offsets[i], judgement) for i, g in enumerate(groups) for judgement in g.judgements]
     if not flat:
         raise DataError("a batch of judged groups holds no judgement")
     parts = []
-    for size in sorted({len(j.options) for _, j in flat}):
-        rows = [(base, j) for base, j in flat if len(j.options) == size]
+    for size, kind in sorted({(len(j.options), _shape(j)) for _, j in flat}):
+        rows = [(base, j) for base, j in flat if len(j.options) == size and _shape(j) == kind]
         utility_MK = _utilities(scores_R, rows, size, effects)
-        if size == 2:
-            outcome = torch.tensor([likelihoods.TIE if j.tie else likelihoods.FIRST for _, j in rows])
-            parts.append(_comparisons(utility_MK, outcome.to(scores_R.device), effects.log_nu, smoothing))
+        if kind == "comparison":
+            parts.append(_comparisons(utility_MK, [j for _, j in rows], effects.log_nu, smoothing, form.ties))
+        elif kind == "edit":
+            parts.append(likelihoods.bradley_terry(*utility_MK.unbind(-1)))
+        elif kind == "choice":
+            parts.append(torch.log_softmax(utility_MK, dim=-1)[:, 0])
+        elif kind == "best_worst":
+            best = torch.zeros(len(rows), dtype=torch.long, device=scores_R.device)
+            parts.append(likelihoods.best_worst(utility_MK, best, best + size - 1))
         else:
-            parts.append(likelihoods.plackett_luce(utility_MK))
+            rank = likelihoods.plackett_luce if form.rankings == "plackett_luce" else likelihoods.all_pairs
+            parts.append(rank(utility_MK))
     return torch.cat(parts)
 
 
-def _comparisons(utility_M2: Tensor, outcome_M: Tensor, log_nu: float, smoothing: float) -> Tensor:
-    nu = utility_M2.new_tensor(log_nu)
+def _shape(judgement: Judgement) -> str:
+    """Which likelihood applies: a comparison may tie, of two that were not shown together one is simply better."""
+    if judgement.kind in ("order", "tie") and len(judgement.options) == 2:
+        return "comparison" if judgement.shown_at is not None else "edit"
+    return judgement.kind
+
+
+def _comparisons(
+    utility_M2: Tensor, judgements: Sequence[Judgement], log_nu: float, smoothing: float, ties: str
+) -> Tensor:
+    outcomes = [likelihoods.TIE if j.kind == "tie" else likelihoods.FIRST for j in judgements]
+    outcome_M = torch.tensor(outcomes, device=utility_M2.device)
     first, second = utility_M2.unbind(-1)
-    logp = likelihoods.davidson(first, second, outcome_M, nu)
+    if any(j.margin for j in judgements):
+        first = first - utility_M2.new_tensor([j.margin for j in judgements])
+
+    def logp(outcome_M: Tensor) -> Tensor:
+        if ties == "davidson":
+            return likelihoods.davidson(first, second, outcome_M, utility_M2.new_tensor(log_nu))
+        # The threshold at which equal options tie as often as under Davidson's model: theta = 1 + nu.
+        return likelihoods.rao_kupper(first, second, outcome_M, utility_M2.new_tensor(log_nu).exp().log1p())
+
     if not smoothing:
-        return logp
+        return logp(outcome_M)
     flipped = torch.where(outcome_M == likelihoods.TIE, outcome_M, likelihoods.SECOND)
-    return (1 - smoothing) * logp + smoothing * likelihoods.davidson(first, second, flipped, nu)
+    return (1 - smoothing) * logp(outcome_M) + smoothing * logp(flipped)
 
 
 def _utilities(scores_R: Tensor, rows: Sequence[tuple[int, Judgement]], size: int, effects: AnnotatorEffects) -> Tensor:
     device = scores_R.device
     index = torch.tensor([[base + o for o in j.options] for base, j in rows], device=device)
-    shown = torch.tensor([j.shown_at for _, j in rows], device=device, dtype=scores_R.dtype)
+    middle = ((size - 1) / 2,) * size  # not shown side by side: no side bias
+    shown = torch.tensor([j.shown_at or middle for _, j in rows], device=device, dtype=scores_R.dtype)
     annotator = torch.tensor([j.annotator for _, j in rows], device=device)
     return likelihoods.shown_utility(
         scores_R[index], shown, torch.tensor(size, device=device),
@@ -107,12 +171,5 @@ def _utilities(scores_R: Tensor, rows: Sequence[tuple[int, Judgement]], size: in
 
 
 def strict_pairs(groups: Sequence[JudgedGroup]) -> list[tuple[int, int, int]]:
-    """All (group, better response, worse response) said by comparisons without tie and by rankings."""
-    return [
-        (index, better, worse)
-        for index, g in enumerate(groups)
-        for j in g.judgements
-        if not j.tie
-        for place, better in enumerate(j.options)
-        for worse in j.options[place + 1 :]
-    ]
+    """All (group, better response, worse response) said by the judgements."""
+    return [(index, better, worse) for index, g in enumerate(groups) for j in g.judgements for better, worse in j.pairs]

@@ -14,7 +14,7 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from accord.errors import DataError
-from accord.learning.judgements import AnnotatorEffects, JudgedGroup, log_likelihood, strict_pairs
+from accord.learning.judgements import AnnotatorEffects, Form, JudgedGroup, log_likelihood, strict_pairs
 from accord.learning.optimizer import Optimizer, OptimizerSettings
 from accord.learning.order import EpochOrder
 from accord.learning.session import LocalSession, Session, State
@@ -26,13 +26,14 @@ from accord.text.packing import Group, micro_batches, pack
 @dataclass(frozen=True)
 class RewardSettings:
     """batch: prompts per optimiser step; bootstrap: train each member on its own resample of the prompts;
-    label_smoothing: share of comparisons assumed flipped; evaluate_every: steps between held-out measures."""
+    label_smoothing: share of comparisons assumed flipped; form: likelihoods of ties and rankings; evaluate_every: steps between held-out measures."""
 
     epochs: float = 1.0
     batch: int = 32
     micro_batch_tokens: int = 8192
     bootstrap: bool = False
     label_smoothing: float = 0.0
+    form: Form = field(default_factory=Form)
     evaluate_every: int = 0
     seed: int = 0
     optimizer: OptimizerSettings = field(default_factory=lambda: OptimizerSettings(learning_rate=3e-4))
@@ -108,7 +109,9 @@ def reward_step(
     loss, tokens = 0.0, 0
     for start, end in micro_batches([g.group for g in batch], settings.micro_batch_tokens):
         stream = pack([g.group for g in batch[start:end]]).to(member.lm.device)
-        logp_M = log_likelihood(member.scores(stream), batch[start:end], effects, settings.label_smoothing)
+        logp_M = log_likelihood(
+            member.scores(stream), batch[start:end], effects, settings.label_smoothing, settings.form
+        )
         part = -logp_M.sum() / count
         part.backward()
         loss += part.item()
@@ -122,7 +125,7 @@ def evaluate(
 ) -> tuple[float, float]:
     """(mean judgement NLL, agreement with strict pairs) of the ensemble mean on raw scores."""
     scores_R = model.score([g.group for g in groups], settings.micro_batch_tokens).mean(0)
-    nll = -log_likelihood(scores_R * model.scale, groups, effects).mean().item()
+    nll = -log_likelihood(scores_R * model.scale, groups, effects, form=settings.form).mean().item()
     return nll, pair_agreement(scores_R, groups)
 
 

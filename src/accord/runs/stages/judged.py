@@ -7,15 +7,14 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from accord.errors import DataError
-from accord.feedback.formats import read_feedback
-from accord.feedback.records import Comparison, Feedback, Ranking
+from accord.feedback.formats import plain, read_feedback
+from accord.feedback.records import BestWorst, Comparison, Correction, Demonstration, Feedback, Ranking
 from accord.feedback.store import read_records
 from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement, strict_pairs
 from accord.learning.preference import Pair
@@ -53,25 +52,32 @@ def load_records(reference: str, context: StageContext) -> list[Feedback]:
     return records
 
 
-def read_judged(reference: str, model: CausalLM, lengths: LengthConfig, context: StageContext) -> Judged:
-    """Tokenise all options and turn comparisons and strict rankings into judgements.
+def read_judged(
+    reference: str, model: CausalLM, lengths: LengthConfig, context: StageContext, margin: float = 0.0
+) -> Judged:
+    """Tokenise all responses and turn records into judgements.
 
-    `reference`: see `load_records`. Records of other kinds, and those with an option beyond the length limits are
-    left out, counted by reason. The table of lengths is shown and stored.
+    Used are comparisons, strict rankings, best/worst, corrections (the edit over the original) and demonstrations
+    (chosen over the other responses to their prompt). `reference`: see `load_records`; `margin`: utility asked for per
+    step of a comparison's strength above 1. What cannot be used is left out, counted by reason; the table of lengths is
+    shown and stored.
     """
-    records = load_records(reference, context)
     left_out: Counter[str] = Counter()
     by_prompt: dict[str, list[Feedback]] = {}
-    for record in records:
-        if not _usable(record):
-            left_out[f"{record.kind} not used here"] += 1
+    for record in load_records(reference, context):
+        if reason := _unusable(record):
+            left_out[reason] += 1
         else:
             by_prompt.setdefault(repr(record.prompt), []).append(record)
+    if not by_prompt:
+        raise DataError(
+            f"{reference}: nothing here compares responses: {dict(left_out)}", "give comparisons or rankings"
+        )
     tokens = _tokenise(by_prompt, model, lengths, context)
     annotators = sorted({r.annotator for rows in by_prompt.values() for r in rows})
     groups = []
     for rows in by_prompt.values():
-        group = _group(rows, tokens, annotators, left_out)
+        group = _group(rows, tokens, annotators, left_out, margin)
         if group is not None:
             groups.append(group)
     if not groups:
@@ -82,83 +88,105 @@ def read_judged(reference: str, model: CausalLM, lengths: LengthConfig, context:
     return Judged(groups, annotators, dict(left_out))
 
 
-def _usable(record: Feedback) -> bool:
+def _unusable(record: Feedback) -> str | None:
+    """Why a record says nothing about which response is better; None when it does."""
     choice = record.choice
     if isinstance(choice, Ranking):
-        return all(len(group) == 1 for group in choice.order)
-    return isinstance(choice, Comparison)
+        return None if all(len(group) == 1 for group in choice.order) else "ranking with ties"
+    if isinstance(choice, Comparison | BestWorst | Correction | Demonstration):
+        return None
+    return f"{record.kind} compares nothing"
+
+
+WRITTEN = "(written)"
+"""The name, within its record, of the response an annotator wrote."""
+Response = tuple[str, str, bool]
+"""Option id, text, and whether it ends there (a policy's answer may have been cut off)."""
+
+
+def _responses(record: Feedback) -> dict[str, Response]:
+    """The responses a record is about, by their names in it."""
+    finished: dict[str, Any] = record.meta.get("finished", {})
+    found = {o.id: (o.id, plain(o.content), bool(finished.get(o.id, True))) for o in record.options}
+    if isinstance(record.choice, Correction | Demonstration):
+        found[WRITTEN] = (WRITTEN, plain(record.choice.content), True)
+    return found
 
 
 def _tokenise(
     by_prompt: dict[str, list[Feedback]], model: CausalLM, lengths: LengthConfig, context: StageContext
-) -> dict[tuple[str, str], tuple[list[int], list[int]]]:
-    """(prompt ids, response ids) per (prompt, option id) within the limits."""
+) -> dict[tuple[str, Response], tuple[list[int], list[int]]]:
+    """(prompt ids, response ids) per prompt and response within the limits."""
     encoder = Encoder(model.tokenizer)
-    keys, examples = [], []
+    examples: dict[tuple[str, Response], Example] = {}
     for key, rows in by_prompt.items():
-        seen: set[str] = set()
         for record in rows:
-            finished: dict[str, Any] = record.meta.get("finished", {})
-            for option in record.options:
-                if option.id not in seen:
-                    seen.add(option.id)
-                    row = f"{record.id}/{option.id}"
-                    text = option.content if isinstance(option.content, str) else option.content[-1].content
-                    if not text.strip():  # a policy may stop at once; the empty answer is its EOS alone
-                        ids = encoder.prompt(_plain(record.prompt), row)
-                        examples.append(_empty(ids, encoder, row))
-                    else:
-                        examples.append(
-                            encoder.example(_plain(record.prompt), text, bool(finished.get(option.id, True)), row)
-                        )
-                    keys.append((key, option.id))
-    kept = apply_lengths(examples, model, lengths, context)
+            for name, response in _responses(record).items():
+                if (key, response) not in examples:
+                    examples[key, response] = _example(record.prompt, response, f"{record.id}/{name}", encoder)
+    kept = apply_lengths(list(examples.values()), model, lengths, context)
     by_row = {example.row: (example.prompt_ids, example.response_ids) for example in kept}
-    rows_of = {key: example.row for key, example in zip(keys, examples, strict=True)}
-    return {key: by_row[row] for key, row in rows_of.items() if row in by_row}
+    return {key: by_row[example.row] for key, example in examples.items() if example.row in by_row}
 
 
-def _empty(prompt_ids: list[int], encoder: Encoder, row: str) -> Example:
-    assert encoder.tokenizer.eos_token_id is not None
-    return Example(prompt_ids, [encoder.tokenizer.eos_token_id], True, row)
-
-
-def _plain(prompt: Any) -> Any:
-    return prompt if isinstance(prompt, str) else [m.model_dump() for m in prompt]
+def _example(prompt: Any, response: Response, row: str, encoder: Encoder) -> Example:
+    _, text, finished = response
+    messages = prompt if isinstance(prompt, str) else [m.model_dump() for m in prompt]
+    if text.strip():
+        return encoder.example(messages, text, finished, row)
+    assert encoder.tokenizer.eos_token_id is not None  # a policy may stop at once; the empty answer is its EOS alone
+    return Example(encoder.prompt(messages, row), [encoder.tokenizer.eos_token_id], True, row)
 
 
 def _group(
-    rows: Sequence[Feedback], tokens: dict[tuple[str, str], tuple[list[int], list[int]]], annotators: list[str],
-    left_out: Counter[str],
+    rows: Sequence[Feedback], tokens: dict[tuple[str, Response], tuple[list[int], list[int]]], annotators: list[str],
+    left_out: Counter[str], margin: float,
 ) -> JudgedGroup | None:  # fmt: skip
     key = repr(rows[0].prompt)
-    numbers: dict[str, int] = {}
-    responses, prompt, judgements = [], None, []
-    for record in rows:
-        if any((key, o.id) not in tokens for o in record.options):
-            left_out["option too long"] += 1
+    numbers: dict[Response, int] = {}
+    ids, prompt, judgements = [], None, []
+    for record in sorted(rows, key=lambda r: r.kind == "demonstration"):  # they are compared with all the others
+        named = _responses(record)
+        if any((key, response) not in tokens for response in named.values()):
+            left_out["response too long"] += 1
             continue
-        for option in record.options:
-            if option.id not in numbers:
-                numbers[option.id] = len(numbers)
-                prompt, response = tokens[key, option.id]
-                responses.append(response)
-        judgements.append(_judgement(record, numbers, annotators.index(record.annotator)))
+        if record.kind == "demonstration" and not set(numbers) - set(named.values()):
+            left_out["demonstration without another response to its prompt"] += 1
+            continue
+        for response in named.values():
+            if response not in numbers:
+                numbers[response] = len(numbers)
+                prompt, tokens_R = tokens[key, response]
+                ids.append(tokens_R)
+        places = {name: numbers[response] for name, response in named.items()}
+        judgements.append(_judgement(record, places, annotators.index(record.annotator), len(ids), margin))
     if prompt is None:
         return None
-    return JudgedGroup(Group(prompt, responses), tuple(judgements), row=rows[0].id)
+    return JudgedGroup(Group(prompt, ids), tuple(judgements), row=rows[0].id)
 
 
-def _judgement(record: Feedback, numbers: dict[str, int], annotator: int) -> Judgement:
-    shown = {o.id: o.shown_at for o in record.options}
-    choice = record.choice
+def _judgement(record: Feedback, numbers: dict[str, int], annotator: int, responses: int, margin: float) -> Judgement:
+    """`numbers`: place of each response in the group, which has `responses` so far."""
+    shown, choice, kind, asked = {o.id: o.shown_at for o in record.options}, record.choice, "order", 0.0
+    if isinstance(choice, Demonstration):
+        mine = numbers[WRITTEN]
+        others = [place for place in range(responses) if place != mine]
+        return Judgement((mine, *others), None, annotator, "choice")
+    if isinstance(choice, Correction):
+        original = record.options[0].id
+        return Judgement((numbers[WRITTEN], numbers[original]), None, annotator)
     if isinstance(choice, Ranking):
-        order, tie = [group[0] for group in choice.order], False
+        order = [group[0] for group in choice.order]
+    elif isinstance(choice, BestWorst):
+        order = [choice.best, *(i for i in record.shown if i not in (choice.best, choice.worst)), choice.worst]
+        kind = "best_worst"
     elif choice.preferred is None:
-        order, tie = record.shown, True
+        order, kind = record.shown, "tie"
     else:
-        order, tie = sorted(record.shown, key=lambda i: i != choice.preferred), False
-    return Judgement(tuple(numbers[i] for i in order), tuple(shown[i] for i in order), annotator, tie)
+        order = sorted(record.shown, key=lambda i: i != choice.preferred)
+        asked = margin * ((choice.strength or 1) - 1)
+    places = tuple(shown[i] for i in order)
+    return Judgement(tuple(numbers[i] for i in order), places, annotator, kind, asked)  # type: ignore[arg-type]
 
 
 def annotator_effects(path: Path | None, annotators: Sequence[str]) -> AnnotatorEffects:
@@ -195,8 +223,8 @@ def decided_pairs(groups: Sequence[JudgedGroup], effects: AnnotatorEffects, leas
     pairs = []
     for group in groups:
         odds: dict[tuple[int, int], float] = {}
-        for judgement in (j for j in group.judgements if not j.tie):
-            for better, worse in combinations(judgement.options, 2):
+        for judgement in group.judgements:
+            for better, worse in judgement.pairs:
                 key, sign = ((better, worse), 1) if better < worse else ((worse, better), -1)
                 odds[key] = odds.get(key, 0.0) + sign * rationality[judgement.annotator]
         for (i, j), value in odds.items():

@@ -24,13 +24,19 @@ class RewardConfig(TrainingConfig):
     kind: Literal["reward"]
     model: str = Field(description="The model the members start from; usually the fine-tuned one.")
     feedback: str = Field(
-        description="Comparisons or rankings: a stage, or a file, directory or Hub id in any known format."
+        description="Comparisons, rankings, best/worst, corrections, demonstrations: a stage, or a file, directory or Hub "
+        "id in any known format."
     )
     annotators: str | None = Field(None, description="Annotator estimates; without them everybody counts the same.")
     gold: str | None = Field(None, description="The gold reward, for the card only; never trained on.")
     members: int = Field(3, ge=1, description="Ensemble members.")
     bootstrap: bool = Field(False, description="Train each member on its own resample of the prompts.")
     label_smoothing: float = Field(0.0, ge=0, lt=0.5, description="Share of comparisons assumed flipped.")
+    margin: float = Field(0.0, ge=0, description="Utility asked for per step of a comparison's strength above 1.")
+    ties: Literal["davidson", "rao_kupper"] = Field("davidson", description="Model of undecided comparisons.")
+    rankings: Literal["plackett_luce", "all_pairs"] = Field(
+        "plackett_luce", description="Likelihood of rankings; all_pairs is InstructGPT's mean over pairs."
+    )
     limit: int | None = Field(None, ge=2, description="Use only that many judged prompts, from the top.")
     heldout_share: float = Field(0.1, gt=0, lt=0.9, description="Share of the prompts kept aside, from the end.")
     lengths: LengthConfig = Field(LengthConfig(), description="Token limits.")
@@ -59,6 +65,7 @@ class Reward(Stage):
         )  # fmt: skip
 
     def run(self, config: RewardConfig, context: StageContext) -> StageResult:
+        from accord.learning.judgements import Form
         from accord.learning.reward import RewardSettings, describe, fit_centre, fit_temperature, train_reward
         from accord.models.loading import load_causal_lm
         from accord.models.reward_model import RewardModel
@@ -68,7 +75,7 @@ class Reward(Stage):
 
         trunk = load_causal_lm(context.resolve(config.model), context.device)
         encoder = Encoder(trunk.tokenizer)
-        judged = read_judged(config.feedback, trunk, config.lengths, context)
+        judged = read_judged(config.feedback, trunk, config.lengths, context, config.margin)
         groups = judged.groups[: config.limit]
         cut = max(1, round(len(groups) * (1 - config.heldout_share)))
         train, heldout = groups[:cut], groups[cut:] or groups[-1:]
@@ -78,7 +85,8 @@ class Reward(Stage):
         model = RewardModel.untrained(members)
         settings = RewardSettings(
             epochs=config.epochs, batch=config.batch, micro_batch_tokens=config.micro_batch_tokens, seed=context.seed,
-            bootstrap=config.bootstrap, label_smoothing=config.label_smoothing, optimizer=config.optimizer(),
+            bootstrap=config.bootstrap, label_smoothing=config.label_smoothing,
+            form=Form(config.ties, config.rankings), optimizer=config.optimizer(),
         )  # fmt: skip
         result = train_reward(model, train, settings, effects, context.session(_note), heldout)
         fit_centre(model, [g.group for g in train[:256]], config.micro_batch_tokens)
