@@ -35,8 +35,9 @@ lint: $(STAMP)  ## style, types and the arrows of the house
 docs: $(STAMP)  ## the documentation, into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-bench: $(STAMP)  ## what one step costs on this machine
+bench: $(STAMP)  ## what one step costs on this machine, and against TRL on the same rows
 	$(BIN)/python -m benchmarks.steps
+	for trainer in sft reward dpo dpo-cached dpo-lora; do $(BIN)/python -m benchmarks.peers --trainer $$trainer; done
 
 clean:
 	rm -rf $(VENV) site build dist
