@@ -11,9 +11,9 @@ from torch import Tensor
 
 from accord.errors import DataError
 from accord.learning import losses
-from accord.learning.optimizer import Optimizer, OptimizerSettings, load_trainable, trainable_state
-from accord.learning.order import EpochOrder
-from accord.learning.session import LocalSession, Session, State
+from accord.learning.optimizer import OptimizerSettings
+from accord.learning.rows import Values, train_rows
+from accord.learning.session import Session
 from accord.models.causal_lm import CausalLM
 from accord.text.packing import Group, micro_batches, pack
 
@@ -81,34 +81,17 @@ def train_preference(
     """
     if not pairs:
         raise DataError("there is nothing to learn from: 0 strict pairs", "ties alone cannot train DPO")
-    session = session or LocalSession()
     if settings.loss in losses.REFERENCE_FREE:
         reference_P2 = torch.zeros(len(pairs), 2)
     else:
         reference_P2 = reference_logprobs(policy, reference, pairs, settings.micro_batch_tokens)
-    order = EpochOrder(len(pairs), settings.batch, settings.epochs, settings.seed)
-    optimizer = Optimizer(policy.parameters(), settings.optimizer, order.steps)
-    tokens, values = 0, {"loss": float("nan"), "preference_agreement": 0.5}
-    if (saved := session.restore()) is not None:
-        load_trainable(policy.hf, saved["weights"])
-        optimizer.load(saved["optimizer"])
-        tokens, values = saved["tokens"], saved["values"]
 
-    def state() -> State:
-        return {
-            "weights": trainable_state(policy.hf), "optimizer": optimizer.state(), "tokens": tokens, "values": values,
-        }  # fmt: skip
+    def gradient(rows: Sequence[int]) -> tuple[Values, int]:
+        return preference_step(policy, [pairs[r] for r in rows], reference_P2[list(rows)], settings)
 
-    for step in range(optimizer.steps, order.steps):
-        rows = order.rows(step)
-        where = f"(pairs {rows[:2]}...)"
-        values, used = preference_step(policy, [pairs[r] for r in rows], reference_P2[rows], settings)
-        tokens += used
-        values |= {"tokens": float(used), **optimizer.step(f"step {step + 1} {where}")}
-        if on_step is not None:  # before the checkpoint: a kill in between repeats it
-            on_step(step + 1, order.steps)
-        session.end_step(step + 1, order.steps, values, state, where)
-    return PreferenceResult(order.steps, tokens, values["loss"], values["preference_agreement"])
+    start = {"loss": float("nan"), "preference_agreement": 0.5}
+    done = train_rows(policy, len(pairs), settings, session, gradient, start, on_step)
+    return PreferenceResult(done.steps, done.tokens, done.values["loss"], done.values["preference_agreement"])
 
 
 @torch.no_grad()

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 
 from accord.errors import DataError
-from accord.learning.optimizer import Optimizer, OptimizerSettings, load_trainable, trainable_state
-from accord.learning.order import EpochOrder
-from accord.learning.session import LocalSession, Session, State
+from accord.learning.optimizer import OptimizerSettings
+from accord.learning.rows import Values, train_rows
+from accord.learning.session import Session
 from accord.models.causal_lm import CausalLM
 from accord.text.packing import Group, micro_batches, pack
 
@@ -65,32 +65,19 @@ def train_supervised(
     """Minimise the negative log-likelihood of the responses in `examples`; updates `model` in place."""
     if not examples:
         raise DataError("there is nothing to train on: 0 examples", "look at the table of kept and dropped rows")
-    session = session or LocalSession()
-    order = EpochOrder(len(examples), settings.batch, settings.epochs, settings.seed)
-    optimizer = Optimizer(model.parameters(), settings.optimizer, order.steps)
-    tokens, last_loss = 0, float("nan")
-    if (saved := session.restore()) is not None:
-        load_trainable(model.hf, saved["weights"])
-        optimizer.load(saved["optimizer"])
-        tokens, last_loss = saved["tokens"], saved["loss"]
 
-    def state() -> State:
-        return {
-            "weights": trainable_state(model.hf), "optimizer": optimizer.state(), "tokens": tokens, "loss": last_loss,
-        }  # fmt: skip
+    def gradient(rows: Sequence[int]) -> tuple[Values, int]:
+        loss, used = supervised_step(model, [examples[row] for row in rows], settings.micro_batch_tokens)
+        return {"loss_tok": loss}, used
 
-    for step in range(optimizer.steps, order.steps):
-        rows = order.rows(step)
-        batch = [examples[row] for row in rows]
-        where = f"(rows {rows[0]}, {rows[1]}, ...)" if len(rows) > 1 else f"(row {rows[0]})"
-        last_loss, used = supervised_step(model, batch, settings.micro_batch_tokens)
-        tokens += used
-        values = {"loss_tok": last_loss, "tokens": float(used), **optimizer.step(f"step {step + 1} {where}")}
-        if heldout and settings.evaluate_every and (step + 1) % settings.evaluate_every == 0:
-            values["heldout_loss_tok"] = heldout_loss(model, heldout, settings.micro_batch_tokens)
-        session.end_step(step + 1, order.steps, values, state, where)
+    def measure(step: int) -> Values:
+        due = bool(heldout) and bool(settings.evaluate_every) and step % settings.evaluate_every == 0
+        return {"heldout_loss_tok": heldout_loss(model, heldout, settings.micro_batch_tokens)} if due else {}
+
+    start = {"loss_tok": float("nan")}
+    done = train_rows(model, len(examples), settings, session, gradient, start, measure=measure)
     final = heldout_loss(model, heldout, settings.micro_batch_tokens) if heldout else None
-    return SupervisedResult(order.steps, tokens, last_loss, final)
+    return SupervisedResult(done.steps, done.tokens, done.values["loss_tok"], final)
 
 
 def supervised_step(model: CausalLM, batch: Sequence[Group], micro_batch_tokens: int) -> tuple[float, int]:

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from accord.errors import DataError
 from accord.learning import losses
-from accord.learning.optimizer import Optimizer, OptimizerSettings, load_trainable, trainable_state
-from accord.learning.order import EpochOrder
-from accord.learning.session import LocalSession, Session, State
+from accord.learning.optimizer import OptimizerSettings
+from accord.learning.rows import Values, train_rows
+from accord.learning.session import Session
 from accord.models.causal_lm import CausalLM
 from accord.text.packing import Group, micro_batches, pack
 
@@ -78,33 +78,16 @@ def train_unpaired(
         )
     if min(settings.batch, len(thumbs)) < 2:
         raise DataError("KTO needs at least 2 responses per batch", "raise batch or give more data")
-    session, groups = session or LocalSession(), [thumb.group for thumb in thumbs]
+    groups = [thumb.group for thumb in thumbs]
     reference_R = _sums(reference or policy, groups, settings.micro_batch_tokens, as_reference=True)
-    order = EpochOrder(len(thumbs), settings.batch, settings.epochs, settings.seed)
-    optimizer = Optimizer(policy.parameters(), settings.optimizer, order.steps)
-    tokens, values = 0, {"loss": float("nan")}
-    if (saved := session.restore()) is not None:
-        load_trainable(policy.hf, saved["weights"])
-        optimizer.load(saved["optimizer"])
-        tokens, values = saved["tokens"], saved["values"]
 
-    def state() -> State:
-        return {
-            "weights": trainable_state(policy.hf), "optimizer": optimizer.state(), "tokens": tokens, "values": values,
-        }  # fmt: skip
-
-    for step in range(optimizer.steps, order.steps):
-        rows = order.rows(step)
-        where = f"(rows {rows[:2]}...)"
+    def gradient(rows: Sequence[int]) -> tuple[Values, int]:
         batch = [thumbs[r] for r in rows]
         kl = reference_point(policy, reference, batch, settings.micro_batch_tokens)
-        values, used = unpaired_step(policy, batch, reference_R[rows], kl, settings)
-        tokens += used
-        values |= {"tokens": float(used), **optimizer.step(f"step {step + 1} {where}")}
-        if on_step is not None:  # before the checkpoint: a kill in between repeats it
-            on_step(step + 1, order.steps)
-        session.end_step(step + 1, order.steps, values, state, where)
-    return UnpairedResult(order.steps, tokens, values["loss"])
+        return unpaired_step(policy, batch, reference_R[list(rows)], kl, settings)
+
+    done = train_rows(policy, len(thumbs), settings, session, gradient, {"loss": float("nan")}, on_step)
+    return UnpairedResult(done.steps, done.tokens, done.values["loss"])
 
 
 def reference_point(

@@ -1,0 +1,74 @@
+"""The loop of every objective on fixed rows: batches in a resumable order, one update each, checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from accord.learning.optimizer import Optimizer, OptimizerSettings, load_trainable, trainable_state
+from accord.learning.order import EpochOrder
+from accord.learning.session import LocalSession, Session, State
+from accord.models.causal_lm import CausalLM
+
+Values = dict[str, float]
+
+
+class RowSettings(Protocol):
+    """What the settings of such an objective have in common."""
+
+    @property
+    def epochs(self) -> float: ...
+    @property
+    def batch(self) -> int: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def optimizer(self) -> OptimizerSettings: ...
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Updates made, tokens processed, and the metrics of the last update."""
+
+    steps: int
+    tokens: int
+    values: Values
+
+
+def train_rows(
+    model: CausalLM, count: int, settings: RowSettings, session: Session | None,
+    gradient: Callable[[Sequence[int]], tuple[Values, int]], start: Values,
+    on_step: Callable[[int, int], None] | None = None, measure: Callable[[int], Values] | None = None,
+) -> Trained:  # fmt: skip
+    """Make epochs x count / batch updates of `model`, continuing where `session` was interrupted.
+
+    gradient(rows) accumulates the gradient of a batch and returns (metrics, tokens processed). After each update,
+    measure(step) may add metrics and on_step(step, total) is called. `start`: metrics before the first update.
+    """
+    session = session or LocalSession()
+    order = EpochOrder(count, settings.batch, settings.epochs, settings.seed)
+    optimizer = Optimizer(model.parameters(), settings.optimizer, order.steps)
+    tokens, values = 0, start
+    if (saved := session.restore()) is not None:
+        load_trainable(model.hf, saved["weights"])
+        optimizer.load(saved["optimizer"])
+        tokens, values = saved["tokens"], saved["values"]
+
+    def state() -> State:
+        return {
+            "weights": trainable_state(model.hf), "optimizer": optimizer.state(), "tokens": tokens, "values": values,
+        }  # fmt: skip
+
+    for step in range(optimizer.steps + 1, order.steps + 1):
+        rows = order.rows(step - 1)
+        where = f"(rows {', '.join(map(str, rows[:3]))}{', ...' if len(rows) > 3 else ''})"
+        values, used = gradient(rows)
+        tokens += used
+        values |= {"tokens": float(used), **optimizer.step(f"step {step} {where}")}
+        if measure is not None:
+            values |= measure(step)
+        if on_step is not None:  # before the checkpoint: a kill in between repeats it
+            on_step(step, order.steps)
+        session.end_step(step, order.steps, values, state, where)
+    return Trained(order.steps, tokens, values)
