@@ -143,3 +143,24 @@ def test_a_reward_model_learns_from_a_mix_of_feedback(tmp_path: Path) -> None:
     assert "'demonstration without another response to its prompt': 1" in said
     record = json.loads((tmp_path / "run/stages/01-reward/result.json").read_text())
     assert record["values"]["heldout_accuracy"] > 0.85
+
+
+@pytest.mark.slow
+def test_a_round_of_online_dpo_and_of_best_of_n_distillation(tmp_path: Path, pairs: Path) -> None:
+    judge = "reward: stage:reward, prompts: stage:data/prompts, count: 6, max_new_tokens: 8"
+    run_dir = run(
+        tmp_path,
+        DATA.format(pairs=pairs)
+        + "  reward: {kind: reward, model: 'accord:nano-base', feedback: stage:data/feedback, members: 1, learning_rate: 1.0e-3, batch: 4}\n"
+        + f"  one: {{kind: judge, model: 'accord:nano-base', {judge}}}\n"
+        + "  dpo: {kind: dpo, model: 'accord:nano-base', feedback: stage:one/feedback, learning_rate: 1.0e-3, batch: 4, epochs: 6}\n"
+        + f"  two: {{kind: judge, model: stage:dpo, {judge}}}\n"
+        + "  best: {kind: sft, model: stage:dpo, data: stage:two/demonstrations, learning_rate: 1.0e-3, batch: 3, heldout: 1}\n",
+    )
+    first, second = (
+        json.loads((run_dir / f"stages/{n}/result.json").read_text())["values"] for n in ("03-one", "05-two")
+    )
+    assert first["pairs"] + first["flat"] == 6
+    assert first["best_score"] > first["score"]
+    assert second["score"] > first["score"]  # the policy learned what the reward model pays for
+    assert json.loads((run_dir / "stages/06-best/result.json").read_text())["values"]["tokens"] > 0

@@ -23,6 +23,7 @@ _BUILTIN = {
     "reinforce": "accord.runs.stages.ppo:Reinforce",
     "dpo": "accord.runs.stages.dpo:Dpo",
     "kto": "accord.runs.stages.kto:Kto",
+    "judge": "accord.runs.stages.judge:Judge",
     "best_of_n": "accord.runs.stages.best_of_n:BestOfN",
     "examine": "accord.runs.stages.examine:Examine",
 }

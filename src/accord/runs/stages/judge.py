@@ -1,0 +1,137 @@
+"""Sampling a policy and having a reward model judge it: a round of online DPO, or best-of-n distillation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from accord.errors import RunError
+from accord.files import write_jsonl
+from accord.runs.context import StageContext
+from accord.runs.stage import Plan, Stage, StageConfig, StageResult
+
+if TYPE_CHECKING:
+    from accord.feedback.records import Feedback
+
+CHUNK = 32
+ANNOTATOR = "reward-model"
+
+
+class JudgeConfig(StageConfig):
+    """Settings of a judge stage."""
+
+    kind: Literal["judge"]
+    model: str = Field(description="The policy to sample.")
+    reward: str = Field(description="The reward model that judges.")
+    prompts: str = Field(description="Prompts (JSONL with a prompt per row).")
+    count: int | None = Field(None, ge=2, description="Prompts used, from the top; null: all.")
+    samples_per_prompt: int = Field(4, ge=2, description="Responses per prompt.")
+    max_new_tokens: int = Field(48, ge=1, description="Response limit, in tokens.")
+    temperature: float = Field(1.0, gt=0, description="Sampling temperature.")
+    ensemble: Literal["mean", "worst", "variance"] = Field("mean", description="How members become one score.")
+    unfinished: Literal["keep", "last"] = Field(
+        "last", description="last: responses that hit the limit are only chosen where none finished."
+    )
+    micro_batch_tokens: int = Field(4096, ge=16, description="Tokens per scoring pass: a memory knob only.")
+
+
+class Judge(Stage):
+    """Writes, per prompt, the best response over the worst as a comparison, and the best as a demonstration."""
+
+    kind = "judge"
+    Config = JudgeConfig
+    provides = ("feedback", "demonstrations")
+    about = "a policy's own samples judged by a reward model: for online DPO and best-of-n distillation"
+
+    def plan(self, config: JudgeConfig, context: StageContext) -> Plan:
+        from accord.runs import estimate
+
+        size, rows = estimate.model_size(config.model, context), estimate.rows_of(config.prompts, context)
+        prompts = min(filter(None, (rows, config.count)), default=0)
+        tokens = prompts * config.samples_per_prompt * config.max_new_tokens
+        work = estimate.Work(sampled=tokens, scored=tokens)
+        return Plan(
+            rows=prompts or None, tokens=tokens or None, seconds=work.seconds(size) if size and tokens else None,
+            sizes={"feedback": prompts, "demonstrations": prompts} if prompts else {},
+            notes=[f"the best and the worst of {config.samples_per_prompt}"],
+        )  # fmt: skip
+
+    def run(self, config: JudgeConfig, context: StageContext) -> StageResult:
+        rows = self._samples(config, context)
+        records, best, flat = [], [], 0
+        for number, row in enumerate(rows):
+            order = _order(row, config.unfinished)
+            best.append({"prompt": row["prompt"], "response": row["responses"][order[0]]})
+            if row["scores"][order[0]] == row["scores"][order[-1]]:
+                flat += 1  # nothing to learn from: all samples score the same
+            else:
+                records.append(_record(row, order[0], order[-1], config.model, number))
+        if not records:
+            raise RunError(
+                f"all {config.samples_per_prompt} samples of every prompt score the same", "raise the temperature"
+            )
+        feedback, demonstrations = context.folder / "feedback.jsonl", context.folder / "demonstrations.jsonl"
+        write_jsonl(feedback, (record.model_dump(mode="json") for record in records))
+        write_jsonl(demonstrations, (row for row in best if row["response"].strip()))
+        mean = sum(sum(row["scores"]) for row in rows) / sum(len(row["scores"]) for row in rows)
+        top = sum(max(row["scores"]) for row in rows) / len(rows)
+        values = {"prompts": len(rows), "pairs": len(records), "flat": flat, "score": mean, "best_score": top}
+        summary = f"{len(records):,} pairs, {flat:,} prompts whose samples score the same; mean score {mean:.2f}, best {top:.2f}"
+        return StageResult(summary, values, {"feedback": feedback, "demonstrations": demonstrations})
+
+    def _samples(self, config: JudgeConfig, context: StageContext) -> list[dict[str, Any]]:
+        """Responses with their scores, in chunks that survive an interruption."""
+        from accord.learning.reward import aggregate
+        from accord.models.loading import freeze, load_causal_lm
+        from accord.models.reward_model import RewardModel
+        from accord.runs.stages.evaluation import load_prompts, sequence_seeds
+        from accord.sampling.builtin import BuiltinSampler
+        from accord.sampling.rollout import SamplingSettings
+        from accord.text.encoding import Encoder
+
+        prompts = load_prompts(context.path(config.prompts), config.count)
+        model = freeze(load_causal_lm(context.resolve(config.model), context.device))
+        reward = RewardModel.load(context.path(config.reward), context.device).frozen()
+        encoder, sampler = Encoder(model.tokenizer), BuiltinSampler(model)
+        settings, k = SamplingSettings(config.max_new_tokens, config.temperature), config.samples_per_prompt
+        seeds = sequence_seeds(context.seed, 0, len(prompts) * k)
+        log = context.log("sampled.jsonl")
+        for start in range(len(log.rows), len(prompts), CHUNK):
+            part = prompts[start : start + CHUNK]
+            ids = [encoder.prompt(p, str(start + i)) for i, p in enumerate(part)]
+            rollout = sampler.sample(ids, settings, seeds[start * k : (start + len(part)) * k], k)
+            scores = aggregate(reward.score(rollout.groups(), config.micro_batch_tokens), config.ensemble).tolist()
+            log.append(
+                {
+                    "prompt": part[i], "responses": [encoder.text(r) for r in rollout.responses[i * k : (i + 1) * k]],
+                    "finished": rollout.finished[i * k : (i + 1) * k], "scores": scores[i * k : (i + 1) * k],
+                }
+                for i in range(len(part))
+            )  # fmt: skip
+            context.checkpoint(min(start + CHUNK, len(prompts)), len(prompts), "sampling")
+        return log.rows
+
+
+def _order(row: dict[str, Any], unfinished: str) -> list[int]:
+    """Responses from best to worst."""
+    finished = row["finished"] if unfinished == "last" else [True] * len(row["scores"])
+    return sorted(range(len(row["scores"])), key=lambda i: (not finished[i], -row["scores"][i]))
+
+
+def _record(row: dict[str, Any], best: int, worst: int, producer: str, number: int) -> Feedback:
+    from accord.feedback.records import Feedback
+
+    picked = {"best": best, "worst": worst}
+    options = [
+        {"id": name, "content": row["responses"][i], "producer": producer, "shown_at": place}
+        for place, (name, i) in enumerate(picked.items())
+    ]
+    meta = {
+        "finished": {name: row["finished"][i] for name, i in picked.items()},
+        "scores": {name: row["scores"][i] for name, i in picked.items()},
+    }
+    return Feedback.model_validate({
+        "id": f"judge-{number}", "kind": "comparison", "prompt": row["prompt"], "options": options,
+        "choice": {"preferred": "best"}, "annotator": ANNOTATOR, "meta": meta,
+    })  # fmt: skip
