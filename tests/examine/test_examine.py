@@ -160,7 +160,7 @@ def test_without_gold_the_verdict_says_what_cannot_be_known() -> None:
     points = [(step, strip(found)) for step, found in healthy(0)]
     verdict = decide(measure(baseline, {"ppo": ArmRows("ppo", points)}))
     assert verdict.outcome == "inconclusive"
-    assert "no gold reward" in verdict.reason
+    assert "without a gold reward" in verdict.reason
 
 
 def test_evidence_survives_json() -> None:
