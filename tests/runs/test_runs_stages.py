@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from accord.errors import DataError
+from accord.errors import ConfigError, DataError, RunError
 from accord.runs import recipe as recipes
 from accord.runs import runner
 from accord.runs.context import Progress
@@ -164,3 +164,55 @@ def test_a_round_of_online_dpo_and_of_best_of_n_distillation(tmp_path: Path, pai
     assert first["best_score"] > first["score"]
     assert second["score"] > first["score"]  # the policy learned what the reward model pays for
     assert json.loads((run_dir / "stages/06-best/result.json").read_text())["values"]["tokens"] > 0
+
+
+FUNCTIONS = """
+def lowercase(prompts, responses):
+    assert prompts[0].startswith("This")
+    return [sum(c.islower() for c in r) / max(1, len(r)) for r in responses]
+
+def broken(prompts, responses):
+    return [float("nan")] * len(responses)
+
+def short(prompts, responses):
+    return [1.0]
+
+constant = 3
+"""
+
+
+def with_functions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pairs: Path, kind: str, settings: str) -> Path:
+    (tmp_path / "my_rewards.py").write_text(FUNCTIONS)
+    monkeypatch.chdir(tmp_path)
+    common = "model: 'accord:nano-base', prompts: stage:data/prompts, max_new_tokens: 8, samples_per_prompt: 8, unfinished_score: null"
+    return run(tmp_path, DATA.format(pairs=pairs) + f"  rl: {{kind: {kind}, {common}, {settings}}}\n")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["grpo", "rloo", "reinforce", "ppo"])
+def test_policies_learn_from_a_function_without_a_reward_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pairs: Path, kind: str
+) -> None:
+    steps = 20 if kind == "ppo" else 8  # the value model starts from nothing
+    settings = f"steps: {steps}, learning_rate: 1.0e-3, kl_coefficient: 0.0, functions: {{'my_rewards:lowercase': 2.0}}, length_penalty: 0.01"
+    run_dir = with_functions(tmp_path, monkeypatch, pairs, kind, settings)
+    rows = [json.loads(line) for line in (run_dir / "stages/02-rl/metrics.jsonl").read_text().splitlines()]
+    assert rows[-1]["score"] > rows[0]["score"] + 0.1
+
+
+@pytest.mark.parametrize(
+    ("function", "error", "message"),
+    [
+        ("my_rewards:broken", RunError, "my_rewards:broken scored .* as nan"),
+        ("my_rewards:short", RunError, "gave 1 scores for 48 responses"),
+        ("my_rewards:nothing", ConfigError, "cannot load the reward function"),
+        ("my_rewards:constant", ConfigError, "is int, not a function"),
+        ("my_rewards", ConfigError, "names no function"),
+    ],
+)
+def test_reward_functions_that_cannot_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pairs: Path, function: str, error: type[Exception], message: str
+) -> None:
+    settings = f"steps: 1, learning_rate: 1.0e-3, functions: {{'{function}': 1.0}}"
+    with pytest.raises(error, match=message):
+        with_functions(tmp_path, monkeypatch, pairs, "reinforce", settings)

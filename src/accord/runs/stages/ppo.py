@@ -22,7 +22,12 @@ class PpoConfig(TrainingConfig):
 
     kind: Literal["ppo"]
     model: str = Field(description="The model to tune; also the reference.")
-    reward: str = Field(description="The reward model.")
+    reward: str | None = Field(None, description="The reward model; may be left out where functions score.")
+    functions: dict[str, float] = Field(
+        default_factory=dict,
+        description="Reward functions module:function with their weights, called as f(prompts, responses).",
+    )
+    length_penalty: float = Field(0.0, ge=0, description="Taken off the score per response token.")
     prompts: str = Field(description="Prompts to sample from (JSONL).")
     estimator: Literal["gae", "rloo", "grpo", "dr_grpo", "reinforce", "reinforce_baseline"] = Field(
         "gae",
@@ -74,6 +79,8 @@ class PpoConfig(TrainingConfig):
             raise ValueError(f"the estimator {self.estimator} needs samples_per_prompt of 2 or more")
         if self.value_learning_rate is not None and self.estimator != "gae":
             raise ValueError(f"value_learning_rate is set, but the estimator {self.estimator} has no value model")
+        if self.reward is None and not self.functions:
+            raise ValueError("there is nothing to optimise: name a reward model, functions, or both")
         if self.minibatches > self.prompts_per_step:
             raise ValueError(f"minibatches {self.minibatches} exceeds prompts_per_step {self.prompts_per_step}")
         if self.whiten_advantages and self.prompts_per_step * self.samples_per_prompt < 8:
@@ -135,7 +142,10 @@ class Ppo(Stage):
 
     def plan(self, config: PpoConfig, context: StageContext) -> Plan:
         from accord.runs import estimate
+        from accord.runs.stages.scoring import load_function
 
+        for name in config.functions:
+            load_function(name)
         responses = config.steps * config.prompts_per_step * config.samples_per_prompt
         updates = config.steps * config.epochs * config.minibatches
         sampled = responses * config.max_new_tokens
@@ -151,16 +161,23 @@ class Ppo(Stage):
     def run(self, config: PpoConfig, context: StageContext) -> StageResult:
         from accord.learning.on_policy import OnPolicyTrainer
         from accord.models.reward_model import RewardModel
+        from accord.runs.stages.scoring import Scorer
         from accord.sampling.builtin import BuiltinSampler
+        from accord.text.encoding import Encoder
 
         policy, reference = load_policy(config.model, config.lora, context)
-        reward = RewardModel.load(context.path(config.reward), context.device)
-        value = value_model(reward) if config.estimator == "gae" else None
-        reward.frozen()
+        reward = RewardModel.load(context.path(config.reward), context.device) if config.reward else None
+        value = _value(config, policy, reward, context) if config.estimator == "gae" else None
+        if reward is not None:
+            reward.frozen()
+        prompts = _prompts(config, policy, context)
+        score = Scorer(
+            reward, config.functions, config.length_penalty, {tuple(ids): raw for ids, raw in prompts},
+            Encoder(policy.tokenizer), config.micro_batch_tokens,
+        )  # fmt: skip
         trainer = OnPolicyTrainer(
-            policy, reference, value, BuiltinSampler(policy),
-            lambda rollout: reward.score(rollout.groups(), config.micro_batch_tokens),
-            _prompts(config, policy, context), _settings(config, context.seed), _ptx(config, policy, context),
+            policy, reference, value, BuiltinSampler(policy), score, [ids for ids, _ in prompts],
+            _settings(config, context.seed), _ptx(config, policy, context),
         )  # fmt: skip
         on_step = examine_along(config.evaluate, policy, context)
         result = trainer.train(context.session(_note), on_step)
@@ -201,15 +218,27 @@ def _settings(config: PpoConfig, seed: int) -> Any:
     )  # fmt: skip
 
 
-def _prompts(config: PpoConfig, policy: Any, context: StageContext) -> list[list[int]]:
+def _value(config: PpoConfig, policy: Any, reward: RewardModel | None, context: StageContext) -> ScalarModel:
+    """From the reward model where there is one, else from a copy of the policy with a new head."""
+    if reward is not None:
+        return value_model(reward)
+    from accord.models.loading import load_causal_lm
+    from accord.models.scalar import ScalarModel
+
+    lora = config.lora.settings() if config.lora else None
+    return ScalarModel.from_causal_lm(load_causal_lm(context.resolve(config.model), context.device), context.seed, lora)
+
+
+def _prompts(config: PpoConfig, policy: Any, context: StageContext) -> list[tuple[list[int], Any]]:
+    """(token ids, prompt as in the data) of all prompts within the limit."""
     from accord.errors import DataError
     from accord.runs.stages.evaluation import load_prompts
     from accord.text.encoding import Encoder
 
     encoder = Encoder(policy.tokenizer)
     path = context.path(config.prompts)
-    ids = [encoder.prompt(p, f"{path.name}:{i + 1}") for i, p in enumerate(load_prompts(path))]
-    kept = [p for p in ids if len(p) <= config.max_prompt_tokens]
+    ids = [(encoder.prompt(p, f"{path.name}:{i + 1}"), p) for i, p in enumerate(load_prompts(path))]
+    kept = [(tokens, p) for tokens, p in ids if len(tokens) <= config.max_prompt_tokens]
     if not kept:
         raise DataError(f"no prompt has at most {config.max_prompt_tokens} tokens", "raise max_prompt_tokens")
     context.say(

@@ -1,0 +1,78 @@
+"""The reward an on-policy stage pays: a reward model, functions (verifiers) and a price per token, added up."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from accord.errors import ConfigError, RunError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from accord.models.reward_model import RewardModel
+    from accord.sampling.rollout import Rollout
+    from accord.text.encoding import Encoder
+
+RewardFunction = Callable[[Sequence[Any], Sequence[str]], Sequence[float]]
+"""(prompts, responses) -> one number per response; prompts as in the data: text or messages."""
+
+
+def load_function(name: str) -> RewardFunction:
+    """The function of `module:function`; modules of the current directory are found. Raises ConfigError."""
+    module_name, _, function_name = name.partition(":")
+    if not module_name or not function_name:
+        raise ConfigError(f"{name!r} names no function", "write module:function, for example rewards:is_polite")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        function = getattr(importlib.import_module(module_name), function_name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"cannot load the reward function {name!r}: {error}", "check its module and name") from error
+    if not callable(function):
+        raise ConfigError(
+            f"{name} is {type(function).__name__}, not a function", "it is called as f(prompts, responses)"
+        )
+    return function  # type: ignore[no-any-return]
+
+
+class Scorer:
+    """Scores a rollout [E, B]: every member of the reward model plus what functions and length add or take."""
+
+    def __init__(
+        self, reward: RewardModel | None, functions: Mapping[str, float], length_penalty: float, prompts: Mapping[tuple[int, ...], Any],
+        encoder: Encoder, micro_batch_tokens: int,
+    ) -> None:  # fmt: skip
+        self.reward, self.length_penalty, self.prompts = reward, length_penalty, prompts
+        self.functions = [(name, load_function(name), weight) for name, weight in functions.items()]
+        self.encoder, self.micro_batch_tokens = encoder, micro_batch_tokens
+
+    def __call__(self, rollout: Rollout) -> Tensor:
+        import torch
+
+        added_B = -self.length_penalty * torch.tensor([float(len(r)) for r in rollout.responses])
+        if self.functions:
+            prompts = [self.prompts[tuple(rollout.prompts[p])] for p in rollout.prompt_index]
+            responses = [self.encoder.text(r) for r in rollout.responses]
+            for name, function, weight in self.functions:
+                added_B += weight * torch.tensor(_checked(name, function(prompts, responses), responses))
+        if self.reward is None:
+            return added_B[None]
+        return self.reward.score(rollout.groups(), self.micro_batch_tokens) + added_B
+
+
+def _checked(name: str, scores: Sequence[float], responses: Sequence[str]) -> list[float]:
+    """Raises RunError for a wrong count or a score that is no finite number, naming the response."""
+    found = [float(score) for score in scores]
+    if len(found) != len(responses):
+        raise RunError(
+            f"{name} gave {len(found)} scores for {len(responses)} responses", "return one number per response"
+        )
+    for score, response in zip(found, responses, strict=True):
+        if not math.isfinite(score):
+            raise RunError(f"{name} scored {response[:80]!r} as {score}", "return finite numbers")
+    return found
