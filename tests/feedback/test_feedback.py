@@ -22,9 +22,9 @@ from accord.feedback.simulate import (
     SimulatedAnnotator,
     assign,
     comparison_probabilities,
-    default_crowd,
     judge_comparison,
     judge_ranking,
+    simulated_crowd,
 )
 from accord.feedback.store import FeedbackStore
 from conftest import shared_data
@@ -37,7 +37,7 @@ def offered(item: int, rewards: list[float]) -> Offered:
 
 
 def judged(prompts: int = 240, overlap: int = 3, seed: int = 0) -> tuple[list[Feedback], list[SimulatedAnnotator]]:
-    crowd, rng = default_crowd(seed), np.random.default_rng(seed)
+    crowd, rng = simulated_crowd(seed), np.random.default_rng(seed)
     records = []
     for item, who in enumerate(assign(prompts, len(crowd), overlap, seed)):
         options = offered(item, rng.normal(size=4).tolist())

@@ -34,7 +34,7 @@ def test_references_name_every_setting_and_metric(tmp_path: Path) -> None:
 
     hooks.write_references(tmp_path)
     recipes, metrics = (tmp_path / "recipes.md").read_text(), (tmp_path / "metrics.md").read_text()
-    for kind in kinds():
+    for kind in (k for k in kinds() if find(k).__module__.startswith("accord.")):  # other tests add their own
         for name, field in find(kind).Config.model_fields.items():
             assert name == "kind" or f"`{name}`" in recipes
             assert name == "kind" or field.description, f"{kind}.{name} has no description"

@@ -133,7 +133,7 @@ def test_two_processes_cannot_share_a_run(tmp_path: Path) -> None:
     import toy as module
 
     path.write_text(module.RECIPE)
-    with runner._locked(run_dir), pytest.raises(ConfigError, match="another process"):
+    with runner.locked(run_dir), pytest.raises(ConfigError, match="another process"):
         runner.execute(recipes.load(str(path)), run_dir, False, Progress(), {})
 
 

@@ -49,9 +49,9 @@ def run(recipe: str, overrides: tuple[str, ...], out: Path | None, resume: bool,
 @guarded
 def report(run_dir: Path) -> None:
     """Write RUN's report.html again from what the run directory holds."""
-    from accord.report.render import render
+    from accord.runs.study import write_report
 
-    click.echo(render(run_dir))
+    click.echo(write_report(run_dir))
 
 
 @main.command()

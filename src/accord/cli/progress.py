@@ -14,10 +14,10 @@ PLAIN_SECONDS = 15.0
 
 
 class RunProgress(Progress):
-    """Shows the stage under way; `begin` is called by the runner before each stage."""
+    """Shows the stage under way; `begin` is called by the runner before each stage. prefix: shown before its number."""
 
-    def __init__(self, stages: list[str]) -> None:
-        self.stages = stages
+    def __init__(self, stages: list[str], prefix: str = "") -> None:
+        self.stages, self.prefix = stages, prefix
         self.current = ""
         self._bar: Any = None
         self._task: Any = None
@@ -45,7 +45,7 @@ class RunProgress(Progress):
     def begin(self, stage: str) -> None:
         """A stage starts."""
         self.current = stage
-        place = f"{self.stages.index(stage) + 1}/{len(self.stages)} {stage}"
+        place = f"{self.prefix}{self.stages.index(stage) + 1}/{len(self.stages)} {stage}"
         if self._bar is not None:
             if self._task is not None:
                 self._bar.stop_task(self._task)

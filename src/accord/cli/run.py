@@ -31,6 +31,9 @@ def run_recipe(name: str, overrides: Sequence[str], out: Path | None, resume: bo
     if dry_run:
         _show_plan(recipe, run_dir)
         return
+    if recipe.header.study is not None:
+        _run_study(recipe, run_dir, resume, tuned)
+        return
     with RunProgress(list(recipe.stages)) as progress:
         outcome = runner.execute(recipe, run_dir, resume, progress, tuned)
     _closing_table(run_dir)
@@ -39,6 +42,23 @@ def run_recipe(name: str, overrides: Sequence[str], out: Path | None, resume: bo
     if outcome.report is not None:
         click.echo(f"report: {outcome.report}")
     sys.exit(outcome.exit_code)
+
+
+def _run_study(recipe: Any, run_dir: Path, resume: bool, tuned: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    from accord.cli.progress import RunProgress
+    from accord.runs import study
+
+    stages = list(recipe.stages)
+    report = study.execute(recipe, run_dir, resume, lambda seed: RunProgress(stages, f"seed {seed}, "), tuned)
+    table = (run_dir / study.TABLE).read_text(encoding="utf-8")
+    if sys.stdout.isatty():
+        Console().print(Markdown(table))
+    else:
+        click.echo(table)
+    click.echo(f"report: {report}")
 
 
 def _latest(name: str) -> Path:
@@ -83,11 +103,14 @@ def _show_plan(recipe: Any, run_dir: Path) -> None:
         if plan.example:
             console.print(f"{name} trains on, for example: {safe_text(plan.example)}")
     known = [plan.seconds for plan in plans.values() if plan.seconds is not None]
+    seeds = len(recipe.header.study.seeds) if recipe.header.study else 1
     if len(known) == len(plans):
-        console.print(f"about {duration(sum(known))} in all, if texts fill half of their limits")
+        times = f" for each of {seeds} seeds" if seeds > 1 else ""
+        console.print(f"about {duration(sum(known))} in all{times}, if texts fill half of their limits")
     else:
         console.print("? cannot be told before the run has the data or the model")
-    console.print(f"seed {recipe.header.seed}, free disk {environment.free_mib(run_dir):,.0f} MiB; the recipe is valid")
+    which = f"seeds {recipe.header.study.seeds}" if recipe.header.study else f"seed {recipe.header.seed}"
+    console.print(f"{which}, free disk {environment.free_mib(run_dir):,.0f} MiB; the recipe is valid")
 
 
 def _closing_table(run_dir: Path) -> None:

@@ -52,12 +52,17 @@ def comparison_probabilities(first: float, second: float, tie: float) -> NDArray
     return weights / weights.sum()  # type: ignore[no-any-return]
 
 
-def default_crowd(seed: int) -> list[SimulatedAnnotator]:
-    """Eight annotators: six honest ones, one who prefers the left side whatever it says, one contrarian.
+HONEST = [(0.8, 0.0), (1.2, 0.15), (1.6, 0.0), (2.0, -0.15), (2.6, 0.1), (3.2, 0.0)]
+BAD = [(0.0, 3.0), (-1.8, 0.0)]
+"""(rationality, side bias): six who try, one who prefers the left side whatever it says, one contrarian."""
+
+
+def simulated_crowd(seed: int, bad: bool = True) -> list[SimulatedAnnotator]:
+    """Six honest annotators of differing rationality, and two bad ones if asked for.
 
     Ids are shuffled by `seed`, so they give nothing away.
     """
-    truth = [(0.8, 0.0), (1.2, 0.15), (1.6, 0.0), (2.0, -0.15), (2.6, 0.1), (3.2, 0.0), (0.0, 3.0), (-1.8, 0.0)]
+    truth = HONEST + BAD if bad else HONEST
     order = np.random.default_rng(seed).permutation(len(truth))
     return [
         SimulatedAnnotator(f"ann-{place + 1:02d}", truth[who][0], side_bias=truth[who][1], seconds=14.0 + 2 * int(who))
@@ -81,13 +86,15 @@ def assign(items: int, annotators: int, overlap: int, seed: int) -> list[list[in
 
 @dataclass(frozen=True)
 class Offered:
-    """One prompt's responses as offered to annotators, with the hidden reward of each; finished: ended by EOS."""
+    """One prompt's responses as offered to annotators, with the hidden reward of each; finished: ended by EOS;
+    session: which collection it belongs to (equal texts of two collections make different records)."""
 
     prompt: Content
     contents: Sequence[Content]
     rewards: Sequence[float]
     producer: str
     finished: Sequence[bool]
+    session: str | None = None
 
     @property
     def ids(self) -> list[str]:
@@ -117,6 +124,22 @@ def judge_comparison(
     return _record("comparison", offered, pair, shown_at, choice, annotator, guideline, rng)
 
 
+def flip(record: Feedback, share: float, seed: Sequence[int]) -> Feedback:
+    """Turn the judgement round with probability `share`: the other one preferred, the ranking reversed.
+
+    A tie stays a tie. Noise of this kind does not depend on how different the options are (Coste et al. 2023).
+    """
+    choice = record.choice
+    if not share or np.random.default_rng((*seed, 999_983)).random() >= share:
+        return record
+    if isinstance(choice, Ranking):
+        return record.model_copy(update={"choice": Ranking(order=choice.order[::-1])})
+    if isinstance(choice, Comparison) and choice.preferred is not None:
+        other = next(o.id for o in record.options if o.id != choice.preferred)
+        return record.model_copy(update={"choice": choice.model_copy(update={"preferred": other})})
+    return record
+
+
 def _record(
     kind: str, offered: Offered, which: Sequence[int], shown_at: Sequence[int], choice: Comparison | Ranking,
     annotator: SimulatedAnnotator, guideline: str, rng: np.random.Generator,
@@ -126,8 +149,8 @@ def _record(
         for i, place in zip(which, shown_at, strict=True)
     ]
     return Feedback.model_validate({
-        "id": content_id(offered.prompt, kind, sorted(o.id for o in options), annotator.id),
+        "id": content_id(offered.prompt, kind, sorted(o.id for o in options), annotator.id, offered.session),
         "kind": kind, "prompt": offered.prompt, "options": options, "choice": choice, "annotator": annotator.id,
-        "guideline": guideline, "active_seconds": round(float(annotator.seconds * rng.lognormal(0, 0.4)), 1),
+        "session": offered.session, "guideline": guideline, "active_seconds": round(float(annotator.seconds * rng.lognormal(0, 0.4)), 1),
         "meta": {"finished": {offered.ids[i]: offered.finished[i] for i in which}},
     })  # fmt: skip

@@ -118,21 +118,26 @@ class FeedbackStore:
 
     def export_jsonl(self, path: Path) -> int:
         """Write all records as JSONL, atomically; returns their number."""
-        count = 0
-
-        def write(temporary: Path) -> None:
-            nonlocal count
-            with open(temporary, "w", encoding="utf-8") as handle:
-                for record in self.records():
-                    handle.write(dump_line(record) + "\n")
-                    count += 1
-
-        write_atomically(path, write)
-        return count
+        return write_records(path, self.records())
 
     def import_jsonl(self, path: Path) -> Added:
         """Add all records of a JSONL file, or none when one is wrong."""
         return self.add(read_records(path))
+
+
+def write_records(path: Path, records: Iterable[Feedback]) -> int:
+    """Write records as JSONL, atomically; returns their number."""
+    count = 0
+
+    def write(temporary: Path) -> None:
+        nonlocal count
+        with open(temporary, "w", encoding="utf-8") as handle:
+            for record in records:
+                handle.write(dump_line(record) + "\n")
+                count += 1
+
+    write_atomically(path, write)
+    return count
 
 
 def read_records(path: Path) -> list[Feedback]:

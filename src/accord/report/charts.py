@@ -5,6 +5,8 @@ Colours are Okabe and Ito's, which stay apart for colour-blind readers; arms als
 
 from __future__ import annotations
 
+import html
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -62,6 +64,58 @@ def against_distance(evidence: Mapping[str, Any], key: str, title: str) -> Figur
     if not traces:
         return None
     return {"data": traces, "layout": _layout("√KL to the untuned model (√nats per sequence)", title)}
+
+
+def mean_curves(curves: Mapping[str, Sequence[tuple[float, Mapping[str, Any]]]]) -> Figure:
+    """Gold gain of every arm against sqrt(KL), mean over seeds with 95 % bands; curves beyond five repeat colours."""
+    traces: list[Figure] = []
+    for index, (name, curve) in enumerate(curves.items()):
+        x, estimates = [root for root, _ in curve], [e for _, e in curve]
+        colour = COLOURS[index % len(COLOURS)]
+        line = _curve(name, x, estimates, [f"{name}, {e['n']} seeds" for e in estimates], index, colour)
+        line |= {"mode": "lines", "line": {"color": colour, "dash": DASHES[(index // len(COLOURS)) % 5], "width": 2}}
+        traces += [_band(x, estimates, colour) | {"legendgroup": name}, line | {"legendgroup": name}]
+    layout = _layout("√KL to the untuned model (√nats per sequence)", "gold gain", height=460)
+    return {"data": traces, "layout": layout}
+
+
+def dots(comparison: Mapping[str, Any], column: str) -> Figure | None:
+    """One row per arm: each seed's value, the mean and its 95 % interval; a line at what they are compared with."""
+    names, points, means = [], [], []
+    for row, label in comparison["rows"].items():
+        cell = comparison["cells"][row][column]
+        points += [(label, value) for value in cell["values"].values()]
+        names.append(label)
+        if cell["mean"] is not None:
+            means.append((label, cell["mean"]))
+    if not points:
+        return None
+    seeds = {
+        "type": "scatter", "mode": "markers", "x": [v for _, v in points], "y": [n for n, _ in points], "name": "seeds",
+        "marker": {"color": GREY, "size": 5, "opacity": 0.6}, "hovertemplate": "%{y}: %{x:.3f}<extra></extra>",
+    }  # fmt: skip
+    mean = {
+        "type": "scatter", "mode": "markers", "x": [e["value"] for _, e in means], "y": [n for n, _ in means], "name": "mean",
+        "marker": {"color": COLOURS[0], "size": 9},
+        "error_x": {
+            "type": "data", "symmetric": False, "array": [e["high"] - e["value"] for _, e in means],
+            "arrayminus": [e["value"] - e["low"] for _, e in means],
+        },
+        "hovertemplate": "%{y}: %{x:.3f}<extra></extra>",
+    }  # fmt: skip
+    shapes = []
+    bases = dict.fromkeys(comparison["compared"].values())
+    for base in (comparison["cells"][row][column]["mean"] for row in bases):
+        if base is None:
+            continue
+        at = {"x0": base["value"], "x1": base["value"], "yref": "paper", "y0": 0, "y1": 1}
+        shapes.append({"type": "line", **at, "line": {"dash": "dot", "color": GREY}})
+    layout = _layout("", "", shapes=shapes, height=90 + 34 * len(names), showlegend=False)
+    labels = ["<br>".join(textwrap.wrap(html.escape(name), 30)) for name in names]
+    layout["yaxis"] |= {
+        "autorange": "reversed", "categoryorder": "array", "categoryarray": names, "tickvals": names, "ticktext": labels,
+    }  # fmt: skip
+    return {"data": [seeds, mean], "layout": layout}
 
 
 def win_rates(evidence: Mapping[str, Any]) -> Figure | None:

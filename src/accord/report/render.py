@@ -26,11 +26,15 @@ def render(run_dir: Path) -> Path:
     """Write report.html from what the run directory holds; sections without data say what is missing."""
     if not (run_dir / "recipe.yaml").is_file():
         raise DataError(f"{run_dir} is no run directory: recipe.yaml is missing", "name a directory made by accord run")
+    return write_page(run_dir, "report.html.j2", _Page(run_dir).variables())
+
+
+def write_page(run_dir: Path, template: str, variables: dict[str, Any]) -> Path:
+    """Fill a template, which gets the figures' script too, and write report.html."""
     environment = Environment(loader=PackageLoader("accord.report"), autoescape=True, undefined=StrictUndefined)
     environment.filters |= {"estimate": _estimate, "percent": _percent, "duration": duration}
-    page = _Page(run_dir)
-    html = environment.get_template("report.html.j2").render(page.variables())
-    write_text(run_dir / REPORT, html)
+    variables |= {"figures": _script_json(variables["figures"]), "plotly": _asset("plotly-basic.min.js")}
+    write_text(run_dir / REPORT, environment.get_template(template).render(variables))
     return run_dir / REPORT
 
 
@@ -56,7 +60,7 @@ class _Page:
             "training": self._training(), "recipe": (self.run_dir / "recipe.yaml").read_text(encoding="utf-8"),
             "environment": self._json("environment.json"), "lineage": self._json("lineage.json"),
             "meanings": {m.name: f"{m.meaning} ({m.unit})" for m in declared()},
-            "figures": _script_json(self.figures), "plotly": _asset("plotly-basic.min.js"),
+            "figures": self.figures,
         }  # fmt: skip
 
     def _json(self, name: str) -> Any:

@@ -11,13 +11,53 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from accord.errors import ConfigError
 from accord.runs.registry import find, suggest
 from accord.runs.stage import Stage, StageConfig
 
 REFERENCE = "stage:"
+
+
+class Study(BaseModel):
+    """Runs the recipe once per seed and compares stages over the seeds: a table of means with intervals.
+
+    A column names a value in result.json as STAGE.KEY, with {row} for the row, for example examine.{row}.win_rate.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seeds: list[int] = Field([1, 2, 3, 4, 5], min_length=1, description="One run of all stages per seed.")
+    rows: dict[str, str] = Field(min_length=1, description="Name in the columns' patterns -> label in the table.")
+    columns: dict[str, str] = Field(min_length=1, description="Pattern STAGE.KEY with {row} -> label in the table.")
+    baseline: str | dict[str, str] | None = Field(
+        None, description="Row that the others are compared with, seed by seed; or row -> row to compare it with."
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Study:
+        if len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
+            raise ValueError("seeds are different numbers of 0 or more")
+        unknown = {name for pair in self.compared.items() for name in pair} - set(self.rows)
+        if unknown or (isinstance(self.baseline, str) and self.baseline not in self.rows):
+            raise ValueError(f"the baseline {self.baseline!r} names none of the rows: {', '.join(self.rows)}")
+        for column in self.columns:
+            if "{row}" not in column or "." not in column:
+                raise ValueError(f"the column {column!r} is no pattern STAGE.KEY with {{row}} in it")
+        return self
+
+    @property
+    def compared(self) -> dict[str, str]:
+        """Row -> the row it is compared with."""
+        if isinstance(self.baseline, str):
+            return {row: self.baseline for row in self.rows if row != self.baseline}
+        return self.baseline or {}
+
+    def cell(self, row: str, column: str) -> tuple[str, str]:
+        """(stage, key of its values) of a cell."""
+        stage, _, key = column.replace("{row}", row).partition(".")
+        return stage, key
 
 
 class Header(BaseModel):
@@ -30,6 +70,9 @@ class Header(BaseModel):
     seed: int = Field(1, ge=0, description="Every random number of the run derives from it.")
     threads: int | Literal["auto"] = Field("auto", description="CPU threads; auto: all cores, at most 4.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where models run.")
+    study: Study | None = Field(
+        None, description="Run over seeds and compare (see the group Study); seed is not used then."
+    )
     stages: dict[str, Any] = Field(description="Name of the stage -> its settings, in order.", min_length=1)
 
 
@@ -44,6 +87,10 @@ class Recipe:
         """All settings with defaults filled in, as written to recipe.yaml."""
         head = self.header.model_dump(mode="json", exclude={"stages"})
         return head | {"stages": {name: config.model_dump(mode="json") for name, (_, config) in self.stages.items()}}
+
+    def with_seed(self, seed: int) -> Recipe:
+        """The same stages as a plain run with another seed."""
+        return Recipe(self.header.model_copy(update={"seed": seed, "study": None}), self.stages)
 
     def fingerprint(self) -> str:
         """SHA-256 of the resolved recipe."""
@@ -118,7 +165,7 @@ def _override(raw: dict[str, Any], text: str) -> None:
     stages = raw.get("stages") if isinstance(raw.get("stages"), dict) else {}
     if path[0] in stages:
         path = ["stages", *path]
-    elif len(path) > 1 and path[0] != "stages":
+    elif len(path) > 1 and path[0] not in ("stages", "study"):
         raise ConfigError(
             f"{key}: there is no stage {path[0]!r}", f"{suggest(path[0], list(stages))}stages: {', '.join(stages)}"
         )
@@ -151,7 +198,21 @@ def validate(raw: dict[str, Any]) -> Recipe:
         config = _model(stage.Config, settings, where)
         _check_references(name, config, stages)
         stages[name] = (stage, config)
+    _check_study(header.study, stages)
     return Recipe(header, stages)
+
+
+def _check_study(study: Study | None, stages: dict[str, tuple[Stage, StageConfig]]) -> None:
+    if study is None:
+        return
+    for row in study.rows:
+        for column in study.columns:
+            stage = study.cell(row, column)[0]
+            if stage not in stages:
+                raise ConfigError(
+                    f"study.columns.{column}: for the row {row} it names the stage {stage!r}, which does not exist",
+                    f"{suggest(stage, list(stages))}stages: {', '.join(stages)}",
+                )
 
 
 def _model(model: type[BaseModel], raw: dict[str, Any], where: str) -> Any:

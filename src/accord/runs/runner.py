@@ -64,9 +64,9 @@ def execute(recipe: Recipe, run_dir: Path, resume: bool, progress: Progress, tun
 
     Raises ConfigError when the directory belongs to another recipe or holds a run and `resume` is not set.
     """
-    _check_directory(recipe, run_dir, resume)
+    check_directory(recipe, run_dir, resume)
     run_dir.mkdir(parents=True, exist_ok=True)
-    with _locked(run_dir), InterruptFlag() as interrupt:
+    with locked(run_dir), InterruptFlag() as interrupt:
         write_text(run_dir / RECIPE, recipe.dump())
         write_json(run_dir / "environment.json", environment.describe(tuned))
         device = environment.choose_device(recipe.header.device)
@@ -155,7 +155,7 @@ def _write_lineage(recipe: Recipe, run_dir: Path, folders: dict[str, Path]) -> N
     write_json(run_dir / "lineage.json", {"recipe": recipe.fingerprint(), "stages": stages})
 
 
-def _check_directory(recipe: Recipe, run_dir: Path, resume: bool) -> None:
+def check_directory(recipe: Recipe, run_dir: Path, resume: bool) -> None:
     existing = run_dir / RECIPE
     if not existing.exists():
         if resume and not run_dir.exists():
@@ -185,7 +185,7 @@ def _differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
 
 
 @contextmanager
-def _locked(run_dir: Path) -> Iterator[None]:
+def locked(run_dir: Path) -> Iterator[None]:
     """One process per run directory; the lock dies with its process."""
     handle = os.open(run_dir / LOCK, os.O_RDWR | os.O_CREAT)
     try:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from accord.runs.context import StageContext
 from accord.runs.stage import Plan, Stage, StageConfig, StageResult
@@ -19,7 +20,19 @@ class BestOfNConfig(StageConfig):
     kind: Literal["best_of_n"]
     model: str = Field(description="The model sampled from.")
     pool: int = Field(32, ge=2, description="Samples per prompt; n goes up to this.")
+    selectors: dict[str, str] = Field(
+        default_factory=dict, description="More reward models to select by, from the same pool: name -> reward model."
+    )
+    sizes: list[int] = Field(default_factory=list, description="n at which gold is given for every way to select.")
     evaluate: EvaluationConfig = Field(description="Prompts, reward and gold.")
+
+    @model_validator(mode="after")
+    def _possible(self) -> BestOfNConfig:
+        if not all(1 <= n <= self.pool for n in self.sizes):
+            raise ValueError(f"sizes {self.sizes} must lie between 1 and the pool of {self.pool}")
+        if bool(self.selectors) > bool(self.sizes) or (self.sizes and self.evaluate.gold is None):
+            raise ValueError("selectors are compared by gold at sizes: give sizes, and gold in evaluate")
+        return self
 
 
 class BestOfN(Stage):
@@ -45,10 +58,15 @@ class BestOfN(Stage):
 
         from accord.examine.best_of_n import expected_best
         from accord.models.loading import freeze, load_causal_lm
+        from accord.models.reward_model import RewardModel
         from accord.runs.stages.evaluation import POOL_SEED, Examiner
 
         model = freeze(load_causal_lm(context.resolve(config.model), context.device))
-        examiner = Examiner.load(config.evaluate, context, model)
+        selectors = {
+            name: RewardModel.load(context.path(where), context.device).frozen()
+            for name, where in config.selectors.items()
+        }
+        examiner = replace(Examiner.load(config.evaluate, context, model), selectors=selectors)
         prompts = list(examiner.prompts)
         log = context.log("rows.jsonl")
         done = len(log.rows) // config.pool
@@ -60,6 +78,32 @@ class BestOfN(Stage):
         proxy = np.array([np.mean(row["proxy"]) for row in log.rows]).reshape(len(prompts), -1)
         n = min(16, config.pool)
         values = {"pool": config.pool, "prompts": len(prompts), "proxy": float(expected_best(proxy, proxy, n).mean())}
+        if config.sizes:
+            values |= _by_way(log.rows, len(prompts), config)
         return StageResult(
             f"{config.pool} samples for each of {len(prompts)} prompts", values, {"rows": context.folder / "rows.jsonl"}
         )
+
+
+def _by_way(rows: Sequence[Mapping[str, Any]], prompts: int, config: BestOfNConfig) -> dict[str, float]:
+    """Gain in gold over one random sample, at each n, for every reward model and way to make one score of its members.
+
+    Keys are NAME.WAY.gold_N; NAME is `reward` for the examination's reward model; `single` is the mean over members,
+    each selecting alone.
+    """
+    import numpy as np
+    import torch
+
+    from accord.examine.best_of_n import expected_best
+    from accord.learning.reward import aggregate
+
+    gold = np.array([row["gold"] for row in rows]).reshape(prompts, -1)
+    values = {}
+    for name in ("reward", *config.selectors):
+        scores_EB = torch.tensor([row["proxy"] if name == "reward" else row["selectors"][name] for row in rows]).T
+        ways = {way: aggregate(scores_EB, way)[None] for way in ("mean", "worst", "variance")} | {"single": scores_EB}
+        for way, several in ways.items():
+            for n in config.sizes:
+                best = [expected_best(one.reshape(prompts, -1).double().numpy(), gold, n).mean() for one in several]
+                values[f"{name}.{way}.gold_{n}"] = float(np.mean(best) - gold.mean())
+    return values

@@ -38,12 +38,22 @@ class CollectConfig(StageConfig):
     pairs_per_prompt: int = Field(3, ge=1, description="Pairs judged where prompts are judged by pairs.")
     max_new_tokens: int = Field(48, ge=1, description="Response limit, in tokens.")
     temperature: float = Field(1.0, gt=0, description="Sampling temperature.")
-    crowd: Literal["default"] = Field("default", description="Six honest annotators, one left-sider, one contrarian.")
+    crowd: Literal["default", "honest"] = Field(
+        "default", description="default: six honest annotators, one left-sider, one contrarian; honest: the six."
+    )
+    flipped: float = Field(
+        0.0, ge=0, lt=0.5, description="Share of the judgements turned round, as label noise (rankings reversed)."
+    )
+
+    @property
+    def annotators(self) -> int:
+        """Size of the crowd."""
+        return 8 if self.crowd == "default" else 6
 
     @model_validator(mode="after")
     def _possible(self) -> CollectConfig:
-        if self.overlap > 8:
-            raise ValueError(f"overlap is {self.overlap}, the crowd has 8 annotators")
+        if self.overlap > self.annotators:
+            raise ValueError(f"overlap is {self.overlap}, the crowd has {self.annotators} annotators")
         most = self.samples_per_prompt * (self.samples_per_prompt - 1) // 2
         if self.pairs_per_prompt > most:
             raise ValueError(
@@ -67,7 +77,7 @@ class Collect(Stage):
         work = estimate.Work(sampled=config.count * config.samples_per_prompt * config.max_new_tokens)
         return Plan(
             rows=config.count, tokens=work.tokens, seconds=work.seconds(size) if size else None,
-            notes=[f"each prompt judged by {config.overlap} of 8 annotators"],
+            notes=[f"each prompt judged by {config.overlap} of {config.annotators} annotators"],
             sizes={
                 "feedback": config.count * config.samples_per_prompt, "prompts": config.count,
                 "responses": config.count * config.samples_per_prompt,
@@ -76,17 +86,16 @@ class Collect(Stage):
 
     def run(self, config: CollectConfig, context: StageContext) -> StageResult:
         from accord.feedback import agreement, annotator_model
-        from accord.feedback.simulate import default_crowd
-        from accord.feedback.store import FeedbackStore
+        from accord.feedback.simulate import simulated_crowd
+        from accord.feedback.store import FeedbackStore, write_records
 
         offered = self._offer(config, context)
-        crowd = default_crowd(context.seed)
+        crowd = simulated_crowd(context.seed, bad=config.crowd == "default")
         records = list(_judge(config, offered, crowd, context.seed))
+        exported = context.folder / "feedback.jsonl"
+        write_records(exported, records)  # this stage's; the store keeps those of all stages
         with FeedbackStore(context.run_dir / "feedback" / "feedback.sqlite") as store:
             store.add(records)
-        exported = context.folder / "feedback.jsonl"
-        with FeedbackStore(context.run_dir / "feedback" / "feedback.sqlite") as store:
-            store.export_jsonl(exported)
             store.export_jsonl(context.run_dir / "feedback" / "feedback.jsonl")
         context.checkpoint(1, 3, "estimating annotators")
         estimate = annotator_model.estimate(records)
@@ -140,7 +149,9 @@ class Collect(Stage):
             context.checkpoint(min(start + CHUNK, len(prompts)), len(prompts), "sampling")
         deviation = _deviation([g for row in log.rows for g in row["gold"]])
         return [
-            Offered(p, row["responses"], [g / deviation for g in row["gold"]], config.model, row["finished"])
+            Offered(
+                p, row["responses"], [g / deviation for g in row["gold"]], config.model, row["finished"], context.name
+            )
             for p, row in zip(prompts, log.rows, strict=True)
         ]
 
@@ -160,18 +171,20 @@ def _spread(offered: Sequence[Offered]) -> float:
 
 def _judge(config: CollectConfig, offered: Sequence[Offered], crowd: Sequence[SimulatedAnnotator], seed: int) -> Any:
     """All judgements; each has a seed of its own, so it does not depend on the others."""
-    from accord.feedback.simulate import assign, judge_comparison, judge_ranking
+    from accord.feedback.simulate import assign, flip, judge_comparison, judge_ranking
 
     pairs = list(combinations(range(config.samples_per_prompt), 2))
     for item, annotators in enumerate(assign(len(offered), len(crowd), config.overlap, seed)):
         ranked = (item * config.ranking_share) % 1 + config.ranking_share >= 1
         for who in annotators:
             if ranked:
-                yield judge_ranking(offered[item], crowd[who], (seed, item, who), GUIDELINE)
+                record = judge_ranking(offered[item], crowd[who], (seed, item, who), GUIDELINE)
+                yield flip(record, config.flipped, (seed, item, who))
                 continue
             for number in range(config.pairs_per_prompt):
                 pair = pairs[(item + number) % len(pairs)]  # the same pairs for all annotators of the prompt
-                yield judge_comparison(offered[item], pair, crowd[who], (seed, item, who, number), GUIDELINE)
+                record = judge_comparison(offered[item], pair, crowd[who], (seed, item, who, number), GUIDELINE)
+                yield flip(record, config.flipped, (seed, item, who, number))
 
 
 def _tie_share(records: Sequence[Feedback]) -> float:

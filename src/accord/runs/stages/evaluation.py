@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +54,8 @@ def render(prompt: Any) -> str:
 class Examiner:
     """Everything needed to turn a policy into sample rows.
 
-    `reference` None: the policy's adapter is switched off instead (adapters on one trunk).
+    `reference` None: the policy's adapter is switched off instead (adapters on one trunk). `selectors`: more reward
+    models whose scores are kept.
     """
 
     prompts: Sequence[Any]
@@ -64,6 +65,7 @@ class Examiner:
     gold: GoldSentiment | None
     settings: SamplingSettings
     seed: int
+    selectors: Mapping[str, RewardModel] = field(default_factory=dict)
 
     @classmethod
     def load(cls, config: EvaluationConfig, context: StageContext, policy: CausalLM) -> Examiner:
@@ -94,6 +96,7 @@ class Examiner:
             logp = ref = [float(values.sum()) for values in rollout.logprobs]
             exact = [0.0] * rollout.size
         proxy = self.reward.score(rollout.groups(), MICRO_BATCH).t().tolist()
+        more = {name: model.score(rollout.groups(), MICRO_BATCH).t().tolist() for name, model in self.selectors.items()}
         responses = [self.encoder.text(r) for r in rollout.responses]
         gold = self.gold_scores([self.prompts[p] for p in rollout.prompt_index], responses)
         return [
@@ -101,6 +104,7 @@ class Examiner:
                 "prompt_id": p, "prompt": render(self.prompts[p]), "response": responses[b],
                 "response_tokens": len(rollout.responses[b]), "finished": rollout.finished[b], "gold": gold[b],
                 "proxy": proxy[b], "logp": logp[b], "ref_logp": ref[b], "kl_exact": exact[b],
+                **({"selectors": {name: scores[b] for name, scores in more.items()}} if more else {}),
             }
             for b, p in enumerate(rollout.prompt_index)
         ]  # fmt: skip

@@ -27,6 +27,9 @@ class ExamineConfig(StageConfig):
     best_of_n: str | None = Field(None, description="Rows of a best_of_n stage.")
     card: str | None = Field(None, description="Card of a reward stage.")
     annotators: str | None = Field(None, description="Annotator estimates of a collect stage.")
+    at_kl: list[float] = Field(
+        default_factory=list, description="Also give every arm's gold gain at these distances, nats per sequence."
+    )
     evaluate: EvaluationConfig = Field(description="Prompts, reward and gold.")
 
 
@@ -71,7 +74,7 @@ class Examine(Stage):
         context.checkpoint(3, 3)
         values: dict[str, Any] = {"verdict": verdict.outcome}
         for arm in evidence.arms:
-            values |= _numbers(arm.name, arm.last)
+            values |= _numbers(arm.name, arm.last) | _gold_at(arm, config.at_kl)
         for point in evidence.best_of:
             if point.win_rate is not None:
                 values[f"best_of_{point.n}.win_rate"] = point.win_rate.value
@@ -94,6 +97,15 @@ def _numbers(name: str, point: Any) -> dict[str, float]:
     if point.win_rate is not None:
         numbers |= {f"{name}.win_rate": point.win_rate.value, f"{name}.gold_gain": point.gold_gain.value}
     return numbers
+
+
+def _gold_at(arm: Any, distances: list[float]) -> dict[str, float]:
+    """Gold gain at each distance the arm reached, between its points."""
+    from accord.examine.comparison import at_distance
+
+    curve = [(p.kl.exact.value, p.gold_gain.value) for p in arm.points if p.gold_gain is not None]
+    found = {kl: at_distance(curve, kl) for kl in distances} if curve else {}
+    return {f"{arm.name}.gold_at_{kl:g}": gain for kl, gain in found.items() if gain is not None}
 
 
 def _record(reference: str, context: StageContext) -> dict[str, Any]:

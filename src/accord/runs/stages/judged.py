@@ -212,6 +212,17 @@ def preference_pairs(groups: Sequence[JudgedGroup]) -> list[Pair]:
     return [_pair(groups[g], b, w) for g, b, w in strict_pairs(groups)]
 
 
+def one_pair_per_row(groups: Sequence[JudgedGroup]) -> list[JudgedGroup]:
+    """Every strict pair as a group of its own, judged by the same annotator: how pairwise reward models are trained."""
+    return [
+        JudgedGroup(
+            Group(g.group.prompt, [g.group.responses[better], g.group.responses[worse]]),
+            (Judgement((0, 1), None, judgement.annotator),), g.row,
+        )
+        for g in groups for judgement in g.judgements for better, worse in judgement.pairs
+    ]  # fmt: skip
+
+
 def decided_pairs(groups: Sequence[JudgedGroup], effects: AnnotatorEffects, least: float = 0.5) -> list[Pair]:
     """One DPO pair per two responses, decided by the votes of all annotators together.
 

@@ -54,6 +54,10 @@ class PpoConfig(TrainingConfig):
     clip_high: float | None = Field(None, gt=0, description="Upper clip range, where it differs (DAPO's clip-higher).")
     value_clip: float = Field(0.2, gt=0, description="Clip range of the value.")
     value_learning_rate: float | None = Field(None, gt=0, le=1, description="Step size of the value model.")
+    value_from: Literal["reward", "policy"] = Field(
+        "reward", description="What the value model starts from; without a reward model always the policy."
+    )
+    adam_eps: float = Field(1e-5, gt=0, description="Adam's epsilon.")
     whiten_advantages: bool = Field(True, description="Shift and scale advantages over the whole batch.")
     kl_coefficient: float = Field(0.05, ge=0, description="Weight of the KL penalty per token.")
     kl_in: Literal["reward", "loss"] = Field(
@@ -64,6 +68,9 @@ class PpoConfig(TrainingConfig):
     )
     kl_target: float | None = Field(None, gt=0, description="Steer the coefficient to this KL, nats per sequence.")
     kl_horizon: int = Field(10_000, ge=1, description="Episodes over which the steering acts.")
+    centred: bool = Field(
+        True, description="Subtract the mean score of the reference's samples; a missing EOS counts relative to that."
+    )
     score_clip: float = Field(0.0, ge=0, description="Bound on the score; 0: none.")
     unfinished_score: float | None = Field(-1.0, description="Score of responses without EOS; null: the model's.")
     ensemble: Literal["mean", "worst", "variance"] = Field("mean", description="How members become one score.")
@@ -167,6 +174,8 @@ class Ppo(Stage):
 
         policy, reference = load_policy(config.model, config.lora, context)
         reward = RewardModel.load(context.path(config.reward), context.device) if config.reward else None
+        if reward is not None and not config.centred:
+            reward.centre_E.zero_()
         value = _value(config, policy, reward, context) if config.estimator == "gae" else None
         if reward is not None:
             reward.frozen()
@@ -214,13 +223,14 @@ def _settings(config: PpoConfig, seed: int) -> Any:
     )  # fmt: skip
     return OnPolicySettings(
         **{name: getattr(config, name) for name in names}, seed=seed,
-        policy_optimizer=config.optimizer(eps=1e-5), value_optimizer=config.optimizer(config.value_learning_rate, eps=1e-5),
+        policy_optimizer=config.optimizer(eps=config.adam_eps),
+        value_optimizer=config.optimizer(config.value_learning_rate, eps=config.adam_eps),
     )  # fmt: skip
 
 
 def _value(config: PpoConfig, policy: Any, reward: RewardModel | None, context: StageContext) -> ScalarModel:
-    """From the reward model where there is one, else from a copy of the policy with a new head."""
-    if reward is not None:
+    """From the reward model where there is one (and `value_from` says so), else a copy of the policy with a new head."""
+    if reward is not None and config.value_from == "reward":
         return value_model(reward)
     from accord.models.loading import load_causal_lm
     from accord.models.scalar import ScalarModel

@@ -58,7 +58,7 @@ class Preferences(Stage):
 
     def run(self, config: PreferencesConfig, context: StageContext) -> StageResult:
         from accord.feedback.formats import check_file
-        from accord.feedback.store import FeedbackStore
+        from accord.feedback.store import FeedbackStore, write_records
 
         report = check_file(context.resolve(config.data))
         for line in report.lines(examples=1):
@@ -66,10 +66,10 @@ class Preferences(Stage):
         fitting, usable = self._fitting(report, config)
         context.say(f"{len(usable) - len(fitting):,} of {len(usable):,} records left out as too long")
         kept_aside, records = self._cut(fitting, len(usable), config, context.seed)
+        exported = context.folder / "feedback.jsonl"
         with FeedbackStore(context.run_dir / "feedback" / "feedback.sqlite") as store:
             added = store.add(records)
-            exported = context.folder / "feedback.jsonl"
-            store.export_jsonl(exported)
+        write_records(exported, {record.id: record for record in records}.values())
         artefacts = {"feedback": exported}
         for name, content in _files(records, kept_aside).items():
             artefacts[name] = context.folder / f"{name}.jsonl"

@@ -37,6 +37,9 @@ class RewardConfig(TrainingConfig):
     rankings: Literal["plackett_luce", "all_pairs"] = Field(
         "plackett_luce", description="Likelihood of rankings; all_pairs is InstructGPT's mean over pairs."
     )
+    rows: Literal["prompt", "pair"] = Field(
+        "prompt", description="What is read at once: a prompt with all its responses, or every strict pair by itself."
+    )
     limit: int | None = Field(None, ge=2, description="Use only that many judged prompts, from the top.")
     heldout_share: float = Field(0.1, gt=0, lt=0.9, description="Share of the prompts kept aside, from the end.")
     lengths: LengthConfig = Field(LengthConfig(), description="Token limits.")
@@ -70,7 +73,7 @@ class Reward(Stage):
         from accord.models.loading import load_causal_lm
         from accord.models.reward_model import RewardModel
         from accord.models.scalar import ScalarModel
-        from accord.runs.stages.judged import annotator_effects, read_judged
+        from accord.runs.stages.judged import annotator_effects, one_pair_per_row, read_judged
         from accord.text.encoding import Encoder
 
         trunk = load_causal_lm(context.resolve(config.model), context.device)
@@ -81,6 +84,7 @@ class Reward(Stage):
         train, heldout = groups[:cut], groups[cut:] or groups[-1:]
         effects = annotator_effects(context.path(config.annotators) if config.annotators else None, judged.annotators)
         lora = config.lora.settings() if config.lora else None
+        train = one_pair_per_row(train) if config.rows == "pair" else train
         members = [ScalarModel.from_causal_lm(trunk, context.seed + m, lora) for m in range(config.members)]
         model = RewardModel.untrained(members)
         settings = RewardSettings(
@@ -96,6 +100,8 @@ class Reward(Stage):
         write_json(context.folder / "card.json", card)
         accuracy, gold = card["accuracy"]["value"], card["gold_accuracy"]
         values: dict[str, Any] = describe(result) | {"heldout_accuracy": accuracy, "temperature": model.temperature}
+        if gold:
+            values["gold_accuracy"] = gold["value"]
         versus = f", {gold['value']:.1%} with gold" if gold else ""
         summary = f"{config.members} members; agrees with {accuracy:.1%} of held-out labels{versus}"
         return StageResult(summary, values, {"model": saved, "card": context.folder / "card.json"})

@@ -1,0 +1,140 @@
+"""Studies: seeds in one directory, compared; what is wrong is said before anything runs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+import toy  # noqa: F401 (registers the toy stage)
+
+from accord.errors import ConfigError
+from accord.runs import recipe as recipes
+from accord.runs import study
+from accord.runs.context import Progress
+
+STUDY = {
+    "seeds": [1, 2, 3],
+    "rows": {"one": "first", "two": "second"},
+    "columns": {"{row}.norm": "norm"},
+    "baseline": "one",
+}
+STAGES = {"one": {"kind": "walk"}, "two": {"kind": "walk"}}
+
+
+def make(**changes: object) -> recipes.Recipe:
+    return recipes.validate({"name": "toy", "study": STUDY | changes, "stages": STAGES})
+
+
+def execute(run_dir: Path, resume: bool = False) -> Path:
+    return study.execute(make(), run_dir, resume, lambda seed: nullcontext(Progress()), {})
+
+
+def test_every_seed_is_a_run_of_its_own_and_the_table_is_printed(tmp_path: Path) -> None:
+    report = execute(tmp_path / "s")
+    comparison = json.loads((tmp_path / "s" / "study.json").read_text())
+    values = comparison["cells"]["two"]["{row}.norm"]["values"]
+    ends = [
+        json.loads((tmp_path / "s" / f"seed-{seed}" / "stages" / "02-two" / "result.json").read_text())["values"][
+            "norm"
+        ]
+        for seed in (1, 2, 3)
+    ]
+    assert list(values.values()) == ends
+    assert len(set(ends)) == 3
+    assert "| second |" in (tmp_path / "s" / "study.md").read_text()
+    assert "seed-3/report.html" in report.read_text()
+    assert study.write_report(tmp_path / "s") == report
+
+
+def test_an_interrupted_study_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    execute(tmp_path / "s")
+    before = (tmp_path / "s" / "study.json").read_text()
+    first = tmp_path / "s" / "seed-1" / "stages" / "01-one" / "result.json"
+    stamp = first.stat().st_mtime_ns
+    (tmp_path / "s" / "seed-3" / "stages" / "02-two" / "result.json").unlink()
+    with pytest.raises(ConfigError, match="already holds a run"):
+        execute(tmp_path / "s")
+    execute(tmp_path / "s", resume=True)
+    assert (tmp_path / "s" / "study.json").read_text() == before
+    assert first.stat().st_mtime_ns == stamp
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"columns": {"three.{row}": "x"}}, "names the stage 'three'"),
+        ({"columns": {"one.norm": "x"}}, "no pattern"),
+        ({"baseline": "zero"}, "names none of the rows"),
+        ({"seeds": [1, 1]}, "different numbers"),
+        ({"rows": {"oen": "x"}, "baseline": None}, 'did you mean "one"'),
+    ],
+)
+def test_mistakes_are_named_before_anything_runs(changes: dict, message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        make(**changes)
+    assert message in f"{error.value.message} {error.value.fix}"
+
+
+def test_a_value_that_no_run_has_is_named(tmp_path: Path) -> None:
+    recipe = make(columns={"{row}.nrom": "norm"})
+    with pytest.raises(ConfigError, match=r"no run has a value one\.nrom"):
+        study.execute(recipe, tmp_path / "s", False, lambda seed: nullcontext(Progress()), {})
+
+
+SMALL = [
+    "threads=1",
+    "study.seeds=[1]",
+    "data.sft=160",
+    "data.prompts=120",
+    "data.evaluation=16",
+    "sft.heldout=20",
+    "sft.batch=16",
+]
+ARMS = {
+    "dpo-frontier": ("dpo_1", "dpo_3", "dpo_10", "dpo_30", "ppo_3", "ppo_6", "ppo_12"),
+    "ablation-ppo": (
+        "all_details", "no_whitening", "no_value_clip", "no_policy_clip", "value_from_policy", "fixed_kl", "kl_in_loss",
+        "cut_off_as_scored", "monte_carlo", "adam_eps", "constant_rate", "no_gradient_clip", "not_centred",
+    ),
+}  # fmt: skip
+
+
+def small_arms(study_name: str) -> list[str]:
+    settings = ["evaluate.count=8", "evaluate.points=2"]
+    found = ["collect.count=48", "examine.evaluate.count=8"]
+    for arm in ARMS[study_name]:
+        more = ["limit=48"] if arm.startswith("dpo") else ["steps=2", "prompts_per_step=16"]
+        found += [f"{arm}.{setting}" for setting in (*settings, *more)]
+    return found
+
+
+STUDIES = {
+    "ensemble-noise": [
+        "collect.count=60", "collect_noisy.count=60", "reward.members=2", "reward_noisy.members=2", "best_of_n.pool=64",
+        "best_of_n.evaluate.count=8",
+    ],
+    "kwise-vs-pairwise": [
+        "rankings.count=48", "pairs.count=48", "single_pairs.count=48", "best_of_n.pool=16", "best_of_n.evaluate.count=8",
+    ],
+    "dpo-frontier": small_arms("dpo-frontier"),
+    "ablation-ppo": small_arms("ablation-ppo"),
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(STUDIES))
+def test_packaged_studies_run_at_small_size(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
+    command = [sys.executable, "-m", "accord.cli", "run", name, *SMALL, *STUDIES[name], "--out", str(tmp_path / "s")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stdout + done.stderr
+    comparison = json.loads((tmp_path / "s" / "study.json").read_text())
+    assert comparison["seeds"] == [1]
+    assert all(
+        cell["values"] for row in comparison["cells"].values() for key, cell in row.items() if "gold_at" not in key
+    )
+    assert "Comparison" in (tmp_path / "s" / "report.html").read_text()
