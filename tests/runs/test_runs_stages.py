@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from accord.errors import ConfigError, DataError, RunError
+from accord.files import read_jsonl
 from accord.runs import recipe as recipes
 from accord.runs import runner
 from accord.runs.context import Progress
@@ -164,6 +165,27 @@ def test_a_round_of_online_dpo_and_of_best_of_n_distillation(tmp_path: Path, pai
     assert first["best_score"] > first["score"]
     assert second["score"] > first["score"]  # the policy learned what the reward model pays for
     assert json.loads((run_dir / "stages/06-best/result.json").read_text())["values"]["tokens"] > 0
+
+
+@pytest.mark.slow
+def test_expert_iteration_keeps_what_a_function_accepts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pairs: Path
+) -> None:
+    (tmp_path / "expert_rewards.py").write_text(
+        "def has_the(prompts, responses):\n    return [float(' the' in r) for r in responses]\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    judge = (
+        "  judge: {kind: judge, model: 'accord:nano-base', functions: {'expert_rewards:has_the': 1.0}, threshold: 1.0, keep: all, "
+        "prompts: stage:data/prompts, count: 6, max_new_tokens: 12}\n"
+    )
+    run_dir = run(tmp_path, DATA.format(pairs=pairs) + judge)
+    shown = read_jsonl(run_dir / "stages/02-judge/demonstrations.jsonl")
+    assert shown
+    assert all(" the" in row["response"] for row in shown)
+    values = json.loads((run_dir / "stages/02-judge/result.json").read_text())["values"]
+    assert values["demonstrations"] == len(shown)
+    assert values["prompts_with_demonstration"] <= 6
 
 
 FUNCTIONS = """

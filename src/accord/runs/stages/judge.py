@@ -1,29 +1,30 @@
-"""Sampling a policy and having a reward model judge it: a round of online DPO, or best-of-n distillation."""
+"""Sampling a policy and scoring it: a round of online DPO, best-of-n distillation, or expert iteration."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from accord.errors import RunError
 from accord.files import write_jsonl
 from accord.runs.context import StageContext
-from accord.runs.stage import Plan, Stage, StageConfig, StageResult
+from accord.runs.stage import Plan, Stage, StageResult
+from accord.runs.stages.scoring import RewardSources
 
 if TYPE_CHECKING:
     from accord.feedback.records import Feedback
 
 CHUNK = 32
-ANNOTATOR = "reward-model"
+ANNOTATOR = "reward"
 
 
-class JudgeConfig(StageConfig):
+class JudgeConfig(RewardSources):
     """Settings of a judge stage."""
 
     kind: Literal["judge"]
     model: str = Field(description="The policy to sample.")
-    reward: str = Field(description="The reward model that judges.")
     prompts: str = Field(description="Prompts (JSONL with a prompt per row).")
     count: int | None = Field(None, ge=2, description="Prompts used, from the top; null: all.")
     samples_per_prompt: int = Field(4, ge=2, description="Responses per prompt.")
@@ -33,20 +34,33 @@ class JudgeConfig(StageConfig):
     unfinished: Literal["keep", "last"] = Field(
         "last", description="last: responses that hit the limit are only chosen where none finished."
     )
+    threshold: float | None = Field(None, description="Only responses that score as much become demonstrations.")
+    keep: Literal["best", "all"] = Field(
+        "best", description="Demonstrations per prompt: the best response, or all different ones above the threshold."
+    )
     micro_batch_tokens: int = Field(4096, ge=16, description="Tokens per scoring pass: a memory knob only.")
+
+    @model_validator(mode="after")
+    def _possible(self) -> JudgeConfig:
+        if self.keep == "all" and self.threshold is None:
+            raise ValueError("keep: all needs a threshold")
+        return self
 
 
 class Judge(Stage):
-    """Writes, per prompt, the best response over the worst as a comparison, and the best as a demonstration."""
+    """Writes, per prompt, the best response over the worst as a comparison, and the best ones as demonstrations."""
 
     kind = "judge"
     Config = JudgeConfig
     provides = ("feedback", "demonstrations")
-    about = "a policy's own samples judged by a reward model: for online DPO and best-of-n distillation"
+    about = "a policy's own samples scored: for online DPO, best-of-n distillation and expert iteration"
 
     def plan(self, config: JudgeConfig, context: StageContext) -> Plan:
         from accord.runs import estimate
+        from accord.runs.stages.scoring import load_function
 
+        for name in config.functions:
+            load_function(name)
         size, rows = estimate.model_size(config.model, context), estimate.rows_of(config.prompts, context)
         prompts = min(filter(None, (rows, config.count)), default=0)
         tokens = prompts * config.samples_per_prompt * config.max_new_tokens
@@ -59,25 +73,33 @@ class Judge(Stage):
 
     def run(self, config: JudgeConfig, context: StageContext) -> StageResult:
         rows = self._samples(config, context)
-        records, best, flat = [], [], 0
+        records, shown, flat = [], list[dict[str, Any]](), 0
         for number, row in enumerate(rows):
             order = _order(row, config.unfinished)
-            best.append({"prompt": row["prompt"], "response": row["responses"][order[0]]})
+            shown += _demonstrations(row, order, config)
             if row["scores"][order[0]] == row["scores"][order[-1]]:
                 flat += 1  # nothing to learn from: all samples score the same
             else:
                 records.append(_record(row, order[0], order[-1], config.model, number))
-        if not records:
+        if not records and not shown:
             raise RunError(
-                f"all {config.samples_per_prompt} samples of every prompt score the same", "raise the temperature"
+                f"the samples of every prompt score the same, and none reaches the threshold {config.threshold}",
+                "raise the temperature, or lower the threshold",
             )
         feedback, demonstrations = context.folder / "feedback.jsonl", context.folder / "demonstrations.jsonl"
         write_jsonl(feedback, (record.model_dump(mode="json") for record in records))
-        write_jsonl(demonstrations, (row for row in best if row["response"].strip()))
+        write_jsonl(demonstrations, shown)
         mean = sum(sum(row["scores"]) for row in rows) / sum(len(row["scores"]) for row in rows)
         top = sum(max(row["scores"]) for row in rows) / len(rows)
-        values = {"prompts": len(rows), "pairs": len(records), "flat": flat, "score": mean, "best_score": top}
-        summary = f"{len(records):,} pairs, {flat:,} prompts whose samples score the same; mean score {mean:.2f}, best {top:.2f}"
+        solved = len({repr(row["prompt"]) for row in shown})
+        values = {
+            "prompts": len(rows), "pairs": len(records), "flat": flat, "demonstrations": len(shown), "score": mean,
+            "best_score": top, "prompts_with_demonstration": solved,
+        }  # fmt: skip
+        summary = (
+            f"{len(records):,} pairs, {flat:,} prompts whose samples score the same; {len(shown):,} demonstrations for "
+            f"{solved:,} of {len(rows):,} prompts; mean score {mean:.2f}, best {top:.2f}"
+        )
         return StageResult(summary, values, {"feedback": feedback, "demonstrations": demonstrations})
 
     def _samples(self, config: JudgeConfig, context: StageContext) -> list[dict[str, Any]]:
@@ -86,13 +108,14 @@ class Judge(Stage):
         from accord.models.loading import freeze, load_causal_lm
         from accord.models.reward_model import RewardModel
         from accord.runs.stages.evaluation import load_prompts, sequence_seeds
+        from accord.runs.stages.scoring import Scorer
         from accord.sampling.builtin import BuiltinSampler
         from accord.sampling.rollout import SamplingSettings
         from accord.text.encoding import Encoder
 
         prompts = load_prompts(context.path(config.prompts), config.count)
         model = freeze(load_causal_lm(context.resolve(config.model), context.device))
-        reward = RewardModel.load(context.path(config.reward), context.device).frozen()
+        reward = RewardModel.load(context.path(config.reward), context.device).frozen() if config.reward else None
         encoder, sampler = Encoder(model.tokenizer), BuiltinSampler(model)
         settings, k = SamplingSettings(config.max_new_tokens, config.temperature), config.samples_per_prompt
         seeds = sequence_seeds(context.seed, 0, len(prompts) * k)
@@ -101,7 +124,9 @@ class Judge(Stage):
             part = prompts[start : start + CHUNK]
             ids = [encoder.prompt(p, str(start + i)) for i, p in enumerate(part)]
             rollout = sampler.sample(ids, settings, seeds[start * k : (start + len(part)) * k], k)
-            scores = aggregate(reward.score(rollout.groups(), config.micro_batch_tokens), config.ensemble).tolist()
+            raw = {tuple(tokens): prompt for tokens, prompt in zip(ids, part, strict=True)}
+            score = Scorer(reward, config.functions, config.length_penalty, raw, encoder, config.micro_batch_tokens)
+            scores = aggregate(score(rollout), config.ensemble).tolist()
             log.append(
                 {
                     "prompt": part[i], "responses": [encoder.text(r) for r in rollout.responses[i * k : (i + 1) * k]],
@@ -117,6 +142,16 @@ def _order(row: dict[str, Any], unfinished: str) -> list[int]:
     """Responses from best to worst."""
     finished = row["finished"] if unfinished == "last" else [True] * len(row["scores"])
     return sorted(range(len(row["scores"])), key=lambda i: (not finished[i], -row["scores"][i]))
+
+
+def _demonstrations(row: dict[str, Any], order: Sequence[int], config: JudgeConfig) -> list[dict[str, Any]]:
+    """The responses to learn from: not empty, and scored as much as the threshold asks for."""
+    kept = dict.fromkeys(
+        row["responses"][i]
+        for i in (order[:1] if config.keep == "best" else order)
+        if row["responses"][i].strip() and (config.threshold is None or row["scores"][i] >= config.threshold)
+    )
+    return [{"prompt": row["prompt"], "response": response} for response in kept]
 
 
 def _record(row: dict[str, Any], best: int, worst: int, producer: str, number: int) -> Feedback:

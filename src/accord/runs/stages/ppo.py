@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from accord.runs.context import StageContext
 from accord.runs.stage import Plan, Stage, StageResult
 from accord.runs.stages.policy import examine_along, load_policy, save_policy
+from accord.runs.stages.scoring import RewardSources
 from accord.runs.stages.settings import EvaluationConfig, TrainingConfig, training_plan
 
 if TYPE_CHECKING:
@@ -17,17 +18,11 @@ if TYPE_CHECKING:
     from accord.models.scalar import ScalarModel
 
 
-class PpoConfig(TrainingConfig):
+class PpoConfig(RewardSources, TrainingConfig):
     """Settings of a ppo stage; defaults follow Ziegler et al. 2019 and Huang et al. 2024."""
 
     kind: Literal["ppo"]
     model: str = Field(description="The model to tune; also the reference.")
-    reward: str | None = Field(None, description="The reward model; may be left out where functions score.")
-    functions: dict[str, float] = Field(
-        default_factory=dict,
-        description="Reward functions module:function with their weights, called as f(prompts, responses).",
-    )
-    length_penalty: float = Field(0.0, ge=0, description="Taken off the score per response token.")
     prompts: str = Field(description="Prompts to sample from (JSONL).")
     estimator: Literal["gae", "rloo", "grpo", "dr_grpo", "reinforce", "reinforce_baseline"] = Field(
         "gae",
@@ -86,8 +81,6 @@ class PpoConfig(TrainingConfig):
             raise ValueError(f"the estimator {self.estimator} needs samples_per_prompt of 2 or more")
         if self.value_learning_rate is not None and self.estimator != "gae":
             raise ValueError(f"value_learning_rate is set, but the estimator {self.estimator} has no value model")
-        if self.reward is None and not self.functions:
-            raise ValueError("there is nothing to optimise: name a reward model, functions, or both")
         if self.minibatches > self.prompts_per_step:
             raise ValueError(f"minibatches {self.minibatches} exceeds prompts_per_step {self.prompts_per_step}")
         if self.whiten_advantages and self.prompts_per_step * self.samples_per_prompt < 8:

@@ -9,7 +9,10 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pydantic import Field, model_validator
+
 from accord.errors import ConfigError, RunError
+from accord.runs.stage import StageConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,6 +20,24 @@ if TYPE_CHECKING:
     from accord.models.reward_model import RewardModel
     from accord.sampling.rollout import Rollout
     from accord.text.encoding import Encoder
+
+
+class RewardSources(StageConfig):
+    """What a score is composed of; a stage's settings inherit this."""
+
+    reward: str | None = Field(None, description="The reward model; may be left out where functions score.")
+    functions: dict[str, float] = Field(
+        default_factory=dict,
+        description="Reward functions module:function with their weights, called as f(prompts, responses).",
+    )
+    length_penalty: float = Field(0.0, ge=0, description="Taken off the score per response token.")
+
+    @model_validator(mode="after")
+    def _something_scores(self) -> RewardSources:
+        if self.reward is None and not self.functions:
+            raise ValueError("nothing gives a score: name a reward model, functions, or both")
+        return self
+
 
 RewardFunction = Callable[[Sequence[Any], Sequence[str]], Sequence[float]]
 """(prompts, responses) -> one number per response; prompts as in the data: text or messages."""
