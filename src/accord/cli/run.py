@@ -25,9 +25,11 @@ def run_recipe(name: str, overrides: Sequence[str], out: Path | None, resume: bo
     run_dir = out or (_latest(recipe.header.name) if resume else runner.new_run_dir(recipe))
     quiet_libraries()
     from accord.cli.progress import RunProgress
+    from accord.models import precision
     from accord.models.tuning import tune
 
-    tuned = tune(threads)
+    arithmetic = precision.choose(recipe.header.precision, environment.choose_device(recipe.header.device))
+    tuned = tune(threads, arithmetic)
     if dry_run:
         _show_plan(recipe, run_dir)
         return

@@ -32,6 +32,7 @@ from accord.learning.optimizer import Optimizer, OptimizerSettings, load_trainab
 from accord.learning.order import EpochOrder
 from accord.learning.session import LocalSession, Session, State
 from accord.learning.supervised import supervised_step
+from accord.models import precision
 from accord.models.causal_lm import CausalLM
 from accord.models.scalar import ScalarModel
 from accord.sampling.rollout import Rollout, Sampler, SamplingSettings
@@ -359,7 +360,7 @@ class OnPolicyTrainer:
 
 def _check_ratio(log_ratio_S: Tensor, step: int) -> None:
     worst = float(log_ratio_S.abs().max())
-    if not worst < 1e-3:
+    if not worst < precision.LOG_RATIO_BOUND[precision.current()]:
         raise RunError(
             f"the first minibatch of step {step + 1} has a probability ratio of exp({worst:.3g}) instead of 1",
             "old and new log-probabilities come from different arithmetic (dropout, temperature or packing)",

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from accord.models import precision
 from accord.models.logprob import CHUNK, token_logprobs
 from accord.models.packed import NAME, KeyValueCache, decode_forward, packed_forward, prefill_forward
 from accord.text.packing import PackedStream
@@ -70,7 +71,8 @@ class CausalLM:
     # --- forward ----------------------------------------------------------------------------------------
     def hidden(self, stream: PackedStream) -> Tensor:
         """Final hidden states [N, H] of a packed stream."""
-        return packed_forward(self.body, stream)
+        with precision.scope(self.device.type):
+            return packed_forward(self.body, stream).float()
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Vocabulary logits in fp32 [..., V], with the architecture's own scaling or soft-capping."""
@@ -111,11 +113,13 @@ class CausalLM:
 
     def prefill(self, stream: PackedStream, cache: KeyValueCache, rows: list[list[int]]) -> Tensor:
         """Run prompts, storing segment i in cache rows `rows[i]`: hidden states [N, H]."""
-        return prefill_forward(self.body, stream, cache, rows)
+        with precision.scope(self.device.type):
+            return prefill_forward(self.body, stream, cache, rows).float()
 
     def decode(self, token_ids_B: Tensor, at_B: Tensor, cache: KeyValueCache) -> Tensor:
         """One more token per row: hidden states [B, H]."""
-        return decode_forward(self.body, token_ids_B, at_B, cache)
+        with precision.scope(self.device.type):
+            return decode_forward(self.body, token_ids_B, at_B, cache).float()
 
 
 def _has_plain_head(hf: PreTrainedModel) -> bool:

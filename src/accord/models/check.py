@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from accord.errors import AccordError, ConfigError, RunError
+from accord.models import precision
 from accord.models.causal_lm import CausalLM
 from accord.models.loading import SELF_CHECK_BOUND, load_causal_lm, locate_model, self_check
 from accord.models.packed import NAME, KeyValueCache
@@ -56,6 +57,7 @@ class ModelReport:
         return self.tokens.get("pad") == self.tokens.get("eos") != "–"
 
 
+@precision.exact()
 def check_model(reference: str) -> ModelReport:
     """Load and examine a model; raises ConfigError or RunError when it is not usable."""
     model = load_causal_lm(reference, verify=False)

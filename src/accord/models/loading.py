@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from accord.errors import ConfigError, RunError
 from accord.files import write_atomically
+from accord.models import precision
 from accord.models.causal_lm import CausalLM
 from accord.models.packed import NAME
 from accord.text.packing import Group, pack
@@ -133,6 +134,7 @@ def freeze(model: CausalLM) -> CausalLM:
     return model
 
 
+@precision.exact()
 @torch.no_grad()
 def self_check(model: CausalLM) -> float:
     """Compare packed against the architecture's own forward on a probe; returns the largest difference.

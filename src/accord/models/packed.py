@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 
 from accord.errors import RunError
+from accord.models import precision
 from accord.models.attention import AttentionPlan, packed_attention, plan_attention
 from accord.text.packing import PackedStream
 
@@ -107,19 +108,19 @@ def attention(
     if dropout or softcap:
         what = f"attention dropout {dropout}" if dropout else f"attention soft-capping {softcap}"
         raise RunError(f"packed attention does not support {what}", "set it to 0 in the model's config.json")
-    window = sliding_window or 0
-    layer = int(module.layer_idx)  # type: ignore[arg-type]
-    if accord_stream is None:
-        if accord_cache is None or accord_at is None:
-            raise RunError("this model runs packed streams only", "call packed_forward or decode_forward")
-        return _decode(accord_cache, accord_at, layer, query, key, value, scaling, window), None
-    if accord_cache is not None and accord_rows is not None:
-        lengths = [segment.length for segment in accord_stream.stream.segments]
-        tokens = sum(lengths)
-        parts = (key[:, :, :tokens].split(lengths, 2), value[:, :, :tokens].split(lengths, 2))
-        for rows, k, v in zip(accord_rows, *parts, strict=True):
-            accord_cache.store_segment(layer, rows, k, v)
-    return packed_attention(accord_stream.plan(window), query, key, value, scaling, window), None
+    window, layer = sliding_window or 0, int(module.layer_idx)  # type: ignore[arg-type]
+    with precision.attention_scope(query, key, value) as (query, key, value):
+        if accord_stream is None:
+            if accord_cache is None or accord_at is None:
+                raise RunError("this model runs packed streams only", "call packed_forward or decode_forward")
+            return _decode(accord_cache, accord_at, layer, query, key, value, scaling, window), None
+        if accord_cache is not None and accord_rows is not None:
+            lengths = [segment.length for segment in accord_stream.stream.segments]
+            tokens = sum(lengths)
+            parts = (key[:, :, :tokens].split(lengths, 2), value[:, :, :tokens].split(lengths, 2))
+            for rows, k, v in zip(accord_rows, *parts, strict=True):
+                accord_cache.store_segment(layer, rows, k, v)
+        return packed_attention(accord_stream.plan(window), query, key, value, scaling, window), None
 
 
 def _no_mask(*_: Any, **__: Any) -> None:

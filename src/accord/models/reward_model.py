@@ -14,6 +14,7 @@ from torch import Tensor
 
 from accord.errors import DataError, RunError
 from accord.files import write_atomically
+from accord.models import precision
 from accord.models.loading import load_causal_lm, save_causal_lm
 from accord.models.scalar import ScalarHead, ScalarModel
 from accord.text.packing import Group, PackedStream, micro_batches, pack
@@ -90,7 +91,7 @@ class RewardModel:
             "members": self.size, "centre": self.centre_E.tolist(), "scale": self.scale,
             "temperature": self.temperature, "notes": self.notes,
             "probes": [{"prompt": list(g.prompt), "responses": [list(r) for r in g.responses]} for g in probes],
-            "probe_scores": self.score(probes).tolist(),
+            "probe_scores": _probe_scores(self, probes).tolist(),
         }  # fmt: skip
         (folder / FILE).write_text(json.dumps(record, indent=1))
 
@@ -124,9 +125,15 @@ class RewardModel:
             yield from member.head.parameters()
 
 
+@precision.exact()
+def _probe_scores(model: RewardModel, probes: Sequence[Group]) -> Tensor:
+    """In fp32, so that a model saved by a bf16 run checks out everywhere."""
+    return model.score(probes)
+
+
 def _check_probes(model: RewardModel, record: dict[str, Any], folder: Path) -> None:
     probes = [Group(p["prompt"], p["responses"]) for p in record["probes"]]
-    worst = float((model.score(probes) - torch.tensor(record["probe_scores"])).abs().max())
+    worst = float((_probe_scores(model, probes) - torch.tensor(record["probe_scores"])).abs().max())
     if not worst <= PROBE_BOUND:
         raise RunError(
             f"the reward model in {folder} scores its own probes {worst:.3g} off what was saved",

@@ -6,6 +6,8 @@ import time
 
 import torch
 
+from accord.models import precision
+
 
 def exact_onednn() -> bool:
     """Route fp32 matrix products to oneDNN where that is exact; returns whether it was switched on.
@@ -48,8 +50,9 @@ def _intel() -> bool:
         return True  # unknown machine: leave torch's choice alone
 
 
-def tune(threads: int | None = None) -> dict[str, bool | int]:
+def tune(threads: int | None = None, arithmetic: precision.Precision = "fp32") -> dict[str, bool | int | str]:
     """Apply all settings once at start-up; returns what was done, for environment.json."""
     if threads is not None:
         torch.set_num_threads(threads)
-    return {"threads": torch.get_num_threads(), "exact_onednn": exact_onednn()}
+    precision.use(arithmetic)
+    return {"threads": torch.get_num_threads(), "exact_onednn": exact_onednn(), "precision": arithmetic}

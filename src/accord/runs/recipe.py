@@ -69,6 +69,9 @@ class Header(BaseModel):
     about: str = Field("", description="What the recipe does, in a sentence or two.")
     seed: int = Field(1, ge=0, description="Every random number of the run derives from it.")
     threads: int | Literal["auto"] = Field("auto", description="CPU threads; auto: all cores, at most 4.")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="Arithmetic of forward passes; weights are fp32 always. auto: bf16 on a GPU, fp32 on a CPU."
+    )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where models run.")
     study: Study | None = Field(
         None, description="Run over seeds and compare (see the group Study); seed is not used then."

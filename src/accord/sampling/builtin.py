@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from accord.errors import ConfigError, DataError
+from accord.models import precision
 from accord.models.causal_lm import CausalLM
 from accord.models.packed import KeyValueCache
 from accord.sampling.rollout import Rollout, SamplingSettings
@@ -66,7 +67,8 @@ class BuiltinSampler:
             for b, (p, seed) in enumerate(zip(index, seeds, strict=True))
         ]
         batch = _Batch(self.model, settings, self.stop_ids, self.slots, on_token)
-        batch.run(rows)
+        with precision.scope(self.model.device.type):
+            batch.run(rows)
         return Rollout(
             prompts=[list(p) for p in prompts],
             prompt_index=index,
