@@ -23,7 +23,8 @@ def aligned(policy: Samples, baseline: Samples) -> NDArray[np.int64]:
 
 def win_rate(policy_B: Array, baseline_B: Array, clusters_B: list[int]) -> Estimate:
     """Share of prompts where the policy scores higher, ties half. Chance is 0.5."""
-    return clustered_mean((policy_B > baseline_B) + 0.5 * (policy_B == baseline_B), clusters_B)
+    found = clustered_mean((policy_B > baseline_B) + 0.5 * (policy_B == baseline_B), clusters_B)
+    return found.model_copy(update={"low": max(0.0, found.low), "high": min(1.0, found.high)})
 
 
 def gain(policy_B: Array, baseline_B: Array, clusters_B: list[int]) -> Estimate:
