@@ -149,6 +149,72 @@ def data_convert(file: Path, destination: Path, shape: str) -> None:
     data.convert(file, destination, shape)
 
 
+@main.group()
+def feedback() -> None:
+    """Judgements in and out of a store, and what they are worth."""
+
+
+SOURCE = click.argument("source", type=click.Path(path_type=Path))
+
+
+@feedback.command("import")
+@SOURCE
+@click.argument("store", type=click.Path(path_type=Path))
+@guarded
+def feedback_import(source: Path, store: Path) -> None:
+    """Add SOURCE's records (file, directory or Hub id, any known format) to STORE, an SQLite file."""
+    from accord.cli import feedback
+
+    feedback.import_file(source, store)
+
+
+@feedback.command("export")
+@SOURCE
+@click.argument("destination", type=click.Path(path_type=Path))
+@click.option("--to", "shape", default="accord", show_default=True, help="accord, trl-preference, trl-unpaired, …")
+@guarded
+def feedback_export(source: Path, destination: Path, shape: str) -> None:
+    """Write SOURCE's records (a store, or any known format) to DESTINATION (JSONL)."""
+    from accord.cli import feedback
+
+    feedback.export_file(source, destination, shape)
+
+
+@feedback.command("agreement")
+@SOURCE
+@guarded
+def feedback_agreement(source: Path) -> None:
+    """How far annotators agree, and the ceiling that sets for a reward model."""
+    from accord.cli import feedback
+
+    feedback.agreement(source)
+
+
+@feedback.command("annotators")
+@SOURCE
+@guarded
+def feedback_annotators(source: Path) -> None:
+    """Rationality and side bias of every annotator, from the records alone; who stands out."""
+    from accord.cli import feedback
+
+    feedback.annotators(source)
+
+
+@feedback.command("ratings")
+@SOURCE
+@click.option(
+    "--reliability/--no-reliability", default=True, show_default=True, help="Annotators differ in reliability."
+)
+@click.option("--side/--no-side", default=True, show_default=True, help="What is shown first may gain.")
+@click.option("--ties/--no-ties", default=True, show_default=True, help="Model ties (Davidson) or leave them out.")
+@guarded
+def feedback_ratings(source: Path, reliability: bool, side: bool, ties: bool) -> None:
+    """Scores of the producers (models) that comparisons name, with 95 % intervals."""
+    from accord.cli import feedback
+
+    feedback.ratings(source, {"reliability": reliability, "side": side, "ties": ties})
+
+
 @main.command()
 @guarded
 def doctor() -> None:

@@ -24,6 +24,8 @@ from accord.feedback.records import Comparison, Feedback, Ranking
 
 Array = NDArray[np.float64]
 POINTS = 256
+MAX_OPTIONS = 16
+"""Options per prompt beyond which a quasi-random integral over their scores is no longer one."""
 Z95 = 1.96
 
 
@@ -80,6 +82,11 @@ def estimate(records: Sequence[Feedback]) -> CrowdEstimate:
         raise DataError("there is no comparison or strict ranking to estimate annotators from")
     names = sorted({r.annotator for r in usable})
     blocks, prompts, width = _blocks(usable, names)
+    if width > MAX_OPTIONS:
+        raise DataError(
+            f"a prompt has {width} different options; unknown scores are integrated out for up to {MAX_OPTIONS}",
+            "for models compared across prompts fit their scores: accord feedback ratings",
+        )
     sobol = qmc.Sobol(width, scramble=True, seed=0).random(POINTS)
     theta_QK = norm.ppf(np.clip(sobol, 1e-9, 1 - 1e-9))
 

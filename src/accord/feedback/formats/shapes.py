@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from accord.feedback.formats.votes import is_votes, votes
 from accord.feedback.records import Content, Feedback, Message, content_id
 
 _TURN = re.compile(r"\n\n(Human|Assistant):")
@@ -263,6 +264,7 @@ def _is_prompt_only(row: Mapping[str, Any]) -> bool:
 SHAPES = (
     Shape("accord records", ("kind", "prompt", "options", "choice", "annotator"), _has("kind", "options", "choice"), _accord),
     Shape("Open-Assistant trees", ("message_tree_id", "prompt"), _has("message_tree_id", "prompt"), _tree),
+    Shape("votes between models", ("model_a", "model_b", "winner"), is_votes, votes),
     Shape("PRM800K", ("question", "label"), lambda r: isinstance(r.get("question"), dict) and isinstance(r.get("label"), dict), _prm800k),
     Shape("UltraFeedback", ("instruction", "completions"), _has("instruction", "completions"), _ultrafeedback),
     Shape("HelpSteer", ("prompt", "response", *_ATTRIBUTES), _has("prompt", "response", *_ATTRIBUTES), _helpsteer),

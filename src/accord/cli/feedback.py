@@ -1,0 +1,140 @@
+"""`accord feedback`: judgements in and out of a store, and what they are worth, without a browser."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import click
+
+from accord.cli.terminal import safe_text
+from accord.errors import ConfigError
+from accord.feedback.records import Feedback
+
+SQLITE = (".sqlite", ".sqlite3", ".db")
+
+
+def load(source: Path) -> list[Feedback]:
+    """Records of a store or of a file, directory or Hub id in any known format."""
+    if source.suffix in SQLITE:
+        from accord.feedback.store import FeedbackStore
+
+        if not source.is_file():
+            raise ConfigError(f"there is no store {source}", "make one with accord feedback import")
+        with FeedbackStore(source) as store:
+            return list(store.records())
+    from accord.feedback.formats import read_feedback
+
+    read = read_feedback(source)
+    for reason, count in read.dropped.items():
+        click.echo(
+            f"{count:,} of {read.rows:,} rows dropped: {safe_text(reason)} (first at {read.first_dropped[reason]})"
+        )
+    return read.records
+
+
+def import_file(source: Path, store: Path) -> None:
+    """Add a file's records to a store, which is made when it is missing."""
+    from accord.feedback.store import FeedbackStore
+
+    if store.suffix not in SQLITE:
+        raise ConfigError(f"{store} does not look like a store", f"end its name in one of: {', '.join(SQLITE)}")
+    records = load(source)
+    with FeedbackStore(store) as opened:
+        added = opened.add(records)
+        total = len(opened)
+    click.echo(f"{store}: {added.new:,} new, {added.repeated:,} already there, {total:,} in all")
+
+
+def export_file(source: Path, destination: Path, shape: str) -> None:
+    """Write records in a format; what it cannot hold is counted."""
+    from accord.feedback.formats import export_rows
+    from accord.files import write_jsonl
+
+    if destination.exists():
+        raise ConfigError(f"{destination} exists", "choose another name; nothing is overwritten")
+    records = load(source)
+    rows, left_out = export_rows(records, shape)
+    if not rows:
+        raise ConfigError(f"none of the {len(records):,} records can be written as {shape}", "choose another --to")
+    write_jsonl(destination, rows)
+    click.echo(f"{destination}: {len(rows):,} rows of {shape}; {left_out:,} records left out, which it cannot hold")
+
+
+def agreement(source: Path) -> None:
+    """Print agreement with intervals and the ceiling it sets."""
+    from accord.feedback.agreement import measure
+
+    records = load(source)
+    found = measure(records)
+    kinds = Counter(record.kind for record in records)
+    click.echo(f"{len(records):,} records: {', '.join(f'{n:,} {kind}s' for kind, n in kinds.items())}")
+    click.echo(f"{found.units:,} pairs of options judged at least twice, {found.judgements:,} judgements on them")
+    for name, value, meaning in (
+        ("Krippendorff's α", found.alpha, "nominal, ties are a category of their own"),
+        ("agreement", found.with_ties, "two annotators of the same pair, ties count"),
+        ("agreement, strict", found.strict, "pairs on which both decided"),
+        ("ceiling", found.ceiling, "the most a reward model can reach on single labels"),
+    ):
+        click.echo(f"  {name:18} {value.value:.3f} [{value.low:.3f}, {value.high:.3f}]  {meaning}")
+
+
+def annotators(source: Path) -> None:
+    """Print every annotator's estimated rationality and side bias."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from accord.feedback.annotator_model import Z95, estimate
+
+    found = estimate(load(source))
+    table = Table(box=None, header_style="bold")
+    for column in ("annotator", "judgements", "rationality", "side bias", "finding"):
+        table.add_column(column, justify="left" if column in ("annotator", "finding") else "right")
+    for row in sorted(found.annotators, key=lambda a: (a.flag == "ok", -a.judgements)):
+        table.add_row(
+            safe_text(row.annotator), f"{row.judgements:,}", f"{row.rationality:.2f} ± {Z95 * row.rationality_error:.2f}",
+            f"{row.side_bias:+.2f} ± {Z95 * row.side_bias_error:.2f}", safe_text(row.reason) if row.flag != "ok" else "",
+        )  # fmt: skip
+    Console(markup=False, highlight=False).print(table)
+    flagged = sum(a.flag != "ok" for a in found.annotators)
+    click.echo(
+        f"{found.records:,} judgements by {len(found.annotators)} annotators, {flagged} flagged; ties: ν = {found.tie:.2f}"
+    )
+
+
+def ratings(source: Path, style: dict[str, Any]) -> None:
+    """Print the producers' scores with intervals, and the pull of the side."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from accord.feedback.ratings import Z95, RatingSettings, fit, votes_of
+
+    votes, left_out = votes_of(load(source))
+    found = fit(votes, RatingSettings(**style))
+    table = Table(box=None, header_style="bold")
+    for column in ("rank", "producer", "score", "95 %"):
+        table.add_column(column, justify="left" if column == "producer" else "right")
+    ranks = found.rank_intervals()
+    for i in sorted(range(len(found.producers)), key=lambda i: -found.score_P[i]):
+        score, half = found.score_P[i], Z95 * found.score_error_P[i]
+        table.add_row(
+            f"{ranks[i][0]}–{ranks[i][1]}",
+            safe_text(found.producers[i]),
+            f"{score:+.2f}",
+            f"[{score - half:+.2f}, {score + half:+.2f}]",
+        )
+    Console(markup=False, highlight=False).print(table)
+    click.echo(f"{found.votes:,} votes by {len(found.annotators)} annotators; left out: {left_out or 0}")
+    if style["side"]:
+        alarm = "beyond chance" if abs(found.side_z) > Z95 else "within chance"
+        click.echo(
+            f"what is shown first gains {found.side:+.3f} ± {Z95 * found.side_error:.3f} logits (z = {found.side_z:.1f}, {alarm})"
+        )
+    if style["reliability"]:
+        spread = sorted(float(x) for x in found.log_reliability_A)
+        import math
+
+        click.echo(
+            f"reliability of annotators: {math.exp(spread[0]):.2f} to {math.exp(spread[-1]):.2f} times the typical one"
+        )

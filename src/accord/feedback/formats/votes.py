@@ -1,0 +1,56 @@
+"""Votes between models: rows that name the two models and the winner, with or without what they wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from accord.feedback.records import Content, Feedback, Message, content_id
+
+WINNERS = {
+    "left": "first", "model_a": "first", "a": "first", "right": "second", "model_b": "second", "b": "second",
+    "tie": "tie", "tie (bothbad)": "both_bad", "bothbad": "both_bad", "both_bad": "both_bad",
+}  # fmt: skip
+SOURCE = "dataset"
+
+
+def is_votes(row: Mapping[str, Any]) -> bool:
+    """Two named models and a winner."""
+    return "winner" in row and ({"model_a", "model_b"} <= row.keys() or {"left", "right"} <= row.keys())
+
+
+def votes(row: Mapping[str, Any]) -> Iterator[Feedback]:
+    """One comparison; the first model is the one shown first (left). Without conversations the options are empty texts."""
+    names = [str(row[key]) for key in (("model_a", "model_b") if "model_a" in row else ("left", "right"))]
+    outcome = WINNERS.get(str(row["winner"]).strip().lower())
+    if outcome is None:
+        raise ValueError(f"the winner is {row['winner']!r}, not one of {', '.join(WINNERS)}")
+    if names[0] == names[1]:
+        raise ValueError("a model against itself")
+    prompt, texts = _texts(row)
+    options = [
+        {"id": content_id(name, text, place), "content": text, "producer": name, "shown_at": place}
+        for place, (name, text) in enumerate(zip(names, texts, strict=True))
+    ]
+    choice: dict[str, Any] = {outcome: True}
+    if outcome in ("first", "second"):
+        choice = {"preferred": options[outcome == "second"]["id"]}
+    annotator = str(row.get("worker") or row.get("judge") or row.get("annotator") or SOURCE)
+    number = row.get("question_id", row.get("id"))
+    yield Feedback.model_validate({
+        "id": content_id("comparison", prompt, [o["id"] for o in options], choice, annotator, number),
+        "kind": "comparison", "prompt": prompt, "options": options, "choice": choice, "annotator": annotator,
+        "meta": {"texts": any(texts)},
+    })  # fmt: skip
+
+
+def _texts(row: Mapping[str, Any]) -> tuple[Content, list[str]]:
+    """(prompt, both answers); conversations must agree up to the last turn."""
+    sides = [row.get("conversation_a"), row.get("conversation_b")]
+    if not all(isinstance(side, list) and side for side in sides):
+        prompt = row.get("prompt", row.get("question_id", ""))
+        return str(prompt), [str(row.get("answer_a", "")), str(row.get("answer_b", ""))]
+    turns = [[Message.model_validate({k: turn[k] for k in ("role", "content")}) for turn in side] for side in sides]  # type: ignore[union-attr]
+    shared = turns[0][:1]  # in a longer conversation each model answered its own history: kept as texts
+    answers = ["\n\n".join(m.content for m in side if m.role == "assistant") for side in turns]
+    return shared, answers
