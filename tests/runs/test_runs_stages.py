@@ -110,11 +110,11 @@ def mixed_feedback(folder: Path) -> Path:
     records.append({"id": "alone", "prompt": "Alone", "annotator": "one", **written})
     records.append(
         {
-            "id": "thumb",
-            "kind": "thumb",
+            "id": "critique",
+            "kind": "critique",
             "prompt": "x",
             "options": options("y"),
-            "choice": {"up": True},
+            "choice": {"text": "dull"},
             "annotator": "one",
         }
     )
@@ -140,7 +140,7 @@ def test_a_reward_model_learns_from_a_mix_of_feedback(tmp_path: Path) -> None:
     runner.execute(recipes.load(str(path), []), tmp_path / "run", False, Spoken(), {})
     said = "\n".join(lines)
     assert "42 judgements on 6 prompts" in said
-    assert "'thumb compares nothing': 1" in said
+    assert "'critique compares nothing': 1" in said
     assert "'demonstration without another response to its prompt': 1" in said
     record = json.loads((tmp_path / "run/stages/01-reward/result.json").read_text())
     assert record["values"]["heldout_accuracy"] > 0.85

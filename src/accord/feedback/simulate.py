@@ -1,7 +1,8 @@
 """Simulated annotators with known parameters: the truth that estimates are checked against.
 
 An option with reward r shown at place p of K has utility u = beta * r + gamma * (1/2 - p / (K - 1)). A
-comparison is Davidson's choice with ties, a ranking is Plackett-Luce's.
+comparison is Davidson's choice with ties, a ranking is Plackett-Luce's, a rating Samejima's: the level reached by
+sharpness * r + offset among a scale's thresholds; a thumb has one threshold.
 """
 
 from __future__ import annotations
@@ -13,18 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accord.errors import ConfigError
-from accord.feedback.records import Comparison, Content, Feedback, Option, Ranking, content_id
+from accord.feedback.records import Comparison, Content, Feedback, Option, Ranking, Rating, Thumb, content_id
 
 
 @dataclass(frozen=True)
 class SimulatedAnnotator:
     """rationality: beta per unit of reward (negative votes against it); side_bias: gamma, > 0 favours what is
-    shown first; tie: Davidson's nu >= 0; seconds: mean active time per judgement."""
+    shown first; tie: Davidson's nu >= 0; sharpness, offset: kappa and o of ratings and thumbs; seconds: mean active
+    time per judgement."""
 
     id: str
     rationality: float
     side_bias: float = 0.0
     tie: float = 0.3
+    sharpness: float = 1.0
+    offset: float = 0.0
     seconds: float = 20.0
 
     def utilities(self, rewards_K: NDArray[np.float64], shown_at_K: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -43,6 +47,14 @@ class SimulatedAnnotator:
         """Indices from best to worst (Gumbel noise on utilities draws exactly from Plackett-Luce)."""
         u = self.utilities(np.asarray(rewards, dtype=np.float64), np.asarray(shown_at))
         return [int(i) for i in np.argsort(-(u + rng.gumbel(size=len(u))), kind="stable")]
+
+    def rate(self, reward: float, thresholds: Sequence[float], rng: np.random.Generator) -> int:
+        """Level 0..L on a scale with L ascending thresholds: P(level <= k) = sigmoid(tau_k - kappa r - o)."""
+        return int(np.searchsorted(thresholds, self.sharpness * reward + self.offset + rng.logistic()))
+
+    def thumb(self, reward: float, threshold: float, rng: np.random.Generator) -> bool:
+        """Up or down: the rating with one threshold."""
+        return self.rate(reward, [threshold], rng) == 1
 
 
 def comparison_probabilities(first: float, second: float, tie: float) -> NDArray[np.float64]:
@@ -140,8 +152,29 @@ def flip(record: Feedback, share: float, seed: Sequence[int]) -> Feedback:
     return record
 
 
+def judge_rating(
+    offered: Offered, which: int, annotator: SimulatedAnnotator, seed: Sequence[int], guideline: str,
+    thresholds: Sequence[float] = (-2.0, -0.7, 0.7, 2.0), attribute: str = "overall",
+) -> Feedback:  # fmt: skip
+    """A rating of one response on the scale 0..L of L thresholds."""
+    rng = np.random.default_rng(seed)
+    level = annotator.rate(offered.rewards[which], thresholds, rng)
+    choice = Rating(scores={attribute: float(level)}, low=0.0, high=float(len(thresholds)))
+    return _record("rating", offered, [which], [0], choice, annotator, guideline, rng)
+
+
+def judge_thumb(
+    offered: Offered, which: int, annotator: SimulatedAnnotator, seed: Sequence[int], guideline: str,
+    threshold: float = 0.0,
+) -> Feedback:  # fmt: skip
+    """A thumb for one response."""
+    rng = np.random.default_rng(seed)
+    choice = Thumb(up=annotator.thumb(offered.rewards[which], threshold, rng))
+    return _record("thumb", offered, [which], [0], choice, annotator, guideline, rng)
+
+
 def _record(
-    kind: str, offered: Offered, which: Sequence[int], shown_at: Sequence[int], choice: Comparison | Ranking,
+    kind: str, offered: Offered, which: Sequence[int], shown_at: Sequence[int], choice: Comparison | Ranking | Rating | Thumb,
     annotator: SimulatedAnnotator, guideline: str, rng: np.random.Generator,
 ) -> Feedback:  # fmt: skip
     options = [

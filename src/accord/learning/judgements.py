@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Literal
 
@@ -14,18 +14,19 @@ from accord.errors import DataError
 from accord.learning import likelihoods
 from accord.text.packing import Group, response_offsets
 
-JudgementKind = Literal["order", "tie", "choice", "best_worst"]
+JudgementKind = Literal["order", "tie", "choice", "best_worst", "rating"]
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """One choice among a group's responses.
+    """One choice: among a group's responses, or of a level on a scale for one of them.
 
     options: indices into the group's responses. What their order says depends on `kind`:
     - order:      best first (two options: a comparison)
     - tie:        two options, neither better
     - choice:     the first was chosen (or written) over the others, which are not compared
     - best_worst: the first is the best, the last the worst, those between are not compared
+    - rating:     one option, answered by `level` (0 is the lowest) on the scale numbered `scale`
     shown_at: the display position of each; None: not shown beside each other (a correction, a demonstration), so
     that no side bias acts. annotator: index into the annotators' parameters. margin: how much better, in utility,
     the first of a comparison must be (0: any).
@@ -36,8 +37,14 @@ class Judgement:
     annotator: int = 0
     kind: JudgementKind = "order"
     margin: float = 0.0
+    level: int = 0
+    scale: int = 0
 
     def __post_init__(self) -> None:
+        if self.kind == "rating":
+            if len(self.options) != 1 or self.level < 0 or self.scale < 0:
+                raise ValueError(f"a rating is of one option, by a level and a scale from 0, not {self}")
+            return
         if len(self.options) < 2 or len(set(self.options)) != len(self.options):
             raise ValueError(f"a judgement needs at least two different options, not {self.options}")
         if self.kind == "tie" and len(self.options) != 2:
@@ -53,7 +60,7 @@ class Judgement:
     def pairs(self) -> list[tuple[int, int]]:
         """(better, worse) for every two options it says something about."""
         first, last, between = self.options[0], self.options[-1], self.options[1:-1]
-        if self.kind == "tie":
+        if self.kind in ("tie", "rating"):
             return []
         if self.kind == "order":
             return list(combinations(self.options, 2))
@@ -78,17 +85,43 @@ class JudgedGroup:
     judgements: tuple[Judgement, ...]
     row: str = ""
 
+    @property
+    def answers(self) -> int:
+        """How many terms its judgements have in the likelihood."""
+        return len(self.judgements)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """An ordered scale of answers. levels: what the answers say, ascending (for a thumb 0 and 1).
+
+    shares: how often each level was given; the thresholds start where these shares put them.
+    """
+
+    name: str
+    levels: tuple[float, ...]
+    shares: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.levels) < 2 or len(self.shares) != len(self.levels):
+            raise ValueError(f"the scale {self.name!r} needs at least two levels, and a share for each")
+
 
 @dataclass(frozen=True)
 class AnnotatorEffects:
-    """Known effects per annotator index: rationality beta [A], side bias gamma [A], log tie parameter nu.
+    """What turns rewards into the utilities and answers of each annotator (index a).
 
-    Everybody equal and unbiased: `AnnotatorEffects.none(A)`.
+    rationality_A, side_bias_A: beta and gamma among options; log_nu: log tie parameter. sharpness_A, offset_A:
+    kappa and o in the utility kappa * r + o that is compared with a scale's thresholds; thresholds: ascending [L]
+    per scale. Everybody equal and unbiased: `AnnotatorEffects.none(A)`.
     """
 
     rationality_A: Tensor
     side_bias_A: Tensor
-    log_nu: float = -1.0
+    log_nu: float | Tensor = -1.0
+    sharpness_A: Tensor | None = None
+    offset_A: Tensor | None = None
+    thresholds: tuple[Tensor, ...] = field(default=())
 
     @classmethod
     def none(cls, annotators: int = 1, log_nu: float = -1.0) -> AnnotatorEffects:
@@ -114,11 +147,14 @@ def log_likelihood(
     parts = []
     for size, kind in sorted({(len(j.options), _shape(j)) for _, j in flat}):
         rows = [(base, j) for base, j in flat if len(j.options) == size and _shape(j) == kind]
+        if kind == "rating":
+            parts += _ratings(scores_R, rows, effects)
+            continue
         utility_MK = _utilities(scores_R, rows, size, effects)
         if kind == "comparison":
             parts.append(_comparisons(utility_MK, [j for _, j in rows], effects.log_nu, smoothing, form.ties))
         elif kind == "edit":
-            parts.append(likelihoods.bradley_terry(*utility_MK.unbind(-1)))
+            parts.append(likelihoods.bradley_terry(*_asked(utility_MK, [j for _, j in rows]).unbind(-1)))
         elif kind == "choice":
             parts.append(torch.log_softmax(utility_MK, dim=-1)[:, 0])
         elif kind == "best_worst":
@@ -137,25 +173,47 @@ def _shape(judgement: Judgement) -> str:
     return judgement.kind
 
 
+def _asked(utility_M2: Tensor, judgements: Sequence[Judgement]) -> Tensor:
+    """Utilities of comparisons, the preferred one lowered by the margin asked for."""
+    if not any(j.margin for j in judgements):
+        return utility_M2
+    return utility_M2 - utility_M2.new_tensor([[j.margin, 0.0] for j in judgements])
+
+
 def _comparisons(
-    utility_M2: Tensor, judgements: Sequence[Judgement], log_nu: float, smoothing: float, ties: str
+    utility_M2: Tensor, judgements: Sequence[Judgement], log_nu: float | Tensor, smoothing: float, ties: str
 ) -> Tensor:
     outcomes = [likelihoods.TIE if j.kind == "tie" else likelihoods.FIRST for j in judgements]
     outcome_M = torch.tensor(outcomes, device=utility_M2.device)
-    first, second = utility_M2.unbind(-1)
-    if any(j.margin for j in judgements):
-        first = first - utility_M2.new_tensor([j.margin for j in judgements])
+    first, second = _asked(utility_M2, judgements).unbind(-1)
+    nu = torch.as_tensor(log_nu).to(utility_M2)
 
     def logp(outcome_M: Tensor) -> Tensor:
         if ties == "davidson":
-            return likelihoods.davidson(first, second, outcome_M, utility_M2.new_tensor(log_nu))
+            return likelihoods.davidson(first, second, outcome_M, nu)
         # The threshold at which equal options tie as often as under Davidson's model: theta = 1 + nu.
-        return likelihoods.rao_kupper(first, second, outcome_M, utility_M2.new_tensor(log_nu).exp().log1p())
+        return likelihoods.rao_kupper(first, second, outcome_M, nu.exp().log1p())
 
     if not smoothing:
         return logp(outcome_M)
     flipped = torch.where(outcome_M == likelihoods.TIE, outcome_M, likelihoods.SECOND)
     return (1 - smoothing) * logp(outcome_M) + smoothing * logp(flipped)
+
+
+def _ratings(scores_R: Tensor, rows: Sequence[tuple[int, Judgement]], effects: AnnotatorEffects) -> list[Tensor]:
+    """Log-probabilities of ratings, one tensor per scale."""
+    if effects.sharpness_A is None or effects.offset_A is None:
+        raise DataError("there are ratings, but no thresholds for their scales", "pass the scales to train_reward")
+    parts = []
+    for scale in sorted({j.scale for _, j in rows}):
+        own = [(base + j.options[0], j) for base, j in rows if j.scale == scale]
+        annotator_M = torch.tensor([j.annotator for _, j in own], device=scores_R.device)
+        level_M = torch.tensor([j.level for _, j in own], device=scores_R.device)
+        reward_M = scores_R[torch.tensor([index for index, _ in own], device=scores_R.device)]
+        sharpness_A, offset_A = effects.sharpness_A.to(scores_R), effects.offset_A.to(scores_R)
+        utility_M = sharpness_A[annotator_M] * reward_M + offset_A[annotator_M]
+        parts.append(likelihoods.graded(utility_M, level_M, effects.thresholds[scale].to(scores_R)))
+    return parts
 
 
 def _utilities(scores_R: Tensor, rows: Sequence[tuple[int, Judgement]], size: int, effects: AnnotatorEffects) -> Tensor:
@@ -171,5 +229,19 @@ def _utilities(scores_R: Tensor, rows: Sequence[tuple[int, Judgement]], size: in
 
 
 def strict_pairs(groups: Sequence[JudgedGroup]) -> list[tuple[int, int, int]]:
-    """All (group, better response, worse response) said by the judgements."""
-    return [(index, better, worse) for index, g in enumerate(groups) for j in g.judgements for better, worse in j.pairs]
+    """All (group, better response, worse response) said by the judgements, those of ratings by `rated_pairs`."""
+    return [
+        (index, better, worse)
+        for index, g in enumerate(groups)
+        for better, worse in [*(pair for j in g.judgements for pair in j.pairs), *rated_pairs(g.judgements)]
+    ]
+
+
+def rated_pairs(judgements: Sequence[Judgement]) -> list[tuple[int, int]]:
+    """(better, worse) for every two responses that the same annotator put on different levels of the same scale."""
+    rated = [j for j in judgements if j.kind == "rating"]
+    return [
+        (a.options[0], b.options[0]) if a.level > b.level else (b.options[0], a.options[0])
+        for a, b in combinations(rated, 2)
+        if (a.annotator, a.scale) == (b.annotator, b.scale) and a.level != b.level and a.options != b.options
+    ]

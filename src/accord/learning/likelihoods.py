@@ -74,6 +74,19 @@ def plackett_luce_ties(utilities_K: Tensor, order: list[list[int]]) -> Tensor:
     return torch.logsumexp(plackett_luce(utilities_K[index]), dim=0)
 
 
+def graded(utility_M: Tensor, level_M: Tensor, thresholds_L: Tensor) -> Tensor:
+    """log P(level) of an answer on an ordered scale, P(level <= k) = sigmoid(tau_k - u): [M] (Samejima 1969).
+
+    level_M is 0..L for L ascending thresholds; a thumb is the case L = 1. Written as
+    sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - exp(b - a)), so that far tails stay finite.
+    """
+    endless = thresholds_L.new_full((1,), torch.inf)
+    edges = torch.cat([-endless, thresholds_L, endless])
+    upper_M, lower_M = edges[level_M + 1], edges[level_M]
+    width_M = -torch.expm1(lower_M - upper_M)
+    return F.logsigmoid(upper_M - utility_M) + F.logsigmoid(utility_M - lower_M) + torch.log(width_M)
+
+
 def best_worst(utilities_MK: Tensor, best_M: Tensor, worst_M: Tensor) -> Tensor:
     """log P(best, then worst of the rest): exp(u) chooses the best, exp(-u) the worst: [M] (Marley, Louviere)."""
     first = F.log_softmax(utilities_MK, dim=-1).gather(-1, best_M[:, None])[:, 0]

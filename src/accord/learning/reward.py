@@ -1,23 +1,26 @@
 """Reward learning: an ensemble trained by the likelihood of every judgement, each prompt's K answers read once.
 
-loss = - mean over the batch's judgements of log P(choice | scores, annotator)
+loss = - mean over the batch's judgements of log P(choice | scores, annotator) - log prior(annotators) / all judgements
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from accord.errors import DataError
-from accord.learning.judgements import AnnotatorEffects, Form, JudgedGroup, log_likelihood, strict_pairs
-from accord.learning.optimizer import Optimizer, OptimizerSettings
+from accord.learning.annotators import JudgementParameters
+from accord.learning.judgements import AnnotatorEffects, Form, JudgedGroup, Scale, strict_pairs
+from accord.learning.optimizer import OptimizerSettings
 from accord.learning.order import EpochOrder
 from accord.learning.session import LocalSession, Session, State
+from accord.learning.team import Optimizers, Team
 from accord.models.reward_model import RewardModel
 from accord.models.scalar import ScalarModel
 from accord.text.packing import Group, micro_batches, pack
@@ -26,7 +29,9 @@ from accord.text.packing import Group, micro_batches, pack
 @dataclass(frozen=True)
 class RewardSettings:
     """batch: prompts per optimiser step; bootstrap: train each member on its own resample of the prompts;
-    label_smoothing: share of comparisons assumed flipped; form: likelihoods of ties and rankings; evaluate_every: steps between held-out measures."""
+    label_smoothing: share of comparisons assumed flipped; form: likelihoods of ties and rankings; effects: keep the
+    given rationalities and side biases, or learn them jointly; annotator_rate: peak step size of everything learned about
+    annotators and scales; evaluate_every: steps between held-out measures."""
 
     epochs: float = 1.0
     batch: int = 32
@@ -34,6 +39,8 @@ class RewardSettings:
     bootstrap: bool = False
     label_smoothing: float = 0.0
     form: Form = field(default_factory=Form)
+    effects: Literal["fixed", "joint"] = "fixed"
+    annotator_rate: float = 0.03
     evaluate_every: int = 0
     seed: int = 0
     optimizer: OptimizerSettings = field(default_factory=lambda: OptimizerSettings(learning_rate=3e-4))
@@ -41,13 +48,15 @@ class RewardSettings:
 
 @dataclass(frozen=True)
 class RewardResult:
-    """Held-out measures are of the ensemble mean; agreement is the share of strict pairs ordered as judged."""
+    """heldout_nll: of the mixture of all members, nats per judgement; agreement: share of strict pairs that the
+    ensemble mean orders as judged; learned: `JudgementParameters.values` per member."""
 
     steps: int
     tokens: int
     train_nll: float
     heldout_nll: float | None
     heldout_agreement: float | None
+    learned: tuple[dict[str, Any], ...] = ()
 
 
 def train_reward(
@@ -57,62 +66,76 @@ def train_reward(
     effects: AnnotatorEffects,
     session: Session | None = None,
     heldout: Sequence[JudgedGroup] = (),
+    scales: Sequence[Scale] = (),
 ) -> RewardResult:
-    """Train every member of `model` in place, one after the other, each with its own order of prompts."""
+    """Train every member of `model` in place, one after the other, each with its own order of prompts.
+
+    `effects`: known effects of annotators, or where to start from; `scales`: those that ratings refer to.
+    """
     if not groups:
         raise DataError("there is nothing to learn from: 0 judged prompts", "collect feedback first")
     session = session or LocalSession()
-    orders = [
-        EpochOrder(len(groups), settings.batch, settings.epochs, _member_seed(settings, m)) for m in range(model.size)
+    teams = [
+        Team([member], [JudgementParameters(effects, scales, settings.effects == "joint")]) for member in model.members
     ]
-    per_member, total = orders[0].steps, orders[0].steps * model.size
+    orders = [
+        EpochOrder(len(groups), settings.batch, settings.epochs, _member_seed(settings, m)) for m in range(len(teams))
+    ]
+    per_team, total = orders[0].steps, orders[0].steps * len(teams)
     done, tokens, nll = 0, 0, float("nan")
-    optimizer: Optimizer | None = None
+    optimizers: Optimizers | None = None
     if (saved := session.restore()) is not None:
-        for member, weights in zip(model.members, saved["members"], strict=True):
-            member.load(weights)
+        for team, weights in zip(teams, saved["teams"], strict=True):
+            team.load(weights)
         done, tokens, nll = saved["done"], saved["tokens"], saved["nll"]
 
     def state() -> State:
-        assert optimizer is not None
+        assert optimizers is not None
         return {
-            "members": [member.state() for member in model.members], "optimizer": optimizer.state(), "done": done,
+            "teams": [team.state() for team in teams], "optimizers": optimizers.state(), "done": done,
             "tokens": tokens, "nll": nll,
         }  # fmt: skip
 
-    for index in range(done // per_member, model.size):
-        member, chosen = model.members[index], _resample(len(groups), settings, index)
-        optimizer = Optimizer(member.parameters(), settings.optimizer, per_member)
-        if saved is not None and done % per_member:
-            optimizer.load(saved["optimizer"])
+    for index in range(done // per_team, len(teams)):
+        team, chosen = teams[index], _resample(len(groups), settings, index)
+        optimizers = Optimizers(team, settings.optimizer, settings.annotator_rate, per_team)
+        if saved is not None and done % per_team:
+            optimizers.load(saved["optimizers"])
         saved = None
-        for step in range(done % per_member, per_member):
+        judgements = sum(groups[row].answers for row in chosen)
+        for step in range(done % per_team, per_team):
             rows = [chosen[row] for row in orders[index].rows(step)]
             where = f"(member {index}, prompts {rows[:2]}...)"
-            nll, used = reward_step(member, [groups[r] for r in rows], settings, effects)
+            nll, used = team_step(team, [groups[r] for r in rows], settings)
+            team.prior(judgements)
             done, tokens = done + 1, tokens + used
             values = {"judgement_nll": nll, "tokens": float(used), "member": float(index)}
-            values |= optimizer.step(f"step {done} {where}")
+            values |= optimizers.step(f"step {done} {where}")
             if heldout and settings.evaluate_every and (step + 1) % settings.evaluate_every == 0:
-                alone = RewardModel.untrained([member])
+                alone = RewardModel.untrained(list(team.members))
                 values["heldout_agreement"] = agreement(alone, heldout, settings.micro_batch_tokens)
             session.end_step(done, total, values, state, where)
-    final = evaluate(model, heldout, settings, effects) if heldout else (None, None)
-    return RewardResult(total, tokens, nll, *final)
+    final_nll, agreed = evaluate(teams, model, heldout, settings) if heldout else (None, None)
+    return RewardResult(
+        total, tokens, nll, final_nll, agreed, tuple(p.values() for team in teams for p in team.parameters)
+    )
 
 
 def reward_step(
     member: ScalarModel, batch: Sequence[JudgedGroup], settings: RewardSettings, effects: AnnotatorEffects
 ) -> tuple[float, int]:
     """Accumulate the gradient of the batch's mean judgement loss; returns (loss, tokens processed)."""
-    count = sum(len(g.judgements) for g in batch)
+    return team_step(Team([member], [JudgementParameters(effects)]), batch, settings)
+
+
+def team_step(team: Team, batch: Sequence[JudgedGroup], settings: RewardSettings) -> tuple[float, int]:
+    """As `reward_step`, of the members' mean loss."""
+    count = sum(g.answers for g in batch)
     loss, tokens = 0.0, 0
     for start, end in micro_batches([g.group for g in batch], settings.micro_batch_tokens):
-        stream = pack([g.group for g in batch[start:end]]).to(member.lm.device)
-        logp_M = log_likelihood(
-            member.scores(stream), batch[start:end], effects, settings.label_smoothing, settings.form
-        )
-        part = -logp_M.sum() / count
+        stream = pack([g.group for g in batch[start:end]]).to(team.members[0].lm.device)
+        logp_EM = team.log_likelihood(stream, batch[start:end], settings.form, settings.label_smoothing)
+        part = -logp_EM.sum() / (count * len(team.members))
         part.backward()
         loss += part.item()
         tokens += stream.tokens
@@ -121,12 +144,18 @@ def reward_step(
 
 @torch.no_grad()
 def evaluate(
-    model: RewardModel, groups: Sequence[JudgedGroup], settings: RewardSettings, effects: AnnotatorEffects
-) -> tuple[float, float]:
-    """(mean judgement NLL, agreement with strict pairs) of the ensemble mean on raw scores."""
+    teams: Sequence[Team], model: RewardModel, groups: Sequence[JudgedGroup], settings: RewardSettings
+) -> tuple[float, float | None]:
+    """(mean judgement NLL of the members' mixture, agreement of the ensemble mean with strict pairs, if any)."""
+    parts = []
+    for start, end in micro_batches([g.group for g in groups], settings.micro_batch_tokens):
+        batch = groups[start:end]
+        stream = pack([g.group for g in batch]).to(model.members[0].lm.device)
+        logp_EM = torch.cat([team.log_likelihood(stream, batch, settings.form) for team in teams])
+        parts.append(torch.logsumexp(logp_EM, 0) - math.log(len(logp_EM)))
     scores_R = model.score([g.group for g in groups], settings.micro_batch_tokens).mean(0)
-    nll = -log_likelihood(scores_R * model.scale, groups, effects, form=settings.form).mean().item()
-    return nll, pair_agreement(scores_R, groups)
+    agreed = pair_agreement(scores_R, groups) if strict_pairs(groups) else None
+    return -torch.cat(parts).mean().item(), agreed
 
 
 def agreement(model: RewardModel, groups: Sequence[JudgedGroup], micro_batch_tokens: int = 8192) -> float:
@@ -181,7 +210,7 @@ def aggregate(scores_EB: Tensor, how: str, penalty: float = 0.5) -> Tensor:
 
 def describe(result: RewardResult) -> dict[str, Any]:
     """The result as plain values for result.json."""
-    return {key: value for key, value in vars(result).items() if value is not None}
+    return {key: value for key, value in vars(result).items() if value is not None and key != "learned"}
 
 
 def _member_seed(settings: RewardSettings, member: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,10 +16,11 @@ from accord.errors import DataError
 from accord.feedback.formats import plain, read_feedback
 from accord.feedback.records import BestWorst, Comparison, Correction, Demonstration, Feedback, Ranking
 from accord.feedback.store import read_records
-from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement, strict_pairs
+from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement, Scale, strict_pairs
 from accord.learning.preference import Pair
 from accord.models.causal_lm import CausalLM
 from accord.runs.recipe import REFERENCE
+from accord.runs.stages.answers import Scales, answers, find_scales
 from accord.runs.stages.lengths import apply_lengths
 from accord.text.encoding import Encoder, Example
 from accord.text.packing import Group
@@ -31,11 +32,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Judged:
-    """Judged groups with the names behind the annotator indices; rows names each group's prompt."""
+    """Judged groups with the names behind the annotator indices, and the scales their ratings refer to."""
 
     groups: list[JudgedGroup]
     annotators: list[str]
     left_out: dict[str, int]
+    scales: tuple[Scale, ...] = ()
+
+    @property
+    def comparing(self) -> set[str]:
+        """The annotators who compared responses (the others only rated)."""
+        return {self.annotators[j.annotator] for g in self.groups for j in g.judgements if j.kind != "rating"}
 
 
 def load_records(reference: str, context: StageContext) -> list[Feedback]:
@@ -53,31 +60,39 @@ def load_records(reference: str, context: StageContext) -> list[Feedback]:
 
 
 def read_judged(
-    reference: str, model: CausalLM, lengths: LengthConfig, context: StageContext, margin: float = 0.0
-) -> Judged:
+    reference: str, model: CausalLM, lengths: LengthConfig, context: StageContext, margin: float = 0.0,
+    ratings: bool = False,
+) -> Judged:  # fmt: skip
     """Tokenise all responses and turn records into judgements.
 
     Used are comparisons, strict rankings, best/worst, corrections (the edit over the original) and demonstrations
-    (chosen over the other responses to their prompt). `reference`: see `load_records`; `margin`: utility asked for per
-    step of a comparison's strength above 1. What cannot be used is left out, counted by reason; the table of lengths is
-    shown and stored.
+    (chosen over the other responses to their prompt), and with `ratings` also ratings and thumbs, which compare nothing.
+    `reference`: see `load_records`; `margin`: utility asked for per step of a comparison's strength above 1. What cannot
+    be used is left out, counted by reason; the table of lengths is shown and stored.
     """
-    left_out: Counter[str] = Counter()
+    records = load_records(reference, context)
+    scales = find_scales(records if ratings else ())
+    left_out = Counter(scales.left_out)
     by_prompt: dict[str, list[Feedback]] = {}
-    for record in load_records(reference, context):
-        if reason := _unusable(record):
+    for record in records:
+        if scales.levels(record):
+            by_prompt.setdefault(repr(record.prompt), []).append(record)
+        elif ratings and answers(record):
+            continue  # counted with its scale
+        elif reason := _unusable(record):
             left_out[reason] += 1
         else:
             by_prompt.setdefault(repr(record.prompt), []).append(record)
     if not by_prompt:
         raise DataError(
-            f"{reference}: nothing here compares responses: {dict(left_out)}", "give comparisons or rankings"
+            f"{reference}: nothing here {'judges' if ratings else 'compares'} responses: {dict(left_out)}",
+            "give comparisons or rankings",
         )
     tokens = _tokenise(by_prompt, model, lengths, context)
     annotators = sorted({r.annotator for rows in by_prompt.values() for r in rows})
     groups = []
     for rows in by_prompt.values():
-        group = _group(rows, tokens, annotators, left_out, margin)
+        group = _group(rows, tokens, annotators, left_out, margin, scales)
         if group is not None:
             groups.append(group)
     if not groups:
@@ -85,7 +100,7 @@ def read_judged(
     context.say(
         f"{sum(len(g.judgements) for g in groups):,} judgements on {len(groups):,} prompts; left out: {dict(left_out) or 0}"
     )
-    return Judged(groups, annotators, dict(left_out))
+    return Judged(groups, annotators, dict(left_out), scales.scales)
 
 
 def _unusable(record: Feedback) -> str | None:
@@ -140,7 +155,7 @@ def _example(prompt: Any, response: Response, row: str, encoder: Encoder) -> Exa
 
 def _group(
     rows: Sequence[Feedback], tokens: dict[tuple[str, Response], tuple[list[int], list[int]]], annotators: list[str],
-    left_out: Counter[str], margin: float,
+    left_out: Counter[str], margin: float, scales: Scales,
 ) -> JudgedGroup | None:  # fmt: skip
     key = repr(rows[0].prompt)
     numbers: dict[Response, int] = {}
@@ -159,7 +174,12 @@ def _group(
                 prompt, tokens_R = tokens[key, response]
                 ids.append(tokens_R)
         places = {name: numbers[response] for name, response in named.items()}
-        judgements.append(_judgement(record, places, annotators.index(record.annotator), len(ids), margin))
+        annotator = annotators.index(record.annotator)
+        if levels := scales.levels(record):
+            (place,) = places.values()
+            judgements += [Judgement((place,), None, annotator, "rating", level=k, scale=s) for s, k in levels]
+        else:
+            judgements.append(_judgement(record, places, annotator, len(ids), margin))
     if prompt is None:
         return None
     return JudgedGroup(Group(prompt, ids), tuple(judgements), row=rows[0].id)
@@ -189,20 +209,25 @@ def _judgement(record: Feedback, numbers: dict[str, int], annotator: int, respon
     return Judgement(tuple(numbers[i] for i in order), places, annotator, kind, asked)  # type: ignore[arg-type]
 
 
-def annotator_effects(path: Path | None, annotators: Sequence[str]) -> AnnotatorEffects:
-    """The estimated rationality and side bias of each annotator; everybody equal without estimates."""
+def annotator_effects(
+    path: Path | None, annotators: Sequence[str], needed: Collection[str] | None = None
+) -> AnnotatorEffects:
+    """The estimated rationality and side bias of each annotator; everybody equal without estimates.
+
+    Raises DataError when an estimate of one of the `needed` (all, unless given) is missing.
+    """
     if path is None:
         return AnnotatorEffects.none(max(1, len(annotators)))
     estimates = json.loads(path.read_text())
     known = {row["annotator"]: row for row in estimates["annotators"]}
-    missing = [name for name in annotators if name not in known]
+    missing = [name for name in annotators if name not in known and (needed is None or name in needed)]
     if missing:
         raise DataError(
             f"{path} has no estimate for annotators {missing[:3]}", "use the estimates of the same feedback"
         )
     return AnnotatorEffects(
-        torch.tensor([known[name]["rationality"] for name in annotators]),
-        torch.tensor([known[name]["side_bias"] for name in annotators]),
+        torch.tensor([float(known[name]["rationality"]) if name in known else 1.0 for name in annotators]),
+        torch.tensor([float(known[name]["side_bias"]) if name in known else 0.0 for name in annotators]),
         float(torch.log(torch.tensor(max(estimates["tie"], 1e-4)))),
     )
 

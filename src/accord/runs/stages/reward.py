@@ -24,10 +24,16 @@ class RewardConfig(TrainingConfig):
     kind: Literal["reward"]
     model: str = Field(description="The model the members start from; usually the fine-tuned one.")
     feedback: str = Field(
-        description="Comparisons, rankings, best/worst, corrections, demonstrations: a stage, or a file, directory or Hub "
-        "id in any known format."
+        description="Comparisons, rankings, best/worst, corrections, demonstrations, ratings, thumbs: a stage, or a file, "
+        "directory or Hub id in any known format."
     )
     annotators: str | None = Field(None, description="Annotator estimates; without them everybody counts the same.")
+    effects: Literal["fixed", "joint"] = Field(
+        "fixed", description="Rationality, side bias and ties: as estimated, or learned with the reward from there on."
+    )
+    annotator_rate: float = Field(
+        0.03, gt=0, le=1, description="Peak step size of what is learned about annotators and rating scales."
+    )
     gold: str | None = Field(None, description="The gold reward, for the card only; never trained on.")
     members: int = Field(3, ge=1, description="Ensemble members.")
     bootstrap: bool = Field(False, description="Train each member on its own resample of the prompts.")
@@ -52,7 +58,7 @@ class Reward(Stage):
 
     kind = "reward"
     Config = RewardConfig
-    provides = ("model", "card")
+    provides = ("model", "card", "annotators")
     about = "a reward-model ensemble trained by the likelihood of every judgement"
 
     def plan(self, config: RewardConfig, context: StageContext) -> Plan:
@@ -68,7 +74,8 @@ class Reward(Stage):
         )  # fmt: skip
 
     def run(self, config: RewardConfig, context: StageContext) -> StageResult:
-        from accord.learning.judgements import Form
+        from accord.learning.annotators import describe_annotators
+        from accord.learning.judgements import Form, strict_pairs
         from accord.learning.reward import RewardSettings, describe, fit_centre, fit_temperature, train_reward
         from accord.models.loading import load_causal_lm
         from accord.models.reward_model import RewardModel
@@ -78,11 +85,12 @@ class Reward(Stage):
 
         trunk = load_causal_lm(context.resolve(config.model), context.device)
         encoder = Encoder(trunk.tokenizer)
-        judged = read_judged(config.feedback, trunk, config.lengths, context, config.margin)
+        judged = read_judged(config.feedback, trunk, config.lengths, context, config.margin, ratings=True)
         groups = judged.groups[: config.limit]
         cut = max(1, round(len(groups) * (1 - config.heldout_share)))
         train, heldout = groups[:cut], groups[cut:] or groups[-1:]
-        effects = annotator_effects(context.path(config.annotators) if config.annotators else None, judged.annotators)
+        estimates = context.path(config.annotators) if config.annotators else None
+        effects = annotator_effects(estimates, judged.annotators, judged.comparing)
         lora = config.lora.settings() if config.lora else None
         train = one_pair_per_row(train) if config.rows == "pair" else train
         members = [ScalarModel.from_causal_lm(trunk, context.seed + m, lora) for m in range(config.members)]
@@ -90,21 +98,35 @@ class Reward(Stage):
         settings = RewardSettings(
             epochs=config.epochs, batch=config.batch, micro_batch_tokens=config.micro_batch_tokens, seed=context.seed,
             bootstrap=config.bootstrap, label_smoothing=config.label_smoothing,
-            form=Form(config.ties, config.rankings), optimizer=config.optimizer(),
+            form=Form(config.ties, config.rankings), effects=config.effects, annotator_rate=config.annotator_rate,
+            optimizer=config.optimizer(),
         )  # fmt: skip
-        result = train_reward(model, train, settings, effects, context.session(_note), heldout)
+        result = train_reward(model, train, settings, effects, context.session(_note), heldout, judged.scales)
         fit_centre(model, [g.group for g in train[:256]], config.micro_batch_tokens)
-        fit_temperature(model, heldout, config.micro_batch_tokens)
+        if comparable := bool(strict_pairs(heldout)):
+            fit_temperature(model, heldout, config.micro_batch_tokens)
         saved = model.save(context.folder / "model", [g.group for g in train[:3]])
-        card = _card(model, heldout, encoder, config, context)
-        write_json(context.folder / "card.json", card)
-        accuracy, gold = card["accuracy"]["value"], card["gold_accuracy"]
-        values: dict[str, Any] = describe(result) | {"heldout_accuracy": accuracy, "temperature": model.temperature}
-        if gold:
-            values["gold_accuracy"] = gold["value"]
-        versus = f", {gold['value']:.1%} with gold" if gold else ""
-        summary = f"{config.members} members; agrees with {accuracy:.1%} of held-out labels{versus}"
-        return StageResult(summary, values, {"model": saved, "card": context.folder / "card.json"})
+        artefacts = {"model": saved}
+        if config.effects == "joint" or judged.scales:
+            learned = describe_annotators(result.learned, model.centre_E, model.scale, judged.annotators, judged.scales)
+            write_json(context.folder / "annotators.json", learned)
+            artefacts["annotators"] = context.folder / "annotators.json"
+        values: dict[str, Any] = describe(result) | {"temperature": model.temperature, "left_out": judged.left_out}
+        summary = f"{config.members} members; "
+        if comparable:
+            card = _card(model, heldout, encoder, config, context)
+            write_json(context.folder / "card.json", card)
+            artefacts["card"] = context.folder / "card.json"
+            values["heldout_accuracy"], gold = card["accuracy"]["value"], card["gold_accuracy"]
+            if gold:
+                values["gold_accuracy"] = gold["value"]
+            versus = f", {gold['value']:.1%} with gold" if gold else ""
+            summary += f"agrees with {values['heldout_accuracy']:.1%} of held-out labels{versus}"
+        else:
+            summary += (
+                f"held-out NLL {result.heldout_nll:.3f} nats per judgement; no held-out pair to check the order on"
+            )
+        return StageResult(summary, values, artefacts)
 
 
 def _note(values: Mapping[str, float]) -> str:

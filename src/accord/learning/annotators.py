@@ -1,0 +1,146 @@
+"""What is learned about annotators and scales together with the reward.
+
+Rationality beta, side bias gamma and the tie parameter nu of choices among options (`joint`; otherwise the given
+estimates stay as they are), and what ratings need: a sharpness kappa and an offset o per annotator, thresholds per scale.
+
+A reward twice as large with every beta and kappa halved says the same, and so does a shift of reward, offsets and
+thresholds together. Normal priors settle this: the penalty is -log of their density, so that reward and parameters
+together are the most probable ones given the judgements (MAP). Their influence vanishes as judgements per annotator grow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from accord.learning.judgements import AnnotatorEffects, Scale
+
+SPREAD = {"rationality_A": 1.0, "side_bias_A": 1.0, "log_nu": 1.0, "sharpness_A": 0.5, "offset_A": 1.0}
+"""Standard deviations of the priors around their starting values: the given estimates, or 1 (factors) and 0 (shifts)."""
+THRESHOLD_SPREAD = 3.0
+"""The same for thresholds, around what the shares of the answers say."""
+
+
+class JudgementParameters(nn.Module):
+    """The parameters behind `AnnotatorEffects`, trained with one member.
+
+    Thresholds are a first one and softplus gaps, so they stay in order.
+    """
+
+    rationality_A: Tensor
+    side_bias_A: Tensor
+    log_nu: Tensor
+    sharpness_A: Tensor
+    offset_A: Tensor
+
+    def __init__(self, start: AnnotatorEffects, scales: Sequence[Scale] = (), joint: bool = False) -> None:
+        super().__init__()
+        self.scales, count = tuple(scales), start.rationality_A.numel()
+        self._keep("rationality_A", start.rationality_A, joint)
+        self._keep("side_bias_A", start.side_bias_A, joint)
+        self._keep("log_nu", torch.as_tensor(start.log_nu, dtype=torch.float32), joint)
+        self._keep("sharpness_A", torch.ones(count), bool(scales))
+        self._keep("offset_A", torch.zeros(count), bool(scales))
+        self.steps = nn.ParameterList([_steps(starting_thresholds(scale)) for scale in self.scales])
+        self._start = {name: p.detach().clone() for name, p in self.named_parameters()}
+
+    def _keep(self, name: str, value: Tensor, learned: bool) -> None:
+        value = value.detach().clone().float()
+        if learned:
+            self.register_parameter(name, nn.Parameter(value))
+        else:
+            self.register_buffer(name, value)
+
+    def effects(self) -> AnnotatorEffects:
+        """The current values, differentiable."""
+        return AnnotatorEffects(
+            self.rationality_A, self.side_bias_A, self.log_nu, self.sharpness_A, self.offset_A,
+            tuple(_thresholds(steps) for steps in self.steps),
+        )  # fmt: skip
+
+    def penalty(self) -> Tensor:
+        """-log prior density up to a constant, in nats: shape []."""
+        total = torch.zeros(())
+        for name, p in self.named_parameters():
+            if name.startswith("steps."):
+                here, start, spread = _thresholds(p), _thresholds(self._start[name].to(p)), THRESHOLD_SPREAD
+            else:
+                here, start, spread = p, self._start[name].to(p), SPREAD[name]
+            total = total.to(p) + ((here - start) / spread).square().sum() / 2
+        return total
+
+    def state(self) -> dict[str, Tensor]:
+        """Copies of the learned values, for a checkpoint."""
+        return {name: p.detach().clone() for name, p in self.named_parameters()}
+
+    @torch.no_grad()
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Put back `state()`."""
+        for name, p in self.named_parameters():
+            p.copy_(state[name])
+
+    @torch.no_grad()
+    def values(self) -> dict[str, Any]:
+        """Plain values: one number per annotator, ascending thresholds per scale."""
+        return {
+            "rationality": self.rationality_A.tolist(), "side_bias": self.side_bias_A.tolist(),
+            "log_nu": float(self.log_nu), "sharpness": self.sharpness_A.tolist(), "offset": self.offset_A.tolist(),
+            "thresholds": [_thresholds(steps).tolist() for steps in self.steps],
+        }  # fmt: skip
+
+
+def describe_annotators(
+    learned: Sequence[dict[str, Any]], centre_E: Tensor, deviation: float, names: Sequence[str], scales: Sequence[Scale]
+) -> dict[str, Any]:
+    """What the members learned (`values` of each), on average, for rewards in the unit of scores: r = deviation *
+    score + centre. The shift that offsets and thresholds could share is taken out: the mean offset is 0.
+    """
+
+    def mean(rows: Sequence[Any]) -> Tensor:
+        return torch.tensor(rows, dtype=torch.double).mean(0)
+
+    sharpness_A = mean([v["sharpness"] for v in learned])
+    offset_EA = torch.tensor([v["offset"] for v in learned]) + (
+        torch.tensor([v["sharpness"] for v in learned]) * centre_E[:, None]
+    )
+    shift_E = offset_EA.mean(1)
+    columns = {
+        "rationality": mean([v["rationality"] for v in learned]) * deviation, "side_bias": mean([v["side_bias"] for v in learned]),
+        "sharpness": sharpness_A * deviation, "offset": (offset_EA - shift_E[:, None]).mean(0),
+    }  # fmt: skip
+    return {
+        "annotators": [
+            {"annotator": name} | {column: float(values[a]) for column, values in columns.items()}
+            for a, name in enumerate(names)
+        ],
+        "tie": float(mean([v["log_nu"] for v in learned]).exp()),
+        "scales": [
+            {
+                "name": scale.name, "levels": list(scale.levels),
+                "thresholds": mean([
+                    [t - float(shift) for t in v["thresholds"][k]] for v, shift in zip(learned, shift_E, strict=True)
+                ]).tolist(),
+            }
+            for k, scale in enumerate(scales)
+        ],
+    }  # fmt: skip
+
+
+def starting_thresholds(scale: Scale) -> Tensor:
+    """Thresholds at which a reward of 0 gives every level its observed share: logit of the cumulated shares, [L]."""
+    smoothed = torch.tensor(scale.shares, dtype=torch.double) + 1e-3
+    below = torch.cumsum(smoothed / smoothed.sum(), 0)[:-1]
+    return torch.logit(below).float()
+
+
+def _thresholds(steps_L: Tensor) -> Tensor:
+    return torch.cumsum(torch.cat([steps_L[:1], F.softplus(steps_L[1:]) + 1e-4]), 0)
+
+
+def _steps(thresholds_L: Tensor) -> nn.Parameter:
+    gaps = (thresholds_L.diff() - 1e-4).clamp_min(1e-2)
+    return nn.Parameter(torch.cat([thresholds_L[:1], gaps + torch.log(-torch.expm1(-gaps))]))

@@ -1,0 +1,87 @@
+"""Ratings and thumbs as levels on scales."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from accord.errors import DataError
+from accord.feedback.records import Feedback, Rating, Thumb
+from accord.learning.judgements import Scale
+
+MOST_LEVELS = 32
+"""Scales with more different answers than this are refused: each needs a threshold."""
+Key = tuple[str, float, float]
+"""A scale: attribute, lowest and highest answer it allows."""
+THUMB: Key = ("thumb", 0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Scales:
+    """The scales found in records; `left_out` counts answers that say nothing, by reason."""
+
+    keys: tuple[Key, ...]
+    scales: tuple[Scale, ...]
+    left_out: dict[str, int]
+
+    def levels(self, record: Feedback) -> list[tuple[int, int]]:
+        """(scale, level) of each of the record's answers that can be used."""
+        found = []
+        for key, value in answers(record):
+            if key in self.keys:
+                number = self.keys.index(key)
+                found.append((number, self.scales[number].levels.index(value)))
+        return found
+
+
+def answers(record: Feedback) -> list[tuple[Key, float]]:
+    """What a rating or a thumb says, by scale."""
+    choice = record.choice
+    if isinstance(choice, Thumb):
+        return [(THUMB, float(choice.up))]
+    if isinstance(choice, Rating):
+        return [((name, choice.low, choice.high), score) for name, score in choice.scores.items()]
+    return []
+
+
+def find_scales(records: Iterable[Feedback]) -> Scales:
+    """One scale per attribute and range, its levels the answers that occur (of a thumb always both).
+
+    A scale on which everybody says the same is left out and counted. Raises DataError for more than MOST_LEVELS
+    different answers, and for several attributes: one reward cannot be all of them.
+    """
+    counts: dict[Key, Counter[float]] = {}
+    for record in records:
+        for key, value in answers(record):
+            if not all(map(math.isfinite, (*key[1:], value))):
+                raise DataError(f"record {record.id}: {key[0]} = {value} on [{key[1]}, {key[2]}] is not finite")
+            counts.setdefault(key, Counter())[value] += 1
+    _check_attributes({key[0] for key in counts if key != THUMB})
+    keys, scales, left_out = [], [], {}
+    for key, found in sorted(counts.items()):
+        levels = (0.0, 1.0) if key == THUMB else tuple(sorted(found))
+        if len(levels) > MOST_LEVELS:
+            raise DataError(
+                f"ratings of {key[0]} have {len(levels)} different values, at most {MOST_LEVELS} can be levels of a scale",
+                "round them",
+            )
+        if len(levels) == 1:
+            left_out[f"rating of {key[0]}: all are {levels[0]:g}"] = found.total()
+            continue
+        keys.append(key)
+        scales.append(Scale(_name(key), levels, tuple(found[level] / found.total() for level in levels)))
+    return Scales(tuple(keys), tuple(scales), left_out)
+
+
+def _check_attributes(names: Sequence[str] | set[str]) -> None:
+    if len(names) > 1:
+        raise DataError(
+            f"the ratings are of several attributes: {', '.join(sorted(names))}; one reward cannot be all of them",
+            "keep the ratings of one attribute",
+        )
+
+
+def _name(key: Key) -> str:
+    return key[0] if key == THUMB else f"{key[0]} {key[1]:g} to {key[2]:g}"
