@@ -15,7 +15,8 @@ from accord.errors import DataError
 from accord.feedback.simulate import SimulatedAnnotator, comparison_probabilities
 from accord.learning import likelihoods
 from accord.learning.annotators import JudgementParameters, describe_annotators, starting_thresholds
-from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement, Scale, log_likelihood, strict_pairs
+from accord.learning.choices import log_likelihood
+from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement, Scale, strict_pairs
 from accord.learning.optimizer import OptimizerSettings
 from accord.learning.reward import RewardSettings, train_reward
 from accord.text.packing import Group

@@ -11,12 +11,13 @@ import torch
 
 from accord.errors import DataError, RunError
 from accord.learning import losses
+from accord.learning.calibration import fit_centre, fit_temperature
 from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement, strict_pairs
 from accord.learning.on_policy import OnPolicySettings, OnPolicyTrainer
 from accord.learning.optimizer import OptimizerSettings
 from accord.learning.order import EpochOrder
 from accord.learning.preference import Pair, PreferenceSettings, train_preference
-from accord.learning.reward import RewardSettings, fit_centre, fit_temperature, train_reward
+from accord.learning.reward import RewardSettings, train_reward
 from accord.learning.session import LocalSession, State
 from accord.learning.supervised import SupervisedSettings, heldout_loss, supervised_step, train_supervised
 from accord.learning.unpaired import Thumb, UnpairedSettings, reference_point, train_unpaired, unpaired_step

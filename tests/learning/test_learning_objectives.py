@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accord.learning import advantages, likelihoods, losses
-from accord.learning.judgements import AnnotatorEffects, Form, JudgedGroup, Judgement, log_likelihood
+from accord.learning.choices import log_likelihood
+from accord.learning.judgements import AnnotatorEffects, Form, JudgedGroup, Judgement
 from accord.learning.kl_control import KLController
 from accord.text.packing import Group
 

@@ -112,3 +112,69 @@ def test_ratings_that_cannot_be_used(tmp_path: Path) -> None:
 def test_unknown_settings_are_refused(tmp_path: Path) -> None:
     with pytest.raises(AccordError, match="effects"):
         run(tmp_path, tmp_path / "none.jsonl", ", effects: guess")
+
+
+def solved(count: int = 36) -> list[dict]:
+    """Rows of TRL's stepwise kind: a step with a bore is wrong."""
+    rows = []
+    for i in range(count):
+        words = ["joy" if (i >> k) % 3 else "bore" for k in range(3)]
+        steps = [f"The {WORDS[(i + k) % 6]} part is a {word}." for k, word in enumerate(words)]
+        rows.append({"prompt": f"Film {i}.", "completions": steps, "labels": [w == "joy" for w in words]})
+    return rows
+
+
+@pytest.mark.slow
+def test_a_process_reward_model_from_stepwise_rows(tmp_path: Path) -> None:
+    from accord.models.reward_model import RewardModel
+    from accord.text.encoding import Encoder
+    from accord.text.packing import Group
+
+    more = ", steps: min, epochs: 7, lengths: {max_response_tokens: 64}"
+    result, said, folder = run(tmp_path, write(tmp_path / "steps.jsonl", solved()), more)
+    assert result["values"]["heldout_concordance"]["step"] > 0.95
+    assert "no held-out pair" in result["summary"]
+    assert "other steps than" not in said
+    model = RewardModel.load(folder / "model")
+    encoder = Encoder(model.members[0].lm.tokenizer)
+    good, bad = (
+        encoder.example("Film 99.", text).response_ids
+        for text in (
+            "The new part is a joy.\nThe odd part is a joy.",
+            "The new part is a bore.\nThe odd part is a joy.",
+        )
+    )
+    scores = model.score([Group(encoder.prompt("Film 99."), [good, bad])])[0]
+    assert scores[0] > scores[1] + 0.5
+
+
+def test_step_labels_that_teach_nothing_about_the_score(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="all feedback is about steps") as error:
+        run(tmp_path, write(tmp_path / "steps.jsonl", solved(4)))
+    assert "set steps: min, product or last" in str(error.value)
+
+
+@pytest.mark.slow
+def test_step_labels_left_out_are_counted(tmp_path: Path) -> None:
+    texts = ["One joy.\nTwo joy.", "One bore.\nTwo joy."]
+    steps = [["One joy.", "Two joy."], ["One bore.", "Two joy."]]
+    rows = [
+        record(
+            f"s{i}", "step_labels", f"Film {i}", [texts[i % 2]], {"steps": steps[i % 2], "labels": [1 - 2 * (i % 2), 1]}
+        )
+        for i in range(8)
+    ]
+    rows.append(record("other", "step_labels", "Film 8", [texts[0]], {"steps": ["Three"], "labels": [1]}))
+    rows.append(record("blank", "step_labels", "Film 9", [texts[0]], {"steps": [" "], "labels": [1]}))
+    long = "One joy." + " so" * 40
+    rows.append(
+        record(
+            "long", "step_labels", "Film 10", [f"One joy.\n{long}"], {"steps": ["One joy.", long], "labels": [1, -1]}
+        )
+    )
+    more = ", steps: product, epochs: 1, step_separator: ';', lengths: {max_response_tokens: 24, too_long: cut}"
+    result, said, _ = run(tmp_path, write(tmp_path / "steps.jsonl", rows), more)
+    assert result["values"]["left_out"] == {
+        "step labels whose steps are not in the response": 1, "step labels with a blank step": 1, "step beyond the cut": 1,
+    }  # fmt: skip
+    assert "9 of 9 labelled responses have other steps than ';'" in said

@@ -25,6 +25,10 @@ THRESHOLD_SPREAD = 3.0
 """The same for thresholds, around what the shares of the answers say."""
 
 
+LEAST_GAP = 1e-4
+"""Thresholds are at least this far apart."""
+
+
 class JudgementParameters(nn.Module):
     """The parameters behind `AnnotatorEffects`, trained with one member.
 
@@ -45,7 +49,7 @@ class JudgementParameters(nn.Module):
         self._keep("log_nu", torch.as_tensor(start.log_nu, dtype=torch.float32), joint)
         self._keep("sharpness_A", torch.ones(count), bool(scales))
         self._keep("offset_A", torch.zeros(count), bool(scales))
-        self.steps = nn.ParameterList([_steps(starting_thresholds(scale)) for scale in self.scales])
+        self.gaps = nn.ParameterList([_gaps(scale, starting_thresholds(scale)) for scale in self.scales])
         self._start = {name: p.detach().clone() for name, p in self.named_parameters()}
 
     def _keep(self, name: str, value: Tensor, learned: bool) -> None:
@@ -59,17 +63,20 @@ class JudgementParameters(nn.Module):
         """The current values, differentiable."""
         return AnnotatorEffects(
             self.rationality_A, self.side_bias_A, self.log_nu, self.sharpness_A, self.offset_A,
-            tuple(_thresholds(steps) for steps in self.steps),
+            tuple(_thresholds(scale, gaps) for scale, gaps in zip(self.scales, self.gaps, strict=True)),
         )  # fmt: skip
 
     def penalty(self) -> Tensor:
         """-log prior density up to a constant, in nats: shape []."""
         total = torch.zeros(())
         for name, p in self.named_parameters():
-            if name.startswith("steps."):
-                here, start, spread = _thresholds(p), _thresholds(self._start[name].to(p)), THRESHOLD_SPREAD
+            here: Tensor = p
+            start, spread = self._start[name].to(p), THRESHOLD_SPREAD
+            if name.startswith("gaps."):
+                scale = self.scales[int(name.removeprefix("gaps."))]
+                here, start = _thresholds(scale, here), _thresholds(scale, start)
             else:
-                here, start, spread = p, self._start[name].to(p), SPREAD[name]
+                spread = SPREAD[name]
             total = total.to(p) + ((here - start) / spread).square().sum() / 2
         return total
 
@@ -89,7 +96,7 @@ class JudgementParameters(nn.Module):
         return {
             "rationality": self.rationality_A.tolist(), "side_bias": self.side_bias_A.tolist(),
             "log_nu": float(self.log_nu), "sharpness": self.sharpness_A.tolist(), "offset": self.offset_A.tolist(),
-            "thresholds": [_thresholds(steps).tolist() for steps in self.steps],
+            "thresholds": [_thresholds(s, gaps).tolist() for s, gaps in zip(self.scales, self.gaps, strict=True)],
         }  # fmt: skip
 
 
@@ -137,10 +144,14 @@ def starting_thresholds(scale: Scale) -> Tensor:
     return torch.logit(below).float()
 
 
-def _thresholds(steps_L: Tensor) -> Tensor:
-    return torch.cumsum(torch.cat([steps_L[:1], F.softplus(steps_L[1:]) + 1e-4]), 0)
+def _thresholds(scale: Scale, gaps: Tensor) -> Tensor:
+    """Ascending thresholds [L] from the first one (0 where it is anchored, and then left out) and the gaps."""
+    first = gaps.new_zeros(1) if scale.anchored else gaps[:1]
+    return torch.cumsum(torch.cat([first, F.softplus(gaps[0 if scale.anchored else 1 :]) + LEAST_GAP]), 0)
 
 
-def _steps(thresholds_L: Tensor) -> nn.Parameter:
-    gaps = (thresholds_L.diff() - 1e-4).clamp_min(1e-2)
-    return nn.Parameter(torch.cat([thresholds_L[:1], gaps + torch.log(-torch.expm1(-gaps))]))
+def _gaps(scale: Scale, thresholds_L: Tensor) -> nn.Parameter:
+    """The parameters behind `_thresholds`."""
+    wanted = (thresholds_L.diff() - LEAST_GAP).clamp_min(1e-2)
+    inverse = wanted + torch.log(-torch.expm1(-wanted))
+    return nn.Parameter(inverse if scale.anchored else torch.cat([thresholds_L[:1], inverse]))

@@ -10,11 +10,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from accord.errors import DataError
-from accord.learning import likelihoods
-from accord.text.packing import Group, response_offsets
+from accord.text.packing import Group, PackedStream, response_offsets
 
-JudgementKind = Literal["order", "tie", "choice", "best_worst", "rating"]
+JudgementKind = Literal["order", "tie", "choice", "best_worst", "rating", "steps"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +25,7 @@ class Judgement:
     - choice:     the first was chosen (or written) over the others, which are not compared
     - best_worst: the first is the best, the last the worst, those between are not compared
     - rating:     one option, answered by `level` (0 is the lowest) on the scale numbered `scale`
+    - steps:      parts of one option, the last token of each in `ends`, answered by `levels` on that scale
     shown_at: the display position of each; None: not shown beside each other (a correction, a demonstration), so
     that no side bias acts. annotator: index into the annotators' parameters. margin: how much better, in utility,
     the first of a comparison must be (0: any).
@@ -39,11 +38,15 @@ class Judgement:
     margin: float = 0.0
     level: int = 0
     scale: int = 0
+    ends: tuple[int, ...] = ()
+    levels: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.kind == "rating":
-            if len(self.options) != 1 or self.level < 0 or self.scale < 0:
+        if self.kind in ("rating", "steps"):
+            if len(self.options) != 1 or min(self.level, self.scale, *self.levels, *self.ends) < 0:
                 raise ValueError(f"a rating is of one option, by a level and a scale from 0, not {self}")
+            if (self.kind == "steps") != bool(self.ends) or len(self.ends) != len(self.levels):
+                raise ValueError(f"step labels need an end and a level for each of one or more steps, not {self}")
             return
         if len(self.options) < 2 or len(set(self.options)) != len(self.options):
             raise ValueError(f"a judgement needs at least two different options, not {self.options}")
@@ -60,7 +63,7 @@ class Judgement:
     def pairs(self) -> list[tuple[int, int]]:
         """(better, worse) for every two options it says something about."""
         first, last, between = self.options[0], self.options[-1], self.options[1:-1]
-        if self.kind in ("tie", "rating"):
+        if self.kind in ("tie", "rating", "steps"):
             return []
         if self.kind == "order":
             return list(combinations(self.options, 2))
@@ -87,20 +90,22 @@ class JudgedGroup:
 
     @property
     def answers(self) -> int:
-        """How many terms its judgements have in the likelihood."""
-        return len(self.judgements)
+        """How many terms its judgements have in the likelihood: one each, of step labels one per step."""
+        return sum(max(1, len(j.ends)) for j in self.judgements)
 
 
 @dataclass(frozen=True)
 class Scale:
     """An ordered scale of answers. levels: what the answers say, ascending (for a thumb 0 and 1).
 
-    shares: how often each level was given; the thresholds start where these shares put them.
+    shares: how often each level was given; the thresholds start where these shares put them. anchored: the lowest
+    threshold is 0 for good, so that a score is itself the logit of "not the lowest level" (for labels of steps).
     """
 
     name: str
     levels: tuple[float, ...]
     shares: tuple[float, ...]
+    anchored: bool = False
 
     def __post_init__(self) -> None:
         if len(self.levels) < 2 or len(self.shares) != len(self.levels):
@@ -129,103 +134,17 @@ class AnnotatorEffects:
         return cls(torch.ones(annotators), torch.zeros(annotators), log_nu)
 
 
-def log_likelihood(
-    scores_R: Tensor, groups: Sequence[JudgedGroup], effects: AnnotatorEffects, smoothing: float = 0.0,
-    form: Form | None = None,
-) -> Tensor:  # fmt: skip
-    """Log-probability of every judgement in `groups`: [M], ordered by size and kind.
-
-    scores_R: rewards of all responses in packing order. `smoothing` e mixes a strict comparison with its
-    opposite, (1-e) log P + e log P(opposite), as robust to flipped labels. `form` names the likelihoods of ties
-    and rankings.
-    """
-    form = form or Form()
+def step_positions(stream: PackedStream, groups: Sequence[JudgedGroup]) -> Tensor | None:
+    """Stream index of every labelled step's last token, in the order of the judgements; None without any: [P]."""
+    starts = (stream.last_R - stream.lengths_R + 1).tolist()
     offsets = response_offsets([g.group for g in groups])
-    flat = [(offsets[i], judgement) for i, g in enumerate(groups) for judgement in g.judgements]
-    if not flat:
-        raise DataError("a batch of judged groups holds no judgement")
-    parts = []
-    for size, kind in sorted({(len(j.options), _shape(j)) for _, j in flat}):
-        rows = [(base, j) for base, j in flat if len(j.options) == size and _shape(j) == kind]
-        if kind == "rating":
-            parts += _ratings(scores_R, rows, effects)
-            continue
-        utility_MK = _utilities(scores_R, rows, size, effects)
-        if kind == "comparison":
-            parts.append(_comparisons(utility_MK, [j for _, j in rows], effects.log_nu, smoothing, form.ties))
-        elif kind == "edit":
-            parts.append(likelihoods.bradley_terry(*_asked(utility_MK, [j for _, j in rows]).unbind(-1)))
-        elif kind == "choice":
-            parts.append(torch.log_softmax(utility_MK, dim=-1)[:, 0])
-        elif kind == "best_worst":
-            best = torch.zeros(len(rows), dtype=torch.long, device=scores_R.device)
-            parts.append(likelihoods.best_worst(utility_MK, best, best + size - 1))
-        else:
-            rank = likelihoods.plackett_luce if form.rankings == "plackett_luce" else likelihoods.all_pairs
-            parts.append(rank(utility_MK))
-    return torch.cat(parts)
-
-
-def _shape(judgement: Judgement) -> str:
-    """Which likelihood applies: a comparison may tie, of two that were not shown together one is simply better."""
-    if judgement.kind in ("order", "tie") and len(judgement.options) == 2:
-        return "comparison" if judgement.shown_at is not None else "edit"
-    return judgement.kind
-
-
-def _asked(utility_M2: Tensor, judgements: Sequence[Judgement]) -> Tensor:
-    """Utilities of comparisons, the preferred one lowered by the margin asked for."""
-    if not any(j.margin for j in judgements):
-        return utility_M2
-    return utility_M2 - utility_M2.new_tensor([[j.margin, 0.0] for j in judgements])
-
-
-def _comparisons(
-    utility_M2: Tensor, judgements: Sequence[Judgement], log_nu: float | Tensor, smoothing: float, ties: str
-) -> Tensor:
-    outcomes = [likelihoods.TIE if j.kind == "tie" else likelihoods.FIRST for j in judgements]
-    outcome_M = torch.tensor(outcomes, device=utility_M2.device)
-    first, second = _asked(utility_M2, judgements).unbind(-1)
-    nu = torch.as_tensor(log_nu).to(utility_M2)
-
-    def logp(outcome_M: Tensor) -> Tensor:
-        if ties == "davidson":
-            return likelihoods.davidson(first, second, outcome_M, nu)
-        # The threshold at which equal options tie as often as under Davidson's model: theta = 1 + nu.
-        return likelihoods.rao_kupper(first, second, outcome_M, nu.exp().log1p())
-
-    if not smoothing:
-        return logp(outcome_M)
-    flipped = torch.where(outcome_M == likelihoods.TIE, outcome_M, likelihoods.SECOND)
-    return (1 - smoothing) * logp(outcome_M) + smoothing * logp(flipped)
-
-
-def _ratings(scores_R: Tensor, rows: Sequence[tuple[int, Judgement]], effects: AnnotatorEffects) -> list[Tensor]:
-    """Log-probabilities of ratings, one tensor per scale."""
-    if effects.sharpness_A is None or effects.offset_A is None:
-        raise DataError("there are ratings, but no thresholds for their scales", "pass the scales to train_reward")
-    parts = []
-    for scale in sorted({j.scale for _, j in rows}):
-        own = [(base + j.options[0], j) for base, j in rows if j.scale == scale]
-        annotator_M = torch.tensor([j.annotator for _, j in own], device=scores_R.device)
-        level_M = torch.tensor([j.level for _, j in own], device=scores_R.device)
-        reward_M = scores_R[torch.tensor([index for index, _ in own], device=scores_R.device)]
-        sharpness_A, offset_A = effects.sharpness_A.to(scores_R), effects.offset_A.to(scores_R)
-        utility_M = sharpness_A[annotator_M] * reward_M + offset_A[annotator_M]
-        parts.append(likelihoods.graded(utility_M, level_M, effects.thresholds[scale].to(scores_R)))
-    return parts
-
-
-def _utilities(scores_R: Tensor, rows: Sequence[tuple[int, Judgement]], size: int, effects: AnnotatorEffects) -> Tensor:
-    device = scores_R.device
-    index = torch.tensor([[base + o for o in j.options] for base, j in rows], device=device)
-    middle = ((size - 1) / 2,) * size  # not shown side by side: no side bias
-    shown = torch.tensor([j.shown_at or middle for _, j in rows], device=device, dtype=scores_R.dtype)
-    annotator = torch.tensor([j.annotator for _, j in rows], device=device)
-    return likelihoods.shown_utility(
-        scores_R[index], shown, torch.tensor(size, device=device),
-        effects.rationality_A.to(scores_R)[annotator, None], effects.side_bias_A.to(scores_R)[annotator, None],
-    )  # fmt: skip
+    found = [
+        starts[offset + j.options[0]] + end
+        for offset, g in zip(offsets, groups, strict=False)
+        for j in g.judgements
+        for end in j.ends
+    ]
+    return torch.tensor(found, device=stream.last_R.device) if found else None
 
 
 def strict_pairs(groups: Sequence[JudgedGroup]) -> list[tuple[int, int, int]]:

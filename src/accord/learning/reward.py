@@ -6,16 +6,17 @@ loss = - mean over the batch's judgements of log P(choice | scores, annotator) -
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
-from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from accord.errors import DataError
 from accord.learning.annotators import JudgementParameters
+from accord.learning.calibration import agreement, concordance, pair_agreement
+from accord.learning.choices import answered, log_likelihood
 from accord.learning.judgements import AnnotatorEffects, Form, JudgedGroup, Scale, strict_pairs
 from accord.learning.optimizer import OptimizerSettings
 from accord.learning.order import EpochOrder
@@ -23,7 +24,7 @@ from accord.learning.session import LocalSession, Session, State
 from accord.learning.team import Optimizers, Team
 from accord.models.reward_model import RewardModel
 from accord.models.scalar import ScalarModel
-from accord.text.packing import Group, micro_batches, pack
+from accord.text.packing import micro_batches, pack
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,15 @@ class RewardSettings:
 @dataclass(frozen=True)
 class RewardResult:
     """heldout_nll: of the mixture of all members, nats per judgement; agreement: share of strict pairs that the
-    ensemble mean orders as judged; learned: `JudgementParameters.values` per member."""
+    ensemble mean orders as judged; concordance: the same for answers on each scale; learned:
+    `JudgementParameters.values` per member."""
 
     steps: int
     tokens: int
     train_nll: float
     heldout_nll: float | None
     heldout_agreement: float | None
+    heldout_concordance: dict[str, float]
     learned: tuple[dict[str, Any], ...] = ()
 
 
@@ -111,14 +114,13 @@ def train_reward(
             done, tokens = done + 1, tokens + used
             values = {"judgement_nll": nll, "tokens": float(used), "member": float(index)}
             values |= optimizers.step(f"step {done} {where}")
-            if heldout and settings.evaluate_every and (step + 1) % settings.evaluate_every == 0:
+            if strict_pairs(heldout) and settings.evaluate_every and (step + 1) % settings.evaluate_every == 0:
                 alone = RewardModel.untrained(list(team.members))
                 values["heldout_agreement"] = agreement(alone, heldout, settings.micro_batch_tokens)
             session.end_step(done, total, values, state, where)
-    final_nll, agreed = evaluate(teams, model, heldout, settings) if heldout else (None, None)
-    return RewardResult(
-        total, tokens, nll, final_nll, agreed, tuple(p.values() for team in teams for p in team.parameters)
-    )
+    nll_heldout, agreed, ordered = evaluate(teams, heldout, settings) if heldout else (None, None, {})
+    learned = tuple(p.values() for team in teams for p in team.parameters)
+    return RewardResult(total, tokens, nll, nll_heldout, agreed, ordered, learned)
 
 
 def reward_step(
@@ -134,8 +136,9 @@ def team_step(team: Team, batch: Sequence[JudgedGroup], settings: RewardSettings
     loss, tokens = 0.0, 0
     for start, end in micro_batches([g.group for g in batch], settings.micro_batch_tokens):
         stream = pack([g.group for g in batch[start:end]]).to(team.members[0].lm.device)
-        logp_EM = team.log_likelihood(stream, batch[start:end], settings.form, settings.label_smoothing)
-        part = -logp_EM.sum() / (count * len(team.members))
+        part = -team.log_likelihood(stream, batch[start:end], settings.form, settings.label_smoothing) / (
+            count * len(team.members)
+        )
         part.backward()
         loss += part.item()
         tokens += stream.tokens
@@ -144,59 +147,28 @@ def team_step(team: Team, batch: Sequence[JudgedGroup], settings: RewardSettings
 
 @torch.no_grad()
 def evaluate(
-    teams: Sequence[Team], model: RewardModel, groups: Sequence[JudgedGroup], settings: RewardSettings
-) -> tuple[float, float | None]:
-    """(mean judgement NLL of the members' mixture, agreement of the ensemble mean with strict pairs, if any)."""
-    parts = []
+    teams: Sequence[Team], groups: Sequence[JudgedGroup], settings: RewardSettings
+) -> tuple[float, float | None, dict[str, float]]:
+    """(mean judgement NLL of the members' mixture, agreement of their mean with strict pairs if there are any,
+    `concordance` of their mean utility with the answers on each scale)."""
+    logps, scores, answers = [], [], dict[int, list[Tensor]]()
+    effects = [p.effects() for team in teams for p in team.parameters]
     for start, end in micro_batches([g.group for g in groups], settings.micro_batch_tokens):
         batch = groups[start:end]
-        stream = pack([g.group for g in batch]).to(model.members[0].lm.device)
-        logp_EM = torch.cat([team.log_likelihood(stream, batch, settings.form) for team in teams])
-        parts.append(torch.logsumexp(logp_EM, 0) - math.log(len(logp_EM)))
-    scores_R = model.score([g.group for g in groups], settings.micro_batch_tokens).mean(0)
-    agreed = pair_agreement(scores_R, groups) if strict_pairs(groups) else None
-    return -torch.cat(parts).mean().item(), agreed
-
-
-def agreement(model: RewardModel, groups: Sequence[JudgedGroup], micro_batch_tokens: int = 8192) -> float:
-    """Share of strict pairs the ensemble mean orders as judged."""
-    return pair_agreement(model.score([g.group for g in groups], micro_batch_tokens).mean(0), groups)
-
-
-def pair_agreement(scores_R: Tensor, groups: Sequence[JudgedGroup]) -> float:
-    """Share of strict pairs that `scores_R` orders as judged (equal scores count half)."""
-    gaps = pair_gaps(scores_R, groups)
-    return float(((gaps > 0).double() + 0.5 * (gaps == 0).double()).mean())
-
-
-def pair_gaps(scores_R: Tensor, groups: Sequence[JudgedGroup]) -> Tensor:
-    """Score of the better minus the worse response for every strict pair: [P]."""
-    starts = _starts(groups)
-    pairs = strict_pairs(groups)
-    better = torch.tensor([starts[g] + b for g, b, _ in pairs], dtype=torch.long)
-    worse = torch.tensor([starts[g] + w for g, _, w in pairs], dtype=torch.long)
-    return scores_R[better] - scores_R[worse]
-
-
-def fit_centre(model: RewardModel, reference: Sequence[Group], micro_batch_tokens: int = 8192) -> None:
-    """Centre each member on samples of the reference policy, scale the ensemble mean to deviation 1."""
-    model.centre_E, model.scale = torch.zeros(model.size), 1.0
-    raw_ER = model.score(reference, micro_batch_tokens)
-    model.centre_E = raw_ER.mean(dim=1)
-    model.scale = max(float((raw_ER - model.centre_E[:, None]).mean(0).std()), 1e-6)
-
-
-def fit_temperature(model: RewardModel, heldout: Sequence[JudgedGroup], micro_batch_tokens: int = 8192) -> float:
-    """Set the temperature T that minimises the NLL of sigmoid(gap / T) on held-out strict pairs; returns T."""
-    gaps = pair_gaps(model.score([g.group for g in heldout], micro_batch_tokens).mean(0), heldout).double()
-    if gaps.numel() == 0:
-        raise DataError("no strict pair among the held-out judgements to calibrate on")
-
-    def nll(log_t: float) -> float:
-        return float(-torch.nn.functional.logsigmoid(gaps / torch.exp(torch.tensor(log_t))).mean())
-
-    model.temperature = float(torch.exp(torch.tensor(minimize_scalar(nll, bounds=(-4, 4), method="bounded").x)))
-    return model.temperature
+        stream = pack([g.group for g in batch]).to(teams[0].members[0].lm.device)
+        readings = [reading for team in teams for reading in team.read(stream, batch)]
+        each = list(zip(readings, effects, strict=True))
+        logp_EM = torch.stack([log_likelihood(r, batch, e, form=settings.form) for r, e in each])
+        logps.append(torch.logsumexp(logp_EM, 0) - math.log(len(each)))
+        scores.append(torch.stack([r.rewards_R for r in readings]).mean(0))
+        found = [answered(r, batch, e) for r, e in each]
+        for scale, (_, level_M) in found[0].items():
+            mean_M = torch.stack([answer[scale][0] for answer in found]).mean(0)
+            answers.setdefault(scale, []).append(torch.stack([mean_M, level_M.to(mean_M)]))
+    agreed = pair_agreement(torch.cat(scores).cpu(), groups) if strict_pairs(groups) else None
+    scales = teams[0].parameters[0].scales
+    ordered = {scales[scale].name: concordance(*torch.cat(rows, 1).cpu()) for scale, rows in sorted(answers.items())}
+    return -torch.cat(logps).mean().item(), agreed, {name: c for name, c in ordered.items() if c is not None}
 
 
 def aggregate(scores_EB: Tensor, how: str, penalty: float = 0.5) -> Tensor:
@@ -222,14 +194,3 @@ def _resample(count: int, settings: RewardSettings, member: int) -> list[int]:
         return list(range(count))
     generator = torch.Generator().manual_seed(_member_seed(settings, member) + 7)
     return torch.randint(count, (count,), generator=generator).tolist()
-
-
-def _starts(groups: Sequence[JudgedGroup]) -> list[int]:
-    return list(_running(len(g.group.responses) for g in groups))
-
-
-def _running(sizes: Iterator[int]) -> Iterator[int]:
-    total = 0
-    for size in sizes:
-        yield total
-        total += size

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from accord.learning.annotators import JudgementParameters
-from accord.learning.judgements import Form, JudgedGroup, log_likelihood
+from accord.learning.choices import log_likelihood
+from accord.learning.judgements import Form, JudgedGroup, step_positions
 from accord.learning.optimizer import Optimizer, OptimizerSettings
 from accord.learning.session import State
+from accord.models.heads import Reading
 from accord.models.scalar import ScalarModel
 from accord.text.packing import PackedStream
 
@@ -23,14 +25,20 @@ class Team:
     members: Sequence[ScalarModel]
     parameters: Sequence[JudgementParameters]
 
+    def read(self, stream: PackedStream, groups: Sequence[JudgedGroup]) -> list[Reading]:
+        """What every member says about the responses and labelled steps of `groups`."""
+        at_P = step_positions(stream, groups)
+        return [member.read(stream, at_P) for member in self.members]
+
     def log_likelihood(
-        self, stream: PackedStream, groups: Sequence[JudgedGroup], form: Form, smoothing: float = 0.0
+        self, stream: PackedStream, groups: Sequence[JudgedGroup], form: Form, smoothing: float
     ) -> Tensor:
-        """Log-probability of every judgement by every member: [E, M]."""
-        return torch.stack([
-            log_likelihood(member.scores(stream), groups, parameters.effects(), smoothing, form)
-            for member, parameters in zip(self.members, self.parameters, strict=True)
-        ])  # fmt: skip
+        """Log-probability of all judgements, summed over them and over members: []."""
+        found = [
+            log_likelihood(reading, groups, parameters.effects(), smoothing, form).sum()
+            for reading, parameters in zip(self.read(stream, groups), self.parameters, strict=True)
+        ]
+        return torch.stack(found).sum()
 
     def prior(self, judgements: int) -> None:
         """Accumulate the gradient of -log prior per judgement, of all there are."""

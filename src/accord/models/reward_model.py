@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ from torch import Tensor
 from accord.errors import DataError, RunError
 from accord.files import write_atomically
 from accord.models import precision
+from accord.models.heads import HeadForm, ScalarHead
 from accord.models.loading import load_causal_lm, save_causal_lm
-from accord.models.scalar import ScalarHead, ScalarModel
+from accord.models.scalar import ScalarModel
 from accord.text.packing import Group, PackedStream, micro_batches, pack
 
 FILE = "reward.json"
@@ -89,7 +90,7 @@ class RewardModel:
         )
         record = {
             "members": self.size, "centre": self.centre_E.tolist(), "scale": self.scale,
-            "temperature": self.temperature, "notes": self.notes,
+            "temperature": self.temperature, "head": asdict(self.members[0].form), "notes": self.notes,
             "probes": [{"prompt": list(g.prompt), "responses": [list(r) for r in g.responses]} for g in probes],
             "probe_scores": _probe_scores(self, probes).tolist(),
         }  # fmt: skip
@@ -107,7 +108,7 @@ class RewardModel:
             lm = load_causal_lm(str(folder / f"member-{index}"), device, verify=False)
             head = ScalarHead(lm.hidden_size, 0).to(device)
             head.load_state_dict({name: heads[f"{index}.{name}"] for name in ("weight", "bias")})
-            members.append(ScalarModel(lm, head))
+            members.append(ScalarModel(lm, head, HeadForm(**record["head"])))
         centre = torch.tensor(record["centre"])
         model = cls(members, centre, record["scale"], record["temperature"], record["notes"])
         _check_probes(model, record, folder)

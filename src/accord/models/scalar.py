@@ -1,66 +1,96 @@
 """Scalar models: a decoder trunk with one number per position, read at an explicit index.
 
-Reward members read it at the last response token, value models at the state before each response token.
-Never by pad id: with pad = eos that reads the wrong token.
+Reward members read it at the last response token or at the ends of steps, value models at the state before each
+response token. Never by pad id: with pad = eos that reads the wrong token.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+import copy
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
 
 from accord.models.causal_lm import CausalLM
+from accord.models.heads import HeadForm, Reading, ScalarHead, over_steps
 from accord.models.loading import LoraSettings, add_lora, copy_causal_lm
 from accord.text.packing import PackedStream
+from accord.text.steps import Decode, split_ends
 
 
-class ScalarHead(nn.Module):
-    """Linear map [H] -> scalar; weights ~ N(0, 1/sqrt(H+1)), bias 0 (Huang et al. 2024, detail 11)."""
+def decoder(tokenizer: PreTrainedTokenizerBase) -> Decode:
+    """Token ids to text: special tokens left out, every other character as it was written."""
 
-    def __init__(self, hidden: int, seed: int) -> None:
-        super().__init__()
-        generator = torch.Generator().manual_seed(seed)
-        self.weight = nn.Parameter(torch.randn(hidden, generator=generator) / math.sqrt(hidden + 1))
-        self.bias = nn.Parameter(torch.zeros(1))
+    def decode(ids: Sequence[int]) -> str:
+        return str(tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
-    def forward(self, hidden: Tensor) -> Tensor:
-        """[..., H] -> [...]"""
-        return hidden @ self.weight + self.bias
+    return decode
 
 
 class ScalarModel:
-    """A trunk of its own and a scalar head."""
+    """A trunk and a head; `form` says how the head's outputs become a score."""
 
-    def __init__(self, lm: CausalLM, head: ScalarHead) -> None:
-        self.lm, self.head = lm, head
+    def __init__(self, lm: CausalLM, head: ScalarHead, form: HeadForm | None = None) -> None:
+        self.lm, self.head, self.form = lm, head, form or HeadForm()
+        self._ends: dict[tuple[int, ...], list[int]] = {}
 
     @classmethod
-    def from_causal_lm(cls, lm: CausalLM, seed: int, lora: LoraSettings | None = None) -> ScalarModel:
+    def from_causal_lm(
+        cls, lm: CausalLM, seed: int, lora: LoraSettings | None = None, form: HeadForm | None = None
+    ) -> ScalarModel:
         """Copy the trunk of `lm` (with fresh LoRA layers when asked) and add a new head."""
         trunk = copy_causal_lm(lm)
         if lora is not None:
             trunk = add_lora(trunk, lora, seed)
         elif trunk.adapter is None:
             trunk.hf.requires_grad_(True)
-        return cls(trunk, ScalarHead(lm.hidden_size, seed).to(lm.device))
+        return cls(trunk, ScalarHead(lm.hidden_size, seed).to(lm.device), form)
 
     def clone(self) -> ScalarModel:
         """An independent copy with equal weights (a value model starts as a copy of the reward model)."""
-        head = ScalarHead(self.head.weight.numel(), 0).to(self.head.weight.device)
-        head.load_state_dict(self.head.state_dict())
-        return ScalarModel(copy_causal_lm(self.lm), head)
+        return ScalarModel(copy_causal_lm(self.lm), copy.deepcopy(self.head), self.form)
 
     def scores(self, stream: PackedStream) -> Tensor:
-        """Raw score [R] of each response, at its last token."""
-        return self.head(F.embedding(stream.last_R, self.lm.hidden(stream)))  # type: ignore[no-any-return]
+        """Raw score [R] of each response."""
+        return self.read(stream).rewards_R
+
+    def read(self, stream: PackedStream, at_P: Tensor | None = None) -> Reading:
+        """Scores of all responses, and at the stream positions `at_P`, from one pass."""
+        hidden_NH = self.lm.hidden(stream)
+        if self.form.steps == "end":
+            rewards_R = self._at(stream.last_R, hidden_NH)
+        else:
+            ends_P, owner_P = self.steps(stream)
+            rewards_R = over_steps(self._at(ends_P, hidden_NH), owner_P, stream.responses, self.form.steps)
+        return Reading(rewards_R, None if at_P is None else self._at(at_P, hidden_NH))
+
+    def _at(self, at_P: Tensor, hidden_NH: Tensor) -> Tensor:
+        return self.head(F.embedding(at_P, hidden_NH))  # type: ignore[no-any-return]
 
     def values(self, stream: PackedStream) -> Tensor:
         """Value [S] of the state before each response token."""
-        return self.head(F.embedding(stream.score_at_S, self.lm.hidden(stream)))  # type: ignore[no-any-return]
+        return self._at(stream.score_at_S, self.lm.hidden(stream))
+
+    def steps(self, stream: PackedStream) -> tuple[Tensor, Tensor]:
+        """(stream index [P] of the last token of each step, response [P] it belongs to), by the form's separator."""
+        ends, owners = [], []
+        for response, (last, length) in enumerate(zip(stream.last_R.tolist(), stream.lengths_R.tolist(), strict=True)):
+            start = last - length + 1
+            for end in self._step_ends(tuple(stream.token_ids_N[start : last + 1].tolist())):
+                ends.append(start + end)
+                owners.append(response)
+        device = stream.last_R.device
+        return torch.tensor(ends, device=device), torch.tensor(owners, device=device)
+
+    def _step_ends(self, ids: tuple[int, ...]) -> list[int]:
+        if len(self._ends) > 50_000:
+            self._ends.clear()  # found again when needed
+        if ids not in self._ends:
+            self._ends[ids] = split_ends(decoder(self.lm.tokenizer), ids, self.form.separator)
+        return self._ends[ids]
 
     def named_trainable(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Trainable weights by name: the trunk's, then the head's."""

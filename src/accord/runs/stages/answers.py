@@ -1,14 +1,14 @@
-"""Ratings and thumbs as levels on scales."""
+"""Ratings, thumbs and labels of steps as levels on scales."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from accord.errors import DataError
-from accord.feedback.records import Feedback, Rating, Thumb
+from accord.feedback.records import Feedback, Rating, StepLabels, Thumb
 from accord.learning.judgements import Scale
 
 MOST_LEVELS = 32
@@ -16,6 +16,9 @@ MOST_LEVELS = 32
 Key = tuple[str, float, float]
 """A scale: attribute, lowest and highest answer it allows."""
 THUMB: Key = ("thumb", 0.0, 1.0)
+STEP: Key = ("step", -1.0, 1.0)
+ALWAYS = {THUMB: (0.0, 1.0), STEP: (-1.0, 1.0)}
+"""Levels these scales have whether they occur or not."""
 
 
 @dataclass(frozen=True)
@@ -37,17 +40,20 @@ class Scales:
 
 
 def answers(record: Feedback) -> list[tuple[Key, float]]:
-    """What a rating or a thumb says, by scale."""
+    """What a rating, a thumb or each step's label says, by scale."""
     choice = record.choice
     if isinstance(choice, Thumb):
         return [(THUMB, float(choice.up))]
     if isinstance(choice, Rating):
         return [((name, choice.low, choice.high), score) for name, score in choice.scores.items()]
+    if isinstance(choice, StepLabels):
+        return [(STEP, float(label)) for label in choice.labels]
     return []
 
 
 def find_scales(records: Iterable[Feedback]) -> Scales:
-    """One scale per attribute and range, its levels the answers that occur (of a thumb always both).
+    """One scale per attribute and range, its levels the answers that occur (of a thumb and of a step's label
+    always good and bad).
 
     A scale on which everybody says the same is left out and counted. Raises DataError for more than MOST_LEVELS
     different answers, and for several attributes: one reward cannot be all of them.
@@ -58,10 +64,10 @@ def find_scales(records: Iterable[Feedback]) -> Scales:
             if not all(map(math.isfinite, (*key[1:], value))):
                 raise DataError(f"record {record.id}: {key[0]} = {value} on [{key[1]}, {key[2]}] is not finite")
             counts.setdefault(key, Counter())[value] += 1
-    _check_attributes({key[0] for key in counts if key != THUMB})
+    _check_attributes({key[0] for key in counts if key not in ALWAYS})
     keys, scales, left_out = [], [], {}
     for key, found in sorted(counts.items()):
-        levels = (0.0, 1.0) if key == THUMB else tuple(sorted(found))
+        levels = tuple(sorted({*found, *ALWAYS.get(key, ())}))
         if len(levels) > MOST_LEVELS:
             raise DataError(
                 f"ratings of {key[0]} have {len(levels)} different values, at most {MOST_LEVELS} can be levels of a scale",
@@ -71,11 +77,12 @@ def find_scales(records: Iterable[Feedback]) -> Scales:
             left_out[f"rating of {key[0]}: all are {levels[0]:g}"] = found.total()
             continue
         keys.append(key)
-        scales.append(Scale(_name(key), levels, tuple(found[level] / found.total() for level in levels)))
+        shares = tuple(found[level] / found.total() for level in levels)
+        scales.append(Scale(_name(key), levels, shares, anchored=key == STEP))
     return Scales(tuple(keys), tuple(scales), left_out)
 
 
-def _check_attributes(names: Sequence[str] | set[str]) -> None:
+def _check_attributes(names: set[str]) -> None:
     if len(names) > 1:
         raise DataError(
             f"the ratings are of several attributes: {', '.join(sorted(names))}; one reward cannot be all of them",
@@ -84,4 +91,4 @@ def _check_attributes(names: Sequence[str] | set[str]) -> None:
 
 
 def _name(key: Key) -> str:
-    return key[0] if key == THUMB else f"{key[0]} {key[1]:g} to {key[2]:g}"
+    return key[0] if key in ALWAYS else f"{key[0]} {key[1]:g} to {key[2]:g}"

@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from accord.errors import DataError
-from accord.feedback.formats import plain, read_feedback
+from accord.feedback.formats import read_feedback
 from accord.feedback.records import BestWorst, Comparison, Correction, Demonstration, Feedback, Ranking
 from accord.feedback.store import read_records
 from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement, Scale, strict_pairs
 from accord.learning.preference import Pair
 from accord.models.causal_lm import CausalLM
+from accord.models.scalar import decoder
 from accord.runs.recipe import REFERENCE
-from accord.runs.stages.answers import Scales, answers, find_scales
+from accord.runs.stages.answers import answers, find_scales
+from accord.runs.stages.grouping import GroupReader, Response, Tokens, responses
 from accord.runs.stages.lengths import apply_lengths
 from accord.text.encoding import Encoder, Example
 from accord.text.packing import Group
@@ -42,7 +44,8 @@ class Judged:
     @property
     def comparing(self) -> set[str]:
         """The annotators who compared responses (the others only rated)."""
-        return {self.annotators[j.annotator] for g in self.groups for j in g.judgements if j.kind != "rating"}
+        said = (j for g in self.groups for j in g.judgements)
+        return {self.annotators[j.annotator] for j in said if j.kind not in ("rating", "steps")}
 
 
 def load_records(reference: str, context: StageContext) -> list[Feedback]:
@@ -66,7 +69,8 @@ def read_judged(
     """Tokenise all responses and turn records into judgements.
 
     Used are comparisons, strict rankings, best/worst, corrections (the edit over the original) and demonstrations
-    (chosen over the other responses to their prompt), and with `ratings` also ratings and thumbs, which compare nothing.
+    (chosen over the other responses to their prompt), and with `ratings` also ratings, thumbs and step labels, which
+    compare nothing.
     `reference`: see `load_records`; `margin`: utility asked for per step of a comparison's strength above 1. What cannot
     be used is left out, counted by reason; the table of lengths is shown and stored.
     """
@@ -90,10 +94,11 @@ def read_judged(
         )
     tokens = _tokenise(by_prompt, model, lengths, context)
     annotators = sorted({r.annotator for rows in by_prompt.values() for r in rows})
+    limit = lengths.max_response_tokens if lengths.too_long == "cut" else None
+    reader = GroupReader(tokens, annotators, scales, left_out, margin, decoder(model.tokenizer), limit)
     groups = []
     for rows in by_prompt.values():
-        group = _group(rows, tokens, annotators, left_out, margin, scales)
-        if group is not None:
+        if (group := reader.group(rows)) is not None:
             groups.append(group)
     if not groups:
         raise DataError(f"{reference}: no usable judgement is left: {dict(left_out)}", "raise the token limits")
@@ -113,30 +118,15 @@ def _unusable(record: Feedback) -> str | None:
     return f"{record.kind} compares nothing"
 
 
-WRITTEN = "(written)"
-"""The name, within its record, of the response an annotator wrote."""
-Response = tuple[str, str, bool]
-"""Option id, text, and whether it ends there (a policy's answer may have been cut off)."""
-
-
-def _responses(record: Feedback) -> dict[str, Response]:
-    """The responses a record is about, by their names in it."""
-    finished: dict[str, Any] = record.meta.get("finished", {})
-    found = {o.id: (o.id, plain(o.content), bool(finished.get(o.id, True))) for o in record.options}
-    if isinstance(record.choice, Correction | Demonstration):
-        found[WRITTEN] = (WRITTEN, plain(record.choice.content), True)
-    return found
-
-
 def _tokenise(
     by_prompt: dict[str, list[Feedback]], model: CausalLM, lengths: LengthConfig, context: StageContext
-) -> dict[tuple[str, Response], tuple[list[int], list[int]]]:
+) -> Tokens:
     """(prompt ids, response ids) per prompt and response within the limits."""
     encoder = Encoder(model.tokenizer)
     examples: dict[tuple[str, Response], Example] = {}
     for key, rows in by_prompt.items():
         for record in rows:
-            for name, response in _responses(record).items():
+            for name, response in responses(record).items():
                 if (key, response) not in examples:
                     examples[key, response] = _example(record.prompt, response, f"{record.id}/{name}", encoder)
     kept = apply_lengths(list(examples.values()), model, lengths, context)
@@ -151,62 +141,6 @@ def _example(prompt: Any, response: Response, row: str, encoder: Encoder) -> Exa
         return encoder.example(messages, text, finished, row)
     assert encoder.tokenizer.eos_token_id is not None  # a policy may stop at once; the empty answer is its EOS alone
     return Example(encoder.prompt(messages, row), [encoder.tokenizer.eos_token_id], True, row)
-
-
-def _group(
-    rows: Sequence[Feedback], tokens: dict[tuple[str, Response], tuple[list[int], list[int]]], annotators: list[str],
-    left_out: Counter[str], margin: float, scales: Scales,
-) -> JudgedGroup | None:  # fmt: skip
-    key = repr(rows[0].prompt)
-    numbers: dict[Response, int] = {}
-    ids, prompt, judgements = [], None, []
-    for record in sorted(rows, key=lambda r: r.kind == "demonstration"):  # they are compared with all the others
-        named = _responses(record)
-        if any((key, response) not in tokens for response in named.values()):
-            left_out["response too long"] += 1
-            continue
-        if record.kind == "demonstration" and not set(numbers) - set(named.values()):
-            left_out["demonstration without another response to its prompt"] += 1
-            continue
-        for response in named.values():
-            if response not in numbers:
-                numbers[response] = len(numbers)
-                prompt, tokens_R = tokens[key, response]
-                ids.append(tokens_R)
-        places = {name: numbers[response] for name, response in named.items()}
-        annotator = annotators.index(record.annotator)
-        if levels := scales.levels(record):
-            (place,) = places.values()
-            judgements += [Judgement((place,), None, annotator, "rating", level=k, scale=s) for s, k in levels]
-        else:
-            judgements.append(_judgement(record, places, annotator, len(ids), margin))
-    if prompt is None:
-        return None
-    return JudgedGroup(Group(prompt, ids), tuple(judgements), row=rows[0].id)
-
-
-def _judgement(record: Feedback, numbers: dict[str, int], annotator: int, responses: int, margin: float) -> Judgement:
-    """`numbers`: place of each response in the group, which has `responses` so far."""
-    shown, choice, kind, asked = {o.id: o.shown_at for o in record.options}, record.choice, "order", 0.0
-    if isinstance(choice, Demonstration):
-        mine = numbers[WRITTEN]
-        others = [place for place in range(responses) if place != mine]
-        return Judgement((mine, *others), None, annotator, "choice")
-    if isinstance(choice, Correction):
-        original = record.options[0].id
-        return Judgement((numbers[WRITTEN], numbers[original]), None, annotator)
-    if isinstance(choice, Ranking):
-        order = [group[0] for group in choice.order]
-    elif isinstance(choice, BestWorst):
-        order = [choice.best, *(i for i in record.shown if i not in (choice.best, choice.worst)), choice.worst]
-        kind = "best_worst"
-    elif choice.preferred is None:
-        order, kind = record.shown, "tie"
-    else:
-        order = sorted(record.shown, key=lambda i: i != choice.preferred)
-        asked = margin * ((choice.strength or 1) - 1)
-    places = tuple(shown[i] for i in order)
-    return Judgement(tuple(numbers[i] for i in order), places, annotator, kind, asked)  # type: ignore[arg-type]
 
 
 def annotator_effects(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from accord.errors import DataError
 from accord.files import write_json
 from accord.runs.context import StageContext
 from accord.runs.stage import Plan, Stage, StageResult
@@ -14,7 +15,10 @@ from accord.runs.stages.settings import LengthConfig, TrainingConfig, training_p
 
 if TYPE_CHECKING:
     from accord.learning.judgements import JudgedGroup
+    from accord.models.causal_lm import CausalLM
+    from accord.models.heads import HeadForm
     from accord.models.reward_model import RewardModel
+    from accord.runs.stages.judged import Judged
     from accord.text.encoding import Encoder
 
 
@@ -24,8 +28,8 @@ class RewardConfig(TrainingConfig):
     kind: Literal["reward"]
     model: str = Field(description="The model the members start from; usually the fine-tuned one.")
     feedback: str = Field(
-        description="Comparisons, rankings, best/worst, corrections, demonstrations, ratings, thumbs: a stage, or a file, "
-        "directory or Hub id in any known format."
+        description="Comparisons, rankings, best/worst, corrections, demonstrations, ratings, thumbs, step "
+        "labels: a stage, or a file, directory or Hub id in any known format."
     )
     annotators: str | None = Field(None, description="Annotator estimates; without them everybody counts the same.")
     effects: Literal["fixed", "joint"] = Field(
@@ -46,6 +50,10 @@ class RewardConfig(TrainingConfig):
     rows: Literal["prompt", "pair"] = Field(
         "prompt", description="What is read at once: a prompt with all its responses, or every strict pair by itself."
     )
+    steps: Literal["end", "min", "product", "last"] = Field(
+        "end", description="A response's score: at its end, or of its steps the worst, the product or the last."
+    )
+    step_separator: str = Field("\n", min_length=1, description="What divides a response into steps.")
     limit: int | None = Field(None, ge=2, description="Use only that many judged prompts, from the top.")
     heldout_share: float = Field(0.1, gt=0, lt=0.9, description="Share of the prompts kept aside, from the end.")
     lengths: LengthConfig = Field(LengthConfig(), description="Token limits.")
@@ -75,8 +83,10 @@ class Reward(Stage):
 
     def run(self, config: RewardConfig, context: StageContext) -> StageResult:
         from accord.learning.annotators import describe_annotators
+        from accord.learning.calibration import fit_centre, fit_temperature
         from accord.learning.judgements import Form, strict_pairs
-        from accord.learning.reward import RewardSettings, describe, fit_centre, fit_temperature, train_reward
+        from accord.learning.reward import RewardSettings, describe, train_reward
+        from accord.models.heads import HeadForm
         from accord.models.loading import load_causal_lm
         from accord.models.reward_model import RewardModel
         from accord.models.scalar import ScalarModel
@@ -93,7 +103,9 @@ class Reward(Stage):
         effects = annotator_effects(estimates, judged.annotators, judged.comparing)
         lora = config.lora.settings() if config.lora else None
         train = one_pair_per_row(train) if config.rows == "pair" else train
-        members = [ScalarModel.from_causal_lm(trunk, context.seed + m, lora) for m in range(config.members)]
+        head = HeadForm(config.steps, config.step_separator)
+        _check_steps(judged, head, trunk, context)
+        members = [ScalarModel.from_causal_lm(trunk, context.seed + m, lora, head) for m in range(config.members)]
         model = RewardModel.untrained(members)
         settings = RewardSettings(
             epochs=config.epochs, batch=config.batch, micro_batch_tokens=config.micro_batch_tokens, seed=context.seed,
@@ -129,6 +141,29 @@ class Reward(Stage):
         return StageResult(summary, values, artefacts)
 
 
+def _check_steps(judged: Judged, head: HeadForm, trunk: CausalLM, context: StageContext) -> None:
+    """Raises DataError when only steps are labelled but scores are read elsewhere; says where steps are split otherwise."""
+    from accord.models.scalar import decoder
+    from accord.text.steps import split_ends
+
+    said = [(g, j) for g in judged.groups for j in g.judgements]
+    labelled = [(g.group.responses[j.options[0]], j.ends) for g, j in said if j.kind == "steps"]
+    if head.steps == "end":
+        if labelled and len(labelled) == len(said):
+            raise DataError(
+                "all feedback is about steps, so nothing teaches the score at a response's end",
+                "set steps: min, product or last",
+            )
+        return
+    decode = decoder(trunk.tokenizer)
+    other = sum(tuple(split_ends(decode, ids, head.separator)) != ends for ids, ends in labelled)
+    if other:
+        context.say(
+            f"{other:,} of {len(labelled):,} labelled responses have other steps than {head.separator!r} divides them into, "
+            "which is how steps are found at use"
+        )
+
+
 def _note(values: Mapping[str, float]) -> str:
     return f"member {values['member'] + 1:.0f}, judgement nll {values['judgement_nll']:.3f}"
 
@@ -141,7 +176,8 @@ def _card(
     import torch
 
     from accord.examine.reward_card import card
-    from accord.learning.reward import pair_gaps, strict_pairs
+    from accord.learning.calibration import pair_gaps
+    from accord.learning.judgements import strict_pairs
 
     groups = [g.group for g in heldout]
     scores_ER = model.score(groups, config.micro_batch_tokens)

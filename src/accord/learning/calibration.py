@@ -1,0 +1,72 @@
+"""What a trained reward model is worth and in which unit it speaks: agreement, centre, scale, temperature."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from scipy.optimize import minimize_scalar
+from torch import Tensor
+
+from accord.errors import DataError
+from accord.learning.judgements import JudgedGroup, strict_pairs
+from accord.models.reward_model import RewardModel
+from accord.text.packing import Group, response_offsets
+
+
+def agreement(model: RewardModel, groups: Sequence[JudgedGroup], micro_batch_tokens: int = 8192) -> float:
+    """Share of strict pairs the ensemble mean orders as judged."""
+    return pair_agreement(model.score([g.group for g in groups], micro_batch_tokens).mean(0), groups)
+
+
+def pair_agreement(scores_R: Tensor, groups: Sequence[JudgedGroup]) -> float:
+    """Share of strict pairs that `scores_R` orders as judged (equal scores count half)."""
+    gaps = pair_gaps(scores_R, groups)
+    return float(((gaps > 0).double() + 0.5 * (gaps == 0).double()).mean())
+
+
+def pair_gaps(scores_R: Tensor, groups: Sequence[JudgedGroup]) -> Tensor:
+    """Score of the better minus the worse response for every strict pair: [P]."""
+    starts = response_offsets([g.group for g in groups])
+    pairs = strict_pairs(groups)
+    better = torch.tensor([starts[g] + b for g, b, _ in pairs], dtype=torch.long)
+    worse = torch.tensor([starts[g] + w for g, _, w in pairs], dtype=torch.long)
+    return scores_R[better] - scores_R[worse]
+
+
+def fit_centre(model: RewardModel, reference: Sequence[Group], micro_batch_tokens: int = 8192) -> None:
+    """Centre each member on samples of the reference policy, scale the ensemble mean to deviation 1."""
+    model.centre_E, model.scale = torch.zeros(model.size), 1.0
+    raw_ER = model.score(reference, micro_batch_tokens)
+    model.centre_E = raw_ER.mean(dim=1)
+    model.scale = max(float((raw_ER - model.centre_E[:, None]).mean(0).std()), 1e-6)
+
+
+def fit_temperature(model: RewardModel, heldout: Sequence[JudgedGroup], micro_batch_tokens: int = 8192) -> float:
+    """Set the temperature T that minimises the NLL of sigmoid(gap / T) on held-out strict pairs; returns T."""
+    gaps = pair_gaps(model.score([g.group for g in heldout], micro_batch_tokens).mean(0), heldout).double()
+    if gaps.numel() == 0:
+        raise DataError("no strict pair among the held-out judgements to calibrate on")
+
+    def nll(log_t: float) -> float:
+        return float(-torch.nn.functional.logsigmoid(gaps / torch.exp(torch.tensor(log_t))).mean())
+
+    model.temperature = float(torch.exp(torch.tensor(minimize_scalar(nll, bounds=(-4, 4), method="bounded").x)))
+    return model.temperature
+
+
+def concordance(value_M: Tensor, level_M: Tensor) -> float | None:
+    """Share of pairs with different levels that `value_M` puts in the order of their levels (equal values count half).
+
+    Of two levels this is the area under the ROC curve. None when all levels are equal.
+    """
+    right = pairs = 0.0
+    levels = level_M.unique().tolist()
+    for i, low in enumerate(levels):
+        below = value_M[level_M == low].sort().values
+        for high in levels[i + 1 :]:
+            above = value_M[level_M == high]
+            fewer, most = (torch.searchsorted(below, above, right=side) for side in (False, True))
+            right += float((fewer + most).double().sum() / 2)
+            pairs += len(below) * len(above)
+    return right / pairs if pairs else None

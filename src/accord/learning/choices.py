@@ -1,0 +1,134 @@
+"""The likelihood of judgements: what log P(judgement) is, given rewards and the effects of annotators."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from accord.errors import DataError
+from accord.learning import likelihoods
+from accord.learning.judgements import AnnotatorEffects, Form, JudgedGroup, Judgement
+from accord.models.heads import Reading
+from accord.text.packing import response_offsets
+
+
+def log_likelihood(
+    scores: Tensor | Reading, groups: Sequence[JudgedGroup], effects: AnnotatorEffects, smoothing: float = 0.0,
+    form: Form | None = None,
+) -> Tensor:  # fmt: skip
+    """Log-probability of every judgement in `groups`: [M], ordered by size and kind; a labelled step counts as one.
+
+    scores: rewards of all responses in packing order [R], or a head's reading with the scores of labelled steps.
+    `smoothing` e mixes a strict comparison with its opposite, (1-e) log P + e log P(opposite), as robust to flipped
+    labels. `form` names the likelihoods of ties and rankings.
+    """
+    reading = scores if isinstance(scores, Reading) else Reading(scores)
+    scores_R = reading.rewards_R
+    form = form or Form()
+    offsets = response_offsets([g.group for g in groups])
+    flat = [(offsets[i], judgement) for i, g in enumerate(groups) for judgement in g.judgements]
+    if not flat:
+        raise DataError("a batch of judged groups holds no judgement")
+    parts = []
+    for size, kind in sorted({(len(j.options), _shape(j)) for _, j in flat}):
+        rows = [(base, j) for base, j in flat if len(j.options) == size and _shape(j) == kind]
+        if kind in ("rating", "steps"):
+            continue
+        utility_MK = _utilities(scores_R, rows, size, effects)
+        if kind == "comparison":
+            parts.append(_comparisons(utility_MK, [j for _, j in rows], effects.log_nu, smoothing, form.ties))
+        elif kind == "edit":
+            parts.append(likelihoods.bradley_terry(*_asked(utility_MK, [j for _, j in rows]).unbind(-1)))
+        elif kind == "choice":
+            parts.append(torch.log_softmax(utility_MK, dim=-1)[:, 0])
+        elif kind == "best_worst":
+            best = torch.zeros(len(rows), dtype=torch.long, device=scores_R.device)
+            parts.append(likelihoods.best_worst(utility_MK, best, best + size - 1))
+        else:
+            rank = likelihoods.plackett_luce if form.rankings == "plackett_luce" else likelihoods.all_pairs
+            parts.append(rank(utility_MK))
+    for scale, (utility_M, level_M) in answered(reading, groups, effects).items():
+        parts.append(likelihoods.graded(utility_M, level_M, effects.thresholds[scale].to(scores_R)))
+    return torch.cat(parts)
+
+
+def answered(
+    reading: Reading, groups: Sequence[JudgedGroup], effects: AnnotatorEffects
+) -> dict[int, tuple[Tensor, Tensor]]:
+    """(utility [M], level [M]) of everything answered on each scale: ratings and labelled steps."""
+    offsets = response_offsets([g.group for g in groups])
+    flat = [(offsets[i], j) for i, g in enumerate(groups) for j in g.judgements if j.kind in ("rating", "steps")]
+    if not flat:
+        return {}
+    if (
+        effects.sharpness_A is None
+        or effects.offset_A is None
+        or len(effects.thresholds) <= max(j.scale for _, j in flat)
+    ):
+        raise DataError("there are ratings, but no thresholds for their scales", "pass the scales to train_reward")
+    pool = reading.rewards_R if reading.points_P is None else torch.cat([reading.rewards_R, reading.points_P])
+    next_point = len(reading.rewards_R)
+    rows: dict[int, list[tuple[int, int, int]]] = {}
+    for offset, j in flat:
+        own = rows.setdefault(j.scale, [])
+        if j.kind == "rating":
+            own.append((offset + j.options[0], j.level, j.annotator))
+        for level in j.levels:
+            own.append((next_point, level, j.annotator))
+            next_point += 1
+    if next_point != len(pool):
+        raise DataError("there are labelled steps, but no scores at their ends", "read the model at step_positions")
+    sharpness_A, offset_A = effects.sharpness_A.to(pool), effects.offset_A.to(pool)
+    found = {}
+    for scale, own in sorted(rows.items()):
+        index_M, level_M, annotator_M = torch.tensor(own, device=pool.device).unbind(1)
+        found[scale] = sharpness_A[annotator_M] * pool[index_M] + offset_A[annotator_M], level_M
+    return found
+
+
+def _shape(judgement: Judgement) -> str:
+    """Which likelihood applies: a comparison may tie, of two that were not shown together one is simply better."""
+    if judgement.kind in ("order", "tie") and len(judgement.options) == 2:
+        return "comparison" if judgement.shown_at is not None else "edit"
+    return judgement.kind
+
+
+def _asked(utility_M2: Tensor, judgements: Sequence[Judgement]) -> Tensor:
+    """Utilities of comparisons, the preferred one lowered by the margin asked for."""
+    if not any(j.margin for j in judgements):
+        return utility_M2
+    return utility_M2 - utility_M2.new_tensor([[j.margin, 0.0] for j in judgements])
+
+
+def _comparisons(
+    utility_M2: Tensor, judgements: Sequence[Judgement], log_nu: float | Tensor, smoothing: float, ties: str
+) -> Tensor:
+    outcomes = [likelihoods.TIE if j.kind == "tie" else likelihoods.FIRST for j in judgements]
+    outcome_M = torch.tensor(outcomes, device=utility_M2.device)
+    first, second = _asked(utility_M2, judgements).unbind(-1)
+    nu = torch.as_tensor(log_nu).to(utility_M2)
+
+    def logp(outcome_M: Tensor) -> Tensor:
+        if ties == "davidson":
+            return likelihoods.davidson(first, second, outcome_M, nu)
+        # The threshold at which equal options tie as often as under Davidson's model: theta = 1 + nu.
+        return likelihoods.rao_kupper(first, second, outcome_M, nu.exp().log1p())
+
+    if not smoothing:
+        return logp(outcome_M)
+    flipped = torch.where(outcome_M == likelihoods.TIE, outcome_M, likelihoods.SECOND)
+    return (1 - smoothing) * logp(outcome_M) + smoothing * logp(flipped)
+
+
+def _utilities(scores_R: Tensor, rows: Sequence[tuple[int, Judgement]], size: int, effects: AnnotatorEffects) -> Tensor:
+    device = scores_R.device
+    index = torch.tensor([[base + o for o in j.options] for base, j in rows], device=device)
+    middle = ((size - 1) / 2,) * size  # not shown side by side: no side bias
+    shown = torch.tensor([j.shown_at or middle for _, j in rows], device=device, dtype=scores_R.dtype)
+    annotator = torch.tensor([j.annotator for _, j in rows], device=device)
+    return likelihoods.shown_utility(
+        scores_R[index], shown, torch.tensor(size, device=device),
+        effects.rationality_A.to(scores_R)[annotator, None], effects.side_bias_A.to(scores_R)[annotator, None],
+    )  # fmt: skip
