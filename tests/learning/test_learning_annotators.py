@@ -19,6 +19,7 @@ from accord.learning.choices import log_likelihood
 from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement, Scale, strict_pairs
 from accord.learning.optimizer import OptimizerSettings
 from accord.learning.reward import RewardSettings, train_reward
+from accord.models.reward_model import RewardModel
 from accord.text.packing import Group
 
 
@@ -225,6 +226,50 @@ def test_ratings_alone_teach_an_order_and_an_offset_is_not_a_worse_answer() -> N
     assert all(v["offset"][1] - v["offset"][0] > 1 for v in result.learned)
     base = float(-(torch.tensor(scales[0].shares).log() * torch.tensor(scales[0].shares)).sum())
     assert result.heldout_nll < base - 0.4
+
+
+@pytest.mark.slow
+def test_a_reward_is_learned_together_with_who_judged_it() -> None:
+    truth = [(2.0, 0.0), (1.0, 0.0), (-1.5, 0.0), (0.0, 3.0)]
+    rng, generator = np.random.default_rng(3), torch.Generator().manual_seed(3)
+    groups = []
+    for _ in range(150):
+        responses = [[t, *torch.randint(7, 40, (2,), generator=generator).tolist(), 1] for t in (4, 5, 6)]
+        said = []
+        for a, (beta, gamma) in enumerate(truth):
+            i, j = (int(x) for x in rng.permutation(3)[:2])  # token 6 is worth 1, token 4 is worth -1
+            u = beta * np.array([i - 1.0, j - 1.0]) + gamma * np.array([0.5, -0.5])
+            said.append(Judgement((i, j) if u[0] - u[1] + rng.logistic() > 0 else (j, i), (0, 1), a))
+            if said[-1].options == (j, i):
+                said[-1] = Judgement((j, i), (1, 0), a)
+        groups.append(JudgedGroup(Group([0, 9], responses), tuple(said)))
+    start = AnnotatorEffects.none(4, log_nu=-4.0)
+    model = reward_model()
+    settings = RewardSettings(
+        epochs=6, batch=10, optimizer=OptimizerSettings(3e-3), effects="joint", annotator_rate=0.1
+    )
+    result = train_reward(model, groups, settings, start)
+    beta = torch.tensor([v["rationality"] for v in result.learned]).mean(0)
+    gamma = torch.tensor([v["side_bias"] for v in result.learned]).mean(0)
+    assert (beta / beta[0]).tolist() == pytest.approx([1.0, 0.5, -0.75, 0.0], abs=0.25)
+    assert gamma[:3].abs().max() < 0.7
+    assert gamma[3].item() == pytest.approx(3.0, abs=1.0)
+    score_KR = model.score([g.group for g in groups]).mean(0).reshape(-1, 3)
+    assert (score_KR.diff(dim=1) > 0).float().mean() > 0.98  # the contrarian's votes count the other way
+
+
+def test_with_one_annotator_the_prior_keeps_the_scale() -> None:
+    alone = [JudgedGroup(g.group, tuple(j for j in g.judgements if j.annotator == 1)) for g in JUDGED]
+    only = [
+        JudgedGroup(g.group, tuple(Judgement(j.options, j.shown_at, 0, j.kind) for j in g.judgements)) for g in alone
+    ]
+    settings = RewardSettings(
+        epochs=20, batch=4, optimizer=OptimizerSettings(3e-3), effects="joint", annotator_rate=0.1
+    )
+    (learned,) = train_reward(
+        RewardModel.untrained([reward_model().members[0]]), only, settings, AnnotatorEffects.none()
+    ).learned
+    assert learned["rationality"][0] == pytest.approx(1.0, abs=0.6)
 
 
 def test_pairs_said_by_ratings() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from itertools import permutations
+from itertools import combinations, permutations, product
 
 import choix
 import pytest
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from accord.learning import advantages, likelihoods, losses
 from accord.learning.choices import log_likelihood
-from accord.learning.judgements import AnnotatorEffects, Form, JudgedGroup, Judgement
+from accord.learning.judgements import AnnotatorEffects, Form, JudgedGroup, Judgement, contradictions
 from accord.learning.kl_control import KLController
 from accord.text.packing import Group
 
@@ -43,9 +43,43 @@ def test_best_worst_sums_to_one_and_ties_are_sums_of_orders(u: list[float]) -> N
     pairs = [(b, w) for b in range(4) for w in range(4) if b != w]
     total = sum(likelihoods.best_worst(row, torch.tensor([b]), torch.tensor([w])).exp().item() for b, w in pairs)
     assert total == pytest.approx(1)
-    tied = likelihoods.plackett_luce_ties(row[0], [[2], [0, 3], [1]]).exp().item()
+    tied = likelihoods.plackett_luce_ties(row[:, [2, 0, 3, 1]], (1, 2, 1)).exp().item()
     strict = [likelihoods.plackett_luce(row[:, list(o)]).exp().item() for o in ((2, 0, 3, 1), (2, 3, 0, 1))]
     assert tied == pytest.approx(sum(strict))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(st.floats(-4, 4), min_size=1, max_size=4), min_size=2, max_size=3), st.integers(0, 10))
+def test_tied_rankings_are_sums_over_the_orders_that_agree(tied: list[list[float]], seed: int) -> None:
+    u = torch.tensor([[x for group in tied for x in group]], dtype=torch.double)
+    places, start = [], 0
+    for group in tied:
+        places.append(list(range(start, start + len(group))))
+        start += len(group)
+    orders = [[i for part in choice for i in part] for choice in product(*(permutations(p) for p in places))]
+    brute = torch.logsumexp(likelihoods.plackett_luce(u[0][torch.tensor(orders)]), 0)
+    sizes = tuple(map(len, tied))
+    several = torch.cat([u, u.flip(-1)])
+    torch.testing.assert_close(likelihoods.plackett_luce_ties(several, sizes)[0], brute, atol=1e-9, rtol=1e-9)
+
+
+def test_tied_rankings_sum_to_one_have_gradients_and_stay_fast() -> None:
+    u = torch.tensor([[0.3, -1.0, 2.0, 0.4]], dtype=torch.double, requires_grad=True)
+    total = sum(
+        likelihoods.plackett_luce_ties(u[:, [*pair, *(i for i in range(4) if i not in pair)]], (2, 2)).exp().item()
+        for pair in combinations(range(4), 2)
+    )
+    assert total == pytest.approx(1)
+    assert torch.autograd.gradcheck(lambda x: likelihoods.plackett_luce_ties(x, (1, 2, 1)), (u,))
+    many = torch.randn(3, 14)
+    logp = likelihoods.plackett_luce_ties(many, (12, 2))  # 479 million orders
+    torch.testing.assert_close(likelihoods.plackett_luce_ties(many + 80, (12, 2)), logp, atol=1e-3, rtol=1e-3)
+    with pytest.raises(ValueError, match="at most 12 can be tied"):
+        likelihoods.plackett_luce_ties(torch.zeros(1, 15), (13, 2))
+    everything = likelihoods.all_pairs(u, (1, 2, 1)).item()
+    apart = [(0, 1), (0, 2), (0, 3), (1, 3), (2, 3)]
+    by_hand = torch.nn.functional.logsigmoid(torch.stack([u[0, i] - u[0, j] for i, j in apart])).mean().item()
+    assert everything == pytest.approx(by_hand)
 
 
 def test_davidson_without_ties_is_bradley_terry() -> None:
@@ -287,6 +321,7 @@ def test_every_kind_of_judgement_has_its_likelihood() -> None:
 def test_pairs_said_by_each_kind() -> None:
     assert Judgement((2, 0, 1), (0, 1, 2)).pairs == [(2, 0), (2, 1), (0, 1)]
     assert Judgement((2, 0), (0, 1), kind="tie").pairs == []
+    assert Judgement((2, 0, 1), (0, 1, 2), tied=(2, 1)).pairs == [(2, 1), (0, 1)]
     assert Judgement((2, 0, 1), None, kind="choice").pairs == [(2, 0), (2, 1)]
     assert sorted(Judgement((3, 0, 2, 1), (0, 1, 2, 3), kind="best_worst").pairs) == [
         (0, 1), (2, 1), (3, 0), (3, 1), (3, 2),
@@ -299,6 +334,9 @@ def test_pairs_said_by_each_kind() -> None:
         ({"options": (0, 1), "shown_at": (0, 1), "kind": "best_worst"}, "best and worst of two"),
         ({"options": (0, 1, 2), "shown_at": (0, 1, 2), "kind": "tie"}, "between two options"),
         ({"options": (0, 1, 2), "shown_at": (0, 1, 2), "margin": 1.0}, "margin belongs to a comparison"),
+        ({"options": (0, 1, 2), "shown_at": (0, 1, 2), "tied": (3,)}, "all are tied"),
+        ({"options": (0, 1, 2), "shown_at": (0, 1, 2), "tied": (2, 2)}, "do not make a ranking of 3"),
+        ({"options": (0, 1), "shown_at": (0, 1), "tied": (1, 1)}, "do not make a ranking of 2"),
         ({"options": (0, 0), "shown_at": (0, 1)}, "two different options"),
         ({"options": (0, 1), "shown_at": (0, 2)}, "is not an order"),
     ],
@@ -308,11 +346,21 @@ def test_impossible_judgements(fields: dict, message: str) -> None:
         Judgement(**fields)
 
 
+def test_contradictions_are_counted() -> None:
+    rows = (
+        Judgement((0, 1), (0, 1), 0), Judgement((1, 0), (0, 1), 1), Judgement((2, 3, 1), (0, 1, 2), 0),
+        Judgement((3, 2), (0, 1), 0), Judgement((0, 1), (0, 1), 2),
+    )  # fmt: skip
+    assert contradictions(judged(*rows)) == (2, 1)
+    assert contradictions(judged(*rows[:1])) == (0, 0)
+
+
 def test_all_kinds_together_equal_their_sum() -> None:
     rows = (
         Judgement((0, 1), (0, 1)), Judgement((2, 3), (1, 0), kind="tie"), Judgement((3, 1), None),
         Judgement((2, 0, 1), None, kind="choice"), Judgement((3, 0, 2, 1), (0, 1, 2, 3), kind="best_worst"),
-        Judgement((2, 0, 1, 3), (3, 1, 2, 0)),
+        Judgement((2, 0, 1, 3), (3, 1, 2, 0)), Judgement((2, 0, 1, 3), (3, 1, 2, 0), tied=(1, 2, 1)),
+        Judgement((0, 1, 2, 3), (3, 1, 2, 0), tied=(3, 1)),
     )  # fmt: skip
     effects = AnnotatorEffects.none()
     together = log_likelihood(SCORES, judged(*rows), effects)

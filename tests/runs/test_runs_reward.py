@@ -178,3 +178,36 @@ def test_step_labels_left_out_are_counted(tmp_path: Path) -> None:
         "step labels whose steps are not in the response": 1, "step labels with a blank step": 1, "step beyond the cut": 1,
     }  # fmt: skip
     assert "9 of 9 labelled responses have other steps than ';'" in said
+
+
+@pytest.mark.slow
+def test_ties_both_bad_margins_and_contradictions(tmp_path: Path) -> None:
+    texts = [" a joy.", " a film.", " a bore.", " odd."]
+    rows = []
+    for i, word in enumerate(WORDS):
+        prompt = f"This {word} film is"
+        rows += [
+            record(f"t{i}", "ranking", prompt, texts, {"order": [["a"], ["b", "d"], ["c"]]}),
+            record(f"p{i}", "ranking", prompt, texts[1:3], {"order": [["a", "b"]]}),
+            record(f"n{i}", "ranking", prompt, texts, {"order": [["a", "b", "c", "d"]]}),
+            record(f"b{i}", "comparison", prompt, texts[2:], {"both_bad": True}),
+            record(f"u{i}", "thumb", prompt, texts[:1], {"up": True}),
+            record(f"c{i}", "comparison", prompt, texts[:2], {"preferred": "b"}, "two"),
+        ]
+    rows.append(record("m", "comparison", prompt, texts[:2], {"preferred": "a"}) | {"meta": {"margin": 1.5}})
+    rows.append(record("d", "comparison", prompt, texts[:2], {"preferred": "b"}))
+    wide = [f" {k}." for k in range(15)]
+    rows.append(record("w", "ranking", prompt, wide, {"order": [[chr(97 + k) for k in range(14)], ["o"]]}))
+    result, said, folder = run(tmp_path, write(tmp_path / "ties.jsonl", rows), ", epochs: 1, annotator_rate: 0.001")
+    assert result["values"]["left_out"] == {"ranking in which all are tied": 6, "ranking with more than 12 tied": 1}
+    # per prompt: two rankings, a tie with two thumbs down, a thumb up and a comparison; and two comparisons more
+    assert "44 judgements on 6 prompts" in said
+    assert "6 pairs of responses are judged both ways, 1 of them by one annotator" in said
+    told = json.loads((folder / "annotators.json").read_text())
+    assert [s["name"] for s in told["scales"]] == ["thumb"]
+
+    rows[-3]["meta"]["margin"] = "nan"
+    other = tmp_path / "other"
+    other.mkdir()
+    with pytest.raises(DataError, match="record m: its margin is nan"):
+        run(other, write(other / "nan.jsonl", rows))

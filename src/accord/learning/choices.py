@@ -32,8 +32,8 @@ def log_likelihood(
     if not flat:
         raise DataError("a batch of judged groups holds no judgement")
     parts = []
-    for size, kind in sorted({(len(j.options), _shape(j)) for _, j in flat}):
-        rows = [(base, j) for base, j in flat if len(j.options) == size and _shape(j) == kind]
+    for size, kind, tied in sorted({(len(j.options), _shape(j), j.tied) for _, j in flat}):
+        rows = [(base, j) for base, j in flat if (len(j.options), _shape(j), j.tied) == (size, kind, tied)]
         if kind in ("rating", "steps"):
             continue
         utility_MK = _utilities(scores_R, rows, size, effects)
@@ -47,8 +47,7 @@ def log_likelihood(
             best = torch.zeros(len(rows), dtype=torch.long, device=scores_R.device)
             parts.append(likelihoods.best_worst(utility_MK, best, best + size - 1))
         else:
-            rank = likelihoods.plackett_luce if form.rankings == "plackett_luce" else likelihoods.all_pairs
-            parts.append(rank(utility_MK))
+            parts.append(_rankings(utility_MK, tied, form))
     for scale, (utility_M, level_M) in answered(reading, groups, effects).items():
         parts.append(likelihoods.graded(utility_M, level_M, effects.thresholds[scale].to(scores_R)))
     return torch.cat(parts)
@@ -120,6 +119,12 @@ def _comparisons(
         return logp(outcome_M)
     flipped = torch.where(outcome_M == likelihoods.TIE, outcome_M, likelihoods.SECOND)
     return (1 - smoothing) * logp(outcome_M) + smoothing * logp(flipped)
+
+
+def _rankings(utility_MK: Tensor, tied: tuple[int, ...], form: Form) -> Tensor:
+    if form.rankings == "all_pairs":
+        return likelihoods.all_pairs(utility_MK, tied)
+    return likelihoods.plackett_luce_ties(utility_MK, tied) if tied else likelihoods.plackett_luce(utility_MK)
 
 
 def _utilities(scores_R: Tensor, rows: Sequence[tuple[int, Judgement]], size: int, effects: AnnotatorEffects) -> Tensor:

@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from accord.learning.likelihoods import MOST_TIED
 from accord.text.packing import Group, PackedStream, response_offsets
 
 JudgementKind = Literal["order", "tie", "choice", "best_worst", "rating", "steps"]
@@ -20,7 +21,7 @@ class Judgement:
     """One choice: among a group's responses, or of a level on a scale for one of them.
 
     options: indices into the group's responses. What their order says depends on `kind`:
-    - order:      best first (two options: a comparison)
+    - order:      best first (two options: a comparison); `tied` are the sizes of tied groups (none: strict)
     - tie:        two options, neither better
     - choice:     the first was chosen (or written) over the others, which are not compared
     - best_worst: the first is the best, the last the worst, those between are not compared
@@ -40,6 +41,7 @@ class Judgement:
     scale: int = 0
     ends: tuple[int, ...] = ()
     levels: tuple[int, ...] = ()
+    tied: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.kind in ("rating", "steps"):
@@ -51,9 +53,19 @@ class Judgement:
         if len(self.options) < 2 or len(set(self.options)) != len(self.options):
             raise ValueError(f"a judgement needs at least two different options, not {self.options}")
         if self.kind == "tie" and len(self.options) != 2:
-            raise ValueError("ties are between two options; rank more with strict orders")
+            raise ValueError("ties are between two options; a ranking of more names its `tied` groups")
         if self.kind == "best_worst" and len(self.options) < 3:
             raise ValueError("best and worst of two is an order")
+        if self.tied:
+            if (
+                self.kind != "order"
+                or len(self.options) < 3
+                or sum(self.tied) != len(self.options)
+                or min(self.tied) < 1
+            ):
+                raise ValueError(f"tied groups of {self.tied} do not make a ranking of {len(self.options)} options")
+            if len(self.tied) < 2 or max(self.tied) > MOST_TIED:
+                raise ValueError(f"tied groups of {self.tied}: all are tied, or more than {MOST_TIED}")
         if self.margin and (self.kind != "order" or len(self.options) != 2):
             raise ValueError("a margin belongs to a comparison with a preferred option")
         if self.shown_at is not None and sorted(self.shown_at) != list(range(len(self.options))):
@@ -66,7 +78,9 @@ class Judgement:
         if self.kind in ("tie", "rating", "steps"):
             return []
         if self.kind == "order":
-            return list(combinations(self.options, 2))
+            ranks = [rank for rank, size in enumerate(self.tied or (1,) * len(self.options)) for _ in range(size)]
+            ranked = combinations(zip(self.options, ranks, strict=True), 2)
+            return [(better, worse) for (better, high), (worse, low) in ranked if high != low]
         if self.kind == "choice":
             return [(first, other) for other in self.options[1:]]
         return [(first, last), *((first, other) for other in between), *((other, last) for other in between)]
@@ -154,6 +168,22 @@ def strict_pairs(groups: Sequence[JudgedGroup]) -> list[tuple[int, int, int]]:
         for index, g in enumerate(groups)
         for better, worse in [*(pair for j in g.judgements for pair in j.pairs), *rated_pairs(g.judgements)]
     ]
+
+
+def contradictions(groups: Sequence[JudgedGroup]) -> tuple[int, int]:
+    """(pairs of responses judged both ways, those judged both ways by one annotator). All votes count in the likelihood:
+    disagreement lowers the difference that is learned."""
+    both = same = 0
+    for g in groups:
+        votes: dict[tuple[int, int], set[int]] = {}
+        for j in g.judgements:
+            for pair in j.pairs:
+                votes.setdefault(pair, set()).add(j.annotator)
+        for (better, worse), voters in votes.items():
+            against = votes.get((worse, better), set()) if better < worse else set()
+            both += bool(against)
+            same += bool(against & voters)
+    return both, same
 
 
 def rated_pairs(judgements: Sequence[Judgement]) -> list[tuple[int, int]]:

@@ -8,7 +8,9 @@ Suffixes: M records, K options per record.
 
 from __future__ import annotations
 
-from itertools import permutations, product
+from collections.abc import Sequence
+from functools import cache
+from itertools import combinations
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +18,8 @@ from torch import Tensor
 
 FIRST, SECOND, TIE = 0, 1, 2
 """Outcomes of a comparison, in the order the options are passed."""
+MOST_TIED = 12
+"""Largest tie of a ranking whose exact likelihood is computed."""
 
 
 def shown_utility(reward: Tensor, shown_at: Tensor, options: Tensor, rationality: Tensor, side_bias: Tensor) -> Tensor:
@@ -63,15 +67,45 @@ def plackett_luce(ordered_MK: Tensor, present_MK: Tensor | None = None) -> Tenso
     return torch.where(present_MK, ordered_MK - remaining.masked_fill(~present_MK, 0.0), 0.0).sum(-1)
 
 
-def plackett_luce_ties(utilities_K: Tensor, order: list[list[int]]) -> Tensor:
-    """log P of a ranking with tied groups, best first: the sum over all strict rankings that agree with it.
+def plackett_luce_ties(ordered_MK: Tensor, sizes: Sequence[int]) -> Tensor:
+    """log P of rankings with tied groups of these `sizes`, best first: [M].
 
-    Exact; the number of rankings is the product of the factorials of the group sizes.
+    A tie means that the order within it was not said: the sum over all strict rankings that agree. Exact. With
+    exp(u) as weights w, and everything ranked below a group weighing W, the group comes first with probability
+    g(group), g(S) = sum_{i in S} w_i g(S - i) / (sum_S w + W): over 2^m subsets of a group of m, not m! orders.
+    Raises ValueError for groups above MOST_TIED.
     """
-    inner = [list(permutations(group)) for group in order]
-    strict = [[i for group in choice for i in group] for choice in product(*inner)]
-    index = torch.tensor(strict, device=utilities_K.device)
-    return torch.logsumexp(plackett_luce(utilities_K[index]), dim=0)
+    if max(sizes) > MOST_TIED:
+        raise ValueError(f"a tie of {max(sizes)} has {2 ** max(sizes):,} subsets; at most {MOST_TIED} can be tied")
+    logp, start = ordered_MK.new_zeros(ordered_MK.shape[0]), 0
+    for size in sizes[:-1]:  # the last group comes last with certainty
+        end = start + size
+        below = torch.logsumexp(ordered_MK[:, end:], dim=-1)
+        logp, start = logp + _all_first(ordered_MK[:, start:end], below), end
+    return logp
+
+
+def _all_first(group_MG: Tensor, below_M: Tensor) -> Tensor:
+    """log P that everything in the group is chosen before anything of what weighs exp(below)."""
+    chosen = group_MG.new_zeros(group_MG.shape[0], 1)
+    for elements, without in _subsets(group_MG.shape[1]):
+        u = group_MG[:, elements.to(group_MG.device)]
+        all_there = torch.logaddexp(torch.logsumexp(u, -1), below_M[:, None])
+        chosen = torch.logsumexp(u + chosen[:, without.to(u.device)], -1) - all_there
+    return chosen[:, 0]
+
+
+@cache
+def _subsets(count: int) -> list[tuple[Tensor, Tensor]]:
+    """For sizes 1, 2, ...: the elements [n, size] of every subset, and which subset of size - 1 is left without each."""
+    tables: list[tuple[Tensor, Tensor]] = []
+    before: dict[tuple[int, ...], int] = {(): 0}
+    for size in range(1, count + 1):
+        subsets = list(combinations(range(count), size))
+        without = [[before[s[:i] + s[i + 1 :]] for i in range(size)] for s in subsets]
+        tables.append((torch.tensor(subsets), torch.tensor(without)))
+        before = {s: number for number, s in enumerate(subsets)}
+    return tables
 
 
 def graded(utility_M: Tensor, level_M: Tensor, thresholds_L: Tensor) -> Tensor:
@@ -94,8 +128,15 @@ def best_worst(utilities_MK: Tensor, best_M: Tensor, worst_M: Tensor) -> Tensor:
     return first + F.log_softmax(rest, dim=-1).gather(-1, worst_M[:, None])[:, 0]
 
 
-def all_pairs(ordered_MK: Tensor) -> Tensor:
-    """InstructGPT's K-wise objective: mean log sigmoid over the K(K-1)/2 pairs of a ranking: [M]."""
+def all_pairs(ordered_MK: Tensor, sizes: Sequence[int] = ()) -> Tensor:
+    """InstructGPT's K-wise objective: mean log sigmoid over the K(K-1)/2 pairs of a ranking: [M].
+
+    With tied groups of these `sizes`, the pairs within a group are left out.
+    """
     k = ordered_MK.shape[-1]
     better, worse = torch.triu_indices(k, k, offset=1, device=ordered_MK.device)
+    if sizes:
+        group_K = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes)).to(better.device)
+        apart = group_K[better] != group_K[worse]
+        better, worse = better[apart], worse[apart]
     return F.logsigmoid(ordered_MK[..., better] - ordered_MK[..., worse]).mean(-1)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from accord.errors import DataError
-from accord.feedback.records import Feedback, Rating, StepLabels, Thumb
+from accord.feedback.records import Comparison, Feedback, Rating, StepLabels, Thumb
 from accord.learning.judgements import Scale
 
 MOST_LEVELS = 32
@@ -51,7 +51,7 @@ def answers(record: Feedback) -> list[tuple[Key, float]]:
     return []
 
 
-def find_scales(records: Iterable[Feedback]) -> Scales:
+def find_scales(records: Sequence[Feedback]) -> Scales:
     """One scale per attribute and range, its levels the answers that occur (of a thumb and of a step's label
     always good and bad).
 
@@ -64,6 +64,8 @@ def find_scales(records: Iterable[Feedback]) -> Scales:
             if not all(map(math.isfinite, (*key[1:], value))):
                 raise DataError(f"record {record.id}: {key[0]} = {value} on [{key[1]}, {key[2]}] is not finite")
             counts.setdefault(key, Counter())[value] += 1
+    if THUMB in counts:  # "both bad" is a thumb down for both
+        counts[THUMB][0.0] += 2 * sum(isinstance(r.choice, Comparison) and r.choice.both_bad for r in records)
     _check_attributes({key[0] for key in counts if key not in ALWAYS})
     keys, scales, left_out = [], [], {}
     for key, found in sorted(counts.items()):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from accord.errors import DataError
 from accord.feedback.formats import plain
-from accord.feedback.records import BestWorst, Correction, Demonstration, Feedback, Ranking, StepLabels
+from accord.feedback.records import BestWorst, Comparison, Correction, Demonstration, Feedback, Ranking, StepLabels
 from accord.learning.judgements import JudgedGroup, Judgement
-from accord.runs.stages.answers import Scales
+from accord.runs.stages.answers import THUMB, Scales
 from accord.text.packing import Group
 from accord.text.steps import Decode, step_ends
 
@@ -34,6 +36,8 @@ def responses(record: Feedback) -> dict[str, Response]:
 @dataclass(frozen=True)
 class GroupReader:
     """Turns records into groups; `left_out` counts what cannot be used, by reason.
+
+    "Both bad" is a tie; where there are thumbs, so that it is known what "bad" means, also a thumb down for both.
 
     margin: utility asked for per step of a comparison's strength above 1; limit: response tokens at which longer
     responses were cut (None: none was).
@@ -82,7 +86,11 @@ class GroupReader:
         if levels:
             (place,) = numbers.values()
             return [Judgement((place,), None, annotator, "rating", level=level, scale=scale) for scale, level in levels]
-        return [_choice(record, numbers, annotator, len(ids), self.margin)]
+        said = [_choice(record, numbers, annotator, len(ids), self.margin)]
+        if isinstance(record.choice, Comparison) and record.choice.both_bad and THUMB in self.scales.keys:
+            down = self.scales.keys.index(THUMB)
+            said += [Judgement((place,), None, annotator, "rating", scale=down) for place in numbers.values()]
+        return said
 
     def _steps(
         self, choice: StepLabels, levels: Sequence[tuple[int, int]], place: int, annotator: int, ids: Sequence[int]
@@ -105,6 +113,7 @@ class GroupReader:
 def _choice(record: Feedback, numbers: Mapping[str, int], annotator: int, count: int, margin: float) -> Judgement:
     """A choice among responses; a demonstration is compared with all `count` there are so far."""
     shown, choice, kind, asked = {o.id: o.shown_at for o in record.options}, record.choice, "order", 0.0
+    tied: tuple[int, ...] = ()
     if isinstance(choice, Demonstration):
         mine = numbers[WRITTEN]
         others = [place for place in range(count) if place != mine]
@@ -113,7 +122,11 @@ def _choice(record: Feedback, numbers: Mapping[str, int], annotator: int, count:
         original = record.options[0].id
         return Judgement((numbers[WRITTEN], numbers[original]), None, annotator)
     if isinstance(choice, Ranking):
-        order = [group[0] for group in choice.order]
+        if len(choice.order) == 1:
+            order, kind = record.shown, "tie"
+        else:
+            order = [i for group in choice.order for i in group]
+            tied = tuple(map(len, choice.order)) if len(choice.order) < len(order) else ()
     elif isinstance(choice, BestWorst):
         order = [choice.best, *(i for i in record.shown if i not in (choice.best, choice.worst)), choice.worst]
         kind = "best_worst"
@@ -121,6 +134,14 @@ def _choice(record: Feedback, numbers: Mapping[str, int], annotator: int, count:
         order, kind = record.shown, "tie"
     else:
         order = sorted(record.shown, key=lambda i: i != choice.preferred)
-        asked = margin * ((choice.strength or 1) - 1)
+        asked = margin * ((choice.strength or 1) - 1) + _own_margin(record)
     places = tuple(shown[i] for i in order)
-    return Judgement(tuple(numbers[i] for i in order), places, annotator, kind, asked)  # type: ignore[arg-type]
+    return Judgement(tuple(numbers[i] for i in order), places, annotator, kind, asked, tied=tied)  # type: ignore[arg-type]
+
+
+def _own_margin(record: Feedback) -> float:
+    """The margin that came with the record (TRL's column of that name), in utility."""
+    own = float(record.meta.get("margin", 0.0))
+    if not math.isfinite(own):
+        raise DataError(f"record {record.id}: its margin is {own}", "give a finite margin, or none")
+    return own

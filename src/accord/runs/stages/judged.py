@@ -16,7 +16,8 @@ from accord.errors import DataError
 from accord.feedback.formats import read_feedback
 from accord.feedback.records import BestWorst, Comparison, Correction, Demonstration, Feedback, Ranking
 from accord.feedback.store import read_records
-from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement, Scale, strict_pairs
+from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement, Scale, contradictions, strict_pairs
+from accord.learning.likelihoods import MOST_TIED
 from accord.learning.preference import Pair
 from accord.models.causal_lm import CausalLM
 from accord.models.scalar import decoder
@@ -68,7 +69,7 @@ def read_judged(
 ) -> Judged:  # fmt: skip
     """Tokenise all responses and turn records into judgements.
 
-    Used are comparisons, strict rankings, best/worst, corrections (the edit over the original) and demonstrations
+    Used are comparisons, rankings, best/worst, corrections (the edit over the original) and demonstrations
     (chosen over the other responses to their prompt), and with `ratings` also ratings, thumbs and step labels, which
     compare nothing.
     `reference`: see `load_records`; `margin`: utility asked for per step of a comparison's strength above 1. What cannot
@@ -105,6 +106,10 @@ def read_judged(
     context.say(
         f"{sum(len(g.judgements) for g in groups):,} judgements on {len(groups):,} prompts; left out: {dict(left_out) or 0}"
     )
+    if any(both := contradictions(groups)):
+        context.say(
+            f"{both[0]:,} pairs of responses are judged both ways, {both[1]:,} of them by one annotator; all count"
+        )
     return Judged(groups, annotators, dict(left_out), scales.scales)
 
 
@@ -112,7 +117,9 @@ def _unusable(record: Feedback) -> str | None:
     """Why a record says nothing about which response is better; None when it does."""
     choice = record.choice
     if isinstance(choice, Ranking):
-        return None if all(len(group) == 1 for group in choice.order) else "ranking with ties"
+        if len(choice.order) == 1 and len(choice.order[0]) > 2:
+            return "ranking in which all are tied"
+        return f"ranking with more than {MOST_TIED} tied" if max(map(len, choice.order)) > MOST_TIED else None
     if isinstance(choice, Comparison | BestWorst | Correction | Demonstration):
         return None
     return f"{record.kind} compares nothing"
