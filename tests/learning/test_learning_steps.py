@@ -23,7 +23,7 @@ LETTERS = range(4, 30)
 
 
 def member(steps: str = "end", seed: int = 1) -> ScalarModel:
-    return ScalarModel.from_causal_lm(tiny_llama(), seed, form=HeadForm(steps, "."))  # type: ignore[arg-type]
+    return ScalarModel.from_causal_lm(tiny_llama(), seed, form=HeadForm(steps=steps, separator="."))  # type: ignore[arg-type]
 
 
 GROUP = Group([0, 9], [[5, 6, DOT, 7, DOT, 8, 1], [5, 1], [6, 7, 8, DOT, 9]])
@@ -161,5 +161,5 @@ def test_the_gradient_ignores_micro_batches() -> None:
 def test_how_steps_are_read_is_stored_with_the_model(tmp_path) -> None:
     model = RewardModel.untrained([member("min")])
     loaded = RewardModel.load(model.save(tmp_path / "prm", [GROUP]))
-    assert loaded.members[0].form == HeadForm("min", ".")
+    assert loaded.members[0].form == HeadForm(steps="min", separator=".")
     torch.testing.assert_close(loaded.score([GROUP]), model.score([GROUP]))

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from accord.learning import advantages, losses
+from accord.learning.annotators import JudgementParameters
 from accord.learning.on_policy import OnPolicySettings, OnPolicyTrainer
 from accord.learning.on_policy_batch import Experience
 from accord.learning.preference import Pair, PreferenceSettings, preference_step, reference_logprobs
@@ -68,6 +69,49 @@ def test_dpo(tmp_path: Path, kind: Any) -> None:
     values, _ = preference_step(ours, pairs, cached, PreferenceSettings(loss=kind, beta=0.3, label_smoothing=smoothing))
     assert values["loss"] == pytest.approx(float(their_loss), abs=1e-5)
     compare(ours, trainer.model)
+
+
+@pytest.mark.parametrize(("margin", "centring"), [(None, None), ([0.5, 0.0, 1.5], None), ([0.5, 0.0, 1.5], 0.3)])
+def test_reward(tmp_path: Path, margin: list[float] | None, centring: float | None) -> None:
+    import transformers
+
+    from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement
+    from accord.learning.reward import RewardSettings, team_step
+    from accord.learning.team import Team
+    from accord.models.scalar import ScalarModel
+
+    ours = ScalarModel.from_causal_lm(load_causal_lm(str(save_causal_lm(tiny_llama(1), tmp_path / "model"))), seed=3)
+    theirs = transformers.AutoModelForSequenceClassification.from_pretrained(
+        tmp_path / "model", num_labels=1, dtype=torch.float32, attn_implementation="eager"
+    )
+    theirs.score.weight.data.copy_(ours.head.weight.data[None])
+    theirs.config.pad_token_id = 2
+    rows = [{"prompt": p, "chosen": c, "rejected": r} for p, c, r in PAIRS]
+    rows = [row | {"margin": m} for row, m in zip(rows, margin or [0.0] * 3, strict=True)] if margin else rows
+    trainer = trl.RewardTrainer(
+        model=theirs, processing_class=ours.lm.tokenizer, train_dataset=datasets.Dataset.from_list(rows),
+        args=arguments(trl.RewardConfig, tmp_path, center_rewards_coefficient=centring),
+    )  # fmt: skip
+    assert not trainer.model.model.config.attention_dropout
+    batch = next(iter(trainer.get_train_dataloader()))
+    assert ("margin" in batch) == (margin is not None)
+    their_loss = trainer.compute_loss(trainer.model, batch)
+    their_loss.backward()
+    groups = [
+        JudgedGroup(
+            Group(ids(ours.lm, p), [[*ids(ours.lm, c), 1], [*ids(ours.lm, r), 1]]),
+            (Judgement((0, 1), None, margin=margin[i] if margin else 0.0),),  # not side by side: no tie, no side bias
+        )
+        for i, (p, c, r) in enumerate(PAIRS)
+    ]
+    team = Team([ours], [JudgementParameters(AnnotatorEffects.none())])
+    loss, _ = team_step(team, groups, RewardSettings(centring=centring or 0.0))
+    found = {name: p.grad for name, p in ours.lm.hf.model.named_parameters()}
+    for name, q in theirs.model.named_parameters():
+        torch.testing.assert_close(found[name], q.grad, atol=1e-4, rtol=1e-3, msg=lambda m, name=name: f"{name}: {m}")
+    torch.testing.assert_close(ours.head.weight.grad, theirs.score.weight.grad[0], atol=1e-4, rtol=1e-3)
+    if not centring:  # the loss we tell is the likelihood alone
+        assert loss == pytest.approx(float(their_loss.detach()), abs=1e-5)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])

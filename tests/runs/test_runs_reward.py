@@ -211,3 +211,86 @@ def test_ties_both_bad_margins_and_contradictions(tmp_path: Path) -> None:
     other.mkdir()
     with pytest.raises(DataError, match="record m: its margin is nan"):
         run(other, write(other / "nan.jsonl", rows))
+
+
+def steered() -> list[dict]:
+    """Rows of the HelpSteer kind: a joy helps, long answers are verbose."""
+    rows = []
+    for i, a in enumerate(WORDS):
+        for b in WORDS:
+            for word in ("joy", "bore"):
+                for end in ("", f" It is {b}, {a} and {b} again."):
+                    scores = {"helpfulness": 4 if word == "joy" else i % 2, "verbosity": 3 if end else 1}
+                    others = {"correctness": 2, "coherence": i % 3, "complexity": 1}
+                    rows.append({"prompt": f"This {a} film", "response": f" is a {b} {word}.{end}", **scores, **others})
+    return rows
+
+
+@pytest.mark.slow
+def test_objectives_from_helpsteer_rows_on_a_shared_trunk(tmp_path: Path) -> None:
+    from accord.models.reward_model import RewardModel
+
+    more = ", objectives: {helpfulness: 0.8, verbosity: -0.2}, trunk: shared, members: 2, epochs: 4, centring: 0.01"
+    feedback = write(tmp_path / "steer.jsonl", steered())
+    result, _, folder = run(tmp_path, feedback, more)
+    assert result["values"]["left_out"] == {
+        "rating of coherence: no objective": 144, "rating of complexity: no objective": 144, "rating of correctness: no objective": 144,
+    }  # fmt: skip
+    found = result["values"]["heldout_concordance"]
+    assert found["helpfulness 0 to 4"] > 0.9
+    assert found["verbosity 0 to 4"] > 0.9
+    assert json.loads((folder / "annotators.json").read_text())["unit"] == "raw reward"
+    model = RewardModel.load(folder / "model")
+    assert dict(model.form.objectives) == {"helpfulness": 0.8, "verbosity": -0.2}
+    other = tmp_path / "other"
+    other.mkdir()
+    with pytest.raises(
+        DataError, match="several attributes: coherence, complexity, correctness, helpfulness, verbosity"
+    ):
+        run(other, feedback)
+    again = tmp_path / "again"
+    again.mkdir()
+    with pytest.raises(DataError, match="nothing is rated for the objective 'charm'"):
+        run(again, feedback, ", objectives: {charm: 1.0, verbosity: 1.0}")
+
+
+@pytest.mark.slow
+def test_a_distribution_with_adapters(tmp_path: Path) -> None:
+    from accord.models.ensembles import kind_of
+    from accord.models.reward_model import RewardModel
+
+    rows = [
+        record(f"{i}{j}", "comparison", f"This {a} film", [f" is a {b} joy.", f" is a {b} bore."], {"preferred": "a"})
+        for i, a in enumerate(WORDS)
+        for j, b in enumerate(WORDS)
+    ]
+    rows.append(record("t", "thumb", "This new film", [" is."], {"up": True}))
+    more = (
+        ", trunk: adapters, lora: {rank: 4}, members: 2, epochs: 3, "
+        "distribution: {kind: mean_variance, read: quantile, risk: 0.2}"
+    )
+    result, _, folder = run(tmp_path, write(tmp_path / "pairs.jsonl", rows), more)
+    assert result["values"]["heldout_accuracy"] > 0.9
+    assert result["values"]["left_out"] == {"thumb compares nothing": 1}
+    assert 0 < result["values"]["context_explained"] < 1
+    model = RewardModel.load(folder / "model")
+    assert kind_of(model.members) == "adapters"
+    assert (model.form.read, model.form.risk) == ("quantile", 0.2)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("trunk: adapters", "set lora"),
+        ("rows: pair, steps: min", "leave out objectives and steps"),
+        ("steps: min, objectives: {a: 1.0, b: 1.0}", "objectives and steps are different heads"),
+        ("distribution: {kind: categorical}, effects: joint", "part of the hidden context"),
+        ("distribution: {kind: categorical}, margin: 1.0", "knows no margin"),
+        ("distribution: {kind: categorical, read: quantile, risk: 2.0}", "between 0 and 1"),
+    ],
+)
+def test_combinations_that_cannot_work_are_refused_before_anything_is_read(
+    tmp_path: Path, more: str, message: str
+) -> None:
+    with pytest.raises(AccordError, match=message):
+        run(tmp_path, tmp_path / "none.jsonl", f", {more}")

@@ -55,6 +55,19 @@ def fit_temperature(model: RewardModel, heldout: Sequence[JudgedGroup], micro_ba
     return model.temperature
 
 
+def context_explained(model: RewardModel, groups: Sequence[Group], micro_batch_tokens: int = 8192) -> float:
+    """Share r^2 of the variance of rewards that the text explains; the rest is hidden context (Siththaranjan 2023).
+
+    Var(mean) / (Var(mean) + E[variance]) over all responses, averaged over members with a distribution head. Raises
+    DataError for other heads.
+    """
+    if model.form.kind == "point":
+        raise DataError("this reward model's heads are no distributions", "train one with a distribution")
+    mean_ER, deviation_ER = model.form.moments(model.outputs(groups, micro_batch_tokens))
+    between, within = mean_ER.var(1, unbiased=False), deviation_ER.square().mean(1)
+    return float((between / (between + within)).mean())
+
+
 def concordance(value_M: Tensor, level_M: Tensor) -> float | None:
     """Share of pairs with different levels that `value_M` puts in the order of their levels (equal values count half).
 

@@ -32,6 +32,8 @@ def log_likelihood(
     if not flat:
         raise DataError("a batch of judged groups holds no judgement")
     parts = []
+    if reading.form.kind != "point":
+        return _uncertain(reading, flat, smoothing)
     for size, kind, tied in sorted({(len(j.options), _shape(j), j.tied) for _, j in flat}):
         rows = [(base, j) for base, j in flat if (len(j.options), _shape(j), j.tied) == (size, kind, tied)]
         if kind in ("rating", "steps"):
@@ -53,6 +55,24 @@ def log_likelihood(
     return torch.cat(parts)
 
 
+def centring(scores_R: Tensor, groups: Sequence[JudgedGroup]) -> Tensor:
+    """Sum over all judgements that compare of (2 * mean score of its options)^2: [].
+
+    For two options the square of their sum, as in TRL; it keeps scores around zero, which choices leave open
+    (Eisenstein et al. 2023).
+    """
+    offsets = response_offsets([g.group for g in groups])
+    flat = [(offsets[i], j.options) for i, g in enumerate(groups) for j in g.judgements if len(j.options) > 1]
+    owner = [number for number, (_, options) in enumerate(flat) for _ in options]
+    index = [base + o for base, options in flat for o in options]
+    share = [2 / len(options) for _, options in flat for _ in options]
+    weighed = scores_R[torch.tensor(index, dtype=torch.long, device=scores_R.device)] * scores_R.new_tensor(share)
+    total = scores_R.new_zeros(len(flat)).index_add(
+        0, torch.tensor(owner, dtype=torch.long, device=scores_R.device), weighed
+    )
+    return total.square().sum()
+
+
 def answered(
     reading: Reading, groups: Sequence[JudgedGroup], effects: AnnotatorEffects
 ) -> dict[int, tuple[Tensor, Tensor]]:
@@ -67,17 +87,22 @@ def answered(
         or len(effects.thresholds) <= max(j.scale for _, j in flat)
     ):
         raise DataError("there are ratings, but no thresholds for their scales", "pass the scales to train_reward")
-    pool = reading.rewards_R if reading.points_P is None else torch.cat([reading.rewards_R, reading.points_P])
+    parts = [reading.rewards_R, reading.points_P, reading.outputs_RO]
+    pool = torch.cat([part.flatten() for part in parts if part is not None])
     next_point = len(reading.rewards_R)
+    facets = next_point + (0 if reading.points_P is None else len(reading.points_P))
+    width = 0 if reading.outputs_RO is None else reading.outputs_RO.shape[1]
     rows: dict[int, list[tuple[int, int, int]]] = {}
     for offset, j in flat:
         own = rows.setdefault(j.scale, [])
         if j.kind == "rating":
-            own.append((offset + j.options[0], j.level, j.annotator))
+            response = offset + j.options[0]
+            place = response if j.facet is None else facets + width * response + j.facet
+            own.append((place, j.level, j.annotator))
         for level in j.levels:
             own.append((next_point, level, j.annotator))
             next_point += 1
-    if next_point != len(pool):
+    if next_point != facets:
         raise DataError("there are labelled steps, but no scores at their ends", "read the model at step_positions")
     sharpness_A, offset_A = effects.sharpness_A.to(pool), effects.offset_A.to(pool)
     found = {}
@@ -85,6 +110,37 @@ def answered(
         index_M, level_M, annotator_M = torch.tensor(own, device=pool.device).unbind(1)
         found[scale] = sharpness_A[annotator_M] * pool[index_M] + offset_A[annotator_M], level_M
     return found
+
+
+def _uncertain(reading: Reading, flat: Sequence[tuple[int, Judgement]], smoothing: float) -> Tensor:
+    """Log-probabilities [M] under a distribution head: the mean over the pairs that a judgement orders, a tie half each way.
+
+    Who judged and how noisily is part of the hidden context that the distributions stand for.
+    """
+    outputs_RO, form, ordered = reading.outputs_RO, reading.form, list[tuple[int, int, int, float]]()
+    assert outputs_RO is not None
+    for number, (base, j) in enumerate(flat):
+        if j.kind in ("rating", "steps") or j.margin:
+            raise DataError(
+                f"a distribution head learns from choices among responses, not from {'margins' if j.margin else j.kind}",
+                "leave them out, or leave out the distribution",
+            )
+        a, b = j.options[:2]
+        pairs = j.pairs or [(a, b), (b, a)]
+        ordered += [(base + better, base + worse, number, 1 / len(pairs)) for better, worse in pairs]
+    better_P, worse_P, owner_P = torch.tensor([row[:3] for row in ordered], device=outputs_RO.device).unbind(1)
+    weight_P = outputs_RO.new_tensor([row[3] for row in ordered])
+
+    def logp(a: Tensor, b: Tensor) -> Tensor:
+        if form.kind == "categorical":
+            return likelihoods.categorical_preference(a, b)
+        return likelihoods.normal_preference(*form.moments(a), *form.moments(b))
+
+    first, second = outputs_RO[better_P], outputs_RO[worse_P]
+    logp_P = (1 - smoothing) * logp(first, second)
+    if smoothing:
+        logp_P = logp_P + smoothing * logp(second, first)
+    return outputs_RO.new_zeros(len(flat)).index_add(0, owner_P, weight_P * logp_P)
 
 
 def _shape(judgement: Judgement) -> str:

@@ -26,6 +26,7 @@ class Judgement:
     - choice:     the first was chosen (or written) over the others, which are not compared
     - best_worst: the first is the best, the last the worst, those between are not compared
     - rating:     one option, answered by `level` (0 is the lowest) on the scale numbered `scale`
+                  (`facet`: of that objective; None: of the reward as a whole)
     - steps:      parts of one option, the last token of each in `ends`, answered by `levels` on that scale
     shown_at: the display position of each; None: not shown beside each other (a correction, a demonstration), so
     that no side bias acts. annotator: index into the annotators' parameters. margin: how much better, in utility,
@@ -39,6 +40,7 @@ class Judgement:
     margin: float = 0.0
     level: int = 0
     scale: int = 0
+    facet: int | None = None
     ends: tuple[int, ...] = ()
     levels: tuple[int, ...] = ()
     tied: tuple[int, ...] = ()
@@ -187,8 +189,11 @@ def contradictions(groups: Sequence[JudgedGroup]) -> tuple[int, int]:
 
 
 def rated_pairs(judgements: Sequence[Judgement]) -> list[tuple[int, int]]:
-    """(better, worse) for every two responses that the same annotator put on different levels of the same scale."""
-    rated = [j for j in judgements if j.kind == "rating"]
+    """(better, worse) for every two responses that the same annotator put on different levels of the same scale.
+
+    Ratings of one objective among several do not say which response is better.
+    """
+    rated = [j for j in judgements if j.kind == "rating" and j.facet is None]
     return [
         (a.options[0], b.options[0]) if a.level > b.level else (b.options[0], a.options[0])
         for a, b in combinations(rated, 2)

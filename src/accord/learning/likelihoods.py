@@ -121,6 +121,19 @@ def graded(utility_M: Tensor, level_M: Tensor, thresholds_L: Tensor) -> Tensor:
     return F.logsigmoid(upper_M - utility_M) + F.logsigmoid(utility_M - lower_M) + torch.log(width_M)
 
 
+def normal_preference(mean_a: Tensor, deviation_a: Tensor, mean_b: Tensor, deviation_b: Tensor) -> Tensor:
+    """log P(a > b) of independent normal rewards: log Phi((mu_a - mu_b) / sqrt(s_a^2 + s_b^2)) (Siththaranjan 2023)."""
+    z = (mean_a - mean_b) / torch.sqrt(deviation_a.square() + deviation_b.square())
+    return torch.special.log_ndtr(z)  # type: ignore[no-any-return]
+
+
+def categorical_preference(logits_aO: Tensor, logits_bO: Tensor) -> Tensor:
+    """log P(a > b), equal values counting half, of independent rewards on the same ascending values: [...]."""
+    share_a, share_b = logits_aO.softmax(-1), logits_bO.softmax(-1)
+    below_b = torch.cumsum(share_b, -1) - share_b / 2
+    return torch.log((share_a * below_b).sum(-1).clamp_min(1e-30))
+
+
 def best_worst(utilities_MK: Tensor, best_M: Tensor, worst_M: Tensor) -> Tensor:
     """log P(best, then worst of the rest): exp(u) chooses the best, exp(-u) the worst: [M] (Marley, Louviere)."""
     first = F.log_softmax(utilities_MK, dim=-1).gather(-1, best_M[:, None])[:, 0]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -21,7 +21,8 @@ from accord.learning.judgements import AnnotatorEffects, Form, JudgedGroup, Scal
 from accord.learning.optimizer import OptimizerSettings
 from accord.learning.order import EpochOrder
 from accord.learning.session import LocalSession, Session, State
-from accord.learning.team import Optimizers, Team
+from accord.learning.team import Counts, Optimizers, Team
+from accord.models.ensembles import kind_of
 from accord.models.reward_model import RewardModel
 from accord.models.scalar import ScalarModel
 from accord.text.packing import micro_batches, pack
@@ -29,8 +30,10 @@ from accord.text.packing import micro_batches, pack
 
 @dataclass(frozen=True)
 class RewardSettings:
-    """batch: prompts per optimiser step; bootstrap: train each member on its own resample of the prompts;
-    label_smoothing: share of comparisons assumed flipped; form: likelihoods of ties and rankings; effects: keep the
+    """batch: prompts per optimiser step; bootstrap: train each member on its own resample of the prompts (a shared
+    trunk sees them all, its heads count them as often as drawn);
+    label_smoothing: share of comparisons assumed flipped; centring: weight of the squared mean score of
+    what is compared (see `choices.centring`); form: likelihoods of ties and rankings; effects: keep the
     given rationalities and side biases, or learn them jointly; annotator_rate: peak step size of everything learned about
     annotators and scales; evaluate_every: steps between held-out measures."""
 
@@ -39,6 +42,7 @@ class RewardSettings:
     micro_batch_tokens: int = 8192
     bootstrap: bool = False
     label_smoothing: float = 0.0
+    centring: float = 0.0
     form: Form = field(default_factory=Form)
     effects: Literal["fixed", "joint"] = "fixed"
     annotator_rate: float = 0.03
@@ -71,16 +75,19 @@ def train_reward(
     heldout: Sequence[JudgedGroup] = (),
     scales: Sequence[Scale] = (),
 ) -> RewardResult:
-    """Train every member of `model` in place, one after the other, each with its own order of prompts.
+    """Train every member of `model` in place, one after the other, each with its own order of prompts; the heads of a
+    shared trunk all at once.
 
     `effects`: known effects of annotators, or where to start from; `scales`: those that ratings refer to.
     """
     if not groups:
         raise DataError("there is nothing to learn from: 0 judged prompts", "collect feedback first")
     session = session or LocalSession()
-    teams = [
-        Team([member], [JudgementParameters(effects, scales, settings.effects == "joint")]) for member in model.members
-    ]
+    learned = [JudgementParameters(effects, scales, settings.effects == "joint") for _ in model.members]
+    shared = kind_of(model.members) == "shared"
+    teams = [Team(model.members, learned)] if shared else [
+        Team([member], [parameters]) for member, parameters in zip(model.members, learned, strict=True)
+    ]  # fmt: skip
     orders = [
         EpochOrder(len(groups), settings.batch, settings.epochs, _member_seed(settings, m)) for m in range(len(teams))
     ]
@@ -100,7 +107,9 @@ def train_reward(
         }  # fmt: skip
 
     for index in range(done // per_team, len(teams)):
-        team, chosen = teams[index], _resample(len(groups), settings, index)
+        team = teams[index]
+        chosen = list(range(len(groups))) if shared else _resample(len(groups), settings, index)
+        drawn = _draws(len(groups), settings, model.size) if shared and settings.bootstrap else None
         optimizers = Optimizers(team, settings.optimizer, settings.annotator_rate, per_team)
         if saved is not None and done % per_team:
             optimizers.load(saved["optimizers"])
@@ -109,7 +118,8 @@ def train_reward(
         for step in range(done % per_team, per_team):
             rows = [chosen[row] for row in orders[index].rows(step)]
             where = f"(member {index}, prompts {rows[:2]}...)"
-            nll, used = team_step(team, [groups[r] for r in rows], settings)
+            versions = None if drawn is None else [_repeat(groups, rows, counts) for counts in drawn]
+            nll, used = team_step(team, [groups[r] for r in rows], settings, versions)
             team.prior(judgements)
             done, tokens = done + 1, tokens + used
             values = {"judgement_nll": nll, "tokens": float(used), "member": float(index)}
@@ -119,8 +129,7 @@ def train_reward(
                 values["heldout_agreement"] = agreement(alone, heldout, settings.micro_batch_tokens)
             session.end_step(done, total, values, state, where)
     nll_heldout, agreed, ordered = evaluate(teams, heldout, settings) if heldout else (None, None, {})
-    learned = tuple(p.values() for team in teams for p in team.parameters)
-    return RewardResult(total, tokens, nll, nll_heldout, agreed, ordered, learned)
+    return RewardResult(total, tokens, nll, nll_heldout, agreed, ordered, tuple(p.values() for p in learned))
 
 
 def reward_step(
@@ -130,17 +139,22 @@ def reward_step(
     return team_step(Team([member], [JudgementParameters(effects)]), batch, settings)
 
 
-def team_step(team: Team, batch: Sequence[JudgedGroup], settings: RewardSettings) -> tuple[float, int]:
-    """As `reward_step`, of the members' mean loss."""
-    count = sum(g.answers for g in batch)
+def team_step(
+    team: Team, batch: Sequence[JudgedGroup], settings: RewardSettings,
+    versions: Sequence[Sequence[JudgedGroup]] | None = None,
+) -> tuple[float, int]:  # fmt: skip
+    """As `reward_step`, of the members' mean loss; `versions`: the judgements that each member learns from instead."""
+    versions = versions or [batch] * len(team.members)
+    counts = [Counts.of(groups) for groups in versions]
     loss, tokens = 0.0, 0
     for start, end in micro_batches([g.group for g in batch], settings.micro_batch_tokens):
+        said = [groups[start:end] for groups in versions]
+        if not any(g.judgements for groups in said for g in groups):
+            continue
         stream = pack([g.group for g in batch[start:end]]).to(team.members[0].lm.device)
-        part = -team.log_likelihood(stream, batch[start:end], settings.form, settings.label_smoothing) / (
-            count * len(team.members)
-        )
+        part, nll = team.loss(stream, said, counts, settings)
         part.backward()
-        loss += part.item()
+        loss += nll
         tokens += stream.tokens
     return loss, tokens
 
@@ -156,7 +170,7 @@ def evaluate(
     for start, end in micro_batches([g.group for g in groups], settings.micro_batch_tokens):
         batch = groups[start:end]
         stream = pack([g.group for g in batch]).to(teams[0].members[0].lm.device)
-        readings = [reading for team in teams for reading in team.read(stream, batch)]
+        readings = [reading for team in teams for reading in team.read(stream, [batch] * len(team.members))]
         each = list(zip(readings, effects, strict=True))
         logp_EM = torch.stack([log_likelihood(r, batch, e, form=settings.form) for r, e in each])
         logps.append(torch.logsumexp(logp_EM, 0) - math.log(len(each)))
@@ -187,6 +201,18 @@ def describe(result: RewardResult) -> dict[str, Any]:
 
 def _member_seed(settings: RewardSettings, member: int) -> int:
     return settings.seed * 101 + member
+
+
+def _draws(count: int, settings: RewardSettings, members: int) -> list[list[int]]:
+    """How often each member's resample holds each prompt."""
+    return [
+        torch.bincount(torch.tensor(_resample(count, settings, m)), minlength=count).tolist() for m in range(members)
+    ]
+
+
+def _repeat(groups: Sequence[JudgedGroup], rows: Sequence[int], counts: Sequence[int]) -> list[JudgedGroup]:
+    """The groups with their judgements as often as they were drawn."""
+    return [replace(groups[row], judgements=groups[row].judgements * counts[row]) for row in rows]
 
 
 def _resample(count: int, settings: RewardSettings, member: int) -> list[int]:

@@ -4,41 +4,68 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
 from accord.learning.annotators import JudgementParameters
-from accord.learning.choices import log_likelihood
-from accord.learning.judgements import Form, JudgedGroup, step_positions
+from accord.learning.choices import centring, log_likelihood
+from accord.learning.judgements import JudgedGroup, step_positions
 from accord.learning.optimizer import Optimizer, OptimizerSettings
 from accord.learning.session import State
 from accord.models.heads import Reading
-from accord.models.scalar import ScalarModel
+from accord.models.scalar import ScalarModel, read_all
 from accord.text.packing import PackedStream
+
+if TYPE_CHECKING:
+    from accord.learning.reward import RewardSettings
+
+
+class Counts(NamedTuple):
+    """How much a batch says: terms of its likelihood, and judgements that compare responses."""
+
+    answers: int
+    compared: int
+
+    @classmethod
+    def of(cls, groups: Sequence[JudgedGroup]) -> Counts:
+        """Of a whole batch."""
+        return cls(sum(g.answers for g in groups), sum(len(j.options) > 1 for g in groups for j in g.judgements))
 
 
 @dataclass(frozen=True)
 class Team:
-    """Members and their parameters, one each."""
+    """Members and their parameters, one each; several members share one trunk."""
 
     members: Sequence[ScalarModel]
     parameters: Sequence[JudgementParameters]
 
-    def read(self, stream: PackedStream, groups: Sequence[JudgedGroup]) -> list[Reading]:
-        """What every member says about the responses and labelled steps of `groups`."""
-        at_P = step_positions(stream, groups)
-        return [member.read(stream, at_P) for member in self.members]
+    def read(self, stream: PackedStream, said: Sequence[Sequence[JudgedGroup]]) -> list[Reading]:
+        """What every member says about the responses, and about the steps labelled in its own version of the groups."""
+        return read_all(self.members, stream, [step_positions(stream, groups) for groups in said])
 
-    def log_likelihood(
-        self, stream: PackedStream, groups: Sequence[JudgedGroup], form: Form, smoothing: float
-    ) -> Tensor:
-        """Log-probability of all judgements, summed over them and over members: []."""
-        found = [
-            log_likelihood(reading, groups, parameters.effects(), smoothing, form).sum()
-            for reading, parameters in zip(self.read(stream, groups), self.parameters, strict=True)
-        ]
-        return torch.stack(found).sum()
+    def loss(
+        self, stream: PackedStream, said: Sequence[Sequence[JudgedGroup]], counts: Sequence[Counts],
+        settings: RewardSettings,
+    ) -> tuple[Tensor, float]:  # fmt: skip
+        """(this stream's part of the batch's loss: [], the part of it that is negative log-likelihood).
+
+        said, counts: each member's version of the groups in the stream, and how much is said in the whole batch. The
+        members' losses are averaged.
+        """
+        nll, spread = [], []
+        for reading, groups, parameters, count in zip(
+            self.read(stream, said), said, self.parameters, counts, strict=True
+        ):
+            if not any(g.judgements for g in groups):
+                continue  # none of it was drawn for this member
+            logp_M = log_likelihood(reading, groups, parameters.effects(), settings.label_smoothing, settings.form)
+            nll.append(-logp_M.sum() / count.answers)
+            if settings.centring and count.compared:
+                spread.append(settings.centring * centring(reading.rewards_R, groups) / count.compared)
+        total = torch.stack([*nll, *spread]).sum() / len(self.members)
+        return total, float(torch.stack(nll).sum().detach()) / len(self.members)
 
     def prior(self, judgements: int) -> None:
         """Accumulate the gradient of -log prior per judgement, of all there are."""
@@ -47,13 +74,16 @@ class Team:
                 (parameters.penalty() / (judgements * len(self.members))).backward()
 
     def state(self) -> State:
-        """Copies of everything trained, for a checkpoint."""
-        return {"members": [m.state() for m in self.members], "parameters": [p.state() for p in self.parameters]}
+        """Copies of everything trained, for a checkpoint; a shared trunk once."""
+        return {
+            "members": [m.state(trunk=i == 0) for i, m in enumerate(self.members)],
+            "parameters": [p.state() for p in self.parameters],
+        }
 
     def load(self, state: State) -> None:
         """Put back `state()`."""
-        for member, weights in zip(self.members, state["members"], strict=True):
-            member.load(weights)
+        for i, (member, weights) in enumerate(zip(self.members, state["members"], strict=True)):
+            member.load(weights, trunk=i == 0)
         for parameters, values in zip(self.parameters, state["parameters"], strict=True):
             parameters.load(values)
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from accord.errors import DataError, RunError
+from accord.errors import ConfigError, DataError, RunError
 from accord.files import write_atomically
 from accord.models import precision
-from accord.models.heads import HeadForm, ScalarHead
-from accord.models.loading import load_causal_lm, save_causal_lm
-from accord.models.scalar import ScalarModel
+from accord.models.ensembles import load_members, save_members
+from accord.models.heads import HeadForm, value_head
+from accord.models.loading import copy_causal_lm
+from accord.models.scalar import ScalarModel, read_all
 from accord.text.packing import Group, PackedStream, micro_batches, pack
 
 FILE = "reward.json"
@@ -50,20 +50,67 @@ class RewardModel:
 
     def scores(self, stream: PackedStream) -> Tensor:
         """Centred and scaled scores [E, R]."""
-        raw = torch.stack([member.scores(stream) for member in self.members])
+        raw = torch.stack([reading.rewards_R for reading in read_all(self.members, stream)])
         return (raw - self.centre_E.to(raw)[:, None]) / self.scale
 
     @torch.no_grad()
     def score(self, groups: Sequence[Group], micro_batch_tokens: int = 8192) -> Tensor:
-        """Scores [E, R] of all responses of `groups`, in order, on the CPU."""
+        """Scores [E, R] of all responses of `groups`, in order, on the CPU. Raises RunError for one that is not finite."""
+        scores_ER = torch.cat([self.scores(s).cpu() for s in self._streams(groups, micro_batch_tokens)], dim=1)
+        if not scores_ER.isfinite().all():
+            member, response = (int(i) for i in (~scores_ER.isfinite()).nonzero()[0])
+            raise RunError(
+                f"member {member} scores response {response} as {scores_ER[member, response].item()}",
+                "its weights are damaged, or its training diverged: train it again with a lower learning rate",
+            )
+        return scores_ER
+
+    @torch.no_grad()
+    def outputs(self, groups: Sequence[Group], micro_batch_tokens: int = 8192) -> Tensor:
+        """What heads of several outputs say, before weighing and reading: [E, R, O], on the CPU.
+
+        O are the objectives, or the parameters of a distribution (see `HeadForm.moments`).
+        """
+        parts = [read_all(self.members, s) for s in self._streams(groups, micro_batch_tokens)]
+        if parts[0][0].outputs_RO is None:
+            raise DataError("the heads of this reward model have one output", "use score")
+        return torch.cat([torch.stack([r.outputs_RO for r in rs if r.outputs_RO is not None]).cpu() for rs in parts], 1)
+
+    def _streams(self, groups: Sequence[Group], micro_batch_tokens: int) -> Iterator[PackedStream]:
         if not groups:
             raise DataError("there is nothing to score: 0 prompts")
         device = self.members[0].lm.device
-        parts = [
-            self.scores(pack(groups[start:end]).to(device)).cpu()
-            for start, end in micro_batches(groups, micro_batch_tokens)
-        ]
-        return torch.cat(parts, dim=1)
+        return (pack(groups[start:end]).to(device) for start, end in micro_batches(groups, micro_batch_tokens))
+
+    @property
+    def form(self) -> HeadForm:
+        """What the heads' outputs mean and how they are read."""
+        return self.members[0].form
+
+    def read_as(self, **changes: Any) -> RewardModel:
+        """The same weights read otherwise, for example `read="quantile", risk=0.05` or `objectives={"helpful": 1.0}`.
+
+        Centre and scale are those of the earlier reading: fit them again before scores are compared with earlier ones.
+        Raises ConfigError for other objectives than were learned.
+        """
+        if "objectives" in changes:
+            known, asked = dict(self.form.objectives), changes["objectives"]
+            if unknown := sorted(set(asked) - set(known)):
+                raise ConfigError(
+                    f"there is no objective {unknown[0]!r}", f"learned were: {', '.join(known) or 'none'}"
+                )
+            changes["objectives"] = tuple((name, float(asked.get(name, 0.0))) for name in known)
+        form = replace(self.form, **changes)
+        if form.outputs != self.form.outputs or form.kind != self.form.kind:
+            raise ConfigError(f"heads of {self.form.kind} cannot be read as {form.kind}", "train with that head")
+        members = [ScalarModel(member.lm, member.head, form) for member in self.members]
+        return RewardModel(members, self.centre_E, self.scale, self.temperature, self.notes)
+
+    def value_model(self) -> ScalarModel:
+        """A trainable copy of the first member whose head says the score, centred and scaled (see `value_head`)."""
+        first = self.members[0]
+        head = value_head(first.head, first.form, float(self.centre_E[0]), self.scale)
+        return ScalarModel(copy_causal_lm(first.lm), head)
 
     # --- files -------------------------------------------------------------------------------------------
     def save(self, folder: Path, probes: Sequence[Group]) -> Path:
@@ -78,19 +125,10 @@ class RewardModel:
 
     def _write(self, folder: Path, probes: Sequence[Group]) -> None:
         folder.mkdir()
-        for index, member in enumerate(self.members):
-            save_causal_lm(member.lm, folder / f"member-{index}")
-        save_file(
-            {
-                f"{i}.{name}": t.contiguous()
-                for i, m in enumerate(self.members)
-                for name, t in m.head.state_dict().items()
-            },
-            str(folder / "heads.safetensors"),
-        )
+        trunk = save_members(self.members, folder)
         record = {
-            "members": self.size, "centre": self.centre_E.tolist(), "scale": self.scale,
-            "temperature": self.temperature, "head": asdict(self.members[0].form), "notes": self.notes,
+            "members": self.size, "trunk": trunk, "centre": self.centre_E.tolist(), "scale": self.scale,
+            "temperature": self.temperature, "head": asdict(self.form), "notes": self.notes,
             "probes": [{"prompt": list(g.prompt), "responses": [list(r) for r in g.responses]} for g in probes],
             "probe_scores": _probe_scores(self, probes).tolist(),
         }  # fmt: skip
@@ -102,13 +140,8 @@ class RewardModel:
         if not (folder / FILE).is_file():
             raise DataError(f"{folder} holds no reward model: {FILE} is missing", "name the output of a reward stage")
         record = json.loads((folder / FILE).read_text())
-        heads = load_file(str(folder / "heads.safetensors"), device=device)
-        members = []
-        for index in range(record["members"]):
-            lm = load_causal_lm(str(folder / f"member-{index}"), device, verify=False)
-            head = ScalarHead(lm.hidden_size, 0).to(device)
-            head.load_state_dict({name: heads[f"{index}.{name}"] for name in ("weight", "bias")})
-            members.append(ScalarModel(lm, head, HeadForm(**record["head"])))
+        form = HeadForm.of(record["head"])
+        members = load_members(folder, record["trunk"], record["members"], form, device)
         centre = torch.tensor(record["centre"])
         model = cls(members, centre, record["scale"], record["temperature"], record["notes"])
         _check_probes(model, record, folder)

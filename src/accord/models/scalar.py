@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from accord.models.causal_lm import CausalLM
-from accord.models.heads import HeadForm, Reading, ScalarHead, over_steps
+from accord.models.heads import HeadForm, Reading, ScalarHead, VectorHead, over_steps
 from accord.models.loading import LoraSettings, add_lora, copy_causal_lm
 from accord.text.packing import PackedStream
 from accord.text.steps import Decode, split_ends
@@ -33,7 +33,7 @@ def decoder(tokenizer: PreTrainedTokenizerBase) -> Decode:
 class ScalarModel:
     """A trunk and a head; `form` says how the head's outputs become a score."""
 
-    def __init__(self, lm: CausalLM, head: ScalarHead, form: HeadForm | None = None) -> None:
+    def __init__(self, lm: CausalLM, head: ScalarHead | VectorHead, form: HeadForm | None = None) -> None:
         self.lm, self.head, self.form = lm, head, form or HeadForm()
         self._ends: dict[tuple[int, ...], list[int]] = {}
 
@@ -47,10 +47,14 @@ class ScalarModel:
             trunk = add_lora(trunk, lora, seed)
         elif trunk.adapter is None:
             trunk.hf.requires_grad_(True)
-        return cls(trunk, ScalarHead(lm.hidden_size, seed).to(lm.device), form)
+        return cls(trunk, (form or HeadForm()).head(lm.hidden_size, seed).to(lm.device), form)
+
+    def beside(self, seed: int) -> ScalarModel:
+        """Another head on the same trunk."""
+        return ScalarModel(self.lm, self.form.head(self.lm.hidden_size, seed).to(self.lm.device), self.form)
 
     def clone(self) -> ScalarModel:
-        """An independent copy with equal weights (a value model starts as a copy of the reward model)."""
+        """An independent copy with equal weights."""
         return ScalarModel(copy_causal_lm(self.lm), copy.deepcopy(self.head), self.form)
 
     def scores(self, stream: PackedStream) -> Tensor:
@@ -59,13 +63,18 @@ class ScalarModel:
 
     def read(self, stream: PackedStream, at_P: Tensor | None = None) -> Reading:
         """Scores of all responses, and at the stream positions `at_P`, from one pass."""
-        hidden_NH = self.lm.hidden(stream)
-        if self.form.steps == "end":
-            rewards_R = self._at(stream.last_R, hidden_NH)
-        else:
+        return self.read_hidden(self.lm.hidden(stream), stream, at_P)
+
+    def read_hidden(self, hidden_NH: Tensor, stream: PackedStream, at_P: Tensor | None = None) -> Reading:
+        """As `read`, from hidden states at hand."""
+        points_P = None if at_P is None else self.form.score(self._at(at_P, hidden_NH))
+        if self.form.steps != "end":
             ends_P, owner_P = self.steps(stream)
             rewards_R = over_steps(self._at(ends_P, hidden_NH), owner_P, stream.responses, self.form.steps)
-        return Reading(rewards_R, None if at_P is None else self._at(at_P, hidden_NH))
+            return Reading(rewards_R, points_P)
+        outputs = self._at(stream.last_R, hidden_NH)
+        outputs_RO = outputs if outputs.ndim > 1 else None
+        return Reading(self.form.score(outputs), points_P, outputs_RO, self.form)
 
     def _at(self, at_P: Tensor, hidden_NH: Tensor) -> Tensor:
         return self.head(F.embedding(at_P, hidden_NH))  # type: ignore[no-any-return]
@@ -101,15 +110,28 @@ class ScalarModel:
         """Trainable weights."""
         return (p for _, p in self.named_trainable())
 
-    def state(self) -> dict[str, Tensor]:
-        """Copies of the trainable weights, for a checkpoint."""
-        return {name: p.detach().clone() for name, p in self.named_trainable()}
+    def state(self, trunk: bool = True) -> dict[str, Tensor]:
+        """Copies of the trainable weights, for a checkpoint; without `trunk` the head's alone."""
+        return {n: p.detach().clone() for n, p in self.named_trainable() if trunk or n.startswith("head.")}
 
     @torch.no_grad()
-    def load(self, state: dict[str, Tensor]) -> None:
+    def load(self, state: dict[str, Tensor], trunk: bool = True) -> None:
         """Put back `state()`."""
-        own = dict(self.named_trainable())
+        own = {n: p for n, p in self.named_trainable() if trunk or n.startswith("head.")}
         if own.keys() != state.keys():
             raise ValueError(f"other weights than the model's: {sorted(own.keys() ^ state.keys())[:3]}")
         for name, p in own.items():
             p.copy_(state[name])
+
+
+def read_all(
+    members: Sequence[ScalarModel], stream: PackedStream, at: Sequence[Tensor | None] | None = None
+) -> list[Reading]:
+    """Every member's reading, each at its own further positions `at`; a trunk that several share runs once."""
+    hidden: dict[int, Tensor] = {}
+    found = []
+    for member, at_P in zip(members, at or [None] * len(members), strict=True):
+        if id(member.lm) not in hidden:
+            hidden = {id(member.lm): member.lm.hidden(stream)}
+        found.append(member.read_hidden(hidden[id(member.lm)], stream, at_P))
+    return found

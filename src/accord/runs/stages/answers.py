@@ -23,10 +23,14 @@ ALWAYS = {THUMB: (0.0, 1.0), STEP: (-1.0, 1.0)}
 
 @dataclass(frozen=True)
 class Scales:
-    """The scales found in records; `left_out` counts answers that say nothing, by reason."""
+    """The scales found in records; `left_out` counts answers that say nothing, by reason.
+
+    facets: the objective that each scale is about, by number; None: the reward as a whole.
+    """
 
     keys: tuple[Key, ...]
     scales: tuple[Scale, ...]
+    facets: tuple[int | None, ...]
     left_out: dict[str, int]
 
     def levels(self, record: Feedback) -> list[tuple[int, int]]:
@@ -51,12 +55,13 @@ def answers(record: Feedback) -> list[tuple[Key, float]]:
     return []
 
 
-def find_scales(records: Sequence[Feedback]) -> Scales:
+def find_scales(records: Sequence[Feedback], objectives: Sequence[str] = ()) -> Scales:
     """One scale per attribute and range, its levels the answers that occur (of a thumb and of a step's label
     always good and bad).
 
-    A scale on which everybody says the same is left out and counted. Raises DataError for more than MOST_LEVELS
-    different answers, and for several attributes: one reward cannot be all of them.
+    `objectives` are the attributes wanted; ratings of others, and scales on which everybody says the same, are left out and
+    counted. Raises DataError for more than MOST_LEVELS different answers, for an objective without ratings, and for
+    several attributes without objectives: one reward cannot be all of them.
     """
     counts: dict[Key, Counter[float]] = {}
     for record in records:
@@ -66,9 +71,12 @@ def find_scales(records: Sequence[Feedback]) -> Scales:
             counts.setdefault(key, Counter())[value] += 1
     if THUMB in counts:  # "both bad" is a thumb down for both
         counts[THUMB][0.0] += 2 * sum(isinstance(r.choice, Comparison) and r.choice.both_bad for r in records)
-    _check_attributes({key[0] for key in counts if key not in ALWAYS})
-    keys, scales, left_out = [], [], {}
+    _check_attributes({key[0] for key in counts if key not in ALWAYS}, objectives)
+    keys, scales, facets, left_out = [], [], [], {}
     for key, found in sorted(counts.items()):
+        if objectives and key not in ALWAYS and key[0] not in objectives:
+            left_out[f"rating of {key[0]}: no objective"] = found.total()
+            continue
         levels = tuple(sorted({*found, *ALWAYS.get(key, ())}))
         if len(levels) > MOST_LEVELS:
             raise DataError(
@@ -79,16 +87,21 @@ def find_scales(records: Sequence[Feedback]) -> Scales:
             left_out[f"rating of {key[0]}: all are {levels[0]:g}"] = found.total()
             continue
         keys.append(key)
+        facets.append(objectives.index(key[0]) if len(objectives) > 1 and key not in ALWAYS else None)
         shares = tuple(found[level] / found.total() for level in levels)
         scales.append(Scale(_name(key), levels, shares, anchored=key == STEP))
-    return Scales(tuple(keys), tuple(scales), left_out)
+    return Scales(tuple(keys), tuple(scales), tuple(facets), left_out)
 
 
-def _check_attributes(names: set[str]) -> None:
-    if len(names) > 1:
+def _check_attributes(names: set[str], objectives: Sequence[str]) -> None:
+    if missing := sorted(set(objectives) - names):
+        raise DataError(
+            f"nothing is rated for the objective {missing[0]!r}", f"rated are: {', '.join(sorted(names)) or 'none'}"
+        )
+    if len(names) > 1 and not objectives:
         raise DataError(
             f"the ratings are of several attributes: {', '.join(sorted(names))}; one reward cannot be all of them",
-            "keep the ratings of one attribute",
+            "name objectives and their weights, for example objectives: {" + sorted(names)[0] + ": 1.0}",
         )
 
 

@@ -85,7 +85,10 @@ class GroupReader:
             return self._steps(record.choice, levels, place, annotator, ids[place])
         if levels:
             (place,) = numbers.values()
-            return [Judgement((place,), None, annotator, "rating", level=level, scale=scale) for scale, level in levels]
+            facets = self.scales.facets
+            return [
+                Judgement((place,), None, annotator, "rating", level=k, scale=s, facet=facets[s]) for s, k in levels
+            ]
         said = [_choice(record, numbers, annotator, len(ids), self.margin)]
         if isinstance(record.choice, Comparison) and record.choice.both_bad and THUMB in self.scales.keys:
             down = self.scales.keys.index(THUMB)

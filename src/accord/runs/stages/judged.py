@@ -65,18 +65,18 @@ def load_records(reference: str, context: StageContext) -> list[Feedback]:
 
 def read_judged(
     reference: str, model: CausalLM, lengths: LengthConfig, context: StageContext, margin: float = 0.0,
-    ratings: bool = False,
+    ratings: bool = False, objectives: Sequence[str] = (),
 ) -> Judged:  # fmt: skip
     """Tokenise all responses and turn records into judgements.
 
     Used are comparisons, rankings, best/worst, corrections (the edit over the original) and demonstrations
-    (chosen over the other responses to their prompt), and with `ratings` also ratings, thumbs and step labels, which
+    (chosen over the other responses to their prompt), and with `ratings` also ratings (of the `objectives`), thumbs and step labels, which
     compare nothing.
     `reference`: see `load_records`; `margin`: utility asked for per step of a comparison's strength above 1. What cannot
     be used is left out, counted by reason; the table of lengths is shown and stored.
     """
     records = load_records(reference, context)
-    scales = find_scales(records if ratings else ())
+    scales = find_scales(records, objectives) if ratings else find_scales(())
     left_out = Counter(scales.left_out)
     by_prompt: dict[str, list[Feedback]] = {}
     for record in records:

@@ -195,17 +195,6 @@ def _note(values: Mapping[str, float]) -> str:
     return f"score {values['score']:.2f}, KL {values['kl_seq']:.1f}"
 
 
-def value_model(reward: RewardModel) -> ScalarModel:
-    """A trainable copy of the first reward member, its head in the reward's centred and scaled unit."""
-    import torch
-
-    value = reward.members[0].clone()
-    with torch.no_grad():
-        value.head.weight.div_(reward.scale)
-        value.head.bias.sub_(reward.centre_E[0]).div_(reward.scale)
-    return value
-
-
 def _settings(config: PpoConfig, seed: int) -> Any:
     from accord.learning.on_policy import OnPolicySettings
 
@@ -224,7 +213,7 @@ def _settings(config: PpoConfig, seed: int) -> Any:
 def _value(config: PpoConfig, policy: Any, reward: RewardModel | None, context: StageContext) -> ScalarModel:
     """From the reward model where there is one (and `value_from` says so), else a copy of the policy with a new head."""
     if reward is not None and config.value_from == "reward":
-        return value_model(reward)
+        return reward.value_model()
     from accord.models.loading import load_causal_lm
     from accord.models.scalar import ScalarModel
 

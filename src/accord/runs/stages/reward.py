@@ -3,23 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from accord.errors import DataError
-from accord.files import write_json
 from accord.runs.context import StageContext
 from accord.runs.stage import Plan, Stage, StageResult
 from accord.runs.stages.settings import LengthConfig, TrainingConfig, training_plan
 
 if TYPE_CHECKING:
-    from accord.learning.judgements import JudgedGroup
+    from accord.learning.reward import RewardSettings
     from accord.models.causal_lm import CausalLM
     from accord.models.heads import HeadForm
-    from accord.models.reward_model import RewardModel
     from accord.runs.stages.judged import Judged
-    from accord.text.encoding import Encoder
+
+
+class DistributionConfig(BaseModel):
+    """A head that says a distribution of rewards: what annotators know or want and the feedback does not show."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["mean_variance", "categorical"] = Field(
+        description="A normal distribution, or shares of evenly spaced values."
+    )
+    atoms: int = Field(10, ge=2, description="Values of a categorical distribution.")
+    read: Literal["mean", "quantile", "mean_std"] = Field(
+        "mean", description="The score: the mean, a quantile, or the mean minus some deviations (averse to risk)."
+    )
+    risk: float = Field(0.0, ge=0, description="The quantile, or the number of deviations.")
+
+    @model_validator(mode="after")
+    def _possible(self) -> DistributionConfig:
+        if self.read == "quantile" and not 0 < self.risk < 1:
+            raise ValueError(f"risk is the quantile that is read, between 0 and 1, not {self.risk:g}")
+        return self
 
 
 class RewardConfig(TrainingConfig):
@@ -40,8 +58,21 @@ class RewardConfig(TrainingConfig):
     )
     gold: str | None = Field(None, description="The gold reward, for the card only; never trained on.")
     members: int = Field(3, ge=1, description="Ensemble members.")
+    trunk: Literal["own", "shared", "adapters"] = Field(
+        "own",
+        description="Members with a trunk each, heads on one trunk, or an adapter each (lora) on one frozen trunk.",
+    )
+    objectives: dict[str, float] = Field(
+        {}, description="Rated attributes with their weights in the score: a head each; one name: that attribute alone."
+    )
+    distribution: DistributionConfig | None = Field(
+        None, description="Learn a distribution of rewards per response, from choices among responses."
+    )
     bootstrap: bool = Field(False, description="Train each member on its own resample of the prompts.")
     label_smoothing: float = Field(0.0, ge=0, lt=0.5, description="Share of comparisons assumed flipped.")
+    centring: float = Field(
+        0.0, ge=0, description="Weight of the squared mean score of what is compared; 0.01 keeps scores around zero."
+    )
     margin: float = Field(0.0, ge=0, description="Utility asked for per step of a comparison's strength above 1.")
     ties: Literal["davidson", "rao_kupper"] = Field("davidson", description="Model of undecided comparisons.")
     rankings: Literal["plackett_luce", "all_pairs"] = Field(
@@ -60,6 +91,35 @@ class RewardConfig(TrainingConfig):
     epochs: float = Field(1.0, gt=0, description="Passes over the judged prompts, per member.")
     batch: int = Field(16, ge=1, description="Prompts per optimiser step.")
 
+    @model_validator(mode="after")
+    def _consistent(self) -> RewardConfig:
+        if self.trunk == "adapters" and self.lora is None:
+            raise ValueError("trunk: adapters gives every member an adapter: set lora")
+        heads = {
+            "objectives": len(self.objectives) > 1,
+            "distribution": self.distribution,
+            "steps": self.steps != "end",
+        }
+        if len(chosen := [name for name, used in heads.items() if used]) > 1:
+            raise ValueError(f"{' and '.join(chosen)} are different heads: choose one of them")
+        if self.distribution is not None and (self.annotators is not None or self.effects == "joint"):
+            raise ValueError(
+                "a distribution takes annotators as part of the hidden context: leave out annotators and effects"
+            )
+        if self.rows == "pair" and (self.objectives or self.steps != "end"):
+            raise ValueError("rows: pair reads what compares responses only: leave out objectives and steps")
+        if self.distribution is not None and self.margin:
+            raise ValueError("a distribution knows no margin: leave it out")
+        return self
+
+    def head(self) -> HeadForm:
+        """The heads' form."""
+        from accord.models.heads import HeadForm
+
+        several = tuple(self.objectives.items()) if len(self.objectives) > 1 else ()
+        found = self.distribution.model_dump() if self.distribution else {}
+        return HeadForm(objectives=several, steps=self.steps, separator=self.step_separator, **found)
+
 
 class Reward(Stage):
     """An ensemble trained by the choice likelihood; centred, scaled, calibrated, saved with probes."""
@@ -75,70 +135,58 @@ class Reward(Stage):
         size = estimate.model_size(config.model, context)
         rows, tokens = estimate.judged_prompts(config.feedback, config.limit, config.lengths, context)
         steps = estimate.updates(rows, config.batch, config.epochs)
+        passes = 1 if config.trunk == "shared" else config.members
         return training_plan(
-            config, size, estimate.Work(trained=round(tokens * config.epochs * config.members)), trained=config.members,
-            rows=rows or None, steps=config.members * steps if steps else None, model=size, base=config.model,
-            notes=[f"{config.members} members x {config.epochs:g} epochs in batches of {config.batch} prompts"],
+            config, size, estimate.Work(trained=round(tokens * config.epochs * passes)),
+            trained=config.members if config.trunk == "own" else 1,
+            rows=rows or None, steps=passes * steps if steps else None, model=size, base=config.model,
+            notes=[f"{config.members} members ({config.trunk} trunk) x {config.epochs:g} epochs in batches of {config.batch} prompts"],
         )  # fmt: skip
 
     def run(self, config: RewardConfig, context: StageContext) -> StageResult:
-        from accord.learning.annotators import describe_annotators
         from accord.learning.calibration import fit_centre, fit_temperature
-        from accord.learning.judgements import Form, strict_pairs
-        from accord.learning.reward import RewardSettings, describe, train_reward
-        from accord.models.heads import HeadForm
+        from accord.learning.judgements import strict_pairs
+        from accord.learning.reward import train_reward
+        from accord.models.ensembles import build_members
         from accord.models.loading import load_causal_lm
         from accord.models.reward_model import RewardModel
-        from accord.models.scalar import ScalarModel
         from accord.runs.stages.judged import annotator_effects, one_pair_per_row, read_judged
-        from accord.text.encoding import Encoder
+        from accord.runs.stages.reward_report import report
 
         trunk = load_causal_lm(context.resolve(config.model), context.device)
-        encoder = Encoder(trunk.tokenizer)
-        judged = read_judged(config.feedback, trunk, config.lengths, context, config.margin, ratings=True)
+        judged = read_judged(
+            config.feedback, trunk, config.lengths, context, config.margin, objectives=list(config.objectives),
+            ratings=config.distribution is None and config.rows == "prompt",
+        )  # fmt: skip
         groups = judged.groups[: config.limit]
         cut = max(1, round(len(groups) * (1 - config.heldout_share)))
         train, heldout = groups[:cut], groups[cut:] or groups[-1:]
+        train = one_pair_per_row(train) if config.rows == "pair" else train
         estimates = context.path(config.annotators) if config.annotators else None
         effects = annotator_effects(estimates, judged.annotators, judged.comparing)
-        lora = config.lora.settings() if config.lora else None
-        train = one_pair_per_row(train) if config.rows == "pair" else train
-        head = HeadForm(config.steps, config.step_separator)
-        _check_steps(judged, head, trunk, context)
-        members = [ScalarModel.from_causal_lm(trunk, context.seed + m, lora, head) for m in range(config.members)]
-        model = RewardModel.untrained(members)
-        settings = RewardSettings(
-            epochs=config.epochs, batch=config.batch, micro_batch_tokens=config.micro_batch_tokens, seed=context.seed,
-            bootstrap=config.bootstrap, label_smoothing=config.label_smoothing,
-            form=Form(config.ties, config.rankings), effects=config.effects, annotator_rate=config.annotator_rate,
-            optimizer=config.optimizer(),
-        )  # fmt: skip
-        result = train_reward(model, train, settings, effects, context.session(_note), heldout, judged.scales)
+        form, lora = config.head(), config.lora.settings() if config.lora else None
+        _check_steps(judged, form, trunk, context)
+        model = RewardModel.untrained(build_members(trunk, config.members, context.seed, config.trunk, lora, form))
+        session = context.session(_note)
+        result = train_reward(model, train, _settings(config, context), effects, session, heldout, judged.scales)
         fit_centre(model, [g.group for g in train[:256]], config.micro_batch_tokens)
-        if comparable := bool(strict_pairs(heldout)):
+        if strict_pairs(heldout):
             fit_temperature(model, heldout, config.micro_batch_tokens)
         saved = model.save(context.folder / "model", [g.group for g in train[:3]])
-        artefacts = {"model": saved}
-        if config.effects == "joint" or judged.scales:
-            learned = describe_annotators(result.learned, model.centre_E, model.scale, judged.annotators, judged.scales)
-            write_json(context.folder / "annotators.json", learned)
-            artefacts["annotators"] = context.folder / "annotators.json"
-        values: dict[str, Any] = describe(result) | {"temperature": model.temperature, "left_out": judged.left_out}
-        summary = f"{config.members} members; "
-        if comparable:
-            card = _card(model, heldout, encoder, config, context)
-            write_json(context.folder / "card.json", card)
-            artefacts["card"] = context.folder / "card.json"
-            values["heldout_accuracy"], gold = card["accuracy"]["value"], card["gold_accuracy"]
-            if gold:
-                values["gold_accuracy"] = gold["value"]
-            versus = f", {gold['value']:.1%} with gold" if gold else ""
-            summary += f"agrees with {values['heldout_accuracy']:.1%} of held-out labels{versus}"
-        else:
-            summary += (
-                f"held-out NLL {result.heldout_nll:.3f} nats per judgement; no held-out pair to check the order on"
-            )
-        return StageResult(summary, values, artefacts)
+        summary, values, artefacts = report(model, result, judged, heldout, config, context)
+        return StageResult(summary, values, {"model": saved, **artefacts})
+
+
+def _settings(config: RewardConfig, context: StageContext) -> RewardSettings:
+    from accord.learning.judgements import Form
+    from accord.learning.reward import RewardSettings
+
+    return RewardSettings(
+        epochs=config.epochs, batch=config.batch, micro_batch_tokens=config.micro_batch_tokens, seed=context.seed,
+        bootstrap=config.bootstrap, label_smoothing=config.label_smoothing, centring=config.centring,
+        form=Form(config.ties, config.rankings), effects=config.effects, annotator_rate=config.annotator_rate,
+        optimizer=config.optimizer(),
+    )  # fmt: skip
 
 
 def _check_steps(judged: Judged, head: HeadForm, trunk: CausalLM, context: StageContext) -> None:
@@ -166,32 +214,3 @@ def _check_steps(judged: Judged, head: HeadForm, trunk: CausalLM, context: Stage
 
 def _note(values: Mapping[str, float]) -> str:
     return f"member {values['member'] + 1:.0f}, judgement nll {values['judgement_nll']:.3f}"
-
-
-def _card(
-    model: RewardModel, heldout: list[JudgedGroup], encoder: Encoder, config: RewardConfig, context: StageContext
-) -> dict[str, Any]:
-    """The reward-model card on held-out strict pairs."""
-    import numpy as np
-    import torch
-
-    from accord.examine.reward_card import card
-    from accord.learning.calibration import pair_gaps
-    from accord.learning.judgements import strict_pairs
-
-    groups = [g.group for g in heldout]
-    scores_ER = model.score(groups, config.micro_batch_tokens)
-    tokens_R = torch.tensor([float(len(r)) for g in groups for r in g.responses])
-    gold_gap = None
-    if config.gold is not None:
-        from accord.text.gold import GoldSentiment
-
-        texts = [encoder.text(g.prompt) + encoder.text(r) for g in groups for r in g.responses]
-        gold_R = torch.tensor(GoldSentiment.load(context.path(config.gold)).score(texts))
-        gold_gap = pair_gaps(gold_R, heldout).numpy()
-    report = card(
-        np.stack([pair_gaps(row, heldout).numpy() for row in scores_ER]).astype(np.float64),
-        [g for g, _, _ in strict_pairs(heldout)],
-        np.sign(pair_gaps(tokens_R, heldout).numpy()), gold_gap,
-    )  # fmt: skip
-    return report.model_dump(mode="json")

@@ -1,0 +1,81 @@
+"""What a reward stage leaves beside the model: its card, what was learned about annotators, values and a summary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from accord.examine.reward_card import card
+from accord.files import write_json
+from accord.learning.annotators import describe_annotators
+from accord.learning.calibration import context_explained, pair_gaps
+from accord.learning.judgements import JudgedGroup, strict_pairs
+from accord.learning.reward import RewardResult, describe
+from accord.models.reward_model import RewardModel
+from accord.runs.context import StageContext
+from accord.runs.stages.judged import Judged
+from accord.text.encoding import Encoder
+
+if TYPE_CHECKING:
+    from accord.runs.stages.reward import RewardConfig
+
+
+def report(
+    model: RewardModel, result: RewardResult, judged: Judged, heldout: Sequence[JudgedGroup], config: RewardConfig,
+    context: StageContext,
+) -> tuple[str, dict[str, Any], dict[str, Path]]:  # fmt: skip
+    """(summary, values, artefacts); the card needs held-out pairs, and annotators.json something learned about them."""
+    values: dict[str, Any] = describe(result) | {"temperature": model.temperature, "left_out": judged.left_out}
+    artefacts: dict[str, Path] = {}
+    if config.effects == "joint" or judged.scales:
+        artefacts["annotators"] = context.folder / "annotators.json"
+        write_json(artefacts["annotators"], _annotators(model, result, judged))
+    if model.form.kind != "point":
+        values["context_explained"] = context_explained(model, [g.group for g in heldout], config.micro_batch_tokens)
+    summary = f"{config.members} members; "
+    if not strict_pairs(heldout):
+        summary += f"held-out NLL {result.heldout_nll:.3f} nats per judgement; no held-out pair to check the order on"
+        return summary, values, artefacts
+    found = _card(model, heldout, config, context)
+    artefacts["card"] = context.folder / "card.json"
+    write_json(artefacts["card"], found)
+    values["heldout_accuracy"], gold = found["accuracy"]["value"], found["gold_accuracy"]
+    if gold:
+        values["gold_accuracy"] = gold["value"]
+    versus = f", {gold['value']:.1%} with gold" if gold else ""
+    return f"{summary}agrees with {values['heldout_accuracy']:.1%} of held-out labels{versus}", values, artefacts
+
+
+def _annotators(model: RewardModel, result: RewardResult, judged: Judged) -> dict[str, Any]:
+    """In units of the score where ratings are of the score; objectives and steps have scales of their own."""
+    scored = model.form.steps == "end" and not model.form.objectives
+    centre_E, scale = (model.centre_E, model.scale) if scored else (torch.zeros(model.size), 1.0)
+    told = describe_annotators(result.learned, centre_E, scale, judged.annotators, judged.scales)
+    return {"unit": "score" if scored else "raw reward", **told}
+
+
+def _card(
+    model: RewardModel, heldout: Sequence[JudgedGroup], config: RewardConfig, context: StageContext
+) -> dict[str, Any]:
+    """The reward-model card on held-out strict pairs."""
+    groups = [g.group for g in heldout]
+    scores_ER = model.score(groups, config.micro_batch_tokens)
+    tokens_R = torch.tensor([float(len(r)) for g in groups for r in g.responses])
+    gold_gap = None
+    if config.gold is not None:
+        from accord.text.gold import GoldSentiment
+
+        encoder = Encoder(model.members[0].lm.tokenizer)
+        texts = [encoder.text(g.prompt) + encoder.text(r) for g in groups for r in g.responses]
+        gold_R = torch.tensor(GoldSentiment.load(context.path(config.gold)).score(texts))
+        gold_gap = pair_gaps(gold_R, heldout).numpy()
+    found = card(
+        np.stack([pair_gaps(row, heldout).numpy() for row in scores_ER]).astype(np.float64),
+        [g for g, _, _ in strict_pairs(heldout)],
+        np.sign(pair_gaps(tokens_R, heldout).numpy()), gold_gap,
+    )  # fmt: skip
+    return found.model_dump(mode="json")
