@@ -24,6 +24,8 @@ from accord.feedback.simulate import (
     comparison_probabilities,
     judge_comparison,
     judge_ranking,
+    judge_rating,
+    judge_thumb,
     simulated_crowd,
 )
 from accord.feedback.store import FeedbackStore
@@ -142,6 +144,24 @@ def test_simulated_choices_have_the_stated_probabilities() -> None:
     expected = comparison_probabilities(1.5 * 0.6 - 0.2, 0.2, 0.5)
     assert expected.sum() == pytest.approx(1)
     np.testing.assert_allclose(share, expected, atol=0.02)
+
+
+def test_simulated_ratings_and_thumbs_have_the_stated_probabilities() -> None:
+    annotator, rng = SimulatedAnnotator("a", 1.5, sharpness=0.8, offset=-0.3), np.random.default_rng(0)
+    tau = np.array([-1.0, 0.2, 1.4])
+    draws = [annotator.rate(0.9, tau.tolist(), rng) for _ in range(6000)]
+    below = 1 / (1 + np.exp(-(tau - (0.8 * 0.9 - 0.3))))
+    expected = np.diff(np.concatenate([[0.0], below, [1.0]]))
+    np.testing.assert_allclose(np.bincount(draws, minlength=4) / 6000, expected, atol=0.02)
+    up = np.mean([annotator.thumb(0.9, 0.2, rng) for _ in range(6000)])
+    assert up == pytest.approx(1 - below[1], abs=0.02)
+    options = offered(0, [0.5, -0.5])
+    rating = judge_rating(options, 1, annotator, (1,), "g1", (-1.0, 1.0), "overall")
+    assert (rating.choice.low, rating.choice.high) == (0, 2)
+    assert rating.choice.scores["overall"] in (0, 1, 2)
+    thumb = judge_thumb(options, 0, annotator, (1,), "g1")
+    assert [r.options[0].content for r in (rating, thumb)] == ["answer 0.1", "answer 0.0"]
+    assert all(parse_line(dump_line(r)) == r for r in (rating, thumb))
 
 
 def test_assignment_is_balanced() -> None:

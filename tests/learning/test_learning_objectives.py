@@ -112,6 +112,50 @@ def test_plackett_luce_and_bradley_terry_equal_choix() -> None:
     torch.testing.assert_close(centred, torch.tensor(theirs - theirs.mean()), atol=1e-3, rtol=1e-3)
 
 
+def test_bradley_terry_equals_choix() -> None:
+    generator = torch.Generator().manual_seed(1)
+    truth = torch.tensor([0.0, 0.5, -0.7, 1.2, 0.1])
+    pairs = torch.randint(0, 5, (400, 2), generator=generator)
+    pairs = pairs[pairs[:, 0] != pairs[:, 1]]
+    wins = torch.rand(len(pairs), generator=generator) < torch.sigmoid(truth[pairs[:, 0]] - truth[pairs[:, 1]])
+    ordered = torch.where(wins[:, None], pairs, pairs.flip(1))
+    theirs = choix.opt_pairwise(5, [tuple(p) for p in ordered.tolist()], alpha=1e-6)
+    groups = [  # the same through the likelihood of judgements: rewards are the parameters
+        JudgedGroup(
+            Group([0], [[4 + k, 1] for k in range(5)]), tuple(Judgement((i, j), None) for i, j in ordered.tolist())
+        )
+    ]
+    ours = torch.zeros(5, dtype=torch.double, requires_grad=True)
+    optimizer = torch.optim.LBFGS([ours], max_iter=200, tolerance_grad=1e-10)
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = -log_likelihood(ours, groups, AnnotatorEffects.none()).sum() + 1e-6 * ours.square().sum() / 2
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    centred = ours.detach() - ours.detach().mean()
+    torch.testing.assert_close(centred, torch.tensor(theirs - theirs.mean()), atol=1e-3, rtol=1e-3)
+
+
+def test_gradients_of_every_likelihood() -> None:
+    generator = torch.Generator().manual_seed(2)
+    u = torch.randn(3, 4, dtype=torch.double, generator=generator).requires_grad_()
+    scalar = torch.tensor(0.4, dtype=torch.double, requires_grad=True)
+    outcome = torch.tensor([likelihoods.FIRST, likelihoods.SECOND, likelihoods.TIE])
+    best, worst = torch.tensor([0, 1, 3]), torch.tensor([2, 0, 1])
+    for function, inputs in (
+        (lambda x, nu: likelihoods.davidson(x[:, 0], x[:, 1], outcome, nu), (u, scalar)),
+        (lambda x, nu: likelihoods.rao_kupper(x[:, 0], x[:, 1], outcome, nu), (u, scalar)),
+        (likelihoods.plackett_luce, (u,)),
+        (lambda x: likelihoods.best_worst(x, best, worst), (u,)),
+        (likelihoods.all_pairs, (u,)),
+        (lambda x: likelihoods.bradley_terry(x[:, 0], x[:, 1]), (u,)),
+    ):
+        assert torch.autograd.gradcheck(function, inputs)
+
+
 def test_side_bias_moves_what_is_shown_first() -> None:
     shown = torch.tensor([0.0, 1.0])
     u = likelihoods.shown_utility(

@@ -294,3 +294,58 @@ def test_combinations_that_cannot_work_are_refused_before_anything_is_read(
 ) -> None:
     with pytest.raises(AccordError, match=message):
         run(tmp_path, tmp_path / "none.jsonl", f", {more}")
+
+
+# --- awkward input -------------------------------------------------------------------------------------------------
+def awkward(folder: Path, last: str, settings: str) -> tuple[dict[str, Any], str, Path]:
+    """Comparisons on two prompts; on the second the worse response is `last`."""
+    rows = [
+        record("1", "comparison", "First", [" a joy.", " a bore."], {"preferred": "a"}),
+        record("2", "comparison", "Second", [" a joy.", last], {"preferred": "a"}),
+    ]
+    folder.mkdir()
+    feedback = write(folder / "rows.jsonl", rows)
+    return run(folder, feedback, f", epochs: 1, lengths: {{max_response_tokens: 8{settings}}}")
+
+
+@pytest.mark.slow
+def test_empty_responses_and_those_that_fill_the_budget(tmp_path: Path) -> None:
+    from accord.models.loading import load_causal_lm
+    from accord.models.reward_model import RewardModel
+    from accord.text.packing import Group
+
+    tokenizer = load_causal_lm("accord:nano-base").tokenizer
+    ids = tokenizer.encode(" so so so so so so so so so", add_special_tokens=False)
+    eight, seven = tokenizer.decode(ids[:8]), tokenizer.decode(ids[:7])
+    assert len(tokenizer.encode(eight, add_special_tokens=False)) == 8
+
+    _, said, folder = awkward(tmp_path / "empty", "", "")
+    assert "1 blank responses are judged as their EOS alone" in said
+    assert json.loads((folder / "card.json").read_text())["pairs"] == 1
+    model = RewardModel.load(folder / "model")
+    assert model.score([Group([0, 5], [[tokenizer.eos_token_id]])]).isfinite().all()
+
+    _, said, folder = awkward(tmp_path / "full", seven, "")  # seven tokens and the EOS: nothing is cut
+    assert "2 judgements on 2 prompts; left out: 0" in said
+    assert json.loads((folder / "lengths.json").read_text())["eos_trained"] == 1
+    with pytest.raises(DataError, match="row 2/b: the response has 9 tokens, the limit is 8"):
+        awkward(tmp_path / "error", eight, "")
+    with pytest.raises(DataError, match="all usable feedback is about one prompt"):
+        awkward(tmp_path / "drop", eight, ", too_long: drop")
+    _, said, folder = awkward(tmp_path / "cut", eight, ", too_long: cut")
+    lengths = json.loads((folder / "lengths.json").read_text())
+    assert (lengths["cut"], lengths["eos_trained"]) == (1, 0.75)  # an EOS is not invented
+
+
+@pytest.mark.parametrize(
+    ("scores", "message"),
+    [
+        ({"scores": {"overall": float("nan")}, "low": 0, "high": 4}, "outside"),
+        ({"scores": {"overall": 1.0}, "low": 0, "high": float("inf")}, "is not finite"),
+    ],
+)
+def test_ratings_that_are_no_numbers(tmp_path: Path, scores: dict, message: str) -> None:
+    row = record("1", "rating", "p", [" x"], {"scores": {"overall": 1.0}}) | {"choice": scores}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    with pytest.raises(DataError, match=message):
+        run(tmp_path, tmp_path / "rows.jsonl")

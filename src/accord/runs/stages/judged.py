@@ -69,11 +69,10 @@ def read_judged(
 ) -> Judged:  # fmt: skip
     """Tokenise all responses and turn records into judgements.
 
-    Used are comparisons, rankings, best/worst, corrections (the edit over the original) and demonstrations
-    (chosen over the other responses to their prompt), and with `ratings` also ratings (of the `objectives`), thumbs and step labels, which
-    compare nothing.
-    `reference`: see `load_records`; `margin`: utility asked for per step of a comparison's strength above 1. What cannot
-    be used is left out, counted by reason; the table of lengths is shown and stored.
+    Used are comparisons, rankings, best/worst, corrections (the edit over the original) and demonstrations (chosen over
+    the other responses to their prompt); with `ratings` also ratings (of the `objectives`), thumbs and step labels, which
+    compare nothing. `reference`: see `load_records`; `margin`: utility asked for per step of a comparison's strength above
+    1. What cannot be used is left out, counted by reason; the table of lengths is shown and stored.
     """
     records = load_records(reference, context)
     scales = find_scales(records, objectives) if ratings else find_scales(())
@@ -136,6 +135,8 @@ def _tokenise(
             for name, response in responses(record).items():
                 if (key, response) not in examples:
                     examples[key, response] = _example(record.prompt, response, f"{record.id}/{name}", encoder)
+    if blank := sum(not text.strip() for _, (_, text, _) in examples):
+        context.say(f"{blank:,} blank responses are judged as their EOS alone")
     kept = apply_lengths(list(examples.values()), model, lengths, context)
     by_row = {example.row: (example.prompt_ids, example.response_ids) for example in kept}
     return {key: by_row[example.row] for key, example in examples.items() if example.row in by_row}

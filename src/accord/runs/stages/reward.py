@@ -13,6 +13,7 @@ from accord.runs.stage import Plan, Stage, StageResult
 from accord.runs.stages.settings import LengthConfig, TrainingConfig, training_plan
 
 if TYPE_CHECKING:
+    from accord.learning.judgements import JudgedGroup
     from accord.learning.reward import RewardSettings
     from accord.models.causal_lm import CausalLM
     from accord.models.heads import HeadForm
@@ -158,9 +159,7 @@ class Reward(Stage):
             config.feedback, trunk, config.lengths, context, config.margin, objectives=list(config.objectives),
             ratings=config.distribution is None and config.rows == "prompt",
         )  # fmt: skip
-        groups = judged.groups[: config.limit]
-        cut = max(1, round(len(groups) * (1 - config.heldout_share)))
-        train, heldout = groups[:cut], groups[cut:] or groups[-1:]
+        train, heldout = _split(judged.groups[: config.limit], config.heldout_share)
         train = one_pair_per_row(train) if config.rows == "pair" else train
         estimates = context.path(config.annotators) if config.annotators else None
         effects = annotator_effects(estimates, judged.annotators, judged.comparing)
@@ -175,6 +174,17 @@ class Reward(Stage):
         saved = model.save(context.folder / "model", [g.group for g in train[:3]])
         summary, values, artefacts = report(model, result, judged, heldout, config, context)
         return StageResult(summary, values, {"model": saved, **artefacts})
+
+
+def _split(groups: list[JudgedGroup], share: float) -> tuple[list[JudgedGroup], list[JudgedGroup]]:
+    """(train, held out): the last `share` of the prompts, at least one, is kept aside. Raises DataError for one prompt."""
+    if len(groups) < 2:
+        raise DataError(
+            "all usable feedback is about one prompt, so none can be kept aside",
+            "give judgements on two or more prompts",
+        )
+    cut = min(len(groups) - 1, max(1, round(len(groups) * (1 - share))))
+    return groups[:cut], groups[cut:]
 
 
 def _settings(config: RewardConfig, context: StageContext) -> RewardSettings:
