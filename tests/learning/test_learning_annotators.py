@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_learning_loops import JUDGED, assert_resume_is_exact, reward_model
 
-from accord.errors import DataError
+from accord.errors import DataError, RunError
 from accord.feedback.simulate import SimulatedAnnotator, comparison_probabilities
 from accord.learning import likelihoods
 from accord.learning.annotators import JudgementParameters, describe_annotators, starting_thresholds
@@ -270,6 +271,14 @@ def test_with_one_annotator_the_prior_keeps_the_scale() -> None:
         RewardModel.untrained([reward_model().members[0]]), only, settings, AnnotatorEffects.none()
     ).learned
     assert learned["rationality"][0] == pytest.approx(1.0, abs=0.6)
+
+
+def test_a_reward_that_comes_out_upside_down_is_refused() -> None:
+    contrary = AnnotatorEffects(torch.tensor([-1.0, -1.5]), torch.zeros(2))
+    settings = RewardSettings(batch=4, optimizer=OptimizerSettings(3e-3), effects="joint")
+    with pytest.raises(RunError, match="rationality of most annotators was learned to be negative"):
+        train_reward(reward_model(), JUDGED, settings, contrary)
+    train_reward(reward_model(), JUDGED, replace(settings, effects="fixed"), contrary)  # what is given is believed
 
 
 def test_pairs_said_by_ratings() -> None:

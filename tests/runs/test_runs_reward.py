@@ -14,6 +14,7 @@ from accord.feedback.records import Feedback
 from accord.runs import recipe as recipes
 from accord.runs import runner
 from accord.runs.context import Progress
+from accord.runs.stages.judged import annotator_effects
 
 WORDS = ("great", "fine", "slow", "loud", "odd", "new")
 GRADES = {"joy": 4, "film": 2, "bore": 0}
@@ -83,6 +84,9 @@ def test_ratings_thumbs_and_comparisons_in_one_run(tmp_path: Path) -> None:
     offsets = {a["annotator"]: a["offset"] for a in told["annotators"]}
     assert offsets["kind"] > offsets["strict"] + 0.5
     assert told["scales"][0]["thresholds"] == sorted(told["scales"][0]["thresholds"])
+    names = [a["annotator"] for a in told["annotators"]]
+    again = annotator_effects(folder / "annotators.json", names)  # later stages can start from it
+    assert again.rationality_A.tolist() == pytest.approx([a["rationality"] for a in told["annotators"]])
 
 
 @pytest.mark.slow

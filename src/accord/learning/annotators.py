@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from accord.errors import RunError
 from accord.learning.judgements import AnnotatorEffects, Scale
 
 SPREAD = {"rationality_A": 1.0, "side_bias_A": 1.0, "log_nu": 1.0, "sharpness_A": 0.5, "offset_A": 1.0}
@@ -98,6 +99,20 @@ class JudgementParameters(nn.Module):
             "log_nu": float(self.log_nu), "sharpness": self.sharpness_A.tolist(), "offset": self.offset_A.tolist(),
             "thresholds": [_thresholds(s, gaps).tolist() for s, gaps in zip(self.scales, self.gaps, strict=True)],
         }  # fmt: skip
+
+
+def check_upright(learned: Sequence[JudgementParameters]) -> None:
+    """Raise RunError when most annotators came out contrary: then it is the reward that is upside down.
+
+    Choices cannot tell a reward from its opposite judged by contrarians; most annotators are taken to be honest.
+    """
+    for member, parameters in enumerate(learned):
+        for name, values_A in (("rationality", parameters.rationality_A), ("sharpness", parameters.sharpness_A)):
+            if values_A.requires_grad and values_A.median() < 0:
+                raise RunError(
+                    f"the {name} of most annotators was learned to be negative (member {member}): the reward is upside down",
+                    "lower annotator_rate, train longer, or start from estimates (annotators)",
+                )
 
 
 def describe_annotators(

@@ -81,7 +81,7 @@ def plackett_luce_ties(ordered_MK: Tensor, sizes: Sequence[int]) -> Tensor:
     for size in sizes[:-1]:  # the last group comes last with certainty
         end = start + size
         below = torch.logsumexp(ordered_MK[:, end:], dim=-1)
-        logp, start = logp + _all_first(ordered_MK[:, start:end], below), end
+        logp, start = logp + _all_first(ordered_MK[:, start:end], below).clamp_max(0), end
     return logp
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from accord.errors import DataError
-from accord.learning.annotators import JudgementParameters
+from accord.learning.annotators import JudgementParameters, check_upright
 from accord.learning.calibration import agreement, concordance, pair_agreement
 from accord.learning.choices import answered, log_likelihood
 from accord.learning.judgements import AnnotatorEffects, Form, JudgedGroup, Scale, strict_pairs
@@ -78,7 +78,8 @@ def train_reward(
     """Train every member of `model` in place, one after the other, each with its own order of prompts; the heads of a
     shared trunk all at once.
 
-    `effects`: known effects of annotators, or where to start from; `scales`: those that ratings refer to.
+    `effects`: known effects of annotators, or where to start from; `scales`: those that ratings refer to. Raises RunError
+    when most annotators come out contrary to the reward learned with them.
     """
     if not groups:
         raise DataError("there is nothing to learn from: 0 judged prompts", "collect feedback first")
@@ -128,6 +129,7 @@ def train_reward(
                 alone = RewardModel.untrained(list(team.members))
                 values["heldout_agreement"] = agreement(alone, heldout, settings.micro_batch_tokens)
             session.end_step(done, total, values, state, where)
+    check_upright(learned)
     nll_heldout, agreed, ordered = evaluate(teams, heldout, settings) if heldout else (None, None, {})
     return RewardResult(total, tokens, nll, nll_heldout, agreed, ordered, tuple(p.values() for p in learned))
 

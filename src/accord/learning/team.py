@@ -91,7 +91,8 @@ class Team:
 class Optimizers:
     """One for the weights; where annotators or scales are learned a second one, with a step size of its own.
 
-    A threshold moves by units while the weights of a trunk move by thousandths.
+    A threshold moves by units while the weights of a trunk move by thousandths. The second one warms up over a quarter
+    of the steps, so that no annotator is taken for a contrarian before there is a reward to be contrary to.
     """
 
     def __init__(self, team: Team, settings: OptimizerSettings, annotator_rate: float, steps: int) -> None:
@@ -99,7 +100,7 @@ class Optimizers:
         self.first, self.second = Optimizer(weights.values(), settings, steps), None
         learned = [p for parameters in team.parameters for p in parameters.parameters()]
         if learned:
-            own = replace(settings, learning_rate=annotator_rate, weight_decay=0.0, warmup=0.0)
+            own = replace(settings, learning_rate=annotator_rate, weight_decay=0.0, warmup=0.25)
             self.second = Optimizer(learned, own, steps)
 
     def step(self, where: str) -> dict[str, float]:
