@@ -128,6 +128,10 @@ def test_bad_steps_are_learned_and_make_a_response_worse(how: str) -> None:
     assert result.heldout_agreement is None  # labels of steps compare no responses
     assert result.heldout_concordance["step"] > 0.95
     score_R = model.score([g.group for g in heldout])[0]
+    told = model.step_scores([g.group for g in heldout], micro_batch_tokens=200)
+    assert [[end for end, _ in steps] for steps in told] == [list(j.ends) for g in heldout for j in g.judgements]
+    if how == "min":
+        assert [min(s for _, s in steps) for steps in told] == pytest.approx(score_R.tolist(), abs=1e-4)
     bad_R = torch.tensor([j.levels.count(0) for g in heldout for j in g.judgements])
     assert score_R[bad_R == 0].mean() > score_R[bad_R == 1].mean() + 1
     if how == "product":  # it is the log-probability that no step is bad

@@ -76,6 +76,27 @@ class RewardModel:
             raise DataError("the heads of this reward model have one output", "use score")
         return torch.cat([torch.stack([r.outputs_RO for r in rs if r.outputs_RO is not None]).cpu() for rs in parts], 1)
 
+    @torch.no_grad()
+    def step_scores(self, groups: Sequence[Group], micro_batch_tokens: int = 8192) -> list[list[tuple[int, float]]]:
+        """(index of its last token, mean of the members' scores) of every step of every response, in order.
+
+        Steps are what the form's separator divides a response into; a score is the logit of "not bad" where labels of
+        steps were learned.
+        """
+        found: list[list[tuple[int, float]]] = []
+        for stream in self._streams(groups, micro_batch_tokens):
+            ends_P, owner_P = self.members[0].steps(stream)
+            readings = read_all(self.members, stream, [ends_P] * self.size)
+            scores_P = torch.stack([r.points_P for r in readings if r.points_P is not None]).mean(0)
+            starts_R = stream.last_R - stream.lengths_R + 1
+            here: list[list[tuple[int, float]]] = [[] for _ in range(stream.responses)]
+            for end, owner, score in zip(
+                (ends_P - starts_R[owner_P]).tolist(), owner_P.tolist(), scores_P.tolist(), strict=True
+            ):
+                here[owner].append((end, score))
+            found += here
+        return found
+
     def _streams(self, groups: Sequence[Group], micro_batch_tokens: int) -> Iterator[PackedStream]:
         if not groups:
             raise DataError("there is nothing to score: 0 prompts")
