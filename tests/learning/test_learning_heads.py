@@ -130,6 +130,13 @@ def test_bootstrapped_heads_of_one_trunk_differ_only_by_what_they_drew() -> None
     assert not torch.equal(twins.members[0].head.weight, twins.members[1].head.weight)
 
 
+def test_prompts_that_no_head_drew_are_not_read() -> None:
+    model = ensemble("shared")
+    run = RewardSettings(epochs=3, batch=1, optimizer=FAST, bootstrap=True)  # some batches would be empty otherwise
+    result = train_reward(model, JUDGED, run, NONE)
+    assert 3 <= result.steps < 3 * len(JUDGED)
+
+
 # --- distributions -------------------------------------------------------------------------------------------------
 numbers = st.lists(st.floats(-3, 3), min_size=4, max_size=4)
 
@@ -313,6 +320,12 @@ def test_a_rating_of_an_objective_reads_its_own_output() -> None:
     logp = log_likelihood(reading, [group], effects)
     expected = torch.sigmoid(torch.tensor([0.75 * 0.5 - 0.25 * 1.0, 0.3])).log()
     torch.testing.assert_close(logp, expected, atol=1e-3, rtol=1e-3)
+
+
+def test_a_rating_of_an_objective_that_the_head_does_not_have() -> None:
+    effects = JudgementParameters(AnnotatorEffects.none(), SCALES).effects()
+    with pytest.raises(DataError, match="a rating is of objective 0, the head has 0"):
+        log_likelihood(torch.zeros(4), rated(1, 0), effects)
 
 
 @pytest.mark.parametrize("form", [HeadForm(), BOTH, HeadForm("mean_variance")])

@@ -96,6 +96,8 @@ def answered(
     for offset, j in flat:
         own = rows.setdefault(j.scale, [])
         if j.kind == "rating":
+            if j.facet is not None and j.facet >= width:
+                raise DataError(f"a rating is of objective {j.facet}, the head has {width}", "build it with objectives")
             response = offset + j.options[0]
             place = response if j.facet is None else facets + width * response + j.facet
             own.append((place, j.level, j.annotator))

@@ -30,12 +30,11 @@ from accord.text.packing import micro_batches, pack
 
 @dataclass(frozen=True)
 class RewardSettings:
-    """batch: prompts per optimiser step; bootstrap: train each member on its own resample of the prompts (a shared
-    trunk sees them all, its heads count them as often as drawn);
-    label_smoothing: share of comparisons assumed flipped; centring: weight of the squared mean score of
-    what is compared (see `choices.centring`); form: likelihoods of ties and rankings; effects: keep the
-    given rationalities and side biases, or learn them jointly; annotator_rate: peak step size of everything learned about
-    annotators and scales; evaluate_every: steps between held-out measures."""
+    """batch: prompts per optimiser step; bootstrap: train each member on its own resample of the prompts (a shared trunk
+    reads what any head drew, each head counts it as often as it drew it); label_smoothing: share of comparisons assumed
+    flipped; centring: weight of the squared mean score of what is compared (see `choices.centring`); form: likelihoods of
+    ties and rankings; effects: keep the given rationalities and side biases, or learn them jointly; annotator_rate: peak
+    step size of everything learned about annotators and scales; evaluate_every: steps between held-out measures."""
 
     epochs: float = 1.0
     batch: int = 32
@@ -89,8 +88,13 @@ def train_reward(
     teams = [Team(model.members, learned)] if shared else [
         Team([member], [parameters]) for member, parameters in zip(model.members, learned, strict=True)
     ]  # fmt: skip
+    draws = _draws(len(groups), settings, model.size) if shared and settings.bootstrap else None
+    chosen = [_resample(len(groups), settings, m) for m in range(len(teams))]
+    if shared:
+        chosen = [[row for row in range(len(groups)) if draws is None or any(counts[row] for counts in draws)]]
     orders = [
-        EpochOrder(len(groups), settings.batch, settings.epochs, _member_seed(settings, m)) for m in range(len(teams))
+        EpochOrder(len(rows), settings.batch, settings.epochs, _member_seed(settings, m))
+        for m, rows in enumerate(chosen)
     ]
     per_team, total = orders[0].steps, orders[0].steps * len(teams)
     done, tokens, nll = 0, 0, float("nan")
@@ -109,17 +113,15 @@ def train_reward(
 
     for index in range(done // per_team, len(teams)):
         team = teams[index]
-        chosen = list(range(len(groups))) if shared else _resample(len(groups), settings, index)
-        drawn = _draws(len(groups), settings, model.size) if shared and settings.bootstrap else None
         optimizers = Optimizers(team, settings.optimizer, settings.annotator_rate, per_team)
         if saved is not None and done % per_team:
             optimizers.load(saved["optimizers"])
         saved = None
-        judgements = sum(groups[row].answers for row in chosen)
+        judgements = sum(groups[row].answers for row in chosen[index])
         for step in range(done % per_team, per_team):
-            rows = [chosen[row] for row in orders[index].rows(step)]
+            rows = [chosen[index][row] for row in orders[index].rows(step)]
             where = f"(member {index}, prompts {rows[:2]}...)"
-            versions = None if drawn is None else [_repeat(groups, rows, counts) for counts in drawn]
+            versions = None if draws is None else [_repeat(groups, rows, counts) for counts in draws]
             nll, used = team_step(team, [groups[r] for r in rows], settings, versions)
             team.prior(judgements)
             done, tokens = done + 1, tokens + used
