@@ -198,7 +198,13 @@ START = AnnotatorEffects(torch.tensor([1.0, 0.5]), torch.tensor([0.0, 0.3]))
 
 @pytest.mark.parametrize("how", ["fixed", "joint"])
 def test_a_mix_with_ratings_resumes_exactly(how: str) -> None:
-    settings = RewardSettings(epochs=2, batch=4, optimizer=OptimizerSettings(3e-3), effects=how)  # type: ignore[arg-type]
+    settings = RewardSettings(
+        epochs=2,
+        batch=4,
+        optimizer=OptimizerSettings(3e-3),
+        effects=how,
+        annotator_rate=0.03,  # type: ignore[arg-type]
+    )
     assert_resume_is_exact(
         reward_model, lambda m, s: train_reward(m, RATED, settings, START, s, RATED, SCALES),
         lambda m: [p for member in m.members for p in member.parameters()],

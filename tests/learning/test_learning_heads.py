@@ -73,7 +73,7 @@ def test_the_gradient_of_a_shared_trunk_is_the_mean_of_its_heads() -> None:
 @pytest.mark.parametrize(("trunk", "lora"), [("shared", None), ("shared", LORA), ("adapters", LORA)])
 @pytest.mark.parametrize("bootstrap", [False, True])
 def test_every_kind_of_ensemble_resumes_exactly(trunk: str, lora: LoraSettings | None, bootstrap: bool) -> None:
-    run = RewardSettings(epochs=2, batch=5, optimizer=FAST, bootstrap=bootstrap, effects="joint")
+    run = RewardSettings(epochs=2, batch=5, optimizer=FAST, bootstrap=bootstrap, effects="joint", annotator_rate=0.03)
     assert_resume_is_exact(
         lambda: ensemble(trunk, lora), lambda m, s: train_reward(m, JUDGED, run, NONE, s, JUDGED),
         lambda m: [p for member in m.members for p in member.parameters()],

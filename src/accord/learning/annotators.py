@@ -110,7 +110,8 @@ def check_upright(learned: Sequence[JudgementParameters]) -> None:
         for name, values_A in (("rationality", parameters.rationality_A), ("sharpness", parameters.sharpness_A)):
             if values_A.requires_grad and values_A.median() < 0:
                 raise RunError(
-                    f"the {name} of most annotators was learned to be negative (member {member}): the reward is upside down",
+                    f"the {name} of most annotators was learned to be negative (member {member}): the reward is upside down, "
+                    "or it says nothing",
                     "lower annotator_rate, train longer, or start from estimates (annotators)",
                 )
 

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from accord.learning.reward import RewardSettings
 
 
+TRAVEL = 5.0
+"""How far parameters of annotators and scales can move in a run, in units of utility."""
+
+
 class Counts(NamedTuple):
     """How much a batch says: terms of its likelihood, and judgements that compare responses."""
 
@@ -91,16 +95,18 @@ class Team:
 class Optimizers:
     """One for the weights; where annotators or scales are learned a second one, with a step size of its own.
 
-    A threshold moves by units while the weights of a trunk move by thousandths. The second one warms up over a quarter
+    A threshold moves by units while the weights of a trunk move by thousandths: unless a rate is given, TRAVEL units are
+    within reach of the run's steps (fewer in a run of less than a hundred). The second one warms up over a quarter
     of the steps, so that no annotator is taken for a contrarian before there is a reward to be contrary to.
     """
 
-    def __init__(self, team: Team, settings: OptimizerSettings, annotator_rate: float, steps: int) -> None:
+    def __init__(self, team: Team, settings: OptimizerSettings, annotator_rate: float | None, steps: int) -> None:
         weights = {id(p): p for member in team.members for p in member.parameters()}
         self.first, self.second = Optimizer(weights.values(), settings, steps), None
         learned = [p for parameters in team.parameters for p in parameters.parameters()]
         if learned:
-            own = replace(settings, learning_rate=annotator_rate, weight_decay=0.0, warmup=0.25)
+            rate = annotator_rate or min(0.1, 2 * TRAVEL / steps)  # rising and falling, its mean is half of the peak
+            own = replace(settings, learning_rate=rate, weight_decay=0.0, warmup=0.25)
             self.second = Optimizer(learned, own, steps)
 
     def step(self, where: str) -> dict[str, float]:

@@ -54,9 +54,10 @@ class RewardConfig(TrainingConfig):
     effects: Literal["fixed", "joint"] = Field(
         "fixed", description="Rationality, side bias and ties: as estimated, or learned with the reward from there on."
     )
-    annotator_rate: float = Field(
-        0.03, gt=0, le=1, description="Peak step size of what is learned about annotators and rating scales."
-    )
+    annotator_rate: float | None = Field(
+        None, gt=0, le=1,
+        description="Peak step size of what is learned about annotators and rating scales; unless given, 10 / steps, at most 0.1.",
+    )  # fmt: skip
     gold: str | None = Field(None, description="The gold reward, for the card only; never trained on.")
     members: int = Field(3, ge=1, description="Ensemble members.")
     trunk: Literal["own", "shared", "adapters"] = Field(
