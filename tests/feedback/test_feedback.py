@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -128,7 +129,7 @@ for i, record in enumerate(records):
         os.kill(os.getpid(), signal.SIGKILL)
 """
     paths = [str(tmp_path / "f.sqlite"), str(Path(__file__).parent)]
-    env = {**__import__("os").environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", script, *paths], capture_output=True, text=True, env=env, check=False)
     acknowledged = len(done.stdout.split())
     assert acknowledged == 11, done.stderr

@@ -161,7 +161,10 @@ class Reward(Stage):
             ratings=config.distribution is None and config.rows == "prompt",
         )  # fmt: skip
         train, heldout = _split(judged.groups[: config.limit], config.heldout_share)
-        train = one_pair_per_row(train) if config.rows == "pair" else train
+        if config.rows == "pair":
+            silent = sum(not judgement.pairs for group in train for judgement in group.judgements)
+            train = one_pair_per_row(train)
+            context.say(f"{len(train):,} strict pairs, one per row; {silent:,} judgements without one left out (ties)")
         estimates = context.path(config.annotators) if config.annotators else None
         effects = annotator_effects(estimates, judged.annotators, judged.comparing)
         form, lora = config.head(), config.lora.settings() if config.lora else None
