@@ -111,6 +111,14 @@ declare("finished_share", "share", 0, 1, "responses that ended by themselves")
 declare("unique_share", "share", 0, 1, "distinct responses in the rollout")
 declare("sampler_gap", "nats/token", 0, 1, "mean absolute log-probability difference between sampler and trainer")
 declare("surprise_tok", "nats/token", 0, 50, "mean negative log-probability of sampled tokens: estimates the entropy")
+declare("entropy_tok", "nats/token", 0, 50, "exact entropy of the policy at the sampled positions, where asked for")
+declare(
+    "flat_group_share",
+    "share",
+    0,
+    1,
+    "prompts whose samples all score the same: comparing them teaches nothing (DAPO samples others instead)",
+)
 declare("value_explained", "share", -INF, 1, "share of the returns' variance the value model explains")
 declare("kl_seq", "nats/sequence", -INF, INF, "KL to the reference by k1 (log pi - log ref), summed per sequence")
 declare("kl_seq_k3", "nats/sequence", 0, INF, "KL to the reference by k3, summed per sequence")

@@ -182,7 +182,7 @@ def test_expert_iteration_keeps_what_a_function_accepts(
     run_dir = run(tmp_path, DATA.format(pairs=pairs) + judge)
     shown = read_jsonl(run_dir / "stages/02-judge/demonstrations.jsonl")
     assert shown
-    assert all(" the" in row["response"] for row in shown)
+    assert all(" the" in row["choice"]["content"] for row in shown)
     values = json.loads((run_dir / "stages/02-judge/result.json").read_text())["values"]
     assert values["demonstrations"] == len(shown)
     assert values["prompts_with_demonstration"] <= 6

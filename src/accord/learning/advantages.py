@@ -79,7 +79,16 @@ def group_relative(total_B: Tensor, samples_per_prompt: int, scale: bool) -> Ten
         raise ValueError("group-relative advantages need at least 2 samples per prompt")
     groups = total_B.view(-1, samples_per_prompt)
     centred = groups - groups.mean(1, keepdim=True)
-    return (centred / (groups.std(1, keepdim=True) + 1e-4) if scale else centred).flatten()
+    if scale:
+        centred = centred / (groups.std(1, keepdim=True) + 1e-4)
+    # Exactly 0: a rounded mean differs from equal large rewards, and the division would blow that up to 1.
+    return torch.where(flat_groups(total_B, samples_per_prompt)[:, None], 0.0, centred).flatten()
+
+
+def flat_groups(total_B: Tensor, samples_per_prompt: int) -> Tensor:
+    """Which groups have equal rewards, so that comparing their responses teaches nothing: bool [groups]."""
+    groups = total_B.view(-1, samples_per_prompt)
+    return groups.amax(1) == groups.amin(1)
 
 
 def per_response(rewards_S: Tensor, lengths_B: Tensor) -> Tensor:
@@ -115,6 +124,8 @@ def estimate(
     if estimator == "reinforce":
         return returns_to_go(rewards_S, lengths_B, gamma), none
     total_B = per_response(rewards_S, lengths_B)
+    if samples_per_prompt < 2:
+        raise ValueError(f"the estimator {estimator} needs at least 2 samples per prompt")
     if estimator == "reinforce_baseline":
         mean_B = total_B.view(-1, samples_per_prompt).mean(1).repeat_interleave(samples_per_prompt)
         return returns_to_go(rewards_S, lengths_B, gamma) - mean_B[owners(lengths_B)], none
@@ -125,9 +136,15 @@ def estimate(
     return advantage_B[owners(lengths_B)], none
 
 
-def whiten(values_S: Tensor, reduce: Reduce = one_process) -> Tensor:
-    """Shift to mean 0 and scale to variance 1 over all tokens of all processes: [S]."""
-    sums = reduce(torch.stack([values_S.sum(), values_S.square().sum(), values_S.new_tensor(values_S.numel())]))
+def whiten(values_S: Tensor, reduce: Reduce = one_process, shift: bool = True) -> Tensor:
+    """Shift to mean 0 and scale to variance 1 over all tokens of all processes: [S].
+
+    Without `shift` the mean stays what it was (rewards: a shifted reward would pay for length). Sums are taken in
+    double precision: a mean far from 0 would otherwise swallow the variance.
+    """
+    exact_S = values_S.double()
+    sums = reduce(torch.stack([exact_S.sum(), exact_S.square().sum(), exact_S.new_tensor(values_S.numel())]))
     mean = sums[0] / sums[2]
     variance = (sums[1] / sums[2] - mean.square()).clamp_min(0)
-    return (values_S - mean) * torch.rsqrt(variance + 1e-8)
+    centred_S = (exact_S - mean) * torch.rsqrt(variance + 1e-8)
+    return (centred_S if shift else centred_S + mean).to(values_S)

@@ -11,87 +11,40 @@ Details follow Ziegler et al. 2019, Stiennon et al. 2020 and Huang et al. 2024; 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from accord.errors import DataError, RunError
+from accord.errors import ConfigError, DataError, RunError
 from accord.learning import advantages as adv
 from accord.learning import losses
 from accord.learning.kl_control import KLController
 from accord.learning.on_policy_batch import (
     Experience,
+    check_ratio,
+    check_rollout,
     check_sampler,
+    check_scores,
     kl_metrics,
     minibatches,
     rollout_metrics,
 )
-from accord.learning.optimizer import Optimizer, OptimizerSettings, load_trainable, trainable_state
+from accord.learning.on_policy_settings import OnPolicySettings
+from accord.learning.optimizer import Optimizer, load_trainable, trainable_state
 from accord.learning.order import EpochOrder
 from accord.learning.session import LocalSession, Session, State
 from accord.learning.supervised import supervised_step
-from accord.models import precision
 from accord.models.causal_lm import CausalLM
 from accord.models.scalar import ScalarModel
 from accord.sampling.rollout import Rollout, Sampler, SamplingSettings
-from accord.text.packing import Group, micro_batches, pack
+from accord.text.packing import Group, PackedStream, micro_batches, pack
 
+POLICY_SUMS = ["policy_loss", "clip_share", "ratio_mean", "update_kl_tok"]
+VALUE_SUMS = ["value_loss", "value_clip_share"]
 Score = Callable[[Rollout], Tensor]
 """Scores a rollout: [E, B], one row per reward-model member (or a single row)."""
-
-
-def _ppo_optimizer(learning_rate: float) -> OptimizerSettings:
-    return OptimizerSettings(learning_rate, betas=(0.9, 0.999), eps=1e-5, schedule="linear", max_grad_norm=1.0)
-
-
-@dataclass(frozen=True)
-class OnPolicySettings:
-    """steps: rollout batches; prompts_per_step x samples_per_prompt responses each; kl_target steers the
-    coefficient (None: fixed); kl_in: k1 in the reward (PPO, RLOO) or k3 in the loss (GRPO); kl_unbiased: weight that k3
-    by the ratio, so that its gradient is that of the reverse KL (DeepSeek-V3.2 2025); unfinished_score
-    replaces the score of responses without EOS (None: keep); estimator: see `advantages.estimate`; aggregation: see
-    `losses.token_weights`; ratio: see `losses.whole_ratio`; kl_budget and min_unique are guards (0: off)."""
-
-    steps: int
-    prompts_per_step: int = 64
-    samples_per_prompt: int = 1
-    max_new_tokens: int = 48
-    temperature: float = 1.0
-    epochs: int = 4
-    minibatches: int = 1
-    micro_batch_tokens: int = 8192
-    estimator: adv.Estimator = "gae"
-    aggregation: losses.Aggregation = "token"
-    ratio: losses.Ratio = "token"
-    gamma: float = 1.0
-    lam: float = 0.95
-    clip: float = 0.2
-    clip_high: float | None = None
-    value_clip: float = 0.2
-    whiten_advantages: bool = True
-    kl_coefficient: float = 0.05
-    kl_in: Literal["reward", "loss"] = "reward"
-    kl_unbiased: bool = True
-    kl_target: float | None = None
-    kl_horizon: int = 10_000
-    score_clip: float = 0.0
-    unfinished_score: float | None = -1.0
-    ensemble: str = "mean"
-    ptx_weight: float = 0.0
-    ptx_batch: int = 32
-    kl_budget: float = 0.0
-    min_unique: float = 0.0
-    sampler_bound: float = 0.02
-    seed: int = 0
-    policy_optimizer: OptimizerSettings = field(default_factory=lambda: _ppo_optimizer(1e-5))
-    value_optimizer: OptimizerSettings = field(default_factory=lambda: _ppo_optimizer(1e-5))
-
-    @property
-    def responses(self) -> int:
-        """Responses per step."""
-        return self.prompts_per_step * self.samples_per_prompt
 
 
 @dataclass(frozen=True)
@@ -105,6 +58,9 @@ class OnPolicyResult:
     kl_seq: float
     kl_coefficient: float
     guard: str | None = None
+
+
+__all__ = ["OnPolicyResult", "OnPolicySettings", "OnPolicyTrainer", "Score"]
 
 
 class OnPolicyTrainer:
@@ -132,8 +88,15 @@ class OnPolicyTrainer:
         )
         self.kl = KLController(settings.kl_coefficient, settings.kl_target, settings.kl_horizon)
         updates = settings.steps * settings.epochs * settings.minibatches
-        self.policy_optimizer = Optimizer(policy.parameters(), settings.policy_optimizer, updates)
+        self.policy_optimizer = Optimizer(policy.parameters(), settings.policy_optimizer, settings.policy_updates)
         self.value_optimizer = Optimizer(value.parameters(), settings.value_optimizer, updates) if value else None
+        fewest = len(prompts) % settings.prompts_per_step or settings.prompts_per_step  # in the last step of an epoch
+        if settings.minibatches > fewest:
+            raise ConfigError(
+                f"the last step of an epoch over {len(prompts)} prompts has {fewest} of them, for "
+                f"{settings.minibatches} minibatches",
+                "change prompts_per_step, minibatches or the number of prompts",
+            )
         per_epoch = -(-len(prompts) // settings.prompts_per_step)
         self.order = EpochOrder(len(prompts), settings.prompts_per_step, settings.steps / per_epoch, settings.seed)
         self.done = self.tokens = 0
@@ -156,17 +119,17 @@ class OnPolicyTrainer:
                 break
             rollout = self.rollout(step)
             batch = self.experience(rollout)
-            if step == 0:
-                check_sampler(rollout, batch, s.sampler_bound, s.temperature)
+            check_sampler(rollout, batch, s.sampler_bound, s.temperature)
             metrics = rollout_metrics(rollout, batch) | kl_metrics(batch) | {"kl_coefficient": self.kl.coefficient}
             metrics |= self.update(batch, step)
-            self.kl.update(metrics["kl_seq"], s.responses)
+            self.kl.update(metrics["kl_seq"], rollout.size)
             self.done, self.tokens = step + 1, self.tokens + int(metrics["tokens"])
             self.last = {"score": metrics["score"], "kl_seq": metrics["kl_seq"]}
             self.stopped = self.guard(metrics, step + 1)
+            total = step + 1 if self.stopped else s.steps
             if on_step is not None:  # before the checkpoint: a kill in between repeats it
-                on_step(step + 1, step + 1 if self.stopped else s.steps)
-            session.end_step(step + 1, s.steps, metrics, self.state)
+                on_step(step + 1, total)
+            session.end_step(step + 1, total, metrics, self.state)
         steps = self.policy_optimizer.steps
         return OnPolicyResult(
             self.done, steps, self.tokens, self.last["score"], self.last["kl_seq"], self.kl.coefficient, self.stopped
@@ -184,8 +147,10 @@ class OnPolicyTrainer:
     @torch.no_grad()
     def experience(self, rollout: Rollout) -> Experience:
         """Score the rollout and compute everything the update needs, once, with the weights that sampled it."""
+        check_rollout(rollout, self.settings.samples_per_prompt)
         s, groups = self.settings, rollout.groups()
         scores_EB = self.score(rollout)
+        check_scores(scores_EB, rollout)
         logp_S = self._per_token(groups, lambda stream: self.policy.logprobs(stream, s.temperature))
         model = self.reference or self.policy
         with model.reference():
@@ -196,8 +161,9 @@ class OnPolicyTrainer:
         paid = self.kl.coefficient if s.kl_in == "reward" else 0.0
         rewards_S = adv.token_rewards(losses.kl_k1(logp_S, ref_S), score_B, lengths_B, paid)
         advantages_S, returns_S = self.advantages(rewards_S, values_S, lengths_B)
+        entropy_S = self._per_token(groups, self._entropy) if s.entropy else None
         return Experience(
-            groups, lengths_B, logp_S, ref_S, values_S, advantages_S, returns_S, score_B, scores_EB
+            groups, lengths_B, logp_S, ref_S, values_S, advantages_S, returns_S, score_B, scores_EB, entropy_S
         )  # fmt: skip
 
     def final_score(self, scores_EB: Tensor, rollout: Rollout) -> Tensor:
@@ -214,8 +180,10 @@ class OnPolicyTrainer:
         return score_B
 
     def advantages(self, rewards_S: Tensor, values_S: Tensor, lengths_B: Tensor) -> tuple[Tensor, Tensor]:
-        """(advantages, returns) per token, advantages whitened over the whole batch."""
+        """(advantages, returns) per token, advantages whitened over the whole batch, before it is cut."""
         s = self.settings
+        if s.whiten_rewards:
+            rewards_S = adv.whiten(rewards_S, shift=False)
         advantages_S, returns_S = adv.estimate(
             s.estimator, rewards_S, values_S, lengths_B, s.samples_per_prompt, s.gamma, s.lam
         )
@@ -228,7 +196,8 @@ class OnPolicyTrainer:
         for epoch in range(s.epochs):
             for part in minibatches(batch, s.minibatches, seed=(s.seed * 1_000_003 + step) * 101 + epoch):
                 rows.append(self.minibatch(part, step, first=not rows))
-        if self.policy_optimizer.steps - before != s.epochs * s.minibatches:
+        expected = 0 if step < s.value_warmup else s.epochs * s.minibatches
+        if self.policy_optimizer.steps - before != expected:
             raise RunError(
                 f"step {step + 1} made {self.policy_optimizer.steps - before} updates instead of "
                 f"{s.epochs} epochs x {s.minibatches} minibatches",
@@ -240,55 +209,62 @@ class OnPolicyTrainer:
         }  # fmt: skip
 
     def minibatch(self, part: Experience, step: int, first: bool) -> dict[str, float]:
-        """One update of policy and value model, accumulated over micro-batches with the minibatch's token count."""
-        s, total = self.settings, part.logp_S.numel()
-        names = (
-            "policy_loss",
-            "value_loss",
-            "clip_share",
-            "value_clip_share",
-            "ratio_mean",
-            "update_kl_tok",
-            "tokens",
-        )
-        sums = dict.fromkeys(names, 0.0)
+        """One update of value model and policy (its warm-up: value model alone), accumulated over micro-batches and
+        divided by the minibatch's token count."""
+        s, total, where = self.settings, part.logp_S.numel(), f"step {step + 1}"
+        names = [*POLICY_SUMS * (step >= s.value_warmup), *VALUE_SUMS * (self.value is not None)]
+        sums, tokens, worst = dict.fromkeys(names, 0.0), 0, part.logp_S.new_zeros(())
         for start, end in micro_batches(part.groups, s.micro_batch_tokens):
             micro = part.slice(start, end)
             stream = pack(micro.groups).to(self.policy.device)
-            logp_S = self.policy.logprobs(stream, s.temperature)
-            policy_loss = self.policy_loss(logp_S, micro, total, part.lengths_B.numel())
-            policy_loss.backward()
-            log_ratio = (logp_S - micro.logp_S).detach()
-            if first:
-                _check_ratio(log_ratio, step)
-            sums["policy_loss"] += policy_loss.item()
-            change, high = log_ratio.exp() - 1, s.clip if s.clip_high is None else s.clip_high
-            sums["clip_share"] += float(((change > high) | (change < -s.clip)).sum()) / total
-            sums["ratio_mean"] += float(log_ratio.exp().sum()) / total
-            sums["update_kl_tok"] += float((torch.expm1(log_ratio) - log_ratio).sum()) / total
-            sums["tokens"] += stream.tokens
+            tokens += stream.tokens
+            if step >= s.value_warmup:
+                logp_S = self.policy.logprobs(stream, s.temperature)
+                loss = self.policy_loss(logp_S, micro, total, part.lengths_B.numel())
+                loss.backward()
+                sums["policy_loss"] += loss.item()
+                _add(sums, self._moved(logp_S.detach(), micro), total)
+                worst = torch.maximum(worst, (logp_S.detach() - micro.logp_S).abs().max())
             if self.value is not None:
                 values_S = self.value.values(stream)
-                value_loss = losses.ppo_value(values_S, micro.values_S, micro.returns_S, s.value_clip).sum() / total
-                value_loss.backward()
-                moved = (values_S.detach() - micro.values_S).abs() > s.value_clip
-                sums["value_loss"] += value_loss.item()
-                sums["value_clip_share"] += float(moved.sum()) / total
-        if s.ptx_weight and self.ptx:
-            sums["ptx_loss_tok"] = self._ptx()
-        where = f"step {step + 1}"
-        sums |= self.policy_optimizer.step(where)
+                loss = losses.ppo_value(values_S, micro.values_S, micro.returns_S, s.value_clip).sum() / total
+                loss.backward()
+                sums["value_loss"] += loss.item()
+                moved_S = (values_S.detach() - micro.values_S).abs() > s.value_clip
+                sums["value_clip_share"] += float(moved_S.sum()) / total
+        if step < s.value_warmup:
+            sums |= {"optimizer_steps": float(self.policy_optimizer.steps), "learning_rate": 0.0}
+        else:
+            if first:
+                check_ratio(float(worst), step)
+            if s.ptx_weight and self.ptx:
+                sums["ptx_loss_tok"] = self._ptx()
+            sums |= self.policy_optimizer.step(where)
         if self.value_optimizer is not None:
             sums["value_grad_norm"] = self.value_optimizer.step(f"{where} (value model)")["grad_norm"]
-        return sums
+        return sums | {"tokens": float(tokens)}
+
+    def log_ratio(self, logp_S: Tensor, micro: Experience) -> Tensor:
+        """log pi/pi_old of what is clipped: each token, or its whole response: [S]."""
+        log_ratio_S, s = logp_S - micro.logp_S, self.settings
+        if s.ratio == "token":
+            return log_ratio_S
+        return losses.whole_ratio(log_ratio_S, micro.lengths_B, mean=s.ratio == "sequence")
+
+    def _moved(self, logp_S: Tensor, micro: Experience) -> dict[str, Tensor]:
+        """How far the policy moved from the one that sampled, per token."""
+        s, log_ratio_S = self.settings, self.log_ratio(logp_S, micro)
+        change_S, high = torch.expm1(log_ratio_S), s.clip if s.clip_high is None else s.clip_high
+        token_S = logp_S - micro.logp_S
+        return {
+            "clip_share": (change_S > high) | (change_S < -s.clip), "ratio_mean": change_S + 1,
+            "update_kl_tok": torch.expm1(token_S) - token_S,
+        }  # fmt: skip
 
     def policy_loss(self, logp_S: Tensor, micro: Experience, tokens: int, responses: int) -> Tensor:
         """The micro-batch's share of the loss of a minibatch with `responses` of `tokens` in all."""
         s = self.settings
-        log_ratio_S = logp_S - micro.logp_S
-        if s.ratio != "token":
-            log_ratio_S = losses.whole_ratio(log_ratio_S, micro.lengths_B, mean=s.ratio == "sequence")
-        loss_S = losses.ppo_policy(log_ratio_S, micro.advantages_S, s.clip, s.clip_high)
+        loss_S = losses.ppo_policy(self.log_ratio(logp_S, micro), micro.advantages_S, s.clip, s.clip_high)
         if s.kl_in == "loss":
             kl_S = losses.kl_k3(logp_S, micro.ref_S)
             if s.kl_unbiased:
@@ -325,17 +301,12 @@ class OnPolicyTrainer:
         s = self.settings
         generator = torch.Generator().manual_seed(s.seed * 1_000_003 + self.policy_optimizer.steps)
         rows = torch.randint(len(self.ptx), (s.ptx_batch,), generator=generator).tolist()
-        held = [p.grad.clone() if p.grad is not None else None for p in self.policy_optimizer.parameters]
-        self.policy_optimizer.clear()
-        loss, _ = supervised_step(self.policy, [self.ptx[r] for r in rows], s.micro_batch_tokens)
-        for p, grad in zip(self.policy_optimizer.parameters, held, strict=True):
-            if p.grad is not None:
-                p.grad.mul_(s.ptx_weight)
-                if grad is not None:
-                    p.grad.add_(grad)
-            else:
-                p.grad = grad
-        return loss
+        return supervised_step(self.policy, [self.ptx[r] for r in rows], s.micro_batch_tokens, s.ptx_weight)[0]
+
+    def _entropy(self, stream: PackedStream) -> Tensor:
+        """Exact entropy of the policy at every scored position: [S]."""
+        parts = self.policy.full_logprobs(stream, self.settings.temperature)
+        return torch.cat([torch.special.entr(logp_SV.exp()).sum(-1) for _, logp_SV in parts])
 
     def state(self) -> State:
         """Everything a bit-identical continuation needs."""
@@ -358,10 +329,6 @@ class OnPolicyTrainer:
         self.stopped = state["stopped"]
 
 
-def _check_ratio(log_ratio_S: Tensor, step: int) -> None:
-    worst = float(log_ratio_S.abs().max())
-    if not worst < precision.LOG_RATIO_BOUND[precision.current()]:
-        raise RunError(
-            f"the first minibatch of step {step + 1} has a probability ratio of exp({worst:.3g}) instead of 1",
-            "old and new log-probabilities come from different arithmetic (dropout, temperature or packing)",
-        )
+def _add(sums: dict[str, float], values: dict[str, Tensor], total: int) -> None:
+    for name, value_S in values.items():
+        sums[name] += float(value_S.sum()) / total

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from accord.errors import RunError
+from accord.errors import ConfigError, RunError
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,8 @@ class Optimizer:
 
     def __init__(self, parameters: Iterable[nn.Parameter], settings: OptimizerSettings, total_steps: int) -> None:
         self.parameters = list(parameters)
+        if not self.parameters:
+            raise ConfigError("the model has no weights to train", "all are frozen: give it an adapter, or unfreeze it")
         self.settings, self.total_steps, self.steps = settings, total_steps, 0
         matrices = [p for p in self.parameters if p.ndim >= 2]
         vectors = [p for p in self.parameters if p.ndim < 2]  # norms and biases are not decayed

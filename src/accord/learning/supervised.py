@@ -80,14 +80,16 @@ def train_supervised(
     return SupervisedResult(done.steps, done.tokens, done.values["loss_tok"], final)
 
 
-def supervised_step(model: CausalLM, batch: Sequence[Group], micro_batch_tokens: int) -> tuple[float, int]:
-    """Accumulate the gradient of the batch's mean token loss; returns (loss, tokens processed)."""
+def supervised_step(
+    model: CausalLM, batch: Sequence[Group], micro_batch_tokens: int, weight: float = 1.0
+) -> tuple[float, int]:
+    """Accumulate `weight` times the gradient of the batch's mean token loss; returns (loss, tokens processed)."""
     scored = sum(len(response) for group in batch for response in group.responses)
     loss, tokens = 0.0, 0
     for start, end in micro_batches(batch, micro_batch_tokens):
         stream = pack(batch[start:end]).to(model.device)
         part = -model.logprobs(stream).sum() / scored
-        part.backward()
+        (weight * part).backward()
         loss += part.item()
         tokens += stream.tokens
     return loss, tokens

@@ -26,10 +26,10 @@ Tokens = Mapping[tuple[str, Response], tuple[list[int], list[int]]]
 
 def responses(record: Feedback) -> dict[str, Response]:
     """The responses a record is about, by their names in it."""
-    finished: dict[str, Any] = record.meta.get("finished", {})
+    finished: Any = record.meta.get("finished", {})  # by option; of a demonstration a bool
     found = {o.id: (o.id, plain(o.content), bool(finished.get(o.id, True))) for o in record.options}
     if isinstance(record.choice, Correction | Demonstration):
-        found[WRITTEN] = (WRITTEN, plain(record.choice.content), True)
+        found[WRITTEN] = (WRITTEN, plain(record.choice.content), finished is not False)
     return found
 
 

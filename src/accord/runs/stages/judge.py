@@ -73,10 +73,11 @@ class Judge(Stage):
 
     def run(self, config: JudgeConfig, context: StageContext) -> StageResult:
         rows = self._samples(config, context)
-        records, shown, flat = [], list[dict[str, Any]](), 0
+        shown: list[Feedback] = []
+        records, flat = [], 0
         for number, row in enumerate(rows):
             order = _order(row, config.unfinished)
-            shown += _demonstrations(row, order, config)
+            shown += _demonstrations(row, order, config, number)
             if row["scores"][order[0]] == row["scores"][order[-1]]:
                 flat += 1  # nothing to learn from: all samples score the same
             else:
@@ -88,10 +89,10 @@ class Judge(Stage):
             )
         feedback, demonstrations = context.folder / "feedback.jsonl", context.folder / "demonstrations.jsonl"
         write_jsonl(feedback, (record.model_dump(mode="json") for record in records))
-        write_jsonl(demonstrations, shown)
+        write_jsonl(demonstrations, (record.model_dump(mode="json") for record in shown))
         mean = sum(sum(row["scores"]) for row in rows) / sum(len(row["scores"]) for row in rows)
         top = sum(max(row["scores"]) for row in rows) / len(rows)
-        solved = len({repr(row["prompt"]) for row in shown})
+        solved = len({repr(record.prompt) for record in shown})
         values = {
             "prompts": len(rows), "pairs": len(records), "flat": flat, "demonstrations": len(shown), "score": mean,
             "best_score": top, "prompts_with_demonstration": solved,
@@ -144,14 +145,24 @@ def _order(row: dict[str, Any], unfinished: str) -> list[int]:
     return sorted(range(len(row["scores"])), key=lambda i: (not finished[i], -row["scores"][i]))
 
 
-def _demonstrations(row: dict[str, Any], order: Sequence[int], config: JudgeConfig) -> list[dict[str, Any]]:
-    """The responses to learn from: not empty, and scored as much as the threshold asks for."""
-    kept = dict.fromkeys(
-        row["responses"][i]
-        for i in (order[:1] if config.keep == "best" else order)
-        if row["responses"][i].strip() and (config.threshold is None or row["scores"][i] >= config.threshold)
-    )
-    return [{"prompt": row["prompt"], "response": response} for response in kept]
+def _demonstrations(row: dict[str, Any], order: Sequence[int], config: JudgeConfig, number: int) -> list[Feedback]:
+    """The responses to learn from: not empty, scored as much as the threshold asks for, and each once.
+
+    One that hit the limit says so: fine-tuning would otherwise teach to stop in mid-sentence.
+    """
+    from accord.feedback.records import Feedback
+
+    kept: dict[str, int] = {}
+    for i in order[:1] if config.keep == "best" else order:
+        if row["responses"][i].strip() and (config.threshold is None or row["scores"][i] >= config.threshold):
+            kept.setdefault(row["responses"][i], i)
+    return [
+        Feedback.model_validate({
+            "id": f"best-{number}-{i}", "kind": "demonstration", "prompt": row["prompt"], "options": [],
+            "choice": {"content": response}, "annotator": ANNOTATOR, "meta": {"finished": row["finished"][i]},
+        })
+        for response, i in kept.items()
+    ]  # fmt: skip
 
 
 def _record(row: dict[str, Any], best: int, worst: int, producer: str, number: int) -> Feedback:

@@ -99,7 +99,10 @@ def read_thumbs(reference: str, model: CausalLM, lengths: LengthConfig, context:
                 continue
             row = f"{record.id}/{option}"
             prompt: Any = record.prompt if isinstance(record.prompt, str) else [m.model_dump() for m in record.prompt]
-            examples.append(encoder.example(prompt, text, row=row))
+            finished = bool(
+                record.meta.get("finished", {}).get(option, True)
+            )  # a policy's answer may have been cut off
+            examples.append(encoder.example(prompt, text, finished, row))
             marks[row] = desirable
     if not examples:
         raise DataError(

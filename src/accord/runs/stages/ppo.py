@@ -53,7 +53,10 @@ class PpoConfig(RewardSources, TrainingConfig):
         "reward", description="What the value model starts from; without a reward model always the policy."
     )
     adam_eps: float = Field(1e-5, gt=0, description="Adam's epsilon.")
+    value_warmup: int = Field(0, ge=0, description="First steps that train the value model alone.")
+    whiten_rewards: bool = Field(False, description="Divide rewards by their deviation, the mean left alone.")
     whiten_advantages: bool = Field(True, description="Shift and scale advantages over the whole batch.")
+    entropy: bool = Field(False, description="Measure the policy's exact entropy: one more forward pass per step.")
     kl_coefficient: float = Field(0.05, ge=0, description="Weight of the KL penalty per token.")
     kl_in: Literal["reward", "loss"] = Field(
         "reward", description="Where the penalty acts: k1 in the reward, k3 in the loss."
@@ -83,7 +86,11 @@ class PpoConfig(RewardSources, TrainingConfig):
             raise ValueError(f"value_learning_rate is set, but the estimator {self.estimator} has no value model")
         if self.minibatches > self.prompts_per_step:
             raise ValueError(f"minibatches {self.minibatches} exceeds prompts_per_step {self.prompts_per_step}")
-        if self.whiten_advantages and self.prompts_per_step * self.samples_per_prompt < 8:
+        if self.value_warmup and self.estimator != "gae":
+            raise ValueError(f"value_warmup is set, but the estimator {self.estimator} has no value model")
+        if self.value_warmup >= self.steps:
+            raise ValueError(f"value_warmup {self.value_warmup} leaves none of {self.steps} steps for the policy")
+        if (self.whiten_advantages or self.whiten_rewards) and self.prompts_per_step * self.samples_per_prompt < 8:
             raise ValueError("whitening needs at least 8 responses per step")
         if bool(self.ptx) != bool(self.ptx_weight):
             raise ValueError("ptx and ptx_weight go together: give both or neither")
@@ -201,7 +208,7 @@ def _settings(config: PpoConfig, seed: int) -> Any:
     names = (
         "steps", "prompts_per_step", "samples_per_prompt", "max_new_tokens", "temperature", "epochs", "minibatches",
         "micro_batch_tokens", "estimator", "aggregation", "ratio", "gamma", "lam", "clip", "clip_high", "value_clip",
-        "whiten_advantages", "kl_coefficient", "kl_in", "kl_unbiased", "kl_target", "kl_horizon", "score_clip", "unfinished_score", "ensemble", "ptx_weight", "kl_budget", "min_unique",
+        "value_warmup", "whiten_rewards", "whiten_advantages", "entropy", "kl_coefficient", "kl_in", "kl_unbiased", "kl_target", "kl_horizon", "score_clip", "unfinished_score", "ensemble", "ptx_weight", "kl_budget", "min_unique",
     )  # fmt: skip
     return OnPolicySettings(
         **{name: getattr(config, name) for name in names}, seed=seed,
@@ -217,6 +224,8 @@ def _value(config: PpoConfig, policy: Any, reward: RewardModel | None, context: 
     from accord.models.loading import load_causal_lm
     from accord.models.scalar import ScalarModel
 
+    if not config.value_warmup:
+        context.say("the value model's head is new, not a reward model's: consider value_warmup")
     lora = config.lora.settings() if config.lora else None
     return ScalarModel.from_causal_lm(load_causal_lm(context.resolve(config.model), context.device), context.seed, lora)
 

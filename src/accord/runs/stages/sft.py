@@ -100,11 +100,12 @@ def read_demonstrations(
             continue
         answer = plain(record.choice.content)
         if isinstance(record.prompt, str):
-            pairs: list[Any] = [(record.prompt, answer)]
+            turns_of: list[Any] = [(record.prompt, answer)]
         else:
             before = [m.model_dump() for m in record.prompt]
-            pairs = split_conversation([*before, {"role": "assistant", "content": answer}], turns, record.id)
-        examples += [encoder.example(prompt, response, row=record.id) for prompt, response in pairs]
+            turns_of = split_conversation([*before, {"role": "assistant", "content": answer}], turns, record.id)
+        ended = [True] * (len(turns_of) - 1) + [bool(record.meta.get("finished", True))]
+        examples += [encoder.example(p, r, done, record.id) for (p, r), done in zip(turns_of, ended, strict=True)]
     if not examples:
         raise DataError(f"{source} ({read.shape}) holds no demonstrations", "name rows with a prompt and a response")
     return apply_lengths(examples, model, lengths, context, read.dropped)

@@ -1,0 +1,71 @@
+"""A toy on-policy run: prompts, settings with a fast optimizer, and a trainer whose parts can be exchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from accord.learning.on_policy import OnPolicySettings, OnPolicyTrainer
+from accord.learning.optimizer import OptimizerSettings
+from accord.models.causal_lm import CausalLM
+from accord.models.loading import freeze
+from accord.models.scalar import ScalarModel
+from accord.sampling.builtin import BuiltinSampler
+from accord.sampling.rollout import Rollout, SamplingSettings
+from accord.text.packing import Group, pack
+from tiny import tiny_llama
+
+PROMPTS = [[0, *(4 + (7 * i + 3 * j) % 30 for j in range(2 + i % 4))] for i in range(16)]
+SETTINGS = OnPolicySettings(
+    steps=2, prompts_per_step=8, max_new_tokens=8, epochs=2, minibatches=2, kl_coefficient=0.05, unfinished_score=None,
+    policy_optimizer=OptimizerSettings(3e-3, eps=1e-5), value_optimizer=OptimizerSettings(3e-3, eps=1e-5),
+)  # fmt: skip
+
+
+def count_sevens(rollout: Rollout) -> torch.Tensor:
+    """One member that pays for token 7: [1, B]."""
+    return torch.tensor([[float(r.count(7)) for r in rollout.responses]])
+
+
+def make(
+    score: Callable[[Rollout], torch.Tensor] = count_sevens, policy: CausalLM | None = None,
+    reference: CausalLM | None = None, prompts: list[list[int]] = PROMPTS, sampler: Any = None, ptx: Any = (),
+    settings: OnPolicySettings = SETTINGS, **changes: Any,
+) -> OnPolicyTrainer:  # fmt: skip
+    """A trainer of a tiny Llama; `changes` are settings."""
+    settings = replace(settings, **changes)
+    policy = policy or tiny_llama()
+    value = ScalarModel.from_causal_lm(tiny_llama(), seed=5) if settings.estimator == "gae" else None
+    sampler = sampler or BuiltinSampler(policy)
+    return OnPolicyTrainer(
+        policy, reference or freeze(tiny_llama()), value, sampler, score, prompts, settings, ptx
+    )  # fmt: skip
+
+
+class Fixed:
+    """A sampler that always answers with the same responses, their log-probabilities those of `model`."""
+
+    def __init__(self, model: CausalLM, responses: list[list[int]], finished: list[bool]) -> None:
+        self.model, self.responses, self.finished = model, responses, finished
+
+    @torch.no_grad()
+    def sample(self, prompts: Any, settings: SamplingSettings, seeds: Any, samples_per_prompt: int = 1) -> Rollout:
+        index = [p for p in range(len(prompts)) for _ in range(samples_per_prompt)]
+        logprobs = [
+            self.model.logprobs(pack([Group(prompts[p], [r])]), settings.temperature)
+            for p, r in zip(index, self.responses, strict=True)
+        ]
+        return Rollout([list(p) for p in prompts], index, self.responses, logprobs, self.finished)
+
+
+def native_logits(model: CausalLM, ids: list[int]) -> torch.Tensor:
+    """Logits [T, V] of one unpadded sequence through transformers' own forward pass."""
+    before = model.hf.config._attn_implementation
+    model.hf.config._attn_implementation = "eager"
+    try:
+        return model.hf(input_ids=torch.tensor([ids])).logits[0]
+    finally:
+        model.hf.config._attn_implementation = before
