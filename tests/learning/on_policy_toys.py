@@ -10,6 +10,7 @@ import torch
 
 from accord.learning.on_policy import OnPolicySettings, OnPolicyTrainer
 from accord.learning.optimizer import OptimizerSettings
+from accord.learning.parallel import ALONE, World
 from accord.models.causal_lm import CausalLM
 from accord.models.loading import freeze
 from accord.models.scalar import ScalarModel
@@ -33,15 +34,18 @@ def count_sevens(rollout: Rollout) -> torch.Tensor:
 def make(
     score: Callable[[Rollout], torch.Tensor] = count_sevens, policy: CausalLM | None = None,
     reference: CausalLM | None = None, prompts: list[list[int]] = PROMPTS, sampler: Any = None, ptx: Any = (),
-    settings: OnPolicySettings = SETTINGS, **changes: Any,
+    settings: OnPolicySettings = SETTINGS, world: World = ALONE, value: Callable[[int], CausalLM] = tiny_llama, **changes: Any,
 ) -> OnPolicyTrainer:  # fmt: skip
     """A trainer of a tiny Llama; `changes` are settings."""
     settings = replace(settings, **changes)
     policy = policy or tiny_llama()
-    value = ScalarModel.from_causal_lm(tiny_llama(), seed=5) if settings.estimator == "gae" else None
+    critic = None
+    if settings.estimator == "gae":
+        critic = ScalarModel.from_causal_lm(value(0), seed=5)
+        critic.head.to(critic.lm.hf.dtype)
     sampler = sampler or BuiltinSampler(policy)
     return OnPolicyTrainer(
-        policy, reference or freeze(tiny_llama()), value, sampler, score, prompts, settings, ptx
+        policy, reference or freeze(tiny_llama()), critic, sampler, score, prompts, settings, ptx, world
     )  # fmt: skip
 
 

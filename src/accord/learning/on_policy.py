@@ -34,6 +34,7 @@ from accord.learning.on_policy_batch import (
 from accord.learning.on_policy_settings import OnPolicySettings
 from accord.learning.optimizer import Optimizer, load_trainable, trainable_state
 from accord.learning.order import EpochOrder
+from accord.learning.parallel import ALONE, World
 from accord.learning.session import LocalSession, Session, State
 from accord.learning.supervised import supervised_step
 from accord.models.causal_lm import CausalLM
@@ -67,35 +68,39 @@ class OnPolicyTrainer:
     """Holds policy, reference and value model; `train` runs the loop.
 
     `reference` None means the policy's adapter is switched off for the reference. `value` is needed for the
-    estimator "gae" only; it starts as a copy of the reward model. `ptx` are supervised examples mixed in.
+    estimator "gae" only; it starts as a copy of the reward model. `ptx` are supervised examples mixed in. With several
+    processes (`world`) each samples and scores its share of the prompts.
     """
 
     def __init__(
         self, policy: CausalLM, reference: CausalLM | None, value: ScalarModel | None, sampler: Sampler, score: Score,
-        prompts: Sequence[Sequence[int]], settings: OnPolicySettings, ptx: Sequence[Group] = (),
+        prompts: Sequence[Sequence[int]], settings: OnPolicySettings, ptx: Sequence[Group] = (), world: World = ALONE,
     ) -> None:  # fmt: skip
         if not prompts:
             raise DataError("there is nothing to sample from: 0 prompts")
         if settings.estimator == "gae" and value is None:
             raise ValueError("the estimator 'gae' needs a value model")
         self.policy, self.reference, self.value = policy, reference, value
-        self.sampler, self.score, self.prompts, self.settings, self.ptx = (
-            sampler,
-            score,
-            prompts,
-            settings,
-            ptx,
-        )
+        self.sampler, self.score, self.prompts, self.settings, self.ptx = sampler, score, prompts, settings, ptx
+        self.world = world
         self.kl = KLController(settings.kl_coefficient, settings.kl_target, settings.kl_horizon)
         updates = settings.steps * settings.epochs * settings.minibatches
-        self.policy_optimizer = Optimizer(policy.parameters(), settings.policy_optimizer, settings.policy_updates)
-        self.value_optimizer = Optimizer(value.parameters(), settings.value_optimizer, updates) if value else None
+        self.policy_optimizer = Optimizer(
+            policy.parameters(), settings.policy_optimizer, settings.policy_updates, world
+        )
+        self.value_optimizer = (
+            Optimizer(value.parameters(), settings.value_optimizer, updates, world) if value else None
+        )
         fewest = len(prompts) % settings.prompts_per_step or settings.prompts_per_step  # in the last step of an epoch
         if settings.minibatches > fewest:
             raise ConfigError(
                 f"the last step of an epoch over {len(prompts)} prompts has {fewest} of them, for "
                 f"{settings.minibatches} minibatches",
                 "change prompts_per_step, minibatches or the number of prompts",
+            )
+        if world.size > fewest:
+            raise ConfigError(
+                f"{world.size} processes share {fewest} prompts", "use at least one prompt per process and step"
             )
         per_epoch = -(-len(prompts) // settings.prompts_per_step)
         self.order = EpochOrder(len(prompts), settings.prompts_per_step, settings.steps / per_epoch, settings.seed)
@@ -119,10 +124,11 @@ class OnPolicyTrainer:
                 break
             rollout = self.rollout(step)
             batch = self.experience(rollout)
-            check_sampler(rollout, batch, s.sampler_bound, s.temperature)
-            metrics = rollout_metrics(rollout, batch) | kl_metrics(batch) | {"kl_coefficient": self.kl.coefficient}
+            gap = check_sampler(rollout, batch, s.sampler_bound, s.temperature, self.world)
+            metrics = {"sampler_gap": gap, "kl_coefficient": self.kl.coefficient}
+            metrics |= rollout_metrics(rollout, batch, self.world) | kl_metrics(batch, self.world)
             metrics |= self.update(batch, step)
-            self.kl.update(metrics["kl_seq"], rollout.size)
+            self.kl.update(metrics["kl_seq"], len(self.order.rows(step)) * s.samples_per_prompt)
             self.done, self.tokens = step + 1, self.tokens + int(metrics["tokens"])
             self.last = {"score": metrics["score"], "kl_seq": metrics["kl_seq"]}
             self.stopped = self.guard(metrics, step + 1)
@@ -136,13 +142,20 @@ class OnPolicyTrainer:
         )
 
     def rollout(self, step: int) -> Rollout:
-        """Sample this step's responses; seeds derive from (seed, step), so a resumed run repeats them."""
-        s = self.settings
-        rows = self.order.rows(step)
+        """Sample this process's share of the step's responses; the seed of a response derives from (seed, step, place),
+        so neither a resumed run nor another number of processes changes it."""
+        s, rows = self.settings, self.order.rows(step)
         first = (s.seed * 1_000_003 + step) * 100_003
-        seeds = range(first, first + len(rows) * s.samples_per_prompt)
+        mine = self.share(step)
+        seeds = [first + place * s.samples_per_prompt + k for place in mine for k in range(s.samples_per_prompt)]
         settings = SamplingSettings(s.max_new_tokens, s.temperature)
-        return self.sampler.sample([self.prompts[row] for row in rows], settings, seeds, s.samples_per_prompt)
+        return self.sampler.sample([self.prompts[rows[i]] for i in mine], settings, seeds, s.samples_per_prompt)
+
+    def share(self, step: int) -> list[int]:
+        """Which of the step's prompts are this process's."""
+        return self.world.share(
+            [len(self.prompts[row]) + self.settings.max_new_tokens for row in self.order.rows(step)]
+        )
 
     @torch.no_grad()
     def experience(self, rollout: Rollout) -> Experience:
@@ -183,18 +196,20 @@ class OnPolicyTrainer:
         """(advantages, returns) per token, advantages whitened over the whole batch, before it is cut."""
         s = self.settings
         if s.whiten_rewards:
-            rewards_S = adv.whiten(rewards_S, shift=False)
+            rewards_S = adv.whiten(rewards_S, self.world.sum, shift=False)
         advantages_S, returns_S = adv.estimate(
             s.estimator, rewards_S, values_S, lengths_B, s.samples_per_prompt, s.gamma, s.lam
         )
-        return (adv.whiten(advantages_S) if s.whiten_advantages else advantages_S), returns_S
+        return (adv.whiten(advantages_S, self.world.sum) if s.whiten_advantages else advantages_S), returns_S
 
     def update(self, batch: Experience, step: int) -> dict[str, float]:
         """epochs x minibatches clipped updates; returns the mean of their metrics."""
         s = self.settings
         before, rows = self.policy_optimizer.steps, list[dict[str, float]]()
+        places, total = self.share(step), len(self.order.rows(step))
         for epoch in range(s.epochs):
-            for part in minibatches(batch, s.minibatches, seed=(s.seed * 1_000_003 + step) * 101 + epoch):
+            seed = (s.seed * 1_000_003 + step) * 101 + epoch
+            for part in minibatches(batch, s.minibatches, seed, places, total):
                 rows.append(self.minibatch(part, step, first=not rows))
         expected = 0 if step < s.value_warmup else s.epochs * s.minibatches
         if self.policy_optimizer.steps - before != expected:
@@ -211,16 +226,17 @@ class OnPolicyTrainer:
     def minibatch(self, part: Experience, step: int, first: bool) -> dict[str, float]:
         """One update of value model and policy (its warm-up: value model alone), accumulated over micro-batches and
         divided by the minibatch's token count."""
-        s, total, where = self.settings, part.logp_S.numel(), f"step {step + 1}"
-        names = [*POLICY_SUMS * (step >= s.value_warmup), *VALUE_SUMS * (self.value is not None)]
-        sums, tokens, worst = dict.fromkeys(names, 0.0), 0, part.logp_S.new_zeros(())
+        s, where = self.settings, f"step {step + 1}"
+        total, responses = (int(self.world.total(x.numel())) for x in (part.logp_S, part.lengths_B))
+        names = [*POLICY_SUMS * (step >= s.value_warmup), *VALUE_SUMS * (self.value is not None), "tokens"]
+        sums, worst = dict.fromkeys(names, 0.0), part.logp_S.new_zeros(())
         for start, end in micro_batches(part.groups, s.micro_batch_tokens):
             micro = part.slice(start, end)
             stream = pack(micro.groups).to(self.policy.device)
-            tokens += stream.tokens
+            sums["tokens"] += stream.tokens
             if step >= s.value_warmup:
                 logp_S = self.policy.logprobs(stream, s.temperature)
-                loss = self.policy_loss(logp_S, micro, total, part.lengths_B.numel())
+                loss = self.policy_loss(logp_S, micro, total, responses)
                 loss.backward()
                 sums["policy_loss"] += loss.item()
                 _add(sums, self._moved(logp_S.detach(), micro), total)
@@ -232,17 +248,18 @@ class OnPolicyTrainer:
                 sums["value_loss"] += loss.item()
                 moved_S = (values_S.detach() - micro.values_S).abs() > s.value_clip
                 sums["value_clip_share"] += float(moved_S.sum()) / total
+        sums = self.world.totals(sums)
         if step < s.value_warmup:
             sums |= {"optimizer_steps": float(self.policy_optimizer.steps), "learning_rate": 0.0}
         else:
             if first:
-                check_ratio(float(worst), step)
+                check_ratio(float(self.world.gather(worst[None]).max()), step)
             if s.ptx_weight and self.ptx:
                 sums["ptx_loss_tok"] = self._ptx()
             sums |= self.policy_optimizer.step(where)
         if self.value_optimizer is not None:
             sums["value_grad_norm"] = self.value_optimizer.step(f"{where} (value model)")["grad_norm"]
-        return sums | {"tokens": float(tokens)}
+        return sums
 
     def log_ratio(self, logp_S: Tensor, micro: Experience) -> Tensor:
         """log pi/pi_old of what is clipped: each token, or its whole response: [S]."""
@@ -301,7 +318,9 @@ class OnPolicyTrainer:
         s = self.settings
         generator = torch.Generator().manual_seed(s.seed * 1_000_003 + self.policy_optimizer.steps)
         rows = torch.randint(len(self.ptx), (s.ptx_batch,), generator=generator).tolist()
-        return supervised_step(self.policy, [self.ptx[r] for r in rows], s.micro_batch_tokens, s.ptx_weight)[0]
+        return supervised_step(
+            self.policy, [self.ptx[r] for r in rows], s.micro_batch_tokens, s.ptx_weight, self.world
+        )[0]
 
     def _entropy(self, stream: PackedStream) -> Tensor:
         """Exact entropy of the policy at every scored position: [S]."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from accord.errors import RunError
+from accord.learning import advantages as adv
 from accord.learning import losses
+from accord.learning.parallel import ALONE, World
 from accord.models import precision
 from accord.sampling.rollout import Rollout
 from accord.text.packing import Group
@@ -48,8 +52,9 @@ class Experience:
         starts = [0, *torch.tensor(sizes).cumsum(0).tolist()]
         rows = [b for i in indices for b in range(starts[i], starts[i + 1])]
         token_starts = [0, *self.lengths_B.cumsum(0).tolist()]
-        at = torch.cat([torch.arange(token_starts[b], token_starts[b + 1]) for b in rows]).to(self.logp_S.device)
-        row_index = torch.tensor(rows, device=self.lengths_B.device)
+        at = torch.tensor([s for b in rows for s in range(token_starts[b], token_starts[b + 1])], dtype=torch.long)
+        at = at.to(self.logp_S.device)
+        row_index = torch.tensor(rows, dtype=torch.long, device=self.lengths_B.device)
         return Experience(
             [self.groups[i] for i in indices], self.lengths_B[row_index], self.logp_S[at], self.ref_S[at],
             self.values_S[at], self.advantages_S[at], self.returns_S[at], self.score_B[row_index],
@@ -62,13 +67,19 @@ class Experience:
         return self.select(range(start, end))
 
 
-def minibatches(batch: Experience, count: int, seed: int) -> Iterator[Experience]:
-    """Shuffle the groups and cut them into `count` parts whose sizes differ by at most one."""
+def minibatches(
+    batch: Experience, count: int, seed: int, places: Sequence[int] | None = None, total: int | None = None
+) -> Iterator[Experience]:
+    """Shuffle the groups and cut them into `count` parts whose sizes differ by at most one.
+
+    With several processes the batch holds the groups at `places` of `total`: each gets its part of the same cut.
+    """
+    here = {place: i for i, place in enumerate(range(len(batch.groups)) if places is None else places)}
     generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(batch.groups), generator=generator)
+    order = torch.randperm(len(here) if total is None else total, generator=generator)
     for part in torch.tensor_split(order, count):
         if part.numel():
-            yield batch.select(part.tolist())
+            yield batch.select([here[place] for place in part.tolist() if place in here])
 
 
 def check_rollout(rollout: Rollout, samples_per_prompt: int) -> None:
@@ -111,21 +122,17 @@ def check_scores(scores_EB: Tensor, rollout: Rollout) -> None:
         )
 
 
-def check_sampler(rollout: Rollout, batch: Experience, bound: float, temperature: float) -> float:
+def check_sampler(rollout: Rollout, batch: Experience, bound: float, temperature: float, world: World = ALONE) -> float:
     """Mean absolute difference (nats per token) between sampler and trainer; raises RunError above `bound`."""
-    gap = sampler_gap(rollout, batch)
+    sampled_S = torch.cat(rollout.logprobs).to(batch.logp_S)
+    sums = world.totals({"gap": float((sampled_S - batch.logp_S).abs().double().sum()), "tokens": sampled_S.numel()})
+    gap = sums["gap"] / sums["tokens"]
     if not gap <= bound:
         raise RunError(
             f"the sampler's log-probabilities differ from the trainer's by {gap:.3g} nats per token (bound {bound:g})",
             f"sample with the trainer's temperature ({temperature:g}), without top-k or top-p, from the same weights",
         )
     return gap
-
-
-def sampler_gap(rollout: Rollout, batch: Experience) -> float:
-    """Mean absolute log-probability difference between sampler and trainer, nats per token."""
-    sampled_S = torch.cat(rollout.logprobs).to(batch.logp_S)
-    return float((sampled_S - batch.logp_S).abs().mean())
 
 
 def check_ratio(worst: float, step: int) -> None:
@@ -137,48 +144,65 @@ def check_ratio(worst: float, step: int) -> None:
         )
 
 
-def rollout_metrics(rollout: Rollout, batch: Experience) -> dict[str, float]:
-    """What was sampled, in numbers."""
-    finished = sum(rollout.finished) / rollout.size
-    residual = (batch.returns_S - batch.values_S).var(unbiased=False)
-    variance = batch.returns_S.var(unbiased=False)
-    groups: dict[str, float] = {}
-    if all(len(g.responses) > 1 for g in batch.groups):
-        flat = [len(set(scores)) == 1 for scores in _by_group(batch)]
-        groups["flat_group_share"] = sum(flat) / len(flat)
+def rollout_metrics(rollout: Rollout, batch: Experience, world: World = ALONE) -> dict[str, float]:
+    """What was sampled by all processes, in numbers."""
+    summed, score_B = partial(adv.per_response, lengths_B=batch.lengths_B), batch.score_B.double()
+    returns_S = batch.returns_S.double()
+    residual_S = returns_S - batch.values_S.double()
+    columns = {
+        "tokens": batch.lengths_B, "score": score_B, "raw_score": batch.scores_EB.mean(0),
+        "spread": batch.scores_EB.std(0, unbiased=False), "finished": torch.tensor(rollout.finished),
+        "logp": summed(batch.logp_S.double()), "returns": summed(returns_S), "returns2": summed(returns_S.square()),
+        "residual": summed(residual_S), "residual2": summed(residual_S.square()),
+    }  # fmt: skip
     if batch.entropy_S is not None:
-        groups["entropy_tok"] = float(batch.entropy_S.mean())
-    return groups | {
-        "score": float(batch.score_B.mean()),
-        "score_deviation": float(batch.score_B.std(unbiased=False)),
-        "raw_score": float(batch.scores_EB.mean()),
-        "ensemble_spread": float(batch.scores_EB.std(0, unbiased=False).mean()),
-        "response_tokens": float(batch.lengths_B.double().mean()),
-        "finished_share": finished,
-        "unique_share": len({tuple(r) for r in rollout.responses}) / rollout.size,
-        "sampler_gap": sampler_gap(rollout, batch),
-        "surprise_tok": float(-batch.logp_S.mean()),
-        "value_explained": float(1 - residual / variance) if variance > 0 else 0.0,
+        columns["entropy"] = summed(batch.entropy_S.double())
+    table = world.gather(torch.stack([column.double().to(score_B.device) for column in columns.values()], 1))
+    every = dict(zip(columns, table.unbind(1), strict=True))
+    tokens, responses = float(every["tokens"].sum()), table.shape[0]
+    explained, variance = (_variance(every[n], every[n + "2"], tokens) for n in ("residual", "returns"))
+    values = {
+        "score": float(every["score"].mean()),
+        "score_deviation": float(every["score"].std(unbiased=False)),
+        "raw_score": float(every["raw_score"].mean()),
+        "ensemble_spread": float(every["spread"].mean()),
+        "response_tokens": tokens / responses,
+        "finished_share": float(every["finished"].mean()),
+        "unique_share": world.gather(_fingerprints(rollout)).unique().numel() / responses,
+        "surprise_tok": float(-every["logp"].sum()) / tokens,
+        "value_explained": 1 - explained / variance if variance > 1e-12 else 0.0,
     }
+    if "entropy" in every:
+        values["entropy_tok"] = float(every["entropy"].sum()) / tokens
+    samples = len(batch.groups[0].responses)
+    if samples > 1:
+        flat = world.gather(adv.flat_groups(batch.score_B, samples).double())
+        values["flat_group_share"] = float(flat.mean())
+    return values
 
 
-def _by_group(batch: Experience) -> list[list[float]]:
-    scores = iter(batch.score_B.tolist())
-    return [[next(scores) for _ in g.responses] for g in batch.groups]
+def _variance(sum_B: Tensor, square_B: Tensor, count: float) -> float:
+    """Variance over tokens from each response's sum and sum of squares, in double precision."""
+    return max(0.0, float(square_B.sum()) / count - (float(sum_B.sum()) / count) ** 2)
 
 
-def kl_metrics(batch: Experience) -> dict[str, float]:
+def _fingerprints(rollout: Rollout) -> Tensor:
+    """A 63-bit number per response, equal for equal responses: [B]."""
+    digests = (hashlib.blake2b(str(r).encode(), digest_size=8).digest() for r in rollout.responses)
+    return torch.tensor([int.from_bytes(digest, "big") >> 1 for digest in digests])
+
+
+def kl_metrics(batch: Experience, world: World = ALONE) -> dict[str, float]:
     """KL(policy || reference) of the batch by k1 and k3, per sequence and per token, and how far they disagree."""
-    k1_S, k3_S = losses.kl_k1(batch.logp_S, batch.ref_S), losses.kl_k3(batch.logp_S, batch.ref_S)
-    owners_S = torch.repeat_interleave(torch.arange(batch.lengths_B.numel(), device=k1_S.device), batch.lengths_B)
-    k1_B = k1_S.new_zeros(batch.lengths_B.numel()).index_add(0, owners_S, k1_S)
-    k3_B = k3_S.new_zeros(batch.lengths_B.numel()).index_add(0, owners_S, k3_S)
-    difference_B = (k1_B - k3_B).double()
-    error = difference_B.std(unbiased=False) / max(1, difference_B.numel()) ** 0.5
+    estimates = (kl(batch.logp_S, batch.ref_S).double() for kl in (losses.kl_k1, losses.kl_k3))
+    columns = [*(adv.per_response(kl_S, batch.lengths_B) for kl_S in estimates), batch.lengths_B.double()]
+    k1_B, k3_B, tokens_B = world.gather(torch.stack(columns, 1)).unbind(1)
+    difference_B, responses = k1_B - k3_B, k1_B.numel()
+    error = difference_B.std(unbiased=False) / responses**0.5
     return {
         "kl_seq": float(k1_B.mean()),
         "kl_seq_k3": float(k3_B.mean()),
-        "kl_tok": float(k1_S.mean()),
-        "kl_seq_error": float(k1_B.double().std(unbiased=False) / max(1, k1_B.numel()) ** 0.5),
+        "kl_tok": float(k1_B.sum() / tokens_B.sum()),
+        "kl_seq_error": float(k1_B.std(unbiased=False) / responses**0.5),
         "kl_disagreement": float(difference_B.mean() / error) if error > 1e-12 else 0.0,
     }

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from accord.errors import ConfigError, RunError
+from accord.learning.parallel import ALONE, World
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,14 @@ class OptimizerSettings:
 class Optimizer:
     """AdamW over named trainable parameters, for a known number of steps."""
 
-    def __init__(self, parameters: Iterable[nn.Parameter], settings: OptimizerSettings, total_steps: int) -> None:
+    def __init__(
+        self, parameters: Iterable[nn.Parameter], settings: OptimizerSettings, total_steps: int, world: World = ALONE
+    ) -> None:
         self.parameters = list(parameters)
         if not self.parameters:
             raise ConfigError("the model has no weights to train", "all are frozen: give it an adapter, or unfreeze it")
-        self.settings, self.total_steps, self.steps = settings, total_steps, 0
+        self.settings, self.total_steps, self.steps, self.world = settings, total_steps, 0, world
+        world.check_same(self.parameters)
         matrices = [p for p in self.parameters if p.ndim >= 2]
         vectors = [p for p in self.parameters if p.ndim < 2]  # norms and biases are not decayed
         groups = [
@@ -52,10 +56,11 @@ class Optimizer:
         return self.settings.learning_rate * schedule_share(self.settings, self.steps, self.total_steps)
 
     def step(self, where: str) -> dict[str, float]:
-        """Clip, update, clear gradients; returns the step's metrics.
+        """Add the gradients of all processes up, clip, update, clear; returns the step's metrics.
 
         Raises RunError, before touching any weight, when the gradient is not finite.
         """
+        self.world.sum_gradients(self.parameters)
         norm = torch.linalg.vector_norm(
             torch.stack([torch.linalg.vector_norm(p.grad) for p in self.parameters if p.grad is not None])
         )

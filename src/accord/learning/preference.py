@@ -12,6 +12,7 @@ from torch import Tensor
 from accord.errors import DataError
 from accord.learning import losses
 from accord.learning.optimizer import OptimizerSettings
+from accord.learning.parallel import ALONE, World
 from accord.learning.rows import Values, train_rows
 from accord.learning.session import Session
 from accord.models.causal_lm import CausalLM
@@ -72,6 +73,7 @@ def train_preference(
     settings: PreferenceSettings,
     session: Session | None = None,
     on_step: Callable[[int, int], None] | None = None,
+    world: World = ALONE,
 ) -> PreferenceResult:
     """Tune `policy` in place on `pairs`.
 
@@ -84,36 +86,39 @@ def train_preference(
     if settings.loss in losses.REFERENCE_FREE:
         reference_P2 = torch.zeros(len(pairs), 2)
     else:
-        reference_P2 = reference_logprobs(policy, reference, pairs, settings.micro_batch_tokens)
+        reference_P2 = reference_logprobs(policy, reference, pairs, settings.micro_batch_tokens, world)
 
     def gradient(rows: Sequence[int]) -> tuple[Values, int]:
-        return preference_step(policy, [pairs[r] for r in rows], reference_P2[list(rows)], settings)
+        return preference_step(policy, [pairs[r] for r in rows], reference_P2[list(rows)], settings, world)
 
     start = {"loss": float("nan"), "preference_agreement": 0.5}
-    done = train_rows(policy, len(pairs), settings, session, gradient, start, on_step)
+    done = train_rows(policy, len(pairs), settings, session, gradient, start, on_step, world=world)
     return PreferenceResult(done.steps, done.tokens, done.values["loss"], done.values["preference_agreement"])
 
 
 @torch.no_grad()
 def reference_logprobs(
-    policy: CausalLM, reference: CausalLM | None, pairs: Sequence[Pair], micro_batch_tokens: int
+    policy: CausalLM, reference: CausalLM | None, pairs: Sequence[Pair], micro_batch_tokens: int, world: World = ALONE
 ) -> Tensor:
     """Summed reference log-probability of (chosen, rejected) per pair: [P, 2]."""
     model = reference or policy
-    groups = [pair.group for pair in pairs]
-    parts = []
+    mine = world.share([pair.group.tokens for pair in pairs])
+    groups, parts = [pairs[i].group for i in mine], [torch.zeros(0, 2, device=model.device, dtype=model.hf.dtype)]
     with model.reference():
         for start, end in micro_batches(groups, micro_batch_tokens):
             stream = pack(groups[start:end]).to(model.device)
             parts.append(stream.sum_by_response(model.logprobs(stream)).view(-1, 2))
-    return torch.cat(parts)
+    return world.place(mine, torch.cat(parts), len(pairs))
 
 
 def preference_step(
-    policy: CausalLM, batch: Sequence[Pair], reference_B2: Tensor, settings: PreferenceSettings
+    policy: CausalLM, batch: Sequence[Pair], reference_B2: Tensor, settings: PreferenceSettings, world: World = ALONE
 ) -> tuple[dict[str, float], int]:
-    """Accumulate the gradient of the batch's mean loss; returns (metrics, tokens processed)."""
-    groups = [pair.group for pair in batch]
+    """Accumulate the gradient of the batch's mean loss, this process's share of it; returns (metrics, tokens processed) of
+    the whole batch."""
+    share = world.share([pair.group.tokens for pair in batch])
+    mine, reference_B2 = [batch[i] for i in share], reference_B2[share]
+    groups = [pair.group for pair in mine]
     chosen_tokens = sum(len(pair.chosen) for pair in batch)
     sums = {
         "loss": 0.0,
@@ -121,14 +126,14 @@ def preference_step(
         "preference_margin": 0.0,
         "chosen_shift": 0.0,
         "rejected_shift": 0.0,
+        "tokens": 0.0,
     }
-    tokens = 0
     for start, end in micro_batches(groups, settings.micro_batch_tokens):
         stream = pack(groups[start:end]).to(policy.device)
         logp_S = policy.logprobs(stream)
         chosen_B, rejected_B = stream.sum_by_response(logp_S).view(-1, 2).unbind(1)
         ref_chosen_B, ref_rejected_B = reference_B2[start:end].to(policy.device).unbind(1)
-        part = batch[start:end]
+        part = mine[start:end]
         doubt_B = torch.tensor([max(p.doubt, settings.label_smoothing) for p in part]).to(logp_S)
         weight_B = torch.tensor([p.weight for p in part]).to(logp_S)
         lengths_B2 = torch.tensor([[len(p.chosen), len(p.rejected)] for p in part]).to(logp_S)
@@ -146,8 +151,9 @@ def preference_step(
             sums["preference_margin"] += float(gap.sum()) / len(batch)
             sums["chosen_shift"] += float(shift_chosen.sum()) / len(batch)
             sums["rejected_shift"] += float(shift_rejected.sum()) / len(batch)
-        tokens += stream.tokens
-    return sums, tokens
+        sums["tokens"] += stream.tokens
+    sums = world.totals(sums)
+    return sums, int(sums.pop("tokens"))
 
 
 def describe(result: PreferenceResult) -> dict[str, Any]:

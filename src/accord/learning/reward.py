@@ -20,6 +20,7 @@ from accord.learning.choices import answered, log_likelihood
 from accord.learning.judgements import AnnotatorEffects, Form, JudgedGroup, Scale, strict_pairs
 from accord.learning.optimizer import OptimizerSettings
 from accord.learning.order import EpochOrder
+from accord.learning.parallel import ALONE, World
 from accord.learning.session import LocalSession, Session, State
 from accord.learning.team import Counts, Optimizers, Team
 from accord.models.ensembles import kind_of
@@ -74,6 +75,7 @@ def train_reward(
     session: Session | None = None,
     heldout: Sequence[JudgedGroup] = (),
     scales: Sequence[Scale] = (),
+    world: World = ALONE,
 ) -> RewardResult:
     """Train every member of `model` in place, one after the other, each with its own order of prompts; the heads of a
     shared trunk all at once.
@@ -114,7 +116,7 @@ def train_reward(
 
     for index in range(done // per_team, len(teams)):
         team = teams[index]
-        optimizers = Optimizers(team, settings.optimizer, settings.annotator_rate, per_team)
+        optimizers = Optimizers(team, settings.optimizer, settings.annotator_rate, per_team, world)
         if saved is not None and done % per_team:
             optimizers.load(saved["optimizers"])
         saved = None
@@ -123,8 +125,9 @@ def train_reward(
             rows = [chosen[index][row] for row in orders[index].rows(step)]
             where = f"(member {index}, prompts {rows[:2]}...)"
             versions = None if draws is None else [_repeat(groups, rows, counts) for counts in draws]
-            nll, used = team_step(team, [groups[r] for r in rows], settings, versions)
-            team.prior(judgements)
+            nll, used = team_step(team, [groups[r] for r in rows], settings, versions, world)
+            if world.rank == 0:  # gradients are added up, and the prior is there once
+                team.prior(judgements)
             done, tokens = done + 1, tokens + used
             values = {"judgement_nll": nll, "tokens": float(used), "member": float(index)}
             values |= optimizers.step(f"step {done} {where}")
@@ -138,20 +141,24 @@ def train_reward(
 
 
 def reward_step(
-    member: ScalarModel, batch: Sequence[JudgedGroup], settings: RewardSettings, effects: AnnotatorEffects
-) -> tuple[float, int]:
-    """Accumulate the gradient of the batch's mean judgement loss; returns (loss, tokens processed)."""
-    return team_step(Team([member], [JudgementParameters(effects)]), batch, settings)
+    member: ScalarModel, batch: Sequence[JudgedGroup], settings: RewardSettings, effects: AnnotatorEffects,
+    world: World = ALONE,
+) -> tuple[float, int]:  # fmt: skip
+    """Accumulate the gradient of the batch's mean judgement loss, this process's share of it; returns (loss, tokens
+    processed) of the whole batch."""
+    return team_step(Team([member], [JudgementParameters(effects)]), batch, settings, world=world)
 
 
 def team_step(
     team: Team, batch: Sequence[JudgedGroup], settings: RewardSettings,
-    versions: Sequence[Sequence[JudgedGroup]] | None = None,
+    versions: Sequence[Sequence[JudgedGroup]] | None = None, world: World = ALONE,
 ) -> tuple[float, int]:  # fmt: skip
     """As `reward_step`, of the members' mean loss; `versions`: the judgements that each member learns from instead."""
     versions = versions or [batch] * len(team.members)
     counts = [Counts.of(groups) for groups in versions]
-    loss, tokens = 0.0, 0
+    mine = world.share([g.group.tokens for g in batch])
+    batch, versions = [batch[i] for i in mine], [[groups[i] for i in mine] for groups in versions]
+    sums = {"loss": 0.0, "tokens": 0.0}
     for start, end in micro_batches([g.group for g in batch], settings.micro_batch_tokens):
         said = [groups[start:end] for groups in versions]
         if not any(g.judgements for groups in said for g in groups):
@@ -159,9 +166,10 @@ def team_step(
         stream = pack([g.group for g in batch[start:end]]).to(team.members[0].lm.device)
         part, nll = team.loss(stream, said, counts, settings)
         part.backward()
-        loss += nll
-        tokens += stream.tokens
-    return loss, tokens
+        sums["loss"] += nll
+        sums["tokens"] += stream.tokens
+    sums = world.totals(sums)
+    return sums["loss"], int(sums["tokens"])
 
 
 @torch.no_grad()

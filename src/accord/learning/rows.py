@@ -8,6 +8,7 @@ from typing import Protocol
 
 from accord.learning.optimizer import Optimizer, OptimizerSettings, load_trainable, trainable_state
 from accord.learning.order import EpochOrder
+from accord.learning.parallel import ALONE, World
 from accord.learning.session import LocalSession, Session, State
 from accord.models.causal_lm import CausalLM
 
@@ -39,16 +40,17 @@ class Trained:
 def train_rows(
     model: CausalLM, count: int, settings: RowSettings, session: Session | None,
     gradient: Callable[[Sequence[int]], tuple[Values, int]], start: Values,
-    on_step: Callable[[int, int], None] | None = None, measure: Callable[[int], Values] | None = None,
+    on_step: Callable[[int, int], None] | None = None, measure: Callable[[int], Values] | None = None, world: World = ALONE,
 ) -> Trained:  # fmt: skip
     """Make epochs x count / batch updates of `model`, continuing where `session` was interrupted.
 
-    gradient(rows) accumulates the gradient of a batch and returns (metrics, tokens processed). After each update,
+    gradient(rows) accumulates the gradient of a batch, or of this process's share of it, and returns (metrics, tokens
+    processed) of the whole batch. After each update,
     measure(step) may add metrics and on_step(step, total) is called. `start`: metrics before the first update.
     """
     session = session or LocalSession()
     order = EpochOrder(count, settings.batch, settings.epochs, settings.seed)
-    optimizer = Optimizer(model.parameters(), settings.optimizer, order.steps)
+    optimizer = Optimizer(model.parameters(), settings.optimizer, order.steps, world)
     tokens, values = 0, start
     if (saved := session.restore()) is not None:
         load_trainable(model.hf, saved["weights"])

@@ -15,6 +15,7 @@ import torch
 
 from accord.errors import DataError
 from accord.learning.optimizer import OptimizerSettings
+from accord.learning.parallel import ALONE, World
 from accord.learning.rows import Values, train_rows
 from accord.learning.session import Session
 from accord.models.causal_lm import CausalLM
@@ -44,15 +45,19 @@ class SupervisedResult:
     heldout_loss: float | None
 
 
-def heldout_loss(model: CausalLM, examples: Sequence[Group], micro_batch_tokens: int = 8192) -> float:
+def heldout_loss(
+    model: CausalLM, examples: Sequence[Group], micro_batch_tokens: int = 8192, world: World = ALONE
+) -> float:
     """Mean negative log-likelihood (nats per scored token) over all `examples`."""
-    total = count = 0.0
+    sums = {"nll": 0.0, "tokens": 0.0}
+    mine = [examples[i] for i in world.share([group.tokens for group in examples])]
     with torch.no_grad():
-        for start, end in micro_batches(examples, micro_batch_tokens):
-            logp_S = model.logprobs(pack(examples[start:end]).to(model.device))
-            total -= float(logp_S.double().sum())
-            count += logp_S.numel()
-    return total / count
+        for start, end in micro_batches(mine, micro_batch_tokens):
+            logp_S = model.logprobs(pack(mine[start:end]).to(model.device))
+            sums["nll"] -= float(logp_S.double().sum())
+            sums["tokens"] += logp_S.numel()
+    sums = world.totals(sums)
+    return sums["nll"] / sums["tokens"]
 
 
 def train_supervised(
@@ -61,38 +66,42 @@ def train_supervised(
     settings: SupervisedSettings,
     session: Session | None = None,
     heldout: Sequence[Group] = (),
+    world: World = ALONE,
 ) -> SupervisedResult:
     """Minimise the negative log-likelihood of the responses in `examples`; updates `model` in place."""
     if not examples:
         raise DataError("there is nothing to train on: 0 examples", "look at the table of kept and dropped rows")
 
     def gradient(rows: Sequence[int]) -> tuple[Values, int]:
-        loss, used = supervised_step(model, [examples[row] for row in rows], settings.micro_batch_tokens)
+        loss, used = supervised_step(model, [examples[row] for row in rows], settings.micro_batch_tokens, world=world)
         return {"loss_tok": loss}, used
 
     def measure(step: int) -> Values:
         due = bool(heldout) and bool(settings.evaluate_every) and step % settings.evaluate_every == 0
-        return {"heldout_loss_tok": heldout_loss(model, heldout, settings.micro_batch_tokens)} if due else {}
+        return {"heldout_loss_tok": heldout_loss(model, heldout, settings.micro_batch_tokens, world)} if due else {}
 
     start = {"loss_tok": float("nan")}
-    done = train_rows(model, len(examples), settings, session, gradient, start, measure=measure)
-    final = heldout_loss(model, heldout, settings.micro_batch_tokens) if heldout else None
+    done = train_rows(model, len(examples), settings, session, gradient, start, measure=measure, world=world)
+    final = heldout_loss(model, heldout, settings.micro_batch_tokens, world) if heldout else None
     return SupervisedResult(done.steps, done.tokens, done.values["loss_tok"], final)
 
 
 def supervised_step(
-    model: CausalLM, batch: Sequence[Group], micro_batch_tokens: int, weight: float = 1.0
+    model: CausalLM, batch: Sequence[Group], micro_batch_tokens: int, weight: float = 1.0, world: World = ALONE
 ) -> tuple[float, int]:
-    """Accumulate `weight` times the gradient of the batch's mean token loss; returns (loss, tokens processed)."""
+    """Accumulate `weight` times the gradient of the batch's mean token loss, this process's share of it; returns (loss,
+    tokens processed) of the whole batch."""
     scored = sum(len(response) for group in batch for response in group.responses)
-    loss, tokens = 0.0, 0
-    for start, end in micro_batches(batch, micro_batch_tokens):
-        stream = pack(batch[start:end]).to(model.device)
+    mine = [batch[i] for i in world.share([group.tokens for group in batch])]
+    sums = {"loss": 0.0, "tokens": 0.0}
+    for start, end in micro_batches(mine, micro_batch_tokens):
+        stream = pack(mine[start:end]).to(model.device)
         part = -model.logprobs(stream).sum() / scored
         (weight * part).backward()
-        loss += part.item()
-        tokens += stream.tokens
-    return loss, tokens
+        sums["loss"] += part.item()
+        sums["tokens"] += stream.tokens
+    sums = world.totals(sums)
+    return sums["loss"], int(sums["tokens"])
 
 
 def describe(result: SupervisedResult) -> dict[str, Any]:

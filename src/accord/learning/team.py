@@ -13,6 +13,7 @@ from accord.learning.annotators import JudgementParameters
 from accord.learning.choices import centring, log_likelihood
 from accord.learning.judgements import JudgedGroup, step_positions
 from accord.learning.optimizer import Optimizer, OptimizerSettings
+from accord.learning.parallel import ALONE, World
 from accord.learning.session import State
 from accord.models.heads import Reading
 from accord.models.scalar import ScalarModel, read_all
@@ -100,14 +101,16 @@ class Optimizers:
     of the steps, so that no annotator is taken for a contrarian before there is a reward to be contrary to.
     """
 
-    def __init__(self, team: Team, settings: OptimizerSettings, annotator_rate: float | None, steps: int) -> None:
+    def __init__(
+        self, team: Team, settings: OptimizerSettings, annotator_rate: float | None, steps: int, world: World = ALONE
+    ) -> None:
         weights = {id(p): p for member in team.members for p in member.parameters()}
-        self.first, self.second = Optimizer(weights.values(), settings, steps), None
+        self.first, self.second = Optimizer(weights.values(), settings, steps, world), None
         learned = [p for parameters in team.parameters for p in parameters.parameters()]
         if learned:
             rate = annotator_rate or min(0.1, 2 * TRAVEL / steps)  # rising and falling, its mean is half of the peak
             own = replace(settings, learning_rate=rate, weight_decay=0.0, warmup=0.25)
-            self.second = Optimizer(learned, own, steps)
+            self.second = Optimizer(learned, own, steps, world)
 
     def step(self, where: str) -> dict[str, float]:
         """Update both; the metrics are those of the weights."""

@@ -12,6 +12,7 @@ from torch import Tensor
 from accord.errors import DataError
 from accord.learning import losses
 from accord.learning.optimizer import OptimizerSettings
+from accord.learning.parallel import ALONE, World
 from accord.learning.rows import Values, train_rows
 from accord.learning.session import Session
 from accord.models.causal_lm import CausalLM
@@ -65,6 +66,7 @@ def train_unpaired(
     settings: UnpairedSettings,
     session: Session | None = None,
     on_step: Callable[[int, int], None] | None = None,
+    world: World = ALONE,
 ) -> UnpairedResult:
     """Tune `policy` in place; `reference` None switches its adapter off instead.
 
@@ -79,40 +81,47 @@ def train_unpaired(
     if min(settings.batch, len(thumbs)) < 2:
         raise DataError("KTO needs at least 2 responses per batch", "raise batch or give more data")
     groups = [thumb.group for thumb in thumbs]
-    reference_R = _sums(reference or policy, groups, settings.micro_batch_tokens, as_reference=True)
+    reference_R = _sums(reference or policy, groups, settings.micro_batch_tokens, as_reference=True, world=world)
 
     def gradient(rows: Sequence[int]) -> tuple[Values, int]:
         batch = [thumbs[r] for r in rows]
-        kl = reference_point(policy, reference, batch, settings.micro_batch_tokens)
-        return unpaired_step(policy, batch, reference_R[list(rows)], kl, settings)
+        kl = reference_point(policy, reference, batch, settings.micro_batch_tokens, world)
+        return unpaired_step(policy, batch, reference_R[list(rows)], kl, settings, world)
 
-    done = train_rows(policy, len(thumbs), settings, session, gradient, {"loss": float("nan")}, on_step)
+    done = train_rows(policy, len(thumbs), settings, session, gradient, {"loss": float("nan")}, on_step, world=world)
     return UnpairedResult(done.steps, done.tokens, done.values["loss"])
 
 
 def reference_point(
-    policy: CausalLM, reference: CausalLM | None, batch: Sequence[Thumb], micro_batch_tokens: int
+    policy: CausalLM, reference: CausalLM | None, batch: Sequence[Thumb], micro_batch_tokens: int, world: World = ALONE
 ) -> Tensor:
     """z0 >= 0: mean log pi/ref of each prompt with the previous row's response (a one-row batch has none: 0)."""
     if len(batch) < 2:
         return torch.zeros((), device=policy.device)
     groups = [Group(t.prompt, [batch[i - 1].response]) for i, t in enumerate(batch)]
-    mine = _sums(policy, groups, micro_batch_tokens)
-    theirs = _sums(reference or policy, groups, micro_batch_tokens, as_reference=True)
+    mine = _sums(policy, groups, micro_batch_tokens, world=world)
+    theirs = _sums(reference or policy, groups, micro_batch_tokens, as_reference=True, world=world)
     return (mine - theirs).mean().clamp_min(0)
 
 
 def unpaired_step(
-    policy: CausalLM, batch: Sequence[Thumb], reference_B: Tensor, kl: Tensor, settings: UnpairedSettings
+    policy: CausalLM,
+    batch: Sequence[Thumb],
+    reference_B: Tensor,
+    kl: Tensor,
+    settings: UnpairedSettings,
+    world: World = ALONE,
 ) -> tuple[dict[str, float], int]:
-    """Accumulate the gradient of the batch's mean loss; returns (metrics, tokens processed)."""
-    groups = [thumb.group for thumb in batch]
+    """Accumulate the gradient of the batch's mean loss, this process's share of it; returns (metrics, tokens processed) of
+    the whole batch."""
+    share = world.share([thumb.group.tokens for thumb in batch])
+    mine, reference_B = [batch[i] for i in share], reference_B[share]
+    groups = [thumb.group for thumb in mine]
     weight_of = {True: settings.desirable_weight, False: settings.undesirable_weight}
-    sums = {"loss": 0.0, "desirable_shift": 0.0, "undesirable_shift": 0.0}
+    sums = {"loss": 0.0, "desirable_shift": 0.0, "undesirable_shift": 0.0, "tokens": 0.0}
     good = sum(t.desirable for t in batch)
-    tokens = 0
     for start, end in micro_batches(groups, settings.micro_batch_tokens):
-        stream, part = pack(groups[start:end]).to(policy.device), batch[start:end]
+        stream, part = pack(groups[start:end]).to(policy.device), mine[start:end]
         shift_B = stream.sum_by_response(policy.logprobs(stream)) - reference_B[start:end].to(policy.device)
         desirable_B = torch.tensor([t.desirable for t in part], device=shift_B.device)
         weight_B = torch.tensor([t.weight * weight_of[t.desirable] for t in part]).to(shift_B)
@@ -121,22 +130,27 @@ def unpaired_step(
         sums["loss"] += loss.item()
         sums["desirable_shift"] += float(shift_B.detach()[desirable_B].sum()) / max(1, good)
         sums["undesirable_shift"] += float(shift_B.detach()[~desirable_B].sum()) / max(1, len(batch) - good)
-        tokens += stream.tokens
+        sums["tokens"] += stream.tokens
+    sums = world.totals(sums)
+    tokens = int(sums.pop("tokens"))
     return sums | {"reference_point": float(kl)}, tokens
 
 
 @torch.no_grad()
-def _sums(model: CausalLM, groups: Sequence[Group], micro_batch_tokens: int, as_reference: bool = False) -> Tensor:
+def _sums(
+    model: CausalLM, groups: Sequence[Group], micro_batch_tokens: int, as_reference: bool = False, world: World = ALONE
+) -> Tensor:
     """Summed log-probability per response; as_reference: with the adapter switched off."""
-    parts = []
-    for start, end in micro_batches(groups, micro_batch_tokens):
-        stream = pack(groups[start:end]).to(model.device)
+    share = world.share([group.tokens for group in groups])
+    mine, parts = [groups[i] for i in share], [torch.zeros(0, device=model.device, dtype=model.hf.dtype)]
+    for start, end in micro_batches(mine, micro_batch_tokens):
+        stream = pack(mine[start:end]).to(model.device)
         if as_reference:
             with model.reference():
                 parts.append(stream.sum_by_response(model.logprobs(stream)))
         else:
             parts.append(stream.sum_by_response(model.logprobs(stream)))
-    return torch.cat(parts)
+    return world.place(share, torch.cat(parts), len(groups))
 
 
 def describe(result: UnpairedResult) -> dict[str, Any]:
