@@ -108,7 +108,8 @@ def _bucket(
     if window:
         mask &= key > query - window
     mask |= (query >= keys_b) & (key == 0)  # padded queries attend somewhere, so that no row is empty
-    whole = rows * width == starts[-1] and all(s.prefix is None for s in segments)
+    # Every segment is here and none is padded: a bucket of some that fills as much by chance is not the stream.
+    whole = rows == len(lengths) and rows * width == starts[-1] and all(s.prefix is None for s in segments)
     return Bucket(query_at, key_at, mask[:, None], whole)
 
 
