@@ -20,6 +20,7 @@ from torch import Tensor
 from accord.errors import ConfigError, DataError, RunError
 from accord.learning import advantages as adv
 from accord.learning import losses
+from accord.learning.guards import why_stop
 from accord.learning.kl_control import KLController
 from accord.learning.on_policy_batch import (
     Experience,
@@ -110,11 +111,12 @@ class OnPolicyTrainer:
 
     # --- the algorithm ------------------------------------------------------------------------------------
     def train(
-        self, session: Session | None = None, on_step: Callable[[int, int], None] | None = None
+        self, session: Session | None = None, on_step: Callable[[int, int], str | None] | None = None
     ) -> OnPolicyResult:
         """Run all steps, or until a guard stops the training (see the result's `guard`).
 
-        `on_step(step, total)` is called after each update; a guard's last call has step = total.
+        `on_step(step, total)` is called after each update; a guard's last call has step = total. It may return a reason
+        to stop, in words, and is a guard itself then.
         """
         session, s = session or LocalSession(), self.settings
         if (saved := session.restore()) is not None:
@@ -131,11 +133,13 @@ class OnPolicyTrainer:
             self.kl.update(metrics["kl_seq"], len(self.order.rows(step)) * s.samples_per_prompt)
             self.done, self.tokens = step + 1, self.tokens + int(metrics["tokens"])
             self.last = {"score": metrics["score"], "kl_seq": metrics["kl_seq"]}
-            self.stopped = self.guard(metrics, step + 1)
-            total = step + 1 if self.stopped else s.steps
+            self.stopped = why_stop(metrics, s, step + 1)
             if on_step is not None:  # before the checkpoint: a kill in between repeats it
-                on_step(step + 1, total)
-            session.end_step(step + 1, total, metrics, self.state)
+                asked = on_step(step + 1, step + 1 if self.stopped else s.steps)
+                self.stopped = self.stopped or asked or None
+            if self.world.total(float(self.stopped is not None)):
+                self.stopped = self.stopped or "another process asked to stop"
+            session.end_step(step + 1, step + 1 if self.stopped else s.steps, metrics, self.state)
         steps = self.policy_optimizer.steps
         return OnPolicyResult(
             self.done, steps, self.tokens, self.last["score"], self.last["kl_seq"], self.kl.coefficient, self.stopped
@@ -163,7 +167,7 @@ class OnPolicyTrainer:
         check_rollout(rollout, self.settings.samples_per_prompt)
         s, groups = self.settings, rollout.groups()
         scores_EB = self.score(rollout)
-        check_scores(scores_EB, rollout)
+        check_scores(scores_EB, rollout, s.max_spread)
         logp_S = self._per_token(groups, lambda stream: self.policy.logprobs(stream, s.temperature))
         model = self.reference or self.policy
         with model.reference():
@@ -174,7 +178,7 @@ class OnPolicyTrainer:
         paid = self.kl.coefficient if s.kl_in == "reward" else 0.0
         rewards_S = adv.token_rewards(losses.kl_k1(logp_S, ref_S), score_B, lengths_B, paid)
         advantages_S, returns_S = self.advantages(rewards_S, values_S, lengths_B)
-        entropy_S = self._per_token(groups, self._entropy) if s.entropy else None
+        entropy_S = self._per_token(groups, self._entropy) if s.entropy or s.min_entropy else None
         return Experience(
             groups, lengths_B, logp_S, ref_S, values_S, advantages_S, returns_S, score_B, scores_EB, entropy_S
         )  # fmt: skip
@@ -291,19 +295,6 @@ class OnPolicyTrainer:
             return loss_S.sum() / tokens
         weight_S = losses.token_weights(micro.lengths_B, s.aggregation, responses, s.max_new_tokens)
         return (weight_S * loss_S).sum()
-
-    def guard(self, metrics: dict[str, float], step: int) -> str | None:
-        """Why training must stop: the policy left the KL budget or its answers became the same. None: go on."""
-        s = self.settings
-        if s.kl_budget and metrics["kl_seq"] > s.kl_budget:
-            return (
-                f"KL is {metrics['kl_seq']:.1f} nats per sequence at step {step}, above the budget of {s.kl_budget:g}"
-            )
-        if s.min_unique and metrics["unique_share"] < s.min_unique:
-            return (
-                f"{metrics['unique_share']:.0%} of the responses of step {step} are distinct, below {s.min_unique:.0%}"
-            )
-        return None
 
     # --- helpers -----------------------------------------------------------------------------------------
     def _per_token(self, groups: Sequence[Group], function: Callable[[Any], Tensor]) -> Tensor:

@@ -10,7 +10,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from accord.errors import RunError
+from accord.errors import ConfigError, RunError
 from accord.learning import advantages as adv
 from accord.learning import losses
 from accord.learning.parallel import ALONE, World
@@ -104,12 +104,18 @@ def check_rollout(rollout: Rollout, samples_per_prompt: int) -> None:
             )
 
 
-def check_scores(scores_EB: Tensor, rollout: Rollout) -> None:
-    """Raise RunError unless there is one finite score per member and response."""
+def check_scores(scores_EB: Tensor, rollout: Rollout, max_spread: float = 0.0) -> None:
+    """Raise RunError unless there is one finite score per member and response, ConfigError where the guard `max_spread`
+    has no members to compare."""
     if scores_EB.ndim != 2 or scores_EB.shape[1] != rollout.size:
         raise RunError(
             f"the score of {rollout.size} responses has shape {list(scores_EB.shape)}",
             f"return [members, {rollout.size}]; one reward function is one member: scores[None]",
+        )
+    if max_spread and scores_EB.shape[0] < 2:
+        raise ConfigError(
+            "max_spread watches how far the members of a reward model differ, and this reward has one member",
+            "train the reward model with members: 3, or leave max_spread out",
         )
     bad = torch.nonzero(~torch.isfinite(scores_EB))
     if bad.numel():

@@ -29,8 +29,8 @@ class OnPolicySettings:
     kl_target steers the coefficient (None: fixed); kl_in: k1 in the reward (PPO, RLOO) or k3 in the loss (GRPO);
     kl_unbiased: weight that k3 by the ratio, so that its gradient is that of the reverse KL (DeepSeek-V3.2 2025).
     sampler_bound: largest accepted log-probability difference to the sampler, nats per token. entropy: measure the
-    policy's exact entropy, at the price of another forward pass. kl_budget and min_unique are guards (0: off), see
-    `guards`.
+    policy's exact entropy, at the price of another forward pass. kl_budget, min_unique, min_entropy and max_spread are
+    guards (0: off), see `guards.why_stop`.
     """
 
     steps: int
@@ -64,6 +64,8 @@ class OnPolicySettings:
     ptx_batch: int = 32
     kl_budget: float = 0.0
     min_unique: float = 0.0
+    min_entropy: float = 0.0
+    max_spread: float = 0.0
     entropy: bool = False
     sampler_bound: float = 0.02
     seed: int = 0

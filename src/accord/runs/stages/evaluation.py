@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from accord.errors import DataError
+from accord.examine.turning import gold_turned, point
 from accord.files import read_jsonl, write_jsonl
 from accord.learning.losses import kl_k1
 from accord.models.causal_lm import CausalLM
@@ -137,12 +138,22 @@ class Examiner:
         return sums[0], sums[1], sums[2]
 
 
-def at_points(points: int, folder: Path, examine: Callable[[], list[dict[str, Any]]]) -> Callable[[int, int], None]:
-    """A loop's `on_step`: examine the policy at `points` even places of its way, always at the end."""
+def at_points(
+    points: int, folder: Path, examine: Callable[[], list[dict[str, Any]]], stop_when_gold_turns: bool = False
+) -> Callable[[int, int], str | None]:
+    """A loop's `on_step`: examine the policy at `points` even places of its way, always at the end.
 
-    def on_step(step: int, total: int) -> None:
-        if step in {max(1, round(total * (i + 1) / points)) for i in range(points)}:
-            write_jsonl(folder / f"step-{step:06d}.jsonl", examine())
+    With `stop_when_gold_turns` it returns a reason to stop, see `accord.examine.turning`.
+    """
+
+    def on_step(step: int, total: int) -> str | None:
+        if step not in {max(1, round(total * (i + 1) / points)) for i in range(points)}:
+            return None
+        write_jsonl(folder / f"step-{step:06d}.jsonl", examine())
+        if not stop_when_gold_turns or step == total:
+            return None
+        # Read back from the folder, so that a resumed run sees the points before it; later ones are redone.
+        return gold_turned([point(at, rows) for at, rows in read_points(folder) if at <= step], points)
 
     return on_step
 

@@ -25,15 +25,16 @@ def load_policy(model: str, lora: LoraConfig | None, context: StageContext) -> t
 
 
 def examine_along(
-    config: EvaluationConfig | None, policy: CausalLM, context: StageContext
-) -> Callable[[int, int], None] | None:
-    """A loop's `on_step` that examines the policy at even points of its way, if asked to."""
+    config: EvaluationConfig | None, policy: CausalLM, context: StageContext, stop_when_gold_turns: bool = False
+) -> Callable[[int, int], str | None] | None:
+    """A loop's `on_step` that examines the policy at even points of its way, if asked to; with `stop_when_gold_turns` it
+    returns a reason to stop when it finds gold falling while the proxy rises."""
     if config is None:
         return None
     from accord.runs.stages.evaluation import Examiner, at_points
 
     examiner = Examiner.load(config, context, policy)
-    return at_points(config.points, context.folder / "points", lambda: examiner.rows(policy))
+    return at_points(config.points, context.folder / "points", lambda: examiner.rows(policy), stop_when_gold_turns)
 
 
 def save_policy(policy: CausalLM, examined: bool, context: StageContext) -> dict[str, Path]:

@@ -74,6 +74,13 @@ class PpoConfig(RewardSources, TrainingConfig):
     ensemble: Literal["mean", "worst", "variance"] = Field("mean", description="How members become one score.")
     kl_budget: float = Field(0.0, ge=0, description="Guard: stop above this KL, nats per sequence; 0: off.")
     min_unique: float = Field(0.0, ge=0, le=1, description="Guard: stop below this share of distinct responses.")
+    min_entropy: float = Field(0.0, ge=0, description="Guard: stop below this exact entropy, nats per token; 0: off.")
+    max_spread: float = Field(
+        0.0, ge=0, description="Guard: stop when reward members differ by more per response (rewards); 0: off."
+    )
+    stop_when_gold_turns: bool = Field(
+        False, description="Guard: stop when gold falls beyond chance while the proxy rises (needs evaluate.gold)."
+    )
     ptx: str | None = Field(None, description="Demonstrations mixed in (PPO-ptx), JSONL.")
     ptx_weight: float = Field(0.0, ge=0, description="Weight of the demonstrations' loss.")
     evaluate: EvaluationConfig | None = Field(None, description="Examine the policy along its way.")
@@ -84,6 +91,10 @@ class PpoConfig(RewardSources, TrainingConfig):
             raise ValueError(f"the estimator {self.estimator} needs samples_per_prompt of 2 or more")
         if self.value_learning_rate is not None and self.estimator != "gae":
             raise ValueError(f"value_learning_rate is set, but the estimator {self.estimator} has no value model")
+        if self.max_spread and self.reward is None:
+            raise ValueError("max_spread compares the members of a reward model, and there is none")
+        if self.stop_when_gold_turns and (self.evaluate is None or self.evaluate.gold is None):
+            raise ValueError("stop_when_gold_turns examines gold along the way: set evaluate with gold")
         if self.minibatches > self.prompts_per_step:
             raise ValueError(f"minibatches {self.minibatches} exceeds prompts_per_step {self.prompts_per_step}")
         if self.value_warmup and self.estimator != "gae":
@@ -188,7 +199,7 @@ class Ppo(Stage):
             policy, reference, value, BuiltinSampler(policy), score, [ids for ids, _ in prompts],
             _settings(config, context.seed), _ptx(config, policy, context),
         )  # fmt: skip
-        on_step = examine_along(config.evaluate, policy, context)
+        on_step = examine_along(config.evaluate, policy, context, config.stop_when_gold_turns)
         result = trainer.train(context.session(_note), on_step)
         artefacts = save_policy(policy, config.evaluate is not None, context)
         summary = f"{result.steps} steps, {result.optimizer_steps} updates; score {result.score:.2f} at {result.kl_seq:.1f} nats/sequence"
@@ -208,7 +219,7 @@ def _settings(config: PpoConfig, seed: int) -> Any:
     names = (
         "steps", "prompts_per_step", "samples_per_prompt", "max_new_tokens", "temperature", "epochs", "minibatches",
         "micro_batch_tokens", "estimator", "aggregation", "ratio", "gamma", "lam", "clip", "clip_high", "value_clip",
-        "value_warmup", "whiten_rewards", "whiten_advantages", "entropy", "kl_coefficient", "kl_in", "kl_unbiased", "kl_target", "kl_horizon", "score_clip", "unfinished_score", "ensemble", "ptx_weight", "kl_budget", "min_unique",
+        "value_warmup", "whiten_rewards", "whiten_advantages", "entropy", "kl_coefficient", "kl_in", "kl_unbiased", "kl_target", "kl_horizon", "score_clip", "unfinished_score", "ensemble", "ptx_weight", "kl_budget", "min_unique", "min_entropy", "max_spread",
     )  # fmt: skip
     return OnPolicySettings(
         **{name: getattr(config, name) for name in names}, seed=seed,
