@@ -33,6 +33,11 @@ class Pair:
     doubt: float = 0.0
     weight: float = 1.0
 
+    def __post_init__(self) -> None:
+        for name in ("prompt", "chosen", "rejected"):
+            if not getattr(self, name):
+                raise DataError(f"pair {self.row!r}: the {name} has no tokens", "a response holds at least its EOS")
+
     @property
     def group(self) -> Group:
         """Both responses after one shared prompt, chosen first."""

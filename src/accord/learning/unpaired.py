@@ -29,6 +29,11 @@ class Thumb:
     row: str = ""
     weight: float = 1.0
 
+    def __post_init__(self) -> None:
+        for name in ("prompt", "response"):
+            if not getattr(self, name):
+                raise DataError(f"thumb {self.row!r}: the {name} has no tokens", "a response holds at least its EOS")
+
     @property
     def group(self) -> Group:
         return Group(self.prompt, [self.response])

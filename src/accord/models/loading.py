@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import copy
-import json
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from accord.errors import ConfigError, RunError
 from accord.files import write_atomically
 from accord.models import precision
+from accord.models.adapters import base_of, put_on, write_probe
 from accord.models.causal_lm import CausalLM
 from accord.models.packed import NAME
 from accord.text.packing import Group, pack
@@ -70,9 +70,12 @@ def load_causal_lm(reference: str, device: str = "cpu", verify: bool = True) -> 
 
 
 def _load_adapter(folder: Path, device: str, verify: bool) -> CausalLM:
-    base_name = json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"]
-    base = load_causal_lm(base_name, device, verify)
-    peft = PeftModel.from_pretrained(base.hf, str(folder), is_trainable=True)
+    name = base_of(folder)
+    try:
+        base = load_causal_lm(name, device, verify)
+    except ConfigError as error:
+        raise ConfigError(f"the adapter in {folder} needs its base model: {error.message}", error.fix) from error
+    peft = put_on(base, folder)
     return CausalLM(peft.get_base_model(), base.tokenizer, adapter=peft)
 
 
@@ -85,6 +88,7 @@ def save_causal_lm(model: CausalLM, folder: Path, half: bool = False) -> Path:
     def write(place: Path) -> None:
         if model.adapter is not None:
             model.adapter.save_pretrained(str(place), safe_serialization=True)
+            write_probe(model, place)
         elif half:
             copy.deepcopy(model.hf).half().save_pretrained(str(place))
         else:

@@ -90,7 +90,7 @@ def read_judged(
     if not by_prompt:
         raise DataError(
             f"{reference}: nothing here {'judges' if ratings else 'compares'} responses: {dict(left_out)}",
-            "give comparisons or rankings",
+            "give comparisons or rankings; thumbs alone train kto",
         )
     tokens = _tokenise(by_prompt, model, lengths, context)
     annotators = sorted({r.annotator for rows in by_prompt.values() for r in rows})
