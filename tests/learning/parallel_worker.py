@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -75,23 +76,49 @@ def reward(world: World) -> Outcome:
     return result, session.history, [p for member in members for p in member.parameters()]
 
 
-def on_policy(**changes: Any) -> Callable[[World], Outcome]:
+def on_policy(session: LocalSession | None = None, **changes: Any) -> Callable[[World], Outcome]:
     def run(world: World) -> Outcome:
-        policy, session = exact(3), LocalSession()
+        policy, own = exact(3), session or LocalSession()
         t = make(
             policy=policy, reference=freeze(exact(4)), prompts=PROMPTS[:11], world=world, value=exact, steps=3, minibatches=2,
             prompts_per_step=8, kl_target=1.0, kl_horizon=50, entropy=True, ptx=EXAMPLES, ptx_weight=0.3, ptx_batch=3,
             max_new_tokens=12, unfinished_score=-1.0, **changes,
         )  # fmt: skip
-        result = t.train(session)  # 11 prompts: the last step of an epoch has three
-        return result, session.history, [*policy.parameters(), *(t.value.parameters() if t.value else ())]
+        result = t.train(own)  # 11 prompts: the last step of an epoch has three
+        return result, own.history, [*policy.parameters(), *(t.value.parameters() if t.value else ())]
 
     return run
 
 
+class Dying(LocalSession):
+    """Keeps its state after the second step, and dies there."""
+
+    saved: Any = None
+
+    def end_step(self, step: int, total: int, values: Any, state: Any, where: str = "") -> None:
+        super().end_step(step, total, values, state, where)
+        if step == 2:
+            self.saved = state()
+            raise KeyboardInterrupt
+
+
+def resumed(world: World) -> Outcome:
+    """As `ppo` below, but killed after two steps and resumed, both processes from the state of the first."""
+    settings: dict[str, Any] = {"value_warmup": 1, "whiten_rewards": True}
+    if world.size == 1:
+        return on_policy(**settings)(world)
+    first = Dying()
+    with contextlib.suppress(KeyboardInterrupt):
+        on_policy(first, **settings)(world)
+    shared = [first.saved]
+    dist.broadcast_object_list(shared, src=0)
+    result, history, weights = on_policy(LocalSession(shared[0]), **settings)(world)
+    return result, first.history + history, weights
+
+
 LOOPS: dict[str, Callable[[World], Outcome]] = {
     "supervised": supervised, "preference": preference, "adapter": adapter, "kto": kto, "reward": reward,
-    "ppo": on_policy(value_warmup=1, whiten_rewards=True),
+    "ppo": on_policy(value_warmup=1, whiten_rewards=True), "ppo, resumed": resumed,
     "grpo": on_policy(estimator="grpo", samples_per_prompt=3, aggregation="sequence", kl_in="loss"),
     "rloo": on_policy(estimator="rloo", samples_per_prompt=2, ratio="response", aggregation="sequence"),
 }  # fmt: skip

@@ -52,8 +52,8 @@ class Experience:
         starts = [0, *torch.tensor(sizes).cumsum(0).tolist()]
         rows = [b for i in indices for b in range(starts[i], starts[i + 1])]
         token_starts = [0, *self.lengths_B.cumsum(0).tolist()]
-        at = torch.tensor([s for b in rows for s in range(token_starts[b], token_starts[b + 1])], dtype=torch.long)
-        at = at.to(self.logp_S.device)
+        spans = [torch.arange(token_starts[b], token_starts[b + 1]) for b in rows]
+        at = torch.cat([torch.zeros(0, dtype=torch.long), *spans]).to(self.logp_S.device)
         row_index = torch.tensor(rows, dtype=torch.long, device=self.lengths_B.device)
         return Experience(
             [self.groups[i] for i in indices], self.lengths_B[row_index], self.logp_S[at], self.ref_S[at],

@@ -6,6 +6,7 @@ loss, a normaliser, a gradient or a metric is added up over all processes by one
 
     torchrun --nproc_per_node 2 train.py        # in train.py: train_supervised(..., world=join())
 
+Each process has a session of its own. Their states are equal: one process may write the checkpoint that all resume from.
 An error in one process leaves the others waiting: start them with torchrun, which then ends them all.
 """
 
