@@ -25,6 +25,7 @@ from accord.models.causal_lm import CausalLM
 from accord.models.loading import freeze
 from accord.models.reward_model import RewardModel
 from accord.models.scalar import ScalarModel
+from accord.runs.estimate import updates
 from accord.sampling.builtin import BuiltinSampler
 from accord.sampling.rollout import Rollout
 from accord.text.packing import Group
@@ -157,6 +158,10 @@ def test_epoch_order_visits_every_row_once_per_epoch() -> None:
     assert sorted(r for rows in seen[:3] for r in rows) == list(range(10))
     assert order.rows(4) == seen[4]
     assert EpochOrder(10, 4, 0.5, 0).steps == 2
+    for tenths in range(1, 60):
+        for rows in range(1, 60):
+            steps = max(1, -(-tenths * -(-rows // 4) // 10))
+            assert EpochOrder(rows, 4, tenths / 10, 0).steps == steps == updates(rows, 4, tenths / 10)
 
 
 # --- reward ----------------------------------------------------------------------------------------------------

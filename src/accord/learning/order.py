@@ -19,8 +19,7 @@ class EpochOrder:
             raise ValueError(f"rows {rows}, batch {batch} and epochs {epochs} must be positive")
         self.rows_total, self.batch, self.seed = rows, batch, seed
         self.per_epoch = math.ceil(rows / batch)
-        whole, part = int(epochs), epochs - int(epochs)
-        self.steps = max(1, whole * self.per_epoch + math.ceil(part * self.per_epoch))
+        self.steps = max(1, math.ceil(round(epochs * self.per_epoch, 6)))  # 1.1 epochs of 10 batches are 11, not 12
         self._epoch, self._order = -1, torch.empty(0, dtype=torch.long)
 
     def rows(self, step: int) -> list[int]:

@@ -176,8 +176,8 @@ def _artefact(reference: str) -> str:
 
 # --- shares of stages ----------------------------------------------------------------------------------------------
 def updates(rows: int | None, batch: int, epochs: float) -> int | None:
-    """Optimiser steps over `rows`."""
-    return math.ceil(rows / batch * epochs) if rows is not None else None
+    """Optimiser steps over `rows`, whose epochs end with a smaller batch (see `accord.learning.order`)."""
+    return math.ceil(round(math.ceil(rows / batch) * epochs, 6)) if rows is not None else None
 
 
 def text_tokens(rows: int | None, lengths: LengthConfig) -> int:
