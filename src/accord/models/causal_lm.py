@@ -72,7 +72,7 @@ class CausalLM:
     def hidden(self, stream: PackedStream) -> Tensor:
         """Final hidden states [N, H] of a packed stream."""
         with precision.scope(self.device.type):
-            return packed_forward(self.body, stream).float()
+            return _wide(packed_forward(self.body, stream))
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Vocabulary logits in fp32 [..., V], with the architecture's own scaling or soft-capping."""
@@ -114,12 +114,12 @@ class CausalLM:
     def prefill(self, stream: PackedStream, cache: KeyValueCache, rows: list[list[int]]) -> Tensor:
         """Run prompts, storing segment i in cache rows `rows[i]`: hidden states [N, H]."""
         with precision.scope(self.device.type):
-            return prefill_forward(self.body, stream, cache, rows).float()
+            return _wide(prefill_forward(self.body, stream, cache, rows))
 
     def decode(self, token_ids_B: Tensor, at_B: Tensor, cache: KeyValueCache) -> Tensor:
         """One more token per row: hidden states [B, H]."""
         with precision.scope(self.device.type):
-            return decode_forward(self.body, token_ids_B, at_B, cache).float()
+            return _wide(decode_forward(self.body, token_ids_B, at_B, cache))
 
 
 def _has_plain_head(hf: PreTrainedModel) -> bool:
@@ -127,3 +127,8 @@ def _has_plain_head(hf: PreTrainedModel) -> bool:
     special = ("logits_scaling", "logit_scale", "final_logit_softcapping")
     plain = type(head) is nn.Linear and head.bias is None
     return plain and not any(getattr(config, name, None) for name in special)
+
+
+def _wide(hidden: Tensor) -> Tensor:
+    """bf16 as fp32; a model in double precision stays that."""
+    return hidden.float() if hidden.dtype == torch.bfloat16 else hidden
