@@ -92,6 +92,13 @@ def test_kl_as_a_loss_has_the_gradient_of_the_reverse_kl() -> None:
     biased = torch.autograd.grad((old.exp() * k3).sum(), logits)[0]
     torch.testing.assert_close(unbiased, exact)
     assert (biased - exact).abs().max() > 0.01
+    groups, none = [Group([0], [[5, 6, 7]])], torch.zeros(3)
+    logp, sampled, ref = (torch.tensor(x) for x in ([-1.0, -2.0, -3.0], [-1.5, -1.0, -3.0], [-0.5, -2.5, -2.0]))
+    batch = Experience(groups, torch.tensor([3]), sampled, ref, none, none, none, torch.zeros(1), torch.zeros(1, 1))
+    for weighted, factor in ((True, torch.exp(logp - sampled)), (False, torch.ones(3))):
+        t = make(estimator="grpo", samples_per_prompt=2, kl_in="loss", kl_coefficient=0.3, kl_unbiased=weighted)
+        expected = 0.3 * (factor * losses.kl_k3(logp, ref)).mean()
+        torch.testing.assert_close(t.policy_loss(logp, batch, 3, 1), expected)
     assert OnPolicySettings(steps=1).kl_in == "reward"
 
 
@@ -260,7 +267,10 @@ def test_value_clipping_is_counted() -> None:
 @pytest.mark.parametrize("ratio", ["token", "sequence", "response"])
 def test_the_clip_share_counts_what_is_clipped(ratio: Any) -> None:
     """Ratio stats: with whole-response ratios whole responses are clipped, and the metric says so."""
-    t = make(estimator="rloo", samples_per_prompt=2, ratio=ratio, clip=0.05, policy_optimizer=OptimizerSettings(0.05))
+    t = make(
+        estimator="rloo", samples_per_prompt=2, ratio=ratio, clip=0.05, policy_optimizer=OptimizerSettings(3e-3),
+        score=lambda r: torch.tensor([[float(sum(x) % 5) for x in r.responses]]),
+    )  # fmt: skip
     batch = t.experience(t.rollout(0))
     t.minibatch(batch, 0, first=True)
     with torch.no_grad():
@@ -270,6 +280,7 @@ def test_the_clip_share_counts_what_is_clipped(ratio: Any) -> None:
             [x.sum().expand(len(x)) / (len(x) if ratio == "sequence" else 1) for x in log_ratio.split(batch.lengths_B.tolist())]
         )  # fmt: skip
     values = t.minibatch(batch, 0, first=False)
+    assert values["clip_share"] > 0.1
     assert values["clip_share"] == pytest.approx(((log_ratio.exp() - 1).abs() > 0.05).float().mean().item(), abs=1e-3)
     assert values["ratio_mean"] == pytest.approx(log_ratio.exp().mean().item(), rel=1e-4)
 
