@@ -72,7 +72,7 @@ def reward(world: World) -> Outcome:
         member.head.double()
     model, session = RewardModel.untrained(members), LocalSession()
     settings = RewardSettings(batch=2, micro_batch_tokens=30, optimizer=RATE, evaluate_every=1)
-    result = train_reward(model, JUDGED, settings, EFFECTS, session, JUDGED[:2], world)
+    result = train_reward(model, JUDGED, settings, EFFECTS, session, JUDGED[:2], world=world)
     return result, session.history, [p for member in members for p in member.parameters()]
 
 
