@@ -37,7 +37,9 @@ docs: $(STAMP)  ## the documentation, into site/
 
 bench: $(STAMP)  ## what one step costs on this machine, and against TRL on the same rows
 	$(BIN)/python -m benchmarks.steps
-	for trainer in sft reward dpo dpo-cached dpo-lora; do $(BIN)/python -m benchmarks.peers --trainer $$trainer; done
+	for trainer in sft reward dpo dpo-cached dpo-lora grpo rloo online-dpo sample ppo-vs-rloo import; do \
+	  $(BIN)/python -m benchmarks.peers --trainer $$trainer; done
+	$(BIN)/python -m benchmarks.peers --trainer grpo --rollouts 64
 
 clean:
 	rm -rf $(VENV) site build dist

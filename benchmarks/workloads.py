@@ -2,9 +2,31 @@
 
 from __future__ import annotations
 
+import json
+import math
 import random
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from transformers import LlamaForCausalLM
+
+LONGEST = 256
+"""Most tokens of a response, written or sampled."""
+FINISH = 1 / 70
+"""Probability of EOS at each step of a made model, so that sampled lengths have a long tail."""
+SHAPES: dict[str, dict[str, Any]] = {
+    "nano": {
+        "vocab_size": 4096, "hidden_size": 256, "num_hidden_layers": 6, "intermediate_size": 1024,
+        "num_attention_heads": 4, "num_key_value_heads": 4, "max_position_embeddings": 512,
+    },
+    "smollm2": {
+        "vocab_size": 49152, "hidden_size": 576, "num_hidden_layers": 30, "intermediate_size": 1536,
+        "num_attention_heads": 9, "num_key_value_heads": 3, "max_position_embeddings": 2048, "rope_theta": 100_000.0,
+    },
+}  # fmt: skip
+"""Llamas with random weights: 7 M parameters, and the shapes of SmolLM2-135M."""
 
 
 @dataclass(frozen=True)
@@ -17,8 +39,8 @@ class Row:
 
 
 def make_model(workload: str, folder: Path) -> str:
-    """A directory with the workload's model: "nano" is a 7 M Llama with the packaged tokenizer, else a path."""
-    if workload != "nano":
+    """A directory with the workload's model and the packaged tokenizer: a name in SHAPES, else a path."""
+    if workload not in SHAPES:
         return workload
     import torch
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
@@ -27,14 +49,33 @@ def make_model(workload: str, folder: Path) -> str:
 
     tokenizer = AutoTokenizer.from_pretrained(locate_model("accord:nano-base"))
     torch.manual_seed(0)
-    shape = LlamaConfig(
-        vocab_size=4096, hidden_size=256, num_hidden_layers=6, intermediate_size=1024, num_attention_heads=4,
-        num_key_value_heads=4, max_position_embeddings=512, tie_word_embeddings=True, bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
-    )  # fmt: skip
-    LlamaForCausalLM(shape).save_pretrained(folder)
+    ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
+    model = LlamaForCausalLM(LlamaConfig(**SHAPES[workload], tie_word_embeddings=True, **ids))
+    _finish_sometimes(model)
+    model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return str(folder)
+
+
+def _finish_sometimes(model: LlamaForCausalLM) -> None:
+    """Give EOS the probability FINISH everywhere: dimension 0 of the stream stays constant, and EOS reaches further
+    along it than the other tokens."""
+    import torch
+
+    constant, eos, vocabulary = 2.0, model.config.eos_token_id, model.config.vocab_size
+    with torch.no_grad():
+        for layer in model.model.layers:
+            layer.self_attn.o_proj.weight[0] = 0
+            layer.mlp.down_proj.weight[0] = 0
+        model.model.embed_tokens.weight[:, 0] = constant
+        hidden = model.model(torch.randint(10, vocabulary, (4, 64))).last_hidden_state
+        reach = math.log(FINISH / (1 - FINISH) * (vocabulary - 1)) / float(hidden[..., 0].mean())
+        model.model.embed_tokens.weight[eos, 0] = constant + reach
+
+
+def vocabulary_of(model: str) -> int:
+    """Tokens that the model in this directory knows."""
+    return int(json.loads((Path(model) / "config.json").read_text())["vocab_size"])
 
 
 def make_rows(count: int, vocabulary: int, eos: int, seed: int = 0) -> list[Row]:
@@ -45,13 +86,29 @@ def make_rows(count: int, vocabulary: int, eos: int, seed: int = 0) -> list[Row]
         return [rng.randrange(10, vocabulary - 10) for _ in range(length)]
 
     def response() -> list[int]:
-        return [*ids(min(255, max(15, round(rng.lognormvariate(4.1, 0.75))))), eos]
+        return [*ids(min(LONGEST - 1, max(15, round(rng.lognormvariate(4.1, 0.75))))), eos]
 
     return [Row(ids(rng.randint(32, 128)), response(), response()) for _ in range(count)]
 
 
 def tokens_of(rows: list[Row], trainer: str) -> int:
     """Real tokens of the data that one epoch stands for: a prompt counts once per response."""
-    if trainer == "sft":
+    if trainer in ("sft", "import"):
         return sum(len(r.prompt) + len(r.chosen) for r in rows)
     return sum(2 * len(r.prompt) + len(r.chosen) + len(r.rejected) for r in rows)
+
+
+def score(response: list[int]) -> float:
+    """The reward of both sides' sampled responses: the share of even token ids."""
+    return sum(1 for token in response if token % 2 == 0) / len(response)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One epoch: real tokens (a prompt once per response), those of them that were sampled, the loss of the first
+    step and the GFLOP of the matrix products it needs (both on fixed rows only)."""
+
+    tokens: int
+    sampled: int = 0
+    loss: float = 0.0
+    gflop: float = 0.0

@@ -6,32 +6,70 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def compare(*options: str) -> list[dict[str, Any]]:
+    """The lines that one comparison prints."""
+    command = [sys.executable, "-m", "benchmarks.peers", *options, "--repetitions", "1"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=400)
+    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    assert lines, done.stderr
+    return lines
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("trainer", ["sft", "dpo-cached"])
 def test_against_trl(trainer: str) -> None:
     pytest.importorskip("trl", reason="TRL is not installed")
-    command = [
-        sys.executable,
-        "-m",
-        "benchmarks.peers",
-        "--trainer",
-        trainer,
-        "--rows",
-        "4",
-        "--batch",
-        "4",
-        "--repetitions",
-        "1",
-    ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
-    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    assert len(lines) == 2, done.stderr
+    lines = compare("--trainer", trainer, "--rows", "4", "--batch", "4")
+    assert len(lines) == 2
     for line in lines:
         assert line["ratio"] > 0
-        assert line["ours_first_loss"] == pytest.approx(line["peer_first_loss"], abs=0.02)
+        assert line["ours_first_loss"] == pytest.approx(line["peer_first_loss"], abs=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("trainer", "rows", "responses"), [("grpo", 1, 8), ("rloo", 4, 8), ("online-dpo", 1, 2)])
+def test_sampling_trainers_against_trl(trainer: str, rows: int, responses: int) -> None:
+    pytest.importorskip("trl", reason="TRL is not installed")
+    for line in compare("--trainer", trainer, "--rows", str(rows), "--batch", str(rows)):
+        assert line["sampled_ratio"] > 0
+        for side in ("ours", "peer"):
+            assert responses <= line[f"{side}_sampled_per_epoch"] <= responses * 256
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trainer", ["sample", "ppo-vs-rloo"])
+def test_sampling_alone_and_ppo(trainer: str) -> None:
+    (line,) = compare("--trainer", trainer, "--rows", "8")
+    assert line["sampled_ratio"] > 0
+    assert line["ours_peak_mib"] > line["ours_mib_before"] > 50
+
+
+@pytest.mark.slow
+def test_import() -> None:
+    pytest.importorskip("trl", reason="TRL is not installed")
+    (line,) = compare("--trainer", "import", "--rows", "8")
+    assert line["ratio"] > 1
+
+
+@pytest.mark.slow
+def test_made_models_finish_with_the_stated_probability(tmp_path: Path) -> None:
+    import torch
+    from benchmarks.workloads import FINISH, make_model, vocabulary_of
+
+    from accord.models.loading import load_causal_lm
+    from accord.text.packing import Group, pack
+
+    folder = make_model("nano", tmp_path / "model")
+    model = load_causal_lm(folder)
+    ids = torch.randint(10, vocabulary_of(folder), (200,), generator=torch.Generator().manual_seed(1)).tolist()
+    logits = model.logits(model.hidden(pack([Group(ids[:1], [ids[1:]])])))
+    chance = torch.softmax(logits, -1)[:, model.tokenizer.eos_token_id]
+    assert chance.mean().item() == pytest.approx(FINISH, rel=0.2)
+    assert FINISH / 2 < chance.min() < chance.max() < 2 * FINISH
