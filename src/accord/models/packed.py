@@ -17,6 +17,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from accord.errors import RunError
 from accord.models import precision
 from accord.models.attention import AttentionPlan, packed_attention, plan_attention
+from accord.models.tuning import changing_shapes
 from accord.text.packing import PackedStream
 
 NAME = "accord_packed"
@@ -90,10 +91,11 @@ def _decode(
     mask = index <= at_B[:, None]
     if window:
         mask &= index > at_B[:, None] - window
-    out = F.scaled_dot_product_attention(
-        q_BH1D, keys[:, :, :longest], values[:, :, :longest], attn_mask=mask[:, None, None, :], scale=scale,
-        enable_gqa=q_BH1D.shape[1] != keys.shape[1],
-    )  # fmt: skip
+    with changing_shapes():
+        out = F.scaled_dot_product_attention(
+            q_BH1D, keys[:, :, :longest], values[:, :, :longest], attn_mask=mask[:, None, None, :], scale=scale,
+            enable_gqa=q_BH1D.shape[1] != keys.shape[1],
+        )  # fmt: skip
     return out.transpose(1, 2)
 
 
