@@ -14,6 +14,7 @@ from accord.errors import ConfigError, DataError, RunError
 from accord.models import gguf as module
 from accord.models.causal_lm import CausalLM
 from accord.models.check import check_model
+from accord.models.decoding import LlamaDecoder
 from accord.models.gguf import NOTE, find_gguf, import_gguf
 from accord.models.loading import load_causal_lm, save_causal_lm
 from tiny import save_tiny, tiny_llama
@@ -191,13 +192,14 @@ def test_the_check_notes_further_stop_tokens(tmp_path: Path) -> None:
     assert any("also stops at b" in note for note in report.notes)
 
 
-@pytest.mark.parametrize("method", ["logprobs", "decode"])
+@pytest.mark.parametrize(
+    ("what", "owner", "method"), [("packed", CausalLM, "logprobs"), ("decoded", LlamaDecoder, "decode")]
+)
 def test_the_check_finds_a_model_that_computes_otherwise(
-    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    what: str, owner: type, method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = getattr(CausalLM, method)
-    monkeypatch.setattr(CausalLM, method, lambda self, *arguments: original(self, *arguments) * 1.1)
-    what = "packed" if method == "logprobs" else "decoded"
+    original = getattr(owner, method)
+    monkeypatch.setattr(owner, method, lambda self, *arguments: original(self, *arguments) * 1.1)
     with pytest.raises(RunError, match=f"{what} and native"):
         check_model(str(save_tiny(tmp_path / "tiny")))
 

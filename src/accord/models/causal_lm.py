@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from accord.models import precision
+from accord.models.decoding import Decoder, LlamaDecoder, can_decode_straight
 from accord.models.logprob import CHUNK, token_logprobs
 from accord.models.packed import NAME, KeyValueCache, decode_forward, packed_forward, prefill_forward
 from accord.text.packing import PackedStream
@@ -120,6 +121,10 @@ class CausalLM:
         """One more token per row: hidden states [B, H]."""
         with precision.scope(self.device.type):
             return _wide(decode_forward(self.body, token_ids_B, at_B, cache))
+
+    def decoder(self, rows: int) -> Decoder:
+        """Decodes about `rows` sequences at a time with the weights as they are now; make a new one when they change."""
+        return LlamaDecoder(self.hf, rows) if self._plain_head and can_decode_straight(self.hf) else self
 
 
 def _has_plain_head(hf: PreTrainedModel) -> bool:

@@ -121,12 +121,12 @@ def _decoded(model: CausalLM, groups: list[Group]) -> torch.Tensor:
     """As the sampler computes them: one token per row and step, keys and values from a cache."""
     rows = _rows(groups)
     width = max(map(len, rows))
-    cache = KeyValueCache(len(rows), width)
+    cache, decoder = KeyValueCache(len(rows), width), model.decoder(len(rows))
     found: list[list[torch.Tensor]] = [[] for _ in rows]
     for step in range(width - 1):
         at_B = torch.tensor([min(step, len(row) - 1) for row in rows], device=model.device)
         tokens_B = torch.tensor([row[min(step, len(row) - 1)] for row in rows], device=model.device)
-        logp_BV = torch.log_softmax(model.logits(model.decode(tokens_B, at_B, cache)), dim=-1)
+        logp_BV = torch.log_softmax(decoder.logits(decoder.decode(tokens_B, at_B, cache)), dim=-1)
         for b, row in enumerate(rows):
             if 1 <= step < len(row) - 1:
                 found[b].append(logp_BV[b, row[step + 1]])

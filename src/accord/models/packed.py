@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -41,8 +42,7 @@ class KeyValueCache:
     def _layer(self, layer: int, like_BHTD: Tensor) -> tuple[Tensor, Tensor]:
         if layer not in self.keys:
             shape = (self.rows, like_BHTD.shape[1], self.length, like_BHTD.shape[3])
-            self.keys[layer] = like_BHTD.new_zeros(shape)
-            self.values[layer] = like_BHTD.new_zeros(shape)
+            self.keys[layer], self.values[layer] = _zeros(shape, like_BHTD), _zeros(shape, like_BHTD)
         return self.keys[layer], self.values[layer]
 
     def store_segment(self, layer: int, rows: list[int], key_1HLD: Tensor, value_1HLD: Tensor) -> None:
@@ -60,12 +60,20 @@ class KeyValueCache:
         values[rows, :, at_B] = value_BH1D[:, :, 0]
         return keys, values
 
-    def keep(self, rows: Tensor) -> None:
-        """Keep only `rows`, in that order: finished sequences leave the batch."""
+    def keep(self, rows: Tensor, filled: int) -> None:
+        """Keep only `rows`, in that order (finished sequences leave the batch), of which `filled` tokens are stored."""
         self.rows = int(rows.numel())
-        for layer in self.keys:
-            self.keys[layer] = self.keys[layer].index_select(0, rows)
-            self.values[layer] = self.values[layer].index_select(0, rows)
+        for store in (self.keys, self.values):
+            for layer, old in store.items():
+                store[layer] = _zeros((self.rows, *old.shape[1:]), old)
+                store[layer][:, :, :filled] = old[:, :, :filled].index_select(0, rows)
+
+
+def _zeros(shape: tuple[int, ...], like: Tensor) -> Tensor:
+    """Zeros that take memory only where they are written: a cache is as long as the longest response may become."""
+    if like.device.type == "cpu" and like.dtype == torch.float32:
+        return torch.from_numpy(np.zeros(shape, np.float32))
+    return like.new_zeros(shape)
 
 
 class StreamInModel:

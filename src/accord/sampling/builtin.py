@@ -105,6 +105,7 @@ class _Batch:
         self.slots = min(self.slots, len(rows))
         longest = max(len(row.prompt) for row in rows) + self.settings.max_new_tokens
         self.cache = KeyValueCache(self.slots, longest)
+        self.decoder = self.model.decoder(self.slots)
         self.active: list[_Row | None] = [None] * self.slots
         self.at_B = torch.zeros(self.slots, dtype=torch.long, device=self.model.device)
         self.next_B = torch.zeros(self.slots, dtype=torch.long, device=self.model.device)
@@ -141,13 +142,13 @@ class _Batch:
         """Nothing waits: keep only the rows still running."""
         kept = [i for i, row in enumerate(self.active) if row is not None]
         index = torch.tensor(kept, device=self.model.device)
-        self.cache.keep(index)
+        self.cache.keep(index, int(self.at_B[index].max()))
         self.at_B, self.next_B = self.at_B[index], self.next_B[index]
         self.active = [self.active[i] for i in kept]
 
     def _step(self) -> None:
-        hidden = self.model.decode(self.next_B, self.at_B, self.cache)
-        tokens, logprobs = self._draw(self.model.logits(hidden))
+        hidden = self.decoder.decode(self.next_B, self.at_B, self.cache)
+        tokens, logprobs = self._draw(self.decoder.logits(hidden))
         self.next_B = tokens
         running = torch.tensor([row is not None for row in self.active], device=tokens.device)
         self.at_B = self.at_B + running  # idle slots stay where they are
@@ -167,16 +168,17 @@ class _Batch:
             logp = torch.log_softmax(logits_BV, dim=-1)
             best = logp.max(dim=-1)
             return best.indices, best.values
-        logp_BV = torch.log_softmax(logits_BV / self.settings.temperature, dim=-1)
-        cdf_BV = torch.cumsum(torch.exp(logp_BV), dim=-1)
+        tempered_BV = logits_BV if self.settings.temperature == 1 else logits_BV / self.settings.temperature
+        chance_BV = torch.softmax(tempered_BV, dim=-1)
+        cdf_BV = torch.cumsum(chance_BV, dim=-1)
         uniform = torch.tensor(
             [row.uniforms[len(row.tokens)] if row is not None else 0.0 for row in self.active],
             dtype=cdf_BV.dtype, device=cdf_BV.device,
         )  # fmt: skip
         # Scaling by the total keeps the last token in reach of rounding; "right" never picks probability 0.
         drawn = torch.searchsorted(cdf_BV, (uniform * cdf_BV[:, -1])[:, None], right=True)[:, 0]
-        drawn = drawn.clamp_(max=logp_BV.shape[1] - 1)
-        return drawn, logp_BV.gather(1, drawn[:, None])[:, 0]
+        drawn = drawn.clamp_(max=chance_BV.shape[1] - 1)
+        return drawn, chance_BV.gather(1, drawn[:, None])[:, 0].log()
 
 
 def _live(
