@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from accord.models.tuning import changing_shapes
 from accord.text.packing import PackedStream, Segment
 
 SLACK, SLACK_TOKENS = 1.25, 4
@@ -113,20 +115,6 @@ def _bucket(
     return Bucket(query_at, key_at, mask[:, None], whole)
 
 
-def bucket_attention(q: Tensor, k: Tensor, v: Tensor, bucket: Bucket, scale: float | None, window: int) -> Tensor:
-    """q [b, H, Lq, D], k and v [b, Hkv, Lk, D] -> [b, H, Lq, D]; Hkv may divide H (grouped queries)."""
-    gqa = q.shape[1] != k.shape[1]
-    if q.device.type != "cpu" or k.shape[2] > MATH_LENGTH:
-        causal = bucket.whole and not (window and window < k.shape[2])
-        mask = None if causal else bucket.mask_b1LL
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, scale=scale, enable_gqa=gqa)
-    if gqa:
-        k, v = (x.repeat_interleave(q.shape[1] // k.shape[1], dim=1) for x in (k, v))
-    scores = torch.matmul(q * (q.shape[-1] ** -0.5 if scale is None else scale), k.transpose(-1, -2))
-    scores = scores.masked_fill(~bucket.mask_b1LL, torch.finfo(scores.dtype).min)
-    return torch.matmul(torch.softmax(scores, dim=-1), v)
-
-
 def packed_attention(
     plan: AttentionPlan, q_1HND: Tensor, k_1HND: Tensor, v_1HND: Tensor, scale: float | None, window: int
 ) -> Tensor:
@@ -135,17 +123,91 @@ def packed_attention(
     tokens = plan.output_at_N.numel()
     spare = q_1HND.shape[2] - tokens
     rows = [x[0, :, :tokens].transpose(0, 1).flatten(1) for x in (q_1HND, k_1HND, v_1HND)]  # each [N, heads * D]
-    outputs = []
-    for bucket in plan.buckets:
-        index = (bucket.query_at_bL, bucket.key_at_bL, bucket.key_at_bL)
-        q, k, v = (_gather(x, at, bucket.whole).unflatten(-1, (-1, dim)) for x, at in zip(rows, index, strict=True))
-        out = bucket_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), bucket, scale, window)
+    short = [b for b in plan.buckets if q_1HND.device.type == "cpu" and b.key_at_bL.shape[1] <= MATH_LENGTH]
+    outputs = [_ShortAttention.apply(*rows, short, dim, dim**-0.5 if scale is None else scale)] if short else []
+    for bucket in plan.buckets[len(short) :]:  # buckets are in order of their length
+        q, k, v = _parts(rows, bucket, dim)
+        causal = bucket.whole and not (window and window < k.shape[2])
+        mask = None if causal else bucket.mask_b1LL
+        out = F.scaled_dot_product_attention(
+            q, k, v, attn_mask=mask, is_causal=causal, scale=scale, enable_gqa=q.shape[1] != k.shape[1]
+        )
         outputs.append(out.transpose(1, 2).reshape(-1, heads * dim))
-    if len(outputs) == 1 and plan.buckets[0].whole:
+    if len(plan.buckets) == 1 and plan.buckets[0].whole:
         out_NC = outputs[0]
     else:  # an embedding look-up is a gather whose backward is deterministic and cheap
         out_NC = F.embedding(plan.output_at_N, torch.cat(outputs))
     return F.pad(out_NC, (0, 0, 0, spare)).view(1, -1, heads, dim)
+
+
+class _ShortAttention(torch.autograd.Function):
+    """Plain products over buckets of short segments: rows [N, heads * D] -> [sum of b * Lq, H * D].
+
+    Only the rows outlive the forward pass; gathered copies and probabilities are made again for the backward pass.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, q_NC: Tensor, k_NC: Tensor, v_NC: Tensor, buckets: Sequence[Bucket], dim: int, scale: float
+    ) -> Tensor:
+        ctx.save_for_backward(q_NC, k_NC, v_NC)
+        ctx.buckets, ctx.dim, ctx.scale = buckets, dim, scale
+        outputs = []
+        with changing_shapes():
+            for bucket in buckets:
+                q, k, v = _parts((q_NC, k_NC, v_NC), bucket, dim)
+                out = torch.matmul(_chances(q, k, bucket, scale), _repeated(v, q))
+                outputs.append(out.transpose(1, 2).reshape(-1, q_NC.shape[1]))
+        return torch.cat(outputs) if len(outputs) > 1 else outputs[0]
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None, None]:
+        rows = ctx.saved_tensors
+        found = [torch.zeros_like(x) for x in rows]
+        sizes = [bucket.query_at_bL.numel() for bucket in ctx.buckets]
+        with changing_shapes():
+            for bucket, out_grad in zip(ctx.buckets, grads[0].split(sizes), strict=True):
+                q, k, v = _parts(rows, bucket, ctx.dim)
+                g = out_grad.view(*bucket.query_at_bL.shape, -1, ctx.dim).transpose(1, 2)
+                chances = _chances(q, k, bucket, ctx.scale)
+                parts = [_summed(torch.matmul(chances.transpose(-1, -2), g), v)]
+                slopes = torch.matmul(g, _repeated(v, q).transpose(-1, -2))
+                slopes -= (slopes * chances).sum(-1, keepdim=True)
+                slopes *= chances
+                slopes *= ctx.scale
+                parts = [
+                    torch.matmul(slopes, _repeated(k, q)),
+                    _summed(torch.matmul(slopes.transpose(-1, -2), q), k),
+                    *parts,
+                ]
+                index = (bucket.query_at_bL, bucket.key_at_bL, bucket.key_at_bL)
+                for total_NC, part, at_bL in zip(found, parts, index, strict=True):
+                    total_NC.index_add_(0, at_bL.flatten(), part.transpose(1, 2).reshape(at_bL.numel(), -1))
+        return found[0], found[1], found[2], None, None, None
+
+
+def _chances(q: Tensor, k: Tensor, bucket: Bucket, scale: float) -> Tensor:
+    """Attention probabilities [b, H, Lq, Lk]."""
+    scores = torch.matmul(q * scale, _repeated(k, q).transpose(-1, -2))
+    return torch.softmax(scores.masked_fill_(~bucket.mask_b1LL, torch.finfo(scores.dtype).min), dim=-1)
+
+
+def _repeated(x: Tensor, q: Tensor) -> Tensor:
+    """Keys or values, one per query head."""
+    return x if x.shape[1] == q.shape[1] else x.repeat_interleave(q.shape[1] // x.shape[1], dim=1)
+
+
+def _summed(grad: Tensor, x: Tensor) -> Tensor:
+    """The reverse of `_repeated`."""
+    return grad if grad.shape[1] == x.shape[1] else grad.unflatten(1, (x.shape[1], -1)).sum(2)
+
+
+def _parts(rows: Sequence[Tensor], bucket: Bucket, dim: int) -> list[Tensor]:
+    """Queries, keys and values of a bucket: each [b, heads, L, D]."""
+    index = (bucket.query_at_bL, bucket.key_at_bL, bucket.key_at_bL)
+    return [
+        _gather(x, at, bucket.whole).unflatten(-1, (-1, dim)).transpose(1, 2) for x, at in zip(rows, index, strict=True)
+    ]
 
 
 def _gather(rows_NC: Tensor, at_bL: Tensor, whole: bool) -> Tensor:

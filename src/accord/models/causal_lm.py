@@ -14,7 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from accord.models import precision
 from accord.models.decoding import Decoder, LlamaDecoder, can_decode_straight
 from accord.models.logprob import CHUNK, token_logprobs
-from accord.models.packed import NAME, KeyValueCache, decode_forward, packed_forward, prefill_forward
+from accord.models.packed import NAME, KeyValueCache, decode_forward, packed_forward
 from accord.text.packing import PackedStream
 
 
@@ -115,7 +115,7 @@ class CausalLM:
     def prefill(self, stream: PackedStream, cache: KeyValueCache, rows: list[list[int]]) -> Tensor:
         """Run prompts, storing segment i in cache rows `rows[i]`: hidden states [N, H]."""
         with precision.scope(self.device.type):
-            return _wide(prefill_forward(self.body, stream, cache, rows))
+            return _wide(packed_forward(self.body, stream, cache, rows))
 
     def decode(self, token_ids_B: Tensor, at_B: Tensor, cache: KeyValueCache) -> Tensor:
         """One more token per row: hidden states [B, H]."""

@@ -14,10 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from accord.models.packed import KeyValueCache
+from accord.models.straight import is_straight, rotate
 from accord.models.tuning import changing_shapes
-
-BODIES = ("LlamaModel", "MistralModel", "Qwen2Model", "Qwen3Model")
-"""transformers' bodies that share one layer: norm, rotary attention, norm, gated MLP."""
 
 
 class Decoder(Protocol):
@@ -95,7 +93,7 @@ def _attend(
     q, k, v = (part.view(rows, -1, dim) for part in layer.qkv(x_BH).split(layer.qkv.widths, dim=-1))
     if hasattr(layer.attention, "q_norm"):
         q, k = _norm(layer.attention.q_norm, q), _norm(layer.attention.k_norm, k)
-    q, k = _rotate(q, *rotary), _rotate(k, *rotary)
+    q, k = rotate(q, *rotary), rotate(k, *rotary)
     keys, values = cache.store_step(index, at_B, k[:, :, None], v[:, :, None])
     seen = mask_BL.shape[1]
     q = q.view(rows, k.shape[1], -1, dim) * layer.attention.scaling  # [B, key heads, queries of each, D]
@@ -107,11 +105,6 @@ def _attend(
 
 def _norm(norm: Any, x: Tensor) -> Tensor:
     return F.rms_norm(x, norm.weight.shape, norm.weight, norm.variance_epsilon)
-
-
-def _rotate(x_BKD: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    first, second = x_BKD.chunk(2, dim=-1)
-    return x_BKD * cos + torch.cat((-second, first), dim=-1) * sin
 
 
 def _weight(layer: Any) -> tuple[Tensor, Tensor | None]:
@@ -135,11 +128,8 @@ def _plain(layer: Any) -> bool:
 
 def can_decode_straight(hf: Any) -> bool:
     """Whether `LlamaDecoder` knows this model, on this device."""
-    body, config = hf.base_model, hf.config.get_text_config()
-    if type(body).__name__ not in BODIES or hf.device.type != "cpu" or not torch.backends.mkldnn.is_available():
-        return False
-    windows = set(getattr(config, "layer_types", None) or ["full_attention"]) != {"full_attention"}
-    if config.hidden_act != "silu" or windows or (type(body).__name__ == "MistralModel" and config.sliding_window):
+    body = hf.base_model
+    if not is_straight(body) or not torch.backends.mkldnn.is_available():
         return False
     names = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.gate_proj",
              "mlp.up_proj", "mlp.down_proj")  # fmt: skip

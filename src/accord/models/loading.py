@@ -8,7 +8,6 @@ from importlib import resources
 from pathlib import Path
 
 import torch
-from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from accord.errors import ConfigError, RunError
@@ -112,6 +111,8 @@ def add_lora(model: CausalLM, settings: LoraSettings, seed: int) -> CausalLM:
 
     Raises ConfigError for a model that has an adapter already: the new one would be saved without it.
     """
+    from peft import LoraConfig, get_peft_model
+
     if model.adapter is not None:
         raise ConfigError("this model already carries an adapter", "merge it first (sft stages do)")
     hf: PreTrainedModel = model.hf

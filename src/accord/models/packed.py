@@ -18,6 +18,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from accord.errors import RunError
 from accord.models import precision
 from accord.models.attention import AttentionPlan, packed_attention, plan_attention
+from accord.models.straight import is_straight, straight_forward
 from accord.models.tuning import changing_shapes
 from accord.text.packing import PackedStream
 
@@ -125,12 +126,18 @@ def attention(
                 raise RunError("this model runs packed streams only", "call packed_forward or decode_forward")
             return _decode(accord_cache, accord_at, layer, query, key, value, scaling, window), None
         if accord_cache is not None and accord_rows is not None:
-            lengths = [segment.length for segment in accord_stream.stream.segments]
-            tokens = sum(lengths)
-            parts = (key[:, :, :tokens].split(lengths, 2), value[:, :, :tokens].split(lengths, 2))
-            for rows, k, v in zip(accord_rows, *parts, strict=True):
-                accord_cache.store_segment(layer, rows, k, v)
+            _store_prompts(accord_cache, accord_rows, accord_stream.stream, layer, key, value)
         return packed_attention(accord_stream.plan(window), query, key, value, scaling, window), None
+
+
+def _store_prompts(
+    cache: KeyValueCache, rows: list[list[int]], stream: PackedStream, layer: int, key: Tensor, value: Tensor
+) -> None:
+    lengths = [segment.length for segment in stream.segments]
+    tokens = sum(lengths)
+    parts = (key[:, :, :tokens].split(lengths, 2), value[:, :, :tokens].split(lengths, 2))
+    for own, k, v in zip(rows, *parts, strict=True):
+        cache.store_segment(layer, own, k, v)
 
 
 def _no_mask(*_: Any, **__: Any) -> None:
@@ -141,20 +148,25 @@ AttentionInterface.register(NAME, attention)
 AttentionMaskInterface.register(NAME, _no_mask)
 
 
-def packed_forward(body: nn.Module, stream: PackedStream, **cache: Any) -> Tensor:
-    """Hidden states [N, hidden] of a packed stream (after the final norm)."""
+def packed_forward(
+    body: nn.Module, stream: PackedStream, cache: KeyValueCache | None = None, rows: list[list[int]] | None = None
+) -> Tensor:
+    """Hidden states [N, hidden] of a packed stream (after the final norm).
+
+    With `cache`, segment i's keys and values are stored in its rows `rows[i]`.
+    """
     spare = -stream.tokens % ROUND if stream.tokens > ROUND else 0
     ids_N, positions_N = F.pad(stream.token_ids_N, (0, spare)), F.pad(stream.positions_N, (0, spare))
-    out = body(
-        input_ids=ids_N[None], position_ids=positions_N[None], use_cache=False, accord_stream=StreamInModel(stream),
-        **cache,
-    )  # fmt: skip
+    within = StreamInModel(stream)
+    more = {"accord_stream": within, "accord_cache": cache, "accord_rows": rows}
+    if is_straight(body):
+
+        def attend(module: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            return attention(module, q, k, v, None, module.scaling, **more)[0]
+
+        return straight_forward(body, ids_N, positions_N, attend)[: stream.tokens]
+    out = body(input_ids=ids_N[None], position_ids=positions_N[None], use_cache=False, **more)
     return out.last_hidden_state[0, : stream.tokens]
-
-
-def prefill_forward(body: nn.Module, stream: PackedStream, cache: KeyValueCache, rows: list[list[int]]) -> Tensor:
-    """As `packed_forward`, storing segment i's keys and values in the cache rows `rows[i]`."""
-    return packed_forward(body, stream, accord_cache=cache, accord_rows=rows)
 
 
 def decode_forward(body: nn.Module, token_ids_B: Tensor, at_B: Tensor, cache: KeyValueCache) -> Tensor:

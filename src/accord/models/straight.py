@@ -1,0 +1,111 @@
+"""The packed forward pass of Llama-like bodies, layer by layer, with little kept for the backward pass.
+
+The same modules, adapters included, called without transformers' wrappers: norms keep their input, gated MLPs the two
+products before the gate; everything elementwise is made again when its gradient is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from accord.models import precision
+
+BODIES = ("LlamaModel", "MistralModel", "Qwen2Model", "Qwen3Model")
+"""transformers' bodies that share one layer: norm, rotary attention, norm, gated MLP."""
+Attend = Callable[[Any, Tensor, Tensor, Tensor], Tensor]
+"""(attention module, q, k, v [1, heads, N, D]) -> [1, N, heads, D]."""
+
+
+def is_straight(body: Any) -> bool:
+    """Whether this body is one of BODIES in fp32 on a CPU, with full attention in every layer."""
+    exact = body.dtype == torch.float32 and precision.current() == "fp32"
+    if type(body).__name__ not in BODIES or body.device.type != "cpu" or not exact:
+        return False
+    config = body.config
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    window = config.sliding_window if type(body).__name__ == "MistralModel" else None
+    return kinds == {"full_attention"} and not window and config.hidden_act == "silu"
+
+
+def straight_forward(body: Any, token_ids_N: Tensor, positions_N: Tensor, attend: Attend) -> Tensor:
+    """Hidden states [N, H] after the final norm; `attend` says who sees whom."""
+    hidden_NH = body.embed_tokens(token_ids_N)
+    cos, sin = (x[0, :, None] for x in body.rotary_emb(hidden_NH[None], positions_N[None]))
+    for layer in body.layers:
+        hidden_NH = hidden_NH + _attention(layer.self_attn, norm(layer.input_layernorm, hidden_NH), cos, sin, attend)
+        hidden_NH = hidden_NH + _mlp(layer.mlp, norm(layer.post_attention_layernorm, hidden_NH))
+    return norm(body.norm, hidden_NH)
+
+
+def _attention(module: Any, x_NH: Tensor, cos: Tensor, sin: Tensor, attend: Attend) -> Tensor:
+    q, k, v = (
+        part(x_NH).unflatten(-1, (-1, module.head_dim)) for part in (module.q_proj, module.k_proj, module.v_proj)
+    )
+    if hasattr(module, "q_norm"):
+        q, k = norm(module.q_norm, q), norm(module.k_norm, k)
+    q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+    out = attend(module, *(x.transpose(0, 1)[None] for x in (q, k, v)))
+    return module.o_proj(out[0].flatten(1))  # type: ignore[no-any-return]
+
+
+def rotate(x_NKD: Tensor, cos_N1D: Tensor, sin_N1D: Tensor) -> Tensor:
+    """Rotary embedding: x cos + (-second half, first half) sin."""
+    first, second = x_NKD.chunk(2, dim=-1)
+    return x_NKD * cos_N1D + torch.cat((-second, first), dim=-1) * sin_N1D
+
+
+def norm(module: Any, x: Tensor) -> Tensor:
+    """x / sqrt(mean x^2 + epsilon) * weight over the last dimension (Zhang and Sennrich 2019)."""
+    return _RMSNorm.apply(x, module.weight, module.variance_epsilon)  # type: ignore[no-any-return]
+
+
+class _RMSNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+        scale = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(epsilon).rsqrt_()
+        ctx.save_for_backward(x, weight, scale)
+        return (x * scale).mul_(weight)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor | None, None]:
+        x, weight, scale = ctx.saved_tensors
+        unit, grad = x * scale, grads[0]
+        weight_grad = (grad * unit).flatten(0, -2).sum(0) if ctx.needs_input_grad[1] else None
+        grad = grad * weight
+        along = (grad * unit).mean(-1, keepdim=True)
+        return grad.sub_(unit.mul_(along)).mul_(scale), weight_grad, None
+
+
+def _mlp(module: Any, x_NH: Tensor) -> Tensor:
+    gate, up = module.gate_proj(x_NH), module.up_proj(x_NH)
+    gated = _Gated.apply(gate, up)
+    place = gated.data_ptr()
+
+    def pack(kept: Tensor) -> Tensor | None:
+        return None if kept.data_ptr() == place else kept
+
+    def unpack(kept: Tensor | None) -> Tensor:
+        return F.silu(gate.detach()).mul_(up.detach()) if kept is None else kept
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, unpack):
+        return module.down_proj(gated)  # type: ignore[no-any-return]
+
+
+class _Gated(torch.autograd.Function):
+    """silu(gate) * up (Shazeer 2020)."""
+
+    @staticmethod
+    def forward(ctx: Any, gate: Tensor, up: Tensor) -> Tensor:
+        ctx.save_for_backward(gate, up)
+        return F.silu(gate).mul_(up)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
+        gate, up = ctx.saved_tensors
+        up_grad = F.silu(gate).mul_(grads[0])
+        return torch.ops.aten.silu_backward(grads[0] * up, gate), up_grad
