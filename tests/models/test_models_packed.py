@@ -106,7 +106,7 @@ def test_chunked_logprob_gradient_when_recomputed(monkeypatch: pytest.MonkeyPatc
     for keep in (0, 10**9):
         monkeypatch.setattr(logprob, "KEEP_ELEMENTS", keep)
         ours = logprob.token_logprobs(hidden, weight, targets, temperature)
-        ours.pow(2).sum().backward()
+        ours.pow(2).sum().backward(retain_graph=True)
         got = (hidden.grad, weight.grad)
         hidden.grad = weight.grad = None
         plain = torch.log_softmax(hidden @ weight.t() / temperature, -1).gather(1, targets[:, None])[:, 0]
@@ -114,6 +114,18 @@ def test_chunked_logprob_gradient_when_recomputed(monkeypatch: pytest.MonkeyPatc
         torch.testing.assert_close(ours, plain, atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(got, (hidden.grad, weight.grad), atol=1e-4, rtol=1e-4)
         hidden.grad = weight.grad = None
+        ours.pow(2).sum().backward()  # the same graph once more
+        torch.testing.assert_close(got, (hidden.grad, weight.grad), atol=1e-4, rtol=1e-4)
+        hidden.grad = weight.grad = None
+
+
+def test_improbable_targets_have_finite_logprobs() -> None:
+    from accord.models.logprob import token_logprobs
+
+    hidden = torch.tensor([[200.0, 0.0]])
+    weight = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
+    logp = token_logprobs(hidden.expand(3, 2), weight, torch.arange(3))
+    torch.testing.assert_close(logp, torch.tensor([0.0, -200.0, -400.0]))
 
 
 def test_token_at_points_at_the_targets() -> None:

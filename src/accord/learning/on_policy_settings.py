@@ -40,7 +40,7 @@ class OnPolicySettings:
     temperature: float = 1.0
     epochs: int = 4
     minibatches: int = 1
-    micro_batch_tokens: int = 8192
+    micro_batch_tokens: int = 2048
     estimator: Estimator = "gae"
     aggregation: losses.Aggregation = "token"
     ratio: losses.Ratio = "token"

@@ -49,6 +49,9 @@ class Optimizer:
             [group for group in groups if group["params"]],
             lr=settings.learning_rate, betas=settings.betas, eps=settings.eps, fused=True,
         )  # fmt: skip
+        for p in self.parameters:  # now, and not between the first step's activations, where they would stay in the way
+            moments = {"exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
+            self._adamw.state[p] = {"step": torch.zeros((), dtype=torch.float32, device=p.device), **moments}
 
     @property
     def learning_rate(self) -> float:

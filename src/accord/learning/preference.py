@@ -56,7 +56,7 @@ class PreferenceSettings:
     nll_weight: float = 0.0
     epochs: float = 1.0
     batch: int = 32
-    micro_batch_tokens: int = 8192
+    micro_batch_tokens: int = 2048
     seed: int = 0
     optimizer: OptimizerSettings = field(default_factory=lambda: OptimizerSettings(learning_rate=1e-5))
 

@@ -40,7 +40,7 @@ class RewardSettings:
 
     epochs: float = 1.0
     batch: int = 32
-    micro_batch_tokens: int = 8192
+    micro_batch_tokens: int = 2048
     bootstrap: bool = False
     label_smoothing: float = 0.0
     centring: float = 0.0

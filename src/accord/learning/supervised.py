@@ -29,7 +29,7 @@ class SupervisedSettings:
 
     epochs: float = 1.0
     batch: int = 32
-    micro_batch_tokens: int = 8192
+    micro_batch_tokens: int = 2048
     evaluate_every: int = 0
     seed: int = 0
     optimizer: OptimizerSettings = field(default_factory=lambda: OptimizerSettings(learning_rate=1e-3))

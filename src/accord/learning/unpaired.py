@@ -50,7 +50,7 @@ class UnpairedSettings:
     undesirable_weight: float = 1.0
     epochs: float = 1.0
     batch: int = 32
-    micro_batch_tokens: int = 8192
+    micro_batch_tokens: int = 2048
     seed: int = 0
     optimizer: OptimizerSettings = field(default_factory=lambda: OptimizerSettings(learning_rate=5e-6))
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from peft import PeftModel, get_peft_model_state_dict
 from safetensors import safe_open
 
 from accord.errors import ConfigError
@@ -45,6 +44,8 @@ def put_on(base: CausalLM, folder: Path) -> Any:
     Raises ConfigError when the adapter was made for another model: shapes or layers differ, or the base gives its
     probe other log-probabilities (an adapter from elsewhere has no probe).
     """
+    from peft import PeftModel, get_peft_model_state_dict  # only those who use adapters pay for importing it
+
     name = base_of(folder)
     try:
         peft = PeftModel.from_pretrained(base.hf, str(folder), is_trainable=True)

@@ -15,12 +15,15 @@ from torch import Tensor
 CHUNK = 1024
 ROUND = 128
 """Rows are filled up to a multiple of this: matrix kernels are made per shape."""
+CHUNK_ELEMENTS = 8_000_000
+"""A chunk has at most CHUNK rows, and fewer where its probabilities would be more numbers than this (32 MB)."""
 KEEP_ELEMENTS = 24_000_000
 """Keep the probabilities for the backward pass up to this many numbers (about 100 MB), else recompute."""
 
 
-def _chunks(rows: int) -> list[slice]:
-    return [slice(start, min(start + CHUNK, rows)) for start in range(0, rows, CHUNK)]
+def _chunks(rows: int, vocabulary: int) -> list[slice]:
+    size = min(CHUNK, max(ROUND, CHUNK_ELEMENTS // vocabulary // ROUND * ROUND))
+    return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
 
 
 class _TokenLogProb(torch.autograd.Function):
@@ -30,25 +33,29 @@ class _TokenLogProb(torch.autograd.Function):
     def forward(ctx: Any, hidden_SH: Tensor, weight_VH: Tensor, targets_S: Tensor, temperature: float) -> Tensor:
         logp_S = hidden_SH.new_empty(hidden_SH.shape[0])
         keep = hidden_SH.shape[0] * weight_VH.shape[0] <= KEEP_ELEMENTS and ctx.needs_input_grad[0]
-        kept: list[Tensor] = []
-        for part in _chunks(hidden_SH.shape[0]):
-            log_probs = _log_softmax(hidden_SH[part], weight_VH, temperature)
-            logp_S[part] = log_probs.gather(1, targets_S[part, None])[:, 0]
+        ctx.kept = []
+        for part in _chunks(hidden_SH.shape[0], weight_VH.shape[0]):
+            logits = _logits(hidden_SH[part], weight_VH, temperature)
+            best = logits.amax(dim=1)
+            logp_S[part] = logits.gather(1, targets_S[part, None])[:, 0] - best
+            chances = torch.softmax(logits, dim=-1)
+            logp_S[part] += chances.amax(dim=1).log_()  # of the best: the others may be too small for a logarithm
             if keep:
-                kept.append(log_probs)
-        ctx.save_for_backward(hidden_SH, weight_VH, targets_S, *kept)
+                ctx.kept.append(chances)
+        ctx.save_for_backward(hidden_SH, weight_VH, targets_S)
         ctx.temperature = temperature
         return logp_S
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
-        hidden_SH, weight_VH, targets_S, *kept = ctx.saved_tensors
+        hidden_SH, weight_VH, targets_S = ctx.saved_tensors
+        kept, ctx.kept = ctx.kept, []  # used up in place; a second backward pass makes them again
         grad_hidden = torch.empty_like(hidden_SH)
         grad_weight = torch.zeros_like(weight_VH) if ctx.needs_input_grad[1] else None
-        for index, part in enumerate(_chunks(hidden_SH.shape[0])):
-            log_probs = kept[index] if kept else _log_softmax(hidden_SH[part], weight_VH, ctx.temperature)
+        for index, part in enumerate(_chunks(hidden_SH.shape[0], weight_VH.shape[0])):
+            chances = kept[index] if kept else _logits(hidden_SH[part], weight_VH, ctx.temperature).softmax(dim=-1)
             scale = grads[0][part, None] / ctx.temperature
-            grad_logits = torch.exp(log_probs).mul_(-scale)
+            grad_logits = chances.mul_(-scale)
             grad_logits.scatter_add_(1, targets_S[part, None], scale)
             torch.mm(grad_logits, weight_VH, out=grad_hidden[part])
             if grad_weight is not None:
@@ -56,11 +63,11 @@ class _TokenLogProb(torch.autograd.Function):
         return grad_hidden, grad_weight, None, None
 
 
-def _log_softmax(hidden: Tensor, weight: Tensor, temperature: float) -> Tensor:
+def _logits(hidden: Tensor, weight: Tensor, temperature: float) -> Tensor:
     logits = hidden @ weight.t()
     if temperature != 1.0:
         logits /= temperature
-    return F.log_softmax(logits if logits.dtype == torch.float64 else logits.float(), dim=-1)
+    return logits if logits.dtype == torch.float64 else logits.float()
 
 
 def token_logprobs(hidden_SH: Tensor, weight_VH: Tensor, targets_S: Tensor, temperature: float = 1.0) -> Tensor:

@@ -39,7 +39,7 @@ class TrainingConfig(StageConfig):
     schedule: Literal["linear", "cosine", "constant"] = Field("linear", description="How the step size falls.")
     weight_decay: float = Field(0.0, ge=0, description="Decay of matrices, per unit of step size.")
     max_grad_norm: float = Field(1.0, ge=0, description="Gradient clipping bound; 0 switches it off.")
-    micro_batch_tokens: int = Field(4096, ge=16, description="Tokens per forward pass: a memory knob only.")
+    micro_batch_tokens: int = Field(2048, ge=16, description="Tokens per forward pass: a memory knob only.")
     lora: LoraConfig | None = Field(None, description="Train adapters instead of all weights.")
 
     def optimizer(
