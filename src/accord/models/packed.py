@@ -7,9 +7,10 @@ preallocated cache. Both reach the attention function through transformers' keyw
 
 from __future__ import annotations
 
+import math
+import mmap
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -73,7 +74,8 @@ class KeyValueCache:
 def _zeros(shape: tuple[int, ...], like: Tensor) -> Tensor:
     """Zeros that take memory only where they are written: a cache is as long as the longest response may become."""
     if like.device.type == "cpu" and like.dtype == torch.float32:
-        return torch.from_numpy(np.zeros(shape, np.float32))
+        pages = mmap.mmap(-1, max(1, 4 * math.prod(shape)))  # fresh from the system; malloc would reuse and clear
+        return torch.frombuffer(pages, dtype=torch.float32, count=math.prod(shape)).view(shape)
     return like.new_zeros(shape)
 
 

@@ -15,10 +15,12 @@ from accord.models import precision
 from accord.models.causal_lm import CausalLM
 from accord.models.packed import KeyValueCache
 from accord.sampling.rollout import Rollout, SamplingSettings
-from accord.text.packing import Group, pack
+from accord.text.packing import Group, micro_batches, pack
 
 REFILL_SHARE = 0.25
 """Refill when at least this share of the slots is free; compact likewise when nothing waits."""
+PREFILL_TOKENS = 1024
+"""Prompt tokens per prefill pass: a memory knob only."""
 
 
 @dataclass
@@ -130,10 +132,10 @@ class _Batch:
             self.active[slot] = row
         # The last prompt token is fed by the first decoding step, so the prefill stops before it.
         heads = [(prompt[:-1], slots) for prompt, slots in shared if len(prompt) > 1]
-        if heads:
-            stream = pack([Group([prompt[0]], [list(prompt[1:])]) if len(prompt) > 1 else Group([prompt[0]], [[0]])
-                           for prompt, _ in heads])  # fmt: skip
-            self.model.prefill(stream.to(self.model.device), self.cache, [slots for _, slots in heads])
+        groups = [Group([prompt[0]], [list(prompt[1:]) or [0]]) for prompt, _ in heads]
+        for start, end in micro_batches(groups, PREFILL_TOKENS):
+            stream = pack(groups[start:end]).to(self.model.device)
+            self.model.prefill(stream, self.cache, [slots for _, slots in heads[start:end]])
         for prompt, slots in shared:
             self.at_B[slots] = len(prompt) - 1
             self.next_B[slots] = prompt[-1]
