@@ -16,7 +16,7 @@ from benchmarks.workloads import LONGEST, Row, Turn, make_rows, score, tokens_of
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from accord.learning.on_policy import OnPolicySettings
+    from accord.learning.on_policy_settings import OnPolicySettings
     from accord.models.causal_lm import CausalLM
     from accord.sampling.rollout import Rollout
 
@@ -120,7 +120,7 @@ def _counts(prompts: Sequence[Sequence[int]], rollout: Rollout) -> tuple[int, in
 
 
 def _policy_settings(options: argparse.Namespace) -> OnPolicySettings:
-    from accord.learning.on_policy import OnPolicySettings
+    from accord.learning.on_policy_settings import OnPolicySettings
 
     each = 8 if options.trainer == "grpo" else 2
     common = OnPolicySettings(
