@@ -40,7 +40,7 @@ from accord.models.causal_lm import CausalLM
 from accord.models.loading import LoraSettings, add_lora, freeze
 from accord.models.reward_model import RewardModel
 from accord.models.scalar import ScalarHead, ScalarModel
-from accord.runs.stages.ppo import PpoConfig, value_model
+from accord.runs.stages.ppo import PpoConfig
 from accord.sampling.builtin import BuiltinSampler
 from accord.sampling.rollout import Rollout, SamplingSettings
 from accord.text.packing import Group, pack
@@ -289,7 +289,7 @@ def test_the_value_model_shares_nothing_with_policy_or_reward_model() -> None:
     """Value coefficient: separate backbones and optimizers, so that no coefficient mixes the two losses."""
     reward = RewardModel.untrained([ScalarModel.from_causal_lm(tiny_llama(), 1)])
     t = make()
-    t.value = value_model(reward)
+    t.value = reward.value_model()
     mine = {p.data_ptr() for p in t.value.parameters()}
     assert not mine & {p.data_ptr() for p in (*t.policy.hf.parameters(), *reward.members[0].parameters())}
     batch = t.experience(t.rollout(0))
@@ -306,7 +306,7 @@ def test_the_value_model_starts_as_the_reward_model_in_its_unit() -> None:
     """Value init: a copy of the reward model, whose centred and scaled score it predicts at the last token's state."""
     member = ScalarModel.from_causal_lm(tiny_llama(), 1)
     reward = RewardModel([member], torch.tensor([1.5]), scale=2.5)
-    value, prompt = value_model(reward), [0, 5, 6]
+    value, prompt = reward.value_model(), [0, 5, 6]
     # The state before a token is the response's last token when one more token follows it.
     at_state = value.values(pack([Group(prompt, [[8, 9, 10]])]))[2]
     torch.testing.assert_close(at_state, reward.scores(pack([Group(prompt, [[8, 9]])]))[0, 0])
