@@ -93,11 +93,10 @@ def test_adapters_on_one_base_equal_trunks_of_their_own() -> None:
         build_members(base, 2, 5, "adapters")
 
 
-@pytest.mark.parametrize("trunk", ["own", "shared", "adapters"])
-@pytest.mark.parametrize("lora", [None, LORA])
+@pytest.mark.parametrize(
+    ("trunk", "lora"), [("own", None), ("own", LORA), ("shared", None), ("shared", LORA), ("adapters", LORA)]
+)
 def test_ensembles_survive_their_files(tmp_path: Path, trunk: str, lora: LoraSettings | None) -> None:
-    if trunk == "adapters" and lora is None:
-        pytest.skip("adapters need lora")
     lm = load_causal_lm(str(save_tiny(tmp_path / "base")))
     model = RewardModel.untrained(build_members(lm, 3, 1, trunk, lora))  # type: ignore[arg-type]
     train_reward(model, JUDGED, RewardSettings(batch=4, optimizer=FAST), NONE)
