@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 FILL = 0.5
 TRAINING, SAMPLING = 0.35, 0.1
 """Shares of the machine's matrix-product speed reached by passes over packed text, and by sampling token by token."""
-PROCESS_MIB = 750
-ACTIVATIONS = 40
+PROCESS_MIB = 450
+ACTIVATIONS = 24
 """Floats kept per token, layer and hidden unit between the forward and the backward pass."""
 
 
