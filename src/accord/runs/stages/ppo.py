@@ -160,10 +160,8 @@ class Ppo(Stage):
 
     def plan(self, config: PpoConfig, context: StageContext) -> Plan:
         from accord.runs import estimate
-        from accord.runs.stages.scoring import load_function
 
-        for name in config.functions:
-            load_function(name)
+        config.check_functions()
         responses = config.steps * config.prompts_per_step * config.samples_per_prompt
         updates = config.steps * config.epochs * config.minibatches
         sampled = responses * config.max_new_tokens
@@ -178,13 +176,12 @@ class Ppo(Stage):
 
     def run(self, config: PpoConfig, context: StageContext) -> StageResult:
         from accord.learning.on_policy import OnPolicyTrainer
-        from accord.models.reward_model import RewardModel
         from accord.runs.stages.scoring import Scorer
         from accord.sampling.builtin import BuiltinSampler
         from accord.text.encoding import Encoder
 
         policy, reference = load_policy(config.model, config.lora, context)
-        reward = RewardModel.load(context.path(config.reward), context.device) if config.reward else None
+        reward = config.load_reward(context)
         if reward is not None and not config.centred:
             reward.centre_E.zero_()
         value = _value(config, policy, reward, context) if config.estimator == "gae" else None
