@@ -43,8 +43,6 @@ from accord.models.scalar import ScalarModel
 from accord.sampling.rollout import Rollout, Sampler, SamplingSettings
 from accord.text.packing import Group, PackedStream, micro_batches, pack
 
-__all__ = ["OnPolicyResult", "OnPolicySettings", "OnPolicyTrainer", "Score"]
-
 POLICY_SUMS = ["policy_loss", "clip_share", "ratio_mean", "update_kl_tok"]
 VALUE_SUMS = ["value_loss", "value_clip_share"]
 Score = Callable[[Rollout], Tensor]

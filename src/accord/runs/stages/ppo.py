@@ -211,7 +211,7 @@ def _note(values: Mapping[str, float]) -> str:
 
 
 def _settings(config: PpoConfig, seed: int) -> Any:
-    from accord.learning.on_policy import OnPolicySettings
+    from accord.learning.on_policy_settings import OnPolicySettings
 
     names = (
         "steps", "prompts_per_step", "samples_per_prompt", "max_new_tokens", "temperature", "epochs", "minibatches",
