@@ -146,17 +146,35 @@ def read(name: str) -> str:
 
 def load(name: str, overrides: Sequence[str] = ()) -> Recipe:
     """Read, override and validate a recipe. Raises ConfigError with path, value and fix."""
+    raw = _parse(read(name), name)
+    for override in overrides:
+        _override(raw, override)
+    return validate(raw)
+
+
+def study_of(path: Path) -> Study | None:
+    """The study in the recipe of a run directory; None for a plain run. Raises ConfigError for one edited into nonsense."""
+    raw = _parse(read(str(path)), str(path)).get("study")
+    if raw is None:
+        return None
     try:
-        raw = yaml.load(read(name), Loader=_UniqueKeys)
+        return _model(Study, raw, "study")  # type: ignore[no-any-return]
+    except ConfigError as error:
+        known = ", ".join(Study.model_fields)
+        raise ConfigError(f"{path}: {error.message}", error.fix or f"correct it there; a study has: {known}") from None
+
+
+def _parse(text: str, name: str) -> dict[str, Any]:
+    """The settings in `text`, YAML read from `name`."""
+    try:
+        raw = yaml.load(text, Loader=_UniqueKeys)
     except yaml.YAMLError as error:
         raise ConfigError(
             f"{name} is not valid YAML: {' '.join(str(error).split())}", "check the indentation"
         ) from error
     if not isinstance(raw, dict):
         raise ConfigError(f"{name} holds no settings", "a recipe has at least the keys name and stages")
-    for override in overrides:
-        _override(raw, override)
-    return validate(raw)
+    return raw
 
 
 def _override(raw: dict[str, Any], text: str) -> None:
