@@ -1,0 +1,63 @@
+"""What plan, summary and result of an on-policy stage say about how it was run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from accord.runs import recipe as recipes
+from accord.runs import runner
+from accord.runs.context import Progress
+from accord.runs.stage import Plan
+
+SMALL = "model: 'accord:nano-base', learning_rate: 1.0e-4, max_new_tokens: 4, whiten_advantages: false"
+REWARD = "functions: {'on_policy_rewards:length': 1.0}"
+
+
+@pytest.fixture
+def prompts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Five prompts, in a directory with a reward function."""
+    (tmp_path / "on_policy_rewards.py").write_text(
+        "def length(prompts, responses):\n    return [len(r) for r in responses]\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "prompts.jsonl"
+    path.write_text("".join(json.dumps({"prompt": f"This {word} film"}) + "\n" for word in ("a", "b", "c", "d", "e")))
+    return path
+
+
+def recipe(prompts: Path, settings: str, kind: str = "grpo") -> recipes.Recipe:
+    path = prompts.parent / "toy.yaml"
+    path.write_text(
+        f"name: toy\nthreads: 1\nstages:\n  rl: {{kind: {kind}, {SMALL}, {REWARD}, prompts: {prompts}, {settings}}}\n"
+    )
+    return recipes.load(str(path))
+
+
+def planned(prompts: Path, settings: str, kind: str = "grpo") -> Plan:
+    return runner.plan(recipe(prompts, settings, kind), prompts.parent / "run")["rl"]
+
+
+def ran(prompts: Path, settings: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """(result.json, metrics.jsonl) of the stage."""
+    folder = prompts.parent / "run"
+    runner.execute(recipe(prompts, settings), folder, False, Progress(), {})
+    stage = folder / "stages" / "01-rl"
+    metrics = [json.loads(line) for line in (stage / "metrics.jsonl").read_text().splitlines()]
+    return json.loads((stage / "result.json").read_text()), metrics
+
+
+def test_without_a_reference_the_stage_says_so(prompts: Path) -> None:
+    settings = "steps: 2, prompts_per_step: 5, samples_per_prompt: 2, kl_coefficient: 0.0, measure_kl: false"
+    plan, usual = (planned(prompts, s) for s in (settings, settings.replace("false", "true")))
+    assert any("KL to the reference not measured" in note for note in plan.notes)
+    assert not any("KL" in note for note in usual.notes)
+    assert (plan.tokens or 0) < (usual.tokens or 0)
+    assert (plan.memory_mib or 0) < (usual.memory_mib or 0)
+    result, metrics = ran(prompts, settings)
+    assert "KL to the reference not measured (measure_kl: false)" in result["summary"]
+    assert "kl_seq" not in result["values"]
+    assert not any(name.startswith(("kl_seq", "kl_tok")) for row in metrics for name in row)
