@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from accord.learning.order import EpochOrder, smaller_steps
 from accord.runs import recipe as recipes
 from accord.runs import runner
 from accord.runs.context import Progress
@@ -61,3 +62,36 @@ def test_without_a_reference_the_stage_says_so(prompts: Path) -> None:
     assert "KL to the reference not measured (measure_kl: false)" in result["summary"]
     assert "kl_seq" not in result["values"]
     assert not any(name.startswith(("kl_seq", "kl_tok")) for row in metrics for name in row)
+
+
+@pytest.mark.parametrize(
+    ("per_step", "said", "sampled"),
+    [
+        (5, None, 30),  # three steps of five prompts with two samples each
+        (9, "every step has all 5 prompts, not 9", 30),
+        (2, "1 of 3 steps end a pass over 5 prompts with 1, not 2", 10),
+    ],
+)
+def test_steps_smaller_than_asked_for_are_said_and_counted(
+    prompts: Path, per_step: int, said: str | None, sampled: int
+) -> None:
+    settings = f"steps: 3, prompts_per_step: {per_step}, samples_per_prompt: 2, epochs: 1"
+    plan = planned(prompts, settings)
+    assert plan.rows == sampled
+    assert [note for note in plan.notes if "prompts" in note] == ([said] if said else [])
+    result, metrics = ran(prompts, settings)
+    assert (said in result["summary"]) if said else ("prompts" not in result["summary"])
+    assert result["values"]["responses"] == sampled
+    assert len(metrics) == 3
+
+
+def test_the_words_for_smaller_steps() -> None:
+    """They say what the order of prompts does."""
+    for rows, batch, steps in ((5, 5, 3), (5, 9, 3), (5, 2, 3), (5, 2, 2), (7, 3, 10), (64, 64, 4)):
+        order = EpochOrder(rows, batch, steps / -(-rows // batch), seed=0)
+        sizes = [len(order.rows(step)) for step in range(steps)]
+        assert order.visited(steps) == sum(sizes)
+        said, small = smaller_steps(rows, batch, steps), [n for n in sizes if n < batch]
+        assert bool(said) == bool(small)
+        if small and rows > batch:
+            assert said == f"{len(small)} of {steps} steps end a pass over {rows} prompts with {small[0]}, not {batch}"

@@ -51,11 +51,12 @@ Score = Callable[[Rollout], Tensor]
 
 @dataclass(frozen=True)
 class OnPolicyResult:
-    """Counts, the last step's mean score and KL (nats per sequence; None: not measured), and the guard that stopped it, if
-    one did."""
+    """Counts (responses: sampled in all), the last step's mean score and KL (nats per sequence; None: not measured), and
+    the guard that stopped it, if one did."""
 
     steps: int
     optimizer_steps: int
+    responses: int
     tokens: int
     score: float
     kl_seq: float | None
@@ -140,7 +141,10 @@ class OnPolicyTrainer:
                 self.stopped = self.stopped or "another process asked to stop"
             session.end_step(step + 1, step + 1 if self.stopped else s.steps, metrics, self.state)
         steps, score, kl_seq = self.policy_optimizer.steps, self.last["score"], self.last.get("kl_seq")
-        return OnPolicyResult(self.done, steps, self.tokens, score, kl_seq, self.kl.coefficient, self.stopped)
+        responses = self.order.visited(self.done) * s.samples_per_prompt
+        return OnPolicyResult(
+            self.done, steps, responses, self.tokens, score, kl_seq, self.kl.coefficient, self.stopped
+        )
 
     def rollout(self, step: int) -> Rollout:
         """Sample this process's share of the step's responses; the seed of a response derives from (seed, step, place),

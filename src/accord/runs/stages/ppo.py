@@ -167,11 +167,16 @@ class Ppo(Stage):
     about = "PPO against a reward model under a KL penalty; other estimators by name"
 
     def plan(self, config: PpoConfig, context: StageContext) -> Plan:
+        from accord.learning.order import EpochOrder, smaller_steps
         from accord.runs import estimate
 
         config.check_functions()
-        responses = config.steps * config.prompts_per_step * config.samples_per_prompt
+        prompts = estimate.rows_of(config.prompts, context) or config.steps * config.prompts_per_step
+        visited = EpochOrder(prompts, config.prompts_per_step, 1, 0).visited(config.steps)
+        fewer = smaller_steps(prompts, config.prompts_per_step, config.steps)
+        responses = visited * config.samples_per_prompt
         updates = config.steps * config.epochs * config.minibatches
+        notes = [f"{config.steps} rollouts, {updates} updates", fewer, None if config.measure_kl else NO_KL]
         sampled = responses * config.max_new_tokens
         seen = sampled + responses * config.max_prompt_tokens
         models, references = 2 if config.estimator == "gae" else 1, int(config.measure_kl)
@@ -180,12 +185,12 @@ class Ppo(Stage):
         size = estimate.model_size(config.model, context)
         return training_plan(
             config, size, work + estimate.examination(config.evaluate), trained=models, frozen=1 + references,
-            rows=responses, steps=updates, model=size, base=config.model,
-            notes=[f"{config.steps} rollouts, {updates} updates", *[NO_KL] * (not config.measure_kl)],
+            rows=responses, steps=updates, model=size, base=config.model, notes=list(filter(None, notes)),
         )  # fmt: skip
 
     def run(self, config: PpoConfig, context: StageContext) -> StageResult:
         from accord.learning.on_policy import OnPolicyTrainer
+        from accord.learning.order import smaller_steps
         from accord.runs.stages.scoring import Scorer
         from accord.sampling.builtin import BuiltinSampler
         from accord.text.encoding import Encoder
@@ -212,6 +217,8 @@ class Ppo(Stage):
         distance = f"; {NO_KL}" if result.kl_seq is None else f" at {result.kl_seq:.1f} nats/sequence"
         summary = f"{result.steps} steps, {result.optimizer_steps} updates; score {result.score:.2f}{distance}"
         values = {name: value for name, value in vars(result).items() if name != "guard" and value is not None}
+        if fewer := smaller_steps(len(prompts), config.prompts_per_step, result.steps):
+            summary += f"; {fewer}"
         if result.guard:
             summary += f"; stopped by a guard: {result.guard}"
         return StageResult(summary, values, artefacts, result.guard)
