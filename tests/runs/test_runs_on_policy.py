@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from accord.learning.on_policy_settings import OnPolicySettings
 from accord.learning.order import EpochOrder, smaller_steps
 from accord.runs import recipe as recipes
 from accord.runs import runner
@@ -95,3 +96,12 @@ def test_the_words_for_smaller_steps() -> None:
         assert bool(said) == bool(small)
         if small and rows > batch:
             assert said == f"{len(small)} of {steps} steps end a pass over {rows} prompts with {small[0]}, not {batch}"
+
+
+def test_the_published_optimiser_can_be_chosen(prompts: Path) -> None:
+    """Huang et al. 2024: beta2 0.999, eps 1e-5, no warm-up, linear decay; the defaults of the settings in Python."""
+    published = OnPolicySettings(steps=1).policy_optimizer
+    config: Any = recipe(prompts, "adam_beta2: 0.999, warmup: 0", "ppo").stages["rl"][1]
+    assert config.optimizer(published.learning_rate, config.adam_eps) == published
+    usual: Any = recipe(prompts, "steps: 1", "ppo").stages["rl"][1]
+    assert (usual.optimizer().betas, usual.optimizer().warmup) == ((0.9, 0.95), 0.05)
