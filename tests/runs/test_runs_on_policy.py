@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from accord.errors import ConfigError
 from accord.learning.on_policy_settings import OnPolicySettings
 from accord.learning.order import EpochOrder, smaller_steps
 from accord.runs import recipe as recipes
@@ -96,6 +97,11 @@ def test_the_words_for_smaller_steps() -> None:
         assert bool(said) == bool(small)
         if small and rows > batch:
             assert said == f"{len(small)} of {steps} steps end a pass over {rows} prompts with {small[0]}, not {batch}"
+
+
+def test_minibatches_that_the_last_step_cannot_fill_are_refused_before_anything_is_loaded(prompts: Path) -> None:
+    with pytest.raises(ConfigError, match="5 prompts has 1 of them, for 2 minibatches"):
+        planned(prompts, "steps: 3, prompts_per_step: 2, samples_per_prompt: 2, minibatches: 2")
 
 
 def test_the_published_optimiser_can_be_chosen(prompts: Path) -> None:

@@ -32,7 +32,7 @@ from accord.learning.on_policy_batch import (
     minibatches,
     rollout_metrics,
 )
-from accord.learning.on_policy_settings import OnPolicySettings
+from accord.learning.on_policy_settings import OnPolicySettings, fewest_prompts
 from accord.learning.optimizer import Optimizer, load_trainable, trainable_state
 from accord.learning.order import EpochOrder
 from accord.learning.parallel import ALONE, World
@@ -91,13 +91,7 @@ class OnPolicyTrainer:
         self.value_optimizer = (
             Optimizer(value.parameters(), settings.value_optimizer, updates, world) if value else None
         )
-        fewest = len(prompts) % settings.prompts_per_step or settings.prompts_per_step  # in the last step of an epoch
-        if settings.minibatches > fewest:
-            raise ConfigError(
-                f"the last step of an epoch over {len(prompts)} prompts has {fewest} of them, for "
-                f"{settings.minibatches} minibatches",
-                "change prompts_per_step, minibatches or the number of prompts",
-            )
+        fewest = fewest_prompts(len(prompts), settings.prompts_per_step, settings.minibatches)
         if world.size > fewest:
             raise ConfigError(
                 f"{world.size} processes share {fewest} prompts", "use at least one prompt per process and step"

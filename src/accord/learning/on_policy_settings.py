@@ -119,3 +119,15 @@ class OnPolicySettings:
     def policy_updates(self) -> int:
         """Optimizer steps of the policy in the whole run."""
         return (self.steps - self.value_warmup) * self.epochs * self.minibatches
+
+
+def fewest_prompts(prompts: int, per_step: int, minibatches: int) -> int:
+    """Prompts of the step that ends a pass over `prompts`, `per_step` at a time; raises ConfigError when `minibatches`
+    needs more."""
+    fewest = prompts % per_step or per_step
+    if minibatches > fewest:
+        raise ConfigError(
+            f"the last step of an epoch over {prompts} prompts has {fewest} of them, for {minibatches} minibatches",
+            "change prompts_per_step, minibatches or the number of prompts",
+        )
+    return fewest

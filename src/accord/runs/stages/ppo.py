@@ -167,11 +167,13 @@ class Ppo(Stage):
     about = "PPO against a reward model under a KL penalty; other estimators by name"
 
     def plan(self, config: PpoConfig, context: StageContext) -> Plan:
+        from accord.learning.on_policy_settings import fewest_prompts
         from accord.learning.order import EpochOrder, smaller_steps
         from accord.runs import estimate
 
         config.check_functions()
         prompts = estimate.rows_of(config.prompts, context) or config.steps * config.prompts_per_step
+        fewest_prompts(prompts, config.prompts_per_step, config.minibatches)
         visited = EpochOrder(prompts, config.prompts_per_step, 1, 0).visited(config.steps)
         fewer = smaller_steps(prompts, config.prompts_per_step, config.steps)
         responses = visited * config.samples_per_prompt
