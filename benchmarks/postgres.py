@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,7 +29,9 @@ def why_not() -> str | None:
 @contextmanager
 def server(durable: bool = False) -> Iterator[str]:
     """The address of a running server, without a database's name: append one. durable: commits reach the disk."""
-    folder = Path(tempfile.mkdtemp(prefix="accord-pg-", dir="/tmp"))  # a socket's path must be short
+    memory = Path("/dev/shm")
+    place = memory if not durable and memory.is_dir() and shutil.disk_usage(memory).free > 2**30 else Path("/tmp")
+    folder = Path(tempfile.mkdtemp(prefix="accord-pg-", dir=place))  # a socket's path must be short
     try:
         if os.geteuid() == 0:
             shutil.chown(folder, USER)
@@ -68,8 +71,6 @@ def _as_user(*command: str) -> list[str]:
 
 
 def _run(name: str, *arguments: str, tries: int = 1) -> None:
-    import time
-
     for attempt in range(tries):
         done = subprocess.run(_as_user(_needed(name), *arguments), capture_output=True, text=True, check=False, cwd="/")
         if done.returncode == 0:
