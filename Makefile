@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Processes that run tests; those of a file stay together.
+WORKERS ?= 2
 
 .PHONY: quickstart test browser test-fast lint docs bench clean
 
@@ -17,7 +19,7 @@ quickstart: $(STAMP)  ## the whole loop on movie reviews: about ten minutes on t
 	$(BIN)/accord run quickstart
 
 test: $(STAMP) browser  ## the whole test suite
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 browser:  # the report's tests need Chromium; without root they are skipped and say so
 	@if ! command -v chromium >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
