@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from accord.errors import ConfigError, DataError
 from accord.feedback.formats import EXPORTS, export, read_feedback
 from accord.feedback.formats.anonymous import Pseudonyms
 from accord.feedback.formats.card import card_text, data_card
+from accord.feedback.formats.shapes import SHAPES
 from accord.feedback.records import Feedback, content_id
 
 CHAT = [{"role": "user", "content": "Name a fruit."}]
@@ -454,3 +456,9 @@ def test_a_table_is_one_line_per_record_for_any_reader() -> None:
     assert (rows[0]["winner"], rows[0]["response_a"], rows[0]["producer_b"]) == ("b", "Stone.", "m1")
     csv.DictWriter(text, rows[0].keys()).writerow(rows[0])
     assert len(text.getvalue().splitlines()) == 1
+
+
+def test_the_page_of_formats_names_them_all() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
+    assert all(f"`{shape}`" in page for shape in EXPORTS)
+    assert all(shape.name.split(" / ")[0] in page for shape in SHAPES)

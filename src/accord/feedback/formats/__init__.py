@@ -148,7 +148,9 @@ class FileReport:
         """For a terminal."""
         r = self.result
         kinds = Counter(record.kind for record in r.records)
-        found = ", ".join(f"{n:,} {kind}s" for kind, n in kinds.items()) or f"{len(r.prompts):,} prompts"
+        found = (
+            ", ".join(f"{n:,} {kind.removesuffix('s')}s" for kind, n in kinds.items()) or f"{len(r.prompts):,} prompts"
+        )
         lost = sum(r.dropped.values())
         lines = [f"{self.source}: {r.shape}", f"  {r.rows:,} rows: {r.rows - lost:,} kept, {lost:,} dropped; {found}"]
         lines += [f"  dropped {n:,}: {reason} (first at {r.first_dropped[reason]})" for reason, n in r.dropped.items()]

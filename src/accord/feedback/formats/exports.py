@@ -278,6 +278,8 @@ def _by_record(records: Sequence[Feedback], shape: str, shares: Shares) -> Expor
             rows.append(part.row)
             owners.append(record)
             about.append(_about(record, part, number, len(parts), shares))
+    if any("strength" in line for line in about):
+        about = [{**line, "strength": line.get("strength")} for line in about]  # all rows have the same columns
     lost = _margins(owners, about) if shape.startswith("trl-preference") else {}
     return Exported(shape, rows, about, dict(left_out), len(records) - left_out.total(), lost)
 

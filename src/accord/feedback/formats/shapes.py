@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from accord.feedback.formats import argilla, label_studio, tables
-from accord.feedback.formats.columns import Parsed, RowError, build, content_of, flat, messages
+from accord.feedback.formats.columns import Left, Parsed, RowError, build, content_of, flat, messages
 from accord.feedback.formats.prm800k import is_prm800k, prm800k
 from accord.feedback.formats.trees import tree
 from accord.feedback.formats.votes import is_votes, votes
@@ -160,12 +160,17 @@ def _alpaca(row: Row) -> Iterator[Feedback]:
     yield from _demonstration([Message(role="user", content=asked)], row["output"], row)
 
 
-def _ultrafeedback(row: Row) -> Iterator[Feedback]:
+def _ultrafeedback(row: Row) -> Iterator[Parsed]:
     for completion in row["completions"]:
-        score = completion.get("overall_score")
+        score, wrote = completion.get("overall_score"), [completion.get("model")]
         if score is not None:
             choice = {"scores": {"overall": float(score)}, "low": 0, "high": 10}
-            yield build("rating", row["instruction"], [completion["response"]], choice, row)
+            yield build("rating", row["instruction"], [completion["response"]], choice, row, producers=wrote)
+        if critique := completion.get("critique"):
+            yield build(
+                "critique", row["instruction"], [completion["response"]], {"text": critique}, row, producers=wrote
+            )
+        yield from [Left("rating of one aspect of UltraFeedback")] * len(completion.get("annotations") or ())
 
 
 _ATTRIBUTES = ("helpfulness", "correctness", "coherence", "complexity", "verbosity")
