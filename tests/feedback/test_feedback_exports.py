@@ -246,6 +246,26 @@ def test_soft_labels_are_shares_of_annotators() -> None:
     assert made.left_out == {"comparison: nothing is preferred (tie or both bad)": 1}
 
 
+def test_answers_that_were_cut_off_stay_marked(tmp_path: Path) -> None:
+    pair = compared()
+    apple, stone = (o.id for o in pair.options)
+    pair = pair.model_copy(update={"meta": {"finished": {apple: True, stone: False}}})
+    assert export([pair, compared(0, "b")], "trl-preference").about[0]["finished"] == [True, False]
+    assert export([pair, compared(0, "b")], "trl-preference").about[1]["finished"] is None
+    (back,) = there_and_back(tmp_path, [pair], "trl-preference")
+    assert {o.content: back.meta["finished"][o.id] for o in back.options} == {"Apple.": True, "Stone.": False}
+    body = {
+        "id": "d",
+        "kind": "demonstration",
+        "prompt": "p",
+        "options": [],
+        "choice": {"content": "x"},
+        "annotator": "a",
+    }
+    written = Feedback.model_validate({**body, "meta": {"finished": False}})
+    assert there_and_back(tmp_path, [written], "trl-completion") == [written]
+
+
 def test_rows_of_a_ranking_share_its_weight() -> None:
     made = export([ranked([["c"], ["a", "b"]], meta={"weight": 3.0})], "trl-preference")
     assert [(r["chosen"][0]["content"], r["rejected"][0]["content"]) for r in made.rows] == [
@@ -256,6 +276,16 @@ def test_rows_of_a_ranking_share_its_weight() -> None:
         ("rank#0", 1.5, [1, 0]),
         ("rank#1", 1.5, [1, 0]),
     ]
+
+
+def test_weights_are_read(tmp_path: Path) -> None:
+    rows = [{"prompt": "p", "chosen": "a", "rejected": "b", "weight": w, "votes": 7} for w in (1.0, 2.5)]
+    records = read_feedback(save(tmp_path / "a.jsonl", rows)).records
+    assert [r.meta.get("weight") for r in records] == [None, 2.5]
+    assert all(r.meta["columns"] == {"votes": 7} for r in records)  # not ours: kept, not taken for a count of ours
+    assert [about["weight"] for about in export(records, "trl-preference").about] == [1.0, 2.5]
+    halves = there_and_back(tmp_path, [ranked([["c"], ["a", "b"]])], "trl-preference")
+    assert [r.meta["weight"] for r in halves] == [0.5, 0.5]
 
 
 def test_best_and_worst_and_corrections_are_preferences() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from accord.errors import ConfigError
@@ -60,11 +60,12 @@ class Exported:
 
 @dataclass(frozen=True)
 class Part:
-    """One row of a record: `pair` is what it compares, `places` where they were shown, `about` what it rates."""
+    """One row of a record: `pair` is what it compares, `places` where they were shown, `options` their ids."""
 
     row: dict[str, Any]
     pair: Pair | None = None
     places: tuple[int, ...] | None = None
+    options: tuple[str, ...] = ()
 
 
 # --- shares of annotators ----------------------------------------------------------------------------------------------
@@ -135,20 +136,20 @@ def _preferred(record: Feedback) -> Iterator[tuple[str, str]]:
 
 
 # --- rows --------------------------------------------------------------------------------------------------------------
-def _pairs(record: Feedback) -> list[tuple[Pair, tuple[int, int] | None]]:
+def _pairs(record: Feedback) -> list[Part]:
     """(better, worse) with the places they were shown at, renumbered 0 and 1; raises RowError when there is none."""
     if isinstance(record.choice, Correction):
-        return [((record.choice.content, record.options[0].content), None)]
-    options = {o.id: o for o in record.options}
-    pairs = [
-        ((options[a].content, options[b].content), (0, 1) if options[a].shown_at < options[b].shown_at else (1, 0))
-        for a, b in _preferred(record)
-    ]
+        return [Part({}, (record.choice.content, record.options[0].content))]
+    options, known = {o.id: o for o in record.options}, record.meta.get("shown") != UNKNOWN_ORDER
+    pairs = []
+    for a, b in _preferred(record):
+        places = (0, 1) if options[a].shown_at < options[b].shown_at else (1, 0)
+        pairs.append(Part({}, (options[a].content, options[b].content), places if known else None, (a, b)))
     if not pairs and isinstance(record.choice, Comparison | Ranking):
         raise RowError(f"{record.kind}: nothing is preferred (tie or both bad)")
     if not pairs:
         raise RowError(f"{record.kind}: compares no two responses")
-    return [(pair, None if record.meta.get("shown") == UNKNOWN_ORDER else places) for pair, places in pairs]
+    return pairs
 
 
 def _prompt(record: Feedback) -> Any:
@@ -167,15 +168,16 @@ def _reply(record: Feedback, content: Content) -> Any:
 
 
 def _trl_preference(record: Feedback) -> Iterator[Part]:
-    for (better, worse), places in _pairs(record):
+    for part in _pairs(record):
+        better, worse = part.pair or ("", "")
         row = {"prompt": _prompt(record), "chosen": _reply(record, better), "rejected": _reply(record, worse)}
-        yield Part(row, (better, worse), places)
+        yield replace(part, row=row)
 
 
 def _trl_implicit(record: Feedback) -> Iterator[Part]:
     for part in _trl_preference(record):
         prompt, row = part.row["prompt"], part.row
-        yield Part({side: prompt + row[side] for side in ("chosen", "rejected")}, part.pair, part.places)
+        yield replace(part, row={side: prompt + row[side] for side in ("chosen", "rejected")})
 
 
 def _trl_unpaired(record: Feedback) -> Iterator[Part]:
@@ -183,7 +185,7 @@ def _trl_unpaired(record: Feedback) -> Iterator[Part]:
         raise RowError(f"{record.kind}: only thumbs are written")
     content = record.options[0].content
     row = {"prompt": _prompt(record), "completion": _reply(record, content), "label": record.choice.up}
-    yield Part(row, (content, ""), (0,))
+    yield Part(row, (content, ""), (0,), (record.options[0].id,))
 
 
 def _trl_completion(record: Feedback) -> Iterator[Part]:
@@ -209,10 +211,10 @@ def _hh(record: Feedback) -> Iterator[Part]:
         raise RowError("a transcript is of user and assistant: the prompt is a text, or has other roles")
     names = {"user": "Human", "assistant": "Assistant"}
     before = "".join(f"\n\n{names[m.role]}: {m.content}" for m in record.prompt)
-    for (better, worse), places in pairs:
-        sides = {"chosen": better, "rejected": worse}
-        row = {side: f"{before}\n\nAssistant: {plain(content)}" for side, content in sides.items()}
-        yield Part(row, (better, worse), places)
+    for part in pairs:
+        sides = zip(("chosen", "rejected"), part.pair or (), strict=True)
+        row = {side: f"{before}\n\nAssistant: {plain(content)}" for side, content in sides}
+        yield replace(part, row=row)
 
 
 def _prm800k(record: Feedback) -> Iterator[Part]:
@@ -278,8 +280,9 @@ def _by_record(records: Sequence[Feedback], shape: str, shares: Shares) -> Expor
             rows.append(part.row)
             owners.append(record)
             about.append(_about(record, part, number, len(parts), shares))
-    if any("strength" in line for line in about):
-        about = [{**line, "strength": line.get("strength")} for line in about]  # all rows have the same columns
+    for name in ("strength", "finished"):
+        if any(name in line for line in about):  # all rows have the same columns
+            about = [{**line, name: line.get(name)} for line in about]
     lost = _margins(owners, about) if shape.startswith("trl-preference") else {}
     return Exported(shape, rows, about, dict(left_out), len(records) - left_out.total(), lost)
 
@@ -305,8 +308,16 @@ def _about(record: Feedback, part: Part, number: int, count: int, shares: Shares
         "record_id": record.id if count == 1 else f"{record.id}#{number}", **_common(record),
         "shown_at": None if part.places is None else list(part.places),
         "weight": record.meta.get("weight", 1.0) / count, "soft_label": share, "votes": votes,
-        **({"strength": strength} if strength is not None else {}),
+        **({"strength": strength} if strength is not None else {}), **_finished(record, part.options),
     }  # fmt: skip
+
+
+def _finished(record: Feedback, options: Sequence[str]) -> dict[str, Any]:
+    """Whether the row's responses ended or were cut off, where the record says so."""
+    told = record.meta.get("finished")
+    if isinstance(told, dict) and options and all(i in told for i in options):
+        return {"finished": [bool(told[i]) for i in options]}
+    return {"finished": told} if isinstance(told, bool) and record.kind == "demonstration" else {}
 
 
 def _common(record: Feedback) -> dict[str, Any]:

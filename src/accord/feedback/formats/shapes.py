@@ -219,7 +219,7 @@ def _is_prompt_only(row: Row) -> bool:
     return "prompt" in row and not any(difflib.get_close_matches(name, _ANSWERS, n=1, cutoff=0.75) for name in row)
 
 
-_SIDES = ("margin",)
+_SIDES = ("margin", "strength")
 SHAPES = (
     Shape("accord records", ("kind", "prompt", "options", "choice", "annotator"), _has("kind", "options", "choice"), _accord, keeps=True),
     Shape("Open-Assistant trees", ("message_tree_id", "prompt"), _has("message_tree_id", "prompt"), tree, keeps=True),
@@ -238,7 +238,7 @@ SHAPES = (
     Shape("TRL preference, implicit prompt", ("chosen", "rejected"), _has("chosen", "rejected"), _implicit, _SIDES),
     Shape("TRL stepwise", ("prompt", "completions", "labels"), _has("prompt", "completions", "labels"), _stepwise),
     Shape("TRL prompt-completion", ("prompt", "completion"), _has("prompt", "completion"), _completion, ("label",)),
-    Shape("TRL conversational", ("messages",), _has("messages"), _conversation, ("label", "chosen", "rejected")),
+    Shape("TRL conversational", ("messages",), _has("messages"), _conversation, ("label", "chosen", "rejected", *_SIDES)),
     Shape("Alpaca", ("instruction", "output"), _has("instruction", "output"), _alpaca, ("input",)),
     Shape("prompt-response", ("prompt", "response"), _has("prompt", "response"), _response),
     Shape("TRL prompt-only", ("prompt",), _is_prompt_only, _prompt_only),
