@@ -391,6 +391,18 @@ def test_votes_without_texts_survive_a_table(data: Callable[[str], Path], tmp_pa
     records = read_feedback(data("llmfao/crowd-comparisons.csv")).records
     assert there_and_back(tmp_path, records, "csv-pairwise") == records
     assert {o.shown_at for r in records for o in r.options} == {0, 1}
+    made = export(records, "csv-pairwise")
+    both = [
+        (r, a)
+        for r, a in zip(made.rows, made.about, strict=True)
+        if {r["producer_a"], r["producer_b"]} == {"Airoboros L2 70B", "Weaver 12k"} and r["prompt"] == "8"
+    ]
+    points = {"a": 1.0, "b": 0.0, "tie": 0.5}
+    by = {a["annotator"]: points[r["winner"]] for r, a in both}
+    assert both[0][1]["votes"] == len(by) == len(both)
+    assert both[0][1]["soft_label"] == pytest.approx(sum(by.values()) / len(by))
+    coverage = data_card(records, made, dropped={}, not_read={})["coverage"]
+    assert (coverage["prompts"], coverage["judged_twice"] + coverage["judged_more"]) == (13, 2124)
 
 
 def test_tables_by_hand_are_read_and_wrong_cells_named(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from accord.errors import ConfigError
-from accord.feedback.formats.columns import UNKNOWN_ORDER, RowError
+from accord.feedback.formats.columns import UNKNOWN_ORDER, RowError, flat
 from accord.feedback.formats.prm800k import to_prm800k
 from accord.feedback.formats.tables import to_pairwise_row, to_rating_row
 from accord.feedback.formats.trees import to_trees
@@ -23,6 +23,7 @@ from accord.feedback.records import (
     Content,
     Correction,
     Feedback,
+    Option,
     Ranking,
     Thumb,
     content_id,
@@ -71,7 +72,7 @@ class Part:
 # --- shares of annotators ----------------------------------------------------------------------------------------------
 @dataclass
 class Shares:
-    """Share of annotators who prefer one content over another for a prompt, or put a thumb up. Every annotator counts
+    """Share of annotators who prefer one response over another for a prompt, or put a thumb up. Every annotator counts
     once per pair, with the mean of their answers; a tie and "both bad" are half a preference."""
 
     votes: dict[tuple[str, str, str], dict[str, list[float]]] = field(
@@ -83,17 +84,21 @@ class Shares:
         """Counted over all records."""
         shares = cls()
         for record in records:
+            same = {o.id: _same(o) for o in record.options}
             for better, worse, value in _votes(record):
-                key, turned = _key(record.prompt, better, worse)
+                key, turned = _key(record.prompt, same[better], same[worse])
                 shares.votes[key][record.annotator].append(1 - value if turned else value)
             if isinstance(record.choice, Thumb):
-                key, _ = _key(record.prompt, record.options[0].content, "")
+                key, _ = _key(record.prompt, *same.values())
                 shares.votes[key][record.annotator].append(float(record.choice.up))
         return shares
 
-    def share(self, prompt: Content, better: Content, worse: Content) -> tuple[float | None, int]:
-        """(share preferring `better`, number of annotators); for thumbs `worse` is empty."""
-        key, turned = _key(prompt, better, worse)
+    def share(self, record: Feedback, options: Sequence[str]) -> tuple[float | None, int]:
+        """(share that prefers the first of two of the record's options, or likes the only one; number of annotators)."""
+        same = {o.id: _same(o) for o in record.options}
+        if not options:
+            return None, 0
+        key, turned = _key(record.prompt, *(same[i] for i in options))
         said = [sum(values) / len(values) for values in self.votes.get(key, {}).values()]
         if not said:
             return None, 0
@@ -101,23 +106,27 @@ class Shares:
         return round(1 - mean if turned else mean, 6), len(said)
 
 
-def _key(prompt: Content, first: Content, second: Content) -> tuple[tuple[str, str, str], bool]:
-    one, two = content_id(first), content_id(second) if second else ""
-    turned = bool(second) and one > two
-    return (content_id(prompt), *((two, one) if turned else (one, two))), turned
+def _same(option: Option) -> str:
+    """What makes options of different records the same: their content, or, of options without one, their id."""
+    return content_id(option.content) if flat(option.content) else option.id
 
 
-def _votes(record: Feedback) -> Iterator[tuple[Content, Content, float]]:
+def _key(prompt: Content, first: str, second: str = "") -> tuple[tuple[str, str, str], bool]:
+    turned = bool(second) and first > second
+    return (content_id(prompt), *((second, first) if turned else (first, second))), turned
+
+
+def _votes(record: Feedback) -> Iterator[tuple[str, str, float]]:
     """All pairs of a comparison or ranking with what was said: 1 the first is better, 0.5 neither."""
-    contents, choice = {o.id: o.content for o in record.options}, record.choice
+    choice = record.choice
     if isinstance(choice, Comparison) and choice.preferred is None:
-        first, second = contents.values()
+        first, second = (o.id for o in record.options)
         yield first, second, 0.5
     elif isinstance(choice, Ranking):
         for group in choice.order:
             for i, one in enumerate(group):
-                yield from ((contents[one], contents[other], 0.5) for other in group[i + 1 :])
-    yield from ((contents[a], contents[b], 1.0) for a, b in _preferred(record))
+                yield from ((one, other, 0.5) for other in group[i + 1 :])
+    yield from ((a, b, 1.0) for a, b in _preferred(record))
 
 
 def _preferred(record: Feedback) -> Iterator[tuple[str, str]]:
@@ -222,9 +231,9 @@ def _prm800k(record: Feedback) -> Iterator[Part]:
 
 
 def _pairwise(record: Feedback) -> Iterator[Part]:
-    first, second = sorted(record.options, key=lambda o: o.shown_at) if record.kind == "comparison" else (None, None)
-    pair = (first.content, second.content) if first is not None and second is not None else None
-    yield Part(to_pairwise_row(record), pair)
+    row = to_pairwise_row(record)
+    first, second = sorted(record.options, key=lambda o: o.shown_at)
+    yield Part(row, (first.content, second.content), None, (first.id, second.id))
 
 
 def _ratings(record: Feedback) -> Iterator[Part]:
@@ -257,8 +266,8 @@ def export(records: Sequence[Feedback], shape: str) -> Exported:
         return Exported(shape, rows, [a for r in records for a in _beside(r, shares)], {}, len(records))
     if shape == "oasst":
         rows, left = to_trees(records)
-        kept = {id(record) for record, _ in left}
-        held = [record for record in records if id(record) not in kept]
+        homeless = {id(record) for record, _ in left}
+        held = [record for record in records if id(record) not in homeless]
         return Exported(
             shape, rows, [a for r in held for a in _beside(r, shares)], dict(Counter(why for _, why in left)), len(held)
         )
@@ -279,8 +288,9 @@ def _by_record(records: Sequence[Feedback], shape: str, shares: Shares) -> Expor
         for number, part in enumerate(parts):
             rows.append(part.row)
             owners.append(record)
-            about.append(_about(record, part, number, len(parts), shares))
-    for name in ("strength", "finished"):
+            line = _about(record, part, number, len(parts), shares)
+            about.append({k: v for k, v in line.items() if shape not in TABLES or k not in ("strength", "finished")})
+    for name in () if shape in TABLES else ("strength", "finished"):  # tables say it in their own columns
         if any(name in line for line in about):  # all rows have the same columns
             about = [{**line, name: line.get(name)} for line in about]
     lost = _margins(owners, about) if shape.startswith("trl-preference") else {}
@@ -302,7 +312,7 @@ def _margins(owners: Sequence[Feedback], about: Sequence[dict[str, Any]]) -> dic
 
 def _about(record: Feedback, part: Part, number: int, count: int, shares: Shares) -> dict[str, Any]:
     """Further columns of a row. The weights of a record's rows add up to the record's own (1 if it has none)."""
-    share, votes = shares.share(record.prompt, *part.pair) if part.pair is not None else (None, 0)
+    share, votes = shares.share(record, part.options if part.pair is not None else ())
     strength = record.choice.strength if isinstance(record.choice, Comparison) else None
     return {
         "record_id": record.id if count == 1 else f"{record.id}#{number}", **_common(record),
@@ -329,18 +339,14 @@ def _common(record: Feedback) -> dict[str, Any]:
 
 def _beside(record: Feedback, shares: Shares) -> Iterator[dict[str, Any]]:
     """Lines of the second file: one per pair of options that a record compares, or one for a thumb."""
-    contents = {o.id: o.content for o in record.options}
-    if isinstance(record.choice, Comparison) and record.choice.preferred is None:
-        found = [(record.options[0].id, record.options[1].id)]
+    if isinstance(record.choice, Thumb) or (isinstance(record.choice, Comparison) and record.choice.preferred is None):
+        lines = [tuple(o.id for o in record.options)]
     else:
-        found = list(_preferred(record))
-    lines: list[tuple[list[str], Content, Content]] = [([a, b], contents[a], contents[b]) for a, b in found]
-    if isinstance(record.choice, Thumb):
-        lines = [([record.options[0].id], record.options[0].content, "")]
-    for ids, better, worse in lines:
-        share, votes = shares.share(record.prompt, better, worse)
+        lines = list(_preferred(record))
+    for options in lines:
+        share, votes = shares.share(record, options)
         yield {
-            "record_id": record.id, **_common(record), "options": ids, "shown": record.shown,
+            "record_id": record.id, **_common(record), "options": list(options), "shown": record.shown,
             "weight": record.meta.get("weight", 1.0) / len(lines), "soft_label": share, "votes": votes,
         }  # fmt: skip
 
