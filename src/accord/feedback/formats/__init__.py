@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from accord.errors import ConfigError, DataError
+from accord.errors import DataError
+from accord.feedback.formats.columns import COMMON, DERIVED, Left, RowError, content_of
+from accord.feedback.formats.exports import EXPORTS, Exported, export, export_rows
 from accord.feedback.formats.reading import Row, read_rows
-from accord.feedback.formats.shapes import SHAPES, RowError, Shape, detect
-from accord.feedback.records import Comparison, Content, Feedback, Ranking
+from accord.feedback.formats.shapes import SHAPES, Shape, detect
+from accord.feedback.records import Content, Feedback, content_id, plain
 
-__all__ = ["FileReport", "ReadResult", "check_file", "export_rows", "read_feedback"]
+__all__ = [
+    "EXPORTS", "Exported", "FileReport", "ReadResult", "check_file", "export", "export_rows", "plain", "read_feedback",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
 class ReadResult:
-    """records in file order; prompts of prompt-only rows; dropped: count per reason, first place of each."""
+    """records in file order; prompts of prompt-only rows; dropped: rows per reason, and the first place of each;
+    left_out: parts of rows that were read which no record holds, per reason."""
 
     shape: str
     rows: int
@@ -29,6 +34,7 @@ class ReadResult:
     prompts: list[Content]
     dropped: dict[str, int]
     first_dropped: dict[str, str]
+    left_out: dict[str, int]
 
 
 def read_feedback(source: str | Path) -> ReadResult:
@@ -39,23 +45,50 @@ def read_feedback(source: str | Path) -> ReadResult:
     """
     rows = read_rows(source)
     shape = _one_shape(rows)
+    parse = shape.parser([row for _, row in rows], Path(source))
     records: list[Feedback] = []
     dropped: Counter[str] = Counter()
+    left_out: Counter[str] = Counter()
     first: dict[str, str] = {}
     for where, row in rows:
         try:
-            records += shape.parse(row)
+            made = list(parse(row))
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             reason = _reason(error)
             dropped[reason] += 1
             first.setdefault(reason, where)
-    prompts = [row["prompt"] for _, row in rows] if shape.name == "TRL prompt-only" else []
+            continue
+        left_out.update(part.reason for part in made if isinstance(part, Left))
+        found = [part for part in made if isinstance(part, Feedback)]
+        records += found if shape.keeps else _with_columns(found, row, shape, left_out)
+    prompts = [content_of(row["prompt"]) for _, row in rows] if shape.name == "TRL prompt-only" else []
     if not records and not prompts:
-        reasons = "; ".join(f"{reason} (first at {first[reason]})" for reason in dropped)
+        reasons = "; ".join(f"{reason} (first at {first[reason]})" for reason in dropped) or f"{dict(left_out)}"
         raise DataError(
             f"none of {len(rows)} rows of {source} can be used: {reasons}", f"the shape was taken to be {shape.name}"
         )
-    return ReadResult(shape.name, len(rows), records, prompts, dict(dropped), first)
+    return ReadResult(shape.name, len(rows), records, prompts, dict(dropped), first, dict(left_out))
+
+
+def _with_columns(
+    records: list[Feedback], row: Mapping[str, Any], shape: Shape, left_out: Counter[str]
+) -> list[Feedback]:
+    """Records that keep the texts, numbers and truth values of columns that their shape does not know."""
+    known = {*shape.fields, *shape.optional, *(COMMON if row.get("record_id") else COMMON - DERIVED)}
+    other = {name: value for name, value in row.items() if name not in known and value is not None and value != ""}
+    kept = {name: value for name, value in other.items() if isinstance(value, (str, int, float))}
+    left_out.update(f"column {name!r}" for name in other.keys() - kept.keys())
+    if not kept:
+        return records
+    return [
+        record.model_copy(
+            update={
+                "id": record.id if row.get("record_id") else content_id(record.id, kept),
+                "meta": {**record.meta, "columns": kept},
+            }
+        )
+        for record in records
+    ]
 
 
 def _reason(error: Exception) -> str:
@@ -115,10 +148,13 @@ class FileReport:
         """For a terminal."""
         r = self.result
         kinds = Counter(record.kind for record in r.records)
-        found = ", ".join(f"{n:,} {kind}s" for kind, n in kinds.items()) or f"{len(r.prompts):,} prompts"
+        found = (
+            ", ".join(f"{n:,} {kind.removesuffix('s')}s" for kind, n in kinds.items()) or f"{len(r.prompts):,} prompts"
+        )
         lost = sum(r.dropped.values())
         lines = [f"{self.source}: {r.shape}", f"  {r.rows:,} rows: {r.rows - lost:,} kept, {lost:,} dropped; {found}"]
         lines += [f"  dropped {n:,}: {reason} (first at {r.first_dropped[reason]})" for reason, n in r.dropped.items()]
+        lines += [f"  left out {n:,}: {reason}" for reason, n in r.left_out.items()]
         annotators = {record.annotator for record in r.records}
         if annotators:
             lines.append(f"  {len(annotators)} annotator{'s' if len(annotators) > 1 else ''}")
@@ -146,85 +182,3 @@ def _show(record: Feedback) -> Iterator[str]:
 def _short(text: str, limit: int = 160) -> str:
     flat = " ".join(text.split())
     return flat if len(flat) <= limit else f"{flat[: limit - 1]}…"
-
-
-def plain(content: Content) -> str:
-    """Text of an option: itself, or its last message."""
-    return content if isinstance(content, str) else content[-1].content
-
-
-# --- export ----------------------------------------------------------------------------------------------------------
-EXPORTS = ("accord", "trl-preference", "trl-unpaired", "trl-completion", "trl-stepwise", "hh")
-
-
-def export_rows(records: Iterable[Feedback], shape: str) -> tuple[list[dict[str, Any]], int]:
-    """Rows of `shape` (one of EXPORTS) and the number of records it cannot hold. Rankings become all their pairs."""
-    if shape not in EXPORTS:
-        raise ConfigError(f"there is no export {shape!r}", f"use one of: {', '.join(EXPORTS)}")
-    rows: list[dict[str, Any]] = []
-    left_out = 0
-    for record in records:
-        made = list(_EXPORT[shape](record))
-        left_out += not made
-        rows += made
-    return rows, left_out
-
-
-def _pairs(record: Feedback) -> Iterator[tuple[str, str]]:
-    contents, choice = {o.id: plain(o.content) for o in record.options}, record.choice
-    if isinstance(choice, Comparison) and choice.preferred is not None:
-        other = next(i for i in contents if i != choice.preferred)
-        yield contents[choice.preferred], contents[other]
-    elif isinstance(choice, Ranking):
-        for place, better in enumerate(choice.order):
-            for worse in choice.order[place + 1 :]:
-                yield from ((contents[b], contents[w]) for b in better for w in worse)
-
-
-def _prompt(record: Feedback) -> Any:
-    return record.prompt if isinstance(record.prompt, str) else [m.model_dump() for m in record.prompt]
-
-
-def _reply(record: Feedback, text: str) -> Any:
-    return text if isinstance(record.prompt, str) else [{"role": "assistant", "content": text}]
-
-
-def _trl_preference(record: Feedback) -> Iterator[dict[str, Any]]:
-    for better, worse in _pairs(record):
-        yield {"prompt": _prompt(record), "chosen": _reply(record, better), "rejected": _reply(record, worse)}
-
-
-def _trl_unpaired(record: Feedback) -> Iterator[dict[str, Any]]:
-    if record.kind == "thumb":
-        text = plain(record.options[0].content)
-        yield {"prompt": _prompt(record), "completion": _reply(record, text), "label": record.choice.up}
-
-
-def _trl_completion(record: Feedback) -> Iterator[dict[str, Any]]:
-    if record.kind == "demonstration":
-        yield {"prompt": _prompt(record), "completion": _reply(record, plain(record.choice.content))}
-
-
-def _trl_stepwise(record: Feedback) -> Iterator[dict[str, Any]]:
-    if record.kind == "step_labels" and 0 not in record.choice.labels:
-        labels = [label == 1 for label in record.choice.labels]
-        yield {"prompt": _prompt(record), "completions": list(record.choice.steps), "labels": labels}
-
-
-def _to_hh(record: Feedback) -> Iterator[dict[str, Any]]:
-    if isinstance(record.prompt, str) or any(m.role not in ("user", "assistant") for m in record.prompt):
-        return
-    names = {"user": "Human", "assistant": "Assistant"}
-    before = "".join(f"\n\n{names[m.role]}: {m.content}" for m in record.prompt)
-    for better, worse in _pairs(record):
-        yield {"chosen": f"{before}\n\nAssistant: {better}", "rejected": f"{before}\n\nAssistant: {worse}"}
-
-
-def _to_accord(record: Feedback) -> Iterator[dict[str, Any]]:
-    yield record.model_dump(mode="json")
-
-
-_EXPORT = {
-    "accord": _to_accord, "trl-preference": _trl_preference, "trl-unpaired": _trl_unpaired,
-    "trl-completion": _trl_completion, "trl-stepwise": _trl_stepwise, "hh": _to_hh,
-}  # fmt: skip
