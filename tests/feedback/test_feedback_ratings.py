@@ -15,7 +15,7 @@ from accord.errors import DataError
 from accord.feedback import ratings
 from accord.feedback.formats import read_feedback
 from accord.feedback.ratings import FIRST, SECOND, TIE, RatingSettings, Votes, fit, votes_of
-from conftest import shared_data
+from real_data import shared_data
 
 PLAIN = RatingSettings(reliability=False, side=False, ties=False)
 
