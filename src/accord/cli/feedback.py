@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 SQLITE = (".sqlite", ".sqlite3", ".db")
 
 
-def load(source: Path) -> list[Feedback]:
-    """Records of a store or of a file, directory or Hub id in any known format; prints what was lost."""
-    return load_all(source).records
+def load(source: Path, quiet: bool = False) -> list[Feedback]:
+    """Records of a store or of a file, directory or Hub id in any known format; prints what was lost, on stderr if `quiet`
+    (standard output is then a machine's)."""
+    return load_all(source, quiet).records
 
 
-def load_all(source: Path) -> Loaded:
+def load_all(source: Path, quiet: bool = False) -> Loaded:
     """The same, with what was lost."""
     if source.suffix in SQLITE:
         from accord.feedback.store import FeedbackStore
@@ -38,10 +39,11 @@ def load_all(source: Path) -> Loaded:
     read = read_feedback(source)
     for reason, count in read.dropped.items():
         click.echo(
-            f"{count:,} of {read.rows:,} rows dropped: {safe_text(reason)} (first at {read.first_dropped[reason]})"
+            f"{count:,} of {read.rows:,} rows dropped: {safe_text(reason)} (first at {read.first_dropped[reason]})",
+            err=quiet,
         )
     for reason, count in read.left_out.items():
-        click.echo(f"{count:,} left out: {safe_text(reason)}")
+        click.echo(f"{count:,} left out: {safe_text(reason)}", err=quiet)
     return Loaded(read.records, read.dropped, read.left_out)
 
 
