@@ -32,7 +32,7 @@ class GoldRule:
 
     honest_error: float = 0.1
     clicker_error: float = 0.5
-    false_alarm: float = 0.05
+    false_alarm: float = 0.01
     miss: float = 0.05
 
     def __post_init__(self) -> None:
