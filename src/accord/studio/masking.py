@@ -98,17 +98,30 @@ class Masked:
     masks: list[Mask]
     names: list[str]
 
-    def original_offset(self, offset: int) -> int:
-        """The place in the original text of a place in the masked one; inside a placeholder: the name's start."""
+    def original_offset(self, offset: int, end: bool = False) -> int:
+        """The place in the original text of a place in the masked one; inside a placeholder: where the name starts, or
+        ends."""
         moved = 0
         for mask in self.masks:
             placed, length = mask.start + moved, len(_placeholder(mask.number))
             if offset <= placed:
                 break
             if offset < placed + length:
-                return mask.start
+                return mask.end if end else mask.start
             moved += length - (mask.end - mask.start)
         return offset - moved
+
+    def masked_offset(self, offset: int) -> int:
+        """The place in the masked text of a place in the original one that lies in no name."""
+        return offset + sum(
+            len(_placeholder(mask.number)) - (mask.end - mask.start) for mask in self.masks if mask.end <= offset
+        )
+
+    def hide(self, text: str) -> str:
+        """Placeholders put again where a text holds the hidden names: the way back from `restore`."""
+        for name in sorted(self.names, key=len, reverse=True):
+            text = text.replace(name, _placeholder(self.names.index(name) + 1))
+        return text
 
     def restore(self, text: str) -> str:
         """Names put back where an edited text still holds their placeholders."""

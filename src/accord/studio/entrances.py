@@ -1,0 +1,273 @@
+"""Ways in: the first owner's link, invitations, API tokens; and limits on how often somebody may try.
+
+A limit that refuses is counted and shown to the house's owners: a gate that turns honest people away must be heard.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from accord.errors import ConfigError
+from accord.studio import accounts, events, members
+from accord.studio.accounts import digest, token
+from accord.studio.database import Database
+from accord.studio.errors import NotAllowed, NotHere
+from accord.studio.tables import Account, ApiToken, Attempt, Invitation, Project
+
+SCOPES = ("read", "annotate", "manage", "export")
+TOKEN_PREFIX = "accord_"
+LIMITS = {"login": (10, 300.0), "login-from": (60, 300.0), "join": (30, 300.0), "token": (60, 300.0)}
+"""What is tried -> how often within how many seconds, per name or address."""
+LOG = logging.getLogger("accord.studio")
+
+
+class TooMany(NotAllowed):
+    """Too many tries; `retry_at` says when to come back."""
+
+    def __init__(self, retry_at: float, now: float) -> None:
+        super().__init__(
+            f"too many tries; wait {max(1, round(retry_at - now))} seconds", "then try again, it is not blocked for good"
+        )
+        self.retry_at = retry_at
+
+
+# --- limits ----------------------------------------------------------------------------------------------------------
+def attempt(db: Database, what: str, who: str) -> None:
+    """Count a try; raises TooMany beyond the limit, which is counted and logged as well."""
+    limit, seconds = LIMITS[what]
+    subject = f"{what}:{digest(who)[:40]}"
+    now = db.now()
+
+    def work(session: Session) -> float | None:
+        session.execute(delete(Attempt).where(Attempt.at < now - 86400))
+        recent = select(Attempt.at).where(Attempt.subject == subject, Attempt.at > now - seconds).order_by(Attempt.at)
+        times = list(session.scalars(recent))
+        session.add(Attempt(subject=subject if len(times) < limit else f"refused:{what}", at=now))
+        return None if len(times) < limit else times[-limit] + seconds
+
+    retry_at = db.transact(work)
+    if retry_at is not None:
+        LOG.warning("refused a try at %s: more than %d in %g s from one name or address", what, limit, seconds)
+        raise TooMany(retry_at, now)
+
+
+def forgive(db: Database, what: str, who: str) -> None:
+    """Forget tries that ended well."""
+    subject = f"{what}:{digest(who)[:40]}"
+    db.transact(lambda session: session.execute(delete(Attempt).where(Attempt.subject == subject)))
+
+
+def refusals(session: Session, since: float) -> dict[str, int]:
+    """How many tries the limits refused, by what was tried."""
+    query = (
+        select(Attempt.subject, func.count())
+        .where(Attempt.subject.startswith("refused:"), Attempt.at > since)
+        .group_by(Attempt.subject)
+    )
+    return {subject.removeprefix("refused:"): count for subject, count in session.execute(query)}
+
+
+# --- invitations -----------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Invited:
+    """What a valid link offers."""
+
+    id: int
+    role: str
+    project_id: int | None
+    project: str | None
+    slug: str | None
+
+
+def setup_link(db: Database) -> str | None:
+    """The token of the first owner's link, made anew at each start; None once there is an owner."""
+    secret = token()
+
+    def work(session: Session) -> bool:
+        if accounts.owner_exists(session):
+            return False
+        session.execute(delete(Invitation).where(Invitation.role == "owner", Invitation.created_by.is_(None)))
+        now = db.now()
+        session.add(
+            Invitation(
+                hash=digest(secret), role="owner", project_id=None, created_by=None, created_at=now, expires_at=now + 86400 * 365,
+                uses=1, used=0,
+            )
+        )  # fmt: skip
+        return True
+
+    return secret if db.transact(work) else None
+
+
+def invite(
+    db: Database, by: Account | accounts.Visitor, role: str, project_id: int | None, days: float, uses: int
+) -> str:
+    """A link's token, shown once. role: in the project, or in the house without one. Raises ConfigError."""
+    if role not in (members.ROLES if project_id is not None else accounts.HOUSE_ROLES):
+        raise ConfigError(f"nobody can be invited as {role!r}")
+    if not 0 < days <= 90 or not 1 <= uses <= 1000:
+        raise ConfigError(f"an invitation for {days:g} days and {uses} people", "up to 90 days and 1,000 people")
+    secret, public, account_id = token(), by.public, by.id
+
+    def work(session: Session) -> None:
+        now = db.now()
+        made = Invitation(
+            hash=digest(secret), role=role, project_id=project_id, created_by=account_id, created_at=now,
+            expires_at=now + days * 86400, uses=uses, used=0,
+        )  # fmt: skip
+        session.add(made)
+        session.flush()
+        said = {"role": role, "days": days, "uses": uses}
+        events.append(session, project_id or events.HOUSE, "invitation.made", str(made.id), public, now, said)
+
+    db.transact(work)
+    return secret
+
+
+def invitations(session: Session, project_id: int | None, now: float) -> Sequence[Invitation]:
+    """Links that still work, of a project or of the house."""
+    same = Invitation.project_id == project_id if project_id is not None else Invitation.project_id.is_(None)
+    query = select(Invitation).where(
+        same, Invitation.expires_at > now, Invitation.used < Invitation.uses, Invitation.created_by.is_not(None)
+    )
+    return list(session.scalars(query.order_by(Invitation.id)))
+
+
+def revoke_invitation(db: Database, project_id: int | None, invitation_id: int, by: str) -> None:
+    """Make a link worthless. Raises NotHere."""
+
+    def work(session: Session) -> None:
+        found = session.get(Invitation, invitation_id)
+        if found is None or found.project_id != project_id:
+            raise NotHere("there is no such invitation")
+        found.expires_at = db.now()
+        session.flush()
+        chain = project_id or events.HOUSE
+        events.append(session, chain, "invitation.revoked", str(invitation_id), by, db.now(), {})
+
+    db.transact(work)
+
+
+def invited(session: Session, secret: str, now: float) -> Invited | None:
+    """What a link offers; None for one that is unknown, used up, expired, or of an owner when there is one."""
+    query = select(Invitation, Project).outerjoin(Project, Project.id == Invitation.project_id)
+    found = session.execute(query.where(Invitation.hash == digest(secret))).one_or_none()
+    if found is None:
+        return None
+    link, project = found
+    if link.expires_at <= now or link.used >= link.uses or (project is not None and project.archived_at is not None):
+        return None
+    if link.role == "owner" and link.created_by is None and accounts.owner_exists(session):
+        return None
+    return Invited(
+        link.id, link.role, link.project_id, project.name if project else None, project.slug if project else None
+    )
+
+
+def join(db: Database, secret: str, name: str, password: str) -> str:
+    """Make an account through a link, and sign it in; returns the cookie's secret. Raises NotHere, Conflict, ConfigError."""
+    hashed = accounts.hash_password(password)
+
+    def work(session: Session) -> str:
+        link = _use(session, secret, db.now())
+        house = "annotator" if link.project_id is not None else link.role
+        account = accounts.create_account(session, name, hashed, house, db.now(), None)
+        _enter_project(session, link, account, db.now())
+        return accounts.begin_session(session, account, db.now())
+
+    return db.transact(work)
+
+
+def join_as(db: Database, secret: str, account_id: int) -> str | None:
+    """Let a signed-in account into the link's project; returns its slug. Raises NotHere."""
+
+    def work(session: Session) -> str | None:
+        link = _use(session, secret, db.now())
+        account = session.get_one(Account, account_id)
+        _enter_project(session, link, account, db.now())
+        slug: str | None = session.scalar(select(Project.slug).where(Project.id == link.project_id))
+        return slug
+
+    return db.transact(work)
+
+
+def _use(session: Session, secret: str, now: float) -> Invitation:
+    query = select(Invitation).where(Invitation.hash == digest(secret)).with_for_update()
+    link = session.scalars(query).first()
+    if link is None or invited(session, secret, now) is None:
+        raise NotHere("this link has expired or was used already", "ask for a new one")
+    link.used += 1
+    session.flush()
+    return link
+
+
+def _enter_project(session: Session, link: Invitation, account: Account, now: float) -> None:
+    """A link never lowers a role, and never brings back who was removed."""
+    if link.project_id is None:
+        return
+    known = session.get(members.Membership, (link.project_id, account.id))
+    if known is None:
+        members.add_member(session, link.project_id, account.id, link.role, now, account.public)
+
+
+# --- API tokens ------------------------------------------------------------------------------------------------------
+def issue_token(db: Database, account: accounts.Visitor, name: str, scopes: Sequence[str], days: float | None) -> str:
+    """A program's key, shown once. Raises ConfigError for an unknown scope."""
+    unknown = [scope for scope in scopes if scope not in SCOPES]
+    if unknown or not scopes or not 1 <= len(name.strip()) <= 80:
+        raise ConfigError("a token needs a name and at least one scope", f"scopes: {', '.join(SCOPES)}")
+    secret = TOKEN_PREFIX + secrets.token_urlsafe(32)
+
+    def work(session: Session) -> None:
+        now = db.now()
+        made = ApiToken(
+            account_id=account.id, name=name.strip(), hash=digest(secret), scopes=sorted(set(scopes)), created_at=now,
+            expires_at=None if days is None else now + days * 86400,
+        )  # fmt: skip
+        session.add(made)
+        session.flush()
+        said = {"scopes": made.scopes, "days": days}
+        events.append(session, events.HOUSE, "token.made", str(made.id), account.public, now, said)
+
+    db.transact(work)
+    return secret
+
+
+def token_owner(db: Database, secret: str) -> tuple[Account, frozenset[str]] | None:
+    """Whose key it is and what it may do; None for one that is unknown, revoked or expired."""
+
+    def work(session: Session) -> tuple[Account, frozenset[str]] | None:
+        now = db.now()
+        query = (
+            select(ApiToken, Account)
+            .join(Account, Account.id == ApiToken.account_id)
+            .where(ApiToken.hash == digest(secret), ApiToken.revoked_at.is_(None), Account.disabled_at.is_(None))
+        )
+        found = session.execute(query).one_or_none()
+        if found is None or (found[0].expires_at is not None and found[0].expires_at <= now):
+            return None
+        if (found[0].used_at or 0) < now - 60:  # once a minute is enough to know
+            found[0].used_at = now
+        return found[1], frozenset(found[0].scopes)
+
+    return db.transact(work)
+
+
+def revoke_token(db: Database, account: accounts.Visitor, token_id: int) -> None:
+    """End one's own key. Raises NotHere."""
+
+    def work(session: Session) -> None:
+        found = session.get(ApiToken, token_id)
+        if found is None or found.account_id != account.id:
+            raise NotHere("there is no such token of yours")
+        found.revoked_at = found.revoked_at or db.now()
+        session.flush()
+        events.append(session, events.HOUSE, "token.revoked", str(token_id), account.public, db.now(), {})
+
+    db.transact(work)

@@ -1,0 +1,1 @@
+"""Pages in the browser: `app.create_app` puts them together."""

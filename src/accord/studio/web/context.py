@@ -1,0 +1,224 @@
+"""What pages share: the studio itself, who asks, for which project, and how a page is made."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from sqlalchemy import select
+from starlette.exceptions import HTTPException
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from accord.studio import accounts, members
+from accord.studio.accounts import Visitor, allowed
+from accord.studio.chat import ChatSampler
+from accord.studio.database import Database
+from accord.studio.errors import NotAllowed, NotHere
+from accord.studio.i18n import LANGUAGES, Words, preferred, words
+from accord.studio.settings import ProjectSettings
+from accord.studio.tables import Membership, Project
+from accord.studio.web import security
+
+
+@dataclass
+class Studio:
+    """What an application holds. media: folder of clips, one subfolder per project."""
+
+    db: Database
+    templates: Environment
+    static: str
+    https: bool = False
+    media: Path | None = None
+    sampler: ChatSampler | None = None
+    refused_writes: int = 0
+    started_at: float = field(default_factory=time.time)
+
+
+def templates() -> Environment:
+    """Jinja2 with everything escaped and nothing undefined."""
+    made = Environment(
+        loader=PackageLoader("accord.studio"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )  # fmt: skip
+    made.filters["day"] = lambda at: datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d")
+    made.filters["moment"] = lambda at: datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return made
+
+
+@lru_cache(maxsize=1)
+def static_digest() -> str:
+    """Names the static files' version in their address, so that browsers may keep them for good."""
+    total = hashlib.sha256()
+    folder = Path(str(resources.files("accord.studio") / "static"))
+    for file in sorted(p for p in folder.rglob("*") if p.is_file()):
+        total.update(f"{file.relative_to(folder)}\0".encode() + file.read_bytes())
+    return total.hexdigest()[:12]
+
+
+class SignIn(Exception):
+    """The page is for people who are signed in."""
+
+
+# --- who asks --------------------------------------------------------------------------------------------------------
+def studio_of(request: Request) -> Studio:
+    """The application's studio."""
+    found: Studio = request.app.state.studio
+    return found
+
+
+House = Annotated[Studio, Depends(studio_of)]
+
+
+def visit(request: Request, studio: House) -> Visitor | None:
+    """Who asks, by the session's cookie."""
+    secret = request.cookies.get(security.session_cookie(studio.https))
+    found = None
+    if secret:
+        with studio.db.read() as session:
+            found = accounts.visitor(session, secret, studio.db.now())
+    request.state.visitor = found
+    return found
+
+
+Maybe = Annotated[Visitor | None, Depends(visit)]
+
+
+async def protect(request: Request, studio: House, visitor: Maybe) -> None:
+    """Every write carries the session's token (before signing in: the form cookie's) and comes from our own pages."""
+    if request.method in security.SAFE_METHODS:
+        return
+    expected = visitor.csrf if visitor is not None else request.cookies.get(security.FORM_COOKIE)
+    given = await security.token_of(request)
+    if not security.same_origin(request) or not security.token_fits(given, expected):
+        studio.refused_writes += 1
+        raise HTTPException(403, "csrf")
+
+
+def signed_in(visitor: Maybe) -> Visitor:
+    """Only for people who are signed in."""
+    if visitor is None:
+        raise SignIn
+    return visitor
+
+
+Me = Annotated[Visitor, Depends(signed_in)]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A project as seen by one person. role: theirs in it; member: None for owners and auditors of the house."""
+
+    me: Visitor
+    project: Project
+    settings: ProjectSettings
+    role: str
+    member: Membership | None
+
+    def may(self, need: str, write: bool = True) -> bool:
+        """Whether they may do what needs `need`."""
+        return allowed(self.role, need, write)
+
+
+def place_for(need: str) -> Callable[..., Place]:
+    """A dependency: the project of the address, for who may do what needs `need`. For others it does not exist."""
+
+    def find(request: Request, slug: str, me: Me, studio: House) -> Place:
+        place = find_place(studio.db, slug, me)
+        if place is None or not place.may("take part", write=False):
+            raise NotHere("there is no such page")
+        if not place.may(need, write=request.method not in security.SAFE_METHODS):
+            raise NotAllowed("your role in this project does not allow that", "ask its manager")
+        return place
+
+    return find
+
+
+def find_place(db: Database, slug: str, me: Visitor) -> Place | None:
+    """The project as `me` sees it; None where there is none for them."""
+    with db.read() as session:
+        project = session.scalars(select(Project).where(Project.slug == slug)).first()
+        if project is None:
+            return None
+        member = session.get(Membership, (project.id, me.id))
+    role = member.role if member is not None and member.state != "removed" else None
+    if me.role == "owner":
+        role = "owner"
+    elif me.role == "auditor":
+        role = "auditor"
+    return Place(me, project, members.settings_of(project), role, member) if role is not None else None
+
+
+Worker = Annotated[Place, Depends(place_for("work"))]
+Participant = Annotated[Place, Depends(place_for("take part"))]
+Manager = Annotated[Place, Depends(place_for("manage"))]
+
+
+# --- pages -----------------------------------------------------------------------------------------------------------
+def words_for(request: Request) -> Words:
+    """The reader's language: their account's, else what the browser asks for."""
+    visitor: Visitor | None = getattr(request.state, "visitor", None)
+    if visitor is not None:
+        return words(visitor.language)
+    return words(preferred(request.headers.get("accept-language", "en")))
+
+
+def page(request: Request, template: str, status: int = 200, **values: Any) -> Response:
+    """A page from a template, with what every page needs."""
+    studio = studio_of(request)
+    visitor: Visitor | None = getattr(request.state, "visitor", None)
+    t = words_for(request)
+    said = request.query_params.get("said", "")
+    base = {
+        "t": t, "visitor": visitor, "nonce": request.state.nonce, "static": studio.static, "languages": LANGUAGES,
+        "csrf": visitor.csrf if visitor else security.form_token(request), "said": said if f"said.{said}" in t.texts else None,
+        "error": None, "path": request.url.path, "place": None, "script": None,
+    }  # fmt: skip
+    response = HTMLResponse(studio.templates.get_template(template).render({**base, **values}), status)
+    if visitor is None:
+        security.keep_form_token(response, request, studio.https)
+    return response
+
+
+def go(where: str, said: str | None = None) -> RedirectResponse:
+    """After a form: look at `where`, which says what was done."""
+    return RedirectResponse(f"{where}?said={said}" if said else where, 303)
+
+
+async def fields(request: Request) -> dict[str, str]:
+    """A form's text fields; the last one of a name counts."""
+    form = await request.form(max_files=4, max_fields=1000)
+    return {key: value for key, value in form.multi_items() if isinstance(value, str)}
+
+
+Fields = Annotated[dict[str, str], Depends(fields)]
+
+
+async def lists(request: Request) -> dict[str, list[str]]:
+    """A form's text fields with all their values, for boxes."""
+    form = await request.form(max_files=4, max_fields=1000)
+    return {key: [v for v in form.getlist(key) if isinstance(v, str)] for key in form}
+
+
+Lists = Annotated[dict[str, list[str]], Depends(lists)]
+
+
+async def body(request: Request) -> dict[str, Any]:
+    """A JSON object."""
+    try:
+        found = await request.json()
+    except ValueError:
+        raise HTTPException(400, "this is not JSON") from None
+    if not isinstance(found, dict):
+        raise HTTPException(400, "send a JSON object")
+    return found
+
+
+Json = Annotated[dict[str, Any], Depends(body)]

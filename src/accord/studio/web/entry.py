@@ -1,0 +1,113 @@
+"""Coming in: the first owner's page, signing in and out, joining by a link."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from accord.errors import AccordError
+from accord.studio import accounts, entrances
+from accord.studio.entrances import attempt
+from accord.studio.errors import NotHere
+from accord.studio.web import security
+from accord.studio.web.context import Fields, House, Maybe, Studio, go, page
+
+router = APIRouter()
+
+
+def address(request: Request) -> str:
+    """Who tries, for the limits."""
+    return request.client.host if request.client else "nowhere"
+
+
+def inside(where: str | None) -> str:
+    """A place to go to after signing in: on this site, or home."""
+    return where if where and where.startswith("/") and not where.startswith(("//", "/\\")) else "/"
+
+
+def _enter(studio: Studio, secret: str, where: str) -> Response:
+    response = go(where)
+    security.set_session(response, secret, studio.https)
+    return response
+
+
+@router.get("/setup")
+def setup_page(request: Request, studio: House, token: str = "") -> Response:
+    """The first owner's page: only with the link printed when the studio started."""
+    with studio.db.read() as session:
+        link = entrances.invited(session, token, studio.db.now())
+    if link is None or link.role != "owner":
+        raise NotHere("there is no such page")
+    return page(request, "join.html.j2", token=token, link=link, values={}, action="/setup", known=None)
+
+
+@router.post("/setup")
+def setup(request: Request, studio: House, form: Fields) -> Response:
+    """Make the first owner."""
+    return _join(request, studio, form.get("token", ""), form, "/setup")
+
+
+@router.get("/join/{token}")
+def join_page(request: Request, studio: House, visitor: Maybe, token: str) -> Response:
+    """An invitation: make an account, or take part with the one you have."""
+    attempt(studio.db, "join", address(request))
+    with studio.db.read() as session:
+        link = entrances.invited(session, token, studio.db.now())
+    if link is None:
+        return page(request, "message.html.j2", 404, title="join.gone", text="join.gone_text")
+    return page(request, "join.html.j2", token=token, link=link, values={}, action=f"/join/{token}", known=visitor)
+
+
+@router.post("/join/{token}")
+def join(request: Request, studio: House, visitor: Maybe, token: str, form: Fields) -> Response:
+    """Use an invitation."""
+    attempt(studio.db, "join", address(request))
+    if visitor is not None:
+        slug = entrances.join_as(studio.db, token, visitor.id)
+        return go(f"/p/{slug}/work" if slug else "/")
+    return _join(request, studio, token, form, f"/join/{token}")
+
+
+def _join(request: Request, studio: Studio, token: str, form: dict[str, str], action: str) -> Response:
+    with studio.db.read() as session:
+        link = entrances.invited(session, token, studio.db.now())
+    if link is None or (action == "/setup") != (link.role == "owner" and link.project_id is None):
+        raise NotHere("there is no such page")
+    try:
+        secret = entrances.join(studio.db, token, form.get("name", ""), form.get("password", ""))
+    except AccordError as error:
+        values = {"name": form.get("name", "")}
+        return page(request, "join.html.j2", 400, token=token, link=link, values=values, action=action, known=None, error=error)
+    return _enter(studio, secret, f"/p/{link.slug}/work" if link.slug else "/")
+
+
+@router.get("/login")
+def login_page(request: Request, visitor: Maybe, next: str = "/") -> Response:
+    """Sign in."""
+    if visitor is not None:
+        return go(inside(next))
+    return page(request, "login.html.j2", values={}, next=inside(next))
+
+
+@router.post("/login")
+def login(request: Request, studio: House, form: Fields) -> Response:
+    """Check name and password; says nothing about which of the two was wrong."""
+    name, where = form.get("name", ""), inside(form.get("next"))
+    attempt(studio.db, "login-from", address(request))
+    attempt(studio.db, "login", name.casefold())
+    secret = accounts.sign_in(studio.db, name, form.get("password", ""))
+    if secret is None:
+        return page(request, "login.html.j2", 400, values={"name": name}, next=where, wrong=True)
+    entrances.forgive(studio.db, "login", name.casefold())
+    return _enter(studio, secret, where)
+
+
+@router.post("/logout")
+def logout(request: Request, studio: House) -> Response:
+    """End the session, here and in the database."""
+    secret = request.cookies.get(security.session_cookie(studio.https))
+    if secret:
+        studio.db.transact(lambda session: accounts.end_session(session, secret))
+    response = go("/login", "signed_out")
+    security.end_session_cookie(response, studio.https)
+    return response
