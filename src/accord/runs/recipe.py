@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from accord.errors import ConfigError
-from accord.runs.registry import find, suggest
+from accord.runs.registry import find
 from accord.runs.stage import Stage, StageConfig
+from accord.validation import read_yaml, suggest, validated
 
 REFERENCE = "stage:"
 
@@ -104,22 +105,6 @@ class Recipe:
         return yaml.safe_dump(self.resolved(), sort_keys=False, allow_unicode=True, width=100)
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """A safe loader that refuses a key given twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":
-                continue
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
-            if key in seen:
-                line = key_node.start_mark.line + 1
-                raise ConfigError(f"the key {key!r} is given twice (line {line})", "keep one of them")
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
 def packaged() -> dict[str, str]:
     """Recipes shipped with accord: name -> YAML text."""
     folder = resources.files("accord") / "recipes"
@@ -146,14 +131,7 @@ def read(name: str) -> str:
 
 def load(name: str, overrides: Sequence[str] = ()) -> Recipe:
     """Read, override and validate a recipe. Raises ConfigError with path, value and fix."""
-    try:
-        raw = yaml.load(read(name), Loader=_UniqueKeys)
-    except yaml.YAMLError as error:
-        raise ConfigError(
-            f"{name} is not valid YAML: {' '.join(str(error).split())}", "check the indentation"
-        ) from error
-    if not isinstance(raw, dict):
-        raise ConfigError(f"{name} holds no settings", "a recipe has at least the keys name and stages")
+    raw = read_yaml(read(name), name, "a recipe has at least the keys name and stages")
     for override in overrides:
         _override(raw, override)
     return validate(raw)
@@ -189,7 +167,7 @@ def _no_mapping(key: str, part: str) -> dict[str, Any]:
 
 def validate(raw: dict[str, Any]) -> Recipe:
     """Check header, stages and references between them."""
-    header = _model(Header, raw, "recipe")
+    header = validated(Header, raw, "recipe")
     stages: dict[str, tuple[Stage, StageConfig]] = {}
     for name, settings in header.stages.items():
         where = f"stages.{name}"
@@ -198,7 +176,7 @@ def validate(raw: dict[str, Any]) -> Recipe:
         if not isinstance(name, str) or not name.replace("-", "_").isidentifier():
             raise ConfigError(f"{where}: a stage's name is made of letters, digits, - and _")
         stage = find(str(settings["kind"]))()
-        config = _model(stage.Config, settings, where)
+        config = validated(stage.Config, settings, where)
         _check_references(name, config, stages)
         stages[name] = (stage, config)
     _check_study(header.study, stages)
@@ -216,34 +194,6 @@ def _check_study(study: Study | None, stages: dict[str, tuple[Stage, StageConfig
                     f"study.columns.{column}: for the row {row} it names the stage {stage!r}, which does not exist",
                     f"{suggest(stage, list(stages))}stages: {', '.join(stages)}",
                 )
-
-
-def _model(model: type[BaseModel], raw: dict[str, Any], where: str) -> Any:
-    try:
-        return model.model_validate(raw)
-    except ValidationError as error:
-        lines, fixes = [], []
-        for detail in error.errors():
-            path = ".".join([where, *(str(part) for part in detail["loc"])])
-            if detail["type"] == "extra_forbidden":
-                known = _known_keys(model, detail["loc"])
-                lines.append(f"{path} is not a setting")
-                fixes.append(f"{suggest(str(detail['loc'][-1]), known)}settings here: {', '.join(known)}")
-            elif detail["type"] == "missing":
-                lines.append(f"{path} is missing")
-            else:
-                message = detail["msg"].removeprefix("Value error, ")
-                lines.append(f"{path} = {detail['input']!r}: {message}" if detail["loc"] else f"{where}: {message}")
-        raise ConfigError("\n       ".join(lines), "; ".join(fixes) or None) from None
-
-
-def _known_keys(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
-    for part in location[:-1]:
-        annotation = model.model_fields[part].annotation if part in model.model_fields else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            break
-        model = annotation
-    return list(model.model_fields)
 
 
 def references(config: BaseModel) -> list[tuple[str, str]]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from importlib import import_module
 from importlib.metadata import entry_points
 
 from accord.errors import ConfigError
 from accord.runs.stage import Stage
+from accord.validation import suggest
 
 GROUP = "accord.stages"
 _BUILTIN = {
@@ -52,9 +52,3 @@ def find(kind: str) -> type[Stage]:
         if point.name == kind:
             return point.load()  # type: ignore[no-any-return]
     raise ConfigError(f"there is no stage kind {kind!r}", f"{suggest(kind, kinds())}known: {', '.join(kinds())}")
-
-
-def suggest(word: str, known: list[str]) -> str:
-    """'did you mean "x"? ' or nothing."""
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f'did you mean "{near[0]}"? ' if near else ""

@@ -16,6 +16,10 @@ class Base(DeclarativeBase):
     """All tables."""
 
 
+_NULLABLE = JSON(none_as_null=True)
+"""JSON where None is the database's NULL."""
+
+
 def _key() -> Mapped[int]:
     return mapped_column(Integer, primary_key=True, autoincrement=True)
 
@@ -149,7 +153,7 @@ class Item(Base):
     """A prompt with the options to be judged: [{id, content, producer}], in canonical order.
 
     purpose: "work", "gold" (the right answer is known) or "screening" (gold, before the work); `draw` in [0, 1) breaks
-    ties of priority; `state` is active or paused.
+    ties of priority; `state` is active, paused, or full (every slot of the work is filled: the queue need not look).
     """
 
     __tablename__ = "item"
@@ -164,7 +168,7 @@ class Item(Base):
     prompt: Mapped[Any] = mapped_column(JSON)
     options: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
     purpose: Mapped[str] = mapped_column(String(16), default="work")
-    gold: Mapped[dict[str, Any] | None] = mapped_column(JSON)  # the expected answer, in the browser's form
+    gold: Mapped[dict[str, Any] | None] = mapped_column(_NULLABLE)  # the expected answer, in the browser's form
     categories: Mapped[list[str]] = mapped_column(JSON, default=list)
     priority: Mapped[float] = mapped_column(Float, default=0.0)
     draw: Mapped[float] = mapped_column(Float)
@@ -214,7 +218,7 @@ class View(Base):
     state: Mapped[str] = mapped_column(String(16), default="served")
     skip_reason: Mapped[str | None] = mapped_column(String(24))
     skip_note: Mapped[str | None] = mapped_column(Text)
-    draft: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    draft: Mapped[dict[str, Any] | None] = mapped_column(_NULLABLE)
     active_seconds: Mapped[float] = mapped_column(Float, default=0.0)
 
 
@@ -238,7 +242,7 @@ class Answer(Base):
     view_id: Mapped[int] = mapped_column(ForeignKey("view.id"), index=True)
     live_view_id: Mapped[int | None] = mapped_column(Integer, unique=True)
     key: Mapped[str] = mapped_column(String(64))
-    answer: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    answer: Mapped[dict[str, Any] | None] = mapped_column(_NULLABLE)
     records: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
     extra: Mapped[bool] = mapped_column(Boolean, default=False)
     correct: Mapped[bool | None] = mapped_column(Boolean)  # of a gold item
@@ -288,7 +292,7 @@ class Event(Base):
     actor: Mapped[str | None] = mapped_column(String(32))  # an account's public id
     kind: Mapped[str] = mapped_column(String(40))
     subject: Mapped[str] = mapped_column(String(80))
-    payload: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    payload: Mapped[dict[str, Any] | None] = mapped_column(_NULLABLE)
     salt: Mapped[str | None] = mapped_column(String(32))
     payload_hash: Mapped[str] = mapped_column(String(64))
     previous: Mapped[str] = mapped_column(String(64))

@@ -1,0 +1,251 @@
+"""Items on their way in: rows of files and programs, checked one by one; what cannot be judged is counted, not lost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from accord.errors import AccordError, DataError
+from accord.feedback.formats import read_feedback
+from accord.feedback.formats.reading import read_rows
+from accord.feedback.records import Content, Feedback, Message, content_id
+from accord.studio import answers
+from accord.studio.settings import WITHOUT_GOLD, ProjectSettings
+
+
+class OptionIn(BaseModel):
+    """A response to be judged; `id` from its content unless given."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str | None = Field(None, min_length=1, max_length=64)
+    content: Content
+    producer: str | None = Field(None, max_length=200)
+    steps: list[str] | None = None
+
+
+class ItemIn(BaseModel):
+    """An item as a file or a program gives it. gold: the right answer, as the browser would send it; options may be
+    named in it by place, 1 for the first."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    prompt: Content = ""
+    options: list[OptionIn | str] = Field(default_factory=list)
+    gold: dict[str, Any] | None = None
+    purpose: Literal["work", "gold", "screening"] | None = None
+    categories: list[str] = Field(default_factory=list)
+    priority: float = Field(0.0, allow_inf_nan=False)
+    meta: dict[str, Any] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """What a file holds: items, judgements that were already made, and rows that could not be used, by reason."""
+
+    items: list[dict[str, Any]]
+    judgements: list[Feedback] = field(default_factory=list)
+    dropped: dict[str, int] = field(default_factory=dict)
+    first_dropped: dict[str, str] = field(default_factory=dict)
+
+
+class BadItem(DataError):
+    """An item that cannot be judged as the project asks."""
+
+
+def checked(raw: Mapping[str, Any] | ItemIn, settings: ProjectSettings) -> dict[str, Any]:
+    """The columns of an `Item` for a row; raises BadItem with the reason."""
+    try:
+        item = raw if isinstance(raw, ItemIn) else ItemIn.model_validate(dict(raw))
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = ".".join(str(part) for part in first["loc"] if part not in ("str", "OptionIn", "list[Message]"))
+        raise BadItem(f"{path or 'item'}: {first['msg'].removeprefix('Value error, ')}") from None
+    options = [_option(option) for option in item.options]
+    low, high = settings.options
+    if not low <= len(options) <= high:
+        wanted = f"{low}" if low == high else f"{low} to {high}"
+        raise BadItem(f"the task {settings.task} needs {wanted} options, here are {len(options)}")
+    prompt = _plain(item.prompt)
+    if not options and not _text(prompt).strip():
+        raise BadItem("the prompt is empty")
+    _check_options(options)
+    unknown = [name for name in item.categories if name not in {c.name for c in settings.categories}]
+    if unknown:
+        raise BadItem(f"the category {unknown[0]!r} is none of the project's")
+    _check_text([prompt, options, item.meta])
+    gold = _gold(item, options, settings, prompt)
+    contents = sorted(content_id(option["content"]) for option in options)
+    return {
+        "key": content_id(settings.task, prompt, contents), "prompt": prompt, "options": options, "gold": gold,
+        "purpose": item.purpose or ("work" if gold is None else "gold"), "categories": item.categories,
+        "priority": item.priority, "meta": item.meta,
+    }  # fmt: skip
+
+
+def _option(raw: OptionIn | str) -> dict[str, Any]:
+    option = OptionIn(content=raw) if isinstance(raw, str) else raw
+    content = _plain(option.content)
+    made = {"id": option.id or content_id(content), "content": content, "producer": option.producer}
+    return made | ({"steps": option.steps} if option.steps else {})
+
+
+def _plain(content: Content) -> Any:
+    return content if isinstance(content, str) else [message.model_dump() for message in content]
+
+
+def _text(content: Any) -> str:
+    return content if isinstance(content, str) else "\n".join(message["content"] for message in content)
+
+
+def _check_options(options: list[dict[str, Any]]) -> None:
+    for place, option in enumerate(options, 1):
+        if not _text(option["content"]).strip():
+            raise BadItem(f"option {place} is empty")
+    for what, values in (("text", [content_id(o["content"]) for o in options]), ("id", [o["id"] for o in options])):
+        if len(set(values)) < len(values):
+            raise BadItem(f"two options have the same {what}")
+
+
+def _check_text(value: Any) -> None:
+    """Databases cannot store NUL, nor half characters."""
+    if isinstance(value, str):
+        if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+            raise BadItem("a text holds characters that cannot be stored (NUL, or half a character)")
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            _check_text(key)
+            _check_text(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            _check_text(inner)
+
+
+def _gold(item: ItemIn, options: list[dict[str, Any]], settings: ProjectSettings, prompt: Any) -> dict[str, Any] | None:
+    """The right answer in its normal form: only what the task's main part asks for."""
+    if item.gold is None:
+        if item.purpose in ("gold", "screening"):
+            raise BadItem(f"an item for {item.purpose} needs the right answer (gold)")
+        return None
+    if settings.task in WITHOUT_GOLD:
+        raise BadItem(f"the task {settings.task} is answered in words: no answer can be the right one")
+    if item.purpose == "work":
+        raise BadItem("an item with a known answer is for gold or screening, not for work")
+    by_place = {place: option["id"] for place, option in enumerate(options, 1)}
+    gold = _named(item.gold, by_place)
+    within = gold.pop("within", None)
+    bare = settings.model_copy(update={"critique": "off", "strength": False})
+    if settings.task != "flags":
+        bare = bare.model_copy(update={"flags": []})
+    if settings.task != "rating":
+        bare = bare.model_copy(update={"attributes": []})
+    elif isinstance(gold.get("scores"), dict):
+        bare = bare.model_copy(update={"attributes": [a for a in bare.attributes if a.name in gold["scores"]]})
+        unknown = set(gold["scores"]) - {a.name for a in bare.attributes}
+        if unknown:
+            raise BadItem(f"gold: there is no attribute {min(unknown)!r}")
+    try:
+        normal = answers.judge(bare, options, gold, None, prompt).answer
+    except answers.AnswerError as error:
+        raise BadItem(f"gold.{error.field}: {error.message}") from None
+    return normal | ({} if within is None else {"within": float(within)})
+
+
+def _named(gold: dict[str, Any], by_place: dict[int, str]) -> dict[str, Any]:
+    """Places of options turned into their ids."""
+
+    def name(value: Any) -> Any:
+        return by_place.get(value, value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+    named = {k: name(v) if k in ("preferred", "best", "worst") else v for k, v in gold.items()}
+    if isinstance(gold.get("order"), list):
+        groups = [group if isinstance(group, list) else [group] for group in gold["order"]]
+        named["order"] = [[name(entry) for entry in group] for group in groups]
+    return named
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+def items_from(source: str | Path, settings: ProjectSettings) -> Incoming:
+    """Items in a file: rows of our own ({prompt, options | responses, gold, categories, priority, meta}; in CSV the
+    columns option_1, option_2, ... or response_1, ...), or any format of feedback, whose judgements come along.
+
+    Raises DataError when the file cannot be read or its columns are not known.
+    """
+    rows = read_rows(source)
+    if _own(rows[0][1]):
+        return _own_rows(rows)
+    read = read_feedback(source)
+    items: dict[str, dict[str, Any]] = {}
+    judgements: list[Feedback] = []
+    for record in read.records:
+        made = _from_record(record, settings)
+        for item in made:
+            items.setdefault(content_id(item["prompt"], sorted(o["id"] for o in item["options"])), item)
+        if len(made) == 1 and _fits(record, settings):
+            judgements.append(record)
+    for prompt in read.prompts:
+        items.setdefault(content_id(prompt), {"prompt": prompt, "options": []})
+    return Incoming(list(items.values()), judgements, read.dropped, read.first_dropped)
+
+
+KINDS = {"clips": "comparison", "steps": "step_labels"}
+"""Tasks whose records are of a kind with another name."""
+
+
+def _fits(record: Feedback, settings: ProjectSettings) -> bool:
+    """The record answers what the project asks."""
+    return record.kind == KINDS.get(settings.task, settings.task)
+
+
+def _from_record(record: Feedback, settings: ProjectSettings) -> list[dict[str, Any]]:
+    """The items a record holds for this task: its options together, each alone, or the prompt alone."""
+    options = [{"id": o.id, "content": _plain(o.content), "producer": o.producer} for o in record.options]
+    prompt, low = _plain(record.prompt), settings.options[0]
+    if record.kind == "step_labels" and options:
+        options[0]["steps"] = record.choice.steps
+    if low == 0:
+        return [{"prompt": prompt, "options": []}]
+    if low == 1:
+        return [{"prompt": prompt, "options": [option]} for option in options]
+    return [{"prompt": prompt, "options": options}]
+
+
+def _own(row: Mapping[str, Any]) -> bool:
+    lists = any(isinstance(row.get(name), list) for name in ("options", "responses"))
+    columns = any(name in row for name in ("option_1", "response_1"))
+    return "choice" not in row and (lists or columns)
+
+
+def _own_rows(rows: list[tuple[str, dict[str, Any]]]) -> Incoming:
+    items, dropped, first = [], Counter[str](), {}
+    for where, row in rows:
+        try:
+            items.append(_own_row(row))
+        except AccordError as error:
+            dropped[error.message] += 1
+            first.setdefault(error.message, where)
+    return Incoming(items, [], dict(dropped), first)
+
+
+def _own_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    made = {name: value for name, value in row.items() if value not in (None, "")}
+    numbered = sorted(name for name in made if name.rpartition("_")[0] in ("option", "response"))
+    if numbered:
+        made["options"] = [made.pop(name) for name in numbered]
+    if "responses" in made:
+        made["options"] = made.pop("responses")
+    if isinstance(made.get("categories"), str):
+        made["categories"] = [name.strip() for name in made["categories"].split(";") if name.strip()]
+    if isinstance(made.get("priority"), str):
+        try:
+            made["priority"] = float(made["priority"])
+        except ValueError:
+            raise BadItem(f"priority: {made['priority']!r} is not a number") from None
+    if isinstance(made.get("prompt"), list):
+        made["prompt"] = [Message.model_validate(turn) for turn in made["prompt"]]
+    return made

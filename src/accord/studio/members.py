@@ -1,0 +1,146 @@
+"""Who takes part in a project, and the one lock that makes an annotator's requests queue up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from accord.errors import ConfigError
+from accord.studio import events
+from accord.studio.database import Database
+from accord.studio.errors import NotAllowed, NotHere
+from accord.studio.settings import ProjectSettings, settings_from
+from accord.studio.tables import Account, Guideline, Membership, Project
+
+ROLES = ("owner", "manager", "reviewer", "annotator", "auditor")
+STATES = ("active", "paused", "quarantined", "removed")
+
+
+@dataclass(frozen=True)
+class Person:
+    """An account in a project, locked until the transaction ends."""
+
+    project: Project
+    account: Account
+    membership: Membership
+    settings: ProjectSettings
+
+
+def enter(session: Session, project_id: int, account_id: int) -> Person:
+    """Lock the membership and load what every step of work needs.
+
+    Raises NotHere, or NotAllowed for who was removed or only looks on.
+    """
+    query = (
+        select(Membership, Account, Project)
+        .join(Account, Account.id == Membership.account_id)
+        .join(Project, Project.id == Membership.project_id)
+        .where(Membership.project_id == project_id, Membership.account_id == account_id)
+        .with_for_update(of=Membership, key_share=True)
+    )
+    found = session.execute(query).one_or_none()
+    if found is None:
+        raise NotHere("there is no such project, or you do not belong to it", "ask its manager for an invitation")
+    membership, account, project = found
+    if membership.state == "removed" or account.disabled_at is not None:
+        raise NotAllowed("you no longer take part in this project", "ask its manager")
+    if membership.role == "auditor":
+        raise NotAllowed("auditors look on and do not judge", "ask the project's manager for another role")
+    return Person(project, account, membership, settings_of(project))
+
+
+def settings_of(project: Project) -> ProjectSettings:
+    """The project's settings, validated; equal settings are validated once."""
+    return _settings(ProjectJson(project.settings))
+
+
+class ProjectJson(dict[str, object]):
+    """Stored settings with a hash, for the cache."""
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(repr(self))
+
+
+@lru_cache(maxsize=64)
+def _settings(raw: ProjectJson) -> ProjectSettings:
+    return settings_from(dict(raw))
+
+
+def add_member(session: Session, project_id: int, account_id: int, role: str, at: float, by: str | None) -> Membership:
+    """Let an account into a project, or change its role; an event either way. by: public id of who does it."""
+    if role not in ROLES:
+        raise ConfigError(f"there is no role {role!r}", f"roles: {', '.join(ROLES)}")
+    account = session.get(Account, account_id)
+    if account is None or session.get(Project, project_id) is None:
+        raise NotHere("there is no such account or project")
+    member = session.get(Membership, (project_id, account_id))
+    if member is None:
+        member = Membership(project_id=project_id, account_id=account_id, role=role, created_at=at)
+        session.add(member)
+    else:
+        member.role, member.state, member.reason = role, "active", None
+    session.flush()
+    events.append(session, project_id, "member.added", account.public, by, at, {"role": role})
+    return member
+
+
+def set_member_state(
+    session: Session, project_id: int, account_id: int, state: str, reason: str | None, at: float, by: str | None
+) -> None:
+    """Pause, quarantine, remove or bring back a member; an event."""
+    if state not in STATES:
+        raise ConfigError(f"there is no state {state!r}", f"states: {', '.join(STATES)}")
+    member = session.get(Membership, (project_id, account_id), with_for_update={"key_share": True})
+    if member is None:
+        raise NotHere("this account does not belong to the project")
+    member.state, member.reason = state, reason
+    public = session.get_one(Account, account_id).public
+    session.flush()
+    events.append(session, project_id, f"member.{state}", public, by, at, {"reason": reason})
+
+
+def set_trusted(session: Session, project_id: int, account_id: int, trusted: bool, at: float, by: str | None) -> None:
+    """Put a member into the reference set, or take them out; an event."""
+    member = session.get(Membership, (project_id, account_id))
+    if member is None:
+        raise NotHere("this account does not belong to the project")
+    member.trusted = trusted
+    session.flush()
+    public = session.get_one(Account, account_id).public
+    events.append(session, project_id, "member.trusted", public, by, at, {"trusted": trusted})
+
+
+def read_guideline(db: Database, project_id: int, account_id: int, version: int) -> None:
+    """Note that the annotator has read a version of the guideline; an event the first time."""
+
+    def work(session: Session) -> None:
+        person = enter(session, project_id, account_id)
+        if (person.membership.guideline_read or 0) >= version:
+            return
+        known = session.scalar(
+            select(Guideline.id).where(Guideline.project_id == project_id, Guideline.version == version)
+        )
+        if known is None:
+            raise NotHere(f"there is no version {version} of the guideline")
+        person.membership.guideline_read = version
+        session.flush()
+        events.append(
+            session, project_id, "guideline.read", person.account.public, person.account.public, db.now(), {"version": version}
+        )  # fmt: skip
+
+    db.transact(work)
+
+
+def members(session: Session, project_id: int) -> Sequence[tuple[Membership, Account]]:
+    """All members with their accounts, by name."""
+    query = (
+        select(Membership, Account)
+        .join(Account, Account.id == Membership.account_id)
+        .where(Membership.project_id == project_id)
+        .order_by(Account.name)
+    )
+    return [(membership, account) for membership, account in session.execute(query)]

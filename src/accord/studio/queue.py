@@ -1,0 +1,332 @@
+"""Who judges what next. Every rule that matters is a constraint of the tables; here is the order of locks and choices.
+
+Locks are taken in one order, so that nobody waits in a circle (PostgreSQL; SQLite has one writer anyhow): membership
+(one annotator's tabs queue up), item, slot, the project's chain of events. A free slot is claimed with `SKIP LOCKED`:
+two annotators never wait for the same one. What happens to an answer is in submission.py.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from accord.errors import ConfigError
+from accord.studio import claims, events, members, wellbeing
+from accord.studio.database import Database
+from accord.studio.members import Person
+from accord.studio.settings import ProjectSettings
+from accord.studio.submission import Receipt, exclude, submit, undo, withdraw
+from accord.studio.tables import Answer, Guideline, Item, Slot, View
+from accord.studio.views import check_lease, draw_order, hold, new_lease, own_view
+
+__all__ = [
+    "SKIP_REASONS", "Beat", "Nothing", "Receipt", "Served", "add_turn", "exclude", "heartbeat", "next_view", "progress",
+    "reopen_expired", "save_draft", "skip", "submit", "undo", "withdraw",
+]  # fmt: skip
+SKIP_REASONS = ("unsure", "offensive", "distressing", "broken", "language", "expertise", "other")
+Reason = Literal["done", "cap", "paused", "not_qualified", "all_leased"]
+Presenter = Callable[[list[dict[str, Any]], ProjectSettings], dict[str, Any]]
+"""(options in the order drawn, settings) -> more to store with the view, for example what was masked."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """An item as one annotator gets it. Nothing here says whether its answer is known.
+
+    options: {id, content, producer} in canonical order; order: option ids as shown; shown: all that is stored about the
+    showing ("order", a presenter's keys, "turns" of a live chat).
+    """
+
+    view_id: int
+    lease: str
+    expires_at: float
+    item: str
+    prompt: Any
+    options: list[dict[str, Any]]
+    order: list[str]
+    shown: dict[str, Any]
+    categories: list[str]
+    guideline: int
+    draft: dict[str, Any] | None
+    active_seconds: float
+    resumed: bool
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """No item, and why; `retry_at` when it is worth asking again."""
+
+    reason: Reason
+    detail: str
+    retry_at: float | None = None
+
+
+@dataclass(frozen=True)
+class Beat:
+    """Whether the view still holds its slot. If not, its answer is kept all the same, beyond the overlap if need be."""
+
+    held: bool
+    expires_at: float
+
+
+# --- serving ---------------------------------------------------------------------------------------------------------
+def next_view(
+    db: Database, project_id: int, account_id: int, lease_seconds: float | None = None, present: Presenter | None = None
+) -> Served | Nothing:
+    """The view the annotator has open, or the best free item, leased to them (for the project's lease time).
+
+    Raises NotHere without a project or membership, NotAllowed for who may not judge.
+    """
+
+    def work(session: Session) -> Served | Nothing:
+        person = members.enter(session, project_id, account_id)
+        lease = person.settings.lease_seconds if lease_seconds is None else lease_seconds
+        return _next(session, person, db.now(), lease, present)
+
+    return db.transact(work)
+
+
+def _next(session: Session, person: Person, now: float, lease: float, present: Presenter | None) -> Served | Nothing:
+    refused = _refused(session, person, now)
+    if refused is not None:
+        return refused
+    begun = _begun(session, person, now)
+    if begun is not None:
+        return _serve_again(session, *begun, now, lease)
+    purpose = _purpose(session, person)
+    if purpose in ("gold", "screening"):
+        item = claims.unseen(session, person, purpose)
+        if item is not None:
+            slot_id = claims.own_slot(session, item, person.account.id)
+            return _serve_new(session, person, item, slot_id, now, lease, present)
+        if purpose == "screening":
+            return Nothing("not_qualified", "There are too few screening items; please tell the project's manager.")
+    found = session.execute(claims.claimable(person, now)).first() if purpose != "failed" else None
+    if found is not None:
+        return _serve_new(session, person, session.get_one(Item, found.item_id), found.id, now, lease, present)
+    if purpose == "failed":
+        return Nothing("not_qualified", "The screening was not passed.")
+    return _why_nothing(session, person)
+
+
+def _refused(session: Session, person: Person, now: float) -> Nothing | None:
+    project, membership = person.project, person.membership
+    if project.archived_at is not None or project.paused_at is not None:
+        return Nothing("paused", "The project is paused.")
+    if membership.state != "active":
+        return Nothing("paused", membership.reason or "Your work here was paused by a manager.")
+    cap = wellbeing.cap_reached(session, person, now)
+    if cap is not None:
+        return Nothing("cap", "Today's minutes are used up.", cap)
+    return None
+
+
+def _begun(session: Session, person: Person, now: float) -> tuple[View, Slot | None, Item] | None:
+    """The live view; else one whose lease ran out and for which there is still room, the latest first (its draft is
+    still there)."""
+    query = (
+        select(View, Item)
+        .join(Item, Item.id == View.item_id)
+        .where(View.account_id == person.account.id, View.project_id == person.project.id, View.state == "served")
+        .order_by(View.expires_at.desc())
+    )
+    avoided = claims.opted_out(person)
+    for view, item in session.execute(query):
+        live = view.expires_at >= now
+        if not live and (item.state == "paused" or set(avoided) & set(item.categories)):
+            continue
+        slot = _slot_to_hold(session, view, now)
+        if live or slot is not None:
+            return view, slot, item
+    return None
+
+
+def _slot_to_hold(session: Session, view: View, now: float) -> Slot | None:
+    """The view's own slot, or any free one of its item."""
+    query = (
+        select(Slot)
+        .where(Slot.item_id == view.item_id, (Slot.view_id == view.id) | claims.is_free(now), Slot.answer_id.is_(None))
+        .order_by((Slot.view_id == view.id).desc().nulls_last(), Slot.number)
+        .limit(1)
+        .with_for_update(of=Slot, skip_locked=True)
+    )
+    return session.scalars(query).first()
+
+
+def _purpose(session: Session, person: Person) -> str:
+    """What is drawn next: work, gold, screening, or failed (the screening was)."""
+    wanted = person.settings.qualification
+    if wanted is not None and person.membership.qualified_at is None:
+        return "screening" if claims.screened(session, person)[0] < wanted.items else "failed"
+    rate = person.settings.gold_rate
+    return "gold" if rate and secrets.SystemRandom().random() < rate else "work"
+
+
+def _why_nothing(session: Session, person: Person) -> Nothing:
+    """All work judged by this annotator or filled, or only leased for now."""
+    query = (
+        select(func.min(Slot.expires_at))
+        .select_from(Item)
+        .join(Slot, Slot.item_id == Item.id)
+        .where(*claims.wanted_items(person, "work"), Slot.answer_id.is_(None))
+    )
+    soonest = session.scalar(query)
+    if soonest is None:
+        return Nothing("done", "You have judged everything there is for you.")
+    return Nothing("all_leased", "Everything left is open on other people's screens.", soonest)
+
+
+def _serve_new(
+    session: Session, person: Person, item: Item, slot_id: int, now: float, lease: float, present: Presenter | None
+) -> Served:
+    order = draw_order(person.project.seed, item.key, person.account.public, [o["id"] for o in item.options])
+    by_id = {option["id"]: option for option in item.options}
+    extra = present([by_id[i] for i in order], person.settings) if present else {}
+    view = View(
+        project_id=item.project_id, item_id=item.id, account_id=person.account.id, slot_id=slot_id, lease=new_lease(),
+        expires_at=now + lease, served_at=now, guideline=_guideline(session, item.project_id), shown={"order": order, **extra},
+    )  # fmt: skip
+    session.add(view)
+    session.flush()
+    session.execute(update(Slot).where(Slot.id == slot_id).values(view_id=view.id, expires_at=view.expires_at))
+    said = {"view": view.id, "order": order}
+    public = person.account.public
+    events.append(session, item.project_id, "view.served", item.key, public, now, said)
+    return _served(view, item, resumed=False)
+
+
+def _serve_again(session: Session, view: View, slot: Slot | None, item: Item, now: float, lease: float) -> Served:
+    """The same view with the same order; after its lease ran out, under a new one."""
+    if view.expires_at < now:
+        view.lease, view.guideline = new_lease(), _guideline(session, view.project_id)
+    hold(view, slot, now + lease)
+    session.flush()
+    return _served(view, item, resumed=True)
+
+
+def _served(view: View, item: Item, resumed: bool) -> Served:
+    options = [{"id": o["id"], "content": o["content"], "producer": o.get("producer")} for o in item.options]
+    return Served(
+        view.id, view.lease, view.expires_at, item.key, item.prompt, options, list(view.shown["order"]), view.shown,
+        item.categories, view.guideline, view.draft, view.active_seconds, resumed,
+    )  # fmt: skip
+
+
+def _guideline(session: Session, project_id: int) -> int:
+    return int(session.scalar(select(func.max(Guideline.version)).where(Guideline.project_id == project_id)) or 0)
+
+
+# --- while it is open ------------------------------------------------------------------------------------------------
+def heartbeat(db: Database, account_id: int, view_id: int, lease: str, active_seconds: float) -> Beat:
+    """Keep the view leased while somebody works on it; `active_seconds` is the total so far, as the browser counted it."""
+
+    def work(session: Session) -> Beat:
+        now = db.now()
+        person, view = own_view(session, account_id, view_id)
+        if view.lease != lease or view.state != "served":
+            return Beat(False, view.expires_at)
+        wellbeing.note_active(view, active_seconds, now)
+        slot = _slot_to_hold(session, view, now)
+        hold(view, slot, now + person.settings.lease_seconds)
+        return Beat(slot is not None, view.expires_at)
+
+    return db.transact(work)
+
+
+def save_draft(db: Database, account_id: int, view_id: int, lease: str, draft: dict[str, Any]) -> None:
+    """Keep what was entered so far; shown again whenever the view is. Raises Conflict from another window."""
+
+    def work(session: Session) -> None:
+        _, view = own_view(session, account_id, view_id)
+        check_lease(view, lease)
+        view.draft = draft
+
+    db.transact(work)
+
+
+def add_turn(db: Database, account_id: int, view_id: int, lease: str, user: str, options: list[dict[str, Any]]) -> None:
+    """Keep one turn of a live chat: what the annotator wrote and the two answers ({id, content, producer}), as shown."""
+
+    def work(session: Session) -> None:
+        _, view = own_view(session, account_id, view_id)
+        check_lease(view, lease)
+        turns = [*view.shown.get("turns", []), {"user": user, "options": options}]
+        view.shown = {**view.shown, "turns": turns}
+
+    db.transact(work)
+
+
+def skip(db: Database, account_id: int, view_id: int, lease: str, reason: str, note: str | None = None) -> None:
+    """Give the item back for good: this annotator never sees it again. Skipping again changes nothing."""
+    if reason not in SKIP_REASONS:
+        raise ConfigError(f"there is no reason {reason!r} to skip", f"reasons: {', '.join(SKIP_REASONS)}")
+
+    def work(session: Session) -> None:
+        person, view = own_view(session, account_id, view_id)
+        if view.state == "skipped" and view.lease == lease:
+            return
+        check_lease(view, lease)
+        claims.release(session, view)
+        view.state, view.skip_reason, view.skip_note, view.draft = "skipped", reason, note, None
+        session.flush()
+        key = session.scalars(select(Item.key).where(Item.id == view.item_id)).one()
+        public = person.account.public
+        events.append(session, view.project_id, "view.skipped", key, public, db.now(), {"reason": reason, "note": note})
+
+    db.transact(work)
+
+
+# --- looking after the whole -----------------------------------------------------------------------------------------
+def reopen_expired(db: Database, project_id: int) -> int:
+    """Clear leases that have run out; returns how many. Claims do without it: it only makes progress easy to read."""
+
+    def work(session: Session) -> int:
+        gone = (Slot.project_id == project_id, Slot.answer_id.is_(None), Slot.expires_at < db.now())
+        query = select(Slot).where(*gone).with_for_update(skip_locked=True)
+        slots = list(session.scalars(query))
+        for slot in slots:
+            slot.view_id = slot.expires_at = None
+        return len(slots)
+
+    return db.transact(work)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Slots of the work (not of gold): all, filled, on somebody's screen; items and those with every slot filled."""
+
+    slots: int
+    filled: int
+    leased: int
+    items: int
+    complete: int
+    extra: int
+
+
+def progress(db: Database, project_id: int) -> Progress:
+    """How far a project is."""
+    work = (Item.project_id == project_id, Item.purpose == "work")
+    with db.read() as session:
+        joined = select(func.count()).select_from(Slot).join(Item, Item.id == Slot.item_id).where(*work)
+        leased = joined.where(Slot.answer_id.is_(None), Slot.expires_at >= db.now())
+        items = select(func.count()).select_from(Item).where(*work)
+        open_items = (
+            select(func.count(func.distinct(Slot.item_id))).select_from(Slot).join(Item, Item.id == Slot.item_id)
+        )
+        extra = select(func.count()).where(
+            Answer.project_id == project_id, Answer.state == "live", Answer.extra.is_(True)
+        )
+        total = session.scalar(items) or 0
+        return Progress(
+            slots=session.scalar(joined) or 0,
+            filled=session.scalar(joined.where(Slot.answer_id.is_not(None))) or 0,
+            leased=session.scalar(leased) or 0,
+            items=total,
+            complete=total - (session.scalar(open_items.where(*work, Slot.answer_id.is_(None))) or 0),
+            extra=session.scalar(extra) or 0,
+        )
