@@ -1,0 +1,103 @@
+"""The guideline with its versions, and the questions about it."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Depends, Request
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from starlette.responses import Response
+
+from accord.studio import members, presenting, projects
+from accord.studio.errors import AnswerError, NotHere
+from accord.studio.tables import Account, Guideline, Question
+from accord.studio.web.context import Fields, House, Manager, Participant, Place, Studio, Worker, go, page, place_for
+from accord.studio.web.work import ask, newest_guideline
+
+router = APIRouter(prefix="/p/{slug}")
+Reviewer = place_for("review")
+
+
+@router.get("/guideline")
+def guideline(request: Request, studio: House, place: Participant, version: int | None = None) -> Response:
+    """A version of the guideline, the newest unless asked otherwise."""
+    with studio.db.read() as session:
+        query = select(Guideline).where(Guideline.project_id == place.project.id).order_by(Guideline.version.desc())
+        versions = list(session.scalars(query))
+    shown = next((v for v in versions if version in (None, v.version)), None)
+    if shown is None:
+        raise NotHere("there is no such version")
+    must_read = (
+        place.member is not None and place.may("work") and shown is versions[0] and (place.member.guideline_read or 0) < shown.version
+    )  # fmt: skip
+    return page(
+        request, "guideline.html.j2", place=place, shown=shown, versions=versions, html=presenting.safe_html(shown.text),
+        must_read=must_read,
+    )  # fmt: skip
+
+
+@router.post("/guideline/read")
+def read(studio: House, place: Worker, form: Fields) -> Response:
+    """Say that one has read it; then to work."""
+    said = form.get("version", "")
+    version = int(said) if said.isdecimal() and len(said) < 9 else 0
+    if version != newest_guideline(studio, place.project.id):
+        return go(f"/p/{place.project.slug}/guideline", "newer_guideline")
+    members.read_guideline(studio.db, place.project.id, place.me.id, version)
+    return go(f"/p/{place.project.slug}/work")
+
+
+@router.post("/guideline")
+def publish(studio: House, place: Manager, form: Fields) -> Response:
+    """A new version."""
+    text = form.get("text", "").replace("\r\n", "\n").strip()
+    if text != place.settings.guideline.strip():
+        changed = place.settings.model_copy(update={"guideline": text})
+        projects.update_settings(studio.db, place.project.id, changed, place.me.id)
+    return go(f"/p/{place.project.slug}/guideline", "published")
+
+
+# --- questions -------------------------------------------------------------------------------------------------------
+@router.get("/questions")
+def questions(request: Request, studio: House, place: Participant) -> Response:
+    """Questions and replies, for everybody who works here."""
+    return _questions(request, studio, place)
+
+
+def _questions(request: Request, studio: Studio, place: Place, error: Exception | None = None) -> Response:
+    with studio.db.read() as session:
+        query = select(Question, Account).join(Account, Account.id == Question.account_id)
+        query = query.where(Question.project_id == place.project.id).order_by(Question.id.desc()).limit(200)
+        rows = [
+            (question, account.name if place.may("review") else None, presenting.safe_html(question.reply or ""))
+            for question, account in session.execute(query)
+        ]
+    status = 400 if error else 200
+    return page(request, "questions.html.j2", status, place=place, rows=rows, may_reply=place.may("review"), error=error)
+
+
+@router.post("/questions")
+def ask_question(request: Request, studio: House, place: Participant, form: Fields) -> Response:
+    """Ask; an auditor only reads."""
+    text = form.get("text", "").strip()
+    try:
+        if len(text) > 4000:
+            raise AnswerError("text", "a question has at most 4,000 characters")
+        ask(studio, place, text)
+    except AnswerError as error:
+        return _questions(request, studio, place, error)
+    return go(f"/p/{place.project.slug}/questions", "asked")
+
+
+@router.post("/questions/{number}")
+def reply(studio: House, number: int, form: Fields, place: Place = Depends(Reviewer)) -> Response:
+    """Answer a question, for all."""
+    text = form.get("reply", "").strip()[:20_000]
+
+    def work(session: Session) -> None:
+        found = session.get(Question, number)
+        if found is None or found.project_id != place.project.id:
+            raise NotHere("there is no such question")
+        found.reply, found.replied_by, found.replied_at = text or None, place.me.id, studio.db.now()
+
+    studio.db.transact(work)
+    return go(f"/p/{place.project.slug}/questions", "replied")

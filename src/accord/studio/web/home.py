@@ -1,0 +1,88 @@
+"""Home: one's projects, and the way to new ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fastapi import APIRouter, Request
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+from starlette.responses import Response
+
+from accord.studio import entrances, projects, queue
+from accord.studio.accounts import Visitor
+from accord.studio.errors import NotAllowed
+from accord.studio.queue import Progress
+from accord.studio.tables import Answer, Membership, Project
+from accord.studio.web.context import House, Me, Studio, go, page
+
+router = APIRouter()
+
+
+@dataclass(frozen=True)
+class Card:
+    """A project in the list."""
+
+    project: Project
+    role: str
+    mine: int
+    progress: Progress
+
+
+def may_make_projects(me: Visitor) -> bool:
+    """Owners and managers of the house."""
+    return me.role in ("owner", "manager")
+
+
+@router.get("/")
+def home(request: Request, studio: House, me: Me) -> Response:
+    """My projects with their progress."""
+    with studio.db.read() as session:
+        mine = _projects(session, me)
+        counts = _answers(session, me)
+        refused = entrances.refusals(session, studio.db.now() - 86400) if me.role == "owner" else {}
+    cards = [Card(p, role, counts.get(p.id, 0), queue.progress(studio.db, p.id)) for p, role in mine]
+    writes = studio.refused_writes if me.role == "owner" else 0
+    return page(
+        request, "home.html.j2", cards=cards, may_make=may_make_projects(me), refused=refused, refused_writes=writes
+    )
+
+
+def _projects(session: Session, me: Visitor) -> list[tuple[Project, str]]:
+    query = (
+        select(Project, Membership)
+        .outerjoin(Membership, (Membership.project_id == Project.id) & (Membership.account_id == me.id))
+        .order_by(Project.archived_at.is_not(None), Project.name)
+    )
+    found = []
+    for project, member in session.execute(query):
+        if member is not None and member.state != "removed":
+            found.append((project, member.role))
+        elif me.role in ("owner", "auditor"):
+            found.append((project, me.role))
+    return found
+
+
+def _answers(session: Session, me: Visitor) -> dict[int, int]:
+    query = (
+        select(Answer.project_id, func.count())
+        .where(Answer.account_id == me.id, Answer.state == "live")
+        .group_by(Answer.project_id)
+    )
+    return {project: count for project, count in session.execute(query)}
+
+
+@router.post("/sample")
+def sample(studio: House, me: Me) -> Response:
+    """The sample project, in one click."""
+    slug = make_sample(studio, me)
+    return go(f"/p/{slug}/guideline")
+
+
+def make_sample(studio: Studio, me: Visitor) -> str:
+    """Make it; raises NotAllowed for who may not make projects."""
+    if not may_make_projects(me):
+        raise NotAllowed("only owners and managers make projects", "ask one for a project to take part in")
+    project_id = projects.sample_project(studio.db, me.id)
+    with studio.db.read() as session:
+        return session.get_one(Project, project_id).slug

@@ -1,0 +1,219 @@
+"""The work page and what its script asks for: one item at a time, kept, sent, taken back."""
+
+from __future__ import annotations
+
+import mimetypes
+import secrets
+from dataclasses import asdict
+from typing import Any
+
+from fastapi import APIRouter, Request
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+from starlette.responses import FileResponse, JSONResponse, Response
+
+from accord.studio import presenting, queue, wellbeing
+from accord.studio.errors import AnswerError, NotHere
+from accord.studio.queue import SKIP_REASONS, Nothing
+from accord.studio.tables import Account, Answer, Guideline, Question, View
+from accord.studio.web.context import House, Json, Participant, Place, Studio, Worker, go, page, words_for
+
+router = APIRouter(prefix="/p/{slug}")
+MEDIA = (".mp4", ".webm", ".ogv", ".gif", ".png", ".jpg", ".jpeg", ".webp", ".apng")
+LONGEST_TURN = 20_000
+
+
+def newest_guideline(studio: Studio, project_id: int) -> int:
+    """Number of the guideline's current version."""
+    with studio.db.read() as session:
+        return int(session.scalar(select(func.max(Guideline.version)).where(Guideline.project_id == project_id)) or 0)
+
+
+@router.get("/work")
+def work(request: Request, studio: House, place: Worker) -> Response:
+    """The page; its script fetches the items. The guideline is read first."""
+    if place.member is None:
+        return page(request, "message.html.j2", 403, title="work.no_member", text="work.no_member_text", place=place)
+    version = newest_guideline(studio, place.project.id)
+    if (place.member.guideline_read or 0) < version:
+        return go(f"/p/{place.project.slug}/guideline")
+    with studio.db.read() as session:
+        account = session.get_one(Account, place.me.id)
+    t = words_for(request)
+    config = {
+        "base": f"/p/{place.project.slug}/work",
+        "settings": place.settings.model_dump(mode="json", exclude={"guideline", "mask", "gold_rate", "qualification"}),
+        "preferences": {name: account.preferences.get(name) for name in ("blur", "break_minutes", "send_at_once")},
+        "texts": t.starting("task.", "key.", "work.", "skip."),
+        "skips": list(SKIP_REASONS),
+        "idle_seconds": wellbeing.IDLE_SECONDS,
+        "undo_seconds": 60,
+        "person": place.me.public,
+        "chat": studio.sampler is not None,
+        "interface": f"web-{studio.static.rpartition('/')[2]}",
+    }
+    return page(request, "work.html.j2", place=place, config=config, script="work.js")
+
+
+@router.get("/media/{name:path}")
+def media(studio: House, place: Participant, name: str) -> Response:
+    """A clip of this project, from the studio's media folder."""
+    folder = None if studio.media is None else (studio.media / place.project.slug).resolve()
+    file = None if folder is None else (folder / name).resolve()
+    if folder is None or file is None or not file.is_relative_to(folder) or not file.is_file() or file.suffix not in MEDIA:
+        raise NotHere("there is no such file")
+    kind = mimetypes.guess_type(file.name)[0]
+    return FileResponse(file, media_type=kind, headers={"Cache-Control": "private, max-age=3600"})
+
+
+# --- what the script asks for ----------------------------------------------------------------------------------------
+def _whole(body: dict[str, Any], name: str) -> int:
+    value = body.get(name)
+    if type(value) is not int:
+        raise AnswerError(name, f"{name} = {value!r} is not a whole number")
+    return value
+
+
+def _text(body: dict[str, Any], name: str, longest: int = 64) -> str:
+    value = body.get(name)
+    if not isinstance(value, str) or not 1 <= len(value) <= longest:
+        raise AnswerError(name, f"{name} needs 1 to {longest:,} characters")
+    return value
+
+
+def _seconds(body: dict[str, Any], name: str) -> float:
+    value = body.get(name, 0)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e9:
+        raise AnswerError(name, f"{name} = {value!r} is no number of seconds")
+    return float(value)
+
+
+@router.post("/work/next")
+def next_item(studio: House, place: Worker) -> Any:
+    """The item to judge now, or why there is none."""
+    found = queue.next_view(studio.db, place.project.id, place.me.id, present=presenting.note_masks)
+    standing = _standing(studio, place)
+    if isinstance(found, Nothing):
+        return {"nothing": asdict(found), "standing": standing}
+    shown = presenting.screen(found, place.settings, f"/p/{place.project.slug}/media")
+    return {"item": shown, "standing": standing, "now": studio.db.now()}
+
+
+def _standing(studio: Studio, place: Place) -> dict[str, Any]:
+    """What the annotator did here: answers so far, active minutes of today."""
+    with studio.db.read() as session:
+        mine = select(func.count()).where(
+            Answer.project_id == place.project.id, Answer.account_id == place.me.id, Answer.state == "live"
+        )
+        account = session.get_one(Account, place.me.id)
+        today = select(func.coalesce(func.sum(View.active_seconds), 0.0)).where(
+            View.project_id == place.project.id, View.account_id == place.me.id,
+            View.served_at >= wellbeing.day_start(account, studio.db.now()),
+        )  # fmt: skip
+        return {"answers": session.scalar(mine) or 0, "seconds_today": float(session.scalar(today) or 0.0)}
+
+
+@router.post("/work/heartbeat")
+def heartbeat(studio: House, place: Worker, body: Json) -> Any:
+    """Still at it: keep the lease."""
+    view, lease = _whole(body, "view"), _text(body, "lease")
+    return asdict(queue.heartbeat(studio.db, place.me.id, view, lease, _seconds(body, "active_seconds")))
+
+
+@router.post("/work/draft")
+def draft(studio: House, place: Worker, body: Json) -> Any:
+    """Keep what was entered so far."""
+    state = body.get("state")
+    if not isinstance(state, dict):
+        raise AnswerError("state", "a draft is an object")
+    queue.save_draft(studio.db, place.me.id, _whole(body, "view"), _text(body, "lease"), {"state": state})
+    return {"kept": True}
+
+
+@router.post("/work/submit")
+def submit(studio: House, place: Worker, body: Json) -> Any:
+    """Store an answer; the receipt comes after the commit."""
+    view_id, timing = _whole(body, "view"), body.get("timing")
+    served = queue.peek(studio.db, place.me.id, view_id)
+    answer = presenting.to_ids(body.get("answer"), served.order, place.settings.task)
+    answer = presenting.to_original(answer, served, place.settings)
+    receipt = queue.submit(
+        studio.db, place.me.id, view_id, _text(body, "lease"), _text(body, "key"), answer,
+        timing if isinstance(timing, dict) else {}, place.me.session,
+    )  # fmt: skip
+    return {**asdict(receipt), "undo_seconds": max(0.0, receipt.undo_until - studio.db.now())}
+
+
+@router.post("/work/skip")
+def skip(studio: House, place: Worker, body: Json) -> Any:
+    """Give the item back, with a reason."""
+    note = body.get("note")
+    queue.skip(
+        studio.db, place.me.id, _whole(body, "view"), _text(body, "lease"), _text(body, "reason"),
+        _text(body, "note", 2000) if note else None,
+    )  # fmt: skip
+    return {"skipped": True}
+
+
+@router.post("/work/undo")
+def undo(studio: House, place: Worker, body: Json) -> Any:
+    """Take the last answer back; it is served again by the next `next`."""
+    return {"view": queue.undo(studio.db, place.me.id, _text(body, "answer"))}
+
+
+@router.post("/work/question")
+def question(studio: House, place: Worker, body: Json) -> Any:
+    """Ask about the guideline, or about the item on the screen."""
+    text = _text(body, "text", 4000).strip()
+    ask(studio, place, text, body.get("view"))
+    return {"asked": True}
+
+
+def ask(studio: Studio, place: Place, text: str, view_id: Any = None) -> None:
+    """Store a question; raises AnswerError for an empty one."""
+    if not text:
+        raise AnswerError("text", "the question is empty")
+
+    def work(session: Session) -> None:
+        item = None
+        if type(view_id) is int:
+            item = session.scalar(select(View.item_id).where(View.id == view_id, View.account_id == place.me.id))
+        session.add(
+            Question(
+                project_id=place.project.id, item_id=item, account_id=place.me.id, text=text, created_at=studio.db.now()
+            )
+        )  # fmt: skip
+
+    studio.db.transact(work)
+
+
+@router.post("/work/turn")
+def turn(request: Request, studio: House, place: Worker, body: Json) -> Any:
+    """One turn of a live chat: a message, and two answers to compare."""
+    if studio.sampler is None or place.settings.task != "chat":
+        return JSONResponse({"error": words_for(request)("work.no_model")}, 503)
+    view_id, lease, user = _whole(body, "view"), _text(body, "lease"), _text(body, "user", LONGEST_TURN)
+    served = queue.peek(studio.db, place.me.id, view_id)
+    chosen = body.get("chosen")
+    turns = served.shown.get("turns", [])
+    if not isinstance(chosen, list) or len(chosen) != len(turns):
+        raise AnswerError("chosen", "say how each turn went on")
+    messages = conversation(served.prompt, turns, chosen)
+    replies = studio.sampler.reply([*messages, {"role": "user", "content": user}], 2, secrets.randbelow(2**31))
+    secrets.SystemRandom().shuffle(replies)
+    options = [{"id": str(n), "content": r.content, "producer": r.producer} for n, r in enumerate(replies, 1)]
+    queue.add_turn(studio.db, place.me.id, view_id, lease, user, options)
+    return presenting.turn_html({"user": user, "options": options}, place.settings)
+
+
+def conversation(prompt: Any, turns: list[dict[str, Any]], chosen: list[Any]) -> list[dict[str, str]]:
+    """What the model is given: the item's prompt (a text stands for the system's), then the turns as they went on."""
+    messages = list(prompt) if isinstance(prompt, list) else []
+    if isinstance(prompt, str) and prompt.strip():
+        messages = [{"role": "system", "content": prompt}]
+    for one, went_on in zip(turns, chosen, strict=True):
+        said = [option["content"] for option in one["options"] if option["id"] == went_on]
+        if not said:
+            raise AnswerError("chosen", "say which answer the conversation went on with")
+        messages += [{"role": "user", "content": one["user"]}, {"role": "assistant", "content": said[0]}]
+    return messages
