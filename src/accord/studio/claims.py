@@ -43,7 +43,7 @@ def wanted_items(person: Person, purpose: str) -> list[ColumnElement[bool]]:
     return [*conditions, not_(in_categories(avoided))] if avoided else conditions
 
 
-def claimable(person: Person, now: float) -> Select[Any]:
+def claimable(person: Person, now: float) -> Select[int, int]:
     """The free slot of the best item: highest priority, ties by the stored draw; on PostgreSQL locked, or passed over."""
     return (
         select(Slot.id, Slot.item_id)

@@ -49,4 +49,4 @@ def _same_spans(known: list[dict[str, Any]], marked: list[dict[str, Any]]) -> bo
 def _overlap(one: dict[str, Any], other: dict[str, Any]) -> float:
     shared = min(one["end"], other["end"]) - max(one["start"], other["start"])
     together = max(one["end"], other["end"]) - min(one["start"], other["start"])
-    return shared / together
+    return float(shared) / float(together)

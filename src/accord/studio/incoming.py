@@ -89,7 +89,7 @@ def checked(raw: Mapping[str, Any] | ItemIn, settings: ProjectSettings) -> dict[
 
 
 def _option(raw: OptionIn | str) -> dict[str, Any]:
-    option = OptionIn(content=raw) if isinstance(raw, str) else raw
+    option = OptionIn(id=None, content=raw, producer=None) if isinstance(raw, str) else raw
     content = _plain(option.content)
     made = {"id": option.id or content_id(content), "content": content, "producer": option.producer}
     return made | ({"steps": option.steps} if option.steps else {})
@@ -222,7 +222,9 @@ def _own(row: Mapping[str, Any]) -> bool:
 
 
 def _own_rows(rows: list[tuple[str, dict[str, Any]]]) -> Incoming:
-    items, dropped, first = [], Counter[str](), {}
+    items: list[dict[str, Any]] = []
+    dropped: Counter[str] = Counter()
+    first: dict[str, str] = {}
     for where, row in rows:
         try:
             items.append(_own_row(row))

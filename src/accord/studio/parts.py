@@ -51,7 +51,9 @@ class Given:
     def option(self, name: str) -> str | None:
         """An option's id, or None where it is not given."""
         value = self.take(name)
-        if value is not None and value not in self.ids:
+        if value is None:
+            return None
+        if not isinstance(value, str) or value not in self.ids:
             raise self.wrong(name, f"there is no option {value!r} here")
         return value
 

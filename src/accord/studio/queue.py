@@ -30,15 +30,15 @@ __all__ = [
 ]  # fmt: skip
 SKIP_REASONS = ("unsure", "offensive", "distressing", "broken", "language", "expertise", "other")
 Reason = Literal["done", "cap", "paused", "not_qualified", "all_leased"]
-Presenter = Callable[[list[dict[str, Any]], ProjectSettings], dict[str, Any]]
-"""(options in the order drawn, settings) -> more to store with the view, for example what was masked."""
+Presenter = Callable[[Any, list[dict[str, Any]], ProjectSettings], dict[str, Any]]
+"""(prompt, options in the order drawn, settings) -> more to store with the view, for example what was masked."""
 
 
 @dataclass(frozen=True)
 class Served:
     """An item as one annotator gets it. Nothing here says whether its answer is known.
 
-    options: {id, content, producer} in canonical order; order: option ids as shown; shown: all that is stored about the
+    options: {id, content, producer, steps where given} in canonical order; order: option ids as shown; shown: all that is stored about the
     showing ("order", a presenter's keys, "turns" of a live chat).
     """
 
@@ -186,7 +186,7 @@ def _serve_new(
 ) -> Served:
     order = draw_order(person.project.seed, item.key, person.account.public, [o["id"] for o in item.options])
     by_id = {option["id"]: option for option in item.options}
-    extra = present([by_id[i] for i in order], person.settings) if present else {}
+    extra = present(item.prompt, [by_id[i] for i in order], person.settings) if present else {}
     view = View(
         project_id=item.project_id, item_id=item.id, account_id=person.account.id, slot_id=slot_id, lease=new_lease(),
         expires_at=now + lease, served_at=now, guideline=_guideline(session, item.project_id), shown={"order": order, **extra},
@@ -210,9 +210,8 @@ def _serve_again(session: Session, view: View, slot: Slot | None, item: Item, no
 
 
 def _served(view: View, item: Item, resumed: bool) -> Served:
-    options = [{"id": o["id"], "content": o["content"], "producer": o.get("producer")} for o in item.options]
     return Served(
-        view.id, view.lease, view.expires_at, item.key, item.prompt, options, list(view.shown["order"]), view.shown,
+        view.id, view.lease, view.expires_at, item.key, item.prompt, item.options, list(view.shown["order"]), view.shown,
         item.categories, view.guideline, view.draft, view.active_seconds, resumed,
     )  # fmt: skip
 

@@ -296,5 +296,6 @@ def upgrade() -> None:
     op.create_index("ix_answer_account_id", "answer", ["account_id"])
     op.create_index("ix_answer_item_id", "answer", ["item_id"])
     op.create_index("ix_answer_view_id", "answer", ["view_id"])
+    op.execute(sa.text("INSERT INTO chain (id, number, hash) VALUES (0, 0, :genesis)").bindparams(genesis="0" * 64))
     if not sqlite:
         op.create_foreign_key("slot_view", "slot", "view", ["view_id"], ["id"])
