@@ -42,7 +42,7 @@ def read_feedback(source: str | Path) -> ReadResult:
     """
     rows = read_rows(source)
     shape = _one_shape(rows)
-    parse = shape.parse if shape.prepare is None else shape.prepare([row for _, row in rows], Path(source))
+    parse = shape.parser([row for _, row in rows], Path(source))
     records: list[Feedback] = []
     dropped: Counter[str] = Counter()
     left_out: Counter[str] = Counter()

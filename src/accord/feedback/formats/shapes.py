@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from accord.feedback.formats import argilla, label_studio
 from accord.feedback.formats.columns import Parsed, RowError, build, content_of, flat, messages
 from accord.feedback.formats.prm800k import is_prm800k, prm800k
 from accord.feedback.formats.trees import tree
@@ -26,16 +27,23 @@ class Shape:
     """One known shape. `matches` looks at field names and types only; `parse` yields records or raises RowError.
 
     optional: further columns that `parse` reads; the others are kept in the record's meta. keeps: `parse` itself
-    keeps whatever a row holds. prepare: makes the parser from all rows and their source, where one row is not enough.
+    keeps whatever a row holds. prepare: makes the parser from all rows and their source, where one row is not enough
+    (`parse` is None then).
     """
 
     name: str
     fields: tuple[str, ...]
     matches: Callable[[Row], bool]
-    parse: Parse
+    parse: Parse | None
     optional: tuple[str, ...] = ()
     keeps: bool = False
     prepare: Callable[[Sequence[Row], Path], Parse] | None = None
+
+    def parser(self, rows: Sequence[Row], source: Path) -> Parse:
+        """What turns one of the rows of `source` into records."""
+        made = self.parse if self.prepare is None else self.prepare(rows, source)
+        assert made is not None
+        return made
 
 
 # --- building records ---------------------------------------------------------------------------------------------
@@ -210,6 +218,8 @@ _SIDES = ("margin",)
 SHAPES = (
     Shape("accord records", ("kind", "prompt", "options", "choice", "annotator"), _has("kind", "options", "choice"), _accord, keeps=True),
     Shape("Open-Assistant trees", ("message_tree_id", "prompt"), _has("message_tree_id", "prompt"), tree, keeps=True),
+    Shape("Label Studio", ("data", "annotations"), label_studio.is_label_studio, None, keeps=True, prepare=label_studio.prepare),
+    Shape("Argilla", ("fields", "responses"), argilla.is_argilla, None, keeps=True, prepare=argilla.prepare),
     Shape("votes between models", ("model_a", "model_b", "winner"), is_votes, votes, ("left", "right", "prompt", "question_id", "id", "answer_a", "answer_b", "conversation_a", "conversation_b")),
     Shape("PRM800K", ("question", "label"), is_prm800k, prm800k, keeps=True),
     Shape("UltraFeedback", ("instruction", "completions"), _has("instruction", "completions"), _ultrafeedback),
