@@ -29,6 +29,11 @@ Content = str | list[Message]
 """Free text, or messages."""
 
 
+def plain(content: Content) -> str:
+    """Text of an option: itself, or its last message."""
+    return content if isinstance(content, str) else content[-1].content
+
+
 class Option(_Model):
     """A response as offered: `shown_at` is its place on the screen, 0 is left or top."""
 
@@ -53,10 +58,17 @@ class Comparison(_Model):
         return self
 
 
+class AttributeComparison(_Model):
+    """Two options compared on several attributes (helpful, honest, ...), each answered like a comparison."""
+
+    attributes: dict[str, Comparison] = Field(min_length=1)
+
+
 class Ranking(_Model):
-    """Groups of option ids, best first; ids in the same group are tied."""
+    """Groups of option ids, best first; ids in the same group are tied. `all_bad`: none of them would do."""
 
     order: list[list[str]] = Field(min_length=1)
+    all_bad: bool = False
 
 
 class BestWorst(_Model):
@@ -113,19 +125,61 @@ class StepLabels(_Model):
 
 
 class Critique(_Model):
-    """What is good or bad about the one option shown, in words."""
+    """What is good or bad about the options shown, in words."""
 
     text: str = Field(min_length=1)
 
 
+class Flags(_Model):
+    """Answers to yes/no questions (true, false), or labels chosen from a list (one or several), about what is shown.
+
+    Without options they are about the prompt.
+    """
+
+    flags: dict[str, bool | str | list[str]] = Field(min_length=1)
+
+
+class Span(_Model):
+    """The characters [start, end) of an option's text (code points; of its last message), marked."""
+
+    start: int = Field(ge=0)
+    end: int
+    label: str | None = None
+    note: str | None = None
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Span:
+        if self.end <= self.start:
+            raise ValueError(f"the span [{self.start}, {self.end}) is empty")
+        return self
+
+
+class Spans(_Model):
+    """Marked parts of the one option shown."""
+
+    spans: list[Span] = Field(min_length=1)
+
+
+class Skip(_Model):
+    """The annotator gave no answer: unsure, not able to judge, content they do not want to see, ..."""
+
+    reason: str = Field(min_length=1)
+
+
 CHOICES: dict[str, type[_Model]] = {
-    "comparison": Comparison, "ranking": Ranking, "best_worst": BestWorst, "rating": Rating, "thumb": Thumb,
-    "correction": Correction, "demonstration": Demonstration, "step_labels": StepLabels, "critique": Critique,
+    "comparison": Comparison, "attribute_comparison": AttributeComparison, "ranking": Ranking, "best_worst": BestWorst,
+    "rating": Rating, "thumb": Thumb, "correction": Correction, "demonstration": Demonstration,
+    "step_labels": StepLabels, "critique": Critique, "flags": Flags, "spans": Spans, "skip": Skip,
 }  # fmt: skip
-_SINGLE = {"rating", "thumb", "correction", "step_labels", "critique"}
 Kind = Literal[
-    "comparison", "ranking", "best_worst", "rating", "thumb", "correction", "demonstration", "step_labels", "critique"
-]
+    "comparison", "attribute_comparison", "ranking", "best_worst", "rating", "thumb", "correction", "demonstration",
+    "step_labels", "critique", "flags", "spans", "skip",
+]  # fmt: skip
+_OPTIONS: dict[str, tuple[int, int | None]] = {
+    "comparison": (2, 2), "attribute_comparison": (2, 2), "ranking": (2, None), "best_worst": (3, None),
+    "demonstration": (0, 0), "critique": (1, None), "flags": (0, None), "skip": (0, None),
+}  # fmt: skip
+"""Fewest and most options of a kind; the others are about exactly one."""
 
 
 class Feedback(_Model):
@@ -165,17 +219,13 @@ class Feedback(_Model):
 
     def _check_choice(self, ids: set[str]) -> None:
         choice, count = self.choice, len(ids)
-        wanted = {
-            "comparison": count == 2,
-            "ranking": count >= 2,
-            "best_worst": count >= 3,
-            "demonstration": count == 0,
-        }
-        if not wanted.get(self.kind, count == 1):
+        fewest, most = _OPTIONS.get(self.kind, (1, 1))
+        if count < fewest or (most is not None and count > most):
             raise ValueError(f"a {self.kind} cannot have {count} options")
         named: list[str] = []
-        if isinstance(choice, Comparison) and choice.preferred is not None:
-            named = [choice.preferred]
+        if isinstance(choice, Comparison | AttributeComparison):
+            parts = [choice] if isinstance(choice, Comparison) else choice.attributes.values()
+            named = [part.preferred for part in parts if part.preferred is not None]
         elif isinstance(choice, Ranking):
             named = [i for group in choice.order for i in group]
             if sorted(named) != sorted(ids):
@@ -184,6 +234,10 @@ class Feedback(_Model):
             named = [choice.best, choice.worst]
             if choice.best == choice.worst:
                 raise ValueError("best and worst are the same option")
+        elif isinstance(choice, Spans):
+            length = len(plain(self.options[0].content))
+            if any(span.end > length for span in choice.spans):
+                raise ValueError(f"a span ends beyond the option's {length} characters")
         unknown = set(named) - ids
         if unknown:
             raise ValueError(f"the choice names {sorted(unknown)}, the options are {sorted(ids)}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -80,13 +79,14 @@ class FeedbackStore:
         new = repeated = 0
         with self._writing(), Session(self._engine) as session, session.begin():
             for record in records:
-                line = dump_line(record)
                 known = session.scalar(select(_Row.record).where(_Row.id == record.id))
                 if known is None:
-                    session.add(_Row(id=record.id, kind=record.kind, annotator=record.annotator, record=line))
+                    session.add(
+                        _Row(id=record.id, kind=record.kind, annotator=record.annotator, record=dump_line(record))
+                    )
                     session.flush()
                     new += 1
-                elif json.loads(known) == json.loads(line):
+                elif parse_line(known) == parse_line(dump_line(record)):
                     repeated += 1
                 else:
                     raise DataError(f"record {record.id!r} is already stored with other content", "give it a new id")

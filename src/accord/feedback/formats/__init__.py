@@ -12,16 +12,18 @@ from typing import Any
 from pydantic import ValidationError
 
 from accord.errors import ConfigError, DataError
+from accord.feedback.formats.columns import COMMON, Left, RowError, content_of
 from accord.feedback.formats.reading import Row, read_rows
-from accord.feedback.formats.shapes import SHAPES, RowError, Shape, detect
-from accord.feedback.records import Comparison, Content, Feedback, Ranking
+from accord.feedback.formats.shapes import SHAPES, Shape, detect
+from accord.feedback.records import Comparison, Content, Feedback, Ranking, content_id, plain
 
-__all__ = ["FileReport", "ReadResult", "check_file", "export_rows", "read_feedback"]
+__all__ = ["FileReport", "ReadResult", "check_file", "export_rows", "plain", "read_feedback"]
 
 
 @dataclass(frozen=True)
 class ReadResult:
-    """records in file order; prompts of prompt-only rows; dropped: count per reason, first place of each."""
+    """records in file order; prompts of prompt-only rows; dropped: rows per reason, and the first place of each;
+    left_out: parts of rows that were read which no record holds, per reason."""
 
     shape: str
     rows: int
@@ -29,6 +31,7 @@ class ReadResult:
     prompts: list[Content]
     dropped: dict[str, int]
     first_dropped: dict[str, str]
+    left_out: dict[str, int]
 
 
 def read_feedback(source: str | Path) -> ReadResult:
@@ -39,23 +42,50 @@ def read_feedback(source: str | Path) -> ReadResult:
     """
     rows = read_rows(source)
     shape = _one_shape(rows)
+    parse = shape.parser([row for _, row in rows], Path(source))
     records: list[Feedback] = []
     dropped: Counter[str] = Counter()
+    left_out: Counter[str] = Counter()
     first: dict[str, str] = {}
     for where, row in rows:
         try:
-            records += shape.parse(row)
+            made = list(parse(row))
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             reason = _reason(error)
             dropped[reason] += 1
             first.setdefault(reason, where)
-    prompts = [row["prompt"] for _, row in rows] if shape.name == "TRL prompt-only" else []
+            continue
+        left_out.update(part.reason for part in made if isinstance(part, Left))
+        found = [part for part in made if isinstance(part, Feedback)]
+        records += found if shape.keeps else _with_columns(found, row, shape, left_out)
+    prompts = [content_of(row["prompt"]) for _, row in rows] if shape.name == "TRL prompt-only" else []
     if not records and not prompts:
-        reasons = "; ".join(f"{reason} (first at {first[reason]})" for reason in dropped)
+        reasons = "; ".join(f"{reason} (first at {first[reason]})" for reason in dropped) or f"{dict(left_out)}"
         raise DataError(
             f"none of {len(rows)} rows of {source} can be used: {reasons}", f"the shape was taken to be {shape.name}"
         )
-    return ReadResult(shape.name, len(rows), records, prompts, dict(dropped), first)
+    return ReadResult(shape.name, len(rows), records, prompts, dict(dropped), first, dict(left_out))
+
+
+def _with_columns(
+    records: list[Feedback], row: Mapping[str, Any], shape: Shape, left_out: Counter[str]
+) -> list[Feedback]:
+    """Records that keep the texts, numbers and truth values of columns that their shape does not know."""
+    known = {*shape.fields, *shape.optional, *COMMON}
+    other = {name: value for name, value in row.items() if name not in known and value is not None and value != ""}
+    kept = {name: value for name, value in other.items() if isinstance(value, (str, int, float))}
+    left_out.update(f"column {name!r}" for name in other.keys() - kept.keys())
+    if not kept:
+        return records
+    return [
+        record.model_copy(
+            update={
+                "id": record.id if row.get("record_id") else content_id(record.id, kept),
+                "meta": {**record.meta, "columns": kept},
+            }
+        )
+        for record in records
+    ]
 
 
 def _reason(error: Exception) -> str:
@@ -119,6 +149,7 @@ class FileReport:
         lost = sum(r.dropped.values())
         lines = [f"{self.source}: {r.shape}", f"  {r.rows:,} rows: {r.rows - lost:,} kept, {lost:,} dropped; {found}"]
         lines += [f"  dropped {n:,}: {reason} (first at {r.first_dropped[reason]})" for reason, n in r.dropped.items()]
+        lines += [f"  left out {n:,}: {reason}" for reason, n in r.left_out.items()]
         annotators = {record.annotator for record in r.records}
         if annotators:
             lines.append(f"  {len(annotators)} annotator{'s' if len(annotators) > 1 else ''}")
@@ -146,11 +177,6 @@ def _show(record: Feedback) -> Iterator[str]:
 def _short(text: str, limit: int = 160) -> str:
     flat = " ".join(text.split())
     return flat if len(flat) <= limit else f"{flat[: limit - 1]}…"
-
-
-def plain(content: Content) -> str:
-    """Text of an option: itself, or its last message."""
-    return content if isinstance(content, str) else content[-1].content
 
 
 # --- export ----------------------------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ def read_rows(source: str | Path) -> list[Row]:
     """
     path = Path(source)
     if path.is_dir():
-        files = [f for f in sorted(path.rglob("*")) if f.is_file() and _suffix(f) in SUFFIXES]
+        files = [f for f in sorted(path.rglob("*")) if f.is_file() and _suffix(f) in SUFFIXES and not _hidden(f, path)]
         if not files:
             raise DataError(f"{path} holds no data file", f"known endings: {', '.join(SUFFIXES)}, also with .gz")
         return [row for file in files for row in read_rows(file)]
@@ -48,6 +48,10 @@ def read_rows(source: str | Path) -> list[Row]:
     if not rows:
         raise DataError(f"{path.name} is empty", "it must hold at least one row")
     return rows
+
+
+def _hidden(file: Path, folder: Path) -> bool:
+    return any(part.startswith(".") for part in file.relative_to(folder).parts)
 
 
 def _suffix(path: Path) -> str:

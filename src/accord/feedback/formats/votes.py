@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from accord.feedback.formats.columns import build
 from accord.feedback.records import Content, Feedback, Message, content_id
 
 WINNERS = {
     "left": "first", "model_a": "first", "a": "first", "right": "second", "model_b": "second", "b": "second",
     "tie": "tie", "tie (bothbad)": "both_bad", "bothbad": "both_bad", "both_bad": "both_bad",
 }  # fmt: skip
-SOURCE = "dataset"
 
 
 def is_votes(row: Mapping[str, Any]) -> bool:
@@ -28,20 +28,15 @@ def votes(row: Mapping[str, Any]) -> Iterator[Feedback]:
     if names[0] == names[1]:
         raise ValueError("a model against itself")
     prompt, texts = _texts(row)
-    options = [
-        {"id": content_id(name, text, place), "content": text, "producer": name, "shown_at": place}
-        for place, (name, text) in enumerate(zip(names, texts, strict=True))
-    ]
+    ids = [content_id(name, text) for name, text in zip(names, texts, strict=True)]
     choice: dict[str, Any] = {outcome: True}
     if outcome in ("first", "second"):
-        choice = {"preferred": options[outcome == "second"]["id"]}
-    annotator = str(row.get("worker") or row.get("judge") or row.get("annotator") or SOURCE)
+        choice = {"preferred": ids[outcome == "second"]}
     number = row.get("question_id", row.get("id"))
-    yield Feedback.model_validate({
-        "id": content_id("comparison", prompt, [o["id"] for o in options], choice, annotator, number),
-        "kind": "comparison", "prompt": prompt, "options": options, "choice": choice, "annotator": annotator,
-        "meta": {"texts": any(texts)},
-    })  # fmt: skip
+    yield build(
+        "comparison", prompt, texts, choice, row, ids=ids, producers=names, places=[0, 1],
+        meta={"texts": any(texts), **({"question": number} if number is not None else {})},
+    )  # fmt: skip
 
 
 def _texts(row: Mapping[str, Any]) -> tuple[Content, list[str]]:
