@@ -25,7 +25,7 @@ from accord.studio.tables import Answer, Guideline, Item, Slot, View
 from accord.studio.views import check_lease, draw_order, hold, new_lease, own_view
 
 __all__ = [
-    "SKIP_REASONS", "Beat", "Nothing", "Receipt", "Served", "add_turn", "exclude", "heartbeat", "next_view", "progress",
+    "SKIP_REASONS", "Beat", "Nothing", "Receipt", "Served", "add_turn", "exclude", "heartbeat", "next_view", "peek", "progress",
     "reopen_expired", "save_draft", "skip", "submit", "undo", "withdraw",
 ]  # fmt: skip
 SKIP_REASONS = ("unsure", "offensive", "distressing", "broken", "language", "expertise", "other")
@@ -214,6 +214,16 @@ def _served(view: View, item: Item, resumed: bool) -> Served:
         view.id, view.lease, view.expires_at, item.key, item.prompt, item.options, list(view.shown["order"]), view.shown,
         item.categories, view.guideline, view.draft, view.active_seconds, resumed,
     )  # fmt: skip
+
+
+def peek(db: Database, account_id: int, view_id: int) -> Served:
+    """A view of this annotator as it was served; nothing is locked or renewed. Raises NotHere."""
+    query = select(View, Item).join(Item, Item.id == View.item_id)
+    with db.read() as session:
+        found = session.execute(query.where(View.id == view_id, View.account_id == account_id)).one_or_none()
+    if found is None:
+        raise NotHere("this item is not open for you")
+    return _served(*found, resumed=True)
 
 
 def _guideline(session: Session, project_id: int) -> int:
