@@ -454,6 +454,19 @@ def test_more_overlap_opens_slots_and_less_closes_unfilled_ones(db: Database) ->
     assert counts(db, made) == (3, 4, 3)  # the extra answer moved in
 
 
+def test_a_slot_beyond_a_lowered_overlap_does_not_open_again(db: Database) -> None:
+    made = project(db, pairs(1), overlap=2)
+    ann, bob, cem = (person(db, name, made) for name in ("ann", "bob", "cem"))
+    answer(db, ann, served(db, made, ann))
+    second = answer(db, bob, served(db, made, bob))
+    projects.update_settings(db, made, ProjectSettings(name="Test", overlap=1), None)
+    assert counts(db, made) == (2, 2, 2)
+    queue.undo(db, bob, second.answer_id)
+    assert counts(db, made) == (1, 1, 1)
+    assert nothing(db, made, cem) == "done"
+    assert answer(db, bob, served(db, made, bob)).extra
+
+
 # --- known answers ---------------------------------------------------------------------------------------------------
 def gold(count: int, purpose: str = "gold") -> list[dict[str, Any]]:
     """Items whose first option is the right one."""

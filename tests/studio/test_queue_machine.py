@@ -28,7 +28,7 @@ from accord.studio.settings import ProjectSettings
 from accord.studio.tables import Answer, Item, Slot, View
 
 LEASE = 60.0
-ITEMS = 4
+ITEMS = 2
 PEOPLE = 4
 _names = itertools.count()
 WHO = st.integers(0, PEOPLE - 1)

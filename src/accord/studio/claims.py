@@ -119,10 +119,11 @@ def release(session: Session, view: View) -> None:
     session.execute(update(Slot).where(*held).values(view_id=None, expires_at=None))
 
 
-def reopen(session: Session, item: Item, answer_id: str) -> Slot | None:
+def reopen(session: Session, item: Item, answer_id: str, overlap: int) -> Slot | None:
     """Empty the slot that the answer filled; an extra answer to the item moves in if there is one.
 
-    Returns the slot when it is free now. The item must be locked.
+    Returns the slot when it is free now; None too when it went because the overlap was lowered since. The item must
+    be locked.
     """
     query = select(Slot).where(Slot.item_id == item.id, Slot.answer_id == answer_id).with_for_update()
     slot = session.scalars(query).first()
@@ -130,7 +131,9 @@ def reopen(session: Session, item: Item, answer_id: str) -> Slot | None:
         return None
     slot.answer_id = slot.view_id = slot.expires_at = None
     session.flush()
-    return None if move_in(session, item, slot) else slot
+    if move_in(session, item, slot):
+        return None
+    return None if slot.id in drop_slots(session, item, overlap) else slot
 
 
 def move_in(session: Session, item: Item, slot: Slot) -> bool:
@@ -150,11 +153,18 @@ def move_in(session: Session, item: Item, slot: Slot) -> bool:
     return True
 
 
-def drop_slots(session: Session, item: Item, overlap: int) -> None:
-    """Take unfilled slots away until `overlap` are left; those on nobody's screen first. The item must be locked."""
+def drop_slots(session: Session, item: Item, overlap: int) -> list[int]:
+    """Take unfilled slots of the work away until `overlap` are left, those on nobody's screen first; returns them.
+
+    The item must be locked.
+    """
+    if item.purpose != "work":
+        return []
     query = select(Slot).where(Slot.item_id == item.id).with_for_update(of=Slot)
     slots = list(session.scalars(query))
     spare = sorted((s for s in slots if s.answer_id is None), key=lambda s: (s.view_id is not None, -s.number))
     gone = [slot.id for slot in spare[: max(0, len(slots) - overlap)]]
-    session.execute(update(View).where(View.slot_id.in_(gone)).values(slot_id=None))
-    session.execute(delete(Slot).where(Slot.id.in_(gone)))
+    if gone:
+        session.execute(update(View).where(View.slot_id.in_(gone)).values(slot_id=None))
+        session.execute(delete(Slot).where(Slot.id.in_(gone)))
+    return gone

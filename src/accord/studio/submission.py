@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 from accord.studio import answers, claims, events, wellbeing
 from accord.studio.database import Database
 from accord.studio.errors import Conflict, NotAllowed, NotHere
-from accord.studio.members import Person
-from accord.studio.tables import Answer, Item, View
+from accord.studio.members import Person, settings_of
+from accord.studio.tables import Answer, Item, Project, View
 from accord.studio.views import hold, new_lease, own_view
 from accord.validation import validated
 
@@ -164,7 +164,7 @@ def undo(db: Database, account_id: int, answer_id: str) -> int:
             raise NotAllowed(
                 f"an answer can be undone for {UNDO_SECONDS:g} seconds", "ask for it to be withdrawn instead"
             )
-        slot = claims.reopen(session, item, answer_id)
+        slot = claims.reopen(session, item, answer_id, person.settings.overlap)
         answer.state, answer.live_view_id, answer.extra = "undone", None, False
         view.state, view.lease, view.draft, view.slot_id = "served", new_lease(), answer.answer, None
         hold(view, slot, now + person.settings.lease_seconds)
@@ -200,7 +200,8 @@ def _retire(db: Database, answer_id: str, state: str, reason: str, by: str | Non
         answer = session.get_one(Answer, answer_id, populate_existing=True)
         if answer.state == state or answer.state == "erased":
             return
-        claims.reopen(session, item, answer_id)
+        overlap = settings_of(session.get_one(Project, item.project_id)).overlap
+        claims.reopen(session, item, answer_id, overlap)
         answer.state, answer.reason, answer.live_view_id, answer.extra = state, reason, None, False
         claims.mark_full(session, item)
         session.flush()
