@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 import click
 
+from accord.cli.exporting import ExportOptions, Loaded, check_free, write_export
 from accord.cli.terminal import safe_text
 from accord.errors import ConfigError
-from accord.feedback.formats import check_file, export_rows, plain, read_feedback
+from accord.feedback.formats import check_file, plain, read_feedback
 from accord.feedback.records import Feedback
-from accord.files import write_jsonl
 
 
 def check(file: Path, examples: int) -> None:
@@ -58,13 +58,8 @@ def _answers(record: Feedback) -> list[tuple[Any, str]]:
 
 def convert(file: Path, destination: Path, shape: str) -> None:
     """Write `file` in another format; what that format cannot hold is counted."""
-    if destination.exists():
-        raise ConfigError(f"{destination} exists", "choose another name; nothing is overwritten")
+    check_free([destination])
     read = read_feedback(file)
-    rows, left_out = export_rows(read.records, shape)
-    if not rows:
-        raise ConfigError(f"none of the {len(read.records):,} records can be written as {shape}", "choose another --to")
-    write_jsonl(destination, rows)
+    write_export(Loaded(read.records, read.dropped, read.left_out), destination, shape, ExportOptions())
     lost = sum(read.dropped.values())
     click.echo(f"{read.shape}: {read.rows:,} rows read, {lost:,} dropped (accord data check says why)")
-    click.echo(f"{destination}: {len(rows):,} rows of {shape}; {left_out:,} records left out, which it cannot hold")

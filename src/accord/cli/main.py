@@ -137,13 +137,19 @@ def data_check(
         data.check_lengths(file, model, max_prompt, max_response, too_long)
 
 
+SHAPES = (
+    "accord, trl-prompt, trl-preference, trl-preference-implicit, trl-unpaired, trl-completion, trl-stepwise, hh, "
+    "prm800k, oasst, csv-pairwise or csv-ratings."
+)
+
+
 @data.command("convert")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.argument("destination", type=click.Path(path_type=Path))
-@click.option("--to", "shape", default="accord", show_default=True, help="accord, trl-preference, trl-unpaired, …")
+@click.option("--to", "shape", default="accord", show_default=True, help=SHAPES)
 @guarded
 def data_convert(file: Path, destination: Path, shape: str) -> None:
-    """Write FILE in another format to DESTINATION (JSONL)."""
+    """Write FILE in another format to DESTINATION (JSONL, or CSV for tables)."""
     from accord.cli import data
 
     data.convert(file, destination, shape)
@@ -171,13 +177,27 @@ def feedback_import(source: Path, store: Path) -> None:
 @feedback.command("export")
 @SOURCE
 @click.argument("destination", type=click.Path(path_type=Path))
-@click.option("--to", "shape", default="accord", show_default=True, help="accord, trl-preference, trl-unpaired, …")
+@click.option("--to", "shape", default="accord", show_default=True, help=SHAPES)
+@click.option(
+    "--card/--no-card", default=True, show_default=True, help="Write a data card beside it (.card.md, .card.json)."
+)
+@click.option("--hash-annotators", is_flag=True, help="Replace annotators, sessions and record ids by a keyed hash.")
+@click.option(
+    "--salt", envvar="ACCORD_SALT", help="Key of the hash (or ACCORD_SALT); without one it is made and shown once."
+)
 @guarded
-def feedback_export(source: Path, destination: Path, shape: str) -> None:
-    """Write SOURCE's records (a store, or any known format) to DESTINATION (JSONL)."""
-    from accord.cli import feedback
+def feedback_export(
+    source: Path, destination: Path, shape: str, card: bool, hash_annotators: bool, salt: str | None
+) -> None:
+    """Write SOURCE's records (a store, or any known format) to DESTINATION (JSONL, or CSV for tables).
 
-    feedback.export_file(source, destination, shape)
+    Who judged, when, in which order shown, weight and soft label go into further columns, or beside it.
+    """
+    from accord.cli import feedback
+    from accord.cli.exporting import ExportOptions
+
+    options = ExportOptions(columns=True, card=card, hash_annotators=hash_annotators, salt=salt)
+    feedback.export_file(source, destination, shape, options)
 
 
 @feedback.command("agreement")

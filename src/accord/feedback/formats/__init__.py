@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from accord.errors import ConfigError, DataError
+from accord.errors import DataError
 from accord.feedback.formats.columns import COMMON, Left, RowError, content_of
+from accord.feedback.formats.exports import EXPORTS, Exported, export, export_rows
 from accord.feedback.formats.reading import Row, read_rows
 from accord.feedback.formats.shapes import SHAPES, Shape, detect
-from accord.feedback.records import Comparison, Content, Feedback, Ranking, content_id, plain
+from accord.feedback.records import Content, Feedback, content_id, plain
 
-__all__ = ["FileReport", "ReadResult", "check_file", "export_rows", "plain", "read_feedback"]
+__all__ = [
+    "EXPORTS", "Exported", "FileReport", "ReadResult", "check_file", "export", "export_rows", "plain", "read_feedback",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -177,80 +180,3 @@ def _show(record: Feedback) -> Iterator[str]:
 def _short(text: str, limit: int = 160) -> str:
     flat = " ".join(text.split())
     return flat if len(flat) <= limit else f"{flat[: limit - 1]}…"
-
-
-# --- export ----------------------------------------------------------------------------------------------------------
-EXPORTS = ("accord", "trl-preference", "trl-unpaired", "trl-completion", "trl-stepwise", "hh")
-
-
-def export_rows(records: Iterable[Feedback], shape: str) -> tuple[list[dict[str, Any]], int]:
-    """Rows of `shape` (one of EXPORTS) and the number of records it cannot hold. Rankings become all their pairs."""
-    if shape not in EXPORTS:
-        raise ConfigError(f"there is no export {shape!r}", f"use one of: {', '.join(EXPORTS)}")
-    rows: list[dict[str, Any]] = []
-    left_out = 0
-    for record in records:
-        made = list(_EXPORT[shape](record))
-        left_out += not made
-        rows += made
-    return rows, left_out
-
-
-def _pairs(record: Feedback) -> Iterator[tuple[str, str]]:
-    contents, choice = {o.id: plain(o.content) for o in record.options}, record.choice
-    if isinstance(choice, Comparison) and choice.preferred is not None:
-        other = next(i for i in contents if i != choice.preferred)
-        yield contents[choice.preferred], contents[other]
-    elif isinstance(choice, Ranking):
-        for place, better in enumerate(choice.order):
-            for worse in choice.order[place + 1 :]:
-                yield from ((contents[b], contents[w]) for b in better for w in worse)
-
-
-def _prompt(record: Feedback) -> Any:
-    return record.prompt if isinstance(record.prompt, str) else [m.model_dump() for m in record.prompt]
-
-
-def _reply(record: Feedback, text: str) -> Any:
-    return text if isinstance(record.prompt, str) else [{"role": "assistant", "content": text}]
-
-
-def _trl_preference(record: Feedback) -> Iterator[dict[str, Any]]:
-    for better, worse in _pairs(record):
-        yield {"prompt": _prompt(record), "chosen": _reply(record, better), "rejected": _reply(record, worse)}
-
-
-def _trl_unpaired(record: Feedback) -> Iterator[dict[str, Any]]:
-    if record.kind == "thumb":
-        text = plain(record.options[0].content)
-        yield {"prompt": _prompt(record), "completion": _reply(record, text), "label": record.choice.up}
-
-
-def _trl_completion(record: Feedback) -> Iterator[dict[str, Any]]:
-    if record.kind == "demonstration":
-        yield {"prompt": _prompt(record), "completion": _reply(record, plain(record.choice.content))}
-
-
-def _trl_stepwise(record: Feedback) -> Iterator[dict[str, Any]]:
-    if record.kind == "step_labels" and 0 not in record.choice.labels:
-        labels = [label == 1 for label in record.choice.labels]
-        yield {"prompt": _prompt(record), "completions": list(record.choice.steps), "labels": labels}
-
-
-def _to_hh(record: Feedback) -> Iterator[dict[str, Any]]:
-    if isinstance(record.prompt, str) or any(m.role not in ("user", "assistant") for m in record.prompt):
-        return
-    names = {"user": "Human", "assistant": "Assistant"}
-    before = "".join(f"\n\n{names[m.role]}: {m.content}" for m in record.prompt)
-    for better, worse in _pairs(record):
-        yield {"chosen": f"{before}\n\nAssistant: {better}", "rejected": f"{before}\n\nAssistant: {worse}"}
-
-
-def _to_accord(record: Feedback) -> Iterator[dict[str, Any]]:
-    yield record.model_dump(mode="json")
-
-
-_EXPORT = {
-    "accord": _to_accord, "trl-preference": _trl_preference, "trl-unpaired": _trl_unpaired,
-    "trl-completion": _trl_completion, "trl-stepwise": _trl_stepwise, "hh": _to_hh,
-}  # fmt: skip

@@ -16,7 +16,9 @@ from accord.errors import DataError
 Row = tuple[str, dict[str, Any]]
 """Where it stands ("file.jsonl line 3"), and the row."""
 
-SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")
+SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
+DELIMITERS = ",;\t|"
+"""Of tables: the one that occurs most often in the header."""
 _HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+$")
 
 
@@ -102,13 +104,22 @@ def _json(name: str, text: str) -> list[Row]:
 
 def _csv(name: str, text: str) -> list[Row]:
     csv.field_size_limit(10**8)
-    reader = csv.DictReader(io.StringIO(text, newline=""))
+    delimiter = max(DELIMITERS, key=text.partition("\n")[0].count)
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
     rows = []
-    for row in reader:
-        where = f"{name} line {reader.line_num}"
-        if None in row or None in row.values():
-            raise DataError(f"{where} has another number of fields than the header", "quote fields that hold commas")
-        rows.append((where, dict(row)))
+    try:
+        for row in reader:
+            where = f"{name} line {reader.line_num}"
+            missing = [column for column, value in row.items() if value is None]
+            if None in row or missing:
+                what = f"none for {', '.join(missing)}" if missing else f"{len(row[None])} too many"
+                raise DataError(
+                    f"{where} has another number of fields than the header: {what}",
+                    f"quote fields that hold {delimiter!r} or line breaks",
+                )
+            rows.append((where, dict(row)))
+    except csv.Error as error:
+        raise DataError(f"{name} line {reader.line_num} is not CSV: {error}", "check the quotes") from None
     return rows
 
 
@@ -143,4 +154,4 @@ def _mapping(value: Any, where: str) -> dict[str, Any]:
     return value
 
 
-_TEXT = {".jsonl": _jsonl, ".json": _json, ".csv": _csv}
+_TEXT = {".jsonl": _jsonl, ".json": _json, ".csv": _csv, ".tsv": _csv}

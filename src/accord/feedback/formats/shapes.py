@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from accord.feedback.formats import argilla, label_studio
+from accord.feedback.formats import argilla, label_studio, tables
 from accord.feedback.formats.columns import Parsed, RowError, build, content_of, flat, messages
 from accord.feedback.formats.prm800k import is_prm800k, prm800k
 from accord.feedback.formats.trees import tree
@@ -221,6 +221,8 @@ SHAPES = (
     Shape("Label Studio", ("data", "annotations"), label_studio.is_label_studio, None, keeps=True, prepare=label_studio.prepare),
     Shape("Argilla", ("fields", "responses"), argilla.is_argilla, None, keeps=True, prepare=argilla.prepare),
     Shape("votes between models", ("model_a", "model_b", "winner"), is_votes, votes, ("left", "right", "prompt", "question_id", "id", "answer_a", "answer_b", "conversation_a", "conversation_b")),
+    Shape("table of comparisons", ("prompt", "response_a", "response_b", "winner"), tables.is_pairwise, tables.pairwise, tables.PAIRWISE_COLUMNS),
+    Shape("table of ratings", ("prompt", "response", "rating_overall"), tables.is_ratings, None, keeps=True, prepare=tables.prepare_ratings),
     Shape("PRM800K", ("question", "label"), is_prm800k, prm800k, keeps=True),
     Shape("UltraFeedback", ("instruction", "completions"), _has("instruction", "completions"), _ultrafeedback),
     Shape("HelpSteer", ("prompt", "response", *_ATTRIBUTES), _has("prompt", "response", *_ATTRIBUTES), _helpsteer),

@@ -116,8 +116,8 @@ def _written(reply: Mapping[str, Any], here: list[Message], source: dict[str, An
     """A reply that nobody compared: a demonstration, when a person wrote it and the reviewers accepted it."""
     if reply.get("deleted") or reply.get("review_result") is False:
         return Left("unranked reply that was deleted or not accepted (kept with the tree)")
-    if reply.get("synthetic"):
-        return Left("unranked reply by a model (kept with the tree)")
+    if reply.get("synthetic") or (reply.get("synthetic") is None and not reply.get("user_id")):
+        return Left("unranked reply that is not said to be by a person (kept with the tree)")
     meta = {KEY: {**source, "message": reply["message_id"]}}
     return build("demonstration", here, [], {"content": reply["text"]}, reply, meta=meta)
 
@@ -143,7 +143,8 @@ def to_trees(records: Sequence[Feedback]) -> tuple[list[dict[str, Any]], list[tu
             whole |= ids
     planted: dict[str, dict[str, Any]] = {}
     left: list[tuple[Feedback, str]] = []
-    for record in records:
+    # Upper messages first, and what was ranked before what continues from it: paths then find their messages by text.
+    for record in sorted(records, key=lambda r: (len(r.prompt), r.kind != "ranking")):
         if record.id not in whole:
             try:
                 _plant(record, planted)
@@ -176,10 +177,11 @@ def _plant(record: Feedback, roots: dict[str, dict[str, Any]]) -> None:
     assert node is not None
     if isinstance(choice, Demonstration):
         own = content_id(record.prompt, plain(choice.content))
-        _child(node, roots, own, plain(choice.content), "assistant")["user_id"] = record.annotator
+        written = _child(node, roots, own, plain(choice.content), "assistant")
+        written.update(user_id=record.annotator, synthetic=False)
         return
     for option in record.options:
-        reply = _child(node, roots, option.id, plain(option.content), "assistant")
+        reply = _child(node, roots, option.id, plain(option.content), "assistant", by_text=False)
         if option.producer is not None:
             reply.update(model_name=option.producer, synthetic=True)
     shown = {o.id: o.shown_at for o in record.options}
@@ -195,12 +197,25 @@ def _plant(record: Feedback, roots: dict[str, dict[str, Any]]) -> None:
 
 
 def _child(
-    parent: dict[str, Any] | None, roots: dict[str, dict[str, Any]], own: str, text: str, role: str
+    parent: dict[str, Any] | None,
+    roots: dict[str, dict[str, Any]],
+    own: str,
+    text: str,
+    role: str,
+    by_text: bool = True,
 ) -> dict[str, Any]:
-    """The node with this id below `parent` (or among the roots), made when it is missing."""
+    """The node with this id (or with this text) below `parent`, or among the roots, made when it is missing."""
     if parent is None:
         return roots.setdefault(own, _node(own, None, text, role))
-    found = next((r for r in parent["replies"] if r["message_id"] == own), None)
+    named = "prompter" if role == "user" else "assistant"
+    found = next(
+        (
+            r
+            for r in parent["replies"]
+            if r["message_id"] == own or (by_text and (r["role"], r["text"]) == (named, text))
+        ),
+        None,
+    )
     if found is None:
         found = _node(own, parent["message_id"], text, role)
         parent["replies"].append(found)
@@ -210,7 +225,7 @@ def _child(
 def _node(own: str, parent: str | None, text: str, role: str) -> dict[str, Any]:
     return {
         "message_id": own, **({"parent_id": parent} if parent else {}), "text": text,
-        "role": "prompter" if role == "user" else "assistant", "synthetic": False, "deleted": False, "replies": [],
+        "role": "prompter" if role == "user" else "assistant", "synthetic": None, "deleted": False, "replies": [],
     }  # fmt: skip
 
 

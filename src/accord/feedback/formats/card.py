@@ -1,0 +1,171 @@
+"""The data card of an export: what it holds, who judged, how far they agree, what was left out and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from accord.errors import DataError
+from accord.feedback.agreement import Interval, measure
+from accord.feedback.formats.columns import UNKNOWN_ORDER
+from accord.feedback.formats.exports import Exported, Shares
+from accord.feedback.records import Feedback, Skip, content_id
+
+LICENCE = "(state under which terms this data may be used)"
+
+
+def data_card(
+    records: Sequence[Feedback], exported: Exported, *, dropped: Mapping[str, int], not_read: Mapping[str, int],
+    name: Callable[[str], str] = str,
+) -> dict[str, Any]:  # fmt: skip
+    """The card as JSON. dropped, not_read: rows, and parts of rows, that importing the source lost, by reason;
+    name: how annotators are called (a pseudonym, or as they are)."""
+    judged = Counter(record.annotator for record in records)
+    known = [r for r in records if len(r.options) > 1]
+    return {
+        "shape": exported.shape, "rows": len(exported.rows), "records": len(records), "records_written": exported.written,
+        "kinds": dict(Counter(r.kind for r in records).most_common()),
+        "guidelines": dict(Counter(r.guideline or "(none named)" for r in records).most_common()),
+        "annotators": {
+            "count": len(judged), "judgements": _spread(list(judged.values())),
+            "each": {name(who): n for who, n in judged.most_common()},
+        },
+        "coverage": _coverage(records),
+        "order_shown": {
+            "known": sum(r.meta.get("shown") != UNKNOWN_ORDER for r in known),
+            "unknown": sum(r.meta.get("shown") == UNKNOWN_ORDER for r in known),
+        },
+        "agreement": _agreement(records),
+        "time": _time(records),
+        "left_out": {
+            "records this shape cannot hold": dict(exported.left_out), "details this shape cannot hold": dict(exported.lost),
+            "rows dropped while reading": dict(dropped), "parts of rows not read": dict(not_read),
+            "skipped by annotators": dict(Counter(r.choice.reason for r in records if isinstance(r.choice, Skip))),
+        },
+        "licence": LICENCE,
+    }  # fmt: skip
+
+
+def _spread(values: Sequence[float]) -> dict[str, float] | None:
+    return {"least": min(values), "median": median(values), "most": max(values)} if values else None
+
+
+def _coverage(records: Sequence[Feedback]) -> dict[str, Any]:
+    """Prompts, and how many annotators judged each pair of options."""
+    votes = [len(by) for (_, _, second), by in Shares.of(records).votes.items() if second]
+    return {
+        "prompts": len({content_id(r.prompt) for r in records}), "pairs": len(votes),
+        "judged_once": votes.count(1), "judged_twice": votes.count(2), "judged_more": sum(n > 2 for n in votes),
+        "mean_annotators_per_pair": round(sum(votes) / len(votes), 3) if votes else None,
+    }  # fmt: skip
+
+
+def _agreement(records: Sequence[Feedback]) -> dict[str, Any]:
+    """Measured on comparisons and rankings; else the reason why not."""
+    try:
+        found = measure(records)
+    except DataError as error:
+        return {"not measured": error.message}
+    named = {
+        "alpha": found.alpha,
+        "agreement": found.with_ties,
+        "agreement_strict": found.strict,
+        "ceiling": found.ceiling,
+    }
+    return {
+        **{key: _interval(value) for key, value in named.items()},
+        "pairs": found.units,
+        "judgements": found.judgements,
+    }
+
+
+def _interval(value: Interval) -> dict[str, float | None]:
+    """Numbers that JSON holds: what is undefined is null."""
+    parts = {"value": value.value, "low": value.low, "high": value.high}
+    return {key: round(part, 4) if part == part else None for key, part in parts.items()}
+
+
+def _time(records: Sequence[Feedback]) -> dict[str, Any]:
+    seconds = [r.active_seconds for r in records if r.active_seconds is not None]
+    dates = sorted(r.created_at for r in records if r.created_at)
+    return {
+        "hours": round(sum(seconds) / 3600, 2), "median_seconds": median(seconds) if seconds else None,
+        "records_without": len(records) - len(seconds),
+        "first": dates[0] if dates else None, "last": dates[-1] if dates else None,
+    }  # fmt: skip
+
+
+# --- as a page ---------------------------------------------------------------------------------------------------------
+def card_text(card: Mapping[str, Any], title: str) -> str:
+    """The card as Markdown. Names and reasons come from data: they are shown as code."""
+    who, cover, time = card["annotators"], card["coverage"], card["time"]
+    spread = who["judgements"] or {"least": 0, "median": 0, "most": 0}
+    lines = [
+        f"# {title}", "",
+        f"{card['rows']:,} rows of `{card['shape']}` from {card['records_written']:,} of {card['records']:,} records.", "",
+        "| kind | records |", "|---|---|", *_rows(card["kinds"]), "",
+        "| guideline | records |", "|---|---|", *_rows(card["guidelines"]), "",
+        "## Who judged", "",
+        f"{who['count']:,} annotators, {spread['least']:,} to {spread['most']:,} judgements each (median {spread['median']:,g}).",
+        f"Time: {time['hours']:,} hours in all, {_or(time['median_seconds'])} seconds per judgement in the median; "
+        f"{time['records_without']:,} judgements without a time. From {_or(time['first'])} to {_or(time['last'])}.", "",
+        "## Coverage and agreement", "",
+        f"{cover['prompts']:,} prompts; {cover['pairs']:,} pairs of responses, judged by one annotator: {cover['judged_once']:,}, "
+        f"by two: {cover['judged_twice']:,}, by more: {cover['judged_more']:,}.",
+        f"Order shown: known for {card['order_shown']['known']:,} records, unknown for {card['order_shown']['unknown']:,}.", "",
+        *_agreement_lines(card["agreement"]), "",
+        "## Left out", "",
+        *_left_out(card["left_out"]), "",
+        "## Columns", "",
+        "`weight` is the share of a judgement that a row stands for; `soft_label` the share of annotators who prefer what is "
+        "chosen (ties count half), among the `votes` who judged the same pair; `shown_at` the places at which the responses "
+        "were shown, empty where that is not known.", "",
+        "## Licence", "", card["licence"], "",
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def _or(value: Any) -> str:
+    return "unknown" if value is None else _code(value) if isinstance(value, str) else f"{value:,g}"
+
+
+def _code(text: object) -> str:
+    """Text that cannot become markup."""
+    return "`" + " ".join(str(text).split()).replace("`", "'").replace("|", "¦") + "`"
+
+
+def _rows(counts: Mapping[str, int]) -> list[str]:
+    return [f"| {_code(name)} | {n:,} |" for name, n in counts.items()]
+
+
+def _agreement_lines(found: Mapping[str, Any]) -> list[str]:
+    if "not measured" in found:
+        return [f"Agreement was not measured: {found['not measured']}."]
+    names = {
+        "alpha": "Krippendorff's α (nominal, ties a category)", "agreement": "two annotators agree, ties count",
+        "agreement_strict": "two annotators agree where both decided", "ceiling": "best accuracy on single labels",
+    }  # fmt: skip
+    rows = [
+        f"| {label} | {_or(found[k]['value'])} | {_or(found[k]['low'])} to {_or(found[k]['high'])} |"
+        for k, label in names.items()
+    ]
+    return [
+        f"On {found['pairs']:,} pairs judged at least twice:",
+        "",
+        "| measure | value | 95 % |",
+        "|---|---|---|",
+        *rows,
+    ]
+
+
+def _left_out(groups: Mapping[str, Mapping[str, int]]) -> list[str]:
+    lines = [f"- {what}: {_code(why)} ({n:,})" for what, reasons in groups.items() for why, n in reasons.items()]
+    return lines or ["Nothing."]
+
+
+def card_paths(destination: Path) -> tuple[Path, Path]:
+    """Where the card of an export lies: (Markdown, JSON)."""
+    return destination.with_suffix(".card.md"), destination.with_suffix(".card.json")

@@ -1,0 +1,338 @@
+"""Feedback records out, in the shapes others read.
+
+What such a row cannot say (who, when, in which order shown, how many agree) goes beside it as further columns, which
+TRL, HH, PRM800K and CSV readers pass over; trees and accord records get a second file instead. A record that a shape
+cannot hold is left out and counted with the reason.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from accord.errors import ConfigError
+from accord.feedback.formats.columns import UNKNOWN_ORDER, RowError
+from accord.feedback.formats.prm800k import to_prm800k
+from accord.feedback.formats.tables import to_pairwise_row, to_rating_row
+from accord.feedback.formats.trees import to_trees
+from accord.feedback.records import (
+    BestWorst,
+    Comparison,
+    Content,
+    Correction,
+    Feedback,
+    Ranking,
+    Thumb,
+    content_id,
+    plain,
+)
+
+Pair = tuple[Content, Content]
+"""What is better, what is worse; of a tie, in the order of the options."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """rows of `shape`; about: as many dictionaries of further columns (for `beside` shapes: of a second file);
+    left_out: records that the shape cannot hold, by reason; written: records that it holds; lost: details of these
+    that it does not hold."""
+
+    shape: str
+    rows: list[dict[str, Any]]
+    about: list[dict[str, Any]]
+    left_out: dict[str, int]
+    written: int
+    lost: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def beside(self) -> bool:
+        """Whether `about` belongs into a second file."""
+        return self.shape in BESIDE
+
+    def full_rows(self) -> list[dict[str, Any]]:
+        """The rows, with the further columns where they belong into them."""
+        if self.beside:
+            return self.rows
+        return [{**about, **row} for row, about in zip(self.rows, self.about, strict=True)]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One row of a record: `pair` is what it compares, `places` where they were shown, `about` what it rates."""
+
+    row: dict[str, Any]
+    pair: Pair | None = None
+    places: tuple[int, ...] | None = None
+
+
+# --- shares of annotators ----------------------------------------------------------------------------------------------
+@dataclass
+class Shares:
+    """Share of annotators who prefer one content over another for a prompt, or put a thumb up. Every annotator counts
+    once per pair, with the mean of their answers; a tie and "both bad" are half a preference."""
+
+    votes: dict[tuple[str, str, str], dict[str, list[float]]] = field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(list))
+    )
+
+    @classmethod
+    def of(cls, records: Iterable[Feedback]) -> Shares:
+        """Counted over all records."""
+        shares = cls()
+        for record in records:
+            for better, worse, value in _votes(record):
+                key, turned = _key(record.prompt, better, worse)
+                shares.votes[key][record.annotator].append(1 - value if turned else value)
+            if isinstance(record.choice, Thumb):
+                key, _ = _key(record.prompt, record.options[0].content, "")
+                shares.votes[key][record.annotator].append(float(record.choice.up))
+        return shares
+
+    def share(self, prompt: Content, better: Content, worse: Content) -> tuple[float | None, int]:
+        """(share preferring `better`, number of annotators); for thumbs `worse` is empty."""
+        key, turned = _key(prompt, better, worse)
+        said = [sum(values) / len(values) for values in self.votes.get(key, {}).values()]
+        if not said:
+            return None, 0
+        mean = sum(said) / len(said)
+        return round(1 - mean if turned else mean, 6), len(said)
+
+
+def _key(prompt: Content, first: Content, second: Content) -> tuple[tuple[str, str, str], bool]:
+    one, two = content_id(first), content_id(second) if second else ""
+    turned = bool(second) and one > two
+    return (content_id(prompt), *((two, one) if turned else (one, two))), turned
+
+
+def _votes(record: Feedback) -> Iterator[tuple[Content, Content, float]]:
+    """All pairs of a comparison or ranking with what was said: 1 the first is better, 0.5 neither."""
+    contents, choice = {o.id: o.content for o in record.options}, record.choice
+    if isinstance(choice, Comparison) and choice.preferred is None:
+        first, second = contents.values()
+        yield first, second, 0.5
+    elif isinstance(choice, Ranking):
+        for group in choice.order:
+            for i, one in enumerate(group):
+                yield from ((contents[one], contents[other], 0.5) for other in group[i + 1 :])
+    yield from ((contents[a], contents[b], 1.0) for a, b in _preferred(record))
+
+
+def _preferred(record: Feedback) -> Iterator[tuple[str, str]]:
+    """Ids of what is better and worse in all decided pairs of a comparison, ranking or best and worst."""
+    ids, choice = [o.id for o in record.options], record.choice
+    if isinstance(choice, Comparison) and choice.preferred is not None:
+        yield choice.preferred, next(i for i in ids if i != choice.preferred)
+    elif isinstance(choice, Ranking):
+        for place, better in enumerate(choice.order):
+            for worse in choice.order[place + 1 :]:
+                yield from ((b, w) for b in better for w in worse)
+    elif isinstance(choice, BestWorst):
+        middle = [i for i in ids if i not in (choice.best, choice.worst)]
+        yield from ((choice.best, i) for i in [*middle, choice.worst])
+        yield from ((i, choice.worst) for i in middle)
+
+
+# --- rows --------------------------------------------------------------------------------------------------------------
+def _pairs(record: Feedback) -> list[tuple[Pair, tuple[int, int] | None]]:
+    """(better, worse) with the places they were shown at, renumbered 0 and 1; raises RowError when there is none."""
+    if isinstance(record.choice, Correction):
+        return [((record.choice.content, record.options[0].content), None)]
+    options = {o.id: o for o in record.options}
+    pairs = [
+        ((options[a].content, options[b].content), (0, 1) if options[a].shown_at < options[b].shown_at else (1, 0))
+        for a, b in _preferred(record)
+    ]
+    if not pairs and isinstance(record.choice, Comparison | Ranking):
+        raise RowError(f"{record.kind}: nothing is preferred (tie or both bad)")
+    if not pairs:
+        raise RowError(f"{record.kind}: compares no two responses")
+    return [(pair, None if record.meta.get("shown") == UNKNOWN_ORDER else places) for pair, places in pairs]
+
+
+def _prompt(record: Feedback) -> Any:
+    return record.prompt if isinstance(record.prompt, str) else [m.model_dump() for m in record.prompt]
+
+
+def _reply(record: Feedback, content: Content) -> Any:
+    """Text after a text, messages after messages."""
+    if isinstance(record.prompt, str):
+        if not isinstance(content, str) and len(content) > 1:
+            raise RowError("an answer of several messages to a prompt that is a text")
+        return plain(content)
+    if isinstance(content, str):
+        return [{"role": "assistant", "content": content}]
+    return [m.model_dump() for m in content]
+
+
+def _trl_preference(record: Feedback) -> Iterator[Part]:
+    for (better, worse), places in _pairs(record):
+        row = {"prompt": _prompt(record), "chosen": _reply(record, better), "rejected": _reply(record, worse)}
+        yield Part(row, (better, worse), places)
+
+
+def _trl_implicit(record: Feedback) -> Iterator[Part]:
+    for part in _trl_preference(record):
+        prompt, row = part.row["prompt"], part.row
+        yield Part({side: prompt + row[side] for side in ("chosen", "rejected")}, part.pair, part.places)
+
+
+def _trl_unpaired(record: Feedback) -> Iterator[Part]:
+    if not isinstance(record.choice, Thumb):
+        raise RowError(f"{record.kind}: only thumbs are written")
+    content = record.options[0].content
+    row = {"prompt": _prompt(record), "completion": _reply(record, content), "label": record.choice.up}
+    yield Part(row, (content, ""), (0,))
+
+
+def _trl_completion(record: Feedback) -> Iterator[Part]:
+    if record.kind != "demonstration":
+        raise RowError(f"{record.kind}: only demonstrations are written")
+    yield Part({"prompt": _prompt(record), "completion": _reply(record, record.choice.content)})
+
+
+def _trl_stepwise(record: Feedback) -> Iterator[Part]:
+    if record.kind != "step_labels":
+        raise RowError(f"{record.kind}: only step labels are written")
+    if 0 in record.choice.labels:
+        raise RowError("step labels with a neutral step: TRL knows good and bad only")
+    if not isinstance(record.prompt, str):
+        raise RowError("step labels of a conversation: TRL's stepwise prompts are texts")
+    labels = [label == 1 for label in record.choice.labels]
+    yield Part({"prompt": record.prompt, "completions": list(record.choice.steps), "labels": labels}, None, (0,))
+
+
+def _hh(record: Feedback) -> Iterator[Part]:
+    pairs = _pairs(record)
+    if isinstance(record.prompt, str) or any(m.role not in ("user", "assistant") for m in record.prompt):
+        raise RowError("a transcript is of user and assistant: the prompt is a text, or has other roles")
+    names = {"user": "Human", "assistant": "Assistant"}
+    before = "".join(f"\n\n{names[m.role]}: {m.content}" for m in record.prompt)
+    for (better, worse), places in pairs:
+        sides = {"chosen": better, "rejected": worse}
+        row = {side: f"{before}\n\nAssistant: {plain(content)}" for side, content in sides.items()}
+        yield Part(row, (better, worse), places)
+
+
+def _prm800k(record: Feedback) -> Iterator[Part]:
+    yield Part(to_prm800k(record), None, (0,))
+
+
+def _pairwise(record: Feedback) -> Iterator[Part]:
+    first, second = sorted(record.options, key=lambda o: o.shown_at) if record.kind == "comparison" else (None, None)
+    pair = (first.content, second.content) if first is not None and second is not None else None
+    yield Part(to_pairwise_row(record), pair)
+
+
+def _ratings(record: Feedback) -> Iterator[Part]:
+    yield Part(to_rating_row(record))
+
+
+_BY_RECORD: dict[str, Callable[[Feedback], Iterator[Part]]] = {
+    "trl-preference": _trl_preference, "trl-preference-implicit": _trl_implicit, "trl-unpaired": _trl_unpaired,
+    "trl-completion": _trl_completion, "trl-stepwise": _trl_stepwise, "hh": _hh, "prm800k": _prm800k,
+    "csv-pairwise": _pairwise, "csv-ratings": _ratings,
+}  # fmt: skip
+EXPORTS = ("accord", "trl-prompt", *_BY_RECORD, "oasst")
+BESIDE = ("accord", "oasst")
+"""Shapes that hold no further columns."""
+TABLES = ("csv-pairwise", "csv-ratings")
+"""Shapes written as CSV."""
+
+
+def export(records: Sequence[Feedback], shape: str) -> Exported:
+    """Records as rows of `shape` (one of EXPORTS). Rankings become all their pairs where a shape holds pairs only."""
+    if shape not in EXPORTS:
+        raise ConfigError(f"there is no export {shape!r}", f"use one of: {', '.join(EXPORTS)}")
+    shares = Shares.of(records)
+    if shape == "trl-prompt":
+        prompts = {content_id(record.prompt): {"prompt": _prompt(record)} for record in records}
+        judged = Counter(content_id(record.prompt) for record in records)
+        return Exported(shape, list(prompts.values()), [{"records": judged[k]} for k in prompts], {}, len(records))
+    if shape == "accord":
+        rows = [record.model_dump(mode="json") for record in records]
+        return Exported(shape, rows, [a for r in records for a in _beside(r, shares)], {}, len(records))
+    if shape == "oasst":
+        rows, left = to_trees(records)
+        kept = {id(record) for record, _ in left}
+        held = [record for record in records if id(record) not in kept]
+        return Exported(
+            shape, rows, [a for r in held for a in _beside(r, shares)], dict(Counter(why for _, why in left)), len(held)
+        )
+    return _by_record(records, shape, shares)
+
+
+def _by_record(records: Sequence[Feedback], shape: str, shares: Shares) -> Exported:
+    rows: list[dict[str, Any]] = []
+    about: list[dict[str, Any]] = []
+    owners: list[Feedback] = []
+    left_out: Counter[str] = Counter()
+    for record in records:
+        try:
+            parts = list(_BY_RECORD[shape](record))
+        except RowError as error:
+            left_out[str(error)] += 1
+            continue
+        for number, part in enumerate(parts):
+            rows.append(part.row)
+            owners.append(record)
+            about.append(_about(record, part, number, len(parts), shares))
+    lost = _margins(owners, about) if shape.startswith("trl-preference") else {}
+    return Exported(shape, rows, about, dict(left_out), len(records) - left_out.total(), lost)
+
+
+def _margins(owners: Sequence[Feedback], about: Sequence[dict[str, Any]]) -> dict[str, int]:
+    """Add the column `margin`, which TRL's reward trainer reads of all rows or of none; returns what was lost.
+
+    owners: the record of each row.
+    """
+    found = [record.meta["margin"] for record in owners if "margin" in record.meta]
+    if len(found) < len(about):
+        return {"margin (all rows must have one)": len(found)} if found else {}
+    for line, margin in zip(about, found, strict=True):
+        line["margin"] = margin
+    return {}
+
+
+def _about(record: Feedback, part: Part, number: int, count: int, shares: Shares) -> dict[str, Any]:
+    """Further columns of a row. The weights of a record's rows add up to the record's own (1 if it has none)."""
+    share, votes = shares.share(record.prompt, *part.pair) if part.pair is not None else (None, 0)
+    strength = record.choice.strength if isinstance(record.choice, Comparison) else None
+    return {
+        "record_id": record.id if count == 1 else f"{record.id}#{number}", **_common(record),
+        "shown_at": None if part.places is None else list(part.places),
+        "weight": record.meta.get("weight", 1.0) / count, "soft_label": share, "votes": votes,
+        **({"strength": strength} if strength is not None else {}),
+    }  # fmt: skip
+
+
+def _common(record: Feedback) -> dict[str, Any]:
+    return {
+        "annotator": record.annotator, "session": record.session, "guideline": record.guideline,
+        "created_at": record.created_at, "active_seconds": record.active_seconds,
+    }  # fmt: skip
+
+
+def _beside(record: Feedback, shares: Shares) -> Iterator[dict[str, Any]]:
+    """Lines of the second file: one per pair of options that a record compares, or one for a thumb."""
+    contents = {o.id: o.content for o in record.options}
+    if isinstance(record.choice, Comparison) and record.choice.preferred is None:
+        found = [(record.options[0].id, record.options[1].id)]
+    else:
+        found = list(_preferred(record))
+    lines: list[tuple[list[str], Content, Content]] = [([a, b], contents[a], contents[b]) for a, b in found]
+    if isinstance(record.choice, Thumb):
+        lines = [([record.options[0].id], record.options[0].content, "")]
+    for ids, better, worse in lines:
+        share, votes = shares.share(record.prompt, better, worse)
+        yield {
+            "record_id": record.id, **_common(record), "options": ids, "shown": record.shown,
+            "weight": record.meta.get("weight", 1.0) / len(lines), "soft_label": share, "votes": votes,
+        }  # fmt: skip
+
+
+def export_rows(records: Iterable[Feedback], shape: str) -> tuple[list[dict[str, Any]], int]:
+    """Bare rows of `shape` and the number of records it cannot hold."""
+    made = export(list(records), shape)
+    return made.rows, sum(made.left_out.values())

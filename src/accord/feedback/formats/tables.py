@@ -1,0 +1,193 @@
+"""Tables (CSV, or JSONL with the same columns) of comparisons and of ratings, in and out.
+
+Comparisons: prompt, response_a, response_b, winner (a, b, tie, both_bad), and as wanted annotator, strength,
+producer_a, producer_b, option_a, option_b, session, guideline, created_at, active_seconds, meta. A was shown first
+unless `shown` says unknown. Ratings: prompt, response, one column rating_NAME per attribute, low, high, and the same.
+Columns `prompt_type` and `response_type` say `messages` where a text is a conversation in JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from accord.feedback.formats.columns import COMMON, UNKNOWN_ORDER, RowError, build, messages
+from accord.feedback.formats.sheets import ScaleGuess
+from accord.feedback.records import Comparison, Content, Feedback, Rating
+
+RATING = "rating_"
+PAIRWISE_COLUMNS = (
+    "prompt_type", "response_type", "strength", "producer_a", "producer_b", "option_a", "option_b", "shown", "meta",
+)  # fmt: skip
+_WINNERS: dict[str, int | str] = {
+    "a": 0, "response_a": 0, "left": 0, "first": 0, "1": 0, "b": 1, "response_b": 1, "right": 1, "second": 1, "2": 1,
+    "tie": "tie", "equal": "tie", "both_bad": "both_bad", "both bad": "both_bad", "neither": "both_bad",
+}  # fmt: skip
+
+
+def is_pairwise(row: Mapping[str, Any]) -> bool:
+    """Two responses and a winner."""
+    return all(name in row for name in ("prompt", "response_a", "response_b", "winner"))
+
+
+def is_ratings(row: Mapping[str, Any]) -> bool:
+    """A response and a column that starts with rating_ (or is called rating)."""
+    return "prompt" in row and "response" in row and any(_attribute(name) for name in row)
+
+
+def _attribute(column: str) -> str | None:
+    return column.removeprefix(RATING) if column.startswith(RATING) else "rating" if column == "rating" else None
+
+
+# --- in ------------------------------------------------------------------------------------------------------------------
+def pairwise(row: Mapping[str, Any]) -> Iterator[Feedback]:
+    """One comparison; raises RowError naming the column."""
+    answer = _WINNERS.get(str(row["winner"]).strip().lower())
+    if answer is None:
+        raise RowError(f"the column 'winner' is {row['winner']!r}, not one of a, b, tie, both_bad")
+    producers = [row.get("producer_a") or None, row.get("producer_b") or None]
+    if row["response_a"] == row["response_b"] == "" and None not in producers:
+        contents: list[Content] = ["", ""]  # votes between models, without what they wrote
+    else:
+        contents = [_content(row, f"response_{side}", "response_type") for side in "ab"]
+    if contents[0] == contents[1] and producers[0] == producers[1]:
+        raise RowError("the columns 'response_a' and 'response_b' are the same")
+    strength = {"strength": int(_number(row, "strength"))} if row.get("strength") not in (None, "") else {}
+
+    def choice(ids: Sequence[str]) -> dict[str, Any]:
+        return {"preferred": ids[answer], **strength} if isinstance(answer, int) else {answer: True, **strength}
+
+    ids = [str(row[name]) for name in ("option_a", "option_b") if row.get(name)]
+    meta = _meta(row)
+    if row.get("shown") == UNKNOWN_ORDER:
+        meta["shown"] = UNKNOWN_ORDER
+    yield build(
+        "comparison", _content(row, "prompt", "prompt_type"), contents, choice, row, ids=ids if len(ids) == 2 else None,
+        producers=producers, places=[0, 1], meta=meta,
+    )  # fmt: skip
+
+
+def prepare_ratings(
+    rows: Sequence[Mapping[str, Any]], source: Path
+) -> Callable[[Mapping[str, Any]], Iterator[Feedback]]:
+    """A parser of rating rows; without columns low and high the range is told from all rows."""
+    del source
+    scales = ScaleGuess()
+    for row in rows:
+        for column in row:
+            if (name := _attribute(column)) and row[column] not in (None, ""):
+                try:
+                    scales.see(name, float(row[column]))
+                except (TypeError, ValueError):
+                    continue  # its row is dropped, with the column named
+    return lambda row: _ratings(row, scales)
+
+
+def _ratings(row: Mapping[str, Any], scales: ScaleGuess) -> Iterator[Feedback]:
+    columns = {c: name for c in row if (name := _attribute(c)) and row[c] not in (None, "")}
+    if not columns:
+        raise RowError("no rating is given")
+    scores = {name: _number(row, column) for column, name in columns.items()}
+    meta = _meta(row)
+    if row.get("low") in (None, "") or row.get("high") in (None, ""):
+        ranges = [scales.range(name) for name in scores]
+        low, high = min(r[0] for r in ranges), max(r[1] for r in ranges)
+        meta["scale"] = "guessed"
+    else:
+        low, high = _number(row, "low"), _number(row, "high")
+    known = {"prompt", "response", "low", "high", "option", "producer", "prompt_type", "response_type", "meta"}
+    other = {k: v for k, v in row.items() if k not in {*known, *COMMON, *columns} and _attribute(k) is None}
+    if kept := {k: v for k, v in other.items() if v not in (None, "")}:
+        meta["columns"] = {**meta.get("columns", {}), **kept}
+    yield build(
+        "rating", _content(row, "prompt", "prompt_type"), [_content(row, "response", "response_type")],
+        {"scores": scores, "low": low, "high": high}, {k: v for k, v in row.items() if k not in known},
+        ids=[str(row["option"])] if row.get("option") else None, producers=[row.get("producer") or None],
+        places=[0], meta=meta,
+    )  # fmt: skip
+
+
+def _number(row: Mapping[str, Any], column: str) -> float:
+    try:
+        return float(row[column])
+    except (TypeError, ValueError):
+        raise RowError(f"the column {column!r} is {row[column]!r}, not a number") from None
+
+
+def _content(row: Mapping[str, Any], column: str, kind: str) -> Content:
+    value = row[column]
+    if isinstance(value, list):
+        return messages(value)
+    if not isinstance(value, str) or not value.strip():
+        raise RowError(
+            f"the column {column!r} is {'empty' if value in (None, '') or isinstance(value, str) else 'no text'}"
+        )
+    if row.get(kind) != "messages":
+        return value
+    try:
+        return messages(json.loads(value))
+    except (ValueError, AttributeError) as error:
+        raise RowError(f"the column {column!r} is no JSON list of messages ({error})") from None
+
+
+def _meta(row: Mapping[str, Any]) -> dict[str, Any]:
+    value = row.get("meta")
+    if not value:
+        return {}
+    try:
+        found = json.loads(value) if isinstance(value, str) else dict(value)
+    except ValueError as error:
+        raise RowError(f"the column 'meta' is not JSON ({error})") from None
+    if not isinstance(found, dict):
+        raise RowError("the column 'meta' is no JSON object")
+    return found
+
+
+# --- out -----------------------------------------------------------------------------------------------------------------
+def to_pairwise_row(record: Feedback) -> dict[str, Any]:
+    """One row, a the response shown first; raises RowError for other kinds."""
+    choice = record.choice
+    if not isinstance(choice, Comparison):
+        raise RowError(f"{record.kind}: only comparisons are written")
+    a, b = sorted(record.options, key=lambda o: o.shown_at)
+    if (kind := _type(a.content)) != _type(b.content):
+        raise RowError("one response is a text, the other a conversation")
+    if choice.tie and choice.both_bad:
+        raise RowError("both a tie and both bad")
+    winner = "tie" if choice.tie else "both_bad" if choice.both_bad else "a" if choice.preferred == a.id else "b"
+    return {
+        "prompt": _cell(record.prompt), "response_a": _cell(a.content), "response_b": _cell(b.content), "winner": winner,
+        "strength": choice.strength, "producer_a": a.producer, "producer_b": b.producer, "option_a": a.id, "option_b": b.id,
+        "shown": record.meta.get("shown"), **_columns(record, kind),
+    }  # fmt: skip
+
+
+def to_rating_row(record: Feedback) -> dict[str, Any]:
+    """One row with a column per attribute; raises RowError for other kinds."""
+    if not isinstance(record.choice, Rating):
+        raise RowError(f"{record.kind}: only ratings are written")
+    (option,) = record.options
+    scores = {RATING + name: score for name, score in record.choice.scores.items()}
+    return {
+        "prompt": _cell(record.prompt), "response": _cell(option.content), **scores,
+        "low": record.choice.low, "high": record.choice.high, "option": option.id, "producer": option.producer,
+        **_columns(record, _type(option.content)),
+    }  # fmt: skip
+
+
+def _columns(record: Feedback, response_type: str) -> dict[str, Any]:
+    meta = {name: value for name, value in record.meta.items() if name != "shown"}
+    return {
+        "prompt_type": _type(record.prompt), "response_type": response_type,
+        "meta": json.dumps(meta, ensure_ascii=False, sort_keys=True) if meta else None,
+    }  # fmt: skip
+
+
+def _type(content: Content) -> str:
+    return "text" if isinstance(content, str) else "messages"
+
+
+def _cell(content: Content) -> str:
+    return content if isinstance(content, str) else json.dumps([m.model_dump() for m in content], ensure_ascii=False)
