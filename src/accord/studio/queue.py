@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from accord.errors import ConfigError
 from accord.studio import claims, events, members, wellbeing
 from accord.studio.database import Database
+from accord.studio.errors import NotHere
 from accord.studio.members import Person
 from accord.studio.settings import ProjectSettings
 from accord.studio.submission import Receipt, exclude, submit, undo, withdraw

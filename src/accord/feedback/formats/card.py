@@ -9,9 +9,10 @@ from statistics import median
 from typing import Any
 
 from accord.errors import DataError
-from accord.feedback.agreement import Interval, measure
+from accord.feedback.agreement import measure
 from accord.feedback.formats.columns import UNKNOWN_ORDER
 from accord.feedback.formats.exports import Exported, Shares
+from accord.feedback.intervals import Interval
 from accord.feedback.records import Feedback, Skip, content_id
 
 LICENCE = "(state under which terms this data may be used)"
