@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from accord.errors import ConfigError
 from accord.studio import events
 from accord.studio.database import Database
-from accord.studio.errors import Conflict
+from accord.studio.errors import Conflict, NotHere
 from accord.studio.tables import Account, Login
 
 HOUSE_ROLES = ("owner", "manager", "annotator", "auditor")
@@ -211,3 +211,28 @@ def sign_in(db: Database, name: str, password: str) -> str | None:
         return begin_session(session, found, db.now())
 
     return db.transact(work)
+
+
+def change_account(db: Database, public: str, role: str, disabled: bool, by: Visitor) -> None:
+    """Another role in the house, or no entry any more (sessions end at once). Raises NotHere, Conflict for the last owner."""
+    if role not in HOUSE_ROLES:
+        raise ConfigError(f"there is no role {role!r} in the house", f"roles: {', '.join(HOUSE_ROLES)}")
+
+    def work(session: Session) -> None:
+        account = session.scalars(select(Account).where(Account.public == public)).first()
+        if account is None:
+            raise NotHere("there is no such account")
+        query = select(func.count()).where(
+            Account.role == "owner", Account.disabled_at.is_(None), Account.id != account.id
+        )
+        if (role != "owner" or disabled) and account.role == "owner" and not session.scalar(query):
+            raise Conflict("somebody must own the house", "make another owner first")
+        account.role = role
+        if disabled != (account.disabled_at is not None):
+            account.disabled_at = db.now() if disabled else None
+            session.execute(delete(Login).where(Login.account_id == account.id))
+        session.flush()
+        said = {"role": role, "disabled": disabled}
+        events.append(session, events.HOUSE, "account.changed", public, by.public, db.now(), said)
+
+    db.transact(work)

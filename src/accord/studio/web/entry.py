@@ -38,7 +38,7 @@ def setup_page(request: Request, studio: House, token: str = "") -> Response:
         link = entrances.invited(session, token, studio.db.now())
     if link is None or link.role != "owner":
         raise NotHere("there is no such page")
-    return page(request, "join.html.j2", token=token, link=link, values={}, action="/setup", known=None)
+    return page(request, "join.html.j2", link_token=token, link=link, values={}, action="/setup", known=None)
 
 
 @router.post("/setup")
@@ -55,7 +55,7 @@ def join_page(request: Request, studio: House, visitor: Maybe, token: str) -> Re
         link = entrances.invited(session, token, studio.db.now())
     if link is None:
         return page(request, "message.html.j2", 404, title="join.gone", text="join.gone_text")
-    return page(request, "join.html.j2", token=token, link=link, values={}, action=f"/join/{token}", known=visitor)
+    return page(request, "join.html.j2", link_token=token, link=link, values={}, action=f"/join/{token}", known=visitor)
 
 
 @router.post("/join/{token}")
@@ -77,7 +77,7 @@ def _join(request: Request, studio: Studio, token: str, form: dict[str, str], ac
         secret = entrances.join(studio.db, token, form.get("name", ""), form.get("password", ""))
     except AccordError as error:
         values = {"name": form.get("name", "")}
-        return page(request, "join.html.j2", 400, token=token, link=link, values=values, action=action, known=None, error=error)
+        return page(request, "join.html.j2", 400, link_token=token, link=link, values=values, action=action, known=None, error=error)
     return _enter(studio, secret, f"/p/{link.slug}/work" if link.slug else "/")
 
 

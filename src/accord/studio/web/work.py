@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from starlette.responses import FileResponse, JSONResponse, Response
 
-from accord.studio import presenting, queue, wellbeing
+from accord.studio import own, presenting, queue, wellbeing
 from accord.studio.errors import AnswerError, NotHere
 from accord.studio.queue import SKIP_REASONS, Nothing
 from accord.studio.tables import Account, Answer, Guideline, Question, View
@@ -90,13 +90,23 @@ def _seconds(body: dict[str, Any], name: str) -> float:
 
 @router.post("/work/next")
 def next_item(studio: House, place: Worker) -> Any:
-    """The item to judge now, or why there is none."""
-    found = queue.next_view(studio.db, place.project.id, place.me.id, present=presenting.note_masks)
+    """The item to judge now, or why there is none. One's own cap on minutes counts all projects."""
+    own_cap = _own_cap(studio, place)
+    found = own_cap or queue.next_view(studio.db, place.project.id, place.me.id, present=presenting.note_masks)
     standing = _standing(studio, place)
     if isinstance(found, Nothing):
         return {"nothing": asdict(found), "standing": standing}
     shown = presenting.screen(found, place.settings, f"/p/{place.project.slug}/media")
     return {"item": shown, "standing": standing, "now": studio.db.now()}
+
+
+def _own_cap(studio: Studio, place: Place) -> Nothing | None:
+    with studio.db.read() as session:
+        account = session.get_one(Account, place.me.id)
+        cap = account.preferences.get("daily_minutes")
+        if cap is None or own.minutes_used(session, account, studio.db.now()) < cap:
+            return None
+        return Nothing("cap", "Your own minutes for today are used up.", wellbeing.day_start(account, studio.db.now()) + 86400)
 
 
 def _standing(studio: Studio, place: Place) -> dict[str, Any]:
@@ -111,6 +121,15 @@ def _standing(studio: Studio, place: Place) -> dict[str, Any]:
             View.served_at >= wellbeing.day_start(account, studio.db.now()),
         )  # fmt: skip
         return {"answers": session.scalar(mine) or 0, "seconds_today": float(session.scalar(today) or 0.0)}
+
+
+@router.get("/work/guideline")
+def guideline(studio: House, place: Worker) -> Any:
+    """The guideline, to look at beside the work."""
+    with studio.db.read() as session:
+        query = select(Guideline).where(Guideline.project_id == place.project.id).order_by(Guideline.version.desc())
+        found = session.scalars(query.limit(1)).one()
+    return {"version": found.version, "html": presenting.safe_html(found.text)}
 
 
 @router.post("/work/heartbeat")

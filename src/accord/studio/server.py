@@ -1,0 +1,117 @@
+"""Serve the studio: uvicorn on this machine, one or more processes, the first owner's link when there is none yet."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import socket
+import threading
+import time
+import webbrowser
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.request import urlopen
+
+import uvicorn
+from fastapi import FastAPI
+
+from accord.errors import ConfigError, RunError
+from accord.studio import entrances
+from accord.studio.database import open_database
+from accord.studio.web.app import StudioConfig, create_app
+
+DATABASE, MEDIA, HTTPS = "ACCORD_STUDIO_DATABASE", "ACCORD_STUDIO_MEDIA", "ACCORD_STUDIO_HTTPS"
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What `serve` is asked for. host: 127.0.0.1 unless the studio stands behind something that does TLS."""
+
+    database: str
+    host: str = "127.0.0.1"
+    port: int = 8600
+    workers: int = 1
+    media: Path | None = None
+    https: bool = False
+
+    @property
+    def address(self) -> str:
+        """Where a browser on this machine finds it."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)
+        return f"http://{host}:{self.port}"
+
+
+def from_environment() -> FastAPI:
+    """The application for a worker process, by what `serve` set in the environment."""
+    media = os.environ.get(MEDIA)
+    return create_app(
+        StudioConfig(os.environ[DATABASE], Path(media) if media else None, https=os.environ.get(HTTPS) == "1")
+    )
+
+
+def check_port(host: str, port: int) -> None:
+    """Raises ConfigError when nobody could listen there, with what to do."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise ConfigError(
+                    f"port {port} is taken on {host}",
+                    f"the studio may be running already; else choose another: --port {port + 1}",
+                ) from None
+            if error.errno == errno.EACCES:
+                raise ConfigError(f"port {port} needs special rights", "choose a port above 1023") from None
+            raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}", "use --host 127.0.0.1") from None
+        except (OverflowError, UnicodeError):
+            raise ConfigError(f"{host}:{port} is no address", "ports go from 1 to 65535") from None
+
+
+def serve(wanted: Serving, open_browser: bool, say: Callable[[str], object], app: FastAPI | None = None) -> None:
+    """Serve until interrupted. `say` prints a line. app: one made already (live chat with a model), in one process.
+
+    Raises ConfigError for a bad address or port, RunError for a database that cannot be used.
+    """
+    check_port(wanted.host, wanted.port)
+    if app is not None and wanted.workers > 1:
+        raise ConfigError("live chat with a model runs in one process", "leave --workers out")
+    database = open_database(wanted.database)
+    setup = entrances.setup_link(database)
+    database.close()
+    where = f"{wanted.address}/setup?token={setup}" if setup else wanted.address
+    say(f"accord studio on {wanted.address} (database {safe_url(wanted.database)})")
+    if setup:
+        say(f"first visit, to make the owner's account (works once):\n  {where}")
+    say("stop with Ctrl-C")
+    if open_browser:
+        threading.Thread(target=_open_when_up, args=(wanted.address, where), daemon=True).start()
+    os.environ[DATABASE] = wanted.database
+    os.environ[HTTPS] = "1" if wanted.https else "0"
+    if wanted.media is not None:
+        os.environ[MEDIA] = str(wanted.media)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    uvicorn.run(
+        app or "accord.studio.server:from_environment", factory=app is None, host=wanted.host, port=wanted.port,
+        workers=wanted.workers, log_level="warning", server_header=False, proxy_headers=True,
+    )  # fmt: skip
+
+
+def safe_url(url: str) -> str:
+    """A database address without its password."""
+    from accord.studio.database import parse_url
+
+    return parse_url(url).render_as_string(hide_password=True)
+
+
+def _open_when_up(address: str, where: str) -> None:
+    for _ in range(100):
+        with suppress(OSError), urlopen(f"{address}/login", timeout=1):
+            webbrowser.open(where)
+            return
+        time.sleep(0.1)
+    raise RunError(f"the studio did not answer at {address}")

@@ -1,0 +1,346 @@
+// The work page: fetch an item, show it, keep what is entered, send it, take it back.
+import { Beside, START } from "./beside.js";
+import { Clock } from "./clock.js";
+import * as dialogs from "./dialogs.js";
+import { el, inField, keyed, messages, pressed, randomKey, store, translator } from "./dom.js";
+import { passing, post, Refused } from "./net.js";
+import { Outbox } from "./outbox.js";
+import { tasks } from "./tasks/index.js";
+import { Veil } from "./veil.js";
+
+const config = JSON.parse(document.getElementById("config").textContent);
+const { settings, base, preferences } = config;
+const t = translator(config.texts);
+const task = tasks[settings.task];
+const $ = (id) => document.getElementById(id);
+const screen = $("screen"), bar = $("actions"), notice = $("notice");
+const clock = new Clock(config.idle_seconds);
+const outbox = new Outbox(`accord:outbox:${config.person}:${base}`, base, tellDelivery);
+const veil = new Veil(settings, preferences, t);
+const rtl = document.documentElement.dir === "rtl";
+
+let item = null; // what is on the screen: {view, ctx, state, history, beside, draw, actions, inputs}
+let busy = true;
+let last = null; // {answer, until} of the last answer sent
+let retry = null;
+
+// --- saying things -----------------------------------------------------------------------------------------------------
+function say(text) { if (text) { $("say").textContent = ""; requestAnimationFrame(() => { $("say").textContent = text; }); } }
+
+let hintTimer = 0;
+function hint(text, bad = false) {
+  const line = $("hint");
+  clearTimeout(hintTimer);
+  if (line) { line.textContent = text; line.className = `hintline${bad ? " bad" : text ? " told" : ""}`; }
+  if (text) { say(text); hintTimer = setTimeout(() => hint(""), 6000); }
+}
+
+function notify(text, ...buttons) { notice.replaceChildren(...(text ? [el("p", { text }), ...buttons] : [])); }
+
+function tellDelivery(what, wait) {
+  if (what === null) { notify(""); return; }
+  if (what === "signed_out") notify(t("work.signed_out"), el("a", { href: `/login?next=${encodeURIComponent(location.pathname)}`, text: t("work.sign_in") }));
+  else notify(t("work.kept", { seconds: wait }), el("button", { type: "button", class: "quiet", text: t("work.try_now"), on: { click: () => outbox.now?.() } }));
+}
+
+// --- one item ----------------------------------------------------------------------------------------------------------
+const draftName = (view) => `accord:draft:${config.person}:${view}`;
+
+function show(view) {
+  const ctx = {
+    view, settings, t, say, hint, direction: settings.direction, chat: config.chat,
+    get: () => item.state.main, beside: () => item.state.beside,
+    set: (main, told = "", quiet = false) => change({ ...item.state, main }, told, quiet ? "quiet" : null),
+    type: (main) => change({ ...item.state, main }, "", "text"),
+    setBeside: (beside, told = "", merge = null) => change({ ...item.state, beside }, told, merge),
+    press: (key) => pressKey(key), post: (path, body) => post(base + path, body), keep: saveDraft,
+    again: (main) => { item.history = []; item.state = { ...item.state, main }; keepHere(); build(); saveDraft(); },
+  };
+  item = { view, ctx, history: [], inputs: {}, sent: false };
+  item.beside = new Beside(ctx);
+  item.state = begin(view, ctx);
+  clock.begin(view.active_seconds);
+  build();
+  screen.setAttribute("aria-busy", "false");
+  busy = false;
+  scrollTo(0, 0);
+  screen.focus({ preventScroll: true });
+  say(view.resumed ? t("work.again") : t("work.new_item"));
+}
+
+/** What was entered before: here, or kept by the server, or an answer that was taken back. */
+function begin(view, ctx) {
+  const fresh = { main: task.start(ctx), beside: START };
+  const here = store.get(draftName(view.view));
+  const kept = here ?? view.draft?.state;
+  try {
+    if (kept) return { main: { ...fresh.main, ...(task.mend ? task.mend(kept.main, ctx) : kept.main) }, beside: { ...START, ...kept.beside } };
+    if (view.draft?.answer) return { main: task.from(view.draft.answer, ctx), beside: item.beside.from(view.draft.answer) };
+  } catch { hint(t("work.draft_lost"), true); }
+  return fresh;
+}
+
+function build() {
+  const { ctx, view } = item;
+  const prompt = messages(view.prompt, t, ctx.direction);
+  ctx.host = el("div", { class: "stage" });
+  ctx.bar = el("div", { class: "choices", role: "group", "aria-label": t("work.answer") });
+  ctx.cards = [];
+  item.actions = task.actions(ctx);
+  const drawTask = task.mount(ctx), drawBeside = item.beside.mount();
+  const question = settings.question || t(`task.question.${settings.task}`);
+  screen.replaceChildren(...(prompt.length ? [el("section", { class: "prompt", "aria-label": t("work.prompt") }, ...prompt)] : []),
+    el("p", { class: "question", dir: ctx.direction, text: question }), ctx.host);
+  screen.tabIndex = -1;
+  const drawBar = buildBar();
+  item.draw = () => { drawTask(item.state.main); drawBeside(item.state.beside); drawBar(); };
+  item.draw();
+  veil.cover(view, screen, () => skip(), hint);
+}
+
+function buildBar() {
+  const { ctx } = item;
+  const choices = item.actions.filter((action) => !action.hidden).map((action) => ({ action, button: keyed(action.key, action.label, { class: `pick ${action.kind ?? ""}`, ...(action.on ? { "aria-pressed": "false" } : {}), on: { click: () => pressKey(action.key) } }) }));
+  ctx.bar.prepend(...choices.map((choice) => choice.button));
+  const undo = keyed("z", t("work.undo"), { class: "quiet", on: { click: undoOrTakeBack } });
+  const send = keyed("↵", t("work.send"), { class: "primary", id: "send", on: { click: submit } }, "Enter");
+  const aside = el("div", { class: "aside", role: "group", "aria-label": t("work.more") }, undo,
+    keyed("s", t("work.skip"), { class: "quiet", on: { click: () => skip() } }), keyed("g", t("work.guideline"), { class: "quiet", on: { click: showGuideline } }), keyed("?", t("work.keys"), { class: "quiet", on: { click: showHelp } }));
+  const hintline = el("p", { class: "hintline", id: "hint" });
+  bar.replaceChildren(el("div", { class: "inner" }, aside, ctx.bar, el("div", { class: "send" }, keyed("u", t("work.unsure"), { class: "quiet", on: { click: () => skip("unsure") } }), send), hintline));
+  bar.hidden = false;
+  return () => {
+    for (const { action, button } of choices) if (action.on) pressed(button, action.on(item.state.main));
+    send.setAttribute("aria-disabled", String(busy || missing() !== null));
+    const canTake = !touched() && canTakeBack();
+    undo.lastChild.textContent = canTake ? t("work.take_back") : t("work.undo");
+    undo.setAttribute("aria-disabled", String(busy || !(canTake || item.history.length)));
+  };
+}
+
+function touched() { return task.touched(item.state.main, item.ctx) || item.beside.touched(item.state.beside); }
+function missing() { return task.missing(item.state.main, item.ctx) ?? item.beside.missing(item.state.beside); }
+
+/** A change of state: into the history (typing makes one step), onto the screen, into the draft. */
+function change(state, told = "", merge = null) {
+  if (busy || item.sent) return;
+  clock.act();
+  const before = item.history.at(-1);
+  if (merge !== "quiet" && !(merge && before?.merge === merge)) item.history.push({ state: item.state, merge });
+  item.state = state;
+  item.draw();
+  if (told) say(told);
+  keepHere();
+}
+
+let draftTimer = 0;
+function keepHere() {
+  store.set(draftName(item.view.view), item.state);
+  clearTimeout(draftTimer);
+  draftTimer = setTimeout(saveDraft, 1500);
+}
+
+async function saveDraft(leaving = false) {
+  clearTimeout(draftTimer);
+  if (!item || item.sent || !touched()) return;
+  try { await post(`${base}/draft`, { view: item.view.view, lease: item.view.lease, state: item.state }, leaving); }
+  catch (error) { if (error instanceof Refused && error.status === 409) notify(t("work.elsewhere"), el("button", { type: "button", class: "quiet", text: t("work.reload"), on: { click: () => next() } })); }
+}
+
+// --- keys --------------------------------------------------------------------------------------------------------------
+function pressKey(key) {
+  const action = item?.actions.find((a) => a.key === key);
+  if (!action || busy || veil.covers) return false;
+  const before = item.state.main, after = action.press(before);
+  if (after !== undefined) {
+    change({ ...item.state, main: after }, action.tell?.(after, before) ?? action.told ?? "");
+    if (preferences.send_at_once && ["comparison", "thumb"].includes(settings.task) && missing() === null) submit();
+  }
+  return true;
+}
+
+function move(step) {
+  const cards = (item.ctx.cards ?? []).filter((card) => card.button || card.root);
+  if (task.move) { change({ ...item.state, main: task.move(item.state.main, step, item.ctx) }, "", "quiet"); return; }
+  if (!cards.length) return;
+  const focused = cards.findIndex((card) => card.root.contains(document.activeElement));
+  const target = cards[Math.min(Math.max(focused < 0 ? (step > 0 ? 0 : cards.length - 1) : focused + step, 0), cards.length - 1)];
+  const button = target.button ?? target.root.querySelector("button");
+  if (button) button.focus({ preventScroll: true }); else { target.root.tabIndex = -1; target.root.focus({ preventScroll: true }); }
+  target.root.scrollIntoView({ block: "nearest" });
+}
+
+const COMMANDS = {
+  Enter: () => submit(), z: () => undoOrTakeBack(), s: () => skip(), u: () => skip("unsure"), g: () => showGuideline(), "?": () => showHelp(), b: () => veil.reveal(),
+  j: () => move(1), k: () => move(-1), ArrowRight: () => move(rtl ? -1 : 1), ArrowLeft: () => move(rtl ? 1 : -1),
+  f: () => item.beside.chips?.buttons[0].focus(), e: () => (task.edit ? task.edit(item.ctx) : item.beside.area?.focus()),
+};
+
+document.addEventListener("keydown", (event) => {
+  const { key, target } = event;
+  if (dialogs.isOpen() || event.isComposing) return;
+  if (inField(target)) {
+    if (key === "Escape") { target.blur(); screen.focus({ preventScroll: true }); event.preventDefault(); }
+    else if (key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); device("keyboard"); submit(); }
+    return;
+  }
+  if (event.ctrlKey || event.metaKey || event.altKey || (event.repeat && !["j", "k", "ArrowLeft", "ArrowRight"].includes(key))) return;
+  if (!item) { if (key === "z") { event.preventDefault(); undoOrTakeBack(); } return; }
+  if (key === "Enter" && target instanceof HTMLElement && target.matches("a, summary, button:not([aria-pressed=true])") && target.id !== "send") return; // does what it says
+  if (target.matches?.("input[type=radio], input[type=range]") && key.startsWith("Arrow")) return;
+  if (key === "Escape") { screen.focus({ preventScroll: true }); return; }
+  device("keyboard");
+  const inFlags = target.closest?.("[data-keys=flags]") && settings.task !== "flags";
+  if ((inFlags && item.beside.key(key)) || pressKey(key)) event.preventDefault();
+  else if (Object.hasOwn(COMMANDS, key)) { event.preventDefault(); COMMANDS[key](); }
+});
+document.addEventListener("pointerdown", (event) => device(event.pointerType === "touch" || event.pointerType === "pen" ? "touch" : "mouse"), { capture: true });
+
+function device(kind) { if (item) item.inputs[kind] = (item.inputs[kind] ?? 0) + 1; }
+function mainDevice() { return Object.entries(item.inputs).sort((a, b) => b[1] - a[1])[0]?.[0] ?? null; }
+
+// --- sending, taking back, skipping ------------------------------------------------------------------------------------
+async function submit() {
+  if (!item || busy || veil.covers) return;
+  const open = missing();
+  if (open !== null) { hint(open, true); return; }
+  busy = true; item.sent = true;
+  item.draw();
+  screen.setAttribute("aria-busy", "true");
+  const body = {
+    key: randomKey(), view: item.view.view, lease: item.view.lease,
+    answer: { ...task.answer(item.state.main, item.ctx), ...item.beside.answer(item.state.beside) }, timing: clock.timing(mainDevice(), config.interface),
+  };
+  outbox.add(body);
+  try {
+    const receipt = await outbox.deliver(body);
+    store.drop(draftName(item.view.view));
+    last = { answer: receipt.answer_id, until: performance.now() + receipt.undo_seconds * 1000 };
+    if (receipt.extra) say(t("work.extra"));
+    await next();
+    say(t("work.sent"));
+  } catch (error) { await refused(error); }
+}
+
+/** The server said no: stay with the item when it can be mended, else go on, and say why. */
+async function refused(error) {
+  if (!(error instanceof Refused)) throw error;
+  busy = false; item.sent = false;
+  screen.setAttribute("aria-busy", "false");
+  if (error.status === 409 || error.status === 404) { store.drop(draftName(item.view.view)); await next(); notify(error.message, dismiss()); }
+  else { item.draw(); hint(error.message, true); }
+}
+const dismiss = () => el("button", { type: "button", class: "quiet", text: t("work.close"), on: { click: () => notify("") } });
+
+function canTakeBack() { return last !== null && performance.now() < last.until; }
+
+async function undoOrTakeBack() {
+  if (busy) return;
+  if (item?.history.length) {
+    item.state = item.history.pop().state;
+    item.draw(); keepHere(); say(t("work.undone"));
+    return;
+  }
+  if (item && touched()) return;
+  if (!canTakeBack()) { hint(t(last ? "work.too_late" : "work.nothing_to_undo"), true); return; }
+  busy = true;
+  try {
+    await post(`${base}/undo`, { answer: last.answer });
+    last = null;
+    await next();
+    say(t("work.taken_back"));
+  } catch (error) { busy = false; hint(error instanceof Refused ? error.message : t("work.unreached"), true); }
+}
+
+async function skip(chosen = null) {
+  if (!item || busy) return;
+  const said = await dialogs.askSkip(t, config.skips, chosen);
+  if (said === null || busy) return;
+  busy = true;
+  try {
+    await post(`${base}/skip`, { view: item.view.view, lease: item.view.lease, ...said });
+    store.drop(draftName(item.view.view));
+    await next();
+    say(t("work.skipped"));
+  } catch (error) {
+    busy = false;
+    if (error instanceof Refused && error.status === 409) { await next(); notify(error.message, dismiss()); } else hint(error instanceof Refused ? error.message : t("work.unreached"), true);
+  }
+}
+
+// --- what comes next ---------------------------------------------------------------------------------------------------
+async function next() {
+  clearTimeout(retry);
+  busy = true;
+  screen.setAttribute("aria-busy", "true");
+  try {
+    const found = await post(`${base}/next`);
+    standing(found.standing);
+    notify("");
+    if (found.nothing) nothing(found.nothing); else show({ ...found.item, since: found.now });
+  } catch (error) {
+    if (error instanceof Refused && error.body.csrf) { location.reload(); return; }
+    if (!passing(error)) { item = null; bar.hidden = true; screen.replaceChildren(el("div", { class: "done" }, el("p", { text: error.message }))); return; }
+    if (error.status === 401) tellDelivery("signed_out");
+    else notify(t("work.unreached"), el("button", { type: "button", class: "quiet", text: t("work.try_now"), on: { click: next } }));
+    retry = setTimeout(next, 5000);
+  }
+}
+
+function nothing({ reason, retry_at: at }) {
+  item = null; busy = false;
+  bar.hidden = true;
+  const again = el("button", { type: "button", text: t("work.look_again"), on: { click: next } });
+  const back = canTakeBack() ? keyed("z", t("work.take_back"), { class: "quiet", on: { click: undoOrTakeBack } }) : null;
+  const when = at && reason === "cap" ? el("p", { class: "soft", text: t("work.retry_at", { time: new Date(at * 1000).toLocaleString(document.documentElement.lang) }) }) : null;
+  screen.replaceChildren(el("div", { class: "done" }, el("h2", { text: t(`work.nothing.${reason}`) }), el("p", { class: "soft", text: t(`work.nothing.${reason}.text`) }), when, el("p", { class: "row centred" }, again, ...(back ? [back] : []), el("a", { href: "/", class: "button quiet", text: t("work.home") }))));
+  screen.setAttribute("aria-busy", "false");
+  say(t(`work.nothing.${reason}`));
+  if (reason === "all_leased") retry = setTimeout(next, 15000);
+}
+
+function standing({ answers, seconds_today: seconds }) { $("standing").textContent = t("work.standing", { answers, minutes: Math.round(seconds / 60) }); }
+
+// --- while it is open --------------------------------------------------------------------------------------------------
+async function beat() {
+  if (!item || busy || document.hidden) return;
+  const mine = item;
+  try {
+    const said = await post(`${base}/heartbeat`, { view: item.view.view, lease: item.view.lease, active_seconds: Math.round(clock.active * 100) / 100 });
+    if (mine === item && !item.sent && !said.held) notify(t("work.lease_lost"), dismiss());
+  } catch { /* the lease outlives a lost beat; sending says what is wrong */ }
+}
+setInterval(beat, Math.max(2000, Math.min(30000, (settings.lease_minutes * 60000) / 3)));
+document.addEventListener("visibilitychange", () => { if (document.hidden) saveDraft(true); else beat(); });
+addEventListener("pagehide", () => saveDraft(true));
+
+let proposed = false;
+clock.onTick = async () => {
+  const minutes = preferences.break_minutes ?? settings.break_every_minutes;
+  if (item && !busy && canExpireUndo()) item.draw();
+  if (!minutes || proposed || clock.sinceBreak < minutes * 60 || dialogs.isOpen()) return;
+  proposed = true;
+  if (await dialogs.proposeBreak(t, Math.round(clock.sinceBreak / 60))) { await saveDraft(); await dialogs.rest(t); }
+  clock.sinceBreak = 0; clock.tick(); proposed = false;
+};
+function canExpireUndo() { if (last && !canTakeBack()) { last = null; return true; } return false; }
+
+function showGuideline() { dialogs.guideline(t, `${base}/guideline`); }
+
+async function showHelp() {
+  const rule = t("work.time_rule", { minutes: Math.round(config.idle_seconds / 60) });
+  const keys = [...item.actions.filter((a, n, all) => !a.group || all.findIndex((b) => b.group === a.group) === n).map((a) => [a.group ? "0–9" : a.key, a.label]),
+    ["j k", t("key.move")], ["e", t("key.edit")], ["f", t("key.flag")], ["u", t("key.unsure")], ["s", t("key.skip")], ["z", t("key.undo")], ["g", t("key.guideline")], ["b", t("key.reveal")], ["Esc", t("key.leave")], ["↵", t("key.send")]];
+  const question = await dialogs.help(t, keys, rule);
+  if (!question) return;
+  try { await post(`${base}/question`, { text: question, view: item?.view.view ?? null }); hint(t("work.asked")); } catch (error) { hint(error instanceof Refused ? error.message : t("work.unreached"), true); }
+}
+
+async function start() {
+  for (const body of outbox.list()) {
+    try { const receipt = await outbox.deliver(body); store.drop(draftName(body.view)); last = { answer: receipt.answer_id, until: performance.now() + receipt.undo_seconds * 1000 }; }
+    catch (error) { notify(t("work.old_refused", { why: error.message }), dismiss()); }
+  }
+  await next();
+}
+start();

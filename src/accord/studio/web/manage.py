@@ -1,0 +1,170 @@
+"""Managers' pages: a new project, its items, its settings."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import UploadFile
+from starlette.responses import Response
+
+from accord.errors import AccordError, ConfigError
+from accord.studio import projects
+from accord.studio.errors import NotAllowed
+from accord.studio.projects import Added
+from accord.studio.settings import TASKS, ProjectSettings, parse_settings, settings_from
+from accord.studio.tables import Project
+from accord.studio.web.context import Fields, House, Manager, Me, Place, Studio, go, page
+from accord.studio.web.home import may_make_projects
+
+router = APIRouter()
+SUFFIXES = (".jsonl", ".json", ".csv", ".parquet", ".gz", ".txt")
+EXAMPLE = """name: My project
+task: comparison
+question: Which response is better?
+overlap: 2
+strength: false
+guideline: |
+  # How to judge
+
+  Prefer the response that is right, and then the one that is clearer.
+"""
+
+
+@router.get("/p/new")
+def new_page(request: Request, me: Me) -> Response:
+    """A new project: a few questions, or the whole as YAML; and a file of items."""
+    if not may_make_projects(me):
+        raise NotAllowed("only owners and managers make projects", "ask one for a project to take part in")
+    return page(request, "new.html.j2", tasks=TASKS, values={"yaml": EXAMPLE}, example=EXAMPLE)
+
+
+@router.post("/p/new")
+async def new(request: Request, studio: House, me: Me, form: Fields) -> Response:
+    """Make the project and add the file's items."""
+    upload = (await request.form()).get("file")
+    return await run_in_threadpool(_new, request, studio, me, form, upload if isinstance(upload, UploadFile) else None)
+
+
+def _new(request: Request, studio: Studio, me: Me, form: dict[str, str], upload: UploadFile | None) -> Response:
+    if not may_make_projects(me):
+        raise NotAllowed("only owners and managers make projects", "ask one for a project to take part in")
+    try:
+        settings = parse_settings(form.get("yaml", "")) if form.get("how") == "yaml" else settings_of_form(form)
+        rows = None if upload is None or not upload.filename else _read(upload, settings)
+    except AccordError as error:
+        return page(request, "new.html.j2", 400, tasks=TASKS, values=form, example=EXAMPLE, error=error)
+    project_id = projects.create_project(studio.db, settings, me.id)
+    with studio.db.read() as session:
+        slug = session.get_one(Project, project_id).slug
+    if rows is None:
+        return go(f"/p/{slug}/settings", "made")
+    added = projects.add_items(studio.db, project_id, rows, me.id)
+    return go(f"/p/{slug}/settings?{_count(added)}")
+
+
+def _count(added: Added) -> str:
+    return f"new={added.new}&duplicates={added.duplicates}&bad={sum(added.bad.values())}"
+
+
+def settings_of_form(form: dict[str, str]) -> ProjectSettings:
+    """Settings from the short form: one line or a comma between names; raises ConfigError."""
+    raw: dict[str, Any] = {name: form.get(name, "").strip() for name in ("name", "task", "question", "guideline")}
+    raw["guideline"] = raw["guideline"].replace("\r\n", "\n")
+    raw["overlap"] = _whole(form.get("overlap", "1"), "overlap")
+    raw["strength"] = form.get("strength") == "on" and raw["task"] in ("comparison", "clips", "chat")
+    raw["critique"] = form.get("critique", "off")
+    raw["flags"] = _names(form.get("flags", ""))
+    if raw["task"] == "spans":
+        raw["spans"] = _names(form.get("labels", ""))
+    if form.get("attributes", "").strip():
+        raw["attributes"] = [{"name": name, "low": 1, "high": 5} for name in _names(form["attributes"])]
+    return settings_from(raw)
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.replace("\n", ",").split(",") if name.strip()]
+
+
+def _whole(text: str, what: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ConfigError(f"{what} = {text!r} is not a whole number") from None
+
+
+def _read(upload: UploadFile, settings: ProjectSettings) -> list[dict[str, Any]]:
+    """Items of an uploaded file; raises DataError naming it. It lies in a folder of its own while it is read."""
+    name = Path(upload.filename or "items.jsonl").name
+    if not name.lower().endswith(SUFFIXES):
+        raise ConfigError(f"{name} is no kind of file that is read here", "use .jsonl, .json, .csv or .parquet (.gz)")
+    with tempfile.TemporaryDirectory(prefix="accord-upload-") as folder:
+        file = Path(folder) / f"items{''.join(Path(name.lower()).suffixes[-2:])}"
+        with open(file, "wb") as handle:
+            while block := upload.file.read(2**20):
+                handle.write(block)
+        try:
+            return projects.items_from(file, settings).items
+        except AccordError as error:
+            raise ConfigError(error.message.replace(str(file), name), error.fix) from None
+
+
+@router.post("/p/{slug}/items")
+async def add(request: Request, studio: House, place: Manager) -> Response:
+    """More items from a file."""
+    upload = (await request.form()).get("file")
+    return await run_in_threadpool(_add, request, studio, place, upload if isinstance(upload, UploadFile) else None)
+
+
+def _add(request: Request, studio: Studio, place: Place, upload: UploadFile | None) -> Response:
+    try:
+        if upload is None or not upload.filename:
+            raise ConfigError("no file was chosen")
+        added = projects.add_items(studio.db, place.project.id, _read(upload, place.settings), place.me.id)
+    except AccordError as error:
+        return _settings(request, place, place.settings.dump(), error)
+    reasons = [f"{reason} ({count}; first: {added.first_bad[reason]})" for reason, count in added.bad.items()]
+    return _settings(request, place, place.settings.dump(), None, added, reasons)
+
+
+@router.get("/p/{slug}/settings")
+def settings_page(request: Request, place: Manager) -> Response:
+    """The project's settings as YAML; adding items; pausing."""
+    return _settings(request, place, place.settings.dump())
+
+
+def _settings(
+    request: Request, place: Place, text: str, error: Exception | None = None, added: Added | None = None,
+    reasons: list[str] | None = None,
+) -> Response:  # fmt: skip
+    counted = {key: value for key in ("new", "duplicates", "bad") if (value := request.query_params.get(key, "")).isdecimal()}
+    if added is not None:
+        counted = {"new": str(added.new), "duplicates": str(added.duplicates), "bad": str(sum(added.bad.values()))}
+    return page(
+        request, "settings.html.j2", 400 if error else 200, place=place, text=text, error=error, added=counted or None,
+        reasons=reasons or [],
+    )  # fmt: skip
+
+
+@router.post("/p/{slug}/settings")
+def change(request: Request, studio: House, place: Manager, form: Fields) -> Response:
+    """Change the settings; what answers forbid is refused with the reason."""
+    text = form.get("yaml", "").replace("\r\n", "\n")
+    try:
+        projects.update_settings(studio.db, place.project.id, parse_settings(text, "the settings"), place.me.id)
+    except AccordError as error:
+        return _settings(request, place, text, error)
+    return go(f"/p/{place.project.slug}/settings", "saved")
+
+
+@router.post("/p/{slug}/life")
+def life(studio: House, place: Manager, form: Fields) -> Response:
+    """Pause, resume or archive."""
+    do = {"pause": projects.pause, "resume": projects.resume, "archive": projects.archive}.get(form.get("do", ""))
+    if do is None:
+        raise ConfigError(f"there is nothing called {form.get('do')!r} to do")
+    do(studio.db, place.project.id, place.me.id)
+    return go(f"/p/{place.project.slug}/settings", "saved")

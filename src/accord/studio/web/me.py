@@ -1,0 +1,136 @@
+"""One's own page: preferences, work and pay, what is kept about oneself, and taking it back."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from zoneinfo import available_timezones
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from accord.errors import AccordError, ConfigError
+from accord.studio import accounts, entrances, own
+from accord.studio.i18n import LANGUAGES, PSEUDO
+from accord.studio.web import security
+from accord.studio.web.context import Fields, House, Lists, Me, Studio, go, page
+
+router = APIRouter(prefix="/me")
+ATTRIBUTES = ("age", "gender", "languages", "country", "education", "expertise", "background")
+"""What people may say about themselves, in their own words; nothing is asked for, nothing is checked."""
+
+
+def _me(request: Request, studio: Studio, me: Me, **more: Any) -> Response:
+    with studio.db.read() as session:
+        account = own.account(session, me.id)
+        works = own.works(session, account, studio.db.now())
+        tokens = own.tokens(session, me.id, studio.db.now())
+        categories = own.categories(session, me.id)
+        answers = own.recent_answers(session, me.id)
+    status = 400 if more.get("error") else 200
+    values = {"secret": None, "error": None, "wrong_password": False} | more
+    return page(
+        request, "me.html.j2", status, account=account, works=works, tokens=tokens, categories=categories, answers=answers,
+        fields=ATTRIBUTES, scopes=entrances.SCOPES, zones=sorted(available_timezones()), **values,
+    )  # fmt: skip
+
+
+@router.get("")
+def me_page(request: Request, studio: House, me: Me) -> Response:
+    """Everything about oneself."""
+    return _me(request, studio, me)
+
+
+@router.post("/preferences")
+def preferences(studio: House, me: Me, form: Fields, boxes: Lists) -> Response:
+    """Language, blur, opt-outs, breaks, time zone."""
+    language = form.get("language", "en")
+    if language not in LANGUAGES and language != PSEUDO:
+        raise ConfigError(f"there is no language {language!r} here", f"languages: {', '.join(LANGUAGES)}")
+    kept: dict[str, Any] = {
+        "blur": sorted(set(boxes.get("blur", [])))[:200],
+        "opted_out": sorted(set(boxes.get("opted_out", [])))[:200],
+        "send_at_once": form.get("send_at_once") == "on",
+        "break_minutes": _minutes(form.get("break_minutes", ""), 5, 480),
+        "daily_minutes": _minutes(form.get("daily_minutes", ""), 1, 1440),
+        "timezone": form["timezone"] if form.get("timezone") in available_timezones() else "UTC",
+    }
+    own.set_preferences(studio.db, me, language, kept)
+    return go("/me", "saved")
+
+
+def _minutes(text: str, low: int, high: int) -> int | None:
+    if not text.strip():
+        return None
+    if not text.strip().isdecimal() or not low <= int(text.strip()[:6]) <= high:
+        raise ConfigError(f"{text!r} is no number of minutes from {low} to {high}")
+    return int(text.strip())
+
+
+@router.post("/attributes")
+def attributes(studio: House, me: Me, form: Fields) -> Response:
+    """What one chooses to say about oneself; empty fields are not kept."""
+    said = {name: form[name].strip()[:200] for name in ATTRIBUTES if form.get(name, "").strip()}
+    own.set_attributes(studio.db, me, said)
+    return go("/me", "saved")
+
+
+@router.post("/password")
+def password(request: Request, studio: House, me: Me, form: Fields) -> Response:
+    """A new password; other sessions end."""
+    entrances.attempt(studio.db, "login", me.name.casefold())
+    try:
+        done = accounts.change_password(studio.db, me.id, form.get("old", ""), form.get("new", ""), me.session)
+    except AccordError as error:
+        return _me(request, studio, me, error=error)
+    return go("/me", "saved") if done else _me(request, studio, me, wrong_password=True)
+
+
+@router.post("/tokens")
+def make_token(request: Request, studio: House, me: Me, form: Fields, boxes: Lists) -> Response:
+    """A program's key, shown once."""
+    try:
+        secret = entrances.issue_token(studio.db, me, form.get("name", ""), boxes.get("scopes", []), 365)
+    except AccordError as error:
+        return _me(request, studio, me, error=error)
+    return _me(request, studio, me, secret=secret)
+
+
+@router.post("/tokens/{number}")
+def end_token(studio: House, me: Me, number: int) -> Response:
+    """End a program's key."""
+    entrances.revoke_token(studio.db, me, number)
+    return go("/me", "saved")
+
+
+@router.get("/data.json")
+def data(studio: House, me: Me) -> Response:
+    """All that is kept about oneself, as a file."""
+    with studio.db.read() as session:
+        kept = own.everything(session, me.id)
+    name = f"accord-{me.public}.json"
+    return Response(
+        json.dumps(kept, indent=1, ensure_ascii=False), media_type="application/json",
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )  # fmt: skip
+
+
+@router.post("/answers/{answer_id}/withdraw")
+def withdraw(studio: House, me: Me, answer_id: str, form: Fields) -> Response:
+    """Take one answer out for good."""
+    own.withdraw_one(studio.db, me, answer_id, form.get("reason", "").strip()[:500] or "by its author")
+    return go("/me", "withdrawn")
+
+
+@router.post("/erase")
+def erase(request: Request, studio: House, me: Me, form: Fields) -> Response:
+    """Erase the account: personal data and, if wished, all answers. The password is asked for again."""
+    entrances.attempt(studio.db, "login", me.name.casefold())
+    with studio.db.read() as session:
+        stored = own.account(session, me.id).password
+    if stored is not None and not accounts.password_fits(stored, form.get("password", "")):
+        return _me(request, studio, me, wrong_password=True)
+    own.erase(studio.db, me, answers=form.get("answers") == "on")
+    response = go("/login", "erased")
+    security.end_session_cookie(response, studio.https)
+    return response

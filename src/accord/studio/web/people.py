@@ -1,0 +1,152 @@
+"""Who takes part: members with their roles and states, and links that invite."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from starlette.responses import Response
+
+from accord.errors import AccordError, ConfigError
+from accord.studio import accounts, entrances, members
+from accord.studio.errors import NotAllowed, NotHere
+from accord.studio.tables import Account, Membership
+from accord.studio.web.context import Fields, House, Manager, Me, Place, Studio, go, page
+
+router = APIRouter()
+ABOVE = {"annotator": 0, "auditor": 1, "reviewer": 1, "manager": 2, "owner": 3}
+"""Nobody gives a role above their own, nor changes people above them."""
+
+
+def _people(
+    request: Request, studio: Studio, place: Place, link: str | None = None, error: Exception | None = None
+) -> Response:
+    with studio.db.read() as session:
+        rows = members.members(session, place.project.id)
+        open_links = entrances.invitations(session, place.project.id, studio.db.now())
+    roles = [role for role in members.ROLES if ABOVE[role] <= ABOVE.get(place.role, 0)]
+    return page(
+        request, "people.html.j2", 400 if error else 200, place=place, rows=rows, links=open_links, roles=roles,
+        states=members.STATES, link=link, error=error, above=ABOVE,
+    )  # fmt: skip
+
+
+@router.get("/p/{slug}/people")
+def people(request: Request, studio: House, place: Manager) -> Response:
+    """Members and open invitations."""
+    return _people(request, studio, place)
+
+
+@router.post("/p/{slug}/people/invite")
+def invite(request: Request, studio: House, place: Manager, form: Fields) -> Response:
+    """A link, shown once."""
+    try:
+        _check_role(place, form.get("role", ""))
+        days, uses = _number(form.get("days", "7")), int(_number(form.get("uses", "1")))
+        secret = entrances.invite(studio.db, place.me, form["role"], place.project.id, days, uses)
+    except AccordError as error:
+        return _people(request, studio, place, error=error)
+    return _people(request, studio, place, link=f"{str(request.base_url).rstrip('/')}/join/{secret}")
+
+
+@router.post("/p/{slug}/people/revoke/{number}")
+def revoke(studio: House, place: Manager, number: int) -> Response:
+    """End an invitation."""
+    entrances.revoke_invitation(studio.db, place.project.id, number, place.me.public)
+    return go(f"/p/{place.project.slug}/people", "saved")
+
+
+@router.post("/p/{slug}/people/{public}")
+def change(studio: House, place: Manager, public: str, form: Fields) -> Response:
+    """Another role or state: active, paused, quarantined, removed."""
+    role, state = form.get("role", ""), form.get("state", "")
+    _check_role(place, role)
+
+    def work(session: Session) -> None:
+        query = select(Membership, Account).join(Account, Account.id == Membership.account_id)
+        found = session.execute(query.where(Membership.project_id == place.project.id, Account.public == public)).first()
+        if found is None:
+            raise NotHere("there is no such member")
+        member, account = found
+        if ABOVE[member.role] > ABOVE[place.role] or (account.id == place.me.id and place.me.role != "owner"):
+            raise NotAllowed("you cannot change yourself or people above you", "ask an owner")
+        now, by = studio.db.now(), place.me.public
+        if role != member.role:
+            before = member.state
+            members.add_member(session, place.project.id, account.id, role, now, by)
+            member.state = before
+        if state != member.state:
+            members.set_member_state(
+                session, place.project.id, account.id, state, form.get("reason", "").strip() or None, now, by
+            )
+
+    studio.db.transact(work)
+    return go(f"/p/{place.project.slug}/people", "saved")
+
+
+def _check_role(place: Place, role: str) -> None:
+    if role not in members.ROLES:
+        raise ConfigError(f"there is no role {role!r}", f"roles: {', '.join(members.ROLES)}")
+    if ABOVE[role] > ABOVE.get(place.role, 0):
+        raise NotAllowed("nobody gives a role above their own", "ask an owner")
+
+
+def _number(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        raise ConfigError(f"{text!r} is not a number") from None
+    if not 0 < number < 1e6:
+        raise ConfigError(f"{text} is out of range")
+    return number
+
+
+# --- the house -------------------------------------------------------------------------------------------------------
+def _house(request: Request, studio: Studio, me: Me, link: str | None = None, error: Exception | None = None) -> Response:
+    if me.role not in ("owner", "auditor"):
+        raise NotHere("there is no such page")
+    with studio.db.read() as session:
+        rows = list(session.scalars(select(Account).where(Account.erased_at.is_(None)).order_by(Account.name)))
+        links = entrances.invitations(session, None, studio.db.now())
+    return page(
+        request, "house.html.j2", 400 if error else 200, rows=rows, links=links, roles=accounts.HOUSE_ROLES, link=link, error=error
+    )  # fmt: skip
+
+
+def _owner(me: Me) -> None:
+    if me.role != "owner":
+        raise NotHere("there is no such page")
+
+
+@router.get("/people")
+def house(request: Request, studio: House, me: Me) -> Response:
+    """Everybody in the house; for its owners (and auditors to read)."""
+    return _house(request, studio, me)
+
+
+@router.post("/people/invite")
+def house_invite(request: Request, studio: House, me: Me, form: Fields) -> Response:
+    """A link into the house, shown once."""
+    _owner(me)
+    try:
+        days = _number(form.get("days", "7"))
+        secret = entrances.invite(studio.db, me, form.get("role", ""), None, days, int(_number(form.get("uses", "1"))))
+    except AccordError as error:
+        return _house(request, studio, me, error=error)
+    return _house(request, studio, me, link=f"{str(request.base_url).rstrip('/')}/join/{secret}")
+
+
+@router.post("/people/revoke/{number}")
+def house_revoke(studio: House, me: Me, number: int) -> Response:
+    """End an invitation into the house."""
+    _owner(me)
+    entrances.revoke_invitation(studio.db, None, number, me.public)
+    return go("/people", "saved")
+
+
+@router.post("/people/{public}")
+def house_change(studio: House, me: Me, public: str, form: Fields) -> Response:
+    """Another role in the house, or no entry any more."""
+    _owner(me)
+    accounts.change_account(studio.db, public, form.get("role", ""), form.get("disabled") == "on", me)
+    return go("/people", "saved")
