@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,9 +67,8 @@ def import_judgements(
     people: dict[str, int] = {}
     for start in range(0, len(judgements), BATCH):
         part = judgements[start : start + BATCH]
-        done, lost, known = db.transact(
-            lambda session, part=part: _store_all(session, db, project_id, part, dict(people), by)
-        )  # type: ignore[misc]
+        work = partial(_store_all, db=db, project_id=project_id, part=part, before=people, by=by)
+        done, lost, known = db.transact(work)
         counts.update(done)
         left_out.update(lost)
         people |= known
@@ -76,8 +76,9 @@ def import_judgements(
 
 
 def _store_all(
-    session: Session, db: Database, project_id: int, part: Sequence[Feedback], people: dict[str, int], by: int | None
+    session: Session, db: Database, project_id: int, part: Sequence[Feedback], before: Mapping[str, int], by: int | None
 ) -> tuple[Counter[str], Counter[str], dict[str, int]]:
+    people = dict(before)
     project = session.get_one(Project, project_id)
     public = None if by is None else session.scalar(select(Account.public).where(Account.id == by))
     counts: Counter[str] = Counter()

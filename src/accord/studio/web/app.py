@@ -17,6 +17,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from accord.errors import AccordError, RunError
+from accord.studio.api.app import create_api
 from accord.studio.chat import ChatSampler
 from accord.studio.database import Database, open_database
 from accord.studio.entrances import TooMany
@@ -58,6 +59,7 @@ def create_app(config: StudioConfig) -> FastAPI:
     app.state.studio = Studio(database, templates(), static, config.https, config.media, config.sampler)
     app.add_middleware(Guard, https=config.https)
     app.mount(static, Static(directory=str(resources.files("accord.studio") / "static")), name="static")
+    app.mount("/api/v1", create_api(database))
     for group in PAGES:
         app.include_router(group.router, dependencies=[Depends(protect)], include_in_schema=False)
     app.add_exception_handler(SignIn, _sign_in)
