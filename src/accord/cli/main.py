@@ -216,11 +216,15 @@ def feedback_ratings(source: Path, reliability: bool, side: bool, ties: bool) ->
 
 
 @main.command()
-@click.option("--database", default="studio.db", show_default=True, help="A file, or postgresql://USER:PASSWORD@HOST/NAME.")
+@click.option(
+    "--database", default="studio.db", show_default=True, help="A file, or postgresql://USER:PASSWORD@HOST/NAME."
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; others need TLS in front.")
 @click.option("--port", default=8600, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on.")
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes that serve.")
-@click.option("--media", type=click.Path(file_okay=False, path_type=Path), help="Folder of clips, one subfolder per project.")
+@click.option(
+    "--media", type=click.Path(file_okay=False, path_type=Path), help="Folder of clips, one subfolder per project."
+)
 @click.option("--https", is_flag=True, help="People reach it over https (through a proxy): cookies then insist on it.")
 @click.option("--open/--no-open", "open_browser", default=True, show_default=True, help="Open it in the browser.")
 @guarded

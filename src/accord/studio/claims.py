@@ -7,7 +7,6 @@ with the project: items whose slots are all filled leave that range (state "full
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from sqlalchemy import ColumnElement, Select, String, and_, case, cast, delete, exists, func, not_, or_, select, update
 from sqlalchemy.orm import Session, aliased

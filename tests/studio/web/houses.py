@@ -88,9 +88,17 @@ class House:
         assert client.token
         return client
 
-    def project(self, task: str = "comparison", count: int = 2, read: tuple[str, ...] = ("olga",), **settings: Any) -> str:
+    def project(
+        self, task: str = "comparison", count: int = 2, read: tuple[str, ...] = ("olga",), **settings: Any
+    ) -> str:
         """A project of a task with items, whose guideline the people in `read` have read; returns its slug."""
-        raw = {"name": f"Test {task}", "task": task, "guideline": "# Judge\n\nBe **fair**.", **EXTRA.get(task, {}), **settings}
+        raw = {
+            "name": f"Test {task}",
+            "task": task,
+            "guideline": "# Judge\n\nBe **fair**.",
+            **EXTRA.get(task, {}),
+            **settings,
+        }
         project_id = projects.create_project(self.db, settings_from(raw), self.people["olga"])
         added = projects.add_items(self.db, project_id, items(task, count))
         assert added.new == count, added
@@ -125,11 +133,18 @@ def items(task: str, count: int) -> list[dict[str, Any]]:
     for n in range(count):
         texts = [f"Response {letter} to item {n}. {LONG}" for letter in "αβγδε"]
         prompt: Any = [{"role": "user", "content": f"What about item {n}?"}]
-        options: list[Any] = [{"id": f"secret-model-{i}", "content": text, "producer": f"model-{i}"} for i, text in enumerate(texts)]
-        wanted = {"comparison": 2, "clips": 2, "ranking": 5, "best_worst": 4, "demonstration": 0, "chat": 0}.get(task, 1)
+        options: list[Any] = [
+            {"id": f"secret-model-{i}", "content": text, "producer": f"model-{i}"} for i, text in enumerate(texts)
+        ]
+        wanted = {"comparison": 2, "clips": 2, "ranking": 5, "best_worst": 4, "demonstration": 0, "chat": 0}.get(
+            task, 1
+        )
         options = options[:wanted]
         if task == "clips":
-            options = [{"id": f"m{i}", "content": f"{letter}{n % 1}.png", "producer": f"policy-{i}"} for i, letter in enumerate("ab")]
+            options = [
+                {"id": f"m{i}", "content": f"{letter}{n % 1}.png", "producer": f"policy-{i}"}
+                for i, letter in enumerate("ab")
+            ]
         if task == "steps":
             options[0] |= {"steps": ["Two and two", "make **four**.", "Four and four make nine.", "So nine."]}
         if task in ("spans", "correction"):

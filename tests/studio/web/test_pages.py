@@ -11,7 +11,13 @@ from accord.studio.settings import TASKS
 
 def test_every_page_answers(house: House, owner: Client) -> None:
     slug = house.project()
-    for path in ["/", "/me", "/people", "/p/new", *(f"/p/{slug}/{p}" for p in ("work", "guideline", "questions", "people", "settings"))]:
+    for path in [
+        "/",
+        "/me",
+        "/people",
+        "/p/new",
+        *(f"/p/{slug}/{p}" for p in ("work", "guideline", "questions", "people", "settings")),
+    ]:
         response = owner.page(path)
         assert response.status_code == 200, path
         assert response.headers["content-type"].startswith("text/html")
@@ -73,7 +79,14 @@ def test_an_invitation_leads_through_the_guideline_to_work(house: House, owner: 
 def test_a_project_from_the_form_with_a_file(house: House, owner: Client) -> None:
     owner.page("/p/new")
     rows = '{"prompt": "Why?", "responses": ["Because.", "Why not?"]}\n{"prompt": "How?", "responses": ["So."]}\n'
-    form = {"name": "From a form", "task": "comparison", "overlap": "2", "guideline": "g", "flags": "rude, wrong", "critique": "optional"}
+    form = {
+        "name": "From a form",
+        "task": "comparison",
+        "overlap": "2",
+        "guideline": "g",
+        "flags": "rude, wrong",
+        "critique": "optional",
+    }
     made = owner.fill("/p/new", form, files={"file": ("rows.jsonl", rows)})
     assert made.status_code == 303, made.text
     page = owner.page(made.headers["location"])
@@ -96,7 +109,9 @@ def test_settings_change_and_refuse(house: House, owner: Client) -> None:
     assert refused.status_code == 400
     assert "cannot change" in refused.text
     assert owner.fill(f"/p/{slug}/settings", {"yaml": "name: Other\ntask: comparison\n"}).status_code == 303
-    more = owner.fill(f"/p/{slug}/items", files={"file": ("more.csv", "prompt,response_1,response_2\nA?,b,c\nA?,b,b\n")})
+    more = owner.fill(
+        f"/p/{slug}/items", files={"file": ("more.csv", "prompt,response_1,response_2\nA?,b,c\nA?,b,b\n")}
+    )
     assert "1 new items" in more.text
     assert "two options have the same" in more.text
     assert owner.fill(f"/p/{slug}/life", {"do": "pause"}).status_code == 303
@@ -128,7 +143,14 @@ def test_one_click_makes_the_sample(house: House, owner: Client) -> None:
 def test_my_page_keeps_what_i_say(house: House, owner: Client) -> None:
     house.project(categories=[{"name": "health"}])
     assert "health" in owner.page("/me").text
-    form = {"language": "de", "timezone": "Europe/Berlin", "break_minutes": "20", "daily_minutes": "", "blur": ["health"], "send_at_once": "on"}
+    form = {
+        "language": "de",
+        "timezone": "Europe/Berlin",
+        "break_minutes": "20",
+        "daily_minutes": "",
+        "blur": ["health"],
+        "send_at_once": "on",
+    }
     assert owner.fill("/me/preferences", form).status_code == 303
     page = owner.page("/me").text
     assert "Deine Seite" in page
@@ -159,7 +181,10 @@ def test_erasing_oneself(house: House, owner: Client) -> None:
     ann.page(f"/p/{slug}/guideline")
     ann.fill(f"/p/{slug}/guideline/read", {"version": "1"})
     item = ann.ask(f"/p/{slug}/work/next").json()["item"]
-    sent = ann.ask(f"/p/{slug}/work/submit", {"view": item["view"], "lease": item["lease"], "key": "k" * 16, "answer": {"preferred": "1"}})
+    sent = ann.ask(
+        f"/p/{slug}/work/submit",
+        {"view": item["view"], "lease": item["lease"], "key": "k" * 16, "answer": {"preferred": "1"}},
+    )
     assert sent.status_code == 200, sent.text
     assert ann.fill("/me/erase", {"password": "wrong", "answers": "on"}).status_code == 400
     assert ann.fill("/me/erase", {"password": PASSWORD, "answers": "on"}).headers["location"].startswith("/login")

@@ -14,8 +14,7 @@ from accord.studio import accounts, entrances
 from accord.studio.entrances import TooMany
 from accord.studio.masking import mask_names
 from accord.studio.presenting import safe_html, visible
-from accord.studio.web.app import create_app
-from accord.studio.web.app import StudioConfig
+from accord.studio.web.app import StudioConfig, create_app
 
 HOSTILE = [
     "<script>window.hacked=1</script>", '<img src=x onerror="window.hacked=1">', "[x](javascript:window.hacked=1)",
@@ -115,7 +114,10 @@ def test_nobody_rises_above_themselves(house: House, owner: Client) -> None:
     change = {"role": "annotator", "state": "removed"}
     assert mia.fill(f"/p/{slug}/people/{public['olga']}", change).status_code == 403
     assert mia.fill(f"/p/{slug}/people/{public['mia']}", change).status_code == 403
-    assert mia.fill(f"/p/{slug}/people/{public['ann']}", change | {"state": "quarantined", "reason": "drift"}).status_code == 303
+    assert (
+        mia.fill(f"/p/{slug}/people/{public['ann']}", change | {"state": "quarantined", "reason": "drift"}).status_code
+        == 303
+    )
     assert mia.page("/people").status_code == 404
     assert mia.page("/p/new").status_code == 403
     assert owner.fill(f"/people/{public['olga']}", {"role": "annotator"}).status_code == 409  # the last owner stays
@@ -142,7 +144,12 @@ def test_other_peoples_work_does_not_exist(house: House, owner: Client) -> None:
 
 
 def test_headers_hold_on_every_answer(house: House, owner: Client) -> None:
-    for response in (owner.page("/"), owner.page("/nothing"), house.client().page("/login"), owner.fill("/me/preferences", {})):
+    for response in (
+        owner.page("/"),
+        owner.page("/nothing"),
+        house.client().page("/login"),
+        owner.fill("/me/preferences", {}),
+    ):
         csp = response.headers["content-security-policy"]
         assert "default-src 'none'" in csp
         assert "script-src 'nonce-" in csp
@@ -178,7 +185,9 @@ def test_cookies_are_kept_from_scripts_and_other_sites(house: House, tmp_path: P
     assert client.page("/").headers["location"] == "/login?next=/"  # ended in the database, not in the browser only
 
 
-def test_guessing_is_limited_and_the_limit_is_heard(house: House, owner: Client, caplog: pytest.LogCaptureFixture) -> None:
+def test_guessing_is_limited_and_the_limit_is_heard(
+    house: House, owner: Client, caplog: pytest.LogCaptureFixture
+) -> None:
     limit = entrances.LIMITS["login"][0]
     for _ in range(limit):
         entrances.attempt(house.db, "login", "olga")
@@ -232,7 +241,20 @@ def test_only_media_of_the_project_is_served(house: House, owner: Client) -> Non
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_text_becomes_harmless(text: str) -> None:
     html = safe_html(text)
-    for bad in ("<script", "<img", "<iframe", "<style", "<form", "<svg", "<math", 'href="javascript', 'href="data', " onerror=", " onmouseover=", "src="):
+    for bad in (
+        "<script",
+        "<img",
+        "<iframe",
+        "<style",
+        "<form",
+        "<svg",
+        "<math",
+        'href="javascript',
+        'href="data',
+        " onerror=",
+        " onmouseover=",
+        "src=",
+    ):
         assert bad not in html, html
     if "<a " in html:
         assert 'rel="noopener noreferrer nofollow"' in html
