@@ -189,9 +189,7 @@ def visitor(session: Session, secret: str | None, at: float) -> Visitor | None:
     if found is None:
         return None
     login, account = found
-    return Visitor(
-        account.id, account.public, account.name, account.role, account.language, login.session, login.csrf
-    )
+    return Visitor(account.id, account.public, account.name, account.role, account.language, login.session, login.csrf)
 
 
 def sign_in(db: Database, name: str, password: str) -> str | None:

@@ -32,7 +32,8 @@ class TooMany(NotAllowed):
 
     def __init__(self, retry_at: float, now: float) -> None:
         super().__init__(
-            f"too many tries; wait {max(1, round(retry_at - now))} seconds", "then try again, it is not blocked for good"
+            f"too many tries; wait {max(1, round(retry_at - now))} seconds",
+            "then try again, it is not blocked for good",
         )
         self.retry_at = retry_at
 

@@ -39,7 +39,20 @@ AMBIGUOUS = (
 """Words that are also words, first names or firms; hidden by context only."""
 
 _VERSION = r"(?:\W{0,2}(?:v?\d+(?:\.\d+)*[bk]?|pro|ultra|flash|sonnet|haiku|opus|instruct|chat|large|medium|small|next|nemo)\b)"
-_VERSIONED = {"claude", "gemini", "llama", "mistral", "grok", "phi", "falcon", "vicuna", "palm", "granite", "yi", "orca"}
+_VERSIONED = {
+    "claude",
+    "gemini",
+    "llama",
+    "mistral",
+    "grok",
+    "phi",
+    "falcon",
+    "vicuna",
+    "palm",
+    "granite",
+    "yi",
+    "orca",
+}
 _MARK = r"[\s*_`\"'“”‘’«»「」:,()\[\]-]*"
 _SELF = re.compile(
     r"\b(?:i\W?(?:a)?m|i was|i have been|i've been|i will be|i identify|i go by|me as|my (?:own )?(?:name|creator|developer|maker|training|architecture"
@@ -179,7 +192,9 @@ def _spans(text: str, prompt: str, extra: Sequence[str]) -> list[tuple[int, int]
     found: list[tuple[int, int]] = []
     for version, where in ((plain, range(len(plain))), (_latin(plain), range(len(plain))), (spelled, letters)):
         if version != plain or version is plain:
-            found += [(where[a], where[b - 1] + 1) for a, b in _find(version, topic, extra, text, where, origin) if b > a]
+            found += [
+                (where[a], where[b - 1] + 1) for a, b in _find(version, topic, extra, text, where, origin) if b > a
+            ]
     return [(origin[a], origin[b - 1] + 1) for a, b in found]
 
 
@@ -264,4 +279,6 @@ _DIRECT_BEFORE = re.compile(
     r"|je suis|je m'appelle|en tant que|soy|me llamo|mi nombre es|como|sono|mi chiamo|eu sou|sou o|meu nome é|я|меня зовут|(?:developed|created|made|built|trained|designed|powered) by)"
     r"|我是|我叫|作为|私は|저는)" + _MARK + r"(?:the |a |an |von |de )?$"
 )
-_DIRECT_AFTER = re.compile(_MARK + r"(?:,? an? (?:\w+ ){0,4}?(?:ai|language model|assistant|chatbot|llm)\b|here\b|です|입니다)")
+_DIRECT_AFTER = re.compile(
+    _MARK + r"(?:,? an? (?:\w+ ){0,4}?(?:ai|language model|assistant|chatbot|llm)\b|here\b|です|입니다)"
+)

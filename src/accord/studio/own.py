@@ -107,7 +107,9 @@ def tokens(session: Session, account_id: int, now: float) -> Sequence[ApiToken]:
 
 def categories(session: Session, account_id: int) -> list[tuple[str, str]]:
     """Kinds of content (name, what it is called) in one's projects."""
-    query = select(Project).join(Membership, Membership.project_id == Project.id).where(Membership.account_id == account_id)
+    query = (
+        select(Project).join(Membership, Membership.project_id == Project.id).where(Membership.account_id == account_id)
+    )
     found = {c.name: c.label or c.name for p in session.scalars(query) for c in members.settings_of(p).categories}
     return sorted(found.items())
 

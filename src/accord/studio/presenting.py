@@ -26,7 +26,9 @@ from accord.studio.queue import Served
 from accord.studio.settings import ProjectSettings
 
 _MATHS = re.compile(r"\$\$.+?\$\$|\\\[.+?\\\]|\\\(.+?\\\)|\$(?=[^\s$])[^$\n]*?[^\s$\\]\$(?!\d)", re.DOTALL)
-_HIDING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]")
+_HIDING = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]"
+)
 _TAGS = {
     "p", "br", "strong", "em", "s", "code", "pre", "blockquote", "ul", "ol", "li", "h3", "h4", "h5", "h6", "hr", "a", "span",
     "table", "thead", "tbody", "tr", "th", "td",
@@ -54,7 +56,9 @@ def safe_html(text: str) -> str:
 
 @lru_cache(maxsize=1)
 def _markdown() -> MarkdownIt:
-    parser = MarkdownIt("commonmark", {"html": False, "breaks": True, "linkify": False}).enable(["table", "strikethrough"])
+    parser = MarkdownIt("commonmark", {"html": False, "breaks": True, "linkify": False}).enable(
+        ["table", "strikethrough"]
+    )
     parser.inline.ruler.before("escape", "maths", _maths)
     parser.add_render_rule("maths", _render_maths)
     parser.add_render_rule("image", _render_picture)
@@ -147,7 +151,9 @@ def _rename(answer: Any, task: str, name: Callable[[Any], Any]) -> Any:
         if key in renamed:
             renamed[key] = name(renamed[key])
     if task == "ranking" and isinstance(renamed.get("order"), list):
-        renamed["order"] = [[name(i) for i in group] if isinstance(group, list) else group for group in renamed["order"]]
+        renamed["order"] = [
+            [name(i) for i in group] if isinstance(group, list) else group for group in renamed["order"]
+        ]
     if task in ("comparison", "clips", "ranking", "best_worst"):  # beside them, ratings and words are per option
         for key in ("scores", "critique"):
             if isinstance(renamed.get(key), dict):
@@ -232,7 +238,10 @@ def _option(place: int, option: dict[str, Any], prompt: Any, settings: ProjectSe
 def turn_html(turn: dict[str, Any], settings: ProjectSettings) -> dict[str, Any]:
     """One turn of a live chat: what was written, and the two answers."""
     shown = [
-        {"id": o["id"], "messages": messages_html(mask_names(o["content"], turn["user"], settings.mask).text, "assistant")}
+        {
+            "id": o["id"],
+            "messages": messages_html(mask_names(o["content"], turn["user"], settings.mask).text, "assistant"),
+        }
         for o in turn["options"]
     ]
     return {"user": messages_html(turn["user"], "user"), "options": shown}

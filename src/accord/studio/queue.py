@@ -10,9 +10,9 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Table, bindparam, func, insert, select
 from sqlalchemy.orm import Session
 
 from accord.errors import ConfigError
@@ -22,7 +22,7 @@ from accord.studio.errors import NotHere
 from accord.studio.members import Person
 from accord.studio.settings import ProjectSettings
 from accord.studio.submission import Receipt, exclude, submit, undo, withdraw
-from accord.studio.tables import Answer, Guideline, Item, Slot, View
+from accord.studio.tables import Answer, Item, Slot, View
 from accord.studio.views import check_lease, draw_order, hold, new_lease, own_view
 
 __all__ = [
@@ -98,29 +98,45 @@ def _next(session: Session, person: Person, now: float, lease: float, present: P
         return refused
     begun = _begun(session, person, now)
     if begun is not None:
-        return _serve_again(session, *begun, now, lease)
+        return _serve_again(session, person, *begun, now, lease)
     purpose = _purpose(session, person)
     if purpose in ("gold", "screening"):
         item = claims.unseen(session, person, purpose)
         if item is not None:
-            slot_id = claims.own_slot(session, item, person.account.id)
+            slot_id = claims.own_slot(session, item, person.account_id)
             return _serve_new(session, person, item, slot_id, now, lease, present)
         if purpose == "screening":
             return Nothing("not_qualified", "There are too few screening items; please tell the project's manager.")
-    found = session.execute(claims.claimable(person, now)).first() if purpose != "failed" else None
-    if found is not None:
-        return _serve_new(session, person, session.get_one(Item, found.item_id), found.id, now, lease, present)
     if purpose == "failed":
         return Nothing("not_qualified", "The screening was not passed.")
-    return _why_nothing(session, person)
+    found = claims.claim(session, person, now)
+    if found is None:
+        return _why_nothing(session, person)
+    return _serve_new(session, person, found, found.slot_id, now, lease, present)
+
+
+_BEGUN = (
+    select(View, Item)
+    .join(Item, Item.id == View.item_id)
+    .where(View.account_id == bindparam("account"), View.project_id == bindparam("project"), View.state == "served")
+    .order_by(View.expires_at.desc())
+)
+_TO_HOLD = (
+    select(Slot)
+    .where(Slot.item_id == bindparam("item"), Slot.answer_id.is_(None))
+    .where((Slot.view_id == bindparam("own")) | claims.is_free())
+    .order_by((Slot.view_id == bindparam("own")).desc().nulls_last(), Slot.number)
+    .limit(1)
+    .with_for_update(of=Slot, skip_locked=True)
+)
+_NEW_VIEW = insert(cast(Table, View.__table__))
 
 
 def _refused(session: Session, person: Person, now: float) -> Nothing | None:
-    project, membership = person.project, person.membership
-    if project.archived_at is not None or project.paused_at is not None:
+    if person.stopped:
         return Nothing("paused", "The project is paused.")
-    if membership.state != "active":
-        return Nothing("paused", membership.reason or "Your work here was paused by a manager.")
+    if person.state != "active":
+        return Nothing("paused", person.reason or "Your work here was paused by a manager.")
     cap = wellbeing.cap_reached(session, person, now)
     if cap is not None:
         return Nothing("cap", "Today's minutes are used up.", cap)
@@ -130,14 +146,8 @@ def _refused(session: Session, person: Person, now: float) -> Nothing | None:
 def _begun(session: Session, person: Person, now: float) -> tuple[View, Slot | None, Item] | None:
     """The live view; else one whose lease ran out and for which there is still room, the latest first (its draft is
     still there)."""
-    query = (
-        select(View, Item)
-        .join(Item, Item.id == View.item_id)
-        .where(View.account_id == person.account.id, View.project_id == person.project.id, View.state == "served")
-        .order_by(View.expires_at.desc())
-    )
     avoided = claims.opted_out(person)
-    for view, item in session.execute(query):
+    for view, item in session.execute(_BEGUN, {"account": person.account_id, "project": person.project_id}):
         live = view.expires_at >= now
         if not live and (item.state == "paused" or set(avoided) & set(item.categories)):
             continue
@@ -149,20 +159,13 @@ def _begun(session: Session, person: Person, now: float) -> tuple[View, Slot | N
 
 def _slot_to_hold(session: Session, view: View, now: float) -> Slot | None:
     """The view's own slot, or any free one of its item."""
-    query = (
-        select(Slot)
-        .where(Slot.item_id == view.item_id, (Slot.view_id == view.id) | claims.is_free(now), Slot.answer_id.is_(None))
-        .order_by((Slot.view_id == view.id).desc().nulls_last(), Slot.number)
-        .limit(1)
-        .with_for_update(of=Slot, skip_locked=True)
-    )
-    return session.scalars(query).first()
+    return session.scalars(_TO_HOLD, {"item": view.item_id, "own": view.id, "now": now}).first()
 
 
 def _purpose(session: Session, person: Person) -> str:
     """What is drawn next: work, gold, screening, or failed (the screening was)."""
     wanted = person.settings.qualification
-    if wanted is not None and person.membership.qualified_at is None:
+    if wanted is not None and person.qualified_at is None:
         return "screening" if claims.screened(session, person)[0] < wanted.items else "failed"
     rate = person.settings.gold_rate
     return "gold" if rate and secrets.SystemRandom().random() < rate else "work"
@@ -170,41 +173,52 @@ def _purpose(session: Session, person: Person) -> str:
 
 def _why_nothing(session: Session, person: Person) -> Nothing:
     """All work judged by this annotator or filled, or only leased for now."""
+    more, asked = claims.wanted(person, "work")
     query = (
         select(func.min(Slot.expires_at))
         .select_from(Item)
         .join(Slot, Slot.item_id == Item.id)
-        .where(*claims.wanted_items(person, "work"), Slot.answer_id.is_(None))
+        .where(*claims.WANTED, *more, Slot.answer_id.is_(None))
     )
-    soonest = session.scalar(query)
+    soonest = session.scalar(query, asked)
     if soonest is None:
         return Nothing("done", "You have judged everything there is for you.")
     return Nothing("all_leased", "Everything left is open on other people's screens.", soonest)
 
 
 def _serve_new(
-    session: Session, person: Person, item: Item, slot_id: int, now: float, lease: float, present: Presenter | None
+    session: Session, person: Person, item: Any, slot_id: int, now: float, lease: float, present: Presenter | None
 ) -> Served:
-    order = draw_order(person.project.seed, item.key, person.account.public, [o["id"] for o in item.options])
+    """item: an Item, or a row with the columns that `claims.claim` gives."""
+    order = draw_order(person.seed, item.key, person.public, [o["id"] for o in item.options])
     by_id = {option["id"]: option for option in item.options}
     extra = present(item.prompt, [by_id[i] for i in order], person.settings) if present else {}
-    view = View(
-        project_id=item.project_id, item_id=item.id, account_id=person.account.id, slot_id=slot_id, lease=new_lease(),
-        expires_at=now + lease, served_at=now, guideline=_guideline(session, item.project_id), shown={"order": order, **extra},
+    shown, token = {"order": order, **extra}, new_lease()
+    made = session.execute(
+        _NEW_VIEW,
+        {
+            "project_id": person.project_id, "item_id": item.id, "account_id": person.account_id, "slot_id": slot_id,
+            "lease": token, "expires_at": now + lease, "served_at": now, "guideline": person.guideline, "shown": shown,
+            "state": "served", "active_seconds": 0.0,
+        },
     )  # fmt: skip
-    session.add(view)
-    session.flush()
-    session.execute(update(Slot).where(Slot.id == slot_id).values(view_id=view.id, expires_at=view.expires_at))
-    said = {"view": view.id, "order": order}
-    public = person.account.public
-    events.append(session, item.project_id, "view.served", item.key, public, now, said)
-    return _served(view, item, resumed=False)
+    view_id = int(made.inserted_primary_key[0])  # type: ignore[attr-defined]
+    claims.lease_slot(session, slot_id, view_id, now + lease)
+    events.append(
+        session, person.project_id, "view.served", item.key, person.public, now, {"view": view_id, "order": order}
+    )
+    return Served(
+        view_id, token, now + lease, item.key, item.prompt, item.options, order, shown, item.categories,
+        person.guideline, None, 0.0, resumed=False,
+    )  # fmt: skip
 
 
-def _serve_again(session: Session, view: View, slot: Slot | None, item: Item, now: float, lease: float) -> Served:
+def _serve_again(
+    session: Session, person: Person, view: View, slot: Slot | None, item: Item, now: float, lease: float
+) -> Served:
     """The same view with the same order; after its lease ran out, under a new one."""
     if view.expires_at < now:
-        view.lease, view.guideline = new_lease(), _guideline(session, view.project_id)
+        view.lease, view.guideline = new_lease(), person.guideline
     hold(view, slot, now + lease)
     session.flush()
     return _served(view, item, resumed=True)
@@ -227,10 +241,6 @@ def peek(db: Database, account_id: int, view_id: int) -> Served:
     return _served(*found, resumed=True)
 
 
-def _guideline(session: Session, project_id: int) -> int:
-    return int(session.scalar(select(func.max(Guideline.version)).where(Guideline.project_id == project_id)) or 0)
-
-
 # --- while it is open ------------------------------------------------------------------------------------------------
 def heartbeat(db: Database, account_id: int, view_id: int, lease: str, active_seconds: float) -> Beat:
     """Keep the view leased while somebody works on it; `active_seconds` is the total so far, as the browser counted it."""
@@ -240,7 +250,7 @@ def heartbeat(db: Database, account_id: int, view_id: int, lease: str, active_se
         person, view = own_view(session, account_id, view_id)
         if view.lease != lease or view.state != "served":
             return Beat(False, view.expires_at)
-        wellbeing.note_active(view, active_seconds, now)
+        view.active_seconds = wellbeing.active_total(view, active_seconds, now)
         slot = _slot_to_hold(session, view, now)
         hold(view, slot, now + person.settings.lease_seconds)
         return Beat(slot is not None, view.expires_at)
@@ -285,7 +295,7 @@ def skip(db: Database, account_id: int, view_id: int, lease: str, reason: str, n
         view.state, view.skip_reason, view.skip_note, view.draft = "skipped", reason, note, None
         session.flush()
         key = session.scalars(select(Item.key).where(Item.id == view.item_id)).one()
-        public = person.account.public
+        public = person.public
         events.append(session, view.project_id, "view.skipped", key, public, db.now(), {"reason": reason, "note": note})
 
     db.transact(work)

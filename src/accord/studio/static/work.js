@@ -108,6 +108,7 @@ function buildBar() {
     keyed("s", t("work.skip"), { class: "quiet", on: { click: () => skip() } }), keyed("g", t("work.guideline"), { class: "quiet", on: { click: showGuideline } }), keyed("?", t("work.keys"), { class: "quiet", on: { click: showHelp } }));
   const hintline = el("p", { class: "hintline", id: "hint" });
   bar.replaceChildren(el("div", { class: "inner" }, aside, ctx.bar, el("div", { class: "send" }, keyed("u", t("work.unsure"), { class: "quiet", on: { click: () => skip("unsure") } }), send), hintline));
+  bar.className = `actions${settings.strength ? " wide" : ""}`;
   bar.hidden = false;
   return () => {
     for (const { action, button } of choices) if (action.on) pressed(button, action.on(item.state.main));

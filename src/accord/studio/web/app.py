@@ -79,7 +79,13 @@ def _answer(request: Request, status: int, text: str, **more: Any) -> Response:
     """An error for a script or for a person."""
     if _wants_json(request):
         return JSONResponse({"error": text, **more}, status)
-    title = {403: "error.forbidden", 404: "error.missing", 409: "error.conflict", 413: "error.too_large", 429: "error.too_many"}
+    title = {
+        403: "error.forbidden",
+        404: "error.missing",
+        409: "error.conflict",
+        413: "error.too_large",
+        429: "error.too_many",
+    }
     return page(request, "message.html.j2", status, title=title.get(status, "error.wrong"), text=None, detail=text)
 
 
@@ -99,7 +105,15 @@ def _refused(request: Request, error: Exception) -> Response:
     if isinstance(error, RunError):
         LOG.error("%s", error)
         return _answer(request, 503, words_for(request)("error.out_of_order"))
-    status = 429 if isinstance(error, TooMany) else 403 if isinstance(error, NotAllowed) else 409 if isinstance(error, Conflict) else 400
+    status = (
+        429
+        if isinstance(error, TooMany)
+        else 403
+        if isinstance(error, NotAllowed)
+        else 409
+        if isinstance(error, Conflict)
+        else 400
+    )
     text = error.message if error.fix is None else f"{error.message}. {error.fix[:1].upper()}{error.fix[1:]}."
     response = _answer(request, status, text)
     if isinstance(error, TooMany):

@@ -77,7 +77,17 @@ def _join(request: Request, studio: Studio, token: str, form: dict[str, str], ac
         secret = entrances.join(studio.db, token, form.get("name", ""), form.get("password", ""))
     except AccordError as error:
         values = {"name": form.get("name", "")}
-        return page(request, "join.html.j2", 400, link_token=token, link=link, values=values, action=action, known=None, error=error)
+        return page(
+            request,
+            "join.html.j2",
+            400,
+            link_token=token,
+            link=link,
+            values=values,
+            action=action,
+            known=None,
+            error=error,
+        )
     return _enter(studio, secret, f"/p/{link.slug}/work" if link.slug else "/")
 
 

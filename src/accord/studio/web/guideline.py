@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from fastapi import APIRouter, Depends, Request
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -14,7 +16,7 @@ from accord.studio.web.context import Fields, House, Manager, Participant, Place
 from accord.studio.web.work import ask, newest_guideline
 
 router = APIRouter(prefix="/p/{slug}")
-Reviewer = place_for("review")
+Reviewer = Annotated[Place, Depends(place_for("review"))]
 
 
 @router.get("/guideline")
@@ -72,7 +74,9 @@ def _questions(request: Request, studio: Studio, place: Place, error: Exception 
             for question, account in session.execute(query)
         ]
     status = 400 if error else 200
-    return page(request, "questions.html.j2", status, place=place, rows=rows, may_reply=place.may("review"), error=error)
+    return page(
+        request, "questions.html.j2", status, place=place, rows=rows, may_reply=place.may("review"), error=error
+    )
 
 
 @router.post("/questions")
@@ -89,7 +93,7 @@ def ask_question(request: Request, studio: House, place: Participant, form: Fiel
 
 
 @router.post("/questions/{number}")
-def reply(studio: House, number: int, form: Fields, place: Place = Depends(Reviewer)) -> Response:
+def reply(studio: House, number: int, place: Reviewer, form: Fields) -> Response:
     """Answer a question, for all."""
     text = form.get("reply", "").strip()[:20_000]
 

@@ -69,7 +69,7 @@ def _answers(session: Session, me: Visitor) -> dict[int, int]:
         .where(Answer.account_id == me.id, Answer.state == "live")
         .group_by(Answer.project_id)
     )
-    return {project: count for project, count in session.execute(query)}
+    return {row[0]: row[1] for row in session.execute(query)}
 
 
 @router.post("/sample")

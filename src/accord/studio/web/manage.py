@@ -140,7 +140,9 @@ def _settings(
     request: Request, place: Place, text: str, error: Exception | None = None, added: Added | None = None,
     reasons: list[str] | None = None,
 ) -> Response:  # fmt: skip
-    counted = {key: value for key in ("new", "duplicates", "bad") if (value := request.query_params.get(key, "")).isdecimal()}
+    counted = {
+        key: value for key in ("new", "duplicates", "bad") if (value := request.query_params.get(key, "")).isdecimal()
+    }
     if added is not None:
         counted = {"new": str(added.new), "duplicates": str(added.duplicates), "bad": str(sum(added.bad.values()))}
     return page(

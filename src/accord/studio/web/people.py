@@ -64,7 +64,9 @@ def change(studio: House, place: Manager, public: str, form: Fields) -> Response
 
     def work(session: Session) -> None:
         query = select(Membership, Account).join(Account, Account.id == Membership.account_id)
-        found = session.execute(query.where(Membership.project_id == place.project.id, Account.public == public)).first()
+        found = session.execute(
+            query.where(Membership.project_id == place.project.id, Account.public == public)
+        ).first()
         if found is None:
             raise NotHere("there is no such member")
         member, account = found
@@ -102,7 +104,9 @@ def _number(text: str) -> float:
 
 
 # --- the house -------------------------------------------------------------------------------------------------------
-def _house(request: Request, studio: Studio, me: Me, link: str | None = None, error: Exception | None = None) -> Response:
+def _house(
+    request: Request, studio: Studio, me: Me, link: str | None = None, error: Exception | None = None
+) -> Response:
     if me.role not in ("owner", "auditor"):
         raise NotHere("there is no such page")
     with studio.db.read() as session:

@@ -60,7 +60,13 @@ def media(studio: House, place: Participant, name: str) -> Response:
     """A clip of this project, from the studio's media folder."""
     folder = None if studio.media is None else (studio.media / place.project.slug).resolve()
     file = None if folder is None else (folder / name).resolve()
-    if folder is None or file is None or not file.is_relative_to(folder) or not file.is_file() or file.suffix not in MEDIA:
+    if (
+        folder is None
+        or file is None
+        or not file.is_relative_to(folder)
+        or not file.is_file()
+        or file.suffix not in MEDIA
+    ):
         raise NotHere("there is no such file")
     kind = mimetypes.guess_type(file.name)[0]
     return FileResponse(file, media_type=kind, headers={"Cache-Control": "private, max-age=3600"})
@@ -106,7 +112,9 @@ def _own_cap(studio: Studio, place: Place) -> Nothing | None:
         cap = account.preferences.get("daily_minutes")
         if cap is None or own.minutes_used(session, account, studio.db.now()) < cap:
             return None
-        return Nothing("cap", "Your own minutes for today are used up.", wellbeing.day_start(account, studio.db.now()) + 86400)
+        return Nothing(
+            "cap", "Your own minutes for today are used up.", wellbeing.day_start(account, studio.db.now()) + 86400
+        )
 
 
 def _standing(studio: Studio, place: Place) -> dict[str, Any]:

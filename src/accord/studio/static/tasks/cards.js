@@ -4,7 +4,7 @@ import { el, keyed, messages, pressed } from "../dom.js";
 /** Cards for the view's options. choose(place): what its button does; null for cards without one. */
 export function cards(ctx, choose, options = ctx.view.options, body = undefined) {
   const count = options.length;
-  const grid = el("div", { class: `options ${count === 1 ? "one" : count === 2 ? "two" : ""}` });
+  const grid = el("div", { class: `options ${count === 1 ? "one" : count === 2 ? "two" : count === 4 ? "four" : ""}` });
   const made = options.map((option) => {
     const name = count === 1 ? ctx.t("task.response") : ctx.t("task.response_n", { n: option.id });
     const title = el("h2", { text: name, id: `option-${option.id}` });

@@ -1,0 +1,136 @@
+"""A studio that runs: its database, a browser's session over HTTP, a server and a real browser."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from houses import Client, House, make_house
+
+from accord.studio.chat import Reply
+from accord.studio.database import open_database
+from accord.studio.settings import TASKS
+
+PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+)
+
+
+class Echo:
+    """A model of a few lines: says what it was told, in two ways."""
+
+    def reply(self, messages: list[dict[str, str]], count: int, seed: int) -> list[Reply]:
+        text = messages[-1]["content"]
+        return [Reply(f"{way} {text} ({len(messages)} messages)", way) for way in ("Briefly:", "At length:")[:count]]
+
+
+@pytest.fixture(scope="session")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty studio's database, made once."""
+    path = tmp_path_factory.mktemp("empty") / "studio.db"
+    open_database(path).close()
+    return path
+
+
+@pytest.fixture
+def house(tmp_path: Path, empty: Path) -> Iterator[House]:
+    """A studio with an owner and nobody else."""
+    made = make_house(tmp_path, Echo(), empty)
+    yield made
+    made.db.close()
+
+
+@pytest.fixture
+def owner(house: House) -> Client:
+    """The owner's session."""
+    return house.sign_in("olga")
+
+
+@dataclass
+class Served:
+    """A studio behind an address."""
+
+    house: House
+    url: str
+    server: uvicorn.Server
+    slugs: dict[str, str]
+
+
+@contextmanager
+def serving(house: House) -> Iterator[Served]:
+    """The studio on a free port, in a thread."""
+    server = uvicorn.Server(uvicorn.Config(house.app, port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield Served(house, f"http://127.0.0.1:{port}", server, {})
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture(scope="session")
+def everything(tmp_path_factory: pytest.TempPathFactory, empty: Path) -> Iterator[Served]:
+    """A studio that runs for all browser tests, with a project of every task. Tests bring people of their own."""
+    house = make_house(tmp_path_factory.mktemp("everything"), Echo(), empty)
+    for name in ("a0.png", "b0.png"):
+        (house.media / "test-clips").mkdir(exist_ok=True)
+        (house.media / "test-clips" / name).write_bytes(PIXEL)
+    with serving(house) as served:
+        served.slugs = {task: house.project(task, 3, overlap=20) for task in TASKS}
+        yield served
+    house.db.close()
+
+
+@pytest.fixture
+def served(house: House) -> Iterator[Served]:
+    """A studio of one's own that runs."""
+    with serving(house) as made:
+        yield made
+
+
+@pytest.fixture
+def visit(browser, request: pytest.FixtureRequest) -> Iterator[Callable[..., Any]]:
+    """visit(served, name, **context options): a page signed in as that person; fails the test on console errors."""
+    contexts, problems = [], []
+
+    def open_page(served: Served, name: str | None, **options: Any) -> Any:
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
+        context.set_default_timeout(30_000)
+        contexts.append(context)
+        if name is not None:
+            secret = served.house.session(name)
+            context.add_cookies([{"name": "accord_session", "value": secret, "url": served.url}])
+        page = context.new_page()
+        page.problems = problems
+        page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda e: problems.append(str(e)))
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not problems
+
+
+@pytest.fixture(scope="session")
+def browser():
+    sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("no Chromium at hand; apt-get install chromium")
+    with sync.sync_playwright() as playwright:
+        flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
+        running = playwright.chromium.launch(executable_path=path, args=flags)
+        yield running
+        running.close()

@@ -1,0 +1,277 @@
+"""Who may do what; what a request must carry; what the browser is told. The matrix walks over every route there is."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.routing import APIRoute
+from houses import PASSWORD, Client, House
+
+from accord.studio import accounts, entrances
+from accord.studio.entrances import TooMany
+from accord.studio.masking import mask_names
+from accord.studio.presenting import safe_html, visible
+from accord.studio.web.app import StudioConfig, create_app
+
+HOSTILE = [
+    "<script>window.hacked=1</script>", '<img src=x onerror="window.hacked=1">', "[x](javascript:window.hacked=1)",
+    '<a href="javascript:alert(1)">x</a>', "![x](http://evil.example/pixel.png)", "<iframe srcdoc='<script>1</script>'></iframe>",
+    "<style>body{display:none}</style>", '<form action="//evil.example"><input name=password></form>', "<svg/onload=window.hacked=1>",
+    "[a](data:text/html,<script>1</script>)", "```\n</code></pre><script>window.hacked=1</script>\n```", "$<script>window.hacked=1</script>$",
+    "<math><mtext></form><form><mglyph><style></math><img src onerror=window.hacked=1>", '[x](https://a.example "onmouseover=1 x=")',
+]  # fmt: skip
+
+
+def writes(house: House) -> list[tuple[str, str]]:
+    """Every route that changes something."""
+    found = []
+    for route in flat(house.app.routes):
+        found += [(method, route.path) for method in route.methods if method not in ("GET", "HEAD")]
+    return sorted(found)
+
+
+def flat(routes: Any) -> list[APIRoute]:
+    found: list[APIRoute] = []
+    for route in routes:
+        if isinstance(route, APIRoute):
+            found.append(route)
+        else:
+            inner = getattr(getattr(route, "original_router", None), "routes", None)
+            found += flat(inner) if inner else []
+    return found
+
+
+def test_every_write_needs_the_token_and_our_own_pages(house: House, owner: Client) -> None:
+    slug = house.project()
+    routes = writes(house)
+    assert len(routes) > 25
+    for method, path in routes:
+        where = path.format(slug=slug, public="x", number=1, token="t", answer_id="a", name="n")
+        for headers in (
+            {}, {"X-CSRF-Token": "wrong"}, {"X-CSRF-Token": owner.token, "Origin": "http://evil.example"},
+            {"X-CSRF-Token": owner.token, "Sec-Fetch-Site": "cross-site"}, {"X-CSRF-Token": owner.token, "Sec-Fetch-Site": "same-site"},
+        ):  # fmt: skip
+            refused = owner.request(method, where, headers=headers, follow_redirects=False)
+            assert refused.status_code == 403, (method, path, headers)
+        anonymous = house.client().request(method, where, follow_redirects=False)
+        assert anonymous.status_code == 403
+    assert house.app.state.studio.refused_writes > 100
+    assert "forms that did not come from our pages" in owner.page("/").text
+
+
+ROLES = ("annotator", "reviewer", "manager", "owner", "auditor", None)
+MATRIX = {
+    ("GET", "/p/{slug}/work"): "annotator reviewer manager owner",
+    ("POST", "/p/{slug}/work/next"): "annotator reviewer manager owner",
+    ("GET", "/p/{slug}/guideline"): "annotator reviewer manager owner auditor",
+    ("GET", "/p/{slug}/questions"): "annotator reviewer manager owner auditor",
+    ("POST", "/p/{slug}/questions"): "annotator reviewer manager owner",
+    ("POST", "/p/{slug}/questions/1"): "reviewer manager owner",
+    ("POST", "/p/{slug}/guideline"): "manager owner",
+    ("GET", "/p/{slug}/settings"): "manager owner auditor",
+    ("POST", "/p/{slug}/settings"): "manager owner",
+    ("POST", "/p/{slug}/life"): "manager owner",
+    ("GET", "/p/{slug}/people"): "manager owner auditor",
+    ("POST", "/p/{slug}/people/invite"): "manager owner",
+    ("POST", "/p/{slug}/items"): "manager owner",
+}
+
+
+def test_roles_in_a_project(house: House) -> None:
+    slug = house.project()
+    project_id = house.project_id(slug)
+    for role in ROLES:
+        name = f"as {role}"
+        house.person(name, project=project_id if role else None, part=role)
+        client = house.sign_in(name)
+        client.page(f"/p/{slug}/guideline")
+        for (method, path), may in MATRIX.items():
+            form = {"text": "hm", "role": "annotator", "do": "resume", "yaml": "name: N\ntask: comparison\n"}
+            where = path.format(slug=slug)
+            response = client.page(where) if method == "GET" else client.fill(where, form)
+            expected = role is not None and role in may.split()
+            refused = response.status_code in (403, 404) and "There is no such question" not in response.text
+            if path.endswith("/questions/1") and expected and response.status_code == 404:
+                refused = False  # allowed to reply, but nobody asked
+            assert refused is not expected, (role, method, path, response.status_code)
+            if role is None:
+                assert response.status_code == 404  # what one may not see does not exist
+
+
+def test_nobody_rises_above_themselves(house: House, owner: Client) -> None:
+    slug = house.project()
+    project_id = house.project_id(slug)
+    for name, part in (("mia", "manager"), ("ann", "annotator")):
+        house.person(name, project=project_id, part=part)
+    mia = house.sign_in("mia")
+    mia.page(f"/p/{slug}/people")
+    assert mia.fill(f"/p/{slug}/people/invite", {"role": "owner"}).status_code == 400
+    with house.db.read() as session:
+        public = {name: accounts.find_account(session, name).public for name in ("mia", "ann", "olga")}
+    change = {"role": "annotator", "state": "removed"}
+    assert mia.fill(f"/p/{slug}/people/{public['olga']}", change).status_code == 403
+    assert mia.fill(f"/p/{slug}/people/{public['mia']}", change).status_code == 403
+    assert (
+        mia.fill(f"/p/{slug}/people/{public['ann']}", change | {"state": "quarantined", "reason": "drift"}).status_code
+        == 303
+    )
+    assert mia.page("/people").status_code == 404
+    assert mia.page("/p/new").status_code == 403
+    assert owner.fill(f"/people/{public['olga']}", {"role": "annotator"}).status_code == 409  # the last owner stays
+    ann = house.sign_in("ann")
+    assert owner.fill(f"/people/{public['ann']}", {"role": "annotator", "disabled": "on"}).status_code == 303
+    assert ann.page("/").headers["location"] == "/login?next=/"  # out at once
+
+
+def test_other_peoples_work_does_not_exist(house: House, owner: Client) -> None:
+    slug = house.project()
+    house.person("ann", project=house.project_id(slug))
+    item = owner.ask(f"/p/{slug}/work/next").json()["item"]
+    ann = house.sign_in("ann")
+    mine = {"view": item["view"], "lease": item["lease"], "active_seconds": 1}
+    body = {**mine, "key": "k" * 16, "answer": {"preferred": "1"}, "state": {}, "reason": "unsure"}
+    for what in ("heartbeat", "draft", "submit", "skip"):
+        assert ann.ask(f"/p/{slug}/work/{what}", body).status_code == 404, what
+    sent = owner.ask(f"/p/{slug}/work/submit", {key: body[key] for key in ("view", "lease", "key", "answer")})
+    answer = sent.json()["answer_id"]
+    assert ann.ask(f"/p/{slug}/work/undo", {"answer": answer}).status_code == 404
+    assert ann.fill(f"/me/answers/{answer}/withdraw").status_code == 404
+    assert owner.fill(f"/me/answers/{answer}/withdraw").status_code == 303
+    assert house.answers()[0].state == "withdrawn"
+
+
+def test_headers_hold_on_every_answer(house: House, owner: Client) -> None:
+    for response in (
+        owner.page("/"),
+        owner.page("/nothing"),
+        house.client().page("/login"),
+        owner.fill("/me/preferences", {}),
+    ):
+        csp = response.headers["content-security-policy"]
+        assert "default-src 'none'" in csp
+        assert "script-src 'nonce-" in csp
+        assert "unsafe" not in csp
+        assert "frame-ancestors 'none'" in csp
+        assert response.headers["x-content-type-options"] == "nosniff"
+        assert response.headers["referrer-policy"] == "no-referrer"
+        assert response.headers["cross-origin-opener-policy"] == "same-origin"
+        assert response.headers["cache-control"] == "no-store"
+    page = owner.page("/me").text
+    nonce = owner.page("/me").headers["content-security-policy"].split("nonce-")[1].split("'")[0]
+    assert nonce not in page  # a new one for every answer
+    for inline in (" style=", " onclick=", "<style", "javascript:"):
+        assert inline not in page
+
+
+def test_cookies_are_kept_from_scripts_and_other_sites(house: House, tmp_path: Path) -> None:
+    client = house.client()
+    client.page("/login")
+    cookie = client.fill("/login", {"name": "olga", "password": PASSWORD}).headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=lax" in cookie
+    assert "Secure" not in cookie
+    secure = Client(create_app(StudioConfig(house.db, https=True)), base_url="https://studio.test")
+    secure.page("/login")
+    cookie = secure.fill("/login", {"name": "olga", "password": PASSWORD}).headers["set-cookie"]
+    assert cookie.startswith("__Host-accord=")
+    assert "Secure" in cookie
+    client.page("/")
+    before = dict(client.cookies)
+    client.fill("/logout")
+    client.cookies.update(before)
+    assert client.page("/").headers["location"] == "/login?next=/"  # ended in the database, not in the browser only
+
+
+def test_guessing_is_limited_and_the_limit_is_heard(
+    house: House, owner: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    limit = entrances.LIMITS["login"][0]
+    for _ in range(limit):
+        entrances.attempt(house.db, "login", "olga")
+    client = house.client()
+    client.page("/login")
+    with caplog.at_level(logging.WARNING, "accord.studio"):
+        refused = client.fill("/login", {"name": "Olga", "password": PASSWORD})
+    assert refused.status_code == 429
+    assert int(refused.headers["retry-after"]) > 200
+    assert "refused a try at login" in caplog.text
+    assert "1 tries to sign in, too many for one name" in owner.page("/").text
+    with pytest.raises(TooMany, match="wait"):
+        entrances.attempt(house.db, "login", "olga")
+
+
+def test_wrong_name_and_wrong_password_look_the_same(house: House) -> None:
+    client = house.client()
+    client.page("/login?next=//evil.example")
+    first = client.fill("/login", {"name": "olga", "password": "wrong" * 3})
+    second = client.fill("/login", {"name": "nobody", "password": "wrong" * 3})
+    assert first.status_code == second.status_code == 400
+    assert "Name or password is wrong" in first.text
+    assert "Name or password is wrong" in second.text
+    good = client.fill("/login", {"name": " OLGA ", "password": PASSWORD, "next": "//evil.example"})
+    assert good.headers["location"] == "/"  # never off this site
+
+
+def test_bodies_are_bounded(house: House, owner: Client) -> None:
+    slug = house.project()
+    large = owner.ask(f"/p/{slug}/work/draft", {"state": {"text": "x" * 2**20}})
+    assert large.status_code == 413
+    assert "1 MiB" in large.json()["error"]
+    form = owner.fill("/me/attributes", {"age": "x" * 2**20})
+    assert form.status_code == 413
+    assert "Too large" in form.text
+
+
+def test_only_media_of_the_project_is_served(house: House, owner: Client) -> None:
+    slug = house.project("clips")
+    folder = house.media / slug
+    folder.mkdir()
+    (folder / "a.png").write_bytes(b"png")
+    (folder / "a.html").write_text("<script>1</script>")
+    assert owner.get(f"/p/{slug}/media/a.png").content == b"png"
+    for name in ("a.html", "../../studio.db", "%2e%2e/%2e%2e/studio.db", "b.png"):
+        assert owner.get(f"/p/{slug}/media/{name}").status_code == 404
+    house.person("ann")
+    assert house.sign_in("ann").get(f"/p/{slug}/media/a.png").status_code == 404
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_text_becomes_harmless(text: str) -> None:
+    html = safe_html(text)
+    for bad in (
+        "<script",
+        "<img",
+        "<iframe",
+        "<style",
+        "<form",
+        "<svg",
+        "<math",
+        'href="javascript',
+        'href="data',
+        " onerror=",
+        " onmouseover=",
+        "src=",
+    ):
+        assert bad not in html, html
+    if "<a " in html:
+        assert 'rel="noopener noreferrer nofollow"' in html
+
+
+def test_hidden_characters_are_shown() -> None:
+    assert visible("a\u202eb\u200bc\x1b") == "a⟦U+202E⟧b⟦U+200B⟧c⟦U+001B⟧"
+    assert "⟦U+202E⟧" in safe_html("x \u202e y")
+    assert mask_names("I am Clau\u200bde").masks
+
+
+def test_api_tokens_expire_and_have_scopes(house: House, owner: Client) -> None:
+    with house.db.read() as session:
+        me = accounts.visitor(session, owner.cookies["accord_session"], house.db.now())
+    secret = entrances.issue_token(house.db, me, "script", ["read", "export"], 1)
+    account, scopes = entrances.token_owner(house.db, secret)
+    assert (account.name, scopes) == ("olga", {"read", "export"})
+    house.db.clock, clock = (lambda: clock() + 2 * 86400), house.db.clock
+    assert entrances.token_owner(house.db, secret) is None
+    assert entrances.token_owner(house.db, "accord_guess") is None

@@ -1,0 +1,73 @@
+"""No text is missing in any language, none is left over, and pages speak the reader's language."""
+
+from __future__ import annotations
+
+import re
+from importlib import resources
+from pathlib import Path
+
+import pytest
+from houses import Client, House
+
+from accord.studio.i18n import LANGUAGES, PSEUDO, preferred, words
+from accord.studio.settings import TASKS
+
+ROOT = Path(str(resources.files("accord.studio")))
+GROUPS = "nav|said|error|login|join|home|limit|guideline|questions|new|settings|people|house|role|state|scope|me|work|skip|key|task"
+COMPOSED = re.compile(
+    r"(said|limit|role|state|scope|skip)\.|task\.(name|about|question|step|strength|missing)\.|me\.attribute\.|work\.(role|nothing)\.|new\.critique\.|settings\.(pause|resume|archive)"
+)
+
+
+def used() -> set[str]:
+    """Keys written out in templates, scripts and Python."""
+    found: set[str] = set()
+    for file in [*ROOT.rglob("*.js"), *ROOT.rglob("*.j2"), *ROOT.rglob("*.py")]:
+        found |= set(re.findall(rf"""["'`]((?:{GROUPS})\.[a-z_.0-9-]+)["'`]""", file.read_text(encoding="utf-8")))
+    return {key for key in found if not key.endswith((".j2", ".js", "."))}
+
+
+def test_languages_have_the_same_keys_and_the_same_gaps_to_fill() -> None:
+    english = words("en").texts
+    for language in LANGUAGES:
+        texts = words(language).texts
+        assert texts.keys() == english.keys(), language
+        for key, text in texts.items():
+            assert text.strip(), (language, key)
+            assert set(re.findall(r"\{\w+\}", text)) == set(re.findall(r"\{\w+\}", english[key])), (language, key)
+
+
+def test_every_key_exists_and_is_used() -> None:
+    english = words("en").texts
+    names = used()
+    assert len(names) > 250
+    events = {"guideline.published", "guideline.read"}  # kinds of events look like keys
+    assert not {key for key in names if key not in english} - events
+    assert not {key for key in english if key not in names and not COMPOSED.match(key)}
+    for task in TASKS:
+        for part in ("name", "about", "question"):
+            assert f"task.{part}.{task}" in english
+
+
+def test_the_browsers_language_counts_before_signing_in(house: House) -> None:
+    client = house.client()
+    assert "Anmelden" in client.page("/login", headers={"Accept-Language": "de-DE,de;q=0.9,en;q=0.8"}).text
+    assert "Sign in" in client.page("/login", headers={"Accept-Language": "xx"}).text
+    assert preferred("fr;q=1, en;q=0.2, de;q=0.7") == "de"
+    assert preferred(";;q=x,") == "en"
+
+
+def test_the_pseudo_language_shows_what_is_not_translated(house: House, owner: Client) -> None:
+    slug = house.project()
+    owner.fill("/me/preferences", {"language": PSEUDO})
+    for path in ("/", "/me", f"/p/{slug}/guideline", f"/p/{slug}/settings", f"/p/{slug}/people", "/p/new"):
+        page = owner.page(path).text
+        assert 'dir="rtl"' in page
+        headings = re.findall(r"<h[12][^>]*>(.*?)</h[12]>", page)
+        assert all(h.startswith("\u2067[") or "Test comparison" in h or "Judge" in h for h in headings), headings
+
+
+@pytest.mark.parametrize("key", ["nav.nothing"])
+def test_a_key_that_does_not_exist_is_an_error(key: str) -> None:
+    with pytest.raises(KeyError):
+        words("en")(key)
