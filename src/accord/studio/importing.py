@@ -140,7 +140,7 @@ def _store(session: Session, db: Database, project: Project, record: Feedback, a
     )  # fmt: skip
     session.add(view)
     session.flush()
-    slot = claims.slot_for_answer(session, view, db.now())
+    slot, _ = claims.slot_for_answer(session, view, db.now())
     normal = answer_of(record)
     answer = Answer(
         id=answer_id, project_id=project.id, item_id=item.id, account_id=account, view_id=view.id, live_view_id=view.id,
