@@ -155,9 +155,8 @@ def bundle(collected: Collected, wanted: Wanted, name: str) -> Bundle:
     if names is not None:
         rows = [names.row(row) for row in rows]
         about = None if about is None else [names.row(row) for row in about]
-    card = data_card(
-        collected.records, made, dropped=collected.left_out, not_read={}, name=names.name if names else str
-    )
+    card = data_card(collected.records, made, dropped={}, not_read={}, name=names.name if names else str)
+    card["left_out"]["answers that stay in the studio"] = collected.left_out
     card["studio"] = {
         "project": collected.project,
         "log": {"events": collected.head.number, "hash": collected.head.hash},

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass, field
@@ -20,10 +20,10 @@ from sqlalchemy import func, select
 
 from accord.errors import DataError
 from accord.feedback.agreement_kinds import measure_all
-from accord.feedback.annotator_model import Z95, estimate
+from accord.feedback.annotator_model import estimate
 from accord.feedback.drift import drift
 from accord.feedback.gold_checks import DetectionPower, GoldRule, detection_power
-from accord.feedback.intervals import Interval, exact_share
+from accord.feedback.intervals import Z95, Interval, around, exact_share
 from accord.feedback.poisoning import Poisoning, VotesAlike, check_poisoning, votes_alike
 from accord.feedback.position import PositionBias, position_bias
 from accord.feedback.records import Feedback
@@ -38,6 +38,8 @@ T = TypeVar("T")
 WAIT_SECONDS = 2.0
 """How long a page waits for numbers; later they are there."""
 KEPT = 256
+TOO_WIDE = 5.0
+"""Standard error of rationality or side bias beyond which a page says "too few answers" instead."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +61,13 @@ class Given:
 class Material:
     """A project's live answers, who gave them, and who is trusted or kept aside."""
 
+    project_id: int
     answers: list[Given]
     names: dict[str, str]
     states: dict[str, str]
     trusted: frozenset[str]
     gold_rate: float
+    attributes: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def records(self, quarantined: bool = False) -> list[Feedback]:
         """Records of the work (no gold), oldest first; of quarantined members only if asked for."""
@@ -102,8 +106,9 @@ def load(db: Database, project_id: int) -> Material:
             for answer, key, purpose, arm, public in session.execute(query)
         ]  # fmt: skip
     return Material(
-        answers, {a.public: a.name for _, a in people}, {a.public: m.state for m, a in people},
+        project_id, answers, {a.public: a.name for _, a in people}, {a.public: m.state for m, a in people},
         frozenset(a.public for m, a in people if m.trusted), settings.gold_rate,
+        {a.public: {k: str(v) for k, v in a.attributes.items() if k != "kind" and v} for _, a in people},
     )  # fmt: skip
 
 
@@ -163,16 +168,27 @@ def overview(material: Material, now: float) -> Overview:
     records = material.records()
     found = measured(lambda: measure_all(records))
     choices = found.value.choices if found.value is not None else None
-    intervals: Measured[dict[str, Interval]] = Measured(None, found.why or "no pair of options was judged by two people")
+    intervals: Measured[dict[str, Interval]] = Measured(
+        None, found.why or "no pair of options was judged by two people"
+    )
     if choices is not None:
-        names = {"alpha": choices.alpha, "with_ties": choices.with_ties, "strict": choices.strict, "ceiling": choices.ceiling}
+        names = {
+            "alpha": choices.alpha,
+            "with_ties": choices.with_ties,
+            "strict": choices.strict,
+            "ceiling": choices.ceiling,
+        }
         intervals = Measured(names)
     scales = [] if found.value is None else [
         Scale(s.what, s.alpha, s.same, s.ceiling, s.units) for s in found.value.scales
     ]  # fmt: skip
     days = [int((now - answer.created_at) // 86400) for answer in material.answers]
     seconds = [answer.active_seconds for answer in material.answers if answer.active_seconds > 0]
-    checked = [a.correct for a in material.answers if a.correct is not None and material.states.get(a.annotator) != "quarantined"]
+    checked = [
+        a.correct
+        for a in material.answers
+        if a.correct is not None and material.states.get(a.annotator) != "quarantined"
+    ]
     power = detection_power(material.gold_rate) if material.gold_rate else None
     return Overview(
         intervals, choices.units if choices is not None else 0, scales, measured(lambda: position_bias(records, material.objects)),
@@ -256,8 +272,8 @@ def people(material: Material) -> People:
         rows.append(Row(
             public, material.names.get(public, public), material.states.get(public, "active"), public in material.trusted,
             len(mine), median(times) if times else None,
-            None if guessed is None else _around(guessed.rationality, guessed.rationality_error),
-            None if guessed is None else _around(guessed.side_bias, guessed.side_bias_error),
+            None if guessed is None else _told(guessed.rationality, guessed.rationality_error),
+            None if guessed is None else _told(guessed.side_bias, guessed.side_bias_error),
             None if scale is None or scales.value is None else _less(scale.offset, scales.value.offset),
             exact_share(sum(checks), len(checks)) if checks else None, state, alarms, findings,
         ))  # fmt: skip
@@ -268,8 +284,9 @@ def people(material: Material) -> People:
     )  # fmt: skip
 
 
-def _around(value: float, error: float) -> Interval:
-    return Interval(value, value - Z95 * error, value + Z95 * error)
+def _told(value: float, error: float) -> Interval | None:
+    """The estimate, unless it says nothing: an interval wider than what people can differ by."""
+    return around(value, error) if error < TOO_WIDE else None
 
 
 def _less(interval: Interval, by: float) -> Interval:
@@ -313,7 +330,8 @@ class Numbers(Generic[T]):
     stale: bool
 
 
-PARTS: dict[str, Callable[[Material, float], Any]] = {
+Part = Callable[[Material, float], Any]
+PARTS: dict[str, Part] = {
     "overview": overview,
     "people": lambda material, _: people(material),
     "groups": lambda material, _: groups(material),
@@ -324,8 +342,8 @@ PARTS: dict[str, Callable[[Material, float], Any]] = {
 class Desk:
     """Computes parts in one thread of its own and keeps them."""
 
-    def __init__(self, db: Database, wait: float = WAIT_SECONDS) -> None:
-        self.db, self.wait = db, wait
+    def __init__(self, db: Database, wait: float = WAIT_SECONDS, more: Mapping[str, Part] | None = None) -> None:
+        self.db, self.wait, self.parts = db, wait, {**PARTS, **(more or {})}
         self._thread = ThreadPoolExecutor(1, "accord-quality")
         self._lock = threading.Lock()
         self._done: dict[tuple[int, str], tuple[str, Numbers[Any]]] = {}
@@ -366,7 +384,7 @@ class Desk:
     def _compute(self, key: tuple[int, str, str], count: int) -> Numbers[Any]:
         project_id, part, version = key
         try:
-            value = PARTS[part](load(self.db, project_id), self.db.now())
+            value = self.parts[part](load(self.db, project_id), self.db.now())
             made = Numbers(value, self.db.now(), count, False)
             with self._lock:
                 if len(self._done) >= KEPT:

@@ -18,6 +18,7 @@ from accord.studio.api.base import Api, Limiter, Problem, Unknown
 from accord.studio.database import Database
 from accord.studio.entrances import TooMany
 from accord.studio.errors import AnswerError, Conflict, NotAllowed, NotHere
+from accord.studio.quality import Desk
 
 LOG = logging.getLogger("accord.studio")
 ABOUT = """Projects, items, work, answers, the log, quality and exports, for programs.
@@ -47,13 +48,13 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def create_api(db: Database, limiter: Limiter | None = None) -> FastAPI:
+def create_api(db: Database, limiter: Limiter | None = None, desk: Desk | None = None) -> FastAPI:
     """The REST application over a studio's database, to be mounted at /api/v1."""
     app = FastAPI(
         title="accord studio", version=__version__, description=ABOUT, openapi_tags=TAGS, docs_url=None, redoc_url=None,
         responses=ERRORS,
     )  # fmt: skip
-    app.state.api = Api(db, limiter or Limiter())
+    app.state.api = Api(db, limiter or Limiter(), desk or Desk(db))
     for group in GROUPS:
         app.include_router(group.router)
     app.add_exception_handler(AccordError, _refused)

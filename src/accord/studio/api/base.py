@@ -19,6 +19,7 @@ from accord.studio.accounts import Visitor, digest
 from accord.studio.database import Database
 from accord.studio.entrances import TooMany
 from accord.studio.errors import NotAllowed, NotHere
+from accord.studio.quality import Desk
 from accord.studio.web.context import Place, find_place
 
 T = TypeVar("T")
@@ -86,6 +87,7 @@ class Api:
 
     db: Database
     limiter: Limiter
+    desk: Desk
 
 
 def api_of(request: Request) -> Api:

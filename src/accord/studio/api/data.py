@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
@@ -96,6 +97,17 @@ class ImportedOut(BaseModel):
     left_out: dict[str, int]
 
 
+class QualityOut(BaseModel):
+    """What the dashboard and the page of annotators show. Intervals are 95 %; null with a reason where nothing can be said."""
+
+    progress: dict[str, int]
+    computed_at: float | None = Field(description="Null: being computed, ask again.")
+    answers: int = Field(description="From how many.")
+    stale: bool = Field(description="More came since; new numbers are on their way.")
+    overview: dict[str, Any] | None
+    annotators: list[dict[str, Any]] | None
+
+
 class CardOut(BaseModel):
     """The data card of an export, as data and as Markdown."""
 
@@ -185,6 +197,28 @@ def verify(api: House, place: Looker) -> Any:
     with api.db.read() as session:
         found = events.verify(session, place.project.id)
     return {**asdict(found), "whole": found.broken is None}
+
+
+# --- quality ---------------------------------------------------------------------------------------------------------
+@router.get("/projects/{slug}/quality", response_model=QualityOut, summary="Quality")
+def quality(api: House, place: Looker) -> Any:
+    """Progress, agreement with the ceiling it sets for a reward model, position bias, gold, and every annotator's model."""
+    overview, people = (api.desk.get(place.project.id, part) for part in ("overview", "people"))
+    said = {
+        "progress": asdict(queue.progress(api.db, place.project.id)), "computed_at": overview.at, "answers": overview.answers,
+        "stale": overview.stale or people.stale, "overview": None if overview.value is None else asdict(overview.value),
+        "annotators": None if people.value is None else [asdict(row) for row in people.value.rows],
+    }  # fmt: skip
+    return finite(said)
+
+
+def finite(value: Any) -> Any:
+    """JSON knows no NaN: what is undefined is null."""
+    if isinstance(value, dict):
+        return {str(key): finite(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 # --- exports ---------------------------------------------------------------------------------------------------------
