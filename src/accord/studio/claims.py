@@ -8,7 +8,21 @@ from __future__ import annotations
 
 import json
 
-from sqlalchemy import ColumnElement, Select, String, and_, case, cast, delete, exists, func, not_, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    String,
+    and_,
+    bindparam,
+    case,
+    cast,
+    delete,
+    exists,
+    func,
+    not_,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import Session, aliased
 
 from accord.studio.members import Person
@@ -17,7 +31,7 @@ from accord.studio.tables import Answer, Item, Slot, View
 
 def opted_out(person: Person) -> list[str]:
     """Categories the annotator does not want to see (`preferences["opted_out"]`) that the project has."""
-    wanted = person.account.preferences.get("opted_out", [])
+    wanted = person.preferences.get("opted_out", [])
     return [c.name for c in person.settings.categories if c.name in wanted]
 
 
@@ -27,38 +41,74 @@ def in_categories(names: list[str]) -> ColumnElement[bool]:
     return or_(*(stored.contains(json.dumps(name), autoescape=True) for name in names))
 
 
-def is_free(now: float) -> ColumnElement[bool]:
-    """Not filled, and leased by nobody or by somebody whose lease has run out."""
-    return and_(Slot.answer_id.is_(None), or_(Slot.view_id.is_(None), Slot.expires_at < now))
+def is_free() -> ColumnElement[bool]:
+    """Not filled, and leased by nobody or by somebody whose lease ran out before the parameter `now`."""
+    return and_(Slot.answer_id.is_(None), or_(Slot.view_id.is_(None), Slot.expires_at < bindparam("now")))
 
 
-def wanted_items(person: Person, purpose: str) -> list[ColumnElement[bool]]:
-    """Active items that this annotator has not been shown and wants to see."""
-    seen = exists().where(View.item_id == Item.id, View.account_id == person.account.id)
-    conditions = [
-        Item.project_id == person.project.id, Item.purpose == purpose, Item.state == "active", not_(seen),
-    ]  # fmt: skip
+_seen = exists().where(View.item_id == Item.id, View.account_id == bindparam("account"))
+WANTED = (
+    Item.project_id == bindparam("project"), Item.purpose == bindparam("purpose"), Item.state == "active", not_(_seen),
+)  # fmt: skip
+"""Active items that this annotator has not been shown."""
+BEST = (Item.priority.desc(), Item.draw.desc())
+_COLUMNS = (Item.id, Item.key, Item.prompt, Item.options, Item.categories)
+_CLAIM = (
+    select(Slot.id.label("slot_id"), *_COLUMNS)
+    .select_from(Item)
+    .join(Slot, Slot.item_id == Item.id)
+    .where(*WANTED, is_free())
+    .order_by(*BEST)
+    .limit(1)
+    .with_for_update(of=Slot, skip_locked=True)
+)
+_free_slot = select(Slot.id).where(Slot.item_id == Item.id, is_free()).limit(1).scalar_subquery()
+_CLAIM_SQLITE = (
+    select(_free_slot.label("slot_id"), *_COLUMNS).where(*WANTED, _free_slot.is_not(None)).order_by(*BEST).limit(1)
+)
+"""Without locks, and so that SQLite cannot begin with the slots: it would sort all open ones."""
+_UNSEEN = select(Item).where(*WANTED).order_by(*BEST).limit(1)
+_LOCK_ITEM = (
+    select(Item)
+    .where(Item.id == bindparam("item"))
+    .with_for_update(key_share=True)
+    .execution_options(populate_existing=True)
+)
+_OPEN_SLOTS = (
+    select(Slot)
+    .where(Slot.item_id == bindparam("item"), Slot.answer_id.is_(None))
+    .with_for_update(of=Slot)
+    .execution_options(populate_existing=True)
+)
+_LEASE = (
+    update(Slot).where(Slot.id == bindparam("slot")).values(view_id=bindparam("by"), expires_at=bindparam("until"))
+).execution_options(synchronize_session=False)
+
+
+def wanted(person: Person, purpose: str, **more: Any) -> tuple[list[ColumnElement[bool]], dict[str, Any]]:
+    """(what the annotator's preferences add to `WANTED`, the parameters)."""
     avoided = opted_out(person)
-    return [*conditions, not_(in_categories(avoided))] if avoided else conditions
+    asked = {"project": person.project_id, "account": person.account_id, "purpose": purpose, **more}
+    return [not_(in_categories(avoided))] if avoided else [], asked
 
 
-def claimable(person: Person, now: float) -> Select[int, int]:
-    """The free slot of the best item: highest priority, ties by the stored draw; on PostgreSQL locked, or passed over."""
-    return (
-        select(Slot.id, Slot.item_id)
-        .select_from(Item)
-        .join(Slot, Slot.item_id == Item.id)
-        .where(*wanted_items(person, "work"), is_free(now))
-        .order_by(Item.priority.desc(), Item.draw.desc(), Slot.number)
-        .limit(1)
-        .with_for_update(of=Slot, skip_locked=True)
-    )
+def claim(session: Session, person: Person, now: float) -> Any:
+    """The best item (highest priority, ties by the stored draw) with a free slot: a row of slot_id and the item's
+    columns, the slot locked on PostgreSQL, or None."""
+    more, asked = wanted(person, "work", now=now)
+    query = _CLAIM_SQLITE if session.get_bind().dialect.name == "sqlite" else _CLAIM
+    return session.execute(query.where(*more) if more else query, asked).first()
+
+
+def lease_slot(session: Session, slot_id: int, view_id: int, until: float) -> None:
+    """Give a slot to a view."""
+    session.execute(_LEASE, {"slot": slot_id, "by": view_id, "until": until})
 
 
 def unseen(session: Session, person: Person, purpose: str) -> Item | None:
     """The next gold or screening item the annotator has not seen."""
-    query = select(Item).where(*wanted_items(person, purpose)).order_by(Item.priority.desc(), Item.draw.desc()).limit(1)
-    return session.scalars(query).first()
+    more, asked = wanted(person, purpose)
+    return session.scalars(_UNSEEN.where(*more) if more else _UNSEEN, asked).first()
 
 
 def screened(session: Session, person: Person) -> tuple[int, int]:
@@ -67,7 +117,7 @@ def screened(session: Session, person: Person) -> tuple[int, int]:
         select(func.count(), func.sum(case((Answer.correct.is_(True), 1), else_=0)))
         .select_from(Answer)
         .join(Item, Item.id == Answer.item_id)
-        .where(Answer.account_id == person.account.id, Answer.project_id == person.project.id)
+        .where(Answer.account_id == person.account_id, Answer.project_id == person.project_id)
         .where(Answer.state == "live", Item.purpose == "screening")
     )
     answered, right = session.execute(query).one()
@@ -84,24 +134,23 @@ def own_slot(session: Session, item: Item, account_id: int) -> int:
 
 def lock_item(session: Session, item_id: int) -> Item:
     """The item, locked: what fills and reopens its slots queues up here."""
-    query = select(Item).where(Item.id == item_id).with_for_update(key_share=True)
-    return session.scalars(query).one()
+    return session.scalars(_LOCK_ITEM, {"item": item_id}).one()
 
 
-def slot_for_answer(session: Session, view: View, now: float) -> Slot | None:
-    """Where a view's answer goes: its own slot, else a free one, else the one whose lease ends first.
+def slot_for_answer(session: Session, view: View, now: float) -> tuple[Slot | None, bool]:
+    """(where a view's answer goes, whether that fills the last slot).
 
-    Taking a leased but unfilled slot keeps the count right at once: the answer that exists fills it, and the other
-    annotator's, should it come, is the extra one. None when every slot is filled. The item must be locked.
+    Its own slot, else a free one, else the one whose lease ends first. Taking a leased but unfilled slot keeps the count
+    right at once: the answer that exists fills it, and the other annotator's, should it come, is the extra one. None when
+    every slot is filled. The item must be locked.
     """
-    query = select(Slot).where(Slot.item_id == view.item_id, Slot.answer_id.is_(None)).with_for_update(of=Slot)
-    open_slots = list(session.scalars(query))
+    open_slots = list(session.scalars(_OPEN_SLOTS, {"item": view.item_id}))
 
     def order(slot: Slot) -> tuple[bool, bool, float, int]:
         leased = slot.view_id is not None and (slot.expires_at or 0) >= now
         return slot.id != view.slot_id or slot.view_id != view.id, leased, slot.expires_at or 0, slot.number
 
-    return min(open_slots, key=order, default=None)
+    return min(open_slots, key=order, default=None), len(open_slots) == 1
 
 
 def mark_full(session: Session, item: Item) -> None:
@@ -119,10 +168,11 @@ def release(session: Session, view: View) -> None:
     session.execute(update(Slot).where(*held).values(view_id=None, expires_at=None))
 
 
-def reopen(session: Session, item: Item, answer_id: str) -> Slot | None:
+def reopen(session: Session, item: Item, answer_id: str, overlap: int) -> Slot | None:
     """Empty the slot that the answer filled; an extra answer to the item moves in if there is one.
 
-    Returns the slot when it is free now. The item must be locked.
+    Returns the slot when it is free now; None too when it went because the overlap was lowered since. The item must
+    be locked.
     """
     query = select(Slot).where(Slot.item_id == item.id, Slot.answer_id == answer_id).with_for_update()
     slot = session.scalars(query).first()
@@ -130,7 +180,9 @@ def reopen(session: Session, item: Item, answer_id: str) -> Slot | None:
         return None
     slot.answer_id = slot.view_id = slot.expires_at = None
     session.flush()
-    return None if move_in(session, item, slot) else slot
+    if move_in(session, item, slot):
+        return None
+    return None if slot.id in drop_slots(session, item, overlap) else slot
 
 
 def move_in(session: Session, item: Item, slot: Slot) -> bool:
@@ -150,11 +202,18 @@ def move_in(session: Session, item: Item, slot: Slot) -> bool:
     return True
 
 
-def drop_slots(session: Session, item: Item, overlap: int) -> None:
-    """Take unfilled slots away until `overlap` are left; those on nobody's screen first. The item must be locked."""
+def drop_slots(session: Session, item: Item, overlap: int) -> list[int]:
+    """Take unfilled slots of the work away until `overlap` are left, those on nobody's screen first; returns them.
+
+    The item must be locked.
+    """
+    if item.purpose != "work":
+        return []
     query = select(Slot).where(Slot.item_id == item.id).with_for_update(of=Slot)
     slots = list(session.scalars(query))
     spare = sorted((s for s in slots if s.answer_id is None), key=lambda s: (s.view_id is not None, -s.number))
     gone = [slot.id for slot in spare[: max(0, len(slots) - overlap)]]
-    session.execute(update(View).where(View.slot_id.in_(gone)).values(slot_id=None))
-    session.execute(delete(Slot).where(Slot.id.in_(gone)))
+    if gone:
+        session.execute(update(View).where(View.slot_id.in_(gone)).values(slot_id=None))
+        session.execute(delete(Slot).where(Slot.id.in_(gone)))
+    return gone

@@ -15,9 +15,9 @@ import json
 import secrets
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import Table, bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
 from accord.studio.tables import Chain, Event
@@ -51,24 +51,30 @@ def open_chain(session: Session, chain: int) -> None:
     session.execute(insert(Chain).values(id=chain, number=0, hash=GENESIS))
 
 
+_LAST = select(Chain.number, Chain.hash).where(Chain.id == bindparam("chain")).with_for_update(key_share=True)
+_NEW = insert(cast(Table, Event.__table__))
+_MOVE = (
+    update(Chain).where(Chain.id == bindparam("which")).values(number=bindparam("to"), hash=bindparam("now"))
+).execution_options(synchronize_session=False)
+
+
 def append(
     session: Session, chain: int, kind: str, subject: str, actor: str | None, at: float, payload: dict[str, Any]
 ) -> Head:
     """Add an event in the session's transaction. Do it last: others wait for the chain's row until the commit."""
-    head = session.execute(
-        select(Chain.number, Chain.hash).where(Chain.id == chain).with_for_update(key_share=True)
-    ).one()
+    last = session.execute(_LAST, {"chain": chain}).one()
     salt = secrets.token_hex(16)
     digest = _payload_hash(salt, payload)
-    number = head.number + 1
-    hashed = _hash(head.hash, number, at, actor, kind, subject, digest)
+    number = last.number + 1
+    hashed = _hash(last.hash, number, at, actor, kind, subject, digest)
     session.execute(
-        insert(Event).values(
-            chain=chain, number=number, at=at, actor=actor, kind=kind, subject=subject, payload=payload, salt=salt,
-            payload_hash=digest, previous=head.hash, hash=hashed,
-        )
+        _NEW,
+        {
+            "chain": chain, "number": number, "at": at, "actor": actor, "kind": kind, "subject": subject, "payload": payload,
+            "salt": salt, "payload_hash": digest, "previous": last.hash, "hash": hashed,
+        },
     )  # fmt: skip
-    session.execute(update(Chain).where(Chain.id == chain).values(number=number, hash=hashed))
+    session.execute(_MOVE, {"which": chain, "to": number, "now": hashed})
     return Head(number, hashed)
 
 

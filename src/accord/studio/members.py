@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Text, bindparam, cast, func, select
 from sqlalchemy.orm import Session
 
 from accord.errors import ConfigError
@@ -22,12 +24,36 @@ STATES = ("active", "paused", "quarantined", "removed")
 
 @dataclass(frozen=True)
 class Person:
-    """An account in a project, locked until the transaction ends."""
+    """An account in a project, its membership locked until the transaction ends. guideline: the latest version."""
 
-    project: Project
-    account: Account
-    membership: Membership
+    project_id: int
+    account_id: int
+    slug: str
+    seed: int
+    stopped: bool
+    public: str
+    preferences: dict[str, Any]
+    state: str
+    reason: str | None
+    qualified_at: float | None
+    guideline: int
     settings: ProjectSettings
+
+
+_latest = select(func.max(Guideline.version)).where(Guideline.project_id == Project.id).scalar_subquery()
+PERSON = (
+    Membership.project_id, Membership.account_id, Membership.role, Membership.state, Membership.reason,
+    Membership.qualified_at, Account.public, Account.preferences, Account.disabled_at, Project.slug, Project.seed,
+    Project.paused_at, Project.archived_at, cast(Project.settings, Text).label("settings"), _latest.label("guideline"),
+)  # fmt: skip
+"""The columns of a `Person`: statements of every request are built once, with their parameters left open."""
+_ENTER = (
+    select(*PERSON)
+    .join(Account, Account.id == Membership.account_id)
+    .join(Project, Project.id == Membership.project_id)
+    .where(Membership.project_id == bindparam("project"), Membership.account_id == bindparam("account"))
+    .with_for_update(of=Membership, key_share=True)
+)
 
 
 def enter(session: Session, project_id: int, account_id: int) -> Person:
@@ -35,39 +61,34 @@ def enter(session: Session, project_id: int, account_id: int) -> Person:
 
     Raises NotHere, or NotAllowed for who was removed or only looks on.
     """
-    query = (
-        select(Membership, Account, Project)
-        .join(Account, Account.id == Membership.account_id)
-        .join(Project, Project.id == Membership.project_id)
-        .where(Membership.project_id == project_id, Membership.account_id == account_id)
-        .with_for_update(of=Membership, key_share=True)
-    )
-    found = session.execute(query).one_or_none()
+    found = session.execute(_ENTER, {"project": project_id, "account": account_id}).one_or_none()
     if found is None:
         raise NotHere("there is no such project, or you do not belong to it", "ask its manager for an invitation")
-    membership, account, project = found
-    if membership.state == "removed" or account.disabled_at is not None:
+    return person_of(found)
+
+
+def person_of(row: Any) -> Person:
+    """A row of `PERSON` columns as a Person; raises NotAllowed for who may not judge."""
+    if row.state == "removed" or row.disabled_at is not None:
         raise NotAllowed("you no longer take part in this project", "ask its manager")
-    if membership.role == "auditor":
+    if row.role == "auditor":
         raise NotAllowed("auditors look on and do not judge", "ask the project's manager for another role")
-    return Person(project, account, membership, settings_of(project))
+    return Person(
+        project_id=row.project_id, account_id=row.account_id, slug=row.slug, seed=row.seed,
+        stopped=row.paused_at is not None or row.archived_at is not None, public=row.public, preferences=row.preferences,
+        state=row.state, reason=row.reason, qualified_at=row.qualified_at, guideline=row.guideline or 0,
+        settings=_settings(row.settings),
+    )  # fmt: skip
 
 
 def settings_of(project: Project) -> ProjectSettings:
     """The project's settings, validated; equal settings are validated once."""
-    return _settings(ProjectJson(project.settings))
-
-
-class ProjectJson(dict[str, object]):
-    """Stored settings with a hash, for the cache."""
-
-    def __hash__(self) -> int:  # type: ignore[override]
-        return hash(repr(self))
+    return _settings(json.dumps(project.settings))
 
 
 @lru_cache(maxsize=64)
-def _settings(raw: ProjectJson) -> ProjectSettings:
-    return settings_from(dict(raw))
+def _settings(text: str) -> ProjectSettings:
+    return settings_from(json.loads(text))
 
 
 def add_member(session: Session, project_id: int, account_id: int, role: str, at: float, by: str | None) -> Membership:
@@ -119,17 +140,18 @@ def read_guideline(db: Database, project_id: int, account_id: int, version: int)
 
     def work(session: Session) -> None:
         person = enter(session, project_id, account_id)
-        if (person.membership.guideline_read or 0) >= version:
+        member = session.get_one(Membership, (project_id, account_id))
+        if (member.guideline_read or 0) >= version:
             return
         known = session.scalar(
             select(Guideline.id).where(Guideline.project_id == project_id, Guideline.version == version)
         )
         if known is None:
             raise NotHere(f"there is no version {version} of the guideline")
-        person.membership.guideline_read = version
+        member.guideline_read = version
         session.flush()
         events.append(
-            session, project_id, "guideline.read", person.account.public, person.account.public, db.now(), {"version": version}
+            session, project_id, "guideline.read", person.public, person.public, db.now(), {"version": version}
         )  # fmt: skip
 
     db.transact(work)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import select
+from sqlalchemy import Table, bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
 from accord.studio import answers, claims, events, wellbeing
 from accord.studio.database import Database
 from accord.studio.errors import Conflict, NotAllowed, NotHere
-from accord.studio.members import Person
-from accord.studio.tables import Answer, Item, View
+from accord.studio.members import Person, settings_of
+from accord.studio.tables import Answer, Item, Membership, Project, Slot, View
 from accord.studio.views import hold, new_lease, own_view
 from accord.validation import validated
 
@@ -67,19 +67,28 @@ def submit(
 
     def work(session: Session) -> Receipt:
         person, view = own_view(session, account_id, view_id)
-        query = select(Answer).where(Answer.account_id == account_id, Answer.key == key)
-        known = session.scalars(query).first()
+        known = session.scalars(_KNOWN, {"account": account_id, "key": key}).first()
         if known is not None:
             if known.view_id != view_id:
                 raise Conflict("this key was used for another item", "send each answer under a key of its own")
-            return _receipt(known, repeated=True)
+            return Receipt(known.id, known.state, known.extra, True, known.created_at + UNDO_SECONDS)
         return _store(session, person, view, key, answer, timed, session_name, db.now())
 
     return db.transact(work)
 
 
-def _receipt(answer: Answer, repeated: bool) -> Receipt:
-    return Receipt(answer.id, answer.state, answer.extra, repeated, answer.created_at + UNDO_SECONDS)
+_KNOWN = select(Answer).where(Answer.account_id == bindparam("account"), Answer.key == bindparam("key"))
+_NEW_ANSWER = insert(cast(Table, Answer.__table__))
+_ANSWERED = (
+    update(View)
+    .where(View.id == bindparam("which"))
+    .values(state="answered", draft=None, active_seconds=bindparam("active"), slot_id=bindparam("slot"))
+).execution_options(synchronize_session=False)
+_FILL = (
+    update(Slot)
+    .where(Slot.id == bindparam("which"))
+    .values(answer_id=bindparam("answer"), view_id=bindparam("by"), expires_at=None)
+).execution_options(synchronize_session=False)
 
 
 def _store(
@@ -90,36 +99,38 @@ def _store(
         raise Conflict(f"this item was {view.state} already", "reload the page to see what is next")
     item = claims.lock_item(session, view.item_id)
     judged = answers.judge(person.settings, item.options, given, view.shown.get("turns"), item.prompt)
-    wellbeing.note_active(view, timing.active_seconds, now)
+    active = wellbeing.active_total(view, timing.active_seconds, now)
     answer_id = secrets.token_urlsafe(12)
     records = judged.records(
-        answer_id, item.prompt, view.shown["order"], annotator=person.account.public, session=sitting,
-        guideline=f"{person.project.slug}@{view.guideline}", active_seconds=view.active_seconds,
+        answer_id, item.prompt, view.shown["order"], annotator=person.public, session=sitting,
+        guideline=f"{person.slug}@{view.guideline}", active_seconds=active,
         created_at=datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds"), meta=_meta(person, view, item, timing),
     )  # fmt: skip
-    slot = claims.slot_for_answer(session, view, now)
-    stored = Answer(
-        id=answer_id, project_id=item.project_id, item_id=item.id, account_id=person.account.id, view_id=view.id,
-        live_view_id=view.id, key=key, answer=judged.answer, records=[r.model_dump(mode="json") for r in records],
-        extra=slot is None, correct=answers.is_correct(item.gold, judged.answer), created_at=now,
-        active_seconds=view.active_seconds, state="live",
+    slot, last = claims.slot_for_answer(session, view, now)
+    session.execute(
+        _NEW_ANSWER,
+        {
+            "id": answer_id, "project_id": item.project_id, "item_id": item.id, "account_id": person.account_id,
+            "view_id": view.id, "live_view_id": view.id, "key": key, "answer": judged.answer, "extra": slot is None,
+            "records": [r.model_dump(mode="json") for r in records], "correct": answers.is_correct(item.gold, judged.answer),
+            "state": "live", "created_at": now, "active_seconds": active,
+        },
     )  # fmt: skip
-    session.add(stored)
-    view.state, view.draft = "answered", None
+    session.execute(_ANSWERED, {"which": view.id, "active": active, "slot": None if slot is None else slot.id})
     if slot is not None:
-        slot.answer_id, slot.view_id, slot.expires_at, view.slot_id = answer_id, view.id, None, slot.id
-    claims.mark_full(session, item)
-    session.flush()
-    said = {"item": item.key, "answer": judged.answer, "extra": stored.extra, "active_seconds": view.active_seconds}
-    events.append(session, item.project_id, "answer.submitted", answer_id, person.account.public, now, said)
+        session.execute(_FILL, {"which": slot.id, "answer": answer_id, "by": view.id})
+        if last and item.purpose == "work" and item.state == "active":
+            item.state = "full"
+    said = {"item": item.key, "answer": judged.answer, "extra": slot is None, "active_seconds": active}
+    events.append(session, item.project_id, "answer.submitted", answer_id, person.public, now, said)
     if item.purpose == "screening":
         _qualify(session, person, now)
-    return _receipt(stored, repeated=False)
+    return Receipt(answer_id, "live", slot is None, False, now + UNDO_SECONDS)
 
 
 def _meta(person: Person, view: View, item: Item, timing: Timing) -> dict[str, Any]:
     meta = {
-        "project": person.project.slug, "item": item.key, "selected_by": item.selected_by, "interface": timing.interface,
+        "project": person.slug, "item": item.key, "selected_by": item.selected_by, "interface": timing.interface,
         "input": timing.input, "first_key_seconds": timing.first_key_seconds, "hidden_seconds": timing.hidden_seconds,
         "masked": view.shown.get("masked"), "gold": True if item.purpose != "work" else None,
     }  # fmt: skip
@@ -129,18 +140,18 @@ def _meta(person: Person, view: View, item: Item, timing: Timing) -> dict[str, A
 def _qualify(session: Session, person: Person, now: float) -> None:
     """Decide on the screening once its last item is answered."""
     wanted = person.settings.qualification
-    if wanted is None or person.membership.qualified_at is not None:
+    if wanted is None or person.qualified_at is not None:
         return
     answered, right = claims.screened(session, person)
     if answered < wanted.items:
         return
     passed = right >= wanted.pass_share * wanted.items
     if passed:
-        person.membership.qualified_at = now
-    session.flush()
+        session.get_one(Membership, (person.project_id, person.account_id)).qualified_at = now
+        session.flush()
     said = {"answered": answered, "right": right, "passed": passed}
-    public = person.account.public
-    events.append(session, person.project.id, "member.screened", public, public, now, said)
+    public = person.public
+    events.append(session, person.project_id, "member.screened", public, public, now, said)
 
 
 # --- taking back -----------------------------------------------------------------------------------------------------
@@ -164,13 +175,13 @@ def undo(db: Database, account_id: int, answer_id: str) -> int:
             raise NotAllowed(
                 f"an answer can be undone for {UNDO_SECONDS:g} seconds", "ask for it to be withdrawn instead"
             )
-        slot = claims.reopen(session, item, answer_id)
+        slot = claims.reopen(session, item, answer_id, person.settings.overlap)
         answer.state, answer.live_view_id, answer.extra = "undone", None, False
         view.state, view.lease, view.draft, view.slot_id = "served", new_lease(), answer.answer, None
         hold(view, slot, now + person.settings.lease_seconds)
         claims.mark_full(session, item)
         session.flush()
-        public = person.account.public
+        public = person.public
         events.append(session, item.project_id, "answer.undone", answer_id, public, now, {"item": item.key})
         return view.id
 
@@ -200,7 +211,8 @@ def _retire(db: Database, answer_id: str, state: str, reason: str, by: str | Non
         answer = session.get_one(Answer, answer_id, populate_existing=True)
         if answer.state == state or answer.state == "erased":
             return
-        claims.reopen(session, item, answer_id)
+        overlap = settings_of(session.get_one(Project, item.project_id)).overlap
+        claims.reopen(session, item, answer_id, overlap)
         answer.state, answer.reason, answer.live_view_id, answer.extra = state, reason, None, False
         claims.mark_full(session, item)
         session.flush()

@@ -185,11 +185,12 @@ class Slot(Base):
     __table_args__ = (
         UniqueConstraint("item_id", "number"),
         Index("slot_open", "project_id", "answer_id", "expires_at"),
+        Index("slot_of_item", "item_id", "answer_id"),
     )
 
     id: Mapped[int] = _key()
     project_id: Mapped[int] = mapped_column(ForeignKey("project.id"))
-    item_id: Mapped[int] = mapped_column(ForeignKey("item.id"), index=True)
+    item_id: Mapped[int] = mapped_column(ForeignKey("item.id"))
     number: Mapped[int] = mapped_column(Integer)
     view_id: Mapped[int | None] = mapped_column(ForeignKey("view.id", use_alter=True, name="slot_view"))
     expires_at: Mapped[float | None] = mapped_column(Float)

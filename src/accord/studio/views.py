@@ -6,22 +6,31 @@ import hashlib
 import random
 import secrets
 
-from sqlalchemy import select
+from sqlalchemy import and_, bindparam, select
 from sqlalchemy.orm import Session
 
 from accord.studio import members
 from accord.studio.errors import Conflict, NotHere
 from accord.studio.members import Person
-from accord.studio.tables import Slot, View
+from accord.studio.tables import Account, Membership, Project, Slot, View
+
+_OWN = (
+    select(View, *members.PERSON)
+    .join(Membership, and_(Membership.project_id == View.project_id, Membership.account_id == View.account_id))
+    .join(Account, Account.id == Membership.account_id)
+    .join(Project, Project.id == Membership.project_id)
+    .where(View.id == bindparam("view"), View.account_id == bindparam("account"))
+    .with_for_update(of=[Membership, View], key_share=True)
+    .execution_options(populate_existing=True)
+)
 
 
 def own_view(session: Session, account_id: int, view_id: int) -> tuple[Person, View]:
     """A view of this annotator, with their membership locked."""
-    project_id = session.scalar(select(View.project_id).where(View.id == view_id, View.account_id == account_id))
-    if project_id is None:
+    found = session.execute(_OWN, {"view": view_id, "account": account_id}).one_or_none()
+    if found is None:
         raise NotHere("this item is not open for you")
-    person = members.enter(session, project_id, account_id)
-    return person, session.get_one(View, view_id)
+    return members.person_of(found), found.View
 
 
 def check_lease(view: View, lease: str) -> None:

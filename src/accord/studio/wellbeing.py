@@ -20,17 +20,18 @@ IDLE_SECONDS = 180.0
 """The most that a stretch without key, pointer or scroll counts: reading a long text is work."""
 
 
-def note_active(view: View, reported: float, now: float) -> None:
-    """Take the browser's total for a view: it only grows, and not beyond the clock since the view was first served."""
-    view.active_seconds = max(view.active_seconds, min(reported, max(0.0, now - view.served_at)))
+def active_total(view: View, reported: float, now: float) -> float:
+    """A view's active seconds, the browser's total believed: it only grows, and not beyond the clock since it was first
+    served."""
+    return max(view.active_seconds, min(reported, max(0.0, now - view.served_at)))
 
 
-def day_start(account: Account, now: float) -> float:
+def day_start(account: Account | Person, now: float) -> float:
     """Midnight of the annotator's day (`preferences["timezone"]`, an IANA name; UTC where there is none)."""
     return _midnight(account, now).timestamp()
 
 
-def _midnight(account: Account, now: float) -> datetime:
+def _midnight(account: Account | Person, now: float) -> datetime:
     try:
         zone = ZoneInfo(str(account.preferences.get("timezone", "UTC")))
     except (ZoneInfoNotFoundError, ValueError):
@@ -43,10 +44,10 @@ def cap_reached(session: Session, person: Person, now: float) -> float | None:
     if person.settings.daily_minutes is None:
         return None
     query = select(func.sum(View.active_seconds)).where(
-        View.account_id == person.account.id,
-        View.project_id == person.project.id,
-        View.served_at >= day_start(person.account, now),
+        View.account_id == person.account_id,
+        View.project_id == person.project_id,
+        View.served_at >= day_start(person, now),
     )
     if (session.scalar(query) or 0.0) < person.settings.daily_minutes * 60:
         return None
-    return (_midnight(person.account, now) + timedelta(days=1)).timestamp()
+    return (_midnight(person, now) + timedelta(days=1)).timestamp()

@@ -239,7 +239,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("answer_id"),
         sa.UniqueConstraint("item_id", "number"),
     )
-    op.create_index("ix_slot_item_id", "slot", ["item_id"])
+    op.create_index("slot_of_item", "slot", ["item_id", "answer_id"])
     op.create_index("slot_open", "slot", ["project_id", "answer_id", "expires_at"])
     op.create_table(
         "view",

@@ -1,0 +1,261 @@
+"""The studio's queue under load and murder: raters in several processes that are killed (-9) at random.
+
+    python -m benchmarks.studio --database sqlite --workers 1 2 4 --clients 32 --slots 2000 --kill-every 1.0
+
+Each client asks for an item and answers it (`next_view` + `submit`, straight on the functions). Before it sends, it notes
+the key; when the answer is acknowledged, it notes that. A client that comes back after a kill sends again what was not
+acknowledged. One JSON line per run: answers acknowledged but not stored (`lost`), slots or annotators with two answers
+(`duplicates`), and the server's time for next + submit, waiting included. `--think` is the mean time a rater thinks
+(exponential); at 0 the raters are machines and the times say how long the queue for the processor is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import create_engine, select, text
+
+from accord.studio import events, projects, queue
+from accord.studio.database import Database, open_database, parse_url
+from accord.studio.errors import Conflict
+from accord.studio.settings import ProjectSettings
+from accord.studio.tables import Account, Answer, Item, Slot
+from benchmarks.postgres import server
+
+
+# --- a worker: some clients as threads -------------------------------------------------------------------------------
+def work(url: str, project: int, accounts: list[int], folder: Path, think: float) -> None:
+    """Judge until nothing is left; what happens is noted in a file per client."""
+    db = open_database(url, upgrade=False)
+    threads = [threading.Thread(target=_client, args=(db, project, a, folder / f"{a}.log", think)) for a in accounts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    db.close()
+
+
+def _client(db: Database, project: int, account: int, log: Path, think: float) -> None:
+    draw = random.Random(time.time_ns())
+    with open(log, "a", buffering=1) as notes:
+        waiting = _unacknowledged(log)
+        if waiting is not None:
+            _send(db, account, notes, waiting)
+        while True:
+            if think:
+                time.sleep(draw.expovariate(1 / think))
+            began = time.perf_counter()
+            view = queue.next_view(db, project, account)
+            asked = time.perf_counter() - began
+            if isinstance(view, queue.Nothing):
+                if view.reason == "done":
+                    return
+                time.sleep(0.05)
+                continue
+            note = {
+                "key": f"{account}-{time.time_ns()}",
+                "view": view.view_id,
+                "lease": view.lease,
+                "order": view.order,
+            }
+            notes.write(json.dumps(note) + "\n")
+            began = time.perf_counter()
+            _send(db, account, notes, note, asked, began)
+
+
+def _send(
+    db: Database, account: int, notes: Any, note: dict[str, Any], asked: float | None = None, began: float | None = None
+) -> None:
+    answer = {"preferred": note["order"][0]}
+    try:
+        receipt = queue.submit(db, account, note["view"], note["lease"], note["key"], answer)
+    except Conflict as error:
+        notes.write(json.dumps({"conflict": str(error)}) + "\n")
+        return
+    took = None if asked is None or began is None else asked + time.perf_counter() - began
+    notes.write(json.dumps({"acknowledged": receipt.answer_id, "seconds": took}) + "\n")
+
+
+def _unacknowledged(log: Path) -> dict[str, Any] | None:
+    """The last answer sent, if nothing was heard of it."""
+    lines = [line for line in log.read_text().splitlines() if line.endswith("}")]
+    last = json.loads(lines[-1]) if lines else {}
+    return last if "key" in last else None
+
+
+# --- the house -------------------------------------------------------------------------------------------------------
+def run(url: str, options: argparse.Namespace, workers: int) -> dict[str, Any]:
+    """One run on an empty database; what it measured."""
+    db = open_database(url)
+    project, accounts = _prepare(db, options)
+    shares = [accounts[start::workers] for start in range(workers)]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        began, used = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+        kills = _shepherd(url, project, shares, folder, options)
+        seconds = time.perf_counter() - began
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        notes = [
+            json.loads(line) for log in folder.iterdir() for line in log.read_text().splitlines() if line[-1:] == "}"
+        ]
+    found = _check(db, project, {n["acknowledged"] for n in notes if "acknowledged" in n}, options.overlap)
+    db.close()
+    times = sorted(1000 * n["seconds"] for n in notes if n.get("seconds") is not None)
+    cpu = after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime
+    return {
+        "database": options.database, "workers": workers, "clients": options.clients, "slots": options.slots,
+        "overlap": options.overlap, "think_s": options.think, "kills": kills, "seconds": round(seconds, 1), **found,
+        "conflicts": sum("conflict" in n for n in notes), "answers_per_s": round(len(times) / seconds, 1),
+        "client_cpu_ms": round(1000 * cpu / max(1, len(times)), 2),
+        **{f"p{share}_ms": round(times[min(len(times) - 1, len(times) * share // 100)], 1) for share in (50, 95, 99)},
+    }  # fmt: skip
+
+
+def _prepare(db: Database, options: argparse.Namespace) -> tuple[int, list[int]]:
+    made = projects.create_project(db, ProjectSettings(name="Load", overlap=options.overlap, lease_minutes=0.5), None)
+    count = options.slots // options.overlap
+    rows = ({"prompt": f"Question {n}", "options": [f"One {n}", f"Two {n}"]} for n in range(count))
+    projects.add_items(db, made, rows)
+    with db.write() as session:
+        people = [
+            Account(public=f"p{n}", name=f"Rater {n}", role="annotator", created_at=db.now())
+            for n in range(options.clients)
+        ]
+        session.add_all(people)
+        session.flush()
+        for account in people:
+            projects.add_member(session, made, account.id, "annotator", db.now(), None)
+        accounts = [account.id for account in people]
+    if options.done:
+        _fill(db, made, options.done)
+    return made, accounts
+
+
+def _fill(db: Database, project: int, share: float) -> None:
+    """Pretend that a share of the items was judged before, first come first served."""
+    from sqlalchemy import update
+
+    with db.write() as session:
+        query = select(Item.id).where(Item.project_id == project).order_by(Item.priority.desc(), Item.draw.desc())
+        items = list(session.scalars(query))
+        done = items[: int(len(items) * share)]
+        for start in range(0, len(done), 500):
+            part = done[start : start + 500]
+            for slot in session.scalars(select(Slot).where(Slot.item_id.in_(part))):
+                slot.answer_id = f"before-{slot.id}"
+            session.flush()
+            session.execute(update(Item).where(Item.id.in_(part)).values(state="full"))
+
+
+def _shepherd(url: str, project: int, shares: list[list[int]], folder: Path, options: argparse.Namespace) -> int:
+    """Keep every worker going until its clients are done, killing one now and then; returns the number of kills."""
+    draw = random.Random(options.seed)
+
+    def start(share: list[int]) -> subprocess.Popen[bytes]:
+        job = {"url": url, "project": project, "accounts": share, "folder": str(folder), "think": options.think}
+        return subprocess.Popen([sys.executable, "-m", "benchmarks.studio", "--job", json.dumps(job)])
+
+    running = {number: start(share) for number, share in enumerate(shares)}
+    kills, next_kill = 0, time.monotonic() + 2 * options.kill_every
+    try:
+        while running:
+            time.sleep(0.02)
+            for number, process in list(running.items()):
+                code = process.poll()
+                if code == 0:
+                    del running[number]
+                elif code == -signal.SIGKILL:
+                    running[number] = start(shares[number])
+                elif code is not None:
+                    raise RuntimeError(f"a worker failed with exit code {code}")
+            if running and options.kill_every and time.monotonic() > next_kill:
+                running[draw.choice(sorted(running))].kill()
+                kills += 1
+                next_kill = time.monotonic() + options.kill_every * draw.uniform(0.5, 1.5)
+    finally:
+        for process in running.values():
+            process.kill()
+    return kills
+
+
+def _check(db: Database, project: int, acknowledged: set[str], overlap: int) -> dict[str, Any]:
+    with db.read() as session:
+        answers = list(
+            session.execute(
+                select(Answer.id, Answer.account_id, Answer.item_id, Answer.extra).where(
+                    Answer.project_id == project, Answer.state == "live"
+                )
+            )
+        )
+        slots = list(session.execute(select(Slot.item_id, Slot.answer_id).where(Slot.project_id == project)))
+        chain = events.verify(session, project)
+    filled = [slot.answer_id for slot in slots if slot.answer_id is not None]
+    per_item = Counter(slot.item_id for slot in slots)
+    duplicates = len(filled) - len(set(filled)) + sum(count > overlap for count in per_item.values())
+    duplicates += sum(count - 1 for count in Counter((a.account_id, a.item_id) for a in answers).values())
+    return {
+        "duplicates": duplicates, "lost": len(acknowledged - {a.id for a in answers}), "answers": len(answers),
+        "unfilled": len(slots) - len(filled), "extra": sum(a.extra for a in answers), "chain": chain.broken or "whole",
+    }  # fmt: skip
+
+
+@contextmanager
+def databases(kind: str) -> Iterator[Any]:
+    """A function that gives the address of a new empty database, on a disk and durable."""
+    numbers = iter(range(1000))
+    if kind == "sqlite":
+        with tempfile.TemporaryDirectory() as folder:
+            yield lambda: f"{folder}/load{next(numbers)}.db"
+        return
+    with server(durable=True) as address:
+
+        def create() -> str:
+            name = f"load{next(numbers)}"
+            engine = create_engine(parse_url(address.format(name="postgres")), isolation_level="AUTOCOMMIT")
+            with engine.connect() as connection:
+                connection.execute(text(f"CREATE DATABASE {name}"))
+            engine.dispose()
+            return address.format(name=name)
+
+        yield create
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Print one JSON line per number of workers."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.studio")
+    parser.add_argument("--database", choices=["sqlite", "postgres"], default="sqlite")
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4], help="processes that serve")
+    parser.add_argument("--clients", type=int, default=32, help="raters, shared out among the workers")
+    parser.add_argument("--slots", type=int, default=2000, help="answers wanted in all")
+    parser.add_argument("--overlap", type=int, default=2, help="answers per item")
+    parser.add_argument("--think", type=float, default=0.0, help="mean seconds between two items, per rater")
+    parser.add_argument("--kill-every", type=float, default=1.0, help="mean seconds between two kills; 0: none")
+    parser.add_argument("--done", type=float, default=0.0, help="share of the items judged before the run")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--job", help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.job:
+        job = json.loads(options.job)
+        work(job["url"], job["project"], job["accounts"], Path(job["folder"]), job["think"])
+        return
+    with databases(options.database) as new:
+        for workers in options.workers:
+            print(json.dumps(run(new(), options, workers)), flush=True)
+
+
+if __name__ == "__main__":
+    main()

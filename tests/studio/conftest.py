@@ -1,0 +1,69 @@
+"""Every test of the studio's data runs on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from benchmarks.postgres import server, why_not
+from sqlalchemy import create_engine, text
+from studio_rooms import Clock
+
+from accord.studio.database import Database, open_database, parse_url
+
+_names = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """A server's address with {name} for the database; skips with the reason where none can run."""
+    pytest.importorskip("psycopg", reason="psycopg is not installed (the extra postgres brings it)")
+    reason = why_not()
+    if reason is not None:
+        pytest.skip(reason)
+    with server() as address:
+        open_database(address.format(name=_create(address, None))).close()  # d0: migrated once, copied by every test
+        yield address
+
+
+def _create(address: str, template: str | None) -> str:
+    name = f"d{next(_names)}"
+    engine = create_engine(parse_url(address.format(name="postgres")), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}" + (f" TEMPLATE {template}" if template else "")))
+    engine.dispose()
+    return name
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty database."""
+    if request.param == "sqlite":
+        return str(tmp_path / "studio.db")
+    address: str = request.getfixturevalue("postgres")
+    return address.format(name=_create(address, "d0"))
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def bare_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of a database without tables."""
+    if request.param == "sqlite":
+        return str(tmp_path / "bare.db")
+    address: str = request.getfixturevalue("postgres")
+    return address.format(name=_create(address, None))
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock that goes only when told to."""
+    return Clock()
+
+
+@pytest.fixture
+def db(url: str, clock: Clock) -> Iterator[Database]:
+    """A database with the studio's tables, on the test's clock."""
+    opened = open_database(url, clock)
+    yield opened
+    opened.close()

@@ -1,0 +1,559 @@
+"""Who gets what, on both databases: leases, overlap, skips, late answers, undo, withdrawal, gold, screening, caps."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+from studio_rooms import Clock, answer, key, pairs, person, project, served
+
+from accord.errors import ConfigError
+from accord.feedback.records import Feedback
+from accord.studio import events, projects, queue
+from accord.studio.database import Database
+from accord.studio.errors import AnswerError, Conflict, NotAllowed, NotHere
+from accord.studio.settings import ProjectSettings
+from accord.studio.tables import Account, Answer, Event, Item, Membership, Slot, View
+
+
+def nothing(db: Database, project_id: int, account: int) -> str:
+    """Why there is nothing for somebody."""
+    found = queue.next_view(db, project_id, account)
+    assert isinstance(found, queue.Nothing), found
+    return found.reason
+
+
+def counts(db: Database, project_id: int) -> tuple[int, int, int]:
+    """(slots filled, slots, live answers) of the work."""
+    with db.read() as session:
+        slots = select(func.count()).select_from(Slot).where(Slot.project_id == project_id)
+        live = select(func.count()).where(Answer.project_id == project_id, Answer.state == "live")
+        filled = session.scalar(slots.where(Slot.answer_id.is_not(None)))
+        return filled or 0, session.scalar(slots) or 0, session.scalar(live) or 0
+
+
+def verified(db: Database, project_id: int) -> events.Verified:
+    with db.read() as session:
+        return events.verify(session, project_id)
+
+
+def test_an_annotator_judges_every_item_once(db: Database) -> None:
+    made = project(db, pairs(5))
+    ann = person(db, "ann", made)
+    seen = []
+    while isinstance(view := queue.next_view(db, made, ann), queue.Served):
+        seen.append(view.item)
+        answer(db, ann, view)
+    assert len(set(seen)) == len(seen) == 5
+    assert view.reason == "done"
+    assert counts(db, made) == (5, 5, 5)
+    assert queue.progress(db, made) == queue.Progress(slots=5, filled=5, leased=0, items=5, complete=5, extra=0)
+    assert verified(db, made).broken is None
+
+
+def test_the_record_holds_the_order_shown_and_the_choice_by_id(db: Database, clock: Clock) -> None:
+    made = project(
+        db, [{"prompt": "Q", "options": [{"content": "A", "producer": "m1"}, {"content": "B", "producer": "m2"}]}]
+    )
+    ann = person(db, "ann", made)
+    view = served(db, made, ann)
+    clock.now += 12
+    receipt = queue.submit(
+        db, ann, view.view_id, view.lease, key(), {"preferred": view.order[1]},
+        {"active_seconds": 10.5, "first_key_seconds": 3.0, "hidden_seconds": 1.0, "input": "keyboard"}, "sitting-1",
+    )  # fmt: skip
+    with db.read() as session:
+        stored = session.get_one(Answer, receipt.answer_id)
+    (record,) = [Feedback.model_validate(raw) for raw in stored.records]
+    assert record.id == receipt.answer_id
+    assert record.shown == view.order
+    assert record.choice.preferred == view.order[1]
+    assert (record.annotator, record.session, record.guideline) == ("p-ann", "sitting-1", "test@1")
+    assert record.active_seconds == 10.5
+    assert {o.id: o.producer for o in record.options} == {o["id"]: o["producer"] for o in view.options}
+    assert record.meta == {
+        "project": "test", "item": view.item, "selected_by": "random", "input": "keyboard", "first_key_seconds": 3.0,
+        "hidden_seconds": 1.0,
+    }  # fmt: skip
+
+
+def test_two_tabs_show_the_same_view(db: Database) -> None:
+    made = project(db)
+    ann = person(db, "ann", made)
+    first, second = served(db, made, ann), served(db, made, ann)
+    assert (second.view_id, second.lease, second.order) == (first.view_id, first.lease, first.order)
+    assert second.resumed
+    assert not first.resumed
+
+
+def test_threads_of_one_annotator_get_one_view(db: Database) -> None:
+    made = project(db, pairs(20))
+    ann = person(db, "ann", made)
+    with ThreadPoolExecutor(8) as pool:
+        views = list(pool.map(lambda _: served(db, made, ann).view_id, range(8)))
+    assert len(set(views)) == 1
+
+
+def test_many_annotators_never_share_a_slot(db: Database) -> None:
+    made = project(db, pairs(6), overlap=2)
+    people = [person(db, f"p{n}", made) for n in range(8)]
+
+    def judge(account: int) -> list[str]:
+        seen = []
+        while isinstance(view := queue.next_view(db, made, account), queue.Served):
+            seen.append(view.item)
+            answer(db, account, view)
+        return seen
+
+    with ThreadPoolExecutor(8) as pool:
+        seen = list(pool.map(judge, people))
+    assert all(len(set(items)) == len(items) for items in seen)
+    assert sum(map(len, seen)) == 12
+    assert counts(db, made) == (12, 12, 12)
+    assert verified(db, made).broken is None
+
+
+def test_the_order_is_drawn_per_person_and_balanced(db: Database) -> None:
+    made = project(db, pairs(60), overlap=2)
+    ann, bob = person(db, "ann", made), person(db, "bob", made)
+    orders: dict[int, dict[str, list[str]]] = {ann: {}, bob: {}}
+    first_left = 0
+    for account, seen in orders.items():
+        while isinstance(view := queue.next_view(db, made, account), queue.Served):
+            seen[view.item] = view.order
+            first_left += view.order[0] == view.options[0]["id"]
+            answer(db, account, view)
+    assert 40 <= first_left <= 80  # of 120; outside with p < 0.001
+    same = sum(orders[ann][item] == orders[bob][item] for item in orders[ann])
+    assert 15 <= same <= 45
+
+
+# --- leases ----------------------------------------------------------------------------------------------------------
+def test_a_lease_that_ran_out_goes_to_others(db: Database, clock: Clock) -> None:
+    made = project(db, pairs(1), lease_minutes=1)
+    ann, bob = person(db, "ann", made), person(db, "bob", made)
+    served(db, made, ann)
+    found = queue.next_view(db, made, bob)
+    assert isinstance(found, queue.Nothing)
+    assert (found.reason, found.retry_at) == ("all_leased", clock.now + 60)
+    clock.now += 61
+    view = served(db, made, bob)
+    answer(db, bob, view)
+    assert nothing(db, made, ann) == "done"
+
+
+def test_a_late_answer_is_kept_and_the_other_becomes_the_extra(db: Database, clock: Clock) -> None:
+    made = project(db, pairs(1), lease_minutes=1)
+    ann, bob = person(db, "ann", made), person(db, "bob", made)
+    late = served(db, made, ann)
+    clock.now += 61
+    taken = served(db, made, bob)
+    assert not answer(db, ann, late).extra
+    assert answer(db, bob, taken).extra
+    assert counts(db, made) == (1, 1, 2)
+    assert queue.progress(db, made).extra == 1
+
+
+def test_an_answer_after_the_last_slot_is_extra_and_moves_in_when_one_opens(db: Database, clock: Clock) -> None:
+    made = project(db, pairs(1), lease_minutes=1)
+    ann, bob = person(db, "ann", made), person(db, "bob", made)
+    late = served(db, made, ann)
+    clock.now += 61
+    first = answer(db, bob, served(db, made, bob))
+    second = answer(db, ann, late)
+    assert (first.extra, second.extra) == (False, True)
+    queue.withdraw(db, first.answer_id, "mistake", "p-bob")
+    assert counts(db, made) == (1, 1, 1)
+    with db.read() as session:
+        assert session.scalars(select(Slot.answer_id)).one() == second.answer_id
+        assert session.get_one(Answer, second.answer_id).extra is False
+
+
+def test_coming_back_after_the_lease_brings_the_draft_and_the_same_order(db: Database, clock: Clock) -> None:
+    made = project(db, pairs(9), lease_minutes=1)
+    ann = person(db, "ann", made)
+    before = served(db, made, ann)
+    queue.save_draft(db, ann, before.view_id, before.lease, {"preferred": before.order[0]})
+    clock.now += 3600
+    after = served(db, made, ann)
+    assert (after.view_id, after.order, after.draft) == (before.view_id, before.order, {"preferred": before.order[0]})
+    assert after.lease != before.lease
+    with pytest.raises(Conflict):
+        queue.save_draft(db, ann, before.view_id, before.lease, {})
+
+
+def test_a_heartbeat_keeps_the_lease(db: Database, clock: Clock) -> None:
+    made = project(db, pairs(1), lease_minutes=1)
+    ann, bob = person(db, "ann", made), person(db, "bob", made)
+    view = served(db, made, ann)
+    for beat in range(1, 5):
+        clock.now += 50
+        assert queue.heartbeat(db, ann, view.view_id, view.lease, 40.0 * beat).held
+        assert nothing(db, made, bob) == "all_leased"
+    with db.read() as session:
+        assert session.get_one(View, view.view_id).active_seconds == 160
+    clock.now += 61
+    other = served(db, made, bob)
+    assert not queue.heartbeat(db, ann, view.view_id, view.lease, 170.0).held
+    answer(db, bob, other)
+    assert not queue.heartbeat(db, bob, other.view_id, other.lease, 1.0).held
+
+
+def test_a_clock_set_back_frees_nothing_and_counts_nothing_below_zero(db: Database, clock: Clock) -> None:
+    made = project(db, pairs(2), lease_minutes=1)
+    ann, bob = person(db, "ann", made), person(db, "bob", made)
+    view = served(db, made, ann)
+    clock.now -= 86_400
+    assert served(db, made, bob).item != view.item
+    queue.heartbeat(db, ann, view.view_id, view.lease, 30.0)
+    receipt = answer(db, ann, view, active_seconds=30.0)
+    with db.read() as session:
+        assert session.get_one(Answer, receipt.answer_id).active_seconds == 0
+
+
+# --- sending ---------------------------------------------------------------------------------------------------------
+def test_sent_twice_is_stored_once(db: Database) -> None:
+    made = project(db)
+    ann = person(db, "ann", made)
+    view = served(db, made, ann)
+    first = answer(db, ann, view, key="the-same-key")
+    again = answer(db, ann, view, key="the-same-key")
+    assert (again.answer_id, again.repeated, first.repeated) == (first.answer_id, True, False)
+    with pytest.raises(Conflict):
+        answer(db, ann, view, key="another-key")
+    with pytest.raises(Conflict, match="another item"):
+        answer(db, ann, served(db, made, ann), key="the-same-key")
+    assert counts(db, made)[2] == 1
+
+
+def test_one_answer_comes_of_many_threads_sending(db: Database) -> None:
+    made = project(db)
+    ann = person(db, "ann", made)
+    view = served(db, made, ann)
+    with ThreadPoolExecutor(8) as pool:
+        receipts = list(pool.map(lambda _: answer(db, ann, view, key="the-same-key"), range(8)))
+    assert len({receipt.answer_id for receipt in receipts}) == 1
+    assert sum(not receipt.repeated for receipt in receipts) == 1
+
+
+def test_a_refused_answer_leaves_the_view_open(db: Database) -> None:
+    made = project(db)
+    ann = person(db, "ann", made)
+    view = served(db, made, ann)
+    with pytest.raises(AnswerError) as refused:
+        answer(db, ann, view, {"preferred": None})
+    assert refused.value.field == "preferred"
+    assert served(db, made, ann).lease == view.lease
+    answer(db, ann, view)
+
+
+def test_nobody_answers_for_others(db: Database) -> None:
+    made = project(db)
+    ann, bob = person(db, "ann", made), person(db, "bob", made)
+    view = served(db, made, ann)
+    for call in (
+        lambda: answer(db, bob, view),
+        lambda: queue.heartbeat(db, bob, view.view_id, view.lease, 1.0),
+        lambda: queue.skip(db, bob, view.view_id, view.lease, "unsure"),
+        lambda: queue.save_draft(db, bob, view.view_id, view.lease, {}),
+    ):
+        with pytest.raises(NotHere):
+            call()
+    receipt = answer(db, ann, view)
+    with pytest.raises(NotHere):
+        queue.undo(db, bob, receipt.answer_id)
+
+
+def test_strangers_the_removed_and_auditors_get_nothing(db: Database) -> None:
+    made = project(db)
+    with pytest.raises(NotHere):
+        queue.next_view(db, made, person(db, "eve"))
+    with pytest.raises(NotAllowed):
+        queue.next_view(db, made, person(db, "aud", made, "auditor"))
+    ann = person(db, "ann", made)
+    with db.write() as session:
+        projects.set_member_state(session, made, ann, "removed", "left", db.now(), None)
+    with pytest.raises(NotAllowed):
+        queue.next_view(db, made, ann)
+
+
+@pytest.mark.parametrize(
+    "timing", [{"active_seconds": float("nan")}, {"active_seconds": -1}, {"speed": 3}, {"input": "brain"}]
+)
+def test_timing_is_checked(db: Database, timing: dict[str, Any]) -> None:
+    made = project(db)
+    ann = person(db, "ann", made)
+    view = served(db, made, ann)
+    with pytest.raises(ConfigError, match="timing"):
+        queue.submit(db, ann, view.view_id, view.lease, key(), {"preferred": view.order[0]}, timing)
+
+
+# --- skipping, taking back -------------------------------------------------------------------------------------------
+def test_what_was_skipped_is_never_served_again_but_to_others(db: Database, clock: Clock) -> None:
+    made = project(db, pairs(1))
+    ann, bob = person(db, "ann", made), person(db, "bob", made)
+    view = served(db, made, ann)
+    queue.skip(db, ann, view.view_id, view.lease, "distressing", "too much")
+    queue.skip(db, ann, view.view_id, view.lease, "distressing", "too much")
+    clock.now += 1e6
+    assert nothing(db, made, ann) == "done"
+    with pytest.raises(Conflict):
+        answer(db, ann, view)
+    answer(db, bob, served(db, made, bob))
+    with db.read() as session:
+        kinds = list(session.scalars(select(Event.kind).where(Event.chain == made).order_by(Event.number)))
+    assert kinds.count("view.skipped") == 1
+    with pytest.raises(ConfigError, match="unsure"):
+        queue.skip(db, bob, view.view_id, view.lease, "bored")
+
+
+def test_undo_within_a_minute_brings_the_view_back(db: Database, clock: Clock) -> None:
+    made = project(db, pairs(3))
+    ann, bob = person(db, "ann", made), person(db, "bob", made)
+    view = served(db, made, ann)
+    receipt = answer(db, ann, view)
+    assert queue.undo(db, ann, receipt.answer_id) == view.view_id
+    assert counts(db, made) == (0, 3, 0)
+    again = served(db, made, ann)
+    assert (again.view_id, again.order, again.resumed) == (view.view_id, view.order, True)
+    assert again.draft is not None
+    assert again.draft["preferred"] == view.order[0]
+    assert served(db, made, bob).item != view.item
+    with pytest.raises(Conflict):
+        queue.undo(db, ann, receipt.answer_id)
+    second = answer(db, ann, again, {"preferred": view.order[1]})
+    clock.now += 61
+    with pytest.raises(NotAllowed, match="60 seconds"):
+        queue.undo(db, ann, second.answer_id)
+    assert counts(db, made) == (1, 3, 1)
+
+
+def test_an_old_key_does_not_bring_an_undone_answer_back(db: Database) -> None:
+    made = project(db)
+    ann = person(db, "ann", made)
+    view = served(db, made, ann)
+    receipt = answer(db, ann, view, key="sent-and-sent-again")
+    queue.undo(db, ann, receipt.answer_id)
+    late = answer(db, ann, view, key="sent-and-sent-again")
+    assert (late.repeated, late.state) == (True, "undone")
+    assert counts(db, made)[2] == 0
+
+
+def test_withdrawn_answers_open_their_slot_to_others(db: Database) -> None:
+    made = project(db, pairs(1))
+    ann, bob = person(db, "ann", made), person(db, "bob", made)
+    receipt = answer(db, ann, served(db, made, ann))
+    assert nothing(db, made, bob) == "done"
+    queue.withdraw(db, receipt.answer_id, "I changed my mind", "p-ann")
+    queue.withdraw(db, receipt.answer_id, "I changed my mind", "p-ann")
+    assert nothing(db, made, ann) == "done"
+    answer(db, bob, served(db, made, bob))
+    with db.read() as session:
+        assert session.get_one(Answer, receipt.answer_id).state == "withdrawn"
+    assert counts(db, made) == (1, 1, 1)
+
+
+def test_erasing_takes_what_was_said_and_leaves_the_chain(db: Database) -> None:
+    made = project(db, pairs(1), critique="optional")
+    ann = person(db, "ann", made)
+    view = served(db, made, ann)
+    receipt = answer(db, ann, view, {"preferred": view.order[0], "critique": "my secret words"})
+    queue.withdraw(db, receipt.answer_id, "erase me", "p-ann", erase=True)
+    with db.read() as session:
+        stored = session.get_one(Answer, receipt.answer_id)
+        assert (stored.answer, stored.records, stored.state) == (None, [], "erased")
+        everything = [
+            str(row) for table in (Event, Answer, View) for row in session.execute(select(*table.__table__.c))
+        ]
+        assert not any("secret" in row or "erase me" in row for row in everything)
+        found = events.verify(session, made)
+    assert (found.broken, found.erased) == (None, 1)
+
+
+def test_a_reviewer_excludes_and_the_slot_opens(db: Database) -> None:
+    made = project(db, pairs(1))
+    ann, bob = person(db, "ann", made), person(db, "bob", made)
+    receipt = answer(db, ann, served(db, made, ann))
+    queue.exclude(db, receipt.answer_id, "clicked at random", "p-rev")
+    answer(db, bob, served(db, made, bob))
+    with db.read() as session:
+        stored = session.get_one(Answer, receipt.answer_id)
+    assert (stored.state, stored.reason, len(stored.records)) == ("excluded", "clicked at random", 1)
+
+
+# --- what is served first --------------------------------------------------------------------------------------------
+def test_priority_comes_first_and_a_share_is_left_to_chance(db: Database) -> None:
+    made = project(db, pairs(40))
+    ann = person(db, "ann", made)
+    with db.read() as session:
+        keys = list(session.scalars(select(Item.key).order_by(Item.id)))
+    chosen = {name: 1.0 + n for n, name in enumerate(keys[:8])}
+    said = projects.prioritise(db, made, {**chosen, "nowhere": 3.0}, "infogain")
+    assert said == {"infogain": 8, "random": 2, "unknown": 1}
+    seen = []
+    for _ in range(10):
+        view = served(db, made, ann)
+        seen.append(view.item)
+        answer(db, ann, view)
+    assert set(chosen) < set(seen)
+    ranks = [seen.index(name) for name in keys[:8]]
+    assert ranks == sorted(ranks, reverse=True)
+    with db.read() as session:
+        arms = [raw[0]["meta"]["selected_by"] for raw in session.scalars(select(Answer.records))]
+    assert sorted(arms) == ["infogain"] * 8 + ["random"] * 2
+
+
+def test_opted_out_categories_are_not_served(db: Database) -> None:
+    items = [{**item, "categories": ["violence"] if n % 2 else []} for n, item in enumerate(pairs(6))]
+    made = project(db, items, categories=[{"name": "violence"}, {"name": "50% off_"}])
+    ann = person(db, "ann", made, preferences={"opted_out": ["violence", "elsewhere"]})
+    seen = []
+    while isinstance(view := queue.next_view(db, made, ann), queue.Served):
+        seen.append(view)
+        answer(db, ann, view)
+    assert (len(seen), view.reason) == (3, "done")
+    assert all(view.categories == [] for view in seen)
+
+
+def test_paused_projects_members_and_items(db: Database) -> None:
+    made = project(db, pairs(2))
+    ann = person(db, "ann", made)
+    view = served(db, made, ann)
+    projects.pause(db, made, None)
+    assert nothing(db, made, ann) == "paused"
+    answer(db, ann, view)  # what is under way is still taken
+    projects.resume(db, made, None)
+    other = served(db, made, ann)
+    queue.skip(db, ann, other.view_id, other.lease, "unsure")
+    with db.write() as session:
+        projects.set_member_state(session, made, ann, "quarantined", "please wait", db.now(), None)
+    assert nothing(db, made, ann) == "paused"
+    bob = person(db, "bob", made)
+    assert projects.pause_items(db, made, [other.item], True) == 1
+    assert nothing(db, made, bob) == "done"
+    assert projects.pause_items(db, made, [other.item], False) == 1
+    assert served(db, made, bob).item == other.item
+
+
+def test_more_overlap_opens_slots_and_less_closes_unfilled_ones(db: Database) -> None:
+    made = project(db, pairs(2), overlap=1)
+    ann, bob, cem = (person(db, name, made) for name in ("ann", "bob", "cem"))
+    while isinstance(view := queue.next_view(db, made, ann), queue.Served):
+        answer(db, ann, view)
+    assert nothing(db, made, bob) == "done"
+    projects.update_settings(db, made, ProjectSettings(name="Test", overlap=3), None)
+    assert counts(db, made) == (2, 6, 2)
+    open_view = served(db, made, bob)
+    projects.update_settings(db, made, ProjectSettings(name="Test", overlap=1), None)
+    assert counts(db, made) == (2, 2, 2)
+    assert nothing(db, made, cem) == "done"
+    assert answer(db, bob, open_view).extra
+    projects.update_settings(db, made, ProjectSettings(name="Test", overlap=2), None)
+    assert counts(db, made) == (3, 4, 3)  # the extra answer moved in
+
+
+def test_a_slot_beyond_a_lowered_overlap_does_not_open_again(db: Database) -> None:
+    made = project(db, pairs(1), overlap=2)
+    ann, bob, cem = (person(db, name, made) for name in ("ann", "bob", "cem"))
+    answer(db, ann, served(db, made, ann))
+    second = answer(db, bob, served(db, made, bob))
+    projects.update_settings(db, made, ProjectSettings(name="Test", overlap=1), None)
+    assert counts(db, made) == (2, 2, 2)
+    queue.undo(db, bob, second.answer_id)
+    assert counts(db, made) == (1, 1, 1)
+    assert nothing(db, made, cem) == "done"
+    assert answer(db, bob, served(db, made, bob)).extra
+
+
+# --- known answers ---------------------------------------------------------------------------------------------------
+def gold(count: int, purpose: str = "gold") -> list[dict[str, Any]]:
+    """Items whose first option is the right one."""
+    return [
+        {
+            "prompt": f"{purpose} {n}",
+            "options": [f"right {n}", f"wrong {n}"],
+            "gold": {"preferred": 1},
+            "purpose": purpose,
+        }
+        for n in range(count)
+    ]
+
+
+def test_gold_is_mixed_in_and_not_told_apart(db: Database) -> None:
+    made = project(db, pairs(120) + gold(60), gold_rate=0.25)
+    ann, bob = person(db, "ann", made), person(db, "bob", made)
+    seen = []
+    for account in (ann, bob):
+        for _ in range(50):
+            view = served(db, made, account)
+            seen.append("right" in str(view.options))
+            assert "gold" not in (set(view.__dict__) | set(view.shown))
+            answer(db, account, view, {"preferred": view.options[0]["id"]})
+    assert 10 <= sum(seen) <= 42  # of 100 at 0.25: outside with p < 0.001
+    with db.read() as session:
+        judged = session.execute(select(Answer.correct, Item.purpose).join(Item, Item.id == Answer.item_id)).all()
+    assert all(correct is (True if purpose == "gold" else None) for correct, purpose in judged)
+    assert queue.progress(db, made).slots == 120
+
+
+def test_screening_comes_first_and_decides(db: Database) -> None:
+    settings = {"qualification": {"items": 3, "pass_share": 0.6}}
+    made = project(db, pairs(2) + gold(4, "screening"), **settings)
+    ann, bob = person(db, "ann", made), person(db, "bob", made)
+    for account, rights in ((ann, (True, False, True)), (bob, (True, False, False))):
+        for right in rights:
+            view = served(db, made, account)
+            assert "right" in str(view.options)
+            answer(db, account, view, {"preferred": view.options[0 if right else 1]["id"]})
+    assert "answer" in str(served(db, made, ann).options)
+    assert nothing(db, made, bob) == "not_qualified"
+    with db.read() as session:
+        assert session.get_one(Membership, (made, ann)).qualified_at is not None
+        assert session.get_one(Membership, (made, bob)).qualified_at is None
+
+
+def test_too_few_screening_items_are_said(db: Database) -> None:
+    made = project(db, pairs(2) + gold(1, "screening"), qualification={"items": 2})
+    ann = person(db, "ann", made)
+    answer(db, ann, served(db, made, ann))
+    found = queue.next_view(db, made, ann)
+    assert isinstance(found, queue.Nothing)
+    assert (found.reason, "too few" in found.detail) == ("not_qualified", True)
+
+
+# --- limits ----------------------------------------------------------------------------------------------------------
+def test_the_daily_cap_holds_until_midnight_where_the_annotator_lives(db: Database, clock: Clock) -> None:
+    made = project(db, daily_minutes=10)
+    ann = person(db, "ann", made, preferences={"timezone": "Asia/Tokyo"})
+    clock.now = 1_800_000_000.0  # 2027-01-15 08:00 UTC, 17:00 in Tokyo
+    view = served(db, made, ann)
+    clock.now += 700
+    answer(db, ann, view, active_seconds=601)
+    found = queue.next_view(db, made, ann)
+    assert isinstance(found, queue.Nothing)
+    assert (found.reason, found.retry_at) == ("cap", 1_800_000_000.0 + 7 * 3600)
+    clock.now = found.retry_at or 0
+    served(db, made, ann)
+
+
+def test_expired_leases_are_cleared(db: Database, clock: Clock) -> None:
+    made = project(db, pairs(3), lease_minutes=1)
+    for name in ("ann", "bob"):
+        served(db, made, person(db, name, made))
+    assert queue.progress(db, made).leased == 2
+    assert queue.reopen_expired(db, made) == 0
+    clock.now += 61
+    assert queue.reopen_expired(db, made) == 2
+    assert queue.progress(db, made).leased == 0
+
+
+def test_a_disabled_account_cannot_go_on(db: Database) -> None:
+    made = project(db)
+    ann = person(db, "ann", made)
+    view = served(db, made, ann)
+    with db.write() as session:
+        session.get_one(Account, ann).disabled_at = db.now()
+    with pytest.raises(NotAllowed):
+        answer(db, ann, view)
