@@ -7,6 +7,7 @@ with the project: items whose slots are all filled leave that range (state "full
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
