@@ -18,7 +18,7 @@ from accord.studio import accounts, events, members
 from accord.studio.accounts import digest, token
 from accord.studio.database import Database
 from accord.studio.errors import NotAllowed, NotHere
-from accord.studio.tables import Account, ApiToken, Attempt, Invitation, Project
+from accord.studio.tables import Account, ApiToken, Attempt, Invitation, Membership, Project
 
 SCOPES = ("read", "annotate", "manage", "export")
 TOKEN_PREFIX = "accord_"
@@ -212,7 +212,7 @@ def _enter_project(session: Session, link: Invitation, account: Account, now: fl
     """A link never lowers a role, and never brings back who was removed."""
     if link.project_id is None:
         return
-    known = session.get(members.Membership, (link.project_id, account.id))
+    known = session.get(Membership, (link.project_id, account.id))
     if known is None:
         members.add_member(session, link.project_id, account.id, link.role, now, account.public)
 

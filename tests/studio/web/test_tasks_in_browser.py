@@ -26,7 +26,7 @@ KEYS: dict[str, list[str]] = {
     "demonstration": ["e", "Like so.", "Control+Enter"],
     "steps": ["1", "2", "3", "Enter"],
     "spans": ["e", "ArrowRight", "Shift+ArrowRight", "2", "Enter"],
-    "chat": ["e", "Hello", "Control+Enter", "wait", "1", "Enter"],
+    "chat": ["e", "hello there", "Control+Enter", "wait", "1", "Enter"],
 }
 """What is pressed; longer words are typed."""
 
@@ -48,7 +48,7 @@ EXPECTED: dict[str, Callable[[list[str]], dict[str, Any]]] = {
     "demonstration": lambda o: {"content": "Like so."},
     "steps": lambda o: {"labels": [1, 0, -1], "first_error": 2},
     "spans": lambda o: {"spans": [{"option": o[0], "start": 2, "end": 12, "label": "good"}]},
-    "chat": lambda o: {"turns": [{"preferred": "1", "tie": False, "both_bad": False, "strength": None, "continued": None}]},
+    "chat": lambda o: {"turns": [{"preferred": "1", "tie": False, "both_bad": False, "strength": None}]},
 }  # fmt: skip
 
 
