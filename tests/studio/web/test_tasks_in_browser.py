@@ -182,7 +182,7 @@ def test_on_a_phone(everything: Any, visit: Any, task: str) -> None:
     person(everything, name, task)
     page = visit(everything, name, viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True)
     open_work(page, everything, task)
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.evaluate("[document.documentElement.scrollWidth, innerWidth]") == [390, 390]
     small = page.evaluate("""[...document.querySelectorAll('#actions button, .choose, .pick')].filter(b => b.offsetParent)
         .map(b => b.getBoundingClientRect()).filter(r => r.width < 36 || r.height < 36).length""")
     assert small == 0
