@@ -185,10 +185,16 @@ def test_archived_projects_serve_nothing_until_resumed(db: Database) -> None:
 
 
 def test_an_item_becomes_gold(db: Database) -> None:
-    made = project(db, pairs(2))
+    made = project(db, pairs(2), qualification={"items": 1})
+    with db.write() as session:
+        one = session.scalars(select(Item)).first()
+        assert one is not None
+        key = one.key
+    projects.set_gold(db, made, key, {"preferred": 1}, None, "screening")
     ann = person(db, "ann", made)
     view = served(db, made, ann)
-    answer(db, ann, view)
+    assert view.item == key
+    assert not answer(db, ann, view, {"preferred": view.options[0]["id"]}).extra
     with db.read() as session:
         other = session.scalars(select(Item.key).where(Item.key != view.item)).one()
     projects.set_gold(db, made, other, {"preferred": 2}, None)
@@ -198,7 +204,7 @@ def test_an_item_becomes_gold(db: Database) -> None:
             "gold",
             {"preferred": item.options[1]["id"], "tie": False, "both_bad": False, "strength": None},
         )
-    with pytest.raises(BadItem, match="answered already"):
+    with pytest.raises(BadItem, match="shown to somebody"):
         projects.set_gold(db, made, view.item, {"preferred": 1}, None)
     with pytest.raises(BadItem, match="no option"):
         projects.set_gold(db, made, other, {"preferred": 7}, None)
