@@ -60,9 +60,9 @@ function show(view) {
   item.beside = new Beside(ctx);
   item.state = begin(view, ctx);
   clock.begin(view.active_seconds);
+  busy = false;
   build();
   screen.setAttribute("aria-busy", "false");
-  busy = false;
   scrollTo(0, 0);
   screen.focus({ preventScroll: true });
   say(view.resumed ? t("work.again") : t("work.new_item"));
@@ -242,7 +242,7 @@ async function undoOrTakeBack() {
     item.draw(); keepHere(); say(t("work.undone"));
     return;
   }
-  if (item && touched()) return;
+  if (item && touched()) { hint(t("work.nothing_to_undo"), true); return; }
   if (!canTakeBack()) { hint(t(last ? "work.too_late" : "work.nothing_to_undo"), true); return; }
   busy = true;
   try {
