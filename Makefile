@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Processes that run tests; those of a file stay together.
+WORKERS ?= 2
 
-.PHONY: quickstart test browser test-fast lint docs bench clean
+.PHONY: quickstart test programs test-fast lint docs bench clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("accord needs Python 3.11 or newer; try make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
@@ -16,12 +18,17 @@ $(STAMP): pyproject.toml constraints.txt
 quickstart: $(STAMP)  ## the whole loop on movie reviews: about ten minutes on two cores
 	$(BIN)/accord run quickstart
 
-test: $(STAMP) browser  ## the whole test suite
-	$(BIN)/python -m pytest
+test: $(STAMP) programs  ## the whole test suite
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-browser:  # the report's tests need Chromium; without root they are skipped and say so
-	@if ! command -v chromium >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; fi
+# Reports and the studio are tested in Chromium, the studio's data on PostgreSQL too; without root those tests are skipped
+# and say so.
+programs:
+	@missing=""; \
+	command -v chromium >/dev/null || missing="chromium"; \
+	command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \
+	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing >/dev/null; fi
 
 test-fast: $(STAMP)  ## without the slow tests
 	$(BIN)/python -m pytest -m "not slow"

@@ -57,9 +57,9 @@ def epoch_of(options: argparse.Namespace) -> Epoch:
 
 
 def _sft(options: argparse.Namespace, model: CausalLM, rows: Sequence[Row]) -> tuple[Step, Optimizer]:
-    from accord.learning.supervised import SupervisedSettings, supervised_step
+    from accord.learning.supervised import supervised_step
 
-    groups, budget = [Group(r.prompt, [r.chosen]) for r in rows], SupervisedSettings().micro_batch_tokens
+    groups, budget = [Group(r.prompt, [r.chosen]) for r in rows], options.micro_batch_tokens
     return (
         lambda at: supervised_step(model, groups[at : at + options.batch], budget)[0],
         Optimizer(model.parameters(), CONSTANT, FOREVER),
@@ -73,7 +73,7 @@ def _reward(options: argparse.Namespace, model: CausalLM, rows: Sequence[Row]) -
 
     member = ScalarModel.from_causal_lm(model, 0)
     judged = [JudgedGroup(Group(r.prompt, [r.chosen, r.rejected]), (Judgement((0, 1), None),)) for r in rows]
-    settings, effects = RewardSettings(), AnnotatorEffects.none()
+    settings, effects = RewardSettings(micro_batch_tokens=options.micro_batch_tokens), AnnotatorEffects.none()
     return (
         lambda at: reward_step(member, judged[at : at + options.batch], settings, effects)[0],
         Optimizer(member.parameters(), CONSTANT, FOREVER),
@@ -83,7 +83,7 @@ def _reward(options: argparse.Namespace, model: CausalLM, rows: Sequence[Row]) -
 def _dpo(options: argparse.Namespace, model: CausalLM, rows: Sequence[Row]) -> tuple[Step, Optimizer]:
     from accord.learning.preference import Pair, PreferenceSettings, preference_step, reference_logprobs
 
-    lora, settings = options.trainer == "dpo-lora", PreferenceSettings()
+    lora, settings = options.trainer == "dpo-lora", PreferenceSettings(micro_batch_tokens=options.micro_batch_tokens)
     policy = add_lora(model, LoraSettings(16, 32.0), 0) if lora else model
     pairs, budget = [Pair(r.prompt, r.chosen, r.rejected) for r in rows], settings.micro_batch_tokens
     reference = None if lora else freeze(load_causal_lm(options.model, verify=False))
@@ -125,7 +125,7 @@ def _policy_settings(options: argparse.Namespace) -> OnPolicySettings:
     each = 8 if options.trainer == "grpo" else 2
     common = OnPolicySettings(
         steps=FOREVER, prompts_per_step=options.rollouts // each, samples_per_prompt=each, max_new_tokens=LONGEST,
-        epochs=1, unfinished_score=None, kl_coefficient=0.05, policy_optimizer=SLOW, value_optimizer=SLOW,
+        epochs=1, unfinished_score=None, micro_batch_tokens=options.micro_batch_tokens, kl_coefficient=0.05, policy_optimizer=SLOW, value_optimizer=SLOW,
     )  # fmt: skip
     if options.trainer == "grpo":
         return replace(common, estimator="grpo", whiten_advantages=False, kl_in="loss", kl_coefficient=0.0)
@@ -166,7 +166,8 @@ def _online_dpo(options: argparse.Namespace, model: CausalLM, rows: Sequence[Row
     from accord.sampling.builtin import BuiltinSampler
     from accord.sampling.rollout import SamplingSettings
 
-    reference, settings = freeze(load_causal_lm(options.model, verify=False)), PreferenceSettings()
+    reference = freeze(load_causal_lm(options.model, verify=False))
+    settings = PreferenceSettings(micro_batch_tokens=options.micro_batch_tokens)
     optimizer, sampler, drawn = Optimizer(model.parameters(), SLOW, FOREVER), BuiltinSampler(model), [0]
 
     def step(at: int) -> tuple[int, int]:

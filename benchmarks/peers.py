@@ -45,6 +45,9 @@ def main() -> None:
     parser.add_argument("--rollouts", type=int, default=8, help="sampled responses per optimiser step (grpo, rloo)")
     parser.add_argument("--repetitions", type=int, default=5, help="interleaved epochs per side")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument(
+        "--micro-batch-tokens", type=int, default=2048, help="our tokens per pass: memory against speed"
+    )
     parser.add_argument("--side", help=argparse.SUPPRESS)
     parser.add_argument("--model", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -98,8 +101,8 @@ def _make_model(workload: str, folder: Path) -> str:
 
 
 def _start(side: str, model: str, options: argparse.Namespace) -> subprocess.Popen[str]:
-    named = ("trainer", "rows", "batch", "rollouts", "threads")
-    more = [word for name in named for word in (f"--{name}", str(getattr(options, name)))]
+    named = ("trainer", "rows", "batch", "rollouts", "threads", "micro_batch_tokens")
+    more = [word for n in named for word in ("--" + n.replace("_", "-"), str(getattr(options, n)))]
     command = [sys.executable, "-m", "benchmarks.peers", "--side", side, "--model", model, *more]
     notes = open(Path(tempfile.gettempdir()) / f"accord-peer-{side}.log", "w")  # noqa: SIM115 (lives with the process)
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=notes, text=True, bufsize=1)
@@ -130,7 +133,7 @@ def _line(
     peaks = [max(turn["mib"] for turn in turns) for turns in (ours, theirs)]
     line: dict[str, Any] = {
         "trainer": options.trainer, "workload": Path(options.workload).name, "peer": peer, "n": len(ratios),
-        "threads": options.threads, "tokens_per_epoch": ours[0]["tokens"],
+        "threads": options.threads, "micro_batch_tokens": options.micro_batch_tokens, "tokens_per_epoch": ours[0]["tokens"],
         "ours_tokens_per_cpu_second": round(statistics.median(speeds[0])),
         "peer_tokens_per_cpu_second": round(statistics.median(speeds[1])),
         "ratio": round(statistics.median(ratios), 2), "ratio_low": round(min(ratios), 2), "ratio_high": round(max(ratios), 2),

@@ -11,9 +11,9 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-import numpy as np
 import yaml
-from scipy.stats import t
+
+from accord.examine.comparison import seed_mean
 
 FEWEST = 4
 """Seeds from which on a mean with its interval is shown."""
@@ -107,9 +107,10 @@ def table(name: str, seeds: dict[int, dict[str, object]]) -> str:
 
 
 def _mean(values: list[float], style: str) -> str:
-    x = np.array(values)
-    half = float(t.ppf(0.975, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x)))
-    return f"{style.format(x.mean())} [{style.format(x.mean() - half)}, {style.format(x.mean() + half)}]"
+    mean = seed_mean(values)
+    if mean is None:
+        raise ValueError(f"{len(values)} values have no mean with an interval")
+    return f"{style.format(mean.value)} [{style.format(mean.low)}, {style.format(mean.high)}]"
 
 
 if __name__ == "__main__":

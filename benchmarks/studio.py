@@ -27,7 +27,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import create_engine, select, text
+from sqlalchemy import create_engine, select, text, update
 
 from accord.studio import events, projects, queue
 from accord.studio.database import Database, open_database, parse_url
@@ -147,8 +147,6 @@ def _prepare(db: Database, options: argparse.Namespace) -> tuple[int, list[int]]
 
 def _fill(db: Database, project: int, share: float) -> None:
     """Pretend that a share of the items was judged before, first come first served."""
-    from sqlalchemy import update
-
     with db.write() as session:
         query = select(Item.id).where(Item.project_id == project).order_by(Item.priority.desc(), Item.draw.desc())
         items = list(session.scalars(query))
@@ -162,33 +160,44 @@ def _fill(db: Database, project: int, share: float) -> None:
 
 
 def _shepherd(url: str, project: int, shares: list[list[int]], folder: Path, options: argparse.Namespace) -> int:
-    """Keep every worker going until its clients are done, killing one now and then; returns the number of kills."""
+    """Keep every worker going until its clients are done, killing one now and then; returns the number of kills.
+
+    Only a worker that has answered something since it started is killed: otherwise a slow machine would never finish.
+    """
     draw = random.Random(options.seed)
 
-    def start(share: list[int]) -> subprocess.Popen[bytes]:
-        job = {"url": url, "project": project, "accounts": share, "folder": str(folder), "think": options.think}
-        return subprocess.Popen([sys.executable, "-m", "benchmarks.studio", "--job", json.dumps(job)])
+    def noted(share: list[int]) -> int:
+        return sum(log.stat().st_size for a in share if (log := folder / f"{a}.log").exists())
 
-    running = {number: start(share) for number, share in enumerate(shares)}
-    kills, next_kill = 0, time.monotonic() + 2 * options.kill_every
+    def start(number: int) -> tuple[subprocess.Popen[bytes], int]:
+        share = shares[number]
+        job = {"url": url, "project": project, "accounts": share, "folder": str(folder), "think": options.think}
+        command = [sys.executable, "-m", "benchmarks.studio", "--job", json.dumps(job)]
+        return subprocess.Popen(command), noted(share)
+
+    running = {number: start(number) for number in range(len(shares))}
+    kills, next_kill = 0, time.monotonic() + options.kill_every
     try:
         while running:
             time.sleep(0.02)
-            for number, process in list(running.items()):
+            for number, (process, _) in list(running.items()):
                 code = process.poll()
                 if code == 0:
                     del running[number]
                 elif code == -signal.SIGKILL:
-                    running[number] = start(shares[number])
+                    running[number] = start(number)
                 elif code is not None:
                     raise RuntimeError(f"a worker failed with exit code {code}")
-            if running and options.kill_every and time.monotonic() > next_kill:
-                running[draw.choice(sorted(running))].kill()
-                kills += 1
-                next_kill = time.monotonic() + options.kill_every * draw.uniform(0.5, 1.5)
+            if options.kill_every and kills < options.most_kills and time.monotonic() > next_kill:
+                at_work = [n for n, (_, before) in sorted(running.items()) if noted(shares[n]) > before + 1000]
+                if at_work:
+                    running[draw.choice(at_work)][0].kill()
+                    kills += 1
+                    next_kill = time.monotonic() + options.kill_every * draw.uniform(0.5, 1.5)
     finally:
-        for process in running.values():
+        for process, _ in running.values():
             process.kill()
+            process.wait()
     return kills
 
 
@@ -244,6 +253,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--overlap", type=int, default=2, help="answers per item")
     parser.add_argument("--think", type=float, default=0.0, help="mean seconds between two items, per rater")
     parser.add_argument("--kill-every", type=float, default=1.0, help="mean seconds between two kills; 0: none")
+    parser.add_argument("--most-kills", type=int, default=1000)
     parser.add_argument("--done", type=float, default=0.0, help="share of the items judged before the run")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--job", help=argparse.SUPPRESS)

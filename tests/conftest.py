@@ -6,6 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("house", deadline=None)  # how fast an example runs says nothing on a busy machine
+settings.load_profile("house")
 
 # Small nets are fastest on one thread, and bit-identical results need a fixed count.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from accord.learning.on_policy import OnPolicySettings, OnPolicyTrainer
+from accord.learning.on_policy import OnPolicyTrainer
+from accord.learning.on_policy_settings import OnPolicySettings
 from accord.learning.optimizer import OptimizerSettings
 from accord.learning.parallel import ALONE, World
 from accord.models.causal_lm import CausalLM

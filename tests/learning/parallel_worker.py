@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from objectives import EFFECTS, EXAMPLES, JUDGED, PAIRS, THUMBS
 from on_policy_toys import PROMPTS, make
 
 from accord.errors import RunError
+from accord.learning.judgements import Judgement, Scale
 from accord.learning.optimizer import Optimizer, OptimizerSettings
 from accord.learning.parallel import ALONE, World, join
 from accord.learning.preference import PreferenceSettings, train_preference
@@ -21,12 +23,18 @@ from accord.learning.session import LocalSession
 from accord.learning.supervised import SupervisedSettings, train_supervised
 from accord.learning.unpaired import UnpairedSettings, train_unpaired
 from accord.models.causal_lm import CausalLM
+from accord.models.ensembles import Trunk, build_members
 from accord.models.loading import LoraSettings, add_lora, freeze
 from accord.models.reward_model import RewardModel
 from accord.models.scalar import ScalarModel
 from tiny import tiny_llama
 
 RATE = OptimizerSettings(3e-3, eps=1e-5)
+SCALES = (Scale("overall", (0.0, 1.0, 2.0), (0.2, 0.5, 0.3)), Scale("thumb", (0.0, 1.0), (0.5, 0.5)))
+RATED = [
+    replace(g, judgements=(*g.judgements, Judgement((0,), None, i % 2, "rating", level=i % 3))) for i, g in enumerate(JUDGED)
+]  # fmt: skip
+RATED[3] = replace(RATED[3], judgements=(*RATED[3].judgements, Judgement((1,), None, 1, "rating", level=1, scale=1)))
 Outcome = tuple[Any, list[dict[str, float]], list[torch.Tensor]]
 
 
@@ -76,6 +84,29 @@ def reward(world: World) -> Outcome:
     return result, session.history, [p for member in members for p in member.parameters()]
 
 
+def joint(trunk: Trunk) -> Callable[[World], Outcome]:
+    """Annotators and scales learned with the reward; the second scale is used once, so that one process never sees it."""
+
+    def run(world: World) -> Outcome:
+        members = build_members(exact(3), 2, 1, trunk)
+        for member in members:
+            member.head.double()
+        model, session = RewardModel.untrained(members), LocalSession()
+        settings = RewardSettings(
+            batch=2, epochs=2, micro_batch_tokens=30, optimizer=RATE, effects="joint", bootstrap=trunk == "shared"
+        )
+        result = train_reward(model, RATED, settings, EFFECTS, session, RATED[:2], SCALES, world)
+        learned = [torch.tensor(values, dtype=torch.double) for one in result.learned for values in flat(one)]
+        return result, session.history, [*(p for m in members for p in m.parameters()), *learned]
+
+    return run
+
+
+def flat(learned: dict[str, Any]) -> list[list[float]]:
+    """The vectors among what was learned."""
+    return [learned[name] for name in ("rationality", "side_bias", "sharpness", "offset")] + learned["thresholds"]
+
+
 def on_policy(session: LocalSession | None = None, **changes: Any) -> Callable[[World], Outcome]:
     def run(world: World) -> Outcome:
         policy, own = exact(3), session or LocalSession()
@@ -118,6 +149,7 @@ def resumed(world: World) -> Outcome:
 
 LOOPS: dict[str, Callable[[World], Outcome]] = {
     "supervised": supervised, "preference": preference, "adapter": adapter, "kto": kto, "reward": reward,
+    "reward, joint": joint("own"), "reward, joint, shared": joint("shared"),
     "ppo": on_policy(value_warmup=1, whiten_rewards=True), "ppo, resumed": resumed,
     "grpo": on_policy(estimator="grpo", samples_per_prompt=3, aggregation="sequence", kl_in="loss"),
     "rloo": on_policy(estimator="rloo", samples_per_prompt=2, ratio="response", aggregation="sequence"),

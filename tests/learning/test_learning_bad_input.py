@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,11 @@ from accord.learning.preference import Pair
 from accord.learning.session import LocalSession
 from accord.learning.unpaired import Thumb
 from accord.models.adapters import PROBE
+from accord.models.ensembles import build_members
 from accord.models.loading import LoraSettings, add_lora, freeze, load_causal_lm, save_causal_lm
+from accord.models.reward_model import RewardModel
 from accord.sampling.rollout import Rollout
+from accord.text.packing import Group
 from tiny import tiny_llama
 
 
@@ -202,3 +206,20 @@ def test_an_adapter_whose_base_is_gone_or_that_came_from_elsewhere(adapter: Path
     load_causal_lm(str(adapter))  # PEFT's own directories have no probe
     put_on(adapter, tmp_path / "nowhere")
     refused(ConfigError, "adapter in .* needs its base model: cannot load", lambda: load_causal_lm(str(adapter)))
+
+
+@pytest.mark.parametrize("foreign", [0, 1])
+def test_an_ensemble_with_an_adapter_of_another_base_model(tmp_path: Path, foreign: int) -> None:
+    groups = [Group([1, 2], [[3, 4], [5]])]
+    for name, seed in (("one", 0), ("other", 9)):
+        base = load_causal_lm(str(save_causal_lm(tiny_llama(seed), tmp_path / f"base-{name}")))
+        members = build_members(base, 2, 1, "adapters", LoraSettings(rank=2))
+        RewardModel.untrained(members).save(tmp_path / name, groups)
+    RewardModel.load(tmp_path / "one")
+    changed = tmp_path / "one" / f"member-{foreign}"
+    shutil.rmtree(changed)
+    shutil.copytree(tmp_path / "other" / f"member-{foreign}", changed)
+    refused(ConfigError, "adapter in .* was not trained on its base model", lambda: RewardModel.load(tmp_path / "one"))
+    shutil.rmtree(tmp_path / "base-other")
+    if foreign == 0:  # the first member says what the base is
+        refused(ConfigError, "member-0 needs its base model: cannot load", lambda: RewardModel.load(tmp_path / "one"))

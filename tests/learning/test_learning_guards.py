@@ -48,6 +48,38 @@ def test_a_collapsing_policy_is_stopped_by_its_entropy() -> None:
     assert session.history[-1]["entropy_tok"] < 1.0 < session.history[-2]["entropy_tok"]
 
 
+@pytest.mark.parametrize(
+    "kind", [{"estimator": "gae"}, {"estimator": "grpo", "samples_per_prompt": 3, "kl_in": "loss"}]
+)
+def test_a_kl_that_nothing_needs_can_be_left_unmeasured(kind: dict[str, Any]) -> None:
+    """The same training without the reference's pass; what was not measured is absent, not 0."""
+    measured, unmeasured = LocalSession(), LocalSession()
+    one = make(kl_coefficient=0.0, **kind)
+    first = one.train(measured)
+    other = make(kl_coefficient=0.0, measure_kl=False, **kind)
+    other.reference = None
+    other.policy.reference = None  # type: ignore[assignment,method-assign]  # calling either would fail
+    second = other.train(unmeasured)
+    assert all(torch.equal(a, b) for a, b in zip(one.policy.parameters(), other.policy.parameters(), strict=True))
+    assert (second.kl_seq, second.score) == (None, first.score)
+    absent = {"kl_seq", "kl_seq_k3", "kl_tok", "kl_seq_error", "kl_disagreement"}
+    for with_kl, without in zip(measured.history, unmeasured.history, strict=True):
+        assert with_kl.keys() - without.keys() == absent
+        assert {name: with_kl[name] for name in without} == without
+    with pytest.raises(TypeError):
+        other._reference(other.rollout(0).groups())
+
+
+@pytest.mark.parametrize(
+    "needs", [{}, {"kl_coefficient": 0.0, "kl_target": 6.0}, {"kl_coefficient": 0.0, "kl_budget": 30.0}]
+)
+def test_a_kl_that_is_needed_is_measured(needs: dict[str, float]) -> None:
+    with pytest.raises(
+        ConfigError, match="measure_kl is false, but kl_coefficient, kl_target or kl_budget needs the KL"
+    ):
+        OnPolicySettings(steps=2, measure_kl=False, **needs)  # type: ignore[arg-type]
+
+
 def test_members_that_part_stop_the_run() -> None:
     def members(rollout: Rollout) -> torch.Tensor:
         score = count_sevens(rollout)[0]

@@ -13,7 +13,8 @@ from accord.errors import DataError, RunError
 from accord.learning import losses
 from accord.learning.calibration import fit_centre, fit_temperature
 from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement, strict_pairs
-from accord.learning.on_policy import OnPolicySettings, OnPolicyTrainer
+from accord.learning.on_policy import OnPolicyTrainer
+from accord.learning.on_policy_settings import OnPolicySettings
 from accord.learning.optimizer import OptimizerSettings
 from accord.learning.order import EpochOrder
 from accord.learning.preference import Pair, PreferenceSettings, train_preference

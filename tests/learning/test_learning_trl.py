@@ -11,8 +11,9 @@ import torch
 
 from accord.learning import advantages, losses
 from accord.learning.annotators import JudgementParameters
-from accord.learning.on_policy import OnPolicySettings, OnPolicyTrainer
+from accord.learning.on_policy import OnPolicyTrainer
 from accord.learning.on_policy_batch import Experience
+from accord.learning.on_policy_settings import OnPolicySettings
 from accord.learning.preference import Pair, PreferenceSettings, preference_step, reference_logprobs
 from accord.learning.supervised import supervised_step
 from accord.learning.unpaired import Thumb, UnpairedSettings, reference_point, unpaired_step

@@ -85,6 +85,25 @@ def test_a_value_that_no_run_has_is_named(tmp_path: Path) -> None:
         study.execute(recipe, tmp_path / "s", False, lambda seed: nullcontext(Progress()), {})
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("baseline: one", "baseline: zero", "study: the baseline 'zero' names none of the rows"),
+        ("  seeds:", "  seedz:", "study.seedz is not a setting"),
+        ("  baseline: one", "  baseline: [one", "is not valid YAML"),
+    ],
+)
+def test_a_study_edited_into_nonsense_is_refused_by_the_report(
+    tmp_path: Path, before: str, after: str, message: str
+) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(make().dump().replace(before, after))
+    with pytest.raises(ConfigError, match=message) as error:
+        study.write_report(tmp_path)
+    assert str(path) in error.value.message
+    assert error.value.fix
+
+
 SMALL = [
     "threads=1",
     "study.seeds=[1]",

@@ -11,10 +11,10 @@ from torch import Tensor
 from accord.errors import DataError
 from accord.learning.judgements import JudgedGroup, strict_pairs
 from accord.models.reward_model import RewardModel
-from accord.text.packing import Group, response_offsets
+from accord.text.packing import SCORING_TOKENS, Group, response_offsets
 
 
-def agreement(model: RewardModel, groups: Sequence[JudgedGroup], micro_batch_tokens: int = 8192) -> float:
+def agreement(model: RewardModel, groups: Sequence[JudgedGroup], micro_batch_tokens: int = SCORING_TOKENS) -> float:
     """Share of strict pairs the ensemble mean orders as judged."""
     return pair_agreement(model.score([g.group for g in groups], micro_batch_tokens).mean(0), groups)
 
@@ -34,7 +34,7 @@ def pair_gaps(scores_R: Tensor, groups: Sequence[JudgedGroup]) -> Tensor:
     return scores_R[better] - scores_R[worse]
 
 
-def fit_centre(model: RewardModel, reference: Sequence[Group], micro_batch_tokens: int = 8192) -> None:
+def fit_centre(model: RewardModel, reference: Sequence[Group], micro_batch_tokens: int = SCORING_TOKENS) -> None:
     """Centre each member on samples of the reference policy, scale the ensemble mean to deviation 1."""
     model.centre_E, model.scale = torch.zeros(model.size), 1.0
     raw_ER = model.score(reference, micro_batch_tokens)
@@ -42,7 +42,9 @@ def fit_centre(model: RewardModel, reference: Sequence[Group], micro_batch_token
     model.scale = max(float((raw_ER - model.centre_E[:, None]).mean(0).std()), 1e-6)
 
 
-def fit_temperature(model: RewardModel, heldout: Sequence[JudgedGroup], micro_batch_tokens: int = 8192) -> float:
+def fit_temperature(
+    model: RewardModel, heldout: Sequence[JudgedGroup], micro_batch_tokens: int = SCORING_TOKENS
+) -> float:
     """Set the temperature T that minimises the NLL of sigmoid(gap / T) on held-out strict pairs; returns T."""
     gaps = pair_gaps(model.score([g.group for g in heldout], micro_batch_tokens).mean(0), heldout).double()
     if gaps.numel() == 0:
@@ -55,7 +57,7 @@ def fit_temperature(model: RewardModel, heldout: Sequence[JudgedGroup], micro_ba
     return model.temperature
 
 
-def context_explained(model: RewardModel, groups: Sequence[Group], micro_batch_tokens: int = 8192) -> float:
+def context_explained(model: RewardModel, groups: Sequence[Group], micro_batch_tokens: int = SCORING_TOKENS) -> float:
     """Share r^2 of the variance of rewards that the text explains; the rest is hidden context (Siththaranjan 2023).
 
     Var(mean) / (Var(mean) + E[variance]) over all responses, averaged over members with a distribution head. Raises

@@ -32,7 +32,7 @@ from accord.learning.on_policy_batch import (
     minibatches,
     rollout_metrics,
 )
-from accord.learning.on_policy_settings import OnPolicySettings
+from accord.learning.on_policy_settings import OnPolicySettings, fewest_prompts
 from accord.learning.optimizer import Optimizer, load_trainable, trainable_state
 from accord.learning.order import EpochOrder
 from accord.learning.parallel import ALONE, World
@@ -43,8 +43,6 @@ from accord.models.scalar import ScalarModel
 from accord.sampling.rollout import Rollout, Sampler, SamplingSettings
 from accord.text.packing import Group, PackedStream, micro_batches, pack
 
-__all__ = ["OnPolicyResult", "OnPolicySettings", "OnPolicyTrainer", "Score"]
-
 POLICY_SUMS = ["policy_loss", "clip_share", "ratio_mean", "update_kl_tok"]
 VALUE_SUMS = ["value_loss", "value_clip_share"]
 Score = Callable[[Rollout], Tensor]
@@ -53,13 +51,15 @@ Score = Callable[[Rollout], Tensor]
 
 @dataclass(frozen=True)
 class OnPolicyResult:
-    """Counts, the last step's mean score and KL (nats per sequence), and the guard that stopped it, if one did."""
+    """Counts (responses: sampled in all), the last step's mean score and KL (nats per sequence; None: not measured), and
+    the guard that stopped it, if one did."""
 
     steps: int
     optimizer_steps: int
+    responses: int
     tokens: int
     score: float
-    kl_seq: float
+    kl_seq: float | None
     kl_coefficient: float
     guard: str | None = None
 
@@ -67,9 +67,9 @@ class OnPolicyResult:
 class OnPolicyTrainer:
     """Holds policy, reference and value model; `train` runs the loop.
 
-    `reference` None means the policy's adapter is switched off for the reference. `value` is needed for the
-    estimator "gae" only; it starts as a copy of the reward model. `ptx` are supervised examples mixed in. With several
-    processes (`world`) each samples and scores its share of the prompts.
+    `reference` None means the policy's adapter is switched off for the reference; without `measure_kl` neither is used.
+    `value` is needed for the estimator "gae" only; it starts as a copy of the reward model. `ptx` are supervised examples
+    mixed in. With several processes (`world`) each samples and scores its share of the prompts.
     """
 
     def __init__(
@@ -91,13 +91,7 @@ class OnPolicyTrainer:
         self.value_optimizer = (
             Optimizer(value.parameters(), settings.value_optimizer, updates, world) if value else None
         )
-        fewest = len(prompts) % settings.prompts_per_step or settings.prompts_per_step  # in the last step of an epoch
-        if settings.minibatches > fewest:
-            raise ConfigError(
-                f"the last step of an epoch over {len(prompts)} prompts has {fewest} of them, for "
-                f"{settings.minibatches} minibatches",
-                "change prompts_per_step, minibatches or the number of prompts",
-            )
+        fewest = fewest_prompts(len(prompts), settings.prompts_per_step, settings.minibatches)
         if world.size > fewest:
             raise ConfigError(
                 f"{world.size} processes share {fewest} prompts", "use at least one prompt per process and step"
@@ -105,7 +99,7 @@ class OnPolicyTrainer:
         per_epoch = -(-len(prompts) // settings.prompts_per_step)
         self.order = EpochOrder(len(prompts), settings.prompts_per_step, settings.steps / per_epoch, settings.seed)
         self.done = self.tokens = 0
-        self.last = {"score": float("nan"), "kl_seq": float("nan")}
+        self.last = {"score": float("nan")}
         self.stopped: str | None = None
 
     # --- the algorithm ------------------------------------------------------------------------------------
@@ -129,9 +123,10 @@ class OnPolicyTrainer:
             metrics = {"sampler_gap": gap, "kl_coefficient": self.kl.coefficient}
             metrics |= rollout_metrics(rollout, batch, self.world) | kl_metrics(batch, self.world)
             metrics |= self.update(batch, step)
-            self.kl.update(metrics["kl_seq"], len(self.order.rows(step)) * s.samples_per_prompt)
+            if s.measure_kl:
+                self.kl.update(metrics["kl_seq"], len(self.order.rows(step)) * s.samples_per_prompt)
             self.done, self.tokens = step + 1, self.tokens + int(metrics["tokens"])
-            self.last = {"score": metrics["score"], "kl_seq": metrics["kl_seq"]}
+            self.last = {name: metrics[name] for name in ("score", "kl_seq") if name in metrics}
             self.stopped = why_stop(metrics, s, step + 1)
             if on_step is not None:  # before the checkpoint: a kill in between repeats it
                 asked = on_step(step + 1, step + 1 if self.stopped else s.steps)
@@ -139,9 +134,10 @@ class OnPolicyTrainer:
             if self.world.total(float(self.stopped is not None)):
                 self.stopped = self.stopped or "another process asked to stop"
             session.end_step(step + 1, step + 1 if self.stopped else s.steps, metrics, self.state)
-        steps = self.policy_optimizer.steps
+        steps, score, kl_seq = self.policy_optimizer.steps, self.last["score"], self.last.get("kl_seq")
+        responses = self.order.visited(self.done) * s.samples_per_prompt
         return OnPolicyResult(
-            self.done, steps, self.tokens, self.last["score"], self.last["kl_seq"], self.kl.coefficient, self.stopped
+            self.done, steps, responses, self.tokens, score, kl_seq, self.kl.coefficient, self.stopped
         )
 
     def rollout(self, step: int) -> Rollout:
@@ -168,14 +164,13 @@ class OnPolicyTrainer:
         scores_EB = self.score(rollout)
         check_scores(scores_EB, rollout, s.max_spread)
         logp_S = self._per_token(groups, lambda stream: self.policy.logprobs(stream, s.temperature))
-        model = self.reference or self.policy
-        with model.reference():
-            ref_S = self._per_token(groups, lambda stream: model.logprobs(stream, s.temperature))
+        ref_S = self._reference(groups) if s.measure_kl else None
         values_S = self._per_token(groups, self.value.values) if self.value else torch.zeros_like(logp_S)
         lengths_B = torch.tensor([len(r) for r in rollout.responses], device=logp_S.device)
         score_B = self.final_score(scores_EB, rollout).to(logp_S)
         paid = self.kl.coefficient if s.kl_in == "reward" else 0.0
-        rewards_S = adv.token_rewards(losses.kl_k1(logp_S, ref_S), score_B, lengths_B, paid)
+        kl_S = torch.zeros_like(logp_S) if ref_S is None else losses.kl_k1(logp_S, ref_S)
+        rewards_S = adv.token_rewards(kl_S, score_B, lengths_B, paid)
         advantages_S, returns_S = self.advantages(rewards_S, values_S, lengths_B)
         entropy_S = self._per_token(groups, self._entropy) if s.entropy or s.min_entropy else None
         return Experience(
@@ -285,7 +280,7 @@ class OnPolicyTrainer:
         """The micro-batch's share of the loss of a minibatch with `responses` of `tokens` in all."""
         s = self.settings
         loss_S = losses.ppo_policy(self.log_ratio(logp_S, micro), micro.advantages_S, s.clip, s.clip_high)
-        if s.kl_in == "loss":
+        if s.kl_in == "loss" and micro.ref_S is not None:
             kl_S = losses.kl_k3(logp_S, micro.ref_S)
             if s.kl_unbiased:
                 kl_S = kl_S * torch.exp(logp_S - micro.logp_S)
@@ -302,6 +297,12 @@ class OnPolicyTrainer:
             for start, end in micro_batches(groups, self.settings.micro_batch_tokens)
         ]
         return torch.cat(parts)
+
+    def _reference(self, groups: Sequence[Group]) -> Tensor:
+        """The reference's log-probability of every scored token: [S]."""
+        model = self.reference or self.policy
+        with model.reference():
+            return self._per_token(groups, lambda stream: model.logprobs(stream, self.settings.temperature))
 
     def _ptx(self) -> float:
         """Add the gradient of the pretraining mix (InstructGPT eq. 2), scaled by its weight."""

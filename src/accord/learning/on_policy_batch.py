@@ -26,14 +26,14 @@ BF16_SLACK = 3.0
 class Experience:
     """One rollout with everything its update needs; per-token arrays [S] follow the responses in order.
 
-    logp, ref: log-probabilities under the sampling policy and the reference; score_B: the final scores;
+    logp, ref: log-probabilities under the sampling policy and the reference (None: no KL is measured); score_B: the final scores;
     scores_EB: the raw scores per reward-model member; entropy_S: exact entropy of the policy (nats), where asked for.
     """
 
     groups: Sequence[Group]
     lengths_B: Tensor
     logp_S: Tensor
-    ref_S: Tensor
+    ref_S: Tensor | None
     values_S: Tensor
     advantages_S: Tensor
     returns_S: Tensor
@@ -46,8 +46,9 @@ class Experience:
         if self.lengths_B.numel() != count or self.score_B.numel() != count:
             raise ValueError(f"{count} responses, {self.lengths_B.numel()} lengths, {self.score_B.numel()} scores")
         for name in ("logp_S", "ref_S", "values_S", "advantages_S", "returns_S"):
-            if getattr(self, name).numel() != tokens:
-                raise ValueError(f"{name} has {getattr(self, name).numel()} entries for {tokens} tokens")
+            values_S = getattr(self, name)
+            if values_S is not None and values_S.numel() != tokens:
+                raise ValueError(f"{name} has {values_S.numel()} entries for {tokens} tokens")
 
     def select(self, indices: Sequence[int]) -> Experience:
         """The sub-batch of the groups at `indices`, in that order."""
@@ -59,8 +60,8 @@ class Experience:
         at = torch.cat([torch.zeros(0, dtype=torch.long), *spans]).to(self.logp_S.device)
         row_index = torch.tensor(rows, dtype=torch.long, device=self.lengths_B.device)
         return Experience(
-            [self.groups[i] for i in indices], self.lengths_B[row_index], self.logp_S[at], self.ref_S[at],
-            self.values_S[at], self.advantages_S[at], self.returns_S[at], self.score_B[row_index],
+            [self.groups[i] for i in indices], self.lengths_B[row_index], self.logp_S[at],
+            None if self.ref_S is None else self.ref_S[at], self.values_S[at], self.advantages_S[at], self.returns_S[at], self.score_B[row_index],
             self.scores_EB[:, row_index.to(self.scores_EB.device)],
             None if self.entropy_S is None else self.entropy_S[at],
         )  # fmt: skip
@@ -202,7 +203,12 @@ def _fingerprints(rollout: Rollout) -> Tensor:
 
 
 def kl_metrics(batch: Experience, world: World = ALONE) -> dict[str, float]:
-    """KL(policy || reference) of the batch by k1 and k3, per sequence and per token, and how far they disagree."""
+    """KL(policy || reference) of the batch by k1 and k3, per sequence and per token, and how far they disagree.
+
+    Empty where it is not measured: a KL nobody computed is not a KL of 0.
+    """
+    if batch.ref_S is None:
+        return {}
     estimates = (kl(batch.logp_S, batch.ref_S).double() for kl in (losses.kl_k1, losses.kl_k3))
     columns = [*(adv.per_response(kl_S, batch.lengths_B) for kl_S in estimates), batch.lengths_B.double()]
     k1_B, k3_B, tokens_B = world.gather(torch.stack(columns, 1)).unbind(1)

@@ -28,6 +28,8 @@ class OnPolicySettings:
     (None: keep); score_clip bounds the score alone, never the KL (0: off).
     kl_target steers the coefficient (None: fixed); kl_in: k1 in the reward (PPO, RLOO) or k3 in the loss (GRPO);
     kl_unbiased: weight that k3 by the ratio, so that its gradient is that of the reverse KL (DeepSeek-V3.2 2025).
+    measure_kl False: no reference, and no pass by it, where nothing needs the KL: no coefficient, target or budget. The KL
+    metrics are absent then.
     sampler_bound: largest accepted log-probability difference to the sampler, nats per token. entropy: measure the
     policy's exact entropy, at the price of another forward pass. kl_budget, min_unique, min_entropy and max_spread are
     guards (0: off), see `guards.why_stop`.
@@ -57,6 +59,7 @@ class OnPolicySettings:
     kl_unbiased: bool = True
     kl_target: float | None = None
     kl_horizon: int = 10_000
+    measure_kl: bool = True
     score_clip: float = 0.0
     unfinished_score: float | None = -1.0
     ensemble: str = "mean"
@@ -97,6 +100,11 @@ class OnPolicySettings:
             raise ConfigError(
                 f"value_warmup is set, but the estimator {self.estimator} has no value model", "leave it out"
             )
+        if not self.measure_kl and (self.kl_coefficient or self.kl_target is not None or self.kl_budget):
+            raise ConfigError(
+                "measure_kl is false, but kl_coefficient, kl_target or kl_budget needs the KL",
+                "set kl_coefficient: 0 and leave kl_target and kl_budget out, or measure the KL",
+            )
         if not 0 <= self.value_warmup < self.steps:
             raise ConfigError(
                 f"value_warmup {self.value_warmup} leaves none of {self.steps} steps for the policy", "lower it"
@@ -111,3 +119,15 @@ class OnPolicySettings:
     def policy_updates(self) -> int:
         """Optimizer steps of the policy in the whole run."""
         return (self.steps - self.value_warmup) * self.epochs * self.minibatches
+
+
+def fewest_prompts(prompts: int, per_step: int, minibatches: int) -> int:
+    """Prompts of the step that ends a pass over `prompts`, `per_step` at a time; raises ConfigError when `minibatches`
+    needs more."""
+    fewest = prompts % per_step or per_step
+    if minibatches > fewest:
+        raise ConfigError(
+            f"the last step of an epoch over {prompts} prompts has {fewest} of them, for {minibatches} minibatches",
+            "change prompts_per_step, minibatches or the number of prompts",
+        )
+    return fewest

@@ -29,3 +29,18 @@ class EpochOrder:
             generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
             self._order, self._epoch = torch.randperm(self.rows_total, generator=generator), epoch
         return self._order[index * self.batch : (index + 1) * self.batch].tolist()
+
+    def visited(self, steps: int) -> int:
+        """Rows of the first `steps` batches, repeated visits counted."""
+        epochs, rest = divmod(steps, self.per_epoch)
+        return epochs * self.rows_total + rest * self.batch
+
+
+def smaller_steps(prompts: int, per_step: int, steps: int) -> str | None:
+    """Which of `steps` have fewer prompts than `per_step`, in words; None: they are all full."""
+    left, passes = prompts % per_step, steps // math.ceil(prompts / per_step)
+    if prompts < per_step:
+        return f"every step has all {prompts:,} prompts, not {per_step:,}"
+    if not left or not passes:
+        return None
+    return f"{passes:,} of {steps:,} steps end a pass over {prompts:,} prompts with {left:,}, not {per_step:,}"

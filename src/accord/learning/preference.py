@@ -13,7 +13,7 @@ from accord.errors import DataError
 from accord.learning import losses
 from accord.learning.optimizer import OptimizerSettings
 from accord.learning.parallel import ALONE, World
-from accord.learning.rows import Values, train_rows
+from accord.learning.rows import Values, logprob_sums, train_rows
 from accord.learning.session import Session
 from accord.models.causal_lm import CausalLM
 from accord.text.packing import Group, micro_batches, pack
@@ -101,19 +101,12 @@ def train_preference(
     return PreferenceResult(done.steps, done.tokens, done.values["loss"], done.values["preference_agreement"])
 
 
-@torch.no_grad()
 def reference_logprobs(
     policy: CausalLM, reference: CausalLM | None, pairs: Sequence[Pair], micro_batch_tokens: int, world: World = ALONE
 ) -> Tensor:
     """Summed reference log-probability of (chosen, rejected) per pair: [P, 2]."""
-    model = reference or policy
-    mine = world.share([pair.group.tokens for pair in pairs])
-    groups, parts = [pairs[i].group for i in mine], [torch.zeros(0, 2, device=model.device, dtype=model.hf.dtype)]
-    with model.reference():
-        for start, end in micro_batches(groups, micro_batch_tokens):
-            stream = pack(groups[start:end]).to(model.device)
-            parts.append(stream.sum_by_response(model.logprobs(stream)).view(-1, 2))
-    return world.place(mine, torch.cat(parts), len(pairs))
+    groups = [pair.group for pair in pairs]
+    return logprob_sums(reference or policy, groups, micro_batch_tokens, world, as_reference=True)
 
 
 def preference_step(

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Protocol
+
+import torch
+from torch import Tensor
 
 from accord.learning.optimizer import Optimizer, OptimizerSettings, load_trainable, trainable_state
 from accord.learning.order import EpochOrder
 from accord.learning.parallel import ALONE, World
 from accord.learning.session import LocalSession, Session, State
 from accord.models.causal_lm import CausalLM
+from accord.text.packing import Group, micro_batches, pack
 
 Values = dict[str, float]
 
@@ -74,3 +79,20 @@ def train_rows(
             on_step(step, order.steps)
         session.end_step(step, order.steps, values, state, where)
     return Trained(order.steps, tokens, values)
+
+
+@torch.no_grad()
+def logprob_sums(
+    model: CausalLM, groups: Sequence[Group], micro_batch_tokens: int, world: World = ALONE, as_reference: bool = False
+) -> Tensor:
+    """Summed log-probability (nats) of every response, for groups of K responses each: [groups, K].
+
+    as_reference: with the adapter switched off. Each process computes its share and gets all of them.
+    """
+    mine, k = world.share([group.tokens for group in groups]), len(groups[0].responses)
+    part, sums = [groups[i] for i in mine], [torch.zeros(0, k, device=model.device, dtype=model.hf.dtype)]
+    with model.reference() if as_reference else nullcontext():
+        for start, end in micro_batches(part, micro_batch_tokens):
+            stream = pack(part[start:end]).to(model.device)
+            sums.append(stream.sum_by_response(model.logprobs(stream)).view(-1, k))
+    return world.place(mine, torch.cat(sums), len(groups))

@@ -19,7 +19,7 @@ from accord.learning.parallel import ALONE, World
 from accord.learning.rows import Values, train_rows
 from accord.learning.session import Session
 from accord.models.causal_lm import CausalLM
-from accord.text.packing import Group, micro_batches, pack
+from accord.text.packing import SCORING_TOKENS, Group, micro_batches, pack
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class SupervisedResult:
 
 
 def heldout_loss(
-    model: CausalLM, examples: Sequence[Group], micro_batch_tokens: int = 8192, world: World = ALONE
+    model: CausalLM, examples: Sequence[Group], micro_batch_tokens: int = SCORING_TOKENS, world: World = ALONE
 ) -> float:
     """Mean negative log-likelihood (nats per scored token) over all `examples`."""
     sums = {"nll": 0.0, "tokens": 0.0}

@@ -13,7 +13,7 @@ from accord.errors import DataError
 from accord.learning import losses
 from accord.learning.optimizer import OptimizerSettings
 from accord.learning.parallel import ALONE, World
-from accord.learning.rows import Values, train_rows
+from accord.learning.rows import Values, logprob_sums, train_rows
 from accord.learning.session import Session
 from accord.models.causal_lm import CausalLM
 from accord.text.packing import Group, micro_batches, pack
@@ -86,7 +86,7 @@ def train_unpaired(
     if min(settings.batch, len(thumbs)) < 2:
         raise DataError("KTO needs at least 2 responses per batch", "raise batch or give more data")
     groups = [thumb.group for thumb in thumbs]
-    reference_R = _sums(reference or policy, groups, settings.micro_batch_tokens, as_reference=True, world=world)
+    reference_R = logprob_sums(reference or policy, groups, settings.micro_batch_tokens, world, as_reference=True)[:, 0]
 
     def gradient(rows: Sequence[int]) -> tuple[Values, int]:
         batch = [thumbs[r] for r in rows]
@@ -104,8 +104,8 @@ def reference_point(
     if len(batch) < 2:
         return torch.zeros((), device=policy.device)
     groups = [Group(t.prompt, [batch[i - 1].response]) for i, t in enumerate(batch)]
-    mine = _sums(policy, groups, micro_batch_tokens, world=world)
-    theirs = _sums(reference or policy, groups, micro_batch_tokens, as_reference=True, world=world)
+    mine = logprob_sums(policy, groups, micro_batch_tokens, world)
+    theirs = logprob_sums(reference or policy, groups, micro_batch_tokens, world, as_reference=True)
     return (mine - theirs).mean().clamp_min(0)
 
 
@@ -139,23 +139,6 @@ def unpaired_step(
     sums = world.totals(sums)
     tokens = int(sums.pop("tokens"))
     return sums | {"reference_point": float(kl)}, tokens
-
-
-@torch.no_grad()
-def _sums(
-    model: CausalLM, groups: Sequence[Group], micro_batch_tokens: int, as_reference: bool = False, world: World = ALONE
-) -> Tensor:
-    """Summed log-probability per response; as_reference: with the adapter switched off."""
-    share = world.share([group.tokens for group in groups])
-    mine, parts = [groups[i] for i in share], [torch.zeros(0, device=model.device, dtype=model.hf.dtype)]
-    for start, end in micro_batches(mine, micro_batch_tokens):
-        stream = pack(mine[start:end]).to(model.device)
-        if as_reference:
-            with model.reference():
-                parts.append(stream.sum_by_response(model.logprobs(stream)))
-        else:
-            parts.append(stream.sum_by_response(model.logprobs(stream)))
-    return world.place(share, torch.cat(parts), len(groups))
 
 
 def describe(result: UnpairedResult) -> dict[str, Any]:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from peft import PeftModel
 from safetensors.torch import load_file, save_file
 
 from accord.errors import ConfigError
 from accord.models.causal_lm import CausalLM
 from accord.models.heads import HeadForm
-from accord.models.loading import LoraSettings, add_lora, load_causal_lm, save_causal_lm
+from accord.models.loading import LoraSettings, add_lora, load_base, load_causal_lm, save_causal_lm, with_adapter
 from accord.models.scalar import ScalarModel
 
 Trunk = Literal["own", "shared", "adapters"]
@@ -73,7 +71,7 @@ def save_members(members: Sequence[ScalarModel], folder: Path) -> Trunk:
 
 
 def load_members(folder: Path, kind: Trunk, count: int, form: HeadForm, device: str) -> list[ScalarModel]:
-    """Read back what `save_members` wrote."""
+    """Read back what `save_members` wrote. Raises ConfigError for an adapter that was trained on another base model."""
     heads = load_file(str(folder / HEADS), device=device)
     trunks = _load_trunks(folder, kind, count, device)
     members = []
@@ -90,14 +88,8 @@ def _load_trunks(folder: Path, kind: Trunk, count: int, device: str) -> list[Cau
         return [load_causal_lm(str(place), device, verify=False) for place in places]
     if kind == "shared":
         return [load_causal_lm(str(places[0]), device, verify=False)] * count
-    settings = json.loads((places[0] / "adapter_config.json").read_text())
-    base = load_causal_lm(settings["base_model_name_or_path"], device, verify=False)
-    found = []
-    for place in places:
-        own = alias(base)
-        peft = PeftModel.from_pretrained(own.hf, str(place), is_trainable=True)
-        found.append(CausalLM(own.hf, own.tokenizer, adapter=peft))
-    return found
+    base = load_base(places[0], device, verify=False)
+    return [with_adapter(alias(base), place) for place in places]
 
 
 def _folders(kind: Trunk, count: int) -> list[str]:

@@ -100,28 +100,32 @@ class HeadForm:
         return quantile
 
 
-class ScalarHead(nn.Module):
-    """Linear map [H] -> scalar; weights ~ N(0, 1/sqrt(H+1)), bias 0 (Huang et al. 2024, detail 11)."""
+class _Linear(nn.Module):
+    """weight ~ N(0, 1/sqrt(H+1)) of shape [..., H], bias 0 of shape [outputs] (Huang et al. 2024, detail 11)."""
 
-    def __init__(self, hidden: int, seed: int) -> None:
+    def __init__(self, shape: tuple[int, ...], outputs: int, seed: int) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
-        self.weight = nn.Parameter(torch.randn(hidden, generator=generator) / math.sqrt(hidden + 1))
-        self.bias = nn.Parameter(torch.zeros(1))
+        self.weight = nn.Parameter(torch.randn(shape, generator=generator) / math.sqrt(shape[-1] + 1))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+
+
+class ScalarHead(_Linear):
+    """Linear map [H] -> scalar."""
+
+    def __init__(self, hidden: int, seed: int) -> None:
+        super().__init__((hidden,), 1, seed)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """[..., H] -> [...]"""
         return hidden @ self.weight + self.bias
 
 
-class VectorHead(nn.Module):
-    """Linear map [H] -> [O], initialised alike."""
+class VectorHead(_Linear):
+    """Linear map [H] -> [O]."""
 
     def __init__(self, hidden: int, outputs: int, seed: int) -> None:
-        super().__init__()
-        generator = torch.Generator().manual_seed(seed)
-        self.weight = nn.Parameter(torch.randn(outputs, hidden, generator=generator) / math.sqrt(hidden + 1))
-        self.bias = nn.Parameter(torch.zeros(outputs))
+        super().__init__((outputs, hidden), outputs, seed)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """[..., H] -> [..., O]"""

@@ -52,7 +52,7 @@ def load_causal_lm(reference: str, device: str = "cpu", verify: bool = True) -> 
     """
     location = locate_model(reference)
     if (Path(location) / "adapter_config.json").is_file():
-        return _load_adapter(Path(location), device, verify)
+        return with_adapter(load_base(Path(location), device, verify), Path(location))
     try:
         tokenizer = AutoTokenizer.from_pretrained(location)
         hf = AutoModelForCausalLM.from_pretrained(location, dtype=torch.float32, use_safetensors=True)
@@ -68,12 +68,16 @@ def load_causal_lm(reference: str, device: str = "cpu", verify: bool = True) -> 
     return model
 
 
-def _load_adapter(folder: Path, device: str, verify: bool) -> CausalLM:
-    name = base_of(folder)
+def load_base(adapter: Path, device: str, verify: bool = True) -> CausalLM:
+    """The base model of the adapter in a folder. Raises ConfigError when it is not where the adapter says."""
     try:
-        base = load_causal_lm(name, device, verify)
+        return load_causal_lm(base_of(adapter), device, verify)
     except ConfigError as error:
-        raise ConfigError(f"the adapter in {folder} needs its base model: {error.message}", error.fix) from error
+        raise ConfigError(f"the adapter in {adapter} needs its base model: {error.message}", error.fix) from error
+
+
+def with_adapter(base: CausalLM, folder: Path) -> CausalLM:
+    """`base` with the adapter in `folder`. Raises ConfigError when it was trained on another model."""
     peft = put_on(base, folder)
     return CausalLM(peft.get_base_model(), base.tokenizer, adapter=peft)
 

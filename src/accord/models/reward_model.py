@@ -18,7 +18,7 @@ from accord.models.ensembles import load_members, save_members
 from accord.models.heads import HeadForm, value_head
 from accord.models.loading import copy_causal_lm
 from accord.models.scalar import ScalarModel, read_all
-from accord.text.packing import Group, PackedStream, micro_batches, pack
+from accord.text.packing import SCORING_TOKENS, Group, PackedStream, micro_batches, pack
 
 FILE = "reward.json"
 PROBE_BOUND = 1e-3
@@ -54,7 +54,7 @@ class RewardModel:
         return (raw - self.centre_E.to(raw)[:, None]) / self.scale
 
     @torch.no_grad()
-    def score(self, groups: Sequence[Group], micro_batch_tokens: int = 8192) -> Tensor:
+    def score(self, groups: Sequence[Group], micro_batch_tokens: int = SCORING_TOKENS) -> Tensor:
         """Scores [E, R] of all responses of `groups`, in order, on the CPU. Raises RunError for one that is not finite."""
         scores_ER = torch.cat([self.scores(s).cpu() for s in self._streams(groups, micro_batch_tokens)], dim=1)
         if not scores_ER.isfinite().all():
@@ -66,7 +66,7 @@ class RewardModel:
         return scores_ER
 
     @torch.no_grad()
-    def outputs(self, groups: Sequence[Group], micro_batch_tokens: int = 8192) -> Tensor:
+    def outputs(self, groups: Sequence[Group], micro_batch_tokens: int = SCORING_TOKENS) -> Tensor:
         """What heads of several outputs say, before weighing and reading: [E, R, O], on the CPU.
 
         O are the objectives, or the parameters of a distribution (see `HeadForm.moments`).
@@ -77,7 +77,9 @@ class RewardModel:
         return torch.cat([torch.stack([r.outputs_RO for r in rs if r.outputs_RO is not None]).cpu() for rs in parts], 1)
 
     @torch.no_grad()
-    def step_scores(self, groups: Sequence[Group], micro_batch_tokens: int = 8192) -> list[list[tuple[int, float]]]:
+    def step_scores(
+        self, groups: Sequence[Group], micro_batch_tokens: int = SCORING_TOKENS
+    ) -> list[list[tuple[int, float]]]:
         """(index of its last token, mean of the members' scores) of every step of every response, in order.
 
         Steps are what the form's separator divides a response into; a score is the logit of "not bad" where labels of

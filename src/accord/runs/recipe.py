@@ -131,10 +131,27 @@ def read(name: str) -> str:
 
 def load(name: str, overrides: Sequence[str] = ()) -> Recipe:
     """Read, override and validate a recipe. Raises ConfigError with path, value and fix."""
-    raw = read_yaml(read(name), name, "a recipe has at least the keys name and stages")
+    raw = _parse(read(name), name)
     for override in overrides:
         _override(raw, override)
     return validate(raw)
+
+
+def study_of(path: Path) -> Study | None:
+    """The study in the recipe of a run directory; None for a plain run. Raises ConfigError for one edited into nonsense."""
+    raw = _parse(read(str(path)), str(path)).get("study")
+    if raw is None:
+        return None
+    try:
+        return validated(Study, raw, "study")
+    except ConfigError as error:
+        known = ", ".join(Study.model_fields)
+        raise ConfigError(f"{path}: {error.message}", error.fix or f"correct it there; a study has: {known}") from None
+
+
+def _parse(text: str, name: str) -> dict[str, Any]:
+    """The settings in `text`, YAML read from `name`."""
+    return read_yaml(text, name, "a recipe has at least the keys name and stages")
 
 
 def _override(raw: dict[str, Any], text: str) -> None:

@@ -8,14 +8,12 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from accord.errors import ConfigError
 from accord.examine.comparison import Comparison, Curve, compare, mean_curve
 from accord.files import write_json, write_text
 from accord.runs import runner
 from accord.runs.context import RESULT, Progress
-from accord.runs.recipe import Recipe, Study
+from accord.runs.recipe import Recipe, Study, study_of
 
 COMPARISON, TABLE = "study.json", "study.md"
 ProgressFor = Callable[[int], AbstractContextManager[Progress]]
@@ -44,14 +42,12 @@ def seed_folder(run_dir: Path, seed: int) -> Path:
 
 
 def write_report(run_dir: Path) -> Path:
-    """Write report.html again, of a run or of a study."""
+    """Write report.html again, of a run or of a study. Raises ConfigError for a study that cannot be read any more."""
     from accord.report.render import render
 
     path = run_dir / runner.RECIPE
-    header = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    if header.get("study"):
-        return write_results(Study.model_validate(header["study"]), run_dir)
-    return render(run_dir)
+    study = study_of(path) if path.is_file() else None
+    return render(run_dir) if study is None else write_results(study, run_dir)
 
 
 def write_results(study: Study, run_dir: Path) -> Path:

@@ -11,7 +11,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -89,11 +89,8 @@ class Database:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """One writer per process: SQLite allows one anyhow, and waiting here is fair and wakes at once."""
-        if not self.sqlite:
-            yield
-            return
-        with self._lock:
+        """SQLite: one writer per process. It allows one anyhow, and who waits here wakes at once."""
+        with self._lock if self.sqlite else nullcontext():
             self._writing.here = True
             try:
                 yield
@@ -136,7 +133,7 @@ def parse_url(url: str | Path | URL) -> URL:
         text = f"sqlite:///{text}"
     try:
         parsed = make_url(text)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise ConfigError(f"cannot read the database address {text!r}", _FORMS) from None
     name = parsed.drivername
     if name == "sqlite":

@@ -13,26 +13,20 @@ from accord.studio import events, members, submission, wellbeing
 from accord.studio.accounts import Visitor
 from accord.studio.database import Database
 from accord.studio.errors import Conflict, NotHere
-from accord.studio.settings import ProjectSettings
-from accord.studio.tables import Account, Answer, ApiToken, Item, Login, Membership, Project, Question, View
+from accord.studio.tables import Account, Answer, ApiToken, Login, Membership, Project, Question, View
+from accord.studio.wellbeing import Consistency, Load
 
 
 @dataclass(frozen=True)
 class Work:
-    """One's part in a project. seconds: active time; pay: in `currency`, where the project says what an hour is worth;
-    agreed of compared: answers of others to the same items that say the same, None where answers cannot be equal."""
+    """One's part in a project, with its time and pay, and how one's answers look beside those of others."""
 
     name: str
     slug: str
     role: str
     state: str
-    answers: int
-    seconds: float
-    seconds_today: float
-    pay: float | None
-    currency: str
-    agreed: int | None
-    compared: int | None
+    load: Load
+    consistency: Consistency
 
 
 def account(session: Session, account_id: int) -> Account:
@@ -40,63 +34,23 @@ def account(session: Session, account_id: int) -> Account:
     return session.get_one(Account, account_id)
 
 
-def works(session: Session, who: Account, now: float) -> list[Work]:
+def works(db: Database, account_id: int) -> list[Work]:
     """One's part in every project, by name."""
     query = (
-        select(Project, Membership)
+        select(Project.id, Project.name, Project.slug, Membership.role, Membership.state)
         .join(Membership, Membership.project_id == Project.id)
-        .where(Membership.account_id == who.id)
+        .where(Membership.account_id == account_id)
         .order_by(Project.name)
     )
-    today = wellbeing.day_start(who, now)
-    made = []
-    for project, member in session.execute(query):
-        settings = members.settings_of(project)
-        mine = (View.project_id == project.id, View.account_id == who.id)
-        seconds = float(session.scalar(select(func.coalesce(func.sum(View.active_seconds), 0.0)).where(*mine)) or 0)
-        recent = select(func.coalesce(func.sum(View.active_seconds), 0.0)).where(*mine, View.served_at >= today)
-        answers = select(func.count()).where(
-            Answer.project_id == project.id, Answer.account_id == who.id, Answer.state == "live"
+    with db.read() as session:
+        rows = session.execute(query).all()
+    return [
+        Work(
+            row.name, row.slug, row.role, row.state, wellbeing.load(db, row.id, account_id),
+            wellbeing.consistency(db, row.id, account_id),
         )
-        agreed, compared = agreement(session, project.id, who.id, settings)
-        pay = None if settings.pay_per_hour is None else settings.pay_per_hour * seconds / 3600
-        made.append(
-            Work(
-                project.name, project.slug, member.role, member.state, session.scalar(answers) or 0, seconds,
-                float(session.scalar(recent) or 0), pay, settings.currency, agreed, compared,
-            )
-        )  # fmt: skip
-    return made
-
-
-_EQUAL = {
-    "comparison": ("preferred", "tie", "both_bad"), "clips": ("preferred", "tie", "both_bad"), "thumb": ("up",),
-    "best_worst": ("best", "worst"), "flags": ("flags",), "ranking": ("order",),
-}  # fmt: skip
-
-
-def agreement(
-    session: Session, project_id: int, account_id: int, settings: ProjectSettings
-) -> tuple[int | None, int | None]:
-    """How many answers of others to one's items say just the same, of how many; gold is left out."""
-    fields = _EQUAL.get(settings.task)
-    if fields is None:
-        return None, None
-    live = (Answer.project_id == project_id, Answer.state == "live", Item.purpose == "work")
-    query = select(Answer.item_id, Answer.account_id, Answer.answer).join(Item, Item.id == Answer.item_id).where(*live)
-    own_items = select(Answer.item_id).where(
-        Answer.project_id == project_id, Answer.account_id == account_id, Answer.state == "live"
-    )
-    said: dict[int, Any] = {}
-    others: list[tuple[int, Any]] = []
-    for item, who, answer in session.execute(query.where(Answer.item_id.in_(own_items))):
-        main = [(answer or {}).get(name) for name in fields]
-        if who == account_id:
-            said[item] = main
-        else:
-            others.append((item, main))
-    pairs = [(said[item], main) for item, main in others if item in said]
-    return sum(a == b for a, b in pairs), len(pairs)
+        for row in rows
+    ]  # fmt: skip
 
 
 def tokens(session: Session, account_id: int, now: float) -> Sequence[ApiToken]:

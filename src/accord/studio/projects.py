@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from accord.errors import ConfigError
@@ -21,7 +21,7 @@ from accord.studio.errors import NotHere
 from accord.studio.incoming import BadItem, Incoming, ItemIn, checked, items_from
 from accord.studio.members import add_member, members, set_member_state, set_trusted, settings_of
 from accord.studio.settings import ProjectSettings, settings_from, slug_of
-from accord.studio.tables import Account, Answer, Chain, Event, Guideline, Item, Project, Slot
+from accord.studio.tables import Account, Chain, Event, Guideline, Item, Project, Slot, View
 from accord.validation import read_yaml
 
 __all__ = [
@@ -186,7 +186,7 @@ def pause_items(db: Database, project_id: int, keys: list[str], paused: bool, by
 def set_gold(
     db: Database, project_id: int, key: str, gold: dict[str, Any], by: int | None, purpose: str = "gold"
 ) -> None:
-    """Make an unanswered item one with a known answer; raises BadItem when the answer does not fit or answers exist."""
+    """Make an item one with a known answer; raises BadItem when it was shown already or the answer does not fit."""
 
     def work(session: Session) -> None:
         project = _locked(session, project_id)
@@ -194,8 +194,10 @@ def set_gold(
         item = session.scalars(query).first()
         if item is None:
             raise NotHere("there is no such item")
-        if item.purpose == "work" and session.scalar(select(Answer.id).where(Answer.item_id == item.id).limit(1)):
-            raise BadItem("this item was answered already", "add gold items before the work starts, or as new items")
+        if session.scalar(select(View.id).where(View.item_id == item.id).limit(1)):
+            raise BadItem(
+                "this item was shown to somebody already", "add gold items before the work starts, or as new items"
+            )
         options = [{k: v for k, v in option.items() if v is not None} for option in item.options]
         raw = {
             "prompt": item.prompt,
@@ -205,6 +207,7 @@ def set_gold(
             "purpose": purpose,
         }
         row = checked(raw, settings_of(project))
+        session.execute(delete(Slot).where(Slot.item_id == item.id))  # gold has room for everybody, made when needed
         item.gold, item.purpose, item.state = row["gold"], row["purpose"], "active"
         session.flush()
         events.append(session, project_id, "item.gold", key, _public(session, by), db.now(), {"gold": item.gold})

@@ -15,6 +15,9 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
+SCORING_TOKENS = 8192
+"""Default tokens per pass of functions that only score; four times that of training, since no activations are kept."""
+
 
 @dataclass(frozen=True)
 class Group:

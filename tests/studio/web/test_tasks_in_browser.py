@@ -26,7 +26,7 @@ KEYS: dict[str, list[str]] = {
     "demonstration": ["e", "Like so.", "Control+Enter"],
     "steps": ["1", "2", "3", "Enter"],
     "spans": ["e", "ArrowRight", "Shift+ArrowRight", "2", "Enter"],
-    "chat": ["e", "Hello", "Control+Enter", "wait", "1", "Enter"],
+    "chat": ["e", "hello there", "Control+Enter", "wait", "1", "Enter"],
 }
 """What is pressed; longer words are typed."""
 
@@ -48,7 +48,7 @@ EXPECTED: dict[str, Callable[[list[str]], dict[str, Any]]] = {
     "demonstration": lambda o: {"content": "Like so."},
     "steps": lambda o: {"labels": [1, 0, -1], "first_error": 2},
     "spans": lambda o: {"spans": [{"option": o[0], "start": 2, "end": 12, "label": "good"}]},
-    "chat": lambda o: {"turns": [{"preferred": "1", "tie": False, "both_bad": False, "strength": None, "continued": None}]},
+    "chat": lambda o: {"turns": [{"preferred": "1", "tie": False, "both_bad": False, "strength": None}]},
 }  # fmt: skip
 
 
@@ -182,7 +182,7 @@ def test_on_a_phone(everything: Any, visit: Any, task: str) -> None:
     person(everything, name, task)
     page = visit(everything, name, viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True)
     open_work(page, everything, task)
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.evaluate("[document.documentElement.scrollWidth, innerWidth]") == [390, 390]
     small = page.evaluate("""[...document.querySelectorAll('#actions button, .choose, .pick')].filter(b => b.offsetParent)
         .map(b => b.getBoundingClientRect()).filter(r => r.width < 36 || r.height < 36).length""")
     assert small == 0

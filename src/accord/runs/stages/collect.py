@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from accord.feedback.annotator_model import CrowdEstimate
     from accord.feedback.records import Feedback
     from accord.feedback.simulate import Offered, SimulatedAnnotator
+    from accord.sampling.rollout import Rollout
 
 CHUNK = 64
 GUIDELINE = "sentiment-1"
@@ -116,44 +117,32 @@ class Collect(Stage):
         return StageResult(summary, values, {"feedback": exported, "annotators": context.folder / "annotators.json"})
 
     def _offer(self, config: CollectConfig, context: StageContext) -> list[Offered]:
-        """Sample all responses, in chunks that survive an interruption, and score them by gold."""
+        """Sample all responses and score them by gold, in units of its deviation."""
         from accord.feedback.simulate import Offered
         from accord.models.loading import load_causal_lm
-        from accord.runs.stages.evaluation import load_prompts, render, sequence_seeds
-        from accord.sampling.builtin import BuiltinSampler
+        from accord.runs.stages.evaluation import load_prompts, render
+        from accord.runs.stages.sampled import sample_in_chunks
         from accord.sampling.rollout import SamplingSettings
-        from accord.text.encoding import Encoder
         from accord.text.gold import GoldSentiment
 
         prompts = load_prompts(context.path(config.prompts), config.count)
-        path = context.resolve(config.model)
-        model = load_causal_lm(path, context.device)
-        encoder, sampler = Encoder(model.tokenizer), BuiltinSampler(model)
+        model = load_causal_lm(context.resolve(config.model), context.device)
         gold = GoldSentiment.load(context.path(config.gold))
-        settings, k = SamplingSettings(config.max_new_tokens, config.temperature), config.samples_per_prompt
-        seeds = sequence_seeds(context.seed, 0, len(prompts) * k)
-        log = context.log("sampled.jsonl")
-        for start in range(len(log.rows), len(prompts), CHUNK):
-            part = prompts[start : start + CHUNK]
-            ids = [encoder.prompt(p, str(start + i)) for i, p in enumerate(part)]
-            rollout = sampler.sample(ids, settings, seeds[start * k : (start + len(part)) * k], k)
-            texts = [encoder.text(r) for r in rollout.responses]
-            scores = gold.score([render(part[p]) + t for p, t in zip(rollout.prompt_index, texts, strict=True)])
-            log.append(
-                {
-                    "responses": texts[i * k : (i + 1) * k], "finished": rollout.finished[i * k : (i + 1) * k],
-                    "gold": scores[i * k : (i + 1) * k].tolist(),
-                }
-                for i in range(len(part))
-            )  # fmt: skip
-            context.checkpoint(min(start + CHUNK, len(prompts)), len(prompts), "sampling")
-        deviation = _deviation([g for row in log.rows for g in row["gold"]])
+
+        def score(part: Sequence[Any], rollout: Rollout, texts: Sequence[str]) -> list[float]:
+            shown = [render(part[p]) + text for p, text in zip(rollout.prompt_index, texts, strict=True)]
+            return gold.score(shown).tolist()  # type: ignore[no-any-return]
+
+        settings = SamplingSettings(config.max_new_tokens, config.temperature)
+        rows = sample_in_chunks(model, prompts, settings, config.samples_per_prompt, context, CHUNK, score)
+        deviation = _deviation([score for row in rows for score in row["scores"]])
         return [
             Offered(
-                p, row["responses"], [g / deviation for g in row["gold"]], config.model, row["finished"], context.name
+                row["prompt"], row["responses"], [score / deviation for score in row["scores"]], config.model,
+                row["finished"], context.name,
             )
-            for p, row in zip(prompts, log.rows, strict=True)
-        ]
+            for row in rows
+        ]  # fmt: skip
 
 
 def _deviation(values: Sequence[float]) -> float:

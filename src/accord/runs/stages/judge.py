@@ -15,6 +15,7 @@ from accord.runs.stages.scoring import RewardSources
 
 if TYPE_CHECKING:
     from accord.feedback.records import Feedback
+    from accord.sampling.rollout import Rollout
 
 CHUNK = 32
 ANNOTATOR = "reward"
@@ -57,10 +58,8 @@ class Judge(Stage):
 
     def plan(self, config: JudgeConfig, context: StageContext) -> Plan:
         from accord.runs import estimate
-        from accord.runs.stages.scoring import load_function
 
-        for name in config.functions:
-            load_function(name)
+        config.check_functions()
         size, rows = estimate.model_size(config.model, context), estimate.rows_of(config.prompts, context)
         prompts = min(filter(None, (rows, config.count)), default=0)
         tokens = prompts * config.samples_per_prompt * config.max_new_tokens
@@ -104,39 +103,28 @@ class Judge(Stage):
         return StageResult(summary, values, {"feedback": feedback, "demonstrations": demonstrations})
 
     def _samples(self, config: JudgeConfig, context: StageContext) -> list[dict[str, Any]]:
-        """Responses with their scores, in chunks that survive an interruption."""
+        """Responses with their scores: one row per prompt."""
         from accord.learning.reward import aggregate
         from accord.models.loading import freeze, load_causal_lm
-        from accord.models.reward_model import RewardModel
-        from accord.runs.stages.evaluation import load_prompts, sequence_seeds
+        from accord.runs.stages.evaluation import load_prompts
+        from accord.runs.stages.sampled import sample_in_chunks
         from accord.runs.stages.scoring import Scorer
-        from accord.sampling.builtin import BuiltinSampler
         from accord.sampling.rollout import SamplingSettings
         from accord.text.encoding import Encoder
 
         prompts = load_prompts(context.path(config.prompts), config.count)
         model = freeze(load_causal_lm(context.resolve(config.model), context.device))
-        reward = RewardModel.load(context.path(config.reward), context.device).frozen() if config.reward else None
-        encoder, sampler = Encoder(model.tokenizer), BuiltinSampler(model)
-        settings, k = SamplingSettings(config.max_new_tokens, config.temperature), config.samples_per_prompt
-        seeds = sequence_seeds(context.seed, 0, len(prompts) * k)
-        log = context.log("sampled.jsonl")
-        for start in range(len(log.rows), len(prompts), CHUNK):
-            part = prompts[start : start + CHUNK]
-            ids = [encoder.prompt(p, str(start + i)) for i, p in enumerate(part)]
-            rollout = sampler.sample(ids, settings, seeds[start * k : (start + len(part)) * k], k)
-            raw = {tuple(tokens): prompt for tokens, prompt in zip(ids, part, strict=True)}
+        reward, encoder = config.load_reward(context), Encoder(model.tokenizer)
+        if reward is not None:
+            reward.frozen()
+
+        def score(part: Sequence[Any], rollout: Rollout, _: Sequence[str]) -> list[float]:
+            raw = {tuple(tokens): prompt for tokens, prompt in zip(rollout.prompts, part, strict=True)}
             score = Scorer(reward, config.functions, config.length_penalty, raw, encoder, config.micro_batch_tokens)
-            scores = aggregate(score(rollout), config.ensemble).tolist()
-            log.append(
-                {
-                    "prompt": part[i], "responses": [encoder.text(r) for r in rollout.responses[i * k : (i + 1) * k]],
-                    "finished": rollout.finished[i * k : (i + 1) * k], "scores": scores[i * k : (i + 1) * k],
-                }
-                for i in range(len(part))
-            )  # fmt: skip
-            context.checkpoint(min(start + CHUNK, len(prompts)), len(prompts), "sampling")
-        return log.rows
+            return aggregate(score(rollout), config.ensemble).tolist()  # type: ignore[no-any-return]
+
+        settings = SamplingSettings(config.max_new_tokens, config.temperature)
+        return sample_in_chunks(model, prompts, settings, config.samples_per_prompt, context, CHUNK, score)
 
 
 def _order(row: dict[str, Any], unfinished: str) -> list[int]:

@@ -13,15 +13,18 @@ if TYPE_CHECKING:
     from accord.runs.stages.settings import EvaluationConfig, LoraConfig
 
 
-def load_policy(model: str, lora: LoraConfig | None, context: StageContext) -> tuple[CausalLM, CausalLM | None]:
-    """(policy, reference); with adapters the reference is None: the policy with its adapter switched off."""
+def load_policy(
+    model: str, lora: LoraConfig | None, context: StageContext, reference: bool = True
+) -> tuple[CausalLM, CausalLM | None]:
+    """(policy, reference); with adapters the reference is None: the policy with its adapter switched off. Where no
+    `reference` is needed it is None as well."""
     from accord.models.loading import add_lora, freeze, load_causal_lm
 
     location = context.resolve(model)
     policy = load_causal_lm(location, context.device)
     if lora is not None:
         return add_lora(policy, lora.settings(), context.seed), None
-    return policy, freeze(load_causal_lm(location, context.device, verify=False))
+    return policy, freeze(load_causal_lm(location, context.device, verify=False)) if reference else None
 
 
 def examine_along(

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from accord.models.reward_model import RewardModel
     from accord.models.scalar import ScalarModel
 
+NO_KL = "KL to the reference not measured (measure_kl: false)"
+
 
 class PpoConfig(RewardSources, TrainingConfig):
     """Settings of a ppo stage; defaults follow Ziegler et al. 2019 and Huang et al. 2024."""
@@ -66,6 +68,10 @@ class PpoConfig(RewardSources, TrainingConfig):
     )
     kl_target: float | None = Field(None, gt=0, description="Steer the coefficient to this KL, nats per sequence.")
     kl_horizon: int = Field(10_000, ge=1, description="Episodes over which the steering acts.")
+    measure_kl: bool = Field(
+        True,
+        description="false: no reference is loaded, where neither kl_coefficient nor a target or budget needs one.",
+    )
     centred: bool = Field(
         True, description="Subtract the mean score of the reference's samples; a missing EOS counts relative to that."
     )
@@ -91,6 +97,8 @@ class PpoConfig(RewardSources, TrainingConfig):
             raise ValueError(f"the estimator {self.estimator} needs samples_per_prompt of 2 or more")
         if self.value_learning_rate is not None and self.estimator != "gae":
             raise ValueError(f"value_learning_rate is set, but the estimator {self.estimator} has no value model")
+        if not self.measure_kl and (self.kl_coefficient or self.kl_target is not None or self.kl_budget):
+            raise ValueError("measure_kl is false, but kl_coefficient, kl_target or kl_budget needs the KL")
         if self.max_spread and self.reward is None:
             raise ValueError("max_spread compares the members of a reward model, and there is none")
         if self.stop_when_gold_turns and (self.evaluate is None or self.evaluate.gold is None):
@@ -159,32 +167,38 @@ class Ppo(Stage):
     about = "PPO against a reward model under a KL penalty; other estimators by name"
 
     def plan(self, config: PpoConfig, context: StageContext) -> Plan:
+        from accord.learning.on_policy_settings import fewest_prompts
+        from accord.learning.order import EpochOrder, smaller_steps
         from accord.runs import estimate
-        from accord.runs.stages.scoring import load_function
 
-        for name in config.functions:
-            load_function(name)
-        responses = config.steps * config.prompts_per_step * config.samples_per_prompt
+        config.check_functions()
+        prompts = estimate.rows_of(config.prompts, context) or config.steps * config.prompts_per_step
+        fewest_prompts(prompts, config.prompts_per_step, config.minibatches)
+        visited = EpochOrder(prompts, config.prompts_per_step, 1, 0).visited(config.steps)
+        fewer = smaller_steps(prompts, config.prompts_per_step, config.steps)
+        responses = visited * config.samples_per_prompt
         updates = config.steps * config.epochs * config.minibatches
+        notes = [f"{config.steps} rollouts, {updates} updates", fewer, None if config.measure_kl else NO_KL]
         sampled = responses * config.max_new_tokens
         seen = sampled + responses * config.max_prompt_tokens
-        models = 2 if config.estimator == "gae" else 1
-        work = estimate.Work(trained=models * config.epochs * seen, scored=(2 + models) * seen, sampled=sampled)
+        models, references = 2 if config.estimator == "gae" else 1, int(config.measure_kl)
+        scored = (1 + references + models) * seen
+        work = estimate.Work(trained=models * config.epochs * seen, scored=scored, sampled=sampled)
         size = estimate.model_size(config.model, context)
         return training_plan(
-            config, size, work + estimate.examination(config.evaluate), trained=models, frozen=2, rows=responses,
-            steps=updates, model=size, base=config.model, notes=[f"{config.steps} rollouts, {updates} updates"],
+            config, size, work + estimate.examination(config.evaluate), trained=models, frozen=1 + references,
+            rows=responses, steps=updates, model=size, base=config.model, notes=list(filter(None, notes)),
         )  # fmt: skip
 
     def run(self, config: PpoConfig, context: StageContext) -> StageResult:
         from accord.learning.on_policy import OnPolicyTrainer
-        from accord.models.reward_model import RewardModel
+        from accord.learning.order import smaller_steps
         from accord.runs.stages.scoring import Scorer
         from accord.sampling.builtin import BuiltinSampler
         from accord.text.encoding import Encoder
 
-        policy, reference = load_policy(config.model, config.lora, context)
-        reward = RewardModel.load(context.path(config.reward), context.device) if config.reward else None
+        policy, reference = load_policy(config.model, config.lora, context, config.measure_kl)
+        reward = config.load_reward(context)
         if reward is not None and not config.centred:
             reward.centre_E.zero_()
         value = _value(config, policy, reward, context) if config.estimator == "gae" else None
@@ -202,24 +216,28 @@ class Ppo(Stage):
         on_step = examine_along(config.evaluate, policy, context, config.stop_when_gold_turns)
         result = trainer.train(context.session(_note), on_step)
         artefacts = save_policy(policy, config.evaluate is not None, context)
-        summary = f"{result.steps} steps, {result.optimizer_steps} updates; score {result.score:.2f} at {result.kl_seq:.1f} nats/sequence"
-        values = {name: value for name, value in vars(result).items() if name != "guard"}
+        distance = f"; {NO_KL}" if result.kl_seq is None else f" at {result.kl_seq:.1f} nats/sequence"
+        summary = f"{result.steps} steps, {result.optimizer_steps} updates; score {result.score:.2f}{distance}"
+        values = {name: value for name, value in vars(result).items() if name != "guard" and value is not None}
+        if fewer := smaller_steps(len(prompts), config.prompts_per_step, result.steps):
+            summary += f"; {fewer}"
         if result.guard:
             summary += f"; stopped by a guard: {result.guard}"
         return StageResult(summary, values, artefacts, result.guard)
 
 
 def _note(values: Mapping[str, float]) -> str:
-    return f"score {values['score']:.2f}, KL {values['kl_seq']:.1f}"
+    return f"score {values['score']:.2f}" + (f", KL {values['kl_seq']:.1f}" if "kl_seq" in values else "")
 
 
 def _settings(config: PpoConfig, seed: int) -> Any:
-    from accord.learning.on_policy import OnPolicySettings
+    from accord.learning.on_policy_settings import OnPolicySettings
 
     names = (
         "steps", "prompts_per_step", "samples_per_prompt", "max_new_tokens", "temperature", "epochs", "minibatches",
         "micro_batch_tokens", "estimator", "aggregation", "ratio", "gamma", "lam", "clip", "clip_high", "value_clip",
-        "value_warmup", "whiten_rewards", "whiten_advantages", "entropy", "kl_coefficient", "kl_in", "kl_unbiased", "kl_target", "kl_horizon", "score_clip", "unfinished_score", "ensemble", "ptx_weight", "kl_budget", "min_unique", "min_entropy", "max_spread",
+        "value_warmup", "whiten_rewards", "whiten_advantages", "entropy", "kl_coefficient", "kl_in", "kl_unbiased", "kl_target", "kl_horizon",
+        "measure_kl", "score_clip", "unfinished_score", "ensemble", "ptx_weight", "kl_budget", "min_unique", "min_entropy", "max_spread",
     )  # fmt: skip
     return OnPolicySettings(
         **{name: getattr(config, name) for name in names}, seed=seed,

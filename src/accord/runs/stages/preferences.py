@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -50,11 +51,12 @@ class Preferences(Stage):
         sizes = {"feedback": len(records), "evaluation": len(kept_aside)}
         files = _files(records, kept_aside)
         sizes |= {name: len(rows) for name, rows in files.items()}
-        first = files["sft"][0]
+        first = next(iter(files["sft"]), None)
         notes = [f"{report.result.shape}: {len(usable):,} usable, {len(usable) - len(fitting):,} left out as too long"]
         return Plan(
-            rows=len(records), notes=notes, sizes=sizes, seconds=1, demonstration=(first["prompt"], first["response"])
-        )
+            rows=len(records), notes=notes, sizes=sizes, seconds=1,
+            demonstration=(first["prompt"], first["choice"]["content"]) if first else None,
+        )  # fmt: skip
 
     def run(self, config: PreferencesConfig, context: StageContext) -> StageResult:
         from accord.feedback.formats import check_file
@@ -71,12 +73,20 @@ class Preferences(Stage):
             added = store.add(records)
         write_records(exported, {record.id: record for record in records}.values())
         artefacts = {"feedback": exported}
-        for name, content in _files(records, kept_aside).items():
+        files = _files(records, kept_aside)
+        shown = files["sft"]
+        blank = sum(1 for record in records for _ in _better(record)) - len(shown)
+        unfinished = sum(not row["meta"].get("finished", True) for row in shown)
+        context.say(f"{len(shown):,} demonstrations; {blank:,} preferred answers are blank and demonstrate nothing")
+        if unfinished:
+            context.say(f"{unfinished:,} demonstrations were cut off: they do not teach to end there")
+        for name, content in files.items():
             artefacts[name] = context.folder / f"{name}.jsonl"
             write_jsonl(artefacts[name], content)
         values = {
             "rows": report.result.rows, "dropped": sum(report.result.dropped.values()),
             "too_long": len(usable) - len(fitting), "records": added.new, "repeated": added.repeated,
+            "demonstrations": len(shown), "blank": blank, "unfinished": unfinished,
         }  # fmt: skip
         summary = f"{added.new:,} comparisons from {report.result.shape}, {len(kept_aside)} prompts kept aside"
         return StageResult(summary, values, artefacts)
@@ -104,13 +114,38 @@ class Preferences(Stage):
 
 def _files(records: list[Feedback], kept_aside: list[Feedback]) -> dict[str, list[dict[str, Any]]]:
     """Rows of the files other stages read."""
-    from accord.feedback.formats import export_rows
+    shown = [demonstration.model_dump(mode="json") for record in records for demonstration in _demonstrations(record)]
+    return {"sft": shown, "prompts": _prompts(records), "evaluation": _prompts(kept_aside)}
 
-    rows, _ = export_rows(records, "trl-preference")
-    return {
-        "sft": [{"prompt": r["prompt"], "response": _reply_text(r["chosen"])} for r in rows],
-        "prompts": _prompts(records), "evaluation": _prompts(kept_aside),
-    }  # fmt: skip
+
+def _demonstrations(record: Feedback) -> Iterator[Feedback]:
+    """The preferred answer of a comparison; of a ranking each answer, once for every one it is better than; none that is
+    blank.
+
+    Whether it finished, where that is known, goes along: fine-tuning would otherwise teach to stop in mid-sentence.
+    """
+    from accord.feedback.formats import plain
+    from accord.feedback.records import Feedback
+
+    texts, finished = {o.id: plain(o.content) for o in record.options}, record.meta.get("finished", {})
+    for number, option in enumerate(_better(record)):
+        if texts[option].strip():
+            yield Feedback.model_validate({
+                "id": f"{record.id}-{number}", "kind": "demonstration", "prompt": record.prompt, "options": [],
+                "choice": {"content": texts[option]}, "annotator": record.annotator,
+                "meta": {"finished": bool(finished[option])} if option in finished else {},
+            })  # fmt: skip
+
+
+def _better(record: Feedback) -> Iterator[str]:
+    """The option that wins, for each pair that has a winner."""
+    choice: Any = record.choice
+    if record.kind == "comparison":
+        yield from [choice.preferred] if choice.preferred is not None else []
+        return
+    for place, group in enumerate(choice.order):
+        worse = sum(map(len, choice.order[place + 1 :]))
+        yield from (option for option in group for _ in range(worse))
 
 
 def _fits(record: Any, config: PreferencesConfig) -> bool:
@@ -129,8 +164,3 @@ def _prompts(records: list[Any]) -> list[dict[str, Any]]:
         prompt = record.prompt if isinstance(record.prompt, str) else [m.model_dump() for m in record.prompt]
         rows.setdefault(repr(prompt), {"prompt": prompt})
     return list(rows.values())
-
-
-def _reply_text(reply: Any) -> str:
-    """Text of an exported reply."""
-    return reply if isinstance(reply, str) else str(reply[-1]["content"])

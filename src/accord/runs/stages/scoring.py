@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from accord.models.reward_model import RewardModel
+    from accord.runs.context import StageContext
     from accord.sampling.rollout import Rollout
     from accord.text.encoding import Encoder
 
@@ -37,6 +38,17 @@ class RewardSources(StageConfig):
         if self.reward is None and not self.functions:
             raise ValueError("nothing gives a score: name a reward model, functions, or both")
         return self
+
+    def check_functions(self) -> None:
+        """Raise ConfigError, before anything runs, for a function that cannot be loaded."""
+        for name in self.functions:
+            load_function(name)
+
+    def load_reward(self, context: StageContext) -> RewardModel | None:
+        """The reward model, where there is one."""
+        from accord.models.reward_model import RewardModel
+
+        return RewardModel.load(context.path(self.reward), context.device) if self.reward else None
 
 
 RewardFunction = Callable[[Sequence[Any], Sequence[str]], Sequence[float]]

@@ -48,7 +48,7 @@ const draftName = (view) => `accord:draft:${config.person}:${view}`;
 
 function show(view) {
   const ctx = {
-    view, settings, t, say, hint, direction: settings.direction, chat: config.chat,
+    view, settings, t, say, hint, direction: settings.direction,
     get: () => item.state.main, beside: () => item.state.beside,
     set: (main, told = "", quiet = false) => change({ ...item.state, main }, told, quiet ? "quiet" : null),
     type: (main) => change({ ...item.state, main }, "", "text"),
@@ -60,9 +60,9 @@ function show(view) {
   item.beside = new Beside(ctx);
   item.state = begin(view, ctx);
   clock.begin(view.active_seconds);
+  busy = false;
   build();
   screen.setAttribute("aria-busy", "false");
-  busy = false;
   scrollTo(0, 0);
   screen.focus({ preventScroll: true });
   say(view.resumed ? t("work.again") : t("work.new_item"));
@@ -242,7 +242,7 @@ async function undoOrTakeBack() {
     item.draw(); keepHere(); say(t("work.undone"));
     return;
   }
-  if (item && touched()) return;
+  if (item && touched()) { hint(t("work.nothing_to_undo"), true); return; }
   if (!canTakeBack()) { hint(t(last ? "work.too_late" : "work.nothing_to_undo"), true); return; }
   busy = true;
   try {
@@ -288,13 +288,13 @@ async function next() {
   }
 }
 
-function nothing({ reason, retry_at: at }) {
+function nothing({ reason, retry_at: at, why }) {
   item = null; busy = false;
   bar.hidden = true;
   const again = el("button", { type: "button", text: t("work.look_again"), on: { click: next } });
   const back = canTakeBack() ? keyed("z", t("work.take_back"), { class: "quiet", on: { click: undoOrTakeBack } }) : null;
   const when = at && reason === "cap" ? el("p", { class: "soft", text: t("work.retry_at", { time: new Date(at * 1000).toLocaleString(document.documentElement.lang) }) }) : null;
-  screen.replaceChildren(el("div", { class: "done" }, el("h2", { text: t(`work.nothing.${reason}`) }), el("p", { class: "soft", text: t(`work.nothing.${reason}.text`) }), when, el("p", { class: "row centred" }, again, ...(back ? [back] : []), el("a", { href: "/", class: "button quiet", text: t("work.home") }))));
+  screen.replaceChildren(el("div", { class: "done" }, el("h2", { text: t(`work.nothing.${reason}`) }), el("p", { class: "soft", text: t(`work.nothing.${reason}.text`) }), ...(why && reason === "paused" ? [el("p", { class: "preline", text: why })] : []), ...(when ? [when] : []), el("p", { class: "row centred" }, again, ...(back ? [back] : []), el("a", { href: "/", class: "button quiet", text: t("work.home") }))));
   screen.setAttribute("aria-busy", "false");
   say(t(`work.nothing.${reason}`));
   if (reason === "all_leased") retry = setTimeout(next, 15000);

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib import resources
@@ -40,7 +39,6 @@ class Studio:
     media: Path | None = None
     sampler: ChatSampler | None = None
     refused_writes: int = 0
-    started_at: float = field(default_factory=time.time)
 
 
 def templates() -> Environment:

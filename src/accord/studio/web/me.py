@@ -23,10 +23,10 @@ ATTRIBUTES = ("age", "gender", "languages", "country", "education", "expertise",
 def _me(request: Request, studio: Studio, me: Me, **more: Any) -> Response:
     with studio.db.read() as session:
         account = own.account(session, me.id)
-        works = own.works(session, account, studio.db.now())
         tokens = own.tokens(session, me.id, studio.db.now())
         categories = own.categories(session, me.id)
         answers = own.recent_answers(session, me.id)
+    works = own.works(studio.db, me.id)
     status = 400 if more.get("error") else 200
     values = {"secret": None, "error": None, "wrong_password": False} | more
     return page(

@@ -47,9 +47,7 @@ def work(request: Request, studio: House, place: Worker) -> Response:
         "texts": t.starting("task.", "key.", "work.", "skip."),
         "skips": list(SKIP_REASONS),
         "idle_seconds": wellbeing.IDLE_SECONDS,
-        "undo_seconds": 60,
         "person": place.me.public,
-        "chat": studio.sampler is not None,
         "interface": f"web-{studio.static.rpartition('/')[2]}",
     }
     return page(request, "work.html.j2", place=place, config=config, script="work.js")
@@ -101,7 +99,8 @@ def next_item(studio: House, place: Worker) -> Any:
     found = own_cap or queue.next_view(studio.db, place.project.id, place.me.id, present=presenting.note_masks)
     standing = _standing(studio, place)
     if isinstance(found, Nothing):
-        return {"nothing": asdict(found), "standing": standing}
+        why = place.member.reason if place.member is not None else None
+        return {"nothing": {**asdict(found), "why": why}, "standing": standing}
     shown = presenting.screen(found, place.settings, f"/p/{place.project.slug}/media")
     return {"item": shown, "standing": standing, "now": studio.db.now()}
 

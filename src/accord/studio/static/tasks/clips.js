@@ -10,7 +10,7 @@ function clip(option, t, failed) {
   const node = PICTURE.test(option.src) ? el("img", { class: "clip hideable", src: option.src, alt: label })
     : el("video", { class: "clip hideable", src: option.src, muted: true, playsinline: true, preload: "auto", "aria-label": label });
   node.muted = true;
-  node.addEventListener("error", () => failed(label));
+  node.addEventListener("error", () => { failed(label); node.replaceWith(el("p", { class: "hint", text: t("task.clip_failed", { clip: label }) })); });
   return node;
 }
 

@@ -1,0 +1,45 @@
+"""A policy's responses to a file of prompts, scored: sampled in chunks that survive an interruption."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from accord.runs.context import StageContext
+from accord.runs.stages.evaluation import sequence_seeds
+from accord.sampling.builtin import BuiltinSampler
+from accord.sampling.rollout import Rollout, SamplingSettings
+from accord.text.encoding import Encoder
+
+if TYPE_CHECKING:
+    from accord.models.causal_lm import CausalLM
+
+LOG = "sampled.jsonl"
+Score = Callable[[Sequence[Any], Rollout, Sequence[str]], Sequence[float]]
+"""(prompts of the chunk, as in the data; their rollout; its responses as text) -> one number per response."""
+
+
+def sample_in_chunks(
+    model: CausalLM, prompts: Sequence[Any], settings: SamplingSettings, k: int, context: StageContext, chunk: int,
+    score: Score,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """One row per prompt with its `prompt` and, of its k samples, `responses` (text), `finished` and `scores`.
+
+    After each `chunk` of prompts the rows are on disk: a resumed stage samples the rest, with the seeds it would have had.
+    """
+    encoder, sampler = Encoder(model.tokenizer), BuiltinSampler(model)
+    seeds = sequence_seeds(context.seed, 0, len(prompts) * k)
+    log = context.log(LOG)
+    for start in range(len(log.rows), len(prompts), chunk):
+        part = prompts[start : start + chunk]
+        ids = [encoder.prompt(p, str(start + i)) for i, p in enumerate(part)]
+        rollout = sampler.sample(ids, settings, seeds[start * k : (start + len(part)) * k], k)
+        texts = [encoder.text(r) for r in rollout.responses]
+        scores = score(part, rollout, texts)
+        places = [slice(i * k, (i + 1) * k) for i in range(len(part))]
+        log.append(
+            {"prompt": p, "responses": texts[at], "finished": rollout.finished[at], "scores": list(scores[at])}
+            for p, at in zip(part, places, strict=True)
+        )
+        context.checkpoint(min(start + chunk, len(prompts)), len(prompts), "sampling")
+    return log.rows

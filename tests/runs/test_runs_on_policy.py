@@ -1,0 +1,113 @@
+"""What plan, summary and result of an on-policy stage say about how it was run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from accord.errors import ConfigError
+from accord.learning.on_policy_settings import OnPolicySettings
+from accord.learning.order import EpochOrder, smaller_steps
+from accord.runs import recipe as recipes
+from accord.runs import runner
+from accord.runs.context import Progress
+from accord.runs.stage import Plan
+
+SMALL = "model: 'accord:nano-base', learning_rate: 1.0e-4, max_new_tokens: 4, whiten_advantages: false"
+REWARD = "functions: {'on_policy_rewards:length': 1.0}"
+
+
+@pytest.fixture
+def prompts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Five prompts, in a directory with a reward function."""
+    (tmp_path / "on_policy_rewards.py").write_text(
+        "def length(prompts, responses):\n    return [len(r) for r in responses]\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "prompts.jsonl"
+    path.write_text("".join(json.dumps({"prompt": f"This {word} film"}) + "\n" for word in ("a", "b", "c", "d", "e")))
+    return path
+
+
+def recipe(prompts: Path, settings: str, kind: str = "grpo") -> recipes.Recipe:
+    path = prompts.parent / "toy.yaml"
+    path.write_text(
+        f"name: toy\nthreads: 1\nstages:\n  rl: {{kind: {kind}, {SMALL}, {REWARD}, prompts: {prompts}, {settings}}}\n"
+    )
+    return recipes.load(str(path))
+
+
+def planned(prompts: Path, settings: str, kind: str = "grpo") -> Plan:
+    return runner.plan(recipe(prompts, settings, kind), prompts.parent / "run")["rl"]
+
+
+def ran(prompts: Path, settings: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """(result.json, metrics.jsonl) of the stage."""
+    folder = prompts.parent / "run"
+    runner.execute(recipe(prompts, settings), folder, False, Progress(), {})
+    stage = folder / "stages" / "01-rl"
+    metrics = [json.loads(line) for line in (stage / "metrics.jsonl").read_text().splitlines()]
+    return json.loads((stage / "result.json").read_text()), metrics
+
+
+def test_without_a_reference_the_stage_says_so(prompts: Path) -> None:
+    settings = "steps: 2, prompts_per_step: 5, samples_per_prompt: 2, kl_coefficient: 0.0, measure_kl: false"
+    plan, usual = (planned(prompts, s) for s in (settings, settings.replace("false", "true")))
+    assert any("KL to the reference not measured" in note for note in plan.notes)
+    assert not any("KL" in note for note in usual.notes)
+    assert (plan.tokens or 0) < (usual.tokens or 0)
+    assert (plan.memory_mib or 0) < (usual.memory_mib or 0)
+    result, metrics = ran(prompts, settings)
+    assert "KL to the reference not measured (measure_kl: false)" in result["summary"]
+    assert "kl_seq" not in result["values"]
+    assert not any(name.startswith(("kl_seq", "kl_tok")) for row in metrics for name in row)
+
+
+@pytest.mark.parametrize(
+    ("per_step", "said", "sampled"),
+    [
+        (5, None, 30),  # three steps of five prompts with two samples each
+        (9, "every step has all 5 prompts, not 9", 30),
+        (2, "1 of 3 steps end a pass over 5 prompts with 1, not 2", 10),
+    ],
+)
+def test_steps_smaller_than_asked_for_are_said_and_counted(
+    prompts: Path, per_step: int, said: str | None, sampled: int
+) -> None:
+    settings = f"steps: 3, prompts_per_step: {per_step}, samples_per_prompt: 2, epochs: 1"
+    plan = planned(prompts, settings)
+    assert plan.rows == sampled
+    assert [note for note in plan.notes if "prompts" in note] == ([said] if said else [])
+    result, metrics = ran(prompts, settings)
+    assert (said in result["summary"]) if said else ("prompts" not in result["summary"])
+    assert result["values"]["responses"] == sampled
+    assert len(metrics) == 3
+
+
+def test_the_words_for_smaller_steps() -> None:
+    """They say what the order of prompts does."""
+    for rows, batch, steps in ((5, 5, 3), (5, 9, 3), (5, 2, 3), (5, 2, 2), (7, 3, 10), (64, 64, 4)):
+        order = EpochOrder(rows, batch, steps / -(-rows // batch), seed=0)
+        sizes = [len(order.rows(step)) for step in range(steps)]
+        assert order.visited(steps) == sum(sizes)
+        said, small = smaller_steps(rows, batch, steps), [n for n in sizes if n < batch]
+        assert bool(said) == bool(small)
+        if small and rows > batch:
+            assert said == f"{len(small)} of {steps} steps end a pass over {rows} prompts with {small[0]}, not {batch}"
+
+
+def test_minibatches_that_the_last_step_cannot_fill_are_refused_before_anything_is_loaded(prompts: Path) -> None:
+    with pytest.raises(ConfigError, match="5 prompts has 1 of them, for 2 minibatches"):
+        planned(prompts, "steps: 3, prompts_per_step: 2, samples_per_prompt: 2, minibatches: 2")
+
+
+def test_the_published_optimiser_can_be_chosen(prompts: Path) -> None:
+    """Huang et al. 2024: beta2 0.999, eps 1e-5, no warm-up, linear decay; the defaults of the settings in Python."""
+    published = OnPolicySettings(steps=1).policy_optimizer
+    config: Any = recipe(prompts, "adam_beta2: 0.999, warmup: 0", "ppo").stages["rl"][1]
+    assert config.optimizer(published.learning_rate, config.adam_eps) == published
+    usual: Any = recipe(prompts, "steps: 1", "ppo").stages["rl"][1]
+    assert (usual.optimizer().betas, usual.optimizer().warmup) == ((0.9, 0.95), 0.05)
