@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from accord.cli.terminal import safe_text
-from accord.errors import ConfigError
+from accord.errors import ConfigError, DataError
 from accord.feedback.records import Feedback
+
+if TYPE_CHECKING:
+    from accord.feedback.intervals import Interval
 
 SQLITE = (".sqlite", ".sqlite3", ".db")
 
@@ -63,21 +66,38 @@ def export_file(source: Path, destination: Path, shape: str) -> None:
 
 
 def agreement(source: Path) -> None:
-    """Print agreement with intervals and the ceiling it sets."""
-    from accord.feedback.agreement import measure
+    """Print agreement with intervals and the ceiling it sets, for every kind of judgement."""
+    from accord.feedback.agreement_kinds import measure_all
 
     records = load(source)
-    found = measure(records)
+    found = measure_all(records)
     kinds = Counter(record.kind for record in records)
     click.echo(f"{len(records):,} records: {', '.join(f'{n:,} {kind}s' for kind, n in kinds.items())}")
-    click.echo(f"{found.units:,} pairs of options judged at least twice, {found.judgements:,} judgements on them")
-    for name, value, meaning in (
-        ("Krippendorff's α", found.alpha, "nominal, ties are a category of their own"),
-        ("agreement", found.with_ties, "two annotators of the same pair, ties count"),
-        ("agreement, strict", found.strict, "pairs on which both decided"),
-        ("ceiling", found.ceiling, "the most a reward model can reach on single labels"),
-    ):
-        click.echo(f"  {name:18} {value.value:.3f} [{value.low:.3f}, {value.high:.3f}]  {meaning}")
+    if found.choices is None and not found.scales:
+        reasons = "; ".join(f"{reason} ({count:,})" for reason, count in found.not_measured.items())
+        raise DataError(f"there is nothing to measure agreement on: {reasons}", "collect with an overlap of 2 or more")
+    if found.choices is not None:
+        click.echo(f"{found.choices.units:,} pairs of options judged at least twice, {found.choices.judgements:,} judgements on them")  # fmt: skip
+        for name, value, meaning in (
+            ("Krippendorff's α", found.choices.alpha, "nominal, ties are a category of their own"),
+            ("agreement", found.choices.with_ties, "two annotators of the same pair, ties count"),
+            ("agreement, strict", found.choices.strict, "pairs on which both decided"),
+            ("ceiling", found.choices.ceiling, "the most a reward model can reach on single labels"),
+        ):
+            click.echo(f"  {name:18} {_interval(value)}  {meaning}")
+        for kind, alone in found.by_kind.items() if len(found.by_kind) > 1 else ():
+            click.echo(f"  {kind + ' alone':18} α {_interval(alone.alpha)}, strict {_interval(alone.strict)}")
+    for scale in found.scales:
+        click.echo(f"{safe_text(scale.what)} ({scale.level}): {scale.units:,} judged at least twice, {scale.judgements:,} judgements")  # fmt: skip
+        alpha = _interval(scale.alpha) if scale.alpha else "undefined: only one value occurs"
+        top = f", ceiling {_interval(scale.ceiling)}" if scale.ceiling else ""
+        click.echo(f"  α {alpha}, same value {_interval(scale.same)}{top}")
+    for reason, count in found.not_measured.items():
+        click.echo(f"not measured: {safe_text(reason)}, {count:,} records")
+
+
+def _interval(value: Interval) -> str:
+    return f"{value.value:.3f} [{value.low:.3f}, {value.high:.3f}]"
 
 
 def annotators(source: Path) -> None:

@@ -13,20 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accord.errors import DataError
-from accord.feedback.records import Comparison, Feedback, Ranking
+from accord.feedback.intervals import Interval, bootstrap
+from accord.feedback.records import BestWorst, Comparison, Feedback, Ranking
 
 Array = NDArray[np.float64]
 Level = Literal["nominal", "ordinal", "interval"]
 FIRST, TIE, SECOND = 1.0, 0.0, -1.0
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A value with its 95 % bootstrap interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -55,14 +47,25 @@ def krippendorff_alpha(units: Sequence[Sequence[float]], level: Level = "nominal
     index = {value: i for i, value in enumerate(categories)}
     observed = np.zeros((len(categories), len(categories)))
     for unit in units:
-        counts = np.zeros(len(categories))
-        for value in unit:
-            counts[index[value]] += 1
-        observed += (np.outer(counts, counts) - np.diag(counts)) / (len(unit) - 1)
+        observed += coincidences([index[value] for value in unit], len(categories))
+    return alpha_of(observed, np.array(categories), level)
+
+
+def coincidences(unit: Sequence[int], categories: int) -> Array:
+    """One unit's ordered pairs of values by category, each pair weighing 1 / (m - 1): [C, C]."""
+    counts = np.bincount(unit, minlength=categories).astype(np.float64)
+    weighed: Array = (np.outer(counts, counts) - np.diag(counts)) / (len(unit) - 1)
+    return weighed
+
+
+def alpha_of(observed: Array, categories: Array, level: Level) -> float:
+    """Alpha from summed coincidences [C, C] of categories [C]; not a number when only one category occurs."""
     marginal = observed.sum(1)
     total = marginal.sum()
+    if (marginal > 0).sum() < 2:
+        return float("nan")
     expected = (np.outer(marginal, marginal) - np.diag(marginal)) / (total - 1)
-    distance = _distance(np.array(categories), marginal, level)
+    distance = _distance(categories, marginal, level)
     return float(1 - (observed * distance).sum() / (expected * distance).sum())
 
 
@@ -86,7 +89,8 @@ def ceiling(agreement: float) -> float:
 def pair_votes(records: Sequence[Feedback]) -> dict[tuple[str, str, str], dict[str, float]]:
     """Votes per (prompt, option, option): annotator -> 1 first preferred, -1 second, 0 tie.
 
-    Rankings are taken apart into all their pairs.
+    Rankings are taken apart into all their pairs, best/worst into those that the choice decides. Of several votes of
+    one annotator on the same pair the last counts.
     """
     votes: dict[tuple[str, str, str], dict[str, float]] = defaultdict(dict)
     for record in records:
@@ -107,11 +111,15 @@ def _votes(record: Feedback) -> dict[tuple[str, str], float]:
     if isinstance(choice, Ranking):
         place = {i: p for p, group in enumerate(choice.order) for i in group}
         return {(a, b): float(np.sign(place[b] - place[a])) for a, b in combinations(place, 2)}
+    if isinstance(choice, BestWorst):
+        middle = [i for i in record.shown if i not in (choice.best, choice.worst)]
+        won = [(choice.best, other) for other in (*middle, choice.worst)]
+        return dict.fromkeys([*won, *((other, choice.worst) for other in middle)], FIRST)
     return {}
 
 
 def measure(records: Sequence[Feedback], draws: int = 400, seed: int = 0) -> Agreement:
-    """Agreement of all comparisons and rankings, with intervals by bootstrap over prompts."""
+    """Agreement of all comparisons, rankings and best/worst choices, with intervals by bootstrap over prompts."""
     rng = np.random.default_rng(seed)
     by_prompt: dict[str, list[list[float]]] = defaultdict(list)
     for (prompt, _, _), votes in sorted(pair_votes(records).items()):
@@ -121,10 +129,7 @@ def measure(records: Sequence[Feedback], draws: int = 400, seed: int = 0) -> Agr
     if not by_prompt:
         raise DataError("no pair of options was judged by two annotators", "collect with an overlap of 2 or more")
     counts_P = np.array([_counts(units) for units in by_prompt.values()])
-    chosen = rng.multinomial(len(counts_P), np.full(len(counts_P), 1 / len(counts_P)), size=draws)
-    point, sampled = _point(counts_P.sum(0)), np.array([_point(weights @ counts_P) for weights in chosen])
-    low, high = np.nanpercentile(sampled, [2.5, 97.5], axis=0)
-    alpha, with_ties, strict = (Interval(*map(float, values)) for values in zip(point, low, high, strict=True))
+    alpha, with_ties, strict = bootstrap(counts_P, _point, draws, rng)
     top = Interval(*(ceiling(a) for a in (strict.value, strict.low, strict.high)))
     units = [unit for group in by_prompt.values() for unit in group]
     return Agreement(alpha, with_ties, strict, top, len(units), sum(map(len, units)))

@@ -1,0 +1,174 @@
+"""Agreement for every kind of judgement: choices between options, ratings, thumbs, labels of steps, flags."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from accord.errors import DataError
+from accord.feedback.agreement import Agreement, Array, Level, alpha_of, ceiling, coincidences, measure
+from accord.feedback.intervals import Interval, bootstrap
+from accord.feedback.records import Feedback, Rating, StepLabels, Thumb
+
+CHOICES = ("comparison", "ranking", "best_worst")
+MOST_CATEGORIES = 32
+"""Different values beyond which a scale is measured as an interval scale only."""
+
+Unit = tuple[str, ...]
+Votes = dict[Unit, dict[str, float]]
+
+
+@dataclass(frozen=True)
+class ScaleAgreement:
+    """Agreement on single options. what: "rating helpful", "thumb", "step", "flag toxic"; alpha: Krippendorff's at
+    `level`, None where only one value occurs; same: share of rater pairs, one per unit, that gave the same value;
+    ceiling: best accuracy on single labels (two-valued scales only); units: judged at least twice."""
+
+    what: str
+    level: Level
+    alpha: Interval | None
+    same: Interval
+    ceiling: Interval | None
+    units: int
+    judgements: int
+
+
+@dataclass(frozen=True)
+class AgreementReport:
+    """choices: comparisons, rankings and best/worst together, taken apart into pairs; by_kind: each alone; scales: the
+    rest; not_measured: why what was left out, and how many records."""
+
+    choices: Agreement | None
+    by_kind: dict[str, Agreement]
+    scales: list[ScaleAgreement]
+    not_measured: dict[str, int]
+
+
+def measure_all(records: Sequence[Feedback], draws: int = 400, seed: int = 0) -> AgreementReport:
+    """Agreement of whatever was judged twice. Intervals by bootstrap over prompts; nothing is silently left out."""
+    not_measured: Counter[str] = Counter()
+    by_kind: dict[str, Agreement] = {}
+    for kind in CHOICES:
+        found = [r for r in records if r.kind == kind]
+        if found:
+            try:
+                by_kind[kind] = measure(found, draws, seed)
+            except DataError:
+                not_measured[f"{kind}: no pair of options judged twice"] += len(found)
+    chosen = [r for r in records if r.kind in CHOICES]
+    try:
+        together = measure(chosen, draws, seed) if chosen else None
+    except DataError:
+        together = None
+    scales: list[ScaleAgreement] = []
+    for (what, level), votes in sorted(_scales(records).items()):
+        twice = {unit: list(given.values()) for unit, given in votes.items() if len(given) >= 2}
+        if twice:
+            scales.append(_measure_scale(what, level, twice, draws, seed))
+        else:
+            not_measured[f"{what}: nothing judged twice"] += sum(map(len, votes.values()))
+    for kind in ("correction", "demonstration", "critique"):
+        if number := sum(r.kind == kind for r in records):
+            not_measured[f"{kind}: free text"] = number
+    return AgreementReport(together, by_kind, scales, dict(not_measured))
+
+
+def _scales(records: Iterable[Feedback]) -> dict[tuple[str, Level], Votes]:
+    """Votes per scale: unit (its prompt first) -> annotator -> value. The last of several by one annotator counts."""
+    scales: dict[tuple[str, Level], Votes] = defaultdict(lambda: defaultdict(dict))
+    for record in records:
+        for what, levels, unit, value in _values(record):
+            for level in levels:
+                scales[what, level][unit][record.annotator] = value
+    return {name: dict(votes) for name, votes in scales.items()}
+
+
+def _values(record: Feedback) -> Iterator[tuple[str, tuple[Level, ...], Unit, float]]:
+    choice = record.choice
+    item = (repr(record.prompt), *sorted(o.id for o in record.options))
+    if isinstance(choice, Rating):
+        for name, score in choice.scores.items():
+            yield f"rating {name}", ("ordinal", "interval"), item, score
+    elif isinstance(choice, Thumb):
+        yield "thumb", ("nominal",), item, float(choice.up)
+    elif isinstance(choice, StepLabels):
+        for place, label in enumerate(choice.labels):
+            yield "step", ("ordinal",), (*item, str(place), choice.steps[place]), float(label)
+    for name, raised in flags(record).items():
+        yield f"flag {name}", ("nominal",), item, float(raised)
+
+
+def flags(record: Feedback) -> dict[str, bool]:
+    """The flags in `meta["flags"]`, a mapping name -> raised or not. Raises DataError for anything else.
+
+    A flag that was offered and not raised must be there as false: silence cannot be told from a flag never shown.
+    """
+    found = record.meta.get("flags", {})
+    if not isinstance(found, dict) or not all(isinstance(v, bool) for v in found.values()):
+        raise DataError(f"record {record.id}: meta.flags is {found!r}", 'write {"name": true or false, ...}')
+    return found
+
+
+def _measure_scale(
+    what: str, level: Level, twice: dict[Unit, list[float]], draws: int, seed: int
+) -> ScaleAgreement:  # fmt: skip
+    rng = np.random.default_rng(seed)
+    by_prompt: dict[str, list[list[float]]] = defaultdict(list)
+    for unit, values in sorted(twice.items()):
+        by_prompt[unit[0]].append([float(v) for v in rng.permutation(values)])
+    categories = sorted({v for values in twice.values() for v in values})
+    if len(categories) > MOST_CATEGORIES:
+        level = "interval"
+    rows, statistic = (
+        _moments(by_prompt.values()) if level == "interval" else _categorical(by_prompt.values(), categories, level)
+    )
+    alpha, same = bootstrap(rows, statistic, draws, rng)
+    top = Interval(*(ceiling(a) for a in (same.value, same.low, same.high))) if len(categories) == 2 else None
+    defined = alpha if np.isfinite(alpha.value) else None
+    return ScaleAgreement(what, level, defined, same, top, len(twice), sum(map(len, twice.values())))
+
+
+Statistic = Callable[[Array], tuple[float, float]]
+
+
+def _categorical(
+    groups: Iterable[list[list[float]]], categories: list[float], level: Level
+) -> tuple[Array, Statistic]:  # fmt: skip
+    """Rows [P, C * C + 2] (coincidences, rater pairs, equal pairs) and (alpha, share equal) from their sum."""
+    index, count = {value: i for i, value in enumerate(categories)}, len(categories)
+    rows = []
+    for units in groups:
+        observed, equal = np.zeros((count, count)), 0
+        for unit in units:
+            observed += coincidences([index[v] for v in unit], count)
+            equal += unit[0] == unit[1]
+        rows.append(np.concatenate([observed.ravel(), [len(units), equal]]))
+    names = np.array(categories)
+
+    def statistic(row: Array) -> tuple[float, float]:
+        return alpha_of(row[:-2].reshape(count, count), names, level), float(row[-1] / row[-2])
+
+    return np.array(rows), statistic
+
+
+def _moments(groups: Iterable[list[list[float]]]) -> tuple[Array, Statistic]:
+    """Rows [P, 6] (observed squared differences, n, sum, sum of squares, rater pairs, equal pairs), and the statistics:
+    an interval scale's alpha needs no categories."""
+    rows = []
+    for units in groups:
+        row = np.zeros(6)
+        for unit in units:
+            v = np.array(unit)
+            spread = 2 * (len(v) * (v**2).sum() - v.sum() ** 2) / (len(v) - 1)
+            row += (spread, len(v), v.sum(), (v**2).sum(), 1, unit[0] == unit[1])
+        rows.append(row)
+
+    def statistic(row: Array) -> tuple[float, float]:
+        observed, n, total, squares = row[:4]
+        expected = 2 * (n * squares - total**2) / (n - 1)
+        return float(1 - observed / expected) if expected > 1e-12 * squares else float("nan"), float(row[5] / row[4])
+
+    return np.array(rows), statistic
