@@ -64,7 +64,7 @@ def measure_all(records: Sequence[Feedback], draws: int = 400, seed: int = 0) ->
     except DataError:
         together = None
     scales: list[ScaleAgreement] = []
-    for (what, level), votes in sorted(_scales(records).items()):
+    for (what, level), votes in sorted(scale_votes(records).items()):
         twice = {unit: list(given.values()) for unit, given in votes.items() if len(given) >= 2}
         if twice:
             scales.append(_measure_scale(what, level, twice, draws, seed))
@@ -76,7 +76,7 @@ def measure_all(records: Sequence[Feedback], draws: int = 400, seed: int = 0) ->
     return AgreementReport(together, by_kind, scales, dict(not_measured))
 
 
-def _scales(records: Iterable[Feedback]) -> dict[tuple[str, Level], Votes]:
+def scale_votes(records: Iterable[Feedback]) -> dict[tuple[str, Level], Votes]:
     """Votes per scale: unit (its prompt first) -> annotator -> value. The last of several by one annotator counts."""
     scales: dict[tuple[str, Level], Votes] = defaultdict(lambda: defaultdict(dict))
     for record in records:
