@@ -4,52 +4,29 @@ Annotator k compares producer i, shown first, with producer j:
 
     d = exp(a_k) (s_i - s_j) + gamma        P(i) = sigmoid(d) without ties, Davidson's model with them
 
-s ~ N(0, score_sd^2) are the scores, a_k ~ N(0, log_reliability_sd^2) the annotators' log-reliabilities, gamma the pull of
-what is shown first, the same for all (Bradley and Terry 1952; reliability as in noisy Bradley-Terry, Bugakova et al.
-2019). Everything is fitted at once by maximum a posteriori; errors come from the curvature there (Laplace).
+s ~ N(0, score_sd^2) are the scores, a_k ~ N(0, log_reliability_sd^2) the annotators' log-reliabilities, with mean 0 (scores
+and reliabilities share a scale, which the typical annotator fixes; left free, the mode shrinks one and blows up the other:
+intervals of 95 % then cover 76 %), gamma the pull of what is shown first, the same for all (Bradley and Terry 1952; reliability as in noisy Bradley-Terry, Bugakova et al.
+2019). Everything is fitted at once by maximum a posteriori, by Newton steps on counts per (first, second, annotator);
+errors come from the curvature there (Laplace).
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from scipy.special import expit, log_expit
 
-from accord.errors import DataError
-from accord.feedback.records import Comparison, Feedback
+from accord.errors import DataError, RunError
+from accord.feedback.intervals import Z95
+from accord.feedback.votes import FIRST, SECOND, TIE, Array, Cells, Votes, cells, votes_of
 
-Array = NDArray[np.float64]
-Index = NDArray[np.int64]
-FIRST, SECOND, TIE = 0, 1, 2
-Z95 = 1.959964
-
-
-@dataclass(frozen=True)
-class Votes:
-    """Comparisons as arrays [M]: producers by place shown, annotator, outcome (FIRST, SECOND, TIE), how many alike."""
-
-    first: Index
-    second: Index
-    annotator: Index
-    outcome: Index
-    count: Array
-    producers: list[str]
-    annotators: list[str]
-
-    @property
-    def total(self) -> int:
-        """Number of votes."""
-        return int(self.count.sum())
-
-    def where(self, keep: NDArray[np.bool_]) -> Votes:
-        """The votes at which `keep` is true; names stay."""
-        parts = {name: getattr(self, name)[keep] for name in ("first", "second", "annotator", "outcome", "count")}
-        return replace(self, **parts)
+__all__ = ["FIRST", "SECOND", "TIE", "Z95", "RatingSettings", "Ratings", "Votes", "fit", "votes_of"]
+MOST_OBJECTS = 3000
+"""Producers and annotators together beyond which the dense curvature is too large."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +43,7 @@ class RatingSettings:
 
 @dataclass(frozen=True)
 class Ratings:
-    """score_P and its standard error, centred on 0 (logits); log_reliability_A (0: typical) with errors; side gamma with
+    """score_P and its standard error, centred on 0 (logits), with their covariance [P, P]; log_reliability_A (0: typical) with errors; side gamma with
     error (positive favours what is shown first); log_nu of Davidson's ties; log_likelihood in nats; votes used."""
 
     producers: list[str]
@@ -81,6 +58,7 @@ class Ratings:
     log_likelihood: float
     votes: int
     settings: RatingSettings
+    score_covariance_PP: Array
 
     @property
     def side_z(self) -> float:
@@ -90,91 +68,54 @@ class Ratings:
     def log_probability(self, votes: Votes) -> Array:
         """log P of the outcome of each vote: [M] (nats). Producers and annotators must be those fitted."""
         x = np.concatenate([self.score_P, self.log_reliability_A, [self.side, self.log_nu]])
-        d = _gaps(x, votes, len(self.producers), len(self.annotators))[0]
-        return _choice(d, votes.outcome, self.log_nu, self.settings.ties)[0]
+        d = _gaps(x, votes, len(self.producers))[0]
+        return np.take_along_axis(_log_p(d, self.log_nu, self.settings.ties), votes.outcome[:, None], 1)[:, 0]
+
+    def draws(self, count: int, rng: np.random.Generator) -> Array:
+        """Scores drawn from their approximate posterior: [count, P]."""
+        values, vectors = np.linalg.eigh(self.score_covariance_PP)
+        root = vectors * np.sqrt(np.maximum(values, 0))
+        drawn: Array = self.score_P + rng.standard_normal((count, len(self.producers))) @ root.T
+        return drawn
 
     def rank_intervals(self, draws: int = 2000, seed: int = 0) -> list[tuple[int, int]]:
-        """95 % interval of each producer's rank (1 is best), scores drawn independently from their errors."""
-        rng = np.random.default_rng(seed)
-        drawn = self.score_P + self.score_error_P * rng.standard_normal((draws, len(self.producers)))
+        """95 % interval of each producer's rank (1 is best), scores drawn from their joint distribution."""
+        drawn = self.draws(draws, np.random.default_rng(seed))
         ranks = (-drawn).argsort(1).argsort(1) + 1
         low, high = np.percentile(ranks, [2.5, 97.5], axis=0)
         return [(int(a), int(b)) for a, b in zip(np.floor(low), np.ceil(high), strict=True)]
 
 
-def votes_of(records: Sequence[Feedback]) -> tuple[Votes, dict[str, int]]:
-    """Votes between named producers, and how many records were left out, by reason. Raises DataError without any."""
-    left_out: Counter[str] = Counter()
-    rows: Counter[tuple[str, str, str, int]] = Counter()
-    for record in records:
-        choice = record.choice
-        if not isinstance(choice, Comparison):
-            left_out[f"{record.kind} is no comparison"] += 1
-            continue
-        first, second = sorted(record.options, key=lambda o: o.shown_at)
-        if not first.producer or not second.producer:
-            left_out["an option without a producer"] += 1
-        elif first.producer == second.producer:
-            left_out["both options by the same producer"] += 1
-        else:
-            outcome = TIE if choice.preferred is None else FIRST if choice.preferred == first.id else SECOND
-            rows[first.producer, second.producer, record.annotator, outcome] += 1
-    if not rows:
-        raise DataError(
-            f"there is no comparison of two named producers: {dict(left_out)}", "give each option its producer"
-        )
-    return _votes(rows), dict(left_out)
+def fit(votes: Votes, settings: RatingSettings | None = None, start: Ratings | None = None) -> Ratings:
+    """Fit all parameters. `start`: a fit with the same names to begin from (a refit after few new votes).
 
-
-def _votes(rows: Counter[tuple[str, str, str, int]]) -> Votes:
-    producers = sorted({name for row in rows for name in row[:2]})
-    annotators = sorted({row[2] for row in rows})
-    number, who = {n: i for i, n in enumerate(producers)}, {n: i for i, n in enumerate(annotators)}
-    table = np.array([(number[a], number[b], who[k], outcome) for a, b, k, outcome in sorted(rows)], dtype=np.int64)
-    counts = np.array([rows[row] for row in sorted(rows)], dtype=np.float64)
-    first, second, annotator, outcome = table.T
-    return Votes(first, second, annotator, outcome, counts, producers, annotators)
-
-
-def together(votes: Votes) -> Votes:
-    """Equal votes counted once with their number: what a fit costs depends on different votes only."""
-    columns = np.column_stack([votes.first, votes.second, votes.annotator, votes.outcome])
-    rows, place = np.unique(columns, axis=0, return_inverse=True)
-    return replace(
-        votes, first=rows[:, 0], second=rows[:, 1], annotator=rows[:, 2], outcome=rows[:, 3],
-        count=np.bincount(place.ravel(), votes.count, minlength=len(rows)).astype(np.float64),
-    )  # fmt: skip
-
-
-def fit(votes: Votes, settings: RatingSettings | None = None) -> Ratings:
-    """Fit all parameters. Raises DataError when there are only ties and they are left out."""
+    Raises DataError when there are only ties and they are left out, or too many different things.
+    """
     settings = settings or RatingSettings()
-    used = together(votes if settings.ties else votes.where(votes.outcome != TIE))
+    used = votes if settings.ties else votes.where(votes.outcome != TIE)
     if not used.total:
         raise DataError("there are only ties", "model them (ties) or collect decided comparisons")
     producers, annotators = len(votes.producers), len(votes.annotators)
-    free = _free(producers, annotators, settings, bool((used.outcome == TIE).any()))
-    start = np.zeros(producers + annotators + 2)
-    start[-1] = -1.0 if free[-1] else -30.0
-
-    def objective(part: Array) -> tuple[float, Array]:
-        x = start.copy()
-        x[free] = part
-        value, gradient = _posterior(x, used, producers, annotators, settings)
-        return -value, -gradient[free]
-
-    found = minimize(objective, start[free], jac=True, method="L-BFGS-B", options={"maxiter": 500, "ftol": 1e-10})
-    x = start.copy()
-    x[free] = found.x
-    errors = np.zeros_like(x)
-    errors[free] = np.sqrt(
-        np.diag(np.linalg.inv(_curvature(x, used, producers, annotators, settings)[np.ix_(free, free)]))
-    )
-    value = float((used.count * _likelihood(x, used, producers, annotators, settings.ties)[0]).sum())
+    if producers + annotators > MOST_OBJECTS:
+        raise DataError(
+            f"{producers:,} things to score and {annotators:,} annotators; {MOST_OBJECTS:,} together can be fitted at once",
+            "score producers instead of options, or a part of the prompts",
+        )
+    counts = cells(used)
+    free = _free(producers, annotators, settings, bool(counts.won[:, TIE].any()))
+    x = _start(producers, annotators, bool(free[-1]), start)
+    x, value, curvature = _newton(x, free, counts, producers, annotators, settings)
+    covariance = np.zeros((len(x), len(x)))
+    covariance[np.ix_(free, free)] = np.linalg.inv(curvature[np.ix_(free, free)])
+    centre = np.eye(producers) - 1 / producers
+    scores = centre @ covariance[:producers, :producers] @ centre
+    errors = np.sqrt(np.diag(covariance))
     middle = slice(producers, producers + annotators)
+    precision = _prior(producers, annotators, settings)
     return Ratings(
-        votes.producers, votes.annotators, x[:producers] - x[:producers].mean(), errors[:producers], x[middle],
-        errors[middle], float(x[-2]), float(errors[-2]), float(x[-1]), value, used.total, settings,
+        votes.producers, votes.annotators, x[:producers] - x[:producers].mean(), np.sqrt(np.diag(scores)), x[middle],
+        errors[middle], float(x[-2]), float(errors[-2]), float(x[-1]), value + float(x @ precision @ x) / 2,
+        used.total, settings, scores,
     )  # fmt: skip
 
 
@@ -185,92 +126,147 @@ def _free(producers: int, annotators: int, settings: RatingSettings, ties: bool)
     )
 
 
-def _gaps(x: Array, votes: Votes, producers: int, annotators: int) -> tuple[Array, Array, Array]:
-    """(d, exp(a_k), s_i - s_j) of each vote: [M] each."""
-    scale = np.exp(x[producers : producers + annotators][votes.annotator])
+def _start(producers: int, annotators: int, ties: bool, before: Ratings | None) -> Array:
+    if before is None:
+        x = np.zeros(producers + annotators + 2)
+    else:
+        x = np.concatenate([before.score_P, before.log_reliability_A, [before.side, before.log_nu]])
+    if not ties:
+        x[-1] = -30.0
+    elif before is None or x[-1] < -20:
+        x[-1] = -1.0
+    return x
+
+
+ITERATIONS = 200
+LONGEST = 2.0
+"""Logits by which one step may move any parameter: exp(a) overflows otherwise."""
+
+
+def _newton(
+    x: Array, free: NDArray[np.bool_], counts: Cells, producers: int, annotators: int, settings: RatingSettings
+) -> tuple[Array, float, Array]:  # fmt: skip
+    """Newton steps with halving; where the exact curvature is not positive, the expected one (which is) is used.
+
+    Returns the parameters, the log-posterior and its exact negative curvature.
+    """
+    value, gradient, curvature, expected = _posterior(x, counts, producers, annotators, settings)
+    for _ in range(ITERATIONS):
+        step = np.zeros_like(x)
+        try:
+            step[free] = cho_solve(cho_factor(curvature[np.ix_(free, free)]), gradient[free])
+        except LinAlgError:
+            step[free] = cho_solve(cho_factor(expected[np.ix_(free, free)]), gradient[free])
+        decrement = float(gradient[free] @ step[free])
+        if decrement < 1e-9:
+            return x, value, curvature
+        size, found = min(1.0, LONGEST / float(np.abs(step).max())), None
+        while size > 1e-10:
+            found = _posterior(x + size * step, counts, producers, annotators, settings)
+            if found[0] >= value + 1e-4 * size * decrement or abs(size * decrement) < 1e-12 * abs(value):
+                break
+            size /= 2
+        assert found is not None
+        x = x + size * step
+        value, gradient, curvature, expected = found
+    raise RunError(
+        f"scores did not settle in {ITERATIONS} Newton steps", "check the votes for a single annotator or pair"
+    )
+
+
+def _gaps(x: Array, votes: Votes | Cells, producers: int) -> tuple[Array, Array, Array]:
+    """(d, exp(a_k), s_i - s_j) of each vote or cell: [M] each."""
+    scale = np.exp(x[producers:-2])[votes.annotator]
     difference = x[votes.first] - x[votes.second]
     return scale * difference + x[-2], scale, difference
 
 
-def _choice(d_M: Array, outcome_M: Index, log_nu: float, ties: bool) -> tuple[Array, Array, Array]:
-    """log P of each outcome, its slope in d, and in log nu."""
+def _log_p(d_M: Array, log_nu: float, ties: bool) -> Array:
+    """log P(first), P(second), P(tie): [M, 3]; without ties the last is -inf."""
     if not ties:
-        sign = np.where(outcome_M == FIRST, 1.0, -1.0)
-        return log_expit(sign * d_M), sign * expit(-sign * d_M), np.zeros_like(d_M)
-    logits = np.stack([d_M / 2, -d_M / 2, np.full_like(d_M, log_nu)], axis=1)
-    top = logits.max(1, keepdims=True)
-    weights = np.exp(logits - top)
-    p = weights / weights.sum(1, keepdims=True)
-    chosen = np.take_along_axis(logits - top, outcome_M[:, None], 1)[:, 0] - np.log(weights.sum(1))
-    half = np.choose(outcome_M, [0.5, -0.5, 0.0])
-    return chosen, half - (p[:, 0] - p[:, 1]) / 2, (outcome_M == TIE) - p[:, 2]
+        return np.stack([log_expit(d_M), log_expit(-d_M), np.full_like(d_M, -np.inf)], axis=1)
+    # Davidson: weights exp(d/2), exp(-d/2), nu, all over exp(|d|/2) so that none overflows.
+    half = np.abs(d_M) / 2
+    top = np.maximum(half, log_nu)
+    total = top + np.log(np.exp(half - top) + np.exp(-half - top) + np.exp(log_nu - top))
+    return np.stack([d_M / 2 - total, -d_M / 2 - total, log_nu - total], axis=1)
 
 
-def _likelihood(x: Array, votes: Votes, producers: int, annotators: int, ties: bool) -> tuple[Array, Array]:
-    """log P [M], and the slopes of each vote's log P in its own (s_i, s_j, a_k, gamma, log nu): [M, 5]."""
-    d, scale, difference = _gaps(x, votes, producers, annotators)
-    logp, slope, slope_nu = _choice(d, votes.outcome, float(x[-1]), ties)
-    return logp, np.stack([slope * scale, -slope * scale, slope * scale * difference, slope, slope_nu], axis=1)
+def _cell_terms(d: Array, won: Array, log_nu: float, ties: bool) -> tuple[float, Array, Array, Array, Array, Array]:
+    """Log-likelihood of all cells, and per cell its slopes in d and log nu and its curvatures (d d, d nu, nu nu)."""
+    n = won.sum(1)
+    if not ties:
+        # Wins of the first and of the second; log sigmoid(-d) = log sigmoid(d) - d.
+        p = expit(d)
+        value = float((n * log_expit(d) - won[:, SECOND] * d).sum())
+        none = np.zeros_like(d)
+        return value, won[:, FIRST] - n * p, none, -n * p * (1 - p), none, none
+    log_p = _log_p(d, log_nu, True)
+    p = np.exp(log_p)
+    mean, tie = (p[:, FIRST] - p[:, SECOND]) / 2, p[:, TIE]
+    slope = (won[:, FIRST] - won[:, SECOND]) / 2 - n * mean
+    bend = -n * ((p[:, FIRST] + p[:, SECOND]) / 4 - mean**2)
+    return float((won * log_p).sum()), slope, won[:, TIE] - n * tie, bend, n * mean * tie, -n * tie * (1 - tie)
 
 
-def _places(votes: Votes, producers: int, annotators: int) -> Index:
-    """Where a vote's five slopes belong among the parameters: [M, 5]."""
-    end = producers + annotators
-    fixed = np.broadcast_to(np.array([end, end + 1]), (len(votes.first), 2))
-    return np.column_stack([votes.first, votes.second, producers + votes.annotator, fixed])
+MEAN_PRECISION = 1e6
+"""Of the annotators' mean log-reliability: it is 0 to within a thousandth."""
 
 
 def _prior(producers: int, annotators: int, settings: RatingSettings) -> Array:
-    """Precision of each parameter's prior; side bias and ties have none."""
-    return np.concatenate([
+    """Precision matrix of the prior; side bias and ties have none."""
+    end = producers + annotators
+    precision = np.diag(np.concatenate([
         np.full(producers, settings.score_sd**-2.0), np.full(annotators, settings.log_reliability_sd**-2.0), [0.0, 0.0],
-    ])  # fmt: skip
+    ]))  # fmt: skip
+    precision[producers:end, producers:end] += MEAN_PRECISION / annotators**2
+    return precision
 
 
 def _posterior(
-    x: Array, votes: Votes, producers: int, annotators: int, settings: RatingSettings
-) -> tuple[float, Array]:
-    """Log-posterior (up to a constant) and its gradient."""
-    logp, slopes = _likelihood(x, votes, producers, annotators, settings.ties)
-    places, precision = _places(votes, producers, annotators), _prior(producers, annotators, settings)
-    weights = slopes * votes.count[:, None]
-    gradient = np.bincount(places.ravel(), weights.ravel(), minlength=len(x)) - precision * x
-    return float((votes.count * logp).sum() - (precision * x * x).sum() / 2), gradient
-
-
-def _curvature(x: Array, votes: Votes, producers: int, annotators: int, settings: RatingSettings) -> Array:
-    """Negative second derivative of the log-posterior, exact.
+    x: Array, counts: Cells, producers: int, annotators: int, settings: RatingSettings
+) -> tuple[float, Array, Array, Array]:
+    """Log-posterior (up to a constant), its gradient, its negative curvature: exact, and without the terms in l'(d).
 
     With d = exp(a) (s_i - s_j) + gamma: H = - l''(d) grad d grad d^T - l'(d) hess d, log nu as a second argument of l.
     """
-    d, scale, difference = _gaps(x, votes, producers, annotators)
-    one, none = np.ones_like(d), np.zeros_like(d)
-    grad_d = np.stack([scale, -scale, scale * difference, one, none], axis=1)
-    grad_nu = np.stack([none, none, none, none, one], axis=1)
-    slope, dd, dn, nn = _second(d, votes.outcome, float(x[-1]), settings.ties)
-    local = -(
-        dd[:, None, None] * grad_d[:, :, None] * grad_d[:, None, :]
-        + dn[:, None, None] * (grad_d[:, :, None] * grad_nu[:, None, :] + grad_nu[:, :, None] * grad_d[:, None, :])
-        + nn[:, None, None] * grad_nu[:, :, None] * grad_nu[:, None, :]
-    )
-    for row, column, bend in ((0, 2, scale), (1, 2, -scale), (2, 0, scale), (2, 1, -scale), (2, 2, scale * difference)):
-        local[:, row, column] -= slope * bend
-    places, size = _places(votes, producers, annotators), len(x)
-    flat = (places[:, :, None] * size + places[:, None, :]).ravel()
-    weights = (local * votes.count[:, None, None]).ravel()
-    matrix = np.bincount(flat, weights, minlength=size * size).reshape(size, size)
-    precise: Array = matrix.astype(np.float64)
-    return precise + np.diag(_prior(producers, annotators, settings))
+    d, scale, difference = _gaps(x, counts, producers)
+    value, slope, slope_nu, dd, dn, nn = _cell_terms(d, counts.won, float(x[-1]), settings.ties)
+    i, j, k = counts.first, counts.second, counts.annotator
+    pull = scale * difference
 
+    def score(weights: Array) -> Array:  # a term of s_i with its opposite in s_j: [P]
+        gained, lost = (np.bincount(place, weights, minlength=producers) for place in (i, j))
+        return (gained - lost).astype(np.float64)
 
-def _second(d_M: Array, outcome_M: Index, log_nu: float, ties: bool) -> tuple[Array, Array, Array, Array]:
-    """l'(d), l''(d), d2 l / dd dlog nu, d2 l / dlog nu2 of each vote's log P."""
-    _, slope, _ = _choice(d_M, outcome_M, log_nu, ties)
-    if not ties:
-        none = np.zeros_like(d_M)
-        return slope, -expit(d_M) * expit(-d_M), none, none
-    first, second, tie = (
-        np.exp(_choice(d_M, np.full_like(outcome_M, o), log_nu, True)[0]) for o in (FIRST, SECOND, TIE)
-    )
-    mean = (first - second) / 2
-    return slope, -((first + second) / 4 - mean**2), mean * tie, -tie * (1 - tie)
+    def person(weights: Array) -> Array:
+        return np.bincount(k, weights, minlength=annotators).astype(np.float64)
+
+    def score_person(weights: Array) -> Array:  # [P, A]
+        size = producers * annotators
+        gained, lost = (np.bincount(place * annotators + k, weights, minlength=size) for place in (i, j))
+        return (gained - lost).astype(np.float64).reshape(producers, annotators)
+
+    bend = -dd
+    pairs = np.bincount(i * producers + j, bend * scale**2, minlength=producers**2).reshape(producers, producers)
+    pairs = pairs + pairs.T
+    precision, end = _prior(producers, annotators, settings), producers + annotators
+    expected = precision.copy()
+    expected[:producers, :producers] += np.diag(pairs.sum(1)) - pairs
+    borders = (  # the columns of (a_k), gamma, log nu
+        (score_person(bend * scale * pull), score(bend * scale), score(-dn * scale)),
+        (np.diag(person(bend * pull**2)), person(bend * pull), person(-dn * pull)),
+    )  # fmt: skip
+    expected[:producers, producers:end], expected[:producers, -2], expected[:producers, -1] = borders[0]
+    expected[producers:end, producers:end] += borders[1][0]
+    expected[producers:end, -2], expected[producers:end, -1] = borders[1][1:]
+    expected[-2, -2], expected[-2, -1], expected[-1, -1] = bend.sum(), -dn.sum(), -nn.sum()
+    expected = np.triu(expected) + np.triu(expected, 1).T
+    exact = expected.copy()
+    cross = score_person(slope * scale)
+    exact[:producers, producers:end] -= cross
+    exact[producers:end, :producers] -= cross.T
+    exact[producers:end, producers:end] -= np.diag(person(slope * pull))
+    gradient = np.concatenate([score(slope * scale), person(slope * pull), [slope.sum(), slope_nu.sum()]])
+    pulled = precision @ x
+    return value - float(x @ pulled) / 2, gradient - pulled, exact, expected

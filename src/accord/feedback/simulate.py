@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from accord.errors import ConfigError
 from accord.feedback.records import Comparison, Content, Feedback, Option, Ranking, Rating, Thumb, content_id
+from accord.feedback.votes import Votes
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,21 @@ def comparison_probabilities(first: float, second: float, tie: float) -> NDArray
     logits = np.array([first, second, (first + second) / 2 + (np.log(tie) if tie > 0 else -np.inf)])
     weights = np.exp(logits - logits.max())
     return weights / weights.sum()  # type: ignore[no-any-return]
+
+
+def simulated_votes(
+    rng: np.random.Generator, count: int, score_P: NDArray[np.float64], log_reliability_A: NDArray[np.float64],
+    side: float = 0.0, log_nu: float = -0.7,
+) -> Votes:  # fmt: skip
+    """Votes drawn from the model of `ratings.py`: random pairs and annotators, Davidson's choice."""
+    first = rng.integers(len(score_P), size=count)
+    second = (first + rng.integers(1, len(score_P), size=count)) % len(score_P)
+    annotator = rng.integers(len(log_reliability_A), size=count)
+    gap = np.exp(log_reliability_A[annotator]) * (score_P[first] - score_P[second]) + side
+    logits = np.stack([gap / 2, -gap / 2, np.full(count, log_nu)])
+    outcome = (logits + rng.gumbel(size=logits.shape)).argmax(0)
+    names = [f"m{i}" for i in range(len(score_P))], [f"a{k}" for k in range(len(log_reliability_A))]
+    return Votes(first, second, annotator, outcome, np.ones(count), *names)
 
 
 HONEST = [(0.8, 0.0), (1.2, 0.15), (1.6, 0.0), (2.0, -0.15), (2.6, 0.1), (3.2, 0.0)]

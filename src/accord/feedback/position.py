@@ -1,0 +1,76 @@
+"""Does the place on the screen decide? The pull of what is shown first, and an alarm on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import norm
+
+from accord.errors import DataError
+from accord.feedback.intervals import Interval, around, share
+from accord.feedback.ratings import RatingSettings, fit
+from accord.feedback.records import Feedback
+from accord.feedback.votes import FIRST, TIE, Objects, Votes, vote_rows, votes_of
+
+LEVEL = 0.01
+"""An alarm is wrong on one fair crowd in a hundred: it is looked at again and again, so .05 would cry wolf."""
+
+
+@dataclass(frozen=True)
+class PositionBias:
+    """first_share: of the decided pairs, which went to what was shown first (half, if sides are drawn at random); pull: its
+    gain in logits, given what the options are worth; z: standard errors of the pull from 0; alarm: |z| beyond the 1 %
+    point; decided: pairs (of rankings and best/worst with their weight)."""
+
+    first_share: Interval
+    pull: Interval
+    z: float
+    alarm: bool
+    decided: int
+    method: str
+
+
+def position_bias(records: Sequence[Feedback], objects: Objects = "producer") -> PositionBias:
+    """The pull of the first place over all annotators. Raises DataError when nothing was decided.
+
+    The options' own worth is fitted where they are named across records (`objects`); where they are not, the share of the
+    first place is tested against one half, which is valid if sides are drawn at random.
+    """
+    try:
+        votes = votes_of(records, objects)[0]
+        return of_votes(votes)
+    except DataError:
+        first, total = 0.0, 0.0
+        for row in vote_rows(records):
+            if row.outcome != TIE:
+                first, total = first + row.weight * (row.outcome == FIRST), total + row.weight
+        if not total:
+            raise DataError(
+                "no choice between options was decided", "collect comparisons, rankings or best/worst"
+            ) from None
+        return _of_share(first, total)
+
+
+def of_votes(votes: Votes) -> PositionBias:
+    """From votes: the side parameter of a fit without reliabilities and ties, which then cannot absorb it."""
+    decided = votes.where(votes.outcome != TIE)
+    if not decided.total:
+        raise DataError("no choice between options was decided", "collect comparisons, rankings or best/worst")
+    found = fit(decided, RatingSettings(reliability=False, ties=False))
+    first = float(decided.count[decided.outcome == FIRST].sum())
+    return _bias(first, float(decided.count.sum()), found.side, found.side_error, "scores and side fitted together")
+
+
+def _of_share(first: float, total: float) -> PositionBias:
+    p = (first + 0.5) / (total + 1)
+    return _bias(
+        first, total, float(np.log(p / (1 - p))), float(1 / np.sqrt(total * p * (1 - p))), "share of the first place"
+    )
+
+
+def _bias(first: float, total: float, pull: float, error: float, method: str) -> PositionBias:
+    z = pull / error
+    alarm = bool(abs(z) > norm.ppf(1 - LEVEL / 2))
+    return PositionBias(share(first, total), around(pull, error), float(z), alarm, round(total), method)

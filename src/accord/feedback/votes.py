@@ -1,0 +1,157 @@
+"""Votes between named things, as arrays: what fits, tests of integrity and active selection count on.
+
+A vote is on two producers (models that wrote the options) or on two options of one prompt. Rankings and best/worst choices
+are taken apart into pairs; so that one judgement of K options does not count as K(K-1)/2 independent ones, each pair of a
+ranking weighs 2/K (K - 1 votes in all), each of the 2K - 3 pairs of a best/worst choice 2 / (2K - 3) (two votes in all).
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accord.errors import DataError
+from accord.feedback.records import BestWorst, Comparison, Feedback, Option, Ranking, content_id
+
+Array = NDArray[np.float64]
+Index = NDArray[np.int64]
+FIRST, SECOND, TIE = 0, 1, 2
+Objects = Literal["producer", "option"]
+
+
+@dataclass(frozen=True)
+class Votes:
+    """Comparisons as arrays [M]: producers by place shown, annotator, outcome (FIRST, SECOND, TIE), how many alike."""
+
+    first: Index
+    second: Index
+    annotator: Index
+    outcome: Index
+    count: Array
+    producers: list[str]
+    annotators: list[str]
+
+    @property
+    def total(self) -> int:
+        """Number of votes."""
+        return round(float(self.count.sum()))
+
+    def where(self, keep: NDArray[np.bool_]) -> Votes:
+        """The votes at which `keep` is true; names stay."""
+        parts = {name: getattr(self, name)[keep] for name in ("first", "second", "annotator", "outcome", "count")}
+        return replace(self, **parts)
+
+    def shuffled_sides(self, rng: np.random.Generator) -> Votes:
+        """The same judgements with the sides drawn anew: what a test of side bias must be silent on."""
+        swap = rng.random(len(self.first)) < 0.5
+        turned = np.where(self.outcome == TIE, TIE, 1 - self.outcome)
+        return replace(
+            self, first=np.where(swap, self.second, self.first), second=np.where(swap, self.first, self.second),
+            outcome=np.where(swap, turned, self.outcome),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class VoteRow:
+    """One pair of one record: the two options by place shown, the outcome, its weight, the record's number."""
+
+    first: Option
+    second: Option
+    outcome: int
+    weight: float
+    record: int
+
+
+def vote_rows(records: Sequence[Feedback]) -> Iterator[VoteRow]:
+    """Every pair that comparisons, rankings and best/worst choices decide or tie."""
+    for number, record in enumerate(records):
+        shown = sorted(record.options, key=lambda o: o.shown_at)
+        choice = record.choice
+        if isinstance(choice, Comparison):
+            first, second = shown
+            outcome = TIE if choice.preferred is None else FIRST if choice.preferred == first.id else SECOND
+            yield VoteRow(first, second, outcome, 1.0, number)
+        elif isinstance(choice, Ranking):
+            place = {i: p for p, group in enumerate(choice.order) for i in group}
+            for a, b in combinations(shown, 2):
+                outcome = TIE if place[a.id] == place[b.id] else FIRST if place[a.id] < place[b.id] else SECOND
+                yield VoteRow(a, b, outcome, 2 / len(shown), number)
+        elif isinstance(choice, BestWorst):
+            rank = {choice.best: 0, choice.worst: 2}
+            for a, b in combinations(shown, 2):
+                at_a, at_b = rank.get(a.id, 1), rank.get(b.id, 1)
+                if at_a != at_b:
+                    yield VoteRow(a, b, FIRST if at_a < at_b else SECOND, 2 / (2 * len(shown) - 3), number)
+
+
+def object_name(record: Feedback, option: Option, objects: Objects) -> str | None:
+    """What a vote counts for: the producer, or the option within its prompt."""
+    return option.producer if objects == "producer" else f"{content_id(record.prompt)}/{option.id}"
+
+
+def votes_of(records: Sequence[Feedback], objects: Objects = "producer") -> tuple[Votes, dict[str, int]]:
+    """Votes, equal ones counted once with their weight, and what was left out, by reason: whole records, pairs, and the
+    strength of preferences (they count, their strength does not). Raises DataError without any vote."""
+    left_out: Counter[str] = Counter()
+    rows: dict[tuple[str, str, str, int], float] = defaultdict(float)
+    for record in records:
+        if not isinstance(record.choice, (Comparison, Ranking, BestWorst)):
+            left_out[f"{record.kind} is no choice between options"] += 1
+        elif isinstance(record.choice, Comparison) and record.choice.strength is not None:
+            left_out["strength of a preference (the preference counts)"] += 1
+    for row in vote_rows(records):
+        record = records[row.record]
+        first, second = (object_name(record, option, objects) for option in (row.first, row.second))
+        if not first or not second:
+            left_out["an option without a producer"] += 1
+        elif first == second:
+            left_out["both options by the same producer"] += 1
+        else:
+            rows[first, second, record.annotator, row.outcome] += row.weight
+    if not rows:
+        raise DataError(
+            f"there is no comparison of two named producers: {dict(left_out)}", "give each option its producer"
+        )
+    return _votes(rows), dict(left_out)
+
+
+def _votes(rows: Mapping[tuple[str, str, str, int], float]) -> Votes:
+    producers = sorted({name for row in rows for name in row[:2]})
+    annotators = sorted({row[2] for row in rows})
+    number, who = {n: i for i, n in enumerate(producers)}, {n: i for i, n in enumerate(annotators)}
+    table = np.array([(number[a], number[b], who[k], outcome) for a, b, k, outcome in sorted(rows)], dtype=np.int64)
+    counts = np.array([rows[row] for row in sorted(rows)], dtype=np.float64)
+    first, second, annotator, outcome = table.T
+    return Votes(first, second, annotator, outcome, counts, producers, annotators)
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Votes by cell, one per (first, second, annotator): [C] each; won: weight of each outcome [C, 3]."""
+
+    first: Index
+    second: Index
+    annotator: Index
+    won: Array
+
+
+def cells(votes: Votes) -> Cells:
+    """Sufficient statistics: what a fit costs depends on the cells, not on the votes."""
+    places, people = len(votes.producers), len(votes.annotators)
+    key = (votes.first * places + votes.second) * people + votes.annotator
+    if places * places * people <= 4 * len(key) + 1_000_000:  # a table of all cells is faster than sorting
+        seen = np.bincount(key, minlength=places * places * people) > 0
+        found = np.nonzero(seen)[0]
+        number = np.cumsum(seen)[key] - 1
+    else:
+        found, number = np.unique(key, return_inverse=True)
+    won = np.bincount(number * 3 + votes.outcome, votes.count, minlength=3 * len(found)).reshape(-1, 3)
+    pair, annotator = np.divmod(found, people)
+    first, second = np.divmod(pair, places)
+    return Cells(first, second, annotator, won.astype(np.float64))
