@@ -23,6 +23,7 @@ from accord.feedback.simulate import (
     SimulatedAnnotator,
     assign,
     comparison_probabilities,
+    judge_best_worst,
     judge_comparison,
     judge_ranking,
     judge_rating,
@@ -189,6 +190,46 @@ def test_annotators_are_recovered_and_the_bad_ones_found() -> None:
     assert np.abs(z_values).max() < 4
     assert np.mean(np.abs(z_values) < 1.96) >= 0.75
     assert found.tie == pytest.approx(0.3, abs=0.1)
+
+
+@pytest.mark.slow
+def test_annotators_lie_in_their_intervals_at_the_nominal_rate() -> None:
+    crowd = [
+        SimulatedAnnotator(f"a{k}", beta, gamma, tie=0.3)
+        for k, (beta, gamma) in enumerate([(0.7, 0.0), (1.0, 0.3), (1.5, -0.2), (2.0, 0.0)])
+    ]
+    inside = []
+    for seed in range(12):
+        rng, records = np.random.default_rng(seed), []
+        for item in range(150):
+            options = offered(item, rng.normal(size=4).tolist())
+            for k, annotator in enumerate(crowd):
+                if (item + k) % 3 == 0:
+                    records.append(judge_best_worst(options, annotator, (seed, item, k), "g1"))
+                elif (item + k) % 3 == 1:
+                    records.append(judge_ranking(options, annotator, (seed, item, k), "g1"))
+                else:
+                    pairs = ((0, 1), (2, 3), (1, 2))
+                    records += [judge_comparison(options, p, annotator, (seed, item, k, *p), "g1") for p in pairs]
+        for found, truth in zip(estimate(records).annotators, crowd, strict=True):
+            inside.append(abs(found.rationality - truth.rationality) < 1.96 * found.rationality_error)
+            inside.append(abs(found.side_bias - truth.side_bias) < 1.96 * found.side_bias_error)
+    assert 0.90 <= np.mean(inside) <= 0.99
+
+
+def test_what_the_model_cannot_use_is_counted() -> None:
+    records, crowd = judged(40)
+    strong = records[0].model_copy(update={"choice": records[0].choice.model_copy(update={"strength": 2})})
+    tied = next(r for r in records if r.kind == "ranking")
+    order = tied.choice.order
+    tied = tied.model_copy(update={"choice": type(tied.choice)(order=[order[0] + order[1], *order[2:]])})
+    thumb = judge_thumb(offered(0, [0.0, 1.0]), 0, crowd[0], (0,), "g1")
+    found = estimate([*records[1:], strong, tied, thumb])
+    assert found.left_out == {
+        "ranking with ties": 1, "thumb is no choice between options": 1,
+        "strength of a preference (the preference counts)": 1,
+    }  # fmt: skip
+    assert found.records == len(records)
 
 
 def test_estimates_do_not_depend_on_the_order_of_records() -> None:

@@ -121,6 +121,8 @@ def annotators(source: Path) -> None:
     click.echo(
         f"{found.records:,} judgements by {len(found.annotators)} annotators, {flagged} flagged; ties: ν = {found.tie:.2f}"
     )
+    for reason, count in found.left_out.items():
+        click.echo(f"left out: {safe_text(reason)}, {count:,}")
 
 
 def ratings(source: Path, style: dict[str, Any]) -> None:

@@ -1,7 +1,8 @@
 """How reliable each annotator is, estimated from the records alone.
 
 Model: option scores theta ~ N(0, 1) within each prompt; annotator a sees utility
-u = beta_a * theta + gamma_a * (1/2 - place); comparisons follow Davidson's model, rankings Plackett-Luce's.
+u = beta_a * theta + gamma_a * (1/2 - place); comparisons follow Davidson's model, rankings Plackett-Luce's, best/worst: the best by
+exp(u), then the worst of the rest by exp(-u) (Marley and Louviere 2005).
 The unknown scores are integrated out on quasi-random points, so beta (rationality, per standard deviation of
 reward within a prompt) and gamma (side bias, > 0 favours what is shown first) are maximum-likelihood
 estimates with standard errors, not by-products of fitted scores.
@@ -9,8 +10,9 @@ estimates with standard errors, not by-products of fitted scores.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -20,7 +22,7 @@ from scipy.special import logsumexp
 from scipy.stats import norm, qmc
 
 from accord.errors import DataError
-from accord.feedback.records import Comparison, Feedback, Ranking
+from accord.feedback.records import BestWorst, Comparison, Feedback, Ranking
 
 Array = NDArray[np.float64]
 POINTS = 256
@@ -49,12 +51,14 @@ class AnnotatorEstimate:
 
 @dataclass(frozen=True)
 class CrowdEstimate:
-    """All annotators, Davidson's tie parameter nu, and the log-likelihood (nats) of the records."""
+    """All annotators, Davidson's tie parameter nu, and the log-likelihood (nats) of the records used; left_out: what the
+    model cannot use, by reason, and how many."""
 
     annotators: list[AnnotatorEstimate]
     tie: float
     log_likelihood: float
     records: int
+    left_out: dict[str, int] = field(default_factory=dict)
 
     def effects(self) -> dict[str, tuple[float, float]]:
         """(rationality, side bias) per annotator id."""
@@ -63,8 +67,10 @@ class CrowdEstimate:
 
 @dataclass(frozen=True)
 class _Block:
-    """Records with the same number of options: columns best first; `tied` only among comparisons."""
+    """Records of one form with the same number of options: columns best first; `tied` only among comparisons; of
+    best/worst choices the first is the best and the last the worst."""
 
+    best_worst: bool
     option: NDArray[np.int64]  # [M, K] option number within its prompt
     place: Array  # [M, K] 1/2 - p / (K - 1)
     tied: NDArray[np.bool_]  # [M]
@@ -73,11 +79,14 @@ class _Block:
 
 
 def estimate(records: Sequence[Feedback]) -> CrowdEstimate:
-    """Estimate every annotator from comparisons (with ties) and strict rankings.
+    """Estimate every annotator from comparisons (with ties), strict rankings and best/worst choices.
 
-    Other kinds are ignored by this model; raises DataError when there is nothing it can use.
+    Other kinds are left out of this model and counted; raises DataError when there is nothing it can use.
     """
-    usable = [r for r in records if isinstance(r.choice, (Comparison, Ranking)) and _strict(r)]
+    left_out = Counter(reason for r in records if (reason := _unused(r)))
+    usable = [r for r in records if not _unused(r)]
+    if strengths := sum(isinstance(r.choice, Comparison) and r.choice.strength is not None for r in usable):
+        left_out["strength of a preference (the preference counts)"] = strengths
     if not usable:
         raise DataError("there is no comparison or strict ranking to estimate annotators from")
     names = sorted({r.annotator for r in usable})
@@ -103,12 +112,16 @@ def estimate(records: Sequence[Feedback]) -> CrowdEstimate:
         x[: len(names)] *= -1
     error = np.sqrt(np.diag(np.linalg.pinv(information)))
     counts = {name: sum(r.annotator == name for r in usable) for name in names}
-    return CrowdEstimate(_verdicts(names, counts, x, error), float(np.exp(x[-1])), value, len(usable))
+    return CrowdEstimate(_verdicts(names, counts, x, error), float(np.exp(x[-1])), value, len(usable), dict(left_out))
 
 
-def _strict(record: Feedback) -> bool:
+def _unused(record: Feedback) -> str:
+    """Why the model cannot use a record; empty when it can."""
     choice = record.choice
-    return not (isinstance(choice, Ranking) and any(len(group) > 1 for group in choice.order))
+    if not isinstance(choice, (Comparison, Ranking, BestWorst)):
+        return f"{record.kind} is no choice between options"
+    tied = isinstance(choice, Ranking) and any(len(group) > 1 for group in choice.order)
+    return "ranking with ties" if tied else ""
 
 
 def _blocks(records: Sequence[Feedback], names: list[str]) -> tuple[list[_Block], int, int]:
@@ -118,15 +131,18 @@ def _blocks(records: Sequence[Feedback], names: list[str]) -> tuple[list[_Block]
         options.setdefault(repr(record.prompt), set()).update(o.id for o in record.options)
     prompt_of = {key: number for number, key in enumerate(sorted(options))}
     option_of = {key: {i: number for number, i in enumerate(sorted(ids))} for key, ids in options.items()}
-    rows: dict[int, list[tuple[list[int], list[float], bool, int, int]]] = {}
+    rows: dict[tuple[int, bool], list[tuple[list[int], list[float], bool, int, int]]] = {}
     for record in records:
         key = repr(record.prompt)
         places = {o.id: 0.5 - o.shown_at / (len(record.options) - 1) for o in record.options}
         order, tied = _order(record)
         index = [option_of[key][i] for i in order]
         row = (index, [places[i] for i in order], tied, names.index(record.annotator), prompt_of[key])
-        rows.setdefault(len(order), []).append(row)
-    blocks = [_Block(*(np.array(column) for column in zip(*found, strict=True))) for _, found in sorted(rows.items())]
+        rows.setdefault((len(order), isinstance(record.choice, BestWorst)), []).append(row)
+    blocks = [
+        _Block(form, *(np.array(column) for column in zip(*found, strict=True)))
+        for (_, form), found in sorted(rows.items())
+    ]
     return blocks, len(prompt_of), max(map(len, option_of.values()))
 
 
@@ -135,6 +151,9 @@ def _order(record: Feedback) -> tuple[list[str], bool]:
     choice = record.choice
     if isinstance(choice, Ranking):
         return [group[0] for group in choice.order], False
+    if isinstance(choice, BestWorst):
+        rank = {choice.best: 0, choice.worst: 2}
+        return sorted(record.shown, key=lambda i: rank.get(i, 1)), False
     if choice.preferred is None:
         return record.shown, True
     return sorted(record.shown, key=lambda i: i != choice.preferred), False
@@ -151,7 +170,7 @@ def _log_likelihood(
     for block in blocks:
         theta_QMK = theta_QK[:, block.option]
         u_QMK = beta[block.annotator][None, :, None] * theta_QMK + (gamma[block.annotator][:, None] * block.place)[None]
-        logp_QM, slope_QMK, slope_nu_QM = _choice(u_QMK, block.tied, log_nu)
+        logp_QM, slope_QMK, slope_nu_QM = _choice(u_QMK, block, log_nu)
         np.add.at(logp_PQ, block.prompt, logp_QM.T)
         parts.append((block, (slope_QMK * theta_QMK).sum(2), (slope_QMK * block.place[None]).sum(2), slope_nu_QM))
     evidence_P = logsumexp(logp_PQ, axis=1) - np.log(points)
@@ -166,8 +185,11 @@ def _log_likelihood(
     return float(evidence_P.sum()), score_PX.sum(0), score_PX.T @ score_PX
 
 
-def _choice(u_QMK: Array, tied_M: NDArray[np.bool_], log_nu: float) -> tuple[Array, Array, Array]:
+def _choice(u_QMK: Array, block: _Block, log_nu: float) -> tuple[Array, Array, Array]:
     """log P of each record, its slope in each utility, and in log nu. Options come best first."""
+    tied_M = block.tied
+    if block.best_worst:
+        return _best_worst(u_QMK)
     if u_QMK.shape[2] == 2:
         logits = np.concatenate([u_QMK, u_QMK.mean(2, keepdims=True) + log_nu], axis=2)
         log_p = logits - logsumexp(logits, axis=2, keepdims=True)
@@ -183,6 +205,18 @@ def _choice(u_QMK: Array, tied_M: NDArray[np.bool_], log_nu: float) -> tuple[Arr
         logp += log_p[:, :, 0]
         slope[:, :, place] += 1
         slope[:, :, place:] -= np.exp(log_p)
+    return logp, slope, np.zeros_like(logp)
+
+
+def _best_worst(u_QMK: Array) -> tuple[Array, Array, Array]:
+    best = u_QMK - logsumexp(u_QMK, axis=2, keepdims=True)
+    rest = -u_QMK[:, :, 1:]
+    worst = rest - logsumexp(rest, axis=2, keepdims=True)
+    slope = -np.exp(best)
+    slope[:, :, 0] += 1
+    slope[:, :, 1:] += np.exp(worst)
+    slope[:, :, -1] -= 1
+    logp = best[:, :, 0] + worst[:, :, -1]
     return logp, slope, np.zeros_like(logp)
 
 

@@ -13,7 +13,7 @@ errors come from the curvature there (Laplace).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,7 +101,8 @@ def fit(votes: Votes, settings: RatingSettings | None = None, start: Ratings | N
             f"{producers:,} things to score and {annotators:,} annotators; {MOST_OBJECTS:,} together can be fitted at once",
             "score producers instead of options, or a part of the prompts",
         )
-    counts = cells(used)
+    # Without reliabilities all annotators are alike: fewer cells.
+    counts = cells(used if settings.reliability else replace(used, annotator=np.zeros_like(used.annotator)))
     free = _free(producers, annotators, settings, bool(counts.won[:, TIE].any()))
     x = _start(producers, annotators, bool(free[-1]), start)
     x, value, curvature = _newton(x, free, counts, producers, annotators, settings)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accord.errors import ConfigError
-from accord.feedback.records import Comparison, Content, Feedback, Option, Ranking, Rating, Thumb, content_id
+from accord.feedback.records import BestWorst, Comparison, Content, Feedback, Option, Ranking, Rating, Thumb, content_id
 from accord.feedback.votes import Votes
 
 
@@ -78,6 +78,37 @@ def simulated_votes(
     outcome = (logits + rng.gumbel(size=logits.shape)).argmax(0)
     names = [f"m{i}" for i in range(len(score_P))], [f"a{k}" for k in range(len(log_reliability_A))]
     return Votes(first, second, annotator, outcome, np.ones(count), *names)
+
+
+def with_sybils(
+    votes: Votes, target: int, share: float, rng: np.random.Generator, each: int = 50,
+    score_P: NDArray[np.float64] | None = None,
+) -> Votes:  # fmt: skip
+    """Votes and those of sybils ("sybil0", ...) of `each` votes, `share` of the result, for producer `target`.
+
+    Without `score_P` every one of them names the target. With it the rigging is omnipresent and camouflaged: random pairs;
+    for the target where it occurs, against the ten ranked above it, else as an honest annotator with these scores would.
+    """
+    count, producers = round(share * votes.total / (1 - share)), len(votes.producers)
+    favoured = np.full(count, target) if score_P is None else rng.integers(producers, size=count)
+    other = (favoured + rng.integers(1, producers, size=count)) % producers
+    if score_P is not None:
+        rank = (-score_P).argsort().argsort()
+        rivals = (rank < rank[target]) & (rank >= rank[target] - 10)
+        wins = rng.random(count) < 1 / (1 + np.exp(score_P[other] - score_P[favoured]))
+        wins = np.where(
+            rivals[other] & ~rivals[favoured], True, np.where(rivals[favoured] & ~rivals[other], False, wins)
+        )
+        wins = np.where(favoured == target, True, np.where(other == target, False, wins))
+        favoured, other = np.where(wins, favoured, other), np.where(wins, other, favoured)
+    swap = rng.random(count) < 0.5
+    number = max(1, round(count / each))
+    return Votes(
+        np.append(votes.first, np.where(swap, other, favoured)), np.append(votes.second, np.where(swap, favoured, other)),
+        np.append(votes.annotator, len(votes.annotators) + np.arange(count) % number),
+        np.append(votes.outcome, swap.astype(np.int64)), np.append(votes.count, np.ones(count)), votes.producers,
+        [*votes.annotators, *(f"sybil{i}" for i in range(number))],
+    )  # fmt: skip
 
 
 HONEST = [(0.8, 0.0), (1.2, 0.15), (1.6, 0.0), (2.0, -0.15), (2.6, 0.1), (3.2, 0.0)]
@@ -152,6 +183,18 @@ def judge_comparison(
     return _record("comparison", offered, pair, shown_at, choice, annotator, guideline, rng)
 
 
+def judge_best_worst(offered: Offered, annotator: SimulatedAnnotator, seed: Sequence[int], guideline: str) -> Feedback:
+    """The best of all responses by exp(u), then the worst of the rest by exp(-u)."""
+    rng = np.random.default_rng(seed)
+    shown_at = [int(p) for p in rng.permutation(len(offered.contents))]
+    u = annotator.utilities(np.asarray(offered.rewards, dtype=np.float64), np.asarray(shown_at))
+    best = int((u + rng.gumbel(size=len(u))).argmax())
+    bad = -u + rng.gumbel(size=len(u))
+    bad[best] = -np.inf
+    choice = BestWorst(best=offered.ids[best], worst=offered.ids[int(bad.argmax())])
+    return _record("best_worst", offered, range(len(u)), shown_at, choice, annotator, guideline, rng)
+
+
 def flip(record: Feedback, share: float, seed: Sequence[int]) -> Feedback:
     """Turn the judgement round with probability `share`: the other one preferred, the ranking reversed.
 
@@ -190,7 +233,8 @@ def judge_thumb(
 
 
 def _record(
-    kind: str, offered: Offered, which: Sequence[int], shown_at: Sequence[int], choice: Comparison | Ranking | Rating | Thumb,
+    kind: str, offered: Offered, which: Sequence[int], shown_at: Sequence[int],
+    choice: Comparison | Ranking | BestWorst | Rating | Thumb,
     annotator: SimulatedAnnotator, guideline: str, rng: np.random.Generator,
 ) -> Feedback:  # fmt: skip
     options = [
