@@ -211,6 +211,17 @@ def flip(record: Feedback, share: float, seed: Sequence[int]) -> Feedback:
     return record
 
 
+def drifting(records: Sequence[Feedback], annotator: str, after: int, share: float, seed: int) -> list[Feedback]:
+    """The records, those of `annotator` from the `after`-th on turned round with probability `share`."""
+    result, seen = [], 0
+    for record in records:
+        if record.annotator == annotator:
+            record = flip(record, share, (seed, seen)) if seen >= after else record
+            seen += 1
+        result.append(record)
+    return result
+
+
 def judge_rating(
     offered: Offered, which: int, annotator: SimulatedAnnotator, seed: Sequence[int], guideline: str,
     thresholds: Sequence[float] = (-2.0, -0.7, 0.7, 2.0), attribute: str = "overall",

@@ -145,7 +145,7 @@ def cells(votes: Votes) -> Cells:
     """Sufficient statistics: what a fit costs depends on the cells, not on the votes."""
     places, people = len(votes.producers), len(votes.annotators)
     key = (votes.first * places + votes.second) * people + votes.annotator
-    if places * places * people <= 4 * len(key) + 1_000_000:  # a table of all cells is faster than sorting
+    if places * places * people <= 20 * len(key):  # a table of all cells is faster than sorting
         seen = np.bincount(key, minlength=places * places * people) > 0
         found = np.nonzero(seen)[0]
         number = np.cumsum(seen)[key] - 1

@@ -1,0 +1,247 @@
+"""Does an annotator change over time? A CUSUM against the annotator's own beginning, for four signals.
+
+The first 30 % of an annotator's judgements are the baseline; from there on
+
+    S_t = max(0, S_{t-1} + log P(x_t | shifted) - log P(x_t | baseline))        (Page 1954)
+
+with, as shift: 30 % more answers turned round (agreement, gold), three quarters of a standard deviation of log active time,
+a quarter of the answers moved to or from the first place. An alarm is a maximum of S that fewer than 5 % of random orders of
+the same judgements reach, the baseline taken anew in each: no curve of fatigue is assumed (on 8.9 million annotations most
+people did not tire: Hata et al. 2017), and whoever judged unlike the others from the start does not alarm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from accord.errors import DataError
+from accord.feedback.intervals import Array, Interval, around, discoveries
+from accord.feedback.ratings import Ratings, RatingSettings, fit
+from accord.feedback.records import Feedback
+from accord.feedback.votes import FIRST, TIE, Index, Objects, object_name, vote_rows, votes_of
+
+BASELINE = 0.3
+LEAST = 40
+"""Judgements below which a signal is not watched."""
+ORDERS = 400
+LEVEL = 0.05
+GRID = np.linspace(0.0, 1.0, 41)
+TURNED = np.linspace(0.0, 0.8, 33)
+SHIFT = 12  # .3 on TURNED
+SIDE_SHIFT = 10  # .25 on GRID
+TIME = np.linspace(-4.0, 4.0, 65)
+TIME_SHIFT = 6  # .75 standard deviations
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One signal of one annotator: log P(x_t | parameter) for each judgement in order and each value of a grid [T, G], the
+    shift looked for in grid steps, whether to either side; plain [T]: what is shown (agreed, error, log seconds, first)."""
+
+    name: str
+    table_TG: Array
+    shift: int
+    two_sided: bool
+    plain: Array
+    at: Index
+
+
+@dataclass(frozen=True)
+class Signal:
+    """p_value: share of random orders with as large a maximum; alarm: p <= .05; detected_at: number of the annotator's
+    judgements after which S passed the threshold, changed_at: the most likely number of the first changed one; before, after: mean of the plain signal
+    on either side of it."""
+
+    name: str
+    judgements: int
+    p_value: float
+    alarm: bool
+    detected_at: int | None
+    changed_at: int | None
+    before: Interval | None
+    after: Interval | None
+
+
+@dataclass(frozen=True)
+class AnnotatorDrift:
+    """All signals of one annotator; p_value: the smallest, times their number; alarm: after counting all annotators (false
+    discoveries at most 5 %)."""
+
+    annotator: str
+    judgements: int
+    signals: list[Signal]
+    p_value: float
+    alarm: bool
+
+
+@dataclass(frozen=True)
+class DriftReport:
+    """annotators with enough judgements; not_watched: with too few; order: what time was read from."""
+
+    annotators: list[AnnotatorDrift]
+    not_watched: int
+    order: str
+
+
+def cusum(increments: Array) -> Array:
+    """S_t of Page's CUSUM: [T]."""
+    total = np.cumsum(increments)
+    path: Array = total - np.minimum(np.minimum.accumulate(total), 0.0)
+    return path
+
+
+def _path(channel: Channel, order: Index) -> Array:
+    """S after the baseline with the judgements in this order, the larger of both sides: [T - B]."""
+    table, shift = channel.table_TG, channel.shift
+    start = max(1, int(BASELINE * len(order)))
+    base = table[order[:start]].sum(0)
+    low = shift if channel.two_sided else 0
+    g = low + int(base[low : len(base) - shift].argmax())
+    rest = order[start:]
+    usual = table[rest, g]
+    path = cusum(table[rest, g + shift] - usual)
+    return np.maximum(path, cusum(table[rest, g - shift] - usual)) if channel.two_sided else path
+
+
+def watch(channel: Channel, seed: int = 0, orders: int = ORDERS) -> Signal:
+    """Test one signal against random orders of itself."""
+    count, rng = len(channel.table_TG), np.random.default_rng(seed)
+    path = _path(channel, np.arange(count))
+    maxima = np.array([_path(channel, rng.permutation(count)).max() for _ in range(orders)])
+    p = float((1 + (maxima >= path.max()).sum()) / (1 + orders))
+    if p > LEVEL:
+        return Signal(channel.name, count, p, False, None, None, None, None)
+    start = count - len(path)
+    crossed = int(np.argmax(path > np.quantile(maxima, 1 - LEVEL)))
+    change = _change(channel.table_TG)
+    before, after = _mean(channel.plain[:change]), _mean(channel.plain[change:])
+    return Signal(
+        channel.name, count, p, True, int(channel.at[start + crossed]) + 1, int(channel.at[change]), before, after
+    )
+
+
+def _change(table_TG: Array) -> int:
+    """Where one parameter before and another after fit best, at least five judgements from either end."""
+    before = np.cumsum(table_TG, axis=0)
+    after = before[-1] - before
+    gain = before.max(1) + after.max(1)
+    return 5 + int(gain[4:-5].argmax())
+
+
+def _mean(values: Array) -> Interval:
+    return around(float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0)
+
+
+def agreement_channel(terms: Sequence[Sequence[tuple[float, float]]], at: Index) -> Channel:
+    """terms: per judgement the pairs it decided, (P(this answer) as the others see it, weight)."""
+    table = np.zeros((len(terms), len(TURNED)))
+    plain = np.zeros(len(terms))
+    for t, pairs in enumerate(terms):
+        for p, weight in pairs:
+            table[t] += weight * np.log((1 - TURNED) * p + TURNED * (1 - p))
+        plain[t] = np.mean([p > 0.5 for p, _ in pairs])
+    return Channel("agreement", table, SHIFT, False, plain, at)
+
+
+def error_channel(errors: Sequence[bool], at: Index) -> Channel:
+    """Errors on gold items."""
+    rate = np.clip(TURNED, 0.01, 0.99)
+    wrong = np.array(errors, dtype=bool)
+    table = np.where(wrong[:, None], np.log(rate), np.log(1 - rate))
+    return Channel("gold errors", table, SHIFT, False, wrong.astype(np.float64), at)
+
+
+def side_channel(first: Sequence[bool], at: Index) -> Channel:
+    """Whether what was shown first won."""
+    rate = np.clip(GRID, 0.01, 0.99)
+    won = np.array(first, dtype=bool)
+    table = np.where(won[:, None], np.log(rate), np.log(1 - rate))
+    return Channel("first place", table, SIDE_SHIFT, True, won.astype(np.float64), at)
+
+
+def time_channel(seconds: Sequence[float], at: Index) -> Channel:
+    """Active time; its logarithm in robust standard deviations (median absolute deviation)."""
+    log = np.log(np.maximum(np.asarray(seconds, dtype=np.float64), 0.1))
+    spread = 1.4826 * float(np.median(np.abs(log - np.median(log)))) or 1.0
+    z = np.clip((log - np.median(log)) / spread, -4, 4)  # one coffee break is no drift
+    return Channel("active time", -((z[:, None] - TIME) ** 2) / 2, TIME_SHIFT, True, log, at)
+
+
+def drift(
+    records: Sequence[Feedback], objects: Objects = "producer", gold: Mapping[str, bool] | None = None, seed: int = 0
+) -> DriftReport:  # fmt: skip
+    """Watch every annotator. gold: record id -> passed, of gold items. Time is `created_at` where all records have it, else
+    the order of the records."""
+    dated = all(r.created_at for r in records)
+    ordered = sorted(records, key=lambda r: r.created_at or "") if dated else list(records)
+    mine: dict[str, list[int]] = {}
+    for number, record in enumerate(ordered):
+        mine.setdefault(record.annotator, []).append(number)
+    watched = {name: numbers for name, numbers in mine.items() if len(numbers) >= LEAST}
+    terms, firsts = _answers(ordered, set(watched), objects)
+    found = []
+    for name, numbers in sorted(watched.items()):
+        channels = _channels(ordered, numbers, terms, firsts, gold or {})
+        signals = [watch(channel, seed) for channel in channels]
+        p = min(1.0, len(signals) * min((s.p_value for s in signals), default=1.0))
+        found.append((name, len(numbers), signals, p))
+    alarms = discoveries([p for *_, p in found], LEVEL)
+    rows = [AnnotatorDrift(*row, alarm) for row, alarm in zip(found, alarms, strict=True)]
+    rows.sort(key=lambda row: row.p_value)
+    return DriftReport(rows, len(mine) - len(watched), "created_at" if dated else "the order of the records")
+
+
+def _channels(
+    records: Sequence[Feedback], numbers: Sequence[int], terms: Mapping[int, list[tuple[float, float]]],
+    firsts: Mapping[int, bool], gold: Mapping[str, bool],
+) -> list[Channel]:  # fmt: skip
+    def pick(usable: list[bool]) -> Index:
+        return np.nonzero(np.array(usable))[0]
+
+    found: list[Channel] = []
+    at = pick([n in terms for n in numbers])
+    if len(at) >= LEAST:
+        found.append(agreement_channel([terms[numbers[t]] for t in at], at))
+    at = pick([records[n].id in gold for n in numbers])
+    if len(at) >= LEAST:
+        found.append(error_channel([not gold[records[numbers[t]].id] for t in at], at))
+    at = pick([bool(records[n].active_seconds) for n in numbers])
+    if len(at) >= LEAST:
+        found.append(time_channel([records[numbers[t]].active_seconds or 0.0 for t in at], at))
+    at = pick([n in firsts for n in numbers])
+    if len(at) >= LEAST:
+        found.append(side_channel([firsts[numbers[t]] for t in at], at))
+    return found
+
+
+def _answers(
+    records: Sequence[Feedback], annotators: set[str], objects: Objects
+) -> tuple[dict[int, list[tuple[float, float]]], dict[int, bool]]:  # fmt: skip
+    """Per record of these annotators: what it decided with P by the others' votes, and whether the first place won."""
+    rows = list(vote_rows(records))
+    firsts = {r.record: r.outcome == FIRST for r in rows if r.outcome != TIE and records[r.record].kind == "comparison"}
+    try:
+        votes = votes_of(records, objects)[0]
+        together = fit(votes, RatingSettings(ties=False))
+    except DataError:  # nothing to score across records: the other signals can still be watched
+        return {}, firsts
+    place = {name: i for i, name in enumerate(votes.producers)}
+    fits: dict[str, Ratings] = {}
+    terms: dict[int, list[tuple[float, float]]] = {}
+    for row in rows:
+        record = records[row.record]
+        first, second = (object_name(record, o, objects) for o in (row.first, row.second))
+        if row.outcome == TIE or record.annotator not in annotators or first not in place or second not in place:
+            continue
+        if record.annotator not in fits:
+            number = votes.annotators.index(record.annotator)
+            others = votes.where((votes.annotator != number) & (votes.outcome != TIE))
+            fits[record.annotator] = fit(others, RatingSettings(ties=False), together) if others.total else together
+        scores = fits[record.annotator].score_P
+        gap = scores[place[first]] - scores[place[second]]
+        p = 1 / (1 + np.exp(-gap if row.outcome == FIRST else gap))
+        terms.setdefault(row.record, []).append((float(p), row.weight))
+    return terms, firsts
