@@ -80,6 +80,24 @@ def simulated_votes(
     return Votes(first, second, annotator, outcome, np.ones(count), *names)
 
 
+def simulated_tastes(
+    rng: np.random.Generator, score_GP: NDArray[np.float64], group_A: NDArray[np.int64], each: int,
+    log_reliability_A: NDArray[np.float64] | None = None,
+) -> Votes:  # fmt: skip
+    """`each` decided votes of every annotator on random pairs, by the scores of the annotator's group."""
+    people, producers = len(group_A), score_GP.shape[1]
+    annotator = np.repeat(np.arange(people), each)
+    first = rng.integers(producers, size=people * each)
+    second = (first + rng.integers(1, producers, size=people * each)) % producers
+    scores = score_GP[group_A[annotator]]
+    gap = np.take_along_axis(scores, first[:, None], 1)[:, 0] - np.take_along_axis(scores, second[:, None], 1)[:, 0]
+    if log_reliability_A is not None:
+        gap = np.exp(log_reliability_A)[annotator] * gap
+    outcome = (rng.random(people * each) >= 1 / (1 + np.exp(-gap))).astype(np.int64)
+    names = [f"m{i}" for i in range(producers)], [f"a{k:02d}" for k in range(people)]
+    return Votes(first, second, annotator, outcome, np.ones(people * each), *names)
+
+
 def with_sybils(
     votes: Votes, target: int, share: float, rng: np.random.Generator, each: int = 50,
     score_P: NDArray[np.float64] | None = None,
