@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 SQLITE = (".sqlite", ".sqlite3", ".db")
 
 
-def load(source: Path) -> list[Feedback]:
-    """Records of a store or of a file, directory or Hub id in any known format."""
+def load(source: Path, quiet: bool = False) -> list[Feedback]:
+    """Records of a store or of a file, directory or Hub id in any known format. Dropped rows are counted, on stderr if
+    `quiet` (standard output is then a machine's)."""
     if source.suffix in SQLITE:
         from accord.feedback.store import FeedbackStore
 
@@ -32,7 +33,8 @@ def load(source: Path) -> list[Feedback]:
     read = read_feedback(source)
     for reason, count in read.dropped.items():
         click.echo(
-            f"{count:,} of {read.rows:,} rows dropped: {safe_text(reason)} (first at {read.first_dropped[reason]})"
+            f"{count:,} of {read.rows:,} rows dropped: {safe_text(reason)} (first at {read.first_dropped[reason]})",
+            err=quiet,
         )
     return read.records
 

@@ -215,6 +215,42 @@ def feedback_ratings(source: Path, reliability: bool, side: bool, ties: bool) ->
     feedback.ratings(source, {"reliability": reliability, "side": side, "ties": ties})
 
 
+@feedback.command("audit")
+@SOURCE
+@click.option("--trusted", multiple=True, metavar="ANNOTATOR", help="Whose votes are known to be good (repeat).")
+@click.option(
+    "--attributes", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="JSON: annotator to self-described attributes; groups below 5 are not shown.",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Everything as one JSON object.")
+@guarded
+def feedback_audit(source: Path, trusted: tuple[str, ...], attributes: Path | None, as_json: bool) -> None:
+    """All alarms on one page: position, annotators, drift, poisoning, gold, groups, each with its interval."""
+    from accord.cli import quality
+
+    quality.audit(source, trusted, attributes, as_json)
+
+
+@feedback.command("select")
+@SOURCE
+@click.option("--count", type=click.IntRange(1), required=True, help="Pairs to choose.")
+@click.option(
+    "--goal", type=click.Choice(["ranking", "best"]), default="ranking", show_default=True,
+    help="Order everything, or find the best.",
+)  # fmt: skip
+@click.option("--random-share", default=0.25, show_default=True, help="Drawn at random; at least 0.2.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write them to this JSONL file.")
+@click.option("--seed", default=0, show_default=True, help="Same seed, same choice.")
+@guarded
+def feedback_select(
+    source: Path, count: int, goal: Literal["ranking", "best"], random_share: float, out: Path | None, seed: int
+) -> None:  # fmt: skip
+    """Which pairs to ask next, beside a random arm on which the saving is measured."""
+    from accord.cli import quality
+
+    quality.select(source, count, goal, random_share, out, seed)
+
+
 @main.command()
 @guarded
 def doctor() -> None:
