@@ -45,6 +45,7 @@ docs: $(STAMP)  ## the documentation, into site/
 bench: $(STAMP)  ## what one step costs on this machine, and against TRL on the same rows
 	$(BIN)/python -m benchmarks.steps
 	$(BIN)/python -m benchmarks.precision
+	$(BIN)/python -m benchmarks.feedback
 	for trainer in sft reward dpo dpo-cached dpo-lora grpo rloo online-dpo sample ppo-vs-rloo import; do \
 	  $(BIN)/python -m benchmarks.peers --trainer $$trainer; done
 	$(BIN)/python -m benchmarks.peers --trainer grpo --rollouts 64

@@ -8,6 +8,7 @@ from typing import Literal
 import click
 
 from accord import __version__
+from accord.cli.studio_commands import SHAPES, studio
 from accord.cli.terminal import guarded
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -137,12 +138,6 @@ def data_check(
         data.check_lengths(file, model, max_prompt, max_response, too_long)
 
 
-SHAPES = (
-    "accord, trl-prompt, trl-preference, trl-preference-implicit, trl-unpaired, trl-completion, trl-stepwise, hh, "
-    "prm800k, oasst, csv-pairwise or csv-ratings."
-)
-
-
 @data.command("convert")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.argument("destination", type=click.Path(path_type=Path))
@@ -235,82 +230,43 @@ def feedback_ratings(source: Path, reliability: bool, side: bool, ties: bool) ->
     feedback.ratings(source, {"reliability": reliability, "side": side, "ties": ties})
 
 
-@main.group(invoke_without_command=True)
-@click.option(
-    "--database", default="studio.db", show_default=True, help="A file, or postgresql://USER:PASSWORD@HOST/NAME."
-)
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; others need TLS in front.")
-@click.option("--port", default=8600, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on.")
-@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes that serve.")
-@click.option(
-    "--media", type=click.Path(file_okay=False, path_type=Path), help="Folder of clips, one subfolder per project."
-)
-@click.option("--https", is_flag=True, help="People reach it over https (through a proxy): cookies then insist on it.")
-@click.option("--open/--no-open", "open_browser", default=True, show_default=True, help="Open it in the browser.")
-@click.pass_context
-@guarded
-def studio(
-    context: click.Context,
-    database: str,
-    host: str,
-    port: int,
-    workers: int,
-    media: Path | None,
-    https: bool,
-    open_browser: bool,
-) -> None:
-    """Start the studio, where people judge: projects, guidelines, comparisons, rankings, ratings, chat."""
-    if context.invoked_subcommand is not None:
-        context.obj = database
-        return
-    from accord.cli.studio import run_studio
-
-    run_studio(database, host, port, workers, open_browser, media, https)
-
-
-DATABASE = click.option("--database", help="A file, or postgresql://USER:PASSWORD@HOST/NAME.  [default: studio.db]")
-
-
-@studio.command("export")
-@click.argument("project")
-@click.argument("destination", type=click.Path(path_type=Path))
-@DATABASE
-@click.option("--to", "shape", default="accord", show_default=True, help=SHAPES)
-@click.option("--gold", is_flag=True, help="Items with known answers too.")
-@click.option("--skips", is_flag=True, help="Who skipped what, as records.")
-@click.option(
-    "--card/--no-card", default=True, show_default=True, help="Write a data card beside it (.card.md, .card.json)."
-)
-@click.option("--hash-annotators", is_flag=True, help="Replace annotators, sessions and record ids by a keyed hash.")
-@click.option(
-    "--salt", envvar="ACCORD_SALT", help="Key of the hash (or ACCORD_SALT); without one it is made and shown once."
-)
-@click.pass_obj
-@guarded
-def studio_export(
-    default: str, project: str, destination: Path, database: str | None, shape: str, gold: bool, skips: bool, card: bool,
-    hash_annotators: bool, salt: str | None,
-) -> None:  # fmt: skip
-    """Write what was judged in PROJECT (its short name, as in addresses) to DESTINATION, to train on.
-
-    Answers that were taken back, excluded or given by quarantined annotators stay behind and are counted.
-    """
-    from accord.cli.studio import export_project
-
-    export_project(database or default, project, destination, shape, gold, skips, card, hash_annotators, salt)
-
-
-@studio.command("import")
-@click.argument("project")
+@feedback.command("audit")
 @SOURCE
-@DATABASE
-@click.pass_obj
+@click.option("--trusted", multiple=True, metavar="ANNOTATOR", help="Whose votes are known to be good (repeat).")
+@click.option(
+    "--attributes", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="JSON: annotator to self-described attributes; groups below 5 are not shown.",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Everything as one JSON object.")
 @guarded
-def studio_import(default: str, project: str, source: Path, database: str | None) -> None:
-    """Add SOURCE's items, and judgements it holds, to PROJECT; file, directory or Hub id in any known format."""
-    from accord.cli.studio import import_into
+def feedback_audit(source: Path, trusted: tuple[str, ...], attributes: Path | None, as_json: bool) -> None:
+    """All alarms on one page: position, annotators, drift, poisoning, gold, groups, each with its interval."""
+    from accord.cli import quality
 
-    import_into(database or default, project, source)
+    quality.audit(source, trusted, attributes, as_json)
+
+
+@feedback.command("select")
+@SOURCE
+@click.option("--count", type=click.IntRange(1), required=True, help="Pairs to choose.")
+@click.option(
+    "--goal", type=click.Choice(["ranking", "best"]), default="ranking", show_default=True,
+    help="Order everything, or find the best.",
+)  # fmt: skip
+@click.option("--random-share", default=0.25, show_default=True, help="Drawn at random; at least 0.2.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write them to this JSONL file.")
+@click.option("--seed", default=0, show_default=True, help="Same seed, same choice.")
+@guarded
+def feedback_select(
+    source: Path, count: int, goal: Literal["ranking", "best"], random_share: float, out: Path | None, seed: int
+) -> None:  # fmt: skip
+    """Which pairs to ask next, beside a random arm on which the saving is measured."""
+    from accord.cli import quality
+
+    quality.select(source, count, goal, random_share, out, seed)
+
+
+main.add_command(studio)
 
 
 @main.command()

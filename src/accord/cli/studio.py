@@ -17,10 +17,11 @@ from accord.studio.server import Serving, serve
 
 
 def run_studio(
-    database: str, host: str, port: int, workers: int, open_browser: bool, media: Path | None, https: bool
-) -> None:
+    database: str, host: str, port: int, workers: int, open_browser: bool, media: Path | None, https: bool,
+    private_webhooks: bool = False,
+) -> None:  # fmt: skip
     """Serve until Ctrl-C."""
-    serve(Serving(database, host, port, workers, media, https), open_browser, click.echo)
+    serve(Serving(database, host, port, workers, media, https, private_webhooks), open_browser, click.echo)
 
 
 # --- without a browser -----------------------------------------------------------------------------------------------

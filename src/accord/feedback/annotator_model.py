@@ -191,13 +191,7 @@ def _choice(u_QMK: Array, block: _Block, log_nu: float) -> tuple[Array, Array, A
     if block.best_worst:
         return _best_worst(u_QMK)
     if u_QMK.shape[2] == 2:
-        logits = np.concatenate([u_QMK, u_QMK.mean(2, keepdims=True) + log_nu], axis=2)
-        log_p = logits - logsumexp(logits, axis=2, keepdims=True)
-        slope = -np.exp(log_p)
-        outcome = np.where(tied_M, 2, 0)
-        rows = np.arange(len(tied_M))
-        slope[:, rows, outcome] += 1
-        return log_p[:, rows, outcome], slope[:, :, :2] + slope[:, :, 2:] / 2, slope[:, :, 2]
+        return _comparison(u_QMK, tied_M, log_nu)
     logp, slope = np.zeros(u_QMK.shape[:2]), np.zeros_like(u_QMK)
     for place in range(u_QMK.shape[2] - 1):
         rest = u_QMK[:, :, place:]
@@ -206,6 +200,18 @@ def _choice(u_QMK: Array, block: _Block, log_nu: float) -> tuple[Array, Array, A
         slope[:, :, place] += 1
         slope[:, :, place:] -= np.exp(log_p)
     return logp, slope, np.zeros_like(logp)
+
+
+def _comparison(u_QMK: Array, tied_M: NDArray[np.bool_], log_nu: float) -> tuple[Array, Array, Array]:
+    """Davidson's weights exp(d/2), exp(-d/2), nu, all over the largest of them."""
+    d = u_QMK[:, :, 0] - u_QMK[:, :, 1]
+    half = np.abs(d) / 2
+    top = np.maximum(half, log_nu)
+    more, less, tie = np.exp(half - top), np.exp(-half - top), np.exp(log_nu - top)
+    total = more + less + tie
+    slope = np.where(tied_M, 0.0, 0.5) - np.sign(d) * (more - less) / (2 * total)
+    logp = np.where(tied_M, log_nu, d / 2) - top - np.log(total)
+    return logp, np.stack([slope, -slope], axis=2), tied_M - tie / total
 
 
 def _best_worst(u_QMK: Array) -> tuple[Array, Array, Array]:

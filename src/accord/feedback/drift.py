@@ -116,18 +116,21 @@ def watch(channel: Channel, seed: int = 0, orders: int = ORDERS) -> Signal:
         return Signal(channel.name, count, p, False, None, None, None, None)
     start = count - len(path)
     crossed = int(np.argmax(path > np.quantile(maxima, 1 - LEVEL)))
-    change = _change(channel.table_TG)
+    change = _change(channel)
     before, after = _mean(channel.plain[:change]), _mean(channel.plain[change:])
     return Signal(
         channel.name, count, p, True, int(channel.at[start + crossed]) + 1, int(channel.at[change]), before, after
     )
 
 
-def _change(table_TG: Array) -> int:
-    """Where one parameter before and another after fit best, at least five judgements from either end."""
-    before = np.cumsum(table_TG, axis=0)
+def _change(channel: Channel) -> int:
+    """Where one parameter before and another after fit best, at least five judgements from either end; of a signal that is
+    watched to one side, where it rises."""
+    before = np.cumsum(channel.table_TG, axis=0)
     after = before[-1] - before
     gain = before.max(1) + after.max(1)
+    if not channel.two_sided:
+        gain = np.where(after.argmax(1) > before.argmax(1), gain, -np.inf)
     return 5 + int(gain[4:-5].argmax())
 
 
@@ -186,7 +189,7 @@ def drift(
     for name, numbers in sorted(watched.items()):
         channels = _channels(ordered, numbers, terms, firsts, gold or {})
         signals = [watch(channel, seed) for channel in channels]
-        p = min(1.0, len(signals) * min((s.p_value for s in signals), default=1.0))
+        p = min(1.0, len(signals) * min(s.p_value for s in signals)) if signals else 1.0
         found.append((name, len(numbers), signals, p))
     alarms = discoveries([p for *_, p in found], LEVEL)
     rows = [AnnotatorDrift(*row, alarm) for row, alarm in zip(found, alarms, strict=True)]

@@ -19,8 +19,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
+from scipy.special import expit
 from scipy.stats import binom, norm
 
 from accord.errors import DataError
@@ -201,7 +203,8 @@ def _moved(votes: Votes, suspects: Collection[str]) -> dict[str, tuple[int, int]
 
 @dataclass(frozen=True)
 class VotesAlike:
-    """Two annotators who gave the same answer on more common items than people of their crowd do."""
+    """Two annotators who gave the same answer on more common pairs of options than how much each agrees with everybody
+    explains."""
 
     annotators: tuple[str, str]
     common: int
@@ -211,25 +214,34 @@ class VotesAlike:
 
 
 def votes_alike(records: Sequence[Feedback], least: int = 10, rate: float = 0.01) -> list[VotesAlike]:
-    """Hints of one person with two accounts or of collusion: pairs of annotators whose votes on common pairs of options
-    agree more than the crowd's overall agreement allows (binomial, false discoveries at most `rate`). A hint, not proof: two
-    careful annotators agree as well."""
+    """Hints of one person with two accounts or of collusion: pairs of annotators whose votes agree more than expected,
+    logit expected = logit m_a + logit m_b - logit m, with m_a how much a agrees with everybody and m the crowd's agreement
+    (binomial, false discoveries at most `rate`). A hint, not proof: two people of one taste agree as well."""
     same: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
+    own: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for votes in pair_votes(records).values():
-        names = sorted(votes)
-        for i, a in enumerate(names):
-            for b in names[i + 1 :]:
-                same[a, b][0] += 1
-                same[a, b][1] += votes[a] == votes[b]
-    judged = {pair: tally for pair, tally in same.items() if tally[0] >= least}
-    if not judged:
+        for a, b in combinations(sorted(votes), 2):
+            for tally in (same[a, b], own[a], own[b]):
+                tally[0] += 1
+                tally[1] += votes[a] == votes[b]
+    pairs = sorted(pair for pair, tally in same.items() if tally[0] >= least)
+    if not pairs:
         return []
-    total, equal = (sum(tally[i] for tally in same.values()) for i in (0, 1))
-    expected = equal / total
-    pairs = sorted(judged)
-    p = [float(binom.sf(judged[pair][1] - 1, judged[pair][0], expected)) for pair in pairs]
+    crowd = _logit(sum(t[1] for t in own.values()), sum(t[0] for t in own.values()))
+    expected = []
+    for a, b in pairs:  # without what the two have in common
+        alone = (_logit(own[k][1] - same[a, b][1], own[k][0] - same[a, b][0]) for k in (a, b))
+        expected.append(float(expit(sum(alone) - crowd)))
+    p = [
+        float(binom.sf(same[pair][1] - 1, same[pair][0], chance)) for pair, chance in zip(pairs, expected, strict=True)
+    ]
     found = [
-        VotesAlike(pair, judged[pair][0], judged[pair][1], expected, value)
-        for pair, value, yes in zip(pairs, p, discoveries(p, rate), strict=True) if yes
+        VotesAlike(pair, same[pair][0], same[pair][1], chance, value)
+        for pair, chance, value, yes in zip(pairs, expected, p, discoveries(p, rate), strict=True) if yes
     ]  # fmt: skip
     return sorted(found, key=lambda v: v.p_value)
+
+
+def _logit(count: float, total: float) -> float:
+    share = (count + 1) / (total + 2)
+    return float(np.log(share / (1 - share)))

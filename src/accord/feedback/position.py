@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.stats import norm
+from scipy.stats import binomtest, norm
 
 from accord.errors import DataError
-from accord.feedback.intervals import Interval, around, share
+from accord.feedback.intervals import Interval, around, discoveries, share
 from accord.feedback.ratings import RatingSettings, fit
 from accord.feedback.records import Feedback
 from accord.feedback.votes import FIRST, TIE, Objects, Votes, vote_rows, votes_of
@@ -19,10 +20,22 @@ LEVEL = 0.01
 
 
 @dataclass(frozen=True)
+class AnnotatorSide:
+    """One annotator's share of decided pairs that went to what was shown first; p_value: of a fair coin, on both sides;
+    alarm: after counting all annotators (false discoveries at most 5 %)."""
+
+    annotator: str
+    first_share: Interval
+    p_value: float
+    alarm: bool
+
+
+@dataclass(frozen=True)
 class PositionBias:
     """first_share: of the decided pairs, which went to what was shown first (half, if sides are drawn at random); pull: its
     gain in logits, given what the options are worth; z: standard errors of the pull from 0; alarm: |z| beyond the 1 %
-    point; decided: pairs (of rankings and best/worst with their weight)."""
+    point; decided: pairs (of rankings and best/worst with their weight); annotators: each
+    alone, the most one-sided first."""
 
     first_share: Interval
     pull: Interval
@@ -30,6 +43,7 @@ class PositionBias:
     alarm: bool
     decided: int
     method: str
+    annotators: list[AnnotatorSide]
 
 
 def position_bias(records: Sequence[Feedback], objects: Objects = "producer") -> PositionBias:
@@ -38,9 +52,9 @@ def position_bias(records: Sequence[Feedback], objects: Objects = "producer") ->
     The options' own worth is fitted where they are named across records (`objects`); where they are not, the share of the
     first place is tested against one half, which is valid if sides are drawn at random.
     """
+    people = annotator_sides(records)
     try:
-        votes = votes_of(records, objects)[0]
-        return of_votes(votes)
+        return replace(of_votes(votes_of(records, objects)[0]), annotators=people)
     except DataError:
         first, total = 0.0, 0.0
         for row in vote_rows(records):
@@ -50,7 +64,24 @@ def position_bias(records: Sequence[Feedback], objects: Objects = "producer") ->
             raise DataError(
                 "no choice between options was decided", "collect comparisons, rankings or best/worst"
             ) from None
-        return _of_share(first, total)
+        return replace(_of_share(first, total), annotators=people)
+
+
+def annotator_sides(records: Sequence[Feedback]) -> list[AnnotatorSide]:
+    """Every annotator's comparisons against a fair coin: valid where sides are drawn at random."""
+    tally: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    for row in vote_rows(records):
+        if records[row.record].kind == "comparison" and row.outcome != TIE:
+            counts = tally[records[row.record].annotator]
+            counts[0] += row.outcome == FIRST
+            counts[1] += 1
+    names = sorted(tally)
+    p = [float(binomtest(*tally[name], 0.5).pvalue) for name in names]
+    found = [
+        AnnotatorSide(name, share(*tally[name]), value, alarm)
+        for name, value, alarm in zip(names, p, discoveries(p), strict=True)
+    ]
+    return sorted(found, key=lambda row: row.p_value)
 
 
 def of_votes(votes: Votes) -> PositionBias:
@@ -73,4 +104,4 @@ def _of_share(first: float, total: float) -> PositionBias:
 def _bias(first: float, total: float, pull: float, error: float, method: str) -> PositionBias:
     z = pull / error
     alarm = bool(abs(z) > norm.ppf(1 - LEVEL / 2))
-    return PositionBias(share(first, total), around(pull, error), float(z), alarm, round(total), method)
+    return PositionBias(share(first, total), around(pull, error), float(z), alarm, round(total), method, [])

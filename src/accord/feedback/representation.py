@@ -92,11 +92,12 @@ def _one(
 
 
 def _shown(people: Counter[str], smallest: int) -> tuple[list[str], list[str]]:
-    """Groups to show and to hide. A single hidden group could be read off the total: the next smallest is hidden with it."""
+    """Groups to show and to hide. A single hidden group, or few hidden people, could be read off the total: the next
+    smallest groups are hidden with them."""
     order = sorted((g for g in people if people[g]), key=lambda g: (people[g], g))
     hidden = [g for g in order if people[g] < smallest]
-    if len(hidden) == 1 and len(order) > 1:
-        hidden = order[:2]
+    while hidden and len(hidden) < len(order) and (len(hidden) == 1 or sum(people[g] for g in hidden) < smallest):
+        hidden = order[: len(hidden) + 1]
     return [g for g in order if g not in hidden], hidden
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Literal
 
@@ -24,10 +24,11 @@ from accord.errors import ConfigError, DataError
 from accord.feedback.intervals import Array, Interval
 from accord.feedback.ratings import Ratings, RatingSettings, fit
 from accord.feedback.records import Feedback, content_id
-from accord.feedback.votes import TIE, Index, Objects, Votes, object_name
+from accord.feedback.votes import FIRST, TIE, Index, Objects, Votes, object_name
 
 Goal = Literal["ranking", "best", "uncertainty"]
 LEAST_RANDOM = 0.2
+SCALES = np.geomspace(0.25, 4.0, 17)
 PLAIN = RatingSettings(reliability=False, side=False, ties=False)
 
 
@@ -232,9 +233,10 @@ class Saving:
 def saving(random: Votes, active: Votes, draws: int = 60, seed: int = 0) -> Saving:
     """What the active arm was worth, measured on votes of the random arm.
 
-    Half of the random votes, drawn anew each time, test; an eighth to all of equally many votes of either arm are learned
-    from. With loss(n) = a + b / n, a and b by the random arm and b of the active one at the same a, the saving is
-    1 - b_active / b_random. Raises DataError when there are fewer than 60 decided votes in either arm.
+    Half of the random votes, drawn anew each time, test; learned from are n votes of the other half, or n of which a fifth
+    are of that half and the rest active, as they are collected. The loss is at the best scale of the scores: how votes spread
+    is not what was asked. With loss(n) = a + b / n, a and b by the random votes and b of the mixed ones at the same a, the
+    saving is 1 - b_mixed / b_random. Raises DataError when there are fewer than 60 decided votes in either arm.
     """
     random, active = (v.where(v.outcome != TIE) for v in (random, active))
     if min(random.total, active.total) < 60:
@@ -248,10 +250,12 @@ def saving(random: Votes, active: Votes, draws: int = 60, seed: int = 0) -> Savi
         test, train = _at(random, order[: len(order) // 2]), _at(random, order[len(order) // 2 :])
         most = min(len(train.first), len(active.first))
         sizes = np.maximum(10, np.round(most * np.array([0.125, 0.25, 0.5, 1.0]))).astype(int)
-        loss_R, loss_A = (
-            np.array([_loss(_at(votes, rng.permutation(len(votes.first))[:n]), test) for n in sizes])
-            for votes in (train, active)
-        )
+        loss_R, loss_A = np.zeros(len(sizes)), np.zeros(len(sizes))
+        for at, n in enumerate(sizes):
+            mixed = round(LEAST_RANDOM * n)
+            drawn, asked = (rng.permutation(len(votes.first)) for votes in (train, active))
+            loss_R[at] = _loss(_at(train, drawn[:n]), test)
+            loss_A[at] = _loss(_joined(_at(train, drawn[:mixed]), _at(active, asked[: n - mixed])), test)
         by_random, floor = np.polyfit(1 / sizes, loss_R, 1)
         if by_random > 0:
             found.append(1 - float(((loss_A - floor) / sizes).sum() / (1 / sizes**2).sum()) / by_random)
@@ -266,8 +270,18 @@ def saving(random: Votes, active: Votes, draws: int = 60, seed: int = 0) -> Savi
 
 
 def _loss(learned: Votes, test: Votes) -> float:
-    logp = fit(learned, PLAIN).log_probability(test)
-    return -float(logp @ test.count / test.count.sum())
+    """Mean negative log-likelihood (nats) at the best of several scales of the scores."""
+    score = fit(learned, PLAIN).score_P
+    gap = np.where(test.outcome == FIRST, 1.0, -1.0) * (score[test.first] - score[test.second])
+    losses = np.logaddexp(0, -gap[:, None] * SCALES)
+    return float((test.count @ losses / test.count.sum()).min())
+
+
+def _joined(a: Votes, b: Votes) -> Votes:
+    return replace(
+        a, first=np.append(a.first, b.first), second=np.append(a.second, b.second), count=np.append(a.count, b.count),
+        annotator=np.append(a.annotator, b.annotator), outcome=np.append(a.outcome, b.outcome),
+    )  # fmt: skip
 
 
 def _at(votes: Votes, places: Index) -> Votes:

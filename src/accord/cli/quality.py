@@ -1,0 +1,231 @@
+"""`accord feedback audit` and `accord feedback select`: what judgements are worth, and what to ask next."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from accord.cli.feedback import load
+from accord.cli.terminal import safe_text
+from accord.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from accord.feedback.audit import Audit
+    from accord.feedback.records import Feedback
+    from accord.feedback.selection import Pick
+    from accord.feedback.votes import Objects
+
+
+def audit(source: Path, trusted: Sequence[str], attributes: Path | None, as_json: bool) -> None:
+    """Print one page: every measure with its interval, the alarms first."""
+    from accord.feedback import audit as auditing
+
+    found = auditing.audit(load(source, quiet=as_json), trusted or None, self_described=_attributes(attributes))
+    if as_json:
+        click.echo(json.dumps(_plain(asdict(found)), ensure_ascii=False))
+        return
+    for line in _page(found):
+        click.echo(safe_text(line))
+
+
+def _attributes(path: Path | None) -> dict[str, dict[str, str]] | None:
+    """annotator -> attribute -> value, from a JSON file."""
+    if path is None:
+        return None
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot read {path}: {error}", 'write {"annotator": {"attribute": "value"}}') from None
+    right = isinstance(raw, dict) and all(
+        isinstance(v, dict) and all(isinstance(x, str) for x in v.values()) for v in raw.values()
+    )
+    if not right:
+        raise ConfigError(
+            f"{path} does not map annotators to attributes", 'write {"annotator": {"attribute": "value"}}'
+        )
+    return raw  # type: ignore[no-any-return]
+
+
+def _plain(value: Any) -> Any:
+    """Values as JSON has them: numbers that are not finite become null."""
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _page(found: Audit) -> list[str]:
+    lines = [f"{found.records:,} records by {found.people:,} annotators; votes are scored per {found.objects}", ""]
+    lines += [f"{len(found.alarms)} alarms" if found.alarms else "no alarms"]
+    lines += [f"  {a.area:10} {a.subject}: {a.finding}" for a in found.alarms]
+    lines += ["", "measures"]
+    if found.agreement.choices:
+        strict, top = found.agreement.choices.strict, found.agreement.choices.ceiling
+        lines.append(f"  agreement   {_range(strict)} of decided pairs; ceiling for a reward model {_range(top)}")
+    for s in found.agreement.scales:
+        if s.alpha:
+            lines.append(f"  agreement   {s.what} ({s.level}): α {_range(s.alpha)}")
+    if found.position:
+        p = found.position
+        lines.append(f"  position    pull of the first place {_range(p.pull)} logits, z = {p.z:.1f}, alarm beyond 2.6")
+    if found.annotators:
+        flagged = sum(a.flag != "ok" for a in found.annotators.annotators)
+        lines.append(
+            f"  annotators  {flagged} of {len(found.annotators.annotators)} flagged by the model within prompts"
+        )
+    if found.reliability:
+        spread = sorted(r.times_typical.value for r in found.reliability)
+        lines.append(f"  reliability {spread[0]:.2f} to {spread[-1]:.2f} times the typical annotator's")
+    watched, changed = len(found.drift.annotators), sum(a.alarm for a in found.drift.annotators)
+    lines.append(
+        f"  drift       {changed} of {watched} watched annotators; {found.drift.not_watched} with too few judgements"
+    )
+    if found.poisoning:
+        n = found.poisoning
+        lines.append(
+            f"  poisoning   {len(n.quarantine)} of {n.tested} tested; limit |z| {n.threshold:.1f}; {n.reference}"
+        )
+        lines += [f"              {n.warning}"] if n.warning else []
+        if n.contrary:
+            lines.append(f"              against what the others prefer: {', '.join(list(n.contrary)[:8])}")
+    flagged = sum(g.state == "flagged" for g in found.gold)
+    lines.append(
+        f"  gold        {flagged} of {len(found.gold)} annotators flagged"
+        if found.gold
+        else "  gold        no gold items"
+    )
+    if found.groups:
+        g = found.groups
+        bic = ", ".join(f"{k}: {v:.0f}" for k, v in g.bic.items())
+        lines.append(
+            f"  groups      {len(g.groups)} by BIC ({bic}); {g.votes:,} votes, {g.ties_left_out:,} ties left out"
+        )
+    for scale in found.scales:
+        gain = f"; α {scale.alpha_plain:.2f} plain, {scale.alpha_corrected:.2f} corrected" if (
+            scale.alpha_plain is not None and scale.alpha_corrected is not None
+        ) else ""  # fmt: skip
+        lines.append(
+            f"  scales      {scale.attribute}: {len(scale.annotators)} annotators around {scale.offset:.2f}{gain}"
+        )
+    for r in found.representation:
+        groups = ", ".join(f"{g.group} {g.annotators}" for g in r.groups)
+        lines.append(
+            f"  {r.attribute[:11]:11} {groups}; {r.suppressed_annotators} in groups below {r.smallest}, not shown"
+        )
+    lines += [f"  not done    {what}: {reason}" for what, reason in found.not_done.items()]
+    lines += [
+        "",
+        "not caught by any of these: votes for a target hidden among honest-looking ones (see docs/feedback-quality.md)",
+    ]
+    return lines
+
+
+def _range(value: Any) -> str:
+    return f"{value.value:.3f} [{value.low:.3f}, {value.high:.3f}]"
+
+
+def select(
+    source: Path, count: int, goal: Literal["ranking", "best"], random_share: float, out: Path | None, seed: int
+) -> None:  # fmt: skip
+    """Choose pairs to ask next, and say what active picks were worth so far."""
+    from accord.feedback.audit import scored_objects
+    from accord.feedback.ratings import RatingSettings, fit
+    from accord.feedback.selection import candidates_of, posterior
+    from accord.feedback.selection import select as choose
+    from accord.feedback.votes import votes_of
+
+    if out is not None and out.exists():
+        raise ConfigError(f"{out} exists", "choose another name; nothing is overwritten")
+    records = load(source)
+    objects = scored_objects(records)
+    candidates, judged = candidates_of(records, objects)
+    try:
+        known = fit(votes_of(records, objects)[0], RatingSettings(reliability=objects == "producer"))
+    except DataError as error:
+        click.echo(f"no scores yet, so every pair is as informative as the next: {safe_text(error.message)}")
+        known = None
+    chosen = choose(
+        posterior(known, [o for c in candidates for o in c.objects]),
+        candidates,
+        count,
+        goal,
+        random_share,
+        judged,
+        seed=seed,
+    )
+    rows = _rows(records, chosen.picks)
+    if out is not None:
+        from accord.files import write_jsonl
+
+        write_jsonl(out, rows)
+    at_random = sum(p.arm == "random" for p in chosen.picks)
+    click.echo(
+        f"{len(rows):,} of {chosen.candidates:,} pairs, {at_random:,} of them at random" + (f": {out}" if out else "")
+    )
+    for pick, row in list(zip(chosen.picks, rows, strict=True))[: 10 if out is None else 0]:
+        names = " / ".join(o["producer"] or o["id"] for o in row["options"])
+        click.echo(safe_text(f"  {pick.arm:6}  {names}  {str(row['prompt'])[:60]!r}  {pick.reason}"))
+    if out is None and len(rows) > 10:
+        click.echo(f"  and {len(rows) - 10:,} more; write them with --out FILE")
+    _say_saving(records, objects)
+
+
+def _rows(records: Sequence[Feedback], picks: Sequence[Pick]) -> list[dict[str, Any]]:
+    """What a labelling task needs: prompt, both options, the arm to store with the record."""
+    from accord.feedback.records import content_id
+
+    prompts, options = {}, {}
+    for record in records:
+        key = content_id(record.prompt)
+        prompts[key] = record.prompt
+        options.update({(key, o.id): o for o in record.options})
+    rows = []
+    for pick in picks:
+        key = pick.candidate.prompt
+        prompt = prompts[key] if isinstance(prompts[key], str) else [m.model_dump() for m in prompts[key]]
+        shown = [options[key, i].model_dump(exclude={"shown_at"}) for i in pick.candidate.options]
+        rows.append({"prompt": prompt, "options": shown, "meta": {"arm": pick.arm, "reason": pick.reason}})
+    return rows
+
+
+def _say_saving(records: Sequence[Feedback], objects: Objects) -> None:
+    from dataclasses import replace
+
+    import numpy as np
+
+    from accord.feedback.selection import saving
+    from accord.feedback.votes import Votes, votes_of
+
+    arms: dict[str, Votes] = {}
+    for arm in ("random", "active"):
+        mine = [r for r in records if r.meta.get("arm") == arm]
+        if mine:
+            arms[arm] = votes_of(mine, objects)[0]
+    if len(arms) < 2:
+        click.echo("saving of the active arm: not measured (no records with meta.arm random and active yet)")
+        return
+    names = sorted({n for v in arms.values() for n in v.producers})
+
+    def renamed(votes: Votes) -> Votes:
+        place = np.array([names.index(n) for n in votes.producers])
+        return replace(
+            votes, first=place[votes.first], second=place[votes.second], producers=names, annotators=["all"],
+            annotator=np.zeros_like(votes.annotator),
+        )  # fmt: skip
+
+    try:
+        found = saving(renamed(arms["random"]), renamed(arms["active"]))
+    except DataError as error:
+        click.echo(f"saving of the active arm: {error.message}")
+        return
+    click.echo(
+        f"saving of the active arm: {found.verdict}, {found.share.value:+.0%} [{found.share.low:+.0%}, {found.share.high:+.0%}] "
+        f"({found.active_votes:,} active, {found.random_votes:,} random votes)"
+    )

@@ -1,0 +1,218 @@
+"""Everything that is known against a set of judgements, at once: all measures, and the alarms that they raise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, TypeVar
+
+import numpy as np
+
+from accord.errors import DataError
+from accord.feedback.agreement_kinds import CHOICES, AgreementReport, measure_all
+from accord.feedback.annotator_model import CrowdEstimate, estimate
+from accord.feedback.drift import DriftReport, drift
+from accord.feedback.gold_checks import GoldRule, GoldScore, gold_results, score_gold
+from accord.feedback.intervals import Z95, Interval
+from accord.feedback.poisoning import Poisoning, VotesAlike, check_poisoning, votes_alike
+from accord.feedback.position import PositionBias, position_bias
+from accord.feedback.ratings import RatingSettings, fit
+from accord.feedback.records import Feedback
+from accord.feedback.representation import Representation, representation
+from accord.feedback.scales import Scales, attributes, rating_scales
+from accord.feedback.tastes import Tastes, tastes
+from accord.feedback.votes import Objects, votes_of
+
+T = TypeVar("T")
+MOST_RECORDS = 20_000
+"""Records beyond which annotators' effects within prompts are not integrated out (minutes); their reliability is."""
+UNRELIABLE = 0.25
+"""Times the typical reliability below which, with its whole interval, an annotator is named."""
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """area: which measure; subject: annotator, group or the whole set; finding: in words, with its numbers."""
+
+    area: Literal["position", "annotator", "drift", "poisoning", "gold", "groups", "scale", "accounts"]
+    subject: str
+    finding: str
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """One annotator's reliability over producers, times the typical one's."""
+
+    annotator: str
+    times_typical: Interval
+
+
+@dataclass(frozen=True)
+class Audit:
+    """objects: what votes were scored as; not_done: measures that these records do not allow, and why; alarms: the findings
+    that should not be passed over, in order of area. The rest is what each measure returned."""
+
+    records: int
+    people: int
+    objects: Objects
+    alarms: list[Alarm]
+    not_done: dict[str, str]
+    agreement: AgreementReport
+    position: PositionBias | None
+    annotators: CrowdEstimate | None
+    reliability: list[Reliability] | None
+    drift: DriftReport
+    poisoning: Poisoning | None
+    accounts: list[VotesAlike]
+    gold: list[GoldScore]
+    groups: Tastes | None
+    scales: list[Scales]
+    representation: list[Representation]
+
+
+def audit(
+    records: Sequence[Feedback], trusted: Collection[str] | None = None, rule: GoldRule | None = None,
+    self_described: Mapping[str, Mapping[str, str]] | None = None, seed: int = 0,
+) -> Audit:  # fmt: skip
+    """Measure all. trusted: annotators whose votes poisoning is tested against; self_described: annotator -> attribute ->
+    value. Raises DataError when there are no records, or a gold item or flag cannot be read."""
+    if not records:
+        raise DataError("there is nothing to audit", "import records first: accord feedback import")
+    objects = scored_objects(records)
+    not_done: dict[str, str] = {}
+
+    def attempt(what: str, work: Callable[[], T]) -> T | None:
+        try:
+            return work()
+        except DataError as error:
+            not_done[what] = error.message
+            return None
+
+    rated = [attempt(f"scale of {name}", partial(rating_scales, records, name)) for name in attributes(records)]
+    gold = score_gold(records, rule)
+    found = Audit(
+        len(records), len({r.annotator for r in records}), objects, [], not_done, measure_all(records, seed=seed),
+        attempt("position", lambda: position_bias(records, objects)), attempt("annotators", lambda: _annotators(records)),
+        attempt("reliability", lambda: _reliability(records)) if objects == "producer" else None,
+        drift(records, objects, gold_results(records), seed),
+        attempt("poisoning", lambda: check_poisoning(records, trusted, objects)), votes_alike(records), gold,
+        attempt("groups", lambda: tastes(records, objects, seed=seed)), [scale for scale in rated if scale],
+        representation(records, self_described or {}),
+    )  # fmt: skip
+    found.alarms.extend([
+        *_position(found.position), *_gold(gold), *_people(found.annotators, found.reliability), *_drift(found.drift),
+        *_poisoning(found.poisoning), *_accounts(found.accounts), *_groups(found.groups), *_scales(found.scales),
+    ])  # fmt: skip
+    return found
+
+
+def scored_objects(records: Sequence[Feedback]) -> Objects:
+    """ "producer" where most choices are between different named producers, else "option" (within its prompt)."""
+    choices = [r for r in records if r.kind in CHOICES]
+    named = sum(len({o.producer for o in r.options if o.producer}) > 1 for r in choices)
+    return "producer" if 2 * named > len(choices) else "option"
+
+
+def _annotators(records: Sequence[Feedback]) -> CrowdEstimate:
+    if len(records) > MOST_RECORDS:
+        raise DataError(f"{len(records):,} records; up to {MOST_RECORDS:,} are integrated over within prompts")
+    return estimate(records)
+
+
+def _reliability(records: Sequence[Feedback]) -> list[Reliability]:
+    found = fit(votes_of(records)[0], RatingSettings())
+    return [
+        Reliability(name, Interval(*(float(np.exp(a + k * Z95 * error)) for k in (0, -1, 1))))
+        for name, a, error in zip(
+            found.annotators, found.log_reliability_A, found.log_reliability_error_A, strict=True
+        )
+    ]  # fmt: skip
+
+
+def _position(found: PositionBias | None) -> list[Alarm]:
+    if found is None:
+        return []
+    alarms = []
+    if found.alarm:
+        way, part = "first" if found.pull.value > 0 else "last", found.first_share
+        alarms.append(Alarm("position", "everybody", (
+            f"what is shown {way} gains {abs(found.pull.value):.3f} logits (z = {found.z:.1f}); the first place won "
+            f"{part.value:.1%} [{part.low:.1%}, {part.high:.1%}] of {found.decided:,} decided pairs"
+        )))  # fmt: skip
+    for row in found.annotators:
+        if row.alarm:
+            part = row.first_share
+            text = (
+                f"prefers the first place in {part.value:.0%} [{part.low:.0%}, {part.high:.0%}] of decided comparisons"
+            )
+            alarms.append(Alarm("position", row.annotator, text))
+    return alarms
+
+
+def _gold(found: Sequence[GoldScore]) -> list[Alarm]:
+    return [
+        Alarm("gold", g.annotator, f"passed {g.passed.value:.0%} [{g.passed.low:.0%}, {g.passed.high:.0%}] of {g.asked} gold items")
+        for g in found
+        if g.state == "flagged"
+    ]  # fmt: skip
+
+
+def _people(crowd: CrowdEstimate | None, reliability: Sequence[Reliability] | None) -> list[Alarm]:
+    flagged = [Alarm("annotator", a.annotator, a.reason) for a in crowd.annotators if a.flag != "ok"] if crowd else []
+    named = {alarm.subject for alarm in flagged}
+    for row in reliability or ():
+        r = row.times_typical
+        if r.high < UNRELIABLE and row.annotator not in named:
+            text = f"reliability {r.value:.2f} [{r.low:.2f}, {r.high:.2f}] times the typical one's"
+            flagged.append(Alarm("annotator", row.annotator, text))
+    return flagged
+
+
+def _drift(found: DriftReport) -> list[Alarm]:
+    alarms = []
+    for row in found.annotators:
+        for s in row.signals if row.alarm else ():
+            if s.alarm and s.before and s.after:
+                text = (
+                    f"{s.name} changed about judgement {s.changed_at} (noticed at {s.detected_at}): "
+                    f"{s.before.value:.2f} [{s.before.low:.2f}, {s.before.high:.2f}] before, "
+                    f"{s.after.value:.2f} [{s.after.low:.2f}, {s.after.high:.2f}] after; p = {s.p_value:.3f}"
+                )
+                alarms.append(Alarm("drift", row.annotator, text))
+    return alarms
+
+
+def _poisoning(found: Poisoning | None) -> list[Alarm]:
+    return [Alarm("poisoning", s.annotator, s.reason) for s in found.quarantine] if found else []
+
+
+def _accounts(found: Sequence[VotesAlike]) -> list[Alarm]:
+    return [
+        Alarm(
+            "accounts", " and ".join(v.annotators),
+            f"gave the same answer on {v.same} of {v.common} common pairs (expected {v.expected:.0%}); a hint, not proof",
+        )
+        for v in found
+    ]  # fmt: skip
+
+
+def _groups(found: Tastes | None) -> list[Alarm]:
+    if found is None or len(found.groups) < 2:
+        return []
+    shares = ", ".join(f"{g.share.value:.0%} [{g.share.low:.0%}, {g.share.high:.0%}]" for g in found.groups)
+    text = f"{len(found.groups)} groups prefer differently ({shares}); they differ on {len(found.disputed):,} pairs"
+    return [Alarm("groups", "everybody", text)]
+
+
+def _scales(found: Sequence[Scales]) -> list[Alarm]:
+    """Scales whose whole interval lies below a quarter of the crowd's: ratings that say next to nothing of the item."""
+    return [
+        Alarm(
+            "scale", a.annotator,
+            f"uses {a.scale.value:.2f} [{a.scale.low:.2f}, {a.scale.high:.2f}] points of {s.attribute} per standard deviation "
+            f"of the items, the crowd {s.scale:.2f}",
+        )
+        for s in found for a in s.annotators
+        if a.scale.high < UNRELIABLE * s.scale
+    ]  # fmt: skip
