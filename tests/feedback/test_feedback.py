@@ -69,6 +69,8 @@ GOOD = {
     "options": [{"id": "x", "content": "one", "shown_at": 1}, {"id": "y", "content": "two", "shown_at": 0}],
 }  # fmt: skip
 
+ONE = {"id": "x", "content": "one", "shown_at": 0}
+
 
 @pytest.mark.parametrize(
     ("change", "message"),
@@ -82,6 +84,20 @@ GOOD = {
         ({"annotater": "b"}, "annotater"),
         ({"kind": "ratting"}, "kind"),
         ({"active_seconds": -1}, "active_seconds"),
+        (
+            {"kind": "attribute_comparison", "choice": {"attributes": {"honest": {"preferred": "z"}}}},
+            "the choice names ['z']",
+        ),
+        ({"kind": "attribute_comparison", "choice": {"attributes": {}}}, "attributes"),
+        ({"kind": "spans", "choice": {"spans": [{"start": 0, "end": 1}]}}, "cannot have 2 options"),
+        ({"kind": "spans", "choice": {"spans": [{"start": 2, "end": 2}]}}, "is empty"),
+        (
+            {"kind": "spans", "options": [ONE], "choice": {"spans": [{"start": 0, "end": 4}]}},
+            "beyond the option's 3 characters",
+        ),
+        ({"kind": "flags", "choice": {"flags": {}}}, "flags"),
+        ({"kind": "skip", "choice": {"reason": ""}}, "reason"),
+        ({"kind": "critique", "options": [], "choice": {"text": "bad"}}, "cannot have 0 options"),
     ],
 )
 def test_impossible_records_are_refused_by_name(change: dict, message: str) -> None:
@@ -92,6 +108,34 @@ def test_impossible_records_are_refused_by_name(change: dict, message: str) -> N
         parse_line(json.dumps(GOOD | change), "file line 3")
     assert "file line 3" in str(error.value)
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "choice"),
+    [
+        (
+            "attribute_comparison",
+            2,
+            {"attributes": {"helpful": {"preferred": "y", "strength": 2}, "honest": {"tie": True}}},
+        ),
+        ("ranking", 2, {"order": [["x"], ["y"]], "all_bad": True}),
+        ("flags", 1, {"flags": {"harmful": True, "topic": "food", "tone": ["dry", "short"]}}),
+        ("flags", 0, {"flags": {"spam": False}}),
+        ("spans", 1, {"spans": [{"start": 0, "end": 3, "label": "wrong", "note": "not one"}]}),
+        ("critique", 2, {"text": "The first is shorter."}),
+        ("skip", 2, {"reason": "unsure"}),
+    ],
+)
+def test_what_a_studio_asks_for_has_a_kind(tmp_path: Path, kind: str, options: int, choice: dict) -> None:
+    import json
+
+    shown = [ONE] if options == 1 else GOOD["options"][:options]
+    record = parse_line(json.dumps(GOOD | {"kind": kind, "options": shown, "choice": choice}))
+    assert parse_line(dump_line(record)) == record
+    assert record.choice.model_dump(exclude_defaults=True) == choice
+    with FeedbackStore(tmp_path / "f.sqlite") as store:
+        assert store.add([record, record]).repeated == 1
+        assert list(store.records(kind)) == [record]
 
 
 # --- store -------------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from accord.errors import ConfigError, DataError
 from accord.feedback.formats import EXPORTS, export, read_feedback
 from accord.feedback.formats.anonymous import Pseudonyms
 from accord.feedback.formats.card import card_text, data_card
+from accord.feedback.formats.shapes import SHAPES
 from accord.feedback.records import Feedback, content_id
 
 CHAT = [{"role": "user", "content": "Name a fruit."}]
@@ -245,6 +246,26 @@ def test_soft_labels_are_shares_of_annotators() -> None:
     assert made.left_out == {"comparison: nothing is preferred (tie or both bad)": 1}
 
 
+def test_answers_that_were_cut_off_stay_marked(tmp_path: Path) -> None:
+    pair = compared()
+    apple, stone = (o.id for o in pair.options)
+    pair = pair.model_copy(update={"meta": {"finished": {apple: True, stone: False}}})
+    assert export([pair, compared(0, "b")], "trl-preference").about[0]["finished"] == [True, False]
+    assert export([pair, compared(0, "b")], "trl-preference").about[1]["finished"] is None
+    (back,) = there_and_back(tmp_path, [pair], "trl-preference")
+    assert {o.content: back.meta["finished"][o.id] for o in back.options} == {"Apple.": True, "Stone.": False}
+    body = {
+        "id": "d",
+        "kind": "demonstration",
+        "prompt": "p",
+        "options": [],
+        "choice": {"content": "x"},
+        "annotator": "a",
+    }
+    written = Feedback.model_validate({**body, "meta": {"finished": False}})
+    assert there_and_back(tmp_path, [written], "trl-completion") == [written]
+
+
 def test_rows_of_a_ranking_share_its_weight() -> None:
     made = export([ranked([["c"], ["a", "b"]], meta={"weight": 3.0})], "trl-preference")
     assert [(r["chosen"][0]["content"], r["rejected"][0]["content"]) for r in made.rows] == [
@@ -255,6 +276,16 @@ def test_rows_of_a_ranking_share_its_weight() -> None:
         ("rank#0", 1.5, [1, 0]),
         ("rank#1", 1.5, [1, 0]),
     ]
+
+
+def test_weights_are_read(tmp_path: Path) -> None:
+    rows = [{"prompt": "p", "chosen": "a", "rejected": "b", "weight": w, "votes": 7} for w in (1.0, 2.5)]
+    records = read_feedback(save(tmp_path / "a.jsonl", rows)).records
+    assert [r.meta.get("weight") for r in records] == [None, 2.5]
+    assert all(r.meta["columns"] == {"votes": 7} for r in records)  # not ours: kept, not taken for a count of ours
+    assert [about["weight"] for about in export(records, "trl-preference").about] == [1.0, 2.5]
+    halves = there_and_back(tmp_path, [ranked([["c"], ["a", "b"]])], "trl-preference")
+    assert [r.meta["weight"] for r in halves] == [0.5, 0.5]
 
 
 def test_best_and_worst_and_corrections_are_preferences() -> None:
@@ -360,6 +391,18 @@ def test_votes_without_texts_survive_a_table(data: Callable[[str], Path], tmp_pa
     records = read_feedback(data("llmfao/crowd-comparisons.csv")).records
     assert there_and_back(tmp_path, records, "csv-pairwise") == records
     assert {o.shown_at for r in records for o in r.options} == {0, 1}
+    made = export(records, "csv-pairwise")
+    both = [
+        (r, a)
+        for r, a in zip(made.rows, made.about, strict=True)
+        if {r["producer_a"], r["producer_b"]} == {"Airoboros L2 70B", "Weaver 12k"} and r["prompt"] == "8"
+    ]
+    points = {"a": 1.0, "b": 0.0, "tie": 0.5}
+    by = {a["annotator"]: points[r["winner"]] for r, a in both}
+    assert both[0][1]["votes"] == len(by) == len(both)
+    assert both[0][1]["soft_label"] == pytest.approx(sum(by.values()) / len(by))
+    coverage = data_card(records, made, dropped={}, not_read={})["coverage"]
+    assert (coverage["prompts"], coverage["judged_twice"] + coverage["judged_more"]) == (13, 2124)
 
 
 def test_tables_by_hand_are_read_and_wrong_cells_named(tmp_path: Path) -> None:
@@ -454,3 +497,9 @@ def test_a_table_is_one_line_per_record_for_any_reader() -> None:
     assert (rows[0]["winner"], rows[0]["response_a"], rows[0]["producer_b"]) == ("b", "Stone.", "m1")
     csv.DictWriter(text, rows[0].keys()).writerow(rows[0])
     assert len(text.getvalue().splitlines()) == 1
+
+
+def test_the_page_of_formats_names_them_all() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
+    assert all(f"`{shape}`" in page for shape in EXPORTS)
+    assert all(shape.name.split(" / ")[0] in page for shape in SHAPES)

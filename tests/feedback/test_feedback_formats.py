@@ -124,6 +124,40 @@ def test_every_shape_is_recognised(tmp_path: Path, shape: str, row: dict[str, An
         assert result.dropped == {}
 
 
+def test_ultrafeedback_critiques_are_kept_and_single_aspects_counted(tmp_path: Path) -> None:
+    aspects = {"honesty": {"Rating": "4"}, "helpfulness": {"Rating": "5"}}
+    answer = {"response": "b", "overall_score": 7, "model": "m", "critique": "Too short.", "annotations": aspects}
+    got = read_feedback(write(tmp_path / "rows.jsonl", [{"instruction": "a", "completions": [answer]}]))
+    assert [(r.kind, r.options[0].producer) for r in got.records] == [("rating", "m"), ("critique", "m")]
+    assert got.left_out == {"rating of one aspect of UltraFeedback": 2}
+
+
+def test_words_and_refinements_of_people(data: Callable[[str], Path]) -> None:
+    got = read_feedback(data("language-feedback/surge_annotations.jsonl"))
+    assert Counter(r.kind for r in got.records) == {"critique": 195, "correction": 195}
+    assert (got.dropped, got.left_out) == ({}, {})
+    critique, correction = got.records[:2]
+    assert critique.options[0].content == correction.options[0].content
+    assert isinstance(critique.prompt, str)
+    assert not any(plain(r.options[0].content).startswith(r.prompt) for r in got.records)
+    assert sum(r.annotator == "dataset" for r in got.records) == 2 * 54  # rows that name no worker
+    own, lost = export_rows(got.records, "accord")
+    assert (len(own), lost) == (390, 0)
+    pairs, left = export_rows(got.records, "trl-preference")
+    assert (len(pairs), left) == (195, 195)
+
+
+def test_columns_that_a_shape_does_not_know_are_kept_or_counted(tmp_path: Path) -> None:
+    row = PAIR | {"score": 0.5, "source": "forum", "tags": ["a"], "empty": None, "annotator": "ann", "id": 3}
+    got = read_feedback(write(tmp_path / "rows.jsonl", [row, row | {"source": "book"}]))
+    assert [r.meta["columns"] for r in got.records] == [
+        {"score": 0.5, "source": "forum", "id": 3}, {"score": 0.5, "source": "book", "id": 3},
+    ]  # fmt: skip
+    assert len({r.id for r in got.records}) == 2
+    assert got.left_out == {"column 'tags'": 2}
+    assert "  left out 2: column 'tags'" in check_file(tmp_path / "rows.jsonl").lines()
+
+
 def test_csv_with_a_byte_order_mark_and_line_breaks(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_bytes('\ufeffprompt,chosen,rejected\n"two\nlines","a, b",c\n'.encode())

@@ -250,6 +250,22 @@ def test_arena_rows_with_conversations(tmp_path: Path) -> None:
     assert read.records[0].choice.preferred == read.records[0].options[1].id
     assert read.records[1].choice.both_bad
     assert sum(read.dropped.values()) == 1
+    assert read.left_out == {}
+    longer = row | {"tstamp": 1.5e9, "judge": 7}
+    longer |= {f"conversation_{side}": [*turns, {"role": "assistant", "content": side}] * 2 for side in "ab"}
+    (tmp_path / "w.jsonl").write_text(json.dumps(longer))
+    read = read_feedback(tmp_path / "w.jsonl")
+    assert [o.content for o in read.records[0].options] == ["a\n\na", "b\n\nb"]
+    assert (read.records[0].created_at, read.records[0].annotator) == ("2017-07-14T02:40:00+00:00", "7")
+    assert list(read.left_out.values()) == [1]
+    assert "turns after the first" in next(iter(read.left_out))
+
+
+def test_the_same_pair_is_the_same_pair_on_either_side(tmp_path: Path) -> None:
+    (tmp_path / "v.csv").write_text("prompt,left,right,winner,worker\np,x,y,left,1\np,y,x,right,2\n")
+    first, second = read_feedback(tmp_path / "v.csv").records
+    assert first.choice.preferred == second.choice.preferred
+    assert first.shown == second.shown[::-1]
 
 
 def test_nothing_to_rate_is_said(tmp_path: Path) -> None:

@@ -217,6 +217,23 @@ def test_ties_both_bad_margins_and_contradictions(tmp_path: Path) -> None:
         run(other, write(other / "nan.jsonl", rows))
 
 
+@pytest.mark.slow
+def test_kinds_that_say_nothing_of_what_is_better_are_counted(tmp_path: Path) -> None:
+    texts = [" a joy.", " a bore."]
+    rows = [record(f"c{i}", "comparison", f"This {w} film is", texts, {"preferred": "a"}) for i, w in enumerate(WORDS)]
+    rows += [
+        record("f", "flags", "This new film is", texts[:1], {"flags": {"harmful": False}}),
+        record("s", "spans", "This new film is", texts[:1], {"spans": [{"start": 0, "end": 2}]}),
+        record("q", "critique", "This new film is", texts, {"text": "The first is kinder."}),
+        record("u", "skip", "This new film is", texts, {"reason": "unsure"}),
+        record("h", "attribute_comparison", "This new film is", texts, {"attributes": {"honest": {"preferred": "b"}}}),
+    ]
+    result, said, _ = run(tmp_path, write(tmp_path / "mix.jsonl", rows), ", epochs: 1")
+    kinds = ("flags", "spans", "critique", "skip", "attribute_comparison")
+    assert result["values"]["left_out"] == {f"{kind} compares nothing": 1 for kind in kinds}
+    assert "6 judgements on 6 prompts" in said
+
+
 def steered() -> list[dict]:
     """Rows of the HelpSteer kind: a joy helps, long answers are verbose."""
     rows = []

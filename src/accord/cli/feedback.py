@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from accord.cli.exporting import ExportOptions, Loaded, check_free, write_export
 from accord.cli.terminal import safe_text
 from accord.errors import ConfigError, DataError
 from accord.feedback.records import Feedback
@@ -19,15 +20,20 @@ SQLITE = (".sqlite", ".sqlite3", ".db")
 
 
 def load(source: Path, quiet: bool = False) -> list[Feedback]:
-    """Records of a store or of a file, directory or Hub id in any known format. Dropped rows are counted, on stderr if
-    `quiet` (standard output is then a machine's)."""
+    """Records of a store or of a file, directory or Hub id in any known format; says what was lost, on stderr if `quiet`
+    (standard output is then a machine's)."""
+    return load_all(source, quiet).records
+
+
+def load_all(source: Path, quiet: bool = False) -> Loaded:
+    """The same, with what was lost."""
     if source.suffix in SQLITE:
         from accord.feedback.store import FeedbackStore
 
         if not source.is_file():
             raise ConfigError(f"there is no store {source}", "make one with accord feedback import")
         with FeedbackStore(source) as store:
-            return list(store.records())
+            return Loaded(list(store.records()), {}, {})
     from accord.feedback.formats import read_feedback
 
     read = read_feedback(source)
@@ -36,7 +42,9 @@ def load(source: Path, quiet: bool = False) -> list[Feedback]:
             f"{count:,} of {read.rows:,} rows dropped: {safe_text(reason)} (first at {read.first_dropped[reason]})",
             err=quiet,
         )
-    return read.records
+    for reason, count in read.left_out.items():
+        click.echo(f"{count:,} left out: {safe_text(reason)}", err=quiet)
+    return Loaded(read.records, read.dropped, read.left_out)
 
 
 def import_file(source: Path, store: Path) -> None:
@@ -52,19 +60,10 @@ def import_file(source: Path, store: Path) -> None:
     click.echo(f"{store}: {added.new:,} new, {added.repeated:,} already there, {total:,} in all")
 
 
-def export_file(source: Path, destination: Path, shape: str) -> None:
+def export_file(source: Path, destination: Path, shape: str, options: ExportOptions) -> None:
     """Write records in a format; what it cannot hold is counted."""
-    from accord.feedback.formats import export_rows
-    from accord.files import write_jsonl
-
-    if destination.exists():
-        raise ConfigError(f"{destination} exists", "choose another name; nothing is overwritten")
-    records = load(source)
-    rows, left_out = export_rows(records, shape)
-    if not rows:
-        raise ConfigError(f"none of the {len(records):,} records can be written as {shape}", "choose another --to")
-    write_jsonl(destination, rows)
-    click.echo(f"{destination}: {len(rows):,} rows of {shape}; {left_out:,} records left out, which it cannot hold")
+    check_free([destination])
+    write_export(load_all(source), destination, shape, options)
 
 
 def agreement(source: Path) -> None:

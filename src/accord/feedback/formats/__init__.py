@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from accord.errors import DataError
-from accord.feedback.formats.columns import COMMON, Left, RowError, content_of
+from accord.feedback.formats.columns import COMMON, DERIVED, Left, RowError, content_of
 from accord.feedback.formats.exports import EXPORTS, Exported, export, export_rows
 from accord.feedback.formats.reading import Row, read_rows
 from accord.feedback.formats.shapes import SHAPES, Shape, detect
@@ -74,7 +74,7 @@ def _with_columns(
     records: list[Feedback], row: Mapping[str, Any], shape: Shape, left_out: Counter[str]
 ) -> list[Feedback]:
     """Records that keep the texts, numbers and truth values of columns that their shape does not know."""
-    known = {*shape.fields, *shape.optional, *COMMON}
+    known = {*shape.fields, *shape.optional, *(COMMON if row.get("record_id") else COMMON - DERIVED)}
     other = {name: value for name, value in row.items() if name not in known and value is not None and value != ""}
     kept = {name: value for name, value in other.items() if isinstance(value, (str, int, float))}
     left_out.update(f"column {name!r}" for name in other.keys() - kept.keys())
@@ -148,7 +148,9 @@ class FileReport:
         """For a terminal."""
         r = self.result
         kinds = Counter(record.kind for record in r.records)
-        found = ", ".join(f"{n:,} {kind}s" for kind, n in kinds.items()) or f"{len(r.prompts):,} prompts"
+        found = (
+            ", ".join(f"{n:,} {kind.removesuffix('s')}s" for kind, n in kinds.items()) or f"{len(r.prompts):,} prompts"
+        )
         lost = sum(r.dropped.values())
         lines = [f"{self.source}: {r.shape}", f"  {r.rows:,} rows: {r.rows - lost:,} kept, {lost:,} dropped; {found}"]
         lines += [f"  dropped {n:,}: {reason} (first at {r.first_dropped[reason]})" for reason, n in r.dropped.items()]

@@ -111,8 +111,7 @@ def card_text(card: Mapping[str, Any], title: str) -> str:
         "| guideline | records |", "|---|---|", *_rows(card["guidelines"]), "",
         "## Who judged", "",
         f"{who['count']:,} annotators, {spread['least']:,} to {spread['most']:,} judgements each (median {spread['median']:,g}).",
-        f"Time: {time['hours']:,} hours in all, {_or(time['median_seconds'])} seconds per judgement in the median; "
-        f"{time['records_without']:,} judgements without a time. From {_or(time['first'])} to {_or(time['last'])}.", "",
+        _time_line(time), "",
         "## Coverage and agreement", "",
         f"{cover['prompts']:,} prompts; {cover['pairs']:,} pairs of responses, judged by one annotator: {cover['judged_once']:,}, "
         f"by two: {cover['judged_twice']:,}, by more: {cover['judged_more']:,}.",
@@ -122,11 +121,22 @@ def card_text(card: Mapping[str, Any], title: str) -> str:
         *_left_out(card["left_out"]), "",
         "## Columns", "",
         "`weight` is the share of a judgement that a row stands for; `soft_label` the share of annotators who prefer what is "
-        "chosen (ties count half), among the `votes` who judged the same pair; `shown_at` the places at which the responses "
+        "chosen, in tables response_a (ties count half), among the `votes` who judged the same pair; `shown_at` the places at which the responses "
         "were shown, empty where that is not known.", "",
         "## Licence", "", card["licence"], "",
     ]  # fmt: skip
     return "\n".join(lines)
+
+
+def _time_line(time: Mapping[str, Any]) -> str:
+    if time["median_seconds"] is None:
+        spent = "The time they took is not known."
+    else:
+        spent = (
+            f"Time: {time['hours']:,} hours in all, {_or(time['median_seconds'])} seconds per judgement in the median; "
+            f"{time['records_without']:,} judgements without a time."
+        )
+    return spent if time["first"] is None else f"{spent} From {_or(time['first'])} to {_or(time['last'])}."
 
 
 def _or(value: Any) -> str:

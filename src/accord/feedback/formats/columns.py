@@ -17,11 +17,13 @@ UNKNOWN_ORDER = "unknown"
 ANNOTATOR_COLUMNS = ("annotator", "worker", "worker_id", "labeler", "judge", "user_id")
 TIME_COLUMNS = ("created_at", "timestamp", "created_date", "tstamp")
 SECONDS_COLUMNS = ("active_seconds", "lead_time")
+DERIVED = {"soft_label", "votes"}
+"""Columns of our exports that are computed anew from the records."""
 COMMON = {
     *ANNOTATOR_COLUMNS, *TIME_COLUMNS, *SECONDS_COLUMNS,
-    "session", "guideline", "record_id", "shown_at", "weight", "soft_label", "votes", "strength",
+    "session", "guideline", "record_id", "shown_at", "weight", "finished", *DERIVED,
 }  # fmt: skip
-"""Columns understood in rows of any shape. Weight, soft label and votes are computed anew when exporting."""
+"""Columns understood in rows of any shape."""
 _ROLES: dict[str, Literal["system", "user", "assistant", "tool"]] = {
     "human": "user",
     "user": "user",
@@ -98,7 +100,7 @@ def build(
     filled = choice(names) if callable(choice) else choice
     who, common = annotator or annotator_of(row), said(row)
     wrote = list(producers) if producers is not None else [None] * len(names)
-    kept = dict(meta or {})
+    kept = {**_finished(row.get("finished"), names), **_weight(row), **(meta or {})}
     extra = [common, kept] if common or kept else []
     where, known = _places(places if places is not None else row.get("shown_at"), prompt, names)
     options = [
@@ -110,6 +112,22 @@ def build(
     return Feedback.model_validate(
         {"id": str(own), **body, "meta": kept if known else {**kept, "shown": UNKNOWN_ORDER}}
     )
+
+
+def _finished(told: Any, ids: Sequence[str]) -> dict[str, Any]:
+    """`meta["finished"]` of a row that says whether its responses ended: by option, of a demonstration one value."""
+    if isinstance(told, list) and len(told) == len(ids):
+        return {"finished": dict(zip(ids, told, strict=True))}
+    return {"finished": told} if isinstance(told, bool) and not ids else {}
+
+
+def _weight(row: Mapping[str, Any]) -> dict[str, Any]:
+    """`meta["weight"]`; 1 is what a record has anyway."""
+    try:
+        weight = float(row.get("weight") or 1.0)
+    except (TypeError, ValueError):
+        raise RowError(f"the column 'weight' is {row['weight']!r}, not a number") from None
+    return {} if weight == 1.0 else {"weight": weight}
 
 
 def _places(given: Any, prompt: Content, ids: Sequence[str]) -> tuple[list[int], bool]:

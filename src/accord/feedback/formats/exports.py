@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from accord.errors import ConfigError
-from accord.feedback.formats.columns import UNKNOWN_ORDER, RowError
+from accord.feedback.formats.columns import UNKNOWN_ORDER, RowError, flat
 from accord.feedback.formats.prm800k import to_prm800k
 from accord.feedback.formats.tables import to_pairwise_row, to_rating_row
 from accord.feedback.formats.trees import to_trees
@@ -23,6 +23,7 @@ from accord.feedback.records import (
     Content,
     Correction,
     Feedback,
+    Option,
     Ranking,
     Thumb,
     content_id,
@@ -60,17 +61,18 @@ class Exported:
 
 @dataclass(frozen=True)
 class Part:
-    """One row of a record: `pair` is what it compares, `places` where they were shown, `about` what it rates."""
+    """One row of a record: `pair` is what it compares, `places` where they were shown, `options` their ids."""
 
     row: dict[str, Any]
     pair: Pair | None = None
     places: tuple[int, ...] | None = None
+    options: tuple[str, ...] = ()
 
 
 # --- shares of annotators ----------------------------------------------------------------------------------------------
 @dataclass
 class Shares:
-    """Share of annotators who prefer one content over another for a prompt, or put a thumb up. Every annotator counts
+    """Share of annotators who prefer one response over another for a prompt, or put a thumb up. Every annotator counts
     once per pair, with the mean of their answers; a tie and "both bad" are half a preference."""
 
     votes: dict[tuple[str, str, str], dict[str, list[float]]] = field(
@@ -82,17 +84,21 @@ class Shares:
         """Counted over all records."""
         shares = cls()
         for record in records:
+            same = {o.id: _same(o) for o in record.options}
             for better, worse, value in _votes(record):
-                key, turned = _key(record.prompt, better, worse)
+                key, turned = _key(record.prompt, same[better], same[worse])
                 shares.votes[key][record.annotator].append(1 - value if turned else value)
             if isinstance(record.choice, Thumb):
-                key, _ = _key(record.prompt, record.options[0].content, "")
+                key, _ = _key(record.prompt, *same.values())
                 shares.votes[key][record.annotator].append(float(record.choice.up))
         return shares
 
-    def share(self, prompt: Content, better: Content, worse: Content) -> tuple[float | None, int]:
-        """(share preferring `better`, number of annotators); for thumbs `worse` is empty."""
-        key, turned = _key(prompt, better, worse)
+    def share(self, record: Feedback, options: Sequence[str]) -> tuple[float | None, int]:
+        """(share that prefers the first of two of the record's options, or likes the only one; number of annotators)."""
+        same = {o.id: _same(o) for o in record.options}
+        if not options:
+            return None, 0
+        key, turned = _key(record.prompt, *(same[i] for i in options))
         said = [sum(values) / len(values) for values in self.votes.get(key, {}).values()]
         if not said:
             return None, 0
@@ -100,23 +106,27 @@ class Shares:
         return round(1 - mean if turned else mean, 6), len(said)
 
 
-def _key(prompt: Content, first: Content, second: Content) -> tuple[tuple[str, str, str], bool]:
-    one, two = content_id(first), content_id(second) if second else ""
-    turned = bool(second) and one > two
-    return (content_id(prompt), *((two, one) if turned else (one, two))), turned
+def _same(option: Option) -> str:
+    """What makes options of different records the same: their content, or, of options without one, their id."""
+    return content_id(option.content) if flat(option.content) else option.id
 
 
-def _votes(record: Feedback) -> Iterator[tuple[Content, Content, float]]:
+def _key(prompt: Content, first: str, second: str = "") -> tuple[tuple[str, str, str], bool]:
+    turned = bool(second) and first > second
+    return (content_id(prompt), *((second, first) if turned else (first, second))), turned
+
+
+def _votes(record: Feedback) -> Iterator[tuple[str, str, float]]:
     """All pairs of a comparison or ranking with what was said: 1 the first is better, 0.5 neither."""
-    contents, choice = {o.id: o.content for o in record.options}, record.choice
+    choice = record.choice
     if isinstance(choice, Comparison) and choice.preferred is None:
-        first, second = contents.values()
+        first, second = (o.id for o in record.options)
         yield first, second, 0.5
     elif isinstance(choice, Ranking):
         for group in choice.order:
             for i, one in enumerate(group):
-                yield from ((contents[one], contents[other], 0.5) for other in group[i + 1 :])
-    yield from ((contents[a], contents[b], 1.0) for a, b in _preferred(record))
+                yield from ((one, other, 0.5) for other in group[i + 1 :])
+    yield from ((a, b, 1.0) for a, b in _preferred(record))
 
 
 def _preferred(record: Feedback) -> Iterator[tuple[str, str]]:
@@ -135,20 +145,20 @@ def _preferred(record: Feedback) -> Iterator[tuple[str, str]]:
 
 
 # --- rows --------------------------------------------------------------------------------------------------------------
-def _pairs(record: Feedback) -> list[tuple[Pair, tuple[int, int] | None]]:
+def _pairs(record: Feedback) -> list[Part]:
     """(better, worse) with the places they were shown at, renumbered 0 and 1; raises RowError when there is none."""
     if isinstance(record.choice, Correction):
-        return [((record.choice.content, record.options[0].content), None)]
-    options = {o.id: o for o in record.options}
-    pairs = [
-        ((options[a].content, options[b].content), (0, 1) if options[a].shown_at < options[b].shown_at else (1, 0))
-        for a, b in _preferred(record)
-    ]
+        return [Part({}, (record.choice.content, record.options[0].content))]
+    options, known = {o.id: o for o in record.options}, record.meta.get("shown") != UNKNOWN_ORDER
+    pairs = []
+    for a, b in _preferred(record):
+        places = (0, 1) if options[a].shown_at < options[b].shown_at else (1, 0)
+        pairs.append(Part({}, (options[a].content, options[b].content), places if known else None, (a, b)))
     if not pairs and isinstance(record.choice, Comparison | Ranking):
         raise RowError(f"{record.kind}: nothing is preferred (tie or both bad)")
     if not pairs:
         raise RowError(f"{record.kind}: compares no two responses")
-    return [(pair, None if record.meta.get("shown") == UNKNOWN_ORDER else places) for pair, places in pairs]
+    return pairs
 
 
 def _prompt(record: Feedback) -> Any:
@@ -167,15 +177,16 @@ def _reply(record: Feedback, content: Content) -> Any:
 
 
 def _trl_preference(record: Feedback) -> Iterator[Part]:
-    for (better, worse), places in _pairs(record):
+    for part in _pairs(record):
+        better, worse = part.pair or ("", "")
         row = {"prompt": _prompt(record), "chosen": _reply(record, better), "rejected": _reply(record, worse)}
-        yield Part(row, (better, worse), places)
+        yield replace(part, row=row)
 
 
 def _trl_implicit(record: Feedback) -> Iterator[Part]:
     for part in _trl_preference(record):
         prompt, row = part.row["prompt"], part.row
-        yield Part({side: prompt + row[side] for side in ("chosen", "rejected")}, part.pair, part.places)
+        yield replace(part, row={side: prompt + row[side] for side in ("chosen", "rejected")})
 
 
 def _trl_unpaired(record: Feedback) -> Iterator[Part]:
@@ -183,7 +194,7 @@ def _trl_unpaired(record: Feedback) -> Iterator[Part]:
         raise RowError(f"{record.kind}: only thumbs are written")
     content = record.options[0].content
     row = {"prompt": _prompt(record), "completion": _reply(record, content), "label": record.choice.up}
-    yield Part(row, (content, ""), (0,))
+    yield Part(row, (content, ""), (0,), (record.options[0].id,))
 
 
 def _trl_completion(record: Feedback) -> Iterator[Part]:
@@ -209,10 +220,10 @@ def _hh(record: Feedback) -> Iterator[Part]:
         raise RowError("a transcript is of user and assistant: the prompt is a text, or has other roles")
     names = {"user": "Human", "assistant": "Assistant"}
     before = "".join(f"\n\n{names[m.role]}: {m.content}" for m in record.prompt)
-    for (better, worse), places in pairs:
-        sides = {"chosen": better, "rejected": worse}
-        row = {side: f"{before}\n\nAssistant: {plain(content)}" for side, content in sides.items()}
-        yield Part(row, (better, worse), places)
+    for part in pairs:
+        sides = zip(("chosen", "rejected"), part.pair or (), strict=True)
+        row = {side: f"{before}\n\nAssistant: {plain(content)}" for side, content in sides}
+        yield replace(part, row=row)
 
 
 def _prm800k(record: Feedback) -> Iterator[Part]:
@@ -220,9 +231,9 @@ def _prm800k(record: Feedback) -> Iterator[Part]:
 
 
 def _pairwise(record: Feedback) -> Iterator[Part]:
-    first, second = sorted(record.options, key=lambda o: o.shown_at) if record.kind == "comparison" else (None, None)
-    pair = (first.content, second.content) if first is not None and second is not None else None
-    yield Part(to_pairwise_row(record), pair)
+    row = to_pairwise_row(record)
+    first, second = sorted(record.options, key=lambda o: o.shown_at)
+    yield Part(row, (first.content, second.content), None, (first.id, second.id))
 
 
 def _ratings(record: Feedback) -> Iterator[Part]:
@@ -255,8 +266,8 @@ def export(records: Sequence[Feedback], shape: str) -> Exported:
         return Exported(shape, rows, [a for r in records for a in _beside(r, shares)], {}, len(records))
     if shape == "oasst":
         rows, left = to_trees(records)
-        kept = {id(record) for record, _ in left}
-        held = [record for record in records if id(record) not in kept]
+        homeless = {id(record) for record, _ in left}
+        held = [record for record in records if id(record) not in homeless]
         return Exported(
             shape, rows, [a for r in held for a in _beside(r, shares)], dict(Counter(why for _, why in left)), len(held)
         )
@@ -277,7 +288,11 @@ def _by_record(records: Sequence[Feedback], shape: str, shares: Shares) -> Expor
         for number, part in enumerate(parts):
             rows.append(part.row)
             owners.append(record)
-            about.append(_about(record, part, number, len(parts), shares))
+            line = _about(record, part, number, len(parts), shares)
+            about.append({k: v for k, v in line.items() if shape not in TABLES or k not in ("strength", "finished")})
+    for name in () if shape in TABLES else ("strength", "finished"):  # tables say it in their own columns
+        if any(name in line for line in about):  # all rows have the same columns
+            about = [{**line, name: line.get(name)} for line in about]
     lost = _margins(owners, about) if shape.startswith("trl-preference") else {}
     return Exported(shape, rows, about, dict(left_out), len(records) - left_out.total(), lost)
 
@@ -297,14 +312,22 @@ def _margins(owners: Sequence[Feedback], about: Sequence[dict[str, Any]]) -> dic
 
 def _about(record: Feedback, part: Part, number: int, count: int, shares: Shares) -> dict[str, Any]:
     """Further columns of a row. The weights of a record's rows add up to the record's own (1 if it has none)."""
-    share, votes = shares.share(record.prompt, *part.pair) if part.pair is not None else (None, 0)
+    share, votes = shares.share(record, part.options if part.pair is not None else ())
     strength = record.choice.strength if isinstance(record.choice, Comparison) else None
     return {
         "record_id": record.id if count == 1 else f"{record.id}#{number}", **_common(record),
         "shown_at": None if part.places is None else list(part.places),
         "weight": record.meta.get("weight", 1.0) / count, "soft_label": share, "votes": votes,
-        **({"strength": strength} if strength is not None else {}),
+        **({"strength": strength} if strength is not None else {}), **_finished(record, part.options),
     }  # fmt: skip
+
+
+def _finished(record: Feedback, options: Sequence[str]) -> dict[str, Any]:
+    """Whether the row's responses ended or were cut off, where the record says so."""
+    told = record.meta.get("finished")
+    if isinstance(told, dict) and options and all(i in told for i in options):
+        return {"finished": [bool(told[i]) for i in options]}
+    return {"finished": told} if isinstance(told, bool) and record.kind == "demonstration" else {}
 
 
 def _common(record: Feedback) -> dict[str, Any]:
@@ -316,18 +339,14 @@ def _common(record: Feedback) -> dict[str, Any]:
 
 def _beside(record: Feedback, shares: Shares) -> Iterator[dict[str, Any]]:
     """Lines of the second file: one per pair of options that a record compares, or one for a thumb."""
-    contents = {o.id: o.content for o in record.options}
-    if isinstance(record.choice, Comparison) and record.choice.preferred is None:
-        found = [(record.options[0].id, record.options[1].id)]
+    if isinstance(record.choice, Thumb) or (isinstance(record.choice, Comparison) and record.choice.preferred is None):
+        lines = [tuple(o.id for o in record.options)]
     else:
-        found = list(_preferred(record))
-    lines: list[tuple[list[str], Content, Content]] = [([a, b], contents[a], contents[b]) for a, b in found]
-    if isinstance(record.choice, Thumb):
-        lines = [([record.options[0].id], record.options[0].content, "")]
-    for ids, better, worse in lines:
-        share, votes = shares.share(record.prompt, better, worse)
+        lines = list(_preferred(record))
+    for options in lines:
+        share, votes = shares.share(record, options)
         yield {
-            "record_id": record.id, **_common(record), "options": ids, "shown": record.shown,
+            "record_id": record.id, **_common(record), "options": list(options), "shown": record.shown,
             "weight": record.meta.get("weight", 1.0) / len(lines), "soft_label": share, "votes": votes,
         }  # fmt: skip
 

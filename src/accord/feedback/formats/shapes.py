@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from accord.feedback.formats import argilla, label_studio, tables
-from accord.feedback.formats.columns import Parsed, RowError, build, content_of, flat, messages
+from accord.feedback.formats.columns import Left, Parsed, RowError, build, content_of, flat, messages
 from accord.feedback.formats.prm800k import is_prm800k, prm800k
 from accord.feedback.formats.trees import tree
 from accord.feedback.formats.votes import is_votes, votes
@@ -160,12 +160,17 @@ def _alpaca(row: Row) -> Iterator[Feedback]:
     yield from _demonstration([Message(role="user", content=asked)], row["output"], row)
 
 
-def _ultrafeedback(row: Row) -> Iterator[Feedback]:
+def _ultrafeedback(row: Row) -> Iterator[Parsed]:
     for completion in row["completions"]:
-        score = completion.get("overall_score")
+        score, wrote = completion.get("overall_score"), [completion.get("model")]
         if score is not None:
             choice = {"scores": {"overall": float(score)}, "low": 0, "high": 10}
-            yield build("rating", row["instruction"], [completion["response"]], choice, row)
+            yield build("rating", row["instruction"], [completion["response"]], choice, row, producers=wrote)
+        if critique := completion.get("critique"):
+            yield build(
+                "critique", row["instruction"], [completion["response"]], {"text": critique}, row, producers=wrote
+            )
+        yield from [Left("rating of one aspect of UltraFeedback")] * len(completion.get("annotations") or ())
 
 
 _ATTRIBUTES = ("helpfulness", "correctness", "coherence", "complexity", "verbosity")
@@ -214,7 +219,7 @@ def _is_prompt_only(row: Row) -> bool:
     return "prompt" in row and not any(difflib.get_close_matches(name, _ANSWERS, n=1, cutoff=0.75) for name in row)
 
 
-_SIDES = ("margin",)
+_SIDES = ("margin", "strength")
 SHAPES = (
     Shape("accord records", ("kind", "prompt", "options", "choice", "annotator"), _has("kind", "options", "choice"), _accord, keeps=True),
     Shape("Open-Assistant trees", ("message_tree_id", "prompt"), _has("message_tree_id", "prompt"), tree, keeps=True),
@@ -233,7 +238,7 @@ SHAPES = (
     Shape("TRL preference, implicit prompt", ("chosen", "rejected"), _has("chosen", "rejected"), _implicit, _SIDES),
     Shape("TRL stepwise", ("prompt", "completions", "labels"), _has("prompt", "completions", "labels"), _stepwise),
     Shape("TRL prompt-completion", ("prompt", "completion"), _has("prompt", "completion"), _completion, ("label",)),
-    Shape("TRL conversational", ("messages",), _has("messages"), _conversation, ("label", "chosen", "rejected")),
+    Shape("TRL conversational", ("messages",), _has("messages"), _conversation, ("label", "chosen", "rejected", *_SIDES)),
     Shape("Alpaca", ("instruction", "output"), _has("instruction", "output"), _alpaca, ("input",)),
     Shape("prompt-response", ("prompt", "response"), _has("prompt", "response"), _response),
     Shape("TRL prompt-only", ("prompt",), _is_prompt_only, _prompt_only),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from accord.feedback.formats.columns import build
-from accord.feedback.records import Content, Feedback, Message, content_id
+from accord.feedback.formats.columns import Left, Parsed, build
+from accord.feedback.records import Content, Message, content_id
 
 WINNERS = {
     "left": "first", "model_a": "first", "a": "first", "right": "second", "model_b": "second", "b": "second",
@@ -19,7 +19,7 @@ def is_votes(row: Mapping[str, Any]) -> bool:
     return "winner" in row and ({"model_a", "model_b"} <= row.keys() or {"left", "right"} <= row.keys())
 
 
-def votes(row: Mapping[str, Any]) -> Iterator[Feedback]:
+def votes(row: Mapping[str, Any]) -> Iterator[Parsed]:
     """One comparison; the first model is the one shown first (left). Without conversations the options are empty texts."""
     names = [str(row[key]) for key in (("model_a", "model_b") if "model_a" in row else ("left", "right"))]
     outcome = WINNERS.get(str(row["winner"]).strip().lower())
@@ -37,6 +37,8 @@ def votes(row: Mapping[str, Any]) -> Iterator[Feedback]:
         "comparison", prompt, texts, choice, row, ids=ids, producers=names, places=[0, 1],
         meta={"texts": any(texts), **({"question": number} if number is not None else {})},
     )  # fmt: skip
+    if any(len(row.get(f"conversation_{side}") or ()) > 2 for side in "ab"):
+        yield Left("turns after the first of a conversation: the user's are not kept, the answers are joined")
 
 
 def _texts(row: Mapping[str, Any]) -> tuple[Content, list[str]]:
