@@ -27,10 +27,24 @@ def free_port() -> int:
 @pytest.mark.slow
 def test_it_serves_with_two_workers_and_a_link_for_the_first_owner(tmp_path: Path) -> None:
     port = free_port()
-    command = [sys.executable, "-m", "accord.cli", "studio", "--no-open", "--port", str(port), "--workers", "2", "--database", "s.db"]
+    command = [
+        sys.executable,
+        "-m",
+        "accord.cli",
+        "studio",
+        "--no-open",
+        "--port",
+        str(port),
+        "--workers",
+        "2",
+        "--database",
+        "s.db",
+    ]
     log = tmp_path / "log"
     with open(log, "w") as out:
-        running = subprocess.Popen(command, cwd=tmp_path, stdout=out, stderr=subprocess.STDOUT, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+        running = subprocess.Popen(
+            command, cwd=tmp_path, stdout=out, stderr=subprocess.STDOUT, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+        )
     try:
         link = ""
         for _ in range(600):
@@ -46,7 +60,9 @@ def test_it_serves_with_two_workers_and_a_link_for_the_first_owner(tmp_path: Pat
         assert "make the owner" in page
         with pytest.raises(HTTPError, match="404"):
             urlopen(f"http://127.0.0.1:{port}/setup?token=guess", timeout=30)
-        taken = CliRunner().invoke(main, ["studio", "--no-open", "--port", str(port), "--database", str(tmp_path / "t.db")])
+        taken = CliRunner().invoke(
+            main, ["studio", "--no-open", "--port", str(port), "--database", str(tmp_path / "t.db")]
+        )
         assert taken.exit_code == 2
         assert f"--port {port + 1}" in taken.output
     finally:
@@ -58,6 +74,8 @@ def test_a_bad_address_is_named(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["studio", "--no-open", "--port", str(free_port()), "--database", "mysql://x/y"])
     assert done.exit_code == 2
     assert "mysql" in done.output
-    elsewhere = CliRunner().invoke(main, ["studio", "--no-open", "--host", "203.0.113.7", "--database", str(tmp_path / "s.db")])
+    elsewhere = CliRunner().invoke(
+        main, ["studio", "--no-open", "--host", "203.0.113.7", "--database", str(tmp_path / "s.db")]
+    )
     assert elsewhere.exit_code == 2
     assert "--host 127.0.0.1" in elsewhere.output

@@ -58,10 +58,16 @@ def attempt(db: Database, what: str, who: str) -> None:
         raise TooMany(retry_at, now)
 
 
-def forgive(db: Database, what: str, who: str) -> None:
-    """Forget tries that ended well."""
+def forgive(db: Database, what: str, who: str, only_last: bool = False) -> None:
+    """Forget tries that ended well; `only_last`: just the last one, where many people share an address."""
     subject = f"{what}:{digest(who)[:40]}"
-    db.transact(lambda session: session.execute(delete(Attempt).where(Attempt.subject == subject)))
+
+    def work(session: Session) -> None:
+        tries = select(Attempt.id).where(Attempt.subject == subject).order_by(Attempt.id.desc())
+        found = list(session.scalars(tries.limit(1) if only_last else tries))
+        session.execute(delete(Attempt).where(Attempt.id.in_(found)))
+
+    db.transact(work)
 
 
 def refusals(session: Session, since: float) -> dict[str, int]:

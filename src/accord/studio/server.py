@@ -18,13 +18,12 @@ from urllib.request import urlopen
 import uvicorn
 from fastapi import FastAPI
 
-from accord.errors import ConfigError, RunError
+from accord.errors import ConfigError
 from accord.studio import entrances
 from accord.studio.database import open_database
 from accord.studio.web.app import StudioConfig, create_app
 
 DATABASE, MEDIA, HTTPS = "ACCORD_STUDIO_DATABASE", "ACCORD_STUDIO_MEDIA", "ACCORD_STUDIO_HTTPS"
-PRIVATE = "ACCORD_STUDIO_PRIVATE_WEBHOOKS"
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,6 @@ class Serving:
     workers: int = 1
     media: Path | None = None
     https: bool = False
-    private_webhooks: bool = False
 
     @property
     def address(self) -> str:
@@ -49,9 +47,9 @@ class Serving:
 def from_environment() -> FastAPI:
     """The application for a worker process, by what `serve` set in the environment."""
     media = os.environ.get(MEDIA)
-    https, private = (os.environ.get(name) == "1" for name in (HTTPS, PRIVATE))
-    folder = Path(media) if media else None
-    return create_app(StudioConfig(os.environ[DATABASE], folder, https=https, private_webhooks=private))
+    return create_app(
+        StudioConfig(os.environ[DATABASE], Path(media) if media else None, https=os.environ.get(HTTPS) == "1")
+    )
 
 
 def check_port(host: str, port: int) -> None:
@@ -74,14 +72,12 @@ def check_port(host: str, port: int) -> None:
             raise ConfigError(f"{host}:{port} is no address", "ports go from 1 to 65535") from None
 
 
-def serve(wanted: Serving, open_browser: bool, say: Callable[[str], object], app: FastAPI | None = None) -> None:
-    """Serve until interrupted. `say` prints a line. app: one made already (live chat with a model), in one process.
+def serve(wanted: Serving, open_browser: bool, say: Callable[[str], object]) -> None:
+    """Serve until interrupted. `say` prints a line.
 
     Raises ConfigError for a bad address or port, RunError for a database that cannot be used.
     """
     check_port(wanted.host, wanted.port)
-    if app is not None and wanted.workers > 1:
-        raise ConfigError("live chat with a model runs in one process", "leave --workers out")
     database = open_database(wanted.database)
     setup = entrances.setup_link(database)
     database.close()
@@ -94,12 +90,11 @@ def serve(wanted: Serving, open_browser: bool, say: Callable[[str], object], app
         threading.Thread(target=_open_when_up, args=(wanted.address, where), daemon=True).start()
     os.environ[DATABASE] = wanted.database
     os.environ[HTTPS] = "1" if wanted.https else "0"
-    os.environ[PRIVATE] = "1" if wanted.private_webhooks else "0"
     if wanted.media is not None:
         os.environ[MEDIA] = str(wanted.media)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     uvicorn.run(
-        app or "accord.studio.server:from_environment", factory=app is None, host=wanted.host, port=wanted.port,
+        "accord.studio.server:from_environment", factory=True, host=wanted.host, port=wanted.port,
         workers=wanted.workers, log_level="warning", server_header=False, proxy_headers=True,
     )  # fmt: skip
 
@@ -117,4 +112,3 @@ def _open_when_up(address: str, where: str) -> None:
             webbrowser.open(where)
             return
         time.sleep(0.1)
-    raise RunError(f"the studio did not answer at {address}")

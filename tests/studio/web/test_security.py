@@ -15,6 +15,7 @@ from accord.studio import accounts, entrances
 from accord.studio.entrances import TooMany
 from accord.studio.masking import mask_names
 from accord.studio.presenting import safe_html, visible
+from accord.studio.tables import Attempt
 from accord.studio.web.app import StudioConfig, create_app
 
 HOSTILE = [
@@ -277,3 +278,21 @@ def test_api_tokens_expire_and_have_scopes(house: House, owner: Client) -> None:
     house.db.clock, clock = (lambda: clock() + 2 * 86400), house.db.clock
     assert entrances.token_owner(house.db, secret) is None
     assert entrances.token_owner(house.db, "accord_guess") is None
+
+
+def test_a_class_that_joins_together_is_not_turned_away(house: House, owner: Client) -> None:
+    slug = house.project()
+    with house.db.read() as session:
+        me = accounts.visitor(session, owner.cookies["accord_session"], house.db.now())
+    link = entrances.invite(house.db, me, "annotator", house.project_id(slug), 1, 100)
+    limit = entrances.LIMITS["join"][0]
+    client = house.client()
+    assert {client.page(f"/join/{link}").status_code for _ in range(limit + 5)} == {200}
+    assert [client.page("/join/guess").status_code for _ in range(limit + 1)] == [404] * limit + [429]
+    assert client.page(f"/join/{link}").status_code == 200
+    for _ in range(3):
+        entrances.attempt(house.db, "login-from", "here")
+    entrances.forgive(house.db, "login-from", "here", only_last=True)
+    with house.db.read() as session:
+        kept = session.query(Attempt).filter(Attempt.subject.startswith("login-from")).count()
+    assert kept == 2

@@ -50,10 +50,10 @@ def setup(request: Request, studio: House, form: Fields) -> Response:
 @router.get("/join/{token}")
 def join_page(request: Request, studio: House, visitor: Maybe, token: str) -> Response:
     """An invitation: make an account, or take part with the one you have."""
-    attempt(studio.db, "join", address(request))
     with studio.db.read() as session:
         link = entrances.invited(session, token, studio.db.now())
     if link is None:
+        attempt(studio.db, "join", address(request))  # guesses are counted, not a class that joins together
         return page(request, "message.html.j2", 404, title="join.gone", text="join.gone_text")
     return page(request, "join.html.j2", link_token=token, link=link, values={}, action=f"/join/{token}", known=visitor)
 
@@ -61,7 +61,6 @@ def join_page(request: Request, studio: House, visitor: Maybe, token: str) -> Re
 @router.post("/join/{token}")
 def join(request: Request, studio: House, visitor: Maybe, token: str, form: Fields) -> Response:
     """Use an invitation."""
-    attempt(studio.db, "join", address(request))
     if visitor is not None:
         slug = entrances.join_as(studio.db, token, visitor.id)
         return go(f"/p/{slug}/work" if slug else "/")
@@ -109,6 +108,7 @@ def login(request: Request, studio: House, form: Fields) -> Response:
     if secret is None:
         return page(request, "login.html.j2", 400, values={"name": name}, next=where, wrong=True)
     entrances.forgive(studio.db, "login", name.casefold())
+    entrances.forgive(studio.db, "login-from", address(request), only_last=True)
     return _enter(studio, secret, where)
 
 

@@ -27,7 +27,7 @@ def _me(request: Request, studio: Studio, me: Me, **more: Any) -> Response:
         categories = own.categories(session, me.id)
         answers = own.recent_answers(session, me.id)
     works = own.works(studio.db, me.id)
-    status = 400 if more.get("error") else 200
+    status = 400 if more.get("error") or more.get("wrong_password") else 200
     values = {"secret": None, "error": None, "wrong_password": False} | more
     return page(
         request, "me.html.j2", status, account=account, works=works, tokens=tokens, categories=categories, answers=answers,
