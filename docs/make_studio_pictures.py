@@ -69,12 +69,12 @@ def main(folder: Path, every: bool) -> None:
         server, url = serve(house)
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
         for scheme in ("light", "dark") if every else ("light",):
-            page = browser.new_page(viewport={"width": 1120, "height": 760}, color_scheme=scheme)
+            page = browser.new_page(viewport={"width": 1040, "height": 700}, color_scheme=scheme)
             sign_in(page, url)
             for name, path in pages(house, slug).items():
                 if every or name in SHOWN:
                     page.goto(url + path)
-                    page.screenshot(path=folder / f"{name}{'-dark' if scheme == 'dark' else ''}.png", full_page=every)
+                    page.screenshot(path=folder / f"{name}{'-dark' if scheme == 'dark' else ''}.png", full_page=every or name == "studio-item")
         browser.close()
         server.should_exit = True
 

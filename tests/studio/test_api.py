@@ -273,6 +273,25 @@ def test_judgements_from_elsewhere_and_out_again(studio: Studio) -> None:
     assert list(boss.answers("summaries", state="live")) == []
 
 
+def test_quality_comes_with_intervals(studio: Studio) -> None:
+    boss = studio.client("boss", "manager")
+    boss.create_project(SETTINGS)
+    boss.add_items("summaries", pairs(12))
+    for name in ("judge-1", "judge-2"):
+        bot = Client(studio.url, boss.make_bot("summaries", name)["token"])
+        bot.judge("summaries", lambda item: {"preferred": "1" if "First" in item["options"][0]["content"] else "2"})
+    found = boss.quality("summaries")
+    for _ in range(100):
+        if found["annotators"] is not None:
+            break
+        time.sleep(0.2)
+        found = boss.quality("summaries")
+    assert found["overview"]["agreement"]["value"]["strict"]["value"] == 1.0
+    assert found["overview"]["agreement"]["value"]["alpha"] is not None
+    assert found["progress"]["filled"] == found["answers"] == 24
+    assert {row["name"] for row in found["annotators"]} == {"judge-1", "judge-2"}
+
+
 def test_bodies_are_bounded(studio: Studio) -> None:
     boss = studio.client("boss", "manager")
     boss.create_project(SETTINGS)
