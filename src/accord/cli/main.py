@@ -8,6 +8,7 @@ from typing import Literal
 import click
 
 from accord import __version__
+from accord.cli.studio_commands import SHAPES, studio
 from accord.cli.terminal import guarded
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -135,12 +136,6 @@ def data_check(
 
         quiet_libraries()
         data.check_lengths(file, model, max_prompt, max_response, too_long)
-
-
-SHAPES = (
-    "accord, trl-prompt, trl-preference, trl-preference-implicit, trl-unpaired, trl-completion, trl-stepwise, hh, "
-    "prm800k, oasst, csv-pairwise or csv-ratings."
-)
 
 
 @data.command("convert")
@@ -271,26 +266,7 @@ def feedback_select(
     quality.select(source, count, goal, random_share, out, seed)
 
 
-@main.command()
-@click.option(
-    "--database", default="studio.db", show_default=True, help="A file, or postgresql://USER:PASSWORD@HOST/NAME."
-)
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; others need TLS in front.")
-@click.option("--port", default=8600, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on.")
-@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes that serve.")
-@click.option(
-    "--media", type=click.Path(file_okay=False, path_type=Path), help="Folder of clips, one subfolder per project."
-)
-@click.option("--https", is_flag=True, help="People reach it over https (through a proxy): cookies then insist on it.")
-@click.option("--open/--no-open", "open_browser", default=True, show_default=True, help="Open it in the browser.")
-@guarded
-def studio(
-    database: str, host: str, port: int, workers: int, media: Path | None, https: bool, open_browser: bool
-) -> None:
-    """Start the studio, where people judge: projects, guidelines, comparisons, rankings, ratings, chat."""
-    from accord.cli.studio import run_studio
-
-    run_studio(database, host, port, workers, open_browser, media, https)
+main.add_command(studio)
 
 
 @main.command()

@@ -6,11 +6,85 @@ from pathlib import Path
 
 import click
 
+from accord.cli.exporting import check_free
+from accord.cli.terminal import safe_text
+from accord.errors import ConfigError
+from accord.feedback.formats.card import card_paths
+from accord.files import write_json, write_text
+from accord.studio import exporting, importing, projects
+from accord.studio.database import Database, open_database
 from accord.studio.server import Serving, serve
 
 
 def run_studio(
-    database: str, host: str, port: int, workers: int, open_browser: bool, media: Path | None, https: bool
-) -> None:
+    database: str, host: str, port: int, workers: int, open_browser: bool, media: Path | None, https: bool,
+    private_webhooks: bool = False,
+) -> None:  # fmt: skip
     """Serve until Ctrl-C."""
-    serve(Serving(database, host, port, workers, media, https), open_browser, click.echo)
+    serve(Serving(database, host, port, workers, media, https, private_webhooks), open_browser, click.echo)
+
+
+# --- without a browser -----------------------------------------------------------------------------------------------
+def _open(database: str) -> Database:
+    """A studio that is there; asking for data must not make an empty one."""
+    if "://" not in database and not Path(database).is_file():
+        raise ConfigError(
+            f"there is no studio in {database}", "name its file with --database, or start it: accord studio"
+        )
+    return open_database(database)
+
+
+def _project(db: Database, slug: str) -> int:
+    with db.read() as session:
+        return projects.find_project(session, slug).id
+
+
+def export_project(
+    database: str, project: str, destination: Path, shape: str, gold: bool, skips: bool, card: bool,
+    hash_annotators: bool, salt: str | None,
+) -> None:  # fmt: skip
+    """Write a project's judgements with their card; print what stays behind and why."""
+    db = _open(database)
+    try:
+        project_id = _project(db, project)
+        wanted = exporting.Wanted(shape, gold, skips, True, hash_annotators, salt)
+        made = exporting.bundle(exporting.collect(db, project_id, gold, skips), wanted, destination.name)
+        about = destination.with_suffix(".about.jsonl")
+        texts = {destination: made.data} | ({} if made.about is None else {about: made.about})
+        pages = card_paths(destination) if card else ()
+        check_free([*texts, *pages])
+        if destination.suffix != made.suffix:
+            raise ConfigError(
+                f"{shape} is written as {made.suffix[1:].upper()}, not as {destination.name}",
+                f"end the name in {made.suffix}",
+            )
+        for path, text in texts.items():
+            write_text(path, text)
+        if card:
+            write_text(pages[0], made.card)
+            write_json(pages[1], made.card_json)
+        exporting.note_export(db, project_id, made, None)
+    finally:
+        db.close()
+    click.echo(f"{destination}: {len(made.made.rows):,} rows of {shape}")
+    left_out = {**made.collected.left_out, **made.made.left_out, **made.made.lost}
+    for reason, count in left_out.items():
+        click.echo(f"  left out {count:,}: {safe_text(reason)}")
+    beside = [*list(texts)[1:], *pages]
+    if beside:
+        click.echo(f"beside it: {', '.join(path.name for path in beside)}")
+    if made.salt is not None:
+        click.echo(f"salt: {made.salt}  (keep it secret; give it as --salt to get the same names again)")
+
+
+def import_into(database: str, project: str, source: Path) -> None:
+    """Add a file's items and judgements; print what became of them."""
+    db = _open(database)
+    try:
+        done = importing.import_file(db, _project(db, project), source)
+    finally:
+        db.close()
+    click.echo(f"{project}: {done.items.new:,} new items, {done.items.duplicates:,} there already")
+    click.echo(f"  {done.answers:,} judgements ({done.extra:,} beyond the overlap), {done.repeated:,} there already")
+    for reason, count in {**done.items.bad, **done.left_out}.items():
+        click.echo(f"  left out {count:,}: {safe_text(reason)}")

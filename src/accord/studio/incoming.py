@@ -183,7 +183,7 @@ def items_from(source: str | Path, settings: ProjectSettings) -> Incoming:
     items: dict[str, dict[str, Any]] = {}
     judgements: list[Feedback] = []
     for record in read.records:
-        made = _from_record(record, settings)
+        made = from_record(record, settings)
         for item in made:
             items.setdefault(content_id(item["prompt"], sorted(o["id"] for o in item["options"])), item)
         if len(made) == 1 and _fits(record, settings):
@@ -202,7 +202,7 @@ def _fits(record: Feedback, settings: ProjectSettings) -> bool:
     return record.kind == KINDS.get(settings.task, settings.task)
 
 
-def _from_record(record: Feedback, settings: ProjectSettings) -> list[dict[str, Any]]:
+def from_record(record: Feedback, settings: ProjectSettings) -> list[dict[str, Any]]:
     """The items a record holds for this task: its options together, each alone, or the prompt alone."""
     options = [{"id": o.id, "content": _plain(o.content), "producer": o.producer} for o in record.options]
     prompt, low = _plain(record.prompt), settings.options[0]

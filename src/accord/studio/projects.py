@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import secrets
 from collections import Counter
@@ -20,7 +21,7 @@ from accord.studio.errors import NotHere
 from accord.studio.incoming import BadItem, Incoming, ItemIn, checked, items_from
 from accord.studio.members import add_member, members, set_member_state, set_trusted, settings_of
 from accord.studio.settings import ProjectSettings, settings_from, slug_of
-from accord.studio.tables import Account, Guideline, Item, Project, Slot, View
+from accord.studio.tables import Account, Chain, Event, Guideline, Item, Project, Slot, View
 from accord.validation import read_yaml
 
 __all__ = [
@@ -43,11 +44,17 @@ class Added:
     first_bad: dict[str, str]
 
 
-def create_project(db: Database, settings: ProjectSettings, by: int | None) -> int:
-    """Make a project, its log and the first version of its guideline; `by` (an account) owns it. Returns its id."""
+def create_project(db: Database, settings: ProjectSettings, by: int | None, key: str | None = None) -> int:
+    """Make a project, its log and the first version of its guideline; `by` (an account) owns it. Returns its id.
+
+    key: the caller's own for this act; asked for again with the same key, the project made then comes back.
+    """
 
     def work(session: Session) -> int:
         now = db.now()
+        known = None if key is None else _made_before(session, key)
+        if known is not None:
+            return known
         project = Project(
             slug=_free_slug(session, settings.name), name=settings.name, settings=settings.model_dump(mode="json"),
             seed=secrets.randbelow(2**31), created_by=by, created_at=now,
@@ -60,9 +67,24 @@ def create_project(db: Database, settings: ProjectSettings, by: int | None) -> i
         events.append(session, project.id, "project.created", project.slug, _public(session, by), now, project.settings)
         if by is not None:
             add_member(session, project.id, by, "owner", now, _public(session, by))
+        if key is not None:
+            said = {"project": project.id}
+            events.append(session, events.HOUSE, "project.keyed", _subject(key), _public(session, by), now, said)
         return project.id
 
     return db.transact(work)
+
+
+def _subject(key: str) -> str:
+    return f"key:{hashlib.sha256(key.encode()).hexdigest()}"
+
+
+def _made_before(session: Session, key: str) -> int | None:
+    """The project made with this key. The house's chain is locked first: two at once come one after the other."""
+    session.execute(select(Chain.id).where(Chain.id == events.HOUSE).with_for_update(key_share=True))
+    query = select(Event.payload).where(Event.chain == events.HOUSE, Event.subject == _subject(key))
+    said = session.scalar(query)
+    return None if said is None else int(said["project"])
 
 
 def _free_slug(session: Session, name: str) -> str:

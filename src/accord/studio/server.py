@@ -24,6 +24,7 @@ from accord.studio.database import open_database
 from accord.studio.web.app import StudioConfig, create_app
 
 DATABASE, MEDIA, HTTPS = "ACCORD_STUDIO_DATABASE", "ACCORD_STUDIO_MEDIA", "ACCORD_STUDIO_HTTPS"
+PRIVATE = "ACCORD_STUDIO_PRIVATE_WEBHOOKS"
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Serving:
     workers: int = 1
     media: Path | None = None
     https: bool = False
+    private_webhooks: bool = False
 
     @property
     def address(self) -> str:
@@ -47,9 +49,9 @@ class Serving:
 def from_environment() -> FastAPI:
     """The application for a worker process, by what `serve` set in the environment."""
     media = os.environ.get(MEDIA)
-    return create_app(
-        StudioConfig(os.environ[DATABASE], Path(media) if media else None, https=os.environ.get(HTTPS) == "1")
-    )
+    https, private = (os.environ.get(name) == "1" for name in (HTTPS, PRIVATE))
+    folder = Path(media) if media else None
+    return create_app(StudioConfig(os.environ[DATABASE], folder, https=https, private_webhooks=private))
 
 
 def check_port(host: str, port: int) -> None:
@@ -90,6 +92,7 @@ def serve(wanted: Serving, open_browser: bool, say: Callable[[str], object]) -> 
         threading.Thread(target=_open_when_up, args=(wanted.address, where), daemon=True).start()
     os.environ[DATABASE] = wanted.database
     os.environ[HTTPS] = "1" if wanted.https else "0"
+    os.environ[PRIVATE] = "1" if wanted.private_webhooks else "0"
     if wanted.media is not None:
         os.environ[MEDIA] = str(wanted.media)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")

@@ -51,7 +51,7 @@ def test_every_write_needs_the_token_and_our_own_pages(house: House, owner: Clie
     routes = writes(house)
     assert len(routes) > 25
     for method, path in routes:
-        where = path.format(slug=slug, public="x", number=1, token="t", answer_id="a", name="n")
+        where = path.format(slug=slug, public="x", number=1, token="t", answer_id="a", name="n", key="k", answer="a")
         for headers in (
             {}, {"X-CSRF-Token": "wrong"}, {"X-CSRF-Token": owner.token, "Origin": "http://evil.example"},
             {"X-CSRF-Token": owner.token, "Sec-Fetch-Site": "cross-site"}, {"X-CSRF-Token": owner.token, "Sec-Fetch-Site": "same-site"},

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -17,28 +19,31 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from accord.errors import AccordError, RunError
+from accord.studio import webhooks
+from accord.studio.api.app import create_api
 from accord.studio.chat import ChatSampler
 from accord.studio.database import Database, open_database
 from accord.studio.entrances import TooMany
 from accord.studio.errors import AnswerError, Conflict, NotAllowed, NotHere
-from accord.studio.web import entry, guideline, home, manage, me, people, work
+from accord.studio.web import entry, guideline, home, items, manage, me, outgoing, people, quality, work
 from accord.studio.web.context import SignIn, Studio, page, protect, static_digest, templates, words_for
 from accord.studio.web.security import Guard
 
 LOG = logging.getLogger("accord.studio")
-PAGES = (entry, home, manage, people, guideline, work, me)
+PAGES = (entry, home, manage, people, guideline, work, me, quality, items, outgoing)
 """Groups of pages. A new one is a module with a `router`, named here (manage before work: /p/new is no project)."""
 
 
 @dataclass(frozen=True)
 class StudioConfig:
     """database: an address or an open database; media: folder with a subfolder of clips per project; sampler: for live
-    chat; https: whether people reach it over https (cookies then say so)."""
+    chat; https: whether people reach it over https (cookies then say so); private_webhooks: deliver inside private networks too."""
 
     database: str | Path | Database
     media: Path | None = None
     sampler: ChatSampler | None = None
     https: bool = False
+    private_webhooks: bool = False
 
 
 class Static(StaticFiles):
@@ -52,12 +57,27 @@ class Static(StaticFiles):
 
 def create_app(config: StudioConfig) -> FastAPI:
     """The studio as an ASGI application; several processes may serve one database."""
-    app = FastAPI(title="accord studio", docs_url=None, redoc_url=None, openapi_url=None)
     database = config.database if isinstance(config.database, Database) else open_database(config.database)
     static = f"/static/{static_digest()}"
-    app.state.studio = Studio(database, templates(), static, config.https, config.media, config.sampler)
+    studio = Studio(database, templates(), static, config.https, config.media, config.sampler)
+    deliveries = webhooks.Worker(database, config.private_webhooks)
+
+    @asynccontextmanager
+    async def running(app: FastAPI) -> AsyncIterator[None]:
+        deliveries.start()
+        yield
+        deliveries.stop()
+        app.state.desk.close()
+
+    app = FastAPI(title="accord studio", docs_url=None, redoc_url=None, openapi_url=None, lifespan=running)
+    app.state.studio, app.state.desk, app.state.private_webhooks = (
+        studio,
+        quality.make_desk(studio),
+        config.private_webhooks,
+    )
     app.add_middleware(Guard, https=config.https)
     app.mount(static, Static(directory=str(resources.files("accord.studio") / "static")), name="static")
+    app.mount("/api/v1", create_api(database, desk=app.state.desk))
     for group in PAGES:
         app.include_router(group.router, dependencies=[Depends(protect)], include_in_schema=False)
     app.add_exception_handler(SignIn, _sign_in)

@@ -18,7 +18,7 @@ MIB = 2**20
 BODY_BYTES = MIB
 UPLOAD_BYTES = 64 * MIB
 """Of pages that take files (see `UPLOADS`)."""
-UPLOADS = ("/p/new", "/items")
+UPLOADS = ("/p/new", "/items", "/judgements")
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 FORM_COOKIE = "accord_form"
 HEADERS = {

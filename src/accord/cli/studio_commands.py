@@ -1,0 +1,96 @@
+"""`accord studio` and what belongs to it, without a browser too. Only click is imported here, as in main.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from accord.cli.terminal import guarded
+
+SHAPES = (
+    "accord, trl-prompt, trl-preference, trl-preference-implicit, trl-unpaired, trl-completion, trl-stepwise, hh, "
+    "prm800k, oasst, csv-pairwise or csv-ratings."
+)
+
+
+@click.group(invoke_without_command=True)
+@click.option(
+    "--database", default="studio.db", show_default=True, help="A file, or postgresql://USER:PASSWORD@HOST/NAME."
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; others need TLS in front.")
+@click.option("--port", default=8600, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on.")
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes that serve.")
+@click.option(
+    "--media", type=click.Path(file_okay=False, path_type=Path), help="Folder of clips, one subfolder per project."
+)
+@click.option("--https", is_flag=True, help="People reach it over https (through a proxy): cookies then insist on it.")
+@click.option(
+    "--private-webhooks", is_flag=True, help="Let webhooks go to addresses inside private networks, and over http."
+)
+@click.option("--open/--no-open", "open_browser", default=True, show_default=True, help="Open it in the browser.")
+@click.pass_context
+@guarded
+def studio(
+    context: click.Context,
+    database: str,
+    host: str,
+    port: int,
+    workers: int,
+    media: Path | None,
+    https: bool,
+    private_webhooks: bool,
+    open_browser: bool,
+) -> None:
+    """Start the studio, where people judge: projects, guidelines, comparisons, rankings, ratings, chat."""
+    if context.invoked_subcommand is not None:
+        context.obj = database
+        return
+    from accord.cli.studio import run_studio
+
+    run_studio(database, host, port, workers, open_browser, media, https, private_webhooks)
+
+
+DATABASE = click.option("--database", help="A file, or postgresql://USER:PASSWORD@HOST/NAME.  [default: studio.db]")
+
+
+@studio.command("export")
+@click.argument("project")
+@click.argument("destination", type=click.Path(path_type=Path))
+@DATABASE
+@click.option("--to", "shape", default="accord", show_default=True, help=SHAPES)
+@click.option("--gold", is_flag=True, help="Items with known answers too.")
+@click.option("--skips", is_flag=True, help="Who skipped what, as records.")
+@click.option(
+    "--card/--no-card", default=True, show_default=True, help="Write a data card beside it (.card.md, .card.json)."
+)
+@click.option("--hash-annotators", is_flag=True, help="Replace annotators, sessions and record ids by a keyed hash.")
+@click.option(
+    "--salt", envvar="ACCORD_SALT", help="Key of the hash (or ACCORD_SALT); without one it is made and shown once."
+)
+@click.pass_obj
+@guarded
+def studio_export(
+    default: str, project: str, destination: Path, database: str | None, shape: str, gold: bool, skips: bool, card: bool,
+    hash_annotators: bool, salt: str | None,
+) -> None:  # fmt: skip
+    """Write what was judged in PROJECT (its short name, as in addresses) to DESTINATION, to train on.
+
+    Answers that were taken back, excluded or given by quarantined annotators stay behind and are counted.
+    """
+    from accord.cli.studio import export_project
+
+    export_project(database or default, project, destination, shape, gold, skips, card, hash_annotators, salt)
+
+
+@studio.command("import")
+@click.argument("project")
+@click.argument("source", type=click.Path(path_type=Path))
+@DATABASE
+@click.pass_obj
+@guarded
+def studio_import(default: str, project: str, source: Path, database: str | None) -> None:
+    """Add SOURCE's items, and judgements it holds, to PROJECT; file, directory or Hub id in any known format."""
+    from accord.cli.studio import import_into
+
+    import_into(database or default, project, source)

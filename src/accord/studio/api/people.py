@@ -1,0 +1,147 @@
+"""Who takes part: members, invitations, and bots with tokens of their own."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from accord.studio import accounts, entrances, members
+from accord.studio.accounts import Visitor
+from accord.studio.api.base import House, Looker, Manager, Model, Who
+from accord.studio.errors import NotAllowed, NotHere
+from accord.studio.tables import Account, Membership
+from accord.studio.web.people import ABOVE
+
+router = APIRouter(tags=["people"])
+
+
+class Myself(BaseModel):
+    """Who the token stands for."""
+
+    account: str = Field(description="Public id, as in records.")
+    name: str
+    role: str = Field(description="In the house.")
+    scopes: list[str]
+
+
+class MemberOut(BaseModel):
+    """Somebody's part in a project."""
+
+    account: str = Field(description="Public id, as in records.")
+    name: str
+    role: str
+    state: str = Field(description="active, paused, quarantined (answers are kept, not exported) or removed.")
+    reason: str | None
+    trusted: bool = Field(description="Belongs to the reference set that others are compared with.")
+    qualified: bool
+    guideline_read: int | None = Field(description="Version of the guideline they read last.")
+
+
+class StateIn(Model):
+    """A member's new state, and why."""
+
+    state: Literal["active", "paused", "quarantined", "removed"]
+    reason: str = Field(min_length=3, max_length=300)
+
+
+class InvitationIn(Model):
+    """A link into the project."""
+
+    role: Literal["annotator", "reviewer", "manager", "auditor"] = "annotator"
+    days: float = Field(7, gt=0, le=90)
+    uses: int = Field(1, ge=1, le=1000)
+
+
+class InvitationOut(BaseModel):
+    """Shown once."""
+
+    path: str = Field(description="Of the link on this studio.", examples=["/join/…"])
+
+
+class BotIn(Model):
+    """An account for a program: it has a token, no password."""
+
+    name: str = Field(min_length=2, max_length=60, examples=["judge-1"])
+    days: float | None = Field(None, gt=0, le=3650, description="How long the token works; for good unless given.")
+
+
+class BotOut(BaseModel):
+    """Shown once."""
+
+    account: str
+    token: str = Field(description="With the scopes read and annotate.")
+
+
+@router.get("/me", response_model=Myself, summary="Who am I?")
+def me(who: Who) -> Any:
+    """The account and the scopes behind the token."""
+    visitor = who.visitor
+    return {"account": visitor.public, "name": visitor.name, "role": visitor.role, "scopes": sorted(who.scopes)}
+
+
+@router.get("/projects/{slug}/members", response_model=list[MemberOut], summary="Members")
+def list_members(api: House, place: Looker) -> Any:
+    """Everybody who takes part, by name."""
+    with api.db.read() as session:
+        rows = members.members(session, place.project.id)
+    return [
+        {
+            "account": account.public, "name": account.name, "role": member.role, "state": member.state, "reason": member.reason,
+            "trusted": member.trusted, "qualified": member.qualified_at is not None, "guideline_read": member.guideline_read,
+        }
+        for member, account in rows
+    ]  # fmt: skip
+
+
+def change_state(session: Session, project_id: int, who: Visitor, role: str, public: str, state: str, reason: str, now: float) -> None:  # fmt: skip
+    """Set a member's state as `who` with `role` there may; raises NotHere, NotAllowed."""
+    query = select(Membership, Account).join(Account, Account.id == Membership.account_id)
+    found = session.execute(query.where(Membership.project_id == project_id, Account.public == public)).first()
+    if found is None:
+        raise NotHere(f"there is no member {public!r}", "GET …/members lists them")
+    member, account = found
+    if ABOVE[member.role] > ABOVE[role] or account.id == who.id:
+        raise NotAllowed("you cannot change yourself or people above you", "ask an owner")
+    members.set_member_state(session, project_id, account.id, state, reason, now, who.public)
+
+
+@router.put(
+    "/projects/{slug}/members/{account}/state", response_model=list[MemberOut], summary="Quarantine, restore, …"
+)
+def put_state(api: House, place: Manager, account: str, wanted: StateIn) -> Any:
+    """Change a member's state, with a reason that goes into the log."""
+
+    def work(session: Session) -> None:
+        where = (session, place.project.id, place.me, place.role, account)
+        change_state(*where, wanted.state, wanted.reason, api.db.now())
+
+    api.db.transact(work)
+    return list_members(api, place)
+
+
+@router.post("/projects/{slug}/invitations", response_model=InvitationOut, status_code=201, summary="Invite")
+def invite(api: House, place: Manager, wanted: InvitationIn) -> Any:
+    """A link, shown once. Not idempotent: every call makes another."""
+    if ABOVE[wanted.role] > ABOVE[place.role]:
+        raise NotAllowed("nobody gives a role above their own", "ask an owner")
+    secret = entrances.invite(api.db, place.me, wanted.role, place.project.id, wanted.days, wanted.uses)
+    return {"path": f"/join/{secret}"}
+
+
+@router.post("/projects/{slug}/bots", response_model=BotOut, status_code=201, summary="An account for a program")
+def make_bot(api: House, place: Manager, wanted: BotIn) -> Any:
+    """An annotator of this project that is a program: an AI judge, a rule, a script."""
+
+    def work(session: Session) -> Visitor:
+        account = accounts.create_account(session, wanted.name, None, "annotator", api.db.now(), place.me.public)
+        account.attributes = {"kind": "program"}
+        members.add_member(session, place.project.id, account.id, "annotator", api.db.now(), place.me.public)
+        return Visitor(account.id, account.public, account.name, account.role, account.language, "", "")
+
+    bot = api.db.transact(work)
+    token = entrances.issue_token(api.db, bot, "made with the account", ["read", "annotate"], wanted.days)
+    return {"account": bot.public, "token": token}

@@ -1,0 +1,308 @@
+"""Projects, their guidelines, their items."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Header, Query
+from pydantic import BaseModel, Field
+from sqlalchemy import select, tuple_
+
+from accord.errors import ConfigError
+from accord.studio import members, projects, queue
+from accord.studio.api.base import (
+    After,
+    Api,
+    House,
+    Limit,
+    Looker,
+    Manager,
+    Model,
+    Page,
+    Reader,
+    Who,
+    paged,
+    position,
+)  # fmt: skip
+from accord.studio.errors import NotAllowed, NotHere
+from accord.studio.incoming import ItemIn
+from accord.studio.settings import ProjectSettings
+from accord.studio.tables import Guideline, Item, Membership, Project
+from accord.studio.web.context import Place
+
+router = APIRouter(tags=["projects"])
+MOST_ITEMS = 10_000
+
+
+class ProjectOut(BaseModel):
+    """A project as the caller sees it."""
+
+    slug: str = Field(examples=["summaries"])
+    name: str
+    task: str
+    role: str = Field(description="The caller's role in it.")
+    state: Literal["open", "paused", "archived"]
+    created_at: float = Field(description="Seconds since 1970, UTC.")
+
+
+class ProgressOut(BaseModel):
+    """Slots are places for one answer to an item; gold items are not counted."""
+
+    slots: int
+    filled: int
+    leased: int = Field(description="On somebody's screen now.")
+    items: int
+    complete: int = Field(description="Items with every slot filled.")
+    extra: int = Field(description="Answers beyond the overlap, kept.")
+
+
+class ProjectFull(ProjectOut):
+    """With settings (for who may look) and progress."""
+
+    settings: ProjectSettings | None = Field(description="All that is set; null for annotators.")
+    progress: ProgressOut
+
+
+class Life(Model):
+    """What to do with the project."""
+
+    do: Literal["pause", "resume", "archive"]
+
+
+class GuidelineIn(Model):
+    """The text people judge by."""
+
+    text: str = Field(max_length=200_000, description="Markdown.")
+
+
+class GuidelineOut(BaseModel):
+    """A version of the guideline."""
+
+    version: int
+    text: str
+    created_at: float
+
+
+class ItemOut(BaseModel):
+    """An item as managers see it."""
+
+    key: str = Field(description="Stands for the item everywhere; made of its content.")
+    prompt: Any
+    options: list[dict[str, Any]]
+    purpose: str = Field(description="work, gold or screening.")
+    state: str = Field(description="active, paused or full.")
+    priority: float
+    categories: list[str]
+    selected_by: str = Field(description="The arm that asked for it: random, or a goal of active selection.")
+    gold: dict[str, Any] | None = Field(description="The known answer, if there is one.")
+    meta: dict[str, Any]
+
+
+class ItemsIn(Model):
+    """Items to add."""
+
+    items: list[ItemIn] = Field(min_length=1, max_length=MOST_ITEMS)
+
+
+class AddedOut(BaseModel):
+    """What became of the items sent."""
+
+    new: int
+    duplicates: int = Field(description="Of equal content, there already or sent twice.")
+    bad: dict[str, int] = Field(description="Items that cannot be judged as the project asks, by reason.")
+    first_bad: dict[str, str] = Field(description="The first of each, by number.")
+
+
+class KeysIn(Model):
+    """Items to take out of the queue, or back in."""
+
+    keys: list[str] = Field(min_length=1, max_length=MOST_ITEMS)
+    paused: bool = True
+
+
+class PrioritiesIn(Model):
+    """What active selection wants first; beside it always runs an arm of chance."""
+
+    priorities: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = Field(min_length=1, max_length=MOST_ITEMS)
+    arm: str = Field(min_length=1, max_length=24, pattern=r"^[a-z0-9_-]+$", examples=["information"])
+    random_share: float = Field(0.2, ge=0.2, lt=1, description="Share of items drawn at random, to measure against.")
+
+
+class Changed(BaseModel):
+    """How many."""
+
+    changed: int
+
+
+def _state(project: Project) -> Literal["open", "paused", "archived"]:
+    if project.archived_at is not None:
+        return "archived"
+    return "paused" if project.paused_at is not None else "open"
+
+
+def _out(project: Project, role: str) -> dict[str, Any]:
+    return {
+        "slug": project.slug, "name": project.name, "task": project.settings["task"], "role": role, "state": _state(project),
+        "created_at": project.created_at,
+    }  # fmt: skip
+
+
+# --- projects --------------------------------------------------------------------------------------------------------
+@router.get("/projects", response_model=Page[ProjectOut], summary="My projects")
+def list_projects(api: House, who: Who, limit: Limit = 100, after: After = None) -> Any:
+    """Projects the caller takes part in; all for owners and auditors of the house."""
+    who.need("read")
+    last = position(after, str)
+    everything = who.visitor.role in ("owner", "auditor")
+    query = (
+        select(Project, Membership)
+        .outerjoin(Membership, (Membership.project_id == Project.id) & (Membership.account_id == who.visitor.id))
+        .order_by(Project.slug)
+        .limit(limit + 1)
+    )
+    if last is not None:
+        query = query.where(Project.slug > last[0])
+    if not everything:
+        query = query.where(Membership.state != "removed")
+    with api.db.read() as session:
+        rows = [(p, who.visitor.role if everything else m.role) for p, m in session.execute(query)]
+    return paged(rows, limit, lambda row: (row[0].slug,), lambda row: _out(*row))
+
+
+@router.post("/projects", response_model=ProjectFull, status_code=201, summary="A new project")
+def make_project(
+    api: House, who: Who, settings: ProjectSettings,
+    idempotency_key: Annotated[str | None, Header(min_length=8, max_length=64, description="Sent again with the same key, the same project comes back.")] = None,
+) -> Any:  # fmt: skip
+    """Make a project from its settings; the caller owns it."""
+    who.need("manage")
+    if who.visitor.role not in ("owner", "manager"):
+        raise NotAllowed("only owners and managers of the house make projects", "ask one for the role")
+    key = None if idempotency_key is None else f"{who.visitor.public}:{idempotency_key}"
+    made = projects.create_project(api.db, settings, who.visitor.id, key)
+    with api.db.read() as session:
+        project = session.get_one(Project, made)
+    return _full(api, Place(who.visitor, project, members.settings_of(project), "owner", None))
+
+
+def _full(api: Api, place: Place) -> dict[str, Any]:
+    shown = place.settings if place.may("look", write=False) else None
+    progress = asdict(queue.progress(api.db, place.project.id))
+    return {**_out(place.project, place.role), "settings": shown, "progress": progress}
+
+
+@router.get("/projects/{slug}", response_model=ProjectFull, summary="One project")
+def project(api: House, place: Reader) -> Any:
+    """Settings and progress."""
+    return _full(api, place)
+
+
+@router.put("/projects/{slug}/settings", response_model=ProjectFull, summary="Change the settings")
+def put_settings(api: House, place: Manager, settings: ProjectSettings) -> Any:
+    """Set everything anew. What answers forbid (another task) is refused."""
+    projects.update_settings(api.db, place.project.id, settings, place.me.id)
+    return _full(api, _again(api, place))
+
+
+@router.post("/projects/{slug}/life", response_model=ProjectFull, summary="Pause, resume or archive")
+def life(api: House, place: Manager, wanted: Life) -> Any:
+    """Paused and archived projects serve nothing; answers under way are still taken."""
+    do = {"pause": projects.pause, "resume": projects.resume, "archive": projects.archive}[wanted.do]
+    do(api.db, place.project.id, place.me.id)
+    return _full(api, _again(api, place))
+
+
+def _again(api: Api, place: Place) -> Place:
+    with api.db.read() as session:
+        project = session.get_one(Project, place.project.id)
+    return Place(place.me, project, members.settings_of(project), place.role, place.member)
+
+
+# --- guideline -------------------------------------------------------------------------------------------------------
+@router.get("/projects/{slug}/guideline", response_model=GuidelineOut, summary="The guideline")
+def guideline(
+    api: House,
+    place: Reader,
+    version: Annotated[int | None, Query(ge=1, description="The newest unless given.")] = None,
+) -> Any:
+    """What people judge by."""
+    query = (
+        select(Guideline).where(Guideline.project_id == place.project.id).order_by(Guideline.version.desc()).limit(1)
+    )
+    if version is not None:
+        query = query.where(Guideline.version == version)
+    with api.db.read() as session:
+        found = session.scalars(query).first()
+    if found is None:
+        raise NotHere(f"there is no version {version} of the guideline", "leave `version` out for the newest")
+    return {"version": found.version, "text": found.text, "created_at": found.created_at}
+
+
+@router.put("/projects/{slug}/guideline", response_model=GuidelineOut, summary="Publish a guideline")
+def put_guideline(api: House, place: Manager, wanted: GuidelineIn) -> Any:
+    """A new version, unless the text is that of the newest."""
+    if guideline(api, place)["text"] != wanted.text:
+        projects.new_guideline(api.db, place.project.id, wanted.text, place.me.id)
+    return guideline(api, place)
+
+
+# --- items -----------------------------------------------------------------------------------------------------------
+@router.get("/projects/{slug}/items", response_model=Page[ItemOut], summary="Items")
+def list_items(
+    api: House, place: Looker, limit: Limit = 100, after: After = None,
+    state: Annotated[Literal["active", "paused", "full"] | None, Query()] = None,
+    purpose: Annotated[Literal["work", "gold", "screening"] | None, Query()] = None,
+) -> Any:  # fmt: skip
+    """Items in the order they are served: highest priority first."""
+    last = position(after, float, float, int)
+    order = (Item.priority, Item.draw, Item.id)
+    query = (
+        select(Item).where(Item.project_id == place.project.id).order_by(*(c.desc() for c in order)).limit(limit + 1)
+    )
+    if last is not None:
+        query = query.where(tuple_(*order) < tuple_(*last))
+    if state is not None:
+        query = query.where(Item.state == state)
+    if purpose is not None:
+        query = query.where(Item.purpose == purpose)
+    with api.db.read() as session:
+        rows = list(session.scalars(query))
+    return paged(rows, limit, lambda item: (item.priority, item.draw, item.id), item_out)
+
+
+def item_out(item: Item) -> dict[str, Any]:
+    """An item as `ItemOut`."""
+    return {name: getattr(item, name) for name in ItemOut.model_fields}
+
+
+@router.get("/projects/{slug}/items/{key}", response_model=ItemOut, summary="One item")
+def one_item(api: House, place: Looker, key: str) -> Any:
+    """By its key."""
+    with api.db.read() as session:
+        found = session.scalars(select(Item).where(Item.project_id == place.project.id, Item.key == key)).first()
+    if found is None:
+        raise NotHere(f"there is no item {key!r}", "GET …/items lists them")
+    return item_out(found)
+
+
+@router.post("/projects/{slug}/items", response_model=AddedOut, summary="Add items")
+def add_items(api: House, place: Manager, sent: ItemsIn) -> Any:
+    """Add up to 10,000 items. Equal content is one item, so sending a batch again is harmless."""
+    return asdict(projects.add_items(api.db, place.project.id, sent.items, place.me.id))
+
+
+@router.post("/projects/{slug}/items/pause", response_model=Changed, summary="Pause or resume items")
+def pause_items(api: House, place: Manager, wanted: KeysIn) -> Any:
+    """Paused items are served to nobody; answers under way still count."""
+    return {"changed": projects.pause_items(api.db, place.project.id, wanted.keys, wanted.paused, place.me.id)}
+
+
+@router.put("/projects/{slug}/items/priorities", summary="Set priorities")
+def put_priorities(api: House, place: Manager, wanted: PrioritiesIn) -> dict[str, int]:
+    """What comes first, with at least a fifth of the items drawn at random beside it. Returns items per arm."""
+    if wanted.arm in ("random", "unknown"):
+        raise ConfigError(f"arm = {wanted.arm!r} is a name the studio uses itself", "call it by its goal")
+    return projects.prioritise(
+        api.db, place.project.id, wanted.priorities, wanted.arm, wanted.random_share, place.me.id
+    )

@@ -1,0 +1,168 @@
+"""Judging as a program: the same queue, leases and blinding as in the browser."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from accord.studio import presenting, queue
+from accord.studio.api.base import House, Model, Who, Worker
+from accord.studio.masking import mask_names
+from accord.studio.parts import steps_of
+from accord.studio.queue import Nothing, Served
+from accord.studio.settings import ProjectSettings
+
+router = APIRouter(tags=["work"])
+
+
+class OptionOut(BaseModel):
+    """A response to judge, called by its place; who wrote it is not told, and where the text says so it is masked."""
+
+    id: str = Field(description="Its place: 1 for the first.", examples=["1"])
+    content: Any = Field(description="Text, or messages.")
+    steps: list[str] | None = None
+
+
+class ItemShown(BaseModel):
+    """An item to judge, leased to the caller."""
+
+    view: int
+    lease: str = Field(description="Send it back with whatever concerns this view.")
+    expires_at: float = Field(description="When others may get it, unless a heartbeat comes first.")
+    task: str
+    question: str
+    prompt: Any
+    options: list[OptionOut]
+    guideline: int = Field(description="Version to judge by: GET …/guideline.")
+    categories: list[str]
+
+
+class NextOut(BaseModel):
+    """An item, or why there is none."""
+
+    item: ItemShown | None = None
+    reason: Literal["done", "cap", "paused", "not_qualified", "all_leased"] | None = None
+    detail: str | None = None
+    retry_at: float | None = Field(None, description="When it is worth asking again.")
+
+
+class HeartbeatIn(Model):
+    """Still at it."""
+
+    lease: str = Field(min_length=1, max_length=64)
+    active_seconds: float = Field(0, ge=0, lt=1e9, description="Total so far.")
+
+
+class BeatOut(BaseModel):
+    """Whether the slot is still kept. If not, the answer is taken all the same."""
+
+    held: bool
+    expires_at: float
+
+
+class SubmitIn(Model):
+    """An answer."""
+
+    lease: str = Field(min_length=1, max_length=64)
+    key: str = Field(
+        min_length=8,
+        max_length=64,
+        description="The caller's own for this answer; sent again, the same receipt comes back.",
+    )
+    answer: dict[str, Any] = Field(
+        description="By task, options named by their place.",
+        examples=[{"preferred": "1"}, {"order": [["2"], ["1", "3"]]}, {"scores": {"helpfulness": 4}}],
+    )
+    active_seconds: float = Field(0, ge=0, lt=1e9)
+
+
+class ReceiptOut(BaseModel):
+    """The answer is stored."""
+
+    answer_id: str
+    state: str
+    extra: bool = Field(description="Every slot was filled; the answer is kept beyond them.")
+    repeated: bool
+    undo_until: float
+
+
+class SkipIn(Model):
+    """No answer, and why; the item is not served again to the caller."""
+
+    lease: str = Field(min_length=1, max_length=64)
+    reason: Literal["unsure", "offensive", "distressing", "broken", "language", "expertise", "other"]
+    note: str | None = Field(None, max_length=2000)
+
+
+class Done(BaseModel):
+    """It was done."""
+
+    done: bool = True
+
+
+class UndoOut(BaseModel):
+    """The view that is served again."""
+
+    view: int
+
+
+@router.post("/projects/{slug}/work/next", response_model=NextOut, summary="The next item")
+def next_item(api: House, place: Worker) -> Any:
+    """The item the caller holds, or the best free one; asking twice gives the same."""
+    found = queue.next_view(api.db, place.project.id, place.me.id, present=presenting.note_masks)
+    if isinstance(found, Nothing):
+        return asdict(found)
+    return {"item": shown(found, place.settings)}
+
+
+def shown(served: Served, settings: ProjectSettings) -> dict[str, Any]:
+    """A view for a program: masked texts by place; no ids, no producers, nothing about gold."""
+    by_id = {option["id"]: option for option in served.options}
+    options = []
+    for place, name in enumerate(served.order, 1):
+        content = by_id[name]["content"]
+        if settings.task != "clips":  # a clip is named by its file
+            content, _ = presenting.mask_content(content, served.prompt, settings.mask)
+        option: dict[str, Any] = {"id": str(place), "content": content}
+        if settings.task == "steps":
+            topic = presenting.plain(served.prompt)
+            option["steps"] = [mask_names(step, topic, settings.mask).text for step in steps_of(by_id[name])]
+        options.append(option)
+    return {
+        "view": served.view_id, "lease": served.lease, "expires_at": served.expires_at, "task": settings.task,
+        "question": settings.question, "prompt": served.prompt, "options": options, "guideline": served.guideline,
+        "categories": served.categories,
+    }  # fmt: skip
+
+
+@router.post("/projects/{slug}/work/{view}/heartbeat", response_model=BeatOut, summary="Keep the lease")
+def heartbeat(api: House, place: Worker, view: int, sent: HeartbeatIn) -> Any:
+    """Extends the lease while it is held."""
+    return asdict(queue.heartbeat(api.db, place.me.id, view, sent.lease, sent.active_seconds))
+
+
+@router.post("/projects/{slug}/work/{view}/submit", response_model=ReceiptOut, summary="Send an answer")
+def submit(api: House, place: Worker, view: int, sent: SubmitIn) -> Any:
+    """Stored when the receipt comes. Late answers are never refused."""
+    served = queue.peek(api.db, place.me.id, view)
+    answer = presenting.to_ids(sent.answer, served.order, place.settings.task)
+    answer = presenting.to_original(answer, served, place.settings)
+    timing = {"active_seconds": sent.active_seconds, "interface": "api-v1"}
+    return asdict(queue.submit(api.db, place.me.id, view, sent.lease, sent.key, answer, timing, place.me.session))
+
+
+@router.post("/projects/{slug}/work/{view}/skip", response_model=Done, summary="Give an item back")
+def skip(api: House, place: Worker, view: int, sent: SkipIn) -> Any:
+    """With a reason; others may judge it."""
+    queue.skip(api.db, place.me.id, view, sent.lease, sent.reason, sent.note)
+    return {"done": True}
+
+
+@router.post("/answers/{answer}/undo", response_model=UndoOut, summary="Take an answer back")
+def undo(api: House, who: Who, answer: str) -> Any:
+    """One's own, within a minute."""
+    who.need("annotate")
+    return {"view": queue.undo(api.db, who.visitor.id, answer)}

@@ -1,0 +1,250 @@
+"""The studio from Python: `Client(url, token)`. Standard library only; retries what is harmless to repeat.
+
+studio = Client("http://127.0.0.1:8600", "accord_…")
+studio.add_items("summaries", [{"prompt": "…", "options": ["…", "…"]}])
+studio.judge("summaries", lambda item: {"preferred": "1"})
+open("feedback.jsonl", "w").write(studio.export("summaries"))
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from http.client import HTTPException
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote, urlencode, urlsplit
+from urllib.request import HTTPRedirectHandler, Request, build_opener
+
+from accord.errors import AccordError, ConfigError
+
+Json = dict[str, Any]
+AGAIN = (429, 502, 503, 504)
+"""Answers after which a call that may be repeated is repeated."""
+BATCH = 1000
+
+
+class ApiError(AccordError):
+    """What the studio refused: `status` as in HTTP (0: no answer came), `field` at fault if one is."""
+
+    def __init__(self, status: int, message: str, fix: str | None = None, field: str | None = None) -> None:
+        super().__init__(message, fix)
+        self.status, self.field = status, field
+        self.wait: float | None = None
+
+
+class _NoRedirect(HTTPRedirectHandler):
+    """A redirect could carry the token to somebody else."""
+
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        return None
+
+
+class Client:
+    """A studio, as one account sees it. Every method raises ApiError with what was wrong and what to do."""
+
+    def __init__(self, url: str, token: str, timeout: float = 30.0, retries: int = 4) -> None:
+        """url: where the studio's home page is; timeout: seconds per call; retries: of calls that may be repeated."""
+        if urlsplit(url).scheme not in ("http", "https"):
+            raise ConfigError(f"{url!r} is no address of a studio", "write it like http://127.0.0.1:8600")
+        self.base = f"{url.rstrip('/')}/api/v1"
+        self.timeout, self.retries = timeout, retries
+        self._token = token
+        self._open = build_opener(_NoRedirect()).open
+
+    def __repr__(self) -> str:
+        return f"Client({self.base.removesuffix('/api/v1')!r})"  # never the token
+
+    # --- projects ----------------------------------------------------------------------------------------------------
+    def me(self) -> Json:
+        """Who the token stands for: {account, name, role, scopes}."""
+        return self._json("GET", "/me")
+
+    def projects(self) -> Iterator[Json]:
+        """Projects the account takes part in."""
+        return self._pages("/projects")
+
+    def project(self, slug: str) -> Json:
+        """Settings and progress."""
+        return self._json("GET", _path(slug))
+
+    def create_project(self, settings: Mapping[str, Any], key: str | None = None) -> Json:
+        """Make a project. key: the same key, the same project; one is drawn unless given."""
+        headers = {"Idempotency-Key": key or uuid.uuid4().hex}
+        return self._json("POST", "/projects", settings, headers=headers)
+
+    def guideline(self, slug: str) -> Json:
+        """The newest version: {version, text, created_at}."""
+        return self._json("GET", _path(slug, "guideline"))
+
+    def set_guideline(self, slug: str, text: str) -> Json:
+        """Publish a version, unless the text is the newest one's."""
+        return self._json("PUT", _path(slug, "guideline"), {"text": text})
+
+    def add_items(self, slug: str, items: Sequence[Mapping[str, Any]]) -> Json:
+        """Add items, in batches: {new, duplicates, bad: {reason: count}}. Items that are there already stay single."""
+        total: Json = {"new": 0, "duplicates": 0, "bad": {}}
+        for start in range(0, len(items), BATCH):
+            done = self._json("POST", _path(slug, "items"), {"items": list(items[start : start + BATCH])})
+            total["new"] += done["new"]
+            total["duplicates"] += done["duplicates"]
+            for reason, count in done["bad"].items():
+                total["bad"][reason] = total["bad"].get(reason, 0) + count
+        return total
+
+    def items(self, slug: str, **filters: str) -> Iterator[Json]:
+        """Items as managers see them; filters: state, purpose."""
+        return self._pages(_path(slug, "items"), filters)
+
+    def set_priorities(self, slug: str, priorities: Mapping[str, float], arm: str, random_share: float = 0.2) -> Json:
+        """What comes first, beside an arm of chance; returns items per arm."""
+        said = {"priorities": dict(priorities), "arm": arm, "random_share": random_share}
+        return self._json("PUT", _path(slug, "items", "priorities"), said)
+
+    def make_bot(self, slug: str, name: str) -> Json:
+        """An annotator that is a program: {account, token}. The token is shown once."""
+        return self._json("POST", _path(slug, "bots"), {"name": name}, repeat=False)
+
+    # --- judging -----------------------------------------------------------------------------------------------------
+    def next_item(self, slug: str) -> Json:
+        """{item} to judge, or {reason, detail, retry_at}; asking twice gives the same item."""
+        return self._json("POST", _path(slug, "work", "next"), {})
+
+    def submit(self, slug: str, item: Mapping[str, Any], answer: Mapping[str, Any], active_seconds: float = 0) -> Json:
+        """Send an answer; options are named by place. The receipt comes once it is stored; repeated calls store it once."""
+        key = f"{item['view']}-{item['lease']}"[:64]  # one answer per showing
+        said = {"lease": item["lease"], "key": key, "answer": dict(answer), "active_seconds": active_seconds}
+        return self._json("POST", _path(slug, "work", str(item["view"]), "submit"), said)
+
+    def skip(self, slug: str, item: Mapping[str, Any], reason: str, note: str | None = None) -> Json:
+        """Give an item back for others."""
+        said = {"lease": item["lease"], "reason": reason, "note": note}
+        return self._json("POST", _path(slug, "work", str(item["view"]), "skip"), said, repeat=False)
+
+    def undo(self, answer_id: str) -> Json:
+        """Take one's own answer back, within a minute."""
+        return self._json("POST", f"/answers/{quote(answer_id, safe='')}/undo", {}, repeat=False)
+
+    def judge(self, slug: str, answer: Callable[[Json], Mapping[str, Any] | None], most: int | None = None) -> int:
+        """Answer items until there are none (or `most`); returns how many. `answer` gets an item and returns the answer,
+        None to skip as unsure."""
+        done = 0
+        while most is None or done < most:
+            item = self.next_item(slug)["item"]
+            if item is None:
+                break
+            began = time.monotonic()
+            said = answer(item)
+            if said is None:
+                self.skip(slug, item, "unsure")
+            else:
+                self.submit(slug, item, said, time.monotonic() - began)
+                done += 1
+        return done
+
+    # --- results -----------------------------------------------------------------------------------------------------
+    def answers(self, slug: str, **filters: str) -> Iterator[Json]:
+        """Answers with their records; filters: state, account, item."""
+        return self._pages(_path(slug, "answers"), filters)
+
+    def events(self, slug: str, **filters: str) -> Iterator[Json]:
+        """The log; filters: kind."""
+        return self._pages(_path(slug, "events"), filters)
+
+    def verify(self, slug: str) -> Json:
+        """Whether the log is whole: {whole, broken, events, erased, head}."""
+        return self._json("GET", _path(slug, "events", "verify"))
+
+    def quality(self, slug: str) -> Json:
+        """Progress, agreement, annotators, alarms, as the dashboard shows them."""
+        return self._json("GET", _path(slug, "quality"))
+
+    def add_judgements(self, slug: str, records: Sequence[Mapping[str, Any]]) -> Json:
+        """Judgements made elsewhere, as feedback records: {stored, extra, repeated, left_out}."""
+        total: Json = {"stored": 0, "extra": 0, "repeated": 0, "left_out": {}}
+        for start in range(0, len(records), BATCH):
+            done = self._json("POST", _path(slug, "judgements"), {"records": list(records[start : start + BATCH])})
+            for name in ("stored", "extra", "repeated"):
+                total[name] += done[name]
+            for reason, count in done["left_out"].items():
+                total["left_out"][reason] = total["left_out"].get(reason, 0) + count
+        return total
+
+    def export(self, slug: str, shape: str = "accord", **wanted: bool) -> str:
+        """The data as text: JSON lines, or CSV for tables. wanted: gold, skips, columns, hash_annotators."""
+        asked = {"shape": shape, **{name: str(value).lower() for name, value in wanted.items()}}
+        return self._text("GET", f"{_path(slug, 'export')}?{urlencode(asked)}")
+
+    def card(self, slug: str, shape: str = "accord") -> Json:
+        """The data card of an export: {card, text}."""
+        return self._json("GET", f"{_path(slug, 'export', 'card')}?{urlencode({'shape': shape})}")
+
+    # --- how ---------------------------------------------------------------------------------------------------------
+    def _pages(self, path: str, filters: Mapping[str, str] | None = None) -> Iterator[Json]:
+        after: str | None = None
+        while True:
+            asked = {**(filters or {}), "limit": "200", **({"after": after} if after else {})}
+            page = self._json("GET", f"{path}?{urlencode(asked)}")
+            yield from page["data"]
+            after = page["next"]
+            if after is None:
+                return
+
+    def _json(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None,
+        repeat: bool = True,
+    ) -> Json:  # fmt: skip
+        found: Json = json.loads(self._text(method, path, body, headers, repeat))
+        return found
+
+    def _text(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None,
+        repeat: bool = True,
+    ) -> str:  # fmt: skip
+        """Call, and call again after failures that may pass: at once after a second, then twice as late, or when told."""
+        for attempt in range(self.retries + 1):
+            try:
+                return self._once(method, path, body, headers)
+            except ApiError as error:
+                refused = error.status == 429  # nothing was done: any call may be repeated
+                passing = error.status in (0, *AGAIN)
+                if attempt == self.retries or not passing or not (repeat or refused):
+                    raise
+                time.sleep(error.wait or min(30.0, 2**attempt * random.uniform(0.5, 1.0)))
+        raise AssertionError("unreachable")
+
+    def _once(self, method: str, path: str, body: Mapping[str, Any] | None, headers: Mapping[str, str] | None) -> str:
+        data = None if body is None else json.dumps(body).encode()
+        sent = {"Authorization": f"Bearer {self._token}", "Accept": "application/json", **(headers or {})}
+        if data is not None:
+            sent["Content-Type"] = "application/json"
+        request = Request(f"{self.base}{path}", data, sent, method=method)
+        try:
+            with self._open(request, timeout=self.timeout) as answer:
+                text: str = answer.read().decode()
+                return text
+        except HTTPError as error:
+            raise _refusal(error) from None
+        except (URLError, TimeoutError, ConnectionError, HTTPException) as error:
+            reason = getattr(error, "reason", None) or error
+            raise ApiError(0, f"no answer from {self.base}: {reason}", "is the studio running there?") from None
+
+
+def _path(slug: str, *parts: str) -> str:
+    return "/".join(["/projects", *(quote(part, safe="") for part in (slug, *parts))])
+
+
+def _refusal(error: HTTPError) -> ApiError:
+    """The studio's problem+json as an exception."""
+    try:
+        said = json.loads(error.read().decode())
+        made = ApiError(error.code, said["detail"], said.get("fix"), said.get("field"))
+    except (ValueError, KeyError, TypeError):
+        made = ApiError(error.code, f"HTTP {error.code} {error.reason}", "is this the address of an accord studio?")
+    wait = error.headers.get("Retry-After", "")
+    if wait.isdigit():
+        made.wait = min(60.0, float(wait))
+    return made

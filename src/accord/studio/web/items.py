@@ -1,0 +1,212 @@
+"""Items for those who may look: a list with filters, and one item with who said what and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request
+from sqlalchemy import String, cast, func, select, tuple_
+from starlette.responses import Response
+
+from accord.errors import ConfigError
+from accord.feedback.records import Feedback
+from accord.studio import presenting, projects, submission
+from accord.studio.api.base import cursor, position
+from accord.studio.errors import NotHere
+from accord.studio.tables import Account, Answer, Item, Membership, View
+from accord.studio.web.context import Fields, House, Manager, Place, Studio, go, place_for
+from accord.studio.web.quality import desk_of, shown
+
+router = APIRouter(prefix="/p/{slug}")
+Looker = Depends(place_for("look"))
+Reviewer = Depends(place_for("review"))
+PAGE = 50
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """One answer to an item. verdict: the choice in words; why: critique, rationale, flags; group: of taste, from 1."""
+
+    id: str
+    name: str
+    public: str
+    state: str
+    member: str
+    verdict: str
+    why: list[str]
+    seconds: float
+    group: int | None
+    correct: bool | None
+    reason: str | None
+    extra: bool
+
+
+# --- the list --------------------------------------------------------------------------------------------------------
+@router.get("/items")
+def items(request: Request, studio: House, place: Place = Looker) -> Response:
+    """Filters: state, purpose, words; the highest priority first."""
+    wanted = {name: request.query_params.get(name, "").strip()[:100] for name in ("state", "purpose", "words", "after")}
+    order = (Item.priority, Item.draw, Item.id)
+    answered = (
+        select(func.count())
+        .select_from(Answer)
+        .where(Answer.item_id == Item.id, Answer.state == "live")
+        .scalar_subquery()
+    )
+    query = select(Item, answered).where(Item.project_id == place.project.id)
+    if wanted["state"] in ("active", "paused", "full"):
+        query = query.where(Item.state == wanted["state"])
+    if wanted["purpose"] in ("work", "gold", "screening"):
+        query = query.where(Item.purpose == wanted["purpose"])
+    if wanted["words"]:
+        query = query.where(cast(Item.prompt, String).icontains(wanted["words"], autoescape=True))
+    last = position(wanted["after"] or None, float, float, int)
+    if last is not None:
+        query = query.where(tuple_(*order) < tuple_(*last))
+    with studio.db.read() as session:
+        rows = [
+            (item, count) for item, count in session.execute(query.order_by(*(c.desc() for c in order)).limit(PAGE + 1))
+        ]
+    more = (
+        cursor(rows[PAGE - 1][0].priority, rows[PAGE - 1][0].draw, rows[PAGE - 1][0].id) if len(rows) > PAGE else None
+    )
+    texts = {item.key: presenting.visible(presenting.plain(item.prompt))[:200] for item, _ in rows[:PAGE]}
+    return shown(request, "items.html.j2", place, rows=rows[:PAGE], more=more, wanted=wanted, texts=texts)
+
+
+# --- one item --------------------------------------------------------------------------------------------------------
+@router.get("/items/{key}")
+def item(request: Request, studio: House, key: str, place: Place = Looker) -> Response:
+    """Who disagrees, and why."""
+    return _item(request, studio, place, key)
+
+
+def _item(request: Request, studio: Studio, place: Place, key: str, error: Exception | None = None) -> Response:
+    with studio.db.read() as session:
+        found = session.scalars(select(Item).where(Item.project_id == place.project.id, Item.key == key)).first()
+        if found is None:
+            raise NotHere("there is no such item")
+        query = (
+            select(Answer, Account, Membership.state)
+            .join(Account, Account.id == Answer.account_id)
+            .outerjoin(Membership, (Membership.project_id == Answer.project_id) & (Membership.account_id == Account.id))
+            .where(Answer.item_id == found.id)
+            .order_by(Answer.created_at)
+        )
+        given = [(answer, account, member) for answer, account, member in session.execute(query)]
+        skips = [
+            (view.skip_reason, view.skip_note, name)
+            for view, name in session.execute(
+                select(View, Account.name)
+                .join(Account, Account.id == View.account_id)
+                .where(View.item_id == found.id, View.state == "skipped")
+            )
+        ]
+    group_of = _groups(request, place)
+    letters = {str(option["id"]): chr(ord("A") + n) for n, option in enumerate(found.options)}
+    opinions = [_opinion(answer, account, member, letters, group_of) for answer, account, member in given]
+    counted = [o for o in opinions if o.state == "live" and o.member != "quarantined"]
+    soft = Counter(o.verdict for o in counted).most_common()
+    by_group: dict[int, Counter[str]] = {}
+    for opinion in counted:
+        if opinion.group is not None:
+            by_group.setdefault(opinion.group, Counter())[opinion.verdict] += 1
+    options = [
+        (letters[str(o["id"])], o.get("producer"), presenting.messages_html(_text(o["content"]), "assistant"))
+        for o in found.options
+    ]
+    return shown(
+        request, "item.html.j2", place, 400 if error else 200, item=found, options=options, opinions=opinions, soft=soft,
+        by_group={group: counts.most_common() for group, counts in sorted(by_group.items())}, skips=skips, error=error,
+        prompt=presenting.messages_html(found.prompt, "user"),
+    )  # fmt: skip
+
+
+def _text(content: Any) -> Any:
+    return content if isinstance(content, (str, list)) else str(content)
+
+
+def _groups(request: Request, place: Place) -> dict[str, int]:
+    """Annotator -> most likely group of taste, where there are several; only if that is known already."""
+    numbers = desk_of(request).get(place.project.id, "groups").value
+    if numbers is None or numbers.value is None or len(numbers.value.groups) < 2:
+        return {}
+    return {who: n for n, group in enumerate(numbers.value.groups, 1) for who in group.members}
+
+
+def _opinion(
+    answer: Answer, account: Account, member: str | None, letters: dict[str, str], group_of: dict[str, int]
+) -> Opinion:
+    records = [Feedback.model_validate(record) for record in answer.records]
+    return Opinion(
+        answer.id, account.name, account.public, answer.state, member or "removed",
+        verdict(records, letters) if records else "", reasons(records, letters), answer.active_seconds,
+        group_of.get(account.public), answer.correct, answer.reason, answer.extra,
+    )  # fmt: skip
+
+
+def verdict(records: list[Feedback], letters: dict[str, str]) -> str:
+    """What the main record says, options called A, B, ..."""
+    said: dict[str, Any] = records[0].choice.model_dump()
+    kind = records[0].kind
+    if kind == "comparison":
+        better = said["preferred"]
+        strength = "+" * ((said["strength"] or 1) - 1)
+        return "both bad" if said["both_bad"] else "=" if said["tie"] else f"{letters.get(better, '?')}{strength}"
+    if kind == "ranking":
+        return " > ".join(" = ".join(letters.get(i, "?") for i in group) for group in said["order"])
+    if kind == "best_worst":
+        return f"{letters.get(said['best'], '?')} … {letters.get(said['worst'], '?')}"
+    if kind == "rating":
+        scores = {name: score for r in records if r.kind == "rating" for name, score in r.choice.scores.items()}
+        return ", ".join(f"{name} {score:g}" for name, score in scores.items())
+    if kind == "thumb":
+        return "+" if said["up"] else "–"
+    if kind == "step_labels":
+        return " ".join({1: "+", 0: "0", -1: "–"}[label] for label in said["labels"])
+    if kind == "flags":
+        return ", ".join(name for name, raised in said["flags"].items() if raised) or "–"
+    if kind == "spans":
+        return ", ".join(f"{s['label']} {s['start']}–{s['end']}" for s in said["spans"])
+    text = said.get("text") or presenting.plain(said.get("content", ""))
+    return str(text)[:300]
+
+
+def reasons(records: list[Feedback], letters: dict[str, str]) -> list[str]:
+    """Words and flags beside a judgement."""
+    found = []
+    for record in records:
+        if record.meta.get("rationale"):
+            found.append(str(record.meta["rationale"]))
+        flags = record.meta.get("flags")
+        if isinstance(flags, dict) and any(flags.values()):
+            found.append("⚑ " + ", ".join(name for name, raised in flags.items() if raised))
+        if record.kind == "critique" and record is not records[0]:
+            about = letters.get(record.options[0].id, "") if len(record.options) == 1 else ""
+            found.append(f"{about}: {record.choice.text}" if about else record.choice.text)
+    return found
+
+
+@router.post("/items/{key}/exclude/{answer}")
+def exclude(request: Request, studio: House, key: str, answer: str, form: Fields, place: Place = Reviewer) -> Response:
+    """Take one answer out, with a reason; its slot opens for others."""
+    reason = form.get("reason", "").strip()
+    with studio.db.read() as session:
+        query = select(Answer.id).join(Item, Item.id == Answer.item_id)
+        known = session.scalar(query.where(Answer.id == answer, Item.key == key, Item.project_id == place.project.id))
+    if known is None:
+        raise NotHere("there is no such answer")
+    if len(reason) < 3:
+        error = ConfigError("say why in a few words: the log keeps it")
+        return _item(request, studio, place, key, error)
+    submission.exclude(studio.db, answer, reason[:300], place.me.public)
+    return go(f"/p/{place.project.slug}/items/{key}", "saved")
+
+
+@router.post("/items/{key}/pause")
+def pause(studio: House, key: str, form: Fields, place: Manager) -> Response:
+    """Out of the queue, or back in."""
+    projects.pause_items(studio.db, place.project.id, [key], form.get("paused") == "1", place.me.id)
+    return go(f"/p/{place.project.slug}/items/{key}", "saved")

@@ -1,0 +1,151 @@
+"""What leaves a project and what is on record: the log, exports, webhooks."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request
+from sqlalchemy import func, select
+from starlette.responses import Response
+
+from accord.errors import AccordError
+from accord.studio import events, exporting, presenting, webhooks
+from accord.studio.exporting import SHAPES, Wanted
+from accord.studio.tables import Account, Delivery, Event, Webhook
+from accord.studio.web.context import House, Lists, Manager, Place, Studio, go, place_for
+from accord.studio.web.quality import shown
+
+router = APIRouter(prefix="/p/{slug}")
+Looker = Depends(place_for("look"))
+Keeper = Depends(place_for("manage"))
+PAGE = 100
+
+
+# --- the log ---------------------------------------------------------------------------------------------------------
+@router.get("/log")
+def log(request: Request, studio: House, place: Place = Looker) -> Response:
+    """Newest first; `verify=1` computes every hash again."""
+    before = request.query_params.get("before", "")
+    query = select(Event).where(Event.chain == place.project.id).order_by(Event.number.desc()).limit(PAGE + 1)
+    if before.isdecimal():
+        query = query.where(Event.number < int(before[:12]))
+    with studio.db.read() as session:
+        rows = list(session.scalars(query))
+        actors = {row.actor for row in rows}
+        found_names = session.execute(select(Account.public, Account.name).where(Account.public.in_(actors))).all()
+        names = {row[0]: row[1] for row in found_names}
+        found = events.verify(session, place.project.id) if request.query_params.get("verify") else None
+    return shown(
+        request,
+        "log.html.j2",
+        place,
+        rows=rows[:PAGE],
+        more=rows[PAGE - 1].number if len(rows) > PAGE else None,
+        names=names,
+        found=found,
+    )
+
+
+# --- export ----------------------------------------------------------------------------------------------------------
+@router.get("/export")
+def export(request: Request, studio: House, place: Place = Looker) -> Response:
+    """What an export would hold, and the way to it."""
+    asked = request.query_params
+    shape = asked.get("shape", "accord")
+    wanted = Wanted(
+        shape if shape in SHAPES else "accord", gold=asked.get("gold") == "on", skips=asked.get("skips") == "on",
+        columns=asked.get("plain") != "on", hash_annotators=asked.get("hashed") == "on",
+    )  # fmt: skip
+    collected = exporting.collect(studio.db, place.project.id, wanted.gold, wanted.skips)
+    try:
+        made = exporting.bundle(collected, wanted, place.project.name)
+    except AccordError as error:
+        return shown(
+            request,
+            "export.html.j2",
+            place,
+            shapes=SHAPES,
+            wanted=wanted,
+            card=None,
+            why=error.message,
+            made=None,
+            collected=collected,
+        )
+    if asked.get("download") == "1":
+        exporting.note_export(studio.db, place.project.id, made, place.me.public)
+        return _zip(place, made)
+    card = presenting.safe_html(made.card)
+    return shown(
+        request,
+        "export.html.j2",
+        place,
+        shapes=SHAPES,
+        wanted=wanted,
+        card=card,
+        why=None,
+        made=made,
+        collected=collected,
+    )
+
+
+def _zip(place: Place, made: exporting.Bundle) -> Response:
+    """Data, what stands beside it, and the card, in one file."""
+    name = f"{place.project.slug}-{made.shape}"
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as files:
+        files.writestr(f"{name}{made.suffix}", made.data)
+        if made.about is not None:
+            files.writestr(f"{name}.about.jsonl", made.about)
+        files.writestr(f"{name}.card.md", made.card)
+    headers = {"Content-Disposition": f'attachment; filename="{name}.zip"'}
+    return Response(held.getvalue(), media_type="application/zip", headers=headers)
+
+
+# --- webhooks --------------------------------------------------------------------------------------------------------
+@router.get("/hooks")
+def hooks(request: Request, studio: House, place: Place = Keeper) -> Response:
+    """Who hears of events."""
+    return _hooks(request, studio, place)
+
+
+def _hooks(request: Request, studio: Studio, place: Place, **more: Any) -> Response:
+    with studio.db.read() as session:
+        rows = list(session.scalars(select(Webhook).where(Webhook.project_id == place.project.id).order_by(Webhook.id)))
+        waiting = Delivery.delivered_at.is_(None)
+        query = select(Delivery.webhook_id, func.count(), func.max(Delivery.error)).where(
+            Delivery.webhook_id.in_([row.id for row in rows])
+        )
+        done = {hook: n for hook, n, _ in session.execute(query.where(~waiting).group_by(Delivery.webhook_id))}
+        left = {
+            hook: (n, error) for hook, n, error in session.execute(query.where(waiting).group_by(Delivery.webhook_id))
+        }
+    values = {"rows": rows, "done": done, "left": left, "kinds": webhooks.KINDS, "secret": None, "error": None}
+    return shown(request, "hooks.html.j2", place, 400 if more.get("error") else 200, **{**values, **more})
+
+
+@router.post("/hooks")
+def add(request: Request, studio: House, place: Manager, form: Lists) -> Response:
+    """A new one; its secret is shown once."""
+    url = (form.get("url") or [""])[0].strip()
+    try:
+        private = bool(request.app.state.private_webhooks)
+        secret = webhooks.add(studio.db, place.project.id, url, form.get("kinds", []), place.me.public, private)
+    except AccordError as error:
+        return _hooks(request, studio, place, error=error)
+    return _hooks(request, studio, place, secret=secret)
+
+
+@router.post("/hooks/{number}/remove")
+def remove(studio: House, place: Manager, number: int) -> Response:
+    """End it."""
+    webhooks.remove(studio.db, place.project.id, number, place.me.public)
+    return go(f"/p/{place.project.slug}/hooks", "saved")
+
+
+@router.post("/hooks/{number}/enable")
+def enable(studio: House, place: Manager, number: int) -> Response:
+    """Try again what was missed."""
+    webhooks.enable(studio.db, place.project.id, number)
+    return go(f"/p/{place.project.slug}/hooks", "saved")

@@ -1,0 +1,381 @@
+"""The REST API and its client, against a server that runs; on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import pytest
+import uvicorn
+from sqlalchemy import update
+from studio_rooms import Clock, pairs, person
+
+from accord.feedback.records import parse_line
+from accord.studio import entrances, members, projects
+from accord.studio.accounts import Visitor
+from accord.studio.api.base import Limiter
+from accord.studio.client import ApiError, Client
+from accord.studio.database import Database
+from accord.studio.entrances import TooMany
+from accord.studio.tables import Account, Event
+from accord.studio.web.app import StudioConfig, create_app
+
+SETTINGS = {"name": "Summaries", "task": "comparison", "overlap": 2}
+ALL = entrances.SCOPES
+
+
+@dataclass
+class Studio:
+    """A studio behind an address."""
+
+    db: Database
+    url: str
+
+    def client(self, name: str, role: str = "annotator", scopes: tuple[str, ...] = ALL, **more: Any) -> Client:
+        """An account of the house with a token."""
+        return Client(self.url, self.token(person(self.db, name, role=role), scopes), **more)
+
+    def token(self, account: int, scopes: tuple[str, ...] = ALL) -> str:
+        with self.db.read() as session:
+            a = session.get_one(Account, account)
+        return entrances.issue_token(
+            self.db, Visitor(a.id, a.public, a.name, a.role, "en", "", ""), "test", scopes, None
+        )
+
+
+@pytest.fixture
+def studio(db: Database) -> Iterator[Studio]:
+    server = uvicorn.Server(uvicorn.Config(create_app(StudioConfig(db)), port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield Studio(db, f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}")
+    server.should_exit = True
+    thread.join()
+
+
+def raw(
+    studio: Studio, path: str, token: str | None = None, body: bytes | None = None, **headers: str
+) -> tuple[int, Any, Any]:
+    """A call without the client: (status, JSON, headers)."""
+    sent = {"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {}), **headers}
+    try:
+        with urlopen(Request(f"{studio.url}/api/v1{path}", body, sent)) as answer:
+            return answer.status, json.loads(answer.read()), answer.headers
+    except HTTPError as error:
+        return error.code, json.loads(error.read()), error.headers
+
+
+def test_from_a_project_to_records(studio: Studio) -> None:
+    boss = studio.client("boss", "manager")
+    assert boss.me()["scopes"] == sorted(ALL)
+    made = boss.create_project(SETTINGS)
+    assert (made["slug"], made["role"], made["state"]) == ("summaries", "owner", "open")
+    assert boss.add_items("summaries", pairs(3))["new"] == 3
+    assert boss.add_items("summaries", pairs(4)) == {"new": 1, "duplicates": 3, "bad": {}}
+    assert boss.add_items("summaries", [{"prompt": "x", "options": ["one"]}])["bad"] == {
+        "the task comparison needs 2 options, here are 1": 1
+    }
+    for name in ("judge-1", "judge-2"):
+        bot = Client(studio.url, boss.make_bot("summaries", name)["token"])
+        assert bot.judge("summaries", lambda item: {"preferred": "1"} if "3" not in item["prompt"] else None) == 3
+        assert bot.next_item("summaries")["reason"] == "done"
+    answers = list(boss.answers("summaries"))
+    assert len(answers) == 6
+    assert all(a["records"][0]["meta"]["interface"] == "api-v1" for a in answers)
+    assert all(
+        r["choice"]["preferred"] == next(o["id"] for o in r["options"] if o["shown_at"] == 0)
+        for a in answers
+        for r in a["records"]
+    )
+    records = [parse_line(line) for line in boss.export("summaries").splitlines()]
+    assert {r.id for r in records} == {a["id"] for a in answers}
+    assert boss.card("summaries")["card"]["records"] == 6
+    assert boss.project("summaries")["progress"]["filled"] == 6
+    kinds = {e["kind"] for e in boss.events("summaries")}
+    assert {"items.added", "answer.submitted", "view.skipped", "project.exported"} <= kinds
+    assert boss.verify("summaries")["whole"] is True
+
+
+def test_lists_come_in_pages_and_miss_nothing(studio: Studio) -> None:
+    boss = studio.client("boss", "manager")
+    boss.create_project({**SETTINGS, "overlap": 1})
+    boss.add_items("summaries", pairs(7))
+    token = boss._token
+    seen, after, pages = [], "", 0
+    while True:
+        status, page, _ = raw(studio, f"/projects/summaries/items?limit=3{after}", token)
+        assert status == 200
+        seen += [item["key"] for item in page["data"]]
+        pages += 1
+        if page["next"] is None:
+            break
+        after = f"&after={page['next']}"
+    assert (len(seen), len(set(seen)), pages) == (7, 7, 3)
+    boss.judge("summaries", lambda _: {"tie": True})
+    assert len(list(boss.answers("summaries"))) == 7
+    numbers = [event["number"] for event in boss.events("summaries")]
+    assert numbers == list(range(1, len(numbers) + 1))
+    status, problem, _ = raw(studio, "/projects/summaries/items?after=abc", token)
+    assert (status, "no cursor" in problem["detail"]) == (400, True)
+
+
+def test_sending_again_is_harmless(studio: Studio) -> None:
+    boss = studio.client("boss", "manager")
+    assert (
+        boss.create_project(SETTINGS, "the-same-key")["slug"] == boss.create_project(SETTINGS, "the-same-key")["slug"]
+    )
+    with ThreadPoolExecutor(4) as pool:
+        slugs = list(pool.map(lambda _: boss.create_project(SETTINGS, "another-key")["slug"], range(4)))
+    assert len(set(slugs)) == 1
+    assert len(list(boss.projects())) == 2
+    assert boss.create_project(SETTINGS)["slug"] == "summaries-3"
+    boss.add_items("summaries", pairs(1))
+    item = boss.next_item("summaries")["item"]
+    first, again = (boss.submit("summaries", item, {"preferred": "2"}) for _ in range(2))
+    assert (first["repeated"], again["repeated"], again["answer_id"]) == (False, True, first["answer_id"])
+    assert (
+        boss.set_guideline("summaries", "Be fair.")["version"]
+        == boss.set_guideline("summaries", "Be fair.")["version"]
+        == 2
+    )
+
+
+def test_mistakes_say_field_and_fix(studio: Studio) -> None:
+    boss = studio.client("boss", "manager")
+    boss.create_project(SETTINGS)
+    boss.add_items("summaries", pairs(1))
+    item = boss.next_item("summaries")["item"]
+    with pytest.raises(ApiError) as caught:
+        boss.submit("summaries", item, {"preferred": "7"})
+    assert (caught.value.status, caught.value.field) == (400, "preferred")
+    with pytest.raises(ApiError, match="tusk: Extra"):
+        boss.create_project({"name": "x", "tusk": "comparison"})
+    with pytest.raises(ApiError) as caught:
+        boss.project("nothing")
+    assert (caught.value.status, caught.value.fix) == (404, "GET /projects lists those you take part in")
+    status, problem, headers = raw(studio, "/nowhere", boss._token)
+    assert (status, headers["Content-Type"], problem["status"]) == (404, "application/problem+json", 404)
+    status, problem, _ = raw(studio, "/projects/summaries/items", boss._token, b"{broken")
+    assert (status, problem["title"]) == (400, "Wrong request")
+
+
+@pytest.mark.parametrize(
+    ("scope", "allowed"),
+    [("read", {"look"}), ("annotate", {"work"}), ("manage", {"change"}), ("export", {"export"})],
+)
+def test_a_token_may_only_what_its_scopes_say(studio: Studio, scope: str, allowed: set[str]) -> None:
+    boss = studio.client("boss", "owner")
+    boss.create_project(SETTINGS)
+    boss.add_items("summaries", pairs(1))
+    boss.judge("summaries", lambda _: {"tie": True}, 1)
+    narrow = studio.client("narrow", "owner", (scope,), retries=0)
+    with studio.db.write() as session:
+        account = projects.members(session, projects.find_project(session, "summaries").id)
+        assert account
+        narrow_id = session.query(Account.id).filter(Account.name == "narrow").scalar()
+        members.add_member(session, projects.find_project(session, "summaries").id, narrow_id, "owner", 0.0, None)
+    calls = {
+        "look": lambda: list(narrow.answers("summaries")), "work": lambda: narrow.next_item("summaries"),
+        "change": lambda: narrow.set_guideline("summaries", "x"), "export": lambda: narrow.export("summaries"),
+    }  # fmt: skip
+    for name, call in calls.items():
+        if name in allowed:
+            call()
+            continue
+        with pytest.raises(ApiError, match="lacks the scope") as caught:
+            call()
+        assert caught.value.status == 403
+
+
+def test_roles_hold_for_tokens_too(studio: Studio) -> None:
+    boss = studio.client("boss", "manager")
+    boss.create_project({**SETTINGS, "gold_rate": 0.5})
+    gold = [{"prompt": f"Known {n}", "options": ["right", "wrong"], "gold": {"preferred": 1}} for n in range(5)]
+    boss.add_items("summaries", [*gold, *pairs(5)])
+    bot = Client(studio.url, boss.make_bot("summaries", "judge-1")["token"], retries=0)
+    for call in (bot.items, bot.answers, bot.events):
+        with pytest.raises(ApiError) as caught:
+            list(call("summaries"))
+        assert caught.value.status == 403
+    assert bot.project("summaries")["settings"] is None
+    shown = []
+    bot.judge("summaries", lambda item: shown.append(item) or {"tie": True})
+    assert len(shown) == 10
+    assert not any(word in json.dumps(shown) for word in ("gold", "producer", "purpose"))
+    stranger = studio.client("stranger", retries=0)
+    with pytest.raises(ApiError) as caught:
+        stranger.project("summaries")
+    assert caught.value.status == 404
+    auditor = studio.client("auditor", "auditor", retries=0)
+    assert len(list(auditor.items("summaries"))) == 10
+    with pytest.raises(ApiError) as caught:
+        auditor.set_guideline("summaries", "mine")
+    assert caught.value.status == 403
+    with pytest.raises(ApiError) as caught:
+        auditor.next_item("summaries")
+    assert caught.value.status == 403
+
+
+def test_no_token_no_entry(studio: Studio) -> None:
+    status, problem, headers = raw(studio, "/me")
+    assert (status, headers["WWW-Authenticate"], problem["title"]) == (401, "Bearer", "Not signed in")
+    for _ in range(entrances.LIMITS["token"][0]):
+        status, _, _ = raw(studio, "/me", "accord_guess")
+        assert status == 401
+    status, _, headers = raw(studio, "/me", "accord_guess")
+    assert status == 429
+    assert int(headers["Retry-After"]) > 0
+    token = studio.token(person(studio.db, "late"))
+    assert raw(studio, "/me", token)[0] == 200  # who has a token is not shut out by those who guess
+    with studio.db.write() as session:
+        session.execute(update(Account).where(Account.name == "late").values(disabled_at=1.0))
+    assert raw(studio, "/me", token)[0] in (401, 429)
+
+
+def test_a_changed_log_is_found(studio: Studio) -> None:
+    boss = studio.client("boss", "manager")
+    boss.create_project(SETTINGS)
+    boss.add_items("summaries", pairs(2))
+    with studio.db.write() as session:
+        session.execute(update(Event).where(Event.kind == "items.added").values(payload={"items": 1, "keys": []}))
+    found = boss.verify("summaries")
+    assert found["whole"] is False
+    assert "payload was changed" in found["broken"]
+
+
+def test_judgements_from_elsewhere_and_out_again(studio: Studio) -> None:
+    boss = studio.client("boss", "manager")
+    boss.create_project(SETTINGS)
+    boss.add_items("summaries", pairs(1))
+    item = next(iter(boss.items("summaries")))
+    record = {
+        "id": "r1", "kind": "comparison", "prompt": item["prompt"], "annotator": "crowd-7", "choice": {"tie": True},
+        "options": [{"id": o["id"], "content": o["content"], "shown_at": n} for n, o in enumerate(item["options"])],
+    }  # fmt: skip
+    assert boss.add_judgements("summaries", [record])["stored"] == 1
+    assert boss.add_judgements("summaries", [record])["repeated"] == 1
+    (answer,) = boss.answers("summaries", state="live")
+    body = json.dumps({"state": "excluded", "reason": "not theirs"}).encode()
+    request = Request(f"{studio.url}/api/v1/projects/summaries/answers/{answer['id']}/state", body, method="PUT",
+                      headers={"Authorization": f"Bearer {boss._token}", "Content-Type": "application/json"})  # fmt: skip
+    with urlopen(request) as response:
+        assert json.loads(response.read())["state"] == "excluded"
+    assert list(boss.answers("summaries", state="live")) == []
+
+
+def test_quality_comes_with_intervals(studio: Studio) -> None:
+    boss = studio.client("boss", "manager")
+    boss.create_project(SETTINGS)
+    boss.add_items("summaries", pairs(12))
+    for name in ("judge-1", "judge-2"):
+        bot = Client(studio.url, boss.make_bot("summaries", name)["token"])
+        bot.judge("summaries", lambda item: {"preferred": "1" if "First" in item["options"][0]["content"] else "2"})
+    found = boss.quality("summaries")
+    for _ in range(100):
+        if found["annotators"] is not None:
+            break
+        time.sleep(0.2)
+        found = boss.quality("summaries")
+    assert found["overview"]["agreement"]["value"]["strict"]["value"] == 1.0
+    assert found["overview"]["agreement"]["value"]["alpha"] is not None
+    assert found["progress"]["filled"] == found["answers"] == 24
+    assert {row["name"] for row in found["annotators"]} == {"judge-1", "judge-2"}
+
+
+def test_bodies_are_bounded(studio: Studio) -> None:
+    boss = studio.client("boss", "manager")
+    boss.create_project(SETTINGS)
+    status, problem, _ = raw(studio, "/projects", boss._token, json.dumps({"name": "x" * 2**21}).encode())
+    assert (status, problem["title"]) == (413, "Too large")
+    big = [{"prompt": "y" * 2**20, "options": [f"a{n}", "b"]} for n in range(2)]
+    assert boss.add_items("summaries", big)["new"] == 2  # files of items may be larger
+
+
+def test_openapi_describes_everything(studio: Studio) -> None:
+    with urlopen(f"{studio.url}/api/v1/openapi.json") as answer:
+        described = json.loads(answer.read())
+    assert described["info"]["description"]
+    for path, methods in described["paths"].items():
+        for method, operation in methods.items():
+            assert operation.get("summary"), (method, path)
+            assert operation.get("description"), (method, path)
+            assert operation["responses"].keys() >= {"401", "403", "429"}, (method, path)
+            assert operation.get("security"), (method, path)
+    for name, schema in described["components"]["schemas"].items():
+        if name not in ("HTTPValidationError", "ValidationError") and not name.startswith("Page_"):
+            assert schema.get("description"), name
+
+
+# --- without a database ----------------------------------------------------------------------------------------------
+def test_the_limiter_refuses_and_recovers() -> None:
+    clock, limiter = Clock(), Limiter(per_minute=60, burst=3)
+    for _ in range(3):
+        limiter.take("a", clock.now)
+    with pytest.raises(TooMany) as caught:
+        limiter.take("a", clock.now)
+    assert caught.value.retry_at == pytest.approx(clock.now + 1)
+    limiter.take("b", clock.now)
+    clock.now += 1
+    limiter.take("a", clock.now)
+    assert limiter.refused == 1
+
+
+class Flaky(BaseHTTPRequestHandler):
+    """Answers 503 twice, then; or sends away."""
+
+    calls: list[str]
+
+    def do_GET(self) -> None:
+        self.calls.append(self.headers["Authorization"])
+        status = 302 if "away" in self.path else 503 if len(self.calls) < 3 else 200
+        self.send_response(status)
+        self.send_header("Retry-After", "0")
+        self.send_header("Location", f"http://127.0.0.1:{self.server.server_port}/api/v1/me")
+        self.end_headers()
+        self.wfile.write(b'{"name": "ada"}')
+
+    do_POST = do_GET
+
+    def log_message(self, *_: Any) -> None: ...
+
+
+@pytest.fixture
+def flaky() -> Iterator[tuple[str, list[str]]]:
+    Flaky.calls = []
+    with ThreadingHTTPServer(("127.0.0.1", 0), Flaky) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", Flaky.calls
+        server.shutdown()
+
+
+def test_the_client_tries_again_where_that_is_harmless(
+    flaky: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, calls = flaky
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    assert Client(url, "t").me() == {"name": "ada"}
+    assert len(calls) == 3
+    calls.clear()
+    with pytest.raises(ApiError) as caught:
+        Client(url, "t").make_bot("p", "bot")
+    assert (caught.value.status, len(calls)) == (503, 1)
+
+
+def test_the_client_takes_its_token_nowhere_else(flaky: tuple[str, list[str]]) -> None:
+    url, calls = flaky
+    with pytest.raises(ApiError) as caught:
+        Client(url, "secret", retries=0).project("away")
+    assert (caught.value.status, len(calls)) == (302, 1)
+    assert "secret" not in repr(Client(url, "secret"))
+    with pytest.raises(ApiError, match="no answer"):
+        Client("http://127.0.0.1:9", "t", retries=0).me()

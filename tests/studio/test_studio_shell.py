@@ -1,0 +1,94 @@
+"""The studio from the shell: out of it, into it, and the two-minute path to a reward model."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from studio_rooms import answer, key, person, project, served
+
+from accord.studio import projects, queue
+from accord.studio.database import open_database
+
+ACCORD = [sys.executable, "-m", "accord.cli"]
+
+
+def accord(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*ACCORD, *arguments], capture_output=True, text=True, check=False, cwd=cwd)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a studio whose project `test` holds four answers, one of them withdrawn, and two more."""
+    db = open_database(tmp_path / "studio.db")
+    made = project(db, overlap=2)
+    for name in ("ada", "bob"):
+        who = person(db, name, made)
+        for _ in range(2):
+            receipt = answer(db, who, served(db, made, who))
+    queue.withdraw(db, receipt.answer_id, "a mistake", None)
+    db.close()
+    return tmp_path
+
+
+def test_export_and_import(folder: Path) -> None:
+    done = accord("studio", "export", "test", "out.jsonl", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "out.jsonl: 3 rows of accord" in done.stdout
+    assert "left out 1: the answer was withdrawn" in done.stdout
+    assert json.loads((folder / "out.card.json").read_text())["records"] == 3
+    assert accord("data", "check", "out.jsonl", cwd=folder).returncode == 0
+    db = open_database(folder / "studio.db")
+    project(db, [], name="Other")
+    db.close()
+    done = accord("studio", "--database", "studio.db", "import", "other", "out.jsonl", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "3 judgements" in done.stdout
+    hashed = accord(
+        "studio", "export", "other", "h.csv", "--to", "csv-pairwise", "--hash-annotators", "--no-card", cwd=folder
+    )
+    assert hashed.returncode == 0, hashed.stderr
+    assert "salt: " in hashed.stdout
+    assert "p-ada" not in (folder / "h.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["export", "nothing", "x.jsonl"], "there is no project 'nothing'"),
+        (["export", "test", "x.csv"], "written as JSONL"),
+        (["export", "test", "x.jsonl", "--to", "prm800k"], "nothing to export as prm800k"),
+        (["export", "test", "x.jsonl", "--database", "elsewhere.db"], "there is no studio in elsewhere.db"),
+        (["import", "test", "nowhere.jsonl"], "nowhere.jsonl"),
+    ],
+)
+def test_refusals(folder: Path, arguments: list[str], message: str) -> None:
+    done = accord("studio", *arguments, cwd=folder)
+    assert done.returncode != 0
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert sorted(p.name for p in folder.iterdir() if not p.name.startswith("studio.db")) == []
+
+
+@pytest.mark.slow
+def test_from_the_sample_project_to_a_reward_model(tmp_path: Path) -> None:
+    """What docs/studio.md says takes two minutes: judge the sample project, export it, train."""
+    order = ["kestrel", "heron", "plover", "wren"]
+    db = open_database(tmp_path / "studio.db")
+    made = projects.sample_project(db, None)
+    for name in ("ada", "bob"):
+        who = person(db, name, made)
+        while isinstance(view := queue.next_view(db, made, who), queue.Served):
+            place = {o["id"]: order.index(o["producer"]) for o in view.options}
+            said = {"order": [[i] for i in sorted(place, key=place.get)]}
+            queue.submit(db, who, view.view_id, view.lease, key(), said, {"active_seconds": 20})
+    db.close()
+    done = accord("studio", "export", "sample-project", "feedback.jsonl", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    done = accord("run", "studio-reward", "--out", "run", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "run" / "stages" / "01-reward" / "model" / "reward.json").is_file()
+    assert "held-out labels" in done.stdout

@@ -1,0 +1,237 @@
+"""Pages about results: what they show, who may see them, what they change; in HTTP and in Chromium."""
+
+from __future__ import annotations
+
+import io
+import re
+import time
+import zipfile
+from typing import Any
+
+import pytest
+from crowds import judged
+from houses import Client, House
+from sqlalchemy import select, update
+from test_working_in_browser import violations
+
+from accord.feedback.records import parse_line
+from accord.studio import exporting, members, queue
+from accord.studio.quality import Desk, forecast, load, overview
+from accord.studio.tables import Account, Event, Item
+
+TABS = ("", "/annotators", "/items", "/groups", "/integrity", "/selection", "/representation", "/log", "/export")
+
+
+@pytest.fixture
+def slug(house: House) -> str:
+    """The judged project; statistics are waited for as long as they take."""
+    house.app.state.desk.wait = 120
+    return judged(house)
+
+
+def text(page: Any) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page.text))
+
+
+def test_the_overview_says_what_the_functions_say(house: House, owner: Client, slug: str) -> None:
+    page = owner.page(f"/p/{slug}")
+    assert page.status_code == 200
+    found = overview(load(house.db, house.project_id(slug)), house.db.now())
+    strict = found.agreement.value["strict"]
+    assert f"{100 * strict.value:.0f} % ({100 * strict.low:.0f}–{100 * strict.high:.0f})" in page.text
+    assert f"from {sum(found.per_day)} answers" in text(page)
+    assert "Known answers right" in page.text
+    assert found.gold_asked > 0
+
+
+def test_annotators_stand_out_and_can_be_kept_aside(house: House, owner: Client, slug: str) -> None:
+    page = owner.page(f"/p/{slug}/annotators")
+    rows = re.findall(
+        r'<th scope="row"><bdi>(ann \d)</bdi>(.*?)</th>.*?action="/p/[^"]+/(a-\w+)"', page.text, re.DOTALL
+    )
+    assert len(rows) == 8
+    flagged = [(name, public) for name, about, public in rows if "finding" in about]
+    assert 1 <= len(flagged) <= 4
+    before = len(exporting.collect(house.db, house.project_id(slug)).records)
+    name, public = flagged[0]
+    assert owner.fill(f"/p/{slug}/annotators/{public}", {"do": "quarantine", "reason": ""}).status_code == 400
+    assert (
+        owner.fill(f"/p/{slug}/annotators/{public}", {"do": "quarantine", "reason": "clicks left"}).status_code == 303
+    )
+    after = exporting.collect(house.db, house.project_id(slug))
+    assert len(after.records) < before
+    assert "its annotator is quarantined" in after.left_out
+    page = owner.page(f"/p/{slug}/annotators")
+    assert "quarantined" in page.text
+    assert (
+        owner.fill(f"/p/{slug}/annotators/{public}", {"do": "restore", "reason": "it was a mistake"}).status_code == 303
+    )
+    assert len(exporting.collect(house.db, house.project_id(slug)).records) == before
+    with house.db.read() as session:
+        kinds = list(
+            session.scalars(select(Event.kind).where(Event.subject == public, Event.kind.startswith("member.")))
+        )
+    assert kinds[-2:] == ["member.quarantined", "member.active"]
+    assert name
+
+
+def test_an_item_shows_who_disagrees_and_why(house: House, owner: Client, slug: str) -> None:
+    with house.db.read() as session:
+        keys = list(session.scalars(select(Item.key).where(Item.purpose == "work", Item.state == "full")))
+    pages = [owner.page(f"/p/{slug}/items/{key}") for key in keys[:8]]
+    assert all(page.status_code == 200 for page in pages)
+    assert any("It answers the question." in page.text for page in pages)
+    page = pages[0]
+    answer = re.search(r"/exclude/([\w-]+)", page.text)[1]
+    assert owner.fill(f"/p/{slug}/items/{keys[0]}/exclude/{answer}", {"reason": "read too fast"}).status_code == 303
+    page = owner.page(f"/p/{slug}/items/{keys[0]}")
+    assert "excluded: read too fast" in text(page)
+    assert owner.page(f"/p/{slug}/items/{'0' * 16}").status_code == 404
+    assert owner.page(f"/p/{slug}/items?words=letter 3.").text.count("/items/") < owner.page(
+        f"/p/{slug}/items"
+    ).text.count("/items/")
+
+
+def test_selection_sets_priorities_with_an_arm_of_chance(house: House, owner: Client) -> None:
+    house.app.state.desk.wait = 120
+    slug = judged(house, count=30, gold=0, overlap=1, people=0)
+    page = owner.page(f"/p/{slug}/selection")
+    page = owner.fill(f"/p/{slug}/selection", {"goal": "ranking", "count": "20"})
+    assert page.status_code == 200, page.text
+    with house.db.read() as session:
+        arms = list(session.scalars(select(Item.selected_by).where(Item.priority > 0)))
+    assert arms.count("random") / len(arms) >= 0.2
+    assert arms.count("information") == 16
+    assert owner.fill(f"/p/{slug}/selection", {"goal": "ranking", "count": "x"}).status_code == 400
+
+
+def test_representation_shows_groups_but_no_small_ones(house: House, owner: Client, slug: str) -> None:
+    assert "8 people" in text(owner.page(f"/p/{slug}/representation"))  # two groups of four: none is shown
+    house.db.transact(
+        lambda s: s.execute(update(Account).where(Account.name.like("ann %")).values(attributes={"region": "north"}))
+    )
+    house.app.state.desk._done.clear()
+    page = text(owner.page(f"/p/{slug}/representation"))
+    assert "north 8" in page
+
+
+def test_the_log_is_verified_and_a_change_is_found(house: House, owner: Client, slug: str) -> None:
+    assert "The log is whole" in owner.page(f"/p/{slug}/log?verify=1").text
+    house.db.transact(lambda s: s.execute(update(Event).where(Event.kind == "items.added").values(payload={})))
+    assert "payload was changed" in owner.page(f"/p/{slug}/log?verify=1").text
+
+
+def test_the_download_holds_what_the_page_promises(house: House, owner: Client, slug: str) -> None:
+    page = owner.page(f"/p/{slug}/export")
+    promised = int(re.search(r"Download ([\d,]+) rows", page.text)[1].replace(",", ""))
+    got = owner.page(f"/p/{slug}/export?shape=accord&download=1")
+    assert got.headers["content-type"] == "application/zip"
+    with zipfile.ZipFile(io.BytesIO(got.content)) as files:
+        names = files.namelist()
+        records = [parse_line(line) for line in files.read(f"{slug}-accord.jsonl").decode().splitlines()]
+    assert len(records) == promised
+    assert f"{slug}-accord.card.md" in names
+    assert "nothing to export" in owner.page(f"/p/{slug}/export?shape=prm800k").text
+
+
+ROLES = ("annotator", "reviewer", "manager", "owner", "auditor", None)
+LOOK = "reviewer manager owner auditor"
+MATRIX = {
+    **{("GET", f"/p/{{slug}}{tab}"): LOOK for tab in TABS},
+    ("GET", "/p/{slug}/hooks"): "manager owner auditor",
+    ("POST", "/p/{slug}/annotators/nobody"): "manager owner",
+    ("POST", "/p/{slug}/selection"): "manager owner",
+    ("POST", "/p/{slug}/items/{key}/exclude/none"): "reviewer manager owner",
+    ("POST", "/p/{slug}/items/{key}/pause"): "manager owner",
+    ("POST", "/p/{slug}/hooks"): "manager owner",
+    ("POST", "/p/{slug}/hooks/1/remove"): "manager owner",
+    ("GET", "/p/{slug}/items/{key}"): LOOK,
+}
+
+
+def test_who_may_see_and_change_results(house: House) -> None:
+    house.app.state.desk.wait = 120
+    slug = house.project()
+    project_id = house.project_id(slug)
+    with house.db.read() as session:
+        key = session.scalar(select(Item.key).where(Item.project_id == project_id))
+    for role in ROLES:
+        name = f"as {role}"
+        house.person(name, project=project_id if role else None, part=role)
+        client = house.sign_in(name)
+        client.page(f"/p/{slug}/guideline")
+        for (method, path), may in MATRIX.items():
+            where = path.format(slug=slug, key=key)
+            if method == "GET":
+                status = client.page(where).status_code
+            else:
+                form = {"do": "trust", "url": "http://127.0.0.1/", "kinds": "answer.submitted", "paused": "0"}
+                answer = client.fill(where, form)
+                # what is allowed may still name something that is not there
+                status = 200 if answer.status_code == 404 and role in may.split() else answer.status_code
+            refused = status in (403, 404)
+            assert refused is not (role in may.split()), (role, method, path, status)
+        if role is None:
+            assert client.page(f"/p/{slug}").status_code == 404
+
+
+def test_gold_is_nowhere_an_annotator_can_look(house: House) -> None:
+    house.app.state.desk.wait = 120
+    slug = judged(house, count=4, gold=4, people=0)
+    house.person("ann", project=house.project_id(slug))
+    client = house.sign_in("ann")
+    with house.db.read() as session:
+        known = list(session.scalars(select(Item.key).where(Item.purpose == "gold")))
+    for tab in (*TABS, "/hooks", *(f"/items/{key}" for key in known)):
+        assert client.page(f"/p/{slug}{tab}").status_code == 403, tab
+
+
+# --- the desk --------------------------------------------------------------------------------------------------------
+def test_numbers_are_kept_until_something_changes(house: House) -> None:
+    slug = judged(house, count=6, gold=0, people=2, overlap=2)
+    project_id, calls = house.project_id(slug), []
+    desk = Desk(house.db, wait=60, more={"count": lambda material, _: calls.append(1) or len(material.answers)})
+    first = desk.get(project_id, "count")
+    assert (desk.get(project_id, "count"), len(calls)) == (first, 1)
+    house.db.transact(lambda s: members.set_trusted(s, project_id, house.people["ann 1"], True, house.db.now(), None))
+    assert desk.get(project_id, "count").value == first.value
+    assert len(calls) == 2
+    desk.close()
+
+
+def test_a_slow_part_never_holds_a_page_up(house: House) -> None:
+    slug = judged(house, count=4, gold=0, people=1, overlap=1)
+    project_id = house.project_id(slug)
+    desk = Desk(house.db, wait=0.01, more={"slow": lambda material, _: time.sleep(0.3) or len(material.answers)})
+    first = desk.get(project_id, "slow")
+    assert (first.value, first.stale) == (None, True)
+    house.person("bob", project=project_id)
+    assert queue.next_view(house.db, project_id, house.people["bob"]) is not None  # the queue does not wait for it
+    desk.wait = 10
+    assert desk.get(project_id, "slow").value is not None
+    desk.close()
+
+
+def test_the_forecast_is_as_uncertain_as_counts_are() -> None:
+    found = forecast(100, [0] * 7 + [10] * 7)
+    assert found.days.value == pytest.approx(10)
+    assert found.days.low < 10 < found.days.high
+    assert forecast(100, [5] * 7 + [0] * 7).days is None
+    assert forecast(0, [10] * 14).days is None
+
+
+# --- in Chromium -----------------------------------------------------------------------------------------------------
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_results_can_be_used_by_everybody(served: Any, visit: Any, scheme: str) -> None:
+    house: House = served.house
+    served_app = served.server.config.loaded_app
+    slug = judged(house)
+    page = visit(served, "olga", color_scheme=scheme)
+    with house.db.read() as session:
+        key = session.scalar(select(Item.key).where(Item.purpose == "work", Item.state == "full"))
+    for tab in (*TABS, "/hooks", f"/items/{key}"):
+        page.goto(f"{served.url}/p/{slug}{tab}")
+        assert not violations(page), tab
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), tab
+    assert served_app is not None
