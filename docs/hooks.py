@@ -48,7 +48,7 @@ def recipes_page() -> str:
 
     lines = ["# Recipes", "", "A recipe is a YAML file. These are all its settings; unknown ones are refused.", ""]
     lines += ["## At the top", "", *_settings(Header)]
-    nested: dict[str, type[BaseModel]] = {}
+    nested = _nested(Header)
     for kind in kinds():
         stage = find(kind)
         made = ", ".join(f"`{name}`" for name in stage.provides)
