@@ -270,28 +270,6 @@ main.add_command(studio)
 
 
 @main.command()
-@click.option(
-    "--database", default="studio.db", show_default=True, help="A file, or postgresql://USER:PASSWORD@HOST/NAME."
-)
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; others need TLS in front.")
-@click.option("--port", default=8600, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on.")
-@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes that serve.")
-@click.option(
-    "--media", type=click.Path(file_okay=False, path_type=Path), help="Folder of clips, one subfolder per project."
-)
-@click.option("--https", is_flag=True, help="People reach it over https (through a proxy): cookies then insist on it.")
-@click.option("--open/--no-open", "open_browser", default=True, show_default=True, help="Open it in the browser.")
-@guarded
-def studio(
-    database: str, host: str, port: int, workers: int, media: Path | None, https: bool, open_browser: bool
-) -> None:
-    """Start the studio, where people judge: projects, guidelines, comparisons, rankings, ratings, chat."""
-    from accord.cli.studio import run_studio
-
-    run_studio(database, host, port, workers, open_browser, media, https)
-
-
-@main.command()
 @guarded
 def doctor() -> None:
     """Versions, device, threads, the fast data type, disk, and what is missing."""
