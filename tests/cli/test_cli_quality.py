@@ -29,7 +29,7 @@ def store(tmp_path: Path) -> Path:
         who = number % 12
         won = rng.random() < 1 / (1 + np.exp(scores[b] - scores[a]))
         won = bool(rng.random() < 0.9) if who == 0 else bool(won)
-        meta: dict = {"arm": "random" if number % 3 == 0 else "active"}
+        meta: dict = {"selected_by": "random" if number % 3 == 0 else "ranking"}
         if number % 10 == who % 10:
             right = bool(rng.random() < (0.4 if who == 1 else 0.95))
             meta["gold"] = {"preferred": f"o{(a if won else b) if right else (b if won else a)}"}
@@ -91,7 +91,7 @@ def test_select_writes_tasks_and_says_the_saving(store: Path, tmp_path: Path) ->
     assert done.exit_code == 0, done.output
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     assert len(rows) == 40
-    assert sum(row["meta"]["arm"] == "random" for row in rows) == 10
+    assert sum(row["meta"]["selected_by"] == "random" for row in rows) == 10
     assert {len({o["producer"] for o in row["options"]}) for row in rows} == {2}
     assert "saving of the active arm" in done.output
     assert "active, 300 random votes" in done.output

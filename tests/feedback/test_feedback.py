@@ -31,7 +31,7 @@ from accord.feedback.simulate import (
     simulated_crowd,
 )
 from accord.feedback.store import FeedbackStore
-from conftest import shared_data
+from real_data import shared_data
 
 
 def offered(item: int, rewards: list[float]) -> Offered:

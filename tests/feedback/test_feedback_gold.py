@@ -41,12 +41,13 @@ def judged(
         ("comparison", 2, {"tie": True}, {"both_bad": True}, False),
         ("ranking", 3, {"order": [["o0"], ["o2"], ["o1"]]}, {"order": [["o0"], ["o1", "o2"]]}, True),
         ("ranking", 3, {"order": [["o1"], ["o0"], ["o2"]]}, {"order": [["o0"], ["o1", "o2"]]}, False),
+        ("ranking", 3, {"order": [["o0", "o1"], ["o2"]]}, {"order": [["o0"], ["o1", "o2"]]}, False),
         ("best_worst", 3, {"best": "o0", "worst": "o2"}, {"best": "o0", "worst": "o2"}, True),
         ("best_worst", 3, {"best": "o0", "worst": "o1"}, {"best": "o0", "worst": "o2"}, False),
         ("rating", 1, {"scores": {"x": 3, "y": 0}}, {"scores": {"x": 4}}, True),
         ("rating", 1, {"scores": {"x": 2}}, {"scores": {"x": 4}}, False),
         ("thumb", 1, {"up": True}, {"up": False}, False),
-        ("step_labels", 1, {"steps": ["a", "b"], "labels": [1, -1]}, {"steps": ["a", "b"], "labels": [0, -1]}, True),
+        ("step_labels", 1, {"steps": ["a", "b"], "labels": [1, -1]}, {"steps": ["a", "b"], "labels": [1, -1]}, True),
         ("step_labels", 1, {"steps": ["a", "b"], "labels": [1, 1]}, {"steps": ["a", "b"], "labels": [0, -1]}, False),
     ],
 )
@@ -70,6 +71,8 @@ def test_clickers_are_flagged_and_honest_annotators_cleared() -> None:
                 judged("comparison", {"preferred": "o0" if right else "o1"}, 2, {"preferred": "o0"}, who, number)
             )
     records.append(judged("thumb", {"up": True}, 1))
+    records.append(judged("thumb", {"up": True}, 1, True, number=1))  # gold whose answer is kept elsewhere
+    assert score_gold(records, results={records[-1].id: True})[0].asked == 1
     first, second = score_gold(records)
     assert (first.annotator, first.state, first.asked) == ("clicker", "flagged", 60)
     assert (second.annotator, second.state) == ("honest", "cleared")

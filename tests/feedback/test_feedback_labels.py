@@ -17,7 +17,7 @@ with warnings.catch_warnings():
 from accord.errors import DataError
 from accord.feedback.formats import read_feedback
 from accord.feedback.labels import LabelTable, aggregate, dawid_skene, label_tables, majority
-from conftest import shared_data
+from real_data import shared_data
 
 
 def crowd(

@@ -15,7 +15,7 @@ from accord.feedback.ratings import fit
 from accord.feedback.records import Feedback
 from accord.feedback.simulate import simulated_votes, with_sybils
 from accord.feedback.votes import Votes, votes_of
-from conftest import shared_data
+from real_data import shared_data
 
 
 def real() -> tuple[Votes, int]:

@@ -22,7 +22,7 @@ from accord.feedback.ratings import RatingSettings, fit
 from accord.feedback.records import Feedback
 from accord.feedback.simulate import simulated_votes
 from accord.feedback.votes import FIRST, SECOND, TIE, Votes, cells, votes_of
-from conftest import shared_data
+from real_data import shared_data
 
 PLAIN = RatingSettings(reliability=False, side=False, ties=False)
 
@@ -227,6 +227,8 @@ def test_position_bias_without_names_is_tested_by_its_share() -> None:
     assert found.alarm
     assert found.pull.low < np.log(0.6 / 0.4) < found.pull.high
     assert not position_bias([vote(i, bool(rng.random() < 0.5)) for i in range(800)]).alarm
+    unknown = vote(9999, True).model_copy(update={"meta": {"shown": "unknown"}})
+    assert "1 records whose order is unknown" in position_bias([vote(0, True), unknown]).method
     with pytest.raises(DataError, match="decided"):
         position_bias([])
 

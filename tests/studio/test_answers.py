@@ -64,11 +64,12 @@ GOOD = [
     ("critique", 1, {"text": "too long"}, "critique", {"text": "too long"}),
     ("correction", 1, {"content": "better"}, "correction", {"content": "better"}),
     ("demonstration", 0, {"content": "mine"}, "demonstration", {"content": "mine"}),
-    ("flags", 1, {"flags": ["rude"]}, "critique", {"text": "flags: rude"}),
-    ("flags", 1, {"flags": []}, "critique", {"text": "no flags"}),
+    ("flags", 1, {"flags": ["rude"]}, "flags", {"flags": {"spam": False, "rude": True}}),
+    ("flags", 1, {"flags": []}, "flags", {"flags": {"spam": False, "rude": False}}),
     ("steps", 1, {"labels": [1, 0, 1]}, "step_labels", {"labels": [1, 0, 1], "steps": TEXT.split("\n\n")}),
     ("steps", 1, {"labels": [1, -1, None], "first_error": 1}, "step_labels", {"labels": [1, -1], "steps": TEXT.split("\n\n")[:2]}),
-    ("spans", 1, {"spans": [{"option": "o0", "start": 0, "end": 5, "label": "error"}]}, "critique", {"text": 'error: "First"'}),
+    ("spans", 1, {"spans": [{"option": "o0", "start": 0, "end": 5, "label": "error"}]}, "spans", {"spans": [{"start": 0, "end": 5, "label": "error"}]}),
+    ("spans", 1, {"spans": []}, "spans", {"spans": []}),
 ]  # fmt: skip
 
 
@@ -86,7 +87,7 @@ def test_answers_become_records(task: str, count: int, answer: Any, kind: str, c
 
 def test_every_task_is_tried() -> None:
     assert {task for task, *_ in GOOD} | {"rating", "chat"} == set(TASKS)
-    assert {kind for *_, kind, _ in GOOD} | {"rating"} == set(CHOICES)
+    assert {kind for *_, kind, _ in GOOD} | {"rating"} == set(CHOICES) - {"attribute_comparison", "skip"}
 
 
 def test_ratings_on_several_scales_become_a_record_each() -> None:

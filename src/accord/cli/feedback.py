@@ -20,7 +20,7 @@ SQLITE = (".sqlite", ".sqlite3", ".db")
 
 
 def load(source: Path, quiet: bool = False) -> list[Feedback]:
-    """Records of a store or of a file, directory or Hub id in any known format; says what was lost, on stderr if `quiet`
+    """Records of a store or of a file, directory or Hub id in any known format; prints what was lost, on stderr if `quiet`
     (standard output is then a machine's)."""
     return load_all(source, quiet).records
 

@@ -160,7 +160,7 @@ def select(
         judged,
         seed=seed,
     )
-    rows = _rows(records, chosen.picks)
+    rows = _rows(records, chosen.picks, goal)
     if out is not None:
         from accord.files import write_jsonl
 
@@ -177,8 +177,8 @@ def select(
     _say_saving(records, objects)
 
 
-def _rows(records: Sequence[Feedback], picks: Sequence[Pick]) -> list[dict[str, Any]]:
-    """What a labelling task needs: prompt, both options, the arm to store with the record."""
+def _rows(records: Sequence[Feedback], picks: Sequence[Pick], goal: str) -> list[dict[str, Any]]:
+    """What a labelling task needs: prompt, both options, and who chose it, to be stored with the record."""
     from accord.feedback.records import content_id
 
     prompts, options = {}, {}
@@ -191,7 +191,13 @@ def _rows(records: Sequence[Feedback], picks: Sequence[Pick]) -> list[dict[str, 
         key = pick.candidate.prompt
         prompt = prompts[key] if isinstance(prompts[key], str) else [m.model_dump() for m in prompts[key]]
         shown = [options[key, i].model_dump(exclude={"shown_at"}) for i in pick.candidate.options]
-        rows.append({"prompt": prompt, "options": shown, "meta": {"arm": pick.arm, "reason": pick.reason}})
+        rows.append(
+            {
+                "prompt": prompt,
+                "options": shown,
+                "meta": {"selected_by": "random" if pick.arm == "random" else goal, "reason": pick.reason},
+            }
+        )
     return rows
 
 
@@ -205,11 +211,12 @@ def _say_saving(records: Sequence[Feedback], objects: Objects) -> None:
 
     arms: dict[str, Votes] = {}
     for arm in ("random", "active"):
-        mine = [r for r in records if r.meta.get("arm") == arm]
+        named = [r for r in records if r.meta.get("selected_by")]
+        mine = [r for r in named if (r.meta["selected_by"] == "random") == (arm == "random")]
         if mine:
             arms[arm] = votes_of(mine, objects)[0]
     if len(arms) < 2:
-        click.echo("saving of the active arm: not measured (no records with meta.arm random and active yet)")
+        click.echo("saving of the active arm: not measured (no records with meta.selected_by of both arms yet)")
         return
     names = sorted({n for v in arms.values() for n in v.producers})
 

@@ -11,11 +11,16 @@ import numpy as np
 from accord.errors import DataError
 from accord.feedback.agreement import Agreement, Array, Level, alpha_of, ceiling, coincidences, measure
 from accord.feedback.intervals import Interval, bootstrap
-from accord.feedback.records import Feedback, Rating, StepLabels, Thumb
+from accord.feedback.records import AttributeComparison, Comparison, Feedback, Flags, Rating, StepLabels, Thumb
 
 CHOICES = ("comparison", "ranking", "best_worst")
 MOST_CATEGORIES = 32
 """Different values beyond which a scale is measured as an interval scale only."""
+
+UNMEASURED = {
+    "correction": "free text", "demonstration": "free text", "critique": "free text", "spans": "marked passages",
+    "skip": "no answer",
+}  # fmt: skip
 
 Unit = tuple[str, ...]
 Votes = dict[Unit, dict[str, float]]
@@ -70,9 +75,14 @@ def measure_all(records: Sequence[Feedback], draws: int = 400, seed: int = 0) ->
             scales.append(_measure_scale(what, level, twice, draws, seed))
         else:
             not_measured[f"{what}: nothing judged twice"] += sum(map(len, votes.values()))
-    for kind in ("correction", "demonstration", "critique"):
+    for kind, why in UNMEASURED.items():
         if number := sum(r.kind == kind for r in records):
-            not_measured[f"{kind}: free text"] = number
+            not_measured[f"{kind}: {why}"] = number
+    labels = sum(
+        isinstance(r.choice, Flags) and any(not isinstance(v, bool) for v in r.choice.flags.values()) for r in records
+    )
+    if labels:
+        not_measured["flags: labels chosen from a list"] = labels
     return AgreementReport(together, by_kind, scales, dict(not_measured))
 
 
@@ -97,8 +107,22 @@ def _values(record: Feedback) -> Iterator[tuple[str, tuple[Level, ...], Unit, fl
     elif isinstance(choice, StepLabels):
         for place, label in enumerate(choice.labels):
             yield "step", ("ordinal",), (*item, str(place), choice.steps[place]), float(label)
+    elif isinstance(choice, AttributeComparison):
+        for name, answer in choice.attributes.items():
+            yield f"compared by {name}", ("nominal",), item, _side(record, answer)
+    elif isinstance(choice, Flags):
+        for name, raised in choice.flags.items():
+            if isinstance(raised, bool):
+                yield f"flag {name}", ("nominal",), item, float(raised)
     for name, raised in flags(record).items():
         yield f"flag {name}", ("nominal",), item, float(raised)
+
+
+def _side(record: Feedback, answer: Comparison) -> float:
+    """1 for the option with the smaller id, -1 for the other, 0 for a tie."""
+    if answer.preferred is None:
+        return 0.0
+    return 1.0 if answer.preferred == min(o.id for o in record.options) else -1.0
 
 
 def flags(record: Feedback) -> dict[str, bool]:

@@ -73,10 +73,10 @@ class Audit:
 
 def audit(
     records: Sequence[Feedback], trusted: Collection[str] | None = None, rule: GoldRule | None = None,
-    self_described: Mapping[str, Mapping[str, str]] | None = None, seed: int = 0,
+    self_described: Mapping[str, Mapping[str, str]] | None = None, gold: Mapping[str, bool] | None = None, seed: int = 0,
 ) -> Audit:  # fmt: skip
     """Measure all. trusted: annotators whose votes poisoning is tested against; self_described: annotator -> attribute ->
-    value. Raises DataError when there are no records, or a gold item or flag cannot be read."""
+    value; gold: record id -> passed, where `meta["gold"]` does not carry the expected choice. Raises DataError when there are no records, or a gold item or flag cannot be read."""
     if not records:
         raise DataError("there is nothing to audit", "import records first: accord feedback import")
     objects = scored_objects(records)
@@ -90,18 +90,22 @@ def audit(
             return None
 
     rated = [attempt(f"scale of {name}", partial(rating_scales, records, name)) for name in attributes(records)]
-    gold = score_gold(records, rule)
+    results = gold_results(records) if gold is None else gold
+    hidden = sum(r.meta.get("gold") is True and r.id not in results for r in records)
+    if hidden:
+        not_done["gold"] = f"{hidden:,} gold records do not carry the expected choice, and no results were handed in"
+    scored = score_gold(records, rule, results)
     found = Audit(
         len(records), len({r.annotator for r in records}), objects, [], not_done, measure_all(records, seed=seed),
         attempt("position", lambda: position_bias(records, objects)), attempt("annotators", lambda: _annotators(records)),
         attempt("reliability", lambda: _reliability(records)) if objects == "producer" else None,
-        drift(records, objects, gold_results(records), seed),
-        attempt("poisoning", lambda: check_poisoning(records, trusted, objects)), votes_alike(records), gold,
+        drift(records, objects, results, seed),
+        attempt("poisoning", lambda: check_poisoning(records, trusted, objects)), votes_alike(records), scored,
         attempt("groups", lambda: tastes(records, objects, seed=seed)), [scale for scale in rated if scale],
         representation(records, self_described or {}),
     )  # fmt: skip
     found.alarms.extend([
-        *_position(found.position), *_gold(gold), *_people(found.annotators, found.reliability), *_drift(found.drift),
+        *_position(found.position), *_gold(scored), *_people(found.annotators, found.reliability), *_drift(found.drift),
         *_poisoning(found.poisoning), *_accounts(found.accounts), *_groups(found.groups), *_scales(found.scales),
     ])  # fmt: skip
     return found

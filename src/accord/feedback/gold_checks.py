@@ -1,6 +1,7 @@
 """Gold items: judgements whose right answer is known. Who passes, how soon a random clicker is found, who qualifies.
 
-A gold record carries the expected choice in `meta["gold"]`, written like a choice of its kind. Detection is Wald's sequential
+A gold record carries the expected choice in `meta["gold"]`, written like a choice of its kind, or only true, where the
+expected choice is kept elsewhere (the studio does, so that records give nothing away) and results are handed in. Detection is Wald's sequential
 test (1945) of error rate e1 (clicker) against e0 (honest): after each gold item log e1/e0 is added for an error, log
 (1-e1)/(1-e0) for a pass; flagged above log((1-miss)/false_alarm), cleared below log(miss/(1-false_alarm)).
 """
@@ -31,7 +32,7 @@ class GoldRule:
 
     honest_error: float = 0.1
     clicker_error: float = 0.5
-    false_alarm: float = 0.05
+    false_alarm: float = 0.01
     miss: float = 0.05
 
     def __post_init__(self) -> None:
@@ -81,8 +82,8 @@ class GoldScore:
 def passes(record: Feedback, expected: Mapping[str, Any], tolerance: float = 1.0) -> bool:
     """Whether a judgement agrees with the expected choice. Raises DataError when that is no choice of the record's kind.
 
-    Ratings may differ by `tolerance` points per expected attribute; a ranking may not turn round a pair that the expected one
-    decides; of steps the first bad one must be the same (PRM800K's rule); everything else must be equal.
+    Ratings may differ by `tolerance` points per expected attribute; a ranking must order every pair that the expected one
+    orders; of a comparison the strength does not matter; of steps the labels must be equal, and so must everything else.
     """
     try:
         wanted = CHOICES[record.kind].model_validate(expected)
@@ -96,12 +97,15 @@ def passes(record: Feedback, expected: Mapping[str, Any], tolerance: float = 1.0
         return all(abs(given.scores.get(k, np.inf) - v) <= tolerance for k, v in wanted.scores.items())
     if isinstance(given, Ranking) and isinstance(wanted, Ranking):
         mine, right = ({i: p for p, group in enumerate(c.order) for i in group} for c in (given, wanted))
-        return all((mine[a] - mine[b]) * (right[a] - right[b]) >= 0 for a, b in combinations(sorted(right), 2))
+        return all(
+            (mine[a] - mine[b]) * (right[a] - right[b]) > 0
+            for a, b in combinations(sorted(right), 2)
+            if right[a] != right[b]
+        )
     if isinstance(given, StepLabels) and isinstance(wanted, StepLabels):
-        first = [c.labels.index(-1) if -1 in c.labels else None for c in (given, wanted)]
-        return first[0] == first[1]
+        return given.labels == wanted.labels
     if isinstance(given, Comparison) and isinstance(wanted, Comparison):
-        return (given.preferred, given.both_bad) == (wanted.preferred, wanted.both_bad)
+        return (given.preferred, given.tie, given.both_bad) == (wanted.preferred, wanted.tie, wanted.both_bad)
     if isinstance(given, (BestWorst, Thumb)):
         return bool(given == wanted)
     raise DataError(
@@ -110,13 +114,18 @@ def passes(record: Feedback, expected: Mapping[str, Any], tolerance: float = 1.0
 
 
 def gold_results(records: Sequence[Feedback], tolerance: float = 1.0) -> dict[str, bool]:
-    """Record id -> passed, of all records with `meta["gold"]`."""
-    return {r.id: passes(r, r.meta["gold"], tolerance) for r in records if "gold" in r.meta}
+    """Record id -> passed, of all records that carry the expected choice in `meta["gold"]`."""
+    return {
+        r.id: passes(r, r.meta["gold"], tolerance) for r in records if r.meta.get("gold") not in (None, True, False)
+    }  # fmt: skip
 
 
-def score_gold(records: Sequence[Feedback], rule: GoldRule | None = None, tolerance: float = 1.0) -> list[GoldScore]:
-    """Every annotator who met gold, flagged ones first."""
-    results = gold_results(records, tolerance)
+def score_gold(
+    records: Sequence[Feedback], rule: GoldRule | None = None, results: Mapping[str, bool] | None = None
+) -> list[GoldScore]:  # fmt: skip
+    """Every annotator who met gold, flagged ones first. results: record id -> passed, where the expected choices are kept
+    elsewhere; else from `meta["gold"]`."""
+    results = gold_results(records) if results is None else results
     by_annotator: dict[str, list[bool]] = defaultdict(list)
     for record in records:
         if record.id in results:

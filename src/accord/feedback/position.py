@@ -52,6 +52,10 @@ def position_bias(records: Sequence[Feedback], objects: Objects = "producer") ->
     The options' own worth is fitted where they are named across records (`objects`); where they are not, the share of the
     first place is tested against one half, which is valid if sides are drawn at random.
     """
+    known = [r for r in records if r.meta.get("shown") != "unknown"]  # as importers mark what does not say its order
+    if unknown := len(records) - len(known):
+        found = position_bias(known, objects)
+        return replace(found, method=f"{found.method}; {unknown:,} records whose order is unknown left out")
     people = annotator_sides(records)
     try:
         return replace(of_votes(votes_of(records, objects)[0]), annotators=people)

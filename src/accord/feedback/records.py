@@ -155,9 +155,9 @@ class Span(_Model):
 
 
 class Spans(_Model):
-    """Marked parts of the one option shown."""
+    """Marked parts of the one option shown; an empty list says that there was nothing to mark."""
 
-    spans: list[Span] = Field(min_length=1)
+    spans: list[Span]
 
 
 class Skip(_Model):

@@ -43,7 +43,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Pick:
-    """A candidate to ask next; arm: keep it with the record (`meta["arm"]`); value: nats expected (0 for the random arm)."""
+    """A candidate to ask next; arm: keep it with the record (`meta["selected_by"]`: "random" or the goal); value: nats expected (0 for the random arm)."""
 
     candidate: Candidate
     arm: Literal["random", "active"]

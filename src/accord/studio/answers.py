@@ -1,8 +1,8 @@
 """Answers from the browser: checked, brought to one form, turned into feedback records.
 
 The main part of an answer becomes the record that carries the answer's id; ratings and critiques of single options beside
-it become records of their own, `<answer id>.<part>`. Flags stand in `meta["flags"]` (name -> raised or not), words about
-the whole screen in `meta["rationale"]`, marked passages in `meta["spans"]`.
+it become records of their own, `<answer id>.<part>`. Flags raised beside another task stand in `meta["flags"]` (name -> raised
+or not), words about the whole screen in `meta["rationale"]`.
 """
 
 from __future__ import annotations

@@ -271,14 +271,12 @@ def demonstration(given: Given) -> tuple[dict[str, Any], Part]:
 
 
 def flags_of(given: Given) -> tuple[dict[str, Any], Part]:
-    """{flags: [name, ...]}; an empty list says that nothing is wrong. The record is a critique that names them."""
+    """{flags: [name, ...]}; an empty list says that nothing is wrong. The record has yes or no for every flag."""
     if not isinstance(given.raw.get("flags"), list):
         raise given.wrong("flags", "raise a flag, or say that none applies")
     known = given.settings.flags
     raised = given.names("flags", known)
-    meta = {"flags": {name: name in raised for name in known}}
-    text = f"flags: {', '.join(raised)}" if raised else "no flags"
-    return {"flags": raised}, Part("main", "critique", {"text": text}, given.options, meta=meta)
+    return {"flags": raised}, Part("main", "flags", {"flags": {n: n in raised for n in known}}, given.options)
 
 
 # --- inside a response -----------------------------------------------------------------------------------------------
@@ -321,10 +319,7 @@ def steps(given: Given) -> tuple[dict[str, Any], Part]:
 
 
 def spans(given: Given) -> tuple[dict[str, Any], Part]:
-    """{spans: [{option, start, end, label}]}, in characters (code points); an empty list says there is nothing to mark.
-
-    The record is a critique that quotes them.
-    """
+    """{spans: [{option, start, end, label}]}, in characters (code points); an empty list says there is nothing to mark."""
     raw = given.take("spans")
     if not isinstance(raw, list):
         raise given.wrong("spans", "mark a passage, or say that there is none")
@@ -334,9 +329,8 @@ def spans(given: Given) -> tuple[dict[str, Any], Part]:
     normal = sorted(found, key=lambda span: (span["start"], span["end"], span["label"]))
     if any(a == b for a, b in pairwise(normal)):
         raise given.wrong("spans", "a passage is marked twice with the same label")
-    quotes = [f'{span["label"]}: "{text[span["start"] : span["end"]]}"' for span in normal]
-    choice = {"text": "\n".join(quotes) or "nothing marked"}
-    return {"spans": normal}, Part("main", "critique", choice, given.options, meta={"spans": normal})
+    marked = [{name: span[name] for name in ("start", "end", "label")} for span in normal]
+    return {"spans": normal}, Part("main", "spans", {"spans": marked}, given.options)
 
 
 def _span(given: Given, number: int, span: Any, text: str) -> dict[str, Any]:
