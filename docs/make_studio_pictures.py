@@ -74,7 +74,10 @@ def main(folder: Path, every: bool) -> None:
             for name, path in pages(house, slug).items():
                 if every or name in SHOWN:
                     page.goto(url + path)
-                    page.screenshot(path=folder / f"{name}{'-dark' if scheme == 'dark' else ''}.png", full_page=every or name == "studio-item")
+                    page.screenshot(
+                        path=folder / f"{name}{'-dark' if scheme == 'dark' else ''}.png",
+                        full_page=every or name == "studio-item",
+                    )
         browser.close()
         server.should_exit = True
 

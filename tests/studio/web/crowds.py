@@ -51,7 +51,7 @@ def judged(
         if n >= count:
             rows[-1]["gold"] = {"preferred": 1 if MODELS[a] > MODELS[b] else 2}
     assert not projects.add_items(house.db, project_id, rows).bad
-    turns, real = round(count * overlap / max(people, 1)) + 4, house.db.clock
+    turns, real = round(count * overlap / max(people, 1)) + 2, house.db.clock
     for who, annotator in enumerate(simulated_crowd(3)[:people]):
         clock = Clock(real() - (people - who) * 0.8 * 86400)
         house.db.clock = clock

@@ -8,6 +8,7 @@ import time
 import zipfile
 from typing import Any
 
+import numpy as np
 import pytest
 from crowds import judged
 from houses import Client, House
@@ -15,8 +16,9 @@ from sqlalchemy import select, update
 from test_working_in_browser import violations
 
 from accord.feedback.records import parse_line
+from accord.feedback.simulate import BAD, Offered, judge_ranking, simulated_crowd
 from accord.studio import exporting, members, queue
-from accord.studio.quality import Desk, forecast, load, overview
+from accord.studio.quality import Desk, Given, Material, forecast, load, overview, people
 from accord.studio.tables import Account, Event, Item
 
 TABS = ("", "/annotators", "/items", "/groups", "/integrity", "/selection", "/representation", "/log", "/export")
@@ -50,10 +52,8 @@ def test_annotators_stand_out_and_can_be_kept_aside(house: House, owner: Client,
         r'<th scope="row"><bdi>(ann \d)</bdi>(.*?)</th>.*?action="/p/[^"]+/(a-\w+)"', page.text, re.DOTALL
     )
     assert len(rows) == 8
-    flagged = [(name, public) for name, about, public in rows if "finding" in about]
-    assert 1 <= len(flagged) <= 4
     before = len(exporting.collect(house.db, house.project_id(slug)).records)
-    name, public = flagged[0]
+    _, _, public = rows[0]
     assert owner.fill(f"/p/{slug}/annotators/{public}", {"do": "quarantine", "reason": ""}).status_code == 400
     assert (
         owner.fill(f"/p/{slug}/annotators/{public}", {"do": "quarantine", "reason": "clicks left"}).status_code == 303
@@ -72,7 +72,24 @@ def test_annotators_stand_out_and_can_be_kept_aside(house: House, owner: Client,
             session.scalars(select(Event.kind).where(Event.subject == public, Event.kind.startswith("member.")))
         )
     assert kinds[-2:] == ["member.quarantined", "member.active"]
-    assert name
+
+
+def test_who_stands_out_is_named_with_the_reason() -> None:
+    crowd, rng = simulated_crowd(3), np.random.default_rng(0)
+    answers = []
+    for n in range(60):
+        rewards = [float(r) for r in rng.normal(size=4)]
+        offered = Offered(f"Prompt {n}", [f"Answer {k}" for k in "abcd"], rewards, "model", [True] * 4)
+        for who, annotator in enumerate(crowd):
+            record = judge_ranking(offered, annotator, (n, who), "test@1")
+            right = annotator.rationality > 0 if n % 6 == 0 else None
+            answers.append(Given(record.id, str(n), annotator.id, "work", right, float(n), 20.0, "random", [record]))
+    found = people(Material(1, answers, {}, {}, frozenset(), 0.1))
+    bad = {a.id for a in crowd if (a.rationality, a.side_bias) in BAD}
+    assert {row.annotator for row in found.rows[:2]} == bad
+    assert all(row.findings for row in found.rows[:2])
+    assert not any(row.findings for row in found.rows[2:])
+    assert {row.annotator for row in found.rows if "fails known answers" in row.findings} == bad
 
 
 def test_an_item_shows_who_disagrees_and_why(house: House, owner: Client, slug: str) -> None:
