@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
@@ -23,3 +25,17 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 def data() -> object:
     """`data("hh-rlhf/...")` gives the path of shared test data or skips."""
     return shared_data
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[object]:
+    """Debian's Chromium under Playwright; skips the test where there is none."""
+    sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("no Chromium at hand; apt-get install chromium")
+    with sync.sync_playwright() as playwright:
+        flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
+        running = playwright.chromium.launch(executable_path=path, args=flags)
+        yield running
+        running.close()

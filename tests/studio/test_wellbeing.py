@@ -84,6 +84,6 @@ def test_ones_own_numbers(db: Database) -> None:
         while isinstance(view := queue.next_view(db, made, account), queue.Served):
             answer(db, account, view, {"preferred": view.options[0]["id"]} if account == ann else {"tie": True})
     own = wellbeing.consistency(db, made, ann)
-    assert (own.answers, own.agreed, own.compared) == (2, 0, 2)  # gold tells nothing
+    assert (own.answers, own.agreed, own.compared) == (3, 0, 2)  # all are counted, gold is compared with nobody
     assert own.first_share is not None
     assert 0 <= own.first_share <= 1

@@ -227,10 +227,14 @@ def prioritise(
 
     priorities: item key -> priority, for the open items selected. For every four selected (at the share 0.2) one open
     item drawn at random gets the priority of one of them, so that both arms are served side by side; `selected_by` tells
-    them apart in records. Returns the number of items per arm. Raises ConfigError for a share outside [0.05, 1).
+    them apart in records. Returns the number of items per arm. Raises ConfigError for a share below 0.2.
     """  # fmt: skip
-    if not 0.05 <= random_share < 1:
-        raise ConfigError(f"random_share = {random_share} is outside [0.05, 1)", "0.2 keeps one item in five random")
+    from accord.feedback.selection import LEAST_RANDOM
+
+    if not LEAST_RANDOM <= random_share < 1:
+        raise ConfigError(
+            f"random_share = {random_share} is outside [{LEAST_RANDOM}, 1)", "the saving is measured on the random arm"
+        )
 
     def work(session: Session) -> dict[str, int]:
         open_work = (Item.project_id == project_id, Item.purpose == "work", Item.state == "active")

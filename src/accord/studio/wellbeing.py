@@ -132,9 +132,10 @@ def _since_break(views: list[tuple[float, float]], now: float) -> float:
 
 @dataclass(frozen=True)
 class Consistency:
-    """What an annotator may know of their own judgements. agreed of compared: answers of others to the same items with the
-    same main part; first_share: how often the option shown first was preferred (an even hand is near half). Items with
-    known answers are left out: numbers that move after one answer would give them away."""
+    """What an annotator may know of their own judgements. answers: all of them. agreed of compared: answers of others to
+    the same items with the same main part; first_share: how often the option shown first was preferred (an even hand is
+    near half). Items with known answers are left out of both: numbers that move after one answer would give them away,
+    and so would a count that does not."""
 
     answers: int
     agreed: int
@@ -150,7 +151,9 @@ def consistency(db: Database, project_id: int, account_id: int) -> Consistency:
     """The annotator's own numbers, from live answers."""
     work = select(Item.id).where(Item.project_id == project_id, Item.purpose == "work")
     live = (Answer.project_id == project_id, Answer.state == "live", Answer.item_id.in_(work))
+    given = (Answer.project_id == project_id, Answer.state == "live", Answer.account_id == account_id)
     with db.read() as session:
+        count = session.scalar(select(func.count()).where(*given)) or 0
         mine = session.execute(
             select(Answer.item_id, Answer.answer, View.shown)
             .join(View, View.id == Answer.view_id)
@@ -166,7 +169,7 @@ def consistency(db: Database, project_id: int, account_id: int) -> Consistency:
         row.answer["preferred"] == row.shown["order"][0] for row in mine if row.answer and row.answer.get("preferred")
     ]
     return Consistency(
-        answers=len(mine), agreed=sum(a == b for a, b in pairs), compared=len(pairs),
+        answers=count, agreed=sum(a == b for a, b in pairs), compared=len(pairs),
         first_share=sum(chosen) / len(chosen) if chosen else None,
     )  # fmt: skip
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -121,16 +120,3 @@ def visit(browser, request: pytest.FixtureRequest) -> Iterator[Callable[..., Any
     for context in contexts:
         context.close()
     assert not problems
-
-
-@pytest.fixture(scope="session")
-def browser():
-    sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = shutil.which("chromium") or shutil.which("google-chrome")
-    if path is None:
-        pytest.skip("no Chromium at hand; apt-get install chromium")
-    with sync.sync_playwright() as playwright:
-        flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
-        running = playwright.chromium.launch(executable_path=path, args=flags)
-        yield running
-        running.close()

@@ -59,35 +59,24 @@ def export(request: Request, studio: House, place: Place = Looker) -> Response:
         columns=asked.get("plain") != "on", hash_annotators=asked.get("hashed") == "on",
     )  # fmt: skip
     collected = exporting.collect(studio.db, place.project.id, wanted.gold, wanted.skips)
+    made, why = None, None
     try:
         made = exporting.bundle(collected, wanted, place.project.name)
     except AccordError as error:
-        return shown(
-            request,
-            "export.html.j2",
-            place,
-            shapes=SHAPES,
-            wanted=wanted,
-            card=None,
-            why=error.message,
-            made=None,
-            collected=collected,
-        )
-    if asked.get("download") == "1":
+        why = error.message
+    if made is not None and asked.get("download") == "1":
         exporting.note_export(studio.db, place.project.id, made, place.me.public)
         return _zip(place, made)
-    card = presenting.safe_html(made.card)
-    return shown(
-        request,
-        "export.html.j2",
-        place,
-        shapes=SHAPES,
-        wanted=wanted,
-        card=card,
-        why=None,
-        made=made,
-        collected=collected,
-    )
+    card = None if made is None else presenting.safe_html(made.card)
+    about: dict[str, Any] = {
+        "shapes": SHAPES,
+        "wanted": wanted,
+        "card": card,
+        "why": why,
+        "made": made,
+        "collected": collected,
+    }
+    return shown(request, "export.html.j2", place, **about)
 
 
 def _zip(place: Place, made: exporting.Bundle) -> Response:

@@ -1,16 +1,16 @@
 // Responses as cards, with the button that chooses each.
 import { el, keyed, messages, pressed } from "../dom.js";
 
-/** Cards for the view's options. choose(place): what its button does; null for cards without one. */
-export function cards(ctx, choose, options = ctx.view.options, body = undefined) {
+/** Cards for the view's options. choose(place): what its button, named by `verb`, does; null for cards without one. */
+export function cards(ctx, choose, options = ctx.view.options, body = undefined, verb = "task.choose") {
   const count = options.length;
   const grid = el("div", { class: `options ${count === 1 ? "one" : count === 2 ? "two" : count === 4 ? "four" : ""}` });
   const made = options.map((option) => {
     const name = count === 1 ? ctx.t("task.response") : ctx.t(option.src ? "task.clip_n" : "task.response_n", { n: option.id });
     const title = el("h2", { text: name, id: `option-${option.id}` });
     const mark = el("span", { class: "mark" });
-    const button = choose ? keyed(option.id, ctx.t("task.choose"), { class: "choose", "aria-pressed": "false", on: { click: () => choose(option.id) } }) : null;
-    button?.setAttribute("aria-label", `${ctx.t("task.choose")}: ${name}`);
+    const button = choose ? keyed(option.id, ctx.t(verb), { class: "choose", "aria-pressed": "false", on: { click: () => choose(option.id) } }) : null;
+    button?.setAttribute("aria-label", `${ctx.t(verb)}: ${name}`);
     const inner = el("div", { class: "body" }, ...(body ? body(option) : messages(option.messages, ctx.t, ctx.direction, true)));
     const root = el("article", { class: "option", "aria-labelledby": title.id }, el("header", {}, title, mark, ...(button ? [button] : [])), inner);
     grid.append(root);

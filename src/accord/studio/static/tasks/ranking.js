@@ -30,7 +30,7 @@ export default {
     return list;
   },
   mount(ctx) {
-    const { grid, made } = cards(ctx, (id) => ctx.press(id));
+    const { grid, made } = cards(ctx, (id) => ctx.press(id), undefined, undefined, "task.place");
     ctx.host.append(grid);
     ctx.cards = made;
     const strip = el("span", { class: "strip", role: "img" });
