@@ -201,7 +201,7 @@ def test_roles_hold_for_tokens_too(studio: Studio) -> None:
     boss = studio.client("boss", "manager")
     boss.create_project({**SETTINGS, "gold_rate": 0.5})
     gold = [{"prompt": f"Known {n}", "options": ["right", "wrong"], "gold": {"preferred": 1}} for n in range(5)]
-    boss.add_items("summaries", [*gold, *pairs(5)])
+    boss.add_items("summaries", [*gold, *pairs(40)])  # enough work for chance to draw all of the gold
     bot = Client(studio.url, boss.make_bot("summaries", "judge-1")["token"], retries=0)
     for call in (bot.items, bot.answers, bot.events):
         with pytest.raises(ApiError) as caught:
@@ -210,14 +210,14 @@ def test_roles_hold_for_tokens_too(studio: Studio) -> None:
     assert bot.project("summaries")["settings"] is None
     shown = []
     bot.judge("summaries", lambda item: shown.append(item) or {"tie": True})
-    assert len(shown) == 10
+    assert len(shown) == 45
     assert not any(word in json.dumps(shown) for word in ("gold", "producer", "purpose"))
     stranger = studio.client("stranger", retries=0)
     with pytest.raises(ApiError) as caught:
         stranger.project("summaries")
     assert caught.value.status == 404
     auditor = studio.client("auditor", "auditor", retries=0)
-    assert len(list(auditor.items("summaries"))) == 10
+    assert len(list(auditor.items("summaries"))) == 45
     with pytest.raises(ApiError) as caught:
         auditor.set_guideline("summaries", "mine")
     assert caught.value.status == 403
