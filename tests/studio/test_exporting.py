@@ -51,7 +51,7 @@ def test_only_what_stands_leaves_and_the_rest_is_counted(db: Database) -> None:
 
 def test_gold_stays_unless_asked_for(db: Database) -> None:
     gold = [{**item, "gold": {"preferred": 1}} for item in pairs(2, 100)]
-    made = project(db, pairs(2) + gold, gold_rate=0.5)
+    made = project(db, pairs(40) + gold, gold_rate=0.5)  # enough work for chance to draw gold
     ada = person(db, "ada", made)
     while isinstance(view := queue.next_view(db, made, ada), queue.Served):
         answer(db, ada, view)

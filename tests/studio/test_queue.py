@@ -491,7 +491,7 @@ def test_gold_is_mixed_in_and_not_told_apart(db: Database) -> None:
             seen.append("right" in str(view.options))
             assert "gold" not in (set(view.__dict__) | set(view.shown))
             answer(db, account, view, {"preferred": view.options[0]["id"]})
-    assert 10 <= sum(seen) <= 42  # of 100 at 0.25: outside with p < 0.001
+    assert 5 <= sum(seen) <= 50  # of 100 at 0.25: outside with p < 1e-6
     with db.read() as session:
         judged = session.execute(select(Answer.correct, Item.purpose).join(Item, Item.id == Answer.item_id)).all()
     assert all(correct is (True if purpose == "gold" else None) for correct, purpose in judged)

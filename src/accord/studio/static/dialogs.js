@@ -4,25 +4,31 @@ import { get } from "./net.js";
 
 const dialog = document.getElementById("dialog");
 
-/** Show a dialog; resolves when it is closed, with what close() was given. */
+// The browser tells of a closing later, perhaps when the next dialog is open already: closings come in the order of openings.
+const waiting = [];
+let current = { value: "" }, keys = null, nextKeys = null;
+dialog.addEventListener("close", () => waiting.shift()?.());
+dialog.addEventListener("keydown", (event) => { if (!event.ctrlKey && !event.metaKey && !event.altKey && !event.target.matches("textarea")) keys?.(event); });
+
+/** Show a dialog; resolves when it is closed, with what close() was given ("" for Esc). */
 function open(title, ...content) {
   dialog.replaceChildren(el("h2", { id: "dialog-title", text: title }), ...content);
-  const before = document.activeElement;
+  const before = document.activeElement, mine = { value: "" };
+  [current, keys, nextKeys] = [mine, nextKeys, null];
   return new Promise((resolve) => {
-    dialog.returnValue = "";
-    dialog.addEventListener("close", () => { before?.focus?.({ preventScroll: true }); resolve(dialog.returnValue); }, { once: true });
+    waiting.push(() => {
+      if (!dialog.open) { keys = null; before?.focus?.({ preventScroll: true }); }
+      resolve(mine.value);
+    });
     dialog.showModal();
     dialog.scrollTop = 0;
   });
 }
 export const isOpen = () => dialog.open;
-const close = (value) => dialog.close(value);
+function close(value) { current.value = value; dialog.close(); }
 
-function onKeys(handler) {
-  const listen = (event) => { if (!event.ctrlKey && !event.metaKey && !event.altKey && !event.target.matches("textarea")) handler(event); };
-  dialog.addEventListener("keydown", listen);
-  dialog.addEventListener("close", () => dialog.removeEventListener("keydown", listen), { once: true });
-}
+/** Keys of the dialog that is opened next. */
+function onKeys(handler) { nextKeys = handler; }
 
 /** {reason, note} or null. */
 export async function askSkip(t, reasons, chosen = null) {
