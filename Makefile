@@ -19,7 +19,7 @@ quickstart: $(STAMP)  ## the whole loop on movie reviews: about ten minutes on t
 	$(BIN)/accord run quickstart
 
 test: $(STAMP) programs  ## the whole test suite
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=15
 
 # Reports and the studio are tested in Chromium, the studio's data on PostgreSQL too; without root those tests are skipped
 # and say so.

@@ -128,7 +128,9 @@ def _policy_settings(options: argparse.Namespace) -> OnPolicySettings:
         epochs=1, unfinished_score=None, micro_batch_tokens=options.micro_batch_tokens, kl_coefficient=0.05, policy_optimizer=SLOW, value_optimizer=SLOW,
     )  # fmt: skip
     if options.trainer == "grpo":
-        return replace(common, estimator="grpo", whiten_advantages=False, kl_in="loss", kl_coefficient=0.0)
+        return replace(  # as TRL at its beta of 0: no reference, no KL
+            common, estimator="grpo", whiten_advantages=False, kl_in="loss", kl_coefficient=0.0, measure_kl=False
+        )
     if options.side == "ours" and options.trainer == "ppo-vs-rloo":
         return common
     return replace(common, estimator="rloo", ratio="response", whiten_advantages=False)

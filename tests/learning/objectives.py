@@ -120,7 +120,7 @@ def on_policy(**changes: Any) -> Callable[[Variant], Outcome]:
         for optimizer in both:
             if optimizer is not None:
                 optimizer.step = lambda where: {"grad_norm": 0.0}  # type: ignore[method-assign]
-        values = t.minibatch(batch, 0, first=False)
+        values = t.minibatch(batch, 0, None)
         values.pop("tokens")  # a prompt that is shared costs fewer
         return values, gradients([*policy.parameters(), *(t.value.parameters() if t.value else ())])
 

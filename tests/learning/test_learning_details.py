@@ -254,14 +254,12 @@ def test_value_clipping_is_counted() -> None:
     assert OnPolicySettings(steps=1).value_clip == 0.2
     t = make(value_optimizer=OptimizerSettings(0.1, eps=1e-5))
     batch = t.experience(t.rollout(0))
-    first = t.minibatch(batch, 0, first=True)
+    first = t.minibatch(batch, 0, None)
     assert first["value_clip_share"] == 0.0
     with torch.no_grad():
         moved = (t.value.values(pack(batch.groups)) - batch.values_S).abs() > 0.2
     assert moved.float().mean() > 0
-    assert t.minibatch(batch, 0, first=False)["value_clip_share"] == pytest.approx(
-        moved.float().mean().item(), abs=1e-4
-    )
+    assert t.minibatch(batch, 0, None)["value_clip_share"] == pytest.approx(moved.float().mean().item(), abs=1e-4)
 
 
 @pytest.mark.parametrize("ratio", ["token", "sequence", "response"])
@@ -272,14 +270,14 @@ def test_the_clip_share_counts_what_is_clipped(ratio: Any) -> None:
         score=lambda r: torch.tensor([[float(sum(x) % 5) for x in r.responses]]),
     )  # fmt: skip
     batch = t.experience(t.rollout(0))
-    t.minibatch(batch, 0, first=True)
+    t.minibatch(batch, 0, None)
     with torch.no_grad():
         log_ratio = t.policy.logprobs(pack(batch.groups)) - batch.logp_S
     if ratio != "token":
         log_ratio = torch.cat(
             [x.sum().expand(len(x)) / (len(x) if ratio == "sequence" else 1) for x in log_ratio.split(batch.lengths_B.tolist())]
         )  # fmt: skip
-    values = t.minibatch(batch, 0, first=False)
+    values = t.minibatch(batch, 0, None)
     assert values["clip_share"] > 0.1
     assert values["clip_share"] == pytest.approx(((log_ratio.exp() - 1).abs() > 0.05).float().mean().item(), abs=1e-3)
     assert values["ratio_mean"] == pytest.approx(log_ratio.exp().mean().item(), rel=1e-4)
@@ -298,7 +296,7 @@ def test_the_value_model_shares_nothing_with_policy_or_reward_model() -> None:
     for trainer in (t, calm):
         for optimizer in (trainer.policy_optimizer, trainer.value_optimizer):
             optimizer.step = lambda where: {"grad_norm": 0.0}  # type: ignore[method-assign, union-attr]
-        trainer.minibatch(batch, 0, first=True)
+        trainer.minibatch(batch, 0, None)
     torch.testing.assert_close(grads(t.policy), grads(calm.policy))
 
 
@@ -381,6 +379,43 @@ def test_a_ratio_other_than_one_on_the_first_minibatch_stops_the_run() -> None:
     _assert_same(weights, list(t.policy.hf.parameters()))
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"kl_in": "loss", "estimator": "grpo"}, {"kl_coefficient": 0.0, "measure_kl": False, "estimator": "rloo"},
+        {"kl_in": "loss", "estimator": "grpo", "ratio": "sequence", "aggregation": "response"},
+    ],
+)  # fmt: skip
+def test_a_single_pass_by_the_weights_that_sampled_needs_no_pass_before(
+    changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Same weights and metrics as with old log-probabilities of their own pass, and one forward pass less per step."""
+    found = []
+    for single in (True, False):
+        if not single:
+            monkeypatch.setattr(OnPolicySettings, "one_pass", False)
+        t = make(
+            lambda r: torch.tensor([[float(sum(ids) % 5) for ids in r.responses]]), steps=1, epochs=1, minibatches=1,
+            samples_per_prompt=2, whiten_advantages=False, micro_batch_tokens=40, **changes
+        )  # fmt: skip
+        passes, logprobs = [0], t.policy.logprobs
+        t.policy.logprobs = lambda *a, f=logprobs, n=passes: (n.__setitem__(0, n[0] + 1), f(*a))[1]  # type: ignore[method-assign]
+        session = LocalSession()
+        t.train(session)
+        found.append((passes[0], session.history, [p.detach().clone() for p in t.policy.hf.parameters()]))
+    (once, rows, weights), (twice, rows_twice, weights_twice) = found
+    assert once < 0.6 * twice  # another order packs another way
+    noise = {"kl_disagreement"}  # 0 / 0, both of them rounding
+    row, other = ({k: v for k, v in r[0].items() if k not in noise} for r in (rows, rows_twice))
+    assert row == pytest.approx(other, abs=1e-4)
+    assert row["ratio_mean"] == pytest.approx(1, abs=1e-12)
+    assert row["grad_norm"] > 0.01
+    assert row["sampler_gap"] < 1e-6
+    assert ("kl_seq" in row) == (changes["estimator"] == "grpo")
+    for mine, other in zip(weights, weights_twice, strict=True):
+        torch.testing.assert_close(mine, other, atol=1e-5, rtol=1e-4)
+
+
 def test_the_trainer_scores_the_tempered_distribution() -> None:
     """Logits divided by the temperature, for policy and reference alike (safe-rlhf: neither)."""
     t = make(policy=tiny_llama(3), temperature=0.7, minibatches=1)
@@ -446,7 +481,7 @@ def test_log_probabilities_do_not_depend_on_the_batch_they_were_computed_in() ->
         batch = t.experience(t.rollout(0))
         t.settings = replace(t.settings, micro_batch_tokens=during)
         t.policy_optimizer.step = lambda where: {}  # type: ignore[method-assign, assignment]
-        values = t.minibatch(batch, 0, first=True)
+        values = t.minibatch(batch, 0, None)
         losses_of.append([values["policy_loss"], values["value_loss"]])
         grads_of.append(grads(t.policy))
     for loss, grad in zip(losses_of[1:], grads_of[1:], strict=True):
@@ -495,7 +530,7 @@ def test_gradients_are_accumulated_once_and_forgotten_after_the_update() -> None
     """A known bug (TRL's first PPO): accumulation over micro-batches steps too often or keeps old gradients."""
     t = make(micro_batch_tokens=12)
     batch = t.experience(t.rollout(0))
-    t.minibatch(batch, 0, first=True)
+    t.minibatch(batch, 0, None)
     assert t.policy_optimizer.steps == t.value_optimizer.steps == 1
     assert all(p.grad is None for p in (*t.policy.hf.parameters(), *t.value.parameters()))
 
@@ -507,7 +542,7 @@ def test_the_pretraining_mix_adds_its_weighted_gradient() -> None:
     for ptx, weight in (((), 0.0), (demonstrations, 0.0), (demonstrations, 3.0)):
         t = make(ptx=ptx, ptx_weight=weight, ptx_batch=4)
         t.policy_optimizer.step = lambda where: {}  # type: ignore[method-assign, assignment]
-        values = t.minibatch(t.experience(t.rollout(0)), 0, first=True)
+        values = t.minibatch(t.experience(t.rollout(0)), 0, None)
         found.append(grads(t.policy))
     alone = tiny_llama()
     rows = torch.randint(6, (4,), generator=torch.Generator().manual_seed(0)).tolist()

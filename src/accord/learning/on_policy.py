@@ -11,7 +11,7 @@ Details follow Ziegler et al. 2019, Stiennon et al. 2020 and Huang et al. 2024; 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -119,10 +119,8 @@ class OnPolicyTrainer:
                 break
             rollout = self.rollout(step)
             batch = self.experience(rollout)
-            gap = check_sampler(rollout, batch, s.sampler_bound, s.temperature, self.world)
-            metrics = {"sampler_gap": gap, "kl_coefficient": self.kl.coefficient}
-            metrics |= rollout_metrics(rollout, batch, self.world) | kl_metrics(batch, self.world)
-            metrics |= self.update(batch, step)
+            metrics = {"kl_coefficient": self.kl.coefficient} | self.update(rollout, batch, step)
+            metrics = rollout_metrics(rollout, batch, self.world) | kl_metrics(batch, self.world) | metrics
             if s.measure_kl:
                 self.kl.update(metrics["kl_seq"], len(self.order.rows(step)) * s.samples_per_prompt)
             self.done, self.tokens = step + 1, self.tokens + int(metrics["tokens"])
@@ -158,18 +156,22 @@ class OnPolicyTrainer:
 
     @torch.no_grad()
     def experience(self, rollout: Rollout) -> Experience:
-        """Score the rollout and compute everything the update needs, once, with the weights that sampled it."""
+        """Score the rollout and compute everything the update needs, once, with the weights that sampled it. Where the
+        update's first pass is the only one, it finds the policy's log-probabilities itself: NaN until then."""
         check_rollout(rollout, self.settings.samples_per_prompt)
         s, groups = self.settings, rollout.groups()
         scores_EB = self.score(rollout)
         check_scores(scores_EB, rollout, s.max_spread)
-        logp_S = self._per_token(groups, lambda stream: self.policy.logprobs(stream, s.temperature))
+        lengths_B = torch.tensor([len(r) for r in rollout.responses], device=self.policy.device)
+        if s.one_pass:
+            logp_S = torch.full((int(lengths_B.sum()),), torch.nan, device=self.policy.device)
+        else:
+            logp_S = self._per_token(groups, lambda stream: self.policy.logprobs(stream, s.temperature))
         ref_S = self._reference(groups) if s.measure_kl else None
         values_S = self._per_token(groups, self.value.values) if self.value else torch.zeros_like(logp_S)
-        lengths_B = torch.tensor([len(r) for r in rollout.responses], device=logp_S.device)
         score_B = self.final_score(scores_EB, rollout).to(logp_S)
         paid = self.kl.coefficient if s.kl_in == "reward" else 0.0
-        kl_S = torch.zeros_like(logp_S) if ref_S is None else losses.kl_k1(logp_S, ref_S)
+        kl_S = losses.kl_k1(logp_S, ref_S) if paid and ref_S is not None else torch.zeros_like(logp_S)
         rewards_S = adv.token_rewards(kl_S, score_B, lengths_B, paid)
         advantages_S, returns_S = self.advantages(rewards_S, values_S, lengths_B)
         entropy_S = self._per_token(groups, self._entropy) if s.entropy or s.min_entropy else None
@@ -200,15 +202,20 @@ class OnPolicyTrainer:
         )
         return (adv.whiten(advantages_S, self.world.sum) if s.whiten_advantages else advantages_S), returns_S
 
-    def update(self, batch: Experience, step: int) -> dict[str, float]:
+    def update(self, rollout: Rollout, batch: Experience, step: int) -> dict[str, float]:
         """epochs x minibatches clipped updates; returns the mean of their metrics."""
-        s = self.settings
+        s, found = self.settings, dict[str, float]()
         before, rows = self.policy_optimizer.steps, list[dict[str, float]]()
         places, total = self.share(step), len(self.order.rows(step))
+
+        def check(worst: float) -> None:
+            found["sampler_gap"] = check_sampler(rollout, batch, s.sampler_bound, s.temperature, self.world)
+            check_ratio(worst, step)
+
         for epoch in range(s.epochs):
             seed = (s.seed * 1_000_003 + step) * 101 + epoch
-            for part in minibatches(batch, s.minibatches, seed, places, total):
-                rows.append(self.minibatch(part, step, first=not rows))
+            for part in [batch] if s.one_pass else minibatches(batch, s.minibatches, seed, places, total):
+                rows.append(self.minibatch(part, step, None if rows else check))
         expected = 0 if step < s.value_warmup else s.epochs * s.minibatches
         if self.policy_optimizer.steps - before != expected:
             raise RunError(
@@ -217,23 +224,27 @@ class OnPolicyTrainer:
                 f"use at least {s.minibatches} prompts per step",
             )
         metrics = {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
-        return metrics | {name: rows[-1][name] for name in ("learning_rate", "optimizer_steps")} | {
+        return found | metrics | {name: rows[-1][name] for name in ("learning_rate", "optimizer_steps")} | {
             "tokens": float(sum(row["tokens"] for row in rows))
         }  # fmt: skip
 
-    def minibatch(self, part: Experience, step: int, first: bool) -> dict[str, float]:
+    def minibatch(self, part: Experience, step: int, check: Callable[[float], None] | None) -> dict[str, float]:
         """One update of value model and policy (its warm-up: value model alone), accumulated over micro-batches and
-        divided by the minibatch's token count."""
+        divided by the minibatch's token count. `check` gets the largest |log ratio| before any weight moves."""
         s, where = self.settings, f"step {step + 1}"
         total, responses = (int(self.world.total(x.numel())) for x in (part.logp_S, part.lengths_B))
         names = [*POLICY_SUMS * (step >= s.value_warmup), *VALUE_SUMS * (self.value is not None), "tokens"]
-        sums, worst = dict.fromkeys(names, 0.0), part.logp_S.new_zeros(())
+        sums, worst, done = dict.fromkeys(names, 0.0), part.logp_S.new_zeros(()), 0
         for start, end in micro_batches(part.groups, s.micro_batch_tokens):
             micro = part.slice(start, end)
             stream = pack(micro.groups).to(self.policy.device)
             sums["tokens"] += stream.tokens
             if step >= s.value_warmup:
                 logp_S = self.policy.logprobs(stream, s.temperature)
+                if s.one_pass:  # the policy that sampled is this one
+                    micro = replace(micro, logp_S=logp_S.detach())
+                    part.logp_S[done : done + logp_S.numel()] = micro.logp_S
+                    done += logp_S.numel()
                 loss = self.policy_loss(logp_S, micro, total, responses)
                 loss.backward()
                 sums["policy_loss"] += loss.item()
@@ -247,11 +258,11 @@ class OnPolicyTrainer:
                 moved_S = (values_S.detach() - micro.values_S).abs() > s.value_clip
                 sums["value_clip_share"] += float(moved_S.sum()) / total
         sums = self.world.totals(sums)
+        if check is not None:
+            check(float(self.world.gather(worst[None]).max()))
         if step < s.value_warmup:
             sums |= {"optimizer_steps": float(self.policy_optimizer.steps), "learning_rate": 0.0}
         else:
-            if first:
-                check_ratio(float(self.world.gather(worst[None]).max()), step)
             if s.ptx_weight and self.ptx:
                 sums["ptx_loss_tok"] = self._ptx()
             sums |= self.policy_optimizer.step(where)

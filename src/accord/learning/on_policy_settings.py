@@ -116,6 +116,13 @@ class OnPolicySettings:
         return self.prompts_per_step * self.samples_per_prompt
 
     @property
+    def one_pass(self) -> bool:
+        """Whether each rollout is learned from in a single pass by the weights that sampled it, and nothing asks for their
+        log-probabilities before: that pass gives them, the ratio is 1 and its gradient that of log pi."""
+        asked = self.estimator == "gae" or (self.kl_in == "reward" and self.measure_kl)
+        return self.epochs * self.minibatches == 1 and not asked
+
+    @property
     def policy_updates(self) -> int:
         """Optimizer steps of the policy in the whole run."""
         return (self.steps - self.value_warmup) * self.epochs * self.minibatches
