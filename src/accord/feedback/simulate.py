@@ -126,6 +126,7 @@ def with_sybils(
         np.append(votes.annotator, len(votes.annotators) + np.arange(count) % number),
         np.append(votes.outcome, swap.astype(np.int64)), np.append(votes.count, np.ones(count)), votes.producers,
         [*votes.annotators, *(f"sybil{i}" for i in range(number))],
+        None if votes.placed is None else np.append(votes.placed, np.ones(count, dtype=bool)),
     )  # fmt: skip
 
 
