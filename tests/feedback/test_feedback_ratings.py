@@ -263,11 +263,24 @@ def test_votes_of_unknown_order_say_what_is_better_and_nothing_of_the_side() -> 
     assert of_votes(mixed).decided == of_votes(known).decided
 
 
-def test_the_benchmark_prints_both_numbers() -> None:
-    command = [sys.executable, "-m", "benchmarks.feedback", "--votes", "300", "600", "--repetitions", "1"]
+def test_the_benchmark_prints_its_numbers() -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.feedback",
+        "--votes",
+        "300",
+        "600",
+        "--repetitions",
+        "1",
+        "--drifters",
+        "2",
+    ]
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
-    assert set(json.loads(done.stdout)["fit_cpu_seconds"]) == {"300", "600"}
+    printed = json.loads(done.stdout)
+    assert set(printed["fit_cpu_seconds"]) == {"300", "600"}
+    assert [row["votes"] for row in printed["drift"]] == [300, 300, 600, 600]
 
 
 def test_arena_rows_with_conversations(tmp_path: Path) -> None:
