@@ -179,7 +179,8 @@ def overview(material: Material, now: float) -> Overview:
             "strict": choices.strict,
             "ceiling": choices.ceiling,
         }
-        intervals = Measured(names)
+        why = choices.not_measurable.get("strict")
+        intervals = Measured(names) if why is None else Measured(None, why)
     scales = [] if found.value is None else [
         Scale(s.what, s.alpha, s.same, s.ceiling, s.units) for s in found.value.scales
     ]  # fmt: skip

@@ -44,6 +44,8 @@ def number(value: Interval | None, digits: int = 2) -> str:
     """1.20 (0.80 to 1.61)"""
     if value is None or value.value != value.value:
         return "–"
+    if value.low != value.low:
+        return f"{value.value:.{digits}f}"
     return f"{value.value:.{digits}f} ({value.low:.{digits}f} to {value.high:.{digits}f})"
 
 
