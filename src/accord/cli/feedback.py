@@ -113,7 +113,7 @@ def annotators(source: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from accord.feedback.annotator_model import Z95, estimate
+    from accord.feedback.annotator_model import estimate
 
     found = estimate(load(source))
     table = Table(box=None, header_style="bold")
@@ -121,8 +121,8 @@ def annotators(source: Path) -> None:
         table.add_column(column, justify="left" if column in ("annotator", "finding") else "right")
     for row in sorted(found.annotators, key=lambda a: (a.flag == "ok", -a.judgements)):
         table.add_row(
-            safe_text(row.annotator), f"{row.judgements:,}", f"{row.rationality:.2f} ± {Z95 * row.rationality_error:.2f}",
-            f"{row.side_bias:+.2f} ± {Z95 * row.side_bias_error:.2f}", safe_text(row.reason) if row.flag != "ok" else "",
+            safe_text(row.annotator), f"{row.judgements:,}", _known(row.rationality, row.rationality_error),
+            _known(row.side_bias, row.side_bias_error, "+"), safe_text(row.reason) if row.flag != "ok" else "",
         )  # fmt: skip
     Console(markup=False, highlight=False).print(table)
     flagged = sum(a.flag != "ok" for a in found.annotators)
@@ -131,6 +131,13 @@ def annotators(source: Path) -> None:
     )
     for reason, count in found.left_out.items():
         click.echo(f"left out: {safe_text(reason)}, {count:,}")
+
+
+def _known(value: float, error: float, sign: str = "") -> str:
+    """The estimate with its 95 % half-width, unless that is wider than what people can differ by."""
+    from accord.feedback.annotator_model import TOO_WIDE, Z95
+
+    return f"{value:{sign}.2f} ± {Z95 * error:.2f}" if error < TOO_WIDE else "too few judgements"
 
 
 def ratings(source: Path, style: dict[str, Any]) -> None:

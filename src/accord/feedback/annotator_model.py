@@ -27,6 +27,8 @@ Array = NDArray[np.float64]
 MAX_OPTIONS = 16
 """Options per prompt beyond which a quasi-random integral over their scores is no longer one."""
 Z95 = 1.96
+TOO_WIDE = 5.0
+"""Standard error of rationality or side bias beyond which pages say "too few answers" instead."""
 
 
 @dataclass(frozen=True)

@@ -133,9 +133,8 @@ def votes_of(records: Sequence[Feedback], objects: Objects = "producer") -> tupl
         else:
             rows[first, second, record.annotator, row.outcome, order_known(record)] += row.weight
     if not rows:
-        raise DataError(
-            f"there is no comparison of two named producers: {dict(left_out)}", "give each option its producer"
-        )
+        reasons = "; ".join(f"{reason} ({count:,})" for reason, count in left_out.items()) or "no records"
+        raise DataError(f"there is no comparison of two named producers: {reasons}", "give each option its producer")
     return _votes(rows), dict(left_out)
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from accord.errors import DataError
 from accord.feedback.agreement_kinds import measure_all
-from accord.feedback.annotator_model import estimate
+from accord.feedback.annotator_model import TOO_WIDE, estimate
 from accord.feedback.drift import drift
 from accord.feedback.gold_checks import DetectionPower, GoldRule, detection_power
 from accord.feedback.intervals import Z95, Interval, around, exact_share
@@ -29,8 +29,6 @@ from accord.studio.members import members, settings_of
 from accord.studio.tables import Account, Answer, Item, Project
 
 T = TypeVar("T")
-TOO_WIDE = 5.0
-"""Standard error of rationality or side bias beyond which a page says "too few answers" instead."""
 
 
 @dataclass(frozen=True)
