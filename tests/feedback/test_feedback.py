@@ -288,6 +288,28 @@ def test_nothing_to_estimate_from() -> None:
 
 
 # --- agreement -----------------------------------------------------------------------------------------------------
+@pytest.mark.filterwarnings("error")
+def test_what_cannot_be_measured_says_why() -> None:
+    def judged_twice(prompts: int, *choices: dict[str, object]) -> agreement.Agreement:
+        return agreement.measure([
+            Feedback.model_validate({
+                "id": f"{prompt}-{a}", "kind": "comparison", "prompt": f"p{prompt}", "annotator": f"a{a}", "choice": choice,
+                "options": [{"id": f"o{k}", "content": "x", "shown_at": k} for k in range(2)],
+            })
+            for prompt in range(prompts) for a, choice in enumerate(choices)
+        ])  # fmt: skip
+
+    ties = judged_twice(3, {"tie": True}, {"tie": True})
+    assert set(ties.not_measurable) == {"alpha", "strict", "ceiling"}
+    assert np.isnan([ties.strict.value, ties.ceiling.value, ties.ceiling.low]).all()
+    assert ties.with_ties.value == 1
+    assert set(judged_twice(3, {"tie": True}, {"preferred": "o0"}).not_measurable) == {"strict", "ceiling"}
+    assert set(judged_twice(3, {"preferred": "o0"}, {"preferred": "o0"}).not_measurable) == {"alpha"}
+    one = judged_twice(1, {"preferred": "o0"}, {"preferred": "o1"})
+    assert not one.not_measurable
+    assert (one.strict.value, np.isnan(one.strict.low)) == (0, True)  # one prompt does not say how prompts differ
+
+
 @given(st.lists(st.lists(st.integers(0, 3), min_size=2, max_size=5), min_size=3, max_size=12))
 def test_alpha_equals_the_krippendorff_package(units: list[list[int]]) -> None:
     if len({v for u in units for v in u}) < 2:

@@ -228,16 +228,59 @@ def test_position_bias_without_names_is_tested_by_its_share() -> None:
     assert found.pull.low < np.log(0.6 / 0.4) < found.pull.high
     assert not position_bias([vote(i, bool(rng.random() < 0.5)) for i in range(800)]).alarm
     unknown = vote(9999, True).model_copy(update={"meta": {"shown": "unknown"}})
-    assert "1 records whose order is unknown" in position_bias([vote(0, True), unknown]).method
+    found = position_bias([vote(0, True), unknown])
+    assert (found.decided, found.annotators[0].first_share.value) == (1, 1.0)
+    assert "of 1 records the order is unknown" in found.method
+    with pytest.raises(DataError, match="in a known order"):
+        position_bias([unknown])
     with pytest.raises(DataError, match="decided"):
         position_bias([])
 
 
-def test_the_benchmark_prints_both_numbers() -> None:
-    command = [sys.executable, "-m", "benchmarks.feedback", "--votes", "300", "600", "--repetitions", "1"]
+def test_votes_of_unknown_order_say_what_is_better_and_nothing_of_the_side() -> None:
+    rng, scores = np.random.default_rng(4), np.array([1.0, 0.3, -0.3, -1.0])
+    votes = simulated_votes(rng, 3000, scores, np.zeros(3), side=0.6)
+    by_score = votes.where(np.arange(3000) >= 1500)  # an importer that puts the winner first
+    turned = np.where(by_score.outcome == SECOND, 1, 0).astype(bool)
+    placed_at = replace(
+        by_score, first=np.where(turned, by_score.second, by_score.first), second=np.where(turned, by_score.first, by_score.second),
+        outcome=np.where(by_score.outcome == TIE, TIE, FIRST),
+    )  # fmt: skip
+    known = votes.where(np.arange(3000) < 1500)
+    mixed = replace(
+        known, **{n: np.append(getattr(known, n), getattr(placed_at, n)) for n in ("first", "second", "annotator", "outcome", "count")},
+        placed=np.arange(3000) < 1500,
+    )  # fmt: skip
+    alone, both = fit(known), fit(mixed)
+    assert both.side == pytest.approx(
+        alone.side, abs=alone.side_error / 4
+    )  # taken as shown they would push it beyond 1
+    assert abs(both.side - 0.6) < 2 * both.side_error
+    assert both.score_error_P.max() < 0.85 * alone.score_error_P.max()
+    assert np.abs((both.score_P - scores) / both.score_error_P).max() < 3.5
+    assert fit(replace(mixed, placed=np.ones(3000, dtype=bool))).side > 1
+    assert fit(replace(mixed, placed=np.zeros(3000, dtype=bool))).side == 0
+    assert of_votes(mixed).decided == of_votes(known).decided
+
+
+def test_the_benchmark_prints_its_numbers() -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.feedback",
+        "--votes",
+        "300",
+        "600",
+        "--repetitions",
+        "1",
+        "--drifters",
+        "2",
+    ]
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
-    assert set(json.loads(done.stdout)["fit_cpu_seconds"]) == {"300", "600"}
+    printed = json.loads(done.stdout)
+    assert set(printed["fit_cpu_seconds"]) == {"300", "600"}
+    assert [row["votes"] for row in printed["drift"]] == [300, 300, 600, 600]
 
 
 def test_arena_rows_with_conversations(tmp_path: Path) -> None:

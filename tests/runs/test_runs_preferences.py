@@ -14,6 +14,7 @@ from accord.runs import recipe as recipes
 from accord.runs import runner
 from accord.runs.context import Progress, StageContext
 from accord.runs.session import InterruptFlag
+from accord.runs.stages.kto import read_thumbs
 from accord.runs.stages.settings import LengthConfig
 from accord.runs.stages.sft import read_demonstrations
 from tiny import tiny_llama
@@ -35,6 +36,9 @@ RECORDS = [
     judged(4, "comparison", {"preferred": "b"}, {"a": " no", "b": " "}),
     judged(5, "ranking", {"order": [["c"], ["a"], ["b"]]}, {"a": " second", "b": " third", "c": " first"},
            finished={"a": False, "b": True, "c": True}),
+    judged(6, "skip", {"reason": "unsure"}, {"a": " one", "b": " two"}),
+    judged(7, "flags", {"flags": {"rude": True}}, {"a": " one"}),
+    judged(8, "flags", {"flags": {"rude": False}}, {"a": " one"}),
 ]  # fmt: skip
 
 
@@ -67,3 +71,25 @@ def test_the_stage_counts_what_it_made(made: Path) -> None:
     assert {name: values[name] for name in ("records", "demonstrations", "blank", "unfinished")} == {
         "records": 4, "demonstrations": 5, "blank": 1, "unfinished": 2,
     }  # fmt: skip
+    assert values["other_kinds"] == {"flags": 2, "skip": 1}
+
+
+def test_fine_tuning_counts_what_is_no_demonstration(made: Path, tmp_path: Path) -> None:
+    shown = json.loads((made / "sft.jsonl").read_text().splitlines()[0])
+    mixed = tmp_path / "mixed.jsonl"
+    mixed.write_text("".join(json.dumps(row) + "\n" for row in [shown, *(r.model_dump(mode="json") for r in RECORDS)]))
+    context = StageContext(made, made, "sft", 0, "cpu", {}, InterruptFlag())
+    assert len(read_demonstrations(str(mixed), tiny_llama(), LengthConfig(), context)) == 1
+    table = json.loads((made / "lengths.json").read_text())
+    assert table["dropped"] == {
+        "comparison: no demonstration": 5, "ranking: no demonstration": 1, "skip: no demonstration": 1,
+        "flags: no demonstration": 2,
+    }  # fmt: skip
+
+
+def test_kto_learns_that_none_would_do(made: Path, tmp_path: Path) -> None:
+    bad = judged(9, "ranking", {"order": [["a"], ["b", "c"]], "all_bad": True}, {"a": " one", "b": " two", "c": " six"})
+    (tmp_path / "bad.jsonl").write_text(json.dumps(bad.model_dump(mode="json")) + "\n")
+    context = StageContext(made, made, "kto", 0, "cpu", {}, InterruptFlag())
+    thumbs = read_thumbs(str(tmp_path / "bad.jsonl"), tiny_llama(), LengthConfig(), context)
+    assert [(t.row, t.desirable) for t in thumbs] == [("9/a", False), ("9/b", False), ("9/c", False)]

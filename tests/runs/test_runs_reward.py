@@ -13,8 +13,11 @@ from accord.errors import AccordError, DataError
 from accord.feedback.records import Feedback
 from accord.runs import recipe as recipes
 from accord.runs import runner
-from accord.runs.context import Progress
-from accord.runs.stages.judged import annotator_effects
+from accord.runs.context import Progress, StageContext
+from accord.runs.session import InterruptFlag
+from accord.runs.stages.judged import annotator_effects, read_judged
+from accord.runs.stages.settings import LengthConfig
+from tiny import tiny_llama
 
 WORDS = ("great", "fine", "slow", "loud", "odd", "new")
 GRADES = {"joy": 4, "film": 2, "bore": 0}
@@ -221,6 +224,7 @@ def test_ties_both_bad_margins_and_contradictions(tmp_path: Path) -> None:
 def test_kinds_that_say_nothing_of_what_is_better_are_counted(tmp_path: Path) -> None:
     texts = [" a joy.", " a bore."]
     rows = [record(f"c{i}", "comparison", f"This {w} film is", texts, {"preferred": "a"}) for i, w in enumerate(WORDS)]
+    rows[0]["choice"]["strength"] = 2
     rows += [
         record("f", "flags", "This new film is", texts[:1], {"flags": {"harmful": False}}),
         record("s", "spans", "This new film is", texts[:1], {"spans": [{"start": 0, "end": 2}]}),
@@ -229,9 +233,38 @@ def test_kinds_that_say_nothing_of_what_is_better_are_counted(tmp_path: Path) ->
         record("h", "attribute_comparison", "This new film is", texts, {"attributes": {"honest": {"preferred": "b"}}}),
     ]
     result, said, _ = run(tmp_path, write(tmp_path / "mix.jsonl", rows), ", epochs: 1")
-    kinds = ("flags", "spans", "critique", "skip", "attribute_comparison")
-    assert result["values"]["left_out"] == {f"{kind} compares nothing": 1 for kind in kinds}
+    kinds = ("flags", "spans", "critique", "skip")
+    assert result["values"]["left_out"] == {
+        **{f"{kind} compares nothing": 1 for kind in kinds},
+        "attribute_comparison compares by attribute, not as a whole": 1,
+    }
     assert "6 judgements on 6 prompts" in said
+    assert "1 comparisons say how much better one is" in said
+
+
+def test_a_ranking_called_all_bad_is_a_thumb_down_for_all(tmp_path: Path) -> None:
+    texts, rows = [" a joy.", " a film.", " a bore."], []
+    for i, word in enumerate(WORDS):
+        prompt = f"This {word} film is"
+        rows.append(record(f"r{i}", "ranking", prompt, texts, {"order": [["a"], ["b"], ["c"]], "all_bad": True}))
+        rows.append(record(f"t{i}", "ranking", prompt, texts, {"order": [["a", "b", "c"]], "all_bad": True}, "two"))
+    context = StageContext(tmp_path, tmp_path, "reward", 0, "cpu", {}, InterruptFlag())
+    spoken = context.progress = Spoken()
+    plain = read_judged(str(write(tmp_path / "bad.jsonl", rows)), tiny_llama(), LengthConfig(), context, ratings=True)
+    assert plain.left_out == {"ranking in which all are tied": len(WORDS)}
+    assert [len(g.judgements) for g in plain.groups] == [1] * len(WORDS)
+    assert any("12 rankings as their order" in line for line in spoken.lines)
+    rows += [record(f"u{i}", "thumb", f"This {w} film is", texts[:1], {"up": True}) for i, w in enumerate(WORDS)]
+    known = read_judged(
+        str(write(tmp_path / "thumbs.jsonl", rows)), tiny_llama(), LengthConfig(), context, ratings=True
+    )
+    assert known.left_out == {}
+    assert [len(g.judgements) for g in known.groups] == [1 + 3 + 3 + 1] * len(
+        WORDS
+    )  # order, down, down of the tied, up
+    levels = [j.level for g in known.groups for j in g.judgements if j.kind == "rating"]
+    assert (levels.count(0), levels.count(1)) == (6 * len(WORDS), len(WORDS))
+    assert known.scales[0].shares[0] == pytest.approx(6 / 7)
 
 
 def steered() -> list[dict]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 from studio_rooms import Clock, answer, key, pairs, person, project, served
 
 from accord.errors import ConfigError
@@ -452,6 +453,38 @@ def test_more_overlap_opens_slots_and_less_closes_unfilled_ones(db: Database) ->
     assert answer(db, bob, open_view).extra
     projects.update_settings(db, made, ProjectSettings(name="Test", overlap=2), None)
     assert counts(db, made) == (3, 4, 3)  # the extra answer moved in
+
+
+def test_overlap_and_pauses_change_in_as_many_statements_whatever_the_number_of_items(db: Database) -> None:
+    statements = []
+    for items in (3, 60):
+        made = project(db, pairs(items), overlap=2)
+        ann, bea = (person(db, f"{name}{items}", made) for name in ("ann", "bea"))
+        for account in (ann, bea):
+            answer(db, account, served(db, made, account))
+        on_screen = served(db, made, bea)
+        with db.read() as session:
+            keys = list(session.scalars(select(Item.key).where(Item.project_id == made)))
+        said: list[str] = []
+
+        def note(*about: Any, said: list[str] = said) -> None:
+            said.append(about[2])
+
+        event.listen(db._writer, "before_cursor_execute", note)
+        for overlap in (4, 1):
+            projects.update_settings(db, made, ProjectSettings(name="Test", overlap=overlap), None)
+        assert projects.pause_items(db, made, keys, True) == items
+        assert projects.pause_items(db, made, [*keys, "nobody's"], False) == items
+        assert projects.pause_items(db, made, keys, False) == 0
+        event.remove(db._writer, "before_cursor_execute", note)
+        statements.append(len(said))
+        with db.read() as session:
+            slots = list(session.scalars(select(Slot).where(Slot.project_id == made)))
+            states = Counter(session.scalars(select(Item.state).where(Item.project_id == made)))
+            assert [slot.id for slot in slots if slot.view_id == on_screen.view_id]  # it goes last
+        assert (len(slots), sum(slot.answer_id is not None for slot in slots)) == (items + 1, 2)
+        assert states == {"full": 1, "active": items - 1}
+    assert statements[0] == statements[1]
 
 
 def test_a_slot_beyond_a_lowered_overlap_does_not_open_again(db: Database) -> None:

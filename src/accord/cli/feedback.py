@@ -68,6 +68,7 @@ def export_file(source: Path, destination: Path, shape: str, options: ExportOpti
 
 def agreement(source: Path) -> None:
     """Print agreement with intervals and the ceiling it sets, for every kind of judgement."""
+    from accord.feedback.agreement import ONE_ANSWER
     from accord.feedback.agreement_kinds import measure_all
 
     records = load(source)
@@ -79,18 +80,20 @@ def agreement(source: Path) -> None:
         raise DataError(f"there is nothing to measure agreement on: {reasons}", "collect with an overlap of 2 or more")
     if found.choices is not None:
         click.echo(f"{found.choices.units:,} pairs of options judged at least twice, {found.choices.judgements:,} judgements on them")  # fmt: skip
-        for name, value, meaning in (
-            ("Krippendorff's α", found.choices.alpha, "nominal, ties are a category of their own"),
-            ("agreement", found.choices.with_ties, "two annotators of the same pair, ties count"),
-            ("agreement, strict", found.choices.strict, "pairs on which both decided"),
-            ("ceiling", found.choices.ceiling, "the most a reward model can reach on single labels"),
+        for part, name, meaning in (
+            ("alpha", "Krippendorff's α", "nominal, ties are a category of their own"),
+            ("with_ties", "agreement", "two annotators of the same pair, ties count"),
+            ("strict", "agreement, strict", "pairs on which both decided"),
+            ("ceiling", "ceiling", "the most a reward model can reach on single labels"),
         ):
-            click.echo(f"  {name:18} {_interval(value)}  {meaning}")
+            why = found.choices.not_measurable.get(part)
+            said = f"not measurable: {why}" if why else f"{_interval(getattr(found.choices, part))}  {meaning}"
+            click.echo(f"  {name:18} {said}")
         for kind, alone in found.by_kind.items() if len(found.by_kind) > 1 else ():
             click.echo(f"  {kind + ' alone':18} α {_interval(alone.alpha)}, strict {_interval(alone.strict)}")
     for scale in found.scales:
         click.echo(f"{safe_text(scale.what)} ({scale.level}): {scale.units:,} judged at least twice, {scale.judgements:,} judgements")  # fmt: skip
-        alpha = _interval(scale.alpha) if scale.alpha else "undefined: only one value occurs"
+        alpha = _interval(scale.alpha) if scale.alpha else f"not measurable: {ONE_ANSWER}"
         top = f", ceiling {_interval(scale.ceiling)}" if scale.ceiling else ""
         click.echo(f"  α {alpha}, same value {_interval(scale.same)}{top}")
     for reason, count in found.not_measured.items():
@@ -98,6 +101,10 @@ def agreement(source: Path) -> None:
 
 
 def _interval(value: Interval) -> str:
+    if value.value != value.value:
+        return "not measurable"
+    if value.low != value.low:
+        return f"{value.value:.3f} (one prompt: no interval)"
     return f"{value.value:.3f} [{value.low:.3f}, {value.high:.3f}]"
 
 
@@ -106,7 +113,7 @@ def annotators(source: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from accord.feedback.annotator_model import Z95, estimate
+    from accord.feedback.annotator_model import estimate
 
     found = estimate(load(source))
     table = Table(box=None, header_style="bold")
@@ -114,8 +121,8 @@ def annotators(source: Path) -> None:
         table.add_column(column, justify="left" if column in ("annotator", "finding") else "right")
     for row in sorted(found.annotators, key=lambda a: (a.flag == "ok", -a.judgements)):
         table.add_row(
-            safe_text(row.annotator), f"{row.judgements:,}", f"{row.rationality:.2f} ± {Z95 * row.rationality_error:.2f}",
-            f"{row.side_bias:+.2f} ± {Z95 * row.side_bias_error:.2f}", safe_text(row.reason) if row.flag != "ok" else "",
+            safe_text(row.annotator), f"{row.judgements:,}", _known(row.rationality, row.rationality_error),
+            _known(row.side_bias, row.side_bias_error, "+"), safe_text(row.reason) if row.flag != "ok" else "",
         )  # fmt: skip
     Console(markup=False, highlight=False).print(table)
     flagged = sum(a.flag != "ok" for a in found.annotators)
@@ -124,6 +131,13 @@ def annotators(source: Path) -> None:
     )
     for reason, count in found.left_out.items():
         click.echo(f"left out: {safe_text(reason)}, {count:,}")
+
+
+def _known(value: float, error: float, sign: str = "") -> str:
+    """The estimate with its 95 % half-width, unless that is wider than what people can differ by."""
+    from accord.feedback.annotator_model import TOO_WIDE, Z95
+
+    return f"{value:{sign}.2f} ± {Z95 * error:.2f}" if error < TOO_WIDE else "too few judgements"
 
 
 def ratings(source: Path, style: dict[str, Any]) -> None:

@@ -67,8 +67,10 @@ def _page(found: Audit) -> list[str]:
     lines += [f"  {a.area:10} {a.subject}: {a.finding}" for a in found.alarms]
     lines += ["", "measures"]
     if found.agreement.choices:
-        strict, top = found.agreement.choices.strict, found.agreement.choices.ceiling
-        lines.append(f"  agreement   {_range(strict)} of decided pairs; ceiling for a reward model {_range(top)}")
+        c = found.agreement.choices
+        why = c.not_measurable.get("strict")
+        said = f"{_range(c.strict)} of decided pairs; ceiling for a reward model {_range(c.ceiling)}"
+        lines.append(f"  agreement   {f'not measurable: {why}' if why else said}")
     for s in found.agreement.scales:
         if s.alpha:
             lines.append(f"  agreement   {s.what} ({s.level}): α {_range(s.alpha)}")
@@ -128,7 +130,8 @@ def _page(found: Audit) -> list[str]:
 
 
 def _range(value: Any) -> str:
-    return f"{value.value:.3f} [{value.low:.3f}, {value.high:.3f}]"
+    ends = f" [{value.low:.3f}, {value.high:.3f}]" if value.low == value.low else " (one prompt: no interval)"
+    return f"{value.value:.3f}{ends}"
 
 
 def select(

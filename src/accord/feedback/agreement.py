@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Literal
 
@@ -19,13 +19,15 @@ from accord.feedback.records import BestWorst, Comparison, Feedback, Ranking
 Array = NDArray[np.float64]
 Level = Literal["nominal", "ordinal", "interval"]
 FIRST, TIE, SECOND = 1.0, 0.0, -1.0
+ONE_ANSWER = "only one answer occurs among what was judged twice"
 
 
 @dataclass(frozen=True)
 class Agreement:
     """alpha: Krippendorff, nominal, ties as a category; with_ties / strict: share of rater pairs that agree,
     over one rater pair per unit, ties counted or left out; ceiling: best accuracy on single labels that the
-    strict agreement allows; units: (prompt, pair of options) judged at least twice."""
+    strict agreement allows; units: (prompt, pair of options) judged at least twice. not_measurable: why one of them is not a
+    number; intervals from a single prompt have no ends."""
 
     alpha: Interval
     with_ties: Interval
@@ -33,6 +35,7 @@ class Agreement:
     ceiling: Interval
     units: int
     judgements: int
+    not_measurable: dict[str, str] = field(default_factory=dict)
 
 
 def krippendorff_alpha(units: Sequence[Sequence[float]], level: Level = "nominal") -> float:
@@ -83,7 +86,7 @@ def ceiling(agreement: float) -> float:
 
     Each annotator gives it with probability q, A = q^2 + (1-q)^2, so q = (1 + sqrt(2A - 1)) / 2.
     """
-    return (1 + math.sqrt(max(0.0, 2 * agreement - 1))) / 2
+    return (1 + math.sqrt(max(2 * agreement - 1, 0.0))) / 2  # not a number stays one
 
 
 def pair_votes(records: Sequence[Feedback]) -> dict[tuple[str, str, str], dict[str, float]]:
@@ -132,7 +135,10 @@ def measure(records: Sequence[Feedback], draws: int = 400, seed: int = 0) -> Agr
     alpha, with_ties, strict = bootstrap(counts_P, _point, draws, rng)
     top = Interval(*(ceiling(a) for a in (strict.value, strict.low, strict.high)))
     units = [unit for group in by_prompt.values() for unit in group]
-    return Agreement(alpha, with_ties, strict, top, len(units), sum(map(len, units)))
+    missing = {} if math.isfinite(alpha.value) else {"alpha": ONE_ANSWER}
+    if not math.isfinite(strict.value):
+        missing |= dict.fromkeys(("strict", "ceiling"), "no pair of options on which two annotators both decided")
+    return Agreement(alpha, with_ties, strict, top, len(units), sum(map(len, units)), missing)
 
 
 _CATEGORIES = (SECOND, TIE, FIRST)

@@ -56,10 +56,13 @@ def bootstrap(
 ) -> list[Interval]:
     """Intervals of statistics of summed rows, by drawing the P groups with replacement.
 
-    `point` maps the sum over groups [X] to the statistics; draws where one is not finite are left out of its interval.
+    `point` maps the sum over groups [X] to the statistics; draws where one is not finite are left out of its interval. A
+    single group says nothing of how groups differ: the interval then has no ends (not a number).
     """
     groups = len(sums_PX)
     value = point(sums_PX.sum(0))
+    if groups < 2:
+        return [Interval(float(middle), float("nan"), float("nan")) for middle in value]
     sampled = np.array([
         point(np.bincount(rng.integers(groups, size=groups), minlength=groups) @ sums_PX) for _ in range(draws)
     ])  # fmt: skip

@@ -13,7 +13,7 @@ from accord.errors import DataError
 from accord.feedback.intervals import Interval, around, discoveries, share
 from accord.feedback.ratings import RatingSettings, fit
 from accord.feedback.records import Feedback
-from accord.feedback.votes import FIRST, TIE, Objects, Votes, vote_rows, votes_of
+from accord.feedback.votes import FIRST, TIE, Objects, Votes, order_known, vote_rows, votes_of
 
 LEVEL = 0.01
 """An alarm is wrong on one fair crowd in a hundred: it is looked at again and again, so .05 would cry wolf."""
@@ -47,36 +47,37 @@ class PositionBias:
 
 
 def position_bias(records: Sequence[Feedback], objects: Objects = "producer") -> PositionBias:
-    """The pull of the first place over all annotators. Raises DataError when nothing was decided.
+    """The pull of the first place over all annotators. Raises DataError when nothing was decided in a known order.
 
     The options' own worth is fitted where they are named across records (`objects`); where they are not, the share of the
-    first place is tested against one half, which is valid if sides are drawn at random.
+    first place is tested against one half, which is valid if sides are drawn at random. Records whose order is unknown say
+    what options are worth, and nothing of the place.
     """
-    known = [r for r in records if r.meta.get("shown") != "unknown"]  # as importers mark what does not say its order
-    if unknown := len(records) - len(known):
-        found = position_bias(known, objects)
-        return replace(found, method=f"{found.method}; {unknown:,} records whose order is unknown left out")
-    people = annotator_sides(records)
+    unknown = sum(not order_known(r) for r in records)
+    note = f"; of {unknown:,} records the order is unknown" if unknown else ""
     try:
-        return replace(of_votes(votes_of(records, objects)[0]), annotators=people)
+        found = of_votes(votes_of(records, objects)[0])
     except DataError:
         first, total = 0.0, 0.0
         for row in vote_rows(records):
-            if row.outcome != TIE:
+            if row.outcome != TIE and order_known(records[row.record]):
                 first, total = first + row.weight * (row.outcome == FIRST), total + row.weight
         if not total:
             raise DataError(
-                "no choice between options was decided", "collect comparisons, rankings or best/worst"
+                f"no choice between options was decided{' in a known order' if unknown else ''}",
+                "collect comparisons, rankings or best/worst",
             ) from None
-        return replace(_of_share(first, total), annotators=people)
+        found = _of_share(first, total)
+    return replace(found, annotators=annotator_sides(records), method=found.method + note)
 
 
 def annotator_sides(records: Sequence[Feedback]) -> list[AnnotatorSide]:
     """Every annotator's comparisons against a fair coin: valid where sides are drawn at random."""
     tally: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for row in vote_rows(records):
-        if records[row.record].kind == "comparison" and row.outcome != TIE:
-            counts = tally[records[row.record].annotator]
+        record = records[row.record]
+        if record.kind == "comparison" and row.outcome != TIE and order_known(record):
+            counts = tally[record.annotator]
             counts[0] += row.outcome == FIRST
             counts[1] += 1
     names = sorted(tally)
@@ -91,11 +92,12 @@ def annotator_sides(records: Sequence[Feedback]) -> list[AnnotatorSide]:
 def of_votes(votes: Votes) -> PositionBias:
     """From votes: the side parameter of a fit without reliabilities and ties, which then cannot absorb it."""
     decided = votes.where(votes.outcome != TIE)
-    if not decided.total:
+    placed = decided.where(decided.known_M)
+    if not placed.total:
         raise DataError("no choice between options was decided", "collect comparisons, rankings or best/worst")
     found = fit(decided, RatingSettings(reliability=False, ties=False))
-    first = float(decided.count[decided.outcome == FIRST].sum())
-    return _bias(first, float(decided.count.sum()), found.side, found.side_error, "scores and side fitted together")
+    first = float(placed.count[placed.outcome == FIRST].sum())
+    return _bias(first, float(placed.count.sum()), found.side, found.side_error, "scores and side fitted together")
 
 
 def _of_share(first: float, total: float) -> PositionBias:

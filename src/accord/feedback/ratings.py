@@ -7,7 +7,8 @@ Annotator k compares producer i, shown first, with producer j:
 s ~ N(0, score_sd^2) are the scores, a_k ~ N(0, log_reliability_sd^2) the annotators' log-reliabilities, with mean 0 (scores
 and reliabilities share a scale, which the typical annotator fixes; left free, the mode shrinks one and blows up the other:
 intervals of 95 % then cover 76 %), gamma the pull of what is shown first, the same for all (Bradley and Terry 1952; reliability as in noisy Bradley-Terry, Bugakova et al.
-2019). Everything is fitted at once by maximum a posteriori, by Newton steps on counts per (first, second, annotator);
+2019). Where it is not known which was shown first there is no gamma: such votes say what producers are worth, not what the side
+does. Everything is fitted at once by maximum a posteriori, by Newton steps on counts per (first, second, annotator);
 errors come from the curvature there (Laplace).
 """
 
@@ -103,7 +104,7 @@ def fit(votes: Votes, settings: RatingSettings | None = None, start: Ratings | N
         )
     # Without reliabilities all annotators are alike: fewer cells.
     counts = cells(used if settings.reliability else replace(used, annotator=np.zeros_like(used.annotator)))
-    free = _free(producers, annotators, settings, bool(counts.won[:, TIE].any()))
+    free = _free(producers, annotators, settings, bool(counts.side.any()), bool(counts.won[:, TIE].any()))
     x = _start(producers, annotators, bool(free[-1]), start)
     x, value, curvature = _newton(x, free, counts, producers, annotators, settings)
     covariance = np.zeros((len(x), len(x)))
@@ -120,11 +121,10 @@ def fit(votes: Votes, settings: RatingSettings | None = None, start: Ratings | N
     )  # fmt: skip
 
 
-def _free(producers: int, annotators: int, settings: RatingSettings, ties: bool) -> NDArray[np.bool_]:
+def _free(producers: int, annotators: int, settings: RatingSettings, placed: bool, ties: bool) -> NDArray[np.bool_]:
     """Which parameters are fitted; the others stay at their start."""
-    return np.array(
-        [True] * producers + [settings.reliability] * annotators + [settings.side, settings.ties and ties], dtype=bool
-    )
+    effects = [settings.side and placed, settings.ties and ties]
+    return np.array([True] * producers + [settings.reliability] * annotators + effects, dtype=bool)
 
 
 def _start(producers: int, annotators: int, ties: bool, before: Ratings | None) -> Array:
@@ -179,7 +179,8 @@ def _gaps(x: Array, votes: Votes | Cells, producers: int) -> tuple[Array, Array,
     """(d, exp(a_k), s_i - s_j) of each vote or cell: [M] each."""
     scale = np.exp(x[producers:-2])[votes.annotator]
     difference = x[votes.first] - x[votes.second]
-    return scale * difference + x[-2], scale, difference
+    side = votes.side if isinstance(votes, Cells) else votes.known_M
+    return scale * difference + x[-2] * side, scale, difference
 
 
 def _log_p(d_M: Array, log_nu: float, ties: bool) -> Array:
@@ -234,7 +235,7 @@ def _posterior(
     d, scale, difference = _gaps(x, counts, producers)
     value, slope, slope_nu, dd, dn, nn = _cell_terms(d, counts.won, float(x[-1]), settings.ties)
     i, j, k = counts.first, counts.second, counts.annotator
-    pull = scale * difference
+    pull, side = scale * difference, counts.side
 
     def score(weights: Array) -> Array:  # a term of s_i with its opposite in s_j: [P]
         gained, lost = (np.bincount(place, weights, minlength=producers) for place in (i, j))
@@ -255,19 +256,19 @@ def _posterior(
     expected = precision.copy()
     expected[:producers, :producers] += np.diag(pairs.sum(1)) - pairs
     borders = (  # the columns of (a_k), gamma, log nu
-        (score_person(bend * scale * pull), score(bend * scale), score(-dn * scale)),
-        (np.diag(person(bend * pull**2)), person(bend * pull), person(-dn * pull)),
+        (score_person(bend * scale * pull), score(bend * scale * side), score(-dn * scale)),
+        (np.diag(person(bend * pull**2)), person(bend * pull * side), person(-dn * pull)),
     )  # fmt: skip
     expected[:producers, producers:end], expected[:producers, -2], expected[:producers, -1] = borders[0]
     expected[producers:end, producers:end] += borders[1][0]
     expected[producers:end, -2], expected[producers:end, -1] = borders[1][1:]
-    expected[-2, -2], expected[-2, -1], expected[-1, -1] = bend.sum(), -dn.sum(), -nn.sum()
+    expected[-2, -2], expected[-2, -1], expected[-1, -1] = (bend * side).sum(), -(dn * side).sum(), -nn.sum()
     expected = np.triu(expected) + np.triu(expected, 1).T
     exact = expected.copy()
     cross = score_person(slope * scale)
     exact[:producers, producers:end] -= cross
     exact[producers:end, :producers] -= cross.T
     exact[producers:end, producers:end] -= np.diag(person(slope * pull))
-    gradient = np.concatenate([score(slope * scale), person(slope * pull), [slope.sum(), slope_nu.sum()]])
+    gradient = np.concatenate([score(slope * scale), person(slope * pull), [(slope * side).sum(), slope_nu.sum()]])
     pulled = precision @ x
     return value - float(x @ pulled) / 2, gradient - pulled, exact, expected

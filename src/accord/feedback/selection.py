@@ -24,7 +24,7 @@ from accord.errors import ConfigError, DataError
 from accord.feedback.intervals import Array, Interval
 from accord.feedback.ratings import Ratings, RatingSettings, fit
 from accord.feedback.records import Feedback, content_id
-from accord.feedback.votes import FIRST, TIE, Index, Objects, Votes, object_name
+from accord.feedback.votes import FIRST, TIE, Objects, Votes, object_name
 
 Goal = Literal["ranking", "best", "uncertainty"]
 LEAST_RANDOM = 0.2
@@ -247,15 +247,15 @@ def saving(random: Votes, active: Votes, draws: int = 60, seed: int = 0) -> Savi
     rng, found = np.random.default_rng(seed), []
     for _ in range(draws):
         order = rng.permutation(len(random.first))
-        test, train = _at(random, order[: len(order) // 2]), _at(random, order[len(order) // 2 :])
+        test, train = random.at(order[: len(order) // 2]), random.at(order[len(order) // 2 :])
         most = min(len(train.first), len(active.first))
         sizes = np.maximum(10, np.round(most * np.array([0.125, 0.25, 0.5, 1.0]))).astype(int)
         loss_R, loss_A = np.zeros(len(sizes)), np.zeros(len(sizes))
         for at, n in enumerate(sizes):
             mixed = round(LEAST_RANDOM * n)
             drawn, asked = (rng.permutation(len(votes.first)) for votes in (train, active))
-            loss_R[at] = _loss(_at(train, drawn[:n]), test)
-            loss_A[at] = _loss(_joined(_at(train, drawn[:mixed]), _at(active, asked[: n - mixed])), test)
+            loss_R[at] = _loss(train.at(drawn[:n]), test)
+            loss_A[at] = _loss(_joined(train.at(drawn[:mixed]), active.at(asked[: n - mixed])), test)
         by_random, floor = np.polyfit(1 / sizes, loss_R, 1)
         if by_random > 0:
             found.append(1 - float(((loss_A - floor) / sizes).sum() / (1 / sizes**2).sum()) / by_random)
@@ -281,11 +281,5 @@ def _joined(a: Votes, b: Votes) -> Votes:
     return replace(
         a, first=np.append(a.first, b.first), second=np.append(a.second, b.second), count=np.append(a.count, b.count),
         annotator=np.append(a.annotator, b.annotator), outcome=np.append(a.outcome, b.outcome),
-    )  # fmt: skip
-
-
-def _at(votes: Votes, places: Index) -> Votes:
-    return Votes(
-        votes.first[places], votes.second[places], votes.annotator[places], votes.outcome[places], votes.count[places],
-        votes.producers, votes.annotators,
+        placed=np.append(a.known_M, b.known_M),
     )  # fmt: skip

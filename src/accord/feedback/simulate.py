@@ -98,6 +98,17 @@ def simulated_tastes(
     return Votes(first, second, annotator, outcome, np.ones(people * each), *names)
 
 
+def simulated_drifter(
+    rng: np.random.Generator, count: int, after: int, turned: float = 0.3, spread: float = 2.0
+) -> NDArray[np.float64]:
+    """P(answer given), as the others see it, of somebody who agrees with them in 78 % (74 % at a spread of 1.5), as people do,
+    and turns round `turned` of the answers from number `after` on: [count]."""
+    p = 1 / (1 + np.exp(-spread * np.abs(rng.normal(size=count))))
+    agreed = (rng.random(count) < p) ^ ((np.arange(count) >= after) & (rng.random(count) < turned))
+    seen: NDArray[np.float64] = np.where(agreed, p, 1 - p)
+    return seen
+
+
 def with_sybils(
     votes: Votes, target: int, share: float, rng: np.random.Generator, each: int = 50,
     score_P: NDArray[np.float64] | None = None,
@@ -126,6 +137,7 @@ def with_sybils(
         np.append(votes.annotator, len(votes.annotators) + np.arange(count) % number),
         np.append(votes.outcome, swap.astype(np.int64)), np.append(votes.count, np.ones(count)), votes.producers,
         [*votes.annotators, *(f"sybil{i}" for i in range(number))],
+        None if votes.placed is None else np.append(votes.placed, np.ones(count, dtype=bool)),
     )  # fmt: skip
 
 

@@ -27,7 +27,10 @@ Objects = Literal["producer", "option"]
 
 @dataclass(frozen=True)
 class Votes:
-    """Comparisons as arrays [M]: producers by place shown, annotator, outcome (FIRST, SECOND, TIE), how many alike."""
+    """Comparisons as arrays [M]: producers by place shown, annotator, outcome (FIRST, SECOND, TIE), how many alike.
+
+    placed: whether it is known which was shown first; None: of all. Where it is not, the order says nothing.
+    """
 
     first: Index
     second: Index
@@ -36,6 +39,7 @@ class Votes:
     count: Array
     producers: list[str]
     annotators: list[str]
+    placed: NDArray[np.bool_] | None = None
 
     @property
     def total(self) -> int:
@@ -44,8 +48,17 @@ class Votes:
 
     def where(self, keep: NDArray[np.bool_]) -> Votes:
         """The votes at which `keep` is true; names stay."""
-        parts = {name: getattr(self, name)[keep] for name in ("first", "second", "annotator", "outcome", "count")}
-        return replace(self, **parts)
+        return self.at(np.nonzero(keep)[0])
+
+    def at(self, places: Index) -> Votes:
+        """The votes numbered so; names stay."""
+        parts = {name: getattr(self, name)[places] for name in ("first", "second", "annotator", "outcome", "count")}
+        return replace(self, **parts, placed=None if self.placed is None else self.placed[places])
+
+    @property
+    def known_M(self) -> NDArray[np.bool_]:
+        """Whether each vote's order is known."""
+        return np.ones(len(self.first), dtype=bool) if self.placed is None else self.placed
 
     def shuffled_sides(self, rng: np.random.Generator) -> Votes:
         """The same judgements with the sides drawn anew: what a test of side bias must be silent on."""
@@ -90,6 +103,11 @@ def vote_rows(records: Sequence[Feedback]) -> Iterator[VoteRow]:
                     yield VoteRow(a, b, FIRST if at_a < at_b else SECOND, 2 / (2 * len(shown) - 3), number)
 
 
+def order_known(record: Feedback) -> bool:
+    """Whether `shown_at` is the order shown: importers mark what does not say (`meta["shown"]`: "unknown")."""
+    return record.meta.get("shown") != "unknown"
+
+
 def object_name(record: Feedback, option: Option, objects: Objects) -> str | None:
     """What a vote counts for: the producer, or the option within its prompt."""
     return option.producer if objects == "producer" else f"{content_id(record.prompt)}/{option.id}"
@@ -99,7 +117,7 @@ def votes_of(records: Sequence[Feedback], objects: Objects = "producer") -> tupl
     """Votes, equal ones counted once with their weight, and what was left out, by reason: whole records, pairs, and the
     strength of preferences (they count, their strength does not). Raises DataError without any vote."""
     left_out: Counter[str] = Counter()
-    rows: dict[tuple[str, str, str, int], float] = defaultdict(float)
+    rows: dict[_Row, float] = defaultdict(float)
     for record in records:
         if not isinstance(record.choice, (Comparison, Ranking, BestWorst)):
             left_out[f"{record.kind} is no choice between options"] += 1
@@ -113,45 +131,56 @@ def votes_of(records: Sequence[Feedback], objects: Objects = "producer") -> tupl
         elif first == second:
             left_out["both options by the same producer"] += 1
         else:
-            rows[first, second, record.annotator, row.outcome] += row.weight
+            rows[first, second, record.annotator, row.outcome, order_known(record)] += row.weight
     if not rows:
-        raise DataError(
-            f"there is no comparison of two named producers: {dict(left_out)}", "give each option its producer"
-        )
+        reasons = "; ".join(f"{reason} ({count:,})" for reason, count in left_out.items()) or "no records"
+        raise DataError(f"there is no comparison of two named producers: {reasons}", "give each option its producer")
     return _votes(rows), dict(left_out)
 
 
-def _votes(rows: Mapping[tuple[str, str, str, int], float]) -> Votes:
+_Row = tuple[str, str, str, int, bool]
+"""First, second, annotator, outcome, whether the order is known."""
+
+
+def _votes(rows: Mapping[_Row, float]) -> Votes:
     producers = sorted({name for row in rows for name in row[:2]})
     annotators = sorted({row[2] for row in rows})
     number, who = {n: i for i, n in enumerate(producers)}, {n: i for i, n in enumerate(annotators)}
-    table = np.array([(number[a], number[b], who[k], outcome) for a, b, k, outcome in sorted(rows)], dtype=np.int64)
-    counts = np.array([rows[row] for row in sorted(rows)], dtype=np.float64)
+    order = sorted(rows)
+    table = np.array([(number[a], number[b], who[k], outcome) for a, b, k, outcome, _ in order], dtype=np.int64)
+    counts = np.array([rows[row] for row in order], dtype=np.float64)
+    placed = np.array([row[-1] for row in order])
     first, second, annotator, outcome = table.T
-    return Votes(first, second, annotator, outcome, counts, producers, annotators)
+    return Votes(first, second, annotator, outcome, counts, producers, annotators, None if placed.all() else placed)
 
 
 @dataclass(frozen=True)
 class Cells:
-    """Votes by cell, one per (first, second, annotator): [C] each; won: weight of each outcome [C, 3]."""
+    """Votes by cell, one per (first, second, annotator, order known or not): [C] each; won: weight of each outcome [C, 3];
+    side: 1 where the order is known, else 0: what the side parameter is multiplied by."""
 
     first: Index
     second: Index
     annotator: Index
     won: Array
+    side: Array
 
 
 def cells(votes: Votes) -> Cells:
     """Sufficient statistics: what a fit costs depends on the cells, not on the votes."""
     places, people = len(votes.producers), len(votes.annotators)
     key = (votes.first * places + votes.second) * people + votes.annotator
-    if places * places * people <= 20 * len(key):  # a table of all cells is faster than sorting
-        seen = np.bincount(key, minlength=places * places * people) > 0
+    size = places * places * people
+    if votes.placed is not None:
+        key, size = key + size * ~votes.placed, 2 * size
+    if size <= 20 * len(key):  # a table of all cells is faster than sorting
+        seen = np.bincount(key, minlength=size) > 0
         found = np.nonzero(seen)[0]
         number = np.cumsum(seen)[key] - 1
     else:
         found, number = np.unique(key, return_inverse=True)
     won = np.bincount(number * 3 + votes.outcome, votes.count, minlength=3 * len(found)).reshape(-1, 3)
-    pair, annotator = np.divmod(found, people)
+    unknown, cell = np.divmod(found, places * places * people)
+    pair, annotator = np.divmod(cell, people)
     first, second = np.divmod(pair, places)
-    return Cells(first, second, annotator, won.astype(np.float64))
+    return Cells(first, second, annotator, won.astype(np.float64), 1.0 - unknown)

@@ -15,7 +15,7 @@ from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from accord.errors import ConfigError
-from accord.studio import claims, events
+from accord.studio import events, overlap
 from accord.studio.database import Database
 from accord.studio.errors import NotHere
 from accord.studio.incoming import BadItem, Incoming, ItemIn, checked, items_from
@@ -154,8 +154,8 @@ def _insert(session: Session, project_id: int, rows: list[dict[str, Any]], by: i
     session.execute(insert(Item), drawn)
     query = select(Item.id).where(Item.project_id == project_id, Item.key.in_([row["key"] for row in drawn]))
     work = list(session.scalars(query.where(Item.purpose == "work")))
-    overlap = settings_of(project).overlap
-    slots = [{"project_id": project_id, "item_id": i, "number": n} for i in work for n in range(1, overlap + 1)]
+    numbers = range(1, settings_of(project).overlap + 1)
+    slots = [{"project_id": project_id, "item_id": i, "number": n} for i in work for n in numbers]
     if slots:
         session.execute(insert(Slot), slots)
     said = {"items": len(drawn), "keys": [row["key"] for row in drawn]}
@@ -167,17 +167,10 @@ def pause_items(db: Database, project_id: int, keys: list[str], paused: bool, by
     """Take items out of the queue, or back in; returns how many changed. Answers that are under way still count."""
 
     def work(session: Session) -> int:
-        query = select(Item).where(Item.project_id == project_id, Item.key.in_(keys)).order_by(Item.id)
-        items = list(session.scalars(query.with_for_update(key_share=True)))
-        changed = [item for item in items if (item.state == "paused") != paused]
-        for item in changed:
-            item.state = "paused" if paused else "active"
-            claims.mark_full(session, item)
-        session.flush()
+        changed = overlap.pause_items(session, project_id, keys, paused)
         kind = "items.paused" if paused else "items.resumed"
-        said = {"keys": [item.key for item in changed]}
         if changed:
-            events.append(session, project_id, kind, "items", _public(session, by), db.now(), said)
+            events.append(session, project_id, kind, "items", _public(session, by), db.now(), {"keys": changed})
         return len(changed)
 
     return db.transact(work)
@@ -275,27 +268,11 @@ def update_settings(db: Database, project_id: int, settings: ProjectSettings, by
         project.settings, project.name = settings.model_dump(mode="json"), settings.name
         session.flush()
         if settings.overlap != before.overlap:
-            _change_overlap(session, project_id, settings.overlap)
+            overlap.change_overlap(session, project_id, settings.overlap)
         said = project.settings
         events.append(session, project_id, "project.changed", project.slug, _public(session, by), db.now(), said)
 
     db.transact(work)
-
-
-def _change_overlap(session: Session, project_id: int, overlap: int) -> None:
-    """Slots 1..overlap for every item of the work; extra answers move into new ones; filled ones are never taken away."""
-    query = select(Item).where(Item.project_id == project_id, Item.purpose == "work").order_by(Item.id)
-    for item in session.scalars(query.with_for_update(key_share=True)):
-        numbers = set(session.scalars(select(Slot.number).where(Slot.item_id == item.id)))
-        missing = [number for number in range(1, overlap + 1) if number not in numbers][: overlap - len(numbers)]
-        for number in missing if len(numbers) < overlap else []:
-            slot = Slot(project_id=project_id, item_id=item.id, number=number)
-            session.add(slot)
-            session.flush()
-            claims.move_in(session, item, slot)
-        if len(numbers) > overlap:
-            claims.drop_slots(session, item, overlap)
-        claims.mark_full(session, item)
 
 
 def new_guideline(db: Database, project_id: int, text: str, by: int | None) -> int:

@@ -1,26 +1,20 @@
 """What a project's answers are worth, while they come in: the functions of accord.feedback over its records.
 
-Every part is computed in one thread beside the server's, kept for as long as answers, people and settings stay as they were,
-and says when it was computed and from how many answers. What cannot be measured says why instead.
+What cannot be measured says why instead. `desk` computes these parts beside the server and keeps them.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import threading
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as NotYet
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from accord.errors import DataError
 from accord.feedback.agreement_kinds import measure_all
-from accord.feedback.annotator_model import estimate
+from accord.feedback.annotator_model import TOO_WIDE, estimate
 from accord.feedback.drift import drift
 from accord.feedback.gold_checks import DetectionPower, GoldRule, detection_power
 from accord.feedback.intervals import Z95, Interval, around, exact_share
@@ -32,14 +26,9 @@ from accord.feedback.tastes import Tastes, tastes
 from accord.feedback.votes import Objects
 from accord.studio.database import Database
 from accord.studio.members import members, settings_of
-from accord.studio.tables import Account, Answer, Item, Membership, Project
+from accord.studio.tables import Account, Answer, Item, Project
 
 T = TypeVar("T")
-WAIT_SECONDS = 2.0
-"""How long a page waits for numbers; later they are there."""
-KEPT = 256
-TOO_WIDE = 5.0
-"""Standard error of rationality or side bias beyond which a page says "too few answers" instead."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +77,17 @@ class Material:
 def load(db: Database, project_id: int) -> Material:
     """Read it all in one view of the database."""
     query = (
-        select(Answer, Item.key, Item.purpose, Item.selected_by, Account.public)
+        select(
+            Answer.id,
+            Item.key,
+            Account.public,
+            Item.purpose,
+            Answer.correct,
+            Answer.created_at,
+            Answer.active_seconds,
+            Item.selected_by,
+            Answer.records,
+        )
         .join(Item, Item.id == Answer.item_id)
         .join(Account, Account.id == Answer.account_id)
         .where(Answer.project_id == project_id, Answer.state == "live")
@@ -100,10 +99,10 @@ def load(db: Database, project_id: int) -> Material:
         people = members(session, project_id)
         answers = [
             Given(
-                answer.id, key, public, purpose, answer.correct, answer.created_at, answer.active_seconds, arm,
-                [_named(record, public) for record in answer.records],
+                number, key, public, purpose, correct, at, seconds, arm,
+                [_named(record, public) for record in records],
             )
-            for answer, key, purpose, arm, public in session.execute(query)
+            for number, key, public, purpose, correct, at, seconds, arm, records in session.execute(query)
         ]  # fmt: skip
     return Material(
         project_id, answers, {a.public: a.name for _, a in people}, {a.public: m.state for m, a in people},
@@ -113,9 +112,9 @@ def load(db: Database, project_id: int) -> Material:
 
 
 def _named(raw: dict[str, Any], public: str) -> Feedback:
-    record = Feedback.model_validate(raw)
-    meta = {key: value for key, value in record.meta.items() if key != "gold"}  # the tests want the choice there
-    return record.model_copy(update={"annotator": public, "meta": meta})
+    """A stored record under its author's public id, without the gold mark: the tests want the choice there."""
+    meta = {key: value for key, value in raw.get("meta", {}).items() if key != "gold"}
+    return Feedback.model_validate({**raw, "annotator": public, "meta": meta})
 
 
 @dataclass(frozen=True)
@@ -178,7 +177,8 @@ def overview(material: Material, now: float) -> Overview:
             "strict": choices.strict,
             "ceiling": choices.ceiling,
         }
-        intervals = Measured(names)
+        why = choices.not_measurable.get("strict")
+        intervals = Measured(names) if why is None else Measured(None, why)
     scales = [] if found.value is None else [
         Scale(s.what, s.alpha, s.same, s.ceiling, s.units) for s in found.value.scales
     ]  # fmt: skip
@@ -258,9 +258,11 @@ def people(material: Material) -> People:
     rated = attributes(records)
     scales = measured(lambda: rating_scales(records, rated[0])) if rated else Measured[Any](None, "nothing was rated")
     offsets = {} if scales.value is None else {s.annotator: s for s in scales.value.annotators}
+    by_person: dict[str, list[Given]] = {}
+    for answer in material.answers:
+        by_person.setdefault(answer.annotator, []).append(answer)
     rows = []
-    for public in sorted({a.annotator for a in material.answers}):
-        mine = [a for a in material.answers if a.annotator == public]
+    for public, mine in sorted(by_person.items()):
         times = [a.active_seconds for a in mine if a.active_seconds > 0]
         checks = [a.correct for a in mine if a.correct is not None]
         state = GoldRule().state(checks) if checks else None
@@ -316,85 +318,3 @@ def integrity(material: Material) -> Integrity:
         measured(lambda: check_poisoning(records, trusted or None, material.objects)),
         measured(lambda: votes_alike(records)), len(trusted),
     )  # fmt: skip
-
-
-# --- beside the server -----------------------------------------------------------------------------------------------
-@dataclass(frozen=True)
-class Numbers(Generic[T]):
-    """A part: its value (None while it is computed for the first time), of when, from how many answers; stale: more came
-    since, new numbers are on their way."""
-
-    value: T | None
-    at: float | None
-    answers: int
-    stale: bool
-
-
-Part = Callable[[Material, float], Any]
-PARTS: dict[str, Part] = {
-    "overview": overview,
-    "people": lambda material, _: people(material),
-    "groups": lambda material, _: groups(material),
-    "integrity": lambda material, _: integrity(material),
-}
-
-
-class Desk:
-    """Computes parts in one thread of its own and keeps them."""
-
-    def __init__(self, db: Database, wait: float = WAIT_SECONDS, more: Mapping[str, Part] | None = None) -> None:
-        self.db, self.wait, self.parts = db, wait, {**PARTS, **(more or {})}
-        self._thread = ThreadPoolExecutor(1, "accord-quality")
-        self._lock = threading.Lock()
-        self._done: dict[tuple[int, str], tuple[str, Numbers[Any]]] = {}
-        self._running: dict[tuple[int, str, str], Future[Numbers[Any]]] = {}
-
-    def get(self, project_id: int, part: str) -> Numbers[Any]:
-        """The part as it stands; waits a moment for new numbers, else gives the old ones, marked as such."""
-        version, count = self.version(project_id)
-        with self._lock:
-            known = self._done.get((project_id, part))
-            if known is not None and known[0] == version:
-                return known[1]
-            key = (project_id, part, version)
-            job = self._running.get(key)
-            if job is None:
-                job = self._running[key] = self._thread.submit(self._compute, key, count)
-        try:
-            return job.result(self.wait)
-        except NotYet:
-            old = known[1] if known is not None else Numbers(None, None, 0, True)
-            return Numbers(old.value, old.at, old.answers, True)
-
-    def version(self, project_id: int) -> tuple[str, int]:
-        """(what changes whenever numbers may, live answers)."""
-        with self.db.read() as session:
-            live = select(func.count(), func.max(Answer.created_at)).where(
-                Answer.project_id == project_id, Answer.state == "live"
-            )
-            count, last = session.execute(live).one()
-            states = select(Membership.account_id, Membership.state, Membership.trusted).where(
-                Membership.project_id == project_id
-            )
-            rows = sorted(tuple(row) for row in session.execute(states))
-            settings = session.scalar(select(Project.settings).where(Project.id == project_id))
-        text = json.dumps([count, last, rows, settings], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest(), int(count)
-
-    def _compute(self, key: tuple[int, str, str], count: int) -> Numbers[Any]:
-        project_id, part, version = key
-        try:
-            value = self.parts[part](load(self.db, project_id), self.db.now())
-            made = Numbers(value, self.db.now(), count, False)
-            with self._lock:
-                if len(self._done) >= KEPT:
-                    self._done.clear()
-                self._done[(project_id, part)] = (version, made)
-            return made
-        finally:
-            with self._lock:
-                self._running.pop(key, None)
-
-    def close(self) -> None:
-        """End the thread."""
-        self._thread.shutdown(cancel_futures=True)

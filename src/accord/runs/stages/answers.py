@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from accord.errors import DataError
-from accord.feedback.records import Comparison, Feedback, Rating, StepLabels, Thumb
+from accord.feedback.records import Comparison, Feedback, Ranking, Rating, StepLabels, Thumb
 from accord.learning.judgements import Scale
 
 MOST_LEVELS = 32
@@ -55,6 +55,12 @@ def answers(record: Feedback) -> list[tuple[Key, float]]:
     return []
 
 
+def bad(record: Feedback) -> bool:
+    """Whether none of the options would do."""
+    choice = record.choice
+    return (isinstance(choice, Comparison) and choice.both_bad) or (isinstance(choice, Ranking) and choice.all_bad)
+
+
 def find_scales(records: Sequence[Feedback], objectives: Sequence[str] = ()) -> Scales:
     """One scale per attribute and range, its levels the answers that occur (of a thumb and of a step's label
     always good and bad).
@@ -69,8 +75,8 @@ def find_scales(records: Sequence[Feedback], objectives: Sequence[str] = ()) -> 
             if not all(map(math.isfinite, (*key[1:], value))):
                 raise DataError(f"record {record.id}: {key[0]} = {value} on [{key[1]}, {key[2]}] is not finite")
             counts.setdefault(key, Counter())[value] += 1
-    if THUMB in counts:  # "both bad" is a thumb down for both
-        counts[THUMB][0.0] += 2 * sum(isinstance(r.choice, Comparison) and r.choice.both_bad for r in records)
+    if THUMB in counts:  # "both bad" is a thumb down for both, "all bad" for all
+        counts[THUMB][0.0] += sum(len(r.options) for r in records if bad(r))
     _check_attributes({key[0] for key in counts if key not in ALWAYS}, objectives)
     keys, scales, facets, left_out = [], [], [], {}
     for key, found in sorted(counts.items()):

@@ -84,15 +84,27 @@ class Dpo(Stage):
         import torch
 
         from accord.learning.preference import PreferenceSettings, describe, train_preference
-        from accord.runs.stages.judged import annotator_effects, decided_pairs, preference_pairs, read_judged
+        from accord.runs.stages.judged import (
+            annotator_effects,
+            decided_pairs,
+            preference_pairs,
+            read_judged,
+            without_pair,
+        )  # fmt: skip
 
         policy, reference = load_policy(config.model, config.lora, context)
         judged = read_judged(config.feedback, policy, config.lengths, context)
+        ties, undecided = without_pair(judged.groups), 0
         if config.annotators is None:
             pairs = preference_pairs(judged.groups)
         else:
             effects = annotator_effects(context.path(config.annotators), judged.annotators)
-            pairs = decided_pairs(judged.groups, effects)
+            pairs, undecided = decided_pairs(judged.groups, effects)
+        found, beyond = len(pairs), max(0, len(pairs) - (config.limit or len(pairs)))
+        context.say(
+            f"{found:,} pairs; left out: {ties:,} judgements without a better one (ties), {undecided:,} pairs that the "
+            f"annotators together leave undecided, {beyond:,} beyond the limit"
+        )
         order = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(context.seed)).tolist()
         pairs = [pairs[i] for i in order[: config.limit]]
         settings = PreferenceSettings(
@@ -106,7 +118,18 @@ class Dpo(Stage):
         summary = (
             f"{len(pairs):,} pairs, {result.steps} steps; loss {result.loss:.3f}, agreement {result.agreement:.1%}"
         )
-        return StageResult(summary, describe(result) | {"pairs": len(pairs)}, artefacts)
+        return StageResult(
+            summary,
+            describe(result)
+            | {
+                "pairs": len(pairs),
+                "ties": ties,
+                "undecided": undecided,
+                "beyond_limit": beyond,
+                "left_out": judged.left_out,
+            },
+            artefacts,
+        )
 
 
 def _note(values: Mapping[str, float]) -> str:

@@ -10,9 +10,10 @@ from typing import Any
 
 from accord.errors import DataError
 from accord.feedback.formats import plain
-from accord.feedback.records import BestWorst, Comparison, Correction, Demonstration, Feedback, Ranking, StepLabels
+from accord.feedback.records import BestWorst, Correction, Demonstration, Feedback, Ranking, StepLabels
 from accord.learning.judgements import JudgedGroup, Judgement
-from accord.runs.stages.answers import THUMB, Scales
+from accord.learning.likelihoods import MOST_TIED
+from accord.runs.stages.answers import THUMB, Scales, bad
 from accord.text.packing import Group
 from accord.text.steps import Decode, step_ends
 
@@ -37,7 +38,8 @@ def responses(record: Feedback) -> dict[str, Response]:
 class GroupReader:
     """Turns records into groups; `left_out` counts what cannot be used, by reason.
 
-    "Both bad" is a tie; where there are thumbs, so that it is known what "bad" means, also a thumb down for both.
+    "Both bad" is a tie, a ranking called all bad its order; where there are thumbs, so that it is known what "bad" means, each
+    is also a thumb down for all its options.
 
     margin: utility asked for per step of a comparison's strength above 1; limit: response tokens at which longer
     responses were cut (None: none was).
@@ -89,8 +91,8 @@ class GroupReader:
             return [
                 Judgement((place,), None, annotator, "rating", level=k, scale=s, facet=facets[s]) for s, k in levels
             ]
-        said = [_choice(record, numbers, annotator, len(ids), self.margin)]
-        if isinstance(record.choice, Comparison) and record.choice.both_bad and THUMB in self.scales.keys:
+        said = [] if unordered(record) else [_choice(record, numbers, annotator, len(ids), self.margin)]
+        if bad(record) and THUMB in self.scales.keys:
             down = self.scales.keys.index(THUMB)
             said += [Judgement((place,), None, annotator, "rating", scale=down) for place in numbers.values()]
         return said
@@ -111,6 +113,15 @@ class GroupReader:
             return []
         kept = tuple(level for _, level in levels[: len(ends)])
         return [Judgement((place,), None, annotator, "steps", scale=levels[0][0], ends=tuple(ends), levels=kept)]
+
+
+def unordered(record: Feedback) -> str | None:
+    """Why the order of a ranking says nothing that a likelihood can use; None where it does."""
+    if not isinstance(record.choice, Ranking):
+        return None
+    if len(record.choice.order) == 1 and len(record.choice.order[0]) > 2:
+        return "ranking in which all are tied"
+    return f"ranking with more than {MOST_TIED} tied" if max(map(len, record.choice.order)) > MOST_TIED else None
 
 
 def _choice(record: Feedback, numbers: Mapping[str, int], annotator: int, count: int, margin: float) -> Judgement:

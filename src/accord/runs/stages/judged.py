@@ -14,16 +14,23 @@ import torch
 
 from accord.errors import DataError
 from accord.feedback.formats import read_feedback
-from accord.feedback.records import BestWorst, Comparison, Correction, Demonstration, Feedback, Ranking
+from accord.feedback.records import (
+    AttributeComparison,
+    BestWorst,
+    Comparison,
+    Correction,
+    Demonstration,
+    Feedback,
+    Ranking,
+)  # fmt: skip
 from accord.feedback.store import read_records
 from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement, Scale, contradictions, strict_pairs
-from accord.learning.likelihoods import MOST_TIED
 from accord.learning.preference import Pair
 from accord.models.causal_lm import CausalLM
 from accord.models.scalar import decoder
 from accord.runs.recipe import REFERENCE
-from accord.runs.stages.answers import answers, find_scales
-from accord.runs.stages.grouping import GroupReader, Response, Tokens, responses
+from accord.runs.stages.answers import THUMB, answers, bad, find_scales
+from accord.runs.stages.grouping import GroupReader, Response, Tokens, responses, unordered
 from accord.runs.stages.lengths import apply_lengths
 from accord.text.encoding import Encoder, Example
 from accord.text.packing import Group
@@ -56,6 +63,7 @@ def load_records(reference: str, context: StageContext) -> list[Feedback]:
     else:
         read = read_feedback(context.resolve(reference))
         lost = "".join(f", {n:,} dropped: {why}" for why, n in read.dropped.items())
+        lost += "".join(f", {n:,} left out: {why}" for why, n in read.left_out.items())
         context.say(f"{reference}: {read.shape}, {read.rows:,} rows{lost}")
         records = read.records
     if not records:
@@ -83,6 +91,8 @@ def read_judged(
             by_prompt.setdefault(repr(record.prompt), []).append(record)
         elif ratings and answers(record):
             continue  # counted with its scale
+        elif bad(record) and THUMB in scales.keys:
+            by_prompt.setdefault(repr(record.prompt), []).append(record)
         elif reason := _unusable(record):
             left_out[reason] += 1
         else:
@@ -105,6 +115,7 @@ def read_judged(
     context.say(
         f"{sum(len(g.judgements) for g in groups):,} judgements on {len(groups):,} prompts; left out: {dict(left_out) or 0}"
     )
+    _say_half_used(records, margin, THUMB in scales.keys, context)
     if any(both := contradictions(groups)):
         context.say(
             f"{both[0]:,} pairs of responses are judged both ways, {both[1]:,} of them by one annotator; all count"
@@ -112,15 +123,26 @@ def read_judged(
     return Judged(groups, annotators, dict(left_out), scales.scales)
 
 
+def _say_half_used(records: Sequence[Feedback], margin: float, thumbs: bool, context: StageContext) -> None:
+    """What records say beyond what is learned from them."""
+    strong = sum(isinstance(r.choice, Comparison) and r.choice.strength is not None for r in records)
+    if strong and not margin:
+        context.say(f"{strong:,} comparisons say how much better one is; only that it is better is learned (no margin)")
+    if (none := Counter(r.kind for r in records if bad(r))) and not thumbs:
+        context.say(
+            f"{none.total():,} judgements call all options bad: {none['comparison']:,} comparisons count as ties, "
+            f"{none['ranking']:,} rankings as their order; without thumbs nothing says what bad means"
+        )
+
+
 def _unusable(record: Feedback) -> str | None:
     """Why a record says nothing about which response is better; None when it does."""
-    choice = record.choice
-    if isinstance(choice, Ranking):
-        if len(choice.order) == 1 and len(choice.order[0]) > 2:
-            return "ranking in which all are tied"
-        return f"ranking with more than {MOST_TIED} tied" if max(map(len, choice.order)) > MOST_TIED else None
-    if isinstance(choice, Comparison | BestWorst | Correction | Demonstration):
+    if isinstance(record.choice, Ranking):
+        return unordered(record)
+    if isinstance(record.choice, Comparison | BestWorst | Correction | Demonstration):
         return None
+    if isinstance(record.choice, AttributeComparison):
+        return "attribute_comparison compares by attribute, not as a whole"
     return f"{record.kind} compares nothing"
 
 
@@ -190,15 +212,22 @@ def one_pair_per_row(groups: Sequence[JudgedGroup]) -> list[JudgedGroup]:
     ]  # fmt: skip
 
 
-def decided_pairs(groups: Sequence[JudgedGroup], effects: AnnotatorEffects, least: float = 0.5) -> list[Pair]:
-    """One DPO pair per two responses, decided by the votes of all annotators together.
+def without_pair(groups: Sequence[JudgedGroup]) -> int:
+    """Judgements that say of no two responses which is better."""
+    return sum(not judgement.pairs for group in groups for judgement in group.judgements)
+
+
+def decided_pairs(
+    groups: Sequence[JudgedGroup], effects: AnnotatorEffects, least: float = 0.5
+) -> tuple[list[Pair], int]:  # fmt: skip
+    """(one DPO pair per two responses, decided by the votes of all annotators together; how many stay undecided).
 
     Log-odds of "i over j" are the sum of the voters' rationalities, so reliable annotators count more, a
     contrarian's vote counts the other way and a side-picker's hardly at all. The doubt that remains becomes a
     soft label; pairs with log-odds below `least` are undecided and left out.
     """
     rationality = effects.rationality_A.tolist()
-    pairs = []
+    pairs, undecided = [], 0
     for group in groups:
         odds: dict[tuple[int, int], float] = {}
         for judgement in group.judgements:
@@ -206,10 +235,11 @@ def decided_pairs(groups: Sequence[JudgedGroup], effects: AnnotatorEffects, leas
                 key, sign = ((better, worse), 1) if better < worse else ((worse, better), -1)
                 odds[key] = odds.get(key, 0.0) + sign * rationality[judgement.annotator]
         for (i, j), value in odds.items():
+            undecided += abs(value) < least
             if abs(value) >= least:
                 better, worse = (i, j) if value > 0 else (j, i)
                 pairs.append(_pair(group, better, worse, doubt=1 / (1 + math.exp(abs(value)))))
-    return pairs
+    return pairs, undecided
 
 
 def _pair(group: JudgedGroup, better: int, worse: int, doubt: float = 0.0) -> Pair:

@@ -27,7 +27,7 @@ class KtoConfig(TrainingConfig):
     model: str = Field(description="The model to tune; also the reference.")
     feedback: str = Field(
         description="Thumbs (a stage, or a file, directory or Hub id in any known format); a comparison counts as a "
-        "desirable and an undesirable response."
+        "desirable and an undesirable response, a ranking called all bad as undesirable ones."
     )
     beta: float = Field(0.1, gt=0, description="Strength of the pull towards the reference.")
     desirable_weight: float = Field(1.0, gt=0, description="Weight of desirable responses.")
@@ -114,13 +114,14 @@ def read_thumbs(reference: str, model: CausalLM, lengths: LengthConfig, context:
 
 
 def _marked(record: Feedback) -> list[tuple[str, str, bool]]:
-    """(option, text, desirable) said by a record; a ranking says which is better, not which is good."""
+    """(option, text, desirable) said by a record; a ranking says which is better, not which is good, unless all are bad."""
     from accord.feedback.formats import plain
+    from accord.runs.stages.answers import bad
 
     if record.kind == "thumb":
         return [(o.id, plain(o.content), record.choice.up) for o in record.options]
     if record.kind == "comparison" and record.choice.preferred is not None:
         return [(o.id, plain(o.content), o.id == record.choice.preferred) for o in record.options]
-    if record.kind == "comparison" and record.choice.both_bad:
+    if bad(record):
         return [(o.id, plain(o.content), False) for o in record.options]
     return []

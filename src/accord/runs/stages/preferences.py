@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,6 +18,9 @@ from accord.runs.stage import Plan, Stage, StageConfig, StageResult
 if TYPE_CHECKING:
     from accord.feedback.formats import FileReport
     from accord.feedback.records import Feedback
+
+
+USED = ("comparison", "ranking")
 
 
 class PreferencesConfig(StageConfig):
@@ -46,13 +50,14 @@ class Preferences(Stage):
         from accord.feedback.formats import check_file
 
         report = check_file(config.data)
-        fitting, usable = self._fitting(report, config)
+        fitting, usable, others = self._fitting(report, config)
         kept_aside, records = self._cut(fitting, len(usable), config, context.seed)
         sizes = {"feedback": len(records), "evaluation": len(kept_aside)}
         files = _files(records, kept_aside)
         sizes |= {name: len(rows) for name, rows in files.items()}
         first = next(iter(files["sft"]), None)
         notes = [f"{report.result.shape}: {len(usable):,} usable, {len(usable) - len(fitting):,} left out as too long"]
+        notes += [f"left out: {_named(others)}"] if others else []
         return Plan(
             rows=len(records), notes=notes, sizes=sizes, seconds=1,
             demonstration=(first["prompt"], first["choice"]["content"]) if first else None,
@@ -65,9 +70,17 @@ class Preferences(Stage):
         report = check_file(context.resolve(config.data))
         for line in report.lines(examples=1):
             context.say(line)
-        fitting, usable = self._fitting(report, config)
+        fitting, usable, others = self._fitting(report, config)
+        if others:
+            context.say(
+                f"{others.total():,} records left out, for this stage reads comparisons and rankings: {_named(others)} "
+                "(the stages reward, dpo, kto and sft read files of their own)"
+            )
         context.say(f"{len(usable) - len(fitting):,} of {len(usable):,} records left out as too long")
         kept_aside, records = self._cut(fitting, len(usable), config, context.seed)
+        spare = len(fitting) - len(kept_aside) - len(records)
+        if spare:
+            context.say(f"{spare:,} records left out beyond the limit of {config.limit:,}")
         exported = context.folder / "feedback.jsonl"
         with FeedbackStore(context.run_dir / "feedback" / "feedback.sqlite") as store:
             added = store.add(records)
@@ -85,18 +98,22 @@ class Preferences(Stage):
             write_jsonl(artefacts[name], content)
         values = {
             "rows": report.result.rows, "dropped": sum(report.result.dropped.values()),
-            "too_long": len(usable) - len(fitting), "records": added.new, "repeated": added.repeated,
+            "other_kinds": dict(others), "too_long": len(usable) - len(fitting), "beyond_limit": spare, "records": added.new, "repeated": added.repeated,
             "demonstrations": len(shown), "blank": blank, "unfinished": unfinished,
         }  # fmt: skip
         summary = f"{added.new:,} comparisons from {report.result.shape}, {len(kept_aside)} prompts kept aside"
         return StageResult(summary, values, artefacts)
 
-    def _fitting(self, report: FileReport, config: PreferencesConfig) -> tuple[list[Feedback], list[Feedback]]:
-        """(records within the limits, all comparisons and rankings)."""
-        usable = [r for r in report.result.records if r.kind in ("comparison", "ranking")]
+    def _fitting(
+        self, report: FileReport, config: PreferencesConfig
+    ) -> tuple[list[Feedback], list[Feedback], Counter[str]]:  # fmt: skip
+        """(records within the limits, all comparisons and rankings, other records by kind)."""
+        usable = [r for r in report.result.records if r.kind in USED]
+        others = Counter(r.kind for r in report.result.records if r.kind not in USED)
         if not usable:
-            raise DataError(f"{config.data} ({report.result.shape}) holds no comparisons", "name preference data")
-        return [r for r in usable if _fits(r, config)], usable
+            held = f", only {_named(others)}" if others else ""
+            raise DataError(f"{config.data} ({report.result.shape}) holds no comparisons{held}", "name preference data")
+        return [r for r in usable if _fits(r, config)], usable, others
 
     def _cut(
         self, fitting: list[Feedback], usable: int, config: PreferencesConfig, seed: int
@@ -110,6 +127,10 @@ class Preferences(Stage):
                 f"{len(fitting)} of {usable} records fit the limits", "raise the limits or lower evaluation"
             )
         return shuffled[: config.evaluation], shuffled[config.evaluation : total]
+
+
+def _named(kinds: Counter[str]) -> str:
+    return ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
 
 
 def _files(records: list[Feedback], kept_aside: list[Feedback]) -> dict[str, list[dict[str, Any]]]:

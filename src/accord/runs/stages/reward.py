@@ -152,7 +152,7 @@ class Reward(Stage):
         from accord.models.ensembles import build_members
         from accord.models.loading import load_causal_lm
         from accord.models.reward_model import RewardModel
-        from accord.runs.stages.judged import annotator_effects, one_pair_per_row, read_judged
+        from accord.runs.stages.judged import annotator_effects, one_pair_per_row, read_judged, without_pair
         from accord.runs.stages.reward_report import report
 
         trunk = load_causal_lm(context.resolve(config.model), context.device)
@@ -162,7 +162,7 @@ class Reward(Stage):
         )  # fmt: skip
         train, heldout = _split(judged.groups[: config.limit], config.heldout_share)
         if config.rows == "pair":
-            silent = sum(not judgement.pairs for group in train for judgement in group.judgements)
+            silent = without_pair(train)
             train = one_pair_per_row(train)
             context.say(f"{len(train):,} strict pairs, one per row; {silent:,} judgements without one left out (ties)")
         estimates = context.path(config.annotators) if config.annotators else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -95,8 +96,10 @@ def read_demonstrations(
 
     encoder, examples = Encoder(model.tokenizer), []
     read = read_feedback(source)
+    left_out = Counter({**read.dropped, **read.left_out})
     for record in read.records:
         if record.kind != "demonstration":
+            left_out[f"{record.kind}: no demonstration"] += 1
             continue
         answer = plain(record.choice.content)
         if isinstance(record.prompt, str):
@@ -108,4 +111,4 @@ def read_demonstrations(
         examples += [encoder.example(p, r, done, record.id) for (p, r), done in zip(turns_of, ended, strict=True)]
     if not examples:
         raise DataError(f"{source} ({read.shape}) holds no demonstrations", "name rows with a prompt and a response")
-    return apply_lengths(examples, model, lengths, context, read.dropped)
+    return apply_lengths(examples, model, lengths, context, dict(left_out))

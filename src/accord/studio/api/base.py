@@ -17,9 +17,9 @@ from accord.errors import AccordError, ConfigError
 from accord.studio import entrances
 from accord.studio.accounts import Visitor, digest
 from accord.studio.database import Database
+from accord.studio.desk import Desk
 from accord.studio.entrances import TooMany
 from accord.studio.errors import NotAllowed, NotHere
-from accord.studio.quality import Desk
 from accord.studio.web.context import Place, find_place
 
 T = TypeVar("T")

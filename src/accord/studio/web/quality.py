@@ -14,8 +14,9 @@ from accord.errors import AccordError, ConfigError
 from accord.feedback.intervals import Interval
 from accord.studio import charts, choosing, members, queue
 from accord.studio.api.people import change_state
+from accord.studio.desk import Desk, Numbers
 from accord.studio.errors import NotAllowed, NotHere
-from accord.studio.quality import Desk, Forecast, Numbers, forecast
+from accord.studio.quality import Forecast, forecast
 from accord.studio.tables import Account, Item
 from accord.studio.web.context import Fields, House, Manager, Place, Studio, go, page, place_for
 
@@ -43,6 +44,8 @@ def number(value: Interval | None, digits: int = 2) -> str:
     """1.20 (0.80 to 1.61)"""
     if value is None or value.value != value.value:
         return "–"
+    if value.low != value.low:
+        return f"{value.value:.{digits}f}"
     return f"{value.value:.{digits}f} ({value.low:.{digits}f} to {value.high:.{digits}f})"
 
 
