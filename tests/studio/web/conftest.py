@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import base64
-import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
+from browsing import WAIT, Served, serving
 from houses import Client, House, make_house
 
 from accord.studio.chat import Reply
@@ -54,30 +50,6 @@ def owner(house: House) -> Client:
     return house.sign_in("olga")
 
 
-@dataclass
-class Served:
-    """A studio behind an address."""
-
-    house: House
-    url: str
-    server: uvicorn.Server
-    slugs: dict[str, str]
-
-
-@contextmanager
-def serving(house: House) -> Iterator[Served]:
-    """The studio on a free port, in a thread."""
-    server = uvicorn.Server(uvicorn.Config(house.app, port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    yield Served(house, f"http://127.0.0.1:{port}", server, {})
-    server.should_exit = True
-    thread.join()
-
-
 @pytest.fixture(scope="session")
 def everything(tmp_path_factory: pytest.TempPathFactory, empty: Path) -> Iterator[Served]:
     """A studio that runs for all browser tests, with a project of every task. Tests bring people of their own."""
@@ -105,7 +77,7 @@ def visit(browser, request: pytest.FixtureRequest) -> Iterator[Callable[..., Any
 
     def open_page(served: Served, name: str | None, **options: Any) -> Any:
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
-        context.set_default_timeout(30_000)
+        context.set_default_timeout(WAIT)
         contexts.append(context)
         if name is not None:
             secret = served.house.session(name)

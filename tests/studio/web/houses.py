@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from argon2 import PasswordHasher
 from starlette.testclient import TestClient
 
 from accord.studio import accounts, members, projects
@@ -16,6 +17,9 @@ from accord.studio.settings import settings_from
 from accord.studio.tables import Answer, Project
 from accord.studio.web.app import StudioConfig, create_app
 
+COSTLY = accounts._hasher()
+CHEAP = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+accounts._hasher = lambda: CHEAP  # what passwords cost is a test of its own (test_security)
 PASSWORD = "correct horse battery"
 HASH = accounts.hash_password(PASSWORD)
 LONG = "First this.\n\nThen **that**, with `code`:\n\n```python\nprint('hello')\n```\n\nAnd $x_1 * y_2$ stays."

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from argon2 import Type, extract_parameters
 from fastapi.routing import APIRoute
-from houses import PASSWORD, Client, House
+from houses import COSTLY, PASSWORD, Client, House
 
 from accord.studio import accounts, entrances
 from accord.studio.entrances import TooMany
@@ -215,6 +216,11 @@ def test_wrong_name_and_wrong_password_look_the_same(house: House) -> None:
     assert "Name or password is wrong" in second.text
     good = client.fill("/login", {"name": " OLGA ", "password": PASSWORD, "next": "//evil.example"})
     assert good.headers["location"] == "/"  # never off this site
+
+
+def test_guessing_a_stolen_hash_costs_memory_and_time() -> None:
+    costs = extract_parameters(COSTLY.hash(PASSWORD))
+    assert (costs.type, costs.memory_cost >= 2**16, costs.time_cost >= 3) == (Type.ID, True, True)  # RFC 9106, 4
 
 
 def test_bodies_are_bounded(house: House, owner: Client) -> None:
