@@ -50,7 +50,7 @@ function show(view) {
   const ctx = {
     view, settings, t, say, hint, direction: settings.direction,
     get: () => item.state.main, beside: () => item.state.beside,
-    set: (main, told = "", quiet = false) => change({ ...item.state, main }, told, quiet ? "quiet" : null),
+    set: (main, told = "", quiet = false) => veil.covers || change({ ...item.state, main }, told, quiet ? "quiet" : null),
     type: (main) => change({ ...item.state, main }, "", "text"),
     setBeside: (beside, told = "", merge = null) => change({ ...item.state, beside }, told, merge),
     press: (key) => pressKey(key), post: (path, body) => post(base + path, body), keep: saveDraft,
