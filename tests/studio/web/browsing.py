@@ -60,6 +60,7 @@ def open_work(page: Any, served: Served, task: str) -> None:
     """The work page with its first item."""
     page.goto(f"{served.url}/p/{served.slugs[task]}/work")
     page.wait_for_selector("#screen[aria-busy=false]")
+    page.wait_for_function("() => [...document.querySelectorAll('img.clip')].every(picture => picture.complete)")
 
 
 def press(page: Any, keys: list[str]) -> None:

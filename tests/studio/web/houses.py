@@ -93,9 +93,11 @@ class House:
         return client
 
     def project(
-        self, task: str = "comparison", count: int = 2, read: tuple[str, ...] = ("olga",), **settings: Any
-    ) -> str:
-        """A project of a task with items, whose guideline the people in `read` have read; returns its slug."""
+        self, task: str = "comparison", count: int = 2, read: tuple[str, ...] = ("olga",),
+        rows: list[dict[str, Any]] | None = None, **settings: Any,
+    ) -> str:  # fmt: skip
+        """A project of a task with items (`rows`, or `count` made up), whose guideline the people in `read` have read;
+        returns its slug."""
         raw = {
             "name": f"Test {task}",
             "task": task,
@@ -104,8 +106,9 @@ class House:
             **settings,
         }
         project_id = projects.create_project(self.db, settings_from(raw), self.people["olga"])
-        added = projects.add_items(self.db, project_id, items(task, count))
-        assert added.new == count, added
+        rows = items(task, count) if rows is None else rows
+        added = projects.add_items(self.db, project_id, rows)
+        assert added.new == len(rows), added
         for name in read:
             members.read_guideline(self.db, project_id, self.people[name], 1)
         with self.db.read() as session:

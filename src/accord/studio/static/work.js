@@ -54,7 +54,7 @@ function show(view) {
     type: (main) => change({ ...item.state, main }, "", "text"),
     setBeside: (beside, told = "", merge = null) => change({ ...item.state, beside }, told, merge),
     press: (key) => pressKey(key), post: (path, body) => post(base + path, body), keep: saveDraft,
-    here: () => item?.ctx === ctx, // false once the item was sent or skipped
+    redraw: () => item.draw?.(), here: () => item?.ctx === ctx, // false once the item was sent or skipped
     again: (main) => {
       item.history = []; item.state = { ...item.state, main }; keepHere(); build(); saveDraft();
       if (document.activeElement === document.body) screen.focus({ preventScroll: true });
