@@ -95,7 +95,7 @@ def stored(served: Served, name: str) -> tuple[Answer, View, Item]:
     """The person's answer with its view and item; there must be one."""
     account = served.house.people[name]
     found = [a for a in served.house.answers() if a.account_id == account]
-    assert len(found) == 1
+    assert len(found) == 1, [(a.state, a.answer) for a in found]
     with served.house.db.read() as session:
         return found[0], session.get_one(View, found[0].view_id), session.get_one(Item, found[0].item_id)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -50,17 +51,32 @@ def owner(house: House) -> Client:
     return house.sign_in("olga")
 
 
-@pytest.fixture(scope="session")
-def everything(tmp_path_factory: pytest.TempPathFactory, empty: Path) -> Iterator[Served]:
-    """A studio that runs for all browser tests, with a project of every task. Tests bring people of their own."""
-    house = make_house(tmp_path_factory.mktemp("everything"), Echo(), empty)
+@contextmanager
+def furnished(house: House) -> Iterator[Served]:
+    """The studio, running, with a project of every task."""
+    (house.media / "test-clips").mkdir()
     for name in ("a0.png", "b0.png"):
-        (house.media / "test-clips").mkdir(exist_ok=True)
         (house.media / "test-clips" / name).write_bytes(PIXEL)
     with serving(house) as served:
         served.slugs = {task: house.project(task, 3, overlap=20) for task in TASKS}
         yield served
     house.db.close()
+
+
+@pytest.fixture(scope="session")
+def everything(tmp_path_factory: pytest.TempPathFactory, empty: Path) -> Iterator[Served]:
+    """A studio that runs for all browser tests, with a project of every task. Tests bring people of their own."""
+    with furnished(make_house(tmp_path_factory.mktemp("everything"), Echo(), empty)) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def everything_on_postgres(
+    tmp_path_factory: pytest.TempPathFactory, new_postgres: Callable[[], str]
+) -> Iterator[Served]:
+    """The same studio, its data on a PostgreSQL server."""
+    with furnished(make_house(tmp_path_factory.mktemp("postgres"), Echo(), url=new_postgres())) as served:
+        yield served
 
 
 @pytest.fixture

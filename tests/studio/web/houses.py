@@ -164,11 +164,11 @@ def items(task: str, count: int) -> list[dict[str, Any]]:
     return made
 
 
-def make_house(folder: Path, sampler: Any = None, template: Path | None = None) -> House:
-    """A studio with an owner, olga. template: an empty studio's database, to be copied."""
+def make_house(folder: Path, sampler: Any = None, template: Path | None = None, url: str | None = None) -> House:
+    """A studio with an owner, olga. template: an empty studio's database, to be copied; url: one elsewhere, to be used."""
     if template is not None:
         shutil.copy(template, folder / "studio.db")
-    db = open_database(folder / "studio.db", upgrade=template is None)
+    db = open_database(url or folder / "studio.db", upgrade=template is None)
     media = folder / "media"
     media.mkdir()
     app = create_app(StudioConfig(db, media, sampler))

@@ -42,7 +42,7 @@ class Pointer:
     def point(self, kind: str, at: tuple[float, float] | None) -> None:
         if not self.finger:
             if at is not None:
-                self.page.mouse.move(*at, steps=3)
+                self.page.mouse.move(*at)
             {"touchStart": self.page.mouse.down, "touchEnd": self.page.mouse.up}.get(kind, lambda: None)()
         else:
             points = [] if kind == "touchEnd" or at is None else [{"x": at[0], "y": at[1]}]
@@ -54,7 +54,7 @@ class Pointer:
         a, b = start.bounding_box(), end.bounding_box()
         there = (b["x"] + along * b["width"], b["y"] + b["height"] / 2)
         self.point("touchStart", (a["x"] + a["width"] / 2, a["y"] + a["height"] / 2))
-        for share in (0.3, 0.7, 1.0):
+        for share in (0.5, 1.0):
             x, y = a["x"] + a["width"] / 2, a["y"] + a["height"] / 2
             self.point("touchMove", (x + share * (there[0] - x), y + share * (there[1] - y)))
         self.point("touchEnd", there)

@@ -67,6 +67,11 @@ def check(served: Any, name: str, task: str, device: str) -> None:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_by_keyboard_alone(everything: Any, visit: Any, task: str) -> None:
+    by_keyboard(everything, visit, task)
+
+
+def by_keyboard(everything: Any, visit: Any, task: str) -> None:
+    """Judge one item with nothing but keys."""
     name = f"key {task}"
     person(everything, name, task)
     page = visit(everything, name)
