@@ -251,3 +251,18 @@ def test_results_can_be_used_by_everybody(served: Any, visit: Any, scheme: str) 
         page.goto(f"{served.url}/p/{slug}{tab}")
         assert not violations(page), tab
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), tab
+
+
+@pytest.mark.slow
+def test_results_fit_a_phone(served: Any, visit: Any) -> None:
+    house: House = served.house
+    house.app.state.desk.wait = 120
+    slug = judged(house, count=8, gold=1, people=3)
+    page = visit(served, "olga", viewport={"width": 375, "height": 700}, has_touch=True, is_mobile=True)
+    for tab in (*TABS, "/log?verify=1", "/hooks", "/people", "/settings"):
+        page.goto(f"{served.url}/p/{slug}{tab}")
+        assert page.evaluate("document.documentElement.scrollWidth") == 375, tab
+        for link in page.locator(".links [aria-current], .tabs [aria-current]").all():  # where one is, is in sight
+            box = link.bounding_box()
+            assert box["x"] >= 0, tab
+            assert box["x"] + box["width"] <= 375, tab

@@ -94,7 +94,7 @@ function build() {
   const drawTask = task.mount(ctx), drawBeside = item.beside.mount();
   const question = settings.question || t(`task.question.${settings.task}`);
   screen.replaceChildren(...(prompt.length ? [el("section", { class: "prompt", "aria-label": t("work.prompt") }, ...prompt)] : []),
-    el("p", { class: "question", dir: ctx.direction, text: question }), ctx.host);
+    el("p", { class: "question", dir: settings.question ? ctx.direction : null, text: question }), ctx.host);
   screen.tabIndex = -1;
   const drawBar = buildBar();
   item.draw = () => { drawTask(item.state.main); drawBeside(item.state.beside); drawBar(); };

@@ -45,7 +45,7 @@ export default {
       const { grid, made } = cards(ctx, (place) => ctx.press(place), turns.at(-1).options);
       ctx.cards = made;
       const go = ["1", "2"].map((n) => keyed(n === "1" ? "," : ".", ctx.t("key.go_on", { n }), { class: "pick", "aria-pressed": "false", on: { click: () => ctx.press(n === "1" ? "," : ".") } }));
-      const row = el("p", { class: "row question", role: "group", "aria-label": ctx.t("task.go_on") }, ...go);
+      const row = el("p", { class: "row centred question", role: "group", "aria-label": ctx.t("task.go_on") }, ...go);
       ctx.host.append(grid, row);
       const strength = strengthBar(ctx, last, put);
       redraw = (s) => {

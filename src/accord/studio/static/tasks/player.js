@@ -83,8 +83,8 @@ export class Player {
     const { t } = this;
     this.slider = el("input", { type: "range", min: "0", max: "100", value: "0", step: "1", "aria-label": t("task.position"), on: { input: () => this.seek((Number(this.slider.value) / 100) * this.length) } });
     this.button = keyed("p", t("task.play"), { on: { click: () => this.toggle() } });
-    this.time = el("span", { class: "soft tabular", "aria-hidden": "true" });
-    this.rateShown = el("span", { class: "soft tabular", "aria-hidden": "true" });
+    this.time = el("span", { class: "soft tabular", dir: "ltr", "aria-hidden": "true" });
+    this.rateShown = el("span", { class: "soft tabular", dir: "ltr", "aria-hidden": "true" });
     this.loops = keyed("l", t("task.loop"), { class: "quiet", "aria-pressed": "false", on: { click: () => this.again() } });
     return el("div", { class: "player", role: "group", "aria-label": t("task.player") }, this.button, this.slider, this.time,
       el("span", { class: "row" }, keyed("r", t("task.restart"), { class: "quiet", on: { click: () => this.seek(0) } }), this.loops,
