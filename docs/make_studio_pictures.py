@@ -10,20 +10,17 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
-import threading
-import time
 from pathlib import Path
-from typing import Any
 
-import uvicorn
 from playwright.sync_api import sync_playwright
 from sqlalchemy import select
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tests" / "studio" / "web")]
 
+from browsing import serving  # noqa: E402
 from crowds import judged  # noqa: E402
-from houses import PASSWORD, House, make_house  # noqa: E402
+from houses import House, make_house  # noqa: E402
 
 from accord.studio.tables import Item  # noqa: E402
 
@@ -43,43 +40,26 @@ def pages(house: House, slug: str) -> dict[str, str]:
     }  # fmt: skip
 
 
-def serve(house: House) -> tuple[uvicorn.Server, str]:
-    """The studio in a thread, and its address."""
-    server = uvicorn.Server(uvicorn.Config(house.app, port=0, log_level="warning"))
-    threading.Thread(target=server.run, daemon=True).start()
-    while not server.started:
-        time.sleep(0.01)
-    return server, f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-
-
-def sign_in(page: Any, url: str) -> None:
-    """As the owner."""
-    page.goto(f"{url}/login")
-    page.fill("[name=name]", "olga")
-    page.fill("[name=password]", PASSWORD)
-    page.click("main button")
-
-
 def main(folder: Path, every: bool) -> None:
     """Write the pictures the page shows (or all of them, to look at) to a folder."""
     with tempfile.TemporaryDirectory() as here, sync_playwright() as playwright:
         house = make_house(Path(here))
         house.app.state.desk.wait = 300
         slug = judged(house, count=120, gold=8, overlap=4)
-        server, url = serve(house)
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
-        for scheme in ("light", "dark") if every else ("light",):
-            page = browser.new_page(viewport={"width": 1040, "height": 700}, color_scheme=scheme)
-            sign_in(page, url)
-            for name, path in pages(house, slug).items():
-                if every or name in SHOWN:
-                    page.goto(url + path)
-                    page.screenshot(
-                        path=folder / f"{name}{'-dark' if scheme == 'dark' else ''}.png",
-                        full_page=every or name == "studio-item",
-                    )
+        with serving(house) as served:
+            for scheme in ("light", "dark") if every else ("light",):
+                context = browser.new_context(viewport={"width": 1040, "height": 700}, color_scheme=scheme)
+                context.add_cookies([{"name": "accord_session", "value": house.session("olga"), "url": served.url}])
+                page = context.new_page()
+                for name, path in pages(house, slug).items():
+                    if every or name in SHOWN:
+                        page.goto(served.url + path)
+                        page.screenshot(
+                            path=folder / f"{name}{'-dark' if scheme == 'dark' else ''}.png",
+                            full_page=every or name == "studio-item",
+                        )
         browser.close()
-        server.should_exit = True
 
 
 SHOWN = ("studio-overview", "studio-annotators", "studio-item")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -37,13 +37,19 @@ def _create(address: str, template: str | None) -> str:
     return name
 
 
+@pytest.fixture(scope="session")
+def new_postgres(postgres: str) -> Callable[[], str]:
+    """Makes databases with the studio's tables on the server; returns their addresses."""
+    return lambda: postgres.format(name=_create(postgres, "d0"))
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The address of an empty database."""
     if request.param == "sqlite":
         return str(tmp_path / "studio.db")
-    address: str = request.getfixturevalue("postgres")
-    return address.format(name=_create(address, "d0"))
+    made: str = request.getfixturevalue("new_postgres")()
+    return made
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -59,6 +59,8 @@ GOOD = [
     ("comparison", 2, {"both_bad": True, "preferred": None}, "comparison", {"both_bad": True}),
     ("clips", 2, {"preferred": "o0"}, "comparison", {"preferred": "o0"}),
     ("ranking", 3, {"order": [["o2"], ["o1", "o0"]]}, "ranking", {"order": [["o2"], ["o0", "o1"]]}),
+    ("ranking", 3, {"all_bad": True}, "ranking", {"order": [["o0", "o1", "o2"]], "all_bad": True}),
+    ("ranking", 3, {"order": [["o1"], ["o0"], ["o2"]], "all_bad": True}, "ranking", {"order": [["o1"], ["o0"], ["o2"]], "all_bad": True}),
     ("best_worst", 3, {"best": "o2", "worst": "o0"}, "best_worst", {"best": "o2", "worst": "o0"}),
     ("thumb", 1, {"up": False}, "thumb", {"up": False}),
     ("critique", 1, {"text": "too long"}, "critique", {"text": "too long"}),
@@ -167,6 +169,8 @@ BAD = [
     ("ranking", 3, {"order": [["o0"], ["o1"], ["o1"]]}, "order", "twice"),
     ("ranking", 3, {"order": [["o0"], ["o1"], ["o7"]]}, "order", "no option 'o7'"),
     ("ranking", 3, {"order": ["o0", "o1", "o2"]}, "order", "groups"),
+    ("ranking", 3, {"order": [["o0"]], "all_bad": True}, "order", "2 of 3 options"),
+    ("ranking", 3, {"order": [["o0"], ["o1"], ["o2"]], "all_bad": 1}, "all_bad", "neither true nor false"),
     ("ranking", 3, {"order": [["o0"], [], ["o1", "o2"]]}, "order", "groups"),
     ("best_worst", 3, {"best": "o0"}, "worst", "not chosen"),
     ("best_worst", 3, {"best": "o0", "worst": "o0"}, "worst", "same"),
@@ -234,6 +238,10 @@ def test_what_the_project_does_not_offer(more: dict[str, Any], answer: Any, fiel
 def test_a_ranking_without_ties() -> None:
     with pytest.raises(AnswerError, match="does not offer ties"):
         judged("ranking", {"order": [["o0", "o1"], ["o2"]]}, 3, tie=False)
+    bare = judged("ranking", {"order": [], "all_bad": True}, 3, tie=False).answer  # says nothing about the order
+    assert judged("ranking", bare, 3, tie=False).answer == bare == {"order": [["o0", "o1", "o2"]], "all_bad": True}
+    with pytest.raises(AnswerError, match="does not offer all_bad"):
+        judged("ranking", {"all_bad": True}, 3, both_bad=False)
 
 
 JSON = st.recursive(
@@ -268,6 +276,8 @@ def test_any_json_is_a_record_or_an_answer_error(task: str, answer: dict[str, An
         ({"order": [["a"], ["b", "c"]]}, {"order": [["a"], ["c"], ["b"]]}, True),
         ({"order": [["a"], ["b", "c"]]}, {"order": [["b"], ["a"], ["c"]]}, False),
         ({"order": [["a"], ["b", "c"]]}, {"order": [["a", "b"], ["c"]]}, False),
+        ({"order": [["a", "b"]], "all_bad": True}, {"order": [["b"], ["a"]], "all_bad": True}, True),
+        ({"order": [["a", "b"]], "all_bad": True}, {"order": [["b"], ["a"]], "all_bad": False}, False),
         ({"best": "a", "worst": "b"}, {"best": "a", "worst": "b"}, True),
         ({"best": "a", "worst": "b"}, {"best": "a", "worst": "c"}, False),
         ({"up": True}, {"up": False}, False),

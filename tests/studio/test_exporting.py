@@ -139,6 +139,29 @@ def test_judgements_from_elsewhere_fill_slots_once(db: Database, tmp_path: Path)
         assert len(list(filled)) == 4
 
 
+@pytest.mark.parametrize("shape", ["accord", "oasst"])
+def test_rankings_in_which_all_are_bad_go_out_and_come_in(db: Database, tmp_path: Path, shape: str) -> None:
+    prompts = [[{"role": "user", "content": f"Question {n}"}] for n in range(2)]
+    items = [{"prompt": prompt, "options": ["First", "Second", "Third"]} for prompt in prompts]
+    made = project(db, items, task="ranking")
+    who = person(db, "ada", made)
+    view = served(db, made, who)
+    answer(db, who, view, {"all_bad": True})
+    answer(db, who, served(db, made, who), {"order": [[i] for i in view.order], "all_bad": shape == "accord"})
+    there = collect(db, made).records
+    assert sorted((len(r.choice.order), r.choice.all_bad) for r in there) == [(1, True), (3, shape == "accord")]
+    out = bundle(collect(db, made), Wanted(shape), "Test")
+    file = tmp_path / f"out{out.suffix}"
+    file.write_text(out.data, encoding="utf-8")
+    other = project(db, [], task="ranking")
+    done = importing.import_file(db, other, file)
+    assert (done.answers, done.left_out) == (2, {})
+    back = {str(r.prompt): r.choice for r in collect(db, other).records}
+    assert [back[str(r.prompt)].all_bad for r in there] == [r.choice.all_bad for r in there]
+    if shape == "accord":
+        assert [back[str(r.prompt)] for r in there] == [r.choice for r in there]
+
+
 def test_option_ids_follow_the_project(db: Database) -> None:
     made = project(db, pairs(1))
     foreign = Feedback.model_validate({

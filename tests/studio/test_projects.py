@@ -55,7 +55,7 @@ def test_gold_names_options_by_place_or_id() -> None:
     raw = {"prompt": "Q", "options": ["A", "B", "C"], "gold": {"order": [2, [1, 3]]}}
     row = checked(raw, ProjectSettings(name="T", task="ranking", critique="required", flags=["spam"]))
     ids = [option["id"] for option in row["options"]]
-    assert row["gold"] == {"order": [[ids[1]], [ids[0], ids[2]]]}
+    assert row["gold"] == {"order": [[ids[1]], [ids[0], ids[2]]], "all_bad": False}
     assert row["purpose"] == "gold"
     rated = checked(
         {"prompt": "Q", "options": ["A"], "gold": {"scores": {"h": 3}, "within": 0}},

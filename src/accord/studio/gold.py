@@ -12,7 +12,7 @@ def is_correct(gold: dict[str, Any] | None, answer: dict[str, Any]) -> bool | No
     """True or False by the main part of the answer; None without a known answer. Both in the normal form.
 
     Comparison: the same verdict (how strong does not matter). Ranking: every pair that the known ranking orders is
-    ordered so. Rating: each known score within `within` (1 unless given). Steps: the same labels. Flags: the same set.
+    ordered so; known to be all bad, it is called so. Rating: each known score within `within` (1 unless given). Steps: the same labels. Flags: the same set.
     Spans: each known passage is marked with its label (overlap >= 0.5) and nothing else is.
     """
     if gold is None:
@@ -20,6 +20,8 @@ def is_correct(gold: dict[str, Any] | None, answer: dict[str, Any]) -> bool | No
     if "preferred" in gold:
         return all(answer.get(name) == gold[name] for name in ("preferred", "tie", "both_bad"))
     if "order" in gold:
+        if gold.get("all_bad") and not answer["all_bad"]:
+            return False
         place = {i: rank for rank, group in enumerate(answer["order"]) for i in group}
         known = [
             (b, w)

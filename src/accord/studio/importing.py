@@ -199,7 +199,7 @@ def answer_of(record: Feedback) -> dict[str, Any]:
         return {"scores": said["scores"]}
     if record.kind in ("correction", "demonstration") and isinstance(said["content"], list):
         return {"content": said["content"][-1]["content"]}
-    return {key: value for key, value in said.items() if key != "all_bad"}
+    return said
 
 
 def _moment(record: Feedback, now: float) -> float:

@@ -118,8 +118,13 @@ def comparison(given: Given) -> tuple[dict[str, Any], Part]:
 
 
 def ranking(given: Given) -> tuple[dict[str, Any], Part]:
-    """{order: [[id, ...], ...]}, best first; ids in one group are tied."""
-    order = given.take("order")
+    """{order: [[id, ...], ...], all_bad}, best first; ids in one group are tied. All bad may go without an order: all are
+    tied then."""
+    order, all_bad = given.take("order"), given.flag("all_bad")
+    if all_bad and not given.settings.both_bad:
+        raise given.wrong("all_bad", "this project does not offer all_bad")
+    if all_bad and order in (None, []):
+        order = [list(given.ids)]
     if not isinstance(order, list) or not order:
         raise given.wrong("order", "nothing was ranked yet")
     if not all(isinstance(group, list) and group and all(isinstance(i, str) for i in group) for group in order):
@@ -133,10 +138,11 @@ def ranking(given: Given) -> tuple[dict[str, Any], Part]:
     missing = len(given.ids) - len(named)
     if missing:
         raise given.wrong("order", f"{missing} of {len(given.ids)} options are not ranked yet")
-    if len(order) < len(named) and not given.settings.tie:
+    if len(order) < len(named) and not given.settings.tie and not (all_bad and len(order) == 1):
         raise given.wrong("order", "this project does not offer ties: every option has a place of its own")
     groups = [sorted(group, key=given.ids.index) for group in order]
-    return {"order": groups}, Part("main", "ranking", {"order": groups}, given.options)
+    normal = {"order": groups, "all_bad": all_bad}
+    return normal, Part("main", "ranking", normal, given.options)
 
 
 def best_worst(given: Given) -> tuple[dict[str, Any], Part]:

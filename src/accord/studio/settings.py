@@ -78,7 +78,7 @@ class ProjectSettings(_Model):
     direction: Literal["ltr", "rtl", "auto"] = Field("auto", description="Direction in which the texts are written.")
 
     tie: bool = Field(True, description="May two responses be called equally good?")
-    both_bad: bool = Field(True, description="May a comparison be answered with both bad?")
+    both_bad: bool = Field(True, description="May both (in a ranking: all) responses be called bad?")
     strength: bool = Field(False, description="Ask how much better: 1 slightly, 2 better, 3 much better.")
     attributes: list[Attribute] = Field(default_factory=list, max_length=12, description="Scales for ratings.")
     flags: list[Name] = Field(default_factory=list, max_length=24, description="Flags that may be raised.")

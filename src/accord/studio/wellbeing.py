@@ -143,7 +143,7 @@ class Consistency:
     first_share: float | None
 
 
-_MAIN = ("preferred", "tie", "both_bad", "order", "best", "worst", "scores", "up", "labels")
+_MAIN = ("preferred", "tie", "both_bad", "order", "all_bad", "best", "worst", "scores", "up", "labels")
 """Fields by which answers of people can be equal; words and marked passages are not compared."""
 
 

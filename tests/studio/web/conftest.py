@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import base64
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
+from browsing import WAIT, Served, serving
 from houses import Client, House, make_house
 
 from accord.studio.chat import Reply
@@ -54,41 +51,32 @@ def owner(house: House) -> Client:
     return house.sign_in("olga")
 
 
-@dataclass
-class Served:
-    """A studio behind an address."""
-
-    house: House
-    url: str
-    server: uvicorn.Server
-    slugs: dict[str, str]
-
-
 @contextmanager
-def serving(house: House) -> Iterator[Served]:
-    """The studio on a free port, in a thread."""
-    server = uvicorn.Server(uvicorn.Config(house.app, port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    yield Served(house, f"http://127.0.0.1:{port}", server, {})
-    server.should_exit = True
-    thread.join()
-
-
-@pytest.fixture(scope="session")
-def everything(tmp_path_factory: pytest.TempPathFactory, empty: Path) -> Iterator[Served]:
-    """A studio that runs for all browser tests, with a project of every task. Tests bring people of their own."""
-    house = make_house(tmp_path_factory.mktemp("everything"), Echo(), empty)
+def furnished(house: House) -> Iterator[Served]:
+    """The studio, running, with a project of every task."""
+    (house.media / "test-clips").mkdir()
     for name in ("a0.png", "b0.png"):
-        (house.media / "test-clips").mkdir(exist_ok=True)
         (house.media / "test-clips" / name).write_bytes(PIXEL)
     with serving(house) as served:
         served.slugs = {task: house.project(task, 3, overlap=20) for task in TASKS}
         yield served
     house.db.close()
+
+
+@pytest.fixture(scope="session")
+def everything(tmp_path_factory: pytest.TempPathFactory, empty: Path) -> Iterator[Served]:
+    """A studio that runs for all browser tests, with a project of every task. Tests bring people of their own."""
+    with furnished(make_house(tmp_path_factory.mktemp("everything"), Echo(), empty)) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def everything_on_postgres(
+    tmp_path_factory: pytest.TempPathFactory, new_postgres: Callable[[], str]
+) -> Iterator[Served]:
+    """The same studio, its data on a PostgreSQL server."""
+    with furnished(make_house(tmp_path_factory.mktemp("postgres"), Echo(), url=new_postgres())) as served:
+        yield served
 
 
 @pytest.fixture
@@ -105,7 +93,7 @@ def visit(browser, request: pytest.FixtureRequest) -> Iterator[Callable[..., Any
 
     def open_page(served: Served, name: str | None, **options: Any) -> Any:
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
-        context.set_default_timeout(30_000)
+        context.set_default_timeout(WAIT)
         contexts.append(context)
         if name is not None:
             secret = served.house.session(name)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from argon2 import PasswordHasher
 from starlette.testclient import TestClient
 
 from accord.studio import accounts, members, projects
@@ -16,6 +17,9 @@ from accord.studio.settings import settings_from
 from accord.studio.tables import Answer, Project
 from accord.studio.web.app import StudioConfig, create_app
 
+COSTLY = accounts._hasher()
+CHEAP = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+accounts._hasher = lambda: CHEAP  # what passwords cost is a test of its own (test_security)
 PASSWORD = "correct horse battery"
 HASH = accounts.hash_password(PASSWORD)
 LONG = "First this.\n\nThen **that**, with `code`:\n\n```python\nprint('hello')\n```\n\nAnd $x_1 * y_2$ stays."
@@ -89,9 +93,11 @@ class House:
         return client
 
     def project(
-        self, task: str = "comparison", count: int = 2, read: tuple[str, ...] = ("olga",), **settings: Any
-    ) -> str:
-        """A project of a task with items, whose guideline the people in `read` have read; returns its slug."""
+        self, task: str = "comparison", count: int = 2, read: tuple[str, ...] = ("olga",),
+        rows: list[dict[str, Any]] | None = None, **settings: Any,
+    ) -> str:  # fmt: skip
+        """A project of a task with items (`rows`, or `count` made up), whose guideline the people in `read` have read;
+        returns its slug."""
         raw = {
             "name": f"Test {task}",
             "task": task,
@@ -100,8 +106,9 @@ class House:
             **settings,
         }
         project_id = projects.create_project(self.db, settings_from(raw), self.people["olga"])
-        added = projects.add_items(self.db, project_id, items(task, count))
-        assert added.new == count, added
+        rows = items(task, count) if rows is None else rows
+        added = projects.add_items(self.db, project_id, rows)
+        assert added.new == len(rows), added
         for name in read:
             members.read_guideline(self.db, project_id, self.people[name], 1)
         with self.db.read() as session:
@@ -157,11 +164,11 @@ def items(task: str, count: int) -> list[dict[str, Any]]:
     return made
 
 
-def make_house(folder: Path, sampler: Any = None, template: Path | None = None) -> House:
-    """A studio with an owner, olga. template: an empty studio's database, to be copied."""
+def make_house(folder: Path, sampler: Any = None, template: Path | None = None, url: str | None = None) -> House:
+    """A studio with an owner, olga. template: an empty studio's database, to be copied; url: one elsewhere, to be used."""
     if template is not None:
         shutil.copy(template, folder / "studio.db")
-    db = open_database(folder / "studio.db", upgrade=template is None)
+    db = open_database(url or folder / "studio.db", upgrade=template is None)
     media = folder / "media"
     media.mkdir()
     app = create_app(StudioConfig(db, media, sampler))

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import logging
+import socket
+import time
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
+from argon2 import Type, extract_parameters
+from browsing import Served
 from fastapi.routing import APIRoute
-from houses import PASSWORD, Client, House
+from houses import COSTLY, PASSWORD, Client, House
+from sqlalchemy import select
 
 from accord.studio import accounts, entrances
 from accord.studio.entrances import TooMany
 from accord.studio.masking import mask_names
 from accord.studio.presenting import safe_html, visible
-from accord.studio.tables import Attempt
+from accord.studio.tables import Attempt, Login
 from accord.studio.web.app import StudioConfig, create_app
 
 HOSTILE = [
@@ -215,6 +220,34 @@ def test_wrong_name_and_wrong_password_look_the_same(house: House) -> None:
     assert "Name or password is wrong" in second.text
     good = client.fill("/login", {"name": " OLGA ", "password": PASSWORD, "next": "//evil.example"})
     assert good.headers["location"] == "/"  # never off this site
+
+
+def test_guessing_a_stolen_hash_costs_memory_and_time() -> None:
+    costs = extract_parameters(COSTLY.hash(PASSWORD))
+    assert (costs.type, costs.memory_cost >= 2**16, costs.time_cost >= 3) == (Type.ID, True, True)  # RFC 9106, 4
+
+
+def test_who_hangs_up_is_no_error_of_ours(served: Served, caplog: pytest.LogCaptureFixture) -> None:
+    slug, secret = served.house.project(), served.house.session("olga")
+    with served.house.db.read() as session:
+        token = session.scalars(select(Login.csrf).order_by(Login.created_at.desc())).first()
+    lines = [
+        f"POST /p/{slug}/work/draft HTTP/1.1",
+        "Host: studio.test",
+        f"Cookie: accord_session={secret}",
+        f"X-CSRF-Token: {token}",
+    ]
+    head = "\r\n".join([*lines, "Content-Type: application/json", "Content-Length: 100", "", '{"view"'])
+    host, port = served.url.removeprefix("http://").split(":")
+    with caplog.at_level(logging.DEBUG, "accord.studio"):
+        with socket.create_connection((host, int(port))) as line:
+            line.sendall(head.encode())
+            time.sleep(0.2)  # the request has begun
+        with socket.create_connection((host, int(port))) as line:  # and the house is still there
+            line.sendall(b"GET /login HTTP/1.1\r\nHost: studio.test\r\n\r\n")
+            assert b"200 OK" in line.recv(64)
+        time.sleep(0.2)
+    assert "error" not in caplog.text
 
 
 def test_bodies_are_bounded(house: House, owner: Client) -> None:

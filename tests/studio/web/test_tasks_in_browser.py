@@ -6,10 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from browsing import choose, click, open_work, person, press, sent, stored
 
-from accord.studio import members
 from accord.studio.settings import TASKS
-from accord.studio.tables import Item, View
 
 pytestmark = pytest.mark.slow
 
@@ -52,39 +51,6 @@ EXPECTED: dict[str, Callable[[list[str]], dict[str, Any]]] = {
 }  # fmt: skip
 
 
-def person(served: Any, name: str, task: str, **preferences: Any) -> None:
-    """Somebody new who has read the guideline."""
-    project_id = served.house.project_id(served.slugs[task])
-    account = served.house.person(name, project=project_id)
-    members.read_guideline(served.house.db, project_id, account, 1)
-
-
-def open_work(page: Any, served: Any, task: str) -> None:
-    page.goto(f"{served.url}/p/{served.slugs[task]}/work")
-    page.wait_for_selector("#screen[aria-busy=false]")
-
-
-def press(page: Any, keys: list[str]) -> None:
-    for key in keys:
-        if key == "wait":
-            page.wait_for_selector(".options .choose")
-        elif len(key) > 1 and not key[0].isupper():
-            page.keyboard.type(key)
-        elif len(key) > 1 and " " in key:
-            page.keyboard.insert_text(key)
-        else:
-            page.keyboard.press(key)
-
-
-def stored(served: Any, name: str) -> tuple[Any, View, Item]:
-    """The person's answer with its view and item, once it is there."""
-    account = served.house.people[name]
-    found = [a for a in served.house.answers() if a.account_id == account]
-    assert len(found) == 1
-    with served.house.db.read() as session:
-        return found[0], session.get_one(View, found[0].view_id), session.get_one(Item, found[0].item_id)
-
-
 def check(served: Any, name: str, task: str, device: str) -> None:
     answer, view, item = stored(served, name)
     expected = EXPECTED[task](view.shown["order"])
@@ -101,6 +67,11 @@ def check(served: Any, name: str, task: str, device: str) -> None:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_by_keyboard_alone(everything: Any, visit: Any, task: str) -> None:
+    by_keyboard(everything, visit, task)
+
+
+def by_keyboard(everything: Any, visit: Any, task: str) -> None:
+    """Judge one item with nothing but keys."""
     name = f"key {task}"
     person(everything, name, task)
     page = visit(everything, name)
@@ -110,16 +81,8 @@ def test_by_keyboard_alone(everything: Any, visit: Any, task: str) -> None:
     assert page.locator("#send").get_attribute("aria-disabled") == "true"
     assert page.locator("[aria-pressed=true], input:checked").count() == 0
     press(page, KEYS[task])
-    page.locator("#standing", has_text="1 answers").wait_for()
+    sent(page)
     check(everything, name, task, "keyboard")
-
-
-def choose(page: Any, n: int) -> None:
-    page.locator(".option .choose").nth(n - 1).click()
-
-
-def click(page: Any, name: str, **more: Any) -> None:
-    page.get_by_role("button", name=name, **more).first.click()
 
 
 def by_pointer(page: Any, task: str) -> None:
@@ -172,7 +135,7 @@ def test_by_mouse(everything: Any, visit: Any, task: str) -> None:
     open_work(page, everything, task)
     by_pointer(page, task)
     page.locator("#send").click()
-    page.locator("#standing", has_text="1 answers").wait_for()
+    sent(page)
     check(everything, name, task, "mouse")
 
 
@@ -188,7 +151,7 @@ def test_on_a_phone(everything: Any, visit: Any, task: str) -> None:
     assert small == 0
     by_pointer(page, task)
     page.locator("#send").tap()
-    page.locator("#standing", has_text="1 answers").wait_for()
+    sent(page)
     answer, view, _ = stored(everything, name)
     for key, value in EXPECTED[task](view.shown["order"]).items():
         assert "{n}" in str(value) or answer.answer[key] == value

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import pytest
+from browsing import open_work, person, sent, stored, violations
 from houses import PASSWORD
 from sqlalchemy import update
 from test_security import HOSTILE
-from test_tasks_in_browser import open_work, person, stored
 
 from accord.studio import projects
 from accord.studio.settings import TASKS
 from accord.studio.tables import Account, Item, Slot, View
 
 pytestmark = pytest.mark.slow
-RECEIVED = "#standing"
-
-
-def sent(page: Any, count: int = 1) -> None:
-    page.locator(RECEIVED, has_text=re.compile(f"^{count} ")).wait_for()
 
 
 def test_undo_and_taking_the_last_answer_back(everything: Any, visit: Any) -> None:
@@ -54,7 +48,7 @@ def test_drafts_outlive_a_closed_tab_here_and_elsewhere(everything: Any, visit: 
     page = visit(everything, "draft")
     open_work(page, everything, "demonstration")
     page.keyboard.press("e")
-    with page.expect_response("**/work/draft"):
+    with page.expect_response(lambda r: r.url.endswith("/work/draft") and "Half a thou" in r.request.post_data):
         page.keyboard.type("Half a thou")
     page.close()
     again = page.context.new_page()
@@ -63,6 +57,21 @@ def test_drafts_outlive_a_closed_tab_here_and_elsewhere(everything: Any, visit: 
     other = visit(everything, "draft")  # another machine: nothing in its storage
     open_work(other, everything, "demonstration")
     assert other.locator(".pane textarea").input_value() == "Half a thou"
+
+
+def test_a_slow_draft_does_not_come_after_the_answer(everything: Any, visit: Any) -> None:
+    person(everything, "slow draft", "thumb")
+    page = visit(everything, "slow draft")
+    open_work(page, everything, "thumb")
+    held: list[Any] = []
+    page.route("**/work/draft", lambda route: held.append(route))
+    with page.expect_request("**/work/draft"):
+        page.keyboard.press("1")
+    with page.expect_event("requestfailed", lambda r: r.url.endswith("/work/draft")):  # given up: the answer is better
+        page.keyboard.press("Enter")
+    sent(page)
+    held[0].continue_()
+    assert page.locator("#notice").inner_text() == ""
 
 
 def test_without_a_network_the_answer_is_kept_and_sent_once(everything: Any, visit: Any) -> None:
@@ -100,11 +109,12 @@ def test_a_tab_closed_while_sending_sends_when_it_is_opened_again(everything: An
     person(everything, "closed", "thumb")
     page = visit(everything, "closed")
     open_work(page, everything, "thumb")
-    page.route("**/work/submit", lambda route: route.abort())
+    page.context.set_offline(True)
     page.keyboard.press("0")
     page.keyboard.press("Enter")
     page.locator("#notice", has_text="Your answer is kept here").wait_for()
     page.close()
+    page.context.set_offline(False)
     again = page.context.new_page()
     open_work(again, everything, "thumb")
     sent(again)
@@ -127,6 +137,7 @@ def test_a_lost_lease_is_said_and_nothing_is_lost(served: Any, visit: Any) -> No
 
     house.db.transact(give_away)
     page.keyboard.press("1")
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # looked at again: the lease is asked for
     page.locator("#notice", has_text="given to somebody else").wait_for()
     page.keyboard.press("Enter")
     sent(page)
@@ -139,6 +150,7 @@ def test_skipping_asks_why_and_never_shows_it_again(everything: Any, visit: Any)
     page = visit(everything, "skips")
     open_work(page, everything, "comparison")
     first = page.locator(".prompt").inner_text()
+    page.keyboard.press("1")  # what was chosen already is not sent
     page.keyboard.press("u")
     assert page.locator("dialog input:checked").get_attribute("value") == "unsure"
     page.keyboard.press("Escape")
@@ -151,6 +163,7 @@ def test_skipping_asks_why_and_never_shows_it_again(everything: Any, visit: Any)
     with everything.house.db.read() as session:
         views = session.query(View).where(View.account_id == everything.house.people["skips"]).order_by(View.id).all()
     assert [(v.state, v.skip_reason) for v in views] == [("skipped", "distressing"), ("served", None)]
+    assert not [a for a in everything.house.answers() if a.account_id == everything.house.people["skips"]]
 
 
 def test_warnings_and_blur_leave_the_choice_to_the_rater(served: Any, visit: Any) -> None:
@@ -190,6 +203,7 @@ def test_help_guideline_flags_and_words_by_keyboard(served: Any, visit: Any) -> 
     assert "reading included" in page.locator("dialog").inner_text()
     page.locator("dialog textarea").fill("What is fair?")
     page.locator("dialog").get_by_role("button", name="Ask").click()
+    page.locator("#hint", has_text="Your question was sent").wait_for()
     page.keyboard.press("2")
     page.keyboard.press("]")
     page.keyboard.press("]")
@@ -242,6 +256,31 @@ def test_a_chat_of_two_turns_goes_on_as_chosen(everything: Any, visit: Any) -> N
     assert [(t["tie"], t["preferred"], t.get("continued")) for t in turns] == [(True, None, "2"), (False, "2", None)]
 
 
+def test_nothing_is_sent_while_the_model_writes(everything: Any, visit: Any) -> None:
+    person(everything, "hasty", "chat")
+    page = visit(everything, "hasty")
+    open_work(page, everything, "chat")
+    page.locator(".pane textarea").fill("First")
+    page.keyboard.press("Control+Enter")
+    page.locator(".options .choose").first.wait_for()
+    page.keyboard.press("1")
+    held: list[Any] = []
+    page.route("**/work/turn", lambda route: held.append(route))
+    page.keyboard.press("e")
+    page.keyboard.insert_text("Second")
+    with page.expect_request("**/work/turn"):
+        page.keyboard.press("Control+Enter")
+    page.keyboard.press("Escape")
+    page.keyboard.press("Enter")
+    assert "two answers" in page.locator("#hint").inner_text()
+    held[0].continue_()
+    page.locator(".option", has_text="Second").first.wait_for()
+    page.keyboard.press("2")
+    page.keyboard.press("Enter")
+    sent(page)
+    assert len(stored(everything, "hasty")[0].answer["turns"]) == 2
+
+
 def test_hostile_items_do_nothing(served: Any, visit: Any) -> None:
     house = served.house
     slug = house.project("comparison", 1)
@@ -271,17 +310,6 @@ PAGES = (
     "/p/{slug}/people",
     "/p/{slug}/settings",
 )
-
-
-def violations(page: Any) -> list[str]:
-    axe = pytest.importorskip(
-        "axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed"
-    ).Axe()
-    found = axe.run(page).response["violations"]
-    return [
-        f"{v['id']} ({v['impact']}): {v['nodes'][0]['html'][:160]} {v['nodes'][0].get('failureSummary', '')[:300]}" for v in found
-        if v["impact"] in ("serious", "critical")
-    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -331,13 +359,20 @@ def test_from_right_to_left_and_at_twice_the_size(everything: Any, visit: Any, t
 
 
 def test_signing_in_and_out_with_the_keyboard(everything: Any, visit: Any) -> None:
+    in_and_out(everything, visit)
+
+
+def in_and_out(everything: Any, visit: Any) -> None:
+    """Sign in at a page one may not see yet, and out again."""
     page = visit(everything, None)
-    page.goto(f"{everything.url}/p/{everything.slugs['thumb']}/guideline")
+    guideline = f"{everything.url}/p/{everything.slugs['thumb']}/guideline"
+    page.goto(guideline)
+    page.locator("[name=name]:focus").wait_for()  # the field that the page itself chooses, once it is drawn
     page.keyboard.type("olga")
     page.keyboard.press("Tab")
     page.keyboard.type(PASSWORD)
     page.keyboard.press("Enter")
-    page.wait_for_url("**/guideline")
+    page.wait_for_url(guideline)
     page.get_by_role("button", name="Sign out").click()
     page.wait_for_url("**/login?said=signed_out")
     assert "You are signed out" in page.locator("[role=status]").inner_text()

@@ -74,7 +74,12 @@ class SubmitIn(Model):
     )
     answer: dict[str, Any] = Field(
         description="By task, options named by their place.",
-        examples=[{"preferred": "1"}, {"order": [["2"], ["1", "3"]]}, {"scores": {"helpfulness": 4}}],
+        examples=[
+            {"preferred": "1"},
+            {"order": [["2"], ["1", "3"]]},
+            {"all_bad": True},
+            {"scores": {"helpfulness": 4}},
+        ],
     )
     active_seconds: float = Field(0, ge=0, lt=1e9)
 

@@ -8,7 +8,8 @@ const dialog = document.getElementById("dialog");
 const waiting = [];
 let current = { value: "" }, keys = null, nextKeys = null;
 dialog.addEventListener("close", () => waiting.shift()?.());
-dialog.addEventListener("keydown", (event) => { if (!event.ctrlKey && !event.metaKey && !event.altKey && !event.target.matches("textarea")) keys?.(event); });
+// Keys end here: the Enter that closes a dialog must not send the answer behind it.
+dialog.addEventListener("keydown", (event) => { event.stopPropagation(); if (!event.ctrlKey && !event.metaKey && !event.altKey && !event.target.matches("textarea")) keys?.(event); });
 
 /** Show a dialog; resolves when it is closed, with what close() was given ("" for Esc). */
 function open(title, ...content) {

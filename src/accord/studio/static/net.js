@@ -7,11 +7,12 @@ export class Unreached extends Error {}
 
 const csrf = document.querySelector("meta[name=csrf]").content;
 
-export async function post(path, body = {}, keepalive = false) {
+/** POST JSON. keepalive: outlives the page; signal: ends it (otherwise it ends when it takes too long). */
+export async function post(path, body = {}, { keepalive = false, signal = undefined } = {}) {
   let response;
   try {
     response = await fetch(path, {
-      method: "POST", keepalive, signal: keepalive ? undefined : AbortSignal.timeout(path.endsWith("/turn") ? 180000 : 20000),
+      method: "POST", keepalive, signal: signal ?? (keepalive ? undefined : AbortSignal.timeout(path.endsWith("/turn") ? 180000 : 20000)),
       headers: { "Content-Type": "application/json", Accept: "application/json", "X-CSRF-Token": csrf }, body: JSON.stringify(body),
     });
   } catch (error) { throw new Unreached(String(error)); }

@@ -50,11 +50,15 @@ function show(view) {
   const ctx = {
     view, settings, t, say, hint, direction: settings.direction,
     get: () => item.state.main, beside: () => item.state.beside,
-    set: (main, told = "", quiet = false) => change({ ...item.state, main }, told, quiet ? "quiet" : null),
+    set: (main, told = "", quiet = false) => veil.covers || change({ ...item.state, main }, told, quiet ? "quiet" : null),
     type: (main) => change({ ...item.state, main }, "", "text"),
     setBeside: (beside, told = "", merge = null) => change({ ...item.state, beside }, told, merge),
     press: (key) => pressKey(key), post: (path, body) => post(base + path, body), keep: saveDraft,
-    again: (main) => { item.history = []; item.state = { ...item.state, main }; keepHere(); build(); saveDraft(); },
+    redraw: () => item.draw?.(), here: () => item?.ctx === ctx, // false once the item was sent or skipped
+    again: (main) => {
+      item.history = []; item.state = { ...item.state, main }; keepHere(); build(); saveDraft();
+      if (document.activeElement === document.body) screen.focus({ preventScroll: true });
+    },
   };
   item = { view, ctx, history: [], inputs: {}, sent: false };
   item.beside = new Beside(ctx);
@@ -90,7 +94,7 @@ function build() {
   const drawTask = task.mount(ctx), drawBeside = item.beside.mount();
   const question = settings.question || t(`task.question.${settings.task}`);
   screen.replaceChildren(...(prompt.length ? [el("section", { class: "prompt", "aria-label": t("work.prompt") }, ...prompt)] : []),
-    el("p", { class: "question", dir: ctx.direction, text: question }), ctx.host);
+    el("p", { class: "question", dir: settings.question ? ctx.direction : null, text: question }), ctx.host);
   screen.tabIndex = -1;
   const drawBar = buildBar();
   item.draw = () => { drawTask(item.state.main); drawBeside(item.state.beside); drawBar(); };
@@ -141,11 +145,16 @@ function keepHere() {
   draftTimer = setTimeout(saveDraft, 1500);
 }
 
+/** One draft is on its way at a time: a newer one, or the answer itself, takes its place. */
+let drafting = null;
 async function saveDraft(leaving = false) {
   clearTimeout(draftTimer);
-  if (!item || item.sent || !touched()) return;
-  try { await post(`${base}/draft`, { view: item.view.view, lease: item.view.lease, state: item.state }, leaving); }
-  catch (error) { if (error instanceof Refused && error.status === 409) notify(t("work.elsewhere"), el("button", { type: "button", class: "quiet", text: t("work.reload"), on: { click: () => next() } })); }
+  if (!item || busy || !touched()) return;
+  const mine = item;
+  drafting?.abort();
+  drafting = new AbortController();
+  try { await post(`${base}/draft`, { view: item.view.view, lease: item.view.lease, state: item.state }, { keepalive: leaving, signal: drafting.signal }); }
+  catch (error) { if (mine === item && !item.sent && error instanceof Refused && error.status === 409) notify(t("work.elsewhere"), el("button", { type: "button", class: "quiet", text: t("work.reload"), on: { click: () => next() } })); }
 }
 
 // --- keys --------------------------------------------------------------------------------------------------------------
@@ -206,6 +215,7 @@ async function submit() {
   const open = missing();
   if (open !== null) { hint(open, true); return; }
   busy = true; item.sent = true;
+  drafting?.abort();
   item.draw();
   screen.setAttribute("aria-busy", "true");
   const body = {
@@ -258,6 +268,7 @@ async function skip(chosen = null) {
   const said = await dialogs.askSkip(t, config.skips, chosen);
   if (said === null || busy) return;
   busy = true;
+  drafting?.abort();
   try {
     await post(`${base}/skip`, { view: item.view.view, lease: item.view.lease, ...said });
     store.drop(draftName(item.view.view));
@@ -270,16 +281,20 @@ async function skip(chosen = null) {
 }
 
 // --- what comes next ---------------------------------------------------------------------------------------------------
+let rounds = 0; // "try now" may ask again while an answer is awaited: the newest counts
 async function next() {
   clearTimeout(retry);
   busy = true;
+  const round = (rounds += 1);
   screen.setAttribute("aria-busy", "true");
   try {
     const found = await post(`${base}/next`);
+    if (round !== rounds) return;
     standing(found.standing);
     notify("");
     if (found.nothing) nothing(found.nothing); else show({ ...found.item, since: found.now });
   } catch (error) {
+    if (round !== rounds) return;
     if (error instanceof Refused && error.body.csrf) { location.reload(); return; }
     if (!passing(error)) { item = null; bar.hidden = true; screen.replaceChildren(el("div", { class: "done" }, el("p", { text: error.message }))); return; }
     if (error.status === 401) tellDelivery("signed_out");

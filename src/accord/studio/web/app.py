@@ -14,6 +14,7 @@ from typing import Any
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
@@ -84,6 +85,7 @@ def create_app(config: StudioConfig) -> FastAPI:
     app.add_exception_handler(AccordError, _refused)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _unexpected)
     return app
 
@@ -151,6 +153,11 @@ def _http(request: Request, error: Exception) -> Response:
 
 def _invalid(request: Request, error: Exception) -> Response:
     return _answer(request, 400, words_for(request)("error.wrong"))
+
+
+def _gone(request: Request, error: Exception) -> Response:
+    """The browser went away in the middle of a request (a closed tab, a draft given up): nobody hears the answer."""
+    return Response(status_code=400)
 
 
 def _unexpected(request: Request, error: Exception) -> Response:

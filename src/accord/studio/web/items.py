@@ -156,7 +156,9 @@ def verdict(records: list[Feedback], letters: dict[str, str]) -> str:
         strength = "+" * ((said["strength"] or 1) - 1)
         return "both bad" if said["both_bad"] else "=" if said["tie"] else f"{letters.get(better, '?')}{strength}"
     if kind == "ranking":
-        return " > ".join(" = ".join(letters.get(i, "?") for i in group) for group in said["order"])
+        order = " > ".join(" = ".join(letters.get(i, "?") for i in group) for group in said["order"])
+        bare = said["all_bad"] and len(said["order"]) == 1
+        return "all bad" if bare else f"{order} (all bad)" if said["all_bad"] else order
     if kind == "best_worst":
         return f"{letters.get(said['best'], '?')} … {letters.get(said['worst'], '?')}"
     if kind == "rating":

@@ -63,7 +63,7 @@ def media(studio: House, place: Participant, name: str) -> Response:
         or file is None
         or not file.is_relative_to(folder)
         or not file.is_file()
-        or file.suffix not in MEDIA
+        or file.suffix.lower() not in MEDIA
     ):
         raise NotHere("there is no such file")
     kind = mimetypes.guess_type(file.name)[0]

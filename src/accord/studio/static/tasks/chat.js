@@ -16,6 +16,7 @@ export default {
   mend: (s, ctx) => ({ ...s, turns: padded(s, ctx) }),
   touched: (s) => s.turns.some(said) || s.message !== "",
   missing(s, ctx) {
+    if (ctx.waiting) return ctx.t("task.waiting");
     if (!s.turns.length) return ctx.t("task.missing.chat");
     return missingOf(last(s), ctx);
   },
@@ -44,7 +45,7 @@ export default {
       const { grid, made } = cards(ctx, (place) => ctx.press(place), turns.at(-1).options);
       ctx.cards = made;
       const go = ["1", "2"].map((n) => keyed(n === "1" ? "," : ".", ctx.t("key.go_on", { n }), { class: "pick", "aria-pressed": "false", on: { click: () => ctx.press(n === "1" ? "," : ".") } }));
-      const row = el("p", { class: "row question", role: "group", "aria-label": ctx.t("task.go_on") }, ...go);
+      const row = el("p", { class: "row centred question", role: "group", "aria-label": ctx.t("task.go_on") }, ...go);
       ctx.host.append(grid, row);
       const strength = strengthBar(ctx, last, put);
       redraw = (s) => {
@@ -69,14 +70,19 @@ async function speak(ctx, button) {
   if (!s.message.trim()) { ctx.hint(ctx.t("task.missing.message"), true); return; }
   if (s.turns.length && !goesOn(last(s))) { ctx.hint(ctx.t(said(last(s)) ? "task.missing.go_on" : "task.missing.comparison"), true); return; }
   button.setAttribute("aria-disabled", "true");
+  ctx.waiting = true; // until the two answers are there, nothing can be sent
   ctx.hint(ctx.t("task.waiting"));
   try {
     await ctx.keep();
     const turn = await ctx.post("/turn", { view: ctx.view.view, lease: ctx.view.lease, user: s.message.trim(), chosen: s.turns.map(goesOn) });
+    if (!ctx.here()) return;
     ctx.view.turns.push(turn);
+    ctx.waiting = false;
     ctx.again({ turns: [...ctx.get().turns, NEW], message: "" });
     ctx.say(ctx.t("task.told.answers"));
   } catch (error) {
+    if (!ctx.here()) return;
+    ctx.waiting = false;
     button.setAttribute("aria-disabled", "false");
     ctx.hint(error.message || ctx.t("work.unreached"), true);
   }

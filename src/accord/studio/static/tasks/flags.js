@@ -24,7 +24,7 @@ export default {
   mount(ctx) {
     const { grid, made } = cards(ctx, null);
     const row = chips(ctx.settings.flags, ctx.t("task.flags"), (name) => ctx.set({ flags: toggle(ctx.get().flags, name), none: false }));
-    row.root.classList.add("keys");
+    row.root.classList.add("numbered");
     made[0].root.append(el("div", { class: "beside" }, row.root));
     ctx.host.append(grid);
     ctx.cards = made;

@@ -25,6 +25,7 @@ function writing(name, settings) {
       if (ctx.view.options.length) { const { grid, made } = cards(ctx, null); ctx.host.append(grid); ctx.cards = made; }
       const text = field(ctx.t(settings.label), settings.rows, ctx.direction, (value) => ctx.type({ [name]: value }));
       ctx.area = text.area;
+      if (settings.changed) text.area.rows = Math.min(16, Math.max(4, settings.begin(ctx).split("\n").reduce((sum, line) => sum + 1 + Math.floor(line.length / 80), 1))); // what changed stays in sight below
       const pane = el("div", { class: "pane" }, text.root);
       const changes = settings.changed ? el("div", { class: "diff", "aria-label": ctx.t("task.changes"), role: "group", dir: ctx.direction }) : null;
       if (changes) pane.append(el("h3", { text: ctx.t("task.changes") }), changes);

@@ -1,0 +1,240 @@
+"""Films side by side: real ones, recorded by the browser; they play in step, and what cannot be shown is not judged."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+from browsing import Served, open_work, person, press, sent, serving, stored, violations
+from houses import Client, House, make_house
+
+pytestmark = pytest.mark.slow
+RECORD = """async (lengths) => Promise.all(lengths.map(async (seconds) => {
+    const canvas = Object.assign(document.createElement("canvas"), { width: 160, height: 120 });
+    const pen = canvas.getContext("2d"), chunks = [], began = performance.now();
+    const draw = setInterval(() => {
+        const at = (performance.now() - began) / 1000;
+        pen.fillStyle = "#123"; pen.fillRect(0, 0, 160, 120); pen.fillStyle = "#fc3"; pen.fillRect(at * 40, 40, 24, 24);
+    }, 20);
+    const recorder = new MediaRecorder(canvas.captureStream(25), { mimeType: "video/webm;codecs=vp8" });
+    recorder.ondataavailable = (event) => chunks.push(event.data);
+    const done = new Promise((resolve) => { recorder.onstop = resolve; });
+    recorder.start();
+    setTimeout(() => recorder.stop(), seconds * 1000);
+    await done;
+    clearInterval(draw);
+    const reader = new FileReader();
+    reader.readAsDataURL(new Blob(chunks));
+    await new Promise((resolve) => { reader.onload = resolve; });
+    return reader.result.split(",")[1];
+}))"""
+SHORT, LONG = 2.0, 3.5
+
+
+@pytest.fixture(scope="module")
+def films(browser: Any) -> dict[str, bytes]:
+    """Two films of a square that walks, and a file that is none."""
+    page = browser.new_page()
+    recorded = page.evaluate(RECORD, [SHORT, LONG])
+    page.close()
+    made = {name: base64.b64decode(data) for name, data in zip(("short.webm", "long.webm"), recorded, strict=True)}
+    return {**made, "broken.webm": b"\x1aE\xdf\xa3 this is no film" * 40}
+
+
+@pytest.fixture(scope="module")
+def cinema(films: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory, empty: Any) -> Any:
+    """A studio with a project per pair of clips."""
+    house = make_house(tmp_path_factory.mktemp("cinema"), None, empty)
+    with serving(house) as served:
+        for name, pair in {"two": ("short", "long"), "gone": ("short", "gone"), "torn": ("broken", "long")}.items():
+            clips = [{"id": f"m{n}", "content": f"{clip}.webm"} for n, clip in enumerate(pair)]
+            slug = house.project(
+                "clips", rows=[{"prompt": "Which walks better?", "options": clips}], name=name, overlap=20
+            )
+            served.slugs[name] = slug
+            (house.media / slug).mkdir()
+            for file, data in films.items():
+                (house.media / slug / file).write_bytes(data)
+        yield served
+    house.db.close()
+
+
+def begin(cinema: Served, visit: Any, name: str, project: str = "two", **options: Any) -> Any:
+    """The work page of a new person, with its clips there."""
+    person(cinema, name, project)
+    page = visit(cinema, name, **options)
+    open_work(page, cinema, project)
+    if project == "two":
+        page.wait_for_function(
+            "() => films().length === 2 && films().every(f => f.readyState >= 2 && isFinite(f.duration) && !f.seeking && f.currentTime === 0)"
+        )
+    return page
+
+
+@pytest.fixture
+def visit(visit: Any) -> Any:
+    """Pages that know their films."""
+
+    def open_page(*given: Any, **options: Any) -> Any:
+        page = visit(*given, **options)
+        page.add_init_script("window.films = () => [...document.querySelectorAll('video')]")
+        return page
+
+    return open_page
+
+
+def times(page: Any) -> list[float]:
+    return page.evaluate("films().map(f => f.currentTime)")
+
+
+def playing(page: Any, seconds: float) -> None:
+    page.wait_for_function(
+        "(s) => films().some(f => !f.paused) && Math.max(...films().map(f => f.currentTime)) > s", arg=seconds
+    )
+
+
+def press_at(page: Any, key: str, seconds: float) -> None:
+    """Press a key the moment the films get there (a busy machine would be late from outside)."""
+    page.evaluate(
+        """async ([key, seconds]) => {
+        while (Math.max(...films().map((f) => f.currentTime)) < seconds) await new Promise((f) => setTimeout(f, 10));
+        document.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+    }""",
+        [key, seconds],
+    )
+
+
+def test_films_play_in_step_and_are_judged_by_keyboard(cinema: Served, visit: Any) -> None:
+    page = begin(cinema, visit, "steady")
+    asked = page.evaluate("""async () => {
+        document.dispatchEvent(new KeyboardEvent("keydown", { key: "p", bubbles: true }));
+        const seen = [];
+        while (films()[0].currentTime < 1.5) { await new Promise((f) => setTimeout(f, 50)); seen.push(films().map((f) => f.currentTime)); }
+        return seen;
+    }""")
+    assert len(asked) > 5
+    assert max(abs(a - b) for a, b in asked) < 0.35, asked
+    page.keyboard.press("p")
+    page.wait_for_function("() => films().every(f => f.paused && !f.seeking)")
+    a, b = times(page)
+    assert a == pytest.approx(b, abs=0.05)
+    assert page.get_by_role("button", name="Play").count() == 1
+    press(page, ["2", "Enter"])
+    sent(page)
+    answer, view, _ = stored(cinema, "steady")
+    assert answer.answer["preferred"] == view.shown["order"][1]
+    assert answer.records[0]["meta"]["input"] == "keyboard"
+
+
+def test_the_shorter_one_waits_at_its_end(cinema: Served, visit: Any) -> None:
+    page = begin(cinema, visit, "patient")
+    short = page.evaluate("Math.min(...films().map(f => f.duration))")
+    long = page.evaluate("Math.max(...films().map(f => f.duration))")
+    assert (short, long) == (pytest.approx(SHORT, abs=0.6), pytest.approx(LONG, abs=0.6))
+    press(page, ["l", "l", ".", ".", "p"])  # twice the speed, once
+    assert page.get_by_text("2×").is_visible()
+    press_at(page, "p", short + 0.2)
+    assert page.evaluate("films().map(f => f.playbackRate)").count(2) == 2
+    press(page, [",", ",", "p"])
+    press_at(page, "p", short + 0.4)
+    assert min(times(page)) == pytest.approx(short, abs=0.1)  # did not begin again
+    page.keyboard.press("p")
+    page.get_by_role("button", name="Play").wait_for()  # both are over
+    page.keyboard.press("p")  # from the start
+    page.wait_for_function("(s) => films().every(f => f.currentTime < s)", arg=short)
+    page.keyboard.press("p")
+    press(page, [",", ",", ",", ",", ",", ","])
+    assert page.evaluate("films().map(f => f.playbackRate)") == [0.25, 0.25]
+    page.reload()  # the speed stays as it was chosen
+    page.get_by_text("0.25×").wait_for()
+
+
+def test_slider_and_loop(cinema: Served, visit: Any) -> None:
+    page = begin(cinema, visit, "looper")
+    slider = page.get_by_role("slider")
+    slider.focus()
+    page.keyboard.press("End")
+    page.wait_for_function("() => films().every(f => !f.seeking && f.currentTime > f.duration - 0.1)")
+    page.keyboard.press("Home")
+    page.wait_for_function("() => films().every(f => f.currentTime === 0)")
+    for _ in range(20):
+        page.keyboard.press("ArrowRight")
+    page.wait_for_function("() => films().every(f => !f.seeking)")
+    a, b = times(page)
+    assert a == b == pytest.approx(0.2 * page.evaluate("Math.max(...films().map(f => f.duration))"), abs=0.05)
+    assert "of 3." in slider.get_attribute("aria-valuetext")
+    page.keyboard.press("Escape")
+    press(page, ["l"])
+    assert page.get_by_role("button", name="Loop").get_attribute("aria-pressed") == "true"
+    slider.focus()
+    page.keyboard.press("End")
+    page.keyboard.press("p")
+    page.wait_for_function("() => films().every(f => f.currentTime < 1)")
+    playing(page, 0.3)
+    assert not violations(page)
+    press(page, ["p", "r"])
+    page.wait_for_function("() => films().every(f => f.currentTime === 0)")
+
+
+def test_a_film_that_is_late_keeps_the_other_back(cinema: Served, visit: Any) -> None:
+    person(cinema, "late", "two")
+    page = visit(cinema, "late")
+    held: list[Any] = []
+    holding = [True]
+    page.route("**/media/long.webm", lambda route: held.append(route) if holding else route.continue_())
+    open_work(page, cinema, "two")
+    page.wait_for_function("() => films().filter(f => f.readyState >= 2).length === 1")
+    press(page, ["p", "1", "Enter"])
+    assert "not there yet" in page.locator("#hint").inner_text()
+    page.wait_for_timeout(800)  # it must not run on in this time
+    assert max(times(page)) < 0.5
+    holding.clear()
+    for route in held:
+        route.continue_()
+    playing(page, 0.8)
+    a, b = times(page)
+    assert abs(a - b) < 0.4
+
+
+@pytest.mark.parametrize("project", ["gone", "torn"])
+def test_what_cannot_be_shown_is_said_and_not_judged(cinema: Served, visit: Any, project: str) -> None:
+    name = f"sees nothing {project}"
+    page = begin(cinema, visit, name, project)
+    page.locator(".option .wrong", has_text="cannot be shown").wait_for()
+    press(page, ["1", "Enter"])
+    assert "Skip the item as broken" in page.locator("#hint").inner_text()
+    assert page.locator("#send").get_attribute("aria-disabled") == "true"
+    page.keyboard.press("p")  # the other one can still be looked at
+    playing(page, 0.1)
+    press(page, ["s", "4", "Enter"])
+    page.get_by_text("All done").wait_for()
+    assert not [a for a in cinema.house.answers() if a.account_id == cinema.house.people[name]]
+    page.problems.clear()  # the browser reports the missing file itself
+
+
+def test_films_are_served_in_ranges(house: House, owner: Client) -> None:
+    slug = house.project("clips", 1)
+    (house.media / slug).mkdir()
+    (house.media / slug / "a.webm").write_bytes(bytes(range(256)) * 8)
+    whole = owner.get(f"/p/{slug}/media/a.webm")
+    assert (whole.status_code, whole.headers["accept-ranges"], whole.headers["content-type"]) == (
+        200,
+        "bytes",
+        "video/webm",
+    )
+    part = owner.get(f"/p/{slug}/media/a.webm", headers={"Range": "bytes=250-259"})
+    assert (part.status_code, part.headers["content-range"]) == (206, "bytes 250-259/2048")
+    assert part.content == bytes([250, 251, 252, 253, 254, 255, 0, 1, 2, 3])
+    assert owner.get(f"/p/{slug}/media/a.webm", headers={"Range": "bytes=4000-"}).status_code == 416
+
+
+def test_films_on_a_phone(cinema: Served, visit: Any) -> None:
+    page = begin(cinema, visit, "walker", viewport={"width": 375, "height": 800}, has_touch=True, is_mobile=True)
+    assert page.evaluate("document.documentElement.scrollWidth") == 375
+    page.get_by_role("button", name="Play").tap()
+    playing(page, 0.3)
+    page.locator(".choose").first.tap()
+    page.locator("#send").tap()
+    sent(page)
+    assert stored(cinema, "walker")[0].records[0]["meta"]["input"] == "touch"
