@@ -28,6 +28,9 @@ SHAPES = (
 @click.option(
     "--private-webhooks", is_flag=True, help="Let webhooks go to addresses inside private networks, and over http."
 )
+@click.option("--oidc-issuer", help="Let people sign in with this OpenID Connect provider, too (https://…).")
+@click.option("--oidc-client-id", help="What the provider calls this studio; the secret comes from ACCORD_OIDC_SECRET.")
+@click.option("--oidc-name", help="What people call the provider, for the button.  [default: its host]")
 @click.option("--open/--no-open", "open_browser", default=True, show_default=True, help="Open it in the browser.")
 @click.pass_context
 @guarded
@@ -40,15 +43,20 @@ def studio(
     media: Path | None,
     https: bool,
     private_webhooks: bool,
+    oidc_issuer: str | None,
+    oidc_client_id: str | None,
+    oidc_name: str | None,
     open_browser: bool,
 ) -> None:
     """Start the studio, where people judge: projects, guidelines, comparisons, rankings, ratings, chat."""
     if context.invoked_subcommand is not None:
         context.obj = database
         return
-    from accord.cli.studio import run_studio
+    from accord.cli.studio import openid_provider, run_studio
+    from accord.studio.server import Serving
 
-    run_studio(database, host, port, workers, open_browser, media, https, private_webhooks)
+    openid = openid_provider(oidc_issuer, oidc_client_id, oidc_name)
+    run_studio(Serving(database, host, port, workers, media, https, private_webhooks, openid), open_browser)
 
 
 DATABASE = click.option("--database", help="A file, or postgresql://USER:PASSWORD@HOST/NAME.  [default: studio.db]")

@@ -156,8 +156,8 @@ def change_password(db: Database, account_id: int, old: str, new: str, keep: str
 
 
 # --- sessions --------------------------------------------------------------------------------------------------------
-def begin_session(session: Session, account: Account, at: float) -> str:
-    """Sign an account in; returns the cookie's secret. Sessions that ran out are removed on the way."""
+def begin_session(session: Session, account: Account, at: float, how: dict[str, str] | None = None) -> str:
+    """Sign an account in; returns the cookie's secret. Sessions that ran out are removed on the way. how: for the log."""
     secret = token()
     session.execute(delete(Login).where(Login.account_id == account.id, Login.expires_at < at))
     session.add(
@@ -167,7 +167,7 @@ def begin_session(session: Session, account: Account, at: float) -> str:
         )
     )  # fmt: skip
     session.flush()
-    events.append(session, events.HOUSE, "account.signed_in", account.public, account.public, at, {})
+    events.append(session, events.HOUSE, "account.signed_in", account.public, account.public, at, how or {})
     return secret
 
 

@@ -23,6 +23,7 @@ from accord.studio.chat import ChatSampler
 from accord.studio.database import Database
 from accord.studio.errors import NotAllowed, NotHere
 from accord.studio.i18n import LANGUAGES, Words, preferred, words
+from accord.studio.openid import OpenId
 from accord.studio.settings import ProjectSettings
 from accord.studio.tables import Membership, Project
 from accord.studio.web import security
@@ -38,6 +39,7 @@ class Studio:
     https: bool = False
     media: Path | None = None
     sampler: ChatSampler | None = None
+    openid: OpenId | None = None
     refused_writes: int = 0
 
 
@@ -178,6 +180,7 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> R
         "t": t, "visitor": visitor, "nonce": request.state.nonce, "static": studio.static, "languages": LANGUAGES,
         "csrf": visitor.csrf if visitor else security.form_token(request), "said": said if f"said.{said}" in t.texts else None,
         "error": None, "path": request.url.path, "place": None, "script": None,
+        "provider": studio.openid.name if studio.openid else None,
     }  # fmt: skip
     response = HTMLResponse(studio.templates.get_template(template).render({**base, **values}), status)
     if visitor is None:

@@ -131,6 +131,18 @@ def end_session_cookie(response: Response, https: bool) -> None:
     response.delete_cookie(session_cookie(https), path="/", secure=https, httponly=True, samesite="lax")
 
 
+def openid_cookie(https: bool) -> str:
+    """The name of the cookie that ties a way to a provider to this browser."""
+    return "__Host-accord-openid" if https else "accord_openid"
+
+
+def set_openid(response: Response, secret: str, seconds: float, https: bool) -> None:
+    """Keep it while the browser is at the provider; `lax`, because the way back comes from there."""
+    response.set_cookie(
+        openid_cookie(https), secret, max_age=int(seconds), path="/", secure=https, httponly=True, samesite="lax"
+    )
+
+
 def form_token(request: Request) -> str:
     """The CSRF token of pages before signing in: a cookie of its own, repeated in the form."""
     if not hasattr(request.state, "form_token"):
