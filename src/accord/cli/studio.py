@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from accord.cli.exporting import check_free
+from accord.cli.studio_chat import Chat, application
 from accord.cli.terminal import safe_text
 from accord.errors import ConfigError
 from accord.feedback.formats.card import card_paths
@@ -15,12 +16,13 @@ from accord.files import write_json, write_text
 from accord.studio import exporting, importing, projects
 from accord.studio.database import Database, open_database
 from accord.studio.openid import OpenIdSettings
-from accord.studio.server import OIDC_SECRET, Serving, serve
+from accord.studio.server import HERE, OIDC_SECRET, Serving, check_port, serve
 
 
-def run_studio(wanted: Serving, open_browser: bool) -> None:
+def run_studio(wanted: Serving, open_browser: bool, chat: Chat | None) -> None:
     """Serve until Ctrl-C."""
-    serve(wanted, open_browser, click.echo)
+    check_port(wanted.host, wanted.port)  # before a model is loaded
+    serve(wanted, open_browser, click.echo, application(chat, wanted.workers) or HERE)
 
 
 def openid_provider(issuer: str | None, client_id: str | None, name: str | None) -> OpenIdSettings | None:

@@ -20,6 +20,7 @@ from fastapi import FastAPI
 
 from accord.errors import ConfigError
 from accord.studio import entrances
+from accord.studio.chat import ChatSampler
 from accord.studio.database import open_database
 from accord.studio.openid import OpenId, OpenIdError, OpenIdSettings
 from accord.studio.web.app import StudioConfig, create_app
@@ -30,6 +31,10 @@ OIDC_ISSUER, OIDC_CLIENT = "ACCORD_STUDIO_OIDC_ISSUER", "ACCORD_STUDIO_OIDC_CLIE
 OIDC_NAME = "ACCORD_STUDIO_OIDC_NAME"
 OIDC_SECRET = "ACCORD_OIDC_SECRET"
 """Given by whoever starts the studio: on the command line everybody on the machine could read it."""
+
+
+Application = str | Callable[[], FastAPI]
+HERE = "accord.studio.server:from_environment"
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ class Serving:
         return f"http://{host}:{self.port}"
 
 
-def from_environment() -> FastAPI:
+def from_environment(sampler: ChatSampler | None = None) -> FastAPI:
     """The application for a worker process, by what `serve` set in the environment."""
     media = os.environ.get(MEDIA)
     https, private = (os.environ.get(name) == "1" for name in (HTTPS, PRIVATE))
@@ -60,7 +65,9 @@ def from_environment() -> FastAPI:
     openid = None
     if os.environ.get(OIDC_ISSUER):
         openid = OpenIdSettings(*(os.environ[name] for name in (OIDC_ISSUER, OIDC_CLIENT, OIDC_SECRET, OIDC_NAME)))
-    return create_app(StudioConfig(os.environ[DATABASE], folder, https=https, private_webhooks=private, openid=openid))
+    return create_app(
+        StudioConfig(os.environ[DATABASE], folder, sampler, https=https, private_webhooks=private, openid=openid)
+    )
 
 
 def check_port(host: str, port: int) -> None:
@@ -83,8 +90,8 @@ def check_port(host: str, port: int) -> None:
             raise ConfigError(f"{host}:{port} is no address", "ports go from 1 to 65535") from None
 
 
-def serve(wanted: Serving, open_browser: bool, say: Callable[[str], object]) -> None:
-    """Serve until interrupted. `say` prints a line.
+def serve(wanted: Serving, open_browser: bool, say: Callable[[str], object], application: Application = HERE) -> None:
+    """Serve until interrupted. `say` prints a line; `application` makes the application: with several workers by its name.
 
     Raises ConfigError for a bad address or port, RunError for a database that cannot be used.
     """
@@ -104,7 +111,7 @@ def serve(wanted: Serving, open_browser: bool, say: Callable[[str], object]) -> 
     _tell_workers(wanted)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     uvicorn.run(
-        "accord.studio.server:from_environment", factory=True, host=wanted.host, port=wanted.port,
+        application, factory=True, host=wanted.host, port=wanted.port,
         workers=wanted.workers, log_level="warning", server_header=False, proxy_headers=True,
     )  # fmt: skip
 
