@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -268,15 +269,13 @@ def start(house: House, *arguments: str) -> tuple[subprocess.Popen[str], str]:
         [*command, "--database", str(house.folder / "studio.db")], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         env={**os.environ, "ACCORD_CHAT_KEY": "k-1"}, start_new_session=True,
     )  # fmt: skip
-    url = f"http://127.0.0.1:{port}"
-    for _ in range(600):
-        try:
-            with urlopen(f"{url}/login", timeout=1):
-                return running, url
-        except OSError:
-            assert running.poll() is None, running.stdout.read() if running.stdout else ""
-            time.sleep(0.1)
-    raise AssertionError("the studio did not start")
+    url, until = f"http://127.0.0.1:{port}", time.monotonic() + 300
+    while running.poll() is None and time.monotonic() < until:
+        with contextlib.suppress(OSError), urlopen(f"{url}/login", timeout=1):
+            return running, url
+        time.sleep(0.1)
+    running.kill()
+    raise AssertionError(f"the studio did not start: {running.communicate()[0]}")
 
 
 @pytest.mark.slow
