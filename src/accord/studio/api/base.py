@@ -88,6 +88,7 @@ class Api:
     db: Database
     limiter: Limiter
     desk: Desk
+    private_webhooks: bool = False
 
 
 def api_of(request: Request) -> Api:
