@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import stat
@@ -20,8 +21,9 @@ from sqlalchemy.exc import OperationalError
 from studio_rooms import pairs, person, project
 
 from accord.errors import ConfigError, RunError
-from accord.studio import queue
+from accord.studio import accounts, entrances, queue
 from accord.studio.database import Database, explain, open_database, parse_url, postgres_engine, sqlite_engine
+from accord.studio.errors import Conflict
 from accord.studio.migration import check_revision, migrate
 from accord.studio.tables import Account, Base
 
@@ -244,3 +246,39 @@ def test_a_kill_in_the_middle_of_a_transaction_leaves_nothing(url: str, db: Data
     with db.read() as session:
         assert session.execute(text("SELECT number FROM chain WHERE id = 0")).scalar() == 0
     assert isinstance(queue.next_view(db, project(db), person(db, "bob", 1)), queue.Served)
+
+
+def test_a_limit_on_tries_is_one_for_all_processes(url: str) -> None:
+    """Four processes' connections, all at once: exactly as many tries pass as the limit says."""
+    processes = [open_database(url, lambda: 1_800_000_000.0) for _ in range(4)]
+    barrier, passed = threading.Barrier(16), []
+
+    def attempts(db: Database) -> None:
+        barrier.wait(60)
+        for _ in range(3):
+            with contextlib.suppress(entrances.TooMany):
+                entrances.attempt(db, "login", "olga")
+                passed.append(1)
+
+    threads = [threading.Thread(target=attempts, args=(processes[n % 4],)) for n in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(passed) == entrances.LIMITS["login"][0]
+    with processes[0].read() as session:
+        assert entrances.refusals(session, 0) == {"login": 48 - len(passed)}
+    for db in processes:
+        db.close()
+
+
+def test_a_name_is_found_however_it_is_spelled(db: Database) -> None:
+    with db.write() as session:
+        made = accounts.create_account(session, "Ärmel  Ωmega", None, "annotator", 0.0, None)
+        for spelling in ("Ärmel Ωmega", "ärmel ωmega", " ÄRMEL\u3000ΩMEGA ", "A\u0308rmel Ωmega"):
+            found = accounts.find_account(session, spelling)
+            assert found is not None, spelling
+            assert found.id == made.id
+            assert accounts.same_name(spelling) == accounts.same_name(made.name)
+        with pytest.raises(Conflict):
+            accounts.create_account(session, "ärmel ωMEGA", None, "annotator", 0.0, None)

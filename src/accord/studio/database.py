@@ -156,6 +156,7 @@ def sqlite_engine(url: URL, begin: str, read_only: bool = False, **pool: Any) ->
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, _: Any) -> None:
         connection.isolation_level = None  # the driver starts no transactions of its own
+        connection.create_function("lower", 1, _lower, deterministic=True)  # SQLite's own knows ASCII alone
         pragmas = ["journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"]
         for pragma in [*pragmas, f"busy_timeout={BUSY_SECONDS * 1000}", *(["query_only=ON"] if read_only else [])]:
             connection.execute(f"PRAGMA {pragma}")
@@ -165,6 +166,10 @@ def sqlite_engine(url: URL, begin: str, read_only: bool = False, **pool: Any) ->
         connection.exec_driver_sql(begin)
 
     return engine
+
+
+def _lower(text: Any) -> Any:
+    return text.lower() if isinstance(text, str) else text
 
 
 def postgres_engine(url: URL) -> Engine:

@@ -42,12 +42,17 @@ class TooMany(NotAllowed):
 
 # --- limits ----------------------------------------------------------------------------------------------------------
 def attempt(db: Database, what: str, who: str) -> None:
-    """Count a try; raises TooMany beyond the limit, which is counted and logged as well."""
+    """Count a try; raises TooMany beyond the limit, which is counted and logged as well.
+
+    Tries are counted in the database: the limit is one for all processes, however many try at once.
+    """
     limit, seconds = LIMITS[what]
     subject = f"{what}:{digest(who)[:40]}"
     now = db.now()
 
     def work(session: Session) -> float | None:
+        if not db.sqlite:  # there a writer is alone anyhow; here two could count at once and both pass
+            session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(subject, 0))))
         session.execute(delete(Attempt).where(Attempt.at < now - 86400))
         recent = select(Attempt.at).where(Attempt.subject == subject, Attempt.at > now - seconds).order_by(Attempt.at)
         times = list(session.scalars(recent))

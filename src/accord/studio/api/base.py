@@ -21,6 +21,7 @@ from accord.studio.entrances import TooMany
 from accord.studio.errors import NotAllowed, NotHere
 from accord.studio.quality import Desk
 from accord.studio.web.context import Place, find_place
+from accord.studio.web.security import address
 
 T = TypeVar("T")
 PER_MINUTE, BURST = 600.0, 120.0
@@ -124,7 +125,7 @@ def caller(request: Request, api: House, given: Bearer) -> Caller:
         raise Unknown("there is no token with the request", "send the header Authorization: Bearer accord_…")
     found = entrances.token_owner(api.db, given.credentials)
     if found is None:
-        entrances.attempt(api.db, "token", request.client.host if request.client else "nowhere")
+        entrances.attempt(api.db, "token", address(request))
         raise Unknown("the token is unknown, revoked or has expired", "make a new one under your name in the studio")
     api.limiter.take(digest(given.credentials), api.db.now())
     account, scopes = found

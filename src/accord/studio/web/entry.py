@@ -11,13 +11,9 @@ from accord.studio.entrances import Invited, attempt
 from accord.studio.errors import NotHere
 from accord.studio.web import security
 from accord.studio.web.context import Fields, House, Maybe, Studio, go, page
+from accord.studio.web.security import address
 
 router = APIRouter()
-
-
-def address(request: Request) -> str:
-    """Who tries, for the limits."""
-    return request.client.host if request.client else "nowhere"
 
 
 def inside(where: str | None) -> str:
@@ -109,11 +105,11 @@ def login(request: Request, studio: House, form: Fields) -> Response:
     """Check name and password; says nothing about which of the two was wrong."""
     name, where = form.get("name", ""), inside(form.get("next"))
     attempt(studio.db, "login-from", address(request))
-    attempt(studio.db, "login", name.casefold())
+    attempt(studio.db, "login", accounts.same_name(name))
     secret = accounts.sign_in(studio.db, name, form.get("password", ""))
     if secret is None:
         return page(request, "login.html.j2", 400, values={"name": name}, next=where, wrong=True)
-    entrances.forgive(studio.db, "login", name.casefold())
+    entrances.forgive(studio.db, "login", accounts.same_name(name))
     entrances.forgive(studio.db, "login-from", address(request), only_last=True)
     return enter(studio, secret, where)
 

@@ -79,7 +79,7 @@ def attributes(studio: House, me: Me, form: Fields) -> Response:
 @router.post("/password")
 def password(request: Request, studio: House, me: Me, form: Fields) -> Response:
     """A new password; other sessions end."""
-    entrances.attempt(studio.db, "login", me.name.casefold())
+    entrances.attempt(studio.db, "login", accounts.same_name(me.name))
     try:
         done = accounts.change_password(studio.db, me.id, form.get("old", ""), form.get("new", ""), me.session)
     except AccordError as error:
@@ -126,7 +126,7 @@ def withdraw(studio: House, me: Me, answer_id: str, form: Fields) -> Response:
 @router.post("/erase")
 def erase(request: Request, studio: House, me: Me, form: Fields) -> Response:
     """Erase the account: personal data and, if wished, all answers. The password is asked for again."""
-    entrances.attempt(studio.db, "login", me.name.casefold())
+    entrances.attempt(studio.db, "login", accounts.same_name(me.name))
     with studio.db.read() as session:
         stored = own.account(session, me.id).password
     if stored is not None and not accounts.password_fits(stored, form.get("password", "")):

@@ -17,8 +17,9 @@ from accord.studio.identities import WAY_SECONDS, Unknown, Way
 from accord.studio.openid import Identity, OpenId, OpenIdError
 from accord.studio.web import security
 from accord.studio.web.context import Fields, House, Maybe, Me, Studio, go, page, words_for
-from accord.studio.web.entry import address, enter, inside, join_again, link_of
+from accord.studio.web.entry import enter, inside, join_again, link_of
 from accord.studio.web.me import show_me
+from accord.studio.web.security import address
 
 router = APIRouter()
 BACK = "/login/openid/back"
@@ -92,12 +93,12 @@ def _join(request: Request, studio: Studio, token: str, form: dict[str, str], ac
 @router.post("/me/openid")
 def link(request: Request, studio: House, me: Me, form: Fields) -> Response:
     """From one's own page; the password is asked for again, because this opens another door."""
-    entrances.attempt(studio.db, "login", me.name.casefold())
+    entrances.attempt(studio.db, "login", accounts.same_name(me.name))
     with studio.db.read() as session:
         stored = own.account(session, me.id).password
     if not accounts.password_fits(stored, form.get("password", "")):
         return show_me(request, studio, me, wrong_password=True)
-    entrances.forgive(studio.db, "login", me.name.casefold())
+    entrances.forgive(studio.db, "login", accounts.same_name(me.name))
     return _set_out(request, studio, Way("link", "/me", account_id=me.id))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
+from ipaddress import IPv4Address, ip_address, ip_network
 from urllib.parse import urlsplit
 
 from fastapi import Request
@@ -111,6 +112,18 @@ async def token_of(request: Request) -> str | None:
         return None
     field = (await request.form(max_files=4, max_fields=1000)).get("csrf")
     return field if isinstance(field, str) else None
+
+
+def address(request: Request) -> str:
+    """Who tries, for the limits: an address, of IPv6 its network of 64 bits, which one customer has to themselves."""
+    host = request.client.host if request.client else "nowhere"
+    try:
+        known = ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if isinstance(known, IPv4Address):
+        return host
+    return str(known.ipv4_mapped or ip_network((known, 64), strict=False))
 
 
 # --- cookies ---------------------------------------------------------------------------------------------------------
