@@ -21,7 +21,7 @@ from accord.studio.errors import NotHere
 from accord.studio.incoming import BadItem, Incoming, ItemIn, checked, items_from
 from accord.studio.members import add_member, members, set_member_state, set_trusted, settings_of
 from accord.studio.settings import ProjectSettings, settings_from, slug_of
-from accord.studio.tables import Account, Chain, Event, Guideline, Item, Project, Slot, View
+from accord.studio.tables import Account, Answer, Chain, Event, Guideline, Item, Project, Slot, View
 from accord.validation import read_yaml
 
 __all__ = [
@@ -285,15 +285,29 @@ def update_settings(db: Database, project_id: int, settings: ProjectSettings, by
 def _change_overlap(session: Session, project_id: int, overlap: int) -> None:
     """Slots 1..overlap for every item of the work; extra answers move into new ones; filled ones are never taken away."""
     query = select(Item).where(Item.project_id == project_id, Item.purpose == "work").order_by(Item.id)
-    for item in session.scalars(query.with_for_update(key_share=True)):
-        numbers = set(session.scalars(select(Slot.number).where(Slot.item_id == item.id)))
-        missing = [number for number in range(1, overlap + 1) if number not in numbers][: overlap - len(numbers)]
-        for number in missing if len(numbers) < overlap else []:
-            slot = Slot(project_id=project_id, item_id=item.id, number=number)
-            session.add(slot)
-            session.flush()
-            claims.move_in(session, item, slot)
-        if len(numbers) > overlap:
+    items = list(session.scalars(query.with_for_update(key_share=True)))
+    there: dict[int, set[int]] = {item.id: set() for item in items}
+    for item_id, number in session.execute(select(Slot.item_id, Slot.number).where(Slot.project_id == project_id)):
+        if item_id in there:
+            there[item_id].add(number)
+    missing = {
+        item_id: [n for n in range(1, overlap + 1) if n not in numbers][: max(0, overlap - len(numbers))]
+        for item_id, numbers in there.items()
+    }
+    slots = [{"project_id": project_id, "item_id": i, "number": n} for i, numbers in missing.items() for n in numbers]
+    if slots:
+        session.execute(insert(Slot), slots)
+    waiting = select(Answer.item_id).where(
+        Answer.project_id == project_id, Answer.extra.is_(True), Answer.state == "live"
+    )
+    extra = set(session.scalars(waiting))
+    for item in items:
+        if item.id in extra:
+            new = select(Slot).where(Slot.item_id == item.id, Slot.number.in_(missing[item.id])).order_by(Slot.number)
+            for slot in list(session.scalars(new)):
+                if not claims.move_in(session, item, slot):
+                    break
+        if len(there[item.id]) > overlap:
             claims.drop_slots(session, item, overlap)
         claims.mark_full(session, item)
 

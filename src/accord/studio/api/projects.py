@@ -124,7 +124,7 @@ class KeysIn(Model):
 class PrioritiesIn(Model):
     """What active selection wants first; beside it always runs an arm of chance."""
 
-    priorities: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = Field(min_length=1, max_length=MOST_ITEMS)
+    priorities: dict[str, Annotated[float, Field(allow_inf_nan=False, strict=True)]] = Field(min_length=1, max_length=MOST_ITEMS)
     arm: str = Field(min_length=1, max_length=24, pattern=r"^[a-z0-9_-]+$", examples=["information"])
     random_share: float = Field(0.2, ge=0.2, lt=1, description="Share of items drawn at random, to measure against.")
 
