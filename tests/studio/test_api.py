@@ -21,7 +21,7 @@ from studio_rooms import Clock, Receiver, pairs, person
 from accord.feedback.records import parse_line
 from accord.studio import entrances, members, projects, webhooks
 from accord.studio.accounts import Visitor
-from accord.studio.api.base import Limiter
+from accord.studio.api.base import Limiter, cursor
 from accord.studio.client import ApiError, Client
 from accord.studio.database import Database
 from accord.studio.entrances import TooMany
@@ -357,6 +357,75 @@ def test_bodies_are_bounded(studio: Studio) -> None:
     assert (status, problem["title"]) == (413, "Too large")
     big = [{"prompt": "y" * 2**20, "options": [f"a{n}", "b"]} for n in range(2)]
     assert boss.add_items("summaries", big)["new"] == 2  # files of items may be larger
+
+
+HOSTILE = ["\\u0000", "a\\u0000b", "\\ud800", "x\\udfffx", "\\uffff"]
+"""As JSON writes them: PostgreSQL stores no NUL, nobody stores half a character."""
+HUGE = ["0", "-1", "2147483648", "9223372036854775808", "9" * 40]
+
+
+@pytest.mark.slow
+def test_hostile_requests_are_refused_never_a_mistake_of_ours(studio: Studio) -> None:
+    boss = studio.client("boss", "owner")
+    boss.create_project(SETTINGS)
+    boss.add_items("summaries", pairs(2))
+    item = boss.next_item("summaries")["item"]
+    token, at = boss._token, "/projects/summaries"
+    bodies = [
+        ("POST", "/projects", '{"name": "%s", "task": "comparison"}'), ("PUT", f"{at}/guideline", '{"text": "be %s fair"}'),
+        ("PUT", f"{at}/settings", '{"name": "N", "task": "comparison", "overlap": 2, "question": "w%sw"}'),
+        ("POST", f"{at}/items", '{"items": [{"prompt": "p%s", "options": ["a", "b"]}]}'),
+        ("POST", f"{at}/items", '{"items": [{"prompt": "p", "options": ["a", "b"], "meta": {"k%s": "v"}}]}'),
+        ("POST", f"{at}/items/pause", '{"keys": ["k%s"]}'), ("PUT", f"{at}/items/priorities", '{"priorities": {"k%s": 1}, "arm": "a"}'),
+        ("POST", f"{at}/bots", '{"name": "bot %s"}'), ("PUT", f"{at}/members/p-boss/state", '{"state": "paused", "reason": "why %s"}'),
+        ("POST", f"{at}/webhooks", '{"url": "https://example.org/%s", "kinds": ["answer.submitted"]}'),
+        ("POST", f"{at}/work/{item['view']}/skip", '{"lease": "%s", "reason": "unsure"}'),
+        ("POST", f"{at}/work/{item['view']}/skip", '{"lease": "LEASE", "reason": "other", "note": "n%s"}'),
+        ("POST", f"{at}/work/{item['view']}/submit", '{"lease": "LEASE", "key": "12345678%s", "answer": {"tie": true}}'),
+        ("POST", f"{at}/work/{item['view']}/submit", '{"lease": "LEASE", "key": "12345678", "answer": {"preferred": "%s"}}'),
+        ("POST", f"{at}/judgements", '{"records": [{"id": "r%s", "kind": "thumb", "prompt": "p", "annotator": "a", "options": [{"id": "1", "content": "c", "shown_at": 0}], "choice": {"up": true}}]}'),
+    ]  # fmt: skip
+    for method, path, body in bodies:
+        for text in HOSTILE:
+            sent = (body % text).replace("LEASE", item["lease"]).encode()
+            assert status_of(studio, method, path, token, sent) < 500, (method, path, text)
+    for where in ("%00", "a%00b", "%ff", "%ed%a0%80", "%F0%9F%98%80"):
+        for path in (
+            f"/projects/{where}", f"{at}/items/{where}", f"{at}/items?after={where}", f"{at}/answers?account={where}", f"{at}/answers?item={where}",
+            f"{at}/events?kind={where}", f"{at}/export?shape={where}",
+        ):  # fmt: skip
+            assert status_of(studio, "GET", path, token) < 500, path
+        assert status_of(studio, "POST", f"/answers/{where}/undo", token, b"{}") < 500
+    for number in HUGE:
+        for path in (
+            f"{at}/guideline?version={number}",
+            f"{at}/items?limit={number}",
+            f"{at}/events?after={cursor(int(number))}",
+        ):
+            assert status_of(studio, "GET", path, token) < 500, path
+        for path in (f"{at}/items?after={cursor(1.0, 0.5, int(number))}",):
+            assert status_of(studio, "GET", path, token) < 500, path
+        assert status_of(studio, "DELETE", f"{at}/webhooks/{number}", token) < 500
+        for what in ("heartbeat", "skip", "submit"):
+            sent = b'{"lease": "x", "reason": "unsure", "key": "12345678", "answer": {"tie": true}}'
+            needed = {"heartbeat": b'{"lease": "x"}', "skip": b'{"lease": "x", "reason": "unsure"}'}.get(
+                what, sent.replace(b'"reason": "unsure", ', b"")
+            )
+            assert status_of(studio, "POST", f"{at}/work/{number}/{what}", token, needed) < 500, (number, what)
+    assert boss.verify("summaries")["whole"] is True
+
+
+def status_of(studio: Studio, method: str, path: str, token: str, body: bytes | None = None) -> int:
+    """The status of a call as it is on the wire; never too fast."""
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    while True:
+        try:
+            with urlopen(Request(f"{studio.url}/api/v1{path}", body, headers, method=method)) as answer:
+                return int(answer.status)
+        except HTTPError as error:
+            if error.code != 429:
+                return error.code
+        studio.db.clock.now += 60
 
 
 def test_openapi_describes_everything(studio: Studio) -> None:

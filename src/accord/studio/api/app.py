@@ -83,6 +83,7 @@ def _truthful(schema: dict[str, Any]) -> dict[str, Any]:
 
 def _problem(status: int, title: str, detail: str, fix: str | None = None, where: str | None = None) -> JSONResponse:
     kind = title.lower().replace(" ", "-")
+    detail = detail.encode(errors="backslashreplace").decode()  # it may quote what was sent
     said = Problem(type=f"/problems/{kind}", title=title, status=status, detail=detail, fix=fix, field=where)
     return JSONResponse(said.model_dump(exclude_none=True), status, media_type="application/problem+json")
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import base64
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Depends, Query, Request, Security
+from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
 
 from accord.errors import AccordError, ConfigError
 from accord.studio import entrances
@@ -19,6 +21,7 @@ from accord.studio.accounts import Visitor, digest
 from accord.studio.database import Database
 from accord.studio.entrances import TooMany
 from accord.studio.errors import NotAllowed, NotHere
+from accord.studio.plain import check_text
 from accord.studio.quality import Desk
 from accord.studio.web.context import Place, find_place
 from accord.studio.web.security import address
@@ -31,6 +34,28 @@ MOST = 500
 
 class Unknown(AccordError):
     """There is no valid token with the request."""
+
+
+class _Request(Request):
+    """Refuses text that cannot be kept before anything else looks at it."""
+
+    async def json(self) -> Any:
+        found = await super().json()
+        check_text(found)
+        return found
+
+
+class Route(APIRoute):
+    """Every endpoint's."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """As FastAPI's, of requests that look at their text."""
+        inner = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            return await inner(_Request(request.scope, request.receive))
+
+        return handle
 
 
 class Problem(BaseModel):

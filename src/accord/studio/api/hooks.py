@@ -9,10 +9,10 @@ from fastapi import APIRouter, Depends, Path
 from pydantic import BaseModel, Field
 
 from accord.studio import webhooks
-from accord.studio.api.base import House, Manager, Model, place_with
+from accord.studio.api.base import House, Manager, Model, Route, place_with
 from accord.studio.web.context import Place
 
-router = APIRouter(tags=["webhooks"])
+router = APIRouter(tags=["webhooks"], route_class=Route)
 Onlooker = Annotated[Place, Depends(place_with("manage", "manage", write=False))]
 Number = Annotated[int, Path(ge=1, lt=2**31, description="Its id.")]
 

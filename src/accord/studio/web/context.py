@@ -24,6 +24,7 @@ from accord.studio.database import Database
 from accord.studio.errors import NotAllowed, NotHere
 from accord.studio.i18n import LANGUAGES, Words, preferred, words
 from accord.studio.openid import OpenId
+from accord.studio.plain import check_text
 from accord.studio.settings import ProjectSettings
 from accord.studio.tables import Membership, Project
 from accord.studio.web import security
@@ -219,6 +220,7 @@ async def body(request: Request) -> dict[str, Any]:
         raise HTTPException(400, "this is not JSON") from None
     if not isinstance(found, dict):
         raise HTTPException(400, "send a JSON object")
+    check_text(found)
     return found
 
 
