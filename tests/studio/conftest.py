@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from benchmarks.postgres import server, why_not
 from sqlalchemy import create_engine, text
-from studio_rooms import Clock
+from studio_rooms import Clock, Receiver
 
 from accord.studio.database import Database, open_database, parse_url
 
@@ -73,3 +76,25 @@ def db(url: str, clock: Clock) -> Iterator[Database]:
     opened = open_database(url, clock)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """Somebody else's server, on this machine."""
+    kept = Receiver()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            kept.got.append(({k.lower(): v for k, v in self.headers.items()}, body))
+            self.send_response(kept.status)
+            self.send_header("Location", "http://127.0.0.1:9/")
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        kept.url = f"http://127.0.0.1:{server.server_port}/hook?x=1"
+        yield kept
+        server.shutdown()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from accord.studio import projects, queue
@@ -22,6 +22,15 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+@dataclass
+class Receiver:
+    """A server that keeps what it gets, and answers with `status`."""
+
+    url: str = ""
+    status: int = 204
+    got: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
 
 
 def person(db: Database, name: str, project: int | None = None, role: str = "annotator", **more: Any) -> int:

@@ -58,6 +58,10 @@ def test_export_and_import(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--oidc-issuer", "http://login.example.org", "--oidc-client-id", "x"], "is no issuer of OpenID Connect"),
+        (["--oidc-issuer", "https://login.example.org"], "give --oidc-client-id"),
+        (["--oidc-issuer", "https://login.example.org", "--oidc-client-id", "x"], "ACCORD_OIDC_SECRET"),
+        (["--oidc-name", "Example"], "give --oidc-issuer too"),
         (["export", "nothing", "x.jsonl"], "there is no project 'nothing'"),
         (["export", "test", "x.csv"], "written as JSONL"),
         (["export", "test", "x.jsonl", "--to", "prm800k"], "nothing to export as prm800k"),

@@ -6,17 +6,12 @@ import base64
 import hashlib
 import hmac
 import json
-import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
 from sqlalchemy import select
-from studio_rooms import Clock, answer, person, project, served
+from studio_rooms import Clock, Receiver, answer, person, project, served
 
 from accord.errors import ConfigError
 from accord.studio import queue, webhooks
@@ -24,40 +19,10 @@ from accord.studio.database import Database
 from accord.studio.tables import Delivery, Event, Webhook
 
 
-@dataclass
-class Receiver:
-    """A server that keeps what it gets, and answers with `status`."""
-
-    url: str = ""
-    status: int = 204
-    got: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    kept = Receiver()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            kept.got.append(({k.lower(): v for k, v in self.headers.items()}, body))
-            self.send_response(kept.status)
-            self.send_header("Location", "http://127.0.0.1:9/")
-            self.end_headers()
-
-        def log_message(self, *_: Any) -> None: ...
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        kept.url = f"http://127.0.0.1:{server.server_port}/hook?x=1"
-        yield kept
-        server.shutdown()
-
-
 def test_what_happens_is_heard_once_and_signed(db: Database, receiver: Receiver) -> None:
     made = project(db)
     ada = person(db, "ada", made)
-    secret = webhooks.add(db, made, receiver.url, ["answer.submitted"], None, private=True)
+    secret = webhooks.add(db, made, receiver.url, ["answer.submitted"], None, private=True).secret
     receipt = answer(db, ada, served(db, made, ada))
     assert webhooks.work_once(db, private=True) == 1
     assert webhooks.work_once(db, private=True) == 0
@@ -103,7 +68,7 @@ def test_failures_are_tried_later_and_given_up_with_an_event(db: Database, clock
         assert session.scalars(select(Delivery)).one().error == "HTTP 302"
         assert session.scalar(select(Event.kind).where(Event.kind == "webhook.disabled")) is not None
     receiver.status = 200
-    webhooks.enable(db, made, hook.id)
+    webhooks.enable(db, made, hook.id, None)
     assert webhooks.work_once(db, private=True) == 1
     with db.read() as session:
         assert session.scalars(select(Delivery)).one().delivered_at is not None

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
 
 from accord.cli.exporting import check_free
+from accord.cli.studio_chat import Chat, application
 from accord.cli.terminal import safe_text
 from accord.errors import ConfigError
 from accord.feedback.formats.card import card_paths
 from accord.files import write_json, write_text
 from accord.studio import exporting, importing, projects
 from accord.studio.database import Database, open_database
-from accord.studio.server import Serving, serve
+from accord.studio.openid import OpenIdSettings
+from accord.studio.server import HERE, OIDC_SECRET, Serving, check_port, serve
 
 
-def run_studio(
-    database: str, host: str, port: int, workers: int, open_browser: bool, media: Path | None, https: bool,
-    private_webhooks: bool = False,
-) -> None:  # fmt: skip
+def run_studio(wanted: Serving, open_browser: bool, chat: Chat | None) -> None:
     """Serve until Ctrl-C."""
-    serve(Serving(database, host, port, workers, media, https, private_webhooks), open_browser, click.echo)
+    check_port(wanted.host, wanted.port)  # before a model is loaded
+    serve(wanted, open_browser, click.echo, application(chat, wanted.workers) or HERE)
+
+
+def openid_provider(issuer: str | None, client_id: str | None, name: str | None) -> OpenIdSettings | None:
+    """The provider named on the command line, its secret from the environment. Raises ConfigError for half of one."""
+    if issuer is None:
+        if client_id or name:
+            raise ConfigError("a client of OpenID Connect was named without its provider", "give --oidc-issuer too")
+        return None
+    return OpenIdSettings(issuer, client_id or "", os.environ.get(OIDC_SECRET, ""), name or "")
 
 
 # --- without a browser -----------------------------------------------------------------------------------------------

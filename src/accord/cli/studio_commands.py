@@ -28,6 +28,24 @@ SHAPES = (
 @click.option(
     "--private-webhooks", is_flag=True, help="Let webhooks go to addresses inside private networks, and over http."
 )
+@click.option(
+    "--chat-model", "chat_models", multiple=True, metavar="MODEL",
+    help="For live chat: a directory, Hub id, accord:NAME, or an OpenAI-compatible URL#NAME (key in ACCORD_CHAT_KEY). "
+    "Given twice, a turn compares the two.",
+)  # fmt: skip
+@click.option(
+    "--chat-max-tokens",
+    default=512,
+    show_default=True,
+    type=click.IntRange(1, 100_000),
+    help="Limit of a chat's replies.",
+)
+@click.option(
+    "--chat-temperature", default=1.0, show_default=True, type=click.FloatRange(0, 2), help="Of a chat's replies."
+)
+@click.option("--oidc-issuer", help="Let people sign in with this OpenID Connect provider, too (https://…).")
+@click.option("--oidc-client-id", help="What the provider calls this studio; the secret comes from ACCORD_OIDC_SECRET.")
+@click.option("--oidc-name", help="What people call the provider, for the button.  [default: its host]")
 @click.option("--open/--no-open", "open_browser", default=True, show_default=True, help="Open it in the browser.")
 @click.pass_context
 @guarded
@@ -40,15 +58,25 @@ def studio(
     media: Path | None,
     https: bool,
     private_webhooks: bool,
+    chat_models: tuple[str, ...],
+    chat_max_tokens: int,
+    chat_temperature: float,
+    oidc_issuer: str | None,
+    oidc_client_id: str | None,
+    oidc_name: str | None,
     open_browser: bool,
 ) -> None:
     """Start the studio, where people judge: projects, guidelines, comparisons, rankings, ratings, chat."""
     if context.invoked_subcommand is not None:
         context.obj = database
         return
-    from accord.cli.studio import run_studio
+    from accord.cli.studio import openid_provider, run_studio
+    from accord.cli.studio_chat import Chat
+    from accord.studio.server import Serving
 
-    run_studio(database, host, port, workers, open_browser, media, https, private_webhooks)
+    chat = Chat(chat_models, chat_max_tokens, chat_temperature) if chat_models else None
+    openid = openid_provider(oidc_issuer, oidc_client_id, oidc_name)
+    run_studio(Serving(database, host, port, workers, media, https, private_webhooks, openid), open_browser, chat)
 
 
 DATABASE = click.option("--database", help="A file, or postgresql://USER:PASSWORD@HOST/NAME.  [default: studio.db]")

@@ -108,6 +108,11 @@ def clean_name(name: str) -> str:
     return cleaned
 
 
+def same_name(name: str) -> str:
+    """What two spellings of one name have in common; limits on tries go by it, as finding an account does."""
+    return re.sub(r"\s+", " ", unicodedata.normalize("NFKC", name)).strip().lower()
+
+
 def create_account(session: Session, name: str, password: str | None, role: str, at: float, by: str | None) -> Account:
     """A new account, with an event. `password` is the hash. Raises Conflict when the name is taken (case ignored)."""
     if role not in HOUSE_ROLES:
@@ -126,8 +131,7 @@ def create_account(session: Session, name: str, password: str | None, role: str,
 
 def find_account(session: Session, name: str) -> Account | None:
     """By name, case ignored."""
-    wanted = re.sub(r"\s+", " ", unicodedata.normalize("NFKC", name)).strip()
-    return session.scalars(select(Account).where(func.lower(Account.name) == wanted.lower())).first()
+    return session.scalars(select(Account).where(func.lower(Account.name) == same_name(name))).first()
 
 
 def owner_exists(session: Session) -> bool:
@@ -156,8 +160,8 @@ def change_password(db: Database, account_id: int, old: str, new: str, keep: str
 
 
 # --- sessions --------------------------------------------------------------------------------------------------------
-def begin_session(session: Session, account: Account, at: float) -> str:
-    """Sign an account in; returns the cookie's secret. Sessions that ran out are removed on the way."""
+def begin_session(session: Session, account: Account, at: float, how: dict[str, str] | None = None) -> str:
+    """Sign an account in; returns the cookie's secret. Sessions that ran out are removed on the way. how: for the log."""
     secret = token()
     session.execute(delete(Login).where(Login.account_id == account.id, Login.expires_at < at))
     session.add(
@@ -167,7 +171,7 @@ def begin_session(session: Session, account: Account, at: float) -> str:
         )
     )  # fmt: skip
     session.flush()
-    events.append(session, events.HOUSE, "account.signed_in", account.public, account.public, at, {})
+    events.append(session, events.HOUSE, "account.signed_in", account.public, account.public, at, how or {})
     return secret
 
 

@@ -156,7 +156,9 @@ def _chat(answer: Given, turns: list[dict[str, Any]], prompt: Any) -> Judged:
             raise AnswerError(f"{where}.continued", "say which of the two answers the conversation went on with")
         asked = [*history, {"role": "user", "content": turn["user"]}]
         order = [option["id"] for option in turn["options"]]
-        parts.append(Part(f"turn{number}", part.kind, part.choice, part.options, asked, order, {"turn": number}))
+        finished = {option["id"]: option.get("finished", True) for option in turn["options"]}
+        about = {"turn": number} | ({} if all(finished.values()) else {"finished": finished})
+        parts.append(Part(f"turn{number}", part.kind, part.choice, part.options, asked, order, about))
         normal.append({**chosen, "continued": went_on} if number < len(turns) else chosen)
         if number < len(turns):
             text = next(o["content"] for o in turn["options"] if o["id"] == went_on)

@@ -182,6 +182,27 @@ class Client:
         """The data card of an export: {card, text}."""
         return self._json("GET", f"{_path(slug, 'export', 'card')}?{urlencode({'shape': shape})}")
 
+    # --- webhooks ----------------------------------------------------------------------------------------------------
+    def webhooks(self, slug: str) -> list[Json]:
+        """Who hears of the project's events: [{id, url, kinds, delivered, waiting, error, …}]; needs the scope manage."""
+        return self._list("GET", _path(slug, "webhooks"))
+
+    def add_webhook(self, slug: str, url: str, kinds: Sequence[str] = ("answer.submitted",)) -> Json:
+        """Add one: {id, secret}. The secret is shown once."""
+        return self._json("POST", _path(slug, "webhooks"), {"url": url, "kinds": list(kinds)}, repeat=False)
+
+    def test_webhook(self, slug: str, webhook: int) -> Json:
+        """Deliver a test now: {delivered, error}."""
+        return self._json("POST", _path(slug, "webhooks", str(webhook), "test"), {})
+
+    def enable_webhook(self, slug: str, webhook: int) -> list[Json]:
+        """Deliver again after it was given up, what was missed as well; returns all."""
+        return self._list("POST", _path(slug, "webhooks", str(webhook), "enable"))
+
+    def remove_webhook(self, slug: str, webhook: int) -> list[Json]:
+        """End one; returns those that are left."""
+        return self._list("DELETE", _path(slug, "webhooks", str(webhook)), repeat=False)
+
     # --- how ---------------------------------------------------------------------------------------------------------
     def _pages(self, path: str, filters: Mapping[str, str] | None = None) -> Iterator[Json]:
         after: str | None = None
@@ -198,6 +219,10 @@ class Client:
         repeat: bool = True,
     ) -> Json:  # fmt: skip
         found: Json = json.loads(self._text(method, path, body, headers, repeat))
+        return found
+
+    def _list(self, method: str, path: str, repeat: bool = True) -> list[Json]:
+        found: list[Json] = json.loads(self._text(method, path, None if method != "POST" else {}, None, repeat))
         return found
 
     def _text(

@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, StatementError
+from sqlalchemy.exc import DataError as Unstorable
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import StaticPool
 
-from accord.errors import AccordError, ConfigError, RunError
+from accord.errors import AccordError, ConfigError, DataError, RunError
 from accord.files import disk_full
 
 T = TypeVar("T")
@@ -106,6 +107,14 @@ class Database:
             if named is None:
                 raise
             raise named from error
+        except (StatementError, OverflowError, UnicodeEncodeError) as error:
+            orig = error.orig if isinstance(error, StatementError) else error
+            if not isinstance(error, Unstorable) and not isinstance(orig, (OverflowError, UnicodeEncodeError)):
+                raise
+            raise DataError(
+                f"something sent cannot be kept: {str(orig).splitlines()[0]}",
+                "leave out NUL, half characters, huge numbers",
+            ) from error
 
 
 def open_database(url: str | Path, clock: Callable[[], float] = time.time, upgrade: bool = True) -> Database:
@@ -156,6 +165,7 @@ def sqlite_engine(url: URL, begin: str, read_only: bool = False, **pool: Any) ->
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, _: Any) -> None:
         connection.isolation_level = None  # the driver starts no transactions of its own
+        connection.create_function("lower", 1, _lower, deterministic=True)  # SQLite's own knows ASCII alone
         pragmas = ["journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"]
         for pragma in [*pragmas, f"busy_timeout={BUSY_SECONDS * 1000}", *(["query_only=ON"] if read_only else [])]:
             connection.execute(f"PRAGMA {pragma}")
@@ -165,6 +175,10 @@ def sqlite_engine(url: URL, begin: str, read_only: bool = False, **pool: Any) ->
         connection.exec_driver_sql(begin)
 
     return engine
+
+
+def _lower(text: Any) -> Any:
+    return text.lower() if isinstance(text, str) else text
 
 
 def postgres_engine(url: URL) -> Engine:

@@ -22,7 +22,9 @@ from accord.studio.tables import Account, ApiToken, Attempt, Invitation, Members
 
 SCOPES = ("read", "annotate", "manage", "export")
 TOKEN_PREFIX = "accord_"
-LIMITS = {"login": (10, 300.0), "login-from": (60, 300.0), "join": (30, 300.0), "token": (60, 300.0)}
+LIMITS = {
+    "login": (10, 300.0), "login-from": (60, 300.0), "join": (30, 300.0), "token": (60, 300.0), "openid": (60, 300.0),
+}  # fmt: skip
 """What is tried -> how often within how many seconds, per name or address."""
 LOG = logging.getLogger("accord.studio")
 
@@ -40,12 +42,17 @@ class TooMany(NotAllowed):
 
 # --- limits ----------------------------------------------------------------------------------------------------------
 def attempt(db: Database, what: str, who: str) -> None:
-    """Count a try; raises TooMany beyond the limit, which is counted and logged as well."""
+    """Count a try; raises TooMany beyond the limit, which is counted and logged as well.
+
+    Tries are counted in the database: the limit is one for all processes, however many try at once.
+    """
     limit, seconds = LIMITS[what]
     subject = f"{what}:{digest(who)[:40]}"
     now = db.now()
 
     def work(session: Session) -> float | None:
+        if not db.sqlite:  # there a writer is alone anyhow; here two could count at once and both pass
+            session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(subject, 0))))
         session.execute(delete(Attempt).where(Attempt.at < now - 86400))
         recent = select(Attempt.at).where(Attempt.subject == subject, Attempt.at > now - seconds).order_by(Attempt.at)
         times = list(session.scalars(recent))
@@ -83,13 +90,14 @@ def refusals(session: Session, since: float) -> dict[str, int]:
 # --- invitations -----------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Invited:
-    """What a valid link offers."""
+    """What a valid link offers. first: it is the one printed at the start, for the first owner."""
 
     id: int
     role: str
     project_id: int | None
     project: str | None
     slug: str | None
+    first: bool
 
 
 def setup_link(db: Database) -> str | None:
@@ -162,19 +170,24 @@ def revoke_invitation(db: Database, project_id: int | None, invitation_id: int, 
 
 
 def invited(session: Session, secret: str, now: float) -> Invited | None:
-    """What a link offers; None for one that is unknown, used up, expired, or of an owner when there is one."""
+    """What a link offers; None for one that is unknown, used up, expired, or the first owner's when there is one."""
+    return offer(session, digest(secret), now)
+
+
+def offer(session: Session, hashed: str, now: float) -> Invited | None:
+    """What the link with this hash offers, as `invited`."""
     query = select(Invitation, Project).outerjoin(Project, Project.id == Invitation.project_id)
-    found = session.execute(query.where(Invitation.hash == digest(secret))).one_or_none()
+    found = session.execute(query.where(Invitation.hash == hashed)).one_or_none()
     if found is None:
         return None
     link, project = found
     if link.expires_at <= now or link.used >= link.uses or (project is not None and project.archived_at is not None):
         return None
-    if link.role == "owner" and link.created_by is None and accounts.owner_exists(session):
+    first = link.role == "owner" and link.project_id is None and link.created_by is None
+    if first and accounts.owner_exists(session):
         return None
-    return Invited(
-        link.id, link.role, link.project_id, project.name if project else None, project.slug if project else None
-    )
+    name, slug = (project.name, project.slug) if project is not None else (None, None)
+    return Invited(link.id, link.role, link.project_id, name, slug, first)
 
 
 def join(db: Database, secret: str, name: str, password: str) -> str:
@@ -182,10 +195,10 @@ def join(db: Database, secret: str, name: str, password: str) -> str:
     hashed = accounts.hash_password(password)
 
     def work(session: Session) -> str:
-        link = _use(session, secret, db.now())
+        link = use(session, digest(secret), db.now())
         house = "annotator" if link.project_id is not None else link.role
         account = accounts.create_account(session, name, hashed, house, db.now(), None)
-        _enter_project(session, link, account, db.now())
+        enter_project(session, link, account, db.now())
         return accounts.begin_session(session, account, db.now())
 
     return db.transact(work)
@@ -195,26 +208,27 @@ def join_as(db: Database, secret: str, account_id: int) -> str | None:
     """Let a signed-in account into the link's project; returns its slug. Raises NotHere."""
 
     def work(session: Session) -> str | None:
-        link = _use(session, secret, db.now())
+        link = use(session, digest(secret), db.now())
         account = session.get_one(Account, account_id)
-        _enter_project(session, link, account, db.now())
+        enter_project(session, link, account, db.now())
         slug: str | None = session.scalar(select(Project.slug).where(Project.id == link.project_id))
         return slug
 
     return db.transact(work)
 
 
-def _use(session: Session, secret: str, now: float) -> Invitation:
-    query = select(Invitation).where(Invitation.hash == digest(secret)).with_for_update()
+def use(session: Session, hashed: str, now: float) -> Invitation:
+    """Count one use of the link with this hash. Raises NotHere for one that offers nothing."""
+    query = select(Invitation).where(Invitation.hash == hashed).with_for_update()
     link = session.scalars(query).first()
-    if link is None or invited(session, secret, now) is None:
+    if link is None or offer(session, hashed, now) is None:
         raise NotHere("this link has expired or was used already", "ask for a new one")
     link.used += 1
     session.flush()
     return link
 
 
-def _enter_project(session: Session, link: Invitation, account: Account, now: float) -> None:
+def enter_project(session: Session, link: Invitation, account: Account, now: float) -> None:
     """A link never lowers a role, and never brings back who was removed."""
     if link.project_id is None:
         return

@@ -121,7 +121,7 @@ def everything(session: Session, account_id: int) -> dict[str, Any]:
     return {
         "account": {
             "public": who.public, "name": who.name, "role": who.role, "created_at": who.created_at, "language": who.language,
-            "preferences": who.preferences, "attributes": who.attributes,
+            "preferences": who.preferences, "attributes": who.attributes, "signs_in_as": who.subject,
         },
         "memberships": [
             {"project": slug, "role": m.role, "state": m.state, "reason": m.reason, "guideline_read": m.guideline_read}

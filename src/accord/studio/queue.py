@@ -270,7 +270,7 @@ def save_draft(db: Database, account_id: int, view_id: int, lease: str, draft: d
 
 
 def add_turn(db: Database, account_id: int, view_id: int, lease: str, user: str, options: list[dict[str, Any]]) -> None:
-    """Keep one turn of a live chat: what the annotator wrote and the two answers ({id, content, producer}), as shown."""
+    """Keep one turn of a live chat: what the annotator wrote and the two answers ({id, content, producer, finished}), as shown."""
 
     def work(session: Session) -> None:
         _, view = own_view(session, account_id, view_id)

@@ -20,11 +20,21 @@ from fastapi import FastAPI
 
 from accord.errors import ConfigError
 from accord.studio import entrances
+from accord.studio.chat import ChatSampler
 from accord.studio.database import open_database
+from accord.studio.openid import OpenId, OpenIdError, OpenIdSettings
 from accord.studio.web.app import StudioConfig, create_app
 
 DATABASE, MEDIA, HTTPS = "ACCORD_STUDIO_DATABASE", "ACCORD_STUDIO_MEDIA", "ACCORD_STUDIO_HTTPS"
 PRIVATE = "ACCORD_STUDIO_PRIVATE_WEBHOOKS"
+OIDC_ISSUER, OIDC_CLIENT = "ACCORD_STUDIO_OIDC_ISSUER", "ACCORD_STUDIO_OIDC_CLIENT"
+OIDC_NAME = "ACCORD_STUDIO_OIDC_NAME"
+OIDC_SECRET = "ACCORD_OIDC_SECRET"
+"""Given by whoever starts the studio: on the command line everybody on the machine could read it."""
+
+
+Application = str | Callable[[], FastAPI]
+HERE = "accord.studio.server:from_environment"
 
 
 @dataclass(frozen=True)
@@ -38,6 +48,7 @@ class Serving:
     media: Path | None = None
     https: bool = False
     private_webhooks: bool = False
+    openid: OpenIdSettings | None = None
 
     @property
     def address(self) -> str:
@@ -46,12 +57,17 @@ class Serving:
         return f"http://{host}:{self.port}"
 
 
-def from_environment() -> FastAPI:
+def from_environment(sampler: ChatSampler | None = None) -> FastAPI:
     """The application for a worker process, by what `serve` set in the environment."""
     media = os.environ.get(MEDIA)
     https, private = (os.environ.get(name) == "1" for name in (HTTPS, PRIVATE))
     folder = Path(media) if media else None
-    return create_app(StudioConfig(os.environ[DATABASE], folder, https=https, private_webhooks=private))
+    openid = None
+    if os.environ.get(OIDC_ISSUER):
+        openid = OpenIdSettings(*(os.environ[name] for name in (OIDC_ISSUER, OIDC_CLIENT, OIDC_SECRET, OIDC_NAME)))
+    return create_app(
+        StudioConfig(os.environ[DATABASE], folder, sampler, https=https, private_webhooks=private, openid=openid)
+    )
 
 
 def check_port(host: str, port: int) -> None:
@@ -74,8 +90,8 @@ def check_port(host: str, port: int) -> None:
             raise ConfigError(f"{host}:{port} is no address", "ports go from 1 to 65535") from None
 
 
-def serve(wanted: Serving, open_browser: bool, say: Callable[[str], object]) -> None:
-    """Serve until interrupted. `say` prints a line.
+def serve(wanted: Serving, open_browser: bool, say: Callable[[str], object], application: Application = HERE) -> None:
+    """Serve until interrupted. `say` prints a line; `application` makes the application: with several workers by its name.
 
     Raises ConfigError for a bad address or port, RunError for a database that cannot be used.
     """
@@ -88,18 +104,43 @@ def serve(wanted: Serving, open_browser: bool, say: Callable[[str], object]) -> 
     if setup:
         say(f"first visit, to make the owner's account (works once):\n  {where}")
     say("stop with Ctrl-C")
+    if wanted.openid is not None:
+        _say_openid(wanted.openid, say)
     if open_browser:
         threading.Thread(target=_open_when_up, args=(wanted.address, where), daemon=True).start()
-    os.environ[DATABASE] = wanted.database
-    os.environ[HTTPS] = "1" if wanted.https else "0"
-    os.environ[PRIVATE] = "1" if wanted.private_webhooks else "0"
-    if wanted.media is not None:
-        os.environ[MEDIA] = str(wanted.media)
+    _tell_workers(wanted)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     uvicorn.run(
-        "accord.studio.server:from_environment", factory=True, host=wanted.host, port=wanted.port,
+        application, factory=True, host=wanted.host, port=wanted.port,
         workers=wanted.workers, log_level="warning", server_header=False, proxy_headers=True,
     )  # fmt: skip
+
+
+def _tell_workers(wanted: Serving) -> None:
+    """Worker processes read the environment: see `from_environment`."""
+    told = {
+        DATABASE: wanted.database, HTTPS: "1" if wanted.https else "0", PRIVATE: "1" if wanted.private_webhooks else "0",
+        MEDIA: "" if wanted.media is None else str(wanted.media), OIDC_ISSUER: "",
+    }  # fmt: skip
+    if wanted.openid is not None:
+        given = wanted.openid
+        told |= {
+            OIDC_ISSUER: given.issuer,
+            OIDC_CLIENT: given.client_id,
+            OIDC_SECRET: given.secret,
+            OIDC_NAME: given.name,
+        }
+    os.environ.update(told)
+
+
+def _say_openid(given: OpenIdSettings, say: Callable[[str], object]) -> None:
+    """Whether the provider can be used; passwords open the studio anyhow, so it starts without it too."""
+    try:
+        OpenId(given, time.time).discover()
+    except OpenIdError as error:
+        say(f"warning: {given.name} cannot be used to sign in at the moment: {error.message}")
+    else:
+        say(f"sign-in with {given.name}: it must know this studio's address ending in /login/openid/back")
 
 
 def safe_url(url: str) -> str:

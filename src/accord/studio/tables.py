@@ -99,6 +99,23 @@ class Attempt(Base):
     at: Mapped[float] = mapped_column(Float, index=True)
 
 
+class SignInUnderWay(Base):
+    """Somebody is at the provider of OpenID Connect and will come back; see identities.py. Gone once they did."""
+
+    __tablename__ = "sign_in_under_way"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)  # SHA-256 of the state
+    browser: Mapped[str] = mapped_column(String(64))  # SHA-256 of the cookie it was begun with
+    nonce: Mapped[str] = mapped_column(String(64))
+    verifier: Mapped[str] = mapped_column(String(64))
+    goal: Mapped[str] = mapped_column(String(16))
+    destination: Mapped[str] = mapped_column(Text)
+    invitation: Mapped[str | None] = mapped_column(String(64))  # hash of the link
+    name: Mapped[str | None] = mapped_column(String(80))
+    account_id: Mapped[int | None] = mapped_column(ForeignKey("account.id"))
+    expires_at: Mapped[float] = mapped_column(Float, index=True)
+
+
 # --- projects --------------------------------------------------------------------------------------------------------
 class Project(Base):
     """Something to be judged; `settings` is a validated `ProjectSettings`."""

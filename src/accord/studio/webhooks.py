@@ -61,6 +61,28 @@ class Due:
     message_id: str
 
 
+@dataclass(frozen=True)
+class Made:
+    """A new webhook; the secret is shown once."""
+
+    id: int
+    secret: str
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A webhook and how it goes. waiting: deliveries still to be made; error: what went wrong last with them."""
+
+    id: int
+    url: str
+    kinds: list[str]
+    created_at: float
+    disabled_at: float | None
+    delivered: int
+    waiting: int
+    error: str | None
+
+
 # --- addresses -------------------------------------------------------------------------------------------------------
 def resolve(url: str, private: bool = False) -> list[str]:
     """The addresses behind a URL; raises ConfigError unless it is https (http for private ones) to the outside."""
@@ -94,8 +116,8 @@ def _is_outside(text: str) -> bool:
 
 
 # --- keeping ---------------------------------------------------------------------------------------------------------
-def add(db: Database, project_id: int, url: str, kinds: list[str], by: str | None, private: bool = False) -> str:
-    """A webhook; returns its secret, shown once. Raises ConfigError for a bad address or an unknown kind."""
+def add(db: Database, project_id: int, url: str, kinds: list[str], by: str | None, private: bool = False) -> Made:
+    """A webhook. Raises ConfigError for a bad address or an unknown kind."""
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown or not kinds:
         raise ConfigError(
@@ -107,19 +129,32 @@ def add(db: Database, project_id: int, url: str, kinds: list[str], by: str | Non
     resolve(url, private)
     secret = SECRET_PREFIX + base64.b64encode(secrets.token_bytes(24)).decode()
 
-    def work(session: Session) -> None:
+    def work(session: Session) -> int:
         count = session.scalar(select(func.count()).where(Webhook.project_id == project_id)) or 0
         if count >= MOST_PER_PROJECT:
             raise ConfigError(f"a project has at most {MOST_PER_PROJECT} webhooks", "remove one")
-        session.add(
-            Webhook(project_id=project_id, url=url, secret=secret, kinds=sorted(set(kinds)), created_at=db.now())
-        )
+        hook = Webhook(project_id=project_id, url=url, secret=secret, kinds=sorted(set(kinds)), created_at=db.now())
+        session.add(hook)
         session.flush()
         said = {"host": urlsplit(url).hostname, "kinds": sorted(set(kinds))}
         events.append(session, project_id, "webhook.added", "webhooks", by, db.now(), said)
+        return hook.id
 
-    db.transact(work)
-    return secret
+    return Made(db.transact(work), secret)
+
+
+def standing(session: Session, project_id: int) -> list[Standing]:
+    """A project's webhooks, oldest first."""
+    rows = list(session.scalars(select(Webhook).where(Webhook.project_id == project_id).order_by(Webhook.id)))
+    waiting = Delivery.delivered_at.is_(None)
+    query = select(Delivery.webhook_id, func.count(), func.max(Delivery.error)).group_by(Delivery.webhook_id)
+    query = query.where(Delivery.webhook_id.in_([row.id for row in rows]))
+    done = {hook: n for hook, n, _ in session.execute(query.where(~waiting))}
+    left = {hook: (n, error) for hook, n, error in session.execute(query.where(waiting))}
+    return [
+        Standing(h.id, h.url, h.kinds, h.created_at, h.disabled_at, done.get(h.id, 0), *left.get(h.id, (0, None)))
+        for h in rows
+    ]
 
 
 def _own(session: Session, project_id: int, webhook_id: int) -> Webhook:
@@ -144,7 +179,7 @@ def remove(db: Database, project_id: int, webhook_id: int, by: str | None) -> No
     db.transact(work)
 
 
-def enable(db: Database, project_id: int, webhook_id: int) -> None:
+def enable(db: Database, project_id: int, webhook_id: int, by: str | None) -> None:
     """Try again what a disabled webhook missed."""
 
     def work(session: Session) -> None:
@@ -153,8 +188,24 @@ def enable(db: Database, project_id: int, webhook_id: int) -> None:
         waiting = select(Delivery).where(Delivery.webhook_id == hook.id, Delivery.delivered_at.is_(None))
         for job in session.scalars(waiting):
             job.attempts, job.due_at = 0, db.now()
+        session.flush()
+        said = {"host": urlsplit(hook.url).hostname}
+        events.append(session, project_id, "webhook.enabled", "webhooks", by, db.now(), said)
 
     db.transact(work)
+
+
+def send_test(db: Database, project_id: int, webhook_id: int, private: bool = False) -> str | None:
+    """Deliver a message of the type webhook.test now, once; returns what went wrong, None if it arrived. Raises NotHere."""
+    with db.read() as session:
+        hook = _own(session, project_id, webhook_id)
+        slug = session.scalar(select(Project.slug).where(Project.id == project_id))
+    at = datetime.fromtimestamp(db.now(), UTC).isoformat()
+    body = json.dumps(
+        {"type": "webhook.test", "timestamp": at, "data": {"project": slug}}, separators=(",", ":")
+    ).encode()
+    made = Due(0, hook.url, hook.secret, 0, 1, body, f"msg_{hook.id}_test_{secrets.token_hex(6)}")
+    return deliver(made, db.now(), private)
 
 
 # --- jobs ------------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from argon2 import Type, extract_parameters
 from browsing import Served
+from fastapi import Request
 from fastapi.routing import APIRoute
 from houses import COSTLY, PASSWORD, Client, House
 from sqlalchemy import select
@@ -22,6 +23,7 @@ from accord.studio.masking import mask_names
 from accord.studio.presenting import safe_html, visible
 from accord.studio.tables import Attempt, Login
 from accord.studio.web.app import StudioConfig, create_app
+from accord.studio.web.security import address
 
 HOSTILE = [
     "<script>window.hacked=1</script>", '<img src=x onerror="window.hacked=1">', "[x](javascript:window.hacked=1)",
@@ -208,6 +210,20 @@ def test_guessing_is_limited_and_the_limit_is_heard(
     assert "1 tries to sign in, too many for one name" in owner.page("/").text
     with pytest.raises(TooMany, match="wait"):
         entrances.attempt(house.db, "login", "olga")
+    for spelling in (" olga", "OLGA  ", "\uff4flga"):  # another spelling is no other name
+        client.page("/login")
+        assert client.fill("/login", {"name": spelling, "password": "guess" * 3}).status_code == 429
+
+
+@pytest.mark.parametrize(
+    ("host", "who"),
+    [
+        ("203.0.113.7", "203.0.113.7"), ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"), ("::ffff:203.0.113.7", "203.0.113.7"),
+        ("fe80::1%eth0", "fe80::/64"), ("testclient", "testclient"),
+    ],
+)  # fmt: skip
+def test_who_tries_is_an_address_or_its_network(host: str, who: str) -> None:
+    assert address(Request({"type": "http", "client": (host, 1)})) == who
 
 
 def test_wrong_name_and_wrong_password_look_the_same(house: House) -> None:

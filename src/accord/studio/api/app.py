@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 
 from accord import __version__
 from accord.errors import AccordError, RunError
-from accord.studio.api import data, people, projects, work
+from accord.studio.api import data, hooks, people, projects, work
 from accord.studio.api.base import Api, Limiter, Problem, Unknown
 from accord.studio.database import Database
 from accord.studio.desk import Desk
@@ -31,12 +31,13 @@ Lists come in pages: ask again with `after=next` until `next` is null. Mistakes 
 `detail`, `fix` and, where one is at fault, `field`. Sending something again is harmless: items are known by their content,
 answers by their `key`, new projects by the header `Idempotency-Key`.
 """
-GROUPS = (projects, people, work, data)
+GROUPS = (projects, people, work, data, hooks)
 TAGS = [
     {"name": "projects", "description": "Projects, their guidelines, their items."},
     {"name": "people", "description": "Who takes part; bots with tokens of their own."},
     {"name": "work", "description": "Judging: the same queue, leases and blinding as in the browser."},
     {"name": "data", "description": "Answers, the log, quality, exports."},
+    {"name": "webhooks", "description": "Who hears of a project's events; needs the scope manage."},
 ]
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": text}
@@ -48,15 +49,19 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def create_api(db: Database, limiter: Limiter | None = None, desk: Desk | None = None) -> FastAPI:
+def create_api(
+    db: Database, limiter: Limiter | None = None, desk: Desk | None = None, private_webhooks: bool = False
+) -> FastAPI:
     """The REST application over a studio's database, to be mounted at /api/v1."""
     app = FastAPI(
         title="accord studio", version=__version__, description=ABOUT, openapi_tags=TAGS, docs_url=None, redoc_url=None,
         responses=ERRORS,
     )  # fmt: skip
-    app.state.api = Api(db, limiter or Limiter(), desk or Desk(db))
+    app.state.api = Api(db, limiter or Limiter(), desk or Desk(db), private_webhooks)
     for group in GROUPS:
         app.include_router(group.router)
+    described = app.openapi
+    app.openapi = lambda: _truthful(described())  # type: ignore[method-assign]
     app.add_exception_handler(AccordError, _refused)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -64,8 +69,21 @@ def create_api(db: Database, limiter: Limiter | None = None, desk: Desk | None =
     return app
 
 
+def _truthful(schema: dict[str, Any]) -> dict[str, Any]:
+    """The description as it is: mistakes are problem+json, and what is invalid is a 400, never FastAPI's own 422."""
+    for operation in (operation for path in schema["paths"].values() for operation in path.values()):
+        operation["responses"].pop("422", None)
+        for status, response in operation["responses"].items():
+            if status >= "400" and "application/json" in response.get("content", {}):
+                response["content"] = {"application/problem+json": response["content"]["application/json"]}
+    for name in ("HTTPValidationError", "ValidationError"):
+        schema.get("components", {}).get("schemas", {}).pop(name, None)
+    return schema
+
+
 def _problem(status: int, title: str, detail: str, fix: str | None = None, where: str | None = None) -> JSONResponse:
     kind = title.lower().replace(" ", "-")
+    detail = detail.encode(errors="backslashreplace").decode()  # it may quote what was sent
     said = Problem(type=f"/problems/{kind}", title=title, status=status, detail=detail, fix=fix, field=where)
     return JSONResponse(said.model_dump(exclude_none=True), status, media_type="application/problem+json")
 
@@ -94,7 +112,9 @@ def _refused(request: Request, error: Exception) -> Response:
 def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code in (404, 405):
-        return _problem(error.status_code, "Not there", f"there is no {request.method} here", "see openapi.json")
+        made = _problem(error.status_code, "Not there", f"there is no {request.method} here", "see openapi.json")
+        made.headers.update(error.headers or {})  # Allow, of a 405
+        return made
     title = "Too large" if error.status_code == 413 else "Wrong request"
     return _problem(error.status_code, title, str(error.detail))
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import base64
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Depends, Query, Request, Security
+from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
 
 from accord.errors import AccordError, ConfigError
 from accord.studio import entrances
@@ -20,7 +22,9 @@ from accord.studio.database import Database
 from accord.studio.desk import Desk
 from accord.studio.entrances import TooMany
 from accord.studio.errors import NotAllowed, NotHere
+from accord.studio.plain import check_text
 from accord.studio.web.context import Place, find_place
+from accord.studio.web.security import address
 
 T = TypeVar("T")
 PER_MINUTE, BURST = 600.0, 120.0
@@ -30,6 +34,28 @@ MOST = 500
 
 class Unknown(AccordError):
     """There is no valid token with the request."""
+
+
+class _Request(Request):
+    """Refuses text that cannot be kept before anything else looks at it."""
+
+    async def json(self) -> Any:
+        found = await super().json()
+        check_text(found)
+        return found
+
+
+class Route(APIRoute):
+    """Every endpoint's."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """As FastAPI's, of requests that look at their text."""
+        inner = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            return await inner(_Request(request.scope, request.receive))
+
+        return handle
 
 
 class Problem(BaseModel):
@@ -88,6 +114,7 @@ class Api:
     db: Database
     limiter: Limiter
     desk: Desk
+    private_webhooks: bool = False
 
 
 def api_of(request: Request) -> Api:
@@ -123,7 +150,7 @@ def caller(request: Request, api: House, given: Bearer) -> Caller:
         raise Unknown("there is no token with the request", "send the header Authorization: Bearer accord_…")
     found = entrances.token_owner(api.db, given.credentials)
     if found is None:
-        entrances.attempt(api.db, "token", request.client.host if request.client else "nowhere")
+        entrances.attempt(api.db, "token", address(request))
         raise Unknown("the token is unknown, revoked or has expired", "make a new one under your name in the studio")
     api.limiter.take(digest(given.credentials), api.db.now())
     account, scopes = found

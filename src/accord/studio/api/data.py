@@ -23,6 +23,7 @@ from accord.studio.api.base import (
     Model,
     Page,
     Reviewer,
+    Route,
     paged,
     position,
 )  # fmt: skip
@@ -30,7 +31,7 @@ from accord.studio.errors import NotHere
 from accord.studio.exporting import Wanted
 from accord.studio.tables import Account, Answer, Event, Item
 
-router = APIRouter(tags=["data"])
+router = APIRouter(tags=["data"], route_class=Route)
 Shape = Literal[exporting.SHAPES]  # type: ignore[valid-type]
 TYPES = {".jsonl": "application/x-ndjson", ".csv": "text/csv; charset=utf-8"}
 

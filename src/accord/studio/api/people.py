@@ -11,12 +11,12 @@ from sqlalchemy.orm import Session
 
 from accord.studio import accounts, entrances, members
 from accord.studio.accounts import Visitor
-from accord.studio.api.base import House, Looker, Manager, Model, Who
+from accord.studio.api.base import House, Looker, Manager, Model, Route, Who
 from accord.studio.errors import NotAllowed, NotHere
 from accord.studio.tables import Account, Membership
 from accord.studio.web.people import ABOVE
 
-router = APIRouter(tags=["people"])
+router = APIRouter(tags=["people"], route_class=Route)
 
 
 class Myself(BaseModel):

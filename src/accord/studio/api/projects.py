@@ -21,6 +21,7 @@ from accord.studio.api.base import (
     Model,
     Page,
     Reader,
+    Route,
     Who,
     paged,
     position,
@@ -31,7 +32,7 @@ from accord.studio.settings import ProjectSettings
 from accord.studio.tables import Guideline, Item, Membership, Project
 from accord.studio.web.context import Place
 
-router = APIRouter(tags=["projects"])
+router = APIRouter(tags=["projects"], route_class=Route)
 MOST_ITEMS = 10_000
 
 
@@ -124,7 +125,9 @@ class KeysIn(Model):
 class PrioritiesIn(Model):
     """What active selection wants first; beside it always runs an arm of chance."""
 
-    priorities: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = Field(min_length=1, max_length=MOST_ITEMS)
+    priorities: dict[str, Annotated[float, Field(allow_inf_nan=False, strict=True)]] = Field(
+        min_length=1, max_length=MOST_ITEMS
+    )
     arm: str = Field(min_length=1, max_length=24, pattern=r"^[a-z0-9_-]+$", examples=["information"])
     random_share: float = Field(0.2, ge=0.2, lt=1, description="Share of items drawn at random, to measure against.")
 

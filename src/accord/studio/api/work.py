@@ -9,13 +9,13 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from accord.studio import presenting, queue
-from accord.studio.api.base import House, Model, Who, Worker
+from accord.studio.api.base import House, Model, Route, Who, Worker
 from accord.studio.masking import mask_names
 from accord.studio.parts import steps_of
 from accord.studio.queue import Nothing, Served
 from accord.studio.settings import ProjectSettings
 
-router = APIRouter(tags=["work"])
+router = APIRouter(tags=["work"], route_class=Route)
 
 
 class OptionOut(BaseModel):

@@ -26,25 +26,28 @@ from accord.studio.chat import ChatSampler
 from accord.studio.database import Database, open_database
 from accord.studio.entrances import TooMany
 from accord.studio.errors import AnswerError, Conflict, NotAllowed, NotHere
-from accord.studio.web import entry, guideline, home, items, manage, me, outgoing, people, quality, work
+from accord.studio.openid import OpenId, OpenIdSettings
+from accord.studio.web import entry, guideline, home, items, manage, me, openid, outgoing, people, quality, work
 from accord.studio.web.context import SignIn, Studio, page, protect, static_digest, templates, words_for
 from accord.studio.web.security import Guard
 
 LOG = logging.getLogger("accord.studio")
-PAGES = (entry, home, manage, people, guideline, work, me, quality, items, outgoing)
+PAGES = (entry, openid, home, manage, people, guideline, work, me, quality, items, outgoing)
 """Groups of pages. A new one is a module with a `router`, named here (manage before work: /p/new is no project)."""
 
 
 @dataclass(frozen=True)
 class StudioConfig:
     """database: an address or an open database; media: folder with a subfolder of clips per project; sampler: for live
-    chat; https: whether people reach it over https (cookies then say so); private_webhooks: deliver inside private networks too."""
+    chat; https: whether people reach it over https (cookies then say so); private_webhooks: deliver inside private networks
+    too; openid: a provider that people may sign in with."""
 
     database: str | Path | Database
     media: Path | None = None
     sampler: ChatSampler | None = None
     https: bool = False
     private_webhooks: bool = False
+    openid: OpenIdSettings | None = None
 
 
 class Static(StaticFiles):
@@ -60,7 +63,8 @@ def create_app(config: StudioConfig) -> FastAPI:
     """The studio as an ASGI application; several processes may serve one database."""
     database = config.database if isinstance(config.database, Database) else open_database(config.database)
     static = f"/static/{static_digest()}"
-    studio = Studio(database, templates(), static, config.https, config.media, config.sampler)
+    provider = None if config.openid is None else OpenId(config.openid, database.now)
+    studio = Studio(database, templates(), static, config.https, config.media, config.sampler, provider)
     deliveries = webhooks.Worker(database, config.private_webhooks)
 
     @asynccontextmanager
@@ -78,7 +82,7 @@ def create_app(config: StudioConfig) -> FastAPI:
     )
     app.add_middleware(Guard, https=config.https)
     app.mount(static, Static(directory=str(resources.files("accord.studio") / "static")), name="static")
-    app.mount("/api/v1", create_api(database, desk=app.state.desk))
+    app.mount("/api/v1", create_api(database, desk=app.state.desk, private_webhooks=config.private_webhooks))
     for group in PAGES:
         app.include_router(group.router, dependencies=[Depends(protect)], include_in_schema=False)
     app.add_exception_handler(SignIn, _sign_in)

@@ -23,6 +23,8 @@ from accord.studio.chat import ChatSampler
 from accord.studio.database import Database
 from accord.studio.errors import NotAllowed, NotHere
 from accord.studio.i18n import LANGUAGES, Words, preferred, words
+from accord.studio.openid import OpenId
+from accord.studio.plain import check_text
 from accord.studio.settings import ProjectSettings
 from accord.studio.tables import Membership, Project
 from accord.studio.web import security
@@ -38,6 +40,7 @@ class Studio:
     https: bool = False
     media: Path | None = None
     sampler: ChatSampler | None = None
+    openid: OpenId | None = None
     refused_writes: int = 0
 
 
@@ -178,6 +181,7 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> R
         "t": t, "visitor": visitor, "nonce": request.state.nonce, "static": studio.static, "languages": LANGUAGES,
         "csrf": visitor.csrf if visitor else security.form_token(request), "said": said if f"said.{said}" in t.texts else None,
         "error": None, "path": request.url.path, "place": None, "script": None,
+        "provider": studio.openid.name if studio.openid else None,
     }  # fmt: skip
     response = HTMLResponse(studio.templates.get_template(template).render({**base, **values}), status)
     if visitor is None:
@@ -216,6 +220,7 @@ async def body(request: Request) -> dict[str, Any]:
         raise HTTPException(400, "this is not JSON") from None
     if not isinstance(found, dict):
         raise HTTPException(400, "send a JSON object")
+    check_text(found)
     return found
 
 

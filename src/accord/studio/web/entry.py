@@ -7,17 +7,13 @@ from starlette.responses import Response
 
 from accord.errors import AccordError
 from accord.studio import accounts, entrances
-from accord.studio.entrances import attempt
+from accord.studio.entrances import Invited, attempt
 from accord.studio.errors import NotHere
 from accord.studio.web import security
 from accord.studio.web.context import Fields, House, Maybe, Studio, go, page
+from accord.studio.web.security import address
 
 router = APIRouter()
-
-
-def address(request: Request) -> str:
-    """Who tries, for the limits."""
-    return request.client.host if request.client else "nowhere"
 
 
 def inside(where: str | None) -> str:
@@ -25,7 +21,8 @@ def inside(where: str | None) -> str:
     return where if where and where.startswith("/") and not where.startswith(("//", "/\\")) else "/"
 
 
-def _enter(studio: Studio, secret: str, where: str) -> Response:
+def enter(studio: Studio, secret: str, where: str) -> Response:
+    """Go on signed in."""
     response = go(where)
     security.set_session(response, secret, studio.https)
     return response
@@ -36,7 +33,7 @@ def setup_page(request: Request, studio: House, token: str = "") -> Response:
     """The first owner's page: only with the link printed when the studio started."""
     with studio.db.read() as session:
         link = entrances.invited(session, token, studio.db.now())
-    if link is None or link.role != "owner":
+    if link is None or not link.first:
         raise NotHere("there is no such page")
     return page(request, "join.html.j2", link_token=token, link=link, values={}, action="/setup", known=None)
 
@@ -67,27 +64,32 @@ def join(request: Request, studio: House, visitor: Maybe, token: str, form: Fiel
     return _join(request, studio, token, form, f"/join/{token}")
 
 
-def _join(request: Request, studio: Studio, token: str, form: dict[str, str], action: str) -> Response:
+def link_of(studio: Studio, token: str, action: str) -> Invited:
+    """What the link offers, at the page it belongs to: the first owner's at /setup, others at /join. Raises NotHere."""
     with studio.db.read() as session:
         link = entrances.invited(session, token, studio.db.now())
-    if link is None or (action == "/setup") != (link.role == "owner" and link.project_id is None):
+    if link is None or (action == "/setup") != link.first:
         raise NotHere("there is no such page")
+    return link
+
+
+def join_again(
+    request: Request, token: str, link: Invited, form: dict[str, str], action: str, error: AccordError
+) -> Response:
+    """The form once more, with what is wrong and the name that was entered."""
+    return page(
+        request, "join.html.j2", 400, link_token=token, link=link, values={"name": form.get("name", "")}, action=action, known=None,
+        error=error,
+    )  # fmt: skip
+
+
+def _join(request: Request, studio: Studio, token: str, form: dict[str, str], action: str) -> Response:
+    link = link_of(studio, token, action)
     try:
         secret = entrances.join(studio.db, token, form.get("name", ""), form.get("password", ""))
     except AccordError as error:
-        values = {"name": form.get("name", "")}
-        return page(
-            request,
-            "join.html.j2",
-            400,
-            link_token=token,
-            link=link,
-            values=values,
-            action=action,
-            known=None,
-            error=error,
-        )
-    return _enter(studio, secret, f"/p/{link.slug}/work" if link.slug else "/")
+        return join_again(request, token, link, form, action, error)
+    return enter(studio, secret, f"/p/{link.slug}/work" if link.slug else "/")
 
 
 @router.get("/login")
@@ -103,13 +105,13 @@ def login(request: Request, studio: House, form: Fields) -> Response:
     """Check name and password; says nothing about which of the two was wrong."""
     name, where = form.get("name", ""), inside(form.get("next"))
     attempt(studio.db, "login-from", address(request))
-    attempt(studio.db, "login", name.casefold())
+    attempt(studio.db, "login", accounts.same_name(name))
     secret = accounts.sign_in(studio.db, name, form.get("password", ""))
     if secret is None:
         return page(request, "login.html.j2", 400, values={"name": name}, next=where, wrong=True)
-    entrances.forgive(studio.db, "login", name.casefold())
+    entrances.forgive(studio.db, "login", accounts.same_name(name))
     entrances.forgive(studio.db, "login-from", address(request), only_last=True)
-    return _enter(studio, secret, where)
+    return enter(studio, secret, where)
 
 
 @router.post("/logout")

@@ -20,7 +20,8 @@ ATTRIBUTES = ("age", "gender", "languages", "country", "education", "expertise",
 """What people may say about themselves, in their own words; nothing is asked for, nothing is checked."""
 
 
-def _me(request: Request, studio: Studio, me: Me, **more: Any) -> Response:
+def show_me(request: Request, studio: Studio, me: Me, **more: Any) -> Response:
+    """The page about oneself, with what went wrong or what is shown once."""
     with studio.db.read() as session:
         account = own.account(session, me.id)
         tokens = own.tokens(session, me.id, studio.db.now())
@@ -38,7 +39,7 @@ def _me(request: Request, studio: Studio, me: Me, **more: Any) -> Response:
 @router.get("")
 def me_page(request: Request, studio: House, me: Me) -> Response:
     """Everything about oneself."""
-    return _me(request, studio, me)
+    return show_me(request, studio, me)
 
 
 @router.post("/preferences")
@@ -78,12 +79,12 @@ def attributes(studio: House, me: Me, form: Fields) -> Response:
 @router.post("/password")
 def password(request: Request, studio: House, me: Me, form: Fields) -> Response:
     """A new password; other sessions end."""
-    entrances.attempt(studio.db, "login", me.name.casefold())
+    entrances.attempt(studio.db, "login", accounts.same_name(me.name))
     try:
         done = accounts.change_password(studio.db, me.id, form.get("old", ""), form.get("new", ""), me.session)
     except AccordError as error:
-        return _me(request, studio, me, error=error)
-    return go("/me", "saved") if done else _me(request, studio, me, wrong_password=True)
+        return show_me(request, studio, me, error=error)
+    return go("/me", "saved") if done else show_me(request, studio, me, wrong_password=True)
 
 
 @router.post("/tokens")
@@ -92,8 +93,8 @@ def make_token(request: Request, studio: House, me: Me, form: Fields, boxes: Lis
     try:
         secret = entrances.issue_token(studio.db, me, form.get("name", ""), boxes.get("scopes", []), 365)
     except AccordError as error:
-        return _me(request, studio, me, error=error)
-    return _me(request, studio, me, secret=secret)
+        return show_me(request, studio, me, error=error)
+    return show_me(request, studio, me, secret=secret)
 
 
 @router.post("/tokens/{number}")
@@ -125,11 +126,11 @@ def withdraw(studio: House, me: Me, answer_id: str, form: Fields) -> Response:
 @router.post("/erase")
 def erase(request: Request, studio: House, me: Me, form: Fields) -> Response:
     """Erase the account: personal data and, if wished, all answers. The password is asked for again."""
-    entrances.attempt(studio.db, "login", me.name.casefold())
+    entrances.attempt(studio.db, "login", accounts.same_name(me.name))
     with studio.db.read() as session:
         stored = own.account(session, me.id).password
     if stored is not None and not accounts.password_fits(stored, form.get("password", "")):
-        return _me(request, studio, me, wrong_password=True)
+        return show_me(request, studio, me, wrong_password=True)
     own.erase(studio.db, me, answers=form.get("answers") == "on")
     response = go("/login", "erased")
     security.end_session_cookie(response, studio.https)

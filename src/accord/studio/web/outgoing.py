@@ -7,13 +7,13 @@ import zipfile
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request
-from sqlalchemy import func, select
+from sqlalchemy import select
 from starlette.responses import Response
 
 from accord.errors import AccordError
 from accord.studio import events, exporting, presenting, webhooks
 from accord.studio.exporting import SHAPES, Wanted
-from accord.studio.tables import Account, Delivery, Event, Webhook
+from accord.studio.tables import Account, Event
 from accord.studio.web.context import House, Lists, Manager, Place, Studio, go, place_for
 from accord.studio.web.quality import shown
 
@@ -101,16 +101,8 @@ def hooks(request: Request, studio: House, place: Place = Keeper) -> Response:
 
 def _hooks(request: Request, studio: Studio, place: Place, **more: Any) -> Response:
     with studio.db.read() as session:
-        rows = list(session.scalars(select(Webhook).where(Webhook.project_id == place.project.id).order_by(Webhook.id)))
-        waiting = Delivery.delivered_at.is_(None)
-        query = select(Delivery.webhook_id, func.count(), func.max(Delivery.error)).where(
-            Delivery.webhook_id.in_([row.id for row in rows])
-        )
-        done = {hook: n for hook, n, _ in session.execute(query.where(~waiting).group_by(Delivery.webhook_id))}
-        left = {
-            hook: (n, error) for hook, n, error in session.execute(query.where(waiting).group_by(Delivery.webhook_id))
-        }
-    values = {"rows": rows, "done": done, "left": left, "kinds": webhooks.KINDS, "secret": None, "error": None}
+        rows = webhooks.standing(session, place.project.id)
+    values = {"rows": rows, "kinds": webhooks.KINDS, "secret": None, "error": None}
     return shown(request, "hooks.html.j2", place, 400 if more.get("error") else 200, **{**values, **more})
 
 
@@ -120,10 +112,10 @@ def add(request: Request, studio: House, place: Manager, form: Lists) -> Respons
     url = (form.get("url") or [""])[0].strip()
     try:
         private = bool(request.app.state.private_webhooks)
-        secret = webhooks.add(studio.db, place.project.id, url, form.get("kinds", []), place.me.public, private)
+        made = webhooks.add(studio.db, place.project.id, url, form.get("kinds", []), place.me.public, private)
     except AccordError as error:
         return _hooks(request, studio, place, error=error)
-    return _hooks(request, studio, place, secret=secret)
+    return _hooks(request, studio, place, secret=made.secret)
 
 
 @router.post("/hooks/{number}/remove")
@@ -136,5 +128,5 @@ def remove(studio: House, place: Manager, number: int) -> Response:
 @router.post("/hooks/{number}/enable")
 def enable(studio: House, place: Manager, number: int) -> Response:
     """Try again what was missed."""
-    webhooks.enable(studio.db, place.project.id, number)
+    webhooks.enable(studio.db, place.project.id, number, place.me.public)
     return go(f"/p/{place.project.slug}/hooks", "saved")

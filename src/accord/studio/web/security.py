@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
+from ipaddress import IPv4Address, ip_address, ip_network
 from urllib.parse import urlsplit
 
 from fastapi import Request
@@ -113,6 +114,18 @@ async def token_of(request: Request) -> str | None:
     return field if isinstance(field, str) else None
 
 
+def address(request: Request) -> str:
+    """Who tries, for the limits: an address, of IPv6 its network of 64 bits, which one customer has to themselves."""
+    host = request.client.host if request.client else "nowhere"
+    try:
+        known = ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if isinstance(known, IPv4Address):
+        return host
+    return str(known.ipv4_mapped or ip_network((known, 64), strict=False))
+
+
 # --- cookies ---------------------------------------------------------------------------------------------------------
 def session_cookie(https: bool) -> str:
     """The cookie's name; over https the browser ties it to this host and to https."""
@@ -129,6 +142,18 @@ def set_session(response: Response, secret: str, https: bool) -> None:
 def end_session_cookie(response: Response, https: bool) -> None:
     """Forget the session in the browser."""
     response.delete_cookie(session_cookie(https), path="/", secure=https, httponly=True, samesite="lax")
+
+
+def openid_cookie(https: bool) -> str:
+    """The name of the cookie that ties a way to a provider to this browser."""
+    return "__Host-accord-openid" if https else "accord_openid"
+
+
+def set_openid(response: Response, secret: str, seconds: float, https: bool) -> None:
+    """Keep it while the browser is at the provider; `lax`, because the way back comes from there."""
+    response.set_cookie(
+        openid_cookie(https), secret, max_age=int(seconds), path="/", secure=https, httponly=True, samesite="lax"
+    )
 
 
 def form_token(request: Request) -> str:

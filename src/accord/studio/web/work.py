@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import mimetypes
 import secrets
 from dataclasses import asdict
@@ -13,6 +14,7 @@ from sqlalchemy.orm import Session
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from accord.studio import own, presenting, queue, wellbeing
+from accord.studio.chat import ChatError
 from accord.studio.errors import AnswerError, NotHere
 from accord.studio.queue import SKIP_REASONS, Nothing
 from accord.studio.tables import Account, Answer, Guideline, Question, View
@@ -21,6 +23,7 @@ from accord.studio.web.context import House, Json, Participant, Place, Studio, W
 router = APIRouter(prefix="/p/{slug}")
 MEDIA = (".mp4", ".webm", ".ogv", ".gif", ".png", ".jpg", ".jpeg", ".webp", ".apng")
 LONGEST_TURN = 20_000
+LOG = logging.getLogger("accord.studio")
 
 
 def newest_guideline(studio: Studio, project_id: int) -> int:
@@ -225,9 +228,16 @@ def turn(request: Request, studio: House, place: Worker, body: Json) -> Any:
     if not isinstance(chosen, list) or len(chosen) != len(turns):
         raise AnswerError("chosen", "say how each turn went on")
     messages = conversation(served.prompt, turns, chosen)
-    replies = studio.sampler.reply([*messages, {"role": "user", "content": user}], 2, secrets.randbelow(2**31))
+    try:
+        replies = studio.sampler.reply([*messages, {"role": "user", "content": user}], 2, secrets.randbelow(2**31))
+    except ChatError as error:
+        LOG.warning("chat: %s", error)
+        return JSONResponse({"error": words_for(request)(f"work.model_{error.why}")}, 503)
     secrets.SystemRandom().shuffle(replies)
-    options = [{"id": str(n), "content": r.content, "producer": r.producer} for n, r in enumerate(replies, 1)]
+    options = [
+        {"id": str(n), "content": r.content, "producer": r.producer} | ({} if r.finished else {"finished": False})
+        for n, r in enumerate(replies, 1)
+    ]
     queue.add_turn(studio.db, place.me.id, view_id, lease, user, options)
     return presenting.turn_html({"user": user, "options": options}, place.settings)
 
