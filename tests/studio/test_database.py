@@ -68,7 +68,7 @@ def test_a_newer_database_is_refused(url: str) -> None:
 def test_an_older_database_is_refused_where_upgrades_are_off(bare_url: str) -> None:
     with pytest.raises(ConfigError, match="revision none") as refused:
         open_database(bare_url, upgrade=False)
-    assert "accord studio migrate" in str(refused.value)
+    assert "accord studio --database upgrades it" in str(refused.value)
     open_database(bare_url).close()
     open_database(bare_url, upgrade=False).close()
 

@@ -4,11 +4,12 @@ The first 30 % of an annotator's judgements are the first baseline; from there o
 
     S_t = max(0, S_{t-1} + log P(x_t | shifted) - log P(x_t | baseline))        (Page 1954)
 
-with the baseline estimated anew from all judgements before every eighth (a baseline left at 90 of 300 judgements costs a third
-of the speed), and, as shift: 30 % more answers turned round (agreement, gold), three quarters of a standard deviation of log active time,
-a quarter of the answers moved to or from the first place. An alarm is a maximum of S that fewer than 5 % of random orders of
-the same judgements reach, the baseline taken anew in each: no curve of fatigue is assumed (on 8.9 million annotations most
-people did not tire: Hata et al. 2017), and whoever judged unlike the others from the start does not alarm.
+with the baseline estimated anew from all judgements before every eighth (a baseline left at 90 of 300 judgements costs a
+third of the speed), and, as shift: 30 % more answers turned round (agreement, gold), three quarters of a standard deviation
+of log active time, a quarter of the answers moved to or from the first place. An alarm is a maximum of S that fewer than
+5 % of random orders of the same judgements reach, the baseline taken anew in each, and over all annotators so few that the
+false discoveries stay below 5 %. No curve of fatigue is assumed (on 8.9 million annotations most people did not tire: Hata
+et al. 2017), and whoever judged unlike the others from the start does not alarm.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ LEAST = 40
 EVERY = 8
 """Judgements after which the baseline is estimated anew."""
 ORDERS = 400
+"""Random orders at least. Of many annotators a single one must stand out further, which takes more of them to see."""
+ENOUGH = 20
+"""Orders that reach the maximum after which no more are drawn: p is known well enough then."""
 AT_ONCE = 50
 LEVEL = 0.05
 GRID = np.linspace(0.0, 1.0, 41)
@@ -130,20 +134,19 @@ def _orders(count: int, seed: int, part: int, orders: int) -> Index:
 
 
 def watch(channel: Channel, seed: int = 0, orders: int = ORDERS) -> Signal:
-    """Test one signal against random orders of itself; ends early where so many reach its maximum that no alarm can come of
-    the rest (Besag and Clifford 1991)."""
+    """Test one signal against random orders of itself; ends when ENOUGH of them have reached its maximum, with p = ENOUGH /
+    their number (Besag and Clifford 1991), or after `orders`."""
     count = len(channel.table_TG)
     path = _paths(channel, np.arange(count)[None])[0]
-    found, reached = list[Array](), 0
+    maxima = np.zeros(0)
     for start in range(0, orders, AT_ONCE):
         drawn = _orders(count, seed, start, min(AT_ONCE, orders - start))
-        found.append(_paths(channel, drawn).max(1))
-        reached += int((found[-1] >= path.max()).sum())
-        if 1 + reached > LEVEL * (1 + orders):
+        maxima = np.concatenate([maxima, _paths(channel, drawn).max(1)])
+        at = np.flatnonzero(maxima >= path.max())
+        if len(at) >= ENOUGH:
             break
-    maxima = np.concatenate(found)
-    p = (1 + reached) / (1 + len(maxima))
-    if 1 + reached > LEVEL * (1 + orders):
+    p = ENOUGH / (int(at[ENOUGH - 1]) + 1) if len(at) >= ENOUGH else (1 + len(at)) / (1 + orders)
+    if p > LEVEL:
         return Signal(channel.name, count, p, False, None, None, None, None)
     start = count - len(path)
     crossed = int(np.argmax(path > np.quantile(maxima, 1 - LEVEL)))
@@ -217,9 +220,11 @@ def drift(
     watched = {name: numbers for name, numbers in mine.items() if len(numbers) >= LEAST}
     terms, firsts = _answers(ordered, set(watched), objects)
     found = []
+    channels_of = {name: _channels(ordered, watched[name], terms, firsts, gold or {}) for name in sorted(watched)}
+    # one annotator alone must be able to reach LEVEL divided by their number
+    orders = max(ORDERS, -(-len(watched) * max(map(len, channels_of.values()), default=0) // LEVEL))
     for name, numbers in sorted(watched.items()):
-        channels = _channels(ordered, numbers, terms, firsts, gold or {})
-        signals = [watch(channel, seed) for channel in channels]
+        signals = [watch(channel, seed, int(orders)) for channel in channels_of[name]]
         p = min(1.0, len(signals) * min(s.p_value for s in signals)) if signals else 1.0
         found.append((name, len(numbers), signals, p))
     alarms = discoveries([p for *_, p in found], LEVEL)

@@ -44,7 +44,7 @@ def check_revision(url: str | Path | URL) -> str:
         if current != _head(config):
             raise ConfigError(
                 f"the database {shown(parsed)} is at revision {current or 'none'}, this code needs {_head(config)}",
-                "upgrade it with: accord studio migrate",
+                "start the studio on it once: accord studio --database upgrades it",
             )
     return _head(config)
 
