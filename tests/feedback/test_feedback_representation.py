@@ -32,13 +32,14 @@ def crowd(sizes: dict[str, int], items: int = 60) -> tuple[list[Feedback], dict[
 
 def test_groups_are_covered_and_compared() -> None:
     records, attributes = crowd({"north": 8, "south": 6, UNKNOWN: 5})
-    (found,) = representation(records, attributes, population={"region": {"north": 0.5}})
+    (found,) = representation(records, attributes, population={"region": {"north": 0.5, "east": 0.1}})
     assert [(g.group, g.annotators) for g in found.groups] == [("north", 8), ("south", 6), (UNKNOWN, 5)]
     north = found.groups[0]
     assert north.within.value == pytest.approx(0.82, abs=0.05)
     assert north.between.value == pytest.approx(0.18, abs=0.05)
     assert north.within.low > north.between.high
     assert north.population == 0.5
+    assert found.absent == {"east": 0.1}
     assert sum(g.share_of_judgements for g in found.groups) == pytest.approx(1)
     assert found.said.value == pytest.approx(14 / 19)
     assert json.dumps(asdict(found))

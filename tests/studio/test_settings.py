@@ -27,6 +27,7 @@ categories:
 daily_minutes: 240
 pay_per_hour: 18.5
 currency: USD
+population: {country: {Kenya: 0.4, Peru: 0.1}}
 mask: [Kestrel]
 """
 
@@ -54,6 +55,8 @@ def test_from_a_file(tmp_path: Path) -> None:
     [
         ({"nam": "X"}, [r"project\.nam is not a setting", 'did you mean "name"', r"project\.name is missing"]),
         ({"name": "X", "taks": "rating"}, ['did you mean "task"']),
+        ({"name": "X", "population": {"region": {"north": 0.5}}}, ["nobody is asked for 'region', only for age"]),
+        ({"name": "X", "population": {"age": {"18-30": 0.7, "31-": 0.7}}}, ["the shares of age sum to 1.4"]),
         ({"name": "X", "task": "voting"}, [r"project\.task = 'voting'", "comparison"]),
         ({"name": " "}, [r"project\.name = ' '"]),
         ({"name": "X", "overlap": 0}, [r"project\.overlap = 0", "greater than or equal to 1"]),

@@ -39,7 +39,8 @@ class GroupCoverage:
 @dataclass(frozen=True)
 class Representation:
     """One attribute: its groups, the largest first; suppressed: groups below `smallest` and how many annotators they hold
-    together; said: share of annotators who gave the attribute."""
+    together; said: share of annotators who gave the attribute; absent: groups of the population that are not among those
+    shown (nobody, or too few to show), with their shares of it."""
 
     attribute: str
     groups: list[GroupCoverage]
@@ -47,6 +48,7 @@ class Representation:
     suppressed_annotators: int
     said: Interval
     smallest: int
+    absent: dict[str, float]
 
 
 def representation(
@@ -87,7 +89,8 @@ def _one(
             *agreement[group],
         ))  # fmt: skip
     return Representation(
-        name, groups, len(hidden), sum(people[g] for g in hidden), share(said, len(judged)), smallest
+        name, groups, len(hidden), sum(people[g] for g in hidden), share(said, len(judged)), smallest,
+        {group: part for group, part in population.items() if group not in shown},
     )  # fmt: skip
 
 

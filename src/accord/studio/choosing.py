@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -131,4 +132,25 @@ def whose(material: Material) -> Measured[list[Representation]]:
     """Coverage of what annotators said about themselves, and agreement within and between these groups."""
     if not any(material.attributes.values()):
         return Measured(None, "no annotator said anything about themselves; they may, on the page under their name")
-    return measured(lambda: representation(material.records(), material.attributes))
+    said, population = one_spelling(material.attributes, material.population)
+    return measured(lambda: representation(material.records(), said, population=population))
+
+
+def one_spelling(
+    attributes: Mapping[str, Mapping[str, str]], population: Mapping[str, Mapping[str, float]]
+) -> tuple[dict[str, dict[str, str]], dict[str, dict[str, float]]]:
+    """People write what they like: values that differ in case or blanks only are one group, called as most call it."""
+    spelt: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for given in attributes.values():
+        for name, value in given.items():
+            spelt[name, _plain(value)][value] += 1
+    called = {key: min(found, key=lambda word, found=found: (-found[word], word)) for key, found in spelt.items()}
+    said = {who: {n: called[n, _plain(v)] for n, v in given.items()} for who, given in attributes.items()}
+    return said, {
+        name: {called.get((name, _plain(group)), group): part for group, part in shares.items()}
+        for name, shares in population.items()
+    }
+
+
+def _plain(value: str) -> str:
+    return " ".join(value.split()).casefold()

@@ -57,6 +57,7 @@ class Material:
     trusted: frozenset[str]
     gold_rate: float
     attributes: dict[str, dict[str, str]] = field(default_factory=dict)
+    population: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def records(self, quarantined: bool = False) -> list[Feedback]:
         """Records of the work (no gold), oldest first; of quarantined members only if asked for."""
@@ -108,6 +109,7 @@ def load(db: Database, project_id: int) -> Material:
         project_id, answers, {a.public: a.name for _, a in people}, {a.public: m.state for m, a in people},
         frozenset(a.public for m, a in people if m.trusted), settings.gold_rate,
         {a.public: {k: str(v) for k, v in a.attributes.items() if k != "kind" and v} for _, a in people},
+        settings.population,
     )  # fmt: skip
 
 

@@ -24,6 +24,9 @@ OPTIONS: dict[str, tuple[int, int]] = {
 WITHOUT_GOLD = ("critique", "correction", "demonstration", "chat")
 """Tasks whose answers are words: no answer can be called the right one."""
 
+ATTRIBUTES = ("age", "gender", "languages", "country", "education", "expertise", "background")
+"""What people may say about themselves, in their own words; nothing is asked for, nothing is checked."""
+
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\s,;\"\\][^,;\"\\\n]*$")]
 Label = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -95,6 +98,10 @@ class ProjectSettings(_Model):
     break_every_minutes: int | None = Field(50, ge=5, le=480, description="Propose a break after this much work.")
     pay_per_hour: float | None = Field(None, ge=0, le=10_000, description="For the pay estimate; nothing is paid here.")
     currency: str = Field("EUR", pattern=r"^[A-Z]{3}$", description="ISO code of the pay's currency.")
+    population: dict[str, dict[Label, Annotated[float, Field(ge=0, le=1)]]] = Field(
+        default_factory=dict,
+        description="Whom the judges should stand for: self-description -> group -> share (0 to 1).",
+    )
     mask: list[Label] = Field(default_factory=list, max_length=200, description="More names to mask in responses.")
 
     @model_validator(mode="after")
@@ -103,6 +110,11 @@ class ProjectSettings(_Model):
             repeated = [name for name in names if [n.casefold() for n in names].count(name.casefold()) > 1]
             if repeated:
                 raise ValueError(f"{what}: {repeated[0]!r} is there twice (case does not count)")
+        for what, shares in self.population.items():
+            if what not in ATTRIBUTES:
+                raise ValueError(f"population: nobody is asked for {what!r}, only for {', '.join(ATTRIBUTES)}")
+            if sum(shares.values()) > 1 + 1e-6:
+                raise ValueError(f"population: the shares of {what} sum to {sum(shares.values()):.3g}, more than 1")
         if self.task == "rating" and not self.attributes:
             raise ValueError("a rating needs at least one scale: attributes: [{name: helpfulness, low: 1, high: 5}]")
         if self.task == "flags" and not self.flags:

@@ -17,10 +17,11 @@ from sqlalchemy import select, update
 
 from accord.feedback.records import parse_line
 from accord.feedback.simulate import BAD, Offered, judge_ranking, simulated_crowd
-from accord.studio import exporting, members, queue
+from accord.studio import exporting, members, projects, queue
 from accord.studio.desk import Desk
 from accord.studio.quality import Given, Material, forecast, load, overview, people
-from accord.studio.tables import Account, Event, Item
+from accord.studio.settings import ProjectSettings
+from accord.studio.tables import Account, Event, Item, Project
 
 TABS = ("", "/annotators", "/items", "/groups", "/integrity", "/selection", "/representation", "/log", "/export")
 
@@ -130,6 +131,24 @@ def test_representation_shows_groups_but_no_small_ones(house: House, owner: Clie
     )
     page = text(owner.page(f"/p/{slug}/representation"))  # what people say of themselves makes new numbers too
     assert "north 8" in page
+
+
+def test_representation_against_the_population(house: House, owner: Client, slug: str) -> None:
+    """Spellings that differ in case or blanks are one group; who is missing is named, also where too few to show are here."""
+    with house.db.read() as session:
+        names = list(session.scalars(select(Account.name).where(Account.name.like("ann %"))))
+    for number, name in enumerate(names):
+        country = {"country": ("Kenya", " KENYA", "Kenya", "kenya ")[number % 4]}
+        house.db.transact(
+            lambda s, n=name, c=country: s.execute(update(Account).where(Account.name == n).values(attributes=c))
+        )
+    with house.db.read() as session:
+        project = session.scalars(select(Project).where(Project.slug == slug)).one()
+    new = ProjectSettings.model_validate(project.settings | {"population": {"country": {"kenya": 0.1, "Fiji": 0.02}}})
+    projects.update_settings(house.db, project.id, new, None)
+    page = text(owner.page(f"/p/{slug}/representation"))
+    assert "In the population, but nobody or too few to show here: Fiji 2 %" in page
+    assert re.search(r"Kenya 8 .*10 % · more here", page), page
 
 
 def test_the_log_is_verified_and_a_change_is_found(house: House, owner: Client, slug: str) -> None:

@@ -12,12 +12,11 @@ from starlette.responses import Response
 from accord.errors import AccordError, ConfigError
 from accord.studio import accounts, entrances, own
 from accord.studio.i18n import LANGUAGES, PSEUDO
+from accord.studio.settings import ATTRIBUTES
 from accord.studio.web import security
 from accord.studio.web.context import Fields, House, Lists, Me, Studio, go, page
 
 router = APIRouter(prefix="/me")
-ATTRIBUTES = ("age", "gender", "languages", "country", "education", "expertise", "background")
-"""What people may say about themselves, in their own words; nothing is asked for, nothing is checked."""
 
 
 def show_me(request: Request, studio: Studio, me: Me, **more: Any) -> Response:

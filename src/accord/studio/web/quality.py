@@ -146,7 +146,13 @@ def integrity(request: Request, studio: House, place: Place = Looker) -> Respons
 @router.get("/representation")
 def coverage(request: Request, place: Place = Looker) -> Response:
     """Whose judgements these are, as far as people said; small groups are not shown."""
-    return shown(request, "representation.html.j2", place, numbers=desk_of(request).get(place.project.id, "whose"))
+    return shown(
+        request,
+        "representation.html.j2",
+        place,
+        numbers=desk_of(request).get(place.project.id, "whose"),
+        asked=place.settings.population,
+    )
 
 
 # --- what comes next -------------------------------------------------------------------------------------------------
