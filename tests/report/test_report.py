@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,7 @@ def make_run(folder: Path, examined: bool = True) -> Path:
         for i in range(3)
     ]  # fmt: skip
     agreed = AgreementRow(alpha=[0.2, 0.1, 0.3], with_ties=[0.5, 0.4, 0.6], strict=[0.6, 0.5, 0.7], ceiling=[0.7, 0.6, 0.8],
-                          units=100, judgements=300)  # fmt: skip
+                          units=100, judgements=300, not_measurable={})  # fmt: skip
     evidence = measure(
         baseline, {"ppo": ArmRows("ppo", healthy(1)), "dpo": ArmRows("dpo", healthy(2))}, pool,
         reward_card=card(gap, list(range(200)), np.sign(rng.normal(size=200)), gap[0]), annotators=judges, agreement=agreed,
@@ -76,6 +77,23 @@ def test_page_says_what_is_missing(tmp_path: Path) -> None:
     assert "Add an <code>examine</code> stage" in page
     with pytest.raises(DataError, match=r"recipe\.yaml is missing"):
         render(tmp_path)
+
+
+def test_agreement_that_is_no_number_says_why(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    path = run / "stages" / "02-examine" / "evidence.json"
+    evidence = json.loads(path.read_text(encoding="utf-8"))
+    assert (
+        "Two annotators agree on 60.0 % [50.0, 70.0] of strict pairs (50.0 % with ties counted)"
+        in render(run).read_text()
+    )
+    evidence["agreement"] |= {"strict": [None] * 3, "ceiling": [None] * 3, "alpha": [0.2, None, None]}
+    evidence["agreement"]["not_measurable"] = {"strict": "all ties"}
+    write_json(path, evidence)
+    page = render(run).read_text(encoding="utf-8")
+    assert "Krippendorff's α is 0.200 over 100 pairs. Not measurable: strict (all ties)." in page
+    assert "Two annotators agree" not in page
+    assert "(ceiling" not in page
 
 
 def test_failures_are_shown(tmp_path: Path) -> None:

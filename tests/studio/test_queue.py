@@ -487,21 +487,6 @@ def test_overlap_and_pauses_change_in_as_many_statements_whatever_the_number_of_
     assert statements[0] == statements[1]
 
 
-def test_more_overlap_costs_by_items_not_by_slots(db: Database) -> None:
-    """Nobody can write meanwhile: 3,000 new slots one by one took a minute and a half on a busy machine."""
-    made = project(db, pairs(20), overlap=1)
-    asked: list[str] = []
-
-    def count(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
-        asked.append(statement)
-
-    event.listen(db._writer, "before_cursor_execute", count)
-    projects.update_settings(db, made, ProjectSettings(name="Test", overlap=100), None)
-    event.remove(db._writer, "before_cursor_execute", count)
-    assert queue.progress(db, made).slots == 2000
-    assert len(asked) < 100
-
-
 def test_a_slot_beyond_a_lowered_overlap_does_not_open_again(db: Database) -> None:
     made = project(db, pairs(1), overlap=2)
     ann, bob, cem = (person(db, name, made) for name in ("ann", "bob", "cem"))

@@ -86,14 +86,15 @@ class AnnotatorRow(_Model):
 
 
 class AgreementRow(_Model):
-    """Agreement measures with 95 % intervals as [value, low, high]."""
+    """Agreement measures with 95 % intervals as [value, low, high]; None for what is not measurable, with the reason."""
 
-    alpha: list[float]
-    with_ties: list[float]
-    strict: list[float]
-    ceiling: list[float]
+    alpha: list[float | None]
+    with_ties: list[float | None]
+    strict: list[float | None]
+    ceiling: list[float | None]
     units: int
     judgements: int
+    not_measurable: dict[str, str]
 
 
 class Evidence(_Model):

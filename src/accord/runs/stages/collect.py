@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import combinations
@@ -14,6 +15,7 @@ from accord.runs.context import StageContext
 from accord.runs.stage import Plan, Stage, StageConfig, StageResult
 
 if TYPE_CHECKING:
+    from accord.feedback.agreement import Agreement
     from accord.feedback.annotator_model import CrowdEstimate
     from accord.feedback.records import Feedback
     from accord.feedback.simulate import Offered, SimulatedAnnotator
@@ -101,17 +103,20 @@ class Collect(Stage):
         context.checkpoint(1, 3, "estimating annotators")
         estimate = annotator_model.estimate(records)
         agreed = agreement.measure(records, seed=context.seed)
-        write_json(context.folder / "agreement.json", asdict(agreed))
+        write_json(context.folder / "agreement.json", _plain(agreed))
         write_json(context.folder / "annotators.json", _annotators(estimate, crowd, _spread(offered)))
         found = {a.annotator for a in estimate.annotators if a.flag != "ok"}
         bad = {a.id for a in crowd if a.rationality <= 0}
-        values = {
-            "records": len(records), "agreement_strict": agreed.strict.value, "alpha": agreed.alpha.value,
-            "ceiling": agreed.ceiling.value, "flagged": ", ".join(sorted(found)), "bad_found": len(found & bad),
+        measured = {"agreement_strict": agreed.strict, "alpha": agreed.alpha, "ceiling": agreed.ceiling}
+        values = {name: x.value for name, x in measured.items() if math.isfinite(x.value)} | {
+            "records": len(records), "flagged": ", ".join(sorted(found)), "bad_found": len(found & bad),
             "bad": len(bad), "honest_flagged": len(found - bad), "ties": _tie_share(records),
         }  # fmt: skip
+        how_far = f"agreement {agreed.strict.value:.1%}, ceiling {agreed.ceiling.value:.1%}"
+        if "strict" in agreed.not_measurable:
+            how_far = f"agreement not measurable ({agreed.not_measurable['strict']})"
         summary = (
-            f"{len(records):,} judgements; agreement {agreed.strict.value:.1%}, ceiling {agreed.ceiling.value:.1%}; "
+            f"{len(records):,} judgements; {how_far}; "
             f"flagged {', '.join(sorted(found)) or 'nobody'} ({len(found & bad)} of {len(bad)} bad ones)"
         )
         return StageResult(summary, values, {"feedback": exported, "annotators": context.folder / "annotators.json"})
@@ -179,6 +184,14 @@ def _judge(config: CollectConfig, offered: Sequence[Offered], crowd: Sequence[Si
 def _tie_share(records: Sequence[Feedback]) -> float:
     compared = [r for r in records if r.kind == "comparison"]
     return sum(r.choice.tie for r in compared) / len(compared) if compared else 0.0
+
+
+def _plain(agreed: Agreement) -> dict[str, Any]:
+    """As JSON: intervals as [value, low, high], None for what is not a number."""
+    return {
+        name: [x if math.isfinite(x) else None for x in value.values()] if name in ("alpha", "with_ties", "strict", "ceiling") else value
+        for name, value in asdict(agreed).items()
+    }  # fmt: skip
 
 
 def _annotators(estimate: CrowdEstimate, crowd: Sequence[SimulatedAnnotator], spread: float) -> dict[str, Any]:

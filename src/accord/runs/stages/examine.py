@@ -135,5 +135,4 @@ def _judges(config: ExamineConfig, context: StageContext) -> tuple[list[Annotato
     path = context.path(config.annotators)
     rows = [AnnotatorRow.model_validate(row) for row in json.loads(path.read_text())["annotators"]]
     agreed = json.loads((path.parent / "agreement.json").read_text())
-    flat = {k: list(v.values()) if isinstance(v, dict) else v for k, v in agreed.items()}
-    return rows, AgreementRow.model_validate(flat)
+    return rows, AgreementRow.model_validate(agreed)
