@@ -38,7 +38,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trainer", choices=TRAINERS, default="sft")
     parser.add_argument(
-        "--workload", default="nano", help="nano (7 M Llama), smollm2 (its shapes) or the directory of a model"
+        "--workload",
+        default="nano",
+        help="nano (7 M Llama), smollm2 (its shapes), pico (to see that it runs) or the directory of a model",
     )
     parser.add_argument("--rows", type=int, default=64, help="rows per epoch; prompts where responses are sampled")
     parser.add_argument("--batch", type=int, default=8, help="rows per optimiser step")

@@ -25,8 +25,12 @@ SHAPES: dict[str, dict[str, Any]] = {
         "vocab_size": 49152, "hidden_size": 576, "num_hidden_layers": 30, "intermediate_size": 1536,
         "num_attention_heads": 9, "num_key_value_heads": 3, "max_position_embeddings": 2048, "rope_theta": 100_000.0,
     },
+    "pico": {
+        "vocab_size": 4096, "hidden_size": 64, "num_hidden_layers": 2, "intermediate_size": 128,
+        "num_attention_heads": 2, "num_key_value_heads": 2, "max_position_embeddings": 512,
+    },
 }  # fmt: skip
-"""Llamas with random weights: 7 M parameters, and the shapes of SmolLM2-135M."""
+"""Llamas with random weights: 7 M parameters, the shapes of SmolLM2-135M, and one to see in seconds that a benchmark runs."""
 
 
 @dataclass(frozen=True)

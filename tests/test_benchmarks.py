@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def compare(*options: str) -> list[dict[str, Any]]:
     """The lines that one comparison prints."""
-    command = [sys.executable, "-m", "benchmarks.peers", *options, "--repetitions", "1"]
+    command = [sys.executable, "-m", "benchmarks.peers", *options, "--workload", "pico", "--repetitions", "1"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=400)
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     assert lines, done.stderr
