@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from importlib import resources
 from pathlib import Path
@@ -35,6 +36,14 @@ def test_languages_have_the_same_keys_and_the_same_gaps_to_fill() -> None:
         for key, text in texts.items():
             assert text.strip(), (language, key)
             assert set(re.findall(r"\{\w+\}", text)) == set(re.findall(r"\{\w+\}", english[key])), (language, key)
+
+
+def test_no_key_is_there_twice() -> None:
+    """The later text would be shown in the earlier one's places."""
+    for file in (ROOT / "locale").glob("*.json"):
+        pairs: list[tuple[str, str]] = json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=list)
+        keys = [key for key, _ in pairs]
+        assert not {key for key in keys if keys.count(key) > 1}, file.name
 
 
 def test_every_key_exists_and_is_used() -> None:
