@@ -144,7 +144,7 @@ def one_spelling(
     for given in attributes.values():
         for name, value in given.items():
             spelt[name, _plain(value)][value] += 1
-    called = {key: min(found, key=lambda word, found=found: (-found[word], word)) for key, found in spelt.items()}
+    called = {key: min((-count, word) for word, count in found.items())[1] for key, found in spelt.items()}
     said = {who: {n: called[n, _plain(v)] for n, v in given.items()} for who, given in attributes.items()}
     return said, {
         name: {called.get((name, _plain(group)), group): part for group, part in shares.items()}
