@@ -16,7 +16,7 @@ from playwright.sync_api import sync_playwright
 from sqlalchemy import select
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "tests" / "studio" / "web")]
+sys.path[:0] = [str(ROOT / "tests" / "studio" / "web"), str(ROOT / "tests")]
 
 from browsing import serving  # noqa: E402
 from crowds import judged  # noqa: E402

@@ -14,7 +14,6 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
-import uvicorn
 from sqlalchemy import update
 from studio_rooms import Clock, Receiver, pairs, person
 
@@ -27,6 +26,7 @@ from accord.studio.database import Database
 from accord.studio.entrances import TooMany
 from accord.studio.tables import Account, Event
 from accord.studio.web.app import StudioConfig, create_app
+from listening import listening
 
 SETTINGS = {"name": "Summaries", "task": "comparison", "overlap": 2}
 ALL = entrances.SCOPES
@@ -53,16 +53,8 @@ class Studio:
 
 @pytest.fixture
 def studio(db: Database) -> Iterator[Studio]:
-    server = uvicorn.Server(
-        uvicorn.Config(create_app(StudioConfig(db, private_webhooks=True)), port=0, log_level="warning")
-    )
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield Studio(db, f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}")
-    server.should_exit = True
-    thread.join()
+    with listening(create_app(StudioConfig(db, private_webhooks=True))) as there:
+        yield Studio(db, there.url)
 
 
 def raw(

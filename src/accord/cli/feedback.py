@@ -87,20 +87,21 @@ def agreement(source: Path) -> None:
             ("ceiling", "ceiling", "the most a reward model can reach on single labels"),
         ):
             why = found.choices.not_measurable.get(part)
-            said = f"not measurable: {why}" if why else f"{_interval(getattr(found.choices, part))}  {meaning}"
+            said = f"not measurable: {why}" if why else f"{interval(getattr(found.choices, part))}  {meaning}"
             click.echo(f"  {name:18} {said}")
         for kind, alone in found.by_kind.items() if len(found.by_kind) > 1 else ():
-            click.echo(f"  {kind + ' alone':18} α {_interval(alone.alpha)}, strict {_interval(alone.strict)}")
+            click.echo(f"  {kind + ' alone':18} α {interval(alone.alpha)}, strict {interval(alone.strict)}")
     for scale in found.scales:
         click.echo(f"{safe_text(scale.what)} ({scale.level}): {scale.units:,} judged at least twice, {scale.judgements:,} judgements")  # fmt: skip
-        alpha = _interval(scale.alpha) if scale.alpha else f"not measurable: {ONE_ANSWER}"
-        top = f", ceiling {_interval(scale.ceiling)}" if scale.ceiling else ""
-        click.echo(f"  α {alpha}, same value {_interval(scale.same)}{top}")
+        alpha = interval(scale.alpha) if scale.alpha else f"not measurable: {ONE_ANSWER}"
+        top = f", ceiling {interval(scale.ceiling)}" if scale.ceiling else ""
+        click.echo(f"  α {alpha}, same value {interval(scale.same)}{top}")
     for reason, count in found.not_measured.items():
         click.echo(f"not measured: {safe_text(reason)}, {count:,} records")
 
 
-def _interval(value: Interval) -> str:
+def interval(value: Interval) -> str:
+    """0.291 [0.270, 0.312], as far as it can be measured."""
     if value.value != value.value:
         return "not measurable"
     if value.low != value.low:

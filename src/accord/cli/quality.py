@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from accord.cli.feedback import load
+from accord.cli.feedback import interval, load
 from accord.cli.terminal import safe_text
 from accord.errors import ConfigError, DataError
 
@@ -69,14 +69,16 @@ def _page(found: Audit) -> list[str]:
     if found.agreement.choices:
         c = found.agreement.choices
         why = c.not_measurable.get("strict")
-        said = f"{_range(c.strict)} of decided pairs; ceiling for a reward model {_range(c.ceiling)}"
+        said = f"{interval(c.strict)} of decided pairs; ceiling for a reward model {interval(c.ceiling)}"
         lines.append(f"  agreement   {f'not measurable: {why}' if why else said}")
     for s in found.agreement.scales:
         if s.alpha:
-            lines.append(f"  agreement   {s.what} ({s.level}): α {_range(s.alpha)}")
+            lines.append(f"  agreement   {s.what} ({s.level}): α {interval(s.alpha)}")
     if found.position:
         p = found.position
-        lines.append(f"  position    pull of the first place {_range(p.pull)} logits, z = {p.z:.1f}, alarm beyond 2.6")
+        lines.append(
+            f"  position    pull of the first place {interval(p.pull)} logits, z = {p.z:.1f}, alarm beyond 2.6"
+        )
     if found.annotators:
         flagged = sum(a.flag != "ok" for a in found.annotators.annotators)
         lines.append(
@@ -127,11 +129,6 @@ def _page(found: Audit) -> list[str]:
         "not caught by any of these: votes for a target hidden among honest-looking ones (see docs/feedback-quality.md)",
     ]
     return lines
-
-
-def _range(value: Any) -> str:
-    ends = f" [{value.low:.3f}, {value.high:.3f}]" if value.low == value.low else " (one prompt: no interval)"
-    return f"{value.value:.3f}{ends}"
 
 
 def select(

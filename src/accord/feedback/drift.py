@@ -14,6 +14,7 @@ et al. 2017), and whoever judged unlike the others from the start does not alarm
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -222,9 +223,10 @@ def drift(
     found = []
     channels_of = {name: _channels(ordered, watched[name], terms, firsts, gold or {}) for name in sorted(watched)}
     # one annotator alone must be able to reach LEVEL divided by their number
-    orders = max(ORDERS, -(-len(watched) * max(map(len, channels_of.values()), default=0) // LEVEL))
+    most = max(map(len, channels_of.values()), default=0)
+    orders = max(ORDERS, math.ceil(len(watched) * most / LEVEL))
     for name, numbers in sorted(watched.items()):
-        signals = [watch(channel, seed, int(orders)) for channel in channels_of[name]]
+        signals = [watch(channel, seed, orders) for channel in channels_of[name]]
         p = min(1.0, len(signals) * min(s.p_value for s in signals)) if signals else 1.0
         found.append((name, len(numbers), signals, p))
     alarms = discoveries([p for *_, p in found], LEVEL)

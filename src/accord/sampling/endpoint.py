@@ -13,12 +13,12 @@ from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+from urllib.request import Request
 
 from accord.errors import AccordError, ConfigError
+from accord.network import LOCAL, open_without_redirects
 
 MOST_BYTES = 8 * 2**20
-LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
 class EndpointError(AccordError):
@@ -31,13 +31,6 @@ class Completion:
 
     text: str
     finished: bool
-
-
-class _NoRedirect(HTTPRedirectHandler):
-    """A redirect could carry the key to somebody else."""
-
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        return None
 
 
 @dataclass
@@ -62,7 +55,7 @@ class Endpoint:
             raise ConfigError(
                 f"the key of {self.url} would be readable on its way", "use an https address, or none of its keys"
             )
-        self._open = build_opener(_NoRedirect()).open
+        self._open = open_without_redirects()
         self._limit = "max_tokens"
 
     def complete(

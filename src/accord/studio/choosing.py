@@ -24,7 +24,6 @@ from accord.studio.tables import Answer, Item
 
 GOALS: dict[Goal, str] = {"ranking": "information", "best": "best", "uncertainty": "uncertainty"}
 """Goal -> the arm's name in records (`meta.selected_by`)."""
-ASKED = ("comparison", "ranking", "best_worst", "clips")
 MOST = 5000
 RANDOM_SHARE = 0.2
 

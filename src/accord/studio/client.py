@@ -17,9 +17,10 @@ from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlencode, urlsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+from urllib.request import Request
 
 from accord.errors import AccordError, ConfigError
+from accord.network import open_without_redirects
 
 Json = dict[str, Any]
 AGAIN = (429, 502, 503, 504)
@@ -36,13 +37,6 @@ class ApiError(AccordError):
         self.wait: float | None = None
 
 
-class _NoRedirect(HTTPRedirectHandler):
-    """A redirect could carry the token to somebody else."""
-
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        return None
-
-
 class Client:
     """A studio, as one account sees it. Every method raises ApiError with what was wrong and what to do."""
 
@@ -53,7 +47,7 @@ class Client:
         self.base = f"{url.rstrip('/')}/api/v1"
         self.timeout, self.retries = timeout, retries
         self._token = token
-        self._open = build_opener(_NoRedirect()).open
+        self._open = open_without_redirects()
 
     def __repr__(self) -> str:
         return f"Client({self.base.removesuffix('/api/v1')!r})"  # never the token

@@ -18,9 +18,10 @@ from importlib.util import find_spec
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlencode, urlsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+from urllib.request import Request
 
 from accord.errors import AccordError, ConfigError
+from accord.network import LOCAL, open_without_redirects
 
 LOG = logging.getLogger("accord.studio")
 TIMEOUT, LEEWAY = 10.0, 60
@@ -32,7 +33,6 @@ RESTED = 5.0
 MOST_BYTES = 2**20
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519")
 """Signatures that only the provider can make; never `none`, never a shared secret."""
-LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
 class OpenIdError(AccordError):
@@ -77,13 +77,6 @@ class Identity:
     names: tuple[str, ...]
 
 
-class _NoRedirect(HTTPRedirectHandler):
-    """A redirect could carry the client's secret to somebody else."""
-
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        return None
-
-
 class OpenId:
     """A provider, with its description and keys kept for an hour. Safe to share between threads."""
 
@@ -93,7 +86,7 @@ class OpenId:
         self._about: tuple[float, dict[str, Any]] | None = None
         self._keys: tuple[float, Any] | None = None
         self._failed: tuple[float, OpenIdError] | None = None
-        self._open = build_opener(_NoRedirect()).open
+        self._open = open_without_redirects()
 
     def discover(self) -> dict[str, Any]:
         """The provider's description of itself; raises OpenIdError."""

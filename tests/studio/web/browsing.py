@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +14,7 @@ from houses import House
 
 from accord.studio import members
 from accord.studio.tables import Answer, Item, View
+from listening import listening
 
 WAIT = 60_000
 """Milliseconds after which something will not come any more, however busy the machine is."""
@@ -34,19 +33,8 @@ class Served:
 @contextmanager
 def serving(house: House) -> Iterator[Served]:
     """The studio on a free port, in a thread."""
-    server = uvicorn.Server(uvicorn.Config(house.app, port=0, log_level="warning", timeout_graceful_shutdown=5))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive(), "the server did not start: see its log above"
-        time.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    try:
-        yield Served(house, f"http://127.0.0.1:{port}", server)
-    finally:
-        server.should_exit = True
-        thread.join(30)
-        assert not thread.is_alive(), "the server does not stop"
+    with listening(house.app) as there:
+        yield Served(house, there.url, there.server)
 
 
 def person(served: Served, name: str, task: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
-import uvicorn
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 from starlette.applications import Starlette
@@ -22,6 +20,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from accord.studio.openid import OpenIdSettings
+from listening import listening
 
 
 @dataclass
@@ -103,15 +102,9 @@ def running(provider: Provider) -> Iterator[Provider]:
         Route("/.well-known/openid-configuration", provider.describe), Route("/keys", provider.keys),
         Route("/authorize", provider.authorize), Route("/token", provider.token, methods=["POST"]),
     ]  # fmt: skip
-    server = uvicorn.Server(uvicorn.Config(Starlette(routes=routes), port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    provider.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    yield provider
-    server.should_exit = True
-    thread.join()
+    with listening(Starlette(routes=routes)) as there:
+        provider.url = there.url
+        yield provider
 
 
 def path_of(url: str) -> str:

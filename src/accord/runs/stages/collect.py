@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -188,10 +188,12 @@ def _tie_share(records: Sequence[Feedback]) -> float:
 
 def _plain(agreed: Agreement) -> dict[str, Any]:
     """As JSON: intervals as [value, low, high], None for what is not a number."""
+    from accord.feedback.intervals import Interval
+
     return {
-        name: [x if math.isfinite(x) else None for x in value.values()] if name in ("alpha", "with_ties", "strict", "ceiling") else value
-        for name, value in asdict(agreed).items()
-    }  # fmt: skip
+        name: [x if math.isfinite(x) else None for x in astuple(found)] if isinstance(found, Interval) else found
+        for name, found in vars(agreed).items()
+    }
 
 
 def _annotators(estimate: CrowdEstimate, crowd: Sequence[SimulatedAnnotator], spread: float) -> dict[str, Any]:
