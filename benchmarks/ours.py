@@ -144,7 +144,7 @@ def _on_policy(options: argparse.Namespace, model: CausalLM, rows: Sequence[Row]
     settings, counted = _policy_settings(options), [0, 0]
     prompts = [row.prompt for row in rows]
     value = ScalarModel.from_causal_lm(model, 0) if settings.estimator == "gae" else None
-    reference = freeze(load_causal_lm(options.model, verify=False))
+    reference = freeze(load_causal_lm(options.model, verify=False)) if settings.measure_kl else None
 
     def score_and_count(rollout: Rollout) -> Tensor:
         for index, count in enumerate(_counts(rollout.prompts, rollout)):

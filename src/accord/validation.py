@@ -7,11 +7,30 @@ from collections.abc import Hashable
 from typing import Any, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from accord.errors import ConfigError
 
 M = TypeVar("M", bound=BaseModel)
+
+
+class Settings(BaseModel):
+    """Base of what people set: unknown keys are refused, values are fixed once read, yes or no is never taken for a number."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _yes_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, bool) and not _takes_bool(cls.model_fields[str(info.field_name)].annotation):
+            raise ValueError("yes or no is no value here: leave it out for the default")
+        return value
+
+
+def _takes_bool(annotation: Any) -> bool:
+    if annotation in (bool, Any) or isinstance(annotation, bool):
+        return True
+    return any(_takes_bool(part) for part in get_args(annotation))
 
 
 def suggest(word: str, known: list[str]) -> str:

@@ -65,9 +65,10 @@ def test_a_cache_keeps_what_was_stored() -> None:
     stored = torch.randn(4, 2, 3, 5)
     for row in range(4):
         cache.store_segment(0, [row], stored[row : row + 1], -stored[row : row + 1])
-    cache.keep(torch.tensor([2, 0]), filled=3)
+    cache.keep([2, 0], filled=[3, 2])
     assert cache.rows == 2
     assert cache.keys[0].shape == (2, 2, 10, 5)
-    assert torch.equal(cache.keys[0][:, :, :3], stored[[2, 0]])
-    assert torch.equal(cache.values[0][:, :, :3], -stored[[2, 0]])
-    assert not cache.keys[0][:, :, 3:].any()
+    for store, sign in ((cache.keys[0], 1), (cache.values[0], -1)):
+        for new, (old, tokens) in enumerate(((2, 3), (0, 2))):
+            assert torch.equal(store[new, :, :tokens], sign * stored[old, :, :tokens])
+            assert not store[new, :, tokens:].any()

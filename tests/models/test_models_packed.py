@@ -18,7 +18,7 @@ from accord.models.loading import (
 )
 from accord.models.reward_model import FILE, RewardModel
 from accord.models.scalar import ScalarModel
-from accord.text.packing import Group, micro_batches, pack
+from accord.text.packing import Group, cut_groups, micro_batches, pack, streams
 from tiny import ByteTokenizer, tiny_llama
 
 SIZES = {
@@ -93,6 +93,20 @@ def test_gradients_equal_native_and_micro_batches() -> None:
     for other in (native, parts):
         for (key, p), q in zip(whole.hf.named_parameters(), other.hf.parameters(), strict=True):
             torch.testing.assert_close(p.grad, q.grad, atol=2e-5, rtol=1e-3, msg=key)
+
+
+def test_groups_above_the_budget_are_cut_between_responses() -> None:
+    """Same responses, same order, no stream above the budget unless one response is; log-probabilities as in one stream."""
+    cut = cut_groups(GROUPS, 11)
+    assert [(len(g.prompt), [len(r) for r in g.responses]) for g in cut] == [
+        (5, [3, 2]), (5, [7]), (1, [10]), (2, [1, 2]),
+    ]  # fmt: skip
+    assert [r for g in cut for r in g.responses] == [r for g in GROUPS for r in g.responses]
+    assert [s.tokens for s in streams(GROUPS, 11)] == [10, 12, 11, 5]
+    assert cut_groups(GROUPS, 17) == GROUPS
+    model = tiny_llama()
+    parts = torch.cat([model.logprobs(stream) for stream in streams(GROUPS, 11)])
+    torch.testing.assert_close(parts, model.logprobs(pack(GROUPS)), atol=2e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])

@@ -70,6 +70,7 @@ def test_mistakes_in_a_recipe(tmp_path: Path, old: str, new: str, message: str, 
         ("sft.lengths.max_promt_tokens=3", "is not a setting", '"max_prompt_tokens"'),
         ("sft.epochs.deep=2", "should be a valid number", ""),
         ("seed=-1", "recipe.seed = -1", ""),
+        ("sft.epochs=true", "stages.sft.epochs = True: yes or no is no value here", ""),
         ("sed=1", "recipe.sed is not a setting", '"seed"'),
     ],
 )

@@ -193,3 +193,16 @@ def test_every_import_of_a_judgement_can_be_taken_out(db: Database) -> None:
     queue.withdraw(db, answer_id, "not ours", None, erase=True)
     assert collect(db, made).left_out == {"the answer was erased": 1}
     assert exporting.reason_to_stay("live", "work", None, False) is None
+
+
+def test_a_judgement_with_text_no_database_keeps_is_counted(db: Database) -> None:
+    made = project(db, pairs(1))
+    record = {
+        "id": "r1", "kind": "comparison", "prompt": "Question 0", "annotator": "w1", "choice": {"tie": True},
+        "options": [{"id": "x", "content": "First answer 0", "shown_at": 0}, {"id": "y", "content": "Second answer 0", "shown_at": 1}],
+        "meta": {"note": "cut \0 off"},
+    }  # fmt: skip
+    stored, _, _, left_out = importing.import_judgements(db, made, [Feedback.model_validate(record)])
+    assert stored == 0
+    assert list(left_out.values()) == [1]
+    assert "holds NUL" in next(iter(left_out))

@@ -41,7 +41,7 @@ from accord.learning.supervised import supervised_step
 from accord.models.causal_lm import CausalLM
 from accord.models.scalar import ScalarModel
 from accord.sampling.rollout import Rollout, Sampler, SamplingSettings
-from accord.text.packing import Group, PackedStream, micro_batches, pack
+from accord.text.packing import Group, PackedStream, micro_batches, pack, streams
 
 POLICY_SUMS = ["policy_loss", "clip_share", "ratio_mean", "update_kl_tok"]
 VALUE_SUMS = ["value_loss", "value_clip_share"]
@@ -157,7 +157,8 @@ class OnPolicyTrainer:
     @torch.no_grad()
     def experience(self, rollout: Rollout) -> Experience:
         """Score the rollout and compute everything the update needs, once, with the weights that sampled it. Where the
-        update's first pass is the only one, it finds the policy's log-probabilities itself: NaN until then."""
+        update's first pass is the only one, it finds the policy's log-probabilities itself: NaN until then, and a KL in
+        the reward is that of the sampler's, which the update compares with its own before any weight moves."""
         check_rollout(rollout, self.settings.samples_per_prompt)
         s, groups = self.settings, rollout.groups()
         scores_EB = self.score(rollout)
@@ -171,7 +172,8 @@ class OnPolicyTrainer:
         values_S = self._per_token(groups, self.value.values) if self.value else torch.zeros_like(logp_S)
         score_B = self.final_score(scores_EB, rollout).to(logp_S)
         paid = self.kl.coefficient if s.kl_in == "reward" else 0.0
-        kl_S = losses.kl_k1(logp_S, ref_S) if paid and ref_S is not None else torch.zeros_like(logp_S)
+        sampled_S = torch.cat(rollout.logprobs).to(logp_S) if s.one_pass else logp_S
+        kl_S = losses.kl_k1(sampled_S, ref_S) if paid and ref_S is not None else torch.zeros_like(logp_S)
         rewards_S = adv.token_rewards(kl_S, score_B, lengths_B, paid)
         advantages_S, returns_S = self.advantages(rewards_S, values_S, lengths_B)
         entropy_S = self._per_token(groups, self._entropy) if s.entropy or s.min_entropy else None
@@ -235,8 +237,9 @@ class OnPolicyTrainer:
         total, responses = (int(self.world.total(x.numel())) for x in (part.logp_S, part.lengths_B))
         names = [*POLICY_SUMS * (step >= s.value_warmup), *VALUE_SUMS * (self.value is not None), "tokens"]
         sums, worst, done = dict.fromkeys(names, 0.0), part.logp_S.new_zeros(()), 0
-        for start, end in micro_batches(part.groups, s.micro_batch_tokens):
-            micro = part.slice(start, end)
+        cut = part.cut(s.micro_batch_tokens)
+        for start, end in micro_batches(cut.groups, s.micro_batch_tokens):
+            micro = cut.slice(start, end)
             stream = pack(micro.groups).to(self.policy.device)
             sums["tokens"] += stream.tokens
             if step >= s.value_warmup:
@@ -303,11 +306,8 @@ class OnPolicyTrainer:
 
     # --- helpers -----------------------------------------------------------------------------------------
     def _per_token(self, groups: Sequence[Group], function: Callable[[Any], Tensor]) -> Tensor:
-        parts = [
-            function(pack(groups[start:end]).to(self.policy.device))
-            for start, end in micro_batches(groups, self.settings.micro_batch_tokens)
-        ]
-        return torch.cat(parts)
+        found = streams(groups, self.settings.micro_batch_tokens)
+        return torch.cat([function(stream.to(self.policy.device)) for stream in found])
 
     def _reference(self, groups: Sequence[Group]) -> Tensor:
         """The reference's log-probability of every scored token: [S]."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -16,7 +16,7 @@ from accord.learning import losses
 from accord.learning.parallel import ALONE, World
 from accord.models import precision
 from accord.sampling.rollout import Rollout
-from accord.text.packing import Group
+from accord.text.packing import Group, cut_groups
 
 BF16_SLACK = 3.0
 """In bf16 sampler and trainer, whose batches differ, round differently: so many times the bound of fp32."""
@@ -69,6 +69,11 @@ class Experience:
     def slice(self, start: int, end: int) -> Experience:
         """The sub-batch of groups [start, end)."""
         return self.select(range(start, end))
+
+    def cut(self, max_tokens: int) -> Experience:
+        """The same responses in groups of at most `max_tokens` where a response allows it: advantages are known by now,
+        so the samples of a prompt need not be in one pass."""
+        return replace(self, groups=cut_groups(self.groups, max_tokens))
 
 
 def minibatches(

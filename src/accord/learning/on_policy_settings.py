@@ -117,10 +117,9 @@ class OnPolicySettings:
 
     @property
     def one_pass(self) -> bool:
-        """Whether each rollout is learned from in a single pass by the weights that sampled it, and nothing asks for their
-        log-probabilities before: that pass gives them, the ratio is 1 and its gradient that of log pi."""
-        asked = self.estimator == "gae" or (self.kl_in == "reward" and self.measure_kl)
-        return self.epochs * self.minibatches == 1 and not asked
+        """Whether each rollout is learned from in a single pass by the weights that sampled it, without a value model:
+        that pass gives their log-probabilities, the ratio is 1 and its gradient that of log pi."""
+        return self.epochs * self.minibatches == 1 and self.estimator != "gae"
 
     @property
     def policy_updates(self) -> int:

@@ -15,7 +15,7 @@ from accord.learning.order import EpochOrder
 from accord.learning.parallel import ALONE, World
 from accord.learning.session import LocalSession, Session, State
 from accord.models.causal_lm import CausalLM
-from accord.text.packing import Group, micro_batches, pack
+from accord.text.packing import Group, streams
 
 Values = dict[str, float]
 
@@ -90,9 +90,9 @@ def logprob_sums(
     as_reference: with the adapter switched off. Each process computes its share and gets all of them.
     """
     mine, k = world.share([group.tokens for group in groups]), len(groups[0].responses)
-    part, sums = [groups[i] for i in mine], [torch.zeros(0, k, device=model.device, dtype=model.hf.dtype)]
+    sums = [torch.zeros(0, device=model.device, dtype=model.hf.dtype)]
     with model.reference() if as_reference else nullcontext():
-        for start, end in micro_batches(part, micro_batch_tokens):
-            stream = pack(part[start:end]).to(model.device)
-            sums.append(stream.sum_by_response(model.logprobs(stream)).view(-1, k))
-    return world.place(mine, torch.cat(sums), len(groups))
+        for stream in streams([groups[i] for i in mine], micro_batch_tokens):
+            here = stream.to(model.device)
+            sums.append(here.sum_by_response(model.logprobs(here)))
+    return world.place(mine, torch.cat(sums).view(-1, k), len(groups))

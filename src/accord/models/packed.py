@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import mmap
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -62,19 +63,21 @@ class KeyValueCache:
         values[rows, :, at_B] = value_BH1D[:, :, 0]
         return keys, values
 
-    def keep(self, rows: Tensor, filled: int) -> None:
-        """Keep only `rows`, in that order (finished sequences leave the batch), of which `filled` tokens are stored."""
-        self.rows = int(rows.numel())
+    def keep(self, rows: Sequence[int], filled: Sequence[int]) -> None:
+        """Keep only `rows`, in that order (finished sequences leave the batch); `filled` tokens of each are stored."""
+        self.rows = len(rows)
         for store in (self.keys, self.values):
             for layer, old in store.items():
                 store[layer] = _zeros((self.rows, *old.shape[1:]), old)
-                store[layer][:, :, :filled] = old[:, :, :filled].index_select(0, rows)
+                for new, (row, tokens) in enumerate(zip(rows, filled, strict=True)):
+                    store[layer][new, :, :tokens] = old[row, :, :tokens]
 
 
 def _zeros(shape: tuple[int, ...], like: Tensor) -> Tensor:
     """Zeros that take memory only where they are written: a cache is as long as the longest response may become."""
     if like.device.type == "cpu" and like.dtype == torch.float32:
-        pages = mmap.mmap(-1, max(1, 4 * math.prod(shape)))  # fresh from the system; malloc would reuse and clear
+        # Fresh from the system (malloc would reuse and clear), and private: reading what was never written takes none.
+        pages = mmap.mmap(-1, max(1, 4 * math.prod(shape)), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         return torch.frombuffer(pages, dtype=torch.float32, count=math.prod(shape)).view(shape)
     return like.new_zeros(shape)
 

@@ -18,7 +18,7 @@ from accord.models.ensembles import load_members, save_members
 from accord.models.heads import HeadForm, value_head
 from accord.models.loading import copy_causal_lm
 from accord.models.scalar import ScalarModel, read_all
-from accord.text.packing import SCORING_TOKENS, Group, PackedStream, micro_batches, pack
+from accord.text.packing import SCORING_TOKENS, Group, PackedStream, streams
 
 FILE = "reward.json"
 PROBE_BOUND = 1e-3
@@ -103,7 +103,7 @@ class RewardModel:
         if not groups:
             raise DataError("there is nothing to score: 0 prompts")
         device = self.members[0].lm.device
-        return (pack(groups[start:end]).to(device) for start, end in micro_batches(groups, micro_batch_tokens))
+        return (stream.to(device) for stream in streams(groups, micro_batch_tokens))
 
     @property
     def form(self) -> HeadForm:

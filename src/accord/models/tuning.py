@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import torch
 
@@ -50,6 +52,26 @@ def changing_shapes() -> Iterator[None]:
         yield
     finally:
         matmul.fp32_precision = before
+
+
+def give_back_memory() -> None:
+    """Hand pages that were freed back to the system (glibc; nothing happens elsewhere); takes about 10 ms.
+
+    malloc keeps what training's activations took, and the sampler's cache, in pages of its own, would come on top: with
+    64 rollouts the peak is 90 MiB lower at nano.
+    """
+    trim = _malloc_trim()
+    if trim is not None:
+        trim(0)
+
+
+@cache
+def _malloc_trim() -> Callable[[int], int] | None:
+    try:
+        found: Callable[[int], int] = ctypes.CDLL(None).malloc_trim
+    except (OSError, AttributeError, TypeError):  # another C library
+        return None
+    return found
 
 
 def product_gflops(dtype: torch.dtype = torch.float32) -> float:

@@ -11,23 +11,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from accord.errors import ConfigError
 from accord.runs.registry import find
 from accord.runs.stage import Stage, StageConfig
-from accord.validation import read_yaml, suggest, validated
+from accord.validation import Settings, read_yaml, suggest, validated
 
 REFERENCE = "stage:"
 
 
-class Study(BaseModel):
+class Study(Settings):
     """Runs the recipe once per seed and compares stages over the seeds: a table of means with intervals.
 
     A column names a value in result.json as STAGE.KEY, with {row} for the row, for example examine.{row}.win_rate.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     seeds: list[int] = Field([1, 2, 3, 4, 5], min_length=1, description="One run of all stages per seed.")
     rows: dict[str, str] = Field(min_length=1, description="Name in the columns' patterns -> label in the table.")
@@ -61,10 +59,8 @@ class Study(BaseModel):
         return stage, key
 
 
-class Header(BaseModel):
+class Header(Settings):
     """The settings of a recipe outside its stages."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(description="Name of the recipe and of its run directories.", pattern=r"^[A-Za-z0-9][\w.-]*$")
     about: str = Field("", description="What the recipe does, in a sentence or two.")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from accord.validation import Settings
 
 if TYPE_CHECKING:
     from accord.runs.context import StageContext
@@ -15,10 +15,8 @@ if TYPE_CHECKING:
 Value = float | int | str | bool
 
 
-class StageConfig(BaseModel):
+class StageConfig(Settings):
     """Base of all stage settings: unknown keys are refused, values are fixed once read."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: str
 

@@ -14,6 +14,7 @@ from accord.errors import ConfigError, DataError
 from accord.models import precision
 from accord.models.causal_lm import CausalLM
 from accord.models.packed import KeyValueCache
+from accord.models.tuning import give_back_memory
 from accord.sampling.rollout import Rollout, SamplingSettings
 from accord.text.packing import Group, micro_batches, pack
 
@@ -69,8 +70,11 @@ class BuiltinSampler:
             for b, (p, seed) in enumerate(zip(index, seeds, strict=True))
         ]
         batch = _Batch(self.model, settings, self.stop_ids, self.slots, on_token)
+        give_back_memory()
         with precision.scope(self.model.device.type):
             batch.run(rows)
+        del batch
+        give_back_memory()
         return Rollout(
             prompts=[list(p) for p in prompts],
             prompt_index=index,
@@ -144,7 +148,7 @@ class _Batch:
         """Nothing waits: keep only the rows still running."""
         kept = [i for i, row in enumerate(self.active) if row is not None]
         index = torch.tensor(kept, device=self.model.device)
-        self.cache.keep(index, int(self.at_B[index].max()))
+        self.cache.keep(kept, self.at_B[index].tolist())
         self.at_B, self.next_B = self.at_B[index], self.next_B[index]
         self.active = [self.active[i] for i in kept]
 

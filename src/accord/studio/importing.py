@@ -85,9 +85,10 @@ def _store_all(
     left_out: Counter[str] = Counter()
     stored: list[str] = []
     for record in part:
-        account = people.get(record.annotator) or _account(session, db, project, record.annotator, public)
-        people[record.annotator] = account
         try:
+            incoming.keepable(record.model_dump(mode="json"))
+            account = people.get(record.annotator) or _account(session, db, project, record.annotator, public)
+            people[record.annotator] = account
             made = _store(session, db, project, record, account)
         except BadItem as error:
             left_out[error.message] += 1

@@ -14,7 +14,7 @@ from accord.errors import AccordError, DataError
 from accord.feedback.formats import read_feedback
 from accord.feedback.formats.reading import read_rows
 from accord.feedback.records import Content, Feedback, Message, content_id
-from accord.studio import answers
+from accord.studio import answers, plain
 from accord.studio.settings import WITHOUT_GOLD, ProjectSettings
 
 
@@ -66,6 +66,7 @@ def checked(raw: Mapping[str, Any] | ItemIn, settings: ProjectSettings) -> dict[
         first = error.errors()[0]
         path = ".".join(str(part) for part in first["loc"] if part not in ("str", "OptionIn", "list[Message]"))
         raise BadItem(f"{path or 'item'}: {first['msg'].removeprefix('Value error, ')}") from None
+    keepable(item.model_dump())
     options = [_option(option) for option in item.options]
     low, high = settings.options
     if not low <= len(options) <= high:
@@ -78,7 +79,6 @@ def checked(raw: Mapping[str, Any] | ItemIn, settings: ProjectSettings) -> dict[
     unknown = [name for name in item.categories if name not in {c.name for c in settings.categories}]
     if unknown:
         raise BadItem(f"the category {unknown[0]!r} is none of the project's")
-    _check_text([prompt, options, item.meta])
     gold = _gold(item, options, settings, prompt)
     contents = sorted(content_id(option["content"]) for option in options)
     return {
@@ -112,18 +112,12 @@ def _check_options(options: list[dict[str, Any]]) -> None:
             raise BadItem(f"two options have the same {what}")
 
 
-def _check_text(value: Any) -> None:
-    """Databases cannot store NUL, nor half characters."""
-    if isinstance(value, str):
-        if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
-            raise BadItem("a text holds characters that cannot be stored (NUL, or half a character)")
-    elif isinstance(value, Mapping):
-        for key, inner in value.items():
-            _check_text(key)
-            _check_text(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            _check_text(inner)
+def keepable(value: Any) -> None:
+    """Raises BadItem where a text cannot be stored."""
+    try:
+        plain.check_text(value)
+    except DataError as error:
+        raise BadItem(error.message) from None
 
 
 def _gold(item: ItemIn, options: list[dict[str, Any]], settings: ProjectSettings, prompt: Any) -> dict[str, Any] | None:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from accord.errors import ConfigError
-from accord.validation import read_yaml, validated
+from accord.validation import Settings, read_yaml, validated
 
 Task = Literal[
     "comparison", "ranking", "best_worst", "rating", "thumb", "flags", "critique", "correction", "demonstration",
@@ -31,11 +31,7 @@ Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\s,;\"\\][
 Label = Annotated[str, Field(min_length=1, max_length=200)]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Attribute(_Model):
+class Attribute(Settings):
     """One scale that a response is rated on."""
 
     name: Name = Field(description="Stands for the attribute in records.")
@@ -54,7 +50,7 @@ class Attribute(_Model):
         return self
 
 
-class Category(_Model):
+class Category(Settings):
     """A kind of content that people may want to be warned of, see blurred, or not see at all."""
 
     name: Name
@@ -63,14 +59,14 @@ class Category(_Model):
     blur: bool = Field(False, description="Show its texts and pictures blurred until asked for.")
 
 
-class Qualification(_Model):
+class Qualification(Settings):
     """Screening before the work: items with known answers."""
 
     items: int = Field(5, ge=1, le=200, description="Screening items to answer.")
     pass_share: float = Field(0.8, gt=0, le=1, description="Share that must be right.")
 
 
-class ProjectSettings(_Model):
+class ProjectSettings(Settings):
     """Everything that is set about a project."""
 
     name: str = Field(min_length=1, max_length=120, pattern=r"\S", description="Name of the project.")

@@ -148,7 +148,7 @@ def micro_batches(groups: Sequence[Group], max_tokens: int) -> Iterator[tuple[in
     """Cut `groups` into consecutive slices [start, end) of at most `max_tokens` tokens each.
 
     A memory knob only: losses are normalised over the whole batch. A single group above the budget gets a
-    slice of its own, because it cannot be cut.
+    slice of its own; `cut_groups` cuts those whose responses may be apart.
     """
     start = used = 0
     for index, group in enumerate(groups):
@@ -158,6 +158,33 @@ def micro_batches(groups: Sequence[Group], max_tokens: int) -> Iterator[tuple[in
         used += group.tokens
     if groups:
         yield start, len(groups)
+
+
+def cut_groups(groups: Sequence[Group], max_tokens: int) -> list[Group]:
+    """The same responses in the same order; a group above `max_tokens` becomes as few as fit, each with the prompt.
+
+    For functions of single responses, where K samples of a prompt need not be in one pass. A response that is above the
+    budget by itself stays whole.
+    """
+    found: list[Group] = []
+    for group in groups:
+        part: list[Sequence[int]] = []
+        used = len(group.prompt)
+        for response in group.responses if group.tokens > max_tokens else ():
+            if part and used + len(response) > max_tokens:
+                found.append(Group(group.prompt, part))
+                part, used = [], len(group.prompt)
+            part.append(response)
+            used += len(response)
+        found.append(Group(group.prompt, part) if part else group)
+    return found
+
+
+def streams(groups: Sequence[Group], max_tokens: int) -> Iterator[PackedStream]:
+    """All responses of `groups` in order, packed into streams of at most `max_tokens`: for what is computed for each
+    response by itself."""
+    cut = cut_groups(groups, max_tokens)
+    return (pack(cut[start:end]) for start, end in micro_batches(cut, max_tokens))
 
 
 def response_offsets(groups: Sequence[Group]) -> list[int]:

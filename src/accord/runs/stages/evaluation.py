@@ -20,7 +20,7 @@ from accord.sampling.builtin import BuiltinSampler
 from accord.sampling.rollout import Rollout, SamplingSettings
 from accord.text.encoding import Encoder
 from accord.text.gold import GoldSentiment
-from accord.text.packing import micro_batches, pack
+from accord.text.packing import streams
 
 if TYPE_CHECKING:
     from accord.runs.context import StageContext
@@ -122,8 +122,8 @@ class Examiner:
         groups, t = rollout.groups(), self.settings.temperature
         sums: list[list[float]] = [[], [], []]
         # Whole distributions of both models are held at once, so large vocabularies get smaller batches.
-        for start, end in micro_batches(groups, max(256, 16_000_000 // policy.vocab_size)):
-            stream = pack(groups[start:end]).to(policy.device)
+        for packed in streams(groups, max(256, 16_000_000 // policy.vocab_size)):
+            stream = packed.to(policy.device)
             logp, ref, exact = (torch.zeros(stream.targets_S.numel(), device=policy.device) for _ in range(3))
             mine = policy.full_logprobs(stream, t)
             model = self.reference or policy

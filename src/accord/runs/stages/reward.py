@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from accord.errors import DataError
 from accord.runs.context import StageContext
 from accord.runs.stage import Plan, Stage, StageResult
 from accord.runs.stages.settings import LengthConfig, TrainingConfig, training_plan
+from accord.validation import Settings
 
 if TYPE_CHECKING:
     from accord.learning.judgements import JudgedGroup
@@ -20,10 +21,8 @@ if TYPE_CHECKING:
     from accord.runs.stages.judged import Judged
 
 
-class DistributionConfig(BaseModel):
+class DistributionConfig(Settings):
     """A head that says a distribution of rewards: what annotators know or want and the feedback does not show."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["mean_variance", "categorical"] = Field(
         description="A normal distribution, or shares of evenly spaced values."

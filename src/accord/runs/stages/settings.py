@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from accord.runs.stage import Plan, StageConfig
+from accord.validation import Settings
 
 if TYPE_CHECKING:
     from accord.learning.optimizer import OptimizerSettings
@@ -14,10 +15,8 @@ if TYPE_CHECKING:
     from accord.runs.estimate import ModelSize, Work
 
 
-class LoraConfig(BaseModel):
+class LoraConfig(Settings):
     """Train low-rank adapters instead of all weights (PEFT)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     rank: int = Field(16, ge=1, description="Rank of the update.")
     alpha: float = Field(32.0, gt=0, description="Scale; the update is multiplied by alpha / rank.")
@@ -70,10 +69,8 @@ def training_plan(
     )  # fmt: skip
 
 
-class LengthConfig(BaseModel):
+class LengthConfig(Settings):
     """Token limits and what to do with rows beyond them."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     max_prompt_tokens: int = Field(64, ge=1, description="Longest prompt, in tokens.")
     max_response_tokens: int = Field(64, ge=1, description="Longest response, in tokens, EOS included.")
@@ -82,10 +79,8 @@ class LengthConfig(BaseModel):
     )
 
 
-class EvaluationConfig(BaseModel):
+class EvaluationConfig(Settings):
     """How a policy is examined along its way."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     prompts: str = Field(description="Evaluation prompts (JSONL with a prompt per row).")
     reward: str = Field(description="The reward model whose score is the proxy.")
