@@ -38,8 +38,9 @@ SECRET_PREFIX = "whsec_"
 DELAYS = (5.0, 60.0, 300.0, 1800.0, 7200.0, 21600.0, 43200.0)
 """Seconds until the next try; after the last one the webhook is disabled."""
 TIMEOUT = 10.0
-HOLD = 60.0
-"""A delivery under way is nobody else's for so long."""
+AT_ONCE = 5
+HOLD = 3 * TIMEOUT * AT_ONCE + 30.0
+"""A delivery under way is nobody else's for so long: connecting, greeting and answering of all that were taken may time out."""
 MOST_PER_PROJECT = 10
 KINDS = (
     "answer.submitted", "answer.undone", "answer.withdrawn", "answer.excluded", "answer.erased", "answers.imported",
@@ -238,7 +239,7 @@ def enqueue(db: Database, batch: int = 500) -> int:
     return db.transact(work)
 
 
-def take(db: Database, count: int = 20) -> list[Due]:
+def take(db: Database, count: int = AT_ONCE) -> list[Due]:
     """Due deliveries, held for this process (row locks; the due time moves on meanwhile)."""
 
     def work(session: Session) -> list[Due]:
