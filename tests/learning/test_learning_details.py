@@ -384,7 +384,7 @@ def test_a_ratio_other_than_one_on_the_first_minibatch_stops_the_run() -> None:
     [
         {"kl_in": "loss", "estimator": "grpo"}, {"kl_coefficient": 0.0, "measure_kl": False, "estimator": "rloo"},
         {"kl_in": "loss", "estimator": "grpo", "ratio": "sequence", "aggregation": "response"},
-        {"estimator": "rloo", "ratio": "response", "kl_coefficient": 0.3},
+        {"estimator": "rloo", "ratio": "response", "kl_coefficient": 0.3}, {"estimator": "gae", "kl_coefficient": 0.3},
     ],
 )  # fmt: skip
 def test_a_single_pass_by_the_weights_that_sampled_needs_no_pass_before(

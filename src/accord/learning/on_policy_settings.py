@@ -117,9 +117,9 @@ class OnPolicySettings:
 
     @property
     def one_pass(self) -> bool:
-        """Whether each rollout is learned from in a single pass by the weights that sampled it, without a value model:
-        that pass gives their log-probabilities, the ratio is 1 and its gradient that of log pi."""
-        return self.epochs * self.minibatches == 1 and self.estimator != "gae"
+        """Whether each rollout is learned from in a single pass by the weights that sampled it: that pass gives their
+        log-probabilities, the ratio is 1 and its gradient that of log pi."""
+        return self.epochs * self.minibatches == 1 and not self.value_warmup
 
     @property
     def policy_updates(self) -> int:
