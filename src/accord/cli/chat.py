@@ -50,7 +50,8 @@ class _Stream:
     """Prints text as soon as whole characters are there (a character may span several tokens)."""
 
     def __init__(self, encoder: Any) -> None:
-        self.encoder, self.tokens, self.shown, self.text = encoder, [], 0, ""
+        self.encoder, self.shown, self.text = encoder, 0, ""
+        self.tokens: list[int] = []
 
     def __call__(self, _: int, token: int) -> None:
         self.tokens.append(token)

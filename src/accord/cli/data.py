@@ -11,7 +11,7 @@ from accord.cli.exporting import ExportOptions, Loaded, check_free, write_export
 from accord.cli.terminal import safe_text
 from accord.errors import ConfigError
 from accord.feedback.formats import check_file, plain, read_feedback
-from accord.feedback.records import Feedback
+from accord.feedback.records import Feedback, to_json
 
 
 def check(file: Path, examples: int) -> None:
@@ -50,9 +50,9 @@ def check_lengths(
 
 
 def _answers(record: Feedback) -> list[tuple[Any, str]]:
-    prompt = record.prompt if isinstance(record.prompt, str) else [m.model_dump() for m in record.prompt]
+    prompt = to_json(record.prompt)
     if record.kind == "demonstration":
-        return [(prompt, plain(record.choice.content))]  # type: ignore[union-attr]
+        return [(prompt, plain(record.choice.content))]
     return [(prompt, plain(option.content)) for option in record.options]
 
 

@@ -179,7 +179,7 @@ def select(
 
 def _rows(records: Sequence[Feedback], picks: Sequence[Pick], goal: str) -> list[dict[str, Any]]:
     """What a labelling task needs: prompt, both options, and who chose it, to be stored with the record."""
-    from accord.feedback.records import content_id
+    from accord.feedback.records import content_id, to_json
 
     prompts, options = {}, {}
     for record in records:
@@ -189,7 +189,7 @@ def _rows(records: Sequence[Feedback], picks: Sequence[Pick], goal: str) -> list
     rows = []
     for pick in picks:
         key = pick.candidate.prompt
-        prompt = prompts[key] if isinstance(prompts[key], str) else [m.model_dump() for m in prompts[key]]
+        prompt = to_json(prompts[key])
         shown = [options[key, i].model_dump(exclude={"shown_at"}) for i in pick.candidate.options]
         rows.append(
             {

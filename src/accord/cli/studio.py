@@ -61,7 +61,8 @@ def export_project(
         made = exporting.bundle(exporting.collect(db, project_id, gold, skips), wanted, destination.name)
         about = destination.with_suffix(".about.jsonl")
         texts = {destination: made.data} | ({} if made.about is None else {about: made.about})
-        pages = card_paths(destination) if card else ()
+        page, numbers = card_paths(destination)
+        pages = [page, numbers] if card else []
         check_free([*texts, *pages])
         if destination.suffix != made.suffix:
             raise ConfigError(
@@ -71,8 +72,8 @@ def export_project(
         for path, text in texts.items():
             write_text(path, text)
         if card:
-            write_text(pages[0], made.card)
-            write_json(pages[1], made.card_json)
+            write_text(page, made.card)
+            write_json(numbers, made.card_json)
         exporting.note_export(db, project_id, made, None)
     finally:
         db.close()

@@ -79,7 +79,8 @@ def card(
 
 def _half(sign_P: Array) -> Array:
     """1, 0 or 1/2 for positive, negative or zero."""
-    return (sign_P > 0) + 0.5 * (sign_P == 0)
+    half_P: Array = (sign_P > 0) + 0.5 * (sign_P == 0)
+    return half_P
 
 
 def calibration(gap_P: Array, temperature: float | Array) -> Calibration:

@@ -46,7 +46,7 @@ def point(step: int, rows: Sequence[dict[str, object]]) -> Point:
     """A point from the sample rows of an examined policy (see the examination's rows: prompt_id, proxy, gold)."""
     prompts, place = np.unique([int(str(row["prompt_id"])) for row in rows], return_inverse=True)
     counts = np.bincount(place)
-    proxy = [float(np.mean(row["proxy"])) for row in rows]  # type: ignore[arg-type, call-overload]
+    proxy = [float(np.mean(row["proxy"])) for row in rows]  # type: ignore[call-overload]
     gold = [float(str(row["gold"])) for row in rows]
     means = [np.bincount(place, weights=values, minlength=len(prompts)) / counts for values in (proxy, gold)]
     return Point(step, means[0], means[1])

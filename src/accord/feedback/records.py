@@ -34,6 +34,11 @@ def plain(content: Content) -> str:
     return content if isinstance(content, str) else content[-1].content
 
 
+def to_json(content: Content) -> Any:
+    """A text as it is, messages as a list of {"role", "content"}."""
+    return content if isinstance(content, str) else [message.model_dump() for message in content]
+
+
 class Option(_Model):
     """A response as offered: `shown_at` is its place on the screen, 0 is left or top."""
 

@@ -77,7 +77,7 @@ def train_preference(
     pairs: Sequence[Pair],
     settings: PreferenceSettings,
     session: Session | None = None,
-    on_step: Callable[[int, int], None] | None = None,
+    on_step: Callable[[int, int], object] | None = None,
     world: World = ALONE,
 ) -> PreferenceResult:
     """Tune `policy` in place on `pairs`.

@@ -45,7 +45,7 @@ class Trained:
 def train_rows(
     model: CausalLM, count: int, settings: RowSettings, session: Session | None,
     gradient: Callable[[Sequence[int]], tuple[Values, int]], start: Values,
-    on_step: Callable[[int, int], None] | None = None, measure: Callable[[int], Values] | None = None, world: World = ALONE,
+    on_step: Callable[[int, int], object] | None = None, measure: Callable[[int], Values] | None = None, world: World = ALONE,
 ) -> Trained:  # fmt: skip
     """Make epochs x count / batch updates of `model`, continuing where `session` was interrupted.
 

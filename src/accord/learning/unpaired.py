@@ -70,7 +70,7 @@ def train_unpaired(
     thumbs: Sequence[Thumb],
     settings: UnpairedSettings,
     session: Session | None = None,
-    on_step: Callable[[int, int], None] | None = None,
+    on_step: Callable[[int, int], object] | None = None,
     world: World = ALONE,
 ) -> UnpairedResult:
     """Tune `policy` in place; `reference` None switches its adapter off instead.

@@ -124,7 +124,9 @@ def packed_attention(
     spare = q_1HND.shape[2] - tokens
     rows = [x[0, :, :tokens].transpose(0, 1).flatten(1) for x in (q_1HND, k_1HND, v_1HND)]  # each [N, heads * D]
     short = [b for b in plan.buckets if q_1HND.device.type == "cpu" and b.key_at_bL.shape[1] <= MATH_LENGTH]
-    outputs = [_ShortAttention.apply(*rows, short, dim, dim**-0.5 if scale is None else scale)] if short else []
+    outputs: list[Tensor] = []
+    if short:
+        outputs.append(_ShortAttention.apply(*rows, short, dim, dim**-0.5 if scale is None else scale))  # type: ignore[no-untyped-call]
     for bucket in plan.buckets[len(short) :]:  # buckets are in order of their length
         q, k, v = _parts(rows, bucket, dim)
         causal = bucket.whole and not (window and window < k.shape[2])

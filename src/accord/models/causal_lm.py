@@ -50,7 +50,8 @@ class CausalLM:
     @property
     def head_weight(self) -> Tensor:
         """Vocabulary projection [V, H]."""
-        return self.hf.get_output_embeddings().weight  # type: ignore[union-attr, return-value]
+        weight: Tensor = self.hf.get_output_embeddings().weight
+        return weight
 
     @property
     def device(self) -> torch.device:
@@ -78,7 +79,7 @@ class CausalLM:
     def logits(self, hidden: Tensor) -> Tensor:
         """Vocabulary logits in fp32 [..., V], with the architecture's own scaling or soft-capping."""
         config = self.hf.config.get_text_config()
-        logits = self.hf.get_output_embeddings()(hidden).float()  # type: ignore[misc]
+        logits: Tensor = self.hf.get_output_embeddings()(hidden).float()
         if scaling := getattr(config, "logits_scaling", None):
             logits = logits / scaling
         if scale := getattr(config, "logit_scale", None):

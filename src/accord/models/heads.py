@@ -90,7 +90,8 @@ class HeadForm:
     def _quantile(self, outputs: Tensor) -> Tensor:
         if self.kind == "mean_variance":
             mean, deviation = self.moments(outputs)
-            return mean + deviation * torch.special.ndtri(outputs.new_tensor(self.risk))
+            normal: Tensor = mean + deviation * torch.special.ndtri(outputs.new_tensor(self.risk))
+            return normal
         below = torch.cumsum(outputs.softmax(-1), -1)
         at = (below < self.risk).sum(-1).clamp_max(self.atoms - 1)  # the atom that reaches the quantile
         high = below.gather(-1, at[..., None])[..., 0]

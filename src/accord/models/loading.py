@@ -62,7 +62,7 @@ def load_causal_lm(reference: str, device: str = "cpu", verify: bool = True) -> 
             "name a directory with config.json, model.safetensors and a tokenizer, or a Hub id (needs a network); "
             "a GGUF file is converted by `accord models import`",
         ) from error
-    model = CausalLM(hf.to(device), tokenizer)
+    model = CausalLM(hf.to(device), tokenizer)  # type: ignore[arg-type]
     if verify:
         self_check(model)
     return model
@@ -122,12 +122,13 @@ def add_lora(model: CausalLM, settings: LoraSettings, seed: int) -> CausalLM:
     hf: PreTrainedModel = model.hf
     targets = settings.targets if isinstance(settings.targets, str) else list(settings.targets)
     config = LoraConfig(
-        r=settings.rank, lora_alpha=settings.alpha, target_modules=targets, lora_dropout=0.0, task_type="CAUSAL_LM",
+        r=settings.rank, lora_alpha=settings.alpha,  # type: ignore[arg-type]
+        target_modules=targets, lora_dropout=0.0, task_type="CAUSAL_LM",
     )  # fmt: skip
     with torch.random.fork_rng(devices=[]):  # PEFT draws from the global generator
         torch.manual_seed(seed)
         peft = get_peft_model(hf, config)
-    return CausalLM(peft.get_base_model(), model.tokenizer, adapter=peft)
+    return CausalLM(peft.get_base_model(), model.tokenizer, adapter=peft)  # type: ignore[arg-type]
 
 
 def merge_adapter(model: CausalLM) -> CausalLM:

@@ -77,4 +77,5 @@ def token_logprobs(hidden_SH: Tensor, weight_VH: Tensor, targets_S: Tensor, temp
     """
     spare = -hidden_SH.shape[0] % ROUND if hidden_SH.shape[0] > ROUND else 0
     rows_SH, targets_S = F.pad(hidden_SH, (0, 0, 0, spare)), F.pad(targets_S, (0, spare))
-    return _TokenLogProb.apply(rows_SH, weight_VH, targets_S, temperature)[: hidden_SH.shape[0]]  # type: ignore[no-any-return]
+    found: Tensor = _TokenLogProb.apply(rows_SH, weight_VH, targets_S, temperature)  # type: ignore[no-untyped-call]
+    return found[: hidden_SH.shape[0]]

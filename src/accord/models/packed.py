@@ -163,7 +163,7 @@ def packed_forward(
     spare = -stream.tokens % ROUND if stream.tokens > ROUND else 0
     ids_N, positions_N = F.pad(stream.token_ids_N, (0, spare)), F.pad(stream.positions_N, (0, spare))
     within = StreamInModel(stream)
-    more = {"accord_stream": within, "accord_cache": cache, "accord_rows": rows}
+    more: dict[str, Any] = {"accord_stream": within, "accord_cache": cache, "accord_rows": rows}
     if is_straight(body):
 
         def attend(module: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -171,7 +171,8 @@ def packed_forward(
 
         return straight_forward(body, ids_N, positions_N, attend)[: stream.tokens]
     out = body(input_ids=ids_N[None], position_ids=positions_N[None], use_cache=False, **more)
-    return out.last_hidden_state[0, : stream.tokens]
+    hidden_1NH: Tensor = out.last_hidden_state
+    return hidden_1NH[0, : stream.tokens]
 
 
 def decode_forward(body: nn.Module, token_ids_B: Tensor, at_B: Tensor, cache: KeyValueCache) -> Tensor:
@@ -180,4 +181,5 @@ def decode_forward(body: nn.Module, token_ids_B: Tensor, at_B: Tensor, cache: Ke
         input_ids=token_ids_B[:, None], position_ids=at_B[:, None], use_cache=False, accord_cache=cache,
         accord_at=at_B,
     )  # fmt: skip
-    return out.last_hidden_state[:, 0]
+    hidden_B1H: Tensor = out.last_hidden_state
+    return hidden_B1H[:, 0]

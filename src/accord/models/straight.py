@@ -61,7 +61,8 @@ def rotate(x_NKD: Tensor, cos_N1D: Tensor, sin_N1D: Tensor) -> Tensor:
 
 def norm(module: Any, x: Tensor) -> Tensor:
     """x / sqrt(mean x^2 + epsilon) * weight over the last dimension (Zhang and Sennrich 2019)."""
-    return _RMSNorm.apply(x, module.weight, module.variance_epsilon)  # type: ignore[no-any-return]
+    found: Tensor = _RMSNorm.apply(x, module.weight, module.variance_epsilon)  # type: ignore[no-untyped-call]
+    return found
 
 
 class _RMSNorm(torch.autograd.Function):
@@ -69,7 +70,8 @@ class _RMSNorm(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
         scale = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(epsilon).rsqrt_()
         ctx.save_for_backward(x, weight, scale)
-        return (x * scale).mul_(weight)
+        scaled: Tensor = (x * scale).mul_(weight)
+        return scaled
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor | None, None]:
@@ -83,7 +85,7 @@ class _RMSNorm(torch.autograd.Function):
 
 def _mlp(module: Any, x_NH: Tensor) -> Tensor:
     gate, up = module.gate_proj(x_NH), module.up_proj(x_NH)
-    gated = _Gated.apply(gate, up)
+    gated = _Gated.apply(gate, up)  # type: ignore[no-untyped-call]
     place = gated.data_ptr()
 
     def pack(kept: Tensor) -> Tensor | None:

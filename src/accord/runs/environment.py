@@ -51,7 +51,7 @@ def choose_device(wish: str) -> str:
 
 def describe(tuned: dict[str, Any]) -> dict[str, Any]:
     """Versions and machine for environment.json."""
-    versions = {}
+    versions: dict[str, str | None] = {}
     for name in PACKAGES:
         try:
             versions[name] = metadata.version(name)

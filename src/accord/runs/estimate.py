@@ -136,6 +136,7 @@ def _local_rows(reference: str) -> tuple[tuple[str, dict[str, Any]], ...]:
 def demonstration(reference: str, context: StageContext) -> tuple[Any, str] | None:
     """(prompt, response) of the first demonstration, where it can be known."""
     from accord.feedback.formats import plain, read_feedback
+    from accord.feedback.records import to_json
 
     if reference.startswith(REFERENCE):
         plan = context.planned.get(_stage(reference))
@@ -145,8 +146,7 @@ def demonstration(reference: str, context: StageContext) -> tuple[Any, str] | No
     found = next((r for r in read_feedback(reference).records if r.kind == "demonstration"), None)
     if found is None:
         return None
-    prompt = found.prompt if isinstance(found.prompt, str) else [m.model_dump() for m in found.prompt]
-    return prompt, plain(found.choice.content)  # type: ignore[union-attr]
+    return to_json(found.prompt), plain(found.choice.content)
 
 
 def decoded_example(pair: tuple[Any, str] | None, model: str, context: StageContext) -> str | None:

@@ -156,7 +156,8 @@ def _override(raw: dict[str, Any], text: str) -> None:
     if not equals or not key:
         raise ConfigError(f"cannot read the override {text!r}", "write key=value, for example seed=3 or sft.epochs=2")
     path = key.strip().split(".")
-    stages = raw.get("stages") if isinstance(raw.get("stages"), dict) else {}
+    given = raw.get("stages")
+    stages: dict[str, Any] = given if isinstance(given, dict) else {}
     if path[0] in stages:
         path = ["stages", *path]
     elif len(path) > 1 and path[0] not in ("stages", "study"):

@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from accord.feedback.records import Feedback, content_id
+from accord.feedback.records import Feedback, content_id, to_json
 from accord.studio import accounts, answers, claims, events, incoming, members, projects
 from accord.studio.database import Database
 from accord.studio.errors import NotHere
@@ -168,7 +168,7 @@ def _item(session: Session, project: Project, settings: ProjectSettings, record:
 def _with_ids(record: Feedback, item: Item) -> Feedback:
     """The record with the item's option ids, where the same texts have others."""
     known = {content_id(option["content"]): option["id"] for option in item.options}
-    renamed = {o.id: known.get(content_id(_plain(o.content)), o.id) for o in record.options}
+    renamed = {o.id: known.get(content_id(to_json(o.content)), o.id) for o in record.options}
     if all(old == new for old, new in renamed.items()):
         return record
 
@@ -184,10 +184,6 @@ def _with_ids(record: Feedback, item: Item) -> Feedback:
     if record.kind in ("comparison", "ranking", "best_worst"):  # the choices that name options, and hold no other text
         raw["choice"] = walk(raw["choice"])
     return Feedback.model_validate(raw)
-
-
-def _plain(content: Any) -> Any:
-    return content if isinstance(content, str) else [message.model_dump() for message in content]
 
 
 def answer_of(record: Feedback) -> dict[str, Any]:

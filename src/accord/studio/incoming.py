@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from accord.errors import AccordError, DataError
 from accord.feedback.formats import read_feedback
 from accord.feedback.formats.reading import read_rows
-from accord.feedback.records import Content, Feedback, Message, content_id
+from accord.feedback.records import Content, Feedback, Message, content_id, to_json
 from accord.studio import answers, plain
 from accord.studio.settings import WITHOUT_GOLD, ProjectSettings
 
@@ -72,7 +72,7 @@ def checked(raw: Mapping[str, Any] | ItemIn, settings: ProjectSettings) -> dict[
     if not low <= len(options) <= high:
         wanted = f"{low}" if low == high else f"{low} to {high}"
         raise BadItem(f"the task {settings.task} needs {wanted} options, here are {len(options)}")
-    prompt = _plain(item.prompt)
+    prompt = to_json(item.prompt)
     if not options and not _text(prompt).strip():
         raise BadItem("the prompt is empty")
     _check_options(options)
@@ -90,13 +90,9 @@ def checked(raw: Mapping[str, Any] | ItemIn, settings: ProjectSettings) -> dict[
 
 def _option(raw: OptionIn | str) -> dict[str, Any]:
     option = OptionIn(id=None, content=raw, producer=None) if isinstance(raw, str) else raw
-    content = _plain(option.content)
+    content = to_json(option.content)
     made = {"id": option.id or content_id(content), "content": content, "producer": option.producer}
     return made | ({"steps": option.steps} if option.steps else {})
-
-
-def _plain(content: Content) -> Any:
-    return content if isinstance(content, str) else [message.model_dump() for message in content]
 
 
 def _text(content: Any) -> str:
@@ -198,8 +194,8 @@ def _fits(record: Feedback, settings: ProjectSettings) -> bool:
 
 def from_record(record: Feedback, settings: ProjectSettings) -> list[dict[str, Any]]:
     """The items a record holds for this task: its options together, each alone, or the prompt alone."""
-    options = [{"id": o.id, "content": _plain(o.content), "producer": o.producer} for o in record.options]
-    prompt, low = _plain(record.prompt), settings.options[0]
+    options = [{"id": o.id, "content": to_json(o.content), "producer": o.producer} for o in record.options]
+    prompt, low = to_json(record.prompt), settings.options[0]
     if record.kind == "step_labels" and options:
         options[0]["steps"] = record.choice.steps
     if low == 0:

@@ -28,6 +28,7 @@ from accord.feedback.records import (
     Thumb,
     content_id,
     plain,
+    to_json,
 )
 
 Pair = tuple[Content, Content]
@@ -162,7 +163,7 @@ def _pairs(record: Feedback) -> list[Part]:
 
 
 def _prompt(record: Feedback) -> Any:
-    return record.prompt if isinstance(record.prompt, str) else [m.model_dump() for m in record.prompt]
+    return to_json(record.prompt)
 
 
 def _reply(record: Feedback, content: Content) -> Any:

@@ -70,7 +70,7 @@ def transcript(text: str) -> tuple[list[Message], str]:
     if len(pieces) < 3 or pieces[0].strip() or pieces[-2] != "Assistant":
         raise RowError('a transcript starts with "\\n\\nHuman:" and ends with an "\\n\\nAssistant:" turn')
     roles = {"Human": "user", "Assistant": "assistant"}
-    turns = [Message(role=roles[r], content=c.strip()) for r, c in zip(pieces[1:-2:2], pieces[2:-2:2], strict=True)]  # type: ignore[arg-type]
+    turns = [Message(role=roles[r], content=c.strip()) for r, c in zip(pieces[1:-2:2], pieces[2:-2:2], strict=True)]
     if not turns:
         raise RowError("the transcript has no prompt")
     return turns, pieces[-1].strip()

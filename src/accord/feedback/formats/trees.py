@@ -39,7 +39,7 @@ def _visit(node: Mapping[str, Any], path: list[Message], tree_id: str) -> Iterat
     role = _ROLES.get(node["role"])
     if role is None:
         raise RowError(f"a message has role {node['role']!r}")
-    here = [*path, Message(role=role, content=node["text"])]  # type: ignore[arg-type]
+    here = [*path, Message(role=role, content=node["text"])]
     source = {"tree": tree_id, "parent": node["message_id"]}
     replies = node.get("replies") or []
     answers = [r for r in replies if r["role"] == "assistant"]

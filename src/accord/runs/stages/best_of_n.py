@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from accord.runs.context import StageContext
-from accord.runs.stage import Plan, Stage, StageConfig, StageResult
+from accord.runs.stage import Plan, Stage, StageConfig, StageResult, Value
 from accord.runs.stages.settings import EvaluationConfig
 
 CHUNK = 32
@@ -77,7 +77,11 @@ class BestOfN(Stage):
             context.checkpoint(min(start + CHUNK, len(prompts)), len(prompts), "sampling")
         proxy = np.array([np.mean(row["proxy"]) for row in log.rows]).reshape(len(prompts), -1)
         n = min(16, config.pool)
-        values = {"pool": config.pool, "prompts": len(prompts), "proxy": float(expected_best(proxy, proxy, n).mean())}
+        values: dict[str, Value] = {
+            "pool": config.pool,
+            "prompts": len(prompts),
+            "proxy": float(expected_best(proxy, proxy, n).mean()),
+        }
         if config.sizes:
             values |= _by_way(log.rows, len(prompts), config)
         return StageResult(

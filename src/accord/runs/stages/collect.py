@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from accord.files import write_json
 from accord.runs.context import StageContext
-from accord.runs.stage import Plan, Stage, StageConfig, StageResult
+from accord.runs.stage import Plan, Stage, StageConfig, StageResult, Value
 
 if TYPE_CHECKING:
     from accord.feedback.agreement import Agreement
@@ -108,7 +108,8 @@ class Collect(Stage):
         found = {a.annotator for a in estimate.annotators if a.flag != "ok"}
         bad = {a.id for a in crowd if a.rationality <= 0}
         measured = {"agreement_strict": agreed.strict, "alpha": agreed.alpha, "ceiling": agreed.ceiling}
-        values = {name: x.value for name, x in measured.items() if math.isfinite(x.value)} | {
+        values: dict[str, Value] = {name: x.value for name, x in measured.items() if math.isfinite(x.value)}
+        values |= {
             "records": len(records), "flagged": ", ".join(sorted(found)), "bad_found": len(found & bad),
             "bad": len(bad), "honest_flagged": len(found - bad), "ties": _tie_share(records),
         }  # fmt: skip

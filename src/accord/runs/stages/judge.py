@@ -121,7 +121,7 @@ class Judge(Stage):
         def score(part: Sequence[Any], rollout: Rollout, _: Sequence[str]) -> list[float]:
             raw = {tuple(tokens): prompt for tokens, prompt in zip(rollout.prompts, part, strict=True)}
             score = Scorer(reward, config.functions, config.length_penalty, raw, encoder, config.micro_batch_tokens)
-            return aggregate(score(rollout), config.ensemble).tolist()  # type: ignore[no-any-return]
+            return aggregate(score(rollout), config.ensemble).tolist()
 
         settings = SamplingSettings(config.max_new_tokens, config.temperature)
         return sample_in_chunks(model, prompts, settings, config.samples_per_prompt, context, CHUNK, score)

@@ -22,6 +22,7 @@ from accord.feedback.records import (
     Demonstration,
     Feedback,
     Ranking,
+    to_json,
 )  # fmt: skip
 from accord.feedback.store import read_records
 from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement, Scale, contradictions, strict_pairs
@@ -166,7 +167,7 @@ def _tokenise(
 
 def _example(prompt: Any, response: Response, row: str, encoder: Encoder) -> Example:
     _, text, finished = response
-    messages = prompt if isinstance(prompt, str) else [m.model_dump() for m in prompt]
+    messages = to_json(prompt)
     if text.strip():
         return encoder.example(messages, text, finished, row)
     assert encoder.tokenizer.eos_token_id is not None  # a policy may stop at once; the empty answer is its EOS alone

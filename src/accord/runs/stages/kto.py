@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -82,6 +82,7 @@ def _note(values: Mapping[str, float]) -> str:
 
 def read_thumbs(reference: str, model: CausalLM, lengths: LengthConfig, context: StageContext) -> list[Thumb]:
     """Tokenised thumbs, with what was left out counted. Raises DataError when nothing can be used."""
+    from accord.feedback.records import to_json
     from accord.learning.unpaired import Thumb
     from accord.runs.stages.judged import load_records
     from accord.runs.stages.lengths import apply_lengths
@@ -98,7 +99,7 @@ def read_thumbs(reference: str, model: CausalLM, lengths: LengthConfig, context:
                 left_out["empty response"] += 1
                 continue
             row = f"{record.id}/{option}"
-            prompt: Any = record.prompt if isinstance(record.prompt, str) else [m.model_dump() for m in record.prompt]
+            prompt = to_json(record.prompt)
             finished = bool(
                 record.meta.get("finished", {}).get(option, True)
             )  # a policy's answer may have been cut off

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from accord.runs.context import StageContext
-from accord.runs.stage import Plan, Stage, StageResult
+from accord.runs.stage import Plan, Stage, StageConfig, StageResult
 from accord.runs.stages.policy import examine_along, load_policy, save_policy
 from accord.runs.stages.scoring import RewardSources
 from accord.runs.stages.settings import EvaluationConfig, TrainingConfig, training_plan
@@ -162,7 +162,7 @@ class Ppo(Stage):
     """Tunes a policy against a reward model."""
 
     kind = "ppo"
-    Config = PpoConfig
+    Config: ClassVar[type[StageConfig]] = PpoConfig
     provides = ("model", "points")
     about = "PPO against a reward model under a KL penalty; other estimators by name"
 

@@ -13,7 +13,7 @@ from pydantic import Field
 from accord.errors import DataError
 from accord.files import write_jsonl
 from accord.runs.context import StageContext
-from accord.runs.stage import Plan, Stage, StageConfig, StageResult
+from accord.runs.stage import Plan, Stage, StageConfig, StageResult, Value
 
 if TYPE_CHECKING:
     from accord.feedback.formats import FileReport
@@ -96,9 +96,9 @@ class Preferences(Stage):
         for name, content in files.items():
             artefacts[name] = context.folder / f"{name}.jsonl"
             write_jsonl(artefacts[name], content)
-        values = {
+        values: dict[str, Value] = {
             "rows": report.result.rows, "dropped": sum(report.result.dropped.values()),
-            "other_kinds": dict(others), "too_long": len(usable) - len(fitting), "beyond_limit": spare, "records": added.new, "repeated": added.repeated,
+            "other_kinds": _named(others), "too_long": len(usable) - len(fitting), "beyond_limit": spare, "records": added.new, "repeated": added.repeated,
             "demonstrations": len(shown), "blank": blank, "unfinished": unfinished,
         }  # fmt: skip
         summary = f"{added.new:,} comparisons from {report.result.shape}, {len(kept_aside)} prompts kept aside"
@@ -109,7 +109,7 @@ class Preferences(Stage):
     ) -> tuple[list[Feedback], list[Feedback], Counter[str]]:  # fmt: skip
         """(records within the limits, all comparisons and rankings, other records by kind)."""
         usable = [r for r in report.result.records if r.kind in USED]
-        others = Counter(r.kind for r in report.result.records if r.kind not in USED)
+        others: Counter[str] = Counter(r.kind for r in report.result.records if r.kind not in USED)
         if not usable:
             held = f", only {_named(others)}" if others else ""
             raise DataError(f"{config.data} ({report.result.shape}) holds no comparisons{held}", "name preference data")
@@ -180,8 +180,10 @@ def _fits(record: Any, config: PreferencesConfig) -> bool:
 
 def _prompts(records: list[Any]) -> list[dict[str, Any]]:
     """Each prompt once, in order."""
+    from accord.feedback.records import to_json
+
     rows: dict[str, dict[str, Any]] = {}
     for record in records:
-        prompt = record.prompt if isinstance(record.prompt, str) else [m.model_dump() for m in record.prompt]
+        prompt = to_json(record.prompt)
         rows.setdefault(repr(prompt), {"prompt": prompt})
     return list(rows.values())

@@ -131,4 +131,4 @@ def _new_model(config: PretrainConfig, tokenizer_folder: Any, context: StageCont
     )  # fmt: skip
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(context.seed)
-        return CausalLM(LlamaForCausalLM(shape).to(context.device), tokenizer)
+        return CausalLM(LlamaForCausalLM(shape).to(context.device), tokenizer)  # type: ignore[arg-type]

@@ -90,6 +90,7 @@ def read_demonstrations(
 ) -> list[Example]:
     """Tokenise demonstrations of any known format and apply the length policy."""
     from accord.feedback.formats import plain, read_feedback
+    from accord.feedback.records import to_json
     from accord.runs.stages.lengths import apply_lengths
     from accord.text.conversations import split_conversation
     from accord.text.encoding import Encoder
@@ -105,7 +106,7 @@ def read_demonstrations(
         if isinstance(record.prompt, str):
             turns_of: list[Any] = [(record.prompt, answer)]
         else:
-            before = [m.model_dump() for m in record.prompt]
+            before: list[Any] = to_json(record.prompt)
             turns_of = split_conversation([*before, {"role": "assistant", "content": answer}], turns, record.id)
         ended = [True] * (len(turns_of) - 1) + [bool(record.meta.get("finished", True))]
         examples += [encoder.example(p, r, done, record.id) for (p, r), done in zip(turns_of, ended, strict=True)]
