@@ -7,6 +7,7 @@ import torch
 import transformers
 
 from accord.errors import RunError
+from accord.models.attention import plan_attention
 from accord.models.causal_lm import CausalLM
 from accord.models.loading import (
     LoraSettings,
@@ -82,6 +83,26 @@ def test_packed_logprobs_equal_native(name: str, share_prefix: bool) -> None:
     for side in ("right", "left"):
         torch.testing.assert_close(packed, native_logprobs(model, GROUPS, side), atol=2e-5, rtol=1e-4)
     assert self_check(model) < 1e-4
+
+
+@pytest.mark.parametrize("name", ["llama", "llama-gqa-untied", "gemma", "mistral-window"])
+def test_long_sequences_equal_native(name: str) -> None:
+    """Buckets of more than 256 keys: filled up to multiples of 64, causal without a mask where no prompt is shared."""
+    model, other = build(name), build(name)
+    ids = [5 + i * 7 % 50 for i in range(700)]
+    groups = [Group(ids[:270], [ids[3:23], ids[5:9]]), Group(ids[:4], [ids[9:285]]), Group(ids[:290], [ids[7:10]])]
+    plan = plan_attention(pack(groups[1:]))
+    assert [(b.causal, b.whole, b.key_at_bL.shape[1] % 64) for b in plan.buckets] == [(True, False, 0)]
+    assert all(b.key_at_bL.shape[1] % 64 == 0 for b in plan_attention(pack(groups)).buckets)
+    for part in (groups, groups[1:]):
+        packed = model.logprobs(pack(part))
+        native = native_logprobs(other, part, "right")
+        torch.testing.assert_close(packed, native, atol=5e-5, rtol=1e-3)
+        for lm, logp in ((model, packed), (other, native)):
+            lm.hf.zero_grad()
+            (logp * torch.linspace(-1, 1, logp.numel())).sum().backward()
+        for (key, p), q in zip(model.hf.named_parameters(), other.hf.parameters(), strict=True):
+            torch.testing.assert_close(p.grad, q.grad, atol=2e-4, rtol=2e-3, msg=key)
 
 
 def test_gradients_equal_native_and_micro_batches() -> None:

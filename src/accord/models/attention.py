@@ -22,6 +22,8 @@ SLACK, SLACK_TOKENS = 1.25, 4
 """A bucket holds segments whose keys are at most SLACK times (plus SLACK_TOKENS) its shortest."""
 MATH_LENGTH = 256
 """Up to this many keys plain products beat torch's CPU flash kernel (7x at 48 tokens, equal at 256)."""
+LONG_STEP = 64
+"""Longer buckets are filled up to a multiple of this on a CPU: oneDNN keeps a kernel of some 0.4 MB per length."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +31,15 @@ class Bucket:
     """b segments: their query rows [b, Lq], key rows [b, Lk] and who may attend to whom [b, 1, Lq, Lk].
 
     Indices point into the stream; padded places point at row 0 and are masked or never read.
-    `whole` marks a bucket that is the stream itself cut into equal parts (no gathering needed).
+    `whole` marks a bucket that is the stream itself cut into equal parts (no gathering needed), `causal` one where
+    query i attends to keys 0..i, as far as its output is read: no mask is needed.
     """
 
     query_at_bL: Tensor
     key_at_bL: Tensor
     mask_b1LL: Tensor
     whole: bool
+    causal: bool
 
 
 @dataclass(frozen=True)
@@ -57,8 +61,9 @@ def plan_attention(stream: PackedStream, window: int = 0) -> AttentionPlan:
     ]
     output_at_N = torch.empty(starts[-1], dtype=torch.long)
     buckets, filled = [], 0
+    step = LONG_STEP if device.type == "cpu" else 1
     for members in _group(lengths, keys):
-        bucket = _bucket([stream.segments[i] for i in members], members, starts, lengths, keys, window)
+        bucket = _bucket([stream.segments[i] for i in members], members, starts, lengths, keys, window, step)
         width = bucket.query_at_bL.shape[1]
         for row, i in enumerate(members):
             first = filled + row * width
@@ -70,6 +75,7 @@ def plan_attention(stream: PackedStream, window: int = 0) -> AttentionPlan:
                 bucket.key_at_bL.to(device),
                 bucket.mask_b1LL.to(device),
                 bucket.whole,
+                bucket.causal,
             )
         )
     return AttentionPlan(tuple(buckets), output_at_N.to(device))
@@ -90,9 +96,11 @@ def _group(lengths: Sequence[int], keys: Sequence[int]) -> list[list[int]]:
 
 def _bucket(
     segments: Sequence[Segment], members: Sequence[int], starts: Sequence[int], lengths: Sequence[int],
-    keys: Sequence[int], window: int,
+    keys: Sequence[int], window: int, step: int,
 ) -> Bucket:  # fmt: skip
     rows, width, depth = len(members), max(lengths[i] for i in members), max(keys[i] for i in members)
+    if depth > MATH_LENGTH:
+        width, depth = (size + -size % step for size in (width, depth))
     query_at = torch.zeros(rows, width, dtype=torch.long)
     key_at = torch.zeros(rows, depth, dtype=torch.long)
     for row, (segment, i) in enumerate(zip(segments, members, strict=True)):
@@ -111,12 +119,13 @@ def _bucket(
         mask &= key > query - window
     mask |= (query >= keys_b) & (key == 0)  # padded queries attend somewhere, so that no row is empty
     # Every segment is here and none is padded: a bucket of some that fills as much by chance is not the stream.
-    whole = rows == len(lengths) and rows * width == starts[-1] and all(s.prefix is None for s in segments)
-    return Bucket(query_at, key_at, mask[:, None], whole)
+    alone = all(segment.prefix is None for segment in segments)
+    whole = alone and rows == len(lengths) and rows * width == starts[-1]
+    return Bucket(query_at, key_at, mask[:, None], whole, alone and not (window and window < depth))
 
 
 def packed_attention(
-    plan: AttentionPlan, q_1HND: Tensor, k_1HND: Tensor, v_1HND: Tensor, scale: float | None, window: int
+    plan: AttentionPlan, q_1HND: Tensor, k_1HND: Tensor, v_1HND: Tensor, scale: float | None
 ) -> Tensor:
     """Attention of a whole stream: -> [1, N, H, D]. Rows beyond the plan (fill-up) come out as zeros."""
     heads, dim = q_1HND.shape[1], v_1HND.shape[3]
@@ -129,11 +138,10 @@ def packed_attention(
         outputs.append(_ShortAttention.apply(*rows, short, dim, dim**-0.5 if scale is None else scale))  # type: ignore[no-untyped-call]
     for bucket in plan.buckets[len(short) :]:  # buckets are in order of their length
         q, k, v = _parts(rows, bucket, dim)
-        causal = bucket.whole and not (window and window < k.shape[2])
-        mask = None if causal else bucket.mask_b1LL
         out = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=mask, is_causal=causal, scale=scale, enable_gqa=q.shape[1] != k.shape[1]
-        )
+            q, k, v, attn_mask=None if bucket.causal else bucket.mask_b1LL, is_causal=bucket.causal, scale=scale,
+            enable_gqa=q.shape[1] != k.shape[1],
+        )  # fmt: skip
         outputs.append(out.transpose(1, 2).reshape(-1, heads * dim))
     if len(plan.buckets) == 1 and plan.buckets[0].whole:
         out_NC = outputs[0]

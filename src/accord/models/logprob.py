@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from accord.models.tuning import ROUND, filled_up
+
 CHUNK = 1024
-ROUND = 128
-"""Rows are filled up to a multiple of this: matrix kernels are made per shape."""
 CHUNK_ELEMENTS = 8_000_000
 """A chunk has at most CHUNK rows, and fewer where its probabilities would be more numbers than this (32 MB)."""
 KEEP_ELEMENTS = 24_000_000
@@ -75,7 +75,7 @@ def token_logprobs(hidden_SH: Tensor, weight_VH: Tensor, targets_S: Tensor, temp
 
     Differentiable in `hidden_SH` and `weight_VH`. Plain linear heads only; see `CausalLM.logprobs`.
     """
-    spare = -hidden_SH.shape[0] % ROUND if hidden_SH.shape[0] > ROUND else 0
+    spare = filled_up(hidden_SH.shape[0]) - hidden_SH.shape[0]
     rows_SH, targets_S = F.pad(hidden_SH, (0, 0, 0, spare)), F.pad(targets_S, (0, spare))
     found: Tensor = _TokenLogProb.apply(rows_SH, weight_VH, targets_S, temperature)  # type: ignore[no-untyped-call]
     return found[: hidden_SH.shape[0]]

@@ -21,13 +21,10 @@ from accord.errors import RunError
 from accord.models import precision
 from accord.models.attention import AttentionPlan, packed_attention, plan_attention
 from accord.models.straight import is_straight, straight_forward
-from accord.models.tuning import changing_shapes
+from accord.models.tuning import changing_shapes, filled_up
 from accord.text.packing import PackedStream
 
 NAME = "accord_packed"
-ROUND = 128
-"""Streams are filled up to a multiple of this with tokens nobody attends to or scores: matrix kernels are made
-per shape, so equal shapes save both time and memory."""
 
 
 class KeyValueCache:
@@ -132,7 +129,7 @@ def attention(
             return _decode(accord_cache, accord_at, layer, query, key, value, scaling, window), None
         if accord_cache is not None and accord_rows is not None:
             _store_prompts(accord_cache, accord_rows, accord_stream.stream, layer, key, value)
-        return packed_attention(accord_stream.plan(window), query, key, value, scaling, window), None
+        return packed_attention(accord_stream.plan(window), query, key, value, scaling), None
 
 
 def _store_prompts(
@@ -160,7 +157,7 @@ def packed_forward(
 
     With `cache`, segment i's keys and values are stored in its rows `rows[i]`.
     """
-    spare = -stream.tokens % ROUND if stream.tokens > ROUND else 0
+    spare = filled_up(stream.tokens) - stream.tokens  # nobody attends to these tokens or scores them
     ids_N, positions_N = F.pad(stream.token_ids_N, (0, spare)), F.pad(stream.positions_N, (0, spare))
     within = StreamInModel(stream)
     more: dict[str, Any] = {"accord_stream": within, "accord_cache": cache, "accord_rows": rows}

@@ -35,6 +35,15 @@ def exact_onednn() -> bool:
     return False
 
 
+ROUND, LEAST = 128, 32
+
+
+def filled_up(rows: int) -> int:
+    """To how many rows a product's input is filled up: matrix kernels are made per shape (some 0.4 MB each), so equal
+    shapes save both time and memory."""
+    return rows + -rows % (ROUND if rows > ROUND else LEAST)
+
+
 @contextmanager
 def changing_shapes() -> Iterator[None]:
     """Within it, products go to MKL: oneDNN makes a kernel per shape, and attention has another shape at every step.
