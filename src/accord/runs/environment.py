@@ -34,7 +34,8 @@ def prepare(threads: int | str = "auto") -> int:
     os.environ["OMP_NUM_THREADS"] = str(count)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # a blink before sleeping: 1.2x alone, 0.87x on a shared machine
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")  # kernels are kept per shape; 1024 take 0.5 GB
+    for cache in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):  # oneDNN's own, and torch's around it
+        os.environ.setdefault(cache, "256")  # kernels are kept per shape; 1024, the default of both, take 0.5 GB
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
     return count
