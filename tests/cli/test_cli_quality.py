@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from accord.cli.main import main
 from accord.feedback.records import Feedback, dump_line
 from accord.feedback.simulate import Offered, SimulatedAnnotator, judge_best_worst, judge_comparison, judge_rating
+from real_data import shared_data
 
 
 def write(path: Path, records: list[Feedback]) -> Path:
@@ -109,3 +110,98 @@ def test_what_cannot_be_read_is_said(store: Path, tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["feedback", "audit", str(store), "--attributes", str(tmp_path / "who.json")])
     assert done.exit_code == 2
     assert "does not map annotators" in done.output + (done.stderr or "")
+
+
+def said(*arguments: object) -> str:
+    """What a command printed; it must have worked."""
+    done = CliRunner().invoke(main, [str(a) for a in arguments])
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def refused(*arguments: object) -> str:
+    """What a command said when it refused."""
+    done = CliRunner().invoke(main, [str(a) for a in arguments])
+    assert done.exit_code in (1, 2), done.output
+    assert "unexpected" not in done.output
+    return done.output
+
+
+def test_people_who_compare_models_across_prompts_get_a_reliability_with_its_interval() -> None:
+    votes = shared_data("llmfao") / "crowd-comparisons.csv"
+    page = said("feedback", "annotators", votes)
+    assert "8,931 judgements by 124 annotators" in page
+    first = next(line for line in page.splitlines() if line.lstrip().startswith("20 "))
+    assert "prefers the first" in first
+    assert first.count("[") == 2, "reliability and first place, each with an interval"
+    assert "reliability of annotators: 0.12 [0.06, 0.25] to 2.78" in said("feedback", "ratings", votes)
+
+
+def test_shares_before_and_after_a_change_lie_between_0_and_1() -> None:
+    import re
+
+    page = said("feedback", "audit", shared_data("llmfao") / "crowd-comparisons.csv")
+    drifts = [line for line in page.splitlines() if line.startswith("  drift ") and "changed about" in line]
+    assert len(drifts) > 5
+    for line in drifts:
+        for low, high in re.findall(r"\[(-?[\d.]+), (-?[\d.]+)\]", line):
+            assert 0 <= float(low) < float(high) <= 1, line
+
+
+def test_one_annotator_is_measured_against_nobody(tmp_path: Path) -> None:
+    table = tmp_path / "one.csv"
+    table.write_text("prompt,response_a,response_b,winner,annotator\np1,x,y,a,ann\n")
+    page = said("feedback", "audit", table)
+    assert "1 record by 1 annotator;" in page
+    assert "poisoning: only one annotator voted" in page
+    assert "groups: only one annotator voted" in page
+    pull = next(line for line in page.splitlines() if "pull of the first place" in line)
+    assert "[-3.428, 5.625]" in pull, "one vote says little, but not nothing"
+    assert "cannot be told: too few judgements" in said("feedback", "annotators", table)
+    assert "no pair of options judged by two annotators (1)" in refused("feedback", "agreement", table)
+
+
+def test_what_the_order_does_is_unknown_where_no_order_is(tmp_path: Path) -> None:
+    rows = [
+        {"prompt": f"p{k}", "options": [
+            {"id": m, "content": f"by {m}", "producer": m, "shown_at": place} for place, m in enumerate("ab")
+        ], "kind": "comparison", "id": str(k), "choice": {"preferred": "ab"[k % 3 == 0]}, "annotator": f"x{k % 2}",
+         "meta": {"shown": "unknown"}}
+        for k in range(12)
+    ]  # fmt: skip
+    store = write(tmp_path / "u.jsonl", [Feedback.model_validate(row) for row in rows])
+    page = said("feedback", "ratings", store)
+    assert "what is shown first gains an unknown amount: no record says" in page
+    assert "12 votes by 2 annotators" in page
+
+
+def test_files_without_judgements_say_so(tmp_path: Path) -> None:
+    (tmp_path / "prompts.csv").write_text("prompt\np1\np2\n")
+    for command in (["agreement"], ["annotators"], ["ratings"], ["audit"], ["select", "--count", "1"]):
+        assert "holds no judgements" in refused("feedback", command[0], tmp_path / "prompts.csv", *command[1:])
+    thumbs = [
+        Feedback.model_validate({
+            "id": str(k), "kind": "thumb", "prompt": "p", "choice": {"up": True}, "annotator": f"a{k}",
+            "options": [{"id": "o", "content": "x", "shown_at": 0}],
+        }) for k in range(2)
+    ]  # fmt: skip
+    store = write(tmp_path / "thumbs.jsonl", thumbs)
+    assert "2 records by 2 annotators: 2 thumbs\n" in said("feedback", "agreement", store)
+    assert "no prompt has two different responses" in refused("feedback", "select", store, "--count", "1")
+    (tmp_path / "both").mkdir()
+    (tmp_path / "both" / "a.csv").write_text("model_a,model_b,winner\nx,y,tie\n")
+    (tmp_path / "both" / "models.jsonl").write_text('{"api_id": 1}\n')
+    assert "name one of its files" in refused("feedback", "agreement", tmp_path / "both")
+
+
+def test_a_store_is_not_any_file_that_ends_like_one(tmp_path: Path) -> None:
+    from accord.studio.database import open_database
+
+    (tmp_path / "junk.sqlite").write_text("prompt,response_a\n" * 100)
+    assert "is not an SQLite file" in refused("feedback", "agreement", tmp_path / "junk.sqlite")
+    open_database(str(tmp_path / "studio.db")).close()
+    before = (tmp_path / "studio.db").read_bytes()
+    told = refused("feedback", "agreement", tmp_path / "studio.db")
+    assert "database of a studio" in told
+    assert "accord studio export PROJECT FILE" in told
+    assert (tmp_path / "studio.db").read_bytes() == before

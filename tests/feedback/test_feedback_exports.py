@@ -21,6 +21,7 @@ from accord.feedback.formats.anonymous import Pseudonyms
 from accord.feedback.formats.card import card_text, data_card
 from accord.feedback.formats.shapes import SHAPES
 from accord.feedback.records import Feedback, content_id
+from real_data import shared_data
 
 CHAT = [{"role": "user", "content": "Name a fruit."}]
 
@@ -503,3 +504,32 @@ def test_the_page_of_formats_names_them_all() -> None:
     page = (Path(__file__).resolve().parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
     assert all(f"`{shape}`" in page for shape in EXPORTS)
     assert all(shape.name.split(" / ")[0] in page for shape in SHAPES)
+
+
+def test_votes_without_texts_are_no_training_pairs() -> None:
+    votes = shared_data("llmfao") / "crowd-comparisons.csv"
+    records = read_feedback(votes).records
+    for shape in ("trl-preference", "trl-preference-implicit"):
+        made = export(records, shape)
+        assert (made.rows, made.left_out["comparison: the responses have no texts (votes between models)"]) == (
+            [],
+            5460,
+        )
+    assert len(export(records, "csv-pairwise").rows) == len(records)
+
+
+def test_the_card_says_how_far_ratings_agree() -> None:
+    rows = [
+        {"id": f"{k}{who}", "kind": "rating", "prompt": f"p{k}", "annotator": who,
+         "options": [{"id": "o", "content": f"r{k}", "shown_at": 0}],
+         "choice": {"scores": {"helpful": 1 + (k + (who == "b" and k == 0)) % 5}, "low": 1, "high": 5}}
+        for k in range(10) for who in "ab"
+    ]  # fmt: skip
+    records = [Feedback.model_validate(row) for row in rows]
+    card = data_card(records, export(records, "csv-ratings"), dropped={}, not_read={})
+    (interval_scale, _) = card["agreement"]["scales"]
+    assert interval_scale["what"] == "rating helpful"
+    assert interval_scale["same"]["value"] == 0.9
+    page = card_text(card, "x")
+    assert "| two annotators gave the same value | 0.9 |" in page
+    assert "2 annotators, 10 judgements each." in page

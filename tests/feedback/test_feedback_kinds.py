@@ -68,7 +68,7 @@ def test_every_kind_is_measured_or_counted() -> None:
         assert scale.alpha is not None
         assert scale.alpha.low < scale.alpha.value < scale.alpha.high
     assert found.not_measured == {
-        "comparison: no pair of options judged twice": 1, "critique: free text": 1
+        "comparison: no pair of options judged by two annotators": 1, "critique: free text": 1
     }  # fmt: skip
     assert found.by_kind["best_worst"].strict.value > 0.55
     assert asdict(found)["choices"]["units"] == found.choices.units  # type: ignore[union-attr]

@@ -34,8 +34,8 @@ def engine(url: str) -> Any:
 
 
 def test_the_migrations_make_the_tables_of_the_code(bare_url: str) -> None:
-    assert migrate(bare_url) == "0002"
-    assert migrate(bare_url) == "0002"
+    assert migrate(bare_url) == "0003"
+    assert migrate(bare_url) == "0003"
     made = engine(bare_url)
     with made.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
@@ -51,7 +51,7 @@ def test_several_processes_upgrade_at_once(bare_url: str) -> None:
     for process in processes:
         process.join(120)
     assert [process.exitcode for process in processes] == [0, 0, 0]
-    assert check_revision(bare_url) == "0002"
+    assert check_revision(bare_url) == "0003"
 
 
 def test_a_newer_database_is_refused(url: str) -> None:

@@ -6,16 +6,16 @@ import json
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
 from studio_rooms import answer, pairs, person, project, served
 
 from accord.errors import ConfigError
 from accord.feedback.formats import check_file, read_feedback
 from accord.feedback.records import Feedback
-from accord.studio import exporting, importing, members, queue
+from accord.studio import events, exporting, importing, members, queue
 from accord.studio.database import Database
 from accord.studio.exporting import Wanted, bundle, collect
-from accord.studio.tables import Account, Answer, Event, Slot
+from accord.studio.tables import Account, Answer, Event, Item, Slot, View
 
 
 def labelled(db: Database, **settings: object) -> tuple[int, list[int]]:
@@ -193,6 +193,32 @@ def test_every_import_of_a_judgement_can_be_taken_out(db: Database) -> None:
     queue.withdraw(db, answer_id, "not ours", None, erase=True)
     assert collect(db, made).left_out == {"the answer was erased": 1}
     assert exporting.reason_to_stay("live", "work", None, False) is None
+
+
+def test_what_an_import_costs_does_not_grow_with_each_judgement(db: Database) -> None:
+    made = project(db, pairs(60), overlap=2)
+    records = [
+        Feedback.model_validate({
+            "id": f"{k}-{who}", "kind": "comparison", "prompt": item["prompt"], "annotator": f"ann{who}",
+            "options": [{"id": "xy"[n], "content": text, "shown_at": n} for n, text in enumerate(item["options"])],
+            "choice": {"preferred": "x"},
+        }) for k, item in enumerate(pairs(60)) for who in range(3)
+    ]  # fmt: skip
+    importing.import_judgements(db, made, records[:3])  # the annotators are there now
+    statements: list[str] = []
+    with db.write() as session:
+        engine = session.get_bind()
+    event.listen(engine, "before_cursor_execute", lambda *about: statements.append(about[2]))
+    assert importing.import_judgements(db, made, records) == (177, 59, 3, {})
+    assert len(statements) < 60
+    with db.read() as session:
+        assert set(session.scalars(select(Item.state))) == {"full"}
+        filled = session.execute(select(Slot.answer_id, View.id).join(View, View.slot_id == Slot.id)).all()
+        assert len(filled) == 120
+        assert all(session.get_one(Answer, answer).view_id == view for answer, view in filled), (
+            "the slot, its view and its answer belong together"
+        )
+        assert events.verify(session, made).broken is None
 
 
 def test_a_judgement_with_text_no_database_keeps_is_counted(db: Database) -> None:

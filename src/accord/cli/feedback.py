@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +12,11 @@ from accord.cli.exporting import ExportOptions, Loaded, check_free, write_export
 from accord.cli.terminal import safe_text
 from accord.errors import ConfigError, DataError
 from accord.feedback.records import Feedback
+from accord.feedback.words import counted, kinds_counted
 
 if TYPE_CHECKING:
     from accord.feedback.intervals import Interval
+    from accord.feedback.ratings import Ratings
 
 SQLITE = (".sqlite", ".sqlite3", ".db")
 
@@ -47,6 +49,14 @@ def load_all(source: Path, quiet: bool = False) -> Loaded:
     return Loaded(read.records, read.dropped, read.left_out)
 
 
+def judgements(source: Path, quiet: bool = False) -> list[Feedback]:
+    """The same records; raises DataError where nobody judged."""
+    records = load(source, quiet)
+    if not records:
+        raise DataError(f"{source} holds no judgements", "give a file of judgements, or a store that has some")
+    return records
+
+
 def import_file(source: Path, store: Path) -> None:
     """Add a file's records to a store, which is made when it is missing."""
     from accord.feedback.store import FeedbackStore
@@ -71,15 +81,18 @@ def agreement(source: Path) -> None:
     from accord.feedback.agreement import ONE_ANSWER
     from accord.feedback.agreement_kinds import measure_all
 
-    records = load(source)
+    records = judgements(source)
     found = measure_all(records)
-    kinds = Counter(record.kind for record in records)
-    click.echo(f"{len(records):,} records: {', '.join(f'{n:,} {kind}s' for kind, n in kinds.items())}")
+    people = counted(len({r.annotator for r in records}), "annotator")
+    click.echo(f"{counted(len(records), 'record')} by {people}: {kinds_counted(records)}")
     if found.choices is None and not found.scales:
         reasons = "; ".join(f"{reason} ({count:,})" for reason, count in found.not_measured.items())
         raise DataError(f"there is nothing to measure agreement on: {reasons}", "collect with an overlap of 2 or more")
     if found.choices is not None:
-        click.echo(f"{found.choices.units:,} pairs of options judged at least twice, {found.choices.judgements:,} judgements on them")  # fmt: skip
+        click.echo(
+            f"{counted(found.choices.units, 'pair')} of options judged by two annotators or more, "
+            f"{counted(found.choices.judgements, 'judgement')} on them; values with their 95 % intervals"
+        )
         for part, name, meaning in (
             ("alpha", "Krippendorff's α", "nominal, ties are a category of their own"),
             ("with_ties", "agreement", "two annotators of the same pair, ties count"),
@@ -92,87 +105,151 @@ def agreement(source: Path) -> None:
         for kind, alone in found.by_kind.items() if len(found.by_kind) > 1 else ():
             click.echo(f"  {kind + ' alone':18} α {interval(alone.alpha)}, strict {interval(alone.strict)}")
     for scale in found.scales:
-        click.echo(f"{safe_text(scale.what)} ({scale.level}): {scale.units:,} judged at least twice, {scale.judgements:,} judgements")  # fmt: skip
+        click.echo(
+            f"{safe_text(scale.what)} ({scale.level}): {counted(scale.units, 'response')} judged by two annotators or more, "
+            f"{counted(scale.judgements, 'judgement')}"
+        )
         alpha = interval(scale.alpha) if scale.alpha else f"not measurable: {ONE_ANSWER}"
         top = f", ceiling {interval(scale.ceiling)}" if scale.ceiling else ""
         click.echo(f"  α {alpha}, same value {interval(scale.same)}{top}")
     for reason, count in found.not_measured.items():
-        click.echo(f"not measured: {safe_text(reason)}, {count:,} records")
+        click.echo(f"not measured: {safe_text(reason)}, {counted(count, 'record')}")
 
 
-def interval(value: Interval) -> str:
+def interval(value: Interval, digits: int = 3) -> str:
     """0.291 [0.270, 0.312], as far as it can be measured."""
     if value.value != value.value:
         return "not measurable"
     if value.low != value.low:
-        return f"{value.value:.3f} (one prompt: no interval)"
-    return f"{value.value:.3f} [{value.low:.3f}, {value.high:.3f}]"
+        return f"{value.value:.{digits}f} (one prompt: no interval)"
+    return f"{value.value:.{digits}f} [{value.low:.{digits}f}, {value.high:.{digits}f}]"
 
 
 def annotators(source: Path) -> None:
-    """Print every annotator's estimated rationality and side bias."""
-    from rich.console import Console
-    from rich.table import Table
+    """Print every annotator's rationality and side bias; of models compared across prompts, reliability and side."""
+    from accord.feedback.annotator_model import TooManyOptions, estimate
 
-    from accord.feedback.annotator_model import estimate
-
-    found = estimate(load(source))
-    table = Table(box=None, header_style="bold")
-    for column in ("annotator", "judgements", "rationality", "side bias", "finding"):
-        table.add_column(column, justify="left" if column in ("annotator", "finding") else "right")
-    for row in sorted(found.annotators, key=lambda a: (a.flag == "ok", -a.judgements)):
-        table.add_row(
-            safe_text(row.annotator), f"{row.judgements:,}", _known(row.rationality, row.rationality_error),
-            _known(row.side_bias, row.side_bias_error, "+"), safe_text(row.reason) if row.flag != "ok" else "",
-        )  # fmt: skip
-    Console(markup=False, highlight=False).print(table)
+    records = judgements(source)
+    try:
+        found = estimate(records)
+    except TooManyOptions as error:
+        _across_prompts(records, error)
+        return
+    rows = sorted(found.annotators, key=lambda a: (a.flag == "ok", -a.judgements))
+    cells = [
+        (
+            row.annotator, f"{row.judgements:,}", _known(row.rationality, row.rationality_error),
+            _known(row.side_bias, row.side_bias_error, "+"), row.reason if row.flag != "ok" else "",
+        )
+        for row in rows
+    ]  # fmt: skip
+    _print_table(("annotator", "judgements", "rationality", "side bias", "finding"), cells)
     flagged = sum(a.flag != "ok" for a in found.annotators)
+    ties = f"; ties: ν = {found.tie:.2f} (Davidson)" if any(_tied(r) for r in records) else ""
     click.echo(
-        f"{found.records:,} judgements by {len(found.annotators)} annotators, {flagged} flagged; ties: ν = {found.tie:.2f}"
+        f"{counted(found.records, 'judgement')} by {counted(len(rows), 'annotator')}, {flagged} flagged; ± is 95 %{ties}"
     )
-    for reason, count in found.left_out.items():
-        click.echo(f"left out: {safe_text(reason)}, {count:,}")
+    if any(UNTOLD in row for row in cells):
+        click.echo(f"{UNTOLD}: too few judgements on prompts that others judged as well")
+    _say_left_out(found.left_out)
+
+
+UNTOLD = "cannot be told"
 
 
 def _known(value: float, error: float, sign: str = "") -> str:
     """The estimate with its 95 % half-width, unless that is wider than what people can differ by."""
     from accord.feedback.annotator_model import TOO_WIDE, Z95
 
-    return f"{value:{sign}.2f} ± {Z95 * error:.2f}" if error < TOO_WIDE else "too few judgements"
+    return f"{value:{sign}.2f} ± {Z95 * error:.2f}" if error < TOO_WIDE else UNTOLD
+
+
+def _tied(record: Feedback) -> bool:
+    return record.kind == "comparison" and record.choice.preferred is None
+
+
+def _across_prompts(records: list[Feedback], why: DataError) -> None:
+    """Reliability from a fit of the producers' scores, and each annotator's share of the first place. Raises `why` where the
+    options have no producers."""
+    from collections import Counter
+
+    from accord.feedback.audit import UNRELIABLE, reliability, scored_objects
+    from accord.feedback.position import annotator_sides
+
+    if scored_objects(records) != "producer":
+        raise why
+    counts, sides = Counter(r.annotator for r in records), {s.annotator: s for s in annotator_sides(records)}
+    cells, flagged = [], 0
+    for row in sorted(reliability(records), key=lambda r: -counts[r.annotator]):
+        r, side = row.times_typical, sides.get(row.annotator)
+        findings = [f"below {UNRELIABLE:g} times the typical"] if r.high < UNRELIABLE else []
+        if side is not None and side.alarm:
+            findings.append(f"prefers the {'first' if side.first_share.value > 0.5 else 'second'} place")
+        flagged += bool(findings)
+        first = "no decided pair" if side is None else interval(side.first_share, 2)
+        cells.append((row.annotator, f"{counts[row.annotator]:,}", interval(r, 2), first, "; ".join(findings)))
+    cells.sort(key=lambda row: not row[-1])
+    _print_table(("annotator", "judgements", "reliability", "first place", "finding"), cells)
+    click.echo(
+        f"{counted(len(records), 'judgement')} by {counted(len(cells), 'annotator')}, {flagged} flagged; with 95 % intervals. "
+        "reliability: over the producers' scores, 1 is the typical annotator's; first place: share of decided pairs"
+    )
+
+
+def _print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    """Names and findings to the left, numbers to the right."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold")
+    for column in columns:
+        table.add_column(column, justify="left" if column in ("annotator", "finding", "producer") else "right")
+    for row in rows:
+        table.add_row(*map(safe_text, row))
+    Console(markup=False, highlight=False).print(table)
+
+
+def _say_left_out(reasons: Mapping[str, int]) -> None:
+    for reason, count in reasons.items():
+        click.echo(f"left out: {safe_text(reason)}, {count:,}")
 
 
 def ratings(source: Path, style: dict[str, Any]) -> None:
     """Print the producers' scores with intervals, and the pull of the side."""
-    from rich.console import Console
-    from rich.table import Table
-
     from accord.feedback.ratings import Z95, RatingSettings, fit, votes_of
 
-    votes, left_out = votes_of(load(source))
+    votes, left_out = votes_of(judgements(source))
     found = fit(votes, RatingSettings(**style))
-    table = Table(box=None, header_style="bold")
-    for column in ("rank", "producer", "score", "95 %"):
-        table.add_column(column, justify="left" if column == "producer" else "right")
-    ranks = found.rank_intervals()
+    ranks, cells = found.rank_intervals(), []
     for i in sorted(range(len(found.producers)), key=lambda i: -found.score_P[i]):
         score, half = found.score_P[i], Z95 * found.score_error_P[i]
-        table.add_row(
-            f"{ranks[i][0]}–{ranks[i][1]}",
-            safe_text(found.producers[i]),
-            f"{score:+.2f}",
-            f"[{score - half:+.2f}, {score + half:+.2f}]",
-        )
-    Console(markup=False, highlight=False).print(table)
-    click.echo(f"{found.votes:,} votes by {len(found.annotators)} annotators; left out: {left_out or 0}")
+        place = f"{ranks[i][0]}–{ranks[i][1]}" if ranks[i][0] < ranks[i][1] else f"{ranks[i][0]}"
+        cells.append((place, found.producers[i], f"{score:+.2f}", f"[{score - half:+.2f}, {score + half:+.2f}]"))
+    _print_table(("rank", "producer", "score", "95 %"), cells)
+    click.echo(
+        f"{counted(found.votes, 'vote')} by {counted(len(found.annotators), 'annotator')}; scores in logits, ranks and scores "
+        "with 95 % intervals"
+    )
+    _say_left_out(left_out)
     if style["side"]:
-        alarm = "beyond chance" if abs(found.side_z) > Z95 else "within chance"
-        click.echo(
-            f"what is shown first gains {found.side:+.3f} ± {Z95 * found.side_error:.3f} logits (z = {found.side_z:.1f}, {alarm})"
-        )
-    if style["reliability"]:
-        spread = sorted(float(x) for x in found.log_reliability_A)
-        import math
+        click.echo(f"what is shown first gains {_side(found)}")
+    if style["reliability"] and len(found.annotators) > 1:
+        from accord.feedback.audit import reliability_of
 
+        ordered = sorted((r.times_typical for r in reliability_of(found)), key=lambda r: r.value)
         click.echo(
-            f"reliability of annotators: {math.exp(spread[0]):.2f} to {math.exp(spread[-1]):.2f} times the typical one"
+            f"reliability of annotators: {interval(ordered[0], 2)} to {interval(ordered[-1], 2)} times the typical one's"
         )
+
+
+def _side(found: Ratings) -> str:
+    """The pull of the first place with its interval, or why it is not known."""
+    from accord.feedback.position import UNTOLD as MOST
+    from accord.feedback.ratings import Z95
+
+    if not found.side_error:
+        return "an unknown amount: no record says in which order its options were shown"
+    if found.side_error > MOST:
+        return "an unknown amount: these votes cannot tell it from what the producers are worth"
+    alarm = "beyond chance" if abs(found.side_z) > Z95 else "within chance"
+    return f"{found.side:+.3f} ± {Z95 * found.side_error:.3f} logits (z = {found.side_z:.1f}, {alarm})"

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from accord.cli.feedback import interval, load
+from accord.cli.feedback import interval, judgements
 from accord.cli.terminal import safe_text
 from accord.errors import ConfigError, DataError
+from accord.feedback.words import counted
 
 if TYPE_CHECKING:
     from accord.feedback.audit import Audit
@@ -26,7 +27,7 @@ def audit(source: Path, trusted: Sequence[str], attributes: Path | None, as_json
     """Print one page: every measure with its interval, the alarms first."""
     from accord.feedback import audit as auditing
 
-    found = auditing.audit(load(source, quiet=as_json), trusted or None, self_described=_attributes(attributes))
+    found = auditing.audit(judgements(source, quiet=as_json), trusted or None, self_described=_attributes(attributes))
     if as_json:
         click.echo(json.dumps(_plain(asdict(found)), ensure_ascii=False))
         return
@@ -62,8 +63,9 @@ def _plain(value: Any) -> Any:
 
 
 def _page(found: Audit) -> list[str]:
-    lines = [f"{found.records:,} records by {found.people:,} annotators; votes are scored per {found.objects}", ""]
-    lines += [f"{len(found.alarms)} alarms" if found.alarms else "no alarms"]
+    who = counted(found.people, "annotator")
+    lines = [f"{counted(found.records, 'record')} by {who}; votes are scored per {found.objects}", ""]
+    lines += [counted(len(found.alarms), "alarm") if found.alarms else "no alarms"]
     lines += [f"  {a.area:10} {a.subject}: {a.finding}" for a in found.alarms]
     lines += ["", "measures"]
     if found.agreement.choices:
@@ -85,8 +87,10 @@ def _page(found: Audit) -> list[str]:
             f"  annotators  {flagged} of {len(found.annotators.annotators)} flagged by the model within prompts"
         )
     if found.reliability:
-        spread = sorted(r.times_typical.value for r in found.reliability)
-        lines.append(f"  reliability {spread[0]:.2f} to {spread[-1]:.2f} times the typical annotator's")
+        ordered = sorted((r.times_typical for r in found.reliability), key=lambda r: r.value)
+        lines.append(
+            f"  reliability {interval(ordered[0], 2)} to {interval(ordered[-1], 2)} times the typical annotator's"
+        )
     watched, changed = len(found.drift.annotators), sum(a.alarm for a in found.drift.annotators)
     lines.append(
         f"  drift       {changed} of {watched} watched annotators; {found.drift.not_watched} with too few judgements"
@@ -143,9 +147,11 @@ def select(
 
     if out is not None and out.exists():
         raise ConfigError(f"{out} exists", "choose another name; nothing is overwritten")
-    records = load(source)
+    records = judgements(source)
     objects = scored_objects(records)
     candidates, judged = candidates_of(records, objects)
+    if not candidates:
+        raise DataError("no prompt has two different responses to compare", "add responses to the prompts")
     try:
         known = fit(votes_of(records, objects)[0], RatingSettings(reliability=objects == "producer"))
     except DataError as error:
@@ -170,11 +176,18 @@ def select(
         f"{len(rows):,} of {chosen.candidates:,} pairs, {at_random:,} of them at random" + (f": {out}" if out else "")
     )
     for pick, row in list(zip(chosen.picks, rows, strict=True))[: 10 if out is None else 0]:
-        names = " / ".join(o["producer"] or o["id"] for o in row["options"])
-        click.echo(safe_text(f"  {pick.arm:6}  {names}  {str(row['prompt'])[:60]!r}  {pick.reason}"))
+        names = " / ".join(o["producer"] or repr(_start(o["content"], 30)) for o in row["options"])
+        click.echo(safe_text(f"  {pick.arm:6}  {names}  on {_start(row['prompt'], 60)!r}  {pick.reason}"))
     if out is None and len(rows) > 10:
         click.echo(f"  and {len(rows) - 10:,} more; write them with --out FILE")
     _say_saving(records, objects)
+
+
+def _start(content: str | list[dict[str, Any]], length: int) -> str:
+    """The beginning of a text, of a conversation of its last message."""
+    text = content if isinstance(content, str) else str(content[-1]["content"])
+    flat = " ".join(text.split())
+    return flat if len(flat) <= length else f"{flat[: length - 1]}…"
 
 
 def _rows(records: Sequence[Feedback], picks: Sequence[Pick], goal: str) -> list[dict[str, Any]]:

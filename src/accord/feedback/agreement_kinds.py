@@ -62,7 +62,7 @@ def measure_all(records: Sequence[Feedback], draws: int = 400, seed: int = 0) ->
             try:
                 by_kind[kind] = measure(found, draws, seed)
             except DataError:
-                not_measured[f"{kind}: no pair of options judged twice"] += len(found)
+                not_measured[f"{kind}: no pair of options judged by two annotators"] += len(found)
     chosen = [r for r in records if r.kind in CHOICES]
     try:
         together = measure(chosen, draws, seed) if chosen else None
@@ -74,7 +74,7 @@ def measure_all(records: Sequence[Feedback], draws: int = 400, seed: int = 0) ->
         if twice:
             scales.append(_measure_scale(what, level, twice, draws, seed))
         else:
-            not_measured[f"{what}: nothing judged twice"] += sum(map(len, votes.values()))
+            not_measured[f"{what}: nothing judged by two annotators"] = sum(map(len, votes.values()))
     for kind, why in UNMEASURED.items():
         if number := sum(r.kind == kind for r in records):
             not_measured[f"{kind}: {why}"] = number

@@ -31,6 +31,10 @@ TOO_WIDE = 5.0
 """Standard error of rationality or side bias beyond which pages say "too few answers" instead."""
 
 
+class TooManyOptions(DataError):
+    """A prompt has more than MAX_OPTIONS different options."""
+
+
 @dataclass(frozen=True)
 class AnnotatorEstimate:
     """One annotator's parameters with standard errors, and what they amount to.
@@ -75,12 +79,15 @@ def estimate(records: Sequence[Feedback]) -> CrowdEstimate:
     if strengths := sum(isinstance(r.choice, Comparison) and r.choice.strength is not None for r in usable):
         left_out["strength of a preference (the preference counts)"] = strengths
     if not usable:
-        raise DataError("there is no comparison or strict ranking to estimate annotators from")
+        raise DataError(
+            "there is no comparison or strict ranking to estimate annotators from",
+            "collect choices between options; ratings: accord feedback audit shows their scales",
+        )
     names = sorted({r.annotator for r in usable})
     rows, prompt_of, prompts, width = _rows(usable, names)
     if width > MAX_OPTIONS:
-        raise DataError(
-            f"a prompt has {width} different options; unknown scores are integrated out for up to {MAX_OPTIONS}",
+        raise TooManyOptions(
+            f"a prompt has {width} different options; rationality within prompts is estimated for up to {MAX_OPTIONS}",
             "for models compared across prompts fit their scores: accord feedback ratings",
         )
     found = maximise(judged(rows, prompt_of, prompts, len(names)), width)

@@ -12,12 +12,12 @@ import numpy as np
 from accord.errors import DataError
 from accord.feedback.agreement_kinds import CHOICES, AgreementReport, measure_all
 from accord.feedback.annotator_model import CrowdEstimate, estimate
-from accord.feedback.drift import DriftReport, drift
+from accord.feedback.drift import TIME_NAME, DriftReport, drift
 from accord.feedback.gold_checks import GoldRule, GoldScore, gold_results, score_gold
 from accord.feedback.intervals import Z95, Interval
 from accord.feedback.poisoning import Poisoning, VotesAlike, check_poisoning, votes_alike
 from accord.feedback.position import PositionBias, position_bias
-from accord.feedback.ratings import RatingSettings, fit
+from accord.feedback.ratings import Ratings, RatingSettings, fit
 from accord.feedback.records import Feedback
 from accord.feedback.representation import Representation, representation
 from accord.feedback.scales import Scales, attributes, rating_scales
@@ -98,7 +98,7 @@ def audit(
     found = Audit(
         len(records), len({r.annotator for r in records}), objects, [], not_done, measure_all(records, seed=seed),
         attempt("position", lambda: position_bias(records, objects)), attempt("annotators", lambda: _annotators(records)),
-        attempt("reliability", lambda: _reliability(records)) if objects == "producer" else None,
+        attempt("reliability", lambda: reliability(records)) if objects == "producer" else None,
         drift(records, objects, results, seed),
         attempt("poisoning", lambda: check_poisoning(records, trusted, objects)), votes_alike(records), scored,
         attempt("groups", lambda: tastes(records, objects, seed=seed)), [scale for scale in rated if scale],
@@ -124,8 +124,16 @@ def _annotators(records: Sequence[Feedback]) -> CrowdEstimate:
     return estimate(records)
 
 
-def _reliability(records: Sequence[Feedback]) -> list[Reliability]:
+def reliability(records: Sequence[Feedback]) -> list[Reliability]:
+    """Of every annotator, from a fit of the producers' scores. Raises DataError when fewer than two annotators voted."""
     found = fit(votes_of(records)[0], RatingSettings())
+    if len(found.annotators) < 2:
+        raise DataError("one annotator: reliability is relative to others'", "collect with an overlap of 2 or more")
+    return reliability_of(found)
+
+
+def reliability_of(found: Ratings) -> list[Reliability]:
+    """The same from a fit."""
     return [
         Reliability(name, Interval(*(float(np.exp(a + k * Z95 * error)) for k in (0, -1, 1))))
         for name, a, error in zip(
@@ -178,10 +186,11 @@ def _drift(found: DriftReport) -> list[Alarm]:
     for row in found.annotators:
         for s in row.signals if row.alarm else ():
             if s.alarm and s.before and s.after:
+                unit = " seconds" if s.name == TIME_NAME else ""
                 text = (
                     f"{s.name} changed about judgement {s.changed_at} (noticed at {s.detected_at}): "
-                    f"{s.before.value:.2f} [{s.before.low:.2f}, {s.before.high:.2f}] before, "
-                    f"{s.after.value:.2f} [{s.after.low:.2f}, {s.after.high:.2f}] after; p = {s.p_value:.3f}"
+                    f"{s.before.value:.2f}{unit} [{s.before.low:.2f}, {s.before.high:.2f}] before, "
+                    f"{s.after.value:.2f}{unit} [{s.after.low:.2f}, {s.after.high:.2f}] after; p = {s.p_value:.3f}"
                 )
                 alarms.append(Alarm("drift", row.annotator, text))
     return alarms

@@ -22,7 +22,7 @@ from functools import lru_cache
 import numpy as np
 
 from accord.errors import DataError
-from accord.feedback.intervals import Array, Interval, around, discoveries
+from accord.feedback.intervals import Array, Interval, around, discoveries, share
 from accord.feedback.ratings import Ratings, RatingSettings, fit
 from accord.feedback.records import Feedback
 from accord.feedback.votes import FIRST, TIE, Index, Objects, object_name, order_known, vote_rows, votes_of
@@ -44,6 +44,7 @@ SHIFT = 12  # .3 on TURNED
 SIDE_SHIFT = 10  # .25 on GRID
 TIME = np.linspace(-4.0, 4.0, 65)
 TIME_SHIFT = 6  # .75 standard deviations
+TIME_NAME = "active time"
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Channel:
 class Signal:
     """p_value: share of random orders with as large a maximum; alarm: p <= .05; detected_at: number of the annotator's
     judgements after which S passed the threshold, changed_at: the most likely number of the first changed one; before, after: mean of the plain signal
-    on either side of it."""
+    on either side of it (of active time the geometric mean, in seconds)."""
 
     name: str
     judgements: int
@@ -152,7 +153,7 @@ def watch(channel: Channel, seed: int = 0, orders: int = ORDERS) -> Signal:
     start = count - len(path)
     crossed = int(np.argmax(path > np.quantile(maxima, 1 - LEVEL)))
     change = _change(channel)
-    before, after = _mean(channel.plain[:change]), _mean(channel.plain[change:])
+    before, after = (_mean(channel, part) for part in (channel.plain[:change], channel.plain[change:]))
     return Signal(
         channel.name, count, p, True, int(channel.at[start + crossed]) + 1, int(channel.at[change]), before, after
     )
@@ -169,8 +170,12 @@ def _change(channel: Channel) -> int:
     return 5 + int(gain[4:-5].argmax())
 
 
-def _mean(values: Array) -> Interval:
-    return around(float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0)
+def _mean(channel: Channel, values: Array) -> Interval:
+    """Of a share Wilson's interval, which neither leaves [0, 1] nor shrinks to nothing when all are alike."""
+    if channel.name != TIME_NAME:
+        return share(float(values.sum()), len(values))
+    mean = around(float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values))))
+    return Interval(*(float(np.exp(v)) for v in (mean.value, mean.low, mean.high)))
 
 
 def agreement_channel(terms: Sequence[Sequence[tuple[float, float]]], at: Index) -> Channel:
@@ -205,7 +210,7 @@ def time_channel(seconds: Sequence[float], at: Index) -> Channel:
     log = np.log(np.maximum(np.asarray(seconds, dtype=np.float64), 0.1))
     spread = 1.4826 * float(np.median(np.abs(log - np.median(log)))) or 1.0
     z = np.clip((log - np.median(log)) / spread, -4, 4)  # one coffee break is no drift
-    return Channel("active time", -((z[:, None] - TIME) ** 2) / 2, TIME_SHIFT, True, log, at)
+    return Channel(TIME_NAME, -((z[:, None] - TIME) ** 2) / 2, TIME_SHIFT, True, log, at)
 
 
 def drift(

@@ -85,7 +85,7 @@ def check_poisoning(
     """Test every annotator's votes. trusted: annotators whose votes are known to be good (staff, those who passed gold).
 
     Without them the scores are fitted to the others' votes, and masking is possible: the warning says so. `rate`: share of
-    honest annotators that may be suspected. Raises DataError when no trusted annotator voted.
+    honest annotators that may be suspected. Raises DataError when only one annotator or no trusted one voted.
     """
     return check_votes(votes_of(records, objects)[0], trusted, rate)
 
@@ -95,6 +95,8 @@ def check_votes(votes: Votes, trusted: Collection[str] | None = None, rate: floa
     trust = np.array([name in (trusted or ()) for name in votes.annotators])
     if trusted is not None and not trust[votes.annotator].any():
         raise DataError("none of the trusted annotators voted", f"name some of: {', '.join(votes.annotators[:5])}, ...")
+    if len(votes.annotators) < 2:
+        raise DataError("only one annotator voted: there are no other votes to test against", "collect more")
     counts = np.bincount(votes.annotator, votes.count, minlength=len(votes.annotators)).astype(np.float64)
     tested = [k for k in range(len(votes.annotators)) if not trust[k] and counts[k] >= LEAST_VOTES]
     good = votes.where(trust[votes.annotator]) if trusted is not None else None

@@ -15,6 +15,8 @@ from accord.feedback.ratings import RatingSettings, fit
 from accord.feedback.records import Feedback
 from accord.feedback.votes import FIRST, TIE, Objects, Votes, order_known, vote_rows, votes_of
 
+UNTOLD = 5.0
+"""Standard error (logits) from which on the fitted pull cannot be told from what the options are worth: few votes."""
 LEVEL = 0.01
 """An alarm is wrong on one fair crowd in a hundred: it is looked at again and again, so .05 would cry wolf."""
 
@@ -96,8 +98,10 @@ def of_votes(votes: Votes) -> PositionBias:
     if not placed.total:
         raise DataError("no choice between options was decided", "collect comparisons, rankings or best/worst")
     found = fit(decided, RatingSettings(reliability=False, ties=False))
-    first = float(placed.count[placed.outcome == FIRST].sum())
-    return _bias(first, float(placed.count.sum()), found.side, found.side_error, "scores and side fitted together")
+    first, total = float(placed.count[placed.outcome == FIRST].sum()), float(placed.count.sum())
+    if found.side_error > UNTOLD:
+        return _of_share(first, total)
+    return _bias(first, total, found.side, found.side_error, "scores and side fitted together")
 
 
 def _of_share(first: float, total: float) -> PositionBias:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from sqlalchemy import Integer, String, Text, create_engine, event, func, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from accord.errors import DataError
+from accord.errors import ConfigError, DataError
 from accord.feedback.records import Feedback, dump_line, parse_line
 from accord.files import disk_full, write_atomically
 
@@ -45,6 +46,7 @@ class FeedbackStore:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
+        _check(path)
         self._engine = create_engine(f"sqlite:///{path}")
         event.listen(self._engine, "connect", _pragmas)
         with self._writing():
@@ -123,6 +125,27 @@ class FeedbackStore:
     def import_jsonl(self, path: Path) -> Added:
         """Add all records of a JSONL file, or none when one is wrong."""
         return self.add(read_records(path))
+
+
+def _check(path: Path) -> None:
+    """Refuse a file that is something else, without writing into it. Raises ConfigError."""
+    if not path.exists() or not path.stat().st_size:
+        return
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except sqlite3.OperationalError:  # locked, or not to be read: opening it says more
+        return
+    except sqlite3.DatabaseError:
+        fix = "judgements of a file go into a store with accord feedback import FILE STORE"
+        raise ConfigError(f"{path} is not an SQLite file", fix) from None
+    if {"project", "membership"} <= tables:
+        raise ConfigError(
+            f"{path} is the database of a studio, not a store of feedback",
+            f"accord studio export PROJECT FILE --database {path}",
+        )
+    if tables and _Row.__tablename__ not in tables:
+        raise ConfigError(f"{path} is another SQLite database, not a store of feedback", "choose another file")
 
 
 def write_records(path: Path, records: Iterable[Feedback]) -> int:

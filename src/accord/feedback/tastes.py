@@ -107,8 +107,11 @@ class _Fit:
 
 
 def tastes(records: Sequence[Feedback], objects: Objects = "producer", most: int = 4, seed: int = 0) -> Tastes:
-    """Groups of annotators by what they prefer. Raises DataError without decided votes, or with too many things scored."""
-    return tastes_of(votes_of(records, objects)[0], most, seed)
+    """Groups of annotators by what they prefer. Raises DataError without decided votes or a second annotator, or with too many things scored."""
+    votes = votes_of(records, objects)[0]
+    if len(votes.annotators) < 2:
+        raise DataError("only one annotator voted: groups are of several", "collect from more people")
+    return tastes_of(votes, most, seed)
 
 
 def tastes_of(votes: Votes, most: int = 4, seed: int = 0) -> Tastes:

@@ -23,6 +23,7 @@ Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 FIRST, SECOND, TIE = 0, 1, 2
 Objects = Literal["producer", "option"]
+UNNAMED = "an option without a producer"
 
 
 @dataclass(frozen=True)
@@ -127,14 +128,16 @@ def votes_of(records: Sequence[Feedback], objects: Objects = "producer") -> tupl
         record = records[row.record]
         first, second = (object_name(record, option, objects) for option in (row.first, row.second))
         if not first or not second:
-            left_out["an option without a producer"] += 1
+            left_out[UNNAMED] += 1
         elif first == second:
             left_out["both options by the same producer"] += 1
         else:
             rows[first, second, record.annotator, row.outcome, order_known(record)] += row.weight
     if not rows:
         reasons = "; ".join(f"{reason} ({count:,})" for reason, count in left_out.items()) or "no records"
-        raise DataError(f"there is no comparison of two named producers: {reasons}", "give each option its producer")
+        what = "comparison of two named producers" if objects == "producer" else "choice between two options"
+        fix = "give each option its producer" if UNNAMED in left_out else "collect comparisons, rankings or best/worst"
+        raise DataError(f"there is no {what}: {reasons}", fix)
     return _votes(rows), dict(left_out)
 
 

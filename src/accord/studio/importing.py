@@ -9,23 +9,22 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
 from accord.feedback.records import Feedback, content_id, to_json
-from accord.studio import accounts, answers, claims, events, incoming, members, projects
+from accord.studio import accounts, answers, events, incoming, members, overlap, projects
 from accord.studio.database import Database
 from accord.studio.errors import NotHere
 from accord.studio.incoming import BadItem
 from accord.studio.projects import Added
-from accord.studio.settings import ProjectSettings
-from accord.studio.tables import Account, Answer, Guideline, Item, Project, View
+from accord.studio.tables import Account, Answer, Guideline, Item, Project, Slot, View
 from accord.studio.views import new_lease
 
 BATCH = 200
@@ -78,32 +77,138 @@ def import_judgements(
 def _store_all(
     session: Session, db: Database, project_id: int, part: Sequence[Feedback], before: Mapping[str, int], by: int | None
 ) -> tuple[Counter[str], Counter[str], dict[str, int]]:
+    """A batch in one transaction and in statements whose number does not grow with it (but for new annotators)."""
     people = dict(before)
     project = session.get_one(Project, project_id)
+    settings = members.settings_of(project)
     public = None if by is None else session.scalar(select(Account.public).where(Account.id == by))
     counts: Counter[str] = Counter()
     left_out: Counter[str] = Counter()
-    stored: list[str] = []
+    judged: list[_Judged] = []
     for record in part:
+        raw = record.model_dump(mode="json")
         try:
-            incoming.keepable(record.model_dump(mode="json"))
+            incoming.keepable(raw)
             account = people.get(record.annotator) or _account(session, db, project, record.annotator, public)
             people[record.annotator] = account
-            made = _store(session, db, project, record, account)
+            key = incoming.checked(incoming.from_record(record, settings)[0], settings)["key"]
         except BadItem as error:
             left_out[error.message] += 1
             continue
-        if made is None:
+        answer_id = "i" + content_id("import", project_id, record.id) + content_id(record.id)[:8]
+        judged.append(_Judged(answer_id, record, raw, account, key))
+    room = _room(session, project_id, judged)
+    new: list[tuple[_Judged, Item, dict[str, Any], Slot | None]] = []
+    guideline, now = _guideline(session, project_id), db.now()
+    for one in judged:
+        if one.answer_id in room.answered:
             counts["repeated"] += 1
             continue
-        stored.append(made.id)
-        counts["stored"] += 1
-        counts["extra"] += made.extra
-    session.flush()
-    if stored:
-        said = {"answers": stored}
-        events.append(session, project_id, "answers.imported", project.slug, public, db.now(), said)
+        try:
+            new.append(_placed(room, one, project_id, guideline, now))
+        except BadItem as error:
+            left_out[error.message] += 1
+    if new:
+        _store(session, project_id, new)
+        said = {"answers": [one.answer_id for one, *_ in new]}
+        counts.update(stored=len(new), extra=sum(slot is None for *_, slot in new))
+        overlap.mark_full(session, Item.id.in_({item.id for _, item, _, _ in new}))
+        events.append(session, project_id, "answers.imported", project.slug, public, now, said)
     return counts, left_out, people
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """A record on its way to being an answer: under which id, whose, about which item (its key)."""
+
+    answer_id: str
+    record: Feedback
+    raw: dict[str, Any]
+    account: int
+    key: str
+
+
+@dataclass(frozen=True)
+class _Room:
+    """What a batch meets: the items by key (locked), their slots without an answer, ids of answers that are there, and
+    who has seen what."""
+
+    items: dict[str, Item]
+    open_slots: dict[int, list[Slot]]
+    answered: set[str]
+    seen: set[tuple[int, int]]
+
+
+def _room(session: Session, project_id: int, judged: Sequence[_Judged]) -> _Room:
+    keys, ids = {one.key for one in judged}, [one.answer_id for one in judged]
+    query = select(Item).where(Item.project_id == project_id, Item.key.in_(keys)).order_by(Item.id)
+    items = {item.key: item for item in session.scalars(query.with_for_update(key_share=True))}
+    inside = [item.id for item in items.values()]
+    empty = select(Slot).where(Slot.item_id.in_(inside), Slot.answer_id.is_(None)).order_by(Slot.id)
+    open_slots: dict[int, list[Slot]] = {}
+    for slot in session.scalars(empty.with_for_update(of=Slot)):
+        open_slots.setdefault(slot.item_id, []).append(slot)
+    seen = session.execute(select(View.item_id, View.account_id).where(View.item_id.in_(inside)))
+    answered = session.scalars(select(Answer.id).where(Answer.id.in_(ids)))
+    return _Room(items, open_slots, set(answered), {(item, account) for item, account in seen})
+
+
+def _placed(
+    room: _Room, one: _Judged, project_id: int, guideline: int, now: float
+) -> tuple[_Judged, Item, dict[str, Any], Slot | None]:
+    """The record with the item's option ids, its item, its view and the slot it fills (None: beyond the overlap), which is
+    taken out of the room. Raises BadItem."""
+    item = room.items.get(one.key)
+    if item is None:
+        raise BadItem("its item is not in the project")
+    if (item.id, one.account) in room.seen:
+        raise BadItem("the same annotator judged this item before")
+    record = _with_ids(one.record, item)
+    if record.kind != "demonstration" and {o.id for o in record.options} != {o["id"] for o in item.options}:
+        raise BadItem("its responses are not those of the item")
+    at, slots = _moment(record, now), room.open_slots.get(item.id, [])
+    slot = min(slots, key=partial(_order, now), default=None)
+    view: dict[str, Any] = {
+        "project_id": project_id, "item_id": item.id, "account_id": one.account, "lease": new_lease(), "expires_at": at,
+        "served_at": at, "guideline": guideline, "shown": {"order": record.shown}, "state": "answered",
+        "active_seconds": record.active_seconds or 0.0, "slot_id": None if slot is None else slot.id,
+    }  # fmt: skip
+    if slot is not None:
+        slots.remove(slot)
+    room.seen.add((item.id, one.account))
+    room.answered.add(one.answer_id)
+    raw = one.raw if record is one.record else record.model_dump(mode="json")
+    return replace(one, record=record, raw=raw), item, view, slot
+
+
+def _order(now: float, slot: Slot) -> tuple[bool, float, int]:
+    """As `claims.slot_for_answer` has it: free ones first, then the one whose lease ends first."""
+    return slot.view_id is not None and (slot.expires_at or 0) >= now, slot.expires_at or 0, slot.number
+
+
+def _store(session: Session, project_id: int, new: Sequence[tuple[_Judged, Item, dict[str, Any], Slot | None]]) -> None:
+    """Views, answers and filled slots."""
+    session.execute(insert(View), [view for _, _, view, _ in new], execution_options={"render_nulls": True})
+    leases = {view["lease"] for _, _, view, _ in new}  # ids are the database's: leases tell the new views apart
+    rows = session.execute(select(View.lease, View.id).where(View.lease.in_(leases)))
+    view_of, made = {row.lease: row.id for row in rows}, []
+    for one, item, view, slot in new:
+        normal = answer_of(one.record)
+        made.append(Answer(
+            id=one.answer_id, project_id=project_id, item_id=item.id, account_id=one.account, view_id=view_of[view["lease"]],
+            live_view_id=view_of[view["lease"]], key=one.answer_id, answer=normal, records=[one.raw], extra=slot is None,
+            correct=answers.is_correct(item.gold, normal), created_at=view["served_at"],
+            active_seconds=view["active_seconds"], state="live",
+        ))  # fmt: skip
+    session.add_all(made)
+    session.flush()
+    filled = [
+        {"id": slot.id, "answer_id": one.answer_id, "view_id": view_of[view["lease"]], "expires_at": None}
+        for one, _, view, slot in new
+        if slot is not None
+    ]
+    if filled:
+        session.execute(update(Slot), filled)
 
 
 def _account(session: Session, db: Database, project: Project, annotator: str, by: str | None) -> int:
@@ -119,50 +224,6 @@ def _account(session: Session, db: Database, project: Project, annotator: str, b
     session.flush()
     members.add_member(session, project.id, account.id, "annotator", db.now(), by)
     return account.id
-
-
-def _store(session: Session, db: Database, project: Project, record: Feedback, account: int) -> Answer | None:
-    """The answer a record becomes; None when it is there already. Raises BadItem."""
-    settings = members.settings_of(project)
-    answer_id = "i" + content_id("import", project.id, record.id) + content_id(record.id)[:8]
-    if session.get(Answer, answer_id) is not None:
-        return None
-    item = _item(session, project, settings, record)
-    if session.scalar(select(View.id).where(View.item_id == item.id, View.account_id == account)):
-        raise BadItem("the same annotator judged this item before")
-    record = _with_ids(record, item)
-    if record.kind != "demonstration" and {o.id for o in record.options} != {o["id"] for o in item.options}:
-        raise BadItem("its responses are not those of the item")
-    at = _moment(record, db.now())
-    view = View(
-        project_id=project.id, item_id=item.id, account_id=account, lease=new_lease(), expires_at=at, served_at=at,
-        guideline=_guideline(session, project.id), shown={"order": record.shown}, state="answered",
-        active_seconds=record.active_seconds or 0.0,
-    )  # fmt: skip
-    session.add(view)
-    session.flush()
-    slot, _ = claims.slot_for_answer(session, view, db.now())
-    normal = answer_of(record)
-    answer = Answer(
-        id=answer_id, project_id=project.id, item_id=item.id, account_id=account, view_id=view.id, live_view_id=view.id,
-        key=answer_id, answer=normal, records=[record.model_dump(mode="json")], extra=slot is None,
-        correct=answers.is_correct(item.gold, normal), created_at=at, active_seconds=view.active_seconds, state="live",
-    )  # fmt: skip
-    session.add(answer)
-    if slot is not None:
-        slot.answer_id, slot.view_id, slot.expires_at, view.slot_id = answer_id, view.id, None, slot.id
-    claims.mark_full(session, item)
-    session.flush()
-    return answer
-
-
-def _item(session: Session, project: Project, settings: ProjectSettings, record: Feedback) -> Item:
-    made = incoming.from_record(record, settings)
-    key = incoming.checked(made[0], settings)["key"]
-    found = session.scalar(select(Item.id).where(Item.project_id == project.id, Item.key == key))
-    if found is None:
-        raise BadItem("its item is not in the project")
-    return claims.lock_item(session, found)
 
 
 def _with_ids(record: Feedback, item: Item) -> Feedback:

@@ -227,7 +227,7 @@ class View(Base):
     project_id: Mapped[int] = mapped_column(ForeignKey("project.id"))
     item_id: Mapped[int] = mapped_column(ForeignKey("item.id"))
     account_id: Mapped[int] = mapped_column(ForeignKey("account.id"))
-    slot_id: Mapped[int | None] = mapped_column(ForeignKey("slot.id"))
+    slot_id: Mapped[int | None] = mapped_column(ForeignKey("slot.id"), index=True)
     lease: Mapped[str] = mapped_column(String(32), unique=True)
     expires_at: Mapped[float] = mapped_column(Float)
     served_at: Mapped[float] = mapped_column(Float)

@@ -131,6 +131,7 @@ def test_representation_shows_groups_but_no_small_ones(house: House, owner: Clie
     )
     page = text(owner.page(f"/p/{slug}/representation"))  # what people say of themselves makes new numbers too
     assert "north 8" in page
+    assert "not shown (" not in page, "nothing is hidden, so nothing is said of it"
 
 
 def test_representation_against_the_population(house: House, owner: Client, slug: str) -> None:

@@ -155,3 +155,19 @@ def test_on_a_phone(everything: Any, visit: Any, task: str) -> None:
     answer, view, _ = stored(everything, name)
     for key, value in EXPECTED[task](view.shown["order"]).items():
         assert "{n}" in str(value) or answer.answer[key] == value
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_at_four_times_the_size_nothing_is_cut_off(everything: Any, visit: Any, task: str) -> None:
+    """1280 pixels at 400 % are 320 (WCAG 1.4.10): no page scrolls sideways, no control lies outside."""
+    name = f"narrow {task}"
+    person(everything, name, task)
+    page = visit(everything, name, viewport={"width": 320, "height": 256}, device_scale_factor=4)
+    open_work(page, everything, task)
+    assert page.evaluate("document.documentElement.scrollWidth") == 320
+    outside = page.evaluate("""[...document.querySelectorAll('main *, header *')].filter(n => n.offsetParent && n.getClientRects().length)
+        .filter(n => { const r = n.getBoundingClientRect(); return r.width > 1 && (r.left < -1 || r.right > innerWidth + 1)
+            && ![...function*() { for (let p = n.parentElement; p; p = p.parentElement) yield p }()]
+                .some(p => ['auto', 'scroll', 'hidden'].includes(getComputedStyle(p).overflowX)) })
+        .map(n => n.outerHTML.slice(0, 80))""")
+    assert not outside

@@ -17,6 +17,7 @@ from accord.feedback.formats.exports import EXPORTS, Exported, export, export_ro
 from accord.feedback.formats.reading import Row, read_rows
 from accord.feedback.formats.shapes import SHAPES, Shape, detect
 from accord.feedback.records import Content, Feedback, content_id, plain
+from accord.feedback.words import counted, kinds_counted
 
 __all__ = [
     "EXPORTS", "Exported", "FileReport", "ReadResult", "check_file", "export", "export_rows", "plain", "read_feedback",
@@ -44,7 +45,7 @@ def read_feedback(source: str | Path) -> ReadResult:
     read, its columns are not known, shapes are mixed, or nothing is left.
     """
     rows = read_rows(source)
-    shape = _one_shape(rows)
+    shape = _one_shape(rows, Path(source).is_dir())
     parse = shape.parser([row for _, row in rows], Path(source))
     records: list[Feedback] = []
     dropped: Counter[str] = Counter()
@@ -104,7 +105,7 @@ def _reason(error: Exception) -> str:
     return f"a field has the wrong type ({error})"
 
 
-def _one_shape(rows: list[Row]) -> Shape:
+def _one_shape(rows: list[Row], folder: bool) -> Shape:
     where, first = rows[0]
     shape = detect(first)
     if shape is None:
@@ -113,7 +114,8 @@ def _one_shape(rows: list[Row]) -> Shape:
         other = detect(row)
         if other is not shape:
             found = other.name if other else f"unknown columns {', '.join(row)}"
-            raise DataError(f"mixed shapes: {where} is {shape.name}, {place} is {found}", "keep one shape per file")
+            fix = "name one of its files" if folder else "keep one shape per file"
+            raise DataError(f"mixed shapes: {where} is {shape.name}, {place} is {found}", fix)
     return shape
 
 
@@ -147,17 +149,14 @@ class FileReport:
     def lines(self, examples: int = 2) -> list[str]:
         """For a terminal."""
         r = self.result
-        kinds = Counter(record.kind for record in r.records)
-        found = (
-            ", ".join(f"{n:,} {kind.removesuffix('s')}s" for kind, n in kinds.items()) or f"{len(r.prompts):,} prompts"
-        )
+        found = kinds_counted(r.records) or counted(len(r.prompts), "prompt")
         lost = sum(r.dropped.values())
         lines = [f"{self.source}: {r.shape}", f"  {r.rows:,} rows: {r.rows - lost:,} kept, {lost:,} dropped; {found}"]
         lines += [f"  dropped {n:,}: {reason} (first at {r.first_dropped[reason]})" for reason, n in r.dropped.items()]
         lines += [f"  left out {n:,}: {reason}" for reason, n in r.left_out.items()]
         annotators = {record.annotator for record in r.records}
         if annotators:
-            lines.append(f"  {len(annotators)} annotator{'s' if len(annotators) > 1 else ''}")
+            lines.append(f"  {counted(len(annotators), 'annotator')}")
         for record in r.records[:examples]:
             lines += ["", *_show(record)]
         return lines

@@ -8,12 +8,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from accord.errors import DataError
-from accord.feedback.agreement import measure
+from accord.feedback.agreement_kinds import AgreementReport, measure_all
 from accord.feedback.formats.columns import UNKNOWN_ORDER
 from accord.feedback.formats.exports import Exported, Shares
 from accord.feedback.intervals import Interval
 from accord.feedback.records import Feedback, Skip, content_id
+from accord.feedback.words import counted
 
 LICENCE = "(state under which terms this data may be used)"
 
@@ -65,11 +65,19 @@ def _coverage(records: Sequence[Feedback]) -> dict[str, Any]:
 
 
 def _agreement(records: Sequence[Feedback]) -> dict[str, Any]:
-    """Measured on comparisons and rankings; else the reason why not."""
-    try:
-        found = measure(records)
-    except DataError as error:
-        return {"not measured": error.message}
+    """On choices between options, and on every scale; else the reasons why not."""
+    found = measure_all(records)
+    chosen, scales = _choices(found), _scales(found)
+    if not chosen and not scales:
+        why = "; ".join(f"{reason} ({count:,})" for reason, count in found.not_measured.items())
+        return {"not measured": why or "there are no judgements"}
+    return {**chosen, **({"scales": scales} if scales else {})}
+
+
+def _choices(report: AgreementReport) -> dict[str, Any]:
+    found = report.choices
+    if found is None:
+        return {}
     named = {
         "alpha": found.alpha,
         "agreement": found.with_ties,
@@ -81,6 +89,16 @@ def _agreement(records: Sequence[Feedback]) -> dict[str, Any]:
         "pairs": found.units,
         "judgements": found.judgements,
     }
+
+
+def _scales(report: AgreementReport) -> list[dict[str, Any]]:
+    return [
+        {
+            "what": s.what, "level": s.level, "alpha": None if s.alpha is None else _interval(s.alpha),
+            "same": _interval(s.same), "units": s.units, "judgements": s.judgements,
+        }
+        for s in report.scales
+    ]  # fmt: skip
 
 
 def _interval(value: Interval) -> dict[str, float | None]:
@@ -110,7 +128,7 @@ def card_text(card: Mapping[str, Any], title: str) -> str:
         "| kind | records |", "|---|---|", *_rows(card["kinds"]), "",
         "| guideline | records |", "|---|---|", *_rows(card["guidelines"]), "",
         "## Who judged", "",
-        f"{who['count']:,} annotators, {spread['least']:,} to {spread['most']:,} judgements each (median {spread['median']:,g}).",
+        f"{counted(who['count'], 'annotator')}, {_each(spread)}.",
         _time_line(time), "",
         "## Coverage and agreement", "",
         f"{cover['prompts']:,} prompts; {cover['pairs']:,} pairs of responses, judged by one annotator: {cover['judged_once']:,}, "
@@ -128,13 +146,19 @@ def card_text(card: Mapping[str, Any], title: str) -> str:
     return "\n".join(lines)
 
 
+def _each(spread: Mapping[str, float]) -> str:
+    if spread["least"] == spread["most"]:
+        return f"{counted(int(spread['most']), 'judgement')} each"
+    return f"{spread['least']:,} to {spread['most']:,} judgements each (median {spread['median']:,g})"
+
+
 def _time_line(time: Mapping[str, Any]) -> str:
     if time["median_seconds"] is None:
         spent = "The time they took is not known."
     else:
         spent = (
-            f"Time: {time['hours']:,} hours in all, {_or(time['median_seconds'])} seconds per judgement in the median; "
-            f"{time['records_without']:,} judgements without a time."
+            f"Time: {time['hours']:,} hours in all, {_or(time['median_seconds'])} s per judgement in the median; "
+            f"{counted(time['records_without'], 'judgement')} without a time."
         )
     return spent if time["first"] is None else f"{spent} From {_or(time['first'])} to {_or(time['last'])}."
 
@@ -159,17 +183,26 @@ def _agreement_lines(found: Mapping[str, Any]) -> list[str]:
         "alpha": "Krippendorff's α (nominal, ties a category)", "agreement": "two annotators agree, ties count",
         "agreement_strict": "two annotators agree where both decided", "ceiling": "best accuracy on single labels",
     }  # fmt: skip
-    rows = [
-        f"| {label} | {_or(found[k]['value'])} | {_or(found[k]['low'])} to {_or(found[k]['high'])} |"
-        for k, label in names.items()
-    ]
-    return [
-        f"On {found['pairs']:,} pairs judged at least twice:",
-        "",
-        "| measure | value | 95 % |",
-        "|---|---|---|",
-        *rows,
-    ]
+    head, lines = ["", "| measure | value | 95 % |", "|---|---|---|"], []
+    if "pairs" in found:
+        rows = [_measure(label, found[key]) for key, label in names.items()]
+        lines += [f"On {found['pairs']:,} pairs judged at least twice:", *head, *rows]
+    for scale in found.get("scales", ()):
+        rows = [_measure(f"Krippendorff's α ({scale['level']})", scale["alpha"])] if scale["alpha"] else []
+        said = f"{_code(scale['what'])}, {counted(scale['units'], 'response')} judged at least twice:"
+        lines += [
+            *([""] if lines else []),
+            said,
+            *head,
+            *rows,
+            _measure("two annotators gave the same value", scale["same"]),
+        ]
+    return lines
+
+
+def _measure(label: str, found: Mapping[str, float | None]) -> str:
+    ends = "" if found["low"] is None else f"{_or(found['low'])} to {_or(found['high'])}"
+    return f"| {label} | {_or(found['value'])} | {ends} |"
 
 
 def _left_out(groups: Mapping[str, Mapping[str, int]]) -> list[str]:

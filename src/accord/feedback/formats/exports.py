@@ -155,6 +155,8 @@ def _pairs(record: Feedback) -> list[Part]:
     for a, b in _preferred(record):
         places = (0, 1) if options[a].shown_at < options[b].shown_at else (1, 0)
         pairs.append(Part({}, (options[a].content, options[b].content), places if known else None, (a, b)))
+    if any(not flat(one) and not flat(other) for one, other in (part.pair or ("", "") for part in pairs)):
+        raise RowError(f"{record.kind}: the responses have no texts (votes between models)")
     if not pairs and isinstance(record.choice, Comparison | Ranking):
         raise RowError(f"{record.kind}: nothing is preferred (tie or both bad)")
     if not pairs:
