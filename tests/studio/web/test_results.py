@@ -285,6 +285,7 @@ def test_results_fit_a_phone(served: Any, visit: Any) -> None:
     for tab in (*TABS, "/log?verify=1", "/hooks", "/people", "/settings"):
         page.goto(f"{served.url}/p/{slug}{tab}")
         assert page.evaluate("document.documentElement.scrollWidth") == 375, tab
+        assert page.locator(".links [aria-current]").count() == 1, tab
         for link in page.locator(".links [aria-current], .tabs [aria-current]").all():  # where one is, is in sight
             box = link.bounding_box()
             assert box["x"] >= 0, tab
