@@ -209,13 +209,16 @@ class Forecast:
 
 
 def forecast(remaining: int, per_day: Sequence[int]) -> Forecast:
-    """From the answers of the last seven days; None while there were none."""
-    week = sum(per_day[-7:])
+    """From the answers of the last seven days, or of those since the first answer; None while there were none."""
+    begun = next((day for day, count in enumerate(per_day) if count), len(per_day))
+    days = min(7, max(1, len(per_day) - begun))
+    week = sum(per_day[-days:])
     if not week or not remaining:
-        return Forecast(remaining, week / 7, None)
+        return Forecast(remaining, week / days, None)
     half = Z95 * week**0.5
     low, high = max(week - half, 0.5), week + half
-    return Forecast(remaining, week / 7, Interval(7 * remaining / week, 7 * remaining / high, 7 * remaining / low))
+    left = days * remaining
+    return Forecast(remaining, week / days, Interval(left / week, left / high, left / low))
 
 
 @dataclass(frozen=True)

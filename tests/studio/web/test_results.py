@@ -257,6 +257,9 @@ def test_the_forecast_is_as_uncertain_as_counts_are() -> None:
     assert found.days.value == pytest.approx(10)
     assert found.days.low < 10 < found.days.high
     assert forecast(100, [5] * 7 + [0] * 7).days is None
+    begun_today = forecast(100, [0] * 13 + [10])  # not a week at a seventh of the pace
+    assert begun_today.days.value == pytest.approx(10)
+    assert forecast(100, [0] * 11 + [10, 0, 2]).per_day == pytest.approx(4)
     assert forecast(0, [10] * 14).days is None
 
 
