@@ -155,7 +155,10 @@ def test_columns_that_a_shape_does_not_know_are_kept_or_counted(tmp_path: Path) 
     ]  # fmt: skip
     assert len({r.id for r in got.records}) == 2
     assert got.left_out == {"column 'tags'": 2}
-    assert "  left out 2: column 'tags'" in check_file(tmp_path / "rows.jsonl").lines()
+    lines = check_file(tmp_path / "rows.jsonl").lines()
+    assert "  left out 2: column 'tags'" in lines
+    (said,) = [line for line in lines if "does not know" in line]
+    assert said.startswith("  columns this format does not know, kept in meta: ")
 
 
 def test_csv_with_a_byte_order_mark_and_line_breaks(tmp_path: Path) -> None:

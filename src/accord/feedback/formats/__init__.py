@@ -154,6 +154,9 @@ class FileReport:
         lines = [f"{self.source}: {r.shape}", f"  {r.rows:,} rows: {r.rows - lost:,} kept, {lost:,} dropped; {found}"]
         lines += [f"  dropped {n:,}: {reason} (first at {r.first_dropped[reason]})" for reason, n in r.dropped.items()]
         lines += [f"  left out {n:,}: {reason}" for reason, n in r.left_out.items()]
+        others = sorted({name for record in r.records for name in record.meta.get("columns", {})})
+        if others:
+            lines.append(f"  columns this format does not know, kept in meta: {', '.join(others)}")
         annotators = {record.annotator for record in r.records}
         if annotators:
             lines.append(f"  {counted(len(annotators), 'annotator')}")
