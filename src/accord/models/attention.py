@@ -30,16 +30,19 @@ LONG_STEP = 64
 class Bucket:
     """b segments: their query rows [b, Lq], key rows [b, Lk] and who may attend to whom [b, 1, Lq, Lk].
 
-    Indices point into the stream; padded places point at row 0 and are masked or never read.
-    `whole` marks a bucket that is the stream itself cut into equal parts (no gathering needed), `causal` one where
-    query i attends to keys 0..i, as far as its output is read: no mask is needed.
+    Indices point into the stream; padded places point at row 0 and are masked or never read. No mask: query i attends
+    to keys 0..i, as far as its output is read (plain products, see `MATH_LENGTH`, have one always).
+    `whole` marks a bucket that is the stream itself cut into equal parts (no gathering needed).
     """
 
     query_at_bL: Tensor
     key_at_bL: Tensor
-    mask_b1LL: Tensor
+    mask_b1LL: Tensor | None
     whole: bool
-    causal: bool
+
+    @property
+    def causal(self) -> bool:
+        return self.mask_b1LL is None
 
 
 @dataclass(frozen=True)
@@ -61,9 +64,9 @@ def plan_attention(stream: PackedStream, window: int = 0) -> AttentionPlan:
     ]
     output_at_N = torch.empty(starts[-1], dtype=torch.long)
     buckets, filled = [], 0
-    step = LONG_STEP if device.type == "cpu" else 1
     for members in _group(lengths, keys):
-        bucket = _bucket([stream.segments[i] for i in members], members, starts, lengths, keys, window, step)
+        segments = [stream.segments[i] for i in members]
+        bucket = _bucket(segments, members, starts, lengths, keys, window, device.type == "cpu")
         width = bucket.query_at_bL.shape[1]
         for row, i in enumerate(members):
             first = filled + row * width
@@ -73,9 +76,8 @@ def plan_attention(stream: PackedStream, window: int = 0) -> AttentionPlan:
             Bucket(
                 bucket.query_at_bL.to(device),
                 bucket.key_at_bL.to(device),
-                bucket.mask_b1LL.to(device),
+                None if bucket.mask_b1LL is None else bucket.mask_b1LL.to(device),
                 bucket.whole,
-                bucket.causal,
             )
         )
     return AttentionPlan(tuple(buckets), output_at_N.to(device))
@@ -96,11 +98,11 @@ def _group(lengths: Sequence[int], keys: Sequence[int]) -> list[list[int]]:
 
 def _bucket(
     segments: Sequence[Segment], members: Sequence[int], starts: Sequence[int], lengths: Sequence[int],
-    keys: Sequence[int], window: int, step: int,
+    keys: Sequence[int], window: int, cpu: bool,
 ) -> Bucket:  # fmt: skip
     rows, width, depth = len(members), max(lengths[i] for i in members), max(keys[i] for i in members)
-    if depth > MATH_LENGTH:
-        width, depth = (size + -size % step for size in (width, depth))
+    if cpu and depth > MATH_LENGTH:
+        width, depth = (size + -size % LONG_STEP for size in (width, depth))
     query_at = torch.zeros(rows, width, dtype=torch.long)
     key_at = torch.zeros(rows, depth, dtype=torch.long)
     for row, (segment, i) in enumerate(zip(segments, members, strict=True)):
@@ -110,6 +112,11 @@ def _bucket(
             begin = starts[segment.prefix]
             own = torch.cat([torch.arange(begin, begin + lengths[segment.prefix]), own])
         key_at[row, : keys[i]] = own
+    alone = all(segment.prefix is None for segment in segments)
+    # Every segment is here and none is padded: a bucket of some that fills as much by chance is not the stream.
+    whole = alone and rows == len(lengths) and rows * width == starts[-1]
+    if alone and not (window and window < depth) and not (cpu and depth <= MATH_LENGTH):
+        return Bucket(query_at, key_at, None, whole)
     length_b = torch.tensor([lengths[i] for i in members])[:, None, None]
     keys_b = torch.tensor([keys[i] for i in members])[:, None, None]
     query = torch.arange(width)[None, :, None] + keys_b - length_b  # place of each query among its keys
@@ -118,10 +125,7 @@ def _bucket(
     if window:
         mask &= key > query - window
     mask |= (query >= keys_b) & (key == 0)  # padded queries attend somewhere, so that no row is empty
-    # Every segment is here and none is padded: a bucket of some that fills as much by chance is not the stream.
-    alone = all(segment.prefix is None for segment in segments)
-    whole = alone and rows == len(lengths) and rows * width == starts[-1]
-    return Bucket(query_at, key_at, mask[:, None], whole, alone and not (window and window < depth))
+    return Bucket(query_at, key_at, mask[:, None], whole)
 
 
 def packed_attention(
@@ -139,7 +143,7 @@ def packed_attention(
     for bucket in plan.buckets[len(short) :]:  # buckets are in order of their length
         q, k, v = _parts(rows, bucket, dim)
         out = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=None if bucket.causal else bucket.mask_b1LL, is_causal=bucket.causal, scale=scale,
+            q, k, v, attn_mask=bucket.mask_b1LL, is_causal=bucket.causal, scale=scale,
             enable_gqa=q.shape[1] != k.shape[1],
         )  # fmt: skip
         outputs.append(out.transpose(1, 2).reshape(-1, heads * dim))
@@ -198,6 +202,7 @@ class _ShortAttention(torch.autograd.Function):
 
 def _chances(q: Tensor, k: Tensor, bucket: Bucket, scale: float) -> Tensor:
     """Attention probabilities [b, H, Lq, Lk]."""
+    assert bucket.mask_b1LL is not None
     scores = torch.matmul(q * scale, _repeated(k, q).transpose(-1, -2))
     return torch.softmax(scores.masked_fill_(~bucket.mask_b1LL, torch.finfo(scores.dtype).min), dim=-1)
 

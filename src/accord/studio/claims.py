@@ -147,11 +147,15 @@ def slot_for_answer(session: Session, view: View, now: float) -> tuple[Slot | No
     """
     open_slots = list(session.scalars(_OPEN_SLOTS, {"item": view.item_id}))
 
-    def order(slot: Slot) -> tuple[bool, bool, float, int]:
-        leased = slot.view_id is not None and (slot.expires_at or 0) >= now
-        return slot.id != view.slot_id or slot.view_id != view.id, leased, slot.expires_at or 0, slot.number
+    def order(slot: Slot) -> tuple[bool, tuple[bool, float, int]]:
+        return slot.id != view.slot_id or slot.view_id != view.id, least_held(slot, now)
 
     return min(open_slots, key=order, default=None), len(open_slots) == 1
+
+
+def least_held(slot: Slot, now: float) -> tuple[bool, float, int]:
+    """Sorts unfilled slots: free ones first, then the one whose lease ends first."""
+    return slot.view_id is not None and (slot.expires_at or 0) >= now, slot.expires_at or 0, slot.number
 
 
 def mark_full(session: Session, item: Item) -> None:

@@ -19,7 +19,7 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
 from accord.feedback.records import Feedback, content_id, to_json
-from accord.studio import accounts, answers, events, incoming, members, overlap, projects
+from accord.studio import accounts, answers, claims, events, incoming, members, overlap, projects
 from accord.studio.database import Database
 from accord.studio.errors import NotHere
 from accord.studio.incoming import BadItem
@@ -167,7 +167,7 @@ def _placed(
     if record.kind != "demonstration" and {o.id for o in record.options} != {o["id"] for o in item.options}:
         raise BadItem("its responses are not those of the item")
     at, slots = _moment(record, now), room.open_slots.get(item.id, [])
-    slot = min(slots, key=partial(_order, now), default=None)
+    slot = min(slots, key=lambda slot: claims.least_held(slot, now), default=None)
     view: dict[str, Any] = {
         "project_id": project_id, "item_id": item.id, "account_id": one.account, "lease": new_lease(), "expires_at": at,
         "served_at": at, "guideline": guideline, "shown": {"order": record.shown}, "state": "answered",
@@ -179,11 +179,6 @@ def _placed(
     room.answered.add(one.answer_id)
     raw = one.raw if record is one.record else record.model_dump(mode="json")
     return replace(one, record=record, raw=raw), item, view, slot
-
-
-def _order(now: float, slot: Slot) -> tuple[bool, float, int]:
-    """As `claims.slot_for_answer` has it: free ones first, then the one whose lease ends first."""
-    return slot.view_id is not None and (slot.expires_at or 0) >= now, slot.expires_at or 0, slot.number
 
 
 def _store(session: Session, project_id: int, new: Sequence[tuple[_Judged, Item, dict[str, Any], Slot | None]]) -> None:

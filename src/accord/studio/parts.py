@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from accord.studio.errors import AnswerError
+from accord.studio.plain import keeps
 from accord.studio.settings import Attribute, ProjectSettings
 
 LONGEST = 100_000
@@ -68,7 +69,7 @@ class Given:
             raise self.wrong(name, f"this is text, not {type(value).__name__}")
         if len(value) > LONGEST:
             raise self.wrong(name, f"the text has {len(value):,} characters, at most {LONGEST:,} are kept")
-        if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+        if not keeps(value):
             raise self.wrong(name, "the text holds characters that cannot be stored (NUL, or half a character)")
         return value
 
