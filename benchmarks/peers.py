@@ -28,9 +28,12 @@ OTHER_SIDES = {
 }
 
 
-def sides_of(trainer: str) -> dict[str, str]:
-    """The sides of a comparison with their names; ours comes first."""
-    return OTHER_SIDES.get(trainer, SIDES)
+def sides_of(trainer: str, against: str = "all") -> dict[str, str]:
+    """The sides of a comparison with their names; ours comes first. against: "all" or the one other side wanted."""
+    sides = OTHER_SIDES.get(trainer, SIDES)
+    if against != "all" and against not in sides:
+        raise SystemExit(f"--trainer {trainer} has no side {against!r}: choose from {', '.join(list(sides)[1:])}")
+    return {side: name for side, name in sides.items() if against in ("all", side) or side == "ours"}
 
 
 def main() -> None:
@@ -50,6 +53,10 @@ def main() -> None:
     parser.add_argument(
         "--micro-batch-tokens", type=int, default=2048, help="our tokens per pass: memory against speed"
     )
+    parser.add_argument(
+        "--against", choices=("all", "default", "best"), default="all",
+        help="one peer setting only: each side keeps its memory while it waits, and three large models may not fit",
+    )  # fmt: skip
     parser.add_argument("--side", help=argparse.SUPPRESS)
     parser.add_argument("--model", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -63,7 +70,7 @@ def main() -> None:
 
 def compare(options: argparse.Namespace) -> None:
     """Start the sides, let them take turns, print the ratios."""
-    sides = sides_of(options.trainer)
+    sides = sides_of(options.trainer, options.against)
     with tempfile.TemporaryDirectory() as folder:
         model = _make_model(options.workload, Path(folder) / "model")
         found: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
