@@ -49,6 +49,7 @@ def epoch_of(options: argparse.Namespace) -> Epoch:
     def epoch() -> Turn:
         losses = []
         for at in range(0, len(rows), options.batch):
+            optimizer.ready()
             losses.append(step(at))
             optimizer.step("benchmark")
         return Turn(tokens, loss=losses[0], gflop=gflop)
@@ -181,6 +182,7 @@ def _online_dpo(options: argparse.Namespace, model: CausalLM, rows: Sequence[Row
         for prompt, a, b in zip(prompts, rollout.responses[::2], rollout.responses[1::2], strict=True):
             pairs.append(Pair(prompt, a, b) if score(a) >= score(b) else Pair(prompt, b, a))
         known = reference_logprobs(model, reference, pairs, settings.micro_batch_tokens)
+        optimizer.ready()
         preference_step(model, pairs, known, settings)
         optimizer.step("benchmark")
         return _counts(prompts, rollout)

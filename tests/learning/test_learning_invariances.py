@@ -17,6 +17,7 @@ from accord.learning import on_policy, supervised, unpaired
 from accord.learning import preference as preference_module
 from accord.learning import reward as reward_module
 from accord.models.causal_lm import CausalLM
+from accord.models.gradients import lay_out
 from accord.text.packing import PackedStream, pack
 from tiny import ByteTokenizer, tiny_llama
 
@@ -70,6 +71,17 @@ def test_padding_with_eos(name: str, plain: dict[str, Outcome]) -> None:
     values, grads = OBJECTIVES[name](Variant(pad_is_eos))
     assert values == plain[name][0]
     assert all(torch.equal(a, b) for a, b in zip(grads, plain[name][1], strict=True))
+
+
+def laid_out(seed: int) -> CausalLM:
+    model = tiny_llama(seed)
+    lay_out(model.parameters())
+    return model
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_room_made_for_gradients_before(name: str, plain: dict[str, Outcome]) -> None:
+    equal(OBJECTIVES[name](Variant(laid_out, budget=40)), plain[name])
 
 
 # --- the oracle: transformers' own padded forward pass --------------------------------------------------------

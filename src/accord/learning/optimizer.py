@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from accord.errors import ConfigError, RunError
 from accord.learning.parallel import ALONE, World
+from accord.models.gradients import Laid, forget_unused, lay_out
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Optimizer:
             raise ConfigError("the model has no weights to train", "all are frozen: give it an adapter, or unfreeze it")
         self.settings, self.total_steps, self.steps, self.world = settings, total_steps, 0, world
         world.check_same(self.parameters)
+        self._laid: list[Laid] = []
         matrices = [p for p in self.parameters if p.ndim >= 2]
         vectors = [p for p in self.parameters if p.ndim < 2]  # norms and biases are not decayed
         groups = [
@@ -58,11 +60,17 @@ class Optimizer:
         """Step size of the next update."""
         return self.settings.learning_rate * schedule_share(self.settings, self.steps, self.total_steps)
 
+    def ready(self) -> None:
+        """Make room for the gradients of the next update, before any of its activations; never needed, it saves memory."""
+        self._laid += lay_out(self.parameters)
+
     def step(self, where: str) -> dict[str, float]:
         """Add the gradients of all processes up, clip, update, clear; returns the step's metrics.
 
         Raises RunError, before touching any weight, when the gradient is not finite.
         """
+        forget_unused(self._laid)
+        self._laid = []
         self.world.sum_gradients(self.parameters)
         norm = torch.linalg.vector_norm(
             torch.stack([torch.linalg.vector_norm(p.grad) for p in self.parameters if p.grad is not None])

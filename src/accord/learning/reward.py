@@ -125,6 +125,7 @@ def train_reward(
             rows = [chosen[index][row] for row in orders[index].rows(step)]
             where = f"(member {index}, prompts {rows[:2]}...)"
             versions = None if draws is None else [_repeat(groups, rows, counts) for counts in draws]
+            optimizers.ready()
             nll, used = team_step(team, [groups[r] for r in rows], settings, versions, world)
             if world.rank == 0:  # gradients are added up, and the prior is there once
                 team.prior(judgements)

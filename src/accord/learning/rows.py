@@ -70,6 +70,7 @@ def train_rows(
     for step in range(optimizer.steps + 1, order.steps + 1):
         rows = order.rows(step - 1)
         where = f"(rows {', '.join(map(str, rows[:3]))}{', ...' if len(rows) > 3 else ''})"
+        optimizer.ready()
         values, used = gradient(rows)
         tokens += used
         values |= {"tokens": float(used), **optimizer.step(f"step {step} {where}")}

@@ -112,6 +112,12 @@ class Optimizers:
             own = replace(settings, learning_rate=rate, weight_decay=0.0, warmup=0.25)
             self.second = Optimizer(learned, own, steps, world)
 
+    def ready(self) -> None:
+        """Make room for the gradients of the next update."""
+        self.first.ready()
+        if self.second is not None:
+            self.second.ready()
+
     def step(self, where: str) -> dict[str, float]:
         """Update both; the metrics are those of the weights."""
         values = self.first.step(where)

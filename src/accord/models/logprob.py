@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from accord.models.gradients import laid_out
 from accord.models.tuning import ROUND, filled_up
 
 CHUNK = 1024
@@ -27,13 +28,17 @@ def _chunks(rows: int, vocabulary: int) -> list[slice]:
 
 
 class _TokenLogProb(torch.autograd.Function):
-    """log softmax(h W^T / temperature)[target] per row, with the gradient in closed form."""
+    """log softmax(h W^T / temperature)[target] per row, with the gradient in closed form.
+
+    Of a frozen head the slope of every row, (W[target] - E[W]) / temperature, is all that is kept.
+    """
 
     @staticmethod
     def forward(ctx: Any, hidden_SH: Tensor, weight_VH: Tensor, targets_S: Tensor, temperature: float) -> Tensor:
         logp_S = hidden_SH.new_empty(hidden_SH.shape[0])
-        keep = hidden_SH.shape[0] * weight_VH.shape[0] <= KEEP_ELEMENTS and ctx.needs_input_grad[0]
-        ctx.kept = []
+        moves, learns = ctx.needs_input_grad[:2]
+        keep = hidden_SH.shape[0] * weight_VH.shape[0] <= KEEP_ELEMENTS and learns
+        ctx.kept, slope_SH = [], torch.empty_like(hidden_SH) if moves and not learns else None
         for part in _chunks(hidden_SH.shape[0], weight_VH.shape[0]):
             logits = _logits(hidden_SH[part], weight_VH, temperature)
             best = logits.amax(dim=1)
@@ -42,25 +47,32 @@ class _TokenLogProb(torch.autograd.Function):
             logp_S[part] += chances.amax(dim=1).log_()  # of the best: the others may be too small for a logarithm
             if keep:
                 ctx.kept.append(chances)
-        ctx.save_for_backward(hidden_SH, weight_VH, targets_S)
+            elif slope_SH is not None:
+                torch.mm(chances, weight_VH, out=slope_SH[part])
+        if slope_SH is None:
+            ctx.save_for_backward(hidden_SH, weight_VH, targets_S)
+        else:
+            slope_SH.neg_().add_(F.embedding(targets_S, weight_VH)).div_(temperature)
+            ctx.save_for_backward(slope_SH)
         ctx.temperature = temperature
         return logp_S
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
+        if not ctx.needs_input_grad[1]:
+            return ctx.saved_tensors[0] * grads[0][:, None], None, None, None
         hidden_SH, weight_VH, targets_S = ctx.saved_tensors
         kept, ctx.kept = ctx.kept, []  # used up in place; a second backward pass makes them again
-        grad_hidden = torch.empty_like(hidden_SH)
-        grad_weight = torch.zeros_like(weight_VH) if ctx.needs_input_grad[1] else None
+        grad_hidden, place = torch.empty_like(hidden_SH), laid_out(weight_VH)
+        grad_weight = torch.zeros_like(weight_VH) if place is None else place
         for index, part in enumerate(_chunks(hidden_SH.shape[0], weight_VH.shape[0])):
             chances = kept[index] if kept else _logits(hidden_SH[part], weight_VH, ctx.temperature).softmax(dim=-1)
             scale = grads[0][part, None] / ctx.temperature
             grad_logits = chances.mul_(-scale)
             grad_logits.scatter_add_(1, targets_S[part, None], scale)
             torch.mm(grad_logits, weight_VH, out=grad_hidden[part])
-            if grad_weight is not None:
-                grad_weight.addmm_(grad_logits.t(), hidden_SH[part])
-        return grad_hidden, grad_weight, None, None
+            grad_weight.addmm_(grad_logits.t(), hidden_SH[part])
+        return grad_hidden, grad_weight if place is None else None, None, None
 
 
 def _logits(hidden: Tensor, weight: Tensor, temperature: float) -> Tensor:

@@ -1,12 +1,14 @@
 """The packed forward pass of Llama-like bodies, layer by layer, with little kept for the backward pass.
 
 The same modules, adapters included, called without transformers' wrappers: norms keep their input, gated MLPs the two
-products before the gate; everything elementwise is made again when its gradient is needed.
+products before the gate; everything elementwise is made again when its gradient is needed, and so is what norms and gates
+give to the products after them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -14,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from accord.models import precision
+from accord.models.gradients import look_up
 
 BODIES = ("LlamaModel", "MistralModel", "Qwen2Model", "Qwen3Model")
 """transformers' bodies that share one layer: norm, rotary attention, norm, gated MLP."""
@@ -34,18 +37,19 @@ def is_straight(body: Any) -> bool:
 
 def straight_forward(body: Any, token_ids_N: Tensor, positions_N: Tensor, attend: Attend) -> Tensor:
     """Hidden states [N, H] after the final norm; `attend` says who sees whom."""
-    hidden_NH = body.embed_tokens(token_ids_N)
+    hidden_NH = look_up(body.embed_tokens, token_ids_N)
     cos, sin = (x[0, :, None] for x in body.rotary_emb(hidden_NH[None], positions_N[None]))
     for layer in body.layers:
-        hidden_NH = hidden_NH + _attention(layer.self_attn, norm(layer.input_layernorm, hidden_NH), cos, sin, attend)
-        hidden_NH = hidden_NH + _mlp(layer.mlp, norm(layer.post_attention_layernorm, hidden_NH))
+        hidden_NH = hidden_NH + _attention(layer, hidden_NH, cos, sin, attend)
+        hidden_NH = hidden_NH + _mlp(layer, hidden_NH)
     return norm(body.norm, hidden_NH)
 
 
-def _attention(module: Any, x_NH: Tensor, cos: Tensor, sin: Tensor, attend: Attend) -> Tensor:
-    q, k, v = (
-        part(x_NH).unflatten(-1, (-1, module.head_dim)) for part in (module.q_proj, module.k_proj, module.v_proj)
-    )
+def _attention(layer: Any, hidden_NH: Tensor, cos: Tensor, sin: Tensor, attend: Attend) -> Tensor:
+    module, x_NH = layer.self_attn, norm(layer.input_layernorm, hidden_NH)
+    with made_again(x_NH, lambda: _norm_values(layer.input_layernorm, hidden_NH)):
+        q, k, v = (part(x_NH) for part in (module.q_proj, module.k_proj, module.v_proj))
+    q, k, v = (x.unflatten(-1, (-1, module.head_dim)) for x in (q, k, v))
     if hasattr(module, "q_norm"):
         q, k = norm(module.q_norm, q), norm(module.k_norm, k)
     q, k = rotate(q, cos, sin), rotate(k, cos, sin)
@@ -83,19 +87,42 @@ class _RMSNorm(torch.autograd.Function):
         return grad.sub_(unit.mul_(along)).mul_(scale), weight_grad, None
 
 
-def _mlp(module: Any, x_NH: Tensor) -> Tensor:
-    gate, up = module.gate_proj(x_NH), module.up_proj(x_NH)
-    gated = _Gated.apply(gate, up)  # type: ignore[no-untyped-call]
-    place = gated.data_ptr()
+def _norm_values(module: Any, x: Tensor) -> Tensor:
+    with torch.no_grad():
+        return norm(module, x)
+
+
+def _mlp(layer: Any, hidden_NH: Tensor) -> Tensor:
+    module, x_NH = layer.mlp, norm(layer.post_attention_layernorm, hidden_NH)
+    with made_again(x_NH, lambda: _norm_values(layer.post_attention_layernorm, hidden_NH)):
+        gate, up = module.gate_proj(x_NH), module.up_proj(x_NH)
+    gated: Tensor = _Gated.apply(gate, up)  # type: ignore[no-untyped-call]
+    with made_again(gated, lambda: F.silu(gate.detach()).mul_(up.detach())):
+        return module.down_proj(gated)  # type: ignore[no-any-return]
+
+
+def made_again(x: Tensor, make: Callable[[], Tensor]) -> AbstractContextManager[Any]:
+    """Within it, nothing keeps `x` for the backward pass: `make` makes its values again there, once for all who want them."""
+    place, shape, wanted, taken = x.data_ptr(), x.shape, 0, 0
+    made: Tensor | None = None
 
     def pack(kept: Tensor) -> Tensor | None:
-        return None if kept.data_ptr() == place else kept
+        nonlocal wanted
+        if kept.data_ptr() != place or kept.shape != shape:
+            return kept
+        wanted += 1
+        return None
 
     def unpack(kept: Tensor | None) -> Tensor:
-        return F.silu(gate.detach()).mul_(up.detach()) if kept is None else kept
+        nonlocal taken, made
+        if kept is not None:
+            return kept
+        found = make() if made is None else made
+        taken += 1
+        made = found if taken % wanted else None
+        return found
 
-    with torch.autograd.graph.saved_tensors_hooks(pack, unpack):
-        return module.down_proj(gated)  # type: ignore[no-any-return]
+    return torch.autograd.graph.saved_tensors_hooks(pack, unpack)
 
 
 class _Gated(torch.autograd.Function):
