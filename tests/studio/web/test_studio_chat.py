@@ -19,6 +19,7 @@ from typing import Any
 from urllib.request import urlopen
 
 import pytest
+import torch
 from houses import House, make_house
 
 from accord.cli.studio_chat import Chat, Local, Models, application, open_models
@@ -34,8 +35,16 @@ HELLO = [{"role": "user", "content": "hello there"}]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny chat model."""
+    """A tiny chat model that says letters, digits and spaces only: one that may end at once, or say what is no text, answers
+    with nothing now and then, which is refused."""
     model = tiny_llama()
+    with torch.no_grad():  # dimension 0 passes through unchanged, and tells them apart
+        for layer in model.hf.model.layers:
+            layer.self_attn.o_proj.weight[0] = 0
+            layer.mlp.down_proj.weight[0] = 0
+        table = model.hf.get_input_embeddings().weight
+        table[:, 0] = -2.0
+        table[4:46, 0] = 2.0
     model.tokenizer.chat_template = TEMPLATE
     return save_causal_lm(model, tmp_path_factory.mktemp("model") / "chat")
 
