@@ -110,8 +110,9 @@ def test_a_frozen_head_has_the_same_gradient(temperature: float) -> None:
 
 
 def test_what_is_made_again_is_not_kept() -> None:
-    x = torch.randn(4, 3, requires_grad=True)
-    weights = [torch.randn(5, 3, requires_grad=True) for _ in range(3)]
+    torch.manual_seed(0)
+    x = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
+    weights = [torch.randn(5, 3, dtype=torch.float64, requires_grad=True) for _ in range(3)]
     made = []
 
     def make() -> Tensor:
