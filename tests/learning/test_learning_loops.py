@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 import pytest
 import torch
+from on_policy_toys import make
 
 from accord.errors import DataError, RunError
 from accord.learning import losses
@@ -15,7 +16,7 @@ from accord.learning.calibration import fit_centre, fit_temperature
 from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement, strict_pairs
 from accord.learning.on_policy import OnPolicyTrainer
 from accord.learning.on_policy_settings import OnPolicySettings
-from accord.learning.optimizer import OptimizerSettings
+from accord.learning.optimizer import Optimizer, OptimizerSettings
 from accord.learning.order import EpochOrder
 from accord.learning.preference import Pair, PreferenceSettings, train_preference
 from accord.learning.reward import RewardSettings, train_reward
@@ -97,6 +98,30 @@ def assert_resume_is_exact(
 
 def lm_weights(lm: CausalLM) -> list[torch.Tensor]:
     return list(lm.hf.parameters())
+
+
+@pytest.mark.parametrize(
+    "train",
+    [
+        lambda: train_supervised(tiny_llama(), EXAMPLES, SupervisedSettings(batch=8, optimizer=FAST)),
+        lambda: train_reward(reward_model(), JUDGED, RewardSettings(batch=4, optimizer=FAST), EFFECTS),
+        lambda: make(value_warmup=1).train(),
+    ],
+    ids=["supervised", "reward", "ppo"],
+)
+def test_every_update_has_room_made_for_its_gradients(
+    train: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step, seen = Optimizer.step, []
+
+    def watched(self: Optimizer, where: str) -> dict[str, float]:
+        seen.append([getattr(p.grad, "laid_out", False) for p in self.parameters])
+        return step(self, where)
+
+    monkeypatch.setattr(Optimizer, "step", watched)
+    train()
+    assert seen
+    assert all(all(laid) for laid in seen)
 
 
 # --- supervised ---------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import weakref
 
@@ -50,6 +51,19 @@ def test_gradients_that_are_laid_out_are_the_same(make: object) -> None:
         assert other["model.embed_tokens.weight"][5].any()
 
 
+@pytest.mark.parametrize("make", [tiny_llama, untied])
+def test_tables_get_nothing_of_their_own_size_from_autograd(make: object) -> None:
+    """A hook on a weight sees what autograd hands over; None stands for nothing."""
+    model, seen = make(1), []  # type: ignore[operator]
+    for weight in (model.hf.get_input_embeddings().weight, model.head_weight):
+        weight.register_hook(lambda grad: None if grad is None else seen.append(grad.shape))
+    gradient(model, True)
+    assert seen == []
+    model.hf.zero_grad(set_to_none=True)
+    gradient(model, False, 1)
+    assert seen
+
+
 def test_autograd_collects_where_nothing_is_laid_out() -> None:
     model = untied(1)
     weights = [model.hf.get_input_embeddings().weight, model.head_weight]
@@ -63,8 +77,8 @@ def test_autograd_collects_where_nothing_is_laid_out() -> None:
 def test_embeddings_of_other_kinds_are_left_alone() -> None:
     ids = torch.tensor([1, 2, 1])
     for table in (nn.Embedding(5, 3, scale_grad_by_freq=True), nn.Embedding(5, 3, max_norm=0.1)):
-        expected = table(ids)
-        torch.testing.assert_close(look_up(table, ids), expected)  # max_norm scales the rows again at every look-up
+        expected = copy.deepcopy(table)(ids)  # max_norm scales the rows of its own table at every look-up
+        assert torch.equal(look_up(table, ids), expected)
         look_up(table, ids).sum().backward()
         assert table.weight.grad is not None
 
@@ -107,6 +121,19 @@ def test_a_frozen_head_has_the_same_gradient(temperature: float) -> None:
     (2 * logp * scale).sum().backward()
     for one in found:
         torch.testing.assert_close(one, h.grad)
+
+
+def test_a_frozen_head_keeps_a_slope_per_row() -> None:
+    sizes: list[int] = []
+
+    def pack_size(kept: Tensor) -> Tensor:
+        sizes.append(kept.numel())
+        return kept
+
+    hidden, weight = torch.randn(200, 6, requires_grad=True), torch.randn(400, 6)
+    with torch.autograd.graph.saved_tensors_hooks(pack_size, lambda kept: kept):
+        token_logprobs(hidden, weight, torch.randint(400, (200,)))
+    assert max(sizes) <= 256 * 6, "neither probabilities nor the table"
 
 
 def test_what_is_made_again_is_not_kept() -> None:

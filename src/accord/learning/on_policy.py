@@ -238,9 +238,10 @@ class OnPolicyTrainer:
         names = [*POLICY_SUMS * (step >= s.value_warmup), *VALUE_SUMS * (self.value is not None), "tokens"]
         sums, worst, done = dict.fromkeys(names, 0.0), part.logp_S.new_zeros(()), 0
         cut = part.cut(s.micro_batch_tokens)
-        for optimizer in (self.policy_optimizer if step >= s.value_warmup else None, self.value_optimizer):
-            if optimizer is not None:
-                optimizer.ready()
+        if step >= s.value_warmup:
+            self.policy_optimizer.ready()
+        if self.value_optimizer is not None:
+            self.value_optimizer.ready()
         for start, end in micro_batches(cut.groups, s.micro_batch_tokens):
             micro = cut.slice(start, end)
             stream = pack(micro.groups).to(self.policy.device)

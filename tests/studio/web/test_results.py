@@ -96,11 +96,12 @@ def test_who_stands_out_is_named_with_the_reason() -> None:
 
 def test_an_item_shows_who_disagrees_and_why(house: House, owner: Client, slug: str) -> None:
     with house.db.read() as session:
-        given = session.execute(select(Answer.answer, Item.key).join(Item, Item.id == Answer.item_id))
-        key, why = next((key, said["critique"]) for said, key in given if said.get("critique"))
+        full = (Item.purpose == "work") & (Item.state == "full")
+        given = session.execute(select(Answer.answer, Item.key).join(Item, Item.id == Answer.item_id).where(full)).all()
+    assert all(owner.page(f"/p/{slug}/items/{key}").status_code == 200 for key in sorted({key for _, key in given})[:8])
+    key = next(key for said, key in given if said.get("critique") == "It answers the question.")
     page = owner.page(f"/p/{slug}/items/{key}")
-    assert page.status_code == 200
-    assert why in page.text
+    assert "It answers the question." in page.text
     answer = re.search(r"/exclude/([\w-]+)", page.text)[1]
     assert owner.fill(f"/p/{slug}/items/{key}/exclude/{answer}", {"reason": "read too fast"}).status_code == 303
     page = owner.page(f"/p/{slug}/items/{key}")
