@@ -3,7 +3,7 @@
 Each side is a process of its own that trains when it is told to, so the sides take turns (interleaved epochs over the
 same token rows) and each has its own peak of memory. What is compared is real tokens of the data per CPU-second, in
 fp32, with the same optimiser (AdamW) and the same batches' size. Where responses are sampled, generation is included,
-each side samples its own, and lengths follow the same distribution. One JSON line per peer setting.
+each side samples its own, and lengths follow the same distribution. One line per peer setting; `--json` for machines.
 """
 
 from __future__ import annotations
@@ -57,6 +57,9 @@ def main() -> None:
         "--against", choices=("all", "default", "best"), default="all",
         help="one peer setting only: each side keeps its memory while it waits, and three large models may not fit",
     )  # fmt: skip
+    parser.add_argument(
+        "--json", action="store_true", help="one JSON line per peer setting, with all that was measured"
+    )
     parser.add_argument("--side", help=argparse.SUPPRESS)
     parser.add_argument("--model", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -80,7 +83,7 @@ def compare(options: argparse.Namespace) -> None:
                     worker = _start(side, model, options)
                     found[side].append(_next(worker))
                     worker.communicate("stop\n", timeout=60)
-            print(json.dumps(_import_line(options, found["ours"], found["default"])), flush=True)
+            say(_import_line(options, found["ours"], found["default"]), options.json)
             return
         workers = {side: _start(side, model, options) for side in sides}
         ready = {side: _next(worker) for side, worker in workers.items()}
@@ -94,7 +97,26 @@ def compare(options: argparse.Namespace) -> None:
     for side in list(sides)[1:]:
         line = _line(options, sides[side], found["ours"], found[side])
         line |= {"ours_mib_before": round(ready["ours"]["mib"]), "peer_mib_before": round(ready[side]["mib"])}
+        say(line, options.json)
+
+
+def say(line: dict[str, Any], as_json: bool) -> None:
+    """Print a comparison, for people or machines."""
+    if as_json:
         print(json.dumps(line), flush=True)
+        return
+    ratio = f"{line['ratio']}x [{line['ratio_low']}, {line['ratio_high']}], n = {line['n']}"
+    if line["trainer"] == "import":
+        what, memory = "CPU seconds until the first step", "mib_before"
+        numbers = f"{line['ours_cpu_seconds']} against {line['peer_cpu_seconds']}"
+    else:
+        what, memory = "tokens per CPU-second", "peak_mib"
+        numbers = f"{line['ours_tokens_per_cpu_second']:,} against {line['peer_tokens_per_cpu_second']:,}"
+    mib = [line[f"{side}_{memory}"] for side in ("ours", "peer")]
+    print(
+        f"{line['trainer']}, {line['workload']}, against {line['peer']}: {ratio}; {what} {numbers}; "
+        f"memory {mib[0]:,} / {mib[1]:,} MiB = {mib[0] / mib[1]:.2f}", flush=True,
+    )  # fmt: skip
 
 
 def _make_model(workload: str, folder: Path) -> str:

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks.peers import sides_of
+from benchmarks.peers import say, sides_of
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def compare(*options: str) -> list[dict[str, Any]]:
     """The lines that one comparison prints."""
-    command = [sys.executable, "-m", "benchmarks.peers", *options, "--workload", "pico", "--repetitions", "1"]
+    command = [sys.executable, "-m", "benchmarks.peers", *options, "--workload", "pico", "--repetitions", "1", "--json"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=400)
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     assert lines, done.stderr
@@ -60,10 +60,14 @@ def test_one_side_can_be_asked_for() -> None:
 
 
 @pytest.mark.slow
-def test_import() -> None:
+def test_import(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("trl", reason="TRL is not installed")
     (line,) = compare("--trainer", "import", "--rows", "8")
     assert line["ratio"] > 0
+    say(line, as_json=False)
+    text = capsys.readouterr().out
+    assert text.startswith("import, pico, against TRL, its defaults: ")
+    assert f"{line['ours_cpu_seconds']} against {line['peer_cpu_seconds']}; memory {line['ours_mib_before']}" in text
 
 
 @pytest.mark.slow

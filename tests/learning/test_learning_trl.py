@@ -42,6 +42,13 @@ def native(folder: Path) -> Any:
     return transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
 
 
+def tokenizer(folder: Path) -> Any:
+    """As the peer wants it."""
+    import transformers
+
+    return transformers.AutoTokenizer.from_pretrained(folder)
+
+
 def ids(model: CausalLM, text: str) -> list[int]:
     return model.tokenizer.encode(text, add_special_tokens=False)
 
@@ -59,7 +66,7 @@ def test_dpo(tmp_path: Path, kind: Any) -> None:
     rows = [{"prompt": p, "chosen": c, "rejected": r} for p, c, r in PAIRS]
     ours = load_causal_lm(str(policy_dir))
     trainer = trl.DPOTrainer(
-        model=native(policy_dir), ref_model=native(reference_dir), processing_class=ours.tokenizer,
+        model=native(policy_dir), ref_model=native(reference_dir), processing_class=tokenizer(policy_dir),
         args=arguments(trl.DPOConfig, tmp_path, loss_type=[kind], beta=0.3, label_smoothing=smoothing), train_dataset=datasets.Dataset.from_list(rows),
     )  # fmt: skip
     batch = next(iter(trainer.get_train_dataloader()))
@@ -90,7 +97,7 @@ def test_reward(tmp_path: Path, margin: list[float] | None, centring: float | No
     rows = [{"prompt": p, "chosen": c, "rejected": r} for p, c, r in PAIRS]
     rows = [row | {"margin": m} for row, m in zip(rows, margin or [0.0] * 3, strict=True)] if margin else rows
     trainer = trl.RewardTrainer(
-        model=theirs, processing_class=ours.lm.tokenizer, train_dataset=datasets.Dataset.from_list(rows),
+        model=theirs, processing_class=tokenizer(tmp_path / "model"), train_dataset=datasets.Dataset.from_list(rows),
         args=arguments(trl.RewardConfig, tmp_path, center_rewards_coefficient=centring),
     )  # fmt: skip
     assert not trainer.model.model.config.attention_dropout
@@ -150,7 +157,7 @@ def test_kto(tmp_path: Path) -> None:
     rows = [{"prompt": p, "completion": c, "label": i != 1} for i, (p, c, _) in enumerate(PAIRS)]
     ours, reference = load_causal_lm(str(policy_dir)), freeze(load_causal_lm(str(reference_dir)))
     trainer = trl.KTOTrainer(
-        model=native(policy_dir), ref_model=native(reference_dir), processing_class=ours.tokenizer,
+        model=native(policy_dir), ref_model=native(reference_dir), processing_class=tokenizer(policy_dir),
         args=arguments(trl.KTOConfig, tmp_path, beta=0.3, undesirable_weight=1.2), train_dataset=datasets.Dataset.from_list(rows),
     )  # fmt: skip
     batch = next(iter(trainer.get_train_dataloader()))
@@ -179,7 +186,7 @@ def test_sft(tmp_path: Path) -> None:
     rows = [{"prompt": p, "completion": c} for p, c, _ in PAIRS]
     ours = load_causal_lm(str(folder))
     trainer = trl.SFTTrainer(
-        model=native(folder), processing_class=ours.tokenizer, args=arguments(trl.SFTConfig, tmp_path),
+        model=native(folder), processing_class=tokenizer(folder), args=arguments(trl.SFTConfig, tmp_path),
         train_dataset=datasets.Dataset.from_list(rows),
     )  # fmt: skip
     batch = next(iter(trainer.get_train_dataloader()))
@@ -265,7 +272,7 @@ def test_grpo_and_its_corrections(tmp_path: Path, ours: dict[str, Any], theirs: 
     )  # fmt: skip
     trainer, experience, batch = on_policy(tmp_path, settings)
     peer = trl.GRPOTrainer(
-        model=native(tmp_path / "policy"), reward_funcs=lambda **_: [0.0], processing_class=trainer.policy.tokenizer,
+        model=native(tmp_path / "policy"), reward_funcs=lambda **_: [0.0], processing_class=tokenizer(tmp_path / "policy"),
         args=trl.GRPOConfig(
             output_dir=str(tmp_path), report_to=[], bf16=False, use_cpu=True, gradient_checkpointing=False, beta=0.07,
             max_completion_length=16, num_generations=2, per_device_train_batch_size=6, epsilon=0.2, **theirs,
@@ -291,7 +298,7 @@ def test_rloo(tmp_path: Path) -> None:
     )  # fmt: skip
     trainer, experience, batch = on_policy(tmp_path, settings)
     peer = trl.RLOOTrainer(
-        model=native(tmp_path / "policy"), reward_funcs=lambda **_: [0.0], processing_class=trainer.policy.tokenizer,
+        model=native(tmp_path / "policy"), reward_funcs=lambda **_: [0.0], processing_class=tokenizer(tmp_path / "policy"),
         args=trl.RLOOConfig(
             output_dir=str(tmp_path), report_to=[], bf16=False, use_cpu=True, gradient_checkpointing=False, beta=0.0,
             max_completion_length=16, num_generations=2, per_device_train_batch_size=6, epsilon=0.2,

@@ -17,6 +17,7 @@ from accord.models.check import check_model
 from accord.models.decoding import LlamaDecoder
 from accord.models.gguf import NOTE, find_gguf, import_gguf
 from accord.models.loading import load_causal_lm, save_causal_lm
+from accord.text.tokenizer import FileTokenizer
 from tiny import save_tiny, tiny_llama
 
 needs_gguf = pytest.mark.skipif(importlib.util.find_spec("gguf") is None, reason="the package gguf is not installed")
@@ -210,3 +211,10 @@ def test_the_check_refuses_a_foreign_tokenizer(tmp_path: Path) -> None:
     folder = save_causal_lm(model, tmp_path / "tiny")
     with pytest.raises(ConfigError, match="tokenizer has"):
         check_model(str(folder))
+
+
+def test_the_check_finds_a_tokenizer_that_is_read_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = FileTokenizer.encode
+    monkeypatch.setattr(FileTokenizer, "encode", lambda self, text, **more: [0, *original(self, text, **more)])
+    with pytest.raises(RunError, match="read this tokenizer differently"):
+        check_model(str(save_tiny(tmp_path / "tiny")))

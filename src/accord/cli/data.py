@@ -9,7 +9,6 @@ import click
 
 from accord.cli.exporting import ExportOptions, Loaded, check_free, write_export
 from accord.cli.terminal import safe_text
-from accord.errors import ConfigError
 from accord.feedback.formats import check_file, plain, read_feedback
 from accord.feedback.records import Feedback, to_json
 
@@ -24,20 +23,12 @@ def check_lengths(
     file: Path, model: str, max_prompt: int, max_response: int, too_long: Literal["error", "drop", "cut"]
 ) -> None:
     """Print how many rows a length policy keeps, cuts and drops under `model`'s tokenizer, and a decoded example."""
-    from transformers import AutoTokenizer
-
+    from accord.models.huggingface import load_tokenizer
     from accord.models.loading import locate_model
     from accord.text.encoding import Encoder
     from accord.text.lengths import fit_lengths
 
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(locate_model(model))
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"cannot load a tokenizer from {model!r}: {str(error).splitlines()[0]}",
-            "name a model directory or a Hub id",
-        ) from error
-    encoder, read = Encoder(tokenizer), read_feedback(file)
+    encoder, read = Encoder(load_tokenizer(locate_model(model))), read_feedback(file)
     rows = [(prompt, answer, record.id) for record in read.records for prompt, answer in _answers(record)]
     encoded = [encoder.example(prompt, answer, row=row) for prompt, answer, row in rows if answer.strip()]
     empty = {"empty answer": len(rows) - len(encoded)} if len(rows) > len(encoded) else {}

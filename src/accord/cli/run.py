@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -72,13 +73,10 @@ def _latest(name: str) -> Path:
 
 
 def quiet_libraries() -> None:
-    """Silence other libraries' progress bars; ours is enough."""
+    """Silence other libraries' progress bars; ours is enough. Said in advance: they may never be imported."""
     import warnings
 
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
+    os.environ |= {"TRANSFORMERS_VERBOSITY": "error", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adamw import adamw
 
 from accord.errors import ConfigError, RunError
 from accord.learning.parallel import ALONE, World
@@ -29,6 +30,24 @@ class OptimizerSettings:
     max_grad_norm: float = 1.0
 
 
+@dataclass
+class _Moments:
+    """What AdamW remembers of a parameter: the means of its gradient and of its square, and its updates so far."""
+
+    mean: Tensor
+    square: Tensor
+    steps: Tensor
+
+    @classmethod
+    def of(cls, p: Tensor) -> _Moments:
+        steps = torch.zeros((), dtype=torch.float32, device=p.device)
+        return cls(torch.zeros_like(p), torch.zeros_like(p), steps)
+
+    def load(self, saved: dict[str, Tensor]) -> None:
+        for name, own in vars(self).items():
+            own.copy_(saved[name])
+
+
 class Optimizer:
     """AdamW over named trainable parameters, for a known number of steps."""
 
@@ -41,19 +60,8 @@ class Optimizer:
         self.settings, self.total_steps, self.steps, self.world = settings, total_steps, 0, world
         world.check_same(self.parameters)
         self._laid: list[Laid] = []
-        matrices = [p for p in self.parameters if p.ndim >= 2]
-        vectors = [p for p in self.parameters if p.ndim < 2]  # norms and biases are not decayed
-        groups = [
-            {"params": matrices, "weight_decay": settings.weight_decay},
-            {"params": vectors, "weight_decay": 0.0},
-        ]
-        self._adamw = torch.optim.AdamW(
-            [group for group in groups if group["params"]],
-            lr=settings.learning_rate, betas=settings.betas, eps=settings.eps, fused=True,
-        )  # fmt: skip
-        for p in self.parameters:  # now, and not between the first step's activations, where they would stay in the way
-            moments = {"exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
-            self._adamw.state[p] = {"step": torch.zeros((), dtype=torch.float32, device=p.device), **moments}
+        # Moments are made now, and not between the first step's activations, where they would stay in the way.
+        self._moments = [_Moments.of(p) for p in self.parameters]
 
     @property
     def learning_rate(self) -> float:
@@ -86,9 +94,7 @@ class Optimizer:
                 if p.grad is not None:
                     p.grad.mul_(share)
         rate = self.learning_rate
-        for group in self._adamw.param_groups:
-            group["lr"] = rate
-        self._adamw.step()
+        self._move(rate)
         self.clear()
         self.steps += 1
         return {
@@ -100,16 +106,39 @@ class Optimizer:
 
     def clear(self) -> None:
         """Forget accumulated gradients."""
-        self._adamw.zero_grad(set_to_none=True)
+        for p in self.parameters:
+            p.grad = None
 
     def state(self) -> dict[str, Any]:
         """Everything a bit-identical continuation needs."""
-        return {"adamw": self._adamw.state_dict(), "steps": self.steps}
+        return {"adamw": [dict(vars(moments)) for moments in self._moments], "steps": self.steps}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Continue from `state()`."""
-        self._adamw.load_state_dict(state["adamw"])
+        """Continue from `state()`. Raises RunError when that is of other weights."""
+        shapes = [tuple(saved["mean"].shape) for saved in state["adamw"]]
+        if shapes != [tuple(p.shape) for p in self.parameters]:
+            raise RunError("the checkpoint's optimizer is of other weights than the model's", "start a fresh run")
+        for moments, saved in zip(self._moments, state["adamw"], strict=True):
+            moments.load(saved)
         self.steps = state["steps"]
+
+    @torch.no_grad()
+    def _move(self, rate: float) -> None:
+        """One AdamW update of every parameter that has a gradient; vectors (norms and biases) are not decayed.
+
+        By torch's function, and not its class: that imports torch's compiler (a second, and 150 MiB).
+        """
+        for vectors, decay in ((False, self.settings.weight_decay), (True, 0.0)):
+            used = [
+                (p, p.grad, moments) for p, moments in zip(self.parameters, self._moments, strict=True)
+                if p.grad is not None and (p.ndim < 2) == vectors
+            ]  # fmt: skip
+            adamw(
+                [p for p, _, _ in used], [grad for _, grad, _ in used], [m.mean for _, _, m in used],
+                [m.square for _, _, m in used], [], [m.steps for _, _, m in used], fused=True, amsgrad=False,
+                beta1=self.settings.betas[0], beta2=self.settings.betas[1], lr=rate, weight_decay=decay,
+                eps=self.settings.eps, maximize=False,
+            )  # fmt: skip
 
 
 def schedule_share(settings: OptimizerSettings, step: int, total: int) -> float:

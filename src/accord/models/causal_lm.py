@@ -1,43 +1,52 @@
-"""A causal language model as accord uses it: a Hugging Face model behind packed streams."""
+"""A causal language model as accord uses it: a decoder behind packed streams."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from accord.models import precision
 from accord.models.decoding import Decoder, LlamaDecoder, can_decode_straight
+from accord.models.llama import LlamaLM
 from accord.models.logprob import CHUNK, token_logprobs
-from accord.models.packed import NAME, KeyValueCache, decode_forward, packed_forward
+from accord.models.packed import NAME, KeyValueCache, decode_forward, offer_to_transformers, packed_forward
 from accord.text.packing import PackedStream
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from accord.text.tokenizer import FileTokenizer
 
 
 class CausalLM:
     """A decoder with its tokenizer.
 
-    `hf` is the transformers model (with LoRA layers injected when `adapter` is set; `adapter` is then the
-    PEFT wrapper that saves and switches them). Dropout is off for good: with dropout the probability
-    ratio of a policy differs from 1 before any update.
+    `hf` is a Llama-like model of ours or a transformers model, both with transformers' names (with LoRA layers
+    injected when `adapter` is set; `adapter` is then the PEFT wrapper that saves and switches them). Dropout is off
+    for good: with dropout the probability ratio of a policy differs from 1 before any update.
     """
 
-    def __init__(self, hf: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, adapter: Any = None) -> None:
-        hf.config._attn_implementation = NAME
-        hf.eval()
-        self.hf = hf
-        self.tokenizer = tokenizer
+    def __init__(
+        self, hf: PreTrainedModel | LlamaLM, tokenizer: PreTrainedTokenizerBase | FileTokenizer, adapter: Any = None
+    ) -> None:
+        self.hf: Any = hf.eval()
+        if not isinstance(self.hf, LlamaLM):
+            offer_to_transformers()
+            self.hf.config._attn_implementation = NAME
+        self.tokenizer: Any = tokenizer
         self.adapter = adapter
         self._plain_head = _has_plain_head(hf)
 
     @property
     def body(self) -> nn.Module:
         """The decoder without its vocabulary head."""
-        return self.hf.base_model
+        body: nn.Module = self.hf.base_model
+        return body
 
     @property
     def hidden_size(self) -> int:
@@ -55,7 +64,8 @@ class CausalLM:
 
     @property
     def device(self) -> torch.device:
-        return self.hf.device
+        device: torch.device = self.hf.device
+        return device
 
     @property
     def context(self) -> int:
@@ -69,6 +79,18 @@ class CausalLM:
     def reference(self) -> AbstractContextManager[Any]:
         """Within this context the adapter is off: the model is its own frozen reference."""
         return self.adapter.disable_adapter() if self.adapter is not None else nullcontext()
+
+    @contextmanager
+    def plainly(self) -> Iterator[Any]:
+        """Within it, `hf` called with whole sequences runs the architecture's own forward pass."""
+        if isinstance(self.hf, LlamaLM):
+            yield self.hf
+            return
+        self.hf.config._attn_implementation = "eager"
+        try:
+            yield self.hf
+        finally:
+            self.hf.config._attn_implementation = NAME
 
     # --- forward ----------------------------------------------------------------------------------------
     def hidden(self, stream: PackedStream) -> Tensor:
@@ -128,7 +150,7 @@ class CausalLM:
         return LlamaDecoder(self.hf, rows) if self._plain_head and can_decode_straight(self.hf) else self
 
 
-def _has_plain_head(hf: PreTrainedModel) -> bool:
+def _has_plain_head(hf: Any) -> bool:
     config, head = hf.config.get_text_config(), hf.get_output_embeddings()
     special = ("logits_scaling", "logit_scale", "final_logit_softcapping")
     plain = type(head) is nn.Linear and head.bias is None

@@ -10,12 +10,15 @@ import torch
 from accord.errors import AccordError, ConfigError, RunError
 from accord.models import precision
 from accord.models.causal_lm import CausalLM
+from accord.models.huggingface import in_transformers
 from accord.models.loading import SELF_CHECK_BOUND, load_causal_lm, locate_model, self_check
-from accord.models.packed import NAME, KeyValueCache
+from accord.models.packed import KeyValueCache
 from accord.text.encoding import Encoder
 from accord.text.packing import Group, pack
+from accord.text.tokenizer import FileTokenizer
 
 TEXT = "Ann paid 1,234 crowns for it; she didn't like it."
+TALK = [{"role": "user", "content": "Did Ann like it?"}]
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ def check_model(reference: str) -> ModelReport:
             "use the tokenizer the model was trained with, or enlarge the model's embeddings",
         )
     names = {"bos": tokenizer.bos_token, "eos": tokenizer.eos_token, "pad": tokenizer.pad_token}
+    _check_tokenizer(model, locate_model(reference))
     groups = _probe(model)
     native = _native(model, groups)
     packed = _gap(model, "packed", native, _packed(model, groups))
@@ -78,6 +82,24 @@ def check_model(reference: str) -> ModelReport:
         chat=tokenizer.chat_template is not None, difference=max(packed, self_check(model)),
         decoding=_gap(model, "decoded", native, _decoded(model, groups)), example=_example(model), notes=_notes(model),
     )  # fmt: skip
+
+
+def _check_tokenizer(model: CausalLM, location: str) -> None:
+    """Raise RunError where our reading of the tokenizer's files and transformers' give other ids or another conversation."""
+    own = model.tokenizer
+    if not isinstance(own, FileTokenizer):
+        return
+    from transformers import AutoTokenizer
+
+    theirs = AutoTokenizer.from_pretrained(location)
+    found = [t.encode(TEXT + str(t.eos_token), add_special_tokens=False) for t in (own, theirs)]
+    if own.chat_template is not None:
+        found += [t.apply_chat_template(TALK, tokenize=False, add_generation_prompt=True) for t in (own, theirs)]
+    if found[::2] != found[1::2]:
+        raise RunError(
+            f"{location}: accord and transformers read this tokenizer differently",
+            "do not train with it, and report its tokenizer_config.json: the model would see other tokens elsewhere",
+        )
 
 
 def _probe(model: CausalLM) -> list[Group]:
@@ -97,16 +119,13 @@ def _rows(groups: list[Group]) -> list[list[int]]:
 
 @torch.no_grad()
 def _native(model: CausalLM, groups: list[Group]) -> torch.Tensor:
-    """Log-probabilities of the responses by the architecture's own forward on a right-padded batch."""
+    """Log-probabilities of the responses by transformers' own forward on a right-padded batch."""
     rows = _rows(groups)
     width = max(map(len, rows))
     ids_BT = torch.tensor([row + [0] * (width - len(row)) for row in rows], device=model.device)
     mask_BT = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows], device=model.device)
-    model.hf.config._attn_implementation = "eager"
-    try:
-        logits_BTV = model.hf(input_ids=ids_BT, attention_mask=mask_BT, use_cache=False).logits.float()
-    finally:
-        model.hf.config._attn_implementation = NAME
+    with in_transformers(model).plainly() as hf:
+        logits_BTV = hf(input_ids=ids_BT, attention_mask=mask_BT, use_cache=False).logits.float()
     logp_BT = torch.log_softmax(logits_BTV, dim=-1)[:, :-1].gather(2, ids_BT[:, 1:, None])[:, :, 0]
     return torch.cat([logp_BT[b, 1 : len(row) - 1] for b, row in enumerate(rows)])
 
@@ -149,7 +168,7 @@ def _example(model: CausalLM) -> str:
     encoder = Encoder(model.tokenizer)
     try:
         if model.tokenizer.chat_template is not None:
-            example = encoder.example([{"role": "user", "content": "Did Ann like it?"}], "No, she did not.")
+            example = encoder.example(TALK, "No, she did not.")
         else:
             example = encoder.example("Ann said", " that she did not like it.")
     except AccordError as error:

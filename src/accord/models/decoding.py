@@ -13,8 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from accord.models.llama import rotate
 from accord.models.packed import KeyValueCache
-from accord.models.straight import is_straight, rotate
+from accord.models.straight import is_straight
 from accord.models.tuning import changing_shapes
 
 

@@ -6,16 +6,18 @@ import copy
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from accord.errors import ConfigError, RunError
 from accord.files import write_atomically
 from accord.models import precision
 from accord.models.adapters import base_of, put_on, write_probe
 from accord.models.causal_lm import CausalLM
-from accord.models.packed import NAME
+from accord.models.huggingface import in_transformers, load_model, load_tokenizer
+from accord.models.llama import LlamaLM
+from accord.models.llama_files import read_llama, write_llama
 from accord.text.packing import Group, pack
 
 PACKAGED = "accord:"
@@ -54,15 +56,15 @@ def load_causal_lm(reference: str, device: str = "cpu", verify: bool = True) -> 
     if (Path(location) / "adapter_config.json").is_file():
         return with_adapter(load_base(Path(location), device, verify), Path(location))
     try:
-        tokenizer = AutoTokenizer.from_pretrained(location)
-        hf = AutoModelForCausalLM.from_pretrained(location, dtype=torch.float32, use_safetensors=True)
+        hf = read_llama(Path(location)) or load_model(location)
+        tokenizer = load_tokenizer(location)
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"cannot load a causal LM from {reference!r}: {str(error).splitlines()[0]}",
             "name a directory with config.json, model.safetensors and a tokenizer, or a Hub id (needs a network); "
             "a GGUF file is converted by `accord models import`",
         ) from error
-    model = CausalLM(hf.to(device), tokenizer)  # type: ignore[arg-type]
+    model = CausalLM(hf.to(device), tokenizer)
     if verify:
         self_check(model)
     return model
@@ -78,6 +80,7 @@ def load_base(adapter: Path, device: str, verify: bool = True) -> CausalLM:
 
 def with_adapter(base: CausalLM, folder: Path) -> CausalLM:
     """`base` with the adapter in `folder`. Raises ConfigError when it was trained on another model."""
+    base = in_transformers(base)
     peft = put_on(base, folder)
     return CausalLM(peft.get_base_model(), base.tokenizer, adapter=peft)
 
@@ -93,13 +96,20 @@ def save_causal_lm(model: CausalLM, folder: Path, half: bool = False) -> Path:
             model.adapter.save_pretrained(str(place), safe_serialization=True)
             write_probe(model, place)
         elif half:
-            copy.deepcopy(model.hf).half().save_pretrained(str(place))
+            _write(copy.deepcopy(model.hf).half(), place)
         else:
-            model.hf.save_pretrained(str(place))
+            _write(model.hf, place)
         model.tokenizer.save_pretrained(str(place))
 
     write_atomically(folder, write)
     return folder
+
+
+def _write(hf: Any, folder: Path) -> None:
+    if isinstance(hf, LlamaLM):
+        write_llama(hf, folder)
+    else:
+        hf.save_pretrained(str(folder))
 
 
 def copy_causal_lm(model: CausalLM) -> CausalLM:
@@ -119,7 +129,6 @@ def add_lora(model: CausalLM, settings: LoraSettings, seed: int) -> CausalLM:
 
     if model.adapter is not None:
         raise ConfigError("this model already carries an adapter", "merge it first (sft stages do)")
-    hf: PreTrainedModel = model.hf
     targets = settings.targets if isinstance(settings.targets, str) else list(settings.targets)
     config = LoraConfig(
         r=settings.rank, lora_alpha=settings.alpha,  # type: ignore[arg-type]
@@ -127,7 +136,7 @@ def add_lora(model: CausalLM, settings: LoraSettings, seed: int) -> CausalLM:
     )  # fmt: skip
     with torch.random.fork_rng(devices=[]):  # PEFT draws from the global generator
         torch.manual_seed(seed)
-        peft = get_peft_model(hf, config)
+        peft = get_peft_model(in_transformers(model).hf, config)
     return CausalLM(peft.get_base_model(), model.tokenizer, adapter=peft)  # type: ignore[arg-type]
 
 
@@ -157,14 +166,11 @@ def self_check(model: CausalLM) -> float:
     stream = pack([Group(ids[:4], [ids[4 : length // 2], ids[length // 2 :]])]).to(model.device)
     packed = model.logprobs(stream)
     native = []
-    model.hf.config._attn_implementation = "eager"
-    try:
+    with model.plainly() as hf:
         for own in (ids[4 : length // 2], ids[length // 2 :]):
             row = torch.tensor([ids[:4] + own], device=model.device)
-            logp = torch.log_softmax(model.hf(input_ids=row).logits[0].float(), dim=-1)
+            logp = torch.log_softmax(hf(input_ids=row).logits[0].float(), dim=-1)
             native.append(logp[3:-1].gather(1, row[0, 4:, None])[:, 0])
-    finally:
-        model.hf.config._attn_implementation = NAME
     worst = float((packed - torch.cat(native)).abs().max())
     if not worst <= SELF_CHECK_BOUND:
         kind = model.hf.config.model_type

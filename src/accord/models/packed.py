@@ -1,8 +1,8 @@
-"""Packed attention for any Hugging Face decoder that uses transformers' attention interface.
+"""Packed attention for our Llama-like decoders, and for any other that uses transformers' attention interface.
 
 `packed_forward` runs the model body on a packed stream; each segment attends causally to itself and to its
 prefix, so costs are proportional to real tokens. `decode_forward` runs one token per row against a
-preallocated cache. Both reach the attention function through transformers' keyword arguments.
+preallocated cache. Both reach transformers' models through their keyword arguments.
 """
 
 from __future__ import annotations
@@ -10,16 +10,17 @@ from __future__ import annotations
 import math
 import mmap
 from collections.abc import Sequence
+from functools import cache as once
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import AttentionInterface, AttentionMaskInterface
 
 from accord.errors import RunError
 from accord.models import precision
 from accord.models.attention import AttentionPlan, packed_attention, plan_attention
+from accord.models.llama import Attend, LlamaBody
 from accord.models.straight import is_straight, straight_forward
 from accord.models.tuning import changing_shapes, filled_up
 from accord.text.packing import PackedStream
@@ -146,8 +147,20 @@ def _no_mask(*_: Any, **__: Any) -> None:
     return None
 
 
-AttentionInterface.register(NAME, attention)
-AttentionMaskInterface.register(NAME, _no_mask)
+@once
+def offer_to_transformers() -> None:
+    """Make the packed attention known to transformers' models, under NAME."""
+    from transformers import AttentionInterface, AttentionMaskInterface
+
+    AttentionInterface.register(NAME, attention)
+    AttentionMaskInterface.register(NAME, _no_mask)
+
+
+def _attend(**more: Any) -> Attend:
+    def attend(module: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return attention(module, q, k, v, None, module.scaling, **more)[0]
+
+    return attend
 
 
 def packed_forward(
@@ -162,11 +175,10 @@ def packed_forward(
     within = StreamInModel(stream)
     more: dict[str, Any] = {"accord_stream": within, "accord_cache": cache, "accord_rows": rows}
     if is_straight(body):
-
-        def attend(module: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            return attention(module, q, k, v, None, module.scaling, **more)[0]
-
-        return straight_forward(body, ids_N, positions_N, attend)[: stream.tokens]
+        return straight_forward(body, ids_N, positions_N, _attend(**more))[: stream.tokens]
+    if isinstance(body, LlamaBody):
+        own: Tensor = body(ids_N[None], positions_N[None], _attend(**more))
+        return own[0, : stream.tokens]
     out = body(input_ids=ids_N[None], position_ids=positions_N[None], use_cache=False, **more)
     hidden_1NH: Tensor = out.last_hidden_state
     return hidden_1NH[0, : stream.tokens]
@@ -174,9 +186,10 @@ def packed_forward(
 
 def decode_forward(body: nn.Module, token_ids_B: Tensor, at_B: Tensor, cache: KeyValueCache) -> Tensor:
     """Hidden states [B, hidden] after one more token per row, stored at position `at_B`."""
-    out = body(
-        input_ids=token_ids_B[:, None], position_ids=at_B[:, None], use_cache=False, accord_cache=cache,
-        accord_at=at_B,
-    )  # fmt: skip
+    more: dict[str, Any] = {"accord_cache": cache, "accord_at": at_B}
+    if isinstance(body, LlamaBody):
+        own: Tensor = body(token_ids_B[:, None], at_B[:, None], _attend(**more))
+        return own[:, 0]
+    out = body(input_ids=token_ids_B[:, None], position_ids=at_B[:, None], use_cache=False, **more)
     hidden_B1H: Tensor = out.last_hidden_state
     return hidden_B1H[:, 0]

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerBase
 
 from accord.models.causal_lm import CausalLM
 from accord.models.heads import HeadForm, Reading, ScalarHead, VectorHead, over_steps
@@ -21,7 +21,7 @@ from accord.text.packing import PackedStream
 from accord.text.steps import Decode, split_ends
 
 
-def decoder(tokenizer: PreTrainedTokenizerBase) -> Decode:
+def decoder(tokenizer: Any) -> Decode:
     """Token ids to text: special tokens left out, every other character as it was written."""
 
     def decode(ids: Sequence[int]) -> str:

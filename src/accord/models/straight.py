@@ -17,17 +17,19 @@ from torch import Tensor
 
 from accord.models import precision
 from accord.models.gradients import look_up
+from accord.models.llama import Attend, LlamaBody, rotate
 
 BODIES = ("LlamaModel", "MistralModel", "Qwen2Model", "Qwen3Model")
 """transformers' bodies that share one layer: norm, rotary attention, norm, gated MLP."""
-Attend = Callable[[Any, Tensor, Tensor, Tensor], Tensor]
-"""(attention module, q, k, v [1, heads, N, D]) -> [1, N, heads, D]."""
 
 
 def is_straight(body: Any) -> bool:
-    """Whether this body is one of BODIES in fp32 on a CPU, with full attention in every layer."""
-    exact = body.dtype == torch.float32 and precision.current() == "fp32"
-    if type(body).__name__ not in BODIES or body.device.type != "cpu" or not exact:
+    """Whether this body is ours or one of BODIES, in fp32 on a CPU, with full attention in every layer."""
+    if body.device.type != "cpu" or body.dtype != torch.float32 or precision.current() != "fp32":
+        return False
+    if isinstance(body, LlamaBody):
+        return True
+    if type(body).__name__ not in BODIES:
         return False
     config = body.config
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
@@ -55,12 +57,6 @@ def _attention(layer: Any, hidden_NH: Tensor, cos: Tensor, sin: Tensor, attend: 
     q, k = rotate(q, cos, sin), rotate(k, cos, sin)
     out = attend(module, *(x.transpose(0, 1)[None] for x in (q, k, v)))
     return module.o_proj(out[0].flatten(1))  # type: ignore[no-any-return]
-
-
-def rotate(x_NKD: Tensor, cos_N1D: Tensor, sin_N1D: Tensor) -> Tensor:
-    """Rotary embedding: x cos + (-second half, first half) sin."""
-    first, second = x_NKD.chunk(2, dim=-1)
-    return x_NKD * cos_N1D + torch.cat((-second, first), dim=-1) * sin_N1D
 
 
 def norm(module: Any, x: Tensor) -> Tensor:

@@ -87,6 +87,13 @@ def model_size(reference: str, context: StageContext) -> ModelSize | None:
 @cache
 def _size_of_files(reference: str) -> ModelSize | None:
     import torch
+
+    from accord.models.llama_files import empty_llama, read_config
+
+    own = read_config(Path(_located(reference)))
+    if own is not None:
+        parameters = sum(p.numel() for p in empty_llama(own).parameters())
+        return ModelSize(parameters, own.num_hidden_layers, own.hidden_size)
     from transformers import AutoConfig, AutoModelForCausalLM
 
     try:
@@ -151,8 +158,7 @@ def demonstration(reference: str, context: StageContext) -> tuple[Any, str] | No
 
 def decoded_example(pair: tuple[Any, str] | None, model: str, context: StageContext) -> str | None:
     """A demonstration as the model will see it: encoded and decoded again, the trained part in ⟦ ⟧."""
-    from transformers import AutoTokenizer
-
+    from accord.models.huggingface import load_tokenizer
     from accord.text.encoding import Encoder
     from accord.text.lengths import show_example
 
@@ -160,7 +166,7 @@ def decoded_example(pair: tuple[Any, str] | None, model: str, context: StageCont
     if pair is None or base.startswith(REFERENCE) or model_size(base, context) is None:
         return None
     try:
-        encoder = Encoder(AutoTokenizer.from_pretrained(_located(base), local_files_only=True))
+        encoder = Encoder(load_tokenizer(_located(base), local_only=True))
         return show_example(encoder.example(pair[0], pair[1], row="first demonstration"), encoder)
     except (OSError, AccordError) as error:
         return f"no example: {str(error).splitlines()[0]}"

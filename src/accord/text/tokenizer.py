@@ -1,0 +1,172 @@
+"""A tokenizer read from a Hugging Face directory with the `tokenizers` library alone.
+
+transformers does the same around the same library, but importing it costs more than loading a small model. What it would
+do beyond reading `tokenizer.json` (rebuild it for a class, add tokens, patch expressions) is not guessed at: there
+`read_tokenizer` gives None and the caller lets transformers load it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tokenizers import AddedToken
+from tokenizers import Tokenizer as Raw
+
+from accord.text.templates import render
+
+FILE, CONFIG, TEMPLATE = "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"
+CLASSES = ("PreTrainedTokenizerFast", "TokenizersBackend")
+"""transformers' classes that take `tokenizer.json` as it is."""
+SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+KINDS = ("llama", "mistral", "qwen3")
+"""Models for which transformers trusts the class named beside the tokenizer."""
+KNOWN = {
+    *SPECIAL, "tokenizer_class", "backend", "is_local", "local_files_only", "model_max_length", "extra_special_tokens",
+    "additional_special_tokens", "chat_template", "clean_up_tokenization_spaces", "added_tokens_decoder", "add_bos_token",
+    "add_eos_token", "model_input_names", "padding_side", "truncation_side", "name_or_path", "special_tokens_map_file",
+    "processor_class", "legacy", "use_fast",
+}  # fmt: skip
+"""Settings that are understood, or change nothing in how accord encodes and decodes."""
+
+
+class FileTokenizer:
+    """What `accord.text.encoding` and the models need of a tokenizer, with the names that transformers gives it.
+
+    bos_token, eos_token, ...: the special tokens' text, None where there is none; `_id` behind the name gives the id.
+    """
+
+    def __init__(self, raw: Raw, config: Mapping[str, Any], chat_template: str | None) -> None:
+        self.raw, self.chat_template = raw, chat_template
+        self._config = dict(config)
+        self._special = {name: _content(config[name]) for name in SPECIAL if config.get(name) is not None}
+        self._extra = [_content(token) for token in _extra(config)]
+
+    def __len__(self) -> int:
+        return int(self.raw.get_vocab_size(with_added_tokens=True))
+
+    def __getattr__(self, name: str) -> Any:
+        """The special tokens and their ids."""
+        if name in SPECIAL:
+            return self._special.get(name)
+        if name.endswith("_id") and name.removesuffix("_id") in SPECIAL:
+            return self._id(self._special.get(name.removesuffix("_id")))
+        raise AttributeError(f"{type(self).__name__} has no {name!r}")
+
+    def _id(self, token: str | None) -> int | None:
+        return None if token is None else self.raw.token_to_id(token)
+
+    @property
+    def all_special_tokens(self) -> list[str]:
+        """Each once."""
+        return list(dict.fromkeys([*self._special.values(), *self._extra]))
+
+    @property
+    def added_tokens_decoder(self) -> dict[int, AddedToken]:
+        """Tokens by id that are found in a text before it is split."""
+        return dict(sorted(self.raw.get_added_tokens_decoder().items()))
+
+    def encode(self, text: str, *, add_special_tokens: bool = True, split_special_tokens: bool = False) -> list[int]:
+        """Ids of a text; `split_special_tokens` takes special tokens spelled in it as letters."""
+        if self.raw.encode_special_tokens != split_special_tokens:
+            self.raw.encode_special_tokens = split_special_tokens
+        return list(self.raw.encode(text, add_special_tokens=add_special_tokens).ids)
+
+    def decode(
+        self, token_ids: Sequence[int], skip_special_tokens: bool = False, clean_up_tokenization_spaces: bool = False
+    ) -> str:
+        """The text. Every space stays: cleaning up is for word pieces, which no model here has."""
+        if clean_up_tokenization_spaces:
+            raise ValueError("spaces are not cleaned up: that would change what a model wrote")
+        return str(self.raw.decode(list(token_ids), skip_special_tokens=skip_special_tokens))
+
+    def convert_ids_to_tokens(self, token_id: int) -> str | None:
+        """The vocabulary's own spelling."""
+        return self.raw.id_to_token(token_id)
+
+    def apply_chat_template(
+        self, conversation: list[dict[str, Any]], *, tokenize: bool, add_generation_prompt: bool
+    ) -> str:
+        """The conversation as text; ids come from `accord.text.encoding`, where foreign text cannot end a turn."""
+        if tokenize or self.chat_template is None:
+            raise ValueError("encode the text with Encoder" if tokenize else "this tokenizer has no chat template")
+        return render(self.chat_template, conversation, self._special, add_generation_prompt)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write the files that were read, for accord and transformers alike."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.raw.encode_special_tokens = False  # not a setting of the file
+        self.raw.save(str(folder / FILE))
+        (folder / CONFIG).write_text(json.dumps(self._config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        if self.chat_template is not None:
+            (folder / TEMPLATE).write_text(self.chat_template, encoding="utf-8")
+
+
+def read_tokenizer(folder: Path, model_kind: str) -> FileTokenizer | None:
+    """The tokenizer of a model directory; None where transformers would do more than read its files."""
+    if not (folder / FILE).is_file() or not (folder / CONFIG).is_file() or model_kind not in KINDS:
+        return None
+    try:
+        config = _with_legacy_map(folder, json.loads((folder / CONFIG).read_text(encoding="utf-8")))
+        raw = Raw.from_file(str(folder / FILE))
+    except Exception:  # tokenizers raises bare Exceptions; transformers says better what is wrong
+        return None
+    template = _template(folder, config)
+    plain = set(config) <= KNOWN and config.get("tokenizer_class") in CLASSES and not isinstance(template, list | dict)
+    if not plain or not _complete(raw, config) or _would_be_patched(raw, model_kind):
+        return None
+    config.pop("chat_template", None)
+    return FileTokenizer(raw, config, template)
+
+
+def _with_legacy_map(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
+    """Older directories name special tokens in a file of their own, which counts where the added tokens are not listed."""
+    legacy = folder / "special_tokens_map.json"
+    if legacy.is_file() and "added_tokens_decoder" not in config:
+        config |= json.loads(legacy.read_text(encoding="utf-8"))
+    return config
+
+
+def _template(folder: Path, config: Mapping[str, Any]) -> Any:
+    if (folder / "additional_chat_templates").is_dir():
+        return {}
+    if (folder / TEMPLATE).is_file():
+        return (folder / TEMPLATE).read_text(encoding="utf-8")
+    return config.get("chat_template")
+
+
+def _complete(raw: Raw, config: Mapping[str, Any]) -> bool:
+    """Whether `tokenizer.json` knows every token that the settings name, as they name it."""
+    added = raw.get_added_tokens_decoder()
+    listed = config.get("added_tokens_decoder") or {}
+    named = [config[name] for name in SPECIAL if config.get(name) is not None]
+    special = {token.content for token in added.values() if token.special}
+    return (
+        not isinstance(_extra(config), dict)
+        and all(_content(token) in special for token in [*named, *_extra(config)])
+        and all(_same(added.get(int(index)), token) for index, token in listed.items())
+        and raw.padding is None
+        and raw.truncation is None
+        and (not config.get("clean_up_tokenization_spaces") or type(raw.model).__name__ == "BPE")
+    )
+
+
+def _same(own: AddedToken | None, listed: Mapping[str, Any]) -> bool:
+    flags = ("content", "lstrip", "rstrip", "normalized", "single_word", "special")
+    return own is not None and all(getattr(own, flag) == listed.get(flag, getattr(own, flag)) for flag in flags)
+
+
+def _would_be_patched(raw: Raw, model_kind: str) -> bool:
+    """transformers repairs an expression of large Mistral tokenizers."""
+    return model_kind == "mistral" and raw.get_vocab_size() > 100_000
+
+
+def _extra(config: Mapping[str, Any]) -> Any:
+    return config.get("extra_special_tokens") or config.get("additional_special_tokens") or []
+
+
+def _content(token: Any) -> str:
+    return str(token["content"] if isinstance(token, Mapping) else token)
