@@ -159,7 +159,8 @@ def test_older_directories_name_their_tokens_elsewhere(tmp_path: Path) -> None:
 
 
 CHANGES: dict[str, dict[str, Any]] = {
-    "a class that builds itself anew": {"tokenizer_class": "GPT2Tokenizer"},
+    "a class that builds itself anew": {"tokenizer_class": "LlamaTokenizer"},
+    "a space before every text": {"add_prefix_space": True},
     "code of its own": {"auto_map": {"AutoTokenizer": ["a.B", None]}},
     "a token that the file does not have": {"mask_token": "<mask>"},
     "an extra token that the file does not have": {"extra_special_tokens": ["<tool>"]},
@@ -175,10 +176,44 @@ CHANGES: dict[str, dict[str, Any]] = {
 def test_what_is_not_understood_is_left_to_transformers(change: str, tmp_path: Path) -> None:
     saved("plain", tmp_path)
     assert read_tokenizer(tmp_path, "llama") is not None
-    assert read_tokenizer(tmp_path, "qwen2") is None  # transformers takes a class of its own for these
     config = json.loads((tmp_path / "tokenizer_config.json").read_text())
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(config | CHANGES[change]))
     assert read_tokenizer(tmp_path, "llama") is None
+
+
+@pytest.mark.parametrize("kind", ["llama", "mistral", "qwen2", "qwen3"])
+@pytest.mark.parametrize(
+    "named", ["PreTrainedTokenizerFast", "TokenizersBackend", "GPT2Tokenizer", "Qwen2TokenizerFast"]
+)
+def test_classes_that_take_the_file_as_it_is_and_classes_that_do_not(kind: str, named: str, tmp_path: Path) -> None:
+    """Whatever transformers makes of a file under this name, beside this model: the same, or left to it."""
+    from transformers import GPT2Tokenizer, Qwen2Tokenizer
+
+    words = json.loads(chat_tokenizer("plain").backend_tokenizer.to_str())["model"]
+    merges = [tuple(pair) for pair in words["merges"]]
+    special: Any = dict.fromkeys(("bos_token", "unk_token"), "<bos>") | dict.fromkeys(
+        ("eos_token", "pad_token"), "<eos>"
+    )
+    read = []
+    for made in (
+        chat_tokenizer("plain"),
+        *(cls(words["vocab"], merges, **special) for cls in (GPT2Tokenizer, Qwen2Tokenizer)),
+    ):
+        folder = tmp_path / type(made).__name__
+        made.save_pretrained(folder)
+        config = json.loads((folder / "tokenizer_config.json").read_text()) | special | {"tokenizer_class": named}
+        config.pop("add_prefix_space", None)
+        (folder / "tokenizer_config.json").write_text(json.dumps(config))
+        (folder / "config.json").write_text(json.dumps({"model_type": kind}))
+        ours, theirs = read_tokenizer(folder, kind), AutoTokenizer.from_pretrained(folder)
+        read.append(ours is not None)
+        for text in TEXTS if ours is not None else []:
+            assert ours.encode(text, split_special_tokens=True) == theirs.encode(text, split_special_tokens=True)
+            assert ours.encode(text) == theirs.encode(text)
+            assert ours.decode(ours.encode(text)) == theirs.decode(ours.encode(text))
+    rebuilt = {"G": [True, True, False], "Q": [False, False, True]}.get(named[0], [True] * 3)
+    expected = [False, False, True] if kind == "qwen2" else rebuilt
+    assert read == (expected if kind != "mistral" or named[0] in "PT" else [False] * 3)
 
 
 def test_damaged_and_padding_files_are_left_to_transformers(tmp_path: Path) -> None:

@@ -28,10 +28,10 @@ NEEDED = (
 )  # fmt: skip
 """Settings that must be there: defaults differ between architectures and versions."""
 WITHOUT_EFFECT = (
-    "model_type", "architectures", "bos_token_id", "eos_token_id", "pad_token_id", "dtype", "torch_dtype",
+    "model_type", "architectures", "bos_token_id", "eos_token_id", "pad_token_id", "unk_token_id", "dtype", "torch_dtype",
     "transformers_version", "use_cache", "initializer_range", "attention_dropout", "_name_or_path", "name_or_path",
-    "output_attentions", "output_hidden_states", "return_dict", "max_window_layers", "is_llama_config",
-    "transformers.js_config", "is_encoder_decoder",
+    "_model_name_or_path", "output_attentions", "output_hidden_states", "return_dict", "max_window_layers",
+    "is_llama_config", "transformers.js_config", "is_encoder_decoder",
 )  # fmt: skip
 """On the numbers: dropout is off in accord, and the files say which dtype their weights have."""
 UNDERSTOOD = (

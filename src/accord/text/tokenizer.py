@@ -21,13 +21,26 @@ FILE, CONFIG, TEMPLATE = "tokenizer.json", "tokenizer_config.json", "chat_templa
 CLASSES = ("PreTrainedTokenizerFast", "TokenizersBackend")
 """transformers' classes that take `tokenizer.json` as it is."""
 SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
-KINDS = ("llama", "mistral", "qwen3")
-"""Models for which transformers trusts the class named beside the tokenizer."""
+KINDS = ("llama", "mistral", "qwen2", "qwen3")
+"""Models whose tokenizers transformers is known to load as is written here."""
+_BYTES = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}
+_WORDS = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+_SPLIT = {"type": "Split", "pattern": {"Regex": _WORDS}, "behavior": "Isolated", "invert": False}
+REBUILT: dict[str, tuple[Any, Any]] = {
+    "GPT2Tokenizer": (None, _BYTES),
+    "Qwen2Tokenizer": (
+        {"type": "NFC"}, {"type": "Sequence", "pretokenizers": [_SPLIT, _BYTES | {"use_regex": False}]},
+    ),
+}  # fmt: skip
+"""(normalizer, pre-tokenizer) of classes that take only words and merges from `tokenizer.json` and make the rest anew; read
+here where the file says just that."""
 KNOWN = {
     *SPECIAL, "tokenizer_class", "backend", "is_local", "local_files_only", "model_max_length", "extra_special_tokens",
     "additional_special_tokens", "chat_template", "clean_up_tokenization_spaces", "added_tokens_decoder", "add_bos_token",
     "add_eos_token", "model_input_names", "padding_side", "truncation_side", "name_or_path", "special_tokens_map_file",
-    "processor_class", "legacy", "use_fast",
+    "processor_class", "legacy", "use_fast", "errors", "add_prefix_space",
 }  # fmt: skip
 """Settings that are understood, or change nothing in how accord encodes and decodes."""
 
@@ -115,8 +128,8 @@ def read_tokenizer(folder: Path, model_kind: str) -> FileTokenizer | None:
     except Exception:  # tokenizers raises bare Exceptions; transformers says better what is wrong
         return None
     template = _template(folder, config)
-    plain = set(config) <= KNOWN and config.get("tokenizer_class") in CLASSES and not isinstance(template, list | dict)
-    if not plain or not _complete(raw, config) or _would_be_patched(raw, model_kind):
+    plain = set(config) <= KNOWN and not isinstance(template, list | dict)
+    if not plain or not _complete(raw, config) or not _as_it_is(raw, config, model_kind):
         return None
     config.pop("chat_template", None)
     return FileTokenizer(raw, config, template)
@@ -148,6 +161,7 @@ def _complete(raw: Raw, config: Mapping[str, Any]) -> bool:
         not isinstance(_extra(config), dict)
         and all(_content(token) in special for token in [*named, *_extra(config)])
         and all(_same(added.get(int(index)), token) for index, token in listed.items())
+        and not config.get("add_prefix_space")
         and raw.padding is None
         and raw.truncation is None
         and (not config.get("clean_up_tokenization_spaces") or type(raw.model).__name__ == "BPE")
@@ -159,9 +173,39 @@ def _same(own: AddedToken | None, listed: Mapping[str, Any]) -> bool:
     return own is not None and all(getattr(own, flag) == listed.get(flag, getattr(own, flag)) for flag in flags)
 
 
-def _would_be_patched(raw: Raw, model_kind: str) -> bool:
-    """transformers repairs an expression of large Mistral tokenizers."""
-    return model_kind == "mistral" and raw.get_vocab_size() > 100_000
+def _as_it_is(raw: Raw, config: Mapping[str, Any], model_kind: str) -> bool:
+    """Whether transformers' class for it gives what the file says."""
+    named = config.get("tokenizer_class")
+    if not isinstance(named, str):
+        return False
+    if model_kind == "qwen2":
+        named = "Qwen2Tokenizer"  # whatever is named
+    elif named in CLASSES:  # of large Mistral tokenizers it repairs an expression
+        return model_kind != "mistral" or raw.get_vocab_size() <= 100_000
+    parts = REBUILT.get(named.removesuffix("Fast"))
+    return parts is not None and model_kind != "mistral" and _is_rebuilt(raw, config, *parts)
+
+
+def _is_rebuilt(raw: Raw, config: Mapping[str, Any], normalizer: Any, pre_tokenizer: Any) -> bool:
+    model = raw.model
+    plain = type(model).__name__ == "BPE" and not any(
+        getattr(model, name)
+        for name in ("dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", "byte_fallback",
+                     "ignore_merges")
+    )  # fmt: skip
+    said = all(
+        name in config for name in ("bos_token", "eos_token", "unk_token", "pad_token")
+    )  # defaults differ by class
+    found = (_described(raw.normalizer), _described(raw.pre_tokenizer), (_described(raw.decoder) or {}).get("type"))
+    return plain and said and found == (normalizer, pre_tokenizer, "ByteLevel")
+
+
+def _described(part: Any) -> Any:
+    """A part of a tokenizer as in its file, less what only changes offsets."""
+    found = None if part is None else json.loads(part.__getstate__())
+    for one in [found or {}, *(found or {}).get("pretokenizers", [])]:
+        one.pop("trim_offsets", None)
+    return found
 
 
 def _extra(config: Mapping[str, Any]) -> Any:
