@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmarks.limits import WORKLOADS, count, shares
 from benchmarks.peers import say, sides_of
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -85,3 +86,33 @@ def test_made_models_finish_with_the_stated_probability(tmp_path: Path) -> None:
     chance = torch.softmax(logits, -1)[:, model.tokenizer.eos_token_id]
     assert chance.mean().item() == pytest.approx(FINISH, rel=0.2)
     assert FINISH / 2 < chance.min() < chance.max() < 2 * FINISH
+
+
+@pytest.mark.slow
+def test_limits_of_a_step() -> None:
+    command = [sys.executable, "-m", "benchmarks.limits", "--workload", "pico", "--rows", "8", "--json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=400)
+    lines = {line["trainer"]: line for line in map(json.loads, done.stdout.splitlines())}
+    assert set(lines) == set(WORKLOADS)
+    for line in lines.values():
+        assert line["gflop"] > 0
+        assert line["gigabytes"] > 0
+        assert sum(line[kind] for kind in ("products", "attention", "optimizer", "other", "python")) == pytest.approx(
+            1, abs=0.03
+        )
+    assert lines["sample"]["optimizer"] == 0 < lines["sft"]["optimizer"]
+
+
+def test_operations_and_bytes_are_counted() -> None:
+    import torch
+
+    a, b, row = torch.ones(3, 4), torch.ones(4, 5), torch.ones(1, 5)
+    found = count(lambda: torch.addmm(row, a, b.t().t()))  # views move nothing
+    assert found == {"flop": 2 * 3 * 4 * 5, "bytes": 4 * (5 + 12 + 20 + 15), "operations": 1}
+    assert count(lambda: row.expand(100, 5).sum())["bytes"] == 4 * (5 + 1)
+    layer, x = torch.nn.Linear(8, 6), torch.ones(2, 3, 8)
+    assert count(lambda: layer(x).sum().backward())["flop"] == 2 * 2 * (6 * 8 * 6)  # forward, and the weight's gradient
+    times = shares(
+        [("aten::mm", 1.0), ("aten::bmm", 2.0), ("aten::_fused_adamw_", 3.0), ("aten::add", 4.0), ("x", 1.0)]
+    )
+    assert times == {"products": 1.0, "attention": 2.0, "optimizer": 3.0, "other": 5.0}

@@ -156,6 +156,10 @@ def test_older_directories_name_their_tokens_elsewhere(tmp_path: Path) -> None:
     ours, theirs = read_tokenizer(tmp_path, "llama"), AutoTokenizer.from_pretrained(tmp_path)
     assert ours is not None
     assert (ours.bos_token_id, ours.eos_token_id) == (theirs.bos_token_id, theirs.eos_token_id)
+    (tmp_path / "added_tokens.json").write_text(json.dumps({"<bos>": ours.bos_token_id}))
+    assert read_tokenizer(tmp_path, "llama") is not None
+    (tmp_path / "added_tokens.json").write_text(json.dumps({"<new>": len(ours)}))
+    assert read_tokenizer(tmp_path, "llama") is None
 
 
 CHANGES: dict[str, dict[str, Any]] = {
@@ -228,6 +232,10 @@ def test_damaged_and_padding_files_are_left_to_transformers(tmp_path: Path) -> N
     assert read_tokenizer(tmp_path, "llama") is None
     file.write_text("{")
     assert read_tokenizer(tmp_path, "llama") is None
+    file.write_text(json.dumps(good))
+    for damaged in ("[]", "{", "null"):
+        (tmp_path / "tokenizer_config.json").write_text(damaged)
+        assert read_tokenizer(tmp_path, "llama") is None
     file.unlink()
     assert read_tokenizer(tmp_path, "llama") is None
 

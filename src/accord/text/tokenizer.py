@@ -123,12 +123,14 @@ def read_tokenizer(folder: Path, model_kind: str) -> FileTokenizer | None:
     if not (folder / FILE).is_file() or not (folder / CONFIG).is_file() or model_kind not in KINDS:
         return None
     try:
-        config = _with_legacy_map(folder, json.loads((folder / CONFIG).read_text(encoding="utf-8")))
-        raw = Raw.from_file(str(folder / FILE))
+        config = _with_legacy_map(folder, dict(json.loads((folder / CONFIG).read_text(encoding="utf-8"))))
+        raw, ids = Raw.from_file(str(folder / FILE)), _legacy_ids(folder, config)
     except Exception:  # tokenizers raises bare Exceptions; transformers says better what is wrong
         return None
     template = _template(folder, config)
     plain = set(config) <= KNOWN and not isinstance(template, list | dict)
+    if any(raw.token_to_id(token) != index for token, index in ids.items()):
+        return None
     if not plain or not _complete(raw, config) or not _as_it_is(raw, config, model_kind):
         return None
     config.pop("chat_template", None)
@@ -138,9 +140,15 @@ def read_tokenizer(folder: Path, model_kind: str) -> FileTokenizer | None:
 def _with_legacy_map(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
     """Older directories name special tokens in a file of their own, which counts where the added tokens are not listed."""
     legacy = folder / "special_tokens_map.json"
-    if legacy.is_file() and "added_tokens_decoder" not in config:
-        config |= json.loads(legacy.read_text(encoding="utf-8"))
-    return config
+    listed = "added_tokens_decoder" in config or not legacy.is_file()
+    return config if listed else dict(config) | json.loads(legacy.read_text(encoding="utf-8"))
+
+
+def _legacy_ids(folder: Path, config: Mapping[str, Any]) -> dict[str, int]:
+    """Older directories have added tokens in a file of their own, with the same condition."""
+    legacy = folder / "added_tokens.json"
+    listed = "added_tokens_decoder" in config or not legacy.is_file()
+    return {} if listed else dict(json.loads(legacy.read_text(encoding="utf-8")))
 
 
 def _template(folder: Path, config: Mapping[str, Any]) -> Any:
