@@ -15,12 +15,15 @@ import os
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from accord.runs import environment
+
+if TYPE_CHECKING:
+    from benchmarks.workloads import Turn
 
 WORKLOADS = ("sft", "reward", "dpo", "dpo-lora", "rloo", "sample")
 PRODUCTS = ("mm", "addmm", "linear", "_linear_pointwise", "mkldnn_linear", "mv", "addmv", "dot")
@@ -80,22 +83,9 @@ def _measure(options: argparse.Namespace) -> None:
 
 def limits_of(options: argparse.Namespace, peak: float, bandwidth: float) -> dict[str, Any]:
     """Measure `options.trainer`; peak: GFLOP/s of a product, bandwidth: GB/s of a copy."""
-    import torch
-
-    from benchmarks.ours import epoch_of
-
-    epoch = epoch_of(options)
-    epoch()  # kernels are made, caches are filled
-    start = time.process_time()
-    turn = epoch()
-    seconds = time.process_time() - start
-    with _silence(), torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
-        start = time.process_time()
-        epoch()
-        whole = time.process_time() - start  # with the profiler's own work
-    spent = shares((event.key, event.self_cpu_time_total / 1e6) for event in profile.key_averages())
-    whole = max(whole, sum(spent.values()))
-    counted = count(epoch)
+    turn, seconds = _timed(_warm(options))
+    spent, whole = _profiled(_warm(options))
+    counted = count(_warm(options))
     return {
         "trainer": options.trainer, "workload": Path(options.workload).name, "tokens": turn.tokens,
         "ms_per_1000_tokens": round(1e6 * seconds / turn.tokens), "gflop": round(counted["flop"] / 1e9, 1),
@@ -105,6 +95,31 @@ def limits_of(options: argparse.Namespace, peak: float, bandwidth: float) -> dic
         **{name: round(spent[name] / whole, 3) for name in ("products", "attention", "optimizer", "other")},
         "python": round(1 - sum(spent.values()) / whole, 3),
     }  # fmt: skip
+
+
+def _warm(options: argparse.Namespace) -> Callable[[], Turn]:
+    """The second epoch of a fresh start: kernels are made, and responses are the same every time."""
+    from benchmarks.ours import epoch_of
+
+    epoch = epoch_of(options)
+    epoch()
+    return epoch
+
+
+def _timed(epoch: Callable[[], Turn]) -> tuple[Turn, float]:
+    start = time.process_time()
+    turn = epoch()
+    return turn, time.process_time() - start
+
+
+def _profiled(epoch: Callable[[], Turn]) -> tuple[Counter[str], float]:
+    """(seconds per kind of operation, all seconds, the profiler's own work included)."""
+    import torch
+
+    with _silence(), torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        _, whole = _timed(epoch)
+    spent = shares((event.key, event.self_cpu_time_total / 1e6) for event in profile.key_averages())
+    return spent, max(whole, sum(spent.values()))
 
 
 @contextmanager

@@ -76,7 +76,8 @@ def quiet_libraries() -> None:
     """Silence other libraries' progress bars; ours is enough. Said in advance: they may never be imported."""
     import warnings
 
-    os.environ |= {"TRANSFORMERS_VERBOSITY": "error", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
 
 

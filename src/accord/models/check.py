@@ -71,7 +71,7 @@ def check_model(reference: str) -> ModelReport:
             "use the tokenizer the model was trained with, or enlarge the model's embeddings",
         )
     names = {"bos": tokenizer.bos_token, "eos": tokenizer.eos_token, "pad": tokenizer.pad_token}
-    _check_tokenizer(model, locate_model(reference))
+    _check_tokenizer(model)
     groups = _probe(model)
     native = _native(model, groups)
     packed = _gap(model, "packed", native, _packed(model, groups))
@@ -84,20 +84,20 @@ def check_model(reference: str) -> ModelReport:
     )  # fmt: skip
 
 
-def _check_tokenizer(model: CausalLM, location: str) -> None:
+def _check_tokenizer(model: CausalLM) -> None:
     """Raise RunError where our reading of the tokenizer's files and transformers' give other ids or another conversation."""
     own = model.tokenizer
     if not isinstance(own, FileTokenizer):
         return
     from transformers import AutoTokenizer
 
-    theirs = AutoTokenizer.from_pretrained(location)
+    theirs = AutoTokenizer.from_pretrained(own.folder)
     found = [t.encode(TEXT + str(t.eos_token), add_special_tokens=False) for t in (own, theirs)]
     if own.chat_template is not None:
         found += [t.apply_chat_template(TALK, tokenize=False, add_generation_prompt=True) for t in (own, theirs)]
     if found[::2] != found[1::2]:
         raise RunError(
-            f"{location}: accord and transformers read this tokenizer differently",
+            f"accord and transformers read the tokenizer in {own.folder} differently",
             "do not train with it, and report its tokenizer_config.json: the model would see other tokens elsewhere",
         )
 

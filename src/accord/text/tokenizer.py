@@ -49,10 +49,11 @@ class FileTokenizer:
     """What `accord.text.encoding` and the models need of a tokenizer, with the names that transformers gives it.
 
     bos_token, eos_token, ...: the special tokens' text, None where there is none; `_id` behind the name gives the id.
+    folder: where it was read.
     """
 
-    def __init__(self, raw: Raw, config: Mapping[str, Any], chat_template: str | None) -> None:
-        self.raw, self.chat_template = raw, chat_template
+    def __init__(self, raw: Raw, config: Mapping[str, Any], chat_template: str | None, folder: Path) -> None:
+        self.raw, self.chat_template, self.folder = raw, chat_template, folder
         self._config = dict(config)
         self._special = {name: _content(config[name]) for name in SPECIAL if config.get(name) is not None}
         self._extra = [_content(token) for token in _extra(config)]
@@ -134,7 +135,7 @@ def read_tokenizer(folder: Path, model_kind: str) -> FileTokenizer | None:
     if not plain or not _complete(raw, config) or not _as_it_is(raw, config, model_kind):
         return None
     config.pop("chat_template", None)
-    return FileTokenizer(raw, config, template)
+    return FileTokenizer(raw, config, template, folder)
 
 
 def _with_legacy_map(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
