@@ -27,16 +27,9 @@ if TYPE_CHECKING:
 
 WORKLOADS = ("sft", "reward", "dpo", "dpo-lora", "rloo", "sample")
 PRODUCTS = ("mm", "addmm", "linear", "_linear_pointwise", "mkldnn_linear", "mv", "addmv", "dot")
-ATTENTION = (
-    "bmm",
-    "baddbmm",
-    "_softmax",
-    "_softmax_backward_data",
-    "masked_fill_",
-    "masked_fill",
-    "_scaled_dot_product",
-)
+ATTENTION = ("bmm", "baddbmm", "_softmax", "masked_fill", "_scaled_dot_product")  # what its names begin with
 OPTIMIZER = ("_fused_adamw_", "_foreach_add_")
+SPENT_ON = ("products", "attention", "optimizer", "other")
 
 
 def main() -> None:
@@ -62,11 +55,8 @@ def main() -> None:
 
 
 def _measure(options: argparse.Namespace) -> None:
-    import torch
-
     from accord.models.tuning import product_gflops, tune
 
-    torch.set_num_threads(1)
     tune(1)
     peak, bandwidth = product_gflops(), copy_gigabytes()
     if not options.json:
@@ -92,7 +82,7 @@ def limits_of(options: argparse.Namespace, peak: float, bandwidth: float) -> dic
         "gigabytes": round(counted["bytes"] / 1e9, 2), "share_of_product_peak": round(counted["flop"] / 1e9 / seconds / peak, 2),
         "share_of_copy_bandwidth": round(counted["bytes"] / 1e9 / seconds / bandwidth, 2),
         "operations": counted["operations"],
-        **{name: round(spent[name] / whole, 3) for name in ("products", "attention", "optimizer", "other")},
+        **{name: round(spent[name] / whole, 3) for name in SPENT_ON},
         "python": round(1 - sum(spent.values()) / whole, 3),
     }  # fmt: skip
 
@@ -136,15 +126,7 @@ def _silence() -> Iterator[None]:
 
 
 def _row(line: dict[str, Any]) -> str:
-    names = (
-        "share_of_product_peak",
-        "share_of_copy_bandwidth",
-        "products",
-        "attention",
-        "optimizer",
-        "other",
-        "python",
-    )
+    names = ("share_of_product_peak", "share_of_copy_bandwidth", *SPENT_ON, "python")
     shares = " | ".join(f"{100 * line[name]:.0f} %" for name in names)
     return f"| {line['trainer']} | {line['ms_per_1000_tokens']:,} | {shares} |"
 
@@ -153,10 +135,16 @@ def shares(timed: Iterable[tuple[str, float]]) -> Counter[str]:
     """Seconds per kind of operation, from (operator's name, its own seconds)."""
     found: Counter[str] = Counter()
     for key, seconds in timed:
-        name = key.rpartition("::")[2]
-        kind = "products" if name in PRODUCTS else "optimizer" if name in OPTIMIZER else "other"
-        found["attention" if name.startswith(ATTENTION) and kind == "other" else kind] += seconds
+        found[_kind(key.rpartition("::")[2])] += seconds
     return found
+
+
+def _kind(name: str) -> str:
+    if name in PRODUCTS:
+        return "products"
+    if name in OPTIMIZER:
+        return "optimizer"
+    return "attention" if name.startswith(ATTENTION) else "other"
 
 
 def count(run: Any) -> Counter[str]:

@@ -148,6 +148,22 @@ def test_weights_in_several_files(tmp_path: Path) -> None:
         assert torch.equal(read.state_dict()[name], weight), name
 
 
+def test_one_damaged_file_of_several_is_left_to_transformers(tmp_path: Path) -> None:
+    theirs = made(KINDS["llama"], tmp_path)
+    alone = (tmp_path / "model.safetensors").read_bytes()
+    theirs.save_pretrained(tmp_path, max_shard_size="20KB")
+    (tmp_path / "model.safetensors").unlink()
+    assert read_llama(tmp_path) is not None
+    last = sorted(tmp_path.glob("*.safetensors"))[-1]
+    last.write_bytes(last.read_bytes()[:50])
+    assert read_llama(tmp_path) is None
+    last.unlink()
+    assert read_llama(tmp_path) is None
+    (tmp_path / "model.safetensors").write_bytes(alone)  # one file alone counts, whatever an index beside it says
+    assert read_llama(tmp_path) is not None
+    assert AutoModelForCausalLM.from_pretrained(tmp_path) is not None
+
+
 def test_older_files_say_the_same_in_other_words(tmp_path: Path) -> None:
     made(KINDS["llama 3.1"], tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())

@@ -7,11 +7,12 @@ quantised weights, a setting not listed) `read_llama` gives None and the caller 
 from __future__ import annotations
 
 import json
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
@@ -38,6 +39,8 @@ UNDERSTOOD = (
     *NEEDED, *WITHOUT_EFFECT, "head_dim", "rope_theta", "rope_scaling", "rope_parameters", "tie_word_embeddings",
     "attention_bias", "mlp_bias", "pretraining_tp", "sliding_window", "use_sliding_window", "layer_types", "rope_interleaved",
 )  # fmt: skip
+BIASES = {"llama": ("attention_bias", "mlp_bias"), "qwen3": ("attention_bias",)}
+"""Which an architecture may be told to have."""
 ROPE = {
     "default": set(),
     "linear": {"factor"},
@@ -78,7 +81,6 @@ def _json(file: Path) -> dict[str, Any] | None:
 
 def _understood(raw: dict[str, Any]) -> bool:
     kind = raw.get("model_type")
-    biases = ("attention_bias",) if kind == "qwen3" else ("attention_bias", "mlp_bias") if kind == "llama" else ()
     windows = raw.get("use_sliding_window", False) or (kind == "mistral" and raw.get("sliding_window", 4096))
     return (
         kind in ARCHITECTURES
@@ -90,7 +92,7 @@ def _understood(raw: dict[str, Any]) -> bool:
         and not raw.get("rope_interleaved", False)
         and not windows
         and set(raw.get("layer_types") or ["full_attention"]) == {"full_attention"}
-        and not any(raw.get(name) for name in ("attention_bias", "mlp_bias") if name not in biases)
+        and not any(raw.get(name) for name in ("attention_bias", "mlp_bias") if name not in BIASES.get(kind, ()))
     )
 
 
@@ -103,12 +105,9 @@ def _rope(raw: dict[str, Any]) -> dict[str, Any] | None:
         return None  # two places that may disagree
     rope = {"rope_type": given.get("rope_type", given.get("type", "default")), **given}
     rope.pop("type", None)
-    known = ROPE.get(rope["rope_type"])
-    return (
-        rope
-        if known is not None and rope.get("rope_theta") and set(rope) == {*known, "rope_type", "rope_theta"}
-        else None
-    )
+    told = ROPE.get(rope["rope_type"])
+    known = told is not None and set(rope) == {*told, "rope_type", "rope_theta"}
+    return rope if known and rope["rope_theta"] else None
 
 
 def read_llama(folder: Path) -> LlamaLM | None:
@@ -118,21 +117,16 @@ def read_llama(folder: Path) -> LlamaLM | None:
     if config is None or files is None:
         return None
     model = empty_llama(config)
-    wanted = dict(model.named_parameters())  # tied weights once, under the name of the embedding
-    found: dict[str, nn.Parameter] = {}
-    for file, name in files:
-        if name in wanted:
-            weight = _tensor(file, name)
-            if weight.shape != wanted[name].shape:
-                return None
-            found[name] = nn.Parameter(weight)
-        elif not _spare(name, config):
-            return None
-    if found.keys() != wanted.keys():
+    wanted = {name: p.shape for name, p in model.named_parameters()}  # tied weights once, under the embedding's name
+    try:
+        weights = _weights(files, wanted, config)
+    except SafetensorError:  # a damaged file: transformers says it better
         return None
-    for name, parameter in found.items():
+    if {name: weight.shape for name, weight in weights.items()} != wanted:
+        return None
+    for name, weight in weights.items():
         owner, _, own = name.rpartition(".")
-        setattr(model.get_submodule(owner), own, parameter)
+        setattr(model.get_submodule(owner), own, nn.Parameter(weight))
     model.tie()
     return model
 
@@ -152,26 +146,28 @@ class _NoDraws(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def _weight_files(folder: Path) -> list[tuple[Path, str]] | None:
-    """(file, name) of every tensor."""
-    if (folder / INDEX).is_file():
-        index = _json(folder / INDEX) or {}
-        found = [(folder / file, name) for name, file in index.get("weight_map", {}).items()]
-        return found if all(file.is_file() for file, _ in found) else None
-    if not (folder / WEIGHTS).is_file():
-        return None
-    try:
-        with safe_open(str(folder / WEIGHTS), framework="pt") as file:
-            return [(folder / WEIGHTS, name) for name in file.keys()]  # noqa: SIM118 (not a dict)
-    except Exception:  # a damaged file: safetensors has its own error types, and transformers says it better
-        return None
+def _weight_files(folder: Path) -> list[Path] | None:
+    """The files that hold the weights, one alone before several, as transformers does; None where one is missing."""
+    if (folder / WEIGHTS).is_file():
+        return [folder / WEIGHTS]
+    names = set(((_json(folder / INDEX) or {}).get("weight_map") or {}).values())
+    files = [folder / name for name in sorted(names)]
+    return files if files and all(file.is_file() for file in files) else None
 
 
-def _tensor(file: Path, name: str) -> Tensor:
-    """A copy of its own in fp32: the file may be replaced while the model lives."""
-    with safe_open(str(file), framework="pt") as opened:
-        tensor: Tensor = opened.get_tensor(name)
-        return tensor.clone() if tensor.dtype == torch.float32 else tensor.float()
+def _weights(files: list[Path], wanted: Container[str], config: LlamaConfig) -> dict[str, Tensor]:
+    """What is wanted by name, copied in fp32 (a file may be replaced while the model lives).
+
+    A tensor that nobody knows is given, too: the caller sees that it is too much.
+    """
+    found: dict[str, Tensor] = {}
+    for file in files:
+        with safe_open(str(file), framework="pt") as opened:
+            for name in opened.keys():  # noqa: SIM118 (not a dict)
+                if name in wanted or not _spare(name, config):
+                    tensor: Tensor = opened.get_tensor(name)
+                    found[name] = tensor.clone() if tensor.dtype == torch.float32 else tensor.float()
+    return found
 
 
 def _spare(name: str, config: LlamaConfig) -> bool:

@@ -19,9 +19,8 @@ def render(
     template: str, messages: Sequence[Mapping[str, Any]], special: Mapping[str, str], add_generation_prompt: bool
 ) -> str:
     """The conversation as text. Raises jinja2's TemplateError where the template refuses it."""
-    plain = json.loads(
-        json.dumps(list(messages), default=lambda x: f"<{type(x).__name__}>")
-    )  # templates are foreign code
+    # Templates are foreign code, so they are given nothing but plain values.
+    plain = json.loads(json.dumps(list(messages), default=lambda x: f"<{type(x).__name__}>"))
     found: str = _compiled(template).render(
         messages=[_with_reasoning(message) for message in plain], tools=None, documents=None,
         add_generation_prompt=add_generation_prompt, **special,

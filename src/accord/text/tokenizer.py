@@ -63,14 +63,11 @@ class FileTokenizer:
 
     def __getattr__(self, name: str) -> Any:
         """The special tokens and their ids."""
-        if name in SPECIAL:
-            return self._special.get(name)
-        if name.endswith("_id") and name.removesuffix("_id") in SPECIAL:
-            return self._id(self._special.get(name.removesuffix("_id")))
-        raise AttributeError(f"{type(self).__name__} has no {name!r}")
-
-    def _id(self, token: str | None) -> int | None:
-        return None if token is None else self.raw.token_to_id(token)
+        special = name.removesuffix("_id")
+        if special not in SPECIAL:
+            raise AttributeError(f"{type(self).__name__} has no {name!r}")
+        token = self._special.get(special)
+        return token if name == special or token is None else self.raw.token_to_id(token)
 
     @property
     def all_special_tokens(self) -> list[str]:
@@ -124,8 +121,9 @@ def read_tokenizer(folder: Path, model_kind: str) -> FileTokenizer | None:
     if not (folder / FILE).is_file() or not (folder / CONFIG).is_file() or model_kind not in KINDS:
         return None
     try:
-        config = _with_legacy_map(folder, dict(json.loads((folder / CONFIG).read_text(encoding="utf-8"))))
-        raw, ids = Raw.from_file(str(folder / FILE)), _legacy_ids(folder, config)
+        config = dict(json.loads((folder / CONFIG).read_text(encoding="utf-8")))
+        config |= _legacy(folder / "special_tokens_map.json", config)
+        raw, ids = Raw.from_file(str(folder / FILE)), _legacy(folder / "added_tokens.json", config)
     except Exception:  # tokenizers raises bare Exceptions; transformers says better what is wrong
         return None
     template = _template(folder, config)
@@ -138,18 +136,11 @@ def read_tokenizer(folder: Path, model_kind: str) -> FileTokenizer | None:
     return FileTokenizer(raw, config, template, folder)
 
 
-def _with_legacy_map(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
-    """Older directories name special tokens in a file of their own, which counts where the added tokens are not listed."""
-    legacy = folder / "special_tokens_map.json"
-    listed = "added_tokens_decoder" in config or not legacy.is_file()
-    return config if listed else dict(config) | json.loads(legacy.read_text(encoding="utf-8"))
-
-
-def _legacy_ids(folder: Path, config: Mapping[str, Any]) -> dict[str, int]:
-    """Older directories have added tokens in a file of their own, with the same condition."""
-    legacy = folder / "added_tokens.json"
-    listed = "added_tokens_decoder" in config or not legacy.is_file()
-    return {} if listed else dict(json.loads(legacy.read_text(encoding="utf-8")))
+def _legacy(file: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Older directories have special and added tokens in files of their own, which count where the latter are not listed."""
+    if "added_tokens_decoder" in config or not file.is_file():
+        return {}
+    return dict(json.loads(file.read_text(encoding="utf-8")))
 
 
 def _template(folder: Path, config: Mapping[str, Any]) -> Any:
