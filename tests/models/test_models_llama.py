@@ -251,7 +251,12 @@ def test_weights_that_do_not_fit_are_not_made_up(damage: str, tmp_path: Path) ->
 def test_nothing_to_load_is_said_clearly(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot load a causal LM"):
         load_causal_lm(str(tmp_path / "nowhere"))
-    save_tiny(tmp_path / "m")
+    weights = save_tiny(tmp_path / "m") / "model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-100])
+    with pytest.raises(ConfigError, match=r"cannot load a causal LM from .*: Error while deserializing header"):
+        load_causal_lm(str(tmp_path / "m"))
+    weights.write_bytes(whole)
     (tmp_path / "m" / "tokenizer.json").unlink()
     (tmp_path / "m" / "tokenizer_config.json").unlink()
     with pytest.raises(ConfigError, match="cannot load a tokenizer"):

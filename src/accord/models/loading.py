@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from accord.errors import ConfigError, RunError
 from accord.files import write_atomically
@@ -58,7 +59,7 @@ def load_causal_lm(reference: str, device: str = "cpu", verify: bool = True) -> 
     try:
         hf = read_llama(Path(location)) or load_model(location)
         tokenizer = load_tokenizer(location)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise ConfigError(
             f"cannot load a causal LM from {reference!r}: {str(error).splitlines()[0]}",
             "name a directory with config.json, model.safetensors and a tokenizer, or a Hub id (needs a network); "
