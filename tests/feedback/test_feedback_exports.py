@@ -20,7 +20,7 @@ from accord.feedback.formats import EXPORTS, export, read_feedback
 from accord.feedback.formats.anonymous import Pseudonyms
 from accord.feedback.formats.card import card_text, data_card
 from accord.feedback.formats.shapes import SHAPES
-from accord.feedback.records import Feedback, content_id
+from accord.feedback.records import Feedback, content_id, plain
 from real_data import shared_data
 
 CHAT = [{"role": "user", "content": "Name a fruit."}]
@@ -219,7 +219,7 @@ def test_preferences_keep_who_when_and_in_which_order(tmp_path: Path, prompt: An
             "created_at",
         ):
             assert getattr(back, name) == getattr(record, name), (shape, name)
-        assert {o.content: o.shown_at for o in back.options} == {"Apple.": 1, "Stone.": 0}
+        assert {plain(o.content): o.shown_at for o in back.options} == {"Apple.": 1, "Stone.": 0}
         assert back.meta == ({} if shape == "hh" else {"margin": 0.5})
 
 
@@ -282,11 +282,11 @@ def test_rows_of_a_ranking_share_its_weight() -> None:
 def test_weights_are_read(tmp_path: Path) -> None:
     rows = [{"prompt": "p", "chosen": "a", "rejected": "b", "weight": w, "votes": 7} for w in (1.0, 2.5)]
     records = read_feedback(save(tmp_path / "a.jsonl", rows)).records
-    assert [r.meta.get("weight") for r in records] == [None, 2.5]
+    assert [r.weight for r in records] == [1.0, 2.5]
     assert all(r.meta["columns"] == {"votes": 7} for r in records)  # not ours: kept, not taken for a count of ours
     assert [about["weight"] for about in export(records, "trl-preference").about] == [1.0, 2.5]
     halves = there_and_back(tmp_path, [ranked([["c"], ["a", "b"]])], "trl-preference")
-    assert [r.meta["weight"] for r in halves] == [0.5, 0.5]
+    assert [r.weight for r in halves] == [0.5, 0.5]
 
 
 def test_best_and_worst_and_corrections_are_preferences() -> None:

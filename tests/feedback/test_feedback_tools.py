@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from accord.errors import DataError
 from accord.feedback.formats import ReadResult, export_rows, read_feedback
-from accord.feedback.records import Feedback
+from accord.feedback.records import Feedback, plain
 
 
 def read(folder: Path, rows: list[Any], name: str = "tool.json") -> ReadResult:
@@ -110,7 +110,7 @@ def test_the_form_of_instruct_gpt(tmp_path: Path) -> None:
         7,
     )
     assert [m.content for m in rating.prompt] == ["Pizza?"]
-    assert rating.options[0].content == "No opinion."
+    assert plain(rating.options[0].content) == "No opinion."
     assert rating.meta["fields"] == {"after": [messages[2]]}
     said = {name: answer for record in flags for name, answer in record.choice.flags.items()}
     assert said == {name: i == 3 for i, name in enumerate(binaries)}

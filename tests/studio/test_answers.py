@@ -89,7 +89,7 @@ def test_answers_become_records(task: str, count: int, answer: Any, kind: str, c
 
 def test_every_task_is_tried() -> None:
     assert {task for task, *_ in GOOD} | {"rating", "chat"} == set(TASKS)
-    assert {kind for *_, kind, _ in GOOD} | {"rating"} == set(CHOICES) - {"attribute_comparison", "skip"}
+    assert {kind for *_, kind, _ in GOOD} | {"rating"} == set(CHOICES) - {"argument", "attribute_comparison", "skip"}
 
 
 def test_ratings_on_several_scales_become_a_record_each() -> None:

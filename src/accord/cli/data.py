@@ -9,8 +9,8 @@ import click
 
 from accord.cli.exporting import ExportOptions, Loaded, check_free, write_export
 from accord.cli.terminal import safe_text
-from accord.feedback.formats import check_file, plain, read_feedback
-from accord.feedback.records import Feedback, to_json
+from accord.feedback.formats import check_file, read_feedback
+from accord.feedback.records import Demonstration, Feedback, to_json
 
 
 def check(file: Path, examples: int) -> None:
@@ -40,11 +40,11 @@ def check_lengths(
         click.echo(f"  {safe_text(line)}")
 
 
-def _answers(record: Feedback) -> list[tuple[Any, str]]:
-    prompt = to_json(record.prompt)
-    if record.kind == "demonstration":
-        return [(prompt, plain(record.choice.content))]
-    return [(prompt, plain(option.content)) for option in record.options]
+def _answers(record: Feedback) -> list[tuple[Any, Any]]:
+    prompt = record.asked
+    if isinstance(record.choice, Demonstration):
+        return [(prompt, to_json(record.choice.content))]
+    return [(prompt, to_json(option.content)) for option in record.options]
 
 
 def convert(file: Path, destination: Path, shape: str) -> None:

@@ -11,7 +11,7 @@ import click
 from accord.cli.exporting import ExportOptions, Loaded, check_free, write_export
 from accord.cli.terminal import safe_text
 from accord.errors import ConfigError, DataError
-from accord.feedback.records import Feedback
+from accord.feedback.records import Comparison, Feedback
 from accord.feedback.words import counted, kinds_counted
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def _known(value: float, error: float, sign: str = "") -> str:
 
 
 def _tied(record: Feedback) -> bool:
-    return record.kind == "comparison" and record.choice.preferred is None
+    return isinstance(record.choice, Comparison) and record.choice.preferred is None
 
 
 def _across_prompts(records: list[Feedback], why: DataError) -> None:

@@ -138,9 +138,10 @@ def _order(record: Feedback) -> tuple[list[str], bool]:
     if isinstance(choice, BestWorst):
         rank = {choice.best: 0, choice.worst: 2}
         return sorted(record.shown, key=lambda i: rank.get(i, 1)), False
-    if choice.preferred is None:
+    preferred = choice.preferred if isinstance(choice, Comparison) else None
+    if preferred is None:
         return record.shown, True
-    return sorted(record.shown, key=lambda i: i != choice.preferred), False
+    return sorted(record.shown, key=lambda i: i != preferred), False
 
 
 def _verdicts(names: list[str], counts: Mapping[str, int], x: Array, error: Array) -> list[AnnotatorEstimate]:

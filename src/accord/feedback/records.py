@@ -7,85 +7,120 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Any, Literal
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer, model_validator
 
 from accord.errors import DataError
+from accord.feedback.messages import Clip, Content, Message, Model, plain, to_json
+
+__all__ = ["Clip", "Content", "Message", "plain", "to_json"]  # with the record, what it is made of
+
+VERSION = 2
+"""Of the fields of a record. 1 (records without a version): messages of role and text alone, the weight in `meta`."""
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Message(_Model):
-    """One turn of a conversation, in the OpenAI / Hugging Face format."""
-
-    role: Literal["system", "user", "assistant", "tool"]
-    content: str
-
-
-Content = str | list[Message]
-"""Free text, or messages."""
-
-
-def plain(content: Content) -> str:
-    """Text of an option: itself, or its last message."""
-    return content if isinstance(content, str) else content[-1].content
-
-
-def to_json(content: Content) -> Any:
-    """A text as it is, messages as a list of {"role", "content"}."""
-    return content if isinstance(content, str) else [message.model_dump() for message in content]
-
-
-class Option(_Model):
+class Option(Model):
     """A response as offered: `shown_at` is its place on the screen, 0 is left or top."""
 
     id: str = Field(min_length=1)
-    content: Content
+    content: Content | Clip
     producer: str | None = None
     shown_at: int = Field(ge=0)
 
 
-class Comparison(_Model):
-    """Two options: one preferred (with an optional strength 1..3), a tie, or both bad."""
+# --- choices -----------------------------------------------------------------------------------------------------------
+class _Choice(Model):
+    """What was chosen. kind: its name in a record; fewest, most: how many options it can be about (None: any number)."""
 
+    kind: ClassVar[str]
+    fewest: ClassVar[int] = 1
+    most: ClassVar[int | None] = 1
+
+    def named(self) -> list[str]:
+        """The option ids that the choice names."""
+        return []
+
+    def check(self, options: list[Option]) -> None:
+        """Raise ValueError when the choice does not fit the options; that it names only these is checked elsewhere."""
+
+
+class Comparison(_Choice):
+    """Two options: one preferred, a tie, or both bad.
+
+    strength: how much better, 1 to 3. probability: of the preferred one being better, .5 to 1 (a soft label; without it the
+    preference is certain).
+    """
+
+    kind = "comparison"
+    fewest, most = 2, 2
     preferred: str | None = None
     tie: bool = False
     both_bad: bool = False
     strength: int | None = Field(None, ge=1, le=3)
+    probability: float | None = Field(None, ge=0.5, le=1)
 
     @model_validator(mode="after")
     def _one_answer(self) -> Comparison:
         if (self.preferred is not None) == (self.tie or self.both_bad):
             raise ValueError("name the preferred option, or say tie or both_bad, not both")
+        if self.probability is not None and self.preferred is None:
+            raise ValueError("a probability is that of a preferred option being better: name it")
         return self
 
+    def named(self) -> list[str]:
+        return [] if self.preferred is None else [self.preferred]
 
-class AttributeComparison(_Model):
+
+class AttributeComparison(_Choice):
     """Two options compared on several attributes (helpful, honest, ...), each answered like a comparison."""
 
+    kind = "attribute_comparison"
+    fewest, most = 2, 2
     attributes: dict[str, Comparison] = Field(min_length=1)
 
+    def named(self) -> list[str]:
+        return [name for part in self.attributes.values() for name in part.named()]
 
-class Ranking(_Model):
+
+class Ranking(_Choice):
     """Groups of option ids, best first; ids in the same group are tied. `all_bad`: none of them would do."""
 
+    kind = "ranking"
+    fewest, most = 2, None
     order: list[list[str]] = Field(min_length=1)
     all_bad: bool = False
 
+    def named(self) -> list[str]:
+        return [name for group in self.order for name in group]
 
-class BestWorst(_Model):
+    def check(self, options: list[Option]) -> None:
+        if sorted(self.named()) != sorted(option.id for option in options):
+            raise ValueError("a ranking names every option exactly once")
+
+
+class BestWorst(_Choice):
     """The best and the worst of K options."""
 
+    kind = "best_worst"
+    fewest, most = 3, None
     best: str
     worst: str
 
+    def named(self) -> list[str]:
+        return [self.best, self.worst]
 
-class Rating(_Model):
+    def check(self, options: list[Option]) -> None:
+        if self.best == self.worst:
+            raise ValueError("best and worst are the same option")
+
+
+class Rating(_Choice):
     """Scores per attribute on a scale [low, high], for the one option shown."""
 
+    kind = "rating"
     scores: dict[str, float] = Field(min_length=1)
     low: float = 0.0
     high: float = 4.0
@@ -98,27 +133,32 @@ class Rating(_Model):
         return self
 
 
-class Thumb(_Model):
+class Thumb(_Choice):
     """Good or not, for the one option shown."""
 
+    kind = "thumb"
     up: bool
 
 
-class Correction(_Model):
+class Correction(_Choice):
     """An edited version of the one option shown: the edit is preferred to the original."""
 
+    kind = "correction"
     content: Content
 
 
-class Demonstration(_Model):
+class Demonstration(_Choice):
     """A response written by the annotator; no options are shown."""
 
+    kind = "demonstration"
+    fewest, most = 0, 0
     content: Content
 
 
-class StepLabels(_Model):
+class StepLabels(_Choice):
     """Per step of the one option shown: 1 good, 0 neutral, -1 bad (PRM800K)."""
 
+    kind = "step_labels"
     steps: list[str] = Field(min_length=1)
     labels: list[Literal[-1, 0, 1]]
 
@@ -129,23 +169,8 @@ class StepLabels(_Model):
         return self
 
 
-class Critique(_Model):
-    """What is good or bad about the options shown, in words."""
-
-    text: str = Field(min_length=1)
-
-
-class Flags(_Model):
-    """Answers to yes/no questions (true, false), or labels chosen from a list (one or several), about what is shown.
-
-    Without options they are about the prompt.
-    """
-
-    flags: dict[str, bool | str | list[str]] = Field(min_length=1)
-
-
-class Span(_Model):
-    """The characters [start, end) of an option's text (code points; of its last message), marked."""
+class Span(Model):
+    """The characters [start, end) of an option's text (code points), marked."""
 
     start: int = Field(ge=0)
     end: int
@@ -159,104 +184,229 @@ class Span(_Model):
         return self
 
 
-class Spans(_Model):
+def _check_spans(spans: list[Span], options: list[Option]) -> None:
+    length = max(len(plain(option.content)) for option in options)
+    if any(span.end > length for span in spans):
+        raise ValueError(f"a span ends beyond the option's {length} characters")
+
+
+class Critique(_Choice):
+    """What is good or bad about the options shown, in words.
+
+    principle: of a constitution, by which it was judged. spans: the parts of the one option that it is about.
+    """
+
+    kind = "critique"
+    most = None
+    text: str = Field(min_length=1)
+    principle: str | None = None
+    spans: list[Span] = Field(default_factory=list)
+
+    def check(self, options: list[Option]) -> None:
+        if self.spans and len(options) > 1:
+            raise ValueError(f"spans mark one option, {len(options)} are shown")
+        _check_spans(self.spans, options)
+
+
+class Argument(_Choice):
+    """A turn of a debate: the case for one of the options. side: the option argued for; quotes: taken from the prompt, to the
+    letter; round: the turn's number, from 1."""
+
+    kind = "argument"
+    fewest, most = 2, None
+    side: str
+    text: str = Field(min_length=1)
+    quotes: list[str] = Field(default_factory=list)
+    round: int = Field(1, ge=1)
+
+    def named(self) -> list[str]:
+        return [self.side]
+
+
+class Flags(_Choice):
+    """Answers to yes/no questions (true, false), or labels chosen from a list (one or several), about what is shown.
+
+    Without options they are about the prompt.
+    """
+
+    kind = "flags"
+    fewest, most = 0, None
+    flags: dict[str, bool | str | list[str]] = Field(min_length=1)
+
+
+class Spans(_Choice):
     """Marked parts of the one option shown; an empty list says that there was nothing to mark."""
 
+    kind = "spans"
     spans: list[Span]
 
+    def check(self, options: list[Option]) -> None:
+        _check_spans(self.spans, options)
 
-class Skip(_Model):
+
+class Skip(_Choice):
     """The annotator gave no answer: unsure, not able to judge, content they do not want to see, ..."""
 
+    kind = "skip"
+    fewest, most = 0, None
     reason: str = Field(min_length=1)
 
 
-CHOICES: dict[str, type[_Model]] = {
-    "comparison": Comparison, "attribute_comparison": AttributeComparison, "ranking": Ranking, "best_worst": BestWorst,
-    "rating": Rating, "thumb": Thumb, "correction": Correction, "demonstration": Demonstration,
-    "step_labels": StepLabels, "critique": Critique, "flags": Flags, "spans": Spans, "skip": Skip,
-}  # fmt: skip
+Choice = (
+    Comparison | AttributeComparison | Ranking | BestWorst | Rating | Thumb | Correction | Demonstration | StepLabels
+    | Critique | Argument | Flags | Spans | Skip
+)  # fmt: skip
+CHOICES: dict[str, type[_Choice]] = {choice.kind: choice for choice in get_args(Choice)}
+"""What is chosen in a record of each kind."""
 Kind = Literal[
     "comparison", "attribute_comparison", "ranking", "best_worst", "rating", "thumb", "correction", "demonstration",
-    "step_labels", "critique", "flags", "spans", "skip",
+    "step_labels", "critique", "argument", "flags", "spans", "skip",
 ]  # fmt: skip
-_OPTIONS: dict[str, tuple[int, int | None]] = {
-    "comparison": (2, 2), "attribute_comparison": (2, 2), "ranking": (2, None), "best_worst": (3, None),
-    "demonstration": (0, 0), "critique": (1, None), "flags": (0, None), "skip": (0, None),
-}  # fmt: skip
-"""Fewest and most options of a kind; the others are about exactly one."""
 
 
-class Feedback(_Model):
-    """One judgement. `session` groups the judgements of one sitting; `guideline` is the version judged by."""
+# --- what `meta` may say ---------------------------------------------------------------------------------------------------
+class Judge(Model):
+    """`meta.judge` of an AI judge's record: its model, the template's name or hash, the option ids in the order asked, the key
+    of its answer in the cache, the probability of all answers that were understood, and what the call cost."""
+
+    model: str
+    template: str | None = None
+    order: list[str] | None = None
+    key: str | None = None
+    mass: float | None = Field(None, ge=0, le=1)
+    cost: float | None = Field(None, ge=0)
+
+
+class Assist(Model):
+    """`meta.assist` of a judgement made with help: the randomised arm, and the id of the critique that was shown."""
+
+    arm: Literal["none", "critique", "placebo"]
+    critique: str | None = None
+
+
+def _check_meta(meta: Mapping[str, Any]) -> None:
+    """Raise ValueError when a key with a meaning has another value than its meaning allows."""
+    for name, model in (("judge", Judge), ("assist", Assist)):
+        if name in meta:
+            try:
+                model.model_validate(meta[name])
+            except ValidationError as error:
+                first = error.errors()[0]
+                raise ValueError(f"meta.{'.'.join(map(str, (name, *first['loc'])))}: {first['msg']}") from None
+    if not isinstance(meta.get("parent", ""), str):
+        raise ValueError(f"meta.parent is the id of a record, not {meta['parent']!r}")
+    finished = meta.get("finished", True)
+    if not all(isinstance(one, bool) for one in (finished.values() if isinstance(finished, dict) else [finished])):
+        raise ValueError(f"meta.finished is true or false, for each option where there are several, not {finished!r}")
+    margin = meta.get("margin", 0.0)
+    if isinstance(margin, bool) or not isinstance(margin, (int, float)) or not math.isfinite(margin):
+        raise ValueError(f"meta.margin is a finite number, not {margin!r}")
+
+
+# --- the record --------------------------------------------------------------------------------------------------------
+class Feedback(Model):
+    """One judgement. `session` groups the judgements of one sitting; `guideline` is the version judged by.
+
+    tools, chat_template_kwargs: what the model was offered beside the prompt's messages (JSON schemas of functions; settings
+    of the chat template such as enable_thinking). weight: how much the judgement counts in training, 0 or more.
+    """
 
     id: str = Field(min_length=1)
+    version: Literal[2] = 2
     kind: Kind
     prompt: Content
+    tools: list[dict[str, Any]] = Field(default_factory=list)
+    chat_template_kwargs: dict[str, Any] = Field(default_factory=dict)
     options: list[Option]
-    choice: Annotated[Any, Field(description="the choice model of `kind`")]
+    choice: Choice
     annotator: str = Field(min_length=1)
     session: str | None = None
     guideline: str | None = None
     active_seconds: float | None = Field(None, ge=0)
     created_at: str | None = None
+    weight: float = Field(1.0, ge=0, allow_inf_nan=False)
     meta: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
     def _typed_choice(cls, raw: Any) -> Any:
-        if isinstance(raw, dict) and isinstance(raw.get("choice"), dict) and raw.get("kind") in CHOICES:
+        if not isinstance(raw, dict):
+            return raw
+        raw = _upgraded(raw)
+        if isinstance(raw.get("choice"), dict) and raw.get("kind") in CHOICES:
             return raw | {"choice": CHOICES[raw["kind"]].model_validate(raw["choice"])}
         return raw
 
     @model_validator(mode="after")
     def _consistent(self) -> Feedback:
-        expected = CHOICES[self.kind]
-        if not isinstance(self.choice, expected):
-            raise ValueError(f"a {self.kind} needs a choice of type {expected.__name__}")
-        ids = [option.id for option in self.options]
+        choice, ids = self.choice, [option.id for option in self.options]
+        if choice.kind != self.kind:
+            raise ValueError(f"a {self.kind} needs a choice of type {CHOICES[self.kind].__name__}")
         if len(set(ids)) != len(ids):
             raise ValueError(f"option ids repeat: {ids}")
         if sorted(option.shown_at for option in self.options) != list(range(len(ids))):
             raise ValueError("shown_at must number the options 0, 1, 2, ... without gaps")
-        self._check_choice(set(ids))
+        if len(ids) < choice.fewest or (choice.most is not None and len(ids) > choice.most):
+            raise ValueError(f"a {self.kind} cannot have {len(ids)} options")
+        choice.check(self.options)
+        if unknown := set(choice.named()) - set(ids):
+            raise ValueError(f"the choice names {sorted(unknown)}, the options are {sorted(ids)}")
+        if isinstance(self.prompt, str) and (self.tools or self.chat_template_kwargs):
+            raise ValueError("tools and chat_template_kwargs go with messages: the prompt is a text")
+        _check_meta(self.meta)
         return self
 
-    def _check_choice(self, ids: set[str]) -> None:
-        choice, count = self.choice, len(ids)
-        fewest, most = _OPTIONS.get(self.kind, (1, 1))
-        if count < fewest or (most is not None and count > most):
-            raise ValueError(f"a {self.kind} cannot have {count} options")
-        named: list[str] = []
-        if isinstance(choice, Comparison | AttributeComparison):
-            parts = [choice] if isinstance(choice, Comparison) else choice.attributes.values()
-            named = [part.preferred for part in parts if part.preferred is not None]
-        elif isinstance(choice, Ranking):
-            named = [i for group in choice.order for i in group]
-            if sorted(named) != sorted(ids):
-                raise ValueError("a ranking names every option exactly once")
-        elif isinstance(choice, BestWorst):
-            named = [choice.best, choice.worst]
-            if choice.best == choice.worst:
-                raise ValueError("best and worst are the same option")
-        elif isinstance(choice, Spans):
-            length = len(plain(self.options[0].content))
-            if any(span.end > length for span in choice.spans):
-                raise ValueError(f"a span ends beyond the option's {length} characters")
-        unknown = set(named) - ids
-        if unknown:
-            raise ValueError(f"the choice names {sorted(unknown)}, the options are {sorted(ids)}")
+    @model_serializer(mode="wrap")
+    def _given(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """All fields; tools and chat_template_kwargs where there are any."""
+        found = handler(self)
+        return {k: v for k, v in found.items() if v or k not in ("tools", "chat_template_kwargs")}
 
     @property
     def shown(self) -> list[str]:
         """Option ids in the order shown."""
         return [option.id for option in sorted(self.options, key=lambda o: o.shown_at)]
 
+    @property
+    def asked(self) -> Any:
+        """The prompt as `accord.text.encoding.Encoder` takes it: a text; messages; or, where the record has tools or settings of
+        the chat template, a dictionary of these and the messages."""
+        if isinstance(self.prompt, str):
+            return self.prompt
+        beside = {"tools": self.tools, "chat_template_kwargs": self.chat_template_kwargs}
+        beside = {name: value for name, value in beside.items() if value}
+        return {"messages": to_json(self.prompt), **beside} if beside else to_json(self.prompt)
+
+
+def _upgraded(raw: dict[str, Any]) -> dict[str, Any]:
+    """A record of an earlier version as one of this version; raises ValueError for a later one."""
+    version = raw.get("version", 1)
+    if version == VERSION:
+        return raw
+    if version != 1:
+        raise ValueError(f"this is a record of version {version!r}; versions 1 and {VERSION} are read")
+    made = {**raw, "version": VERSION}
+    if isinstance(raw.get("meta"), dict) and "weight" in raw["meta"]:
+        made["meta"] = {name: value for name, value in raw["meta"].items() if name != "weight"}
+        made["weight"] = raw["meta"]["weight"]
+    return made
+
 
 def content_id(*parts: Any) -> str:
     """A short id from content: equal content, equal id."""
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=lambda m: m.model_dump())
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+_UNION = {"str", "float", "bool", "list[Message]", "list[TextPart]", "list[str]", "Clip", "dict[str,any]"}
+"""How pydantic calls the members of a union in the place of an error."""
+
+
+def problem(error: ValidationError) -> str:
+    """The field at fault and what is wrong with it; of a union's members the one that the value came closest to."""
+    found = max(error.errors(), key=lambda detail: len(detail["loc"]))
+    path = ".".join(str(part) for part in found["loc"] if part not in _UNION) or "record"
+    return f"{path}: {found['msg'].removeprefix('Value error, ')}"
 
 
 def dump_line(record: Feedback) -> str:
@@ -269,7 +419,4 @@ def parse_line(line: str, where: str = "the record") -> Feedback:
     try:
         return Feedback.model_validate_json(line)
     except ValidationError as error:
-        first = error.errors()[0]
-        path = ".".join(str(part) for part in first["loc"]) or "record"
-        message = first["msg"].removeprefix("Value error, ")
-        raise DataError(f"{where}: {path}: {message}", "see docs/records.md for the fields of a record") from None
+        raise DataError(f"{where}: {problem(error)}", "see docs/records.md for the fields of a record") from None

@@ -142,18 +142,18 @@ def _local_rows(reference: str) -> tuple[tuple[str, dict[str, Any]], ...]:
 
 def demonstration(reference: str, context: StageContext) -> tuple[Any, str] | None:
     """(prompt, response) of the first demonstration, where it can be known."""
-    from accord.feedback.formats import plain, read_feedback
-    from accord.feedback.records import to_json
+    from accord.feedback.formats import read_feedback
+    from accord.feedback.records import Demonstration, to_json
 
     if reference.startswith(REFERENCE):
         plan = context.planned.get(_stage(reference))
         return plan.demonstration if plan else None
     if not Path(reference).exists():
         return None
-    found = next((r for r in read_feedback(reference).records if r.kind == "demonstration"), None)
-    if found is None:
-        return None
-    return to_json(found.prompt), plain(found.choice.content)
+    for record in read_feedback(reference).records:
+        if isinstance(record.choice, Demonstration):
+            return record.asked, to_json(record.choice.content)
+    return None
 
 
 def decoded_example(pair: tuple[Any, str] | None, model: str, context: StageContext) -> str | None:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from accord.errors import AccordError, DataError
 from accord.feedback.formats import read_feedback
 from accord.feedback.formats.reading import read_rows
-from accord.feedback.records import Content, Feedback, Message, content_id, to_json
+from accord.feedback.records import Content, Feedback, Message, StepLabels, content_id, to_json
 from accord.studio import answers, plain
 from accord.studio.settings import WITHOUT_GOLD, ProjectSettings
 
@@ -196,7 +196,7 @@ def from_record(record: Feedback, settings: ProjectSettings) -> list[dict[str, A
     """The items a record holds for this task: its options together, each alone, or the prompt alone."""
     options = [{"id": o.id, "content": to_json(o.content), "producer": o.producer} for o in record.options]
     prompt, low = to_json(record.prompt), settings.options[0]
-    if record.kind == "step_labels" and options:
+    if isinstance(record.choice, StepLabels):
         options[0]["steps"] = record.choice.steps
     if low == 0:
         return [{"prompt": prompt, "options": []}]

@@ -24,6 +24,8 @@ from accord.text.packing import Group
 
 Messages = Sequence[Any]
 """Chat messages: dicts (or models) with role and content."""
+Prompt = str | Messages | Mapping[str, Any]
+"""A text; messages; or {"messages": ..., "tools": ..., "chat_template_kwargs": ...}."""
 
 # Unicode noncharacters: never part of text, so they can stand for something while a template renders.
 _OPEN, _CLOSE, _MARK = "\ufdd0", "\ufdd1", "\ufdd2"
@@ -85,16 +87,17 @@ class Encoder:
         # SentencePiece-like tokenizers begin every text with a space; a continuation must not get one.
         self._adds_space = tokenizer.decode(self._ids("x") * 2) != "xx"
 
-    def prompt(self, prompt: str | Messages, row: str = "") -> list[int]:
+    def prompt(self, prompt: Prompt, row: str = "") -> list[int]:
         """Ids of a prompt: BOS (if the tokenizer has one) and text, or the chat template up to the reply."""
+        prompt = _messages(prompt, row)
         return self._start(prompt, self._text_before(prompt, row), row)
 
-    def example(self, prompt: str | Messages, response: str, finished: bool = True, row: str = "") -> Example:
+    def example(self, prompt: Prompt, response: str | Messages, finished: bool = True, row: str = "") -> Example:
         """Tokenise a prompt with its response. An EOS written at the response's end is dropped, and set by
         `finished`. Raises DataError naming `row`."""
         eos = self.tokenizer.eos_token_id
         assert eos is not None
-        response = self._without_eos(response)
+        prompt, response = _messages(prompt, row), self._without_eos(_reply_text(response, row))
         if not response.strip():
             raise DataError(f"row {row}: the response is empty", "remove the row or fill in the response")
         before = self._text_before(prompt, row)
@@ -204,3 +207,20 @@ class Encoder:
 
     def _encode(self, text: str, letters: bool) -> list[int]:
         return list(self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=letters))
+
+
+def _messages(prompt: Prompt, row: str) -> str | Messages:
+    if not isinstance(prompt, Mapping):
+        return prompt
+    raise DataError(f"row {row}: tools and settings of the chat template are not supported here", "leave them out")
+
+
+def _reply_text(response: str | Messages, row: str) -> str:
+    """The text of a response that is one plain message."""
+    if isinstance(response, str):
+        return response
+    first: Any = response[0]
+    message = first if isinstance(first, Mapping) else first.model_dump()
+    if len(response) > 1 or set(message) != {"role", "content"} or not isinstance(message["content"], str):
+        raise DataError(f"row {row}: a response of several messages, or with more than text, is not supported here")
+    return str(message["content"])

@@ -16,7 +16,7 @@ from accord.feedback.formats.columns import COMMON, DERIVED, Left, RowError, con
 from accord.feedback.formats.exports import EXPORTS, Exported, export, export_rows
 from accord.feedback.formats.reading import Row, read_rows
 from accord.feedback.formats.shapes import SHAPES, Shape, detect
-from accord.feedback.records import Content, Feedback, content_id, plain
+from accord.feedback.records import Content, Feedback, content_id, plain, problem
 from accord.feedback.words import counted, kinds_counted
 
 __all__ = [
@@ -94,8 +94,7 @@ def _with_columns(
 
 def _reason(error: Exception) -> str:
     if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        return f"{'.'.join(str(p) for p in first['loc']) or 'record'}: {first['msg'].removeprefix('Value error, ')}"
+        return problem(error)
     if isinstance(error, KeyError):
         return f"the field {error.args[0]!r} is missing"
     if isinstance(error, RowError):

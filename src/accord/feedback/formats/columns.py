@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from accord.feedback.records import Content, Feedback, Message, content_id
+from accord.feedback.records import Content, Feedback, Message, content_id, to_json
 
 SOURCE = "dataset"
 """The annotator of rows that do not name one."""
@@ -79,10 +80,17 @@ def option_ids(contents: Sequence[Content]) -> list[str]:
     seen: Counter[str] = Counter()
     ids = []
     for content in contents:
-        one = content_id(content)
+        one = content_id(_bare(content))
         ids.append(one if not seen[one] else f"{one}-{seen[one]}")
         seen[one] += 1
     return ids
+
+
+def _bare(content: Content) -> Content:
+    """The text of a reply that is one plain message: it is the same response, however it was written down."""
+    if not isinstance(content, str) and to_json(content) == [{"role": "assistant", "content": content[0].text}]:
+        return content[0].text
+    return content
 
 
 def build(
@@ -100,8 +108,10 @@ def build(
     filled = choice(names) if callable(choice) else choice
     who, common = annotator or annotator_of(row), said(row)
     wrote = list(producers) if producers is not None else [None] * len(names)
-    kept = {**_finished(row.get("finished"), names), **_weight(row), **(meta or {})}
-    extra = [common, kept] if common or kept else []
+    kept = {**_finished(row.get("finished"), names), **(meta or {})}
+    weight = _weight(row)
+    extra: list[Any] = [common, kept] if common or kept else []
+    extra += [] if weight == 1.0 else [weight]
     where, known = _places(places if places is not None else row.get("shown_at"), prompt, names)
     options = [
         {"id": i, "content": content, "producer": producer, "shown_at": place}
@@ -110,7 +120,7 @@ def build(
     body = {"kind": kind, "prompt": prompt, "options": options, "choice": filled, "annotator": who, **common}
     own = record_id or row.get("record_id") or content_id(kind, prompt, contents, names, filled, who, *extra)
     return Feedback.model_validate(
-        {"id": str(own), **body, "meta": kept if known else {**kept, "shown": UNKNOWN_ORDER}}
+        {"id": str(own), **body, "weight": weight, "meta": kept if known else {**kept, "shown": UNKNOWN_ORDER}}
     )
 
 
@@ -121,13 +131,18 @@ def _finished(told: Any, ids: Sequence[str]) -> dict[str, Any]:
     return {"finished": told} if isinstance(told, bool) and not ids else {}
 
 
-def _weight(row: Mapping[str, Any]) -> dict[str, Any]:
-    """`meta["weight"]`; 1 is what a record has anyway."""
+def _weight(row: Mapping[str, Any]) -> float:
+    """How much the judgement counts, 1 where the row does not say. Raises RowError for what is no weight."""
+    told = row.get("weight")
+    if told in (None, ""):
+        return 1.0
     try:
-        weight = float(row.get("weight") or 1.0)
+        weight = float(told)
     except (TypeError, ValueError):
-        raise RowError(f"the column 'weight' is {row['weight']!r}, not a number") from None
-    return {} if weight == 1.0 else {"weight": weight}
+        weight = float("nan")
+    if isinstance(told, bool) or not math.isfinite(weight) or weight < 0:
+        raise RowError(f"the column 'weight' is {told!r}, not a number of 0 or more")
+    return weight
 
 
 def _places(given: Any, prompt: Content, ids: Sequence[str]) -> tuple[list[int], bool]:
@@ -164,5 +179,5 @@ def content_of(value: Any) -> Content:
 
 
 def flat(content: Content) -> str:
-    """All text of a content."""
-    return content if isinstance(content, str) else " ".join(m.content for m in content)
+    """All that a content says, without roles; "" where it says nothing."""
+    return content if isinstance(content, str) else " ".join(m.said for m in content)

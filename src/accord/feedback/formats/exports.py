@@ -17,14 +17,18 @@ from accord.feedback.formats.columns import UNKNOWN_ORDER, RowError, flat
 from accord.feedback.formats.prm800k import to_prm800k
 from accord.feedback.formats.tables import to_pairwise_row, to_rating_row
 from accord.feedback.formats.trees import to_trees
+from accord.feedback.messages import messages_to_json
 from accord.feedback.records import (
     BestWorst,
+    Clip,
     Comparison,
     Content,
     Correction,
+    Demonstration,
     Feedback,
     Option,
     Ranking,
+    StepLabels,
     Thumb,
     content_id,
     plain,
@@ -109,7 +113,7 @@ class Shares:
 
 def _same(option: Option) -> str:
     """What makes options of different records the same: their content, or, of options without one, their id."""
-    return content_id(option.content) if flat(option.content) else option.id
+    return content_id(option.content) if isinstance(option.content, Clip) or flat(option.content) else option.id
 
 
 def _key(prompt: Content, first: str, second: str = "") -> tuple[tuple[str, str, str], bool]:
@@ -149,12 +153,12 @@ def _preferred(record: Feedback) -> Iterator[tuple[str, str]]:
 def _pairs(record: Feedback) -> list[Part]:
     """(better, worse) with the places they were shown at, renumbered 0 and 1; raises RowError when there is none."""
     if isinstance(record.choice, Correction):
-        return [Part({}, (record.choice.content, record.options[0].content))]
+        return [Part({}, (record.choice.content, _text(record.options[0])))]
     options, known = {o.id: o for o in record.options}, record.meta.get("shown") != UNKNOWN_ORDER
     pairs = []
     for a, b in _preferred(record):
         places = (0, 1) if options[a].shown_at < options[b].shown_at else (1, 0)
-        pairs.append(Part({}, (options[a].content, options[b].content), places if known else None, (a, b)))
+        pairs.append(Part({}, (_text(options[a]), _text(options[b])), places if known else None, (a, b)))
     if any(not flat(one) and not flat(other) for one, other in (part.pair or ("", "") for part in pairs)):
         raise RowError(f"{record.kind}: the responses have no texts (votes between models)")
     if not pairs and isinstance(record.choice, Comparison | Ranking):
@@ -162,6 +166,13 @@ def _pairs(record: Feedback) -> list[Part]:
     if not pairs:
         raise RowError(f"{record.kind}: compares no two responses")
     return pairs
+
+
+def _text(option: Option) -> Content:
+    """What an option says; raises RowError for a clip, which no format of texts holds."""
+    if isinstance(option.content, Clip):
+        raise RowError("the options are clips of episodes")
+    return option.content
 
 
 def _prompt(record: Feedback) -> Any:
@@ -176,7 +187,7 @@ def _reply(record: Feedback, content: Content) -> Any:
         return plain(content)
     if isinstance(content, str):
         return [{"role": "assistant", "content": content}]
-    return [m.model_dump() for m in content]
+    return messages_to_json(content)
 
 
 def _trl_preference(record: Feedback) -> Iterator[Part]:
@@ -195,19 +206,19 @@ def _trl_implicit(record: Feedback) -> Iterator[Part]:
 def _trl_unpaired(record: Feedback) -> Iterator[Part]:
     if not isinstance(record.choice, Thumb):
         raise RowError(f"{record.kind}: only thumbs are written")
-    content = record.options[0].content
+    content = _text(record.options[0])
     row = {"prompt": _prompt(record), "completion": _reply(record, content), "label": record.choice.up}
     yield Part(row, (content, ""), (0,), (record.options[0].id,))
 
 
 def _trl_completion(record: Feedback) -> Iterator[Part]:
-    if record.kind != "demonstration":
+    if not isinstance(record.choice, Demonstration):
         raise RowError(f"{record.kind}: only demonstrations are written")
     yield Part({"prompt": _prompt(record), "completion": _reply(record, record.choice.content)})
 
 
 def _trl_stepwise(record: Feedback) -> Iterator[Part]:
-    if record.kind != "step_labels":
+    if not isinstance(record.choice, StepLabels):
         raise RowError(f"{record.kind}: only step labels are written")
     if 0 in record.choice.labels:
         raise RowError("step labels with a neutral step: TRL knows good and bad only")
@@ -222,7 +233,7 @@ def _hh(record: Feedback) -> Iterator[Part]:
     if isinstance(record.prompt, str) or any(m.role not in ("user", "assistant") for m in record.prompt):
         raise RowError("a transcript is of user and assistant: the prompt is a text, or has other roles")
     names = {"user": "Human", "assistant": "Assistant"}
-    before = "".join(f"\n\n{names[m.role]}: {m.content}" for m in record.prompt)
+    before = "".join(f"\n\n{names[m.role]}: {m.said}" for m in record.prompt)
     for part in pairs:
         sides = zip(("chosen", "rejected"), part.pair or (), strict=True)
         row = {side: f"{before}\n\nAssistant: {plain(content)}" for side, content in sides}
@@ -236,7 +247,7 @@ def _prm800k(record: Feedback) -> Iterator[Part]:
 def _pairwise(record: Feedback) -> Iterator[Part]:
     row = to_pairwise_row(record)
     first, second = sorted(record.options, key=lambda o: o.shown_at)
-    yield Part(row, (first.content, second.content), None, (first.id, second.id))
+    yield Part(row, (_text(first), _text(second)), None, (first.id, second.id))
 
 
 def _ratings(record: Feedback) -> Iterator[Part]:
@@ -320,7 +331,7 @@ def _about(record: Feedback, part: Part, number: int, count: int, shares: Shares
     return {
         "record_id": record.id if count == 1 else f"{record.id}#{number}", **_common(record),
         "shown_at": None if part.places is None else list(part.places),
-        "weight": record.meta.get("weight", 1.0) / count, "soft_label": share, "votes": votes,
+        "weight": record.weight / count, "soft_label": share, "votes": votes,
         **({"strength": strength} if strength is not None else {}), **_finished(record, part.options),
     }  # fmt: skip
 
@@ -350,7 +361,7 @@ def _beside(record: Feedback, shares: Shares) -> Iterator[dict[str, Any]]:
         share, votes = shares.share(record, options)
         yield {
             "record_id": record.id, **_common(record), "options": list(options), "shown": record.shown,
-            "weight": record.meta.get("weight", 1.0) / len(lines), "soft_label": share, "votes": votes,
+            "weight": record.weight / len(lines), "soft_label": share, "votes": votes,
         }  # fmt: skip
 
 

@@ -102,10 +102,10 @@ def _explicit(row: Row) -> Iterator[Feedback]:
         if len(turns) > 1 and isinstance(prompt, list) and turns[: len(prompt)] != prompt:
             sides.append((prompt, list(turns)))  # an answer of several messages
         elif len(turns) > 1:  # the lists include the prompt (UltraFeedback binarized)
-            sides.append((turns[:-1], turns[-1].content))
+            sides.append((turns[:-1], turns[-1:]))
         else:
             asked = [Message(role="user", content=prompt)] if isinstance(prompt, str) else prompt
-            sides.append((asked, turns[0].content))
+            sides.append((asked, turns))
     if sides[0][0] != sides[1][0]:
         raise RowError("chosen and rejected answer different prompts")
     yield from _preference(sides[0][0], sides[0][1], sides[1][1], row)
@@ -122,17 +122,17 @@ def _implicit(row: Row) -> Iterator[Feedback]:
     chosen, rejected = messages(row["chosen"]), messages(row["rejected"])
     if chosen[:-1] != rejected[:-1] or len(chosen) < 2:
         raise RowError("chosen and rejected must share all messages but the last")
-    yield from _preference(chosen[:-1], chosen[-1].content, rejected[-1].content, row)
+    yield from _preference(chosen[:-1], chosen[-1:], rejected[-1:], row)
 
 
 def _completion(row: Row) -> Iterator[Feedback]:
     conversational = not isinstance(row["prompt"], str)
-    prompt = messages(row["prompt"]) if conversational else row["prompt"]
-    completion = messages(row["completion"])[-1].content if conversational else row["completion"]
+    prompt: Content = messages(row["prompt"]) if conversational else row["prompt"]
+    completion: Content = messages(row["completion"]) if conversational else row["completion"]
     if not isinstance(row.get("label"), bool):
         yield from _demonstration(prompt, completion, row)
         return
-    if not completion.strip():
+    if not flat(completion).strip():
         raise RowError("the completion is empty")
     yield build("thumb", prompt, [completion], {"up": row["label"]}, row)
 
@@ -145,14 +145,14 @@ def _stepwise(row: Row) -> Iterator[Feedback]:
 def _conversation(row: Row) -> Iterator[Feedback]:
     turns = messages(row.get("messages") or row.get("conversations"))
     if isinstance(row.get("chosen"), dict):  # LLaMA-Factory's DPO rows
-        yield from _preference(turns, messages([row["chosen"]])[0].content, messages([row["rejected"]])[0].content, row)
+        yield from _preference(turns, messages([row["chosen"]]), messages([row["rejected"]]), row)
         return
     if turns[-1].role != "assistant" or len(turns) < 2:
         raise RowError("the conversation does not end with an answer")
     if isinstance(row.get("label"), bool):
-        yield build("thumb", turns[:-1], [turns[-1].content], {"up": row["label"]}, row)
+        yield build("thumb", turns[:-1], [turns[-1:]], {"up": row["label"]}, row)
     else:
-        yield from _demonstration(turns[:-1], turns[-1].content, row)
+        yield from _demonstration(turns[:-1], turns[-1:], row)
 
 
 def _alpaca(row: Row) -> Iterator[Feedback]:

@@ -194,7 +194,7 @@ def sheet_of(fields: Mapping[str, Any], named: Sequence[str] = ()) -> Sheet:
         last = max((i for i, m in enumerate(content) if m.role == "assistant"), default=0)
         if last:
             after = [m.model_dump() for m in content[last + 1 :]]
-            responses, content = {"last answer": content[last].content}, content[:last]
+            responses, content = {"last answer": [content[last]]}, content[:last]
             other |= {"after": after} if after else {}
     return Sheet(content, responses, {}, other)
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from accord.feedback.formats.columns import COMMON, UNKNOWN_ORDER, RowError, build, messages
 from accord.feedback.formats.sheets import ScaleGuess
-from accord.feedback.records import Comparison, Content, Feedback, Rating
+from accord.feedback.records import Clip, Comparison, Content, Feedback, Rating, to_json
 
 RATING = "rating_"
 PAIRWISE_COLUMNS = (
@@ -185,9 +185,11 @@ def _columns(record: Feedback, response_type: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _type(content: Content) -> str:
+def _type(content: Content | Clip) -> str:
+    if isinstance(content, Clip):
+        raise RowError("the options are clips of episodes")
     return "text" if isinstance(content, str) else "messages"
 
 
-def _cell(content: Content) -> str:
-    return content if isinstance(content, str) else json.dumps([m.model_dump() for m in content], ensure_ascii=False)
+def _cell(content: Content | Clip) -> str:
+    return content if isinstance(content, str) else json.dumps(to_json(content), ensure_ascii=False)

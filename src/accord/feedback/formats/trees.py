@@ -173,7 +173,7 @@ def _plant(record: Feedback, roots: dict[str, dict[str, Any]]) -> None:
     node: dict[str, Any] | None = None
     for depth, message in enumerate(record.prompt):
         own = content_id([m.model_dump() for m in record.prompt[: depth + 1]])
-        node = _child(node, roots, own, message.content, message.role)
+        node = _child(node, roots, own, message.said, message.role)
     assert node is not None
     if isinstance(choice, Demonstration):
         own = content_id(record.prompt, plain(choice.content))

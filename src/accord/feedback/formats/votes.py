@@ -49,5 +49,5 @@ def _texts(row: Mapping[str, Any]) -> tuple[Content, list[str]]:
         return str(prompt), [str(row.get("answer_a", "")), str(row.get("answer_b", ""))]
     turns = [[Message.model_validate({k: turn[k] for k in ("role", "content")}) for turn in side] for side in sides]  # type: ignore[union-attr]
     shared = turns[0][:1]  # in a longer conversation each model answered its own history: kept as texts
-    answers = ["\n\n".join(m.content for m in side if m.role == "assistant") for side in turns]
+    answers = ["\n\n".join(m.said for m in side if m.role == "assistant") for side in turns]
     return shared, answers

@@ -183,8 +183,10 @@ def _judge(config: CollectConfig, offered: Sequence[Offered], crowd: Sequence[Si
 
 
 def _tie_share(records: Sequence[Feedback]) -> float:
-    compared = [r for r in records if r.kind == "comparison"]
-    return sum(r.choice.tie for r in compared) / len(compared) if compared else 0.0
+    from accord.feedback.records import Comparison
+
+    compared = [r.choice for r in records if isinstance(r.choice, Comparison)]
+    return sum(choice.tie for choice in compared) / len(compared) if compared else 0.0
 
 
 def _plain(agreed: Agreement) -> dict[str, Any]:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from accord.errors import DataError
 from accord.feedback.formats import plain
-from accord.feedback.records import BestWorst, Correction, Demonstration, Feedback, Ranking, StepLabels
+from accord.feedback.records import (
+    BestWorst,
+    Comparison,
+    Correction,
+    Demonstration,
+    Feedback,
+    Ranking,
+    StepLabels,
+)
 from accord.learning.judgements import JudgedGroup, Judgement
 from accord.learning.likelihoods import MOST_TIED
 from accord.runs.stages.answers import THUMB, Scales, bad
@@ -144,18 +150,12 @@ def _choice(record: Feedback, numbers: Mapping[str, int], annotator: int, count:
     elif isinstance(choice, BestWorst):
         order = [choice.best, *(i for i in record.shown if i not in (choice.best, choice.worst)), choice.worst]
         kind = "best_worst"
-    elif choice.preferred is None:
+    elif not isinstance(choice, Comparison):
+        raise TypeError(f"a {record.kind} compares nothing")
+    elif (preferred := choice.preferred) is None:
         order, kind = record.shown, "tie"
     else:
-        order = sorted(record.shown, key=lambda i: i != choice.preferred)
-        asked = margin * ((choice.strength or 1) - 1) + _own_margin(record)
+        order = sorted(record.shown, key=lambda i: i != preferred)
+        asked = margin * ((choice.strength or 1) - 1) + float(record.meta.get("margin", 0.0))
     places = tuple(shown[i] for i in order)
     return Judgement(tuple(numbers[i] for i in order), places, annotator, kind, asked, tied=tied)  # type: ignore[arg-type]
-
-
-def _own_margin(record: Feedback) -> float:
-    """The margin that came with the record (TRL's column of that name), in utility."""
-    own = float(record.meta.get("margin", 0.0))
-    if not math.isfinite(own):
-        raise DataError(f"record {record.id}: its margin is {own}", "give a finite margin, or none")
-    return own

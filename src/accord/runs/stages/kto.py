@@ -117,12 +117,14 @@ def read_thumbs(reference: str, model: CausalLM, lengths: LengthConfig, context:
 def _marked(record: Feedback) -> list[tuple[str, str, bool]]:
     """(option, text, desirable) said by a record; a ranking says which is better, not which is good, unless all are bad."""
     from accord.feedback.formats import plain
+    from accord.feedback.records import Comparison, Thumb
     from accord.runs.stages.answers import bad
 
-    if record.kind == "thumb":
-        return [(o.id, plain(o.content), record.choice.up) for o in record.options]
-    if record.kind == "comparison" and record.choice.preferred is not None:
-        return [(o.id, plain(o.content), o.id == record.choice.preferred) for o in record.options]
+    choice = record.choice
+    if isinstance(choice, Thumb):
+        return [(o.id, plain(o.content), choice.up) for o in record.options]
+    if isinstance(choice, Comparison) and choice.preferred is not None:
+        return [(o.id, plain(o.content), o.id == choice.preferred) for o in record.options]
     if bad(record):
         return [(o.id, plain(o.content), False) for o in record.options]
     return []

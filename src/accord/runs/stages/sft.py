@@ -90,7 +90,7 @@ def read_demonstrations(
 ) -> list[Example]:
     """Tokenise demonstrations of any known format and apply the length policy."""
     from accord.feedback.formats import plain, read_feedback
-    from accord.feedback.records import to_json
+    from accord.feedback.records import Demonstration, to_json
     from accord.runs.stages.lengths import apply_lengths
     from accord.text.conversations import split_conversation
     from accord.text.encoding import Encoder
@@ -99,7 +99,7 @@ def read_demonstrations(
     read = read_feedback(source)
     left_out = Counter({**read.dropped, **read.left_out})
     for record in read.records:
-        if record.kind != "demonstration":
+        if not isinstance(record.choice, Demonstration):
             left_out[f"{record.kind}: no demonstration"] += 1
             continue
         answer = plain(record.choice.content)

@@ -11,7 +11,7 @@ from sqlalchemy import String, cast, func, select, tuple_
 from starlette.responses import Response
 
 from accord.errors import ConfigError
-from accord.feedback.records import Feedback
+from accord.feedback.records import Critique, Feedback, Rating
 from accord.studio import presenting, projects, submission
 from accord.studio.api.base import cursor, position
 from accord.studio.errors import NotHere
@@ -162,7 +162,9 @@ def verdict(records: list[Feedback], letters: dict[str, str]) -> str:
     if kind == "best_worst":
         return f"{letters.get(said['best'], '?')} … {letters.get(said['worst'], '?')}"
     if kind == "rating":
-        scores = {name: score for r in records if r.kind == "rating" for name, score in r.choice.scores.items()}
+        scores = {
+            name: score for r in records if isinstance(r.choice, Rating) for name, score in r.choice.scores.items()
+        }
         return ", ".join(f"{name} {score:g}" for name, score in scores.items())
     if kind == "thumb":
         return "+" if said["up"] else "–"
@@ -185,7 +187,7 @@ def reasons(records: list[Feedback], letters: dict[str, str]) -> list[str]:
         flags = record.meta.get("flags")
         if isinstance(flags, dict) and any(flags.values()):
             found.append("⚑ " + ", ".join(name for name, raised in flags.items() if raised))
-        if record.kind == "critique" and record is not records[0]:
+        if isinstance(record.choice, Critique) and record is not records[0]:
             about = letters.get(record.options[0].id, "") if len(record.options) == 1 else ""
             found.append(f"{about}: {record.choice.text}" if about else record.choice.text)
     return found
