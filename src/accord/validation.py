@@ -69,13 +69,13 @@ def read_yaml(text: str, name: str, expected: str) -> dict[str, Any]:
 
 
 def validated(model: type[M], raw: Any, where: str) -> M:
-    """`raw` as `model`; raises ConfigError naming each wrong setting (below `where`), its value and the nearest name."""
+    """`raw` as `model`; raises ConfigError naming each wrong setting (below `where`, where that is not empty), its value and the nearest name."""
     try:
         return model.model_validate(raw)
     except ValidationError as error:
         lines, fixes = [], []
         for detail in error.errors():
-            path = ".".join([where, *(str(part) for part in detail["loc"])])
+            path = ".".join(filter(None, [where, *(str(part) for part in detail["loc"])]))
             if detail["type"] == "extra_forbidden":
                 known = _known_keys(model, detail["loc"])
                 lines.append(f"{path} is not a setting")
