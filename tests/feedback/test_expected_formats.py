@@ -1,0 +1,126 @@
+"""Every shared file meets its row of the expected table, and every file has one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from accord.errors import AccordError
+from accord.feedback.formats import plain, read_feedback
+from accord.feedback.records import Feedback
+from feedback.expected_formats import EXPECTED, Expected, Refused, Said
+from real_data import shared_data
+
+NOT_YET: dict[str, str] = {
+    "formats/alpacafarm_human.jsonl": "the layout is not read yet",
+    "formats/arena_33k.jsonl": "the layout is not read yet",
+    "formats/argilla_flat_hf.jsonl": "the layout is not read yet",
+    "formats/beavertails.jsonl": "the layout is not read yet",
+    "formats/capybara_pref.jsonl": "the layout is not read yet",
+    "formats/distilabel_orca.jsonl": "the layout is not read yet",
+    "formats/dolly.jsonl": "the layout is not read yet",
+    "formats/helpsteer2_pref.jsonl": "the layout is not read yet",
+    "formats/lf_alpaca_pref.jsonl": "the layout is not read yet",
+    "formats/lf_old_comparison.jsonl": "the layout is not read yet",
+    "formats/ls_json_min.jsonl": "the layout is not read yet",
+    "formats/mt_bench_human.jsonl": "the layout is not read yet",
+    "formats/oasst_flat.jsonl": "the layout is not read yet",
+    "formats/orca_dpo_pairs.jsonl": "the layout is not read yet",
+    "formats/pku_saferlhf.jsonl": "the layout is not read yet",
+    "formats/red_team.jsonl": "the layout is not read yet",
+    "formats/reward_bench.jsonl": "the layout is not read yet",
+    "formats/shp.jsonl": "the layout is not read yet",
+    "formats/summarize_comparisons.jsonl": "the layout is not read yet",
+    "formats/uf_argilla_cleaned.jsonl": "the layout is not read yet",
+    "formats/ultrafeedback.jsonl": "the layout is not read yet",
+    "formats/ultrainteract_pair.jsonl": "the layout is not read yet",
+    "hostile/langfuse.csv": "the layout is not read yet",
+    "hostile/num.jsonl": "the layout is not read yet",
+    "hostile/own_dict.jsonl": "the layout is not read yet",
+    "hostile/own_extra.csv": "the layout is not read yet",
+    "hostile/own_id.jsonl": "the layout is not read yet",
+    "hostile/own_meta.jsonl": "the layout is not read yet",
+    "hostile/owui.json": "the layout is not read yet",
+    "hostile/prodigy.jsonl": "the layout is not read yet",
+    "hostile/toolitem.jsonl": "the layout is not read yet",
+    "formats/openai_chat_parts.jsonl": "tool calls, parts and the developer role are not read yet",
+    "formats/trl_tools_pref.jsonl": "tool calls, parts and the developer role are not read yet",
+    "hostile/dev.jsonl": "tool calls, parts and the developer role are not read yet",
+    "hostile/parts.jsonl": "tool calls, parts and the developer role are not read yet",
+    "hostile/t3.jsonl": "tool calls, parts and the developer role are not read yet",
+    "hostile/t4.jsonl": "tool calls, parts and the developer role are not read yet",
+    "hostile/tool.jsonl": "tool calls, parts and the developer role are not read yet",
+    "hostile/tool2.jsonl": "tool calls, parts and the developer role are not read yet",
+    "hostile/bigint.jsonl": "the container or value is not read yet",
+    "hostile/ms.jsonl": "the container or value is not read yet",
+    "hostile/sep.csv": "the container or value is not read yet",
+    "hostile/space.csv": "the container or value is not read yet",
+    "hostile/intannot.jsonl": "the container or value is not read yet",
+}
+"""Files that do not meet the table yet, and why."""
+
+
+def cases() -> list[Any]:
+    return [
+        pytest.param(name, id=name, marks=[pytest.mark.xfail(strict=True, reason=NOT_YET[name])] if name in NOT_YET else [])
+        for name in EXPECTED
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("folder", ["formats", "hostile"])
+def test_every_file_is_in_the_table(folder: str) -> None:
+    found = {f"{folder}/{path.name}" for path in shared_data(folder).iterdir()}
+    assert found == {name for name in EXPECTED if name.startswith(folder)}
+
+
+@pytest.mark.parametrize("name", cases())
+def test_a_file_says_what_the_table_says(name: str) -> None:
+    source, expected = shared_data(name), EXPECTED[name]
+    if isinstance(expected, Refused):
+        with pytest.raises(AccordError) as caught:
+            read_feedback(source)
+        said = f"{caught.value.message} {caught.value.fix}"
+        assert [word for word in expected.words if word not in said] == [], said
+        return
+    got = read_feedback(source)
+    assert got.rows == expected.rows
+    assert Counter(record.kind for record in got.records) == expected.kinds
+    check_dropped(expected, got.dropped)
+    for record, said in zip(got.records, expected.first, strict=False):
+        check(record, said)
+
+
+def check_dropped(expected: Expected, dropped: dict[str, int]) -> None:
+    assert len(dropped) == len(expected.dropped), dropped
+    for words, count in expected.dropped.items():
+        assert [n for reason, n in dropped.items() if words in reason] == [count], dropped
+
+
+def check(record: Feedback, said: Said) -> None:
+    prompt = record.prompt if isinstance(record.prompt, str) else [(m.role, m.said) for m in record.prompt]
+    assert prompt == said.prompt
+    assert tuple(plain(option.content) for option in record.options) == said.options
+    assert texts(record) == said.choice
+    assert record.annotator == said.annotator
+    wrote = tuple(option.producer for option in record.options)
+    assert wrote == (said.producers or (None,) * len(wrote))
+    assert (record.weight, len(record.tools)) == (said.weight, said.tools)
+    assert (record.created_at, record.active_seconds) == (said.created_at, said.active_seconds)
+
+
+def texts(record: Feedback) -> Any:
+    """The choice without defaults, what the options say in the place of their ids."""
+    names = {option.id: plain(option.content) for option in record.options}
+
+    def walk(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: walk(inner) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [walk(inner) for inner in value]
+        return names.get(value, value) if isinstance(value, str) else value
+
+    found = walk(record.choice.model_dump(exclude_defaults=True))
+    content = getattr(record.choice, "content", None)
+    return {**found, "content": plain(content)} if content is not None else found
