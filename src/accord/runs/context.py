@@ -7,13 +7,17 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from accord.errors import ConfigError
 from accord.files import AppendLog
 from accord.runs.recipe import REFERENCE
 from accord.runs.session import InterruptFlag, RunSession
 from accord.runs.stage import Plan
+
+if TYPE_CHECKING:
+    from accord.text.encoding import Encoder
+    from accord.text.language import Language
 
 RESULT = "result.json"
 
@@ -67,6 +71,12 @@ class StageContext:
     def path(self, reference: str) -> Path:
         """As `resolve`, for things that must be local."""
         return Path(self.resolve(reference))
+
+    def encoder(self, model: Language) -> Encoder:
+        """How this stage turns text into `model`'s tokens."""
+        from accord.text.encoding import Encoder
+
+        return Encoder(model.tokenizer)
 
     def session(self, note: Callable[[Mapping[str, float]], str] | None = None, every_steps: int = 0) -> RunSession:
         """The session of this stage's training loop; `note` turns a step's metrics into the progress line."""

@@ -73,7 +73,7 @@ class Examiner:
         """Load what the configuration names, for policies with `policy`'s tokenizer."""
         return cls(
             prompts=load_prompts(context.path(config.prompts), config.count),
-            encoder=Encoder(policy.tokenizer),
+            encoder=context.encoder(policy),
             reference=None if policy.adapter is not None else freeze(load_causal_lm(context.resolve(config.reference), context.device)),
             reward=RewardModel.load(context.path(config.reward), context.device).frozen(),
             gold=GoldSentiment.load(context.path(config.gold)) if config.gold else None,

@@ -110,11 +110,10 @@ class Judge(Stage):
         from accord.runs.stages.sampled import sample_in_chunks
         from accord.runs.stages.scoring import Scorer
         from accord.sampling.rollout import SamplingSettings
-        from accord.text.encoding import Encoder
 
         prompts = load_prompts(context.path(config.prompts), config.count)
         model = freeze(load_causal_lm(context.resolve(config.model), context.device))
-        reward, encoder = config.load_reward(context), Encoder(model.tokenizer)
+        reward, encoder = config.load_reward(context), context.encoder(model)
         if reward is not None:
             reward.frozen()
 

@@ -27,7 +27,6 @@ from accord.feedback.records import (
 from accord.feedback.store import read_records
 from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement, Scale, contradictions, strict_pairs
 from accord.learning.preference import Pair
-from accord.models.causal_lm import CausalLM
 from accord.models.scalar import decoder
 from accord.runs.recipe import REFERENCE
 from accord.runs.stages.answers import THUMB, answers, bad, find_scales
@@ -39,6 +38,7 @@ from accord.text.packing import Group
 if TYPE_CHECKING:
     from accord.runs.context import StageContext
     from accord.runs.stages.settings import LengthConfig
+    from accord.text.language import Language
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def load_records(reference: str, context: StageContext) -> list[Feedback]:
 
 
 def read_judged(
-    reference: str, model: CausalLM, lengths: LengthConfig, context: StageContext, margin: float = 0.0,
+    reference: str, model: Language, lengths: LengthConfig, context: StageContext, margin: float = 0.0,
     ratings: bool = False, objectives: Sequence[str] = (),
 ) -> Judged:  # fmt: skip
     """Tokenise all responses and turn records into judgements.
@@ -148,10 +148,10 @@ def _unusable(record: Feedback) -> str | None:
 
 
 def _tokenise(
-    by_prompt: dict[str, list[Feedback]], model: CausalLM, lengths: LengthConfig, context: StageContext
+    by_prompt: dict[str, list[Feedback]], model: Language, lengths: LengthConfig, context: StageContext
 ) -> Tokens:
     """(prompt ids, response ids) per prompt and response within the limits."""
-    encoder = Encoder(model.tokenizer)
+    encoder = context.encoder(model)
     examples: dict[tuple[str, Response], Example] = {}
     for key, rows in by_prompt.items():
         for record in rows:

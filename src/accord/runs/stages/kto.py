@@ -17,7 +17,7 @@ from accord.runs.stages.settings import EvaluationConfig, LengthConfig, Training
 if TYPE_CHECKING:
     from accord.feedback.records import Feedback
     from accord.learning.unpaired import Thumb
-    from accord.models.causal_lm import CausalLM
+    from accord.text.language import Language
 
 
 class KtoConfig(TrainingConfig):
@@ -80,15 +80,14 @@ def _note(values: Mapping[str, float]) -> str:
     return f"loss {values['loss']:.3f}, reference point {values['reference_point']:.2f}"
 
 
-def read_thumbs(reference: str, model: CausalLM, lengths: LengthConfig, context: StageContext) -> list[Thumb]:
+def read_thumbs(reference: str, model: Language, lengths: LengthConfig, context: StageContext) -> list[Thumb]:
     """Tokenised thumbs, with what was left out counted. Raises DataError when nothing can be used."""
     from accord.feedback.records import to_json
     from accord.learning.unpaired import Thumb
     from accord.runs.stages.judged import load_records
     from accord.runs.stages.lengths import apply_lengths
-    from accord.text.encoding import Encoder
 
-    encoder, left_out = Encoder(model.tokenizer), Counter[str]()
+    encoder, left_out = context.encoder(model), Counter[str]()
     marks, examples = {}, []
     for record in load_records(reference, context):
         found = list(_marked(record))

@@ -195,7 +195,6 @@ class Ppo(Stage):
         from accord.learning.order import smaller_steps
         from accord.runs.stages.scoring import Scorer
         from accord.sampling.builtin import BuiltinSampler
-        from accord.text.encoding import Encoder
 
         policy, reference = load_policy(config.model, config.lora, context, config.measure_kl)
         reward = config.load_reward(context)
@@ -207,7 +206,7 @@ class Ppo(Stage):
         prompts = _prompts(config, policy, context)
         score = Scorer(
             reward, config.functions, config.length_penalty, {tuple(ids): raw for ids, raw in prompts},
-            Encoder(policy.tokenizer), config.micro_batch_tokens,
+            context.encoder(policy), config.micro_batch_tokens,
         )  # fmt: skip
         trainer = OnPolicyTrainer(
             policy, reference, value, BuiltinSampler(policy), score, [ids for ids, _ in prompts],
@@ -263,9 +262,8 @@ def _prompts(config: PpoConfig, policy: Any, context: StageContext) -> list[tupl
     """(token ids, prompt as in the data) of all prompts within the limit."""
     from accord.errors import DataError
     from accord.runs.stages.evaluation import load_prompts
-    from accord.text.encoding import Encoder
 
-    encoder = Encoder(policy.tokenizer)
+    encoder = context.encoder(policy)
     path = context.path(config.prompts)
     ids = [(encoder.prompt(p, f"{path.name}:{i + 1}"), p) for i, p in enumerate(load_prompts(path))]
     kept = [(tokens, p) for tokens, p in ids if len(tokens) <= config.max_prompt_tokens]

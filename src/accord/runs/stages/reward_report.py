@@ -18,7 +18,6 @@ from accord.learning.reward import RewardResult, describe
 from accord.models.reward_model import RewardModel
 from accord.runs.context import StageContext
 from accord.runs.stages.judged import Judged
-from accord.text.encoding import Encoder
 
 if TYPE_CHECKING:
     from accord.runs.stages.reward import RewardConfig
@@ -69,7 +68,7 @@ def _card(
     if config.gold is not None:
         from accord.text.gold import GoldSentiment
 
-        encoder = Encoder(model.members[0].lm.tokenizer)
+        encoder = context.encoder(model.members[0].lm)
         texts = [encoder.text(g.prompt) + encoder.text(r) for g in groups for r in g.responses]
         gold_R = torch.tensor(GoldSentiment.load(context.path(config.gold)).score(texts))
         gold_gap = pair_gaps(gold_R, heldout).numpy()

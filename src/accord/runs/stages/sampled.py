@@ -9,7 +9,6 @@ from accord.runs.context import StageContext
 from accord.runs.stages.evaluation import sequence_seeds
 from accord.sampling.builtin import BuiltinSampler
 from accord.sampling.rollout import Rollout, SamplingSettings
-from accord.text.encoding import Encoder
 
 if TYPE_CHECKING:
     from accord.models.causal_lm import CausalLM
@@ -27,7 +26,7 @@ def sample_in_chunks(
 
     After each `chunk` of prompts the rows are on disk: a resumed stage samples the rest, with the seeds it would have had.
     """
-    encoder, sampler = Encoder(model.tokenizer), BuiltinSampler(model)
+    encoder, sampler = context.encoder(model), BuiltinSampler(model)
     seeds = sequence_seeds(context.seed, 0, len(prompts) * k)
     log = context.log(LOG)
     for start in range(len(log.rows), len(prompts), chunk):

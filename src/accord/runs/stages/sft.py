@@ -14,9 +14,9 @@ from accord.runs.stage import Plan, Stage, StageResult
 from accord.runs.stages.settings import LengthConfig, TrainingConfig, training_plan
 
 if TYPE_CHECKING:
-    from accord.models.causal_lm import CausalLM
     from accord.text.conversations import Turns
     from accord.text.encoding import Example
+    from accord.text.language import Language
 
 
 class SftConfig(TrainingConfig):
@@ -86,16 +86,15 @@ def _note(values: Mapping[str, float]) -> str:
 
 
 def read_demonstrations(
-    source: str, model: CausalLM, lengths: LengthConfig, context: StageContext, turns: Turns = "last"
+    source: str, model: Language, lengths: LengthConfig, context: StageContext, turns: Turns = "last"
 ) -> list[Example]:
     """Tokenise demonstrations of any known format and apply the length policy."""
     from accord.feedback.formats import plain, read_feedback
     from accord.feedback.records import Demonstration, to_json
     from accord.runs.stages.lengths import apply_lengths
     from accord.text.conversations import split_conversation
-    from accord.text.encoding import Encoder
 
-    encoder, examples = Encoder(model.tokenizer), []
+    encoder, examples = context.encoder(model), []
     read = read_feedback(source)
     left_out = Counter({**read.dropped, **read.left_out})
     for record in read.records:
