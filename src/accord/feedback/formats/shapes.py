@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +11,12 @@ from typing import Any
 
 from accord.feedback.formats import argilla, label_studio, tables
 from accord.feedback.formats.columns import Left, Parsed, RowError, build, content_of, flat, messages
+from accord.feedback.formats.making import PRODUCER_COLUMNS, demonstration, preference, transcript
 from accord.feedback.formats.prm800k import is_prm800k, prm800k
 from accord.feedback.formats.trees import tree
 from accord.feedback.formats.votes import is_votes, votes
 from accord.feedback.records import Content, Feedback, Message
 
-_TURN = re.compile(r"\n\n(Human|Assistant):")
 Row = Mapping[str, Any]
 Parse = Callable[[Row], Iterator[Parsed]]
 
@@ -46,36 +45,6 @@ class Shape:
         return made
 
 
-# --- building records ---------------------------------------------------------------------------------------------
-def _preference(prompt: Content, chosen: Content, rejected: Content, row: Row) -> Iterator[Feedback]:
-    if chosen == rejected:
-        raise RowError("chosen and rejected are the same")
-    for name, content in (("chosen", chosen), ("rejected", rejected)):
-        if not flat(content).strip():
-            raise RowError(f"{name} is empty")
-    meta = {"margin": float(row["margin"])} if isinstance(row.get("margin"), (int, float)) else {}
-    strength = {"strength": int(row["strength"])} if row.get("strength") else {}
-    yield build("comparison", prompt, [chosen, rejected], lambda ids: {"preferred": ids[0], **strength}, row, meta=meta)
-
-
-def _demonstration(prompt: Content, response: Content, row: Row) -> Iterator[Feedback]:
-    if not flat(response).strip():
-        raise RowError("the response is empty")
-    yield build("demonstration", prompt, [], {"content": response}, row)
-
-
-def transcript(text: str) -> tuple[list[Message], str]:
-    """An Anthropic HH transcript: (messages of the prompt, the last answer), cut at the last "Assistant:"."""
-    pieces = _TURN.split(text)
-    if len(pieces) < 3 or pieces[0].strip() or pieces[-2] != "Assistant":
-        raise RowError('a transcript starts with "\\n\\nHuman:" and ends with an "\\n\\nAssistant:" turn')
-    roles = {"Human": "user", "Assistant": "assistant"}
-    turns = [Message(role=roles[r], content=c.strip()) for r, c in zip(pieces[1:-2:2], pieces[2:-2:2], strict=True)]
-    if not turns:
-        raise RowError("the transcript has no prompt")
-    return turns, pieces[-1].strip()
-
-
 # --- parsers -------------------------------------------------------------------------------------------------------
 def _accord(row: Row) -> Iterator[Feedback]:
     yield Feedback.model_validate(dict(row))
@@ -85,7 +54,7 @@ def _hh(row: Row) -> Iterator[Feedback]:
     (prompt, chosen), (other, rejected) = transcript(row["chosen"]), transcript(row["rejected"])
     if prompt != other:
         raise RowError("chosen and rejected answer different conversations")
-    yield from _preference(prompt, chosen, rejected, row)
+    yield from preference(prompt, chosen, rejected, row)
 
 
 def _explicit(row: Row) -> Iterator[Feedback]:
@@ -108,7 +77,7 @@ def _explicit(row: Row) -> Iterator[Feedback]:
             sides.append((asked, turns))
     if sides[0][0] != sides[1][0]:
         raise RowError("chosen and rejected answer different prompts")
-    yield from _preference(sides[0][0], sides[0][1], sides[1][1], row)
+    yield from preference(sides[0][0], sides[0][1], sides[1][1], row)
 
 
 def _implicit(row: Row) -> Iterator[Feedback]:
@@ -117,12 +86,12 @@ def _implicit(row: Row) -> Iterator[Feedback]:
         cut = max(common.rfind(" "), common.rfind("\n"))
         if cut <= 0:
             raise RowError("chosen and rejected share no prompt")
-        yield from _preference(row["chosen"][:cut], row["chosen"][cut:], row["rejected"][cut:], row)
+        yield from preference(row["chosen"][:cut], row["chosen"][cut:], row["rejected"][cut:], row)
         return
     chosen, rejected = messages(row["chosen"]), messages(row["rejected"])
     if chosen[:-1] != rejected[:-1] or len(chosen) < 2:
         raise RowError("chosen and rejected must share all messages but the last")
-    yield from _preference(chosen[:-1], chosen[-1:], rejected[-1:], row)
+    yield from preference(chosen[:-1], chosen[-1:], rejected[-1:], row)
 
 
 def _completion(row: Row) -> Iterator[Feedback]:
@@ -130,7 +99,7 @@ def _completion(row: Row) -> Iterator[Feedback]:
     prompt: Content = messages(row["prompt"]) if conversational else row["prompt"]
     completion: Content = messages(row["completion"]) if conversational else row["completion"]
     if not isinstance(row.get("label"), bool):
-        yield from _demonstration(prompt, completion, row)
+        yield from demonstration(prompt, completion, row)
         return
     if not flat(completion).strip():
         raise RowError("the completion is empty")
@@ -145,19 +114,19 @@ def _stepwise(row: Row) -> Iterator[Feedback]:
 def _conversation(row: Row) -> Iterator[Feedback]:
     turns = messages(row.get("messages") or row.get("conversations"))
     if isinstance(row.get("chosen"), dict):  # LLaMA-Factory's DPO rows
-        yield from _preference(turns, messages([row["chosen"]]), messages([row["rejected"]]), row)
+        yield from preference(turns, messages([row["chosen"]]), messages([row["rejected"]]), row)
         return
     if turns[-1].role != "assistant" or len(turns) < 2:
         raise RowError("the conversation does not end with an answer")
     if isinstance(row.get("label"), bool):
         yield build("thumb", turns[:-1], [turns[-1:]], {"up": row["label"]}, row)
     else:
-        yield from _demonstration(turns[:-1], turns[-1:], row)
+        yield from demonstration(turns[:-1], turns[-1:], row)
 
 
 def _alpaca(row: Row) -> Iterator[Feedback]:
     asked = row["instruction"] + (f"\n\n{row['input']}" if row.get("input") else "")
-    yield from _demonstration([Message(role="user", content=asked)], row["output"], row)
+    yield from demonstration([Message(role="user", content=asked)], row["output"], row)
 
 
 def _ultrafeedback(row: Row) -> Iterator[Parsed]:
@@ -182,7 +151,7 @@ def _helpsteer(row: Row) -> Iterator[Feedback]:
 
 
 def _response(row: Row) -> Iterator[Feedback]:
-    yield from _demonstration(content_of(row["prompt"]), row["response"], row)
+    yield from demonstration(content_of(row["prompt"]), row["response"], row)
 
 
 def _refined(row: Row) -> Iterator[Feedback]:
@@ -219,7 +188,7 @@ def _is_prompt_only(row: Row) -> bool:
     return "prompt" in row and not any(difflib.get_close_matches(name, _ANSWERS, n=1, cutoff=0.75) for name in row)
 
 
-_SIDES = ("margin", "strength")
+_SIDES = ("margin", "strength", *PRODUCER_COLUMNS)
 SHAPES = (
     Shape("accord records", ("kind", "prompt", "options", "choice", "annotator"), _has("kind", "options", "choice"), _accord, keeps=True),
     Shape("Open-Assistant trees", ("message_tree_id", "prompt"), _has("message_tree_id", "prompt"), tree, keeps=True),

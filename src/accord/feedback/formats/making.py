@@ -1,0 +1,121 @@
+"""Records that layouts have in common, each made in one place: a pair and its outcome, a ranking, a demonstration.
+
+Every one refuses the row where an answer is missing or says nothing, or where two answers are the same: nobody can
+prefer one of them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from accord.feedback.formats.columns import RowError, build, content_of, flat
+from accord.feedback.records import Content, Feedback, Message
+
+Row = Mapping[str, Any]
+SIDES = ("chosen", "rejected")
+PRODUCERS = ("{}_model", "{}-model", "{}_generator", "{}_policy", "model_{}", "{}_model_name")
+"""Columns that say who wrote the answer of a side."""
+PRODUCER_COLUMNS = tuple(name.format(side) for side in SIDES for name in PRODUCERS)
+_TURN = re.compile(r"\n\n(Human|Assistant):")
+_SPEAKERS = {"Human": "user", "Assistant": "assistant"}
+
+
+def producers_of(row: Row, sides: Sequence[str] = SIDES) -> list[str | None]:
+    """Who wrote the answer of each side, where a column says so."""
+    return [next((str(row[n]) for name in PRODUCERS if row.get(n := name.format(side))), None) for side in sides]
+
+
+def answer(row: Row, name: str) -> Content:
+    """The answer in a column; raises RowError where there is none."""
+    if row.get(name) is None:
+        raise RowError(f"{name} is missing")
+    content = content_of(row[name])
+    _check_filled(content, name)
+    return content
+
+
+def _check_filled(content: Content, name: str) -> None:
+    if not flat(content).strip():
+        raise RowError(f"{name} is empty")
+
+
+def user(text: Any, *more: Any) -> list[Message]:
+    """A user's message: what is asked, and after an empty line what it is asked about."""
+    asked = [part for part in (text, *more) if part not in (None, "")]
+    if not asked or not all(isinstance(part, str) for part in asked) or not str(asked[0]).strip():
+        raise RowError("the prompt is empty" if not asked else "the prompt is no text")
+    return [Message(role="user", content="\n\n".join(asked))]
+
+
+def compared(
+    prompt: Content, contents: Sequence[Content], outcome: int | str, row: Row, *, names: Sequence[str] = SIDES,
+    strength: int | None = None, probability: float | None = None, **more: Any,
+) -> Feedback:  # fmt: skip
+    """A comparison: the place of the preferred one of two answers, "tie" or "both_bad"; more goes to `build`."""
+    for name, content in zip(names, contents, strict=True):
+        _check_filled(content, name)
+    if contents[0] == contents[1]:
+        raise RowError(f"{names[0]} and {names[1]} are the same")
+    how = {"strength": strength, "probability": probability}
+    how = {name: value for name, value in how.items() if value is not None}
+
+    def choice(ids: Sequence[str]) -> dict[str, Any]:
+        return {"preferred": ids[outcome], **how} if isinstance(outcome, int) else {outcome: True, **how}
+
+    return build("comparison", prompt, contents, choice, row, **more)
+
+
+def preference(prompt: Content, chosen: Content, rejected: Content, row: Row, **more: Any) -> Iterator[Feedback]:
+    """A comparison of a row that names the chosen and the rejected answer, and beside them perhaps margin and strength."""
+    meta = {"margin": float(row["margin"])} if isinstance(row.get("margin"), (int, float)) else {}
+    strength = int(row["strength"]) if row.get("strength") else None
+    wrote = {"producers": producers_of(row)} | more
+    yield compared(prompt, [chosen, rejected], 0, row, strength=strength, meta=meta, **wrote)
+
+
+def ranked(prompt: Content, contents: Sequence[Content], scores: Sequence[float], row: Row, **more: Any) -> Feedback:
+    """A ranking by scores, higher is better; equal scores are tied. Of two answers it is a comparison."""
+    for number, content in enumerate(contents, 1):
+        _check_filled(content, f"answer {number}")
+    if len(contents) < 2:
+        raise RowError("fewer than two answers are ranked")
+    if len(contents) == 2:
+        outcome: int | str = "tie" if scores[0] == scores[1] else int(scores[1] > scores[0])
+        return compared(prompt, contents, outcome, row, names=("answer 1", "answer 2"), **more)
+    levels = sorted(set(scores), reverse=True)
+
+    def choice(ids: Sequence[str]) -> dict[str, Any]:
+        return {"order": [[i for i, s in zip(ids, scores, strict=True) if s == level] for level in levels]}
+
+    return build("ranking", prompt, contents, choice, row, **more)
+
+
+def demonstration(prompt: Content, response: Content, row: Row, **more: Any) -> Iterator[Feedback]:
+    """An answer that shows how it is done."""
+    if not flat(response).strip():
+        raise RowError("the response is empty")
+    yield build("demonstration", prompt, [], {"content": response}, row, **more)
+
+
+def turns(text: str) -> list[Message]:
+    """The messages of a transcript in Anthropic's writing, "\\n\\nHuman: … \\n\\nAssistant: …"; an empty last one is left out."""
+    pieces = _TURN.split(text)
+    if len(pieces) < 3 or pieces[0].strip():
+        raise RowError('a transcript starts with "\\n\\nHuman:"')
+    said = [(_SPEAKERS[who], what.strip()) for who, what in zip(pieces[1::2], pieces[2::2], strict=True)]
+    if said[-1] == ("assistant", ""):
+        said.pop()
+    return [Message(role=role, content=what) for role, what in said]
+
+
+def transcript(text: str) -> tuple[list[Message], str]:
+    """An Anthropic HH transcript: (messages of the prompt, the last answer), cut at the last "Assistant:"."""
+    pieces = _TURN.split(text)
+    if len(pieces) < 3 or pieces[0].strip() or pieces[-2] != "Assistant":
+        raise RowError('a transcript starts with "\\n\\nHuman:" and ends with an "\\n\\nAssistant:" turn')
+    asked = [Message(role=_SPEAKERS[r], content=c.strip()) for r, c in zip(pieces[1:-2:2], pieces[2:-2:2], strict=True)]
+    if not asked:
+        raise RowError("the transcript has no prompt")
+    return asked, pieces[-1].strip()
