@@ -42,19 +42,9 @@ NOT_YET: dict[str, str] = {
     "hostile/owui.json": "the layout is not read yet",
     "hostile/prodigy.jsonl": "the layout is not read yet",
     "hostile/toolitem.jsonl": "the layout is not read yet",
-    "formats/openai_chat_parts.jsonl": "tool calls, parts and the developer role are not read yet",
-    "formats/trl_tools_pref.jsonl": "tool calls, parts and the developer role are not read yet",
-    "hostile/dev.jsonl": "tool calls, parts and the developer role are not read yet",
-    "hostile/parts.jsonl": "tool calls, parts and the developer role are not read yet",
-    "hostile/t3.jsonl": "tool calls, parts and the developer role are not read yet",
-    "hostile/t4.jsonl": "tool calls, parts and the developer role are not read yet",
-    "hostile/tool.jsonl": "tool calls, parts and the developer role are not read yet",
-    "hostile/tool2.jsonl": "tool calls, parts and the developer role are not read yet",
     "hostile/bigint.jsonl": "the container or value is not read yet",
-    "hostile/ms.jsonl": "the container or value is not read yet",
     "hostile/sep.csv": "the container or value is not read yet",
     "hostile/space.csv": "the container or value is not read yet",
-    "hostile/intannot.jsonl": "the container or value is not read yet",
 }
 """Files that do not meet the table yet, and why."""
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,22 @@ from typing import Any
 from pydantic import ValidationError
 
 from accord.errors import DataError
-from accord.feedback.formats.columns import COMMON, DERIVED, Left, RowError, content_of
+from accord.feedback.formats.columns import (
+    COMMON,
+    DERIVED,
+    Left,
+    RowError,
+    asked_of,
+    can_keep,
+    check_understood,
+    content_of,
+)
 from accord.feedback.formats.exports import EXPORTS, Exported, export, export_rows
+from accord.feedback.formats.hints import check_columns, nearest, renamed
 from accord.feedback.formats.reading import Row, read_rows
 from accord.feedback.formats.shapes import SHAPES, Shape, detect
+from accord.feedback.formats.turns import is_conversation, unread
+from accord.feedback.formats.values import Scheme, check_counted_from_one, check_kept, empty, label, scheme_of, unpacked
 from accord.feedback.records import Content, Feedback, content_id, plain, problem
 from accord.feedback.words import counted, kinds_counted
 
@@ -38,22 +49,40 @@ class ReadResult:
     left_out: dict[str, int]
 
 
-def read_feedback(source: str | Path) -> ReadResult:
+def read_feedback(
+    source: str | Path, columns: Mapping[str, str] | None = None, labels: Scheme | None = None
+) -> ReadResult:
     """Recognise the shape of the rows and turn them into records.
 
+    columns: {our name: theirs} of columns that are called differently; labels: what a column of 0 and 1 means.
     A row that cannot be used is dropped and counted with its reason. Raises DataError when the file cannot be
     read, its columns are not known, shapes are mixed, or nothing is left.
     """
     rows = read_rows(source)
-    shape = _one_shape(rows, Path(source).is_dir())
-    parse = shape.parser([row for _, row in rows], Path(source))
+    if columns:
+        known = {name for shape in SHAPES for name in (*shape.fields, *shape.optional)} | COMMON
+        check_columns(columns, (name for _, row in rows for name in row), known)
+        rows = [(where, renamed(row, columns, where)) for where, row in rows]
+    return read_as(_conversations_unpacked(rows), Path(source), labels)
+
+
+def read_as(rows: list[Row], source: Path, labels: Scheme | None = None) -> ReadResult:
+    """The rows of one source as records; the same errors."""
+    shape = _one_shape(rows, source.is_dir())
+    values = _Values.of(shape, [row for _, row in rows], labels)
+    parse = shape.parser([row for _, row in rows], source)
     records: list[Feedback] = []
+    prompts: list[Content] = []
     dropped: Counter[str] = Counter()
     left_out: Counter[str] = Counter()
     first: dict[str, str] = {}
     for where, row in rows:
         try:
-            made = list(parse(row))
+            check_kept(row)
+            check_understood(row, {*shape.fields, *shape.optional})
+            made = list(parse(values.read(row)))
+            if shape.name == "TRL prompt-only":
+                prompts.append(asked_of(content_of(row["prompt"]), row))
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             reason = _reason(error)
             dropped[reason] += 1
@@ -61,8 +90,10 @@ def read_feedback(source: str | Path) -> ReadResult:
             continue
         left_out.update(part.reason for part in made if isinstance(part, Left))
         found = [part for part in made if isinstance(part, Feedback)]
-        records += found if shape.keeps else _with_columns(found, row, shape, left_out)
-    prompts = [content_of(row["prompt"]) for _, row in rows] if shape.name == "TRL prompt-only" else []
+        if not shape.keeps:
+            left_out.update(unread([row[name] for name in row if name in values.known]))
+            found = _with_columns(found, row, values.known, left_out)
+        records += found
     if not records and not prompts:
         reasons = "; ".join(f"{reason} (first at {first[reason]})" for reason in dropped) or f"{dict(left_out)}"
         raise DataError(
@@ -71,14 +102,95 @@ def read_feedback(source: str | Path) -> ReadResult:
     return ReadResult(shape.name, len(rows), records, prompts, dict(dropped), first, dict(left_out))
 
 
+@dataclass(frozen=True)
+class _Values:
+    """How the labels of a shape's columns are read, decided over all rows. known: columns that the shape reads."""
+
+    known: set[str]
+    schemes: dict[str, Scheme]
+
+    @classmethod
+    def of(cls, shape: Shape, rows: Sequence[Mapping[str, Any]], told: Scheme | None) -> _Values:
+        """Raises DataError for numbers whose meaning neither the format nor the user says."""
+        schemes = {}
+        for name, explained in shape.labels.items():
+            if any(name in row for row in rows):
+                cells = (cell for row in rows for cell in _cells(row.get(name), name))
+                schemes[name] = scheme_of(cells, name, explained, told)
+        for name in shape.winners:
+            check_counted_from_one((row.get(name) for row in rows), name)
+        return cls({*shape.fields, *shape.optional, *COMMON}, schemes)
+
+    def read(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The row with 1, 0 and -1 in its columns of labels. Raises RowError for a row without a label."""
+        if not self.schemes:
+            return row
+        read: dict[str, Any] = {}
+        for name, scheme in self.schemes.items():
+            value = unpacked(row.get(name), name) if _is_list(row.get(name)) else row.get(name)
+            if isinstance(value, (list, tuple)):
+                read[name] = [label(one, name, scheme) for one in value]
+            else:
+                read[name] = label(value, name, scheme)
+        return {**row, **read}
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) or (isinstance(value, str) and value.lstrip().startswith("["))
+
+
+def _cells(value: Any, name: str) -> Iterable[Any]:
+    try:
+        found = unpacked(value, name) if _is_list(value) else [value]
+    except RowError:  # its row is dropped, with the column named
+        return ()
+    return found if isinstance(found, (list, tuple)) else ()
+
+
+_CONVERSATIONS = ("prompt", "chosen", "rejected", "completion", "response", "messages", "conversations")
+
+
+def _conversations_unpacked(rows: list[Row]) -> list[Row]:
+    """Rows in which columns whose cells are all conversations in JSON, as tables hold them, are lists of messages."""
+    columns = [name for name in _CONVERSATIONS if _holds_json(name, rows)]
+    if not columns:
+        return rows
+    return [
+        (where, {n: unpacked(v, n) if n in columns and not empty(v) else v for n, v in row.items()})
+        for where, row in rows
+    ]
+
+
+def _holds_json(name: str, rows: list[Row]) -> bool:
+    """Raises DataError for a column of conversations as Python prints them."""
+    found = False
+    for where, row in rows:
+        if empty(value := row.get(name)):
+            continue
+        if not isinstance(value, str) or not value.lstrip().startswith("[{"):
+            return False
+        try:
+            if not is_conversation(unpacked(value, name)):
+                return False
+        except RowError:
+            if value.lstrip().startswith("[{'"):
+                raise DataError(
+                    f"{where}: the column {name!r} holds messages as Python prints them",
+                    "write them as JSON, or the file as JSONL",
+                ) from None
+            return False
+        found = True
+    return found
+
+
 def _with_columns(
-    records: list[Feedback], row: Mapping[str, Any], shape: Shape, left_out: Counter[str]
+    records: list[Feedback], row: Mapping[str, Any], known: set[str], left_out: Counter[str]
 ) -> list[Feedback]:
     """Records that keep the texts, numbers and truth values of columns that their shape does not know."""
-    known = {*shape.fields, *shape.optional, *(COMMON if row.get("record_id") else COMMON - DERIVED)}
-    other = {name: value for name, value in row.items() if name not in known and value is not None and value != ""}
-    kept = {name: value for name, value in other.items() if isinstance(value, (str, int, float))}
-    left_out.update(f"column {name!r}" for name in other.keys() - kept.keys())
+    known = known if row.get("record_id") else known - DERIVED
+    other = {name: value for name, value in row.items() if name not in known and not empty(value)}
+    kept = {name: value for name, value in other.items() if can_keep(value)} if records else {}
+    left_out.update(f"column {name!r}" for name in (other.keys() - kept.keys() if records else ()))
     if not kept:
         return records
     return [
@@ -99,8 +211,6 @@ def _reason(error: Exception) -> str:
         return f"the field {error.args[0]!r} is missing"
     if isinstance(error, RowError):
         return str(error)
-    if isinstance(error, UnicodeError):
-        return "a text holds half a character (a lone surrogate)"
     return f"a field has the wrong type ({error})"
 
 
@@ -108,7 +218,8 @@ def _one_shape(rows: list[Row], folder: bool) -> Shape:
     where, first = rows[0]
     shape = detect(first)
     if shape is None:
-        raise DataError(f"{where}: the columns {', '.join(first) or '(none)'} are not a known shape", _nearest(first))
+        hint = nearest([*first], [(one.name, one.fields) for one in SHAPES])
+        raise DataError(f"{where}: the columns {', '.join(first) or '(none)'} are not a known shape", hint)
     for place, row in rows[1:]:
         other = detect(row)
         if other is not shape:
@@ -116,25 +227,6 @@ def _one_shape(rows: list[Row], folder: bool) -> Shape:
             fix = "name one of its files" if folder else "keep one shape per file"
             raise DataError(f"mixed shapes: {where} is {shape.name}, {place} is {found}", fix)
     return shape
-
-
-def _nearest(row: Mapping[str, Any]) -> str:
-    """The known shape whose fields are most like these columns, and how to get there."""
-    names = list(row)
-
-    def likeness(shape: Shape) -> float:
-        best = [max((difflib.SequenceMatcher(None, f, n).ratio() for n in names), default=0.0) for f in shape.fields]
-        return sum(best) / len(best) - 0.02 * len(shape.fields)
-
-    shape = max((s for s in SHAPES if any(f not in names for f in s.fields)), key=likeness)
-    missing = [f for f in shape.fields if f not in names]
-    renames = {near[0]: f for f in missing if (near := difflib.get_close_matches(f, names, n=1, cutoff=0.5))}
-    how = (
-        f"rename {', '.join(f'{old} to {new}' for old, new in renames.items())}"
-        if renames
-        else f"add {', '.join(missing)}"
-    )
-    return f"nearest is {shape.name} ({', '.join(shape.fields)}): {how}"
 
 
 # --- checking --------------------------------------------------------------------------------------------------------
@@ -164,13 +256,15 @@ class FileReport:
         return lines
 
 
-def check_file(source: str | Path) -> FileReport:
+def check_file(
+    source: str | Path, columns: Mapping[str, str] | None = None, labels: Scheme | None = None
+) -> FileReport:
     """Read a file as training would, and report."""
-    return FileReport(str(source), read_feedback(source))
+    return FileReport(str(source), read_feedback(source, columns, labels))
 
 
 def _show(record: Feedback) -> Iterator[str]:
-    turns = [record.prompt] if isinstance(record.prompt, str) else [f"{m.role}: {m.content}" for m in record.prompt]
+    turns = [record.prompt] if isinstance(record.prompt, str) else [f"{m.role}: {m.said}" for m in record.prompt]
     yield f"  [{record.kind}] {_short(' | '.join(turns))}"
     for option in sorted(record.options, key=lambda o: o.shown_at):
         yield f"    {option.id[:6]}  {_short(plain(option.content))}"

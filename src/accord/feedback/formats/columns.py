@@ -6,10 +6,17 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Literal
+from datetime import UTC, date, datetime
+from typing import Any
 
+from accord.feedback.formats.turns import MEDIA, REASONING, history_of, is_conversation, messages, tools_of
+from accord.feedback.formats.values import RowError, empty, marked, number, shown, truth, unpacked, whole
 from accord.feedback.records import Content, Feedback, Message, content_id, to_json
+
+__all__ = [
+    "ANNOTATOR_COLUMNS", "COMMON", "DERIVED", "SOURCE", "SYSTEM_COLUMNS", "TIME_COLUMNS", "TOOLS_COLUMNS", "UNKNOWN_ORDER", "Left", "Parsed", "RowError", "annotator_of",
+    "asked_of", "bare_reply", "build", "can_keep", "check_understood", "content_of", "flat", "how_much", "messages", "option_ids", "said", "written_as",
+]  # fmt: skip
 
 SOURCE = "dataset"
 """The annotator of rows that do not name one."""
@@ -18,26 +25,22 @@ UNKNOWN_ORDER = "unknown"
 ANNOTATOR_COLUMNS = ("annotator", "worker", "worker_id", "labeler", "judge", "user_id")
 TIME_COLUMNS = ("created_at", "timestamp", "created_date", "tstamp")
 SECONDS_COLUMNS = ("active_seconds", "lead_time")
+TOOLS_COLUMNS = ("tools", "functions")
+SYSTEM_COLUMNS = ("system", "system_prompt")
 DERIVED = {"soft_label", "votes"}
 """Columns of our exports that are computed anew from the records."""
 COMMON = {
-    *ANNOTATOR_COLUMNS, *TIME_COLUMNS, *SECONDS_COLUMNS,
-    "session", "guideline", "record_id", "shown_at", "weight", "finished", *DERIVED,
+    *ANNOTATOR_COLUMNS, *TIME_COLUMNS, *SECONDS_COLUMNS, *TOOLS_COLUMNS, *SYSTEM_COLUMNS, "history", "chat_template_kwargs",
+    "session", "guideline", "record_id", "shown_at", "weight", "finished", "deleted", "written_as", *DERIVED,
 }  # fmt: skip
 """Columns understood in rows of any shape."""
-_ROLES: dict[str, Literal["system", "user", "assistant", "tool"]] = {
-    "human": "user",
-    "user": "user",
-    "prompter": "user",
-    "gpt": "assistant",
-    "assistant": "assistant",
-    "system": "system",
-    "tool": "tool",
-}
-
-
-class RowError(ValueError):
-    """This row cannot be used, or this record cannot be written; the message says why."""
+_MEANT = {
+    **dict.fromkeys(MEDIA, "accord reads text only"),
+    **dict.fromkeys(("label", "labels", "kto_tag", "thumb", "thumbs"), "this format has no label"),
+    **dict.fromkeys((*REASONING, "tool_calls", "function_call"), "write it into the assistant's message"),
+    **dict.fromkeys(("train", "loss", "weights", "sample_weight"), "a judgement's weight is the column 'weight'"),
+}  # fmt: skip
+"""Columns that change what a row says: understood by its shape, or the row is refused."""
 
 
 @dataclass(frozen=True)
@@ -50,29 +53,56 @@ class Left:
 Parsed = Feedback | Left
 
 
+def check_understood(row: Mapping[str, Any], known: set[str]) -> None:
+    """Raises RowError for a column outside `known` that changes what the row says, such as a label or images, and for a row
+    that says that it was deleted."""
+    if marked(row, "deleted"):
+        raise RowError("the row is marked as deleted")
+    for name, why in _MEANT.items():
+        if name not in known and not empty(row.get(name)):
+            raise RowError(
+                f"the column {name!r} is not understood here: {why} (or rename it to keep it aside: meta.{name})"
+            )
+
+
+def can_keep(value: Any) -> bool:
+    """Whether `meta` holds the value of a column: texts, finite numbers, truth values."""
+    return isinstance(value, (str, int)) or (isinstance(value, float) and math.isfinite(value))
+
+
 def annotator_of(row: Mapping[str, Any]) -> str:
-    """Who judged; SOURCE when no column says so."""
-    return str(_first(row, ANNOTATOR_COLUMNS, SOURCE))
+    """Who judged; SOURCE when no column says so. 7, 7.0 and "7" are the same annotator."""
+    who = _first(row, ANNOTATOR_COLUMNS, SOURCE)
+    return str(int(who)) if isinstance(who, float) and who.is_integer() else str(who)
 
 
 def said(row: Mapping[str, Any]) -> dict[str, Any]:
     """Session, guideline, time and active seconds of a row, those it has."""
-    found: dict[str, Any] = {
-        name: str(row[name]) for name in ("session", "guideline") if row.get(name) not in (None, "")
-    }
+    found: dict[str, Any] = {name: str(row[name]) for name in ("session", "guideline") if not empty(row.get(name))}
     if (when := _first(row, TIME_COLUMNS)) is not None:
-        numeric = isinstance(when, (int, float))
-        found["created_at"] = datetime.fromtimestamp(when, UTC).isoformat() if numeric else str(when)
+        found["created_at"] = _time(when)
     if (seconds := _first(row, SECONDS_COLUMNS)) is not None:
-        try:
-            found["active_seconds"] = float(seconds)
-        except ValueError:
-            raise RowError(f"the column 'active_seconds' is {seconds!r}, not a number") from None
+        found["active_seconds"] = number(seconds, "active_seconds")
     return found
 
 
+def _time(when: Any) -> str:
+    """A time as ISO 8601; numbers count seconds, or thousandths or millionths of them, since 1970."""
+    if isinstance(when, (datetime, date)):
+        return when.isoformat()
+    if isinstance(when, str) and not when.strip().isdigit():
+        return when
+    try:
+        seconds = number(when, "created_at")
+        while abs(seconds) >= 1e11:  # the year 5138: such a number counts smaller units
+            seconds /= 1000
+        return datetime.fromtimestamp(seconds, UTC).isoformat()
+    except (OverflowError, OSError, ValueError):
+        raise RowError(f"the column 'created_at' is {shown(when)}, no time") from None
+
+
 def _first(row: Mapping[str, Any], names: Sequence[str], default: Any = None) -> Any:
-    return next((row[name] for name in names if row.get(name) not in (None, "")), default)
+    return next((row[name] for name in names if not empty(row.get(name))), default)
 
 
 def option_ids(contents: Sequence[Content]) -> list[str]:
@@ -80,13 +110,13 @@ def option_ids(contents: Sequence[Content]) -> list[str]:
     seen: Counter[str] = Counter()
     ids = []
     for content in contents:
-        one = content_id(_bare(content))
+        one = content_id(bare_reply(content))
         ids.append(one if not seen[one] else f"{one}-{seen[one]}")
         seen[one] += 1
     return ids
 
 
-def _bare(content: Content) -> Content:
+def bare_reply(content: Content) -> Content:
     """The text of a reply that is one plain message: it is the same response, however it was written down."""
     if not isinstance(content, str) and to_json(content) == [{"role": "assistant", "content": content[0].text}]:
         return content[0].text
@@ -104,51 +134,110 @@ def build(
     what was preferred never looks as if it had always been shown first, and `meta["shown"]` says so. record_id: else
     the row's, else made from all of it: equal judgement, equal id.
     """
+    contents = written_as(contents, row)
     names = list(ids) if ids is not None else option_ids(contents)
     filled = choice(names) if callable(choice) else choice
     who, common = annotator or annotator_of(row), said(row)
     wrote = list(producers) if producers is not None else [None] * len(names)
     kept = {**_finished(row.get("finished"), names), **(meta or {})}
-    weight = _weight(row)
+    weight, prompt, beside = _weight(row), asked_of(prompt, row), _beside(row)
     extra: list[Any] = [common, kept] if common or kept else []
-    extra += [] if weight == 1.0 else [weight]
+    extra += [*([] if weight == 1.0 else [weight]), *([beside] if beside else [])]
     where, known = _places(places if places is not None else row.get("shown_at"), prompt, names)
     options = [
         {"id": i, "content": content, "producer": producer, "shown_at": place}
         for i, content, producer, place in zip(names, contents, wrote, where, strict=True)
     ]
-    body = {"kind": kind, "prompt": prompt, "options": options, "choice": filled, "annotator": who, **common}
+    body = {"kind": kind, "prompt": prompt, "options": options, "choice": filled, "annotator": who, **common, **beside}
     own = record_id or row.get("record_id") or content_id(kind, prompt, contents, names, filled, who, *extra)
     return Feedback.model_validate(
         {"id": str(own), **body, "weight": weight, "meta": kept if known else {**kept, "shown": UNKNOWN_ORDER}}
     )
 
 
+def written_as(contents: Sequence[Content], row: Mapping[str, Any]) -> Sequence[Content]:
+    """Responses as the column `written_as` of our exports says they were: a text, to the letter, or messages."""
+    if empty(row.get("written_as")):
+        return contents
+    told = unpacked(row["written_as"], "written_as")
+    if not isinstance(told, (list, tuple)) or len(told) != len(contents) or not {*told} <= {"text", "messages"}:
+        raise RowError(f"the column 'written_as' is {shown(told)}, not text or messages for each response")
+    made: list[Content] = []
+    for content, how in zip(contents, told, strict=True):
+        if how == "messages" and isinstance(content, str):
+            made.append([Message(role="assistant", content=content)])
+        else:
+            made.append(bare_reply(content) if how == "text" else content)
+    return made
+
+
+def asked_of(prompt: Content, row: Mapping[str, Any]) -> Content:
+    """The prompt with what the columns `system` and `history` put before it."""
+    before: list[Message] = []
+    told = {name: row[name] for name in SYSTEM_COLUMNS if not empty(row.get(name))}
+    if len(set(map(str, told.values()))) > 1:
+        raise RowError(f"the columns {' and '.join(map(repr, told))} differ")
+    for name, system in list(told.items())[:1]:
+        if not isinstance(system, str):
+            raise RowError(f"the column {name!r} is {type(system).__name__}, not a text")
+        before.append(Message(role="system", content=system))
+    if not empty(row.get("history")):
+        before += history_of(row["history"], "history")
+    if not before:
+        return prompt
+    turns = [Message(role="user", content=prompt)] if isinstance(prompt, str) else prompt
+    if turns[: len(before)] == before:  # the conversation holds them too
+        return turns
+    if before[0].role == "system" and turns[0].role in ("system", "developer"):
+        if turns[0].text != before[0].text:
+            raise RowError(f"the column {next(iter(told))!r} and the conversation's {turns[0].role} message differ")
+        before = before[1:]
+        return [turns[0], *before, *turns[1:]]
+    return [*before, *turns]
+
+
+def _beside(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Tools and settings of the chat template that a row has."""
+    told = {name: tools for name in TOOLS_COLUMNS if (tools := tools_of(row.get(name), name))}
+    if len(told) > 1:
+        raise RowError(f"tools in the columns {' and '.join(map(repr, told))}: keep one")
+    found: dict[str, Any] = {"tools": next(iter(told.values()))} if told else {}
+    if not empty(kwargs := row.get("chat_template_kwargs")):
+        found["chat_template_kwargs"] = kwargs = unpacked(kwargs, "chat_template_kwargs")
+        if not isinstance(kwargs, Mapping):
+            raise RowError(f"the column 'chat_template_kwargs' is {type(kwargs).__name__}, not an object")
+    return found
+
+
 def _finished(told: Any, ids: Sequence[str]) -> dict[str, Any]:
     """`meta["finished"]` of a row that says whether its responses ended: by option, of a demonstration one value."""
-    if isinstance(told, list) and len(told) == len(ids):
-        return {"finished": dict(zip(ids, told, strict=True))}
-    return {"finished": told} if isinstance(told, bool) and not ids else {}
+    if empty(told):
+        return {}
+    told = unpacked(told, "finished") if isinstance(told, str) and told.lstrip().startswith("[") else told
+    if not isinstance(told, (list, tuple)):
+        if len(ids) > 1:
+            raise RowError(f"the column 'finished' is {shown(told)}: one value for {len(ids)} responses")
+        return {"finished": {ids[0]: truth(told, "finished")} if ids else truth(told, "finished")}
+    if len(told) != len(ids):
+        raise RowError(f"the column 'finished' has {len(told)} values for {len(ids)} responses")
+    return {"finished": {i: truth(one, "finished") for i, one in zip(ids, told, strict=True)}}
 
 
 def _weight(row: Mapping[str, Any]) -> float:
     """How much the judgement counts, 1 where the row does not say. Raises RowError for what is no weight."""
     told = row.get("weight")
-    if told in (None, ""):
+    if told is None or told == "":
         return 1.0
-    try:
-        weight = float(told)
-    except (TypeError, ValueError):
-        weight = float("nan")
-    if isinstance(told, bool) or not math.isfinite(weight) or weight < 0:
-        raise RowError(f"the column 'weight' is {told!r}, not a number of 0 or more")
+    weight = number(told, "weight")
+    if weight < 0:
+        raise RowError(f"the column 'weight' is {shown(told)}, not a number of 0 or more")
     return weight
 
 
 def _places(given: Any, prompt: Content, ids: Sequence[str]) -> tuple[list[int], bool]:
     """(place of each option, whether the source says so)."""
-    if given is not None:
-        return list(given), True
+    if not empty(given):
+        return list(unpacked(given, "shown_at")), True
     drawn = sorted(range(len(ids)), key=lambda i: content_id(prompt, ids[i]))
     places = [0] * len(ids)
     for place, i in enumerate(drawn):
@@ -156,16 +245,11 @@ def _places(given: Any, prompt: Content, ids: Sequence[str]) -> tuple[list[int],
     return places, len(ids) < 2
 
 
-def messages(value: Any) -> list[Message]:
-    """Messages from role/content or from/value dictionaries."""
-    found = []
-    for turn in value:
-        role, content = turn.get("role", turn.get("from")), turn.get("content", turn.get("value"))
-        if role not in _ROLES or not isinstance(content, str):
-            raise RowError(f"a message has role {role!r} and content of type {type(content).__name__}")
-        found.append(Message(role=_ROLES[role], content=content))
-    if not found:
-        raise RowError("the conversation is empty")
+def how_much(row: Mapping[str, Any]) -> dict[str, Any]:
+    """How much better the preferred response is said to be, and how probably it is: of a comparison's choice, what is told."""
+    found: dict[str, Any] = {} if empty(row.get("strength")) else {"strength": whole(row["strength"], "strength")}
+    if not empty(row.get("probability")):
+        found["probability"] = number(row["probability"], "probability")
     return found
 
 
@@ -173,8 +257,12 @@ def content_of(value: Any) -> Content:
     """Text as it is, a list as messages; raises RowError for anything else."""
     if isinstance(value, str):
         return value
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return messages(value)
+    if value is None:
+        raise RowError("there is no text")
+    if isinstance(value, Mapping) and is_conversation([value]):
+        return messages([value])
     raise RowError(f"a text is {type(value).__name__}, neither text nor messages")
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from accord.feedback.formats.columns import Left, Parsed, RowError
 from accord.feedback.formats.sheets import Answerer, ScaleGuess, Sheet, settled, sheet_of
+from accord.feedback.formats.values import marked
 from accord.feedback.records import Content, plain
 
 INSTRUCT_GPT = {"likert_scale": (1.0, 7.0)}
@@ -52,12 +53,12 @@ def _task(row: Mapping[str, Any], scales: ScaleGuess) -> Iterator[Parsed]:
         if row.get("meta"):
             source["task_meta"] = row["meta"]
         source["annotation"] = annotation.get("unique_id") or annotation.get("id")
-        if annotation.get("ground_truth"):
+        if marked(annotation, "ground_truth"):
             source["gold"] = True
         if annotation.get("updated_at") not in (None, annotation.get("created_at")):
             source["updated_at"] = annotation["updated_at"]
         answerer = Answerer(sheet, _said(annotation), source)
-        if annotation.get("was_cancelled"):
+        if marked(annotation, "was_cancelled"):
             yield answerer.skip("skipped in Label Studio")
             found = True
             yield from [Left("answer of a skipped annotation")] * len(results)

@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from accord.feedback.formats.columns import RowError, build, content_of, flat
+from accord.feedback.formats.columns import RowError, bare_reply, build, content_of, flat, how_much, written_as
+from accord.feedback.formats.values import empty, number
 from accord.feedback.records import Content, Feedback, Message
 
 Row = Mapping[str, Any]
@@ -56,7 +57,7 @@ def compared(
     """A comparison: the place of the preferred one of two answers, "tie" or "both_bad"; more goes to `build`."""
     for name, content in zip(names, contents, strict=True):
         _check_filled(content, name)
-    if contents[0] == contents[1]:
+    if bare_reply(contents[0]) == bare_reply(contents[1]):
         raise RowError(f"{names[0]} and {names[1]} are the same")
     how = {"strength": strength, "probability": probability}
     how = {name: value for name, value in how.items() if value is not None}
@@ -69,16 +70,15 @@ def compared(
 
 def preference(prompt: Content, chosen: Content, rejected: Content, row: Row, **more: Any) -> Iterator[Feedback]:
     """A comparison of a row that names the chosen and the rejected answer, and beside them perhaps margin and strength."""
-    meta = {"margin": float(row["margin"])} if isinstance(row.get("margin"), (int, float)) else {}
-    strength = int(row["strength"]) if row.get("strength") else None
+    meta = {} if empty(row.get("margin")) else {"margin": number(row["margin"], "margin")}
     wrote = {"producers": producers_of(row)} | more
-    yield compared(prompt, [chosen, rejected], 0, row, strength=strength, meta=meta, **wrote)
+    yield compared(prompt, [chosen, rejected], 0, row, meta=meta, **how_much(row), **wrote)
 
 
 def ranked(prompt: Content, contents: Sequence[Content], scores: Sequence[float], row: Row, **more: Any) -> Feedback:
     """A ranking by scores, higher is better; equal scores are tied. Of two answers it is a comparison."""
-    for number, content in enumerate(contents, 1):
-        _check_filled(content, f"answer {number}")
+    for place, content in enumerate(contents, 1):
+        _check_filled(content, f"answer {place}")
     if len(contents) < 2:
         raise RowError("fewer than two answers are ranked")
     if len(contents) == 2:
@@ -96,7 +96,10 @@ def demonstration(prompt: Content, response: Content, row: Row, **more: Any) -> 
     """An answer that shows how it is done."""
     if not flat(response).strip():
         raise RowError("the response is empty")
-    yield build("demonstration", prompt, [], {"content": response}, row, **more)
+    (content,) = written_as([response], row)
+    yield build(
+        "demonstration", prompt, [], {"content": content}, {k: v for k, v in row.items() if k != "written_as"}, **more
+    )
 
 
 def turns(text: str) -> list[Message]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from accord.feedback.formats.columns import COMMON, SOURCE, Left, Parsed, RowError, build
+from accord.feedback.formats.values import label
 from accord.feedback.records import Feedback, StepLabels
 
 KEY = "prm800k"
@@ -62,7 +63,11 @@ def _picked(step: Mapping[str, Any]) -> tuple[str, int] | None:
     if chosen is None and human is not None:
         return human["text"], 1
     found = completions[chosen] if chosen is not None else completions[0] if completions else None
-    return None if found is None or found.get("rating") is None else (found["text"], int(found["rating"]))
+    return (
+        None
+        if found is None or found.get("rating") is None
+        else (found["text"], label(found["rating"], "rating", "signed"))
+    )
 
 
 def _plain_step(text: str, label: int) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from accord.feedback.formats.columns import Left, Parsed, RowError, build, content_of
+from accord.feedback.formats.values import side_named, word
 from accord.feedback.records import Content, Feedback, content_id
 
 PROMPTS = (
@@ -34,12 +35,6 @@ _ANSWER = re.compile(
 )
 _OVERALL = re.compile(r"overall|prefer|better|best|winner|choice|compar|pairwise|ranking|rank\b", re.IGNORECASE)
 _EDIT = re.compile(r"correct|edit|rewrit|revis|improv|refin", re.I)
-_SIDES = {
-    "left": 0, "a": 0, "1": 0, "first": 0, "right": 1, "b": 1, "2": 1, "second": 1,
-    "tie": "tie", "equal": "tie", "same": "tie", "both": "tie", "both good": "tie",
-    "both bad": "both_bad", "bothbad": "both_bad", "neither": "both_bad",
-}  # fmt: skip
-_YES = {"yes": True, "true": True, "no": False, "false": False}
 
 
 @dataclass(frozen=True)
@@ -130,12 +125,12 @@ class Answerer:
         """Labels: which of two responses is better where they name them; yes or no; else as they are."""
         names, one = list(self.sheet.responses), labels[0] if len(labels) == 1 else None
         if one is not None and not several and about is None and len(names) == 2:
-            side: Any = names.index(one) if one in names else _SIDES.get(re.sub(r"[-_]", " ", one.strip().lower()))
+            side: Any = names.index(one) if one in names else side_named(one)
             if side is not None:
                 return self.side(question, side)
         answer: Any = list(labels)
         if one is not None and not several:
-            answer = _YES.get(one.strip().lower(), one)
+            answer = one if (said := word(one)) is None else said
         name = self._one(question, about)
         return self.record("flags", [name] if name else names, {"flags": {question: answer}}, question)
 

@@ -13,18 +13,26 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from accord.feedback.formats.columns import COMMON, UNKNOWN_ORDER, RowError, build, messages
+from accord.feedback.formats.columns import (
+    COMMON,
+    UNKNOWN_ORDER,
+    Left,
+    Parsed,
+    RowError,
+    bare_reply,
+    build,
+    can_keep,
+    how_much,
+    messages,
+)
 from accord.feedback.formats.sheets import ScaleGuess
+from accord.feedback.formats.values import empty, number, side
 from accord.feedback.records import Clip, Comparison, Content, Feedback, Rating, to_json
 
 RATING = "rating_"
 PAIRWISE_COLUMNS = (
-    "prompt_type", "response_type", "strength", "producer_a", "producer_b", "option_a", "option_b", "shown", "meta",
+    "prompt_type", "response_type", "strength", "probability", "producer_a", "producer_b", "option_a", "option_b", "shown", "meta",
 )  # fmt: skip
-_WINNERS: dict[str, int | str] = {
-    "a": 0, "response_a": 0, "left": 0, "first": 0, "1": 0, "b": 1, "response_b": 1, "right": 1, "second": 1, "2": 1,
-    "tie": "tie", "equal": "tie", "both_bad": "both_bad", "both bad": "both_bad", "neither": "both_bad",
-}  # fmt: skip
 
 
 def is_pairwise(row: Mapping[str, Any]) -> bool:
@@ -44,20 +52,18 @@ def _attribute(column: str) -> str | None:
 # --- in ------------------------------------------------------------------------------------------------------------------
 def pairwise(row: Mapping[str, Any]) -> Iterator[Feedback]:
     """One comparison; raises RowError naming the column."""
-    answer = _WINNERS.get(str(row["winner"]).strip().lower())
-    if answer is None:
-        raise RowError(f"the column 'winner' is {row['winner']!r}, not one of a, b, tie, both_bad")
+    answer = side(row["winner"], "winner")
     producers = [row.get("producer_a") or None, row.get("producer_b") or None]
     if row["response_a"] == row["response_b"] == "" and None not in producers:
         contents: list[Content] = ["", ""]  # votes between models, without what they wrote
     else:
         contents = [_content(row, f"response_{side}", "response_type") for side in "ab"]
-    if contents[0] == contents[1] and producers[0] == producers[1]:
+    if bare_reply(contents[0]) == bare_reply(contents[1]) and producers[0] == producers[1]:
         raise RowError("the columns 'response_a' and 'response_b' are the same")
-    strength = {"strength": int(_number(row, "strength"))} if row.get("strength") not in (None, "") else {}
+    how = how_much(row)
 
     def choice(ids: Sequence[str]) -> dict[str, Any]:
-        return {"preferred": ids[answer], **strength} if isinstance(answer, int) else {answer: True, **strength}
+        return {"preferred": ids[answer], **how} if isinstance(answer, int) else {answer: True, **how}
 
     ids = [str(row[name]) for name in ("option_a", "option_b") if row.get(name)]
     meta = _meta(row)
@@ -69,9 +75,7 @@ def pairwise(row: Mapping[str, Any]) -> Iterator[Feedback]:
     )  # fmt: skip
 
 
-def prepare_ratings(
-    rows: Sequence[Mapping[str, Any]], source: Path
-) -> Callable[[Mapping[str, Any]], Iterator[Feedback]]:
+def prepare_ratings(rows: Sequence[Mapping[str, Any]], source: Path) -> Callable[[Mapping[str, Any]], Iterator[Parsed]]:
     """A parser of rating rows; without columns low and high the range is told from all rows."""
     del source
     scales = ScaleGuess()
@@ -79,27 +83,28 @@ def prepare_ratings(
         for column in row:
             if (name := _attribute(column)) and row[column] not in (None, ""):
                 try:
-                    scales.see(name, float(row[column]))
-                except (TypeError, ValueError):
+                    scales.see(name, number(row[column], column))
+                except RowError:
                     continue  # its row is dropped, with the column named
     return lambda row: _ratings(row, scales)
 
 
-def _ratings(row: Mapping[str, Any], scales: ScaleGuess) -> Iterator[Feedback]:
-    columns = {c: name for c in row if (name := _attribute(c)) and row[c] not in (None, "")}
+def _ratings(row: Mapping[str, Any], scales: ScaleGuess) -> Iterator[Parsed]:
+    columns = {c: name for c in row if (name := _attribute(c)) and row[c] not in (None, "")}  # NaN is named below
     if not columns:
         raise RowError("no rating is given")
-    scores = {name: _number(row, column) for column, name in columns.items()}
+    scores = {name: number(row[column], column) for column, name in columns.items()}
     meta = _meta(row)
-    if row.get("low") in (None, "") or row.get("high") in (None, ""):
+    if empty(row.get("low")) or empty(row.get("high")):
         ranges = [scales.range(name) for name in scores]
         low, high = min(r[0] for r in ranges), max(r[1] for r in ranges)
         meta["scale"] = "guessed"
     else:
-        low, high = _number(row, "low"), _number(row, "high")
+        low, high = number(row["low"], "low"), number(row["high"], "high")
     known = {"prompt", "response", "low", "high", "option", "producer", "prompt_type", "response_type", "meta"}
     other = {k: v for k, v in row.items() if k not in {*known, *COMMON, *columns} and _attribute(k) is None}
-    if kept := {k: v for k, v in other.items() if v not in (None, "")}:
+    yield from (Left(f"column {name!r}") for name, value in other.items() if not empty(value) and not can_keep(value))
+    if kept := {k: v for k, v in other.items() if not empty(v) and can_keep(v)}:
         meta["columns"] = {**meta.get("columns", {}), **kept}
     yield build(
         "rating", _content(row, "prompt", "prompt_type"), [_content(row, "response", "response_type")],
@@ -107,13 +112,6 @@ def _ratings(row: Mapping[str, Any], scales: ScaleGuess) -> Iterator[Feedback]:
         ids=[str(row["option"])] if row.get("option") else None, producers=[row.get("producer") or None],
         places=[0], meta=meta,
     )  # fmt: skip
-
-
-def _number(row: Mapping[str, Any], column: str) -> float:
-    try:
-        return float(row[column])
-    except (TypeError, ValueError):
-        raise RowError(f"the column {column!r} is {row[column]!r}, not a number") from None
 
 
 def _content(row: Mapping[str, Any], column: str, kind: str) -> Content:
@@ -159,7 +157,7 @@ def to_pairwise_row(record: Feedback) -> dict[str, Any]:
     winner = "tie" if choice.tie else "both_bad" if choice.both_bad else "a" if choice.preferred == a.id else "b"
     return {
         "prompt": _cell(record.prompt), "response_a": _cell(a.content), "response_b": _cell(b.content), "winner": winner,
-        "strength": choice.strength, "producer_a": a.producer, "producer_b": b.producer, "option_a": a.id, "option_b": b.id,
+        "strength": choice.strength, "probability": choice.probability, "producer_a": a.producer, "producer_b": b.producer, "option_a": a.id, "option_b": b.id,
         "shown": record.meta.get("shown"), **_columns(record, kind),
     }  # fmt: skip
 

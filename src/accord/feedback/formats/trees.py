@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from accord.feedback.formats.columns import SOURCE, Left, Parsed, RowError, build
+from accord.feedback.formats.values import marked
 from accord.feedback.records import Demonstration, Feedback, Message, Ranking, content_id, plain
 
 KEY = "oasst"
@@ -90,7 +91,7 @@ def _ranking(
     places: Sequence[int] | None,
 ) -> Feedback:  # fmt: skip
     ids = [r["message_id"] for r in best_first]
-    flawed = bool(said.get("not_rankable"))  # all are flawed, factually incorrect or unacceptable: no order is meant
+    flawed = marked(said, "not_rankable")  # all are flawed, factually incorrect or unacceptable: no order is meant
     choice = {"order": [ids] if flawed else [[i] for i in ids], "all_bad": flawed}
     return build(
         "ranking", here, [r["text"] for r in best_first], choice, said, ids=ids, producers=[_author(r) for r in best_first], places=places, meta={KEY: source},
@@ -114,9 +115,9 @@ def _rating(
 
 def _written(reply: Mapping[str, Any], here: list[Message], source: dict[str, Any]) -> Parsed:
     """A reply that nobody compared: a demonstration, when a person wrote it and the reviewers accepted it."""
-    if reply.get("deleted") or reply.get("review_result") is False:
+    if marked(reply, "deleted") or not marked(reply, "review_result", True):
         return Left("unranked reply that was deleted or not accepted (kept with the tree)")
-    if reply.get("synthetic") or (reply.get("synthetic") is None and not reply.get("user_id")):
+    if marked(reply, "synthetic", not reply.get("user_id")):
         return Left("unranked reply that is not said to be by a person (kept with the tree)")
     meta = {KEY: {**source, "message": reply["message_id"]}}
     return build("demonstration", here, [], {"content": reply["text"]}, reply, meta=meta)

@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from accord.feedback.formats.columns import Left, Parsed, build
-from accord.feedback.records import Content, Message, content_id
-
-WINNERS = {
-    "left": "first", "model_a": "first", "a": "first", "right": "second", "model_b": "second", "b": "second",
-    "tie": "tie", "tie (bothbad)": "both_bad", "bothbad": "both_bad", "both_bad": "both_bad",
-}  # fmt: skip
+from accord.feedback.formats.columns import Left, Parsed, RowError, build, messages
+from accord.feedback.formats.values import side
+from accord.feedback.records import Content, content_id
 
 
 def is_votes(row: Mapping[str, Any]) -> bool:
@@ -22,16 +18,12 @@ def is_votes(row: Mapping[str, Any]) -> bool:
 def votes(row: Mapping[str, Any]) -> Iterator[Parsed]:
     """One comparison; the first model is the one shown first (left). Without conversations the options are empty texts."""
     names = [str(row[key]) for key in (("model_a", "model_b") if "model_a" in row else ("left", "right"))]
-    outcome = WINNERS.get(str(row["winner"]).strip().lower())
-    if outcome is None:
-        raise ValueError(f"the winner is {row['winner']!r}, not one of {', '.join(WINNERS)}")
+    outcome = side(row["winner"], "winner")
     if names[0] == names[1]:
-        raise ValueError("a model against itself")
+        raise RowError("a model against itself")
     prompt, texts = _texts(row)
     ids = [content_id(name, text) for name, text in zip(names, texts, strict=True)]
-    choice: dict[str, Any] = {outcome: True}
-    if outcome in ("first", "second"):
-        choice = {"preferred": ids[outcome == "second"]}
+    choice = {"preferred": ids[outcome]} if isinstance(outcome, int) else {outcome: True}
     number = row.get("question_id", row.get("id"))
     yield build(
         "comparison", prompt, texts, choice, row, ids=ids, producers=names, places=[0, 1],
@@ -47,7 +39,7 @@ def _texts(row: Mapping[str, Any]) -> tuple[Content, list[str]]:
     if not all(isinstance(side, list) and side for side in sides):
         prompt = row.get("prompt", row.get("question_id", ""))
         return str(prompt), [str(row.get("answer_a", "")), str(row.get("answer_b", ""))]
-    turns = [[Message.model_validate({k: turn[k] for k in ("role", "content")}) for turn in side] for side in sides]  # type: ignore[union-attr]
+    turns = [messages(side) for side in sides]
     shared = turns[0][:1]  # in a longer conversation each model answered its own history: kept as texts
     answers = ["\n\n".join(m.said for m in side if m.role == "assistant") for side in turns]
     return shared, answers

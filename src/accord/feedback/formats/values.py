@@ -1,0 +1,217 @@
+"""Foreign values, read by one table of accepted spellings and never by truthiness.
+
+What a number in a column of labels means is decided once for the whole column: 1 and 0, or 1, 0 (neutral) and -1.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+from accord.errors import DataError
+
+
+class RowError(ValueError):
+    """This row cannot be used, or this record cannot be written; the message says why."""
+
+
+Scheme = Literal["binary", "signed"]
+"""What 0 means in a column of labels: bad, or neutral (bad is -1 then)."""
+Side = Literal[0, 1, "tie", "both_bad"]
+
+_WORDS = {
+    **dict.fromkeys(("true", "t", "yes", "y", "good", "up", "thumbs up", "👍", "like", "liked", "positive", "desirable"), True),
+    **dict.fromkeys(("false", "f", "no", "n", "bad", "down", "thumbs down", "👎", "dislike", "disliked", "negative", "undesirable"), False),
+}  # fmt: skip
+_SIDES: dict[str, Side] = {
+    **dict.fromkeys(("a", "left", "first", "1", "response a", "response 1", "model a", "answer a", "output 1"), 0),
+    **dict.fromkeys(("b", "right", "second", "2", "response b", "response 2", "model b", "answer b", "output 2"), 1),
+    **dict.fromkeys(("tie", "tied", "equal", "same", "both", "both good"), "tie"),
+    **dict.fromkeys(("both bad", "bothbad", "tie (bothbad)", "neither"), "both_bad"),
+}  # fmt: skip
+
+
+def empty(value: Any) -> bool:
+    """Whether a cell says nothing: none, an empty text or list, or the number that tables write where there is none."""
+    if isinstance(value, float):
+        return math.isnan(value)
+    return value is None or (isinstance(value, (str, list, tuple, Mapping)) and len(value) == 0)
+
+
+def bare(value: Any) -> Any:
+    """Python's value of a NumPy scalar; others as they are."""
+    return value.item() if hasattr(value, "item") and getattr(value, "ndim", 0) == 0 else value
+
+
+def shown(value: Any, limit: int = 60) -> str:
+    """A value as a message quotes it: cut where it is long."""
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 4 * limit:
+        return f"a number of {value.bit_length():,} bits"
+    text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def _word(value: Any) -> str:
+    return re.sub(r"[\s_-]+", " ", value.strip().lower()) if isinstance(value, str) else ""
+
+
+def word(value: Any) -> bool | None:
+    """What a word that means yes or no says; None for any other, and for numbers."""
+    return _WORDS.get(_word(value))
+
+
+def number(value: Any, column: str) -> float:
+    """A finite number, also one written as text. Raises RowError naming the column."""
+    value = bare(value)
+    try:
+        found = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        found = math.nan
+    if not math.isfinite(found):
+        raise RowError(f"the column {column!r} is {shown(value)}, not a number")
+    return found
+
+
+def whole(value: Any, column: str) -> int:
+    """A whole number, also one written as 2.0 or as text. Raises RowError naming the column."""
+    found = number(value, column)
+    if found != int(found):
+        raise RowError(f"the column {column!r} is {shown(value)}, not a whole number")
+    return int(found)
+
+
+def truth(value: Any, column: str) -> bool:
+    """True or false in any accepted spelling: true, yes, 1; false, no, 0. Raises RowError naming the column."""
+    found = _label(value)
+    if isinstance(found, bool):
+        return found
+    if found in (0, 1):
+        return found == 1
+    raise RowError(f"the column {column!r} is {shown(value)}, neither true nor false")
+
+
+def marked(row: Mapping[str, Any], column: str, otherwise: bool = False) -> bool:
+    """Whether a row is marked in a column of true and false; `otherwise` where it says nothing."""
+    return otherwise if empty(row.get(column)) else truth(row[column], column)
+
+
+def _label(value: Any) -> bool | int | None:
+    """A word as true or false, a number as -1, 0 or 1, None for anything else."""
+    value = bare(value)
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        if (word := _WORDS.get(_word(value))) is not None:
+            return word
+        if not re.fullmatch(r"\s*[-+−]?[01](\.0*)?\s*", value):
+            return None
+        value = float(value.replace("−", "-"))
+    return int(value) if isinstance(value, (int, float)) and value in (-1, 0, 1) else None
+
+
+def scheme_of(values: Iterable[Any], column: str, explained: Scheme | None, told: Scheme | None = None) -> Scheme:
+    """What the numbers of a whole column mean. explained: what the format says of 0 and 1; told: what the user says.
+
+    Raises DataError for 0 and 1 that neither explains.
+    """
+    if told is not None:
+        return told
+    seen = [found for found in map(_label, values) if found is not None]
+    numbers = {found for found in seen if not isinstance(found, bool)}
+    words = len(seen) > sum(not isinstance(found, bool) for found in seen)
+    if -1 in numbers:
+        return "signed"
+    if explained is None and 0 in numbers and not words:
+        raise DataError(
+            f"the column {column!r} holds 0 and 1, which may mean bad and good or neutral and good",
+            "say which: labels: binary (0 is bad) or labels: signed (0 is neutral, -1 bad); --labels on the command line",
+        )
+    return explained or "binary"
+
+
+def label(value: Any, column: str, scheme: Scheme) -> int:
+    """1 good, -1 bad, 0 neutral. Raises RowError for what is no label, DataError for -1 in a column of 0 and 1."""
+    found = _label(value)
+    if found is None:
+        raise RowError(f"the column {column!r} is {'empty' if empty(value) else f'{shown(value)}, which is no label'}")
+    if isinstance(found, bool):
+        return 1 if found else -1
+    if scheme == "signed":
+        return found
+    if found == -1:
+        raise DataError(
+            f"the column {column!r} was taken to hold 1 and 0, and now holds -1", "say labels: signed (--labels signed)"
+        )
+    return 1 if found else -1
+
+
+def side(value: Any, column: str) -> Side:
+    """Which of two responses is meant. Raises RowError naming the column."""
+    if (found := side_named(value)) is None:
+        raise RowError(f"the column {column!r} is {shown(value)}, not one of a, b, tie, both_bad")
+    return found
+
+
+def side_named(value: Any) -> Side | None:
+    """Which of two responses is meant; None for anything that names neither."""
+    value = bare(value)
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and value in (1, 2):
+        value = str(int(value))
+    return _SIDES.get(_word(value).removesuffix(".0"))
+
+
+def check_counted_from_one(values: Iterable[Any], column: str) -> None:
+    """Raises DataError for a column of winners that holds 0: whether 1 is then the first or the second, it does not say."""
+    if any(_label(value) == 0 and not isinstance(_label(value), bool) for value in values):
+        raise DataError(
+            f"the column {column!r} holds 0: it does not say whether 1 is then the first or the second response",
+            "write a, b, tie, both_bad",
+        )
+
+
+def unpacked(value: Any, column: str) -> Any:
+    """A list or object that a table holds as JSON in a text. Raises RowError naming the column."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        raise RowError(f"the column {column!r} is {shown(value)}, not JSON") from None
+
+
+# --- what no record can hold ---------------------------------------------------------------------------------------------
+_NO_TEXT = re.compile("[\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff" + "".join(chr(p * 0x10000 + x) for p in range(1, 17) for x in (0xFFFE, 0xFFFF)) + "]")  # fmt: skip
+DEEPEST = 100
+_MOST_BITS = 14_000
+"""Of a whole number: more digits than Python writes out."""
+
+
+def check_kept(row: Mapping[str, Any]) -> None:
+    """Raises RowError for a value that no record can hold: half a character, a code point that is no character, a
+    number of thousands of digits, nesting without end."""
+    left: list[tuple[str, Any, int]] = [(str(name), value, 0) for name, value in row.items()]
+    for name in row:
+        _check_text("a column's name", str(name))
+    while left:
+        name, value, depth = left.pop()
+        if isinstance(value, str):
+            _check_text(f"the column {name!r}", value)
+        elif isinstance(value, int) and value.bit_length() > _MOST_BITS:
+            raise RowError(f"the column {name!r} holds {shown(value)}")
+        elif isinstance(value, (Mapping, list, tuple)):
+            if depth > DEEPEST:
+                raise RowError(f"the column {name!r} is nested more than {DEEPEST} deep")
+            inner = [*value.keys(), *value.values()] if isinstance(value, Mapping) else value
+            left += [(name, one, depth + 1) for one in inner]
+
+
+def _check_text(what: str, text: str) -> None:
+    if not text.isascii() and (found := _NO_TEXT.search(text)):
+        code = ord(found.group())
+        kind = (
+            "half a character (a lone surrogate)" if 0xD800 <= code <= 0xDFFF else "a code point that is no character"
+        )
+        raise RowError(f"{what} holds U+{code:04X}, {kind}")
