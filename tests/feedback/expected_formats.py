@@ -214,6 +214,6 @@ HOSTILE: dict[str, Expected | Refused] = {
     "tool.jsonl": compared(pair([*WEATHER, ("assistant", called("Oslo")), ("tool", "3 degrees"), ("user", "and?")], "It is 3", "Dunno")),
     "tool2.jsonl": compared(pair([*WEATHER, ("assistant", called("Oslo")), ("tool", "3 degrees"), ("user", "and?")], "It is 3", called("Oslo"))),
     "toolitem.jsonl": ITEMS,
-    "trail.csv": compared(pair("Hi", "A", "B", annotator="z"), rows=2, dropped={"winner": 1}),
+    "trail.csv": compared(pair("Hi", "A", "B", annotator="z")),  # the empty row is said, and no row
 }  # fmt: skip
 EXPECTED = {f"formats/{name}": row for name, row in FORMATS.items()} | {f"hostile/{name}": row for name, row in HOSTILE.items()}  # fmt: skip

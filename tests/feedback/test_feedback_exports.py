@@ -418,7 +418,7 @@ def test_tables_by_hand_are_read_and_wrong_cells_named(tmp_path: Path) -> None:
         "the column 'response_b' is empty": "t.csv line 4",
     }
     (tmp_path / "short.tsv").write_text("prompt\tresponse\trating_quality\nA?\tb\n", encoding="utf-8")
-    with pytest.raises(DataError, match=r"short.tsv line 2 .* none for rating_quality"):
+    with pytest.raises(DataError, match=r"none for rating_quality \(first at short.tsv line 2\)"):
         read_feedback(tmp_path / "short.tsv")
     (tmp_path / "r.csv").write_text("prompt,response,rating_quality,who\nA?,b,6,me\nA?,c,good,\n", encoding="utf-8")
     ratings = read_feedback(tmp_path / "r.csv")

@@ -37,15 +37,15 @@ def say(role: str, text: str) -> dict[str, str]:
         (b"", "rows.jsonl is empty", "at least one row"),
         (b"\n\n", "rows.jsonl is empty", "at least one row"),
         (b'{"prompt": "a", "choosen": "b", "rejected": "c"}\n', "columns prompt, choosen, rejected", "'choosen' looks like chosen; columns: {chosen: choosen}"),
-        (b'{"prompt": "a", "completion": "b"}\n{"prompt": \n', "rows.jsonl line 2 is not valid JSON", "repair"),
-        (b'{"prompt": "a", "completion": "b"}\n[1, 2]\n', "line 2 is list, not an object", "per row"),
+        (b'{"prompt": \n', "the line is not valid JSON: Expecting value (first at rows.jsonl line 1 column 11)", "repair"),
+        (b'[1, 2]\n', "the row is list, not an object with named fields (first at rows.jsonl line 1)", "repair"),
         (json.dumps(PAIR).encode() + b'\n{"messages": []}\n', "mixed shapes: rows.jsonl line 1 is TRL preference, rows.jsonl line 2", "one shape"),
         (json.dumps(PAIR).encode() + b'\n{"other": 1}\n', "unknown columns other", "one shape"),
         (b'{"prompt": "a", "completion": "caf\xe9"}\n', "not UTF-8: byte 34 (line 1) is 0xe9", "iconv"),
         (b'{"prompt": "a", "completion": ""}\n', "the response is empty (first at rows.jsonl line 1)", "prompt-completion"),
         (b'{"prompt": "a", "completion": null}\n', "completion: there is no text", "prompt-completion"),
         (json.dumps(PAIR | {"rejected": " Blue."}).encode() + b"\n", "chosen and rejected are the same", "TRL preference"),
-        (json.dumps(PAIR | {"chosen": "\ud800"}).encode() + b"\n", "lone surrogate", "TRL preference"),
+        (json.dumps(PAIR | {"chosen": "\ud800"}).encode() + b"\n", "lone surrogate", "repair"),
     ],
 )  # fmt: skip
 def test_a_file_that_cannot_be_used_is_refused_with_its_place(

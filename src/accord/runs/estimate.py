@@ -137,7 +137,7 @@ def rows_of(reference: str, context: StageContext) -> int | None:
 def _local_rows(reference: str) -> tuple[tuple[str, dict[str, Any]], ...]:
     from accord.feedback.formats.reading import read_rows
 
-    return tuple(read_rows(reference)) if Path(reference).exists() else ()
+    return tuple(read_rows(reference).rows) if Path(reference).exists() else ()
 
 
 def demonstration(reference: str, context: StageContext) -> tuple[Any, str] | None:

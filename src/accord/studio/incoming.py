@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from accord.errors import AccordError, DataError
 from accord.feedback.formats import read_feedback
-from accord.feedback.formats.reading import read_rows
+from accord.feedback.formats.reading import RowsRead, read_rows
 from accord.feedback.records import Content, Feedback, Message, StepLabels, content_id, to_json
 from accord.studio import answers, plain
 from accord.studio.settings import WITHOUT_GOLD, ProjectSettings
@@ -167,7 +167,7 @@ def items_from(source: str | Path, settings: ProjectSettings) -> Incoming:
     Raises DataError when the file cannot be read or its columns are not known.
     """
     rows = read_rows(source)
-    if _own(rows[0][1]):
+    if _own(rows.rows[0][1]):
         return _own_rows(rows)
     read = read_feedback(source)
     items: dict[str, dict[str, Any]] = {}
@@ -211,11 +211,10 @@ def _own(row: Mapping[str, Any]) -> bool:
     return "choice" not in row and (lists or columns)
 
 
-def _own_rows(rows: list[tuple[str, dict[str, Any]]]) -> Incoming:
+def _own_rows(read: RowsRead) -> Incoming:
     items: list[dict[str, Any]] = []
-    dropped: Counter[str] = Counter()
-    first: dict[str, str] = {}
-    for where, row in rows:
+    dropped, first = Counter(read.dropped), dict(read.first_dropped)
+    for where, row in read.rows:
         try:
             items.append(_own_row(row))
         except AccordError as error:

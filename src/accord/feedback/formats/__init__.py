@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,12 @@ from accord.feedback.formats.columns import (
     content_of,
 )
 from accord.feedback.formats.exports import EXPORTS, Exported, export, export_rows
-from accord.feedback.formats.hints import check_columns, nearest, renamed
-from accord.feedback.formats.reading import Row, read_rows
+from accord.feedback.formats.hints import nearest
+from accord.feedback.formats.reading import LOCAL, Bounds, Row, RowsRead, mixed, read_sources
 from accord.feedback.formats.shapes import SHAPES, Shape, detect
+from accord.feedback.formats.source import AnySpec, DataSource, name_of
 from accord.feedback.formats.turns import is_conversation, unread
-from accord.feedback.formats.values import Scheme, check_counted_from_one, check_kept, empty, label, scheme_of, unpacked
+from accord.feedback.formats.values import Scheme, check_counted_from_one, empty, label, scheme_of, unpacked
 from accord.feedback.records import Content, Feedback, content_id, plain, problem
 from accord.feedback.words import counted, kinds_counted
 
@@ -38,7 +39,8 @@ __all__ = [
 @dataclass(frozen=True)
 class ReadResult:
     """records in file order; prompts of prompt-only rows; dropped: rows per reason, and the first place of each;
-    left_out: parts of rows that were read which no record holds, per reason."""
+    left_out: parts of rows that were read which no record holds, per reason; said: what else people should know, such
+    as which splits were not read."""
 
     shape: str
     rows: int
@@ -47,38 +49,48 @@ class ReadResult:
     dropped: dict[str, int]
     first_dropped: dict[str, str]
     left_out: dict[str, int]
+    said: list[str] = field(default_factory=list)
 
 
-def read_feedback(
-    source: str | Path, columns: Mapping[str, str] | None = None, labels: Scheme | None = None
-) -> ReadResult:
-    """Recognise the shape of the rows and turn them into records.
+def read_feedback(spec: AnySpec, bounds: Bounds = LOCAL) -> ReadResult:
+    """Recognise the shape of the rows of each source and turn them into records.
 
-    columns: {our name: theirs} of columns that are called differently; labels: what a column of 0 and 1 means.
-    A row that cannot be used is dropped and counted with its reason. Raises DataError when the file cannot be
-    read, its columns are not known, shapes are mixed, or nothing is left.
+    A row that cannot be used is dropped and counted with its reason. Raises DataError when a file cannot be
+    read, its columns are not known, shapes are mixed within a source, or nothing is left of one.
     """
-    rows = read_rows(source)
-    if columns:
-        known = {name for shape in SHAPES for name in (*shape.fields, *shape.optional)} | COMMON
-        check_columns(columns, (name for _, row in rows for name in row), known)
-        rows = [(where, renamed(row, columns, where)) for where, row in rows]
-    return read_as(_conversations_unpacked(rows), Path(source), labels)
+    return _merged([read_as(source, read) for source, read in read_sources(spec, bounds)])
 
 
-def read_as(rows: list[Row], source: Path, labels: Scheme | None = None) -> ReadResult:
-    """The rows of one source as records; the same errors."""
-    shape = _one_shape(rows, source.is_dir())
-    values = _Values.of(shape, [row for _, row in rows], labels)
-    parse = shape.parser([row for _, row in rows], source)
-    records: list[Feedback] = []
-    prompts: list[Content] = []
+def _merged(results: Sequence[ReadResult]) -> ReadResult:
+    """What several sources hold, as one: records are mixed evenly."""
+    if len(results) == 1:
+        return results[0]
     dropped: Counter[str] = Counter()
     left_out: Counter[str] = Counter()
     first: dict[str, str] = {}
+    for one in results:
+        dropped.update(one.dropped)
+        left_out.update(one.left_out)
+        first = {**one.first_dropped, **first}
+    return ReadResult(
+        " and ".join(dict.fromkeys(one.shape for one in results)), sum(one.rows for one in results),
+        mixed([one.records for one in results]), mixed([one.prompts for one in results]), dict(dropped), first,
+        dict(left_out), [line for one in results for line in one.said],
+    )  # fmt: skip
+
+
+def read_as(source: DataSource, read: RowsRead) -> ReadResult:
+    """The rows of one source as records; the same errors."""
+    rows, path = _conversations_unpacked(read.rows), Path(source.path)
+    shape = _one_shape(rows, path.is_dir())
+    values = _Values.of(shape, [row for _, row in rows], source.labels)
+    parse = shape.parser([row for _, row in rows], path)
+    records: list[Feedback] = []
+    prompts: list[Content] = []
+    dropped, left_out = Counter(read.dropped), Counter[str]()
+    first = dict(read.first_dropped)
     for where, row in rows:
         try:
-            check_kept(row)
             check_understood(row, {*shape.fields, *shape.optional})
             made = list(parse(values.read(row)))
             if shape.name == "TRL prompt-only":
@@ -99,7 +111,8 @@ def read_as(rows: list[Row], source: Path, labels: Scheme | None = None) -> Read
         raise DataError(
             f"none of {len(rows)} rows of {source} can be used: {reasons}", f"the shape was taken to be {shape.name}"
         )
-    return ReadResult(shape.name, len(rows), records, prompts, dict(dropped), first, dict(left_out))
+    total = len(rows) + read.dropped.total()
+    return ReadResult(shape.name, total, records, prompts, dict(dropped), first, dict(left_out), read.said)
 
 
 @dataclass(frozen=True)
@@ -243,6 +256,7 @@ class FileReport:
         found = kinds_counted(r.records) or counted(len(r.prompts), "prompt")
         lost = sum(r.dropped.values())
         lines = [f"{self.source}: {r.shape}", f"  {r.rows:,} rows: {r.rows - lost:,} kept, {lost:,} dropped; {found}"]
+        lines += [f"  {line}" for line in r.said]
         lines += [f"  dropped {n:,}: {reason} (first at {r.first_dropped[reason]})" for reason, n in r.dropped.items()]
         lines += [f"  left out {n:,}: {reason}" for reason, n in r.left_out.items()]
         others = sorted({name for record in r.records for name in record.meta.get("columns", {})})
@@ -256,11 +270,9 @@ class FileReport:
         return lines
 
 
-def check_file(
-    source: str | Path, columns: Mapping[str, str] | None = None, labels: Scheme | None = None
-) -> FileReport:
-    """Read a file as training would, and report."""
-    return FileReport(str(source), read_feedback(source, columns, labels))
+def check_file(spec: AnySpec) -> FileReport:
+    """Read data as training would, and report."""
+    return FileReport(name_of(spec), read_feedback(spec))
 
 
 def _show(record: Feedback) -> Iterator[str]:

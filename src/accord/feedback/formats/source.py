@@ -41,6 +41,15 @@ class DataSource(Settings):
     def _path_names_something(cls, path: str) -> str:
         return _named_path(path)
 
+    @field_validator("encoding")
+    @classmethod
+    def _encoding_is_known(cls, encoding: str | None) -> str | None:
+        try:
+            b"".decode(encoding or "utf-8")
+        except LookupError:
+            raise ValueError("no encoding of that name is known; for example utf-16le, cp1252, latin1") from None
+        return encoding
+
     @model_validator(mode="after")
     def _columns_are_names(self) -> DataSource:
         for ours, theirs in (self.columns or {}).items():

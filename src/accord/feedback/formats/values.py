@@ -5,13 +5,14 @@ What a number in a column of labels means is decided once for the whole column: 
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from accord.errors import DataError
+from accord.feedback.formats.containers.jsons import decoded
+from accord.feedback.formats.containers.notes import LOCAL, fault
 
 
 class RowError(ValueError):
@@ -177,41 +178,9 @@ def unpacked(value: Any, column: str) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value)
+        found = decoded(value)
     except (ValueError, RecursionError):
         raise RowError(f"the column {column!r} is {shown(value)}, not JSON") from None
-
-
-# --- what no record can hold ---------------------------------------------------------------------------------------------
-_NO_TEXT = re.compile("[\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff" + "".join(chr(p * 0x10000 + x) for p in range(1, 17) for x in (0xFFFE, 0xFFFF)) + "]")  # fmt: skip
-DEEPEST = 100
-_MOST_BITS = 14_000
-"""Of a whole number: more digits than Python writes out."""
-
-
-def check_kept(row: Mapping[str, Any]) -> None:
-    """Raises RowError for a value that no record can hold: half a character, a code point that is no character, a
-    number of thousands of digits, nesting without end."""
-    left: list[tuple[str, Any, int]] = [(str(name), value, 0) for name, value in row.items()]
-    for name in row:
-        _check_text("a column's name", str(name))
-    while left:
-        name, value, depth = left.pop()
-        if isinstance(value, str):
-            _check_text(f"the column {name!r}", value)
-        elif isinstance(value, int) and value.bit_length() > _MOST_BITS:
-            raise RowError(f"the column {name!r} holds {shown(value)}")
-        elif isinstance(value, (Mapping, list, tuple)):
-            if depth > DEEPEST:
-                raise RowError(f"the column {name!r} is nested more than {DEEPEST} deep")
-            inner = [*value.keys(), *value.values()] if isinstance(value, Mapping) else value
-            left += [(name, one, depth + 1) for one in inner]
-
-
-def _check_text(what: str, text: str) -> None:
-    if not text.isascii() and (found := _NO_TEXT.search(text)):
-        code = ord(found.group())
-        kind = (
-            "half a character (a lone surrogate)" if 0xD800 <= code <= 0xDFFF else "a code point that is no character"
-        )
-        raise RowError(f"{what} holds U+{code:04X}, {kind}")
+    if reason := fault({column: found}, LOCAL.depth):
+        raise RowError(reason)
+    return found

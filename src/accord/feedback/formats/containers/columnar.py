@@ -1,0 +1,168 @@
+"""Parquet, Arrow files and streams, and what `datasets.save_to_disk` writes: read batch by batch, each batch checked."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, datetime, time
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+from pyarrow import parquet, types
+
+from accord.errors import DataError
+from accord.feedback.formats.containers.notes import Bounds, Notes, Row, Unreadable, shortened
+from accord.feedback.formats.containers.texts import too_large
+
+BATCH = 256
+"""Rows at a time."""
+_STATE, _INFO, _SPLITS = "state.json", "dataset_info.json", "dataset_dict.json"
+_WHAT_FAILS = (pa.ArrowException, OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError)
+
+
+def parquet_rows(name: str, stream: BinaryIO, notes: Notes, bounds: Bounds) -> Iterator[Row]:
+    """Rows of a Parquet file, read by row groups. A broken file is refused as a whole."""
+    with _readable(name):
+        file = parquet.ParquetFile(pa.PythonFile(stream, mode="r"), pre_buffer=False)
+        meta = file.metadata
+        if sum(meta.row_group(i).total_byte_size for i in range(meta.num_row_groups)) > bounds.unpacked:
+            raise too_large(name, bounds.unpacked)
+        yield from _rows(name, file.schema_arrow, file.iter_batches(batch_size=BATCH, use_threads=False), notes, bounds)
+
+
+def arrow_rows(name: str, stream: BinaryIO, notes: Notes, bounds: Bounds) -> Iterator[Row]:
+    """Rows of an Arrow file (with a footer) or stream, batch by batch. A broken file is refused as a whole."""
+    with _readable(name):
+        opened = pa.PythonFile(stream, mode="r")
+        if bytes(opened.read(6)) == b"ARROW1":
+            opened.seek(0)
+            reader = pa.ipc.open_file(opened)
+            batches = (reader.get_batch(i) for i in range(reader.num_record_batches))
+        else:
+            opened.seek(0)
+            reader = pa.ipc.open_stream(opened)
+            batches = iter(reader)
+        yield from _rows(name, reader.schema, batches, notes, bounds)
+
+
+def is_saved(folder: Path) -> bool:
+    """A directory that `Dataset.save_to_disk` wrote."""
+    return (folder / _STATE).is_file()
+
+
+def saved_splits(folder: Path) -> dict[str, Path] | None:
+    """Split and folder of each of a `DatasetDict.save_to_disk` directory; None for any other."""
+    if not (folder / _SPLITS).is_file():
+        return None
+    told = _json(folder / _SPLITS).get("splits")
+    if not isinstance(told, list) or not all(isinstance(name, str) and name and "/" not in name for name in told):
+        raise DataError(f"{folder / _SPLITS} names no splits", "save the data set again")
+    return {name: folder / name for name in told}
+
+
+def saved_files(folder: Path) -> list[Path]:
+    """The Arrow files of a saved data set, in order. Raises DataError for a missing one, or for rows in another order."""
+    state = _json(folder / _STATE)
+    told = state.get("_data_files")
+    if not isinstance(told, list) or not all(isinstance(f, dict) and isinstance(f.get("filename"), str) for f in told):
+        raise DataError(f"{folder / _STATE} names no files", "save the data set again")
+    if state.get("_indices_data_files"):
+        raise DataError(f"{folder} holds rows in another order than their files", "save it with flatten_indices()")
+    files = [folder / Path(f["filename"]).name for f in told]
+    if missing := [f for f in files if not f.is_file()]:
+        raise DataError(f"{missing[0]} is missing, which {_STATE} names", "is the copy complete?")
+    return files
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        told = json.loads(file.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"cannot read {file}: {error}", "save the data set again") from None
+    return told if isinstance(told, dict) else {}
+
+
+@contextmanager
+def _readable(name: str) -> Iterator[None]:
+    """What pyarrow cannot read as a DataError that names the file."""
+    try:
+        yield
+    except _WHAT_FAILS as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise DataError(f"cannot read {name}: {first}", "check the file; is it complete?") from None
+
+
+def _rows(
+    name: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch], notes: Notes, bounds: Bounds
+) -> Iterator[Row]:
+    twice = [column for column in schema.names if schema.names.count(column) > 1]
+    if twice:
+        raise DataError(f"{name}: the column {shortened(twice[0])} stands twice", "rename one of them")
+    other = [field.name for field in schema if not _is_json(field.type)]
+    number = size = 0
+    for batch in batches:
+        batch.validate(full=True)
+        size += batch.nbytes
+        if size > bounds.unpacked:
+            raise too_large(name, bounds.unpacked)
+        for start in range(0, batch.num_rows, BATCH):
+            for row in _listed(batch.slice(start, BATCH)):
+                number += 1
+                where = f"{name} row {number}"
+                if row is None:
+                    notes.drop(where, "a value cannot be read (half a character, or a time out of range)")
+                    continue
+                for column in other:
+                    row[column] = json_value(row[column])
+                yield where, row
+
+
+def _listed(batch: pa.RecordBatch) -> list[dict[str, Any] | None]:
+    """The rows as Python values; None for one that has no such value."""
+    try:
+        return list(batch.to_pylist(maps_as_pydicts="strict"))
+    except _WHAT_FAILS:
+        if batch.num_rows == 1:
+            return [None]
+    half = batch.num_rows // 2
+    return _listed(batch.slice(0, half)) + _listed(batch.slice(half))
+
+
+# --- values JSON has no word for ---------------------------------------------------------------------------------------
+_JSON_TYPES = (
+    types.is_boolean, types.is_integer, types.is_floating, types.is_string, types.is_large_string, types.is_string_view,
+    types.is_null,
+)  # fmt: skip
+
+
+def _is_json(kind: pa.DataType) -> bool:
+    """Values of this Arrow type are, in Python, what JSON would hold."""
+    if types.is_dictionary(kind):
+        return _is_json(kind.value_type)
+    if types.is_struct(kind):
+        return all(_is_json(part.type) for part in kind)
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        return _is_json(kind.value_type)
+    return any(test(kind) for test in _JSON_TYPES)
+
+
+def json_value(value: Any) -> Any:
+    """Times as ISO 8601, decimal numbers as numbers; anything else (bytes, durations) makes the row unreadable."""
+    if value is None or isinstance(value, (str, bool, int, float)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [json_value(part) for part in value]
+    if isinstance(value, dict):
+        if not all(isinstance(name, str) for name in value):
+            return Unreadable("holds a table whose keys are no texts")
+        return {name: json_value(part) for name, part in value.items()}
+    if isinstance(value, (datetime, date, time)):
+        return value.isoformat()
+    if isinstance(value, Decimal) and math.isfinite(value):
+        return int(value) if value == value.to_integral_value() and abs(value) < 1 << 64 else float(value)
+    said = "binary data" if isinstance(value, bytes) else f"a value of the type {type(value).__name__}"
+    return Unreadable(f"holds {said}, not text")

@@ -1,0 +1,93 @@
+"""What reading met: rows that are none, by reason, and what is to be said; and what a row may hold."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+Row = tuple[str, dict[str, Any]]
+"""Where it stands ("file.jsonl line 3"), and the row."""
+MAX_DIGITS = 100
+"""Of an integer: longer ones are no numbers that anything computes with."""
+_HALVES = re.compile("[\ud800-\udfff]")
+_NO_CHARACTERS = re.compile(
+    f"[\ufdd0-\ufdef{''.join(chr(plane << 16 | last) for plane in range(17) for last in (0xFFFE, 0xFFFF))}]"
+)
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How far reading may grow. unpacked: bytes of a compressed or columnar file once unpacked; whole: of a file that
+    is held as one (.json); row: characters of a row of text, or of a quoted value; depth: of nesting."""
+
+    unpacked: int = 8 << 30
+    whole: int = 1 << 30
+    row: int = 64 << 20
+    depth: int = 200
+
+
+LOCAL = Bounds()
+"""For files of one's own; what comes over the network has lower ones."""
+
+
+@dataclass
+class Notes:
+    """dropped: rows that could not be read, per reason; first: the first place of each; said: lines for people."""
+
+    dropped: Counter[str] = field(default_factory=Counter)
+    first: dict[str, str] = field(default_factory=dict)
+    said: list[str] = field(default_factory=list)
+
+    def drop(self, where: str, reason: str) -> None:
+        """One row is left out."""
+        self.dropped[reason] += 1
+        self.first.setdefault(reason, where)
+
+    def say(self, line: str) -> None:
+        """Something to be said once."""
+        if line not in self.said:
+            self.said.append(line)
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """Stands in a row for a value that cannot be read; its row is dropped for `reason`."""
+
+    reason: str
+
+
+def fault(row: dict[str, Any], depth: int) -> str | None:
+    """Why the row cannot be used: half a character, no character, a huge integer, too deep. None where it can."""
+    for name, value in row.items():
+        if (found := _fault(value, depth)) or (found := _fault(name, depth)):
+            return f"the field {shortened(name)} {found}"
+    return None
+
+
+def _fault(value: Any, depth: int) -> str | None:
+    if isinstance(value, str):
+        return None if value.isascii() else _fault_of_text(value)
+    if isinstance(value, Unreadable):
+        return value.reason
+    if isinstance(value, (dict, list)):
+        if depth <= 0:
+            return "is nested too deeply"
+        parts = value if isinstance(value, list) else [part for pair in value.items() for part in pair]
+        return next((found for part in parts if (found := _fault(part, depth - 1))), None)
+    return None
+
+
+def _fault_of_text(text: str) -> str | None:
+    if _HALVES.search(text):
+        return "holds half a character (a lone surrogate)"
+    if found := _NO_CHARACTERS.search(text):
+        return f"holds U+{ord(found.group()):04X}, which Unicode reserves as no character"
+    return None
+
+
+def shortened(name: str, longest: int = 60) -> str:
+    """A name from a file, for messages: quoted, bounded, printable."""
+    safe = name.encode("utf-8", "backslashreplace").decode()
+    return repr(safe if len(safe) <= longest else f"{safe[:longest]}…")

@@ -1,0 +1,41 @@
+"""Names of columns as people type them in spreadsheets ("Prompt ", " Response A") become the names that are known."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from accord.feedback.formats.columns import COMMON
+from accord.feedback.formats.containers.notes import Notes, Row, shortened
+from accord.feedback.formats.shapes import SHAPES
+
+KNOWN = frozenset(name for shape in SHAPES for name in (*shape.fields, *shape.optional)) | COMMON
+"""Columns that some format reads."""
+_PATTERNS = re.compile(r"rating_.+|(option|response)_(\d+|[ab])|options|responses|gold|categories|priority|meta")
+_BETWEEN = re.compile(r"[\s\-_]+")
+
+
+def tidied(rows: Iterator[Row], notes: Notes) -> Iterator[Row]:
+    """Rows with tidied names: a name that nothing knows, but would without capitals, blanks around it, and blanks or
+    hyphens for underscores, is replaced, unless the row has that column as well; each is said."""
+    better: dict[str, str] = {}
+    for where, row in rows:
+        for name in row:
+            if name not in better:
+                better[name] = _tidy(name)
+        changed = {name: better[name] for name in row if better[name] != name and better[name] not in row}
+        if changed and len(set(changed.values())) == len(changed):
+            for name, known in changed.items():
+                notes.say(f"the column {shortened(name)} is read as {known}")
+            row = {changed.get(name, name): value for name, value in row.items()}
+        yield where, row
+
+
+def _tidy(name: str) -> str:
+    """The known name that `name` stands for; itself where it is known, or none is."""
+    plain = _BETWEEN.sub("_", name.strip()).lower()
+    return plain if not _known(name) and _known(plain) else name
+
+
+def _known(name: str) -> bool:
+    return name in KNOWN or _PATTERNS.fullmatch(name) is not None
