@@ -20,7 +20,7 @@ from accord.feedback.formats import EXPORTS, export, read_feedback
 from accord.feedback.formats.anonymous import Pseudonyms
 from accord.feedback.formats.card import card_text, data_card
 from accord.feedback.formats.shapes import SHAPES
-from accord.feedback.records import Feedback, content_id, plain
+from accord.feedback.records import Feedback, Message, content_id, plain
 from real_data import shared_data
 
 CHAT = [{"role": "user", "content": "Name a fruit."}]
@@ -533,3 +533,162 @@ def test_the_card_says_how_far_ratings_agree() -> None:
     page = card_text(card, "x")
     assert "| two annotators gave the same value | 0.9 |" in page
     assert "2 annotators, 10 judgements each." in page
+
+
+# --- there and back --------------------------------------------------------------------------------------------------------
+said = st.sampled_from(["Oslo.", " two\nlines ", "天气 👍", "x", '[{"role": "user", "content": "x"}]', "{}"])
+calls = st.builds(
+    lambda own, arguments: {"id": own, "type": "function", "function": {"name": "weather", "arguments": arguments}},
+    st.sampled_from(["c1", "c2"]), st.sampled_from(['{"city": "Oslo"}', {"city": "Oslo"}, {}, "not json"]),
+)  # fmt: skip
+contents = said | st.lists(st.builds(lambda text: {"type": "text", "text": text}, said), min_size=1, max_size=2)
+answers = st.one_of(
+    st.fixed_dictionaries({"role": st.just("assistant"), "content": contents},
+                          optional={"reasoning_content": said, "weight": st.sampled_from([0.0, 0.5]), "tool_calls": st.lists(calls, min_size=1, max_size=2)}),
+    st.fixed_dictionaries({"role": st.just("assistant"), "content": st.none(), "tool_calls": st.lists(calls, min_size=1, max_size=2)}),
+)  # fmt: skip
+asked = st.builds(
+    lambda system, text, more: [*system, {"role": "user", "content": text}, *more],
+    st.sampled_from([[], [{"role": "system", "content": "Be brief."}], [{"role": "developer", "content": "Be brief."}]]), contents,
+    st.just([]) | st.builds(lambda call, text: [{"role": "assistant", "content": None, "tool_calls": [call]},
+                                                {"role": "tool", "content": "3", "tool_call_id": call["id"], "name": "weather"},
+                                                {"role": "user", "content": text, "name": "Ann"}], calls, said),
+)  # fmt: skip
+TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}]
+
+
+@st.composite
+def records(draw: st.DrawFn, kind: str) -> Feedback:
+    """A record with everything that a row of TRL can say."""
+    prompt = draw(said | asked)
+    replies = said if isinstance(prompt, str) else said | st.lists(answers, min_size=1, max_size=2)
+    pair = draw(st.lists(replies, min_size=2, max_size=2, unique_by=lambda c: content_id(_bare(c))))
+    beside: dict[str, Any] = {}
+    if not isinstance(prompt, str):
+        beside = draw(
+            st.sampled_from(
+                [{}, {"tools": TOOLS}, {"tools": TOOLS, "chat_template_kwargs": {"enable_thinking": False}}]
+            )
+        )
+    shown = pair if kind == "comparison" else pair[:1] if kind == "thumb" else []
+    ids = [content_id(_bare(c)) for c in shown]
+    places = draw(st.permutations(range(len(shown))))
+    options = [
+        {"id": i, "content": c, "shown_at": place, "producer": draw(st.none() | st.just("m"))}
+        for i, c, place in zip(ids, shown, places, strict=True)
+    ]
+    finished = draw(st.none() | st.lists(st.booleans(), min_size=len(ids), max_size=len(ids)))
+    meta: dict[str, Any] = (
+        {} if finished is None else {"finished": dict(zip(ids, finished, strict=True)) if ids else True}
+    )
+    choice: dict[str, Any] = {"up": draw(st.booleans())} if kind == "thumb" else {"content": pair[0]}
+    if kind == "comparison":
+        choice = {
+            "preferred": ids[0],
+            **draw(st.sampled_from([{}, {"strength": 2}, {"probability": 0.9}, {"strength": 1, "probability": 0.5}])),
+        }
+        meta["margin"] = 1.5
+    body = {"id": content_id(prompt, pair, draw(st.integers(0, 99))), "kind": kind, "prompt": prompt, "options": options, "choice": choice,
+            "annotator": draw(st.sampled_from(["ann", "7"])), "weight": draw(st.sampled_from([1.0, 0.0, 2.5])), "meta": meta, **beside}  # fmt: skip
+    return Feedback.model_validate(
+        body
+        | draw(
+            st.sampled_from(
+                [{}, {"session": "s", "guideline": "v1", "active_seconds": 2.0, "created_at": "2026-01-02"}]
+            )
+        )
+    )
+
+
+def _bare(content: Any) -> Any:
+    """A reply as the record's own ids see it: one plain message is its text."""
+    one = content[0] if isinstance(content, list) and len(content) == 1 else {}
+    plain_text = set(one) == {"role", "content"} and isinstance(one["content"], str)
+    return (
+        one["content"]
+        if plain_text
+        else [Message.model_validate(m) for m in content]
+        if isinstance(content, list)
+        else content
+    )
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind"),
+    [("trl-preference", "comparison"), ("trl-unpaired", "thumb"), ("trl-completion", "demonstration"), ("csv-pairwise", "comparison"),
+     ("accord", "comparison")],
+)  # fmt: skip
+def test_what_is_written_is_read_again(tmp_path_factory: pytest.TempPathFactory, shape: str, kind: str) -> None:
+    folder = tmp_path_factory.mktemp("trip")
+
+    @settings(max_examples=60, deadline=None)
+    @given(st.lists(records(kind), min_size=1, max_size=3, unique_by=lambda r: r.id))
+    def check(made: list[Feedback]) -> None:
+        exported = export(made, shape)
+        assert exported.lost == {}
+        held = [r for r in made if not (shape == "csv-pairwise" and len({type(o.content) for o in r.options}) > 1)]
+        assert exported.written == len(held)
+        if held:
+            again = there_and_back(folder, held, shape)
+            assert [r.model_dump() for r in again] == [
+                _as_table(r) if shape == "csv-pairwise" else r.model_dump() for r in held
+            ]
+
+    check()
+
+
+def _as_table(record: Feedback) -> dict[str, Any]:
+    """Of a table, which has the first response shown in front."""
+    ordered = sorted(record.options, key=lambda o: o.shown_at)
+    return record.model_copy(update={"options": ordered}).model_dump()
+
+
+def test_what_a_format_cannot_say_is_left_out_or_counted() -> None:
+    call = {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "f"}}]}
+    calling = ranked([["a"], ["b"], ["c"]], id="calls").model_copy(
+        update={"prompt": [Message(role="user", content="x"), Message.model_validate(call)]}
+    )
+    thinking = compared(prompt=CHAT).model_copy(update={"options": [o.model_copy(update={"content": [Message(role="assistant", content=o.content, reasoning_content="hm")]})
+                                                                     for o in compared().options]})  # fmt: skip
+    offered = compared(
+        prompt=[{"role": "user", "content": [{"type": "text", "text": "Hi"}], "name": "Ann"}],
+        tools=TOOLS,
+        meta={"columns": {"x": 1}},
+    )
+    for shape, records_, left, lost in (
+        ("oasst", [calling], {"a tree holds no tool calls": 1}, {}),
+        (
+            "hh",
+            [calling.model_copy(update={"id": "z"}), thinking],
+            {"a transcript holds no tool calls": 1, "a transcript holds no reasoning": 1},
+            {},
+        ),
+        (
+            "hh",
+            [offered],
+            {},
+            {"tools": 1, "the parts of a message (joined)": 1, "name of a message": 1, "meta: columns": 1},
+        ),
+        ("trl-preference", [offered], {}, {"meta: columns": 1}),
+        (
+            "trl-preference",
+            [thinking.model_copy(update={"prompt": "x"})],
+            {"an answer in messages (tool calls, reasoning, several of them) to a prompt that is a text": 1},
+            {},
+        ),
+    ):
+        made = export(records_, shape)
+        assert (made.left_out, made.lost) == (left, lost), shape
+        assert made.written == len(records_) - len(left)
+
+
+@pytest.mark.parametrize("shape", ["trl-preference", "hh", "trl-preference-implicit"])
+def test_an_exported_ranking_counts_once(tmp_path: Path, shape: str) -> None:
+    order = [["c"], ["a"], ["b"]]
+    rows = [ranked(order, weight=3.0), ranked(order, id="plain"), ranked([["a", "b"], ["c"]], id="tied", weight=0.5),
+            ranked(order, id="bw", kind="best_worst", choice={"best": "c", "worst": "a"}, weight=2.0)]  # fmt: skip
+    back = there_and_back(tmp_path, rows, shape)
+    total = Counter[str]()
+    for record in back:
+        total[record.id.partition("#")[0]] += record.weight
+    assert total == pytest.approx({"rank": 3.0, "plain": 1.0, "tied": 0.5, "bw": 2.0})

@@ -164,7 +164,10 @@ _CONVERSATIONS = ("prompt", "chosen", "rejected", "completion", "response", "mes
 
 
 def _conversations_unpacked(rows: list[Row]) -> list[Row]:
-    """Rows in which columns whose cells are all conversations in JSON, as tables hold them, are lists of messages."""
+    """Rows in which columns whose cells are all conversations in JSON, as tables hold them, are lists of messages. Rows that
+    accord wrote say themselves what is text."""
+    if any(name in row for _, row in rows for name in ("record_id", "prompt_type", "options")):
+        return rows
     columns = [name for name in _CONVERSATIONS if _holds_json(name, rows)]
     if not columns:
         return rows

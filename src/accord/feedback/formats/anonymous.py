@@ -15,7 +15,7 @@ from accord.feedback.formats.columns import ANNOTATOR_COLUMNS
 from accord.feedback.records import Feedback
 
 _WHO = {*ANNOTATOR_COLUMNS, "session", "completed_by"}
-_WROTE = {"producer", "producer_a", "producer_b", "model_name"}
+_WROTE = {"producer", "producer_a", "producer_b", "model_name", "chosen_model", "rejected_model", "completion_model"}
 _RECORD = {"record_id"}
 _ROW = re.compile(r"#\d+$")
 """Which of a record's rows it is, at the end of a record_id."""

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from accord.errors import ConfigError
-from accord.feedback.formats.columns import UNKNOWN_ORDER, RowError, flat
+from accord.feedback.formats.columns import UNKNOWN_ORDER, RowError, bare_reply, flat, option_ids
 from accord.feedback.formats.prm800k import to_prm800k
 from accord.feedback.formats.tables import to_pairwise_row, to_rating_row
 from accord.feedback.formats.trees import to_trees
+from accord.feedback.formats.turns import check_spoken
 from accord.feedback.messages import messages_to_json
 from accord.feedback.records import (
     BestWorst,
@@ -66,12 +67,14 @@ class Exported:
 
 @dataclass(frozen=True)
 class Part:
-    """One row of a record: `pair` is what it compares, `places` where they were shown, `options` their ids."""
+    """One row of a record: `pair` is what it compares, `places` where they were shown, `options` their ids, `contents` the
+    responses in it where the row does not say whether each was a text or messages."""
 
     row: dict[str, Any]
     pair: Pair | None = None
     places: tuple[int, ...] | None = None
     options: tuple[str, ...] = ()
+    contents: tuple[Content, ...] = ()
 
 
 # --- shares of annotators ----------------------------------------------------------------------------------------------
@@ -175,46 +178,50 @@ def _text(option: Option) -> Content:
     return option.content
 
 
-def _prompt(record: Feedback) -> Any:
-    return to_json(record.prompt)
-
-
 def _reply(record: Feedback, content: Content) -> Any:
     """Text after a text, messages after messages."""
     if isinstance(record.prompt, str):
-        if not isinstance(content, str) and len(content) > 1:
-            raise RowError("an answer of several messages to a prompt that is a text")
-        return plain(content)
+        if not isinstance(bare := bare_reply(content), str):
+            raise RowError("an answer in messages (tool calls, reasoning, several of them) to a prompt that is a text")
+        return bare
     if isinstance(content, str):
         return [{"role": "assistant", "content": content}]
     return messages_to_json(content)
 
 
+def _asked(record: Feedback) -> dict[str, Any]:
+    """The prompt, and what the model was offered beside it."""
+    beside = {"tools": record.tools, "chat_template_kwargs": record.chat_template_kwargs}
+    return {"prompt": to_json(record.prompt), **{name: value for name, value in beside.items() if value}}
+
+
 def _trl_preference(record: Feedback) -> Iterator[Part]:
     for part in _pairs(record):
         better, worse = part.pair or ("", "")
-        row = {"prompt": _prompt(record), "chosen": _reply(record, better), "rejected": _reply(record, worse)}
-        yield replace(part, row=row)
+        row = {**_asked(record), "chosen": _reply(record, better), "rejected": _reply(record, worse)}
+        yield replace(part, row=row, contents=(better, worse))
 
 
 def _trl_implicit(record: Feedback) -> Iterator[Part]:
     for part in _trl_preference(record):
-        prompt, row = part.row["prompt"], part.row
-        yield replace(part, row={side: prompt + row[side] for side in ("chosen", "rejected")})
+        row = dict(part.row)
+        prompt = row.pop("prompt")
+        yield replace(part, row={**row, **{side: prompt + row[side] for side in ("chosen", "rejected")}})
 
 
 def _trl_unpaired(record: Feedback) -> Iterator[Part]:
     if not isinstance(record.choice, Thumb):
         raise RowError(f"{record.kind}: only thumbs are written")
     content = _text(record.options[0])
-    row = {"prompt": _prompt(record), "completion": _reply(record, content), "label": record.choice.up}
-    yield Part(row, (content, ""), (0,), (record.options[0].id,))
+    row = {**_asked(record), "completion": _reply(record, content), "label": record.choice.up}
+    yield Part(row, (content, ""), (0,), (record.options[0].id,), (content,))
 
 
 def _trl_completion(record: Feedback) -> Iterator[Part]:
     if not isinstance(record.choice, Demonstration):
         raise RowError(f"{record.kind}: only demonstrations are written")
-    yield Part({"prompt": _prompt(record), "completion": _reply(record, record.choice.content)})
+    content = record.choice.content
+    yield Part({**_asked(record), "completion": _reply(record, content)}, contents=(content,))
 
 
 def _trl_stepwise(record: Feedback) -> Iterator[Part]:
@@ -224,6 +231,7 @@ def _trl_stepwise(record: Feedback) -> Iterator[Part]:
         raise RowError("step labels with a neutral step: TRL knows good and bad only")
     if not isinstance(record.prompt, str):
         raise RowError("step labels of a conversation: TRL's stepwise prompts are texts")
+    check_spoken("TRL's stepwise format", *(option.content for option in record.options))
     labels = [label == 1 for label in record.choice.labels]
     yield Part({"prompt": record.prompt, "completions": list(record.choice.steps), "labels": labels}, None, (0,))
 
@@ -232,6 +240,7 @@ def _hh(record: Feedback) -> Iterator[Part]:
     pairs = _pairs(record)
     if isinstance(record.prompt, str) or any(m.role not in ("user", "assistant") for m in record.prompt):
         raise RowError("a transcript is of user and assistant: the prompt is a text, or has other roles")
+    check_spoken("a transcript", record.prompt, *(content for part in pairs for content in part.pair or ()))
     names = {"user": "Human", "assistant": "Assistant"}
     before = "".join(f"\n\n{names[m.role]}: {m.said}" for m in record.prompt)
     for part in pairs:
@@ -272,8 +281,8 @@ def export(records: Sequence[Feedback], shape: str) -> Exported:
         raise ConfigError(f"there is no export {shape!r}", f"use one of: {', '.join(EXPORTS)}")
     shares = Shares.of(records)
     if shape == "trl-prompt":
-        prompts = {content_id(record.prompt): {"prompt": _prompt(record)} for record in records}
-        judged = Counter(content_id(record.prompt) for record in records)
+        prompts = {content_id(record.asked): _asked(record) for record in records}
+        judged = Counter(content_id(record.asked) for record in records)
         return Exported(shape, list(prompts.values()), [{"records": judged[k]} for k in prompts], {}, len(records))
     if shape == "accord":
         rows = [record.model_dump(mode="json") for record in records]
@@ -282,9 +291,8 @@ def export(records: Sequence[Feedback], shape: str) -> Exported:
         rows, left = to_trees(records)
         homeless = {id(record) for record, _ in left}
         held = [record for record in records if id(record) not in homeless]
-        return Exported(
-            shape, rows, [a for r in held for a in _beside(r, shares)], dict(Counter(why for _, why in left)), len(held)
-        )
+        about = [a for r in held for a in _beside(r, shares)]
+        return Exported(shape, rows, about, dict(Counter(why for _, why in left)), len(held), _lost(held, shape))
     return _by_record(records, shape, shares)
 
 
@@ -303,12 +311,17 @@ def _by_record(records: Sequence[Feedback], shape: str, shares: Shares) -> Expor
             rows.append(part.row)
             owners.append(record)
             line = _about(record, part, number, len(parts), shares)
-            about.append({k: v for k, v in line.items() if shape not in TABLES or k not in ("strength", "finished")})
-    for name in () if shape in TABLES else ("strength", "finished"):  # tables say it in their own columns
+            about.append({k: v for k, v in line.items() if shape not in TABLES or k not in _SOME})
+    for name in () if shape in TABLES else _SOME:  # tables say it in their own columns
         if any(name in line for line in about):  # all rows have the same columns
             about = [{**line, name: line.get(name)} for line in about]
     lost = _margins(owners, about) if shape.startswith("trl-preference") else {}
+    lost |= _lost(list({id(owner): owner for owner in owners}.values()), shape)
     return Exported(shape, rows, about, dict(left_out), len(records) - left_out.total(), lost)
+
+
+_SOME = ("strength", "probability", "finished", "written_as", "chosen_model", "rejected_model", "completion_model")
+"""Further columns that are there where records have them."""
 
 
 def _margins(owners: Sequence[Feedback], about: Sequence[dict[str, Any]]) -> dict[str, int]:
@@ -327,20 +340,86 @@ def _margins(owners: Sequence[Feedback], about: Sequence[dict[str, Any]]) -> dic
 def _about(record: Feedback, part: Part, number: int, count: int, shares: Shares) -> dict[str, Any]:
     """Further columns of a row. The weights of a record's rows add up to the record's own (1 if it has none)."""
     share, votes = shares.share(record, part.options if part.pair is not None else ())
-    strength = record.choice.strength if isinstance(record.choice, Comparison) else None
+    choice = record.choice if isinstance(record.choice, Comparison) else None
+    how = {} if choice is None else {"strength": choice.strength, "probability": choice.probability}
     return {
         "record_id": record.id if count == 1 else f"{record.id}#{number}", **_common(record),
         "shown_at": None if part.places is None else list(part.places),
         "weight": record.weight / count, "soft_label": share, "votes": votes,
-        **({"strength": strength} if strength is not None else {}), **_finished(record, part.options),
+        **{name: value for name, value in how.items() if value is not None}, **_finished(record, part.options), **_producers(record, part.options), **_written_as(record, part),
     }  # fmt: skip
+
+
+def _producers(record: Feedback, options: Sequence[str]) -> dict[str, Any]:
+    """Who wrote the row's responses, where the record says so."""
+    wrote = {option.id: option.producer for option in record.options}
+    names = ("chosen_model", "rejected_model") if len(options) == 2 else ("completion_model",)
+    return {name: wrote[i] for name, i in zip(names, options, strict=False) if wrote[i] is not None}
+
+
+def _written_as(record: Feedback, part: Part) -> dict[str, Any]:
+    """Which responses were texts, to the letter, and which messages, where the row itself does not say it."""
+    kinds = ["text" if isinstance(content, str) else "messages" for content in part.contents]
+    usual = "text" if isinstance(record.prompt, str) else "messages"
+    return {"written_as": kinds} if any(kind != usual for kind in kinds) else {}
+
+
+# --- what is lost ------------------------------------------------------------------------------------------------------
+_KEPT_META = {"shown", "finished", "margin"}
+_HOLDS_MESSAGES = ("trl-preference", "trl-preference-implicit", "trl-unpaired", "trl-completion", *TABLES)
+
+
+def _lost(records: Sequence[Feedback], shape: str) -> dict[str, int]:
+    """Details of written records that their rows do not say, each with the number of records that have it."""
+    lost: Counter[str] = Counter()
+    for record in records:
+        lost.update({*_lost_messages(record, shape), *_lost_beside(record, shape)})
+    return dict(lost)
+
+
+def _lost_messages(record: Feedback, shape: str) -> Iterator[str]:
+    if shape in _HOLDS_MESSAGES:
+        return
+    if record.tools:
+        yield "tools"
+    if record.chat_template_kwargs:
+        yield "chat_template_kwargs"
+    contents = [record.prompt, *(o.content for o in record.options), getattr(record.choice, "content", "")]
+    for message in (m for content in contents if isinstance(content, list) for m in content):
+        if isinstance(message.content, list):
+            yield "the parts of a message (joined)"
+        if message.weight is not None:
+            yield "weight of a message"
+        if message.name is not None:
+            yield "name of a message"
+    if any(isinstance(option.content, list) for option in record.options):
+        yield "that a response was written as messages"
+
+
+def _lost_beside(record: Feedback, shape: str) -> Iterator[str]:
+    """Producers, ids of options, further meta data: what only some shapes have a place for."""
+    if shape in TABLES:
+        return
+    if shape in ("trl-stepwise", "prm800k") and any(option.producer is not None for option in record.options):
+        yield "who wrote a response (producer)"
+    contents = [option.content for option in record.options if not isinstance(option.content, Clip)]
+    if shape != "oasst" and [option.id for option in record.options] != option_ids(contents):
+        yield "ids of responses"
+    held = {"trl-stepwise": _KEPT_META, "prm800k": {*_KEPT_META, "prm800k"}, "oasst": {"shown", "oasst"}}.get(
+        shape, _KEPT_META
+    )
+    yield from (f"meta: {name}" for name in record.meta if name not in held)
+    if isinstance(record.choice, StepLabels) and any(
+        plain(o.content) != "\n".join(record.choice.steps) for o in record.options
+    ):
+        yield "how steps were joined"
 
 
 def _finished(record: Feedback, options: Sequence[str]) -> dict[str, Any]:
     """Whether the row's responses ended or were cut off, where the record says so."""
     told = record.meta.get("finished")
     if isinstance(told, dict) and options and all(i in told for i in options):
-        return {"finished": [bool(told[i]) for i in options]}
+        return {"finished": [told[i] for i in options]}
     return {"finished": told} if isinstance(told, bool) and record.kind == "demonstration" else {}
 
 

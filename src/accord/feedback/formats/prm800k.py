@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from accord.feedback.formats.columns import COMMON, SOURCE, Left, Parsed, RowError, build
+from accord.feedback.formats.turns import check_spoken
 from accord.feedback.formats.values import label
 from accord.feedback.records import Feedback, StepLabels
 
@@ -81,6 +82,7 @@ def to_prm800k(record: Feedback) -> dict[str, Any]:
         raise RowError(f"{record.kind}: only step labels are written")
     if not isinstance(record.prompt, str):
         raise RowError("step labels of a conversation: a question is one text")
+    check_spoken("PRM800K", *(option.content for option in record.options))
     choice, spent, rest = record.choice, record.active_seconds, record.meta.get(KEY)
     steps: list[Any] = [_plain_step(*pair) for pair in zip(choice.steps, choice.labels, strict=True)]
     who = None if rest is not None and record.annotator == SOURCE else record.annotator

@@ -22,7 +22,7 @@ from accord.feedback.formats.columns import (
     messages,
 )
 from accord.feedback.formats.hints import hints_an_answer, text_columns, way_out
-from accord.feedback.formats.making import PRODUCER_COLUMNS, demonstration, preference, transcript
+from accord.feedback.formats.making import PRODUCER_COLUMNS, demonstration, preference, producers_of, transcript
 from accord.feedback.formats.pairs import sides
 from accord.feedback.formats.prm800k import is_prm800k, prm800k
 from accord.feedback.formats.trees import tree
@@ -117,7 +117,8 @@ def _thumb(prompt: Content, response: Content, row: Row, column: str = "label") 
         raise RowError("the completion is empty")
     if row[column] == 0:
         raise RowError(f"the column {column!r} is 0, neither good nor bad")
-    yield build("thumb", prompt, [response], {"up": row[column] == 1}, row)
+    wrote = producers_of(row, ("completion",))
+    yield build("thumb", prompt, [response], {"up": row[column] == 1}, row, producers=wrote)
 
 
 def _completion(row: Row) -> Iterator[Feedback]:
@@ -240,7 +241,7 @@ SHAPES = (
     Shape("TRL preference", ("prompt", "chosen", "rejected"), _has("prompt", "chosen", "rejected"), _explicit, _SIDES),
     Shape("TRL preference, implicit prompt", ("chosen", "rejected"), _has("chosen", "rejected"), None, _SIDES, prepare=_implicit),
     Shape("TRL stepwise", ("prompt", "completions", "labels"), _has("prompt", "completions", "labels"), _stepwise, labels={"labels": None}),
-    Shape("TRL prompt-completion", ("prompt", "completion"), _has("prompt", "completion"), _completion, ("label",), labels={"label": "binary"}),
+    Shape("TRL prompt-completion", ("prompt", "completion"), _has("prompt", "completion"), _completion, ("label", "completion_model"), labels={"label": "binary"}),
     Shape("TRL conversational", ("messages",), _has("messages"), _conversation, ("label", "chosen", "rejected", *_SIDES), labels={"label": "binary"}),
     Shape("Alpaca", ("instruction", "output"), _has("instruction", "output"), _alpaca, ("input", "kto_tag"), labels={"kto_tag": "binary"}),
     Shape("prompt-response", ("prompt", "response"), _has("prompt", "response"), _response),

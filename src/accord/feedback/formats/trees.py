@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from accord.feedback.formats.columns import SOURCE, Left, Parsed, RowError, build
+from accord.feedback.formats.turns import check_spoken
 from accord.feedback.formats.values import marked
 from accord.feedback.records import Demonstration, Feedback, Message, Ranking, content_id, plain
 
@@ -166,6 +167,7 @@ def _plant(record: Feedback, roots: dict[str, dict[str, Any]]) -> None:
         raise RowError("a tree starts with a message of the user: the prompt is no such conversation")
     if any(m.role not in ("user", "assistant") for m in record.prompt):
         raise RowError("a tree holds no system and no tool messages")
+    check_spoken("a tree", record.prompt, *(o.content for o in record.options), getattr(choice, "content", ""))
     if isinstance(choice, Ranking):
         if choice.all_bad != (len(choice.order) == 1):
             raise RowError("a tree holds either an order or that all are bad")

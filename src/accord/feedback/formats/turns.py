@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from accord.feedback.formats.values import RowError, empty, number, shown, truth, unpacked
 from accord.feedback.messages import Message, Role
-from accord.feedback.records import problem
+from accord.feedback.records import Clip, Content, problem
 
 ROLES: dict[str, Role] = {
     **dict.fromkeys(("user", "human", "prompter"), "user"),
@@ -31,6 +31,7 @@ TRAINED = ("weight", "train", "loss")
 _KEYS = {
     "role", "from", "content", "value", "tool_calls", "function_call", "tool_call_id", "name", *REASONING, *TRAINED,
 }  # fmt: skip
+_CALLING = ("tool_calls", "function_call")
 MEDIA = ("image", "images", "audio", "audios", "video", "videos", "image_url", "input_audio")
 _REFUSED = {
     **dict.fromkeys(MEDIA, "accord reads text only"),
@@ -51,7 +52,7 @@ def is_conversation(value: Any) -> bool:
 
 
 def _is_turn(value: Any) -> bool:
-    return isinstance(value, Mapping) and ("role" in value or "from" in value)
+    return isinstance(value, Mapping) and (("role" in value and value.keys() & {"content", *_CALLING}) or {"from", "value"} <= value.keys())
 
 
 def unread(value: Any) -> Iterator[str]:
@@ -216,6 +217,19 @@ def _weight(given: Mapping[str, Any], role: str) -> float | None:
     raise RowError(
         f"a message of the {role} has {next(iter(told))!r} {weight:g}: only what an assistant says is trained"
     )
+
+
+def check_spoken(what: str, *contents: Content | Clip) -> None:
+    """Raises RowError where messages say more than their text: tool calls, tools' results, reasoning. what: the format that
+    holds none."""
+    for message in (message for content in contents if isinstance(content, list) for message in content):
+        held = {
+            "tool calls": message.tool_calls,
+            "results of tools": message.role == "tool",
+            "reasoning": message.reasoning_content,
+        }
+        if found := next((name for name, value in held.items() if value), None):
+            raise RowError(f"{what} holds no {found}")
 
 
 # --- beside the messages -----------------------------------------------------------------------------------------------
