@@ -42,6 +42,7 @@ def test_help_answers_at_once_and_loads_nothing_heavy() -> None:
         (["models", "check", "accord:nothing"], 2, "no packaged model"),
         (["models", "import", "nowhere.gguf", "out"], 2, "nowhere.gguf"),
         (["data", "check", "nowhere.jsonl"], 2, "nowhere.jsonl"),
+        (["data", "check", ""], 2, "an empty path names nothing"),
         (["nonsense"], 2, "No such command"),
     ],
 )

@@ -10,17 +10,18 @@ import click
 from accord.cli.exporting import ExportOptions, Loaded, check_free, write_export
 from accord.cli.terminal import safe_text
 from accord.feedback.formats import check_file, read_feedback
+from accord.feedback.formats.source import DataSource
 from accord.feedback.records import Demonstration, Feedback, to_json
 
 
-def check(file: Path, examples: int) -> None:
+def check(file: DataSource, examples: int) -> None:
     """Print the format, the counts and some examples."""
     for line in check_file(file).lines(examples):
         click.echo(safe_text(line))
 
 
 def check_lengths(
-    file: Path, model: str, max_prompt: int, max_response: int, too_long: Literal["error", "drop", "cut"]
+    file: DataSource, model: str, max_prompt: int, max_response: int, too_long: Literal["error", "drop", "cut"]
 ) -> None:
     """Print how many rows a length policy keeps, cuts and drops under `model`'s tokenizer, and a decoded example."""
     from accord.models.huggingface import load_tokenizer
@@ -47,10 +48,12 @@ def _answers(record: Feedback) -> list[tuple[Any, Any]]:
     return [(prompt, to_json(option.content)) for option in record.options]
 
 
-def convert(file: Path, destination: Path, shape: str) -> None:
+def convert(file: DataSource, destination: Path, shape: str) -> None:
     """Write `file` in another format; what that format cannot hold is counted."""
     check_free([destination])
     read = read_feedback(file)
     write_export(Loaded(read.records, read.dropped, read.left_out), destination, shape, ExportOptions())
+    for line in read.said:
+        click.echo(safe_text(line))
     lost = sum(read.dropped.values())
     click.echo(f"{read.shape}: {read.rows:,} rows read, {lost:,} dropped (accord data check says why)")

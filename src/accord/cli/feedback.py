@@ -15,30 +15,35 @@ from accord.feedback.records import Comparison, Feedback
 from accord.feedback.words import counted, kinds_counted
 
 if TYPE_CHECKING:
+    from accord.feedback.formats.source import DataSource
     from accord.feedback.intervals import Interval
     from accord.feedback.ratings import Ratings
 
 SQLITE = (".sqlite", ".sqlite3", ".db")
 
 
-def load(source: Path, quiet: bool = False) -> list[Feedback]:
+def load(source: DataSource, quiet: bool = False) -> list[Feedback]:
     """Records of a store or of a file, directory or Hub id in any known format; prints what was lost, on stderr if `quiet`
     (standard output is then a machine's)."""
     return load_all(source, quiet).records
 
 
-def load_all(source: Path, quiet: bool = False) -> Loaded:
+def load_all(source: DataSource, quiet: bool = False) -> Loaded:
     """The same, with what was lost."""
-    if source.suffix in SQLITE:
+    if Path(source.path).suffix in SQLITE:
         from accord.feedback.store import FeedbackStore
 
-        if not source.is_file():
+        if told := [name for name in source.model_fields_set - {"path"} if getattr(source, name) is not None]:
+            raise ConfigError(f"{source.path} is a store: it has no {told[0]} to choose", f"leave out --{told[0]}")
+        if not Path(source.path).is_file():
             raise ConfigError(f"there is no store {source}", "make one with accord feedback import")
-        with FeedbackStore(source) as store:
+        with FeedbackStore(Path(source.path)) as store:
             return Loaded(list(store.records()), {}, {})
     from accord.feedback.formats import read_feedback
 
     read = read_feedback(source)
+    for line in read.said:
+        click.echo(safe_text(line), err=quiet)
     for reason, count in read.dropped.items():
         click.echo(
             f"{count:,} of {read.rows:,} rows dropped: {safe_text(reason)} (first at {read.first_dropped[reason]})",
@@ -49,7 +54,7 @@ def load_all(source: Path, quiet: bool = False) -> Loaded:
     return Loaded(read.records, read.dropped, read.left_out)
 
 
-def judgements(source: Path, quiet: bool = False) -> list[Feedback]:
+def judgements(source: DataSource, quiet: bool = False) -> list[Feedback]:
     """The same records; raises DataError where nobody judged."""
     records = load(source, quiet)
     if not records:
@@ -57,7 +62,7 @@ def judgements(source: Path, quiet: bool = False) -> list[Feedback]:
     return records
 
 
-def import_file(source: Path, store: Path) -> None:
+def import_file(source: DataSource, store: Path) -> None:
     """Add a file's records to a store, which is made when it is missing."""
     from accord.feedback.store import FeedbackStore
 
@@ -70,13 +75,13 @@ def import_file(source: Path, store: Path) -> None:
     click.echo(f"{store}: {added.new:,} new, {added.repeated:,} already there, {total:,} in all")
 
 
-def export_file(source: Path, destination: Path, shape: str, options: ExportOptions) -> None:
+def export_file(source: DataSource, destination: Path, shape: str, options: ExportOptions) -> None:
     """Write records in a format; what it cannot hold is counted."""
     check_free([destination])
     write_export(load_all(source), destination, shape, options)
 
 
-def agreement(source: Path) -> None:
+def agreement(source: DataSource) -> None:
     """Print agreement with intervals and the ceiling it sets, for every kind of judgement."""
     from accord.feedback.agreement import ONE_ANSWER
     from accord.feedback.agreement_kinds import measure_all
@@ -125,7 +130,7 @@ def interval(value: Interval, digits: int = 3) -> str:
     return f"{value.value:.{digits}f} [{value.low:.{digits}f}, {value.high:.{digits}f}]"
 
 
-def annotators(source: Path) -> None:
+def annotators(source: DataSource) -> None:
     """Print every annotator's rationality and side bias; of models compared across prompts, reliability and side."""
     from accord.feedback.annotator_model import TooManyOptions, estimate
 
@@ -214,7 +219,7 @@ def _say_left_out(reasons: Mapping[str, int]) -> None:
         click.echo(f"left out: {safe_text(reason)}, {count:,}")
 
 
-def ratings(source: Path, style: dict[str, Any]) -> None:
+def ratings(source: DataSource, style: dict[str, Any]) -> None:
     """Print the producers' scores with intervals, and the pull of the side."""
     from accord.feedback.ratings import Z95, RatingSettings, fit, votes_of
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from accord import __version__
+from accord.cli.sources import source as source_argument
 from accord.cli.studio_commands import SHAPES, studio
 from accord.cli.terminal import guarded
+
+if TYPE_CHECKING:
+    from accord.feedback.formats.source import DataSource
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -110,7 +114,7 @@ def data() -> None:
 
 
 @data.command("check")
-@click.argument("file", type=click.Path(path_type=Path))
+@source_argument("file")
 @click.option("--examples", default=2, show_default=True, help="Examples to show.")
 @click.option("--model", help="Also count tokens with this model's tokenizer (directory, accord:NAME or Hub id).")
 @click.option("--max-prompt", default=64, show_default=True, help="With --model: longest prompt, in tokens.")
@@ -121,12 +125,12 @@ def data() -> None:
 )  # fmt: skip
 @guarded
 def data_check(
-    file: Path, examples: int, model: str | None, max_prompt: int, max_response: int,
+    file: DataSource, examples: int, model: str | None, max_prompt: int, max_response: int,
     too_long: Literal["error", "drop", "cut"],
 ) -> None:  # fmt: skip
     """Recognise FILE's format; count kept, cut and dropped rows; show examples.
 
-    FILE is JSONL, JSON, CSV or Parquet (also gzipped), a directory of them, or a Hub id.
+    FILE is JSONL, JSON, CSV (also gzipped), Parquet or Arrow, a directory or glob of them, or a Hub id.
     """
     from accord.cli import data
 
@@ -139,11 +143,11 @@ def data_check(
 
 
 @data.command("convert")
-@click.argument("file", type=click.Path(path_type=Path))
+@source_argument("file")
 @click.argument("destination", type=click.Path(path_type=Path))
 @click.option("--to", "shape", default="accord", show_default=True, help=SHAPES)
 @guarded
-def data_convert(file: Path, destination: Path, shape: str) -> None:
+def data_convert(file: DataSource, destination: Path, shape: str) -> None:
     """Write FILE in another format to DESTINATION (JSONL, or CSV for tables)."""
     from accord.cli import data
 
@@ -155,14 +159,14 @@ def feedback() -> None:
     """Judgements in and out of a store, and what they are worth."""
 
 
-SOURCE = click.argument("source", type=click.Path(path_type=Path))
+SOURCE = source_argument("source")
 
 
 @feedback.command("import")
 @SOURCE
 @click.argument("store", type=click.Path(path_type=Path))
 @guarded
-def feedback_import(source: Path, store: Path) -> None:
+def feedback_import(source: DataSource, store: Path) -> None:
     """Add SOURCE's records (file, directory or Hub id, any known format) to STORE, an SQLite file."""
     from accord.cli import feedback
 
@@ -182,7 +186,7 @@ def feedback_import(source: Path, store: Path) -> None:
 )
 @guarded
 def feedback_export(
-    source: Path, destination: Path, shape: str, card: bool, hash_annotators: bool, salt: str | None
+    source: DataSource, destination: Path, shape: str, card: bool, hash_annotators: bool, salt: str | None
 ) -> None:
     """Write SOURCE's records (a store, or any known format) to DESTINATION (JSONL, or CSV for tables).
 
@@ -198,7 +202,7 @@ def feedback_export(
 @feedback.command("agreement")
 @SOURCE
 @guarded
-def feedback_agreement(source: Path) -> None:
+def feedback_agreement(source: DataSource) -> None:
     """How far annotators agree, and the ceiling that sets for a reward model."""
     from accord.cli import feedback
 
@@ -208,7 +212,7 @@ def feedback_agreement(source: Path) -> None:
 @feedback.command("annotators")
 @SOURCE
 @guarded
-def feedback_annotators(source: Path) -> None:
+def feedback_annotators(source: DataSource) -> None:
     """Rationality and side bias of every annotator, from the records alone; who stands out."""
     from accord.cli import feedback
 
@@ -223,7 +227,7 @@ def feedback_annotators(source: Path) -> None:
 @click.option("--side/--no-side", default=True, show_default=True, help="What is shown first may gain.")
 @click.option("--ties/--no-ties", default=True, show_default=True, help="Model ties (Davidson) or leave them out.")
 @guarded
-def feedback_ratings(source: Path, reliability: bool, side: bool, ties: bool) -> None:
+def feedback_ratings(source: DataSource, reliability: bool, side: bool, ties: bool) -> None:
     """Scores of the producers (models) that comparisons name, with 95 % intervals."""
     from accord.cli import feedback
 
@@ -239,7 +243,7 @@ def feedback_ratings(source: Path, reliability: bool, side: bool, ties: bool) ->
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Everything as one JSON object.")
 @guarded
-def feedback_audit(source: Path, trusted: tuple[str, ...], attributes: Path | None, as_json: bool) -> None:
+def feedback_audit(source: DataSource, trusted: tuple[str, ...], attributes: Path | None, as_json: bool) -> None:
     """All alarms on one page: position, annotators, drift, poisoning, gold, groups, each with its interval."""
     from accord.cli import quality
 
@@ -258,7 +262,7 @@ def feedback_audit(source: Path, trusted: tuple[str, ...], attributes: Path | No
 @click.option("--seed", default=0, show_default=True, help="Same seed, same choice.")
 @guarded
 def feedback_select(
-    source: Path, count: int, goal: Literal["ranking", "best"], random_share: float, out: Path | None, seed: int
+    source: DataSource, count: int, goal: Literal["ranking", "best"], random_share: float, out: Path | None, seed: int
 ) -> None:  # fmt: skip
     """Which pairs to ask next, beside a random arm on which the saving is measured."""
     from accord.cli import quality

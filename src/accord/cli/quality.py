@@ -18,12 +18,13 @@ from accord.feedback.words import counted
 
 if TYPE_CHECKING:
     from accord.feedback.audit import Audit
+    from accord.feedback.formats.source import DataSource
     from accord.feedback.records import Feedback
     from accord.feedback.selection import Pick
     from accord.feedback.votes import Objects
 
 
-def audit(source: Path, trusted: Sequence[str], attributes: Path | None, as_json: bool) -> None:
+def audit(source: DataSource, trusted: Sequence[str], attributes: Path | None, as_json: bool) -> None:
     """Print one page: every measure with its interval, the alarms first."""
     from accord.feedback import audit as auditing
 
@@ -136,7 +137,7 @@ def _page(found: Audit) -> list[str]:
 
 
 def select(
-    source: Path, count: int, goal: Literal["ranking", "best"], random_share: float, out: Path | None, seed: int
+    source: DataSource, count: int, goal: Literal["ranking", "best"], random_share: float, out: Path | None, seed: int
 ) -> None:  # fmt: skip
     """Choose pairs to ask next, and say what active picks were worth so far."""
     from accord.feedback.audit import scored_objects
