@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from chat_tokenizers import chat_tokenizer, sentencepiece_like
 from hypothesis import given, settings
@@ -19,24 +21,38 @@ pieces = st.one_of(st.text(letters, max_size=12), st.sampled_from(SPECIAL))
 texts = st.lists(pieces, min_size=1, max_size=5).map("".join).filter(str.strip)
 
 
+def bare(tokenizer: Any, text: str) -> str:
+    """The text without stop tokens written at its end."""
+    names = tuple(tokenizer.convert_ids_to_tokens(Encoder(tokenizer).stop_ids))
+    while text.rstrip().endswith(names):
+        text = next(text.rstrip().removesuffix(name) for name in names if text.rstrip().endswith(name))
+    return text
+
+
 def user(content: str) -> list[dict[str, str]]:
     return [{"role": "user", "content": content}]
 
 
 @settings(max_examples=60, deadline=None)
 @given(question=texts, answer=texts, name=st.sampled_from(CHAT), finished=st.booleans())
-def test_chat_examples_hold_prompt_and_reply_and_one_eos(question: str, answer: str, name: str, finished: bool) -> None:
+def test_chat_examples_hold_prompt_and_reply_and_one_stop(
+    question: str, answer: str, name: str, finished: bool
+) -> None:
     tokenizer = chat_tokenizer(name)
-    if not Encoder(tokenizer)._without_eos(answer).strip():
+    encoder = Encoder(tokenizer)
+    answer = bare(tokenizer, answer)
+    if not answer.strip():
         return
-    example = Encoder(tokenizer).example(user(question), answer, finished)
-    assert example.prompt_ids == Encoder(tokenizer).prompt(user(question))
-    assert (example.response_ids[-1] == tokenizer.eos_token_id) == finished
-    assert example.response_ids.count(tokenizer.eos_token_id) == int(finished)
-    assert tokenizer.bos_token_id not in example.response_ids
+    example = encoder.example(user(question), answer, finished)
+    assert example.prompt_ids == encoder.prompt(user(question))
+    stop = encoder.stop_id(user(question))
+    own = example.response_ids[:-1] if finished else example.response_ids
+    assert (example.response_ids[-1] == stop) == finished
+    assert not set(own) & set(encoder.stop_ids)  # a sampler that writes this stops where training ends
+    assert tokenizer.bos_token_id not in own
     assert example.prompt_ids[:2].count(tokenizer.bos_token_id) == 1
-    reply = tokenizer.decode(example.response_ids, skip_special_tokens=True).strip()
-    assert reply == Encoder(tokenizer)._without_eos(answer).strip()
+    assert tokenizer.decode(own) == encoder.text(example.response_ids) == answer  # to the letter
+    assert encoder.round_trips(example)
     assert question.strip() in tokenizer.decode(example.prompt_ids)
 
 
@@ -45,7 +61,7 @@ def test_chat_examples_hold_prompt_and_reply_and_one_eos(question: str, answer: 
 def test_plain_examples_decode_to_what_was_written(prompt: str, response: str, finished: bool, name: str) -> None:
     tokenizer = chat_tokenizer(name)
     encoder = Encoder(tokenizer)
-    response = encoder._without_eos(response)
+    response = bare(tokenizer, response)
     if not response.strip() or prompt.startswith("<bos>"):
         return
     example = encoder.example(prompt, response, finished)
@@ -64,15 +80,17 @@ def test_chat_prompt_is_what_the_template_writes_for_generation(name: str) -> No
 
 
 def test_reply_of_each_template() -> None:
-    endings = {"chatml": "<|im_end|>", "llama3": "<|eot|>", "gemma": "</turn>\n<eos>", "llama2": " <eos>"}
+    endings = {"chatml": "<|im_end|>", "llama3": "<|eot|>", "gemma": "</turn>", "llama2": "<eos>"}
     for name, ending in endings.items():
-        reply = " Paris." if name == "llama2" else "Paris."
         tokenizer = chat_tokenizer(name)
         encoder = Encoder(tokenizer)
-        whole = encoder.example(user("Capital?"), "Paris.").response_ids
+        said = [{"role": "assistant", "content": "Paris."}]
+        written = encoder.example(user("Capital?"), "Paris.").response_ids
         part = encoder.example(user("Capital?"), "Paris.", finished=False).response_ids
-        assert tokenizer.decode(whole) == reply + ending
-        assert tokenizer.decode(part) == reply
+        rendered = encoder.example(user("Capital?"), said).response_ids
+        assert tokenizer.decode(written) == "Paris." + ending
+        assert tokenizer.decode(part) == "Paris."
+        assert tokenizer.decode(rendered) == (" Paris. <eos>" if name == "llama2" else "Paris." + ending)
 
 
 def test_default_system_prompt_is_the_same_everywhere() -> None:
@@ -118,7 +136,7 @@ def test_no_space_sneaks_in_where_a_tokenizer_adds_one_to_every_text() -> None:
         ("plain", "<bos>Hi", "yes", "two BOS"),
         ("without-bos", "", "yes", "row r7: the prompt is empty"),
         ("plain", user("Hi"), "yes", "no chat template"),
-        ("unsteady", user("Hi"), "yes", "writes the prompt differently"),
+        ("unsteady", user("Hi"), [{"role": "assistant", "content": "yes"}], "writes the prompt differently"),
         ("llama2", [*user("Hi"), *user("Hi")], "yes", "refuses the messages (user, user"),
         ("chatml", [], "yes", "holds no messages"),
         ("chatml", [*user("Hi"), {"role": "assistant", "content": "Yo"}], "yes", "ends with an assistant message"),
@@ -157,10 +175,10 @@ TALK = [
 
 
 def test_conversations_split_into_the_last_or_every_answer() -> None:
-    assert split_conversation(TALK) == [(TALK[:4], "d")]
-    assert split_conversation(TALK, "every") == [(TALK[:2], "b"), (TALK[:4], "d")]
+    assert split_conversation(TALK) == [(TALK[:4], TALK[4:5])]
+    assert split_conversation(TALK, "every") == [(TALK[:2], TALK[2:3]), (TALK[:4], TALK[4:5])]
     opening = [turn("assistant", "Welcome."), *TALK[1:3]]
-    assert split_conversation(opening, "every") == [(opening[:2], "b")]
+    assert split_conversation(opening, "every") == [(opening[:2], opening[2:])]
 
 
 @pytest.mark.parametrize(

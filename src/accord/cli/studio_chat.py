@@ -106,8 +106,8 @@ class Local:
             raise ChatError("too_long", f"{len(ids)} tokens of conversation; {self.name} has room for {self.room}")
         with self._alone:
             made = self._sampler.sample([ids], self._settings, [seed])
-        text = self._encoder.text(made.responses[0]).strip()
-        if not text:
+        text = self._encoder.text(made.responses[0])
+        if not text.strip():
             raise ChatError("failed", f"{self.name} answered with nothing")
         return Reply(text, self.name, made.finished[0])
 

@@ -16,14 +16,15 @@ from accord.learning.parallel import ALONE, World
 from accord.learning.rows import Values, logprob_sums, train_rows
 from accord.learning.session import Session
 from accord.models.causal_lm import CausalLM
-from accord.text.packing import Group, micro_batches, pack
+from accord.text.packing import Group, Mask, micro_batches, pack
 
 
 @dataclass(frozen=True)
 class Pair:
     """A prompt with a preferred and a dispreferred response (token ids).
 
-    doubt: probability that the label is wrong; weight: how much the pair counts (mean 1 leaves the scale alone).
+    doubt: probability that the label is wrong; weight: how much the pair counts (mean 1 leaves the scale alone);
+    masks: of chosen and rejected, which tokens are scored (see `Group`).
     """
 
     prompt: Sequence[int]
@@ -32,16 +33,19 @@ class Pair:
     row: str = ""
     doubt: float = 0.0
     weight: float = 1.0
+    masks: Sequence[Mask | None] = ()
 
     def __post_init__(self) -> None:
         for name in ("prompt", "chosen", "rejected"):
             if not getattr(self, name):
                 raise DataError(f"pair {self.row!r}: the {name} has no tokens", "a response holds at least its EOS")
+        if not all(self.group.scored):
+            raise DataError(f"pair {self.row!r}: no token of a response is scored", "leave the pair out")
 
     @property
     def group(self) -> Group:
         """Both responses after one shared prompt, chosen first."""
-        return Group(self.prompt, [self.chosen, self.rejected])
+        return Group(self.prompt, [self.chosen, self.rejected], self.masks)
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,7 @@ def preference_step(
     share = world.share([pair.group.tokens for pair in batch])
     mine, reference_B2 = [batch[i] for i in share], reference_B2[share]
     groups = [pair.group for pair in mine]
-    chosen_tokens = sum(len(pair.chosen) for pair in batch)
+    chosen_tokens = sum(pair.group.scored[0] for pair in batch)
     sums = {
         "loss": 0.0,
         "preference_agreement": 0.0,
@@ -134,7 +138,7 @@ def preference_step(
         part = mine[start:end]
         doubt_B = torch.tensor([max(p.doubt, settings.label_smoothing) for p in part]).to(logp_S)
         weight_B = torch.tensor([p.weight for p in part]).to(logp_S)
-        lengths_B2 = torch.tensor([[len(p.chosen), len(p.rejected)] for p in part]).to(logp_S)
+        lengths_B2 = stream.scored_R.view(-1, 2).to(logp_S)
         numbers = losses.PairLogprobs(chosen_B, rejected_B, ref_chosen_B, ref_rejected_B, *lengths_B2.unbind(1))
         loss_B = losses.preference(numbers, settings.loss, settings.beta, doubt_B, settings.gamma)
         loss = (weight_B * loss_B).sum() / len(batch)

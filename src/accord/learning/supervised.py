@@ -91,7 +91,7 @@ def supervised_step(
 ) -> tuple[float, int]:
     """Accumulate `weight` times the gradient of the batch's mean token loss, this process's share of it; returns (loss,
     tokens processed) of the whole batch."""
-    scored = sum(len(response) for group in batch for response in group.responses)
+    scored = sum(sum(group.scored) for group in batch)
     mine = [batch[i] for i in world.share([group.tokens for group in batch])]
     sums = {"loss": 0.0, "tokens": 0.0}
     for start, end in micro_batches(mine, micro_batch_tokens):

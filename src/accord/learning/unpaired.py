@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -16,27 +16,31 @@ from accord.learning.parallel import ALONE, World
 from accord.learning.rows import Values, logprob_sums, train_rows
 from accord.learning.session import Session
 from accord.models.causal_lm import CausalLM
-from accord.text.packing import Group, micro_batches, pack
+from accord.text.packing import Group, Mask, micro_batches, pack
 
 
 @dataclass(frozen=True)
 class Thumb:
-    """A response (token ids) somebody found desirable or not; weight: how much it counts."""
+    """A response (token ids) somebody found desirable or not; weight: how much it counts; mask: which of its tokens are
+    scored (None: all)."""
 
     prompt: Sequence[int]
     response: Sequence[int]
     desirable: bool
     row: str = ""
     weight: float = 1.0
+    mask: Mask | None = None
 
     def __post_init__(self) -> None:
         for name in ("prompt", "response"):
             if not getattr(self, name):
                 raise DataError(f"thumb {self.row!r}: the {name} has no tokens", "a response holds at least its EOS")
+        if not all(self.group.scored):
+            raise DataError(f"thumb {self.row!r}: no token of the response is scored", "leave it out")
 
     @property
     def group(self) -> Group:
-        return Group(self.prompt, [self.response])
+        return Group(self.prompt, [self.response], [self.mask])
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,7 @@ def reference_point(
     """z0 >= 0: mean log pi/ref of each prompt with the previous row's response (a one-row batch has none: 0)."""
     if len(batch) < 2:
         return torch.zeros((), device=policy.device)
-    groups = [Group(t.prompt, [batch[i - 1].response]) for i, t in enumerate(batch)]
+    groups = [replace(t, response=batch[i - 1].response, mask=batch[i - 1].mask).group for i, t in enumerate(batch)]
     mine = logprob_sums(policy, groups, micro_batch_tokens, world)
     theirs = logprob_sums(reference or policy, groups, micro_batch_tokens, world, as_reference=True)
     return (mine - theirs).mean().clamp_min(0)

@@ -11,7 +11,7 @@ from accord.errors import AccordError, ConfigError, RunError
 from accord.models import precision
 from accord.models.causal_lm import CausalLM
 from accord.models.huggingface import in_transformers
-from accord.models.loading import SELF_CHECK_BOUND, load_causal_lm, locate_model, self_check
+from accord.models.loading import SELF_CHECK_BOUND, generation_stops, load_causal_lm, locate_model, self_check
 from accord.models.packed import KeyValueCache
 from accord.text.encoding import Encoder
 from accord.text.packing import Group, pack
@@ -184,8 +184,8 @@ def _notes(model: CausalLM) -> list[str]:
         notes.append("there is no BOS token: plain-text prompts must hold at least one token")
     if tokenizer.decode(tokenizer.encode(TEXT, add_special_tokens=False)).strip() != TEXT:
         notes.append(f"the tokenizer does not give back what it was given ({TEXT!r})")
-    stops: Any = getattr(model.hf.generation_config, "eos_token_id", None)
-    if others := sorted(set(stops if isinstance(stops, list) else []) - {tokenizer.eos_token_id}):
+    stops = {*Encoder(tokenizer).stop_ids, *generation_stops(model.hf)}
+    if others := sorted(stops - {tokenizer.eos_token_id}):
         names = ", ".join(str(tokenizer.convert_ids_to_tokens(i)) for i in others)
-        notes.append(f"sampling also stops at {names}, by the model's own generation settings")
+        notes.append(f"sampling also stops at {names}, by the chat template or the model's own generation settings")
     return notes

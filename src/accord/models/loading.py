@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -19,6 +20,7 @@ from accord.models.causal_lm import CausalLM
 from accord.models.huggingface import in_transformers, load_model, load_tokenizer
 from accord.models.llama import LlamaLM
 from accord.models.llama_files import read_llama, write_llama
+from accord.text.encoding import Encoder
 from accord.text.packing import Group, pack
 
 PACKAGED = "accord:"
@@ -86,20 +88,25 @@ def with_adapter(base: CausalLM, folder: Path) -> CausalLM:
     return CausalLM(peft.get_base_model(), base.tokenizer, adapter=peft)
 
 
+def generation_stops(hf: Any) -> list[int]:
+    """Ids that the model's own generation settings stop at (a chat model may end its turns with another token than EOS)."""
+    stops = getattr(getattr(hf, "generation_config", None), "eos_token_id", None)
+    return [int(stop) for stop in (stops if isinstance(stops, list) else [stops]) if stop is not None]
+
+
 def save_causal_lm(model: CausalLM, folder: Path, half: bool = False) -> Path:
     """Write a plain Hugging Face directory (an adapter: PEFT format); `half` stores fp16 weights.
 
-    The directory is whole or absent; raises RunError when the disk is full.
+    Its generation settings stop where the chat template ends a reply, so that others stop where accord trained it to. The directory is whole or absent; raises RunError when the disk is full.
     """
 
     def write(place: Path) -> None:
         if model.adapter is not None:
             model.adapter.save_pretrained(str(place), safe_serialization=True)
             write_probe(model, place)
-        elif half:
-            _write(copy.deepcopy(model.hf).half(), place)
         else:
-            _write(model.hf, place)
+            _write(copy.deepcopy(model.hf).half() if half else model.hf, place)
+            _write_stops(model, place / "generation_config.json")
         model.tokenizer.save_pretrained(str(place))
 
     write_atomically(folder, write)
@@ -111,6 +118,15 @@ def _write(hf: Any, folder: Path) -> None:
         write_llama(hf, folder)
     else:
         hf.save_pretrained(str(folder))
+
+
+def _write_stops(model: CausalLM, file: Path) -> None:
+    """Add the stop tokens of the chat template to saved generation settings that lack them."""
+    known = generation_stops(model.hf)
+    if missing := [stop for stop in Encoder(model.tokenizer).stop_ids if stop not in known]:
+        settings = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        settings["eos_token_id"] = [*known, *missing]
+        file.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 
 def copy_causal_lm(model: CausalLM) -> CausalLM:

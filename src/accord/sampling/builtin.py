@@ -13,9 +13,11 @@ from torch import Tensor
 from accord.errors import ConfigError, DataError
 from accord.models import precision
 from accord.models.causal_lm import CausalLM
+from accord.models.loading import generation_stops
 from accord.models.packed import KeyValueCache
 from accord.models.tuning import give_back_memory
 from accord.sampling.rollout import Rollout, SamplingSettings
+from accord.text.encoding import Encoder
 from accord.text.packing import Group, micro_batches, pack
 
 REFILL_SHARE = 0.25
@@ -35,21 +37,14 @@ class _Row:
     logprobs: list[float] = field(default_factory=list)
 
 
-def _generation_stops(model: CausalLM) -> list[int]:
-    """Ids the model's own generation settings stop at (a chat model may end its turns with another token than EOS)."""
-    stops = getattr(getattr(model.hf, "generation_config", None), "eos_token_id", None)
-    return [int(stop) for stop in (stops if isinstance(stops, list) else [stops]) if stop is not None]
-
-
 class BuiltinSampler:
     """Samples from a `CausalLM` on its own device with at most `slots` sequences at a time."""
 
     def __init__(self, model: CausalLM, slots: int = 128) -> None:
-        eos = model.tokenizer.eos_token_id
-        if eos is None:
+        if model.tokenizer.eos_token_id is None:
             raise ConfigError("the tokenizer has no EOS token", "set eos_token: responses must be able to finish")
         self.model, self.slots = model, slots
-        self.stop_ids = frozenset([int(eos), *_generation_stops(model)])
+        self.stop_ids = frozenset([*Encoder(model.tokenizer).stop_ids, *generation_stops(model.hf)])
 
     @torch.no_grad()
     def sample(

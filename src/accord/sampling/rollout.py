@@ -34,7 +34,7 @@ class Rollout:
     """B sampled responses to P prompts; response b answers prompts[prompt_index[b]], in prompt order.
 
     logprobs: the sampler's log-probability per response token (nats), under the tempered distribution;
-    finished: ended by EOS (which is the last token) rather than cut at the limit.
+    finished: ended by a stop token (which is the last one) rather than cut at the limit.
     """
 
     prompts: list[list[int]]

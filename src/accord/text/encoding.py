@@ -1,8 +1,16 @@
 """Prompts and responses to token ids, for plain text and for chat messages.
 
-The one place where text is tokenised. A response's ids follow its prompt's ids exactly, and end with EOS if
+The one place where text is tokenised. A response's ids follow its prompt's ids exactly, and end with a stop token if
 and only if the response is finished; which tokens are trained follows from these lengths, so templates need
 no generation markers and padding may equal EOS.
+
+A response is given in one of two ways. Text is what was written, to the letter, after what the chat template puts before a
+reply: nothing is added, stripped or moved, so a policy's own samples come back as they were, those cut within their
+reasoning too. Messages are rendered by the template, as transformers renders the whole conversation, up to the stop token of
+the last one; between several, what others said (a tool's result) is read and not trained.
+
+A response ends with the first special token that the template writes behind a reply (`<|im_end|>`, `<end_of_turn>`, ...), of
+plain text with EOS. Samplers stop there, and rewards are trained and read there.
 
 What people or models wrote is data: a special token spelled in a message or a response ("<|im_end|>") is
 tokenised as letters and cannot end a turn or open another. A plain-text prompt alone may be a conversation
@@ -13,23 +21,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from jinja2 import TemplateError
-
 from accord.errors import DataError
+from accord.text.chats import Asked, Chat, Messages, Prompt, said
 from accord.text.conversations import role_of
-from accord.text.packing import Group
+from accord.text.letters import Letters
+from accord.text.packing import Group, common_start
 
-Messages = Sequence[Any]
-"""Chat messages: dicts (or models) with role and content."""
-Prompt = str | Messages | Mapping[str, Any]
-"""A text; messages; or {"messages": ..., "tools": ..., "chat_template_kwargs": ...}."""
+__all__ = ["Encoder", "Example", "Messages", "Prompt", "Response"]
 
-# Unicode noncharacters: never part of text, so they can stand for something while a template renders.
-_OPEN, _CLOSE, _MARK = "\ufdd0", "\ufdd1", "\ufdd2"
-_LETTERS = re.compile(f"{_OPEN}([0-9]+){_CLOSE}")
+Response = str | Messages
+"""A text: what was written, to the letter; or messages, which the template renders."""
 
 
 class Tokenizer(Protocol):
@@ -44,87 +48,209 @@ class Tokenizer(Protocol):
     def all_special_tokens(self) -> list[str]: ...
 
     @property
+    def special_tokens_map(self) -> Mapping[str, Any]: ...
+
+    @property
     def added_tokens_decoder(self) -> Mapping[int, Any]: ...
 
     def encode(self, text: str, *, add_special_tokens: bool, split_special_tokens: bool) -> list[int]: ...
 
-    def decode(self, token_ids: Sequence[int], skip_special_tokens: bool = False) -> str: ...
-
-    def apply_chat_template(
-        self, conversation: list[dict[str, Any]], *, tokenize: bool, add_generation_prompt: bool
-    ) -> Any: ...
+    def decode(
+        self, token_ids: Sequence[int], skip_special_tokens: bool = False, clean_up_tokenization_spaces: bool = False
+    ) -> str: ...
 
 
 @dataclass(frozen=True)
 class Example:
-    """One tokenised prompt with a response. finished: the response ended by itself (its EOS is trained).
+    """One tokenised prompt with a response. finished: the response ended by itself (its stop token is trained).
 
-    messages: the prompt's messages where it is a conversation (a length policy cuts between them).
+    mask: which of the response's tokens are trained (None: all). weight: of the response's message, where it has one.
+    asked, answered: what was tokenised. text: what the response's ids stand for. lost_reasoning: earlier replies whose
+    reasoning the template leaves out.
     """
 
     prompt_ids: list[int]
     response_ids: list[int]
     finished: bool
     row: str
-    messages: Messages | None = field(default=None, repr=False, compare=False)
+    mask: list[bool] | None = None
+    weight: float = 1.0
+    asked: Prompt = field(default="", repr=False, compare=False)
+    answered: Response = field(default="", repr=False, compare=False)
+    text: str = field(default="", repr=False, compare=False)
+    lost_reasoning: int = 0
 
     @property
     def group(self) -> Group:
         """As a packing group of one response."""
-        return Group(self.prompt_ids, [self.response_ids])
+        return Group(self.prompt_ids, [self.response_ids], () if self.mask is None else [self.mask])
+
+    @property
+    def trained(self) -> int:
+        """How many tokens are trained."""
+        return len(self.response_ids) if self.mask is None else sum(self.mask)
 
 
 class Encoder:
-    """Tokenises for one model."""
+    """Tokenises for one model. chat_template: used instead of the tokenizer's own, a file or the template itself;
+    chat_template_kwargs: its settings (enable_thinking, ...); those of a row win."""
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(
+        self, tokenizer: Any, chat_template: str | None = None, chat_template_kwargs: Mapping[str, Any] | None = None
+    ) -> None:
         self.tokenizer: Tokenizer = tokenizer
         if tokenizer.eos_token_id is None:
             raise DataError("the tokenizer has no EOS token", "set eos_token: responses must be able to finish")
-        added = (t.content for t in tokenizer.added_tokens_decoder.values() if t.special)
-        self._names = sorted({*tokenizer.all_special_tokens, *added}, key=len, reverse=True)
-        self._special = re.compile("|".join(map(re.escape, self._names)))
+        added = tokenizer.added_tokens_decoder.items()
+        self._ids_of = {str(token.content): int(index) for index, token in added}
+        special = {*tokenizer.all_special_tokens, *(token.content for _, token in added if token.special)}
+        self._letters = Letters(special)
+        self._chat = Chat(tokenizer, self._letters, sorted(special), chat_template, chat_template_kwargs)
         # SentencePiece-like tokenizers begin every text with a space; a continuation must not get one.
-        self._adds_space = tokenizer.decode(self._ids("x") * 2) != "xx"
+        self._anchor = self._ids("x")
+        self._adds_space = tokenizer.decode(self._anchor * 2) != "xx"
+
+    @property
+    def stop_ids(self) -> list[int]:
+        """The tokens at which a sampler stops: those that end a reply in the chat template, plain or calling a tool, and EOS."""
+        names = [str(self.tokenizer.eos_token)]
+        if self.tokenizer.chat_template is not None:
+            names = [*self._chat.ends().stops, *names]
+        return list(dict.fromkeys(self._id(name) for name in names))
+
+    def stop_id(self, prompt: Prompt) -> int:
+        """The token that ends a finished response to this prompt."""
+        if isinstance(prompt, str):
+            return self._id(str(self.tokenizer.eos_token))
+        return self._id(self._chat.ends(self._chat.asked(prompt, "")).stop)
 
     def prompt(self, prompt: Prompt, row: str = "") -> list[int]:
         """Ids of a prompt: BOS (if the tokenizer has one) and text, or the chat template up to the reply."""
-        prompt = _messages(prompt, row)
-        return self._start(prompt, self._text_before(prompt, row), row)
-
-    def example(self, prompt: Prompt, response: str | Messages, finished: bool = True, row: str = "") -> Example:
-        """Tokenise a prompt with its response. An EOS written at the response's end is dropped, and set by
-        `finished`. Raises DataError naming `row`."""
-        eos = self.tokenizer.eos_token_id
-        assert eos is not None
-        prompt, response = _messages(prompt, row), self._without_eos(_reply_text(response, row))
-        if not response.strip():
-            raise DataError(f"row {row}: the response is empty", "remove the row or fill in the response")
-        before = self._text_before(prompt, row)
         if isinstance(prompt, str):
-            messages, after = None, self._as_letters(response)
+            return self._start(self._letters.guarded(prompt), True, row)
+        return self._start(self._before(self._chat.asked(prompt, row), row)[0], False, row)
+
+    def example(self, prompt: Prompt, response: Response, finished: bool = True, row: str = "") -> Example:
+        """Tokenise a prompt with its response. A stop token written at the response's end is dropped, and set by `finished`.
+
+        An unfinished response of one message is text, too: templates write whole messages only. Raises DataError naming `row`.
+        """
+        messages = [] if isinstance(response, str) else [_dictionary(message) for message in response]
+        text = response if isinstance(response, str) else _plain_text(messages)
+        weights = _weights(messages, row)
+        if isinstance(prompt, str):
+            if text is None:
+                raise DataError(f"row {row}: a response of messages follows a prompt of messages", "make both the same")
+            before, lost = self._letters.guarded(prompt), 0
+            close: tuple[str, ...] = (str(self.tokenizer.eos_token),)
         else:
-            messages, after = prompt, self._reply(prompt, before, response, finished, row)
-        ids = self._continuation(before, after)
-        return Example(self._start(prompt, before, row), [*ids, eos] if finished else ids, finished, row, messages)
+            asked = self._chat.asked(prompt, row)
+            before, lost = self._before(asked, row)
+            close = self._chat.ends(asked).close
+            if text is None or (messages and finished):
+                made = self._rendered(asked, before, messages, weights, finished, row)
+                return replace(made, asked=prompt, answered=response, lost_reasoning=lost)
+        written = self._unstopped(text, close)
+        if not written.strip():
+            raise DataError(f"row {row}: the response is empty", "remove the row or fill in the response")
+        ids = self._continuation(before, self._letters.marked(written))
+        return Example(
+            self._start(before, isinstance(prompt, str), row), ids + [self._id(name) for name in close] * finished, finished, row,
+            weight=weights[0] if weights else 1.0, asked=prompt, answered=response, text=written + "".join(close) * finished,
+            lost_reasoning=lost,
+        )  # fmt: skip
 
     def text(self, response_ids: Sequence[int]) -> str:
-        """Text of a response, special tokens left out."""
-        return self.tokenizer.decode(list(response_ids), skip_special_tokens=True)
+        """Text of a response, special tokens left out, every space kept."""
+        return self._decoded(response_ids, True)
 
-    # --- text before and after the border ---------------------------------------------------------------
-    def _text_before(self, prompt: str | Messages, row: str) -> str:
-        if isinstance(prompt, str):
-            return prompt
-        if not prompt:
+    def round_trips(self, example: Example) -> bool:
+        """Whether the response's ids give back its text (where it was cut, its beginning), and so these ids again."""
+        found = self._decoded(example.response_ids, False)
+        if example.finished or found == example.text:
+            return found == example.text
+        return example.text.startswith(found.rstrip("\ufffd"))  # a cut may go through a character
+
+    # --- conversations ---------------------------------------------------------------------------------------------------
+    def _before(self, asked: Asked, row: str) -> tuple[str, int]:
+        """What stands before the reply, and how many earlier replies lost their reasoning."""
+        if not asked.messages:
             raise DataError(f"row {row}: the prompt holds no messages", "give it a user message")
-        if role_of(prompt[-1]) == "assistant":
+        if role_of(asked.messages[-1]) == "assistant":
             raise DataError(f"row {row}: the prompt ends with an assistant message", "make that message the response")
-        return self._render(prompt, True, row)
+        return self._chat.checked(asked.messages, asked, True, row)
 
-    def _start(self, prompt: str | Messages, before: str, row: str) -> list[int]:
+    def _rendered(
+        self, asked: Asked, before: str, response: list[dict[str, Any]], weights: Sequence[float], finished: bool, row: str
+    ) -> Example:  # fmt: skip
+        """Prompt and response as the template writes them both; trained is what the assistant wrote, with its stop tokens."""
+        ends, first = self._chat.ends(asked), len(asked.messages)
+        if any(message.get("role") != "assistant" for message in (response[0], response[-1])):
+            raise DataError(
+                f"row {row}: a response begins and ends with a message of the assistant's", "move the others"
+            )
+        made = self._chat.messages(response, row)
+        if content := made[-1].get("content"):
+            made[-1]["content"] = self._letters.marked(self._unstopped(self._letters.plain(content), ends.stops))
+        if not any(True for _ in said(made[-1])):
+            raise DataError(f"row {row}: the response is empty", "remove the row or fill in the response")
+        everything = [*asked.messages, *made]
+        whole, _ = self._chat.checked(everything, asked, False, row)
+        places = [first + i for i, message in enumerate(made) if message["role"] == "assistant"]
+        starts = [self._border(everything, i, whole, before if i == first else None, asked, row) for i in places]
+        stop = re.compile("|".join(map(re.escape, ends.stops)))
+        found = [stop.search(whole, at, limit) for at, limit in zip(starts, [*starts[1:], len(whole)], strict=True)]
+        if not all(found[:-1]):
+            raise DataError(
+                f"row {row}: {self._chat.name} writes no {' or '.join(ends.stops)} behind each reply of the response",
+                "make each an example of its own (turns: every)",
+            )
+        stops = [len(whole) if one is None else one.end() for one in found]
+        if not finished:
+            stops[-1] = self._cut(made[-1], whole[: found[-1].start() if found[-1] else len(whole)], starts[-1], row)
+        ids, mask, at = list[int](), list[bool](), starts[0]
+        for start, end, weight in zip(starts, stops, weights, strict=True):
+            for place, part, trained in ((at, whole[at:start], False), (start, whole[start:end], weight > 0)):
+                new = self._continuation(whole[:place], part) if part else []
+                ids, mask = [*ids, *new], [*mask, *[trained] * len(new)]
+            at = end
+        text = self._letters.plain(whole[starts[0] : at])
+        if finished and found[-1] is None:
+            ids, mask, text = [*ids, self._id(ends.stop)], [*mask, weights[-1] > 0], text + ends.stop
+        return Example(
+            self._start(whole[: starts[0]], False, row), ids, finished, row, None if all(mask) else mask,
+            weights[0] if len(weights) == 1 else 1.0, text=text,
+        )  # fmt: skip
+
+    def _border(
+        self, everything: list[dict[str, Any]], index: int, whole: str, before: str | None, asked: Asked, row: str
+    ) -> int:
+        """Where in the whole text the reply with this index begins: behind what the template writes before a reply, as far as it
+        stays there once the reply follows (some templates open a block of reasoning that finished replies do not have)."""
+        if before is None:
+            before = self._chat.render(everything[:index], asked, True, row)
+        if whole.startswith(before):
+            return len(before)
+        history = self._chat.render(everything[:index], asked, False, row)
+        if whole.startswith(history):
+            own = [at for _, piece in said(everything[index]) if (at := whole.find(piece, len(history))) >= 0]
+            return min(common_start(before, whole), *own, len(whole))
+        raise DataError(
+            f"row {row}: this chat template writes the prompt differently once a reply follows",
+            "use a template whose prompt is a prefix of the whole conversation",
+        )
+
+    def _cut(self, message: Mapping[str, Any], whole: str, start: int, row: str) -> int:
+        """Where an unfinished message ends: behind the last that it says."""
+        if message.get("tool_calls"):
+            raise DataError(f"row {row}: the response was cut within a tool call", "give it as text, to the letter")
+        *_, (_, piece) = said({"role": "assistant", **message, "reasoning_content": None}) or said(message)
+        return whole.rindex(piece, start) + len(piece)
+
+    # --- tokenising ------------------------------------------------------------------------------------------------------
+    def _start(self, before: str, add_bos: bool, row: str) -> list[int]:
         ids, bos = self._ids(before), self.tokenizer.bos_token_id
-        if isinstance(prompt, str) and bos is not None:
+        if add_bos and bos is not None:
             ids = [bos, *ids]
         if not ids:
             raise DataError(f"row {row}: the prompt is empty", "give it text, or use a tokenizer with a BOS token")
@@ -132,61 +258,12 @@ class Encoder:
             raise DataError(f"row {row}: the prompt starts with two BOS tokens", "remove the BOS text from the data")
         return ids
 
-    def _reply(self, prompt: Messages, before: str, response: str, finished: bool, row: str) -> str:
-        """The reply as the template writes it, without EOS; unfinished: without anything after its text."""
-        tail = self._tail(prompt, before, response, row)
-        if finished:
-            end = tail.find(self.tokenizer.eos_token or _MARK)
-            return tail if end < 0 else tail[:end]
-        lead, mark, close = self._tail(prompt, before, _MARK, row).partition(_MARK)
-        if not mark:
-            raise DataError(f"row {row}: this chat template does not write the reply", "use another template")
-        return lead + tail.removeprefix(lead).removesuffix(close)
-
-    def _tail(self, prompt: Messages, before: str, response: str, row: str) -> str:
-        whole = self._render([*prompt, {"role": "assistant", "content": response}], False, row)
-        if not whole.startswith(before):
-            raise DataError(
-                f"row {row}: this chat template writes the prompt differently once a reply follows",
-                "use a template whose prompt is a prefix of the whole conversation",
-            )
-        return whole[len(before) :]
-
-    def _render(self, messages: Messages, reply: bool, row: str) -> str:
-        if self.tokenizer.chat_template is None:
-            raise DataError(
-                f"row {row} is a conversation, but the tokenizer has no chat template",
-                "use an instruction-tuned model, or plain-text prompts",
-            )
-        plain = [self._message(m, row) for m in messages]
-        try:
-            return str(self.tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=reply))
-        except TemplateError as error:
-            roles = ", ".join(str(m["role"]) for m in plain)
-            raise DataError(
-                f"row {row}: the chat template refuses the messages ({roles}): {error}",
-                "bring the messages into the order that the template expects",
-            ) from error
-
-    def _message(self, message: Any, row: str) -> dict[str, Any]:
-        plain = dict(message) if isinstance(message, Mapping) else message.model_dump()
-        if not isinstance(plain.get("role"), str) or not isinstance(plain.get("content"), str):
-            raise DataError(
-                f"row {row}: a message needs a role and a content, both text; found {str(plain)[:80]}",
-                'write {"role": "user", "content": "..."}',
-            )
-        return plain | {"content": self._as_letters(plain["content"])}
-
-    # --- tokenising ------------------------------------------------------------------------------------
-    def _without_eos(self, response: str) -> str:
-        eos = self.tokenizer.eos_token
-        while eos and response.rstrip().endswith(eos):
-            response = response.rstrip().removesuffix(eos)
+    def _unstopped(self, response: str, stops: Sequence[str]) -> str:
+        """The text without stop tokens that are written at its end."""
+        names = tuple({*stops, str(self.tokenizer.eos_token)})
+        while (bare := response.rstrip()).endswith(names):
+            response = next(bare.removesuffix(name) for name in names if bare.endswith(name))
         return response
-
-    def _as_letters(self, text: str) -> str:
-        """Put a mark for every special token that the text spells, so that `_ids` takes it as letters."""
-        return self._special.sub(lambda found: f"{_OPEN}{self._names.index(found[0])}{_CLOSE}", text)
 
     def _continuation(self, before: str, after: str) -> list[int]:
         """Ids of `after` where it continues `before`."""
@@ -196,31 +273,48 @@ class Encoder:
                 return whole[len(head) :]
         return self._ids(after)
 
-    def _ids(self, text: str) -> list[int]:
+    def _ids(self, marked: str) -> list[int]:
         ids: list[int] = []
-        for i, part in enumerate(_LETTERS.split(text)):  # odd parts are the marks' numbers
-            if i % 2:
-                ids += self._encode(self._names[int(part)], True)
-            elif part:
-                ids += self._encode(part, False)
+        for part, letters in self._letters.parts(marked):
+            ids += self.tokenizer.encode(part, add_special_tokens=False, split_special_tokens=letters)
         return ids
 
-    def _encode(self, text: str, letters: bool) -> list[int]:
-        return list(self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=letters))
+    def _id(self, name: str) -> int:
+        if name == self.tokenizer.eos_token:
+            assert self.tokenizer.eos_token_id is not None
+            return self.tokenizer.eos_token_id
+        return self._ids_of[name]
+
+    def _decoded(self, ids: Sequence[int], without_special: bool) -> str:
+        """Text of ids where they continue others: some decoders drop the space before a text's first word."""
+        lead = self._anchor if self._adds_space else []
+        found = self.tokenizer.decode(
+            [*lead, *ids], skip_special_tokens=without_special, clean_up_tokenization_spaces=False
+        )
+        return found.removeprefix("x") if lead else found
 
 
-def _messages(prompt: Prompt, row: str) -> str | Messages:
-    if not isinstance(prompt, Mapping):
-        return prompt
-    raise DataError(f"row {row}: tools and settings of the chat template are not supported here", "leave them out")
+def _dictionary(message: Any) -> dict[str, Any]:
+    return dict(message) if isinstance(message, Mapping) else dict(message.model_dump())
 
 
-def _reply_text(response: str | Messages, row: str) -> str:
-    """The text of a response that is one plain message."""
-    if isinstance(response, str):
-        return response
-    first: Any = response[0]
-    message = first if isinstance(first, Mapping) else first.model_dump()
-    if len(response) > 1 or set(message) != {"role", "content"} or not isinstance(message["content"], str):
-        raise DataError(f"row {row}: a response of several messages, or with more than text, is not supported here")
-    return str(message["content"])
+def _plain_text(messages: Sequence[Mapping[str, Any]]) -> str | None:
+    """The text of one message that is text alone; None for others."""
+    if len(messages) != 1 or any(messages[0].get(name) for name in ("reasoning_content", "tool_calls")):
+        return None
+    content = messages[0].get("content")
+    return "".join(str(part.get("text", "")) for part in content) if isinstance(content, list) else content
+
+
+def _weights(messages: Sequence[Mapping[str, Any]], row: str) -> list[float]:
+    """How much each reply among the messages counts; of several each 0 (it is context only) or 1."""
+    given = [message.get("weight") for message in messages if message.get("role") == "assistant"]
+    weights = [1.0 if weight is None else float(weight) for weight in given]
+    if messages and not any(weight > 0 for weight in weights):
+        raise DataError(f"row {row}: no message of the response is trained (weight 0)", "leave the row out")
+    if odd := [weight for weight in weights if len(weights) > 1 and weight not in (0, 1)]:
+        raise DataError(
+            f"row {row}: a message of the response has the weight {odd[0]:g}",
+            "of several messages each counts 1 or, as context only, 0; a weight for all of them is the record's",
+        )
+    return weights

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import groupby
 from typing import Any, Literal
 
 import numpy as np
 
 from accord.errors import DataError
-from accord.text.conversations import drop_oldest_turn
+from accord.text.conversations import shorter
 from accord.text.encoding import Encoder, Example
+from accord.text.packing import common_start
 
 TooLong = Literal["error", "drop", "cut"]
 
@@ -19,7 +21,12 @@ TooLong = Literal["error", "drop", "cut"]
 @dataclass(frozen=True)
 class LengthTable:
     """What happened to the rows. tokens: [minimum, median, 90th percentile, maximum] of prompt and response;
-    eos_trained: share of responses that end with EOS; example: one decoded, the trained part in ⟦ ⟧."""
+    eos_trained: share of responses that end with their stop token; example: one decoded, the trained part in ⟦ ⟧.
+
+    round_trip: share of responses whose tokens give back their text (and so the same tokens again); changed: a row that does
+    not, as it was and as its tokens read. lost_reasoning: rows of whose earlier replies the chat template leaves out the
+    reasoning, by design.
+    """
 
     rows: int
     kept: int
@@ -29,6 +36,9 @@ class LengthTable:
     response_tokens: list[int]
     eos_trained: float
     example: str
+    round_trip: float = 1.0
+    changed: str = ""
+    lost_reasoning: int = 0
 
     def lines(self) -> list[str]:
         """The table for a terminal."""
@@ -38,8 +48,12 @@ class LengthTable:
             f"{self.rows:,} rows: {self.kept:,} kept ({self.cut:,} of them cut), dropped: {dropped}",
             f"tokens (min/median/p90/max): prompt {p[0]}/{p[1]}/{p[2]}/{p[3]}, response {r[0]}/{r[1]}/{r[2]}/{r[3]}; "
             f"EOS trained on {self.eos_trained:.0%} of the responses",
+            f"text → tokens → text gives back {_share(self.round_trip)} of the responses"
+            + (f"; not {self.changed}" if self.changed else ""),
+            *([f"{self.lost_reasoning:,} rows: the chat template leaves out the reasoning of earlier replies, by design"]
+              if self.lost_reasoning else []),
             f"example: {self.example}",
-        ]
+        ]  # fmt: skip
 
     def values(self) -> dict[str, Any]:
         """JSON-able."""
@@ -54,7 +68,8 @@ def fit_lengths(
 
     "cut" shortens prompts from the left and responses from the right, which then count as unfinished: an EOS
     is never invented. Of a plain prompt the BOS stays; of a conversation whole turns go, oldest first, and the
-    system message stays; when its last turn alone is too long, the row is dropped, and counted as such.
+    system message stays; when its last turn alone is too long, the row is dropped, and counted as such. So is a row of whose
+    response the limit leaves nothing that is trained.
 
     `dropped` are rows lost earlier, by reason, for the table. `context`: the model's longest sequence; a row
     that is still longer is an error whatever the policy. Raises DataError for "error", or when nothing is left.
@@ -71,6 +86,8 @@ def fit_lengths(
             lost["too long"] += 1
         elif (shorter := _cut(example, encoder, max_prompt, max_response)) is None:
             lost["last message alone too long"] += 1
+        elif not shorter.trained:
+            lost["nothing trained is left of the response"] += 1
         else:
             kept.append(shorter)
             cut += 1
@@ -103,34 +120,56 @@ def _check_context(kept: Sequence[Example], context: int | None) -> None:
 
 def _cut(example: Example, encoder: Encoder, max_prompt: int, max_response: int) -> Example | None:
     """The example within the limits; None when its conversation cannot be cut between turns."""
-    prompt, response, messages = example.prompt_ids, example.response_ids, example.messages
-    while len(prompt) > max_prompt:
-        if messages is None:
+    while len(example.prompt_ids) > max_prompt:
+        prompt = example.prompt_ids
+        if isinstance(example.asked, str):
             keep = 1 if prompt[0] == encoder.tokenizer.bos_token_id else 0
-            prompt = prompt[:keep] + prompt[len(prompt) - max_prompt + keep :]
-        else:
-            messages = drop_oldest_turn(messages)
-            if messages is None:
-                return None
-            prompt = encoder.prompt(messages, example.row)
-    finished = example.finished and len(response) <= max_response
-    return Example(prompt, response[:max_response], finished, example.row, messages)
+            example = replace(example, prompt_ids=prompt[:keep] + prompt[len(prompt) - max_prompt + keep :])
+            continue
+        asked = shorter(example.asked)
+        if asked is None:
+            return None
+        example = encoder.example(asked, example.answered, example.finished, example.row)
+    if len(example.response_ids) <= max_response:
+        return example
+    mask = None if example.mask is None else example.mask[:max_response]
+    return replace(example, response_ids=example.response_ids[:max_response], finished=False, mask=mask)
 
 
 def _table(kept: Sequence[Example], cut: int, lost: Counter[str], rows: int, encoder: Encoder) -> LengthTable:
+    odd = [example for example in kept if not encoder.round_trips(example)]
     return LengthTable(
         rows=rows, kept=len(kept), cut=cut, dropped=dict(lost),
         prompt_tokens=_spread([len(e.prompt_ids) for e in kept]),
         response_tokens=_spread([len(e.response_ids) for e in kept]),
         eos_trained=sum(e.finished for e in kept) / len(kept),
         example=show_example(kept[0], encoder),
+        round_trip=1 - len(odd) / len(kept), changed=_changed(odd[0], encoder) if odd else "",
+        lost_reasoning=sum(e.lost_reasoning > 0 for e in kept),
     )  # fmt: skip
 
 
+def _changed(example: Example, encoder: Encoder) -> str:
+    """Where an example's text and what its tokens read come apart."""
+    found = encoder.tokenizer.decode(example.response_ids)
+    at = max(0, common_start(example.text, found) - 10)
+    return f"row {example.row}: {example.text[at : at + 40]!r} reads {found[at : at + 40]!r}"
+
+
+def _share(share: float) -> str:
+    """A share that is said to be 100 % only where it is."""
+    return "100%" if share == 1 else f"{min(share, 0.999):.1%}"
+
+
 def show_example(example: Example, encoder: Encoder) -> str:
-    """The example decoded, its trained part in ⟦ ⟧."""
+    """The example decoded, its trained parts in ⟦ ⟧."""
     decode = encoder.tokenizer.decode
-    return f"{decode(example.prompt_ids)}⟦{decode(example.response_ids)}⟧"
+    parts = [decode(example.prompt_ids)]
+    mask = example.mask or [True] * len(example.response_ids)
+    for trained, run in groupby(zip(mask, example.response_ids, strict=True), key=lambda pair: pair[0]):
+        text = decode([token for _, token in run])
+        parts.append(f"⟦{text}⟧" if trained else text)
+    return "".join(parts)
 
 
 def _spread(counts: Sequence[int]) -> list[int]:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, compress
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,18 +20,50 @@ SCORING_TOKENS = 8192
 """Default tokens per pass of functions that only score; four times that of training, since no activations are kept."""
 
 
+Mask = Sequence[bool]
+"""Per token of a response whether it is scored; in its place None: all are."""
+
+
 @dataclass(frozen=True)
 class Group:
-    """One prompt with its responses. `ids` name the responses in error messages."""
+    """One prompt with its responses.
+
+    masks: per response which of its tokens are scored (none given: all). What is not scored, such as a tool's result between
+    two messages of an assistant, is read like a prompt.
+    """
 
     prompt: Sequence[int]
     responses: Sequence[Sequence[int]]
+    masks: Sequence[Mask | None] = ()
 
     def __post_init__(self) -> None:
         if not self.prompt:
             raise ValueError("a prompt needs at least one token (a BOS token for free text)")
         if not self.responses or not all(self.responses):
             raise ValueError("every group needs responses of at least one token")
+        sizes = [None if mask is None else len(mask) for mask in self.masks]
+        if sizes and (
+            len(sizes) != len(self.responses)
+            or any(n is not None and n != len(r) for n, r in zip(sizes, self.responses, strict=True))
+        ):
+            raise ValueError(f"masks of {sizes} do not fit responses of {[len(r) for r in self.responses]} tokens")
+
+    def mask(self, response: int) -> Mask | None:
+        """Which tokens of a response are scored; None: all."""
+        return self.masks[response] if self.masks else None
+
+    def only(self, *responses: int) -> Group:
+        """The prompt with these of its responses."""
+        masks = [self.mask(i) for i in responses] if self.masks else ()
+        return Group(self.prompt, [self.responses[i] for i in responses], masks)
+
+    @property
+    def scored(self) -> list[int]:
+        """How many tokens of each response are scored."""
+        if not self.masks:
+            return [len(response) for response in self.responses]
+        pairs = zip(self.responses, self.masks, strict=True)
+        return [len(response) if mask is None else sum(mask) for response, mask in pairs]
 
     @property
     def tokens(self) -> int:
@@ -53,8 +86,9 @@ class PackedStream:
     token_ids_N, positions_N: the input and its rotary positions (a response continues its prompt).
     segments: own slices, in order, covering the stream exactly.
     score_at_S: index of the hidden state that predicts target s; targets_S: the predicted token;
-    owners_S: which response it belongs to. Scores of one response are contiguous and in order.
-    last_R: index of the last token of each response; lengths_R: response tokens.
+    owners_S: which response it belongs to; token_at_S: index of the token itself (its state, after it was read).
+    Scores of one response are contiguous and in order.
+    last_R: index of the last token of each response; lengths_R: response tokens; scored_R: how many of them are scored.
     """
 
     token_ids_N: Tensor
@@ -63,8 +97,10 @@ class PackedStream:
     score_at_S: Tensor
     targets_S: Tensor
     owners_S: Tensor
+    token_at_S: Tensor
     last_R: Tensor
     lengths_R: Tensor
+    scored_R: Tensor
 
     @property
     def tokens(self) -> int:
@@ -74,18 +110,9 @@ class PackedStream:
     def responses(self) -> int:
         return int(self.lengths_R.numel())
 
-    @property
-    def token_at_S(self) -> Tensor:
-        """Stream index of each scored token itself (its state, after the token was read)."""
-        starts = self.last_R - self.lengths_R + 1
-        first_score = torch.cumsum(self.lengths_R, 0) - self.lengths_R
-        offset = torch.arange(self.owners_S.numel(), device=self.owners_S.device) - first_score[self.owners_S]
-        return starts[self.owners_S] + offset
-
     def to(self, device: torch.device | str) -> PackedStream:
         """The same stream with its tensors on `device`."""
-        names = ("token_ids_N", "positions_N", "score_at_S", "targets_S", "owners_S", "last_R", "lengths_R")
-        moved = {name: getattr(self, name).to(device) for name in names}
+        moved = {name: x.to(device) for name, x in vars(self).items() if isinstance(x, Tensor)}
         return PackedStream(segments=self.segments, **moved)
 
     def sum_by_response(self, values_S: Tensor) -> Tensor:
@@ -104,7 +131,9 @@ def pack(groups: Sequence[Group], share_prefix: bool = True) -> PackedStream:
     segments: list[Segment] = []
     score_at: list[int] = []
     targets: list[int] = []
+    token_at: list[int] = []
     lengths: list[int] = []
+    scored: list[int] = []
     last: list[int] = []
     for group in groups:
         prompt = list(group.prompt)
@@ -115,7 +144,7 @@ def pack(groups: Sequence[Group], share_prefix: bool = True) -> PackedStream:
             prompt_end = len(token_ids) + len(prompt) - 1
             token_ids += prompt
             positions += range(len(prompt))
-        for response in group.responses:
+        for number, response in enumerate(group.responses):
             if shared:
                 segments.append(Segment(len(response), prefix))
                 positions += range(len(prompt), len(prompt) + len(response))
@@ -126,21 +155,26 @@ def pack(groups: Sequence[Group], share_prefix: bool = True) -> PackedStream:
                 positions += range(len(prompt) + len(response))
             start = len(token_ids)
             token_ids += response
-            score_at.append(prompt_end)
-            score_at += range(start, start + len(response) - 1)
-            targets += response
+            before = [prompt_end, *range(start, start + len(response) - 1)]
+            mask = group.mask(number) or [True] * len(response)
+            score_at += compress(before, mask)
+            targets += compress(response, mask)
+            token_at += compress(range(start, start + len(response)), mask)
             lengths.append(len(response))
+            scored.append(sum(mask))
             last.append(len(token_ids) - 1)
-    lengths_R = torch.tensor(lengths, dtype=torch.long)
+    scored_R = torch.tensor(scored, dtype=torch.long)
     return PackedStream(
         token_ids_N=torch.tensor(token_ids, dtype=torch.long),
         positions_N=torch.tensor(positions, dtype=torch.long),
         segments=tuple(segments),
         score_at_S=torch.tensor(score_at, dtype=torch.long),
         targets_S=torch.tensor(targets, dtype=torch.long),
-        owners_S=torch.repeat_interleave(torch.arange(len(lengths)), lengths_R),
+        owners_S=torch.repeat_interleave(torch.arange(len(lengths)), scored_R),
+        token_at_S=torch.tensor(token_at, dtype=torch.long),
         last_R=torch.tensor(last, dtype=torch.long),
-        lengths_R=lengths_R,
+        lengths_R=torch.tensor(lengths, dtype=torch.long),
+        scored_R=scored_R,
     )
 
 
@@ -168,16 +202,38 @@ def cut_groups(groups: Sequence[Group], max_tokens: int) -> list[Group]:
     """
     found: list[Group] = []
     for group in groups:
-        part: list[Sequence[int]] = []
+        part: list[int] = []
         used = len(group.prompt)
-        for response in group.responses if group.tokens > max_tokens else ():
+        for number, response in enumerate(group.responses) if group.tokens > max_tokens else ():
             if part and used + len(response) > max_tokens:
-                found.append(Group(group.prompt, part))
+                found.append(group.only(*part))
                 part, used = [], len(group.prompt)
-            part.append(response)
+            part.append(number)
             used += len(response)
-        found.append(Group(group.prompt, part) if part else group)
+        found.append(group.only(*part) if part else group)
     return found
+
+
+def common_start(first: Sequence[Any], second: Sequence[Any]) -> int:
+    """How many items both begin with."""
+    pairs = enumerate(zip(first, second, strict=False))
+    return next((i for i, (a, b) in pairs if a != b), min(len(first), len(second)))
+
+
+def join(groups: Sequence[Group]) -> Group:
+    """One group of all the responses, whose prompts may end differently: what the prompts do not share goes before each
+    response, and is not scored."""
+    shared = min(common_start(groups[0].prompt, group.prompt) for group in groups)
+    if all(len(group.prompt) == shared for group in groups):
+        masks = [group.mask(i) for group in groups for i in range(len(group.responses))]
+        responses = [response for group in groups for response in group.responses]
+        return Group(groups[0].prompt, responses, masks if any(mask is not None for mask in masks) else ())
+    moved = []
+    for group in groups:
+        own = list(group.prompt[shared:])
+        masks = [[False] * len(own) + list(group.mask(i) or [True] * len(r)) for i, r in enumerate(group.responses)]
+        moved.append(Group(group.prompt[:shared], [[*own, *r] for r in group.responses], masks))
+    return join(moved)
 
 
 def streams(groups: Sequence[Group], max_tokens: int) -> Iterator[PackedStream]:

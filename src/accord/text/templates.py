@@ -6,26 +6,68 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from accord.errors import ConfigError
+
 if TYPE_CHECKING:
-    from jinja2 import Template
+    from jinja2 import Environment, Template
 
 REASONING = ("reasoning_content", "thinking", "reasoning")
 """Names under which templates look for a message's reasoning."""
 
 
+GIVEN = {"messages", "tools", "documents", "add_generation_prompt"}
+"""What every template is given; the rest are special tokens and settings."""
+
+
 def render(
-    template: str, messages: Sequence[Mapping[str, Any]], special: Mapping[str, str], add_generation_prompt: bool
-) -> str:
-    """The conversation as text. Raises jinja2's TemplateError where the template refuses it."""
+    template: str, messages: Sequence[Mapping[str, Any]], special: Mapping[str, Any], add_generation_prompt: bool,
+    tools: Sequence[Mapping[str, Any]] | None = None, settings: Mapping[str, Any] | None = None,
+) -> str:  # fmt: skip
+    """The conversation as text. `settings`: of the template (enable_thinking, documents, ...), which win over special tokens.
+
+    A field that is None is left out, as most templates expect. Raises jinja2's TemplateError where the template refuses the
+    messages.
+    """
+    given = [{name: value for name, value in message.items() if value is not None} for message in messages]
     # Templates are foreign code, so they are given nothing but plain values.
-    plain = json.loads(json.dumps(list(messages), default=lambda x: f"<{type(x).__name__}>"))
+    plain = json.loads(json.dumps([given, tools, dict(settings or {})], default=lambda x: f"<{type(x).__name__}>"))
     found: str = _compiled(template).render(
-        messages=[_with_reasoning(message) for message in plain], tools=None, documents=None,
-        add_generation_prompt=add_generation_prompt, **special,
+        {**special, "documents": None, **plain[2], "messages": [_with_reasoning(message) for message in plain[0]],
+         "tools": plain[1], "add_generation_prompt": add_generation_prompt}
     )  # fmt: skip
     return found
+
+
+@cache
+def settings_of(template: str) -> frozenset[str]:
+    """The names that a template asks for."""
+    from jinja2 import meta
+
+    environment = _environment()
+    return frozenset(meta.find_undeclared_variables(environment.parse(template)))
+
+
+def choose(templates: Any, tools: bool) -> str | None:
+    """The template to use: a tokenizer may have several, by name, as transformers chooses among them."""
+    if not isinstance(templates, Mapping):
+        return None if templates is None else str(templates)
+    name = "tool_use" if tools and "tool_use" in templates else "default"
+    return str(templates[name]) if name in templates else None
+
+
+def read_template(given: str) -> str:
+    """A chat template written out, or in a file (a .jinja file, or any name without braces). Raises ConfigError."""
+    if "{" in given:
+        return given
+    try:
+        return Path(given).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"chat_template: {given!r} cannot be read ({error})", "name a file, or write the template itself"
+        ) from error
 
 
 def _with_reasoning(message: dict[str, Any]) -> dict[str, Any]:
@@ -35,6 +77,11 @@ def _with_reasoning(message: dict[str, Any]) -> dict[str, Any]:
 
 @cache
 def _compiled(template: str) -> Template:
+    return _environment().from_string(template)
+
+
+@cache
+def _environment() -> Environment:
     from jinja2 import ext, nodes
     from jinja2.exceptions import SecurityError, TemplateError
     from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -72,7 +119,7 @@ def _compiled(template: str) -> Template:
         "raise_exception": refuse, "strftime_now": lambda form: datetime.now().strftime(form), "dict": _Dict(),
         "namespace": Namespace,
     }  # fmt: skip
-    return environment.from_string(template)
+    return environment
 
 
 class _Dict:

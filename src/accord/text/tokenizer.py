@@ -97,13 +97,19 @@ class FileTokenizer:
         """The vocabulary's own spelling."""
         return self.raw.id_to_token(token_id)
 
+    @property
+    def special_tokens_map(self) -> dict[str, str]:
+        """The special tokens' text by name, as chat templates are given it."""
+        return dict(self._special)
+
     def apply_chat_template(
-        self, conversation: list[dict[str, Any]], *, tokenize: bool, add_generation_prompt: bool
-    ) -> str:
+        self, conversation: list[dict[str, Any]], *, tokenize: bool, add_generation_prompt: bool,
+        tools: list[dict[str, Any]] | None = None, **settings: Any,
+    ) -> str:  # fmt: skip
         """The conversation as text; ids come from `accord.text.encoding`, where foreign text cannot end a turn."""
         if tokenize or self.chat_template is None:
             raise ValueError("encode the text with Encoder" if tokenize else "this tokenizer has no chat template")
-        return render(self.chat_template, conversation, self._special, add_generation_prompt)
+        return render(self.chat_template, conversation, self._special, add_generation_prompt, tools, settings)
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the files that were read, for accord and transformers alike."""

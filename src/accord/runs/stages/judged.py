@@ -170,8 +170,11 @@ def _example(prompt: Any, response: Response, row: str, encoder: Encoder) -> Exa
     messages = to_json(prompt)
     if text.strip():
         return encoder.example(messages, text, finished, row)
-    assert encoder.tokenizer.eos_token_id is not None  # a policy may stop at once; the empty answer is its EOS alone
-    return Example(encoder.prompt(messages, row), [encoder.tokenizer.eos_token_id], True, row)
+    # A policy may stop at once; the empty answer is its stop token alone.
+    stop = encoder.stop_id(messages)
+    return Example(
+        encoder.prompt(messages, row), [stop], True, row, asked=messages, text=encoder.tokenizer.decode([stop])
+    )
 
 
 def annotator_effects(

@@ -1,0 +1,341 @@
+"""Conversations as a model's chat template writes them, with the proof that nothing said is lost on the way.
+
+A template is foreign code: it may refuse a role, leave it out, or put something else in its place. So every rendered
+conversation is checked: what each message says stands in the text, or the row is refused, naming role and template.
+The one exception is the reasoning of earlier replies, which some templates drop by design; it is counted.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from jinja2 import TemplateError
+
+from accord.errors import ConfigError, DataError
+from accord.text.letters import MARK, Letters
+from accord.text.templates import GIVEN, choose, read_template, render, settings_of
+
+Messages = Sequence[Any]
+"""Chat messages: dicts (or models) with the fields of `accord.feedback.messages.Message`."""
+Prompt = str | Messages | Mapping[str, Any]
+"""A text; messages; or {"messages": ..., "tools": ..., "chat_template_kwargs": ...}."""
+
+FIELDS = ("role", "content", "reasoning_content", "tool_calls", "tool_call_id", "name", "weight")
+_THOUGHT = re.compile(r"</?(?:think|thinking|seed:think)>|\[/?THINK\]")
+"""Marks of reasoning within a content, which templates take apart."""
+_MANY = 20_000
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A prompt of messages, ready for a template: special tokens spelled in it are marked."""
+
+    messages: list[dict[str, Any]]
+    tools: list[dict[str, Any]] | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    key: str = ""
+    """Of tools and settings: equal for equal ones."""
+
+
+@dataclass(frozen=True)
+class Ends:
+    """How replies end. close: the special tokens behind a plain reply up to the stop token, mostly that alone; call: the stop
+    token of a reply that calls a tool (None: the template cannot write one)."""
+
+    close: tuple[str, ...]
+    call: str | None = None
+
+    @property
+    def stop(self) -> str:
+        """The token that ends a plain reply."""
+        return self.close[-1]
+
+    @property
+    def stops(self) -> list[str]:
+        """Each once, the plain one first."""
+        return [self.stop] if self.call in (None, self.stop) else [self.stop, str(self.call)]
+
+
+class Chat:
+    """Renders conversations for one tokenizer; `template` instead of its own, `settings` for every conversation."""
+
+    def __init__(
+        self, tokenizer: Any, letters: Letters, special: Sequence[str], template: str | None, settings: Mapping[str, Any] | None
+    ) -> None:  # fmt: skip
+        self._templates = tokenizer.chat_template if template is None else read_template(template)
+        self._special = dict(tokenizer.special_tokens_map)
+        self._eos = str(tokenizer.eos_token)
+        self._letters, self._settings = letters, dict(settings or {})
+        self._control = re.compile("|".join(re.escape(n) for n in sorted(special, key=len, reverse=True)) or r"(?!)")
+        where = getattr(tokenizer, "name_or_path", None) or getattr(tokenizer, "folder", None)
+        self.name = "the chat template given" if template else f"the chat template of {where or 'this tokenizer'}"
+        self._kept: dict[Any, tuple[tuple[int, str], ...]] = {}
+        self._ends: dict[str, Ends] = {}
+        if self._settings:
+            if self._templates is None:
+                raise ConfigError(f"chat_template_kwargs {sorted(settings or {})}: the tokenizer has no chat template")
+            if (odd := self._unknown(self._settings, False)) is not None:
+                raise ConfigError(f"chat_template_kwargs: {self.name} knows no {odd!r}", "leave it out")
+
+    # --- what is given to the template ---------------------------------------------------------------------------------
+    def asked(self, prompt: Messages | Mapping[str, Any], row: str) -> Asked:
+        """The prompt checked and marked. Raises DataError naming `row`."""
+        if not isinstance(prompt, Mapping):
+            return Asked(self.messages(prompt, row), None, self._settings, "")
+        if unknown := sorted(set(prompt) - {"messages", "tools", "chat_template_kwargs"}):
+            raise DataError(
+                f"row {row}: a prompt has no {unknown[0]!r}", "it has messages, tools and chat_template_kwargs"
+            )
+        own, tools = prompt.get("chat_template_kwargs") or {}, prompt.get("tools") or None
+        if own and (odd := self._unknown(own, bool(tools))) is not None:
+            raise DataError(
+                f"row {row}: chat_template_kwargs has {odd!r}, which {self.name} does not know",
+                "leave it out, or use the template that it belongs to",
+            )
+        settings = self._letters.all_marked({**self._settings, **own})
+        tools = self._letters.all_marked(tools)
+        key = json.dumps([tools, settings], sort_keys=True, default=str) if tools or own else ""
+        return Asked(self.messages(prompt.get("messages") or (), row), tools, settings, key)
+
+    def messages(self, messages: Messages, row: str) -> list[dict[str, Any]]:
+        """Messages as templates take them; special tokens that they spell are marked."""
+        return [self._message(message, row) for message in messages]
+
+    def _message(self, message: Any, row: str) -> dict[str, Any]:
+        given = message if isinstance(message, Mapping) else message.model_dump()
+        role, content = given.get("role"), given.get("content")
+        if isinstance(content, list | tuple) and all(
+            isinstance(p, Mapping) and p.get("type") == "text" for p in content
+        ):
+            content = "".join(str(part.get("text", "")) for part in content)
+        if not isinstance(role, str) or not isinstance(content, str | None):
+            raise DataError(
+                f"row {row}: a message needs a role and a content, both text; found {str(given)[:80]}",
+                'write {"role": "user", "content": "..."}',
+            )
+        made: dict[str, Any] = {"role": self._letters.marked(role)}
+        if content is not None:
+            made["content"] = self._letters.marked(content)
+        if len(given) > 2:
+            made |= self._beside(given, row)
+        if content is None and not made.get("tool_calls") and not made.get("reasoning_content"):
+            raise DataError(
+                f"row {row}: a message needs a role and a content, both text; found {str(given)[:80]}",
+                'write {"role": "user", "content": "..."}',
+            )
+        return made
+
+    def _beside(self, given: Mapping[str, Any], row: str) -> dict[str, Any]:
+        """What a message has beside role and content."""
+        if unknown := [name for name in given if name not in FIELDS]:
+            raise DataError(f"row {row}: a message has no {unknown[0]!r}", f"its fields are {', '.join(FIELDS)}")
+        made: dict[str, Any] = {
+            n: self._letters.marked(str(given[n]))
+            for n in FIELDS[2:6]
+            if n != "tool_calls" and given.get(n) is not None
+        }
+        if calls := given.get("tool_calls"):
+            made["tool_calls"] = [self._call(call, row) for call in calls]
+        return made
+
+    def _call(self, call: Any, row: str) -> dict[str, Any]:
+        """A call with its arguments as an object: OpenAI writes JSON in a string, templates expect what it says."""
+        function = call.get("function") if isinstance(call, Mapping) else None
+        if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
+            raise DataError(f"row {row}: a tool call needs a function with a name; found {str(call)[:80]}")
+        arguments = function.get("arguments") or {}
+        if isinstance(arguments, str):
+            try:
+                arguments = json.loads(arguments) if arguments.strip() else {}
+            except ValueError:
+                arguments = None
+        if not isinstance(arguments, Mapping):
+            raise DataError(
+                f"row {row}: the arguments of the call of {function['name']!r} are no JSON object: "
+                f"{str(function['arguments'])[:80]!r}",
+                "repair the row, or give the response as text, to the letter",
+            )
+        own = {**call, "type": call.get("type") or "function", "function": {**function, "arguments": dict(arguments)}}
+        marked: dict[str, Any] = self._letters.all_marked({k: v for k, v in own.items() if v is not None})
+        return marked
+
+    def _unknown(self, settings: Mapping[str, Any], tools: bool) -> str | None:
+        known = settings_of(choose(self._templates, tools) or "") - (GIVEN - {"documents"})
+        return next((name for name in settings if name not in known), None)
+
+    # --- rendering -----------------------------------------------------------------------------------------------------
+    def render(self, messages: Messages, asked: Asked, reply: bool, row: str) -> str:
+        """The messages as text; with `reply` up to where the next reply begins."""
+        template = choose(self._templates, asked.tools is not None)
+        if template is None:
+            raise DataError(
+                f"row {row} is a conversation, but the tokenizer has no chat template",
+                "use an instruction-tuned model, or plain-text prompts",
+            )
+        try:
+            return render(template, messages, self._special, reply, asked.tools, asked.settings)
+        except (TemplateError, TypeError, ValueError, LookupError, AttributeError) as error:
+            roles = ", ".join(str(m["role"]) for m in messages)
+            raise DataError(
+                f"row {row}: the chat template refuses the messages ({roles}): {error}",
+                "bring the messages into the order that the template expects",
+            ) from error
+
+    def checked(self, messages: list[dict[str, Any]], asked: Asked, reply: bool, row: str) -> tuple[str, int]:
+        """(the text, how many replies before the last question lost their reasoning by the template's design).
+
+        Raises DataError where the text leaves out anything else that is said.
+        """
+        text = self.render(messages, asked, reply, row)
+        old = max((i for i, m in enumerate(messages) if m["role"] == "user"), default=-1)
+        # Short contents stand in many texts by accident, so the shape is tried with marks too.
+        lost = {(i, part) for i, part in self._left_out(messages, asked, reply) if messages[i].get(part)}
+        for i, message in enumerate(messages):
+            lost.update((i, part) for part, piece in said(message) if piece not in text and not _escaped(piece, text))
+        for i, part in sorted(lost):
+            if part != "reasoning_content" or i > old:
+                what = f"({part}) " if part != "content" else ""
+                raise DataError(
+                    f"row {row}: {self.name} leaves out what the {messages[i]['role']} says {what}in message {i + 1}",
+                    "use a model or a chat_template that writes it, or leave such rows out",
+                )
+        for name in tool_names(asked.tools):
+            if name not in text:
+                raise DataError(
+                    f"row {row}: {self.name} does not show the tool {name!r}", "use a template that knows tools"
+                )
+        return text, len({i for i, _ in lost})
+
+    def _left_out(
+        self, messages: Sequence[Mapping[str, Any]], asked: Asked, reply: bool
+    ) -> tuple[tuple[int, str], ...]:
+        """(message, part) that the template leaves out of conversations of this shape, found with marks for their texts."""
+        shape = (tuple((m["role"], *((k, len(m[k]) if k == "tool_calls" else bool(m[k])) for k in m if k != "role"))
+                       for m in messages), asked.key, reply)  # fmt: skip
+        if shape not in self._kept:
+            if len(self._kept) > _MANY:
+                self._kept.clear()
+            self._kept[shape] = self._try(messages, asked, reply)
+        return self._kept[shape]
+
+    def _try(self, messages: Sequence[Mapping[str, Any]], asked: Asked, reply: bool) -> tuple[tuple[int, str], ...]:
+        marks: dict[str, tuple[int, str]] = {}
+
+        def mark(i: int, part: str) -> str:
+            marks[f"{MARK}{len(marks)}{MARK}"] = i, part
+            return f"{MARK}{len(marks) - 1}{MARK}"
+
+        probe = []
+        for i, message in enumerate(messages):
+            made = {k: mark(i, k) if k in ("content", "reasoning_content") and v else v for k, v in message.items()}
+            if calls := message.get("tool_calls"):
+                made["tool_calls"] = [
+                    {**c, "function": {"name": mark(i, "tool_calls"), "arguments": {"a": mark(i, "tool_calls")}}} for c in calls
+                ]  # fmt: skip
+            probe.append(made)
+        try:
+            text = self.render(probe, asked, reply, "")
+        except DataError:  # what the row itself says decides
+            return ()
+        return tuple(sorted({place for name, place in marks.items() if name not in text}))
+
+    # --- where replies end ----------------------------------------------------------------------------------------------
+    def ends(self, asked: Asked | None = None) -> Ends:
+        """How a reply to this prompt ends (None: to any, by the settings for every conversation).
+
+        It ends with the first special token that the template writes behind a reply; of several without anything between them
+        with EOS, if that is one. Where there is none it ends with the token that opens the next turn, else with EOS.
+        """
+        settings = self._settings if asked is None else asked.settings
+        key = json.dumps(settings, sort_keys=True, default=str)
+        if key not in self._ends:
+            self._ends[key] = self._find_ends(settings)
+        return self._ends[key]
+
+    def _find_ends(self, settings: Mapping[str, Any]) -> Ends:
+        function = {"name": "f", "description": "f", "parameters": {"type": "object", "properties": {}}}
+        plain = Asked([], None, dict(settings))
+        tooled = Asked([], [{"type": "function", "function": function}], dict(settings))
+        user, reply = {"role": "user", "content": "x"}, {"role": "assistant", "content": MARK}
+        call = {"id": "123456789", "type": "function", "function": {"name": "f", "arguments": {"x": MARK}}}
+        result = {"role": "tool", "tool_call_id": "123456789", "name": "f", "content": "x"}
+        calls = {"role": "assistant", "content": "", "tool_calls": [call]}
+        behind = self._tail([user, reply], plain)
+        close = self._close(behind)
+        open_ended = not close
+        if open_ended:
+            close = self._close(self._tail([user, reply, user], plain))[:1] or (self._eos,)
+        tail = self._tail([user, calls], tooled)
+        if tail is None:
+            return Ends(close)
+        if open_ended:
+            on = self._tail([user, calls, result], tooled) or ""
+            return Ends(close, (self._close(on.removeprefix(tail)) or close)[0])
+        found = self._control.findall(tail)
+        return Ends(close, close[-1] if close[-1] in found else found[-1] if found else None)
+
+    def _close(self, tail: str | None) -> tuple[str, ...]:
+        """The first special tokens of a tail, up to EOS where nothing stands between, else the first alone."""
+        run: list[str] = []
+        end = -1
+        for found in self._control.finditer(tail or ""):
+            if run and found.start() != end:
+                break
+            run.append(found[0])
+            end = found.end()
+        return tuple(run[: run.index(self._eos) + 1] if self._eos in run else run[:1])
+
+    def _tail(self, messages: Messages, asked: Asked) -> str | None:
+        """What the template writes behind the mark; None where it refuses such messages or leaves the mark out."""
+        try:
+            _, mark, tail = self.render(messages, asked, False, "").rpartition(MARK)
+        except DataError:
+            return None
+        return tail if mark else None
+
+
+def said(message: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """(part, text) of everything a message says: content, reasoning, names and arguments of calls, as templates must write them."""
+    content = message.get("content")
+    if content:
+        pieces = _THOUGHT.split(content) if message["role"] == "assistant" and _THOUGHT.search(content) else [content]
+        yield from (
+            ("content" if piece is pieces[-1] else "reasoning_content", p) for piece in pieces if (p := piece.strip())
+        )
+    if thought := (message.get("reasoning_content") or "").strip():
+        yield "reasoning_content", thought
+    for call in message.get("tool_calls", ()):
+        yield "tool_calls", call["function"]["name"]
+        yield from (("tool_calls", leaf) for leaf in _leaves(call["function"]["arguments"]))
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    """Keys, texts and numbers within a JSON value."""
+    if isinstance(value, Mapping):
+        for key, one in value.items():
+            yield key
+            yield from _leaves(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from _leaves(one)
+    elif isinstance(value, str) and value.strip():
+        yield value.strip()
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield json.dumps(value)
+
+
+def _escaped(piece: str, text: str) -> bool:
+    """Whether the text holds the piece as JSON, as some templates write a tool's arguments and results."""
+    return json.dumps(piece, ensure_ascii=False)[1:-1] in text or json.dumps(piece)[1:-1] in text
+
+
+def tool_names(tools: Sequence[Mapping[str, Any]] | None) -> Iterator[str]:
+    """The names of the functions offered."""
+    for tool in tools or ():
+        name = (tool.get("function") or tool).get("name") if isinstance(tool.get("function") or tool, Mapping) else None
+        if isinstance(name, str):
+            yield name
