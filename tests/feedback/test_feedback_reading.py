@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from accord.errors import AccordError, ConfigError, DataError
 from accord.feedback.formats import ReadResult, read_feedback
-from accord.feedback.formats.source import DataSource
 from accord.feedback.formats.columns import COMMON, build, messages
 from accord.feedback.formats.hints import meaning_of
 from accord.feedback.formats.shapes import SHAPES
+from accord.feedback.formats.source import DataSource
 from accord.feedback.formats.turns import unread
 from accord.feedback.formats.values import RowError, label, number, scheme_of, side, truth, whole
 from accord.feedback.records import Feedback, to_json

@@ -263,6 +263,20 @@ def test_a_hub_id_takes_split_config_revision_and_limit(monkeypatch: pytest.Monk
         read_rows("owner/name")
 
 
+@pytest.mark.slow
+def test_the_calls_of_the_hub_are_those_of_the_library(tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    from accord.feedback.formats.containers.hub import hub_rows
+    from accord.feedback.formats.containers.notes import Notes
+
+    folder, notes = made(tmp_path, "train.jsonl", "test.jsonl"), Notes()  # the library takes a folder for a Hub id
+    found = list(hub_rows(DataSource(path=str(folder), streaming=True), notes))
+    assert [row["prompt"] for _, row in found] == ["train.jsonl 0"]
+    assert notes.said == [f"{folder}: read the split train; not read: test"]
+    with pytest.raises(DataError, match="no split 'dev'; it has train, test"):
+        list(hub_rows(DataSource(path=str(folder), split="dev"), notes))
+
+
 def test_what_stands_in_the_way_of_the_hub_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     hub(monkeypatch, {"main": {"train": 1}}).get_dataset_config_names = _fails  # type: ignore[method-assign]
     with pytest.raises(DataError, match="cannot load 'owner/name' from the Hub: no such data set"):

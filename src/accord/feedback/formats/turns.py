@@ -52,7 +52,9 @@ def is_conversation(value: Any) -> bool:
 
 
 def _is_turn(value: Any) -> bool:
-    return isinstance(value, Mapping) and (("role" in value and value.keys() & {"content", *_CALLING}) or {"from", "value"} <= value.keys())
+    return isinstance(value, Mapping) and (
+        ("role" in value and value.keys() & {"content", *_CALLING}) or {"from", "value"} <= value.keys()
+    )
 
 
 def unread(value: Any) -> Iterator[str]:

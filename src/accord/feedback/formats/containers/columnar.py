@@ -18,8 +18,13 @@ from accord.errors import DataError
 from accord.feedback.formats.containers.notes import Bounds, Notes, Row, Unreadable, shortened
 from accord.feedback.formats.containers.texts import too_large
 
-BATCH = 256
-"""Rows at a time."""
+
+def _at_once(bounds: Bounds) -> int:
+    """Rows that are unpacked at a time: few bytes may stand for many (one long text, said a thousand times), and what they
+    come to is known only then."""
+    return max(1, min(256, bounds.unpacked >> 28))
+
+
 _STATE, _INFO, _SPLITS = "state.json", "dataset_info.json", "dataset_dict.json"
 _WHAT_FAILS = (pa.ArrowException, OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError)
 
@@ -31,7 +36,9 @@ def parquet_rows(name: str, stream: BinaryIO, notes: Notes, bounds: Bounds) -> I
         meta = file.metadata
         if sum(meta.row_group(i).total_byte_size for i in range(meta.num_row_groups)) > bounds.unpacked:
             raise too_large(name, bounds.unpacked)
-        yield from _rows(name, file.schema_arrow, file.iter_batches(batch_size=BATCH, use_threads=False), notes, bounds)
+        yield from _rows(
+            name, file.schema_arrow, file.iter_batches(batch_size=_at_once(bounds), use_threads=False), notes, bounds
+        )
 
 
 def arrow_rows(name: str, stream: BinaryIO, notes: Notes, bounds: Bounds) -> Iterator[Row]:
@@ -103,14 +110,14 @@ def _rows(
     if twice:
         raise DataError(f"{name}: the column {shortened(twice[0])} stands twice", "rename one of them")
     other = [field.name for field in schema if not _is_json(field.type)]
-    number = size = 0
+    number, size, step = 0, 0, _at_once(bounds)
     for batch in batches:
         batch.validate(full=True)
         size += batch.nbytes
         if size > bounds.unpacked:
             raise too_large(name, bounds.unpacked)
-        for start in range(0, batch.num_rows, BATCH):
-            for row in _listed(batch.slice(start, BATCH)):
+        for start in range(0, batch.num_rows, step):
+            for row in _listed(batch.slice(start, step)):
                 number += 1
                 where = f"{name} row {number}"
                 if row is None:
