@@ -1,4 +1,4 @@
-"""Writes the reference pages from the code before the site is built: recipes and metrics cannot go stale."""
+"""Writes the reference pages from the code before the site is built: recipes, metrics and formats cannot go stale."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 DOCS = Path(__file__).parent
+BEGIN, END = "<!-- formats: begin -->", "<!-- formats: end -->"
+"""Around the generated part of formats.md, which is kept with the code so that it can be read there too."""
 
 
 def on_pre_build(config: Any) -> None:
     """mkdocs hook."""
     del config
     write_references(DOCS / "reference")
+    _write(DOCS / "formats.md", formats_page((DOCS / "formats.md").read_text(encoding="utf-8")))
 
 
 def write_references(folder: Path) -> None:
@@ -29,6 +32,27 @@ def _write(path: Path, text: str) -> None:
     """Only when changed, so that a watching mkdocs does not loop."""
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         path.write_text(text, encoding="utf-8")
+
+
+def formats_page(page: str) -> str:
+    """The page with the table of what is read from each format, made anew."""
+    before, _, rest = page.partition(BEGIN)
+    return f"{before}{BEGIN}\n{formats_table()}{END}{rest.partition(END)[2]}"
+
+
+def formats_table() -> str:
+    """Every format in the order in which it is looked for: the columns that tell it, what else it reads, what is made of it."""
+    from accord.feedback.formats.making import PAIR_COLUMNS
+    from accord.feedback.formats.shapes import SHAPES
+
+    lines = ["| format | told by | also read | what becomes of a row |", "|---|---|---|---|"]
+    for shape in SHAPES:
+        beside = ["a pair's columns"] if set(PAIR_COLUMNS) <= set(shape.optional) else []
+        beside = [*(f"`{name}`" for name in shape.optional if name not in PAIR_COLUMNS), *beside]
+        told = ", ".join(f"`{name}`" for name in shape.fields)
+        lines.append(f"| {shape.name} | {told} | {', '.join(beside)} | {shape.means} |")
+    named = ", ".join(f"`{name}`" for name in PAIR_COLUMNS)
+    return "\n".join([*lines, "", f"A pair's columns are {named}."]) + "\n"
 
 
 def metrics_page() -> str:

@@ -86,7 +86,7 @@ ARENA = {
     "options": (RIGHT, WRONG),
     "annotator": "arena_user_1",
     "producers": ("gpt-4", "llama"),
-    "created_at": "2023-04-24T17:06:31.100000+00:00",
+    "created_at": "2023-04-24T15:53:11.100000+00:00",
 }
 EXPERT = {"annotator": "expert_1"}
 TURNS = "assistant: {0}1\n\nuser: q2\n\nassistant: {0}2"

@@ -13,45 +13,6 @@ from accord.feedback.records import Feedback
 from feedback.expected_formats import EXPECTED, Expected, Refused, Said
 from real_data import shared_data
 
-NOT_YET: dict[str, str] = {
-    "formats/alpacafarm_human.jsonl": "the layout is not read yet",
-    "formats/arena_33k.jsonl": "the layout is not read yet",
-    "formats/argilla_flat_hf.jsonl": "the layout is not read yet",
-    "formats/beavertails.jsonl": "the layout is not read yet",
-    "formats/distilabel_orca.jsonl": "the layout is not read yet",
-    "formats/dolly.jsonl": "the layout is not read yet",
-    "formats/helpsteer2_pref.jsonl": "the layout is not read yet",
-    "formats/lf_alpaca_pref.jsonl": "the layout is not read yet",
-    "formats/lf_old_comparison.jsonl": "the layout is not read yet",
-    "formats/ls_json_min.jsonl": "the layout is not read yet",
-    "formats/mt_bench_human.jsonl": "the layout is not read yet",
-    "formats/oasst_flat.jsonl": "the layout is not read yet",
-    "formats/orca_dpo_pairs.jsonl": "the layout is not read yet",
-    "formats/pku_saferlhf.jsonl": "the layout is not read yet",
-    "formats/red_team.jsonl": "the layout is not read yet",
-    "formats/shp.jsonl": "the layout is not read yet",
-    "formats/summarize_comparisons.jsonl": "the layout is not read yet",
-    "formats/ultrafeedback.jsonl": "the layout is not read yet",
-    "formats/ultrainteract_pair.jsonl": "the layout is not read yet",
-    "hostile/langfuse.csv": "the layout is not read yet",
-    "hostile/num.jsonl": "the layout is not read yet",
-    "hostile/own_dict.jsonl": "the layout is not read yet",
-    "hostile/own_extra.csv": "the layout is not read yet",
-    "hostile/own_id.jsonl": "the layout is not read yet",
-    "hostile/own_meta.jsonl": "the layout is not read yet",
-    "hostile/owui.json": "the layout is not read yet",
-    "hostile/prodigy.jsonl": "the layout is not read yet",
-    "hostile/toolitem.jsonl": "the layout is not read yet",
-}
-"""Files that do not meet the table yet, and why."""
-
-
-def cases() -> list[Any]:
-    return [
-        pytest.param(name, id=name, marks=[pytest.mark.xfail(strict=True, reason=NOT_YET[name])] if name in NOT_YET else [])
-        for name in EXPECTED
-    ]  # fmt: skip
-
 
 @pytest.mark.parametrize("folder", ["formats", "hostile"])
 def test_every_file_is_in_the_table(folder: str) -> None:
@@ -59,7 +20,7 @@ def test_every_file_is_in_the_table(folder: str) -> None:
     assert found == {name for name in EXPECTED if name.startswith(folder)}
 
 
-@pytest.mark.parametrize("name", cases())
+@pytest.mark.parametrize("name", EXPECTED)
 def test_a_file_says_what_the_table_says(name: str) -> None:
     source, expected = shared_data(name), EXPECTED[name]
     if isinstance(expected, Refused):

@@ -124,12 +124,18 @@ def test_every_shape_is_recognised(tmp_path: Path, shape: str, row: dict[str, An
         assert result.dropped == {}
 
 
-def test_ultrafeedback_critiques_are_kept_and_single_aspects_counted(tmp_path: Path) -> None:
-    aspects = {"honesty": {"Rating": "4"}, "helpfulness": {"Rating": "5"}}
+def test_ultrafeedback_aspects_are_a_rating_of_their_own(tmp_path: Path) -> None:
+    aspects = {"honesty": {"Rating": "4", "Rationale": "r"}, "helpfulness": {"Rating": "N/A"}}
     answer = {"response": "b", "overall_score": 7, "model": "m", "critique": "Too short.", "annotations": aspects}
     got = read_feedback(write(tmp_path / "rows.jsonl", [{"instruction": "a", "completions": [answer]}]))
-    assert [(r.kind, r.options[0].producer) for r in got.records] == [("rating", "m"), ("critique", "m")]
-    assert got.left_out == {"rating of one aspect of UltraFeedback": 2}
+    assert [(r.kind, r.options[0].producer) for r in got.records] == [
+        ("rating", "m"),
+        ("rating", "m"),
+        ("critique", "m"),
+    ]
+    assert got.records[1].choice.model_dump() == {"scores": {"honesty": 4.0}, "low": 1.0, "high": 5.0}
+    assert got.records[1].meta["source"] == {"aspects": {"honesty": {"Rationale": "r"}}}
+    assert got.left_out == {"UltraFeedback's helpfulness without a rating from 1 to 5": 1}
 
 
 def test_words_and_refinements_of_people(data: Callable[[str], Path]) -> None:

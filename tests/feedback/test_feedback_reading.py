@@ -364,7 +364,7 @@ PAIR = {"chosen": "The answer is 4.", "rejected": "The answer is 5."}
         ({"source": "forum", "id": "a-17", "score": 3.5, "model": "gpt 4 turbo", "split_name": "x"}, True),
         ({"annotator": "A person", "weight": 1, "comment": None}, True),
         ({"ask": "2+2?"}, False), ({"body": "What is 2 and 2?"}, False), ({"context": "x"}, False),
-        ({"trajectory": [{"from": "user", "value": "2+2?"}]}, False), ({"note": "天气好吗"}, False),
+        ({"path": [{"from": "user", "value": "2+2?"}]}, False), ({"note": "天气好吗"}, False),
     ],
 )  # fmt: skip
 def test_no_prompt_is_guessed_beside_a_text_that_is_not_understood(tmp_path: Path, others: Any, guessed: bool) -> None:
@@ -408,7 +408,7 @@ def test_columns_under_other_names(tmp_path: Path) -> None:
     ("names", "said", "never"),
     [
         (["query", "reply"], "columns: {prompt: query, response: reply}", "instruction"),
-        (["instruction", "input", "output_1", "output_2", "preference"], "response_b: output_2", "output: output_2"),
+        (["instruction", "input", "output_1", "output_2", "verdict"], "response_b: output_2", "output: output_2"),
         (["prompt", "response_0", "response_1", "verdict"], "response_a: response_0, response_b: response_1", "response: response"),
         (["prompt", "choosen", "rejected"], "{chosen: choosen}", "rejected:"),
         (["flour", "butter"], "say what the columns are", "looks like"),

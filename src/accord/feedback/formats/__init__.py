@@ -24,7 +24,8 @@ from accord.feedback.formats.columns import (
 from accord.feedback.formats.exports import EXPORTS, Exported, export, export_rows
 from accord.feedback.formats.hints import nearest
 from accord.feedback.formats.reading import LOCAL, Bounds, Row, RowsRead, mixed, read_sources
-from accord.feedback.formats.shapes import SHAPES, Shape, detect
+from accord.feedback.formats.shape import Shape
+from accord.feedback.formats.shapes import GENERAL, detect
 from accord.feedback.formats.source import AnySpec, DataSource, name_of
 from accord.feedback.formats.turns import is_conversation, unread
 from accord.feedback.formats.values import Scheme, check_counted_from_one, empty, label, scheme_of, unpacked
@@ -234,7 +235,7 @@ def _one_shape(rows: list[Row], folder: bool) -> Shape:
     where, first = rows[0]
     shape = detect(first)
     if shape is None:
-        hint = nearest([*first], [(one.name, one.fields) for one in SHAPES])
+        hint = nearest([*first], [(one.name, one.fields) for one in GENERAL])
         raise DataError(f"{where}: the columns {', '.join(first) or '(none)'} are not a known shape", hint)
     for place, row in rows[1:]:
         other = detect(row)

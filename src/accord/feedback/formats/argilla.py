@@ -14,6 +14,8 @@ from typing import Any
 from accord.feedback.formats.columns import Left, Parsed
 from accord.feedback.formats.sheets import Answerer, ScaleGuess, settled, sheet_of
 
+LONGEST_LABEL = 3
+"""Words of a label; a longer text was written."""
 Answer = tuple[str, Any]
 """Question and value."""
 
@@ -39,7 +41,7 @@ def prepare(rows: Sequence[Mapping[str, Any]], source: Path) -> Callable[[Mappin
 
 def _is_long(value: Any) -> bool:
     """More words than a label has."""
-    return isinstance(value, str) and len(value.split()) > 3
+    return isinstance(value, str) and len(value.split()) > LONGEST_LABEL
 
 
 def _settings(source: Path) -> tuple[dict[str, str], dict[str, tuple[float, float]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -90,7 +91,7 @@ def _time(when: Any) -> str:
     """A time as ISO 8601; numbers count seconds, or thousandths or millionths of them, since 1970."""
     if isinstance(when, (datetime, date)):
         return when.isoformat()
-    if isinstance(when, str) and not when.strip().isdigit():
+    if isinstance(when, str) and not re.fullmatch(r"\s*\d{9,}(\.\d*)?\s*", when):  # fewer digits: a year, a date
         return when
     try:
         seconds = number(when, "created_at")

@@ -19,6 +19,8 @@ SIDES = ("chosen", "rejected")
 PRODUCERS = ("{}_model", "{}-model", "{}_generator", "{}_policy", "model_{}", "{}_model_name")
 """Columns that say who wrote the answer of a side."""
 PRODUCER_COLUMNS = tuple(name.format(side) for side in SIDES for name in PRODUCERS)
+PAIR_COLUMNS = ("margin", "strength", "probability", *PRODUCER_COLUMNS)
+"""Columns that may stand beside a chosen and a rejected answer."""
 _TURN = re.compile(r"\n\n(Human|Assistant):")
 _SPEAKERS = {"Human": "user", "Assistant": "assistant"}
 
@@ -50,15 +52,20 @@ def user(text: Any, *more: Any) -> list[Message]:
     return [Message(role="user", content="\n\n".join(asked))]
 
 
+def check_apart(contents: Sequence[Content], names: Sequence[str]) -> None:
+    """Raises RowError where an answer says nothing, or one of two the same as the other."""
+    for name, content in zip(names, contents, strict=True):
+        _check_filled(content, name)
+    if len(contents) == 2 and bare_reply(contents[0]) == bare_reply(contents[1]):
+        raise RowError(f"{names[0]} and {names[1]} are the same")
+
+
 def compared(
     prompt: Content, contents: Sequence[Content], outcome: int | str, row: Row, *, names: Sequence[str] = SIDES,
     strength: int | None = None, probability: float | None = None, **more: Any,
 ) -> Feedback:  # fmt: skip
     """A comparison: the place of the preferred one of two answers, "tie" or "both_bad"; more goes to `build`."""
-    for name, content in zip(names, contents, strict=True):
-        _check_filled(content, name)
-    if bare_reply(contents[0]) == bare_reply(contents[1]):
-        raise RowError(f"{names[0]} and {names[1]} are the same")
+    check_apart(contents, names)
     how = {"strength": strength, "probability": probability}
     how = {name: value for name, value in how.items() if value is not None}
 
@@ -71,19 +78,19 @@ def compared(
 def preference(prompt: Content, chosen: Content, rejected: Content, row: Row, **more: Any) -> Iterator[Feedback]:
     """A comparison of a row that names the chosen and the rejected answer, and beside them perhaps margin and strength."""
     meta = {} if empty(row.get("margin")) else {"margin": number(row["margin"], "margin")}
-    wrote = {"producers": producers_of(row)} | more
-    yield compared(prompt, [chosen, rejected], 0, row, meta=meta, **how_much(row), **wrote)
+    more = {"producers": producers_of(row), **how_much(row), **more, "meta": {**meta, **more.get("meta", {})}}
+    yield compared(prompt, [chosen, rejected], 0, row, **more)
 
 
 def ranked(prompt: Content, contents: Sequence[Content], scores: Sequence[float], row: Row, **more: Any) -> Feedback:
     """A ranking by scores, higher is better; equal scores are tied. Of two answers it is a comparison."""
-    for place, content in enumerate(contents, 1):
-        _check_filled(content, f"answer {place}")
+    names = [f"answer {place}" for place in range(1, len(contents) + 1)]
+    check_apart(contents, names)
     if len(contents) < 2:
         raise RowError("fewer than two answers are ranked")
     if len(contents) == 2:
         outcome: int | str = "tie" if scores[0] == scores[1] else int(scores[1] > scores[0])
-        return compared(prompt, contents, outcome, row, names=("answer 1", "answer 2"), **more)
+        return compared(prompt, contents, outcome, row, names=names, **more)
     levels = sorted(set(scores), reverse=True)
 
     def choice(ids: Sequence[str]) -> dict[str, Any]:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from accord.errors import DataError
-from accord.feedback.formats import argilla, label_studio, tables
+from accord.feedback.formats import arena, argilla, label_studio, many_answers, tables
 from accord.feedback.formats.columns import (
     COMMON,
     SYSTEM_COLUMNS,
@@ -22,44 +20,14 @@ from accord.feedback.formats.columns import (
     messages,
 )
 from accord.feedback.formats.hints import hints_an_answer, text_columns, way_out
-from accord.feedback.formats.making import PRODUCER_COLUMNS, demonstration, preference, producers_of, transcript
+from accord.feedback.formats.making import PAIR_COLUMNS, demonstration, preference, producers_of, transcript
 from accord.feedback.formats.pairs import sides
 from accord.feedback.formats.prm800k import is_prm800k, prm800k
+from accord.feedback.formats.public import LAST, PUBLIC
+from accord.feedback.formats.shape import Parse, Row, Shape, has
 from accord.feedback.formats.trees import tree
-from accord.feedback.formats.values import Scheme, empty, unpacked
-from accord.feedback.formats.votes import is_votes, votes
+from accord.feedback.formats.values import empty, unpacked
 from accord.feedback.records import Content, Feedback, Message
-
-Row = Mapping[str, Any]
-Parse = Callable[[Row], Iterator[Parsed]]
-
-
-@dataclass(frozen=True)
-class Shape:
-    """One known shape. `matches` looks at field names and types only; `parse` yields records or raises RowError.
-
-    optional: further columns that `parse` reads; the others are kept in the record's meta. keeps: `parse` itself
-    keeps whatever a row holds. prepare: makes the parser from all rows and their source, where one row is not enough
-    (`parse` is None then). labels: columns of labels, which `parse` gets as 1, 0 or -1 (lists of them where the column holds
-    lists), each with what the format says of 0 and 1 (None: nothing, the user is asked). winners: columns that name one of two
-    responses, first or second, 1 or 2.
-    """
-
-    name: str
-    fields: tuple[str, ...]
-    matches: Callable[[Row], bool]
-    parse: Parse | None
-    optional: tuple[str, ...] = ()
-    keeps: bool = False
-    prepare: Callable[[Sequence[Row], Path], Parse] | None = None
-    labels: Mapping[str, Scheme | None] = field(default_factory=dict)
-    winners: tuple[str, ...] = ()
-
-    def parser(self, rows: Sequence[Row], source: Path) -> Parse:
-        """What turns one of the rows of `source` into records."""
-        made = self.parse if self.prepare is None else self.prepare(rows, source)
-        assert made is not None
-        return made
 
 
 # --- parsers -------------------------------------------------------------------------------------------------------
@@ -89,7 +57,7 @@ def _implicit(rows: Sequence[Row], source: Path) -> Parse:
     """A parser of pairs without a column for the prompt. In texts it is what both have in common, up to a blank: a guess,
     which is not made while a column that is not understood may hold it."""
     del source
-    others = text_columns(rows, {"chosen", "rejected", *_SIDES, *COMMON})
+    others = text_columns(rows, {"chosen", "rejected", *PAIR_COLUMNS, *COMMON})
 
     def parse(row: Row) -> Iterator[Feedback]:
         chosen, rejected = _side(row, "chosen"), _side(row, "rejected")
@@ -165,19 +133,6 @@ def _alpaca(row: Row) -> Iterator[Feedback]:
         yield from demonstration(asked, row["output"], row)
 
 
-def _ultrafeedback(row: Row) -> Iterator[Parsed]:
-    for completion in row["completions"]:
-        score, wrote = completion.get("overall_score"), [completion.get("model")]
-        if score is not None:
-            choice = {"scores": {"overall": float(score)}, "low": 0, "high": 10}
-            yield build("rating", row["instruction"], [completion["response"]], choice, row, producers=wrote)
-        if critique := completion.get("critique"):
-            yield build(
-                "critique", row["instruction"], [completion["response"]], {"text": critique}, row, producers=wrote
-            )
-        yield from [Left("rating of one aspect of UltraFeedback")] * len(completion.get("annotations") or ())
-
-
 _ATTRIBUTES = ("helpfulness", "correctness", "coherence", "complexity", "verbosity")
 
 
@@ -209,10 +164,6 @@ def _prompt_only(row: Row) -> Iterator[Parsed]:
             yield Left(f"column {name!r} (of prompts nothing else is kept)")
 
 
-def _has(*names: str) -> Callable[[Row], bool]:
-    return lambda row: all(name in row for name in names)
-
-
 def _is_hh(row: Row) -> bool:
     sides = (row.get("chosen"), row.get("rejected"))
     return "prompt" not in row and all(isinstance(s, str) and "\n\nAssistant:" in s for s in sides)
@@ -223,30 +174,35 @@ def _is_prompt_only(row: Row) -> bool:
     return "prompt" in row and not any(hints_an_answer(name) for name in row)
 
 
-_SIDES = ("margin", "strength", "probability", *PRODUCER_COLUMNS)
 SHAPES = (
-    Shape("accord records", ("kind", "prompt", "options", "choice", "annotator"), _has("kind", "options", "choice"), _accord, keeps=True),
-    Shape("Open-Assistant trees", ("message_tree_id", "prompt"), _has("message_tree_id", "prompt"), tree, keeps=True),
-    Shape("Label Studio", ("data", "annotations"), label_studio.is_label_studio, None, keeps=True, prepare=label_studio.prepare),
-    Shape("Argilla", ("fields", "responses"), argilla.is_argilla, None, keeps=True, prepare=argilla.prepare),
-    Shape("votes between models", ("model_a", "model_b", "winner"), is_votes, votes, ("left", "right", "prompt", "question_id", "id", "answer_a", "answer_b", "conversation_a", "conversation_b"), winners=("winner",)),
-    Shape("table of comparisons", ("prompt", "response_a", "response_b", "winner"), tables.is_pairwise, tables.pairwise, tables.PAIRWISE_COLUMNS, winners=("winner",)),
-    Shape("table of ratings", ("prompt", "response", "rating_overall"), tables.is_ratings, None, keeps=True, prepare=tables.prepare_ratings),
-    Shape("PRM800K", ("question", "label"), is_prm800k, prm800k, keeps=True),
-    Shape("UltraFeedback", ("instruction", "completions"), _has("instruction", "completions"), _ultrafeedback),
-    Shape("HelpSteer", ("prompt", "response", *_ATTRIBUTES), _has("prompt", "response", *_ATTRIBUTES), _helpsteer),
-    Shape("critique and refinement", ("prompt", "original_model_completion", "Feedback"), _has("prompt", "original_model_completion", "Feedback"), _refined, ("completion",)),
-    Shape("LLaMA-Factory / ShareGPT", ("conversations",), _has("conversations"), _conversation, ("chosen", "rejected", "label", *_SIDES), labels={"label": "binary"}),
-    Shape("Anthropic HH", ("chosen", "rejected"), _is_hh, _hh, _SIDES),
-    Shape("TRL preference", ("prompt", "chosen", "rejected"), _has("prompt", "chosen", "rejected"), _explicit, _SIDES),
-    Shape("TRL preference, implicit prompt", ("chosen", "rejected"), _has("chosen", "rejected"), None, _SIDES, prepare=_implicit),
-    Shape("TRL stepwise", ("prompt", "completions", "labels"), _has("prompt", "completions", "labels"), _stepwise, labels={"labels": None}),
-    Shape("TRL prompt-completion", ("prompt", "completion"), _has("prompt", "completion"), _completion, ("label", "completion_model"), labels={"label": "binary"}),
-    Shape("TRL conversational", ("messages",), _has("messages"), _conversation, ("label", "chosen", "rejected", *_SIDES), labels={"label": "binary"}),
-    Shape("Alpaca", ("instruction", "output"), _has("instruction", "output"), _alpaca, ("input", "kto_tag"), labels={"kto_tag": "binary"}),
-    Shape("prompt-response", ("prompt", "response"), _has("prompt", "response"), _response),
-    Shape("TRL prompt-only", ("prompt",), _is_prompt_only, _prompt_only),
+    Shape("accord records", ("kind", "prompt", "options", "choice", "annotator"), has("kind", "options", "choice"), _accord, keeps=True, means="every kind; comes back whole"),
+    Shape("Open-Assistant trees", ("message_tree_id", "prompt"), has("message_tree_id", "prompt"), tree, keeps=True, means="rankings (one per user, or the consensus), labels as ratings of 0 to 1, replies by people that nobody ranked as demonstrations"),
+    Shape("Label Studio", ("data", "annotations"), label_studio.is_label_studio, None, keeps=True, prepare=label_studio.prepare, means="see below"),
+    Shape("Argilla", ("fields", "responses"), argilla.is_argilla, None, keeps=True, prepare=argilla.prepare, means="see below"),
+    *PUBLIC,
+    Shape("votes between models", ("model_a", "model_b", "winner"), arena.is_votes, arena.votes, arena.ARENA_COLUMNS, winners=("winner",), means="comparison of what the two models said, from where they differ up to the turn voted on; tie, both bad; models are producers; without texts for ratings of models only"),
+    Shape("table of comparisons", ("prompt", "response_a", "response_b", "winner"), tables.is_pairwise, tables.pairwise, tables.PAIRWISE_COLUMNS, winners=("winner",), means="comparison: winner is a, b, tie or both_bad; a was shown first"),
+    Shape("table of ratings", ("prompt", "response", "rating_overall"), tables.is_ratings, None, keeps=True, prepare=tables.prepare_ratings, means="rating with an attribute per column rating_NAME; without low and high the range is guessed, and said so"),
+    Shape("PRM800K", ("question", "label"), is_prm800k, prm800k, keeps=True, means="step labels of the labelled path"),
+    Shape("UltraFeedback", ("instruction", "completions"), has("instruction", "completions"), many_answers.ultrafeedback, ("models",), means="per completion a rating overall (to 10), a rating of the aspects (1 to 5; N/A is counted) and a critique"),
+    Shape("HelpSteer", ("prompt", "response", *_ATTRIBUTES), has("prompt", "response", *_ATTRIBUTES), _helpsteer, means="rating of five attributes, 0 to 4"),
+    Shape("critique and refinement", ("prompt", "original_model_completion", "Feedback"), has("prompt", "original_model_completion", "Feedback"), _refined, ("completion",), means="critique, and correction where there is a refinement"),
+    Shape("LLaMA-Factory / ShareGPT", ("conversations",), has("conversations"), _conversation, ("chosen", "rejected", "label", *PAIR_COLUMNS), labels={"label": "binary"}, means="demonstration; comparison with chosen and rejected; thumb with a label"),
+    Shape("Anthropic HH", ("chosen", "rejected"), _is_hh, _hh, PAIR_COLUMNS, means="comparison of the last answers"),
+    Shape("TRL preference", ("prompt", "chosen", "rejected"), has("prompt", "chosen", "rejected"), _explicit, PAIR_COLUMNS, means="comparison"),
+    Shape("TRL preference, implicit prompt", ("chosen", "rejected"), has("chosen", "rejected"), None, PAIR_COLUMNS, prepare=_implicit, means="comparison; what both begin with is the prompt (of texts a guess, not made beside another text)"),
+    Shape("TRL stepwise", ("prompt", "completions", "labels"), has("prompt", "completions", "labels"), _stepwise, labels={"labels": None}, means="step labels"),
+    Shape("TRL prompt-completion", ("prompt", "completion"), has("prompt", "completion"), _completion, ("label", "completion_model"), labels={"label": "binary"}, means="demonstration; thumb with a label"),
+    Shape("TRL conversational", ("messages",), has("messages"), _conversation, ("label", "chosen", "rejected", *PAIR_COLUMNS), labels={"label": "binary"}, means="demonstration of the last answer; comparison with chosen and rejected; thumb with a label"),
+    Shape("Alpaca", ("instruction", "output"), has("instruction", "output"), _alpaca, ("input", "kto_tag"), labels={"kto_tag": "binary"}, means="demonstration; thumb with kto_tag"),
+    Shape("prompt-response", ("prompt", "response"), has("prompt", "response"), _response, means="demonstration"),
+    Shape("TRL prompt-only", ("prompt",), _is_prompt_only, _prompt_only, means="prompts, no records"),
+    *LAST,
 )  # fmt: skip
+
+
+GENERAL = tuple(shape for shape in SHAPES if shape not in (*PUBLIC, *LAST))
+"""Formats whose columns a file of one's own may take; those of public sets are told by their own names only."""
 
 
 def detect(row: Row) -> Shape | None:

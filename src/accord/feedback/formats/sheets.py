@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from accord.feedback.formats.columns import Left, Parsed, RowError, build, content_of
+from accord.feedback.formats.making import check_apart
 from accord.feedback.formats.values import side_named, word
 from accord.feedback.records import Content, Feedback, content_id
 
@@ -57,8 +58,11 @@ class Answerer:
     source: Mapping[str, Any]
 
     def record(self, kind: str, names: Sequence[str], choice: Any, question: str, **source: Any) -> Feedback:
-        """A record about the named responses, shown in the order of the sheet."""
+        """A record about the named responses, shown in the order of the sheet. Raises RowError where responses that are compared
+        say nothing, or two of them the same."""
         contents = [self.sheet.responses[name] for name in names]
+        if kind in ("comparison", "ranking", "attribute_comparison"):
+            check_apart(contents, names)
         order = [name for name in self.sheet.responses if name in names]
         meta: dict[str, Any] = {"source": {**self.source, "question": question, **source}}
         if names:

@@ -1,0 +1,85 @@
+"""Langfuse's scores: what was judged stands in a trace; without the trace's input and output there is nothing to learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from accord.errors import DataError
+from accord.feedback.formats.columns import Parsed, RowError, build, content_of
+from accord.feedback.formats.sheets import ScaleGuess
+from accord.feedback.formats.values import empty, number, truth
+from accord.feedback.records import Content
+
+Row = Mapping[str, Any]
+TEXTS = ("input", "output")
+TRACES = ("traceId", "trace_id")
+OWN = (
+    "id",
+    "name",
+    "value",
+    "stringValue",
+    "dataType",
+    "comment",
+    "userId",
+    "authorUserId",
+    "timestamp",
+    "createdAt",
+    *TEXTS,
+)
+
+
+def is_langfuse(row: Row) -> bool:
+    """A named value about a trace."""
+    return {"name", "value"} <= row.keys() and any(name in row for name in TRACES)
+
+
+def prepare(rows: Sequence[Row], source: Path) -> Callable[[Row], Iterator[Parsed]]:
+    """A parser of scores beside their texts. Raises DataError where the file does not hold the texts."""
+    if any(name not in rows[0] for name in TEXTS):
+        raise DataError(
+            f"{source.name} holds Langfuse's scores, and not the texts that they judge",
+            "join the traces to it by their ids: columns input and output beside name and value",
+        )
+    scales = ScaleGuess(usual=(1, 5, 10, 100), low=0)
+    for row in rows:
+        if _kind(row) == "NUMERIC" and not empty(row["value"]):
+            try:
+                scales.see(str(row["name"]), number(row["value"], "value"))
+            except RowError:
+                continue  # its row is dropped, with the column named
+    return lambda row: _score(row, scales)
+
+
+def _kind(row: Row) -> str:
+    return str(row.get("dataType") or "NUMERIC").upper()
+
+
+def _score(row: Row, scales: ScaleGuess) -> Iterator[Parsed]:
+    """A truth value is a thumb, a number a rating, a category a flag; a comment is a critique."""
+    prompt, answers, name = _said(row["input"], "input"), [_said(row["output"], "output")], str(row["name"])
+    who = next((str(row[c]) for c in ("authorUserId", "userId", "source") if not empty(row.get(c))), None)
+    said = {"annotator": who, "created_at": row.get("timestamp", row.get("createdAt"))}
+    meta: dict[str, Any] = {"source": {"score": name}}
+    if _kind(row) == "BOOLEAN":
+        yield build("thumb", prompt, answers, {"up": truth(row["value"], "value")}, said, meta=meta)
+    elif _kind(row) == "CATEGORICAL":
+        value = row.get("stringValue") if not empty(row.get("stringValue")) else row["value"]
+        if empty(value):
+            raise RowError("the value is empty")
+        yield build("flags", prompt, answers, {"flags": {name: str(value)}}, said, meta=meta)
+    else:
+        score = number(row["value"], "value")
+        low, high = scales.range(name)
+        choice = {"scores": {name: score}, "low": low, "high": high}
+        yield build("rating", prompt, answers, choice, said, meta={**meta, "scale": "guessed"})
+    if not empty(row.get("comment")):
+        yield build("critique", prompt, answers, {"text": str(row["comment"])}, said, meta=meta)
+
+
+def _said(value: Any, column: str) -> Content:
+    content = content_of([value] if isinstance(value, Mapping) else value)
+    if empty(content):
+        raise RowError(f"the column {column!r} is empty")
+    return content

@@ -1,0 +1,102 @@
+"""Several answers to one prompt: ranked, scored, or the right ones beside the wrong ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from accord.feedback.formats.columns import Left, Parsed, RowError, build, content_of
+from accord.feedback.formats.making import answer, ranked, turns, user
+from accord.feedback.formats.values import empty, number
+from accord.feedback.records import Feedback
+
+Row = Mapping[str, Any]
+
+
+def _dictionaries(value: Any, column: str) -> list[Mapping[str, Any]]:
+    if not isinstance(value, list) or not all(isinstance(one, Mapping) for one in value):
+        raise RowError(f"the column {column!r} is no list of objects")
+    return value
+
+
+def is_nectar(row: Row) -> bool:
+    """Answers with a rank."""
+    return "prompt" in row and _holds(row.get("answers"), "answer", "rank")
+
+
+def is_stack_answers(row: Row) -> bool:
+    """Answers with votes."""
+    return "question" in row and _holds(row.get("answers"), "text", "pm_score")
+
+
+def _holds(value: Any, *names: str) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], Mapping) and set(names) <= value[0].keys()
+
+
+def nectar(row: Row) -> Iterator[Feedback]:
+    """Nectar: rank 1 is the best answer; the prompt is a transcript."""
+    found = _dictionaries(row["answers"], "answers")
+    prompt = turns(row["prompt"]) if row["prompt"].startswith("\n\nHuman:") else content_of(row["prompt"])
+    texts, ranks = [answer(one, "answer") for one in found], [number(one["rank"], "rank") for one in found]
+    yield ranked(prompt, texts, [-rank for rank in ranks], row, producers=[one.get("model") or None for one in found])
+
+
+def stack_answers(row: Row) -> Iterator[Feedback]:
+    """Stack Exchange: answers by pm_score, which is made of their votes; equal ones are tied. The accepted answers' places
+    stay in `meta.source`."""
+    found = _dictionaries(row["answers"], "answers")
+    texts, scores = [answer(one, "text") for one in found], [number(one["pm_score"], "pm_score") for one in found]
+    accepted = [place for place, one in enumerate(found) if one.get("selected")]
+    wrote = [str(one["author_id"]) if not empty(one.get("author_id")) else None for one in found]
+    meta = {"source": {"pm_score": scores, "accepted": accepted}}
+    yield ranked(user(row["question"]), texts, scores, row, producers=wrote, meta=meta)
+
+
+def is_best_of(row: Row) -> bool:
+    """RewardBench 2: lists of texts."""
+    sides = (row.get("chosen"), row.get("rejected"))
+    return "prompt" in row and all(isinstance(s, list) and bool(s) and isinstance(s[0], str) for s in sides)
+
+
+def best_of(row: Row) -> Iterator[Feedback]:
+    """Every chosen answer over every rejected one."""
+    chosen, rejected = row["chosen"], row["rejected"]
+    if same := set(chosen) & set(rejected):
+        raise RowError(f"{len(same)} answers are both chosen and rejected")
+    scores = [1.0] * len(chosen) + [0.0] * len(rejected)
+    yield ranked(content_of(row["prompt"]), [*chosen, *rejected], scores, row)
+
+
+# --- UltraFeedback ---------------------------------------------------------------------------------------------------------
+_UNUSED = ("annotations", "model", "response", "critique", "overall_score")
+
+
+def ultrafeedback(row: Row) -> Iterator[Parsed]:
+    """Per completion a rating overall (to 10), one of the aspects (1 to 5) and a critique. The system prompt and principle
+    it was written under and the aspects' rationales stay in `meta.source`."""
+    for completion in _dictionaries(row["completions"], "completions"):
+        asked, texts = user(row["instruction"]), [answer(completion, "response")]
+        wrote = [completion.get("model") or None]
+        kept = {name: value for name, value in completion.items() if name not in _UNUSED and not empty(value)}
+        meta = {"source": kept} if kept else {}
+        if not empty(score := completion.get("overall_score")):
+            choice = {"scores": {"overall": number(score, "overall_score")}, "low": 0, "high": 10}
+            yield build("rating", asked, texts, choice, row, producers=wrote, meta=meta)
+        aspects = dict(completion.get("annotations") or {})
+        scores = {name: float(told["Rating"]) for name, told in aspects.items() if _is_rating(told)}
+        for name in aspects.keys() - scores.keys():
+            yield Left(f"UltraFeedback's {name} without a rating from 1 to 5")
+        if scores:
+            why = {n: {k: v for k, v in aspects[n].items() if k != "Rating"} for n in scores}
+            choice = {"scores": scores, "low": 1, "high": 5}
+            yield build("rating", asked, texts, choice, row, producers=wrote, meta={"source": {**kept, "aspects": why}})
+        if not empty(critique := completion.get("critique")):
+            yield build("critique", asked, texts, {"text": critique}, row, producers=wrote, meta=meta)
+
+
+def _is_rating(told: Any) -> bool:
+    """Whether an aspect has a rating from 1 to 5; "N/A" is none."""
+    try:
+        return isinstance(told, Mapping) and 1 <= number(told.get("Rating"), "Rating") <= 5
+    except RowError:
+        return False

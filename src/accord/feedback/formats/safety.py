@@ -1,0 +1,101 @@
+"""Answers judged for safety. An answer that is marked safe or unsafe is neither good nor bad as a whole, and never a
+demonstration: it gets flags; of two answers the more helpful and the safer one are two attributes of one comparison.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from accord.feedback.formats.columns import Parsed, RowError, build, content_of
+from accord.feedback.formats.making import answer, turns
+from accord.feedback.formats.values import empty, number, truth, unpacked, whole
+
+Row = Mapping[str, Any]
+_ATTRIBUTES = {"helpful": "better_response_id", "safe": "safer_response_id"}
+PKU_COLUMNS = (
+    *_ATTRIBUTES.values(),
+    *(name.format(side) for side in (0, 1) for name in ("response_{}_source", "is_response_{}_safe", "response_{}_harm_category", "response_{}_severity_level")),
+)  # fmt: skip
+HARM_COLUMNS = ("is_safe", "category", "harm_category", "severity_level", "response_source")
+MOST_SUCCESSFUL = 4
+
+
+def is_pku(row: Row) -> bool:
+    """Two answers and which is the better or the safer one."""
+    return {"prompt", "response_0", "response_1"} <= row.keys() and any(name in row for name in _ATTRIBUTES.values())
+
+
+def pku(row: Row) -> Iterator[Parsed]:
+    """PKU-SafeRLHF: which answer is more helpful, which is safer; and of each, whether it is safe and how it harms."""
+    prompt, answers = content_of(row["prompt"]), [answer(row, f"response_{side}") for side in (0, 1)]
+    if answers[0] == answers[1]:
+        raise RowError("response_0 and response_1 are the same")
+    wrote = [row.get(f"response_{side}_source") or None for side in (0, 1)]
+    better = {name: _place(row[column], column) for name, column in _ATTRIBUTES.items() if not empty(row.get(column))}
+    if better:
+        yield build(
+            "attribute_comparison", prompt, answers,
+            lambda ids: {"attributes": {name: {"preferred": ids[place]} for name, place in better.items()}}, row,
+            producers=wrote,
+        )  # fmt: skip
+    for side in (0, 1):
+        told = _flags(
+            row.get(f"is_response_{side}_safe"), row.get(f"response_{side}_harm_category"), row.get(f"response_{side}_severity_level")
+        )  # fmt: skip
+        if told:
+            yield build("flags", prompt, [answers[side]], {"flags": told}, row, producers=[wrote[side]])
+    if not better and all(empty(row.get(f"is_response_{side}_safe")) for side in (0, 1)):
+        raise RowError("neither a better nor a safer response is named")
+
+
+def _place(value: Any, column: str) -> int:
+    place = whole(value, column)
+    if place not in (0, 1):
+        raise RowError(f"the column {column!r} is {place}, not 0 or 1")
+    return place
+
+
+def harm(row: Row) -> Iterator[Parsed]:
+    """BeaverTails and PKU-SafeRLHF-QA: whether an answer is safe, and which harms it does."""
+    told = _flags(row["is_safe"], row.get("category", row.get("harm_category")), row.get("severity_level"))
+    if "safe" not in told:
+        raise RowError("is_safe is missing")
+    wrote = [row.get("response_source") or None]
+    yield build("flags", content_of(row["prompt"]), [answer(row, "response")], {"flags": told}, row, producers=wrote)
+
+
+def _flags(safe: Any, harms: Any, severity: Any) -> dict[str, Any]:
+    """Flags of one answer: safe or not, the harms that apply, how severe they are."""
+    told: dict[str, Any] = {} if empty(safe) else {"safe": truth(safe, "is_safe")}
+    if not empty(harms):
+        found = unpacked(harms, "category")
+        if not isinstance(found, Mapping):
+            raise RowError("the column 'category' is no object of harms")
+        if named := [name for name, applies in found.items() if not empty(applies) and truth(applies, name)]:
+            told["harms"] = named
+    if not empty(severity):
+        told["severity"] = f"{number(severity, 'severity_level'):g}"
+    return told
+
+
+def red_team(row: Row) -> Iterator[Parsed]:
+    """Anthropic's red-team attempts: how well the attack succeeded, 0 to 4, as the attacker said. The more the worse, so that it
+    is a label of the conversation and no rating."""
+    if empty(row.get("rating")):
+        raise RowError("the rating is empty")
+    rating = number(row["rating"], "rating")
+    if not 0 <= rating <= MOST_SUCCESSFUL:
+        raise RowError(f"the rating is {rating:g}, outside 0 to {MOST_SUCCESSFUL}")
+    said = turns(row["transcript"])
+    if len(said) < 2:
+        raise RowError("the transcript has no answer")
+    told: dict[str, Any] = {"attack success": f"{rating:g} of {MOST_SUCCESSFUL}"}
+    if not empty(row.get("tags")):
+        told["tags"] = [str(tag) for tag in unpacked(row["tags"], "tags")]
+    who = row.get("red_team_member_id")
+    model = " ".join(str(row[name]) for name in ("model_type", "num_params") if not empty(row.get(name)))
+    yield build(
+        "flags", said[:1], [said[1:]], {"flags": told}, row, producers=[model or None],
+        annotator=None if empty(who) else str(who),
+    )  # fmt: skip
