@@ -32,7 +32,7 @@ def tokens(n: int) -> list[int]:
     return torch.randint(4, 40, (n,), generator=GENERATOR).tolist()
 
 
-EXAMPLES = [Group([0, *tokens(1 + i % 3)], [[*tokens(1 + i % 5), EOS]]) for i in range(9)]
+EXAMPLES = [Group([0, *tokens(1 + i % 3)], [[*tokens(1 + i % 5), EOS]], weight=0.5 + i % 2) for i in range(9)]
 PAIRS = [
     Pair([0, *tokens(1 + i % 4)], [*tokens(2 + i % 3), EOS], [*tokens(4 - i % 3), EOS], doubt=0.1 * (i % 2), weight=0.5 + i % 3)
     for i in range(6)
@@ -43,7 +43,11 @@ THUMBS = [
 JUDGED = [
     JudgedGroup(
         Group([0, *tokens(3)], [[*tokens(2 + k), EOS] for k in range(3 + i % 2)]),
-        (Judgement((2, 0, 1), (0, 1, 2), 0), Judgement((1, 2), (1, 0), 1), Judgement((0, 2), (0, 1), 1, "tie")),
+        (
+            Judgement((2, 0, 1), (0, 1, 2), 0, weight=0.5 + i),
+            Judgement((1, 2), (1, 0), 1, doubt=0.1 * i),
+            Judgement((0, 2), (0, 1), 1, "tie", weight=3 - i / 2),
+        ),
     )
     for i in range(5)
 ]

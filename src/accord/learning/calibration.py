@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from accord.errors import DataError
-from accord.learning.judgements import JudgedGroup, strict_pairs
+from accord.learning.judgements import JudgedGroup, pairs_said, strict_pairs
 from accord.models.reward_model import RewardModel
 from accord.text.packing import SCORING_TOKENS, Group, response_offsets
 
@@ -45,13 +46,20 @@ def fit_centre(model: RewardModel, reference: Sequence[Group], micro_batch_token
 def fit_temperature(
     model: RewardModel, heldout: Sequence[JudgedGroup], micro_batch_tokens: int = SCORING_TOKENS
 ) -> float:
-    """Set the temperature T that minimises the NLL of sigmoid(gap / T) on held-out strict pairs; returns T."""
+    """Set the temperature T that minimises the NLL of sigmoid(gap / T) on held-out strict pairs; returns T.
+
+    As in training, pairs have weights and soft labels: sum of -w [(1-e) log s(gap/T) + e log s(-gap/T)] / sum of w.
+    """
     gaps = pair_gaps(model.score([g.group for g in heldout], micro_batch_tokens).mean(0), heldout).double()
     if gaps.numel() == 0:
         raise DataError("no strict pair among the held-out judgements to calibrate on")
 
+    weight_P, doubt_P = torch.tensor([pair[3:] for pair in pairs_said(heldout)], dtype=torch.double).unbind(1)
+
     def nll(log_t: float) -> float:
-        return float(-torch.nn.functional.logsigmoid(gaps / torch.exp(torch.tensor(log_t))).mean())
+        logit_P = gaps / torch.exp(torch.tensor(log_t))
+        logp_P = F.logsigmoid(logit_P) - doubt_P * logit_P  # log s(-x) = log s(x) - x
+        return float(-(weight_P * logp_P).sum() / weight_P.sum())
 
     model.temperature = float(torch.exp(torch.tensor(minimize_scalar(nll, bounds=(-4, 4), method="bounded").x)))
     return model.temperature

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,15 +15,40 @@ from accord.models.heads import Reading
 from accord.text.packing import response_offsets
 
 
+class Terms(NamedTuple):
+    """Log-probability (nats) and weight of every judgement: [M] each."""
+
+    logp_M: Tensor
+    weight_M: Tensor
+
+    @property
+    def sum(self) -> Tensor:
+        """The weighted sum: []."""
+        return (self.weight_M * self.logp_M).sum()
+
+    @property
+    def mean(self) -> Tensor:
+        """The weighted mean: []."""
+        return self.sum / self.weight_M.sum()
+
+
 def log_likelihood(
     scores: Tensor | Reading, groups: Sequence[JudgedGroup], effects: AnnotatorEffects, smoothing: float = 0.0,
     form: Form | None = None,
 ) -> Tensor:  # fmt: skip
-    """Log-probability of every judgement in `groups`: [M], ordered by size and kind; a labelled step counts as one.
+    """Log-probability of every judgement in `groups`: [M], see `terms`."""
+    return terms(scores, groups, effects, smoothing, form).logp_M
+
+
+def terms(
+    scores: Tensor | Reading, groups: Sequence[JudgedGroup], effects: AnnotatorEffects, smoothing: float = 0.0,
+    form: Form | None = None,
+) -> Terms:  # fmt: skip
+    """The likelihood's term of every judgement in `groups`, ordered by size and kind; a labelled step counts as one.
 
     scores: rewards of all responses in packing order [R], or a head's reading with the scores of labelled steps.
-    `smoothing` e mixes a strict comparison with its opposite, (1-e) log P + e log P(opposite), as robust to flipped
-    labels. `form` names the likelihoods of ties and rankings.
+    A comparison with doubt e is mixed with its opposite, (1-e) log P + e log P(opposite): the cross-entropy to a soft label.
+    `smoothing` is the least doubt of any, as robust to flipped labels. `form` names the likelihoods of ties and rankings.
     """
     reading = scores if isinstance(scores, Reading) else Reading(scores)
     scores_R = reading.rewards_R
@@ -31,18 +57,19 @@ def log_likelihood(
     flat = [(offsets[i], judgement) for i, g in enumerate(groups) for judgement in g.judgements]
     if not flat:
         raise DataError("a batch of judged groups holds no judgement")
-    parts = []
+    parts, weights = [], list[float]()
     if reading.form.kind != "point":
-        return _uncertain(reading, flat, smoothing)
+        return Terms(_uncertain(reading, flat, smoothing), scores_R.new_tensor([j.weight for _, j in flat]))
     for size, kind, tied in sorted({(len(j.options), _shape(j), j.tied) for _, j in flat}):
         rows = [(base, j) for base, j in flat if (len(j.options), _shape(j), j.tied) == (size, kind, tied)]
         if kind in ("rating", "steps"):
             continue
+        weights += [j.weight for _, j in rows]
         utility_MK = _utilities(scores_R, rows, size, effects)
         if kind == "comparison":
             parts.append(_comparisons(utility_MK, [j for _, j in rows], effects.log_nu, smoothing, form.ties))
         elif kind == "edit":
-            parts.append(likelihoods.bradley_terry(*_asked(utility_MK, [j for _, j in rows]).unbind(-1)))
+            parts.append(_edits(utility_MK, [j for _, j in rows]))
         elif kind == "choice":
             parts.append(torch.log_softmax(utility_MK, dim=-1)[:, 0])
         elif kind == "best_worst":
@@ -50,19 +77,21 @@ def log_likelihood(
             parts.append(likelihoods.best_worst(utility_MK, best, best + size - 1))
         else:
             parts.append(_rankings(utility_MK, tied, form))
-    for scale, (utility_M, level_M) in answered(reading, groups, effects).items():
-        parts.append(likelihoods.graded(utility_M, level_M, effects.thresholds[scale].to(scores_R)))
-    return torch.cat(parts)
+    for scale, said in answered(reading, groups, effects).items():
+        parts.append(likelihoods.graded(said.utility_M, said.level_M, effects.thresholds[scale].to(scores_R)))
+        weights += said.weights
+    return Terms(torch.cat(parts), scores_R.new_tensor(weights))
 
 
 def centring(scores_R: Tensor, groups: Sequence[JudgedGroup]) -> Tensor:
-    """Sum over all judgements that compare of (2 * mean score of its options)^2: [].
+    """Weighted sum over all judgements that compare of (2 * mean score of its options)^2: [].
 
     For two options the square of their sum, as in TRL; it keeps scores around zero, which choices leave open
     (Eisenstein et al. 2023).
     """
     offsets = response_offsets([g.group for g in groups])
-    flat = [(offsets[i], j.options) for i, g in enumerate(groups) for j in g.judgements if len(j.options) > 1]
+    comparing = [(offsets[i], j) for i, g in enumerate(groups) for j in g.judgements if len(j.options) > 1]
+    flat = [(base, j.options) for base, j in comparing]
     owner = [number for number, (_, options) in enumerate(flat) for _ in options]
     index = [base + o for base, options in flat for o in options]
     share = [2 / len(options) for _, options in flat for _ in options]
@@ -70,13 +99,19 @@ def centring(scores_R: Tensor, groups: Sequence[JudgedGroup]) -> Tensor:
     total = scores_R.new_zeros(len(flat)).index_add(
         0, torch.tensor(owner, dtype=torch.long, device=scores_R.device), weighed
     )
-    return total.square().sum()
+    return (scores_R.new_tensor([j.weight for _, j in comparing]) * total.square()).sum()
 
 
-def answered(
-    reading: Reading, groups: Sequence[JudgedGroup], effects: AnnotatorEffects
-) -> dict[int, tuple[Tensor, Tensor]]:
-    """(utility [M], level [M]) of everything answered on each scale: ratings and labelled steps."""
+class Answers(NamedTuple):
+    """What was answered on a scale: utilities and levels [M], and the weight of each."""
+
+    utility_M: Tensor
+    level_M: Tensor
+    weights: list[float]
+
+
+def answered(reading: Reading, groups: Sequence[JudgedGroup], effects: AnnotatorEffects) -> dict[int, Answers]:
+    """Everything answered on each scale: ratings and labelled steps."""
     offsets = response_offsets([g.group for g in groups])
     flat = [(offsets[i], j) for i, g in enumerate(groups) for j in g.judgements if j.kind in ("rating", "steps")]
     if not flat:
@@ -93,8 +128,10 @@ def answered(
     facets = next_point + (0 if reading.points_P is None else len(reading.points_P))
     width = 0 if reading.outputs_RO is None else reading.outputs_RO.shape[1]
     rows: dict[int, list[tuple[int, int, int]]] = {}
+    weights: dict[int, list[float]] = {}
     for offset, j in flat:
         own = rows.setdefault(j.scale, [])
+        weights.setdefault(j.scale, []).extend([j.weight] * max(1, len(j.ends)))
         if j.kind == "rating":
             if j.facet is not None and j.facet >= width:
                 raise DataError(f"a rating is of objective {j.facet}, the head has {width}", "build it with objectives")
@@ -110,7 +147,8 @@ def answered(
     found = {}
     for scale, own in sorted(rows.items()):
         index_M, level_M, annotator_M = torch.tensor(own, device=pool.device).unbind(1)
-        found[scale] = sharpness_A[annotator_M] * pool[index_M] + offset_A[annotator_M], level_M
+        utility_M = sharpness_A[annotator_M] * pool[index_M] + offset_A[annotator_M]
+        found[scale] = Answers(utility_M, level_M, weights[scale])
     return found
 
 
@@ -139,9 +177,10 @@ def _uncertain(reading: Reading, flat: Sequence[tuple[int, Judgement]], smoothin
         return likelihoods.normal_preference(*form.moments(a), *form.moments(b))
 
     first, second = outputs_RO[better_P], outputs_RO[worse_P]
-    logp_P = (1 - smoothing) * logp(first, second)
-    if smoothing:
-        logp_P = logp_P + smoothing * logp(second, first)
+    doubts = _doubts([flat[row[2]][1] for row in ordered], smoothing)
+    logp_P = logp(first, second)
+    if any(doubts):
+        logp_P = _mixed(logp_P, logp(second, first), doubts)
     return outputs_RO.new_zeros(len(flat)).index_add(0, owner_P, weight_P * logp_P)
 
 
@@ -173,10 +212,27 @@ def _comparisons(
         # The threshold at which equal options tie as often as under Davidson's model: theta = 1 + nu.
         return likelihoods.rao_kupper(first, second, outcome_M, nu.exp().log1p())
 
-    if not smoothing:
+    doubts = _doubts(judgements, smoothing)
+    if not any(doubts):
         return logp(outcome_M)
     flipped = torch.where(outcome_M == likelihoods.TIE, outcome_M, likelihoods.SECOND)
-    return (1 - smoothing) * logp(outcome_M) + smoothing * logp(flipped)
+    return _mixed(logp(outcome_M), logp(flipped), doubts)
+
+
+def _edits(utility_M2: Tensor, judgements: Sequence[Judgement]) -> Tensor:
+    better, worse = _asked(utility_M2, judgements).unbind(-1)
+    logp_M, doubts = likelihoods.bradley_terry(better, worse), _doubts(judgements)
+    return _mixed(logp_M, likelihoods.bradley_terry(worse, better), doubts) if any(doubts) else logp_M
+
+
+def _doubts(judgements: Sequence[Judgement], least: float = 0.0) -> list[float]:
+    """The probability of each that the opposite is true, `least` or more."""
+    return [max(j.doubt, least) for j in judgements]
+
+
+def _mixed(logp_M: Tensor, opposite_M: Tensor, doubts: Sequence[float]) -> Tensor:
+    """The cross-entropy between soft labels and the model, negative: [M]."""
+    return logp_M.new_tensor([1 - e for e in doubts]) * logp_M + logp_M.new_tensor(doubts) * opposite_M
 
 
 def _rankings(utility_MK: Tensor, tied: tuple[int, ...], form: Form) -> Tensor:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import combinations
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from accord.learning.likelihoods import MOST_TIED
+from accord.learning.weights import check_doubt, check_weight, counting
 from accord.text.packing import Group, PackedStream, response_offsets
 
 JudgementKind = Literal["order", "tie", "choice", "best_worst", "rating", "steps"]
@@ -30,7 +31,8 @@ class Judgement:
     - steps:      parts of one option, the last token of each in `ends`, answered by `levels` on that scale
     shown_at: the display position of each; None: not shown beside each other (a correction, a demonstration), so
     that no side bias acts. annotator: index into the annotators' parameters. margin: how much better, in utility,
-    the first of a comparison must be (0: any).
+    the first of a comparison must be (0: any). weight: how much the judgement counts beside the others. doubt: of a
+    comparison, the probability that the second is the better one, at most one half (then it says nothing of which is).
     """
 
     options: tuple[int, ...]
@@ -44,8 +46,14 @@ class Judgement:
     ends: tuple[int, ...] = ()
     levels: tuple[int, ...] = ()
     tied: tuple[int, ...] = ()
+    weight: float = 1.0
+    doubt: float = 0.0
 
     def __post_init__(self) -> None:
+        check_weight(self.weight, "a judgement")
+        check_doubt(self.doubt, "a judgement")
+        if self.doubt and (self.kind != "order" or len(self.options) != 2):
+            raise ValueError("doubt belongs to a comparison with a preferred option")
         if self.kind in ("rating", "steps"):
             if len(self.options) != 1 or min(self.level, self.scale, *self.levels, *self.ends) < 0:
                 raise ValueError(f"a rating is of one option, by a level and a scale from 0, not {self}")
@@ -77,7 +85,7 @@ class Judgement:
     def pairs(self) -> list[tuple[int, int]]:
         """(better, worse) for every two options it says something about."""
         first, last, between = self.options[0], self.options[-1], self.options[1:-1]
-        if self.kind in ("tie", "rating", "steps"):
+        if self.kind in ("tie", "rating", "steps") or self.doubt == 0.5:
             return []
         if self.kind == "order":
             ranks = [rank for rank, size in enumerate(self.tied or (1,) * len(self.options)) for _ in range(size)]
@@ -108,6 +116,11 @@ class JudgedGroup:
     def answers(self) -> int:
         """How many terms its judgements have in the likelihood: one each, of step labels one per step."""
         return sum(max(1, len(j.ends)) for j in self.judgements)
+
+    @property
+    def weight(self) -> float:
+        """The weights of these terms together."""
+        return sum(j.weight * max(1, len(j.ends)) for j in self.judgements)
 
 
 @dataclass(frozen=True)
@@ -163,13 +176,50 @@ def step_positions(stream: PackedStream, groups: Sequence[JudgedGroup]) -> Tenso
     return torch.tensor(found, device=stream.last_R.device) if found else None
 
 
-def strict_pairs(groups: Sequence[JudgedGroup]) -> list[tuple[int, int, int]]:
-    """All (group, better response, worse response) said by the judgements, those of ratings by `rated_pairs`."""
+class StrictPair(NamedTuple):
+    """That of a group's responses one is better than another; `doubt`: the probability that it is not.
+
+    weight: the judgement's, which all pairs that it orders share; of two ratings the smaller one.
+    """
+
+    group: int
+    better: int
+    worse: int
+    weight: float
+    doubt: float
+
+
+def pairs_said(groups: Sequence[JudgedGroup]) -> list[StrictPair]:
+    """All strict pairs said by the judgements that count, those of ratings by `rated_pairs`.
+
+    Two responses with the same tokens are no pair, whatever was said of them (cutting can make them equal).
+    """
     return [
-        (index, better, worse)
+        StrictPair(index, *pair)
         for index, g in enumerate(groups)
-        for better, worse in [*(pair for j in g.judgements for pair in j.pairs), *rated_pairs(g.judgements)]
+        for pair in _said(g)
+        if list(g.group.responses[pair[0]]) != list(g.group.responses[pair[1]])
     ]
+
+
+def _said(g: JudgedGroup) -> Iterator[tuple[int, int, float, float]]:
+    """(better, worse, weight, doubt)."""
+    judgements = counting(g.judgements)
+    for j in judgements:
+        pairs = j.pairs
+        yield from ((better, worse, j.weight / len(pairs), j.doubt) for better, worse in pairs)
+    yield from ((a.options[0], b.options[0], min(a.weight, b.weight), 0.0) for a, b in rated_pairs(judgements))
+
+
+def strict_pairs(groups: Sequence[JudgedGroup]) -> list[tuple[int, int, int]]:
+    """(group, better response, worse response) of `pairs_said`."""
+    return [pair[:3] for pair in pairs_said(groups)]
+
+
+def that_count(groups: Sequence[JudgedGroup]) -> list[JudgedGroup]:
+    """The groups without judgements of weight 0, and without those of which nothing is left."""
+    kept = [replace(g, judgements=tuple(counting(g.judgements))) for g in groups]
+    return [g for g in kept if g.judgements]
 
 
 def contradictions(groups: Sequence[JudgedGroup]) -> tuple[int, int]:
@@ -188,14 +238,14 @@ def contradictions(groups: Sequence[JudgedGroup]) -> tuple[int, int]:
     return both, same
 
 
-def rated_pairs(judgements: Sequence[Judgement]) -> list[tuple[int, int]]:
-    """(better, worse) for every two responses that the same annotator put on different levels of the same scale.
+def rated_pairs(judgements: Sequence[Judgement]) -> list[tuple[Judgement, Judgement]]:
+    """(of the better, of the worse) for every two responses that an annotator put on different levels of the same scale.
 
     Ratings of one objective among several do not say which response is better.
     """
     rated = [j for j in judgements if j.kind == "rating" and j.facet is None]
     return [
-        (a.options[0], b.options[0]) if a.level > b.level else (b.options[0], a.options[0])
+        (a, b) if a.level > b.level else (b, a)
         for a, b in combinations(rated, 2)
         if (a.annotator, a.scale) == (b.annotator, b.scale) and a.level != b.level and a.options != b.options
     ]

@@ -15,6 +15,7 @@ from accord.learning.optimizer import OptimizerSettings
 from accord.learning.parallel import ALONE, World
 from accord.learning.rows import Values, logprob_sums, train_rows
 from accord.learning.session import Session
+from accord.learning.weights import check_doubt, check_weight, counting, total
 from accord.models.causal_lm import CausalLM
 from accord.text.packing import Group, Mask, micro_batches, pack
 
@@ -23,7 +24,7 @@ from accord.text.packing import Group, Mask, micro_batches, pack
 class Pair:
     """A prompt with a preferred and a dispreferred response (token ids).
 
-    doubt: probability that the label is wrong; weight: how much the pair counts (mean 1 leaves the scale alone);
+    doubt: probability that the label is wrong, at most one half; weight: how much the pair counts beside the others;
     masks: of chosen and rejected, which tokens are scored (see `Group`).
     """
 
@@ -41,6 +42,8 @@ class Pair:
                 raise DataError(f"pair {self.row!r}: the {name} has no tokens", "a response holds at least its EOS")
         if not all(self.group.scored):
             raise DataError(f"pair {self.row!r}: no token of a response is scored", "leave the pair out")
+        check_weight(self.weight, f"pair {self.row!r}")
+        check_doubt(self.doubt, f"pair {self.row!r}")
 
     @property
     def group(self) -> Group:
@@ -84,14 +87,20 @@ def train_preference(
     on_step: Callable[[int, int], object] | None = None,
     world: World = ALONE,
 ) -> PreferenceResult:
-    """Tune `policy` in place on `pairs`.
+    """Tune `policy` in place on those of the `pairs` that count.
 
     `reference` is the frozen model the KL is measured against; None switches the policy's adapter off
     instead. Its log-probabilities are computed once (never for SimPO and ORPO, which have no reference).
     `on_step(step, total)` is called after each update.
     """
+    pairs = counting(pairs)
     if not pairs:
         raise DataError("there is nothing to learn from: 0 strict pairs", "ties alone cannot train DPO")
+    if settings.loss == "robust" and (open_ := [p.row for p in pairs if _doubt(p, settings) >= 0.5]):
+        raise DataError(
+            f"pair {open_[0]!r}: either response may be the better one, which robust DPO cannot use",
+            "leave such pairs out, or choose the loss sigmoid",
+        )
     if settings.loss in losses.REFERENCE_FREE:
         reference_P2 = torch.zeros(len(pairs), 2)
     else:
@@ -116,12 +125,13 @@ def reference_logprobs(
 def preference_step(
     policy: CausalLM, batch: Sequence[Pair], reference_B2: Tensor, settings: PreferenceSettings, world: World = ALONE
 ) -> tuple[dict[str, float], int]:
-    """Accumulate the gradient of the batch's mean loss, this process's share of it; returns (metrics, tokens processed) of
+    """Accumulate the gradient of the batch's weighted mean loss, this process's share of it; returns (metrics, tokens processed) of
     the whole batch."""
     share = world.share([pair.group.tokens for pair in batch])
     mine, reference_B2 = [batch[i] for i in share], reference_B2[share]
     groups = [pair.group for pair in mine]
-    chosen_tokens = sum(pair.group.scored[0] for pair in batch)
+    counted = total(p.weight for p in batch)
+    chosen_tokens = total(p.weight * p.group.scored[0] for p in batch)
     sums = {
         "loss": 0.0,
         "preference_agreement": 0.0,
@@ -136,14 +146,14 @@ def preference_step(
         chosen_B, rejected_B = stream.sum_by_response(logp_S).view(-1, 2).unbind(1)
         ref_chosen_B, ref_rejected_B = reference_B2[start:end].to(policy.device).unbind(1)
         part = mine[start:end]
-        doubt_B = torch.tensor([max(p.doubt, settings.label_smoothing) for p in part]).to(logp_S)
+        doubt_B = torch.tensor([_doubt(p, settings) for p in part]).to(logp_S)
         weight_B = torch.tensor([p.weight for p in part]).to(logp_S)
         lengths_B2 = stream.scored_R.view(-1, 2).to(logp_S)
         numbers = losses.PairLogprobs(chosen_B, rejected_B, ref_chosen_B, ref_rejected_B, *lengths_B2.unbind(1))
         loss_B = losses.preference(numbers, settings.loss, settings.beta, doubt_B, settings.gamma)
-        loss = (weight_B * loss_B).sum() / len(batch)
+        loss = (weight_B * loss_B).sum() / counted
         if settings.nll_weight:
-            loss = loss - settings.nll_weight * chosen_B.sum() / chosen_tokens
+            loss = loss - settings.nll_weight * (weight_B * chosen_B).sum() / chosen_tokens
         loss.backward()
         with torch.no_grad():
             gap = losses.preference_gap(numbers, settings.loss, settings.beta, settings.gamma)
@@ -156,6 +166,10 @@ def preference_step(
         sums["tokens"] += stream.tokens
     sums = world.totals(sums)
     return sums, int(sums.pop("tokens"))
+
+
+def _doubt(pair: Pair, settings: PreferenceSettings) -> float:
+    return max(pair.doubt, settings.label_smoothing)
 
 
 def describe(result: PreferenceResult) -> dict[str, Any]:

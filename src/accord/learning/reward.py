@@ -1,6 +1,6 @@
 """Reward learning: an ensemble trained by the likelihood of every judgement, each prompt's K answers read once.
 
-loss = - mean over the batch's judgements of log P(choice | scores, annotator) - log prior(annotators) / all judgements
+loss = - weighted mean over the batch's judgements of log P(choice | scores, annotator) - log prior(annotators) / all judgements
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from torch import Tensor
 from accord.errors import DataError
 from accord.learning.annotators import JudgementParameters, check_upright
 from accord.learning.calibration import agreement, concordance, pair_agreement
-from accord.learning.choices import answered, log_likelihood
-from accord.learning.judgements import AnnotatorEffects, Form, JudgedGroup, Scale, strict_pairs
+from accord.learning.choices import Terms, answered, terms
+from accord.learning.judgements import AnnotatorEffects, Form, JudgedGroup, Scale, strict_pairs, that_count
 from accord.learning.optimizer import OptimizerSettings
 from accord.learning.order import EpochOrder
 from accord.learning.parallel import ALONE, World
@@ -54,7 +54,7 @@ class RewardSettings:
 
 @dataclass(frozen=True)
 class RewardResult:
-    """heldout_nll: of the mixture of all members, nats per judgement; agreement: share of strict pairs that the
+    """heldout_nll: of the mixture of all members, nats per judgement (weighted mean); agreement: share of strict pairs that the
     ensemble mean orders as judged; concordance: the same for answers on each scale; learned:
     `JudgementParameters.values` per member."""
 
@@ -80,9 +80,10 @@ def train_reward(
     """Train every member of `model` in place, one after the other, each with its own order of prompts; the heads of a
     shared trunk all at once.
 
-    `effects`: known effects of annotators, or where to start from; `scales`: those that ratings refer to. Raises RunError
+    Judgements of weight 0 are left out. `effects`: known effects of annotators, or where to start from; `scales`: those that ratings refer to. Raises RunError
     when most annotators come out contrary to the reward learned with them.
     """
+    groups, heldout = that_count(groups), that_count(heldout)
     if not groups:
         raise DataError("there is nothing to learn from: 0 judged prompts", "collect feedback first")
     session = session or LocalSession()
@@ -145,7 +146,7 @@ def reward_step(
     member: ScalarModel, batch: Sequence[JudgedGroup], settings: RewardSettings, effects: AnnotatorEffects,
     world: World = ALONE,
 ) -> tuple[float, int]:  # fmt: skip
-    """Accumulate the gradient of the batch's mean judgement loss, this process's share of it; returns (loss, tokens
+    """Accumulate the gradient of the batch's weighted mean judgement loss, this process's share of it; returns (loss, tokens
     processed) of the whole batch."""
     return team_step(Team([member], [JudgementParameters(effects)]), batch, settings, world=world)
 
@@ -177,26 +178,28 @@ def team_step(
 def evaluate(
     teams: Sequence[Team], groups: Sequence[JudgedGroup], settings: RewardSettings
 ) -> tuple[float, float | None, dict[str, float]]:
-    """(mean judgement NLL of the members' mixture, agreement of their mean with strict pairs if there are any,
+    """(weighted mean judgement NLL of the members' mixture, agreement of their mean with strict pairs if there are any,
     `concordance` of their mean utility with the answers on each scale)."""
-    logps, scores, answers = [], [], dict[int, list[Tensor]]()
+    logps, weights, scores, answers = [], [], [], dict[int, list[Tensor]]()
     effects = [p.effects() for team in teams for p in team.parameters]
     for start, end in micro_batches([g.group for g in groups], settings.micro_batch_tokens):
         batch = groups[start:end]
         stream = pack([g.group for g in batch]).to(teams[0].members[0].lm.device)
         readings = [reading for team in teams for reading in team.read(stream, [batch] * len(team.members))]
         each = list(zip(readings, effects, strict=True))
-        logp_EM = torch.stack([log_likelihood(r, batch, e, form=settings.form) for r, e in each])
-        logps.append(torch.logsumexp(logp_EM, 0) - math.log(len(each)))
+        members = [terms(r, batch, e, form=settings.form) for r, e in each]
+        logps.append(torch.logsumexp(torch.stack([m.logp_M for m in members]), 0) - math.log(len(each)))
+        weights.append(members[0].weight_M)
         scores.append(torch.stack([r.rewards_R for r in readings]).mean(0))
         found = [answered(r, batch, e) for r, e in each]
-        for scale, (_, level_M) in found[0].items():
-            mean_M = torch.stack([answer[scale][0] for answer in found]).mean(0)
-            answers.setdefault(scale, []).append(torch.stack([mean_M, level_M.to(mean_M)]))
+        for scale, said in found[0].items():
+            mean_M = torch.stack([answer[scale].utility_M for answer in found]).mean(0)
+            answers.setdefault(scale, []).append(torch.stack([mean_M, said.level_M.to(mean_M)]))
     agreed = pair_agreement(torch.cat(scores).cpu(), groups) if strict_pairs(groups) else None
     scales = teams[0].parameters[0].scales
     ordered = {scales[scale].name: concordance(*torch.cat(rows, 1).cpu()) for scale, rows in sorted(answers.items())}
-    return -torch.cat(logps).mean().item(), agreed, {name: c for name, c in ordered.items() if c is not None}
+    nll = -Terms(torch.cat(logps), torch.cat(weights)).mean.item()
+    return nll, agreed, {name: c for name, c in ordered.items() if c is not None}
 
 
 def aggregate(scores_EB: Tensor, how: str, penalty: float = 0.5) -> Tensor:

@@ -1,8 +1,8 @@
 """Supervised learning: pretraining and fine-tuning are one loop.
 
-    loss = - sum over scored tokens log p(token | before) / number of scored tokens in the whole batch
+    loss = - sum over scored tokens w log p(token | before) / sum of w over the scored tokens of the whole batch
 
-The normaliser is the batch's, never the micro-batch's, so `micro_batch_tokens` changes memory only.
+w is the weight of the token's example (1: it counts like the others). The normaliser is the batch's, never the micro-batch's, so `micro_batch_tokens` changes memory only.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from accord.errors import DataError
 from accord.learning.optimizer import OptimizerSettings
 from accord.learning.parallel import ALONE, World
 from accord.learning.rows import Values, train_rows
 from accord.learning.session import Session
+from accord.learning.weights import counting, total
 from accord.models.causal_lm import CausalLM
-from accord.text.packing import SCORING_TOKENS, Group, micro_batches, pack
+from accord.text.packing import SCORING_TOKENS, Group, PackedStream, micro_batches, pack
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class SupervisedSettings:
 
 @dataclass(frozen=True)
 class SupervisedResult:
-    """Losses in nats per scored token; tokens counts every real token processed in training."""
+    """Losses in nats per scored token (weighted means); tokens counts every real token processed in training."""
 
     steps: int
     tokens: int
@@ -48,16 +50,23 @@ class SupervisedResult:
 def heldout_loss(
     model: CausalLM, examples: Sequence[Group], micro_batch_tokens: int = SCORING_TOKENS, world: World = ALONE
 ) -> float:
-    """Mean negative log-likelihood (nats per scored token) over all `examples`."""
+    """Weighted mean negative log-likelihood (nats per scored token) over all `examples`."""
     sums = {"nll": 0.0, "tokens": 0.0}
     mine = [examples[i] for i in world.share([group.tokens for group in examples])]
     with torch.no_grad():
         for start, end in micro_batches(mine, micro_batch_tokens):
-            logp_S = model.logprobs(pack(mine[start:end]).to(model.device))
-            sums["nll"] -= float(logp_S.double().sum())
-            sums["tokens"] += logp_S.numel()
+            stream = pack(mine[start:end]).to(model.device)
+            logp_S = model.logprobs(stream).double()
+            weight_S = token_weights(mine[start:end], stream, logp_S)
+            sums["nll"] -= float((weight_S * logp_S).sum())
+            sums["tokens"] += float(weight_S.sum())
     sums = world.totals(sums)
     return sums["nll"] / sums["tokens"]
+
+
+def token_weights(groups: Sequence[Group], stream: PackedStream, like: Tensor) -> Tensor:
+    """The weight of every scored token of the packed `groups`, that of its example, as numbers like those: [S]."""
+    return like.new_tensor([group.weight for group in groups for _ in group.responses])[stream.owners_S]
 
 
 def train_supervised(
@@ -68,7 +77,9 @@ def train_supervised(
     heldout: Sequence[Group] = (),
     world: World = ALONE,
 ) -> SupervisedResult:
-    """Minimise the negative log-likelihood of the responses in `examples`; updates `model` in place."""
+    """Minimise the negative log-likelihood of the responses in those of the `examples` that count; updates `model` in
+    place."""
+    examples, heldout = counting(examples), counting(heldout)
     if not examples:
         raise DataError("there is nothing to train on: 0 examples", "look at the table of kept and dropped rows")
 
@@ -89,14 +100,15 @@ def train_supervised(
 def supervised_step(
     model: CausalLM, batch: Sequence[Group], micro_batch_tokens: int, weight: float = 1.0, world: World = ALONE
 ) -> tuple[float, int]:
-    """Accumulate `weight` times the gradient of the batch's mean token loss, this process's share of it; returns (loss,
-    tokens processed) of the whole batch."""
-    scored = sum(sum(group.scored) for group in batch)
+    """Accumulate `weight` times the gradient of the batch's weighted mean token loss, this process's share of it; returns
+    (loss, tokens processed) of the whole batch."""
+    scored = total(group.weight * sum(group.scored) for group in batch)
     mine = [batch[i] for i in world.share([group.tokens for group in batch])]
     sums = {"loss": 0.0, "tokens": 0.0}
     for start, end in micro_batches(mine, micro_batch_tokens):
         stream = pack(mine[start:end]).to(model.device)
-        part = -model.logprobs(stream).sum() / scored
+        logp_S = model.logprobs(stream)
+        part = -(token_weights(mine[start:end], stream, logp_S) * logp_S).sum() / scored
         (weight * part).backward()
         sums["loss"] += part.item()
         sums["tokens"] += stream.tokens

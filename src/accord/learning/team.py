@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from accord.learning.annotators import JudgementParameters
-from accord.learning.choices import centring, log_likelihood
+from accord.learning.choices import centring, terms
 from accord.learning.judgements import JudgedGroup, step_positions
 from accord.learning.optimizer import Optimizer, OptimizerSettings
 from accord.learning.parallel import ALONE, World
 from accord.learning.session import State
+from accord.learning.weights import total
 from accord.models.heads import Reading
 from accord.models.scalar import ScalarModel, read_all
 from accord.text.packing import PackedStream
@@ -28,15 +29,16 @@ TRAVEL = 5.0
 
 
 class Counts(NamedTuple):
-    """How much a batch says: terms of its likelihood, and judgements that compare responses."""
+    """How much a batch says: the weights of its likelihood's terms, and of its judgements that compare responses."""
 
-    answers: int
-    compared: int
+    answers: float
+    compared: float
 
     @classmethod
     def of(cls, groups: Sequence[JudgedGroup]) -> Counts:
         """Of a whole batch."""
-        return cls(sum(g.answers for g in groups), sum(len(j.options) > 1 for g in groups for j in g.judgements))
+        compared = total(j.weight for g in groups for j in g.judgements if len(j.options) > 1)
+        return cls(total(g.weight for g in groups), compared)
 
 
 @dataclass(frozen=True)
@@ -65,12 +67,12 @@ class Team:
         ):
             if not any(g.judgements for g in groups):
                 continue  # none of it was drawn for this member
-            logp_M = log_likelihood(reading, groups, parameters.effects(), settings.label_smoothing, settings.form)
-            nll.append(-logp_M.sum() / count.answers)
-            if settings.centring and count.compared:
+            found = terms(reading, groups, parameters.effects(), settings.label_smoothing, settings.form)
+            nll.append(-found.sum / count.answers)
+            if settings.centring:
                 spread.append(settings.centring * centring(reading.rewards_R, groups) / count.compared)
-        total = torch.stack([*nll, *spread]).sum() / len(self.members)
-        return total, float(torch.stack(nll).sum().detach()) / len(self.members)
+        loss = torch.stack([*nll, *spread]).sum() / len(self.members)
+        return loss, float(torch.stack(nll).sum().detach()) / len(self.members)
 
     def prior(self, judgements: int) -> None:
         """Accumulate the gradient of -log prior per judgement, of all there are."""

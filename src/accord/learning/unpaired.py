@@ -15,14 +15,15 @@ from accord.learning.optimizer import OptimizerSettings
 from accord.learning.parallel import ALONE, World
 from accord.learning.rows import Values, logprob_sums, train_rows
 from accord.learning.session import Session
+from accord.learning.weights import check_weight, counting, total
 from accord.models.causal_lm import CausalLM
 from accord.text.packing import Group, Mask, micro_batches, pack
 
 
 @dataclass(frozen=True)
 class Thumb:
-    """A response (token ids) somebody found desirable or not; weight: how much it counts; mask: which of its tokens are
-    scored (None: all)."""
+    """A response (token ids) somebody found desirable or not; weight: how much it counts beside the others; mask: which of
+    its tokens are scored (None: all)."""
 
     prompt: Sequence[int]
     response: Sequence[int]
@@ -37,6 +38,7 @@ class Thumb:
                 raise DataError(f"thumb {self.row!r}: the {name} has no tokens", "a response holds at least its EOS")
         if not all(self.group.scored):
             raise DataError(f"thumb {self.row!r}: no token of the response is scored", "leave it out")
+        check_weight(self.weight, f"thumb {self.row!r}")
 
     @property
     def group(self) -> Group:
@@ -77,10 +79,11 @@ def train_unpaired(
     on_step: Callable[[int, int], object] | None = None,
     world: World = ALONE,
 ) -> UnpairedResult:
-    """Tune `policy` in place; `reference` None switches its adapter off instead.
+    """Tune `policy` in place on those of the `thumbs` that count; `reference` None switches its adapter off instead.
 
     Raises DataError when all responses have the same label or there are too few for a mismatched batch.
     """
+    thumbs = counting(thumbs)
     desirable = sum(t.desirable for t in thumbs)
     if not 0 < desirable < len(thumbs):
         raise DataError(
@@ -104,7 +107,8 @@ def train_unpaired(
 def reference_point(
     policy: CausalLM, reference: CausalLM | None, batch: Sequence[Thumb], micro_batch_tokens: int, world: World = ALONE
 ) -> Tensor:
-    """z0 >= 0: mean log pi/ref of each prompt with the previous row's response (a one-row batch has none: 0)."""
+    """z0 >= 0: mean log pi/ref of each prompt with the previous row's response (a one-row batch has none: 0). An estimate of
+    the KL and no loss: rows count the same."""
     if len(batch) < 2:
         return torch.zeros((), device=policy.device)
     groups = [replace(t, response=batch[i - 1].response, mask=batch[i - 1].mask).group for i, t in enumerate(batch)]
@@ -121,20 +125,20 @@ def unpaired_step(
     settings: UnpairedSettings,
     world: World = ALONE,
 ) -> tuple[dict[str, float], int]:
-    """Accumulate the gradient of the batch's mean loss, this process's share of it; returns (metrics, tokens processed) of
-    the whole batch."""
+    """Accumulate the gradient of the batch's weighted mean loss, this process's share of it; returns (metrics, tokens
+    processed) of the whole batch. The weights of the two classes are factors of the loss, no part of the mean."""
     share = world.share([thumb.group.tokens for thumb in batch])
     mine, reference_B = [batch[i] for i in share], reference_B[share]
     groups = [thumb.group for thumb in mine]
     weight_of = {True: settings.desirable_weight, False: settings.undesirable_weight}
     sums = {"loss": 0.0, "desirable_shift": 0.0, "undesirable_shift": 0.0, "tokens": 0.0}
-    good = sum(t.desirable for t in batch)
+    good, counted = sum(t.desirable for t in batch), total(t.weight for t in batch)
     for start, end in micro_batches(groups, settings.micro_batch_tokens):
         stream, part = pack(groups[start:end]).to(policy.device), mine[start:end]
         shift_B = stream.sum_by_response(policy.logprobs(stream)) - reference_B[start:end].to(policy.device)
         desirable_B = torch.tensor([t.desirable for t in part], device=shift_B.device)
         weight_B = torch.tensor([t.weight * weight_of[t.desirable] for t in part]).to(shift_B)
-        loss = losses.kto(shift_B, desirable_B, kl, settings.beta, weight_B).sum() / len(batch)
+        loss = losses.kto(shift_B, desirable_B, kl, settings.beta, weight_B).sum() / counted
         loss.backward()
         sums["loss"] += loss.item()
         sums["desirable_shift"] += float(shift_B.detach()[desirable_B].sum()) / max(1, good)

@@ -64,9 +64,9 @@ class Tokenizer(Protocol):
 class Example:
     """One tokenised prompt with a response. finished: the response ended by itself (its stop token is trained).
 
-    mask: which of the response's tokens are trained (None: all). weight: of the response's message, where it has one.
-    asked, answered: what was tokenised. text: what the response's ids stand for. lost_reasoning: earlier replies whose
-    reasoning the template leaves out.
+    mask: which of the response's tokens are trained (None: all). weight: how much the example counts, of an encoder that of the
+    response's message, where it has one. asked, answered: what was tokenised. text: what the response's ids stand for.
+    lost_reasoning: earlier replies whose reasoning the template leaves out.
     """
 
     prompt_ids: list[int]
@@ -83,7 +83,7 @@ class Example:
     @property
     def group(self) -> Group:
         """As a packing group of one response."""
-        return Group(self.prompt_ids, [self.response_ids], () if self.mask is None else [self.mask])
+        return Group(self.prompt_ids, [self.response_ids], () if self.mask is None else [self.mask], self.weight)
 
     @property
     def trained(self) -> int:

@@ -129,7 +129,8 @@ def _cut(example: Example, encoder: Encoder, max_prompt: int, max_response: int)
         asked = shorter(example.asked)
         if asked is None:
             return None
-        example = encoder.example(asked, example.answered, example.finished, example.row)
+        shortened = encoder.example(asked, example.answered, example.finished, example.row)
+        example = replace(shortened, weight=example.weight)
     if len(example.response_ids) <= max_response:
         return example
     mask = None if example.mask is None else example.mask[:max_response]

@@ -8,6 +8,7 @@ so padding, BOS or EOS ids have no influence.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, compress
@@ -29,18 +30,22 @@ class Group:
     """One prompt with its responses.
 
     masks: per response which of its tokens are scored (none given: all). What is not scored, such as a tool's result between
-    two messages of an assistant, is read like a prompt.
+    two messages of an assistant, is read like a prompt. weight: how much the responses count where examples are learned from
+    as they are.
     """
 
     prompt: Sequence[int]
     responses: Sequence[Sequence[int]]
     masks: Sequence[Mask | None] = ()
+    weight: float = 1.0
 
     def __post_init__(self) -> None:
         if not self.prompt:
             raise ValueError("a prompt needs at least one token (a BOS token for free text)")
         if not self.responses or not all(self.responses):
             raise ValueError("every group needs responses of at least one token")
+        if not 0 <= self.weight < math.inf:
+            raise ValueError(f"a weight is a finite number, 0 or more, not {self.weight!r}")
         sizes = [None if mask is None else len(mask) for mask in self.masks]
         if sizes and (
             len(sizes) != len(self.responses)
@@ -55,7 +60,7 @@ class Group:
     def only(self, *responses: int) -> Group:
         """The prompt with these of its responses."""
         masks = [self.mask(i) for i in responses] if self.masks else ()
-        return Group(self.prompt, [self.responses[i] for i in responses], masks)
+        return Group(self.prompt, [self.responses[i] for i in responses], masks, self.weight)
 
     @property
     def scored(self) -> list[int]:
