@@ -199,6 +199,7 @@ def test_a_cut_answer_of_a_policy_is_not_taught_to_end_there(tmp_path: Any, stag
     from accord.runs.stages.kto import read_thumbs
     from accord.runs.stages.settings import LengthConfig
     from accord.runs.stages.sft import read_demonstrations
+    from accord.text.encoding import Encoder
 
     rows = []
     for i, done in enumerate((True, False)):
@@ -211,7 +212,13 @@ def test_a_cut_answer_of_a_policy_is_not_taught_to_end_there(tmp_path: Any, stag
         rows.append(Feedback.model_validate({"id": str(i), "prompt": "a", "annotator": "p", **kind}))
     path = tmp_path / "rows.jsonl"
     path.write_text("".join(dump_line(row) + "\n" for row in rows))
-    context: Any = SimpleNamespace(resolve=lambda p: p, say=lambda _: None, folder=tmp_path, path=lambda p: p)
+    context: Any = SimpleNamespace(
+        resolve=lambda p: p,
+        say=lambda _: None,
+        folder=tmp_path,
+        path=lambda p: p,
+        encoder=lambda m: Encoder(m.tokenizer),
+    )
     read: Any = read_thumbs if stage == "kto" else read_demonstrations
     found = read(str(path), tiny_llama(), LengthConfig(), context)
     responses = [e.response if stage == "kto" else e.response_ids for e in found]

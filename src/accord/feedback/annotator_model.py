@@ -5,7 +5,8 @@ u = beta_a * theta + gamma_a * (1/2 - place), without the last where the order s
 exp(u), then the worst of the rest by exp(-u) (Marley and Louviere 2005).
 The unknown scores are integrated out on quasi-random points, so beta (rationality, per standard deviation of
 reward within a prompt) and gamma (side bias, > 0 favours what is shown first) are maximum-likelihood
-estimates with standard errors, not by-products of fitted scores.
+estimates with standard errors, not by-products of fitted scores. Records count by their weight, a comparison's soft label p
+as p answers one way and 1 - p the other.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from accord.errors import DataError
 from accord.feedback.crowd_likelihood import Row, judged, maximise
 from accord.feedback.records import BestWorst, Comparison, Feedback, Ranking
-from accord.feedback.votes import order_known
+from accord.feedback.votes import doubt_of, order_known, relative_weights
 
 Array = NDArray[np.float64]
 MAX_OPTIONS = 16
@@ -84,50 +85,57 @@ def estimate(records: Sequence[Feedback]) -> CrowdEstimate:
             "collect choices between options; ratings: accord feedback audit shows their scales",
         )
     names = sorted({r.annotator for r in usable})
-    rows, prompt_of, prompts, width = _rows(usable, names)
+    rows, counts, prompt_of, prompts, width = _rows(usable, names)
     if width > MAX_OPTIONS:
         raise TooManyOptions(
             f"a prompt has {width} different options; rationality within prompts is estimated for up to {MAX_OPTIONS}",
             "for models compared across prompts fit their scores: accord feedback ratings",
         )
-    found = maximise(judged(rows, prompt_of, prompts, len(names)), width)
+    found = maximise(judged(rows, prompt_of, prompts, len(names), counts), width)
     x = found.x.copy()
     if np.median(x[: len(names)]) < 0:  # scores are known up to sign; most annotators are taken to be honest
         x[: len(names)] *= -1
-    counts = Counter(r.annotator for r in usable)
-    people = _verdicts(names, counts, x, found.error)
+    people = _verdicts(names, Counter(r.annotator for r in usable), x, found.error)
     return CrowdEstimate(people, float(np.exp(x[-1])), found.value, len(usable), dict(left_out))
 
 
 def _unused(record: Feedback) -> str:
     """Why the model cannot use a record; empty when it can."""
     choice = record.choice
+    if not record.weight:
+        return "record of weight 0"
     if not isinstance(choice, (Comparison, Ranking, BestWorst)):
         return f"{record.kind} is no choice between options"
     tied = isinstance(choice, Ranking) and any(len(group) > 1 for group in choice.order)
     return "ranking with ties" if tied else ""
 
 
-def _rows(records: Sequence[Feedback], names: list[str]) -> tuple[list[Row], list[int], int, int]:
-    """(judgements, the prompt of each, number of prompts, most options of one). Numbering by sorted ids makes the order of
+def _rows(records: Sequence[Feedback], names: list[str]) -> tuple[list[Row], list[float], list[int], int, int]:
+    """(judgements, how often each counts, the prompt of each, number of prompts, most options of one). Numbering by sorted ids makes the order of
     records irrelevant."""
-    keys = [repr(record.prompt) for record in records]
+    keys = [repr(record.asked) for record in records]
     options: dict[str, set[str]] = {}
     for key, record in zip(keys, records, strict=True):
         options.setdefault(key, set()).update(o.id for o in record.options)
     prompt_of = {key: number for number, key in enumerate(sorted(options))}
     option_of = {key: {i: number for number, i in enumerate(sorted(ids))} for key, ids in options.items()}
     who = {name: a for a, name in enumerate(names)}
-    rows = []
-    for key, record in zip(keys, records, strict=True):
+    rows, counts, prompts = [], [], []
+    for key, record, weight in zip(keys, records, relative_weights(records), strict=True):
         last = len(record.options) - 1
         places = {o.id: 0.5 - o.shown_at / last if order_known(record) else 0.0 for o in record.options}
         order, tied = _order(record)
-        rows.append(Row(
-            tuple(option_of[key][i] for i in order), tuple(places[i] for i in order), tied, who[record.annotator],
-            isinstance(record.choice, BestWorst),
-        ))  # fmt: skip
-    return rows, [prompt_of[key] for key in keys], len(prompt_of), max(map(len, option_of.values()))
+        doubt = doubt_of(record)
+        for ordered, share in ((order, 1 - doubt), (order[::-1], doubt)):
+            if not share:
+                continue
+            rows.append(Row(
+                tuple(option_of[key][i] for i in ordered), tuple(places[i] for i in ordered), tied, who[record.annotator],
+                isinstance(record.choice, BestWorst),
+            ))  # fmt: skip
+            counts.append(weight * share)
+            prompts.append(prompt_of[key])
+    return rows, counts, prompts, len(prompt_of), max(map(len, option_of.values()))
 
 
 def _order(record: Feedback) -> tuple[list[str], bool]:

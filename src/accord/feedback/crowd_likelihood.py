@@ -74,8 +74,10 @@ class Judged:
         return csr_matrix((self.count_E, (self.prompt_E, self.row_E)), shape=(self.prompts, len(self.annotator_T)))
 
 
-def judged(rows: Sequence[Row], prompt_M: Sequence[int], prompts: int, annotators: int) -> Judged:
-    """Judgements [M], each on one of the prompts."""
+def judged(
+    rows: Sequence[Row], prompt_M: Sequence[int], prompts: int, annotators: int, counts: Sequence[float] | None = None
+) -> Judged:
+    """Judgements [M], each on one of the prompts, counting so often (None: once)."""
     distinct = sorted(set(rows), key=lambda r: (len(r.option), r.best_worst, r.annotator, r.option, r.place, r.tied))
     forms: dict[tuple[int, bool], list[Row]] = {}
     for row in distinct:
@@ -89,10 +91,16 @@ def judged(rows: Sequence[Row], prompt_M: Sequence[int], prompts: int, annotator
     ]  # fmt: skip
     number = {row: t for t, row in enumerate(row for found in forms.values() for row in found)}
     key = np.array(prompt_M, dtype=np.int64) * len(number) + np.array([number[row] for row in rows], dtype=np.int64)
-    entries, counts = np.unique(key, return_counts=True)
+    entries, entry_M = np.unique(key, return_inverse=True)
     prompt, row_of = np.divmod(entries, len(number))
     return Judged(
-        blocks, prompt, row_of, counts.astype(np.float64), prompts, annotators, any(row.tied for row in distinct)
+        blocks,
+        prompt,
+        row_of,
+        np.bincount(entry_M, counts).astype(np.float64),
+        prompts,
+        annotators,
+        any(row.tied for row in distinct),
     )
 
 

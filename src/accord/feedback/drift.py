@@ -274,7 +274,7 @@ def _answers(
         if r.outcome != TIE and records[r.record].kind == "comparison" and order_known(records[r.record])
     }
     try:
-        votes = votes_of(records, objects)[0]
+        votes = votes_of(records, objects, weighted=False)[0]
         together = fit(votes, RatingSettings(ties=False))
     except DataError:  # nothing to score across records: the other signals can still be watched
         return {}, firsts

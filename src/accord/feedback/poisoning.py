@@ -87,7 +87,7 @@ def check_poisoning(
     Without them the scores are fitted to the others' votes, and masking is possible: the warning says so. `rate`: share of
     honest annotators that may be suspected. Raises DataError when only one annotator or no trusted one voted.
     """
-    return check_votes(votes_of(records, objects)[0], trusted, rate)
+    return check_votes(votes_of(records, objects, weighted=False)[0], trusted, rate)
 
 
 def check_votes(votes: Votes, trusted: Collection[str] | None = None, rate: float = 0.05) -> Poisoning:

@@ -58,7 +58,7 @@ def position_bias(records: Sequence[Feedback], objects: Objects = "producer") ->
     unknown = sum(not order_known(r) for r in records)
     note = f"; of {unknown:,} records the order is unknown" if unknown else ""
     try:
-        found = of_votes(votes_of(records, objects)[0])
+        found = of_votes(votes_of(records, objects, weighted=False)[0])
     except DataError:
         first, total = 0.0, 0.0
         for row in vote_rows(records):

@@ -378,6 +378,13 @@ class Feedback(Model):
         return {"messages": to_json(self.prompt), **beside} if beside else to_json(self.prompt)
 
 
+def asked_fields(asked: Any) -> dict[str, Any]:
+    """What `Feedback.asked` says as fields of a record: prompt and, where there are any, tools and chat_template_kwargs."""
+    if not isinstance(asked, Mapping):
+        return {"prompt": asked}
+    return {"prompt": asked["messages"], **{name: value for name, value in asked.items() if name != "messages"}}
+
+
 def _upgraded(raw: dict[str, Any]) -> dict[str, Any]:
     """A record of an earlier version as one of this version; raises ValueError for a later one."""
     version = raw.get("version", 1)

@@ -9,12 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from accord.errors import ConfigError
-from accord.feedback.records import BestWorst, Comparison, Content, Feedback, Option, Ranking, Rating, Thumb, content_id
+from accord.feedback.records import (
+    BestWorst,
+    Comparison,
+    Content,
+    Feedback,
+    Option,
+    Ranking,
+    Rating,
+    Thumb,
+    asked_fields,
+    content_id,
+)  # fmt: skip
 from accord.feedback.votes import Votes
 
 
@@ -176,9 +188,10 @@ def assign(items: int, annotators: int, overlap: int, seed: int) -> list[list[in
 @dataclass(frozen=True)
 class Offered:
     """One prompt's responses as offered to annotators, with the hidden reward of each; finished: ended by EOS;
-    session: which collection it belongs to (equal texts of two collections make different records)."""
+    session: which collection it belongs to (equal texts of two collections make different records). prompt: as
+    `Feedback.asked`."""
 
-    prompt: Content
+    prompt: Any
     contents: Sequence[Content]
     rewards: Sequence[float]
     producer: str
@@ -284,7 +297,7 @@ def _record(
     ]
     return Feedback.model_validate({
         "id": content_id(offered.prompt, kind, sorted(o.id for o in options), annotator.id, offered.session),
-        "kind": kind, "prompt": offered.prompt, "options": options, "choice": choice, "annotator": annotator.id,
+        "kind": kind, **asked_fields(offered.prompt), "options": options, "choice": choice, "annotator": annotator.id,
         "session": offered.session, "guideline": guideline, "active_seconds": round(float(annotator.seconds * rng.lognormal(0, 0.4)), 1),
         "meta": {"finished": {offered.ids[i]: offered.finished[i] for i in which}},
     })  # fmt: skip

@@ -3,10 +3,14 @@
 A vote is on two producers (models that wrote the options) or on two options of one prompt. Rankings and best/worst choices
 are taken apart into pairs; so that one judgement of K options does not count as K(K-1)/2 independent ones, each pair of a
 ranking weighs 2/K (K - 1 votes in all), each of the 2K - 3 pairs of a best/worst choice 2 / (2K - 3) (two votes in all).
+
+Where likelihoods are summed (scores, annotators, tastes), records count by their weight, and a soft label p is p votes one way
+and 1 - p the other. What counts answers (agreement, position, drift, poisoning) takes each record as one.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -114,11 +118,31 @@ def object_name(record: Feedback, option: Option, objects: Objects) -> str | Non
     return option.producer if objects == "producer" else f"{content_id(record.prompt)}/{option.id}"
 
 
-def votes_of(records: Sequence[Feedback], objects: Objects = "producer") -> tuple[Votes, dict[str, int]]:
+def relative_weights(records: Sequence[Feedback]) -> list[float]:
+    """The records' weights in the unit in which they say as much as they do: w * sum of w / sum of w^2.
+
+    Only ratios count, and equal weights are 1 each. Unequal ones make fewer answers of them, (sum of w)^2 / sum of w^2
+    (Kish 1965), as priors and errors should know.
+    """
+    weights = [record.weight for record in records]
+    unit = math.fsum(weights) / (math.fsum(w * w for w in weights) or 1.0)
+    return [w * unit for w in weights]
+
+
+def votes_of(
+    records: Sequence[Feedback], objects: Objects = "producer", weighted: bool = True
+) -> tuple[Votes, dict[str, int]]:
     """Votes, equal ones counted once with their weight, and what was left out, by reason: whole records, pairs, and the
-    strength of preferences (they count, their strength does not). Raises DataError without any vote."""
+    strength of preferences (they count, their strength does not). Raises DataError without any vote.
+
+    weighted: by the records' weights and soft labels, for fits; without, every record is the one answer that it names.
+    """
     left_out: Counter[str] = Counter()
     rows: dict[_Row, float] = defaultdict(float)
+    if weighted:
+        left_out.update("record of weight 0" for record in records if not record.weight)
+        records = [record for record in records if record.weight]
+    weights = relative_weights(records) if weighted else [1.0] * len(records)
     for record in records:
         if not isinstance(record.choice, (Comparison, Ranking, BestWorst)):
             left_out[f"{record.kind} is no choice between options"] += 1
@@ -132,13 +156,23 @@ def votes_of(records: Sequence[Feedback], objects: Objects = "producer") -> tupl
         elif first == second:
             left_out["both options by the same producer"] += 1
         else:
-            rows[first, second, record.annotator, row.outcome, order_known(record)] += row.weight
+            doubt = doubt_of(record) if weighted else 0.0
+            for outcome, share in ((row.outcome, 1 - doubt), (1 - row.outcome, doubt)):
+                if share:
+                    key = first, second, record.annotator, outcome, order_known(record)
+                    rows[key] += row.weight * weights[row.record] * share
     if not rows:
         reasons = "; ".join(f"{reason} ({count:,})" for reason, count in left_out.items()) or "no records"
         what = "comparison of two named producers" if objects == "producer" else "choice between two options"
         fix = "give each option its producer" if UNNAMED in left_out else "collect comparisons, rankings or best/worst"
         raise DataError(f"there is no {what}: {reasons}", fix)
     return _votes(rows), dict(left_out)
+
+
+def doubt_of(record: Feedback) -> float:
+    """The probability that the other one of a comparison is better."""
+    sure = record.choice.probability if isinstance(record.choice, Comparison) else None
+    return 0.0 if sure is None else 1 - sure
 
 
 _Row = tuple[str, str, str, int, bool]

@@ -113,14 +113,9 @@ class JudgedGroup:
     row: str = ""
 
     @property
-    def answers(self) -> int:
-        """How many terms its judgements have in the likelihood: one each, of step labels one per step."""
-        return sum(max(1, len(j.ends)) for j in self.judgements)
-
-    @property
-    def weight(self) -> float:
-        """The weights of these terms together."""
-        return sum(j.weight * max(1, len(j.ends)) for j in self.judgements)
+    def weights(self) -> list[float]:
+        """Those of its terms in the likelihood: one of each judgement, of step labels one per step."""
+        return [j.weight for j in self.judgements for _ in range(max(1, len(j.ends)))]
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from accord.learning.order import EpochOrder
 from accord.learning.parallel import ALONE, World
 from accord.learning.session import LocalSession, Session, State
 from accord.learning.team import Counts, Optimizers, Team
+from accord.learning.weights import effective
 from accord.models.ensembles import kind_of
 from accord.models.reward_model import RewardModel
 from accord.models.scalar import ScalarModel
@@ -121,7 +122,7 @@ def train_reward(
         if saved is not None and done % per_team:
             optimizers.load(saved["optimizers"])
         saved = None
-        judgements = sum(groups[row].answers for row in chosen[index])
+        judgements = effective(w for row in chosen[index] for w in groups[row].weights)
         for step in range(done % per_team, per_team):
             rows = [chosen[index][row] for row in orders[index].rows(step)]
             where = f"(member {index}, prompts {rows[:2]}...)"

@@ -38,7 +38,7 @@ class Counts(NamedTuple):
     def of(cls, groups: Sequence[JudgedGroup]) -> Counts:
         """Of a whole batch."""
         compared = total(j.weight for g in groups for j in g.judgements if len(j.options) > 1)
-        return cls(total(g.weight for g in groups), compared)
+        return cls(total(w for g in groups for w in g.weights), compared)
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Team:
         loss = torch.stack([*nll, *spread]).sum() / len(self.members)
         return loss, float(torch.stack(nll).sum().detach()) / len(self.members)
 
-    def prior(self, judgements: int) -> None:
+    def prior(self, judgements: float) -> None:
         """Accumulate the gradient of -log prior per judgement, of all there are."""
         for parameters in self.parameters:
             if list(parameters.parameters()):

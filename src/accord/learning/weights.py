@@ -45,6 +45,12 @@ def counting(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row.weight]
 
 
+def effective(weights: Iterable[float]) -> float:
+    """How many answers of equal weight say as much, (sum of w)^2 / sum of w^2 (Kish 1965): what a prior is held against."""
+    known = list(weights)
+    return math.fsum(known) ** 2 / (math.fsum(w * w for w in known) or 1.0)
+
+
 def total(weights: Iterable[float]) -> float:
     """What a batch's sum is divided by; of a batch in which nothing counts, whose sum is 0, not 0."""
     return math.fsum(weights) or 1.0

@@ -87,6 +87,7 @@ class Dpo(Stage):
         from accord.runs.stages.judged import (
             annotator_effects,
             decided_pairs,
+            equal_pairs,
             preference_pairs,
             read_judged,
             without_pair,
@@ -100,10 +101,11 @@ class Dpo(Stage):
         else:
             effects = annotator_effects(context.path(config.annotators), judged.annotators)
             pairs, undecided = decided_pairs(judged.groups, effects)
+        equal = equal_pairs(judged.groups)
         found, beyond = len(pairs), max(0, len(pairs) - (config.limit or len(pairs)))
         context.say(
             f"{found:,} pairs; left out: {ties:,} judgements without a better one (ties), {undecided:,} pairs that the "
-            f"annotators together leave undecided, {beyond:,} beyond the limit"
+            f"annotators together leave undecided, {equal:,} pairs of equal responses, {beyond:,} beyond the limit"
         )
         order = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(context.seed)).tolist()
         pairs = [pairs[i] for i in order[: config.limit]]
@@ -125,6 +127,7 @@ class Dpo(Stage):
                 "pairs": len(pairs),
                 "ties": ties,
                 "undecided": undecided,
+                "equal": equal,
                 "beyond_limit": beyond,
                 "left_out": judged.left_out,
             },

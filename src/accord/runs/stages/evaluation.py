@@ -11,6 +11,7 @@ import torch
 
 from accord.errors import DataError
 from accord.examine.turning import gold_turned, point
+from accord.feedback.records import Message, asked_fields
 from accord.files import read_jsonl, write_jsonl
 from accord.learning.losses import kl_k1
 from accord.models.causal_lm import CausalLM
@@ -32,12 +33,18 @@ BASELINE_SEED, ARM_SEED, POOL_SEED = 11, 12, 13
 
 
 def load_prompts(path: Path, count: int | None = None) -> list[Any]:
-    """Prompts (text or messages) of a JSONL file, from the top."""
+    """Prompts of a JSONL file, from the top, as an encoder takes them: text, messages, or messages with tools and
+    settings of the chat template."""
     rows = read_jsonl(path)
     for number, row in enumerate(rows, 1):
         if "prompt" not in row:
             raise DataError(f"{path} line {number} has no prompt", f"it has: {', '.join(row) or 'nothing'}")
-    return [row["prompt"] for row in rows[:count]]
+    return [_asked(row) for row in rows[:count]]
+
+
+def _asked(row: Mapping[str, Any]) -> Any:
+    beside = {name: row[name] for name in ("tools", "chat_template_kwargs") if row.get(name)}
+    return {"messages": row["prompt"], **beside} if beside else row["prompt"]
 
 
 def sequence_seeds(seed: int, purpose: int, count: int) -> list[int]:
@@ -47,8 +54,9 @@ def sequence_seeds(seed: int, purpose: int, count: int) -> list[int]:
 
 
 def render(prompt: Any) -> str:
-    """A prompt as text for people."""
-    return prompt if isinstance(prompt, str) else "\n".join(f"{m['role']}: {m['content']}" for m in prompt)
+    """A prompt as text for people; what was offered beside its messages is not shown."""
+    said = asked_fields(prompt)["prompt"]
+    return said if isinstance(said, str) else "\n".join(f"{m['role']}: {Message.model_validate(m).said}" for m in said)
 
 
 @dataclass

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
-from accord.feedback.formats import plain
 from accord.feedback.records import (
     BestWorst,
     Comparison,
@@ -20,24 +18,12 @@ from accord.feedback.records import (
 from accord.learning.judgements import JudgedGroup, Judgement
 from accord.learning.likelihoods import MOST_TIED
 from accord.runs.stages.answers import THUMB, Scales, bad
-from accord.text.packing import Group
+from accord.runs.stages.usable import WRITTEN, Response, prompt_key, responses
+from accord.text.packing import Group, join
 from accord.text.steps import Decode, step_ends
 
-WRITTEN = "(written)"
-"""The name, within its record, of the response an annotator wrote."""
-Response = tuple[str, str, bool]
-"""Option id, text, and whether it ends there (a policy's answer may have been cut off)."""
-Tokens = Mapping[tuple[str, Response], tuple[list[int], list[int]]]
-"""(prompt ids, response ids) by prompt and response."""
-
-
-def responses(record: Feedback) -> dict[str, Response]:
-    """The responses a record is about, by their names in it."""
-    finished: Any = record.meta.get("finished", {})  # by option; of a demonstration a bool
-    found = {o.id: (o.id, plain(o.content), bool(finished.get(o.id, True))) for o in record.options}
-    if isinstance(record.choice, Correction | Demonstration):
-        found[WRITTEN] = (WRITTEN, plain(record.choice.content), finished is not False)
-    return found
+Tokens = Mapping[tuple[str, Response], Group]
+"""The tokens of a prompt with a response, by both."""
 
 
 @dataclass(frozen=True)
@@ -61,47 +47,63 @@ class GroupReader:
 
     def group(self, rows: Sequence[Feedback]) -> JudgedGroup | None:
         """All that was said about one prompt; None when nothing of it can be used."""
-        key = repr(rows[0].prompt)
+        key = prompt_key(rows[0])
         numbers: dict[Response, int] = {}
-        ids: list[list[int]] = []
-        prompt: list[int] | None = None
+        parts: list[Group] = []
         judgements: list[Judgement] = []
         for record in sorted(rows, key=lambda r: r.kind == "demonstration"):  # they are compared with all the others
             named = responses(record)
             if any((key, response) not in self.tokens for response in named.values()):
                 self.left_out["response too long"] += 1
                 continue
-            if record.kind == "demonstration" and not set(numbers) - set(named.values()):
+            if record.kind == "demonstration" and all(
+                equal(self.tokens[key, named[WRITTEN]], other) for other in parts
+            ):
                 self.left_out["demonstration without another response to its prompt"] += 1
                 continue
             for response in named.values():
                 if response not in numbers:
                     numbers[response] = len(numbers)
-                    prompt, tokens_R = self.tokens[key, response]
-                    ids.append(tokens_R)
-            judgements += self._judgements(record, {name: numbers[r] for name, r in named.items()}, ids)
-        if prompt is None or not judgements:
+                    parts.append(self.tokens[key, response])
+            said = self._judgements(record, {name: numbers[r] for name, r in named.items()}, parts)
+            judgements += said if record.weight == 1 else [replace(j, weight=record.weight) for j in said]
+        if not judgements:
             return None
-        return JudgedGroup(Group(prompt, ids), tuple(judgements), row=rows[0].id)
+        group = join(parts)
+        moved = [len(whole) - len(part.responses[0]) for whole, part in zip(group.responses, parts, strict=True)]
+        return JudgedGroup(group, tuple(_moved(j, moved) for j in judgements), row=rows[0].id)
 
-    def _judgements(self, record: Feedback, numbers: Mapping[str, int], ids: Sequence[list[int]]) -> list[Judgement]:
-        """`numbers`: place of each response in the group, whose responses so far are `ids`."""
+    def _judgements(self, record: Feedback, numbers: Mapping[str, int], parts: Sequence[Group]) -> list[Judgement]:
+        """`numbers`: place of each response in the group, whose responses so far are `parts`."""
         annotator = self.annotators.index(record.annotator)
         levels = self.scales.levels(record)
         if isinstance(record.choice, StepLabels):
             (place,) = numbers.values()
-            return self._steps(record.choice, levels, place, annotator, ids[place])
+            return self._steps(record.choice, levels, place, annotator, parts[place].responses[0])
         if levels:
             (place,) = numbers.values()
             facets = self.scales.facets
             return [
                 Judgement((place,), None, annotator, "rating", level=k, scale=s, facet=facets[s]) for s, k in levels
             ]
-        said = [] if unordered(record) else [_choice(record, numbers, annotator, len(ids), self.margin)]
+        said = [] if unordered(record) else self._choice(record, numbers, annotator, parts)
         if bad(record) and THUMB in self.scales.keys:
             down = self.scales.keys.index(THUMB)
             said += [Judgement((place,), None, annotator, "rating", scale=down) for place in numbers.values()]
         return said
+
+    def _choice(
+        self, record: Feedback, numbers: Mapping[str, int], annotator: int, parts: Sequence[Group]
+    ) -> list[Judgement]:
+        """The choice among responses, where there is one: of two that are equal, cut as they are, none is better."""
+        if isinstance(record.choice, Demonstration):
+            mine = numbers[WRITTEN]
+            others = [place for place, other in enumerate(parts) if not equal(other, parts[mine])]
+            return [Judgement((mine, *others), None, annotator, "choice")]
+        if len(numbers) == 2 and equal(*(parts[place] for place in numbers.values())):
+            self.left_out[f"{record.kind} of equal responses"] += 1
+            return []
+        return [_choice(record, numbers, annotator, self.margin)]
 
     def _steps(
         self, choice: StepLabels, levels: Sequence[tuple[int, int]], place: int, annotator: int, ids: Sequence[int]
@@ -121,6 +123,17 @@ class GroupReader:
         return [Judgement((place,), None, annotator, "steps", scale=levels[0][0], ends=tuple(ends), levels=kept)]
 
 
+def equal(one: Group, other: Group) -> bool:
+    """Whether two responses are the same tokens (prompts of one text may end differently, as the response needs it)."""
+    return [*one.prompt, *one.responses[0]] == [*other.prompt, *other.responses[0]]
+
+
+def _moved(judgement: Judgement, tokens: Sequence[int]) -> Judgement:
+    """With the ends of steps behind what was moved from the prompt to the response."""
+    by = tokens[judgement.options[0]] if judgement.ends else 0
+    return replace(judgement, ends=tuple(end + by for end in judgement.ends)) if by else judgement
+
+
 def unordered(record: Feedback) -> str | None:
     """Why the order of a ranking says nothing that a likelihood can use; None where it does."""
     if not isinstance(record.choice, Ranking):
@@ -130,14 +143,11 @@ def unordered(record: Feedback) -> str | None:
     return f"ranking with more than {MOST_TIED} tied" if max(map(len, record.choice.order)) > MOST_TIED else None
 
 
-def _choice(record: Feedback, numbers: Mapping[str, int], annotator: int, count: int, margin: float) -> Judgement:
-    """A choice among responses; a demonstration is compared with all `count` there are so far."""
+def _choice(record: Feedback, numbers: Mapping[str, int], annotator: int, margin: float) -> Judgement:
+    """A choice among the options; of a correction, the edit over the original."""
     shown, choice, kind, asked = {o.id: o.shown_at for o in record.options}, record.choice, "order", 0.0
     tied: tuple[int, ...] = ()
-    if isinstance(choice, Demonstration):
-        mine = numbers[WRITTEN]
-        others = [place for place in range(count) if place != mine]
-        return Judgement((mine, *others), None, annotator, "choice")
+    doubt = 0.0
     if isinstance(choice, Correction):
         original = record.options[0].id
         return Judgement((numbers[WRITTEN], numbers[original]), None, annotator)
@@ -157,5 +167,6 @@ def _choice(record: Feedback, numbers: Mapping[str, int], annotator: int, count:
     else:
         order = sorted(record.shown, key=lambda i: i != preferred)
         asked = margin * ((choice.strength or 1) - 1) + float(record.meta.get("margin", 0.0))
+        doubt = 0.0 if choice.probability is None else 1 - choice.probability
     places = tuple(shown[i] for i in order)
-    return Judgement(tuple(numbers[i] for i in order), places, annotator, kind, asked, tied=tied)  # type: ignore[arg-type]
+    return Judgement(tuple(numbers[i] for i in order), places, annotator, kind, asked, tied=tied, doubt=doubt)  # type: ignore[arg-type]

@@ -71,6 +71,8 @@ class Judge(Stage):
         )  # fmt: skip
 
     def run(self, config: JudgeConfig, context: StageContext) -> StageResult:
+        from accord.runs.stages.usable import prompt_key
+
         rows = self._samples(config, context)
         shown: list[Feedback] = []
         records, flat = [], 0
@@ -91,7 +93,7 @@ class Judge(Stage):
         write_jsonl(demonstrations, (record.model_dump(mode="json") for record in shown))
         mean = sum(sum(row["scores"]) for row in rows) / sum(len(row["scores"]) for row in rows)
         top = sum(max(row["scores"]) for row in rows) / len(rows)
-        solved = len({repr(record.prompt) for record in shown})
+        solved = len({prompt_key(record) for record in shown})
         values = {
             "prompts": len(rows), "pairs": len(records), "flat": flat, "demonstrations": len(shown), "score": mean,
             "best_score": top, "prompts_with_demonstration": solved,
@@ -137,7 +139,7 @@ def _demonstrations(row: dict[str, Any], order: Sequence[int], config: JudgeConf
 
     One that hit the limit says so: fine-tuning would otherwise teach to stop in mid-sentence.
     """
-    from accord.feedback.records import Feedback
+    from accord.feedback.records import Feedback, asked_fields
 
     kept: dict[str, int] = {}
     for i in order[:1] if config.keep == "best" else order:
@@ -145,7 +147,7 @@ def _demonstrations(row: dict[str, Any], order: Sequence[int], config: JudgeConf
             kept.setdefault(row["responses"][i], i)
     return [
         Feedback.model_validate({
-            "id": f"best-{number}-{i}", "kind": "demonstration", "prompt": row["prompt"], "options": [],
+            "id": f"best-{number}-{i}", "kind": "demonstration", **asked_fields(row["prompt"]), "options": [],
             "choice": {"content": response}, "annotator": ANNOTATOR, "meta": {"finished": row["finished"][i]},
         })
         for response, i in kept.items()
@@ -153,7 +155,7 @@ def _demonstrations(row: dict[str, Any], order: Sequence[int], config: JudgeConf
 
 
 def _record(row: dict[str, Any], best: int, worst: int, producer: str, number: int) -> Feedback:
-    from accord.feedback.records import Feedback
+    from accord.feedback.records import Feedback, asked_fields
 
     picked = {"best": best, "worst": worst}
     options = [
@@ -165,6 +167,6 @@ def _record(row: dict[str, Any], best: int, worst: int, producer: str, number: i
         "scores": {name: row["scores"][i] for name, i in picked.items()},
     }
     return Feedback.model_validate({
-        "id": f"judge-{number}", "kind": "comparison", "prompt": row["prompt"], "options": options,
+        "id": f"judge-{number}", "kind": "comparison", **asked_fields(row["prompt"]), "options": options,
         "choice": {"preferred": "best"}, "annotator": ANNOTATOR, "meta": meta,
     })  # fmt: skip

@@ -22,18 +22,17 @@ from accord.feedback.records import (
     Demonstration,
     Feedback,
     Ranking,
-    to_json,
 )  # fmt: skip
 from accord.feedback.store import read_records
-from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement, Scale, contradictions, strict_pairs
+from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement, Scale, contradictions, pairs_said
 from accord.learning.preference import Pair
 from accord.models.scalar import decoder
 from accord.runs.recipe import REFERENCE
 from accord.runs.stages.answers import THUMB, answers, bad, find_scales
-from accord.runs.stages.grouping import GroupReader, Response, Tokens, responses, unordered
+from accord.runs.stages.grouping import GroupReader, Tokens, unordered
 from accord.runs.stages.lengths import apply_lengths
+from accord.runs.stages.usable import Response, prompt_key, responses, row_name, usable
 from accord.text.encoding import Encoder, Example
-from accord.text.packing import Group
 
 if TYPE_CHECKING:
     from accord.runs.context import StageContext
@@ -83,21 +82,19 @@ def read_judged(
     compare nothing. `reference`: see `load_records`; `margin`: utility asked for per step of a comparison's strength above
     1. What cannot be used is left out, counted by reason; the table of lengths is shown and stored.
     """
-    records = load_records(reference, context)
+    records, silent = usable(load_records(reference, context))
     scales = find_scales(records, objectives) if ratings else find_scales(())
-    left_out = Counter(scales.left_out)
+    left_out = Counter(scales.left_out) + silent
     by_prompt: dict[str, list[Feedback]] = {}
     for record in records:
-        if scales.levels(record):
-            by_prompt.setdefault(repr(record.prompt), []).append(record)
-        elif ratings and answers(record):
+        levels = scales.levels(record)
+        if not levels and ratings and answers(record):
             continue  # counted with its scale
-        elif bad(record) and THUMB in scales.keys:
-            by_prompt.setdefault(repr(record.prompt), []).append(record)
-        elif reason := _unusable(record):
+        reason = None if levels or (bad(record) and THUMB in scales.keys) else _unusable(record)
+        if reason:
             left_out[reason] += 1
         else:
-            by_prompt.setdefault(repr(record.prompt), []).append(record)
+            by_prompt.setdefault(prompt_key(record), []).append(record)
     if not by_prompt:
         raise DataError(
             f"{reference}: nothing here {'judges' if ratings else 'compares'} responses: {dict(left_out)}",
@@ -150,31 +147,30 @@ def _unusable(record: Feedback) -> str | None:
 def _tokenise(
     by_prompt: dict[str, list[Feedback]], model: Language, lengths: LengthConfig, context: StageContext
 ) -> Tokens:
-    """(prompt ids, response ids) per prompt and response within the limits."""
+    """The tokens of each prompt and response, within the limits."""
     encoder = context.encoder(model)
     examples: dict[tuple[str, Response], Example] = {}
+    taken: set[str] = set()
     for key, rows in by_prompt.items():
         for record in rows:
             for name, response in responses(record).items():
                 if (key, response) not in examples:
-                    examples[key, response] = _example(record.prompt, response, f"{record.id}/{name}", encoder)
-    if blank := sum(not text.strip() for _, (_, text, _) in examples):
+                    row = row_name(record, name, taken)
+                    examples[key, response] = _example(record.asked, response, row, encoder)
+                    taken.add(row)
+    if blank := sum(response.blank for _, response in examples):
         context.say(f"{blank:,} blank responses are judged as their EOS alone")
     kept = apply_lengths(list(examples.values()), model, lengths, context)
-    by_row = {example.row: (example.prompt_ids, example.response_ids) for example in kept}
+    by_row = {example.row: example.group for example in kept}
     return {key: by_row[example.row] for key, example in examples.items() if example.row in by_row}
 
 
 def _example(prompt: Any, response: Response, row: str, encoder: Encoder) -> Example:
-    _, text, finished = response
-    messages = to_json(prompt)
-    if text.strip():
-        return encoder.example(messages, text, finished, row)
+    if not response.blank:
+        return encoder.example(prompt, response.content, response.finished, row)
     # A policy may stop at once; the empty answer is its stop token alone.
-    stop = encoder.stop_id(messages)
-    return Example(
-        encoder.prompt(messages, row), [stop], True, row, asked=messages, text=encoder.tokenizer.decode([stop])
-    )
+    stop = encoder.stop_id(prompt)
+    return Example(encoder.prompt(prompt, row), [stop], True, row, asked=prompt, text=encoder.tokenizer.decode([stop]))
 
 
 def annotator_effects(
@@ -201,18 +197,22 @@ def annotator_effects(
 
 
 def preference_pairs(groups: Sequence[JudgedGroup]) -> list[Pair]:
-    """Every strict pair said by the judgements, as DPO pairs (chosen first); disagreement stays in the data."""
-    return [_pair(groups[g], b, w) for g, b, w in strict_pairs(groups)]
+    """Every strict pair said by the judgements, as DPO pairs (chosen first); disagreement stays in the data.
+
+    The pairs of one ranking share its weight: it counts as much as a comparison of the same weight.
+    """
+    return [_pair(groups[p.group], p.better, p.worse, p.weight, p.doubt) for p in pairs_said(groups)]
 
 
 def one_pair_per_row(groups: Sequence[JudgedGroup]) -> list[JudgedGroup]:
-    """Every strict pair as a group of its own, judged by the same annotator: how pairwise reward models are trained."""
+    """Every strict pair as a group of its own, judged by the same annotator: how pairwise reward models are trained. The
+    pairs of one judgement share its weight."""
     return [
         JudgedGroup(
-            Group(g.group.prompt, [g.group.responses[better], g.group.responses[worse]]),
-            (Judgement((0, 1), None, judgement.annotator),), g.row,
+            g.group.only(better, worse),
+            (Judgement((0, 1), None, said.annotator, weight=said.weight / len(said.pairs), doubt=said.doubt),), g.row,
         )
-        for g in groups for judgement in g.judgements for better, worse in judgement.pairs
+        for g in groups for said in g.judgements for better, worse in said.pairs
     ]  # fmt: skip
 
 
@@ -221,31 +221,45 @@ def without_pair(groups: Sequence[JudgedGroup]) -> int:
     return sum(not judgement.pairs for group in groups for judgement in group.judgements)
 
 
+def equal_pairs(groups: Sequence[JudgedGroup]) -> int:
+    """Strict pairs whose responses are equal, so that nothing can be learned from them."""
+    said = sum(len(judgement.pairs) for group in groups for judgement in group.judgements)
+    return said - len(pairs_said(groups))
+
+
 def decided_pairs(
     groups: Sequence[JudgedGroup], effects: AnnotatorEffects, least: float = 0.5
 ) -> tuple[list[Pair], int]:  # fmt: skip
     """(one DPO pair per two responses, decided by the votes of all annotators together; how many stay undecided).
 
     Log-odds of "i over j" are the sum of the voters' rationalities, so reliable annotators count more, a
-    contrarian's vote counts the other way and a side-picker's hardly at all. The doubt that remains becomes a
-    soft label; pairs with log-odds below `least` are undecided and left out.
+    contrarian's vote counts the other way and a side-picker's hardly at all. A vote with doubt e counts 1 - 2e; among voters
+    of different weight each has a say in proportion to its own. The doubt that remains becomes a soft label; pairs with log-odds
+    below `least` are undecided and left out. A pair's weight is the mean of its
+    voters', whose rankings share theirs among their pairs.
     """
     rationality = effects.rationality_A.tolist()
     pairs, undecided = [], 0
     for group in groups:
-        odds: dict[tuple[int, int], float] = {}
+        votes: dict[tuple[int, int], list[tuple[float, float, float]]] = {}  # log-odds, say, share of the weight
         for judgement in group.judgements:
-            for better, worse in judgement.pairs:
+            said = judgement.pairs
+            vote = rationality[judgement.annotator] * (1 - 2 * judgement.doubt)
+            for better, worse in said:
                 key, sign = ((better, worse), 1) if better < worse else ((worse, better), -1)
-                odds[key] = odds.get(key, 0.0) + sign * rationality[judgement.annotator]
-        for (i, j), value in odds.items():
+                votes.setdefault(key, []).append((sign * vote, judgement.weight, judgement.weight / len(said)))
+        for (i, j), cast in votes.items():
+            if group.group.responses[i] == group.group.responses[j]:
+                continue  # counted by `equal_pairs`
+            value = sum(odds * say for odds, say, _ in cast) / (sum(say for _, say, _ in cast) / len(cast))
             undecided += abs(value) < least
             if abs(value) >= least:
                 better, worse = (i, j) if value > 0 else (j, i)
-                pairs.append(_pair(group, better, worse, doubt=1 / (1 + math.exp(abs(value)))))
+                share = sum(part for _, _, part in cast) / len(cast)
+                pairs.append(_pair(group, better, worse, share, doubt=1 / (1 + math.exp(abs(value)))))
     return pairs, undecided
 
 
-def _pair(group: JudgedGroup, better: int, worse: int, doubt: float = 0.0) -> Pair:
-    responses = group.group.responses
-    return Pair(group.group.prompt, responses[better], responses[worse], group.row, doubt)
+def _pair(group: JudgedGroup, better: int, worse: int, weight: float, doubt: float) -> Pair:
+    both = group.group.only(better, worse)
+    return Pair(both.prompt, *both.responses, group.row, doubt, weight, both.masks)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -17,6 +16,7 @@ from accord.runs.stages.settings import EvaluationConfig, LengthConfig, Training
 if TYPE_CHECKING:
     from accord.feedback.records import Feedback
     from accord.learning.unpaired import Thumb
+    from accord.text.encoding import Example
     from accord.text.language import Language
 
 
@@ -80,50 +80,77 @@ def _note(values: Mapping[str, float]) -> str:
     return f"loss {values['loss']:.3f}, reference point {values['reference_point']:.2f}"
 
 
+class Mark(NamedTuple):
+    """What a record says of one of its responses: its name there, whether it is desirable, how much that counts."""
+
+    response: str
+    desirable: bool
+    weight: float
+
+
 def read_thumbs(reference: str, model: Language, lengths: LengthConfig, context: StageContext) -> list[Thumb]:
     """Tokenised thumbs, with what was left out counted. Raises DataError when nothing can be used."""
-    from accord.feedback.records import to_json
     from accord.learning.unpaired import Thumb
     from accord.runs.stages.judged import load_records
     from accord.runs.stages.lengths import apply_lengths
+    from accord.runs.stages.usable import responses, row_name, usable
 
-    encoder, left_out = context.encoder(model), Counter[str]()
-    marks, examples = {}, []
-    for record in load_records(reference, context):
-        found = list(_marked(record))
+    encoder = context.encoder(model)
+    records, left_out = usable(load_records(reference, context))
+    marks: dict[str, tuple[Mark, int]] = {}
+    examples = []
+    for number, record in enumerate(records):
+        found, named = _marked(record), responses(record)
         if not found:
             left_out["tie" if record.kind == "comparison" else f"{record.kind}: says no good and bad"] += 1
-        for option, text, desirable in found:
-            if not text.strip():
+        for mark in found:
+            response = named[mark.response]
+            if response.blank:
                 left_out["empty response"] += 1
                 continue
-            row = f"{record.id}/{option}"
-            prompt = to_json(record.prompt)
-            finished = bool(
-                record.meta.get("finished", {}).get(option, True)
-            )  # a policy's answer may have been cut off
-            examples.append(encoder.example(prompt, text, finished, row))
-            marks[row] = desirable
+            row = row_name(record, mark.response, marks)
+            examples.append(encoder.example(record.asked, response.content, response.finished, row))
+            marks[row] = mark, number
     if not examples:
         raise DataError(
             f"{reference} holds no thumbs and no comparisons: {dict(left_out)}",
             "KTO learns from responses marked good or bad",
         )
     kept = apply_lengths(examples, model, lengths, context, dict(left_out))
-    return [Thumb(e.prompt_ids, e.response_ids, marks[e.row], e.row) for e in kept]
+    both = _good_and_bad(kept, marks)
+    if both:
+        context.say(f"{len(both):,} responses left out: cut as they are, one text is both good and bad in a record")
+    return [
+        Thumb(e.prompt_ids, e.response_ids, marks[e.row][0].desirable, e.row, marks[e.row][0].weight, e.mask)
+        for e in kept if e.row not in both
+    ]  # fmt: skip
 
 
-def _marked(record: Feedback) -> list[tuple[str, str, bool]]:
-    """(option, text, desirable) said by a record; a ranking says which is better, not which is good, unless all are bad."""
-    from accord.feedback.formats import plain
+def _good_and_bad(kept: Sequence[Example], marks: Mapping[str, tuple[Mark, int]]) -> set[str]:
+    """Rows of the responses that one record calls good and bad, since nothing of what made them differ is left."""
+    said: dict[tuple[int, tuple[int, ...]], list[Example]] = {}
+    for example in kept:
+        tokens = (*example.prompt_ids, *example.response_ids)
+        said.setdefault((marks[example.row][1], tokens), []).append(example)
+    contrary = (rows for rows in said.values() if len({marks[e.row][0].desirable for e in rows}) == 2)
+    return {example.row for rows in contrary for example in rows}
+
+
+def _marked(record: Feedback) -> list[Mark]:
+    """What a record marks; a ranking says which is better, not which is good, unless all are bad.
+
+    A comparison's soft label p counts 2p - 1: KTO's loss is linear in the value of a response, so that this is the gradient of
+    the loss expected under the label, sigma(x) being 1 - sigma(-x).
+    """
     from accord.feedback.records import Comparison, Thumb
     from accord.runs.stages.answers import bad
 
     choice = record.choice
     if isinstance(choice, Thumb):
-        return [(o.id, plain(o.content), choice.up) for o in record.options]
+        return [Mark(option.id, choice.up, record.weight) for option in record.options]
     if isinstance(choice, Comparison) and choice.preferred is not None:
-        return [(o.id, plain(o.content), o.id == choice.preferred) for o in record.options]
+        sure = 1.0 if choice.probability is None else 2 * choice.probability - 1
+        return [Mark(o.id, o.id == choice.preferred, record.weight * sure) for o in record.options if sure]
     if bad(record):
-        return [(o.id, plain(o.content), False) for o in record.options]
+        return [Mark(option.id, False, record.weight) for option in record.options]
     return []

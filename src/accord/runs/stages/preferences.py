@@ -108,8 +108,11 @@ class Preferences(Stage):
         self, report: FileReport, config: PreferencesConfig
     ) -> tuple[list[Feedback], list[Feedback], Counter[str]]:  # fmt: skip
         """(records within the limits, all comparisons and rankings, other records by kind)."""
-        usable = [r for r in report.result.records if r.kind in USED]
-        others: Counter[str] = Counter(r.kind for r in report.result.records if r.kind not in USED)
+        from accord.runs.stages.usable import usable as usable_texts
+
+        texts, others = usable_texts(report.result.records)
+        usable = [r for r in texts if r.kind in USED]
+        others += Counter(r.kind for r in texts if r.kind not in USED)
         if not usable:
             held = f", only {_named(others)}" if others else ""
             raise DataError(f"{config.data} ({report.result.shape}) holds no comparisons{held}", "name preference data")
@@ -141,20 +144,20 @@ def _files(records: list[Feedback], kept_aside: list[Feedback]) -> dict[str, lis
 
 def _demonstrations(record: Feedback) -> Iterator[Feedback]:
     """The preferred answer of a comparison; of a ranking each answer, once for every one it is better than; none that is
-    blank.
+    blank. Those of one record share its weight.
 
     Whether it finished, where that is known, goes along: fine-tuning would otherwise teach to stop in mid-sentence.
     """
-    from accord.feedback.formats import plain
-    from accord.feedback.records import Feedback
+    from accord.feedback.records import Feedback, asked_fields
+    from accord.runs.stages.usable import ended, responses
 
-    texts, finished = {o.id: plain(o.content) for o in record.options}, record.meta.get("finished", {})
-    for number, option in enumerate(_better(record)):
-        if texts[option].strip():
+    named, better = responses(record), list(_better(record))
+    for number, option in enumerate(better):
+        if not named[option].blank:
             yield Feedback.model_validate({
-                "id": f"{record.id}-{number}", "kind": "demonstration", "prompt": record.prompt, "options": [],
-                "choice": {"content": texts[option]}, "annotator": record.annotator,
-                "meta": {"finished": bool(finished[option])} if option in finished else {},
+                "id": f"{record.id}-{number}", "kind": "demonstration", **asked_fields(record.asked), "options": [],
+                "choice": {"content": named[option].content}, "annotator": record.annotator, "weight": record.weight / len(better),
+                "meta": {"finished": ended(record, option)} if "finished" in record.meta else {},
             })  # fmt: skip
 
 
@@ -162,7 +165,7 @@ def _better(record: Feedback) -> Iterator[str]:
     """The option that wins, for each pair that has a winner."""
     choice: Any = record.choice
     if record.kind == "comparison":
-        yield from [choice.preferred] if choice.preferred is not None else []
+        yield from [] if choice.preferred is None or choice.probability == 0.5 else [choice.preferred]
         return
     for place, group in enumerate(choice.order):
         worse = sum(map(len, choice.order[place + 1 :]))
@@ -172,18 +175,14 @@ def _better(record: Feedback) -> Iterator[str]:
 def _fits(record: Any, config: PreferencesConfig) -> bool:
     from accord.feedback.formats import plain
 
-    prompt = record.prompt if isinstance(record.prompt, str) else "\n".join(m.content for m in record.prompt)
-    too_long = config.max_prompt_characters is not None and len(prompt) > config.max_prompt_characters
+    too_long = config.max_prompt_characters is not None and len(plain(record.prompt)) > config.max_prompt_characters
     limit = config.max_response_characters
     return not too_long and (limit is None or all(len(plain(o.content)) <= limit for o in record.options))
 
 
 def _prompts(records: list[Any]) -> list[dict[str, Any]]:
-    """Each prompt once, in order."""
-    from accord.feedback.records import to_json
+    """Each prompt once, in order, with its tools and settings of the chat template."""
+    from accord.feedback.records import asked_fields
+    from accord.runs.stages.usable import prompt_key
 
-    rows: dict[str, dict[str, Any]] = {}
-    for record in records:
-        prompt = to_json(record.prompt)
-        rows.setdefault(repr(prompt), {"prompt": prompt})
-    return list(rows.values())
+    return list({prompt_key(record): asked_fields(record.asked) for record in records}.values())

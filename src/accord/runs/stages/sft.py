@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
@@ -14,6 +15,7 @@ from accord.runs.stage import Plan, Stage, StageResult
 from accord.runs.stages.settings import LengthConfig, TrainingConfig, training_plan
 
 if TYPE_CHECKING:
+    from accord.feedback.records import Content, Feedback
     from accord.text.conversations import Turns
     from accord.text.encoding import Example
     from accord.text.language import Language
@@ -88,27 +90,51 @@ def _note(values: Mapping[str, float]) -> str:
 def read_demonstrations(
     source: str, model: Language, lengths: LengthConfig, context: StageContext, turns: Turns = "last"
 ) -> list[Example]:
-    """Tokenise demonstrations of any known format and apply the length policy."""
-    from accord.feedback.formats import plain, read_feedback
-    from accord.feedback.records import Demonstration, to_json
+    """Tokenise demonstrations of any known format and apply the length policy; each counts by its record's weight."""
+    from accord.feedback.formats import read_feedback
+    from accord.feedback.records import Demonstration
     from accord.runs.stages.lengths import apply_lengths
-    from accord.text.conversations import split_conversation
+    from accord.runs.stages.usable import WRITTEN, ended, usable
 
     encoder, examples = context.encoder(model), []
     read = read_feedback(source)
-    left_out = Counter({**read.dropped, **read.left_out})
-    for record in read.records:
+    records, silent = usable(read.records)
+    left_out = Counter({**read.dropped, **read.left_out}) + silent
+    for record in records:
         if not isinstance(record.choice, Demonstration):
             left_out[f"{record.kind}: no demonstration"] += 1
             continue
-        answer = plain(record.choice.content)
-        if isinstance(record.prompt, str):
-            turns_of: list[Any] = [(record.prompt, answer)]
-        else:
-            before: list[Any] = to_json(record.prompt)
-            turns_of = split_conversation([*before, {"role": "assistant", "content": answer}], turns, record.id)
-        ended = [True] * (len(turns_of) - 1) + [bool(record.meta.get("finished", True))]
-        examples += [encoder.example(p, r, done, record.id) for (p, r), done in zip(turns_of, ended, strict=True)]
+        turns_of = _turns(record, record.choice.content, turns)
+        if not turns_of:
+            left_out["demonstration whose messages have the weight 0"] += 1
+            continue
+        finished = [True] * (len(turns_of) - 1) + [ended(record, WRITTEN)]
+        for (prompt, response), done in zip(turns_of, finished, strict=True):
+            example = encoder.example(prompt, response, done, record.id)
+            examples.append(replace(example, weight=record.weight))
     if not examples:
         raise DataError(f"{source} ({read.shape}) holds no demonstrations", "name rows with a prompt and a response")
     return apply_lengths(examples, model, lengths, context, dict(left_out))
+
+
+def _turns(record: Feedback, content: Content, turns: Turns) -> list[tuple[Any, Any]]:
+    """(prompt, response) of what is trained: the written response, or every turn of the assistant's; none where all messages
+    have the weight 0. A text stays the text it is, to the letter."""
+    from accord.feedback.records import to_json
+    from accord.text.conversations import split_conversation
+
+    answer: list[Any] = [{"role": "assistant", "content": content}] if isinstance(content, str) else to_json(content)
+    every = turns == "every" and not isinstance(record.prompt, str)
+    before: list[Any] = to_json(record.prompt) if every else []
+    if all(message.get("weight") == 0 for message in (*before, *answer) if message["role"] == "assistant"):
+        return []
+    if not every:
+        return [(record.asked, to_json(content))]
+    found = split_conversation([*before, *answer], turns, record.id)
+    beside = (
+        {name: value for name, value in record.asked.items() if name != "messages"}
+        if isinstance(record.asked, dict)
+        else {}
+    )
+    pairs = [({"messages": prompt, **beside} if beside else prompt, response) for prompt, response in found]
+    return [*pairs[:-1], (pairs[-1][0], content)] if isinstance(content, str) else pairs
