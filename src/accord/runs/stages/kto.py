@@ -137,7 +137,8 @@ def _good_and_bad(kept: Sequence[Example], marks: Mapping[str, tuple[Mark, int]]
 
 
 def _marked(record: Feedback) -> list[Mark]:
-    """What a record marks; a ranking says which is better, not which is good, unless all are bad.
+    """What a record marks; a ranking says which is better, not which is good, unless all are bad. A record's marks share its
+    weight, as the rows of an exported one do.
 
     A comparison's soft label p counts 2p - 1: KTO's loss is linear in the value of a response, so that this is the gradient of
     the loss expected under the label, sigma(x) being 1 - sigma(-x).
@@ -147,10 +148,10 @@ def _marked(record: Feedback) -> list[Mark]:
 
     choice = record.choice
     if isinstance(choice, Thumb):
-        return [Mark(option.id, choice.up, record.weight) for option in record.options]
+        return [Mark(record.options[0].id, choice.up, record.weight)]
     if isinstance(choice, Comparison) and choice.preferred is not None:
         sure = 1.0 if choice.probability is None else 2 * choice.probability - 1
-        return [Mark(o.id, o.id == choice.preferred, record.weight * sure) for o in record.options if sure]
+        return [Mark(o.id, o.id == choice.preferred, record.weight * sure / 2) for o in record.options if sure]
     if bad(record):
-        return [Mark(option.id, False, record.weight) for option in record.options]
+        return [Mark(option.id, False, record.weight / len(record.options)) for option in record.options]
     return []

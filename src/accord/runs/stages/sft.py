@@ -111,7 +111,7 @@ def read_demonstrations(
         finished = [True] * (len(turns_of) - 1) + [ended(record, WRITTEN)]
         for (prompt, response), done in zip(turns_of, finished, strict=True):
             example = encoder.example(prompt, response, done, record.id)
-            examples.append(replace(example, weight=record.weight))
+            examples.append(replace(example, weight=example.weight * record.weight))
     if not examples:
         raise DataError(f"{source} ({read.shape}) holds no demonstrations", "name rows with a prompt and a response")
     return apply_lengths(examples, model, lengths, context, dict(left_out))

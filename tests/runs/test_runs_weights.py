@@ -1,0 +1,331 @@
+"""What records say reaches the loops whole: weights, soft labels, messages, tools; and what cannot is counted by name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from accord.feedback.formats.exports import export
+from accord.feedback.records import Feedback, asked_fields, dump_line
+from accord.files import read_jsonl
+from accord.learning.preference import Pair, PreferenceSettings, preference_step, reference_logprobs
+from accord.models.loading import freeze
+from accord.runs import recipe as recipes
+from accord.runs import runner
+from accord.runs.context import Progress, StageContext
+from accord.runs.session import InterruptFlag
+from accord.runs.stages.evaluation import load_prompts, render
+from accord.runs.stages.judged import (
+    annotator_effects,
+    decided_pairs,
+    equal_pairs,
+    one_pair_per_row,
+    preference_pairs,
+    read_judged,
+)
+from accord.runs.stages.kto import read_thumbs
+from accord.runs.stages.settings import LengthConfig
+from accord.runs.stages.sft import read_demonstrations
+from accord.runs.stages.usable import ended, prompt_key, responses, usable
+from accord.text.encoding import Encoder, Example
+from tiny import tiny_llama
+
+MODEL = tiny_llama()
+CUT = LengthConfig(max_response_tokens=4, too_long="cut")
+TOOLS = [{"type": "function", "function": {"name": "add", "parameters": {}}}]
+CALL = {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "add", "arguments": {"a": 1}}}]}
+OTHER_CALL = {
+    "role": "assistant",
+    "content": None,
+    "tool_calls": [{"function": {"name": "add", "arguments": {"a": 2}}}],
+}
+ASKED = [{"role": "user", "content": "add"}]
+
+
+class Recording(Encoder):
+    """Keeps what it was asked to encode; ids are a digest of its JSON."""
+
+    def __init__(self) -> None:
+        super().__init__(MODEL.tokenizer)
+        self.given: list[tuple[Any, Any, bool]] = []
+
+    def example(self, prompt: Any, response: Any, finished: bool = True, row: str = "") -> Example:
+        self.given.append((prompt, response, finished))
+        return Example([0, *_digest(prompt)], _digest(response), finished, row)
+
+
+def _digest(value: Any) -> list[int]:
+    return [4 + b % 60 for b in hashlib.sha256(json.dumps(value).encode()).digest()]
+
+
+class Context(StageContext):
+    """A stage's context that keeps what is said, and may encode otherwise."""
+
+    def __init__(self, folder: Path, encoder: Encoder | None = None) -> None:
+        super().__init__(folder, folder, "stage", 0, "cpu", {}, InterruptFlag())
+        object.__setattr__(self, "lines", [])
+        object.__setattr__(self, "given", encoder)
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)  # type: ignore[attr-defined]
+
+    def encoder(self, model: Any) -> Encoder:
+        return self.given or super().encoder(model)  # type: ignore[attr-defined,no-any-return]
+
+
+def record(number: object, kind: str, contents: Sequence[Any], choice: dict[str, Any], **fields: Any) -> Feedback:
+    options = [{"id": chr(97 + i), "content": c, "shown_at": i} for i, c in enumerate(contents)]
+    made = {
+        "id": str(number),
+        "kind": kind,
+        "prompt": f"say {number}",
+        "options": options,
+        "choice": choice,
+        "annotator": "one",
+    }
+    return Feedback.model_validate(made | fields)
+
+
+def compared(number: object, better: Any = "aa", worse: Any = "bb", choice: Any = None, **fields: Any) -> Feedback:
+    return record(number, "comparison", [better, worse], {"preferred": "a", **(choice or {})}, **fields)
+
+
+def written(path: Path, records: Sequence[Feedback]) -> str:
+    path.write_text("".join(dump_line(r) + "\n" for r in records))
+    return str(path)
+
+
+def pairs_of(records: Sequence[Feedback], folder: Path, lengths: LengthConfig | None = None) -> list[Pair]:
+    source = written(folder / "rows.jsonl", records)
+    return preference_pairs(read_judged(source, MODEL, lengths or LengthConfig(), Context(folder)).groups)
+
+
+# --- weights and soft labels --------------------------------------------------------------------------------------------
+RANKED = record(
+    0, "ranking", ["first", "second", "third", "fourth"], {"order": [["c"], ["a"], ["d"], ["b"]]}, weight=2.0
+)
+
+
+def test_an_exported_ranking_counts_once(tmp_path: Path) -> None:
+    """As read directly, and as a comparison of its weight: the same loss and the same gradient."""
+    records = [RANKED, compared(1, weight=0.5), compared(2, choice={"probability": 0.75})]
+    direct = pairs_of(records, tmp_path)
+    made = export(records, "trl-preference")
+    rows = [
+        row | {k: v for k, v in line.items() if v is not None} for row, line in zip(made.rows, made.about, strict=True)
+    ]
+    (tmp_path / "trl.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    read = read_judged(str(tmp_path / "trl.jsonl"), MODEL, LengthConfig(), Context(tmp_path))
+    again = preference_pairs(read.groups)
+    assert sum(p.weight for p in direct) == pytest.approx(3.5)
+    assert [p.weight for p in direct] == pytest.approx([1 / 3] * 6 + [0.5, 1.0])
+
+    def gradient(pairs: Sequence[Pair]) -> list[torch.Tensor]:
+        policy, reference = tiny_llama(3), freeze(tiny_llama(4))
+        hard = [Pair(p.prompt, p.chosen, p.rejected, weight=p.weight) for p in pairs]  # TRL's rows know no soft label
+        preference_step(policy, hard, reference_logprobs(policy, reference, hard, 999), PreferenceSettings())
+        return [p.grad for p in policy.parameters() if p.grad is not None]
+
+    for a, b in zip(gradient(direct), gradient(again), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-3)
+
+
+def test_soft_labels_and_weights_of_pairs(tmp_path: Path) -> None:
+    records = [
+        compared(0, choice={"probability": 0.7}, weight=3.0), compared(1, choice={"probability": 1.0}),
+        compared(2, choice={"probability": 0.5}), compared(3, weight=0.0),
+    ]  # fmt: skip
+    found = read_judged(written(tmp_path / "r.jsonl", records), MODEL, LengthConfig(), Context(tmp_path))
+    assert found.left_out == {"comparison of weight 0": 1}
+    said = [j for g in found.groups for j in g.judgements]
+    assert [(j.weight, round(j.doubt, 9)) for j in said] == [(3.0, 0.3), (1.0, 0.0), (1.0, 0.5)]
+    pairs = preference_pairs(found.groups)
+    assert [(p.weight, round(p.doubt, 9)) for p in pairs] == [(3.0, 0.3), (1.0, 0.0)]  # even odds name no better one
+    rows = one_pair_per_row(found.groups)
+    assert [(j.weight, round(j.doubt, 9)) for g in rows for j in g.judgements] == [(3.0, 0.3), (1.0, 0.0)]
+
+
+def test_pairs_decided_by_weighted_votes(tmp_path: Path) -> None:
+    """Only ratios of weights decide; the pair counts as its voters do on average."""
+    by_hand = {"ann": 1.0, "bob": 2.0, "cho": 2.0}
+    (tmp_path / "people.json").write_text(json.dumps({
+        "annotators": [{"annotator": n, "rationality": r, "side_bias": 0.0} for n, r in by_hand.items()], "tie": 0.1,
+    }))  # fmt: skip
+
+    def decided(*votes: tuple[str, str, float, float]) -> tuple[list[Pair], int]:
+        records = [
+            record(f"{i}", "comparison", ["aa", "bb"], {"preferred": side, "probability": p}, annotator=who, weight=w, prompt="same")
+            for i, (who, side, w, p) in enumerate(votes)
+        ]  # fmt: skip
+        groups = read_judged(written(tmp_path / "v.jsonl", records), MODEL, LengthConfig(), Context(tmp_path))
+        return decided_pairs(groups.groups, annotator_effects(tmp_path / "people.json", groups.annotators))
+
+    def odds(pair: Pair) -> float:
+        return float(torch.logit(torch.tensor(1 - pair.doubt)))
+
+    ((pair,), _) = decided(("ann", "a", 1.0, 1.0), ("bob", "a", 1.0, 1.0))
+    assert (odds(pair), pair.weight) == pytest.approx((3.0, 1.0), rel=1e-4)
+    ((pair,), _) = decided(("ann", "a", 3.0, 1.0), ("bob", "b", 1.0, 1.0))
+    assert (odds(pair), pair.weight) == pytest.approx((0.5, 2.0), rel=1e-4)  # (3 * 1 - 1 * 2) / 2
+    ((pair,), _) = decided(("bob", "a", 0.1, 0.9), ("cho", "a", 0.1, 0.9))
+    assert (odds(pair), pair.weight) == pytest.approx((3.2, 0.1), rel=1e-4)  # 2 * 2 * (0.9 - 0.1)
+    assert decided(("bob", "a", 1.0, 1.0), ("cho", "b", 1.0, 1.0)) == ([], 1)
+
+
+def test_thumbs_of_weighted_and_soft_records(tmp_path: Path) -> None:
+    records = [
+        compared(0, choice={"probability": 0.75}, weight=4.0), compared(1, choice={"probability": 0.5}), compared(2, weight=0.0),
+        record(3, "thumb", ["cc"], {"up": True}, weight=0.25), compared(4, choice={"preferred": None, "both_bad": True}),
+    ]  # fmt: skip
+    context = Context(tmp_path)
+    thumbs = read_thumbs(written(tmp_path / "r.jsonl", records), MODEL, LengthConfig(), context)
+    assert [(t.row, t.desirable, t.weight) for t in thumbs] == [
+        ("0/a", True, 1.0), ("0/b", False, 1.0), ("3/a", True, 0.25), ("4/a", False, 0.5), ("4/b", False, 0.5),
+    ]  # fmt: skip
+    dropped = json.loads((tmp_path / "lengths.json").read_text())["dropped"]
+    assert dropped == {"comparison of weight 0": 1, "tie": 1}
+
+
+# --- what cannot be used is counted by name ----------------------------------------------------------------------------
+def test_clips_are_no_texts(tmp_path: Path) -> None:
+    clips = [{"episode": "e1", "start": 0, "stop": 9}, {"episode": "e1", "start": 9, "stop": 20}]
+    kept, silent = usable([compared(0, *clips), compared(1), record(2, "thumb", clips[:1], {"up": True}, weight=0.0)])
+    assert [r.id for r in kept] == ["1"]
+    assert silent == {"comparison of clips, which are no texts": 1, "thumb of weight 0": 1}
+    source = written(tmp_path / "r.jsonl", [compared(0, *clips), compared(1)])
+    assert read_judged(source, MODEL, LengthConfig(), Context(tmp_path)).left_out == {
+        "comparison of clips, which are no texts": 1
+    }
+
+
+def test_equal_responses_after_cutting(tmp_path: Path) -> None:
+    """Of a pair: left out and counted. Of a ranking: the pairs that are equal."""
+    records = [
+        compared(0, "same until here", "same until there"), compared(1),
+        record(2, "ranking", ["same until here", "other", "same until there"], {"order": [["a"], ["b"], ["c"]]}),
+    ]  # fmt: skip
+    source = written(tmp_path / "r.jsonl", records)
+    found = read_judged(source, MODEL, CUT, Context(tmp_path))
+    assert found.left_out == {"comparison of equal responses": 1}
+    assert (len(preference_pairs(found.groups)), equal_pairs(found.groups)) == (3, 1)
+    context = Context(tmp_path)
+    thumbs = read_thumbs(source, MODEL, CUT, context)
+    assert [t.row for t in thumbs] == ["1/a", "1/b"]
+    assert any("2 responses left out: cut as they are, one text is both good and bad" in x for x in context.lines)  # type: ignore[attr-defined]
+
+
+def test_records_that_share_an_id_are_told_apart(tmp_path: Path) -> None:
+    """Each keeps its own responses and its own mark."""
+    rows = [compared("x", "aa", "bb", prompt="p"), compared("x", "cc", "dd", prompt="q")]
+    context = Context(tmp_path, Recording())
+    context.given.tokenizer = MODEL.tokenizer  # type: ignore[attr-defined]
+    import accord.runs.stages.judged as judged
+
+    original = judged.load_records
+    judged.load_records = lambda *_: rows  # type: ignore[assignment]
+    try:
+        groups = read_judged("", MODEL, LengthConfig(), context).groups
+        thumbs = read_thumbs("", MODEL, LengthConfig(), context)
+    finally:
+        judged.load_records = original
+    assert len({tuple(r) for g in groups for r in g.group.responses}) == 4
+    assert len({(t.row, t.desirable, tuple(t.response)) for t in thumbs}) == 4
+
+
+# --- messages, tools, settings of the template -----------------------------------------------------------------------------
+CHAT = [
+    compared("c0", [CALL], [OTHER_CALL], prompt=ASKED, tools=TOOLS, chat_template_kwargs={"enable_thinking": False}),
+    compared("c1", [CALL], "plain", prompt=ASKED, tools=TOOLS, meta={"finished": {"a": True, "b": False}}),
+    compared("c2", "one", "two", prompt=ASKED),
+]
+
+
+def test_encoders_are_given_all_that_a_record_says(tmp_path: Path) -> None:
+    """Messages as messages, text as text, tools and settings beside the prompt; options that differ in calls differ."""
+    encoder = Recording()
+    groups = read_judged(written(tmp_path / "r.jsonl", CHAT), MODEL, LengthConfig(), Context(tmp_path, encoder)).groups
+    assert len(groups) == 3  # the same messages with other tools or settings are another prompt
+    assert len({prompt_key(r) for r in CHAT}) == 3
+    said = [c[0].model_dump() for c in (CHAT[0].options[0].content, CHAT[0].options[1].content)]  # type: ignore[index, union-attr]
+    everything = {"messages": ASKED, "tools": TOOLS, "chat_template_kwargs": {"enable_thinking": False}}
+    assert encoder.given == [
+        (everything, [said[0]], True), (everything, [said[1]], True),
+        ({"messages": ASKED, "tools": TOOLS}, [said[0]], True), ({"messages": ASKED, "tools": TOOLS}, "plain", False),
+        (ASKED, "one", True), (ASKED, "two", True),
+    ]  # fmt: skip
+    assert all(len(set(map(tuple, g.group.responses))) == 2 for g in groups)
+    encoder.given.clear()
+    read_thumbs(str(tmp_path / "r.jsonl"), MODEL, LengthConfig(), Context(tmp_path, encoder))
+    assert [given[:2] for given in encoder.given[:2]] == [(everything, [said[0]]), (everything, [said[1]])]
+
+
+def test_a_call_without_words_is_no_blank_answer() -> None:
+    assert [r.blank for r in responses(CHAT[0]).values()] == [False, False]
+    assert [r.blank for r in responses(compared(3, " \n", "x")).values()] == [True, False]
+
+
+def test_whether_a_response_ended() -> None:
+    assert [ended(CHAT[1], "a"), ended(CHAT[1], "b"), ended(CHAT[0], "a")] == [True, False, True]
+    assert not ended(record(0, "thumb", ["x"], {"up": True}, meta={"finished": False}), "a")
+
+
+def demonstration(number: int, prompt: Any, content: Any, **fields: Any) -> Feedback:
+    return record(number, "demonstration", [], {"content": content}, prompt=prompt, **fields)
+
+
+TALK = [
+    {"role": "user", "content": "one"}, {"role": "assistant", "content": "unsaid", "weight": 0}, {"role": "user", "content": "two"},
+    {"role": "assistant", "content": "half", "weight": 0.5}, {"role": "user", "content": "three"},
+]  # fmt: skip
+
+
+def test_fine_tuning_takes_weights_of_records(tmp_path: Path) -> None:
+    rows = [
+        demonstration(0, "p", "aa", weight=2.5),
+        demonstration(1, "p", "bb"),
+        demonstration(2, "p", "cc", weight=0.0),
+    ]
+    examples = read_demonstrations(written(tmp_path / "d.jsonl", rows), MODEL, LengthConfig(), Context(tmp_path))
+    assert [e.group.weight for e in examples] == [2.5, 1.0]
+    assert json.loads((tmp_path / "lengths.json").read_text())["dropped"] == {"demonstration of weight 0": 1}
+    cut = read_demonstrations(
+        str(tmp_path / "d.jsonl"), MODEL, LengthConfig(max_response_tokens=2, too_long="cut"), Context(tmp_path)
+    )
+    assert [e.group.weight for e in cut] == [2.5, 1.0]
+
+
+# --- files that stages write -------------------------------------------------------------------------------------------
+def test_files_of_a_preferences_stage_keep_everything(tmp_path: Path) -> None:
+    """Tools, settings and messages in prompts.jsonl and sft.jsonl; demonstrations of one ranking share its weight."""
+    plain = [compared(n, f"yes {n}", f"no {n}") for n in range(8)]
+    ranked = record(
+        9, "ranking", ["aa", [CALL], "cc"], {"order": [["b"], ["a"], ["c"]]}, prompt=ASKED, tools=TOOLS, weight=3.0
+    )
+    written(tmp_path / "data.jsonl", [*plain, ranked, CHAT[0]])
+    (tmp_path / "toy.yaml").write_text(
+        f"name: toy\nseed: 1\nthreads: 1\nstages:\n  data: {{kind: preferences, data: {tmp_path / 'data.jsonl'}, evaluation: 2}}\n"
+    )
+    runner.execute(recipes.load(str(tmp_path / "toy.yaml")), tmp_path / "run", False, Progress(), {})
+    folder = tmp_path / "run/stages/01-data"
+    shown = [Feedback.model_validate(row) for row in read_jsonl(folder / "sft.jsonl")]
+    of_calls = [r for r in shown if not isinstance(r.prompt, str)]
+    kept = {prompt_key(r): r for r in (ranked, CHAT[0])}
+    for made in of_calls:
+        assert made.asked == kept[prompt_key(made)].asked
+    assert sum(r.weight for r in of_calls if r.id.startswith("9-")) in (pytest.approx(3.0), 0)
+    prompts = [p for name in ("prompts", "evaluation") for p in load_prompts(folder / f"{name}.jsonl")]
+    assert all(p in prompts for p in (ranked.asked, CHAT[0].asked))
+    assert len(prompts) == 10
+
+
+def test_prompts_and_what_was_asked_are_the_same_thing() -> None:
+    for r in (*CHAT, compared(5)):
+        assert Feedback.model_validate(r.model_dump() | asked_fields(r.asked)) == r
+    assert render({"messages": [*ASKED, CALL], "tools": TOOLS}).startswith('user: add\nassistant: {"type": "function"')
+    assert render("text") == "text"
