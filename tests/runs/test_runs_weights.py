@@ -57,7 +57,8 @@ class Recording(Encoder):
 
     def example(self, prompt: Any, response: Any, finished: bool = True, row: str = "") -> Example:
         self.given.append((prompt, response, finished))
-        return Example([0, *_digest(prompt)], _digest(response), finished, row)
+        weight = 1.0 if isinstance(response, str) else response[0].get("weight", 1.0)
+        return Example([0, *_digest(prompt)], _digest(response), finished, row, weight=weight)
 
 
 def _digest(value: Any) -> list[int]:
@@ -279,8 +280,8 @@ def demonstration(number: int, prompt: Any, content: Any, **fields: Any) -> Feed
     return record(number, "demonstration", [], {"content": content}, prompt=prompt, **fields)
 
 
-TALK = [
-    {"role": "user", "content": "one"}, {"role": "assistant", "content": "unsaid", "weight": 0}, {"role": "user", "content": "two"},
+TALK: list[Any] = [
+    {"role": "user", "content": "one"}, {"role": "assistant", "content": "unsaid", "weight": 0.0}, {"role": "user", "content": "two"},
     {"role": "assistant", "content": "half", "weight": 0.5}, {"role": "user", "content": "three"},
 ]  # fmt: skip
 
@@ -298,6 +299,34 @@ def test_fine_tuning_takes_weights_of_records(tmp_path: Path) -> None:
         str(tmp_path / "d.jsonl"), MODEL, LengthConfig(max_response_tokens=2, too_long="cut"), Context(tmp_path)
     )
     assert [e.group.weight for e in cut] == [2.5, 1.0]
+
+
+def test_messages_of_weight_zero_are_context_only(tmp_path: Path) -> None:
+    """Every turn is an example by its record's weight times its message's; the last one alone by its own."""
+    said = [{"role": "assistant", "content": "end"}]
+    rows = [
+        demonstration(0, TALK, said, weight=3.0, tools=TOOLS, meta={"finished": False}),
+        demonstration(1, TALK[:1], TALK[1:2]),
+    ]
+
+    def read(turns: Any, rows: Sequence[Feedback] = rows) -> tuple[list[float], list[Any]]:
+        encoder = Recording()
+        source = written(tmp_path / "d.jsonl", rows)
+        examples = read_demonstrations(source, MODEL, LengthConfig(), Context(tmp_path, encoder), turns)
+        return [e.group.weight for e in examples], encoder.given
+
+    weights, given = read("every")
+    assert weights == [1.5, 3.0]  # the encoder's own weight of a message, times the record's
+    assert given == [
+        ({"messages": TALK[:3], "tools": TOOLS}, TALK[3:4], True), ({"messages": TALK, "tools": TOOLS}, said, False),
+    ]  # fmt: skip
+    dropped = json.loads((tmp_path / "lengths.json").read_text())["dropped"]
+    assert dropped == {"demonstration whose messages have the weight 0": 1}
+    assert read("last") == ([3.0], given[1:])
+    silent = demonstration(0, TALK, [{"role": "assistant", "content": "end", "weight": 0}], meta={"finished": False})
+    assert read("last", [silent]) == ([0.5], [(TALK[:3], TALK[3:4], True)])  # what was cut off is not trained
+    sampled = demonstration(0, TALK, " end, to the letter ")
+    assert [read(turns, [sampled])[1][-1][:2] for turns in ("last", "every")] == [(TALK, " end, to the letter ")] * 2
 
 
 # --- files that stages write -------------------------------------------------------------------------------------------

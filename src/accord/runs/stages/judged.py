@@ -262,4 +262,4 @@ def decided_pairs(
 
 def _pair(group: JudgedGroup, better: int, worse: int, weight: float, doubt: float) -> Pair:
     both = group.group.only(better, worse)
-    return Pair(both.prompt, *both.responses, group.row, doubt, weight, both.masks)
+    return Pair(both.prompt, both.responses[0], both.responses[1], group.row, doubt, weight, both.masks)

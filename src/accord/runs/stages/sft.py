@@ -94,7 +94,7 @@ def read_demonstrations(
     from accord.feedback.formats import read_feedback
     from accord.feedback.records import Demonstration
     from accord.runs.stages.lengths import apply_lengths
-    from accord.runs.stages.usable import WRITTEN, ended, usable
+    from accord.runs.stages.usable import usable
 
     encoder, examples = context.encoder(model), []
     read = read_feedback(source)
@@ -107,34 +107,29 @@ def read_demonstrations(
         turns_of = _turns(record, record.choice.content, turns)
         if not turns_of:
             left_out["demonstration whose messages have the weight 0"] += 1
-            continue
-        finished = [True] * (len(turns_of) - 1) + [ended(record, WRITTEN)]
-        for (prompt, response), done in zip(turns_of, finished, strict=True):
-            example = encoder.example(prompt, response, done, record.id)
+        for prompt, response, finished in turns_of:
+            example = encoder.example(prompt, response, finished, record.id)
             examples.append(replace(example, weight=example.weight * record.weight))
     if not examples:
         raise DataError(f"{source} ({read.shape}) holds no demonstrations", "name rows with a prompt and a response")
     return apply_lengths(examples, model, lengths, context, dict(left_out))
 
 
-def _turns(record: Feedback, content: Content, turns: Turns) -> list[tuple[Any, Any]]:
-    """(prompt, response) of what is trained: the written response, or every turn of the assistant's; none where all messages
-    have the weight 0. A text stays the text it is, to the letter."""
+def _turns(record: Feedback, content: Content, turns: Turns) -> list[tuple[Any, Any, bool]]:
+    """(prompt, response, whether it ended) of what is trained, see `split_conversation`; none where all messages have the weight
+    0. A text, such as a policy's own, stays as it is, to the letter."""
     from accord.feedback.records import to_json
+    from accord.runs.stages.usable import WRITTEN, ended
     from accord.text.conversations import split_conversation
 
+    finished = ended(record, WRITTEN)
+    if isinstance(record.prompt, str) or (isinstance(content, str) and turns == "last"):
+        return [(record.asked, to_json(content), finished)]
     answer: list[Any] = [{"role": "assistant", "content": content}] if isinstance(content, str) else to_json(content)
-    every = turns == "every" and not isinstance(record.prompt, str)
-    before: list[Any] = to_json(record.prompt) if every else []
-    if all(message.get("weight") == 0 for message in (*before, *answer) if message["role"] == "assistant"):
+    messages = [*to_json(record.prompt), *answer]
+    if all(message.get("weight") == 0 for message in messages if message["role"] == "assistant"):
         return []
-    if not every:
-        return [(record.asked, to_json(content))]
-    found = split_conversation([*before, *answer], turns, record.id)
-    beside = (
-        {name: value for name, value in record.asked.items() if name != "messages"}
-        if isinstance(record.asked, dict)
-        else {}
-    )
-    pairs = [({"messages": prompt, **beside} if beside else prompt, response) for prompt, response in found]
-    return [*pairs[:-1], (pairs[-1][0], content)] if isinstance(content, str) else pairs
+    whole = {**record.asked, "messages": messages} if isinstance(record.asked, dict) else messages
+    *before, (prompt, response) = split_conversation(whole, turns, record.id)
+    last = content if isinstance(content, str) and response == answer else response
+    return [*((p, r, True) for p, r in before), (prompt, last, finished or response[-1] != answer[-1])]
