@@ -442,6 +442,13 @@ row_extras = st.dictionaries(
 )  # fmt: skip
 
 
+likely_extras = st.fixed_dictionaries({}, optional={
+    "weight": st.sampled_from([0, 0.5, 2]), "tools": st.sampled_from([TOOLS, []]), "system": st.sampled_from(["v", ""]), "history": st.just([["a", "b"]]),
+    "finished": st.sampled_from([True, "false"]), "deleted": st.sampled_from([False, "no"]), "label": st.sampled_from([0, "true", 1.0, "?"]),
+    "source": st.just("forum"), "tags": st.just(["w"]), "annotator": st.sampled_from(["ann", 7.0]), "chat_template_kwargs": st.just({"k": 1}),
+})  # fmt: skip
+
+
 @st.composite
 def any_rows(draw: st.DrawFn) -> dict[str, Any]:
     """A row of any public shape of pairs, answers or thumbs, with keys that its shape may not know."""
@@ -456,9 +463,10 @@ def any_rows(draw: st.DrawFn) -> dict[str, Any]:
         {"messages": [asked, better]}, {"conversations": [{"from": "human", "value": text}, {"from": "gpt", "value": other}]},
         {"instruction": text, "input": "", "output": other}, {"prompt": text, "response": other}, {"prompt": text},
         {"prompt": text, "response_a": other, "response_b": "No.", "winner": "a"}, {"prompt": text, "response": other, "rating_good": 3},
+        {"prompt": [asked], "response_a": [better], "response_b": [worse], "winner": "b"}, {"prompt": [asked], "response": [better], "rating": 3},
         {"prompt": text, "completions": [other, "b"], "labels": [True, False]}, {"model_a": "m", "model_b": "n", "winner": "tie"},
         {"chosen": "\n\nHuman: Hi\n\nAssistant: a", "rejected": "\n\nHuman: Hi\n\nAssistant: b"},
-    ])) | draw(row_extras)  # fmt: skip
+    ])) | draw(st.one_of(row_extras, likely_extras))  # fmt: skip
 
 
 MEANT = {
@@ -490,8 +498,9 @@ def test_every_key_is_used_kept_or_counted(tmp_path_factory: pytest.TempPathFact
     for record in found.records:
         assert not MEANT & record.meta.get("columns", {}).keys()
         json.dumps(record.model_dump(mode="json"), allow_nan=False)
+        check_used(record, {name: value for name, value in row.items() if value not in (None, "", [], {})})
     for name, value in row.items():
-        if value is None or value in ("", [], {}) or name in known or name.startswith("rating_"):
+        if value is None or value in ("", [], {}) or name in known or name.startswith("rating"):
             continue
         kept = all(name in record.meta.get("columns", {}) for record in found.records) and bool(found.records)
         assert kept or any(repr(name) in reason for reason in found.left_out), (found.shape, name)
@@ -510,6 +519,25 @@ def test_every_key_is_used_kept_or_counted(tmp_path_factory: pytest.TempPathFact
     )
     for key, count in extra.items():
         assert found.left_out[f"key {key!r} of a message"] == count
+
+
+def check_used(record: Feedback, row: dict[str, Any]) -> None:
+    """What every shape understands stands in the record."""
+    turns = [] if isinstance(record.prompt, str) else [(m.role, m.text) for m in record.prompt]
+    assert record.weight == float(row.get("weight", 1))
+    assert record.tools == row.get("tools", [])
+    assert record.chat_template_kwargs == row.get("chat_template_kwargs", {})
+    assert "system" not in row or turns[0] == ("system", row["system"])
+    assert "history" not in row or {("user", "a"), ("assistant", "b")} <= {*turns}
+    assert record.annotator == str(row.get("annotator", "dataset")).removesuffix(".0")
+    if "finished" in row:
+        told = record.meta["finished"]
+        assert {*(told.values() if isinstance(told, dict) else [told])} == {truth(row["finished"], "finished")}
+    if "label" in row or "kto_tag" in row:
+        assert (record.kind, record.choice.up) == (
+            "thumb",
+            label(row.get("label", row.get("kto_tag")), "label", "binary") == 1,
+        )  # type: ignore[union-attr]
 
 
 def test_what_no_record_can_hold_is_refused_by_name(tmp_path: Path) -> None:

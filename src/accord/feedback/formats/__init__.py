@@ -104,7 +104,7 @@ def read_as(source: DataSource, read: RowsRead) -> ReadResult:
         left_out.update(part.reason for part in made if isinstance(part, Left))
         found = [part for part in made if isinstance(part, Feedback)]
         if not shape.keeps:
-            left_out.update(unread([row[name] for name in row if name in values.known]))
+            left_out.update(unread({n: v for n, v in row.items() if n in values.known and n not in shape.counts}))
             found = _with_columns(found, row, values.known, left_out)
         records += found
     if not records and not prompts:

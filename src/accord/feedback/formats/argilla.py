@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from accord.feedback.formats.columns import Left, Parsed
-from accord.feedback.formats.sheets import Answerer, ScaleGuess, settled, sheet_of
+from accord.feedback.formats.sheets import Answerer, ScaleGuess, left_of, settled, sheet_of
 
 LONGEST_LABEL = 3
 """Words of a label; a longer text was written."""
+_READ = ("fields", "responses", "id", "external_id", "metadata", "suggestions", "vectors")
+"""What is read, or counted by itself, of a record."""
 Answer = tuple[str, Any]
 """Question and value."""
 
@@ -100,6 +102,7 @@ def _record(row: Mapping[str, Any], kinds: Mapping[str, str], scales: ScaleGuess
                 yield made
     yield from [Left("suggestion (a model's proposal)")] * len(row.get("suggestions") or [])
     yield from [Left("vector")] * len(row.get("vectors") or [])
+    yield from left_of(row, _READ, "fields")
     if not found:
         yield Left("record without an answer")
 

@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from accord.feedback.formats.turns import MEDIA, REASONING, history_of, is_conversation, messages, tools_of
-from accord.feedback.formats.values import RowError, empty, marked, number, shown, truth, unpacked, whole
+from accord.feedback.formats.values import RowError, bare, empty, marked, number, shown, truth, unpacked, whole
 from accord.feedback.records import Content, Feedback, Message, content_id, to_json
 
 __all__ = [
@@ -73,13 +73,22 @@ def can_keep(value: Any) -> bool:
 
 def annotator_of(row: Mapping[str, Any]) -> str:
     """Who judged; SOURCE when no column says so. 7, 7.0 and "7" are the same annotator."""
-    who = _first(row, ANNOTATOR_COLUMNS, SOURCE)
-    return str(int(who)) if isinstance(who, float) and who.is_integer() else str(who)
+    return _named(_first(row, ANNOTATOR_COLUMNS, SOURCE), "annotator")
+
+
+def _named(value: Any, column: str) -> str:
+    """A name, which may be a number."""
+    value = bare(value)
+    if not isinstance(value, (str, int, float)) or isinstance(value, bool):
+        raise RowError(f"the column {column!r} is {shown(value)}, neither a name nor a number")
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def said(row: Mapping[str, Any]) -> dict[str, Any]:
     """Session, guideline, time and active seconds of a row, those it has."""
-    found: dict[str, Any] = {name: str(row[name]) for name in ("session", "guideline") if not empty(row.get(name))}
+    found: dict[str, Any] = {
+        name: _named(row[name], name) for name in ("session", "guideline") if not empty(row.get(name))
+    }
     if (when := _first(row, TIME_COLUMNS)) is not None:
         found["created_at"] = _time(when)
     if (seconds := _first(row, SECONDS_COLUMNS)) is not None:

@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from accord.feedback.formats.columns import Left, Parsed, RowError
-from accord.feedback.formats.sheets import Answerer, ScaleGuess, Sheet, settled, sheet_of
+from accord.feedback.formats.sheets import Answerer, ScaleGuess, Sheet, left_of, settled, sheet_of
 from accord.feedback.formats.values import marked
 from accord.feedback.records import Content, plain
 
 INSTRUCT_GPT = {"likert_scale": (1.0, 7.0)}
 """Ranges of the ratings of the packaged template `chatbot-assessment`."""
 _SPANS = {"labels": "labels", "hypertextlabels": "hypertextlabels", "paragraphlabels": "paragraphlabels"}
+_READ = ("data", "annotations", "completions", "predictions", "drafts", "project", "id", "meta")
+"""What is read, or counted by itself, of a task."""
 _UNPLACED = "_"
 """The Ranker's bucket of items that nobody moved."""
 
@@ -68,6 +70,7 @@ def _task(row: Mapping[str, Any], scales: ScaleGuess) -> Iterator[Parsed]:
             yield made
     yield from [Left("prediction (a model's proposal)")] * len(row.get("predictions") or [])
     yield from [Left("unfinished draft")] * len(row.get("drafts") or [])
+    yield from left_of(row, _READ, "data")
     if not found:
         yield Left("task without an answer")
 

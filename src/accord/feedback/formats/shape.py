@@ -22,8 +22,11 @@ class Shape:
     keeps whatever a row holds. prepare: makes the parser from all rows and their source, where one row is not enough
     (`parse` is None then). labels: columns of labels, which `parse` gets as 1, 0 or -1 (lists of them where the column holds
     lists), each with what the format says of 0 and 1 (None: nothing, the user is asked). winners: columns that name one of two
-    responses, first or second, 1 or 2. means: what becomes what, and
-    what is refused, in one line of the documentation.
+    responses, first or second, 1 or 2. counts: columns of which `parse` itself names what of their messages no record holds.
+    means: what becomes what, and what is refused, in one line of the documentation.
+
+    A log that may be judgements or mere traces of use (thumbs in a chat, scores of traces) is read as judgements: these
+    shapes serve commands that import feedback. A command that collects traces would read the same rows in its own way.
     """
 
     name: str
@@ -35,6 +38,7 @@ class Shape:
     prepare: Callable[[Sequence[Row], Path], Parse] | None = None
     labels: Mapping[str, Scheme | None] = field(default_factory=dict)
     winners: tuple[str, ...] = ()
+    counts: tuple[str, ...] = ()
     means: str = ""
 
     def parser(self, rows: Sequence[Row], source: Path) -> Parse:

@@ -181,7 +181,7 @@ SHAPES = (
     Shape("Argilla", ("fields", "responses"), argilla.is_argilla, None, keeps=True, prepare=argilla.prepare, means="see below"),
     *PUBLIC,
     Shape("votes between models", ("model_a", "model_b", "winner"), arena.is_votes, arena.votes, arena.ARENA_COLUMNS, winners=("winner",), means="comparison of what the two models said, from where they differ up to the turn voted on; tie, both bad; models are producers; without texts for ratings of models only"),
-    Shape("table of comparisons", ("prompt", "response_a", "response_b", "winner"), tables.is_pairwise, tables.pairwise, tables.PAIRWISE_COLUMNS, winners=("winner",), means="comparison: winner is a, b, tie or both_bad; a was shown first"),
+    Shape("table of comparisons", ("prompt", "response_a", "response_b", "winner"), tables.is_pairwise, tables.pairwise, tables.PAIRWISE_COLUMNS, winners=("winner",), counts=("prompt", "response_a", "response_b"), means="comparison: winner is a, b, tie or both_bad; a was shown first"),
     Shape("table of ratings", ("prompt", "response", "rating_overall"), tables.is_ratings, None, keeps=True, prepare=tables.prepare_ratings, means="rating with an attribute per column rating_NAME; without low and high the range is guessed, and said so"),
     Shape("PRM800K", ("question", "label"), is_prm800k, prm800k, keeps=True, means="step labels of the labelled path"),
     Shape("UltraFeedback", ("instruction", "completions"), has("instruction", "completions"), many_answers.ultrafeedback, ("models",), means="per completion a rating overall (to 10), a rating of the aspects (1 to 5; N/A is counted) and a critique"),

@@ -14,7 +14,8 @@ from typing import Any
 
 from accord.feedback.formats.columns import Left, Parsed, RowError, build, content_of
 from accord.feedback.formats.making import check_apart
-from accord.feedback.formats.values import side_named, word
+from accord.feedback.formats.turns import is_conversation, unread
+from accord.feedback.formats.values import empty, side_named, word
 from accord.feedback.records import Content, Feedback, content_id
 
 PROMPTS = (
@@ -198,9 +199,14 @@ def sheet_of(fields: Mapping[str, Any], named: Sequence[str] = ()) -> Sheet:
     return Sheet(content, responses, {}, other)
 
 
+def left_of(row: Mapping[str, Any], read: Sequence[str], fields: str) -> Iterator[Left]:
+    """What no record holds of a task: columns other than `read`, keys of the messages in its `fields`."""
+    yield from (Left(f"column {name!r}") for name, value in row.items() if name not in read and not empty(value))
+    yield from map(Left, unread(row.get(fields)))
+
+
 def _is_text(value: Any) -> bool:
-    messages = isinstance(value, list) and value and all(isinstance(v, dict) and "content" in v for v in value)
-    return isinstance(value, str) or bool(messages)
+    return isinstance(value, str) or is_conversation(value)
 
 
 @dataclass

@@ -26,7 +26,8 @@ from accord.feedback.formats.columns import (
     messages,
 )
 from accord.feedback.formats.sheets import ScaleGuess
-from accord.feedback.formats.values import empty, number, side
+from accord.feedback.formats.turns import unread
+from accord.feedback.formats.values import empty, number, side, unpacked
 from accord.feedback.records import Clip, Comparison, Content, Feedback, Rating, to_json
 
 RATING = "rating_"
@@ -50,7 +51,7 @@ def _attribute(column: str) -> str | None:
 
 
 # --- in ------------------------------------------------------------------------------------------------------------------
-def pairwise(row: Mapping[str, Any]) -> Iterator[Feedback]:
+def pairwise(row: Mapping[str, Any]) -> Iterator[Parsed]:
     """One comparison; raises RowError naming the column."""
     answer = side(row["winner"], "winner")
     producers = [row.get("producer_a") or None, row.get("producer_b") or None]
@@ -73,6 +74,7 @@ def pairwise(row: Mapping[str, Any]) -> Iterator[Feedback]:
         "comparison", _content(row, "prompt", "prompt_type"), contents, choice, row, ids=ids if len(ids) == 2 else None,
         producers=producers, places=[0, 1], meta=meta,
     )  # fmt: skip
+    yield from _unread(row)
 
 
 def prepare_ratings(rows: Sequence[Mapping[str, Any]], source: Path) -> Callable[[Mapping[str, Any]], Iterator[Parsed]]:
@@ -112,6 +114,18 @@ def _ratings(row: Mapping[str, Any], scales: ScaleGuess) -> Iterator[Parsed]:
         ids=[str(row["option"])] if row.get("option") else None, producers=[row.get("producer") or None],
         places=[0], meta=meta,
     )  # fmt: skip
+    yield from _unread(row)
+
+
+def _unread(row: Mapping[str, Any]) -> Iterator[Left]:
+    """What of the messages in a row's columns no record holds, also where they are JSON in a text."""
+    for column, kind in (
+        ("prompt", "prompt_type"),
+        *((f"response{end}", "response_type") for end in ("", "_a", "_b")),
+    ):
+        value = row.get(column)
+        if isinstance(value, list) or (isinstance(value, str) and row.get(kind) == "messages"):
+            yield from map(Left, unread(unpacked(value, column)))
 
 
 def _content(row: Mapping[str, Any], column: str, kind: str) -> Content:
@@ -124,20 +138,14 @@ def _content(row: Mapping[str, Any], column: str, kind: str) -> Content:
         )
     if row.get(kind) != "messages":
         return value
-    try:
-        return messages(json.loads(value))
-    except (ValueError, AttributeError) as error:
-        raise RowError(f"the column {column!r} is no JSON list of messages ({error})") from None
+    return messages(unpacked(value, column))
 
 
 def _meta(row: Mapping[str, Any]) -> dict[str, Any]:
     value = row.get("meta")
     if not value:
         return {}
-    try:
-        found = json.loads(value) if isinstance(value, str) else dict(value)
-    except ValueError as error:
-        raise RowError(f"the column 'meta' is not JSON ({error})") from None
+    found = unpacked(value, "meta")
     if not isinstance(found, dict):
         raise RowError("the column 'meta' is no JSON object")
     return found

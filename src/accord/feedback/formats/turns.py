@@ -6,7 +6,6 @@ under its three names, content in parts of text, and what of a message is traine
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -52,8 +51,10 @@ def is_conversation(value: Any) -> bool:
 
 
 def _is_turn(value: Any) -> bool:
-    return isinstance(value, Mapping) and (
-        ("role" in value and value.keys() & {"content", *_CALLING}) or {"from", "value"} <= value.keys()
+    if not isinstance(value, Mapping):
+        return False
+    return {"from", "value"} <= value.keys() or (
+        "role" in value and any(key in value for key in ("content", *_CALLING))
     )
 
 
@@ -169,12 +170,9 @@ def _calls(given: Mapping[str, Any]) -> list[Any]:
 def _json_of(value: Any, what: str) -> Any:
     if isinstance(value, list) and what not in ("tool_calls", "function_call"):
         value = "".join(part["text"] for part in value)
-    if not isinstance(value, str) or not value.strip():
-        return None if isinstance(value, str) else value
-    try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
-        raise RowError(f"{what} is {shown(value)}, not JSON") from None
+    if isinstance(value, str) and not value.strip():
+        return None
+    return unpacked(value, what)
 
 
 def _as_list(value: Any) -> list[Any]:
