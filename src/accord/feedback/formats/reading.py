@@ -15,9 +15,7 @@ In all of them a row is dropped for a lone surrogate, a code point that is no ch
 
 from __future__ import annotations
 
-import glob
 import io
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,7 +24,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from accord.errors import DataError
-from accord.feedback.formats.containers import splits
+from accord.feedback.formats.containers.locating import COLUMNAR, SUFFIXES, kind_of, located
 from accord.feedback.formats.containers.notes import LOCAL, Bounds, Notes, Row, fault
 from accord.feedback.formats.hints import check_columns, renamed
 from accord.feedback.formats.names import KNOWN, tidied
@@ -44,20 +42,6 @@ __all__ = [
     "read_sources",
     "read_stream",
 ]
-
-_TEXT = (".jsonl", ".json", ".csv", ".tsv")
-_COLUMNAR = (".parquet", ".arrow")
-SUFFIXES = (*_TEXT, *_COLUMNAR)
-_HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+$")
-_GLOB = re.compile(r"[*?\[]")
-_ABOUT = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "settings.json")
-_ABOUT_ENDINGS = (".card.json", ".about.jsonl", ".md")
-"""Files of a directory that tell about its data and are none."""
-_MODEL = ("model.safetensors", "model.safetensors.index.json", "adapter_config.json", "tokenizer_config.json")
-_ADVICE = {
-    ".xlsx": "save it as CSV UTF-8", ".xls": "save it as CSV UTF-8", ".ods": "save it as CSV",
-    ".txt": "rename it to what it is: .tsv for a spreadsheet's Unicode text, .jsonl for a row per line",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -188,101 +172,24 @@ def _renamed(rows: Iterator[Row], columns: Mapping[str, str]) -> Iterator[Row]:
 
 
 def _found(source: DataSource, notes: Notes, bounds: Bounds) -> Iterator[Row]:
-    path = Path(source.path)
-    if path.is_dir():
-        return _directory(path, source, notes, bounds)
-    if path.exists():
-        if source.split is not None or source.config is not None:
-            raise DataError(f"{path.name} is one file: it has no split or configuration to choose", "leave them out")
-        _local_only(source)
-        return _file(path, path.name, source, notes, bounds)
-    if _GLOB.search(source.path):
-        return _globbed(source, notes, bounds)
-    if _HUB_ID.match(source.path) and _suffix(path) not in (*SUFFIXES, *_ADVICE):
-        from accord.feedback.formats.containers.hub import hub_rows
+    if (files := located(source, notes)) is not None:
+        for name, path in files:
+            yield from _file(path, name, source, notes, bounds)
+        return
+    from accord.feedback.formats.containers.hub import hub_rows
 
-        return hub_rows(source, notes)
-    raise DataError(f"there is no file {source.path}", "check the path; a Hub id looks like owner/name")
+    yield from hub_rows(source, notes)
 
 
-def _local_only(source: DataSource) -> None:
-    if source.revision is not None:
-        raise DataError(f"{source.path} lies here: it has no revision to choose", "leave out revision")
-
-
-def _directory(folder: Path, source: DataSource, notes: Notes, bounds: Bounds) -> Iterator[Row]:
-    from accord.feedback.formats.containers.columnar import is_saved, saved_files, saved_splits
-
-    _local_only(source)
-    if is_saved(folder):
-        layout = splits.Layout({"": {None: saved_files(folder)}})
-    elif (saved := saved_splits(folder)) is not None:
-        layout = splits.Layout({"": {name: saved_files(inner) for name, inner in saved.items()}})
-    else:
-        layout = splits.layout_of(folder, _data_files(folder, notes))
-    return _files(folder, layout, source, notes, bounds)
-
-
-def _globbed(source: DataSource, notes: Notes, bounds: Bounds) -> Iterator[Row]:
-    _local_only(source)
-    matches = [Path(place) for place in sorted(glob.glob(source.path, recursive=True)) if Path(place).is_file()]
-    files = [file for file in matches if _suffix(file) in SUFFIXES and not _about(file)]
-    if not files:
-        raise DataError(
-            f"no data file matches {source.path}", f"known endings: {', '.join(SUFFIXES)}, text also with .gz"
-        )
-    _say_others(source.path, [file.name for file in matches if file not in files and not _about(file)], notes)
-    before = source.path[: match.start()] if (match := _GLOB.search(source.path)) else ""
-    folder = Path(before) if before.endswith("/") else Path(before).parent
-    return _files(folder, splits.by_names(folder, files), source, notes, bounds, only=True)
-
-
-def _files(
-    folder: Path, layout: splits.Layout, source: DataSource, notes: Notes, bounds: Bounds, only: bool = False
-) -> Iterator[Row]:
-    files, said = splits.chosen(layout, source.path, source.config, source.split, only)
-    for line in said:
-        notes.say(line)
-    for file in files:
-        yield from _file(file, file.relative_to(folder).as_posix(), source, notes, bounds)
-
-
-def _data_files(folder: Path, notes: Notes) -> list[Path]:
-    """Of a directory: what is neither hidden nor about the data, in order; other kinds of files are said."""
-    if held := next((name for name in _MODEL if (folder / name).is_file()), None):
-        raise DataError(
-            f"{folder} is a model's directory (it holds {held}), not data", "name a file or directory of data"
-        )
-    seen = [f for f in sorted(folder.rglob("*")) if f.is_file() and not _hidden(f, folder) and not _about(f)]
-    files = [f for f in seen if _suffix(f) in SUFFIXES]
-    if not files:
-        raise DataError(f"{folder} holds no data file", f"known endings: {', '.join(SUFFIXES)}, text also with .gz")
-    _say_others(str(folder), [f.name for f in seen if f not in files], notes)
-    return files
-
-
-def _say_others(where: str, others: Sequence[str], notes: Notes) -> None:
-    if others:
-        more = f" and {len(others) - 3:,} more" if len(others) > 3 else ""
-        notes.say(f"{where}: not read, as no data: {', '.join(others[:3])}{more}")
-
-
-def _about(file: Path) -> bool:
-    return file.name in _ABOUT or file.name.lower().endswith(_ABOUT_ENDINGS)
-
-
-def _hidden(file: Path, folder: Path) -> bool:
-    return any(part.startswith(".") for part in file.relative_to(folder).parts)
-
-
-def _suffix(path: Path) -> str:
-    return (path.with_suffix("").suffix if path.suffix.lower() == ".gz" else path.suffix).lower()
+def local_files(source: DataSource) -> list[Path]:
+    """The files of this disk that reading `source` reads, in order; none for a Hub id. Raises DataError as reading does."""
+    return [path for _, path in located(source, Notes()) or []]
 
 
 def _file(path: Path, name: str, source: DataSource, notes: Notes, bounds: Bounds) -> Iterator[Row]:
     from accord.feedback.formats.containers.texts import unpacking
 
-    _check_kind(name)
+    kind_of(name)
     if not path.is_file():
         raise DataError(f"{name} is no file", "give a file that can be read from its start to its end")
     with unpacking(name):
@@ -291,19 +198,9 @@ def _file(path: Path, name: str, source: DataSource, notes: Notes, bounds: Bound
         yield from _from_stream(name, handle, notes, bounds, source.encoding)
 
 
-def _check_kind(name: str) -> str:
-    suffix = _suffix(Path(name))
-    if suffix not in SUFFIXES:
-        known = f"use {', '.join(SUFFIXES)}, text also with .gz"
-        raise DataError(f"{name}: the ending {suffix or '(none)'} is not known", _ADVICE.get(suffix, known))
-    if suffix in _COLUMNAR and name.lower().endswith(".gz"):
-        raise DataError(f"{name}: {suffix} is compressed within, not by gzip", "unpack it first")
-    return suffix
-
-
 def _from_stream(name: str, stream: BinaryIO, notes: Notes, bounds: Bounds, encoding: str | None) -> Iterator[Row]:
-    suffix = _check_kind(name)
-    if suffix in _COLUMNAR:
+    suffix = kind_of(name)
+    if suffix in COLUMNAR:
         from accord.feedback.formats.containers.columnar import arrow_rows, parquet_rows
 
         if encoding is not None:

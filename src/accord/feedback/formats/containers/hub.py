@@ -21,6 +21,8 @@ def hub_rows(source: DataSource, notes: Notes) -> Iterator[Row]:
             f"{source.path} is no local file, and reading from the Hub needs datasets", 'pip install "accord[hub]"'
         ) from None
     name, revision = source.path, source.revision
+    if source.encoding is not None:
+        raise DataError(f"{name} is of the Hub, where text is UTF-8", "leave out encoding")
     try:
         known = list(datasets.get_dataset_config_names(name, revision=revision))
         default = datasets.get_dataset_default_config_name(name, revision=revision)
