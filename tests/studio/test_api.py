@@ -100,6 +100,34 @@ def test_from_a_project_to_records(studio: Studio) -> None:
     assert boss.verify("summaries")["whole"] is True
 
 
+def test_programs_bring_and_judge_conversations_with_tools(studio: Studio) -> None:
+    boss = studio.client("boss", "manager")
+    boss.create_project(SETTINGS)
+    call = {"id": "toolu_7", "type": "function", "function": {"name": "search", "arguments": '{"by": "ChatGPT"}'}}
+    said = [{"role": "assistant", "content": None, "reasoning_content": "Hm.", "tool_calls": [call]}]
+    item = {
+        "prompt": [{"role": "developer", "content": [{"type": "text", "text": "Be brief."}]}, {"role": "user", "content": "Rome?"}],
+        "options": [{"content": said, "producer": "x"}, {"role": "assistant", "content": "Sunny."}], "weight": 0.5,
+        "tools": [{"type": "function", "function": {"name": "search"}}], "chat_template_kwargs": {"enable_thinking": True},
+    }  # fmt: skip
+    assert boss.add_items("summaries", [item]) == {"new": 1, "duplicates": 0, "bad": {}}
+    kept = next(boss.items("summaries"))
+    assert all(kept[name] == item[name] for name in ("prompt", "tools", "chat_template_kwargs", "weight"))
+    assert [option["content"] for option in kept["options"]] == [said, [item["options"][1]]]
+    shown = boss.next_item("summaries")["item"]
+    assert (shown["tools"], shown["chat_template_kwargs"]) == (item["tools"], item["chat_template_kwargs"])
+    with_call = next(o["content"] for o in shown["options"] if o["content"][0].get("tool_calls"))
+    assert with_call[0]["tool_calls"][0] == {
+        **call,
+        "id": "call_1",
+        "function": {"name": "search", "arguments": '{"by": "⟨name 1⟩"}'},
+    }
+    boss.submit("summaries", shown, {"preferred": "1"})
+    record = parse_line(boss.export("summaries").splitlines()[0]).model_dump(mode="json")
+    assert all(record[name] == item[name] for name in ("prompt", "tools", "chat_template_kwargs", "weight"))
+    assert [option["content"] for option in record["options"]] == [said, [item["options"][1]]]
+
+
 def test_lists_come_in_pages_and_miss_nothing(studio: Studio) -> None:
     boss = studio.client("boss", "manager")
     boss.create_project({**SETTINGS, "overlap": 1})

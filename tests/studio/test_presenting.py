@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from accord.studio.presenting import messages_html, note_masks, screen, to_ids, to_original
+from accord.studio.blinding import note_masks, to_ids, to_original
+from accord.studio.presenting import messages_html, screen
 from accord.studio.queue import Served
 from accord.studio.settings import ProjectSettings, settings_from
 
@@ -77,7 +78,7 @@ def test_what_was_masked_is_noted_with_the_view() -> None:
 
 def test_messages_keep_their_roles() -> None:
     made = messages_html([{"role": "user", "content": "*hi*"}, {"role": "assistant", "content": "<b>"}], "user")
-    assert made == [
-        {"role": "user", "html": "<p><em>hi</em></p>\n"}, {"role": "assistant", "html": "<p>&lt;b&gt;</p>\n"},
+    assert [(m["role"], [(p["kind"], p["html"]) for p in m["parts"]]) for m in made] == [
+        ("user", [("text", "<p><em>hi</em></p>\n")]), ("assistant", [("text", "<p>&lt;b&gt;</p>\n")]),
     ]  # fmt: skip
     assert messages_html("  ", "user") == []

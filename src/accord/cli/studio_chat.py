@@ -46,7 +46,7 @@ class Chat:
 class Model(Protocol):
     """Writes one response."""
 
-    def respond(self, messages: Sequence[dict[str, str]], seed: int) -> Reply: ...
+    def respond(self, messages: Sequence[dict[str, Any]], seed: int) -> Reply: ...
 
 
 # --- the two kinds ---------------------------------------------------------------------------------------------------
@@ -56,7 +56,7 @@ class Remote:
     def __init__(self, name: str, endpoint: Endpoint, chat: Chat) -> None:
         self.name, self.endpoint, self.chat = name, endpoint, chat
 
-    def respond(self, messages: Sequence[dict[str, str]], seed: int) -> Reply:
+    def respond(self, messages: Sequence[dict[str, Any]], seed: int) -> Reply:
         """One response. Raises ChatError."""
         try:
             found = self.endpoint.complete(messages, self.chat.max_tokens, self.chat.temperature, seed)
@@ -96,7 +96,7 @@ class Local:
         self._encoder, self._sampler = Encoder(model.tokenizer), BuiltinSampler(model)
         self._settings = SamplingSettings(chat.max_tokens, chat.temperature)
 
-    def respond(self, messages: Sequence[dict[str, str]], seed: int) -> Reply:
+    def respond(self, messages: Sequence[dict[str, Any]], seed: int) -> Reply:
         """One response. Raises ChatError."""
         try:
             ids = self._encoder.prompt(list(messages))
@@ -119,7 +119,7 @@ class Models:
         self.models = list(models)
         self._places = threading.Semaphore(AT_ONCE)
 
-    def reply(self, messages: Sequence[dict[str, str]], count: int, seed: int) -> list[Reply]:
+    def reply(self, messages: Sequence[dict[str, Any]], count: int, seed: int) -> list[Reply]:
         """See `ChatSampler.reply`; responses are asked for side by side."""
         with self._place(), ThreadPoolExecutor(count) as pool:
             asked = [

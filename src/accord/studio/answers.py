@@ -34,8 +34,9 @@ from accord.studio.parts import (
     words,
 )  # fmt: skip
 from accord.studio.settings import ProjectSettings
+from accord.studio.tables import Item
 
-__all__ = ["AnswerError", "Judged", "is_correct", "judge", "steps_of"]
+__all__ = ["AnswerError", "Judged", "beside", "is_correct", "judge", "steps_of"]
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,13 @@ class Judged:
     meta: dict[str, Any] = field(default_factory=dict)
 
     def records(
-        self, answer_id: str, prompt: Any, order: list[str], *, annotator: str, session: str | None, guideline: str,
+        self, answer_id: str, prompt: Any, order: list[str], *, beside: dict[str, Any] | None = None, annotator: str, session: str | None, guideline: str,
         active_seconds: float, created_at: str, meta: dict[str, Any],
     ) -> list[Feedback]:  # fmt: skip
-        """One record per part; the first carries the answer's id and its active time (the others none: it is one time)."""
+        """One record per part; the first carries the answer's id and its active time (the others none: it is one time).
+
+        beside: more fields of every record, see the function of that name.
+        """
         made = []
         for number, part in enumerate(self.parts):
             ids = part.order if part.order is not None else [i for i in order if i in {o["id"] for o in part.options}]
@@ -59,16 +63,23 @@ class Judged:
                 {"id": o["id"], "content": o["content"], "producer": o.get("producer"), "shown_at": place[o["id"]]}
                 for o in part.options
             ]
+            told = {o["id"]: o["finished"] for o in part.options if "finished" in o}
+            finished = {"finished": told} if told else {}
             made.append(
                 Feedback.model_validate({
                     "id": answer_id if number == 0 else f"{answer_id}.{part.name}", "kind": part.kind,
                     "prompt": prompt if part.prompt is None else part.prompt, "options": options, "choice": part.choice,
-                    "annotator": annotator, "session": session, "guideline": guideline, "created_at": created_at,
+                    **(beside or {}), "annotator": annotator, "session": session, "guideline": guideline, "created_at": created_at,
                     "active_seconds": active_seconds if number == 0 else None,
-                    "meta": {**meta, **part.meta, **(self.meta if number == 0 else {"part": part.name})},
+                    "meta": {**meta, **finished, **part.meta, **(self.meta if number == 0 else {"part": part.name})},
                 })
             )  # fmt: skip
         return made
+
+
+def beside(item: Item) -> dict[str, Any]:
+    """What an item has beside prompt and options and every record about it has too."""
+    return {"tools": item.tools, "chat_template_kwargs": item.chat_template_kwargs, "weight": item.weight}
 
 
 def judge(

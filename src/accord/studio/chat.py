@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from accord.errors import AccordError
 
@@ -29,8 +29,8 @@ class ChatError(AccordError):
 class ChatSampler(Protocol):
     """Writes responses to a conversation."""
 
-    def reply(self, messages: Sequence[dict[str, str]], count: int, seed: int) -> list[Reply]:
-        """`count` responses to messages [{role, content}] that end with the user's; the same seed, the same responses.
+    def reply(self, messages: Sequence[dict[str, Any]], count: int, seed: int) -> list[Reply]:
+        """`count` responses to messages (as in feedback records) that end with the user's; the same seed, the same responses.
 
         Raises ChatError when there is none.
         """

@@ -53,7 +53,9 @@ WANTED = (
 )  # fmt: skip
 """Active items that this annotator has not been shown."""
 BEST = (Item.priority.desc(), Item.draw.desc())
-_COLUMNS = (Item.id, Item.key, Item.prompt, Item.options, Item.categories)
+_COLUMNS = (
+    Item.id, Item.key, Item.prompt, Item.options, Item.tools, Item.chat_template_kwargs, Item.categories,
+)  # fmt: skip
 _CLAIM = (
     select(Slot.id.label("slot_id"), *_COLUMNS)
     .select_from(Item)

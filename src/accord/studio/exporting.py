@@ -24,7 +24,7 @@ from accord.feedback.formats.anonymous import Pseudonyms
 from accord.feedback.formats.card import card_text, data_card
 from accord.feedback.formats.exports import TABLES
 from accord.feedback.records import Feedback
-from accord.studio import events
+from accord.studio import answers, events
 from accord.studio.database import Database
 from accord.studio.errors import NotHere
 from accord.studio.events import Head
@@ -135,7 +135,7 @@ def _skips(session: Session, project: Project) -> Iterator[Feedback]:
         ]
         yield Feedback.model_validate({
             "id": f"skip-{project.slug}-{view.id}", "kind": "skip", "prompt": item.prompt, "options": options,
-            "choice": {"reason": view.skip_reason or "other"}, "annotator": public,
+            **answers.beside(item), "choice": {"reason": view.skip_reason or "other"}, "annotator": public,
             "guideline": f"{project.slug}@{view.guideline}", "active_seconds": view.active_seconds,
             "meta": {"project": project.slug, "item": item.key},
         })  # fmt: skip

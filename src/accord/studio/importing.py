@@ -19,7 +19,7 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
 from accord.feedback.records import Feedback, content_id, to_json
-from accord.studio import accounts, answers, claims, events, incoming, members, overlap, projects
+from accord.studio import accounts, answers, claims, contents, events, incoming, members, overlap, projects
 from accord.studio.database import Database
 from accord.studio.errors import NotHere
 from accord.studio.incoming import BadItem
@@ -250,8 +250,10 @@ def answer_of(record: Feedback) -> dict[str, Any]:
         return {"labels": labels, "first_error": labels.index(-1) if -1 in labels else None}
     if record.kind == "rating":
         return {"scores": said["scores"]}
-    if record.kind in ("correction", "demonstration") and isinstance(said["content"], list):
-        return {"content": said["content"][-1]["content"]}
+    if record.kind == "correction":
+        return {"content": contents.editable(said["content"])}
+    if record.kind == "demonstration":
+        return {"content": contents.plain(said["content"])}
     return said
 
 

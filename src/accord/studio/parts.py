@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+from accord.studio import contents
 from accord.studio.errors import AnswerError
 from accord.studio.plain import keeps
 from accord.studio.settings import Attribute, ProjectSettings
@@ -263,12 +264,10 @@ def correction(given: Given) -> tuple[dict[str, Any], Part]:
     """{content}: the edited response."""
     content = given.text("content", "the corrected response is empty: skip the item if there is nothing to keep")
     original = given.options[0]["content"]
-    messages = isinstance(original, list)
-    before = original[-1]["content"] if messages else original
-    if content.strip() == str(before).strip():
+    if content.strip() == contents.editable(original).strip():
         raise given.wrong("content", "nothing was changed")
-    edited = [*original[:-1], {**original[-1], "content": content}] if messages else content
-    return {"content": content}, Part("main", "correction", {"content": edited}, given.options)
+    choice = {"content": contents.edited(original, content)}
+    return {"content": content}, Part("main", "correction", choice, given.options)
 
 
 def demonstration(given: Given) -> tuple[dict[str, Any], Part]:
@@ -291,8 +290,7 @@ def steps_of(option: dict[str, Any]) -> list[str]:
     """The steps of an option: as given with it, else its paragraphs, else its lines."""
     if option.get("steps"):
         return list(option["steps"])
-    content = option["content"]
-    text = content if isinstance(content, str) else content[-1]["content"]
+    text = contents.plain(option["content"])
     for separator in ("\n\n", "\n"):
         found = [piece.strip() for piece in text.split(separator) if piece.strip()]
         if len(found) > 1:
@@ -330,8 +328,7 @@ def spans(given: Given) -> tuple[dict[str, Any], Part]:
     raw = given.take("spans")
     if not isinstance(raw, list):
         raise given.wrong("spans", "mark a passage, or say that there is none")
-    content = given.options[0]["content"]
-    text = content if isinstance(content, str) else content[-1]["content"]
+    text = contents.plain(given.options[0]["content"])
     found = [_span(given, number, span, text) for number, span in enumerate(raw, 1)]
     normal = sorted(found, key=lambda span: (span["start"], span["end"], span["label"]))
     if any(a == b for a, b in pairwise(normal)):

@@ -198,6 +198,8 @@ def set_gold(
             "categories": item.categories,
             "gold": gold,
             "purpose": purpose,
+            "tools": item.tools,
+            "chat_template_kwargs": item.chat_template_kwargs,
         }
         row = checked(raw, settings_of(project))
         session.execute(delete(Slot).where(Slot.item_id == item.id))  # gold has room for everybody, made when needed

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
 from sqlalchemy import Table, bindparam, func, insert, select
@@ -31,8 +31,8 @@ __all__ = [
 ]  # fmt: skip
 SKIP_REASONS = ("unsure", "offensive", "distressing", "broken", "language", "expertise", "other")
 Reason = Literal["done", "cap", "paused", "not_qualified", "all_leased"]
-Presenter = Callable[[Any, list[dict[str, Any]], ProjectSettings], dict[str, Any]]
-"""(prompt, options in the order drawn, settings) -> more to store with the view, for example what was masked."""
+Presenter = Callable[[Any, list[dict[str, Any]], ProjectSettings, list[dict[str, Any]]], dict[str, Any]]
+"""(prompt, options in the order drawn, settings, tools) -> more to store with the view, for example what was masked."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,8 @@ class Served:
     draft: dict[str, Any] | None
     active_seconds: float
     resumed: bool
+    tools: list[dict[str, Any]] = field(default_factory=list)
+    chat_template_kwargs: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -192,7 +194,7 @@ def _serve_new(
     """item: an Item, or a row with the columns that `claims.claim` gives."""
     order = draw_order(person.seed, item.key, person.public, [o["id"] for o in item.options])
     by_id = {option["id"]: option for option in item.options}
-    extra = present(item.prompt, [by_id[i] for i in order], person.settings) if present else {}
+    extra = present(item.prompt, [by_id[i] for i in order], person.settings, item.tools) if present else {}
     shown, token = {"order": order, **extra}, new_lease()
     made = session.execute(
         _NEW_VIEW,
@@ -209,7 +211,7 @@ def _serve_new(
     )
     return Served(
         view_id, token, now + lease, item.key, item.prompt, item.options, order, shown, item.categories,
-        person.guideline, None, 0.0, resumed=False,
+        person.guideline, None, 0.0, False, item.tools, item.chat_template_kwargs,
     )  # fmt: skip
 
 
@@ -227,7 +229,7 @@ def _serve_again(
 def _served(view: View, item: Item, resumed: bool) -> Served:
     return Served(
         view.id, view.lease, view.expires_at, item.key, item.prompt, item.options, list(view.shown["order"]), view.shown,
-        item.categories, view.guideline, view.draft, view.active_seconds, resumed,
+        item.categories, view.guideline, view.draft, view.active_seconds, resumed, item.tools, item.chat_template_kwargs,
     )  # fmt: skip
 
 

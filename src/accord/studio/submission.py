@@ -102,7 +102,7 @@ def _store(
     active = wellbeing.active_total(view, timing.active_seconds, now)
     answer_id = secrets.token_urlsafe(12)
     records = judged.records(
-        answer_id, item.prompt, view.shown["order"], annotator=person.public, session=sitting,
+        answer_id, item.prompt, view.shown["order"], beside=answers.beside(item), annotator=person.public, session=sitting,
         guideline=f"{person.slug}@{view.guideline}", active_seconds=active,
         created_at=datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds"), meta=_meta(person, view, item, timing),
     )  # fmt: skip
@@ -133,6 +133,7 @@ def _meta(person: Person, view: View, item: Item, timing: Timing) -> dict[str, A
         "project": person.slug, "item": item.key, "selected_by": item.selected_by, "interface": timing.interface,
         "input": timing.input, "first_key_seconds": timing.first_key_seconds, "hidden_seconds": timing.hidden_seconds,
         "masked": view.shown.get("masked"), "gold": True if item.purpose != "work" else None,
+        "columns": item.meta or None,
     }  # fmt: skip
     return {name: value for name, value in meta.items() if value is not None}
 

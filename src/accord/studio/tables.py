@@ -169,6 +169,7 @@ class Membership(Base):
 class Item(Base):
     """A prompt with the options to be judged: [{id, content, producer}], in canonical order.
 
+    tools, chat_template_kwargs, weight: as in a feedback record, into which they go.
     purpose: "work", "gold" (the right answer is known) or "screening" (gold, before the work); `draw` in [0, 1) breaks
     ties of priority; `state` is active, paused, or full (every slot of the work is filled: the queue need not look).
     """
@@ -184,6 +185,9 @@ class Item(Base):
     key: Mapped[str] = mapped_column(String(64))
     prompt: Mapped[Any] = mapped_column(JSON)
     options: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
+    tools: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list, server_default="[]")
+    chat_template_kwargs: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict, server_default="{}")
+    weight: Mapped[float] = mapped_column(Float, default=1.0, server_default="1")
     purpose: Mapped[str] = mapped_column(String(16), default="work")
     gold: Mapped[dict[str, Any] | None] = mapped_column(_NULLABLE)  # the expected answer, in the browser's form
     categories: Mapped[list[str]] = mapped_column(JSON, default=list)

@@ -19,8 +19,8 @@ from sqlalchemy import select
 
 from accord.studio import accounts, entrances
 from accord.studio.entrances import TooMany
+from accord.studio.markup import safe_html, visible
 from accord.studio.masking import mask_names
-from accord.studio.presenting import safe_html, visible
 from accord.studio.tables import Attempt, Login
 from accord.studio.web.app import StudioConfig, create_app
 from accord.studio.web.security import address

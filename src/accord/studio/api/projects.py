@@ -91,6 +91,9 @@ class ItemOut(BaseModel):
     key: str = Field(description="Stands for the item everywhere; made of its content.")
     prompt: Any
     options: list[dict[str, Any]]
+    tools: list[dict[str, Any]] = Field(description="Offered to the model, as JSON schemas.")
+    chat_template_kwargs: dict[str, Any] = Field(description="Settings of the chat template.")
+    weight: float = Field(description="How much judgements of it count in training.")
     purpose: str = Field(description="work, gold or screening.")
     state: str = Field(description="active, paused or full.")
     priority: float

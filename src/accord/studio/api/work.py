@@ -8,9 +8,8 @@ from typing import Any, Literal
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from accord.studio import presenting, queue
+from accord.studio import blinding, contents, queue
 from accord.studio.api.base import House, Model, Route, Who, Worker
-from accord.studio.masking import mask_names
 from accord.studio.parts import steps_of
 from accord.studio.queue import Nothing, Served
 from accord.studio.settings import ProjectSettings
@@ -19,7 +18,8 @@ router = APIRouter(tags=["work"], route_class=Route)
 
 
 class OptionOut(BaseModel):
-    """A response to judge, called by its place; who wrote it is not told, and where the text says so it is masked."""
+    """A response to judge, called by its place; who wrote it is not told, and where the text says so it is masked; calls of
+    tools have numbers instead of ids."""
 
     id: str = Field(description="Its place: 1 for the first.", examples=["1"])
     content: Any = Field(description="Text, or messages.")
@@ -35,6 +35,8 @@ class ItemShown(BaseModel):
     task: str
     question: str
     prompt: Any
+    tools: list[dict[str, Any]] = Field(description="Offered to the model, as JSON schemas.")
+    chat_template_kwargs: dict[str, Any] = Field(description="Settings of the chat template.")
     options: list[OptionOut]
     guideline: int = Field(description="Version to judge by: GET …/guideline.")
     categories: list[str]
@@ -117,7 +119,7 @@ class UndoOut(BaseModel):
 @router.post("/projects/{slug}/work/next", response_model=NextOut, summary="The next item")
 def next_item(api: House, place: Worker) -> Any:
     """The item the caller holds, or the best free one; asking twice gives the same."""
-    found = queue.next_view(api.db, place.project.id, place.me.id, present=presenting.note_masks)
+    found = queue.next_view(api.db, place.project.id, place.me.id, present=blinding.note_masks)
     if isinstance(found, Nothing):
         return asdict(found)
     return {"item": shown(found, place.settings)}
@@ -126,20 +128,23 @@ def next_item(api: House, place: Worker) -> Any:
 def shown(served: Served, settings: ProjectSettings) -> dict[str, Any]:
     """A view for a program: masked texts by place; no ids, no producers, nothing about gold."""
     by_id = {option["id"]: option for option in served.options}
-    options = []
+    topic, options = contents.topic(served.prompt, served.tools), []
     for place, name in enumerate(served.order, 1):
-        content = by_id[name]["content"]
-        if settings.task != "clips":  # a clip is named by its file
-            content, _ = presenting.mask_content(content, served.prompt, settings.mask)
-        option: dict[str, Any] = {"id": str(place), "content": content}
+        content = shown = by_id[name]["content"]
+        if settings.task == "spans":  # passages are counted in all that it says
+            shown = blinding.mask_whole(content, topic, settings.mask).text
+        elif settings.task != "clips":  # a clip is named by its file
+            masked, _ = blinding.mask_content(content, topic, settings.mask)
+            shown = blinding.with_numbers(masked, blinding.call_numbers(served.prompt, content))
+        option: dict[str, Any] = {"id": str(place), "content": shown}
         if settings.task == "steps":
-            topic = presenting.plain(served.prompt)
-            option["steps"] = [mask_names(step, topic, settings.mask).text for step in steps_of(by_id[name])]
+            option["steps"] = blinding.mask_steps(steps_of(by_id[name]), content, topic, settings.mask)
         options.append(option)
+    prompt = blinding.with_numbers(served.prompt, blinding.call_numbers(served.prompt))
     return {
         "view": served.view_id, "lease": served.lease, "expires_at": served.expires_at, "task": settings.task,
-        "question": settings.question, "prompt": served.prompt, "options": options, "guideline": served.guideline,
-        "categories": served.categories,
+        "question": settings.question, "prompt": prompt, "tools": served.tools, "chat_template_kwargs": served.chat_template_kwargs,
+        "options": options, "guideline": served.guideline, "categories": served.categories,
     }  # fmt: skip
 
 
@@ -153,8 +158,8 @@ def heartbeat(api: House, place: Worker, view: int, sent: HeartbeatIn) -> Any:
 def submit(api: House, place: Worker, view: int, sent: SubmitIn) -> Any:
     """Stored when the receipt comes. Late answers are never refused."""
     served = queue.peek(api.db, place.me.id, view)
-    answer = presenting.to_ids(sent.answer, served.order, place.settings.task)
-    answer = presenting.to_original(answer, served, place.settings)
+    answer = blinding.to_ids(sent.answer, served.order, place.settings.task)
+    answer = blinding.to_original(answer, served, place.settings)
     timing = {"active_seconds": sent.active_seconds, "interface": "api-v1"}
     return asdict(queue.submit(api.db, place.me.id, view, sent.lease, sent.key, answer, timing, place.me.session))
 

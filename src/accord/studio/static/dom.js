@@ -34,13 +34,32 @@ export function translator(texts) {
   };
 }
 
-/** Messages as the conversation they are; a single text without a frame. */
+/** Messages as the conversation they are; a single one without a frame. Reasoning, calls of tools and their results are told apart. */
 export function messages(list, t, direction, bare = false) {
-  if (bare && list.length === 1) return [el("div", { class: "content hideable", dir: direction, html: list[0].html })];
-  return list.map((message) =>
-    el("div", { class: `turn ${message.role}` },
-      el("span", { class: "who", text: t(`work.role.${["system", "user", "assistant", "tool"].includes(message.role) ? message.role : "user"}`) }),
-      el("div", { class: "content hideable", dir: direction, html: message.html })));
+  if (bare && list.length === 1) return pieces(list[0], t, direction);
+  return list.map((message) => el("div", { class: `turn ${message.role}` }, el("span", { class: "who", text: speaker(message, t) }), ...pieces(message, t, direction)));
+}
+
+function speaker({ role, name, call }, t) {
+  return [t(`work.role.${role}`), name, call && t("work.answers_call", { call })].filter(Boolean).join(" · ");
+}
+
+function pieces(message, t, direction) {
+  return message.parts.map(({ kind, html, name, call }) => {
+    const body = el("div", { class: "content hideable", dir: ["call", "result"].includes(kind) ? "ltr" : direction, html });
+    if (kind === "text" || kind === "result") return body;
+    const label = kind === "reasoning" ? t("work.reasoning") : [t("work.calls", { name }), call].filter(Boolean).join(" · ");
+    return el("div", { class: `piece ${kind}` }, el("span", { class: "who", text: label }), body);
+  });
+}
+
+/** What was offered to the model beside the prompt: folded, there for who wants to know. */
+export function offered({ tools, template }, t) {
+  const folded = (summary, ...bodies) => el("details", { class: "offered" }, el("summary", { text: summary }), ...bodies.map((html) => el("div", { class: "content hideable", dir: "ltr", html })));
+  return [
+    ...(tools.length ? [folded(t("work.tools", { count: tools.length, names: tools.map((tool) => tool.name).filter(Boolean).join(", ") }), ...tools.map((tool) => tool.html))] : []),
+    ...(template ? [folded(t("work.template"), template)] : []),
+  ];
 }
 
 export function inField(target) {

@@ -2,7 +2,7 @@
 import { Beside, START } from "./beside.js";
 import { Clock } from "./clock.js";
 import * as dialogs from "./dialogs.js";
-import { el, inField, keyed, messages, pressed, randomKey, store, translator } from "./dom.js";
+import { el, inField, keyed, messages, offered, pressed, randomKey, store, translator } from "./dom.js";
 import { passing, post, Refused } from "./net.js";
 import { Outbox } from "./outbox.js";
 import { tasks } from "./tasks/index.js";
@@ -86,7 +86,7 @@ function begin(view, ctx) {
 
 function build() {
   const { ctx, view } = item;
-  const prompt = messages(view.prompt, t, ctx.direction);
+  const prompt = [...offered(view, t), ...messages(view.prompt, t, ctx.direction)];
   ctx.host = el("div", { class: "stage" });
   ctx.bar = el("div", { class: "choices", role: "group", "aria-label": t("work.answer") });
   ctx.cards = [];

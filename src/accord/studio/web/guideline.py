@@ -9,8 +9,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
-from accord.studio import members, presenting, projects
+from accord.studio import members, projects
 from accord.studio.errors import AnswerError, NotHere
+from accord.studio.markup import safe_html
 from accord.studio.tables import Account, Guideline, Question
 from accord.studio.web.context import Fields, House, Manager, Participant, Place, Studio, Worker, go, page, place_for
 from accord.studio.web.work import ask, newest_guideline
@@ -32,7 +33,7 @@ def guideline(request: Request, studio: House, place: Participant, version: int 
         place.member is not None and place.may("work") and shown is versions[0] and (place.member.guideline_read or 0) < shown.version
     )  # fmt: skip
     return page(
-        request, "guideline.html.j2", place=place, shown=shown, versions=versions, html=presenting.safe_html(shown.text),
+        request, "guideline.html.j2", place=place, shown=shown, versions=versions, html=safe_html(shown.text),
         must_read=must_read,
     )  # fmt: skip
 
@@ -70,7 +71,7 @@ def _questions(request: Request, studio: Studio, place: Place, error: Exception 
         query = select(Question, Account).join(Account, Account.id == Question.account_id)
         query = query.where(Question.project_id == place.project.id).order_by(Question.id.desc()).limit(200)
         rows = [
-            (question, account.name if place.may("review") else None, presenting.safe_html(question.reply or ""))
+            (question, account.name if place.may("review") else None, safe_html(question.reply or ""))
             for question, account in session.execute(query)
         ]
     status = 400 if error else 200

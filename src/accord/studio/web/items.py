@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request
-from sqlalchemy import String, cast, func, select, tuple_
+from sqlalchemy import ColumnElement, String, cast, func, or_, select, tuple_
 from starlette.responses import Response
 
 from accord.errors import ConfigError
 from accord.feedback.records import Critique, Feedback, Rating
-from accord.studio import presenting, projects, submission
+from accord.studio import contents, presenting, projects, submission
 from accord.studio.api.base import cursor, position
 from accord.studio.errors import NotHere
+from accord.studio.markup import json_html, visible
 from accord.studio.tables import Account, Answer, Item, Membership, View
 from accord.studio.web.context import Fields, House, Manager, Place, Studio, go, place_for
 from accord.studio.web.quality import desk_of, shown
@@ -61,7 +63,7 @@ def items(request: Request, studio: House, place: Place = Looker) -> Response:
     if wanted["purpose"] in ("work", "gold", "screening"):
         query = query.where(Item.purpose == wanted["purpose"])
     if wanted["words"]:
-        query = query.where(cast(Item.prompt, String).icontains(wanted["words"], autoescape=True))
+        query = query.where(_says(wanted["words"]))
     last = position(wanted["after"] or None, float, float, int)
     if last is not None:
         query = query.where(tuple_(*order) < tuple_(*last))
@@ -72,8 +74,15 @@ def items(request: Request, studio: House, place: Place = Looker) -> Response:
     more = (
         cursor(rows[PAGE - 1][0].priority, rows[PAGE - 1][0].draw, rows[PAGE - 1][0].id) if len(rows) > PAGE else None
     )
-    texts = {item.key: presenting.visible(presenting.plain(item.prompt))[:200] for item, _ in rows[:PAGE]}
+    texts = {item.key: visible(contents.plain(item.prompt))[:200] for item, _ in rows[:PAGE]}
     return shown(request, "items.html.j2", place, rows=rows[:PAGE], more=more, wanted=wanted, texts=texts)
+
+
+def _says(words: str) -> ColumnElement[bool]:
+    """Prompt, options or tools hold these words, as JSON spells them (with escapes, or without)."""
+    spelt = {words, json.dumps(words)[1:-1], json.dumps(words, ensure_ascii=False)[1:-1]}
+    columns = [cast(column, String) for column in (Item.prompt, Item.options, Item.tools)]
+    return or_(*(column.icontains(spelling, autoescape=True) for column in columns for spelling in sorted(spelt)))
 
 
 # --- one item --------------------------------------------------------------------------------------------------------
@@ -114,18 +123,15 @@ def _item(request: Request, studio: Studio, place: Place, key: str, error: Excep
         if opinion.group is not None:
             by_group.setdefault(opinion.group, Counter())[opinion.verdict] += 1
     options = [
-        (letters[str(o["id"])], o.get("producer"), presenting.messages_html(_text(o["content"]), "assistant"))
+        (letters[str(o["id"])], o.get("producer"), presenting.messages_html(o["content"], "assistant"))
         for o in found.options
     ]
     return shown(
         request, "item.html.j2", place, 400 if error else 200, item=found, options=options, opinions=opinions, soft=soft,
         by_group={group: counts.most_common() for group, counts in sorted(by_group.items())}, skips=skips, error=error,
-        prompt=presenting.messages_html(found.prompt, "user"),
+        prompt=presenting.messages_html(found.prompt, "user"), tools=presenting.tools_html(found.tools),
+        chat_template=json_html(found.chat_template_kwargs) if found.chat_template_kwargs else None,
     )  # fmt: skip
-
-
-def _text(content: Any) -> Any:
-    return content if isinstance(content, (str, list)) else str(content)
 
 
 def _groups(request: Request, place: Place) -> dict[str, int]:
@@ -174,7 +180,7 @@ def verdict(records: list[Feedback], letters: dict[str, str]) -> str:
         return ", ".join(name for name, raised in said["flags"].items() if raised) or "–"
     if kind == "spans":
         return ", ".join(f"{s['label']} {s['start']}–{s['end']}" for s in said["spans"])
-    text = said.get("text") or presenting.plain(said.get("content", ""))
+    text = said.get("text") or contents.plain(said.get("content") or "")
     return str(text)[:300]
 
 

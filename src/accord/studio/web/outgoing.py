@@ -11,8 +11,9 @@ from sqlalchemy import select
 from starlette.responses import Response
 
 from accord.errors import AccordError
-from accord.studio import events, exporting, presenting, webhooks
+from accord.studio import events, exporting, webhooks
 from accord.studio.exporting import SHAPES, Wanted
+from accord.studio.markup import safe_html
 from accord.studio.tables import Account, Event
 from accord.studio.web.context import House, Lists, Manager, Place, Studio, go, place_for
 from accord.studio.web.quality import shown
@@ -67,7 +68,7 @@ def export(request: Request, studio: House, place: Place = Looker) -> Response:
     if made is not None and asked.get("download") == "1":
         exporting.note_export(studio.db, place.project.id, made, place.me.public)
         return _zip(place, made)
-    card = None if made is None else presenting.safe_html(made.card)
+    card = None if made is None else safe_html(made.card)
     about: dict[str, Any] = {
         "shapes": SHAPES,
         "wanted": wanted,

@@ -13,9 +13,10 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from starlette.responses import FileResponse, JSONResponse, Response
 
-from accord.studio import own, presenting, queue, wellbeing
+from accord.studio import blinding, own, presenting, queue, wellbeing
 from accord.studio.chat import ChatError
 from accord.studio.errors import AnswerError, NotHere
+from accord.studio.markup import safe_html
 from accord.studio.queue import SKIP_REASONS, Nothing
 from accord.studio.tables import Account, Answer, Guideline, Question, View
 from accord.studio.web.context import House, Json, Participant, Place, Studio, Worker, go, page, words_for
@@ -99,7 +100,7 @@ def _seconds(body: dict[str, Any], name: str) -> float:
 def next_item(studio: House, place: Worker) -> Any:
     """The item to judge now, or why there is none. One's own cap on minutes counts all projects."""
     own_cap = _own_cap(studio, place)
-    found = own_cap or queue.next_view(studio.db, place.project.id, place.me.id, present=presenting.note_masks)
+    found = own_cap or queue.next_view(studio.db, place.project.id, place.me.id, present=blinding.note_masks)
     standing = _standing(studio, place)
     if isinstance(found, Nothing):
         why = place.member.reason if place.member is not None else None
@@ -139,7 +140,7 @@ def guideline(studio: House, place: Worker) -> Any:
     with studio.db.read() as session:
         query = select(Guideline).where(Guideline.project_id == place.project.id).order_by(Guideline.version.desc())
         found = session.scalars(query.limit(1)).one()
-    return {"version": found.version, "html": presenting.safe_html(found.text)}
+    return {"version": found.version, "html": safe_html(found.text)}
 
 
 @router.post("/work/heartbeat")
@@ -164,8 +165,8 @@ def submit(studio: House, place: Worker, body: Json) -> Any:
     """Store an answer; the receipt comes after the commit."""
     view_id, timing = _whole(body, "view"), body.get("timing")
     served = queue.peek(studio.db, place.me.id, view_id)
-    answer = presenting.to_ids(body.get("answer"), served.order, place.settings.task)
-    answer = presenting.to_original(answer, served, place.settings)
+    answer = blinding.to_ids(body.get("answer"), served.order, place.settings.task)
+    answer = blinding.to_original(answer, served, place.settings)
     receipt = queue.submit(
         studio.db, place.me.id, view_id, _text(body, "lease"), _text(body, "key"), answer,
         timing if isinstance(timing, dict) else {}, place.me.session,
@@ -242,7 +243,7 @@ def turn(request: Request, studio: House, place: Worker, body: Json) -> Any:
     return presenting.turn_html({"user": user, "options": options}, place.settings)
 
 
-def conversation(prompt: Any, turns: list[dict[str, Any]], chosen: list[Any]) -> list[dict[str, str]]:
+def conversation(prompt: Any, turns: list[dict[str, Any]], chosen: list[Any]) -> list[dict[str, Any]]:
     """What the model is given: the item's prompt (a text stands for the system's), then the turns as they went on."""
     messages = list(prompt) if isinstance(prompt, list) else []
     if isinstance(prompt, str) and prompt.strip():
