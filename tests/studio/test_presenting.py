@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from accord.studio.blinding import note_masks, to_ids, to_original
+from accord.studio.errors import AnswerError
 from accord.studio.presenting import messages_html, screen
 from accord.studio.queue import Served
 from accord.studio.settings import ProjectSettings, settings_from
@@ -30,12 +33,21 @@ def test_places_stand_for_ids_both_ways() -> None:
     assert named == {"order": [["gpt-4"], ["llama", "claude-3"]], "critique": "1", "scores": {"llama": {"true": 1}}}
     options = [{"id": name, "content": f"text {name[-1]}", "producer": name} for name in sorted(order)]
     shown = screen(served(options, order, named), project("ranking", critique="optional"), "/media")
-    assert shown["draft"] == {"answer": answer}
+    assert shown["draft"] == {"answer": {**answer, "order": [["2"], ["1", "3"]]}}  # nothing of the order in the file
     assert "gpt-4" not in str(shown)
     assert [option["id"] for option in shown["options"]] == ["1", "2", "3"]
     assert to_ids({"preferred": "1"}, order, "comparison") == {"preferred": "claude-3"}
     assert to_ids({"text": "1"}, order, "critique") == {"text": "1"}
     assert to_ids("nonsense", order, "comparison") == "nonsense"
+    for wrong in (
+        {"preferred": "gpt-4"},
+        {"preferred": "4"},
+        {"preferred": ""},
+        {"scores": {"llama": {"true": 1}}},
+        {"critique": {"0": "no"}},
+    ):
+        with pytest.raises(AnswerError, match="options are called by place, 1 to 3"):
+            to_ids(wrong, order, "comparison")
     state = {"state": {"main": {"order": [["2"]]}}}
     assert screen(served(options, order, state), project("ranking"), "/media")["draft"] == state
 

@@ -7,7 +7,7 @@ or not), words about the whole screen in `meta["rationale"]`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -88,14 +88,15 @@ def judge(
     given: Any,
     turns: list[dict[str, Any]] | None,
     prompt: Any,
+    order: Sequence[str] | None = None,
 ) -> Judged:
     """Check an answer against the project's task and the item's options ({id, content, producer}).
 
-    turns: of a live chat, as kept by the server. Raises AnswerError naming the field at fault.
+    turns: of a live chat, as kept by the server; order: ids as shown, which no mistake may name. Raises AnswerError naming the field at fault.
     """
     if not isinstance(given, dict):
         raise AnswerError("answer", "an answer is an object of named fields")
-    answer = Given(given, settings, options)
+    answer = Given(given, settings, options, order=order)
     if settings.task == "chat":
         judged = _chat(answer, turns or [], prompt)
     elif settings.task == "rating":

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from accord.studio import contents
+from accord.studio.errors import AnswerError
 from accord.studio.masking import Masked, mask_names
 from accord.studio.queue import Served
 from accord.studio.settings import ProjectSettings
@@ -116,35 +117,64 @@ def _numbered(message: Mapping[str, Any], numbers: Mapping[str, str]) -> dict[st
     return made
 
 
+_PER_OPTION = ("comparison", "clips", "ranking", "best_worst")
+"""Tasks beside which ratings and words are per option."""
+
+
 # --- places for ids --------------------------------------------------------------------------------------------------
+def received(answer: Any, served: Served, settings: ProjectSettings) -> Any:
+    """An answer as a rater sends it, about places and masked text, as one about ids and the original text. Raises
+    AnswerError for a place that is none, an id too: who tries ids learns nothing."""
+    return to_original(to_ids(answer, served.order, settings.task), served, settings)
+
+
+def told(answer: dict[str, Any], served: Served, settings: ProjectSettings) -> dict[str, Any]:
+    """The way back, for whatever a rater gets to see of an answer that was stored."""
+    return to_masked(to_places(answer, served.order, settings.task), served, settings)
+
+
 def to_ids(answer: Any, order: Sequence[str], task: str) -> Any:
-    """An answer from the browser with option ids where it names places "1", "2", ... Unknown places stay, for
-    the check that follows to refuse."""
+    """An answer from the browser with option ids where it names places "1", "2", ..."""
     places = {str(place): name for place, name in enumerate(order, 1)}
-    return _rename(answer, task, lambda place: places.get(place, place) if isinstance(place, str) else place)
+
+    def named(place: Any, field: str) -> Any:
+        if isinstance(place, str) and place not in places:
+            raise AnswerError(
+                field, f"there is no option {place[:40]!r} here: options are called by place, 1 to {len(order)}"
+            )
+        return places[place] if isinstance(place, str) else place
+
+    return _rename(answer, task, named)
 
 
 def to_places(answer: Any, order: Sequence[str], task: str) -> Any:
-    """The other way: for an answer that was taken back."""
+    """The other way: for an answer that was taken back. What has no order of its own comes in that of the places, since the
+    stored one is that of the file, where the first may always be the same model's."""
     places = {name: str(place) for place, name in enumerate(order, 1)}
-    return _rename(answer, task, lambda name: places.get(name, name) if isinstance(name, str) else name)
+    renamed = _rename(answer, task, lambda name, _: places[name] if isinstance(name, str) else name)
+    if isinstance(renamed, dict) and task == "ranking":
+        renamed["order"] = [sorted(group, key=int) for group in renamed["order"]]
+    for name in ("scores", "critique") if isinstance(renamed, dict) and task in _PER_OPTION else ():
+        if isinstance(renamed.get(name), dict):
+            renamed[name] = dict(sorted(renamed[name].items(), key=lambda said: int(said[0])))
+    return renamed
 
 
-def _rename(answer: Any, task: str, name: Callable[[Any], Any]) -> Any:
+def _rename(answer: Any, task: str, name: Callable[[Any, str], Any]) -> Any:
     if not isinstance(answer, dict) or task == "chat":  # a chat's options have no other names
         return answer
     renamed = dict(answer)
     for key in ("preferred",) if task in ("comparison", "clips") else ("best", "worst") if task == "best_worst" else ():
         if key in renamed:
-            renamed[key] = name(renamed[key])
+            renamed[key] = name(renamed[key], key)
     if task == "ranking" and isinstance(renamed.get("order"), list):
         renamed["order"] = [
-            [name(i) for i in group] if isinstance(group, list) else group for group in renamed["order"]
+            [name(i, "order") for i in group] if isinstance(group, list) else group for group in renamed["order"]
         ]
-    if task in ("comparison", "clips", "ranking", "best_worst"):  # beside them, ratings and words are per option
+    if task in _PER_OPTION:  # beside them, ratings and words are per option
         for key in ("scores", "critique"):
             if isinstance(renamed.get(key), dict):
-                renamed[key] = {name(i): said for i, said in renamed[key].items()}
+                renamed[key] = {name(i, key): said for i, said in renamed[key].items()}
     return renamed
 
 
@@ -185,7 +215,11 @@ def to_masked(answer: dict[str, Any], served: Served, settings: ProjectSettings)
     if settings.task == "correction":
         return {**answer, "content": masked.hide(answer["content"])}
     places = [
-        {**span, "start": masked.masked_offset(span["start"]), "end": masked.masked_offset(span["end"])}
+        {
+            "start": masked.masked_offset(span["start"]),
+            "end": masked.masked_offset(span["end"]),
+            "label": span["label"],
+        }
         for span in answer["spans"]
     ]
     return {**answer, "spans": places}

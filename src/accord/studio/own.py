@@ -9,11 +9,12 @@ from typing import Any
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from accord.studio import events, members, submission, wellbeing
+from accord.studio import blinding, events, members, submission, wellbeing
 from accord.studio.accounts import Visitor
 from accord.studio.database import Database
 from accord.studio.errors import Conflict, NotHere
-from accord.studio.tables import Account, Answer, ApiToken, Login, Membership, Project, Question, View
+from accord.studio.queue import as_served
+from accord.studio.tables import Account, Answer, ApiToken, Item, Login, Membership, Project, Question, View
 from accord.studio.wellbeing import Consistency, Load
 
 
@@ -111,12 +112,22 @@ def set_attributes(db: Database, me: Visitor, attributes: dict[str, str]) -> Non
     db.transact(work)
 
 
+def _shown(query: Any) -> Any:
+    """Views with what was shown in them."""
+    return query.join(Item, Item.id == View.item_id).join(Project, Project.id == View.project_id)
+
+
+def _told(answer: dict[str, Any] | None, view: View, item: Item, project: Project) -> dict[str, Any] | None:
+    """An answer in the words it was given in: about places and masked text, since who wrote what is not one's own data."""
+    return None if answer is None else blinding.told(answer, as_served(view, item), members.settings_of(project))
+
+
 def everything(session: Session, account_id: int) -> dict[str, Any]:
     """All that is kept about a person. Secrets (password, tokens' and sessions' hashes) and known answers stay out."""
     who = session.get_one(Account, account_id)
-    answers = select(Answer, Project.slug).join(Project, Project.id == Answer.project_id)
+    answers = _shown(select(Answer, View, Item, Project).join(View, View.id == Answer.view_id))
     questions = select(Question, Project.slug).join(Project, Project.id == Question.project_id)
-    views = select(View, Project.slug).join(Project, Project.id == View.project_id)
+    views = _shown(select(View, Item, Project))
     memberships = select(Membership, Project.slug).join(Project, Project.id == Membership.project_id)
     return {
         "account": {
@@ -129,17 +140,17 @@ def everything(session: Session, account_id: int) -> dict[str, Any]:
         ],
         "answers": [
             {
-                "id": a.id, "project": slug, "answer": a.answer, "state": a.state, "reason": a.reason, "created_at": a.created_at,
+                "id": a.id, "project": p.slug, "answer": _told(a.answer, v, i, p), "state": a.state, "reason": a.reason, "created_at": a.created_at,
                 "active_seconds": a.active_seconds,
             }
-            for a, slug in session.execute(answers.where(Answer.account_id == account_id).order_by(Answer.created_at))
+            for a, v, i, p in session.execute(answers.where(Answer.account_id == account_id).order_by(Answer.created_at))
         ],
         "views": [
             {
-                "project": slug, "served_at": v.served_at, "state": v.state, "skip_reason": v.skip_reason, "skip_note": v.skip_note,
-                "draft": v.draft, "active_seconds": v.active_seconds,
+                "project": p.slug, "served_at": v.served_at, "state": v.state, "skip_reason": v.skip_reason, "skip_note": v.skip_note,
+                "draft": v.draft if v.draft is None or "state" in v.draft else _told(v.draft, v, i, p), "active_seconds": v.active_seconds,
             }
-            for v, slug in session.execute(views.where(View.account_id == account_id).order_by(View.served_at))
+            for v, i, p in session.execute(views.where(View.account_id == account_id).order_by(View.served_at))
         ],
         "questions": [
             {"project": slug, "text": q.text, "created_at": q.created_at, "reply": q.reply}

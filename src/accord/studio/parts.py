@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -32,14 +33,21 @@ class Given:
     """An answer's fields, taken one by one; `done` refuses what nobody asked for."""
 
     def __init__(
-        self, raw: dict[str, Any], settings: ProjectSettings, options: list[dict[str, Any]], where: str = ""
-    ) -> None:
+        self, raw: dict[str, Any], settings: ProjectSettings, options: list[dict[str, Any]], where: str = "",
+        order: Sequence[str] | None = None,
+    ) -> None:  # fmt: skip
+        """order: option ids as shown, where what is wrong must not name them."""
+        self._places = {name: str(place) for place, name in enumerate(order or (), 1)}
         self.raw, self.settings, self.options = dict(raw), settings, options
         self.ids = [option["id"] for option in options]
         self.where = f"{where}." if where else ""
 
     def wrong(self, name: str, message: str) -> AnswerError:
         return AnswerError(f"{self.where}{name}", message)
+
+    def called(self, option_id: str) -> str:
+        """What an option is called when something is wrong: its place, if it was shown."""
+        return self._places.get(option_id, option_id)
 
     def take(self, name: str) -> Any:
         return self.raw.pop(name, None)
@@ -193,7 +201,7 @@ def scores(given: Given) -> tuple[dict[str, Any], list[Part]]:
     for option_id, said in per_option.items():
         if option_id not in given.ids:
             raise given.wrong("scores", f"there is no option {option_id!r} here")
-        normal[option_id] = found = _scored(given, said, f"scores.{option_id}")
+        normal[option_id] = found = _scored(given, said, f"scores.{given.called(option_id)}")
         option = given.options[given.ids.index(option_id)]
         for number, choice in enumerate(_by_scale(given.settings.attributes, found)):
             name = f"rating.{option_id}" if number == 0 else f"rating{number + 1}.{option_id}"
@@ -243,7 +251,11 @@ def words(given: Given, required: bool) -> str | dict[str, str] | None:
         unknown = [i for i in raw if i not in given.ids]
         if unknown:
             raise given.wrong("critique", f"there is no option {unknown[0]!r} here")
-        found = {i: given.written(raw[i], f"critique.{i}", "") for i in given.ids if str(raw.get(i) or "").strip()}
+        found = {
+            i: given.written(raw[i], f"critique.{given.called(i)}", "")
+            for i in given.ids
+            if str(raw.get(i) or "").strip()
+        }
         if found:
             return found
     elif raw is not None and str(raw).strip():

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import quote
 
 from accord.feedback.messages import Message, ToolCall
 from accord.studio import contents
@@ -17,10 +16,10 @@ from accord.studio.blinding import (
     mask_editable,
     mask_steps,
     mask_whole,
-    to_masked,
-    to_places,
+    told,
     with_numbers,
 )  # fmt: skip
+from accord.studio.clips import clip_name
 from accord.studio.markup import json_html, safe_html, spread_json, verbatim_html
 from accord.studio.masking import mask_names
 from accord.studio.parts import steps_of
@@ -34,7 +33,7 @@ Shown = dict[str, Any]
 
 # --- the whole screen ------------------------------------------------------------------------------------------------
 def screen(served: Served, settings: ProjectSettings, media: str) -> dict[str, Any]:
-    """A served view as the browser gets it: no ids, no producers, no names; text as safe HTML. media: address of clips."""
+    """A served view as the browser gets it: no ids, no producers, no names; text as safe HTML. media: where clips are."""
     by_id = {option["id"]: option for option in served.options}
     options = [_option(place, by_id[name], served, settings, media) for place, name in enumerate(served.order, 1)]
     prompt = with_numbers(served.prompt, call_numbers(served.prompt))
@@ -59,13 +58,13 @@ def _draft_for_browser(served: Served, settings: ProjectSettings) -> dict[str, A
     """{state}: the screen as the browser left it; {answer}: an answer that was taken back, in the browser's words."""
     if served.draft is None or "state" in served.draft:
         return served.draft
-    return {"answer": to_masked(to_places(served.draft, served.order, settings.task), served, settings)}
+    return {"answer": told(served.draft, served, settings)}
 
 
 def _option(place: int, option: dict[str, Any], served: Served, settings: ProjectSettings, media: str) -> Shown:
     content = option["content"]
     if settings.task == "clips":
-        return {"id": str(place), "src": clip_address(content, media), "messages": []}
+        return {"id": str(place), "src": f"{media}/{served.view_id}/{clip_name(content, place)}", "messages": []}
     topic = contents.topic(served.prompt, served.tools)
     masked, _ = mask_content(content, topic, settings.mask)
     numbered = with_numbers(masked, call_numbers(served.prompt, content))
@@ -136,8 +135,3 @@ def tools_html(tools: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
 def _name_of(tool: Mapping[str, Any]) -> str:
     inner = tool.get("function")
     return str((inner if isinstance(inner, Mapping) else tool).get("name", ""))
-
-
-def clip_address(content: str, media: str) -> str:
-    """Where the browser finds a clip: a file of the studio's media folder. Other places would learn who looks."""
-    return f"{media}/{quote(content.lstrip('/'))}"

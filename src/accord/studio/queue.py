@@ -26,7 +26,7 @@ from accord.studio.tables import Answer, Item, Slot, View
 from accord.studio.views import check_lease, draw_order, hold, new_lease, own_view
 
 __all__ = [
-    "SKIP_REASONS", "Beat", "Nothing", "Receipt", "Served", "add_turn", "exclude", "heartbeat", "next_view", "peek", "progress",
+    "SKIP_REASONS", "Beat", "Nothing", "Receipt", "Served", "add_turn", "as_served", "exclude", "heartbeat", "next_view", "peek", "progress",
     "reopen_expired", "save_draft", "skip", "submit", "undo", "withdraw",
 ]  # fmt: skip
 SKIP_REASONS = ("unsure", "offensive", "distressing", "broken", "language", "expertise", "other")
@@ -223,10 +223,11 @@ def _serve_again(
         view.lease, view.guideline = new_lease(), person.guideline
     hold(view, slot, now + lease)
     session.flush()
-    return _served(view, item, resumed=True)
+    return as_served(view, item)
 
 
-def _served(view: View, item: Item, resumed: bool) -> Served:
+def as_served(view: View, item: Item, resumed: bool = True) -> Served:
+    """A view as its annotator was served it."""
     return Served(
         view.id, view.lease, view.expires_at, item.key, item.prompt, item.options, list(view.shown["order"]), view.shown,
         item.categories, view.guideline, view.draft, view.active_seconds, resumed, item.tools, item.chat_template_kwargs,
@@ -240,7 +241,7 @@ def peek(db: Database, account_id: int, view_id: int) -> Served:
         found = session.execute(query.where(View.id == view_id, View.account_id == account_id)).one_or_none()
     if found is None:
         raise NotHere("this item is not open for you")
-    return _served(*found, resumed=True)
+    return as_served(*found)
 
 
 # --- while it is open ------------------------------------------------------------------------------------------------

@@ -98,7 +98,9 @@ def _store(
     if view.state != "served":
         raise Conflict(f"this item was {view.state} already", "reload the page to see what is next")
     item = claims.lock_item(session, view.item_id)
-    judged = answers.judge(person.settings, item.options, given, view.shown.get("turns"), item.prompt)
+    judged = answers.judge(
+        person.settings, item.options, given, view.shown.get("turns"), item.prompt, view.shown["order"]
+    )
     active = wellbeing.active_total(view, timing.active_seconds, now)
     answer_id = secrets.token_urlsafe(12)
     records = judged.records(

@@ -182,7 +182,7 @@ def test_a_film_that_is_late_keeps_the_other_back(cinema: Served, visit: Any) ->
     page = visit(cinema, "late")
     held: list[Any] = []
     holding = [True]
-    page.route("**/media/long.webm", lambda route: held.append(route) if holding else route.continue_())
+    page.route("**/work/clips/*/2.webm", lambda route: held.append(route) if holding else route.continue_())
     open_work(page, cinema, "two")
     page.wait_for_function("() => films().filter(f => f.readyState >= 2).length === 1")
     press(page, ["p", "1", "Enter"])
@@ -214,19 +214,21 @@ def test_what_cannot_be_shown_is_said_and_not_judged(cinema: Served, visit: Any,
 
 
 def test_films_are_served_in_ranges(house: House, owner: Client) -> None:
-    slug = house.project("clips", 1)
+    slug = house.project("clips", rows=[{"prompt": "Q", "options": ["a.webm", "b.webm"]}])
     (house.media / slug).mkdir()
-    (house.media / slug / "a.webm").write_bytes(bytes(range(256)) * 8)
-    whole = owner.get(f"/p/{slug}/media/a.webm")
+    for name in ("a.webm", "b.webm"):
+        (house.media / slug / name).write_bytes(bytes(range(256)) * 8)
+    where = owner.ask(f"/p/{slug}/work/next").json()["item"]["options"][0]["src"]
+    whole = owner.get(where)
     assert (whole.status_code, whole.headers["accept-ranges"], whole.headers["content-type"]) == (
         200,
         "bytes",
         "video/webm",
     )
-    part = owner.get(f"/p/{slug}/media/a.webm", headers={"Range": "bytes=250-259"})
+    part = owner.get(where, headers={"Range": "bytes=250-259"})
     assert (part.status_code, part.headers["content-range"]) == (206, "bytes 250-259/2048")
     assert part.content == bytes([250, 251, 252, 253, 254, 255, 0, 1, 2, 3])
-    assert owner.get(f"/p/{slug}/media/a.webm", headers={"Range": "bytes=4000-"}).status_code == 416
+    assert owner.get(where, headers={"Range": "bytes=4000-"}).status_code == 416
 
 
 def test_films_on_a_phone(cinema: Served, visit: Any) -> None:

@@ -276,17 +276,28 @@ def test_bodies_are_bounded(house: House, owner: Client) -> None:
     assert "Too large" in form.text
 
 
-def test_only_media_of_the_project_is_served(house: House, owner: Client) -> None:
-    slug = house.project("clips")
+def test_only_clips_of_ones_own_view_are_served(house: House, owner: Client) -> None:
+    names = ["a.png", "a.html", "../../studio.db", "/etc/passwd", "b.png"]
+    rows = [{"prompt": name, "options": ["a.png" if name != "a.png" else "c.png", name]} for name in names]
+    slug = house.project("clips", rows=rows)
     folder = house.media / slug
     folder.mkdir()
     (folder / "a.png").write_bytes(b"png")
     (folder / "a.html").write_text("<script>1</script>")
-    assert owner.get(f"/p/{slug}/media/a.png").content == b"png"
-    for name in ("a.html", "../../studio.db", "%2e%2e/%2e%2e/studio.db", "b.png"):
-        assert owner.get(f"/p/{slug}/media/{name}").status_code == 404
-    house.person("ann")
-    assert house.sign_in("ann").get(f"/p/{slug}/media/a.png").status_code == 404
+    house.person("ann", project=house.project_id(slug))
+    ann, found = house.sign_in("ann"), []
+    for number in range(len(names)):
+        item = owner.ask(f"/p/{slug}/work/next").json()["item"]
+        for option in item["options"]:
+            response = owner.get(option["src"])
+            found.append(response.status_code)
+            assert response.status_code == 404 or response.content == b"png"
+            assert ann.get(option["src"]).status_code == 404  # somebody else's view
+        for name in ("3.png", "..%2f1.png", "a.png", "1"):
+            assert owner.get(f"/p/{slug}/work/clips/{item['view']}/{name}").status_code in (404, 400)
+        body = {"view": item["view"], "lease": item["lease"], "key": f"key-{number:08}", "answer": {"tie": True}}
+        assert owner.ask(f"/p/{slug}/work/submit", body).status_code == 200
+    assert sorted(found) == [200] * 5 + [404] * 5
 
 
 class Elements(HTMLParser):

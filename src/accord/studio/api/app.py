@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -50,14 +51,15 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 
 
 def create_api(
-    db: Database, limiter: Limiter | None = None, desk: Desk | None = None, private_webhooks: bool = False
-) -> FastAPI:
+    db: Database, limiter: Limiter | None = None, desk: Desk | None = None, private_webhooks: bool = False,
+    media: Path | None = None,
+) -> FastAPI:  # fmt: skip
     """The REST application over a studio's database, to be mounted at /api/v1."""
     app = FastAPI(
         title="accord studio", version=__version__, description=ABOUT, openapi_tags=TAGS, docs_url=None, redoc_url=None,
         responses=ERRORS,
     )  # fmt: skip
-    app.state.api = Api(db, limiter or Limiter(), desk or Desk(db), private_webhooks)
+    app.state.api = Api(db, limiter or Limiter(), desk or Desk(db), private_webhooks, media)
     for group in GROUPS:
         app.include_router(group.router)
     described = app.openapi

@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Depends, Query, Request, Security
@@ -115,6 +116,7 @@ class Api:
     limiter: Limiter
     desk: Desk
     private_webhooks: bool = False
+    media: Path | None = None
 
 
 def api_of(request: Request) -> Api:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import mimetypes
 from dataclasses import asdict
 from typing import Any, Literal
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
+from starlette.responses import FileResponse
 
 from accord.studio import blinding, contents, queue
 from accord.studio.api.base import House, Model, Route, Who, Worker
+from accord.studio.clips import clip_file, clip_name
 from accord.studio.parts import steps_of
 from accord.studio.queue import Nothing, Served
 from accord.studio.settings import ProjectSettings
@@ -22,7 +25,7 @@ class OptionOut(BaseModel):
     tools have numbers instead of ids."""
 
     id: str = Field(description="Its place: 1 for the first.", examples=["1"])
-    content: Any = Field(description="Text, or messages.")
+    content: Any = Field(description="Text, or messages; of a clip where to get it.")
     steps: list[str] | None = None
 
 
@@ -122,18 +125,20 @@ def next_item(api: House, place: Worker) -> Any:
     found = queue.next_view(api.db, place.project.id, place.me.id, present=blinding.note_masks)
     if isinstance(found, Nothing):
         return asdict(found)
-    return {"item": shown(found, place.settings)}
+    return {"item": shown(found, place.settings, f"/api/v1/projects/{place.project.slug}/work/{found.view_id}/clips")}
 
 
-def shown(served: Served, settings: ProjectSettings) -> dict[str, Any]:
-    """A view for a program: masked texts by place; no ids, no producers, nothing about gold."""
+def shown(served: Served, settings: ProjectSettings, clips: str) -> dict[str, Any]:
+    """A view for a program: masked texts by place; no ids, no producers, nothing about gold. clips: where they are."""
     by_id = {option["id"]: option for option in served.options}
     topic, options = contents.topic(served.prompt, served.tools), []
     for place, name in enumerate(served.order, 1):
         content = shown = by_id[name]["content"]
         if settings.task == "spans":  # passages are counted in all that it says
             shown = blinding.mask_whole(content, topic, settings.mask).text
-        elif settings.task != "clips":  # a clip is named by its file
+        elif settings.task == "clips":
+            shown = f"{clips}/{clip_name(content, place)}"
+        else:
             masked, _ = blinding.mask_content(content, topic, settings.mask)
             shown = blinding.with_numbers(masked, blinding.call_numbers(served.prompt, content))
         option: dict[str, Any] = {"id": str(place), "content": shown}
@@ -148,6 +153,13 @@ def shown(served: Served, settings: ProjectSettings) -> dict[str, Any]:
     }  # fmt: skip
 
 
+@router.get("/projects/{slug}/work/{view}/clips/{name}", summary="A clip", response_class=FileResponse)
+def clip(api: House, place: Worker, view: int, name: str) -> Any:
+    """The film or picture of an option of one's own view."""
+    file = clip_file(api.db, api.media, place.project.slug, place.me.id, view, name)
+    return FileResponse(file, media_type=mimetypes.guess_type(name)[0])
+
+
 @router.post("/projects/{slug}/work/{view}/heartbeat", response_model=BeatOut, summary="Keep the lease")
 def heartbeat(api: House, place: Worker, view: int, sent: HeartbeatIn) -> Any:
     """Extends the lease while it is held."""
@@ -158,8 +170,7 @@ def heartbeat(api: House, place: Worker, view: int, sent: HeartbeatIn) -> Any:
 def submit(api: House, place: Worker, view: int, sent: SubmitIn) -> Any:
     """Stored when the receipt comes. Late answers are never refused."""
     served = queue.peek(api.db, place.me.id, view)
-    answer = blinding.to_ids(sent.answer, served.order, place.settings.task)
-    answer = blinding.to_original(answer, served, place.settings)
+    answer = blinding.received(sent.answer, served, place.settings)
     timing = {"active_seconds": sent.active_seconds, "interface": "api-v1"}
     return asdict(queue.submit(api.db, place.me.id, view, sent.lease, sent.key, answer, timing, place.me.session))
 

@@ -82,7 +82,7 @@ def create_app(config: StudioConfig) -> FastAPI:
     )
     app.add_middleware(Guard, https=config.https)
     app.mount(static, Static(directory=str(resources.files("accord.studio") / "static")), name="static")
-    app.mount("/api/v1", create_api(database, desk=app.state.desk, private_webhooks=config.private_webhooks))
+    app.mount("/api/v1", create_api(database, None, app.state.desk, config.private_webhooks, config.media))
     for group in PAGES:
         app.include_router(group.router, dependencies=[Depends(protect)], include_in_schema=False)
     app.add_exception_handler(SignIn, _sign_in)

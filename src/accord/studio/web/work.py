@@ -15,14 +15,14 @@ from starlette.responses import FileResponse, JSONResponse, Response
 
 from accord.studio import blinding, own, presenting, queue, wellbeing
 from accord.studio.chat import ChatError
-from accord.studio.errors import AnswerError, NotHere
+from accord.studio.clips import clip_file
+from accord.studio.errors import AnswerError
 from accord.studio.markup import safe_html
 from accord.studio.queue import SKIP_REASONS, Nothing
 from accord.studio.tables import Account, Answer, Guideline, Question, View
 from accord.studio.web.context import House, Json, Participant, Place, Studio, Worker, go, page, words_for
 
 router = APIRouter(prefix="/p/{slug}")
-MEDIA = (".mp4", ".webm", ".ogv", ".gif", ".png", ".jpg", ".jpeg", ".webp", ".apng")
 LONGEST_TURN = 20_000
 LOG = logging.getLogger("accord.studio")
 
@@ -57,20 +57,11 @@ def work(request: Request, studio: House, place: Worker) -> Response:
     return page(request, "work.html.j2", place=place, config=config, script="work.js")
 
 
-@router.get("/media/{name:path}")
-def media(studio: House, place: Participant, name: str) -> Response:
-    """A clip of this project, from the studio's media folder."""
-    folder = None if studio.media is None else (studio.media / place.project.slug).resolve()
-    file = None if folder is None else (folder / name).resolve()
-    if (
-        folder is None
-        or file is None
-        or not file.is_relative_to(folder)
-        or not file.is_file()
-        or file.suffix.lower() not in MEDIA
-    ):
-        raise NotHere("there is no such file")
-    kind = mimetypes.guess_type(file.name)[0]
+@router.get("/work/clips/{view}/{name}")
+def clip(studio: House, place: Participant, view: int, name: str) -> Response:
+    """A clip of one's own view, from the studio's media folder."""
+    file = clip_file(studio.db, studio.media, place.project.slug, place.me.id, view, name)
+    kind = mimetypes.guess_type(name)[0]
     return FileResponse(file, media_type=kind, headers={"Cache-Control": "private, max-age=3600"})
 
 
@@ -105,7 +96,7 @@ def next_item(studio: House, place: Worker) -> Any:
     if isinstance(found, Nothing):
         why = place.member.reason if place.member is not None else None
         return {"nothing": {**asdict(found), "why": why}, "standing": standing}
-    shown = presenting.screen(found, place.settings, f"/p/{place.project.slug}/media")
+    shown = presenting.screen(found, place.settings, f"/p/{place.project.slug}/work/clips")
     return {"item": shown, "standing": standing, "now": studio.db.now()}
 
 
@@ -165,8 +156,7 @@ def submit(studio: House, place: Worker, body: Json) -> Any:
     """Store an answer; the receipt comes after the commit."""
     view_id, timing = _whole(body, "view"), body.get("timing")
     served = queue.peek(studio.db, place.me.id, view_id)
-    answer = blinding.to_ids(body.get("answer"), served.order, place.settings.task)
-    answer = blinding.to_original(answer, served, place.settings)
+    answer = blinding.received(body.get("answer"), served, place.settings)
     receipt = queue.submit(
         studio.db, place.me.id, view_id, _text(body, "lease"), _text(body, "key"), answer,
         timing if isinstance(timing, dict) else {}, place.me.session,
