@@ -321,6 +321,7 @@ SMALL = Bounds(unpacked=100_000, whole=100_000, row=10_000, depth=20)
         ("a.json", b" " * 200_000),
         ("a.csv.gz", gzip.compress(b"prompt,chosen\n" + b"a,b\n" * 50_000)),
         ("a.csv", b'prompt,chosen\na,"' + b"b\n" * 10_000),
+        ("a.csv", b'prompt,chosen\na,"' + b"b\n" * 10_000 + b'"\n'),
         ("a.csv", b"prompt" * 9_000),
         ("a.parquet", parquet_file([{"prompt": "a" * 1000, "i": i} for i in range(300)])),
         ("a.arrow", arrow_stream([{"prompt": "a" * 1000} for _ in range(300)])),

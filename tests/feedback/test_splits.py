@@ -140,7 +140,7 @@ configs:
 
 
 def test_what_the_card_says_comes_first(tmp_path: Path) -> None:
-    folder = made(tmp_path, "one/x.jsonl", "two/a.jsonl", "two/b.jsonl", "three/test/z.jsonl")
+    folder = made(tmp_path, "one/x.jsonl", "one/deeper/x.jsonl", "two/a.jsonl", "two/b.jsonl", "three/test/z.jsonl")
     (folder / "README.md").write_text(CARD, encoding="utf-8")
     read = read_rows(folder)
     assert files_of(read) == ["two/a.jsonl", "two/b.jsonl"]
@@ -319,6 +319,8 @@ def test_files_about_data_are_no_data(tmp_path: Path) -> None:
         ({"path": "{}/a.jsonl", "revision": "main"}, "it has no revision"),
         ({"path": "{}", "revision": "main"}, "it has no revision"),
         ({"path": "{}/b*.jsonl"}, "no data file matches"),
+        ({"path": "{}/a\0.jsonl"}, "there is no file"),
+        ({"path": "{}/" + "a" * 5000}, "cannot be looked for"),
         ({"path": "{}/a.jsonl", "columns": {"meta.x": "nothing"}}, "no row has 'nothing'"),
     ],
 )  # fmt: skip

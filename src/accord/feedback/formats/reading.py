@@ -25,13 +25,14 @@ from typing import Any, BinaryIO
 
 from accord.errors import DataError
 from accord.feedback.formats.containers.locating import COLUMNAR, SUFFIXES, kind_of, located
-from accord.feedback.formats.containers.notes import LOCAL, Bounds, Notes, Row, fault
+from accord.feedback.formats.containers.notes import LOCAL, SENT, Bounds, Notes, Row, fault
 from accord.feedback.formats.hints import check_columns, renamed
 from accord.feedback.formats.names import KNOWN, tidied
 from accord.feedback.formats.source import AnySpec, DataSource, sources
 
 __all__ = [
     "LOCAL",
+    "SENT",
     "SUFFIXES",
     "Bounds",
     "Notes",

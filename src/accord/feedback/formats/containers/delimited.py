@@ -31,16 +31,20 @@ def table_rows(name: str, text: Decoded, notes: Notes, bounds: Bounds, tabs: boo
 
 class _Table:
     def __init__(self, name: str, text: Decoded, notes: Notes, bounds: Bounds, tabs: bool) -> None:
-        self.name, self.notes, self.tabs = name, notes, tabs
+        self.name, self.notes, self.bounds, self.tabs = name, notes, bounds, tabs
         self.lines = self._short_enough(text.lines())
-        self.before = 0
-        self.empty = 0
+        self.before = self.empty = self.held = 0
         csv.field_size_limit(max(csv.field_size_limit(), bounds.row))
 
     def _short_enough(self, lines: Iterator[str | None]) -> Iterator[str]:
+        """The lines, as long as those of one row are not more than a row may be."""
         for number, line in enumerate(lines, 1):
-            if line is None:
-                raise DataError(f"{self.name} line {number} is longer than a row may be", "check the quotes")
+            self.held += len(line or "")
+            if line is None or self.held > self.bounds.row:
+                raise DataError(
+                    f"{self.name} line {number} is of a row of more than {self.bounds.row:,} characters",
+                    "check the quotes",
+                )
             yield line
 
     def rows(self) -> Iterator[Row]:
@@ -51,7 +55,7 @@ class _Table:
         names, reader = header
         count = len(names)
         while True:
-            first = self.before + reader.line_num + 1
+            first, self.held = self.before + reader.line_num + 1, 0
             try:
                 row = next(reader)
             except StopIteration:
@@ -125,7 +129,7 @@ class _Table:
         for line in self.lines:
             if line.strip("\r\n"):
                 return line
-            self.before += 1
+            self.before, self.held = self.before + 1, 0
         return ""
 
 

@@ -36,7 +36,11 @@ def located(source: DataSource, notes: Notes) -> list[tuple[str, Path]] | None:
     Raises DataError for what is not there, for settings that do not fit, and where a split is the user's to choose.
     """
     path = Path(source.path)
-    if not (path.exists() or _GLOB.search(source.path)):
+    try:
+        there = path.exists()
+    except (OSError, ValueError) as error:  # a name that is too long, or in a folder that may not be read
+        raise DataError(f"{source.path[:200]!r} cannot be looked for: {error}", "check the path") from None
+    if not (there or _GLOB.search(source.path)):
         if _HUB_ID.fullmatch(source.path) and _suffix(path) not in (*SUFFIXES, *_ADVICE):
             return None
         raise DataError(f"there is no file {source.path}", "check the path; a Hub id looks like owner/name")
@@ -44,7 +48,7 @@ def located(source: DataSource, notes: Notes) -> list[tuple[str, Path]] | None:
         raise DataError(f"{source.path} lies here: it has no revision to choose", "leave out revision")
     if path.is_dir():
         return _relative(path, _chosen(_layout(path, notes), source, notes))
-    if path.exists():
+    if there:
         if source.split is not None or source.config is not None:
             raise DataError(f"{path.name} is one file: it has no split or configuration to choose", "leave them out")
         return [(path.name, path)]

@@ -24,12 +24,14 @@ class Bounds:
 
     unpacked: int = 8 << 30
     whole: int = 1 << 30
-    row: int = 64 << 20
+    row: int = 16 << 20
     depth: int = 200
 
 
 LOCAL = Bounds()
-"""For files of one's own; what comes over the network has lower ones."""
+"""For files of one's own."""
+SENT = Bounds(unpacked=256 << 20, whole=64 << 20, row=4 << 20, depth=100)
+"""For files that others send."""
 
 
 @dataclass

@@ -7,7 +7,6 @@ Files without such a name are shards of one data set. Folders above splits are c
 
 from __future__ import annotations
 
-import fnmatch
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -253,8 +252,11 @@ def _texts(value: Any) -> list[str]:
 
 
 def _matching(folder: Path, files: Sequence[Path], patterns: Sequence[str]) -> list[Path]:
-    places = {file: file.relative_to(folder).as_posix() for file in files}
-    return [
-        file for file, place in places.items()
-        if any(fnmatch.fnmatchcase(place, p.removeprefix("./").replace("**/", "*")) for p in patterns)
-    ]  # fmt: skip
+    wanted = [_pattern(pattern.removeprefix("./")) for pattern in patterns]
+    return [file for file in files if any(w.fullmatch(file.relative_to(folder).as_posix()) for w in wanted)]
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    """A glob of the Hub: * and ? within a folder, ** through folders."""
+    steps = {"**/": "(.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    return re.compile("".join(steps.get(part) or re.escape(part) for part in re.split(r"(\*\*/|\*\*|\*|\?)", text)))
