@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from accord.errors import AccordError, DataError
 from accord.feedback.formats import read_feedback
-from accord.feedback.formats.reading import RowsRead, read_rows
+from accord.feedback.formats.reading import LOCAL, Bounds, RowsRead, read_rows
 from accord.feedback.records import Clip, Content, Feedback, StepLabels, content_id, problem, to_json
 from accord.studio import answers, contents, plain
 from accord.studio.settings import WITHOUT_GOLD, ProjectSettings
@@ -197,16 +197,16 @@ def _named(gold: dict[str, Any], by_place: dict[int, str]) -> dict[str, Any]:
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
-def items_from(source: str | Path, settings: ProjectSettings) -> Incoming:
+def items_from(source: str | Path, settings: ProjectSettings, bounds: Bounds = LOCAL) -> Incoming:
     """Items in a file: rows of our own ({prompt, options | responses, gold, categories, priority, meta}; in CSV the
     columns option_1, option_2, ... or response_1, ...), or any format of feedback, whose judgements come along.
 
-    Raises DataError when the file cannot be read or its columns are not known.
+    Raises DataError when the file cannot be read, goes beyond `bounds`, or its columns are not known.
     """
-    rows = read_rows(source)
+    rows = read_rows(source, bounds)
     if _own(rows.rows[0][1]):
         return _own_rows(rows)
-    read = read_feedback(source)
+    read = read_feedback(source, bounds)
     items: dict[str, dict[str, Any]] = {}
     judgements: list[Feedback] = []
     for record in read.records:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+
 import pytest
 from houses import PASSWORD, Client, House
 
@@ -95,7 +97,7 @@ def test_a_project_from_the_form_with_a_file(house: House, owner: Client) -> Non
     assert bad.status_code == 400
     assert "many" in bad.text
     unreadable = owner.fill("/p/new", form, files={"file": ("rows.exe", "x")})
-    assert "no kind of file" in unreadable.text
+    assert "is not known" in unreadable.text
     yaml = owner.fill("/p/new", {"how": "yaml", "yaml": "name: Y\ntask: comparision\n"})
     assert yaml.status_code == 400
     assert "comparision" in yaml.text
@@ -114,6 +116,16 @@ def test_settings_change_and_refuse(house: House, owner: Client) -> None:
     )
     assert "1 new items" in more.text
     assert "two options have the same" in more.text
+    part = owner.fill(
+        f"/p/{slug}/items", files={"file": ("part.jsonl", '{"prompt": "B?", "responses": ["b", "c"]}\n{"pro\n')}
+    )
+    assert "1 new items" in part.text
+    assert "the line is not valid JSON" in part.text
+    bomb = gzip.compress(b" " * (300 << 20), compresslevel=1)
+    large = owner.fill(f"/p/{slug}/items", files={"file": ("large.json.gz", bomb)})
+    assert (large.status_code, "large.json.gz" in large.text, "more than" in large.text) == (400, True, True)
+    other = owner.fill(f"/p/{slug}/items", files={"file": ("table.xlsx", b"PK")})
+    assert (other.status_code, "save it as CSV UTF-8" in other.text) == (400, True)
     assert owner.fill(f"/p/{slug}/life", {"do": "pause"}).status_code == 303
     assert owner.ask(f"/p/{slug}/work/next").json()["nothing"]["reason"] == "paused"
 

@@ -39,6 +39,7 @@ __all__ = [
     "Row",
     "RowsRead",
     "iter_rows",
+    "kind_of",
     "read_rows",
     "read_sources",
     "read_stream",

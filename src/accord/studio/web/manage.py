@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,16 @@ from starlette.datastructures import UploadFile
 from starlette.responses import Response
 
 from accord.errors import AccordError, ConfigError
+from accord.feedback.formats.reading import SENT, kind_of
 from accord.studio import projects
 from accord.studio.errors import NotAllowed
-from accord.studio.projects import Added
+from accord.studio.projects import Added, Incoming
 from accord.studio.settings import TASKS, ProjectSettings, parse_settings, settings_from
 from accord.studio.tables import Project
 from accord.studio.web.context import Fields, House, Manager, Me, Place, Studio, go, page
 from accord.studio.web.home import may_make_projects
 
 router = APIRouter()
-SUFFIXES = (".jsonl", ".json", ".csv", ".parquet", ".gz", ".txt")
 EXAMPLE = """name: My project
 task: comparison
 question: Which response is better?
@@ -62,7 +63,7 @@ def _new(request: Request, studio: Studio, me: Me, form: dict[str, str], upload:
         slug = session.get_one(Project, project_id).slug
     if rows is None:
         return go(f"/p/{slug}/settings", "made")
-    added = projects.add_items(studio.db, project_id, rows, me.id)
+    added = _added(studio, project_id, rows, me.id)
     return go(f"/p/{slug}/settings?{_count(added)}")
 
 
@@ -96,20 +97,30 @@ def _whole(text: str, what: str) -> int:
         raise ConfigError(f"{what} = {text!r} is not a whole number") from None
 
 
-def _read(upload: UploadFile, settings: ProjectSettings) -> list[dict[str, Any]]:
-    """Items of an uploaded file; raises DataError naming it. It lies in a folder of its own while it is read."""
+def _read(upload: UploadFile, settings: ProjectSettings) -> Incoming:
+    """What an uploaded file holds; raises ConfigError naming it. It lies in a folder of its own while it is read."""
     name = Path(upload.filename or "items.jsonl").name
-    if not name.lower().endswith(SUFFIXES):
-        raise ConfigError(f"{name} is no kind of file that is read here", "use .jsonl, .json, .csv or .parquet (.gz)")
-    with tempfile.TemporaryDirectory(prefix="accord-upload-") as folder:
-        file = Path(folder) / f"items{''.join(Path(name.lower()).suffixes[-2:])}"
-        with open(file, "wb") as handle:
-            while block := upload.file.read(2**20):
-                handle.write(block)
-        try:
-            return projects.items_from(file, settings).items
-        except AccordError as error:
-            raise ConfigError(error.message.replace(str(file), name), error.fix) from None
+    try:
+        kind_of(name)
+        with tempfile.TemporaryDirectory(prefix="accord-upload-") as folder:
+            file = Path(folder) / f"items{''.join(Path(name.lower()).suffixes[-2:])}"
+            with open(file, "wb") as handle:
+                while block := upload.file.read(2**20):
+                    handle.write(block)
+            return projects.items_from(file, settings, SENT)
+    except AccordError as error:
+        known = "items" + "".join(Path(name.lower()).suffixes[-2:])
+        raise ConfigError(error.message.replace(known, name), error.fix) from None
+
+
+def _added(studio: Studio, project_id: int, found: Incoming, by: int) -> Added:
+    """Add a file's items; what could not be read of it is counted with what could not be used."""
+    added = projects.add_items(studio.db, project_id, found.items, by)
+    bad, first = {**added.bad}, {**added.first_bad}
+    for reason, count in found.dropped.items():
+        bad[reason] = bad.get(reason, 0) + count
+        first.setdefault(reason, found.first_dropped[reason])
+    return replace(added, bad=bad, first_bad=first)
 
 
 @router.post("/p/{slug}/items")
@@ -123,7 +134,7 @@ def _add(request: Request, studio: Studio, place: Place, upload: UploadFile | No
     try:
         if upload is None or not upload.filename:
             raise ConfigError("no file was chosen")
-        added = projects.add_items(studio.db, place.project.id, _read(upload, place.settings), place.me.id)
+        added = _added(studio, place.project.id, _read(upload, place.settings), place.me.id)
     except AccordError as error:
         return _settings(request, place, place.settings.dump(), error)
     reasons = [f"{reason} ({count}; first: {added.first_bad[reason]})" for reason, count in added.bad.items()]
