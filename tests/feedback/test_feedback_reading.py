@@ -23,6 +23,7 @@ from accord.feedback.formats.source import DataSource
 from accord.feedback.formats.turns import unread
 from accord.feedback.formats.values import RowError, label, number, scheme_of, side, truth, whole
 from accord.feedback.records import Feedback, to_json
+from feedback.public_rows import EVERY
 
 ASKED = [{"role": "user", "content": "Cold?"}]
 CALL = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": {"city": "Oslo"}}}
@@ -538,6 +539,37 @@ def check_used(record: Feedback, row: dict[str, Any]) -> None:
             "thumb",
             label(row.get("label", row.get("kto_tag")), "label", "binary") == 1,
         )  # type: ignore[union-attr]
+
+
+ADDED = [
+    ("weight", 0.5), ("tools", TOOLS), ("system", "Be brief."), ("history", [["a", "b"]]), ("finished", False), ("deleted", "true"), ("label", 0),
+    ("labels", [1]), ("kto_tag", False), ("thinking", "hm"), ("images", ["a.png"]), ("chat_template_kwargs", {"k": 1}), ("train", False),
+    ("note", "Some words."), ("score", 2.5), ("tags", ["w"]), ("nested", {"k": "v"}), ("annotator", "ann"), ("guideline", "v3"), ("session", "s9"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("shape", "row"), [*EVERY, *(("", {**row, "label": True}) for row in THUMBS[:3])])
+def test_what_is_added_to_a_public_row_is_used_kept_or_counted(tmp_path: Path, shape: str, row: dict[str, Any]) -> None:
+    def told(result: ReadResult) -> list[Any]:
+        """All that the records say, but for what is kept of columns that nobody knows."""
+        meta = [{k: v for k, v in r.meta.items() if k not in ("columns", "prm800k", "source")} for r in result.records]
+        return [(r.model_dump(exclude={"id", "meta"}), m) for r, m in zip(result.records, meta, strict=True)]
+
+    silent = []
+    before = read(tmp_path, row)
+    for name, value in ADDED:
+        if name in row:
+            continue
+        try:
+            after = read(tmp_path, row | {name: value})
+        except DataError as error:
+            silent += [] if name in error.message else [(name, error.message)]
+            continue
+        kept = name not in MEANT and all(name in json.dumps(r.meta) for r in after.records)
+        counted = any(repr(name) in reason for reason in after.left_out)
+        if not (kept or counted or told(after) != told(before) or after.shape != before.shape):
+            silent.append((name, "said nothing"))
+    assert not silent, silent
 
 
 def test_what_no_record_can_hold_is_refused_by_name(tmp_path: Path) -> None:

@@ -16,9 +16,11 @@ from accord.feedback.formats.columns import (
     DERIVED,
     Left,
     RowError,
+    Watched,
     asked_of,
     can_keep,
     check_understood,
+    check_used,
     content_of,
 )
 from accord.feedback.formats.exports import EXPORTS, Exported, export, export_rows
@@ -93,7 +95,9 @@ def read_as(source: DataSource, read: RowsRead) -> ReadResult:
     for where, row in rows:
         try:
             check_understood(row, {*shape.fields, *shape.optional})
-            made = list(parse(values.read(row)))
+            watched = Watched(values.read(row))
+            made = list(parse(watched))
+            made += [] if shape.keeps else [Left(f"column {name!r}") for name in check_used(watched, values.known)]
             if shape.name == "TRL prompt-only":
                 prompts.append(asked_of(content_of(row["prompt"]), row))
         except (ValueError, LookupError, TypeError, AttributeError) as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
@@ -15,8 +15,32 @@ from accord.feedback.formats.values import RowError, bare, empty, marked, number
 from accord.feedback.records import Content, Feedback, Message, content_id, to_json
 
 __all__ = [
-    "ANNOTATOR_COLUMNS", "COMMON", "DERIVED", "SOURCE", "SYSTEM_COLUMNS", "TIME_COLUMNS", "TOOLS_COLUMNS", "UNKNOWN_ORDER", "Left", "Parsed", "RowError", "annotator_of",
-    "asked_of", "bare_reply", "build", "can_keep", "check_understood", "content_of", "flat", "how_much", "messages", "option_ids", "said", "written_as",
+    "ANNOTATOR_COLUMNS",
+    "COMMON",
+    "DERIVED",
+    "SOURCE",
+    "SYSTEM_COLUMNS",
+    "TIME_COLUMNS",
+    "TOOLS_COLUMNS",
+    "UNKNOWN_ORDER",
+    "Left",
+    "Parsed",
+    "RowError",
+    "Watched",
+    "annotator_of",
+    "asked_of",
+    "bare_reply",
+    "build",
+    "can_keep",
+    "check_understood",
+    "check_used",
+    "content_of",
+    "flat",
+    "how_much",
+    "messages",
+    "option_ids",
+    "said",
+    "written_as",
 ]  # fmt: skip
 
 SOURCE = "dataset"
@@ -35,6 +59,7 @@ COMMON = {
     "session", "guideline", "record_id", "shown_at", "weight", "finished", "deleted", "written_as", *DERIVED,
 }  # fmt: skip
 """Columns understood in rows of any shape."""
+_MEANT_COMMON = {*TOOLS_COLUMNS, *SYSTEM_COLUMNS, "history", "chat_template_kwargs", "weight", "finished"}
 _MEANT = {
     **dict.fromkeys(MEDIA, "accord reads text only"),
     **dict.fromkeys(("label", "labels", "kto_tag", "thumb", "thumbs"), "this format has no label"),
@@ -64,6 +89,39 @@ def check_understood(row: Mapping[str, Any], known: set[str]) -> None:
             raise RowError(
                 f"the column {name!r} is not understood here: {why} (or rename it to keep it aside: meta.{name})"
             )
+
+
+class Watched(Mapping[str, Any]):
+    """A row that knows which of its columns were looked at."""
+
+    def __init__(self, row: Mapping[str, Any]) -> None:
+        self._row = row
+        self.seen: set[str] = set()
+
+    def __getitem__(self, name: str) -> Any:
+        self.seen.add(name)
+        return self._row[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._row
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._row)
+
+    def __len__(self) -> int:
+        return len(self._row)
+
+    def unseen(self) -> list[str]:
+        """Columns that say something and were not looked at."""
+        return [name for name, value in self._row.items() if name not in self.seen and not empty(value)]
+
+
+def check_used(row: Watched, known: set[str]) -> list[str]:
+    """The columns among `known` that a parser passed over. Raises RowError for one that changes what the row says."""
+    over = [name for name in row.unseen() if name in known]
+    if meant := [name for name in over if name in _MEANT_COMMON or name in _MEANT]:
+        raise RowError(f"the column {meant[0]!r} is not understood here (rename it to keep it aside: meta.{meant[0]})")
+    return over
 
 
 def can_keep(value: Any) -> bool:
