@@ -187,6 +187,13 @@ def test_a_judgement_of_weight_zero_beside_others() -> None:
     assert strict_pairs([group]) == strict_pairs(SAID[:1])
 
 
+def test_the_prior_on_annotators_follows_ratios_alone() -> None:
+    one, other = tiny_llama(3), tiny_llama(3)
+    weighted = weighted_groups(SAID, random.Random(1))
+    assert fit_reward(scaled_groups(weighted, 0.5), one) == fit_reward(weighted, other)
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
 # --- against numbers worked out by hand --------------------------------------------------------------------------------
 def test_every_term_has_its_own_judgements_weight() -> None:
     """Whatever the order in which judgements of several groups are computed."""
