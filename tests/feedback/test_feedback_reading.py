@@ -600,3 +600,13 @@ def test_what_no_record_can_hold_is_refused_by_name(tmp_path: Path) -> None:
 def test_times_and_names(when: Any, said: str) -> None:
     record: Feedback = build("demonstration", "p", [], {"content": "a"}, {"created_at": when, "annotator": 7.0})
     assert (record.created_at, record.annotator) == (said, "7")
+
+
+def test_a_number_that_is_no_time_in_any_unit_is_refused() -> None:
+    def made(when: Any) -> str | None:
+        return build("demonstration", "p", [], {"content": "a"}, {"created_at": when}).created_at
+
+    assert {made(1721800000 * unit) for unit in (1, 10**3, 10**6, 10**9)} == {"2024-07-24T05:46:40+00:00"}
+    for when in (1e30, 10**99, -1e30, float("inf")):
+        with pytest.raises(RowError):
+            made(when)

@@ -155,15 +155,15 @@ def said(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _time(when: Any) -> str:
-    """A time as ISO 8601; numbers count seconds, or thousandths or millionths of them, since 1970."""
+    """A time as ISO 8601; numbers count seconds, or thousandths, millionths or billionths of them, since 1970."""
     if isinstance(when, (datetime, date)):
         return when.isoformat()
     if isinstance(when, str) and not re.fullmatch(r"\s*\d{9,}(\.\d*)?\s*", when):  # fewer digits: a year, a date
         return when
     try:
         seconds = number(when, "created_at")
-        while abs(seconds) >= 1e11:  # the year 5138: such a number counts smaller units
-            seconds /= 1000
+        for _ in range(3):
+            seconds /= 1000 if abs(seconds) >= 1e11 else 1  # the year 5138: such a number counts smaller units
         return datetime.fromtimestamp(seconds, UTC).isoformat()
     except (OverflowError, OSError, ValueError):
         raise RowError(f"the column 'created_at' is {shown(when)}, no time") from None

@@ -95,7 +95,8 @@ def _read(source: DataSource, bounds: Bounds) -> RowsRead:
         if not notes.dropped:
             raise DataError(f"{_called(source)} is empty", "it must hold at least one row")
         reasons = "; ".join(f"{n:,} × {why} (first at {notes.first[why]})" for why, n in notes.dropped.items())
-        raise DataError(f"no row of {_called(source)} can be read: {reasons}", "repair or remove these rows")
+        lines = "; .jsonl holds a row per line, a list of rows is .json" if ".jsonl" in source.path.lower() else ""
+        raise DataError(f"no row of {_called(source)} can be read: {reasons}", f"repair or remove these rows{lines}")
     return RowsRead(rows, notes.dropped, notes.first, notes.said)
 
 
