@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from accord.errors import DataError
 from accord.text.conversations import drop_oldest_turn, split_conversation
 from accord.text.encoding import Encoder
+from accord.text.lengths import fit_lengths
 
 CHAT = ["chatml", "llama3", "gemma", "llama2"]
 SPECIAL = ["<|im_end|>", "<|im_start|>", "<bos>", "<eos>", "<|eot|>", "</turn>", "<pad>"]
@@ -205,3 +207,82 @@ def test_oldest_turn_is_dropped_whole_and_the_system_message_stays() -> None:
     assert shorter == [TALK[0], *TALK[3:]]
     assert drop_oldest_turn(shorter) == [TALK[0], TALK[5]]
     assert drop_oldest_turn([TALK[0], TALK[5]]) is None
+
+
+def called(name: str) -> dict[str, object]:
+    call = {"id": name, "type": "function", "function": {"name": "f", "arguments": {}}}
+    return {"role": "assistant", "content": None, "tool_calls": [call]}
+
+
+def result(name: str | None) -> dict[str, object]:
+    return {"role": "tool", "content": "r", "tool_call_id": name}
+
+
+def test_a_turn_holds_its_calls_and_results_and_weights_choose_what_is_trained() -> None:
+    first = [called("1"), result("1"), turn("assistant", "b")]
+    talk = [turn("developer", "d"), turn("user", "a"), *first, turn("user", "c"), turn("assistant", "e")]
+    tooled = {"messages": talk, "tools": [{"name": "f"}]}
+    (prompt, response), (later, last) = split_conversation(tooled, "every")
+    assert (prompt["messages"], response, prompt["tools"]) == (talk[:2], first, tooled["tools"])
+    assert (later["messages"], last) == (talk[:-1], talk[-1:])
+    silent = [*talk[:-1], turn("assistant", "e") | {"weight": 0}]
+    assert split_conversation(silent) == [(talk[:2], first)]
+    short = [turn("user", "a"), turn("assistant", "b") | {"weight": 0}]
+    with pytest.raises(DataError, match="weight 0"):
+        split_conversation(short)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from(["user", "assistant", "call", "late"]), min_size=1, max_size=9))
+def test_no_result_loses_its_call_when_a_conversation_is_cut(kinds: list[str]) -> None:
+    """`late`: a result that comes after the user spoke again."""
+    talk: list[dict[str, object]] = [dict(turn("system", "s")), dict(turn("user", "q"))]
+    for number, kind in enumerate(kinds):
+        name = str(number)
+        if kind == "call":
+            talk += [called(name), result(name)]
+        elif kind == "late":
+            talk += [called(name), dict(turn("user", "wait")), result(name)]
+        else:
+            talk.append(dict(turn(kind, "x")))
+    talk.append(dict(turn("user", "last")))
+    while (shorter := drop_oldest_turn(talk)) is not None:
+        assert shorter[0] == talk[0]
+        assert shorter[1]["role"] == "user"
+        assert len(shorter) < len(talk)
+        calls = [c["id"] for m in shorter for c in m.get("tool_calls", ())]
+        assert all(m["tool_call_id"] in calls for m in shorter if m["role"] == "tool")
+        talk = shorter
+
+
+@pytest.mark.parametrize(
+    ("messages", "message"),
+    [
+        ([turn("user", "a"), result("1"), turn("assistant", "b")], "no tool was called"),
+        ([turn("user", "a"), called("1"), result("2"), turn("assistant", "b")], "answers the tool call '2'"),
+        ([turn("user", "a"), turn("observation", "x")], "has the role 'observation'"),
+        ([turn("user", "a"), turn("developer", "x")], "developer message in the middle"),
+    ],
+)
+def test_tool_conversations_that_cannot_be(messages: list[dict[str, object]], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        split_conversation(messages, row="3")
+
+
+def test_texts_that_tokens_do_not_give_back_are_counted_with_an_example() -> None:
+    tokenizer = chat_tokenizer("plain")
+    encoder = Encoder(tokenizer)
+    good = encoder.example("a", "b c", row="1")
+    lossy = dataclasses.replace(encoder.example("a", "b c", row="2"), text="b  c<eos>")
+    kept, table = fit_lengths([good, lossy], encoder, 9, 9, "error")
+    assert table.round_trip == 0.5
+    assert any("gives back 50.0%" in line and "row 2" in line for line in table.lines())
+    assert fit_lengths(kept[:1], encoder, 9, 9, "error")[1].round_trip == 1
+
+
+def test_a_leading_space_survives_a_decoder_that_drops_it() -> None:
+    encoder = Encoder(sentencepiece_like())
+    for text in (" is Paris.", "is Paris."):
+        example = encoder.example("The capital", text)
+        assert encoder.text(example.response_ids) == text
+        assert encoder.round_trips(example)

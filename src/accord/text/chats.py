@@ -185,19 +185,19 @@ class Chat:
                 "bring the messages into the order that the template expects",
             ) from error
 
-    def checked(self, messages: list[dict[str, Any]], asked: Asked, reply: bool, row: str) -> tuple[str, int]:
-        """(the text, how many replies before the last question lost their reasoning by the template's design).
+    def checked(self, asked: Asked, response: Sequence[dict[str, Any]], row: str) -> tuple[str, int]:
+        """(prompt and response as text; how many replies within the prompt lost their reasoning, by the template's design).
 
-        Raises DataError where the text leaves out anything else that is said.
+        Without a response the text goes up to where the reply begins. Raises DataError where it leaves out anything else.
         """
+        messages, reply = [*asked.messages, *response], not response
         text = self.render(messages, asked, reply, row)
-        old = max((i for i, m in enumerate(messages) if m["role"] == "user"), default=-1)
         # Short contents stand in many texts by accident, so the shape is tried with marks too.
         lost = {(i, part) for i, part in self._left_out(messages, asked, reply) if messages[i].get(part)}
         for i, message in enumerate(messages):
             lost.update((i, part) for part, piece in said(message) if piece not in text and not _escaped(piece, text))
         for i, part in sorted(lost):
-            if part != "reasoning_content" or i > old:
+            if part != "reasoning_content" or i >= len(asked.messages):
                 what = f"({part}) " if part != "content" else ""
                 raise DataError(
                     f"row {row}: {self.name} leaves out what the {messages[i]['role']} says {what}in message {i + 1}",
@@ -251,7 +251,7 @@ class Chat:
         with EOS, if that is one. Where there is none it ends with the token that opens the next turn, else with EOS.
         """
         settings = self._settings if asked is None else asked.settings
-        key = json.dumps(settings, sort_keys=True, default=str)
+        key = json.dumps(settings, sort_keys=True, default=str) if asked and asked.key else ""
         if key not in self._ends:
             self._ends[key] = self._find_ends(settings)
         return self._ends[key]

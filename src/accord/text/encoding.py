@@ -26,7 +26,6 @@ from typing import Any, Protocol
 
 from accord.errors import DataError
 from accord.text.chats import Asked, Chat, Messages, Prompt, said
-from accord.text.conversations import role_of
 from accord.text.letters import Letters
 from accord.text.packing import Group, common_start
 
@@ -128,7 +127,7 @@ class Encoder:
         """Ids of a prompt: BOS (if the tokenizer has one) and text, or the chat template up to the reply."""
         if isinstance(prompt, str):
             return self._start(self._letters.guarded(prompt), True, row)
-        return self._start(self._before(self._chat.asked(prompt, row), row)[0], False, row)
+        return self._start(self._chat.checked(self._asked(prompt, row), (), row)[0], False, row)
 
     def example(self, prompt: Prompt, response: Response, finished: bool = True, row: str = "") -> Example:
         """Tokenise a prompt with its response. A stop token written at the response's end is dropped, and set by `finished`.
@@ -144,12 +143,12 @@ class Encoder:
             before, lost = self._letters.guarded(prompt), 0
             close: tuple[str, ...] = (str(self.tokenizer.eos_token),)
         else:
-            asked = self._chat.asked(prompt, row)
-            before, lost = self._before(asked, row)
-            close = self._chat.ends(asked).close
+            asked = self._asked(prompt, row)
             if text is None or (messages and finished):
-                made = self._rendered(asked, before, messages, weights, finished, row)
-                return replace(made, asked=prompt, answered=response, lost_reasoning=lost)
+                made = self._rendered(asked, messages, weights, finished, row)
+                return replace(made, asked=prompt, answered=response)
+            before, lost = self._chat.checked(asked, (), row)
+            close = self._chat.ends(asked).close
         written = self._unstopped(text, close)
         if not written.strip():
             raise DataError(f"row {row}: the response is empty", "remove the row or fill in the response")
@@ -172,16 +171,16 @@ class Encoder:
         return example.text.startswith(found.rstrip("\ufffd"))  # a cut may go through a character
 
     # --- conversations ---------------------------------------------------------------------------------------------------
-    def _before(self, asked: Asked, row: str) -> tuple[str, int]:
-        """What stands before the reply, and how many earlier replies lost their reasoning."""
+    def _asked(self, prompt: Messages | Mapping[str, Any], row: str) -> Asked:
+        asked = self._chat.asked(prompt, row)
         if not asked.messages:
             raise DataError(f"row {row}: the prompt holds no messages", "give it a user message")
-        if role_of(asked.messages[-1]) == "assistant":
+        if asked.messages[-1]["role"] == "assistant":
             raise DataError(f"row {row}: the prompt ends with an assistant message", "make that message the response")
-        return self._chat.checked(asked.messages, asked, True, row)
+        return asked
 
     def _rendered(
-        self, asked: Asked, before: str, response: list[dict[str, Any]], weights: Sequence[float], finished: bool, row: str
+        self, asked: Asked, response: list[dict[str, Any]], weights: Sequence[float], finished: bool, row: str
     ) -> Example:  # fmt: skip
         """Prompt and response as the template writes them both; trained is what the assistant wrote, with its stop tokens."""
         ends, first = self._chat.ends(asked), len(asked.messages)
@@ -195,9 +194,9 @@ class Encoder:
         if not any(True for _ in said(made[-1])):
             raise DataError(f"row {row}: the response is empty", "remove the row or fill in the response")
         everything = [*asked.messages, *made]
-        whole, _ = self._chat.checked(everything, asked, False, row)
+        whole, lost = self._chat.checked(asked, made, row)
         places = [first + i for i, message in enumerate(made) if message["role"] == "assistant"]
-        starts = [self._border(everything, i, whole, before if i == first else None, asked, row) for i in places]
+        starts = [self._border(everything, i, whole, asked, row) for i in places]
         stop = re.compile("|".join(map(re.escape, ends.stops)))
         found = [stop.search(whole, at, limit) for at, limit in zip(starts, [*starts[1:], len(whole)], strict=True)]
         if not all(found[:-1]):
@@ -219,16 +218,13 @@ class Encoder:
             ids, mask, text = [*ids, self._id(ends.stop)], [*mask, weights[-1] > 0], text + ends.stop
         return Example(
             self._start(whole[: starts[0]], False, row), ids, finished, row, None if all(mask) else mask,
-            weights[0] if len(weights) == 1 else 1.0, text=text,
+            weights[0] if len(weights) == 1 else 1.0, text=text, lost_reasoning=lost,
         )  # fmt: skip
 
-    def _border(
-        self, everything: list[dict[str, Any]], index: int, whole: str, before: str | None, asked: Asked, row: str
-    ) -> int:
+    def _border(self, everything: list[dict[str, Any]], index: int, whole: str, asked: Asked, row: str) -> int:
         """Where in the whole text the reply with this index begins: behind what the template writes before a reply, as far as it
         stays there once the reply follows (some templates open a block of reasoning that finished replies do not have)."""
-        if before is None:
-            before = self._chat.render(everything[:index], asked, True, row)
+        before = self._chat.render(everything[:index], asked, True, row)
         if whole.startswith(before):
             return len(before)
         history = self._chat.render(everything[:index], asked, False, row)
@@ -244,7 +240,8 @@ class Encoder:
         """Where an unfinished message ends: behind the last that it says."""
         if message.get("tool_calls"):
             raise DataError(f"row {row}: the response was cut within a tool call", "give it as text, to the letter")
-        *_, (_, piece) = said({"role": "assistant", **message, "reasoning_content": None}) or said(message)
+        pieces = list(said({**message, "reasoning_content": None})) or list(said(message))
+        piece = pieces[-1][1]
         return whole.rindex(piece, start) + len(piece)
 
     # --- tokenising ------------------------------------------------------------------------------------------------------

@@ -31,12 +31,10 @@ def render(
     A field that is None is left out, as most templates expect. Raises jinja2's TemplateError where the template refuses the
     messages.
     """
-    given = [{name: value for name, value in message.items() if value is not None} for message in messages]
-    # Templates are foreign code, so they are given nothing but plain values.
-    plain = json.loads(json.dumps([given, tools, dict(settings or {})], default=lambda x: f"<{type(x).__name__}>"))
+    given = [{name: plain(value) for name, value in message.items() if value is not None} for message in messages]
     found: str = _compiled(template).render(
-        {**special, "documents": None, **plain[2], "messages": [_with_reasoning(message) for message in plain[0]],
-         "tools": plain[1], "add_generation_prompt": add_generation_prompt}
+        {**special, "documents": None, **plain(dict(settings or {})), "messages": [_with_reasoning(m) for m in given],
+         "tools": plain(tools), "add_generation_prompt": add_generation_prompt}
     )  # fmt: skip
     return found
 
@@ -68,6 +66,17 @@ def read_template(given: str) -> str:
         raise ConfigError(
             f"chat_template: {given!r} cannot be read ({error})", "name a file, or write the template itself"
         ) from error
+
+
+def plain(value: Any) -> Any:
+    """A copy made of plain values alone: templates are foreign code, and are given nothing else."""
+    if type(value) in (str, int, float, bool, type(None)):
+        return value
+    if type(value) is list:
+        return [plain(one) for one in value]
+    if type(value) is dict and all(type(key) is str for key in value):
+        return {key: plain(one) for key, one in value.items()}
+    return json.loads(json.dumps(value, default=lambda x: f"<{type(x).__name__}>"))
 
 
 def _with_reasoning(message: dict[str, Any]) -> dict[str, Any]:
