@@ -42,6 +42,7 @@ PAIRS: dict[str, list[dict[str, Any]]] = {
         {"instruction": Q, "input": "", "output_1": GOOD, "output_2": BAD, "preference": 1},
         {"instruction": Q, "output_1": BAD, "output_2": GOOD, "preference": 1.9, "generator_1": "m1", "generator_2": "m2", "annotator": "judge"},
     ],
+    "LLMBar": [{"input": Q, "output_1": BAD, "output_2": GOOD, "label": 2}],
     "PandaLM": [
         {"instruction": Q, "input": "", "response1": GOOD, "response2": BAD, "label_0": "1", "label_1": "1", "label_2": "1", "cmp_key": "opt-7b_pythia-6.9b"},
         {"inputs": {"instruction": Q, "input": "", "response1": BAD, "response2": GOOD}, "outputs": {"evaluation_result": "2", "evaluation_reason": "", "reference_response": "Red."}},

@@ -11,7 +11,7 @@ from typing import Any
 from accord.feedback.formats import argilla
 from accord.feedback.formats.columns import Left, Parsed, RowError
 from accord.feedback.formats.sheets import Answerer, ScaleGuess, settled, sheet_of
-from accord.feedback.formats.values import empty, unpacked
+from accord.feedback.formats.values import empty, structure, unpacked
 
 Row = Mapping[str, Any]
 
@@ -120,12 +120,14 @@ def _nested(row: Row) -> dict[str, Any]:
     """The record as Argilla's JSON has it: fields, responses by question, suggestions."""
     questions = [name.removesuffix(_ANSWERS) for name in row if name.endswith(_ANSWERS)]
     old = [name for name, value in row.items() if _is_answers(value)]
-    responses: dict[str, Any] = {name: row[name] for name in old}
+    responses: dict[str, Any] = {name: structure(row[name]) for name in old}
     for name in questions:
-        values = row[f"{name}{_ANSWERS}"] or []
+        values = structure(row[f"{name}{_ANSWERS}"]) or []
         if not isinstance(values, list):
             raise RowError(f"the column {name + _ANSWERS!r} is no list of answers")
-        users, status = (row.get(f"{name}{_ANSWERS}.{part}") or [None] * len(values) for part in ("users", "status"))
+        users, status = (
+            structure(row.get(f"{name}{_ANSWERS}.{part}")) or [None] * len(values) for part in ("users", "status")
+        )
         told = (values, users, status)
         if not all(isinstance(one, list) and len(one) == len(values) for one in told):
             raise RowError(f"answers to {name!r}, their users and their states are no lists of one length")

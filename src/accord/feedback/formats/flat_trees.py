@@ -8,9 +8,10 @@ from typing import Any
 
 from accord.feedback.formats.columns import Parsed, RowError
 from accord.feedback.formats.trees import tree
-from accord.feedback.formats.values import empty
+from accord.feedback.formats.values import empty, structure
 
 Row = Mapping[str, Any]
+_LISTS = ("labels", "emojis", "detoxify")
 OWN = ("labels", "user_id", "created_date", "rank", "synthetic", "model_name", "deleted", "tree_state")
 
 
@@ -54,10 +55,11 @@ def prepare(rows: Sequence[Row], source: Path) -> Callable[[Row], Iterator[Parse
 def _node(row: Row) -> dict[str, Any]:
     """A message as it stands in a tree. The flat files hold labels and emojis as lists of names and of values."""
     own = {name: value for name, value in row.items() if name not in ("message_tree_id", "tree_state")}
-    return {**{name: _by_name(value) for name, value in own.items()}, "replies": []}
+    return {**own, **{name: _by_name(own[name]) for name in _LISTS if name in own}, "replies": []}
 
 
 def _by_name(value: Any) -> Any:
+    value = structure(value)
     if not isinstance(value, Mapping) or not isinstance(value.get("name"), (list, tuple)):
         return value
     others = [name for name in value if name != "name"]

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from accord.feedback.formats.columns import Parsed, RowError, build, content_of
+from accord.feedback.formats.columns import Parsed, RowError, build
 from accord.feedback.formats.making import answer, compared, user
-from accord.feedback.formats.values import Side, empty, number, shown, truth, unpacked, whole
-from accord.feedback.records import Content, Feedback, Message
+from accord.feedback.formats.values import Side, empty, number, shown, structure, truth, whole
+from accord.feedback.records import Feedback
 
 Row = Mapping[str, Any]
-_NVIDIA_TURN = re.compile(r"\n?<extra_id_1>(User|Assistant)\n")
-STRONGEST = 3
 
 
 def shp(row: Row) -> Iterator[Feedback]:
@@ -26,59 +23,13 @@ def shp(row: Row) -> Iterator[Feedback]:
 
 def webgpt(row: Row) -> Iterator[Feedback]:
     """WebGPT's comparisons: a score of each answer, the higher the better, both 0 where they are equally good."""
-    question, names = row["question"], ("answer_0", "answer_1")
+    question, names = structure(row["question"]), ("answer_0", "answer_1")
     asked = question["full_text"] if isinstance(question, Mapping) else question
     rest = {name: value for name, value in question.items() if name != "full_text"} if asked is not question else {}
     scores = [number(row[f"score_{side}"], f"score_{side}") for side in (0, 1)]
     outcome: Side = "tie" if scores[0] == scores[1] else 0 if scores[0] > scores[1] else 1
     meta = {"source": {"question": rest}} if rest else {}
     yield compared(user(asked), [answer(row, name) for name in names], outcome, row, names=names, meta=meta)
-
-
-def nvidia_prompt(value: Any) -> Content:
-    """A prompt of HelpSteer: a text, or several turns with <extra_id_1>User and <extra_id_1>Assistant between them."""
-    if not isinstance(value, str) or "<extra_id_1>" not in value:
-        return content_of(value)
-    first, *others = _NVIDIA_TURN.split(value)
-    if not others or "<extra_id_1>" in "".join([first, *others]):
-        raise RowError("the prompt holds <extra_id_1> in another way than between its turns")
-    turns = [("User", first), *zip(others[::2], others[1::2], strict=True)] if first.strip() else zip(others[::2], others[1::2], strict=True)  # fmt: skip
-    return [Message(role="user" if who == "User" else "assistant", content=text) for who, text in turns]
-
-
-def _by_strength(value: Any, column: str) -> tuple[Side, int | None]:
-    """NVIDIA's preferences, from -3 (the first is much better) over 0 (equal) to 3 (the second is much better)."""
-    strength = whole(value, column)
-    if abs(strength) > STRONGEST:
-        raise RowError(f"the column {column!r} is {shown(value)}, outside -3 to 3")
-    if not strength:
-        return "tie", None
-    return (0 if strength < 0 else 1), abs(strength)
-
-
-def helpsteer2(row: Row) -> Iterator[Feedback]:
-    """HelpSteer2's preferences: response_1, response_2, preference_strength."""
-    names = ("response_1", "response_2")
-    outcome, strength = _by_strength(row["preference_strength"], "preference_strength")
-    answers = [answer(row, name) for name in names]
-    yield compared(nvidia_prompt(row["prompt"]), answers, outcome, row, names=names, strength=strength)
-
-
-def helpsteer3(row: Row) -> Iterator[Feedback]:
-    """HelpSteer3's preferences: a context of messages, response1, response2, overall_preference."""
-    names = ("response1", "response2")
-    outcome, strength = _by_strength(row["overall_preference"], "overall_preference")
-    context = content_of(unpacked(row["context"], "context"))
-    yield compared(context, [answer(row, name) for name in names], outcome, row, names=names, strength=strength)
-
-
-def helpsteer3_edit(row: Row) -> Iterator[Feedback]:
-    """HelpSteer3's edits: the edited response over the original one."""
-    before, after = answer(row, "original_response"), answer(row, "edited_response")
-    if before == after:
-        raise RowError("original_response and edited_response are the same")
-    context = content_of(unpacked(row["context"], "context"))
-    yield build("correction", context, [before], {"content": after}, row)
 
 
 # --- summaries -------------------------------------------------------------------------------------------------------
@@ -89,7 +40,7 @@ def is_summaries(row: Row) -> bool:
 
 def is_summary_axes(row: Row) -> bool:
     """One summary, rated on several axes."""
-    return "info" in row and isinstance(row.get("summary"), Mapping) and "axes" in row["summary"]
+    return "info" in row and isinstance(found := structure(row.get("summary")), Mapping) and "axes" in found
 
 
 def _to_summarise(info: Mapping[str, Any]) -> str:
@@ -111,28 +62,28 @@ def _beside(info: Mapping[str, Any], **more: Any) -> dict[str, Any]:
 def summaries(row: Row) -> Iterator[Feedback]:
     """summarize_from_feedback, comparisons: choice is the place of the preferred summary, policy wrote it. The worker's
     confidence and notes stay in `meta.source`."""
-    found, chosen = row["summaries"], whole(row["choice"], "choice")
-    if len(found) != 2 or chosen not in (0, 1):
-        raise RowError(f"{len(found)} summaries, and the choice is {chosen}: it is 0 or 1 of two")
+    found, chosen = structure(row["summaries"]), whole(row["choice"], "choice")
+    if not isinstance(found, list) or len(found) != 2 or chosen not in (0, 1):
+        raise RowError(f"the choice is {chosen}: it is 0 or 1, of two summaries")
     notes = [summary.get("note") for summary in found]
-    extra = row.get("extra") if isinstance(row.get("extra"), Mapping) else {}
-    meta = _beside(row["info"], **dict(extra or {}), notes=notes if any(notes) else None)
+    extra, info = structure(row.get("extra")), structure(row["info"])
+    meta = _beside(info, **(dict(extra) if isinstance(extra, Mapping) else {}), notes=notes if any(notes) else None)
     texts = [answer(summary, "text") for summary in found]
     yield compared(
-        _to_summarise(row["info"]), texts, chosen, row, names=("summary 0", "summary 1"),
+        _to_summarise(info), texts, chosen, row, names=("summary 0", "summary 1"),
         producers=[summary.get("policy") for summary in found], meta=meta,
     )  # fmt: skip
 
 
 def summary_axes(row: Row) -> Iterator[Feedback]:
     """summarize_from_feedback, axes: overall, accuracy, coverage and coherence from 1 to 7, where the worker rated them."""
-    summary = row["summary"]
+    summary, info = structure(row["summary"]), structure(row["info"])
     scores = {axis: number(score, axis) for axis, score in summary["axes"].items() if not empty(score)}
     if not scores:
         raise RowError("no axis has a score")
     yield build(
-        "rating", _to_summarise(row["info"]), [answer(summary, "text")], {"scores": scores, "low": 1, "high": 7}, row,
-        producers=[summary.get("policy")], meta=_beside(row["info"], note=summary.get("note")),
+        "rating", _to_summarise(info), [answer(summary, "text")], {"scores": scores, "low": 1, "high": 7}, row,
+        producers=[summary.get("policy")], meta=_beside(info, note=summary.get("note")),
     )  # fmt: skip
 
 
@@ -152,6 +103,14 @@ def alpaca_eval(row: Row) -> Iterator[Feedback]:
     )  # fmt: skip
 
 
+def llmbar(row: Row) -> Iterator[Feedback]:
+    """LLMBar: label 1 or 2 is the output that follows the instruction."""
+    names = ("output_1", "output_2")
+    if (label := whole(row["label"], "label")) not in (1, 2):
+        raise RowError(f"the column 'label' is {label}, not 1 or 2")
+    yield compared(user(row["input"]), [answer(row, name) for name in names], label - 1, row, names=names)
+
+
 _PANDA: dict[str, Side] = {"1": 0, "2": 1, "0": "tie", "tie": "tie"}
 PANDA_LABELS = ("label_0", "label_1", "label_2")
 
@@ -160,13 +119,13 @@ def is_panda(row: Row) -> bool:
     """PandaLM's test set (three annotators' labels), or its training set (inputs and outputs)."""
     if {"response1", "response2", PANDA_LABELS[0]} <= row.keys():
         return True
-    inputs, outputs = row.get("inputs"), row.get("outputs")
+    inputs, outputs = structure(row.get("inputs")), structure(row.get("outputs"))
     return isinstance(inputs, Mapping) and isinstance(outputs, Mapping) and "evaluation_result" in outputs
 
 
 def panda(row: Row) -> Iterator[Parsed]:
     """A comparison per annotator, 1 or 2 for the better response, 0 or Tie; of the training set also the judge's reason."""
-    inputs, outputs = row.get("inputs", row), row.get("outputs")
+    inputs, outputs = structure(row.get("inputs", row)), structure(row.get("outputs"))
     names = ("response1", "response2")
     asked, answers = user(inputs["instruction"], inputs.get("input")), [answer(inputs, name) for name in names]
     if outputs is not None:

@@ -7,16 +7,17 @@ from typing import Any
 
 from accord.feedback.formats.columns import Left, Parsed, RowError, build, content_of
 from accord.feedback.formats.making import answer, ranked, turns, user
-from accord.feedback.formats.values import empty, number
+from accord.feedback.formats.values import empty, number, structure
 from accord.feedback.records import Feedback
 
 Row = Mapping[str, Any]
 
 
 def _dictionaries(value: Any, column: str) -> list[Mapping[str, Any]]:
-    if not isinstance(value, list) or not all(isinstance(one, Mapping) for one in value):
+    found = structure(value)
+    if not isinstance(found, list) or not all(isinstance(one, Mapping) for one in found):
         raise RowError(f"the column {column!r} is no list of objects")
-    return value
+    return found
 
 
 def is_nectar(row: Row) -> bool:
@@ -30,7 +31,8 @@ def is_stack_answers(row: Row) -> bool:
 
 
 def _holds(value: Any, *names: str) -> bool:
-    return isinstance(value, list) and bool(value) and isinstance(value[0], Mapping) and set(names) <= value[0].keys()
+    found = structure(value)
+    return isinstance(found, list) and bool(found) and isinstance(found[0], Mapping) and set(names) <= found[0].keys()
 
 
 def nectar(row: Row) -> Iterator[Feedback]:
@@ -54,13 +56,13 @@ def stack_answers(row: Row) -> Iterator[Feedback]:
 
 def is_best_of(row: Row) -> bool:
     """RewardBench 2: lists of texts."""
-    sides = (row.get("chosen"), row.get("rejected"))
+    sides = (structure(row.get("chosen")), structure(row.get("rejected")))
     return "prompt" in row and all(isinstance(s, list) and bool(s) and isinstance(s[0], str) for s in sides)
 
 
 def best_of(row: Row) -> Iterator[Feedback]:
     """Every chosen answer over every rejected one."""
-    chosen, rejected = row["chosen"], row["rejected"]
+    chosen, rejected = structure(row["chosen"]), structure(row["rejected"])
     if same := set(chosen) & set(rejected):
         raise RowError(f"{len(same)} answers are both chosen and rejected")
     scores = [1.0] * len(chosen) + [0.0] * len(rejected)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from accord.errors import DataError
-from accord.feedback.formats import arena, argilla, label_studio, many_answers, tables
+from accord.feedback.formats import arena, argilla, label_studio, many_answers, named_pairs, nvidia, tables
 from accord.feedback.formats.columns import (
     COMMON,
     SYSTEM_COLUMNS,
@@ -26,7 +26,7 @@ from accord.feedback.formats.prm800k import is_prm800k, prm800k
 from accord.feedback.formats.public import LAST, PUBLIC
 from accord.feedback.formats.shape import Parse, Row, Shape, has
 from accord.feedback.formats.trees import tree
-from accord.feedback.formats.values import empty, unpacked
+from accord.feedback.formats.values import empty, structure, unpacked
 from accord.feedback.records import Content, Feedback, Message
 
 
@@ -37,9 +37,11 @@ def _accord(row: Row) -> Iterator[Feedback]:
 
 def _hh(row: Row) -> Iterator[Feedback]:
     (prompt, chosen), (other, rejected) = transcript(row["chosen"]), transcript(row["rejected"])
-    if prompt != other:
-        raise RowError("chosen and rejected answer different conversations")
-    yield from preference(prompt, chosen, rejected, row)
+    if prompt == other:
+        yield from preference(prompt, chosen, rejected, row)
+        return
+    whole = ([*asked, Message(role="assistant", content=said)] for asked, said in ((prompt, chosen), (other, rejected)))
+    yield from preference(*sides(None, *whole), row)  # they differ from an earlier turn on
 
 
 def _explicit(row: Row) -> Iterator[Feedback]:
@@ -121,7 +123,17 @@ def _conversation(row: Row) -> Iterator[Feedback]:
     yield from (_thumb if "label" in row else demonstration)(turns[:-1], turns[-1:], row)
 
 
-def _alpaca(row: Row) -> Iterator[Feedback]:
+def _alpaca(rows: Sequence[Row], source: Path) -> Parse:
+    """A parser of Alpaca's rows. Raises DataError for pairs that a table holds as JSON: they would be trained as texts."""
+    if all(named_pairs.is_old_comparison({**row, "output": structure(row["output"])}) for row in rows):
+        raise DataError(
+            f"{source.name}: the column 'output' holds lists in texts",
+            "write the file as JSONL, or as two columns, chosen and rejected",
+        )
+    return _instruction
+
+
+def _instruction(row: Row) -> Iterator[Feedback]:
     """LLaMA-Factory's `kto_tag` makes thumbs of the rows."""
     for name in ("instruction", "output"):
         if not isinstance(row[name], str):
@@ -131,14 +143,6 @@ def _alpaca(row: Row) -> Iterator[Feedback]:
         yield from _thumb(asked, row["output"], row, "kto_tag")
     else:
         yield from demonstration(asked, row["output"], row)
-
-
-_ATTRIBUTES = ("helpfulness", "correctness", "coherence", "complexity", "verbosity")
-
-
-def _helpsteer(row: Row) -> Iterator[Feedback]:
-    choice = {"scores": {name: float(row[name]) for name in _ATTRIBUTES}, "low": 0, "high": 4}
-    yield build("rating", row["prompt"], [row["response"]], choice, row)
 
 
 def _response(row: Row) -> Iterator[Feedback]:
@@ -185,7 +189,7 @@ SHAPES = (
     Shape("table of ratings", ("prompt", "response", "rating_overall"), tables.is_ratings, None, keeps=True, prepare=tables.prepare_ratings, means="rating with an attribute per column rating_NAME; without low and high the range is guessed, and said so"),
     Shape("PRM800K", ("question", "label"), is_prm800k, prm800k, keeps=True, means="step labels of the labelled path"),
     Shape("UltraFeedback", ("instruction", "completions"), has("instruction", "completions"), many_answers.ultrafeedback, ("models",), means="per completion a rating overall (to 10), a rating of the aspects (1 to 5; N/A is counted) and a critique"),
-    Shape("HelpSteer", ("prompt", "response", *_ATTRIBUTES), has("prompt", "response", *_ATTRIBUTES), _helpsteer, means="rating of five attributes, 0 to 4"),
+    Shape("HelpSteer", ("prompt", "response", *nvidia.ATTRIBUTES), has("prompt", "response", *nvidia.ATTRIBUTES), nvidia.helpsteer, means="rating of five attributes, 0 to 4"),
     Shape("critique and refinement", ("prompt", "original_model_completion", "Feedback"), has("prompt", "original_model_completion", "Feedback"), _refined, ("completion",), means="critique, and correction where there is a refinement"),
     Shape("LLaMA-Factory / ShareGPT", ("conversations",), has("conversations"), _conversation, ("chosen", "rejected", "label", *PAIR_COLUMNS), labels={"label": "binary"}, means="demonstration; comparison with chosen and rejected; thumb with a label"),
     Shape("Anthropic HH", ("chosen", "rejected"), _is_hh, _hh, PAIR_COLUMNS, means="comparison of the last answers"),
@@ -194,14 +198,21 @@ SHAPES = (
     Shape("TRL stepwise", ("prompt", "completions", "labels"), has("prompt", "completions", "labels"), _stepwise, labels={"labels": None}, means="step labels"),
     Shape("TRL prompt-completion", ("prompt", "completion"), has("prompt", "completion"), _completion, ("label", "completion_model"), labels={"label": "binary"}, means="demonstration; thumb with a label"),
     Shape("TRL conversational", ("messages",), has("messages"), _conversation, ("label", "chosen", "rejected", *PAIR_COLUMNS), labels={"label": "binary"}, means="demonstration of the last answer; comparison with chosen and rejected; thumb with a label"),
-    Shape("Alpaca", ("instruction", "output"), has("instruction", "output"), _alpaca, ("input", "kto_tag"), labels={"kto_tag": "binary"}, means="demonstration; thumb with kto_tag"),
+    Shape("Alpaca", ("instruction", "output"), has("instruction", "output"), None, ("input", "kto_tag"), labels={"kto_tag": "binary"}, prepare=_alpaca, means="demonstration; thumb with kto_tag"),
     Shape("prompt-response", ("prompt", "response"), has("prompt", "response"), _response, means="demonstration"),
     Shape("TRL prompt-only", ("prompt",), _is_prompt_only, _prompt_only, means="prompts, no records"),
     *LAST,
 )  # fmt: skip
 
 
-GENERAL = tuple(shape for shape in SHAPES if shape not in (*PUBLIC, *LAST))
+_OWN_NAMES = (
+    "PRM800K",
+    "UltraFeedback",
+    "HelpSteer",
+    "critique and refinement",
+    *(shape.name for shape in (*PUBLIC, *LAST)),
+)
+GENERAL = tuple(shape for shape in SHAPES if shape.name not in _OWN_NAMES)
 """Formats whose columns a file of one's own may take; those of public sets are told by their own names only."""
 
 

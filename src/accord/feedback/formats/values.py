@@ -184,3 +184,13 @@ def unpacked(value: Any, column: str) -> Any:
     if reason := fault({column: found}, LOCAL.depth):
         raise RowError(reason)
     return found
+
+
+def structure(value: Any) -> Any:
+    """A list or object, also one that a table holds as JSON in a text; any other value as it is."""
+    if not isinstance(value, str) or not value.lstrip().startswith(("[", "{")):
+        return value
+    try:
+        return unpacked(value, "")
+    except RowError:
+        return value
