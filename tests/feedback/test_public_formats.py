@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import random
+import string
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,6 +59,41 @@ def test_other_judgements_are_read_as_what_they_are(
     got = read(tmp_path, row)
     assert (got.shape, got.dropped) == (shape, {})
     assert Counter(record.kind for record in got.records) == kinds
+
+
+def told_in(value: Any, words: dict[str, str]) -> Any:
+    """The value with other words, also in JSON within a text."""
+    if isinstance(value, dict):
+        return {key: told_in(inner, words) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [told_in(inner, words) for inner in value]
+    if isinstance(value, str) and value.startswith("["):
+        return json.dumps(told_in(json.loads(value), words), ensure_ascii=False)
+    for old, new in words.items() if isinstance(value, str) else ():
+        value = value.replace(old, new)
+    return value
+
+
+SIGNS = string.ascii_letters + string.digits + " \n\t,;:.!?-+*/\\|\"'`(){}[]<>#@&%$=_~äßéñ天气أهلا👍\u2028\x85\u200d"
+
+
+@pytest.mark.parametrize("shape", PAIRS)
+def test_the_better_answer_is_preferred_whatever_the_texts_are(tmp_path: Path, shape: str) -> None:
+    draw = random.Random(shape)
+    rows, better = [], []
+    for row in PAIRS[shape] * 12:
+        made = ["x" + "".join(draw.choices(SIGNS, k=draw.randint(0, 40))).strip() + f"{n}" for n in range(3)]
+        rows.append(told_in(row, dict(zip((Q, GOOD, BAD), made, strict=True))))
+        better.append((made[1], made[2], made[0]))
+    got = read(tmp_path, *rows)
+    assert got.dropped == {}
+    said = iter(got.records)
+    for row, (good, bad, asked) in zip(rows, better, strict=True):
+        for record in itertools.islice(said, 3 if "label_0" in row else 1):
+            assert preferred(record) == good
+            assert {plain(o.content) for o in record.options} == {good, bad}
+            assert asked in (record.prompt if isinstance(record.prompt, str) else record.prompt[-1].text)
+    assert next(said, None) is None
 
 
 @pytest.mark.parametrize(("shape", "row"), EVERY)
