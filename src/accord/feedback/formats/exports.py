@@ -236,17 +236,27 @@ def _trl_stepwise(record: Feedback) -> Iterator[Part]:
     yield Part({"prompt": record.prompt, "completions": list(record.choice.steps), "labels": labels}, None, (0,))
 
 
+_SPEAKERS = {"user": "Human", "assistant": "Assistant"}
+
+
 def _hh(record: Feedback) -> Iterator[Part]:
     pairs = _pairs(record)
-    if isinstance(record.prompt, str) or any(m.role not in ("user", "assistant") for m in record.prompt):
+    if isinstance(record.prompt, str):
         raise RowError("a transcript is of user and assistant: the prompt is a text, or has other roles")
     check_spoken("a transcript", record.prompt, *(content for part in pairs for content in part.pair or ()))
-    names = {"user": "Human", "assistant": "Assistant"}
-    before = "".join(f"\n\n{names[m.role]}: {m.said}" for m in record.prompt)
+    before = _transcript(record.prompt)
     for part in pairs:
         sides = zip(("chosen", "rejected"), part.pair or (), strict=True)
-        row = {side: f"{before}\n\nAssistant: {plain(content)}" for side, content in sides}
-        yield replace(part, row=row)
+        yield replace(part, row={side: before + _transcript(content) for side, content in sides})
+
+
+def _transcript(content: Content) -> str:
+    """Each message after who speaks; a text is the assistant's."""
+    if isinstance(content, str):
+        return f"\n\nAssistant: {content}"
+    if any(message.role not in _SPEAKERS for message in content):
+        raise RowError("a transcript is of user and assistant: the prompt is a text, or has other roles")
+    return "".join(f"\n\n{_SPEAKERS[message.role]}: {message.said}" for message in content)
 
 
 def _prm800k(record: Feedback) -> Iterator[Part]:
