@@ -387,3 +387,36 @@ def test_a_large_file_is_read_in_little_memory(tmp_path: Path) -> None:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < 2e6
+
+
+# --- the same records ------------------------------------------------------------------------------------------------------
+def records_of(folder: Path, name: str, content: bytes) -> list[Any]:
+    from accord.feedback.formats import read_feedback
+
+    (folder / name).write_bytes(content)
+    return read_feedback(folder / name).records
+
+
+def test_every_container_gives_the_same_records(tmp_path: Path) -> None:
+    rows = [
+        {"prompt": f"Größe {i}?", "chosen": 'an "x"\nand y', "rejected": "b" * (i + 1), "weight": 1.5, "annotator": "ann",
+         "created_at": "2024-01-01"}
+        for i in range(4)
+    ]  # fmt: skip
+    wanted = records_of(tmp_path, "a.jsonl", json_lines(rows))
+    for name, write in {**EVERY, **TABLES}.items():
+        assert records_of(tmp_path, name, write(rows)) == wanted, name
+
+
+def test_messages_with_other_keys_are_the_same_in_columns(tmp_path: Path) -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "weather", "arguments": {"city": "Oslo"}}}
+    rows = [
+        {"messages": [
+            {"role": "user", "content": "Cold?"}, {"role": "assistant", "content": None, "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "c", "name": "weather", "content": "3"}, {"role": "assistant", "content": "Yes."},
+        ]},
+        {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]},
+    ]  # fmt: skip
+    wanted = records_of(tmp_path, "a.jsonl", json_lines(rows))
+    for name in ("b.json", "c.parquet", "d.arrow", "e.arrow"):
+        assert records_of(tmp_path, name, EVERY[name](rows)) == wanted, name
