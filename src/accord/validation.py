@@ -15,9 +15,10 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class Settings(BaseModel):
-    """Base of what people set: unknown keys are refused, values are fixed once read, yes or no is never taken for a number."""
+    """Base of what people set: unknown keys are refused, values are fixed once read, yes or no is never taken for a
+    number, and a number is finite."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @field_validator("*", mode="before")
     @classmethod

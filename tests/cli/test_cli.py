@@ -60,9 +60,9 @@ def test_recipes_and_dry_run(tmp_path: Path) -> None:
     assert plan.returncode == 0, plan.stderr
     shown = " ".join(plan.stdout.split())
     assert "7 rollouts" in shown
-    assert "352,000" in shown  # 4,000 demonstrations of at most 88 tokens
+    assert "looked at 256 of 4,000 rows" in shown
     assert "⟦" in shown  # a decoded example, its trained part marked
-    assert re.search(r"about .* (s|min) in all|about \d", shown)
+    assert re.search(r"(s|min) to \S+ .*in all, from a step measured on this machine", shown)
     assert "MiB" in shown
     assert not list(tmp_path.iterdir())
 
@@ -71,7 +71,7 @@ def test_dry_run_without_data_and_model_says_what_it_cannot_tell(tmp_path: Path)
     plan = accord("run", "smollm2-hh", "--dry-run", "sft.model=nobody/nothing", cwd=tmp_path)
     assert plan.returncode == 0, plan.stderr
     shown = " ".join(plan.stdout.split())
-    assert "cannot be told before the run has the data or the model" in shown
+    assert "cannot be told before the run has the data and the model" in shown
     assert "nobody/nothing is not on this disk" in shown
 
 

@@ -193,13 +193,12 @@ def test_a_cut_response_is_never_given_an_eos() -> None:
 @pytest.mark.parametrize("stage", ["kto", "sft"])
 def test_a_cut_answer_of_a_policy_is_not_taught_to_end_there(tmp_path: Any, stage: str) -> None:
     """The same bug through the stages: thumbs and demonstrations on a policy's own answers say which were cut."""
-    from types import SimpleNamespace
-
     from accord.feedback.records import Feedback, dump_line
+    from accord.runs.context import StageContext
+    from accord.runs.session import InterruptFlag
     from accord.runs.stages.kto import read_thumbs
     from accord.runs.stages.settings import LengthConfig
     from accord.runs.stages.sft import read_demonstrations
-    from accord.text.encoding import Encoder
 
     rows = []
     for i, done in enumerate((True, False)):
@@ -212,13 +211,7 @@ def test_a_cut_answer_of_a_policy_is_not_taught_to_end_there(tmp_path: Any, stag
         rows.append(Feedback.model_validate({"id": str(i), "prompt": "a", "annotator": "p", **kind}))
     path = tmp_path / "rows.jsonl"
     path.write_text("".join(dump_line(row) + "\n" for row in rows))
-    context: Any = SimpleNamespace(
-        resolve=lambda p: p,
-        say=lambda _: None,
-        folder=tmp_path,
-        path=lambda p: p,
-        encoder=lambda m: Encoder(m.tokenizer),
-    )
+    context = StageContext(tmp_path, tmp_path, stage, 0, "cpu", {}, InterruptFlag())
     read: Any = read_thumbs if stage == "kto" else read_demonstrations
     found = read(str(path), tiny_llama(), LengthConfig(), context)
     responses = [e.response if stage == "kto" else e.response_ids for e in found]

@@ -13,6 +13,7 @@ from accord.learning.on_policy_settings import OnPolicySettings
 from accord.learning.order import EpochOrder, smaller_steps
 from accord.runs import recipe as recipes
 from accord.runs import runner
+from accord.runs.checks import check
 from accord.runs.context import Progress
 from accord.runs.stage import Plan
 
@@ -41,7 +42,7 @@ def recipe(prompts: Path, settings: str, kind: str = "grpo") -> recipes.Recipe:
 
 
 def planned(prompts: Path, settings: str, kind: str = "grpo") -> Plan:
-    return runner.plan(recipe(prompts, settings, kind), prompts.parent / "run")["rl"]
+    return check(recipe(prompts, settings, kind), prompts.parent / "run")["rl"]
 
 
 def ran(prompts: Path, settings: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from accord.errors import ConfigError, DataError, RunError
+from accord.errors import ConfigError, DataError
 from accord.files import read_jsonl
 from accord.runs import recipe as recipes
 from accord.runs import runner
@@ -225,8 +225,8 @@ def test_policies_learn_from_a_function_without_a_reward_model(
 @pytest.mark.parametrize(
     ("function", "error", "message"),
     [
-        ("my_rewards:broken", RunError, "my_rewards:broken scored .* as nan"),
-        ("my_rewards:short", RunError, "gave 1 scores for 48 responses"),
+        ("my_rewards:broken", ConfigError, "my_rewards:broken scored .* as nan"),
+        ("my_rewards:short", ConfigError, "gave 1 scores for 2 responses"),
         ("my_rewards:nothing", ConfigError, "cannot load the reward function"),
         ("my_rewards:constant", ConfigError, "is int, not a function"),
         ("my_rewards", ConfigError, "names no function"),

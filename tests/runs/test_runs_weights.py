@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from accord.feedback.formats import ReadResult
 from accord.feedback.formats.exports import export
 from accord.feedback.records import Feedback, asked_fields, dump_line
 from accord.files import read_jsonl
@@ -19,8 +20,9 @@ from accord.models.loading import freeze
 from accord.runs import recipe as recipes
 from accord.runs import runner
 from accord.runs.context import Progress, StageContext
+from accord.runs.reading import read_prompts
 from accord.runs.session import InterruptFlag
-from accord.runs.stages.evaluation import load_prompts, render
+from accord.runs.stages.evaluation import render
 from accord.runs.stages.judged import (
     annotator_effects,
     decided_pairs,
@@ -229,7 +231,8 @@ def test_records_that_share_an_id_are_told_apart(tmp_path: Path) -> None:
     import accord.runs.stages.judged as judged
 
     original = judged.load_records
-    judged.load_records = lambda *_: rows  # type: ignore[assignment]
+    read = ReadResult("accord records", len(rows), rows, [], {}, {}, {})
+    judged.load_records = lambda *_: read  # type: ignore[assignment]
     try:
         groups = read_judged("", MODEL, LengthConfig(), context).groups
         thumbs = read_thumbs("", MODEL, LengthConfig(), context)
@@ -348,7 +351,8 @@ def test_files_of_a_preferences_stage_keep_everything(tmp_path: Path) -> None:
     for made in of_calls:
         assert made.asked == kept[prompt_key(made)].asked
     assert sum(r.weight for r in of_calls if r.id.startswith("9-")) in (pytest.approx(3.0), 0)
-    prompts = [p for name in ("prompts", "evaluation") for p in load_prompts(folder / f"{name}.jsonl")]
+    context = StageContext(folder, folder, "read", 0, "cpu", {}, InterruptFlag())
+    prompts = [p for name in ("prompts", "evaluation") for p in read_prompts(str(folder / f"{name}.jsonl"), context)]
     assert all(p in prompts for p in (ranked.asked, CHAT[0].asked))
     assert len(prompts) == 10
 

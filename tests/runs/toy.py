@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 
@@ -37,7 +37,7 @@ class Walk(Stage):
 
     kind = "walk"
     Config = WalkConfig
-    provides = ("end", "log")
+    provides: ClassVar = {"end": None, "log": None}
 
     def run(self, config: WalkConfig, context: StageContext) -> StageResult:
         session = context.session(every_steps=3)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
 from accord.cli.terminal import safe_text
 from accord.runs.context import Progress
+from accord.runs.stage import Plan
 
 PLAIN_SECONDS = 15.0
 
@@ -42,6 +44,13 @@ class RunProgress(Progress):
         if self._bar is not None:
             self._bar.stop()
 
+    def planned(self, plans: Mapping[str, Plan]) -> None:
+        """Show what each stage is going to do."""
+        from accord.cli.plans import lines_of
+
+        for line in [*lines_of(plans, times=False), ""] if plans else []:
+            self._plain(line)
+
     def begin(self, stage: str) -> None:
         """A stage starts."""
         self.current = stage
@@ -66,7 +75,9 @@ class RunProgress(Progress):
         self._line(f"{self.current}: {text}" if self.current else text)
 
     def _line(self, text: str) -> None:
-        line = f"[{time.monotonic() - self._started:5.0f} s] {safe_text(text)}"
+        self._plain(f"[{time.monotonic() - self._started:5.0f} s] {safe_text(text)}")
+
+    def _plain(self, line: str) -> None:
         if self._bar is not None:
             self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
         else:

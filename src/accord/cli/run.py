@@ -32,7 +32,7 @@ def run_recipe(name: str, overrides: Sequence[str], out: Path | None, resume: bo
     arithmetic = precision.choose(recipe.header.precision, environment.choose_device(recipe.header.device))
     tuned = tune(threads, arithmetic)
     if dry_run:
-        _show_plan(recipe, run_dir)
+        _dry_run(recipe, run_dir, resume)
         return
     if recipe.header.study is not None:
         _run_study(recipe, run_dir, resume, tuned)
@@ -81,37 +81,19 @@ def quiet_libraries() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
 
 
-def _show_plan(recipe: Any, run_dir: Path) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from accord.cli.terminal import safe_text
-    from accord.report.render import duration
+def _dry_run(recipe: Any, run_dir: Path, resume: bool) -> None:
+    from accord.cli.plans import lines_of
     from accord.runs import runner
+    from accord.runs.checks import check
 
-    table = Table(title=f"{recipe.header.name} → {run_dir}", box=None, header_style="bold", title_justify="left")
-    right = ("rows", "tokens ≤", "updates", "≈ MiB", "≈ time")
-    for column in ("stage", *right, "notes"):
-        table.add_column(column, justify="right" if column in right else "left")
-    plans = runner.plan(recipe, run_dir)
-    for name, plan in plans.items():
-        numbers = [f"{n:,}" if n is not None else "" for n in (plan.rows, plan.tokens, plan.steps, plan.memory_mib)]
-        time = duration(plan.seconds) if plan.seconds is not None else "?"
-        table.add_row(name, *numbers, time, "; ".join(plan.notes))
-    console = Console(markup=False, highlight=False)
-    console.print(table)
-    for name, plan in plans.items():
-        if plan.example:
-            console.print(f"{name} trains on, for example: {safe_text(plan.example)}")
-    known = [plan.seconds for plan in plans.values() if plan.seconds is not None]
-    seeds = len(recipe.header.study.seeds) if recipe.header.study else 1
-    if len(known) == len(plans):
-        times = f" for each of {seeds} seeds" if seeds > 1 else ""
-        console.print(f"about {duration(sum(known))} in all{times}, if texts fill half of their limits")
-    else:
-        console.print("? cannot be told before the run has the data or the model")
-    which = f"seeds {recipe.header.study.seeds}" if recipe.header.study else f"seed {recipe.header.seed}"
-    console.print(f"{which}, free disk {environment.free_mib(run_dir):,.0f} MiB; the recipe is valid")
+    runner.check_directory(recipe, run_dir, resume)
+    seeds = recipe.header.study.seeds if recipe.header.study else [recipe.header.seed]
+    plans = check(recipe.with_seed(seeds[0]), run_dir, measure=True)
+    click.echo(f"{recipe.header.name} → {run_dir}\n")
+    for line in lines_of(plans, times=True, runs=len(seeds)):
+        click.echo(line)
+    which = f"seeds {seeds}" if recipe.header.study else f"seed {seeds[0]}"
+    click.echo(f"\n{which}, free disk {environment.free_mib(run_dir):,.0f} MiB; the recipe is valid, nothing was run")
 
 
 def _closing_table(run_dir: Path) -> None:

@@ -4,26 +4,40 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from accord.errors import ConfigError
-from accord.files import AppendLog
-from accord.runs.recipe import REFERENCE
+from accord.errors import AccordError, ConfigError
+from accord.feedback.formats.source import AnySpec, DataSpec, with_paths
+from accord.files import AppendLog, write_json
+from accord.runs.inputs import REFERENCE, about, stage_of
 from accord.runs.session import InterruptFlag, RunSession
 from accord.runs.stage import Plan
 
 if TYPE_CHECKING:
+    from accord.runs.known import KnownModel
+    from accord.runs.speed import Speed
     from accord.text.encoding import Encoder
     from accord.text.language import Language
+    from accord.text.lengths import LengthTable
 
 RESULT = "result.json"
+ALLOWED = 0.2
+"""Share of rows that may be dropped unless a stage's settings allow more."""
+
+
+class NotYet(AccordError):
+    """Asked of a check: what an earlier stage has still to make."""
 
 
 class Progress:
     """Receives a stage's progress; the default shows nothing."""
+
+    def planned(self, plans: Mapping[str, Plan]) -> None:
+        """Everything was checked; what each stage is going to do."""
 
     def begin(self, stage: str) -> None:
         """A stage starts."""
@@ -39,8 +53,11 @@ class Progress:
 class StageContext:
     """Handed to a stage's `plan` and `run`.
 
-    folder: the stage's own directory (stages/NN-name); seed: derived from the run's seed and the stage's
-    name, so that adding a stage does not change the others; planned: the plans of earlier stages (for `plan`).
+    folder: the stage's own directory (stages/NN-name; for `plan` one that is thrown away); seed: derived from the run's
+    seed and the stage's name, so that adding a stage does not change the others; allow_dropped: share of rows that may
+    be dropped; planning: nothing is made yet, and `planned` are the plans of earlier stages; inputs: what was read, by
+    reference; tables: of lengths, as they were made; looked_at: (rows read, rows in all, whether that is a guess) of each
+    source; measures: whether a plan measures how fast this machine is.
     """
 
     run_dir: Path
@@ -52,21 +69,64 @@ class StageContext:
     interrupt: InterruptFlag
     progress: Progress = field(default_factory=Progress)
     inputs: dict[str, str] = field(default_factory=dict)
+    allow_dropped: float = ALLOWED
+    planning: bool = False
     planned: Mapping[str, Plan] = field(default_factory=dict)
+    tables: list[LengthTable] = field(default_factory=list)
+    looked_at: dict[str, tuple[int, int, bool]] = field(default_factory=dict)
+    measures: bool = False
 
     def resolve(self, reference: str) -> str:
         """A path for `stage:NAME[/ARTEFACT]`; anything else (path, Hub id, accord:NAME) is returned as it is."""
         if not reference.startswith(REFERENCE):
             self.inputs[reference] = reference
             return reference
-        name, _, artefact = reference.removeprefix(REFERENCE).partition("/")
+        made = self.made(reference)
+        if made is None:
+            raise NotYet(f"{reference} is not made yet", "run the stage first")
+        self.inputs[reference] = str(made)
+        return str(made)
+
+    def made(self, reference: str) -> Path | None:
+        """Where the artefact of an earlier stage lies; while planning, a file of its first rows where these can be told;
+        None where it is not there yet. Raises ConfigError where the stage left no such artefact."""
+        name, artefact = stage_of(reference)
+        if not (self.earlier[name] / RESULT).is_file():
+            plan = self.planned.get(name)
+            return plan.files.get(artefact or next(iter(plan.files), "")) if plan else None
         result = json.loads((self.earlier[name] / RESULT).read_text())
         artefact = artefact or next(iter(result["artefacts"]))
         if artefact not in result["artefacts"]:
             raise ConfigError(f"stage {name!r} left no {artefact!r}", f"it left: {', '.join(result['artefacts'])}")
-        path = str(self.earlier[name] / result["artefacts"][artefact])
-        self.inputs[reference] = path
-        return path
+        return Path(self.earlier[name] / result["artefacts"][artefact])
+
+    def data(self, spec: DataSpec) -> AnySpec:
+        """As `resolve`, for all that `spec` names."""
+        return with_paths(spec, self.resolve)
+
+    def keep_table(self, table: LengthTable) -> None:
+        """Show and store what became of the rows' lengths."""
+        self.tables.append(table)
+        if not self.planning:
+            for line in table.lines():
+                self.say(line)
+            write_json(self.folder / "lengths.json", table.values())
+
+    def about(self, setting: str) -> AbstractContextManager[None]:
+        """Within it, errors say which setting of this stage they are about."""
+        return about(f"stages.{self.name}.{setting}")
+
+    @property
+    def scale(self) -> float:
+        """Rows in all per row that was looked at: 1 unless a plan reads only the first ones of a large source."""
+        read, total = (sum(one[i] for one in self.looked_at.values()) for i in (0, 1))
+        return total / read if read else 1.0
+
+    def speed(self, model: KnownModel, lora: bool = False) -> Speed | None:
+        """Measured on this machine; None where a plan does not measure."""
+        from accord.runs.speed import speed_of
+
+        return speed_of(model, self.device, lora) if self.measures else None
 
     def path(self, reference: str) -> Path:
         """As `resolve`, for things that must be local."""
@@ -98,6 +158,11 @@ class StageContext:
     def say(self, text: str) -> None:
         """One line for the user."""
         self.progress.say(text)
+
+
+def stage_folders(names: Sequence[str], run_dir: Path) -> dict[str, Path]:
+    """stages/NN-name for each stage, in order."""
+    return {name: run_dir / "stages" / f"{i:02d}-{name}" for i, name in enumerate(names, 1)}
 
 
 def derive_seed(seed: int, name: str) -> int:

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, Field, model_validator
+from pydantic import Field, model_validator
 
 from accord.errors import ConfigError
+from accord.runs.inputs import RECORDS, REFERENCE, Named, named, stage_of
 from accord.runs.registry import find
 from accord.runs.stage import Stage, StageConfig
 from accord.validation import Settings, read_yaml, suggest, validated
-
-REFERENCE = "stage:"
 
 
 class Study(Settings):
@@ -210,27 +209,51 @@ def _check_study(study: Study | None, stages: dict[str, tuple[Stage, StageConfig
                 )
 
 
-def references(config: BaseModel) -> list[tuple[str, str]]:
-    """All (setting, reference) pairs in a stage's settings."""
-    found = []
-    for key, value in config.model_dump().items():
-        values = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else [value]
-        found += [(key, item) for item in values if isinstance(item, str) and item.startswith(REFERENCE)]
-    return found
+def _check_references(name: str, config: StageConfig, earlier: dict[str, tuple[Stage, StageConfig]]) -> None:
+    """Every `stage:` reference names an artefact of an earlier stage, of the kind that the setting is about."""
+    kinds = {found.setting: found for found in named(config)}
+    for setting, reference in _texts(config.model_dump()):
+        if reference.startswith(REFERENCE):
+            _check_reference(f"stages.{name}.{setting} = {reference!r}", reference, kinds.get(setting), earlier)
 
 
-def _check_references(name: str, config: BaseModel, earlier: dict[str, tuple[Stage, StageConfig]]) -> None:
-    for key, reference in references(config):
-        target, _, artefact = reference.removeprefix(REFERENCE).partition("/")
-        where = f"stages.{name}.{key} = {reference!r}"
-        if target not in earlier:
-            raise ConfigError(
-                f"{where}: there is no earlier stage {target!r}",
-                f"{suggest(target, list(earlier))}earlier stages: {', '.join(earlier) or 'none'}",
-            )
-        offers = earlier[target][0].provides
-        if not offers or (artefact and artefact not in offers):
-            raise ConfigError(
-                f"{where}: a {earlier[target][0].kind} stage does not provide {artefact or 'anything'!r}",
-                f"{suggest(artefact, list(offers))}it provides: {', '.join(offers) or 'nothing'}",
-            )
+def _texts(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
+    """Every text in settings, with its dotted place."""
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, (list, tuple)) else ()
+    for key, one in inside:
+        yield from _texts(one, f"{place}.{key}" if place else str(key))
+    if isinstance(value, str):
+        yield place, value
+
+
+def _check_reference(
+    where: str, reference: str, asked: Named | None, earlier: dict[str, tuple[Stage, StageConfig]]
+) -> None:
+    target, artefact = stage_of(reference)
+    if target not in earlier:
+        raise ConfigError(
+            f"{where}: there is no earlier stage {target!r}",
+            f"{suggest(target, list(earlier))}earlier stages: {', '.join(earlier) or 'none'}",
+        )
+    stage = earlier[target][0]
+    offers = list(stage.provides)
+    if not offers or (artefact and artefact not in offers):
+        raise ConfigError(
+            f"{where}: a {stage.kind} stage does not provide {artefact or 'anything'!r}",
+            f"{suggest(artefact, offers)}it provides: {', '.join(offers) or 'nothing'}",
+        )
+    found = stage.provides[artefact or offers[0]]
+    if asked is None or found == asked.kind or (found in RECORDS and asked.kind in RECORDS):
+        return
+    fitting = [
+        f"{REFERENCE}{other}{'' if not number else f'/{made}'}"
+        for other, (one, _) in earlier.items()
+        for number, (made, kind) in enumerate(one.provides.items())
+        if kind == asked.kind
+    ]
+    raise ConfigError(
+        f"{where}: {'an' if (found or 'x')[0] in 'aeiou' else 'a'} {found or 'file nobody reads'}, not {asked.kind}",
+        f"earlier stages leave {asked.kind} as: {', '.join(fitting)}"
+        if fitting
+        else f"no earlier stage leaves {asked.kind}",
+    )

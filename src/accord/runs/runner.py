@@ -19,10 +19,11 @@ import yaml
 from accord.errors import GUARD_EXIT, AccordError, ConfigError, Interrupted
 from accord.files import digest, disk_full, write_json, write_text
 from accord.runs import environment
-from accord.runs.context import RESULT, Progress, StageContext, derive_seed, relative_artefacts
+from accord.runs.checks import check
+from accord.runs.context import ALLOWED, RESULT, Progress, StageContext, derive_seed, relative_artefacts, stage_folders
 from accord.runs.recipe import Recipe
 from accord.runs.session import InterruptFlag
-from accord.runs.stage import Plan, Stage, StageConfig, StageResult
+from accord.runs.stage import Stage, StageConfig, StageResult
 
 RECIPE, LOCK, FAILED = "recipe.yaml", ".lock", "failed.json"
 
@@ -42,40 +43,28 @@ def new_run_dir(recipe: Recipe, root: Path = Path("runs")) -> Path:
     return root / f"{recipe.header.name}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
-def stage_folders(recipe: Recipe, run_dir: Path) -> dict[str, Path]:
-    """stages/NN-name for each stage, in order."""
-    return {name: run_dir / "stages" / f"{i:02d}-{name}" for i, name in enumerate(recipe.stages, 1)}
-
-
-def plan(recipe: Recipe, run_dir: Path) -> dict[str, Plan]:
-    """What each stage would do, without loading a model."""
-    folders = stage_folders(recipe, run_dir)
-    interrupt = InterruptFlag()
-    plans: dict[str, Plan] = {}
-    for name, (stage, config) in recipe.stages.items():
-        context = _context(recipe, run_dir, folders, name, "cpu", interrupt, Progress())
-        context.planned = plans
-        plans[name] = stage.plan(config, context)
-    return plans
-
-
-def execute(recipe: Recipe, run_dir: Path, resume: bool, progress: Progress, tuned: dict[str, Any]) -> Outcome:
+def execute(
+    recipe: Recipe, run_dir: Path, resume: bool, progress: Progress, tuned: dict[str, Any], checked: bool = False
+) -> Outcome:
     """Run all stages that are not done yet, then write the report.
 
-    Raises ConfigError when the directory belongs to another recipe or holds a run and `resume` is not set.
+    Raises ConfigError when the directory belongs to another recipe or holds a run and `resume` is not set; and, before
+    anything is written, what `accord.runs.checks` finds (unless `checked` says that it looked already).
     """
     check_directory(recipe, run_dir, resume)
+    if not checked:
+        progress.planned(check(recipe, run_dir, start=True))
     run_dir.mkdir(parents=True, exist_ok=True)
     with locked(run_dir), InterruptFlag() as interrupt:
         write_text(run_dir / RECIPE, recipe.dump())
         write_json(run_dir / "environment.json", environment.describe(tuned))
         device = environment.choose_device(recipe.header.device)
-        folders = stage_folders(recipe, run_dir)
+        folders = stage_folders(list(recipe.stages), run_dir)
         for name, (stage, config) in recipe.stages.items():
             if (folders[name] / RESULT).exists():
                 progress.say(f"{name}: done before")
                 continue
-            context = _context(recipe, run_dir, folders, name, device, interrupt, progress)
+            context = _context(recipe, run_dir, folders, name, device, interrupt, progress, config)
             progress.begin(name)
             _run_stage(stage, config, context)
         _write_lineage(recipe, run_dir, folders)
@@ -99,12 +88,13 @@ def _guards(folders: dict[str, Path]) -> list[str]:
 
 def _context(
     recipe: Recipe, run_dir: Path, folders: dict[str, Path], name: str, device: str, interrupt: InterruptFlag,
-    progress: Progress,
+    progress: Progress, config: StageConfig,
 ) -> StageContext:  # fmt: skip
     names = list(folders)
     earlier = {other: folders[other] for other in names[: names.index(name)]}
     seed = derive_seed(recipe.header.seed, name)
-    return StageContext(run_dir, folders[name], name, seed, device, earlier, interrupt, progress)
+    allowed = getattr(config, "allow_dropped", ALLOWED)
+    return StageContext(run_dir, folders[name], name, seed, device, earlier, interrupt, progress, allow_dropped=allowed)
 
 
 def _run_stage(stage: Stage, config: StageConfig, context: StageContext) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from accord.runs.inputs import Kind
 from accord.validation import Settings
 
 if TYPE_CHECKING:
     from accord.runs.context import StageContext
-    from accord.runs.estimate import ModelSize
+    from accord.runs.known import KnownModel
 
 Value = float | int | str | bool
 
@@ -25,22 +27,24 @@ class StageConfig(Settings):
 class Plan:
     """What a stage would do, computed before any model is loaded; None where it cannot be known yet.
 
-    rows, tokens (an upper bound), steps: amounts; memory_mib, seconds: estimates; example: one decoded example.
-    For the plans of later stages: sizes: rows per artefact; model: shape of the model it leaves, base: what that
-    descends from; demonstration: the first (prompt, response) it writes.
+    rows: what it works on; cut, dropped (by reason): what became of the rows it reads; tokens (an upper bound), steps:
+    amounts; memory_mib, seconds (from, to): estimates; example: one decoded example.
+    For the plans of later stages: sizes: rows per artefact; files: rows of an artefact, or the first of them, as they will
+    be; models: what is known of the models it leaves, by artefact.
     """
 
     rows: int | None = None
+    cut: int | None = None
+    dropped: dict[str, int] | None = None
     tokens: int | None = None
     steps: int | None = None
     memory_mib: int | None = None
-    seconds: float | None = None
+    seconds: tuple[float, float] | None = None
     example: str | None = None
     notes: list[str] = field(default_factory=list)
     sizes: dict[str, int] = field(default_factory=dict)
-    model: ModelSize | None = None
-    base: str | None = None
-    demonstration: tuple[Any, str] | None = None
+    files: dict[str, Path] = field(default_factory=dict)
+    models: dict[str, KnownModel] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -60,17 +64,20 @@ class StageResult:
 class Stage:
     """One kind of stage. Subclasses set the class variables and implement `run`; heavy imports go inside it.
 
-    provides: artefact names other stages may refer to; the first one is meant by a bare `stage:NAME`.
-    references: the settings that may hold a `stage:` reference, with the artefact each expects.
+    provides: artefact names other stages may refer to, with the kind of each (None: read by nobody); the first one is
+    meant by a bare `stage:NAME`. Settings that name what is read say so by `accord.runs.inputs.Names`.
     """
 
     kind: ClassVar[str]
     Config: ClassVar[type[StageConfig]]
-    provides: ClassVar[tuple[str, ...]] = ()
+    provides: ClassVar[Mapping[str, Kind | None]] = {}
     about: ClassVar[str] = ""
 
     def plan(self, config: Any, context: StageContext) -> Plan:
-        """Estimate the work. Must not load models."""
+        """Check what the settings name as far as it is there, and estimate the work. Must not load models.
+
+        Raises AccordError for what could not work.
+        """
         return Plan()
 
     def run(self, config: Any, context: StageContext) -> StageResult:

@@ -12,6 +12,7 @@ from accord.errors import ConfigError
 from accord.examine.comparison import Comparison, Curve, compare, mean_curve
 from accord.files import write_json, write_text
 from accord.runs import runner
+from accord.runs.checks import check
 from accord.runs.context import RESULT, Progress
 from accord.runs.recipe import Recipe, Study, study_of
 
@@ -27,12 +28,15 @@ def execute(recipe: Recipe, run_dir: Path, resume: bool, progress_for: ProgressF
     study = _study(recipe)
     runner.check_directory(recipe, run_dir, resume)
     run_dir.mkdir(parents=True, exist_ok=True)
+    first = recipe.with_seed(study.seeds[0])
+    with progress_for(study.seeds[0]) as progress:
+        progress.planned(check(first, seed_folder(run_dir, study.seeds[0]), start=True))
     with runner.locked(run_dir):
         write_text(run_dir / runner.RECIPE, recipe.dump())
         for seed in study.seeds:
             folder = seed_folder(run_dir, seed)
             with progress_for(seed) as progress:
-                runner.execute(recipe.with_seed(seed), folder, (folder / runner.RECIPE).exists(), progress, tuned)
+                runner.execute(recipe.with_seed(seed), folder, (folder / runner.RECIPE).exists(), progress, tuned, True)
         return write_results(study, run_dir)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
 from typing import Any, Literal
 
@@ -25,7 +25,7 @@ class LengthTable:
 
     round_trip: share of responses whose tokens give back their text (and so the same tokens again); changed: a row that does
     not, as it was and as its tokens read. lost_reasoning: rows of whose earlier replies the chat template leaves out the
-    reasoning, by design.
+    reasoning, by design. left_out: what was found beside the rows and is in none of them, by reason.
     """
 
     rows: int
@@ -39,10 +39,11 @@ class LengthTable:
     round_trip: float = 1.0
     changed: str = ""
     lost_reasoning: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)
 
     def lines(self) -> list[str]:
         """The table for a terminal."""
-        dropped = ", ".join(f"{count} {reason}" for reason, count in self.dropped.items()) or "0"
+        dropped = _counted(self.dropped) or "0"
         p, r = self.prompt_tokens, self.response_tokens
         return [
             f"{self.rows:,} rows: {self.kept:,} kept ({self.cut:,} of them cut), dropped: {dropped}",
@@ -53,6 +54,7 @@ class LengthTable:
             *([f"{self.lost_reasoning:,} rows: the chat template leaves out the reasoning of earlier replies, by design"]
               if self.lost_reasoning else []),
             f"example: {self.example}",
+            *([f"beside the rows: {_counted(self.left_out)}"] if self.left_out else []),
         ]  # fmt: skip
 
     def values(self) -> dict[str, Any]:
@@ -60,9 +62,13 @@ class LengthTable:
         return asdict(self)
 
 
+def _counted(reasons: dict[str, int]) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in reasons.items())
+
+
 def fit_lengths(
     examples: Sequence[Example], encoder: Encoder, max_prompt: int, max_response: int, too_long: TooLong,
-    dropped: dict[str, int] | None = None, context: int | None = None,
+    dropped: dict[str, int] | None = None, context: int | None = None, left_out: dict[str, int] | None = None,
 ) -> tuple[list[Example], LengthTable]:  # fmt: skip
     """Apply the length policy, in tokens (a response's EOS counts).
 
@@ -71,8 +77,8 @@ def fit_lengths(
     system message stays; when its last turn alone is too long, the row is dropped, and counted as such. So is a row of whose
     response the limit leaves nothing that is trained.
 
-    `dropped` are rows lost earlier, by reason, for the table. `context`: the model's longest sequence; a row
-    that is still longer is an error whatever the policy. Raises DataError for "error", or when nothing is left.
+    `dropped` are rows lost earlier, `left_out` parts of rows that are in no example, by reason, for the table. `context`:
+    the model's longest sequence; a row that is still longer is an error whatever the policy. Raises DataError for "error", or when nothing is left.
     """
     kept: list[Example] = []
     lost, cut = Counter(dropped or {}), 0
@@ -94,7 +100,8 @@ def fit_lengths(
     if not kept:
         raise DataError(f"none of {len(examples)} rows is left: {dict(lost)}", "raise the token limits")
     _check_context(kept, context)
-    return kept, _table(kept, cut, lost, len(examples) + sum((dropped or {}).values()), encoder)
+    rows = len(examples) + sum((dropped or {}).values())
+    return kept, replace(_table(kept, cut, lost, rows, encoder), left_out=left_out or {})
 
 
 def _too_long(example: Example, max_prompt: int, max_response: int) -> DataError:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from accord.runs.context import StageContext
+from accord.runs.inputs import PolicyName, RewardName
 from accord.runs.stage import Plan, Stage, StageConfig, StageResult, Value
 from accord.runs.stages.settings import EvaluationConfig
 
@@ -18,9 +19,9 @@ class BestOfNConfig(StageConfig):
     """Settings of a best_of_n stage."""
 
     kind: Literal["best_of_n"]
-    model: str = Field(description="The model sampled from.")
+    model: PolicyName = Field(description="The model sampled from.")
     pool: int = Field(32, ge=2, description="Samples per prompt; n goes up to this.")
-    selectors: dict[str, str] = Field(
+    selectors: dict[str, RewardName] = Field(
         default_factory=dict, description="More reward models to select by, from the same pool: name -> reward model."
     )
     sizes: list[int] = Field(default_factory=list, description="n at which gold is given for every way to select.")
@@ -40,16 +41,20 @@ class BestOfN(Stage):
 
     kind = "best_of_n"
     Config = BestOfNConfig
-    provides = ("rows",)
+    provides: ClassVar = {"rows": "samples"}
     about = "best-of-n sampling from one model, by the reward model"
 
     def plan(self, config: BestOfNConfig, context: StageContext) -> Plan:
-        from accord.runs import estimate
+        from accord.runs.estimate import SHORTEST, Work, span
+        from accord.runs.stages import planning
 
+        model = planning.look_at_policy(config.model, context)
+        planning.check_evaluation(config.evaluate, model, context)
         rows = config.evaluate.count * config.pool
         tokens = rows * config.evaluate.max_new_tokens
-        size, work = estimate.model_size(config.model, context), estimate.Work(sampled=tokens, scored=tokens)
-        return Plan(rows=rows, tokens=work.tokens, seconds=work.seconds(size) if size else None)
+        work = Work(sampled=tokens, scored=tokens)
+        seconds = span(work.times(SHORTEST), work, context.speed(model))
+        return Plan(rows=rows, tokens=work.tokens, seconds=seconds, notes=planning.sampled_note(context))
 
     def run(self, config: BestOfNConfig, context: StageContext) -> StageResult:
         from dataclasses import replace

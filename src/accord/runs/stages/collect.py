@@ -6,12 +6,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, astuple
 from itertools import combinations
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from accord.files import write_json
 from accord.runs.context import StageContext
+from accord.runs.inputs import GoldName, PolicyName, Prompts
 from accord.runs.stage import Plan, Stage, StageConfig, StageResult, Value
 
 if TYPE_CHECKING:
@@ -29,9 +30,9 @@ class CollectConfig(StageConfig):
     """Settings of a collect stage."""
 
     kind: Literal["collect"]
-    model: str = Field(description="The policy whose responses are judged.")
-    prompts: str = Field(description="Prompts (JSONL with a prompt per row).")
-    gold: str = Field(description="The gold reward the simulated annotators vote by.")
+    model: PolicyName = Field(description="The policy whose responses are judged.")
+    prompts: Prompts = Field(description="Prompts (JSONL with a prompt per row).")
+    gold: GoldName = Field(description="The gold reward the simulated annotators vote by.")
     count: int = Field(1200, ge=8, description="Prompts used, from the top.")
     samples_per_prompt: int = Field(4, ge=2, le=9, description="K, the responses offered per prompt.")
     overlap: int = Field(3, ge=2, description="Annotators per prompt.")
@@ -70,16 +71,18 @@ class Collect(Stage):
 
     kind = "collect"
     Config = CollectConfig
-    provides = ("feedback", "annotators")
+    provides: ClassVar = {"feedback": "judgements", "annotators": "annotator estimates"}
     about = "sampled responses judged by a simulated crowd, with agreement and annotator estimates"
 
     def plan(self, config: CollectConfig, context: StageContext) -> Plan:
-        from accord.runs import estimate
+        from accord.runs.estimate import SHORTEST, Work, span
+        from accord.runs.stages import planning
 
-        size = estimate.model_size(config.model, context)
-        work = estimate.Work(sampled=config.count * config.samples_per_prompt * config.max_new_tokens)
+        model = planning.look_at_policy(config.model, context)
+        planning.prompts_that_fit(config.prompts, config.count, config.max_new_tokens, model, context, "prompts")
+        work = Work(sampled=config.count * config.samples_per_prompt * config.max_new_tokens)
         return Plan(
-            rows=config.count, tokens=work.tokens, seconds=work.seconds(size) if size else None,
+            rows=config.count, tokens=work.tokens, seconds=span(work.times(SHORTEST), work, context.speed(model)),
             notes=[f"each prompt judged by {config.overlap} of {config.annotators} annotators"],
             sizes={
                 "feedback": config.count * config.samples_per_prompt, "prompts": config.count,
@@ -126,12 +129,13 @@ class Collect(Stage):
         """Sample all responses and score them by gold, in units of its deviation."""
         from accord.feedback.simulate import Offered
         from accord.models.loading import load_causal_lm
-        from accord.runs.stages.evaluation import load_prompts, render
+        from accord.runs.reading import read_prompts
+        from accord.runs.stages.evaluation import render
         from accord.runs.stages.sampled import sample_in_chunks
         from accord.sampling.rollout import SamplingSettings
         from accord.text.gold import GoldSentiment
 
-        prompts = load_prompts(context.path(config.prompts), config.count)
+        prompts = read_prompts(config.prompts, context, config.count)
         model = load_causal_lm(context.resolve(config.model), context.device)
         gold = GoldSentiment.load(context.path(config.gold))
 

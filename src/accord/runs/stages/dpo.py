@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from accord.errors import DataError
+from accord.feedback.formats.source import name_of
 from accord.runs.context import StageContext
+from accord.runs.inputs import EstimatesName, Judgements, PolicyName
 from accord.runs.stage import Plan, Stage, StageResult
 from accord.runs.stages.policy import examine_along, load_policy, save_policy
-from accord.runs.stages.settings import EvaluationConfig, LengthConfig, TrainingConfig, training_plan
+from accord.runs.stages.settings import EvaluationConfig, LengthConfig, ReadsData, TrainingConfig
 
 
-class DpoConfig(TrainingConfig):
+class DpoConfig(ReadsData, TrainingConfig):
     """Settings of a dpo stage."""
 
     kind: Literal["dpo"]
-    model: str = Field(description="The model to tune; also the reference.")
-    feedback: str = Field(
+    model: PolicyName = Field(description="The model to tune; also the reference.")
+    feedback: Judgements = Field(
         description="Comparisons or rankings: a stage, or a file, directory or Hub id in any known format."
     )
-    annotators: str | None = Field(
+    annotators: EstimatesName | None = Field(
         None, description="Annotator estimates: pairs are decided by all votes, weighted by reliability."
     )
     loss: Literal["sigmoid", "sigmoid_norm", "ipo", "hinge", "robust", "simpo", "orpo"] = Field(
@@ -64,19 +67,34 @@ class Dpo(Stage):
 
     kind = "dpo"
     Config = DpoConfig
-    provides = ("model", "points")
+    provides: ClassVar = {"model": "policy", "points": "points of a policy"}
     about = "direct preference optimisation and its relatives"
 
     def plan(self, config: DpoConfig, context: StageContext) -> Plan:
-        from accord.runs import estimate
+        from accord.runs.estimate import Work, examination, updates
+        from accord.runs.reading import planned_rows
+        from accord.runs.stages import planning
+        from accord.runs.stages.judged import preference_pairs, read_judged
 
-        size = estimate.model_size(config.model, context)
-        rows = min(filter(None, (estimate.rows_of(config.feedback, context), config.limit)), default=None)
-        tokens = (rows or 0) * (config.lengths.max_prompt_tokens + 2 * config.lengths.max_response_tokens)
-        work = estimate.Work(trained=round(tokens * config.epochs), scored=tokens)
-        return training_plan(
-            config, size, work + estimate.examination(config.evaluate), frozen=1, rows=rows, model=size,
-            base=config.model, steps=estimate.updates(rows, config.batch, config.epochs),
+        model = planning.look_at_policy(config.model, context, config.lora, trains=True)
+        planning.check_evaluation(config.evaluate, model, context)
+        judged = planning.rehearse(lambda lm: read_judged(config.feedback, lm, config.lengths, context), model)
+        rows, tokens = planned_rows(config.feedback, context), 0
+        if judged is not None:
+            pairs = preference_pairs(judged.groups)
+            _check_pairs(len(pairs), config)
+            rows = planning.whole(len(pairs), context)
+            each = sum(len(p.prompt) + len(p.chosen) + len(p.rejected) for p in pairs) / len(pairs)
+        elif rows:
+            each = config.lengths.most + config.lengths.max_response_tokens
+        if rows:
+            rows = min(rows, config.limit or rows)
+            tokens = round(each * rows)
+        work = Work(trained=round(tokens * config.epochs), scored=tokens)
+        return planning.training_plan(
+            config, model, context, work + examination(config.evaluate), planning.least(work, judged), frozen=1, rows=rows,
+            models={"model": model.left_by(context.name, adapter=config.lora is not None)},
+            steps=updates(rows, config.batch, config.epochs),
             notes=[f"{config.loss}, beta {config.strength:g}, {config.epochs:g} epochs in batches of {config.batch} pairs"],
         )  # fmt: skip
 
@@ -107,6 +125,7 @@ class Dpo(Stage):
             f"{found:,} pairs; left out: {ties:,} judgements without a better one (ties), {undecided:,} pairs that the "
             f"annotators together leave undecided, {equal:,} pairs of equal responses, {beyond:,} beyond the limit"
         )
+        _check_pairs(found, config)
         order = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(context.seed)).tolist()
         pairs = [pairs[i] for i in order[: config.limit]]
         settings = PreferenceSettings(
@@ -132,6 +151,14 @@ class Dpo(Stage):
                 "left_out": judged.left_out,
             },
             artefacts,
+        )
+
+
+def _check_pairs(found: int, config: DpoConfig) -> None:
+    if not found:
+        raise DataError(
+            f"{name_of(config.feedback)} says of no two responses which is better",
+            "give comparisons with a preferred response, or rankings",
         )
 
 

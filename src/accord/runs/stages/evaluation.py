@@ -17,6 +17,7 @@ from accord.learning.losses import kl_k1
 from accord.models.causal_lm import CausalLM
 from accord.models.loading import freeze, load_causal_lm
 from accord.models.reward_model import RewardModel
+from accord.runs.reading import read_prompts
 from accord.sampling.builtin import BuiltinSampler
 from accord.sampling.rollout import Rollout, SamplingSettings
 from accord.text.encoding import Encoder
@@ -30,21 +31,6 @@ if TYPE_CHECKING:
 MICRO_BATCH = 4096
 BASELINE_SEED, ARM_SEED, POOL_SEED = 11, 12, 13
 """Baseline, tuned policies and best-of-n pools are sampled independently of each other."""
-
-
-def load_prompts(path: Path, count: int | None = None) -> list[Any]:
-    """Prompts of a JSONL file, from the top, as an encoder takes them: text, messages, or messages with tools and
-    settings of the chat template."""
-    rows = read_jsonl(path)
-    for number, row in enumerate(rows, 1):
-        if "prompt" not in row:
-            raise DataError(f"{path} line {number} has no prompt", f"it has: {', '.join(row) or 'nothing'}")
-    return [_asked(row) for row in rows[:count]]
-
-
-def _asked(row: Mapping[str, Any]) -> Any:
-    beside = {name: row[name] for name in ("tools", "chat_template_kwargs") if row.get(name)}
-    return {"messages": row["prompt"], **beside} if beside else row["prompt"]
 
 
 def sequence_seeds(seed: int, purpose: int, count: int) -> list[int]:
@@ -80,7 +66,7 @@ class Examiner:
     def load(cls, config: EvaluationConfig, context: StageContext, policy: CausalLM) -> Examiner:
         """Load what the configuration names, for policies with `policy`'s tokenizer."""
         return cls(
-            prompts=load_prompts(context.path(config.prompts), config.count),
+            prompts=read_prompts(config.prompts, context, config.count),
             encoder=context.encoder(policy),
             reference=None if policy.adapter is not None else freeze(load_causal_lm(context.resolve(config.reference), context.device)),
             reward=RewardModel.load(context.path(config.reward), context.device).frozen(),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from accord.files import read_jsonl, write_json, write_jsonl
 from accord.runs.context import StageContext
+from accord.runs.inputs import CardName, EstimatesName, PointsName, PolicyName, SamplesName
+from accord.runs.known import known_model
 from accord.runs.stage import Plan, Stage, StageConfig, StageResult
 from accord.runs.stages.settings import EvaluationConfig
 
@@ -22,11 +24,11 @@ class ExamineConfig(StageConfig):
     """Settings of an examine stage."""
 
     kind: Literal["examine"]
-    baseline: str = Field(description="The model before tuning.")
-    arms: dict[str, str] = Field(description="Name of the arm -> its points.", min_length=1)
-    best_of_n: str | None = Field(None, description="Rows of a best_of_n stage.")
-    card: str | None = Field(None, description="Card of a reward stage.")
-    annotators: str | None = Field(None, description="Annotator estimates of a collect stage.")
+    baseline: PolicyName = Field(description="The model before tuning.")
+    arms: dict[str, PointsName] = Field(description="Name of the arm -> its points.", min_length=1)
+    best_of_n: SamplesName | None = Field(None, description="Rows of a best_of_n stage.")
+    card: CardName | None = Field(None, description="Card of a reward stage.")
+    annotators: EstimatesName | None = Field(None, description="Annotator estimates of a collect stage.")
     at_kl: list[float] = Field(
         default_factory=list, description="Also give every arm's gold gain at these distances, nats per sequence."
     )
@@ -38,17 +40,20 @@ class Examine(Stage):
 
     kind = "examine"
     Config = ExamineConfig
-    provides = ("evidence", "verdict")
+    provides: ClassVar = {"evidence": None, "verdict": None}
     about = "evidence and verdict on all arms"
 
     def plan(self, config: ExamineConfig, context: StageContext) -> Plan:
-        from accord.runs import estimate
+        from accord.runs.estimate import SHORTEST, Work, span
+        from accord.runs.stages import planning
 
-        size = estimate.model_size(config.baseline, context)
-        work = estimate.Work(sampled=config.evaluate.count * config.evaluate.max_new_tokens)
+        with context.about("baseline"):
+            model = known_model(config.baseline, "policy", context)
+        planning.check_evaluation(config.evaluate, model, context)
+        work = Work(sampled=config.evaluate.count * config.evaluate.max_new_tokens)
         return Plan(
-            rows=config.evaluate.count, tokens=work.tokens, seconds=work.seconds(size) if size else None,
-            notes=[f"arms: {', '.join(config.arms)}"],
+            rows=config.evaluate.count, tokens=work.tokens,
+            seconds=span(work.times(SHORTEST), work, context.speed(model)), notes=[f"arms: {', '.join(config.arms)}"],
         )  # fmt: skip
 
     def run(self, config: ExamineConfig, context: StageContext) -> StageResult:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from accord.errors import RunError
 from accord.files import write_jsonl
 from accord.runs.context import StageContext
+from accord.runs.inputs import PolicyName, Prompts
 from accord.runs.stage import Plan, Stage, StageResult
 from accord.runs.stages.scoring import RewardSources
 
@@ -25,8 +26,8 @@ class JudgeConfig(RewardSources):
     """Settings of a judge stage."""
 
     kind: Literal["judge"]
-    model: str = Field(description="The policy to sample.")
-    prompts: str = Field(description="Prompts (JSONL with a prompt per row).")
+    model: PolicyName = Field(description="The policy to sample.")
+    prompts: Prompts = Field(description="Prompts (JSONL with a prompt per row).")
     count: int | None = Field(None, ge=2, description="Prompts used, from the top; null: all.")
     samples_per_prompt: int = Field(4, ge=2, description="Responses per prompt.")
     max_new_tokens: int = Field(48, ge=1, description="Response limit, in tokens.")
@@ -53,19 +54,26 @@ class Judge(Stage):
 
     kind = "judge"
     Config = JudgeConfig
-    provides = ("feedback", "demonstrations")
+    provides: ClassVar = {"feedback": "judgements", "demonstrations": "demonstrations"}
     about = "a policy's own samples scored: for online DPO, best-of-n distillation and expert iteration"
 
     def plan(self, config: JudgeConfig, context: StageContext) -> Plan:
-        from accord.runs import estimate
+        from accord.runs.estimate import SHORTEST, Work, span
+        from accord.runs.reading import planned_rows
+        from accord.runs.stages import planning
 
-        config.check_functions()
-        size, rows = estimate.model_size(config.model, context), estimate.rows_of(config.prompts, context)
+        model = planning.look_at_policy(config.model, context)
+        found = planning.prompts_that_fit(
+            config.prompts, config.count, config.max_new_tokens, model, context, "prompts"
+        )
+        config.check_functions([prompt for _, prompt in found or ()], context)
+        rows = len(found) if found is not None else planned_rows(config.prompts, context)
         prompts = min(filter(None, (rows, config.count)), default=0)
         tokens = prompts * config.samples_per_prompt * config.max_new_tokens
-        work = estimate.Work(sampled=tokens, scored=tokens)
+        work = Work(sampled=tokens, scored=tokens)
         return Plan(
-            rows=prompts or None, tokens=tokens or None, seconds=work.seconds(size) if size and tokens else None,
+            rows=prompts or None, tokens=tokens or None,
+            seconds=span(work.times(SHORTEST), work, context.speed(model)),
             sizes={"feedback": prompts, "demonstrations": prompts} if prompts else {},
             notes=[f"the best and the worst of {config.samples_per_prompt}"],
         )  # fmt: skip
@@ -108,12 +116,12 @@ class Judge(Stage):
         """Responses with their scores: one row per prompt."""
         from accord.learning.reward import aggregate
         from accord.models.loading import freeze, load_causal_lm
-        from accord.runs.stages.evaluation import load_prompts
+        from accord.runs.reading import read_prompts
         from accord.runs.stages.sampled import sample_in_chunks
         from accord.runs.stages.scoring import Scorer
         from accord.sampling.rollout import SamplingSettings
 
-        prompts = load_prompts(context.path(config.prompts), config.count)
+        prompts = read_prompts(config.prompts, context, config.count)
         model = freeze(load_causal_lm(context.resolve(config.model), context.device))
         reward, encoder = config.load_reward(context), context.encoder(model)
         if reward is not None:

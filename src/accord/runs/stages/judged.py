@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from accord.errors import DataError
-from accord.feedback.formats import read_feedback
+from accord.feedback.formats import ReadResult
+from accord.feedback.formats.source import DataSpec, name_of
 from accord.feedback.records import (
     AttributeComparison,
     BestWorst,
@@ -23,11 +24,10 @@ from accord.feedback.records import (
     Feedback,
     Ranking,
 )  # fmt: skip
-from accord.feedback.store import read_records
 from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement, Scale, contradictions, pairs_said
 from accord.learning.preference import Pair
 from accord.models.scalar import decoder
-from accord.runs.recipe import REFERENCE
+from accord.runs.reading import read_records
 from accord.runs.stages.answers import THUMB, answers, bad, find_scales
 from accord.runs.stages.grouping import GroupReader, Tokens, unordered
 from accord.runs.stages.lengths import apply_lengths
@@ -56,23 +56,19 @@ class Judged:
         return {self.annotators[j.annotator] for j in said if j.kind not in ("rating", "steps")}
 
 
-def load_records(reference: str, context: StageContext) -> list[Feedback]:
+def load_records(reference: DataSpec, context: StageContext) -> ReadResult:
     """Feedback records of an earlier stage, or of a file, directory or Hub id in any known format."""
-    if reference.startswith(REFERENCE):
-        records = read_records(context.path(reference))
-    else:
-        read = read_feedback(context.resolve(reference))
-        lost = "".join(f", {n:,} dropped: {why}" for why, n in read.dropped.items())
-        lost += "".join(f", {n:,} left out: {why}" for why, n in read.left_out.items())
-        context.say(f"{reference}: {read.shape}, {read.rows:,} rows{lost}")
-        records = read.records
-    if not records:
-        raise DataError(f"{reference} holds no feedback records", "collect or import feedback first")
-    return records
+    read = read_records(reference, context)
+    lost = "".join(f", {n:,} dropped: {why}" for why, n in read.dropped.items())
+    lost += "".join(f", {n:,} left out: {why}" for why, n in read.left_out.items())
+    context.say(f"{name_of(reference)}: {read.shape}, {read.rows:,} rows{lost}")
+    if not read.records:
+        raise DataError(f"{name_of(reference)} holds no feedback records", "collect or import feedback first")
+    return read
 
 
 def read_judged(
-    reference: str, model: Language, lengths: LengthConfig, context: StageContext, margin: float = 0.0,
+    reference: DataSpec, model: Language, lengths: LengthConfig, context: StageContext, margin: float = 0.0,
     ratings: bool = False, objectives: Sequence[str] = (),
 ) -> Judged:  # fmt: skip
     """Tokenise all responses and turn records into judgements.
@@ -82,7 +78,8 @@ def read_judged(
     compare nothing. `reference`: see `load_records`; `margin`: utility asked for per step of a comparison's strength above
     1. What cannot be used is left out, counted by reason; the table of lengths is shown and stored.
     """
-    records, silent = usable(load_records(reference, context))
+    read = load_records(reference, context)
+    records, silent = usable(read.records)
     scales = find_scales(records, objectives) if ratings else find_scales(())
     left_out = Counter(scales.left_out) + silent
     by_prompt: dict[str, list[Feedback]] = {}
@@ -97,10 +94,10 @@ def read_judged(
             by_prompt.setdefault(prompt_key(record), []).append(record)
     if not by_prompt:
         raise DataError(
-            f"{reference}: nothing here {'judges' if ratings else 'compares'} responses: {dict(left_out)}",
+            f"{name_of(reference)}: nothing here {'judges' if ratings else 'compares'} responses: {dict(left_out)}",
             "give comparisons or rankings; thumbs alone train kto",
         )
-    tokens = _tokenise(by_prompt, model, lengths, context)
+    tokens = _tokenise(by_prompt, model, lengths, context, sum(read.dropped.values()))
     annotators = sorted({r.annotator for rows in by_prompt.values() for r in rows})
     limit = lengths.max_response_tokens if lengths.too_long == "cut" else None
     reader = GroupReader(tokens, annotators, scales, left_out, margin, decoder(model.tokenizer), limit)
@@ -109,7 +106,9 @@ def read_judged(
         if (group := reader.group(rows)) is not None:
             groups.append(group)
     if not groups:
-        raise DataError(f"{reference}: no usable judgement is left: {dict(left_out)}", "raise the token limits")
+        raise DataError(
+            f"{name_of(reference)}: no usable judgement is left: {dict(left_out)}", "raise the token limits"
+        )
     context.say(
         f"{sum(len(g.judgements) for g in groups):,} judgements on {len(groups):,} prompts; left out: {dict(left_out) or 0}"
     )
@@ -145,7 +144,7 @@ def _unusable(record: Feedback) -> str | None:
 
 
 def _tokenise(
-    by_prompt: dict[str, list[Feedback]], model: Language, lengths: LengthConfig, context: StageContext
+    by_prompt: dict[str, list[Feedback]], model: Language, lengths: LengthConfig, context: StageContext, unreadable: int
 ) -> Tokens:
     """The tokens of each prompt and response, within the limits."""
     encoder = context.encoder(model)
@@ -160,7 +159,11 @@ def _tokenise(
                     taken.add(row)
     if blank := sum(response.blank for _, response in examples):
         context.say(f"{blank:,} blank responses are judged as their EOS alone")
-    kept = apply_lengths(list(examples.values()), model, lengths, context)
+    together = [
+        [examples[key, response].row for response in responses(record).values()]
+        for key, rows in by_prompt.items() for record in rows
+    ]  # fmt: skip
+    kept = apply_lengths(list(examples.values()), model, lengths, context, rows=together, unreadable=unreadable)
     by_row = {example.row: example.group for example in kept}
     return {key: by_row[example.row] for key, example in examples.items() if example.row in by_row}
 

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
 from accord.errors import DataError
 from accord.runs.context import StageContext
+from accord.runs.inputs import Judgements, PolicyName
 from accord.runs.stage import Plan, Stage, StageResult
 from accord.runs.stages.policy import examine_along, load_policy, save_policy
-from accord.runs.stages.settings import EvaluationConfig, LengthConfig, TrainingConfig, training_plan
+from accord.runs.stages.settings import EvaluationConfig, LengthConfig, ReadsData, TrainingConfig
 
 if TYPE_CHECKING:
+    from accord.feedback.formats.source import DataSpec
     from accord.feedback.records import Feedback
     from accord.learning.unpaired import Thumb
     from accord.text.encoding import Example
     from accord.text.language import Language
 
 
-class KtoConfig(TrainingConfig):
+class KtoConfig(ReadsData, TrainingConfig):
     """Settings of a kto stage."""
 
     kind: Literal["kto"]
-    model: str = Field(description="The model to tune; also the reference.")
-    feedback: str = Field(
+    model: PolicyName = Field(description="The model to tune; also the reference.")
+    feedback: Judgements = Field(
         description="Thumbs (a stage, or a file, directory or Hub id in any known format); a comparison counts as a "
         "desirable and an undesirable response, a ranking called all bad as undesirable ones."
     )
@@ -43,18 +46,28 @@ class Kto(Stage):
 
     kind = "kto"
     Config = KtoConfig
-    provides = ("model", "points")
+    provides: ClassVar = {"model": "policy", "points": "points of a policy"}
     about = "Kahneman-Tversky optimisation on thumbs, without pairs"
 
     def plan(self, config: KtoConfig, context: StageContext) -> Plan:
-        from accord.runs import estimate
+        from accord.runs.estimate import Work, examination, updates
+        from accord.runs.reading import planned_rows
+        from accord.runs.stages import planning
 
-        size, rows = estimate.model_size(config.model, context), estimate.rows_of(config.feedback, context)
-        tokens = estimate.text_tokens(rows, config.lengths)
-        work = estimate.Work(trained=round(tokens * config.epochs), scored=round(tokens * (1 + 2 * config.epochs)))
-        return training_plan(
-            config, size, work + estimate.examination(config.evaluate), frozen=1, rows=rows, model=size,
-            base=config.model, steps=estimate.updates(rows, config.batch, config.epochs),
+        model = planning.look_at_policy(config.model, context, config.lora, trains=True)
+        planning.check_evaluation(config.evaluate, model, context)
+        thumbs = planning.rehearse(lambda lm: read_thumbs(config.feedback, lm, config.lengths, context), model)
+        rows, tokens = planned_rows(config.feedback, context), 0
+        if thumbs is not None:
+            rows = planning.whole(len(thumbs), context)
+            tokens = planning.whole(sum(len(t.prompt) + len(t.response) for t in thumbs), context)
+        elif rows:
+            tokens = rows * config.lengths.most
+        work = Work(trained=round(tokens * config.epochs), scored=round(tokens * (1 + 2 * config.epochs)))
+        return planning.training_plan(
+            config, model, context, work + examination(config.evaluate), planning.least(work, thumbs), frozen=1, rows=rows,
+            models={"model": model.left_by(context.name, adapter=config.lora is not None)},
+            steps=updates(rows, config.batch, config.epochs),
             notes=[f"beta {config.beta:g}, {config.epochs:g} epochs in batches of {config.batch} responses"],
         )  # fmt: skip
 
@@ -88,15 +101,18 @@ class Mark(NamedTuple):
     weight: float
 
 
-def read_thumbs(reference: str, model: Language, lengths: LengthConfig, context: StageContext) -> list[Thumb]:
+def read_thumbs(reference: DataSpec, model: Language, lengths: LengthConfig, context: StageContext) -> list[Thumb]:
     """Tokenised thumbs, with what was left out counted. Raises DataError when nothing can be used."""
+    from accord.feedback.formats.source import name_of
     from accord.learning.unpaired import Thumb
     from accord.runs.stages.judged import load_records
     from accord.runs.stages.lengths import apply_lengths
     from accord.runs.stages.usable import responses, row_name, usable
 
     encoder = context.encoder(model)
-    records, left_out = usable(load_records(reference, context))
+    read = load_records(reference, context)
+    dropped = Counter(read.dropped)
+    records, left_out = usable(read.records)
     marks: dict[str, tuple[Mark, int]] = {}
     examples = []
     for number, record in enumerate(records):
@@ -113,10 +129,12 @@ def read_thumbs(reference: str, model: Language, lengths: LengthConfig, context:
             marks[row] = mark, number
     if not examples:
         raise DataError(
-            f"{reference} holds no thumbs and no comparisons: {dict(left_out)}",
+            f"{name_of(reference)} holds no thumbs and no comparisons: {dict(left_out)}",
             "KTO learns from responses marked good or bad",
         )
-    kept = apply_lengths(examples, model, lengths, context, dict(left_out))
+    kept = apply_lengths(
+        examples, model, lengths, context, dict(dropped + left_out), read.left_out, unreadable=dropped.total()
+    )
     both = _good_and_bad(kept, marks)
     if both:
         context.say(f"{len(both):,} responses left out: cut as they are, one text is both good and bad in a record")

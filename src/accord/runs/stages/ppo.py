@@ -7,25 +7,28 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from accord.errors import DataError
 from accord.runs.context import StageContext
+from accord.runs.inputs import Demonstrations, PolicyName, Prompts
 from accord.runs.stage import Plan, Stage, StageConfig, StageResult
 from accord.runs.stages.policy import examine_along, load_policy, save_policy
 from accord.runs.stages.scoring import RewardSources
-from accord.runs.stages.settings import EvaluationConfig, TrainingConfig, training_plan
+from accord.runs.stages.settings import EvaluationConfig, ReadsData, TrainingConfig
 
 if TYPE_CHECKING:
     from accord.models.reward_model import RewardModel
     from accord.models.scalar import ScalarModel
+    from accord.text.language import Language
 
 NO_KL = "KL to the reference not measured (measure_kl: false)"
 
 
-class PpoConfig(RewardSources, TrainingConfig):
+class PpoConfig(RewardSources, ReadsData, TrainingConfig):
     """Settings of a ppo stage; defaults follow Ziegler et al. 2019 and Huang et al. 2024."""
 
     kind: Literal["ppo"]
-    model: str = Field(description="The model to tune; also the reference.")
-    prompts: str = Field(description="Prompts to sample from (JSONL).")
+    model: PolicyName = Field(description="The model to tune; also the reference.")
+    prompts: Prompts = Field(description="Prompts to sample from (JSONL).")
     estimator: Literal["gae", "rloo", "grpo", "dr_grpo", "reinforce", "reinforce_baseline"] = Field(
         "gae",
         description="gae: PPO with a value model; the others need none and (but for reinforce) compare samples of one prompt.",
@@ -87,7 +90,7 @@ class PpoConfig(RewardSources, TrainingConfig):
     stop_when_gold_turns: bool = Field(
         False, description="Guard: stop when gold falls beyond chance while the proxy rises (needs evaluate.gold)."
     )
-    ptx: str | None = Field(None, description="Demonstrations mixed in (PPO-ptx), JSONL.")
+    ptx: Demonstrations | None = Field(None, description="Demonstrations mixed in (PPO-ptx), JSONL.")
     ptx_weight: float = Field(0.0, ge=0, description="Weight of the demonstrations' loss.")
     evaluate: EvaluationConfig | None = Field(None, description="Examine the policy along its way.")
 
@@ -163,16 +166,25 @@ class Ppo(Stage):
 
     kind = "ppo"
     Config: ClassVar[type[StageConfig]] = PpoConfig
-    provides = ("model", "points")
+    provides: ClassVar = {"model": "policy", "points": "points of a policy"}
     about = "PPO against a reward model under a KL penalty; other estimators by name"
 
     def plan(self, config: PpoConfig, context: StageContext) -> Plan:
         from accord.learning.on_policy_settings import fewest_prompts
         from accord.learning.order import EpochOrder, smaller_steps
-        from accord.runs import estimate
+        from accord.runs.estimate import SHORTEST, Work, examination
+        from accord.runs.reading import planned_rows
+        from accord.runs.stages import planning
 
-        config.check_functions()
-        prompts = estimate.rows_of(config.prompts, context) or config.steps * config.prompts_per_step
+        model = planning.look_at_policy(config.model, context, config.lora, trains=True)
+        planning.check_evaluation(config.evaluate, model, context)
+        found = planning.rehearse(lambda lm: _prompts(config, lm, context), model)
+        config.check_functions([prompt for _, prompt in found or ()], context)
+        if config.ptx is not None:
+            planning.rehearse(lambda lm: _ptx(config, lm, context), model)
+        prompts = planned_rows(config.prompts, context) or config.steps * config.prompts_per_step
+        if found is not None:
+            prompts = planning.whole(len(found), context)
         fewest_prompts(prompts, config.prompts_per_step, config.minibatches)
         visited = EpochOrder(prompts, config.prompts_per_step, 1, 0).visited(config.steps)
         fewer = smaller_steps(prompts, config.prompts_per_step, config.steps)
@@ -180,14 +192,21 @@ class Ppo(Stage):
         updates = config.steps * config.epochs * config.minibatches
         notes = [f"{config.steps} rollouts, {updates} updates", fewer, None if config.measure_kl else NO_KL]
         sampled = responses * config.max_new_tokens
-        seen = sampled + responses * config.max_prompt_tokens
+        asked = responses * config.max_prompt_tokens
+        if found:
+            asked = round(responses * planning.lengths_of([ids for ids, _ in found]) / len(found))
         models, references = 2 if config.estimator == "gae" else 1, int(config.measure_kl)
-        scored = (1 + references + models) * seen
-        work = estimate.Work(trained=models * config.epochs * seen, scored=scored, sampled=sampled)
-        size = estimate.model_size(config.model, context)
-        return training_plan(
-            config, size, work + estimate.examination(config.evaluate), trained=models, frozen=1 + references,
-            rows=responses, steps=updates, model=size, base=config.model, notes=list(filter(None, notes)),
+
+        def work(share: float) -> Work:
+            seen = round(asked + share * sampled)
+            scored = (1 + references + models) * seen
+            here = Work(trained=models * config.epochs * seen, scored=scored, sampled=round(share * sampled))
+            return here + examination(config.evaluate).times(share)
+
+        return planning.training_plan(
+            config, model, context, work(1), work(SHORTEST), trained=models, frozen=1 + references,
+            rows=responses, steps=updates, models={"model": model.left_by(context.name, adapter=config.lora is not None)},
+            notes=list(filter(None, notes)),
         )  # fmt: skip
 
     def run(self, config: PpoConfig, context: StageContext) -> StageResult:
@@ -258,24 +277,31 @@ def _value(config: PpoConfig, policy: Any, reward: RewardModel | None, context: 
     return ScalarModel.from_causal_lm(load_causal_lm(context.resolve(config.model), context.device), context.seed, lora)
 
 
-def _prompts(config: PpoConfig, policy: Any, context: StageContext) -> list[tuple[list[int], Any]]:
+def _prompts(config: PpoConfig, model: Language, context: StageContext) -> list[tuple[list[int], Any]]:
     """(token ids, prompt as in the data) of all prompts within the limit."""
-    from accord.errors import DataError
-    from accord.runs.stages.evaluation import load_prompts
+    from accord.runs.dropping import refuse_dropping
+    from accord.runs.reading import read_prompts
+    from accord.runs.stages.planning import check_room
+    from accord.text.dropping import Need
 
-    encoder = context.encoder(policy)
-    path = context.path(config.prompts)
-    ids = [(encoder.prompt(p, f"{path.name}:{i + 1}"), p) for i, p in enumerate(load_prompts(path))]
+    encoder = context.encoder(model)
+    ids = [(encoder.prompt(p, str(i)), p) for i, p in enumerate(read_prompts(config.prompts, context), 1)]
     kept = [(tokens, p) for tokens, p in ids if len(tokens) <= config.max_prompt_tokens]
+    needs = [Need(len(tokens)) for tokens, _ in ids]
+    limits = {"max_prompt_tokens": config.max_prompt_tokens, "max_new_tokens": None}
+    refuse_dropping([n for n in needs if n.prompt > config.max_prompt_tokens], needs, limits, context)
     if not kept:
         raise DataError(f"no prompt has at most {config.max_prompt_tokens} tokens", "raise max_prompt_tokens")
+    check_room(
+        ((str(number), len(tokens)) for number, (tokens, _) in enumerate(kept, 1)), config.max_new_tokens, model.context
+    )
     context.say(
         f"{len(kept):,} prompts, {len(ids) - len(kept):,} left out as longer than {config.max_prompt_tokens} tokens"
     )
     return kept
 
 
-def _ptx(config: PpoConfig, policy: Any, context: StageContext) -> list[Any]:
+def _ptx(config: PpoConfig, model: Language, context: StageContext) -> list[Any]:
     if config.ptx is None:
         return []
     from accord.runs.stages.settings import LengthConfig
@@ -284,7 +310,7 @@ def _ptx(config: PpoConfig, policy: Any, context: StageContext) -> list[Any]:
     lengths = LengthConfig(
         max_prompt_tokens=config.max_prompt_tokens, max_response_tokens=config.max_new_tokens, too_long="drop"
     )
-    return [e.group for e in read_demonstrations(context.resolve(config.ptx), policy, lengths, context)]
+    return [e.group for e in read_demonstrations(config.ptx, model, lengths, context)]
 
 
 class Rloo(Ppo):

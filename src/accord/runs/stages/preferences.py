@@ -5,29 +5,33 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from accord.errors import DataError
+from accord.feedback.formats.source import name_of
 from accord.files import write_jsonl
-from accord.runs.context import StageContext
-from accord.runs.stage import Plan, Stage, StageConfig, StageResult, Value
+from accord.runs.context import NotYet, StageContext
+from accord.runs.dropping import BOUNDLESS, refuse_dropping
+from accord.runs.inputs import Judgements
+from accord.runs.stage import Plan, Stage, StageResult, Value
+from accord.runs.stages.settings import ReadsData
 
 if TYPE_CHECKING:
     from accord.feedback.formats import FileReport
     from accord.feedback.records import Feedback
+    from accord.text.dropping import Need
 
 
 USED = ("comparison", "ranking")
 
 
-class PreferencesConfig(StageConfig):
+class PreferencesConfig(ReadsData):
     """Settings of a preferences stage."""
 
     kind: Literal["preferences"]
-    data: str = Field(description="Comparisons or rankings in any known format: file, directory or Hub id.")
+    data: Judgements = Field(description="Comparisons or rankings in any known format: file, directory or Hub id.")
     limit: int | None = Field(None, ge=4, description="Records used, drawn at random; null: all.")
     evaluation: int = Field(64, ge=2, description="Prompts kept aside for the examination.")
     max_prompt_characters: int | None = Field(None, ge=1, description="Leave out longer prompts (counted).")
@@ -39,38 +43,48 @@ class Preferences(Stage):
 
     kind = "preferences"
     Config = PreferencesConfig
-    provides = ("feedback", "sft", "prompts", "evaluation")
+    provides: ClassVar = {
+        "feedback": "judgements",
+        "sft": "demonstrations",
+        "prompts": "prompts",
+        "evaluation": "prompts",
+    }
     about = "preference data in any known format as feedback records, demonstrations and prompts"
 
     def plan(self, config: PreferencesConfig, context: StageContext) -> Plan:
-        if not Path(config.data).exists():
-            sizes = dict.fromkeys(("feedback", "sft", "prompts"), config.limit) if config.limit else {}
-            notes = [f"{config.data} is not on this disk and is read when the run starts"]
-            return Plan(rows=config.limit, notes=notes, sizes=sizes)
-        from accord.feedback.formats import check_file
+        from accord.runs.stages.planning import sampled_note, whole
 
-        report = check_file(config.data)
-        fitting, usable, others = self._fitting(report, config)
+        try:
+            report = _report(config, context)
+        except NotYet as error:
+            sizes = dict.fromkeys(("feedback", "sft", "prompts"), config.limit) if config.limit else {}
+            return Plan(rows=config.limit, notes=[f"{error.message}, {error.fix}"], sizes=sizes)
+        fitting, usable, others = self._fitting(report, config, context)
         kept_aside, records = self._cut(fitting, len(usable), config, context.seed)
-        sizes = {"feedback": len(records), "evaluation": len(kept_aside)}
-        files = _files(records, kept_aside)
-        sizes |= {name: len(rows) for name, rows in files.items()}
-        first = next(iter(files["sft"]), None)
-        notes = [f"{report.result.shape}: {len(usable):,} usable, {len(usable) - len(fitting):,} left out as too long"]
-        notes += [f"left out: {_named(others)}"] if others else []
+        files = {"feedback": [record.model_dump(mode="json") for record in records]} | _files(records, kept_aside)
+        sizes = {name: whole(len(rows), context) for name, rows in files.items()} | {
+            "evaluation": len(files["evaluation"])
+        }
+        if config.limit:
+            sizes["feedback"] = min(sizes["feedback"], config.limit)
+        for name, rows in files.items():
+            write_jsonl(context.folder / f"{name}.jsonl", rows)
+        notes = [f"{report.result.shape}: {whole(len(usable), context):,} usable"]
+        notes += [f"of other kinds: {_named(others)}"] if others else []
+        too_long = len(usable) - len(fitting)
         return Plan(
-            rows=len(records), notes=notes, sizes=sizes, seconds=1,
-            demonstration=(first["prompt"], first["choice"]["content"]) if first else None,
+            rows=sizes["feedback"], notes=notes + sampled_note(context), sizes=sizes, seconds=(0.2, 2.0),
+            dropped={**report.result.dropped, **({"too long": whole(too_long, context)} if too_long else {})},
+            files={name: context.folder / f"{name}.jsonl" for name in files},
         )  # fmt: skip
 
     def run(self, config: PreferencesConfig, context: StageContext) -> StageResult:
-        from accord.feedback.formats import check_file
         from accord.feedback.store import FeedbackStore, write_records
 
-        report = check_file(context.resolve(config.data))
+        report = _report(config, context)
         for line in report.lines(examples=1):
             context.say(line)
-        fitting, usable, others = self._fitting(report, config)
+        fitting, usable, others = self._fitting(report, config, context)
         if others:
             context.say(
                 f"{others.total():,} records left out, for this stage reads comparisons and rankings: {_named(others)} "
@@ -105,7 +119,7 @@ class Preferences(Stage):
         return StageResult(summary, values, artefacts)
 
     def _fitting(
-        self, report: FileReport, config: PreferencesConfig
+        self, report: FileReport, config: PreferencesConfig, context: StageContext
     ) -> tuple[list[Feedback], list[Feedback], Counter[str]]:  # fmt: skip
         """(records within the limits, all comparisons and rankings, other records by kind)."""
         from accord.runs.stages.usable import usable as usable_texts
@@ -115,8 +129,15 @@ class Preferences(Stage):
         others += Counter(r.kind for r in texts if r.kind not in USED)
         if not usable:
             held = f", only {_named(others)}" if others else ""
-            raise DataError(f"{config.data} ({report.result.shape}) holds no comparisons{held}", "name preference data")
-        return [r for r in usable if _fits(r, config)], usable, others
+            raise DataError(
+                f"{name_of(config.data)} ({report.result.shape}) holds no comparisons{held}", "name preference data"
+            )
+        needs = [_need(record) for record in usable]
+        limits = {name: getattr(config, name) for name in ("max_prompt_characters", "max_response_characters")}
+        bounds = [BOUNDLESS if value is None else value for value in limits.values()]
+        fits = [need.fits(*bounds) for need in needs]
+        refuse_dropping([need for need, fit in zip(needs, fits, strict=True) if not fit], needs, limits, context)
+        return [record for record, fit in zip(usable, fits, strict=True) if fit], usable, others
 
     def _cut(
         self, fitting: list[Feedback], usable: int, config: PreferencesConfig, seed: int
@@ -172,12 +193,19 @@ def _better(record: Feedback) -> Iterator[str]:
         yield from (option for option in group for _ in range(worse))
 
 
-def _fits(record: Any, config: PreferencesConfig) -> bool:
-    from accord.feedback.formats import plain
+def _report(config: PreferencesConfig, context: StageContext) -> FileReport:
+    from accord.feedback.formats import FileReport
+    from accord.runs.reading import read_records
 
-    too_long = config.max_prompt_characters is not None and len(plain(record.prompt)) > config.max_prompt_characters
-    limit = config.max_response_characters
-    return not too_long and (limit is None or all(len(plain(o.content)) <= limit for o in record.options))
+    return FileReport(name_of(config.data), read_records(config.data, context))
+
+
+def _need(record: Feedback) -> Need:
+    """Characters of the prompt and of the longest response."""
+    from accord.feedback.formats import plain
+    from accord.text.dropping import Need
+
+    return Need(len(plain(record.prompt)), max((len(plain(o.content)) for o in record.options), default=0))
 
 
 def _prompts(records: list[Any]) -> list[dict[str, Any]]:

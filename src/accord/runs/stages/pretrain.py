@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from accord.errors import DataError
-from accord.files import read_jsonl
-from accord.runs.context import StageContext
+from accord.runs.context import NotYet, StageContext
+from accord.runs.inputs import Texts
 from accord.runs.stage import Plan, Stage, StageResult
 from accord.runs.stages.settings import TrainingConfig
 
@@ -21,8 +20,8 @@ class PretrainConfig(TrainingConfig):
     """Settings of a pretrain stage."""
 
     kind: Literal["pretrain"]
-    data: str = Field(description="JSONL with a text per row.")
-    heldout: str = Field(description="JSONL with a text per row, never trained on.")
+    data: Texts = Field(description="JSONL with a text per row.")
+    heldout: Texts = Field(description="JSONL with a text per row, never trained on.")
     vocab_size: int = Field(4096, ge=300, description="Entries of the byte-level BPE.")
     hidden: int = Field(256, ge=16, description="Width of the model.")
     layers: int = Field(4, ge=1, description="Depth of the model.")
@@ -54,32 +53,42 @@ class Pretrain(Stage):
 
     kind = "pretrain"
     Config = PretrainConfig
-    provides = ("model",)
+    provides: ClassVar = {"model": "policy"}
     about = "a small Llama from scratch, with its own byte-level BPE"
 
     def plan(self, config: PretrainConfig, context: StageContext) -> Plan:
         from accord.runs import estimate
+        from accord.runs.known import KnownModel, ModelSize
+        from accord.runs.reading import planned_rows, read_texts
 
-        size = estimate.ModelSize(config.parameters(), config.layers, config.hidden)
-        rows = estimate.rows_of(config.data, context)
+        size = ModelSize(config.parameters(), config.layers, config.hidden)
+        models = {"model": KnownModel(f"stage:{context.name}", "policy", size=size)}
+        rows = planned_rows(config.data, context)
+        for setting, spec in (("data", config.data), ("heldout", config.heldout)):
+            try:
+                with context.about(setting):
+                    found = len(read_texts(spec, context))
+                rows = found if setting == "data" else rows
+            except NotYet:
+                continue
         notes = [f"{config.parameters() / 1e6:.2f} M parameters, {config.epochs:g} epochs"]
         if rows is None:
-            return Plan(notes=notes, model=size)
+            return Plan(notes=notes, models=models)
         windows = math.ceil(rows * TOKENS_PER_TEXT / config.window)
-        work = estimate.Work(trained=round(rows * TOKENS_PER_TEXT * config.epochs))
         return Plan(
-            rows=rows, tokens=work.tokens, steps=estimate.updates(windows, config.batch, config.epochs), model=size,
+            rows=rows, tokens=round(rows * TOKENS_PER_TEXT * config.epochs), models=models,
+            steps=estimate.updates(windows, config.batch, config.epochs),
             memory_mib=estimate.memory_mib(size, 1, 0, config.micro_batch_tokens),
-            seconds=work.seconds(size) / estimate.FILL,
             notes=[*notes, f"at {TOKENS_PER_TEXT} tokens per text"],
         )  # fmt: skip
 
     def run(self, config: PretrainConfig, context: StageContext) -> StageResult:
         from accord.learning.supervised import SupervisedSettings, describe, train_supervised
         from accord.models.loading import save_causal_lm
+        from accord.runs.reading import read_texts
         from accord.text.corpus import cut_windows, save_tokenizer, train_bpe
 
-        texts, heldout = (_texts(context, name) for name in (config.data, config.heldout))
+        texts, heldout = (read_texts(name, context) for name in (config.data, config.heldout))
         tokenizer = train_bpe(texts, config.vocab_size)
         folder = save_tokenizer(tokenizer, context.folder / "tokenizer", config.context)
         train, held = (cut_windows(tokenizer, t, config.window) for t in (texts, heldout))
@@ -105,15 +114,6 @@ class Pretrain(Stage):
 
 def _note(values: Any) -> str:
     return f"loss {values['loss_tok']:.3f}"
-
-
-def _texts(context: StageContext, reference: str) -> list[str]:
-    path = context.path(reference)
-    rows = read_jsonl(path)
-    for number, row in enumerate(rows, 1):
-        if not isinstance(row.get("text"), str):
-            raise DataError(f"{path} line {number} has no text", f"it has: {', '.join(row)}")
-    return [row["text"] for row in rows]
 
 
 def _new_model(config: PretrainConfig, tokenizer_folder: Any, context: StageContext) -> Any:

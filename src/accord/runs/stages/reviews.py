@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -14,6 +14,8 @@ from accord.runs.stage import Plan, Stage, StageConfig, StageResult
 MIN_GOLD_ACCURACY = 0.89
 HELDOUT = 400
 """Whole reviews kept aside from pretraining."""
+SHOWN = 256
+"""Rows of each file that a plan makes: later stages are planned with them."""
 
 
 class ReviewsConfig(StageConfig):
@@ -33,7 +35,14 @@ class Reviews(Stage):
 
     kind = "reviews"
     Config = ReviewsConfig
-    provides = ("sft", "prompts", "evaluation", "gold", "base", "base_heldout")
+    provides: ClassVar = {
+        "sft": "demonstrations",
+        "prompts": "prompts",
+        "evaluation": "prompts",
+        "gold": "gold reward",
+        "base": "texts",
+        "base_heldout": "texts",
+    }
     about = "movie reviews as openings and continuations, with a hidden gold sentiment reward"
 
     def plan(self, config: ReviewsConfig, context: StageContext) -> Plan:
@@ -42,12 +51,15 @@ class Reviews(Stage):
         corpus = load_reviews()
         base = len(corpus.parts["base"])
         sizes = {"sft": config.sft, "prompts": config.prompts, "evaluation": config.evaluation}
-        first = _openings(corpus.parts["base"], 1, config.max_characters)[0][0]
+        files = {}
+        for name, part in (("sft", "base"), ("prompts", "prompts"), ("evaluation", "eval")):
+            rows, _ = _openings(corpus.parts[part], min(SHOWN, sizes[name]), config.max_characters)
+            files[name] = context.folder / f"{name}.jsonl"
+            write_jsonl(files[name], rows)
         return Plan(
-            rows=sum(sizes.values()), seconds=4 + 8 * config.gold,
+            rows=sum(sizes.values()), seconds=(3 + 4 * config.gold, 8 + 16 * config.gold), files=files,
             notes=[f"{corpus.read:,} reviews, verified by checksum"],
             sizes=sizes | {"base": base - HELDOUT, "base_heldout": HELDOUT},
-            demonstration=(first["prompt"], first["response"]),
         )  # fmt: skip
 
     def run(self, config: ReviewsConfig, context: StageContext) -> StageResult:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from accord.errors import DataError
 from accord.runs.context import StageContext
+from accord.runs.inputs import EstimatesName, GoldName, Judgements, PolicyName
 from accord.runs.stage import Plan, Stage, StageResult
-from accord.runs.stages.settings import LengthConfig, TrainingConfig, training_plan
+from accord.runs.stages.settings import LengthConfig, ReadsData, TrainingConfig
 from accord.validation import Settings
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from accord.models.causal_lm import CausalLM
     from accord.models.heads import HeadForm
     from accord.runs.stages.judged import Judged
+    from accord.text.language import Language
 
 
 class DistributionConfig(Settings):
@@ -40,16 +42,18 @@ class DistributionConfig(Settings):
         return self
 
 
-class RewardConfig(TrainingConfig):
+class RewardConfig(ReadsData, TrainingConfig):
     """Settings of a reward stage."""
 
     kind: Literal["reward"]
-    model: str = Field(description="The model the members start from; usually the fine-tuned one.")
-    feedback: str = Field(
+    model: PolicyName = Field(description="The model the members start from; usually the fine-tuned one.")
+    feedback: Judgements = Field(
         description="Comparisons, rankings, best/worst, corrections, demonstrations, ratings, thumbs, step "
         "labels: a stage, or a file, directory or Hub id in any known format."
     )
-    annotators: str | None = Field(None, description="Annotator estimates; without them everybody counts the same.")
+    annotators: EstimatesName | None = Field(
+        None, description="Annotator estimates; without them everybody counts the same."
+    )
     effects: Literal["fixed", "joint"] = Field(
         "fixed", description="Rationality, side bias and ties: as estimated, or learned with the reward from there on."
     )
@@ -57,7 +61,7 @@ class RewardConfig(TrainingConfig):
         None, gt=0, le=1,
         description="Peak step size of what is learned about annotators and rating scales; unless given, 10 / steps, at most 0.1.",
     )  # fmt: skip
-    gold: str | None = Field(None, description="The gold reward, for the card only; never trained on.")
+    gold: GoldName | None = Field(None, description="The gold reward, for the card only; never trained on.")
     members: int = Field(3, ge=1, description="Ensemble members.")
     trunk: Literal["own", "shared", "adapters"] = Field(
         "own",
@@ -127,20 +131,34 @@ class Reward(Stage):
 
     kind = "reward"
     Config = RewardConfig
-    provides = ("model", "card", "annotators")
+    provides: ClassVar = {
+        "model": "reward model",
+        "card": "card of a reward model",
+        "annotators": "annotator estimates",
+    }
     about = "a reward-model ensemble trained by the likelihood of every judgement"
 
     def plan(self, config: RewardConfig, context: StageContext) -> Plan:
-        from accord.runs import estimate
+        from accord.runs.estimate import Work, updates
+        from accord.runs.stages import planning
 
-        size = estimate.model_size(config.model, context)
-        rows, tokens = estimate.judged_prompts(config.feedback, config.limit, config.lengths, context)
-        steps = estimate.updates(rows, config.batch, config.epochs)
+        model = planning.look_at_policy(config.model, context, config.lora, trains=True)
+        judged = planning.rehearse(lambda lm: _judged(config, lm, context), model)
+        if judged is not None:
+            train, heldout = _split(judged.groups[: config.limit], config.heldout_share)
+            groups = [*train, *heldout]
+            rows = planning.whole(len(groups), context)
+            tokens = planning.whole(sum(g.group.tokens for g in groups), context)
+        else:
+            rows, tokens = planning.judged_prompts(config.feedback, config.limit, config.lengths, context)
+        steps = updates(rows, config.batch, config.epochs)
         passes = 1 if config.trunk == "shared" else config.members
-        return training_plan(
-            config, size, estimate.Work(trained=round(tokens * config.epochs * passes)),
+        work = Work(trained=round(tokens * config.epochs * passes))
+        return planning.training_plan(
+            config, model, context, work, planning.least(work, judged),
             trained=config.members if config.trunk == "own" else 1,
-            rows=rows or None, steps=passes * steps if steps else None, model=size, base=config.model,
+            rows=rows or None, steps=passes * steps if steps else None,
+            models={"model": model.left_by(context.name, "reward model")},
             notes=[f"{config.members} members ({config.trunk} trunk) x {config.epochs:g} epochs in batches of {config.batch} prompts"],
         )  # fmt: skip
 
@@ -151,14 +169,11 @@ class Reward(Stage):
         from accord.models.ensembles import build_members
         from accord.models.loading import load_causal_lm
         from accord.models.reward_model import RewardModel
-        from accord.runs.stages.judged import annotator_effects, one_pair_per_row, read_judged, without_pair
+        from accord.runs.stages.judged import annotator_effects, one_pair_per_row, without_pair
         from accord.runs.stages.reward_report import report
 
         trunk = load_causal_lm(context.resolve(config.model), context.device)
-        judged = read_judged(
-            config.feedback, trunk, config.lengths, context, config.margin, objectives=list(config.objectives),
-            ratings=config.distribution is None and config.rows == "prompt",
-        )  # fmt: skip
+        judged = _judged(config, trunk, context)
         train, heldout = _split(judged.groups[: config.limit], config.heldout_share)
         if config.rows == "pair":
             silent = without_pair(train)
@@ -177,6 +192,15 @@ class Reward(Stage):
         saved = model.save(context.folder / "model", [g.group for g in train[:3]])
         summary, values, artefacts = report(model, result, judged, heldout, config, context)
         return StageResult(summary, values, {"model": saved, **artefacts})
+
+
+def _judged(config: RewardConfig, model: Language, context: StageContext) -> Judged:
+    from accord.runs.stages.judged import read_judged
+
+    return read_judged(
+        config.feedback, model, config.lengths, context, config.margin, objectives=list(config.objectives),
+        ratings=config.distribution is None and config.rows == "prompt",
+    )  # fmt: skip
 
 
 def _split(groups: list[JudgedGroup], share: float) -> tuple[list[JudgedGroup], list[JudgedGroup]]:

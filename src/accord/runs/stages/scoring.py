@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import math
 import os
 import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, model_validator
 
 from accord.errors import ConfigError, RunError
+from accord.runs.inputs import RewardName
 from accord.runs.stage import StageConfig
 
 if TYPE_CHECKING:
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 class RewardSources(StageConfig):
     """What a score is composed of; a stage's settings inherit this."""
 
-    reward: str | None = Field(None, description="The reward model; may be left out where functions score.")
+    reward: RewardName | None = Field(None, description="The reward model; may be left out where functions score.")
     functions: dict[str, float] = Field(
         default_factory=dict,
         description="Reward functions module:function with their weights, called as f(prompts, responses).",
@@ -39,10 +42,14 @@ class RewardSources(StageConfig):
             raise ValueError("nothing gives a score: name a reward model, functions, or both")
         return self
 
-    def check_functions(self) -> None:
-        """Raise ConfigError, before anything runs, for a function that cannot be loaded."""
+    def check_functions(self, prompts: Sequence[Any], context: StageContext) -> None:
+        """Raise ConfigError, before anything runs, for a function that cannot be loaded, called, or gives no scores.
+
+        Each is called once, with an ordinary and an empty response to the first of `prompts`.
+        """
         for name in self.functions:
-            load_function(name)
+            with context.about(f"functions.{name}"):
+                probe(name, prompts[0] if prompts else "A question?")
 
     def load_reward(self, context: StageContext) -> RewardModel | None:
         """The reward model, where there is one."""
@@ -71,6 +78,32 @@ def load_function(name: str) -> RewardFunction:
             f"{name} is {type(function).__name__}, not a function", "it is called as f(prompts, responses)"
         )
     return function  # type: ignore[no-any-return]
+
+
+def probe(name: str, prompt: Any) -> None:
+    """Call a reward function as a stage would. Raises ConfigError saying what it did, with the line where it failed."""
+    function = load_function(name)
+    try:
+        inspect.signature(function).bind([prompt], ["An answer."])
+    except ValueError:  # no signature to be had, as of functions in C
+        pass
+    except TypeError as error:
+        raise ConfigError(
+            f"{name}{inspect.signature(function)} cannot be called as f(prompts, responses): {error}",
+            "take two lists, prompts and responses, and return one number per response",
+        ) from error
+    responses = ["An answer.", ""]
+    try:
+        _checked(name, function([prompt, prompt], responses), responses)
+    except RunError as error:
+        raise ConfigError(error.message, error.fix) from error
+    except Exception as error:
+        frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename != __file__]
+        where = f" ({frames[-1].filename} line {frames[-1].lineno})" if frames else ""
+        raise ConfigError(
+            f"{name} failed on {responses!r} with {type(error).__name__}: {error}{where}",
+            "it must score every response that a policy may sample, the empty one too",
+        ) from error
 
 
 class Scorer:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from accord.runs.stage import Plan, StageConfig
+from accord.runs.inputs import GoldName, PolicyName, Prompts, RewardName
+from accord.runs.stage import StageConfig
 from accord.validation import Settings
 
 if TYPE_CHECKING:
     from accord.learning.optimizer import OptimizerSettings
     from accord.models.loading import LoraSettings
-    from accord.runs.estimate import ModelSize, Work
 
 
 class LoraConfig(Settings):
@@ -28,6 +28,14 @@ class LoraConfig(Settings):
         return LoraSettings(
             self.rank, self.alpha, self.targets if isinstance(self.targets, str) else tuple(self.targets)
         )
+
+
+class ReadsData(StageConfig):
+    """Settings of every stage that may drop rows of its data."""
+
+    allow_dropped: float = Field(
+        0.2, ge=0, le=1, description="Share of the rows that may be dropped (unreadable, too long); more stops the run."
+    )
 
 
 class TrainingConfig(StageConfig):
@@ -52,23 +60,6 @@ class TrainingConfig(StageConfig):
         )  # fmt: skip
 
 
-def training_plan(
-    config: TrainingConfig, size: ModelSize | None, work: Work, trained: int = 1, frozen: int = 0, **known: Any
-) -> Plan:
-    """The plan of a stage that trains `trained` models beside `frozen` ones; unknown sizes leave gaps."""
-    from accord.runs import estimate
-
-    if size is None and not str(known.get("base")).startswith("stage:"):
-        known["notes"] = [*known["notes"], f"{known['base']} is not on this disk"]
-    if size is None or not work.tokens:
-        return Plan(tokens=work.tokens or None, **known)
-    lora = config.lora is not None
-    return Plan(
-        tokens=work.tokens, seconds=work.seconds(size, lora),
-        memory_mib=estimate.memory_mib(size, trained, frozen, config.micro_batch_tokens, lora), **known,
-    )  # fmt: skip
-
-
 class LengthConfig(Settings):
     """Token limits and what to do with rows beyond them."""
 
@@ -78,14 +69,24 @@ class LengthConfig(Settings):
         "error", description="What to do with longer rows; always counted."
     )
 
+    @property
+    def limits(self) -> dict[str, int | None]:
+        """Both limits by name."""
+        return {"max_prompt_tokens": self.max_prompt_tokens, "max_response_tokens": self.max_response_tokens}
+
+    @property
+    def most(self) -> int:
+        """Tokens of the longest row."""
+        return self.max_prompt_tokens + self.max_response_tokens
+
 
 class EvaluationConfig(Settings):
     """How a policy is examined along its way."""
 
-    prompts: str = Field(description="Evaluation prompts (JSONL with a prompt per row).")
-    reward: str = Field(description="The reward model whose score is the proxy.")
-    reference: str = Field(description="The model the KL is measured against.")
-    gold: str | None = Field(None, description="The gold reward, where there is one.")
+    prompts: Prompts = Field(description="Evaluation prompts (JSONL with a prompt per row).")
+    reward: RewardName = Field(description="The reward model whose score is the proxy.")
+    reference: PolicyName = Field(description="The model the KL is measured against.")
+    gold: GoldName | None = Field(None, description="The gold reward, where there is one.")
     count: int = Field(192, ge=2, description="Prompts used, from the top.")
     points: int = Field(6, ge=1, description="Points along the training at which the policy is examined.")
     max_new_tokens: int = Field(48, ge=1, description="Response limit, in tokens.")

@@ -5,28 +5,30 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from accord.errors import DataError
 from accord.runs.context import StageContext
+from accord.runs.inputs import Demonstrations, PolicyName
 from accord.runs.stage import Plan, Stage, StageResult
-from accord.runs.stages.settings import LengthConfig, TrainingConfig, training_plan
+from accord.runs.stages.settings import LengthConfig, ReadsData, TrainingConfig
 
 if TYPE_CHECKING:
+    from accord.feedback.formats.source import DataSpec
     from accord.feedback.records import Content, Feedback
     from accord.text.conversations import Turns
     from accord.text.encoding import Example
     from accord.text.language import Language
 
 
-class SftConfig(TrainingConfig):
+class SftConfig(ReadsData, TrainingConfig):
     """Settings of an sft stage."""
 
     kind: Literal["sft"]
-    model: str = Field(description="The model to start from.")
-    data: str = Field(description="Demonstrations in any known format: file, directory or Hub id.")
+    model: PolicyName = Field(description="The model to start from.")
+    data: Demonstrations = Field(description="Demonstrations in any known format: file, directory or Hub id.")
     turns: Literal["last", "every"] = Field("last", description="Assistant turns of a conversation that are trained.")
     lengths: LengthConfig = Field(LengthConfig(), description="Token limits.")
     epochs: float = Field(1.0, gt=0, description="Passes over the demonstrations.")
@@ -39,20 +41,28 @@ class Sft(Stage):
 
     kind = "sft"
     Config = SftConfig
-    provides = ("model", "adapter")
+    provides: ClassVar = {"model": "policy", "adapter": "policy"}
     about = "supervised fine-tuning on demonstrations, loss on the response only"
 
     def plan(self, config: SftConfig, context: StageContext) -> Plan:
-        from accord.runs import estimate
+        from accord.runs.estimate import Work, updates
+        from accord.runs.reading import planned_rows
+        from accord.runs.stages.planning import look_at_policy, rehearse, training_plan, whole
 
-        size, rows = estimate.model_size(config.model, context), estimate.rows_of(config.data, context)
-        tokens = estimate.text_tokens(rows, config.lengths)
-        work = estimate.Work(trained=round(tokens * config.epochs))
-        example = estimate.demonstration(config.data, context)
+        model = look_at_policy(config.model, context, config.lora, trains=True, merges=True)
+        examples = rehearse(
+            lambda language: read_demonstrations(config.data, language, config.lengths, context, config.turns), model
+        )
+        rows, tokens = planned_rows(config.data, context), 0
+        if examples is not None:
+            rows, tokens = whole(len(examples), context), whole(sum(e.group.tokens for e in examples), context)
+            _check_heldout(rows, config)
+        steps = updates(None if rows is None else max(0, rows - config.heldout), config.batch, config.epochs)
+        work = Work(trained=round(tokens * config.epochs))
         return training_plan(
-            config, size, work, rows=rows, steps=estimate.updates(rows, config.batch, config.epochs),
-            example=estimate.decoded_example(example, config.model, context), model=size, base=config.model,
-            notes=[f"{config.epochs:g} epochs in batches of {config.batch}, lengths: {config.lengths.too_long}"],
+            config, model, context, work, rows=rows, steps=steps,
+            models={name: model.left_by(context.name, adapter=name == "adapter") for name in self.provides},
+            notes=[f"{config.epochs:g} epochs in batches of {config.batch}, {config.heldout} kept aside"],
         )  # fmt: skip
 
     def run(self, config: SftConfig, context: StageContext) -> StageResult:
@@ -62,11 +72,8 @@ class Sft(Stage):
         model = load_causal_lm(context.resolve(config.model), context.device)
         if config.lora is not None:
             model = add_lora(model, config.lora.settings(), context.seed)
-        examples = read_demonstrations(context.resolve(config.data), model, config.lengths, context, config.turns)
-        if len(examples) <= config.heldout:
-            raise DataError(
-                f"{len(examples)} demonstrations, but {config.heldout} are to be kept aside", "lower heldout"
-            )
+        examples = read_demonstrations(config.data, model, config.lengths, context, config.turns)
+        _check_heldout(len(examples), config)
         groups = [e.group for e in examples]
         train, heldout = groups[: -config.heldout], groups[-config.heldout :]
         before = heldout_loss(model, heldout, config.micro_batch_tokens)
@@ -83,36 +90,46 @@ class Sft(Stage):
         return StageResult(f"held-out loss {before:.3f} → {result.heldout_loss:.3f} nats/token", values, artefacts)
 
 
+def _check_heldout(rows: int, config: SftConfig) -> None:
+    if rows <= config.heldout:
+        raise DataError(f"{rows} demonstrations, but {config.heldout} are to be kept aside", "lower heldout")
+
+
 def _note(values: Mapping[str, float]) -> str:
     return f"loss {values['loss_tok']:.3f}"
 
 
 def read_demonstrations(
-    source: str, model: Language, lengths: LengthConfig, context: StageContext, turns: Turns = "last"
+    source: DataSpec, model: Language, lengths: LengthConfig, context: StageContext, turns: Turns = "last"
 ) -> list[Example]:
     """Tokenise demonstrations of any known format and apply the length policy; each counts by its record's weight."""
-    from accord.feedback.formats import read_feedback
+    from accord.feedback.formats.source import name_of
     from accord.feedback.records import Demonstration
+    from accord.runs.reading import read_records
     from accord.runs.stages.lengths import apply_lengths
     from accord.runs.stages.usable import usable
 
     encoder, examples = context.encoder(model), []
-    read = read_feedback(source)
+    read = read_records(source, context)
     records, silent = usable(read.records)
-    left_out = Counter({**read.dropped, **read.left_out}) + silent
+    dropped = Counter(read.dropped) + silent
     for record in records:
         if not isinstance(record.choice, Demonstration):
-            left_out[f"{record.kind}: no demonstration"] += 1
+            dropped[f"{record.kind}: no demonstration"] += 1
             continue
         turns_of = _turns(record, record.choice.content, turns)
         if not turns_of:
-            left_out["demonstration whose messages have the weight 0"] += 1
+            dropped["demonstration whose messages have the weight 0"] += 1
         for prompt, response, finished in turns_of:
             example = encoder.example(prompt, response, finished, record.id)
             examples.append(replace(example, weight=example.weight * record.weight))
     if not examples:
-        raise DataError(f"{source} ({read.shape}) holds no demonstrations", "name rows with a prompt and a response")
-    return apply_lengths(examples, model, lengths, context, dict(left_out))
+        raise DataError(
+            f"{name_of(source)} ({read.shape}) holds no demonstrations", "name rows with a prompt and a response"
+        )
+    return apply_lengths(
+        examples, model, lengths, context, dict(dropped), read.left_out, unreadable=sum(read.dropped.values())
+    )
 
 
 def _turns(record: Feedback, content: Content, turns: Turns) -> list[tuple[Any, Any, bool]]:

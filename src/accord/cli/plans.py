@@ -1,0 +1,87 @@
+"""What a run is going to do, as a calm table: amounts per stage, then what was left out, notes and examples."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+
+from accord.cli.terminal import safe_text
+from accord.runs.stage import Plan
+
+EXAMPLE = 600
+"""Characters of an example that are shown."""
+
+
+def lines_of(plans: Mapping[str, Plan], times: bool, runs: int = 1) -> Iterator[str]:
+    """`times`: with how long each stage may take, `runs` times."""
+    header = ["stage", "rows", "cut", "dropped", "tokens ≤", "updates", "memory", *(["time"] if times else [])]
+    table = [header, *(_cells(name, plan, times) for name, plan in plans.items())]
+    widths = [max(len(row[column]) for row in table) for column in range(len(header))]
+    used = [column for column in range(len(header)) if any(row[column] for row in table[1:])]
+    for row in table:
+        cells = [row[c].ljust(widths[c]) if c == 0 else row[c].rjust(widths[c]) for c in used]
+        yield "  " + "   ".join(cells).rstrip()
+    if times:
+        yield from ["", f"  {_in_all(plans, runs)}"]
+    yield from _notes(plans)
+    for name, plan in plans.items():
+        if plan.example:
+            yield from ["", f"  {name} learns, for example (trained part in ⟦ ⟧):", *_wrapped(_short(plan.example))]
+
+
+def _cells(name: str, plan: Plan, times: bool) -> list[str]:
+    dropped = sum(plan.dropped.values()) if plan.dropped is not None else None
+    memory = f"{plan.memory_mib:,} MiB" if plan.memory_mib is not None else ""
+    numbers = [plan.rows, plan.cut, dropped, plan.tokens, plan.steps]
+    cells = [name, *("" if n is None else f"{n:,}" for n in numbers), memory]
+    return [*cells, time_span(plan.seconds)] if times else cells
+
+
+def time_span(seconds: tuple[float, float] | None) -> str:
+    """From and to, in words; a question mark where it cannot be told."""
+    from accord.report.render import duration
+
+    if seconds is None:
+        return "?"
+    least, most = (duration(float(f"{s:.2g}")) for s in seconds)  # two digits are more than is known
+    return least if least == most else f"{least} to {most}"
+
+
+def _in_all(plans: Mapping[str, Plan], runs: int) -> str:
+    known = [plan.seconds for plan in plans.values() if plan.seconds is not None]
+    if not known:
+        return "how long it takes cannot be told before the run has the data and the model"
+    total = time_span((sum(s[0] for s in known), sum(s[1] for s in known)))
+    rest = "" if len(known) == len(plans) else "; stages with ? not counted: their data or model is not there yet"
+    each = f" for each of {runs} seeds" if runs > 1 else ""
+    return f"{total} in all{each}, from a step measured on this machine{rest}"
+
+
+def _notes(plans: Mapping[str, Plan]) -> Iterator[str]:
+    width = max(map(len, plans), default=0)
+    yield ""
+    for name, plan in plans.items():
+        said = list(plan.notes)
+        if plan.dropped:
+            said.append("dropped: " + ", ".join(f"{count:,} {reason}" for reason, count in plan.dropped.items()))
+        for number, note in enumerate(said):
+            label = name if number == 0 else ""
+            yield from _wrapped(safe_text(note), f"  {label.ljust(width)}   ", " " * (width + 5))
+
+
+def _wrapped(text: str, first: str = "    ", rest: str = "    ") -> Sequence[str]:
+    columns = max(60, min(120, shutil.get_terminal_size((100, 20)).columns))
+    lines = [
+        line
+        for part in safe_text(text).split("\n")
+        for line in (textwrap.wrap(part, columns - len(rest), break_long_words=True) or [""])
+    ]
+    return [(first if number == 0 else rest) + line for number, line in enumerate(lines)]
+
+
+def _short(text: str) -> str:
+    """Both ends of a long example: what is trained stands at its end."""
+    if len(text) <= EXAMPLE:
+        return text
+    return f"{text[: EXAMPLE // 2]} … ({len(text) - EXAMPLE:,} characters) … {text[-EXAMPLE // 2 :]}"

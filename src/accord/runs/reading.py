@@ -1,0 +1,145 @@
+"""The rows that a stage reads: from an earlier stage, a file, a directory or a Hub id; read the same way when checked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from accord.errors import DataError
+from accord.feedback.formats import ReadResult, read_feedback
+from accord.feedback.formats.reading import Row, read_rows
+from accord.feedback.formats.source import AnySpec, DataSource, DataSpec, name_of, sources
+from accord.runs.context import NotYet, StageContext
+from accord.runs.dropping import rounded_up
+from accord.runs.inputs import REFERENCE, stage_of
+
+LARGE_BYTES = 16 * 2**20
+SAMPLE = 5_000
+"""Of files larger than this a plan reads as many rows."""
+JUDGED = ("chosen", "rejected", "choice", "options", "winner", "completions", "kto_tag")
+"""Columns of rows that say what people thought of answers: those are no prompts."""
+
+
+def read_records(spec: DataSpec, context: StageContext) -> ReadResult:
+    """Feedback records of whatever `spec` names. Raises DataError where more rows than allowed cannot be read."""
+    result = read_feedback(_readable(spec, context))
+    _refuse_unreadable(spec, result.rows, result.dropped, result.first_dropped, context)
+    _note_rows(spec, result.rows, context)
+    for line in result.said:
+        context.say(line)
+    return result
+
+
+def read_prompts(spec: DataSpec, context: StageContext, count: int | None = None) -> list[Any]:
+    """Prompts (text, messages, or messages with tools), from the top. Raises DataError for rows that are something else."""
+    prompts, beside, rows = [], Counter[str](), _rows(spec, context)
+    for where, row in rows[:count]:
+        if judged := [name for name in JUDGED if row.get(name) is not None]:
+            raise DataError(
+                f"{where}: {name_of(spec)} holds judgements (it has {', '.join(judged)}), and prompts are meant",
+                "name a file with a prompt per row; judgements go into feedback",
+            )
+        if "prompt" not in row:
+            raise DataError(f"{where} has no prompt", f"it has: {', '.join(row) or 'nothing'}")
+        prompts.append(_prompt(row, where))
+        beside.update(name for name in row if name not in ("prompt", "tools", "chat_template_kwargs"))
+    if beside:
+        context.say(f"{name_of(spec)}: not used beside the prompts: {', '.join(sorted(beside))}")
+    return prompts
+
+
+def _prompt(row: Mapping[str, Any], where: str) -> Any:
+    prompt = row["prompt"]
+    if not isinstance(prompt, str) and not (isinstance(prompt, list) and prompt):
+        raise DataError(f"{where}: the prompt is {str(prompt)[:40]!r}", "a prompt is text, or a list of messages")
+    beside = {name: row[name] for name in ("tools", "chat_template_kwargs") if row.get(name)}
+    if beside and isinstance(prompt, str):
+        raise DataError(f"{where}: {', '.join(beside)} beside a prompt of plain text", "write the prompt as messages")
+    return {"messages": prompt, **beside} if beside else prompt
+
+
+def read_texts(spec: DataSpec, context: StageContext) -> list[str]:
+    """One text per row. Raises DataError naming a row without one."""
+    texts = []
+    for where, row in _rows(spec, context):
+        if not isinstance(row.get("text"), str):
+            raise DataError(f"{where} has no text", f"it has: {', '.join(row)}")
+        texts.append(row["text"])
+    return texts
+
+
+def _rows(spec: DataSpec, context: StageContext) -> list[Row]:
+    read = read_rows(_readable(spec, context))
+    rows = len(read.rows) + read.dropped.total()
+    _refuse_unreadable(spec, rows, read.dropped, read.first_dropped, context)
+    _note_rows(spec, rows, context)
+    for line in read.said:
+        context.say(line)
+    if read.dropped:
+        context.say(f"{name_of(spec)}: {read.dropped.total():,} of {rows:,} rows cannot be read: {dict(read.dropped)}")
+    return read.rows
+
+
+def _refuse_unreadable(
+    spec: DataSpec, rows: int, dropped: Mapping[str, int], first: Mapping[str, str], context: StageContext
+) -> None:
+    unreadable = sum(dropped.values())
+    if unreadable > context.allow_dropped * rows:
+        reasons = "; ".join(f"{count:,}: {why} (first at {first[why]})" for why, count in dropped.items())
+        raise DataError(
+            f"{unreadable:,} of {rows:,} rows of {name_of(spec)} cannot be read: {reasons}",
+            f"repair them; allow_dropped: {rounded_up(unreadable, rows):g} goes on without them",
+        )
+
+
+def _note_rows(spec: DataSpec, read: int, context: StageContext) -> None:
+    """Note how many rows there are in all, of which `read` were looked at."""
+    total, guessed = max(read, planned_rows(spec, context) or 0), False
+    if context.planning and (large := [s for s in sources(context.data(spec)) if _is_large(s)]):
+        total, guessed = sum(map(_guessed_rows, large)) + read - SAMPLE * len(large), True
+    context.looked_at[name_of(spec)] = (read, max(read, total), guessed)
+
+
+def planned_rows(spec: DataSpec, context: StageContext) -> int | None:
+    """Rows that an earlier stage is to leave; None where it is done, or it cannot be told."""
+    if not isinstance(spec, str) or not spec.startswith(REFERENCE):
+        return None
+    name, artefact = stage_of(spec)
+    plan = context.planned.get(name)
+    return plan.sizes.get(artefact or next(iter(plan.sizes), "")) if plan else None
+
+
+def _readable(spec: DataSpec, context: StageContext) -> AnySpec:
+    """`spec` with the files of earlier stages. A plan reads nothing from the Hub, and of large files the first rows."""
+    found = context.data(spec)
+    if not context.planning:
+        return found
+    named = sources(found)
+    if remote := [str(s) for s in named if not _is_local(s.path)]:
+        raise NotYet(f"{', '.join(remote)} is not on this disk", "it is read when the run starts")
+    return [s.model_copy(update={"limit": SAMPLE}) if _is_large(s) else s for s in named]
+
+
+def _is_local(path: str) -> bool:
+    from accord.runs.known import HUB_ID
+
+    return Path(path).exists() or not HUB_ID.match(path)
+
+
+def _is_large(source: DataSource) -> bool:
+    path = Path(source.path)
+    limited = source.limit is not None and source.limit <= SAMPLE
+    return path.is_file() and not limited and path.stat().st_size > LARGE_BYTES
+
+
+def _guessed_rows(source: DataSource) -> int:
+    """Rows of a large file, from the bytes of its first lines."""
+    path = Path(source.path)
+    with open(path, "rb") as handle:
+        start = handle.read(LARGE_BYTES // 8)
+    whole = start[: start.rfind(b"\n") + 1] or start
+    rows = round(path.stat().st_size * max(1, whole.count(b"\n")) / len(whole))
+    known = path.suffix in (".jsonl", ".csv", ".tsv")
+    return min(max(SAMPLE, rows) if known else SAMPLE, source.limit or rows)
