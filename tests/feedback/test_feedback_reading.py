@@ -330,6 +330,7 @@ def test_pairs_whose_earlier_turns_differ(tmp_path: Path) -> None:
         {"prompt": "Something else."},
         {"rejected": [two]},
         {"chosen": [one], "rejected": [two]},
+        {"chosen": [*ASKED, again, one], "rejected": [*ASKED, {"role": "user", "content": "Why?"}, one]},
     ]
     for change in refused:
         with pytest.raises(DataError, match=r"prompt|begin"):
