@@ -102,6 +102,10 @@ class Watched(Mapping[str, Any]):
         self.seen.add(name)
         return self._row[name]
 
+    def get(self, name: str, default: Any = None) -> Any:
+        self.seen.add(name)
+        return self._row.get(name, default)
+
     def __contains__(self, name: object) -> bool:
         return name in self._row
 

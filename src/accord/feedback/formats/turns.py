@@ -23,6 +23,8 @@ ROLES: dict[str, Role] = {
     "developer": "developer",
 }
 """Who speaks, by the names that others use."""
+_SIMPLE = {"role", "content"}
+_SPEAKERS = ("system", "user", "assistant")
 CALLS = ("function_call", "tool_call")
 """Roles whose content is a call of a tool, as JSON."""
 REASONING = ("reasoning_content", "reasoning", "thinking")
@@ -60,6 +62,8 @@ def _is_turn(value: Any) -> bool:
 
 def unread(value: Any) -> Iterator[str]:
     """What no record holds of the messages in a value, at any depth: the name of each key, once per message."""
+    if isinstance(value, (str, int, float)) or value is None:
+        return
     if is_conversation(value) or _is_turn(value):
         try:
             for _, keys in _turns([value] if isinstance(value, Mapping) else value):
@@ -83,6 +87,8 @@ def _turn(turn: Any) -> tuple[Message, list[str]]:
     """The message, and the keys that it does not hold."""
     if not isinstance(turn, Mapping):
         raise RowError(f"a message is {type(turn).__name__}, not an object with role and content")
+    if turn.keys() <= _SIMPLE and isinstance(turn.get("content"), str) and turn.get("role") in _SPEAKERS:
+        return Message(role=ROLES[turn["role"]], content=turn["content"]), []
     given = {str(key): value for key, value in turn.items() if value is not None}
     for key, why in _REFUSED.items():
         if not empty(given.get(key)):
