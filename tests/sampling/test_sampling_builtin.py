@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
 
 from accord.errors import ConfigError, DataError
+from accord.models.loading import load_causal_lm, save_causal_lm
 from accord.models.packed import NAME
 from accord.sampling.builtin import BuiltinSampler
 from accord.sampling.rollout import SamplingSettings
+from accord.text.encoding import Encoder
 from accord.text.packing import Group, pack
 from tiny import tiny_llama
 
@@ -77,3 +82,32 @@ def test_bad_requests() -> None:
         SamplingSettings(0)
     with pytest.raises(ConfigError, match="temperature"):
         SamplingSettings(4, -1.0)
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_a_chat_model_stops_is_rewarded_and_saved_where_its_template_ends_a_reply(tmp_path: Path, half: bool) -> None:
+    """Gemma's form: another token than EOS ends a turn. What a sampler writes, training on it and reading its reward all end
+    there, and others who load the model stop there too."""
+    model = tiny_llama()
+    model.tokenizer.add_special_tokens({"additional_special_tokens": ["<turn>", "</turn>"]})
+    model.hf.resize_token_embeddings(len(model.tokenizer), mean_resizing=False)
+    model.tokenizer.chat_template = (
+        "{{ bos_token }}{% for m in messages %}<turn>{{ m.content }}</turn>\n{% endfor %}"
+        "{% if add_generation_prompt %}<turn>{% endif %}"
+    )
+    turn_end = model.tokenizer.convert_tokens_to_ids("</turn>")
+    encoder, ask = Encoder(model.tokenizer), [{"role": "user", "content": "hi"}]
+    sampler = BuiltinSampler(model)
+    assert sampler.stop_ids == {turn_end, model.tokenizer.eos_token_id}
+    for answer in ("yes", [{"role": "assistant", "content": "yes"}]):
+        example = encoder.example(ask, answer)
+        stops = [i for i, token in enumerate(example.response_ids) if token in sampler.stop_ids]
+        assert stops == [len(example.response_ids) - 1]  # sampled, it would end there
+        assert example.response_ids[-1] == turn_end
+        stream = pack([example.group])
+        assert stream.token_ids_N[stream.last_R].tolist() == [turn_end]  # where its reward is read
+    saved = save_causal_lm(model, tmp_path / "model", half)
+    settings = json.loads((saved / "generation_config.json").read_text())
+    assert settings["eos_token_id"] == [model.tokenizer.eos_token_id, turn_end]
+    again = load_causal_lm(str(saved))
+    assert BuiltinSampler(again).stop_ids == sampler.stop_ids

@@ -228,17 +228,19 @@ def common_start(first: Sequence[Any], second: Sequence[Any]) -> int:
 def join(groups: Sequence[Group]) -> Group:
     """One group of all the responses, whose prompts may end differently: what the prompts do not share goes before each
     response, and is not scored."""
+    if len(weights := {group.weight for group in groups}) > 1:
+        raise ValueError(f"groups of the weights {sorted(weights)} are not joined: a group has one")
     shared = min(common_start(groups[0].prompt, group.prompt) for group in groups)
-    if all(len(group.prompt) == shared for group in groups):
-        masks = [group.mask(i) for group in groups for i in range(len(group.responses))]
-        responses = [response for group in groups for response in group.responses]
-        return Group(groups[0].prompt, responses, masks if any(mask is not None for mask in masks) else ())
-    moved = []
+    responses: list[Sequence[int]] = []
+    masks: list[Mask | None] = []
     for group in groups:
         own = list(group.prompt[shared:])
-        masks = [[False] * len(own) + list(group.mask(i) or [True] * len(r)) for i, r in enumerate(group.responses)]
-        moved.append(Group(group.prompt[:shared], [[*own, *r] for r in group.responses], masks))
-    return join(moved)
+        for number, response in enumerate(group.responses):
+            mask = group.mask(number)
+            responses.append([*own, *response] if own else response)
+            masks.append([False] * len(own) + list(mask or [True] * len(response)) if own else mask)
+    given = masks if any(mask is not None for mask in masks) else ()
+    return Group(groups[0].prompt[:shared], responses, given, groups[0].weight)
 
 
 def streams(groups: Sequence[Group], max_tokens: int) -> Iterator[PackedStream]:
