@@ -5,8 +5,9 @@ How text becomes HTML is in markup.py, what is hidden in blinding.py.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from accord.feedback.messages import Message, ToolCall
 from accord.studio import contents
@@ -20,15 +21,16 @@ from accord.studio.blinding import (
     with_numbers,
 )  # fmt: skip
 from accord.studio.clips import clip_name
-from accord.studio.markup import json_html, safe_html, spread_json, verbatim_html
+from accord.studio.markup import json_html, plain_html, safe_html, spread_json, verbatim_html, visible
 from accord.studio.masking import mask_names
 from accord.studio.parts import steps_of
 from accord.studio.queue import Served
 from accord.studio.settings import ProjectSettings
 
 Shown = dict[str, Any]
-"""A message: role, name, the call it answers, and its parts [{kind, html, name, call}]. kind: reasoning, text, call (of the tool
-`name`, with its arguments) or result."""
+"""A message: role, name, the call it answers, and its parts [{kind, html, raw, name, call}]. kind: reasoning, text, call (of the
+tool `name`, with its arguments) or result; raw: the text as it was written, where `html` is not that."""
+Text = Literal["markdown", "plain"]
 
 
 # --- the whole screen ------------------------------------------------------------------------------------------------
@@ -41,7 +43,7 @@ def screen(served: Served, settings: ProjectSettings, media: str) -> dict[str, A
         "view": served.view_id,
         "lease": served.lease,
         "expires_at": served.expires_at,
-        "prompt": messages_html(prompt, "system" if settings.task == "chat" else "user"),
+        "prompt": messages_html(prompt, "system" if settings.task == "chat" else "user", settings.text),
         "tools": tools_html(served.tools),
         "template": json_html(served.chat_template_kwargs) if served.chat_template_kwargs else None,
         "options": options,
@@ -68,13 +70,16 @@ def _option(place: int, option: dict[str, Any], served: Served, settings: Projec
     topic = contents.topic(served.prompt, served.tools)
     masked, _ = mask_content(content, topic, settings.mask)
     numbered = with_numbers(masked, call_numbers(served.prompt, content))
-    shown: dict[str, Any] = {"id": str(place), "messages": messages_html(numbered, "assistant")}
+    shown: dict[str, Any] = {"id": str(place), "messages": messages_html(numbered, "assistant", settings.text)}
     if settings.task == "spans":
         shown["text"] = mask_whole(content, topic, settings.mask).text
     if settings.task == "correction":
         shown["text"] = mask_editable(content, topic, settings.mask).text
     if settings.task == "steps":
-        shown["steps"] = [safe_html(s) for s in mask_steps(steps_of(option), content, topic, settings.mask)]
+        shown["steps"] = [
+            (plain_html if settings.text == "plain" else safe_html)(s)
+            for s in mask_steps(steps_of(option), content, topic, settings.mask)
+        ]
     return shown
 
 
@@ -83,48 +88,50 @@ def turn_html(turn: dict[str, Any], settings: ProjectSettings) -> dict[str, Any]
     shown = [
         {
             "id": o["id"],
-            "messages": messages_html(mask_names(o["content"], turn["user"], settings.mask).text, "assistant"),
+            "messages": messages_html(
+                mask_names(o["content"], turn["user"], settings.mask).text, "assistant", settings.text
+            ),
         }
         for o in turn["options"]
     ]
-    return {"user": messages_html(turn["user"], "user"), "options": shown}
+    return {"user": messages_html(turn["user"], "user", settings.text), "options": shown}
 
 
 # --- messages --------------------------------------------------------------------------------------------------------
-def messages_html(content: Any, role: str) -> list[Shown]:
+def messages_html(content: Any, role: str, text: Text = "markdown") -> list[Shown]:
     """A stored text, or messages, for the page; nothing for an empty text."""
     if isinstance(content, str):
-        parts = [_text(content)] if content.strip() else []
+        parts = [_written("text", content, text)] if content.strip() else []
         return [{"role": role, "name": None, "call": None, "parts": parts}] if parts else []
     found = contents.read(content)
     assert not isinstance(found, str)
-    return [_message(message) for message in found]
+    return [_message(message, text) for message in found]
 
 
-def _message(message: Message) -> Shown:
-    parts = [_part("reasoning", safe_html(message.reasoning_content))] if message.reasoning_content else []
+def _message(message: Message, text: Text) -> Shown:
+    parts = [_written("reasoning", message.reasoning_content, text)] if message.reasoning_content else []
     texts = [part.text for part in message.content] if isinstance(message.content, list) else [message.text]
-    made = _result if message.role == "tool" else _text
-    parts += [made(text) for text in texts if text.strip()]
+    kind = "result" if message.role == "tool" else "text"
+    parts += [_written(kind, one, text) for one in texts if one.strip()]
     parts += [_call(call) for call in message.tool_calls]
     return {"role": message.role, "name": message.name, "call": message.tool_call_id, "parts": parts}
 
 
-def _part(kind: str, html: str, name: str | None = None, call: str | None = None) -> Shown:
-    return {"kind": kind, "html": html, "name": name, "call": call}
-
-
-def _text(text: str) -> Shown:
-    return _part("text", safe_html(text))
-
-
-def _result(text: str) -> Shown:
-    """What a tool returned is data, no Markdown."""
-    return _part("result", verbatim_html(spread_json(text) or text))
+def _written(kind: str, text: str, how: Text) -> Shown:
+    """What was written. What a tool returned is data, no Markdown."""
+    if kind == "result":
+        return _part(kind, verbatim_html(spread_json(text) or text), text)
+    return _part(kind, plain_html(text)) if how == "plain" else _part(kind, safe_html(text), text)
 
 
 def _call(call: ToolCall) -> Shown:
-    return _part("call", json_html(call.function.arguments), call.function.name, call.id)
+    given = call.function.arguments
+    raw = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
+    return _part("call", json_html(given), raw, call.function.name, call.id)
+
+
+def _part(kind: str, html: str, raw: str | None = None, name: str | None = None, call: str | None = None) -> Shown:
+    return {"kind": kind, "html": html, "raw": None if raw is None else visible(raw), "name": name, "call": call}
 
 
 def tools_html(tools: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:

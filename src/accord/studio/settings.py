@@ -74,6 +74,7 @@ class ProjectSettings(Settings):
     question: str = Field("", max_length=500, description="The question above the options; empty: the task's own.")
     guideline: str = Field("", max_length=200_000, description="How to judge, in Markdown; versions are kept.")
     language: str = Field("en", pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", description="Language of the texts.")
+    text: Literal["markdown", "plain"] = Field("markdown", description="How prompts and responses are written.")
     direction: Literal["ltr", "rtl", "auto"] = Field("auto", description="Direction in which the texts are written.")
 
     tie: bool = Field(True, description="May two responses be called equally good?")

@@ -1,4 +1,5 @@
 // Small helpers around the document. HTML given to `html` was made safe by the server (see presenting.py).
+import { formulas } from "./maths.js";
 
 /** An element: el("p", {class: "soft", text: "…", on: {click: f}, "aria-label": "…"}, ...children). */
 export function el(tag, props = {}, ...children) {
@@ -34,6 +35,22 @@ export function translator(texts) {
   };
 }
 
+const written = new WeakMap(); // content -> {html, raw, asWritten}
+
+function write(body) {
+  const { html, raw, asWritten } = written.get(body);
+  if (asWritten && raw !== null) body.replaceChildren(el("pre", { class: "source", tabindex: "0", dir: "auto", text: raw }));
+  else { body.innerHTML = html; formulas(body); }
+}
+
+/** Texts below `root` as they were written, letter by letter, or as they read; whether they are as written now. */
+export function turnOver(root) {
+  const bodies = [...root.querySelectorAll(".content")].filter((body) => (written.get(body)?.raw ?? null) !== null);
+  const asWritten = !bodies.some((body) => written.get(body).asWritten);
+  for (const body of bodies) { written.get(body).asWritten = asWritten; write(body); }
+  return asWritten;
+}
+
 /** Messages as the conversation they are; a single one without a frame. Reasoning, calls of tools and their results are told apart. */
 export function messages(list, t, direction, bare = false) {
   if (bare && list.length === 1) return pieces(list[0], t, direction);
@@ -45,8 +62,10 @@ function speaker({ role, name, call }, t) {
 }
 
 function pieces(message, t, direction) {
-  return message.parts.map(({ kind, html, name, call }) => {
-    const body = el("div", { class: "content hideable", dir: ["call", "result"].includes(kind) ? "ltr" : direction, html });
+  return message.parts.map(({ kind, html, raw, name, call }) => {
+    const body = el("div", { class: "content hideable", dir: ["call", "result"].includes(kind) ? "ltr" : direction });
+    written.set(body, { html, raw });
+    write(body);
     if (kind === "text" || kind === "result") return body;
     const label = kind === "reasoning" ? t("work.reasoning") : [t("work.calls", { name }), call].filter(Boolean).join(" · ");
     return el("div", { class: `piece ${kind}` }, el("span", { class: "who", text: label }), body);

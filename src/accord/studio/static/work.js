@@ -2,7 +2,7 @@
 import { Beside, START } from "./beside.js";
 import { Clock } from "./clock.js";
 import * as dialogs from "./dialogs.js";
-import { el, inField, keyed, messages, offered, pressed, randomKey, store, translator } from "./dom.js";
+import { el, inField, keyed, messages, offered, pressed, randomKey, store, translator, turnOver } from "./dom.js";
 import { passing, post, Refused } from "./net.js";
 import { Outbox } from "./outbox.js";
 import { tasks } from "./tasks/index.js";
@@ -84,9 +84,18 @@ function begin(view, ctx) {
   return fresh;
 }
 
+const LONG = 6, LATEST = 3;
+
+/** A long conversation is opened at its end; what was said before is folded. */
+function folded(turns) {
+  if (turns.length <= LONG) return turns;
+  const earlier = el("details", { class: "offered" }, el("summary", { text: t("work.earlier", { count: turns.length - LATEST }) }), ...turns.slice(0, -LATEST));
+  return [earlier, ...turns.slice(-LATEST)];
+}
+
 function build() {
   const { ctx, view } = item;
-  const prompt = [...offered(view, t), ...messages(view.prompt, t, ctx.direction)];
+  const prompt = [...offered(view, t), ...folded(messages(view.prompt, t, ctx.direction))];
   ctx.host = el("div", { class: "stage" });
   ctx.bar = el("div", { class: "choices", role: "group", "aria-label": t("work.answer") });
   ctx.cards = [];
@@ -94,7 +103,7 @@ function build() {
   const drawTask = task.mount(ctx), drawBeside = item.beside.mount();
   const question = settings.question || t(`task.question.${settings.task}`);
   screen.replaceChildren(...(prompt.length ? [el("section", { class: "prompt", "aria-label": t("work.prompt") }, ...prompt)] : []),
-    el("p", { class: "question", dir: settings.question ? ctx.direction : null, text: question }), ctx.host);
+    el("div", { class: "asked" }, el("p", { class: "question", dir: settings.question ? ctx.direction : null, text: question }), keyed("v", t("work.source"), { class: "quiet", on: { click: source } })), ctx.host);
   screen.tabIndex = -1;
   const drawBar = buildBar();
   item.draw = () => { drawTask(item.state.main); drawBeside(item.state.beside); drawBar(); };
@@ -181,7 +190,7 @@ function move(step) {
 }
 
 const COMMANDS = {
-  Enter: () => submit(), z: () => undoOrTakeBack(), s: () => skip(), u: () => skip("unsure"), g: () => showGuideline(), "?": () => showHelp(), b: () => veil.reveal(),
+  Enter: () => submit(), z: () => undoOrTakeBack(), s: () => skip(), u: () => skip("unsure"), g: () => showGuideline(), "?": () => showHelp(), b: () => veil.reveal(), v: () => source(),
   j: () => move(1), k: () => move(-1), ArrowRight: () => move(rtl ? -1 : 1), ArrowLeft: () => move(rtl ? 1 : -1),
   f: () => item.beside.chips?.buttons[0].focus(), e: () => (task.edit ? task.edit(item.ctx) : item.beside.area?.focus()),
 };
@@ -341,12 +350,18 @@ clock.onTick = async () => {
 };
 function canExpireUndo() { if (last && !canTakeBack()) { last = null; return true; } return false; }
 
+/** Texts as they were written: of the response that has the focus, else of all. */
+function source() {
+  const card = (item.ctx.cards ?? []).find((one) => one.root.contains(document.activeElement));
+  say(t(turnOver(card?.root ?? screen) ? "work.as_written" : "work.as_read"));
+}
+
 function showGuideline() { dialogs.guideline(t, `${base}/guideline`); }
 
 async function showHelp() {
   const rule = t("work.time_rule", { minutes: Math.round(config.idle_seconds / 60) });
   const keys = [...item.actions.filter((a, n, all) => !a.group || all.findIndex((b) => b.group === a.group) === n).map((a) => [a.group ? "0–9" : a.key, a.label]),
-    ["j k", t("key.move")], ["e", t("key.edit")], ["f", t("key.flag")], ["u", t("key.unsure")], ["s", t("key.skip")], ["z", t("key.undo")], ["g", t("key.guideline")], ["b", t("key.reveal")], ["Esc", t("key.leave")], ["↵", t("key.send")]];
+    ["j k", t("key.move")], ["e", t("key.edit")], ["f", t("key.flag")], ["u", t("key.unsure")], ["s", t("key.skip")], ["z", t("key.undo")], ["g", t("key.guideline")], ["b", t("key.reveal")], ["v", t("key.source")], ["Esc", t("key.leave")], ["↵", t("key.send")]];
   const question = await dialogs.help(t, keys, rule);
   if (!question) return;
   try { await post(`${base}/question`, { text: question, view: item?.view.view ?? null }); hint(t("work.asked")); } catch (error) { hint(error instanceof Refused ? error.message : t("work.unreached"), true); }

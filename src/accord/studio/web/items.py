@@ -123,13 +123,17 @@ def _item(request: Request, studio: Studio, place: Place, key: str, error: Excep
         if opinion.group is not None:
             by_group.setdefault(opinion.group, Counter())[opinion.verdict] += 1
     options = [
-        (letters[str(o["id"])], o.get("producer"), presenting.messages_html(o["content"], "assistant"))
+        (
+            letters[str(o["id"])],
+            o.get("producer"),
+            presenting.messages_html(o["content"], "assistant", place.settings.text),
+        )
         for o in found.options
     ]
     return shown(
         request, "item.html.j2", place, 400 if error else 200, item=found, options=options, opinions=opinions, soft=soft,
         by_group={group: counts.most_common() for group, counts in sorted(by_group.items())}, skips=skips, error=error,
-        prompt=presenting.messages_html(found.prompt, "user"), tools=presenting.tools_html(found.tools),
+        prompt=presenting.messages_html(found.prompt, "user", place.settings.text), tools=presenting.tools_html(found.tools),
         chat_template=json_html(found.chat_template_kwargs) if found.chat_template_kwargs else None,
     )  # fmt: skip
 
