@@ -7,15 +7,29 @@ GUARD_EXIT = 3
 """Exit code of a run that finished, but in which a guard stopped a stage early: KL budget, collapse, gaming."""
 
 
+LONGEST = 4_000
+"""Most characters of a message: it may quote what somebody sent."""
+
+
+def cut_short(text: str, most: int = LONGEST) -> str:
+    """A text of at most about `most` characters: the middle of a longer one is left out, and how much is said."""
+    half = most // 2
+    return (
+        text
+        if len(text) <= most
+        else f"{text[:half]} … ({len(text) - 2 * half:,} characters left out) … {text[-half:]}"
+    )
+
+
 class AccordError(Exception):
     """An error with a remedy. `message` says what is wrong and where, `fix` what to do about it."""
 
     exit_code = 1
 
     def __init__(self, message: str, fix: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.fix = fix
+        self.message = cut_short(message)
+        self.fix = None if fix is None else cut_short(fix)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         return self.message if self.fix is None else f"{self.message}\n  fix: {self.fix}"

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
-from accord.errors import ConfigError
+from accord.errors import ConfigError, cut_short
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -40,8 +40,33 @@ def suggest(word: str, known: list[str]) -> str:
     return f'did you mean "{near[0]}"? ' if near else ""
 
 
+LONGEST, LARGEST = 512 << 10, 4 << 20
+"""Most characters of YAML: of the text, and of what it stands for, aliases written out."""
+DEEPEST = 100
+"""Most mappings and lists within each other."""
+QUOTED = 400
+"""Most characters of a value that an error quotes."""
+LINES = 20
+"""Most mistakes that are listed."""
+
+
 class _UniqueKeys(yaml.SafeLoader):
-    """A safe loader that refuses a key given twice."""
+    """A safe loader that refuses a key given twice, and what would grow beyond bounds."""
+
+    flow_level: int
+
+    def fetch_flow_collection_start(self, token: type[yaml.Token]) -> None:
+        """As PyYAML's, whose time grows with the square of the depth."""
+        if self.flow_level >= DEEPEST:
+            raise yaml.YAMLError(f"more than {DEEPEST} mappings and lists within each other")
+        super().fetch_flow_collection_start(token)
+
+    def get_single_node(self) -> yaml.Node | None:
+        """As PyYAML's; raises YAMLError for nesting too deep and aliases that stand for too much."""
+        node: yaml.Node | None = super().get_single_node()
+        if node is not None:
+            _check_size(node)
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Any] = set()
@@ -49,21 +74,60 @@ class _UniqueKeys(yaml.SafeLoader):
             if key_node.tag == "tag:yaml.org,2002:merge":
                 continue
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                raise yaml.YAMLError(
+                    f"line {key_node.start_mark.line + 1}: a key is a name or a number, no list or mapping"
+                )
             if key in seen:
                 line = key_node.start_mark.line + 1
-                raise ConfigError(f"the key {key!r} is given twice (line {line})", "keep one of them")
+                raise ConfigError(
+                    f"the key {cut_short(repr(key), QUOTED)} is given twice (line {line})", "keep one of them"
+                )
             seen.add(key)
         return super().construct_mapping(node, deep)
 
 
+def _check_size(root: yaml.Node) -> None:
+    """Raise YAMLError for a node that is too deep, holds itself, or stands for too many characters. Each node is looked at
+    once, however often it is named."""
+    sizes: dict[int, int] = {}
+
+    def size(node: yaml.Node, depth: int) -> int:
+        line = node.start_mark.line + 1
+        if depth > DEEPEST:
+            raise yaml.YAMLError(f"line {line}: more than {DEEPEST} mappings and lists within each other")
+        if id(node) in sizes:
+            if not sizes[id(node)]:
+                raise yaml.YAMLError(f"line {line}: it holds itself")
+            return sizes[id(node)]
+        sizes[id(node)] = 0  # not known yet: met again inside, the node holds itself
+        parts = node.value if isinstance(node, yaml.SequenceNode) else []
+        if isinstance(node, yaml.MappingNode):
+            parts = [part for pair in node.value for part in pair]
+        found = 1 + (
+            len(node.value) if isinstance(node, yaml.ScalarNode) else sum(size(part, depth + 1) for part in parts)
+        )
+        if found > LARGEST:
+            raise yaml.YAMLError(f"line {line}: with its aliases written out it has more than {LARGEST:,} characters")
+        sizes[id(node)] = found
+        return found
+
+    size(root, 0)
+
+
 def read_yaml(text: str, name: str, expected: str) -> dict[str, Any]:
     """The mapping that `text` (called `name`) holds; raises ConfigError, with `expected` as the fix, when it is none."""
+    if len(text) > LONGEST:
+        raise ConfigError(f"{name} has {len(text):,} characters, at most {LONGEST:,} are read", "is it the right file?")
     try:
         raw = yaml.load(text, Loader=_UniqueKeys)
-    except yaml.YAMLError as error:
+    except RecursionError:
         raise ConfigError(
-            f"{name} is not valid YAML: {' '.join(str(error).split())}", "check the indentation"
-        ) from error
+            f"{name} is not valid YAML: more than {DEEPEST} mappings and lists within each other", "make it flatter"
+        ) from None
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
+        said = cut_short(" ".join(str(error).split()), 2 * QUOTED)
+        raise ConfigError(f"{name} is not valid YAML: {said}", "check the indentation") from error
     if not isinstance(raw, dict):
         raise ConfigError(f"{name} holds no settings", expected)
     return raw
@@ -74,9 +138,9 @@ def validated(model: type[M], raw: Any, where: str) -> M:
     try:
         return model.model_validate(raw)
     except ValidationError as error:
-        lines, fixes = [], []
-        for detail in error.errors():
-            path = ".".join(filter(None, [where, *(str(part) for part in detail["loc"])]))
+        lines, fixes, found = [], [], error.errors()
+        for detail in found[:LINES]:
+            path = ".".join(filter(None, [where, *(cut_short(str(part), QUOTED) for part in detail["loc"])]))
             if detail["type"] == "extra_forbidden":
                 known = _known_keys(model, detail["loc"])
                 lines.append(f"{path} is not a setting")
@@ -85,7 +149,10 @@ def validated(model: type[M], raw: Any, where: str) -> M:
                 lines.append(f"{path} is missing")
             else:
                 message = detail["msg"].removeprefix("Value error, ")
-                lines.append(f"{path} = {detail['input']!r}: {message}" if detail["loc"] else f"{where}: {message}")
+                quoted = cut_short(repr(detail["input"]), QUOTED)
+                lines.append(f"{path} = {quoted}: {message}" if detail["loc"] else f"{where}: {message}")
+        if len(found) > LINES:
+            lines.append(f"and {len(found) - LINES:,} more")
         raise ConfigError("\n       ".join(lines), "; ".join(fixes) or None) from None
 
 

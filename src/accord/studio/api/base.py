@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
 
-from fastapi import Depends, Query, Request, Security
+from fastapi import Depends, HTTPException, Query, Request, Security
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
@@ -41,7 +41,10 @@ class _Request(Request):
     """Refuses text that cannot be kept before anything else looks at it."""
 
     async def json(self) -> Any:
-        found = await super().json()
+        try:
+            found = await super().json()
+        except RecursionError:
+            raise HTTPException(400, "the body is nested too deeply") from None
         check_text(found)
         return found
 

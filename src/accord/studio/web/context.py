@@ -216,8 +216,8 @@ async def body(request: Request) -> dict[str, Any]:
     """A JSON object."""
     try:
         found = await request.json()
-    except ValueError:
-        raise HTTPException(400, "this is not JSON") from None
+    except (ValueError, RecursionError):
+        raise HTTPException(400, "this is not JSON, or nested too deeply") from None
     if not isinstance(found, dict):
         raise HTTPException(400, "send a JSON object")
     check_text(found)
