@@ -212,6 +212,24 @@ def test_conversations_as_they_are_today(tmp_path: Path) -> None:
     assert told.model_dump() == record.model_dump()
 
 
+def test_calls_have_their_own_arguments_in_a_columnar_file(tmp_path: Path) -> None:
+    parquet, arrow = pytest.importorskip("pyarrow.parquet"), pytest.importorskip("pyarrow")
+    names = {"weather": {"city": "Oslo"}, "clock": {"zone": 1}}
+    calls = [{"function": {"name": name, "arguments": arguments}} for name, arguments in names.items()]
+    tools = [
+        {"name": name, "parameters": {key: {"type": "string"} for key in arguments}}
+        for name, arguments in names.items()
+    ]
+    row = {
+        "prompt": [*ASKED],
+        "completion": [{"role": "assistant", "content": "Both.", "tool_calls": calls}],
+        "tools": tools,
+    }
+    parquet.write_table(arrow.Table.from_pylist([row]), tmp_path / "rows.parquet")
+    told = read_feedback(tmp_path / "rows.parquet").records
+    assert (told, told[0].tools) == (read(tmp_path, row).records, tools)
+
+
 @pytest.mark.parametrize(
     ("turn", "message"),
     [

@@ -70,6 +70,7 @@ def _rows(
     if twice:
         raise DataError(f"{name}: the column {shortened(twice[0])} stands twice", "rename one of them")
     other = [field.name for field in schema if not _is_json(field.type)]
+    calling = [field.name for field in schema if _may_call(field)]
     number, size, step = 0, 0, _at_once(bounds)
     for batch in batches:
         batch.validate(full=True)
@@ -85,6 +86,8 @@ def _rows(
                     continue
                 for column in other:
                     row[column] = json_value(row[column])
+                for column in calling:
+                    row[column] = without_gaps({column: row[column]}).get(column)
                 yield where, row
 
 
@@ -115,6 +118,32 @@ def _is_json(kind: pa.DataType) -> bool:
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
         return _is_json(kind.value_type)
     return any(test(kind) for test in _JSON_TYPES)
+
+
+_CALLING = ("tools", "functions", "tool_calls", "function_call", "chat_template_kwargs")
+"""Fields whose objects have names of their own, which a column of a columnar file gives to all of them."""
+
+
+def _may_call(field: pa.Field) -> bool:
+    """Whether objects that differ in their names stand in a column, as tools and the arguments of their calls do."""
+    kind = field.type
+    while types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        kind = kind.value_type
+    return types.is_struct(kind) and (field.name in _CALLING or any(_may_call(part) for part in kind))
+
+
+def without_gaps(value: Any, calling: bool = False) -> Any:
+    """A value in which tools and calls have no names that are empty: a columnar file gives every call the arguments of all
+    others, as nulls."""
+    if isinstance(value, list):
+        return [without_gaps(part, calling) for part in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: without_gaps(part, calling or name in _CALLING)
+        for name, part in value.items()
+        if not (calling and part is None)
+    }
 
 
 def json_value(value: Any) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from accord.errors import DataError
-from accord.feedback.formats.containers.columnar import json_value
+from accord.feedback.formats.containers.columnar import json_value, without_gaps
 from accord.feedback.formats.containers.notes import Notes, Row
 from accord.feedback.formats.containers.splits import pick, pick_config
 from accord.feedback.formats.source import DataSource
@@ -34,7 +34,7 @@ def hub_rows(source: DataSource, notes: Notes) -> Iterator[Row]:
             notes.say(line)
         data = datasets.load_dataset(name, config, split=split, revision=revision, streaming=source.streaming)
         for i, row in enumerate(data, 1):
-            yield f"{name} row {i}", {column: json_value(value) for column, value in row.items()}
+            yield f"{name} row {i}", without_gaps({column: json_value(value) for column, value in row.items()})
     except DataError:
         raise
     except Exception as error:
