@@ -346,3 +346,17 @@ def test_multi_turn_history_of_a_pair_is_asked_before(tmp_path: Path) -> None:
     assert [m.model_dump() for m in record.prompt if not isinstance(m, str)] == [
         say("system", "Be kind."), *conversation("Hi", "Hello.", Q),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("shape", "row", "place"),
+    [
+        ("Nectar", 0, ("answers", 0)), ("Stack Exchange answers", 0, ("answers", 1)),
+        ("summarize_from_feedback, comparisons", 0, ("summaries", 1)), ("PandaLM", 1, ("outputs",)),
+        ("Prodigy", 0, ("options", 0)),
+    ],
+)  # fmt: skip
+def test_what_an_answer_holds_beyond_its_format_is_counted(tmp_path: Path, shape: str, row: int, place: Any) -> None:
+    got = read(tmp_path, put(PAIRS[shape][row], (*place, "shade"), "dark"))
+    assert [count for reason, count in got.left_out.items() if "'shade'" in reason] == [1]
+    assert preferred(got.records[0]) == GOOD

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from accord.feedback.formats.columns import Parsed, RowError, build
-from accord.feedback.formats.making import answer, compared, user
+from accord.feedback.formats.making import answer, compared, unused, user
 from accord.feedback.formats.values import Side, empty, number, shown, structure, truth, whole
 from accord.feedback.records import Feedback
 
@@ -33,6 +33,9 @@ def webgpt(row: Row) -> Iterator[Feedback]:
 
 
 # --- summaries -------------------------------------------------------------------------------------------------------
+_SUMMARY = ("text", "policy", "note")
+
+
 def is_summaries(row: Row) -> bool:
     """Two summaries and which was chosen."""
     return {"info", "summaries", "choice"} <= row.keys()
@@ -59,7 +62,7 @@ def _beside(info: Mapping[str, Any], **more: Any) -> dict[str, Any]:
     return {"source": kept} if (kept := {name: value for name, value in told.items() if not empty(value)}) else {}
 
 
-def summaries(row: Row) -> Iterator[Feedback]:
+def summaries(row: Row) -> Iterator[Parsed]:
     """summarize_from_feedback, comparisons: choice is the place of the preferred summary, policy wrote it. The worker's
     confidence and notes stay in `meta.source`."""
     found, chosen = structure(row["summaries"]), whole(row["choice"], "choice")
@@ -73,9 +76,11 @@ def summaries(row: Row) -> Iterator[Feedback]:
         _to_summarise(info), texts, chosen, row, names=("summary 0", "summary 1"),
         producers=[summary.get("policy") for summary in found], meta=meta,
     )  # fmt: skip
+    for summary in found:
+        yield from unused(summary, _SUMMARY, "a summary")
 
 
-def summary_axes(row: Row) -> Iterator[Feedback]:
+def summary_axes(row: Row) -> Iterator[Parsed]:
     """summarize_from_feedback, axes: overall, accuracy, coverage and coherence from 1 to 7, where the worker rated them."""
     summary, info = structure(row["summary"]), structure(row["info"])
     scores = {axis: number(score, axis) for axis, score in summary["axes"].items() if not empty(score)}
@@ -85,6 +90,7 @@ def summary_axes(row: Row) -> Iterator[Feedback]:
         "rating", _to_summarise(info), [answer(summary, "text")], {"scores": scores, "low": 1, "high": 7}, row,
         producers=[summary.get("policy")], meta=_beside(info, note=summary.get("note")),
     )  # fmt: skip
+    yield from unused(summary, (*_SUMMARY, "axes"), "a summary")
 
 
 # --- annotators of two outputs ---------------------------------------------------------------------------------------------
@@ -135,6 +141,8 @@ def panda(row: Row) -> Iterator[Parsed]:
         yield compared(asked, answers, outcome, row, names=names, meta=meta)
         if reason := outputs.get("evaluation_reason"):
             yield build("critique", asked, answers, {"text": reason}, row)
+        yield from unused(inputs, ("instruction", "input", *names), "the inputs")
+        yield from unused(outputs, ("evaluation_result", "evaluation_reason", "reference_response"), "the outputs")
         return
     wrote = str(row.get("cmp_key") or "").split("_")
     producers = wrote if len(wrote) == 2 and all(wrote) else None

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from accord.feedback.formats.columns import RowError, bare_reply, build, content_of, flat, how_much, written_as
+from accord.feedback.formats.columns import Left, RowError, bare_reply, build, content_of, flat, how_much, written_as
 from accord.feedback.formats.values import empty, number
 from accord.feedback.records import Content, Feedback, Message
 
@@ -50,6 +50,13 @@ def user(text: Any, *more: Any) -> list[Message]:
     if not asked or not all(isinstance(part, str) for part in asked) or not str(asked[0]).strip():
         raise RowError("the prompt is empty" if not asked else "the prompt is no text")
     return [Message(role="user", content="\n\n".join(asked))]
+
+
+def unused(value: Mapping[str, Any], used: Sequence[str], what: str) -> Iterator[Left]:
+    """What an object within a row holds beyond what was read of it."""
+    for name, inner in value.items():
+        if name not in used and not empty(inner):
+            yield Left(f"key {name!r} of {what}")
 
 
 def check_apart(contents: Sequence[Content], names: Sequence[str]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from accord.feedback.formats.columns import Left, Parsed, RowError, build, content_of
-from accord.feedback.formats.making import answer, ranked, turns, user
+from accord.feedback.formats.making import answer, ranked, turns, unused, user
 from accord.feedback.formats.values import empty, number, structure
 from accord.feedback.records import Feedback
 
@@ -35,15 +35,17 @@ def _holds(value: Any, *names: str) -> bool:
     return isinstance(found, list) and bool(found) and isinstance(found[0], Mapping) and set(names) <= found[0].keys()
 
 
-def nectar(row: Row) -> Iterator[Feedback]:
+def nectar(row: Row) -> Iterator[Parsed]:
     """Nectar: rank 1 is the best answer; the prompt is a transcript."""
     found = _dictionaries(row["answers"], "answers")
     prompt = turns(row["prompt"]) if row["prompt"].startswith("\n\nHuman:") else content_of(row["prompt"])
     texts, ranks = [answer(one, "answer") for one in found], [number(one["rank"], "rank") for one in found]
     yield ranked(prompt, texts, [-rank for rank in ranks], row, producers=[one.get("model") or None for one in found])
+    for one in found:
+        yield from unused(one, ("answer", "model", "rank"), "an answer")
 
 
-def stack_answers(row: Row) -> Iterator[Feedback]:
+def stack_answers(row: Row) -> Iterator[Parsed]:
     """Stack Exchange: answers by pm_score, which is made of their votes; equal ones are tied. The accepted answers' places
     stay in `meta.source`."""
     found = _dictionaries(row["answers"], "answers")
@@ -52,6 +54,8 @@ def stack_answers(row: Row) -> Iterator[Feedback]:
     wrote = [str(one["author_id"]) if not empty(one.get("author_id")) else None for one in found]
     meta = {"source": {"pm_score": scores, "accepted": accepted}}
     yield ranked(user(row["question"]), texts, scores, row, producers=wrote, meta=meta)
+    for one in found:
+        yield from unused(one, ("text", "pm_score", "selected", "author_id"), "an answer")
 
 
 def is_best_of(row: Row) -> bool:

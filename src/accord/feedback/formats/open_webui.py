@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from accord.feedback.formats.columns import Left, Parsed, RowError, build, messages
-from accord.feedback.formats.making import ranked
+from accord.feedback.formats.making import ranked, unused
 from accord.feedback.formats.values import empty, number, shown
 from accord.feedback.records import Message
 
 Row = Mapping[str, Any]
 OWN = ("id", "user_id", "type", "data", "meta", "snapshot", "created_at")
 _DATA = ("rating", "model_id", "sibling_model_ids", "comment", "details")
+_META = ("model_id", "message_id", "base_models")
 HIGHEST = 10
 
 
@@ -34,7 +35,10 @@ def open_webui(row: Row) -> Iterator[Parsed]:
     prompt, rated = _before(chat, own), chat[own]
     others = _siblings(chat, own, data.get("sibling_model_ids") or [])
     kept = {name: value for name, value in data.items() if name not in _DATA and not empty(value)}
-    more: dict[str, Any] = {"meta": {"source": {"feedback": row.get("id"), **kept}}}
+    about = {name: value for name, value in (row.get("meta") or {}).items() if name not in _META and not empty(value)}
+    columns = {name: value for name, value in row.items() if name not in OWN and not empty(value)}
+    source = {"feedback": row.get("id"), **kept, **({"meta": about} if about else {})}
+    more: dict[str, Any] = {"meta": {"source": source, **({"columns": columns} if columns else {})}}
     said = {**{name: row[name] for name in ("user_id", "created_at") if name in row}, "session": row.get("id")}
     texts, wrote = [str(m.get("content") or "") for m in (rated, *others)], [data.get("model_id"), *map(_model, others)]
     missing = len(data.get("sibling_model_ids") or []) - len(others)
@@ -43,6 +47,10 @@ def open_webui(row: Row) -> Iterator[Parsed]:
     else:
         yield build("thumb", prompt, texts, {"up": data["rating"] == 1}, said, producers=wrote, **more)
     yield from [Left("answer of another model that is not in the snapshot")] * missing
+    yield from [Left("message of the chat that was neither asked nor judged")] * (
+        len(chat) - len(prompt) - 1 - len(others)
+    )
+    yield from unused(data.get("details") or {}, ("rating",), "the details")
     alone = {"producers": wrote[:1], **more}
     if not empty(score := (data.get("details") or {}).get("rating")):
         choice = {"scores": {"rating": number(score, "details.rating")}, "low": 1, "high": HIGHEST}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from accord.feedback.formats.columns import Parsed, RowError, build
-from accord.feedback.formats.making import ranked
+from accord.feedback.formats.making import ranked, unused
 from accord.feedback.formats.values import empty, shown
 
 Row = Mapping[str, Any]
@@ -54,6 +54,8 @@ def _task(row: Row, labels: bool) -> Iterator[Parsed]:
     scores = [float(name in accepted) for name in names]
     wrote = [option.get("model") or (option.get("meta") or {}).get("model") or None for option in options]
     yield ranked(text, [_text(option) for option in options], scores, said, producers=wrote, places=range(len(options)))
+    for option in options:
+        yield from unused(option, ("id", "text", "html", "model"), "an option")
 
 
 def _text(option: Mapping[str, Any]) -> str:
