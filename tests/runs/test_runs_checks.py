@@ -305,3 +305,56 @@ def test_a_column_left_out_is_no_row(tmp_path: Path) -> None:
     (plan,) = check(recipe_of(tmp_path, sft(data=str(data))), tmp_path / "run").values()
     assert plan.rows == 12
     assert not plan.dropped
+
+
+# --- chat templates, merging ------------------------------------------------------------------------------------------
+TEMPLATE = (
+    "{{ '<brief>' if brief }}{% for m in messages %}<{{ m.role }}>{{ m.content }}{{ eos_token if m.role == 'assistant' }}{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>{% endif %}"
+)
+
+
+def test_a_recipes_chat_template_is_used_stored_and_saved(
+    shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(shelf)
+    (tmp_path / "mine.jinja").write_text(TEMPLATE)
+    head = f"chat_template: {tmp_path / 'mine.jinja'}\nchat_template_kwargs: {{brief: true}}"
+    recipe = recipe_of(tmp_path, sft(data="chat.jsonl", more=", batch: 8"), head)
+    (tmp_path / "mine.jinja").unlink()  # what counts is what it said when the recipe was read
+    plan = check(recipe, tmp_path / "run")["sft"]
+    assert "<brief><user>Hi<assistant>⟦Ho<eos>⟧" in (plan.example or "")
+    runner.execute(recipe, tmp_path / "run", False, Progress(), {})
+    assert TEMPLATE in json.dumps(recipes.yaml.safe_load((tmp_path / "run/recipe.yaml").read_text())["chat_template"])
+    saved = load_causal_lm(str(tmp_path / "run/stages/01-sft/model"))
+    assert saved.tokenizer.chat_template == TEMPLATE
+    with pytest.raises(AccordError, match="knows no 'breif'"):
+        check(recipe_of(tmp_path, sft(data="chat.jsonl"), f"chat_template: {json.dumps(TEMPLATE)}\nchat_template_kwargs: {{breif: true}}"), tmp_path / "new")  # fmt: skip
+
+
+def test_an_adapter_is_merged_and_can_then_get_another(
+    shelf: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from accord.cli.models import merge
+
+    merge(str(shelf / "adapter"), tmp_path / "whole")
+    assert "differ by at most" in capsys.readouterr().out
+    data = str(shelf / "pairs.jsonl")
+    check(
+        recipe_of(tmp_path, dpo(model=str(tmp_path / "whole"), feedback=data, more=", lora: {rank: 2}")),
+        tmp_path / "run",
+    )
+    with pytest.raises(ConfigError, match="carries no adapter"):
+        merge(str(tmp_path / "whole"), tmp_path / "again")
+    with pytest.raises(ConfigError, match="exists"):
+        merge(str(shelf / "adapter"), tmp_path / "whole")
+
+
+def test_lineage_names_every_file_of_what_was_read(shelf: Path, tmp_path: Path) -> None:
+    for part in "ab":
+        shutil.copy(shelf / "demos.jsonl", tmp_path / f"part-{part}.jsonl")
+    stages = sft(data=f"{{path: '{tmp_path}/part-*.jsonl', limit: 40}}", more=", batch: 20")
+    runner.execute(recipe_of(tmp_path, stages), tmp_path / "run", False, Progress(), {})
+    inputs = json.loads((tmp_path / "run/lineage.json").read_text())["stages"]["sft"]["inputs"]
+    assert [name for name in inputs if "part-" in name] == [f"{tmp_path}/part-{part}.jsonl" for part in "ab"]
+    assert all(value.startswith("sha256:") for name, value in inputs.items() if "part-" in name)

@@ -75,7 +75,7 @@ def chat(model: str, temperature: float, max_new_tokens: int, system: str | None
 
 @main.group()
 def models() -> None:
-    """Import and check models."""
+    """Import, merge and check models."""
 
 
 @models.command("import")
@@ -93,6 +93,22 @@ def models_import(source: str, destination: Path) -> None:
     quiet_libraries()
     for line in import_gguf(source, destination).lines():
         click.echo(line)
+
+
+@models.command("merge")
+@click.argument("adapter")
+@click.argument("destination", metavar="OUT", type=click.Path(path_type=Path))
+@guarded
+def models_merge(adapter: str, destination: Path) -> None:
+    """Add ADAPTER's update to its base model and write both as one plain model to OUT.
+
+    ADAPTER is a directory with adapter_config.json, such as a run's stages/NN-NAME/model.
+    """
+    from accord.cli.models import merge
+    from accord.cli.run import quiet_libraries
+
+    quiet_libraries()
+    merge(adapter, destination)
 
 
 @models.command("check")

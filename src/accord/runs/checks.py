@@ -43,7 +43,8 @@ def check(recipe: Recipe, run_dir: Path, measure: bool = False, start: bool = Fa
             context = StageContext(
                 run_dir, Path(scratch) / name, name, derive_seed(recipe.header.seed, name),
                 environment.choose_device(recipe.header.device), dict(list(folders.items())[:place]), InterruptFlag(), Progress(),
-                allow_dropped=getattr(config, "allow_dropped", ALLOWED), planning=True, planned=plans, measures=measure,
+                allow_dropped=getattr(config, "allow_dropped", ALLOWED), chat_template=recipe.header.chat_template,
+                chat_template_kwargs=recipe.header.chat_template_kwargs, planning=True, planned=plans, measures=measure,
             )  # fmt: skip
             found = list(_problems(stage, config, context, plans, start))
             problems += found

@@ -55,7 +55,7 @@ class StageContext:
 
     folder: the stage's own directory (stages/NN-name; for `plan` one that is thrown away); seed: derived from the run's
     seed and the stage's name, so that adding a stage does not change the others; allow_dropped: share of rows that may
-    be dropped; planning: nothing is made yet, and `planned` are the plans of earlier stages; inputs: what was read, by
+    be dropped; chat_template, chat_template_kwargs: the recipe's; planning: nothing is made yet, and `planned` are the plans of earlier stages; inputs: what was read, by
     reference; tables: of lengths, as they were made; looked_at: (rows read, rows in all, whether that is a guess) of each
     source; measures: whether a plan measures how fast this machine is.
     """
@@ -70,6 +70,8 @@ class StageContext:
     progress: Progress = field(default_factory=Progress)
     inputs: dict[str, str] = field(default_factory=dict)
     allow_dropped: float = ALLOWED
+    chat_template: str | None = None
+    chat_template_kwargs: Mapping[str, Any] | None = None
     planning: bool = False
     planned: Mapping[str, Plan] = field(default_factory=dict)
     tables: list[LengthTable] = field(default_factory=list)
@@ -133,10 +135,15 @@ class StageContext:
         return Path(self.resolve(reference))
 
     def encoder(self, model: Language) -> Encoder:
-        """How this stage turns text into `model`'s tokens."""
+        """How this stage turns text into `model`'s tokens.
+
+        The recipe's chat template becomes the tokenizer's own: what is sampled stops at its ends, and it is saved with the model.
+        """
         from accord.text.encoding import Encoder
 
-        return Encoder(model.tokenizer)
+        if self.chat_template is not None:
+            model.tokenizer.chat_template = self.chat_template
+        return Encoder(model.tokenizer, chat_template_kwargs=self.chat_template_kwargs)
 
     def session(self, note: Callable[[Mapping[str, float]], str] | None = None, every_steps: int = 0) -> RunSession:
         """The session of this stage's training loop; `note` turns a step's metrics into the progress line."""

@@ -50,8 +50,8 @@ class KnownModel:
     unknown: bool = False
 
     def left_by(self, stage: str, kind: Kind = "policy", adapter: bool = False) -> KnownModel:
-        """The model that a stage makes of this one."""
-        return replace(self, name=f"{REFERENCE}{stage}", kind=kind, adapter=adapter or self.adapter)
+        """The model that a stage makes of this one, with an `adapter` or whole."""
+        return replace(self, name=f"{REFERENCE}{stage}", kind=kind, adapter=adapter)
 
 
 def known_model(reference: str, kind: Kind, context: StageContext) -> KnownModel:
@@ -198,6 +198,14 @@ def check_trainable(model: KnownModel, lora: LoraConfig | None, merges: bool = F
         _check_targets(lora.targets, model.location)
     if merges if lora is not None or model.adapter else not _ours(model.location):
         _check_generation(Path(model.location) / GENERATION)
+
+
+def check_merging(adapter: str) -> None:
+    """Raise ConfigError where `adapter` is no adapter, or the model merged from it and its base could not be saved."""
+    model = _outside(adapter)
+    if not model.adapter:
+        raise ConfigError(f"{adapter!r} carries no adapter: {ADAPTER} is missing", "it is a whole model already")
+    check_trainable(model, None, merges=True)
 
 
 def _on_disk(name: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from accord.errors import ConfigError
 from accord.runs.inputs import RECORDS, REFERENCE, Named, named, stage_of
@@ -69,10 +69,25 @@ class Header(Settings):
         "auto", description="Arithmetic of forward passes; weights are fp32 always. auto: bf16 on a GPU, fp32 on a CPU."
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where models run.")
+    chat_template: str | None = Field(
+        None, description="Chat template of all models in place of their own: a file, or the template itself."
+    )
+    chat_template_kwargs: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Settings of the chat template, such as {enable_thinking: false}; those of a row win.",
+    )
     study: Study | None = Field(
         None, description="Run over seeds and compare (see the group Study); seed is not used then."
     )
     stages: dict[str, Any] = Field(description="Name of the stage -> its settings, in order.", min_length=1)
+
+    @field_validator("chat_template")
+    @classmethod
+    def _read(cls, given: str | None) -> str | None:
+        """The template itself, so that a resumed run has the same when its file has changed."""
+        from accord.text.templates import read_template
+
+        return None if given is None else read_template(given)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,19 @@ def _context(
     earlier = {other: folders[other] for other in names[: names.index(name)]}
     seed = derive_seed(recipe.header.seed, name)
     allowed = getattr(config, "allow_dropped", ALLOWED)
-    return StageContext(run_dir, folders[name], name, seed, device, earlier, interrupt, progress, allow_dropped=allowed)
+    return StageContext(
+        run_dir,
+        folders[name],
+        name,
+        seed,
+        device,
+        earlier,
+        interrupt,
+        progress,
+        allow_dropped=allowed,
+        chat_template=recipe.header.chat_template,
+        chat_template_kwargs=recipe.header.chat_template_kwargs,
+    )
 
 
 def _run_stage(stage: Stage, config: StageConfig, context: StageContext) -> None:
@@ -129,9 +142,12 @@ def _record(stage: Stage, result: StageResult, context: StageContext, seconds: f
 
 def _inputs(context: StageContext) -> dict[str, str]:
     """What the stage read: reference -> content hash (or the name itself for things not on this disk)."""
-    hashed = {}
+    hashed: dict[str, str] = {}
     for reference, path in context.inputs.items():
-        hashed[reference] = f"sha256:{digest(Path(path))}" if Path(path).exists() else path
+        found = [Path(path)] if Path(path).exists() else [Path(one) for one in sorted(glob(path, recursive=True))]
+        hashed |= {reference if str(one) == path else str(one): f"sha256:{digest(one)}" for one in found} or {
+            reference: path
+        }
     return hashed
 
 

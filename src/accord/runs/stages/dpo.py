@@ -93,7 +93,7 @@ class Dpo(Stage):
         work = Work(trained=round(tokens * config.epochs), scored=tokens)
         return planning.training_plan(
             config, model, context, work + examination(config.evaluate), planning.least(work, judged), frozen=1, rows=rows,
-            models={"model": model.left_by(context.name, adapter=config.lora is not None)},
+            models={"model": model.left_by(context.name, adapter=model.adapter or config.lora is not None)},
             steps=updates(rows, config.batch, config.epochs),
             notes=[f"{config.loss}, beta {config.strength:g}, {config.epochs:g} epochs in batches of {config.batch} pairs"],
         )  # fmt: skip

@@ -66,7 +66,7 @@ class Kto(Stage):
         work = Work(trained=round(tokens * config.epochs), scored=round(tokens * (1 + 2 * config.epochs)))
         return planning.training_plan(
             config, model, context, work + examination(config.evaluate), planning.least(work, thumbs), frozen=1, rows=rows,
-            models={"model": model.left_by(context.name, adapter=config.lora is not None)},
+            models={"model": model.left_by(context.name, adapter=model.adapter or config.lora is not None)},
             steps=updates(rows, config.batch, config.epochs),
             notes=[f"beta {config.beta:g}, {config.epochs:g} epochs in batches of {config.batch} responses"],
         )  # fmt: skip

@@ -205,7 +205,7 @@ class Ppo(Stage):
 
         return planning.training_plan(
             config, model, context, work(1), work(SHORTEST), trained=models, frozen=1 + references,
-            rows=responses, steps=updates, models={"model": model.left_by(context.name, adapter=config.lora is not None)},
+            rows=responses, steps=updates, models={"model": model.left_by(context.name, adapter=model.adapter or config.lora is not None)},
             notes=list(filter(None, notes)),
         )  # fmt: skip
 
