@@ -110,6 +110,8 @@ def _value(default: Any) -> str:
 
 def _type(annotation: Any) -> str:
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return _type(arguments[0])
     if origin is typing.Literal:
         return " or ".join(f"`{a}`" for a in arguments)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):

@@ -90,6 +90,14 @@ def test_overrides_reach_nested_settings(tmp_path: Path) -> None:
     assert resolved["stages"]["data"]["sft"] == 20
 
 
+def test_overrides_say_more_about_data_named_by_its_path(tmp_path: Path) -> None:
+    changes = ["sft.data=mine.jsonl", "sft.data.split=train", "sft.data.columns.prompt=question"]
+    data = recipes.load(write(tmp_path, MINIMAL), changes).resolved()["stages"]["sft"]["data"]
+    assert (data["path"], data["split"], data["columns"]) == ("mine.jsonl", "train", {"prompt": "question"})
+    with pytest.raises(ConfigError, match="'data' holds a single value"):
+        recipes.load(write(tmp_path, MINIMAL), ["sft.data.splitt=train"])
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ import yaml
 from pydantic import Field, field_validator, model_validator
 
 from accord.errors import ConfigError
+from accord.feedback.formats.source import DataSource
 from accord.runs.inputs import RECORDS, REFERENCE, Named, named, stage_of
 from accord.runs.registry import find
 from accord.runs.stage import Stage, StageConfig
@@ -179,7 +181,9 @@ def _override(raw: dict[str, Any], text: str) -> None:
             f"{key}: there is no stage {path[0]!r}", f"{suggest(path[0], list(stages))}stages: {', '.join(stages)}"
         )
     place = raw
-    for part in path[:-1]:
+    for part, below in pairwise(path):
+        if isinstance(place.get(part), str) and below in DataSource.model_fields:
+            place[part] = {"path": place[part]}  # data named by its path alone
         place = place.setdefault(part, {}) if isinstance(place.get(part, {}), dict) else _no_mapping(key, part)
     try:
         place[path[-1]] = yaml.safe_load(value)
