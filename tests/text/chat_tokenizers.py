@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
+from benchmarks.chat_families import TEXT
 from transformers import PreTrainedTokenizerFast
 
 from accord.text.corpus import train_bpe
@@ -32,11 +33,6 @@ UNSTEADY = (  # the prompt changes once a reply follows
     "{{ messages | length }}{% for m in messages %}{{ m['role'] + ':' + m['content'] + eos_token }}{% endfor %}"
     "{% if add_generation_prompt %}{{ 'assistant:' }}{% endif %}"
 )
-
-TEXT = [
-    "Ann paid 1,234 crowns for it; she didn't like it. What is the capital of France? The capital is Paris.",
-    "user assistant system You are a helpful AI assistant named SmolLM, trained by Hugging Face",
-] * 3
 
 
 @cache

@@ -16,7 +16,18 @@ from accord.text.encoding import Encoder
 from accord.text.lengths import fit_lengths
 
 CHAT = ["chatml", "llama3", "gemma", "llama2"]
-SPECIAL = ["\ufdd00\ufdd1", "\ufdd20\ufdd2", "\ufdd0", "<|im_end|>", "<|im_start|>", "<bos>", "<eos>", "<|eot|>", "</turn>", "<pad>"]
+SPECIAL = [
+    "\ufdd00\ufdd1",
+    "\ufdd20\ufdd2",
+    "\ufdd0",
+    "<|im_end|>",
+    "<|im_start|>",
+    "<bos>",
+    "<eos>",
+    "<|eot|>",
+    "</turn>",
+    "<pad>",
+]
 # Text with special tokens spelled in it, as a hostile user or a hacked policy would.
 letters = st.characters(codec="utf-8")
 pieces = st.one_of(st.text(letters, max_size=12), st.sampled_from(SPECIAL))

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from family_tokenizers import family_tokenizer
+from benchmarks.chat_families import family_tokenizer
 
 from accord.errors import ConfigError, DataError
 from accord.text.encoding import Encoder
+
+pytest.importorskip("trl", reason="the chat templates lie in TRL's package")
 
 FAMILIES = {  # the tokens that end a reply, and one that calls a tool
     "cohere2": ("<|END_OF_TURN_TOKEN|>", None), "deepseek_r1_distill": ("<｜end▁of▁sentence｜>", None),
@@ -267,3 +269,16 @@ def test_a_cut_message_ends_behind_what_it_says() -> None:
     assert decode(inline.response_ids) == "<think>\nLet"
     with pytest.raises(DataError, match="cut within a tool call"):
         encoder.example(given(ask, TOOLS), [message("assistant", None, tool_calls=[called(1, "P")])], finished=False)
+
+
+def test_a_template_that_takes_arguments_as_text_gets_text() -> None:
+    """DeepSeek's concatenates them, and writes no call of a message whose content is null."""
+    encoder = Encoder(family_tokenizer("deepseekv3"))
+    for as_text in (False, True):
+        call = message("assistant", None, tool_calls=[called(1, "Oslo", as_text)])
+        result = message("tool", "3 degrees", tool_call_id="call00001", name="get_weather")
+        example = encoder.example([message("user", "Cold?"), call, result], [message("assistant", "Yes.")])
+        seen = encoder.tokenizer.decode(example.prompt_ids)
+        assert '{"city": "Oslo"}' in seen
+        assert "get_weather" in seen
+        assert "3 degrees" in seen

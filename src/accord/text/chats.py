@@ -28,6 +28,8 @@ FIELDS = ("role", "content", "reasoning_content", "tool_calls", "tool_call_id", 
 _THOUGHT = re.compile(r"</?(?:think|thinking|seed:think)>|\[/?THINK\]")
 """Marks of reasoning within a content, which templates take apart."""
 _MANY = 20_000
+_TEMPLATE_ERRORS = (TemplateError, TypeError, ValueError, LookupError, AttributeError)
+"""What a template raises where it was not written for the messages that it is given."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class Chat:
         self.name = "the chat template given" if template else f"the chat template of {where or 'this tokenizer'}"
         self._kept: dict[Any, tuple[tuple[int, str], ...]] = {}
         self._ends: dict[str, Ends] = {}
+        self._forms: dict[str, tuple[str | None, bool]] = {}
         if self._settings:
             if self._templates is None:
                 raise ConfigError(f"chat_template_kwargs {sorted(settings or {})}: the tokenizer has no chat template")
@@ -143,7 +146,7 @@ class Chat:
         return made
 
     def _call(self, call: Any, row: str) -> dict[str, Any]:
-        """A call with its arguments as an object: OpenAI writes JSON in a string, templates expect what it says."""
+        """A call with its arguments as an object, also where they are JSON in a string, as OpenAI writes them."""
         function = call.get("function") if isinstance(call, Mapping) else None
         if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
             raise DataError(f"row {row}: a tool call needs a function with a name; found {str(call)[:80]}")
@@ -176,14 +179,37 @@ class Chat:
                 f"row {row} is a conversation, but the tokenizer has no chat template",
                 "use an instruction-tuned model, or plain-text prompts",
             )
+        if any(message.get("tool_calls") for message in messages):
+            empty, as_json = self._form(template)
+            messages = [_with_calls(message, empty, as_json) for message in messages]
         try:
             return render(template, messages, self._special, reply, asked.tools, asked.settings)
-        except (TemplateError, TypeError, ValueError, LookupError, AttributeError) as error:
+        except _TEMPLATE_ERRORS as error:
             roles = ", ".join(str(m["role"]) for m in messages)
             raise DataError(
                 f"row {row}: the chat template refuses the messages ({roles}): {error}",
                 "bring the messages into the order that the template expects",
             ) from error
+
+    def _form(self, template: str) -> tuple[str | None, bool]:
+        """How the template takes calls: the content of a message that only calls tools, and whether arguments are JSON in a string;
+        the first form in which it writes a call whole, null and objects where none does."""
+        if template not in self._forms:
+            name, value = f"{MARK}0{MARK}", f"{MARK}1{MARK}"
+            call = {"id": "123456789", "type": "function", "function": {"name": name, "arguments": {"a": value}}}
+            talk: list[dict[str, Any]] = [{"role": "user", "content": "x"}, {"role": "assistant", "tool_calls": [call]}]
+            self._forms[template] = None, False
+            for empty, as_json in ((None, False), ("", False), (None, True), ("", True)):
+                try:
+                    text = render(
+                        template, [_with_calls(m, empty, as_json) for m in talk], self._special, False, None, {}
+                    )
+                except _TEMPLATE_ERRORS:
+                    continue
+                if name in text and value in text:
+                    self._forms[template] = empty, as_json
+                    break
+        return self._forms[template]
 
     def checked(self, asked: Asked, response: Sequence[dict[str, Any]], row: str) -> tuple[str, int]:
         """(prompt and response as text; how many replies within the prompt lost their reasoning, by the template's design).
@@ -296,6 +322,20 @@ class Chat:
         except DataError:
             return None
         return tail if mark else None
+
+
+def _with_calls(message: Mapping[str, Any], empty: str | None, as_json: bool) -> Mapping[str, Any]:
+    """The message as a template takes it: `empty` for content that a message which calls tools has not, arguments as JSON."""
+    calls = message.get("tool_calls")
+    if not calls:
+        return message
+    made = {"content": empty, **message}
+    if as_json:
+        made["tool_calls"] = [
+            {**call, "function": {**call["function"], "arguments": json.dumps(call["function"]["arguments"], ensure_ascii=False)}}
+            for call in calls
+        ]  # fmt: skip
+    return made
 
 
 def said(message: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
