@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, get_args
 
@@ -15,6 +14,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, mode
 
 from accord.errors import DataError
 from accord.feedback.messages import Clip, Content, Message, Model, plain, to_json
+from accord.feedback.meta import check_meta
 
 __all__ = ["Clip", "Content", "Message", "plain", "to_json"]  # with the record, what it is made of
 
@@ -264,45 +264,6 @@ Kind = Literal[
 ]  # fmt: skip
 
 
-# --- what `meta` may say ---------------------------------------------------------------------------------------------------
-class Judge(Model):
-    """`meta.judge` of an AI judge's record: its model, the template's name or hash, the option ids in the order asked, the key
-    of its answer in the cache, the probability of all answers that were understood, and what the call cost."""
-
-    model: str
-    template: str | None = None
-    order: list[str] | None = None
-    key: str | None = None
-    mass: float | None = Field(None, ge=0, le=1)
-    cost: float | None = Field(None, ge=0)
-
-
-class Assist(Model):
-    """`meta.assist` of a judgement made with help: the randomised arm, and the id of the critique that was shown."""
-
-    arm: Literal["none", "critique", "placebo"]
-    critique: str | None = None
-
-
-def _check_meta(meta: Mapping[str, Any]) -> None:
-    """Raise ValueError when a key with a meaning has another value than its meaning allows."""
-    for name, model in (("judge", Judge), ("assist", Assist)):
-        if name in meta:
-            try:
-                model.model_validate(meta[name])
-            except ValidationError as error:
-                first = error.errors()[0]
-                raise ValueError(f"meta.{'.'.join(map(str, (name, *first['loc'])))}: {first['msg']}") from None
-    if not isinstance(meta.get("parent", ""), str):
-        raise ValueError(f"meta.parent is the id of a record, not {meta['parent']!r}")
-    finished = meta.get("finished", True)
-    if not all(isinstance(one, bool) for one in (finished.values() if isinstance(finished, dict) else [finished])):
-        raise ValueError(f"meta.finished is true or false, for each option where there are several, not {finished!r}")
-    margin = meta.get("margin", 0.0)
-    if isinstance(margin, bool) or not isinstance(margin, (int, float)) or not math.isfinite(margin):
-        raise ValueError(f"meta.margin is a finite number, not {margin!r}")
-
-
 # --- the record --------------------------------------------------------------------------------------------------------
 class Feedback(Model):
     """One judgement. `session` groups the judgements of one sitting; `guideline` is the version judged by.
@@ -353,7 +314,7 @@ class Feedback(Model):
             raise ValueError(f"the choice names {sorted(unknown)}, the options are {sorted(ids)}")
         if isinstance(self.prompt, str) and (self.tools or self.chat_template_kwargs):
             raise ValueError("tools and chat_template_kwargs go with messages: the prompt is a text")
-        _check_meta(self.meta)
+        check_meta(self.meta)
         return self
 
     @model_serializer(mode="wrap")
