@@ -84,20 +84,25 @@ def ultrafeedback(row: Row) -> Iterator[Parsed]:
         asked, texts = user(row["instruction"]), [answer(completion, "response")]
         wrote = [completion.get("model") or None]
         kept = {name: value for name, value in completion.items() if name not in _UNUSED and not empty(value)}
+        aspects = dict(completion.get("annotations") or {})
+        scores = {name: float(told["Rating"]) for name, told in aspects.items() if _is_rating(told)}
+        why = {n: _without(told, "Rating" if n in scores else None) for n, told in aspects.items()}
+        kept |= {"aspects": why} if why and not scores else {}
         meta = {"source": kept} if kept else {}
         if not empty(score := completion.get("overall_score")):
             choice = {"scores": {"overall": number(score, "overall_score")}, "low": 0, "high": 10}
             yield build("rating", asked, texts, choice, row, producers=wrote, meta=meta)
-        aspects = dict(completion.get("annotations") or {})
-        scores = {name: float(told["Rating"]) for name, told in aspects.items() if _is_rating(told)}
         for name in aspects.keys() - scores.keys():
             yield Left(f"UltraFeedback's {name} without a rating from 1 to 5")
         if scores:
-            why = {n: {k: v for k, v in aspects[n].items() if k != "Rating"} for n in scores}
             choice = {"scores": scores, "low": 1, "high": 5}
             yield build("rating", asked, texts, choice, row, producers=wrote, meta={"source": {**kept, "aspects": why}})
         if not empty(critique := completion.get("critique")):
             yield build("critique", asked, texts, {"text": critique}, row, producers=wrote, meta=meta)
+
+
+def _without(told: Any, name: str | None) -> Any:
+    return {k: v for k, v in told.items() if k != name} if isinstance(told, Mapping) else told
 
 
 def _is_rating(told: Any) -> bool:
