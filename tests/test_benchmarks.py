@@ -116,3 +116,18 @@ def test_operations_and_bytes_are_counted() -> None:
         [("aten::mm", 1.0), ("aten::bmm", 2.0), ("aten::_fused_adamw_", 3.0), ("aten::add", 4.0), ("x", 1.0)]
     )
     assert times == {"products": 1.0, "attention": 2.0, "optimizer": 3.0, "other": 5.0}
+
+
+@pytest.mark.slow
+def test_what_people_bring_is_read_whole() -> None:
+    """No traceback, no word lost on the way from a row to what a model sees, no label taken for a demonstration."""
+    pytest.importorskip("trl", reason="TRL, whose chat templates are read, is not installed")
+    command = [sys.executable, "-m", "benchmarks.reading", "--rows", "4300", "--encoded", "2", "--json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=400)
+    line = json.loads(done.stdout)
+    faults = {name: line[name] for name in line if name not in ("rows", "responses", "round_trips")}
+    assert set(faults.values()) == {0}, faults
+    assert line["rows"] >= 4300
+    assert line["responses"] > 500
+    assert line["round_trips"] == line["responses"]
+    assert done.returncode == 0
