@@ -58,6 +58,7 @@ class Found:
     mistaken: Counter[str] = field(default_factory=Counter)
     encoded: Counter[tuple[str, str]] = field(default_factory=Counter)
     turned_away: dict[tuple[str, str], Counter[str]] = field(default_factory=dict)
+    by_design: int = 0
     round_trips: int = 0
     responses: int = 0
 
@@ -246,7 +247,13 @@ def _encode(layout: str, family: str, record: Feedback, found: Found) -> None:
             continue
         found.encoded[layout, family] += 1
         seen = words_in(encoder.tokenizer.decode([*example.prompt_ids, *example.response_ids]))
-        found.unseen[f"{layout}, {family}"] += len(words_in(_without_handles([record.asked, to_json(content)])) - seen)
+        unseen = len(words_in(_without_handles([record.asked, to_json(content)])) - seen)
+        if (
+            example.lost_reasoning
+        ):  # the encoder says so: reasoning of earlier replies, which some templates drop by design
+            found.by_design += unseen
+        else:
+            found.unseen[f"{layout}, {family}"] += unseen
         found.responses += 1
         found.round_trips += encoder.round_trips(example)
 
@@ -296,6 +303,9 @@ def report(found: Found, same: dict[str, dict[str, str]]) -> list[str]:
     ]
     lines += ["", f"{found.rows:,} rows read; {found.responses:,} responses encoded, {found.round_trips / max(found.responses, 1):.2%} of "
               "them give the same tokens when their text is encoded again"]  # fmt: skip
+    lines.append(
+        f"{found.by_design:,} words of earlier replies' reasoning are left out by a template's design, and counted by the encoder"
+    )
     lines += [f"{name}: {count:,}" for name, count in found.faults.items()]
     for counts in (found.lost, found.unseen, found.mistaken):
         lines += [f"  {where}: {count:,}" for where, count in counts.most_common() if count]
