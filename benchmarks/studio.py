@@ -7,6 +7,11 @@ the key; when the answer is acknowledged, it notes that. A client that comes bac
 acknowledged. One JSON line per run: answers acknowledged but not stored (`lost`), slots or annotators with two answers
 (`duplicates`), and the server's time for next + submit, waiting included. `--think` is the mean time a rater thinks
 (exponential); at 0 the raters are machines and the times say how long the queue for the processor is.
+
+    python -m benchmarks.studio --database sqlite --large 1000000
+
+What a large project costs beside a small one: seconds to count both for the home page, to raise the large one's overlap by
+one, and the longest that somebody who writes meanwhile waits.
 """
 
 from __future__ import annotations
@@ -22,12 +27,13 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import create_engine, select, text, update
+from sqlalchemy import create_engine, insert, literal, select, text, update
 
 from accord.studio import events, projects, queue
 from accord.studio.database import Database, open_database, parse_url
@@ -243,6 +249,62 @@ def databases(kind: str) -> Iterator[Any]:
         yield create
 
 
+# --- a large project beside a small one ------------------------------------------------------------------------------
+def large(url: str, slots: int, overlap: int = 10) -> dict[str, Any]:
+    """A project with so many slots, a third of them filled; what was measured."""
+    db = open_database(url)
+    big, small = (
+        projects.create_project(db, ProjectSettings(name=name, overlap=n), None)
+        for name, n in (("Big", overlap), ("Small", 2))
+    )
+    projects.add_items(db, small, [{"prompt": "Q", "options": ["a", "b"]}])
+    option = [{"id": "a", "content": "one"}, {"id": "b", "content": "two"}]
+    rows = [
+        {
+            "project_id": big,
+            "key": f"k{n}",
+            "prompt": f"Question {n}",
+            "options": option,
+            "draw": n / slots,
+            "purpose": "work",
+        }
+        for n in range(slots // overlap)
+    ]
+    with db.write() as session:
+        session.execute(insert(Item), rows)
+        for number in range(1, overlap + 1):
+            every = select(literal(big), Item.id, literal(number)).where(Item.project_id == big)
+            session.execute(insert(Slot).from_select(["project_id", "item_id", "number"], every))
+        session.execute(text("UPDATE slot SET answer_id = 'a' || id WHERE id % 3 = 0"))
+    if not db.sqlite:
+        with create_engine(parse_url(url), isolation_level="AUTOCOMMIT").connect() as connection:
+            connection.execute(text("VACUUM ANALYZE"))
+    found: dict[str, Any] = {"database": "sqlite" if db.sqlite else "postgres", "slots": slots}
+    for name, project in (("large", big), ("small", small)):
+        found[f"count_{name}_seconds"] = round(min(_seconds(partial(queue.progress, db, project)) for _ in range(3)), 4)
+    waits: list[float] = []
+    done = threading.Event()
+
+    def others() -> None:
+        while not done.is_set():
+            waits.append(_seconds(lambda: projects.pause(db, small, None)))
+
+    writer = threading.Thread(target=others)
+    writer.start()
+    settings = ProjectSettings(name="Big", overlap=overlap + 1)
+    found["overlap_seconds"] = round(_seconds(lambda: projects.update_settings(db, big, settings, None)), 2)
+    done.set()
+    writer.join()
+    db.close()
+    return found | {"longest_wait_seconds": round(max(waits), 3), "others_wrote": len(waits)}
+
+
+def _seconds(work: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Print one JSON line per number of workers."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.studio")
@@ -256,6 +318,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--most-kills", type=int, default=1000)
     parser.add_argument("--done", type=float, default=0.0, help="share of the items judged before the run")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--large", type=int, metavar="SLOTS", help="measure a project of so many slots instead")
     parser.add_argument("--job", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.job:
@@ -263,6 +326,9 @@ def main(arguments: list[str] | None = None) -> None:
         work(job["url"], job["project"], job["accounts"], Path(job["folder"]), job["think"])
         return
     with databases(options.database) as new:
+        if options.large:
+            print(json.dumps(large(new(), options.large)), flush=True)
+            return
         for workers in options.workers:
             print(json.dumps(run(new(), options, workers)), flush=True)
 

@@ -1,33 +1,69 @@
-"""Changes to all items of a project at once, in statements whose number does not grow with the items."""
+"""Changes to many items of a project at once, in statements whose number does not grow with the items."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from functools import partial
 
-from sqlalchemy import ColumnElement, case, delete, exists, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, and_, case, delete, exists, func, insert, literal, or_, select, update
 from sqlalchemy.orm import Session
 
 from accord.studio import claims
-from accord.studio.tables import Answer, Item, Slot, View
+from accord.studio.database import Database
+from accord.studio.members import settings_of
+from accord.studio.tables import Answer, Item, Project, Slot, View
 
 AT_ONCE = 5000
 """Keys in one statement: databases take some ten thousand parameters at most."""
 
 
-def change_overlap(session: Session, project_id: int, overlap: int) -> None:
-    """Slots 1..overlap for every item of the work; extra answers move into new ones; filled ones are never taken away,
+BATCH, PAUSE = 200, 0.01
+"""Items whose slots are changed in one transaction, and seconds after it, in which whoever waited comes first (a lock is not
+fair by itself)."""
+
+
+_slots = select(func.count()).select_from(Slot).where(Slot.item_id == Item.id).scalar_subquery()
+
+
+def level(db: Database, project_id: int) -> None:
+    """Give every item of the work as many slots as the project's settings say: batch after batch, others in between.
+
+    Each batch goes by the settings of its moment, so that of two changes at once the later one holds. Broken off, it is
+    finished by whoever calls it again (saving the settings does).
+    """
+    unfilled = exists().where(Slot.item_id == Item.id, Slot.answer_id.is_(None))
+    with db.read() as session:
+        overlap = settings_of(session.get_one(Project, project_id)).overlap
+        query = (
+            select(Item.id)
+            .where(Item.project_id == project_id, Item.purpose == "work")
+            .where(or_(_slots < overlap, and_(_slots > overlap, unfilled)))
+        )
+        ids = sorted(session.scalars(query))
+    for start in range(0, len(ids), BATCH):
+        db.transact(partial(_level_some, project_id=project_id, ids=ids[start : start + BATCH]))
+        time.sleep(PAUSE)
+
+
+def _level_some(session: Session, project_id: int, ids: Sequence[int]) -> None:
+    _change(session, project_id, settings_of(session.get_one(Project, project_id)).overlap, ids)
+
+
+def _change(session: Session, project_id: int, overlap: int, ids: Sequence[int]) -> None:
+    """Slots 1..overlap for these items of the work; extra answers move into new ones; filled ones are never taken away,
     unfilled ones on nobody's screen go first."""
-    work = (Item.project_id == project_id, Item.purpose == "work")
+    work = (Item.id.in_(ids), Item.purpose == "work")
+    theirs = (Slot.project_id == project_id, Slot.item_id.in_(ids))
     _lock(session, select(Item.id).where(*work).order_by(Item.id).with_for_update(key_share=True))
-    _lock(session, select(Slot.id).where(Slot.project_id == project_id, Slot.answer_id.is_(None)).with_for_update())
-    last = session.scalar(select(func.max(Slot.id))) or 0
-    has = select(func.count()).select_from(Slot).where(Slot.item_id == Item.id).scalar_subquery()
+    _lock(session, select(Slot.id).where(*theirs, Slot.answer_id.is_(None)).with_for_update())
+    newest = session.scalar(select(func.max(Slot.id))) or 0
     for number in range(1, overlap + 1):  # the first numbers that are missing, until there are enough
         there = exists().where(Slot.item_id == Item.id, Slot.number == number)
-        wanted = select(literal(project_id), Item.id, literal(number)).where(*work, ~there, has < overlap)
+        wanted = select(literal(project_id), Item.id, literal(number)).where(*work, ~there, _slots < overlap)
         session.execute(insert(Slot).from_select(["project_id", "item_id", "number"], wanted))
-    _move_in(session, project_id, last)
-    _drop(session, project_id, overlap)
+    _move_in(session, theirs, newest)
+    _drop(session, theirs, overlap)
     mark_full(session, *work)
 
 
@@ -62,13 +98,13 @@ def _lock(session: Session, rows: object) -> None:
     session.execute(select(func.count()).select_from(rows.subquery()))  # type: ignore[attr-defined]
 
 
-def _move_in(session: Session, project_id: int, last: int) -> None:
-    """Extra answers into slots newer than `last`; only items that have some are visited."""
+def _move_in(session: Session, theirs: Sequence[ColumnElement[bool]], newest: int) -> None:
+    """Extra answers into slots newer than `newest`; only items that have some are visited."""
     extra = exists().where(Answer.item_id == Slot.item_id, Answer.extra.is_(True), Answer.state == "live")
     query = (
         select(Slot, Item)
         .join(Item, Item.id == Slot.item_id)
-        .where(Slot.project_id == project_id, Slot.id > last, extra)
+        .where(*theirs, Slot.id > newest, extra)
         .order_by(Slot.item_id, Slot.number)
     )
     for slot, item in list(session.execute(query)):
@@ -76,7 +112,7 @@ def _move_in(session: Session, project_id: int, last: int) -> None:
     session.flush()
 
 
-def _drop(session: Session, project_id: int, overlap: int) -> None:
+def _drop(session: Session, theirs: Sequence[ColumnElement[bool]], overlap: int) -> None:
     order = (
         case((Slot.answer_id.is_(None), 0), else_=1),
         case((Slot.view_id.is_(None), 0), else_=1),
@@ -88,7 +124,7 @@ def _drop(session: Session, project_id: int, overlap: int) -> None:
             func.count().over(partition_by=Slot.item_id).label("slots"),
         )
         .join(Item, Item.id == Slot.item_id)
-        .where(Slot.project_id == project_id, Item.purpose == "work")
+        .where(*theirs, Item.purpose == "work")
         .subquery()
     )  # fmt: skip
     gone = select(ranked.c.id).where(ranked.c.answer_id.is_(None), ranked.c.place <= ranked.c.slots - overlap)

@@ -255,7 +255,8 @@ def prioritise(
 # --- settings, guideline, life ---------------------------------------------------------------------------------------
 def update_settings(db: Database, project_id: int, settings: ProjectSettings, by: int | None) -> None:
     """Change a project's settings. The task stays; a higher overlap opens slots, a lower one takes unfilled ones away;
-    a changed guideline becomes a new version. Raises ConfigError for a change that answers forbid."""
+    a changed guideline becomes a new version. Slots follow batch by batch once the settings stand, see `overlap.level`.
+    Raises ConfigError for a change that answers forbid."""
 
     def work(session: Session) -> None:
         project = _locked(session, project_id)
@@ -269,12 +270,11 @@ def update_settings(db: Database, project_id: int, settings: ProjectSettings, by
             _add_guideline(session, project, settings.guideline, by, db.now())
         project.settings, project.name = settings.model_dump(mode="json"), settings.name
         session.flush()
-        if settings.overlap != before.overlap:
-            overlap.change_overlap(session, project_id, settings.overlap)
         said = project.settings
         events.append(session, project_id, "project.changed", project.slug, _public(session, by), db.now(), said)
 
     db.transact(work)
+    overlap.level(db, project_id)
 
 
 def new_guideline(db: Database, project_id: int, text: str, by: int | None) -> int:

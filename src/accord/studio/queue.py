@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
-from sqlalchemy import Table, bindparam, func, insert, select
+from sqlalchemy import ColumnElement, Table, bindparam, exists, func, insert, select
 from sqlalchemy.orm import Session
 
 from accord.errors import ConfigError
@@ -332,24 +332,21 @@ class Progress:
 
 
 def progress(db: Database, project_id: int) -> Progress:
-    """How far a project is."""
-    work = (Item.project_id == project_id, Item.purpose == "work")
+    """How far a project is: counted in indexes of its own slots, less those of the few items with known answers."""
+    slots = select(func.count()).select_from(Slot).where(Slot.project_id == project_id)
+    known = slots.join(Item, Item.id == Slot.item_id).where(Item.project_id == project_id, Item.purpose != "work")
+    unfilled, leased = Slot.answer_id.is_(None), Slot.expires_at >= db.now()
+    items = select(func.count()).where(Item.project_id == project_id, Item.purpose == "work")
+    opened = exists().where(Slot.item_id == Item.id, unfilled)
+    extra = select(func.count()).where(Answer.project_id == project_id, Answer.state == "live", Answer.extra.is_(True))
     with db.read() as session:
-        joined = select(func.count()).select_from(Slot).join(Item, Item.id == Slot.item_id).where(*work)
-        leased = joined.where(Slot.answer_id.is_(None), Slot.expires_at >= db.now())
-        items = select(func.count()).select_from(Item).where(*work)
-        open_items = (
-            select(func.count(func.distinct(Slot.item_id))).select_from(Slot).join(Item, Item.id == Slot.item_id)
-        )
-        extra = select(func.count()).where(
-            Answer.project_id == project_id, Answer.state == "live", Answer.extra.is_(True)
-        )
-        total = session.scalar(items) or 0
+
+        def count(*which: ColumnElement[bool]) -> int:
+            return (session.scalar(slots.where(*which)) or 0) - (session.scalar(known.where(*which)) or 0)
+
+        every, left = count(), count(unfilled)
+        complete = [items.where(Item.state == "full"), items.where(Item.state == "paused", ~opened)]
         return Progress(
-            slots=session.scalar(joined) or 0,
-            filled=session.scalar(joined.where(Slot.answer_id.is_not(None))) or 0,
-            leased=session.scalar(leased) or 0,
-            items=total,
-            complete=total - (session.scalar(open_items.where(*work, Slot.answer_id.is_(None))) or 0),
-            extra=session.scalar(extra) or 0,
-        )
+            slots=every, filled=every - left, leased=count(unfilled, leased), items=session.scalar(items) or 0,
+            complete=sum(session.scalar(query) or 0 for query in complete), extra=session.scalar(extra) or 0,
+        )  # fmt: skip

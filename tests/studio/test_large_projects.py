@@ -1,0 +1,83 @@
+"""What large projects need: counts by project, changes of all items in batches that can be broken off."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from sqlalchemy import select
+from studio_rooms import answer, pairs, person, project, served
+
+from accord.studio import overlap, projects, queue
+from accord.studio.database import Database
+from accord.studio.queue import Progress
+from accord.studio.settings import ProjectSettings
+from accord.studio.tables import Answer, Item, Slot
+
+
+def counted(db: Database, project_id: int) -> Progress:
+    """Progress, one row at a time."""
+    with db.read() as session:
+        items = list(session.scalars(select(Item).where(Item.project_id == project_id, Item.purpose == "work")))
+        slots = [s for i in items for s in session.scalars(select(Slot).where(Slot.item_id == i.id))]
+        extra = session.scalars(
+            select(Answer).where(Answer.project_id == project_id, Answer.extra, Answer.state == "live")
+        ).all()
+    open_items = {s.item_id for s in slots if s.answer_id is None}
+    leased = [s for s in slots if s.answer_id is None and s.expires_at is not None and s.expires_at >= db.now()]
+    return Progress(
+        len(slots), sum(s.answer_id is not None for s in slots), len(leased), len(items), sum(i.id not in open_items for i in items), len(extra),
+    )  # fmt: skip
+
+
+def test_progress_is_what_one_counts(db: Database) -> None:
+    gold = {"prompt": "Known", "options": ["right", "wrong"], "gold": {"preferred": 1}}
+    made = project(db, [*pairs(5), gold], overlap=2, gold_rate=0.5)
+    other = project(db, pairs(3), overlap=3)
+    names = [person(db, f"p{n}", made) for n in range(3)]
+    for turn in range(4):
+        for account in names:
+            view = queue.next_view(db, made, account)
+            if isinstance(view, queue.Served) and (turn + account) % 4:
+                answer(db, account, view)
+            assert queue.progress(db, made) == counted(db, made)
+    with db.read() as session:
+        keys = list(session.scalars(select(Item.key).where(Item.project_id == made, Item.purpose == "work")))
+    projects.pause_items(db, made, keys[:3], True)
+    for project_id in (made, other):
+        assert queue.progress(db, project_id) == counted(db, project_id)
+    assert queue.progress(db, made).filled > 0
+
+
+def test_a_change_that_was_broken_off_is_finished_by_saving_again(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overlap, "BATCH", 2)
+    made = project(db, pairs(7), overlap=1)
+    ann = person(db, "ann", made)
+    answer(db, ann, served(db, made, ann))
+    change, done = overlap._change, []
+
+    def fails_late(*arguments: object) -> None:
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        done.append(change(*arguments))  # type: ignore[arg-type, func-returns-value]
+
+    monkeypatch.setattr(overlap, "_change", fails_late)
+    with pytest.raises(KeyboardInterrupt):
+        projects.update_settings(db, made, ProjectSettings(name="Test", overlap=3), None)
+    monkeypatch.setattr(overlap, "_change", change)
+    assert sorted(slots_of(db, made)) == [1, 1, 1, 3, 3, 3, 3]
+    answer(db, ann, served(db, made, ann))  # work goes on in between
+    projects.update_settings(db, made, ProjectSettings(name="Test", overlap=3), None)
+    assert slots_of(db, made) == [3] * 7
+    projects.update_settings(db, made, ProjectSettings(name="Test", overlap=1), None)
+    assert slots_of(db, made) == [1] * 7
+    assert queue.progress(db, made) == counted(db, made)
+
+
+def slots_of(db: Database, project_id: int) -> list[int]:
+    """Number of slots of each item."""
+    with db.read() as session:
+        found = Counter(session.scalars(select(Slot.item_id).where(Slot.project_id == project_id)))
+    return list(found.values())
