@@ -107,11 +107,18 @@ def test_a_removed_webhook_hears_no_more(db: Database, receiver: Receiver) -> No
         "http://example.org/", "https://127.0.0.1/", "https://localhost/", "https://10.0.0.1/", "https://169.254.169.254/latest",
         "https://[::1]/", "https://[::ffff:127.0.0.1]/", "https://[fd00::1]/", "https://192.168.1.1:8443/x", "ftp://example.org/",
         "https://user:word@example.org/", "https://0.0.0.0/", "https://100.64.0.1/", "https://2130706433/", "https://[2002:7f00:1::]/",
+        "https://[64:ff9b::127.0.0.1]/", "https://[64:ff9b:1::10.0.0.1]/", "https://[::127.0.0.1]/", "https://[::192.168.0.1]/",
+        "https://[fec0::1]/", "https://[64:ff9b::a9fe:a9fe]/", "https://93.184.216.34/\r\nHost: inside", "https://93.184.216.34/a b", "https://93.184.216.34\n/",
     ],
 )  # fmt: skip
 def test_private_and_odd_addresses_are_refused(url: str) -> None:
     with pytest.raises(ConfigError):
         webhooks.resolve(url)
+
+
+def test_addresses_outside_are_taken() -> None:
+    for host in ("93.184.216.34", "[2606:4700::1111]", "[64:ff9b::93.184.216.34]"):
+        assert webhooks.resolve(f"https://{host}/hook?x=%0A")
 
 
 def test_a_name_that_turns_private_is_refused_at_delivery(monkeypatch: pytest.MonkeyPatch, receiver: Receiver) -> None:

@@ -17,7 +17,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import Table, bindparam, insert, select, update
+from sqlalchemy import ColumnElement, Table, bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
 from accord.studio.tables import Chain, Event
@@ -78,9 +78,11 @@ def append(
     return Head(number, hashed)
 
 
-def erase_payloads(session: Session, chain: int, subject: str, actor: str | None, at: float) -> int:
-    """Take away what events said about `subject`; returns how many. That it was done is itself an event."""
-    wanted = (Event.chain == chain, Event.subject == subject, Event.salt.is_not(None), Event.kind != ERASED)
+def erase_payloads(
+    session: Session, chain: int, subject: str, actor: str | None, at: float, *which: ColumnElement[bool]
+) -> int:
+    """Take away what events (all, or `which`) said about `subject`; returns how many. That it was done is itself an event."""
+    wanted = (Event.chain == chain, Event.subject == subject, Event.salt.is_not(None), Event.kind != ERASED, *which)
     count = len(session.scalars(select(Event.id).where(*wanted)).all())
     session.execute(update(Event).where(*wanted).values(payload=None, salt=None))
     append(session, chain, ERASED, subject, actor, at, {"events": count})

@@ -14,7 +14,7 @@ from accord.studio.accounts import Visitor
 from accord.studio.database import Database
 from accord.studio.errors import Conflict, NotHere
 from accord.studio.queue import as_served
-from accord.studio.tables import Account, Answer, ApiToken, Item, Login, Membership, Project, Question, View
+from accord.studio.tables import Account, Answer, ApiToken, Event, Item, Login, Membership, Project, Question, View
 from accord.studio.wellbeing import Consistency, Load
 
 
@@ -168,6 +168,14 @@ def withdraw_one(db: Database, me: Visitor, answer_id: str, reason: str) -> None
     submission.withdraw(db, answer_id, reason, me.public)
 
 
+def _erase_notes(session: Session, me: Visitor, now: float) -> None:
+    """What one wrote when one skipped an item, in the projects' logs."""
+    query = select(View.project_id, Item.key).join(Item, Item.id == View.item_id)
+    for project_id, key in session.execute(query.where(View.account_id == me.id, View.skip_note.is_not(None))).all():
+        mine = (Event.kind == "view.skipped", Event.actor == me.public)
+        events.erase_payloads(session, project_id, key, me.public, now, *mine)
+
+
 def erase(db: Database, me: Visitor, answers: bool) -> None:
     """Erase a person: name, password, attributes, preferences, questions, drafts; with `answers`, every answer too.
 
@@ -193,6 +201,7 @@ def erase(db: Database, me: Visitor, answers: bool) -> None:
         session.execute(delete(Login).where(Login.account_id == me.id))
         session.execute(update(ApiToken).where(ApiToken.account_id == me.id).values(revoked_at=now))
         session.execute(update(Question).where(Question.account_id == me.id).values(text="(erased)"))
+        _erase_notes(session, me, now)
         session.execute(update(View).where(View.account_id == me.id).values(draft=None, skip_note=None))
         session.execute(update(Membership).where(Membership.account_id == me.id).values(state="removed", reason=None))
         session.flush()

@@ -87,6 +87,8 @@ class Standing:
 # --- addresses -------------------------------------------------------------------------------------------------------
 def resolve(url: str, private: bool = False) -> list[str]:
     """The addresses behind a URL; raises ConfigError unless it is https (http for private ones) to the outside."""
+    if any(not character.isprintable() or character.isspace() for character in url):
+        raise ConfigError(f"{url[:200]!r} holds a blank, a line break or another control character", "leave it out")
     parts = urlsplit(url)
     if parts.scheme not in ("https", "http") or not parts.hostname or parts.username or parts.password:
         raise ConfigError(f"{url[:200]!r} is no address for a webhook", "write it like https://example.org/hook")
@@ -110,10 +112,19 @@ def resolve(url: str, private: bool = False) -> list[str]:
 
 def _is_outside(text: str) -> bool:
     address = ipaddress.ip_address(text.split("%")[0])
-    mapped = getattr(address, "ipv4_mapped", None) or getattr(address, "sixtofour", None)
-    if mapped is not None:
-        return _is_outside(str(mapped))
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]
+        if inner is None and any(address in network for network in _HOLD_IPV4):
+            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        if inner is not None:
+            return _is_outside(str(inner))
+        if address.is_site_local:
+            return False
     return address.is_global and not address.is_multicast
+
+
+_HOLD_IPV4 = [ipaddress.ip_network(text) for text in ("::/96", "64:ff9b::/96", "64:ff9b:1::/48")]
+"""IPv6 networks whose addresses end with an IPv4 address: IPv4-compatible ones, NAT64."""
 
 
 # --- keeping ---------------------------------------------------------------------------------------------------------

@@ -6,9 +6,11 @@ import gzip
 
 import pytest
 from houses import PASSWORD, Client, House
+from sqlalchemy import select
 
-from accord.studio import entrances
+from accord.studio import entrances, events
 from accord.studio.settings import TASKS
+from accord.studio.tables import Event
 
 
 def test_every_page_answers(house: House, owner: Client) -> None:
@@ -198,10 +200,22 @@ def test_erasing_oneself(house: House, owner: Client) -> None:
         {"view": item["view"], "lease": item["lease"], "key": "k" * 16, "answer": {"preferred": "1"}},
     )
     assert sent.status_code == 200, sent.text
+    item = ann.ask(f"/p/{slug}/work/next").json()["item"]
+    ann.ask(
+        f"/p/{slug}/work/skip",
+        {"view": item["view"], "lease": item["lease"], "reason": "other", "note": "I know the zqsecret"},
+    )
     assert ann.fill("/me/erase", {"password": "wrong", "answers": "on"}).status_code == 400
     assert ann.fill("/me/erase", {"password": PASSWORD, "answers": "on"}).headers["location"].startswith("/login")
     assert ann.page("/me").status_code == 303
     stored = house.answers()[0]
     assert (stored.state, stored.answer, stored.records) == ("erased", None, [])
     assert "ann" not in owner.page(f"/p/{slug}/people").text.replace("annotator", "")
+    with house.db.read() as session:
+        project_id = house.project_id(slug)
+        said = [event.payload for event in session.scalars(select(Event).where(Event.chain == project_id))]
+        assert "zqsecret" not in str(said)
+        assert any("order" in (payload or {}) for payload in said)  # what was served is still there
+        found = events.verify(session, project_id)
+    assert (found.broken, found.erased) == (None, 2)
     assert "somebody must own the house" in owner.fill("/me/erase", {"password": PASSWORD}).text
