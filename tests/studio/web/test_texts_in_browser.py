@@ -61,3 +61,14 @@ def test_plain_text_is_no_markdown(served: Any, visit: Any) -> None:
     page = visit(served, "olga")
     open_work(page, served, "thumb")
     assert page.locator(".option .body").inner_text() == "**not bold**\n  kept   spaces\n\n- dash"
+
+
+def test_keys_of_other_alphabets_count_by_their_place(served: Any, visit: Any) -> None:
+    served.slugs = {"thumb": served.house.project("thumb", 1)}
+    page = visit(served, "olga")
+    open_work(page, served, "thumb")
+    press = "([key, code]) => document.getElementById('screen').dispatchEvent(new KeyboardEvent('keydown', {key, code, bubbles: true}))"
+    page.evaluate(press, ["é", "Digit2"])  # no letter's place: nothing
+    assert page.locator("dialog[open]").count() == 0
+    page.evaluate(press, ["ы", "KeyS"])
+    page.locator("dialog[open]").wait_for()

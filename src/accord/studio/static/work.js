@@ -195,8 +195,13 @@ const COMMANDS = {
   f: () => item.beside.chips?.buttons[0].focus(), e: () => (task.edit ? task.edit(item.ctx) : item.beside.area?.focus()),
 };
 
+/** The key as it is called here: on a layout without Latin letters by its place. */
+function named({ key, code }) {
+  return key.length === 1 && key > "\x7f" && /^Key[A-Z]$/.test(code) ? code.slice(3).toLowerCase() : key;
+}
+
 document.addEventListener("keydown", (event) => {
-  const { key, target } = event;
+  const { target } = event, key = named(event);
   if (dialogs.isOpen() || event.isComposing) return;
   if (inField(target)) {
     if (key === "Escape") { target.blur(); screen.focus({ preventScroll: true }); event.preventDefault(); }
