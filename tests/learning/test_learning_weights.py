@@ -253,6 +253,18 @@ def test_a_soft_label_is_learned_as_that_probability(shown: tuple[int, int] | No
     assert torch.sigmoid(score[0] - score[1]).item() == pytest.approx(0.8, abs=1e-3)
 
 
+@pytest.mark.parametrize("doubt", [0.0, 0.1, 0.3])
+@pytest.mark.parametrize("shown", [None, (0, 1)])
+def test_smoothing_is_the_least_doubt_of_comparisons_and_corrections(
+    shown: tuple[int, int] | None, doubt: float
+) -> None:
+    def term(told: float, smoothing: float) -> Tensor:
+        group = JudgedGroup(Group([0], [[4, 1], [5, 1]]), (Judgement((0, 1), shown, doubt=told),))
+        return terms(torch.tensor([0.3, -0.4]), [group], AnnotatorEffects.none(log_nu=-1.0), smoothing).logp_M
+
+    torch.testing.assert_close(term(doubt, 0.2), term(max(doubt, 0.2), 0.0))
+
+
 # --- rankings ----------------------------------------------------------------------------------------------------------
 def test_an_exported_ranking_counts_once() -> None:
     """Its six pairs with a sixth of its weight each push the reward as the ranking does (the mean over its pairs)."""

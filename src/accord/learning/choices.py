@@ -69,7 +69,7 @@ def terms(
         if kind == "comparison":
             parts.append(_comparisons(utility_MK, [j for _, j in rows], effects.log_nu, smoothing, form.ties))
         elif kind == "edit":
-            parts.append(_edits(utility_MK, [j for _, j in rows]))
+            parts.append(_edits(utility_MK, [j for _, j in rows], smoothing))
         elif kind == "choice":
             parts.append(torch.log_softmax(utility_MK, dim=-1)[:, 0])
         elif kind == "best_worst":
@@ -219,13 +219,13 @@ def _comparisons(
     return _mixed(logp(outcome_M), logp(flipped), doubts)
 
 
-def _edits(utility_M2: Tensor, judgements: Sequence[Judgement]) -> Tensor:
+def _edits(utility_M2: Tensor, judgements: Sequence[Judgement], smoothing: float) -> Tensor:
     better, worse = _asked(utility_M2, judgements).unbind(-1)
-    logp_M, doubts = likelihoods.bradley_terry(better, worse), _doubts(judgements)
+    logp_M, doubts = likelihoods.bradley_terry(better, worse), _doubts(judgements, smoothing)
     return _mixed(logp_M, likelihoods.bradley_terry(worse, better), doubts) if any(doubts) else logp_M
 
 
-def _doubts(judgements: Sequence[Judgement], least: float = 0.0) -> list[float]:
+def _doubts(judgements: Sequence[Judgement], least: float) -> list[float]:
     """The probability of each that the opposite is true, `least` or more."""
     return [max(j.doubt, least) for j in judgements]
 

@@ -117,6 +117,10 @@ class JudgedGroup:
         """Those of its terms in the likelihood: one of each judgement, of step labels one per step."""
         return [j.weight for j in self.judgements for _ in range(max(1, len(j.ends)))]
 
+    def same(self, one: int, other: int) -> bool:
+        """Whether two responses have the same tokens, so that none is better (cutting can make them equal)."""
+        return [*self.group.responses[one]] == [*self.group.responses[other]]
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -190,10 +194,7 @@ def pairs_said(groups: Sequence[JudgedGroup]) -> list[StrictPair]:
     Two responses with the same tokens are no pair, whatever was said of them (cutting can make them equal).
     """
     return [
-        StrictPair(index, *pair)
-        for index, g in enumerate(groups)
-        for pair in _said(g)
-        if list(g.group.responses[pair[0]]) != list(g.group.responses[pair[1]])
+        StrictPair(index, *pair) for index, g in enumerate(groups) for pair in _said(g) if not g.same(pair[0], pair[1])
     ]
 
 

@@ -209,13 +209,13 @@ def preference_pairs(groups: Sequence[JudgedGroup]) -> list[Pair]:
 
 def one_pair_per_row(groups: Sequence[JudgedGroup]) -> list[JudgedGroup]:
     """Every strict pair as a group of its own, judged by the same annotator: how pairwise reward models are trained. The
-    pairs of one judgement share its weight."""
+    pairs of one judgement share its weight; those of equal responses are left out (see `equal_pairs`)."""
     return [
         JudgedGroup(
             g.group.only(better, worse),
             (Judgement((0, 1), None, said.annotator, weight=said.weight / len(said.pairs), doubt=said.doubt),), g.row,
         )
-        for g in groups for said in g.judgements for better, worse in said.pairs
+        for g in groups for said in g.judgements for better, worse in said.pairs if not g.same(better, worse)
     ]  # fmt: skip
 
 
@@ -252,7 +252,7 @@ def decided_pairs(
                 key, sign = ((better, worse), 1) if better < worse else ((worse, better), -1)
                 votes.setdefault(key, []).append((sign * vote, judgement.weight, judgement.weight / len(said)))
         for (i, j), cast in votes.items():
-            if group.group.responses[i] == group.group.responses[j]:
+            if group.same(i, j):
                 continue  # counted by `equal_pairs`
             value = sum(odds * say for odds, say, _ in cast) / (sum(say for _, say, _ in cast) / len(cast))
             undecided += abs(value) < least

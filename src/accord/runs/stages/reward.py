@@ -74,7 +74,9 @@ class RewardConfig(ReadsData, TrainingConfig):
         None, description="Learn a distribution of rewards per response, from choices among responses."
     )
     bootstrap: bool = Field(False, description="Train each member on its own resample of the prompts.")
-    label_smoothing: float = Field(0.0, ge=0, lt=0.5, description="Share of comparisons assumed flipped.")
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=0.5, description="Share of comparisons and corrections assumed flipped."
+    )
     centring: float = Field(
         0.0, ge=0, description="Weight of the squared mean score of what is compared; 0.01 keeps scores around zero."
     )
@@ -169,16 +171,19 @@ class Reward(Stage):
         from accord.models.ensembles import build_members
         from accord.models.loading import load_causal_lm
         from accord.models.reward_model import RewardModel
-        from accord.runs.stages.judged import annotator_effects, one_pair_per_row, without_pair
+        from accord.runs.stages.judged import annotator_effects, equal_pairs, one_pair_per_row, without_pair
         from accord.runs.stages.reward_report import report
 
         trunk = load_causal_lm(context.resolve(config.model), context.device)
         judged = _judged(config, trunk, context)
         train, heldout = _split(judged.groups[: config.limit], config.heldout_share)
         if config.rows == "pair":
-            silent = without_pair(train)
+            silent, equal = without_pair(train), equal_pairs(train)
             train = one_pair_per_row(train)
-            context.say(f"{len(train):,} strict pairs, one per row; {silent:,} judgements without one left out (ties)")
+            context.say(
+                f"{len(train):,} strict pairs, one per row; left out: {silent:,} judgements without one (ties), "
+                f"{equal:,} pairs of equal responses"
+            )
         estimates = context.path(config.annotators) if config.annotators else None
         effects = annotator_effects(estimates, judged.annotators, judged.comparing)
         form, lora = config.head(), config.lora.settings() if config.lora else None
