@@ -124,7 +124,7 @@ def _check(layout: str, rows: Sequence[Row], result: ReadResult, found: Found) -
     found.kept[layout] += result.rows - sum(result.dropped.values())
     found.dropped.setdefault(layout, Counter()).update(result.dropped)
     held = words_in([record.model_dump(mode="json") for record in result.records])
-    held |= words_in([to_json(prompt) for prompt in result.prompts])
+    held |= words_in(result.prompts)
     counted = " ".join(result.left_out)
     whole = words_in([row for row in rows if not result.dropped or words_in(row) & held])
     for row in rows if whole - held else ():
@@ -164,7 +164,7 @@ def containers(layout: str, seed: int, folder: Path) -> dict[str, str]:
 def _essence(result: ReadResult) -> list[Any]:
     """What records say, without ids and what a table's cells cannot tell apart (a number and its spelling)."""
     kept = [(r.kind, to_json(r.prompt), [to_json(o.content) for o in r.options], _named(r)) for r in result.records]
-    return json.loads(json.dumps([*kept, *[to_json(p) for p in result.prompts]], default=str))  # type: ignore[no-any-return]
+    return json.loads(json.dumps([*kept, *result.prompts], default=str))  # type: ignore[no-any-return]
 
 
 def _named(record: Feedback) -> Any:

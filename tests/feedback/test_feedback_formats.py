@@ -134,7 +134,9 @@ def test_ultrafeedback_aspects_are_a_rating_of_their_own(tmp_path: Path) -> None
         ("critique", "m"),
     ]
     assert got.records[1].choice.model_dump() == {"scores": {"honesty": 4.0}, "low": 1.0, "high": 5.0}
-    assert got.records[1].meta["source"] == {"aspects": {"honesty": {"Rationale": "r"}}}
+    assert got.records[1].meta["source"] == {
+        "aspects": {"honesty": {"Rationale": "r"}, "helpfulness": {"Rating": "N/A"}}
+    }
     assert got.left_out == {"UltraFeedback's helpfulness without a rating from 1 to 5": 1}
 
 

@@ -312,9 +312,20 @@ def test_system_and_history_stand_before_the_prompt(tmp_path: Path) -> None:
     ]
     row = {"messages": [system, *ASKED, SAID]}
     assert sum(read(tmp_path, row, *({**row, **one} for one in bad)).dropped.values()) == len(bad)
-    assert [to_json(p) for p in read(tmp_path, {"prompt": "Cold?", "system": "Be brief."}).prompts] == [
-        [system, *ASKED]
-    ]
+    assert read(tmp_path, {"prompt": "Cold?", "system": "Be brief."}).prompts == [[system, *ASKED]]
+
+
+@pytest.mark.parametrize(("prompt", "held"), [
+    ("Cold?", True), (" Cold? ", True), ("Human: Cold?", True), ("system: Be brief.\n\nuser: Cold?", True), ("Cold", True),
+    ("It is May. Cold?", False), ("Warm?", False), ("Be brief. It is May. Cold?", False),
+])  # fmt: skip
+def test_a_prompt_beside_conversations_says_nothing_that_they_do_not(tmp_path: Path, prompt: str, held: bool) -> None:
+    asked = [{"role": "system", "content": "Be brief."}, *ASKED]
+    sides = {side: [*asked, {"role": "assistant", "content": side}] for side in ("chosen", "rejected")}
+    fine = {"prompt": "Cold?", **sides}
+    got = read(tmp_path, fine, {"prompt": prompt, **sides})
+    assert len(got.records) == 1 + held
+    assert all(to_json(r.prompt) == asked for r in got.records)
 
 
 def test_pairs_whose_earlier_turns_differ(tmp_path: Path) -> None:

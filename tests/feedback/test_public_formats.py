@@ -360,3 +360,53 @@ def test_what_an_answer_holds_beyond_its_format_is_counted(tmp_path: Path, shape
     got = read(tmp_path, put(PAIRS[shape][row], (*place, "shade"), "dark"))
     assert [count for reason, count in got.left_out.items() if "'shade'" in reason] == [1]
     assert preferred(got.records[0]) == GOOD
+
+
+ODD = (None, {"zz": ["yy"]}, ["yy", {"zz": 3}], [["yy"]])
+SPELLED = ("None", "{'zz'", "['yy'", "[['yy'")
+"""How Python would write them."""
+
+
+@pytest.mark.parametrize(("shape", "row"), EVERY)
+def test_no_value_is_read_as_python_spells_it(tmp_path: Path, shape: str, row: dict[str, Any]) -> None:
+    for place in places(row):
+        for odd in ODD:
+            try:
+                got = read(tmp_path, row, put(row, place, odd))
+            except DataError:
+                continue
+            said = json.dumps([record.model_dump(exclude={"meta"}) for record in got.records])
+            assert not [text for text in SPELLED if text in said], (place, odd)
+
+
+def test_the_accepted_answers_are_told_by_a_table_of_spellings(tmp_path: Path) -> None:
+    (row,) = PAIRS["Stack Exchange answers"]
+    (record,) = read(
+        tmp_path, put(put(row, ("answers", 0, "selected"), "False"), ("answers", 1, "selected"), "yes")
+    ).records
+    assert record.meta["source"]["accepted"] == [1]
+
+
+def test_a_zero_is_a_name(tmp_path: Path) -> None:
+    table = {"prompt": Q, "response_a": GOOD, "response_b": BAD, "winner": "a", "option_a": 0, "option_b": 1, "producer_a": 0, "producer_b": 1}  # fmt: skip
+    (record,) = read(tmp_path, table).records
+    assert [(o.id, o.producer) for o in record.options] == [("0", "0"), ("1", "1")]
+    (record,) = read(
+        tmp_path, {"prompt": Q, "chosen": GOOD, "rejected": BAD, "chosen_model": 0, "record_id": 0}
+    ).records
+    assert (record.id, [o.producer for o in record.options]) == ("0", ["0", None])
+
+
+def test_answers_that_saw_files_are_refused(tmp_path: Path) -> None:
+    chat = {"q": {"role": "user", "content": Q, "parentId": None, "files": [{"type": "image"}]}, "m": {"role": "assistant", "content": GOOD, "parentId": "q"}}  # fmt: skip
+    row = {"id": "f", "type": "rating", "data": {"rating": 1}, "meta": {"message_id": "m"}, "snapshot": {"chat": {"chat": {"history": {"messages": chat}}}}}  # fmt: skip
+    with pytest.raises(DataError, match="reads text only"):
+        read(tmp_path, row)
+
+
+@pytest.mark.parametrize("missing", ["title", "subreddit"])
+def test_a_post_without_a_title_has_none(tmp_path: Path, missing: str) -> None:
+    row = PAIRS["summarize_from_feedback, comparisons"][0]
+    (record,) = read(tmp_path, put(row, ("info", missing), None)).records
+    assert "None" not in str(record.prompt)
+    assert str(record.prompt).endswith(f"POST: {Q}\n\nTL;DR:")

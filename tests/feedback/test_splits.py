@@ -131,7 +131,7 @@ configs:
   - split: fit
     path: "one/*.jsonl"
   - split: train
-    path: [two/a.jsonl, two/b.jsonl]
+    path: [two/a.jsonl, two/b.jsonl, 'two/?.jsonl', two/gone.jsonl]
 - config_name: other
   data_files: "three/**"
 ---
@@ -145,11 +145,21 @@ def test_what_the_card_says_comes_first(tmp_path: Path) -> None:
     read = read_rows(folder)
     assert files_of(read) == ["two/a.jsonl", "two/b.jsonl"]
     assert read.said == [
+        f"{folder}: README.md names two/gone.jsonl (train), which is not here",
+        f"{folder}: not read, as README.md does not name them: one/deeper/x.jsonl",
         f"{folder}: not read: the configurations other", f"{folder}, configuration pairs: read the split train",
         f"{folder}, configuration pairs: not read: fit (1 file)",
     ]  # fmt: skip
     assert files_of(read_rows(DataSource(path=str(folder), split="fit"))) == ["one/x.jsonl"]
     assert files_of(read_rows(DataSource(path=str(folder), config="other"))) == ["three/test/z.jsonl"]
+
+
+def test_a_card_whose_files_are_all_missing_is_told_and_names_decide(tmp_path: Path) -> None:
+    folder = made(tmp_path, "train.jsonl", "test.jsonl")
+    (folder / "README.md").write_text("---\nconfigs: [{data_files: 'data/*.parquet'}]\n---\n", encoding="utf-8")
+    read = read_rows(folder)
+    assert files_of(read) == ["train.jsonl"]
+    assert read.said[0] == f"{folder}: README.md names data/*.parquet (train), which is not here"
 
 
 def test_splits_are_told_by_the_infos_of_a_data_set(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from accord.feedback.formats import ReadResult
+from accord.errors import DataError
+from accord.feedback.formats import ReadResult, read_feedback
 from accord.feedback.formats.exports import export
 from accord.feedback.records import Feedback, asked_fields, dump_line
 from accord.files import read_jsonl
@@ -355,6 +356,47 @@ def test_files_of_a_preferences_stage_keep_everything(tmp_path: Path) -> None:
     prompts = [p for name in ("prompts", "evaluation") for p in read_prompts(str(folder / f"{name}.jsonl"), context)]
     assert all(p in prompts for p in (ranked.asked, CHAT[0].asked))
     assert len(prompts) == 10
+
+
+@pytest.mark.parametrize("beside", [
+    {}, {"system": "Be brief."}, {"history": [["a", "b"]]}, {"system_prompt": "Be brief.", "history": [["a", "b"]]},
+    {"tools": TOOLS}, {"tools": json.dumps(TOOLS), "system": "Be brief."}, {"chat_template_kwargs": {"enable_thinking": False}},
+])  # fmt: skip
+@pytest.mark.parametrize("prompt", ["add", ASKED, json.dumps(ASKED), [{"from": "human", "value": "add"}]])
+def test_a_file_of_prompts_asks_what_its_records_would(tmp_path: Path, prompt: Any, beside: dict[str, Any]) -> None:
+    def written_with(**more: Any) -> str:
+        (tmp_path / "rows.jsonl").write_text(json.dumps({"prompt": prompt, **beside, **more}) + "\n")
+        return str(tmp_path / "rows.jsonl")
+
+    if prompt == "add" and beside.keys() & {"tools", "chat_template_kwargs"} and "system" not in beside:
+        with pytest.raises(DataError, match=r"rows\.jsonl line 1: .*the prompt is a text"):
+            read_prompts(written_with(), Context(tmp_path))
+        return
+    (record,) = read_feedback(written_with(response="2")).records
+    assert read_prompts(written_with(), Context(tmp_path)) == [record.asked] == read_feedback(written_with()).prompts
+
+
+@pytest.mark.parametrize(("row", "said"), [
+    ({"prompt": [{"role": "user"}]}, "no content"), ({"prompt": [{"role": "clown", "content": "x"}]}, "clown"), ({"prompt": []}, "empty"),
+    ({"prompt": 3}, "int"), ({"prompt": [{"role": "user", "content": [{"type": "image"}]}]}, "text only"), ({"prompt": None}, "no text"),
+    ({"prompt": "x", "image": "a.png"}, "text only"), ({"text": "x"}, "it has text"), ({"prompt": "x", "system": 3}, "'system' is int"),
+])  # fmt: skip
+def test_prompts_that_are_none_are_refused_by_row(tmp_path: Path, row: dict[str, Any], said: str) -> None:
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"prompt": "fine"}) + "\n" + json.dumps(row) + "\n")
+    with pytest.raises(DataError, match=r"rows\.jsonl line 2") as error:
+        read_prompts(str(tmp_path / "rows.jsonl"), Context(tmp_path))
+    assert said in error.value.message
+
+
+def test_pairs_that_cutting_made_equal_are_no_rows_of_their_own(tmp_path: Path) -> None:
+    ranked = record(0, "ranking", ["aaaaaa 1", "b", "aaaaaa 2"], {"order": [["a"], ["b"], ["c"]]})
+    source = written(tmp_path / "rows.jsonl", [ranked, compared(1)])
+    found = read_judged(source, MODEL, CUT, Context(tmp_path))
+    rows = one_pair_per_row(found.groups)
+    assert equal_pairs(found.groups) == 1
+    assert len(rows) == len(preference_pairs(found.groups)) == 3
+    assert not any(g.same(0, 1) for g in rows)
+    assert [j.weight for g in rows for j in g.judgements] == [p.weight for p in preference_pairs(found.groups)]
 
 
 def test_prompts_and_what_was_asked_are_the_same_thing() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, get_args
 
 from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer, model_validator
@@ -312,8 +312,7 @@ class Feedback(Model):
         choice.check(self.options)
         if unknown := set(choice.named()) - set(ids):
             raise ValueError(f"the choice names {sorted(unknown)}, the options are {sorted(ids)}")
-        if isinstance(self.prompt, str) and (self.tools or self.chat_template_kwargs):
-            raise ValueError("tools and chat_template_kwargs go with messages: the prompt is a text")
+        _check_beside(self.prompt, self.tools, self.chat_template_kwargs)
         check_meta(self.meta)
         return self
 
@@ -330,13 +329,22 @@ class Feedback(Model):
 
     @property
     def asked(self) -> Any:
-        """The prompt as `accord.text.encoding.Encoder` takes it: a text; messages; or, where the record has tools or settings of
-        the chat template, a dictionary of these and the messages."""
-        if isinstance(self.prompt, str):
-            return self.prompt
-        beside = {"tools": self.tools, "chat_template_kwargs": self.chat_template_kwargs}
-        beside = {name: value for name, value in beside.items() if value}
-        return {"messages": to_json(self.prompt), **beside} if beside else to_json(self.prompt)
+        """The prompt with what was offered beside it, see `asking`."""
+        return asking(self.prompt, self.tools, self.chat_template_kwargs)
+
+
+def asking(prompt: Content, tools: Sequence[Any] = (), chat_template_kwargs: Mapping[str, Any] | None = None) -> Any:
+    """A prompt as `accord.text.encoding.Encoder` takes it: a text; messages; or, where there are tools or settings of the chat
+    template, a dictionary of these and the messages. Raises ValueError for these beside a text."""
+    _check_beside(prompt, tools, chat_template_kwargs)
+    beside = {"tools": tools, "chat_template_kwargs": chat_template_kwargs}
+    beside = {name: value for name, value in beside.items() if value}
+    return {"messages": to_json(prompt), **beside} if beside else to_json(prompt)
+
+
+def _check_beside(prompt: Content, tools: Sequence[Any], chat_template_kwargs: Mapping[str, Any] | None) -> None:
+    if isinstance(prompt, str) and (tools or chat_template_kwargs):
+        raise ValueError("tools and chat_template_kwargs go with messages: the prompt is a text")
 
 
 def asked_fields(asked: Any) -> dict[str, Any]:
@@ -374,7 +382,8 @@ def problem(error: ValidationError) -> str:
     """The field at fault and what is wrong with it; of a union's members the one that the value came closest to."""
     found = max(error.errors(), key=lambda detail: len(detail["loc"]))
     path = ".".join(str(part) for part in found["loc"] if part not in _UNION) or "record"
-    return f"{path}: {found['msg'].removeprefix('Value error, ')}"
+    other = f", not {type(found['input']).__name__}" if found["type"].endswith("_type") else ""
+    return f"{path}: {found['msg'].removeprefix('Value error, ')}{other}"
 
 
 def dump_line(record: Feedback) -> str:

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from accord.errors import DataError
-from accord.feedback.formats import ReadResult, read_feedback
+from accord.feedback.formats import ReadResult, conversations_unpacked, read_feedback
+from accord.feedback.formats.columns import PROMPT_COLUMNS, check_understood, prompt_of
 from accord.feedback.formats.reading import Row, read_rows
 from accord.feedback.formats.source import AnySpec, DataSource, DataSpec, name_of, sources
+from accord.feedback.formats.turns import unread
+from accord.feedback.formats.values import empty
 from accord.runs.context import NotYet, StageContext
 from accord.runs.dropping import rounded_up
 from accord.runs.inputs import REFERENCE, stage_of
@@ -34,30 +37,32 @@ def read_records(spec: DataSpec, context: StageContext) -> ReadResult:
 
 def read_prompts(spec: DataSpec, context: StageContext, count: int | None = None) -> list[Any]:
     """Prompts (text, messages, or messages with tools), from the top. Raises DataError for rows that are something else."""
-    prompts, beside, rows = [], Counter[str](), _rows(spec, context)
-    for where, row in rows[:count]:
+    prompts, beside = [], Counter[str]()
+    for where, row in conversations_unpacked(_rows(spec, context)[:count]):
         if judged := [name for name in JUDGED if row.get(name) is not None]:
             raise DataError(
                 f"{where}: {name_of(spec)} holds judgements (it has {', '.join(judged)}), and prompts are meant",
                 "name a file with a prompt per row; judgements go into feedback",
             )
         if "prompt" not in row:
-            raise DataError(f"{where} has no prompt", f"it has: {', '.join(row) or 'nothing'}")
+            raise DataError(
+                f"{where} has no prompt, it has {', '.join(row) or 'nothing'}",
+                "say which column it is: {path: ..., columns: {prompt: NAME}}",
+            )
         prompts.append(_prompt(row, where))
-        beside.update(name for name in row if name not in ("prompt", "tools", "chat_template_kwargs"))
+        beside.update(name for name, value in row.items() if name not in PROMPT_COLUMNS and not empty(value))
+        beside.update(unread({name: row.get(name) for name in PROMPT_COLUMNS}))
     if beside:
         context.say(f"{name_of(spec)}: not used beside the prompts: {', '.join(sorted(beside))}")
     return prompts
 
 
 def _prompt(row: Mapping[str, Any], where: str) -> Any:
-    prompt = row["prompt"]
-    if not isinstance(prompt, str) and not (isinstance(prompt, list) and prompt):
-        raise DataError(f"{where}: the prompt is {str(prompt)[:40]!r}", "a prompt is text, or a list of messages")
-    beside = {name: row[name] for name in ("tools", "chat_template_kwargs") if row.get(name)}
-    if beside and isinstance(prompt, str):
-        raise DataError(f"{where}: {', '.join(beside)} beside a prompt of plain text", "write the prompt as messages")
-    return {"messages": prompt, **beside} if beside else prompt
+    try:
+        check_understood(row, {"prompt"})
+        return prompt_of(row)
+    except ValueError as error:
+        raise DataError(f"{where}: {error}", "a prompt is a text, or a list of messages; repair the row") from None
 
 
 def read_texts(spec: DataSpec, context: StageContext) -> list[str]:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from accord.errors import AccordError, DataError
 from accord.feedback.formats import read_feedback
 from accord.feedback.formats.reading import LOCAL, Bounds, RowsRead, read_rows
-from accord.feedback.records import Clip, Content, Feedback, StepLabels, content_id, problem, to_json
+from accord.feedback.records import Clip, Content, Feedback, StepLabels, asked_fields, content_id, problem, to_json
 from accord.studio import answers, contents, plain
 from accord.studio.settings import WITHOUT_GOLD, ProjectSettings
 
@@ -217,7 +217,7 @@ def items_from(source: str | Path, settings: ProjectSettings, bounds: Bounds = L
         if len(made) == 1 and _fits(record, settings):
             judgements.append(record)
     for prompt in read.prompts:
-        items.setdefault(content_id(prompt), {"prompt": prompt, "options": []})
+        items.setdefault(content_id(prompt), {**asked_fields(prompt), "options": []})
     return Incoming(list(items.values()), judgements, read.dropped, read.first_dropped)
 
 

@@ -17,11 +17,10 @@ from accord.feedback.formats.columns import (
     Left,
     RowError,
     Watched,
-    asked_of,
     can_keep,
     check_understood,
     check_used,
-    content_of,
+    prompt_of,
 )
 from accord.feedback.formats.exports import EXPORTS, Exported, export, export_rows
 from accord.feedback.formats.hints import nearest
@@ -31,7 +30,7 @@ from accord.feedback.formats.shapes import GENERAL, detect
 from accord.feedback.formats.source import AnySpec, DataSource, name_of
 from accord.feedback.formats.turns import is_conversation, unread
 from accord.feedback.formats.values import Scheme, check_counted_from_one, empty, label, scheme_of, unpacked
-from accord.feedback.records import Content, Feedback, content_id, plain, problem
+from accord.feedback.records import Feedback, content_id, plain, problem
 from accord.feedback.words import counted, kinds_counted
 
 __all__ = [
@@ -41,14 +40,14 @@ __all__ = [
 
 @dataclass(frozen=True)
 class ReadResult:
-    """records in file order; prompts of prompt-only rows; dropped: rows per reason, and the first place of each;
+    """records in file order; prompts of prompt-only rows (as `Feedback.asked`); dropped: rows per reason, and the first place of each;
     left_out: parts of rows that were read which no record holds, per reason; said: what else people should know, such
     as which splits were not read."""
 
     shape: str
     rows: int
     records: list[Feedback]
-    prompts: list[Content]
+    prompts: list[Any]
     dropped: dict[str, int]
     first_dropped: dict[str, str]
     left_out: dict[str, int]
@@ -84,12 +83,12 @@ def _merged(results: Sequence[ReadResult]) -> ReadResult:
 
 def read_as(source: DataSource, read: RowsRead) -> ReadResult:
     """The rows of one source as records; the same errors."""
-    rows, path = _conversations_unpacked(read.rows), Path(source.path)
+    rows, path = conversations_unpacked(read.rows), Path(source.path)
     shape = _one_shape(rows, path.is_dir())
     values = _Values.of(shape, [row for _, row in rows], source.labels)
     parse = shape.parser([row for _, row in rows], path)
     records: list[Feedback] = []
-    prompts: list[Content] = []
+    prompts: list[Any] = []
     dropped, left_out = Counter(read.dropped), Counter[str]()
     first = dict(read.first_dropped)
     for where, row in rows:
@@ -99,7 +98,7 @@ def read_as(source: DataSource, read: RowsRead) -> ReadResult:
             made = list(parse(watched))
             made += [] if shape.keeps else [Left(f"column {name!r}") for name in check_used(watched, values.known)]
             if shape.name == "TRL prompt-only":
-                prompts.append(asked_of(content_of(row["prompt"]), row))
+                prompts.append(prompt_of(row))
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             reason = _reason(error)
             dropped[reason] += 1
@@ -168,7 +167,7 @@ def _cells(value: Any, name: str) -> Iterable[Any]:
 _CONVERSATIONS = ("prompt", "chosen", "rejected", "completion", "response", "messages", "conversations")
 
 
-def _conversations_unpacked(rows: list[Row]) -> list[Row]:
+def conversations_unpacked(rows: list[Row]) -> list[Row]:
     """Rows in which columns whose cells are all conversations in JSON, as tables hold them, are lists of messages. Rows that
     accord wrote say themselves what is text."""
     if any(name in row for _, row in rows for name in ("record_id", "prompt_type", "options")):
@@ -208,7 +207,8 @@ def _with_columns(
     records: list[Feedback], row: Mapping[str, Any], known: set[str], left_out: Counter[str]
 ) -> list[Feedback]:
     """Records that keep the texts, numbers and truth values of columns that their shape does not know."""
-    known = known if row.get("record_id") else known - DERIVED
+    own = not empty(row.get("record_id"))
+    known = known if own else known - DERIVED
     other = {name: value for name, value in row.items() if name not in known and not empty(value)}
     kept = {name: value for name, value in other.items() if can_keep(value)} if records else {}
     left_out.update(f"column {name!r}" for name in (other.keys() - kept.keys() if records else ()))
@@ -217,7 +217,7 @@ def _with_columns(
     return [
         record.model_copy(
             update={
-                "id": record.id if row.get("record_id") else content_id(record.id, kept),
+                "id": record.id if own else content_id(record.id, kept),
                 "meta": {**record.meta, "columns": kept},
             }
         )

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from accord.feedback.formats.columns import Parsed, RowError, build, messages
+from accord.feedback.formats.columns import Parsed, RowError, build, messages, name_in
 from accord.feedback.formats.pairs import sides
-from accord.feedback.formats.values import Side, empty, side, truth, unpacked, whole
+from accord.feedback.formats.values import Side, empty, shown, side, truth, unpacked, whole
 from accord.feedback.records import Content, Message, content_id, plain
 
 _MODELS = (("model_a", "model_b"), ("left", "right"))
@@ -37,7 +37,10 @@ def is_votes(row: Mapping[str, Any]) -> bool:
 def votes(row: Mapping[str, Any]) -> Iterator[Parsed]:
     """One comparison; the first model is the one shown first (left). Of a conversation the vote is about what the two models
     said, from where they differ up to the turn voted on. Without texts the options are empty."""
-    models = [str(row[name]) for name in next(names for names in _MODELS if set(names) <= row.keys())]
+    columns = next(names for names in _MODELS if set(names) <= row.keys())
+    models = [model for name in columns if (model := name_in(row, name)) is not None]
+    if len(models) < 2:
+        raise RowError(f"{' or '.join(columns)} is empty")
     if models[0] == models[1]:
         raise RowError("a model against itself")
     outcome = _outcome(row)
@@ -47,9 +50,9 @@ def votes(row: Mapping[str, Any]) -> Iterator[Parsed]:
     question = row.get("question_id", row.get("id"))
     turn = {} if empty(row.get("turn")) else {"turn": row["turn"]}
     session = {} if empty(own := row.get("evaluation_session_id")) else {"session": own}
-    who = None if empty(row.get("judge_hash")) else str(row["judge_hash"])
     yield build(
-        "comparison", prompt, texts, choice, {**session, **row}, ids=ids, producers=models, places=[0, 1], annotator=who,
+        "comparison", prompt, texts, choice, {**session, **row}, ids=ids, producers=models, places=[0, 1],
+        annotator=name_in(row, "judge_hash"),
         meta={"texts": any(map(plain, texts)), **({"question": question} if question is not None else {}), **turn},
     )  # fmt: skip
 
@@ -73,7 +76,7 @@ def _texts(row: Mapping[str, Any]) -> tuple[Content, list[Content]]:
         return _apart([messages(unpacked(one, "conversation")) for one in conversations], row)
     name = next((name for name in _REPLIES if f"{name}_a" in row and f"{name}_b" in row), None)
     if name is None:
-        return str(row.get("prompt", row.get("question_id", ""))), ["", ""]
+        return (_text(row, "prompt") if "prompt" in row else name_in(row, "question_id") or ""), ["", ""]
     replies = [_list(row[f"{name}_{letter}"]) for letter in "ab"]
     asked = _list(row.get("prompt"))
     if asked is not None and all(found is not None for found in replies):
@@ -81,12 +84,12 @@ def _texts(row: Mapping[str, Any]) -> tuple[Content, list[Content]]:
             [_interleaved(asked, found or [], f"{name}_{x}") for found, x in zip(replies, "ab", strict=True)], row
         )
     texts = [_text(row, f"{name}_{letter}") for letter in "ab"]
-    return str(row.get("prompt", "")), _both_or_none(list[Content](texts))
+    return _text(row, "prompt") if "prompt" in row else "", _both_or_none(list[Content](texts))
 
 
 def _text(row: Mapping[str, Any], name: str) -> str:
     if not isinstance(text := row[name], str):
-        raise RowError(f"{name} is missing")
+        raise RowError(f"{name} is missing" if text is None else f"the column {name!r} is {shown(text)}, not a text")
     return text
 
 

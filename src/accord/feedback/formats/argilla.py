@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from accord.feedback.formats.columns import Left, Parsed
+from accord.feedback.formats.columns import Left, Parsed, named
 from accord.feedback.formats.sheets import Answerer, ScaleGuess, left_of, settled, sheet_of
 
 LONGEST_LABEL = 3
@@ -120,11 +120,11 @@ def _answer(answerer: Answerer, question: str, value: Any, kind: str | None, sca
         else:
             yield Left(f"no span marked for {question!r}")
     elif kind in ("multi_label_selection", "dynamic_multi_label_selection"):
-        yield answerer.label(question, [str(v) for v in value], None, several=True)
+        yield answerer.label(question, [named(v, question) for v in value], None, several=True)
     elif kind == "text":
-        yield answerer.text(question, str(value), None)
+        yield answerer.text(question, named(value, question), None)
     elif kind in ("label_selection", "dynamic_label_selection"):
-        yield answerer.label(question, [str(value)], None, several=False)
+        yield answerer.label(question, [named(value, question)], None, several=False)
     else:
         yield Left(f"Argilla's question of type {kind!r}")
 

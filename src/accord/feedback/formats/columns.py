@@ -12,12 +12,13 @@ from typing import Any
 
 from accord.feedback.formats.turns import MEDIA, REASONING, history_of, is_conversation, messages, tools_of
 from accord.feedback.formats.values import RowError, bare, empty, marked, number, shown, truth, unpacked, whole
-from accord.feedback.records import Content, Feedback, Message, content_id, to_json
+from accord.feedback.records import Content, Feedback, Message, asking, content_id, to_json
 
 __all__ = [
     "ANNOTATOR_COLUMNS",
     "COMMON",
     "DERIVED",
+    "PROMPT_COLUMNS",
     "SOURCE",
     "SYSTEM_COLUMNS",
     "TIME_COLUMNS",
@@ -38,7 +39,10 @@ __all__ = [
     "flat",
     "how_much",
     "messages",
+    "name_in",
+    "named",
     "option_ids",
+    "prompt_of",
     "said",
     "written_as",
 ]  # fmt: skip
@@ -52,6 +56,8 @@ TIME_COLUMNS = ("created_at", "timestamp", "created_date", "tstamp")
 SECONDS_COLUMNS = ("active_seconds", "lead_time")
 TOOLS_COLUMNS = ("tools", "functions")
 SYSTEM_COLUMNS = ("system", "system_prompt")
+PROMPT_COLUMNS = ("prompt", "history", "chat_template_kwargs", *SYSTEM_COLUMNS, *TOOLS_COLUMNS)
+"""What is asked, and what was offered beside it."""
 DERIVED = {"soft_label", "votes"}
 """Columns of our exports that are computed anew from the records."""
 COMMON = {
@@ -135,11 +141,16 @@ def can_keep(value: Any) -> bool:
 
 def annotator_of(row: Mapping[str, Any]) -> str:
     """Who judged; SOURCE when no column says so. 7, 7.0 and "7" are the same annotator."""
-    return _named(_first(row, ANNOTATOR_COLUMNS, SOURCE), "annotator")
+    return named(_first(row, ANNOTATOR_COLUMNS, SOURCE), "annotator")
 
 
-def _named(value: Any, column: str) -> str:
-    """A name, which may be a number."""
+def name_in(row: Mapping[str, Any], column: str) -> str | None:
+    """The name in a column, which may be a number; None where it says nothing. Raises RowError for what is no name."""
+    return None if empty(row.get(column)) else named(row[column], column)
+
+
+def named(value: Any, column: str) -> str:
+    """A name, which may be a number. Raises RowError for what is none."""
     value = bare(value)
     if not isinstance(value, (str, int, float)) or isinstance(value, bool):
         raise RowError(f"the column {column!r} is {shown(value)}, neither a name nor a number")
@@ -149,7 +160,7 @@ def _named(value: Any, column: str) -> str:
 def said(row: Mapping[str, Any]) -> dict[str, Any]:
     """Session, guideline, time and active seconds of a row, those it has."""
     found: dict[str, Any] = {
-        name: _named(row[name], name) for name in ("session", "guideline") if not empty(row.get(name))
+        name: told for name in ("session", "guideline") if (told := name_in(row, name)) is not None
     }
     if (when := _first(row, TIME_COLUMNS)) is not None:
         found["created_at"] = _time(when)
@@ -221,7 +232,7 @@ def build(
         for i, content, producer, place in zip(names, contents, wrote, where, strict=True)
     ]
     body = {"kind": kind, "prompt": prompt, "options": options, "choice": filled, "annotator": who, **common, **beside}
-    own = record_id or row.get("record_id") or content_id(kind, prompt, contents, names, filled, who, *extra)
+    own = record_id or name_in(row, "record_id") or content_id(kind, prompt, contents, names, filled, who, *extra)
     return Feedback.model_validate(
         {"id": str(own), **body, "weight": weight, "meta": kept if known else {**kept, "shown": UNKNOWN_ORDER}}
     )
@@ -266,6 +277,11 @@ def asked_of(prompt: Content, row: Mapping[str, Any]) -> Content:
         before = before[1:]
         return [turns[0], *before, *turns[1:]]
     return [*before, *turns]
+
+
+def prompt_of(row: Mapping[str, Any]) -> Any:
+    """What a row asks, whole, as `Feedback.asked` says it: with system message, history, tools and settings of the template."""
+    return asking(asked_of(content_of(row["prompt"]), row), **_beside(row))
 
 
 def _beside(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from accord.feedback.formats.columns import Parsed, RowError, build
+from accord.feedback.formats.columns import Parsed, RowError, build, name_in
 from accord.feedback.formats.making import answer, compared, unused, user
 from accord.feedback.formats.values import Side, empty, number, shown, structure, truth, whole
 from accord.feedback.records import Feedback
@@ -48,12 +48,12 @@ def is_summary_axes(row: Row) -> bool:
 
 def _to_summarise(info: Mapping[str, Any]) -> str:
     """The prompt of Stiennon et al. 2020: a post of Reddit with its title, or an article."""
-    if info.get("post"):
-        return f"SUBREDDIT: r/{info.get('subreddit')}\n\nTITLE: {info.get('title')}\n\nPOST: {info['post']}\n\nTL;DR:"
-    if not info.get("article"):
-        raise RowError("the post or article that is summarised is empty")
-    title = f"Article: {info['title']}\n\n" if info.get("title") else ""
-    return f"{title}{info['article']}\n\nTL;DR:"
+    post = not empty(info.get("post"))
+    forms = {"subreddit": "SUBREDDIT: r/{}", "title": "TITLE: {}", "post": "POST: {}"} if post else {"title": "Article: {}", "article": "{}"}  # fmt: skip
+    told = {name: info[name] for name in forms if not empty(info.get(name))}
+    if not told.keys() & {"post", "article"} or not all(isinstance(text, str) for text in told.values()):
+        raise RowError("the post or article that is summarised is empty, or no text")
+    return "\n\n".join([*(forms[name].format(text) for name, text in told.items()), "TL;DR:"])
 
 
 def _beside(info: Mapping[str, Any], **more: Any) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def summaries(row: Row) -> Iterator[Parsed]:
     texts = [answer(summary, "text") for summary in found]
     yield compared(
         _to_summarise(info), texts, chosen, row, names=("summary 0", "summary 1"),
-        producers=[summary.get("policy") for summary in found], meta=meta,
+        producers=[name_in(summary, "policy") for summary in found], meta=meta,
     )  # fmt: skip
     for summary in found:
         yield from unused(summary, _SUMMARY, "a summary")
@@ -88,7 +88,7 @@ def summary_axes(row: Row) -> Iterator[Parsed]:
         raise RowError("no axis has a score")
     yield build(
         "rating", _to_summarise(info), [answer(summary, "text")], {"scores": scores, "low": 1, "high": 7}, row,
-        producers=[summary.get("policy")], meta=_beside(info, note=summary.get("note")),
+        producers=[name_in(summary, "policy")], meta=_beside(info, note=summary.get("note")),
     )  # fmt: skip
     yield from unused(summary, (*_SUMMARY, "axes"), "a summary")
 
@@ -102,10 +102,10 @@ def alpaca_eval(row: Row) -> Iterator[Feedback]:
         raise RowError(f"the column 'preference' is {shown(row['preference'])}, not 1 to 2 (or 0 for a tie)")
     outcome: Side = "tie" if told in (0, 1.5) else 0 if told < 1.5 else 1
     probability = max(told - 1, 2 - told) if told not in (0, 1, 1.5, 2) else None
-    who = None if empty(row.get("annotator_index")) else str(row["annotator_index"])
     yield compared(
         user(row["instruction"], row.get("input")), [answer(row, name) for name in names], outcome, row, names=names,
-        producers=[row.get(f"generator_{side}") or None for side in (1, 2)], probability=probability, annotator=who,
+        producers=[name_in(row, f"generator_{side}") for side in (1, 2)], probability=probability,
+        annotator=name_in(row, "annotator_index"),
     )  # fmt: skip
 
 

@@ -94,10 +94,16 @@ def _sheet(data: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> She
     if len(lists) > 1:
         raise RowError(f"the task holds several lists of items: {', '.join(lists)}")
     for items in lists.values():
-        responses: dict[str, Content] = {str(item["id"]): str(item.get("body", item.get("html", ""))) for item in items}
+        responses: dict[str, Content] = {str(item["id"]): _body(item) for item in items}
         titles = {str(item["id"]): str(item["title"]) for item in items if item.get("title")}
         return Sheet(sheet.prompt, responses, titles, sheet.other)
     return sheet
+
+
+def _body(item: Mapping[str, Any]) -> str:
+    if not isinstance(body := item.get("body", item.get("html", "")), str):
+        raise RowError(f"the body of the item {item['id']!r} is {type(body).__name__}, not a text")
+    return body
 
 
 def _is_items(value: Any) -> bool:

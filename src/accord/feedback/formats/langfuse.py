@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from accord.errors import DataError
-from accord.feedback.formats.columns import Parsed, RowError, build, content_of
+from accord.feedback.formats.columns import Parsed, RowError, build, content_of, name_in, named
 from accord.feedback.formats.sheets import ScaleGuess
 from accord.feedback.formats.values import empty, number, truth
 from accord.feedback.records import Content
@@ -58,9 +58,9 @@ def _kind(row: Row) -> str:
 
 def _score(row: Row, scales: ScaleGuess) -> Iterator[Parsed]:
     """A truth value is a thumb, a number a rating, a category a flag; a comment is a critique."""
-    prompt, answers, name = _said(row["input"], "input"), [_said(row["output"], "output")], str(row["name"])
-    who = next((str(row[c]) for c in ("authorUserId", "userId", "source") if not empty(row.get(c))), None)
-    said = {"annotator": who, "created_at": row.get("timestamp", row.get("createdAt"))}
+    prompt, answers, name = _said(row["input"], "input"), [_said(row["output"], "output")], named(row["name"], "name")
+    who = next(filter(None, (name_in(row, c) for c in ("authorUserId", "userId", "source"))), None)
+    said = {"annotator": who, "created_at": row.get("createdAt") if empty(row.get("timestamp")) else row["timestamp"]}
     meta: dict[str, Any] = {"source": {"score": name}}
     if _kind(row) == "BOOLEAN":
         yield build("thumb", prompt, answers, {"up": truth(row["value"], "value")}, said, meta=meta)
@@ -68,14 +68,14 @@ def _score(row: Row, scales: ScaleGuess) -> Iterator[Parsed]:
         value = row.get("stringValue") if not empty(row.get("stringValue")) else row["value"]
         if empty(value):
             raise RowError("the value is empty")
-        yield build("flags", prompt, answers, {"flags": {name: str(value)}}, said, meta=meta)
+        yield build("flags", prompt, answers, {"flags": {name: named(value, "value")}}, said, meta=meta)
     else:
         score = number(row["value"], "value")
         low, high = scales.range(name)
         choice = {"scores": {name: score}, "low": low, "high": high}
         yield build("rating", prompt, answers, choice, said, meta={**meta, "scale": "guessed"})
     if not empty(row.get("comment")):
-        yield build("critique", prompt, answers, {"text": str(row["comment"])}, said, meta=meta)
+        yield build("critique", prompt, answers, {"text": named(row["comment"], "comment")}, said, meta=meta)
 
 
 def _said(value: Any, column: str) -> Content:

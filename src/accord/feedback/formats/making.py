@@ -10,8 +10,19 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from accord.feedback.formats.columns import Left, RowError, bare_reply, build, content_of, flat, how_much, written_as
+from accord.feedback.formats.columns import (
+    Left,
+    RowError,
+    bare_reply,
+    build,
+    content_of,
+    flat,
+    how_much,
+    name_in,
+    written_as,
+)
 from accord.feedback.formats.values import empty, number
+from accord.feedback.messages import Role
 from accord.feedback.records import Content, Feedback, Message
 
 Row = Mapping[str, Any]
@@ -22,12 +33,13 @@ PRODUCER_COLUMNS = tuple(name.format(side) for side in SIDES for name in PRODUCE
 PAIR_COLUMNS = ("margin", "strength", "probability", *PRODUCER_COLUMNS)
 """Columns that may stand beside a chosen and a rejected answer."""
 _TURN = re.compile(r"\n\n(Human|Assistant):")
-_SPEAKERS = {"Human": "user", "Assistant": "assistant"}
+_SPEAKERS: dict[str, Role] = {"Human": "user", "Assistant": "assistant"}
 
 
 def producers_of(row: Row, sides: Sequence[str] = SIDES) -> list[str | None]:
     """Who wrote the answer of each side, where a column says so."""
-    return [next((str(row[n]) for name in PRODUCERS if row.get(n := name.format(side))), None) for side in sides]
+    told = ([name_in(row, name.format(side)) for name in PRODUCERS] for side in sides)
+    return [next(filter(None, names), None) for names in told]
 
 
 def answer(row: Row, name: str) -> Content:
@@ -118,21 +130,24 @@ def demonstration(prompt: Content, response: Content, row: Row, **more: Any) -> 
 
 def turns(text: str) -> list[Message]:
     """The messages of a transcript in Anthropic's writing, "\\n\\nHuman: … \\n\\nAssistant: …"; an empty last one is left out."""
-    pieces = _TURN.split(text)
-    if len(pieces) < 3 or pieces[0].strip():
+    said = _said(text)
+    return said[:-1] if said[-1] == Message(role="assistant", content="") else said
+
+
+def _said(text: str) -> list[Message]:
+    start, *pieces = _TURN.split(text)
+    if not pieces or start.strip():
         raise RowError('a transcript starts with "\\n\\nHuman:"')
-    said = [(_SPEAKERS[who], what.strip()) for who, what in zip(pieces[1::2], pieces[2::2], strict=True)]
-    if said[-1] == ("assistant", ""):
-        said.pop()
-    return [Message(role=role, content=what) for role, what in said]
+    return [
+        Message(role=_SPEAKERS[who], content=what.strip()) for who, what in zip(pieces[::2], pieces[1::2], strict=True)
+    ]
 
 
 def transcript(text: str) -> tuple[list[Message], str]:
     """An Anthropic HH transcript: (messages of the prompt, the last answer), cut at the last "Assistant:"."""
-    pieces = _TURN.split(text)
-    if len(pieces) < 3 or pieces[0].strip() or pieces[-2] != "Assistant":
-        raise RowError('a transcript starts with "\\n\\nHuman:" and ends with an "\\n\\nAssistant:" turn')
-    asked = [Message(role=_SPEAKERS[r], content=c.strip()) for r, c in zip(pieces[1:-2:2], pieces[2:-2:2], strict=True)]
+    *asked, answer = _said(text)
+    if answer.role != "assistant":
+        raise RowError('a transcript ends with an "\\n\\nAssistant:" turn')
     if not asked:
         raise RowError("the transcript has no prompt")
-    return asked, pieces[-1].strip()
+    return asked, answer.text

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from accord.feedback.formats.columns import Left, Parsed, RowError, build, content_of
+from accord.feedback.formats.columns import Left, Parsed, RowError, build, content_of, name_in
 from accord.feedback.formats.making import answer, ranked, turns, unused, user
-from accord.feedback.formats.values import empty, number, structure
+from accord.feedback.formats.values import empty, marked, number, structure
 from accord.feedback.records import Feedback
 
 Row = Mapping[str, Any]
@@ -40,7 +40,7 @@ def nectar(row: Row) -> Iterator[Parsed]:
     found = _dictionaries(row["answers"], "answers")
     prompt = turns(row["prompt"]) if row["prompt"].startswith("\n\nHuman:") else content_of(row["prompt"])
     texts, ranks = [answer(one, "answer") for one in found], [number(one["rank"], "rank") for one in found]
-    yield ranked(prompt, texts, [-rank for rank in ranks], row, producers=[one.get("model") or None for one in found])
+    yield ranked(prompt, texts, [-rank for rank in ranks], row, producers=[name_in(one, "model") for one in found])
     for one in found:
         yield from unused(one, ("answer", "model", "rank"), "an answer")
 
@@ -50,8 +50,8 @@ def stack_answers(row: Row) -> Iterator[Parsed]:
     stay in `meta.source`."""
     found = _dictionaries(row["answers"], "answers")
     texts, scores = [answer(one, "text") for one in found], [number(one["pm_score"], "pm_score") for one in found]
-    accepted = [place for place, one in enumerate(found) if one.get("selected")]
-    wrote = [str(one["author_id"]) if not empty(one.get("author_id")) else None for one in found]
+    accepted = [place for place, one in enumerate(found) if marked(one, "selected")]
+    wrote = [name_in(one, "author_id") for one in found]
     meta = {"source": {"pm_score": scores, "accepted": accepted}}
     yield ranked(user(row["question"]), texts, scores, row, producers=wrote, meta=meta)
     for one in found:
@@ -82,7 +82,7 @@ def ultrafeedback(row: Row) -> Iterator[Parsed]:
     it was written under and the aspects' rationales stay in `meta.source`."""
     for completion in _dictionaries(row["completions"], "completions"):
         asked, texts = user(row["instruction"]), [answer(completion, "response")]
-        wrote = [completion.get("model") or None]
+        wrote = [name_in(completion, "model")]
         kept = {name: value for name, value in completion.items() if name not in _UNUSED and not empty(value)}
         aspects = dict(completion.get("annotations") or {})
         scores = {name: float(told["Rating"]) for name, told in aspects.items() if _is_rating(told)}

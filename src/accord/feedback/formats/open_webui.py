@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from accord.feedback.formats.columns import Left, Parsed, RowError, build, messages
-from accord.feedback.formats.making import ranked, unused
+from accord.feedback.formats.columns import Left, Parsed, RowError, build, messages, name_in
+from accord.feedback.formats.making import answer, ranked, unused
 from accord.feedback.formats.values import empty, number, shown
 from accord.feedback.records import Message
 
@@ -40,7 +40,8 @@ def open_webui(row: Row) -> Iterator[Parsed]:
     source = {"feedback": row.get("id"), **kept, **({"meta": about} if about else {})}
     more: dict[str, Any] = {"meta": {"source": source, **({"columns": columns} if columns else {})}}
     said = {**{name: row[name] for name in ("user_id", "created_at") if name in row}, "session": row.get("id")}
-    texts, wrote = [str(m.get("content") or "") for m in (rated, *others)], [data.get("model_id"), *map(_model, others)]
+    texts = [answer(message, "content") for message in (rated, *others)]
+    wrote = [name_in(data, "model_id"), *(name_in(message, "model") for message in others)]
     missing = len(data.get("sibling_model_ids") or []) - len(others)
     if others:
         yield ranked(prompt, texts, [data["rating"], *[0.0] * len(others)], said, producers=wrote, **more)
@@ -69,10 +70,6 @@ def _chat(row: Row) -> Mapping[str, Mapping[str, Any]]:
     return found
 
 
-def _model(message: Mapping[str, Any]) -> str | None:
-    return message.get("model") or None
-
-
 def _before(chat: Mapping[str, Mapping[str, Any]], own: str) -> list[Message]:
     """The messages that a message answers, from the chat's start."""
     path: list[Mapping[str, Any]] = []
@@ -80,6 +77,8 @@ def _before(chat: Mapping[str, Mapping[str, Any]], own: str) -> list[Message]:
     while above is not None:
         if above not in chat or len(path) > len(chat):
             raise RowError("the chat's messages do not lead back to its start")
+        if not empty(chat[above].get("files")):
+            raise RowError("a message of the chat comes with files: accord reads text only")
         path.append({name: chat[above].get(name) for name in ("role", "content")})
         above = chat[above].get("parentId")
     return messages(path[::-1])
@@ -89,7 +88,7 @@ def _siblings(chat: Mapping[str, Mapping[str, Any]], own: str, models: list[str]
     """The answers of other models to the same message; of several by one model the last."""
     above = chat[own].get("parentId")
     by_model = {
-        _model(message): message
+        name_in(message, "model"): message
         for name, message in chat.items()
         if name != own and message.get("parentId") == above and message.get("role") == "assistant"
     }

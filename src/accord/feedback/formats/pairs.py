@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 from accord.feedback.formats.columns import RowError
+from accord.feedback.formats.turns import ROLES
 from accord.feedback.records import Content, Message
 
 
@@ -48,12 +51,15 @@ def _check_holds(shared: list[Message], prompt: Content | None) -> None:
     if prompt is None:
         return
     if isinstance(prompt, str):
-        held = any(
-            prompt.strip() in m.text or (m.text.strip() and m.text.strip() in prompt)
-            for m in shared
-            if m.role == "user"
-        )
+        held = any(prompt.strip() in m.text for m in shared if m.role == "user") or not _words_beyond(prompt, shared)
     else:
         held = any(shared[i : i + len(prompt)] == prompt for i in range(len(shared)))
     if not held:
         raise RowError("the prompt is not what chosen and rejected begin with")
+
+
+def _words_beyond(transcript: str, shared: list[Message]) -> set[str]:
+    """Words of a transcript that no message says, names of speakers aside."""
+    for said in sorted((m.text.strip() for m in shared), key=len, reverse=True):
+        transcript = transcript.replace(said, " ") if said else transcript
+    return set(re.findall(r"\w+", transcript.lower())) - ROLES.keys()

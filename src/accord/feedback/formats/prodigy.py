@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from accord.feedback.formats.columns import Parsed, RowError, build
+from accord.feedback.formats.columns import Parsed, RowError, build, name_in
 from accord.feedback.formats.making import ranked, unused
 from accord.feedback.formats.values import empty, shown
 
@@ -29,8 +29,8 @@ def prepare(rows: Sequence[Row], source: Path) -> Callable[[Row], Iterator[Parse
 
 
 def _task(row: Row, labels: bool) -> Iterator[Parsed]:
-    said = {"annotator": row.get("_annotator_id") or row.get("_session_id"), "created_at": row.get("_timestamp")}
-    said["session"] = row.get("_session_id") if row.get("_session_id") != said["annotator"] else None
+    who, session = name_in(row, "_annotator_id"), name_in(row, "_session_id")
+    said = {"annotator": who or session, "created_at": row.get("_timestamp"), "session": session if who else None}
     options, answer, text = row.get("options") or [], row["answer"], row["text"]
     responses = [] if labels else options
     if answer == "ignore" or (answer == "reject" and options):
@@ -52,7 +52,7 @@ def _task(row: Row, labels: bool) -> Iterator[Parsed]:
         yield build("flags", text, [], {"flags": {"label": accepted[0] if len(accepted) == 1 else accepted}}, said)
         return
     scores = [float(name in accepted) for name in names]
-    wrote = [option.get("model") or (option.get("meta") or {}).get("model") or None for option in options]
+    wrote = [name_in(option, "model") or name_in(option.get("meta") or {}, "model") for option in options]
     yield ranked(text, [_text(option) for option in options], scores, said, producers=wrote, places=range(len(options)))
     for option in options:
         yield from unused(option, ("id", "text", "html", "model"), "an option")

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from accord.feedback.formats.columns import Parsed, RowError, build, content_of
+from accord.feedback.formats.columns import Parsed, RowError, build, content_of, name_in, named
 from accord.feedback.formats.making import answer, turns
 from accord.feedback.formats.values import empty, number, truth, unpacked, whole
 
@@ -31,7 +31,7 @@ def pku(row: Row) -> Iterator[Parsed]:
     prompt, answers = content_of(row["prompt"]), [answer(row, f"response_{side}") for side in (0, 1)]
     if answers[0] == answers[1]:
         raise RowError("response_0 and response_1 are the same")
-    wrote = [row.get(f"response_{side}_source") or None for side in (0, 1)]
+    wrote = [name_in(row, f"response_{side}_source") for side in (0, 1)]
     better = {name: _place(row[column], column) for name, column in _ATTRIBUTES.items() if not empty(row.get(column))}
     if better:
         yield build(
@@ -58,10 +58,11 @@ def _place(value: Any, column: str) -> int:
 
 def harm(row: Row) -> Iterator[Parsed]:
     """BeaverTails and PKU-SafeRLHF-QA: whether an answer is safe, and which harms it does."""
-    told = _flags(row["is_safe"], row.get("category", row.get("harm_category")), row.get("severity_level"))
+    harms = row.get("harm_category") if empty(row.get("category")) else row["category"]
+    told = _flags(row["is_safe"], harms, row.get("severity_level"))
     if "safe" not in told:
         raise RowError("is_safe is missing")
-    wrote = [row.get("response_source") or None]
+    wrote = [name_in(row, "response_source")]
     yield build("flags", content_of(row["prompt"]), [answer(row, "response")], {"flags": told}, row, producers=wrote)
 
 
@@ -92,10 +93,9 @@ def red_team(row: Row) -> Iterator[Parsed]:
         raise RowError("the transcript has no answer")
     told: dict[str, Any] = {"attack success": f"{rating:g} of {MOST_SUCCESSFUL}"}
     if not empty(row.get("tags")):
-        told["tags"] = [str(tag) for tag in unpacked(row["tags"], "tags")]
-    who = row.get("red_team_member_id")
-    model = " ".join(str(row[name]) for name in ("model_type", "num_params") if not empty(row.get(name)))
+        told["tags"] = [named(tag, "tags") for tag in unpacked(row["tags"], "tags")]
+    model = " ".join(filter(None, (name_in(row, name) for name in ("model_type", "num_params"))))
     yield build(
         "flags", said[:1], [said[1:]], {"flags": told}, row, producers=[model or None],
-        annotator=None if empty(who) else str(who),
+        annotator=name_in(row, "red_team_member_id"),
     )  # fmt: skip

@@ -10,6 +10,7 @@ from accord.errors import DataError
 from accord.feedback.formats import arena, argilla, label_studio, many_answers, named_pairs, nvidia, tables
 from accord.feedback.formats.columns import (
     COMMON,
+    PROMPT_COLUMNS,
     SYSTEM_COLUMNS,
     Left,
     Parsed,
@@ -20,7 +21,7 @@ from accord.feedback.formats.columns import (
     messages,
 )
 from accord.feedback.formats.hints import hints_an_answer, text_columns, way_out
-from accord.feedback.formats.making import PAIR_COLUMNS, demonstration, preference, producers_of, transcript
+from accord.feedback.formats.making import PAIR_COLUMNS, demonstration, preference, producers_of, transcript, user
 from accord.feedback.formats.pairs import sides
 from accord.feedback.formats.prm800k import is_prm800k, prm800k
 from accord.feedback.formats.public import LAST, PUBLIC
@@ -135,10 +136,9 @@ def _alpaca(rows: Sequence[Row], source: Path) -> Parse:
 
 def _instruction(row: Row) -> Iterator[Feedback]:
     """LLaMA-Factory's `kto_tag` makes thumbs of the rows."""
-    for name in ("instruction", "output"):
-        if not isinstance(row[name], str):
-            raise RowError(f"the column {name!r} is {type(row[name]).__name__}, not a text")
-    asked = [Message(role="user", content=row["instruction"] + (f"\n\n{row['input']}" if row.get("input") else ""))]
+    if not isinstance(row["output"], str):
+        raise RowError(f"the column 'output' is {type(row['output']).__name__}, not a text")
+    asked = user(row["instruction"], row.get("input"))
     if "kto_tag" in row:
         yield from _thumb(asked, row["output"], row, "kto_tag")
     else:
@@ -164,7 +164,7 @@ def _refined(row: Row) -> Iterator[Feedback]:
 def _prompt_only(row: Row) -> Iterator[Parsed]:
     """No record; the prompt itself is read by `read_feedback`."""
     for name, value in row.items():
-        if name not in {"prompt", *SYSTEM_COLUMNS, "history"} and not empty(value):
+        if name not in PROMPT_COLUMNS and not empty(value):
             yield Left(f"column {name!r} (of prompts nothing else is kept)")
 
 

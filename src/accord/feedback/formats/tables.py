@@ -24,6 +24,7 @@ from accord.feedback.formats.columns import (
     can_keep,
     how_much,
     messages,
+    name_in,
 )
 from accord.feedback.formats.sheets import ScaleGuess
 from accord.feedback.formats.turns import unread
@@ -54,7 +55,7 @@ def _attribute(column: str) -> str | None:
 def pairwise(row: Mapping[str, Any]) -> Iterator[Parsed]:
     """One comparison; raises RowError naming the column."""
     answer = side(row["winner"], "winner")
-    producers = [row.get("producer_a") or None, row.get("producer_b") or None]
+    producers = [name_in(row, "producer_a"), name_in(row, "producer_b")]
     if row["response_a"] == row["response_b"] == "" and None not in producers:
         contents: list[Content] = ["", ""]  # votes between models, without what they wrote
     else:
@@ -66,7 +67,7 @@ def pairwise(row: Mapping[str, Any]) -> Iterator[Parsed]:
     def choice(ids: Sequence[str]) -> dict[str, Any]:
         return {"preferred": ids[answer], **how} if isinstance(answer, int) else {answer: True, **how}
 
-    ids = [str(row[name]) for name in ("option_a", "option_b") if row.get(name)]
+    ids = [own for name in ("option_a", "option_b") if (own := name_in(row, name)) is not None]
     meta = _meta(row)
     if row.get("shown") == UNKNOWN_ORDER:
         meta["shown"] = UNKNOWN_ORDER
@@ -111,7 +112,7 @@ def _ratings(row: Mapping[str, Any], scales: ScaleGuess) -> Iterator[Parsed]:
     yield build(
         "rating", _content(row, "prompt", "prompt_type"), [_content(row, "response", "response_type")],
         {"scores": scores, "low": low, "high": high}, {k: v for k, v in row.items() if k not in known},
-        ids=[str(row["option"])] if row.get("option") else None, producers=[row.get("producer") or None],
+        ids=None if (own := name_in(row, "option")) is None else [own], producers=[name_in(row, "producer")],
         places=[0], meta=meta,
     )  # fmt: skip
     yield from _unread(row)
@@ -142,10 +143,9 @@ def _content(row: Mapping[str, Any], column: str, kind: str) -> Content:
 
 
 def _meta(row: Mapping[str, Any]) -> dict[str, Any]:
-    value = row.get("meta")
-    if not value:
+    if empty(row.get("meta")):
         return {}
-    found = unpacked(value, "meta")
+    found = unpacked(row["meta"], "meta")
     if not isinstance(found, dict):
         raise RowError("the column 'meta' is no JSON object")
     return found

@@ -33,10 +33,12 @@ LISTED = 12
 
 @dataclass
 class Layout:
-    """Files per configuration and split (None: no name of a split), and the configuration to take where none is asked."""
+    """Files per configuration and split (None: no name of a split), and the configuration to take where none is asked; said:
+    what a card and the files do not have in common."""
 
     files: dict[str, dict[str | None, list[Path]]] = field(default_factory=dict)
     default: str | None = None
+    said: list[str] = field(default_factory=list)
 
     def add(self, config: str, split: str | None, file: Path) -> None:
         """One file."""
@@ -51,6 +53,7 @@ def chosen(
     only: where there is a single split it is taken whatever it is for (its files were named one by one).
     """
     name, said = pick_config(list(layout.files), layout.default, named, config)
+    said = [*(f"{named}: {line}" for line in layout.said), *said]
     splits = layout.files[name]
     within = f"{named}, configuration {name}" if name else named
     if None in splits and len(splits) == 1:
@@ -120,9 +123,12 @@ def _listed(names: Iterable[str]) -> str:
 def layout_of(folder: Path, files: Sequence[Path]) -> Layout:
     """Configurations and splits of a directory's data files, by its card, else by names."""
     card = read_card(folder)
-    if (told := _by_card(folder, files, card)) is not None:
+    told = _by_card(folder, files, card)
+    if told.files:
         return told
-    return by_names(folder, files, declared(folder, card))
+    named = by_names(folder, files, declared(folder, card))
+    named.said = told.said
+    return named
 
 
 def by_names(folder: Path, files: Sequence[Path], names: frozenset[str] = frozenset()) -> Layout:
@@ -217,22 +223,27 @@ def _values(told: Any) -> list[Any]:
     return list(told.values()) if isinstance(told, dict) else []
 
 
-def _by_card(folder: Path, files: Sequence[Path], card: Mapping[str, Any]) -> Layout | None:
-    """As the card's `configs` say; None where it has none that name files."""
-    configs = card.get("configs")
-    if not isinstance(configs, list):
-        return None
-    layout = Layout()
-    for config in configs:
+def _by_card(folder: Path, files: Sequence[Path], card: Mapping[str, Any]) -> Layout:
+    """As the card's `configs` say; without files where it has none that name any which are here."""
+    layout, configs = Layout(), card.get("configs")
+    for config in configs if isinstance(configs, list) else ():
         if not isinstance(config, dict):
             continue
         name = str(config.get("config_name", "default"))
         for split, patterns in _patterns(config):
-            for file in _matching(folder, files, patterns):
-                layout.add(name, split, file)
+            found = {pattern: _matching(folder, files, pattern) for pattern in patterns}
+            for file in files:
+                if any(file in matching for matching in found.values()):
+                    layout.add(name, split, file)
+            missing = (pattern for pattern, matching in found.items() if not matching)
+            layout.said += (f"{CARD} names {pattern[:200]} ({split}), which is not here" for pattern in missing)
         if config.get("default") is True or (name == "default" and layout.default is None):
             layout.default = name
-    return layout if layout.files else None
+    named = {file for splits in layout.files.values() for found in splits.values() for file in found}
+    others = [file.relative_to(folder).as_posix() for file in files if file not in named]
+    if named and others:
+        layout.said.append(f"not read, as {CARD} does not name them: {_listed(others)}")
+    return layout
 
 
 def _patterns(config: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
@@ -251,9 +262,9 @@ def _texts(value: Any) -> list[str]:
     return [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str)]
 
 
-def _matching(folder: Path, files: Sequence[Path], patterns: Sequence[str]) -> list[Path]:
-    wanted = [_pattern(pattern.removeprefix("./")) for pattern in patterns]
-    return [file for file in files if any(w.fullmatch(file.relative_to(folder).as_posix()) for w in wanted)]
+def _matching(folder: Path, files: Sequence[Path], pattern: str) -> set[Path]:
+    wanted = _pattern(pattern.removeprefix("./"))
+    return {file for file in files if wanted.fullmatch(file.relative_to(folder).as_posix())}
 
 
 def _pattern(text: str) -> re.Pattern[str]:
