@@ -384,7 +384,7 @@ def test_empty_responses_and_those_that_fill_the_budget(tmp_path: Path) -> None:
     assert json.loads((folder / "lengths.json").read_text())["eos_trained"] == 1
     with pytest.raises(DataError, match="row 2/b: the response has 9 tokens, the limit is 8"):
         awkward(tmp_path / "error", eight, "")
-    with pytest.raises(DataError, match="all usable feedback is about one prompt"):
+    with pytest.raises(DataError, match="max_response_tokens = 8 drops 1 of 2 rows"):
         awkward(tmp_path / "drop", eight, ", too_long: drop")
     _, said, folder = awkward(tmp_path / "cut", eight, ", too_long: cut")
     lengths = json.loads((folder / "lengths.json").read_text())
