@@ -115,8 +115,8 @@ def read_as(source: DataSource, read: RowsRead) -> ReadResult:
         raise DataError(
             f"none of {len(rows)} rows of {source} can be used: {reasons}", f"the shape was taken to be {shape.name}"
         )
-    total = len(rows) + read.dropped.total()
-    return ReadResult(shape.name, total, records, prompts, dict(dropped), first, dict(left_out), read.said)
+    total, said = len(rows) + read.dropped.total(), [*read.said, *filter(None, [shape.note])]
+    return ReadResult(shape.name, total, records, prompts, dict(dropped), first, dict(left_out), said)
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,12 @@ question; without it the answers tell.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from accord.feedback.formats.columns import Left, Parsed, named
+from accord.feedback.formats.shape import Parse, Row
 from accord.feedback.formats.sheets import Answerer, ScaleGuess, left_of, settled, sheet_of
 
 LONGEST_LABEL = 3
@@ -27,7 +28,7 @@ def is_argilla(row: Mapping[str, Any]) -> bool:
     return isinstance(row.get("fields"), dict) and isinstance(row.get("responses"), (dict, list))
 
 
-def prepare(rows: Sequence[Mapping[str, Any]], source: Path) -> Callable[[Mapping[str, Any]], Iterator[Parsed]]:
+def prepare(rows: Sequence[Row], source: Path) -> Parse:
     """A parser of records that knows the kind of each question, and the range of each rating, from all of them."""
     kinds, known = _settings(source)
     scales, told = ScaleGuess(known=known), set(kinds)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from accord.feedback.formats import argilla
 from accord.feedback.formats.columns import Left, Parsed, RowError
+from accord.feedback.formats.shape import Parse, Row
 from accord.feedback.formats.sheets import Answerer, ScaleGuess, settled, sheet_of
 from accord.feedback.formats.values import empty, structure, unpacked
-
-Row = Mapping[str, Any]
 
 # --- Label Studio ----------------------------------------------------------------------------------------------------
 _SAID = ("annotator", "created_at", "lead_time")
@@ -36,7 +35,7 @@ def _questions(row: Row) -> list[str]:
     return found
 
 
-def prepare_json_min(rows: Sequence[Row], source: Path) -> Callable[[Row], Iterator[Parsed]]:
+def prepare_json_min(rows: Sequence[Row], source: Path) -> Parse:
     """A parser that knows the range of each rating from all rows."""
     del source
     scales = ScaleGuess()
@@ -106,7 +105,7 @@ def _is_answers(value: Any) -> bool:
     )  # fmt: skip
 
 
-def prepare_argilla(rows: Sequence[Row], source: Path) -> Callable[[Row], Iterator[Parsed]]:
+def prepare_argilla(rows: Sequence[Row], source: Path) -> Parse:
     """A parser of the same records as in Argilla's JSON."""
     nested = []
     for row in rows:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from accord.feedback.formats.columns import Parsed, RowError
+from accord.feedback.formats.shape import Parse, Row
 from accord.feedback.formats.trees import tree
 from accord.feedback.formats.values import empty, structure
 
-Row = Mapping[str, Any]
 _LISTS = ("labels", "emojis", "detoxify")
 OWN = ("labels", "user_id", "created_date", "rank", "synthetic", "model_name", "deleted", "tree_state")
 
@@ -20,7 +20,7 @@ def is_flat_tree(row: Row) -> bool:
     return {"message_id", "parent_id", "text", "role", "message_tree_id"} <= row.keys()
 
 
-def prepare(rows: Sequence[Row], source: Path) -> Callable[[Row], Iterator[Parsed]]:
+def prepare(rows: Sequence[Row], source: Path) -> Parse:
     """A parser that gives the records of a tree at its first message, and nothing at the others."""
     del source
     nodes = {str(row["message_id"]): _node(row) for row in rows}

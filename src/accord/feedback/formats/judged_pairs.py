@@ -7,10 +7,9 @@ from typing import Any
 
 from accord.feedback.formats.columns import Parsed, RowError, build, name_in
 from accord.feedback.formats.making import answer, compared, unused, user
+from accord.feedback.formats.shape import Row
 from accord.feedback.formats.values import Side, empty, number, shown, structure, truth, whole
 from accord.feedback.records import Feedback
-
-Row = Mapping[str, Any]
 
 
 def shp(row: Row) -> Iterator[Feedback]:

@@ -5,12 +5,13 @@ TextArea and (hyper)text Labels. The template `chatbot-assessment` (InstructGPT'
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from accord.feedback.formats.columns import Left, Parsed, RowError
+from accord.feedback.formats.shape import Parse, Row
 from accord.feedback.formats.sheets import Answerer, ScaleGuess, Sheet, left_of, settled, sheet_of
 from accord.feedback.formats.values import marked
 from accord.feedback.records import Content, plain
@@ -30,7 +31,7 @@ def is_label_studio(row: Mapping[str, Any]) -> bool:
     return isinstance(row.get("data"), dict) and isinstance(annotations, list)
 
 
-def prepare(rows: Sequence[Mapping[str, Any]], source: Path) -> Callable[[Mapping[str, Any]], Iterator[Parsed]]:
+def prepare(rows: Sequence[Row], source: Path) -> Parse:
     """A parser of tasks that knows the range of each rating from all of them."""
     del source
     scales = ScaleGuess(known=dict(INSTRUCT_GPT))

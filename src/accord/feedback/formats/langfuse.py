@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from accord.errors import DataError
 from accord.feedback.formats.columns import Parsed, RowError, build, content_of, name_in, named
+from accord.feedback.formats.shape import Parse, Row
 from accord.feedback.formats.sheets import ScaleGuess
 from accord.feedback.formats.values import empty, number, truth
 from accord.feedback.records import Content
 
-Row = Mapping[str, Any]
 TEXTS = ("input", "output")
 TRACES = ("traceId", "trace_id")
 OWN = (
@@ -35,7 +35,7 @@ def is_langfuse(row: Row) -> bool:
     return {"name", "value"} <= row.keys() and any(name in row for name in TRACES)
 
 
-def prepare(rows: Sequence[Row], source: Path) -> Callable[[Row], Iterator[Parsed]]:
+def prepare(rows: Sequence[Row], source: Path) -> Parse:
     """A parser of scores beside their texts. Raises DataError where the file does not hold the texts."""
     if any(name not in rows[0] for name in TEXTS):
         raise DataError(

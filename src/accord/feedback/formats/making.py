@@ -21,11 +21,11 @@ from accord.feedback.formats.columns import (
     name_in,
     written_as,
 )
+from accord.feedback.formats.shape import Row
 from accord.feedback.formats.values import empty, number
 from accord.feedback.messages import Role
 from accord.feedback.records import Content, Feedback, Message
 
-Row = Mapping[str, Any]
 SIDES = ("chosen", "rejected")
 PRODUCERS = ("{}_model", "{}-model", "{}_generator", "{}_policy", "model_{}", "{}_model_name")
 """Columns that say who wrote the answer of a side."""

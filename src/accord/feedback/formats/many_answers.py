@@ -7,10 +7,9 @@ from typing import Any
 
 from accord.feedback.formats.columns import Left, Parsed, RowError, build, content_of, name_in
 from accord.feedback.formats.making import answer, ranked, turns, unused, user
+from accord.feedback.formats.shape import Row
 from accord.feedback.formats.values import empty, marked, number, structure
 from accord.feedback.records import Feedback
-
-Row = Mapping[str, Any]
 
 
 def _dictionaries(value: Any, column: str) -> list[Mapping[str, Any]]:

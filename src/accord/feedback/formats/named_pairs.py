@@ -7,14 +7,12 @@ stand beside it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from accord.feedback.formats.columns import RowError, messages
 from accord.feedback.formats.making import answer, compared, demonstration, preference, user
+from accord.feedback.formats.shape import Row
 from accord.feedback.formats.values import shown, unpacked
 from accord.feedback.records import Feedback
-
-Row = Mapping[str, Any]
 
 
 def alpaca_pair(row: Row) -> Iterator[Feedback]:

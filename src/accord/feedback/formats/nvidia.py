@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from accord.feedback.formats.columns import RowError, build, content_of
 from accord.feedback.formats.making import answer, compared
+from accord.feedback.formats.shape import Row
 from accord.feedback.formats.values import Side, number, shown, unpacked, whole
 from accord.feedback.records import Content, Feedback, Message
 
-Row = Mapping[str, Any]
 ATTRIBUTES = ("helpfulness", "correctness", "coherence", "complexity", "verbosity")
 _TURN = re.compile(r"\n?<extra_id_1>(User|Assistant)\n")
 STRONGEST = 3

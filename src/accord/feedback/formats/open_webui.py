@@ -7,10 +7,10 @@ from typing import Any
 
 from accord.feedback.formats.columns import Left, Parsed, RowError, build, messages, name_in
 from accord.feedback.formats.making import answer, ranked, unused
+from accord.feedback.formats.shape import Row
 from accord.feedback.formats.values import empty, number, shown
 from accord.feedback.records import Message
 
-Row = Mapping[str, Any]
 OWN = ("id", "user_id", "type", "data", "meta", "snapshot", "created_at")
 _DATA = ("rating", "model_id", "sibling_model_ids", "comment", "details")
 _META = ("model_id", "message_id", "base_models")

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from accord.feedback.formats.columns import Parsed, RowError, build, name_in
 from accord.feedback.formats.making import ranked, unused
+from accord.feedback.formats.shape import Parse, Row
 from accord.feedback.formats.values import empty, shown
 
-Row = Mapping[str, Any]
 OWN = ("text", "options", "accept", "answer", "label", "_annotator_id", "_session_id", "_timestamp")
 
 
@@ -20,7 +20,7 @@ def is_prodigy(row: Row) -> bool:
     return "text" in row and "answer" in row and ("accept" in row or "label" in row)
 
 
-def prepare(rows: Sequence[Row], source: Path) -> Callable[[Row], Iterator[Parsed]]:
+def prepare(rows: Sequence[Row], source: Path) -> Parse:
     """Options that stay the same while the texts change are labels of the text; others are responses to it."""
     del source
     options = {json.dumps(row.get("options"), sort_keys=True, default=str) for row in rows}

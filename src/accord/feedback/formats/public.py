@@ -53,6 +53,6 @@ PUBLIC = (
     Shape("Dolly", ("instruction", "context", "response"), has("instruction", "context", "response"), named_pairs.dolly, means="demonstration; the context is what is asked about"),
 )  # fmt: skip
 LAST = (
-    Shape("text", ("text",), refusals.is_text, refusals.text, means="demonstration of the whole text, with an empty prompt: for pretraining and supervised tuning"),
+    Shape("text", ("text",), refusals.is_text, refusals.text, means="demonstration of the whole text, with an empty prompt: for pretraining and supervised tuning", note="each text is a demonstration without a prompt; if they are prompts, say so: columns: {prompt: text}"),
     Shape("items to be judged", ("prompt", "responses"), refusals.is_items, None, prepare=refusals.refuse_items, means="refused: nobody judged them"),
 )  # fmt: skip

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from accord.errors import DataError
 from accord.feedback.formats.columns import Parsed, RowError, build
+from accord.feedback.formats.shape import Parse, Row
 
-Row = Mapping[str, Any]
 _RESPONSE = re.compile(r"(response|answer|completion|output)_?([ab12])", re.IGNORECASE)
 _VERDICT = re.compile(r"winner|prefer|choice|label|better|chosen|vote|rating|score|rank", re.IGNORECASE)
 
@@ -21,7 +20,7 @@ def is_items(row: Row) -> bool:
     return "prompt" in row and several and not any(_VERDICT.search(name) for name in row)
 
 
-def refuse_items(rows: Sequence[Row], source: Path) -> Callable[[Row], Iterator[Parsed]]:
+def refuse_items(rows: Sequence[Row], source: Path) -> Parse:
     """Raises DataError."""
     del rows
     raise DataError(

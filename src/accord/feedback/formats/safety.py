@@ -9,9 +9,9 @@ from typing import Any
 
 from accord.feedback.formats.columns import Parsed, RowError, build, content_of, name_in, named
 from accord.feedback.formats.making import answer, turns
+from accord.feedback.formats.shape import Row
 from accord.feedback.formats.values import empty, number, truth, unpacked, whole
 
-Row = Mapping[str, Any]
 _ATTRIBUTES = {"helpful": "better_response_id", "safe": "safer_response_id"}
 PKU_COLUMNS = (
     *_ATTRIBUTES.values(),

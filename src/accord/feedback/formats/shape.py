@@ -23,7 +23,7 @@ class Shape:
     (`parse` is None then). labels: columns of labels, which `parse` gets as 1, 0 or -1 (lists of them where the column holds
     lists), each with what the format says of 0 and 1 (None: nothing, the user is asked). winners: columns that name one of two
     responses, first or second, 1 or 2. counts: columns of which `parse` itself names what of their messages no record holds.
-    means: what becomes what, and what is refused, in one line of the documentation.
+    means: what becomes what, and what is refused, in one line of the documentation. note: what is said of every such file.
 
     A log that may be judgements or mere traces of use (thumbs in a chat, scores of traces) is read as judgements: these
     shapes serve commands that import feedback. A command that collects traces would read the same rows in its own way.
@@ -40,6 +40,7 @@ class Shape:
     winners: tuple[str, ...] = ()
     counts: tuple[str, ...] = ()
     means: str = ""
+    note: str = ""
 
     def parser(self, rows: Sequence[Row], source: Path) -> Parse:
         """What turns one of the rows of `source` into records."""

@@ -9,7 +9,7 @@ Columns `prompt_type` and `response_type` say `messages` where a text is a conve
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from accord.feedback.formats.columns import (
     messages,
     name_in,
 )
+from accord.feedback.formats.shape import Parse, Row
 from accord.feedback.formats.sheets import ScaleGuess
 from accord.feedback.formats.turns import unread
 from accord.feedback.formats.values import empty, number, side, unpacked
@@ -78,7 +79,7 @@ def pairwise(row: Mapping[str, Any]) -> Iterator[Parsed]:
     yield from _unread(row)
 
 
-def prepare_ratings(rows: Sequence[Mapping[str, Any]], source: Path) -> Callable[[Mapping[str, Any]], Iterator[Parsed]]:
+def prepare_ratings(rows: Sequence[Row], source: Path) -> Parse:
     """A parser of rating rows; without columns low and high the range is told from all rows."""
     del source
     scales = ScaleGuess()
