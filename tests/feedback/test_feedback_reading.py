@@ -315,6 +315,13 @@ def test_system_and_history_stand_before_the_prompt(tmp_path: Path) -> None:
     assert read(tmp_path, {"prompt": "Cold?", "system": "Be brief."}).prompts == [[system, *ASKED]]
 
 
+def test_a_setting_that_changes_nothing_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    for row, said in (({"prompt": "q", "completion": "a"}, 1), ({"prompt": "q", "completion": "a", "label": 1}, 0)):
+        path.write_text(json.dumps(row) + "\n")
+        assert len(read_feedback(DataSource(path=str(path), labels="binary")).said) == said
+
+
 @pytest.mark.parametrize(("prompt", "held"), [
     ("Cold?", True), (" Cold? ", True), ("Human: Cold?", True), ("system: Be brief.\n\nuser: Cold?", True), ("Cold", True),
     ("It is May. Cold?", False), ("Warm?", False), ("Be brief. It is May. Cold?", False),

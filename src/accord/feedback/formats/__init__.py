@@ -116,6 +116,8 @@ def read_as(source: DataSource, read: RowsRead) -> ReadResult:
             f"none of {len(rows)} rows of {source} can be used: {reasons}", f"the shape was taken to be {shape.name}"
         )
     total, said = len(rows) + read.dropped.total(), [*read.said, *filter(None, [shape.note])]
+    if source.labels is not None and not values.schemes:
+        said.append(f"labels: {source.labels} changes nothing: {shape.name} has no column of labels here")
     return ReadResult(shape.name, total, records, prompts, dict(dropped), first, dict(left_out), said)
 
 
