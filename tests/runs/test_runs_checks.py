@@ -97,6 +97,7 @@ EVALUATE = "evaluate: {{prompts: {prompts}, reward: reward, reference: {referenc
 
 REFUSED = {
     "a file that is missing": (dpo(feedback="pears.jsonl"), r"stages\.dpo\.feedback: there is no file 'pears\.jsonl'", 'did you mean "pairs.jsonl"'),
+    "a file of a directory that is missing": (dpo(feedback="tiny/confg.json"), r"there is no file 'tiny/confg\.json'", 'did you mean "tiny/config.json"'),
     "an empty file": (dpo(feedback="nothing.jsonl"), r"nothing\.jsonl is empty", "at least one row"),
     "a model for feedback": (dpo(feedback="tiny"), r"feedback: 'tiny' is the directory of a model .*judgements are meant", "data"),
     "a reward model for feedback": (dpo(feedback="reward"), r"'reward' is the directory of a model", "data"),

@@ -6,6 +6,7 @@ written but into a folder that is thrown away.
 
 from __future__ import annotations
 
+import difflib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -138,9 +139,11 @@ def _has_been_read(name: str) -> bool:
 
 
 def _near(path: Path) -> str:
-    from accord.validation import suggest
-
-    return suggest(path.name, [p.name for p in path.parent.iterdir()]) if path.parent.is_dir() else ""
+    """The file or directory beside it that is called nearly so, as it would have to be written."""
+    if not path.parent.is_dir():
+        return ""
+    near = difflib.get_close_matches(path.name, [p.name for p in path.parent.iterdir()], n=1, cutoff=0.5)
+    return f'did you mean "{path.with_name(near[0])}"? ' if near else ""
 
 
 def _look_at_result(path: Path, kind: Kind) -> None:

@@ -107,7 +107,8 @@ def read_judged(
             groups.append(group)
     if not groups:
         raise DataError(
-            f"{name_of(reference)}: no usable judgement is left: {dict(left_out)}", "raise the token limits"
+            f"{name_of(reference)}: no usable judgement is left: {dict(left_out)}",
+            "give prompts two different responses that somebody compared; if they are too long, raise the token limits",
         )
     context.say(
         f"{sum(len(g.judgements) for g in groups):,} judgements on {len(groups):,} prompts; left out: {dict(left_out) or 0}"
