@@ -647,3 +647,33 @@ def test_a_number_that_is_no_time_in_any_unit_is_refused() -> None:
     for when in (1e30, 10**99, -1e30, float("inf")):
         with pytest.raises(RowError):
             made(when)
+
+
+@pytest.mark.parametrize("name", ["thumbs_up", "liked", "is_good", "is_correct", "vote", "Label"])
+@pytest.mark.parametrize(("good", "bad"), [(True, False), ("True", "False"), (1, 0), (1, -1), ("👍", "👎")])
+@pytest.mark.parametrize(
+    "rest", [{"prompt": "p", "response": "r"}, {"prompt": "p", "completion": "r"}, {"instruction": "p", "output": "r"}]
+)
+def test_a_judged_answer_is_never_a_demonstration(
+    tmp_path: Path, name: str, good: Any, bad: Any, rest: dict[str, str]
+) -> None:
+    rows, ours = [{**rest, name: value} for value in (good, bad, good)], "kto_tag" if "output" in rest else "label"
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    if name != "Label":  # which is read as `label` anyway
+        with pytest.raises(DataError, match=f"--columns {ours}={name},"):
+            read_feedback(path)
+        assert len(read_feedback(DataSource(path=str(path), columns={f"meta.{name}": name})).records) == 3
+    got = read_feedback(DataSource(path=str(path), columns={ours: name}))
+    assert [(r.kind, r.choice.up) for r in got.records] == [("thumb", True), ("thumb", False), ("thumb", True)]
+
+
+@pytest.mark.parametrize("scale", [[1, 2, 3, 4, 5], [0, 0.5, 1], ["1", "2", "3"], [-1, 0, 1, 2], [0.0, 0.1, 1.0]])
+@pytest.mark.parametrize("told", [None, "binary", "signed"])
+def test_a_scale_is_no_column_of_labels(tmp_path: Path, scale: list[Any], told: Any) -> None:
+    path = tmp_path / "rows.jsonl"
+    rows = [{"prompt": "p", "completion": f"r{i}", "label": value} for i, value in enumerate(scale)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    with pytest.raises(DataError, match="a rating or a probability, no label") as error:
+        read_feedback(DataSource(path=str(path), labels=told))
+    assert "rating_overall=label" in str(error.value)

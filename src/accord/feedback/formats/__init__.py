@@ -19,6 +19,7 @@ from accord.feedback.formats.columns import (
     Watched,
     can_keep,
     check_understood,
+    check_unjudged,
     check_used,
     prompt_of,
 )
@@ -96,6 +97,7 @@ def read_as(source: DataSource, read: RowsRead) -> ReadResult:
             check_understood(row, {*shape.fields, *shape.optional})
             watched = Watched(values.read(row))
             made = list(parse(watched))
+            check_unjudged(row, made, values.known)
             made += [] if shape.keeps else [Left(f"column {name!r}") for name in check_used(watched, values.known)]
             if shape.name == "TRL prompt-only":
                 prompts.append(prompt_of(row))
@@ -113,7 +115,8 @@ def read_as(source: DataSource, read: RowsRead) -> ReadResult:
     if not records and not prompts:
         reasons = "; ".join(f"{reason} (first at {first[reason]})" for reason in dropped) or f"{dict(left_out)}"
         raise DataError(
-            f"none of {len(rows)} rows of {source} can be used: {reasons}", f"the shape was taken to be {shape.name}"
+            f"none of {len(rows)} rows of {source} can be used: {reasons}",
+            f"mend them, or say which columns are meant (--columns OURS=THEIRS): they were read as {shape.name}",
         )
     total, said = len(rows) + read.dropped.total(), [*read.said, *filter(None, [shape.note])]
     if source.labels is not None and not values.schemes:

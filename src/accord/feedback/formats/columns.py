@@ -10,8 +10,20 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
+from accord.feedback.formats.hints import meaning_of
 from accord.feedback.formats.turns import MEDIA, REASONING, history_of, is_conversation, messages, tools_of
-from accord.feedback.formats.values import RowError, bare, empty, marked, number, shown, truth, unpacked, whole
+from accord.feedback.formats.values import (
+    RowError,
+    bare,
+    empty,
+    is_label,
+    marked,
+    number,
+    shown,
+    truth,
+    unpacked,
+    whole,
+)
 from accord.feedback.records import Content, Feedback, Message, asking, content_id, to_json
 
 __all__ = [
@@ -34,6 +46,7 @@ __all__ = [
     "build",
     "can_keep",
     "check_understood",
+    "check_unjudged",
     "check_used",
     "content_of",
     "flat",
@@ -94,6 +107,21 @@ def check_understood(row: Mapping[str, Any], known: set[str]) -> None:
         if name not in known and not empty(row.get(name)):
             raise RowError(
                 f"the column {name!r} is not understood here: {why} (or rename it to keep it aside: meta.{name})"
+            )
+
+
+def check_unjudged(row: Mapping[str, Any], made: Sequence[Parsed], known: set[str]) -> None:
+    """Raises RowError for a demonstration beside a column outside `known` that is called like a label and holds one: what was
+    judged bad demonstrates nothing."""
+    if not any(isinstance(part, Feedback) and part.kind == "demonstration" for part in made):
+        return
+    for name, value in row.items():
+        if name not in known and meaning_of(name) == "label" and is_label(value):
+            ours = next((label for label in ("label", "kto_tag") if label in known), None)
+            how = f"read it as the label, --columns {ours}={name}, or keep" if ours else "keep"
+            raise RowError(
+                f"the column {name!r} judges the answer, which is no demonstration then: {how} it aside, "
+                f"--columns meta.{name}={name}"
             )
 
 

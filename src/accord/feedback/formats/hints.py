@@ -20,7 +20,7 @@ _NAMES = {
     "rejected": "rejected dispreferred worse losing negative non_preferred non_preferred_output rejected_response response_rejected bad_response worst",
     "response": "response answer output completion reply generation target assistant model_output bot model_response",
     "messages": "messages conversation conversations dialog dialogue chat turns",
-    "label": "label thumb thumbs thumbs_up vote is_good good",
+    "label": "label thumb thumbs thumb_up thumbs_up upvoted liked vote is_good good is_correct correct accepted approved",
     "winner": "winner preference preferred_side choice verdict better_response selected",
     "response_a": "response_a response_left first_response chosen_a", "response_b": "response_b response_right second_response chosen_b",
 }  # fmt: skip

@@ -85,7 +85,7 @@ def _implicit(rows: Sequence[Row], source: Path) -> Parse:
 
 def _thumb(prompt: Content, response: Content, row: Row, column: str = "label") -> Iterator[Feedback]:
     if not flat(response).strip():
-        raise RowError("the completion is empty")
+        raise RowError("the answer is empty")
     if row[column] == 0:
         raise RowError(f"the column {column!r} is 0, neither good nor bad")
     wrote = producers_of(row, ("completion",))
@@ -146,7 +146,8 @@ def _instruction(row: Row) -> Iterator[Feedback]:
 
 
 def _response(row: Row) -> Iterator[Feedback]:
-    yield from demonstration(content_of(row["prompt"]), _side(row, "response"), row)
+    made = _thumb if "label" in row else demonstration
+    yield from made(content_of(row["prompt"]), _side(row, "response"), row)
 
 
 def _refined(row: Row) -> Iterator[Feedback]:
@@ -199,7 +200,7 @@ SHAPES = (
     Shape("TRL prompt-completion", ("prompt", "completion"), has("prompt", "completion"), _completion, ("label", "completion_model"), labels={"label": "binary"}, means="demonstration; thumb with a label"),
     Shape("TRL conversational", ("messages",), has("messages"), _conversation, ("label", "chosen", "rejected", *PAIR_COLUMNS), labels={"label": "binary"}, means="demonstration of the last answer; comparison with chosen and rejected; thumb with a label"),
     Shape("Alpaca", ("instruction", "output"), has("instruction", "output"), None, ("input", "kto_tag"), labels={"kto_tag": "binary"}, prepare=_alpaca, means="demonstration; thumb with kto_tag"),
-    Shape("prompt-response", ("prompt", "response"), has("prompt", "response"), _response, means="demonstration"),
+    Shape("prompt-response", ("prompt", "response"), has("prompt", "response"), _response, ("label",), labels={"label": "binary"}, means="demonstration; thumb with a label"),
     Shape("TRL prompt-only", ("prompt",), _is_prompt_only, _prompt_only, means="prompts, no records"),
     *LAST,
 )  # fmt: skip

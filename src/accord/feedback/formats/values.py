@@ -99,6 +99,17 @@ def marked(row: Mapping[str, Any], column: str, otherwise: bool = False) -> bool
     return otherwise if empty(row.get(column)) else truth(row[column], column)
 
 
+LABELS = "true, false, yes, no, good, bad, up, down, 1, 0, -1"
+"""The spellings of labels that messages name; `_WORDS` has them all."""
+
+
+def _beyond(value: Any) -> bool:
+    """Whether a cell is a number that no label is: 4 of five stars, a probability."""
+    if isinstance(value, str) and not re.fullmatch(r"\s*[-+−]?\d+(\.\d*)?\s*", value):
+        return False
+    return not empty(value) and isinstance(bare(value), (str, int, float)) and _label(value) is None
+
+
 def _label(value: Any) -> bool | int | None:
     """A word as true or false, a number as -1, 0 or 1, None for anything else."""
     value = bare(value)
@@ -113,15 +124,26 @@ def _label(value: Any) -> bool | int | None:
     return int(value) if isinstance(value, (int, float)) and value in (-1, 0, 1) else None
 
 
+def is_label(value: Any) -> bool:
+    """Whether a cell says good, bad or neither as a label does."""
+    return _label(value) is not None
+
+
 def scheme_of(values: Iterable[Any], column: str, explained: Scheme | None, told: Scheme | None = None) -> Scheme:
     """What the numbers of a whole column mean. explained: what the format says of 0 and 1; told: what the user says.
 
-    Raises DataError for 0 and 1 that neither explains.
+    Raises DataError for 0 and 1 that neither explains, and for other numbers beside them: of one to five stars, 1 is no praise.
     """
+    cells = list(values)
+    seen = [found for found in map(_label, cells) if found is not None]
+    numbers = {found for found in seen if not isinstance(found, bool)}
+    if numbers and (beyond := next((cell for cell in cells if _beyond(cell)), None)) is not None:
+        raise DataError(
+            f"the column {column!r} holds {shown(beyond)} beside {', '.join(map(str, sorted(numbers)))}: a rating or a probability, no label",
+            f"read it as a rating (--columns response=NAME,rating_overall={column}), or write what is good and bad: {LABELS}",
+        )
     if told is not None:
         return told
-    seen = [found for found in map(_label, values) if found is not None]
-    numbers = {found for found in seen if not isinstance(found, bool)}
     words = len(seen) > sum(not isinstance(found, bool) for found in seen)
     if -1 in numbers:
         return "signed"
@@ -137,7 +159,9 @@ def label(value: Any, column: str, scheme: Scheme) -> int:
     """1 good, -1 bad, 0 neutral. Raises RowError for what is no label, DataError for -1 in a column of 0 and 1."""
     found = _label(value)
     if found is None:
-        raise RowError(f"the column {column!r} is {'empty' if empty(value) else f'{shown(value)}, which is no label'}")
+        raise RowError(
+            f"the column {column!r} is {'empty' if empty(value) else f'{shown(value)}, which is no label, such as true, bad, 1 or -1'}"
+        )
     if isinstance(found, bool):
         return 1 if found else -1
     if scheme == "signed":
