@@ -3,6 +3,8 @@
 Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 stopped by a guard, 130 interrupted.
 """
 
+from collections.abc import Mapping
+
 GUARD_EXIT = 3
 """Exit code of a run that finished, but in which a guard stopped a stage early: KL budget, collapse, gaming."""
 
@@ -55,3 +57,8 @@ class Interrupted(AccordError):
     """The user asked the run to stop; a checkpoint was written first."""
 
     exit_code = 130
+
+
+def by_reason(counts: Mapping[str, int]) -> str:
+    """Counts with their reasons, in words: "3 too long, 1,200 thumb: compares nothing"."""
+    return ", ".join(f"{count:,} {reason}" for reason, count in counts.items())

@@ -43,7 +43,7 @@ def rankings(tmp_path: Path) -> Path:
 
 def test_kto_from_rankings_alone(tmp_path: Path) -> None:
     """A ranking says which is better, not which is good."""
-    with pytest.raises(DataError, match=r"no thumbs and no comparisons: {'ranking: says no good and bad': 4}") as error:
+    with pytest.raises(DataError, match=r"no thumbs and no comparisons: 4 ranking: says no good and bad") as error:
         execute(tmp_path, f"  kto: {{kind: kto, {BASE}, feedback: {rankings(tmp_path)}}}\n")
     assert "marked good or bad" in (error.value.fix or "")
 
@@ -52,7 +52,7 @@ def test_dpo_from_thumbs(tmp_path: Path) -> None:
     thumbs = write(
         tmp_path / "t.jsonl", [{"prompt": "It", "completion": f" is {i}.", "label": i % 2 == 0} for i in range(4)]
     )
-    with pytest.raises(DataError, match=r"nothing here compares responses: {'thumb compares nothing': 4}") as error:
+    with pytest.raises(DataError, match=r"nothing here compares responses: 4 thumb compares nothing") as error:
         execute(tmp_path, f"  dpo: {{kind: dpo, {BASE}, feedback: {thumbs}}}\n")
     assert "kto" in (error.value.fix or "")
 

@@ -359,3 +359,16 @@ def test_lineage_names_every_file_of_what_was_read(shelf: Path, tmp_path: Path) 
     inputs = json.loads((tmp_path / "run/lineage.json").read_text())["stages"]["sft"]["inputs"]
     assert [name for name in inputs if "part-" in name] == [f"{tmp_path}/part-{part}.jsonl" for part in "ab"]
     assert all(value.startswith("sha256:") for name, value in inputs.items() if "part-" in name)
+
+
+def test_a_stage_is_no_data_and_what_it_left_is_named(
+    shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(shelf)
+    stage = tmp_path / "01-collect"
+    stage.mkdir()
+    (stage / "config.yaml").write_text("kind: collect\n")
+    (stage / "result.json").write_text(json.dumps({"artefacts": {"feedback": "feedback.jsonl"}}))
+    with pytest.raises(AccordError, match="is the directory of a stage, and judgements are meant") as error:
+        check(recipe_of(tmp_path, dpo(feedback=str(stage))), tmp_path / "run")
+    assert str(stage / "feedback.jsonl") in (error.value.fix or "")

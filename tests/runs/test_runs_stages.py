@@ -81,7 +81,7 @@ def test_kto_learns_from_thumbs_and_from_comparisons(tmp_path: Path, pairs: Path
 def test_kto_without_thumbs_says_what_it_found(tmp_path: Path) -> None:
     (tmp_path / "demos.jsonl").write_text(json.dumps({"prompt": "a", "completion": "b"}) + "\n")
     kto = f"feedback: {tmp_path}/demos.jsonl, learning_rate: 1.0e-3"
-    with pytest.raises(DataError, match=r"no thumbs and no comparisons: {'demonstration: says no good and bad': 1}"):
+    with pytest.raises(DataError, match=r"no thumbs and no comparisons: 1 demonstration: says no good and bad"):
         run(tmp_path, f"  kto: {{kind: kto, model: 'accord:nano-base', {kto}}}\n")
 
 

@@ -85,6 +85,7 @@ def _dry_run(recipe: Any, run_dir: Path, resume: bool) -> None:
     from accord.cli.plans import lines_of
     from accord.runs import runner
     from accord.runs.checks import check
+    from accord.runs.known import UNASKED
 
     runner.check_directory(recipe, run_dir, resume)
     seeds = recipe.header.study.seeds if recipe.header.study else [recipe.header.seed]
@@ -92,8 +93,10 @@ def _dry_run(recipe: Any, run_dir: Path, resume: bool) -> None:
     click.echo(f"{recipe.header.name} → {run_dir}\n")
     for line in lines_of(plans, times=True, runs=len(seeds)):
         click.echo(line)
+    unsure = any(UNASKED in note for plan in plans.values() for note in plan.notes)
+    valid = "is valid as far as can be told here" if unsure else "is valid"
     which = f"seeds {seeds}" if recipe.header.study else f"seed {seeds[0]}"
-    click.echo(f"\n{which}, free disk {environment.free_mib(run_dir):,.0f} MiB; the recipe is valid, nothing was run")
+    click.echo(f"\n{which}, free disk {environment.free_mib(run_dir):,.0f} MiB; the recipe {valid}, nothing was run")
 
 
 def _closing_table(run_dir: Path) -> None:

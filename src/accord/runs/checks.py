@@ -7,6 +7,7 @@ written but into a folder that is thrown away.
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -103,6 +104,11 @@ def _look(one: Named, context: StageContext, start: bool) -> None:
 def _look_at_data(one: Named, start: bool) -> None:
     path = Path(one.reference)
     if path.is_dir():
+        if (path / RESULT).is_file() and (path / "config.yaml").is_file():
+            raise ConfigError(
+                f"{one.reference!r} is the directory of a stage, and {one.kind} are meant",
+                f"name what it left: {', '.join(_left_by(path)) or 'nothing that is data'}",
+            )
         files = [name for name in (REWARD, ADAPTER, CONFIG) if (path / name).is_file()]
         if (files and any(path.glob("*.safetensors"))) or REWARD in files:
             raise ConfigError(
@@ -122,6 +128,11 @@ def _look_at_data(one: Named, start: bool) -> None:
                 f"there is no file {one.reference!r}, and no public dataset of that name on the Hub",
                 "check the spelling",
             )
+
+
+def _left_by(stage: Path) -> list[str]:
+    """The files and directories that a stage left, as paths."""
+    return [str(stage / artefact) for artefact in json.loads((stage / RESULT).read_text())["artefacts"].values()]
 
 
 def _unreachable(name: str) -> ConfigError:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")
 HUB_SECONDS = 5
 """The Hub is asked once, and not longer."""
+UNASKED = "the Hub could not be asked whether it exists"
+"""What a plan says of a model that is not on this disk and cannot be looked up."""
 ADAPTER, REWARD, CONFIG, GENERATION = "adapter_config.json", "reward.json", "config.json", "generation_config.json"
 
 
@@ -131,7 +133,7 @@ def _of_hub(name: str) -> KnownModel:
         raise ConfigError(
             f"there is no directory {name!r}, and no public model of that name on the Hub", "check the spelling"
         )
-    where = "it is downloaded when the run starts" if known else "the Hub could not be asked whether it exists"
+    where = "it is downloaded when the run starts" if known else UNASKED
     return KnownModel(name, "policy", note=f"{name} is not on this disk; {where}", unknown=known is None)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from accord.errors import DataError
+from accord.errors import DataError, by_reason
 from accord.feedback.formats import ReadResult, conversations_unpacked, read_feedback
 from accord.feedback.formats.columns import PROMPT_COLUMNS, check_understood, prompt_of
 from accord.feedback.formats.reading import Row, read_rows
@@ -83,7 +83,9 @@ def _rows(spec: DataSpec, context: StageContext) -> list[Row]:
     for line in read.said:
         context.say(line)
     if read.dropped:
-        context.say(f"{name_of(spec)}: {read.dropped.total():,} of {rows:,} rows cannot be read: {dict(read.dropped)}")
+        context.say(
+            f"{name_of(spec)}: {read.dropped.total():,} of {rows:,} rows cannot be read: {by_reason(read.dropped)}"
+        )
     return read.rows
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from accord.errors import DataError
+from accord.errors import DataError, by_reason
 from accord.text.conversations import shorter
 from accord.text.encoding import Encoder, Example
 from accord.text.packing import common_start
@@ -43,7 +43,7 @@ class LengthTable:
 
     def lines(self) -> list[str]:
         """The table for a terminal."""
-        dropped = _counted(self.dropped) or "0"
+        dropped = by_reason(self.dropped) or "0"
         p, r = self.prompt_tokens, self.response_tokens
         return [
             f"{self.rows:,} rows: {self.kept:,} kept ({self.cut:,} of them cut), dropped: {dropped}",
@@ -54,16 +54,12 @@ class LengthTable:
             *([f"{self.lost_reasoning:,} rows: the chat template leaves out the reasoning of earlier replies, by design"]
               if self.lost_reasoning else []),
             f"example: {self.example}",
-            *([f"beside the rows: {_counted(self.left_out)}"] if self.left_out else []),
+            *([f"beside the rows: {by_reason(self.left_out)}"] if self.left_out else []),
         ]  # fmt: skip
 
     def values(self) -> dict[str, Any]:
         """JSON-able."""
         return asdict(self)
-
-
-def _counted(reasons: dict[str, int]) -> str:
-    return ", ".join(f"{count} {reason}" for reason, count in reasons.items())
 
 
 def fit_lengths(
@@ -98,7 +94,7 @@ def fit_lengths(
             kept.append(shorter)
             cut += 1
     if not kept:
-        raise DataError(f"none of {len(examples)} rows is left: {dict(lost)}", "raise the token limits")
+        raise DataError(f"none of {len(examples)} rows is left: {by_reason(lost)}", "raise the token limits")
     _check_context(kept, context)
     rows = len(examples) + sum((dropped or {}).values())
     return kept, replace(_table(kept, cut, lost, rows, encoder), left_out=left_out or {})

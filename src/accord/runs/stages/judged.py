@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from accord.errors import DataError
+from accord.errors import DataError, by_reason
 from accord.feedback.formats import ReadResult
 from accord.feedback.formats.source import DataSpec, name_of
 from accord.feedback.records import (
@@ -94,7 +94,7 @@ def read_judged(
             by_prompt.setdefault(prompt_key(record), []).append(record)
     if not by_prompt:
         raise DataError(
-            f"{name_of(reference)}: nothing here {'judges' if ratings else 'compares'} responses: {dict(left_out)}",
+            f"{name_of(reference)}: nothing here {'judges' if ratings else 'compares'} responses: {by_reason(left_out)}",
             "give comparisons or rankings; thumbs alone train kto",
         )
     tokens = _tokenise(by_prompt, model, lengths, context, sum(read.dropped.values()))
@@ -107,11 +107,11 @@ def read_judged(
             groups.append(group)
     if not groups:
         raise DataError(
-            f"{name_of(reference)}: no usable judgement is left: {dict(left_out)}",
+            f"{name_of(reference)}: no usable judgement is left: {by_reason(left_out)}",
             "give prompts two different responses that somebody compared; if they are too long, raise the token limits",
         )
     context.say(
-        f"{sum(len(g.judgements) for g in groups):,} judgements on {len(groups):,} prompts; left out: {dict(left_out) or 0}"
+        f"{sum(len(g.judgements) for g in groups):,} judgements on {len(groups):,} prompts; left out: {by_reason(left_out) or 0}"
     )
     _say_half_used(records, margin, THUMB in scales.keys, context)
     if any(both := contradictions(groups)):

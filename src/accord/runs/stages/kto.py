@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
-from accord.errors import DataError
+from accord.errors import DataError, by_reason
 from accord.runs.context import StageContext
 from accord.runs.inputs import Judgements, PolicyName
 from accord.runs.stage import Plan, Stage, StageResult
@@ -129,7 +129,7 @@ def read_thumbs(reference: DataSpec, model: Language, lengths: LengthConfig, con
             marks[row] = mark, number
     if not examples:
         raise DataError(
-            f"{name_of(reference)} holds no thumbs and no comparisons: {dict(left_out)}",
+            f"{name_of(reference)} holds no thumbs and no comparisons: {by_reason(left_out)}",
             "KTO learns from responses marked good or bad",
         )
     kept = apply_lengths(
