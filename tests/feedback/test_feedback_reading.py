@@ -677,3 +677,15 @@ def test_a_scale_is_no_column_of_labels(tmp_path: Path, scale: list[Any], told: 
     with pytest.raises(DataError, match="a rating or a probability, no label") as error:
         read_feedback(DataSource(path=str(path), labels=told))
     assert "rating_overall=label" in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["is_bad", "thumbs_down", "Toxic"])
+@pytest.mark.parametrize("value", [True, "True", 1])
+def test_a_fault_is_neither_a_label_nor_a_demonstration(tmp_path: Path, name: str, value: Any) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps({"prompt": "p", "response": "r", name: value}) + "\n", encoding="utf-8")
+    with pytest.raises(DataError, match="judges the answer") as error:
+        read_feedback(path)
+    assert "--columns label=" not in str(error.value)
+    aside = read_feedback(DataSource(path=str(path), columns={f"meta.{name}": name}))
+    assert [r.kind for r in aside.records] == ["demonstration"]

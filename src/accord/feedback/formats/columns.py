@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
-from accord.feedback.formats.hints import meaning_of
+from accord.feedback.formats.hints import is_fault, meaning_of
 from accord.feedback.formats.turns import MEDIA, REASONING, history_of, is_conversation, messages, tools_of
 from accord.feedback.formats.values import (
     RowError,
@@ -111,13 +111,14 @@ def check_understood(row: Mapping[str, Any], known: set[str]) -> None:
 
 
 def check_unjudged(row: Mapping[str, Any], made: Sequence[Parsed], known: set[str]) -> None:
-    """Raises RowError for a demonstration beside a column outside `known` that is called like a label and holds one: what was
-    judged bad demonstrates nothing."""
+    """Raises RowError for a demonstration beside a column outside `known` that is called like a label, or like a fault, and
+    holds one: what was judged bad demonstrates nothing."""
     if not any(isinstance(part, Feedback) and part.kind == "demonstration" for part in made):
         return
     for name, value in row.items():
-        if name not in known and meaning_of(name) == "label" and is_label(value):
-            ours = next((label for label in ("label", "kto_tag") if label in known), None)
+        if name not in known and (is_fault(name) or meaning_of(name) == "label") and is_label(value):
+            named = () if is_fault(name) else ("label", "kto_tag")
+            ours = next((label for label in named if label in known), None)
             how = f"read it as the label, --columns {ours}={name}, or keep" if ours else "keep"
             raise RowError(
                 f"the column {name!r} judges the answer, which is no demonstration then: {how} it aside, "

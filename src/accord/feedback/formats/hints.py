@@ -26,6 +26,11 @@ _NAMES = {
 }  # fmt: skip
 MEANING = {name: meaning for meaning, names in _NAMES.items() for name in names.split()}
 """Names of columns, and what they mean; each meaning is a name that formats of this package use."""
+_FAULTS = {
+    "bad", "is_bad", "thumb_down", "thumbs_down", "downvoted", "disliked", "toxic", "is_toxic", "unsafe", "is_unsafe", "harmful",
+    "is_harmful", "wrong", "is_wrong", "incorrect", "flagged",
+}  # fmt: skip
+"""Names of columns that are true of a bad answer."""
 _NUMBERED = re.compile(r"(response|answer|output|completion|reply|generation|candidate|option)_?(a|b|1|2|left|right|first|second|one|two)")  # fmt: skip
 _NUMBERED_0 = re.compile(r"(response|answer|output|completion|reply|generation|candidate|option)_?(0|1)")
 _ONE_OF = re.compile(r"\d|_[a-z]$")
@@ -46,6 +51,11 @@ HOW = "columns: {{{0}}} in a recipe, --columns {1} on the command line"
 
 def _plain(name: str) -> str:
     return re.sub(r"[\s-]+", "_", name.strip().lower())
+
+
+def is_fault(name: str) -> bool:
+    """Whether a column of this name is true of a bad answer."""
+    return _plain(name) in _FAULTS
 
 
 def meaning_of(name: str, from_zero: bool = False) -> str | None:
