@@ -169,7 +169,7 @@ HOSTILE: dict[str, Expected | Refused] = {
     "bigint.jsonl": Refused(("bigint.jsonl", "digits")),
     "bom.csv": compared(pair("Wie heißt du?", "Ich heiße A", "Ich heiße B", annotator="zoë")),
     "commahead.csv": compared(pair("Hi", "A", "B")),
-    "cp1252.csv": Refused(("cp1252.csv", "cp1252")),
+    "cp1252.csv": Refused(("cp1252.csv", "encoding: cp1252")),
     "cr.csv": compared(pair("Hi", "A", "B", annotator="z"), pair("Ho", "B", "A", flipped=True, annotator="z"), rows=2, count=2),
     "crlf.jsonl": compared(XY, XY, rows=2, count=2),
     "dev.jsonl": compared(pair([("developer", "be nice"), ("user", "hi")], "a", "b")),

@@ -16,7 +16,8 @@ from accord.cli.terminal import safe_text
 from accord.errors import ConfigError
 from accord.feedback.formats.anonymous import Pseudonyms
 from accord.feedback.formats.card import card_paths, card_text, data_card
-from accord.feedback.formats.exports import TABLES, Exported, export
+from accord.feedback.formats.exports import Exported, export
+from accord.feedback.formats.losses import TABLES
 from accord.feedback.records import Feedback
 from accord.files import write_json, write_jsonl, write_text
 

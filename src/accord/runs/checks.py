@@ -153,7 +153,7 @@ def _near(path: Path) -> str:
     """The file or directory beside it that is called nearly so, as it would have to be written."""
     if not path.parent.is_dir():
         return ""
-    near = difflib.get_close_matches(path.name, [p.name for p in path.parent.iterdir()], n=1, cutoff=0.5)
+    near = difflib.get_close_matches(path.name, [p.name for p in path.parent.iterdir()], n=1, cutoff=0.6)
     return f'did you mean "{path.with_name(near[0])}"? ' if near else ""
 
 

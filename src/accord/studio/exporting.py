@@ -22,7 +22,7 @@ from accord.errors import ConfigError
 from accord.feedback.formats import EXPORTS, Exported, export
 from accord.feedback.formats.anonymous import Pseudonyms
 from accord.feedback.formats.card import card_text, data_card
-from accord.feedback.formats.exports import TABLES
+from accord.feedback.formats.losses import TABLES
 from accord.feedback.records import Feedback
 from accord.studio import answers, events
 from accord.studio.database import Database

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from accord.errors import ConfigError
-from accord.feedback.formats.columns import UNKNOWN_ORDER, RowError, bare_reply, flat, option_ids
+from accord.feedback.formats.columns import UNKNOWN_ORDER, RowError, bare_reply, flat
+from accord.feedback.formats.losses import TABLES, lost_details
 from accord.feedback.formats.prm800k import to_prm800k
 from accord.feedback.formats.tables import to_pairwise_row, to_rating_row
 from accord.feedback.formats.trees import to_trees
@@ -32,7 +33,6 @@ from accord.feedback.records import (
     StepLabels,
     Thumb,
     content_id,
-    plain,
     to_json,
 )
 
@@ -281,8 +281,6 @@ _BY_RECORD: dict[str, Callable[[Feedback], Iterator[Part]]] = {
 EXPORTS = ("accord", "trl-prompt", *_BY_RECORD, "oasst")
 BESIDE = ("accord", "oasst")
 """Shapes that hold no further columns."""
-TABLES = ("csv-pairwise", "csv-ratings")
-"""Shapes written as CSV."""
 
 
 def export(records: Sequence[Feedback], shape: str) -> Exported:
@@ -302,7 +300,7 @@ def export(records: Sequence[Feedback], shape: str) -> Exported:
         homeless = {id(record) for record, _ in left}
         held = [record for record in records if id(record) not in homeless]
         about = [a for r in held for a in _beside(r, shares)]
-        return Exported(shape, rows, about, dict(Counter(why for _, why in left)), len(held), _lost(held, shape))
+        return Exported(shape, rows, about, dict(Counter(why for _, why in left)), len(held), lost_details(held, shape))
     return _by_record(records, shape, shares)
 
 
@@ -326,7 +324,7 @@ def _by_record(records: Sequence[Feedback], shape: str, shares: Shares) -> Expor
         if any(name in line for line in about):  # all rows have the same columns
             about = [{**line, name: line.get(name)} for line in about]
     lost = _margins(owners, about) if shape.startswith("trl-preference") else {}
-    lost |= _lost(list({id(owner): owner for owner in owners}.values()), shape)
+    lost |= lost_details(list({id(owner): owner for owner in owners}.values()), shape)
     return Exported(shape, rows, about, dict(left_out), len(records) - left_out.total(), lost)
 
 
@@ -372,57 +370,6 @@ def _written_as(record: Feedback, part: Part) -> dict[str, Any]:
     kinds = ["text" if isinstance(content, str) else "messages" for content in part.contents]
     usual = "text" if isinstance(record.prompt, str) else "messages"
     return {"written_as": kinds} if any(kind != usual for kind in kinds) else {}
-
-
-# --- what is lost ------------------------------------------------------------------------------------------------------
-_KEPT_META = {"shown", "finished", "margin"}
-_HOLDS_MESSAGES = ("trl-preference", "trl-preference-implicit", "trl-unpaired", "trl-completion", *TABLES)
-
-
-def _lost(records: Sequence[Feedback], shape: str) -> dict[str, int]:
-    """Details of written records that their rows do not say, each with the number of records that have it."""
-    lost: Counter[str] = Counter()
-    for record in records:
-        lost.update({*_lost_messages(record, shape), *_lost_beside(record, shape)})
-    return dict(lost)
-
-
-def _lost_messages(record: Feedback, shape: str) -> Iterator[str]:
-    if shape in _HOLDS_MESSAGES:
-        return
-    if record.tools:
-        yield "tools"
-    if record.chat_template_kwargs:
-        yield "chat_template_kwargs"
-    contents = [record.prompt, *(o.content for o in record.options), getattr(record.choice, "content", "")]
-    for message in (m for content in contents if isinstance(content, list) for m in content):
-        if isinstance(message.content, list):
-            yield "the parts of a message (joined)"
-        if message.weight is not None:
-            yield "weight of a message"
-        if message.name is not None:
-            yield "name of a message"
-    if any(isinstance(option.content, list) for option in record.options):
-        yield "that a response was written as messages"
-
-
-def _lost_beside(record: Feedback, shape: str) -> Iterator[str]:
-    """Producers, ids of options, further meta data: what only some shapes have a place for."""
-    if shape in TABLES:
-        return
-    if shape in ("trl-stepwise", "prm800k") and any(option.producer is not None for option in record.options):
-        yield "who wrote a response (producer)"
-    contents = [option.content for option in record.options if not isinstance(option.content, Clip)]
-    if shape != "oasst" and [option.id for option in record.options] != option_ids(contents):
-        yield "ids of responses"
-    held = {"trl-stepwise": _KEPT_META, "prm800k": {*_KEPT_META, "prm800k"}, "oasst": {"shown", "oasst"}}.get(
-        shape, _KEPT_META
-    )
-    yield from (f"meta: {name}" for name in record.meta if name not in held)
-    if isinstance(record.choice, StepLabels) and any(
-        plain(o.content) != "\n".join(record.choice.steps) for o in record.options
-    ):
-        yield "how steps were joined"
 
 
 def _finished(record: Feedback, options: Sequence[str]) -> dict[str, Any]:

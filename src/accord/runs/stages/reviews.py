@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -11,11 +12,22 @@ from accord.files import write_jsonl
 from accord.runs.context import StageContext
 from accord.runs.stage import Plan, Stage, StageConfig, StageResult
 
+if TYPE_CHECKING:
+    from accord.text.reviews import Corpus
+
 MIN_GOLD_ACCURACY = 0.89
 HELDOUT = 400
 """Whole reviews kept aside from pretraining."""
 SHOWN = 256
 """Rows of each file that a plan makes: later stages are planned with them."""
+
+
+@cache
+def _corpus() -> Corpus:
+    """All reviews: reading them takes a second, so that a run reads them once for its check and for this stage."""
+    from accord.text.reviews import load_reviews
+
+    return load_reviews()
 
 
 class ReviewsConfig(StageConfig):
@@ -46,9 +58,7 @@ class Reviews(Stage):
     about = "movie reviews as openings and continuations, with a hidden gold sentiment reward"
 
     def plan(self, config: ReviewsConfig, context: StageContext) -> Plan:
-        from accord.text.reviews import load_reviews
-
-        corpus = load_reviews()
+        corpus = _corpus()
         base = len(corpus.parts["base"])
         sizes = {"sft": config.sft, "prompts": config.prompts, "evaluation": config.evaluation}
         files = {}
@@ -63,9 +73,8 @@ class Reviews(Stage):
         )  # fmt: skip
 
     def run(self, config: ReviewsConfig, context: StageContext) -> StageResult:
-        from accord.text.reviews import load_reviews
-
-        corpus = load_reviews()
+        corpus = _corpus()
+        _corpus.cache_clear()  # the plan read it; nobody needs it any more
         context.checkpoint(1, 3, f"{corpus.read - corpus.duplicates:,} reviews")
         values: dict[str, Any] = {"reviews": corpus.read, "duplicates": corpus.duplicates, "sha256": corpus.sha256}
         artefacts, skipped = {}, 0
