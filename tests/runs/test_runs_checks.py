@@ -372,3 +372,16 @@ def test_a_stage_is_no_data_and_what_it_left_is_named(
     with pytest.raises(AccordError, match="is the directory of a stage, and judgements are meant") as error:
         check(recipe_of(tmp_path, dpo(feedback=str(stage))), tmp_path / "run")
     assert str(stage / "feedback.jsonl") in (error.value.fix or "")
+
+
+def test_an_error_about_a_record_names_its_place_in_the_file(
+    shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(shelf)
+    plain = [{"prompt": f"p{i}", "completion": "r"} for i in range(40)]
+    chat = {"prompt": [{"role": "user", "content": "q"}], "completion": [{"role": "assistant", "content": "r"}]}
+    data = write(tmp_path / "mixed.jsonl", [*plain[:7], chat, *plain[7:]])
+    with pytest.raises(
+        AccordError, match=r"mixed\.jsonl line 8 is a conversation, but the tokenizer has no chat template"
+    ):
+        check(recipe_of(tmp_path, sft(data=str(data))), tmp_path / "run")

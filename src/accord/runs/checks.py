@@ -70,7 +70,8 @@ def _problems(
             yield error
     plans[context.name] = Plan()
     try:
-        plans[context.name] = stage.plan(config, context)
+        with context.naming_rows():
+            plans[context.name] = stage.plan(config, context)
     except AccordError as error:
         if not before:  # what a setting names was wrong already; the rest follows from it
             said = error.message if error.message.startswith(f"{where}.") else f"{where}: {error.message}"

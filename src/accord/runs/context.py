@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from accord.errors import AccordError, ConfigError
+from accord.errors import AccordError, ConfigError, DataError
 from accord.feedback.formats.source import AnySpec, DataSpec, with_paths
 from accord.files import AppendLog, write_json
 from accord.runs.inputs import REFERENCE, about, stage_of
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 RESULT = "result.json"
 ALLOWED = 0.2
 """Share of rows that may be dropped unless a stage's settings allow more."""
+_ROW = re.compile(r"row ([^\s/:]+)(?:/[^\s:]+)?")
+"""How an error calls a record, or one of its responses."""
 
 
 class NotYet(AccordError):
@@ -57,7 +60,7 @@ class StageContext:
     seed and the stage's name, so that adding a stage does not change the others; allow_dropped: share of rows that may
     be dropped; chat_template, chat_template_kwargs: the recipe's; planning: nothing is made yet, and `planned` are the plans of earlier stages; inputs: what was read, by
     reference; tables: of lengths, as they were made; looked_at: (rows read, rows in all, whether that is a guess) of each
-    source; measures: whether a plan measures how fast this machine is.
+    source; measures: whether a plan measures how fast this machine is; places: where the records that were read stand, by id.
     """
 
     run_dir: Path
@@ -77,6 +80,18 @@ class StageContext:
     tables: list[LengthTable] = field(default_factory=list)
     looked_at: dict[str, tuple[int, int, bool]] = field(default_factory=dict)
     measures: bool = False
+    places: dict[str, str] = field(default_factory=dict, repr=False)
+
+    @contextmanager
+    def naming_rows(self) -> Iterator[None]:
+        """Errors about a record, which is named by its id, name its place in the file instead."""
+        try:
+            yield
+        except DataError as error:
+            message = _ROW.sub(lambda found: self.places.get(found[1], found[0]), error.message)
+            if message == error.message:
+                raise
+            raise DataError(message, error.fix) from error
 
     def resolve(self, reference: str) -> str:
         """A path for `stage:NAME[/ARTEFACT]`; anything else (path, Hub id, accord:NAME) is returned as it is."""
@@ -141,6 +156,8 @@ class StageContext:
         """
         from accord.text.encoding import Encoder
 
+        if self.planning:  # other recipes' plans share the tokenizer
+            return Encoder(model.tokenizer, self.chat_template, self.chat_template_kwargs)
         if self.chat_template is not None:
             model.tokenizer.chat_template = self.chat_template
         return Encoder(model.tokenizer, chat_template_kwargs=self.chat_template_kwargs)

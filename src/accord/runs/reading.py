@@ -30,6 +30,7 @@ def read_records(spec: DataSpec, context: StageContext) -> ReadResult:
     result = read_feedback(_readable(spec, context))
     _refuse_unreadable(spec, result.rows, result.dropped, result.first_dropped, context)
     _note_rows(spec, result.rows, context)
+    context.places.update(result.places)
     for line in result.said:
         context.say(line)
     return result

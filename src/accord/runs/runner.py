@@ -118,7 +118,8 @@ def _run_stage(stage: Stage, config: StageConfig, context: StageContext) -> None
     start = time.monotonic()
     try:
         context.interrupt.check()
-        result = stage.run(config, context)
+        with context.naming_rows():
+            result = stage.run(config, context)
     except (Interrupted, KeyboardInterrupt):
         raise
     except BaseException as error:

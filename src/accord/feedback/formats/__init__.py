@@ -43,7 +43,7 @@ __all__ = [
 class ReadResult:
     """records in file order; prompts of prompt-only rows (as `Feedback.asked`); dropped: rows per reason, and the first place of each;
     left_out: parts of rows that were read which no record holds, per reason; said: what else people should know, such
-    as which splits were not read."""
+    as which splits were not read; places: where each record stands in its file, by its id (of repeated ones the first)."""
 
     shape: str
     rows: int
@@ -53,6 +53,7 @@ class ReadResult:
     first_dropped: dict[str, str]
     left_out: dict[str, int]
     said: list[str] = field(default_factory=list)
+    places: dict[str, str] = field(default_factory=dict, repr=False)
 
 
 def read_feedback(spec: AnySpec, bounds: Bounds = LOCAL) -> ReadResult:
@@ -71,14 +72,16 @@ def _merged(results: Sequence[ReadResult]) -> ReadResult:
     dropped: Counter[str] = Counter()
     left_out: Counter[str] = Counter()
     first: dict[str, str] = {}
+    places: dict[str, str] = {}
     for one in results:
+        places = {**one.places, **places}
         dropped.update(one.dropped)
         left_out.update(one.left_out)
         first = {**one.first_dropped, **first}
     return ReadResult(
         " and ".join(dict.fromkeys(one.shape for one in results)), sum(one.rows for one in results),
         mixed([one.records for one in results]), mixed([one.prompts for one in results]), dict(dropped), first,
-        dict(left_out), [line for one in results for line in one.said],
+        dict(left_out), [line for one in results for line in one.said], places,
     )  # fmt: skip
 
 
@@ -89,6 +92,7 @@ def read_as(source: DataSource, read: RowsRead) -> ReadResult:
     values = _Values.of(shape, [row for _, row in rows], source.labels)
     parse = shape.parser([row for _, row in rows], path)
     records: list[Feedback] = []
+    places: dict[str, str] = {}
     prompts: list[Any] = []
     dropped, left_out = Counter(read.dropped), Counter[str]()
     first = dict(read.first_dropped)
@@ -112,6 +116,8 @@ def read_as(source: DataSource, read: RowsRead) -> ReadResult:
             left_out.update(unread({n: v for n, v in row.items() if n in values.known and n not in shape.counts}))
             found = _with_columns(found, row, values.known, left_out)
         records += found
+        for record in found:
+            places.setdefault(record.id, where)
     if not records and not prompts:
         reasons = "; ".join(f"{reason} (first at {first[reason]})" for reason in dropped) or f"{dict(left_out)}"
         raise DataError(
@@ -121,7 +127,7 @@ def read_as(source: DataSource, read: RowsRead) -> ReadResult:
     total, said = len(rows) + read.dropped.total(), [*read.said, *filter(None, [shape.note])]
     if source.labels is not None and not values.schemes:
         said.append(f"labels: {source.labels} changes nothing: {shape.name} has no column of labels here")
-    return ReadResult(shape.name, total, records, prompts, dict(dropped), first, dict(left_out), said)
+    return ReadResult(shape.name, total, records, prompts, dict(dropped), first, dict(left_out), said, places)
 
 
 @dataclass(frozen=True)
