@@ -107,7 +107,7 @@ def test_ratings_that_cannot_be_used(tmp_path: Path) -> None:
     cases = {
         "several attributes: clear, short": [rating("1", {"clear": 1, "short": 2})],
         "overall have 40 different values": [rating(str(i), {"overall": i}) for i in range(40)],
-        r"all are 3': 2": [rating("1", {"overall": 3}), rating("2", {"overall": 3})],
+        "2 rating of overall: all are 3": [rating("1", {"overall": 3}), rating("2", {"overall": 3})],
     }
     for number, (message, rows) in enumerate(cases.items()):
         folder = tmp_path / str(number)
@@ -382,7 +382,7 @@ def test_empty_responses_and_those_that_fill_the_budget(tmp_path: Path) -> None:
     _, said, folder = awkward(tmp_path / "full", seven, "")  # seven tokens and the EOS: nothing is cut
     assert "2 judgements on 2 prompts; left out: 0" in said
     assert json.loads((folder / "lengths.json").read_text())["eos_trained"] == 1
-    with pytest.raises(DataError, match="row 2/b: the response has 9 tokens, the limit is 8"):
+    with pytest.raises(DataError, match=r"rows\.jsonl line 2: the response has 9 tokens, the limit is 8"):
         awkward(tmp_path / "error", eight, "")
     with pytest.raises(DataError, match="max_response_tokens = 8 drops 1 of 2 rows"):
         awkward(tmp_path / "drop", eight, ", too_long: drop")
