@@ -58,9 +58,10 @@ class StageContext:
 
     folder: the stage's own directory (stages/NN-name; for `plan` one that is thrown away); seed: derived from the run's
     seed and the stage's name, so that adding a stage does not change the others; allow_dropped: share of rows that may
-    be dropped; chat_template, chat_template_kwargs: the recipe's; planning: nothing is made yet, and `planned` are the plans of earlier stages; inputs: what was read, by
-    reference; tables: of lengths, as they were made; looked_at: (rows read, rows in all, whether that is a guess) of each
-    source; measures: whether a plan measures how fast this machine is; places: where the records that were read stand, by id.
+    be dropped; chat_template, chat_template_kwargs: the recipe's; planning: nothing is made yet, and `planned` are the
+    plans of earlier stages; inputs: what was read, by reference; tables: of lengths, as they were made; looked_at: (rows
+    read, rows in all, whether that is a guess) of each source; measures: whether a plan measures how fast this machine
+    is; places: where the records that were read stand, by id.
     """
 
     run_dir: Path

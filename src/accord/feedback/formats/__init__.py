@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from accord.errors import DataError
+from accord.errors import DataError, by_reason
 from accord.feedback.formats.columns import (
     COMMON,
     DERIVED,
@@ -119,7 +119,7 @@ def read_as(source: DataSource, read: RowsRead) -> ReadResult:
         for record in found:
             places.setdefault(record.id, where)
     if not records and not prompts:
-        reasons = "; ".join(f"{reason} (first at {first[reason]})" for reason in dropped) or f"{dict(left_out)}"
+        reasons = "; ".join(f"{reason} (first at {first[reason]})" for reason in dropped) or by_reason(left_out)
         raise DataError(
             f"none of {len(rows)} rows of {source} can be used: {reasons}",
             f"mend them, or say which columns are meant (--columns OURS=THEIRS): they were read as {shape.name}",
