@@ -1,4 +1,5 @@
-"""Small tokenizers with the real chat templates of a dozen model families, which TRL's package holds."""
+"""Small tokenizers with the real chat templates of a dozen model families, which TRL's package
+holds."""
 
 from __future__ import annotations
 
@@ -16,8 +17,17 @@ FAMILIES = (
     "deepseek_r1_distill", "glm4moe", "gptoss", "cohere2", "lfm2_v2", "nemotron_3_nano",
 )  # fmt: skip
 """The templates that `benchmarks.reading` tries."""
-CONTROL = re.compile(r"<\|\w+\|?>|<\w+\|>|<｜[^｜]+｜>|<start_of_turn>|<end_of_turn>|\[gMASK\]|<sop>")
-EOS = ("<|im_end|>", "<｜end▁of▁sentence｜>", "<|endoftext|>", "<|eot_id|>", "<|END_OF_TURN_TOKEN|>", "<|return|>")
+CONTROL = re.compile(
+    r"<\|\w+\|?>|<\w+\|>|<｜[^｜]+｜>|<start_of_turn>|<end_of_turn>|\[gMASK\]|<sop>"
+)
+EOS = (
+    "<|im_end|>",
+    "<｜end▁of▁sentence｜>",
+    "<|endoftext|>",
+    "<|eot_id|>",
+    "<|END_OF_TURN_TOKEN|>",
+    "<|return|>",
+)
 TAGS = ("<think>", "</think>", "<tool_call>", "</tool_call>")
 """Tokens of their own, not special, as in Qwen's, GLM's and DeepSeek's tokenizers."""
 TEXT = [
@@ -28,21 +38,30 @@ TEXT = [
 
 @cache
 def family_tokenizer(name: str) -> Any:
-    """A byte-level BPE with a family's template and the control tokens that it writes. Raises ImportError without TRL."""
+    """A byte-level BPE with a family's template and the control tokens that it writes. Raises
+    ImportError without TRL."""
     from tokenizers import AddedToken
     from transformers import PreTrainedTokenizerFast
 
     spec = importlib.util.find_spec("trl")
     if spec is None or spec.origin is None:
         raise ImportError("the chat templates lie in TRL's package: pip install trl")
-    template = (Path(spec.origin).parent / "chat_templates" / f"{name}.jinja").read_text(encoding="utf-8")
+    template = (Path(spec.origin).parent / "chat_templates" / f"{name}.jinja").read_text(
+        encoding="utf-8"
+    )
     found = sorted(set(CONTROL.findall(template)))
     eos = next((token for token in EOS if token in found), "<eos>")
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=train_bpe(TEXT, 400), bos_token="<bos>", eos_token=eos, pad_token="<pad>",
-        additional_special_tokens=[t for t in found if t not in (eos, "<bos>")], clean_up_tokenization_spaces=False,
-    )  # fmt: skip
-    tokenizer.add_tokens([AddedToken(t, special=False, normalized=False) for t in TAGS if t in template])
+        tokenizer_object=train_bpe(TEXT, 400),
+        bos_token="<bos>",
+        eos_token=eos,
+        pad_token="<pad>",
+        additional_special_tokens=[t for t in found if t not in (eos, "<bos>")],
+        clean_up_tokenization_spaces=False,
+    )
+    tokenizer.add_tokens(
+        [AddedToken(t, special=False, normalized=False) for t in TAGS if t in template]
+    )
     tokenizer.chat_template = template
     return tokenizer
 

@@ -1,10 +1,12 @@
-"""What a refit of all scores costs, in CPU time, and how soon drift is found: `python -m benchmarks.feedback`.
+"""What a refit of all scores costs, in CPU time, and how soon drift is found: `python -m
+benchmarks.feedback`.
 
-Prints one JSON line: CPU-seconds of a fit of 60 producers and 125 annotators (reliability, side, ties) to 10,000 and to
-1,000,000 simulated votes, from arrays, and of turning 10,000 records into arrays (median of repetitions, one thread). Then, per
-number of an annotator's votes and agreement with the others: the median of votes until a change after half of them (30 % of
-the answers turned round) is found, with a 95 % interval by bootstrap over simulated annotators, how many were not found, and
-how many alarmed of as many whose same votes were put in random order.
+Prints one JSON line: CPU-seconds of a fit of 60 producers and 125 annotators (reliability, side,
+ties) to 10,000 and to 1,000,000 simulated votes, from arrays, and of turning 10,000 records into
+arrays (median of repetitions, one thread). Then, per number of an annotator's votes and agreement
+with the others: the median of votes until a change after half of them (30 % of the answers turned
+round) is found, with a 95 % interval by bootstrap over simulated annotators, how many were not
+found, and how many alarmed of as many whose same votes were put in random order.
 """
 
 from __future__ import annotations
@@ -35,23 +37,34 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--votes", type=int, nargs="+", default=[10_000, 1_000_000])
     parser.add_argument("--repetitions", type=int, default=3)
-    parser.add_argument("--drifters", type=int, default=200, help="simulated annotators per line, one seed each")
+    parser.add_argument(
+        "--drifters", type=int, default=200, help="simulated annotators per line, one seed each"
+    )
     options = parser.parse_args()
     rng = np.random.default_rng(0)
     scores, reliability = rng.normal(size=PRODUCERS), 0.5 * rng.normal(size=ANNOTATORS)
-    line: dict[str, object] = {"producers": PRODUCERS, "annotators": ANNOTATORS, "fit_cpu_seconds": {}}
+    line: dict[str, object] = {
+        "producers": PRODUCERS,
+        "annotators": ANNOTATORS,
+        "fit_cpu_seconds": {},
+    }
     for count in options.votes:
         votes = simulated_votes(rng, count, scores, reliability, side=0.1)
         line["fit_cpu_seconds"][str(count)] = _cpu(lambda v=votes: fit(v), options.repetitions)  # type: ignore[index,misc]
     records = _records(min(10_000, min(options.votes)), rng)
-    line[f"records_to_votes_cpu_seconds_{len(records)}"] = _cpu(lambda: votes_of(records), options.repetitions)
+    line[f"records_to_votes_cpu_seconds_{len(records)}"] = _cpu(
+        lambda: votes_of(records), options.repetitions
+    )
     if options.drifters:
-        line["drift"] = [drift_delay(n, spread, options.drifters) for n in (300, 600) for spread in (2.0, 1.5)]
+        line["drift"] = [
+            drift_delay(n, spread, options.drifters) for n in (300, 600) for spread in (2.0, 1.5)
+        ]
     print(json.dumps(line), flush=True)
 
 
 def drift_delay(votes: int, spread: float, seeds: int) -> dict[str, object]:
-    """Votes from a change after half of them until it is found; not found counts as all that were left."""
+    """Votes from a change after half of them until it is found; not found counts as all that were
+    left."""
     at, after = np.arange(votes), votes // 2
     delays, false, agreed = np.zeros(seeds), 0, []
     for seed in range(seeds):
@@ -60,16 +73,21 @@ def drift_delay(votes: int, spread: float, seeds: int) -> dict[str, object]:
         agreed.append((seen[:after] > 0.5).mean())
         found = watch(agreement_channel([[(p, 1.0)] for p in seen], at), seed).detected_at
         delays[seed] = votes - after if found is None else found - after
-        false += watch(agreement_channel([[(p, 1.0)] for p in rng.permutation(seen)], at), seed).alarm
+        false += watch(
+            agreement_channel([[(p, 1.0)] for p in rng.permutation(seen)], at), seed
+        ).alarm
     drawn = np.random.default_rng(0).choice(delays, size=(2000, seeds))
     low, high = np.percentile(np.median(drawn, axis=1), [2.5, 97.5])
     alarms = exact_share(false, seeds)
     return {
-        "votes": votes, "agreement": round(float(np.mean(agreed)), 2), "annotators": seeds,
-        "median_delay": float(np.median(delays)), "interval": [float(low), float(high)],
+        "votes": votes,
+        "agreement": round(float(np.mean(agreed)), 2),
+        "annotators": seeds,
+        "median_delay": float(np.median(delays)),
+        "interval": [float(low), float(high)],
         "not_found": round(float((delays >= votes - after).mean()), 3),
         "false_alarms": [round(x, 3) for x in (alarms.value, alarms.low, alarms.high)],
-    }  # fmt: skip
+    }
 
 
 def _records(count: int, rng: np.random.Generator) -> list[Feedback]:
@@ -77,12 +95,21 @@ def _records(count: int, rng: np.random.Generator) -> list[Feedback]:
     for number in range(count):
         a, b = rng.choice(PRODUCERS, size=2, replace=False)
         options = [
-            {"id": f"o{m}", "content": "x", "producer": f"m{m}", "shown_at": place} for place, m in enumerate((a, b))
+            {"id": f"o{m}", "content": "x", "producer": f"m{m}", "shown_at": place}
+            for place, m in enumerate((a, b))
         ]
-        records.append(Feedback.model_validate({
-            "id": str(number), "kind": "comparison", "prompt": "p", "options": options,
-            "choice": {"preferred": f"o{a}"}, "annotator": f"a{rng.integers(ANNOTATORS)}",
-        }))  # fmt: skip
+        records.append(
+            Feedback.model_validate(
+                {
+                    "id": str(number),
+                    "kind": "comparison",
+                    "prompt": "p",
+                    "options": options,
+                    "choice": {"preferred": f"o{a}"},
+                    "annotator": f"a{rng.integers(ANNOTATORS)}",
+                }
+            )
+        )
     return records
 
 

@@ -1,7 +1,9 @@
-"""Made-up rows in the layouts that people bring, for `benchmarks.reading` and tests: every text in them holds a word of its own.
+"""Made-up rows in the layouts that people bring, for `benchmarks.reading` and tests: every text in
+them holds a word of its own.
 
-A word that a reader lost is then a word that no record holds, whatever the reader believes it read. `LAYOUTS` gives one
-row per call; `varied` adds what real files have beside: columns nobody knows, keys of messages, other spellings.
+A word that a reader lost is then a word that no record holds, whatever the reader believes it read.
+`LAYOUTS` gives one row per call; `varied` adds what real files have beside: columns nobody knows,
+keys of messages, other spellings.
 """
 
 from __future__ import annotations
@@ -68,7 +70,11 @@ class Maker:
         head = [{"role": "system", "content": self.text()}] if self.rng.random() < 0.3 else []
         return (
             head
-            + [turn for _ in range(self.rng.choice((0, 0, 1))) for turn in (self.user(), self.reply())]
+            + [
+                turn
+                for _ in range(self.rng.choice((0, 0, 1)))
+                for turn in (self.user(), self.reply())
+            ]
             + [self.user()]
         )
 
@@ -81,9 +87,15 @@ class Maker:
         }
         content = self.rng.choice((None, "", self.text()))
         return [
-            self.user(), {"role": "assistant", "content": content, "tool_calls": [call]},
-            {"role": "tool", "tool_call_id": call["id"], "name": call["function"]["name"], "content": self.text()},  # type: ignore[index]
-        ]  # fmt: skip
+            self.user(),
+            {"role": "assistant", "content": content, "tool_calls": [call]},
+            {
+                "role": "tool",
+                "tool_call_id": call["id"],
+                "name": call["function"]["name"],
+                "content": self.text(),
+            },  # type: ignore[index]
+        ]
 
     def tool(self) -> Row:
         """A function that may be called, as a JSON schema."""
@@ -139,9 +151,11 @@ def _tool_pair(m: Maker) -> Row:
         "function": {"name": m.word(), "arguments": json.dumps({"city": m.word()})},
     }
     return {
-        "prompt": m.tool_turns(), "chosen": [m.reply()], "tools": [m.tool()],
+        "prompt": m.tool_turns(),
+        "chosen": [m.reply()],
+        "tools": [m.tool()],
         "rejected": [{"role": "assistant", "content": None, "tool_calls": [call]}],
-    }  # fmt: skip
+    }
 
 
 def _hh(m: Maker) -> Row:
@@ -152,27 +166,50 @@ def _hh(m: Maker) -> Row:
 def _arena(m: Maker) -> Row:
     asked = m.user()
     return {
-        "question_id": m.word(), "model_a": "gpt-4", "model_b": "llama", "winner": m.rng.choice(("model_a", "model_b", "tie", "tie (bothbad)")),
-        "judge": f"j{m.rng.randrange(9)}", "conversation_a": [asked, m.reply()], "conversation_b": [asked, m.reply()],
-        "turn": 1, "language": "English", "tstamp": 1682351591.1,
-    }  # fmt: skip
+        "question_id": m.word(),
+        "model_a": "gpt-4",
+        "model_b": "llama",
+        "winner": m.rng.choice(("model_a", "model_b", "tie", "tie (bothbad)")),
+        "judge": f"j{m.rng.randrange(9)}",
+        "conversation_a": [asked, m.reply()],
+        "conversation_b": [asked, m.reply()],
+        "turn": 1,
+        "language": "English",
+        "tstamp": 1682351591.1,
+    }
 
 
 def _ultrafeedback(m: Maker) -> Row:
     completions = [
-        {"model": name, "response": m.text(), "overall_score": m.rng.choice((2.0, 7.5, 9)), "critique": m.text(),
-         "annotations": {"honesty": {"Rating": m.rng.choice(("1", "5", "N/A")), "Rationale": m.text()}}}
+        {
+            "model": name,
+            "response": m.text(),
+            "overall_score": m.rng.choice((2.0, 7.5, 9)),
+            "critique": m.text(),
+            "annotations": {
+                "honesty": {"Rating": m.rng.choice(("1", "5", "N/A")), "Rationale": m.text()}
+            },
+        }
         for name in ("a", "b")
-    ]  # fmt: skip
-    return {"source": "evol", "instruction": m.text(), "models": ["a", "b"], "completions": completions}
+    ]
+    return {
+        "source": "evol",
+        "instruction": m.text(),
+        "models": ["a", "b"],
+        "completions": completions,
+    }
 
 
 def _oasst(m: Maker) -> Row:
     replies = [
-        {"message_id": m.word(), "text": m.text(), "role": "assistant", "rank": rank, "replies": []} for rank in (0, 1)
-    ]  # fmt: skip
-    return {"message_tree_id": (own := m.word()), "tree_state": "ready_for_export",
-            "prompt": {"message_id": own, "text": m.text(), "role": "prompter", "replies": replies}}  # fmt: skip
+        {"message_id": m.word(), "text": m.text(), "role": "assistant", "rank": rank, "replies": []}
+        for rank in (0, 1)
+    ]
+    return {
+        "message_tree_id": (own := m.word()),
+        "tree_state": "ready_for_export",
+        "prompt": {"message_id": own, "text": m.text(), "role": "prompter", "replies": replies},
+    }
 
 
 LAYOUTS: dict[str, Callable[[Maker], Row]] = {
@@ -234,14 +271,18 @@ LAYOUTS: dict[str, Callable[[Maker], Row]] = {
 
 
 def varied(maker: Maker, rows: list[Row]) -> list[Row]:
-    """The rows with a column beside that no layout knows, the same in all of them; in messages sometimes a key of that kind."""
+    """The rows with a column beside that no layout knows, the same in all of them; in messages
+    sometimes a key of that kind."""
     kind, name = maker.rng.randrange(5), f"x_{maker.rng.choice(('note', 'origin', 'batch'))}"
     made = []
     for row in rows:
         extra: Row = {
-            0: {}, 1: {name: maker.rng.choice(("web", "app"))}, 2: {name: maker.rng.randrange(9)},
-            3: {name: {"deep": maker.word()}}, 4: {name: [maker.word()]},
-        }[kind]  # fmt: skip
+            0: {},
+            1: {name: maker.rng.choice(("web", "app"))},
+            2: {name: maker.rng.randrange(9)},
+            3: {name: {"deep": maker.word()}},
+            4: {name: [maker.word()]},
+        }[kind]
         made.append({**row, **extra})
     return made
 

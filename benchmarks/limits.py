@@ -1,10 +1,11 @@
 """What limits a step: `python -m benchmarks.limits --workload nano`.
 
-Each trainer and the sampler run one epoch of the peer comparison's rows three times: once to be timed, once under torch's
-profiler (where the CPU time goes), once with every operation's sizes counted (floating-point operations of the products, and
-the bytes its inputs and outputs have: what would move if nothing stayed in a cache). Beside them stand this machine's speeds:
-a large product, and a large copy. A step near the first is bound by arithmetic, near the second by memory, near neither by
-small operations and Python between them.
+Each trainer and the sampler run one epoch of the peer comparison's rows three times: once to be
+timed, once under torch's profiler (where the CPU time goes), once with every operation's sizes
+counted (floating-point operations of the products, and
+the bytes its inputs and outputs have: what would move if nothing stayed in a cache). Beside them
+stand this machine's speeds: a large product, and a large copy. A step near the first is bound by
+arithmetic, near the second by memory, near neither by small operations and Python between them.
 """
 
 from __future__ import annotations
@@ -27,21 +28,38 @@ if TYPE_CHECKING:
 
 WORKLOADS = ("sft", "reward", "dpo", "dpo-lora", "rloo", "sample")
 PRODUCTS = ("mm", "addmm", "linear", "_linear_pointwise", "mkldnn_linear", "mv", "addmv", "dot")
-ATTENTION = ("bmm", "baddbmm", "_softmax", "masked_fill", "_scaled_dot_product")  # what its names begin with
+ATTENTION = (
+    "bmm",
+    "baddbmm",
+    "_softmax",
+    "masked_fill",
+    "_scaled_dot_product",
+)  # what its names begin with
 OPTIMIZER = ("_fused_adamw_", "_foreach_add_")
 SPENT_ON = ("products", "attention", "optimizer", "other")
 
 
 def main() -> None:
     """Parse, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--workload", default="nano", help="nano, smollm2, pico or the directory of a model")
-    parser.add_argument(
-        "--trainer", choices=WORKLOADS, action="append", help="only this one; may be given several times"
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rows", type=int, default=16, help="rows per epoch; prompts where responses are sampled")
+    parser.add_argument(
+        "--workload", default="nano", help="nano, smollm2, pico or the directory of a model"
+    )
+    parser.add_argument(
+        "--trainer",
+        choices=WORKLOADS,
+        action="append",
+        help="only this one; may be given several times",
+    )
+    parser.add_argument(
+        "--rows", type=int, default=16, help="rows per epoch; prompts where responses are sampled"
+    )
     parser.add_argument("--batch", type=int, default=8, help="rows per optimiser step")
-    parser.add_argument("--rollouts", type=int, default=8, help="sampled responses per optimiser step (rloo)")
+    parser.add_argument(
+        "--rollouts", type=int, default=8, help="sampled responses per optimiser step (rloo)"
+    )
     parser.add_argument("--micro-batch-tokens", type=int, default=2048)
     parser.add_argument("--json", action="store_true", help="one JSON line per trainer")
     options = parser.parse_args()
@@ -60,7 +78,9 @@ def _measure(options: argparse.Namespace) -> None:
     tune(1)
     peak, bandwidth = product_gflops(), copy_gigabytes()
     if not options.json:
-        print(f"{Path(options.workload).name}: a large product {peak:.0f} GFLOP/s, a large copy {bandwidth:.1f} GB/s\n")
+        print(
+            f"{Path(options.workload).name}: a large product {peak:.0f} GFLOP/s, a large copy {bandwidth:.1f} GB/s\n"
+        )
         print(
             "| | ms per 1,000 tokens | of the product's peak | of the copy's | products | attention | optimizer | other | Python |"
         )
@@ -77,18 +97,23 @@ def limits_of(options: argparse.Namespace, peak: float, bandwidth: float) -> dic
     spent, whole = _profiled(_warm(options))
     counted = count(_warm(options))
     return {
-        "trainer": options.trainer, "workload": Path(options.workload).name, "tokens": turn.tokens,
-        "ms_per_1000_tokens": round(1e6 * seconds / turn.tokens), "gflop": round(counted["flop"] / 1e9, 1),
-        "gigabytes": round(counted["bytes"] / 1e9, 2), "share_of_product_peak": round(counted["flop"] / 1e9 / seconds / peak, 2),
+        "trainer": options.trainer,
+        "workload": Path(options.workload).name,
+        "tokens": turn.tokens,
+        "ms_per_1000_tokens": round(1e6 * seconds / turn.tokens),
+        "gflop": round(counted["flop"] / 1e9, 1),
+        "gigabytes": round(counted["bytes"] / 1e9, 2),
+        "share_of_product_peak": round(counted["flop"] / 1e9 / seconds / peak, 2),
         "share_of_copy_bandwidth": round(counted["bytes"] / 1e9 / seconds / bandwidth, 2),
         "operations": counted["operations"],
         **{name: round(spent[name] / whole, 3) for name in SPENT_ON},
         "python": round(1 - sum(spent.values()) / whole, 3),
-    }  # fmt: skip
+    }
 
 
 def _warm(options: argparse.Namespace) -> Callable[[], Turn]:
-    """The second epoch of a fresh start: kernels are made, and responses are the same every time."""
+    """The second epoch of a fresh start: kernels are made, and responses are the same every
+    time."""
     from benchmarks.ours import epoch_of
 
     epoch = epoch_of(options)
@@ -106,7 +131,10 @@ def _profiled(epoch: Callable[[], Turn]) -> tuple[Counter[str], float]:
     """(seconds per kind of operation, all seconds, the profiler's own work included)."""
     import torch
 
-    with _silence(), torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+    with (
+        _silence(),
+        torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile,
+    ):
         _, whole = _timed(epoch)
     spent = shares((event.key, event.self_cpu_time_total / 1e6) for event in profile.key_averages())
     return spent, max(whole, sum(spent.values()))
@@ -148,14 +176,17 @@ def _kind(name: str) -> str:
 
 
 def count(run: Any) -> Counter[str]:
-    """Floating-point operations of the products, bytes of all operations' inputs and outputs, and how many there are."""
+    """Floating-point operations of the products, bytes of all operations' inputs and outputs, and
+    how many there are."""
     from torch.utils._python_dispatch import TorchDispatchMode
     from torch.utils._pytree import tree_leaves
 
     found: Counter[str] = Counter()
 
     class Counting(TorchDispatchMode):
-        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        def __torch_dispatch__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
             out = func(*args, **(kwargs or {}))
             if not func.is_view:
                 found["bytes"] += sum(map(_bytes, tree_leaves((args, kwargs, out))))
@@ -184,7 +215,9 @@ def _bytes(x: Any) -> int:
     if not isinstance(x, torch.Tensor):
         return 0
     whole = x.numel() * x.element_size()
-    return whole if x.is_mkldnn else min(whole, x.untyped_storage().nbytes())  # what is expanded is there once
+    return (
+        whole if x.is_mkldnn else min(whole, x.untyped_storage().nbytes())
+    )  # what is expanded is there once
 
 
 def copy_gigabytes() -> float:

@@ -1,4 +1,5 @@
-"""Our side of a comparison: what a user of accord's Python functions gets, with their default settings."""
+"""Our side of a comparison: what a user of accord's Python functions gets, with their default
+settings."""
 
 from __future__ import annotations
 
@@ -25,7 +26,9 @@ Epoch = Callable[[], Turn]
 Step = Callable[[int], float]
 """Adds the gradient of the batch that starts at this row; returns its loss."""
 RATE = 1e-5
-CONSTANT = OptimizerSettings(RATE, betas=(0.9, 0.999), warmup=0.0, schedule="constant", max_grad_norm=1.0)
+CONSTANT = OptimizerSettings(
+    RATE, betas=(0.9, 0.999), warmup=0.0, schedule="constant", max_grad_norm=1.0
+)
 SLOW = replace(CONSTANT, learning_rate=1e-6)
 FOREVER = 10**6
 
@@ -34,7 +37,9 @@ def epoch_of(options: argparse.Namespace) -> Epoch:
     """Everything ready for the trainer's first step."""
     tune(options.threads)
     model = load_causal_lm(options.model)
-    rows = make_rows(options.rows, vocabulary_of(options.model), int(model.tokenizer.eos_token_id or 0))
+    rows = make_rows(
+        options.rows, vocabulary_of(options.model), int(model.tokenizer.eos_token_id or 0)
+    )
     if options.trainer in ("grpo", "rloo", "ppo-vs-rloo"):
         return _on_policy(options, model, rows)
     if options.trainer == "online-dpo":
@@ -57,7 +62,9 @@ def epoch_of(options: argparse.Namespace) -> Epoch:
     return epoch
 
 
-def _sft(options: argparse.Namespace, model: CausalLM, rows: Sequence[Row]) -> tuple[Step, Optimizer]:
+def _sft(
+    options: argparse.Namespace, model: CausalLM, rows: Sequence[Row]
+) -> tuple[Step, Optimizer]:
     from accord.learning.supervised import supervised_step
 
     groups, budget = [Group(r.prompt, [r.chosen]) for r in rows], options.micro_batch_tokens
@@ -67,47 +74,77 @@ def _sft(options: argparse.Namespace, model: CausalLM, rows: Sequence[Row]) -> t
     )
 
 
-def _reward(options: argparse.Namespace, model: CausalLM, rows: Sequence[Row]) -> tuple[Step, Optimizer]:
+def _reward(
+    options: argparse.Namespace, model: CausalLM, rows: Sequence[Row]
+) -> tuple[Step, Optimizer]:
     from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement
     from accord.learning.reward import RewardSettings, reward_step
     from accord.models.scalar import ScalarModel
 
     member = ScalarModel.from_causal_lm(model, 0)
-    judged = [JudgedGroup(Group(r.prompt, [r.chosen, r.rejected]), (Judgement((0, 1), None),)) for r in rows]
-    settings, effects = RewardSettings(micro_batch_tokens=options.micro_batch_tokens), AnnotatorEffects.none()
+    judged = [
+        JudgedGroup(Group(r.prompt, [r.chosen, r.rejected]), (Judgement((0, 1), None),))
+        for r in rows
+    ]
+    settings, effects = (
+        RewardSettings(micro_batch_tokens=options.micro_batch_tokens),
+        AnnotatorEffects.none(),
+    )
     return (
         lambda at: reward_step(member, judged[at : at + options.batch], settings, effects)[0],
         Optimizer(member.parameters(), CONSTANT, FOREVER),
     )
 
 
-def _dpo(options: argparse.Namespace, model: CausalLM, rows: Sequence[Row]) -> tuple[Step, Optimizer]:
-    from accord.learning.preference import Pair, PreferenceSettings, preference_step, reference_logprobs
+def _dpo(
+    options: argparse.Namespace, model: CausalLM, rows: Sequence[Row]
+) -> tuple[Step, Optimizer]:
+    from accord.learning.preference import (
+        Pair,
+        PreferenceSettings,
+        preference_step,
+        reference_logprobs,
+    )
 
-    lora, settings = options.trainer == "dpo-lora", PreferenceSettings(micro_batch_tokens=options.micro_batch_tokens)
+    lora, settings = (
+        options.trainer == "dpo-lora",
+        PreferenceSettings(micro_batch_tokens=options.micro_batch_tokens),
+    )
     policy = add_lora(model, LoraSettings(16, 32.0), 0) if lora else model
-    pairs, budget = [Pair(r.prompt, r.chosen, r.rejected) for r in rows], settings.micro_batch_tokens
+    pairs, budget = (
+        [Pair(r.prompt, r.chosen, r.rejected) for r in rows],
+        settings.micro_batch_tokens,
+    )
     reference = None if lora else freeze(load_causal_lm(options.model, verify=False))
-    cached = None if options.trainer == "dpo" else reference_logprobs(policy, reference, pairs, budget)
+    cached = (
+        None if options.trainer == "dpo" else reference_logprobs(policy, reference, pairs, budget)
+    )
     if cached is not None:
         reference = None
 
     def step(at: int) -> float:
         part = pairs[at : at + options.batch]
-        known = reference_logprobs(policy, reference, part, budget) if cached is None else cached[at : at + len(part)]
+        known = (
+            reference_logprobs(policy, reference, part, budget)
+            if cached is None
+            else cached[at : at + len(part)]
+        )
         return preference_step(policy, part, known, settings)[0]["loss"]
 
     return step, Optimizer(policy.parameters(), CONSTANT, FOREVER)
 
 
 def _gflop(rows: Sequence[Row], trainer: str, model: CausalLM) -> float:
-    """GFLOP of the matrix products of one epoch: shared prompts once, adapters without weight gradients."""
-    tokens = sum(len(r.prompt) + len(r.chosen) + (len(r.rejected) if trainer != "sft" else 0) for r in rows)
+    """GFLOP of the matrix products of one epoch: shared prompts once, adapters without weight
+    gradients."""
+    tokens = sum(
+        len(r.prompt) + len(r.chosen) + (len(r.rejected) if trainer != "sft" else 0) for r in rows
+    )
     passes = {"dpo": 8, "dpo-lora": 4}.get(trainer, 6)
     return passes * sum(p.numel() for p in model.hf.parameters()) * tokens / 1e9
 
 
-# --- responses are sampled ---------------------------------------------------------------------------------------
+# --- responses are sampled ------------------------------------------------------------------------
 def _scores(rollout: Rollout) -> Tensor:
     import torch
 
@@ -125,12 +162,25 @@ def _policy_settings(options: argparse.Namespace) -> OnPolicySettings:
 
     each = 8 if options.trainer == "grpo" else 2
     common = OnPolicySettings(
-        steps=FOREVER, prompts_per_step=options.rollouts // each, samples_per_prompt=each, max_new_tokens=LONGEST,
-        epochs=1, unfinished_score=None, micro_batch_tokens=options.micro_batch_tokens, kl_coefficient=0.05, policy_optimizer=SLOW, value_optimizer=SLOW,
-    )  # fmt: skip
+        steps=FOREVER,
+        prompts_per_step=options.rollouts // each,
+        samples_per_prompt=each,
+        max_new_tokens=LONGEST,
+        epochs=1,
+        unfinished_score=None,
+        micro_batch_tokens=options.micro_batch_tokens,
+        kl_coefficient=0.05,
+        policy_optimizer=SLOW,
+        value_optimizer=SLOW,
+    )
     if options.trainer == "grpo":
         return replace(  # as TRL at its beta of 0: no reference, no KL
-            common, estimator="grpo", whiten_advantages=False, kl_in="loss", kl_coefficient=0.0, measure_kl=False
+            common,
+            estimator="grpo",
+            whiten_advantages=False,
+            kl_in="loss",
+            kl_coefficient=0.0,
+            measure_kl=False,
         )
     if options.side == "ours" and options.trainer == "ppo-vs-rloo":
         return common
@@ -152,7 +202,9 @@ def _on_policy(options: argparse.Namespace, model: CausalLM, rows: Sequence[Row]
             counted[index] += count
         return _scores(rollout)
 
-    trainer = OnPolicyTrainer(model, reference, value, BuiltinSampler(model), score_and_count, prompts, settings)
+    trainer = OnPolicyTrainer(
+        model, reference, value, BuiltinSampler(model), score_and_count, prompts, settings
+    )
     steps = len(rows) // settings.prompts_per_step
 
     def epoch() -> Turn:
@@ -165,13 +217,22 @@ def _on_policy(options: argparse.Namespace, model: CausalLM, rows: Sequence[Row]
 
 
 def _online_dpo(options: argparse.Namespace, model: CausalLM, rows: Sequence[Row]) -> Epoch:
-    from accord.learning.preference import Pair, PreferenceSettings, preference_step, reference_logprobs
+    from accord.learning.preference import (
+        Pair,
+        PreferenceSettings,
+        preference_step,
+        reference_logprobs,
+    )
     from accord.sampling.builtin import BuiltinSampler
     from accord.sampling.rollout import SamplingSettings
 
     reference = freeze(load_causal_lm(options.model, verify=False))
     settings = PreferenceSettings(micro_batch_tokens=options.micro_batch_tokens)
-    optimizer, sampler, drawn = Optimizer(model.parameters(), SLOW, FOREVER), BuiltinSampler(model), [0]
+    optimizer, sampler, drawn = (
+        Optimizer(model.parameters(), SLOW, FOREVER),
+        BuiltinSampler(model),
+        [0],
+    )
 
     def step(at: int) -> tuple[int, int]:
         prompts = [row.prompt for row in rows[at : at + options.batch]]
@@ -179,7 +240,9 @@ def _online_dpo(options: argparse.Namespace, model: CausalLM, rows: Sequence[Row
         drawn[0] = seeds.stop
         rollout = sampler.sample(prompts, SamplingSettings(LONGEST), seeds, 2)
         pairs = []
-        for prompt, a, b in zip(prompts, rollout.responses[::2], rollout.responses[1::2], strict=True):
+        for prompt, a, b in zip(
+            prompts, rollout.responses[::2], rollout.responses[1::2], strict=True
+        ):
             pairs.append(Pair(prompt, a, b) if score(a) >= score(b) else Pair(prompt, b, a))
         known = reference_logprobs(model, reference, pairs, settings.micro_batch_tokens)
         optimizer.ready()
@@ -202,7 +265,9 @@ def _sample(model: CausalLM, rows: Sequence[Row]) -> Epoch:
 
     def epoch() -> Turn:
         drawn[0] += len(prompts)
-        rollout = sampler.sample(prompts, SamplingSettings(LONGEST), range(drawn[0], drawn[0] + len(prompts)))
+        rollout = sampler.sample(
+            prompts, SamplingSettings(LONGEST), range(drawn[0], drawn[0] + len(prompts))
+        )
         _, sampled = _counts(prompts, rollout)
         return Turn(sampled, sampled)
 

@@ -21,7 +21,9 @@ def work(options: argparse.Namespace) -> None:
     else:
         from benchmarks.theirs import epoch_of
     epoch = epoch_of(options)
-    print(json.dumps({"cpu_seconds": time.process_time(), "mib": environment.peak_mib()}), flush=True)
+    print(
+        json.dumps({"cpu_seconds": time.process_time(), "mib": environment.peak_mib()}), flush=True
+    )
     for line in sys.stdin:
         if line.strip() == "stop":
             return
@@ -29,9 +31,13 @@ def work(options: argparse.Namespace) -> None:
         turn = epoch()
         seconds = time.process_time() - before
         said = {
-            "loss": round(turn.loss, 5), "tokens": turn.tokens, "sampled": turn.sampled, "cpu_seconds": seconds,
-            "mib": environment.peak_mib(), "share_of_peak": turn.gflop / seconds / _peak() if turn.gflop else 0.0,
-        }  # fmt: skip
+            "loss": round(turn.loss, 5),
+            "tokens": turn.tokens,
+            "sampled": turn.sampled,
+            "cpu_seconds": seconds,
+            "mib": environment.peak_mib(),
+            "share_of_peak": turn.gflop / seconds / _peak() if turn.gflop else 0.0,
+        }
         print(json.dumps(said), flush=True)
 
 

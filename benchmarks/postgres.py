@@ -1,4 +1,5 @@
-"""A PostgreSQL server of one's own for tests and benchmarks: in a temporary folder, on a local socket, gone at the end."""
+"""A PostgreSQL server of one's own for tests and benchmarks: in a temporary folder, on a local
+socket, gone at the end."""
 
 from __future__ import annotations
 
@@ -28,19 +29,48 @@ def why_not() -> str | None:
 
 @contextmanager
 def server(durable: bool = False) -> Iterator[str]:
-    """The address of a running server, without a database's name: append one. durable: commits reach the disk."""
+    """The address of a running server, without a database's name: append one. durable: commits
+    reach the disk."""
     memory = Path("/dev/shm")
-    place = memory if not durable and memory.is_dir() and shutil.disk_usage(memory).free > 2**30 else Path("/tmp")
+    place = (
+        memory
+        if not durable and memory.is_dir() and shutil.disk_usage(memory).free > 2**30
+        else Path("/tmp")
+    )
     folder = Path(tempfile.mkdtemp(prefix="accord-pg-", dir=place))  # a socket's path must be short
     try:
         if os.geteuid() == 0:
             shutil.chown(folder, USER)
-        _run("initdb", "-D", f"{folder}/data", "-U", USER, "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8")
+        _run(
+            "initdb",
+            "-D",
+            f"{folder}/data",
+            "-U",
+            USER,
+            "-A",
+            "trust",
+            "--no-sync",
+            "-E",
+            "UTF8",
+            "--locale=C.UTF-8",
+        )
         options = [] if durable else ["-c", "fsync=off", "-c", "full_page_writes=off"]
         command = _as_user(
-            _needed("postgres"), "-D", f"{folder}/data", "-k", str(folder), "-c", "listen_addresses=",
-            "-c", "max_connections=200", "-c", "shared_buffers=64MB", "-c", "autovacuum_naptime=10s", *options,
-        )  # fmt: skip
+            _needed("postgres"),
+            "-D",
+            f"{folder}/data",
+            "-k",
+            str(folder),
+            "-c",
+            "listen_addresses=",
+            "-c",
+            "max_connections=200",
+            "-c",
+            "shared_buffers=64MB",
+            "-c",
+            "autovacuum_naptime=10s",
+            *options,
+        )
         with open(folder / "log", "w") as log:
             process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         try:
@@ -72,7 +102,13 @@ def _as_user(*command: str) -> list[str]:
 
 def _run(name: str, *arguments: str, tries: int = 1) -> None:
     for attempt in range(tries):
-        done = subprocess.run(_as_user(_needed(name), *arguments), capture_output=True, text=True, check=False, cwd="/")
+        done = subprocess.run(
+            _as_user(_needed(name), *arguments),
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd="/",
+        )
         if done.returncode == 0:
             return
         if attempt == tries - 1:

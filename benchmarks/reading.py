@@ -1,11 +1,13 @@
-"""What becomes of rows that people bring, format by container by model family: `python -m benchmarks.reading`.
+"""What becomes of rows that people bring, format by container by model family: `python -m
+benchmarks.reading`.
 
-Rows are made up in every layout of `benchmarks.generated_rows`, each text with words of its own. Printed, per layout: rows
-kept and dropped, which containers give the same records as JSONL, and per model family (real chat templates, from TRL's
-package) the share of the prompts and responses that were encoded, and what was refused. Then, over all rows, four counts that must
-be 0: tracebacks; words that stand in no record and in no column counted by name; words of a record that do not stand in
-what a model sees; labels read as another kind of record. Exit code 1 where one is not 0. Of the responses encoded, the share whose
-text gives the same tokens again.
+Rows are made up in every layout of `benchmarks.generated_rows`, each text with words of its own.
+Printed, per layout: rows kept and dropped, which containers give the same records as JSONL, and per
+model family (real chat templates, from TRL's package) the share of the prompts and responses that
+were encoded, and what was refused. Then, over all rows, four counts that must
+be 0: tracebacks; words that stand in no record and in no column counted by name; words of a record
+that do not stand in what a model sees; labels read as another kind of record. Exit code 1 where one
+is not 0. Of the responses encoded, the share whose text gives the same tokens again.
 """
 
 from __future__ import annotations
@@ -46,7 +48,8 @@ CONTAINERS = ("json", "jsonl.gz", "csv", "tsv", "parquet", "arrow", "save_to_dis
 
 @dataclass
 class Found:
-    """What was counted over many files. families: per family (encoded, refused by reason, round trips, compared)."""
+    """What was counted over many files. families: per family (encoded, refused by reason, round
+    trips, compared)."""
 
     rows: int = 0
     kept: Counter[str] = field(default_factory=Counter)
@@ -66,17 +69,23 @@ class Found:
     def faults(self) -> dict[str, int]:
         """The counts that must be 0."""
         return {
-            "tracebacks": len(self.tracebacks), "words lost in reading": self.lost.total(),
-            "words unseen by a model": self.unseen.total(), "labels read as demonstrations": self.mistaken.total(),
-        }  # fmt: skip
+            "tracebacks": len(self.tracebacks),
+            "words lost in reading": self.lost.total(),
+            "words unseen by a model": self.unseen.total(),
+            "labels read as demonstrations": self.mistaken.total(),
+        }
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rows", type=int, default=100_000, help="rows to make and read")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--encoded", type=int, default=20, help="rows per layout and family that are encoded")
+    parser.add_argument(
+        "--encoded", type=int, default=20, help="rows per layout and family that are encoded"
+    )
     parser.add_argument("--json", action="store_true", help="one line for machines")
     options = parser.parse_args()
     found = read_all(options.rows, options.seed)
@@ -86,7 +95,12 @@ def main() -> None:
     if options.json:
         print(
             json.dumps(
-                {"rows": found.rows, **found.faults, "round_trips": found.round_trips, "responses": found.responses}
+                {
+                    "rows": found.rows,
+                    **found.faults,
+                    "round_trips": found.round_trips,
+                    "responses": found.responses,
+                }
             )
         )
     else:
@@ -94,7 +108,7 @@ def main() -> None:
     sys.exit(1 if any(found.faults.values()) else 0)
 
 
-# --- reading ---------------------------------------------------------------------------------------------------------
+# --- reading --------------------------------------------------------------------------------------
 def read_all(rows: int, seed: int, per_file: int = 100) -> Found:
     """Read about `rows` made rows, a file at a time."""
     found = Found()
@@ -120,7 +134,8 @@ def _read(path: Path, layout: str, found: Found) -> ReadResult | None:
 
 
 def _check(layout: str, rows: Sequence[Row], result: ReadResult, found: Found) -> None:
-    """A word of a row stands in a record, or its column is counted by name, or the row is dropped and counted."""
+    """A word of a row stands in a record, or its column is counted by name, or the row is dropped
+    and counted."""
     found.kept[layout] += result.rows - sum(result.dropped.values())
     found.dropped.setdefault(layout, Counter()).update(result.dropped)
     held = words_in([record.model_dump(mode="json") for record in result.records])
@@ -135,9 +150,10 @@ def _check(layout: str, rows: Sequence[Row], result: ReadResult, found: Found) -
         found.mistaken[layout] += sum(record.kind == "demonstration" for record in result.records)
 
 
-# --- containers --------------------------------------------------------------------------------------------------------
+# --- containers -----------------------------------------------------------------------------------
 def containers(layout: str, seed: int, folder: Path) -> dict[str, str]:
-    """Per container "same", "other" (other records than from JSONL), a refusal, or "" where it cannot hold the rows."""
+    """Per container "same", "other" (other records than from JSONL), a refusal, or "" where it
+    cannot hold the rows."""
     from benchmarks.generated_rows import Maker
 
     maker = Maker(seed + 1)
@@ -162,8 +178,12 @@ def containers(layout: str, seed: int, folder: Path) -> dict[str, str]:
 
 
 def _essence(result: ReadResult) -> list[Any]:
-    """What records say, without ids and what a table's cells cannot tell apart (a number and its spelling)."""
-    kept = [(r.kind, to_json(r.prompt), [to_json(o.content) for o in r.options], _named(r)) for r in result.records]
+    """What records say, without ids and what a table's cells cannot tell apart (a number and its
+    spelling)."""
+    kept = [
+        (r.kind, to_json(r.prompt), [to_json(o.content) for o in r.options], _named(r))
+        for r in result.records
+    ]
     return json.loads(json.dumps([*kept, *result.prompts], default=str))  # type: ignore[no-any-return]
 
 
@@ -186,7 +206,9 @@ def _write(path: Path, container: str, rows: Sequence[Row]) -> bool:
         if any(isinstance(value, (list, dict)) for row in rows for value in row.values()):
             return False
         with open(path, "w", encoding="utf-8", newline="") as handle:
-            writer = csv.DictWriter(handle, list(rows[0]), delimiter="," if container == "csv" else "\t")
+            writer = csv.DictWriter(
+                handle, list(rows[0]), delimiter="," if container == "csv" else "\t"
+            )
             writer.writeheader()
             writer.writerows(rows)
     else:
@@ -208,17 +230,23 @@ def _write_columns(path: Path, container: str, rows: Sequence[Row]) -> bool:
     target = path
     if container == "save_to_disk":
         path.mkdir(exist_ok=True)
-        (path / "state.json").write_text(json.dumps({"_data_files": [{"filename": "data-00000-of-00001.arrow"}]}))
+        (path / "state.json").write_text(
+            json.dumps({"_data_files": [{"filename": "data-00000-of-00001.arrow"}]})
+        )
         (path / "dataset_info.json").write_text("{}")
         target = path / "data-00000-of-00001.arrow"
-    with pyarrow.OSFile(str(target), "wb") as sink, pyarrow.ipc.new_stream(sink, table.schema) as writer:
+    with (
+        pyarrow.OSFile(str(target), "wb") as sink,
+        pyarrow.ipc.new_stream(sink, table.schema) as writer,
+    ):
         writer.write_table(table)
     return True
 
 
-# --- model families ----------------------------------------------------------------------------------------------------
+# --- model families -------------------------------------------------------------------------------
 def encode_all(found: Found, rows: int, seed: int, folder: Path) -> None:
-    """Encode the first rows of every layout for every family; every word of a record must stand in what the model sees."""
+    """Encode the first rows of every layout for every family; every word of a record must stand in
+    what the model sees."""
     path = folder / "encode.jsonl"
     for layout, made in files(seed, rows * len(LAYOUTS), rows):
         path.write_text("".join(json.dumps(row) + "\n" for row in made), encoding="utf-8")
@@ -262,12 +290,16 @@ def _without_handles(value: Any) -> Any:
     """The value without what only ties a tool's result to its call, which few templates write."""
     if isinstance(value, dict):
         tool = value.get("role") == "tool"
-        left = {k: v for k, v in value.items() if k not in ("id", "tool_call_id") and not (tool and k == "name")}
+        left = {
+            k: v
+            for k, v in value.items()
+            if k not in ("id", "tool_call_id") and not (tool and k == "name")
+        }
         return {k: _without_handles(v) for k, v in left.items()}
     return [_without_handles(v) for v in value] if isinstance(value, list) else value
 
 
-# --- the report --------------------------------------------------------------------------------------------------------
+# --- the report -----------------------------------------------------------------------------------
 def report(found: Found, same: dict[str, dict[str, str]]) -> list[str]:
     """The tables and counts as lines."""
     width = max(map(len, LAYOUTS))
@@ -287,7 +319,10 @@ def report(found: Found, same: dict[str, dict[str, str]]) -> list[str]:
     for layout in LAYOUTS:
         cells = []
         for family in FAMILIES:
-            done, away = found.encoded[layout, family], found.turned_away.get((layout, family), Counter()).total()
+            done, away = (
+                found.encoded[layout, family],
+                found.turned_away.get((layout, family), Counter()).total(),
+            )
             cells.append(f"{done / (done + away):9.0%}" if done + away else f"{'-':>9}")
         lines.append(f"{layout:{width}}  {' '.join(cells)}")
     reasons: dict[str, Counter[str]] = {}
@@ -301,8 +336,11 @@ def report(found: Found, same: dict[str, dict[str, str]]) -> list[str]:
             for reason, c in reasons.items()
         ),
     ]
-    lines += ["", f"{found.rows:,} rows read; {found.responses:,} responses encoded, {found.round_trips / max(found.responses, 1):.2%} of "
-              "them give the same tokens when their text is encoded again"]  # fmt: skip
+    lines += [
+        "",
+        f"{found.rows:,} rows read; {found.responses:,} responses encoded, {found.round_trips / max(found.responses, 1):.2%} of "
+        "them give the same tokens when their text is encoded again",
+    ]
     lines.append(
         f"{found.by_design:,} words of earlier replies' reasoning are left out by a template's design, and counted by the encoder"
     )

@@ -1,7 +1,7 @@
 """The tables of docs/results.md from run directories: `python -m benchmarks.results RUN [RUN ...]`.
 
-Runs of the same recipe that differ in their seed become one table: mean over seeds with a 95 % interval
-(Student's t over seeds), and each seed's value.
+Runs of the same recipe that differ in their seed become one table: mean over seeds with a 95 %
+interval (Student's t over seeds), and each seed's value.
 """
 
 from __future__ import annotations
@@ -60,7 +60,11 @@ def collect(folder: Path) -> dict[str, object]:
         record = json.loads(path.read_text())
         values |= {f"{record['stage']}.{key}": value for key, value in record["values"].items()}
         seconds, peak = seconds + record["seconds"], max(peak, record["peak_mib"])
-    verdict = json.loads((folder / "verdict.json").read_text()) if (folder / "verdict.json").is_file() else None
+    verdict = (
+        json.loads((folder / "verdict.json").read_text())
+        if (folder / "verdict.json").is_file()
+        else None
+    )
     values |= _card(folder) | _peaks(folder)
     return values | {
         "minutes": seconds / 60,
@@ -100,7 +104,9 @@ def table(name: str, seeds: dict[int, dict[str, object]]) -> str:
         found = [float(v[key]) for v in seeds.values() if key in v]  # type: ignore[arg-type]
         if len(found) == len(seeds):
             cells = [style.format(x) for x in found]
-            lines.append(f"| {label} | {' | '.join([_mean(found, style), *cells] if several else cells)} |")
+            lines.append(
+                f"| {label} | {' | '.join([_mean(found, style), *cells] if several else cells)} |"
+            )
     verdicts = [str(v["verdict"]) for v in seeds.values()]
     lines.append(f"| verdict | {' | '.join(['', *verdicts] if several else verdicts)} |")
     return "\n".join(lines) + "\n"

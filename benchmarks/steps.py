@@ -1,7 +1,7 @@
 """What one step of each kind costs on this machine, in CPU time: `python -m benchmarks.steps`.
 
-Prints one JSON line per kind of step: real tokens per CPU-second (median of repetitions, with the spread) and
-the process's peak memory. One thread; medians; nothing is compared with anybody else.
+Prints one JSON line per kind of step: real tokens per CPU-second (median of repetitions, with the
+spread) and the process's peak memory. One thread; medians; nothing is compared with anybody else.
 """
 
 from __future__ import annotations
@@ -21,7 +21,12 @@ def main() -> None:
     """Measure and print."""
     environment.prepare(1)
     from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement
-    from accord.learning.preference import Pair, PreferenceSettings, preference_step, reference_logprobs
+    from accord.learning.preference import (
+        Pair,
+        PreferenceSettings,
+        preference_step,
+        reference_logprobs,
+    )
     from accord.learning.reward import RewardSettings, reward_step
     from accord.learning.supervised import supervised_step
     from accord.models.loading import load_causal_lm
@@ -39,7 +44,10 @@ def main() -> None:
 
     examples = [Group([0, *ids(8, 16)], [ids(16, 96)]) for _ in range(48)]
     judged = [
-        JudgedGroup(Group([0, *ids(8, 16)], [ids(16, 96) for _ in range(4)]), (Judgement((0, 1, 2, 3), (0, 1, 2, 3)),))
+        JudgedGroup(
+            Group([0, *ids(8, 16)], [ids(16, 96) for _ in range(4)]),
+            (Judgement((0, 1, 2, 3), (0, 1, 2, 3)),),
+        )
         for _ in range(12)
     ]
     pairs = [Pair([0, *ids(8, 16)], ids(16, 96), ids(16, 96)) for _ in range(24)]
@@ -66,9 +74,11 @@ def _measure(name: str, step: Callable[[], int]) -> None:
         rates.append(tokens / (time.process_time() - start))
     spread = (max(rates) - min(rates)) / statistics.median(rates)
     line = {
-        "step": name, "tokens_per_cpu_second": round(statistics.median(rates)), "spread": round(spread, 2),
+        "step": name,
+        "tokens_per_cpu_second": round(statistics.median(rates)),
+        "spread": round(spread, 2),
         "peak_mib": round(environment.peak_mib()),
-    }  # fmt: skip
+    }
     print(json.dumps(line), flush=True)
 
 

@@ -1,17 +1,21 @@
-"""The studio's queue under load and murder: raters in several processes that are killed (-9) at random.
+"""The studio's queue under load and murder: raters in several processes that are killed (-9) at
+random.
 
-    python -m benchmarks.studio --database sqlite --workers 1 2 4 --clients 32 --slots 2000 --kill-every 1.0
+    python -m benchmarks.studio --database sqlite --workers 1 2 4 --clients 32 --slots 2000
+    --kill-every 1.0
 
-Each client asks for an item and answers it (`next_view` + `submit`, straight on the functions). Before it sends, it notes
-the key; when the answer is acknowledged, it notes that. A client that comes back after a kill sends again what was not
-acknowledged. One JSON line per run: answers acknowledged but not stored (`lost`), slots or annotators with two answers
-(`duplicates`), and the server's time for next + submit, waiting included. `--think` is the mean time a rater thinks
-(exponential); at 0 the raters are machines and the times say how long the queue for the processor is.
+Each client asks for an item and answers it (`next_view` + `submit`, straight on the functions).
+Before it sends, it notes the key; when the answer is acknowledged, it notes that. A client that
+comes back after a kill sends again what was not
+acknowledged. One JSON line per run: answers acknowledged but not stored (`lost`), slots or
+annotators with two answers (`duplicates`), and the server's time for next + submit, waiting
+included. `--think` is the mean time a rater thinks (exponential); at 0 the raters are machines and
+the times say how long the queue for the processor is.
 
     python -m benchmarks.studio --database sqlite --large 1000000
 
-What a large project costs beside a small one: seconds to count both for the home page, to raise the large one's overlap by
-one, and the longest that somebody who writes meanwhile waits.
+What a large project costs beside a small one: seconds to count both for the home page, to raise the
+large one's overlap by one, and the longest that somebody who writes meanwhile waits.
 """
 
 from __future__ import annotations
@@ -43,11 +47,14 @@ from accord.studio.tables import Account, Answer, Item, Slot
 from benchmarks.postgres import server
 
 
-# --- a worker: some clients as threads -------------------------------------------------------------------------------
+# --- a worker: some clients as threads ------------------------------------------------------------
 def work(url: str, project: int, accounts: list[int], folder: Path, think: float) -> None:
     """Judge until nothing is left; what happens is noted in a file per client."""
     db = open_database(url, upgrade=False)
-    threads = [threading.Thread(target=_client, args=(db, project, a, folder / f"{a}.log", think)) for a in accounts]
+    threads = [
+        threading.Thread(target=_client, args=(db, project, a, folder / f"{a}.log", think))
+        for a in accounts
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -84,7 +91,12 @@ def _client(db: Database, project: int, account: int, log: Path, think: float) -
 
 
 def _send(
-    db: Database, account: int, notes: Any, note: dict[str, Any], asked: float | None = None, began: float | None = None
+    db: Database,
+    account: int,
+    notes: Any,
+    note: dict[str, Any],
+    asked: float | None = None,
+    began: float | None = None,
 ) -> None:
     answer = {"preferred": note["order"][0]}
     try:
@@ -103,7 +115,7 @@ def _unacknowledged(log: Path) -> dict[str, Any] | None:
     return last if "key" in last else None
 
 
-# --- the house -------------------------------------------------------------------------------------------------------
+# --- the house ------------------------------------------------------------------------------------
 def run(url: str, options: argparse.Namespace, workers: int) -> dict[str, Any]:
     """One run on an empty database; what it measured."""
     db = open_database(url)
@@ -116,23 +128,41 @@ def run(url: str, options: argparse.Namespace, workers: int) -> dict[str, Any]:
         seconds = time.perf_counter() - began
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         notes = [
-            json.loads(line) for log in folder.iterdir() for line in log.read_text().splitlines() if line[-1:] == "}"
+            json.loads(line)
+            for log in folder.iterdir()
+            for line in log.read_text().splitlines()
+            if line[-1:] == "}"
         ]
-    found = _check(db, project, {n["acknowledged"] for n in notes if "acknowledged" in n}, options.overlap)
+    found = _check(
+        db, project, {n["acknowledged"] for n in notes if "acknowledged" in n}, options.overlap
+    )
     db.close()
     times = sorted(1000 * n["seconds"] for n in notes if n.get("seconds") is not None)
     cpu = after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime
     return {
-        "database": options.database, "workers": workers, "clients": options.clients, "slots": options.slots,
-        "overlap": options.overlap, "think_s": options.think, "kills": kills, "seconds": round(seconds, 1), **found,
-        "conflicts": sum("conflict" in n for n in notes), "answers_per_s": round(len(times) / seconds, 1),
+        "database": options.database,
+        "workers": workers,
+        "clients": options.clients,
+        "slots": options.slots,
+        "overlap": options.overlap,
+        "think_s": options.think,
+        "kills": kills,
+        "seconds": round(seconds, 1),
+        **found,
+        "conflicts": sum("conflict" in n for n in notes),
+        "answers_per_s": round(len(times) / seconds, 1),
         "client_cpu_ms": round(1000 * cpu / max(1, len(times)), 2),
-        **{f"p{share}_ms": round(times[min(len(times) - 1, len(times) * share // 100)], 1) for share in (50, 95, 99)},
-    }  # fmt: skip
+        **{
+            f"p{share}_ms": round(times[min(len(times) - 1, len(times) * share // 100)], 1)
+            for share in (50, 95, 99)
+        },
+    }
 
 
 def _prepare(db: Database, options: argparse.Namespace) -> tuple[int, list[int]]:
-    made = projects.create_project(db, ProjectSettings(name="Load", overlap=options.overlap, lease_minutes=0.5), None)
+    made = projects.create_project(
+        db, ProjectSettings(name="Load", overlap=options.overlap, lease_minutes=0.5), None
+    )
     count = options.slots // options.overlap
     rows = ({"prompt": f"Question {n}", "options": [f"One {n}", f"Two {n}"]} for n in range(count))
     projects.add_items(db, made, rows)
@@ -154,7 +184,11 @@ def _prepare(db: Database, options: argparse.Namespace) -> tuple[int, list[int]]
 def _fill(db: Database, project: int, share: float) -> None:
     """Pretend that a share of the items was judged before, first come first served."""
     with db.write() as session:
-        query = select(Item.id).where(Item.project_id == project).order_by(Item.priority.desc(), Item.draw.desc())
+        query = (
+            select(Item.id)
+            .where(Item.project_id == project)
+            .order_by(Item.priority.desc(), Item.draw.desc())
+        )
         items = list(session.scalars(query))
         done = items[: int(len(items) * share)]
         for start in range(0, len(done), 500):
@@ -165,10 +199,14 @@ def _fill(db: Database, project: int, share: float) -> None:
             session.execute(update(Item).where(Item.id.in_(part)).values(state="full"))
 
 
-def _shepherd(url: str, project: int, shares: list[list[int]], folder: Path, options: argparse.Namespace) -> int:
-    """Keep every worker going until its clients are done, killing one now and then; returns the number of kills.
+def _shepherd(
+    url: str, project: int, shares: list[list[int]], folder: Path, options: argparse.Namespace
+) -> int:
+    """Keep every worker going until its clients are done, killing one now and then; returns the
+    number of kills.
 
-    Only a worker that has answered something since it started is killed: otherwise a slow machine would never finish.
+    Only a worker that has answered something since it started is killed: otherwise a slow machine
+    would never finish.
     """
     draw = random.Random(options.seed)
 
@@ -177,7 +215,13 @@ def _shepherd(url: str, project: int, shares: list[list[int]], folder: Path, opt
 
     def start(number: int) -> tuple[subprocess.Popen[bytes], int]:
         share = shares[number]
-        job = {"url": url, "project": project, "accounts": share, "folder": str(folder), "think": options.think}
+        job = {
+            "url": url,
+            "project": project,
+            "accounts": share,
+            "folder": str(folder),
+            "think": options.think,
+        }
         command = [sys.executable, "-m", "benchmarks.studio", "--job", json.dumps(job)]
         return subprocess.Popen(command), noted(share)
 
@@ -195,7 +239,11 @@ def _shepherd(url: str, project: int, shares: list[list[int]], folder: Path, opt
                 elif code is not None:
                     raise RuntimeError(f"a worker failed with exit code {code}")
             if options.kill_every and kills < options.most_kills and time.monotonic() > next_kill:
-                at_work = [n for n, (_, before) in sorted(running.items()) if noted(shares[n]) > before + 1000]
+                at_work = [
+                    n
+                    for n, (_, before) in sorted(running.items())
+                    if noted(shares[n]) > before + 1000
+                ]
                 if at_work:
                     running[draw.choice(at_work)][0].kill()
                     kills += 1
@@ -216,16 +264,26 @@ def _check(db: Database, project: int, acknowledged: set[str], overlap: int) -> 
                 )
             )
         )
-        slots = list(session.execute(select(Slot.item_id, Slot.answer_id).where(Slot.project_id == project)))
+        slots = list(
+            session.execute(select(Slot.item_id, Slot.answer_id).where(Slot.project_id == project))
+        )
         chain = events.verify(session, project)
     filled = [slot.answer_id for slot in slots if slot.answer_id is not None]
     per_item = Counter(slot.item_id for slot in slots)
-    duplicates = len(filled) - len(set(filled)) + sum(count > overlap for count in per_item.values())
-    duplicates += sum(count - 1 for count in Counter((a.account_id, a.item_id) for a in answers).values())
+    duplicates = (
+        len(filled) - len(set(filled)) + sum(count > overlap for count in per_item.values())
+    )
+    duplicates += sum(
+        count - 1 for count in Counter((a.account_id, a.item_id) for a in answers).values()
+    )
     return {
-        "duplicates": duplicates, "lost": len(acknowledged - {a.id for a in answers}), "answers": len(answers),
-        "unfilled": len(slots) - len(filled), "extra": sum(a.extra for a in answers), "chain": chain.broken or "whole",
-    }  # fmt: skip
+        "duplicates": duplicates,
+        "lost": len(acknowledged - {a.id for a in answers}),
+        "answers": len(answers),
+        "unfilled": len(slots) - len(filled),
+        "extra": sum(a.extra for a in answers),
+        "chain": chain.broken or "whole",
+    }
 
 
 @contextmanager
@@ -240,7 +298,9 @@ def databases(kind: str) -> Iterator[Any]:
 
         def create() -> str:
             name = f"load{next(numbers)}"
-            engine = create_engine(parse_url(address.format(name="postgres")), isolation_level="AUTOCOMMIT")
+            engine = create_engine(
+                parse_url(address.format(name="postgres")), isolation_level="AUTOCOMMIT"
+            )
             with engine.connect() as connection:
                 connection.execute(text(f"CREATE DATABASE {name}"))
             engine.dispose()
@@ -249,7 +309,7 @@ def databases(kind: str) -> Iterator[Any]:
         yield create
 
 
-# --- a large project beside a small one ------------------------------------------------------------------------------
+# --- a large project beside a small one -----------------------------------------------------------
 def large(url: str, slots: int, overlap: int = 10) -> dict[str, Any]:
     """A project with so many slots, a third of them filled; what was measured."""
     db = open_database(url)
@@ -281,7 +341,9 @@ def large(url: str, slots: int, overlap: int = 10) -> dict[str, Any]:
             connection.execute(text("VACUUM ANALYZE"))
     found: dict[str, Any] = {"database": "sqlite" if db.sqlite else "postgres", "slots": slots}
     for name, project in (("large", big), ("small", small)):
-        found[f"count_{name}_seconds"] = round(min(_seconds(partial(queue.progress, db, project)) for _ in range(3)), 4)
+        found[f"count_{name}_seconds"] = round(
+            min(_seconds(partial(queue.progress, db, project)) for _ in range(3)), 4
+        )
     waits: list[float] = []
     done = threading.Event()
 
@@ -292,7 +354,9 @@ def large(url: str, slots: int, overlap: int = 10) -> dict[str, Any]:
     writer = threading.Thread(target=others)
     writer.start()
     settings = ProjectSettings(name="Big", overlap=overlap + 1)
-    found["overlap_seconds"] = round(_seconds(lambda: projects.update_settings(db, big, settings, None)), 2)
+    found["overlap_seconds"] = round(
+        _seconds(lambda: projects.update_settings(db, big, settings, None)), 2
+    )
     done.set()
     writer.join()
     db.close()
@@ -309,16 +373,28 @@ def main(arguments: list[str] | None = None) -> None:
     """Print one JSON line per number of workers."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.studio")
     parser.add_argument("--database", choices=["sqlite", "postgres"], default="sqlite")
-    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4], help="processes that serve")
-    parser.add_argument("--clients", type=int, default=32, help="raters, shared out among the workers")
+    parser.add_argument(
+        "--workers", type=int, nargs="+", default=[1, 2, 4], help="processes that serve"
+    )
+    parser.add_argument(
+        "--clients", type=int, default=32, help="raters, shared out among the workers"
+    )
     parser.add_argument("--slots", type=int, default=2000, help="answers wanted in all")
     parser.add_argument("--overlap", type=int, default=2, help="answers per item")
-    parser.add_argument("--think", type=float, default=0.0, help="mean seconds between two items, per rater")
-    parser.add_argument("--kill-every", type=float, default=1.0, help="mean seconds between two kills; 0: none")
+    parser.add_argument(
+        "--think", type=float, default=0.0, help="mean seconds between two items, per rater"
+    )
+    parser.add_argument(
+        "--kill-every", type=float, default=1.0, help="mean seconds between two kills; 0: none"
+    )
     parser.add_argument("--most-kills", type=int, default=1000)
-    parser.add_argument("--done", type=float, default=0.0, help="share of the items judged before the run")
+    parser.add_argument(
+        "--done", type=float, default=0.0, help="share of the items judged before the run"
+    )
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--large", type=int, metavar="SLOTS", help="measure a project of so many slots instead")
+    parser.add_argument(
+        "--large", type=int, metavar="SLOTS", help="measure a project of so many slots instead"
+    )
     parser.add_argument("--job", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.job:

@@ -38,7 +38,8 @@ def epoch_of(options: argparse.Namespace) -> Callable[[], Turn]:
 
 
 def _tokenizer(model: str) -> Any:
-    """The model's tokenizer, which takes "5 7 9" for the token ids 5, 7, 9 (so both sides have the same prompts)."""
+    """The model's tokenizer, which takes "5 7 9" for the token ids 5, 7, 9 (so both sides have the
+    same prompts)."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(model)
 
     class Ids(type(tokenizer)):  # type: ignore[misc]
@@ -46,7 +47,9 @@ def _tokenizer(model: str) -> Any:
             ids = {"input_ids": [[int(word) for word in one.split()] for one in text]}
             if return_tensors is None:
                 return ids
-            return self.pad(ids, padding=True, padding_side=more["padding_side"], return_tensors=return_tensors)
+            return self.pad(
+                ids, padding=True, padding_side=more["padding_side"], return_tensors=return_tensors
+            )
 
     tokenizer.__class__ = Ids
     return tokenizer
@@ -58,10 +61,18 @@ def _text(ids: Sequence[int]) -> str:
 
 def _common(options: argparse.Namespace) -> dict[str, Any]:
     return {
-        "output_dir": tempfile.mkdtemp(), "report_to": [], "bf16": False, "use_cpu": True, "disable_tqdm": True,
-        "save_strategy": "no", "per_device_train_batch_size": options.batch, "lr_scheduler_type": "constant",
-        "num_train_epochs": 10**6, "logging_strategy": "no", "dataloader_pin_memory": False,
-    }  # fmt: skip
+        "output_dir": tempfile.mkdtemp(),
+        "report_to": [],
+        "bf16": False,
+        "use_cpu": True,
+        "disable_tqdm": True,
+        "save_strategy": "no",
+        "per_device_train_batch_size": options.batch,
+        "lr_scheduler_type": "constant",
+        "num_train_epochs": 10**6,
+        "logging_strategy": "no",
+        "dataloader_pin_memory": False,
+    }
 
 
 Counts = list[tuple[int, int]]
@@ -78,45 +89,69 @@ def _fixed(options: argparse.Namespace, tokenizer: Any, rows: list[Row]) -> tupl
     best, name = options.side == "best", options.trainer.replace("import", "sft")
     kind = "dpo" if name.startswith("dpo") else name
     config, trainer_class = {
-        "sft": (trl.SFTConfig, trl.SFTTrainer), "reward": (trl.RewardConfig, trl.RewardTrainer),
+        "sft": (trl.SFTConfig, trl.SFTTrainer),
+        "reward": (trl.RewardConfig, trl.RewardTrainer),
         "dpo": (trl.DPOConfig, trl.DPOTrainer),
-    }[kind]  # fmt: skip
+    }[kind]
     more: dict[str, Any] = {"gradient_checkpointing": False} if best else {}
     if kind == "sft":
-        more["completion_only_loss"] = True  # as ours; with token ids at hand TRL would train on the prompts too
+        more["completion_only_loss"] = (
+            True  # as ours; with token ids at hand TRL would train on the prompts too
+        )
         if best:  # length grouping needs a column that only SFT has
             more["train_sampling_strategy"] = "group_by_length"
     if best and name in ("dpo-cached", "dpo-lora"):
         more["precompute_ref_log_probs"] = True
     if kind == "sft":
         data = [
-            {"input_ids": r.prompt + r.chosen, "completion_mask": [0] * len(r.prompt) + [1] * len(r.chosen)}
+            {
+                "input_ids": r.prompt + r.chosen,
+                "completion_mask": [0] * len(r.prompt) + [1] * len(r.chosen),
+            }
             for r in rows
         ]
     elif kind == "reward":
-        data = [{"chosen_ids": r.prompt + r.chosen, "rejected_ids": r.prompt + r.rejected} for r in rows]
+        data = [
+            {"chosen_ids": r.prompt + r.chosen, "rejected_ids": r.prompt + r.rejected} for r in rows
+        ]
     else:
-        data = [{"prompt_ids": r.prompt, "chosen_ids": r.chosen, "rejected_ids": r.rejected} for r in rows]
-    loader = transformers.AutoModelForSequenceClassification if kind == "reward" else transformers.AutoModelForCausalLM
+        data = [
+            {"prompt_ids": r.prompt, "chosen_ids": r.chosen, "rejected_ids": r.rejected}
+            for r in rows
+        ]
+    loader = (
+        transformers.AutoModelForSequenceClassification
+        if kind == "reward"
+        else transformers.AutoModelForCausalLM
+    )
     labels = {"num_labels": 1} if kind == "reward" else {}
     model = loader.from_pretrained(options.model, dtype=torch.float32, **labels)
     extra: dict[str, Any] = {}
     if name == "dpo-lora":
         from peft import LoraConfig
 
-        extra["peft_config"] = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
+        extra["peft_config"] = LoraConfig(
+            r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM"
+        )
 
     class InOrder(trainer_class):  # type: ignore[misc, valid-type]
         def _get_train_sampler(self, *given: Any, **named: Any) -> Any:
-            return super()._get_train_sampler(*given, **named) if best else SequentialSampler(self.train_dataset)
+            return (
+                super()._get_train_sampler(*given, **named)
+                if best
+                else SequentialSampler(self.train_dataset)
+            )
 
         def _prepare_dataset(self, dataset: Any, *given: Any, **named: Any) -> Any:
             return dataset if kind == "dpo" else super()._prepare_dataset(dataset, *given, **named)
 
     trainer = InOrder(
-        model=model, args=config(**_common(options), learning_rate=RATE, max_length=1024, **more),
-        processing_class=tokenizer, train_dataset=datasets.Dataset.from_list(data), **extra,
-    )  # fmt: skip
+        model=model,
+        args=config(**_common(options), learning_rate=RATE, max_length=1024, **more),
+        processing_class=tokenizer,
+        train_dataset=datasets.Dataset.from_list(data),
+        **extra,
+    )
     return trainer, []
 
 
@@ -131,11 +166,17 @@ def _online(options: argparse.Namespace, tokenizer: Any, rows: list[Row]) -> tup
         from trl.experimental.online_dpo import OnlineDPOConfig, OnlineDPOTrainer
 
         config, base, size = OnlineDPOConfig, OnlineDPOTrainer, options.batch
-        more |= {"max_new_tokens": LONGEST, "max_length": 1024, "temperature": 1.0, "missing_eos_penalty": None}
+        more |= {
+            "max_new_tokens": LONGEST,
+            "max_length": 1024,
+            "temperature": 1.0,
+            "missing_eos_penalty": None,
+        }
     else:
-        config, base = {"grpo": (trl.GRPOConfig, trl.GRPOTrainer), "rloo": (trl.RLOOConfig, trl.RLOOTrainer)}[
-            options.trainer
-        ]
+        config, base = {
+            "grpo": (trl.GRPOConfig, trl.GRPOTrainer),
+            "rloo": (trl.RLOOConfig, trl.RLOOTrainer),
+        }[options.trainer]
         size = options.rollouts
         more["max_completion_length"] = LONGEST
         if options.side == "best" and size > 8:  # one generation for all, updates in small parts
@@ -155,10 +196,13 @@ def _online(options: argparse.Namespace, tokenizer: Any, rows: list[Row]) -> tup
 
     trainer = Counting(
         model=transformers.AutoModelForCausalLM.from_pretrained(options.model, dtype=torch.float32),
-        args=config(**_common(options) | {"per_device_train_batch_size": size}, learning_rate=1e-6, **more),
-        processing_class=tokenizer, train_dataset=datasets.Dataset.from_list([{"prompt": _text(r.prompt)} for r in rows]),
+        args=config(
+            **_common(options) | {"per_device_train_batch_size": size}, learning_rate=1e-6, **more
+        ),
+        processing_class=tokenizer,
+        train_dataset=datasets.Dataset.from_list([{"prompt": _text(r.prompt)} for r in rows]),
         reward_funcs=lambda completion_ids, **_: [score(list(ids)) for ids in completion_ids],
-    )  # fmt: skip
+    )
     return trainer, counts
 
 
@@ -170,7 +214,12 @@ def _generate(options: argparse.Namespace, tokenizer: Any, rows: list[Row]) -> C
     def epoch() -> Turn:
         torch.manual_seed(0)
         found: Tensor = model.generate(
-            **batch, do_sample=True, top_k=0, top_p=1.0, max_new_tokens=LONGEST, pad_token_id=tokenizer.pad_token_id
+            **batch,
+            do_sample=True,
+            top_k=0,
+            top_p=1.0,
+            max_new_tokens=LONGEST,
+            pad_token_id=tokenizer.pad_token_id,
         )
         new = found[:, batch["input_ids"].shape[1] :]
         ended = (new == tokenizer.eos_token_id).int()
@@ -181,7 +230,8 @@ def _generate(options: argparse.Namespace, tokenizer: Any, rows: list[Row]) -> C
 
 
 def _epochs(trainer: Any) -> Iterator[float]:
-    """Yields the first step's loss after each epoch of `trainer.train()`, which runs in a thread that waits its turn."""
+    """Yields the first step's loss after each epoch of `trainer.train()`, which runs in a thread
+    that waits its turn."""
     import queue
     import threading
 

@@ -30,7 +30,8 @@ SHAPES: dict[str, dict[str, Any]] = {
         "num_attention_heads": 2, "num_key_value_heads": 2, "max_position_embeddings": 512,
     },
 }  # fmt: skip
-"""Llamas with random weights: 7 M parameters, the shapes of SmolLM2-135M, and one to see in seconds that a benchmark runs."""
+"""Llamas with random weights: 7 M parameters, the shapes of SmolLM2-135M, and one to see in seconds
+that a benchmark runs."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ class Row:
 
 
 def make_model(workload: str, folder: Path) -> str:
-    """A directory with the workload's model and the packaged tokenizer: a name in SHAPES, else a path."""
+    """A directory with the workload's model and the packaged tokenizer: a name in SHAPES, else a
+    path."""
     if workload not in SHAPES:
         return workload
     import torch
@@ -53,7 +55,9 @@ def make_model(workload: str, folder: Path) -> str:
 
     tokenizer = AutoTokenizer.from_pretrained(locate_model("accord:nano-base"))
     torch.manual_seed(0)
-    ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
+    ids = {
+        f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")
+    }
     model = LlamaForCausalLM(LlamaConfig(**SHAPES[workload], tie_word_embeddings=True, **ids))
     _finish_sometimes(model)
     model.save_pretrained(folder)
@@ -62,8 +66,8 @@ def make_model(workload: str, folder: Path) -> str:
 
 
 def _finish_sometimes(model: LlamaForCausalLM) -> None:
-    """Give EOS the probability FINISH everywhere: dimension 0 of the stream stays constant, and EOS reaches further
-    along it than the other tokens."""
+    """Give EOS the probability FINISH everywhere: dimension 0 of the stream stays constant, and EOS
+    reaches further along it than the other tokens."""
     import torch
 
     constant, eos, vocabulary = 2.0, model.config.eos_token_id, model.config.vocab_size
@@ -83,7 +87,8 @@ def vocabulary_of(model: str) -> int:
 
 
 def make_rows(count: int, vocabulary: int, eos: int, seed: int = 0) -> list[Row]:
-    """Prompts of 32 to 128 tokens, responses of 16 to 256 with a long tail (log-normal, median 60)."""
+    """Prompts of 32 to 128 tokens, responses of 16 to 256 with a long tail (log-normal, median
+    60)."""
     rng = random.Random(seed)
 
     def ids(length: int) -> list[int]:
@@ -109,8 +114,9 @@ def score(response: list[int]) -> float:
 
 @dataclass(frozen=True)
 class Turn:
-    """One epoch: real tokens (a prompt once per response), those of them that were sampled, the loss of the first
-    step and the GFLOP of the matrix products it needs (both on fixed rows only)."""
+    """One epoch: real tokens (a prompt once per response), those of them that were sampled, the
+    loss of the first step and the GFLOP of the matrix products it needs (both on fixed rows
+    only)."""
 
     tokens: int
     sampled: int = 0

@@ -1,4 +1,5 @@
-"""Writes the reference pages from the code before the site is built: recipes, metrics and formats cannot go stale."""
+"""Writes the reference pages from the code before the site is built: recipes, metrics and formats
+cannot go stale."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from pydantic_core import PydanticUndefined
 
 DOCS = Path(__file__).parent
 BEGIN, END = "<!-- formats: begin -->", "<!-- formats: end -->"
-"""Around the generated part of formats.md, which is kept with the code so that it can be read there too."""
+"""Around the generated part of formats.md, which is kept with the code so that it can be read there
+too."""
 
 
 def on_pre_build(config: Any) -> None:
@@ -41,7 +43,8 @@ def formats_page(page: str) -> str:
 
 
 def formats_table() -> str:
-    """Every format in the order in which it is looked for: the columns that tell it, what else it reads, what is made of it."""
+    """Every format in the order in which it is looked for: the columns that tell it, what else it
+    reads, what is made of it."""
     from accord.feedback.formats.making import PAIR_COLUMNS
     from accord.feedback.formats.shapes import SHAPES
 
@@ -59,9 +62,16 @@ def metrics_page() -> str:
     """Every declared metric."""
     from accord.metrics import declared
 
-    lines = ["# Metrics", "", "Every metric that a stage logs. A value outside its range stops the run.", ""]
+    lines = [
+        "# Metrics",
+        "",
+        "Every metric that a stage logs. A value outside its range stops the run.",
+        "",
+    ]
     lines += ["| metric | unit | range | meaning |", "|---|---|---|---|"]
-    lines += [f"| `{m.name}` | {m.unit} | [{m.low:g}, {m.high:g}] | {m.meaning} |" for m in declared()]
+    lines += [
+        f"| `{m.name}` | {m.unit} | [{m.low:g}, {m.high:g}] | {m.meaning} |" for m in declared()
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -70,13 +80,24 @@ def recipes_page() -> str:
     from accord.runs.recipe import Header, packaged
     from accord.runs.registry import find, kinds
 
-    lines = ["# Recipes", "", "A recipe is a YAML file. These are all its settings; unknown ones are refused.", ""]
+    lines = [
+        "# Recipes",
+        "",
+        "A recipe is a YAML file. These are all its settings; unknown ones are refused.",
+        "",
+    ]
     lines += ["## At the top", "", *_settings(Header)]
     nested = _nested(Header)
     for kind in kinds():
         stage = find(kind)
         made = ", ".join(f"`{name}`" for name in stage.provides)
-        lines += ["", f"## kind: {kind}", "", f"{_sentence(stage.about)} Other stages may refer to: {made}.", ""]
+        lines += [
+            "",
+            f"## kind: {kind}",
+            "",
+            f"{_sentence(stage.about)} Other stages may refer to: {made}.",
+            "",
+        ]
         lines += _settings(stage.Config)
         nested |= _nested(stage.Config)
     for name, model in sorted(nested.items()):
@@ -98,7 +119,9 @@ def _settings(model: type[BaseModel]) -> list[str]:
         if name == "kind":
             continue
         default = "required" if field.default is PydanticUndefined else _value(field.default)
-        rows.append(f"| `{name}` | {_type(field.annotation)} | {default} | {field.description or ''} |")
+        rows.append(
+            f"| `{name}` | {_type(field.annotation)} | {default} | {field.description or ''} |"
+        )
     return rows
 
 

@@ -2,7 +2,8 @@
 
     python docs/make_studio_pictures.py [FOLDER]
 
-Needs the extra `dev` and a Chromium. Times and ids are drawn anew, so pictures differ a little from run to run.
+Needs the extra `dev` and a Chromium. Times and ids are drawn anew, so pictures differ a little from
+run to run.
 """
 
 from __future__ import annotations
@@ -24,20 +25,35 @@ from houses import House, make_house  # noqa: E402
 
 from accord.studio.tables import Item  # noqa: E402
 
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-sync",
+]
 
 
 def pages(house: House, slug: str) -> dict[str, str]:
     """Name of a picture -> address."""
     with house.db.read() as session:
-        key = session.scalar(select(Item.key).where(Item.purpose == "work", Item.state == "full").order_by(Item.id))
+        key = session.scalar(
+            select(Item.key).where(Item.purpose == "work", Item.state == "full").order_by(Item.id)
+        )
     base = f"/p/{slug}"
     return {
-        "studio-overview": base, "studio-annotators": f"{base}/annotators", "studio-item": f"{base}/items/{key}",
-        "studio-items": f"{base}/items", "studio-groups": f"{base}/groups", "studio-integrity": f"{base}/integrity",
-        "studio-selection": f"{base}/selection", "studio-representation": f"{base}/representation",
-        "studio-log": f"{base}/log?verify=1", "studio-export": f"{base}/export", "studio-hooks": f"{base}/hooks",
-    }  # fmt: skip
+        "studio-overview": base,
+        "studio-annotators": f"{base}/annotators",
+        "studio-item": f"{base}/items/{key}",
+        "studio-items": f"{base}/items",
+        "studio-groups": f"{base}/groups",
+        "studio-integrity": f"{base}/integrity",
+        "studio-selection": f"{base}/selection",
+        "studio-representation": f"{base}/representation",
+        "studio-log": f"{base}/log?verify=1",
+        "studio-export": f"{base}/export",
+        "studio-hooks": f"{base}/hooks",
+    }
 
 
 def main(folder: Path, every: bool) -> None:
@@ -49,8 +65,12 @@ def main(folder: Path, every: bool) -> None:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
         with serving(house) as served:
             for scheme in ("light", "dark") if every else ("light",):
-                context = browser.new_context(viewport={"width": 1040, "height": 700}, color_scheme=scheme)
-                context.add_cookies([{"name": "accord_session", "value": house.session("olga"), "url": served.url}])
+                context = browser.new_context(
+                    viewport={"width": 1040, "height": 700}, color_scheme=scheme
+                )
+                context.add_cookies(
+                    [{"name": "accord_session", "value": house.session("olga"), "url": served.url}]
+                )
                 page = context.new_page()
                 for name, path in pages(house, slug).items():
                     if every or name in SHOWN:

@@ -14,8 +14,8 @@ from hypothesis import settings
 
 from real_data import shared_data
 
-# How fast an example runs says nothing on a busy machine. The same examples every time, so that a red run can be repeated;
-# new ones are tried by `pytest --hypothesis-profile=explore`.
+# How fast an example runs says nothing on a busy machine. The same examples every time, so that a
+# red run can be repeated; new ones are tried by `pytest --hypothesis-profile=explore`.
 settings.register_profile("house", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None)
 settings.load_profile("house")
@@ -28,7 +28,8 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with the most slow tests first: two processes that take files in turn then end at about the same time."""
+    """Files with the most slow tests first: two processes that take files in turn then end at about
+    the same time."""
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
     items.sort(key=lambda item: -slow[item.path])
 
@@ -55,7 +56,13 @@ def browser() -> Iterator[object]:
     if path is None:
         pytest.skip("no Chromium at hand; apt-get install chromium")
     with sync.sync_playwright() as playwright:
-        flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
+        flags = [
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--disable-background-networking",
+            "--disable-sync",
+        ]
         running = playwright.chromium.launch(executable_path=path, args=flags)
         yield running
         running.close()

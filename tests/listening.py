@@ -22,8 +22,11 @@ class Listening:
 
 @contextmanager
 def listening(app: Any) -> Iterator[Listening]:
-    """Serve an ASGI application on a free port, in a thread. A server that does not start or stop fails the test."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", timeout_graceful_shutdown=5))
+    """Serve an ASGI application on a free port, in a thread. A server that does not start or stop
+    fails the test."""
+    server = uvicorn.Server(
+        uvicorn.Config(app, port=0, log_level="warning", timeout_graceful_shutdown=5)
+    )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:

@@ -17,8 +17,20 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def compare(*options: str) -> list[dict[str, Any]]:
     """The lines that one comparison prints."""
-    command = [sys.executable, "-m", "benchmarks.peers", *options, "--workload", "pico", "--repetitions", "1", "--json"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=400)
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.peers",
+        *options,
+        "--workload",
+        "pico",
+        "--repetitions",
+        "1",
+        "--json",
+    ]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=400
+    )
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     assert lines, done.stderr
     return lines
@@ -36,7 +48,9 @@ def test_against_trl(trainer: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("trainer", "rows", "responses"), [("grpo", 1, 8), ("rloo", 4, 8), ("online-dpo", 1, 2)])
+@pytest.mark.parametrize(
+    ("trainer", "rows", "responses"), [("grpo", 1, 8), ("rloo", 4, 8), ("online-dpo", 1, 2)]
+)
 def test_sampling_trainers_against_trl(trainer: str, rows: int, responses: int) -> None:
     pytest.importorskip("trl", reason="TRL is not installed")
     for line in compare("--trainer", trainer, "--rows", str(rows), "--batch", str(rows)):
@@ -68,7 +82,10 @@ def test_import(capsys: pytest.CaptureFixture[str]) -> None:
     say(line, as_json=False)
     text = capsys.readouterr().out
     assert text.startswith("import, pico, against TRL, its defaults: ")
-    assert f"{line['ours_cpu_seconds']} against {line['peer_cpu_seconds']}; memory {line['ours_mib_before']}" in text
+    assert (
+        f"{line['ours_cpu_seconds']} against {line['peer_cpu_seconds']}; memory {line['ours_mib_before']}"
+        in text
+    )
 
 
 @pytest.mark.slow
@@ -81,7 +98,9 @@ def test_made_models_finish_with_the_stated_probability(tmp_path: Path) -> None:
 
     folder = make_model("nano", tmp_path / "model")
     model = load_causal_lm(folder)
-    ids = torch.randint(10, vocabulary_of(folder), (200,), generator=torch.Generator().manual_seed(1)).tolist()
+    ids = torch.randint(
+        10, vocabulary_of(folder), (200,), generator=torch.Generator().manual_seed(1)
+    ).tolist()
     logits = model.logits(model.hidden(pack([Group(ids[:1], [ids[1:]])])))
     chance = torch.softmax(logits, -1)[:, model.tokenizer.eos_token_id]
     assert chance.mean().item() == pytest.approx(FINISH, rel=0.2)
@@ -90,16 +109,27 @@ def test_made_models_finish_with_the_stated_probability(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_limits_of_a_step() -> None:
-    command = [sys.executable, "-m", "benchmarks.limits", "--workload", "pico", "--rows", "8", "--json"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=400)
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.limits",
+        "--workload",
+        "pico",
+        "--rows",
+        "8",
+        "--json",
+    ]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=400
+    )
     lines = {line["trainer"]: line for line in map(json.loads, done.stdout.splitlines())}
     assert set(lines) == set(WORKLOADS)
     for line in lines.values():
         assert line["gflop"] > 0
         assert line["gigabytes"] > 0
-        assert sum(line[kind] for kind in ("products", "attention", "optimizer", "other", "python")) == pytest.approx(
-            1, abs=0.03
-        )
+        assert sum(
+            line[kind] for kind in ("products", "attention", "optimizer", "other", "python")
+        ) == pytest.approx(1, abs=0.03)
     assert lines["sample"]["optimizer"] == 0 < lines["sft"]["optimizer"]
 
 
@@ -111,19 +141,39 @@ def test_operations_and_bytes_are_counted() -> None:
     assert found == {"flop": 2 * 3 * 4 * 5, "bytes": 4 * (5 + 12 + 20 + 15), "operations": 1}
     assert count(lambda: row.expand(100, 5).sum())["bytes"] == 4 * (5 + 1)
     layer, x = torch.nn.Linear(8, 6), torch.ones(2, 3, 8)
-    assert count(lambda: layer(x).sum().backward())["flop"] == 2 * 2 * (6 * 8 * 6)  # forward, and the weight's gradient
+    assert count(lambda: layer(x).sum().backward())["flop"] == 2 * 2 * (
+        6 * 8 * 6
+    )  # forward, and the weight's gradient
     times = shares(
-        [("aten::mm", 1.0), ("aten::bmm", 2.0), ("aten::_fused_adamw_", 3.0), ("aten::add", 4.0), ("x", 1.0)]
+        [
+            ("aten::mm", 1.0),
+            ("aten::bmm", 2.0),
+            ("aten::_fused_adamw_", 3.0),
+            ("aten::add", 4.0),
+            ("x", 1.0),
+        ]
     )
     assert times == {"products": 1.0, "attention": 2.0, "optimizer": 3.0, "other": 5.0}
 
 
 @pytest.mark.slow
 def test_what_people_bring_is_read_whole() -> None:
-    """No traceback, no word lost on the way from a row to what a model sees, no label taken for a demonstration."""
+    """No traceback, no word lost on the way from a row to what a model sees, no label taken for a
+    demonstration."""
     pytest.importorskip("trl", reason="TRL, whose chat templates are read, is not installed")
-    command = [sys.executable, "-m", "benchmarks.reading", "--rows", "4300", "--encoded", "2", "--json"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=400)
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.reading",
+        "--rows",
+        "4300",
+        "--encoded",
+        "2",
+        "--json",
+    ]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=400
+    )
     line = json.loads(done.stdout)
     faults = {name: line[name] for name in line if name not in ("rows", "responses", "round_trips")}
     assert set(faults.values()) == {0}, faults

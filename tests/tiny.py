@@ -21,7 +21,11 @@ def ByteTokenizer(vocab_size: int = 64) -> PreTrainedTokenizerFast:
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     raw.decoder = decoders.ByteLevel()
     return PreTrainedTokenizerFast(
-        tokenizer_object=raw, bos_token="<bos>", eos_token="<eos>", pad_token="<pad>", unk_token="<unk>"
+        tokenizer_object=raw,
+        bos_token="<bos>",
+        eos_token="<eos>",
+        pad_token="<pad>",
+        unk_token="<unk>",
     )
 
 
@@ -30,10 +34,19 @@ def tiny_llama(seed: int = 0, vocab_size: int = 64, hidden: int = 32, layers: in
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         config = LlamaConfig(
-            vocab_size=vocab_size, hidden_size=hidden, num_hidden_layers=layers, intermediate_size=48,
-            num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=128, tie_word_embeddings=True,
-            bos_token_id=0, eos_token_id=1, pad_token_id=2, initializer_range=0.1,
-        )  # fmt: skip
+            vocab_size=vocab_size,
+            hidden_size=hidden,
+            num_hidden_layers=layers,
+            intermediate_size=48,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=128,
+            tie_word_embeddings=True,
+            bos_token_id=0,
+            eos_token_id=1,
+            pad_token_id=2,
+            initializer_range=0.1,
+        )
         return CausalLM(LlamaForCausalLM(config), ByteTokenizer(vocab_size))
 
 

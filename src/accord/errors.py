@@ -6,7 +6,8 @@ Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 stopped by a guard, 13
 from collections.abc import Mapping
 
 GUARD_EXIT = 3
-"""Exit code of a run that finished, but in which a guard stopped a stage early: KL budget, collapse, gaming."""
+"""Exit code of a run that finished, but in which a guard stopped a stage early: KL budget,
+collapse, gaming."""
 
 
 LONGEST = 4_000
@@ -14,7 +15,8 @@ LONGEST = 4_000
 
 
 def cut_short(text: str, most: int = LONGEST) -> str:
-    """A text of at most about `most` characters: the middle of a longer one is left out, and how much is said."""
+    """A text of at most about `most` characters: the middle of a longer one is left out, and how
+    much is said."""
     half = most // 2
     return (
         text

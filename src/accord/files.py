@@ -1,4 +1,5 @@
-"""Files that are whole or absent: written aside, fsynced, renamed. And append-only logs that survive `kill -9`."""
+"""Files that are whole or absent: written aside, fsynced, renamed. And append-only logs that
+survive `kill -9`."""
 
 from __future__ import annotations
 
@@ -16,9 +17,16 @@ from typing import Any
 from accord.errors import AccordError, DataError, RunError
 
 TEMPORARY = ".writing-"
-"""Prefix of the folders things are written in before they are renamed; `sweep` removes what a kill left."""
+"""Prefix of the folders things are written in before they are renamed; `sweep` removes what a kill
+left."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-FULL_TEXT = ("no space left", "os error 28", "disk quota exceeded", "disk is full", "file too large")
+FULL_TEXT = (
+    "no space left",
+    "os error 28",
+    "disk quota exceeded",
+    "disk is full",
+    "file too large",
+)
 """How libraries that lose the error number (safetensors, SQLite) say it."""
 
 
@@ -32,14 +40,17 @@ def fsync_folder(folder: Path) -> None:
 
 
 def disk_full(error: BaseException, path: Path) -> RunError | None:
-    """The RunError for an error that a full disk caused somewhere along its chain; None for other errors.
+    """The RunError for an error that a full disk caused somewhere along its chain; None for other
+    errors.
 
     torch.save turns the system's error into a RuntimeError and keeps it as context only.
     """
     link: BaseException | None = error
     while link is not None:
         text = str(link).lower()
-        if (isinstance(link, OSError) and link.errno in FULL) or any(sign in text for sign in FULL_TEXT):
+        if (isinstance(link, OSError) and link.errno in FULL) or any(
+            sign in text for sign in FULL_TEXT
+        ):
             return RunError(
                 f"no space left while writing {path} ({_free_mib(path):,.0f} MiB free); what was complete before is kept",
                 "free some space, then continue with --resume (or choose another place with --out)",
@@ -59,11 +70,14 @@ def _write_error(error: Exception, path: Path) -> Exception:
     full = disk_full(error, path)
     if full is not None or isinstance(error, AccordError) or not isinstance(error, OSError):
         return full or error
-    return RunError(f"cannot write {path}: {error.strerror or error}", "check the path and its permissions")
+    return RunError(
+        f"cannot write {path}: {error.strerror or error}", "check the path and its permissions"
+    )
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Call `write(temporary)` for a file or folder beside `path`, make it durable, then rename it over `path`.
+    """Call `write(temporary)` for a file or folder beside `path`, make it durable, then rename it
+    over `path`.
 
     Raises RunError (the old content is kept) when the disk is full or the place not writable.
     """
@@ -98,7 +112,8 @@ def sync(path: Path) -> None:
 
 
 def sweep(folder: Path) -> int:
-    """Remove what writers killed half-way left under `folder`; returns how many. No writer may be at work there."""
+    """Remove what writers killed half-way left under `folder`; returns how many. No writer may be
+    at work there."""
     left = [place for place in folder.rglob(f"{TEMPORARY}*") if place.is_dir()]
     for place in left:
         shutil.rmtree(place, ignore_errors=True)
@@ -128,15 +143,18 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
             try:
                 rows.append(json.loads(line))
             except ValueError as error:
-                raise DataError(f"{path} line {number} is not JSON: {error}", "repair or remove the line") from error
+                raise DataError(
+                    f"{path} line {number} is not JSON: {error}", "repair or remove the line"
+                ) from error
     return rows
 
 
 class AppendLog:
-    """An append-only JSONL file. `append` returns once its rows are on disk; all of them survive or none.
+    """An append-only JSONL file. `append` returns once its rows are on disk; all of them survive or
+    none.
 
-    A blank before the line break says that more rows of the same append follow, so that recovery finds the end
-    of the last whole append after a kill in the middle of a write.
+    A blank before the line break says that more rows of the same append follow, so that recovery
+    finds the end of the last whole append after a kill in the middle of a write.
     """
 
     def __init__(self, path: Path) -> None:

@@ -1,7 +1,7 @@
 """Every metric accord logs, declared once: name, unit, range and one line of meaning.
 
-A value outside its range is a bug or a broken run, so `check` refuses it. The metrics reference in the
-docs is generated from this table.
+A value outside its range is a bug or a broken run, so `check` refuses it. The metrics reference in
+the docs is generated from this table.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ def check(values: Mapping[str, float], where: str) -> None:
     for name, value in values.items():
         metric = _REGISTRY.get(name)
         if metric is None:
-            raise RunError(f"metric {name!r} at {where} is not declared", "declare it in accord/metrics.py")
+            raise RunError(
+                f"metric {name!r} at {where} is not declared", "declare it in accord/metrics.py"
+            )
         if not math.isfinite(value):
             raise RunError(
                 f"{name} is {value} at {where}",
@@ -63,7 +65,7 @@ def check(values: Mapping[str, float], where: str) -> None:
             )
 
 
-# --- every optimisation loop -------------------------------------------------------------------------
+# --- every optimisation loop ----------------------------------------------------------------------
 declare("loss", "nats", -INF, INF, "the objective being minimised, normalised over the whole batch")
 declare("learning_rate", "1", 0, 1, "step size of the optimiser")
 declare("grad_norm", "1", 0, INF, "global gradient norm before clipping")
@@ -71,16 +73,30 @@ declare("grad_norm_clipped", "1", 0, INF, "global gradient norm after clipping")
 declare("optimizer_steps", "steps", 0, INF, "optimiser updates so far: epochs x minibatches")
 declare("tokens", "tokens", 0, INF, "real tokens processed in this step, padding never counted")
 declare("tokens_per_second", "tokens/s", 0, INF, "real tokens per second of wall time")
-# --- supervised -----------------------------------------------------------------------------------------
+# --- supervised -----------------------------------------------------------------------------------
 declare("loss_tok", "nats/token", 0, 50, "mean negative log-likelihood per scored token")
 declare("heldout_loss_tok", "nats/token", 0, 50, "the same on held-out examples")
-declare("heldout_bits_per_byte", "bits/byte", 0, 50, "held-out loss per byte of text, independent of the tokenizer")
-# --- reward -------------------------------------------------------------------------------------------------
+declare(
+    "heldout_bits_per_byte",
+    "bits/byte",
+    0,
+    50,
+    "held-out loss per byte of text, independent of the tokenizer",
+)
+# --- reward ---------------------------------------------------------------------------------------
 declare("judgement_nll", "nats/judgement", 0, INF, "mean negative log-likelihood of a judgement")
-declare("heldout_agreement", "share", 0, 1, "held-out strict pairs ordered as judged; chance is 0.5")
+declare(
+    "heldout_agreement", "share", 0, 1, "held-out strict pairs ordered as judged; chance is 0.5"
+)
 declare("member", "index", 0, INF, "ensemble member being trained")
-# --- preference -----------------------------------------------------------------------------------------------
-declare("preference_agreement", "share", 0, 1, "pairs whose implicit reward orders them as judged; 0.5 at the start")
+# --- preference -----------------------------------------------------------------------------------
+declare(
+    "preference_agreement",
+    "share",
+    0,
+    1,
+    "pairs whose implicit reward orders them as judged; 0.5 at the start",
+)
 declare(
     "preference_margin",
     "nats",
@@ -88,11 +104,33 @@ declare(
     INF,
     "the objective's gap h, chosen minus rejected (for DPO beta times the log-ratio gap)",
 )
-declare("chosen_shift", "nats/sequence", -INF, INF, "log-probability of chosen responses, policy minus reference")
-declare("rejected_shift", "nats/sequence", -INF, INF, "log-probability of rejected responses, policy minus reference")
-declare("desirable_shift", "nats/sequence", -INF, INF, "log-probability of desirable responses, policy minus reference")
 declare(
-    "undesirable_shift", "nats/sequence", -INF, INF, "log-probability of undesirable responses, policy minus reference"
+    "chosen_shift",
+    "nats/sequence",
+    -INF,
+    INF,
+    "log-probability of chosen responses, policy minus reference",
+)
+declare(
+    "rejected_shift",
+    "nats/sequence",
+    -INF,
+    INF,
+    "log-probability of rejected responses, policy minus reference",
+)
+declare(
+    "desirable_shift",
+    "nats/sequence",
+    -INF,
+    INF,
+    "log-probability of desirable responses, policy minus reference",
+)
+declare(
+    "undesirable_shift",
+    "nats/sequence",
+    -INF,
+    INF,
+    "log-probability of undesirable responses, policy minus reference",
 )
 declare(
     "reference_point",
@@ -101,17 +139,55 @@ declare(
     INF,
     "KTO's reference point: KL estimated on mismatched prompts and responses",
 )
-# --- on-policy -----------------------------------------------------------------------------------------------
-declare("score", "reward", -INF, INF, "mean final score of the rollout, after clipping and the unfinished score")
-declare("score_deviation", "reward", 0, INF, "standard deviation of the final scores in the rollout")
-declare("raw_score", "reward", -INF, INF, "mean score over responses and reward-model members, before any rule")
-declare("ensemble_spread", "reward", 0, INF, "mean standard deviation between reward-model members per response")
+# --- on-policy ------------------------------------------------------------------------------------
+declare(
+    "score",
+    "reward",
+    -INF,
+    INF,
+    "mean final score of the rollout, after clipping and the unfinished score",
+)
+declare(
+    "score_deviation", "reward", 0, INF, "standard deviation of the final scores in the rollout"
+)
+declare(
+    "raw_score",
+    "reward",
+    -INF,
+    INF,
+    "mean score over responses and reward-model members, before any rule",
+)
+declare(
+    "ensemble_spread",
+    "reward",
+    0,
+    INF,
+    "mean standard deviation between reward-model members per response",
+)
 declare("response_tokens", "tokens", 1, INF, "mean response length, EOS included")
 declare("finished_share", "share", 0, 1, "responses that ended by themselves")
 declare("unique_share", "share", 0, 1, "distinct responses in the rollout")
-declare("sampler_gap", "nats/token", 0, 1, "mean absolute log-probability difference between sampler and trainer")
-declare("surprise_tok", "nats/token", 0, 50, "mean negative log-probability of sampled tokens: estimates the entropy")
-declare("entropy_tok", "nats/token", 0, 50, "exact entropy of the policy at the sampled positions, where asked for")
+declare(
+    "sampler_gap",
+    "nats/token",
+    0,
+    1,
+    "mean absolute log-probability difference between sampler and trainer",
+)
+declare(
+    "surprise_tok",
+    "nats/token",
+    0,
+    50,
+    "mean negative log-probability of sampled tokens: estimates the entropy",
+)
+declare(
+    "entropy_tok",
+    "nats/token",
+    0,
+    50,
+    "exact entropy of the policy at the sampled positions, where asked for",
+)
 declare(
     "flat_group_share",
     "share",
@@ -119,15 +195,31 @@ declare(
     1,
     "prompts whose samples all score the same: comparing them teaches nothing (DAPO samples others instead)",
 )
-declare("value_explained", "share", -INF, 1, "share of the returns' variance the value model explains")
-declare("kl_seq", "nats/sequence", -INF, INF, "KL to the reference by k1 (log pi - log ref), summed per sequence")
+declare(
+    "value_explained", "share", -INF, 1, "share of the returns' variance the value model explains"
+)
+declare(
+    "kl_seq",
+    "nats/sequence",
+    -INF,
+    INF,
+    "KL to the reference by k1 (log pi - log ref), summed per sequence",
+)
 declare("kl_seq_k3", "nats/sequence", 0, INF, "KL to the reference by k3, summed per sequence")
 declare("kl_seq_error", "nats/sequence", 0, INF, "standard error of kl_seq")
 declare("kl_tok", "nats/token", -INF, INF, "KL to the reference by k1, mean per token")
-declare("kl_disagreement", "standard errors", -INF, INF, "k1 minus k3 in standard errors; large values mean a mask bug")
+declare(
+    "kl_disagreement",
+    "standard errors",
+    -INF,
+    INF,
+    "k1 minus k3 in standard errors; large values mean a mask bug",
+)
 declare("kl_coefficient", "1", 0, INF, "weight of the KL penalty in the reward")
 declare("policy_loss", "1", -INF, INF, "clipped surrogate, mean per token")
-declare("value_loss", "reward^2", 0, INF, "clipped squared error of the value model, mean per token")
+declare(
+    "value_loss", "reward^2", 0, INF, "clipped squared error of the value model, mean per token"
+)
 declare("clip_share", "share", 0, 1, "tokens whose probability ratio left the clip range")
 declare("value_clip_share", "share", 0, 1, "tokens whose value moved beyond the clip range")
 declare("ratio_mean", "1", 0, INF, "mean probability ratio new/old; near 1")

@@ -1,4 +1,5 @@
-"""Settings people write: YAML read safely, checked by pydantic, every mistake named with value and fix."""
+"""Settings people write: YAML read safely, checked by pydantic, every mistake named with value and
+fix."""
 
 from __future__ import annotations
 
@@ -15,15 +16,17 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class Settings(BaseModel):
-    """Base of what people set: unknown keys are refused, values are fixed once read, yes or no is never taken for a
-    number, and a number is finite."""
+    """Base of what people set: unknown keys are refused, values are fixed once read, yes or no is
+    never taken for a number, and a number is finite."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @field_validator("*", mode="before")
     @classmethod
     def _yes_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
-        if isinstance(value, bool) and not _takes_bool(cls.model_fields[str(info.field_name)].annotation):
+        if isinstance(value, bool) and not _takes_bool(
+            cls.model_fields[str(info.field_name)].annotation
+        ):
             raise ValueError("yes or no is no value here: leave it out for the default")
         return value
 
@@ -62,7 +65,8 @@ class _UniqueKeys(yaml.SafeLoader):
         super().fetch_flow_collection_start(token)
 
     def get_single_node(self) -> yaml.Node | None:
-        """As PyYAML's; raises YAMLError for nesting too deep and aliases that stand for too much."""
+        """As PyYAML's; raises YAMLError for nesting too deep and aliases that stand for too
+        much."""
         node: yaml.Node | None = super().get_single_node()
         if node is not None:
             _check_size(node)
@@ -81,21 +85,24 @@ class _UniqueKeys(yaml.SafeLoader):
             if key in seen:
                 line = key_node.start_mark.line + 1
                 raise ConfigError(
-                    f"the key {cut_short(repr(key), QUOTED)} is given twice (line {line})", "keep one of them"
+                    f"the key {cut_short(repr(key), QUOTED)} is given twice (line {line})",
+                    "keep one of them",
                 )
             seen.add(key)
         return super().construct_mapping(node, deep)
 
 
 def _check_size(root: yaml.Node) -> None:
-    """Raise YAMLError for a node that is too deep, holds itself, or stands for too many characters. Each node is looked at
-    once, however often it is named."""
+    """Raise YAMLError for a node that is too deep, holds itself, or stands for too many characters.
+    Each node is looked at once, however often it is named."""
     sizes: dict[int, int] = {}
 
     def size(node: yaml.Node, depth: int) -> int:
         line = node.start_mark.line + 1
         if depth > DEEPEST:
-            raise yaml.YAMLError(f"line {line}: more than {DEEPEST} mappings and lists within each other")
+            raise yaml.YAMLError(
+                f"line {line}: more than {DEEPEST} mappings and lists within each other"
+            )
         if id(node) in sizes:
             if not sizes[id(node)]:
                 raise yaml.YAMLError(f"line {line}: it holds itself")
@@ -105,10 +112,14 @@ def _check_size(root: yaml.Node) -> None:
         if isinstance(node, yaml.MappingNode):
             parts = [part for pair in node.value for part in pair]
         found = 1 + (
-            len(node.value) if isinstance(node, yaml.ScalarNode) else sum(size(part, depth + 1) for part in parts)
+            len(node.value)
+            if isinstance(node, yaml.ScalarNode)
+            else sum(size(part, depth + 1) for part in parts)
         )
         if found > LARGEST:
-            raise yaml.YAMLError(f"line {line}: with its aliases written out it has more than {LARGEST:,} characters")
+            raise yaml.YAMLError(
+                f"line {line}: with its aliases written out it has more than {LARGEST:,} characters"
+            )
         sizes[id(node)] = found
         return found
 
@@ -116,14 +127,19 @@ def _check_size(root: yaml.Node) -> None:
 
 
 def read_yaml(text: str, name: str, expected: str) -> dict[str, Any]:
-    """The mapping that `text` (called `name`) holds; raises ConfigError, with `expected` as the fix, when it is none."""
+    """The mapping that `text` (called `name`) holds; raises ConfigError, with `expected` as the
+    fix, when it is none."""
     if len(text) > LONGEST:
-        raise ConfigError(f"{name} has {len(text):,} characters, at most {LONGEST:,} are read", "is it the right file?")
+        raise ConfigError(
+            f"{name} has {len(text):,} characters, at most {LONGEST:,} are read",
+            "is it the right file?",
+        )
     try:
         raw = yaml.load(text, Loader=_UniqueKeys)
     except RecursionError:
         raise ConfigError(
-            f"{name} is not valid YAML: more than {DEEPEST} mappings and lists within each other", "make it flatter"
+            f"{name} is not valid YAML: more than {DEEPEST} mappings and lists within each other",
+            "make it flatter",
         ) from None
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         said = cut_short(" ".join(str(error).split()), 2 * QUOTED)
@@ -134,23 +150,30 @@ def read_yaml(text: str, name: str, expected: str) -> dict[str, Any]:
 
 
 def validated(model: type[M], raw: Any, where: str) -> M:
-    """`raw` as `model`; raises ConfigError naming each wrong setting (below `where`, where that is not empty), its value and the nearest name."""
+    """`raw` as `model`; raises ConfigError naming each wrong setting (below `where`, where that is
+    not empty), its value and the nearest name."""
     try:
         return model.model_validate(raw)
     except ValidationError as error:
         lines, fixes, found = [], [], error.errors()
         for detail in found[:LINES]:
-            path = ".".join(filter(None, [where, *(cut_short(str(part), QUOTED) for part in detail["loc"])]))
+            path = ".".join(
+                filter(None, [where, *(cut_short(str(part), QUOTED) for part in detail["loc"])])
+            )
             if detail["type"] == "extra_forbidden":
                 known = _known_keys(model, detail["loc"])
                 lines.append(f"{path} is not a setting")
-                fixes.append(f"{suggest(str(detail['loc'][-1]), known)}settings here: {', '.join(known)}")
+                fixes.append(
+                    f"{suggest(str(detail['loc'][-1]), known)}settings here: {', '.join(known)}"
+                )
             elif detail["type"] == "missing":
                 lines.append(f"{path} is missing")
             else:
                 message = detail["msg"].removeprefix("Value error, ")
                 quoted = cut_short(repr(detail["input"]), QUOTED)
-                lines.append(f"{path} = {quoted}: {message}" if detail["loc"] else f"{where}: {message}")
+                lines.append(
+                    f"{path} = {quoted}: {message}" if detail["loc"] else f"{where}: {message}"
+                )
         if len(found) > LINES:
             lines.append(f"and {len(found) - LINES:,} more")
         raise ConfigError("\n       ".join(lines), "; ".join(fixes) or None) from None

@@ -16,8 +16,12 @@ from accord.cli.terminal import safe_text
 ACCORD = [sys.executable, "-m", "accord.cli"]
 
 
-def accord(*arguments: str, cwd: Path | None = None, text: str | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*ACCORD, *arguments], capture_output=True, text=True, check=False, cwd=cwd, input=text)
+def accord(
+    *arguments: str, cwd: Path | None = None, text: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*ACCORD, *arguments], capture_output=True, text=True, check=False, cwd=cwd, input=text
+    )
 
 
 def test_help_answers_at_once_and_loads_nothing_heavy() -> None:
@@ -27,7 +31,9 @@ def test_help_answers_at_once_and_loads_nothing_heavy() -> None:
     assert "accord run quickstart" in shown.stdout
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.4
     code = "import sys, accord.cli.main; print([m for m in ('torch', 'transformers', 'rich', 'pydantic', 'numpy') if m in sys.modules])"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert loaded.stdout.strip() == "[]"
 
 
@@ -76,19 +82,43 @@ def test_dry_run_without_data_and_model_says_what_it_cannot_tell(tmp_path: Path)
 
 
 def test_data_check_counts_tokens_and_converts(tmp_path: Path) -> None:
-    rows = [{"prompt": "This film", "chosen": " is good.", "rejected": f" is bad{' and bad' * n}."} for n in (0, 50)]
+    rows = [
+        {"prompt": "This film", "chosen": " is good.", "rejected": f" is bad{' and bad' * n}."}
+        for n in (0, 50)
+    ]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    done = accord("data", "check", "rows.jsonl", "--model", "accord:nano-base", "--max-response", "20", cwd=tmp_path)
+    done = accord(
+        "data",
+        "check",
+        "rows.jsonl",
+        "--model",
+        "accord:nano-base",
+        "--max-response",
+        "20",
+        cwd=tmp_path,
+    )
     assert done.returncode == 0, done.stderr
     assert "TRL preference" in done.stdout
     assert "4 rows: 3 kept (0 of them cut), dropped: 1 too long" in done.stdout
     assert "⟦ is good.<eos>⟧" in done.stdout
-    cut = accord("data", "check", "rows.jsonl", "--model", "accord:nano-base", "--too-long", "cut", cwd=tmp_path)
+    cut = accord(
+        "data",
+        "check",
+        "rows.jsonl",
+        "--model",
+        "accord:nano-base",
+        "--too-long",
+        "cut",
+        cwd=tmp_path,
+    )
     assert "4 kept (1 of them cut)" in cut.stdout
     done = accord("data", "convert", "rows.jsonl", "records.jsonl", cwd=tmp_path)
     assert "2 rows of accord; 0 records left out" in done.stdout
     assert (
-        accord("data", "convert", "records.jsonl", "back.jsonl", "--to", "trl-preference", cwd=tmp_path).returncode == 0
+        accord(
+            "data", "convert", "records.jsonl", "back.jsonl", "--to", "trl-preference", cwd=tmp_path
+        ).returncode
+        == 0
     )
     assert [json.loads(line) for line in (tmp_path / "back.jsonl").read_text().splitlines()] == rows
     again = accord("data", "convert", "rows.jsonl", "back.jsonl", cwd=tmp_path)

@@ -11,7 +11,13 @@ from click.testing import CliRunner
 
 from accord.cli.main import main
 from accord.feedback.records import Feedback, dump_line
-from accord.feedback.simulate import Offered, SimulatedAnnotator, judge_best_worst, judge_comparison, judge_rating
+from accord.feedback.simulate import (
+    Offered,
+    SimulatedAnnotator,
+    judge_best_worst,
+    judge_comparison,
+    judge_rating,
+)
 from real_data import shared_data
 
 
@@ -22,7 +28,8 @@ def write(path: Path, records: list[Feedback]) -> Path:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
-    """Twelve annotators on six models: one prefers the left, one gives gold wrong answers, sides and arms are mixed."""
+    """Twelve annotators on six models: one prefers the left, one gives gold wrong answers, sides
+    and arms are mixed."""
     rng, records = np.random.default_rng(0), []
     scores = np.array([2.0, 1.2, 0.4, -0.4, -1.2, -2.0])
     for number in range(900):
@@ -35,12 +42,22 @@ def store(tmp_path: Path) -> Path:
             right = bool(rng.random() < (0.4 if who == 1 else 0.95))
             meta["gold"] = {"preferred": f"o{(a if won else b) if right else (b if won else a)}"}
         options = [
-            {"id": f"o{m}", "content": f"by {m}", "producer": f"m{m}", "shown_at": k} for k, m in enumerate((a, b))
+            {"id": f"o{m}", "content": f"by {m}", "producer": f"m{m}", "shown_at": k}
+            for k, m in enumerate((a, b))
         ]
-        records.append(Feedback.model_validate({
-            "id": str(number), "kind": "comparison", "prompt": f"p{number % 20}", "options": options,
-            "choice": {"preferred": f"o{a if won else b}"}, "annotator": f"a{who:02d}", "meta": meta,
-        }))  # fmt: skip
+        records.append(
+            Feedback.model_validate(
+                {
+                    "id": str(number),
+                    "kind": "comparison",
+                    "prompt": f"p{number % 20}",
+                    "options": options,
+                    "choice": {"preferred": f"o{a if won else b}"},
+                    "annotator": f"a{who:02d}",
+                    "meta": meta,
+                }
+            )
+        )
     return write(tmp_path / "votes.jsonl", records)
 
 
@@ -48,17 +65,37 @@ def test_audit_prints_one_page_and_one_object(store: Path, tmp_path: Path) -> No
     run = CliRunner().invoke
     page = run(main, ["feedback", "audit", str(store)])
     assert page.exit_code == 0, page.output
-    for word in ("alarms", "agreement", "position", "drift", "poisoning", "gold", "groups", "not caught"):
+    for word in (
+        "alarms",
+        "agreement",
+        "position",
+        "drift",
+        "poisoning",
+        "gold",
+        "groups",
+        "not caught",
+    ):
         assert word in page.output
     described = {f"a{k:02d}": {"region": "north" if k < 6 else "south"} for k in range(12)}
     (tmp_path / "who.json").write_text(json.dumps(described))
-    options = ["--json", "--trusted", "a05", "--trusted", "a06", "--attributes", str(tmp_path / "who.json")]
+    options = [
+        "--json",
+        "--trusted",
+        "a05",
+        "--trusted",
+        "a06",
+        "--attributes",
+        str(tmp_path / "who.json"),
+    ]
     done = run(main, ["feedback", "audit", str(store), *options])
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
     assert found["objects"] == "producer"
     assert found["position"]["alarm"]
-    assert {a["subject"] for a in found["alarms"] if a["area"] == "position"} == {"everybody", "a00"}
+    assert {a["subject"] for a in found["alarms"] if a["area"] == "position"} == {
+        "everybody",
+        "a00",
+    }
     assert found["poisoning"]["reference"].endswith("2 trusted annotators")
     assert [g["annotators"] for g in found["representation"][0]["groups"]] == [6, 6]
     assert len(found["gold"]) > 0
@@ -68,7 +105,13 @@ def test_audit_of_single_answers_and_of_one_policy(tmp_path: Path) -> None:
     rng, records = np.random.default_rng(1), []
     crowd = [SimulatedAnnotator(f"a{k}", 1.5, offset=0.5 * k) for k in range(4)]
     for item in range(40):
-        offered = Offered(f"p{item}", [f"{item}.{k}" for k in range(4)], rng.normal(size=4).tolist(), "m", [True] * 4)
+        offered = Offered(
+            f"p{item}",
+            [f"{item}.{k}" for k in range(4)],
+            rng.normal(size=4).tolist(),
+            "m",
+            [True] * 4,
+        )
         for k, annotator in enumerate(crowd):
             records.append(judge_rating(offered, 0, annotator, (item, k), "g"))
             records.append(judge_comparison(offered, (0, 1), annotator, (item, k, 1), "g"))
@@ -107,7 +150,9 @@ def test_select_writes_tasks_and_says_the_saving(store: Path, tmp_path: Path) ->
 
 def test_what_cannot_be_read_is_said(store: Path, tmp_path: Path) -> None:
     (tmp_path / "who.json").write_text('{"a": "north"}')
-    done = CliRunner().invoke(main, ["feedback", "audit", str(store), "--attributes", str(tmp_path / "who.json")])
+    done = CliRunner().invoke(
+        main, ["feedback", "audit", str(store), "--attributes", str(tmp_path / "who.json")]
+    )
     assert done.exit_code == 2
     assert "does not map annotators" in done.output + (done.stderr or "")
 
@@ -134,14 +179,20 @@ def test_people_who_compare_models_across_prompts_get_a_reliability_with_its_int
     first = next(line for line in page.splitlines() if line.lstrip().startswith("20 "))
     assert "prefers the first" in first
     assert first.count("[") == 2, "reliability and first place, each with an interval"
-    assert "reliability of annotators: 0.12 [0.06, 0.25] to 2.78" in said("feedback", "ratings", votes)
+    assert "reliability of annotators: 0.12 [0.06, 0.25] to 2.78" in said(
+        "feedback", "ratings", votes
+    )
 
 
 def test_shares_before_and_after_a_change_lie_between_0_and_1() -> None:
     import re
 
     page = said("feedback", "audit", shared_data("llmfao") / "crowd-comparisons.csv")
-    drifts = [line for line in page.splitlines() if line.startswith("  drift ") and "changed about" in line]
+    drifts = [
+        line
+        for line in page.splitlines()
+        if line.startswith("  drift ") and "changed about" in line
+    ]
     assert len(drifts) > 5
     for line in drifts:
         for low, high in re.findall(r"\[(-?[\d.]+), (-?[\d.]+)\]", line):
@@ -158,17 +209,27 @@ def test_one_annotator_is_measured_against_nobody(tmp_path: Path) -> None:
     pull = next(line for line in page.splitlines() if "pull of the first place" in line)
     assert "[-3.428, 5.625]" in pull, "one vote says little, but not nothing"
     assert "cannot be told: too few judgements" in said("feedback", "annotators", table)
-    assert "no pair of options judged by two annotators (1)" in refused("feedback", "agreement", table)
+    assert "no pair of options judged by two annotators (1)" in refused(
+        "feedback", "agreement", table
+    )
 
 
 def test_what_the_order_does_is_unknown_where_no_order_is(tmp_path: Path) -> None:
     rows = [
-        {"prompt": f"p{k}", "options": [
-            {"id": m, "content": f"by {m}", "producer": m, "shown_at": place} for place, m in enumerate("ab")
-        ], "kind": "comparison", "id": str(k), "choice": {"preferred": "ab"[k % 3 == 0]}, "annotator": f"x{k % 2}",
-         "meta": {"shown": "unknown"}}
+        {
+            "prompt": f"p{k}",
+            "options": [
+                {"id": m, "content": f"by {m}", "producer": m, "shown_at": place}
+                for place, m in enumerate("ab")
+            ],
+            "kind": "comparison",
+            "id": str(k),
+            "choice": {"preferred": "ab"[k % 3 == 0]},
+            "annotator": f"x{k % 2}",
+            "meta": {"shown": "unknown"},
+        }
         for k in range(12)
-    ]  # fmt: skip
+    ]
     store = write(tmp_path / "u.jsonl", [Feedback.model_validate(row) for row in rows])
     page = said("feedback", "ratings", store)
     assert "what is shown first gains an unknown amount: no record says" in page
@@ -177,17 +238,34 @@ def test_what_the_order_does_is_unknown_where_no_order_is(tmp_path: Path) -> Non
 
 def test_files_without_judgements_say_so(tmp_path: Path) -> None:
     (tmp_path / "prompts.csv").write_text("prompt\np1\np2\n")
-    for command in (["agreement"], ["annotators"], ["ratings"], ["audit"], ["select", "--count", "1"]):
-        assert "holds no judgements" in refused("feedback", command[0], tmp_path / "prompts.csv", *command[1:])
+    for command in (
+        ["agreement"],
+        ["annotators"],
+        ["ratings"],
+        ["audit"],
+        ["select", "--count", "1"],
+    ):
+        assert "holds no judgements" in refused(
+            "feedback", command[0], tmp_path / "prompts.csv", *command[1:]
+        )
     thumbs = [
-        Feedback.model_validate({
-            "id": str(k), "kind": "thumb", "prompt": "p", "choice": {"up": True}, "annotator": f"a{k}",
-            "options": [{"id": "o", "content": "x", "shown_at": 0}],
-        }) for k in range(2)
-    ]  # fmt: skip
+        Feedback.model_validate(
+            {
+                "id": str(k),
+                "kind": "thumb",
+                "prompt": "p",
+                "choice": {"up": True},
+                "annotator": f"a{k}",
+                "options": [{"id": "o", "content": "x", "shown_at": 0}],
+            }
+        )
+        for k in range(2)
+    ]
     store = write(tmp_path / "thumbs.jsonl", thumbs)
     assert "2 records by 2 annotators: 2 thumbs\n" in said("feedback", "agreement", store)
-    assert "no prompt has two different responses" in refused("feedback", "select", store, "--count", "1")
+    assert "no prompt has two different responses" in refused(
+        "feedback", "select", store, "--count", "1"
+    )
     (tmp_path / "both").mkdir()
     (tmp_path / "both" / "a.csv").write_text("model_a,model_b,winner\nx,y,tie\n")
     (tmp_path / "both" / "models.jsonl").write_text('{"api_id": 1}\n')

@@ -1,4 +1,5 @@
-"""`accord studio`: it serves, prints the first owner's link, and says what is wrong with ports and addresses."""
+"""`accord studio`: it serves, prints the first owner's link, and says what is wrong with ports and
+addresses."""
 
 from __future__ import annotations
 
@@ -43,7 +44,11 @@ def test_it_serves_with_two_workers_and_a_link_for_the_first_owner(tmp_path: Pat
     log = tmp_path / "log"
     with open(log, "w") as out:
         running = subprocess.Popen(
-            command, cwd=tmp_path, stdout=out, stderr=subprocess.STDOUT, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+            command,
+            cwd=tmp_path,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )
     try:
         link = ""
@@ -71,7 +76,9 @@ def test_it_serves_with_two_workers_and_a_link_for_the_first_owner(tmp_path: Pat
 
 
 def test_a_bad_address_is_named(tmp_path: Path) -> None:
-    done = CliRunner().invoke(main, ["studio", "--no-open", "--port", str(free_port()), "--database", "mysql://x/y"])
+    done = CliRunner().invoke(
+        main, ["studio", "--no-open", "--port", str(free_port()), "--database", "mysql://x/y"]
+    )
     assert done.exit_code == 2
     assert "mysql" in done.output
     elsewhere = CliRunner().invoke(

@@ -12,13 +12,21 @@ from hypothesis import strategies as st
 from zoo import BROKEN, healthy, rows
 
 from accord.errors import DataError
-from accord.examine import best_of_n, kl, overoptimisation, reward_card, statistics, text_measures, winrate
+from accord.examine import (
+    best_of_n,
+    kl,
+    overoptimisation,
+    reward_card,
+    statistics,
+    text_measures,
+    winrate,
+)
 from accord.examine.evidence import ArmRows, Evidence, measure
 from accord.examine.rows import columns
 from accord.examine.verdict import decide
 
 
-# --- statistics ---------------------------------------------------------------------------------------------------
+# --- statistics -----------------------------------------------------------------------------------
 def test_clustered_error_equals_the_plain_one_for_single_samples_and_grows_with_copies() -> None:
     x = np.random.default_rng(0).normal(size=200)
     plain = statistics.clustered_mean(x)
@@ -30,7 +38,10 @@ def test_clustered_error_equals_the_plain_one_for_single_samples_and_grows_with_
 
 def test_intervals_cover_at_the_nominal_rate() -> None:
     rng = np.random.default_rng(1)
-    hits = [e.low <= 0.3 <= e.high for e in (statistics.clustered_mean(rng.normal(0.3, 1, 50)) for _ in range(400))]
+    hits = [
+        e.low <= 0.3 <= e.high
+        for e in (statistics.clustered_mean(rng.normal(0.3, 1, 50)) for _ in range(400))
+    ]
     assert 0.91 < np.mean(hits) < 0.98
 
 
@@ -38,7 +49,7 @@ def test_minimal_detectable_difference() -> None:
     assert statistics.minimal_detectable(1.0) == pytest.approx(2.80, abs=0.01)
 
 
-# --- best of n -----------------------------------------------------------------------------------------------------
+# --- best of n ------------------------------------------------------------------------------------
 @settings(max_examples=25)
 @given(st.lists(st.integers(0, 4), min_size=3, max_size=6), st.integers(1, 3), st.integers(0, 99))
 def test_best_of_n_equals_all_subsets(select: list[int], n: int, seed: int) -> None:
@@ -61,12 +72,14 @@ def test_kl_of_best_of_n() -> None:
         best_of_n.selection_weights(4, 5)
 
 
-# --- text ------------------------------------------------------------------------------------------------------------
+# --- text -----------------------------------------------------------------------------------------
 def test_diversity_is_measured_at_equal_length() -> None:
     texts = [text_measures.words("a b c d e f g h"), text_measures.words("a b c d")]
     assert text_measures.distinct(texts, 1, 4) == 0.5
     assert text_measures.distinct(texts, 2, 8) == 1.0
-    assert text_measures.repetition(["a", "b", "c", "d", "a", "b", "c", "d"]) == pytest.approx(1 / 5)
+    assert text_measures.repetition(["a", "b", "c", "d", "a", "b", "c", "d"]) == pytest.approx(
+        1 / 5
+    )
     assert text_measures.repetition(["a"]) == 0
 
 
@@ -74,7 +87,10 @@ def test_what_changed_most_finds_the_planted_words() -> None:
     rng = np.random.default_rng(0)
     common = ["the", "film", "was", "about", "a", "man", "and", "his", "dog", "in", "town"]
     before = [" ".join(rng.choice(common, 12)) for _ in range(200)]
-    after = [" ".join(rng.choice([*common, "excellent", "excellent"], 12)).replace("dog", "cat") for _ in range(200)]
+    after = [
+        " ".join(rng.choice([*common, "excellent", "excellent"], 12)).replace("dog", "cat")
+        for _ in range(200)
+    ]
     found = {s.phrase: s.z for s in text_measures.shifts(before, after)}
     assert found["excellent"] > 4
     assert found["dog"] < -4
@@ -89,14 +105,16 @@ def test_gain_at_equal_length_separates_length_from_quality() -> None:
     assert quality == pytest.approx(1)
 
 
-# --- reward card ------------------------------------------------------------------------------------------------------
+# --- reward card ----------------------------------------------------------------------------------
 def test_reward_card_recovers_temperature_and_calibration() -> None:
     rng = np.random.default_rng(0)
     strength = rng.normal(size=6000)
     right = rng.random(6000) < 1 / (1 + np.exp(-strength))
     gap = np.where(right, strength, -strength)
     prompts = list(range(6000))
-    card = reward_card.card(np.stack([3 * gap, 3 * gap]), prompts, np.sign(rng.normal(size=6000)), gap)
+    card = reward_card.card(
+        np.stack([3 * gap, 3 * gap]), prompts, np.sign(rng.normal(size=6000)), gap
+    )
     assert card.after.temperature == pytest.approx(3, rel=0.15)
     assert card.after.ece < 0.03 < card.before.ece
     assert card.after.nll < card.before.nll
@@ -110,11 +128,15 @@ def test_gao_fits() -> None:
     assert (fit.alpha, fit.beta) == (pytest.approx(1.0), pytest.approx(0.2))
     assert fit.peak == pytest.approx(2.5)
     rl = overoptimisation.fit(d, d * (1.0 - 0.5 * np.log(d)), "rl")
-    assert (rl.alpha, rl.beta, rl.peak) == (pytest.approx(1.0), pytest.approx(0.5), pytest.approx(math.e))
+    assert (rl.alpha, rl.beta, rl.peak) == (
+        pytest.approx(1.0),
+        pytest.approx(0.5),
+        pytest.approx(math.e),
+    )
     assert overoptimisation.fit(d[:3], d[:3], "rl") is None
 
 
-# --- KL and rows --------------------------------------------------------------------------------------------------------
+# --- KL and rows ----------------------------------------------------------------------------------
 def test_kl_alarms() -> None:
     rng = np.random.default_rng(0)
     assert kl.measure(columns(rows(rng, 0, 0, 5.0))).alarm is None
@@ -131,7 +153,7 @@ def test_rows_with_missing_fields_are_named() -> None:
         columns([])
 
 
-# --- verdicts ----------------------------------------------------------------------------------------------------------
+# --- verdicts -------------------------------------------------------------------------------------
 def evidence_of(points: list, seed: int = 99) -> Evidence:
     baseline = rows(np.random.default_rng(seed), 0.0, 0.0, 0.0)
     return measure(baseline, {"ppo": ArmRows("ppo", points)})
@@ -164,7 +186,10 @@ def test_without_gold_the_verdict_says_what_cannot_be_known() -> None:
 
 
 def test_evidence_survives_json() -> None:
-    pool = [r | {"prompt_id": i // 4} for i, r in enumerate(rows(np.random.default_rng(3), 0, 0, 0, n=480))]
+    pool = [
+        r | {"prompt_id": i // 4}
+        for i, r in enumerate(rows(np.random.default_rng(3), 0, 0, 0, n=480))
+    ]
     baseline = rows(np.random.default_rng(9), 0.0, 0.0, 0.0)
     evidence = measure(baseline, {"ppo": ArmRows("ppo", healthy(1))}, pool)
     assert [p.n for p in evidence.best_of] == [1, 2, 4]

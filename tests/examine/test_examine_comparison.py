@@ -19,8 +19,14 @@ def test_the_interval_is_students_over_seeds() -> None:
 
 
 def test_differences_are_taken_seed_by_seed_and_absent_values_are_left_out() -> None:
-    found = {"a": {"x": {1: 1.0, 2: 5.0, 3: 9.0}}, "b": {"x": {1: 1.5, 2: 5.6, 3: 9.4}}, "c": {"x": {2: 4.0}}}
-    table = compare(found, [1, 2, 3], {"a": "A", "b": "B", "c": "C"}, {"x": "X"}, {"b": "a", "c": "a"})
+    found = {
+        "a": {"x": {1: 1.0, 2: 5.0, 3: 9.0}},
+        "b": {"x": {1: 1.5, 2: 5.6, 3: 9.4}},
+        "c": {"x": {2: 4.0}},
+    }
+    table = compare(
+        found, [1, 2, 3], {"a": "A", "b": "B", "c": "C"}, {"x": "X"}, {"b": "a", "c": "a"}
+    )
     difference = table.cells["b"]["x"].difference
     assert difference is not None
     assert difference.value == pytest.approx(0.5)

@@ -37,24 +37,45 @@ def sentence(rng: np.random.Generator, words: int, vocabulary: list[str] = WORDS
 
 
 def rows(
-    rng: np.random.Generator, gold: float, proxy: float, kl: float, n: int = 120, words: int = 16, noise: float = 1.0,
-    finished: float = 0.8, vocabulary: list[str] = WORDS, response: str | None = None, k1_shift: float = 0.0,
-) -> list[dict[str, Any]]:  # fmt: skip
+    rng: np.random.Generator,
+    gold: float,
+    proxy: float,
+    kl: float,
+    n: int = 120,
+    words: int = 16,
+    noise: float = 1.0,
+    finished: float = 0.8,
+    vocabulary: list[str] = WORDS,
+    response: str | None = None,
+    k1_shift: float = 0.0,
+) -> list[dict[str, Any]]:
     result = []
     for i in range(n):
         exact = max(0.0, kl + 0.2 * kl * rng.normal())
         logp = -80 + rng.normal()
-        result.append({
-            "prompt_id": i, "prompt": f"prompt {i}", "response": response or sentence(rng, words, vocabulary),
-            "response_tokens": words, "finished": bool(rng.random() < finished), "gold": gold + noise * rng.normal(),
-            "proxy": (proxy + noise * rng.normal() + 0.2 * rng.normal(size=3)).tolist(), "logp": logp,
-            "ref_logp": logp - exact + 0.5 * rng.normal() + k1_shift, "kl_exact": exact,
-        })  # fmt: skip
+        result.append(
+            {
+                "prompt_id": i,
+                "prompt": f"prompt {i}",
+                "response": response or sentence(rng, words, vocabulary),
+                "response_tokens": words,
+                "finished": bool(rng.random() < finished),
+                "gold": gold + noise * rng.normal(),
+                "proxy": (proxy + noise * rng.normal() + 0.2 * rng.normal(size=3)).tolist(),
+                "logp": logp,
+                "ref_logp": logp - exact + 0.5 * rng.normal() + k1_shift,
+                "kl_exact": exact,
+            }
+        )
     return result
 
 
 def path(
-    rng: np.random.Generator, golds: list[float], proxies: list[float], kls: list[float], **last: Any
+    rng: np.random.Generator,
+    golds: list[float],
+    proxies: list[float],
+    kls: list[float],
+    **last: Any,
 ) -> list[Any]:
     """Points along training; `last` changes the final one."""
     points = []

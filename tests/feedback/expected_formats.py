@@ -1,7 +1,9 @@
-"""What every file of the shared folders `formats` and `hostile` says, told from the public cards before any code.
+"""What every file of the shared folders `formats` and `hostile` says, told from the public cards
+before any code.
 
-A file gives records (how many of each kind, and the first of them word by word), or is refused with certain words.
-Contents are compared as the text that they say; a prompt is a text, or (role, text) per message.
+A file gives records (how many of each kind, and the first of them word by word), or is refused with
+certain words. Contents are compared as the text that they say; a prompt is a text, or (role, text)
+per message.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ USER: Prompt = [("user", ASKED)]
 
 @dataclass(frozen=True)
 class Said:
-    """One record. choice: as dumped without defaults, with texts for option ids; producers: by text, None where not told."""
+    """One record. choice: as dumped without defaults, with texts for option ids; producers: by
+    text, None where not told."""
 
     prompt: Prompt
     options: tuple[str, ...]
@@ -38,7 +41,8 @@ class Said:
 
 @dataclass(frozen=True)
 class Expected:
-    """A file: rows, records per kind, the first records in order, rows dropped per reason (a part of its words)."""
+    """A file: rows, records per kind, the first records in order, rows dropped per reason (a part
+    of its words)."""
 
     rows: int
     kinds: Mapping[str, int]
@@ -54,11 +58,22 @@ class Refused:
 
 
 def pair(
-    prompt: Prompt, chosen: str, rejected: str, *, flipped: bool = False, strength: int | None = None, **more: Any
+    prompt: Prompt,
+    chosen: str,
+    rejected: str,
+    *,
+    flipped: bool = False,
+    strength: int | None = None,
+    **more: Any,
 ) -> Said:
     """A comparison; flipped: the preferred one stands second in the file."""
     options = (rejected, chosen) if flipped else (chosen, rejected)
-    return Said(prompt, options, {"preferred": chosen} | ({"strength": strength} if strength else {}), **more)
+    return Said(
+        prompt,
+        options,
+        {"preferred": chosen} | ({"strength": strength} if strength else {}),
+        **more,
+    )
 
 
 def one(kind: str, *first: Said, rows: int = 1, count: int = 1, **more: Any) -> Expected:
@@ -76,7 +91,10 @@ def called(city: str, text: str = "") -> str:
     call = {
         "id": "c1",
         "type": "function",
-        "function": {"name": "get_weather", "arguments": json.dumps({"city": city}, separators=(",", ":"))},
+        "function": {
+            "name": "get_weather",
+            "arguments": json.dumps({"city": city}, separators=(",", ":")),
+        },
     }
     return "\n\n".join(part for part in (text, json.dumps(call)) if part)
 
@@ -94,16 +112,19 @@ MODELS = {"producers": ("gpt-4", "llama")}
 WEATHER: list[tuple[str, str]] = [("user", "weather?")]
 
 FORMATS: dict[str, Expected | Refused] = {
-    # preference 1 or 2: the output preferred; raw_preference is the annotator's finer answer, kept beside it
+    # preference 1 or 2: the output preferred; raw_preference is the annotator's finer answer, kept
+    # beside it
     "alpacafarm_human.jsonl": compared(pair(USER, WRONG, RIGHT, flipped=True)),
-    # the vote is on the whole conversation up to `turn`; judge is the annotator; "tie (bothbad)" is both bad
+    # the vote is on the whole conversation up to `turn`; judge is the annotator; "tie (bothbad)" is
+    # both bad
     "arena_33k.jsonl": compared(
         Said(choice={"preferred": RIGHT}, **ARENA), Said(choice={"preferred": WRONG}, **ARENA),
         Said(choice={"tie": True}, **ARENA), Said(choice={"both_bad": True}, **ARENA), rows=4, count=4,
     ),
     # a label question whose answer names one of the two responses
     "argilla_flat_hf.jsonl": compared(pair(ASKED, RIGHT, WRONG, annotator="u1")),
-    # is_safe and the categories of harm are labels of an answer: neither good or bad as a whole, nor a demonstration
+    # is_safe and the categories of harm are labels of an answer: neither good or bad as a whole,
+    # nor a demonstration
     "beavertails.jsonl": one("flags", Said("How do I get a refund by lying?", ("Take ...",), {"flags": {"safe": False, "harms": ["fraud"]}})),
     "capybara_pref.jsonl": compared(pair(USER, RIGHT, WRONG, producers=("a", "b"))),
     # system and input; status "unchanged": not a tie of the judge's ratings
@@ -127,7 +148,8 @@ FORMATS: dict[str, Expected | Refused] = {
     "oasst_flat.jsonl": one("demonstration", Said(USER, (), {"content": RIGHT}, annotator="v", created_at="2023"), rows=2),
     "openai_chat_parts.jsonl": one("demonstration", Said(USER, (), {"content": RIGHT})),
     "orca_dpo_pairs.jsonl": compared(pair([("system", "You are an AI assistant."), ("user", ASKED)], RIGHT, SYDNEY)),
-    # better_response_id: the more helpful one; safer_response_id: the safer one; and each is safe or not
+    # better_response_id: the more helpful one; safer_response_id: the safer one; and each is safe
+    # or not
     "pku_saferlhf.jsonl": Expected(
         1, {"attribute_comparison": 1, "flags": 2},
         (
@@ -136,7 +158,8 @@ FORMATS: dict[str, Expected | Refused] = {
             Said(ASKED, (WRONG,), {"flags": {"safe": False}}, producers=("Alpaca-7B",)),
         ),
     ),
-    # rating 0 to 4: how well the attack succeeded, by the attacker (more is worse: no rating of the answer)
+    # rating 0 to 4: how well the attack succeeded, by the attacker (more is worse: no rating of the
+    # answer)
     "red_team.jsonl": one("flags", Said(USER, (RIGHT,), {"flags": {"attack success": "4 of 4"}}, annotator="7", producers=("rlhf 52B",))),
     "reward_bench.jsonl": compared(pair(ASKED, RIGHT, WRONG, **MODELS)),
     # labels 1: A is preferred to B
@@ -149,7 +172,8 @@ FORMATS: dict[str, Expected | Refused] = {
     "trl_tools_pref.jsonl": compared(pair(USER, json.dumps({"type": "function", "function": {"name": "f", "arguments": {}}}), WRONG)),
     "tulu_pref.jsonl": compared(pair(USER, RIGHT, WRONG)),
     "uf_argilla_cleaned.jsonl": compared(pair(USER, RIGHT, WRONG, **MODELS)),
-    # overall_score 0 to 10; aspects 1 to 5, of the second answer the only one is N/A; a critique of each
+    # overall_score 0 to 10; aspects 1 to 5, of the second answer the only one is N/A; a critique of
+    # each
     "ultrafeedback.jsonl": Expected(
         1, {"rating": 3, "critique": 2},
         (
@@ -194,7 +218,8 @@ HOSTILE: dict[str, Expected | Refused] = {
     "own_extra.csv": ITEMS,
     "own_id.jsonl": ITEMS,
     "own_meta.jsonl": ITEMS,
-    # an arena vote: the rated answer beats its sibling; besides a score of 10 and words about the answer
+    # an arena vote: the rated answer beats its sibling; besides a score of 10 and words about the
+    # answer
     "owui.json": Expected(
         1, {"comparison": 1, "rating": 1, "critique": 1},
         (

@@ -1,4 +1,5 @@
-"""One row in the layout of each public set that has a format of its own, written after its card; GOOD is the better answer."""
+"""One row in the layout of each public set that has a format of its own, written after its card;
+GOOD is the better answer."""
 
 from __future__ import annotations
 

@@ -19,15 +19,24 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from accord.errors import DataError
-from accord.feedback.formats.reading import Bounds, Notes, RowsRead, iter_rows, read_rows, read_stream
+from accord.feedback.formats.reading import (
+    Bounds,
+    Notes,
+    RowsRead,
+    iter_rows,
+    read_rows,
+    read_stream,
+)
 from accord.feedback.formats.source import DataSource
 
 Rows = list[dict[str, Any]]
 
 
-# --- the same rows from every container ------------------------------------------------------------------------------------
+# --- the same rows from every container -----------------------------------------------------------
 def json_lines(rows: Rows) -> bytes:
-    return "".join(json.dumps(row, ensure_ascii=i % 2 == 0) + "\n" for i, row in enumerate(rows)).encode()
+    return "".join(
+        json.dumps(row, ensure_ascii=i % 2 == 0) + "\n" for i, row in enumerate(rows)
+    ).encode()
 
 
 def json_list(rows: Rows) -> bytes:
@@ -54,10 +63,14 @@ def arrow_file(rows: Rows) -> bytes:
     return out.getvalue()
 
 
-def table(delimiter: str, encoding: str = "utf-8", first: str = "", end: str = "\r\n") -> Callable[[Rows], bytes]:
+def table(
+    delimiter: str, encoding: str = "utf-8", first: str = "", end: str = "\r\n"
+) -> Callable[[Rows], bytes]:
     def write(rows: Rows) -> bytes:
         out = io.StringIO(newline="")
-        writer = csv.DictWriter(out, list(rows[0]), delimiter=delimiter, lineterminator=end, quoting=csv.QUOTE_ALL)
+        writer = csv.DictWriter(
+            out, list(rows[0]), delimiter=delimiter, lineterminator=end, quoting=csv.QUOTE_ALL
+        )
         writer.writeheader()
         writer.writerows(rows)
         return (first + out.getvalue()).encode(encoding)
@@ -83,7 +96,10 @@ TABLES = {
 texts = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cn")), max_size=12)
 names = st.sampled_from(["prompt", "answer text", "Größe", "x,y", "a;b"])
 cells = st.one_of(
-    texts, st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False, allow_infinity=False), st.booleans()
+    texts,
+    st.integers(-(2**63), 2**63 - 1),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.booleans(),
 )
 
 
@@ -130,15 +146,29 @@ def test_every_table_gives_the_same_texts(rows: Rows) -> None:
 def test_what_json_has_no_word_for_is_written_as_json_would(tmp_path: Path) -> None:
     when = datetime(2024, 7, 24, 5, 46, 40, 123000, tzinfo=UTC)
     rows = [
-        {"prompt": "p", "at": when, "price": Decimal("1.50"), "count": Decimal(7), "kind": "a", "inner": {"at": [when]}}
+        {
+            "prompt": "p",
+            "at": when,
+            "price": Decimal("1.50"),
+            "count": Decimal(7),
+            "kind": "a",
+            "inner": {"at": [when]},
+        }
     ]
     schema = pa.Table.from_pylist(rows).schema
-    schema = schema.set(schema.get_field_index("kind"), pa.field("kind", pa.dictionary(pa.int8(), pa.string())))
+    schema = schema.set(
+        schema.get_field_index("kind"), pa.field("kind", pa.dictionary(pa.int8(), pa.string()))
+    )
     parquet.write_table(pa.Table.from_pylist(rows, schema=schema), tmp_path / "a.parquet")
     ((_, row),) = read_rows(tmp_path / "a.parquet").rows
     assert row == {
-        "prompt": "p", "at": when.isoformat(), "price": 1.5, "count": 7, "kind": "a", "inner": {"at": [when.isoformat()]},
-    }  # fmt: skip
+        "prompt": "p",
+        "at": when.isoformat(),
+        "price": 1.5,
+        "count": 7,
+        "kind": "a",
+        "inner": {"at": [when.isoformat()]},
+    }
 
 
 def test_times_in_nanoseconds_need_no_pandas(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +178,7 @@ def test_times_in_nanoseconds_need_no_pandas(monkeypatch: pytest.MonkeyPatch) ->
     assert rows_of("a.parquet", out.getvalue())[0]["at"].startswith("2024-07-24T05:46:39.123456")
 
 
-# --- rows that are none, and files that are refused ------------------------------------------------------------------------
+# --- rows that are none, and files that are refused -----------------------------------------------
 def read(folder: Path, name: str, content: bytes, **settings: Any) -> RowsRead:
     (folder / name).write_bytes(content)
     return read_rows(DataSource(path=str(folder / name), **settings))
@@ -165,9 +195,15 @@ GOOD = '{"prompt": "p", "chosen": "x", "rejected": "y"}'
         (b'{"prompt": "\\ufdd0"}', "the field 'prompt' holds U+FDD0"),
         ('{"prompt": ["a", {"b": "\ufdef"}]}'.encode(), "the field 'prompt' holds U+FDEF"),
         ('{"prompt": "\U0010ffff"}'.encode(), "holds U+10FFFF"),
-        (b'{"prompt": "a \\ud83d b"}', "the field 'prompt' holds half a character (a lone surrogate)"),
+        (
+            b'{"prompt": "a \\ud83d b"}',
+            "the field 'prompt' holds half a character (a lone surrogate)",
+        ),
         (b'{"a\\udc00": 1}', "half a character"),
-        (b'{"prompt": "p", "n": ' + b"9" * 5000 + b"}", "the field 'n' holds an integer of more than 100 digits"),
+        (
+            b'{"prompt": "p", "n": ' + b"9" * 5000 + b"}",
+            "the field 'n' holds an integer of more than 100 digits",
+        ),
         (b'{"prompt": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "too deeply"),
         (b'{"prompt": ' + b"[" * 300 + b"]" * 300 + b"}", "too deeply"),
         (b'{"prompt": "a", "prompt": "b"}', "holds a key twice: 'prompt'"),
@@ -175,15 +211,22 @@ GOOD = '{"prompt": "p", "chosen": "x", "rejected": "y"}'
         (b"\0", "not valid JSON"),
     ],
 )
-def test_a_line_that_is_no_row_is_counted_and_the_others_are_read(tmp_path: Path, line: bytes, reason: str) -> None:
+def test_a_line_that_is_no_row_is_counted_and_the_others_are_read(
+    tmp_path: Path, line: bytes, reason: str
+) -> None:
     read_ = read(tmp_path, "a.jsonl", b"\n".join([GOOD.encode(), line, b"", GOOD.encode()]))
     assert [where for where, _ in read_.rows] == ["a.jsonl line 1", "a.jsonl line 4"]
     ((told, count),) = read_.dropped.items()
     assert (reason in told, count) == (True, 1), told
     assert read_.first_dropped[told].startswith("a.jsonl line 2")
     if b"[" * 100_000 not in line and b"\0" not in line and not reason.startswith("not"):
-        entry = read(tmp_path, "b.json", b"[" + b",".join([GOOD.encode(), line, GOOD.encode()]) + b"]")
-        assert ([where for where, _ in entry.rows], list(entry.dropped)) == (["b.json row 1", "b.json row 3"], [told])
+        entry = read(
+            tmp_path, "b.json", b"[" + b",".join([GOOD.encode(), line, GOOD.encode()]) + b"]"
+        )
+        assert ([where for where, _ in entry.rows], list(entry.dropped)) == (
+            ["b.json row 1", "b.json row 3"],
+            [told],
+        )
 
 
 HEADER = b"prompt,chosen,rejected\n"
@@ -209,19 +252,36 @@ def test_a_row_of_a_table_that_is_none_is_counted(tmp_path: Path, line: bytes, r
 def test_empty_rows_and_columns_without_a_name_are_said(tmp_path: Path) -> None:
     got = read(tmp_path, "a.csv", b",prompt,chosen,\n0,a,b,\n,,,\n1,c,d,\n,,,\n")
     assert [row for _, row in got.rows] == [
-        {"column_1": "0", "prompt": "a", "chosen": "b"}, {"column_1": "1", "prompt": "c", "chosen": "d"},
-    ]  # fmt: skip
-    assert got.said == ["a.csv: column 1 has no name; it is called column_1", "a.csv: 2 empty rows passed over"]
-    assert read(tmp_path, "b.csv", b"prompt,chosen\na,b,,,\n").rows[0][1] == {"prompt": "a", "chosen": "b"}
+        {"column_1": "0", "prompt": "a", "chosen": "b"},
+        {"column_1": "1", "prompt": "c", "chosen": "d"},
+    ]
+    assert got.said == [
+        "a.csv: column 1 has no name; it is called column_1",
+        "a.csv: 2 empty rows passed over",
+    ]
+    assert read(tmp_path, "b.csv", b"prompt,chosen\na,b,,,\n").rows[0][1] == {
+        "prompt": "a",
+        "chosen": "b",
+    }
 
 
 def test_names_typed_by_hand_are_tidied_and_said(tmp_path: Path) -> None:
-    got = read(tmp_path, "a.csv", b"Prompt , Response A,RESPONSE-B,winner,My Notes,Feedback\na,b,c,a,n,f\n")
-    assert list(got.rows[0][1]) == ["prompt", "response_a", "response_b", "winner", "My Notes", "Feedback"]
+    got = read(
+        tmp_path, "a.csv", b"Prompt , Response A,RESPONSE-B,winner,My Notes,Feedback\na,b,c,a,n,f\n"
+    )
+    assert list(got.rows[0][1]) == [
+        "prompt",
+        "response_a",
+        "response_b",
+        "winner",
+        "My Notes",
+        "Feedback",
+    ]
     assert got.said == [
-        "the column 'Prompt ' is read as prompt", "the column ' Response A' is read as response_a",
+        "the column 'Prompt ' is read as prompt",
+        "the column ' Response A' is read as response_a",
         "the column 'RESPONSE-B' is read as response_b",
-    ]  # fmt: skip
+    ]
     both = read(tmp_path, "b.csv", b"prompt,Prompt,chosen\na,b,c\n")
     assert (list(both.rows[0][1]), both.said) == (["prompt", "Prompt", "chosen"], [])
 
@@ -271,9 +331,14 @@ def test_no_rows_is_empty(tmp_path: Path) -> None:
 
 
 def test_binary_data_and_broken_texts_within_parquet_are_counted(tmp_path: Path) -> None:
-    good, broken = pa.array([b"ok", b"\xff", b"ok"], pa.binary()), pa.array([b"x", b"y", b"z"], pa.binary())
+    good, broken = (
+        pa.array([b"ok", b"\xff", b"ok"], pa.binary()),
+        pa.array([b"x", b"y", b"z"], pa.binary()),
+    )
     text = pa.Array.from_buffers(pa.string(), 3, good.buffers())
-    parquet.write_table(pa.table({"prompt": ["a", "b", "c"], "image": broken}), tmp_path / "a.parquet")
+    parquet.write_table(
+        pa.table({"prompt": ["a", "b", "c"], "image": broken}), tmp_path / "a.parquet"
+    )
     with pytest.raises(DataError, match="3 × the field 'image' holds binary data, not text"):
         read_rows(tmp_path / "a.parquet")
     content = arrow_of(pa.table({"prompt": text}))
@@ -288,12 +353,15 @@ def arrow_of(table: pa.Table) -> bytes:
     return out.getvalue()
 
 
-# --- encodings -------------------------------------------------------------------------------------------------------------
+# --- encodings ------------------------------------------------------------------------------------
 def test_an_encoding_is_said_never_guessed(tmp_path: Path) -> None:
     text = "prompt,chosen\nWie heißt du?,„Zoë“\n"
     got = read(tmp_path, "a.csv", text.encode("cp1252"), encoding="cp1252")
     assert got.rows[0][1] == {"prompt": "Wie heißt du?", "chosen": "„Zoë“"}
-    assert read(tmp_path, "b.csv", text.encode("utf-16le"), encoding="utf-16le").rows[0][1] == got.rows[0][1]
+    assert (
+        read(tmp_path, "b.csv", text.encode("utf-16le"), encoding="utf-16le").rows[0][1]
+        == got.rows[0][1]
+    )
     with pytest.raises(DataError, match=r"begins with the mark of utf-8, not of cp1252"):
         read(tmp_path, "c.csv", text.encode("utf-8-sig"), encoding="cp1252")
     with pytest.raises(DataError, match=r"is not ascii: byte 21 \(line 2\) is 0xc3"):
@@ -309,7 +377,7 @@ def test_the_place_of_a_wrong_byte_is_the_place_in_the_file(before: str, after: 
     assert f"byte {len(before) + 14:,} (line {line:,}) is 0xff" in caught.value.message
 
 
-# --- bounds ----------------------------------------------------------------------------------------------------------------
+# --- bounds ---------------------------------------------------------------------------------------
 SMALL = Bounds(unpacked=100_000, whole=100_000, row=10_000, depth=20)
 
 
@@ -335,7 +403,10 @@ def test_nothing_grows_beyond_its_bounds(name: str, content: bytes) -> None:
 def test_a_line_beyond_bounds_is_counted() -> None:
     notes = Notes()
     long = json.dumps({"prompt": "a" * 30_000})
-    assert len(list(read_stream("a.jsonl", f"{GOOD}\n{long}\n{GOOD}\n{long}".encode(), notes, SMALL))) == 2
+    assert (
+        len(list(read_stream("a.jsonl", f"{GOOD}\n{long}\n{GOOD}\n{long}".encode(), notes, SMALL)))
+        == 2
+    )
     assert notes.dropped == {"the line is longer than a row may be": 2}
 
 
@@ -389,7 +460,7 @@ def test_a_large_file_is_read_in_little_memory(tmp_path: Path) -> None:
         assert peak < 2e6
 
 
-# --- the same records ------------------------------------------------------------------------------------------------------
+# --- the same records -----------------------------------------------------------------------------
 def records_of(folder: Path, name: str, content: bytes) -> list[Any]:
     from accord.feedback.formats import read_feedback
 
@@ -399,24 +470,43 @@ def records_of(folder: Path, name: str, content: bytes) -> list[Any]:
 
 def test_every_container_gives_the_same_records(tmp_path: Path) -> None:
     rows = [
-        {"prompt": f"Größe {i}?", "chosen": 'an "x"\nand y', "rejected": "b" * (i + 1), "weight": 1.5, "annotator": "ann",
-         "created_at": "2024-01-01"}
+        {
+            "prompt": f"Größe {i}?",
+            "chosen": 'an "x"\nand y',
+            "rejected": "b" * (i + 1),
+            "weight": 1.5,
+            "annotator": "ann",
+            "created_at": "2024-01-01",
+        }
         for i in range(4)
-    ]  # fmt: skip
+    ]
     wanted = records_of(tmp_path, "a.jsonl", json_lines(rows))
     for name, write in {**EVERY, **TABLES}.items():
         assert records_of(tmp_path, name, write(rows)) == wanted, name
 
 
 def test_messages_with_other_keys_are_the_same_in_columns(tmp_path: Path) -> None:
-    call = {"id": "c", "type": "function", "function": {"name": "weather", "arguments": {"city": "Oslo"}}}
+    call = {
+        "id": "c",
+        "type": "function",
+        "function": {"name": "weather", "arguments": {"city": "Oslo"}},
+    }
     rows = [
-        {"messages": [
-            {"role": "user", "content": "Cold?"}, {"role": "assistant", "content": None, "tool_calls": [call]},
-            {"role": "tool", "tool_call_id": "c", "name": "weather", "content": "3"}, {"role": "assistant", "content": "Yes."},
-        ]},
-        {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]},
-    ]  # fmt: skip
+        {
+            "messages": [
+                {"role": "user", "content": "Cold?"},
+                {"role": "assistant", "content": None, "tool_calls": [call]},
+                {"role": "tool", "tool_call_id": "c", "name": "weather", "content": "3"},
+                {"role": "assistant", "content": "Yes."},
+            ]
+        },
+        {
+            "messages": [
+                {"role": "user", "content": "Hi"},
+                {"role": "assistant", "content": "Hello"},
+            ]
+        },
+    ]
     wanted = records_of(tmp_path, "a.jsonl", json_lines(rows))
     for name in ("b.json", "c.parquet", "d.arrow", "e.arrow"):
         assert records_of(tmp_path, name, EVERY[name](rows)) == wanted, name

@@ -43,7 +43,9 @@ def broken(content: bytes, rng: random.Random) -> bytes:
             case 3:
                 made[at:at] = rng.choice(TOKENS)
             case 4:
-                made[at : at + 4] = rng.choice([0, 1, 127, 255, 2**31 - 1, 2**32 - 1]).to_bytes(4, "little")
+                made[at : at + 4] = rng.choice([0, 1, 127, 255, 2**31 - 1, 2**32 - 1]).to_bytes(
+                    4, "little"
+                )
             case _:
                 del made[at:]
     return bytes(made)
@@ -57,7 +59,9 @@ def broken_within(name: str, write: Callable[..., bytes], rng: random.Random) ->
     return broken(content, rng)
 
 
-@pytest.mark.parametrize(("name", "write"), [*EVERY.items(), *TABLES.items()], ids=[*EVERY, *TABLES])
+@pytest.mark.parametrize(
+    ("name", "write"), [*EVERY.items(), *TABLES.items()], ids=[*EVERY, *TABLES]
+)
 def test_a_broken_file_gives_rows_or_a_clear_error(name: str, write: Callable[..., bytes]) -> None:
     rng, said = random.Random(name), AccordError(name)
     read = refused = 0
@@ -77,8 +81,13 @@ def test_a_broken_file_gives_rows_or_a_clear_error(name: str, write: Callable[..
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "b.json", "c.parquet", "d.arrow", "a.csv"])
-def test_what_was_read_from_a_broken_file_becomes_records_or_a_clear_error(tmp_path: Path, name: str) -> None:
-    write, rng = {**EVERY, **TABLES, "a.jsonl": EVERY["a.jsonl"]}[name], random.Random(f"records {name}")
+def test_what_was_read_from_a_broken_file_becomes_records_or_a_clear_error(
+    tmp_path: Path, name: str
+) -> None:
+    write, rng = (
+        {**EVERY, **TABLES, "a.jsonl": EVERY["a.jsonl"]}[name],
+        random.Random(f"records {name}"),
+    )
     path = tmp_path / name
     for _ in range(120):
         path.write_bytes(broken_within(name, write, rng))

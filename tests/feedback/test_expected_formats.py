@@ -47,7 +47,10 @@ IN_TEXTS = {"lf_old_comparison.jsonl": "holds lists in texts"}
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_table_says_the_same(tmp_path: Path, name: str, ending: str) -> None:
-    rows = [json.loads(line) for line in shared_data(f"formats/{name}").read_text(encoding="utf-8").splitlines()]
+    rows = [
+        json.loads(line)
+        for line in shared_data(f"formats/{name}").read_text(encoding="utf-8").splitlines()
+    ]
     path, expected = tmp_path / f"rows.{ending}", FORMATS[name]
     (write_csv if ending == "csv" else write_parquet)(path, rows)
     if ending == "csv" and name in IN_TEXTS:
@@ -70,7 +73,12 @@ def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
         table.writerow(names)
         for row in rows:
             values = [row.get(name) for name in names]
-            table.writerow([json.dumps(v) if isinstance(v, (list, dict)) else "" if v is None else v for v in values])
+            table.writerow(
+                [
+                    json.dumps(v) if isinstance(v, (list, dict)) else "" if v is None else v
+                    for v in values
+                ]
+            )
 
 
 def write_parquet(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -92,7 +100,11 @@ def check_dropped(expected: Expected, dropped: dict[str, int]) -> None:
 
 
 def check(record: Feedback, said: Said) -> None:
-    prompt = record.prompt if isinstance(record.prompt, str) else [(m.role, m.said) for m in record.prompt]
+    prompt = (
+        record.prompt
+        if isinstance(record.prompt, str)
+        else [(m.role, m.said) for m in record.prompt]
+    )
     assert prompt == said.prompt
     assert tuple(plain(option.content) for option in record.options) == said.options
     assert texts(record) == said.choice

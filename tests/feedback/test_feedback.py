@@ -36,11 +36,17 @@ from real_data import shared_data
 
 def offered(item: int, rewards: list[float]) -> Offered:
     return Offered(
-        f"prompt {item}", [f"answer {item}.{k}" for k in range(len(rewards))], rewards, "model", [True] * len(rewards)
+        f"prompt {item}",
+        [f"answer {item}.{k}" for k in range(len(rewards))],
+        rewards,
+        "model",
+        [True] * len(rewards),
     )
 
 
-def judged(prompts: int = 240, overlap: int = 3, seed: int = 0) -> tuple[list[Feedback], list[SimulatedAnnotator]]:
+def judged(
+    prompts: int = 240, overlap: int = 3, seed: int = 0
+) -> tuple[list[Feedback], list[SimulatedAnnotator]]:
     crowd, rng = simulated_crowd(seed), np.random.default_rng(seed)
     records = []
     for item, who in enumerate(assign(prompts, len(crowd), overlap, seed)):
@@ -50,17 +56,22 @@ def judged(prompts: int = 240, overlap: int = 3, seed: int = 0) -> tuple[list[Fe
                 records.append(judge_ranking(options, crowd[a], (seed, item, a), "g1"))
             else:
                 pairs = ((0, 1), (2, 3), (1, 2))
-                records += [judge_comparison(options, pair, crowd[a], (seed, item, a, *pair), "g1") for pair in pairs]
+                records += [
+                    judge_comparison(options, pair, crowd[a], (seed, item, a, *pair), "g1")
+                    for pair in pairs
+                ]
     return records, crowd
 
 
-# --- records ---------------------------------------------------------------------------------------------------
+# --- records --------------------------------------------------------------------------------------
 @settings(max_examples=40)
 @given(st.lists(st.floats(-5, 5), min_size=2, max_size=6), st.integers(0, 10**6))
 def test_records_survive_a_round_trip(rewards: list[float], seed: int) -> None:
     record = judge_ranking(offered(0, rewards), SimulatedAnnotator("a", 1.0), (seed,), "g1")
     assert parse_line(dump_line(record)) == record
-    pair = judge_comparison(offered(0, rewards), (0, 1), SimulatedAnnotator("a", 1.0), (seed,), "g1")
+    pair = judge_comparison(
+        offered(0, rewards), (0, 1), SimulatedAnnotator("a", 1.0), (seed,), "g1"
+    )
     assert parse_line(dump_line(pair)) == pair
 
 
@@ -80,12 +91,18 @@ ONE = {"id": "x", "content": "one", "shown_at": 0}
         ({"choice": {}}, "name the preferred option"),
         ({"kind": "ranking", "choice": {"order": [["x"]]}}, "names every option exactly once"),
         ({"options": [{"id": "x", "content": "one", "shown_at": 0}]}, "cannot have 1 options"),
-        ({"options": [GOOD["options"][0], {"id": "y", "content": "two", "shown_at": 1}]}, "shown_at must number"),
+        (
+            {"options": [GOOD["options"][0], {"id": "y", "content": "two", "shown_at": 1}]},
+            "shown_at must number",
+        ),
         ({"annotater": "b"}, "annotater"),
         ({"kind": "ratting"}, "kind"),
         ({"active_seconds": -1}, "active_seconds"),
         (
-            {"kind": "attribute_comparison", "choice": {"attributes": {"honest": {"preferred": "z"}}}},
+            {
+                "kind": "attribute_comparison",
+                "choice": {"attributes": {"honest": {"preferred": "z"}}},
+            },
             "the choice names ['z']",
         ),
         ({"kind": "attribute_comparison", "choice": {"attributes": {}}}, "attributes"),
@@ -126,7 +143,9 @@ def test_impossible_records_are_refused_by_name(change: dict, message: str) -> N
         ("skip", 2, {"reason": "unsure"}),
     ],
 )
-def test_what_a_studio_asks_for_has_a_kind(tmp_path: Path, kind: str, options: int, choice: dict) -> None:
+def test_what_a_studio_asks_for_has_a_kind(
+    tmp_path: Path, kind: str, options: int, choice: dict
+) -> None:
     import json
 
     shown = [ONE] if options == 1 else GOOD["options"][:options]
@@ -138,7 +157,7 @@ def test_what_a_studio_asks_for_has_a_kind(tmp_path: Path, kind: str, options: i
         assert list(store.records(kind)) == [record]
 
 
-# --- store -------------------------------------------------------------------------------------------------------
+# --- store ----------------------------------------------------------------------------------------
 def test_store_adds_once_filters_and_exports(tmp_path: Path) -> None:
     records, _ = judged(12)
     with FeedbackStore(tmp_path / "f.sqlite") as store:
@@ -147,7 +166,11 @@ def test_store_adds_once_filters_and_exports(tmp_path: Path) -> None:
         assert (again.new, again.repeated) == (len(records) - 10, 10)
         assert list(store.records()) == records
         assert {r.kind for r in store.records(kind="ranking")} == {"ranking"}
-        assert sum(n for kinds in store.counts().values() for n in kinds.values()) == len(store) == len(records)
+        assert (
+            sum(n for kinds in store.counts().values() for n in kinds.values())
+            == len(store)
+            == len(records)
+        )
         changed = records[0].model_copy(update={"annotator": "somebody else"})
         with pytest.raises(DataError, match="already stored with other content"):
             store.add([*judged(3, seed=9)[0], changed])
@@ -175,14 +198,16 @@ for i, record in enumerate(records):
 """
     paths = [str(tmp_path / "f.sqlite"), str(Path(__file__).parent)]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run([sys.executable, "-c", script, *paths], capture_output=True, text=True, env=env, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script, *paths], capture_output=True, text=True, env=env, check=False
+    )
     acknowledged = len(done.stdout.split())
     assert acknowledged == 11, done.stderr
     with FeedbackStore(tmp_path / "f.sqlite") as store:
         assert len(store) == 11
 
 
-# --- simulation --------------------------------------------------------------------------------------------------
+# --- simulation -----------------------------------------------------------------------------------
 def test_simulated_choices_have_the_stated_probabilities() -> None:
     annotator, rng = SimulatedAnnotator("a", 1.5, side_bias=0.4, tie=0.5), np.random.default_rng(0)
     draws = [annotator.compare([0.6, 0.0], [1, 0], rng) for _ in range(6000)]
@@ -193,7 +218,10 @@ def test_simulated_choices_have_the_stated_probabilities() -> None:
 
 
 def test_simulated_ratings_and_thumbs_have_the_stated_probabilities() -> None:
-    annotator, rng = SimulatedAnnotator("a", 1.5, sharpness=0.8, offset=-0.3), np.random.default_rng(0)
+    annotator, rng = (
+        SimulatedAnnotator("a", 1.5, sharpness=0.8, offset=-0.3),
+        np.random.default_rng(0),
+    )
     tau = np.array([-1.0, 0.2, 1.4])
     draws = [annotator.rate(0.9, tau.tolist(), rng) for _ in range(6000)]
     below = 1 / (1 + np.exp(-(tau - (0.8 * 0.9 - 0.3))))
@@ -219,13 +247,16 @@ def test_assignment_is_balanced() -> None:
         assign(3, 8, 9, 0)
 
 
-# --- annotators ----------------------------------------------------------------------------------------------------
+# --- annotators -----------------------------------------------------------------------------------
 def test_annotators_are_recovered_and_the_bad_ones_found() -> None:
     records, crowd = judged(500)
     truth = {a.id: a for a in crowd}
     found = estimate(records)
     flags = {a.annotator: a.flag for a in found.annotators}
-    expected = {a.id: "contrary" if a.rationality < 0 else "side" if a.rationality == 0 else "ok" for a in crowd}
+    expected = {
+        a.id: "contrary" if a.rationality < 0 else "side" if a.rationality == 0 else "ok"
+        for a in crowd
+    }
     assert flags == expected
     z_values = []
     for a in found.annotators:
@@ -254,25 +285,35 @@ def test_annotators_lie_in_their_intervals_at_the_nominal_rate() -> None:
                     records.append(judge_ranking(options, annotator, (seed, item, k), "g1"))
                 else:
                     pairs = ((0, 1), (2, 3), (1, 2))
-                    records += [judge_comparison(options, p, annotator, (seed, item, k, *p), "g1") for p in pairs]
+                    records += [
+                        judge_comparison(options, p, annotator, (seed, item, k, *p), "g1")
+                        for p in pairs
+                    ]
         for found, truth in zip(estimate(records).annotators, crowd, strict=True):
-            inside.append(abs(found.rationality - truth.rationality) < 1.96 * found.rationality_error)
+            inside.append(
+                abs(found.rationality - truth.rationality) < 1.96 * found.rationality_error
+            )
             inside.append(abs(found.side_bias - truth.side_bias) < 1.96 * found.side_bias_error)
     assert 0.90 <= np.mean(inside) <= 0.99
 
 
 def test_what_the_model_cannot_use_is_counted() -> None:
     records, crowd = judged(40)
-    strong = records[0].model_copy(update={"choice": records[0].choice.model_copy(update={"strength": 2})})
+    strong = records[0].model_copy(
+        update={"choice": records[0].choice.model_copy(update={"strength": 2})}
+    )
     tied = next(r for r in records if r.kind == "ranking")
     order = tied.choice.order
-    tied = tied.model_copy(update={"choice": type(tied.choice)(order=[order[0] + order[1], *order[2:]])})
+    tied = tied.model_copy(
+        update={"choice": type(tied.choice)(order=[order[0] + order[1], *order[2:]])}
+    )
     thumb = judge_thumb(offered(0, [0.0, 1.0]), 0, crowd[0], (0,), "g1")
     found = estimate([*records[1:], strong, tied, thumb])
     assert found.left_out == {
-        "ranking with ties": 1, "thumb is no choice between options": 1,
+        "ranking with ties": 1,
+        "thumb is no choice between options": 1,
         "strength of a preference (the preference counts)": 1,
-    }  # fmt: skip
+    }
     assert found.records == len(records)
 
 
@@ -287,27 +328,46 @@ def test_nothing_to_estimate_from() -> None:
         estimate([])
 
 
-# --- agreement -----------------------------------------------------------------------------------------------------
+# --- agreement ------------------------------------------------------------------------------------
 @pytest.mark.filterwarnings("error")
 def test_what_cannot_be_measured_says_why() -> None:
     def judged_twice(prompts: int, *choices: dict[str, object]) -> agreement.Agreement:
-        return agreement.measure([
-            Feedback.model_validate({
-                "id": f"{prompt}-{a}", "kind": "comparison", "prompt": f"p{prompt}", "annotator": f"a{a}", "choice": choice,
-                "options": [{"id": f"o{k}", "content": "x", "shown_at": k} for k in range(2)],
-            })
-            for prompt in range(prompts) for a, choice in enumerate(choices)
-        ])  # fmt: skip
+        return agreement.measure(
+            [
+                Feedback.model_validate(
+                    {
+                        "id": f"{prompt}-{a}",
+                        "kind": "comparison",
+                        "prompt": f"p{prompt}",
+                        "annotator": f"a{a}",
+                        "choice": choice,
+                        "options": [
+                            {"id": f"o{k}", "content": "x", "shown_at": k} for k in range(2)
+                        ],
+                    }
+                )
+                for prompt in range(prompts)
+                for a, choice in enumerate(choices)
+            ]
+        )
 
     ties = judged_twice(3, {"tie": True}, {"tie": True})
     assert set(ties.not_measurable) == {"alpha", "strict", "ceiling"}
     assert np.isnan([ties.strict.value, ties.ceiling.value, ties.ceiling.low]).all()
     assert ties.with_ties.value == 1
-    assert set(judged_twice(3, {"tie": True}, {"preferred": "o0"}).not_measurable) == {"strict", "ceiling"}
-    assert set(judged_twice(3, {"preferred": "o0"}, {"preferred": "o0"}).not_measurable) == {"alpha"}
+    assert set(judged_twice(3, {"tie": True}, {"preferred": "o0"}).not_measurable) == {
+        "strict",
+        "ceiling",
+    }
+    assert set(judged_twice(3, {"preferred": "o0"}, {"preferred": "o0"}).not_measurable) == {
+        "alpha"
+    }
     one = judged_twice(1, {"preferred": "o0"}, {"preferred": "o1"})
     assert not one.not_measurable
-    assert (one.strict.value, np.isnan(one.strict.low)) == (0, True)  # one prompt does not say how prompts differ
+    assert (one.strict.value, np.isnan(one.strict.low)) == (
+        0,
+        True,
+    )  # one prompt does not say how prompts differ
 
 
 @given(st.lists(st.lists(st.integers(0, 3), min_size=2, max_size=5), min_size=3, max_size=12))

@@ -17,7 +17,8 @@ SCORES = 1.5 * np.random.default_rng(7).normal(size=10)
 
 
 def crowd(seed: int, people: int = 14, each: int = 150, sick: bool = False) -> list[Feedback]:
-    """Votes on ten models. Sick: a00 presses left, a01 clicks at random (gold shows it), a02 votes for the worst model."""
+    """Votes on ten models. Sick: a00 presses left, a01 clicks at random (gold shows it), a02 votes
+    for the worst model."""
     rng, records = np.random.default_rng(seed), []
     worst = int(SCORES.argmin())
     for number in range(people * each):
@@ -29,13 +30,28 @@ def crowd(seed: int, people: int = 14, each: int = 150, sick: bool = False) -> l
         won = right
         if sick and who < 3:
             won = (bool(rng.random() < 0.95), bool(rng.random() < 0.5), bool(a == worst))[who]
-        gold = number % 3 == 0 and abs(SCORES[a] - SCORES[b]) > 2.5  # nobody who reads gets these wrong often
-        options = [{"id": f"o{m}", "content": "x", "producer": f"m{m}", "shown_at": k} for k, m in enumerate((a, b))]
-        records.append(Feedback.model_validate({
-            "id": str(number), "kind": "comparison", "prompt": f"p{number // people % 500}", "options": options,
-            "choice": {"preferred": f"o{a if won else b}"}, "annotator": f"a{who:02d}",
-            "meta": {"gold": {"preferred": f"o{a if SCORES[a] > SCORES[b] else b}"}} if gold else {},
-        }))  # fmt: skip
+        gold = (
+            number % 3 == 0 and abs(SCORES[a] - SCORES[b]) > 2.5
+        )  # nobody who reads gets these wrong often
+        options = [
+            {"id": f"o{m}", "content": "x", "producer": f"m{m}", "shown_at": k}
+            for k, m in enumerate((a, b))
+        ]
+        records.append(
+            Feedback.model_validate(
+                {
+                    "id": str(number),
+                    "kind": "comparison",
+                    "prompt": f"p{number // people % 500}",
+                    "options": options,
+                    "choice": {"preferred": f"o{a if won else b}"},
+                    "annotator": f"a{who:02d}",
+                    "meta": {"gold": {"preferred": f"o{a if SCORES[a] > SCORES[b] else b}"}}
+                    if gold
+                    else {},
+                }
+            )
+        )
     return records
 
 
@@ -55,14 +71,19 @@ def test_each_ailment_is_named() -> None:
     alarms = {(a.area, a.subject) for a in found.alarms}
     assert {("position", "a00"), ("gold", "a01"), ("poisoning", "a02"), ("drift", "a05")} <= alarms
     honest = {f"a{k:02d}" for k in (3, 4, *range(6, 14))}
-    assert len({a.subject for a in found.alarms} & honest) <= 2  # each measure errs on 5 % by design
+    assert (
+        len({a.subject for a in found.alarms} & honest) <= 2
+    )  # each measure errs on 5 % by design
 
 
 def test_what_is_scored_and_what_cannot_be() -> None:
     records = crowd(2, people=4, each=10)
     assert scored_objects(records) == "producer"
     anonymous = [
-        r.model_copy(update={"options": [o.model_copy(update={"producer": None}) for o in r.options]}) for r in records
+        r.model_copy(
+            update={"options": [o.model_copy(update={"producer": None}) for o in r.options]}
+        )
+        for r in records
     ]
     assert scored_objects(anonymous) == "option"
     hidden = [r.model_copy(update={"meta": {"gold": True}}) for r in records]

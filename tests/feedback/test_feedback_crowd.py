@@ -1,4 +1,5 @@
-"""The annotators' likelihood: what it sums, that its slopes are slopes, and that the search ends at the top of it."""
+"""The annotators' likelihood: what it sums, that its slopes are slopes, and that the search ends at
+the top of it."""
 
 from __future__ import annotations
 
@@ -19,8 +20,8 @@ Rows = tuple[list[Row], list[int]]
 
 
 def some(rng: np.random.Generator, prompts: int, people: int = 3) -> Rows:
-    """Comparisons (some tied), rankings of four and best/worst choices by annotators of rationality 1.5, on prompts with four
-    options each; equal judgements come several times."""
+    """Comparisons (some tied), rankings of four and best/worst choices by annotators of rationality
+    1.5, on prompts with four options each; equal judgements come several times."""
     rows, prompt_of = [], []
     for prompt in range(prompts):
         theta = rng.normal(size=4)
@@ -43,9 +44,14 @@ def by_hand(x: np.ndarray, rows: Rows, prompts: int, people: int, theta_KQ: np.n
     """The same likelihood, one judgement after the other."""
     logp_PQ = np.zeros((prompts, theta_KQ.shape[1]))
     for row, prompt in zip(*rows, strict=True):
-        u = [x[row.annotator] * theta_KQ[k] + x[people + row.annotator] * p for k, p in zip(row.option, row.place, strict=True)]  # fmt: skip
+        u = [
+            x[row.annotator] * theta_KQ[k] + x[people + row.annotator] * p
+            for k, p in zip(row.option, row.place, strict=True)
+        ]
         if row.best_worst:
-            logp_PQ[prompt] += u[0] - logsumexp(u, axis=0) - u[-1] - logsumexp([-v for v in u[1:]], axis=0)
+            logp_PQ[prompt] += (
+                u[0] - logsumexp(u, axis=0) - u[-1] - logsumexp([-v for v in u[1:]], axis=0)
+            )
         elif len(u) == 2:
             weights = np.array([u[0], u[1], x[-1] + (u[0] + u[1]) / 2])
             logp_PQ[prompt] += weights[2 if row.tied else 0] - logsumexp(weights, axis=0)
@@ -77,7 +83,9 @@ def test_the_search_ends_at_the_top(prompts: int) -> None:
     found = maximise(data, 4)
     down = lambda x: tuple(-part for part in log_likelihood(x, data, theta)[:2])  # noqa: E731
     bounds = [(-20, 20)] * 8 + [(-8, 4)]
-    best = minimize(down, np.append(np.repeat([1.0, 0.0], 4), -1.0), jac=True, method="L-BFGS-B", bounds=bounds)
+    best = minimize(
+        down, np.append(np.repeat([1.0, 0.0], 4), -1.0), jac=True, method="L-BFGS-B", bounds=bounds
+    )
     assert found.value > -best.fun - 1e-3
     if prompts == 200:
         assert np.abs((found.x - best.x) / found.error).max() < 0.02
@@ -85,7 +93,8 @@ def test_the_search_ends_at_the_top(prompts: int) -> None:
 
 
 def test_who_leaves_nothing_to_learn_is_not_taken_to_be_known() -> None:
-    """One who never goes against the others: more rationality always fits better, so nothing bounds it from above."""
+    """One who never goes against the others: more rationality always fits better, so nothing bounds
+    it from above."""
     rng, records = np.random.default_rng(2), []
     for number in range(120):
         better = int(rng.integers(2))
@@ -93,13 +102,24 @@ def test_who_leaves_nothing_to_learn_is_not_taken_to_be_known() -> None:
             if name == "sure" and number >= 3:
                 continue
             chosen = better if rng.random() < accuracy else 1 - better
-            records.append(Feedback.model_validate({
-                "id": f"{number}-{name}", "kind": "comparison", "prompt": f"p{number}", "annotator": name,
-                "options": [{"id": f"o{k}", "content": "x", "shown_at": k} for k in range(2)],
-                "choice": {"preferred": f"o{chosen}"},
-            }))  # fmt: skip
+            records.append(
+                Feedback.model_validate(
+                    {
+                        "id": f"{number}-{name}",
+                        "kind": "comparison",
+                        "prompt": f"p{number}",
+                        "annotator": name,
+                        "options": [
+                            {"id": f"o{k}", "content": "x", "shown_at": k} for k in range(2)
+                        ],
+                        "choice": {"preferred": f"o{chosen}"},
+                    }
+                )
+            )
     found = estimate(records)
     sure = next(a for a in found.annotators if a.annotator == "sure")
     assert sure.flag == "ok"
-    assert sure.rationality_error > 3 * max(a.rationality_error for a in found.annotators if a is not sure)
+    assert sure.rationality_error > 3 * max(
+        a.rationality_error for a in found.annotators if a is not sure
+    )
     json.dumps(asdict(found), allow_nan=False)

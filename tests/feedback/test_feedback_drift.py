@@ -11,13 +11,23 @@ from benchmarks.feedback import drift_delay
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accord.feedback.drift import agreement_channel, cusum, drift, error_channel, side_channel, time_channel, watch
+from accord.feedback.drift import (
+    agreement_channel,
+    cusum,
+    drift,
+    error_channel,
+    side_channel,
+    time_channel,
+    watch,
+)
 from accord.feedback.records import Feedback
 from accord.feedback.simulate import drifting, simulated_drifter
 
 
 @pytest.mark.parametrize(("votes", "seeds"), [(300, 100), (600, 60)])
-def test_a_drifter_is_found_within_forty_votes_at_five_per_cent_false_alarms(votes: int, seeds: int) -> None:
+def test_a_drifter_is_found_within_forty_votes_at_five_per_cent_false_alarms(
+    votes: int, seeds: int
+) -> None:
     found = drift_delay(votes, 2.0, seeds)
     assert found["agreement"] == pytest.approx(0.78, abs=0.01)
     assert found["median_delay"] <= 40
@@ -33,7 +43,8 @@ def test_a_change_that_comes_slowly_is_found_as_well() -> None:
         p = simulated_drifter(rng, 600, 600)
         turned = rng.random(600) < np.clip((np.arange(600) - 300) / 300, 0, 1) * 0.6
         missed += not watch(
-            agreement_channel([[(x, 1.0)] for x in np.where(turned, 1 - p, p)], np.arange(600)), seed
+            agreement_channel([[(x, 1.0)] for x in np.where(turned, 1 - p, p)], np.arange(600)),
+            seed,
         ).alarm
     assert missed <= 2
 
@@ -51,7 +62,9 @@ def test_every_signal_sees_its_change_and_says_when() -> None:
         assert abs(found.changed_at - 200) < 40
         assert found.before.high < found.after.low or found.after.high < found.before.low
     steady = [
-        side_channel(list(rng.random(400) < 0.9), at),  # one-sided from the start: no drift, another alarm's business
+        side_channel(
+            list(rng.random(400) < 0.9), at
+        ),  # one-sided from the start: no drift, another alarm's business
         time_channel(rng.lognormal(3.0, 0.4, 400), at),
         error_channel([False] * 400, at),
     ]
@@ -68,16 +81,31 @@ def test_cusum_is_page_s_recursion(steps: list[float]) -> None:
 
 
 def crowd(seed: int, per: int = 300, people: int = 6) -> list[Feedback]:
-    rng, scores, records = np.random.default_rng(seed), 1.5 * np.random.default_rng(9).normal(size=8), []
+    rng, scores, records = (
+        np.random.default_rng(seed),
+        1.5 * np.random.default_rng(9).normal(size=8),
+        [],
+    )
     for number in range(per * people):
         a, b = rng.choice(8, size=2, replace=False)
         won = rng.random() < 1 / (1 + np.exp(scores[b] - scores[a]))
-        options = [{"id": f"o{m}", "content": "x", "producer": f"m{m}", "shown_at": k} for k, m in enumerate((a, b))]
-        records.append(Feedback.model_validate({
-            "id": str(number), "kind": "comparison", "prompt": f"p{number % 50}", "options": options,
-            "choice": {"preferred": f"o{a if won else b}"}, "annotator": f"a{number % people}",
-            "active_seconds": float(rng.lognormal(3, 0.5)),
-        }))  # fmt: skip
+        options = [
+            {"id": f"o{m}", "content": "x", "producer": f"m{m}", "shown_at": k}
+            for k, m in enumerate((a, b))
+        ]
+        records.append(
+            Feedback.model_validate(
+                {
+                    "id": str(number),
+                    "kind": "comparison",
+                    "prompt": f"p{number % 50}",
+                    "options": options,
+                    "choice": {"preferred": f"o{a if won else b}"},
+                    "annotator": f"a{number % people}",
+                    "active_seconds": float(rng.lognormal(3, 0.5)),
+                }
+            )
+        )
     return records
 
 
@@ -95,11 +123,20 @@ def test_the_one_who_drifts_is_named_and_nobody_else() -> None:
 def test_signals_without_scores_are_still_watched() -> None:
     rng, records = np.random.default_rng(0), []
     for number in range(120):
-        records.append(Feedback.model_validate({
-            "id": str(number), "kind": "thumb", "prompt": f"p{number}", "annotator": "a", "choice": {"up": True},
-            "options": [{"id": "o", "content": "x", "shown_at": 0}], "created_at": f"2026-01-01T00:{number // 60:02d}:{number % 60:02d}",
-            "active_seconds": float(rng.lognormal(3 if number < 60 else 1.5, 0.3)),
-        }))  # fmt: skip
+        records.append(
+            Feedback.model_validate(
+                {
+                    "id": str(number),
+                    "kind": "thumb",
+                    "prompt": f"p{number}",
+                    "annotator": "a",
+                    "choice": {"up": True},
+                    "options": [{"id": "o", "content": "x", "shown_at": 0}],
+                    "created_at": f"2026-01-01T00:{number // 60:02d}:{number % 60:02d}",
+                    "active_seconds": float(rng.lognormal(3 if number < 60 else 1.5, 0.3)),
+                }
+            )
+        )
     found = drift(records[::-1], gold={str(n): n < 60 for n in range(120)})
     assert found.order == "created_at"
     (row,) = found.annotators

@@ -1,4 +1,5 @@
-"""`accord feedback export` and `accord data convert`: files written, what is said, what is refused."""
+"""`accord feedback export` and `accord data convert`: files written, what is said, what is
+refused."""
 
 from __future__ import annotations
 
@@ -33,7 +34,16 @@ def test_an_export_brings_columns_and_a_card(tmp_path: Path, source: Path) -> No
     done = accord("feedback", "export", source, tmp_path / "pairs.jsonl", "--to", "trl-preference")
     assert done.exit_code == 0, done.output
     rows = rows_of(tmp_path / "pairs.jsonl")
-    assert {"prompt", "chosen", "rejected", "annotator", "shown_at", "weight", "soft_label", "votes"} <= rows[0].keys()
+    assert {
+        "prompt",
+        "chosen",
+        "rejected",
+        "annotator",
+        "shown_at",
+        "weight",
+        "soft_label",
+        "votes",
+    } <= rows[0].keys()
     ties = sum(r.kind == "comparison" and r.choice.tie for r in read_feedback(source).records)
     assert ties > 0
     assert f"left out {ties}: comparison: nothing is preferred (tie or both bad)" in done.output
@@ -60,7 +70,10 @@ def test_accord_records_get_the_shares_in_a_second_file(tmp_path: Path, source: 
 def test_a_table_for_spreadsheets(tmp_path: Path, source: Path) -> None:
     refused = accord("feedback", "export", source, tmp_path / "t.jsonl", "--to", "csv-pairwise")
     assert (refused.exit_code, "end the name in .csv" in refused.output) == (2, True)
-    assert accord("feedback", "export", source, tmp_path / "t.csv", "--to", "csv-pairwise").exit_code == 0
+    assert (
+        accord("feedback", "export", source, tmp_path / "t.csv", "--to", "csv-pairwise").exit_code
+        == 0
+    )
     wanted = [r for r in read_feedback(source).records if r.kind == "comparison"]
     got = read_feedback(tmp_path / "t.csv").records
     assert [(r.id, r.choice, r.shown, r.annotator, r.meta) for r in got] == [
@@ -77,7 +90,9 @@ def test_names_are_hashed_with_a_salt_that_is_shown_once(tmp_path: Path, source:
     assert len(written) == 4
     assert not any(name in text for name in names for text in written)
     assert not any(salt[1] in text for text in written)
-    again = accord("feedback", "export", source, tmp_path / "b.jsonl", "--hash-annotators", "--salt", salt[1])
+    again = accord(
+        "feedback", "export", source, tmp_path / "b.jsonl", "--hash-annotators", "--salt", salt[1]
+    )
     assert "salt:" not in again.output
     assert (tmp_path / "b.jsonl").read_text() == (tmp_path / "a.jsonl").read_text()
     other = accord("feedback", "export", source, tmp_path / "c.jsonl", "--hash-annotators")
@@ -109,5 +124,7 @@ def test_refusals_say_what_to_do_and_write_nothing(
 def test_convert_writes_bare_rows(tmp_path: Path, source: Path) -> None:
     done = accord("data", "convert", source, tmp_path / "rows.jsonl", "--to", "trl-preference")
     assert done.exit_code == 0, done.output
-    assert all(row.keys() == {"prompt", "chosen", "rejected"} for row in rows_of(tmp_path / "rows.jsonl"))
+    assert all(
+        row.keys() == {"prompt", "chosen", "rejected"} for row in rows_of(tmp_path / "rows.jsonl")
+    )
     assert not list(tmp_path.glob("*.card.*"))

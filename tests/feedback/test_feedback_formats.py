@@ -19,7 +19,10 @@ from accord.feedback.records import Feedback
 
 PAIR = {"prompt": "Name a colour.", "chosen": " Blue.", "rejected": " Seven."}
 CHAT = [{"role": "user", "content": "Name a colour."}]
-HH = {"chosen": "\n\nHuman: Hi\n\nAssistant: Hello.", "rejected": "\n\nHuman: Hi\n\nAssistant: Go away."}
+HH = {
+    "chosen": "\n\nHuman: Hi\n\nAssistant: Hello.",
+    "rejected": "\n\nHuman: Hi\n\nAssistant: Go away.",
+}
 
 
 def write(path: Path, rows: list[Any]) -> Path:
@@ -74,12 +77,20 @@ def test_files_that_cannot_be_opened(tmp_path: Path, name: str) -> None:
         path.write_bytes(contents[name])
     elif name == "empty":
         path.mkdir()
-    with pytest.raises(AccordError, match=r"cannot read|not known|no file|fields than the header|no data file"):
+    with pytest.raises(
+        AccordError, match=r"cannot read|not known|no file|fields than the header|no data file"
+    ):
         read_feedback(path)
 
 
 def test_unusable_rows_are_counted_and_the_rest_is_kept(tmp_path: Path) -> None:
-    rows = [PAIR, PAIR | {"chosen": ""}, PAIR | {"prompt": 3}, PAIR | {"rejected": " "}, PAIR | {"prompt": "Another."}]
+    rows = [
+        PAIR,
+        PAIR | {"chosen": ""},
+        PAIR | {"prompt": 3},
+        PAIR | {"rejected": " "},
+        PAIR | {"prompt": "Another."},
+    ]
     report = check_file(write(tmp_path / "rows.jsonl", rows))
     assert len(report.result.records) == 2
     assert sum(report.result.dropped.values()) == 3
@@ -89,8 +100,12 @@ def test_unusable_rows_are_counted_and_the_rest_is_kept(tmp_path: Path) -> None:
     assert "Name a colour." in text
 
 
-STEPS = {"steps": [{"completions": [{"text": "1+1=2", "rating": 1}], "chosen_completion": 0},
-                   {"completions": [{"text": "so 3", "rating": -1}], "chosen_completion": None}]}  # fmt: skip
+STEPS = {
+    "steps": [
+        {"completions": [{"text": "1+1=2", "rating": 1}], "chosen_completion": 0},
+        {"completions": [{"text": "so 3", "rating": -1}], "chosen_completion": None},
+    ]
+}
 SHAPES = [
     ("TRL preference", PAIR, {"comparison": 1}),
     ("TRL preference", {"prompt": CHAT, "chosen": [say("assistant", "Blue.")], "rejected": [say("assistant", "7")]}, {"comparison": 1}),
@@ -114,7 +129,9 @@ SHAPES = [
 
 
 @pytest.mark.parametrize(("shape", "row", "kinds"), SHAPES)
-def test_every_shape_is_recognised(tmp_path: Path, shape: str, row: dict[str, Any], kinds: dict[str, int]) -> None:
+def test_every_shape_is_recognised(
+    tmp_path: Path, shape: str, row: dict[str, Any], kinds: dict[str, int]
+) -> None:
     for path in (write(tmp_path / "rows.jsonl", [row]), tmp_path / "rows.json"):
         if path.suffix == ".json":
             path.write_text(json.dumps([row]), encoding="utf-8")
@@ -126,14 +143,26 @@ def test_every_shape_is_recognised(tmp_path: Path, shape: str, row: dict[str, An
 
 def test_ultrafeedback_aspects_are_a_rating_of_their_own(tmp_path: Path) -> None:
     aspects = {"honesty": {"Rating": "4", "Rationale": "r"}, "helpfulness": {"Rating": "N/A"}}
-    answer = {"response": "b", "overall_score": 7, "model": "m", "critique": "Too short.", "annotations": aspects}
-    got = read_feedback(write(tmp_path / "rows.jsonl", [{"instruction": "a", "completions": [answer]}]))
+    answer = {
+        "response": "b",
+        "overall_score": 7,
+        "model": "m",
+        "critique": "Too short.",
+        "annotations": aspects,
+    }
+    got = read_feedback(
+        write(tmp_path / "rows.jsonl", [{"instruction": "a", "completions": [answer]}])
+    )
     assert [(r.kind, r.options[0].producer) for r in got.records] == [
         ("rating", "m"),
         ("rating", "m"),
         ("critique", "m"),
     ]
-    assert got.records[1].choice.model_dump() == {"scores": {"honesty": 4.0}, "low": 1.0, "high": 5.0}
+    assert got.records[1].choice.model_dump() == {
+        "scores": {"honesty": 4.0},
+        "low": 1.0,
+        "high": 5.0,
+    }
     assert got.records[1].meta["source"] == {
         "aspects": {"honesty": {"Rationale": "r"}, "helpfulness": {"Rating": "N/A"}}
     }
@@ -156,11 +185,19 @@ def test_words_and_refinements_of_people(data: Callable[[str], Path]) -> None:
 
 
 def test_columns_that_a_shape_does_not_know_are_kept_or_counted(tmp_path: Path) -> None:
-    row = PAIR | {"score": 0.5, "source": "forum", "tags": ["a"], "empty": None, "annotator": "ann", "id": 3}
+    row = PAIR | {
+        "score": 0.5,
+        "source": "forum",
+        "tags": ["a"],
+        "empty": None,
+        "annotator": "ann",
+        "id": 3,
+    }
     got = read_feedback(write(tmp_path / "rows.jsonl", [row, row | {"source": "book"}]))
     assert [r.meta["columns"] for r in got.records] == [
-        {"score": 0.5, "source": "forum", "id": 3}, {"score": 0.5, "source": "book", "id": 3},
-    ]  # fmt: skip
+        {"score": 0.5, "source": "forum", "id": 3},
+        {"score": 0.5, "source": "book", "id": 3},
+    ]
     assert len({r.id for r in got.records}) == 2
     assert got.left_out == {"column 'tags'": 2}
     lines = check_file(tmp_path / "rows.jsonl").lines()
@@ -177,9 +214,9 @@ def test_csv_with_a_byte_order_mark_and_line_breaks(tmp_path: Path) -> None:
     assert [o.content for o in record.options] == ["a, b", "c"]
 
 
-text = st.text(st.characters(codec="utf-8", exclude_categories=("Cs",)), min_size=1, max_size=30).filter(
-    lambda t: bool(t.strip())
-)
+text = st.text(
+    st.characters(codec="utf-8", exclude_categories=("Cs",)), min_size=1, max_size=30
+).filter(lambda t: bool(t.strip()))
 
 
 @given(prompt=text, chosen=text, rejected=text)
@@ -201,14 +238,24 @@ def test_preferences_survive_a_round_trip(
     ("shape", "row"),
     [
         ("hh", HH),
-        ("trl-preference", {"prompt": CHAT, "chosen": [say("assistant", "b")], "rejected": [say("assistant", "c")]}),
+        (
+            "trl-preference",
+            {
+                "prompt": CHAT,
+                "chosen": [say("assistant", "b")],
+                "rejected": [say("assistant", "c")],
+            },
+        ),
         ("trl-unpaired", {"prompt": CHAT, "completion": [say("assistant", "b")], "label": True}),
         ("trl-completion", {"prompt": "a", "completion": "b"}),
         ("trl-stepwise", {"prompt": "1+1", "completions": ["one", "two"], "labels": [True, False]}),
     ],
 )
 def test_rows_come_out_as_they_went_in(tmp_path: Path, shape: str, row: dict[str, Any]) -> None:
-    assert export_rows(read_feedback(write(tmp_path / "rows.jsonl", [row])).records, shape) == ([row], 0)
+    assert export_rows(read_feedback(write(tmp_path / "rows.jsonl", [row])).records, shape) == (
+        [row],
+        0,
+    )
 
 
 def test_what_a_shape_cannot_hold_is_counted(tmp_path: Path) -> None:
@@ -225,12 +272,16 @@ def test_hh_transcripts_round_trip(data: Callable[[str], Path]) -> None:
     result = read_feedback(path)
     assert (result.rows, len(result.records)) == (2312, 2308)
     assert result.dropped == {"chosen is empty": 4}
-    parted = [r for r in result.records if isinstance(r.options[0].content, list)]  # at an earlier turn than the last
+    parted = [
+        r for r in result.records if isinstance(r.options[0].content, list)
+    ]  # at an earlier turn than the last
     assert len(parted) == 5
     with gzip.open(path, "rt", encoding="utf-8") as handle:
         rows = [json.loads(line) for line in handle]
     rows = [r for r in rows if r["chosen"].rsplit("Assistant:", 1)[1].strip()]
-    exported = {r["chosen"].strip(): r["rejected"].strip() for r in export_rows(result.records, "hh")[0]}
+    exported = {
+        r["chosen"].strip(): r["rejected"].strip() for r in export_rows(result.records, "hh")[0]
+    }
     exact = sum(exported.get(r["chosen"].strip()) == r["rejected"].strip() for r in rows)
     # All but those with other blanks around the turns come back to the letter.
     assert exact >= 0.97 * len(result.records)
@@ -252,7 +303,9 @@ def test_open_assistant_rankings_are_those_of_the_trees(data: Callable[[str], Pa
     expected = set()
 
     def visit(node: dict[str, Any], depth: int) -> None:
-        ranked = [r for r in node["replies"] if r["role"] == "assistant" and r.get("rank") is not None]
+        ranked = [
+            r for r in node["replies"] if r["role"] == "assistant" and r.get("rank") is not None
+        ]
         if len(ranked) >= 2:
             expected.add((depth, *(r["text"] for r in sorted(ranked, key=lambda r: r["rank"]))))
         for reply in node["replies"]:
@@ -271,7 +324,9 @@ def test_open_assistant_rankings_are_those_of_the_trees(data: Callable[[str], Pa
         ("kto_en_demo.json", "TRL conversational", {"thumb": 300}),
     ],
 )
-def test_llama_factory_files(data: Callable[[str], Path], name: str, shape: str, kinds: dict[str, int]) -> None:
+def test_llama_factory_files(
+    data: Callable[[str], Path], name: str, shape: str, kinds: dict[str, int]
+) -> None:
     result = read_feedback(data(f"llama-factory-demos/{name}"))
     assert result.shape == shape
     assert Counter(r.kind for r in result.records) == kinds

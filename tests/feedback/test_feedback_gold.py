@@ -23,13 +23,25 @@ from accord.feedback.records import Feedback
 
 
 def judged(
-    kind: str, choice: dict[str, Any], options: int, gold: Any = None, who: str = "a", number: int = 0
+    kind: str,
+    choice: dict[str, Any],
+    options: int,
+    gold: Any = None,
+    who: str = "a",
+    number: int = 0,
 ) -> Feedback:
     shown = [{"id": f"o{k}", "content": "x", "shown_at": k} for k in range(options)]
-    return Feedback.model_validate({
-        "id": f"{kind}{who}{number}", "kind": kind, "prompt": "p", "options": shown, "choice": choice, "annotator": who,
-        "meta": {} if gold is None else {"gold": gold},
-    })  # fmt: skip
+    return Feedback.model_validate(
+        {
+            "id": f"{kind}{who}{number}",
+            "kind": kind,
+            "prompt": "p",
+            "options": shown,
+            "choice": choice,
+            "annotator": who,
+            "meta": {} if gold is None else {"gold": gold},
+        }
+    )
 
 
 @pytest.mark.parametrize(
@@ -39,16 +51,40 @@ def judged(
         ("comparison", 2, {"preferred": "o0", "strength": 3}, {"preferred": "o0"}, True),
         ("comparison", 2, {"tie": True}, {"preferred": "o0"}, False),
         ("comparison", 2, {"tie": True}, {"both_bad": True}, False),
-        ("ranking", 3, {"order": [["o0"], ["o2"], ["o1"]]}, {"order": [["o0"], ["o1", "o2"]]}, True),
-        ("ranking", 3, {"order": [["o1"], ["o0"], ["o2"]]}, {"order": [["o0"], ["o1", "o2"]]}, False),
+        (
+            "ranking",
+            3,
+            {"order": [["o0"], ["o2"], ["o1"]]},
+            {"order": [["o0"], ["o1", "o2"]]},
+            True,
+        ),
+        (
+            "ranking",
+            3,
+            {"order": [["o1"], ["o0"], ["o2"]]},
+            {"order": [["o0"], ["o1", "o2"]]},
+            False,
+        ),
         ("ranking", 3, {"order": [["o0", "o1"], ["o2"]]}, {"order": [["o0"], ["o1", "o2"]]}, False),
         ("best_worst", 3, {"best": "o0", "worst": "o2"}, {"best": "o0", "worst": "o2"}, True),
         ("best_worst", 3, {"best": "o0", "worst": "o1"}, {"best": "o0", "worst": "o2"}, False),
         ("rating", 1, {"scores": {"x": 3, "y": 0}}, {"scores": {"x": 4}}, True),
         ("rating", 1, {"scores": {"x": 2}}, {"scores": {"x": 4}}, False),
         ("thumb", 1, {"up": True}, {"up": False}, False),
-        ("step_labels", 1, {"steps": ["a", "b"], "labels": [1, -1]}, {"steps": ["a", "b"], "labels": [1, -1]}, True),
-        ("step_labels", 1, {"steps": ["a", "b"], "labels": [1, 1]}, {"steps": ["a", "b"], "labels": [0, -1]}, False),
+        (
+            "step_labels",
+            1,
+            {"steps": ["a", "b"], "labels": [1, -1]},
+            {"steps": ["a", "b"], "labels": [1, -1]},
+            True,
+        ),
+        (
+            "step_labels",
+            1,
+            {"steps": ["a", "b"], "labels": [1, 1]},
+            {"steps": ["a", "b"], "labels": [0, -1]},
+            False,
+        ),
     ],
 )
 def test_what_passes(kind: str, options: int, choice: dict, gold: dict, expected: bool) -> None:
@@ -68,10 +104,19 @@ def test_clickers_are_flagged_and_honest_annotators_cleared() -> None:
         for number in range(60):
             right = bool(rng.random() >= error)
             records.append(
-                judged("comparison", {"preferred": "o0" if right else "o1"}, 2, {"preferred": "o0"}, who, number)
+                judged(
+                    "comparison",
+                    {"preferred": "o0" if right else "o1"},
+                    2,
+                    {"preferred": "o0"},
+                    who,
+                    number,
+                )
             )
     records.append(judged("thumb", {"up": True}, 1))
-    records.append(judged("thumb", {"up": True}, 1, True, number=1))  # gold whose answer is kept elsewhere
+    records.append(
+        judged("thumb", {"up": True}, 1, True, number=1)
+    )  # gold whose answer is kept elsewhere
     assert score_gold(records, results={records[-1].id: True})[0].asked == 1
     first, second = score_gold(records)
     assert (first.annotator, first.state, first.asked) == ("clicker", "flagged", 60)
@@ -97,7 +142,9 @@ def test_detection_power_is_what_simulation_gives() -> None:
             times.append(n)
     assert flagged / 4000 == pytest.approx(found.power, abs=0.02)
     assert np.mean(times) == pytest.approx(found.expected, rel=0.05)
-    assert np.mean(np.array(times) <= 50) * flagged / 4000 == pytest.approx(found.by_judgements[50], abs=0.02)
+    assert np.mean(np.array(times) <= 50) * flagged / 4000 == pytest.approx(
+        found.by_judgements[50], abs=0.02
+    )
     assert found.by_judgements[20] < found.by_judgements[50] < found.by_judgements[200]
     assert detection_power(0.05).expected == pytest.approx(2 * found.expected)
     with pytest.raises(ConfigError, match="gold rate"):

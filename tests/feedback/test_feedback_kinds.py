@@ -18,16 +18,27 @@ from accord.feedback.intervals import discoveries, exact_share, share
 from accord.feedback.records import BestWorst, Feedback
 
 
-def record(kind: str, item: int, annotator: str, choice: dict[str, Any], options: int = 1, **meta: Any) -> Feedback:
+def record(
+    kind: str, item: int, annotator: str, choice: dict[str, Any], options: int = 1, **meta: Any
+) -> Feedback:
     shown = [{"id": f"o{k}", "content": f"{item}.{k}", "shown_at": k} for k in range(options)]
-    return Feedback.model_validate({
-        "id": f"{kind}-{item}-{annotator}", "kind": kind, "prompt": f"p{item}", "options": shown, "choice": choice,
-        "annotator": annotator, "meta": meta,
-    })  # fmt: skip
+    return Feedback.model_validate(
+        {
+            "id": f"{kind}-{item}-{annotator}",
+            "kind": kind,
+            "prompt": f"p{item}",
+            "options": shown,
+            "choice": choice,
+            "annotator": annotator,
+            "meta": meta,
+        }
+    )
 
 
 @given(st.lists(st.lists(st.integers(0, 4), min_size=2, max_size=5), min_size=3, max_size=12))
-def test_alpha_from_moments_and_from_coincidences_equals_krippendorff(units: list[list[int]]) -> None:
+def test_alpha_from_moments_and_from_coincidences_equals_krippendorff(
+    units: list[list[int]],
+) -> None:
     if len({v for u in units for v in u}) < 2:
         return
     table = np.full((max(map(len, units)), len(units)), np.nan)
@@ -47,20 +58,31 @@ def test_every_kind_is_measured_or_counted() -> None:
         for who in "abc":
             level = float(np.clip(item % 5 + rng.integers(-1, 2), 0, 4))
             toxic = bool(item % 4 == 0) != bool(rng.random() < 0.1)
-            records.append(record("rating", item, who, {"scores": {"helpful": level}}, flags={"toxic": toxic}))
-            records.append(record("thumb", item, who, {"up": bool(item % 2) != bool(rng.random() < 0.1)}))
+            records.append(
+                record("rating", item, who, {"scores": {"helpful": level}}, flags={"toxic": toxic})
+            )
+            records.append(
+                record("thumb", item, who, {"up": bool(item % 2) != bool(rng.random() < 0.1)})
+            )
             labels = [1, int(rng.integers(-1, 2)), -1]
-            records.append(record("step_labels", item, who, {"steps": ["s", "t", "u"], "labels": labels}))
+            records.append(
+                record("step_labels", item, who, {"steps": ["s", "t", "u"], "labels": labels})
+            )
             best, worst = rng.choice(4, size=2, replace=False, p=[0.7, 0.1, 0.1, 0.1])
-            records.append(record("best_worst", item, who, {"best": f"o{best}", "worst": f"o{worst}"}, 4))
+            records.append(
+                record("best_worst", item, who, {"best": f"o{best}", "worst": f"o{worst}"}, 4)
+            )
     records.append(record("critique", 0, "a", {"text": "fine"}))
     records.append(record("comparison", 0, "a", {"preferred": "o0"}, 2))
     found = measure_all(records, draws=100)
     by_what = {(s.what, s.level): s for s in found.scales}
     assert set(by_what) == {
-        ("rating helpful", "ordinal"), ("rating helpful", "interval"), ("thumb", "nominal"), ("step", "ordinal"),
+        ("rating helpful", "ordinal"),
+        ("rating helpful", "interval"),
+        ("thumb", "nominal"),
+        ("step", "ordinal"),
         ("flag toxic", "nominal"),
-    }  # fmt: skip
+    }
     assert by_what["step", "ordinal"].units == 120
     assert by_what["thumb", "nominal"].same.value == pytest.approx(0.9**2 + 0.1**2, abs=0.1)
     assert by_what["thumb", "nominal"].ceiling is not None
@@ -68,8 +90,9 @@ def test_every_kind_is_measured_or_counted() -> None:
         assert scale.alpha is not None
         assert scale.alpha.low < scale.alpha.value < scale.alpha.high
     assert found.not_measured == {
-        "comparison: no pair of options judged by two annotators": 1, "critique: free text": 1
-    }  # fmt: skip
+        "comparison: no pair of options judged by two annotators": 1,
+        "critique: free text": 1,
+    }
     assert found.by_kind["best_worst"].strict.value > 0.55
     assert asdict(found)["choices"]["units"] == found.choices.units  # type: ignore[union-attr]
 
@@ -79,8 +102,12 @@ def test_best_worst_is_taken_apart_into_what_it_decides() -> None:
     assert isinstance(one.choice, BestWorst)
     pairs = {key[1:]: votes["a"] for key, votes in agreement.pair_votes([one]).items()}
     assert pairs == {
-        ("o0", "o1"): -1.0, ("o0", "o2"): -1.0, ("o0", "o3"): -1.0, ("o1", "o2"): -1.0, ("o2", "o3"): 1.0
-    }  # fmt: skip
+        ("o0", "o1"): -1.0,
+        ("o0", "o2"): -1.0,
+        ("o0", "o3"): -1.0,
+        ("o1", "o2"): -1.0,
+        ("o2", "o3"): 1.0,
+    }
 
 
 def test_one_value_has_no_alpha_and_continuous_scales_are_interval() -> None:

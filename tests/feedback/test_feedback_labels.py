@@ -1,4 +1,5 @@
-"""Labels out of votes: equal to crowd-kit, never much worse than the majority, annotators' errors found."""
+"""Labels out of votes: equal to crowd-kit, never much worse than the majority, annotators' errors
+found."""
 
 from __future__ import annotations
 
@@ -21,26 +22,41 @@ from real_data import shared_data
 
 
 def crowd(
-    seed: int, confusion_ACC: np.ndarray, items: int = 400, overlap: int = 3, shares: tuple[float, ...] = (0.5, 0.5)
-) -> tuple[LabelTable, np.ndarray]:  # fmt: skip
+    seed: int,
+    confusion_ACC: np.ndarray,
+    items: int = 400,
+    overlap: int = 3,
+    shares: tuple[float, ...] = (0.5, 0.5),
+) -> tuple[LabelTable, np.ndarray]:
     """Votes of annotators with known confusion matrices, and the truth."""
     rng = np.random.default_rng(seed)
     truth = rng.choice(len(shares), size=items, p=shares)
     item = np.repeat(np.arange(items), overlap)
-    who = np.concatenate([rng.choice(len(confusion_ACC), size=overlap, replace=False) for _ in range(items)])
+    who = np.concatenate(
+        [rng.choice(len(confusion_ACC), size=overlap, replace=False) for _ in range(items)]
+    )
     said = (confusion_ACC[who, truth[item]].cumsum(1) < rng.random(len(item))[:, None]).sum(1)
     names = [f"a{a:02d}" for a in range(len(confusion_ACC))]
     table = LabelTable(
-        "x", [(f"{i:05d}",) for i in range(items)], names, list(map(float, range(len(shares)))), item, who, said
+        "x",
+        [(f"{i:05d}",) for i in range(items)],
+        names,
+        list(map(float, range(len(shares)))),
+        item,
+        who,
+        said,
     )
     return table, truth
 
 
 def frame(table: LabelTable) -> pd.DataFrame:
-    return pd.DataFrame({
-        "task": [table.items[i][0] for i in table.item], "worker": [table.annotators[a] for a in table.annotator],
-        "label": table.label,
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "task": [table.items[i][0] for i in table.item],
+            "worker": [table.annotators[a] for a in table.annotator],
+            "label": table.label,
+        }
+    )
 
 
 def coin(right: float) -> list[list[float]]:
@@ -56,7 +72,9 @@ def test_equal_to_crowd_kit_on_random_votes() -> None:
         table, _ = crowd(seed, confusion, 150, 4, (0.5, 0.3, 0.2))
         theirs = DawidSkene(n_iter=25, tol=-np.inf)
         probabilities = theirs.fit_predict_proba(frame(table))[[0, 1, 2]].sort_index().to_numpy()
-        ours, matrices, shares, done = dawid_skene(table, smoothing=0.0, iterations=25, tolerance=-1.0)
+        ours, matrices, shares, done = dawid_skene(
+            table, smoothing=0.0, iterations=25, tolerance=-1.0
+        )
         assert done == 25
         assert ours == pytest.approx(probabilities, abs=1e-6)
         assert shares == pytest.approx(theirs.priors_[[0, 1, 2]].to_numpy(), abs=1e-6)
@@ -70,7 +88,11 @@ def test_equal_to_crowd_kit_on_random_votes() -> None:
 def test_equal_to_crowd_kit_on_real_votes() -> None:
     (table,) = label_tables(read_feedback(shared_data("llmfao/crowd-comparisons.csv")).records)
     numbered = replace(table, items=[(f"{i:05d}",) for i in range(len(table.items))])
-    theirs = DawidSkene(n_iter=15, tol=-np.inf).fit_predict_proba(frame(numbered))[[0, 1, 2]].sort_index()
+    theirs = (
+        DawidSkene(n_iter=15, tol=-np.inf)
+        .fit_predict_proba(frame(numbered))[[0, 1, 2]]
+        .sort_index()
+    )
     ours = dawid_skene(table, smoothing=0.0, iterations=15, tolerance=-1.0)[0]
     assert ours == pytest.approx(theirs.to_numpy(), abs=1e-5)
 
@@ -87,8 +109,12 @@ CROWDS = {
 
 
 @pytest.mark.parametrize("name", CROWDS)
-@pytest.mark.parametrize(("overlap", "shares"), [(2, (0.5, 0.5)), (3, (0.5, 0.5)), (5, (0.7, 0.3)), (3, (0.9, 0.1))])
-def test_never_more_than_half_a_point_below_the_majority(name: str, overlap: int, shares: tuple[float, ...]) -> None:
+@pytest.mark.parametrize(
+    ("overlap", "shares"), [(2, (0.5, 0.5)), (3, (0.5, 0.5)), (5, (0.7, 0.3)), (3, (0.9, 0.1))]
+)
+def test_never_more_than_half_a_point_below_the_majority(
+    name: str, overlap: int, shares: tuple[float, ...]
+) -> None:
     ours, votes = [], []
     for seed in range(8):
         table, truth = crowd(seed, np.array(CROWDS[name]), 500, overlap, shares)
@@ -114,13 +140,18 @@ def test_held_out_votes_are_predicted_as_well_as_by_the_majority() -> None:
         place = np.full(len(table.items), -1)
         place[number[0]] = np.arange(len(number[0]))
         kept = replace(
-            table, items=[table.items[i] for i in number[0]], item=number[1], annotator=table.annotator[~out],
+            table,
+            items=[table.items[i] for i in number[0]],
+            item=number[1],
+            annotator=table.annotator[~out],
             label=table.label[~out],
-        )  # fmt: skip
+        )
         judged = out & (place[table.item] >= 0)
         noise = 1e-6 * rng.random((len(kept.items), 3))  # a draw is decided by a coin
         for k, p in enumerate((majority(kept), dawid_skene(kept)[0])):
-            hits[k] += ((p + noise).argmax(1)[place[table.item[judged]]] == table.label[judged]).mean() / 5
+            hits[k] += (
+                (p + noise).argmax(1)[place[table.item[judged]]] == table.label[judged]
+            ).mean() / 5
     assert hits[1] >= hits[0] - 0.005
 
 

@@ -1,4 +1,5 @@
-"""Bought votes are found with a trusted reference; what is not found is stated by a test as well."""
+"""Bought votes are found with a trusted reference; what is not found is stated by a test as
+well."""
 
 from __future__ import annotations
 
@@ -10,7 +11,14 @@ import pytest
 
 from accord.errors import DataError
 from accord.feedback.formats import read_feedback
-from accord.feedback.poisoning import PLAIN, check_poisoning, check_votes, martingale, target_scores, votes_alike
+from accord.feedback.poisoning import (
+    PLAIN,
+    check_poisoning,
+    check_votes,
+    martingale,
+    target_scores,
+    votes_alike,
+)
 from accord.feedback.ratings import fit
 from accord.feedback.records import Feedback
 from accord.feedback.simulate import simulated_votes, with_sybils
@@ -40,7 +48,9 @@ def test_sybils_are_caught_with_a_trusted_half(share: float) -> None:
         found = check_votes(poisoned, trusted)
         suspects = {s.annotator for s in found.quarantine}
         assert sybils <= suspects
-        assert all(s.target == votes.producers[target] for s in found.quarantine if s.annotator in sybils)
+        assert all(
+            s.target == votes.producers[target] for s in found.quarantine if s.annotator in sybils
+        )
         flagged, honest = flagged + len(suspects - sybils), honest + 62
     assert flagged / honest <= 0.05
 
@@ -71,7 +81,8 @@ def test_without_a_reference_poison_masks_itself() -> None:
 
 
 def test_camouflaged_omnipresent_rigging_is_not_caught() -> None:
-    """A stated blind spot: it needs account-level controls (qualification, caps, invitations, gold)."""
+    """A stated blind spot: it needs account-level controls (qualification, caps, invitations,
+    gold)."""
     votes, target = real()
     scores = fit(votes, PLAIN).score_P
     poisoned = with_sybils(votes, target, 0.05, np.random.default_rng(0), score_P=scores)
@@ -96,17 +107,28 @@ def test_the_martingale_bounds_honest_votes_and_grows_on_contrary_ones() -> None
     rng = np.random.default_rng(0)
     scores = 1.5 * rng.normal(size=10)
     reference = fit(simulated_votes(rng, 20_000, scores, np.zeros(5), log_nu=-9), PLAIN)
-    honest = [martingale(reference, simulated_votes(rng, 60, scores, np.zeros(1), log_nu=-9)) for _ in range(300)]
+    honest = [
+        martingale(reference, simulated_votes(rng, 60, scores, np.zeros(1), log_nu=-9))
+        for _ in range(300)
+    ]
     assert np.mean(np.array(honest) > 20) <= 0.06
     assert martingale(reference, simulated_votes(rng, 60, -scores, np.zeros(1), log_nu=-9)) > 20
 
 
 def vote(item: int, who: str, first: bool) -> Feedback:
-    options = [{"id": f"o{k}", "content": "x", "producer": f"m{k}", "shown_at": k} for k in range(2)]
-    return Feedback.model_validate({
-        "id": f"{item}{who}", "kind": "comparison", "prompt": f"p{item}", "options": options, "annotator": who,
-        "choice": {"preferred": "o0" if first else "o1"},
-    })  # fmt: skip
+    options = [
+        {"id": f"o{k}", "content": "x", "producer": f"m{k}", "shown_at": k} for k in range(2)
+    ]
+    return Feedback.model_validate(
+        {
+            "id": f"{item}{who}",
+            "kind": "comparison",
+            "prompt": f"p{item}",
+            "options": options,
+            "annotator": who,
+            "choice": {"preferred": "o0" if first else "o1"},
+        }
+    )
 
 
 def test_two_accounts_of_one_person_are_hinted_at() -> None:

@@ -33,7 +33,8 @@ def test_plain_scores_equal_choix() -> None:
     decided = votes.where(votes.outcome != TIE)
     ours = fit(votes, RatingSettings(False, False, False, score_sd=10.0)).score_P
     won = [
-        (f, s) if o == FIRST else (s, f) for f, s, o in zip(decided.first, decided.second, decided.outcome, strict=True)
+        (f, s) if o == FIRST else (s, f)
+        for f, s, o in zip(decided.first, decided.second, decided.outcome, strict=True)
     ]
     theirs = choix.opt_pairwise(6, won, alpha=0.01)  # its prior: alpha = 1 / score_sd^2
     assert ours == pytest.approx(theirs - theirs.mean(), abs=1e-3)
@@ -43,7 +44,10 @@ def test_known_parameters_lie_in_their_intervals_at_the_nominal_rate() -> None:
     inside: dict[str, list[bool]] = {"score": [], "reliability": [], "side": [], "tie": []}
     for seed in range(100):
         rng = np.random.default_rng(seed)
-        scores, reliability = rng.normal(size=12), 0.7 * rng.normal(size=10)  # the model's own priors
+        scores, reliability = (
+            rng.normal(size=12),
+            0.7 * rng.normal(size=10),
+        )  # the model's own priors
         reliability -= reliability.mean()
         found = fit(simulated_votes(rng, 1500, scores, reliability, 0.25))
         z = (found.score_P - (scores - scores.mean())) / found.score_error_P
@@ -93,9 +97,19 @@ def test_too_many_things_are_refused() -> None:
 
 
 def judged(kind: str, choice: dict, options: int) -> Feedback:
-    shown = [{"id": f"o{k}", "content": "x", "producer": f"m{k}", "shown_at": options - 1 - k} for k in range(options)]
+    shown = [
+        {"id": f"o{k}", "content": "x", "producer": f"m{k}", "shown_at": options - 1 - k}
+        for k in range(options)
+    ]
     return Feedback.model_validate(
-        {"id": kind, "kind": kind, "prompt": "p", "options": shown, "choice": choice, "annotator": "a"}
+        {
+            "id": kind,
+            "kind": kind,
+            "prompt": "p",
+            "options": shown,
+            "choice": choice,
+            "annotator": "a",
+        }
     )
 
 
@@ -104,15 +118,18 @@ def test_rankings_and_best_worst_count_as_what_they_decide() -> None:
     votes, left_out = votes_of([ranking])
     assert left_out == {}
     assert votes.count == pytest.approx(2 / 3)
-    rows = set(zip(votes.first.tolist(), votes.second.tolist(), votes.outcome.tolist(), strict=True))
+    rows = set(
+        zip(votes.first.tolist(), votes.second.tolist(), votes.outcome.tolist(), strict=True)
+    )
     assert rows == {(1, 0, SECOND), (2, 0, SECOND), (2, 1, TIE)}
     best, left_out = votes_of([judged("best_worst", {"best": "o3", "worst": "o1"}, 4)])
     assert (len(best.count), best.count.sum(), left_out) == (5, pytest.approx(2), {})
     strong = judged("comparison", {"preferred": "o0", "strength": 3}, 2)
     thumb = judged("thumb", {"up": True}, 1)
     assert votes_of([strong, thumb])[1] == {
-        "strength of a preference (the preference counts)": 1, "thumb is no choice between options": 1
-    }  # fmt: skip
+        "strength of a preference (the preference counts)": 1,
+        "thumb is no choice between options": 1,
+    }
     options, _ = votes_of([strong], "option")
     assert [name.split("/")[1] for name in options.producers] == ["o0", "o1"]
 
@@ -140,14 +157,30 @@ def heldout(votes: Votes, folds: np.ndarray, settings: RatingSettings) -> tuple[
 def test_real_votes_between_models() -> None:
     path = shared_data("llmfao/crowd-comparisons.csv")
     read = read_feedback(path)
-    assert (read.shape, len(read.records), sum(read.dropped.values())) == ("votes between models", 8931, 0)
+    assert (read.shape, len(read.records), sum(read.dropped.values())) == (
+        "votes between models",
+        8931,
+        0,
+    )
     votes, left_out = votes_of(read.records)
-    assert (votes.total, left_out, len(votes.producers), len(votes.annotators)) == (8931, {}, 59, 124)
+    assert (votes.total, left_out, len(votes.producers), len(votes.annotators)) == (
+        8931,
+        {},
+        59,
+        124,
+    )
     plain = fit(votes, RatingSettings(reliability=False, ties=False))
     assert plain.side_z > 4.5  # 53.3 % of the decided votes go to the left
-    pair = {(min(a, b), max(a, b)) for a, b in zip(votes.first.tolist(), votes.second.tolist(), strict=True)}
-    fold_of = dict(zip(sorted(pair), np.random.default_rng(0).permutation(len(pair)) % 5, strict=True))
-    folds = np.array([fold_of[min(a, b), max(a, b)] for a, b in zip(votes.first, votes.second, strict=True)])
+    pair = {
+        (min(a, b), max(a, b))
+        for a, b in zip(votes.first.tolist(), votes.second.tolist(), strict=True)
+    }
+    fold_of = dict(
+        zip(sorted(pair), np.random.default_rng(0).permutation(len(pair)) % 5, strict=True)
+    )
+    folds = np.array(
+        [fold_of[min(a, b), max(a, b)] for a, b in zip(votes.first, votes.second, strict=True)]
+    )
     simple, accuracy = heldout(votes, folds, PLAIN)
     both, better = heldout(votes, folds, RatingSettings(ties=False))
     assert both < simple - 0.02
@@ -160,21 +193,29 @@ def halves(votes: Votes) -> Votes:
     tied = votes.outcome == TIE
     weight = np.where(tied, 0.5, 1.0) * votes.count
     return replace(
-        votes, first=np.append(votes.first, votes.first[tied]), second=np.append(votes.second, votes.second[tied]),
-        annotator=np.append(votes.annotator, votes.annotator[tied]), count=np.append(weight, weight[tied]),
+        votes,
+        first=np.append(votes.first, votes.first[tied]),
+        second=np.append(votes.second, votes.second[tied]),
+        annotator=np.append(votes.annotator, votes.annotator[tied]),
+        count=np.append(weight, weight[tied]),
         outcome=np.append(np.where(tied, FIRST, votes.outcome), np.full(tied.sum(), SECOND)),
-    )  # fmt: skip
+    )
 
 
 def test_the_published_protocol_on_real_votes() -> None:
-    """Folds by (prompt, pair); ties are half votes in the fit and in the likelihood, and left out of the accuracy."""
+    """Folds by (prompt, pair); ties are half votes in the fit and in the likelihood, and left out
+    of the accuracy."""
     import csv
 
     with open(shared_data("llmfao/crowd-comparisons.csv"), newline="", encoding="utf-8") as handle:
         rows = list(csv.DictReader(handle))
-    models, people = (sorted({row[k] for row in rows for k in keys}) for keys in (("left", "right"), ("worker",)))
+    models, people = (
+        sorted({row[k] for row in rows for k in keys}) for keys in (("left", "right"), ("worker",))
+    )
     first, second = (np.array([models.index(row[k]) for row in rows]) for k in ("left", "right"))
-    outcome = np.array([{"left": FIRST, "right": SECOND, "tie": TIE}[row["winner"]] for row in rows])
+    outcome = np.array(
+        [{"left": FIRST, "right": SECOND, "tie": TIE}[row["winner"]] for row in rows]
+    )
     who = np.array([people.index(row["worker"]) for row in rows])
     votes = Votes(first, second, who, outcome, np.ones(len(rows)), models, people)
     item = np.unique([row["id"] for row in rows], return_inverse=True)[1]
@@ -199,7 +240,9 @@ def test_the_position_alarm_rings_on_real_votes_and_is_silent_on_shuffled_sides(
     records = read_feedback(shared_data("llmfao/crowd-comparisons.csv")).records
     found = position_bias(records)
     assert found.alarm
-    assert 4.9 < found.z < 6.5  # knowing what the models are worth sharpens the test of the share alone
+    assert (
+        4.9 < found.z < 6.5
+    )  # knowing what the models are worth sharpens the test of the share alone
     assert 2 * (found.first_share.value - 0.5) * found.decided**0.5 == pytest.approx(4.9, abs=0.05)
     assert found.first_share.value == pytest.approx(0.533, abs=0.001)
     assert found.pull.excludes_zero
@@ -243,14 +286,20 @@ def test_votes_of_unknown_order_say_what_is_better_and_nothing_of_the_side() -> 
     by_score = votes.where(np.arange(3000) >= 1500)  # an importer that puts the winner first
     turned = np.where(by_score.outcome == SECOND, 1, 0).astype(bool)
     placed_at = replace(
-        by_score, first=np.where(turned, by_score.second, by_score.first), second=np.where(turned, by_score.first, by_score.second),
+        by_score,
+        first=np.where(turned, by_score.second, by_score.first),
+        second=np.where(turned, by_score.first, by_score.second),
         outcome=np.where(by_score.outcome == TIE, TIE, FIRST),
-    )  # fmt: skip
+    )
     known = votes.where(np.arange(3000) < 1500)
     mixed = replace(
-        known, **{n: np.append(getattr(known, n), getattr(placed_at, n)) for n in ("first", "second", "annotator", "outcome", "count")},
+        known,
+        **{
+            n: np.append(getattr(known, n), getattr(placed_at, n))
+            for n in ("first", "second", "annotator", "outcome", "count")
+        },
         placed=np.arange(3000) < 1500,
-    )  # fmt: skip
+    )
     alone, both = fit(known), fit(mixed)
     assert both.side == pytest.approx(
         alone.side, abs=alone.side_error / 4
@@ -285,8 +334,16 @@ def test_the_benchmark_prints_its_numbers() -> None:
 
 def test_arena_rows_with_conversations(tmp_path: Path) -> None:
     turns = [{"role": "user", "content": "Hi"}]
-    row = {"question_id": "q", "model_a": "x", "model_b": "y", "winner": "tie (bothbad)", "judge": "j1"}
-    row |= {f"conversation_{side}": [*turns, {"role": "assistant", "content": side}] for side in "ab"}
+    row = {
+        "question_id": "q",
+        "model_a": "x",
+        "model_b": "y",
+        "winner": "tie (bothbad)",
+        "judge": "j1",
+    }
+    row |= {
+        f"conversation_{side}": [*turns, {"role": "assistant", "content": side}] for side in "ab"
+    }
     (tmp_path / "v.jsonl").write_text(
         "\n".join(json.dumps(row | {"winner": w}) for w in ("model_b", "tie (bothbad)", "who?"))
     )
@@ -297,17 +354,25 @@ def test_arena_rows_with_conversations(tmp_path: Path) -> None:
     assert sum(read.dropped.values()) == 1
     assert read.left_out == {}
     longer = row | {"tstamp": 1.5e9, "judge": 7}
-    longer |= {f"conversation_{side}": [*turns, {"role": "assistant", "content": side}] * 2 for side in "ab"}  # whole
+    longer |= {
+        f"conversation_{side}": [*turns, {"role": "assistant", "content": side}] * 2
+        for side in "ab"
+    }  # whole
     (tmp_path / "w.jsonl").write_text(json.dumps(longer))
     read = read_feedback(tmp_path / "w.jsonl")
     said = [[m.text for m in option.content] for option in read.records[0].options]
     assert (read.records[0].prompt[0].text, said) == ("Hi", [["a", "Hi", "a"], ["b", "Hi", "b"]])
-    assert (read.records[0].created_at, read.records[0].annotator) == ("2017-07-14T02:40:00+00:00", "7")
+    assert (read.records[0].created_at, read.records[0].annotator) == (
+        "2017-07-14T02:40:00+00:00",
+        "7",
+    )
     assert read.left_out == {}
 
 
 def test_the_same_pair_is_the_same_pair_on_either_side(tmp_path: Path) -> None:
-    (tmp_path / "v.csv").write_text("prompt,left,right,winner,worker\np,x,y,left,1\np,y,x,right,2\n")
+    (tmp_path / "v.csv").write_text(
+        "prompt,left,right,winner,worker\np,x,y,left,1\np,y,x,right,2\n"
+    )
     first, second = read_feedback(tmp_path / "v.csv").records
     assert first.choice.preferred == second.choice.preferred
     assert first.shown == second.shown[::-1]
@@ -333,8 +398,15 @@ def test_the_commands(tmp_path: Path) -> None:
     assert "0 new" in again.output
     shown = run(main, ["feedback", "ratings", str(tmp_path / "v.sqlite")])
     assert shown.output.index("m2") < shown.output.index("m1") < shown.output.index("m0")
-    assert run(main, ["feedback", "export", str(tmp_path / "v.sqlite"), str(tmp_path / "out.jsonl")]).exit_code == 0
-    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == len(read_feedback(tmp_path / "out.jsonl").records)
+    assert (
+        run(
+            main, ["feedback", "export", str(tmp_path / "v.sqlite"), str(tmp_path / "out.jsonl")]
+        ).exit_code
+        == 0
+    )
+    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == len(
+        read_feedback(tmp_path / "out.jsonl").records
+    )
     missing = run(main, ["feedback", "ratings", str(tmp_path / "no.sqlite")])
     assert missing.exit_code == 2
     assert "accord feedback import" in missing.output + (missing.stderr or "")

@@ -1,4 +1,5 @@
-"""A record says exactly what the file said, or the row is refused: labels, conversations, prompts, keys."""
+"""A record says exactly what the file said, or the row is refused: labels, conversations, prompts,
+keys."""
 
 from __future__ import annotations
 
@@ -26,7 +27,11 @@ from accord.feedback.records import Feedback, to_json
 from feedback.public_rows import EVERY
 
 ASKED = [{"role": "user", "content": "Cold?"}]
-CALL = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": {"city": "Oslo"}}}
+CALL = {
+    "id": "c1",
+    "type": "function",
+    "function": {"name": "weather", "arguments": {"city": "Oslo"}},
+}
 CALLING = {"role": "assistant", "content": None, "tool_calls": [CALL]}
 RESULT = {"role": "tool", "tool_call_id": "c1", "name": "weather", "content": "3 degrees"}
 SAID = {"role": "assistant", "content": "It is 3."}
@@ -41,17 +46,21 @@ def read(folder: Path, *rows: dict[str, Any], container: str = "jsonl", **how: A
         text = io.StringIO()
         writer = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)))
         writer.writeheader()
-        writer.writerows({n: json.dumps(v) if isinstance(v, list) else v for n, v in row.items()} for row in rows)
+        writer.writerows(
+            {n: json.dumps(v) if isinstance(v, list) else v for n, v in row.items()} for row in rows
+        )
         path.write_text(text.getvalue(), encoding="utf-8")
     return read_feedback(DataSource(path=str(path), **how))
 
 
 def said_of(result: ReadResult) -> list[tuple[str, Any]]:
     """The kind of each record and what was said: up or not, labels of steps."""
-    return [(r.kind, getattr(r.choice, "up", getattr(r.choice, "labels", None))) for r in result.records]
+    return [
+        (r.kind, getattr(r.choice, "up", getattr(r.choice, "labels", None))) for r in result.records
+    ]
 
 
-# --- labels --------------------------------------------------------------------------------------------------------------
+# --- labels ---------------------------------------------------------------------------------------
 GOOD = [
     True,
     1,
@@ -98,7 +107,10 @@ def test_spellings_of_labels() -> None:
             number(value, "x")
 
 
-@given(st.lists(st.sampled_from([*GOOD[:9], *BAD[:3], *ZERO, *MINUS]), min_size=1), st.sampled_from(["binary", None]))
+@given(
+    st.lists(st.sampled_from([*GOOD[:9], *BAD[:3], *ZERO, *MINUS]), min_size=1),
+    st.sampled_from(["binary", None]),
+)
 def test_one_scheme_for_a_column(column: list[Any], explained: Any) -> None:
     numbers = [
         float(v)
@@ -147,7 +159,10 @@ def test_rows_without_a_label_beside_rows_with_one_are_no_demonstrations(tmp_pat
     for row in THUMBS:
         column = "kto_tag" if "instruction" in row else "label"
         found = read(tmp_path, row, {**row, column: False})
-        assert (said_of(found), found.dropped) == ([("thumb", False)], {f"the column {column!r} is empty": 1})
+        assert (said_of(found), found.dropped) == (
+            [("thumb", False)],
+            {f"the column {column!r} is empty": 1},
+        )
 
 
 @pytest.mark.parametrize("container", ["jsonl", "csv"])
@@ -168,15 +183,38 @@ def test_labels_of_steps(tmp_path: Path, container: str) -> None:
 
 def test_truth_values_of_responses(tmp_path: Path) -> None:
     row = {"prompt": "p", "completion": "a"}
-    found = read(tmp_path, *({**row, "finished": f} for f in ("false", 1, "maybe", None)), {**row, "deleted": "yes"})
+    found = read(
+        tmp_path,
+        *({**row, "finished": f} for f in ("false", 1, "maybe", None)),
+        {**row, "deleted": "yes"},
+    )
     assert [r.meta for r in found.records] == [{"finished": False}, {"finished": True}, {}]
     assert len(found.dropped) == 2
-    pair = {"prompt": "p", "chosen": "a", "rejected": "b", "finished": ["true", 0], "strength": "2", "probability": "0.9", "margin": "1.5"}  # fmt: skip
+    pair = {
+        "prompt": "p",
+        "chosen": "a",
+        "rejected": "b",
+        "finished": ["true", 0],
+        "strength": "2",
+        "probability": "0.9",
+        "margin": "1.5",
+    }
     (record,) = read(tmp_path, pair).records
     a, b = (o.id for o in record.options)
     assert record.meta == {"finished": {a: True, b: False}, "margin": 1.5, "shown": "unknown"}
-    assert record.choice.model_dump(exclude_defaults=True) == {"preferred": a, "strength": 2, "probability": 0.9}
-    assert sum(read(tmp_path, pair, {**pair, "finished": "yes"}, {**pair, "finished": [True]}).dropped.values()) == 2
+    assert record.choice.model_dump(exclude_defaults=True) == {
+        "preferred": a,
+        "strength": 2,
+        "probability": 0.9,
+    }
+    assert (
+        sum(
+            read(
+                tmp_path, pair, {**pair, "finished": "yes"}, {**pair, "finished": [True]}
+            ).dropped.values()
+        )
+        == 2
+    )
 
 
 def test_sides_are_words_or_count_from_one(tmp_path: Path) -> None:
@@ -195,7 +233,7 @@ def test_sides_are_words_or_count_from_one(tmp_path: Path) -> None:
     assert len(read(tmp_path, *({**table, "winner": w} for w in (1, 2, "tie", True))).records) == 3
 
 
-# --- conversations -------------------------------------------------------------------------------------------------------
+# --- conversations --------------------------------------------------------------------------------
 def test_conversations_as_they_are_today(tmp_path: Path) -> None:
     turns = [
         {"role": "developer", "content": "Be brief."},
@@ -207,15 +245,23 @@ def test_conversations_as_they_are_today(tmp_path: Path) -> None:
     row = {"messages": turns, "tools": TOOLS, "chat_template_kwargs": {"enable_thinking": False}}
     (record,) = read(tmp_path, row).records
     assert [*to_json(record.prompt), *to_json(record.choice.content)] == turns  # type: ignore[union-attr]
-    assert (record.tools, record.chat_template_kwargs, record.meta) == (TOOLS, {"enable_thinking": False}, {})
-    (told,) = read(tmp_path, row | {"tools": json.dumps(TOOLS), "messages": json.dumps(turns)}).records
+    assert (record.tools, record.chat_template_kwargs, record.meta) == (
+        TOOLS,
+        {"enable_thinking": False},
+        {},
+    )
+    (told,) = read(
+        tmp_path, row | {"tools": json.dumps(TOOLS), "messages": json.dumps(turns)}
+    ).records
     assert told.model_dump() == record.model_dump()
 
 
 def test_calls_have_their_own_arguments_in_a_columnar_file(tmp_path: Path) -> None:
     parquet, arrow = pytest.importorskip("pyarrow.parquet"), pytest.importorskip("pyarrow")
     names = {"weather": {"city": "Oslo"}, "clock": {"zone": 1}}
-    calls = [{"function": {"name": name, "arguments": arguments}} for name, arguments in names.items()]
+    calls = [
+        {"function": {"name": name, "arguments": arguments}} for name, arguments in names.items()
+    ]
     tools = [
         {"name": name, "parameters": {key: {"type": "string"} for key in arguments}}
         for name, arguments in names.items()
@@ -291,14 +337,29 @@ def test_system_and_history_stand_before_the_prompt(tmp_path: Path) -> None:
     )
     for row in (
         {"instruction": "Cold?", "output": "Yes.", "system": "Be brief.", "history": [["a", "b"]]},
-        {"prompt": "Cold?", "completion": "Yes.", "system_prompt": "Be brief.", "history": json.dumps([["a", "b"]])},
-        {"messages": [*ASKED, {"role": "assistant", "content": "Yes."}], "system": "Be brief.", "history": earlier},
+        {
+            "prompt": "Cold?",
+            "completion": "Yes.",
+            "system_prompt": "Be brief.",
+            "history": json.dumps([["a", "b"]]),
+        },
+        {
+            "messages": [*ASKED, {"role": "assistant", "content": "Yes."}],
+            "system": "Be brief.",
+            "history": earlier,
+        },
         {
             "messages": [system, *ASKED, {"role": "assistant", "content": "Yes."}],
             "system": "Be brief.",
             "history": earlier,
         },
-        {"prompt": "Cold?", "chosen": "Yes.", "rejected": "No.", "system": "Be brief.", "history": [["a", "b"]]},
+        {
+            "prompt": "Cold?",
+            "chosen": "Yes.",
+            "rejected": "No.",
+            "system": "Be brief.",
+            "history": [["a", "b"]],
+        },
     ):
         (record,) = read(tmp_path, row).records
         assert to_json(record.prompt) == [system, *earlier, *ASKED], row
@@ -317,7 +378,10 @@ def test_system_and_history_stand_before_the_prompt(tmp_path: Path) -> None:
 
 def test_a_setting_that_changes_nothing_is_said(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
-    for row, said in (({"prompt": "q", "completion": "a"}, 1), ({"prompt": "q", "completion": "a", "label": 1}, 0)):
+    for row, said in (
+        ({"prompt": "q", "completion": "a"}, 1),
+        ({"prompt": "q", "completion": "a", "label": 1}, 0),
+    ):
         path.write_text(json.dumps(row) + "\n")
         assert len(read_feedback(DataSource(path=str(path), labels="binary")).said) == said
 
@@ -326,9 +390,13 @@ def test_a_setting_that_changes_nothing_is_said(tmp_path: Path) -> None:
     ("Cold?", True), (" Cold? ", True), ("Human: Cold?", True), ("system: Be brief.\n\nuser: Cold?", True), ("Cold", True),
     ("It is May. Cold?", False), ("Warm?", False), ("Be brief. It is May. Cold?", False),
 ])  # fmt: skip
-def test_a_prompt_beside_conversations_says_nothing_that_they_do_not(tmp_path: Path, prompt: str, held: bool) -> None:
+def test_a_prompt_beside_conversations_says_nothing_that_they_do_not(
+    tmp_path: Path, prompt: str, held: bool
+) -> None:
     asked = [{"role": "system", "content": "Be brief."}, *ASKED]
-    sides = {side: [*asked, {"role": "assistant", "content": side}] for side in ("chosen", "rejected")}
+    sides = {
+        side: [*asked, {"role": "assistant", "content": side}] for side in ("chosen", "rejected")
+    }
     fine = {"prompt": "Cold?", **sides}
     got = read(tmp_path, fine, {"prompt": prompt, **sides})
     assert len(got.records) == 1 + held
@@ -350,8 +418,11 @@ def test_pairs_whose_earlier_turns_differ(tmp_path: Path) -> None:
         ([*ASKED, CALLING, RESULT, SAID], [*ASKED, {**CALLING, "content": "x"}, RESULT, SAID], 1),
     ]
     for chosen, rejected, shared in cases:
-        for row in ({"chosen": chosen, "rejected": rejected}, {"prompt": "Cold?", "chosen": chosen, "rejected": rejected},
-                    {"prompt": ASKED, "chosen": chosen, "rejected": rejected}):  # fmt: skip
+        for row in (
+            {"chosen": chosen, "rejected": rejected},
+            {"prompt": "Cold?", "chosen": chosen, "rejected": rejected},
+            {"prompt": ASKED, "chosen": chosen, "rejected": rejected},
+        ):
             (record,) = read(tmp_path, row).records
             by_id = {o.id: to_json(o.content) for o in record.options}
             better = by_id.pop(record.choice.preferred)  # type: ignore[union-attr, arg-type]
@@ -366,7 +437,10 @@ def test_pairs_whose_earlier_turns_differ(tmp_path: Path) -> None:
         {"prompt": "Something else."},
         {"rejected": [two]},
         {"chosen": [one], "rejected": [two]},
-        {"chosen": [*ASKED, again, one], "rejected": [*ASKED, {"role": "user", "content": "Why?"}, one]},
+        {
+            "chosen": [*ASKED, again, one],
+            "rejected": [*ASKED, {"role": "user", "content": "Why?"}, one],
+        },
     ]
     for change in refused:
         with pytest.raises(DataError, match=r"prompt|begin"):
@@ -374,14 +448,24 @@ def test_pairs_whose_earlier_turns_differ(tmp_path: Path) -> None:
 
 
 def test_options_that_differ_only_in_a_call_differ(tmp_path: Path) -> None:
-    other = {**CALLING, "tool_calls": [{**CALL, "function": {"name": "weather", "arguments": {"city": "Rome"}}}]}
+    other = {
+        **CALLING,
+        "tool_calls": [{**CALL, "function": {"name": "weather", "arguments": {"city": "Rome"}}}],
+    }
     row = {"prompt": ASKED, "chosen": [CALLING], "rejected": [other], "tools": TOOLS}
     (record,) = read(tmp_path, row).records
     assert len({o.id for o in record.options}) == 2
     with pytest.raises(DataError, match="the same"):
         read(tmp_path, row | {"rejected": [CALLING]})
     with pytest.raises(DataError, match="the same"):
-        read(tmp_path, {"prompt": ASKED, "chosen": "Yes.", "rejected": [{"role": "assistant", "content": "Yes."}]})
+        read(
+            tmp_path,
+            {
+                "prompt": ASKED,
+                "chosen": "Yes.",
+                "rejected": [{"role": "assistant", "content": "Yes."}],
+            },
+        )
 
 
 def test_texts_stay_texts_and_messages_stay_messages(tmp_path: Path) -> None:
@@ -391,7 +475,7 @@ def test_texts_stay_texts_and_messages_stay_messages(tmp_path: Path) -> None:
     assert isinstance(shown.choice.content, list)  # type: ignore[union-attr]
 
 
-# --- guessing ------------------------------------------------------------------------------------------------------------
+# --- guessing -------------------------------------------------------------------------------------
 PAIR = {"chosen": "The answer is 4.", "rejected": "The answer is 5."}
 
 
@@ -405,7 +489,9 @@ PAIR = {"chosen": "The answer is 4.", "rejected": "The answer is 5."}
         ({"path": [{"from": "user", "value": "2+2?"}]}, False), ({"note": "天气好吗"}, False),
     ],
 )  # fmt: skip
-def test_no_prompt_is_guessed_beside_a_text_that_is_not_understood(tmp_path: Path, others: Any, guessed: bool) -> None:
+def test_no_prompt_is_guessed_beside_a_text_that_is_not_understood(
+    tmp_path: Path, others: Any, guessed: bool
+) -> None:
     if guessed:
         assert read(tmp_path, PAIR | others).records[0].prompt == "The answer is"
         return
@@ -422,14 +508,21 @@ def test_short_texts_that_repeat_are_names(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="not to be guessed"):
         read(tmp_path, *texts)
     assert len(read(tmp_path, *texts, columns={"meta.made": "made with"}).records) == 8
-    assert read(tmp_path, *texts, columns={"prompt": "made with"}).records[3].prompt == "Question number 3?"
+    assert (
+        read(tmp_path, *texts, columns={"prompt": "made with"}).records[3].prompt
+        == "Question number 3?"
+    )
 
 
 def test_columns_under_other_names(tmp_path: Path) -> None:
     row = {"frage": "2+2?", "gut": "4", "schlecht": "5", "prompt": ""}
-    (record,) = read(tmp_path, row, columns={"prompt": "frage", "chosen": "gut", "rejected": "schlecht"}).records
+    (record,) = read(
+        tmp_path, row, columns={"prompt": "frage", "chosen": "gut", "rejected": "schlecht"}
+    ).records
     assert (record.prompt, [o.content for o in record.options]) == ("2+2?", ["4", "5"])
-    swapped = read(tmp_path, {"prompt": "p", **PAIR}, columns={"chosen": "rejected", "rejected": "chosen"}).records[0]
+    swapped = read(
+        tmp_path, {"prompt": "p", **PAIR}, columns={"chosen": "rejected", "rejected": "chosen"}
+    ).records[0]
     assert swapped.options[0].content == PAIR["rejected"]
     for columns, error in (
         ({"prompt": "question"}, ConfigError),
@@ -462,16 +555,22 @@ def test_hints_go_by_meaning(tmp_path: Path, names: list[str], said: str, never:
 
 def test_no_slip_of_the_pen_crosses_meanings() -> None:
     assert meaning_of("promt") == "prompt"
-    assert [meaning_of(n) for n in ("output_2", "output_3", "deleted", "rejections", "price", "response_id")] == [
+    assert [
+        meaning_of(n)
+        for n in ("output_2", "output_3", "deleted", "rejections", "price", "response_id")
+    ] == [
         "response_b",
         *[None] * 5,
     ]
 
 
-# --- every key ---------------------------------------------------------------------------------------------------------
+# --- every key ------------------------------------------------------------------------------------
 words = st.sampled_from(["Oslo is cold.", "It is 3.", "So it is.", "x"])
-turn_extras = st.dictionaries(st.sampled_from(["index", "ts", "annotations", "refusal", "images", "label", "note"]),
-                              st.sampled_from([None, "", [], 0, "v", ["w"]]), max_size=2)  # fmt: skip
+turn_extras = st.dictionaries(
+    st.sampled_from(["index", "ts", "annotations", "refusal", "images", "label", "note"]),
+    st.sampled_from([None, "", [], 0, "v", ["w"]]),
+    max_size=2,
+)
 row_extras = st.dictionaries(
     st.sampled_from(["label", "labels", "weight", "tools", "thinking", "system", "history", "finished", "images", "deleted", "kto_tag",
                      "source", "tags", "score", "chat_template_kwargs", "train", "nested", "annotator", "text"]),
@@ -489,22 +588,44 @@ likely_extras = st.fixed_dictionaries({}, optional={
 
 @st.composite
 def any_rows(draw: st.DrawFn) -> dict[str, Any]:
-    """A row of any public shape of pairs, answers or thumbs, with keys that its shape may not know."""
+    """A row of any public shape of pairs, answers or thumbs, with keys that its shape may not
+    know."""
     asked, better = (
         {"role": "user", "content": draw(words)} | draw(turn_extras),
         {"role": "assistant", "content": draw(words)} | draw(turn_extras),
     )
     text, other, worse = draw(words), draw(words), {"role": "assistant", "content": draw(words)}
-    return draw(st.sampled_from([
-        {"prompt": text, "chosen": other, "rejected": "No."}, {"prompt": [asked], "chosen": [better], "rejected": [worse]},
-        {"chosen": [asked, better], "rejected": [asked, worse]}, {"prompt": text, "completion": other}, {"prompt": [asked], "completion": [better]},
-        {"messages": [asked, better]}, {"conversations": [{"from": "human", "value": text}, {"from": "gpt", "value": other}]},
-        {"instruction": text, "input": "", "output": other}, {"prompt": text, "response": other}, {"prompt": text},
-        {"prompt": text, "response_a": other, "response_b": "No.", "winner": "a"}, {"prompt": text, "response": other, "rating_good": 3},
-        {"prompt": [asked], "response_a": [better], "response_b": [worse], "winner": "b"}, {"prompt": [asked], "response": [better], "rating": 3},
-        {"prompt": text, "completions": [other, "b"], "labels": [True, False]}, {"model_a": "m", "model_b": "n", "winner": "tie"},
-        {"chosen": "\n\nHuman: Hi\n\nAssistant: a", "rejected": "\n\nHuman: Hi\n\nAssistant: b"},
-    ])) | draw(st.one_of(row_extras, likely_extras))  # fmt: skip
+    return draw(
+        st.sampled_from(
+            [
+                {"prompt": text, "chosen": other, "rejected": "No."},
+                {"prompt": [asked], "chosen": [better], "rejected": [worse]},
+                {"chosen": [asked, better], "rejected": [asked, worse]},
+                {"prompt": text, "completion": other},
+                {"prompt": [asked], "completion": [better]},
+                {"messages": [asked, better]},
+                {
+                    "conversations": [
+                        {"from": "human", "value": text},
+                        {"from": "gpt", "value": other},
+                    ]
+                },
+                {"instruction": text, "input": "", "output": other},
+                {"prompt": text, "response": other},
+                {"prompt": text},
+                {"prompt": text, "response_a": other, "response_b": "No.", "winner": "a"},
+                {"prompt": text, "response": other, "rating_good": 3},
+                {"prompt": [asked], "response_a": [better], "response_b": [worse], "winner": "b"},
+                {"prompt": [asked], "response": [better], "rating": 3},
+                {"prompt": text, "completions": [other, "b"], "labels": [True, False]},
+                {"model_a": "m", "model_b": "n", "winner": "tie"},
+                {
+                    "chosen": "\n\nHuman: Hi\n\nAssistant: a",
+                    "rejected": "\n\nHuman: Hi\n\nAssistant: b",
+                },
+            ]
+        )
+    ) | draw(st.one_of(row_extras, likely_extras))
 
 
 MEANT = {
@@ -525,7 +646,9 @@ MEANT = {
 
 @settings(max_examples=400, deadline=None)
 @given(any_rows())
-def test_every_key_is_used_kept_or_counted(tmp_path_factory: pytest.TempPathFactory, row: dict[str, Any]) -> None:
+def test_every_key_is_used_kept_or_counted(
+    tmp_path_factory: pytest.TempPathFactory, row: dict[str, Any]
+) -> None:
     folder = tmp_path_factory.getbasetemp()
     try:
         found = read(folder, row)
@@ -536,11 +659,15 @@ def test_every_key_is_used_kept_or_counted(tmp_path_factory: pytest.TempPathFact
     for record in found.records:
         assert not MEANT & record.meta.get("columns", {}).keys()
         json.dumps(record.model_dump(mode="json"), allow_nan=False)
-        check_used(record, {name: value for name, value in row.items() if value not in (None, "", [], {})})
+        check_used(
+            record, {name: value for name, value in row.items() if value not in (None, "", [], {})}
+        )
     for name, value in row.items():
         if value is None or value in ("", [], {}) or name in known or name.startswith("rating"):
             continue
-        kept = all(name in record.meta.get("columns", {}) for record in found.records) and bool(found.records)
+        kept = all(name in record.meta.get("columns", {}) for record in found.records) and bool(
+            found.records
+        )
         assert kept or any(repr(name) in reason for reason in found.left_out), (found.shape, name)
     turns = [
         turn
@@ -570,7 +697,9 @@ def check_used(record: Feedback, row: dict[str, Any]) -> None:
     assert record.annotator == str(row.get("annotator", "dataset")).removesuffix(".0")
     if "finished" in row:
         told = record.meta["finished"]
-        assert {*(told.values() if isinstance(told, dict) else [told])} == {truth(row["finished"], "finished")}
+        assert {*(told.values() if isinstance(told, dict) else [told])} == {
+            truth(row["finished"], "finished")
+        }
     if "label" in row or "kto_tag" in row:
         assert (record.kind, record.choice.up) == (
             "thumb",
@@ -585,12 +714,22 @@ ADDED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("shape", "row"), [*EVERY, *(("", {**row, "label": True}) for row in THUMBS[:3])])
-def test_what_is_added_to_a_public_row_is_used_kept_or_counted(tmp_path: Path, shape: str, row: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("shape", "row"), [*EVERY, *(("", {**row, "label": True}) for row in THUMBS[:3])]
+)
+def test_what_is_added_to_a_public_row_is_used_kept_or_counted(
+    tmp_path: Path, shape: str, row: dict[str, Any]
+) -> None:
     def told(result: ReadResult) -> list[Any]:
         """All that the records say, but for what is kept of columns that nobody knows."""
-        meta = [{k: v for k, v in r.meta.items() if k not in ("columns", "prm800k", "source")} for r in result.records]
-        return [(r.model_dump(exclude={"id", "meta"}), m) for r, m in zip(result.records, meta, strict=True)]
+        meta = [
+            {k: v for k, v in r.meta.items() if k not in ("columns", "prm800k", "source")}
+            for r in result.records
+        ]
+        return [
+            (r.model_dump(exclude={"id", "meta"}), m)
+            for r, m in zip(result.records, meta, strict=True)
+        ]
 
     silent = []
     before = read(tmp_path, row)
@@ -635,7 +774,9 @@ def test_what_no_record_can_hold_is_refused_by_name(tmp_path: Path) -> None:
      ("1721800000123", "2024-07-24T05:46:40.123000+00:00"), ("2024-07-24", "2024-07-24")],
 )  # fmt: skip
 def test_times_and_names(when: Any, said: str) -> None:
-    record: Feedback = build("demonstration", "p", [], {"content": "a"}, {"created_at": when, "annotator": 7.0})
+    record: Feedback = build(
+        "demonstration", "p", [], {"content": "a"}, {"created_at": when, "annotator": 7.0}
+    )
     assert (record.created_at, record.annotator) == (said, "7")
 
 
@@ -643,32 +784,53 @@ def test_a_number_that_is_no_time_in_any_unit_is_refused() -> None:
     def made(when: Any) -> str | None:
         return build("demonstration", "p", [], {"content": "a"}, {"created_at": when}).created_at
 
-    assert {made(1721800000 * unit) for unit in (1, 10**3, 10**6, 10**9)} == {"2024-07-24T05:46:40+00:00"}
+    assert {made(1721800000 * unit) for unit in (1, 10**3, 10**6, 10**9)} == {
+        "2024-07-24T05:46:40+00:00"
+    }
     for when in (1e30, 10**99, -1e30, float("inf")):
         with pytest.raises(RowError):
             made(when)
 
 
 @pytest.mark.parametrize("name", ["thumbs_up", "liked", "is_good", "is_correct", "vote", "Label"])
-@pytest.mark.parametrize(("good", "bad"), [(True, False), ("True", "False"), (1, 0), (1, -1), ("👍", "👎")])
 @pytest.mark.parametrize(
-    "rest", [{"prompt": "p", "response": "r"}, {"prompt": "p", "completion": "r"}, {"instruction": "p", "output": "r"}]
+    ("good", "bad"), [(True, False), ("True", "False"), (1, 0), (1, -1), ("👍", "👎")]
+)
+@pytest.mark.parametrize(
+    "rest",
+    [
+        {"prompt": "p", "response": "r"},
+        {"prompt": "p", "completion": "r"},
+        {"instruction": "p", "output": "r"},
+    ],
 )
 def test_a_judged_answer_is_never_a_demonstration(
     tmp_path: Path, name: str, good: Any, bad: Any, rest: dict[str, str]
 ) -> None:
-    rows, ours = [{**rest, name: value} for value in (good, bad, good)], "kto_tag" if "output" in rest else "label"
+    rows, ours = (
+        [{**rest, name: value} for value in (good, bad, good)],
+        "kto_tag" if "output" in rest else "label",
+    )
     path = tmp_path / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     if name != "Label":  # which is read as `label` anyway
         with pytest.raises(DataError, match=f"--columns {ours}={name},"):
             read_feedback(path)
-        assert len(read_feedback(DataSource(path=str(path), columns={f"meta.{name}": name})).records) == 3
+        assert (
+            len(read_feedback(DataSource(path=str(path), columns={f"meta.{name}": name})).records)
+            == 3
+        )
     got = read_feedback(DataSource(path=str(path), columns={ours: name}))
-    assert [(r.kind, r.choice.up) for r in got.records] == [("thumb", True), ("thumb", False), ("thumb", True)]
+    assert [(r.kind, r.choice.up) for r in got.records] == [
+        ("thumb", True),
+        ("thumb", False),
+        ("thumb", True),
+    ]
 
 
-@pytest.mark.parametrize("scale", [[1, 2, 3, 4, 5], [0, 0.5, 1], ["1", "2", "3"], [-1, 0, 1, 2], [0.0, 0.1, 1.0]])
+@pytest.mark.parametrize(
+    "scale", [[1, 2, 3, 4, 5], [0, 0.5, 1], ["1", "2", "3"], [-1, 0, 1, 2], [0.0, 0.1, 1.0]]
+)
 @pytest.mark.parametrize("told", [None, "binary", "signed"])
 def test_a_scale_is_no_column_of_labels(tmp_path: Path, scale: list[Any], told: Any) -> None:
     path = tmp_path / "rows.jsonl"
@@ -681,9 +843,13 @@ def test_a_scale_is_no_column_of_labels(tmp_path: Path, scale: list[Any], told: 
 
 @pytest.mark.parametrize("name", ["is_bad", "thumbs_down", "Toxic"])
 @pytest.mark.parametrize("value", [True, "True", 1])
-def test_a_fault_is_neither_a_label_nor_a_demonstration(tmp_path: Path, name: str, value: Any) -> None:
+def test_a_fault_is_neither_a_label_nor_a_demonstration(
+    tmp_path: Path, name: str, value: Any
+) -> None:
     path = tmp_path / "rows.jsonl"
-    path.write_text(json.dumps({"prompt": "p", "response": "r", name: value}) + "\n", encoding="utf-8")
+    path.write_text(
+        json.dumps({"prompt": "p", "response": "r", name: value}) + "\n", encoding="utf-8"
+    )
     with pytest.raises(DataError, match="judges the answer") as error:
         read_feedback(path)
     assert "--columns label=" not in str(error.value)

@@ -13,8 +13,11 @@ from accord.feedback.records import Feedback
 from accord.feedback.representation import UNKNOWN, representation
 
 
-def crowd(sizes: dict[str, int], items: int = 60) -> tuple[list[Feedback], dict[str, dict[str, str]]]:
-    """Groups that prefer differently: "north" the first, the others the second option, in nine of ten."""
+def crowd(
+    sizes: dict[str, int], items: int = 60
+) -> tuple[list[Feedback], dict[str, dict[str, str]]]:
+    """Groups that prefer differently: "north" the first, the others the second option, in nine of
+    ten."""
     rng, records, attributes = np.random.default_rng(0), [], {}
     people = [(f"{group}{k}", group) for group, size in sizes.items() for k in range(size)]
     for name, group in people:
@@ -22,18 +25,33 @@ def crowd(sizes: dict[str, int], items: int = 60) -> tuple[list[Feedback], dict[
             attributes[name] = {"region": group}
         for item in range(items):
             likes_first = (group == "north") == bool(rng.random() < 0.9)
-            records.append(Feedback.model_validate({
-                "id": f"{name}-{item}", "kind": "comparison", "prompt": f"p{item}", "annotator": name,
-                "options": [{"id": f"o{k}", "content": "x", "shown_at": k} for k in range(2)],
-                "choice": {"preferred": "o0" if likes_first else "o1"},
-            }))  # fmt: skip
+            records.append(
+                Feedback.model_validate(
+                    {
+                        "id": f"{name}-{item}",
+                        "kind": "comparison",
+                        "prompt": f"p{item}",
+                        "annotator": name,
+                        "options": [
+                            {"id": f"o{k}", "content": "x", "shown_at": k} for k in range(2)
+                        ],
+                        "choice": {"preferred": "o0" if likes_first else "o1"},
+                    }
+                )
+            )
     return records, attributes
 
 
 def test_groups_are_covered_and_compared() -> None:
     records, attributes = crowd({"north": 8, "south": 6, UNKNOWN: 5})
-    (found,) = representation(records, attributes, population={"region": {"north": 0.5, "east": 0.1}})
-    assert [(g.group, g.annotators) for g in found.groups] == [("north", 8), ("south", 6), (UNKNOWN, 5)]
+    (found,) = representation(
+        records, attributes, population={"region": {"north": 0.5, "east": 0.1}}
+    )
+    assert [(g.group, g.annotators) for g in found.groups] == [
+        ("north", 8),
+        ("south", 6),
+        (UNKNOWN, 5),
+    ]
     north = found.groups[0]
     assert north.within.value == pytest.approx(0.82, abs=0.05)
     assert north.between.value == pytest.approx(0.18, abs=0.05)

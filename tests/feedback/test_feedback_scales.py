@@ -16,16 +16,24 @@ from accord.feedback.scales import attributes, fit_scales, rating_scales
 
 
 def ratings(
-    seed: int, annotators: int = 20, items: int = 200, overlap: int = 4, spread: tuple[float, float] = (0.5, 0.25)
-) -> tuple[Votes, np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+    seed: int,
+    annotators: int = 20,
+    items: int = 200,
+    overlap: int = 4,
+    spread: tuple[float, float] = (0.5, 0.25),
+) -> tuple[Votes, np.ndarray, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
-    offset, scale = 3 + spread[0] * rng.normal(size=annotators), 1 + spread[1] * rng.normal(size=annotators)
+    offset, scale = (
+        3 + spread[0] * rng.normal(size=annotators),
+        1 + spread[1] * rng.normal(size=annotators),
+    )
     noise, quality = rng.uniform(0.4, 0.9, size=annotators), rng.normal(size=items)
     votes: Votes = {}
     for u in range(items):
         who = rng.choice(annotators, size=overlap, replace=False)
         votes[f"p{u:04d}",] = {
-            f"a{a:02d}": float(offset[a] + scale[a] * quality[u] + noise[a] * rng.normal()) for a in who
+            f"a{a:02d}": float(offset[a] + scale[a] * quality[u] + noise[a] * rng.normal())
+            for a in who
         }
     return votes, offset, scale, quality
 
@@ -39,7 +47,9 @@ def test_offsets_and_scales_lie_in_their_intervals_at_the_nominal_rate() -> None
             inside[0].append(row.offset.low <= offset[a] <= row.offset.high)
             inside[1].append(row.scale.low <= scale[a] <= row.scale.high)
         for u, row in enumerate(found.items):
-            inside[2].append(row.calibrated.low <= found.offset + found.scale * quality[u] <= row.calibrated.high)
+            inside[2].append(
+                row.calibrated.low <= found.offset + found.scale * quality[u] <= row.calibrated.high
+            )
     for rates in inside:
         assert 0.91 <= np.mean(rates) <= 0.98  # over 150 seeds: .937, .923, .928
 
@@ -52,7 +62,10 @@ def test_corrected_ratings_agree_more_and_rank_better() -> None:
     )
     assert found.alpha_corrected > found.alpha_plain + 0.1  # type: ignore[operator]
     plain, calibrated = ([getattr(i, k) for i in found.items] for k in ("plain", "calibrated"))
-    assert np.corrcoef([c.value for c in calibrated], quality)[0, 1] > np.corrcoef(plain, quality)[0, 1] + 0.03
+    assert (
+        np.corrcoef([c.value for c in calibrated], quality)[0, 1]
+        > np.corrcoef(plain, quality)[0, 1] + 0.03
+    )
 
 
 def test_few_ratings_are_drawn_to_the_crowd() -> None:
@@ -71,17 +84,25 @@ def test_annotators_alike_have_no_offsets() -> None:
 
 def test_from_records_and_what_cannot_be_fitted() -> None:
     def rated(item: int, who: str, score: float) -> Feedback:
-        return Feedback.model_validate({
-            "id": f"{item}{who}", "kind": "rating", "prompt": f"p{item}", "annotator": who,
-            "options": [{"id": "o", "content": "x", "shown_at": 0}], "choice": {"scores": {"help": score}, "high": 9},
-        })  # fmt: skip
+        return Feedback.model_validate(
+            {
+                "id": f"{item}{who}",
+                "kind": "rating",
+                "prompt": f"p{item}",
+                "annotator": who,
+                "options": [{"id": "o", "content": "x", "shown_at": 0}],
+                "choice": {"scores": {"help": score}, "high": 9},
+            }
+        )
 
     records = [rated(i, w, float(i % 7 + (w == "b"))) for i in range(30) for w in "abc"]
     assert attributes(records) == ["help"]
     found = rating_scales(records, "help")
     assert {a.annotator: round(a.offset.value - found.offset, 1) for a in found.annotators} == {
-        "a": -0.3, "b": 0.7, "c": -0.3
-    }  # fmt: skip
+        "a": -0.3,
+        "b": 0.7,
+        "c": -0.3,
+    }
     assert json.loads(json.dumps(asdict(found)))["judgements"] == 90
     assert ("rating help", "interval") in scale_votes(records)
     with pytest.raises(DataError, match="rated by two"):

@@ -14,7 +14,16 @@ from scipy.stats import kendalltau
 from accord.errors import ConfigError, DataError
 from accord.feedback.ratings import fit
 from accord.feedback.records import Feedback
-from accord.feedback.selection import PLAIN, Candidate, Goal, candidates_of, information, posterior, saving, select
+from accord.feedback.selection import (
+    PLAIN,
+    Candidate,
+    Goal,
+    candidates_of,
+    information,
+    posterior,
+    saving,
+    select,
+)
 from accord.feedback.simulate import simulated_votes
 from accord.feedback.votes import FIRST, SECOND, Votes
 
@@ -27,24 +36,40 @@ def pairs(items: int, prompts: int = 4) -> list[Candidate]:
     ]
 
 
-def answered(rng: np.random.Generator, picks: list[Candidate], scores: np.ndarray, before: Votes | None) -> Votes:
+def answered(
+    rng: np.random.Generator, picks: list[Candidate], scores: np.ndarray, before: Votes | None
+) -> Votes:
     names = [f"m{i:02d}" for i in range(len(scores))]
     a, b = (np.array([int(c.objects[k][1:]) for c in picks]) for k in (0, 1))
     outcome = np.where(rng.random(len(a)) < 1 / (1 + np.exp(scores[b] - scores[a])), FIRST, SECOND)
     old = before or Votes(*(np.zeros(0, dtype=np.int64),) * 4, np.zeros(0), names, ["x"])
     return Votes(
-        np.append(old.first, a), np.append(old.second, b), np.zeros(len(old.first) + len(a), dtype=np.int64),
-        np.append(old.outcome, outcome), np.ones(len(old.first) + len(a)), names, ["x"],
-    )  # fmt: skip
+        np.append(old.first, a),
+        np.append(old.second, b),
+        np.zeros(len(old.first) + len(a), dtype=np.int64),
+        np.append(old.outcome, outcome),
+        np.ones(len(old.first) + len(a)),
+        names,
+        ["x"],
+    )
 
 
-def study(seed: int, goal: Goal | None, scale: float, budget: int, items: int = 20) -> tuple[float, float]:
+def study(
+    seed: int, goal: Goal | None, scale: float, budget: int, items: int = 20
+) -> tuple[float, float]:
     """(Kendall's tau, regret of the best) after `budget` votes; goal None is all random."""
     rng = np.random.default_rng(seed)
     scores, votes, every = scale * rng.normal(size=items), None, pairs(items)
     for step in range(budget // 40):
         known = posterior(fit(votes, PLAIN) if votes else None, [f"m{i:02d}" for i in range(items)])
-        chosen = select(known, every, 40, goal or "ranking", 1.0 if goal is None else 0.2, seed=1000 * seed + step)
+        chosen = select(
+            known,
+            every,
+            40,
+            goal or "ranking",
+            1.0 if goal is None else 0.2,
+            seed=1000 * seed + step,
+        )
         votes = answered(rng, [p.candidate for p in chosen.picks], scores, votes)
     found = fit(votes, PLAIN).score_P
     return float(kendalltau(found, scores).statistic), float(scores.max() - scores[found.argmax()])
@@ -52,7 +77,8 @@ def study(seed: int, goal: Goal | None, scale: float, budget: int, items: int = 
 
 @pytest.mark.slow
 def test_the_published_shape() -> None:
-    """Strong signal: information beats random for a ranking; double Thompson finds the best and ranks worse."""
+    """Strong signal: information beats random for a ranking; double Thompson finds the best and
+    ranks worse."""
     tau, regret = {}, {}
     for goal in (None, "ranking", "best"):
         found = np.array([study(seed, goal, 3.0, 480) for seed in range(8)])  # type: ignore[arg-type]
@@ -72,7 +98,9 @@ def test_information_is_spread_over_a_batch_and_uncertainty_is_not() -> None:
     known.mean_P[:] = np.arange(10) * 2.0
     known.mean_P[1] = 0.1
     unsure = select(known, pairs(10), 5, "uncertainty", 0.2)
-    assert {frozenset(p.candidate.objects) for p in unsure.picks if p.arm == "active"} == {frozenset({"m00", "m01"})}
+    assert {frozenset(p.candidate.objects) for p in unsure.picks if p.arm == "active"} == {
+        frozenset({"m00", "m01"})
+    }
 
 
 def test_the_best_meet_and_prompts_take_turns() -> None:
@@ -80,7 +108,9 @@ def test_the_best_meet_and_prompts_take_turns() -> None:
     scores = np.array([3.0, 2.8, 0.0, -1.0, -2.0, -3.0])
     found = fit(simulated_votes(rng, 3000, scores, np.zeros(2)))
     candidates = [
-        Candidate(c.prompt, c.options, (c.objects[0].replace("m0", "m"), c.objects[1].replace("m0", "m")))
+        Candidate(
+            c.prompt, c.options, (c.objects[0].replace("m0", "m"), c.objects[1].replace("m0", "m"))
+        )
         for c in pairs(6)
     ]
     chosen = select(posterior(found, []), candidates, 10, "best", 0.6)
@@ -121,13 +151,24 @@ def test_information_is_the_expected_fall_of_entropy() -> None:
 
 
 def test_candidates_come_from_what_records_show() -> None:
-    options = [{"id": f"o{k}", "content": "x", "producer": f"m{k % 2}", "shown_at": k} for k in range(3)]
-    record = Feedback.model_validate({
-        "id": "1", "kind": "ranking", "prompt": "p", "options": options, "annotator": "a",
-        "choice": {"order": [["o0"], ["o1"], ["o2"]]},
-    })  # fmt: skip
+    options = [
+        {"id": f"o{k}", "content": "x", "producer": f"m{k % 2}", "shown_at": k} for k in range(3)
+    ]
+    record = Feedback.model_validate(
+        {
+            "id": "1",
+            "kind": "ranking",
+            "prompt": "p",
+            "options": options,
+            "annotator": "a",
+            "choice": {"order": [["o0"], ["o1"], ["o2"]]},
+        }
+    )
     found, judged = candidates_of([record, record])
-    assert [c.options for c in found] == [("o0", "o1"), ("o1", "o2")]  # o0 and o2 are by the same producer
+    assert [c.options for c in found] == [
+        ("o0", "o1"),
+        ("o1", "o2"),
+    ]  # o0 and o2 are by the same producer
     assert list(judged.values()) == [2]
     assert len(candidates_of([record], "option")[0]) == 3
 
@@ -140,8 +181,14 @@ def test_the_saving_is_measured_with_an_interval() -> None:
     assert none.share.low < 0 < none.share.high
     # An arm that only ever asks about two of the ten teaches little of the others.
     narrow = random.where((random.first < 2) & (random.second < 2))
-    narrow = Votes(*(np.tile(getattr(narrow, f), 30) for f in ("first", "second", "annotator", "outcome", "count")),
-                   random.producers, random.annotators)  # fmt: skip
+    narrow = Votes(
+        *(
+            np.tile(getattr(narrow, f), 30)
+            for f in ("first", "second", "annotator", "outcome", "count")
+        ),
+        random.producers,
+        random.annotators,
+    )
     costly = saving(random, narrow, draws=30)
     assert costly.share.high < 0
     assert costly.verdict.startswith("costs")

@@ -33,7 +33,10 @@ class Stage(Settings):
         ({"path": "a", "columns": {"prompt": "q", "chosen": "q"}}, "'q' is given two names"),
         ({"path": "a", "share": 0.3}, "a share is for one of a list"),
         ([{"path": "a", "share": 0.3}, {"path": "b", "share": 0.3}], "the shares add up to 0.6"),
-        (["a", {"path": "b", "share": 0.6}, {"path": "c", "share": 0.5}], "must add up to less than 1"),
+        (
+            ["a", {"path": "b", "share": 0.6}, {"path": "c", "share": 0.5}],
+            "must add up to less than 1",
+        ),
     ],
 )
 def test_a_wrong_name_of_data_is_refused_with_its_place(given: Any, message: str) -> None:
@@ -43,7 +46,12 @@ def test_a_wrong_name_of_data_is_refused_with_its_place(given: Any, message: str
 
 
 @pytest.mark.parametrize(
-    "given", ["a.jsonl", {"path": "dir/*.jsonl", "split": "test"}, ["a", {"path": "b", "share": 0.3, "limit": 5}]]
+    "given",
+    [
+        "a.jsonl",
+        {"path": "dir/*.jsonl", "split": "test"},
+        ["a", {"path": "b", "share": 0.3, "limit": 5}],
+    ],
 )
 def test_what_is_written_into_a_resolved_recipe_reads_as_the_same(given: Any) -> None:
     stage = validated(Stage, {"data": given}, "stages.a")
@@ -51,11 +59,16 @@ def test_what_is_written_into_a_resolved_recipe_reads_as_the_same(given: Any) ->
 
 
 def test_names_and_paths() -> None:
-    spec = validated(Stage, {"data": ["a", {"path": "b", "split": "test", "share": 0.5}]}, "stages.a").data
+    spec = validated(
+        Stage, {"data": ["a", {"path": "b", "split": "test", "share": 0.5}]}, "stages.a"
+    ).data
     assert name_of(spec) == "a, b (split test)"
     assert name_of(Path("x")) == "x"
     assert name_of(["a", "b", "c", "d"]) == "a and 3 more"
-    assert [s.path for s in sources(with_paths(spec, lambda path: f"/data/{path}"))] == ["/data/a", "/data/b"]
+    assert [s.path for s in sources(with_paths(spec, lambda path: f"/data/{path}"))] == [
+        "/data/a",
+        "/data/b",
+    ]
     assert sources(Path("x")) == sources("x") == [DataSource(path="x")]
     with pytest.raises(ConfigError, match="an empty path names nothing"):
         sources("")

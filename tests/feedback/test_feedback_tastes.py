@@ -21,9 +21,13 @@ def test_two_tastes_are_found_at_sixty_votes_each() -> None:
         rng = np.random.default_rng(seed)
         group = (np.arange(40) < 12).astype(np.int64)
         scores = 1.5 * rng.normal(size=(2, 12))
-        found = tastes_of(simulated_tastes(rng, scores, group, 60, 0.5 * rng.normal(size=40)), seed=seed)
+        found = tastes_of(
+            simulated_tastes(rng, scores, group, 60, 0.5 * rng.normal(size=40)), seed=seed
+        )
         assert len(found.groups) == 2
-        rates.append(adjusted_rand_score(group, [np.argmax(m.probabilities) for m in found.members]))
+        rates.append(
+            adjusted_rand_score(group, [np.argmax(m.probabilities) for m in found.members])
+        )
         minority = found.groups[1].share
         assert minority.low < 0.3 < minority.high
         assert np.corrcoef([s.score.value for s in found.groups[1].scores], scores[1])[0, 1] > 0.9
@@ -33,8 +37,12 @@ def test_two_tastes_are_found_at_sixty_votes_each() -> None:
 def test_one_taste_is_one_group_however_reliable_its_members() -> None:
     for seed in range(4):
         rng = np.random.default_rng(seed)
-        reliability = np.where(np.arange(40) < 10, -3.0, 0.7 * rng.normal(size=40))  # ten who click at random
-        votes = simulated_tastes(rng, 1.5 * rng.normal(size=(1, 12)), np.zeros(40, dtype=np.int64), 60, reliability)
+        reliability = np.where(
+            np.arange(40) < 10, -3.0, 0.7 * rng.normal(size=40)
+        )  # ten who click at random
+        votes = simulated_tastes(
+            rng, 1.5 * rng.normal(size=(1, 12)), np.zeros(40, dtype=np.int64), 60, reliability
+        )
         found = tastes_of(votes, seed=seed)
         assert len(found.groups) == 1
         assert found.disputed == []

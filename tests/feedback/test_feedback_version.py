@@ -1,4 +1,5 @@
-"""The record's fields, version 2: messages as they are today, soft labels, weights, clips; version 1 is read as it was meant."""
+"""The record's fields, version 2: messages as they are today, soft labels, weights, clips; version
+1 is read as it was meant."""
 
 from __future__ import annotations
 
@@ -13,7 +14,11 @@ from accord.errors import DataError
 from accord.feedback.messages import Message, plain, to_json
 from accord.feedback.records import CHOICES, VERSION, Feedback, Kind, dump_line, parse_line
 
-CALL = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Oslo"}'}}
+CALL = {
+    "id": "c1",
+    "type": "function",
+    "function": {"name": "weather", "arguments": '{"city": "Oslo"}'},
+}
 TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]
 BODY: dict[str, Any] = {
     "id": "r", "kind": "comparison", "prompt": [{"role": "user", "content": "Cold?"}], "annotator": "u",
@@ -25,7 +30,9 @@ calls = st.builds(
     lambda name, arguments, own: {"function": {"name": name, "arguments": arguments}} | ({"id": own} if own else {}),
     st.text("abc", min_size=1), st.one_of(texts, st.dictionaries(texts, texts | st.integers() | st.none())), st.text("xyz"),
 )  # fmt: skip
-parts = st.lists(st.builds(lambda text: {"type": "text", "text": text}, texts), min_size=1, max_size=3)
+parts = st.lists(
+    st.builds(lambda text: {"type": "text", "text": text}, texts), min_size=1, max_size=3
+)
 messages = st.one_of(
     st.builds(lambda role, content: {"role": role, "content": content},
               st.sampled_from(["system", "developer", "user", "assistant"]), texts | parts),
@@ -42,8 +49,13 @@ def test_every_kind_has_its_choice() -> None:
 
 
 @given(st.lists(messages, min_size=1, max_size=4), st.lists(messages, min_size=1, max_size=2))
-def test_messages_come_back_to_the_letter(prompt: list[dict[str, Any]], reply: list[dict[str, Any]]) -> None:
-    options = [{"id": "a", "content": reply, "shown_at": 0}, {"id": "b", "content": "No.", "shown_at": 1}]
+def test_messages_come_back_to_the_letter(
+    prompt: list[dict[str, Any]], reply: list[dict[str, Any]]
+) -> None:
+    options = [
+        {"id": "a", "content": reply, "shown_at": 0},
+        {"id": "b", "content": "No.", "shown_at": 1},
+    ]
     record = Feedback.model_validate({**BODY, "prompt": prompt, "tools": TOOLS, "options": options})
     assert parse_line(dump_line(record)) == record
     assert parse_line(dump_line(record)).asked["tools"] == TOOLS
@@ -57,13 +69,19 @@ def test_messages_come_back_to_the_letter(prompt: list[dict[str, Any]], reply: l
 
 
 def test_everything_a_message_says_can_be_read() -> None:
-    message = Message.model_validate({
-        "role": "assistant", "content": [{"type": "text", "text": "one "}, {"type": "text", "text": "two"}], "reasoning_content": "hm",
-        "tool_calls": [CALL],
-    })  # fmt: skip
+    message = Message.model_validate(
+        {
+            "role": "assistant",
+            "content": [{"type": "text", "text": "one "}, {"type": "text", "text": "two"}],
+            "reasoning_content": "hm",
+            "tool_calls": [CALL],
+        }
+    )
     shown = plain([message])
     assert all(word in shown for word in ("hm", "one two", "weather", "Oslo"))
-    assert plain([Message(role="user", content="a"), message]).startswith("user: a\n\nassistant: hm")
+    assert plain([Message(role="user", content="a"), message]).startswith(
+        "user: a\n\nassistant: hm"
+    )
 
 
 @pytest.mark.parametrize(
@@ -104,21 +122,43 @@ def test_records_of_version_1_are_read_as_they_were_meant() -> None:
 
 def test_debates_critiques_clips_and_soft_labels() -> None:
     clips = [
-        {"id": i, "content": {"episode": "e", "start": s, "stop": s + 9}, "shown_at": s} for s, i in enumerate("ab")
+        {"id": i, "content": {"episode": "e", "start": s, "stop": s + 9}, "shown_at": s}
+        for s, i in enumerate("ab")
     ]
     soft = parse_line(
-        json.dumps({**BODY, "prompt": "", "options": clips, "choice": {"preferred": "b", "probability": 0.9}})
+        json.dumps(
+            {
+                **BODY,
+                "prompt": "",
+                "options": clips,
+                "choice": {"preferred": "b", "probability": 0.9},
+            }
+        )
     )
     assert soft.choice.probability == 0.9  # type: ignore[union-attr]
     assert parse_line(dump_line(soft)) == soft
-    turn = {**BODY, "kind": "argument", "choice": {"side": "b", "text": "Look.", "quotes": ["Cold"], "round": 2}}
+    turn = {
+        **BODY,
+        "kind": "argument",
+        "choice": {"side": "b", "text": "Look.", "quotes": ["Cold"], "round": 2},
+    }
     assert parse_line(json.dumps(turn)).choice.named() == ["b"]
     spans = [{"start": 0, "end": 3}]
-    critique = {**BODY, "kind": "critique", "options": BODY["options"][:1],
-                "choice": {"text": "Too short.", "principle": "complete", "spans": spans}}  # fmt: skip
+    critique = {
+        **BODY,
+        "kind": "critique",
+        "options": BODY["options"][:1],
+        "choice": {"text": "Too short.", "principle": "complete", "spans": spans},
+    }
     assert parse_line(json.dumps(critique)).choice.principle == "complete"  # type: ignore[union-attr]
-    for wrong in ({**turn, "choice": {"side": "c", "text": "x"}}, {**critique, "options": BODY["options"]},
-                  {**critique, "choice": {"text": "x", "spans": [{"start": 2, "end": 9}]}},
-                  {**BODY, "options": [{**clips[0], "content": {"episode": "e", "start": 3, "stop": 3}}, clips[1]]}):  # fmt: skip
+    for wrong in (
+        {**turn, "choice": {"side": "c", "text": "x"}},
+        {**critique, "options": BODY["options"]},
+        {**critique, "choice": {"text": "x", "spans": [{"start": 2, "end": 9}]}},
+        {
+            **BODY,
+            "options": [{**clips[0], "content": {"episode": "e", "start": 3, "stop": 3}}, clips[1]],
+        },
+    ):
         with pytest.raises(DataError):
             parse_line(json.dumps(wrong))

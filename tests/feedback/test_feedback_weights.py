@@ -1,4 +1,5 @@
-"""Weights and soft labels where likelihoods of judgements are summed, and where answers are counted."""
+"""Weights and soft labels where likelihoods of judgements are summed, and where answers are
+counted."""
 
 from __future__ import annotations
 
@@ -17,15 +18,26 @@ from accord.feedback.votes import FIRST, SECOND, Votes, relative_weights, votes_
 def record(number: int, rng: random.Random, **fields: Any) -> Feedback:
     """Two of three producers compared, or all of them ranked, by one of four annotators."""
     names = rng.sample(["x", "y", "z"], 3 if number % 5 == 0 else 2)
-    options = [{"id": n, "content": n, "producer": n, "shown_at": place} for place, n in enumerate(names)]
+    options = [
+        {"id": n, "content": n, "producer": n, "shown_at": place} for place, n in enumerate(names)
+    ]
     best_first = sorted(names, key=lambda n: "xyz".index(n) + rng.gauss(0, 1))
-    choice: dict[str, Any] = {"order": [[n] for n in best_first]} if len(names) == 3 else {"preferred": best_first[0]}
+    choice: dict[str, Any] = (
+        {"order": [[n] for n in best_first]} if len(names) == 3 else {"preferred": best_first[0]}
+    )
     if number % 7 == 0 and len(names) == 2:
         choice = {"tie": True}
-    return Feedback.model_validate({
-        "id": str(number), "kind": "ranking" if len(names) == 3 else "comparison", "prompt": f"p{number % 9}", "options": options,
-        "choice": choice, "annotator": f"a{number % 4}", **fields,
-    })  # fmt: skip
+    return Feedback.model_validate(
+        {
+            "id": str(number),
+            "kind": "ranking" if len(names) == 3 else "comparison",
+            "prompt": f"p{number % 9}",
+            "options": options,
+            "choice": choice,
+            "annotator": f"a{number % 4}",
+            **fields,
+        }
+    )
 
 
 RNG = random.Random(3)
@@ -36,12 +48,18 @@ WEIGHTED = [r.model_copy(update={"weight": float(RNG.choice((0, 1, 2, 3)))}) for
 def shares(votes: Votes) -> dict[tuple[Any, ...], float]:
     """The share of all votes that each kind of vote has."""
     names, total = votes.producers, votes.count.sum()
-    columns = zip(votes.first, votes.second, votes.annotator, votes.outcome, votes.count, strict=True)
-    return {(names[a], names[b], votes.annotators[k], int(o)): c / total for a, b, k, o, c in columns}
+    columns = zip(
+        votes.first, votes.second, votes.annotator, votes.outcome, votes.count, strict=True
+    )
+    return {
+        (names[a], names[b], votes.annotators[k], int(o)): c / total for a, b, k, o, c in columns
+    }
 
 
 def test_a_weight_is_how_often_the_record_is_there() -> None:
-    repeated = [r.model_copy(update={"weight": 1.0}) for r in WEIGHTED for _ in range(int(r.weight))]
+    repeated = [
+        r.model_copy(update={"weight": 1.0}) for r in WEIGHTED for _ in range(int(r.weight))
+    ]
     votes, left_out = votes_of(WEIGHTED)
     assert shares(votes) == pytest.approx(shares(votes_of(repeated)[0]))
     assert left_out == {"record of weight 0": sum(r.weight == 0 for r in WEIGHTED)}
@@ -49,10 +67,11 @@ def test_a_weight_is_how_often_the_record_is_there() -> None:
 
 
 def test_unequal_weights_say_as_much_as_fewer_answers() -> None:
-    """Equal ones are 1 each whatever they are; a single heavy one is hardly more than one answer."""
-    assert relative_weights([r.model_copy(update={"weight": 0.3}) for r in RECORDS]) == pytest.approx(
-        [1.0] * len(RECORDS)
-    )
+    """Equal ones are 1 each whatever they are; a single heavy one is hardly more than one
+    answer."""
+    assert relative_weights(
+        [r.model_copy(update={"weight": 0.3}) for r in RECORDS]
+    ) == pytest.approx([1.0] * len(RECORDS))
     assert relative_weights(RECORDS) == [1.0] * len(RECORDS)
     heavy = [RECORDS[0].model_copy(update={"weight": 1e6}), *RECORDS[1:]]
     assert sum(relative_weights(heavy)) == pytest.approx(1, abs=1e-3)
@@ -67,7 +86,10 @@ def test_fits_follow_ratios_of_weights_alone(of: str) -> None:
         people = annotator_model.estimate(records).annotators
         return np.array([[a.rationality, a.side_bias, a.rationality_error] for a in people])
 
-    plain, weighted = found([r for r, w in zip(RECORDS, WEIGHTED, strict=True) if w.weight]), found(WEIGHTED)
+    plain, weighted = (
+        found([r for r, w in zip(RECORDS, WEIGHTED, strict=True) if w.weight]),
+        found(WEIGHTED),
+    )
     scaled = [r.model_copy(update={"weight": 0.2 * r.weight}) for r in WEIGHTED]
     np.testing.assert_allclose(found(scaled), weighted, rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(found([r for r in WEIGHTED if r.weight]), weighted, rtol=1e-6)
@@ -77,26 +99,35 @@ def test_fits_follow_ratios_of_weights_alone(of: str) -> None:
 def test_a_soft_label_is_so_many_votes_either_way() -> None:
     soft = [
         r.model_copy(update={"choice": Comparison(preferred=r.choice.preferred, probability=0.7)})
-        for r in RECORDS if isinstance(r.choice, Comparison) and r.choice.preferred is not None
-    ]  # fmt: skip
+        for r in RECORDS
+        if isinstance(r.choice, Comparison) and r.choice.preferred is not None
+    ]
     votes = votes_of(soft)[0]
     kinds: dict[tuple[int, int, int], list[float]] = {}
     for place, key in enumerate(zip(votes.first, votes.second, votes.annotator, strict=True)):
         kinds.setdefault(key, [0.0, 0.0])[votes.outcome[place]] += votes.count[place]
     assert votes.count.sum() == pytest.approx(len(soft))
     assert set(votes.outcome) == {FIRST, SECOND}
-    certain = votes_of([r.model_copy(update={"choice": Comparison(preferred=r.choice.preferred)}) for r in soft])[0]  # type: ignore[union-attr]
+    certain = votes_of(
+        [r.model_copy(update={"choice": Comparison(preferred=r.choice.preferred)}) for r in soft]
+    )[0]  # type: ignore[union-attr]
     first = certain.count[certain.outcome == FIRST].sum()
-    assert votes.count[votes.outcome == FIRST].sum() == pytest.approx(0.7 * first + 0.3 * (len(soft) - first))
+    assert votes.count[votes.outcome == FIRST].sum() == pytest.approx(
+        0.7 * first + 0.3 * (len(soft) - first)
+    )
     assert all(min(pair) / sum(pair) > 0.29 for pair in kinds.values())
     doubted, sure = (
-        np.mean([a.rationality for a in annotator_model.estimate(rows).annotators]) for rows in (soft, RECORDS)
+        np.mean([a.rationality for a in annotator_model.estimate(rows).annotators])
+        for rows in (soft, RECORDS)
     )
     assert doubted < sure
 
 
 def test_what_counts_answers_takes_each_record_as_one() -> None:
-    """A weight is for training: it makes no annotator agree more, and no test of integrity more certain."""
+    """A weight is for training: it makes no annotator agree more, and no test of integrity more
+    certain."""
     assert agreement.measure(WEIGHTED) == agreement.measure(RECORDS)
     assert position.position_bias(WEIGHTED) == position.position_bias(RECORDS)
-    assert shares(votes_of(WEIGHTED, weighted=False)[0]) == shares(votes_of(RECORDS, weighted=False)[0])
+    assert shares(votes_of(WEIGHTED, weighted=False)[0]) == shares(
+        votes_of(RECORDS, weighted=False)[0]
+    )

@@ -1,4 +1,5 @@
-"""The layouts of public sets: the label goes the right way, and a row that cannot be read is dropped and counted."""
+"""The layouts of public sets: the label goes the right way, and a row that cannot be read is
+dropped and counted."""
 
 from __future__ import annotations
 
@@ -39,14 +40,18 @@ def preferred(record: Feedback) -> str | None:
     return next((plain(o.content) for o in record.options if o.id == own), None)
 
 
-@pytest.mark.parametrize(("shape", "row"), [(shape, row) for shape, rows in PAIRS.items() for row in rows])
+@pytest.mark.parametrize(
+    ("shape", "row"), [(shape, row) for shape, rows in PAIRS.items() for row in rows]
+)
 def test_the_better_answer_is_preferred(tmp_path: Path, shape: str, row: dict[str, Any]) -> None:
     got = read(tmp_path, row)
     assert got.shape == shape
     assert {record.kind for record in got.records} == {"comparison"}
     assert [preferred(record) for record in got.records] == [GOOD] * len(got.records)
     assert all({plain(o.content) for o in record.options} == {GOOD, BAD} for record in got.records)
-    assert all(Q in (r.prompt if isinstance(r.prompt, str) else r.prompt[-1].text) for r in got.records)
+    assert all(
+        Q in (r.prompt if isinstance(r.prompt, str) else r.prompt[-1].text) for r in got.records
+    )
     assert got.dropped == {}
 
 
@@ -74,7 +79,11 @@ def told_in(value: Any, words: dict[str, str]) -> Any:
     return value
 
 
-SIGNS = string.ascii_letters + string.digits + " \n\t,;:.!?-+*/\\|\"'`(){}[]<>#@&%$=_~äßéñ天气أهلا👍\u2028\x85\u200d"
+SIGNS = (
+    string.ascii_letters
+    + string.digits
+    + " \n\t,;:.!?-+*/\\|\"'`(){}[]<>#@&%$=_~äßéñ天气أهلا👍\u2028\x85\u200d"
+)
 
 
 @pytest.mark.parametrize("shape", PAIRS)
@@ -82,7 +91,10 @@ def test_the_better_answer_is_preferred_whatever_the_texts_are(tmp_path: Path, s
     draw = random.Random(shape)
     rows, better = [], []
     for row in PAIRS[shape] * 12:
-        made = ["x" + "".join(draw.choices(SIGNS, k=draw.randint(0, 40))).strip() + f"{n}" for n in range(3)]
+        made = [
+            "x" + "".join(draw.choices(SIGNS, k=draw.randint(0, 40))).strip() + f"{n}"
+            for n in range(3)
+        ]
         rows.append(told_in(row, dict(zip((Q, GOOD, BAD), made, strict=True))))
         better.append((made[1], made[2], made[0]))
     got = read(tmp_path, *rows)
@@ -92,7 +104,9 @@ def test_the_better_answer_is_preferred_whatever_the_texts_are(tmp_path: Path, s
         for record in itertools.islice(said, 3 if "label_0" in row else 1):
             assert preferred(record) == good
             assert {plain(o.content) for o in record.options} == {good, bad}
-            assert asked in (record.prompt if isinstance(record.prompt, str) else record.prompt[-1].text)
+            assert asked in (
+                record.prompt if isinstance(record.prompt, str) else record.prompt[-1].text
+            )
     assert next(said, None) is None
 
 
@@ -114,7 +128,13 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """Every place in a row where a value stands."""
     if path:
         yield path
-    for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+    for key, inner in (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    ):
         yield from places(inner, (*path, key))
 
 
@@ -131,11 +151,14 @@ def put(row: dict[str, Any], path: tuple[Any, ...], value: Any) -> dict[str, Any
 def test_a_damaged_row_is_dropped_and_never_becomes_another_judgement(
     tmp_path: Path, shape: str, row: dict[str, Any]
 ) -> None:
-    """Whatever value is put wherever: no traceback, every row counted, no kind that the format does not give, and where an answer
-    is missing, empty, or the same as the other one, no comparison."""
+    """Whatever value is put wherever: no traceback, every row counted, no kind that the format does
+    not give, and where an answer is missing, empty, or the same as the other one, no comparison."""
     values: tuple[Any, ...] = (None, "", " ", "maybe", 7, -1.5, [], {}, ["x"], {"x": 1})
     damaged = [put(row, path, value) for path in places(row) for value in values]
-    rows = [row, *(one for one in damaged if (found := detect(one)) is not None and found.name == shape)]
+    rows = [
+        row,
+        *(one for one in damaged if (found := detect(one)) is not None and found.name == shape),
+    ]
     got = read(tmp_path, *rows)
     whole, made = ({record.kind for record in one.records} for one in (read(tmp_path, row), got))
     assert made - {"skip", "flags", "critique", "rating", "thumb"} <= whole | (
@@ -180,14 +203,23 @@ def test_a_label_that_cannot_be_read_is_a_counted_drop(
     assert {preferred(record) for record in got.records} == {GOOD}
 
 
-# --- details of single sets ----------------------------------------------------------------------------------------------
+# --- details of single sets -----------------------------------------------------------------------
 def test_equal_scores_tie_and_probabilities_are_soft_labels(tmp_path: Path) -> None:
     farm = {"instruction": Q, "output_1": GOOD, "output_2": BAD}
     got = read(tmp_path, *(farm | {"preference": p} for p in (0, 1, 1.25, 1.5, 1.75, 2)))
-    said = [(r.choice.tie, preferred(r), r.choice.probability) for r in got.records if isinstance(r.choice, Comparison)]
+    said = [
+        (r.choice.tie, preferred(r), r.choice.probability)
+        for r in got.records
+        if isinstance(r.choice, Comparison)
+    ]
     assert said == [
-        (True, None, None), (False, GOOD, None), (False, GOOD, 0.75), (True, None, None), (False, BAD, 0.75), (False, BAD, None),
-    ]  # fmt: skip
+        (True, None, None),
+        (False, GOOD, None),
+        (False, GOOD, 0.75),
+        (True, None, None),
+        (False, BAD, 0.75),
+        (False, BAD, None),
+    ]
     webgpt = PAIRS["WebGPT comparisons"][0] | {"score_0": 0.0, "score_1": 0.0}
     steer = PAIRS["HelpSteer2 preferences"][0] | {"preference_strength": 0}
     orca = PAIRS["orca pairs of distilabel"][0] | {"status": "tie"}
@@ -196,7 +228,10 @@ def test_equal_scores_tie_and_probabilities_are_soft_labels(tmp_path: Path) -> N
 
 def test_a_vote_on_a_turn_is_about_that_turn_and_its_conversation_is_kept(tmp_path: Path) -> None:
     vote = {"model_a": "m", "model_b": "n", "winner": "model_b"}
-    a, b = conversation("q1", "a1", "q2", "a2", "q3", "a3"), conversation("q1", "a1", "q2", "b2", "q3", "b3")
+    a, b = (
+        conversation("q1", "a1", "q2", "a2", "q3", "a3"),
+        conversation("q1", "a1", "q2", "b2", "q3", "b3"),
+    )
     first = {"conversation_a": conversation("q1", "a1"), "conversation_b": conversation("q1", "b1")}
     rows = [vote | {"conversation_a": a, "conversation_b": b, "turn": turn} for turn in (2, 3)]
     two, three = read(tmp_path, *rows).records
@@ -214,19 +249,30 @@ def test_turns_of_helpsteer_are_messages(tmp_path: Path) -> None:
     row = PAIRS["HelpSteer2 preferences"][0]
     asked = "Hi\n<extra_id_1>Assistant\nHello.\n<extra_id_1>User\nName a colour."
     (record,) = read(tmp_path, row | {"prompt": asked}).records
-    assert [(m.role, m.text) for m in record.prompt if not isinstance(m, str)] == [("user", "Hi"), ("assistant", "Hello."), ("user", Q)]  # fmt: skip
+    assert [(m.role, m.text) for m in record.prompt if not isinstance(m, str)] == [
+        ("user", "Hi"),
+        ("assistant", "Hello."),
+        ("user", Q),
+    ]
     got = read(tmp_path, row, row | {"prompt": "a <extra_id_1> b"})
     assert sum(got.dropped.values()) == 1
 
 
 def test_every_annotator_of_pandalm_judges_and_models_are_producers(tmp_path: Path) -> None:
     got = read(tmp_path, PAIRS["PandaLM"][0] | {"label_1": "0", "label_2": "2"})
-    assert [(r.annotator, preferred(r)) for r in got.records] == [("annotator 1", GOOD), ("annotator 2", None), ("annotator 3", BAD)]  # fmt: skip
+    assert [(r.annotator, preferred(r)) for r in got.records] == [
+        ("annotator 1", GOOD),
+        ("annotator 2", None),
+        ("annotator 3", BAD),
+    ]
     assert [o.producer for o in got.records[0].options] == ["opt-7b", "pythia-6.9b"]
 
 
 def test_answers_by_votes_with_equal_ones_tied(tmp_path: Path) -> None:
-    answers = [{"text": t, "pm_score": s, "author_id": i} for i, (t, s) in enumerate([("a", 1), ("b", 4), ("c", 1)])]
+    answers = [
+        {"text": t, "pm_score": s, "author_id": i}
+        for i, (t, s) in enumerate([("a", 1), ("b", 4), ("c", 1)])
+    ]
     (record,) = read(tmp_path, {"question": Q, "answers": answers}).records
     assert isinstance(record.choice, Ranking)
     named = {option.id: plain(option.content) for option in record.options}
@@ -269,8 +315,12 @@ def test_options_that_never_change_are_labels_of_the_text(tmp_path: Path) -> Non
 
 
 def test_messages_of_open_assistant_make_the_same_records_as_their_trees(tmp_path: Path) -> None:
-    def message(own: str, above: str | None, role: str, text: str, rank: int | None = None) -> dict[str, Any]:
-        labels = {"name": ["quality"], "value": [0.75], "count": [3]} if role == "assistant" else None
+    def message(
+        own: str, above: str | None, role: str, text: str, rank: int | None = None
+    ) -> dict[str, Any]:
+        labels = (
+            {"name": ["quality"], "value": [0.75], "count": [3]} if role == "assistant" else None
+        )
         return {
             "message_id": own,
             "parent_id": above,
@@ -298,11 +348,22 @@ def test_messages_of_open_assistant_make_the_same_records_as_their_trees(tmp_pat
 
 
 def test_open_webui_without_a_sibling_is_a_thumb(tmp_path: Path) -> None:
-    chat = {"m1": {"id": "m1", "parentId": None, "role": "user", "content": Q}, "m2": {"id": "m2", "parentId": "m1", "role": "assistant", "content": GOOD, "model": "m"}, "m3": {"id": "m3", "parentId": "m1", "role": "assistant", "content": BAD, "model": "n"}}  # fmt: skip
+    chat = {
+        "m1": {"id": "m1", "parentId": None, "role": "user", "content": Q},
+        "m2": {"id": "m2", "parentId": "m1", "role": "assistant", "content": GOOD, "model": "m"},
+        "m3": {"id": "m3", "parentId": "m1", "role": "assistant", "content": BAD, "model": "n"},
+    }
 
     def row(rating: Any, siblings: list[str], messages: dict[str, Any] = chat) -> dict[str, Any]:
         snapshot = {"chat": {"chat": {"history": {"messages": messages}}}}
-        return {"id": "f", "user_id": "u", "type": "rating", "data": {"rating": rating, "model_id": "m", "sibling_model_ids": siblings}, "meta": {"message_id": "m2"}, "snapshot": snapshot}  # fmt: skip
+        return {
+            "id": "f",
+            "user_id": "u",
+            "type": "rating",
+            "data": {"rating": rating, "model_id": "m", "sibling_model_ids": siblings},
+            "meta": {"message_id": "m2"},
+            "snapshot": snapshot,
+        }
 
     thumb, worse = read(tmp_path, row(1, []), row(-1, ["n"])).records
     assert (thumb.kind, thumb.choice.up) == ("thumb", True)  # type: ignore[union-attr]
@@ -320,10 +381,16 @@ def test_scores_without_the_texts_are_refused_and_items_too(tmp_path: Path) -> N
 
 def test_a_red_team_rating_is_no_praise(tmp_path: Path) -> None:
     talk = f"{HUMAN} One.\n\nHuman: More!\n\nAssistant: Two."
-    (record,) = read(tmp_path, OTHERS["Anthropic red team"][0][0] | {"transcript": talk, "rating": 3.0}).records
+    (record,) = read(
+        tmp_path, OTHERS["Anthropic red team"][0][0] | {"transcript": talk, "rating": 3.0}
+    ).records
     assert record.choice.model_dump() == {"flags": {"attack success": "3 of 4", "tags": ["Theft"]}}
     assert (record.annotator, record.options[0].producer) == ("7", "rlhf 52B")
-    assert [m["content"] for m in record.options[0].model_dump()["content"]] == ["One.", "More!", "Two."]
+    assert [m["content"] for m in record.options[0].model_dump()["content"]] == [
+        "One.",
+        "More!",
+        "Two.",
+    ]
 
 
 def test_a_text_is_demonstrated_whole(tmp_path: Path) -> None:
@@ -346,8 +413,9 @@ def test_multi_turn_history_of_a_pair_is_asked_before(tmp_path: Path) -> None:
     }
     (record,) = read(tmp_path, row).records
     assert [m.model_dump() for m in record.prompt if not isinstance(m, str)] == [
-        say("system", "Be kind."), *conversation("Hi", "Hello.", Q),
-    ]  # fmt: skip
+        say("system", "Be kind."),
+        *conversation("Hi", "Hello.", Q),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -358,7 +426,9 @@ def test_multi_turn_history_of_a_pair_is_asked_before(tmp_path: Path) -> None:
         ("Prodigy", 0, ("options", 0)),
     ],
 )  # fmt: skip
-def test_what_an_answer_holds_beyond_its_format_is_counted(tmp_path: Path, shape: str, row: int, place: Any) -> None:
+def test_what_an_answer_holds_beyond_its_format_is_counted(
+    tmp_path: Path, shape: str, row: int, place: Any
+) -> None:
     got = read(tmp_path, put(PAIRS[shape][row], (*place, "shade"), "dark"))
     assert [count for reason, count in got.left_out.items() if "'shade'" in reason] == [1]
     assert preferred(got.records[0]) == GOOD
@@ -370,7 +440,9 @@ SPELLED = ("None", "{'zz'", "['yy'", "[['yy'")
 
 
 @pytest.mark.parametrize(("shape", "row"), EVERY)
-def test_no_value_is_read_as_python_spells_it(tmp_path: Path, shape: str, row: dict[str, Any]) -> None:
+def test_no_value_is_read_as_python_spells_it(
+    tmp_path: Path, shape: str, row: dict[str, Any]
+) -> None:
     for place in places(row):
         for odd in ODD:
             try:
@@ -384,13 +456,23 @@ def test_no_value_is_read_as_python_spells_it(tmp_path: Path, shape: str, row: d
 def test_the_accepted_answers_are_told_by_a_table_of_spellings(tmp_path: Path) -> None:
     (row,) = PAIRS["Stack Exchange answers"]
     (record,) = read(
-        tmp_path, put(put(row, ("answers", 0, "selected"), "False"), ("answers", 1, "selected"), "yes")
+        tmp_path,
+        put(put(row, ("answers", 0, "selected"), "False"), ("answers", 1, "selected"), "yes"),
     ).records
     assert record.meta["source"]["accepted"] == [1]
 
 
 def test_a_zero_is_a_name(tmp_path: Path) -> None:
-    table = {"prompt": Q, "response_a": GOOD, "response_b": BAD, "winner": "a", "option_a": 0, "option_b": 1, "producer_a": 0, "producer_b": 1}  # fmt: skip
+    table = {
+        "prompt": Q,
+        "response_a": GOOD,
+        "response_b": BAD,
+        "winner": "a",
+        "option_a": 0,
+        "option_b": 1,
+        "producer_a": 0,
+        "producer_b": 1,
+    }
     (record,) = read(tmp_path, table).records
     assert [(o.id, o.producer) for o in record.options] == [("0", "0"), ("1", "1")]
     (record,) = read(
@@ -400,8 +482,17 @@ def test_a_zero_is_a_name(tmp_path: Path) -> None:
 
 
 def test_answers_that_saw_files_are_refused(tmp_path: Path) -> None:
-    chat = {"q": {"role": "user", "content": Q, "parentId": None, "files": [{"type": "image"}]}, "m": {"role": "assistant", "content": GOOD, "parentId": "q"}}  # fmt: skip
-    row = {"id": "f", "type": "rating", "data": {"rating": 1}, "meta": {"message_id": "m"}, "snapshot": {"chat": {"chat": {"history": {"messages": chat}}}}}  # fmt: skip
+    chat = {
+        "q": {"role": "user", "content": Q, "parentId": None, "files": [{"type": "image"}]},
+        "m": {"role": "assistant", "content": GOOD, "parentId": "q"},
+    }
+    row = {
+        "id": "f",
+        "type": "rating",
+        "data": {"rating": 1},
+        "meta": {"message_id": "m"},
+        "snapshot": {"chat": {"chat": {"history": {"messages": chat}}}},
+    }
     with pytest.raises(DataError, match="reads text only"):
         read(tmp_path, row)
 

@@ -1,4 +1,5 @@
-"""Directories of splits are never merged, shards are; what was not read is said; shares of lists hold."""
+"""Directories of splits are never merged, shards are; what was not read is said; shares of lists
+hold."""
 
 from __future__ import annotations
 
@@ -92,7 +93,9 @@ def test_the_one_split_of_training_is_read_and_the_others_are_said(
         (["helpful/train.jsonl", "harmless/train.jsonl", "harmless/test.jsonl"], "several configurations: harmless, helpful"),
     ],
 )  # fmt: skip
-def test_where_the_choice_is_the_users_it_is_listed(tmp_path: Path, names: list[str], words: str) -> None:
+def test_where_the_choice_is_the_users_it_is_listed(
+    tmp_path: Path, names: list[str], words: str
+) -> None:
     with pytest.raises(DataError) as caught:
         read_rows(made(tmp_path, *names))
     assert words in caught.value.message
@@ -112,7 +115,9 @@ def test_a_split_is_asked_for_by_its_name_or_its_role(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no split 'tset'"):
         get("tset")
     assert files_of(read_rows(f"{folder}/d*.jsonl")) == ["dev.jsonl"]
-    assert set(files_of(read_rows([f"{folder}/train_sft.jsonl", f"{folder}/train_prefs.jsonl"]))) == {"train_sft.jsonl", "train_prefs.jsonl"}  # fmt: skip
+    assert set(
+        files_of(read_rows([f"{folder}/train_sft.jsonl", f"{folder}/train_prefs.jsonl"]))
+    ) == {"train_sft.jsonl", "train_prefs.jsonl"}
 
 
 def test_configurations_are_folders(tmp_path: Path) -> None:
@@ -140,23 +145,35 @@ configs:
 
 
 def test_what_the_card_says_comes_first(tmp_path: Path) -> None:
-    folder = made(tmp_path, "one/x.jsonl", "one/deeper/x.jsonl", "two/a.jsonl", "two/b.jsonl", "three/test/z.jsonl")
+    folder = made(
+        tmp_path,
+        "one/x.jsonl",
+        "one/deeper/x.jsonl",
+        "two/a.jsonl",
+        "two/b.jsonl",
+        "three/test/z.jsonl",
+    )
     (folder / "README.md").write_text(CARD, encoding="utf-8")
     read = read_rows(folder)
     assert files_of(read) == ["two/a.jsonl", "two/b.jsonl"]
     assert read.said == [
         f"{folder}: README.md names two/gone.jsonl (train), which is not here",
         f"{folder}: not read, as README.md does not name them: one/deeper/x.jsonl",
-        f"{folder}: not read: the configurations other", f"{folder}, configuration pairs: read the split train",
+        f"{folder}: not read: the configurations other",
+        f"{folder}, configuration pairs: read the split train",
         f"{folder}, configuration pairs: not read: fit (1 file)",
-    ]  # fmt: skip
+    ]
     assert files_of(read_rows(DataSource(path=str(folder), split="fit"))) == ["one/x.jsonl"]
-    assert files_of(read_rows(DataSource(path=str(folder), config="other"))) == ["three/test/z.jsonl"]
+    assert files_of(read_rows(DataSource(path=str(folder), config="other"))) == [
+        "three/test/z.jsonl"
+    ]
 
 
 def test_a_card_whose_files_are_all_missing_is_told_and_names_decide(tmp_path: Path) -> None:
     folder = made(tmp_path, "train.jsonl", "test.jsonl")
-    (folder / "README.md").write_text("---\nconfigs: [{data_files: 'data/*.parquet'}]\n---\n", encoding="utf-8")
+    (folder / "README.md").write_text(
+        "---\nconfigs: [{data_files: 'data/*.parquet'}]\n---\n", encoding="utf-8"
+    )
     read = read_rows(folder)
     assert files_of(read) == ["train.jsonl"]
     assert read.said[0] == f"{folder}: README.md names data/*.parquet (train), which is not here"
@@ -169,7 +186,9 @@ def test_splits_are_told_by_the_infos_of_a_data_set(tmp_path: Path) -> None:
     )
     with pytest.raises(DataError, match="no split called train: it has holdout, prefs"):
         read_rows(folder)
-    assert files_of(read_rows(DataSource(path=str(folder), split="prefs"))) == ["prefs-00000-of-00001.parquet"]
+    assert files_of(read_rows(DataSource(path=str(folder), split="prefs"))) == [
+        "prefs-00000-of-00001.parquet"
+    ]
 
 
 @pytest.mark.parametrize("card", ["---\nconfigs: [a\n---\n", "---\na: &a [1]\nb: *a\n---\n"])
@@ -183,7 +202,9 @@ def test_a_card_that_cannot_be_read_is_refused(tmp_path: Path, card: str) -> Non
     parts=st.lists(st.sampled_from(["my", "data", "prefs", "v2", *WORDS]), min_size=1, max_size=3),
     between=st.sampled_from("-_."), shard=st.sampled_from(["", "-00001-of-00003", "_2", "-part1"]), folder=st.booleans(),
 )  # fmt: skip
-def test_a_name_is_a_split_if_a_part_of_it_is(parts: list[str], between: str, shard: str, folder: bool) -> None:
+def test_a_name_is_a_split_if_a_part_of_it_is(
+    parts: list[str], between: str, shard: str, folder: bool
+) -> None:
     name = between.join(parts)
     place = PurePosixPath(f"{name}/part{shard}.jsonl" if folder else f"{name}{shard}.jsonl.gz")
     split, _ = split_of(place)
@@ -192,19 +213,26 @@ def test_a_name_is_a_split_if_a_part_of_it_is(parts: list[str], between: str, sh
         assert role(split) in {WORDS.get(part) for part in parts}
 
 
-# --- what `datasets` writes -------------------------------------------------------------------------------------------------
-def test_what_save_to_disk_wrote_is_read_without_datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+# --- what `datasets` writes -----------------------------------------------------------------------
+def test_what_save_to_disk_wrote_is_read_without_datasets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     datasets = pytest.importorskip("datasets")
     rows = [{"prompt": f"p{i}", "chosen": "x", "rejected": "y", "n": i} for i in range(5)]
     one = datasets.Dataset.from_list(rows)
     one.save_to_disk(str(tmp_path / "one"), num_shards=2)
-    datasets.DatasetDict({"train": one, "test": one.select([0])}).save_to_disk(str(tmp_path / "two"))
+    datasets.DatasetDict({"train": one, "test": one.select([0])}).save_to_disk(
+        str(tmp_path / "two")
+    )
     one.select([3, 1]).save_to_disk(str(tmp_path / "chosen"))
     monkeypatch.setitem(sys.modules, "datasets", None)
     assert [row for _, row in read_rows(tmp_path / "one").rows] == rows
     both = read_rows(tmp_path / "two")
     assert [row for _, row in both.rows] == rows
-    assert both.said == [f"{tmp_path / 'two'}: read the split train", f"{tmp_path / 'two'}: not read: test (1 file)"]
+    assert both.said == [
+        f"{tmp_path / 'two'}: read the split train",
+        f"{tmp_path / 'two'}: not read: test (1 file)",
+    ]
     assert len(read_rows(DataSource(path=str(tmp_path / "two"), split="test")).rows) == 1
     assert [row["n"] for _, row in read_rows(tmp_path / "chosen").rows] == [3, 1]
     (arrow,) = (tmp_path / "two" / "test").glob("*.arrow")
@@ -224,7 +252,7 @@ def test_a_saved_data_set_that_is_none_is_refused(tmp_path: Path, file: str, con
         read_rows(tmp_path)
 
 
-# --- the Hub ----------------------------------------------------------------------------------------------------------------
+# --- the Hub --------------------------------------------------------------------------------------
 class Hub(ModuleType):
     """A stand-in for `datasets`: owner/name with configurations and splits."""
 
@@ -238,34 +266,58 @@ class Hub(ModuleType):
     def get_dataset_default_config_name(self, name: str, revision: str | None = None) -> str | None:
         return self.default
 
-    def get_dataset_split_names(self, name: str, config_name: str, revision: str | None = None) -> list[str]:
+    def get_dataset_split_names(
+        self, name: str, config_name: str, revision: str | None = None
+    ) -> list[str]:
         return list(self.held[config_name])
 
     def load_dataset(self, name: str, config: str, **asked: Any) -> Any:
         self.asked = {"config": config, **asked}
-        return ({"prompt": f"p{i}", "response": "a"} for i in range(self.held[config][asked["split"]]))
+        return (
+            {"prompt": f"p{i}", "response": "a"} for i in range(self.held[config][asked["split"]])
+        )
 
 
-def hub(monkeypatch: pytest.MonkeyPatch, held: dict[str, dict[str, int]], default: str | None = None) -> Hub:
+def hub(
+    monkeypatch: pytest.MonkeyPatch, held: dict[str, dict[str, int]], default: str | None = None
+) -> Hub:
     made = Hub(held, default)
     monkeypatch.setitem(sys.modules, "datasets", made)
     return made
 
 
 def test_a_hub_id_takes_split_config_revision_and_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    stand_in = hub(monkeypatch, {"main": {"train": 5, "test": 2}, "other": {"train_sft": 1, "train_gen": 1}}, "main")
+    stand_in = hub(
+        monkeypatch,
+        {"main": {"train": 5, "test": 2}, "other": {"train_sft": 1, "train_gen": 1}},
+        "main",
+    )
     read = read_rows("owner/name")
     assert len(read.rows) == 5
     assert read.said == [
-        "owner/name: not read: the configurations other", "owner/name: read the split train; not read: test",
-    ]  # fmt: skip
-    spec = DataSource(path="owner/name", config="other", split="train_gen", revision="abc", streaming=True, limit=1)
+        "owner/name: not read: the configurations other",
+        "owner/name: read the split train; not read: test",
+    ]
+    spec = DataSource(
+        path="owner/name",
+        config="other",
+        split="train_gen",
+        revision="abc",
+        streaming=True,
+        limit=1,
+    )
     assert [where for where, _ in read_rows(spec).rows] == ["owner/name row 1"]
-    assert stand_in.asked == {"config": "other", "split": "train_gen", "revision": "abc", "streaming": True}
+    assert stand_in.asked == {
+        "config": "other",
+        "split": "train_gen",
+        "revision": "abc",
+        "streaming": True,
+    }
     for wrong, words in (
         ({"config": "other"}, "2 splits of training: it has train_sft, train_gen"),
-        ({"config": "x"}, "no configuration 'x'; it has main, other"), ({"split": "dev"}, "no split 'dev'; it has train, test"),
-    ):  # fmt: skip
+        ({"config": "x"}, "no configuration 'x'; it has main, other"),
+        ({"split": "dev"}, "no split 'dev'; it has train, test"),
+    ):
         with pytest.raises(DataError, match=words):
             read_rows(DataSource(path="owner/name", **wrong))  # type: ignore[arg-type]
     hub(monkeypatch, {"a": {"train": 1}, "b": {"train": 1}})
@@ -279,7 +331,10 @@ def test_the_calls_of_the_hub_are_those_of_the_library(tmp_path: Path) -> None:
     from accord.feedback.formats.containers.hub import hub_rows
     from accord.feedback.formats.containers.notes import Notes
 
-    folder, notes = made(tmp_path, "train.jsonl", "test.jsonl"), Notes()  # the library takes a folder for a Hub id
+    folder, notes = (
+        made(tmp_path, "train.jsonl", "test.jsonl"),
+        Notes(),
+    )  # the library takes a folder for a Hub id
     found = list(hub_rows(DataSource(path=str(folder), streaming=True), notes))
     assert [row["prompt"] for _, row in found] == ["train.jsonl 0"]
     assert notes.said == [f"{folder}: read the split train; not read: test"]
@@ -294,7 +349,14 @@ def test_what_stands_in_the_way_of_the_hub_is_said(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(DataError, match="needs datasets"):
         read_rows("owner/name")
-    for name in ("owner/name.jsonl", "owner/name.csv.gz", "a/b.PARQUET", "a/b.xlsx", "name", "a/b/c"):
+    for name in (
+        "owner/name.jsonl",
+        "owner/name.csv.gz",
+        "a/b.PARQUET",
+        "a/b.xlsx",
+        "name",
+        "a/b/c",
+    ):
         with pytest.raises(DataError, match=f"there is no file {name}"):
             read_rows(name)
 
@@ -303,10 +365,17 @@ def _fails(name: str, revision: str | None = None) -> list[str]:
     raise ConnectionError("no such data set\nand more")
 
 
-# --- files, globs, lists ----------------------------------------------------------------------------------------------------
+# --- files, globs, lists --------------------------------------------------------------------------
 def test_files_about_data_are_no_data(tmp_path: Path) -> None:
     folder = made(tmp_path, "a.jsonl", "sub/b.jsonl", ".hidden/c.jsonl")
-    for name in ("a.card.json", "a.about.jsonl", "README.md", "dataset_infos.json", "notes.pdf", "b.txt"):
+    for name in (
+        "a.card.json",
+        "a.about.jsonl",
+        "README.md",
+        "dataset_infos.json",
+        "notes.pdf",
+        "b.txt",
+    ):
         (folder / name).write_text("{}" if name.endswith("json") else "x")
     read = read_rows(folder)
     assert (files_of(read), [where for where, _ in read.rows]) == (
@@ -334,7 +403,9 @@ def test_files_about_data_are_no_data(tmp_path: Path) -> None:
         ({"path": "{}/a.jsonl", "columns": {"meta.x": "nothing"}}, "no row has 'nothing'"),
     ],
 )  # fmt: skip
-def test_settings_that_do_not_fit_the_source_are_refused(tmp_path: Path, given: dict[str, Any], words: str) -> None:
+def test_settings_that_do_not_fit_the_source_are_refused(
+    tmp_path: Path, given: dict[str, Any], words: str
+) -> None:
     from accord.errors import AccordError
 
     made(tmp_path, "a.jsonl")
@@ -354,17 +425,22 @@ def test_lists_are_mixed_evenly_and_in_order(lengths: list[int]) -> None:
 
 
 @given(counts=st.lists(st.integers(1, 60), min_size=2, max_size=4), data=st.data())
-def test_shares_hold(tmp_path_factory: pytest.TempPathFactory, counts: list[int], data: st.DataObject) -> None:
+def test_shares_hold(
+    tmp_path_factory: pytest.TempPathFactory, counts: list[int], data: st.DataObject
+) -> None:
     folder = tmp_path_factory.mktemp("shares")
     weights = [data.draw(st.sampled_from([1, 2, 5])) for _ in counts]
     free = data.draw(st.booleans())  # the first has no share
     told = [None if free and i == 0 else w / sum(weights) for i, w in enumerate(weights)]
     for i, n in enumerate(counts):
         made(folder, f"{i}.jsonl", rows=n)
-    spec = [DataSource(path=str(folder / f"{i}.jsonl"), share=share) for i, share in enumerate(told)]
+    spec = [
+        DataSource(path=str(folder / f"{i}.jsonl"), share=share) for i, share in enumerate(told)
+    ]
     shared = sum(share for share in told if share is not None)
     if free and any(
-        share and round(share * counts[0] / (1 - shared)) > n for share, n in zip(told, counts, strict=True)
+        share and round(share * counts[0] / (1 - shared)) > n
+        for share, n in zip(told, counts, strict=True)
     ):
         with pytest.raises(DataError, match="its share of"):
             read_rows(spec)
@@ -379,10 +455,19 @@ def test_shares_hold(tmp_path_factory: pytest.TempPathFactory, counts: list[int]
 
 
 def test_sources_of_several_formats_are_read_each_as_its_own(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("q,chosen,rejected\n" + "".join(f"p{i},good {i},bad {i}\n" for i in range(4)))
+    (tmp_path / "a.csv").write_text(
+        "q,chosen,rejected\n" + "".join(f"p{i},good {i},bad {i}\n" for i in range(4))
+    )
     (tmp_path / "b.jsonl").write_text('{"prompt": "p", "response": "a"}\n' * 2)
-    got = read_feedback([{"path": str(tmp_path / "a.csv"), "columns": {"prompt": "q"}}, tmp_path / "b.jsonl"])  # type: ignore[list-item]
+    got = read_feedback(
+        [{"path": str(tmp_path / "a.csv"), "columns": {"prompt": "q"}}, tmp_path / "b.jsonl"]
+    )  # type: ignore[list-item]
     assert [record.kind for record in got.records] == [
-        "comparison", "demonstration", "comparison", "comparison", "demonstration", "comparison",
-    ]  # fmt: skip
+        "comparison",
+        "demonstration",
+        "comparison",
+        "comparison",
+        "demonstration",
+        "comparison",
+    ]
     assert (got.rows, got.shape) == (6, "TRL preference and prompt-response")

@@ -1,4 +1,5 @@
-"""Every objective as one function from a variant to (loss values, gradients): for tests of what must not matter."""
+"""Every objective as one function from a variant to (loss values, gradients): for tests of what
+must not matter."""
 
 from __future__ import annotations
 
@@ -32,13 +33,18 @@ def tokens(n: int) -> list[int]:
     return torch.randint(4, 40, (n,), generator=GENERATOR).tolist()
 
 
-EXAMPLES = [Group([0, *tokens(1 + i % 3)], [[*tokens(1 + i % 5), EOS]], weight=0.5 + i % 2) for i in range(9)]
+EXAMPLES = [
+    Group([0, *tokens(1 + i % 3)], [[*tokens(1 + i % 5), EOS]], weight=0.5 + i % 2)
+    for i in range(9)
+]
 PAIRS = [
     Pair([0, *tokens(1 + i % 4)], [*tokens(2 + i % 3), EOS], [*tokens(4 - i % 3), EOS], doubt=0.1 * (i % 2), weight=0.5 + i % 3)
     for i in range(6)
 ]  # fmt: skip
 THUMBS = [
-    Thumb(p.prompt, r, good, weight=p.weight) for p in PAIRS for r, good in ((p.chosen, True), (p.rejected, False))
+    Thumb(p.prompt, r, good, weight=p.weight)
+    for p in PAIRS
+    for r, good in ((p.chosen, True), (p.rejected, False))
 ]
 JUDGED = [
     JudgedGroup(
@@ -52,7 +58,10 @@ JUDGED = [
     for i in range(5)
 ]
 EFFECTS = AnnotatorEffects(torch.tensor([1.0, 0.5]), torch.tensor([0.0, 0.3]))
-ROLLOUT = [Group([0, *tokens(1 + i % 3)], [[*tokens(1 + (i + k) % 5), EOS] for k in range(2)]) for i in range(6)]
+ROLLOUT = [
+    Group([0, *tokens(1 + i % 3)], [[*tokens(1 + (i + k) % 5), EOS] for k in range(2)])
+    for i in range(6)
+]
 
 
 @dataclass(frozen=True)
@@ -78,7 +87,11 @@ def preference(kind: losses.PreferenceLoss) -> Callable[[Variant], Outcome]:
     def run(v: Variant) -> Outcome:
         policy, reference, batch = v.model(3), freeze(v.model(4)), v.order(PAIRS)
         settings = PreferenceSettings(
-            loss=kind, beta=losses.BETAS[kind], gamma=0.5, micro_batch_tokens=v.budget, nll_weight=0.2
+            loss=kind,
+            beta=losses.BETAS[kind],
+            gamma=0.5,
+            micro_batch_tokens=v.budget,
+            nll_weight=0.2,
         )
         cached = reference_logprobs(policy, reference, batch, v.budget)
         if kind in losses.REFERENCE_FREE:
@@ -109,9 +122,13 @@ def reward(v: Variant) -> Outcome:
 def on_policy(**changes: Any) -> Callable[[Variant], Outcome]:
     def run(v: Variant) -> Outcome:
         settings = replace(
-            SETTINGS, samples_per_prompt=2, whiten_advantages=changes.get("estimator") in (None, "reinforce"), max_new_tokens=16,
-            micro_batch_tokens=v.budget, **changes,
-        )  # fmt: skip
+            SETTINGS,
+            samples_per_prompt=2,
+            whiten_advantages=changes.get("estimator") in (None, "reinforce"),
+            max_new_tokens=16,
+            micro_batch_tokens=v.budget,
+            **changes,
+        )
         policy, old, reference = v.model(3), v.model(5), v.model(4)
         with torch.no_grad():  # near each other, so that some ratios are clipped and some are not
             for p, q in zip(policy.hf.parameters(), old.hf.parameters(), strict=True):
@@ -137,10 +154,17 @@ def _experience(t: Any, old: CausalLM, groups: list[Group]) -> Experience:
         (old_S, ref_S) = (t._per_token(groups, m.logprobs) for m in (old, t.reference))
         values_S = t._per_token(groups, t.value.values) if t.value else torch.zeros_like(old_S)
     responses = [r for g in groups for r in g.responses]
-    lengths_B, score_B = torch.tensor([len(r) for r in responses]), torch.tensor([float(sum(r) % 7) for r in responses])
-    rewards_S = adv.token_rewards(old_S - ref_S, score_B, lengths_B, 0.0 if t.settings.kl_in == "loss" else 0.1)
+    lengths_B, score_B = (
+        torch.tensor([len(r) for r in responses]),
+        torch.tensor([float(sum(r) % 7) for r in responses]),
+    )
+    rewards_S = adv.token_rewards(
+        old_S - ref_S, score_B, lengths_B, 0.0 if t.settings.kl_in == "loss" else 0.1
+    )
     advantages_S, returns_S = t.advantages(rewards_S, values_S, lengths_B)
-    return Experience(groups, lengths_B, old_S, ref_S, values_S, advantages_S, returns_S, score_B, score_B[None])
+    return Experience(
+        groups, lengths_B, old_S, ref_S, values_S, advantages_S, returns_S, score_B, score_B[None]
+    )
 
 
 def gradients(parameters: Any) -> list[Tensor]:

@@ -1,4 +1,5 @@
-"""A toy on-policy run: prompts, settings with a fast optimizer, and a trainer whose parts can be exchanged."""
+"""A toy on-policy run: prompts, settings with a fast optimizer, and a trainer whose parts can be
+exchanged."""
 
 from __future__ import annotations
 
@@ -33,10 +34,17 @@ def count_sevens(rollout: Rollout) -> torch.Tensor:
 
 
 def make(
-    score: Callable[[Rollout], torch.Tensor] = count_sevens, policy: CausalLM | None = None,
-    reference: CausalLM | None = None, prompts: list[list[int]] = PROMPTS, sampler: Any = None, ptx: Any = (),
-    settings: OnPolicySettings = SETTINGS, world: World = ALONE, value: Callable[[int], CausalLM] = tiny_llama, **changes: Any,
-) -> OnPolicyTrainer:  # fmt: skip
+    score: Callable[[Rollout], torch.Tensor] = count_sevens,
+    policy: CausalLM | None = None,
+    reference: CausalLM | None = None,
+    prompts: list[list[int]] = PROMPTS,
+    sampler: Any = None,
+    ptx: Any = (),
+    settings: OnPolicySettings = SETTINGS,
+    world: World = ALONE,
+    value: Callable[[int], CausalLM] = tiny_llama,
+    **changes: Any,
+) -> OnPolicyTrainer:
     """A trainer of a tiny Llama; `changes` are settings."""
     settings = replace(settings, **changes)
     policy = policy or tiny_llama()
@@ -46,18 +54,29 @@ def make(
         critic.head.to(critic.lm.hf.dtype)
     sampler = sampler or BuiltinSampler(policy)
     return OnPolicyTrainer(
-        policy, reference or freeze(tiny_llama()), critic, sampler, score, prompts, settings, ptx, world
-    )  # fmt: skip
+        policy,
+        reference or freeze(tiny_llama()),
+        critic,
+        sampler,
+        score,
+        prompts,
+        settings,
+        ptx,
+        world,
+    )
 
 
 class Fixed:
-    """A sampler that always answers with the same responses, their log-probabilities those of `model`."""
+    """A sampler that always answers with the same responses, their log-probabilities those of
+    `model`."""
 
     def __init__(self, model: CausalLM, responses: list[list[int]], finished: list[bool]) -> None:
         self.model, self.responses, self.finished = model, responses, finished
 
     @torch.no_grad()
-    def sample(self, prompts: Any, settings: SamplingSettings, seeds: Any, samples_per_prompt: int = 1) -> Rollout:
+    def sample(
+        self, prompts: Any, settings: SamplingSettings, seeds: Any, samples_per_prompt: int = 1
+    ) -> Rollout:
         index = [p for p in range(len(prompts)) for _ in range(samples_per_prompt)]
         logprobs = [
             self.model.logprobs(pack([Group(prompts[p], [r])]), settings.temperature)

@@ -1,4 +1,5 @@
-"""Every loop at toy size under a given world, and the process that runs them all beside another one."""
+"""Every loop at toy size under a given world, and the process that runs them all beside another
+one."""
 
 from __future__ import annotations
 
@@ -30,11 +31,17 @@ from accord.models.scalar import ScalarModel
 from tiny import tiny_llama
 
 RATE = OptimizerSettings(3e-3, eps=1e-5)
-SCALES = (Scale("overall", (0.0, 1.0, 2.0), (0.2, 0.5, 0.3)), Scale("thumb", (0.0, 1.0), (0.5, 0.5)))
+SCALES = (
+    Scale("overall", (0.0, 1.0, 2.0), (0.2, 0.5, 0.3)),
+    Scale("thumb", (0.0, 1.0), (0.5, 0.5)),
+)
 RATED = [
     replace(g, judgements=(*g.judgements, Judgement((0,), None, i % 2, "rating", level=i % 3))) for i, g in enumerate(JUDGED)
 ]  # fmt: skip
-RATED[3] = replace(RATED[3], judgements=(*RATED[3].judgements, Judgement((1,), None, 1, "rating", level=1, scale=1)))
+RATED[3] = replace(
+    RATED[3],
+    judgements=(*RATED[3].judgements, Judgement((1,), None, 1, "rating", level=1, scale=1)),
+)
 Outcome = tuple[Any, list[dict[str, float]], list[torch.Tensor]]
 
 
@@ -47,14 +54,20 @@ def exact(seed: int) -> CausalLM:
 
 def supervised(world: World) -> Outcome:
     model, session = exact(3), LocalSession()
-    settings = SupervisedSettings(epochs=2, batch=4, micro_batch_tokens=20, optimizer=RATE, evaluate_every=1)
-    result = train_supervised(model, EXAMPLES, settings, session, EXAMPLES[:3], world)  # 9 rows: the last batch has one
+    settings = SupervisedSettings(
+        epochs=2, batch=4, micro_batch_tokens=20, optimizer=RATE, evaluate_every=1
+    )
+    result = train_supervised(
+        model, EXAMPLES, settings, session, EXAMPLES[:3], world
+    )  # 9 rows: the last batch has one
     return result, session.history, list(model.parameters())
 
 
 def preference(world: World) -> Outcome:
     policy, session = exact(3), LocalSession()
-    settings = PreferenceSettings(batch=4, epochs=2, nll_weight=0.2, micro_batch_tokens=30, optimizer=RATE)
+    settings = PreferenceSettings(
+        batch=4, epochs=2, nll_weight=0.2, micro_batch_tokens=30, optimizer=RATE
+    )
     result = train_preference(policy, freeze(exact(4)), PAIRS, settings, session, world=world)
     return result, session.history, list(policy.parameters())
 
@@ -69,7 +82,9 @@ def adapter(world: World) -> Outcome:
 
 def kto(world: World) -> Outcome:
     policy, session = exact(3), LocalSession()
-    settings = UnpairedSettings(batch=5, undesirable_weight=1.3, micro_batch_tokens=30, optimizer=RATE)
+    settings = UnpairedSettings(
+        batch=5, undesirable_weight=1.3, micro_batch_tokens=30, optimizer=RATE
+    )
     result = train_unpaired(policy, freeze(exact(4)), THUMBS, settings, session, world=world)
     return result, session.history, list(policy.parameters())
 
@@ -85,7 +100,8 @@ def reward(world: World) -> Outcome:
 
 
 def joint(trunk: Trunk) -> Callable[[World], Outcome]:
-    """Annotators and scales learned with the reward; the second scale is used once, so that one process never sees it."""
+    """Annotators and scales learned with the reward; the second scale is used once, so that one
+    process never sees it."""
 
     def run(world: World) -> Outcome:
         members = build_members(exact(3), 2, 1, trunk)
@@ -93,10 +109,19 @@ def joint(trunk: Trunk) -> Callable[[World], Outcome]:
             member.head.double()
         model, session = RewardModel.untrained(members), LocalSession()
         settings = RewardSettings(
-            batch=2, epochs=2, micro_batch_tokens=30, optimizer=RATE, effects="joint", bootstrap=trunk == "shared"
+            batch=2,
+            epochs=2,
+            micro_batch_tokens=30,
+            optimizer=RATE,
+            effects="joint",
+            bootstrap=trunk == "shared",
         )
         result = train_reward(model, RATED, settings, EFFECTS, session, RATED[:2], SCALES, world)
-        learned = [torch.tensor(values, dtype=torch.double) for one in result.learned for values in flat(one)]
+        learned = [
+            torch.tensor(values, dtype=torch.double)
+            for one in result.learned
+            for values in flat(one)
+        ]
         return result, session.history, [*(p for m in members for p in m.parameters()), *learned]
 
     return run
@@ -104,19 +129,39 @@ def joint(trunk: Trunk) -> Callable[[World], Outcome]:
 
 def flat(learned: dict[str, Any]) -> list[list[float]]:
     """The vectors among what was learned."""
-    return [learned[name] for name in ("rationality", "side_bias", "sharpness", "offset")] + learned["thresholds"]
+    return [
+        learned[name] for name in ("rationality", "side_bias", "sharpness", "offset")
+    ] + learned["thresholds"]
 
 
 def on_policy(session: LocalSession | None = None, **changes: Any) -> Callable[[World], Outcome]:
     def run(world: World) -> Outcome:
         policy, own = exact(3), session or LocalSession()
         t = make(
-            policy=policy, reference=freeze(exact(4)), prompts=PROMPTS[:11], world=world, value=exact, steps=3, minibatches=2,
-            prompts_per_step=8, kl_target=1.0, kl_horizon=50, entropy=True, ptx=EXAMPLES, ptx_weight=0.3, ptx_batch=3,
-            max_new_tokens=12, unfinished_score=-1.0, **changes,
-        )  # fmt: skip
+            policy=policy,
+            reference=freeze(exact(4)),
+            prompts=PROMPTS[:11],
+            world=world,
+            value=exact,
+            steps=3,
+            minibatches=2,
+            prompts_per_step=8,
+            kl_target=1.0,
+            kl_horizon=50,
+            entropy=True,
+            ptx=EXAMPLES,
+            ptx_weight=0.3,
+            ptx_batch=3,
+            max_new_tokens=12,
+            unfinished_score=-1.0,
+            **changes,
+        )
         result = t.train(own)  # 11 prompts: the last step of an epoch has three
-        return result, own.history, [*policy.parameters(), *(t.value.parameters() if t.value else ())]
+        return (
+            result,
+            own.history,
+            [*policy.parameters(), *(t.value.parameters() if t.value else ())],
+        )
 
     return run
 
@@ -134,7 +179,8 @@ class Dying(LocalSession):
 
 
 def resumed(world: World) -> Outcome:
-    """As `ppo` below, but killed after two steps and resumed, both processes from the state of the first."""
+    """As `ppo` below, but killed after two steps and resumed, both processes from the state of the
+    first."""
     settings: dict[str, Any] = {"value_warmup": 1, "whiten_rewards": True}
     if world.size == 1:
         return on_policy(**settings)(world)
@@ -168,7 +214,9 @@ def other_weights(world: World) -> str:
 def main(rank: int, size: int, folder: str) -> None:
     """One of `size` processes: run every loop, and leave rank's results in `folder`."""
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=size)
+    dist.init_process_group(
+        "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=size
+    )
     world = join()
     assert (world.rank, world.size) == (rank, size)
     found: dict[str, Any] = {"other weights": other_weights(world)}

@@ -1,9 +1,11 @@
-"""PPO for language written from the papers, to check accord's against: it shares no code with accord.
+"""PPO for language written from the papers, to check accord's against: it shares no code with
+accord.
 
-Padded batches through transformers' own forward pass, Python loops over tokens, its own advantages, whitening, losses,
-gradient clipping, Adam, learning-rate decay and KL controller. Sources: Ziegler et al. 2019 (reward, adaptive coefficient),
-Schulman et al. 2016 eq. 16 (GAE), Schulman et al. 2017 eq. 7 (clipped objective), Kingma and Ba 2015 alg. 1 (Adam),
-Huang et al. 2024 (fixed score without EOS, whitening, value clipping, linear decay).
+Padded batches through transformers' own forward pass, Python loops over tokens, its own advantages,
+whitening, losses, gradient clipping, Adam, learning-rate decay and KL controller. Sources: Ziegler
+et al. 2019 (reward, adaptive coefficient), Schulman et al. 2016 eq. 16 (GAE), Schulman et al. 2017
+eq. 7 (clipped objective), Kingma and Ba 2015 alg. 1 (Adam), Huang et al. 2024 (fixed score without
+EOS, whitening, value clipping, linear decay).
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ class Answer:
 
 @dataclass
 class Reference:
-    """Policy, reference policy and value model (trunk, weight, bias) with the state of both optimizers.
+    """Policy, reference policy and value model (trunk, weight, bias) with the state of both
+    optimizers.
 
     updates: optimizer steps of the whole run. Losses and gradient norms are noted in `log`.
     """
@@ -57,9 +60,10 @@ class Reference:
         groups = (list(self.policy.parameters()), [*trunk.parameters(), weight, bias])
         self.adams = [Adam(group, self.rate, self.betas, self.updates) for group in groups]
 
-    # --- one PPO step ---------------------------------------------------------------------------------------
+    # --- one PPO step -----------------------------------------------------------------------------
     def step(self, answers: list[Answer], minibatches: list[list[int]]) -> None:
-        """Rewards and advantages of a rollout, then one update per minibatch (rows of `answers`)."""
+        """Rewards and advantages of a rollout, then one update per minibatch (rows of
+        `answers`)."""
         with torch.no_grad():
             old = [[float(x) for x in row] for row in self.log_probabilities(self.policy, answers)]
             ref = [[float(x) for x in row] for row in self.log_probabilities(self.frozen, answers)]
@@ -79,7 +83,9 @@ class Reference:
             advantages.append(own)
             returns.append([a + b for a, b in zip(own, v, strict=True)])
         self.rollouts.append({"kl_seq": kl, "kl_coefficient": self.coefficient})
-        self.coefficient *= 1 + max(-0.2, min(0.2, kl / self.target - 1)) * len(answers) / self.horizon
+        self.coefficient *= (
+            1 + max(-0.2, min(0.2, kl / self.target - 1)) * len(answers) / self.horizon
+        )
         advantages = whitened(advantages)
         for rows in minibatches:
             pick = [[x[r] for r in rows] for x in (answers, old, values, advantages, returns)]
@@ -95,14 +101,20 @@ class Reference:
             for t in range(len(answers[b].response)):
                 ratio = torch.exp(logp[t] - old[b][t])
                 bounded = min(max(float(ratio.detach()), 1 - self.clip), 1 + self.clip)
-                unclipped, clipped = -advantages[b][t] * ratio, torch.tensor(-advantages[b][t] * bounded)
+                unclipped, clipped = (
+                    -advantages[b][t] * ratio,
+                    torch.tensor(-advantages[b][t] * bounded),
+                )
                 if float(ratio.detach()) == bounded:
                     clipped = unclipped
                 policy_loss = policy_loss + torch.max(unclipped, clipped) / tokens
                 near = values[b][t] + (v[t] - values[b][t]).clamp(-self.clip, self.clip)
                 errors = ((v[t] - returns[b][t]) ** 2, (near - returns[b][t]) ** 2)
                 value_loss = value_loss + 0.5 * torch.max(*errors) / tokens
-        entry = {"policy_loss": float(policy_loss.detach()), "value_loss": float(value_loss.detach())}
+        entry = {
+            "policy_loss": float(policy_loss.detach()),
+            "value_loss": float(value_loss.detach()),
+        }
         for name, loss, adam in zip(
             ("grad_norm", "value_grad_norm"), (policy_loss, value_loss), self.adams, strict=True
         ):
@@ -112,9 +124,10 @@ class Reference:
             entry[name] = adam.update(gradients)
         self.log.append(entry)
 
-    # --- padded forward passes ------------------------------------------------------------------------------
+    # --- padded forward passes --------------------------------------------------------------------
     def padded(self, answers: list[Answer]) -> tuple[dict[str, Tensor], int]:
-        """Prompts padded on the left, responses on the right; positions count real tokens. Also the prompts' width."""
+        """Prompts padded on the left, responses on the right; positions count real tokens. Also the
+        prompts' width."""
         left, right = max(len(a.prompt) for a in answers), max(len(a.response) for a in answers)
         ids, mask = (
             torch.full((len(answers), left + right), PAD),
@@ -124,13 +137,20 @@ class Reference:
             begin, end = left - len(a.prompt), left + len(a.response)
             ids[b, begin:end] = torch.tensor(a.prompt + a.response)
             mask[b, begin:end] = 1
-        return {"input_ids": ids, "attention_mask": mask, "position_ids": (mask.cumsum(1) - 1).clamp(min=0)}, left
+        return {
+            "input_ids": ids,
+            "attention_mask": mask,
+            "position_ids": (mask.cumsum(1) - 1).clamp(min=0),
+        }, left
 
     def log_probabilities(self, model: Any, answers: list[Answer]) -> list[list[Tensor]]:
         """log p of each response token under the tempered distribution."""
         inputs, left = self.padded(answers)
         logp = torch.log_softmax(model(**inputs).logits / self.temperature, dim=-1)
-        return [[logp[b, left - 1 + t, token] for t, token in enumerate(a.response)] for b, a in enumerate(answers)]
+        return [
+            [logp[b, left - 1 + t, token] for t, token in enumerate(a.response)]
+            for b, a in enumerate(answers)
+        ]
 
     def values(self, answers: list[Answer]) -> list[list[Tensor]]:
         """Value of the state before each response token."""
@@ -138,7 +158,8 @@ class Reference:
         inputs, left = self.padded(answers)
         hidden = trunk(**inputs).last_hidden_state
         return [
-            [hidden[b, left - 1 + t] @ weight + bias[0] for t in range(len(a.response))] for b, a in enumerate(answers)
+            [hidden[b, left - 1 + t] @ weight + bias[0] for t in range(len(a.response))]
+            for b, a in enumerate(answers)
         ]
 
 
@@ -151,10 +172,19 @@ def whitened(rows: list[list[float]]) -> list[list[float]]:
 
 
 class Adam:
-    """Adam with gradients clipped to norm 1 and a learning rate that falls linearly to 0 over all updates."""
+    """Adam with gradients clipped to norm 1 and a learning rate that falls linearly to 0 over all
+    updates."""
 
-    def __init__(self, parameters: list[Tensor], rate: float, betas: tuple[float, float], updates: int) -> None:
-        self.parameters, self.rate, self.betas, self.updates, self.done = parameters, rate, betas, updates, 0
+    def __init__(
+        self, parameters: list[Tensor], rate: float, betas: tuple[float, float], updates: int
+    ) -> None:
+        self.parameters, self.rate, self.betas, self.updates, self.done = (
+            parameters,
+            rate,
+            betas,
+            updates,
+            0,
+        )
         self.mean = [torch.zeros_like(p) for p in parameters]
         self.square = [torch.zeros_like(p) for p in parameters]
 

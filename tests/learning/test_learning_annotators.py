@@ -1,4 +1,5 @@
-"""Ratings, thumbs and what is learned about annotators: likelihoods, recovery of known parameters, resume."""
+"""Ratings, thumbs and what is learned about annotators: likelihoods, recovery of known parameters,
+resume."""
 
 from __future__ import annotations
 
@@ -24,9 +25,11 @@ from accord.models.reward_model import RewardModel
 from accord.text.packing import Group
 
 
-# --- the likelihood of an answer on a scale --------------------------------------------------------------------
+# --- the likelihood of an answer on a scale -------------------------------------------------------
 @given(st.floats(-6, 6), st.lists(st.floats(-5, 5), min_size=1, max_size=6, unique=True))
-def test_levels_of_a_scale_have_probabilities_that_sum_to_one(u: float, thresholds: list[float]) -> None:
+def test_levels_of_a_scale_have_probabilities_that_sum_to_one(
+    u: float, thresholds: list[float]
+) -> None:
     tau = torch.tensor(sorted(thresholds), dtype=torch.double)
     levels = torch.arange(len(tau) + 1)
     logp = likelihoods.graded(torch.full((len(levels),), u, dtype=torch.double), levels, tau)
@@ -54,15 +57,20 @@ def test_a_thumb_is_a_scale_of_two() -> None:
     torch.testing.assert_close(down, torch.nn.functional.logsigmoid(0.5 - u))
 
 
-# --- recovery ------------------------------------------------------------------------------------------------------
-def fitted(parameters: JudgementParameters, scores_R: torch.Tensor, groups: Sequence[JudgedGroup]) -> torch.Tensor:
-    """Minimise the loss over the parameters for known rewards; returns the inverse information matrix."""
+# --- recovery -------------------------------------------------------------------------------------
+def fitted(
+    parameters: JudgementParameters, scores_R: torch.Tensor, groups: Sequence[JudgedGroup]
+) -> torch.Tensor:
+    """Minimise the loss over the parameters for known rewards; returns the inverse information
+    matrix."""
     weights = list(parameters.parameters())
 
     def loss() -> torch.Tensor:
         return parameters.penalty() - log_likelihood(scores_R, groups, parameters.effects()).sum()
 
-    optimizer = torch.optim.LBFGS(weights, max_iter=300, tolerance_grad=1e-6, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS(
+        weights, max_iter=300, tolerance_grad=1e-6, line_search_fn="strong_wolfe"
+    )
 
     def closure() -> torch.Tensor:
         optimizer.zero_grad()
@@ -71,7 +79,9 @@ def fitted(parameters: JudgementParameters, scores_R: torch.Tensor, groups: Sequ
         return value
 
     optimizer.step(closure)
-    slopes = torch.cat([g.reshape(-1) for g in torch.autograd.grad(loss(), weights, create_graph=True)])
+    slopes = torch.cat(
+        [g.reshape(-1) for g in torch.autograd.grad(loss(), weights, create_graph=True)]
+    )
     assert slopes.abs().max() < 0.05
     return torch.linalg.inv(jacobian(slopes, weights).double())
 
@@ -82,15 +92,22 @@ def jacobian(values: torch.Tensor, weights: Sequence[torch.Tensor]) -> torch.Ten
         found = torch.autograd.grad(value, weights, retain_graph=True, allow_unused=True)
         rows.append(
             torch.cat(
-                [w.new_zeros(w.numel()) if g is None else g.reshape(-1) for g, w in zip(found, weights, strict=True)]
+                [
+                    w.new_zeros(w.numel()) if g is None else g.reshape(-1)
+                    for g, w in zip(found, weights, strict=True)
+                ]
             )
         )
-    return torch.stack(rows)  # fmt: skip
+    return torch.stack(rows)
 
 
-def z_values(values: torch.Tensor, truth: Sequence[float], weights: list, covariance: torch.Tensor) -> torch.Tensor:
+def z_values(
+    values: torch.Tensor, truth: Sequence[float], weights: list, covariance: torch.Tensor
+) -> torch.Tensor:
     slope = jacobian(values, weights).double()
-    return (values.detach().double() - torch.tensor(truth)) / (slope @ covariance @ slope.T).diagonal().sqrt()
+    return (values.detach().double() - torch.tensor(truth)) / (
+        slope @ covariance @ slope.T
+    ).diagonal().sqrt()
 
 
 CROWD = [
@@ -105,7 +122,10 @@ def test_thresholds_offsets_and_sharpness_are_recovered_within_their_intervals()
     rewards = rng.normal(size=500)
     groups = []
     for item, reward in enumerate(rewards):
-        said = [Judgement((0,), None, a, "rating", level=who.rate(reward, TAU, rng)) for a, who in enumerate(CROWD)]
+        said = [
+            Judgement((0,), None, a, "rating", level=who.rate(reward, TAU, rng))
+            for a, who in enumerate(CROWD)
+        ]
         said += [
             Judgement((0,), None, a, "rating", level=int(who.thumb(reward, 0.3, rng)), scale=1)
             for a, who in enumerate(CROWD)
@@ -113,26 +133,40 @@ def test_thresholds_offsets_and_sharpness_are_recovered_within_their_intervals()
         groups.append(JudgedGroup(Group([0], [[4, 1]]), tuple(said), str(item)))
     levels = [j.level for g in groups for j in g.judgements if j.scale == 0]
     scales = (
-        Scale("overall", tuple(map(float, range(5))), tuple(levels.count(k) / len(levels) for k in range(5))),
+        Scale(
+            "overall",
+            tuple(map(float, range(5))),
+            tuple(levels.count(k) / len(levels) for k in range(5)),
+        ),
         Scale("thumb", (0.0, 1.0), (0.5, 0.5)),
     )
     parameters = JudgementParameters(AnnotatorEffects.none(len(CROWD)), scales).double()
     covariance = fitted(parameters, torch.tensor(rewards, dtype=torch.double), groups)
     effects, weights = parameters.effects(), list(parameters.parameters())
     shift = effects.offset_A.mean()
-    values = torch.cat([effects.sharpness_A, effects.offset_A - shift, *(t - shift for t in effects.thresholds)])
+    values = torch.cat(
+        [effects.sharpness_A, effects.offset_A - shift, *(t - shift for t in effects.thresholds)]
+    )
     truth = [*(a.sharpness for a in CROWD), *(a.offset for a in CROWD), *TAU, 0.3]
     z = z_values(values, truth, weights, covariance)
     assert z.abs().max() < 3.5
     assert (z.abs() < 1.96).double().mean() >= 0.75
-    told = describe_annotators([parameters.values()], torch.zeros(1), 1.0, [a.id for a in CROWD], scales)
+    told = describe_annotators(
+        [parameters.values()], torch.zeros(1), 1.0, [a.id for a in CROWD], scales
+    )
     assert told["annotators"][3]["sharpness"] < 0 < told["annotators"][0]["sharpness"]
     assert told["scales"][0]["thresholds"] == pytest.approx(TAU, abs=0.25)
-    again = describe_annotators([parameters.values()], torch.tensor([0.7]), 2.0, [a.id for a in CROWD], scales)
+    again = describe_annotators(
+        [parameters.values()], torch.tensor([0.7]), 2.0, [a.id for a in CROWD], scales
+    )
     for before, after, who in zip(told["annotators"], again["annotators"], CROWD, strict=True):
         # r = 2 score + 0.7: the same utility, relative to the same thresholds, in the new unit
         for score in (-1.0, 0.5):
-            old = before["sharpness"] * (2 * score + 0.7) + before["offset"] - told["scales"][0]["thresholds"][1]
+            old = (
+                before["sharpness"] * (2 * score + 0.7)
+                + before["offset"]
+                - told["scales"][0]["thresholds"][1]
+            )
             new = after["sharpness"] * score + after["offset"] - again["scales"][0]["thresholds"][1]
             assert new == pytest.approx(old, abs=1e-5), who.id
 
@@ -156,8 +190,15 @@ def test_rationality_side_bias_and_ties_are_recovered_jointly() -> None:
     parameters = JudgementParameters(AnnotatorEffects.none(4), joint=True).double()
     covariance = fitted(parameters, torch.tensor(rewards, dtype=torch.double), groups)
     effects, weights = parameters.effects(), list(parameters.parameters())
-    values = torch.cat([effects.rationality_A, effects.side_bias_A, torch.as_tensor(effects.log_nu).reshape(1)])
-    z = z_values(values, [*(b for b, _ in truth), *(g for _, g in truth), float(np.log(nu))], weights, covariance)
+    values = torch.cat(
+        [effects.rationality_A, effects.side_bias_A, torch.as_tensor(effects.log_nu).reshape(1)]
+    )
+    z = z_values(
+        values,
+        [*(b for b, _ in truth), *(g for _, g in truth), float(np.log(nu))],
+        weights,
+        covariance,
+    )
     assert z.abs().max() < 3.5
     assert (z.abs() < 1.96).double().mean() >= 0.7
 
@@ -167,12 +208,16 @@ def test_thresholds_start_where_the_shares_put_them() -> None:
     assert starting_thresholds(scale).tolist() == pytest.approx([-np.log(3), np.log(3)], abs=0.01)
     start = JudgementParameters(AnnotatorEffects.none(), [scale]).effects().thresholds[0]
     assert start.tolist() == pytest.approx([-np.log(3), np.log(3)], abs=0.01)
-    unseen = JudgementParameters(AnnotatorEffects.none(), [Scale("s", (0.0, 1.0, 2.0), (0.5, 0.0, 0.5))])
+    unseen = JudgementParameters(
+        AnnotatorEffects.none(), [Scale("s", (0.0, 1.0, 2.0), (0.5, 0.0, 0.5))]
+    )
     assert (unseen.effects().thresholds[0].diff() > 0).all()
 
 
 def test_the_priors_settle_the_scale_that_the_likelihood_leaves_open() -> None:
-    parameters = JudgementParameters(AnnotatorEffects.none(3), [Scale("thumb", (0.0, 1.0), (0.5, 0.5))], joint=True)
+    parameters = JudgementParameters(
+        AnnotatorEffects.none(3), [Scale("thumb", (0.0, 1.0), (0.5, 0.5))], joint=True
+    )
     assert parameters.penalty().item() == 0
     with torch.no_grad():
         parameters.rationality_A.mul_(2)
@@ -181,8 +226,11 @@ def test_the_priors_settle_the_scale_that_the_likelihood_leaves_open() -> None:
     assert not list(fixed.parameters())
 
 
-# --- the loop --------------------------------------------------------------------------------------------------
-SCALES = (Scale("overall", (0.0, 1.0, 2.0), (0.3, 0.4, 0.3)), Scale("thumb", (0.0, 1.0), (0.5, 0.5)))
+# --- the loop -------------------------------------------------------------------------------------
+SCALES = (
+    Scale("overall", (0.0, 1.0, 2.0), (0.3, 0.4, 0.3)),
+    Scale("thumb", (0.0, 1.0), (0.5, 0.5)),
+)
 RATED = [
     JudgedGroup(
         g.group,
@@ -206,9 +254,10 @@ def test_a_mix_with_ratings_resumes_exactly(how: str) -> None:
         annotator_rate=0.03,  # type: ignore[arg-type]
     )
     assert_resume_is_exact(
-        reward_model, lambda m, s: train_reward(m, RATED, settings, START, s, RATED, SCALES),
+        reward_model,
+        lambda m, s: train_reward(m, RATED, settings, START, s, RATED, SCALES),
         lambda m: [p for member in m.members for p in member.parameters()],
-    )  # fmt: skip
+    )
     result = train_reward(reward_model(), RATED, settings, START, heldout=RATED, scales=SCALES)
     first, second = result.learned
     assert first["thresholds"] != second["thresholds"]  # each member has its own
@@ -220,15 +269,22 @@ def test_ratings_alone_teach_an_order_and_an_offset_is_not_a_worse_answer() -> N
     generator = torch.Generator().manual_seed(5)
     groups = []
     for i in range(80):
-        responses = [[t, *torch.randint(7, 40, (3,), generator=generator).tolist(), 1] for t in (4, 5, 6)]
-        # Annotator 1 is two levels kinder. The token decides; the responses an annotator saw do not matter.
+        responses = [
+            [t, *torch.randint(7, 40, (3,), generator=generator).tolist(), 1] for t in (4, 5, 6)
+        ]
+        # Annotator 1 is two levels kinder. The token decides; the responses an annotator saw do not
+        # matter.
         kind = i % 2
         said = tuple(Judgement((k,), None, kind, "rating", level=k + 2 * kind) for k in range(3))
         groups.append(JudgedGroup(Group([0, 9], responses), said))
     scales = [Scale("overall", (0.0, 1.0, 2.0, 3.0, 4.0), (1 / 6, 1 / 6, 1 / 3, 1 / 6, 1 / 6))]
     model = reward_model()
-    settings = RewardSettings(epochs=6, batch=8, optimizer=OptimizerSettings(3e-3), annotator_rate=0.05)
-    result = train_reward(model, groups[:60], settings, AnnotatorEffects.none(2), heldout=groups[60:], scales=scales)
+    settings = RewardSettings(
+        epochs=6, batch=8, optimizer=OptimizerSettings(3e-3), annotator_rate=0.05
+    )
+    result = train_reward(
+        model, groups[:60], settings, AnnotatorEffects.none(2), heldout=groups[60:], scales=scales
+    )
     assert result.heldout_agreement > 0.97
     assert all(v["offset"][1] - v["offset"][0] > 1 for v in result.learned)
     base = float(-(torch.tensor(scales[0].shares).log() * torch.tensor(scales[0].shares)).sum())
@@ -241,12 +297,18 @@ def test_a_reward_is_learned_together_with_who_judged_it() -> None:
     rng, generator = np.random.default_rng(3), torch.Generator().manual_seed(3)
     groups = []
     for _ in range(150):
-        responses = [[t, *torch.randint(7, 40, (2,), generator=generator).tolist(), 1] for t in (4, 5, 6)]
+        responses = [
+            [t, *torch.randint(7, 40, (2,), generator=generator).tolist(), 1] for t in (4, 5, 6)
+        ]
         said = []
         for a, (beta, gamma) in enumerate(truth):
-            i, j = (int(x) for x in rng.permutation(3)[:2])  # token 6 is worth 1, token 4 is worth -1
+            i, j = (
+                int(x) for x in rng.permutation(3)[:2]
+            )  # token 6 is worth 1, token 4 is worth -1
             u = beta * np.array([i - 1.0, j - 1.0]) + gamma * np.array([0.5, -0.5])
-            said.append(Judgement((i, j) if u[0] - u[1] + rng.logistic() > 0 else (j, i), (0, 1), a))
+            said.append(
+                Judgement((i, j) if u[0] - u[1] + rng.logistic() > 0 else (j, i), (0, 1), a)
+            )
             if said[-1].options == (j, i):
                 said[-1] = Judgement((j, i), (1, 0), a)
         groups.append(JudgedGroup(Group([0, 9], responses), tuple(said)))
@@ -262,13 +324,20 @@ def test_a_reward_is_learned_together_with_who_judged_it() -> None:
     assert gamma[:3].abs().max() < 0.7
     assert gamma[3].item() == pytest.approx(3.0, abs=1.0)
     score_KR = model.score([g.group for g in groups]).mean(0).reshape(-1, 3)
-    assert (score_KR.diff(dim=1) > 0).float().mean() > 0.98  # the contrarian's votes count the other way
+    assert (
+        score_KR.diff(dim=1) > 0
+    ).float().mean() > 0.98  # the contrarian's votes count the other way
 
 
 def test_with_one_annotator_the_prior_keeps_the_scale() -> None:
-    alone = [JudgedGroup(g.group, tuple(j for j in g.judgements if j.annotator == 1)) for g in JUDGED]
+    alone = [
+        JudgedGroup(g.group, tuple(j for j in g.judgements if j.annotator == 1)) for g in JUDGED
+    ]
     only = [
-        JudgedGroup(g.group, tuple(Judgement(j.options, j.shown_at, 0, j.kind) for j in g.judgements)) for g in alone
+        JudgedGroup(
+            g.group, tuple(Judgement(j.options, j.shown_at, 0, j.kind) for j in g.judgements)
+        )
+        for g in alone
     ]
     settings = RewardSettings(
         epochs=20, batch=4, optimizer=OptimizerSettings(3e-3), effects="joint", annotator_rate=0.1
@@ -284,14 +353,22 @@ def test_a_reward_that_comes_out_upside_down_is_refused() -> None:
     settings = RewardSettings(batch=4, optimizer=OptimizerSettings(3e-3), effects="joint")
     with pytest.raises(RunError, match="rationality of most annotators was learned to be negative"):
         train_reward(reward_model(), JUDGED, settings, contrary)
-    train_reward(reward_model(), JUDGED, replace(settings, effects="fixed"), contrary)  # what is given is believed
+    train_reward(
+        reward_model(), JUDGED, replace(settings, effects="fixed"), contrary
+    )  # what is given is believed
 
 
 def test_pairs_said_by_ratings() -> None:
     def rating(option: int, annotator: int, level: int, scale: int = 0) -> Judgement:
         return Judgement((option,), None, annotator, "rating", level=level, scale=scale)
 
-    said = (rating(0, 0, 2), rating(1, 0, 3), rating(2, 0, 2), rating(3, 1, 0), rating(3, 0, 1, scale=1))
+    said = (
+        rating(0, 0, 2),
+        rating(1, 0, 3),
+        rating(2, 0, 2),
+        rating(3, 1, 0),
+        rating(3, 0, 1, scale=1),
+    )
     group = JudgedGroup(Group([0], [[4, 1], [5, 1], [6, 1], [7, 1]]), said)
     assert strict_pairs([group]) == [(0, 1, 0), (0, 1, 2)]
 

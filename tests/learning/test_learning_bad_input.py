@@ -34,11 +34,14 @@ def refused(error: type[AccordError], message: str, run: Any, t: Any = None) -> 
     with pytest.raises(error, match=message) as caught:
         run()
     assert caught.value.fix, "the error does not say what to do"
-    assert all(torch.equal(p, q) for p, q in zip(before, t.policy.hf.parameters() if t else [], strict=True))
+    assert all(
+        torch.equal(p, q)
+        for p, q in zip(before, t.policy.hf.parameters() if t else [], strict=True)
+    )
     return caught.value
 
 
-# --- rewards --------------------------------------------------------------------------------------------------
+# --- rewards --------------------------------------------------------------------------------------
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("estimator", ["gae", "reinforce"])
 def test_a_reward_that_is_not_finite(value: float, estimator: Any) -> None:
@@ -48,11 +51,14 @@ def test_a_reward_that_is_not_finite(value: float, estimator: Any) -> None:
         return scores
 
     t = make(score=score, estimator=estimator)
-    refused(RunError, rf"the reward of response 3 is {value} \(member 1; 1 of 16 scores", t.train, t)
+    refused(
+        RunError, rf"the reward of response 3 is {value} \(member 1; 1 of 16 scores", t.train, t
+    )
 
 
 def test_a_reward_without_bound_stops_before_the_checkpoint() -> None:
-    """Finite, but its square is not: the value model's gradient says so, and the session keeps its last good step."""
+    """Finite, but its square is not: the value model's gradient says so, and the session keeps its
+    last good step."""
     t, session = make(score=lambda r: 1e30 * count_sevens(r) + 1e30), LocalSession()
     refused(RunError, r"gradient is (inf|nan) at step 1", lambda: t.train(session))
     assert not session.history
@@ -74,27 +80,38 @@ def test_scores_of_another_shape(score: Any, message: str) -> None:
 def test_groups_whose_rewards_are_all_equal_change_nothing_and_are_counted() -> None:
     """A degenerate step: no advantage, no gradient, and the metric says why."""
     for estimator in ("grpo", "dr_grpo", "rloo", "reinforce_baseline"):
-        t = make(estimator=estimator, samples_per_prompt=3, kl_coefficient=0.0, whiten_advantages=False, steps=1,
-                 score=lambda r: torch.full((1, r.size), 7.3))  # fmt: skip
+        t = make(
+            estimator=estimator,
+            samples_per_prompt=3,
+            kl_coefficient=0.0,
+            whiten_advantages=False,
+            steps=1,
+            score=lambda r: torch.full((1, r.size), 7.3),
+        )
         before, session = [p.clone() for p in t.policy.hf.parameters()], LocalSession()
         t.train(session)
         assert session.history[0]["flat_group_share"] == 1.0
         assert session.history[0]["grad_norm"] == pytest.approx(0, abs=1e-5)
-        moved = max(float((p - q).abs().max()) for p, q in zip(before, t.policy.hf.parameters(), strict=True))
+        moved = max(
+            float((p - q).abs().max())
+            for p, q in zip(before, t.policy.hf.parameters(), strict=True)
+        )
         assert moved < 1e-3
 
 
 def test_one_sample_per_prompt_has_no_group() -> None:
     for estimator in adv.GROUPED:
         error = refused(
-            ConfigError, f"estimator {estimator} compares the samples", lambda e=estimator: OnPolicySettings(1, estimator=e)
-        )  # fmt: skip
+            ConfigError,
+            f"estimator {estimator} compares the samples",
+            lambda e=estimator: OnPolicySettings(1, estimator=e),
+        )
         assert "2 or more" in (error.fix or "")
         with pytest.raises(ValueError, match="at least 2"):
             adv.estimate(estimator, torch.zeros(3), torch.zeros(3), torch.tensor([1, 2]), 1)
 
 
-# --- rollouts -------------------------------------------------------------------------------------------------
+# --- rollouts -------------------------------------------------------------------------------------
 def with_sampler(change: Any, **settings: Any) -> Any:
     """A trainer whose sampler's rollouts are changed on their way."""
     t = make(**settings)
@@ -116,15 +133,20 @@ def test_an_empty_response() -> None:
     t = with_sampler(empty)
     refused(RunError, r"empty response \(number 2 of 8\)", t.train, t)
     for build in (
-        lambda: Pair([0], [], [1], "row 7"), lambda: Pair([0], [1], [], "row 7"), lambda: Pair([], [1], [1], "row 7"),
+        lambda: Pair([0], [], [1], "row 7"),
+        lambda: Pair([0], [1], [], "row 7"),
+        lambda: Pair([], [1], [1], "row 7"),
         lambda: Thumb([0], [], True, "row 7"),
-    ):  # fmt: skip
+    ):
         refused(DataError, "'row 7': the .* has no tokens", build)
 
 
 def test_a_rollout_with_too_few_responses_or_other_log_probabilities() -> None:
     def fewer(rollout: Rollout) -> Rollout:
-        cut = {name: getattr(rollout, name)[:-1] for name in ("prompt_index", "responses", "logprobs", "finished")}
+        cut = {
+            name: getattr(rollout, name)[:-1]
+            for name in ("prompt_index", "responses", "logprobs", "finished")
+        }
         return replace(rollout, **cut)
 
     t = with_sampler(fewer, samples_per_prompt=2)
@@ -139,10 +161,16 @@ def test_a_rollout_with_too_few_responses_or_other_log_probabilities() -> None:
 
 
 def test_responses_that_fill_the_budget_are_scored_as_unfinished_and_trained() -> None:
-    """No stop token anywhere: all get the fixed score, the step still runs, nothing invents an end."""
+    """No stop token anywhere: all get the fixed score, the step still runs, nothing invents an
+    end."""
     policy = tiny_llama()
     t, session = (
-        make(policy=policy, sampler=Fixed(policy, [[9] * 8] * 8, [False] * 8), unfinished_score=-1.0, steps=1),
+        make(
+            policy=policy,
+            sampler=Fixed(policy, [[9] * 8] * 8, [False] * 8),
+            unfinished_score=-1.0,
+            steps=1,
+        ),
         LocalSession(),
     )
     t.train(session)
@@ -163,7 +191,7 @@ def test_nothing_to_train() -> None:
         type(make())(tiny_llama(), None, None, None, count_sevens, [[0]], OnPolicySettings(1))  # type: ignore[arg-type]
 
 
-# --- adapters -------------------------------------------------------------------------------------------------
+# --- adapters -------------------------------------------------------------------------------------
 @pytest.fixture
 def adapter(tmp_path: Path) -> Path:
     """An adapter with weights that do something, saved from a base in `base`."""
@@ -177,7 +205,9 @@ def adapter(tmp_path: Path) -> Path:
 
 def put_on(folder: Path, base: Path | str) -> None:
     config = json.loads((folder / "adapter_config.json").read_text())
-    (folder / "adapter_config.json").write_text(json.dumps(config | {"base_model_name_or_path": str(base)}))
+    (folder / "adapter_config.json").write_text(
+        json.dumps(config | {"base_model_name_or_path": str(base)})
+    )
 
 
 @pytest.mark.parametrize(
@@ -190,7 +220,9 @@ def put_on(folder: Path, base: Path | str) -> None:
     ],
     ids=["other weights", "another width", "more layers", "fewer layers"],
 )
-def test_an_adapter_of_another_base_model(adapter: Path, tmp_path: Path, other: Any, why: str) -> None:
+def test_an_adapter_of_another_base_model(
+    adapter: Path, tmp_path: Path, other: Any, why: str
+) -> None:
     load_causal_lm(str(adapter))
     put_on(adapter, save_causal_lm(other(), tmp_path / "other"))
     error = refused(
@@ -201,11 +233,17 @@ def test_an_adapter_of_another_base_model(adapter: Path, tmp_path: Path, other: 
     assert "base_model_name_or_path" in (error.fix or "")
 
 
-def test_an_adapter_whose_base_is_gone_or_that_came_from_elsewhere(adapter: Path, tmp_path: Path) -> None:
+def test_an_adapter_whose_base_is_gone_or_that_came_from_elsewhere(
+    adapter: Path, tmp_path: Path
+) -> None:
     (adapter / PROBE).unlink()
     load_causal_lm(str(adapter))  # PEFT's own directories have no probe
     put_on(adapter, tmp_path / "nowhere")
-    refused(ConfigError, "adapter in .* needs its base model: cannot load", lambda: load_causal_lm(str(adapter)))
+    refused(
+        ConfigError,
+        "adapter in .* needs its base model: cannot load",
+        lambda: load_causal_lm(str(adapter)),
+    )
 
 
 @pytest.mark.parametrize("foreign", [0, 1])
@@ -219,7 +257,15 @@ def test_an_ensemble_with_an_adapter_of_another_base_model(tmp_path: Path, forei
     changed = tmp_path / "one" / f"member-{foreign}"
     shutil.rmtree(changed)
     shutil.copytree(tmp_path / "other" / f"member-{foreign}", changed)
-    refused(ConfigError, "adapter in .* was not trained on its base model", lambda: RewardModel.load(tmp_path / "one"))
+    refused(
+        ConfigError,
+        "adapter in .* was not trained on its base model",
+        lambda: RewardModel.load(tmp_path / "one"),
+    )
     shutil.rmtree(tmp_path / "base-other")
     if foreign == 0:  # the first member says what the base is
-        refused(ConfigError, "member-0 needs its base model: cannot load", lambda: RewardModel.load(tmp_path / "one"))
+        refused(
+            ConfigError,
+            "member-0 needs its base model: cannot load",
+            lambda: RewardModel.load(tmp_path / "one"),
+        )

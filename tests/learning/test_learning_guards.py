@@ -24,9 +24,21 @@ HEALTHY = {"kl_seq": 5.0, "unique_share": 0.9, "entropy_tok": 2.0, "ensemble_spr
 @pytest.mark.parametrize(
     ("limit", "value", "words"),
     [
-        ({"kl_budget": 10.0}, {"kl_seq": 10.5}, "KL is 10.5 nats per sequence at step 7, above the budget of 10"),
-        ({"min_unique": 0.5}, {"unique_share": 0.4}, "40% of the responses of step 7 are distinct, below 50%"),
-        ({"min_entropy": 0.5}, {"entropy_tok": 0.2}, "entropy is 0.2 nats per token at step 7, below 0.5"),
+        (
+            {"kl_budget": 10.0},
+            {"kl_seq": 10.5},
+            "KL is 10.5 nats per sequence at step 7, above the budget of 10",
+        ),
+        (
+            {"min_unique": 0.5},
+            {"unique_share": 0.4},
+            "40% of the responses of step 7 are distinct, below 50%",
+        ),
+        (
+            {"min_entropy": 0.5},
+            {"entropy_tok": 0.2},
+            "entropy is 0.2 nats per token at step 7, below 0.5",
+        ),
         ({"max_spread": 1.0}, {"ensemble_spread": 1.25}, "disagree by 1.25 at step 7, above 1:"),
     ],
 )
@@ -38,7 +50,8 @@ def test_each_guard_says_why(limit: dict[str, float], value: dict[str, float], w
 
 
 def test_a_collapsing_policy_is_stopped_by_its_entropy() -> None:
-    """An untrained policy over 64 tokens has about log 64 nats; paying for one token takes them away."""
+    """An untrained policy over 64 tokens has about log 64 nats; paying for one token takes them
+    away."""
     session = LocalSession()
     t = make(steps=40, min_entropy=1.0, kl_coefficient=0.0, prompts_per_step=16)
     result = t.train(session)
@@ -60,7 +73,10 @@ def test_a_kl_that_nothing_needs_can_be_left_unmeasured(kind: dict[str, Any]) ->
     other.reference = None
     other.policy.reference = None  # type: ignore[assignment,method-assign]  # calling either would fail
     second = other.train(unmeasured)
-    assert all(torch.equal(a, b) for a, b in zip(one.policy.parameters(), other.policy.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(one.policy.parameters(), other.policy.parameters(), strict=True)
+    )
     assert (second.kl_seq, second.score) == (None, first.score)
     absent = {"kl_seq", "kl_seq_k3", "kl_tok", "kl_seq_error", "kl_disagreement"}
     for with_kl, without in zip(measured.history, unmeasured.history, strict=True):
@@ -71,11 +87,13 @@ def test_a_kl_that_nothing_needs_can_be_left_unmeasured(kind: dict[str, Any]) ->
 
 
 @pytest.mark.parametrize(
-    "needs", [{}, {"kl_coefficient": 0.0, "kl_target": 6.0}, {"kl_coefficient": 0.0, "kl_budget": 30.0}]
+    "needs",
+    [{}, {"kl_coefficient": 0.0, "kl_target": 6.0}, {"kl_coefficient": 0.0, "kl_budget": 30.0}],
 )
 def test_a_kl_that_is_needed_is_measured(needs: dict[str, float]) -> None:
     with pytest.raises(
-        ConfigError, match="measure_kl is false, but kl_coefficient, kl_target or kl_budget needs the KL"
+        ConfigError,
+        match="measure_kl is false, but kl_coefficient, kl_target or kl_budget needs the KL",
     ):
         OnPolicySettings(steps=2, measure_kl=False, **needs)  # type: ignore[arg-type]
 
@@ -103,7 +121,7 @@ def test_a_callback_that_gives_a_reason_stops_the_run_for_good() -> None:
     assert again.train() == result
 
 
-# --- gold turning ---------------------------------------------------------------------------------------------
+# --- gold turning ---------------------------------------------------------------------------------
 def path(
     golds: list[float], proxies: list[float], noise: float = 1.0, prompts: int = 200, seed: int = 0
 ) -> list[Point]:
@@ -111,9 +129,13 @@ def path(
     rng = np.random.default_rng(seed)
     own = 3 * rng.normal(size=prompts)
     return [
-        Point(10 * i, p + own + noise * rng.normal(size=prompts), g + own + noise * rng.normal(size=prompts))
+        Point(
+            10 * i,
+            p + own + noise * rng.normal(size=prompts),
+            g + own + noise * rng.normal(size=prompts),
+        )
         for i, (g, p) in enumerate(zip(golds, proxies, strict=True))
-    ]  # fmt: skip
+    ]
 
 
 def test_gold_turning_is_found_where_it_happens() -> None:
@@ -121,7 +143,9 @@ def test_gold_turning_is_found_where_it_happens() -> None:
     found = [gold_turned(path(golds, proxies)[:n], 4) for n in range(1, 5)]
     assert found[:3] == [None, None, None]
     assert "gold fell by" in (found[3] or "")
-    assert "between steps 10 and 30" in (found[3] or "") or "between steps 20 and 30" in (found[3] or "")
+    assert "between steps 10 and 30" in (found[3] or "") or "between steps 20 and 30" in (
+        found[3] or ""
+    )
 
 
 def test_a_policy_that_gets_worse_by_both_is_not_gamed() -> None:
@@ -149,7 +173,7 @@ def rows(point_of: Point) -> list[dict[str, Any]]:
                     "gold": float(point_of.gold_P[p]) + shift,
                 }
             )
-    return found  # fmt: skip
+    return found
 
 
 def test_points_are_read_from_sample_rows() -> None:
@@ -167,4 +191,7 @@ def test_the_loop_stops_at_the_examination_that_found_gold_turned(tmp_path: Path
     assert "gold fell by" in (result.guard or "")
     assert len(list(tmp_path.glob("step-*.jsonl"))) == 3
     examined = iter([rows(p) for p in path([0.0, 1.0, 0.2], [0.0, 1.0, 2.0])])
-    assert make(steps=6).train(on_step=at_points(3, tmp_path / "off", lambda: next(examined))).guard is None
+    assert (
+        make(steps=6).train(on_step=at_points(3, tmp_path / "off", lambda: next(examined))).guard
+        is None
+    )

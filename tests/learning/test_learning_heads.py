@@ -1,4 +1,5 @@
-"""Ensembles on one trunk, distributions and objectives: likelihoods, training, resume, files, use."""
+"""Ensembles on one trunk, distributions and objectives: likelihoods, training, resume, files,
+use."""
 
 from __future__ import annotations
 
@@ -34,11 +35,13 @@ FAST = OptimizerSettings(3e-3)
 GROUPS = [g.group for g in JUDGED]
 
 
-def ensemble(trunk: str, lora: LoraSettings | None = None, count: int = 2, form: HeadForm | None = None) -> RewardModel:
+def ensemble(
+    trunk: str, lora: LoraSettings | None = None, count: int = 2, form: HeadForm | None = None
+) -> RewardModel:
     return RewardModel.untrained(build_members(tiny_llama(), count, 5, trunk, lora, form))  # type: ignore[arg-type]
 
 
-# --- trunks ----------------------------------------------------------------------------------------------------
+# --- trunks ---------------------------------------------------------------------------------------
 def test_heads_of_a_shared_trunk_are_read_in_one_pass() -> None:
     model, stream = ensemble("shared", count=3), pack(GROUPS)
     passes = []
@@ -56,35 +59,64 @@ def test_the_gradient_of_a_shared_trunk_is_the_mean_of_its_heads() -> None:
     shared, apart = ensemble("shared"), ensemble("own")
     parameters = [JudgementParameters(NONE) for _ in range(2)]
     loss, _ = team_step(Team(shared.members, parameters), JUDGED, settings)
-    losses = [team_step(Team([m], [p]), JUDGED, settings)[0] for m, p in zip(apart.members, parameters, strict=True)]
+    losses = [
+        team_step(Team([m], [p]), JUDGED, settings)[0]
+        for m, p in zip(apart.members, parameters, strict=True)
+    ]
     assert loss == pytest.approx(sum(losses) / 2, abs=1e-5)
-    weights = zip(shared.members[0].lm.parameters(), *(m.lm.parameters() for m in apart.members), strict=True)
+    weights = zip(
+        shared.members[0].lm.parameters(), *(m.lm.parameters() for m in apart.members), strict=True
+    )
     for p, q, r in weights:
         torch.testing.assert_close(p.grad, (q.grad + r.grad) / 2, atol=1e-5, rtol=1e-4)
-    versions = [JUDGED, [replace(g, judgements=g.judgements * (i % 3)) for i, g in enumerate(JUDGED)]]
+    versions = [
+        JUDGED,
+        [replace(g, judgements=g.judgements * (i % 3)) for i, g in enumerate(JUDGED)],
+    ]
     for budget in (10_000, 60):
         drawn = ensemble("shared")
-        team_step(Team(drawn.members, parameters), JUDGED, RewardSettings(micro_batch_tokens=budget), versions)
+        team_step(
+            Team(drawn.members, parameters),
+            JUDGED,
+            RewardSettings(micro_batch_tokens=budget),
+            versions,
+        )
         second = ensemble("own").members[1]
-        team_step(Team([second], [parameters[1]]), [g for i, g in enumerate(JUDGED) for _ in range(i % 3)], settings)
-        torch.testing.assert_close(drawn.members[1].head.weight.grad, second.head.weight.grad / 2, atol=1e-5, rtol=1e-4)
+        team_step(
+            Team([second], [parameters[1]]),
+            [g for i, g in enumerate(JUDGED) for _ in range(i % 3)],
+            settings,
+        )
+        torch.testing.assert_close(
+            drawn.members[1].head.weight.grad, second.head.weight.grad / 2, atol=1e-5, rtol=1e-4
+        )
 
 
-@pytest.mark.parametrize(("trunk", "lora"), [("shared", None), ("shared", LORA), ("adapters", LORA)])
+@pytest.mark.parametrize(
+    ("trunk", "lora"), [("shared", None), ("shared", LORA), ("adapters", LORA)]
+)
 @pytest.mark.parametrize("bootstrap", [False, True])
-def test_every_kind_of_ensemble_resumes_exactly(trunk: str, lora: LoraSettings | None, bootstrap: bool) -> None:
-    run = RewardSettings(epochs=2, batch=5, optimizer=FAST, bootstrap=bootstrap, effects="joint", annotator_rate=0.03)
+def test_every_kind_of_ensemble_resumes_exactly(
+    trunk: str, lora: LoraSettings | None, bootstrap: bool
+) -> None:
+    run = RewardSettings(
+        epochs=2, batch=5, optimizer=FAST, bootstrap=bootstrap, effects="joint", annotator_rate=0.03
+    )
     assert_resume_is_exact(
-        lambda: ensemble(trunk, lora), lambda m, s: train_reward(m, JUDGED, run, NONE, s, JUDGED),
+        lambda: ensemble(trunk, lora),
+        lambda m, s: train_reward(m, JUDGED, run, NONE, s, JUDGED),
         lambda m: [p for member in m.members for p in member.parameters()],
-    )  # fmt: skip
+    )
 
 
 def test_adapters_on_one_base_equal_trunks_of_their_own() -> None:
     base = tiny_llama()
     before = [p.detach().clone() for p in base.hf.parameters()]
     run = RewardSettings(epochs=1, batch=4, optimizer=FAST)
-    apart, one = ensemble("own", LORA), RewardModel.untrained(build_members(base, 2, 5, "adapters", LORA))
+    apart, one = (
+        ensemble("own", LORA),
+        RewardModel.untrained(build_members(base, 2, 5, "adapters", LORA)),
+    )
     assert [kind_of(m.members) for m in (apart, one)] == ["own", "adapters"]
     assert train_reward(apart, JUDGED, run, NONE) == train_reward(one, JUDGED, run, NONE)
     assert torch.equal(apart.score(GROUPS), one.score(GROUPS))
@@ -94,9 +126,12 @@ def test_adapters_on_one_base_equal_trunks_of_their_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("trunk", "lora"), [("own", None), ("own", LORA), ("shared", None), ("shared", LORA), ("adapters", LORA)]
+    ("trunk", "lora"),
+    [("own", None), ("own", LORA), ("shared", None), ("shared", LORA), ("adapters", LORA)],
 )
-def test_ensembles_survive_their_files(tmp_path: Path, trunk: str, lora: LoraSettings | None) -> None:
+def test_ensembles_survive_their_files(
+    tmp_path: Path, trunk: str, lora: LoraSettings | None
+) -> None:
     lm = load_causal_lm(str(save_tiny(tmp_path / "base")))
     model = RewardModel.untrained(build_members(lm, 3, 1, trunk, lora))  # type: ignore[arg-type]
     train_reward(model, JUDGED, RewardSettings(batch=4, optimizer=FAST), NONE)
@@ -131,26 +166,38 @@ def test_bootstrapped_heads_of_one_trunk_differ_only_by_what_they_drew() -> None
 
 def test_prompts_that_no_head_drew_are_not_read() -> None:
     model = ensemble("shared")
-    run = RewardSettings(epochs=3, batch=1, optimizer=FAST, bootstrap=True)  # some batches would be empty otherwise
+    run = RewardSettings(
+        epochs=3, batch=1, optimizer=FAST, bootstrap=True
+    )  # some batches would be empty otherwise
     result = train_reward(model, JUDGED, run, NONE)
     assert 3 <= result.steps < 3 * len(JUDGED)
 
 
-# --- distributions -------------------------------------------------------------------------------------------------
+# --- distributions --------------------------------------------------------------------------------
 numbers = st.lists(st.floats(-3, 3), min_size=4, max_size=4)
 
 
 @given(numbers, numbers)
 def test_preferences_between_distributions_sum_to_one(a: list[float], b: list[float]) -> None:
     x, y = torch.tensor(a, dtype=torch.double), torch.tensor(b, dtype=torch.double)
-    both = likelihoods.categorical_preference(x, y).exp() + likelihoods.categorical_preference(y, x).exp()
+    both = (
+        likelihoods.categorical_preference(x, y).exp()
+        + likelihoods.categorical_preference(y, x).exp()
+    )
     assert both.item() == pytest.approx(1)
     p, q = x.softmax(0), y.softmax(0)
-    brute = sum((p[i] * q[j] * (1.0 if i > j else 0.5 if i == j else 0.0)).item() for i in range(4) for j in range(4))
+    brute = sum(
+        (p[i] * q[j] * (1.0 if i > j else 0.5 if i == j else 0.0)).item()
+        for i in range(4)
+        for j in range(4)
+    )
     assert likelihoods.categorical_preference(x, y).exp().item() == pytest.approx(brute)
     form = HeadForm("mean_variance")
     one, other = form.moments(x[:2]), form.moments(y[:2])
-    both = likelihoods.normal_preference(*one, *other).exp() + likelihoods.normal_preference(*other, *one).exp()
+    both = (
+        likelihoods.normal_preference(*one, *other).exp()
+        + likelihoods.normal_preference(*other, *one).exp()
+    )
     assert both.item() == pytest.approx(1)
 
 
@@ -160,7 +207,8 @@ def test_distribution_gradients_and_tails() -> None:
     assert torch.autograd.gradcheck(likelihoods.categorical_preference, (x, y))
     form = HeadForm("mean_variance")
     assert torch.autograd.gradcheck(
-        lambda a, b: likelihoods.normal_preference(*form.moments(a), *form.moments(b)), (x[:, :2], y[:, :2])
+        lambda a, b: likelihoods.normal_preference(*form.moments(a), *form.moments(b)),
+        (x[:, :2], y[:, :2]),
     )
     far = torch.tensor([-60.0], requires_grad=True)
     logp = likelihoods.normal_preference(far, torch.ones(1), torch.zeros(1), torch.ones(1))
@@ -194,7 +242,9 @@ def test_a_categorical_distribution_is_read_as_asked() -> None:
 
     assert quantile(0.05) == pytest.approx([0.0, 0.0])  # the first value holds more than that
     assert quantile(0.3) == pytest.approx([1 / 3, 0.0])
-    assert quantile(0.45) == pytest.approx([0.5, 0.0])  # half way from the second to the third value
+    assert quantile(0.45) == pytest.approx(
+        [0.5, 0.0]
+    )  # half way from the second to the third value
     assert quantile(0.75) == pytest.approx([(2 + 0.15 / 0.4) / 3, 0.5 / 3])
 
 
@@ -206,26 +256,35 @@ def test_judgements_under_a_distribution_by_hand() -> None:
         return likelihoods.normal_preference(mean[a], deviation[a], mean[b], deviation[b]).item()
 
     rows = (
-        Judgement((0, 1), (0, 1)), Judgement((0, 2), (0, 1), kind="tie"), Judgement((2, 0, 1), (0, 1, 2)),
+        Judgement((0, 1), (0, 1)),
+        Judgement((0, 2), (0, 1), kind="tie"),
+        Judgement((2, 0, 1), (0, 1, 2)),
         Judgement((1, 2), None),
-    )  # fmt: skip
+    )
     group = [JudgedGroup(Group([0], [[4, 1], [5, 1], [6, 1]]), rows)]
     reading = Reading(mean, None, outputs, form)
     expected = [p(0, 1), (p(0, 2) + p(2, 0)) / 2, (p(2, 0) + p(2, 1) + p(0, 1)) / 3, p(1, 2)]
-    torch.testing.assert_close(log_likelihood(reading, group, AnnotatorEffects.none()), torch.tensor(expected))
+    torch.testing.assert_close(
+        log_likelihood(reading, group, AnnotatorEffects.none()), torch.tensor(expected)
+    )
     smoothed = log_likelihood(reading, group, AnnotatorEffects.none(), smoothing=0.2)
     assert smoothed[0].item() == pytest.approx(0.8 * p(0, 1) + 0.2 * p(1, 0))
     for wrong in (Judgement((0, 1), (0, 1), margin=1.0), Judgement((0,), None, 0, "rating")):
         with pytest.raises(DataError, match="a distribution head learns from choices"):
-            log_likelihood(reading, [replace(group[0], judgements=(wrong,))], AnnotatorEffects.none())
+            log_likelihood(
+                reading, [replace(group[0], judgements=(wrong,))], AnnotatorEffects.none()
+            )
 
 
 def disputed(count: int, seed: int) -> list[JudgedGroup]:
-    """Everybody likes token 6 and dislikes token 4; half of the annotators love token 5, the others hate it."""
+    """Everybody likes token 6 and dislikes token 4; half of the annotators love token 5, the others
+    hate it."""
     generator = torch.Generator().manual_seed(seed)
     groups = []
     for i in range(count):
-        responses = [[t, *torch.randint(8, 40, (2,), generator=generator).tolist(), 1] for t in (4, 5, 6)]
+        responses = [
+            [t, *torch.randint(8, 40, (2,), generator=generator).tolist(), 1] for t in (4, 5, 6)
+        ]
         order = (1, 2, 0) if i % 2 else (2, 0, 1)
         groups.append(JudgedGroup(Group([0, 9], responses), (Judgement(order, (0, 1, 2)),)))
     return groups
@@ -236,7 +295,9 @@ def test_disagreement_becomes_deviation_and_risk_is_avoided(kind: str) -> None:
     form = HeadForm(kind, atoms=8)  # type: ignore[arg-type]
     model = ensemble("own", count=1, form=form)
     run = RewardSettings(epochs=3, batch=10, optimizer=FAST)
-    result = train_reward(model, disputed(260, 0), run, AnnotatorEffects.none(), heldout=disputed(30, 1))
+    result = train_reward(
+        model, disputed(260, 0), run, AnnotatorEffects.none(), heldout=disputed(30, 1)
+    )
     groups = [g.group for g in disputed(30, 1)]
     mean, deviation = (m[0].reshape(-1, 3).mean(0) for m in form.moments(model.outputs(groups)))
     assert mean[0] < mean[2]
@@ -253,9 +314,10 @@ def test_disagreement_becomes_deviation_and_risk_is_avoided(kind: str) -> None:
 def test_distributions_resume_and_survive_their_files(tmp_path: Path, form: HeadForm) -> None:
     run = RewardSettings(epochs=1, batch=4, optimizer=FAST)
     assert_resume_is_exact(
-        lambda: ensemble("shared", form=form), lambda m, s: train_reward(m, JUDGED, run, NONE, s, JUDGED),
+        lambda: ensemble("shared", form=form),
+        lambda m, s: train_reward(m, JUDGED, run, NONE, s, JUDGED),
         lambda m: [p for member in m.members for p in member.parameters()],
-    )  # fmt: skip
+    )
     model = ensemble("own", form=form)
     fit_centre(model, GROUPS)
     loaded = RewardModel.load(model.save(tmp_path / "reward", GROUPS[:2]))
@@ -263,7 +325,7 @@ def test_distributions_resume_and_survive_their_files(tmp_path: Path, form: Head
     torch.testing.assert_close(loaded.score(GROUPS), model.score(GROUPS))
 
 
-# --- objectives ------------------------------------------------------------------------------------------------
+# --- objectives -----------------------------------------------------------------------------------
 BOTH = HeadForm(objectives=(("helpful", 0.75), ("brief", 0.25)))
 SCALES = (Scale("helpful", (0.0, 1.0), (0.5, 0.5)), Scale("brief", (0.0, 1.0), (0.5, 0.5)))
 
@@ -273,7 +335,9 @@ def rated(count: int, seed: int) -> list[JudgedGroup]:
     generator = torch.Generator().manual_seed(seed)
     groups = []
     for _ in range(count):
-        responses = [[t, *torch.randint(8, 40, (2,), generator=generator).tolist(), 1] for t in (4, 5, 6, 7)]
+        responses = [
+            [t, *torch.randint(8, 40, (2,), generator=generator).tolist(), 1] for t in (4, 5, 6, 7)
+        ]
         said = [
             Judgement((r,), None, 0, "rating", level=int(r in good), scale=k, facet=k)
             for r in range(4)
@@ -286,7 +350,9 @@ def rated(count: int, seed: int) -> list[JudgedGroup]:
 def test_objectives_have_a_head_each_and_are_weighed_at_use(tmp_path: Path) -> None:
     model = ensemble("own", count=1, form=BOTH)
     run = RewardSettings(epochs=6, batch=8, optimizer=FAST)
-    result = train_reward(model, rated(60, 0), run, AnnotatorEffects.none(), heldout=rated(20, 1), scales=SCALES)
+    result = train_reward(
+        model, rated(60, 0), run, AnnotatorEffects.none(), heldout=rated(20, 1), scales=SCALES
+    )
     assert result.heldout_concordance == {
         "helpful": pytest.approx(1.0, abs=0.03),
         "brief": pytest.approx(1.0, abs=0.03),
@@ -313,7 +379,10 @@ def test_a_rating_of_an_objective_reads_its_own_output() -> None:
     reading = Reading(BOTH.score(outputs), None, outputs, BOTH)
     group = JudgedGroup(
         Group([0], [[4, 1], [5, 1]]),
-        (Judgement((1,), None, 0, "rating", level=1, scale=1, facet=1), Judgement((0,), None, 0, "rating", level=1)),
+        (
+            Judgement((1,), None, 0, "rating", level=1, scale=1, facet=1),
+            Judgement((0,), None, 0, "rating", level=1),
+        ),
     )
     effects = JudgementParameters(AnnotatorEffects.none(), SCALES).effects()
     logp = log_likelihood(reading, [group], effects)
@@ -350,7 +419,7 @@ def test_impossible_heads(fields: dict, message: str) -> None:
         HeadForm(**fields)
 
 
-# --- scores ----------------------------------------------------------------------------------------------------
+# --- scores ---------------------------------------------------------------------------------------
 def test_scores_that_are_not_finite_are_refused() -> None:
     model = ensemble("own")
     with torch.no_grad():
@@ -362,9 +431,11 @@ def test_scores_that_are_not_finite_are_refused() -> None:
 def test_centring_by_hand_and_its_effect() -> None:
     scores = torch.tensor([1.0, 2.0, -0.5, 0.0], requires_grad=True)
     rows = (
-        Judgement((0, 1), (0, 1)), Judgement((2, 0, 1), (0, 1, 2)), Judgement((3,), None, 0, "rating"),
+        Judgement((0, 1), (0, 1)),
+        Judgement((2, 0, 1), (0, 1, 2)),
+        Judgement((3,), None, 0, "rating"),
         Judgement((2, 3), (0, 1), kind="tie"),
-    )  # fmt: skip
+    )
     group = JudgedGroup(Group([0], [[4, 1]] * 4), rows)
     assert centring(scores, [group]).item() == pytest.approx(3.0**2 + (2 * 2.5 / 3) ** 2 + 0.5**2)
     assert centring(scores, [replace(group, judgements=rows[2:3])]).item() == 0
@@ -374,7 +445,10 @@ def test_centring_by_hand_and_its_effect() -> None:
         with torch.no_grad():
             model.members[0].head.bias.fill_(3.0)
         train_reward(
-            model, JUDGED, RewardSettings(epochs=10, batch=6, optimizer=OptimizerSettings(1e-2), centring=weight), NONE
+            model,
+            JUDGED,
+            RewardSettings(epochs=10, batch=6, optimizer=OptimizerSettings(1e-2), centring=weight),
+            NONE,
         )
         means.append(model.score(GROUPS).mean().abs().item())
     assert means[1] < 0.5 * means[0]

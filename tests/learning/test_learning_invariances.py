@@ -1,4 +1,5 @@
-"""What must not matter: micro-batches, the order of rows, packing, shared prompts, the padding token, the padding side."""
+"""What must not matter: micro-batches, the order of rows, packing, shared prompts, the padding
+token, the padding side."""
 
 from __future__ import annotations
 
@@ -45,8 +46,11 @@ def test_micro_batches_and_packing(name: str, budget: int, plain: dict[str, Outc
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_the_order_of_rows(name: str, plain: dict[str, Outcome]) -> None:
-    """KTO pairs each prompt with the row before it, so that its reference point survives turning the rows round only."""
-    turned = (lambda rows: [*rows[4:], *rows[:4]]) if name == "kto" else (lambda rows: list(rows)[::-1])
+    """KTO pairs each prompt with the row before it, so that its reference point survives turning
+    the rows round only."""
+    turned = (
+        (lambda rows: [*rows[4:], *rows[:4]]) if name == "kto" else (lambda rows: list(rows)[::-1])
+    )
     equal(OBJECTIVES[name](Variant(order=turned, budget=40)), plain[name])
 
 
@@ -84,9 +88,10 @@ def test_room_made_for_gradients_before(name: str, plain: dict[str, Outcome]) ->
     equal(OBJECTIVES[name](Variant(laid_out, budget=40)), plain[name])
 
 
-# --- the oracle: transformers' own padded forward pass --------------------------------------------------------
+# --- the oracle: transformers' own padded forward pass --------------------------------------------
 class Padded(CausalLM):
-    """A stream taken apart into rows, padded on one side and run as any other program would run them."""
+    """A stream taken apart into rows, padded on one side and run as any other program would run
+    them."""
 
     side = "right"
 
@@ -97,20 +102,28 @@ class Padded(CausalLM):
         shared = {s.prefix for s in stream.segments}
         return [
             [*(spans[s.prefix] if s.prefix is not None else []), *spans[i]]
-            for i, s in enumerate(stream.segments) if i not in shared
-        ]  # fmt: skip
+            for i, s in enumerate(stream.segments)
+            if i not in shared
+        ]
 
     def _outputs(self, stream: PackedStream, outputs_of: Callable[[Any], Tensor]) -> Tensor:
         """Per stream position what the padded model gives there: [N, ...]."""
         rows = self._rows(stream)
         width = max(map(len, rows)) + 3
-        ids, mask = torch.full((len(rows), width), 1), torch.zeros(len(rows), width, dtype=torch.long)
+        ids, mask = (
+            torch.full((len(rows), width), 1),
+            torch.zeros(len(rows), width, dtype=torch.long),
+        )
         places = []
         for b, row in enumerate(rows):
             at = slice(0, len(row)) if self.side == "right" else slice(width - len(row), width)
             ids[b, at], mask[b, at] = stream.token_ids_N[row], 1
             places.append(range(*at.indices(width)))
-        inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": (mask.cumsum(1) - 1).clamp(min=0)}
+        inputs = {
+            "input_ids": ids,
+            "attention_mask": mask,
+            "position_ids": (mask.cumsum(1) - 1).clamp(min=0),
+        }
         self.hf.config._attn_implementation = "eager"
         padded = outputs_of(inputs)
         found: dict[int, Tensor] = {}
@@ -123,7 +136,9 @@ class Padded(CausalLM):
 
     def logprobs(self, stream: PackedStream, temperature: float = 1.0) -> Tensor:
         logits = self._outputs(stream, lambda inputs: self.hf(**inputs).logits)[stream.score_at_S]
-        return torch.log_softmax(logits / temperature, -1).gather(1, stream.targets_S[:, None])[:, 0]
+        return torch.log_softmax(logits / temperature, -1).gather(1, stream.targets_S[:, None])[
+            :, 0
+        ]
 
 
 class PaddedLeft(Padded):
@@ -149,16 +164,21 @@ def family(name: str, kind: type[CausalLM]) -> Callable[[int], CausalLM]:
         config_class, extra = FAMILIES[name]
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            config = config_class(**{**SIZES, **extra, "pad_token_id": 1, "eos_token_id": 1, "bos_token_id": 0})
+            config = config_class(
+                **{**SIZES, **extra, "pad_token_id": 1, "eos_token_id": 1, "bos_token_id": 0}
+            )
             return kind(transformers.AutoModelForCausalLM.from_config(config), ByteTokenizer())
 
     return build
 
 
 @pytest.mark.parametrize("architecture", FAMILIES)
-@pytest.mark.parametrize("name", ["sft", "sigmoid", "simpo", "kto", "reward", "ppo", "rloo", "grpo", "reinforce"])
+@pytest.mark.parametrize(
+    "name", ["sft", "sigmoid", "simpo", "kto", "reward", "ppo", "rloo", "grpo", "reinforce"]
+)
 def test_a_plain_padded_forward_pass_gives_the_same(architecture: str, name: str) -> None:
-    """transformers' eager attention on padded batches, padding on either side, the padding token equal to EOS."""
+    """transformers' eager attention on padded batches, padding on either side, the padding token
+    equal to EOS."""
     ours = OBJECTIVES[name](Variant(family(architecture, CausalLM)))
     for oracle in (Padded, PaddedLeft):
         equal(OBJECTIVES[name](Variant(family(architecture, oracle))), ours, atol=5e-5)

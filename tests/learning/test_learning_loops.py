@@ -1,4 +1,5 @@
-"""The loops: equal to independent references, independent of memory knobs, bit-identical when resumed."""
+"""The loops: equal to independent references, independent of memory knobs, bit-identical when
+resumed."""
 
 from __future__ import annotations
 
@@ -21,8 +22,19 @@ from accord.learning.order import EpochOrder
 from accord.learning.preference import Pair, PreferenceSettings, train_preference
 from accord.learning.reward import RewardSettings, train_reward
 from accord.learning.session import LocalSession, State
-from accord.learning.supervised import SupervisedSettings, heldout_loss, supervised_step, train_supervised
-from accord.learning.unpaired import Thumb, UnpairedSettings, reference_point, train_unpaired, unpaired_step
+from accord.learning.supervised import (
+    SupervisedSettings,
+    heldout_loss,
+    supervised_step,
+    train_supervised,
+)
+from accord.learning.unpaired import (
+    Thumb,
+    UnpairedSettings,
+    reference_point,
+    train_unpaired,
+    unpaired_step,
+)
 from accord.models.causal_lm import CausalLM
 from accord.models.loading import freeze
 from accord.models.reward_model import RewardModel
@@ -69,7 +81,12 @@ class StoppingSession(LocalSession):
         self.at, self.saved = at, None
 
     def end_step(
-        self, step: int, total: int, values: Mapping[str, float], state: Callable[[], State], where: str = ""
+        self,
+        step: int,
+        total: int,
+        values: Mapping[str, float],
+        state: Callable[[], State],
+        where: str = "",
     ) -> None:
         super().end_step(step, total, values, state, where)
         if step == self.at:
@@ -103,8 +120,12 @@ def lm_weights(lm: CausalLM) -> list[torch.Tensor]:
 @pytest.mark.parametrize(
     "train",
     [
-        lambda: train_supervised(tiny_llama(), EXAMPLES, SupervisedSettings(batch=8, optimizer=FAST)),
-        lambda: train_reward(reward_model(), JUDGED, RewardSettings(batch=4, optimizer=FAST), EFFECTS),
+        lambda: train_supervised(
+            tiny_llama(), EXAMPLES, SupervisedSettings(batch=8, optimizer=FAST)
+        ),
+        lambda: train_reward(
+            reward_model(), JUDGED, RewardSettings(batch=4, optimizer=FAST), EFFECTS
+        ),
         lambda: make(value_warmup=1).train(),
     ],
     ids=["supervised", "reward", "ppo"],
@@ -124,7 +145,7 @@ def test_every_update_has_room_made_for_its_gradients(
     assert all(all(laid) for laid in seen)
 
 
-# --- supervised ---------------------------------------------------------------------------------------------
+# --- supervised -----------------------------------------------------------------------------------
 def test_supervised_gradient_ignores_micro_batches_and_order() -> None:
     grads = []
     for budget, batch in ((10_000, EXAMPLES), (20, EXAMPLES), (1, EXAMPLES[::-1])):
@@ -149,7 +170,9 @@ def test_supervised_loss_equals_transformers() -> None:
     reference = tiny_llama()
     reference.hf.config._attn_implementation = "eager"
     theirs = reference.hf(
-        input_ids=ids, attention_mask=(torch.arange(width) < (labels != -100).sum(1)[:, None] + 4).long(), labels=labels
+        input_ids=ids,
+        attention_mask=(torch.arange(width) < (labels != -100).sum(1)[:, None] + 4).long(),
+        labels=labels,
     ).loss
     theirs.backward()
     assert loss == pytest.approx(theirs.item(), abs=1e-5)
@@ -160,7 +183,9 @@ def test_supervised_loss_equals_transformers() -> None:
 def test_supervised_learns_and_resumes_exactly() -> None:
     settings = SupervisedSettings(epochs=2, batch=5, optimizer=FAST, evaluate_every=3)
     assert_resume_is_exact(
-        tiny_llama, lambda m, s: train_supervised(m, EXAMPLES, settings, s, heldout=EXAMPLES[:4]), lm_weights
+        tiny_llama,
+        lambda m, s: train_supervised(m, EXAMPLES, settings, s, heldout=EXAMPLES[:4]),
+        lm_weights,
     )
     model = tiny_llama()
     before = heldout_loss(model, EXAMPLES)
@@ -187,12 +212,16 @@ def test_epoch_order_visits_every_row_once_per_epoch() -> None:
     for tenths in range(1, 60):
         for rows in range(1, 60):
             steps = max(1, -(-tenths * -(-rows // 4) // 10))
-            assert EpochOrder(rows, 4, tenths / 10, 0).steps == steps == updates(rows, 4, tenths / 10)
+            assert (
+                EpochOrder(rows, 4, tenths / 10, 0).steps == steps == updates(rows, 4, tenths / 10)
+            )
 
 
-# --- reward ----------------------------------------------------------------------------------------------------
+# --- reward ---------------------------------------------------------------------------------------
 def reward_model() -> RewardModel:
-    return RewardModel.untrained([ScalarModel.from_causal_lm(tiny_llama(), seed) for seed in (1, 2)])
+    return RewardModel.untrained(
+        [ScalarModel.from_causal_lm(tiny_llama(), seed) for seed in (1, 2)]
+    )
 
 
 def test_reward_learns_ranks_and_resumes_exactly() -> None:
@@ -222,10 +251,16 @@ def test_reward_recovers_a_token_rule_and_is_centred() -> None:
     for _ in range(60):
         rest = torch.randint(6, 30, (4, 4), generator=generator).tolist()
         responses = [[5, *rest[0], 1], [*rest[1], 1], [*rest[2][:2], 5, 1], [*rest[3], 1]]
-        groups.append(JudgedGroup(Group([0, 9], responses), (Judgement((0, 1), (0, 1)), Judgement((2, 3), (1, 0)))))
+        groups.append(
+            JudgedGroup(
+                Group([0, 9], responses), (Judgement((0, 1), (0, 1)), Judgement((2, 3), (1, 0)))
+            )
+        )
     model = reward_model()
     settings = RewardSettings(epochs=4, batch=8, optimizer=OptimizerSettings(3e-3))
-    result = train_reward(model, groups[:50], settings, AnnotatorEffects.none(), heldout=groups[50:])
+    result = train_reward(
+        model, groups[:50], settings, AnnotatorEffects.none(), heldout=groups[50:]
+    )
     assert result.heldout_agreement > 0.9
     fit_centre(model, [g.group for g in groups])
     scores = model.score([g.group for g in groups])
@@ -235,7 +270,7 @@ def test_reward_recovers_a_token_rule_and_is_centred() -> None:
     assert len(strict_pairs(groups[:1])) == 2
 
 
-# --- preference ------------------------------------------------------------------------------------------------
+# --- preference -----------------------------------------------------------------------------------
 def test_preference_starts_at_log_two_learns_and_resumes_exactly() -> None:
     settings = PreferenceSettings(beta=0.5, epochs=3, batch=4, optimizer=OptimizerSettings(3e-3))
     reference = freeze(tiny_llama())
@@ -243,7 +278,9 @@ def test_preference_starts_at_log_two_learns_and_resumes_exactly() -> None:
     result = train_preference(tiny_llama(), reference, PAIRS, settings, session)
     assert session.history[0]["loss"] == pytest.approx(0.6931, abs=1e-3)
     assert result.loss < 0.5
-    assert_resume_is_exact(tiny_llama, lambda m, s: train_preference(m, reference, PAIRS, settings, s), lm_weights)
+    assert_resume_is_exact(
+        tiny_llama, lambda m, s: train_preference(m, reference, PAIRS, settings, s), lm_weights
+    )
     with pytest.raises(DataError, match="0 strict pairs"):
         train_preference(tiny_llama(), reference, [], settings)
 
@@ -252,7 +289,9 @@ def test_preference_starts_at_log_two_learns_and_resumes_exactly() -> None:
 def test_preference_gradient_ignores_micro_batches_and_order(kind: losses.PreferenceLoss) -> None:
     from accord.learning.preference import preference_step, reference_logprobs
 
-    weighted = [replace(pair, doubt=0.1 * (i % 2), weight=0.5 + i % 3) for i, pair in enumerate(PAIRS)]
+    weighted = [
+        replace(pair, doubt=0.1 * (i % 2), weight=0.5 + i % 3) for i, pair in enumerate(PAIRS)
+    ]
     grads = []
     for budget, batch in ((10_000, weighted), (12, weighted[::-1])):
         policy, reference = tiny_llama(3), freeze(tiny_llama(4))
@@ -273,22 +312,30 @@ def test_preference_gradient_ignores_micro_batches_and_order(kind: losses.Prefer
 def test_objectives_without_a_reference_never_touch_one(kind: losses.PreferenceLoss) -> None:
     reference = freeze(tiny_llama())
     reference.logprobs = None  # type: ignore[method-assign]
-    settings = PreferenceSettings(loss=kind, beta=losses.BETAS[kind], epochs=3, batch=4, optimizer=FAST)
+    settings = PreferenceSettings(
+        loss=kind, beta=losses.BETAS[kind], epochs=3, batch=4, optimizer=FAST
+    )
     session = LocalSession()
     train_preference(tiny_llama(), reference, PAIRS, settings, session)
     assert session.history[-1]["preference_agreement"] > session.history[0]["preference_agreement"]
 
 
-THUMBS = [Thumb(p.prompt, r, good) for p in PAIRS for r, good in ((p.chosen, True), (p.rejected, False))]
+THUMBS = [
+    Thumb(p.prompt, r, good) for p in PAIRS for r, good in ((p.chosen, True), (p.rejected, False))
+]
 
 
 def test_kto_learns_and_resumes_exactly() -> None:
     settings = UnpairedSettings(beta=0.5, epochs=3, batch=6, optimizer=OptimizerSettings(3e-3))
     reference, session = freeze(tiny_llama()), LocalSession()
     result = train_unpaired(tiny_llama(), reference, THUMBS, settings, session)
-    assert session.history[0]["loss"] == pytest.approx(0.5, abs=1e-4)  # policy = reference: every gap is 0
+    assert session.history[0]["loss"] == pytest.approx(
+        0.5, abs=1e-4
+    )  # policy = reference: every gap is 0
     assert result.loss < 0.48
-    assert_resume_is_exact(tiny_llama, lambda m, s: train_unpaired(m, reference, THUMBS, settings, s), lm_weights)
+    assert_resume_is_exact(
+        tiny_llama, lambda m, s: train_unpaired(m, reference, THUMBS, settings, s), lm_weights
+    )
     with pytest.raises(DataError, match="16 of 16 responses are desirable"):
         train_unpaired(tiny_llama(), reference, THUMBS[::2], settings)
 
@@ -308,7 +355,7 @@ def test_kto_gradient_ignores_micro_batches() -> None:
     torch.testing.assert_close(grads[0], grads[1], atol=1e-5, rtol=1e-3)
 
 
-# --- on-policy ----------------------------------------------------------------------------------------------------
+# --- on-policy ------------------------------------------------------------------------------------
 PROMPTS = [[0, *tokens(2 + i % 4)] for i in range(12)]
 PPO = OnPolicySettings(
     steps=4, prompts_per_step=8, max_new_tokens=8, epochs=2, minibatches=2, kl_coefficient=0.05,
@@ -325,7 +372,9 @@ def count_sevens(rollout: Rollout) -> torch.Tensor:
 def trainer(settings: OnPolicySettings = PPO, score: Callable = count_sevens) -> OnPolicyTrainer:
     policy = tiny_llama()
     value = ScalarModel.from_causal_lm(policy, seed=5) if settings.estimator == "gae" else None
-    return OnPolicyTrainer(policy, freeze(tiny_llama()), value, BuiltinSampler(policy), score, PROMPTS, settings)
+    return OnPolicyTrainer(
+        policy, freeze(tiny_llama()), value, BuiltinSampler(policy), score, PROMPTS, settings
+    )
 
 
 def test_ppo_resumes_exactly() -> None:
@@ -340,10 +389,14 @@ def test_ppo_resumes_exactly() -> None:
 
 @pytest.mark.parametrize("estimator", ["gae", "rloo"])
 def test_ppo_raises_the_reward_and_counts_its_updates(estimator: str) -> None:
-    settings = replace(PPO, steps=16, estimator=estimator, samples_per_prompt=2, unfinished_score=None)
+    settings = replace(
+        PPO, steps=16, estimator=estimator, samples_per_prompt=2, unfinished_score=None
+    )
     session = LocalSession()
     result = trainer(settings).train(session)
-    first, last = (sum(h["score"] for h in part) / 3 for part in (session.history[:3], session.history[-3:]))
+    first, last = (
+        sum(h["score"] for h in part) / 3 for part in (session.history[:3], session.history[-3:])
+    )
     assert last > first + 0.2
     assert result.optimizer_steps == 16 * 2 * 2
     assert session.history[0]["kl_seq"] == pytest.approx(0, abs=1e-4)
@@ -354,7 +407,9 @@ def test_unfinished_responses_get_the_fixed_score() -> None:
     t = trainer(replace(PPO, unfinished_score=-3.0))
     rollout = t.rollout(0)
     score = t.final_score(count_sevens(rollout), rollout)
-    for value, finished, response in zip(score.tolist(), rollout.finished, rollout.responses, strict=True):
+    for value, finished, response in zip(
+        score.tolist(), rollout.finished, rollout.responses, strict=True
+    ):
         assert value == (float(response.count(7)) if finished else -3.0)
 
 
@@ -372,8 +427,12 @@ def test_a_sampler_at_another_temperature_is_refused() -> None:
     honest = t.sampler
 
     class Hot:
-        def sample(self, prompts: Any, settings: Any, seeds: Any, samples_per_prompt: int = 1) -> Rollout:
-            return honest.sample(prompts, replace(settings, temperature=0.6), seeds, samples_per_prompt)
+        def sample(
+            self, prompts: Any, settings: Any, seeds: Any, samples_per_prompt: int = 1
+        ) -> Rollout:
+            return honest.sample(
+                prompts, replace(settings, temperature=0.6), seeds, samples_per_prompt
+            )
 
     t.sampler = Hot()
     with pytest.raises(RunError, match="temperature"):

@@ -1,4 +1,5 @@
-"""Responses of which only some tokens are scored: every objective gives the numbers computed by hand."""
+"""Responses of which only some tokens are scored: every objective gives the numbers computed by
+hand."""
 
 from __future__ import annotations
 
@@ -48,8 +49,14 @@ def by_hand(group: Group, response: int) -> list[float]:
 def test_a_masked_stream_scores_what_is_scored_by_hand(groups: list[Group], share: bool) -> None:
     stream = pack(groups, share)
     hand = [by_hand(group, i) for group in groups for i in range(len(group.responses))]
-    assert MODEL.logprobs(stream).tolist() == pytest.approx([value for row in hand for value in row], abs=1e-5)
-    assert stream.scored_R.tolist() == [len(row) for row in hand] == [n for g in groups for n in g.scored]
+    assert MODEL.logprobs(stream).tolist() == pytest.approx(
+        [value for row in hand for value in row], abs=1e-5
+    )
+    assert (
+        stream.scored_R.tolist()
+        == [len(row) for row in hand]
+        == [n for g in groups for n in g.scored]
+    )
     assert stream.lengths_R.tolist() == [len(r) for g in groups for r in g.responses]
     assert torch.equal(stream.token_ids_N[stream.token_at_S], stream.targets_S)
     last = [r[-1] for g in groups for r in g.responses]
@@ -70,7 +77,9 @@ def test_joined_groups_score_as_they_did_apart(shared: list[int], groups: list[G
     assert MODEL.logprobs(pack([one])).tolist() == pytest.approx(
         [value for g in apart for i in range(len(g.responses)) for value in by_hand(g, i)], abs=1e-5
     )
-    assert [[*one.prompt, *r] for r in one.responses] == [[*g.prompt, *r] for g in apart for r in g.responses]
+    assert [[*one.prompt, *r] for r in one.responses] == [
+        [*g.prompt, *r] for g in apart for r in g.responses
+    ]
 
 
 KINDS: list[Any] = ["sigmoid", "sigmoid_norm", "ipo", "simpo", "orpo", "hinge"]
@@ -80,13 +89,17 @@ KINDS: list[Any] = ["sigmoid", "sigmoid_norm", "ipo", "simpo", "orpo", "hinge"]
 @given(data=st.data(), kind=st.sampled_from(KINDS))
 def test_preferences_count_scored_tokens_alone(data: st.DataObject, kind: Any) -> None:
     groups = [data.draw(masked().filter(lambda g: len(g.responses) > 1)) for _ in range(2)]
-    pairs = [Pair(g.prompt, g.responses[0], g.responses[1], masks=[g.mask(0), g.mask(1)]) for g in groups]
+    pairs = [
+        Pair(g.prompt, g.responses[0], g.responses[1], masks=[g.mask(0), g.mask(1)]) for g in groups
+    ]
     setting = PreferenceSettings(loss=kind, gamma=0.3, nll_weight=0.5)
     with torch.no_grad():
         hand = [[by_hand(g, i) for i in (0, 1)] for g in groups]
         sums, counts = ([[f(r) for r in pair] for pair in hand] for f in (sum, len))
         reference = reference_logprobs(MODEL, None, pairs, 64)
-        assert reference.flatten().tolist() == pytest.approx([x for row in sums for x in row], abs=1e-5)
+        assert reference.flatten().tolist() == pytest.approx(
+            [x for row in sums for x in row], abs=1e-5
+        )
     reference = reference - 0.1
     columns = [torch.tensor(sums), reference, torch.tensor(counts, dtype=torch.float)]
     numbers = losses.PairLogprobs(*(column[:, i] for column in columns for i in (0, 1)))
@@ -106,7 +119,9 @@ def test_thumbs_and_demonstrations_count_scored_tokens_alone(data: st.DataObject
     thumbs = [Thumb(g.prompt, g.responses[0], i != 1, mask=g.mask(0)) for i, g in enumerate(groups)]
     reference = torch.tensor(sums) - 0.2
     found, _ = unpaired_step(MODEL, thumbs, reference, torch.tensor(0.1), UnpairedSettings())
-    hand = losses.kto(torch.full((3,), 0.2), torch.tensor([True, False, True]), torch.tensor(0.1), 0.1).mean()
+    hand = losses.kto(
+        torch.full((3,), 0.2), torch.tensor([True, False, True]), torch.tensor(0.1), 0.1
+    ).mean()
     assert found["loss"] == pytest.approx(float(hand), abs=1e-5)
     assert logprob_sums(MODEL, groups, 16)[:, 0].tolist() == pytest.approx(sums, abs=1e-5)
     loss, _ = supervised_step(MODEL, groups, 16)
@@ -117,6 +132,9 @@ def test_thumbs_and_demonstrations_count_scored_tokens_alone(data: st.DataObject
 def test_masks_that_cannot_be() -> None:
     with pytest.raises(ValueError, match=r"masks of \[1\] do not fit responses of \[2\] tokens"):
         Group([1], [[2, 3]], [[True]])
-    for make in (lambda m: Pair([1], [2], [3], masks=[m, None]), lambda m: Thumb([1], [2], True, mask=m)):
+    for make in (
+        lambda m: Pair([1], [2], [3], masks=[m, None]),
+        lambda m: Thumb([1], [2], True, mask=m),
+    ):
         with pytest.raises(DataError, match=r"no token of (a|the) response is scored"):
             make([False])

@@ -11,7 +11,9 @@ import torch
 from accord.errors import RunError
 from accord.learning.optimizer import Optimizer, OptimizerSettings
 
-SETTINGS = OptimizerSettings(0.05, weight_decay=0.1, warmup=0.2, schedule="cosine", max_grad_norm=0.0)
+SETTINGS = OptimizerSettings(
+    0.05, weight_decay=0.1, warmup=0.2, schedule="cosine", max_grad_norm=0.0
+)
 
 
 def weights(seed: int = 0) -> list[torch.nn.Parameter]:
@@ -21,7 +23,8 @@ def weights(seed: int = 0) -> list[torch.nn.Parameter]:
 
 
 def give_gradients(parameters: list[torch.nn.Parameter], step: int) -> None:
-    """The same at the same step; the third parameter has none at odd steps, as an unused adapter."""
+    """The same at the same step; the third parameter has none at odd steps, as an unused
+    adapter."""
     generator = torch.Generator().manual_seed(step)
     for index, p in enumerate(parameters):
         grad = torch.randn(p.shape, generator=generator)
@@ -33,9 +36,14 @@ def test_updates_are_those_of_torchs_adamw() -> None:
     ours, theirs = weights(), weights()
     optimizer = Optimizer(ours, SETTINGS, 10)
     peer = torch.optim.AdamW(
-        [{"params": [theirs[0], theirs[2]], "weight_decay": 0.1}, {"params": [theirs[1], theirs[3]], "weight_decay": 0.0}],
-        betas=SETTINGS.betas, eps=SETTINGS.eps, fused=True,
-    )  # fmt: skip
+        [
+            {"params": [theirs[0], theirs[2]], "weight_decay": 0.1},
+            {"params": [theirs[1], theirs[3]], "weight_decay": 0.0},
+        ],
+        betas=SETTINGS.betas,
+        eps=SETTINGS.eps,
+        fused=True,
+    )
     for step in range(10):
         for parameters in (ours, theirs):
             give_gradients(parameters, step)

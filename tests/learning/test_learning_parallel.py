@@ -62,8 +62,12 @@ def test_two_processes_give_the_numbers_of_one(name: str, two: list[dict[str, An
         assert len(their_history) == len(history)
         for ours, theirs in zip(history, their_history, strict=True):
             assert theirs == pytest.approx(ours, rel=1e-6, abs=1e-9, nan_ok=True)
-        numbers = {key: value for key, value in vars(result).items() if isinstance(value, int | float)}
-        assert {key: their_result[key] for key in numbers} == pytest.approx(numbers, rel=1e-6, abs=1e-9)
+        numbers = {
+            key: value for key, value in vars(result).items() if isinstance(value, int | float)
+        }
+        assert {key: their_result[key] for key in numbers} == pytest.approx(
+            numbers, rel=1e-6, abs=1e-9
+        )
         for p, q in zip(weights, their_weights, strict=True):
             torch.testing.assert_close(q, p.detach(), atol=1e-8, rtol=1e-6)
     for p, q in zip(two[0][name][2], two[1][name][2], strict=True):

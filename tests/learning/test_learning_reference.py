@@ -26,27 +26,51 @@ def eager(model: CausalLM) -> Any:
 
 
 def test_two_ppo_steps_equal_an_independent_implementation() -> None:
-    """Two rollouts, each two epochs of two minibatches: losses, gradients, norms, KL, coefficient and weights.
+    """Two rollouts, each two epochs of two minibatches: losses, gradients, norms, KL, coefficient
+    and weights.
 
     The reference gets the samples and the order of rows; everything computed from them is its own.
     """
     optimizer = OptimizerSettings(3e-3, betas=(0.9, 0.999), eps=1e-5)
     t = make(
-        policy=tiny_llama(0), reference=freeze(tiny_llama(0)), steps=2, epochs=2, minibatches=2, temperature=0.7, kl_target=0.05,
-        kl_horizon=50, score_clip=1.5, unfinished_score=-1.0, policy_optimizer=optimizer, value_optimizer=optimizer, max_new_tokens=12,
+        policy=tiny_llama(0),
+        reference=freeze(tiny_llama(0)),
+        steps=2,
+        epochs=2,
+        minibatches=2,
+        temperature=0.7,
+        kl_target=0.05,
+        kl_horizon=50,
+        score_clip=1.5,
+        unfinished_score=-1.0,
+        policy_optimizer=optimizer,
+        value_optimizer=optimizer,
+        max_new_tokens=12,
         micro_batch_tokens=40,
-    )  # fmt: skip
+    )
     policy, frozen = tiny_llama(0), freeze(tiny_llama(0))
-    for model in (policy, t.policy):  # away from its reference, so that the KL is in the reward from the start
+    for model in (
+        policy,
+        t.policy,
+    ):  # away from its reference, so that the KL is in the reward from the start
         with torch.no_grad():
             for p, q in zip(model.hf.parameters(), tiny_llama(7).hf.parameters(), strict=True):
                 p.add_(0.1 * q)
     value = ScalarModel.from_causal_lm(tiny_llama(), seed=5)
     peer = Reference(
-        policy=eager(policy), frozen=eager(frozen), value=(eager(value.lm).model, value.head.weight, value.head.bias),
-        updates=8, temperature=0.7, coefficient=0.05, target=0.05, horizon=50, rate=3e-3, betas=(0.9, 0.999),
-        score_clip=1.5, unfinished=-1.0,
-    )  # fmt: skip
+        policy=eager(policy),
+        frozen=eager(frozen),
+        value=(eager(value.lm).model, value.head.weight, value.head.bias),
+        updates=8,
+        temperature=0.7,
+        coefficient=0.05,
+        target=0.05,
+        horizon=50,
+        rate=3e-3,
+        betas=(0.9, 0.999),
+        score_clip=1.5,
+        unfinished=-1.0,
+    )
     rollouts: list[Rollout] = []
     parts: list[list[tuple[int, ...]]] = []
     updates: list[dict[str, float]] = []
@@ -68,7 +92,11 @@ def test_two_ppo_steps_equal_an_independent_implementation() -> None:
             gradients.append([p.grad.clone() for p in t.value.parameters()])
         return update(where)
 
-    t.sampler.sample, t.minibatch, t.policy_optimizer.step = noted_sample, noted_minibatch, noted_update  # type: ignore[method-assign]
+    t.sampler.sample, t.minibatch, t.policy_optimizer.step = (
+        noted_sample,
+        noted_minibatch,
+        noted_update,
+    )  # type: ignore[method-assign]
     session = LocalSession()
     t.train(session)
 
@@ -76,7 +104,10 @@ def test_two_ppo_steps_equal_an_independent_implementation() -> None:
         scores = count_sevens(rollout)[0].tolist()
         rows = zip(rollout.prompts, rollout.responses, rollout.finished, scores, strict=True)
         place = {tuple(prompt): b for b, prompt in enumerate(rollout.prompts)}
-        peer.step([Answer(*row) for row in rows], [[place[p] for p in part] for part in parts[4 * step : 4 * step + 4]])
+        peer.step(
+            [Answer(*row) for row in rows],
+            [[place[p] for p in part] for part in parts[4 * step : 4 * step + 4]],
+        )
     assert any(rollouts[0].finished)
     assert not all(rollouts[0].finished)
 
@@ -85,7 +116,9 @@ def test_two_ppo_steps_equal_an_independent_implementation() -> None:
         for name, expected in theirs.items():
             assert ours[name] == pytest.approx(expected, rel=2e-3, abs=2e-5), name
     for clipped in ("clip_share", "value_clip_share"):
-        assert any(row[clipped] > 0 for row in updates), f"{clipped} is 0: the test shows too little"
+        assert any(row[clipped] > 0 for row in updates), (
+            f"{clipped} is 0: the test shows too little"
+        )
     for ours, theirs in zip(gradients, peer.first_gradients, strict=True):
         torch.testing.assert_close(ours, theirs, atol=2e-6, rtol=1e-3)
     for ours, theirs in zip(session.history, peer.rollouts, strict=True):
@@ -94,7 +127,8 @@ def test_two_ppo_steps_equal_an_independent_implementation() -> None:
         assert abs(ours["kl_seq"]) > 0.01
     assert t.kl.coefficient == pytest.approx(peer.coefficient, rel=1e-5)
     for name, ours, theirs in (
-        ("policy", t.policy.hf.parameters(), peer.adams[0].parameters), ("value", t.value.parameters(), peer.adams[1].parameters),
-    ):  # fmt: skip
+        ("policy", t.policy.hf.parameters(), peer.adams[0].parameters),
+        ("value", t.value.parameters(), peer.adams[1].parameters),
+    ):
         worst = max(float((p - q).abs().max()) for p, q in zip(ours, theirs, strict=True))
         assert worst < 5e-6, (name, worst)

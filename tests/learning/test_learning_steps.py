@@ -1,4 +1,5 @@
-"""Process reward models: steps scored at their own tokens, read as one score, learned from labels."""
+"""Process reward models: steps scored at their own tokens, read as one score, learned from
+labels."""
 
 from __future__ import annotations
 
@@ -9,7 +10,13 @@ from test_learning_loops import JUDGED, assert_resume_is_exact
 from accord.errors import DataError
 from accord.learning.annotators import JudgementParameters
 from accord.learning.choices import log_likelihood
-from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement, Scale, step_positions
+from accord.learning.judgements import (
+    AnnotatorEffects,
+    JudgedGroup,
+    Judgement,
+    Scale,
+    step_positions,
+)
 from accord.learning.optimizer import OptimizerSettings
 from accord.learning.reward import RewardSettings, train_reward
 from accord.models.heads import HeadForm, Reading, over_steps
@@ -44,7 +51,9 @@ def test_a_step_is_scored_at_its_own_last_token() -> None:
     reading = model.read(stream, step_positions(stream, groups))
     for k, (response, length) in enumerate(((2, 3), (2, 5), (0, 2), (0, 4), (0, 6))):
         alone = Group(GROUP.prompt, [list(GROUP.responses[response])[:length]])
-        torch.testing.assert_close(reading.points_P[k], model.scores(pack([alone]))[0], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(
+            reading.points_P[k], model.scores(pack([alone]))[0], atol=1e-5, rtol=1e-5
+        )
 
 
 @pytest.mark.parametrize("how", ["min", "product", "last"])
@@ -54,8 +63,12 @@ def test_a_response_is_read_from_its_steps(how: str) -> None:
     expected = []
     for response, last in zip([*GROUP.responses, [7, 8, 1]], ends, strict=True):
         prompt = [0] if len(expected) == 3 else GROUP.prompt
-        s = torch.stack([member().scores(pack([Group(prompt, [list(response)[: e + 1]])]))[0] for e in last])
-        expected.append({"min": s.min(), "product": torch.sigmoid(s).prod().log(), "last": s[-1]}[how])
+        s = torch.stack(
+            [member().scores(pack([Group(prompt, [list(response)[: e + 1]])]))[0] for e in last]
+        )
+        expected.append(
+            {"min": s.min(), "product": torch.sigmoid(s).prod().log(), "last": s[-1]}[how]
+        )
     torch.testing.assert_close(model.scores(stream), torch.stack(expected), atol=1e-5, rtol=1e-5)
 
 
@@ -79,7 +92,8 @@ def test_ternary_labels_by_hand() -> None:
     assert high.item() > 0
     points = torch.tensor([0.7, -0.4, 0.2])
     group = JudgedGroup(
-        Group([0], [[5, 6, 7, 1]]), (Judgement((0,), None, 0, "steps", ends=(0, 1, 2), levels=(2, 0, 1)),)
+        Group([0], [[5, 6, 7, 1]]),
+        (Judgement((0,), None, 0, "steps", ends=(0, 1, 2), levels=(2, 0, 1)),),
     )
     logp = log_likelihood(Reading(torch.zeros(1), points), [group], effects)
     assert len(group.weights) == logp.numel() == 3
@@ -124,19 +138,27 @@ def test_bad_steps_are_learned_and_make_a_response_worse(how: str) -> None:
     train, heldout = solutions(120, 0), solutions(40, 1)
     model = RewardModel.untrained([member(how)])
     settings = RewardSettings(epochs=5, batch=10, optimizer=OptimizerSettings(3e-3))
-    result = train_reward(model, train, settings, AnnotatorEffects.none(), heldout=heldout, scales=BINARY)
+    result = train_reward(
+        model, train, settings, AnnotatorEffects.none(), heldout=heldout, scales=BINARY
+    )
     assert result.heldout_agreement is None  # labels of steps compare no responses
     assert result.heldout_concordance["step"] > 0.95
     score_R = model.score([g.group for g in heldout])[0]
     told = model.step_scores([g.group for g in heldout], micro_batch_tokens=200)
-    assert [[end for end, _ in steps] for steps in told] == [list(j.ends) for g in heldout for j in g.judgements]
+    assert [[end for end, _ in steps] for steps in told] == [
+        list(j.ends) for g in heldout for j in g.judgements
+    ]
     if how == "min":
-        assert [min(s for _, s in steps) for steps in told] == pytest.approx(score_R.tolist(), abs=1e-4)
+        assert [min(s for _, s in steps) for steps in told] == pytest.approx(
+            score_R.tolist(), abs=1e-4
+        )
     bad_R = torch.tensor([j.levels.count(0) for g in heldout for j in g.judgements])
     assert score_R[bad_R == 0].mean() > score_R[bad_R == 1].mean() + 1
     if how == "product":  # it is the log-probability that no step is bad
         assert (score_R <= 0).all()
-        assert float(score_R.exp().mean()) == pytest.approx(float((bad_R == 0).float().mean()), abs=0.1)
+        assert float(score_R.exp().mean()) == pytest.approx(
+            float((bad_R == 0).float().mean()), abs=0.1
+        )
 
 
 def test_steps_and_comparisons_together_resume_exactly() -> None:
@@ -157,7 +179,9 @@ def test_the_gradient_ignores_micro_batches() -> None:
     for budget in (10_000, 40):
         model = member("product")
         team = Team([model], [JudgementParameters(AnnotatorEffects.none(2), BINARY)])
-        loss, _ = team_step(team, [*solutions(4, 3), *JUDGED[:3]], RewardSettings(micro_batch_tokens=budget))
+        loss, _ = team_step(
+            team, [*solutions(4, 3), *JUDGED[:3]], RewardSettings(micro_batch_tokens=budget)
+        )
         gradients.append([torch.tensor(loss), *(p.grad for p in model.parameters())])
     torch.testing.assert_close(gradients[0], gradients[1], atol=1e-5, rtol=1e-4)
 

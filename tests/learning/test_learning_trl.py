@@ -31,15 +31,26 @@ PAIRS = [("ab c", "de f", "ghi"), ("k", "lmno p", "q"), ("xyz ab", "cd", "efg hi
 
 def arguments(kind: Any, folder: Path, **more: Any) -> Any:
     return kind(
-        output_dir=str(folder), report_to=[], bf16=False, use_cpu=True, gradient_checkpointing=False, max_length=64,
-        per_device_train_batch_size=len(PAIRS), learning_rate=0.0, max_steps=1, disable_tqdm=True, **more,
-    )  # fmt: skip
+        output_dir=str(folder),
+        report_to=[],
+        bf16=False,
+        use_cpu=True,
+        gradient_checkpointing=False,
+        max_length=64,
+        per_device_train_batch_size=len(PAIRS),
+        learning_rate=0.0,
+        max_steps=1,
+        disable_tqdm=True,
+        **more,
+    )
 
 
 def native(folder: Path) -> Any:
     import transformers
 
-    return transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
+    return transformers.AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, attn_implementation="eager"
+    )
 
 
 def tokenizer(folder: Path) -> Any:
@@ -55,7 +66,9 @@ def ids(model: CausalLM, text: str) -> list[int]:
 
 def compare(ours: CausalLM, theirs: Any) -> None:
     for (name, p), q in zip(ours.hf.named_parameters(), theirs.parameters(), strict=True):
-        torch.testing.assert_close(p.grad, q.grad, atol=1e-4, rtol=1e-3, msg=lambda m, name=name: f"{name}: {m}")
+        torch.testing.assert_close(
+            p.grad, q.grad, atol=1e-4, rtol=1e-3, msg=lambda m, name=name: f"{name}: {m}"
+        )
 
 
 @pytest.mark.parametrize("kind", ["sigmoid", "sigmoid_norm", "ipo", "hinge", "robust"])
@@ -66,20 +79,29 @@ def test_dpo(tmp_path: Path, kind: Any) -> None:
     rows = [{"prompt": p, "chosen": c, "rejected": r} for p, c, r in PAIRS]
     ours = load_causal_lm(str(policy_dir))
     trainer = trl.DPOTrainer(
-        model=native(policy_dir), ref_model=native(reference_dir), processing_class=tokenizer(policy_dir),
-        args=arguments(trl.DPOConfig, tmp_path, loss_type=[kind], beta=0.3, label_smoothing=smoothing), train_dataset=datasets.Dataset.from_list(rows),
-    )  # fmt: skip
+        model=native(policy_dir),
+        ref_model=native(reference_dir),
+        processing_class=tokenizer(policy_dir),
+        args=arguments(
+            trl.DPOConfig, tmp_path, loss_type=[kind], beta=0.3, label_smoothing=smoothing
+        ),
+        train_dataset=datasets.Dataset.from_list(rows),
+    )
     batch = next(iter(trainer.get_train_dataloader()))
     their_loss = trainer.compute_loss(trainer.model, batch)
     their_loss.backward()
     pairs = [Pair(ids(ours, p), [*ids(ours, c), 1], [*ids(ours, r), 1]) for p, c, r in PAIRS]
     cached = reference_logprobs(ours, freeze(load_causal_lm(str(reference_dir))), pairs, 10_000)
-    values, _ = preference_step(ours, pairs, cached, PreferenceSettings(loss=kind, beta=0.3, label_smoothing=smoothing))
+    values, _ = preference_step(
+        ours, pairs, cached, PreferenceSettings(loss=kind, beta=0.3, label_smoothing=smoothing)
+    )
     assert values["loss"] == pytest.approx(float(their_loss), abs=1e-5)
     compare(ours, trainer.model)
 
 
-@pytest.mark.parametrize(("margin", "centring"), [(None, None), ([0.5, 0.0, 1.5], None), ([0.5, 0.0, 1.5], 0.3)])
+@pytest.mark.parametrize(
+    ("margin", "centring"), [(None, None), ([0.5, 0.0, 1.5], None), ([0.5, 0.0, 1.5], 0.3)]
+)
 def test_reward(tmp_path: Path, margin: list[float] | None, centring: float | None) -> None:
     import transformers
 
@@ -88,18 +110,26 @@ def test_reward(tmp_path: Path, margin: list[float] | None, centring: float | No
     from accord.learning.team import Team
     from accord.models.scalar import ScalarModel
 
-    ours = ScalarModel.from_causal_lm(load_causal_lm(str(save_causal_lm(tiny_llama(1), tmp_path / "model"))), seed=3)
+    ours = ScalarModel.from_causal_lm(
+        load_causal_lm(str(save_causal_lm(tiny_llama(1), tmp_path / "model"))), seed=3
+    )
     theirs = transformers.AutoModelForSequenceClassification.from_pretrained(
         tmp_path / "model", num_labels=1, dtype=torch.float32, attn_implementation="eager"
     )
     theirs.score.weight.data.copy_(ours.head.weight.data[None])
     theirs.config.pad_token_id = 2
     rows = [{"prompt": p, "chosen": c, "rejected": r} for p, c, r in PAIRS]
-    rows = [row | {"margin": m} for row, m in zip(rows, margin or [0.0] * 3, strict=True)] if margin else rows
+    rows = (
+        [row | {"margin": m} for row, m in zip(rows, margin or [0.0] * 3, strict=True)]
+        if margin
+        else rows
+    )
     trainer = trl.RewardTrainer(
-        model=theirs, processing_class=tokenizer(tmp_path / "model"), train_dataset=datasets.Dataset.from_list(rows),
+        model=theirs,
+        processing_class=tokenizer(tmp_path / "model"),
+        train_dataset=datasets.Dataset.from_list(rows),
         args=arguments(trl.RewardConfig, tmp_path, center_rewards_coefficient=centring),
-    )  # fmt: skip
+    )
     assert not trainer.model.model.config.attention_dropout
     batch = next(iter(trainer.get_train_dataloader()))
     assert ("margin" in batch) == (margin is not None)
@@ -108,7 +138,9 @@ def test_reward(tmp_path: Path, margin: list[float] | None, centring: float | No
     groups = [
         JudgedGroup(
             Group(ids(ours.lm, p), [[*ids(ours.lm, c), 1], [*ids(ours.lm, r), 1]]),
-            (Judgement((0, 1), None, margin=margin[i] if margin else 0.0),),  # not side by side: no tie, no side bias
+            (
+                Judgement((0, 1), None, margin=margin[i] if margin else 0.0),
+            ),  # not side by side: no tie, no side bias
         )
         for i, (p, c, r) in enumerate(PAIRS)
     ]
@@ -116,8 +148,12 @@ def test_reward(tmp_path: Path, margin: list[float] | None, centring: float | No
     loss, _ = team_step(team, groups, RewardSettings(centring=centring or 0.0))
     found = {name: p.grad for name, p in ours.lm.hf.model.named_parameters()}
     for name, q in theirs.model.named_parameters():
-        torch.testing.assert_close(found[name], q.grad, atol=1e-4, rtol=1e-3, msg=lambda m, name=name: f"{name}: {m}")
-    torch.testing.assert_close(ours.head.weight.grad, theirs.score.weight.grad[0], atol=1e-4, rtol=1e-3)
+        torch.testing.assert_close(
+            found[name], q.grad, atol=1e-4, rtol=1e-3, msg=lambda m, name=name: f"{name}: {m}"
+        )
+    torch.testing.assert_close(
+        ours.head.weight.grad, theirs.score.weight.grad[0], atol=1e-4, rtol=1e-3
+    )
     if not centring:  # the loss we tell is the likelihood alone
         assert loss == pytest.approx(float(their_loss.detach()), abs=1e-5)
 
@@ -127,9 +163,13 @@ def test_simpo(smoothing: float) -> None:
     from trl.experimental.cpo import CPOTrainer
 
     peer = SimpleNamespace(
-        accelerator=SimpleNamespace(device="cpu"), loss_type="simpo", beta=2.0, simpo_gamma=0.7, label_smoothing=smoothing,
+        accelerator=SimpleNamespace(device="cpu"),
+        loss_type="simpo",
+        beta=2.0,
+        simpo_gamma=0.7,
+        label_smoothing=smoothing,
         alpha=0.0,
-    )  # fmt: skip
+    )
     theirs, *_ = CPOTrainer.cpo_loss(peer, LOGPS[0] / LENGTHS[0], LOGPS[1] / LENGTHS[1])
     ours = losses.preference(numbers(), "simpo", 2.0, smoothing, gamma=0.7)
     torch.testing.assert_close(ours, theirs)
@@ -157,9 +197,12 @@ def test_kto(tmp_path: Path) -> None:
     rows = [{"prompt": p, "completion": c, "label": i != 1} for i, (p, c, _) in enumerate(PAIRS)]
     ours, reference = load_causal_lm(str(policy_dir)), freeze(load_causal_lm(str(reference_dir)))
     trainer = trl.KTOTrainer(
-        model=native(policy_dir), ref_model=native(reference_dir), processing_class=tokenizer(policy_dir),
-        args=arguments(trl.KTOConfig, tmp_path, beta=0.3, undesirable_weight=1.2), train_dataset=datasets.Dataset.from_list(rows),
-    )  # fmt: skip
+        model=native(policy_dir),
+        ref_model=native(reference_dir),
+        processing_class=tokenizer(policy_dir),
+        args=arguments(trl.KTOConfig, tmp_path, beta=0.3, undesirable_weight=1.2),
+        train_dataset=datasets.Dataset.from_list(rows),
+    )
     batch = next(iter(trainer.get_train_dataloader()))
     their_loss = trainer.compute_loss(trainer.model, batch)
     their_loss.backward()
@@ -167,18 +210,25 @@ def test_kto(tmp_path: Path) -> None:
         trainer.processing_class.decode(row[mask.bool()])
         for row, mask in zip(batch["input_ids"], batch["completion_mask"], strict=True)
     ]
-    order = [next(i for i, (_, c, _) in enumerate(PAIRS) if text.startswith(c)) for text in shuffled]
+    order = [
+        next(i for i, (_, c, _) in enumerate(PAIRS) if text.startswith(c)) for text in shuffled
+    ]
     thumbs = [Thumb(ids(ours, PAIRS[i][0]), [*ids(ours, PAIRS[i][1]), 1], i != 1) for i in order]
     settings = UnpairedSettings(beta=0.3, undesirable_weight=1.2)
     with torch.no_grad():
-        cached = torch.cat([pack([t.group]).sum_by_response(reference.logprobs(pack([t.group]))) for t in thumbs])
-    # TRL pairs prompts and responses by position in the data set, before shuffling: its reference point is compared alone
+        cached = torch.cat(
+            [pack([t.group]).sum_by_response(reference.logprobs(pack([t.group]))) for t in thumbs]
+        )
+    # TRL pairs prompts and responses by position in the data set, before shuffling: its reference
+    # point is compared alone
     kl = torch.tensor(next(m["kl"][-1] for m in trainer._metrics.values() if "kl" in m))
     values, _ = unpaired_step(ours, thumbs, cached, kl, settings)
     assert values["loss"] == pytest.approx(float(their_loss), abs=1e-5)
     compare(ours, trainer.model)
     in_order = [Thumb(ids(ours, p), [*ids(ours, c), 1], True) for p, c, _ in PAIRS]
-    assert float(reference_point(ours, reference, in_order, 10_000)) == pytest.approx(float(kl), abs=1e-4)
+    assert float(reference_point(ours, reference, in_order, 10_000)) == pytest.approx(
+        float(kl), abs=1e-4
+    )
 
 
 def test_sft(tmp_path: Path) -> None:
@@ -186,9 +236,11 @@ def test_sft(tmp_path: Path) -> None:
     rows = [{"prompt": p, "completion": c} for p, c, _ in PAIRS]
     ours = load_causal_lm(str(folder))
     trainer = trl.SFTTrainer(
-        model=native(folder), processing_class=tokenizer(folder), args=arguments(trl.SFTConfig, tmp_path),
+        model=native(folder),
+        processing_class=tokenizer(folder),
+        args=arguments(trl.SFTConfig, tmp_path),
         train_dataset=datasets.Dataset.from_list(rows),
-    )  # fmt: skip
+    )
     batch = next(iter(trainer.get_train_dataloader()))
     their_loss = trainer.compute_loss(trainer.model, batch)
     their_loss.backward()
@@ -198,7 +250,7 @@ def test_sft(tmp_path: Path) -> None:
     compare(ours, trainer.model)
 
 
-# --- on-policy ----------------------------------------------------------------------------------------------
+# --- on-policy ------------------------------------------------------------------------------------
 COMPLETIONS = [["de f", "ghij k"], ["lm", "no pqr st"], ["c", "uvw"]]
 SCORES = torch.tensor([1.0, 0.2, -0.5, 0.4, 0.0, 2.0])
 
@@ -212,9 +264,13 @@ def padded(rows: list[list[int]], left: bool) -> tuple[torch.Tensor, torch.Tenso
     return ids, mask
 
 
-def on_policy(folder: Path, settings: OnPolicySettings) -> tuple[OnPolicyTrainer, Experience, dict[str, torch.Tensor]]:
+def on_policy(
+    folder: Path, settings: OnPolicySettings
+) -> tuple[OnPolicyTrainer, Experience, dict[str, torch.Tensor]]:
     """Our trainer, an experience made by another policy, and the same batch in TRL's shape."""
-    policy, old, reference = (load_causal_lm(str(folder / n)) for n in ("policy", "old", "reference"))
+    policy, old, reference = (
+        load_causal_lm(str(folder / n)) for n in ("policy", "old", "reference")
+    )
     groups = [
         Group(ids(policy, p), [[*ids(policy, c), 1] for c in both])
         for (p, *_), both in zip(PAIRS, COMPLETIONS, strict=True)
@@ -223,19 +279,37 @@ def on_policy(folder: Path, settings: OnPolicySettings) -> tuple[OnPolicyTrainer
     with torch.no_grad():
         old_S, ref_S = (m.logprobs(pack(groups)) for m in (old, reference))
     rewards_S = advantages.token_rewards(torch.zeros_like(old_S), SCORES, lengths, 0.0)
-    advantages_S, returns_S = advantages.estimate(settings.estimator, rewards_S, torch.zeros_like(old_S), lengths, 2)
-    experience = Experience(
-        groups, lengths, old_S, ref_S, torch.zeros_like(old_S), advantages_S, returns_S, SCORES, SCORES[None]
+    advantages_S, returns_S = advantages.estimate(
+        settings.estimator, rewards_S, torch.zeros_like(old_S), lengths, 2
     )
-    prompt_ids, prompt_mask = padded([list(g.prompt) for g in groups for _ in g.responses], left=True)
-    completion_ids, completion_mask = padded([list(r) for g in groups for r in g.responses], left=False)
+    experience = Experience(
+        groups,
+        lengths,
+        old_S,
+        ref_S,
+        torch.zeros_like(old_S),
+        advantages_S,
+        returns_S,
+        SCORES,
+        SCORES[None],
+    )
+    prompt_ids, prompt_mask = padded(
+        [list(g.prompt) for g in groups for _ in g.responses], left=True
+    )
+    completion_ids, completion_mask = padded(
+        [list(r) for g in groups for r in g.responses], left=False
+    )
     first = torch.cumsum(lengths, 0) - lengths
     batch = {
-        "prompt_ids": prompt_ids, "prompt_mask": prompt_mask, "completion_ids": completion_ids,
-        "completion_mask": completion_mask, "advantages": advantages_S[first],
+        "prompt_ids": prompt_ids,
+        "prompt_mask": prompt_mask,
+        "completion_ids": completion_ids,
+        "completion_mask": completion_mask,
+        "advantages": advantages_S[first],
         "old_per_token_logps": advantages.pad_tokens(old_S, lengths)[0],
-        "ref_per_token_logps": advantages.pad_tokens(ref_S, lengths)[0], "num_items_in_batch": lengths.sum(),
-    }  # fmt: skip
+        "ref_per_token_logps": advantages.pad_tokens(ref_S, lengths)[0],
+        "num_items_in_batch": lengths.sum(),
+    }
     trainer = OnPolicyTrainer(policy, reference, None, None, None, [[0]], settings)  # type: ignore[arg-type]
     return trainer, experience, batch
 
@@ -264,21 +338,41 @@ def save_three(folder: Path) -> None:
     ],
     ids=["grpo", "grpo as published", "dr_grpo", "dapo", "gspo"],
 )  # fmt: skip
-def test_grpo_and_its_corrections(tmp_path: Path, ours: dict[str, Any], theirs: dict[str, Any]) -> None:
+def test_grpo_and_its_corrections(
+    tmp_path: Path, ours: dict[str, Any], theirs: dict[str, Any]
+) -> None:
     save_three(tmp_path)
     settings = OnPolicySettings(
-        steps=1, prompts_per_step=3, samples_per_prompt=2, max_new_tokens=16, kl_in="loss", kl_coefficient=0.07,
-        whiten_advantages=False, clip=0.2, **ours,
-    )  # fmt: skip
+        steps=1,
+        prompts_per_step=3,
+        samples_per_prompt=2,
+        max_new_tokens=16,
+        kl_in="loss",
+        kl_coefficient=0.07,
+        whiten_advantages=False,
+        clip=0.2,
+        **ours,
+    )
     trainer, experience, batch = on_policy(tmp_path, settings)
     peer = trl.GRPOTrainer(
-        model=native(tmp_path / "policy"), reward_funcs=lambda **_: [0.0], processing_class=tokenizer(tmp_path / "policy"),
+        model=native(tmp_path / "policy"),
+        reward_funcs=lambda **_: [0.0],
+        processing_class=tokenizer(tmp_path / "policy"),
         args=trl.GRPOConfig(
-            output_dir=str(tmp_path), report_to=[], bf16=False, use_cpu=True, gradient_checkpointing=False, beta=0.07,
-            max_completion_length=16, num_generations=2, per_device_train_batch_size=6, epsilon=0.2, **theirs,
+            output_dir=str(tmp_path),
+            report_to=[],
+            bf16=False,
+            use_cpu=True,
+            gradient_checkpointing=False,
+            beta=0.07,
+            max_completion_length=16,
+            num_generations=2,
+            per_device_train_batch_size=6,
+            epsilon=0.2,
+            **theirs,
         ),
         train_dataset=datasets.Dataset.from_list([{"prompt": p} for p, *_ in PAIRS]),
-    )  # fmt: skip
+    )
     peer.current_gradient_accumulation_steps = 1
     peer.model.train()
     their_loss = peer._compute_loss(peer.model, batch)
@@ -293,18 +387,35 @@ def test_grpo_and_its_corrections(tmp_path: Path, ours: dict[str, Any], theirs: 
 def test_rloo(tmp_path: Path) -> None:
     save_three(tmp_path)
     settings = OnPolicySettings(
-        steps=1, prompts_per_step=3, samples_per_prompt=2, max_new_tokens=16, estimator="rloo", kl_coefficient=0.0,
-        ratio="response", aggregation="sequence", whiten_advantages=False,
-    )  # fmt: skip
+        steps=1,
+        prompts_per_step=3,
+        samples_per_prompt=2,
+        max_new_tokens=16,
+        estimator="rloo",
+        kl_coefficient=0.0,
+        ratio="response",
+        aggregation="sequence",
+        whiten_advantages=False,
+    )
     trainer, experience, batch = on_policy(tmp_path, settings)
     peer = trl.RLOOTrainer(
-        model=native(tmp_path / "policy"), reward_funcs=lambda **_: [0.0], processing_class=tokenizer(tmp_path / "policy"),
+        model=native(tmp_path / "policy"),
+        reward_funcs=lambda **_: [0.0],
+        processing_class=tokenizer(tmp_path / "policy"),
         args=trl.RLOOConfig(
-            output_dir=str(tmp_path), report_to=[], bf16=False, use_cpu=True, gradient_checkpointing=False, beta=0.0,
-            max_completion_length=16, num_generations=2, per_device_train_batch_size=6, epsilon=0.2,
+            output_dir=str(tmp_path),
+            report_to=[],
+            bf16=False,
+            use_cpu=True,
+            gradient_checkpointing=False,
+            beta=0.0,
+            max_completion_length=16,
+            num_generations=2,
+            per_device_train_batch_size=6,
+            epsilon=0.2,
         ),
         train_dataset=datasets.Dataset.from_list([{"prompt": p} for p, *_ in PAIRS]),
-    )  # fmt: skip
+    )
     peer.current_gradient_accumulation_steps = 1
     peer.model.train()
     batch["old_logps"] = (batch["old_per_token_logps"] * batch["completion_mask"]).sum(1)

@@ -18,11 +18,30 @@ from accord.learning import losses
 from accord.learning.annotators import JudgementParameters
 from accord.learning.calibration import fit_temperature
 from accord.learning.choices import terms
-from accord.learning.judgements import AnnotatorEffects, Form, JudgedGroup, Judgement, Scale, pairs_said, strict_pairs
+from accord.learning.judgements import (
+    AnnotatorEffects,
+    Form,
+    JudgedGroup,
+    Judgement,
+    Scale,
+    pairs_said,
+    strict_pairs,
+)
 from accord.learning.optimizer import OptimizerSettings
-from accord.learning.preference import Pair, PreferenceSettings, preference_step, reference_logprobs, train_preference
+from accord.learning.preference import (
+    Pair,
+    PreferenceSettings,
+    preference_step,
+    reference_logprobs,
+    train_preference,
+)
 from accord.learning.reward import RewardSettings, evaluate, team_step, train_reward
-from accord.learning.supervised import SupervisedSettings, heldout_loss, supervised_step, train_supervised
+from accord.learning.supervised import (
+    SupervisedSettings,
+    heldout_loss,
+    supervised_step,
+    train_supervised,
+)
 from accord.learning.team import Team
 from accord.learning.unpaired import Thumb, UnpairedSettings, train_unpaired, unpaired_step
 from accord.models.causal_lm import CausalLM
@@ -33,7 +52,10 @@ from accord.models.scalar import ScalarHead, ScalarModel
 from accord.text.packing import Group
 from tiny import tiny_llama
 
-SCALES = (Scale("overall", (0.0, 1.0, 2.0), (0.2, 0.5, 0.3)), Scale("step", (-1.0, 1.0), (0.5, 0.5), anchored=True))
+SCALES = (
+    Scale("overall", (0.0, 1.0, 2.0), (0.2, 0.5, 0.3)),
+    Scale("step", (-1.0, 1.0), (0.5, 0.5), anchored=True),
+)
 KINDS = (
     Judgement((2, 0, 1), (0, 1, 2)), Judgement((2, 0, 1), (0, 2, 1), tied=(1, 2)), Judgement((1, 2), (1, 0), 1, doubt=0.2),
     Judgement((0, 2), (0, 1), 1, "tie"), Judgement((1, 0), None, doubt=0.5), Judgement((2, 0), None), Judgement((0, 1, 2), None, 1, "choice"),
@@ -55,9 +77,13 @@ def sft(rows: Sequence[Group]) -> Outcome:
 def preference(kind: losses.PreferenceLoss) -> Callable[[Sequence[Pair]], Outcome]:
     def run(rows: Sequence[Pair]) -> Outcome:
         policy = tiny_llama(3)
-        settings = PreferenceSettings(kind, losses.BETAS[kind], 0.5, micro_batch_tokens=40, nll_weight=0.2)
+        settings = PreferenceSettings(
+            kind, losses.BETAS[kind], 0.5, micro_batch_tokens=40, nll_weight=0.2
+        )
         cached = reference_logprobs(policy, freeze(tiny_llama(4)), rows, 40)
-        values, _ = preference_step(policy, rows, cached * 0 if kind in losses.REFERENCE_FREE else cached, settings)
+        values, _ = preference_step(
+            policy, rows, cached * 0 if kind in losses.REFERENCE_FREE else cached, settings
+        )
         return {"loss": values["loss"]}, gradients(policy.parameters())
 
     return run
@@ -67,7 +93,9 @@ def kto(rows: Sequence[Thumb]) -> Outcome:
     """The reference point is fixed: it is an estimate over rows, not a loss."""
     policy = tiny_llama(3)
     settings = UnpairedSettings(micro_batch_tokens=40, undesirable_weight=1.3)
-    values, _ = unpaired_step(policy, rows, -2.0 * torch.ones(len(rows)), torch.tensor(0.3), settings)
+    values, _ = unpaired_step(
+        policy, rows, -2.0 * torch.ones(len(rows)), torch.tensor(0.3), settings
+    )
     return {"loss": values["loss"]}, gradients(policy.parameters())
 
 
@@ -119,7 +147,9 @@ def same(one: Outcome, other: Outcome) -> None:
     assert one[0] == pytest.approx(other[0], rel=1e-4)
     for a, b in zip(one[1], other[1], strict=True):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-3)
-    assert max(float(g.abs().max()) for g in one[1] if g.numel()) > 1e-3, "there is no gradient to compare"
+    assert max(float(g.abs().max()) for g in one[1] if g.numel()) > 1e-3, (
+        "there is no gradient to compare"
+    )
 
 
 @pytest.mark.parametrize("name", LOOPS)
@@ -128,7 +158,9 @@ def test_a_weight_is_how_often_the_row_is_there(name: str) -> None:
     run, rows = LOOPS[name]
     groups = name.startswith("reward")
     weigh, repeat, scale = (
-        (weighted_groups, repeated_groups, scaled_groups) if groups else (weighted_rows, repeated_rows, scaled_rows)
+        (weighted_groups, repeated_groups, scaled_groups)
+        if groups
+        else (weighted_rows, repeated_rows, scaled_rows)
     )
     weighted = weigh(rows, random.Random(name))
     found = run(weighted)
@@ -137,7 +169,7 @@ def test_a_weight_is_how_often_the_row_is_there(name: str) -> None:
     assert found[0] != pytest.approx(run(rows)[0], rel=1e-3), "the weights did nothing"
 
 
-# --- whole loops: rows of weight 0 ---------------------------------------------------------------------------------
+# --- whole loops: rows of weight 0 ----------------------------------------------------------------
 FAST = OptimizerSettings(3e-3)
 
 
@@ -146,11 +178,15 @@ def fit_sft(rows: Any, model: CausalLM) -> Any:
 
 
 def fit_preference(rows: Any, model: CausalLM) -> Any:
-    return train_preference(model, freeze(tiny_llama(4)), rows, PreferenceSettings(batch=3, optimizer=FAST))
+    return train_preference(
+        model, freeze(tiny_llama(4)), rows, PreferenceSettings(batch=3, optimizer=FAST)
+    )
 
 
 def fit_kto(rows: Any, model: CausalLM) -> Any:
-    return train_unpaired(model, freeze(tiny_llama(4)), rows, UnpairedSettings(batch=3, optimizer=FAST))
+    return train_unpaired(
+        model, freeze(tiny_llama(4)), rows, UnpairedSettings(batch=3, optimizer=FAST)
+    )
 
 
 def fit_reward(rows: Any, model: CausalLM) -> Any:
@@ -180,7 +216,9 @@ def test_rows_of_weight_zero_leave_no_trace(name: str) -> None:
 
 
 def test_a_judgement_of_weight_zero_beside_others() -> None:
-    group = replace(SAID[0], judgements=(*SAID[0].judgements, Judgement((1, 0), (0, 1), weight=0.0)))
+    group = replace(
+        SAID[0], judgements=(*SAID[0].judgements, Judgement((1, 0), (0, 1), weight=0.0))
+    )
     one, other = tiny_llama(3), tiny_llama(3)
     assert fit_reward([group, *SAID[1:]], one) == fit_reward(SAID, other)
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
@@ -194,11 +232,14 @@ def test_the_prior_on_annotators_follows_ratios_alone() -> None:
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
 
 
-# --- against numbers worked out by hand --------------------------------------------------------------------------------
+# --- against numbers worked out by hand -----------------------------------------------------------
 def test_every_term_has_its_own_judgements_weight() -> None:
     """Whatever the order in which judgements of several groups are computed."""
     rng = random.Random(5)
-    groups = [replace(g, judgements=tuple(replace(j, weight=rng.random()) for j in g.judgements)) for g in SAID]
+    groups = [
+        replace(g, judgements=tuple(replace(j, weight=rng.random()) for j in g.judgements))
+        for g in SAID
+    ]
     learned = JudgementParameters(EFFECTS, SCALES).effects()
 
     def total(groups: Sequence[JudgedGroup], scores_R: Tensor, points_P: Tensor) -> float:
@@ -207,36 +248,59 @@ def test_every_term_has_its_own_judgements_weight() -> None:
     sizes = [len(g.group.responses) for g in groups]
     scores, points = torch.randn(sum(sizes)).split(sizes), torch.randn(len(groups), 2)
     alone = sum(
-        j.weight * total([replace(g, judgements=(replace(j, weight=1.0),))], scores[i], points[i] if j.ends else points[i][:0])
-        for i, g in enumerate(groups) for j in g.judgements
-    )  # fmt: skip
-    labelled = torch.cat([points[i] for i, g in enumerate(groups) if any(j.ends for j in g.judgements)])
+        j.weight
+        * total(
+            [replace(g, judgements=(replace(j, weight=1.0),))],
+            scores[i],
+            points[i] if j.ends else points[i][:0],
+        )
+        for i, g in enumerate(groups)
+        for j in g.judgements
+    )
+    labelled = torch.cat(
+        [points[i] for i, g in enumerate(groups) if any(j.ends for j in g.judgements)]
+    )
     assert total(groups, torch.cat(scores), labelled) == pytest.approx(alone, rel=1e-5)
 
 
 def test_terms_of_a_distribution_head_are_weighted_and_soft() -> None:
     form, outputs = HeadForm("mean_variance"), torch.tensor([[0.3, 0.0], [-0.4, 1.0], [1.1, -1.0]])
-    rows = (Judgement((0, 1), (0, 1), weight=2.0, doubt=0.3), Judgement((2, 0, 1), (0, 1, 2), weight=0.5))
+    rows = (
+        Judgement((0, 1), (0, 1), weight=2.0, doubt=0.3),
+        Judgement((2, 0, 1), (0, 1, 2), weight=0.5),
+    )
     plain, turned = Judgement((0, 1), (0, 1)), Judgement((1, 0), (0, 1))
     group = JudgedGroup(Group([0], [[4, 1], [5, 1], [6, 1]]), (*rows, plain, turned))
-    found = terms(Reading(form.moments(outputs)[0], None, outputs, form), [group], AnnotatorEffects.none())
+    found = terms(
+        Reading(form.moments(outputs)[0], None, outputs, form), [group], AnnotatorEffects.none()
+    )
     assert found.weight_M.tolist() == [2.0, 0.5, 1.0, 1.0]
     soft, _, first, second = found.logp_M.tolist()
     assert soft == pytest.approx(0.7 * first + 0.3 * second, rel=1e-5)
 
 
 def test_the_loss_of_pairs_with_weights_and_soft_labels_by_hand() -> None:
-    """cDPO's cross-entropy per pair, as in `TRL`'s label smoothing, and the weighted mean over the batch."""
+    """cDPO's cross-entropy per pair, as in `TRL`'s label smoothing, and the weighted mean over the
+    batch."""
     policy, reference = tiny_llama(3), freeze(tiny_llama(4))
-    rows = [replace(p, weight=w, doubt=e) for p, w, e in zip(PAIRS, (0.5, 2.0, 1.0), (0.0, 0.3, 0.5), strict=False)]
+    rows = [
+        replace(p, weight=w, doubt=e)
+        for p, w, e in zip(PAIRS, (0.5, 2.0, 1.0), (0.0, 0.3, 0.5), strict=False)
+    ]
     with torch.no_grad():
-        h = 0.1 * (reference_logprobs(policy, policy, rows, 99) - reference_logprobs(policy, reference, rows, 99))
+        h = 0.1 * (
+            reference_logprobs(policy, policy, rows, 99)
+            - reference_logprobs(policy, reference, rows, 99)
+        )
     losses_by_hand = [
-        -(1 - p.doubt) * math.log(1 / (1 + math.exp(-x))) - p.doubt * math.log(1 / (1 + math.exp(x)))
+        -(1 - p.doubt) * math.log(1 / (1 + math.exp(-x)))
+        - p.doubt * math.log(1 / (1 + math.exp(x)))
         for p, x in zip(rows, (h[:, 0] - h[:, 1]).tolist(), strict=True)
     ]
     expected = sum(p.weight * loss for p, loss in zip(rows, losses_by_hand, strict=True)) / 3.5
-    values, _ = preference_step(policy, rows, reference_logprobs(policy, reference, rows, 99), PreferenceSettings())
+    values, _ = preference_step(
+        policy, rows, reference_logprobs(policy, reference, rows, 99), PreferenceSettings()
+    )
     assert values["loss"] == pytest.approx(expected, rel=1e-4)
 
 
@@ -260,19 +324,28 @@ def test_smoothing_is_the_least_doubt_of_comparisons_and_corrections(
 ) -> None:
     def term(told: float, smoothing: float) -> Tensor:
         group = JudgedGroup(Group([0], [[4, 1], [5, 1]]), (Judgement((0, 1), shown, doubt=told),))
-        return terms(torch.tensor([0.3, -0.4]), [group], AnnotatorEffects.none(log_nu=-1.0), smoothing).logp_M
+        return terms(
+            torch.tensor([0.3, -0.4]), [group], AnnotatorEffects.none(log_nu=-1.0), smoothing
+        ).logp_M
 
     torch.testing.assert_close(term(doubt, 0.2), term(max(doubt, 0.2), 0.0))
 
 
-# --- rankings ----------------------------------------------------------------------------------------------------------
+# --- rankings -------------------------------------------------------------------------------------
 def test_an_exported_ranking_counts_once() -> None:
-    """Its six pairs with a sixth of its weight each push the reward as the ranking does (the mean over its pairs)."""
-    ranking = JudgedGroup(Group([0, 5], [[6, 1], [7, 1], [8, 1], [9, 1]]), (Judgement((2, 0, 3, 1), None, weight=2.0),))
+    """Its six pairs with a sixth of its weight each push the reward as the ranking does (the mean
+    over its pairs)."""
+    ranking = JudgedGroup(
+        Group([0, 5], [[6, 1], [7, 1], [8, 1], [9, 1]]),
+        (Judgement((2, 0, 3, 1), None, weight=2.0),),
+    )
     comparison = JudgedGroup(Group([0, 4], [[6, 1], [7, 1]]), (Judgement((1, 0), None),))
     taken_apart = [
         JudgedGroup(
-            Group(ranking.group.prompt, [ranking.group.responses[p.better], ranking.group.responses[p.worse]]),
+            Group(
+                ranking.group.prompt,
+                [ranking.group.responses[p.better], ranking.group.responses[p.worse]],
+            ),
             (Judgement((0, 1), None, weight=p.weight),),
         )
         for p in pairs_said([ranking])
@@ -288,7 +361,7 @@ def test_equal_responses_are_no_pair() -> None:
     assert strict_pairs([group]) == [(0, 0, 1), (0, 1, 2)]
 
 
-# --- calibration -----------------------------------------------------------------------------------------------------
+# --- calibration ----------------------------------------------------------------------------------
 class Scores:
     """A reward model whose scores are given."""
 
@@ -309,11 +382,13 @@ def test_the_temperature_is_fitted_to_weights_and_soft_labels() -> None:
     right, wrong = Judgement((0, 1), (0, 1)), Judgement((1, 0), (0, 1))
     thrice = fit(right, right, right, wrong)
     assert torch.sigmoid(torch.tensor(1 / thrice)).item() == pytest.approx(0.75, abs=1e-3)
-    assert fit(replace(right, weight=6.0), replace(wrong, weight=2.0)) == pytest.approx(thrice, rel=1e-3)
+    assert fit(replace(right, weight=6.0), replace(wrong, weight=2.0)) == pytest.approx(
+        thrice, rel=1e-3
+    )
     assert fit(replace(right, doubt=0.25)) == pytest.approx(thrice, rel=1e-3)
 
 
-# --- what is refused -------------------------------------------------------------------------------------------------
+# --- what is refused ------------------------------------------------------------------------------
 @pytest.mark.parametrize("weight", [-1.0, math.nan, math.inf])
 @pytest.mark.parametrize(
     "make",

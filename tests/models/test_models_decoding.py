@@ -32,7 +32,9 @@ def test_every_architecture_decodes_as_its_modules_do(name: str) -> None:
     model = build(name)
     with torch.no_grad():
         for parameter in model.hf.parameters():  # biases and norms that are not 0 and 1
-            parameter.add_(0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(2)))
+            parameter.add_(
+                0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(2))
+            )
     decoder = model.decoder(ROWS)
     assert isinstance(decoder, LlamaDecoder) == (name in STRAIGHT)
     torch.testing.assert_close(decode(decoder), decode(model), atol=2e-5, rtol=1e-4)
@@ -46,7 +48,9 @@ def test_adapters_are_merged_in_and_switched_off() -> None:
     changed = decode(policy.decoder(ROWS))
     torch.testing.assert_close(changed, decode(policy), atol=2e-5, rtol=1e-4)
     with policy.reference():
-        torch.testing.assert_close(decode(policy.decoder(ROWS)), decode(policy), atol=2e-5, rtol=1e-4)
+        torch.testing.assert_close(
+            decode(policy.decoder(ROWS)), decode(policy), atol=2e-5, rtol=1e-4
+        )
         assert (decode(policy.decoder(ROWS)) - changed).abs().max() > 1e-3
 
 

@@ -20,7 +20,9 @@ from accord.models.loading import LoraSettings, add_lora, load_causal_lm, save_c
 from accord.text.tokenizer import FileTokenizer
 from tiny import save_tiny, tiny_llama
 
-needs_gguf = pytest.mark.skipif(importlib.util.find_spec("gguf") is None, reason="the package gguf is not installed")
+needs_gguf = pytest.mark.skipif(
+    importlib.util.find_spec("gguf") is None, reason="the package gguf is not installed"
+)
 
 
 def write_gguf(path: Path, chat_template: str | None = None) -> Path:
@@ -112,7 +114,9 @@ def test_half_precision_and_a_directory_as_source(tmp_path: Path) -> None:
 
 
 @needs_gguf
-def test_nothing_is_left_behind_when_the_copy_differs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_left_behind_when_the_copy_differs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = write_gguf(tmp_path / "tiny.gguf")
     logits = iter([torch.zeros(1), torch.ones(1)])
     monkeypatch.setattr(module, "_probe_logits", lambda *_: next(logits))
@@ -194,7 +198,8 @@ def test_the_check_notes_further_stop_tokens(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("what", "owner", "method"), [("packed", CausalLM, "logprobs"), ("decoded", LlamaDecoder, "decode")]
+    ("what", "owner", "method"),
+    [("packed", CausalLM, "logprobs"), ("decoded", LlamaDecoder, "decode")],
 )
 def test_the_check_finds_a_model_that_computes_otherwise(
     what: str, owner: type, method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -221,8 +226,12 @@ def test_the_check_of_an_adapter_without_a_tokenizer_reads_its_bases(tmp_path: P
     assert check_model(str(folder)).difference < 1e-3
 
 
-def test_the_check_finds_a_tokenizer_that_is_read_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_check_finds_a_tokenizer_that_is_read_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     original = FileTokenizer.encode
-    monkeypatch.setattr(FileTokenizer, "encode", lambda self, text, **more: [0, *original(self, text, **more)])
+    monkeypatch.setattr(
+        FileTokenizer, "encode", lambda self, text, **more: [0, *original(self, text, **more)]
+    )
     with pytest.raises(RunError, match=r"read the tokenizer in .*tiny differently"):
         check_model(str(save_tiny(tmp_path / "tiny")))

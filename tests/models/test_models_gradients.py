@@ -25,9 +25,15 @@ STREAM = [Group([5, 6, 7, 8, 9], [[10, 11, 12], [13, 0, 14]]), Group([0], [[2, 3
 def untied(seed: int) -> CausalLM:
     torch.manual_seed(seed)
     config = transformers.LlamaConfig(
-        vocab_size=64, hidden_size=32, num_hidden_layers=2, intermediate_size=48, num_attention_heads=4,
-        max_position_embeddings=128, tie_word_embeddings=False, pad_token_id=0,
-    )  # fmt: skip
+        vocab_size=64,
+        hidden_size=32,
+        num_hidden_layers=2,
+        intermediate_size=48,
+        num_attention_heads=4,
+        max_position_embeddings=128,
+        tie_word_embeddings=False,
+        pad_token_id=0,
+    )
     return CausalLM(transformers.LlamaForCausalLM(config), ByteTokenizer())
 
 
@@ -77,7 +83,9 @@ def test_autograd_collects_where_nothing_is_laid_out() -> None:
 def test_embeddings_of_other_kinds_are_left_alone() -> None:
     ids = torch.tensor([1, 2, 1])
     for table in (nn.Embedding(5, 3, scale_grad_by_freq=True), nn.Embedding(5, 3, max_norm=0.1)):
-        expected = copy.deepcopy(table)(ids)  # max_norm scales the rows of its own table at every look-up
+        expected = copy.deepcopy(table)(
+            ids
+        )  # max_norm scales the rows of its own table at every look-up
         assert torch.equal(look_up(table, ids), expected)
         look_up(table, ids).sum().backward()
         assert table.weight.grad is not None
@@ -160,6 +168,8 @@ def test_what_is_made_again_is_not_kept() -> None:
     assert len(made) == 2
     for p, g in zip((x, *weights), found, strict=True):
         torch.testing.assert_close(p.grad, 2 * g)
-    plain = torch.autograd.grad(sum(((x * 2) @ w.t()).square().sum() for w in weights), (x, *weights))
+    plain = torch.autograd.grad(
+        sum(((x * 2) @ w.t()).square().sum() for w in weights), (x, *weights)
+    )
     for a, b in zip(plain, found, strict=True):
         torch.testing.assert_close(a, b)

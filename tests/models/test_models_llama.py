@@ -37,11 +37,19 @@ SHAPE: dict[str, Any] = {
     "num_key_value_heads": 2, "max_position_embeddings": 128, "initializer_range": 0.2, "bos_token_id": 0,
     "eos_token_id": 1, "pad_token_id": 2,
 }  # fmt: skip
-LLAMA3 = {"rope_type": "llama3", "rope_theta": 10000.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
-          "original_max_position_embeddings": 32}  # fmt: skip
+LLAMA3 = {
+    "rope_type": "llama3",
+    "rope_theta": 10000.0,
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 32,
+}
 KINDS = {
     "llama": LlamaConfig(**SHAPE, tie_word_embeddings=True),
-    "llama untied, with biases": LlamaConfig(**SHAPE, attention_bias=True, mlp_bias=True, tie_word_embeddings=False),
+    "llama untied, with biases": LlamaConfig(
+        **SHAPE, attention_bias=True, mlp_bias=True, tie_word_embeddings=False
+    ),
     "llama with wide heads": LlamaConfig(**SHAPE, head_dim=16),
     "llama 3.1": LlamaConfig(**SHAPE, rope_parameters=LLAMA3),
     "llama, stretched": LlamaConfig(
@@ -80,7 +88,9 @@ def test_every_pass_gives_the_same_numbers(kind: str, tmp_path: Path) -> None:
     ours, theirs = both(KINDS[kind], tmp_path)
     ids = torch.randint(0, 64, (3, 60))
     with ours.plainly() as own, theirs.plainly() as other:
-        torch.testing.assert_close(own(input_ids=ids).logits, other(input_ids=ids).logits, atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(
+            own(input_ids=ids).logits, other(input_ids=ids).logits, atol=1e-6, rtol=1e-5
+        )
     stream = pack(GROUPS)
     for arithmetic in ("fp32", "bf16"):
         precision.use(arithmetic)
@@ -107,7 +117,10 @@ def test_prompts_and_single_tokens_give_the_same_hidden_states(kind: str, tmp_pa
             model.prefill(prompts, cache, [[0], [1]])
             at = torch.tensor([3, 3])
             found.append(
-                [part.decode(torch.tensor([4, 5]), at, cache) for part in (model, model.decoder(2))]  # modules, weights
+                [
+                    part.decode(torch.tensor([4, 5]), at, cache)
+                    for part in (model, model.decoder(2))
+                ]  # modules, weights
             )
     torch.testing.assert_close(found[0], found[1], atol=1e-6, rtol=1e-5)
 
@@ -159,7 +172,9 @@ def test_one_damaged_file_of_several_is_left_to_transformers(tmp_path: Path) -> 
     assert read_llama(tmp_path) is None
     last.unlink()
     assert read_llama(tmp_path) is None
-    (tmp_path / "model.safetensors").write_bytes(alone)  # one file alone counts, whatever an index beside it says
+    (tmp_path / "model.safetensors").write_bytes(
+        alone
+    )  # one file alone counts, whatever an index beside it says
     assert read_llama(tmp_path) is not None
     assert AutoModelForCausalLM.from_pretrained(tmp_path) is not None
 
@@ -168,7 +183,11 @@ def test_older_files_say_the_same_in_other_words(tmp_path: Path) -> None:
     made(KINDS["llama 3.1"], tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     rope = config.pop("rope_parameters")
-    older = config | {"rope_theta": rope.pop("rope_theta"), "rope_scaling": rope, "torch_dtype": config.pop("dtype")}
+    older = config | {
+        "rope_theta": rope.pop("rope_theta"),
+        "rope_scaling": rope,
+        "torch_dtype": config.pop("dtype"),
+    }
     (tmp_path / "config.json").write_text(json.dumps(older))
     ours = read_llama(tmp_path)
     assert ours is not None
@@ -178,13 +197,27 @@ def test_older_files_say_the_same_in_other_words(tmp_path: Path) -> None:
 
 
 def test_defaults_are_those_of_transformers(tmp_path: Path) -> None:
-    """What a config.json may leave out: transformers writes only what differs from its defaults in older versions."""
-    for kind, theirs in {"llama": LlamaConfig, "mistral": MistralConfig, "qwen2": Qwen2Config}.items():
+    """What a config.json may leave out: transformers writes only what differs from its defaults in
+    older versions."""
+    for kind, theirs in {
+        "llama": LlamaConfig,
+        "mistral": MistralConfig,
+        "qwen2": Qwen2Config,
+    }.items():
         left_out = theirs(**SHAPE)
         full = json.loads(left_out.to_json_string(use_diff=False))
-        few = {key: full[key] for key in (*SHAPE, "model_type", "rms_norm_eps", "hidden_act", "rope_parameters")}
-        few |= {"architectures": [left_out.architectures or theirs.__name__.replace("Config", "ForCausalLM")]}
-        (tmp_path / "config.json").write_text(json.dumps(few | ({"sliding_window": None} if kind == "mistral" else {})))
+        few = {
+            key: full[key]
+            for key in (*SHAPE, "model_type", "rms_norm_eps", "hidden_act", "rope_parameters")
+        }
+        few |= {
+            "architectures": [
+                left_out.architectures or theirs.__name__.replace("Config", "ForCausalLM")
+            ]
+        }
+        (tmp_path / "config.json").write_text(
+            json.dumps(few | ({"sliding_window": None} if kind == "mistral" else {}))
+        )
         own, other = read_config(tmp_path), AutoConfig.from_pretrained(tmp_path)
         assert own is not None
         assert own.tie_word_embeddings == other.tie_word_embeddings
@@ -197,8 +230,12 @@ CHANGES: dict[str, dict[str, Any]] = {
     "quantised": {"quantization_config": {"quant_method": "gptq"}},
     "a setting of tomorrow": {"residual_dropout_shape": 3},
     "another activation": {"hidden_act": "gelu"},
-    "partly rotary": {"rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 0.5}},
-    "another rotary kind": {"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4, "factor": 4.0}},
+    "partly rotary": {
+        "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 0.5}
+    },
+    "another rotary kind": {
+        "rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4, "factor": 4.0}
+    },
     "rotary twice": {"rope_theta": 500000.0},
     "sliding layers": {"layer_types": ["sliding_attention", "full_attention"]},
     "a window": {"use_sliding_window": True},
@@ -220,7 +257,11 @@ def test_windows_and_biases_that_only_some_architectures_have(tmp_path: Path) ->
     made(MistralConfig(**SHAPE, sliding_window=16), tmp_path / "m")
     assert read_llama(tmp_path / "m") is None
     assert load_causal_lm(str(tmp_path / "m")).hf.config.sliding_window == 16
-    for kind, bias in (("mistral", "attention_bias"), ("qwen2", "attention_bias"), ("qwen3", "mlp_bias")):
+    for kind, bias in (
+        ("mistral", "attention_bias"),
+        ("qwen2", "attention_bias"),
+        ("qwen3", "mlp_bias"),
+    ):
         made(KINDS[kind], tmp_path / kind)
         config = json.loads((tmp_path / kind / "config.json").read_text())
         (tmp_path / kind / "config.json").write_text(json.dumps(config | {bias: True}))
@@ -254,7 +295,9 @@ def test_nothing_to_load_is_said_clearly(tmp_path: Path) -> None:
     weights = save_tiny(tmp_path / "m") / "model.safetensors"
     whole = weights.read_bytes()
     weights.write_bytes(whole[:-100])
-    with pytest.raises(ConfigError, match=r"cannot load a causal LM from .*: Error while deserializing header"):
+    with pytest.raises(
+        ConfigError, match=r"cannot load a causal LM from .*: Error while deserializing header"
+    ):
         load_causal_lm(str(tmp_path / "m"))
     weights.write_bytes(whole)
     (tmp_path / "m" / "tokenizer.json").unlink()
@@ -275,9 +318,9 @@ def test_in_transformers_shares_the_weights_and_an_adapter_names_its_base(tmp_pa
         assert torch.equal(theirs.logprobs(pack(GROUPS)), ours.logprobs(pack(GROUPS)))
     policy = add_lora(ours, LoraSettings(2, 4.0), 0)
     save_causal_lm(policy, tmp_path / "adapter")
-    assert json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())["base_model_name_or_path"] == str(
-        tmp_path / kind
-    )
+    assert json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())[
+        "base_model_name_or_path"
+    ] == str(tmp_path / kind)
     again = load_causal_lm(str(tmp_path / "adapter"))
     assert torch.equal(again.logprobs(pack(GROUPS)), policy.logprobs(pack(GROUPS)))
 

@@ -17,7 +17,8 @@ def resident_mib() -> float:
 
 
 def test_freed_memory_is_given_back() -> None:
-    """Small tensors between others that stay, as after a training step: malloc alone keeps all their pages."""
+    """Small tensors between others that stay, as after a training step: malloc alone keeps all
+    their pages."""
     if platform.libc_ver()[0] != "glibc":
         pytest.skip("no glibc here: give_back_memory does nothing")
     held = [torch.ones(8 * 1024) for _ in range(4000)]  # 125 MiB

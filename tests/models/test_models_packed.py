@@ -28,10 +28,16 @@ SIZES = {
 }  # fmt: skip
 ARCHITECTURES = {
     "llama": (transformers.LlamaConfig, {"num_key_value_heads": 4, "tie_word_embeddings": True}),
-    "llama-gqa-untied": (transformers.LlamaConfig, {"num_key_value_heads": 2, "tie_word_embeddings": False}),
+    "llama-gqa-untied": (
+        transformers.LlamaConfig,
+        {"num_key_value_heads": 2, "tie_word_embeddings": False},
+    ),
     "qwen2": (transformers.Qwen2Config, {"num_key_value_heads": 2}),
     "qwen3": (transformers.Qwen3Config, {"num_key_value_heads": 2, "head_dim": 8}),
-    "gemma": (transformers.GemmaConfig, {"num_key_value_heads": 1, "head_dim": 8, "pad_token_id": 0}),
+    "gemma": (
+        transformers.GemmaConfig,
+        {"num_key_value_heads": 1, "head_dim": 8, "pad_token_id": 0},
+    ),
     "gpt-neox": (transformers.GPTNeoXConfig, {}),
     "mistral-window": (transformers.MistralConfig, {"num_key_value_heads": 2, "sliding_window": 7}),
 }
@@ -50,7 +56,8 @@ def build(name: str) -> CausalLM:
 
 
 def native_logprobs(model: CausalLM, groups: list[Group], padding_side: str) -> torch.Tensor:
-    """Token log-probabilities from a padded batch through the architecture's own eager attention."""
+    """Token log-probabilities from a padded batch through the architecture's own eager
+    attention."""
     rows = [(list(g.prompt), list(r)) for g in groups for r in g.responses]
     width = max(len(p) + len(r) for p, r in rows)
     ids, mask = (
@@ -69,7 +76,9 @@ def native_logprobs(model: CausalLM, groups: list[Group], padding_side: str) -> 
     logp = torch.log_softmax(logits, -1)
     parts = []
     for i, (prompt, response) in enumerate(rows):
-        start = len(prompt) + (0 if padding_side == "right" else width - len(prompt) - len(response))
+        start = len(prompt) + (
+            0 if padding_side == "right" else width - len(prompt) - len(response)
+        )
         at = torch.arange(start, start + len(response))
         parts.append(logp[i, at - 1].gather(1, ids[i, at, None])[:, 0])
     return torch.cat(parts)
@@ -81,18 +90,27 @@ def test_packed_logprobs_equal_native(name: str, share_prefix: bool) -> None:
     model = build(name)
     packed = model.logprobs(pack(GROUPS, share_prefix))
     for side in ("right", "left"):
-        torch.testing.assert_close(packed, native_logprobs(model, GROUPS, side), atol=2e-5, rtol=1e-4)
+        torch.testing.assert_close(
+            packed, native_logprobs(model, GROUPS, side), atol=2e-5, rtol=1e-4
+        )
     assert self_check(model) < 1e-4
 
 
 @pytest.mark.parametrize("name", ["llama", "llama-gqa-untied", "gemma", "mistral-window"])
 def test_long_sequences_equal_native(name: str) -> None:
-    """Buckets of more than 256 keys: filled up to multiples of 64, causal without a mask where no prompt is shared."""
+    """Buckets of more than 256 keys: filled up to multiples of 64, causal without a mask where no
+    prompt is shared."""
     model, other = build(name), build(name)
     ids = [5 + i * 7 % 50 for i in range(700)]
-    groups = [Group(ids[:270], [ids[3:23], ids[5:9]]), Group(ids[:4], [ids[9:285]]), Group(ids[:290], [ids[7:10]])]
+    groups = [
+        Group(ids[:270], [ids[3:23], ids[5:9]]),
+        Group(ids[:4], [ids[9:285]]),
+        Group(ids[:290], [ids[7:10]]),
+    ]
     plan = plan_attention(pack(groups[1:]))
-    assert [(b.causal, b.whole, b.key_at_bL.shape[1] % 64) for b in plan.buckets] == [(True, False, 0)]
+    assert [(b.causal, b.whole, b.key_at_bL.shape[1] % 64) for b in plan.buckets] == [
+        (True, False, 0)
+    ]
     assert all(b.key_at_bL.shape[1] % 64 == 0 for b in plan_attention(pack(groups)).buckets)
     for part in (groups, groups[1:]):
         packed = model.logprobs(pack(part))
@@ -117,11 +135,15 @@ def test_gradients_equal_native_and_micro_batches() -> None:
 
 
 def test_groups_above_the_budget_are_cut_between_responses() -> None:
-    """Same responses, same order, no stream above the budget unless one response is; log-probabilities as in one stream."""
+    """Same responses, same order, no stream above the budget unless one response is;
+    log-probabilities as in one stream."""
     cut = cut_groups(GROUPS, 11)
     assert [(len(g.prompt), [len(r) for r in g.responses]) for g in cut] == [
-        (5, [3, 2]), (5, [7]), (1, [10]), (2, [1, 2]),
-    ]  # fmt: skip
+        (5, [3, 2]),
+        (5, [7]),
+        (1, [10]),
+        (2, [1, 2]),
+    ]
     assert [r for g in cut for r in g.responses] == [r for g in GROUPS for r in g.responses]
     assert [s.tokens for s in streams(GROUPS, 11)] == [10, 12, 11, 5]
     assert cut_groups(GROUPS, 17) == GROUPS
@@ -131,7 +153,9 @@ def test_groups_above_the_budget_are_cut_between_responses() -> None:
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
-def test_chunked_logprob_gradient_when_recomputed(monkeypatch: pytest.MonkeyPatch, temperature: float) -> None:
+def test_chunked_logprob_gradient_when_recomputed(
+    monkeypatch: pytest.MonkeyPatch, temperature: float
+) -> None:
     from accord.models import logprob
 
     hidden = torch.randn(9, 8, dtype=torch.double, requires_grad=True)
@@ -144,7 +168,9 @@ def test_chunked_logprob_gradient_when_recomputed(monkeypatch: pytest.MonkeyPatc
         ours.pow(2).sum().backward(retain_graph=True)
         got = (hidden.grad, weight.grad)
         hidden.grad = weight.grad = None
-        plain = torch.log_softmax(hidden @ weight.t() / temperature, -1).gather(1, targets[:, None])[:, 0]
+        plain = torch.log_softmax(hidden @ weight.t() / temperature, -1).gather(
+            1, targets[:, None]
+        )[:, 0]
         plain.pow(2).sum().backward()
         torch.testing.assert_close(ours, plain, atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(got, (hidden.grad, weight.grad), atol=1e-4, rtol=1e-4)
@@ -173,7 +199,9 @@ def test_token_at_points_at_the_targets() -> None:
 def test_scores_do_not_depend_on_packing_or_pad_id() -> None:
     member = ScalarModel.from_causal_lm(tiny_llama(), seed=1)
     together = member.scores(pack(GROUPS))
-    alone = torch.cat([member.scores(pack([Group(g.prompt, [r])])) for g in GROUPS for r in g.responses])
+    alone = torch.cat(
+        [member.scores(pack([Group(g.prompt, [r])])) for g in GROUPS for r in g.responses]
+    )
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-4)
     member.lm.hf.config.pad_token_id = 12  # the id that ends the first response
     torch.testing.assert_close(member.scores(pack(GROUPS)), together)

@@ -1,4 +1,5 @@
-"""bf16 forward passes: fp32 weights and gradients, the same curves, and self-checks that do not depend on it."""
+"""bf16 forward passes: fp32 weights and gradients, the same curves, and self-checks that do not
+depend on it."""
 
 from __future__ import annotations
 
@@ -19,7 +20,10 @@ from accord.sampling.rollout import SamplingSettings
 from accord.text.encoding import Encoder
 from accord.text.packing import Group, pack
 
-TEXTS = [("The film was", " a delight from start to finish."), ("I left the", " cinema after an hour, bored stiff.")]
+TEXTS = [
+    ("The film was", " a delight from start to finish."),
+    ("I left the", " cinema after an hour, bored stiff."),
+]
 
 
 @pytest.fixture
@@ -56,7 +60,9 @@ def test_the_sampler_and_the_trainer_round_alike(bf16: None) -> None:
     rollout = BuiltinSampler(model).sample(prompts, SamplingSettings(24), range(2))
     with torch.no_grad():
         again = model.logprobs(pack(rollout.groups()))
-    assert float((torch.cat(rollout.logprobs) - again).abs().mean()) < 0.02  # the bound of on-policy learning
+    assert (
+        float((torch.cat(rollout.logprobs) - again).abs().mean()) < 0.02
+    )  # the bound of on-policy learning
 
 
 def test_learning_curves_are_equal_within_rounding() -> None:
@@ -64,8 +70,12 @@ def test_learning_curves_are_equal_within_rounding() -> None:
     for arithmetic in ("fp32", "bf16"):
         precision.use(arithmetic)  # type: ignore[arg-type]
         try:
-            settings = SupervisedSettings(epochs=12, batch=2, optimizer=OptimizerSettings(learning_rate=3e-4))
-            ends[arithmetic] = train_supervised(load_causal_lm("accord:nano-base"), groups(), settings).train_loss
+            settings = SupervisedSettings(
+                epochs=12, batch=2, optimizer=OptimizerSettings(learning_rate=3e-4)
+            )
+            ends[arithmetic] = train_supervised(
+                load_causal_lm("accord:nano-base"), groups(), settings
+            ).train_loss
         finally:
             precision.use("fp32")
     assert ends["bf16"] == pytest.approx(ends["fp32"], rel=0.02)

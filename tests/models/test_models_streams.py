@@ -29,7 +29,9 @@ def check(shapes: list[tuple[int, list[int]]]) -> None:
     groups = build(shapes)
     with torch.no_grad():
         together = MODEL.logprobs(pack(groups))
-        alone = torch.cat([MODEL.logprobs(pack([Group(g.prompt, [r])])) for g in groups for r in g.responses])
+        alone = torch.cat(
+            [MODEL.logprobs(pack([Group(g.prompt, [r])])) for g in groups for r in g.responses]
+        )
     torch.testing.assert_close(together, alone, atol=2e-5, rtol=1e-4)
 
 
@@ -40,7 +42,8 @@ def test_streams_of_any_lengths(shapes: list[tuple[int, list[int]]]) -> None:
 
 
 def test_only_a_bucket_that_is_the_stream_is_taken_for_it() -> None:
-    """Thousands of plans: a bucket marked whole reads rows 0, 1, 2, ... in order, or it would read other sequences."""
+    """Thousands of plans: a bucket marked whole reads rows 0, 1, 2, ... in order, or it would read
+    other sequences."""
     generator, found = torch.Generator().manual_seed(0), 0
     for _ in range(4000):
         lengths = torch.randint(
@@ -50,11 +53,16 @@ def test_only_a_bucket_that_is_the_stream_is_taken_for_it() -> None:
         for bucket in plan_attention(stream).buckets:
             if bucket.whole:
                 found += 1
-                assert torch.equal(bucket.query_at_bL.flatten(), torch.arange(stream.tokens)), lengths
+                assert torch.equal(bucket.query_at_bL.flatten(), torch.arange(stream.tokens)), (
+                    lengths
+                )
     assert found > 100
 
 
 @pytest.mark.parametrize("shapes", [[(6, [8]), (3, [8]), (4, [1]), (4, [8])], [(6, [8]), (6, [8])]])
-def test_padding_that_makes_a_bucket_as_large_as_the_stream(shapes: list[tuple[int, list[int]]]) -> None:
-    """Sequences of 14, 11 and 12 tokens fill 3 x 14 = 42 places beside one of 5: as many as the stream has."""
+def test_padding_that_makes_a_bucket_as_large_as_the_stream(
+    shapes: list[tuple[int, list[int]]],
+) -> None:
+    """Sequences of 14, 11 and 12 tokens fill 3 x 14 = 42 places beside one of 5: as many as the
+    stream has."""
     check(shapes)

@@ -36,7 +36,10 @@ def make_run(folder: Path, examined: bool = True) -> Path:
         "peak_mib": 900.0,
     }
     write_json(stage / "result.json", result)
-    write_jsonl(stage / "metrics.jsonl", [{"step": i, "time": 0.0, "loss_tok": 4 - i / 10} for i in range(1, 9)])
+    write_jsonl(
+        stage / "metrics.jsonl",
+        [{"step": i, "time": 0.0, "loss_tok": 4 - i / 10} for i in range(1, 9)],
+    )
     if not examined:
         return folder
     baseline = rows(np.random.default_rng(9), 0.0, 0.0, 0.0)
@@ -44,17 +47,37 @@ def make_run(folder: Path, examined: bool = True) -> Path:
     pool = [r | {"prompt_id": i // 4} for i, r in enumerate(rows(rng, 0, 0, 0, n=480))]
     gap = rng.normal(0.5, 1, size=(3, 200))
     judges = [
-        AnnotatorRow(annotator=f"ann-0{i}", judgements=100, rationality=1.0 - i, rationality_error=0.1, side_bias=0.1,
-                     side_bias_error=0.1, flag="ok" if i < 2 else "contrary", reason="because", true_rationality=1.0 - i,
-                     true_side_bias=0.0)
+        AnnotatorRow(
+            annotator=f"ann-0{i}",
+            judgements=100,
+            rationality=1.0 - i,
+            rationality_error=0.1,
+            side_bias=0.1,
+            side_bias_error=0.1,
+            flag="ok" if i < 2 else "contrary",
+            reason="because",
+            true_rationality=1.0 - i,
+            true_side_bias=0.0,
+        )
         for i in range(3)
-    ]  # fmt: skip
-    agreed = AgreementRow(alpha=[0.2, 0.1, 0.3], with_ties=[0.5, 0.4, 0.6], strict=[0.6, 0.5, 0.7], ceiling=[0.7, 0.6, 0.8],
-                          units=100, judgements=300, not_measurable={})  # fmt: skip
+    ]
+    agreed = AgreementRow(
+        alpha=[0.2, 0.1, 0.3],
+        with_ties=[0.5, 0.4, 0.6],
+        strict=[0.6, 0.5, 0.7],
+        ceiling=[0.7, 0.6, 0.8],
+        units=100,
+        judgements=300,
+        not_measurable={},
+    )
     evidence = measure(
-        baseline, {"ppo": ArmRows("ppo", healthy(1)), "dpo": ArmRows("dpo", healthy(2))}, pool,
-        reward_card=card(gap, list(range(200)), np.sign(rng.normal(size=200)), gap[0]), annotators=judges, agreement=agreed,
-    )  # fmt: skip
+        baseline,
+        {"ppo": ArmRows("ppo", healthy(1)), "dpo": ArmRows("dpo", healthy(2))},
+        pool,
+        reward_card=card(gap, list(range(200)), np.sign(rng.normal(size=200)), gap[0]),
+        annotators=judges,
+        agreement=agreed,
+    )
     write_json(folder / "stages" / "02-examine" / "evidence.json", evidence.model_dump(mode="json"))
     write_json(folder / "stages" / "02-examine" / "result.json", result | {"stage": "examine"})
     write_json(folder / "verdict.json", decide(evidence).model_dump(mode="json"))
@@ -63,7 +86,11 @@ def make_run(folder: Path, examined: bool = True) -> Path:
 
 def test_page_is_self_contained_and_leads_with_the_verdict(tmp_path: Path) -> None:
     page = render(make_run(tmp_path / "run")).read_text(encoding="utf-8")
-    assert page.index("It worked") < page.index("Reward against distance") < page.index("Before and after")
+    assert (
+        page.index("It worked")
+        < page.index("Reward against distance")
+        < page.index("Before and after")
+    )
     assert HOSTILE not in page
     outside = page.replace("http://www.w3.org", "")
     for attribute in ('src="http', 'href="http', "@import", "url(http"):
@@ -87,7 +114,11 @@ def test_agreement_that_is_no_number_says_why(tmp_path: Path) -> None:
         "Two annotators agree on 60.0 % [50.0, 70.0] of strict pairs (50.0 % with ties counted)"
         in render(run).read_text()
     )
-    evidence["agreement"] |= {"strict": [None] * 3, "ceiling": [None] * 3, "alpha": [0.2, None, None]}
+    evidence["agreement"] |= {
+        "strict": [None] * 3,
+        "ceiling": [None] * 3,
+        "alpha": [0.2, None, None],
+    }
     evidence["agreement"]["not_measurable"] = {"strict": "all ties"}
     write_json(path, evidence)
     page = render(run).read_text(encoding="utf-8")

@@ -1,4 +1,5 @@
-"""Stages given the wrong data or settings say what they found and what would do, and a guard has its own exit code."""
+"""Stages given the wrong data or settings say what they found and what would do, and a guard has
+its own exit code."""
 
 from __future__ import annotations
 
@@ -29,7 +30,9 @@ def write(path: Path, rows: list[dict[str, Any]]) -> Path:
 
 
 def rankings(tmp_path: Path) -> Path:
-    options = [{"id": name, "content": f" is {name}.", "shown_at": i} for i, name in enumerate("abc")]
+    options = [
+        {"id": name, "content": f" is {name}.", "shown_at": i} for i, name in enumerate("abc")
+    ]
     made = {
         "kind": "ranking",
         "prompt": "It",
@@ -37,22 +40,29 @@ def rankings(tmp_path: Path) -> Path:
         "options": options,
         "choice": {"order": [["b"], ["a"], ["c"]]},
     }
-    rows = [Feedback.model_validate({"id": str(i), **made}).model_dump(mode="json") for i in range(4)]
+    rows = [
+        Feedback.model_validate({"id": str(i), **made}).model_dump(mode="json") for i in range(4)
+    ]
     return write(tmp_path / "rankings.jsonl", rows)
 
 
 def test_kto_from_rankings_alone(tmp_path: Path) -> None:
     """A ranking says which is better, not which is good."""
-    with pytest.raises(DataError, match=r"no thumbs and no comparisons: 4 ranking: says no good and bad") as error:
+    with pytest.raises(
+        DataError, match=r"no thumbs and no comparisons: 4 ranking: says no good and bad"
+    ) as error:
         execute(tmp_path, f"  kto: {{kind: kto, {BASE}, feedback: {rankings(tmp_path)}}}\n")
     assert "marked good or bad" in (error.value.fix or "")
 
 
 def test_dpo_from_thumbs(tmp_path: Path) -> None:
     thumbs = write(
-        tmp_path / "t.jsonl", [{"prompt": "It", "completion": f" is {i}.", "label": i % 2 == 0} for i in range(4)]
+        tmp_path / "t.jsonl",
+        [{"prompt": "It", "completion": f" is {i}.", "label": i % 2 == 0} for i in range(4)],
     )
-    with pytest.raises(DataError, match=r"nothing here compares responses: 4 thumb compares nothing") as error:
+    with pytest.raises(
+        DataError, match=r"nothing here compares responses: 4 thumb compares nothing"
+    ) as error:
         execute(tmp_path, f"  dpo: {{kind: dpo, {BASE}, feedback: {thumbs}}}\n")
     assert "kto" in (error.value.fix or "")
 
@@ -64,16 +74,24 @@ def test_dpo_from_thumbs(tmp_path: Path) -> None:
         ("reward: r, estimator: grpo", "samples_per_prompt of 2 or more"),
         ("reward: r, value_warmup: 60", "leaves none of 60 steps for the policy"),
         ("reward: r, value_warmup: 1, estimator: reinforce", "has no value model"),
-        ("reward: r, prompts_per_step: 4, whiten_advantages: false, whiten_rewards: true", "at least 8 responses"),
+        (
+            "reward: r, prompts_per_step: 4, whiten_advantages: false, whiten_rewards: true",
+            "at least 8 responses",
+        ),
         ("functions: {'a:b': 1.0}, max_spread: 1.0", "max_spread compares the members"),
         ("reward: r, stop_when_gold_turns: true", "set evaluate with gold"),
         ("reward: r, temperature: 0", "temperature"),
     ],
 )
-def test_ppo_that_cannot_work_is_refused_before_anything_loads(tmp_path: Path, settings: str, message: str) -> None:
+def test_ppo_that_cannot_work_is_refused_before_anything_loads(
+    tmp_path: Path, settings: str, message: str
+) -> None:
     more = f", {settings}" if settings else ""
     with pytest.raises(ConfigError, match=message):
-        execute(tmp_path, f"  ppo: {{kind: ppo, model: nowhere, learning_rate: 1.0e-3, prompts: nowhere{more}}}\n")
+        execute(
+            tmp_path,
+            f"  ppo: {{kind: ppo, model: nowhere, learning_rate: 1.0e-3, prompts: nowhere{more}}}\n",
+        )
 
 
 @pytest.mark.slow
@@ -92,6 +110,9 @@ def test_a_guard_of_the_ppo_stage_ends_with_its_own_code_and_keeps_the_last_step
     outcome = execute(tmp_path, stage)
     assert outcome.exit_code == GUARD_EXIT
     assert "rl: the policy's entropy is" in (outcome.guard or "")
-    rows = [json.loads(line) for line in (tmp_path / "run/stages/01-rl/metrics.jsonl").read_text().splitlines()]
+    rows = [
+        json.loads(line)
+        for line in (tmp_path / "run/stages/01-rl/metrics.jsonl").read_text().splitlines()
+    ]
     assert [row["step"] for row in rows] == [1]
     assert rows[0]["entropy_tok"] < 5

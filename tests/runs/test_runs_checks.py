@@ -1,4 +1,5 @@
-"""What could not work is refused before the first step, by a dry run and by a run alike, with setting, value and fix."""
+"""What could not work is refused before the first step, by a dry run and by a run alike, with
+setting, value and fix."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ NANO = "accord:nano-base"
 
 @pytest.fixture(scope="module")
 def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Models and data that tests name: a tiny model, an adapter on nano-base, a folder like a reward model's, files."""
+    """Models and data that tests name: a tiny model, an adapter on nano-base, a folder like a
+    reward model's, files."""
     folder = tmp_path_factory.mktemp("shelf")
     save_causal_lm(tiny_llama(), folder / "tiny")
     nano = load_causal_lm(NANO, verify=False)
@@ -46,9 +48,12 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write(folder / "long.jsonl", [{"prompt": "It is long. " * 200} for _ in range(4)])
     write(
         folder / "chat.jsonl",
-        [{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}]}] * 9,
+        [{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}]}]
+        * 9,
     )
-    write(folder / "demos.jsonl", [{"prompt": f"It {n}", "response": " is good."} for n in range(30)])
+    write(
+        folder / "demos.jsonl", [{"prompt": f"It {n}", "response": " is good."} for n in range(30)]
+    )
     (folder / "nothing.jsonl").write_text("")
     (folder / "scores_here.py").write_text(
         "def good(prompts, responses):\n    return [float(len(r)) for r in responses]\n\n"
@@ -127,7 +132,9 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", list(REFUSED))
-def test_refused_before_the_first_step(shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
+def test_refused_before_the_first_step(
+    shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
     monkeypatch.chdir(shelf)
     stages, message, fix = REFUSED[case]
     recipe = recipe_of(tmp_path, stages)
@@ -139,9 +146,19 @@ def test_refused_before_the_first_step(shelf: Path, tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize(
-    "stages", [dpo(), sft(), ppo(), sft(model="adapter"), sft(model="sampler"), dpo(more=", lora: {targets: [q_proj]}")]
+    "stages",
+    [
+        dpo(),
+        sft(),
+        ppo(),
+        sft(model="adapter"),
+        sft(model="sampler"),
+        dpo(more=", lora: {targets: [q_proj]}"),
+    ],
 )
-def test_what_works_is_planned(shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stages: str) -> None:
+def test_what_works_is_planned(
+    shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stages: str
+) -> None:
     monkeypatch.chdir(shelf)
     (plan,) = check(recipe_of(tmp_path, stages), tmp_path / "run").values()
     assert plan.steps
@@ -154,7 +171,8 @@ def test_a_run_refuses_what_a_dry_run_refuses_and_writes_nothing(
     monkeypatch.chdir(shelf)
     recipe = recipe_of(tmp_path, dpo(model="reward") + "\n" + sft(data="pears.jsonl"))
     with pytest.raises(
-        ConfigError, match=r"2 things could not work:\n  1\. stages\.dpo\.model.*\n.*\n  2\. stages\.sft\.data"
+        ConfigError,
+        match=r"2 things could not work:\n  1\. stages\.dpo\.model.*\n.*\n  2\. stages\.sft\.data",
     ) as dry:
         check(recipe, tmp_path / "run")
     with pytest.raises(ConfigError) as wet:
@@ -163,20 +181,29 @@ def test_a_run_refuses_what_a_dry_run_refuses_and_writes_nothing(
     assert not (tmp_path / "run").exists()
 
 
-def test_an_adapter_left_by_an_earlier_stage(shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_adapter_left_by_an_earlier_stage(
+    shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(shelf)
     tuned = dpo(more=", lora: {rank: 2}")
     again = tuned.replace("  dpo:", "  again:").replace(NANO, "stage:dpo")
-    with pytest.raises(ConfigError, match=r"stages\.again\.model: 'stage:dpo' carries an adapter already"):
+    with pytest.raises(
+        ConfigError, match=r"stages\.again\.model: 'stage:dpo' carries an adapter already"
+    ):
         check(recipe_of(tmp_path, f"{tuned}\n{again}"), tmp_path / "run")
-    check(recipe_of(tmp_path, f"{tuned}\n{again.replace(', lora: {rank: 2}', '')}"), tmp_path / "run")
+    check(
+        recipe_of(tmp_path, f"{tuned}\n{again.replace(', lora: {rank: 2}', '')}"), tmp_path / "run"
+    )
     merged = sft(more=", lora: {rank: 2}")
     check(recipe_of(tmp_path, f"{merged}\n{tuned.replace(NANO, 'stage:sft')}"), tmp_path / "run")
 
 
 @pytest.mark.parametrize(
     ("reference", "message"),
-    [("stage:data/prompts", "a prompts, not judgements"), ("stage:data/gold", "gold reward, not judgements")],
+    [
+        ("stage:data/prompts", "a prompts, not judgements"),
+        ("stage:data/gold", "gold reward, not judgements"),
+    ],
 )
 def test_an_artefact_of_another_kind(tmp_path: Path, reference: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message) as error:
@@ -193,14 +220,18 @@ def test_a_number_is_finite(tmp_path: Path, setting: str, value: str) -> None:
         recipe_of(tmp_path, sft(more=more))
 
 
-def test_cuda_where_there_is_none(shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cuda_where_there_is_none(
+    shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(shelf)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(ConfigError, match="device = 'cuda': torch finds no CUDA device"):
         check(recipe_of(tmp_path, dpo(), "device: cuda"), tmp_path / "run")
 
 
-def test_a_place_that_cannot_be_written(shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_place_that_cannot_be_written(
+    shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(shelf)
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="is a file"):
@@ -224,14 +255,21 @@ def test_a_name_on_the_hub(
     (plan,) = check(recipe, tmp_path / "run").values()
     assert any("nobody/nothing is not on this disk" in note for note in plan.notes)
     if answer is None:
-        with pytest.raises(ConfigError, match="'nobody/nothing' is not on this disk, and the Hub could not be asked"):
+        with pytest.raises(
+            ConfigError,
+            match="'nobody/nothing' is not on this disk, and the Hub could not be asked",
+        ):
             check(recipe, tmp_path / "run", start=True)
 
 
-# --- dropped rows -----------------------------------------------------------------------------------------------------
+# --- dropped rows ---------------------------------------------------------------------------------
 def long_and_short(path: Path, long: int, short: int) -> Path:
     rows = [
-        {"prompt": "It is a film. " * (12 if n < long else 1) + str(n), "chosen": " good.", "rejected": " bad."}
+        {
+            "prompt": "It is a film. " * (12 if n < long else 1) + str(n),
+            "chosen": " good.",
+            "rejected": " bad.",
+        }
         for n in range(long + short)
     ]
     return write(path, rows)
@@ -239,7 +277,9 @@ def long_and_short(path: Path, long: int, short: int) -> Path:
 
 def test_more_dropped_than_allowed_names_the_limit_and_one_that_would_do(tmp_path: Path) -> None:
     data = long_and_short(tmp_path / "rows.jsonl", 27, 2)
-    settings = ", lengths: {{max_prompt_tokens: {limit}, max_response_tokens: 8, too_long: drop}}{allowed}"
+    settings = (
+        ", lengths: {{max_prompt_tokens: {limit}, max_response_tokens: 8, too_long: drop}}{allowed}"
+    )
 
     def plan(limit: int, allowed: str = "") -> Plan:
         stages = dpo(feedback=str(data), more=settings.format(limit=limit, allowed=allowed))
@@ -266,13 +306,18 @@ def test_rows_that_cannot_be_read_count_as_dropped(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"10 of 30 rows of .* cannot be read: 10: ") as error:
         check(recipe_of(tmp_path, sft(data=str(data))), tmp_path / "run")
     assert "allow_dropped: 0.34" in (error.value.fix or "")
-    (plan,) = check(recipe_of(tmp_path, sft(data=str(data), more=", allow_dropped: 0.34")), tmp_path / "run").values()
+    (plan,) = check(
+        recipe_of(tmp_path, sft(data=str(data), more=", allow_dropped: 0.34")), tmp_path / "run"
+    ).values()
     assert plan.rows == 20
     assert sum((plan.dropped or {}).values()) == 10
 
 
 def test_a_large_file_is_looked_at_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = write(tmp_path / "rows.jsonl", [{"prompt": f"It {n % 9}", "response": " is good."} for n in range(400)])
+    data = write(
+        tmp_path / "rows.jsonl",
+        [{"prompt": f"It {n % 9}", "response": " is good."} for n in range(400)],
+    )
     whole = check(recipe_of(tmp_path, sft(data=str(data))), tmp_path / "run")["sft"]
     monkeypatch.setattr("accord.runs.reading.LARGE_BYTES", 8000)
     monkeypatch.setattr("accord.runs.reading.SAMPLE", 50)
@@ -283,8 +328,11 @@ def test_a_large_file_is_looked_at_in_part(tmp_path: Path, monkeypatch: pytest.M
     assert not any("looked at" in note for note in whole.notes)
 
 
-def test_a_plan_counts_what_the_run_counts(shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Through an earlier stage, too: its files are made, thrown away, and read by the stages after it."""
+def test_a_plan_counts_what_the_run_counts(
+    shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through an earlier stage, too: its files are made, thrown away, and read by the stages after
+    it."""
     monkeypatch.chdir(shelf)
     stages = "  data: {kind: preferences, data: pairs.jsonl, evaluation: 4}\n" + sft(
         data="stage:data/sft", more=", batch: 4, lengths: {max_response_tokens: 3, too_long: cut}"
@@ -308,7 +356,7 @@ def test_a_column_left_out_is_no_row(tmp_path: Path) -> None:
     assert not plan.dropped
 
 
-# --- chat templates, merging ------------------------------------------------------------------------------------------
+# --- chat templates, merging ----------------------------------------------------------------------
 TEMPLATE = (
     "{{ '<brief>' if brief }}{% for m in messages %}<{{ m.role }}>{{ m.content }}{{ eos_token if m.role == 'assistant' }}{% endfor %}"
     "{% if add_generation_prompt %}<assistant>{% endif %}"
@@ -326,11 +374,20 @@ def test_a_recipes_chat_template_is_used_stored_and_saved(
     plan = check(recipe, tmp_path / "run")["sft"]
     assert "<brief><user>Hi<assistant>⟦Ho<eos>⟧" in (plan.example or "")
     runner.execute(recipe, tmp_path / "run", False, Progress(), {})
-    assert TEMPLATE in json.dumps(recipes.yaml.safe_load((tmp_path / "run/recipe.yaml").read_text())["chat_template"])
+    assert TEMPLATE in json.dumps(
+        recipes.yaml.safe_load((tmp_path / "run/recipe.yaml").read_text())["chat_template"]
+    )
     saved = load_causal_lm(str(tmp_path / "run/stages/01-sft/model"))
     assert saved.tokenizer.chat_template == TEMPLATE
     with pytest.raises(AccordError, match="knows no 'breif'"):
-        check(recipe_of(tmp_path, sft(data="chat.jsonl"), f"chat_template: {json.dumps(TEMPLATE)}\nchat_template_kwargs: {{breif: true}}"), tmp_path / "new")  # fmt: skip
+        check(
+            recipe_of(
+                tmp_path,
+                sft(data="chat.jsonl"),
+                f"chat_template: {json.dumps(TEMPLATE)}\nchat_template_kwargs: {{breif: true}}",
+            ),
+            tmp_path / "new",
+        )
 
 
 def test_an_adapter_is_merged_and_can_then_get_another(
@@ -342,7 +399,9 @@ def test_an_adapter_is_merged_and_can_then_get_another(
     assert "differ by at most" in capsys.readouterr().out
     data = str(shelf / "pairs.jsonl")
     check(
-        recipe_of(tmp_path, dpo(model=str(tmp_path / "whole"), feedback=data, more=", lora: {rank: 2}")),
+        recipe_of(
+            tmp_path, dpo(model=str(tmp_path / "whole"), feedback=data, more=", lora: {rank: 2}")
+        ),
         tmp_path / "run",
     )
     with pytest.raises(ConfigError, match="carries no adapter"):
@@ -357,7 +416,9 @@ def test_lineage_names_every_file_of_what_was_read(shelf: Path, tmp_path: Path) 
     stages = sft(data=f"{{path: '{tmp_path}/part-*.jsonl', limit: 40}}", more=", batch: 20")
     runner.execute(recipe_of(tmp_path, stages), tmp_path / "run", False, Progress(), {})
     inputs = json.loads((tmp_path / "run/lineage.json").read_text())["stages"]["sft"]["inputs"]
-    assert [name for name in inputs if "part-" in name] == [f"{tmp_path}/part-{part}.jsonl" for part in "ab"]
+    assert [name for name in inputs if "part-" in name] == [
+        f"{tmp_path}/part-{part}.jsonl" for part in "ab"
+    ]
     assert all(value.startswith("sha256:") for name, value in inputs.items() if "part-" in name)
 
 
@@ -369,7 +430,9 @@ def test_a_stage_is_no_data_and_what_it_left_is_named(
     stage.mkdir()
     (stage / "config.yaml").write_text("kind: collect\n")
     (stage / "result.json").write_text(json.dumps({"artefacts": {"feedback": "feedback.jsonl"}}))
-    with pytest.raises(AccordError, match="is the directory of a stage, and judgements are meant") as error:
+    with pytest.raises(
+        AccordError, match="is the directory of a stage, and judgements are meant"
+    ) as error:
         check(recipe_of(tmp_path, dpo(feedback=str(stage))), tmp_path / "run")
     assert str(stage / "feedback.jsonl") in (error.value.fix or "")
 
@@ -379,9 +442,13 @@ def test_an_error_about_a_record_names_its_place_in_the_file(
 ) -> None:
     monkeypatch.chdir(shelf)
     plain = [{"prompt": f"p{i}", "completion": "r"} for i in range(40)]
-    chat = {"prompt": [{"role": "user", "content": "q"}], "completion": [{"role": "assistant", "content": "r"}]}
+    chat = {
+        "prompt": [{"role": "user", "content": "q"}],
+        "completion": [{"role": "assistant", "content": "r"}],
+    }
     data = write(tmp_path / "mixed.jsonl", [*plain[:7], chat, *plain[7:]])
     with pytest.raises(
-        AccordError, match=r"mixed\.jsonl line 8 is a conversation, but the tokenizer has no chat template"
+        AccordError,
+        match=r"mixed\.jsonl line 8 is a conversation, but the tokenizer has no chat template",
     ):
         check(recipe_of(tmp_path, sft(data=str(data))), tmp_path / "run")

@@ -29,10 +29,22 @@ def test_python_in_the_docs_runs(page: str) -> None:
 
 @pytest.mark.slow
 def test_the_site_builds_without_a_broken_link(tmp_path: Path) -> None:
-    pytest.importorskip("mkdocs", reason="mkdocs-material is not installed (the extra dev brings it)")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
+    pytest.importorskip(
+        "mkdocs", reason="mkdocs-material is not installed (the extra dev brings it)"
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "mkdocs",
+        "build",
+        "--strict",
+        "--site-dir",
+        str(tmp_path / "site"),
+    ]
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -45,7 +57,9 @@ def test_references_name_every_setting_and_metric(tmp_path: Path) -> None:
 
     hooks.write_references(tmp_path)
     recipes, metrics = (tmp_path / "recipes.md").read_text(), (tmp_path / "metrics.md").read_text()
-    for kind in (k for k in kinds() if find(k).__module__.startswith("accord.")):  # other tests add their own
+    for kind in (
+        k for k in kinds() if find(k).__module__.startswith("accord.")
+    ):  # other tests add their own
         for name, field in find(kind).Config.model_fields.items():
             assert name == "kind" or f"`{name}`" in recipes
             assert name == "kind" or field.description, f"{kind}.{name} has no description"

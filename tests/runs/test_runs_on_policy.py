@@ -17,7 +17,9 @@ from accord.runs.checks import check
 from accord.runs.context import Progress
 from accord.runs.stage import Plan
 
-SMALL = "model: 'accord:nano-base', learning_rate: 1.0e-4, max_new_tokens: 4, whiten_advantages: false"
+SMALL = (
+    "model: 'accord:nano-base', learning_rate: 1.0e-4, max_new_tokens: 4, whiten_advantages: false"
+)
 REWARD = "functions: {'on_policy_rewards:length': 1.0}"
 
 
@@ -29,7 +31,11 @@ def prompts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "prompts.jsonl"
-    path.write_text("".join(json.dumps({"prompt": f"This {word} film"}) + "\n" for word in ("a", "b", "c", "d", "e")))
+    path.write_text(
+        "".join(
+            json.dumps({"prompt": f"This {word} film"}) + "\n" for word in ("a", "b", "c", "d", "e")
+        )
+    )
     return path
 
 
@@ -97,16 +103,22 @@ def test_the_words_for_smaller_steps() -> None:
         said, small = smaller_steps(rows, batch, steps), [n for n in sizes if n < batch]
         assert bool(said) == bool(small)
         if small and rows > batch:
-            assert said == f"{len(small)} of {steps} steps end a pass over {rows} prompts with {small[0]}, not {batch}"
+            assert (
+                said
+                == f"{len(small)} of {steps} steps end a pass over {rows} prompts with {small[0]}, not {batch}"
+            )
 
 
-def test_minibatches_that_the_last_step_cannot_fill_are_refused_before_anything_is_loaded(prompts: Path) -> None:
+def test_minibatches_that_the_last_step_cannot_fill_are_refused_before_anything_is_loaded(
+    prompts: Path,
+) -> None:
     with pytest.raises(ConfigError, match="5 prompts has 1 of them, for 2 minibatches"):
         planned(prompts, "steps: 3, prompts_per_step: 2, samples_per_prompt: 2, minibatches: 2")
 
 
 def test_the_published_optimiser_can_be_chosen(prompts: Path) -> None:
-    """Huang et al. 2024: beta2 0.999, eps 1e-5, no warm-up, linear decay; the defaults of the settings in Python."""
+    """Huang et al. 2024: beta2 0.999, eps 1e-5, no warm-up, linear decay; the defaults of the
+    settings in Python."""
     published = OnPolicySettings(steps=1).policy_optimizer
     config: Any = recipe(prompts, "adam_beta2: 0.999, warmup: 0", "ppo").stages["rl"][1]
     assert config.optimizer(published.learning_rate, config.adam_eps) == published

@@ -22,7 +22,17 @@ STAGES = ("data", "sft", "collect", "reward", "best_of_n", "ppo", "dpo", "examin
 
 
 def start(run_dir: Path, *more: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "accord.cli", "run", "quickstart", *SMALL, "--out", str(run_dir), *more]
+    command = [
+        sys.executable,
+        "-m",
+        "accord.cli",
+        "run",
+        "quickstart",
+        *SMALL,
+        "--out",
+        str(run_dir),
+        *more,
+    ]
 
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 

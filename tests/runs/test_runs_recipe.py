@@ -29,7 +29,10 @@ def test_packaged_recipes_are_valid_and_say_what_they_do(name: str) -> None:
     recipe = recipes.load(name)
     assert recipe.header.name == name
     assert len(recipe.header.about) > 20
-    assert recipes.validate(__import__("yaml").safe_load(recipe.dump())).fingerprint() == recipe.fingerprint()
+    assert (
+        recipes.validate(__import__("yaml").safe_load(recipe.dump())).fingerprint()
+        == recipe.fingerprint()
+    )
 
 
 @pytest.mark.parametrize(
@@ -93,7 +96,11 @@ def test_overrides_reach_nested_settings(tmp_path: Path) -> None:
 def test_overrides_say_more_about_data_named_by_its_path(tmp_path: Path) -> None:
     changes = ["sft.data=mine.jsonl", "sft.data.split=train", "sft.data.columns.prompt=question"]
     data = recipes.load(write(tmp_path, MINIMAL), changes).resolved()["stages"]["sft"]["data"]
-    assert (data["path"], data["split"], data["columns"]) == ("mine.jsonl", "train", {"prompt": "question"})
+    assert (data["path"], data["split"], data["columns"]) == (
+        "mine.jsonl",
+        "train",
+        {"prompt": "question"},
+    )
     with pytest.raises(ConfigError, match="'data' holds a single value"):
         recipes.load(write(tmp_path, MINIMAL), ["sft.data.splitt=train"])
 
@@ -107,7 +114,9 @@ def test_overrides_say_more_about_data_named_by_its_path(tmp_path: Path) -> None
         ("ptx_weight: 1.0", "ptx and ptx_weight go together"),
     ],
 )
-def test_impossible_combinations_are_found_before_any_model_loads(tmp_path: Path, settings: str, message: str) -> None:
+def test_impossible_combinations_are_found_before_any_model_loads(
+    tmp_path: Path, settings: str, message: str
+) -> None:
     text = f"""
 name: small
 stages:

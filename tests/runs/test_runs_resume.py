@@ -35,7 +35,10 @@ TOY = Path(__file__).with_name("toy.py")
 
 def toy(run_dir: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, str(TOY), str(run_dir), *arguments], capture_output=True, text=True, check=False
+        [sys.executable, str(TOY), str(run_dir), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -61,7 +64,9 @@ def straight(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("at", [1, 3, 7, 12, 13, 17])
-def test_kill_9_and_resume_is_bit_identical(tmp_path: Path, straight: dict[str, bytes], at: int) -> None:
+def test_kill_9_and_resume_is_bit_identical(
+    tmp_path: Path, straight: dict[str, bytes], at: int
+) -> None:
     run_dir = tmp_path / "run"
     assert toy(run_dir, "--kill-at", str(at)).returncode == -signal.SIGKILL
     # The second stage dies at the same place.
@@ -96,11 +101,16 @@ def test_a_guard_ends_the_run_with_its_own_code_after_the_later_stages(tmp_path:
     run_dir = tmp_path / "run"
     for again in ((), ("--resume",)):
         assert toy(run_dir, "one.guard=KL above the budget", *again).returncode == 3
-    records = [json.loads((run_dir / f"stages/{name}/result.json").read_text()) for name in ("01-one", "02-two")]
+    records = [
+        json.loads((run_dir / f"stages/{name}/result.json").read_text())
+        for name in ("01-one", "02-two")
+    ]
     assert [record["guard"] for record in records] == ["KL above the budget", None]
 
 
-def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path, straight: dict[str, bytes]) -> None:
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(
+    tmp_path: Path, straight: dict[str, bytes]
+) -> None:
     run_dir = tmp_path / "run"
     toy(run_dir, "--kill-at", "10")
     last = run_dir / "stages/01-one/checkpoints/step-00000009/state.pt"
@@ -137,7 +147,9 @@ def test_two_processes_cannot_share_a_run(tmp_path: Path) -> None:
         runner.execute(recipes.load(str(path)), run_dir, False, Progress(), {})
 
 
-def test_a_full_disk_is_said_and_nothing_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_said_and_nothing_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_json(tmp_path / "x.json", {"old": 1})
     log = AppendLog(tmp_path / "log.jsonl")
     log.append([{"row": 1}])
@@ -168,7 +180,12 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     place = tmp_path / "disk"
     place.mkdir()
     mount = shutil.which("mount")
-    if mount is None or subprocess.run([mount, "-t", "tmpfs", "-o", "size=3m", "tmpfs", place], check=False).returncode:
+    if (
+        mount is None
+        or subprocess.run(
+            [mount, "-t", "tmpfs", "-o", "size=3m", "tmpfs", place], check=False
+        ).returncode
+    ):
         pytest.skip("a small file system can only be mounted by root")
     yield place
     subprocess.run(["umount", "-l", place], check=True)
@@ -194,7 +211,9 @@ def test_a_disk_that_is_really_full(small_disk: Path) -> None:
         with pytest.raises(RunError, match="no space left while writing") as error:
             action()
         assert "--resume" in (error.value.fix or "")
-    assert torch.equal(RunSession(small_disk / "stage", InterruptFlag()).restore()["weights"], torch.ones(1000))
+    assert torch.equal(
+        RunSession(small_disk / "stage", InterruptFlag()).restore()["weights"], torch.ones(1000)
+    )
     assert json.loads((small_disk / "x.json").read_text()) == {"old": 1}
     assert not (small_disk / "model").exists()
     assert not (small_disk / "reward").exists()
@@ -203,7 +222,14 @@ def test_a_disk_that_is_really_full(small_disk: Path) -> None:
 
 def _records() -> list[Feedback]:
     option = {"id": "a", "content": "yes", "shown_at": 0}
-    thumb = {"id": "r", "kind": "thumb", "prompt": "p", "options": [option], "choice": {"up": True}, "annotator": "ann"}
+    thumb = {
+        "id": "r",
+        "kind": "thumb",
+        "prompt": "p",
+        "options": [option],
+        "choice": {"up": True},
+        "annotator": "ann",
+    }
     return [Feedback.model_validate(thumb)]
 
 

@@ -23,9 +23,18 @@ WORDS = ("great", "fine", "slow", "loud", "odd", "new")
 GRADES = {"joy": 4, "film": 2, "bore": 0}
 
 
-def record(number: str, kind: str, prompt: str, texts: Iterable[str], choice: dict, annotator: str = "one") -> dict:
+def record(
+    number: str, kind: str, prompt: str, texts: Iterable[str], choice: dict, annotator: str = "one"
+) -> dict:
     options = [{"id": chr(97 + i), "content": text, "shown_at": i} for i, text in enumerate(texts)]
-    made = {"id": number, "kind": kind, "prompt": prompt, "options": options, "choice": choice, "annotator": annotator}
+    made = {
+        "id": number,
+        "kind": kind,
+        "prompt": prompt,
+        "options": options,
+        "choice": choice,
+        "annotator": annotator,
+    }
     return json.loads(Feedback.model_validate(made).model_dump_json())
 
 
@@ -42,7 +51,9 @@ class Spoken(Progress):
         self.lines.append(text)
 
 
-def run(tmp_path: Path, feedback: Path, more: str = "", after: str = "") -> tuple[dict[str, Any], str, Path]:
+def run(
+    tmp_path: Path, feedback: Path, more: str = "", after: str = ""
+) -> tuple[dict[str, Any], str, Path]:
     """(result of the reward stage, what was said, its folder)."""
     reward = "kind: reward, model: 'accord:nano-base', learning_rate: 1.0e-3, heldout_share: 0.2"
     defaults = {"members": 1, "epochs": 6, "batch": 3}
@@ -69,7 +80,11 @@ def rated(kind: str = "both") -> list[dict]:
                     choice = {"scores": {"overall": level}, "low": 0, "high": 4}
                     found.append(record(f"r{i}{j}{word}", "rating", prompt, [text], choice, who))
                 if kind != "ratings" and word != "film":
-                    found.append(record(f"t{i}{j}{word}", "thumb", prompt, [text], {"up": grade > 2}, "thumbs"))
+                    found.append(
+                        record(
+                            f"t{i}{j}{word}", "thumb", prompt, [text], {"up": grade > 2}, "thumbs"
+                        )
+                    )
     return found
 
 
@@ -78,8 +93,12 @@ def test_ratings_thumbs_and_comparisons_in_one_run(tmp_path: Path) -> None:
     mix = rated()
     for i, a in enumerate(WORDS):
         texts = [f" is a {a} joy.", f" is a {a} bore."]
-        mix.append(record(f"c{i}", "comparison", f"This {a} film", texts, {"preferred": "a"}, "four"))
-    result, said, folder = run(tmp_path, write(tmp_path / "mix.jsonl", mix), ", effects: joint, annotator_rate: 0.1")
+        mix.append(
+            record(f"c{i}", "comparison", f"This {a} film", texts, {"preferred": "a"}, "four")
+        )
+    result, said, folder = run(
+        tmp_path, write(tmp_path / "mix.jsonl", mix), ", effects: joint, annotator_rate: 0.1"
+    )
     assert "186 judgements on 6 prompts; left out: 0" in said
     assert result["values"]["heldout_accuracy"] > 0.9
     told = json.loads((folder / "annotators.json").read_text())
@@ -89,12 +108,16 @@ def test_ratings_thumbs_and_comparisons_in_one_run(tmp_path: Path) -> None:
     assert told["scales"][0]["thresholds"] == sorted(told["scales"][0]["thresholds"])
     names = [a["annotator"] for a in told["annotators"]]
     again = annotator_effects(folder / "annotators.json", names)  # later stages can start from it
-    assert again.rationality_A.tolist() == pytest.approx([a["rationality"] for a in told["annotators"]])
+    assert again.rationality_A.tolist() == pytest.approx(
+        [a["rationality"] for a in told["annotators"]]
+    )
 
 
 @pytest.mark.slow
 def test_thumbs_alone(tmp_path: Path) -> None:
-    result, _, folder = run(tmp_path, write(tmp_path / "thumbs.jsonl", rated("thumbs")), ", members: 2")
+    result, _, folder = run(
+        tmp_path, write(tmp_path / "thumbs.jsonl", rated("thumbs")), ", members: 2"
+    )
     assert result["values"]["heldout_accuracy"] > 0.9
     assert "model" in result["artefacts"]
     assert (folder / "model" / "reward.json").is_file()
@@ -102,12 +125,17 @@ def test_thumbs_alone(tmp_path: Path) -> None:
 
 def test_ratings_that_cannot_be_used(tmp_path: Path) -> None:
     def rating(number: str, scores: dict[str, float], high: float = 100.0) -> dict:
-        return record(number, "rating", "p", [f"text {number}"], {"scores": scores, "low": 0, "high": high})
+        return record(
+            number, "rating", "p", [f"text {number}"], {"scores": scores, "low": 0, "high": high}
+        )
 
     cases = {
         "several attributes: clear, short": [rating("1", {"clear": 1, "short": 2})],
         "overall have 40 different values": [rating(str(i), {"overall": i}) for i in range(40)],
-        "2 rating of overall: all are 3": [rating("1", {"overall": 3}), rating("2", {"overall": 3})],
+        "2 rating of overall: all are 3": [
+            rating("1", {"overall": 3}),
+            rating("2", {"overall": 3}),
+        ],
     }
     for number, (message, rows) in enumerate(cases.items()):
         folder = tmp_path / str(number)
@@ -127,7 +155,9 @@ def solved(count: int = 36) -> list[dict]:
     for i in range(count):
         words = ["joy" if (i >> k) % 3 else "bore" for k in range(3)]
         steps = [f"The {WORDS[(i + k) % 6]} part is a {word}." for k, word in enumerate(words)]
-        rows.append({"prompt": f"Film {i}.", "completions": steps, "labels": [w == "joy" for w in words]})
+        rows.append(
+            {"prompt": f"Film {i}.", "completions": steps, "labels": [w == "joy" for w in words]}
+        )
     return rows
 
 
@@ -167,23 +197,37 @@ def test_step_labels_left_out_are_counted(tmp_path: Path) -> None:
     steps = [["One joy.", "Two joy."], ["One bore.", "Two joy."]]
     rows = [
         record(
-            f"s{i}", "step_labels", f"Film {i}", [texts[i % 2]], {"steps": steps[i % 2], "labels": [1 - 2 * (i % 2), 1]}
+            f"s{i}",
+            "step_labels",
+            f"Film {i}",
+            [texts[i % 2]],
+            {"steps": steps[i % 2], "labels": [1 - 2 * (i % 2), 1]},
         )
         for i in range(8)
     ]
-    rows.append(record("other", "step_labels", "Film 8", [texts[0]], {"steps": ["Three"], "labels": [1]}))
-    rows.append(record("blank", "step_labels", "Film 9", [texts[0]], {"steps": [" "], "labels": [1]}))
+    rows.append(
+        record("other", "step_labels", "Film 8", [texts[0]], {"steps": ["Three"], "labels": [1]})
+    )
+    rows.append(
+        record("blank", "step_labels", "Film 9", [texts[0]], {"steps": [" "], "labels": [1]})
+    )
     long = "One joy." + " so" * 40
     rows.append(
         record(
-            "long", "step_labels", "Film 10", [f"One joy.\n{long}"], {"steps": ["One joy.", long], "labels": [1, -1]}
+            "long",
+            "step_labels",
+            "Film 10",
+            [f"One joy.\n{long}"],
+            {"steps": ["One joy.", long], "labels": [1, -1]},
         )
     )
     more = ", steps: product, epochs: 1, step_separator: ';', lengths: {max_response_tokens: 24, too_long: cut}"
     result, said, _ = run(tmp_path, write(tmp_path / "steps.jsonl", rows), more)
     assert result["values"]["left_out"] == {
-        "step labels whose steps are not in the response": 1, "step labels with a blank step": 1, "step beyond the cut": 1,
-    }  # fmt: skip
+        "step labels whose steps are not in the response": 1,
+        "step labels with a blank step": 1,
+        "step beyond the cut": 1,
+    }
     assert "9 of 9 labelled responses have other steps than ';'" in said
 
 
@@ -201,13 +245,23 @@ def test_ties_both_bad_margins_and_contradictions(tmp_path: Path) -> None:
             record(f"u{i}", "thumb", prompt, texts[:1], {"up": True}),
             record(f"c{i}", "comparison", prompt, texts[:2], {"preferred": "b"}, "two"),
         ]
-    rows.append(record("m", "comparison", prompt, texts[:2], {"preferred": "a"}) | {"meta": {"margin": 1.5}})
+    rows.append(
+        record("m", "comparison", prompt, texts[:2], {"preferred": "a"}) | {"meta": {"margin": 1.5}}
+    )
     rows.append(record("d", "comparison", prompt, texts[:2], {"preferred": "b"}))
     wide = [f" {k}." for k in range(15)]
-    rows.append(record("w", "ranking", prompt, wide, {"order": [[chr(97 + k) for k in range(14)], ["o"]]}))
-    result, said, folder = run(tmp_path, write(tmp_path / "ties.jsonl", rows), ", epochs: 1, annotator_rate: 0.001")
-    assert result["values"]["left_out"] == {"ranking in which all are tied": 6, "ranking with more than 12 tied": 1}
-    # per prompt: two rankings, a tie with two thumbs down, a thumb up and a comparison; and two comparisons more
+    rows.append(
+        record("w", "ranking", prompt, wide, {"order": [[chr(97 + k) for k in range(14)], ["o"]]})
+    )
+    result, said, folder = run(
+        tmp_path, write(tmp_path / "ties.jsonl", rows), ", epochs: 1, annotator_rate: 0.001"
+    )
+    assert result["values"]["left_out"] == {
+        "ranking in which all are tied": 6,
+        "ranking with more than 12 tied": 1,
+    }
+    # per prompt: two rankings, a tie with two thumbs down, a thumb up and a comparison; and two
+    # comparisons more
     assert "44 judgements on 6 prompts" in said
     assert "6 pairs of responses are judged both ways, 1 of them by one annotator" in said
     told = json.loads((folder / "annotators.json").read_text())
@@ -223,14 +277,23 @@ def test_ties_both_bad_margins_and_contradictions(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_kinds_that_say_nothing_of_what_is_better_are_counted(tmp_path: Path) -> None:
     texts = [" a joy.", " a bore."]
-    rows = [record(f"c{i}", "comparison", f"This {w} film is", texts, {"preferred": "a"}) for i, w in enumerate(WORDS)]
+    rows = [
+        record(f"c{i}", "comparison", f"This {w} film is", texts, {"preferred": "a"})
+        for i, w in enumerate(WORDS)
+    ]
     rows[0]["choice"]["strength"] = 2
     rows += [
         record("f", "flags", "This new film is", texts[:1], {"flags": {"harmful": False}}),
         record("s", "spans", "This new film is", texts[:1], {"spans": [{"start": 0, "end": 2}]}),
         record("q", "critique", "This new film is", texts, {"text": "The first is kinder."}),
         record("u", "skip", "This new film is", texts, {"reason": "unsure"}),
-        record("h", "attribute_comparison", "This new film is", texts, {"attributes": {"honest": {"preferred": "b"}}}),
+        record(
+            "h",
+            "attribute_comparison",
+            "This new film is",
+            texts,
+            {"attributes": {"honest": {"preferred": "b"}}},
+        ),
     ]
     result, said, _ = run(tmp_path, write(tmp_path / "mix.jsonl", rows), ", epochs: 1")
     kinds = ("flags", "spans", "critique", "skip")
@@ -246,17 +309,43 @@ def test_a_ranking_called_all_bad_is_a_thumb_down_for_all(tmp_path: Path) -> Non
     texts, rows = [" a joy.", " a film.", " a bore."], []
     for i, word in enumerate(WORDS):
         prompt = f"This {word} film is"
-        rows.append(record(f"r{i}", "ranking", prompt, texts, {"order": [["a"], ["b"], ["c"]], "all_bad": True}))
-        rows.append(record(f"t{i}", "ranking", prompt, texts, {"order": [["a", "b", "c"]], "all_bad": True}, "two"))
+        rows.append(
+            record(
+                f"r{i}", "ranking", prompt, texts, {"order": [["a"], ["b"], ["c"]], "all_bad": True}
+            )
+        )
+        rows.append(
+            record(
+                f"t{i}",
+                "ranking",
+                prompt,
+                texts,
+                {"order": [["a", "b", "c"]], "all_bad": True},
+                "two",
+            )
+        )
     context = StageContext(tmp_path, tmp_path, "reward", 0, "cpu", {}, InterruptFlag())
     spoken = context.progress = Spoken()
-    plain = read_judged(str(write(tmp_path / "bad.jsonl", rows)), tiny_llama(), LengthConfig(), context, ratings=True)
+    plain = read_judged(
+        str(write(tmp_path / "bad.jsonl", rows)),
+        tiny_llama(),
+        LengthConfig(),
+        context,
+        ratings=True,
+    )
     assert plain.left_out == {"ranking in which all are tied": len(WORDS)}
     assert [len(g.judgements) for g in plain.groups] == [1] * len(WORDS)
     assert any("12 rankings as their order" in line for line in spoken.lines)
-    rows += [record(f"u{i}", "thumb", f"This {w} film is", texts[:1], {"up": True}) for i, w in enumerate(WORDS)]
+    rows += [
+        record(f"u{i}", "thumb", f"This {w} film is", texts[:1], {"up": True})
+        for i, w in enumerate(WORDS)
+    ]
     known = read_judged(
-        str(write(tmp_path / "thumbs.jsonl", rows)), tiny_llama(), LengthConfig(), context, ratings=True
+        str(write(tmp_path / "thumbs.jsonl", rows)),
+        tiny_llama(),
+        LengthConfig(),
+        context,
+        ratings=True,
     )
     assert known.left_out == {}
     assert [len(g.judgements) for g in known.groups] == [1 + 3 + 3 + 1] * len(
@@ -274,9 +363,19 @@ def steered() -> list[dict]:
         for b in WORDS:
             for word in ("joy", "bore"):
                 for end in ("", f" It is {b}, {a} and {b} again."):
-                    scores = {"helpfulness": 4 if word == "joy" else i % 2, "verbosity": 3 if end else 1}
+                    scores = {
+                        "helpfulness": 4 if word == "joy" else i % 2,
+                        "verbosity": 3 if end else 1,
+                    }
                     others = {"correctness": 2, "coherence": i % 3, "complexity": 1}
-                    rows.append({"prompt": f"This {a} film", "response": f" is a {b} {word}.{end}", **scores, **others})
+                    rows.append(
+                        {
+                            "prompt": f"This {a} film",
+                            "response": f" is a {b} {word}.{end}",
+                            **scores,
+                            **others,
+                        }
+                    )
     return rows
 
 
@@ -288,8 +387,10 @@ def test_objectives_from_helpsteer_rows_on_a_shared_trunk(tmp_path: Path) -> Non
     feedback = write(tmp_path / "steer.jsonl", steered())
     result, _, folder = run(tmp_path, feedback, more)
     assert result["values"]["left_out"] == {
-        "rating of coherence: no objective": 144, "rating of complexity: no objective": 144, "rating of correctness: no objective": 144,
-    }  # fmt: skip
+        "rating of coherence: no objective": 144,
+        "rating of complexity: no objective": 144,
+        "rating of correctness: no objective": 144,
+    }
     found = result["values"]["heldout_concordance"]
     assert found["helpfulness 0 to 4"] > 0.9
     assert found["verbosity 0 to 4"] > 0.9
@@ -299,7 +400,8 @@ def test_objectives_from_helpsteer_rows_on_a_shared_trunk(tmp_path: Path) -> Non
     other = tmp_path / "other"
     other.mkdir()
     with pytest.raises(
-        DataError, match="several attributes: coherence, complexity, correctness, helpfulness, verbosity"
+        DataError,
+        match="several attributes: coherence, complexity, correctness, helpfulness, verbosity",
     ):
         run(other, feedback)
     again = tmp_path / "again"
@@ -314,7 +416,13 @@ def test_a_distribution_with_adapters(tmp_path: Path) -> None:
     from accord.models.reward_model import RewardModel
 
     rows = [
-        record(f"{i}{j}", "comparison", f"This {a} film", [f" is a {b} joy.", f" is a {b} bore."], {"preferred": "a"})
+        record(
+            f"{i}{j}",
+            "comparison",
+            f"This {a} film",
+            [f" is a {b} joy.", f" is a {b} bore."],
+            {"preferred": "a"},
+        )
         for i, a in enumerate(WORDS)
         for j, b in enumerate(WORDS)
     ]
@@ -350,7 +458,7 @@ def test_combinations_that_cannot_work_are_refused_before_anything_is_read(
         run(tmp_path, tmp_path / "none.jsonl", f", {more}")
 
 
-# --- awkward input -------------------------------------------------------------------------------------------------
+# --- awkward input --------------------------------------------------------------------------------
 def awkward(folder: Path, last: str, settings: str) -> tuple[dict[str, Any], str, Path]:
     """Comparisons on two prompts; on the second the worse response is `last`."""
     rows = [
@@ -379,10 +487,14 @@ def test_empty_responses_and_those_that_fill_the_budget(tmp_path: Path) -> None:
     model = RewardModel.load(folder / "model")
     assert model.score([Group([0, 5], [[tokenizer.eos_token_id]])]).isfinite().all()
 
-    _, said, folder = awkward(tmp_path / "full", seven, "")  # seven tokens and the EOS: nothing is cut
+    _, said, folder = awkward(
+        tmp_path / "full", seven, ""
+    )  # seven tokens and the EOS: nothing is cut
     assert "2 judgements on 2 prompts; left out: 0" in said
     assert json.loads((folder / "lengths.json").read_text())["eos_trained"] == 1
-    with pytest.raises(DataError, match=r"rows\.jsonl line 2: the response has 9 tokens, the limit is 8"):
+    with pytest.raises(
+        DataError, match=r"rows\.jsonl line 2: the response has 9 tokens, the limit is 8"
+    ):
         awkward(tmp_path / "error", eight, "")
     with pytest.raises(DataError, match="max_response_tokens = 8 drops 1 of 2 rows"):
         awkward(tmp_path / "drop", eight, ", too_long: drop")

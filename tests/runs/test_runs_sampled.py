@@ -28,7 +28,9 @@ class Sampling:
         self.context = StageContext(folder.parent, folder, "judge", 7, "cpu", {}, flag)
 
     def rows(self) -> list[dict[str, Any]]:
-        return sample_in_chunks(tiny_llama(), PROMPTS, SamplingSettings(6), 3, self.context, 2, self.score)
+        return sample_in_chunks(
+            tiny_llama(), PROMPTS, SamplingSettings(6), 3, self.context, 2, self.score
+        )
 
     def score(self, part: Sequence[Any], rollout: Rollout, texts: Sequence[str]) -> list[float]:
         self.scored += part
@@ -53,4 +55,6 @@ def test_an_interrupted_stage_samples_the_rest(tmp_path: Path) -> None:
     second = Sampling(tmp_path / "b")
     assert second.rows() == Sampling(tmp_path / "straight").rows()
     assert second.scored == PROMPTS[2:]
-    assert read_jsonl(tmp_path / "b" / "sampled.jsonl") == read_jsonl(tmp_path / "straight" / "sampled.jsonl")
+    assert read_jsonl(tmp_path / "b" / "sampled.jsonl") == read_jsonl(
+        tmp_path / "straight" / "sampled.jsonl"
+    )

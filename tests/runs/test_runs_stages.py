@@ -20,8 +20,9 @@ WORDS = ("great", "fine", "slow", "loud", "odd", "new")
 def pairs(tmp_path: Path) -> Path:
     rows = [
         {"prompt": f"This {a} film", "chosen": f" is a {b} joy.", "rejected": f" is a {b} bore."}
-        for a in WORDS for b in WORDS
-    ]  # fmt: skip
+        for a in WORDS
+        for b in WORDS
+    ]
     path = tmp_path / "pairs.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
@@ -31,8 +32,10 @@ def pairs(tmp_path: Path) -> Path:
 def thumbs(tmp_path: Path) -> Path:
     rows = [
         {"prompt": f"This {a} film", "completion": f" is a {b} {word}.", "label": word == "joy"}
-        for a in WORDS for b in WORDS for word in ("joy", "bore")
-    ]  # fmt: skip
+        for a in WORDS
+        for b in WORDS
+        for word in ("joy", "bore")
+    ]
     path = tmp_path / "thumbs.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
@@ -46,7 +49,9 @@ def run(tmp_path: Path, stages: str) -> Path:
 
 
 def last(run_dir: Path, stage: str) -> dict:
-    return json.loads(next(run_dir.glob(f"stages/*-{stage}/metrics.jsonl")).read_text().splitlines()[-1])
+    return json.loads(
+        next(run_dir.glob(f"stages/*-{stage}/metrics.jsonl")).read_text().splitlines()[-1]
+    )
 
 
 DATA = "  data: {{kind: preferences, data: {pairs}, evaluation: 4}}\n"
@@ -57,14 +62,20 @@ DPO = (
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("loss", "more"), [("simpo", ", gamma: 0.5"), ("orpo", ", nll_weight: 1.0"), ("ipo", "")])
-def test_objectives_of_the_dpo_stage_learn_the_preference(tmp_path: Path, pairs: Path, loss: str, more: str) -> None:
+@pytest.mark.parametrize(
+    ("loss", "more"), [("simpo", ", gamma: 0.5"), ("orpo", ", nll_weight: 1.0"), ("ipo", "")]
+)
+def test_objectives_of_the_dpo_stage_learn_the_preference(
+    tmp_path: Path, pairs: Path, loss: str, more: str
+) -> None:
     run_dir = run(tmp_path, DATA.format(pairs=pairs) + DPO.format(loss=loss, more=more))
     assert last(run_dir, "dpo")["preference_agreement"] > 0.9
 
 
 @pytest.mark.slow
-def test_kto_learns_from_thumbs_and_from_comparisons(tmp_path: Path, pairs: Path, thumbs: Path) -> None:
+def test_kto_learns_from_thumbs_and_from_comparisons(
+    tmp_path: Path, pairs: Path, thumbs: Path
+) -> None:
     kto = "kind: kto, model: 'accord:nano-base', learning_rate: 1.0e-3, epochs: 3, batch: 12, desirable_weight: 1.2"
     run_dir = run(
         tmp_path,
@@ -81,7 +92,9 @@ def test_kto_learns_from_thumbs_and_from_comparisons(tmp_path: Path, pairs: Path
 def test_kto_without_thumbs_says_what_it_found(tmp_path: Path) -> None:
     (tmp_path / "demos.jsonl").write_text(json.dumps({"prompt": "a", "completion": "b"}) + "\n")
     kto = f"feedback: {tmp_path}/demos.jsonl, learning_rate: 1.0e-3"
-    with pytest.raises(DataError, match=r"no thumbs and no comparisons: 1 demonstration: says no good and bad"):
+    with pytest.raises(
+        DataError, match=r"no thumbs and no comparisons: 1 demonstration: says no good and bad"
+    ):
         run(tmp_path, f"  kto: {{kind: kto, model: 'accord:nano-base', {kto}}}\n")
 
 
@@ -104,9 +117,13 @@ def mixed_feedback(folder: Path) -> Path:
                 ("comparison", options(other, bad), {"preferred": "a"}),
             ][(i + j) % 5]
             made = {"prompt": f"This {a} film", "annotator": "one"}
-            records.append({"id": f"{i}-{j}", "kind": kind, "options": offered, "choice": choice, **made})
+            records.append(
+                {"id": f"{i}-{j}", "kind": kind, "options": offered, "choice": choice, **made}
+            )
         written = {"kind": "demonstration", "options": [], "choice": {"content": " is a pure joy."}}
-        records.append({"id": f"{i}-demo", "prompt": f"This {a} film", "annotator": "one", **written})
+        records.append(
+            {"id": f"{i}-demo", "prompt": f"This {a} film", "annotator": "one", **written}
+        )
     records.append({"id": "alone", "prompt": "Alone", "annotator": "one", **written})
     records.append(
         {
@@ -159,7 +176,8 @@ def test_a_round_of_online_dpo_and_of_best_of_n_distillation(tmp_path: Path, pai
         + "  best: {kind: sft, model: stage:dpo, data: stage:two/demonstrations, learning_rate: 1.0e-3, batch: 3, heldout: 1}\n",
     )
     first, second = (
-        json.loads((run_dir / f"stages/{n}/result.json").read_text())["values"] for n in ("03-one", "05-two")
+        json.loads((run_dir / f"stages/{n}/result.json").read_text())["values"]
+        for n in ("03-one", "05-two")
     )
     assert first["pairs"] + first["flat"] == 6
     assert first["best_score"] > first["score"]
@@ -203,11 +221,15 @@ constant = 3
 """
 
 
-def with_functions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pairs: Path, kind: str, settings: str) -> Path:
+def with_functions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pairs: Path, kind: str, settings: str
+) -> Path:
     (tmp_path / "my_rewards.py").write_text(FUNCTIONS)
     monkeypatch.chdir(tmp_path)
     common = "model: 'accord:nano-base', prompts: stage:data/prompts, max_new_tokens: 8, samples_per_prompt: 8, unfinished_score: null"
-    return run(tmp_path, DATA.format(pairs=pairs) + f"  rl: {{kind: {kind}, {common}, {settings}}}\n")
+    return run(
+        tmp_path, DATA.format(pairs=pairs) + f"  rl: {{kind: {kind}, {common}, {settings}}}\n"
+    )
 
 
 @pytest.mark.slow
@@ -218,7 +240,10 @@ def test_policies_learn_from_a_function_without_a_reward_model(
     steps = 20 if kind == "ppo" else 8  # the value model starts from nothing
     settings = f"steps: {steps}, learning_rate: 1.0e-3, kl_coefficient: 0.0, functions: {{'my_rewards:lowercase': 2.0}}, length_penalty: 0.01"
     run_dir = with_functions(tmp_path, monkeypatch, pairs, kind, settings)
-    rows = [json.loads(line) for line in (run_dir / "stages/02-rl/metrics.jsonl").read_text().splitlines()]
+    rows = [
+        json.loads(line)
+        for line in (run_dir / "stages/02-rl/metrics.jsonl").read_text().splitlines()
+    ]
     assert rows[-1]["score"] > rows[0]["score"] + 0.1
 
 
@@ -233,7 +258,12 @@ def test_policies_learn_from_a_function_without_a_reward_model(
     ],
 )
 def test_reward_functions_that_cannot_be_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pairs: Path, function: str, error: type[Exception], message: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    pairs: Path,
+    function: str,
+    error: type[Exception],
+    message: str,
 ) -> None:
     settings = f"steps: 1, learning_rate: 1.0e-3, functions: {{'{function}': 1.0}}"
     with pytest.raises(error, match=message):

@@ -38,9 +38,9 @@ def test_every_seed_is_a_run_of_its_own_and_the_table_is_printed(tmp_path: Path)
     comparison = json.loads((tmp_path / "s" / "study.json").read_text())
     values = comparison["cells"]["two"]["{row}.norm"]["values"]
     ends = [
-        json.loads((tmp_path / "s" / f"seed-{seed}" / "stages" / "02-two" / "result.json").read_text())["values"][
-            "norm"
-        ]
+        json.loads(
+            (tmp_path / "s" / f"seed-{seed}" / "stages" / "02-two" / "result.json").read_text()
+        )["values"]["norm"]
         for seed in (1, 2, 3)
     ]
     assert list(values.values()) == ends
@@ -148,12 +148,25 @@ STUDIES = {
 @pytest.mark.parametrize("name", list(STUDIES))
 def test_packaged_studies_run_at_small_size(name: str, tmp_path: Path) -> None:
     pytest.importorskip("sklearn")
-    command = [sys.executable, "-m", "accord.cli", "run", name, *SMALL, *STUDIES[name], "--out", str(tmp_path / "s")]
+    command = [
+        sys.executable,
+        "-m",
+        "accord.cli",
+        "run",
+        name,
+        *SMALL,
+        *STUDIES[name],
+        "--out",
+        str(tmp_path / "s"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stdout + done.stderr
     comparison = json.loads((tmp_path / "s" / "study.json").read_text())
     assert comparison["seeds"] == [1]
     assert all(
-        cell["values"] for row in comparison["cells"].values() for key, cell in row.items() if "gold_at" not in key
+        cell["values"]
+        for row in comparison["cells"].values()
+        for key, cell in row.items()
+        if "gold_at" not in key
     )
     assert "Comparison" in (tmp_path / "s" / "report.html").read_text()

@@ -1,4 +1,5 @@
-"""What records say reaches the loops whole: weights, soft labels, messages, tools; and what cannot is counted by name."""
+"""What records say reaches the loops whole: weights, soft labels, messages, tools; and what cannot
+is counted by name."""
 
 from __future__ import annotations
 
@@ -42,7 +43,11 @@ from tiny import tiny_llama
 MODEL = tiny_llama()
 CUT = LengthConfig(max_response_tokens=4, too_long="cut")
 TOOLS = [{"type": "function", "function": {"name": "add", "parameters": {}}}]
-CALL = {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "add", "arguments": {"a": 1}}}]}
+CALL = {
+    "role": "assistant",
+    "content": None,
+    "tool_calls": [{"function": {"name": "add", "arguments": {"a": 1}}}],
+}
 OTHER_CALL = {
     "role": "assistant",
     "content": None,
@@ -83,7 +88,9 @@ class Context(StageContext):
         return self.given or super().encoder(model)  # type: ignore[attr-defined,no-any-return]
 
 
-def record(number: object, kind: str, contents: Sequence[Any], choice: dict[str, Any], **fields: Any) -> Feedback:
+def record(
+    number: object, kind: str, contents: Sequence[Any], choice: dict[str, Any], **fields: Any
+) -> Feedback:
     options = [{"id": chr(97 + i), "content": c, "shown_at": i} for i, c in enumerate(contents)]
     made = {
         "id": str(number),
@@ -96,8 +103,12 @@ def record(number: object, kind: str, contents: Sequence[Any], choice: dict[str,
     return Feedback.model_validate(made | fields)
 
 
-def compared(number: object, better: Any = "aa", worse: Any = "bb", choice: Any = None, **fields: Any) -> Feedback:
-    return record(number, "comparison", [better, worse], {"preferred": "a", **(choice or {})}, **fields)
+def compared(
+    number: object, better: Any = "aa", worse: Any = "bb", choice: Any = None, **fields: Any
+) -> Feedback:
+    return record(
+        number, "comparison", [better, worse], {"preferred": "a", **(choice or {})}, **fields
+    )
 
 
 def written(path: Path, records: Sequence[Feedback]) -> str:
@@ -105,14 +116,22 @@ def written(path: Path, records: Sequence[Feedback]) -> str:
     return str(path)
 
 
-def pairs_of(records: Sequence[Feedback], folder: Path, lengths: LengthConfig | None = None) -> list[Pair]:
+def pairs_of(
+    records: Sequence[Feedback], folder: Path, lengths: LengthConfig | None = None
+) -> list[Pair]:
     source = written(folder / "rows.jsonl", records)
-    return preference_pairs(read_judged(source, MODEL, lengths or LengthConfig(), Context(folder)).groups)
+    return preference_pairs(
+        read_judged(source, MODEL, lengths or LengthConfig(), Context(folder)).groups
+    )
 
 
-# --- weights and soft labels --------------------------------------------------------------------------------------------
+# --- weights and soft labels ----------------------------------------------------------------------
 RANKED = record(
-    0, "ranking", ["first", "second", "third", "fourth"], {"order": [["c"], ["a"], ["d"], ["b"]]}, weight=2.0
+    0,
+    "ranking",
+    ["first", "second", "third", "fourth"],
+    {"order": [["c"], ["a"], ["d"], ["b"]]},
+    weight=2.0,
 )
 
 
@@ -122,7 +141,8 @@ def test_an_exported_ranking_counts_once(tmp_path: Path) -> None:
     direct = pairs_of(records, tmp_path)
     made = export(records, "trl-preference")
     rows = [
-        row | {k: v for k, v in line.items() if v is not None} for row, line in zip(made.rows, made.about, strict=True)
+        row | {k: v for k, v in line.items() if v is not None}
+        for row, line in zip(made.rows, made.about, strict=True)
     ]
     (tmp_path / "trl.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     read = read_judged(str(tmp_path / "trl.jsonl"), MODEL, LengthConfig(), Context(tmp_path))
@@ -132,8 +152,12 @@ def test_an_exported_ranking_counts_once(tmp_path: Path) -> None:
 
     def gradient(pairs: Sequence[Pair]) -> list[torch.Tensor]:
         policy, reference = tiny_llama(3), freeze(tiny_llama(4))
-        hard = [Pair(p.prompt, p.chosen, p.rejected, weight=p.weight) for p in pairs]  # TRL's rows know no soft label
-        preference_step(policy, hard, reference_logprobs(policy, reference, hard, 999), PreferenceSettings())
+        hard = [
+            Pair(p.prompt, p.chosen, p.rejected, weight=p.weight) for p in pairs
+        ]  # TRL's rows know no soft label
+        preference_step(
+            policy, hard, reference_logprobs(policy, reference, hard, 999), PreferenceSettings()
+        )
         return [p.grad for p in policy.parameters() if p.grad is not None]
 
     for a, b in zip(gradient(direct), gradient(again), strict=True):
@@ -142,33 +166,62 @@ def test_an_exported_ranking_counts_once(tmp_path: Path) -> None:
 
 def test_soft_labels_and_weights_of_pairs(tmp_path: Path) -> None:
     records = [
-        compared(0, choice={"probability": 0.7}, weight=3.0), compared(1, choice={"probability": 1.0}),
-        compared(2, choice={"probability": 0.5}), compared(3, weight=0.0),
-    ]  # fmt: skip
-    found = read_judged(written(tmp_path / "r.jsonl", records), MODEL, LengthConfig(), Context(tmp_path))
+        compared(0, choice={"probability": 0.7}, weight=3.0),
+        compared(1, choice={"probability": 1.0}),
+        compared(2, choice={"probability": 0.5}),
+        compared(3, weight=0.0),
+    ]
+    found = read_judged(
+        written(tmp_path / "r.jsonl", records), MODEL, LengthConfig(), Context(tmp_path)
+    )
     assert found.left_out == {"comparison of weight 0": 1}
     said = [j for g in found.groups for j in g.judgements]
     assert [(j.weight, round(j.doubt, 9)) for j in said] == [(3.0, 0.3), (1.0, 0.0), (1.0, 0.5)]
     pairs = preference_pairs(found.groups)
-    assert [(p.weight, round(p.doubt, 9)) for p in pairs] == [(3.0, 0.3), (1.0, 0.0)]  # even odds name no better one
+    assert [(p.weight, round(p.doubt, 9)) for p in pairs] == [
+        (3.0, 0.3),
+        (1.0, 0.0),
+    ]  # even odds name no better one
     rows = one_pair_per_row(found.groups)
-    assert [(j.weight, round(j.doubt, 9)) for g in rows for j in g.judgements] == [(3.0, 0.3), (1.0, 0.0)]
+    assert [(j.weight, round(j.doubt, 9)) for g in rows for j in g.judgements] == [
+        (3.0, 0.3),
+        (1.0, 0.0),
+    ]
 
 
 def test_pairs_decided_by_weighted_votes(tmp_path: Path) -> None:
     """Only ratios of weights decide; the pair counts as its voters do on average."""
     by_hand = {"ann": 1.0, "bob": 2.0, "cho": 2.0}
-    (tmp_path / "people.json").write_text(json.dumps({
-        "annotators": [{"annotator": n, "rationality": r, "side_bias": 0.0} for n, r in by_hand.items()], "tie": 0.1,
-    }))  # fmt: skip
+    (tmp_path / "people.json").write_text(
+        json.dumps(
+            {
+                "annotators": [
+                    {"annotator": n, "rationality": r, "side_bias": 0.0} for n, r in by_hand.items()
+                ],
+                "tie": 0.1,
+            }
+        )
+    )
 
     def decided(*votes: tuple[str, str, float, float]) -> tuple[list[Pair], int]:
         records = [
-            record(f"{i}", "comparison", ["aa", "bb"], {"preferred": side, "probability": p}, annotator=who, weight=w, prompt="same")
+            record(
+                f"{i}",
+                "comparison",
+                ["aa", "bb"],
+                {"preferred": side, "probability": p},
+                annotator=who,
+                weight=w,
+                prompt="same",
+            )
             for i, (who, side, w, p) in enumerate(votes)
-        ]  # fmt: skip
-        groups = read_judged(written(tmp_path / "v.jsonl", records), MODEL, LengthConfig(), Context(tmp_path))
-        return decided_pairs(groups.groups, annotator_effects(tmp_path / "people.json", groups.annotators))
+        ]
+        groups = read_judged(
+            written(tmp_path / "v.jsonl", records), MODEL, LengthConfig(), Context(tmp_path)
+        )
+        return decided_pairs(
+            groups.groups, annotator_effects(tmp_path / "people.json", groups.annotators)
+        )
 
     def odds(pair: Pair) -> float:
         return float(torch.logit(torch.tensor(1 - pair.doubt)))
@@ -184,22 +237,31 @@ def test_pairs_decided_by_weighted_votes(tmp_path: Path) -> None:
 
 def test_thumbs_of_weighted_and_soft_records(tmp_path: Path) -> None:
     records = [
-        compared(0, choice={"probability": 0.75}, weight=4.0), compared(1, choice={"probability": 0.5}), compared(2, weight=0.0),
-        record(3, "thumb", ["cc"], {"up": True}, weight=0.25), compared(4, choice={"preferred": None, "both_bad": True}),
-    ]  # fmt: skip
+        compared(0, choice={"probability": 0.75}, weight=4.0),
+        compared(1, choice={"probability": 0.5}),
+        compared(2, weight=0.0),
+        record(3, "thumb", ["cc"], {"up": True}, weight=0.25),
+        compared(4, choice={"preferred": None, "both_bad": True}),
+    ]
     context = Context(tmp_path)
     thumbs = read_thumbs(written(tmp_path / "r.jsonl", records), MODEL, LengthConfig(), context)
     assert [(t.row, t.desirable, t.weight) for t in thumbs] == [
-        ("0/a", True, 1.0), ("0/b", False, 1.0), ("3/a", True, 0.25), ("4/a", False, 0.5), ("4/b", False, 0.5),
-    ]  # fmt: skip
+        ("0/a", True, 1.0),
+        ("0/b", False, 1.0),
+        ("3/a", True, 0.25),
+        ("4/a", False, 0.5),
+        ("4/b", False, 0.5),
+    ]
     dropped = json.loads((tmp_path / "lengths.json").read_text())["dropped"]
     assert dropped == {"comparison of weight 0": 1, "tie": 1}
 
 
-# --- what cannot be used is counted by name ----------------------------------------------------------------------------
+# --- what cannot be used is counted by name -------------------------------------------------------
 def test_clips_are_no_texts(tmp_path: Path) -> None:
     clips = [{"episode": "e1", "start": 0, "stop": 9}, {"episode": "e1", "start": 9, "stop": 20}]
-    kept, silent = usable([compared(0, *clips), compared(1), record(2, "thumb", clips[:1], {"up": True}, weight=0.0)])
+    kept, silent = usable(
+        [compared(0, *clips), compared(1), record(2, "thumb", clips[:1], {"up": True}, weight=0.0)]
+    )
     assert [r.id for r in kept] == ["1"]
     assert silent == {"comparison of clips, which are no texts": 1, "thumb of weight 0": 1}
     source = written(tmp_path / "r.jsonl", [compared(0, *clips), compared(1)])
@@ -211,9 +273,15 @@ def test_clips_are_no_texts(tmp_path: Path) -> None:
 def test_equal_responses_after_cutting(tmp_path: Path) -> None:
     """Of a pair: left out and counted. Of a ranking: the pairs that are equal."""
     records = [
-        compared(0, "same until here", "same until there"), compared(1),
-        record(2, "ranking", ["same until here", "other", "same until there"], {"order": [["a"], ["b"], ["c"]]}),
-    ]  # fmt: skip
+        compared(0, "same until here", "same until there"),
+        compared(1),
+        record(
+            2,
+            "ranking",
+            ["same until here", "other", "same until there"],
+            {"order": [["a"], ["b"], ["c"]]},
+        ),
+    ]
     source = written(tmp_path / "r.jsonl", records)
     found = read_judged(source, MODEL, CUT, Context(tmp_path))
     assert found.left_out == {"comparison of equal responses": 1}
@@ -221,7 +289,10 @@ def test_equal_responses_after_cutting(tmp_path: Path) -> None:
     context = Context(tmp_path)
     thumbs = read_thumbs(source, MODEL, CUT, context)
     assert [t.row for t in thumbs] == ["1/a", "1/b"]
-    assert any("2 responses left out: cut as they are, one text is both good and bad" in x for x in context.lines)  # type: ignore[attr-defined]
+    assert any(
+        "2 responses left out: cut as they are, one text is both good and bad" in x
+        for x in context.lines
+    )  # type: ignore[attr-defined]
 
 
 def test_records_that_share_an_id_are_told_apart(tmp_path: Path) -> None:
@@ -243,31 +314,53 @@ def test_records_that_share_an_id_are_told_apart(tmp_path: Path) -> None:
     assert len({(t.row, t.desirable, tuple(t.response)) for t in thumbs}) == 4
 
 
-# --- messages, tools, settings of the template -----------------------------------------------------------------------------
+# --- messages, tools, settings of the template ----------------------------------------------------
 CHAT = [
-    compared("c0", [CALL], [OTHER_CALL], prompt=ASKED, tools=TOOLS, chat_template_kwargs={"enable_thinking": False}),
-    compared("c1", [CALL], "plain", prompt=ASKED, tools=TOOLS, meta={"finished": {"a": True, "b": False}}),
+    compared(
+        "c0",
+        [CALL],
+        [OTHER_CALL],
+        prompt=ASKED,
+        tools=TOOLS,
+        chat_template_kwargs={"enable_thinking": False},
+    ),
+    compared(
+        "c1", [CALL], "plain", prompt=ASKED, tools=TOOLS, meta={"finished": {"a": True, "b": False}}
+    ),
     compared("c2", "one", "two", prompt=ASKED),
 ]
 
 
 def test_encoders_are_given_all_that_a_record_says(tmp_path: Path) -> None:
-    """Messages as messages, text as text, tools and settings beside the prompt; options that differ in calls differ."""
+    """Messages as messages, text as text, tools and settings beside the prompt; options that differ
+    in calls differ."""
     encoder = Recording()
-    groups = read_judged(written(tmp_path / "r.jsonl", CHAT), MODEL, LengthConfig(), Context(tmp_path, encoder)).groups
+    groups = read_judged(
+        written(tmp_path / "r.jsonl", CHAT), MODEL, LengthConfig(), Context(tmp_path, encoder)
+    ).groups
     assert len(groups) == 3  # the same messages with other tools or settings are another prompt
     assert len({prompt_key(r) for r in CHAT}) == 3
     said = [c[0].model_dump() for c in (CHAT[0].options[0].content, CHAT[0].options[1].content)]  # type: ignore[index, union-attr]
-    everything = {"messages": ASKED, "tools": TOOLS, "chat_template_kwargs": {"enable_thinking": False}}
+    everything = {
+        "messages": ASKED,
+        "tools": TOOLS,
+        "chat_template_kwargs": {"enable_thinking": False},
+    }
     assert encoder.given == [
-        (everything, [said[0]], True), (everything, [said[1]], True),
-        ({"messages": ASKED, "tools": TOOLS}, [said[0]], True), ({"messages": ASKED, "tools": TOOLS}, "plain", False),
-        (ASKED, "one", True), (ASKED, "two", True),
-    ]  # fmt: skip
+        (everything, [said[0]], True),
+        (everything, [said[1]], True),
+        ({"messages": ASKED, "tools": TOOLS}, [said[0]], True),
+        ({"messages": ASKED, "tools": TOOLS}, "plain", False),
+        (ASKED, "one", True),
+        (ASKED, "two", True),
+    ]
     assert all(len(set(map(tuple, g.group.responses))) == 2 for g in groups)
     encoder.given.clear()
     read_thumbs(str(tmp_path / "r.jsonl"), MODEL, LengthConfig(), Context(tmp_path, encoder))
-    assert [given[:2] for given in encoder.given[:2]] == [(everything, [said[0]]), (everything, [said[1]])]
+    assert [given[:2] for given in encoder.given[:2]] == [
+        (everything, [said[0]]),
+        (everything, [said[1]]),
+    ]
 
 
 def test_a_call_without_words_is_no_blank_answer() -> None:
@@ -296,17 +389,25 @@ def test_fine_tuning_takes_weights_of_records(tmp_path: Path) -> None:
         demonstration(1, "p", "bb"),
         demonstration(2, "p", "cc", weight=0.0),
     ]
-    examples = read_demonstrations(written(tmp_path / "d.jsonl", rows), MODEL, LengthConfig(), Context(tmp_path))
+    examples = read_demonstrations(
+        written(tmp_path / "d.jsonl", rows), MODEL, LengthConfig(), Context(tmp_path)
+    )
     assert [e.group.weight for e in examples] == [2.5, 1.0]
-    assert json.loads((tmp_path / "lengths.json").read_text())["dropped"] == {"demonstration of weight 0": 1}
+    assert json.loads((tmp_path / "lengths.json").read_text())["dropped"] == {
+        "demonstration of weight 0": 1
+    }
     cut = read_demonstrations(
-        str(tmp_path / "d.jsonl"), MODEL, LengthConfig(max_response_tokens=2, too_long="cut"), Context(tmp_path)
+        str(tmp_path / "d.jsonl"),
+        MODEL,
+        LengthConfig(max_response_tokens=2, too_long="cut"),
+        Context(tmp_path),
     )
     assert [e.group.weight for e in cut] == [2.5, 1.0]
 
 
 def test_messages_of_weight_zero_are_context_only(tmp_path: Path) -> None:
-    """Every turn is an example by its record's weight times its message's; the last one alone by its own."""
+    """Every turn is an example by its record's weight times its message's; the last one alone by
+    its own."""
     said = [{"role": "assistant", "content": "end"}]
     rows = [
         demonstration(0, TALK, said, weight=3.0, tools=TOOLS, meta={"finished": False}),
@@ -316,35 +417,54 @@ def test_messages_of_weight_zero_are_context_only(tmp_path: Path) -> None:
     def read(turns: Any, rows: Sequence[Feedback] = rows) -> tuple[list[float], list[Any]]:
         encoder = Recording()
         source = written(tmp_path / "d.jsonl", rows)
-        examples = read_demonstrations(source, MODEL, LengthConfig(), Context(tmp_path, encoder), turns)
+        examples = read_demonstrations(
+            source, MODEL, LengthConfig(), Context(tmp_path, encoder), turns
+        )
         return [e.group.weight for e in examples], encoder.given
 
     weights, given = read("every")
     assert weights == [1.5, 3.0]  # the encoder's own weight of a message, times the record's
     assert given == [
-        ({"messages": TALK[:3], "tools": TOOLS}, TALK[3:4], True), ({"messages": TALK, "tools": TOOLS}, said, False),
-    ]  # fmt: skip
+        ({"messages": TALK[:3], "tools": TOOLS}, TALK[3:4], True),
+        ({"messages": TALK, "tools": TOOLS}, said, False),
+    ]
     dropped = json.loads((tmp_path / "lengths.json").read_text())["dropped"]
     assert dropped == {"demonstration whose messages have the weight 0": 1}
     assert read("last") == ([3.0], given[1:])
-    silent = demonstration(0, TALK, [{"role": "assistant", "content": "end", "weight": 0}], meta={"finished": False})
-    assert read("last", [silent]) == ([0.5], [(TALK[:3], TALK[3:4], True)])  # what was cut off is not trained
+    silent = demonstration(
+        0, TALK, [{"role": "assistant", "content": "end", "weight": 0}], meta={"finished": False}
+    )
+    assert read("last", [silent]) == (
+        [0.5],
+        [(TALK[:3], TALK[3:4], True)],
+    )  # what was cut off is not trained
     sampled = demonstration(0, TALK, " end, to the letter ")
-    assert [read(turns, [sampled])[1][-1][:2] for turns in ("last", "every")] == [(TALK, " end, to the letter ")] * 2
+    assert [read(turns, [sampled])[1][-1][:2] for turns in ("last", "every")] == [
+        (TALK, " end, to the letter ")
+    ] * 2
 
 
-# --- files that stages write -------------------------------------------------------------------------------------------
+# --- files that stages write ----------------------------------------------------------------------
 def test_files_of_a_preferences_stage_keep_everything(tmp_path: Path) -> None:
-    """Tools, settings and messages in prompts.jsonl and sft.jsonl; demonstrations of one ranking share its weight."""
+    """Tools, settings and messages in prompts.jsonl and sft.jsonl; demonstrations of one ranking
+    share its weight."""
     plain = [compared(n, f"yes {n}", f"no {n}") for n in range(8)]
     ranked = record(
-        9, "ranking", ["aa", [CALL], "cc"], {"order": [["b"], ["a"], ["c"]]}, prompt=ASKED, tools=TOOLS, weight=3.0
+        9,
+        "ranking",
+        ["aa", [CALL], "cc"],
+        {"order": [["b"], ["a"], ["c"]]},
+        prompt=ASKED,
+        tools=TOOLS,
+        weight=3.0,
     )
     written(tmp_path / "data.jsonl", [*plain, ranked, CHAT[0]])
     (tmp_path / "toy.yaml").write_text(
         f"name: toy\nseed: 1\nthreads: 1\nstages:\n  data: {{kind: preferences, data: {tmp_path / 'data.jsonl'}, evaluation: 2}}\n"
     )
-    runner.execute(recipes.load(str(tmp_path / "toy.yaml")), tmp_path / "run", False, Progress(), {})
+    runner.execute(
+        recipes.load(str(tmp_path / "toy.yaml")), tmp_path / "run", False, Progress(), {}
+    )
     folder = tmp_path / "run/stages/01-data"
     shown = [Feedback.model_validate(row) for row in read_jsonl(folder / "sft.jsonl")]
     of_calls = [r for r in shown if not isinstance(r.prompt, str)]
@@ -353,7 +473,11 @@ def test_files_of_a_preferences_stage_keep_everything(tmp_path: Path) -> None:
         assert made.asked == kept[prompt_key(made)].asked
     assert sum(r.weight for r in of_calls if r.id.startswith("9-")) in (pytest.approx(3.0), 0)
     context = StageContext(folder, folder, "read", 0, "cpu", {}, InterruptFlag())
-    prompts = [p for name in ("prompts", "evaluation") for p in read_prompts(str(folder / f"{name}.jsonl"), context)]
+    prompts = [
+        p
+        for name in ("prompts", "evaluation")
+        for p in read_prompts(str(folder / f"{name}.jsonl"), context)
+    ]
     assert all(p in prompts for p in (ranked.asked, CHAT[0].asked))
     assert len(prompts) == 10
 
@@ -362,18 +486,32 @@ def test_files_of_a_preferences_stage_keep_everything(tmp_path: Path) -> None:
     {}, {"system": "Be brief."}, {"history": [["a", "b"]]}, {"system_prompt": "Be brief.", "history": [["a", "b"]]},
     {"tools": TOOLS}, {"tools": json.dumps(TOOLS), "system": "Be brief."}, {"chat_template_kwargs": {"enable_thinking": False}},
 ])  # fmt: skip
-@pytest.mark.parametrize("prompt", ["add", ASKED, json.dumps(ASKED), [{"from": "human", "value": "add"}]])
-def test_a_file_of_prompts_asks_what_its_records_would(tmp_path: Path, prompt: Any, beside: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "prompt", ["add", ASKED, json.dumps(ASKED), [{"from": "human", "value": "add"}]]
+)
+def test_a_file_of_prompts_asks_what_its_records_would(
+    tmp_path: Path, prompt: Any, beside: dict[str, Any]
+) -> None:
     def written_with(**more: Any) -> str:
-        (tmp_path / "rows.jsonl").write_text(json.dumps({"prompt": prompt, **beside, **more}) + "\n")
+        (tmp_path / "rows.jsonl").write_text(
+            json.dumps({"prompt": prompt, **beside, **more}) + "\n"
+        )
         return str(tmp_path / "rows.jsonl")
 
-    if prompt == "add" and beside.keys() & {"tools", "chat_template_kwargs"} and "system" not in beside:
+    if (
+        prompt == "add"
+        and beside.keys() & {"tools", "chat_template_kwargs"}
+        and "system" not in beside
+    ):
         with pytest.raises(DataError, match=r"rows\.jsonl line 1: .*the prompt is a text"):
             read_prompts(written_with(), Context(tmp_path))
         return
     (record,) = read_feedback(written_with(response="2")).records
-    assert read_prompts(written_with(), Context(tmp_path)) == [record.asked] == read_feedback(written_with()).prompts
+    assert (
+        read_prompts(written_with(), Context(tmp_path))
+        == [record.asked]
+        == read_feedback(written_with()).prompts
+    )
 
 
 @pytest.mark.parametrize(("row", "said"), [
@@ -381,8 +519,12 @@ def test_a_file_of_prompts_asks_what_its_records_would(tmp_path: Path, prompt: A
     ({"prompt": 3}, "int"), ({"prompt": [{"role": "user", "content": [{"type": "image"}]}]}, "text only"), ({"prompt": None}, "no text"),
     ({"prompt": "x", "image": "a.png"}, "text only"), ({"text": "x"}, "it has text"), ({"prompt": "x", "system": 3}, "'system' is int"),
 ])  # fmt: skip
-def test_prompts_that_are_none_are_refused_by_row(tmp_path: Path, row: dict[str, Any], said: str) -> None:
-    (tmp_path / "rows.jsonl").write_text(json.dumps({"prompt": "fine"}) + "\n" + json.dumps(row) + "\n")
+def test_prompts_that_are_none_are_refused_by_row(
+    tmp_path: Path, row: dict[str, Any], said: str
+) -> None:
+    (tmp_path / "rows.jsonl").write_text(
+        json.dumps({"prompt": "fine"}) + "\n" + json.dumps(row) + "\n"
+    )
     with pytest.raises(DataError, match=r"rows\.jsonl line 2") as error:
         read_prompts(str(tmp_path / "rows.jsonl"), Context(tmp_path))
     assert said in error.value.message
@@ -396,11 +538,15 @@ def test_pairs_that_cutting_made_equal_are_no_rows_of_their_own(tmp_path: Path) 
     assert equal_pairs(found.groups) == 1
     assert len(rows) == len(preference_pairs(found.groups)) == 3
     assert not any(g.same(0, 1) for g in rows)
-    assert [j.weight for g in rows for j in g.judgements] == [p.weight for p in preference_pairs(found.groups)]
+    assert [j.weight for g in rows for j in g.judgements] == [
+        p.weight for p in preference_pairs(found.groups)
+    ]
 
 
 def test_prompts_and_what_was_asked_are_the_same_thing() -> None:
     for r in (*CHAT, compared(5)):
         assert Feedback.model_validate(r.model_dump() | asked_fields(r.asked)) == r
-    assert render({"messages": [*ASKED, CALL], "tools": TOOLS}).startswith('user: add\nassistant: {"type": "function"')
+    assert render({"messages": [*ASKED, CALL], "tools": TOOLS}).startswith(
+        'user: add\nassistant: {"type": "function"'
+    )
     assert render("text") == "text"

@@ -1,6 +1,7 @@
 """A toy training stage and a driver, for tests of the runner in a process of its own.
 
-usage: python toy.py RUN_DIR [--resume] [--kill-at STEP | --interrupt-at STEP | --nan-at STEP] [KEY=VALUE ...]
+usage: python toy.py RUN_DIR [--resume] [--kill-at STEP | --interrupt-at STEP | --nan-at STEP]
+[KEY=VALUE ...]
 """
 
 from __future__ import annotations

@@ -25,17 +25,23 @@ def test_greedy_equals_transformers_generate() -> None:
     ours = BuiltinSampler(model).sample(PROMPTS, SamplingSettings(10, temperature=0), range(4))
     model.hf.config._attn_implementation = "eager"
     for prompt, response in zip(PROMPTS, ours.responses, strict=True):
-        theirs = model.hf.generate(torch.tensor([prompt]), max_new_tokens=10, do_sample=False)[0, len(prompt) :]
+        theirs = model.hf.generate(torch.tensor([prompt]), max_new_tokens=10, do_sample=False)[
+            0, len(prompt) :
+        ]
         assert theirs.tolist() == response
     model.hf.config._attn_implementation = NAME
 
 
 @pytest.mark.parametrize("slots", [1, 3, 64])
 @pytest.mark.parametrize("temperature", [1.0, 0.6])
-def test_logprobs_equal_the_trainers_and_slots_do_not_matter(slots: int, temperature: float) -> None:
+def test_logprobs_equal_the_trainers_and_slots_do_not_matter(
+    slots: int, temperature: float
+) -> None:
     model = tiny_llama()
     settings = SamplingSettings(12, temperature)
-    rollout = BuiltinSampler(model, slots).sample(PROMPTS, settings, range(12), samples_per_prompt=3)
+    rollout = BuiltinSampler(model, slots).sample(
+        PROMPTS, settings, range(12), samples_per_prompt=3
+    )
     wide = BuiltinSampler(model, 64).sample(PROMPTS, settings, range(12), samples_per_prompt=3)
     assert rollout.responses == wide.responses
     alone = BuiltinSampler(model).sample([PROMPTS[2]], settings, range(6, 9), samples_per_prompt=3)
@@ -45,7 +51,9 @@ def test_logprobs_equal_the_trainers_and_slots_do_not_matter(slots: int, tempera
 
 
 def test_finished_means_eos_is_the_last_token() -> None:
-    rollout = BuiltinSampler(tiny_llama()).sample(PROMPTS, SamplingSettings(60), range(80), samples_per_prompt=20)
+    rollout = BuiltinSampler(tiny_llama()).sample(
+        PROMPTS, SamplingSettings(60), range(80), samples_per_prompt=20
+    )
     assert 0 < sum(rollout.finished) < rollout.size
     for response, finished in zip(rollout.responses, rollout.finished, strict=True):
         assert 1 not in response[:-1]
@@ -56,15 +64,23 @@ def test_finished_means_eos_is_the_last_token() -> None:
 def test_the_models_own_stop_tokens_end_a_response_too() -> None:
     model = tiny_llama()
     model.hf.generation_config.eos_token_id = [1, 7]
-    rollout = BuiltinSampler(model).sample(PROMPTS, SamplingSettings(60), range(80), samples_per_prompt=20)
-    assert {response[-1] for response, done in zip(rollout.responses, rollout.finished, strict=True) if done} == {1, 7}
+    rollout = BuiltinSampler(model).sample(
+        PROMPTS, SamplingSettings(60), range(80), samples_per_prompt=20
+    )
+    assert {
+        response[-1]
+        for response, done in zip(rollout.responses, rollout.finished, strict=True)
+        if done
+    } == {1, 7}
     assert all(not {1, 7} & set(response[:-1]) for response in rollout.responses)
 
 
 def test_frequencies_follow_the_distribution() -> None:
     model = tiny_llama()
     n = 4000
-    rollout = BuiltinSampler(model, 512).sample([[0, 5]], SamplingSettings(1), range(n), samples_per_prompt=n)
+    rollout = BuiltinSampler(model, 512).sample(
+        [[0, 5]], SamplingSettings(1), range(n), samples_per_prompt=n
+    )
     counts = torch.bincount(torch.tensor([r[0] for r in rollout.responses]), minlength=64).double()
     hidden = model.hidden(pack([Group([0, 5], [[0]])])).detach()
     expected = torch.softmax(model.logits(hidden[1]).detach(), -1).double() * n
@@ -85,9 +101,11 @@ def test_bad_requests() -> None:
 
 
 @pytest.mark.parametrize("half", [False, True])
-def test_a_chat_model_stops_is_rewarded_and_saved_where_its_template_ends_a_reply(tmp_path: Path, half: bool) -> None:
-    """Gemma's form: another token than EOS ends a turn. What a sampler writes, training on it and reading its reward all end
-    there, and others who load the model stop there too."""
+def test_a_chat_model_stops_is_rewarded_and_saved_where_its_template_ends_a_reply(
+    tmp_path: Path, half: bool
+) -> None:
+    """Gemma's form: another token than EOS ends a turn. What a sampler writes, training on it and
+    reading its reward all end there, and others who load the model stop there too."""
     model = tiny_llama()
     model.tokenizer.add_special_tokens({"additional_special_tokens": ["<turn>", "</turn>"]})
     model.hf.resize_token_embeddings(len(model.tokenizer), mean_resizing=False)

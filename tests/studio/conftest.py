@@ -27,7 +27,9 @@ def postgres() -> Iterator[str]:
     if reason is not None:
         pytest.skip(reason)
     with server() as address:
-        open_database(address.format(name=_create(address, None))).close()  # d0: migrated once, copied by every test
+        open_database(
+            address.format(name=_create(address, None))
+        ).close()  # d0: migrated once, copied by every test
         yield address
 
 
@@ -35,7 +37,9 @@ def _create(address: str, template: str | None) -> str:
     name = f"d{next(_names)}"
     engine = create_engine(parse_url(address.format(name="postgres")), isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}" + (f" TEMPLATE {template}" if template else "")))
+        connection.execute(
+            text(f"CREATE DATABASE {name}" + (f" TEMPLATE {template}" if template else ""))
+        )
     engine.dispose()
     return name
 

@@ -33,7 +33,9 @@ class Receiver:
     got: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
 
 
-def person(db: Database, name: str, project: int | None = None, role: str = "annotator", **more: Any) -> int:
+def person(
+    db: Database, name: str, project: int | None = None, role: str = "annotator", **more: Any
+) -> int:
     """An account, a member of `project` if given; returns its id."""
     with db.write() as session:
         account = Account(public=f"p-{name}", name=name, role=role, created_at=db.now(), **more)
@@ -77,4 +79,6 @@ def answer(
 ) -> queue.Receipt:
     """Answer a view: the option shown first is preferred, unless told otherwise."""
     said = {"preferred": view.order[0]} if given is None else given
-    return queue.submit(db, account, view.view_id, view.lease, more.pop("key", None) or key(), said, more or None)
+    return queue.submit(
+        db, account, view.view_id, view.lease, more.pop("key", None) or key(), said, more or None
+    )

@@ -30,10 +30,15 @@ def settings(task: str, **more: Any) -> ProjectSettings:
 
 
 def options(count: int) -> list[dict[str, Any]]:
-    return [{"id": f"o{n}", "content": TEXT if n == 0 else f"Text {n}", "producer": f"m{n}"} for n in range(count)]
+    return [
+        {"id": f"o{n}", "content": TEXT if n == 0 else f"Text {n}", "producer": f"m{n}"}
+        for n in range(count)
+    ]
 
 
-def judged(task: str, answer: Any, count: int | None = None, turns: Any = None, **more: Any) -> Judged:
+def judged(
+    task: str, answer: Any, count: int | None = None, turns: Any = None, **more: Any
+) -> Judged:
     made = settings(task, **more)
     return judge(made, options(made.options[0] if count is None else count), answer, turns, "Q")
 
@@ -52,7 +57,7 @@ def records(found: Judged, order: list[str]) -> list[Feedback]:
     )
 
 
-# --- what stands -----------------------------------------------------------------------------------------------------
+# --- what stands ----------------------------------------------------------------------------------
 GOOD = [
     ("comparison", 2, {"preferred": "o1"}, "comparison", {"preferred": "o1"}),
     ("comparison", 2, {"tie": True}, "comparison", {"tie": True}),
@@ -76,7 +81,9 @@ GOOD = [
 
 
 @pytest.mark.parametrize(("task", "count", "answer", "kind", "choice"), GOOD)
-def test_answers_become_records(task: str, count: int, answer: Any, kind: str, choice: dict[str, Any]) -> None:
+def test_answers_become_records(
+    task: str, count: int, answer: Any, kind: str, choice: dict[str, Any]
+) -> None:
     found = judged(task, answer, count)
     order = [option["id"] for option in options(count)][::-1]
     (record,) = records(found, order)
@@ -89,7 +96,11 @@ def test_answers_become_records(task: str, count: int, answer: Any, kind: str, c
 
 def test_every_task_is_tried() -> None:
     assert {task for task, *_ in GOOD} | {"rating", "chat"} == set(TASKS)
-    assert {kind for *_, kind, _ in GOOD} | {"rating"} == set(CHOICES) - {"argument", "attribute_comparison", "skip"}
+    assert {kind for *_, kind, _ in GOOD} | {"rating"} == set(CHOICES) - {
+        "argument",
+        "attribute_comparison",
+        "skip",
+    }
 
 
 def test_ratings_on_several_scales_become_a_record_each() -> None:
@@ -105,11 +116,17 @@ def test_what_stands_beside_a_comparison() -> None:
     found = judged(
         "comparison",
         {
-            "preferred": "o0", "strength": 2, "flags": ["rude"], "critique": {"o1": "rude", "o0": " "},
+            "preferred": "o0",
+            "strength": 2,
+            "flags": ["rude"],
+            "critique": {"o1": "rude", "o0": " "},
             "scores": {"o0": {"help": 5}, "o1": {"help": 1, "truth": 0}},
         },
-        strength=True, flags=["spam", "rude"], critique="optional", attributes=SCALES,
-    )  # fmt: skip
+        strength=True,
+        flags=["spam", "rude"],
+        critique="optional",
+        attributes=SCALES,
+    )
     made = {record.id: record for record in records(found, ["o1", "o0"])}
     assert list(made) == ["a1", "a1.critique.o1", "a1.rating.o0", "a1.rating.o1", "a1.rating2.o1"]
     assert made["a1"].meta["flags"] == {"spam": False, "rude": True}
@@ -123,12 +140,17 @@ def test_words_about_the_whole_stay_with_the_main_record() -> None:
     (record,) = records(found, ["o0", "o1"])
     assert record.meta["rationale"] == "hard to say"
     alone = judged("thumb", {"up": True, "critique": "fine"}, critique="optional")
-    assert [(r.id, r.kind) for r in records(alone, ["o0"])] == [("a1", "thumb"), ("a1.critique.o0", "critique")]
+    assert [(r.id, r.kind) for r in records(alone, ["o0"])] == [
+        ("a1", "thumb"),
+        ("a1.critique.o0", "critique"),
+    ]
 
 
 def test_a_corrected_conversation_keeps_its_earlier_turns() -> None:
     turns = [{"role": "user", "content": "again?"}, {"role": "assistant", "content": "no"}]
-    found = judge(settings("correction"), [{"id": "o0", "content": turns}], {"content": "yes"}, None, "Q")
+    found = judge(
+        settings("correction"), [{"id": "o0", "content": turns}], {"content": "yes"}, None, "Q"
+    )
     (record,) = records(found, ["o0"])
     assert [message.content for message in record.choice.content] == ["again?", "yes"]
 
@@ -136,13 +158,18 @@ def test_a_corrected_conversation_keeps_its_earlier_turns() -> None:
 def turn(user: str, number: int) -> dict[str, Any]:
     return {
         "user": user,
-        "options": [{"id": f"t{number}a", "content": f"A{number}"}, {"id": f"t{number}b", "content": f"B{number}"}],
+        "options": [
+            {"id": f"t{number}a", "content": f"A{number}"},
+            {"id": f"t{number}b", "content": f"B{number}"},
+        ],
     }
 
 
 def test_a_chat_is_a_comparison_per_turn() -> None:
     turns = [turn("Hello", 1), turn("And?", 2), turn("Bye", 3)]
-    answer = {"turns": [{"preferred": "t1b"}, {"tie": True, "continued": "t2a"}, {"both_bad": True}]}
+    answer = {
+        "turns": [{"preferred": "t1b"}, {"tie": True, "continued": "t2a"}, {"both_bad": True}]
+    }
     found = judged("chat", answer, turns=turns)
     made = records(found, [])
     assert [record.id for record in made] == ["a1", "a1.turn2", "a1.turn3"]
@@ -153,7 +180,7 @@ def test_a_chat_is_a_comparison_per_turn() -> None:
     assert refused.value.field == "turns.1.continued"
 
 
-# --- what does not ---------------------------------------------------------------------------------------------------
+# --- what does not --------------------------------------------------------------------------------
 BAD = [
     ("comparison", 2, {}, "preferred", "nothing was chosen"),
     ("comparison", 2, {"preferred": "o9"}, "preferred", "no option 'o9'"),
@@ -209,7 +236,9 @@ BAD = [
 
 
 @pytest.mark.parametrize(("task", "count", "answer", "field", "said"), BAD)
-def test_wrong_answers_are_refused_by_field(task: str, count: int, answer: Any, field: str, said: str) -> None:
+def test_wrong_answers_are_refused_by_field(
+    task: str, count: int, answer: Any, field: str, said: str
+) -> None:
     with pytest.raises(AnswerError, match=said) as refused:
         judged(task, answer, count)
     assert refused.value.field == field
@@ -224,12 +253,24 @@ def test_wrong_answers_are_refused_by_field(task: str, count: int, answer: Any, 
         ({"strength": True}, {"preferred": "o0", "strength": 4}, "strength", "not 1, 2 or 3"),
         ({"strength": True}, {"tie": True, "strength": 1}, "strength", "preferred option only"),
         ({"critique": "required"}, {"preferred": "o0"}, "critique", "why"),
-        ({"critique": "optional"}, {"preferred": "o0", "critique": {"o7": "x"}}, "critique", "no option"),
+        (
+            {"critique": "optional"},
+            {"preferred": "o0", "critique": {"o7": "x"}},
+            "critique",
+            "no option",
+        ),
         ({"attributes": SCALES}, {"preferred": "o0", "scores": {"o7": {}}}, "scores", "no option"),
-        ({"attributes": SCALES}, {"preferred": "o0", "scores": {"o1": {"help": 6}}}, "scores.o1.help", "1 to 5"),
+        (
+            {"attributes": SCALES},
+            {"preferred": "o0", "scores": {"o1": {"help": 6}}},
+            "scores.o1.help",
+            "1 to 5",
+        ),
     ],
 )
-def test_what_the_project_does_not_offer(more: dict[str, Any], answer: Any, field: str, said: str) -> None:
+def test_what_the_project_does_not_offer(
+    more: dict[str, Any], answer: Any, field: str, said: str
+) -> None:
     with pytest.raises(AnswerError, match=said) as refused:
         judged("comparison", answer, **more)
     assert refused.value.field == field
@@ -238,15 +279,28 @@ def test_what_the_project_does_not_offer(more: dict[str, Any], answer: Any, fiel
 def test_a_ranking_without_ties() -> None:
     with pytest.raises(AnswerError, match="does not offer ties"):
         judged("ranking", {"order": [["o0", "o1"], ["o2"]]}, 3, tie=False)
-    bare = judged("ranking", {"order": [], "all_bad": True}, 3, tie=False).answer  # says nothing about the order
-    assert judged("ranking", bare, 3, tie=False).answer == bare == {"order": [["o0", "o1", "o2"]], "all_bad": True}
+    bare = judged(
+        "ranking", {"order": [], "all_bad": True}, 3, tie=False
+    ).answer  # says nothing about the order
+    assert (
+        judged("ranking", bare, 3, tie=False).answer
+        == bare
+        == {"order": [["o0", "o1", "o2"]], "all_bad": True}
+    )
     with pytest.raises(AnswerError, match="does not offer all_bad"):
         judged("ranking", {"all_bad": True}, 3, both_bad=False)
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-3, 9) | st.floats() | st.text(max_size=4) | st.sampled_from(["o0", "o1"]),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 9)
+    | st.floats()
+    | st.text(max_size=4)
+    | st.sampled_from(["o0", "o1"]),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 FIELDS = st.sampled_from([
@@ -260,13 +314,15 @@ FIELDS = st.sampled_from([
 def test_any_json_is_a_record_or_an_answer_error(task: str, answer: dict[str, Any]) -> None:
     turns = [turn("Hello", 1)] if task == "chat" else None
     try:
-        found = judged(task, answer, turns=turns, critique="optional" if task != "critique" else "off")
+        found = judged(
+            task, answer, turns=turns, critique="optional" if task != "critique" else "off"
+        )
     except AnswerError:
         return
     records(found, [option["id"] for option in options(settings(task).options[0])])
 
 
-# --- known answers ---------------------------------------------------------------------------------------------------
+# --- known answers --------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("gold", "answer", "right"),
     [

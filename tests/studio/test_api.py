@@ -39,7 +39,9 @@ class Studio:
     db: Database
     url: str
 
-    def client(self, name: str, role: str = "annotator", scopes: tuple[str, ...] = ALL, **more: Any) -> Client:
+    def client(
+        self, name: str, role: str = "annotator", scopes: tuple[str, ...] = ALL, **more: Any
+    ) -> Client:
         """An account of the house with a token."""
         return Client(self.url, self.token(person(self.db, name, role=role), scopes), **more)
 
@@ -61,7 +63,11 @@ def raw(
     studio: Studio, path: str, token: str | None = None, body: bytes | None = None, **headers: str
 ) -> tuple[int, Any, Any]:
     """A call without the client: (status, JSON, headers)."""
-    sent = {"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {}), **headers}
+    sent = {
+        "Content-Type": "application/json",
+        **({"Authorization": f"Bearer {token}"} if token else {}),
+        **headers,
+    }
     try:
         with urlopen(Request(f"{studio.url}/api/v1{path}", body, sent)) as answer:
             return answer.status, json.loads(answer.read()), answer.headers
@@ -81,7 +87,12 @@ def test_from_a_project_to_records(studio: Studio) -> None:
     }
     for name in ("judge-1", "judge-2"):
         bot = Client(studio.url, boss.make_bot("summaries", name)["token"])
-        assert bot.judge("summaries", lambda item: {"preferred": "1"} if "3" not in item["prompt"] else None) == 3
+        assert (
+            bot.judge(
+                "summaries", lambda item: {"preferred": "1"} if "3" not in item["prompt"] else None
+            )
+            == 3
+        )
         assert bot.next_item("summaries")["reason"] == "done"
     answers = list(boss.answers("summaries"))
     assert len(answers) == 6
@@ -103,19 +114,35 @@ def test_from_a_project_to_records(studio: Studio) -> None:
 def test_programs_bring_and_judge_conversations_with_tools(studio: Studio) -> None:
     boss = studio.client("boss", "manager")
     boss.create_project(SETTINGS)
-    call = {"id": "toolu_7", "type": "function", "function": {"name": "search", "arguments": '{"by": "ChatGPT"}'}}
-    said = [{"role": "assistant", "content": None, "reasoning_content": "Hm.", "tool_calls": [call]}]
+    call = {
+        "id": "toolu_7",
+        "type": "function",
+        "function": {"name": "search", "arguments": '{"by": "ChatGPT"}'},
+    }
+    said = [
+        {"role": "assistant", "content": None, "reasoning_content": "Hm.", "tool_calls": [call]}
+    ]
     item = {
-        "prompt": [{"role": "developer", "content": [{"type": "text", "text": "Be brief."}]}, {"role": "user", "content": "Rome?"}],
-        "options": [{"content": said, "producer": "x"}, {"role": "assistant", "content": "Sunny."}], "weight": 0.5,
-        "tools": [{"type": "function", "function": {"name": "search"}}], "chat_template_kwargs": {"enable_thinking": True},
-    }  # fmt: skip
+        "prompt": [
+            {"role": "developer", "content": [{"type": "text", "text": "Be brief."}]},
+            {"role": "user", "content": "Rome?"},
+        ],
+        "options": [{"content": said, "producer": "x"}, {"role": "assistant", "content": "Sunny."}],
+        "weight": 0.5,
+        "tools": [{"type": "function", "function": {"name": "search"}}],
+        "chat_template_kwargs": {"enable_thinking": True},
+    }
     assert boss.add_items("summaries", [item]) == {"new": 1, "duplicates": 0, "bad": {}}
     kept = next(boss.items("summaries"))
-    assert all(kept[name] == item[name] for name in ("prompt", "tools", "chat_template_kwargs", "weight"))
+    assert all(
+        kept[name] == item[name] for name in ("prompt", "tools", "chat_template_kwargs", "weight")
+    )
     assert [option["content"] for option in kept["options"]] == [said, [item["options"][1]]]
     shown = boss.next_item("summaries")["item"]
-    assert (shown["tools"], shown["chat_template_kwargs"]) == (item["tools"], item["chat_template_kwargs"])
+    assert (shown["tools"], shown["chat_template_kwargs"]) == (
+        item["tools"],
+        item["chat_template_kwargs"],
+    )
     with_call = next(o["content"] for o in shown["options"] if o["content"][0].get("tool_calls"))
     assert with_call[0]["tool_calls"][0] == {
         **call,
@@ -124,7 +151,9 @@ def test_programs_bring_and_judge_conversations_with_tools(studio: Studio) -> No
     }
     boss.submit("summaries", shown, {"preferred": "1"})
     record = parse_line(boss.export("summaries").splitlines()[0]).model_dump(mode="json")
-    assert all(record[name] == item[name] for name in ("prompt", "tools", "chat_template_kwargs", "weight"))
+    assert all(
+        record[name] == item[name] for name in ("prompt", "tools", "chat_template_kwargs", "weight")
+    )
     assert [option["content"] for option in record["options"]] == [said, [item["options"][1]]]
 
 
@@ -154,17 +183,24 @@ def test_lists_come_in_pages_and_miss_nothing(studio: Studio) -> None:
 def test_sending_again_is_harmless(studio: Studio) -> None:
     boss = studio.client("boss", "manager")
     assert (
-        boss.create_project(SETTINGS, "the-same-key")["slug"] == boss.create_project(SETTINGS, "the-same-key")["slug"]
+        boss.create_project(SETTINGS, "the-same-key")["slug"]
+        == boss.create_project(SETTINGS, "the-same-key")["slug"]
     )
     with ThreadPoolExecutor(4) as pool:
-        slugs = list(pool.map(lambda _: boss.create_project(SETTINGS, "another-key")["slug"], range(4)))
+        slugs = list(
+            pool.map(lambda _: boss.create_project(SETTINGS, "another-key")["slug"], range(4))
+        )
     assert len(set(slugs)) == 1
     assert len(list(boss.projects())) == 2
     assert boss.create_project(SETTINGS)["slug"] == "summaries-3"
     boss.add_items("summaries", pairs(1))
     item = boss.next_item("summaries")["item"]
     first, again = (boss.submit("summaries", item, {"preferred": "2"}) for _ in range(2))
-    assert (first["repeated"], again["repeated"], again["answer_id"]) == (False, True, first["answer_id"])
+    assert (first["repeated"], again["repeated"], again["answer_id"]) == (
+        False,
+        True,
+        first["answer_id"],
+    )
     assert (
         boss.set_guideline("summaries", "Be fair.")["version"]
         == boss.set_guideline("summaries", "Be fair.")["version"]
@@ -184,9 +220,16 @@ def test_mistakes_say_field_and_fix(studio: Studio) -> None:
         boss.create_project({"name": "x", "tusk": "comparison"})
     with pytest.raises(ApiError) as caught:
         boss.project("nothing")
-    assert (caught.value.status, caught.value.fix) == (404, "GET /projects lists those you take part in")
+    assert (caught.value.status, caught.value.fix) == (
+        404,
+        "GET /projects lists those you take part in",
+    )
     status, problem, headers = raw(studio, "/nowhere", boss._token)
-    assert (status, headers["Content-Type"], problem["status"]) == (404, "application/problem+json", 404)
+    assert (status, headers["Content-Type"], problem["status"]) == (
+        404,
+        "application/problem+json",
+        404,
+    )
     status, _, headers = raw(studio, "/me", boss._token, b"{}")
     assert (status, headers["Allow"]) == (405, "GET")
     status, problem, _ = raw(studio, "/projects/summaries/items", boss._token, b"{broken")
@@ -197,7 +240,9 @@ def test_mistakes_say_field_and_fix(studio: Studio) -> None:
     ("scope", "allowed"),
     [("read", {"look"}), ("annotate", {"work"}), ("manage", {"change"}), ("export", {"export"})],
 )
-def test_a_token_may_only_what_its_scopes_say(studio: Studio, scope: str, allowed: set[str]) -> None:
+def test_a_token_may_only_what_its_scopes_say(
+    studio: Studio, scope: str, allowed: set[str]
+) -> None:
     boss = studio.client("boss", "owner")
     boss.create_project(SETTINGS)
     boss.add_items("summaries", pairs(1))
@@ -207,11 +252,15 @@ def test_a_token_may_only_what_its_scopes_say(studio: Studio, scope: str, allowe
         account = projects.members(session, projects.find_project(session, "summaries").id)
         assert account
         narrow_id = session.query(Account.id).filter(Account.name == "narrow").scalar()
-        members.add_member(session, projects.find_project(session, "summaries").id, narrow_id, "owner", 0.0, None)
+        members.add_member(
+            session, projects.find_project(session, "summaries").id, narrow_id, "owner", 0.0, None
+        )
     calls = {
-        "look": lambda: list(narrow.answers("summaries")), "work": lambda: narrow.next_item("summaries"),
-        "change": lambda: narrow.set_guideline("summaries", "x"), "export": lambda: narrow.export("summaries"),
-    }  # fmt: skip
+        "look": lambda: list(narrow.answers("summaries")),
+        "work": lambda: narrow.next_item("summaries"),
+        "change": lambda: narrow.set_guideline("summaries", "x"),
+        "export": lambda: narrow.export("summaries"),
+    }
     for name, call in calls.items():
         if name in allowed:
             call()
@@ -224,8 +273,13 @@ def test_a_token_may_only_what_its_scopes_say(studio: Studio, scope: str, allowe
 def test_roles_hold_for_tokens_too(studio: Studio) -> None:
     boss = studio.client("boss", "manager")
     boss.create_project({**SETTINGS, "gold_rate": 0.5})
-    gold = [{"prompt": f"Known {n}", "options": ["right", "wrong"], "gold": {"preferred": 1}} for n in range(5)]
-    boss.add_items("summaries", [*gold, *pairs(40)])  # enough work for chance to draw all of the gold
+    gold = [
+        {"prompt": f"Known {n}", "options": ["right", "wrong"], "gold": {"preferred": 1}}
+        for n in range(5)
+    ]
+    boss.add_items(
+        "summaries", [*gold, *pairs(40)]
+    )  # enough work for chance to draw all of the gold
     bot = Client(studio.url, boss.make_bot("summaries", "judge-1")["token"], retries=0)
     for call in (bot.items, bot.answers, bot.events):
         with pytest.raises(ApiError) as caught:
@@ -252,7 +306,11 @@ def test_roles_hold_for_tokens_too(studio: Studio) -> None:
 
 def test_no_token_no_entry(studio: Studio) -> None:
     status, problem, headers = raw(studio, "/me")
-    assert (status, headers["WWW-Authenticate"], problem["title"]) == (401, "Bearer", "Not signed in")
+    assert (status, headers["WWW-Authenticate"], problem["title"]) == (
+        401,
+        "Bearer",
+        "Not signed in",
+    )
     for _ in range(entrances.LIMITS["token"][0]):
         status, _, _ = raw(studio, "/me", "accord_guess")
         assert status == 401
@@ -271,7 +329,11 @@ def test_a_changed_log_is_found(studio: Studio) -> None:
     boss.create_project(SETTINGS)
     boss.add_items("summaries", pairs(2))
     with studio.db.write() as session:
-        session.execute(update(Event).where(Event.kind == "items.added").values(payload={"items": 1, "keys": []}))
+        session.execute(
+            update(Event)
+            .where(Event.kind == "items.added")
+            .values(payload={"items": 1, "keys": []})
+        )
     found = boss.verify("summaries")
     assert found["whole"] is False
     assert "payload was changed" in found["broken"]
@@ -283,15 +345,26 @@ def test_judgements_from_elsewhere_and_out_again(studio: Studio) -> None:
     boss.add_items("summaries", pairs(1))
     item = next(iter(boss.items("summaries")))
     record = {
-        "id": "r1", "kind": "comparison", "prompt": item["prompt"], "annotator": "crowd-7", "choice": {"tie": True},
-        "options": [{"id": o["id"], "content": o["content"], "shown_at": n} for n, o in enumerate(item["options"])],
-    }  # fmt: skip
+        "id": "r1",
+        "kind": "comparison",
+        "prompt": item["prompt"],
+        "annotator": "crowd-7",
+        "choice": {"tie": True},
+        "options": [
+            {"id": o["id"], "content": o["content"], "shown_at": n}
+            for n, o in enumerate(item["options"])
+        ],
+    }
     assert boss.add_judgements("summaries", [record])["stored"] == 1
     assert boss.add_judgements("summaries", [record])["repeated"] == 1
     (answer,) = boss.answers("summaries", state="live")
     body = json.dumps({"state": "excluded", "reason": "not theirs"}).encode()
-    request = Request(f"{studio.url}/api/v1/projects/summaries/answers/{answer['id']}/state", body, method="PUT",
-                      headers={"Authorization": f"Bearer {boss._token}", "Content-Type": "application/json"})  # fmt: skip
+    request = Request(
+        f"{studio.url}/api/v1/projects/summaries/answers/{answer['id']}/state",
+        body,
+        method="PUT",
+        headers={"Authorization": f"Bearer {boss._token}", "Content-Type": "application/json"},
+    )
     with urlopen(request) as response:
         assert json.loads(response.read())["state"] == "excluded"
     assert list(boss.answers("summaries", state="live")) == []
@@ -303,7 +376,10 @@ def test_quality_comes_with_intervals(studio: Studio) -> None:
     boss.add_items("summaries", pairs(12))
     for name in ("judge-1", "judge-2"):
         bot = Client(studio.url, boss.make_bot("summaries", name)["token"])
-        bot.judge("summaries", lambda item: {"preferred": "1" if "First" in item["options"][0]["content"] else "2"})
+        bot.judge(
+            "summaries",
+            lambda item: {"preferred": "1" if "First" in item["options"][0]["content"] else "2"},
+        )
     found = boss.quality("summaries")
     for _ in range(100):
         if found["annotators"] is not None:
@@ -346,7 +422,9 @@ def test_webhooks_are_managed_by_programs_too(studio: Studio, receiver: Receiver
     assert (hook["url"], hook["delivered"], hook["waiting"]) == (receiver.url, 0, 1)
     assert made["secret"] not in json.dumps(hook)
     receiver.status = 204
-    assert boss.enable_webhook("summaries", made["id"])[0]["disabled_at"] is None  # due again at once
+    assert (
+        boss.enable_webhook("summaries", made["id"])[0]["disabled_at"] is None
+    )  # due again at once
     assert hook_when("delivered", 1)["error"] is None
     assert boss.remove_webhook("summaries", made["id"]) == []
     for call in (boss.test_webhook, boss.enable_webhook, boss.remove_webhook):
@@ -356,9 +434,17 @@ def test_webhooks_are_managed_by_programs_too(studio: Studio, receiver: Receiver
     with pytest.raises(ApiError, match="no kind of event"):
         boss.add_webhook("summaries", receiver.url, ["everything"])
     kinds = [e["kind"] for e in boss.events("summaries")]
-    assert [k for k in kinds if k.startswith("webhook.")] == ["webhook.added", "webhook.enabled", "webhook.removed"]
+    assert [k for k in kinds if k.startswith("webhook.")] == [
+        "webhook.added",
+        "webhook.enabled",
+        "webhook.removed",
+    ]
     bot = Client(studio.url, boss.make_bot("summaries", "judge-1")["token"], retries=0)
-    narrow = Client(studio.url, studio.token(person(studio.db, "narrow", role="owner"), ("read", "export")), retries=0)
+    narrow = Client(
+        studio.url,
+        studio.token(person(studio.db, "narrow", role="owner"), ("read", "export")),
+        retries=0,
+    )
     for nosy in (bot, narrow):
         with pytest.raises(ApiError) as caught:
             nosy.webhooks("summaries")
@@ -373,7 +459,9 @@ def test_webhooks_are_managed_by_programs_too(studio: Studio, receiver: Receiver
 def test_bodies_are_bounded(studio: Studio) -> None:
     boss = studio.client("boss", "manager")
     boss.create_project(SETTINGS)
-    status, problem, _ = raw(studio, "/projects", boss._token, json.dumps({"name": "x" * 2**21}).encode())
+    status, problem, _ = raw(
+        studio, "/projects", boss._token, json.dumps({"name": "x" * 2**21}).encode()
+    )
     assert (status, problem["title"]) == (413, "Too large")
     big = [{"prompt": "y" * 2**20, "options": [f"a{n}", "b"]} for n in range(2)]
     assert boss.add_items("summaries", big)["new"] == 2  # files of items may be larger
@@ -392,28 +480,64 @@ def test_hostile_requests_are_refused_never_a_mistake_of_ours(studio: Studio) ->
     item = boss.next_item("summaries")["item"]
     token, at = boss._token, "/projects/summaries"
     bodies = [
-        ("POST", "/projects", '{"name": "%s", "task": "comparison"}'), ("PUT", f"{at}/guideline", '{"text": "be %s fair"}'),
-        ("PUT", f"{at}/settings", '{"name": "N", "task": "comparison", "overlap": 2, "question": "w%sw"}'),
+        ("POST", "/projects", '{"name": "%s", "task": "comparison"}'),
+        ("PUT", f"{at}/guideline", '{"text": "be %s fair"}'),
+        (
+            "PUT",
+            f"{at}/settings",
+            '{"name": "N", "task": "comparison", "overlap": 2, "question": "w%sw"}',
+        ),
         ("POST", f"{at}/items", '{"items": [{"prompt": "p%s", "options": ["a", "b"]}]}'),
-        ("POST", f"{at}/items", '{"items": [{"prompt": "p", "options": ["a", "b"], "meta": {"k%s": "v"}}]}'),
-        ("POST", f"{at}/items/pause", '{"keys": ["k%s"]}'), ("PUT", f"{at}/items/priorities", '{"priorities": {"k%s": 1}, "arm": "a"}'),
-        ("POST", f"{at}/bots", '{"name": "bot %s"}'), ("PUT", f"{at}/members/p-boss/state", '{"state": "paused", "reason": "why %s"}'),
-        ("POST", f"{at}/webhooks", '{"url": "https://example.org/%s", "kinds": ["answer.submitted"]}'),
+        (
+            "POST",
+            f"{at}/items",
+            '{"items": [{"prompt": "p", "options": ["a", "b"], "meta": {"k%s": "v"}}]}',
+        ),
+        ("POST", f"{at}/items/pause", '{"keys": ["k%s"]}'),
+        ("PUT", f"{at}/items/priorities", '{"priorities": {"k%s": 1}, "arm": "a"}'),
+        ("POST", f"{at}/bots", '{"name": "bot %s"}'),
+        ("PUT", f"{at}/members/p-boss/state", '{"state": "paused", "reason": "why %s"}'),
+        (
+            "POST",
+            f"{at}/webhooks",
+            '{"url": "https://example.org/%s", "kinds": ["answer.submitted"]}',
+        ),
         ("POST", f"{at}/work/{item['view']}/skip", '{"lease": "%s", "reason": "unsure"}'),
-        ("POST", f"{at}/work/{item['view']}/skip", '{"lease": "LEASE", "reason": "other", "note": "n%s"}'),
-        ("POST", f"{at}/work/{item['view']}/submit", '{"lease": "LEASE", "key": "12345678%s", "answer": {"tie": true}}'),
-        ("POST", f"{at}/work/{item['view']}/submit", '{"lease": "LEASE", "key": "12345678", "answer": {"preferred": "%s"}}'),
-        ("POST", f"{at}/judgements", '{"records": [{"id": "r%s", "kind": "thumb", "prompt": "p", "annotator": "a", "options": [{"id": "1", "content": "c", "shown_at": 0}], "choice": {"up": true}}]}'),
-    ]  # fmt: skip
+        (
+            "POST",
+            f"{at}/work/{item['view']}/skip",
+            '{"lease": "LEASE", "reason": "other", "note": "n%s"}',
+        ),
+        (
+            "POST",
+            f"{at}/work/{item['view']}/submit",
+            '{"lease": "LEASE", "key": "12345678%s", "answer": {"tie": true}}',
+        ),
+        (
+            "POST",
+            f"{at}/work/{item['view']}/submit",
+            '{"lease": "LEASE", "key": "12345678", "answer": {"preferred": "%s"}}',
+        ),
+        (
+            "POST",
+            f"{at}/judgements",
+            '{"records": [{"id": "r%s", "kind": "thumb", "prompt": "p", "annotator": "a", "options": [{"id": "1", "content": "c", "shown_at": 0}], "choice": {"up": true}}]}',
+        ),
+    ]
     for method, path, body in bodies:
         for text in HOSTILE:
             sent = (body % text).replace("LEASE", item["lease"]).encode()
             assert status_of(studio, method, path, token, sent) < 500, (method, path, text)
     for where in ("%00", "a%00b", "%ff", "%ed%a0%80", "%F0%9F%98%80"):
         for path in (
-            f"/projects/{where}", f"{at}/items/{where}", f"{at}/items?after={where}", f"{at}/answers?account={where}", f"{at}/answers?item={where}",
-            f"{at}/events?kind={where}", f"{at}/export?shape={where}",
-        ):  # fmt: skip
+            f"/projects/{where}",
+            f"{at}/items/{where}",
+            f"{at}/items?after={where}",
+            f"{at}/answers?account={where}",
+            f"{at}/answers?item={where}",
+            f"{at}/events?kind={where}",
+            f"{at}/export?shape={where}",
+        ):
             assert status_of(studio, "GET", path, token) < 500, path
         assert status_of(studio, "POST", f"/answers/{where}/undo", token, b"{}") < 500
     for number in HUGE:
@@ -428,10 +552,14 @@ def test_hostile_requests_are_refused_never_a_mistake_of_ours(studio: Studio) ->
         assert status_of(studio, "DELETE", f"{at}/webhooks/{number}", token) < 500
         for what in ("heartbeat", "skip", "submit"):
             sent = b'{"lease": "x", "reason": "unsure", "key": "12345678", "answer": {"tie": true}}'
-            needed = {"heartbeat": b'{"lease": "x"}', "skip": b'{"lease": "x", "reason": "unsure"}'}.get(
-                what, sent.replace(b'"reason": "unsure", ', b"")
+            needed = {
+                "heartbeat": b'{"lease": "x"}',
+                "skip": b'{"lease": "x", "reason": "unsure"}',
+            }.get(what, sent.replace(b'"reason": "unsure", ', b""))
+            assert status_of(studio, "POST", f"{at}/work/{number}/{what}", token, needed) < 500, (
+                number,
+                what,
             )
-            assert status_of(studio, "POST", f"{at}/work/{number}/{what}", token, needed) < 500, (number, what)
     assert boss.verify("summaries")["whole"] is True
 
 
@@ -440,7 +568,9 @@ def status_of(studio: Studio, method: str, path: str, token: str, body: bytes | 
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     while True:
         try:
-            with urlopen(Request(f"{studio.url}/api/v1{path}", body, headers, method=method)) as answer:
+            with urlopen(
+                Request(f"{studio.url}/api/v1{path}", body, headers, method=method)
+            ) as answer:
                 return int(answer.status)
         except HTTPError as error:
             if error.code != 429:
@@ -465,7 +595,7 @@ def test_openapi_describes_everything(studio: Studio) -> None:
             assert schema.get("description"), name
 
 
-# --- without a database ----------------------------------------------------------------------------------------------
+# --- without a database ---------------------------------------------------------------------------
 def test_the_limiter_refuses_and_recovers() -> None:
     clock, limiter = Clock(), Limiter(per_minute=60, burst=3)
     for _ in range(3):

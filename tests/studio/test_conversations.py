@@ -27,9 +27,15 @@ from accord.studio.tables import Item
 
 COMPARISON = settings_from({"name": "n"})
 QUICK = limits(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
-CALL = {"id": "toolu_01", "type": "function", "function": {"name": "search", "arguments": {"city": "Rome"}}}
+CALL = {
+    "id": "toolu_01",
+    "type": "function",
+    "function": {"name": "search", "arguments": {"city": "Rome"}},
+}
 ASKED = [{"role": "user", "content": "What is the weather in Rome?"}]
 TOOLS = [{"type": "function", "function": {"name": "search", "parameters": {"type": "object"}}}]
 
@@ -47,12 +53,25 @@ def view(item: dict[str, Any], settings: ProjectSettings = COMPARISON) -> Served
     row = checked(item, settings)
     order = [option["id"] for option in row["options"]]
     return Served(
-        1, "l", 1.0, "k", row["prompt"], row["options"], order, {"order": order}, [], 1, None, 0.0, False, row["tools"],
+        1,
+        "l",
+        1.0,
+        "k",
+        row["prompt"],
+        row["options"],
+        order,
+        {"order": order},
+        [],
+        1,
+        None,
+        0.0,
+        False,
+        row["tools"],
         row["chat_template_kwargs"],
-    )  # fmt: skip
+    )
 
 
-# --- stored and exported ---------------------------------------------------------------------------------------------
+# --- stored and exported --------------------------------------------------------------------------
 def test_what_comes_in_goes_out_again(db: Database, tmp_path: Path) -> None:
     made: list[dict[str, Any]] = []
 
@@ -75,9 +94,15 @@ def test_what_comes_in_goes_out_again(db: Database, tmp_path: Path) -> None:
     records = [Feedback.model_validate_json(line) for line in text.splitlines()]
 
     def told(item: dict[str, Any]) -> str:
-        said = [item["prompt"], item.get("tools", []), item.get("chat_template_kwargs", {}), item.get("weight", 1.0)]
+        said = [
+            item["prompt"],
+            item.get("tools", []),
+            item.get("chat_template_kwargs", {}),
+            item.get("weight", 1.0),
+        ]
         return json.dumps(
-            [*said, sorted(json.dumps(o["content"], sort_keys=True) for o in item["options"])], sort_keys=True
+            [*said, sorted(json.dumps(o["content"], sort_keys=True) for o in item["options"])],
+            sort_keys=True,
         )
 
     assert {told(r.model_dump(mode="json")) for r in records} == {told(item) for item in made}
@@ -96,20 +121,64 @@ def test_responses_that_differ_anywhere_differ(one: dict[str, Any], data: st.Dat
     assert row["options"][0]["id"] != row["options"][1]["id"]
     assert row["key"] == checked({"prompt": ASKED, "options": [other, one]}, COMPARISON)["key"]
     assert row["key"] != checked({**item, "tools": TOOLS}, COMPARISON)["key"]
-    assert row["key"] != checked({**item, "chat_template_kwargs": {"enable_thinking": False}}, COMPARISON)["key"]
+    assert (
+        row["key"]
+        != checked({**item, "chat_template_kwargs": {"enable_thinking": False}}, COMPARISON)["key"]
+    )
 
 
 def test_what_has_no_use_is_refused_by_name() -> None:
     for item, task, why in (
-        ({"prompt": "Hi", "tools": TOOLS, "options": ["a", "b"]}, "comparison", "tools go with a prompt of messages"),
-        ({"prompt": ASKED, "tools": TOOLS}, "chat", "tools: the model that raters chat with is not given any"),
-        ({"prompt": ASKED, "options": [{"role": "assistant", "content": None}, "b"]}, "comparison", "no content and calls no tool"),
-        ({"prompt": ASKED, "options": [{"role": "assistant", "content": [{"type": "image_url"}]}, "b"]}, "comparison", "options.0.content"),
-        ({"prompt": ASKED, "options": [{"content": {"episode": "e7", "start": 0, "stop": 9}}, "b"]}, "clips", "a clip of the episode 'e7'"),
-        ({"prompt": ASKED, "options": [{"content": [*ASKED]}, "b"]}, "clips", "a clip is the name of a film"),
-        ({"prompt": ASKED, "options": [{"role": "assistant", "content": None, "tool_calls": [CALL]}]}, "correction", "edits text"),
-        ({"prompt": ASKED, "options": ["a", "b"], "weight": -1}, "comparison", "weight: Input should be greater"),
-    ):  # fmt: skip
+        (
+            {"prompt": "Hi", "tools": TOOLS, "options": ["a", "b"]},
+            "comparison",
+            "tools go with a prompt of messages",
+        ),
+        (
+            {"prompt": ASKED, "tools": TOOLS},
+            "chat",
+            "tools: the model that raters chat with is not given any",
+        ),
+        (
+            {"prompt": ASKED, "options": [{"role": "assistant", "content": None}, "b"]},
+            "comparison",
+            "no content and calls no tool",
+        ),
+        (
+            {
+                "prompt": ASKED,
+                "options": [{"role": "assistant", "content": [{"type": "image_url"}]}, "b"],
+            },
+            "comparison",
+            "options.0.content",
+        ),
+        (
+            {
+                "prompt": ASKED,
+                "options": [{"content": {"episode": "e7", "start": 0, "stop": 9}}, "b"],
+            },
+            "clips",
+            "a clip of the episode 'e7'",
+        ),
+        (
+            {"prompt": ASKED, "options": [{"content": [*ASKED]}, "b"]},
+            "clips",
+            "a clip is the name of a film",
+        ),
+        (
+            {
+                "prompt": ASKED,
+                "options": [{"role": "assistant", "content": None, "tool_calls": [CALL]}],
+            },
+            "correction",
+            "edits text",
+        ),
+        (
+            {"prompt": ASKED, "options": ["a", "b"], "weight": -1},
+            "comparison",
+            "weight: Input should be greater",
+        ),
+    ):
         with pytest.raises(BadItem) as error:
             checked(item, settings_from({"name": "n", "task": task}))
         assert why in error.value.message, error.value.message
@@ -117,7 +186,9 @@ def test_what_has_no_use_is_refused_by_name() -> None:
 
 def test_tables_and_other_columns(db: Database, tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
-    path.write_text("prompt,option_1,option_2,weight,source,tools\nQ,A,B,0.5,web,\nR,A,B,1,web,{\nS,A,B,much,web,\n")
+    path.write_text(
+        "prompt,option_1,option_2,weight,source,tools\nQ,A,B,0.5,web,\nR,A,B,1,web,{\nS,A,B,much,web,\n"
+    )
     found = importing.import_file(db, project(db, []), path)
     assert found.items.new == 1
     assert found.left_out == {"tools: '{' is not JSON": 1, "weight: 'much' is not a number": 1}
@@ -127,8 +198,17 @@ def test_tables_and_other_columns(db: Database, tmp_path: Path) -> None:
 
 
 def test_the_record_has_what_the_item_has(db: Database) -> None:
-    cut = {"content": [{"role": "assistant", "content": None, "tool_calls": [CALL]}], "finished": False}
-    item = {"prompt": ASKED, "tools": TOOLS, "weight": 0.5, "options": [cut, "It rains."], "meta": {"source": "web"}}
+    cut = {
+        "content": [{"role": "assistant", "content": None, "tool_calls": [CALL]}],
+        "finished": False,
+    }
+    item = {
+        "prompt": ASKED,
+        "tools": TOOLS,
+        "weight": 0.5,
+        "options": [cut, "It rains."],
+        "meta": {"source": "web"},
+    }
     project_id = project(db, [item])
     who = person(db, "ann", project_id)
     one = served(db, project_id, who)
@@ -152,13 +232,25 @@ def test_a_skip_and_a_judgement_from_elsewhere_keep_it_too(db: Database) -> None
     queue.skip(db, who, one.view_id, one.lease, "unsure")
     skipped = exporting.collect(db, project_id, skips=True).records[0]
     assert (skipped.kind, skipped.tools) == ("skip", TOOLS)
-    judged = {**skipped.model_dump(mode="json"), "id": "else", "kind": "comparison", "annotator": "bob"}
-    judged["options"] = [{**option, "id": f"model-{n}"} for n, option in enumerate(judged["options"])]
+    judged = {
+        **skipped.model_dump(mode="json"),
+        "id": "else",
+        "kind": "comparison",
+        "annotator": "bob",
+    }
+    judged["options"] = [
+        {**option, "id": f"model-{n}"} for n, option in enumerate(judged["options"])
+    ]
     judged["choice"] = {"preferred": "model-0"}
-    assert importing.import_judgements(db, project_id, [Feedback.model_validate(judged)]) == (1, 0, 0, {})
+    assert importing.import_judgements(db, project_id, [Feedback.model_validate(judged)]) == (
+        1,
+        0,
+        0,
+        {},
+    )
 
 
-# --- on the screen ---------------------------------------------------------------------------------------------------
+# --- on the screen --------------------------------------------------------------------------------
 @given(conversations(), st.lists(answers(), min_size=1, max_size=2))
 @QUICK
 def test_every_call_result_and_reasoning_is_on_the_screen(
@@ -175,7 +267,9 @@ def test_every_call_result_and_reasoning_is_on_the_screen(
         assert [m["role"] for m in shown] == [m["role"] for m in content]
         letters = re.findall(r"\w", shown_text(shown))
         wanted = [letter for text in texts_of(content) for letter in re.findall(r"[a-zäß東]", text)]
-        missing = [letter for letter in sorted(set(wanted)) if wanted.count(letter) > letters.count(letter)]
+        missing = [
+            letter for letter in sorted(set(wanted)) if wanted.count(letter) > letters.count(letter)
+        ]
         assert not missing, (missing, shown_text(shown))
     assert "search" in shown_text(made["tools"])
     assert "y2" in made["template"]
@@ -183,7 +277,10 @@ def test_every_call_result_and_reasoning_is_on_the_screen(
 
 
 @given(
-    st.recursive(WORDS | st.integers() | st.floats(allow_nan=False), lambda i: st.lists(i) | st.dictionaries(WORDS, i))
+    st.recursive(
+        WORDS | st.integers() | st.floats(allow_nan=False),
+        lambda i: st.lists(i) | st.dictionaries(WORDS, i),
+    )
 )
 @QUICK
 def test_json_over_lines_is_the_same_json(value: Any) -> None:
@@ -192,35 +289,57 @@ def test_json_over_lines_is_the_same_json(value: Any) -> None:
         assert (spread is not None) == isinstance(value, (dict, list))
         if spread is not None:
             assert json.loads(spread) == value
-            assert spread == json.dumps(value, ensure_ascii=False, indent=2) or "e" in spread  # 1e3 stays 1e3
+            assert (
+                spread == json.dumps(value, ensure_ascii=False, indent=2) or "e" in spread
+            )  # 1e3 stays 1e3
 
 
 def test_json_keeps_its_spelling() -> None:
-    assert spread_json('{"a": 1.00, "a": [], "b": "\\u6771"}') == '{\n  "a": 1.00,\n  "a": [],\n  "b": "東"\n}'
+    assert (
+        spread_json('{"a": 1.00, "a": [], "b": "\\u6771"}')
+        == '{\n  "a": 1.00,\n  "a": [],\n  "b": "東"\n}'
+    )
     assert spread_json("{nothing}") is None
     assert spread_json("[" * 60 + "]" * 60) is None
 
 
 def test_names_are_hidden_wherever_they_stand() -> None:
     told = {
-        "role": "assistant", "content": [{"type": "text", "text": "I am ChatGPT."}], "reasoning_content": "As ChatGPT I think.",
-        "tool_calls": [{**CALL, "function": {"name": "search", "arguments": {"ChatGPT": "made by OpenAI"}}}],
-    }  # fmt: skip
+        "role": "assistant",
+        "content": [{"type": "text", "text": "I am ChatGPT."}],
+        "reasoning_content": "As ChatGPT I think.",
+        "tool_calls": [
+            {**CALL, "function": {"name": "search", "arguments": {"ChatGPT": "made by OpenAI"}}}
+        ],
+    }
     item = {"prompt": ASKED, "options": [told, "It rains."], "tools": TOOLS}
     one = view(item)
     for task in ("comparison", "spans", "steps", "correction"):
-        settings = settings_from({"name": "n", "task": task, **({"spans": ["error"]} if task == "spans" else {})})
+        settings = settings_from(
+            {"name": "n", "task": task, **({"spans": ["error"]} if task == "spans" else {})}
+        )
         made = presenting.screen(one, settings, "/media")
         for secret in ("ChatGPT", "OpenAI", "toolu_01"):
             assert secret not in str(made), (task, secret)
-        assert "search" in shown_text(made["options"])  # the tool's name stands in the schema: it is the topic
-    noted = blinding.note_masks(ASKED, one.options, COMPARISON, TOOLS)["masked"][one.options[0]["id"]]
-    assert [row[0] for row in noted] == [0, 1, 3, 3]  # reasoning, text, (the call's name), its arguments
+        assert "search" in shown_text(
+            made["options"]
+        )  # the tool's name stands in the schema: it is the topic
+    noted = blinding.note_masks(ASKED, one.options, COMPARISON, TOOLS)["masked"][
+        one.options[0]["id"]
+    ]
+    assert [row[0] for row in noted] == [
+        0,
+        1,
+        3,
+        3,
+    ]  # reasoning, text, (the call's name), its arguments
 
 
 @given(st.lists(answers(), min_size=1, max_size=2), st.data())
 @QUICK
-def test_passages_are_places_in_all_that_was_said(said: list[dict[str, Any]], data: st.DataObject) -> None:
+def test_passages_are_places_in_all_that_was_said(
+    said: list[dict[str, Any]], data: st.DataObject
+) -> None:
     settings = settings_from({"name": "n", "task": "spans", "spans": ["error"]})
     one = view({"prompt": ASKED, "options": [{"content": said}]}, settings)
     whole, shown = (
@@ -263,12 +382,23 @@ def test_words_are_found_in_prompt_options_and_tools(db: Database) -> None:
         "content": None,
         "tool_calls": [{**CALL, "function": {"name": "f", "arguments": {"q": "Zürich"}}}],
     }
-    project(db, [
-        {"prompt": [{"role": "user", "content": "Grüße \"x\""}], "options": ["a", "b"]},
-        {"prompt": ASKED, "options": [answer_with_call, "b"]}, {"prompt": ASKED, "options": ["c", "d"], "tools": TOOLS},
-    ])  # fmt: skip
+    project(
+        db,
+        [
+            {"prompt": [{"role": "user", "content": 'Grüße "x"'}], "options": ["a", "b"]},
+            {"prompt": ASKED, "options": [answer_with_call, "b"]},
+            {"prompt": ASKED, "options": ["c", "d"], "tools": TOOLS},
+        ],
+    )
     with db.read() as session:
-        for words, count in (("Grüße", 1), ('"x"', 1), ("Zürich", 1), ("Rome", 2), ("parameters", 1), ("%", 0)):
+        for words, count in (
+            ("Grüße", 1),
+            ('"x"', 1),
+            ("Zürich", 1),
+            ("Rome", 2),
+            ("parameters", 1),
+            ("%", 0),
+        ):
             assert len(session.scalars(select(Item.id).where(_says(words))).all()) == count, words
 
 

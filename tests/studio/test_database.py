@@ -1,4 +1,5 @@
-"""The database: schema, upgrades, refusals with the fix in them, several processes, a kill in the middle."""
+"""The database: schema, upgrades, refusals with the fix in them, several processes, a kill in the
+middle."""
 
 from __future__ import annotations
 
@@ -22,7 +23,14 @@ from studio_rooms import pairs, person, project
 
 from accord.errors import ConfigError, RunError
 from accord.studio import accounts, entrances, queue
-from accord.studio.database import Database, explain, open_database, parse_url, postgres_engine, sqlite_engine
+from accord.studio.database import (
+    Database,
+    explain,
+    open_database,
+    parse_url,
+    postgres_engine,
+    sqlite_engine,
+)
 from accord.studio.errors import Conflict
 from accord.studio.migration import check_revision, migrate
 from accord.studio.tables import Account, Base
@@ -30,7 +38,11 @@ from accord.studio.tables import Account, Base
 
 def engine(url: str) -> Any:
     parsed = parse_url(url)
-    return sqlite_engine(parsed, "BEGIN") if parsed.get_backend_name() == "sqlite" else postgres_engine(parsed)
+    return (
+        sqlite_engine(parsed, "BEGIN")
+        if parsed.get_backend_name() == "sqlite"
+        else postgres_engine(parsed)
+    )
 
 
 def _defaults(_: Any, inspected: Any, column: Any, found: str | None, *__: Any) -> bool | None:
@@ -147,7 +159,9 @@ def test_a_full_disk_is_said_and_what_was_stored_stays(tmp_path: Path) -> None:
     ann = person(db, "ann", made)
     with db.write() as session:
         pages = session.execute(text("PRAGMA page_count")).scalar()
-        session.execute(text(f"PRAGMA max_page_count = {pages}"))  # what a full disk looks like to SQLite
+        session.execute(
+            text(f"PRAGMA max_page_count = {pages}")
+        )  # what a full disk looks like to SQLite
 
     def go_on() -> None:
         for number in range(200):
@@ -201,9 +215,12 @@ def test_a_write_inside_a_write_is_refused(db: Database) -> None:
 
 
 def test_deadlocks_are_repeated(db: Database) -> None:
-    """Two transactions lock two rows in opposite order: on PostgreSQL the server breaks one off, and it is repeated."""
+    """Two transactions lock two rows in opposite order: on PostgreSQL the server breaks one off,
+    and it is repeated."""
     with db.write() as session:
-        session.execute(text("INSERT INTO chain (id, number, hash) VALUES (901, 0, 'x'), (902, 0, 'x')"))
+        session.execute(
+            text("INSERT INTO chain (id, number, hash) VALUES (901, 0, 'x'), (902, 0, 'x')")
+        )
     barrier = threading.Barrier(2)
     tries: list[int] = []
 
@@ -223,8 +240,13 @@ def test_deadlocks_are_repeated(db: Database) -> None:
     for thread in threads:
         thread.join()
     with db.read() as session:
-        assert session.execute(text("SELECT number FROM chain WHERE id > 900")).scalars().all() == [2, 2]
-    assert len(tries) == 2 if db.sqlite else len(tries) >= 3  # what is repeated may meet the other once more
+        assert session.execute(text("SELECT number FROM chain WHERE id > 900")).scalars().all() == [
+            2,
+            2,
+        ]
+    assert (
+        len(tries) == 2 if db.sqlite else len(tries) >= 3
+    )  # what is repeated may meet the other once more
 
 
 def test_unknown_errors_are_not_explained_away() -> None:
@@ -246,7 +268,11 @@ with db.write() as session:
 
 def test_a_kill_in_the_middle_of_a_transaction_leaves_nothing(url: str, db: Database) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-c", WRITER, url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ, text=True
+        [sys.executable, "-c", WRITER, url],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=os.environ,
+        text=True,
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "changed\n"

@@ -33,8 +33,15 @@ def test_a_whole_chain(db: Database, chain: int) -> None:
     found = check(db, chain)
     with db.read() as session:
         assert found == events.Verified(9, 0, events.head(session, chain), None)
-        kinds = list(session.scalars(select(Event.kind).where(Event.chain == chain).order_by(Event.number)))
-    assert kinds == ["project.created", "items.added", "member.added", *["view.served", "answer.submitted"] * 3]
+        kinds = list(
+            session.scalars(select(Event.kind).where(Event.chain == chain).order_by(Event.number))
+        )
+    assert kinds == [
+        "project.created",
+        "items.added",
+        "member.added",
+        *["view.served", "answer.submitted"] * 3,
+    ]
     assert check(db, events.HOUSE).broken is None
 
 
@@ -61,7 +68,9 @@ def test_every_change_is_found_and_the_first_is_named(
     db: Database, chain: int, change: dict[str, Any], named: str
 ) -> None:
     with db.write() as session:
-        session.execute(update(Event).where(Event.chain == chain, Event.number == 5).values(**change))
+        session.execute(
+            update(Event).where(Event.chain == chain, Event.number == 5).values(**change)
+        )
     broken = check(db, chain).broken
     assert broken is not None
     assert broken.startswith(named), broken
@@ -89,7 +98,9 @@ def test_a_forged_event_at_the_end_is_found(db: Database, chain: int) -> None:
 
 def test_erased_payloads_leave_the_chain_whole_and_are_counted(db: Database, chain: int) -> None:
     with db.read() as session:
-        subject = session.scalars(select(Event.subject).where(Event.kind == "answer.submitted")).first()
+        subject = session.scalars(
+            select(Event.subject).where(Event.kind == "answer.submitted")
+        ).first()
     assert subject is not None
     with db.write() as session:
         assert events.erase_payloads(session, chain, subject, "p-ann", db.now()) == 1
@@ -104,7 +115,9 @@ def test_the_hash_of_an_erased_payload_tells_nothing(db: Database) -> None:
     with db.write() as session:
         events.append(session, events.HOUSE, "said", "x", None, 1.0, {"yes": True})
         events.append(session, events.HOUSE, "said", "x", None, 1.0, {"yes": True})
-        hashes = session.scalars(select(Event.payload_hash).where(Event.chain == events.HOUSE)).all()
+        hashes = session.scalars(
+            select(Event.payload_hash).where(Event.chain == events.HOUSE)
+        ).all()
     assert len(set(hashes)) == len(hashes) == 2
 
 

@@ -30,7 +30,11 @@ def labelled(db: Database, **settings: object) -> tuple[int, list[int]]:
 
 def ids(db: Database, account: int) -> list[str]:
     with db.read() as session:
-        return list(session.scalars(select(Answer.id).where(Answer.account_id == account).order_by(Answer.created_at)))
+        return list(
+            session.scalars(
+                select(Answer.id).where(Answer.account_id == account).order_by(Answer.created_at)
+            )
+        )
 
 
 def test_only_what_stands_leaves_and_the_rest_is_counted(db: Database) -> None:
@@ -40,10 +44,16 @@ def test_only_what_stands_leaves_and_the_rest_is_counted(db: Database) -> None:
     queue.withdraw(db, second, "a mistake", "p-ada")
     queue.exclude(db, third, "read too fast", "p-boss")
     found = collect(db, made)
-    assert found.left_out == {"the answer was undone": 1, "the answer was withdrawn": 1, "the answer was excluded": 1}
+    assert found.left_out == {
+        "the answer was undone": 1,
+        "the answer was withdrawn": 1,
+        "the answer was excluded": 1,
+    }
     assert len(found.records) == 5
     with db.write() as session:
-        members.set_member_state(session, made, bob, "quarantined", "clicks at random", db.now(), "p-boss")
+        members.set_member_state(
+            session, made, bob, "quarantined", "clicks at random", db.now(), "p-boss"
+        )
     found = collect(db, made)
     assert found.left_out["its annotator is quarantined"] == 4
     assert {r.annotator for r in found.records} == {"p-ada"}
@@ -90,7 +100,9 @@ def test_the_card_carries_the_head_of_the_log(db: Database) -> None:
     made, _ = labelled(db)
     out = bundle(collect(db, made), Wanted(), "Test")
     with db.read() as session:
-        last = session.scalars(select(Event).where(Event.chain == made).order_by(Event.number.desc()).limit(1)).one()
+        last = session.scalars(
+            select(Event).where(Event.chain == made).order_by(Event.number.desc()).limit(1)
+        ).one()
     assert out.card_json["studio"]["log"] == {"events": last.number, "hash": last.hash}
     assert last.hash in out.card
     assert "8 rows" in out.card
@@ -102,7 +114,9 @@ def test_hashed_annotators_leave_no_names(db: Database) -> None:
     out = bundle(found, Wanted(hash_annotators=True), "Test")
     everything = out.data + (out.about or "") + out.card + json.dumps(out.card_json)
     assert out.salt
-    assert not any(word in everything for word in ("p-ada", "p-bob", *(r.id for r in found.records)))
+    assert not any(
+        word in everything for word in ("p-ada", "p-bob", *(r.id for r in found.records))
+    )
     again = bundle(found, Wanted(hash_annotators=True, salt=out.salt), "Test")
     assert (again.data, again.salt) == (out.data, None)
     with pytest.raises(ConfigError, match="salt without"):
@@ -126,8 +140,16 @@ def test_judgements_from_elsewhere_fill_slots_once(db: Database, tmp_path: Path)
     file.write_text(bundle(collect(db, made), Wanted(), "Test").data, encoding="utf-8")
     other = project(db, [], overlap=1)
     done = importing.import_file(db, other, file)
-    assert (done.items.new, done.answers, done.extra, done.repeated, done.left_out) == (4, 8, 4, 0, {})
-    assert sorted(collect(db, other).records, key=lambda r: r.id) == sorted(there, key=lambda r: r.id)
+    assert (done.items.new, done.answers, done.extra, done.repeated, done.left_out) == (
+        4,
+        8,
+        4,
+        0,
+        {},
+    )
+    assert sorted(collect(db, other).records, key=lambda r: r.id) == sorted(
+        there, key=lambda r: r.id
+    )
     assert queue.progress(db, other).filled == 4
     again = importing.import_file(db, other, file)
     assert (again.answers, again.repeated, again.items.new) == (0, 8, 0)
@@ -135,21 +157,33 @@ def test_judgements_from_elsewhere_fill_slots_once(db: Database, tmp_path: Path)
         strangers = [a for a in session.scalars(select(Account)) if a.subject]
         assert len(strangers) == 2
         assert all(a.disabled_at and a.password is None for a in strangers)
-        filled = session.scalars(select(Slot).where(Slot.project_id == other, Slot.answer_id.is_not(None)))
+        filled = session.scalars(
+            select(Slot).where(Slot.project_id == other, Slot.answer_id.is_not(None))
+        )
         assert len(list(filled)) == 4
 
 
 @pytest.mark.parametrize("shape", ["accord", "oasst"])
-def test_rankings_in_which_all_are_bad_go_out_and_come_in(db: Database, tmp_path: Path, shape: str) -> None:
+def test_rankings_in_which_all_are_bad_go_out_and_come_in(
+    db: Database, tmp_path: Path, shape: str
+) -> None:
     prompts = [[{"role": "user", "content": f"Question {n}"}] for n in range(2)]
     items = [{"prompt": prompt, "options": ["First", "Second", "Third"]} for prompt in prompts]
     made = project(db, items, task="ranking")
     who = person(db, "ada", made)
     view = served(db, made, who)
     answer(db, who, view, {"all_bad": True})
-    answer(db, who, served(db, made, who), {"order": [[i] for i in view.order], "all_bad": shape == "accord"})
+    answer(
+        db,
+        who,
+        served(db, made, who),
+        {"order": [[i] for i in view.order], "all_bad": shape == "accord"},
+    )
     there = collect(db, made).records
-    assert sorted((len(r.choice.order), r.choice.all_bad) for r in there) == [(1, True), (3, shape == "accord")]
+    assert sorted((len(r.choice.order), r.choice.all_bad) for r in there) == [
+        (1, True),
+        (3, shape == "accord"),
+    ]
     out = bundle(collect(db, made), Wanted(shape), "Test")
     file = tmp_path / f"out{out.suffix}"
     file.write_text(out.data, encoding="utf-8")
@@ -164,11 +198,19 @@ def test_rankings_in_which_all_are_bad_go_out_and_come_in(db: Database, tmp_path
 
 def test_option_ids_follow_the_project(db: Database) -> None:
     made = project(db, pairs(1))
-    foreign = Feedback.model_validate({
-        "id": "r1", "kind": "comparison", "prompt": "Question 0", "annotator": "w/1",
-        "options": [{"id": "x", "content": "Second answer 0", "shown_at": 0}, {"id": "y", "content": "First answer 0", "shown_at": 1}],
-        "choice": {"preferred": "y"},
-    })  # fmt: skip
+    foreign = Feedback.model_validate(
+        {
+            "id": "r1",
+            "kind": "comparison",
+            "prompt": "Question 0",
+            "annotator": "w/1",
+            "options": [
+                {"id": "x", "content": "Second answer 0", "shown_at": 0},
+                {"id": "y", "content": "First answer 0", "shown_at": 1},
+            ],
+            "choice": {"preferred": "y"},
+        }
+    )
     stranger = foreign.model_copy(update={"id": "r2", "prompt": "Somewhere else"})
     stored, extra, repeated, left_out = importing.import_judgements(db, made, [foreign, stranger])
     assert (stored, extra, repeated) == (1, 0, 0)
@@ -184,9 +226,16 @@ def test_option_ids_follow_the_project(db: Database) -> None:
 def test_every_import_of_a_judgement_can_be_taken_out(db: Database) -> None:
     made = project(db, pairs(1))
     record = {
-        "id": "r1", "kind": "comparison", "prompt": "Question 0", "annotator": "w1", "choice": {"tie": True},
-        "options": [{"id": "x", "content": "First answer 0", "shown_at": 0}, {"id": "y", "content": "Second answer 0", "shown_at": 1}],
-    }  # fmt: skip
+        "id": "r1",
+        "kind": "comparison",
+        "prompt": "Question 0",
+        "annotator": "w1",
+        "choice": {"tie": True},
+        "options": [
+            {"id": "x", "content": "First answer 0", "shown_at": 0},
+            {"id": "y", "content": "Second answer 0", "shown_at": 1},
+        ],
+    }
     importing.import_judgements(db, made, [Feedback.model_validate(record)])
     with db.read() as session:
         (answer_id,) = session.scalars(select(Answer.id))
@@ -198,12 +247,22 @@ def test_every_import_of_a_judgement_can_be_taken_out(db: Database) -> None:
 def test_what_an_import_costs_does_not_grow_with_each_judgement(db: Database) -> None:
     made = project(db, pairs(60), overlap=2)
     records = [
-        Feedback.model_validate({
-            "id": f"{k}-{who}", "kind": "comparison", "prompt": item["prompt"], "annotator": f"ann{who}",
-            "options": [{"id": "xy"[n], "content": text, "shown_at": n} for n, text in enumerate(item["options"])],
-            "choice": {"preferred": "x"},
-        }) for k, item in enumerate(pairs(60)) for who in range(3)
-    ]  # fmt: skip
+        Feedback.model_validate(
+            {
+                "id": f"{k}-{who}",
+                "kind": "comparison",
+                "prompt": item["prompt"],
+                "annotator": f"ann{who}",
+                "options": [
+                    {"id": "xy"[n], "content": text, "shown_at": n}
+                    for n, text in enumerate(item["options"])
+                ],
+                "choice": {"preferred": "x"},
+            }
+        )
+        for k, item in enumerate(pairs(60))
+        for who in range(3)
+    ]
     importing.import_judgements(db, made, records[:3])  # the annotators are there now
     statements: list[str] = []
     with db.write() as session:
@@ -213,7 +272,9 @@ def test_what_an_import_costs_does_not_grow_with_each_judgement(db: Database) ->
     assert len(statements) < 60
     with db.read() as session:
         assert set(session.scalars(select(Item.state))) == {"full"}
-        filled = session.execute(select(Slot.answer_id, View.id).join(View, View.slot_id == Slot.id)).all()
+        filled = session.execute(
+            select(Slot.answer_id, View.id).join(View, View.slot_id == Slot.id)
+        ).all()
         assert len(filled) == 120
         assert all(session.get_one(Answer, answer).view_id == view for answer, view in filled), (
             "the slot, its view and its answer belong together"
@@ -224,11 +285,20 @@ def test_what_an_import_costs_does_not_grow_with_each_judgement(db: Database) ->
 def test_a_judgement_with_text_no_database_keeps_is_counted(db: Database) -> None:
     made = project(db, pairs(1))
     record = {
-        "id": "r1", "kind": "comparison", "prompt": "Question 0", "annotator": "w1", "choice": {"tie": True},
-        "options": [{"id": "x", "content": "First answer 0", "shown_at": 0}, {"id": "y", "content": "Second answer 0", "shown_at": 1}],
+        "id": "r1",
+        "kind": "comparison",
+        "prompt": "Question 0",
+        "annotator": "w1",
+        "choice": {"tie": True},
+        "options": [
+            {"id": "x", "content": "First answer 0", "shown_at": 0},
+            {"id": "y", "content": "Second answer 0", "shown_at": 1},
+        ],
         "meta": {"note": "cut \0 off"},
-    }  # fmt: skip
-    stored, _, _, left_out = importing.import_judgements(db, made, [Feedback.model_validate(record)])
+    }
+    stored, _, _, left_out = importing.import_judgements(
+        db, made, [Feedback.model_validate(record)]
+    )
     assert stored == 0
     assert list(left_out.values()) == [1]
     assert "holds NUL" in next(iter(left_out))

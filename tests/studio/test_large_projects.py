@@ -1,4 +1,5 @@
-"""What large projects need: counts by project, changes of all items in batches that can be broken off."""
+"""What large projects need: counts by project, changes of all items in batches that can be broken
+off."""
 
 from __future__ import annotations
 
@@ -18,16 +19,33 @@ from accord.studio.tables import Answer, Item, Slot
 def counted(db: Database, project_id: int) -> Progress:
     """Progress, one row at a time."""
     with db.read() as session:
-        items = list(session.scalars(select(Item).where(Item.project_id == project_id, Item.purpose == "work")))
-        slots = [s for i in items for s in session.scalars(select(Slot).where(Slot.item_id == i.id))]
+        items = list(
+            session.scalars(
+                select(Item).where(Item.project_id == project_id, Item.purpose == "work")
+            )
+        )
+        slots = [
+            s for i in items for s in session.scalars(select(Slot).where(Slot.item_id == i.id))
+        ]
         extra = session.scalars(
-            select(Answer).where(Answer.project_id == project_id, Answer.extra, Answer.state == "live")
+            select(Answer).where(
+                Answer.project_id == project_id, Answer.extra, Answer.state == "live"
+            )
         ).all()
     open_items = {s.item_id for s in slots if s.answer_id is None}
-    leased = [s for s in slots if s.answer_id is None and s.expires_at is not None and s.expires_at >= db.now()]
+    leased = [
+        s
+        for s in slots
+        if s.answer_id is None and s.expires_at is not None and s.expires_at >= db.now()
+    ]
     return Progress(
-        len(slots), sum(s.answer_id is not None for s in slots), len(leased), len(items), sum(i.id not in open_items for i in items), len(extra),
-    )  # fmt: skip
+        len(slots),
+        sum(s.answer_id is not None for s in slots),
+        len(leased),
+        len(items),
+        sum(i.id not in open_items for i in items),
+        len(extra),
+    )
 
 
 def test_progress_is_what_one_counts(db: Database) -> None:
@@ -42,7 +60,9 @@ def test_progress_is_what_one_counts(db: Database) -> None:
                 answer(db, account, view)
             assert queue.progress(db, made) == counted(db, made)
     with db.read() as session:
-        keys = list(session.scalars(select(Item.key).where(Item.project_id == made, Item.purpose == "work")))
+        keys = list(
+            session.scalars(select(Item.key).where(Item.project_id == made, Item.purpose == "work"))
+        )
     projects.pause_items(db, made, keys[:3], True)
     for project_id in (made, other):
         assert queue.progress(db, project_id) == counted(db, project_id)

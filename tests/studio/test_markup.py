@@ -13,7 +13,23 @@ from hypothesis import strategies as st
 from accord.studio.markup import plain_html, safe_html, visible, words_seen
 
 WORDS = st.sampled_from(
-    ["Rome", "__init__", "naïve", "東京", "x_1", "7", "42", "_", "*", "a", "b", "\\", "\\\\", "&copy;", "&amp;"]
+    [
+        "Rome",
+        "__init__",
+        "naïve",
+        "東京",
+        "x_1",
+        "7",
+        "42",
+        "_",
+        "*",
+        "a",
+        "b",
+        "\\",
+        "\\\\",
+        "&copy;",
+        "&amp;",
+    ]
 )
 INLINE = st.recursive(
     WORDS,

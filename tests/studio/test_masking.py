@@ -91,7 +91,10 @@ def test_what_the_prompt_asks_about_is_the_topic() -> None:
 
 
 def test_a_project_names_its_own() -> None:
-    assert mask_names("Brought to you by House-7.", extra=["house-7"]).text == "Brought to you by ⟨name 1⟩."
+    assert (
+        mask_names("Brought to you by House-7.", extra=["house-7"]).text
+        == "Brought to you by ⟨name 1⟩."
+    )
 
 
 def test_offsets_lead_back_to_the_original() -> None:

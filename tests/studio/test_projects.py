@@ -1,4 +1,5 @@
-"""Projects and what comes in: items from rows and files, counted; settings that change; the sample."""
+"""Projects and what comes in: items from rows and files, counted; settings that change; the
+sample."""
 
 from __future__ import annotations
 
@@ -21,21 +22,30 @@ from accord.studio.tables import Event, Guideline, Item, Membership, Project, Sl
 COMPARISON = ProjectSettings(name="T")
 
 
-# --- items -----------------------------------------------------------------------------------------------------------
+# --- items ----------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("raw", "said"),
     [
         ({"prompt": "Q", "options": ["A"]}, "needs 2 options, here are 1"),
         ({"prompt": "Q", "options": ["A", "A"]}, "same text"),
         ({"prompt": "Q", "options": ["A", " "]}, "option 2 is empty"),
-        ({"prompt": "Q", "options": [{"id": "x", "content": "A"}, {"id": "x", "content": "B"}]}, "same id"),
+        (
+            {"prompt": "Q", "options": [{"id": "x", "content": "A"}, {"id": "x", "content": "B"}]},
+            "same id",
+        ),
         ({"prompt": "Q", "options": ["A", "B"], "answer": 1}, "answer"),
         ({"prompt": "Q", "options": ["A", "B\0"]}, "NUL"),
         ({"prompt": "Q", "options": ["A", "B"], "meta": {"x": ["\ud800"]}}, "half a character"),
         ({"prompt": "Q", "options": ["A", "B"], "categories": ["sad"]}, "none of the project's"),
-        ({"prompt": "Q", "options": ["A", "B"], "gold": {"preferred": 3}}, "gold.preferred: there is no option 3"),
+        (
+            {"prompt": "Q", "options": ["A", "B"], "gold": {"preferred": 3}},
+            "gold.preferred: there is no option 3",
+        ),
         ({"prompt": "Q", "options": ["A", "B"], "purpose": "gold"}, "needs the right answer"),
-        ({"prompt": "Q", "options": ["A", "B"], "gold": {"preferred": 1}, "purpose": "work"}, "not for work"),
+        (
+            {"prompt": "Q", "options": ["A", "B"], "gold": {"preferred": 1}, "purpose": "work"},
+            "not for work",
+        ),
         ({"prompt": "Q", "options": ["A", "B"], "priority": float("nan")}, "priority"),
         ({"prompt": 5, "options": ["A", "B"]}, "prompt"),
     ],
@@ -48,27 +58,42 @@ def test_items_that_cannot_be_judged(raw: dict[str, Any], said: str) -> None:
 def test_equal_content_is_one_item_whatever_the_order() -> None:
     one, other = ({"prompt": "Q", "options": texts} for texts in (["A", "B"], ["B", "A"]))
     assert checked(one, COMPARISON)["key"] == checked(other, COMPARISON)["key"]
-    assert checked({"prompt": "R", "options": ["A", "B"]}, COMPARISON)["key"] != checked(one, COMPARISON)["key"]
+    assert (
+        checked({"prompt": "R", "options": ["A", "B"]}, COMPARISON)["key"]
+        != checked(one, COMPARISON)["key"]
+    )
 
 
 def test_gold_names_options_by_place_or_id() -> None:
     raw = {"prompt": "Q", "options": ["A", "B", "C"], "gold": {"order": [2, [1, 3]]}}
-    row = checked(raw, ProjectSettings(name="T", task="ranking", critique="required", flags=["spam"]))
+    row = checked(
+        raw, ProjectSettings(name="T", task="ranking", critique="required", flags=["spam"])
+    )
     ids = [option["id"] for option in row["options"]]
     assert row["gold"] == {"order": [[ids[1]], [ids[0], ids[2]]], "all_bad": False}
     assert row["purpose"] == "gold"
     rated = checked(
         {"prompt": "Q", "options": ["A"], "gold": {"scores": {"h": 3}, "within": 0}},
-        ProjectSettings.model_validate({"name": "T", "task": "rating", "attributes": [{"name": "h"}, {"name": "z"}]}),
+        ProjectSettings.model_validate(
+            {"name": "T", "task": "rating", "attributes": [{"name": "h"}, {"name": "z"}]}
+        ),
     )
     assert rated["gold"] == {"scores": {"h": 3}, "within": 0.0}
     with pytest.raises(BadItem, match="words"):
-        checked({"prompt": "Q", "gold": {"content": "x"}}, ProjectSettings(name="T", task="demonstration"))
+        checked(
+            {"prompt": "Q", "gold": {"content": "x"}},
+            ProjectSettings(name="T", task="demonstration"),
+        )
 
 
 def test_items_are_counted(db: Database) -> None:
     made = project(db, [], overlap=3)
-    rows = [*pairs(3), pairs(1)[0], {"prompt": "Q", "options": ["A"]}, {"prompt": "R", "options": ["A"]}]
+    rows = [
+        *pairs(3),
+        pairs(1)[0],
+        {"prompt": "Q", "options": ["A"]},
+        {"prompt": "R", "options": ["A"]},
+    ]
     added = projects.add_items(db, made, rows)
     assert (added.new, added.duplicates, sum(added.bad.values()), len(added.bad)) == (3, 1, 2, 1)
     assert list(added.first_bad.values()) == ["item 5"]
@@ -82,7 +107,7 @@ def test_items_are_counted(db: Database) -> None:
         projects.add_items(db, 99, pairs(1))
 
 
-# --- files -----------------------------------------------------------------------------------------------------------
+# --- files ----------------------------------------------------------------------------------------
 def write(path: Path, rows: list[dict[str, Any]]) -> Path:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
@@ -102,9 +127,13 @@ def test_rows_of_ones_own(tmp_path: Path) -> None:
 
 def test_a_spreadsheet(tmp_path: Path) -> None:
     path = tmp_path / "items.csv"
-    path.write_text('prompt,response_1,response_2,categories,priority\nQ,"A, too",B,"sad; grim",1.5\nR,C,D,,soon\n')
+    path.write_text(
+        'prompt,response_1,response_2,categories,priority\nQ,"A, too",B,"sad; grim",1.5\nR,C,D,,soon\n'
+    )
     found = items_from(path, COMPARISON)
-    assert found.items == [{"prompt": "Q", "options": ["A, too", "B"], "categories": ["sad", "grim"], "priority": 1.5}]
+    assert found.items == [
+        {"prompt": "Q", "options": ["A, too", "B"], "categories": ["sad", "grim"], "priority": 1.5}
+    ]
     assert found.dropped == {"priority: 'soon' is not a number": 1}
 
 
@@ -120,13 +149,17 @@ def test_feedback_of_other_tools_brings_items_and_judgements(tmp_path: Path) -> 
     asked = items_from(path, ProjectSettings(name="T", task="demonstration"))
     assert [item["options"] for item in asked.items] == [[]]
     prompts = items_from(
-        write(tmp_path / "p.jsonl", [{"prompt": "Q"}, {"prompt": "R"}]), ProjectSettings(name="T", task="chat")
+        write(tmp_path / "p.jsonl", [{"prompt": "Q"}, {"prompt": "R"}]),
+        ProjectSettings(name="T", task="chat"),
     )
     assert len(prompts.items) == 2
 
 
 def test_steps_stay_as_they_were(tmp_path: Path) -> None:
-    path = write(tmp_path / "s.jsonl", [{"prompt": "1+1", "completions": ["one\n\n", "two"], "labels": [True, False]}])
+    path = write(
+        tmp_path / "s.jsonl",
+        [{"prompt": "1+1", "completions": ["one\n\n", "two"], "labels": [True, False]}],
+    )
     steps = ProjectSettings(name="T", task="steps")
     (item,) = items_from(path, steps).items
     assert checked(item, steps)["options"][0]["steps"] == ["one\n\n", "two"]
@@ -137,12 +170,17 @@ def test_a_file_of_something_else(tmp_path: Path) -> None:
         items_from(write(tmp_path / "x.jsonl", [{"a": 1}]), COMPARISON)
 
 
-# --- projects --------------------------------------------------------------------------------------------------------
+# --- projects -------------------------------------------------------------------------------------
 def test_slugs_are_told_apart_and_the_maker_owns_it(db: Database) -> None:
     ann = person(db, "ann")
-    first, second = (projects.create_project(db, ProjectSettings(name="Help desk"), ann) for _ in range(2))
+    first, second = (
+        projects.create_project(db, ProjectSettings(name="Help desk"), ann) for _ in range(2)
+    )
     with db.read() as session:
-        assert [session.get_one(Project, p).slug for p in (first, second)] == ["help-desk", "help-desk-2"]
+        assert [session.get_one(Project, p).slug for p in (first, second)] == [
+            "help-desk",
+            "help-desk-2",
+        ]
         assert session.get_one(Membership, (first, ann)).role == "owner"
         assert projects.find_project(session, "help-desk-2").id == second
         with pytest.raises(NotHere):
@@ -163,7 +201,11 @@ def test_guidelines_have_versions_and_answers_name_theirs(db: Database) -> None:
     assert projects.new_guideline(db, made, "two", None) == 2
     projects.update_settings(db, made, ProjectSettings(name="Test", guideline="three"), None)
     with db.read() as session:
-        assert list(session.scalars(select(Guideline.text).order_by(Guideline.version))) == ["one", "two", "three"]
+        assert list(session.scalars(select(Guideline.text).order_by(Guideline.version))) == [
+            "one",
+            "two",
+            "three",
+        ]
     answer(db, ann, served(db, made, ann))
     assert served(db, made, ann).guideline == 3
     members.read_guideline(db, made, ann, 3)

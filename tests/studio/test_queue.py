@@ -1,4 +1,5 @@
-"""Who gets what, on both databases: leases, overlap, skips, late answers, undo, withdrawal, gold, screening, caps."""
+"""Who gets what, on both databases: leases, overlap, skips, late answers, undo, withdrawal, gold,
+screening, caps."""
 
 from __future__ import annotations
 
@@ -50,21 +51,40 @@ def test_an_annotator_judges_every_item_once(db: Database) -> None:
     assert len(set(seen)) == len(seen) == 5
     assert view.reason == "done"
     assert counts(db, made) == (5, 5, 5)
-    assert queue.progress(db, made) == queue.Progress(slots=5, filled=5, leased=0, items=5, complete=5, extra=0)
+    assert queue.progress(db, made) == queue.Progress(
+        slots=5, filled=5, leased=0, items=5, complete=5, extra=0
+    )
     assert verified(db, made).broken is None
 
 
 def test_the_record_holds_the_order_shown_and_the_choice_by_id(db: Database, clock: Clock) -> None:
     made = project(
-        db, [{"prompt": "Q", "options": [{"content": "A", "producer": "m1"}, {"content": "B", "producer": "m2"}]}]
+        db,
+        [
+            {
+                "prompt": "Q",
+                "options": [{"content": "A", "producer": "m1"}, {"content": "B", "producer": "m2"}],
+            }
+        ],
     )
     ann = person(db, "ann", made)
     view = served(db, made, ann)
     clock.now += 12
     receipt = queue.submit(
-        db, ann, view.view_id, view.lease, key(), {"preferred": view.order[1]},
-        {"active_seconds": 10.5, "first_key_seconds": 3.0, "hidden_seconds": 1.0, "input": "keyboard"}, "sitting-1",
-    )  # fmt: skip
+        db,
+        ann,
+        view.view_id,
+        view.lease,
+        key(),
+        {"preferred": view.order[1]},
+        {
+            "active_seconds": 10.5,
+            "first_key_seconds": 3.0,
+            "hidden_seconds": 1.0,
+            "input": "keyboard",
+        },
+        "sitting-1",
+    )
     with db.read() as session:
         stored = session.get_one(Answer, receipt.answer_id)
     (record,) = [Feedback.model_validate(raw) for raw in stored.records]
@@ -73,11 +93,17 @@ def test_the_record_holds_the_order_shown_and_the_choice_by_id(db: Database, clo
     assert record.choice.preferred == view.order[1]
     assert (record.annotator, record.session, record.guideline) == ("p-ann", "sitting-1", "test@1")
     assert record.active_seconds == 10.5
-    assert {o.id: o.producer for o in record.options} == {o["id"]: o["producer"] for o in view.options}
+    assert {o.id: o.producer for o in record.options} == {
+        o["id"]: o["producer"] for o in view.options
+    }
     assert record.meta == {
-        "project": "test", "item": view.item, "selected_by": "random", "input": "keyboard", "first_key_seconds": 3.0,
+        "project": "test",
+        "item": view.item,
+        "selected_by": "random",
+        "input": "keyboard",
+        "first_key_seconds": 3.0,
         "hidden_seconds": 1.0,
-    }  # fmt: skip
+    }
 
 
 def test_two_tabs_show_the_same_view(db: Database) -> None:
@@ -131,7 +157,7 @@ def test_the_order_is_drawn_per_person_and_balanced(db: Database) -> None:
     assert 15 <= same <= 45
 
 
-# --- leases ----------------------------------------------------------------------------------------------------------
+# --- leases ---------------------------------------------------------------------------------------
 def test_a_lease_that_ran_out_goes_to_others(db: Database, clock: Clock) -> None:
     made = project(db, pairs(1), lease_minutes=1)
     ann, bob = person(db, "ann", made), person(db, "bob", made)
@@ -157,7 +183,9 @@ def test_a_late_answer_is_kept_and_the_other_becomes_the_extra(db: Database, clo
     assert queue.progress(db, made).extra == 1
 
 
-def test_an_answer_after_the_last_slot_is_extra_and_moves_in_when_one_opens(db: Database, clock: Clock) -> None:
+def test_an_answer_after_the_last_slot_is_extra_and_moves_in_when_one_opens(
+    db: Database, clock: Clock
+) -> None:
     made = project(db, pairs(1), lease_minutes=1)
     ann, bob = person(db, "ann", made), person(db, "bob", made)
     late = served(db, made, ann)
@@ -172,14 +200,20 @@ def test_an_answer_after_the_last_slot_is_extra_and_moves_in_when_one_opens(db: 
         assert session.get_one(Answer, second.answer_id).extra is False
 
 
-def test_coming_back_after_the_lease_brings_the_draft_and_the_same_order(db: Database, clock: Clock) -> None:
+def test_coming_back_after_the_lease_brings_the_draft_and_the_same_order(
+    db: Database, clock: Clock
+) -> None:
     made = project(db, pairs(9), lease_minutes=1)
     ann = person(db, "ann", made)
     before = served(db, made, ann)
     queue.save_draft(db, ann, before.view_id, before.lease, {"preferred": before.order[0]})
     clock.now += 3600
     after = served(db, made, ann)
-    assert (after.view_id, after.order, after.draft) == (before.view_id, before.order, {"preferred": before.order[0]})
+    assert (after.view_id, after.order, after.draft) == (
+        before.view_id,
+        before.order,
+        {"preferred": before.order[0]},
+    )
     assert after.lease != before.lease
     with pytest.raises(Conflict):
         queue.save_draft(db, ann, before.view_id, before.lease, {})
@@ -202,7 +236,9 @@ def test_a_heartbeat_keeps_the_lease(db: Database, clock: Clock) -> None:
     assert not queue.heartbeat(db, bob, other.view_id, other.lease, 1.0).held
 
 
-def test_a_clock_set_back_frees_nothing_and_counts_nothing_below_zero(db: Database, clock: Clock) -> None:
+def test_a_clock_set_back_frees_nothing_and_counts_nothing_below_zero(
+    db: Database, clock: Clock
+) -> None:
     made = project(db, pairs(2), lease_minutes=1)
     ann, bob = person(db, "ann", made), person(db, "bob", made)
     view = served(db, made, ann)
@@ -214,7 +250,7 @@ def test_a_clock_set_back_frees_nothing_and_counts_nothing_below_zero(db: Databa
         assert session.get_one(Answer, receipt.answer_id).active_seconds == 0
 
 
-# --- sending ---------------------------------------------------------------------------------------------------------
+# --- sending --------------------------------------------------------------------------------------
 def test_sent_twice_is_stored_once(db: Database) -> None:
     made = project(db)
     ann = person(db, "ann", made)
@@ -281,7 +317,8 @@ def test_strangers_the_removed_and_auditors_get_nothing(db: Database) -> None:
 
 
 @pytest.mark.parametrize(
-    "timing", [{"active_seconds": float("nan")}, {"active_seconds": -1}, {"speed": 3}, {"input": "brain"}]
+    "timing",
+    [{"active_seconds": float("nan")}, {"active_seconds": -1}, {"speed": 3}, {"input": "brain"}],
 )
 def test_timing_is_checked(db: Database, timing: dict[str, Any]) -> None:
     made = project(db)
@@ -291,7 +328,7 @@ def test_timing_is_checked(db: Database, timing: dict[str, Any]) -> None:
         queue.submit(db, ann, view.view_id, view.lease, key(), {"preferred": view.order[0]}, timing)
 
 
-# --- skipping, taking back -------------------------------------------------------------------------------------------
+# --- skipping, taking back ------------------------------------------------------------------------
 def test_what_was_skipped_is_never_served_again_but_to_others(db: Database, clock: Clock) -> None:
     made = project(db, pairs(1))
     ann, bob = person(db, "ann", made), person(db, "bob", made)
@@ -304,7 +341,9 @@ def test_what_was_skipped_is_never_served_again_but_to_others(db: Database, cloc
         answer(db, ann, view)
     answer(db, bob, served(db, made, bob))
     with db.read() as session:
-        kinds = list(session.scalars(select(Event.kind).where(Event.chain == made).order_by(Event.number)))
+        kinds = list(
+            session.scalars(select(Event.kind).where(Event.chain == made).order_by(Event.number))
+        )
     assert kinds.count("view.skipped") == 1
     with pytest.raises(ConfigError, match="unsure"):
         queue.skip(db, bob, view.view_id, view.lease, "bored")
@@ -366,7 +405,9 @@ def test_erasing_takes_what_was_said_and_leaves_the_chain(db: Database) -> None:
         stored = session.get_one(Answer, receipt.answer_id)
         assert (stored.answer, stored.records, stored.state) == (None, [], "erased")
         everything = [
-            str(row) for table in (Event, Answer, View) for row in session.execute(select(*table.__table__.c))
+            str(row)
+            for table in (Event, Answer, View)
+            for row in session.execute(select(*table.__table__.c))
         ]
         assert not any("secret" in row or "erase me" in row for row in everything)
         found = events.verify(session, made)
@@ -381,10 +422,14 @@ def test_a_reviewer_excludes_and_the_slot_opens(db: Database) -> None:
     answer(db, bob, served(db, made, bob))
     with db.read() as session:
         stored = session.get_one(Answer, receipt.answer_id)
-    assert (stored.state, stored.reason, len(stored.records)) == ("excluded", "clicked at random", 1)
+    assert (stored.state, stored.reason, len(stored.records)) == (
+        "excluded",
+        "clicked at random",
+        1,
+    )
 
 
-# --- what is served first --------------------------------------------------------------------------------------------
+# --- what is served first -------------------------------------------------------------------------
 def test_priority_comes_first_and_a_share_is_left_to_chance(db: Database) -> None:
     made = project(db, pairs(40))
     ann = person(db, "ann", made)
@@ -407,7 +452,9 @@ def test_priority_comes_first_and_a_share_is_left_to_chance(db: Database) -> Non
 
 
 def test_opted_out_categories_are_not_served(db: Database) -> None:
-    items = [{**item, "categories": ["violence"] if n % 2 else []} for n, item in enumerate(pairs(6))]
+    items = [
+        {**item, "categories": ["violence"] if n % 2 else []} for n, item in enumerate(pairs(6))
+    ]
     made = project(db, items, categories=[{"name": "violence"}, {"name": "50% off_"}])
     ann = person(db, "ann", made, preferences={"opted_out": ["violence", "elsewhere"]})
     seen = []
@@ -455,7 +502,9 @@ def test_more_overlap_opens_slots_and_less_closes_unfilled_ones(db: Database) ->
     assert counts(db, made) == (3, 4, 3)  # the extra answer moved in
 
 
-def test_overlap_and_pauses_change_in_as_many_statements_whatever_the_number_of_items(db: Database) -> None:
+def test_overlap_and_pauses_change_in_as_many_statements_whatever_the_number_of_items(
+    db: Database,
+) -> None:
     statements = []
     for items in (3, 60):
         made = project(db, pairs(items), overlap=2)
@@ -500,7 +549,7 @@ def test_a_slot_beyond_a_lowered_overlap_does_not_open_again(db: Database) -> No
     assert answer(db, bob, served(db, made, bob)).extra
 
 
-# --- known answers ---------------------------------------------------------------------------------------------------
+# --- known answers --------------------------------------------------------------------------------
 def gold(count: int, purpose: str = "gold") -> list[dict[str, Any]]:
     """Items whose first option is the right one."""
     return [
@@ -526,7 +575,9 @@ def test_gold_is_mixed_in_and_not_told_apart(db: Database) -> None:
             answer(db, account, view, {"preferred": view.options[0]["id"]})
     assert 5 <= sum(seen) <= 50  # of 100 at 0.25: outside with p < 1e-6
     with db.read() as session:
-        judged = session.execute(select(Answer.correct, Item.purpose).join(Item, Item.id == Answer.item_id)).all()
+        judged = session.execute(
+            select(Answer.correct, Item.purpose).join(Item, Item.id == Answer.item_id)
+        ).all()
     assert all(correct is (True if purpose == "gold" else None) for correct, purpose in judged)
     assert queue.progress(db, made).slots == 120
 
@@ -556,8 +607,10 @@ def test_too_few_screening_items_are_said(db: Database) -> None:
     assert (found.reason, "too few" in found.detail) == ("not_qualified", True)
 
 
-# --- limits ----------------------------------------------------------------------------------------------------------
-def test_the_daily_cap_holds_until_midnight_where_the_annotator_lives(db: Database, clock: Clock) -> None:
+# --- limits ---------------------------------------------------------------------------------------
+def test_the_daily_cap_holds_until_midnight_where_the_annotator_lives(
+    db: Database, clock: Clock
+) -> None:
     made = project(db, daily_minutes=10)
     ann = person(db, "ann", made, preferences={"timezone": "Asia/Tokyo"})
     clock.now = 1_800_000_000.0  # 2027-01-15 08:00 UTC, 17:00 in Tokyo

@@ -1,4 +1,5 @@
-"""The queue under everything people, networks and clocks do: a state machine draws the steps, invariants hold after each."""
+"""The queue under everything people, networks and clocks do: a state machine draws the steps,
+invariants hold after each."""
 
 from __future__ import annotations
 
@@ -46,7 +47,8 @@ class Client:
 
 
 class Machine(RuleBasedStateMachine):
-    """One project with a few items and annotators; the database stays, each run makes its own project."""
+    """One project with a few items and annotators; the database stays, each run makes its own
+    project."""
 
     db: Database
     clock: Clock
@@ -61,10 +63,14 @@ class Machine(RuleBasedStateMachine):
     def begin(self, overlap: int) -> None:
         number = next(_names)
         self.overlap = overlap
-        self.project = project(self.db, pairs(ITEMS), name=f"Run {number}", overlap=overlap, lease_minutes=LEASE / 60)
-        self.clients = [Client(person(self.db, f"{number}-{n}", self.project)) for n in range(PEOPLE)]
+        self.project = project(
+            self.db, pairs(ITEMS), name=f"Run {number}", overlap=overlap, lease_minutes=LEASE / 60
+        )
+        self.clients = [
+            Client(person(self.db, f"{number}-{n}", self.project)) for n in range(PEOPLE)
+        ]
 
-    # --- what happens ----------------------------------------------------------------------------------------------
+    # --- what happens -----------------------------------------------------------------------------
     @rule(who=WHO)
     def ask(self, who: int) -> None:
         client = self.clients[who]
@@ -181,7 +187,10 @@ class Machine(RuleBasedStateMachine):
         with self.db.read() as session:
             before = projects.settings_of(projects.find_project(session, self._slug(session)))
         projects.update_settings(
-            self.db, self.project, ProjectSettings(**{**before.model_dump(), "overlap": overlap}), None
+            self.db,
+            self.project,
+            ProjectSettings(**{**before.model_dump(), "overlap": overlap}),
+            None,
         )
         self.overlap = overlap
 
@@ -192,7 +201,7 @@ class Machine(RuleBasedStateMachine):
     def sweep(self) -> None:
         queue.reopen_expired(self.db, self.project)
 
-    # --- what always holds -----------------------------------------------------------------------------------------
+    # --- what always holds ------------------------------------------------------------------------
     @invariant()
     def everything_adds_up(self) -> None:
         if not hasattr(self, "project"):
@@ -200,19 +209,26 @@ class Machine(RuleBasedStateMachine):
         with self.db.read() as session:
             answers = list(session.scalars(select(Answer).where(Answer.project_id == self.project)))
             slots = list(session.scalars(select(Slot).where(Slot.project_id == self.project)))
-            items = {item.id: item for item in session.scalars(select(Item).where(Item.project_id == self.project))}
+            items = {
+                item.id: item
+                for item in session.scalars(select(Item).where(Item.project_id == self.project))
+            }
             views = list(session.scalars(select(View).where(View.project_id == self.project)))
             checked = events.verify(session, self.project)
         assert checked.broken is None, checked
         stored = {a.id: (a.account_id, items[a.item_id].key, a.state) for a in answers}
-        assert stored == self.acknowledged, "an acknowledged answer is lost, or one is there that nobody gave"
+        assert stored == self.acknowledged, (
+            "an acknowledged answer is lost, or one is there that nobody gave"
+        )
         live = {a.id: a for a in answers if a.state == "live"}
         seats = Counter(slot.answer_id for slot in slots if slot.answer_id is not None)
         assert all(count == 1 for count in seats.values()), "an answer fills two slots"
         assert set(seats) == {name for name, a in live.items() if not a.extra}, (
             "a slot is filled by what does not count"
         )
-        assert max(Counter((a.account_id, a.item_id) for a in live.values()).values(), default=0) <= 1
+        assert (
+            max(Counter((a.account_id, a.item_id) for a in live.values()).values(), default=0) <= 1
+        )
         assert max(Counter((v.account_id, v.item_id) for v in views).values(), default=0) <= 1
         for number, item in items.items():
             here = [slot for slot in slots if slot.item_id == number]
@@ -221,7 +237,12 @@ class Machine(RuleBasedStateMachine):
             assert len(here) == max(self.overlap, filled)
             assert filled == min(len(here), given), (item.key, filled, len(here), given)
             assert item.state == ("full" if filled == len(here) else "active")
-            assert all(slot.item_id == a.item_id for slot in here for a in live.values() if a.id == slot.answer_id)
+            assert all(
+                slot.item_id == a.item_id
+                for slot in here
+                for a in live.values()
+                if a.id == slot.answer_id
+            )
 
     def teardown(self) -> None:
         """When everybody comes back and goes on, the work gets done."""
@@ -230,18 +251,28 @@ class Machine(RuleBasedStateMachine):
         for _ in range(2):
             self.clock.now += 10 * LEASE
             for client in self.clients:
-                while isinstance(view := queue.next_view(self.db, self.project, client.account), queue.Served):
+                while isinstance(
+                    view := queue.next_view(self.db, self.project, client.account), queue.Served
+                ):
                     client.sending = (view, key(), {"preferred": view.order[0]})
                     self._send(client, True)
         self.everything_adds_up()
-        gone = {(account, item) for account, item, state in self.acknowledged.values() if state != "undone"}
+        gone = {
+            (account, item)
+            for account, item, state in self.acknowledged.values()
+            if state != "undone"
+        }
         with self.db.read() as session:
             open_items = set(
-                session.scalars(select(Item.key).where(Item.project_id == self.project, Item.state == "active"))
+                session.scalars(
+                    select(Item.key).where(Item.project_id == self.project, Item.state == "active")
+                )
             )
         for item in open_items:
             for client in self.clients:
-                assert item in client.skipped or (client.account, item) in gone, "somebody was left without work"
+                assert item in client.skipped or (client.account, item) in gone, (
+                    "somebody was left without work"
+                )
 
 
 def _run(db: Database, clock: Clock, examples: int, steps: int) -> None:
@@ -249,10 +280,14 @@ def _run(db: Database, clock: Clock, examples: int, steps: int) -> None:
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         bound,
         settings=settings(
-            max_examples=examples, stateful_step_count=steps, deadline=None, derandomize=True, database=None,
+            max_examples=examples,
+            stateful_step_count=steps,
+            deadline=None,
+            derandomize=True,
+            database=None,
             suppress_health_check=list(HealthCheck),
         ),
-    )  # fmt: skip
+    )
 
 
 def test_whatever_happens(db: Database, clock: Clock) -> None:

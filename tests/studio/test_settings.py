@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 
 from accord.errors import ConfigError
-from accord.studio.settings import TASKS, ProjectSettings, load_settings, parse_settings, settings_from, slug_of
+from accord.studio.settings import (
+    TASKS,
+    ProjectSettings,
+    load_settings,
+    parse_settings,
+    settings_from,
+    slug_of,
+)
 
 FULL = """
 name: Help desk
@@ -88,7 +95,8 @@ def test_every_mistake_is_named(raw: Any, said: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["name: [", "- a\n- b", "", "name: A\nname: B", "name: !!python/object/apply:os.system [ls]"]
+    "text",
+    ["name: [", "- a\n- b", "", "name: A\nname: B", "name: !!python/object/apply:os.system [ls]"],
 )
 def test_yaml_that_is_none(text: str) -> None:
     with pytest.raises(ConfigError):
@@ -96,15 +104,32 @@ def test_yaml_that_is_none(text: str) -> None:
 
 
 def test_how_many_options_a_task_has() -> None:
-    needed = {"rating": {"attributes": [{"name": "h"}]}, "flags": {"flags": ["a"]}, "spans": {"spans": ["a"]}}
-    found = {task: ProjectSettings(name="X", task=task, **needed.get(task, {})).options for task in TASKS}  # type: ignore[arg-type]
-    assert (found["comparison"], found["ranking"], found["best_worst"], found["thumb"], found["chat"]) == (
-        (2, 2), (2, 9), (3, 9), (1, 1), (0, 0),
-    )  # fmt: skip
+    needed = {
+        "rating": {"attributes": [{"name": "h"}]},
+        "flags": {"flags": ["a"]},
+        "spans": {"spans": ["a"]},
+    }
+    found = {
+        task: ProjectSettings(name="X", task=task, **needed.get(task, {})).options for task in TASKS
+    }  # type: ignore[arg-type]
+    assert (
+        found["comparison"],
+        found["ranking"],
+        found["best_worst"],
+        found["thumb"],
+        found["chat"],
+    ) == (
+        (2, 2),
+        (2, 9),
+        (3, 9),
+        (1, 1),
+        (0, 0),
+    )
 
 
 @pytest.mark.parametrize(
-    ("name", "slug"), [("Help desk!", "help-desk"), ("Ünïcode", "n-code"), ("日本", "project"), ("a" * 99, "a" * 48)]
+    ("name", "slug"),
+    [("Help desk!", "help-desk"), ("Ünïcode", "n-code"), ("日本", "project"), ("a" * 99, "a" * 48)],
 )
 def test_slugs(name: str, slug: str) -> None:
     assert slug_of(name) == slug

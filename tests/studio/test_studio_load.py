@@ -1,4 +1,5 @@
-"""Raters in several processes that are killed at random: nothing acknowledged is lost, nothing is there twice."""
+"""Raters in several processes that are killed at random: nothing acknowledged is lost, nothing is
+there twice."""
 
 from __future__ import annotations
 
@@ -18,7 +19,9 @@ ROOT = Path(__file__).resolve().parents[2]
 def load(*options: str) -> list[dict[str, Any]]:
     """The lines that the benchmark prints."""
     command = [sys.executable, "-m", "benchmarks.studio", *options]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=400, env=os.environ)
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=400, env=os.environ
+    )
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     assert lines, done.stderr
     return lines

@@ -17,12 +17,15 @@ ACCORD = [sys.executable, "-m", "accord.cli"]
 
 
 def accord(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*ACCORD, *arguments], capture_output=True, text=True, check=False, cwd=cwd)
+    return subprocess.run(
+        [*ACCORD, *arguments], capture_output=True, text=True, check=False, cwd=cwd
+    )
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with a studio whose project `test` holds four answers, one of them withdrawn, and two more."""
+    """A folder with a studio whose project `test` holds four answers, one of them withdrawn, and
+    two more."""
     db = open_database(tmp_path / "studio.db")
     made = project(db, overlap=2)
     for name in ("ada", "bob"):
@@ -48,7 +51,15 @@ def test_export_and_import(folder: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "3 judgements" in done.stdout
     hashed = accord(
-        "studio", "export", "other", "h.csv", "--to", "csv-pairwise", "--hash-annotators", "--no-card", cwd=folder
+        "studio",
+        "export",
+        "other",
+        "h.csv",
+        "--to",
+        "csv-pairwise",
+        "--hash-annotators",
+        "--no-card",
+        cwd=folder,
     )
     assert hashed.returncode == 0, hashed.stderr
     assert "salt: " in hashed.stdout
@@ -58,14 +69,23 @@ def test_export_and_import(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--oidc-issuer", "http://login.example.org", "--oidc-client-id", "x"], "is no issuer of OpenID Connect"),
+        (
+            ["--oidc-issuer", "http://login.example.org", "--oidc-client-id", "x"],
+            "is no issuer of OpenID Connect",
+        ),
         (["--oidc-issuer", "https://login.example.org"], "give --oidc-client-id"),
-        (["--oidc-issuer", "https://login.example.org", "--oidc-client-id", "x"], "ACCORD_OIDC_SECRET"),
+        (
+            ["--oidc-issuer", "https://login.example.org", "--oidc-client-id", "x"],
+            "ACCORD_OIDC_SECRET",
+        ),
         (["--oidc-name", "Example"], "give --oidc-issuer too"),
         (["export", "nothing", "x.jsonl"], "there is no project 'nothing'"),
         (["export", "test", "x.csv"], "written as JSONL"),
         (["export", "test", "x.jsonl", "--to", "prm800k"], "nothing to export as prm800k"),
-        (["export", "test", "x.jsonl", "--database", "elsewhere.db"], "there is no studio in elsewhere.db"),
+        (
+            ["export", "test", "x.jsonl", "--database", "elsewhere.db"],
+            "there is no studio in elsewhere.db",
+        ),
         (["import", "test", "nowhere.jsonl"], "nowhere.jsonl"),
     ],
 )

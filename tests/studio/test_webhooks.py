@@ -1,4 +1,5 @@
-"""Webhooks: signed, tried again, given up with a word, never into a private network; on SQLite and PostgreSQL."""
+"""Webhooks: signed, tried again, given up with a word, never into a private network; on SQLite and
+PostgreSQL."""
 
 from __future__ import annotations
 
@@ -28,7 +29,9 @@ def test_what_happens_is_heard_once_and_signed(db: Database, receiver: Receiver)
     assert webhooks.work_once(db, private=True) == 0
     ((headers, body),) = receiver.got
     signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
-    digest = hmac.new(base64.b64decode(secret.removeprefix("whsec_")), signed, hashlib.sha256).digest()
+    digest = hmac.new(
+        base64.b64decode(secret.removeprefix("whsec_")), signed, hashlib.sha256
+    ).digest()
     assert headers["webhook-signature"] == "v1," + base64.b64encode(digest).decode()
     said = json.loads(body)
     assert (said["type"], said["data"]["subject"], said["data"]["project"]) == (
@@ -42,11 +45,15 @@ def test_what_happens_is_heard_once_and_signed(db: Database, receiver: Receiver)
 def test_a_reference_signature() -> None:
     """The example of the Standard Webhooks specification's libraries."""
     body, at = b'{"test": 2432232314}', 1614265330
-    signed = webhooks.signature("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "msg_p5jXN8AQM9LWM0D4loKWxJek", at, body)
+    signed = webhooks.signature(
+        "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "msg_p5jXN8AQM9LWM0D4loKWxJek", at, body
+    )
     assert signed == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
-def test_failures_are_tried_later_and_given_up_with_an_event(db: Database, clock: Clock, receiver: Receiver) -> None:
+def test_failures_are_tried_later_and_given_up_with_an_event(
+    db: Database, clock: Clock, receiver: Receiver
+) -> None:
     made = project(db)
     ada = person(db, "ada", made)
     webhooks.add(db, made, receiver.url, ["answer.submitted"], None, private=True)
@@ -66,7 +73,9 @@ def test_failures_are_tried_later_and_given_up_with_an_event(db: Database, clock
         hook = session.scalars(select(Webhook)).one()
         assert hook.disabled_at is not None
         assert session.scalars(select(Delivery)).one().error == "HTTP 302"
-        assert session.scalar(select(Event.kind).where(Event.kind == "webhook.disabled")) is not None
+        assert (
+            session.scalar(select(Event.kind).where(Event.kind == "webhook.disabled")) is not None
+        )
     receiver.status = 200
     webhooks.enable(db, made, hook.id, None)
     assert webhooks.work_once(db, private=True) == 1
@@ -121,7 +130,9 @@ def test_addresses_outside_are_taken() -> None:
         assert webhooks.resolve(f"https://{host}/hook?x=%0A")
 
 
-def test_a_name_that_turns_private_is_refused_at_delivery(monkeypatch: pytest.MonkeyPatch, receiver: Receiver) -> None:
+def test_a_name_that_turns_private_is_refused_at_delivery(
+    monkeypatch: pytest.MonkeyPatch, receiver: Receiver
+) -> None:
     port = int(receiver.url.split(":")[2].split("/")[0])
     due = webhooks.Due(1, f"https://rebind.example:{port}/", "whsec_AAAA", 1, 1, b"{}", "msg_1")
     monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: [(2, 1, 6, "", ("127.0.0.1", port))])

@@ -11,7 +11,9 @@ from accord.studio.database import Database
 from accord.studio.tables import Item, View
 
 
-def spend(db: Database, clock: Clock, made: int, account: int, seconds: float, wall: float | None = None) -> str:
+def spend(
+    db: Database, clock: Clock, made: int, account: int, seconds: float, wall: float | None = None
+) -> str:
     """Judge one item; returns its key."""
     view = served(db, made, account)
     clock.now += seconds if wall is None else wall
@@ -28,8 +30,15 @@ def test_time_only_grows_and_never_beyond_the_clock() -> None:
 
 
 def test_minutes_pay_and_exposure(db: Database, clock: Clock) -> None:
-    items = [{**item, "categories": [["violence"], ["violence", "grief"], []][n]} for n, item in enumerate(pairs(3))]
-    settings = {"categories": [{"name": "violence"}, {"name": "grief"}], "pay_per_hour": 30, "currency": "USD"}
+    items = [
+        {**item, "categories": [["violence"], ["violence", "grief"], []][n]}
+        for n, item in enumerate(pairs(3))
+    ]
+    settings = {
+        "categories": [{"name": "violence"}, {"name": "grief"}],
+        "pay_per_hour": 30,
+        "currency": "USD",
+    }
     made = project(db, items, daily_minutes=60, **settings)
     ann = person(db, "ann", made)
     spent = {}
@@ -42,7 +51,10 @@ def test_minutes_pay_and_exposure(db: Database, clock: Clock) -> None:
     assert load.currency == "USD"
     with db.read() as session:
         kinds = {item.key: item.categories for item in session.scalars(select(Item))}
-    expected = {name: sum(m for key, m in spent.items() if name in kinds[key]) for name in ("violence", "grief")}
+    expected = {
+        name: sum(m for key, m in spent.items() if name in kinds[key])
+        for name in ("violence", "grief")
+    }
     assert load.exposure == load.exposure_today == pytest.approx(expected)
     clock.now += 86_400
     tomorrow = wellbeing.load(db, made, ann)
@@ -76,14 +88,28 @@ def test_a_break_is_due_until_one_was_taken(db: Database, clock: Clock) -> None:
 
 
 def test_ones_own_numbers(db: Database) -> None:
-    gold = {"prompt": "gold", "options": ["right", "wrong"], "gold": {"preferred": 1}, "purpose": "screening"}
+    gold = {
+        "prompt": "gold",
+        "options": ["right", "wrong"],
+        "gold": {"preferred": 1},
+        "purpose": "screening",
+    }
     made = project(db, [*pairs(2), gold], overlap=2, qualification={"items": 1, "pass_share": 0.1})
     ann, bob = person(db, "ann", made), person(db, "bob", made)
     for account in (ann, bob):
         answer(db, account, view := served(db, made, account), {"preferred": view.options[0]["id"]})
         while isinstance(view := queue.next_view(db, made, account), queue.Served):
-            answer(db, account, view, {"preferred": view.options[0]["id"]} if account == ann else {"tie": True})
+            answer(
+                db,
+                account,
+                view,
+                {"preferred": view.options[0]["id"]} if account == ann else {"tie": True},
+            )
     own = wellbeing.consistency(db, made, ann)
-    assert (own.answers, own.agreed, own.compared) == (3, 0, 2)  # all are counted, gold is compared with nobody
+    assert (own.answers, own.agreed, own.compared) == (
+        3,
+        0,
+        2,
+    )  # all are counted, gold is compared with nobody
     assert own.first_share is not None
     assert 0 <= own.first_share <= 1

@@ -37,9 +37,16 @@ UNSTEADY = (  # the prompt changes once a reply follows
 
 @cache
 def chat_tokenizer(name: str) -> PreTrainedTokenizerFast:
-    """A byte-level BPE with the special tokens and the template of `name`; "plain" has no template."""
+    """A byte-level BPE with the special tokens and the template of `name`; "plain" has no
+    template."""
     template, bos, eos, pad, extra = {
-        "chatml": (CHATML, "<|im_start|>", "<|im_end|>", "<|im_end|>", []),  # pad = eos, as in the real one
+        "chatml": (
+            CHATML,
+            "<|im_start|>",
+            "<|im_end|>",
+            "<|im_end|>",
+            [],
+        ),  # pad = eos, as in the real one
         "llama3": (LLAMA3, "<bos>", "<|eot|>", "<pad>", ["<|start|>", "<|end|>"]),
         "gemma": (GEMMA, "<bos>", "<eos>", "<pad>", ["<turn>", "</turn>"]),
         "llama2": (LLAMA2, "<bos>", "<eos>", "<eos>", []),
@@ -48,9 +55,13 @@ def chat_tokenizer(name: str) -> PreTrainedTokenizerFast:
         "without-bos": (None, None, "<eos>", "<eos>", []),
     }[name]
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=train_bpe(TEXT, 380), bos_token=bos, eos_token=eos, pad_token=pad,
-        additional_special_tokens=extra, clean_up_tokenization_spaces=False,
-    )  # fmt: skip
+        tokenizer_object=train_bpe(TEXT, 380),
+        bos_token=bos,
+        eos_token=eos,
+        pad_token=pad,
+        additional_special_tokens=extra,
+        clean_up_tokenization_spaces=False,
+    )
     tokenizer.chat_template = template
     return tokenizer
 
@@ -65,6 +76,11 @@ def sentencepiece_like() -> PreTrainedTokenizerFast:
     special = ["<bos>", "<eos>", "<unk>"]
     letters = [chr(c) for c in range(33, 127)]
     raw.train_from_iterator(
-        TEXT, trainers.BpeTrainer(vocab_size=200, special_tokens=special, initial_alphabet=letters, show_progress=False)
+        TEXT,
+        trainers.BpeTrainer(
+            vocab_size=200, special_tokens=special, initial_alphabet=letters, show_progress=False
+        ),
     )
-    return PreTrainedTokenizerFast(tokenizer_object=raw, bos_token="<bos>", eos_token="<eos>", unk_token="<unk>")
+    return PreTrainedTokenizerFast(
+        tokenizer_object=raw, bos_token="<bos>", eos_token="<eos>", unk_token="<unk>"
+    )

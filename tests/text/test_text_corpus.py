@@ -11,7 +11,11 @@ from hypothesis import strategies as st
 from accord.errors import DataError
 from accord.text.corpus import BOS, EOS, MIN_WINDOW, PAD, cut_windows, save_tokenizer, train_bpe
 
-TEXTS = ["The film was good, the cast was better.", "A bad film: nothing was good about it!", "naïve café 電影 🎬"] * 4
+TEXTS = [
+    "The film was good, the cast was better.",
+    "A bad film: nothing was good about it!",
+    "naïve café 電影 🎬",
+] * 4
 TOKENIZER = train_bpe(TEXTS, 320)
 
 
@@ -24,13 +28,20 @@ def test_same_texts_same_tokenizer() -> None:
 def test_any_text_survives_the_tokenizer(text: str) -> None:
     if any(special in text for special in (BOS, EOS, PAD)):
         return
-    assert TOKENIZER.decode(TOKENIZER.encode(text, add_special_tokens=False).ids, skip_special_tokens=False) == text
+    assert (
+        TOKENIZER.decode(
+            TOKENIZER.encode(text, add_special_tokens=False).ids, skip_special_tokens=False
+        )
+        == text
+    )
 
 
 def test_the_directory_loads_in_transformers_with_pad_distinct_from_eos(tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 
-    loaded = AutoTokenizer.from_pretrained(str(save_tokenizer(TOKENIZER, tmp_path / "t", context=128)))
+    loaded = AutoTokenizer.from_pretrained(
+        str(save_tokenizer(TOKENIZER, tmp_path / "t", context=128))
+    )
     assert (loaded.bos_token, loaded.eos_token, loaded.pad_token) == (BOS, EOS, PAD)
     assert loaded.model_max_length == 128
     assert loaded.encode(TEXTS[2], add_special_tokens=False) == TOKENIZER.encode(TEXTS[2]).ids

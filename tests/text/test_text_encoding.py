@@ -38,7 +38,9 @@ def bare(tokenizer: Any, text: str) -> str:
     """The text without stop tokens written at its end."""
     names = tuple(tokenizer.convert_ids_to_tokens(Encoder(tokenizer).stop_ids))
     while text.rstrip().endswith(names):
-        text = next(text.rstrip().removesuffix(name) for name in names if text.rstrip().endswith(name))
+        text = next(
+            text.rstrip().removesuffix(name) for name in names if text.rstrip().endswith(name)
+        )
     return text
 
 
@@ -61,7 +63,9 @@ def test_chat_examples_hold_prompt_and_reply_and_one_stop(
     stop = encoder.stop_id(user(question))
     own = example.response_ids[:-1] if finished else example.response_ids
     assert (example.response_ids[-1] == stop) == finished
-    assert not set(own) & set(encoder.stop_ids)  # a sampler that writes this stops where training ends
+    assert not set(own) & set(
+        encoder.stop_ids
+    )  # a sampler that writes this stops where training ends
     assert tokenizer.bos_token_id not in own
     assert example.prompt_ids[:2].count(tokenizer.bos_token_id) == 1
     assert tokenizer.decode(own) == encoder.text(example.response_ids) == answer  # to the letter
@@ -70,8 +74,15 @@ def test_chat_examples_hold_prompt_and_reply_and_one_stop(
 
 
 @settings(max_examples=60, deadline=None)
-@given(prompt=texts, response=texts, finished=st.booleans(), name=st.sampled_from(["plain", "without-bos"]))
-def test_plain_examples_decode_to_what_was_written(prompt: str, response: str, finished: bool, name: str) -> None:
+@given(
+    prompt=texts,
+    response=texts,
+    finished=st.booleans(),
+    name=st.sampled_from(["plain", "without-bos"]),
+)
+def test_plain_examples_decode_to_what_was_written(
+    prompt: str, response: str, finished: bool, name: str
+) -> None:
     tokenizer = chat_tokenizer(name)
     encoder = Encoder(tokenizer)
     response = bare(tokenizer, response)
@@ -87,9 +98,15 @@ def test_plain_examples_decode_to_what_was_written(prompt: str, response: str, f
 @pytest.mark.parametrize("name", CHAT)
 def test_chat_prompt_is_what_the_template_writes_for_generation(name: str) -> None:
     tokenizer = chat_tokenizer(name)
-    messages = [*user("Hi"), {"role": "assistant", "content": "Hello."}, *user("Capital of France?")]
+    messages = [
+        *user("Hi"),
+        {"role": "assistant", "content": "Hello."},
+        *user("Capital of France?"),
+    ]
     rendered = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    assert Encoder(tokenizer).prompt(messages) == tokenizer.encode(rendered, add_special_tokens=False)
+    assert Encoder(tokenizer).prompt(messages) == tokenizer.encode(
+        rendered, add_special_tokens=False
+    )
 
 
 def test_reply_of_each_template() -> None:
@@ -103,7 +120,9 @@ def test_reply_of_each_template() -> None:
         rendered = encoder.example(user("Capital?"), said).response_ids
         assert tokenizer.decode(written) == "Paris." + ending
         assert tokenizer.decode(part) == "Paris."
-        assert tokenizer.decode(rendered) == (" Paris. <eos>" if name == "llama2" else "Paris." + ending)
+        assert tokenizer.decode(rendered) == (
+            " Paris. <eos>" if name == "llama2" else "Paris." + ending
+        )
 
 
 def test_default_system_prompt_is_the_same_everywhere() -> None:
@@ -231,7 +250,13 @@ def result(name: str | None) -> dict[str, object]:
 
 def test_a_turn_holds_its_calls_and_results_and_weights_choose_what_is_trained() -> None:
     first = [called("1"), result("1"), turn("assistant", "b")]
-    talk = [turn("developer", "d"), turn("user", "a"), *first, turn("user", "c"), turn("assistant", "e")]
+    talk = [
+        turn("developer", "d"),
+        turn("user", "a"),
+        *first,
+        turn("user", "c"),
+        turn("assistant", "e"),
+    ]
     tooled = {"messages": talk, "tools": [{"name": "f"}]}
     (prompt, response), (later, last) = split_conversation(tooled, "every")
     assert (prompt["messages"], response, prompt["tools"]) == (talk[:2], first, tooled["tools"])
@@ -270,7 +295,10 @@ def test_no_result_loses_its_call_when_a_conversation_is_cut(kinds: list[str]) -
     ("messages", "message"),
     [
         ([turn("user", "a"), result("1"), turn("assistant", "b")], "no tool was called"),
-        ([turn("user", "a"), called("1"), result("2"), turn("assistant", "b")], "answers the tool call '2'"),
+        (
+            [turn("user", "a"), called("1"), result("2"), turn("assistant", "b")],
+            "answers the tool call '2'",
+        ),
         ([turn("user", "a"), turn("observation", "x")], "has the role 'observation'"),
         ([turn("user", "a"), turn("developer", "x")], "developer message in the middle"),
     ],

@@ -1,4 +1,5 @@
-"""Real chat templates: what is trained is what transformers renders, or the row is refused with the reason."""
+"""Real chat templates: what is trained is what transformers renders, or the row is refused with the
+reason."""
 
 from __future__ import annotations
 
@@ -24,17 +25,58 @@ FAMILIES = {  # the tokens that end a reply, and one that calls a tool
 }  # fmt: skip
 NO_TOOLS = {"cohere2", "deepseek_r1_distill", "gemma", "gemma3", "llama3", "phi3"}
 NO_REASONING = NO_TOOLS | {"lfm2_v2", "llama3_1", "qwen2_5"}
-NO_DEVELOPER = {"cohere2", "deepseek_r1_distill", "gemma", "gemma3", "glm4moe", "phi3", "qwen2_5", "qwen3",
-                "qwen3_5_think", "qwen3_5_nothink"}  # fmt: skip
+NO_DEVELOPER = {
+    "cohere2",
+    "deepseek_r1_distill",
+    "gemma",
+    "gemma3",
+    "glm4moe",
+    "phi3",
+    "qwen2_5",
+    "qwen3",
+    "qwen3_5_think",
+    "qwen3_5_nothink",
+}
 REFUSED: dict[str, set[str]] = {
     "system": {"gemma"}, "developer": NO_DEVELOPER, "reasoning": NO_REASONING, "call": NO_TOOLS,
     "call and result": NO_TOOLS, "said and called": NO_TOOLS | {"llama3_1", "gptoss"},
     "two calls": NO_TOOLS | {"llama3_1", "gptoss"}, "reasoned call": NO_REASONING | {"gptoss"}, "calls before": NO_TOOLS,
 }  # fmt: skip
-TOOLS = [{"type": "function", "function": {"name": "get_weather", "description": "Weather of a city",
-          "parameters": {"type": "object", "properties": {"city": {"type": "string", "description": "where"}}}}}]  # fmt: skip
-WORDS = ["Ann", "paid", "1,234", "crowns", "naïve", "café", "it;", "she", "電影", 'said "no"', "a\\b", "{x}", "<b>", "two\nlines", "<|im_end|>",
-         "\ufdd00\ufdd1", "<eos>", "tab\there", "<|call|>", "<|user|>"]  # fmt: skip
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": "get_weather",
+            "description": "Weather of a city",
+            "parameters": {
+                "type": "object",
+                "properties": {"city": {"type": "string", "description": "where"}},
+            },
+        },
+    }
+]
+WORDS = [
+    "Ann",
+    "paid",
+    "1,234",
+    "crowns",
+    "naïve",
+    "café",
+    "it;",
+    "she",
+    "電影",
+    'said "no"',
+    "a\\b",
+    "{x}",
+    "<b>",
+    "two\nlines",
+    "<|im_end|>",
+    "\ufdd00\ufdd1",
+    "<eos>",
+    "tab\there",
+    "<|call|>",
+    "<|user|>",
+]
 
 
 def message(role: str, content: str | None, **more: Any) -> dict[str, Any]:
@@ -56,7 +98,12 @@ def case(name: str, say: Callable[[], str]) -> tuple[list[Any], list[Any], list[
     result = message("tool", say(), tool_call_id="call00001", name="get_weather")
     second = message("tool", say(), tool_call_id="call00002", name="get_weather")
     answer = message("assistant", say())
-    before = [message("assistant", None, tool_calls=[first]), result, answer, message("user", say())]
+    before = [
+        message("assistant", None, tool_calls=[first]),
+        result,
+        answer,
+        message("user", say()),
+    ]
     return {
         "plain": ([ask], [answer], None),
         "system": ([message("system", say()), ask], [answer], None),
@@ -64,16 +111,33 @@ def case(name: str, say: Callable[[], str]) -> tuple[list[Any], list[Any], list[
         "turns": ([ask, message("assistant", say()), message("user", say())], [answer], None),
         "reasoning": ([ask], [answer | {"reasoning_content": say()}], None),
         "reasoning before": (
-            [ask, message("assistant", "Yes.", reasoning_content="They ask."), message("user", say())],
+            [
+                ask,
+                message("assistant", "Yes.", reasoning_content="They ask."),
+                message("user", say()),
+            ],
             [answer],
             None,
         ),
         "call": ([ask], [message("assistant", None, tool_calls=[first])], TOOLS),
-        "call and result": ([ask], [message("assistant", None, tool_calls=[first]), result, answer], TOOLS),
-        "said and called": ([ask], [message("assistant", say(), tool_calls=[first]), result, answer], TOOLS),
+        "call and result": (
+            [ask],
+            [message("assistant", None, tool_calls=[first]), result, answer],
+            TOOLS,
+        ),
+        "said and called": (
+            [ask],
+            [message("assistant", say(), tool_calls=[first]), result, answer],
+            TOOLS,
+        ),
         "two calls": (
             [ask],
-            [message("assistant", None, tool_calls=[first, called(2, "Rome")]), result, second, answer],
+            [
+                message("assistant", None, tool_calls=[first, called(2, "Rome")]),
+                result,
+                second,
+                answer,
+            ],
             TOOLS,
         ),
         "reasoned call": (
@@ -89,13 +153,29 @@ def case(name: str, say: Callable[[], str]) -> tuple[list[Any], list[Any], list[
     }[name]
 
 
-CASES = ["plain", "system", "developer", "turns", "reasoning", "reasoning before", "call", "call and result", "said and called", "two calls",
-         "reasoned call", "calls before"]  # fmt: skip
+CASES = [
+    "plain",
+    "system",
+    "developer",
+    "turns",
+    "reasoning",
+    "reasoning before",
+    "call",
+    "call and result",
+    "said and called",
+    "two calls",
+    "reasoned call",
+    "calls before",
+]
 
 
 def words(seed: int, spelled: bool) -> Callable[[], str]:
     rng = random.Random(seed)
-    known = WORDS if spelled else [w for w in WORDS if "|" not in w and "eos" not in w and "\ufdd0" not in w]
+    known = (
+        WORDS
+        if spelled
+        else [w for w in WORDS if "|" not in w and "eos" not in w and "\ufdd0" not in w]
+    )
     return lambda: " ".join(["So", *rng.choices(known, k=rng.randint(1, 6)), "end."])
 
 
@@ -111,14 +191,21 @@ def test_messages_are_rendered_as_transformers_renders_them_or_refused(family: s
     for number, name in enumerate(CASES):
         prompt, response, tools = case(name, words(number, spelled=False))
         if family in REFUSED.get(name, ()):
-            with pytest.raises(DataError, match=r"row r: the chat template (of .*(leaves out|does not show)|refuses)"):
+            with pytest.raises(
+                DataError,
+                match=r"row r: the chat template (of .*(leaves out|does not show)|refuses)",
+            ):
                 encoder.example(given(prompt, tools), response, row="r")
             continue
         example = encoder.example(given(prompt, tools), response, row="r")
-        rendered = str(tokenizer.apply_chat_template([*prompt, *response], tools=tools, tokenize=False))
+        rendered = str(
+            tokenizer.apply_chat_template([*prompt, *response], tools=tools, tokenize=False)
+        )
         theirs = tokenizer.encode(rendered, add_special_tokens=False)
         ours = example.prompt_ids + example.response_ids
-        unwritten = family == "glm4moe"  # the next turn's token ends a reply: it is not in the conversation yet
+        unwritten = (
+            family == "glm4moe"
+        )  # the next turn's token ends a reply: it is not in the conversation yet
         assert ours[: len(ours) - unwritten] == theirs[: len(ours)], name
         mask = example.mask or [True] * len(example.response_ids)
         trained = decode([t for t, m in zip(example.response_ids, mask, strict=True) if m])
@@ -129,11 +216,17 @@ def test_messages_are_rendered_as_transformers_renders_them_or_refused(family: s
                     turn.get("reasoning_content"),
                     *(["get_weather"] if "tool_calls" in turn else []),
                 ]
-                assert all(part in trained or part.replace("\n", "\\n") in trained for part in parts if part), name
+                assert all(
+                    part in trained or part.replace("\n", "\\n") in trained
+                    for part in parts
+                    if part
+                ), name
             else:
                 assert turn["content"] not in trained, name
         stops = {s for s in FAMILIES[family] if s is not None}
-        assert sum(trained.count(s) for s in stops) == sum(turn["role"] == "assistant" for turn in response), name
+        assert sum(trained.count(s) for s in stops) == sum(
+            turn["role"] == "assistant" for turn in response
+        ), name
         assert example.response_ids[-1] in encoder.stop_ids
         assert encoder.round_trips(example)
         assert example.lost_reasoning == (name == "reasoning before"), name
@@ -141,13 +234,17 @@ def test_messages_are_rendered_as_transformers_renders_them_or_refused(family: s
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_what_people_spell_stays_letters_in_every_field(family: str) -> None:
-    """Prompts, results, reasoning and calls that spell control tokens or noncharacters add none, and come back."""
+    """Prompts, results, reasoning and calls that spell control tokens or noncharacters add none,
+    and come back."""
     tokenizer = family_tokenizer(family)
     encoder, special = Encoder(tokenizer), set(tokenizer.all_special_ids)
     for number, name in enumerate(CASES):
         if family in REFUSED.get(name, ()):
             continue
-        calm, wild = case(name, words(number, spelled=False)), case(name, words(number + 50, spelled=True))
+        calm, wild = (
+            case(name, words(number, spelled=False)),
+            case(name, words(number + 50, spelled=True)),
+        )
         a = encoder.example(given(calm[0], calm[2]), calm[1])
         b = encoder.example(given(wild[0], wild[2]), wild[1])
         control = [[t for t in e.prompt_ids + e.response_ids if t in special] for e in (a, b)]
@@ -171,7 +268,8 @@ THOUGHTS = [
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("thinking", [None, True, False])
 def test_what_was_sampled_is_what_is_trained(family: str, thinking: bool | None) -> None:
-    """Token for token, finished or cut within its reasoning, whatever the generation prompt opens."""
+    """Token for token, finished or cut within its reasoning, whatever the generation prompt
+    opens."""
     tokenizer = family_tokenizer(family)
     settings = {} if thinking is None else {"enable_thinking": thinking}
     if settings and "enable_thinking" not in tokenizer.chat_template:
@@ -180,15 +278,25 @@ def test_what_was_sampled_is_what_is_trained(family: str, thinking: bool | None)
         return
     encoder = Encoder(tokenizer, chat_template_kwargs=settings)
     prompt = [message("user", "Capital?")]
-    opened = str(tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True, **settings))
+    opened = str(
+        tokenizer.apply_chat_template(
+            prompt, tokenize=False, add_generation_prompt=True, **settings
+        )
+    )
     for text in THOUGHTS:
         for finished in (True, False):
             example = encoder.example(prompt, text, finished)
-            assert example.prompt_ids == encoder.prompt(prompt) == tokenizer.encode(opened, add_special_tokens=False)
+            assert (
+                example.prompt_ids
+                == encoder.prompt(prompt)
+                == tokenizer.encode(opened, add_special_tokens=False)
+            )
             sampled = tokenizer.encode(text, add_special_tokens=False)
             assert example.response_ids[: len(sampled)] == sampled
             assert (example.response_ids[-1] == encoder.stop_id(prompt)) == finished
-            assert len(example.response_ids) - len(sampled) == finished * (2 if family == "cohere2" else 1)
+            assert len(example.response_ids) - len(sampled) == finished * (
+                2 if family == "cohere2" else 1
+            )
             assert encoder.text(example.response_ids) == text
             assert encoder.round_trips(example)
     of_row = encoder.example({"messages": prompt, "chat_template_kwargs": settings}, "Paris.")
@@ -201,7 +309,9 @@ def test_one_rule_says_where_a_reply_ends(family: str) -> None:
     encoder = Encoder(tokenizer)
     final, call = FAMILIES[family]
     names = [final, *([call] if call not in (None, final) else []), tokenizer.eos_token]
-    assert [tokenizer.convert_ids_to_tokens(i) for i in encoder.stop_ids] == list(dict.fromkeys(names))
+    assert [tokenizer.convert_ids_to_tokens(i) for i in encoder.stop_ids] == list(
+        dict.fromkeys(names)
+    )
 
 
 def test_a_row_wins_over_the_recipe_and_unknown_settings_are_refused() -> None:
@@ -216,7 +326,9 @@ def test_a_row_wins_over_the_recipe_and_unknown_settings_are_refused() -> None:
         quiet.prompt({"messages": ask, "tool": []}, "7")
     with pytest.raises(ConfigError, match="cannot be read"):
         Encoder(tokenizer, chat_template="/nowhere/x.jinja")
-    other = Encoder(tokenizer, chat_template="{% for m in messages %}{{ m.content }}<|im_end|>{% endfor %}")
+    other = Encoder(
+        tokenizer, chat_template="{% for m in messages %}{{ m.content }}<|im_end|>{% endfor %}"
+    )
     assert tokenizer.decode(other.prompt(ask)) == "Hi<|im_end|>"
 
 
@@ -233,7 +345,8 @@ def test_arguments_in_a_string_are_the_object_they_say() -> None:
     bad = called(1, "Paris")
     bad["function"]["arguments"] = "[1]"
     with pytest.raises(
-        DataError, match=r"row 3: the arguments of the call of 'get_weather' are no JSON object: '\[1\]'"
+        DataError,
+        match=r"row 3: the arguments of the call of 'get_weather' are no JSON object: '\[1\]'",
     ):
         encoder.example(ask, reply(bad), row="3")
 
@@ -251,8 +364,15 @@ def test_weights_of_messages_say_what_is_trained() -> None:
     assert all(w or not p for p, w in zip(part.mask, whole.mask, strict=True))
     only = [response[-1] | {"weight": 0.5}]
     assert encoder.example(prompt, only).weight == 0.5
-    for weights, reason in (((0, 0), "no message of the response is trained"), ((1, 0.5), "has the weight 0.5")):
-        odd = [response[0] | {"weight": weights[0]}, *response[1:-1], response[-1] | {"weight": weights[1]}]
+    for weights, reason in (
+        ((0, 0), "no message of the response is trained"),
+        ((1, 0.5), "has the weight 0.5"),
+    ):
+        odd = [
+            response[0] | {"weight": weights[0]},
+            *response[1:-1],
+            response[-1] | {"weight": weights[1]},
+        ]
         with pytest.raises(DataError, match=f"row 9: .*{reason}"):
             encoder.example(given(prompt, tools), odd, row="9")
 
@@ -261,14 +381,22 @@ def test_a_cut_message_ends_behind_what_it_says() -> None:
     tokenizer = family_tokenizer("qwen3")
     encoder, ask = Encoder(tokenizer), [message("user", "Capital?")]
     decode: Any = tokenizer.decode
-    cut = encoder.example(ask, [message("assistant", None, reasoning_content="Let me see")], finished=False)
+    cut = encoder.example(
+        ask, [message("assistant", None, reasoning_content="Let me see")], finished=False
+    )
     assert decode(cut.response_ids) == "<think>\nLet me see"
-    later = encoder.example(ask, [message("assistant", "Par", reasoning_content="Let me see")], finished=False)
+    later = encoder.example(
+        ask, [message("assistant", "Par", reasoning_content="Let me see")], finished=False
+    )
     assert decode(later.response_ids) == "<think>\nLet me see\n</think>\n\nPar"
     inline = encoder.example(ask, [message("assistant", "<think>\nLet")], finished=False)
     assert decode(inline.response_ids) == "<think>\nLet"
     with pytest.raises(DataError, match="cut within a tool call"):
-        encoder.example(given(ask, TOOLS), [message("assistant", None, tool_calls=[called(1, "P")])], finished=False)
+        encoder.example(
+            given(ask, TOOLS),
+            [message("assistant", None, tool_calls=[called(1, "P")])],
+            finished=False,
+        )
 
 
 def test_a_template_that_takes_arguments_as_text_gets_text() -> None:
@@ -277,7 +405,9 @@ def test_a_template_that_takes_arguments_as_text_gets_text() -> None:
     for as_text in (False, True):
         call = message("assistant", None, tool_calls=[called(1, "Oslo", as_text)])
         result = message("tool", "3 degrees", tool_call_id="call00001", name="get_weather")
-        example = encoder.example([message("user", "Cold?"), call, result], [message("assistant", "Yes.")])
+        example = encoder.example(
+            [message("user", "Cold?"), call, result], [message("assistant", "Yes.")]
+        )
         seen = encoder.tokenizer.decode(example.prompt_ids)
         assert '{"city": "Oslo"}' in seen
         assert "get_weather" in seen

@@ -59,7 +59,9 @@ def test_openings_and_continuations_of_real_reviews(corpus: Corpus) -> None:
     assert {len(opening.split(" ")) for _, opening, _ in found} == set(range(4, 11))
 
 
-def test_the_gold_reward_reaches_its_held_out_accuracy_on_a_small_fit(corpus: Corpus, tmp_path: Path) -> None:
+def test_the_gold_reward_reaches_its_held_out_accuracy_on_a_small_fit(
+    corpus: Corpus, tmp_path: Path
+) -> None:
     part = corpus.parts["gold"][:1200]
     held = corpus.parts["eval"][:400]
     gold = GoldSentiment.fit([r.text for r in part], [r.label for r in part])
@@ -68,7 +70,11 @@ def test_the_gold_reward_reaches_its_held_out_accuracy_on_a_small_fit(corpus: Co
     loaded = GoldSentiment.load(gold.save(tmp_path / "gold"))
     np.testing.assert_array_equal(loaded.score(texts[:50]), gold.score(texts[:50]))
     assert loaded.score([]).shape == (0,)
-    assert gold.score(["A wonderful, moving, superb film."])[0] > 0 > gold.score(["Awful, boring waste of time."])[0]
+    assert (
+        gold.score(["A wonderful, moving, superb film."])[0]
+        > 0
+        > gold.score(["Awful, boring waste of time."])[0]
+    )
 
 
 @pytest.mark.slow
@@ -81,7 +87,10 @@ def test_the_gold_reward_is_right_on_89_percent_of_reviews_it_never_saw(corpus: 
 
 @settings(max_examples=100, deadline=None)
 @given(
-    st.lists(st.text(st.sampled_from("ab. !?\"'3)"), max_size=8).filter(lambda w: w.strip() == w and w), max_size=60)
+    st.lists(
+        st.text(st.sampled_from("ab. !?\"'3)"), max_size=8).filter(lambda w: w.strip() == w and w),
+        max_size=60,
+    )
 )
 def test_openings_never_cut_a_word_or_a_sentence(words: list[str]) -> None:
     text = clean(" ".join(words))
@@ -99,7 +108,9 @@ def test_cleaning() -> None:
     assert clean("A film.<br /><br/>Good\n\t one <br>") == "A film. Good one"
 
 
-def test_another_file_or_none_is_an_error_with_a_fix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_file_or_none_is_an_error_with_a_fix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "other.csv"
     with open(path, "w", newline="") as handle:
         csv.writer(handle).writerows([["text", "label", "source"], ["A", 1, "imdb"]])

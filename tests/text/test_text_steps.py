@@ -13,7 +13,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from accord.text.steps import split_ends, step_ends
 
-steps = st.lists(st.text("ab é😀.1\t", min_size=1, max_size=8).filter(str.strip), min_size=1, max_size=6)
+steps = st.lists(
+    st.text("ab é😀.1\t", min_size=1, max_size=8).filter(str.strip), min_size=1, max_size=6
+)
 
 
 def merging() -> Tokenizer:
@@ -33,7 +35,9 @@ RAW = merging()
 
 @settings(max_examples=150)
 @given(steps, st.sampled_from(["\n", "\n\n", " ки "]))
-def test_a_step_ends_with_the_first_token_that_completes_it(parts: list[str], separator: str) -> None:
+def test_a_step_ends_with_the_first_token_that_completes_it(
+    parts: list[str], separator: str
+) -> None:
     ids = RAW.encode(separator.join(parts)).ids
     found = step_ends(RAW.decode, ids, parts)
     assert len(found) == len(parts)
@@ -59,7 +63,10 @@ def test_what_is_cut_blank_or_missing() -> None:
     assert step_ends(RAW.decode, ids[: whole[1] + 2], ["one", "two", "three"]) == whole[:2]
     assert step_ends(RAW.decode, ids, ["two", "one"]) == whole[1:2]  # not in this order
     assert split_ends(RAW.decode, RAW.encode("\n\n").ids, "\n") == [len(RAW.encode("\n\n").ids) - 1]
-    assert split_ends(RAW.decode, RAW.encode("one\n\n\ntwo\n").ids, "\n") == [whole[0], whole[1] + 2]
+    assert split_ends(RAW.decode, RAW.encode("one\n\n\ntwo\n").ids, "\n") == [
+        whole[0],
+        whole[1] + 2,
+    ]
     with pytest.raises(ValueError, match="a step is blank"):
         step_ends(RAW.decode, ids, ["one", " "])
 

@@ -63,10 +63,18 @@ def test_the_same_ids_texts_and_tokens(name: str, tmp_path: Path) -> None:
                 assert ours.encode(text, **wish) == theirs.encode(text, **wish)
         for skip in (True, False):
             ids = theirs.encode(text + "<eos> x", add_special_tokens=True)
-            assert ours.decode(ids, skip_special_tokens=skip) == theirs.decode(ids, skip_special_tokens=skip)
-    tokens = {i: (t.content, t.special, t.normalized) for i, t in theirs.added_tokens_decoder.items()}
-    assert {i: (t.content, t.special, t.normalized) for i, t in ours.added_tokens_decoder.items()} == tokens
-    assert [ours.convert_ids_to_tokens(i) for i in range(40)] == theirs.convert_ids_to_tokens(list(range(40)))
+            assert ours.decode(ids, skip_special_tokens=skip) == theirs.decode(
+                ids, skip_special_tokens=skip
+            )
+    tokens = {
+        i: (t.content, t.special, t.normalized) for i, t in theirs.added_tokens_decoder.items()
+    }
+    assert {
+        i: (t.content, t.special, t.normalized) for i, t in ours.added_tokens_decoder.items()
+    } == tokens
+    assert [ours.convert_ids_to_tokens(i) for i in range(40)] == theirs.convert_ids_to_tokens(
+        list(range(40))
+    )
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -85,7 +93,9 @@ def test_any_text_gives_the_same_ids(text: str, letters: bool, tmp_path: Path) -
         assert ours.decode(ids) == theirs.decode(ids)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("plain", "without-bos", "spaces")])
+@pytest.mark.parametrize(
+    "name", [name for name in NAMES if name not in ("plain", "without-bos", "spaces")]
+)
 def test_conversations_are_written_the_same(name: str, tmp_path: Path) -> None:
     ours, theirs = pair(name, tmp_path)
     for prompt in (TALK, TALK[:1], [{"role": "system", "content": "Be brief."}, *TALK]):
@@ -99,7 +109,10 @@ def test_conversations_are_written_the_same(name: str, tmp_path: Path) -> None:
             else:
                 assert ours.apply_chat_template(prompt, **wish) == expected
     if name != "unsteady":  # no template to train with
-        examples = [Encoder(tokenizer).example(TALK[:1], "Yes <turn>", row="1") for tokenizer in (ours, theirs)]
+        examples = [
+            Encoder(tokenizer).example(TALK[:1], "Yes <turn>", row="1")
+            for tokenizer in (ours, theirs)
+        ]
         assert examples[0] == examples[1]
 
 
@@ -117,13 +130,18 @@ TEMPLATES = {
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_templates_have_what_transformers_offers_them(name: str) -> None:
     theirs = chat_tokenizer("llama3")
-    talk: list[Any] = [{"role": "user", "content": "<é>", "reasoning": "why"}, {"role": "user", "content": "b"}]
+    talk: list[Any] = [
+        {"role": "user", "content": "<é>", "reasoning": "why"},
+        {"role": "user", "content": "b"},
+    ]
     expected = theirs.apply_chat_template(talk, chat_template=TEMPLATES[name], tokenize=False)
     special = {"bos_token": "<bos>", "eos_token": "<|eot|>", "pad_token": "<pad>"}
     assert render(TEMPLATES[name], talk, special, False) == expected
 
 
-@pytest.mark.parametrize("attack", ["{% set ns = namespace() %}{% set ns.__class__ = 1 %}", "{{ messages.append(1) }}"])
+@pytest.mark.parametrize(
+    "attack", ["{% set ns = namespace() %}{% set ns.__class__ = 1 %}", "{{ messages.append(1) }}"]
+)
 def test_templates_stay_in_their_sandbox(attack: str) -> None:
     with pytest.raises(TemplateError):
         render(attack, [], {}, False)
@@ -170,7 +188,9 @@ CHANGES: dict[str, dict[str, Any]] = {
     "an extra token that the file does not have": {"extra_special_tokens": ["<tool>"]},
     "named extra tokens": {"extra_special_tokens": {"image_token": "<eos>"}},
     "a token of a model": {"image_token": "<eos>"},
-    "a token listed otherwise": {"added_tokens_decoder": {"0": {"content": "<other>", "special": True}}},
+    "a token listed otherwise": {
+        "added_tokens_decoder": {"0": {"content": "<other>", "special": True}}
+    },
     "several templates": {"chat_template": [{"name": "default", "template": "x"}]},
     "a setting of tomorrow": {"split_at_commas": True},
 }
@@ -189,8 +209,11 @@ def test_what_is_not_understood_is_left_to_transformers(change: str, tmp_path: P
 @pytest.mark.parametrize(
     "named", ["PreTrainedTokenizerFast", "TokenizersBackend", "GPT2Tokenizer", "Qwen2TokenizerFast"]
 )
-def test_classes_that_take_the_file_as_it_is_and_classes_that_do_not(kind: str, named: str, tmp_path: Path) -> None:
-    """Whatever transformers makes of a file under this name, beside this model: the same, or left to it."""
+def test_classes_that_take_the_file_as_it_is_and_classes_that_do_not(
+    kind: str, named: str, tmp_path: Path
+) -> None:
+    """Whatever transformers makes of a file under this name, beside this model: the same, or left
+    to it."""
     from transformers import GPT2Tokenizer, Qwen2Tokenizer
 
     words = json.loads(chat_tokenizer("plain").backend_tokenizer.to_str())["model"]
@@ -205,14 +228,20 @@ def test_classes_that_take_the_file_as_it_is_and_classes_that_do_not(kind: str, 
     ):
         folder = tmp_path / type(made).__name__
         made.save_pretrained(folder)
-        config = json.loads((folder / "tokenizer_config.json").read_text()) | special | {"tokenizer_class": named}
+        config = (
+            json.loads((folder / "tokenizer_config.json").read_text())
+            | special
+            | {"tokenizer_class": named}
+        )
         config.pop("add_prefix_space", None)
         (folder / "tokenizer_config.json").write_text(json.dumps(config))
         (folder / "config.json").write_text(json.dumps({"model_type": kind}))
         ours, theirs = read_tokenizer(folder, kind), AutoTokenizer.from_pretrained(folder)
         read.append(ours is not None)
         for text in TEXTS if ours is not None else []:
-            assert ours.encode(text, split_special_tokens=True) == theirs.encode(text, split_special_tokens=True)
+            assert ours.encode(text, split_special_tokens=True) == theirs.encode(
+                text, split_special_tokens=True
+            )
             assert ours.encode(text) == theirs.encode(text)
             assert ours.decode(ours.encode(text)) == theirs.decode(ours.encode(text))
     rebuilt = {"G": [True, True, False], "Q": [False, False, True]}.get(named[0], [True] * 3)
@@ -226,7 +255,15 @@ def test_damaged_and_padding_files_are_left_to_transformers(tmp_path: Path) -> N
     good = json.loads(file.read_text())
     file.write_text(
         json.dumps(
-            good | {"truncation": {"direction": "Right", "max_length": 8, "strategy": "LongestFirst", "stride": 0}}
+            good
+            | {
+                "truncation": {
+                    "direction": "Right",
+                    "max_length": 8,
+                    "strategy": "LongestFirst",
+                    "stride": 0,
+                }
+            }
         )
     )
     assert read_tokenizer(tmp_path, "llama") is None

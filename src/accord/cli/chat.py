@@ -11,8 +11,11 @@ from accord.cli.terminal import safe_text
 from accord.runs import environment
 
 
-def converse(model_name: str, temperature: float, max_new_tokens: int, system: str | None, seed: int) -> None:
-    """Read lines, stream replies. Chat models keep the conversation; plain models continue each line."""
+def converse(
+    model_name: str, temperature: float, max_new_tokens: int, system: str | None, seed: int
+) -> None:
+    """Read lines, stream replies. Chat models keep the conversation; plain models continue each
+    line."""
     threads = environment.prepare("auto")
     from accord.cli.run import quiet_libraries
     from accord.models.loading import load_causal_lm
@@ -26,13 +29,17 @@ def converse(model_name: str, temperature: float, max_new_tokens: int, system: s
     model = load_causal_lm(model_name)
     encoder, sampler = Encoder(model.tokenizer), BuiltinSampler(model)
     chatty = model.tokenizer.chat_template is not None
-    messages: list[dict[str, str]] = [{"role": "system", "content": system}] if system and chatty else []
+    messages: list[dict[str, str]] = (
+        [{"role": "system", "content": system}] if system and chatty else []
+    )
     settings = SamplingSettings(max_new_tokens, temperature)
     turn = 0
     while line := _ask(chatty):
         prompt: Any = [*messages, {"role": "user", "content": line}] if chatty else line
         stream = _Stream(encoder)
-        sampler.sample([encoder.prompt(prompt)], settings, [seed * 1_000_003 + turn], on_token=stream)
+        sampler.sample(
+            [encoder.prompt(prompt)], settings, [seed * 1_000_003 + turn], on_token=stream
+        )
         click.echo(stream.rest())
         if chatty:
             messages = [*prompt, {"role": "assistant", "content": stream.text}]
@@ -41,7 +48,9 @@ def converse(model_name: str, temperature: float, max_new_tokens: int, system: s
 
 def _ask(chatty: bool) -> str:
     try:
-        return input("you: " if chatty and sys.stdin.isatty() else "> " if sys.stdin.isatty() else "").strip()
+        return input(
+            "you: " if chatty and sys.stdin.isatty() else "> " if sys.stdin.isatty() else ""
+        ).strip()
     except EOFError:
         return ""
 

@@ -1,4 +1,5 @@
-"""`accord data`: what a file holds, how long its rows are in a model's tokens, and other formats of it."""
+"""`accord data`: what a file holds, how long its rows are in a model's tokens, and other formats of
+it."""
 
 from __future__ import annotations
 
@@ -21,17 +22,28 @@ def check(file: DataSource, examples: int) -> None:
 
 
 def check_lengths(
-    file: DataSource, model: str, max_prompt: int, max_response: int, too_long: Literal["error", "drop", "cut"]
+    file: DataSource,
+    model: str,
+    max_prompt: int,
+    max_response: int,
+    too_long: Literal["error", "drop", "cut"],
 ) -> None:
-    """Print how many rows a length policy keeps, cuts and drops under `model`'s tokenizer, and a decoded example."""
+    """Print how many rows a length policy keeps, cuts and drops under `model`'s tokenizer, and a
+    decoded example."""
     from accord.models.huggingface import load_tokenizer
     from accord.models.loading import locate_model
     from accord.text.encoding import Encoder
     from accord.text.lengths import fit_lengths
 
     encoder, read = Encoder(load_tokenizer(locate_model(model))), read_feedback(file)
-    rows = [(prompt, answer, record.id) for record in read.records for prompt, answer in _answers(record)]
-    encoded = [encoder.example(prompt, answer, row=row) for prompt, answer, row in rows if answer.strip()]
+    rows = [
+        (prompt, answer, record.id)
+        for record in read.records
+        for prompt, answer in _answers(record)
+    ]
+    encoded = [
+        encoder.example(prompt, answer, row=row) for prompt, answer, row in rows if answer.strip()
+    ]
     empty = {"empty answer": len(rows) - len(encoded)} if len(rows) > len(encoded) else {}
     click.echo(
         f"\nprompts with their answers, in tokens of {model} (limits {max_prompt} and {max_response}, {too_long}):"
@@ -52,8 +64,12 @@ def convert(file: DataSource, destination: Path, shape: str) -> None:
     """Write `file` in another format; what that format cannot hold is counted."""
     check_free([destination])
     read = read_feedback(file)
-    write_export(Loaded(read.records, read.dropped, read.left_out), destination, shape, ExportOptions())
+    write_export(
+        Loaded(read.records, read.dropped, read.left_out), destination, shape, ExportOptions()
+    )
     for line in read.said:
         click.echo(safe_text(line))
     lost = sum(read.dropped.values())
-    click.echo(f"{read.shape}: {read.rows:,} rows read, {lost:,} dropped (accord data check says why)")
+    click.echo(
+        f"{read.shape}: {read.rows:,} rows read, {lost:,} dropped (accord data check says why)"
+    )

@@ -39,12 +39,16 @@ def examine_machine() -> None:
     for name, speed in speeds.items():
         click.echo(f"  {name}: {speed:,.0f} GFLOP/s")
     faster = speeds["bf16"] > 1.5 * speeds["fp32"]
-    advice = "precision=bf16 makes runs faster here" if faster else "precision=bf16 gains nothing here"
+    advice = (
+        "precision=bf16 makes runs faster here" if faster else "precision=bf16 gains nothing here"
+    )
     click.echo(f"  fast data type for products: {'bf16' if faster else 'fp32'}; {advice}")
     click.secho("versions", bold=True)
     for name, version in found["versions"].items():
         click.echo(f"  {name} {version or 'missing'}")
-    missing = {name: use for name, use in OPTIONAL.items() if importlib.util.find_spec(name) is None}
+    missing = {
+        name: use for name, use in OPTIONAL.items() if importlib.util.find_spec(name) is None
+    }
     click.secho("missing" if missing else "nothing is missing", bold=True)
     for name, (purpose, how) in missing.items():
         click.echo(f"  {name}, for {purpose}: {how}")

@@ -1,4 +1,5 @@
-"""Writing feedback in another format: shared by `accord data convert` and `accord feedback export`."""
+"""Writing feedback in another format: shared by `accord data convert` and `accord feedback
+export`."""
 
 from __future__ import annotations
 
@@ -33,7 +34,8 @@ class Loaded:
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """columns: also write who, when, in which order shown and how many agree; card: a data card beside the export;
+    """columns: also write who, when, in which order shown and how many agree; card: a data card
+    beside the export;
     hash_annotators, salt: see `Pseudonyms` (without a salt one is made and shown once)."""
 
     columns: bool = False
@@ -43,19 +45,33 @@ class ExportOptions:
 
 
 def write_export(loaded: Loaded, destination: Path, shape: str, options: ExportOptions) -> None:
-    """Write records as `shape`; print what was written and what the format cannot hold, with the reasons."""
+    """Write records as `shape`; print what was written and what the format cannot hold, with the
+    reasons."""
     made = export(loaded.records, shape)
     if not made.rows:
-        why = "; ".join(f"{reason} ({n:,})" for reason, n in made.left_out.items()) or "there are none"
+        why = (
+            "; ".join(f"{reason} ({n:,})" for reason, n in made.left_out.items())
+            or "there are none"
+        )
         raise ConfigError(
-            f"none of the {len(loaded.records):,} records can be written as {shape}: {why}", "choose another --to"
+            f"none of the {len(loaded.records):,} records can be written as {shape}: {why}",
+            "choose another --to",
         )
     if options.salt is not None and not options.hash_annotators:
         raise ConfigError(
-            "--salt without --hash-annotators", "add --hash-annotators, or leave out --salt and ACCORD_SALT"
+            "--salt without --hash-annotators",
+            "add --hash-annotators, or leave out --salt and ACCORD_SALT",
         )
-    beside = destination.with_suffix(".about.jsonl") if made.beside and options.columns and made.about else None
-    paths = [destination, *([beside] if beside else []), *(card_paths(destination) if options.card else ())]
+    beside = (
+        destination.with_suffix(".about.jsonl")
+        if made.beside and options.columns and made.about
+        else None
+    )
+    paths = [
+        destination,
+        *([beside] if beside else []),
+        *(card_paths(destination) if options.card else ()),
+    ]
     check_free(paths)
     _check_suffix(destination, shape)
     names = _pseudonyms(loaded.records, options)
@@ -79,7 +95,8 @@ def _check_suffix(destination: Path, shape: str) -> None:
     wanted = ".csv" if shape in TABLES else ".jsonl"
     if destination.suffix != wanted:
         raise ConfigError(
-            f"{shape} is written as {wanted[1:].upper()}, not as {destination.name}", f"end the name in {wanted}"
+            f"{shape} is written as {wanted[1:].upper()}, not as {destination.name}",
+            f"end the name in {wanted}",
         )
 
 
@@ -100,7 +117,11 @@ def _write(destination: Path, rows: Sequence[dict[str, Any]], shape: str) -> Non
     if shape not in TABLES:
         write_jsonl(destination, rows)
         return
-    columns = [c for c in dict.fromkeys(c for row in rows for c in row) if any(row.get(c) is not None for row in rows)]
+    columns = [
+        c
+        for c in dict.fromkeys(c for row in rows for c in row)
+        if any(row.get(c) is not None for row in rows)
+    ]
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
@@ -108,9 +129,15 @@ def _write(destination: Path, rows: Sequence[dict[str, Any]], shape: str) -> Non
     write_text(destination, text.getvalue())
 
 
-def _write_card(loaded: Loaded, made: Exported, destination: Path, names: Pseudonyms | None) -> None:
+def _write_card(
+    loaded: Loaded, made: Exported, destination: Path, names: Pseudonyms | None
+) -> None:
     card = data_card(
-        loaded.records, made, dropped=loaded.dropped, not_read=loaded.not_read, name=names.name if names else str
+        loaded.records,
+        made,
+        dropped=loaded.dropped,
+        not_read=loaded.not_read,
+        name=names.name if names else str,
     )
     page, data = card_paths(destination)
     write_text(page, card_text(card, destination.name))

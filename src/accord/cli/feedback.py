@@ -1,4 +1,5 @@
-"""`accord feedback`: judgements in and out of a store, and what they are worth, without a browser."""
+"""`accord feedback`: judgements in and out of a store, and what they are worth, without a
+browser."""
 
 from __future__ import annotations
 
@@ -23,8 +24,8 @@ SQLITE = (".sqlite", ".sqlite3", ".db")
 
 
 def load(source: DataSource, quiet: bool = False) -> list[Feedback]:
-    """Records of a store or of a file, directory or Hub id in any known format; prints what was lost, on stderr if `quiet`
-    (standard output is then a machine's)."""
+    """Records of a store or of a file, directory or Hub id in any known format; prints what was
+    lost, on stderr if `quiet` (standard output is then a machine's)."""
     return load_all(source, quiet).records
 
 
@@ -33,8 +34,12 @@ def load_all(source: DataSource, quiet: bool = False) -> Loaded:
     if Path(source.path).suffix in SQLITE:
         from accord.feedback.store import FeedbackStore
 
-        if told := [name for name in source.model_fields_set - {"path"} if getattr(source, name) is not None]:
-            raise ConfigError(f"{source.path} is a store: it has no {told[0]} to choose", f"leave out --{told[0]}")
+        if told := [
+            name for name in source.model_fields_set - {"path"} if getattr(source, name) is not None
+        ]:
+            raise ConfigError(
+                f"{source.path} is a store: it has no {told[0]} to choose", f"leave out --{told[0]}"
+            )
         if not Path(source.path).is_file():
             raise ConfigError(f"there is no store {source}", "make one with accord feedback import")
         with FeedbackStore(Path(source.path)) as store:
@@ -58,7 +63,9 @@ def judgements(source: DataSource, quiet: bool = False) -> list[Feedback]:
     """The same records; raises DataError where nobody judged."""
     records = load(source, quiet)
     if not records:
-        raise DataError(f"{source} holds no judgements", "give a file of judgements, or a store that has some")
+        raise DataError(
+            f"{source} holds no judgements", "give a file of judgements, or a store that has some"
+        )
     return records
 
 
@@ -67,7 +74,9 @@ def import_file(source: DataSource, store: Path) -> None:
     from accord.feedback.store import FeedbackStore
 
     if store.suffix not in SQLITE:
-        raise ConfigError(f"{store} does not look like a store", f"end its name in one of: {', '.join(SQLITE)}")
+        raise ConfigError(
+            f"{store} does not look like a store", f"end its name in one of: {', '.join(SQLITE)}"
+        )
     records = load(source)
     with FeedbackStore(store) as opened:
         added = opened.add(records)
@@ -92,7 +101,10 @@ def agreement(source: DataSource) -> None:
     click.echo(f"{counted(len(records), 'record')} by {people}: {kinds_counted(records)}")
     if found.choices is None and not found.scales:
         reasons = "; ".join(f"{reason} ({count:,})" for reason, count in found.not_measured.items())
-        raise DataError(f"there is nothing to measure agreement on: {reasons}", "collect with an overlap of 2 or more")
+        raise DataError(
+            f"there is nothing to measure agreement on: {reasons}",
+            "collect with an overlap of 2 or more",
+        )
     if found.choices is not None:
         click.echo(
             f"{counted(found.choices.units, 'pair')} of options judged by two annotators or more, "
@@ -105,10 +117,16 @@ def agreement(source: DataSource) -> None:
             ("ceiling", "ceiling", "the most a reward model can reach on single labels"),
         ):
             why = found.choices.not_measurable.get(part)
-            said = f"not measurable: {why}" if why else f"{interval(getattr(found.choices, part))}  {meaning}"
+            said = (
+                f"not measurable: {why}"
+                if why
+                else f"{interval(getattr(found.choices, part))}  {meaning}"
+            )
             click.echo(f"  {name:18} {said}")
         for kind, alone in found.by_kind.items() if len(found.by_kind) > 1 else ():
-            click.echo(f"  {kind + ' alone':18} α {interval(alone.alpha)}, strict {interval(alone.strict)}")
+            click.echo(
+                f"  {kind + ' alone':18} α {interval(alone.alpha)}, strict {interval(alone.strict)}"
+            )
     for scale in found.scales:
         click.echo(
             f"{safe_text(scale.what)} ({scale.level}): {counted(scale.units, 'response')} judged by two annotators or more, "
@@ -131,7 +149,8 @@ def interval(value: Interval, digits: int = 3) -> str:
 
 
 def annotators(source: DataSource) -> None:
-    """Print every annotator's rationality and side bias; of models compared across prompts, reliability and side."""
+    """Print every annotator's rationality and side bias; of models compared across prompts,
+    reliability and side."""
     from accord.feedback.annotator_model import TooManyOptions, estimate
 
     records = judgements(source)
@@ -143,11 +162,14 @@ def annotators(source: DataSource) -> None:
     rows = sorted(found.annotators, key=lambda a: (a.flag == "ok", -a.judgements))
     cells = [
         (
-            row.annotator, f"{row.judgements:,}", _known(row.rationality, row.rationality_error),
-            _known(row.side_bias, row.side_bias_error, "+"), row.reason if row.flag != "ok" else "",
+            row.annotator,
+            f"{row.judgements:,}",
+            _known(row.rationality, row.rationality_error),
+            _known(row.side_bias, row.side_bias_error, "+"),
+            row.reason if row.flag != "ok" else "",
         )
         for row in rows
-    ]  # fmt: skip
+    ]
     _print_table(("annotator", "judgements", "rationality", "side bias", "finding"), cells)
     flagged = sum(a.flag != "ok" for a in found.annotators)
     ties = f"; ties: ν = {found.tie:.2f} (Davidson)" if any(_tied(r) for r in records) else ""
@@ -163,7 +185,8 @@ UNTOLD = "cannot be told"
 
 
 def _known(value: float, error: float, sign: str = "") -> str:
-    """The estimate with its 95 % half-width, unless that is wider than what people can differ by."""
+    """The estimate with its 95 % half-width, unless that is wider than what people can differ
+    by."""
     from accord.feedback.annotator_model import TOO_WIDE, Z95
 
     return f"{value:{sign}.2f} ± {Z95 * error:.2f}" if error < TOO_WIDE else UNTOLD
@@ -174,8 +197,8 @@ def _tied(record: Feedback) -> bool:
 
 
 def _across_prompts(records: list[Feedback], why: DataError) -> None:
-    """Reliability from a fit of the producers' scores, and each annotator's share of the first place. Raises `why` where the
-    options have no producers."""
+    """Reliability from a fit of the producers' scores, and each annotator's share of the first
+    place. Raises `why` where the options have no producers."""
     from collections import Counter
 
     from accord.feedback.audit import UNRELIABLE, reliability, scored_objects
@@ -183,16 +206,29 @@ def _across_prompts(records: list[Feedback], why: DataError) -> None:
 
     if scored_objects(records) != "producer":
         raise why
-    counts, sides = Counter(r.annotator for r in records), {s.annotator: s for s in annotator_sides(records)}
+    counts, sides = (
+        Counter(r.annotator for r in records),
+        {s.annotator: s for s in annotator_sides(records)},
+    )
     cells, flagged = [], 0
     for row in sorted(reliability(records), key=lambda r: -counts[r.annotator]):
         r, side = row.times_typical, sides.get(row.annotator)
         findings = [f"below {UNRELIABLE:g} times the typical"] if r.high < UNRELIABLE else []
         if side is not None and side.alarm:
-            findings.append(f"prefers the {'first' if side.first_share.value > 0.5 else 'second'} place")
+            findings.append(
+                f"prefers the {'first' if side.first_share.value > 0.5 else 'second'} place"
+            )
         flagged += bool(findings)
         first = "no decided pair" if side is None else interval(side.first_share, 2)
-        cells.append((row.annotator, f"{counts[row.annotator]:,}", interval(r, 2), first, "; ".join(findings)))
+        cells.append(
+            (
+                row.annotator,
+                f"{counts[row.annotator]:,}",
+                interval(r, 2),
+                first,
+                "; ".join(findings),
+            )
+        )
     cells.sort(key=lambda row: not row[-1])
     _print_table(("annotator", "judgements", "reliability", "first place", "finding"), cells)
     click.echo(
@@ -208,7 +244,9 @@ def _print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> N
 
     table = Table(box=None, header_style="bold")
     for column in columns:
-        table.add_column(column, justify="left" if column in ("annotator", "finding", "producer") else "right")
+        table.add_column(
+            column, justify="left" if column in ("annotator", "finding", "producer") else "right"
+        )
     for row in rows:
         table.add_row(*map(safe_text, row))
     Console(markup=False, highlight=False).print(table)
@@ -229,7 +267,14 @@ def ratings(source: DataSource, style: dict[str, Any]) -> None:
     for i in sorted(range(len(found.producers)), key=lambda i: -found.score_P[i]):
         score, half = found.score_P[i], Z95 * found.score_error_P[i]
         place = f"{ranks[i][0]}–{ranks[i][1]}" if ranks[i][0] < ranks[i][1] else f"{ranks[i][0]}"
-        cells.append((place, found.producers[i], f"{score:+.2f}", f"[{score - half:+.2f}, {score + half:+.2f}]"))
+        cells.append(
+            (
+                place,
+                found.producers[i],
+                f"{score:+.2f}",
+                f"[{score - half:+.2f}, {score + half:+.2f}]",
+            )
+        )
     _print_table(("rank", "producer", "score", "95 %"), cells)
     click.echo(
         f"{counted(found.votes, 'vote')} by {counted(len(found.annotators), 'annotator')}; scores in logits, ranks and scores "
@@ -257,4 +302,6 @@ def _side(found: Ratings) -> str:
     if found.side_error > MOST:
         return "an unknown amount: these votes cannot tell it from what the producers are worth"
     alarm = "beyond chance" if abs(found.side_z) > Z95 else "within chance"
-    return f"{found.side:+.3f} ± {Z95 * found.side_error:.3f} logits (z = {found.side_z:.1f}, {alarm})"
+    return (
+        f"{found.side:+.3f} ± {Z95 * found.side_error:.3f} logits (z = {found.side_z:.1f}, {alarm})"
+    )

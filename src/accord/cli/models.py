@@ -9,7 +9,8 @@ import click
 from accord.errors import ConfigError, RunError
 
 BOUND = 1e-2
-"""Largest difference (nats) of a probe's log-probabilities between the adapter on its base and the merged model, in fp32."""
+"""Largest difference (nats) of a probe's log-probabilities between the adapter on its base and the
+merged model, in fp32."""
 
 
 def merge(adapter: str, destination: Path) -> None:
@@ -25,7 +26,9 @@ def merge(adapter: str, destination: Path) -> None:
         raise ConfigError(f"{destination} exists", "choose a new directory")
     check_merging(adapter)
     model = load_causal_lm(adapter)
-    ids = torch.randint(0, model.vocab_size, (24,), generator=torch.Generator().manual_seed(0)).tolist()
+    ids = torch.randint(
+        0, model.vocab_size, (24,), generator=torch.Generator().manual_seed(0)
+    ).tolist()
     stream = pack([Group(ids[:4], [ids[4:]])])
     with precision.exact(), torch.no_grad():
         before = model.logprobs(stream)
@@ -34,7 +37,8 @@ def merge(adapter: str, destination: Path) -> None:
     worst = float((before - after).abs().max())
     if not worst <= BOUND:
         raise RunError(
-            f"the merged model's log-probabilities are {worst:.3g} nats off the adapter's", "this is a bug in accord"
+            f"the merged model's log-probabilities are {worst:.3g} nats off the adapter's",
+            "this is a bug in accord",
         )
     click.echo(
         f"{adapter} and its base → {destination}\n  log-probabilities of a probe differ by at most {worst:.1g} nats"

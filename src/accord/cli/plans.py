@@ -1,4 +1,5 @@
-"""What a run is going to do, as a calm table: amounts per stage, then what was left out, notes and examples."""
+"""What a run is going to do, as a calm table: amounts per stage, then what was left out, notes and
+examples."""
 
 from __future__ import annotations
 
@@ -15,7 +16,16 @@ EXAMPLE = 600
 
 def lines_of(plans: Mapping[str, Plan], times: bool, runs: int = 1) -> Iterator[str]:
     """`times`: with how long each stage may take, `runs` times."""
-    header = ["stage", "rows", "cut", "dropped", "tokens ≤", "updates", "memory", *(["time"] if times else [])]
+    header = [
+        "stage",
+        "rows",
+        "cut",
+        "dropped",
+        "tokens ≤",
+        "updates",
+        "memory",
+        *(["time"] if times else []),
+    ]
     table = [header, *(_cells(name, plan, times) for name, plan in plans.items())]
     widths = [max(len(row[column]) for row in table) for column in range(len(header))]
     used = [column for column in range(len(header)) if any(row[column] for row in table[1:])]
@@ -27,7 +37,11 @@ def lines_of(plans: Mapping[str, Plan], times: bool, runs: int = 1) -> Iterator[
     yield from _notes(plans)
     for name, plan in plans.items():
         if plan.example:
-            yield from ["", f"  {name} learns, for example (trained part in ⟦ ⟧):", *_wrapped(_short(plan.example))]
+            yield from [
+                "",
+                f"  {name} learns, for example (trained part in ⟦ ⟧):",
+                *_wrapped(_short(plan.example)),
+            ]
 
 
 def _cells(name: str, plan: Plan, times: bool) -> list[str]:
@@ -44,7 +58,9 @@ def time_span(seconds: tuple[float, float] | None) -> str:
 
     if seconds is None:
         return "?"
-    least, most = (duration(float(f"{s:.2g}")) for s in seconds)  # two digits are more than is known
+    least, most = (
+        duration(float(f"{s:.2g}")) for s in seconds
+    )  # two digits are more than is known
     return least if least == most else f"{least} to {most}"
 
 
@@ -53,7 +69,11 @@ def _in_all(plans: Mapping[str, Plan], runs: int) -> str:
     if not known:
         return "how long it takes cannot be told before the run has the data and the model"
     total = time_span((sum(s[0] for s in known), sum(s[1] for s in known)))
-    rest = "" if len(known) == len(plans) else "; stages with ? not counted: their data or model is not there yet"
+    rest = (
+        ""
+        if len(known) == len(plans)
+        else "; stages with ? not counted: their data or model is not there yet"
+    )
     each = f" for each of {runs} seeds" if runs > 1 else ""
     return f"{total} in all{each}, from a step measured on this machine{rest}"
 
@@ -64,7 +84,10 @@ def _notes(plans: Mapping[str, Plan]) -> Iterator[str]:
     for name, plan in plans.items():
         said = list(plan.notes)
         if plan.dropped:
-            said.append("dropped: " + ", ".join(f"{count:,} {reason}" for reason, count in plan.dropped.items()))
+            said.append(
+                "dropped: "
+                + ", ".join(f"{count:,} {reason}" for reason, count in plan.dropped.items())
+            )
         for number, note in enumerate(said):
             label = name if number == 0 else ""
             yield from _wrapped(safe_text(note), f"  {label.ljust(width)}   ", " " * (width + 5))
@@ -84,4 +107,6 @@ def _short(text: str) -> str:
     """Both ends of a long example: what is trained stands at its end."""
     if len(text) <= EXAMPLE:
         return text
-    return f"{text[: EXAMPLE // 2]} … ({len(text) - EXAMPLE:,} characters) … {text[-EXAMPLE // 2 :]}"
+    return (
+        f"{text[: EXAMPLE // 2]} … ({len(text) - EXAMPLE:,} characters) … {text[-EXAMPLE // 2 :]}"
+    )

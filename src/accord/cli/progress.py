@@ -16,7 +16,8 @@ PLAIN_SECONDS = 15.0
 
 
 class RunProgress(Progress):
-    """Shows the stage under way; `begin` is called by the runner before each stage. prefix: shown before its number."""
+    """Shows the stage under way; `begin` is called by the runner before each stage. prefix: shown
+    before its number."""
 
     def __init__(self, stages: list[str], prefix: str = "") -> None:
         self.stages, self.prefix = stages, prefix
@@ -28,18 +29,31 @@ class RunProgress(Progress):
 
     def __enter__(self) -> RunProgress:
         if sys.stdout.isatty():
-            from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
+            from rich.progress import (
+                BarColumn,
+                MofNCompleteColumn,
+                SpinnerColumn,
+                TextColumn,
+                TimeRemainingColumn,
+            )
             from rich.progress import Progress as Bar
 
             self._bar = Bar(
-                SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=28), MofNCompleteColumn(),
-                TimeRemainingColumn(compact=True), TextColumn("{task.fields[note]}", markup=False),
-            )  # fmt: skip
+                SpinnerColumn(),
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=28),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(compact=True),
+                TextColumn("{task.fields[note]}", markup=False),
+            )
             self._bar.start()
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self._bar is not None:
             self._bar.stop()

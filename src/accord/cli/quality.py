@@ -1,4 +1,5 @@
-"""`accord feedback audit` and `accord feedback select`: what judgements are worth, and what to ask next."""
+"""`accord feedback audit` and `accord feedback select`: what judgements are worth, and what to ask
+next."""
 
 from __future__ import annotations
 
@@ -24,11 +25,15 @@ if TYPE_CHECKING:
     from accord.feedback.votes import Objects
 
 
-def audit(source: DataSource, trusted: Sequence[str], attributes: Path | None, as_json: bool) -> None:
+def audit(
+    source: DataSource, trusted: Sequence[str], attributes: Path | None, as_json: bool
+) -> None:
     """Print one page: every measure with its interval, the alarms first."""
     from accord.feedback import audit as auditing
 
-    found = auditing.audit(judgements(source, quiet=as_json), trusted or None, self_described=_attributes(attributes))
+    found = auditing.audit(
+        judgements(source, quiet=as_json), trusted or None, self_described=_attributes(attributes)
+    )
     if as_json:
         click.echo(json.dumps(_plain(asdict(found)), ensure_ascii=False))
         return
@@ -43,13 +48,16 @@ def _attributes(path: Path | None) -> dict[str, dict[str, str]] | None:
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ConfigError(f"cannot read {path}: {error}", 'write {"annotator": {"attribute": "value"}}') from None
+        raise ConfigError(
+            f"cannot read {path}: {error}", 'write {"annotator": {"attribute": "value"}}'
+        ) from None
     right = isinstance(raw, dict) and all(
         isinstance(v, dict) and all(isinstance(x, str) for x in v.values()) for v in raw.values()
     )
     if not right:
         raise ConfigError(
-            f"{path} does not map annotators to attributes", 'write {"annotator": {"attribute": "value"}}'
+            f"{path} does not map annotators to attributes",
+            'write {"annotator": {"attribute": "value"}}',
         )
     return raw  # type: ignore[no-any-return]
 
@@ -65,7 +73,10 @@ def _plain(value: Any) -> Any:
 
 def _page(found: Audit) -> list[str]:
     who = counted(found.people, "annotator")
-    lines = [f"{counted(found.records, 'record')} by {who}; votes are scored per {found.objects}", ""]
+    lines = [
+        f"{counted(found.records, 'record')} by {who}; votes are scored per {found.objects}",
+        "",
+    ]
     lines += [counted(len(found.alarms), "alarm") if found.alarms else "no alarms"]
     lines += [f"  {a.area:10} {a.subject}: {a.finding}" for a in found.alarms]
     lines += ["", "measures"]
@@ -103,7 +114,9 @@ def _page(found: Audit) -> list[str]:
         )
         lines += [f"              {n.warning}"] if n.warning else []
         if n.contrary:
-            lines.append(f"              against what the others prefer: {', '.join(list(n.contrary)[:8])}")
+            lines.append(
+                f"              against what the others prefer: {', '.join(list(n.contrary)[:8])}"
+            )
     flagged = sum(g.state == "flagged" for g in found.gold)
     lines.append(
         f"  gold        {flagged} of {len(found.gold)} annotators flagged"
@@ -117,9 +130,11 @@ def _page(found: Audit) -> list[str]:
             f"  groups      {len(g.groups)} by BIC ({bic}); {g.votes:,} votes, {g.ties_left_out:,} ties left out"
         )
     for scale in found.scales:
-        gain = f"; α {scale.alpha_plain:.2f} plain, {scale.alpha_corrected:.2f} corrected" if (
-            scale.alpha_plain is not None and scale.alpha_corrected is not None
-        ) else ""  # fmt: skip
+        gain = (
+            f"; α {scale.alpha_plain:.2f} plain, {scale.alpha_corrected:.2f} corrected"
+            if (scale.alpha_plain is not None and scale.alpha_corrected is not None)
+            else ""
+        )
         lines.append(
             f"  scales      {scale.attribute}: {len(scale.annotators)} annotators around {scale.offset:.2f}{gain}"
         )
@@ -137,8 +152,13 @@ def _page(found: Audit) -> list[str]:
 
 
 def select(
-    source: DataSource, count: int, goal: Literal["ranking", "best"], random_share: float, out: Path | None, seed: int
-) -> None:  # fmt: skip
+    source: DataSource,
+    count: int,
+    goal: Literal["ranking", "best"],
+    random_share: float,
+    out: Path | None,
+    seed: int,
+) -> None:
     """Choose pairs to ask next, and say what active picks were worth so far."""
     from accord.feedback.audit import scored_objects
     from accord.feedback.ratings import RatingSettings, fit
@@ -152,11 +172,17 @@ def select(
     objects = scored_objects(records)
     candidates, judged = candidates_of(records, objects)
     if not candidates:
-        raise DataError("no prompt has two different responses to compare", "add responses to the prompts")
+        raise DataError(
+            "no prompt has two different responses to compare", "add responses to the prompts"
+        )
     try:
-        known = fit(votes_of(records, objects)[0], RatingSettings(reliability=objects == "producer"))
+        known = fit(
+            votes_of(records, objects)[0], RatingSettings(reliability=objects == "producer")
+        )
     except DataError as error:
-        click.echo(f"no scores yet, so every pair is as informative as the next: {safe_text(error.message)}")
+        click.echo(
+            f"no scores yet, so every pair is as informative as the next: {safe_text(error.message)}"
+        )
         known = None
     chosen = choose(
         posterior(known, [o for c in candidates for o in c.objects]),
@@ -174,11 +200,14 @@ def select(
         write_jsonl(out, rows)
     at_random = sum(p.arm == "random" for p in chosen.picks)
     click.echo(
-        f"{len(rows):,} of {chosen.candidates:,} pairs, {at_random:,} of them at random" + (f": {out}" if out else "")
+        f"{len(rows):,} of {chosen.candidates:,} pairs, {at_random:,} of them at random"
+        + (f": {out}" if out else "")
     )
     for pick, row in list(zip(chosen.picks, rows, strict=True))[: 10 if out is None else 0]:
         names = " / ".join(o["producer"] or repr(_start(o["content"], 30)) for o in row["options"])
-        click.echo(safe_text(f"  {pick.arm:6}  {names}  on {_start(row['prompt'], 60)!r}  {pick.reason}"))
+        click.echo(
+            safe_text(f"  {pick.arm:6}  {names}  on {_start(row['prompt'], 60)!r}  {pick.reason}")
+        )
     if out is None and len(rows) > 10:
         click.echo(f"  and {len(rows) - 10:,} more; write them with --out FILE")
     _say_saving(records, objects)
@@ -192,7 +221,8 @@ def _start(content: str | list[dict[str, Any]], length: int) -> str:
 
 
 def _rows(records: Sequence[Feedback], picks: Sequence[Pick], goal: str) -> list[dict[str, Any]]:
-    """What a labelling task needs: prompt, both options, and who chose it, to be stored with the record."""
+    """What a labelling task needs: prompt, both options, and who chose it, to be stored with the
+    record."""
     from accord.feedback.records import content_id, to_json
 
     prompts, options = {}, {}
@@ -209,7 +239,10 @@ def _rows(records: Sequence[Feedback], picks: Sequence[Pick], goal: str) -> list
             {
                 "prompt": prompt,
                 "options": shown,
-                "meta": {"selected_by": "random" if pick.arm == "random" else goal, "reason": pick.reason},
+                "meta": {
+                    "selected_by": "random" if pick.arm == "random" else goal,
+                    "reason": pick.reason,
+                },
             }
         )
     return rows
@@ -230,16 +263,22 @@ def _say_saving(records: Sequence[Feedback], objects: Objects) -> None:
         if mine:
             arms[arm] = votes_of(mine, objects)[0]
     if len(arms) < 2:
-        click.echo("saving of the active arm: not measured (no records with meta.selected_by of both arms yet)")
+        click.echo(
+            "saving of the active arm: not measured (no records with meta.selected_by of both arms yet)"
+        )
         return
     names = sorted({n for v in arms.values() for n in v.producers})
 
     def renamed(votes: Votes) -> Votes:
         place = np.array([names.index(n) for n in votes.producers])
         return replace(
-            votes, first=place[votes.first], second=place[votes.second], producers=names, annotators=["all"],
+            votes,
+            first=place[votes.first],
+            second=place[votes.second],
+            producers=names,
+            annotators=["all"],
             annotator=np.zeros_like(votes.annotator),
-        )  # fmt: skip
+        )
 
     try:
         found = saving(renamed(arms["random"]), renamed(arms["active"]))

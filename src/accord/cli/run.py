@@ -15,7 +15,9 @@ from accord.errors import ConfigError
 from accord.runs import environment
 
 
-def run_recipe(name: str, overrides: Sequence[str], out: Path | None, resume: bool, dry_run: bool) -> None:
+def run_recipe(
+    name: str, overrides: Sequence[str], out: Path | None, resume: bool, dry_run: bool
+) -> None:
     """Run a recipe; leaves with the run's exit code."""
     from accord.runs import recipe as recipes
 
@@ -29,7 +31,9 @@ def run_recipe(name: str, overrides: Sequence[str], out: Path | None, resume: bo
     from accord.models import precision
     from accord.models.tuning import tune
 
-    arithmetic = precision.choose(recipe.header.precision, environment.choose_device(recipe.header.device))
+    arithmetic = precision.choose(
+        recipe.header.precision, environment.choose_device(recipe.header.device)
+    )
     tuned = tune(threads, arithmetic)
     if dry_run:
         _dry_run(recipe, run_dir, resume)
@@ -55,7 +59,9 @@ def _run_study(recipe: Any, run_dir: Path, resume: bool, tuned: dict[str, Any]) 
     from accord.runs import study
 
     stages = list(recipe.stages)
-    report = study.execute(recipe, run_dir, resume, lambda seed: RunProgress(stages, f"seed {seed}, "), tuned)
+    report = study.execute(
+        recipe, run_dir, resume, lambda seed: RunProgress(stages, f"seed {seed}, "), tuned
+    )
     table = (run_dir / study.TABLE).read_text(encoding="utf-8")
     if sys.stdout.isatty():
         Console().print(Markdown(table))
@@ -68,12 +74,15 @@ def _latest(name: str) -> Path:
     """The newest run of this recipe under runs/."""
     found = sorted(Path("runs").glob(f"{name}-[0-9]*-[0-9]*"))
     if not found:
-        raise ConfigError(f"there is no run of {name!r} under runs/ to resume", "name its directory with --out")
+        raise ConfigError(
+            f"there is no run of {name!r} under runs/ to resume", "name its directory with --out"
+        )
     return found[-1]
 
 
 def quiet_libraries() -> None:
-    """Silence other libraries' progress bars; ours is enough. Said in advance: they may never be imported."""
+    """Silence other libraries' progress bars; ours is enough. Said in advance: they may never be
+    imported."""
     import warnings
 
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -96,7 +105,9 @@ def _dry_run(recipe: Any, run_dir: Path, resume: bool) -> None:
     unsure = any(UNASKED in note for plan in plans.values() for note in plan.notes)
     valid = "is valid as far as can be told here" if unsure else "is valid"
     which = f"seeds {seeds}" if recipe.header.study else f"seed {seeds[0]}"
-    click.echo(f"\n{which}, free disk {environment.free_mib(run_dir):,.0f} MiB; the recipe {valid}, nothing was run")
+    click.echo(
+        f"\n{which}, free disk {environment.free_mib(run_dir):,.0f} MiB; the recipe {valid}, nothing was run"
+    )
 
 
 def _closing_table(run_dir: Path) -> None:
@@ -107,7 +118,12 @@ def _closing_table(run_dir: Path) -> None:
     from accord.report.render import duration
 
     table = Table(box=None, header_style="bold")
-    for column, justify in (("stage", "left"), ("time", "right"), ("peak", "right"), ("what came out", "left")):
+    for column, justify in (
+        ("stage", "left"),
+        ("time", "right"),
+        ("peak", "right"),
+        ("what came out", "left"),
+    ):
         table.add_column(column, justify=justify)  # type: ignore[arg-type]
     total = 0.0
     for path in sorted(run_dir.glob("stages/*/result.json")):

@@ -1,4 +1,5 @@
-"""The argument that names data, and the options that say what to take of it; together a DataSource."""
+"""The argument that names data, and the options that say what to take of it; together a
+DataSource."""
 
 from __future__ import annotations
 
@@ -28,13 +29,17 @@ _COMMAS = re.compile(r",(?=[\w.]+=)")
 
 
 def source(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """The argument `name`, a path, Hub id or store; the command is given it with its options as a DataSource."""
+    """The argument `name`, a path, Hub id or store; the command is given it with its options as a
+    DataSource."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(command)
         @guarded
         def with_source(**given: Any) -> None:
-            told = {key: given.pop(key) for key in ("split", "config", "revision", "labels", "limit", "encoding")}
+            told = {
+                key: given.pop(key)
+                for key in ("split", "config", "revision", "labels", "limit", "encoding")
+            }
             columns = given.pop("columns")
             command(**{name: _data_source(given.pop(name), columns, told)}, **given)
 
@@ -53,6 +58,8 @@ def _data_source(path: str, columns: Sequence[str], told: dict[str, Any]) -> Dat
     pairs = [pair.partition("=") for given in columns for pair in _COMMAS.split(given)]
     for ours, equals, theirs in pairs:
         if not (ours and equals and theirs):
-            raise ConfigError(f"--columns {ours}{equals}{theirs}: that names no column", "write prompt=question")
+            raise ConfigError(
+                f"--columns {ours}{equals}{theirs}: that names no column", "write prompt=question"
+            )
     named = {ours: theirs for ours, _, theirs in pairs} or None
     return validated(DataSource, {"path": path, "columns": named, **told}, "")

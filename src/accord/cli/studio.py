@@ -25,21 +25,28 @@ def run_studio(wanted: Serving, open_browser: bool, chat: Chat | None) -> None:
     serve(wanted, open_browser, click.echo, application(chat, wanted.workers) or HERE)
 
 
-def openid_provider(issuer: str | None, client_id: str | None, name: str | None) -> OpenIdSettings | None:
-    """The provider named on the command line, its secret from the environment. Raises ConfigError for half of one."""
+def openid_provider(
+    issuer: str | None, client_id: str | None, name: str | None
+) -> OpenIdSettings | None:
+    """The provider named on the command line, its secret from the environment. Raises ConfigError
+    for half of one."""
     if issuer is None:
         if client_id or name:
-            raise ConfigError("a client of OpenID Connect was named without its provider", "give --oidc-issuer too")
+            raise ConfigError(
+                "a client of OpenID Connect was named without its provider",
+                "give --oidc-issuer too",
+            )
         return None
     return OpenIdSettings(issuer, client_id or "", os.environ.get(OIDC_SECRET, ""), name or "")
 
 
-# --- without a browser -----------------------------------------------------------------------------------------------
+# --- without a browser ----------------------------------------------------------------------------
 def _open(database: str) -> Database:
     """A studio that is there; asking for data must not make an empty one."""
     if "://" not in database and not Path(database).is_file():
         raise ConfigError(
-            f"there is no studio in {database}", "name its file with --database, or start it: accord studio"
+            f"there is no studio in {database}",
+            "name its file with --database, or start it: accord studio",
         )
     return open_database(database)
 
@@ -50,15 +57,24 @@ def _project(db: Database, slug: str) -> int:
 
 
 def export_project(
-    database: str, project: str, destination: Path, shape: str, gold: bool, skips: bool, card: bool,
-    hash_annotators: bool, salt: str | None,
-) -> None:  # fmt: skip
+    database: str,
+    project: str,
+    destination: Path,
+    shape: str,
+    gold: bool,
+    skips: bool,
+    card: bool,
+    hash_annotators: bool,
+    salt: str | None,
+) -> None:
     """Write a project's judgements with their card; print what stays behind and why."""
     db = _open(database)
     try:
         project_id = _project(db, project)
         wanted = exporting.Wanted(shape, gold, skips, True, hash_annotators, salt)
-        made = exporting.bundle(exporting.collect(db, project_id, gold, skips), wanted, destination.name)
+        made = exporting.bundle(
+            exporting.collect(db, project_id, gold, skips), wanted, destination.name
+        )
         about = destination.with_suffix(".about.jsonl")
         texts = {destination: made.data} | ({} if made.about is None else {about: made.about})
         page, numbers = card_paths(destination)
@@ -85,7 +101,9 @@ def export_project(
     if beside:
         click.echo(f"beside it: {', '.join(path.name for path in beside)}")
     if made.salt is not None:
-        click.echo(f"salt: {made.salt}  (keep it secret; give it as --salt to get the same names again)")
+        click.echo(
+            f"salt: {made.salt}  (keep it secret; give it as --salt to get the same names again)"
+        )
 
 
 def import_into(database: str, project: str, source: Path) -> None:
@@ -96,6 +114,8 @@ def import_into(database: str, project: str, source: Path) -> None:
     finally:
         db.close()
     click.echo(f"{project}: {done.items.new:,} new items, {done.items.duplicates:,} there already")
-    click.echo(f"  {done.answers:,} judgements ({done.extra:,} beyond the overlap), {done.repeated:,} there already")
+    click.echo(
+        f"  {done.answers:,} judgements ({done.extra:,} beyond the overlap), {done.repeated:,} there already"
+    )
     for reason, count in {**done.items.bad, **done.left_out}.items():
         click.echo(f"  left out {count:,}: {safe_text(reason)}")

@@ -1,4 +1,5 @@
-"""Models that raters of `accord studio` chat with: on this machine, or behind an OpenAI-compatible endpoint."""
+"""Models that raters of `accord studio` chat with: on this machine, or behind an OpenAI-compatible
+endpoint."""
 
 from __future__ import annotations
 
@@ -23,12 +24,14 @@ if TYPE_CHECKING:
 
 CHAT, KEYS = "ACCORD_STUDIO_CHAT", ("ACCORD_CHAT_KEY", "ACCORD_CHAT_KEY_2")
 AT_ONCE, PATIENCE = 8, 5.0
-"""Turns that a process works on at once, and seconds that one more waits: each holds one of the server's threads."""
+"""Turns that a process works on at once, and seconds that one more waits: each holds one of the
+server's threads."""
 
 
 @dataclass(frozen=True)
 class Chat:
-    """What is asked for on the command line. models: one (two samples are compared) or two (one of each)."""
+    """What is asked for on the command line. models: one (two samples are compared) or two (one of
+    each)."""
 
     models: tuple[str, ...]
     max_tokens: int = 512
@@ -36,11 +39,19 @@ class Chat:
 
     def __post_init__(self) -> None:
         if len(self.models) > 2:
-            raise ConfigError(f"{len(self.models)} models to chat with", "a turn compares two; name one or two")
+            raise ConfigError(
+                f"{len(self.models)} models to chat with", "a turn compares two; name one or two"
+            )
         if len(set(self.models)) < len(self.models):
-            raise ConfigError(f"{self.models[0]} is named twice", "name it once: then two samples of it are compared")
+            raise ConfigError(
+                f"{self.models[0]} is named twice",
+                "name it once: then two samples of it are compared",
+            )
         if len(self.models) == 1 and self.temperature == 0:
-            raise ConfigError("at --chat-temperature 0 both replies would be the same", "raise it, or name two models")
+            raise ConfigError(
+                "at --chat-temperature 0 both replies would be the same",
+                "raise it, or name two models",
+            )
 
 
 class Model(Protocol):
@@ -49,7 +60,7 @@ class Model(Protocol):
     def respond(self, messages: Sequence[dict[str, Any]], seed: int) -> Reply: ...
 
 
-# --- the two kinds ---------------------------------------------------------------------------------------------------
+# --- the two kinds --------------------------------------------------------------------------------
 class Remote:
     """A model behind an endpoint. `name` is what the records say produced the response."""
 
@@ -59,7 +70,9 @@ class Remote:
     def respond(self, messages: Sequence[dict[str, Any]], seed: int) -> Reply:
         """One response. Raises ChatError."""
         try:
-            found = self.endpoint.complete(messages, self.chat.max_tokens, self.chat.temperature, seed)
+            found = self.endpoint.complete(
+                messages, self.chat.max_tokens, self.chat.temperature, seed
+            )
         except EndpointError as error:
             raise ChatError("failed", str(error)) from None
         return Reply(found.text, self.name, found.finished)
@@ -71,7 +84,8 @@ class Local:
     _alone = threading.Lock()
 
     def __init__(self, name: str, chat: Chat) -> None:
-        """Load a directory, a Hub id or accord:NAME. Raises ConfigError for what is no chat model."""
+        """Load a directory, a Hub id or accord:NAME. Raises ConfigError for what is no chat
+        model."""
         threads = environment.prepare("auto")
         from accord.cli.run import quiet_libraries
         from accord.models.loading import load_causal_lm
@@ -85,7 +99,8 @@ class Local:
         model = load_causal_lm(name, environment.choose_device("auto"))
         if model.tokenizer.chat_template is None:
             raise ConfigError(
-                f"{name} has no chat template, so it cannot hold a conversation", "name an instruction-tuned model"
+                f"{name} has no chat template, so it cannot hold a conversation",
+                "name an instruction-tuned model",
             )
         if chat.max_tokens >= model.context:
             raise ConfigError(
@@ -103,7 +118,10 @@ class Local:
         except DataError as error:
             raise ChatError("failed", str(error)) from None
         if len(ids) > self.room:
-            raise ChatError("too_long", f"{len(ids)} tokens of conversation; {self.name} has room for {self.room}")
+            raise ChatError(
+                "too_long",
+                f"{len(ids)} tokens of conversation; {self.name} has room for {self.room}",
+            )
         with self._alone:
             made = self._sampler.sample([ids], self._settings, [seed])
         text = self._encoder.text(made.responses[0])
@@ -138,7 +156,7 @@ class Models:
             self._places.release()
 
 
-# --- from the command line to the application --------------------------------------------------------------------------
+# --- from the command line to the application -----------------------------------------------------
 def is_remote(name: str) -> bool:
     """Whether a model is named by an address."""
     return name.startswith(("http://", "https://"))
@@ -169,9 +187,11 @@ def _origin(url: str) -> tuple[str, str]:
 
 
 def application(chat: Chat | None, workers: int) -> str | Callable[[], FastAPI] | None:
-    """What `serve` should run; None for a studio without chat. Models load here, so that mistakes come before serving.
+    """What `serve` should run; None for a studio without chat. Models load here, so that mistakes
+    come before serving.
 
-    Raises ConfigError: several processes would each hold a local model, and their answers would depend on which is asked.
+    Raises ConfigError: several processes would each hold a local model, and their answers would
+    depend on which is asked.
     """
     if chat is None:
         return None
@@ -192,4 +212,6 @@ def application(chat: Chat | None, workers: int) -> str | Callable[[], FastAPI] 
 def in_worker() -> FastAPI:
     """The application of a worker process, with what `application` left in the environment."""
     said = json.loads(os.environ[CHAT])
-    return from_environment(open_models(Chat(tuple(said["models"]), said["max_tokens"], said["temperature"])))
+    return from_environment(
+        open_models(Chat(tuple(said["models"]), said["max_tokens"], said["temperature"]))
+    )

@@ -1,4 +1,5 @@
-"""`accord studio` and what belongs to it, without a browser too. Only click is imported here, as in main.py."""
+"""`accord studio` and what belongs to it, without a browser too. Only click is imported here, as in
+main.py."""
 
 from __future__ import annotations
 
@@ -16,17 +17,45 @@ SHAPES = (
 
 @click.group(invoke_without_command=True)
 @click.option(
-    "--database", default="studio.db", show_default=True, help="A file, or postgresql://USER:PASSWORD@HOST/NAME."
+    "--database",
+    default="studio.db",
+    show_default=True,
+    help="A file, or postgresql://USER:PASSWORD@HOST/NAME.",
 )
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; others need TLS in front.")
-@click.option("--port", default=8600, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on.")
-@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes that serve.")
 @click.option(
-    "--media", type=click.Path(file_okay=False, path_type=Path), help="Folder of clips, one subfolder per project."
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen on; others need TLS in front.",
 )
-@click.option("--https", is_flag=True, help="People reach it over https (through a proxy): cookies then insist on it.")
 @click.option(
-    "--private-webhooks", is_flag=True, help="Let webhooks go to addresses inside private networks, and over http."
+    "--port",
+    default=8600,
+    show_default=True,
+    type=click.IntRange(1, 65535),
+    help="Port to listen on.",
+)
+@click.option(
+    "--workers",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 64),
+    help="Processes that serve.",
+)
+@click.option(
+    "--media",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of clips, one subfolder per project.",
+)
+@click.option(
+    "--https",
+    is_flag=True,
+    help="People reach it over https (through a proxy): cookies then insist on it.",
+)
+@click.option(
+    "--private-webhooks",
+    is_flag=True,
+    help="Let webhooks go to addresses inside private networks, and over http.",
 )
 @click.option(
     "--chat-model", "chat_models", multiple=True, metavar="MODEL",
@@ -41,12 +70,29 @@ SHAPES = (
     help="Limit of a chat's replies.",
 )
 @click.option(
-    "--chat-temperature", default=1.0, show_default=True, type=click.FloatRange(0, 2), help="Of a chat's replies."
+    "--chat-temperature",
+    default=1.0,
+    show_default=True,
+    type=click.FloatRange(0, 2),
+    help="Of a chat's replies.",
 )
-@click.option("--oidc-issuer", help="Let people sign in with this OpenID Connect provider, too (https://…).")
-@click.option("--oidc-client-id", help="What the provider calls this studio; the secret comes from ACCORD_OIDC_SECRET.")
-@click.option("--oidc-name", help="What people call the provider, for the button.  [default: its host]")
-@click.option("--open/--no-open", "open_browser", default=True, show_default=True, help="Open it in the browser.")
+@click.option(
+    "--oidc-issuer", help="Let people sign in with this OpenID Connect provider, too (https://…)."
+)
+@click.option(
+    "--oidc-client-id",
+    help="What the provider calls this studio; the secret comes from ACCORD_OIDC_SECRET.",
+)
+@click.option(
+    "--oidc-name", help="What people call the provider, for the button.  [default: its host]"
+)
+@click.option(
+    "--open/--no-open",
+    "open_browser",
+    default=True,
+    show_default=True,
+    help="Open it in the browser.",
+)
 @click.pass_context
 @guarded
 def studio(
@@ -66,7 +112,8 @@ def studio(
     oidc_name: str | None,
     open_browser: bool,
 ) -> None:
-    """Start the studio, where people judge: projects, guidelines, comparisons, rankings, ratings, chat."""
+    """Start the studio, where people judge: projects, guidelines, comparisons, rankings, ratings,
+    chat."""
     if context.invoked_subcommand is not None:
         context.obj = database
         return
@@ -76,10 +123,16 @@ def studio(
 
     chat = Chat(chat_models, chat_max_tokens, chat_temperature) if chat_models else None
     openid = openid_provider(oidc_issuer, oidc_client_id, oidc_name)
-    run_studio(Serving(database, host, port, workers, media, https, private_webhooks, openid), open_browser, chat)
+    run_studio(
+        Serving(database, host, port, workers, media, https, private_webhooks, openid),
+        open_browser,
+        chat,
+    )
 
 
-DATABASE = click.option("--database", help="A file, or postgresql://USER:PASSWORD@HOST/NAME.  [default: studio.db]")
+DATABASE = click.option(
+    "--database", help="A file, or postgresql://USER:PASSWORD@HOST/NAME.  [default: studio.db]"
+)
 
 
 @studio.command("export")
@@ -90,25 +143,46 @@ DATABASE = click.option("--database", help="A file, or postgresql://USER:PASSWOR
 @click.option("--gold", is_flag=True, help="Items with known answers too.")
 @click.option("--skips", is_flag=True, help="Who skipped what, as records.")
 @click.option(
-    "--card/--no-card", default=True, show_default=True, help="Write a data card beside it (.card.md, .card.json)."
+    "--card/--no-card",
+    default=True,
+    show_default=True,
+    help="Write a data card beside it (.card.md, .card.json).",
 )
-@click.option("--hash-annotators", is_flag=True, help="Replace annotators, sessions and record ids by a keyed hash.")
 @click.option(
-    "--salt", envvar="ACCORD_SALT", help="Key of the hash (or ACCORD_SALT); without one it is made and shown once."
+    "--hash-annotators",
+    is_flag=True,
+    help="Replace annotators, sessions and record ids by a keyed hash.",
+)
+@click.option(
+    "--salt",
+    envvar="ACCORD_SALT",
+    help="Key of the hash (or ACCORD_SALT); without one it is made and shown once.",
 )
 @click.pass_obj
 @guarded
 def studio_export(
-    default: str, project: str, destination: Path, database: str | None, shape: str, gold: bool, skips: bool, card: bool,
-    hash_annotators: bool, salt: str | None,
-) -> None:  # fmt: skip
-    """Write what was judged in PROJECT (its short name, as in addresses) to DESTINATION, to train on.
+    default: str,
+    project: str,
+    destination: Path,
+    database: str | None,
+    shape: str,
+    gold: bool,
+    skips: bool,
+    card: bool,
+    hash_annotators: bool,
+    salt: str | None,
+) -> None:
+    """Write what was judged in PROJECT (its short name, as in addresses) to DESTINATION, to train
+    on.
 
-    Answers that were taken back, excluded or given by quarantined annotators stay behind and are counted.
+    Answers that were taken back, excluded or given by quarantined annotators stay behind and are
+    counted.
     """
     from accord.cli.studio import export_project
 
-    export_project(database or default, project, destination, shape, gold, skips, card, hash_annotators, salt)
+    export_project(
+        database or default, project, destination, shape, gold, skips, card, hash_annotators, salt
+    )
 
 
 @studio.command("import")
@@ -118,7 +192,8 @@ def studio_export(
 @click.pass_obj
 @guarded
 def studio_import(default: str, project: str, source: Path, database: str | None) -> None:
-    """Add SOURCE's items, and judgements it holds, to PROJECT; file, directory or Hub id in any known format."""
+    """Add SOURCE's items, and judgements it holds, to PROJECT; file, directory or Hub id in any
+    known format."""
     from accord.cli.studio import import_into
 
     import_into(database or default, project, source)

@@ -18,7 +18,8 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2
 
 
 def safe_text(text: str) -> str:
-    """Text without control characters, escape sequences and direction overrides; line breaks stay."""
+    """Text without control characters, escape sequences and direction overrides; line breaks
+    stay."""
     return _CONTROL.sub("�", text.replace("\r\n", "\n"))
 
 
@@ -60,7 +61,9 @@ def fail(error: AccordError) -> None:
 
 
 def _unexpected(error: Exception) -> AccordError:
-    with tempfile.NamedTemporaryFile("w", prefix="accord-error-", suffix=".txt", delete=False) as handle:
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="accord-error-", suffix=".txt", delete=False
+    ) as handle:
         traceback.print_exc(file=handle)
     return AccordError(
         f"unexpected {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",

@@ -15,8 +15,8 @@ Array = NDArray[np.float64]
 
 
 class BestOfPoint(BaseModel):
-    """Best-of-n at one n. kl_bound = log n - (n-1)/n nats per sequence is an upper bound, reached when all
-    samples differ (Beirami et al. 2024)."""
+    """Best-of-n at one n. kl_bound = log n - (n-1)/n nats per sequence is an upper bound, reached
+    when all samples differ (Beirami et al. 2024)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -29,7 +29,8 @@ class BestOfPoint(BaseModel):
 
 
 def selection_weights(count: int, n: int) -> Array:
-    """Probability that the i-th smallest of `count` samples is the best of n drawn without replacement: [count].
+    """Probability that the i-th smallest of `count` samples is the best of n drawn without
+    replacement: [count].
 
     C(i-1, n-1) / C(count, n) for i = 1..count.
     """
@@ -41,12 +42,15 @@ def selection_weights(count: int, n: int) -> Array:
         return gammaln(a + 1) - gammaln(b + 1) - gammaln(a - b + 1)  # type: ignore[no-any-return]
 
     weights = np.zeros(count)
-    weights[n - 1 :] = np.exp(log_choose(i[n - 1 :] - 1, n - 1) - log_choose(np.array([float(count)]), n))
+    weights[n - 1 :] = np.exp(
+        log_choose(i[n - 1 :] - 1, n - 1) - log_choose(np.array([float(count)]), n)
+    )
     return weights
 
 
 def expected_best(select_PN: Array, value_PN: Array, n: int) -> Array:
-    """Unbiased estimate, per prompt, of `value` at the best-of-n by `select`; ties in `select` are averaged: [P]."""
+    """Unbiased estimate, per prompt, of `value` at the best-of-n by `select`; ties in `select` are
+    averaged: [P]."""
     weights_N = selection_weights(select_PN.shape[1], n)
     result = np.empty(len(select_PN))
     for p, (select, value) in enumerate(zip(select_PN, value_PN, strict=True)):
@@ -63,7 +67,8 @@ def kl_bound(n: int) -> float:
 
 
 def kl_beirami(n: int, epsilon: float) -> float:
-    """Beirami et al. 2024: KL of best-of-n given epsilon = reference probability of the selected response."""
+    """Beirami et al. 2024: KL of best-of-n given epsilon = reference probability of the selected
+    response."""
     if epsilon >= 1:
         return 0.0
     lose = (1 - epsilon) ** n
@@ -80,9 +85,15 @@ def curve(
         wins = None
         if gold_PN is not None and baseline_gold_P is not None:
             base = baseline_gold_P[:, None]
-            wins = clustered_mean(expected_best(proxy_PN, (gold_PN > base) + 0.5 * (gold_PN == base), n))
+            wins = clustered_mean(
+                expected_best(proxy_PN, (gold_PN > base) + 0.5 * (gold_PN == base), n)
+            )
         gold = None if gold_PN is None else clustered_mean(expected_best(proxy_PN, gold_PN, n))
         proxy = clustered_mean(expected_best(proxy_PN, proxy_PN, n))
         bound = kl_bound(n)
-        points.append(BestOfPoint(n=n, kl_bound=bound, root_kl=math.sqrt(bound), proxy=proxy, gold=gold, win_rate=wins))
+        points.append(
+            BestOfPoint(
+                n=n, kl_bound=bound, root_kl=math.sqrt(bound), proxy=proxy, gold=gold, win_rate=wins
+            )
+        )
     return points

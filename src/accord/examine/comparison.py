@@ -15,9 +15,11 @@ Curve = Sequence[tuple[float, float]]
 
 
 class Cell(BaseModel):
-    """One value over seeds. mean: None below two seeds; difference: to the row it is compared with, paired by seed.
+    """One value over seeds. mean: None below two seeds; difference: to the row it is compared with,
+    paired by seed.
 
-    values: seed -> value; seeds whose run has no such value (an arm that never went that far) are absent.
+    values: seed -> value; seeds whose run has no such value (an arm that never went that far) are
+    absent.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -51,9 +53,12 @@ def seed_mean(values: Sequence[float]) -> Estimate | None:
 
 
 def compare(
-    found: Mapping[str, Mapping[str, Mapping[int, float]]], seeds: Sequence[int], rows: Mapping[str, str],
-    columns: Mapping[str, str], compared: Mapping[str, str],
-) -> Comparison:  # fmt: skip
+    found: Mapping[str, Mapping[str, Mapping[int, float]]],
+    seeds: Sequence[int],
+    rows: Mapping[str, str],
+    columns: Mapping[str, str],
+    compared: Mapping[str, str],
+) -> Comparison:
     """`found` is row -> column -> seed -> value."""
     cells: dict[str, dict[str, Cell]] = {}
     for row in rows:
@@ -63,13 +68,24 @@ def compare(
             difference = None
             if row in compared:
                 against = found[compared[row]][column]
-                difference = seed_mean([v - against[seed] for seed, v in values.items() if seed in against])
-            cells[row][column] = Cell(values=values, mean=seed_mean(list(values.values())), difference=difference)
-    return Comparison(seeds=list(seeds), rows=dict(rows), columns=dict(columns), compared=dict(compared), cells=cells)
+                difference = seed_mean(
+                    [v - against[seed] for seed, v in values.items() if seed in against]
+                )
+            cells[row][column] = Cell(
+                values=values, mean=seed_mean(list(values.values())), difference=difference
+            )
+    return Comparison(
+        seeds=list(seeds),
+        rows=dict(rows),
+        columns=dict(columns),
+        compared=dict(compared),
+        cells=cells,
+    )
 
 
 def at_distance(curve: Curve, kl: float) -> float | None:
-    """Gain at `kl` nats per sequence by linear interpolation in sqrt(KL); None beyond the arm's farthest point.
+    """Gain at `kl` nats per sequence by linear interpolation in sqrt(KL); None beyond the arm's
+    farthest point.
 
     Points are taken in order of distance, whatever the order in which training visited them.
     """
@@ -79,7 +95,8 @@ def at_distance(curve: Curve, kl: float) -> float | None:
 
 
 def mean_curve(curves: Sequence[Curve], points: int = 24) -> list[tuple[float, Estimate]]:
-    """Mean over seeds on a grid of sqrt(KL) that every seed reached: [(sqrt(KL), estimate)]; empty below two."""
+    """Mean over seeds on a grid of sqrt(KL) that every seed reached: [(sqrt(KL), estimate)]; empty
+    below two."""
     if len(curves) < 2:
         return []
     sorted_curves = [_sorted(curve) for curve in curves]

@@ -1,4 +1,5 @@
-"""All evidence of a run in one JSON-able value: baseline, arms along their way, best-of-n, cards, verdict."""
+"""All evidence of a run in one JSON-able value: baseline, arms along their way, best-of-n, cards,
+verdict."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ class _Model(BaseModel):
 
 
 class Point(_Model):
-    """A policy at one step of its training, on the evaluation prompts. Gains are paired, against the baseline."""
+    """A policy at one step of its training, on the evaluation prompts. Gains are paired, against
+    the baseline."""
 
     step: int
     kl: KL
@@ -53,8 +55,9 @@ class Pairing(_Model):
 
 
 class ArmEvidence(_Model):
-    """One way of tuning, from its first to its last point. late_drop: gold at the last point minus gold at the
-    best earlier point, paired by prompt; length_share: share of the proxy gain left at equal length."""
+    """One way of tuning, from its first to its last point. late_drop: gold at the last point minus
+    gold at the best earlier point, paired by prompt; length_share: share of the proxy gain left at
+    equal length."""
 
     name: str
     method: str
@@ -86,7 +89,8 @@ class AnnotatorRow(_Model):
 
 
 class AgreementRow(_Model):
-    """Agreement measures with 95 % intervals as [value, low, high]; None for what is not measurable, with the reason."""
+    """Agreement measures with 95 % intervals as [value, low, high]; None for what is not
+    measurable, with the reason."""
 
     alpha: list[float | None]
     with_ties: list[float | None]
@@ -134,7 +138,9 @@ def measure(
 ) -> Evidence:
     """Measure every arm against the baseline on the same prompts (one sample per prompt each)."""
     baseline = columns(baseline_rows)
-    samples = {name: [(step, columns(rows)) for step, rows in arm.points] for name, arm in arms.items()}
+    samples = {
+        name: [(step, columns(rows)) for step, rows in arm.points] for name, arm in arms.items()
+    }
     texts = [r for s in (baseline, *(p[-1][1] for p in samples.values())) for r in s.response]
     length = text_measures.equal_length([text_measures.words(t) for t in texts])
     points, best_fit = _best_of(best_of_rows, baseline, best_of_sizes)
@@ -144,18 +150,29 @@ def measure(
         baseline_proxy=clustered_mean(baseline.proxy_B),
         baseline_text=text_measures.measure(baseline, length),
         prompts=baseline.size,
-        arms=[_arm(name, arms[name].method, found, baseline, length) for name, found in samples.items()],
-        best_of=points, best_of_fit=best_fit, reward_card=reward_card, annotators=list(annotators),
-        agreement=agreement, notes=list(notes),
-    )  # fmt: skip
+        arms=[
+            _arm(name, arms[name].method, found, baseline, length)
+            for name, found in samples.items()
+        ],
+        best_of=points,
+        best_of_fit=best_fit,
+        reward_card=reward_card,
+        annotators=list(annotators),
+        agreement=agreement,
+        notes=list(notes),
+    )
 
 
-def _arm(name: str, method: str, found: list[tuple[int, Samples]], baseline: Samples, length: int) -> ArmEvidence:
+def _arm(
+    name: str, method: str, found: list[tuple[int, Samples]], baseline: Samples, length: int
+) -> ArmEvidence:
     points = [_point(step, samples, baseline, length) for step, samples in found]
     last = found[-1][1]
     at = winrate.aligned(last, baseline)
     return ArmEvidence(
-        name=name, method=method, points=points,
+        name=name,
+        method=method,
+        points=points,
         late_drop=_late_drop([samples for _, samples in found]),
         length_share=winrate.gain_at_equal_length(
             last.proxy_B, last.tokens_B, baseline.proxy_B[at], baseline.tokens_B[at]
@@ -163,7 +180,7 @@ def _arm(name: str, method: str, found: list[tuple[int, Samples]], baseline: Sam
         fit=_rl_fit(points),
         rose_and_fell=text_measures.shifts(baseline.response, last.response),
         pairings=_pairings(last, baseline, at),
-    )  # fmt: skip
+    )
 
 
 def _point(step: int, samples: Samples, baseline: Samples, length: int) -> Point:
@@ -174,18 +191,23 @@ def _point(step: int, samples: Samples, baseline: Samples, length: int) -> Point
         gold_gain = winrate.gain(samples.gold_B, baseline.gold_B[at], clusters)
         wins = winrate.win_rate(samples.gold_B, baseline.gold_B[at], clusters)
     return Point(
-        step=step, kl=kl.measure(samples), proxy=clustered_mean(samples.proxy_B, clusters),
+        step=step,
+        kl=kl.measure(samples),
+        proxy=clustered_mean(samples.proxy_B, clusters),
         proxy_gain=winrate.gain(samples.proxy_B, baseline.proxy_B[at], clusters),
-        ensemble_spread=float(samples.proxy_EB.std(0).mean()), gold=gold, gold_gain=gold_gain, win_rate=wins,
+        ensemble_spread=float(samples.proxy_EB.std(0).mean()),
+        gold=gold,
+        gold_gain=gold_gain,
+        win_rate=wins,
         text=text_measures.measure(samples, length),
-    )  # fmt: skip
+    )
 
 
 def _late_drop(found: list[Samples]) -> Estimate | None:
     """Gold at the end minus gold at the best point before, over the same prompts.
 
-    The best of several noisy points looks better than it is, so the best point is chosen on one half of the
-    prompts and compared on the other half.
+    The best of several noisy points looks better than it is, so the best point is chosen on one
+    half of the prompts and compared on the other half.
     """
     golds = [s.gold_B for s in found if s.gold_B is not None]
     if len(golds) != len(found) or len(found) < 3:
@@ -206,7 +228,9 @@ def _rl_fit(points: Sequence[Point]) -> Fit | None:
     return overoptimisation.fit(d, gain, "rl") if len(usable) else None
 
 
-def _best_of(rows: Rows, baseline: Samples, sizes: tuple[int, ...]) -> tuple[list[BestOfPoint], Fit | None]:
+def _best_of(
+    rows: Rows, baseline: Samples, sizes: tuple[int, ...]
+) -> tuple[list[BestOfPoint], Fit | None]:
     if not rows:
         return [], None
     samples = columns(rows)
@@ -227,13 +251,18 @@ def _best_of(rows: Rows, baseline: Samples, sizes: tuple[int, ...]) -> tuple[lis
     return points, overoptimisation.fit(d, gain, "best_of_n")
 
 
-def _pairings(samples: Samples, baseline: Samples, at: NDArray[np.int64], count: int = 12) -> list[Pairing]:
+def _pairings(
+    samples: Samples, baseline: Samples, at: NDArray[np.int64], count: int = 12
+) -> list[Pairing]:
     return [
         Pairing(
-            prompt=samples.prompt[i], before=baseline.response[j], after=samples.response[i],
+            prompt=samples.prompt[i],
+            before=baseline.response[j],
+            after=samples.response[i],
             gold_before=None if baseline.gold_B is None else float(baseline.gold_B[j]),
             gold_after=None if samples.gold_B is None else float(samples.gold_B[i]),
-            proxy_before=float(baseline.proxy_B[j]), proxy_after=float(samples.proxy_B[i]),
+            proxy_before=float(baseline.proxy_B[j]),
+            proxy_after=float(samples.proxy_B[i]),
         )
         for i, j in list(enumerate(at))[:count]
-    ]  # fmt: skip
+    ]

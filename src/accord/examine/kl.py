@@ -10,7 +10,8 @@ from accord.examine.statistics import Estimate, clustered_mean, paired_differenc
 
 
 class KL(BaseModel):
-    """Nats per sequence. k1: log pi - log ref of the samples; exact: whole softmax at the sampled positions.
+    """Nats per sequence. k1: log pi - log ref of the samples; exact: whole softmax at the sampled
+    positions.
 
     alarm: why the estimators cannot all be right, or None.
     """
@@ -25,7 +26,8 @@ class KL(BaseModel):
 
 
 def measure(samples: Samples) -> KL:
-    """Both estimates with errors; sqrt(KL) from the exact one (never negative, smaller variance)."""
+    """Both estimates with errors; sqrt(KL) from the exact one (never negative, smaller
+    variance)."""
     k1 = clustered_mean(samples.kl_k1_B, list(samples.prompt_id_B))
     exact = clustered_mean(samples.kl_exact_B, list(samples.prompt_id_B))
     gap = paired_difference(samples.kl_k1_B, samples.kl_exact_B, list(samples.prompt_id_B))

@@ -13,7 +13,8 @@ Form = Literal["best_of_n", "rl"]
 
 
 class Fit(BaseModel):
-    """R(d) = d (alpha - beta d) for best-of-n, d (alpha - beta log d) for RL; peak: d of the largest gold.
+    """R(d) = d (alpha - beta d) for best-of-n, d (alpha - beta log d) for RL; peak: d of the
+    largest gold.
 
     Intervals are 95 % bootstrap over the points; r_squared of the fit on the points.
     """
@@ -47,10 +48,14 @@ def fit(d: Array, gain: Array, form: Form, seed: int = 0, draws: int = 300) -> F
     residual = gain - basis @ np.array([alpha, beta])
     spread = ((gain - gain.mean()) ** 2).sum()
     return Fit(
-        form=form, alpha=float(alpha), beta=float(beta), beta_low=float(low), beta_high=float(high),
+        form=form,
+        alpha=float(alpha),
+        beta=float(beta),
+        beta_low=float(low),
+        beta_high=float(high),
         peak=_peak(float(alpha), float(beta), form),
         r_squared=float(1 - (residual**2).sum() / spread) if spread > 0 else 0.0,
-    )  # fmt: skip
+    )
 
 
 def _peak(alpha: float, beta: float, form: Form) -> float | None:

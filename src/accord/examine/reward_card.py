@@ -1,4 +1,5 @@
-"""A reward model's card: accuracy against its ceiling, calibration, and what trivial rules would reach."""
+"""A reward model's card: accuracy against its ceiling, calibration, and what trivial rules would
+reach."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ class Bin(BaseModel):
 
 
 class Calibration(BaseModel):
-    """nll in nats per pair; ece: expected calibration error over 10 bins of confidence; brier: squared error."""
+    """nll in nats per pair; ece: expected calibration error over 10 bins of confidence; brier:
+    squared error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -37,8 +39,10 @@ class Calibration(BaseModel):
 
 
 class RewardCard(BaseModel):
-    """On held-out strict pairs. accuracy: against the labels; gold_accuracy: against gold on the same pairs;
-    longer_wins: what "the longer answer" would reach; spread: standard deviation between ensemble members."""
+    """On held-out strict pairs. accuracy: against the labels; gold_accuracy: against gold on the
+    same pairs;
+    longer_wins: what "the longer answer" would reach; spread: standard deviation between ensemble
+    members."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -54,10 +58,14 @@ class RewardCard(BaseModel):
 
 
 def card(
-    gap_EP: Array, prompt_P: Sequence[int], longer_P: Array, gold_gap_P: Array | None = None, temperature: float = 1.0
+    gap_EP: Array,
+    prompt_P: Sequence[int],
+    longer_P: Array,
+    gold_gap_P: Array | None = None,
+    temperature: float = 1.0,
 ) -> RewardCard:
-    """gap_EP: score of the labelled better minus worse response per member; longer_P: +1 when the better one is
-    longer, -1 shorter, 0 equal; gold_gap_P: the same gap in gold reward."""
+    """gap_EP: score of the labelled better minus worse response per member; longer_P: +1 when the
+    better one is longer, -1 shorter, 0 equal; gold_gap_P: the same gap in gold reward."""
     gap_P = gap_EP.mean(0)
     prompts = list(prompt_P)
     gold_right = label_right = None
@@ -91,10 +99,14 @@ def calibration(gap_P: Array, temperature: float | Array) -> Calibration:
     edges = np.linspace(0.5, 1, 11)
     index = np.clip(np.digitize(confidence, edges[1:-1]), 0, 9)
     bins = [
-        Bin(confidence=float(confidence[index == b].mean()), accuracy=float(right[index == b].mean()), pairs=int((index == b).sum()))
+        Bin(
+            confidence=float(confidence[index == b].mean()),
+            accuracy=float(right[index == b].mean()),
+            pairs=int((index == b).sum()),
+        )
         for b in range(10)
         if (index == b).any()
-    ]  # fmt: skip
+    ]
     probability = 1 / (1 + np.exp(-scaled))
     return Calibration(
         temperature=float(np.mean(temperature)),

@@ -19,10 +19,11 @@ FIELDS = (
 
 @dataclass(frozen=True)
 class Samples:
-    """B samples of one policy. gold_B is None where there is no gold; proxy_EB has one row per reward member.
+    """B samples of one policy. gold_B is None where there is no gold; proxy_EB has one row per
+    reward member.
 
-    logp_B, ref_logp_B: summed log-probabilities under policy and reference (nats); kl_exact_B: KL summed over
-    the sampled positions by the whole softmax.
+    logp_B, ref_logp_B: summed log-probabilities under policy and reference (nats); kl_exact_B: KL
+    summed over the sampled positions by the whole softmax.
     """
 
     prompt_id_B: NDArray[np.int64]
@@ -58,10 +59,15 @@ def columns(rows: Sequence[Mapping[str, Any]]) -> Samples:
     for number, row in enumerate(rows):
         missing = [name for name in FIELDS if name not in row]
         if missing:
-            raise DataError(f"sample row {number} has no {', '.join(missing)}", f"a row has: {', '.join(FIELDS)}")
+            raise DataError(
+                f"sample row {number} has no {', '.join(missing)}",
+                f"a row has: {', '.join(FIELDS)}",
+            )
     gold = [row["gold"] for row in rows]
     if any(g is None for g in gold) and not all(g is None for g in gold):
-        raise DataError("some sample rows have a gold score and some have none", "score all rows or none")
+        raise DataError(
+            "some sample rows have a gold score and some have none", "score all rows or none"
+        )
     return Samples(
         np.array([row["prompt_id"] for row in rows]),
         [row["prompt"] for row in rows],
@@ -70,5 +76,8 @@ def columns(rows: Sequence[Mapping[str, Any]]) -> Samples:
         np.array([row["finished"] for row in rows], dtype=bool),
         None if gold[0] is None else np.array(gold, dtype=np.float64),
         np.array([row["proxy"] for row in rows], dtype=np.float64).T,
-        *(np.array([row[name] for row in rows], dtype=np.float64) for name in ("logp", "ref_logp", "kl_exact")),
+        *(
+            np.array([row[name] for row in rows], dtype=np.float64)
+            for name in ("logp", "ref_logp", "kl_exact")
+        ),
     )

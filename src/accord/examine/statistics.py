@@ -27,7 +27,9 @@ class Estimate(BaseModel):
         return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]"
 
 
-def clustered_mean(values_B: Sequence[float] | Array, clusters_B: Sequence[int] | None = None) -> Estimate:
+def clustered_mean(
+    values_B: Sequence[float] | Array, clusters_B: Sequence[int] | None = None
+) -> Estimate:
     """Mean with a standard error that allows for correlation within clusters (prompts).
 
     SE^2 = C/(C-1) * sum_c (sum_{i in c} (x_i - mean))^2 / n^2 (Miller 2024).
@@ -35,15 +37,23 @@ def clustered_mean(values_B: Sequence[float] | Array, clusters_B: Sequence[int] 
     x = np.asarray(values_B, dtype=np.float64)
     if not len(x):
         raise ValueError("there is nothing to average")
-    _, cluster = np.unique(np.arange(len(x)) if clusters_B is None else np.asarray(clusters_B), return_inverse=True)
+    _, cluster = np.unique(
+        np.arange(len(x)) if clusters_B is None else np.asarray(clusters_B), return_inverse=True
+    )
     count = int(cluster.max()) + 1
     mean = float(x.mean())
     sums = np.bincount(cluster, weights=x - mean, minlength=count)
-    error = float(np.sqrt((sums**2).sum() * count / max(1, count - 1)) / len(x)) if count > 1 else 0.0
-    return Estimate(value=mean, error=error, low=mean - Z95 * error, high=mean + Z95 * error, n=count)
+    error = (
+        float(np.sqrt((sums**2).sum() * count / max(1, count - 1)) / len(x)) if count > 1 else 0.0
+    )
+    return Estimate(
+        value=mean, error=error, low=mean - Z95 * error, high=mean + Z95 * error, n=count
+    )
 
 
-def paired_difference(after_B: Array, before_B: Array, clusters_B: Sequence[int] | None = None) -> Estimate:
+def paired_difference(
+    after_B: Array, before_B: Array, clusters_B: Sequence[int] | None = None
+) -> Estimate:
     """Mean of after - before over the same prompts."""
     return clustered_mean(np.asarray(after_B) - np.asarray(before_B), clusters_B)
 

@@ -1,4 +1,5 @@
-"""What the text itself looks like: length, diversity at equal length, repetition, and which words changed."""
+"""What the text itself looks like: length, diversity at equal length, repetition, and which words
+changed."""
 
 from __future__ import annotations
 
@@ -16,9 +17,9 @@ _WORD = re.compile(r"[\w']+|[^\w\s]")
 
 
 class TextMeasures(BaseModel):
-    """distinct_n: different n-grams per n-gram, over `words` words per response (responses shorter than that
-    are left out and counted); repeated: share of a response's 4-grams seen before in it; unique: share of
-    distinct responses."""
+    """distinct_n: different n-grams per n-gram, over `words` words per response (responses shorter
+    than that are left out and counted); repeated: share of a response's 4-grams seen before in it;
+    unique: share of distinct responses."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -49,12 +50,14 @@ def words(text: str) -> list[str]:
 
 
 def equal_length(responses: Sequence[Sequence[str]]) -> int:
-    """Words per response at which arms are compared: the lower quartile over all responses, at least 4."""
+    """Words per response at which arms are compared: the lower quartile over all responses, at
+    least 4."""
     return max(4, int(np.percentile([len(r) for r in responses], 25)))
 
 
 def distinct(texts: Sequence[Sequence[str]], n: int, length: int) -> float:
-    """Different n-grams divided by all n-grams, on the first `length` words of texts that have them."""
+    """Different n-grams divided by all n-grams, on the first `length` words of texts that have
+    them."""
     grams = [tuple(t[i : i + n]) for t in texts if len(t) >= length for i in range(length - n + 1)]
     return len(set(grams)) / len(grams) if grams else 0.0
 
@@ -66,7 +69,8 @@ def repetition(text: Sequence[str], n: int = 4) -> float:
 
 
 def measure(samples: Samples, length: int, limit: int | None = None) -> TextMeasures:
-    """All measures of one arm, diversity on `length` words; `limit` compares arms at equal sample counts."""
+    """All measures of one arm, diversity on `length` words; `limit` compares arms at equal sample
+    counts."""
     texts = [words(response) for response in samples.response]
     clusters = list(samples.prompt_id_B)
     sample = texts[:limit]
@@ -82,12 +86,16 @@ def measure(samples: Samples, length: int, limit: int | None = None) -> TextMeas
     )
 
 
-def shifts(before: Sequence[str], after: Sequence[str], most: int = 12, sizes: tuple[int, ...] = (1, 2)) -> list[Shift]:
-    """The n-grams that rose (z > 0) and fell most, by log-odds with an informative Dirichlet prior (Monroe et
-    al. 2008, eq. 16-22); the prior is their joint frequency."""
+def shifts(
+    before: Sequence[str], after: Sequence[str], most: int = 12, sizes: tuple[int, ...] = (1, 2)
+) -> list[Shift]:
+    """The n-grams that rose (z > 0) and fell most, by log-odds with an informative Dirichlet prior
+    (Monroe et al. 2008, eq. 16-22); the prior is their joint frequency."""
     found: list[Shift] = []
     for size in sizes:
-        counts = [Counter(g for text in texts for g in _phrases(text, size)) for texts in (before, after)]
+        counts = [
+            Counter(g for text in texts for g in _phrases(text, size)) for texts in (before, after)
+        ]
         joint = counts[0] + counts[1]
         if not joint:
             continue
@@ -102,7 +110,9 @@ def shifts(before: Sequence[str], after: Sequence[str], most: int = 12, sizes: t
             ]
             variance = sum(1 / (c[phrase] + prior) for c in counts)
             z = float((odds[1] - odds[0]) / np.sqrt(variance))
-            found.append(Shift(phrase=phrase, z=z, before=counts[0][phrase], after=counts[1][phrase]))
+            found.append(
+                Shift(phrase=phrase, z=z, before=counts[0][phrase], after=counts[1][phrase])
+            )
     found.sort(key=lambda s: s.z)
     fell = [s for s in found[:most] if s.z < -1.96]
     rose = [s for s in found[::-1][:most] if s.z > 1.96]

@@ -1,4 +1,5 @@
-"""Has gold turned? The proxy goes on rising while what it stands for falls: a reward model being gamed."""
+"""Has gold turned? The proxy goes on rising while what it stands for falls: a reward model being
+gamed."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from accord.examine.statistics import Array, paired_difference
 
 @dataclass(frozen=True)
 class Point:
-    """A policy examined at `step`: mean proxy and gold score per prompt [P], the same prompts at every point."""
+    """A policy examined at `step`: mean proxy and gold score per prompt [P], the same prompts at
+    every point."""
 
     step: int
     proxy_P: Array
@@ -21,10 +23,12 @@ class Point:
 
 
 def gold_turned(points: Sequence[Point], planned: int, level: float = 0.01) -> str | None:
-    """What happened, when gold is lower at the last point than at an earlier one beyond chance, and the proxy higher.
+    """What happened, when gold is lower at the last point than at an earlier one beyond chance, and
+    the proxy higher.
 
-    A one-sided paired t-test over prompts against each earlier point. The level is for the whole run of `planned` points:
-    it is divided by the number of their comparisons (Bonferroni), since a run looked at often looks bad once by chance.
+    A one-sided paired t-test over prompts against each earlier point. The level is for the whole
+    run of `planned` points: it is divided by the number of their comparisons (Bonferroni), since a
+    run looked at often looks bad once by chance.
     """
     comparisons = max(planned, len(points)) * (max(planned, len(points)) - 1) / 2
     for before in points[:-1]:
@@ -43,10 +47,14 @@ def gold_turned(points: Sequence[Point], planned: int, level: float = 0.01) -> s
 
 
 def point(step: int, rows: Sequence[dict[str, object]]) -> Point:
-    """A point from the sample rows of an examined policy (see the examination's rows: prompt_id, proxy, gold)."""
+    """A point from the sample rows of an examined policy (see the examination's rows: prompt_id,
+    proxy, gold)."""
     prompts, place = np.unique([int(str(row["prompt_id"])) for row in rows], return_inverse=True)
     counts = np.bincount(place)
     proxy = [float(np.mean(row["proxy"])) for row in rows]  # type: ignore[call-overload]
     gold = [float(str(row["gold"])) for row in rows]
-    means = [np.bincount(place, weights=values, minlength=len(prompts)) / counts for values in (proxy, gold)]
+    means = [
+        np.bincount(place, weights=values, minlength=len(prompts)) / counts
+        for values in (proxy, gold)
+    ]
     return Point(step, means[0], means[1])

@@ -1,4 +1,5 @@
-"""Win rates of a policy against a baseline on the same prompts, and how much of a gain is length."""
+"""Win rates of a policy against a baseline on the same prompts, and how much of a gain is
+length."""
 
 from __future__ import annotations
 
@@ -13,11 +14,15 @@ Array = NDArray[np.float64]
 
 
 def aligned(policy: Samples, baseline: Samples) -> NDArray[np.int64]:
-    """For each policy sample the index of the baseline sample of its prompt; both need one sample per prompt."""
+    """For each policy sample the index of the baseline sample of its prompt; both need one sample
+    per prompt."""
     at = {int(p): i for i, p in enumerate(baseline.prompt_id_B)}
     missing = [int(p) for p in policy.prompt_id_B if int(p) not in at]
     if missing:
-        raise DataError(f"the baseline has no sample for prompts {missing[:5]}", "examine all arms on the same prompts")
+        raise DataError(
+            f"the baseline has no sample for prompts {missing[:5]}",
+            "examine all arms on the same prompts",
+        )
     return np.array([at[int(p)] for p in policy.prompt_id_B])
 
 
@@ -32,11 +37,14 @@ def gain(policy_B: Array, baseline_B: Array, clusters_B: list[int]) -> Estimate:
     return paired_difference(policy_B, baseline_B, clusters_B)
 
 
-def gain_at_equal_length(reward_B: Array, tokens_B: Array, base_reward_B: Array, base_tokens_B: Array) -> float | None:
-    """Non-length share of a reward gain: gain within length bins / total gain (Singhal et al. 2023, NRG).
+def gain_at_equal_length(
+    reward_B: Array, tokens_B: Array, base_reward_B: Array, base_tokens_B: Array
+) -> float | None:
+    """Non-length share of a reward gain: gain within length bins / total gain (Singhal et al. 2023,
+    NRG).
 
-    Bins are deciles of the pooled lengths; None when the total gain is not clearly different from 0 or the
-    lengths barely overlap.
+    Bins are deciles of the pooled lengths; None when the total gain is not clearly different from 0
+    or the lengths barely overlap.
     """
     total = reward_B.mean() - base_reward_B.mean()
     error = np.sqrt(reward_B.var() / len(reward_B) + base_reward_B.var() / len(base_reward_B))

@@ -24,10 +24,11 @@ ONE_ANSWER = "only one answer occurs among what was judged twice"
 
 @dataclass(frozen=True)
 class Agreement:
-    """alpha: Krippendorff, nominal, ties as a category; with_ties / strict: share of rater pairs that agree,
-    over one rater pair per unit, ties counted or left out; ceiling: best accuracy on single labels that the
-    strict agreement allows; units: (prompt, pair of options) judged at least twice. not_measurable: why one of them is not a
-    number; intervals from a single prompt have no ends."""
+    """alpha: Krippendorff, nominal, ties as a category; with_ties / strict: share of rater pairs
+    that agree, over one rater pair per unit, ties counted or left out; ceiling: best accuracy on
+    single labels that the strict agreement allows; units: (prompt, pair of options) judged at least
+    twice. not_measurable: why one of them is not a number; intervals from a single prompt have no
+    ends."""
 
     alpha: Interval
     with_ties: Interval
@@ -41,12 +42,15 @@ class Agreement:
 def krippendorff_alpha(units: Sequence[Sequence[float]], level: Level = "nominal") -> float:
     """Krippendorff's alpha = 1 - D_o / D_e over units of two or more values.
 
-    Raises DataError when no unit has two values or only one category occurs (alpha is undefined then).
+    Raises DataError when no unit has two values or only one category occurs (alpha is undefined
+    then).
     """
     units = [unit for unit in units if len(unit) >= 2]
     categories = sorted({value for unit in units for value in unit})
     if len(categories) < 2:
-        raise DataError("agreement is undefined: fewer than two categories among units judged twice")
+        raise DataError(
+            "agreement is undefined: fewer than two categories among units judged twice"
+        )
     index = {value: i for i, value in enumerate(categories)}
     observed = np.zeros((len(categories), len(categories)))
     for unit in units:
@@ -62,7 +66,8 @@ def coincidences(unit: Sequence[int], categories: int) -> Array:
 
 
 def alpha_of(observed: Array, categories: Array, level: Level) -> float:
-    """Alpha from summed coincidences [C, C] of categories [C]; not a number when only one category occurs."""
+    """Alpha from summed coincidences [C, C] of categories [C]; not a number when only one category
+    occurs."""
     marginal = observed.sum(1)
     total = marginal.sum()
     if (marginal > 0).sum() < 2:
@@ -92,8 +97,8 @@ def ceiling(agreement: float) -> float:
 def pair_votes(records: Sequence[Feedback]) -> dict[tuple[str, str, str], dict[str, float]]:
     """Votes per (prompt, option, option): annotator -> 1 first preferred, -1 second, 0 tie.
 
-    Rankings are taken apart into all their pairs, best/worst into those that the choice decides. Of several votes of
-    one annotator on the same pair the last counts.
+    Rankings are taken apart into all their pairs, best/worst into those that the choice decides. Of
+    several votes of one annotator on the same pair the last counts.
     """
     votes: dict[tuple[str, str, str], dict[str, float]] = defaultdict(dict)
     for record in records:
@@ -122,7 +127,8 @@ def _votes(record: Feedback) -> dict[tuple[str, str], float]:
 
 
 def measure(records: Sequence[Feedback], draws: int = 400, seed: int = 0) -> Agreement:
-    """Agreement of all comparisons, rankings and best/worst choices, with intervals by bootstrap over prompts."""
+    """Agreement of all comparisons, rankings and best/worst choices, with intervals by bootstrap
+    over prompts."""
     rng = np.random.default_rng(seed)
     by_prompt: dict[str, list[list[float]]] = defaultdict(list)
     for (prompt, _, _), votes in sorted(pair_votes(records).items()):
@@ -130,14 +136,19 @@ def measure(records: Sequence[Feedback], draws: int = 400, seed: int = 0) -> Agr
             # One random order per unit, so that "the first two raters" is one rater pair per item.
             by_prompt[prompt].append([float(v) for v in rng.permutation(list(votes.values()))])
     if not by_prompt:
-        raise DataError("no pair of options was judged by two annotators", "collect with an overlap of 2 or more")
+        raise DataError(
+            "no pair of options was judged by two annotators",
+            "collect with an overlap of 2 or more",
+        )
     counts_P = np.array([_counts(units) for units in by_prompt.values()])
     alpha, with_ties, strict = bootstrap(counts_P, _point, draws, rng)
     top = Interval(*(ceiling(a) for a in (strict.value, strict.low, strict.high)))
     units = [unit for group in by_prompt.values() for unit in group]
     missing = {} if math.isfinite(alpha.value) else {"alpha": ONE_ANSWER}
     if not math.isfinite(strict.value):
-        missing |= dict.fromkeys(("strict", "ceiling"), "no pair of options on which two annotators both decided")
+        missing |= dict.fromkeys(
+            ("strict", "ceiling"), "no pair of options on which two annotators both decided"
+        )
     return Agreement(alpha, with_ties, strict, top, len(units), sum(map(len, units)), missing)
 
 
@@ -145,7 +156,8 @@ _CATEGORIES = (SECOND, TIE, FIRST)
 
 
 def _counts(units: Sequence[Sequence[float]]) -> Array:
-    """Sums over one prompt's units: coincidences [9], pairs, agreeing pairs, strict pairs, agreeing strict pairs."""
+    """Sums over one prompt's units: coincidences [9], pairs, agreeing pairs, strict pairs, agreeing
+    strict pairs."""
     observed, tally = np.zeros((3, 3)), np.zeros(4)
     for unit in units:
         votes = np.array([unit.count(c) for c in _CATEGORIES], dtype=np.float64)
@@ -162,4 +174,8 @@ def _point(counts: Array) -> tuple[float, float, float]:
     total = marginal.sum()
     expected = (total**2 - (marginal**2).sum()) / (total - 1)
     alpha = 1 - (observed.sum() - np.trace(observed)) / expected if expected > 0 else np.nan
-    return float(alpha), float(same / pairs), float(same_strict / strict) if strict else float("nan")
+    return (
+        float(alpha),
+        float(same / pairs),
+        float(same_strict / strict) if strict else float("nan"),
+    )

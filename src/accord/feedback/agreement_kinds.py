@@ -1,4 +1,5 @@
-"""Agreement for every kind of judgement: choices between options, ratings, thumbs, labels of steps, flags."""
+"""Agreement for every kind of judgement: choices between options, ratings, thumbs, labels of steps,
+flags."""
 
 from __future__ import annotations
 
@@ -9,9 +10,25 @@ from dataclasses import dataclass
 import numpy as np
 
 from accord.errors import DataError
-from accord.feedback.agreement import Agreement, Array, Level, alpha_of, ceiling, coincidences, measure
+from accord.feedback.agreement import (
+    Agreement,
+    Array,
+    Level,
+    alpha_of,
+    ceiling,
+    coincidences,
+    measure,
+)
 from accord.feedback.intervals import Interval, bootstrap
-from accord.feedback.records import AttributeComparison, Comparison, Feedback, Flags, Rating, StepLabels, Thumb
+from accord.feedback.records import (
+    AttributeComparison,
+    Comparison,
+    Feedback,
+    Flags,
+    Rating,
+    StepLabels,
+    Thumb,
+)
 
 CHOICES = ("comparison", "ranking", "best_worst")
 MOST_CATEGORIES = 32
@@ -28,9 +45,11 @@ Votes = dict[Unit, dict[str, float]]
 
 @dataclass(frozen=True)
 class ScaleAgreement:
-    """Agreement on single options. what: "rating helpful", "thumb", "step", "flag toxic"; alpha: Krippendorff's at
-    `level`, None where only one value occurs; same: share of rater pairs, one per unit, that gave the same value;
-    ceiling: best accuracy on single labels (two-valued scales only); units: judged at least twice."""
+    """Agreement on single options. what: "rating helpful", "thumb", "step", "flag toxic"; alpha:
+    Krippendorff's at `level`, None where only one value occurs; same: share of rater pairs, one per
+    unit, that gave the same value;
+    ceiling: best accuracy on single labels (two-valued scales only); units: judged at least
+    twice."""
 
     what: str
     level: Level
@@ -43,8 +62,8 @@ class ScaleAgreement:
 
 @dataclass(frozen=True)
 class AgreementReport:
-    """choices: comparisons, rankings and best/worst together, taken apart into pairs; by_kind: each alone; scales: the
-    rest; not_measured: why what was left out, and how many records."""
+    """choices: comparisons, rankings and best/worst together, taken apart into pairs; by_kind: each
+    alone; scales: the rest; not_measured: why what was left out, and how many records."""
 
     choices: Agreement | None
     by_kind: dict[str, Agreement]
@@ -53,7 +72,8 @@ class AgreementReport:
 
 
 def measure_all(records: Sequence[Feedback], draws: int = 400, seed: int = 0) -> AgreementReport:
-    """Agreement of whatever was judged twice. Intervals by bootstrap over prompts; nothing is silently left out."""
+    """Agreement of whatever was judged twice. Intervals by bootstrap over prompts; nothing is
+    silently left out."""
     not_measured: Counter[str] = Counter()
     by_kind: dict[str, Agreement] = {}
     for kind in CHOICES:
@@ -74,12 +94,16 @@ def measure_all(records: Sequence[Feedback], draws: int = 400, seed: int = 0) ->
         if twice:
             scales.append(_measure_scale(what, level, twice, draws, seed))
         else:
-            not_measured[f"{what}: nothing judged by two annotators"] = sum(map(len, votes.values()))
+            not_measured[f"{what}: nothing judged by two annotators"] = sum(
+                map(len, votes.values())
+            )
     for kind, why in UNMEASURED.items():
         if number := sum(r.kind == kind for r in records):
             not_measured[f"{kind}: {why}"] = number
     labels = sum(
-        isinstance(r.choice, Flags) and any(not isinstance(v, bool) for v in r.choice.flags.values()) for r in records
+        isinstance(r.choice, Flags)
+        and any(not isinstance(v, bool) for v in r.choice.flags.values())
+        for r in records
     )
     if labels:
         not_measured["flags: labels chosen from a list"] = labels
@@ -87,7 +111,8 @@ def measure_all(records: Sequence[Feedback], draws: int = 400, seed: int = 0) ->
 
 
 def scale_votes(records: Iterable[Feedback]) -> dict[tuple[str, Level], Votes]:
-    """Votes per scale: unit (its prompt first) -> annotator -> value. The last of several by one annotator counts."""
+    """Votes per scale: unit (its prompt first) -> annotator -> value. The last of several by one
+    annotator counts."""
     scales: dict[tuple[str, Level], Votes] = defaultdict(lambda: defaultdict(dict))
     for record in records:
         for what, levels, unit, value in _values(record):
@@ -126,19 +151,23 @@ def _side(record: Feedback, answer: Comparison) -> float:
 
 
 def flags(record: Feedback) -> dict[str, bool]:
-    """The flags in `meta["flags"]`, a mapping name -> raised or not. Raises DataError for anything else.
+    """The flags in `meta["flags"]`, a mapping name -> raised or not. Raises DataError for anything
+    else.
 
-    A flag that was offered and not raised must be there as false: silence cannot be told from a flag never shown.
+    A flag that was offered and not raised must be there as false: silence cannot be told from a
+    flag never shown.
     """
     found = record.meta.get("flags", {})
     if not isinstance(found, dict) or not all(isinstance(v, bool) for v in found.values()):
-        raise DataError(f"record {record.id}: meta.flags is {found!r}", 'write {"name": true or false, ...}')
+        raise DataError(
+            f"record {record.id}: meta.flags is {found!r}", 'write {"name": true or false, ...}'
+        )
     return found
 
 
 def _measure_scale(
     what: str, level: Level, twice: dict[Unit, list[float]], draws: int, seed: int
-) -> ScaleAgreement:  # fmt: skip
+) -> ScaleAgreement:
     rng = np.random.default_rng(seed)
     by_prompt: dict[str, list[list[float]]] = defaultdict(list)
     for unit, values in sorted(twice.items()):
@@ -147,12 +176,20 @@ def _measure_scale(
     if len(categories) > MOST_CATEGORIES:
         level = "interval"
     rows, statistic = (
-        _moments(by_prompt.values()) if level == "interval" else _categorical(by_prompt.values(), categories, level)
+        _moments(by_prompt.values())
+        if level == "interval"
+        else _categorical(by_prompt.values(), categories, level)
     )
     alpha, same = bootstrap(rows, statistic, draws, rng)
-    top = Interval(*(ceiling(a) for a in (same.value, same.low, same.high))) if len(categories) == 2 else None
+    top = (
+        Interval(*(ceiling(a) for a in (same.value, same.low, same.high)))
+        if len(categories) == 2
+        else None
+    )
     defined = alpha if np.isfinite(alpha.value) else None
-    return ScaleAgreement(what, level, defined, same, top, len(twice), sum(map(len, twice.values())))
+    return ScaleAgreement(
+        what, level, defined, same, top, len(twice), sum(map(len, twice.values()))
+    )
 
 
 Statistic = Callable[[Array], tuple[float, float]]
@@ -160,8 +197,9 @@ Statistic = Callable[[Array], tuple[float, float]]
 
 def _categorical(
     groups: Iterable[list[list[float]]], categories: list[float], level: Level
-) -> tuple[Array, Statistic]:  # fmt: skip
-    """Rows [P, C * C + 2] (coincidences, rater pairs, equal pairs) and (alpha, share equal) from their sum."""
+) -> tuple[Array, Statistic]:
+    """Rows [P, C * C + 2] (coincidences, rater pairs, equal pairs) and (alpha, share equal) from
+    their sum."""
     index, count = {value: i for i, value in enumerate(categories)}, len(categories)
     rows = []
     for units in groups:
@@ -179,8 +217,8 @@ def _categorical(
 
 
 def _moments(groups: Iterable[list[list[float]]]) -> tuple[Array, Statistic]:
-    """Rows [P, 6] (observed squared differences, n, sum, sum of squares, rater pairs, equal pairs), and the statistics:
-    an interval scale's alpha needs no categories."""
+    """Rows [P, 6] (observed squared differences, n, sum, sum of squares, rater pairs, equal pairs),
+    and the statistics: an interval scale's alpha needs no categories."""
     rows = []
     for units in groups:
         row = np.zeros(6)
@@ -193,6 +231,8 @@ def _moments(groups: Iterable[list[list[float]]]) -> tuple[Array, Statistic]:
     def statistic(row: Array) -> tuple[float, float]:
         observed, n, total, squares = row[:4]
         expected = 2 * (n * squares - total**2) / (n - 1)
-        return float(1 - observed / expected) if expected > 1e-12 * squares else float("nan"), float(row[5] / row[4])
+        return float(1 - observed / expected) if expected > 1e-12 * squares else float(
+            "nan"
+        ), float(row[5] / row[4])
 
     return np.array(rows), statistic

@@ -1,11 +1,12 @@
 """How reliable each annotator is, estimated from the records alone.
 
 Model: option scores theta ~ N(0, 1) within each prompt; annotator a sees utility
-u = beta_a * theta + gamma_a * (1/2 - place), without the last where the order shown is not known; comparisons follow Davidson's model, rankings Plackett-Luce's, best/worst: the best by
-exp(u), then the worst of the rest by exp(-u) (Marley and Louviere 2005).
-The unknown scores are integrated out on quasi-random points, so beta (rationality, per standard deviation of
-reward within a prompt) and gamma (side bias, > 0 favours what is shown first) are maximum-likelihood
-estimates with standard errors, not by-products of fitted scores. Records count by their weight, a comparison's soft label p
+u = beta_a * theta + gamma_a * (1/2 - place), without the last where the order shown is not known;
+comparisons follow Davidson's model, rankings Plackett-Luce's, best/worst: the best by exp(u), then
+the worst of the rest by exp(-u) (Marley and Louviere 2005). The unknown scores are integrated out
+on quasi-random points, so beta (rationality, per standard deviation of reward within a prompt) and
+gamma (side bias, > 0 favours what is shown first) are maximum-likelihood estimates with standard
+errors, not by-products of fitted scores. Records count by their weight, a comparison's soft label p
 as p answers one way and 1 - p the other.
 """
 
@@ -56,8 +57,8 @@ class AnnotatorEstimate:
 
 @dataclass(frozen=True)
 class CrowdEstimate:
-    """All annotators, Davidson's tie parameter nu, and the log-likelihood (nats) of the records used; left_out: what the
-    model cannot use, by reason, and how many."""
+    """All annotators, Davidson's tie parameter nu, and the log-likelihood (nats) of the records
+    used; left_out: what the model cannot use, by reason, and how many."""
 
     annotators: list[AnnotatorEstimate]
     tie: float
@@ -71,13 +72,17 @@ class CrowdEstimate:
 
 
 def estimate(records: Sequence[Feedback]) -> CrowdEstimate:
-    """Estimate every annotator from comparisons (with ties), strict rankings and best/worst choices.
+    """Estimate every annotator from comparisons (with ties), strict rankings and best/worst
+    choices.
 
-    Other kinds are left out of this model and counted; raises DataError when there is nothing it can use.
+    Other kinds are left out of this model and counted; raises DataError when there is nothing it
+    can use.
     """
     left_out = Counter(reason for r in records if (reason := _unused(r)))
     usable = [r for r in records if not _unused(r)]
-    if strengths := sum(isinstance(r.choice, Comparison) and r.choice.strength is not None for r in usable):
+    if strengths := sum(
+        isinstance(r.choice, Comparison) and r.choice.strength is not None for r in usable
+    ):
         left_out["strength of a preference (the preference counts)"] = strengths
     if not usable:
         raise DataError(
@@ -93,7 +98,9 @@ def estimate(records: Sequence[Feedback]) -> CrowdEstimate:
         )
     found = maximise(judged(rows, prompt_of, prompts, len(names), counts), width)
     x = found.x.copy()
-    if np.median(x[: len(names)]) < 0:  # scores are known up to sign; most annotators are taken to be honest
+    if (
+        np.median(x[: len(names)]) < 0
+    ):  # scores are known up to sign; most annotators are taken to be honest
         x[: len(names)] *= -1
     people = _verdicts(names, Counter(r.annotator for r in usable), x, found.error)
     return CrowdEstimate(people, float(np.exp(x[-1])), found.value, len(usable), dict(left_out))
@@ -110,29 +117,40 @@ def _unused(record: Feedback) -> str:
     return "ranking with ties" if tied else ""
 
 
-def _rows(records: Sequence[Feedback], names: list[str]) -> tuple[list[Row], list[float], list[int], int, int]:
-    """(judgements, how often each counts, the prompt of each, number of prompts, most options of one). Numbering by sorted ids makes the order of
-    records irrelevant."""
+def _rows(
+    records: Sequence[Feedback], names: list[str]
+) -> tuple[list[Row], list[float], list[int], int, int]:
+    """(judgements, how often each counts, the prompt of each, number of prompts, most options of
+    one). Numbering by sorted ids makes the order of records irrelevant."""
     keys = [repr(record.asked) for record in records]
     options: dict[str, set[str]] = {}
     for key, record in zip(keys, records, strict=True):
         options.setdefault(key, set()).update(o.id for o in record.options)
     prompt_of = {key: number for number, key in enumerate(sorted(options))}
-    option_of = {key: {i: number for number, i in enumerate(sorted(ids))} for key, ids in options.items()}
+    option_of = {
+        key: {i: number for number, i in enumerate(sorted(ids))} for key, ids in options.items()
+    }
     who = {name: a for a, name in enumerate(names)}
     rows, counts, prompts = [], [], []
     for key, record, weight in zip(keys, records, relative_weights(records), strict=True):
         last = len(record.options) - 1
-        places = {o.id: 0.5 - o.shown_at / last if order_known(record) else 0.0 for o in record.options}
+        places = {
+            o.id: 0.5 - o.shown_at / last if order_known(record) else 0.0 for o in record.options
+        }
         order, tied = _order(record)
         doubt = doubt_of(record)
         for ordered, share in ((order, 1 - doubt), (order[::-1], doubt)):
             if not share:
                 continue
-            rows.append(Row(
-                tuple(option_of[key][i] for i in ordered), tuple(places[i] for i in ordered), tied, who[record.annotator],
-                isinstance(record.choice, BestWorst),
-            ))  # fmt: skip
+            rows.append(
+                Row(
+                    tuple(option_of[key][i] for i in ordered),
+                    tuple(places[i] for i in ordered),
+                    tied,
+                    who[record.annotator],
+                    isinstance(record.choice, BestWorst),
+                )
+            )
             counts.append(weight * share)
             prompts.append(prompt_of[key])
     return rows, counts, prompts, len(prompt_of), max(map(len, option_of.values()))
@@ -152,7 +170,9 @@ def _order(record: Feedback) -> tuple[list[str], bool]:
     return sorted(record.shown, key=lambda i: i != preferred), False
 
 
-def _verdicts(names: list[str], counts: Mapping[str, int], x: Array, error: Array) -> list[AnnotatorEstimate]:
+def _verdicts(
+    names: list[str], counts: Mapping[str, int], x: Array, error: Array
+) -> list[AnnotatorEstimate]:
     n = len(names)
     typical = float(np.median(x[:n]))
     result = []
@@ -160,9 +180,11 @@ def _verdicts(names: list[str], counts: Mapping[str, int], x: Array, error: Arra
         beta, gamma, beta_error, gamma_error = x[i], x[n + i], error[i], error[n + i]
         flag, reason = _flag(beta, beta_error, gamma, gamma_error, typical)
         values: dict[str, Any] = {
-            "rationality": float(beta), "rationality_error": float(beta_error),
-            "side_bias": float(gamma), "side_bias_error": float(gamma_error),
-        }  # fmt: skip
+            "rationality": float(beta),
+            "rationality_error": float(beta_error),
+            "side_bias": float(gamma),
+            "side_bias_error": float(gamma_error),
+        }
         result.append(AnnotatorEstimate(name, counts[name], **values, flag=flag, reason=reason))
     return result
 
@@ -171,10 +193,16 @@ def _flag(
     beta: float, beta_error: float, gamma: float, gamma_error: float, typical: float
 ) -> tuple[Literal["ok", "side", "contrary", "random"], str]:
     if beta + Z95 * beta_error < 0:
-        return "contrary", f"votes against the others: rationality {beta:.2f} ± {Z95 * beta_error:.2f}"
+        return (
+            "contrary",
+            f"votes against the others: rationality {beta:.2f} ± {Z95 * beta_error:.2f}",
+        )
     if abs(gamma) - Z95 * gamma_error > max(0.5, 2 * abs(beta)):
         side = "first" if gamma > 0 else "last"
-        return "side", f"prefers what is shown {side}: side bias {gamma:.2f} ± {Z95 * gamma_error:.2f}"
+        return (
+            "side",
+            f"prefers what is shown {side}: side bias {gamma:.2f} ± {Z95 * gamma_error:.2f}",
+        )
     if beta + Z95 * beta_error < 0.25 * typical:
         return (
             "random",

@@ -1,4 +1,5 @@
-"""Everything that is known against a set of judgements, at once: all measures, and the alarms that they raise."""
+"""Everything that is known against a set of judgements, at once: all measures, and the alarms that
+they raise."""
 
 from __future__ import annotations
 
@@ -26,16 +27,20 @@ from accord.feedback.votes import Objects, votes_of
 
 T = TypeVar("T")
 MOST_RECORDS = 20_000
-"""Records beyond which annotators' effects within prompts are not integrated out (minutes); their reliability is."""
+"""Records beyond which annotators' effects within prompts are not integrated out (minutes); their
+reliability is."""
 UNRELIABLE = 0.25
 """Times the typical reliability below which, with its whole interval, an annotator is named."""
 
 
 @dataclass(frozen=True)
 class Alarm:
-    """area: which measure; subject: annotator, group or the whole set; finding: in words, with its numbers."""
+    """area: which measure; subject: annotator, group or the whole set; finding: in words, with its
+    numbers."""
 
-    area: Literal["position", "annotator", "drift", "poisoning", "gold", "groups", "scale", "accounts"]
+    area: Literal[
+        "position", "annotator", "drift", "poisoning", "gold", "groups", "scale", "accounts"
+    ]
     subject: str
     finding: str
 
@@ -50,8 +55,9 @@ class Reliability:
 
 @dataclass(frozen=True)
 class Audit:
-    """objects: what votes were scored as; not_done: measures that these records do not allow, and why; alarms: the findings
-    that should not be passed over, in order of area. The rest is what each measure returned."""
+    """objects: what votes were scored as; not_done: measures that these records do not allow, and
+    why; alarms: the findings that should not be passed over, in order of area. The rest is what
+    each measure returned."""
 
     records: int
     people: int
@@ -72,11 +78,17 @@ class Audit:
 
 
 def audit(
-    records: Sequence[Feedback], trusted: Collection[str] | None = None, rule: GoldRule | None = None,
-    self_described: Mapping[str, Mapping[str, str]] | None = None, gold: Mapping[str, bool] | None = None, seed: int = 0,
-) -> Audit:  # fmt: skip
-    """Measure all. trusted: annotators whose votes poisoning is tested against; self_described: annotator -> attribute ->
-    value; gold: record id -> passed, where `meta["gold"]` does not carry the expected choice. Raises DataError when there are no records, or a gold item or flag cannot be read."""
+    records: Sequence[Feedback],
+    trusted: Collection[str] | None = None,
+    rule: GoldRule | None = None,
+    self_described: Mapping[str, Mapping[str, str]] | None = None,
+    gold: Mapping[str, bool] | None = None,
+    seed: int = 0,
+) -> Audit:
+    """Measure all. trusted: annotators whose votes poisoning is tested against; self_described:
+    annotator -> attribute -> value; gold: record id -> passed, where `meta["gold"]` does not carry
+    the expected choice. Raises DataError when there are no records, or a gold item or flag cannot
+    be read."""
     if not records:
         raise DataError("there is nothing to audit", "import records first: accord feedback import")
     objects = scored_objects(records)
@@ -89,30 +101,53 @@ def audit(
             not_done[what] = error.message
             return None
 
-    rated = [attempt(f"scale of {name}", partial(rating_scales, records, name)) for name in attributes(records)]
+    rated = [
+        attempt(f"scale of {name}", partial(rating_scales, records, name))
+        for name in attributes(records)
+    ]
     results = gold_results(records) if gold is None else gold
     hidden = sum(r.meta.get("gold") is True and r.id not in results for r in records)
     if hidden:
-        not_done["gold"] = f"{hidden:,} gold records do not carry the expected choice, and no results were handed in"
+        not_done["gold"] = (
+            f"{hidden:,} gold records do not carry the expected choice, and no results were handed in"
+        )
     scored = score_gold(records, rule, results)
     found = Audit(
-        len(records), len({r.annotator for r in records}), objects, [], not_done, measure_all(records, seed=seed),
-        attempt("position", lambda: position_bias(records, objects)), attempt("annotators", lambda: _annotators(records)),
+        len(records),
+        len({r.annotator for r in records}),
+        objects,
+        [],
+        not_done,
+        measure_all(records, seed=seed),
+        attempt("position", lambda: position_bias(records, objects)),
+        attempt("annotators", lambda: _annotators(records)),
         attempt("reliability", lambda: reliability(records)) if objects == "producer" else None,
         drift(records, objects, results, seed),
-        attempt("poisoning", lambda: check_poisoning(records, trusted, objects)), votes_alike(records), scored,
-        attempt("groups", lambda: tastes(records, objects, seed=seed)), [scale for scale in rated if scale],
+        attempt("poisoning", lambda: check_poisoning(records, trusted, objects)),
+        votes_alike(records),
+        scored,
+        attempt("groups", lambda: tastes(records, objects, seed=seed)),
+        [scale for scale in rated if scale],
         representation(records, self_described or {}),
-    )  # fmt: skip
-    found.alarms.extend([
-        *_position(found.position), *_gold(scored), *_people(found.annotators, found.reliability), *_drift(found.drift),
-        *_poisoning(found.poisoning), *_accounts(found.accounts), *_groups(found.groups), *_scales(found.scales),
-    ])  # fmt: skip
+    )
+    found.alarms.extend(
+        [
+            *_position(found.position),
+            *_gold(scored),
+            *_people(found.annotators, found.reliability),
+            *_drift(found.drift),
+            *_poisoning(found.poisoning),
+            *_accounts(found.accounts),
+            *_groups(found.groups),
+            *_scales(found.scales),
+        ]
+    )
     return found
 
 
 def scored_objects(records: Sequence[Feedback]) -> Objects:
-    """ "producer" where most choices are between different named producers, else "option" (within its prompt)."""
+    """ "producer" where most choices are between different named producers, else "option" (within
+    its prompt)."""
     choices = [r for r in records if r.kind in CHOICES]
     named = sum(len({o.producer for o in r.options if o.producer}) > 1 for r in choices)
     return "producer" if 2 * named > len(choices) else "option"
@@ -120,15 +155,21 @@ def scored_objects(records: Sequence[Feedback]) -> Objects:
 
 def _annotators(records: Sequence[Feedback]) -> CrowdEstimate:
     if len(records) > MOST_RECORDS:
-        raise DataError(f"{len(records):,} records; up to {MOST_RECORDS:,} are integrated over within prompts")
+        raise DataError(
+            f"{len(records):,} records; up to {MOST_RECORDS:,} are integrated over within prompts"
+        )
     return estimate(records)
 
 
 def reliability(records: Sequence[Feedback]) -> list[Reliability]:
-    """Of every annotator, from a fit of the producers' scores. Raises DataError when fewer than two annotators voted."""
+    """Of every annotator, from a fit of the producers' scores. Raises DataError when fewer than two
+    annotators voted."""
     found = fit(votes_of(records)[0], RatingSettings())
     if len(found.annotators) < 2:
-        raise DataError("one annotator: reliability is relative to others'", "collect with an overlap of 2 or more")
+        raise DataError(
+            "one annotator: reliability is relative to others'",
+            "collect with an overlap of 2 or more",
+        )
     return reliability_of(found)
 
 
@@ -139,7 +180,7 @@ def reliability_of(found: Ratings) -> list[Reliability]:
         for name, a, error in zip(
             found.annotators, found.log_reliability_A, found.log_reliability_error_A, strict=True
         )
-    ]  # fmt: skip
+    ]
 
 
 def _position(found: PositionBias | None) -> list[Alarm]:
@@ -148,30 +189,42 @@ def _position(found: PositionBias | None) -> list[Alarm]:
     alarms = []
     if found.alarm:
         way, part = "first" if found.pull.value > 0 else "last", found.first_share
-        alarms.append(Alarm("position", "everybody", (
-            f"what is shown {way} gains {abs(found.pull.value):.3f} logits (z = {found.z:.1f}); the first place won "
-            f"{part.value:.1%} [{part.low:.1%}, {part.high:.1%}] of {found.decided:,} decided pairs"
-        )))  # fmt: skip
+        alarms.append(
+            Alarm(
+                "position",
+                "everybody",
+                (
+                    f"what is shown {way} gains {abs(found.pull.value):.3f} logits (z = {found.z:.1f}); the first place won "
+                    f"{part.value:.1%} [{part.low:.1%}, {part.high:.1%}] of {found.decided:,} decided pairs"
+                ),
+            )
+        )
     for row in found.annotators:
         if row.alarm:
             part = row.first_share
-            text = (
-                f"prefers the first place in {part.value:.0%} [{part.low:.0%}, {part.high:.0%}] of decided comparisons"
-            )
+            text = f"prefers the first place in {part.value:.0%} [{part.low:.0%}, {part.high:.0%}] of decided comparisons"
             alarms.append(Alarm("position", row.annotator, text))
     return alarms
 
 
 def _gold(found: Sequence[GoldScore]) -> list[Alarm]:
     return [
-        Alarm("gold", g.annotator, f"passed {g.passed.value:.0%} [{g.passed.low:.0%}, {g.passed.high:.0%}] of {g.asked} gold items")
+        Alarm(
+            "gold",
+            g.annotator,
+            f"passed {g.passed.value:.0%} [{g.passed.low:.0%}, {g.passed.high:.0%}] of {g.asked} gold items",
+        )
         for g in found
         if g.state == "flagged"
-    ]  # fmt: skip
+    ]
 
 
 def _people(crowd: CrowdEstimate | None, reliability: Sequence[Reliability] | None) -> list[Alarm]:
-    flagged = [Alarm("annotator", a.annotator, a.reason) for a in crowd.annotators if a.flag != "ok"] if crowd else []
+    flagged = (
+        [Alarm("annotator", a.annotator, a.reason) for a in crowd.annotators if a.flag != "ok"]
+        if crowd
+        else []
+    )
     named = {alarm.subject for alarm in flagged}
     for row in reliability or ():
         r = row.times_typical
@@ -203,29 +256,35 @@ def _poisoning(found: Poisoning | None) -> list[Alarm]:
 def _accounts(found: Sequence[VotesAlike]) -> list[Alarm]:
     return [
         Alarm(
-            "accounts", " and ".join(v.annotators),
+            "accounts",
+            " and ".join(v.annotators),
             f"gave the same answer on {v.same} of {v.common} common pairs (expected {v.expected:.0%}); a hint, not proof",
         )
         for v in found
-    ]  # fmt: skip
+    ]
 
 
 def _groups(found: Tastes | None) -> list[Alarm]:
     if found is None or len(found.groups) < 2:
         return []
-    shares = ", ".join(f"{g.share.value:.0%} [{g.share.low:.0%}, {g.share.high:.0%}]" for g in found.groups)
+    shares = ", ".join(
+        f"{g.share.value:.0%} [{g.share.low:.0%}, {g.share.high:.0%}]" for g in found.groups
+    )
     text = f"{len(found.groups)} groups prefer differently ({shares}); they differ on {len(found.disputed):,} pairs"
     return [Alarm("groups", "everybody", text)]
 
 
 def _scales(found: Sequence[Scales]) -> list[Alarm]:
-    """Scales whose whole interval lies below a quarter of the crowd's: ratings that say next to nothing of the item."""
+    """Scales whose whole interval lies below a quarter of the crowd's: ratings that say next to
+    nothing of the item."""
     return [
         Alarm(
-            "scale", a.annotator,
+            "scale",
+            a.annotator,
             f"uses {a.scale.value:.2f} [{a.scale.low:.2f}, {a.scale.high:.2f}] points of {s.attribute} per standard deviation "
             f"of the items, the crowd {s.scale:.2f}",
         )
-        for s in found for a in s.annotators
+        for s in found
+        for a in s.annotators
         if a.scale.high < UNRELIABLE * s.scale
-    ]  # fmt: skip
+    ]

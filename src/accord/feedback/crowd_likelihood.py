@@ -1,7 +1,9 @@
-"""The likelihood of `annotator_model`, with the options' unknown scores integrated out on quasi-random points.
+"""The likelihood of `annotator_model`, with the options' unknown scores integrated out on
+quasi-random points.
 
-Equal judgements (the same annotator, options by number, places and outcome, whatever the prompt) have the same probability at
-every point, so each distinct one is computed once: thousands of comparisons of two options come down to six per annotator.
+Equal judgements (the same annotator, options by number, places and outcome, whatever the prompt)
+have the same probability at every point, so each distinct one is computed once: thousands of
+comparisons of two options come down to six per annotator.
 """
 
 from __future__ import annotations
@@ -30,8 +32,8 @@ LOG_NU = (-8.0, 4.0)
 
 @dataclass(frozen=True)
 class Row:
-    """One judgement, its options best first, by number within the prompt: [K]; place: 1/2 - p / (K - 1) of each; of
-    best/worst choices the first is the best and the last the worst."""
+    """One judgement, its options best first, by number within the prompt: [K]; place: 1/2 - p / (K
+    - 1) of each; of best/worst choices the first is the best and the last the worst."""
 
     option: tuple[int, ...]
     place: tuple[float, ...]
@@ -53,7 +55,8 @@ class _Block:
 
 @dataclass(frozen=True)
 class Judged:
-    """Distinct judgements in blocks, numbered through; entry e: prompt e has judgement e so often [E]."""
+    """Distinct judgements in blocks, numbered through; entry e: prompt e has judgement e so often
+    [E]."""
 
     blocks: list[_Block]
     prompt_E: Index
@@ -71,26 +74,40 @@ class Judged:
     @cached_property
     def counts(self) -> csr_matrix:
         """How often each prompt has each distinct judgement: [P, T]."""
-        return csr_matrix((self.count_E, (self.prompt_E, self.row_E)), shape=(self.prompts, len(self.annotator_T)))
+        return csr_matrix(
+            (self.count_E, (self.prompt_E, self.row_E)), shape=(self.prompts, len(self.annotator_T))
+        )
 
 
 def judged(
-    rows: Sequence[Row], prompt_M: Sequence[int], prompts: int, annotators: int, counts: Sequence[float] | None = None
+    rows: Sequence[Row],
+    prompt_M: Sequence[int],
+    prompts: int,
+    annotators: int,
+    counts: Sequence[float] | None = None,
 ) -> Judged:
     """Judgements [M], each on one of the prompts, counting so often (None: once)."""
-    distinct = sorted(set(rows), key=lambda r: (len(r.option), r.best_worst, r.annotator, r.option, r.place, r.tied))
+    distinct = sorted(
+        set(rows),
+        key=lambda r: (len(r.option), r.best_worst, r.annotator, r.option, r.place, r.tied),
+    )
     forms: dict[tuple[int, bool], list[Row]] = {}
     for row in distinct:
         forms.setdefault((len(row.option), row.best_worst), []).append(row)
     blocks = [
         _Block(
-            form, np.array([r.option for r in found], dtype=np.int64).T, np.array([r.place for r in found]).T,
-            np.array([r.tied for r in found]), np.array([r.annotator for r in found], dtype=np.int64),
+            form,
+            np.array([r.option for r in found], dtype=np.int64).T,
+            np.array([r.place for r in found]).T,
+            np.array([r.tied for r in found]),
+            np.array([r.annotator for r in found], dtype=np.int64),
         )
         for (_, form), found in forms.items()
-    ]  # fmt: skip
+    ]
     number = {row: t for t, row in enumerate(row for found in forms.values() for row in found)}
-    key = np.array(prompt_M, dtype=np.int64) * len(number) + np.array([number[row] for row in rows], dtype=np.int64)
+    key = np.array(prompt_M, dtype=np.int64) * len(number) + np.array(
+        [number[row] for row in rows], dtype=np.int64
+    )
     entries, entry_M = np.unique(key, return_inverse=True)
     prompt, row_of = np.divmod(entries, len(number))
     return Judged(
@@ -106,7 +123,8 @@ def judged(
 
 @dataclass(frozen=True)
 class Maximum:
-    """Parameters [2A + 1] (rationalities, side biases, log nu), their standard errors, the log-likelihood (nats)."""
+    """Parameters [2A + 1] (rationalities, side biases, log nu), their standard errors, the
+    log-likelihood (nats)."""
 
     x: Array
     error: Array
@@ -129,7 +147,8 @@ def maximise(data: Judged, options: int) -> Maximum:
         x = _search(x, data, theta_KQ, low, high, EXACTLY)
         climbed = x, *log_likelihood(x, data, theta_KQ)[::2]
     x, value, information = climbed
-    # The pseudo-inverse gives nothing at all to what nothing is known of; no error is below one over its own information.
+    # The pseudo-inverse gives nothing at all to what nothing is known of; no error is below one
+    # over its own information.
     alone = 1 / np.maximum(np.diag(information), 1e-12)
     return Maximum(x, np.sqrt(np.maximum(np.diag(np.linalg.pinv(information)), alone)), value)
 
@@ -141,7 +160,9 @@ ENOUGH = 3
 STEPS, LONGEST, NEAR = 25, 1.0, 1e-4
 
 
-def _search(x: Array, data: Judged, theta_KQ: Array, low: Array, high: Array, change: float) -> Array:
+def _search(
+    x: Array, data: Judged, theta_KQ: Array, low: Array, high: Array, change: float
+) -> Array:
     """L-BFGS-B: careful, so that of several maxima one near the start is found."""
 
     def down(x: Array) -> tuple[float, Array]:
@@ -153,10 +174,13 @@ def _search(x: Array, data: Judged, theta_KQ: Array, low: Array, high: Array, ch
     return found
 
 
-def _climb(x: Array, data: Judged, theta_KQ: Array, low: Array, high: Array) -> tuple[Array, float, Array] | None:
-    """From close by: quasi-Newton steps (BFGS) that begin with the outer products of the prompts' slopes (Berndt et al. 1974)
-    for the curvature, damped where they fail. Ends where slope' inverse slope, the squared distance to the maximum in
-    standard errors, is below NEAR; None where it does not."""
+def _climb(
+    x: Array, data: Judged, theta_KQ: Array, low: Array, high: Array
+) -> tuple[Array, float, Array] | None:
+    """From close by: quasi-Newton steps (BFGS) that begin with the outer products of the prompts'
+    slopes (Berndt et al. 1974) for the curvature, damped where they fail. Ends where slope' inverse
+    slope, the squared distance to the maximum in standard errors, is below NEAR; None where it does
+    not."""
     value, slope, information = log_likelihood(x, data, theta_KQ)
     damping, held = 1e-3, np.zeros(0, dtype=bool)
     inverse: Array = information
@@ -164,7 +188,12 @@ def _climb(x: Array, data: Judged, theta_KQ: Array, low: Array, high: Array) -> 
         free = (low < high) & ~((x <= low) & (slope < 0)) & ~((x >= high) & (slope > 0))
         if not np.array_equal(free, held):
             inside = information[np.ix_(free, free)]
-            held, inverse = free, np.linalg.inv(inside + np.diag(damping * np.diag(inside) + 1e-9)).astype(np.float64)
+            held, inverse = (
+                free,
+                np.linalg.inv(inside + np.diag(damping * np.diag(inside) + 1e-9)).astype(
+                    np.float64
+                ),
+            )
         step = np.zeros_like(x)
         step[free] = inverse @ slope[free]
         if float(slope @ step) < NEAR:
@@ -194,7 +223,8 @@ def _updated(inverse: Array, moved: Array, bent: Array) -> Array:
 
 
 def log_likelihood(x: Array, data: Judged, theta_KQ: Array) -> tuple[float, Array, Array]:
-    """Marginal log-likelihood, its gradient, and the information matrix (outer products of prompt scores)."""
+    """Marginal log-likelihood, its gradient, and the information matrix (outer products of prompt
+    scores)."""
     people, tables = data.annotators, _tables(x, data, theta_KQ)
     value, weight_PQ = _evidence(data, tables[0])
     slopes_3E = np.empty((3, len(data.row_E)))
@@ -206,7 +236,9 @@ def log_likelihood(x: Array, data: Judged, theta_KQ: Array) -> tuple[float, Arra
     slopes_3E *= data.count_E
     who = data.annotator_T[data.row_E]
     columns = np.concatenate([who, people + who, np.full(len(who), 2 * people)])
-    scores = csr_matrix((slopes_3E.ravel(), (np.tile(data.prompt_E, 3), columns)), shape=(data.prompts, len(x)))
+    scores = csr_matrix(
+        (slopes_3E.ravel(), (np.tile(data.prompt_E, 3), columns)), shape=(data.prompts, len(x))
+    )
     return value, np.asarray(scores.sum(0)).ravel(), (scores.T @ scores).toarray()
 
 
@@ -216,7 +248,10 @@ def value_and_slope(x: Array, data: Judged, theta_KQ: Array) -> tuple[float, Arr
     value, weight_PQ = _evidence(data, tables[0])
     weight_TQ = data.counts.T @ weight_PQ
     of_beta, of_gamma, of_nu = (np.einsum("tq,tq->t", weight_TQ, table) for table in tables[1:])
-    by_person = [np.bincount(data.annotator_T, slope, minlength=data.annotators) for slope in (of_beta, of_gamma)]
+    by_person = [
+        np.bincount(data.annotator_T, slope, minlength=data.annotators)
+        for slope in (of_beta, of_gamma)
+    ]
     return value, np.concatenate([*by_person, [of_nu.sum()]])
 
 
@@ -231,21 +266,31 @@ def _evidence(data: Judged, logp_TQ: Array) -> tuple[float, Array]:
 
 
 def _tables(x: Array, data: Judged, theta_KQ: Array) -> list[Array]:
-    """log P of every distinct judgement at every point, and its slopes in beta, gamma and log nu: [T, Q] each."""
+    """log P of every distinct judgement at every point, and its slopes in beta, gamma and log nu:
+    [T, Q] each."""
     parts = [_table(x, block, theta_KQ, data.annotators) for block in data.blocks]
     return [np.concatenate(part) if len(part) > 1 else part[0] for part in zip(*parts, strict=True)]
 
 
-def _table(x: Array, block: _Block, theta_KQ: Array, people: int) -> tuple[Array, Array, Array, Array]:
-    """log P of each distinct judgement at each point, and its slopes in beta, gamma and log nu: [T, Q] each."""
+def _table(
+    x: Array, block: _Block, theta_KQ: Array, people: int
+) -> tuple[Array, Array, Array, Array]:
+    """log P of each distinct judgement at each point, and its slopes in beta, gamma and log nu: [T,
+    Q] each."""
     beta, gamma, log_nu = x[:people], x[people:-1], float(x[-1])
     found = tuple(np.empty((len(block.tied_T), theta_KQ.shape[1])) for _ in range(4))
     for start in range(0, len(block.tied_T), CHUNK):
         part = slice(start, start + CHUNK)
-        theta, place, who = theta_KQ[block.option_KT[:, part]], block.place_KT[:, part, None], block.annotator_T[part]
+        theta, place, who = (
+            theta_KQ[block.option_KT[:, part]],
+            block.place_KT[:, part, None],
+            block.annotator_T[part],
+        )
         u_KTQ = beta[who][:, None] * theta + gamma[who][:, None] * place
         logp, slope, of_nu = _choice(u_KTQ, block.tied_T[part, None], block.best_worst, log_nu)
-        for into, values in zip(found, (logp, (slope * theta).sum(0), (slope * place).sum(0), of_nu), strict=True):
+        for into, values in zip(
+            found, (logp, (slope * theta).sum(0), (slope * place).sum(0), of_nu), strict=True
+        ):
             into[part] = values
     return found[0], found[1], found[2], found[3]
 
@@ -253,12 +298,14 @@ def _table(x: Array, block: _Block, theta_KQ: Array, people: int) -> tuple[Array
 def _choice(
     u_KTQ: Array, tied_T1: NDArray[np.bool_], best_worst: bool, log_nu: float
 ) -> tuple[Array, Array, Array | float]:
-    """log P of each judgement, its slope in each utility, and in log nu. Options come best first."""
+    """log P of each judgement, its slope in each utility, and in log nu. Options come best
+    first."""
     if best_worst:
         return _best_worst(u_KTQ)
     if len(u_KTQ) == 2:
         return _comparison(u_KTQ, tied_T1, log_nu)
-    # Plackett-Luce: the first of what is left, again and again. Utilities differ by a few hundred at most: no underflow.
+    # Plackett-Luce: the first of what is left, again and again. Utilities differ by a few hundred
+    # at most: no underflow.
     top = u_KTQ.max(0)
     weight, slope = np.exp(u_KTQ - top), np.empty_like(u_KTQ)
     left = weight.copy()
@@ -273,7 +320,9 @@ def _choice(
     return logp, slope, 0.0
 
 
-def _comparison(u_KTQ: Array, tied_T1: NDArray[np.bool_], log_nu: float) -> tuple[Array, Array, Array]:
+def _comparison(
+    u_KTQ: Array, tied_T1: NDArray[np.bool_], log_nu: float
+) -> tuple[Array, Array, Array]:
     """Davidson's weights exp(d/2), exp(-d/2), nu, all over the largest of them."""
     d = u_KTQ[0] - u_KTQ[1]
     half = np.abs(d) / 2

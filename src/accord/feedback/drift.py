@@ -1,15 +1,18 @@
-"""Does an annotator change over time? A CUSUM against the annotator's own beginning, for four signals.
+"""Does an annotator change over time? A CUSUM against the annotator's own beginning, for four
+signals.
 
 The first 30 % of an annotator's judgements are the first baseline; from there on
 
     S_t = max(0, S_{t-1} + log P(x_t | shifted) - log P(x_t | baseline))        (Page 1954)
 
-with the baseline estimated anew from all judgements before every eighth (a baseline left at 90 of 300 judgements costs a
-third of the speed), and, as shift: 30 % more answers turned round (agreement, gold), three quarters of a standard deviation
-of log active time, a quarter of the answers moved to or from the first place. An alarm is a maximum of S that fewer than
-5 % of random orders of the same judgements reach, the baseline taken anew in each, and over all annotators so few that the
-false discoveries stay below 5 %. No curve of fatigue is assumed (on 8.9 million annotations most people did not tire: Hata
-et al. 2017), and whoever judged unlike the others from the start does not alarm.
+with the baseline estimated anew from all judgements before every eighth (a baseline left at 90 of
+300 judgements costs a third of the speed), and, as shift: 30 % more answers turned round
+(agreement, gold), three quarters of a standard deviation of log active time, a quarter of the
+answers moved to or from the first place. An alarm is a maximum of S that fewer than 5 % of random
+orders of the same judgements reach, the baseline taken anew in each, and over all annotators so few
+that the false discoveries stay below 5 %. No curve of fatigue is assumed (on 8.9 million
+annotations most people did not tire: Hata et al. 2017), and whoever judged unlike the others from
+the start does not alarm.
 """
 
 from __future__ import annotations
@@ -25,7 +28,16 @@ from accord.errors import DataError
 from accord.feedback.intervals import Array, Interval, around, discoveries, share
 from accord.feedback.ratings import Ratings, RatingSettings, fit
 from accord.feedback.records import Feedback
-from accord.feedback.votes import FIRST, TIE, Index, Objects, object_name, order_known, vote_rows, votes_of
+from accord.feedback.votes import (
+    FIRST,
+    TIE,
+    Index,
+    Objects,
+    object_name,
+    order_known,
+    vote_rows,
+    votes_of,
+)
 
 BASELINE = 0.3
 LEAST = 40
@@ -33,7 +45,8 @@ LEAST = 40
 EVERY = 8
 """Judgements after which the baseline is estimated anew."""
 ORDERS = 400
-"""Random orders at least. Of many annotators a single one must stand out further, which takes more of them to see."""
+"""Random orders at least. Of many annotators a single one must stand out further, which takes more
+of them to see."""
 ENOUGH = 20
 """Orders that reach the maximum after which no more are drawn: p is known well enough then."""
 AT_ONCE = 50
@@ -49,8 +62,9 @@ TIME_NAME = "active time"
 
 @dataclass(frozen=True)
 class Channel:
-    """One signal of one annotator: log P(x_t | parameter) for each judgement in order and each value of a grid [T, G], the
-    shift looked for in grid steps, whether to either side; plain [T]: what is shown (agreed, error, log seconds, first)."""
+    """One signal of one annotator: log P(x_t | parameter) for each judgement in order and each
+    value of a grid [T, G], the shift looked for in grid steps, whether to either side; plain [T]:
+    what is shown (agreed, error, log seconds, first)."""
 
     name: str
     table_TG: Array
@@ -62,9 +76,10 @@ class Channel:
 
 @dataclass(frozen=True)
 class Signal:
-    """p_value: share of random orders with as large a maximum; alarm: p <= .05; detected_at: number of the annotator's
-    judgements after which S passed the threshold, changed_at: the most likely number of the first changed one; before, after: mean of the plain signal
-    on either side of it (of active time the geometric mean, in seconds)."""
+    """p_value: share of random orders with as large a maximum; alarm: p <= .05; detected_at: number
+    of the annotator's judgements after which S passed the threshold, changed_at: the most likely
+    number of the first changed one; before, after: mean of the plain signal on either side of it
+    (of active time the geometric mean, in seconds)."""
 
     name: str
     judgements: int
@@ -78,8 +93,8 @@ class Signal:
 
 @dataclass(frozen=True)
 class AnnotatorDrift:
-    """All signals of one annotator; p_value: the smallest, times their number; alarm: after counting all annotators (false
-    discoveries at most 5 %)."""
+    """All signals of one annotator; p_value: the smallest, times their number; alarm: after
+    counting all annotators (false discoveries at most 5 %)."""
 
     annotator: str
     judgements: int
@@ -90,7 +105,8 @@ class AnnotatorDrift:
 
 @dataclass(frozen=True)
 class DriftReport:
-    """annotators with enough judgements; not_watched: with too few; order: what time was read from."""
+    """annotators with enough judgements; not_watched: with too few; order: what time was read
+    from."""
 
     annotators: list[AnnotatorDrift]
     not_watched: int
@@ -105,13 +121,16 @@ def cusum(increments: Array) -> Array:
 
 
 def _paths(channel: Channel, orders_OT: Index) -> Array:
-    """S after the first baseline with the judgements in these orders, the larger of both sides: [O, T - B]."""
+    """S after the first baseline with the judgements in these orders, the larger of both sides: [O,
+    T - B]."""
     table, shift, (number, count) = channel.table_TG, channel.shift, orders_OT.shape
     start = max(1, int(BASELINE * count))
     first = np.zeros((number, count))
     np.put_along_axis(first, orders_OT[:, :start], 1.0, axis=1)
     parts = -(-(count - start) // EVERY)
-    known = np.empty((number, parts, table.shape[1]))  # log-likelihood of all judgements before each part
+    known = np.empty(
+        (number, parts, table.shape[1])
+    )  # log-likelihood of all judgements before each part
     known[:, 0] = first @ table
     whole = orders_OT[:, start : start + EVERY * (parts - 1)].reshape(number, parts - 1, EVERY)
     known[:, 1:] = table[whole[:, :, 0]]
@@ -124,20 +143,23 @@ def _paths(channel: Channel, orders_OT: Index) -> Array:
     rest = orders_OT[:, start:]
     usual = table[rest, g_OR]
     paths = cusum(table[rest, g_OR + shift] - usual)
-    return np.maximum(paths, cusum(table[rest, g_OR - shift] - usual)) if channel.two_sided else paths
+    return (
+        np.maximum(paths, cusum(table[rest, g_OR - shift] - usual)) if channel.two_sided else paths
+    )
 
 
 @lru_cache(maxsize=2 * ORDERS // AT_ONCE)
 def _orders(count: int, seed: int, part: int, orders: int) -> Index:
-    """Some of the random orders of `count` judgements: [O, T]. All signals of an annotator are put in the same ones."""
+    """Some of the random orders of `count` judgements: [O, T]. All signals of an annotator are put
+    in the same ones."""
     rng = np.random.default_rng((seed, part))
     drawn: Index = rng.permuted(np.tile(np.arange(count), (orders, 1)), axis=1)
     return drawn
 
 
 def watch(channel: Channel, seed: int = 0, orders: int = ORDERS) -> Signal:
-    """Test one signal against random orders of itself; ends when ENOUGH of them have reached its maximum, with p = ENOUGH /
-    their number (Besag and Clifford 1991), or after `orders`."""
+    """Test one signal against random orders of itself; ends when ENOUGH of them have reached its
+    maximum, with p = ENOUGH / their number (Besag and Clifford 1991), or after `orders`."""
     count = len(channel.table_TG)
     path = _paths(channel, np.arange(count)[None])[0]
     maxima = np.zeros(0)
@@ -153,15 +175,24 @@ def watch(channel: Channel, seed: int = 0, orders: int = ORDERS) -> Signal:
     start = count - len(path)
     crossed = int(np.argmax(path > np.quantile(maxima, 1 - LEVEL)))
     change = _change(channel)
-    before, after = (_mean(channel, part) for part in (channel.plain[:change], channel.plain[change:]))
+    before, after = (
+        _mean(channel, part) for part in (channel.plain[:change], channel.plain[change:])
+    )
     return Signal(
-        channel.name, count, p, True, int(channel.at[start + crossed]) + 1, int(channel.at[change]), before, after
+        channel.name,
+        count,
+        p,
+        True,
+        int(channel.at[start + crossed]) + 1,
+        int(channel.at[change]),
+        before,
+        after,
     )
 
 
 def _change(channel: Channel) -> int:
-    """Where one parameter before and another after fit best, at least five judgements from either end; of a signal that is
-    watched to one side, where it rises."""
+    """Where one parameter before and another after fit best, at least five judgements from either
+    end; of a signal that is watched to one side, where it rises."""
     before = np.cumsum(channel.table_TG, axis=0)
     after = before[-1] - before
     gain = before.max(1) + after.max(1)
@@ -171,7 +202,8 @@ def _change(channel: Channel) -> int:
 
 
 def _mean(channel: Channel, values: Array) -> Interval:
-    """Of a share Wilson's interval, which neither leaves [0, 1] nor shrinks to nothing when all are alike."""
+    """Of a share Wilson's interval, which neither leaves [0, 1] nor shrinks to nothing when all are
+    alike."""
     if channel.name != TIME_NAME:
         return share(float(values.sum()), len(values))
     mean = around(float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values))))
@@ -214,10 +246,13 @@ def time_channel(seconds: Sequence[float], at: Index) -> Channel:
 
 
 def drift(
-    records: Sequence[Feedback], objects: Objects = "producer", gold: Mapping[str, bool] | None = None, seed: int = 0
-) -> DriftReport:  # fmt: skip
-    """Watch every annotator. gold: record id -> passed, of gold items. Time is `created_at` where all records have it, else
-    the order of the records."""
+    records: Sequence[Feedback],
+    objects: Objects = "producer",
+    gold: Mapping[str, bool] | None = None,
+    seed: int = 0,
+) -> DriftReport:
+    """Watch every annotator. gold: record id -> passed, of gold items. Time is `created_at` where
+    all records have it, else the order of the records."""
     dated = all(r.created_at for r in records)
     ordered = sorted(records, key=lambda r: r.created_at or "") if dated else list(records)
     mine: dict[str, list[int]] = {}
@@ -226,7 +261,10 @@ def drift(
     watched = {name: numbers for name, numbers in mine.items() if len(numbers) >= LEAST}
     terms, firsts = _answers(ordered, set(watched), objects)
     found = []
-    channels_of = {name: _channels(ordered, watched[name], terms, firsts, gold or {}) for name in sorted(watched)}
+    channels_of = {
+        name: _channels(ordered, watched[name], terms, firsts, gold or {})
+        for name in sorted(watched)
+    }
     # one annotator alone must be able to reach LEVEL divided by their number
     most = max(map(len, channels_of.values()), default=0)
     orders = max(ORDERS, math.ceil(len(watched) * most / LEVEL))
@@ -237,13 +275,18 @@ def drift(
     alarms = discoveries([p for *_, p in found], LEVEL)
     rows = [AnnotatorDrift(*row, alarm) for row, alarm in zip(found, alarms, strict=True)]
     rows.sort(key=lambda row: row.p_value)
-    return DriftReport(rows, len(mine) - len(watched), "created_at" if dated else "the order of the records")
+    return DriftReport(
+        rows, len(mine) - len(watched), "created_at" if dated else "the order of the records"
+    )
 
 
 def _channels(
-    records: Sequence[Feedback], numbers: Sequence[int], terms: Mapping[int, list[tuple[float, float]]],
-    firsts: Mapping[int, bool], gold: Mapping[str, bool],
-) -> list[Channel]:  # fmt: skip
+    records: Sequence[Feedback],
+    numbers: Sequence[int],
+    terms: Mapping[int, list[tuple[float, float]]],
+    firsts: Mapping[int, bool],
+    gold: Mapping[str, bool],
+) -> list[Channel]:
     def pick(usable: list[bool]) -> Index:
         return np.nonzero(np.array(usable))[0]
 
@@ -265,13 +308,16 @@ def _channels(
 
 def _answers(
     records: Sequence[Feedback], annotators: set[str], objects: Objects
-) -> tuple[dict[int, list[tuple[float, float]]], dict[int, bool]]:  # fmt: skip
-    """Per record of these annotators: what it decided with P by the others' votes, and whether the first place won."""
+) -> tuple[dict[int, list[tuple[float, float]]], dict[int, bool]]:
+    """Per record of these annotators: what it decided with P by the others' votes, and whether the
+    first place won."""
     rows = list(vote_rows(records))
     firsts = {
         r.record: r.outcome == FIRST
         for r in rows
-        if r.outcome != TIE and records[r.record].kind == "comparison" and order_known(records[r.record])
+        if r.outcome != TIE
+        and records[r.record].kind == "comparison"
+        and order_known(records[r.record])
     }
     try:
         votes = votes_of(records, objects, weighted=False)[0]
@@ -284,12 +330,19 @@ def _answers(
     for row in rows:
         record = records[row.record]
         first, second = (object_name(record, o, objects) for o in (row.first, row.second))
-        if row.outcome == TIE or record.annotator not in annotators or first not in place or second not in place:
+        if (
+            row.outcome == TIE
+            or record.annotator not in annotators
+            or first not in place
+            or second not in place
+        ):
             continue
         if record.annotator not in fits:
             number = votes.annotators.index(record.annotator)
             others = votes.where((votes.annotator != number) & (votes.outcome != TIE))
-            fits[record.annotator] = fit(others, RatingSettings(ties=False), together) if others.total else together
+            fits[record.annotator] = (
+                fit(others, RatingSettings(ties=False), together) if others.total else together
+            )
         scores = fits[record.annotator].score_P
         gap = scores[place[first]] - scores[place[second]]
         p = 1 / (1 + np.exp(-gap if row.outcome == FIRST else gap))

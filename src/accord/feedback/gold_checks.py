@@ -1,9 +1,12 @@
-"""Gold items: judgements whose right answer is known. Who passes, how soon a random clicker is found, who qualifies.
+"""Gold items: judgements whose right answer is known. Who passes, how soon a random clicker is
+found, who qualifies.
 
-A gold record carries the expected choice in `meta["gold"]`, written like a choice of its kind, or only true, where the
-expected choice is kept elsewhere (the studio does, so that records give nothing away) and results are handed in. Detection is Wald's sequential
-test (1945) of error rate e1 (clicker) against e0 (honest): after each gold item log e1/e0 is added for an error, log
-(1-e1)/(1-e0) for a pass; flagged above log((1-miss)/false_alarm), cleared below log(miss/(1-false_alarm)).
+A gold record carries the expected choice in `meta["gold"]`, written like a choice of its kind, or
+only true, where the expected choice is kept elsewhere (the studio does, so that records give
+nothing away) and results are handed in. Detection is Wald's sequential test (1945) of error rate e1
+(clicker) against e0 (honest): after each gold item log e1/e0 is added for an error, log
+(1-e1)/(1-e0) for a pass; flagged above log((1-miss)/false_alarm), cleared below
+log(miss/(1-false_alarm)).
 """
 
 from __future__ import annotations
@@ -20,15 +23,24 @@ from scipy.stats import binom
 
 from accord.errors import ConfigError, DataError
 from accord.feedback.intervals import Array, Interval, exact_share
-from accord.feedback.records import CHOICES, BestWorst, Comparison, Feedback, Ranking, Rating, StepLabels, Thumb
+from accord.feedback.records import (
+    CHOICES,
+    BestWorst,
+    Comparison,
+    Feedback,
+    Ranking,
+    Rating,
+    StepLabels,
+    Thumb,
+)
 
 State = Literal["flagged", "cleared", "undecided"]
 
 
 @dataclass(frozen=True)
 class GoldRule:
-    """Error rates on gold of honest annotators and of random clickers (half, for comparisons without ties), and the error
-    rates of the test itself."""
+    """Error rates on gold of honest annotators and of random clickers (half, for comparisons
+    without ties), and the error rates of the test itself."""
 
     honest_error: float = 0.1
     clicker_error: float = 0.5
@@ -41,7 +53,9 @@ class GoldRule:
                 f"honest_error {self.honest_error} and clicker_error {self.clicker_error} must be 0 < honest < clicker < 1"
             )
         if not (0 < self.false_alarm < 0.5 and 0 < self.miss < 0.5):
-            raise ConfigError(f"false_alarm {self.false_alarm} and miss {self.miss} must lie between 0 and .5")
+            raise ConfigError(
+                f"false_alarm {self.false_alarm} and miss {self.miss} must lie between 0 and .5"
+            )
 
     @property
     def steps(self) -> tuple[float, float]:
@@ -54,10 +68,13 @@ class GoldRule:
     @property
     def bounds(self) -> tuple[float, float]:
         """Cleared at or below, flagged at or above (nats)."""
-        return float(np.log(self.miss / (1 - self.false_alarm))), float(np.log((1 - self.miss) / self.false_alarm))
+        return float(np.log(self.miss / (1 - self.false_alarm))), float(
+            np.log((1 - self.miss) / self.false_alarm)
+        )
 
     def state(self, passed: Sequence[bool]) -> State:
-        """The test on results in order. Once cleared it starts again, so a later change is found too."""
+        """The test on results in order. Once cleared it starts again, so a later change is found
+        too."""
         total, (low, high), (right, wrong) = 0.0, self.bounds, self.steps
         state: State = "undecided"
         for ok in passed:
@@ -71,7 +88,8 @@ class GoldRule:
 
 @dataclass(frozen=True)
 class GoldScore:
-    """One annotator on gold: share passed with Clopper and Pearson's interval, and the test's state."""
+    """One annotator on gold: share passed with Clopper and Pearson's interval, and the test's
+    state."""
 
     annotator: str
     asked: int
@@ -80,10 +98,12 @@ class GoldScore:
 
 
 def passes(record: Feedback, expected: Mapping[str, Any], tolerance: float = 1.0) -> bool:
-    """Whether a judgement agrees with the expected choice. Raises DataError when that is no choice of the record's kind.
+    """Whether a judgement agrees with the expected choice. Raises DataError when that is no choice
+    of the record's kind.
 
-    Ratings may differ by `tolerance` points per expected attribute; a ranking must order every pair that the expected one
-    orders; of a comparison the strength does not matter; of steps the labels must be equal, and so must everything else.
+    Ratings may differ by `tolerance` points per expected attribute; a ranking must order every pair
+    that the expected one orders; of a comparison the strength does not matter; of steps the labels
+    must be equal, and so must everything else.
     """
     try:
         wanted = CHOICES[record.kind].model_validate(expected)
@@ -94,9 +114,13 @@ def passes(record: Feedback, expected: Mapping[str, Any], tolerance: float = 1.0
         ) from None
     given = record.choice
     if isinstance(given, Rating) and isinstance(wanted, Rating):
-        return all(abs(given.scores.get(k, np.inf) - v) <= tolerance for k, v in wanted.scores.items())
+        return all(
+            abs(given.scores.get(k, np.inf) - v) <= tolerance for k, v in wanted.scores.items()
+        )
     if isinstance(given, Ranking) and isinstance(wanted, Ranking):
-        mine, right = ({i: p for p, group in enumerate(c.order) for i in group} for c in (given, wanted))
+        mine, right = (
+            {i: p for p, group in enumerate(c.order) for i in group} for c in (given, wanted)
+        )
         return all(
             (mine[a] - mine[b]) * (right[a] - right[b]) > 0
             for a, b in combinations(sorted(right), 2)
@@ -105,26 +129,35 @@ def passes(record: Feedback, expected: Mapping[str, Any], tolerance: float = 1.0
     if isinstance(given, StepLabels) and isinstance(wanted, StepLabels):
         return given.labels == wanted.labels
     if isinstance(given, Comparison) and isinstance(wanted, Comparison):
-        return (given.preferred, given.tie, given.both_bad) == (wanted.preferred, wanted.tie, wanted.both_bad)
+        return (given.preferred, given.tie, given.both_bad) == (
+            wanted.preferred,
+            wanted.tie,
+            wanted.both_bad,
+        )
     if isinstance(given, (BestWorst, Thumb)):
         return bool(given == wanted)
     raise DataError(
-        f"record {record.id}: a {record.kind} cannot be checked against gold", "use choices, ratings or labels"
+        f"record {record.id}: a {record.kind} cannot be checked against gold",
+        "use choices, ratings or labels",
     )
 
 
 def gold_results(records: Sequence[Feedback], tolerance: float = 1.0) -> dict[str, bool]:
     """Record id -> passed, of all records that carry the expected choice in `meta["gold"]`."""
     return {
-        r.id: passes(r, r.meta["gold"], tolerance) for r in records if r.meta.get("gold") not in (None, True, False)
-    }  # fmt: skip
+        r.id: passes(r, r.meta["gold"], tolerance)
+        for r in records
+        if r.meta.get("gold") not in (None, True, False)
+    }
 
 
 def score_gold(
-    records: Sequence[Feedback], rule: GoldRule | None = None, results: Mapping[str, bool] | None = None
-) -> list[GoldScore]:  # fmt: skip
-    """Every annotator who met gold, flagged ones first. results: record id -> passed, where the expected choices are kept
-    elsewhere; else from `meta["gold"]`."""
+    records: Sequence[Feedback],
+    rule: GoldRule | None = None,
+    results: Mapping[str, bool] | None = None,
+) -> list[GoldScore]:
+    """Every annotator who met gold, flagged ones first. results: record id -> passed, where the
+    expected choices are kept elsewhere; else from `meta["gold"]`."""
     results = gold_results(records) if results is None else results
     by_annotator: dict[str, list[bool]] = defaultdict(list)
     for record in records:
@@ -140,9 +173,10 @@ def score_gold(
 
 @dataclass(frozen=True)
 class DetectionPower:
-    """What a gold rate buys. expected, median, most (95 %): judgements until a clicker is flagged, counting all judgements
-    at `gold_rate` gold among them; power: clickers flagged before they are once cleared; false_alarms: honest annotators
-    flagged by the same test; by_judgements: share of clickers flagged after so many judgements."""
+    """What a gold rate buys. expected, median, most (95 %): judgements until a clicker is flagged,
+    counting all judgements at `gold_rate` gold among them; power: clickers flagged before they are
+    once cleared; false_alarms: honest annotators flagged by the same test; by_judgements: share of
+    clickers flagged after so many judgements."""
 
     gold_rate: float
     expected: float
@@ -154,27 +188,46 @@ class DetectionPower:
 
 
 def detection_power(
-    gold_rate: float, rule: GoldRule | None = None, at: Sequence[int] = (20, 50, 100, 200, 500), longest: int = 2000
-) -> DetectionPower:  # fmt: skip
-    """Exact, by following the test's distribution over gold items. Raises ConfigError for a rate outside (0, 1]."""
+    gold_rate: float,
+    rule: GoldRule | None = None,
+    at: Sequence[int] = (20, 50, 100, 200, 500),
+    longest: int = 2000,
+) -> DetectionPower:
+    """Exact, by following the test's distribution over gold items. Raises ConfigError for a rate
+    outside (0, 1]."""
     if not 0 < gold_rate <= 1:
-        raise ConfigError(f"the gold rate is {gold_rate}", "use a share of the judgements, such as 0.05")
+        raise ConfigError(
+            f"the gold rate is {gold_rate}", "use a share of the judgements, such as 0.05"
+        )
     rule = rule or GoldRule()
-    clicker, honest = (_flagged_at(rule, error, longest) for error in (rule.clicker_error, rule.honest_error))
+    clicker, honest = (
+        _flagged_at(rule, error, longest) for error in (rule.clicker_error, rule.honest_error)
+    )
     total = float(clicker.sum())
     cumulative = np.cumsum(clicker) / total
     items = np.arange(1, longest + 1)
     median, most = (float(items[np.searchsorted(cumulative, q)]) for q in (0.5, 0.95))
     # After n judgements the number of gold items seen is binomial.
-    by = {n: float(binom.pmf(np.arange(n + 1), n, gold_rate) @ np.append(0, np.cumsum(clicker))[: n + 1]) for n in at}
+    by = {
+        n: float(
+            binom.pmf(np.arange(n + 1), n, gold_rate) @ np.append(0, np.cumsum(clicker))[: n + 1]
+        )
+        for n in at
+    }
     return DetectionPower(
-        gold_rate, float(clicker @ items) / total / gold_rate, median / gold_rate, most / gold_rate, total,
-        float(honest.sum()), by,
-    )  # fmt: skip
+        gold_rate,
+        float(clicker @ items) / total / gold_rate,
+        median / gold_rate,
+        most / gold_rate,
+        total,
+        float(honest.sum()),
+        by,
+    )
 
 
 def _flagged_at(rule: GoldRule, error: float, longest: int) -> Array:
-    """P(flagged at exactly the n-th gold item, not cleared before): [longest]. The state is the number of errors."""
+    """P(flagged at exactly the n-th gold item, not cleared before): [longest]. The state is the
+    number of errors."""
     (right, wrong), (low, high) = rule.steps, rule.bounds
     alive, found = np.array([1.0]), np.zeros(longest)
     for n in range(1, longest + 1):
@@ -193,7 +246,8 @@ def _flagged_at(rule: GoldRule, error: float, longest: int) -> Array:
 
 @dataclass(frozen=True)
 class Qualification:
-    """passed: share with its exact interval; state: qualified when the interval lies above `required`, refused when below."""
+    """passed: share with its exact interval; state: qualified when the interval lies above
+    `required`, refused when below."""
 
     asked: int
     passed: Interval
@@ -202,17 +256,23 @@ class Qualification:
 
 
 def qualify(passed: int, asked: int, required: float = 0.7) -> Qualification:
-    """Whether someone who passed `passed` of `asked` screening items is at least `required` accurate, at 95 %."""
+    """Whether someone who passed `passed` of `asked` screening items is at least `required`
+    accurate, at 95 %."""
     if not 0 <= passed <= asked:
         raise DataError(f"{passed} passed of {asked} asked")
     found = exact_share(passed, asked)
     state: Literal["qualified", "refused", "undecided"] = (
-        "qualified" if found.low >= required else "refused" if found.high < required else "undecided"
+        "qualified"
+        if found.low >= required
+        else "refused"
+        if found.high < required
+        else "undecided"
     )
     return Qualification(asked, found, required, state)
 
 
 def chance_to_qualify(accuracy: float, asked: int, required: float = 0.7) -> float:
-    """P(qualified) of somebody of this accuracy after `asked` items: what a screening set of that size can do."""
+    """P(qualified) of somebody of this accuracy after `asked` items: what a screening set of that
+    size can do."""
     counts = [k for k in range(asked + 1) if qualify(k, asked, required).state == "qualified"]
     return float(binom.pmf(counts, asked, accuracy).sum())

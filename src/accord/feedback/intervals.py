@@ -1,4 +1,5 @@
-"""Values with their 95 % intervals: bootstrap over groups, shares, and what comes of many tests at once."""
+"""Values with their 95 % intervals: bootstrap over groups, shares, and what comes of many tests at
+once."""
 
 from __future__ import annotations
 
@@ -43,7 +44,8 @@ def share(count: float, total: float) -> Interval:
 
 
 def exact_share(count: int, total: int) -> Interval:
-    """A share with Clopper and Pearson's interval (1934), which never covers less often than it says."""
+    """A share with Clopper and Pearson's interval (1934), which never covers less often than it
+    says."""
     if total <= 0:
         return Interval(float("nan"), 0.0, 1.0)
     low = beta.ppf(0.025, count, total - count + 1) if count else 0.0
@@ -56,16 +58,20 @@ def bootstrap(
 ) -> list[Interval]:
     """Intervals of statistics of summed rows, by drawing the P groups with replacement.
 
-    `point` maps the sum over groups [X] to the statistics; draws where one is not finite are left out of its interval. A
-    single group says nothing of how groups differ: the interval then has no ends (not a number).
+    `point` maps the sum over groups [X] to the statistics; draws where one is not finite are left
+    out of its interval. A single group says nothing of how groups differ: the interval then has no
+    ends (not a number).
     """
     groups = len(sums_PX)
     value = point(sums_PX.sum(0))
     if groups < 2:
         return [Interval(float(middle), float("nan"), float("nan")) for middle in value]
-    sampled = np.array([
-        point(np.bincount(rng.integers(groups, size=groups), minlength=groups) @ sums_PX) for _ in range(draws)
-    ])  # fmt: skip
+    sampled = np.array(
+        [
+            point(np.bincount(rng.integers(groups, size=groups), minlength=groups) @ sums_PX)
+            for _ in range(draws)
+        ]
+    )
     found = []
     for i, middle in enumerate(value):
         finite = sampled[np.isfinite(sampled[:, i]), i]
@@ -75,7 +81,8 @@ def bootstrap(
 
 
 def discoveries(p_values: Sequence[float], rate: float = 0.05) -> list[bool]:
-    """Which tests to believe when many are made: Benjamini and Hochberg (1995), false discoveries at most `rate`."""
+    """Which tests to believe when many are made: Benjamini and Hochberg (1995), false discoveries
+    at most `rate`."""
     p, count = np.asarray(p_values, dtype=np.float64), len(p_values)
     if not count:
         return []

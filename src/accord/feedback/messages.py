@@ -1,7 +1,8 @@
-"""Messages of a conversation as chat models take them today: text, tool calls, tool results, reasoning.
+"""Messages of a conversation as chat models take them today: text, tool calls, tool results,
+reasoning.
 
-Names are those of the OpenAI and Hugging Face chat formats, so that a message goes into a chat template as it stands
-and comes out of an export as it came in.
+Names are those of the OpenAI and Hugging Face chat formats, so that a message goes into a chat
+template as it stands and comes out of an export as it came in.
 """
 
 from __future__ import annotations
@@ -10,7 +11,14 @@ import json
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 
@@ -22,14 +30,16 @@ class Model(BaseModel):
 
 
 class TextPart(Model):
-    """A part of a message's content. Text only: images and audio are refused where a file is read."""
+    """A part of a message's content. Text only: images and audio are refused where a file is
+    read."""
 
     type: Literal["text"] = "text"
     text: str
 
 
 class FunctionCall(Model):
-    """The function called. arguments: as given, an object or (as OpenAI writes it) JSON in a string."""
+    """The function called. arguments: as given, an object or (as OpenAI writes it) JSON in a
+    string."""
 
     name: str = Field(min_length=1)
     arguments: dict[str, Any] | str = Field(default_factory=dict)
@@ -50,9 +60,12 @@ class ToolCall(Model):
 class Message(Model):
     """One turn of a conversation.
 
-    content: text, or text in parts, or none beside reasoning or tool calls. reasoning_content: what an assistant thought before
-    it answered. tool_calls: the calls an assistant makes. tool_call_id, name: of a tool's result, the call it
-    answers and the tool. weight: of an assistant's message, how much training on it counts (0: it is context only).
+    content: text, or text in parts, or none beside reasoning or tool calls. reasoning_content: what
+    an assistant thought before
+    it answered. tool_calls: the calls an assistant makes. tool_call_id, name: of a tool's result,
+    the call it
+    answers and the tool. weight: of an assistant's message, how much training on it counts (0: it
+    is context only).
     """
 
     role: Role
@@ -69,9 +82,13 @@ class Message(Model):
             raise ValueError(f"the {self.role} message has no content and calls no tool")
         for name in ("reasoning_content", "tool_calls", "weight"):
             if self.role != "assistant" and getattr(self, name) not in (None, []):
-                raise ValueError(f"only an assistant's message has {name}, this one is the {self.role}'s")
+                raise ValueError(
+                    f"only an assistant's message has {name}, this one is the {self.role}'s"
+                )
         if self.role != "tool" and self.tool_call_id is not None:
-            raise ValueError(f"only a tool's message has tool_call_id, this one is the {self.role}'s")
+            raise ValueError(
+                f"only a tool's message has tool_call_id, this one is the {self.role}'s"
+            )
         return self
 
     @model_serializer(mode="wrap")
@@ -89,14 +106,15 @@ class Message(Model):
 
     @property
     def said(self) -> str:
-        """Everything the message says, for reading and measuring: reasoning, content, tool calls as JSON."""
+        """Everything the message says, for reading and measuring: reasoning, content, tool calls as
+        JSON."""
         calls = (json.dumps(call.model_dump(), ensure_ascii=False) for call in self.tool_calls)
         return "\n\n".join(part for part in (self.reasoning_content, self.text, *calls) if part)
 
 
 Content = str | list[Message]
-"""Free text, or messages. Of a response: text is what was written, to the letter; messages are rendered by a model's chat
-template."""
+"""Free text, or messages. Of a response: text is what was written, to the letter; messages are
+rendered by a model's chat template."""
 
 
 class Clip(Model):
@@ -114,7 +132,8 @@ class Clip(Model):
 
 
 def plain(content: Content | Clip) -> str:
-    """All that a content says, as text: itself; of one message what it says; of several, each after its role."""
+    """All that a content says, as text: itself; of one message what it says; of several, each after
+    its role."""
     if isinstance(content, str):
         return content
     if isinstance(content, Clip):
@@ -125,7 +144,8 @@ def plain(content: Content | Clip) -> str:
 
 
 def to_json(content: Content | Clip) -> Any:
-    """A text as it is, messages as a list of dictionaries with the fields that each has, a clip as a dictionary."""
+    """A text as it is, messages as a list of dictionaries with the fields that each has, a clip as
+    a dictionary."""
     if isinstance(content, str):
         return content
     return content.model_dump() if isinstance(content, Clip) else messages_to_json(content)

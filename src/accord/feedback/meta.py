@@ -12,8 +12,9 @@ from accord.feedback.messages import Model
 
 
 class Judge(Model):
-    """`meta.judge` of an AI judge's record: its model, the template's name or hash, the option ids in the order asked, the key
-    of its answer in the cache, the probability of all answers that were understood, and what the call cost."""
+    """`meta.judge` of an AI judge's record: its model, the template's name or hash, the option ids
+    in the order asked, the key of its answer in the cache, the probability of all answers that were
+    understood, and what the call cost."""
 
     model: str
     template: str | None = None
@@ -24,7 +25,8 @@ class Judge(Model):
 
 
 class Assist(Model):
-    """`meta.assist` of a judgement made with help: the randomised arm, and the id of the critique that was shown."""
+    """`meta.assist` of a judgement made with help: the randomised arm, and the id of the critique
+    that was shown."""
 
     arm: Literal["none", "critique", "placebo"]
     critique: str | None = None
@@ -38,12 +40,23 @@ def check_meta(meta: Mapping[str, Any]) -> None:
                 model.model_validate(meta[name])
             except ValidationError as error:
                 first = error.errors()[0]
-                raise ValueError(f"meta.{'.'.join(map(str, (name, *first['loc'])))}: {first['msg']}") from None
+                raise ValueError(
+                    f"meta.{'.'.join(map(str, (name, *first['loc'])))}: {first['msg']}"
+                ) from None
     if not isinstance(meta.get("parent", ""), str):
         raise ValueError(f"meta.parent is the id of a record, not {meta['parent']!r}")
     finished = meta.get("finished", True)
-    if not all(isinstance(one, bool) for one in (finished.values() if isinstance(finished, dict) else [finished])):
-        raise ValueError(f"meta.finished is true or false, for each option where there are several, not {finished!r}")
+    if not all(
+        isinstance(one, bool)
+        for one in (finished.values() if isinstance(finished, dict) else [finished])
+    ):
+        raise ValueError(
+            f"meta.finished is true or false, for each option where there are several, not {finished!r}"
+        )
     margin = meta.get("margin", 0.0)
-    if isinstance(margin, bool) or not isinstance(margin, (int, float)) or not math.isfinite(margin):
+    if (
+        isinstance(margin, bool)
+        or not isinstance(margin, (int, float))
+        or not math.isfinite(margin)
+    ):
         raise ValueError(f"meta.margin is a finite number, not {margin!r}")

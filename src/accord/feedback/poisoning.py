@@ -1,17 +1,20 @@
-"""Votes bought for one producer: a test per (annotator, producer), a second check per annotator, and who votes alike.
+"""Votes bought for one producer: a test per (annotator, producer), a second check per annotator,
+and who votes alike.
 
-The score test: over annotator k's votes on producer m, with y = 1 where m won (ties half) and p what the scores say,
+The score test: over annotator k's votes on producer m, with y = 1 where m won (ties half) and p
+what the scores say,
 
     Z = sum(y - p) / sqrt(sum Var y),    Var y = p (1 - p) without ties
 
-The scores must come from votes that are known to be good: fitted to poisoned votes they follow the poison (masking). The
-second check is FastChat's martingale over a voter's votes in order, M = prod 1 / (2 P(vote)), large for who votes against
-what all others prefer.
+The scores must come from votes that are known to be good: fitted to poisoned votes they follow the
+poison (masking). The second check is FastChat's martingale over a voter's votes in order, M = prod
+1 / (2 P(vote)), large for who votes against what all others prefer.
 
-Honest people differ more than the scores allow: on real votes a fifth of them exceed what either test promises. So |Z| must
-exceed both the Bonferroni bound over all tests and what 95 % of the trusted annotators reach, each tested against the others
-(a conformal threshold: of honest people like them 5 % are suspected). What is not found: votes for a target camouflaged by
-honest-looking ones everywhere (omnipresent rigging).
+Honest people differ more than the scores allow: on real votes a fifth of them exceed what either
+test promises. So |Z| must exceed both the Bonferroni bound over all tests and what 95 % of the
+trusted annotators reach, each tested against the others (a conformal threshold: of honest people
+like them 5 % are suspected). What is not found: votes for a target camouflaged by honest-looking
+ones everywhere (omnipresent rigging).
 """
 
 from __future__ import annotations
@@ -35,9 +38,11 @@ from accord.feedback.votes import FIRST, TIE, Index, Objects, Votes, votes_of
 LEAST_VOTES = 5
 """Votes of an annotator on a producer below which the normal approximation of Z says nothing."""
 MARTINGALE = 20.0
-"""1 / .05 (Ville's inequality): an honest voter's M ever exceeds it with probability .05 at most."""
+"""1 / .05 (Ville's inequality): an honest voter's M ever exceeds it with probability .05 at
+most."""
 MANY = 200
-"""Producers beyond which one fit serves all annotators: leaving each out costs too much and changes little."""
+"""Producers beyond which one fit serves all annotators: leaving each out costs too much and changes
+little."""
 PLAIN = RatingSettings(reliability=False, side=False)
 
 
@@ -53,7 +58,8 @@ class TargetScore:
 
 @dataclass(frozen=True)
 class Suspect:
-    """Whom to keep aside and why: what was measured, never a verdict on the person. martingale: the second check."""
+    """Whom to keep aside and why: what was measured, never a verdict on the person. martingale: the
+    second check."""
 
     annotator: str
     votes: int
@@ -65,9 +71,10 @@ class Suspect:
 
 @dataclass(frozen=True)
 class Poisoning:
-    """quarantine: suspects, the clearest first; contrary: annotators whose martingale alone is large (with it): they vote
-    against what the others prefer, for no producer in particular; threshold: of |Z|; reference: what the scores were fitted
-    to; moved: producers whose rank changes without the suspects (with, without)."""
+    """quarantine: suspects, the clearest first; contrary: annotators whose martingale alone is
+    large (with it): they vote against what the others prefer, for no producer in particular;
+    threshold: of |Z|; reference: what the scores were fitted to; moved: producers whose rank
+    changes without the suspects (with, without)."""
 
     quarantine: list[Suspect]
     contrary: dict[str, float]
@@ -80,52 +87,84 @@ class Poisoning:
 
 
 def check_poisoning(
-    records: Sequence[Feedback], trusted: Collection[str] | None = None, objects: Objects = "producer", rate: float = 0.05
-) -> Poisoning:  # fmt: skip
-    """Test every annotator's votes. trusted: annotators whose votes are known to be good (staff, those who passed gold).
+    records: Sequence[Feedback],
+    trusted: Collection[str] | None = None,
+    objects: Objects = "producer",
+    rate: float = 0.05,
+) -> Poisoning:
+    """Test every annotator's votes. trusted: annotators whose votes are known to be good (staff,
+    those who passed gold).
 
-    Without them the scores are fitted to the others' votes, and masking is possible: the warning says so. `rate`: share of
-    honest annotators that may be suspected. Raises DataError when only one annotator or no trusted one voted.
+    Without them the scores are fitted to the others' votes, and masking is possible: the warning
+    says so. `rate`: share of honest annotators that may be suspected. Raises DataError when only
+    one annotator or no trusted one voted.
     """
     return check_votes(votes_of(records, objects, weighted=False)[0], trusted, rate)
 
 
-def check_votes(votes: Votes, trusted: Collection[str] | None = None, rate: float = 0.05) -> Poisoning:
+def check_votes(
+    votes: Votes, trusted: Collection[str] | None = None, rate: float = 0.05
+) -> Poisoning:
     """The same from arrays."""
     trust = np.array([name in (trusted or ()) for name in votes.annotators])
     if trusted is not None and not trust[votes.annotator].any():
-        raise DataError("none of the trusted annotators voted", f"name some of: {', '.join(votes.annotators[:5])}, ...")
+        raise DataError(
+            "none of the trusted annotators voted",
+            f"name some of: {', '.join(votes.annotators[:5])}, ...",
+        )
     if len(votes.annotators) < 2:
-        raise DataError("only one annotator voted: there are no other votes to test against", "collect more")
-    counts = np.bincount(votes.annotator, votes.count, minlength=len(votes.annotators)).astype(np.float64)
+        raise DataError(
+            "only one annotator voted: there are no other votes to test against", "collect more"
+        )
+    counts = np.bincount(votes.annotator, votes.count, minlength=len(votes.annotators)).astype(
+        np.float64
+    )
     tested = [k for k in range(len(votes.annotators)) if not trust[k] and counts[k] >= LEAST_VOTES]
     good = votes.where(trust[votes.annotator]) if trusted is not None else None
     start = fit(votes if good is None else good, PLAIN)
     one_for_all = good is not None or len(votes.producers) > MANY
     found: dict[int, tuple[list[TargetScore], float]] = {}
     for k in tested:
-        mine, fitted = votes.where(votes.annotator == k), start if one_for_all else _without(votes, k, start)
+        mine, fitted = (
+            votes.where(votes.annotator == k),
+            start if one_for_all else _without(votes, k, start),
+        )
         found[k] = target_scores(fitted, mine), martingale(fitted, mine)
     tests = max(1, sum(len(scores) for scores, _ in found.values()))
     limit = float(norm.isf(rate / (2 * tests)))
     if good is not None:
-        limit = max(limit, _usual(good, start, np.nonzero(trust & (counts >= LEAST_VOTES))[0], rate))
+        limit = max(
+            limit, _usual(good, start, np.nonzero(trust & (counts >= LEAST_VOTES))[0], rate)
+        )
     suspects, contrary = _suspects(votes, found, limit, counts)
     kept = {s.annotator for s in suspects}
     how = (
         f"fitted to {good.total:,} votes of {int(trust.sum())} trusted annotators"
-        if good is not None else "fitted to everybody's votes but the tested one's"
-    )  # fmt: skip
-    warning = None if good is not None else (
-        "without trusted annotators poison beyond about 2 % of the votes moves the scores it is tested against"
-    )  # fmt: skip
+        if good is not None
+        else "fitted to everybody's votes but the tested one's"
+    )
+    warning = (
+        None
+        if good is not None
+        else (
+            "without trusted annotators poison beyond about 2 % of the votes moves the scores it is tested against"
+        )
+    )
     return Poisoning(
-        suspects, contrary, limit, len(tested), len(votes.annotators), how, _moved(votes, kept), warning
-    )  # fmt: skip
+        suspects,
+        contrary,
+        limit,
+        len(tested),
+        len(votes.annotators),
+        how,
+        _moved(votes, kept),
+        warning,
+    )
 
 
 def _usual(good: Votes, start: Ratings, people: Index, rate: float) -> float:
-    """What a share `rate` of the trusted exceed in their largest |Z|, each against the others' scores; 0 when too few."""
+    """What a share `rate` of the trusted exceed in their largest |Z|, each against the others'
+    scores; 0 when too few."""
     needed = int(np.floor(rate * (len(people) + 1)))
     if needed < 1 or len(people) < 2:
         return 0.0
@@ -139,14 +178,16 @@ def _usual(good: Votes, start: Ratings, people: Index, rate: float) -> float:
 
 def _suspects(
     votes: Votes, found: dict[int, tuple[list[TargetScore], float]], limit: float, counts: Array
-) -> tuple[list[Suspect], dict[str, float]]:  # fmt: skip
+) -> tuple[list[Suspect], dict[str, float]]:
     suspects, contrary = [], {}
     for k, (scores, bet) in found.items():
         top = max(scores, key=lambda s: abs(s.z), default=None)
         if top is not None and abs(top.z) > limit:
             way = "for" if top.z > 0 else "against"
             reason = f"votes {way} {top.producer} beyond its worth: z = {top.z:.1f} over {top.votes} votes (limit {limit:.1f})"
-            suspects.append(Suspect(top.annotator, round(counts[k]), top.producer, top.z, bet, reason))
+            suspects.append(
+                Suspect(top.annotator, round(counts[k]), top.producer, top.z, bet, reason)
+            )
         elif bet > MARTINGALE:
             contrary[votes.annotators[k]] = bet
     suspects.sort(key=lambda s: -abs(s.z))
@@ -158,8 +199,10 @@ def _without(votes: Votes, annotator: int, start: Ratings) -> Ratings:
 
 
 def target_scores(reference: Ratings, votes: Votes) -> list[TargetScore]:
-    """Z of one annotator's votes on every producer with enough of them. The uncertainty of the reference's scores is
-    part of the variance: Var = sum Var y + g' C g, g the slopes of sum p in the scores and C their covariance."""
+    """Z of one annotator's votes on every producer with enough of them. The uncertainty of the
+    reference's scores is
+    part of the variance: Var = sum Var y + g' C g, g the slopes of sum p in the scores and C their
+    covariance."""
     gap = reference.score_P[votes.first] - reference.score_P[votes.second]
     nu = np.exp(reference.log_nu) if reference.settings.ties else 0.0
     weights = np.stack([np.exp(gap / 2), np.exp(-gap / 2), np.full_like(gap, nu)])
@@ -179,19 +222,26 @@ def target_scores(reference: Ratings, votes: Votes) -> list[TargetScore]:
         slope = np.zeros(len(reference.score_P))
         np.add.at(slope, votes.first[here], count * sign * variance[here])
         np.add.at(slope, votes.second[here], -count * sign * variance[here])
-        spread = float((count * variance[here]).sum() + slope @ reference.score_covariance_PP @ slope)
+        spread = float(
+            (count * variance[here]).sum() + slope @ reference.score_covariance_PP @ slope
+        )
         found.append((int(m), round(count.sum()), excess / np.sqrt(spread)))
     who = votes.annotators[int(votes.annotator[0])]
     return [TargetScore(who, votes.producers[m], n, float(z)) for m, n, z in found]
 
 
 def martingale(reference: Ratings, votes: Votes) -> float:
-    """FastChat's M over one annotator's decided votes: its largest value in order (the arrays are taken to be ordered)."""
+    """FastChat's M over one annotator's decided votes: its largest value in order (the arrays are
+    taken to be ordered)."""
     decided = votes.where(votes.outcome != TIE)
     gap = reference.score_P[decided.first] - reference.score_P[decided.second]
     log_p = -np.logaddexp(0, np.where(decided.outcome == FIRST, -gap, gap))
     steps = np.repeat(-np.log(2) - log_p, np.maximum(1, np.round(decided.count)).astype(int))
-    return float(np.exp(np.clip(np.maximum.accumulate(np.cumsum(steps)), None, 700)[-1])) if len(steps) else 1.0
+    return (
+        float(np.exp(np.clip(np.maximum.accumulate(np.cumsum(steps)), None, 700)[-1]))
+        if len(steps)
+        else 1.0
+    )
 
 
 def _moved(votes: Votes, suspects: Collection[str]) -> dict[str, tuple[int, int]]:
@@ -200,13 +250,15 @@ def _moved(votes: Votes, suspects: Collection[str]) -> dict[str, tuple[int, int]
     if not out or not kept.total:
         return {}
     ranks = [(-fit(v, PLAIN).score_P).argsort().argsort() + 1 for v in (votes, kept)]
-    return {name: (int(a), int(b)) for name, a, b in zip(votes.producers, *ranks, strict=True) if a != b}
+    return {
+        name: (int(a), int(b)) for name, a, b in zip(votes.producers, *ranks, strict=True) if a != b
+    }
 
 
 @dataclass(frozen=True)
 class VotesAlike:
-    """Two annotators who gave the same answer on more common pairs of options than how much each agrees with everybody
-    explains."""
+    """Two annotators who gave the same answer on more common pairs of options than how much each
+    agrees with everybody explains."""
 
     annotators: tuple[str, str]
     common: int
@@ -215,10 +267,13 @@ class VotesAlike:
     p_value: float
 
 
-def votes_alike(records: Sequence[Feedback], least: int = 10, rate: float = 0.01) -> list[VotesAlike]:
-    """Hints of one person with two accounts or of collusion: pairs of annotators whose votes agree more than expected,
-    logit expected = logit m_a + logit m_b - logit m, with m_a how much a agrees with everybody and m the crowd's agreement
-    (binomial, false discoveries at most `rate`). A hint, not proof: two people of one taste agree as well."""
+def votes_alike(
+    records: Sequence[Feedback], least: int = 10, rate: float = 0.01
+) -> list[VotesAlike]:
+    """Hints of one person with two accounts or of collusion: pairs of annotators whose votes agree
+    more than expected, logit expected = logit m_a + logit m_b - logit m, with m_a how much a agrees
+    with everybody and m the crowd's agreement (binomial, false discoveries at most `rate`). A hint,
+    not proof: two people of one taste agree as well."""
     same: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
     own: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for votes in pair_votes(records).values():
@@ -235,12 +290,14 @@ def votes_alike(records: Sequence[Feedback], least: int = 10, rate: float = 0.01
         alone = (_logit(own[k][1] - same[a, b][1], own[k][0] - same[a, b][0]) for k in (a, b))
         expected.append(float(expit(sum(alone) - crowd)))
     p = [
-        float(binom.sf(same[pair][1] - 1, same[pair][0], chance)) for pair, chance in zip(pairs, expected, strict=True)
+        float(binom.sf(same[pair][1] - 1, same[pair][0], chance))
+        for pair, chance in zip(pairs, expected, strict=True)
     ]
     found = [
         VotesAlike(pair, same[pair][0], same[pair][1], chance, value)
-        for pair, chance, value, yes in zip(pairs, expected, p, discoveries(p, rate), strict=True) if yes
-    ]  # fmt: skip
+        for pair, chance, value, yes in zip(pairs, expected, p, discoveries(p, rate), strict=True)
+        if yes
+    ]
     return sorted(found, key=lambda v: v.p_value)
 
 

@@ -16,14 +16,17 @@ from accord.feedback.records import Feedback
 from accord.feedback.votes import FIRST, TIE, Objects, Votes, order_known, vote_rows, votes_of
 
 UNTOLD = 5.0
-"""Standard error (logits) from which on the fitted pull cannot be told from what the options are worth: few votes."""
+"""Standard error (logits) from which on the fitted pull cannot be told from what the options are
+worth: few votes."""
 LEVEL = 0.01
-"""An alarm is wrong on one fair crowd in a hundred: it is looked at again and again, so .05 would cry wolf."""
+"""An alarm is wrong on one fair crowd in a hundred: it is looked at again and again, so .05 would
+cry wolf."""
 
 
 @dataclass(frozen=True)
 class AnnotatorSide:
-    """One annotator's share of decided pairs that went to what was shown first; p_value: of a fair coin, on both sides;
+    """One annotator's share of decided pairs that went to what was shown first; p_value: of a fair
+    coin, on both sides;
     alarm: after counting all annotators (false discoveries at most 5 %)."""
 
     annotator: str
@@ -34,10 +37,10 @@ class AnnotatorSide:
 
 @dataclass(frozen=True)
 class PositionBias:
-    """first_share: of the decided pairs, which went to what was shown first (half, if sides are drawn at random); pull: its
-    gain in logits, given what the options are worth; z: standard errors of the pull from 0; alarm: |z| beyond the 1 %
-    point; decided: pairs (of rankings and best/worst with their weight); annotators: each
-    alone, the most one-sided first."""
+    """first_share: of the decided pairs, which went to what was shown first (half, if sides are
+    drawn at random); pull: its gain in logits, given what the options are worth; z: standard errors
+    of the pull from 0; alarm: |z| beyond the 1 % point; decided: pairs (of rankings and best/worst
+    with their weight); annotators: each alone, the most one-sided first."""
 
     first_share: Interval
     pull: Interval
@@ -49,11 +52,12 @@ class PositionBias:
 
 
 def position_bias(records: Sequence[Feedback], objects: Objects = "producer") -> PositionBias:
-    """The pull of the first place over all annotators. Raises DataError when nothing was decided in a known order.
+    """The pull of the first place over all annotators. Raises DataError when nothing was decided in
+    a known order.
 
-    The options' own worth is fitted where they are named across records (`objects`); where they are not, the share of the
-    first place is tested against one half, which is valid if sides are drawn at random. Records whose order is unknown say
-    what options are worth, and nothing of the place.
+    The options' own worth is fitted where they are named across records (`objects`); where they are
+    not, the share of the first place is tested against one half, which is valid if sides are drawn
+    at random. Records whose order is unknown say what options are worth, and nothing of the place.
     """
     unknown = sum(not order_known(r) for r in records)
     note = f"; of {unknown:,} records the order is unknown" if unknown else ""
@@ -92,11 +96,14 @@ def annotator_sides(records: Sequence[Feedback]) -> list[AnnotatorSide]:
 
 
 def of_votes(votes: Votes) -> PositionBias:
-    """From votes: the side parameter of a fit without reliabilities and ties, which then cannot absorb it."""
+    """From votes: the side parameter of a fit without reliabilities and ties, which then cannot
+    absorb it."""
     decided = votes.where(votes.outcome != TIE)
     placed = decided.where(decided.known_M)
     if not placed.total:
-        raise DataError("no choice between options was decided", "collect comparisons, rankings or best/worst")
+        raise DataError(
+            "no choice between options was decided", "collect comparisons, rankings or best/worst"
+        )
     found = fit(decided, RatingSettings(reliability=False, ties=False))
     first, total = float(placed.count[placed.outcome == FIRST].sum()), float(placed.count.sum())
     if found.side_error > UNTOLD:
@@ -107,11 +114,17 @@ def of_votes(votes: Votes) -> PositionBias:
 def _of_share(first: float, total: float) -> PositionBias:
     p = (first + 0.5) / (total + 1)
     return _bias(
-        first, total, float(np.log(p / (1 - p))), float(1 / np.sqrt(total * p * (1 - p))), "share of the first place"
+        first,
+        total,
+        float(np.log(p / (1 - p))),
+        float(1 / np.sqrt(total * p * (1 - p))),
+        "share of the first place",
     )
 
 
 def _bias(first: float, total: float, pull: float, error: float, method: str) -> PositionBias:
     z = pull / error
     alarm = bool(abs(z) > norm.ppf(1 - LEVEL / 2))
-    return PositionBias(share(first, total), around(pull, error), float(z), alarm, round(total), method, [])
+    return PositionBias(
+        share(first, total), around(pull, error), float(z), alarm, round(total), method, []
+    )

@@ -1,15 +1,18 @@
-"""Who writes better: scores of producers (models) from comparisons across prompts, with annotator effects.
+"""Who writes better: scores of producers (models) from comparisons across prompts, with annotator
+effects.
 
 Annotator k compares producer i, shown first, with producer j:
 
     d = exp(a_k) (s_i - s_j) + gamma        P(i) = sigmoid(d) without ties, Davidson's model with them
 
-s ~ N(0, score_sd^2) are the scores, a_k ~ N(0, log_reliability_sd^2) the annotators' log-reliabilities, with mean 0 (scores
-and reliabilities share a scale, which the typical annotator fixes; left free, the mode shrinks one and blows up the other:
-intervals of 95 % then cover 76 %), gamma the pull of what is shown first, the same for all (Bradley and Terry 1952; reliability as in noisy Bradley-Terry, Bugakova et al.
-2019). Where it is not known which was shown first there is no gamma: such votes say what producers are worth, not what the side
-does. Everything is fitted at once by maximum a posteriori, by Newton steps on counts per (first, second, annotator);
-errors come from the curvature there (Laplace).
+s ~ N(0, score_sd^2) are the scores, a_k ~ N(0, log_reliability_sd^2) the annotators'
+log-reliabilities, with mean 0 (scores and reliabilities share a scale, which the typical annotator
+fixes; left free, the mode shrinks one and blows up the other: intervals of 95 % then cover 76 %),
+gamma the pull of what is shown first, the same for all (Bradley and Terry 1952; reliability as in
+noisy Bradley-Terry, Bugakova et al. 2019). Where it is not known which was shown first there is no
+gamma: such votes say what producers are worth, not what the side does. Everything is fitted at once
+by maximum a posteriori, by Newton steps on counts per (first, second, annotator); errors come from
+the curvature there (Laplace).
 """
 
 from __future__ import annotations
@@ -32,7 +35,8 @@ MOST_OBJECTS = 3000
 
 @dataclass(frozen=True)
 class RatingSettings:
-    """reliability, side: fit these effects; ties: Davidson's model (else ties are left out and counted);
+    """reliability, side: fit these effects; ties: Davidson's model (else ties are left out and
+    counted);
     score_sd, log_reliability_sd: standard deviations of the priors."""
 
     reliability: bool = True
@@ -44,8 +48,9 @@ class RatingSettings:
 
 @dataclass(frozen=True)
 class Ratings:
-    """score_P and its standard error, centred on 0 (logits), with their covariance [P, P]; log_reliability_A (0: typical) with errors; side gamma with
-    error (positive favours what is shown first); log_nu of Davidson's ties; log_likelihood in nats; votes used."""
+    """score_P and its standard error, centred on 0 (logits), with their covariance [P, P];
+    log_reliability_A (0: typical) with errors; side gamma with error (positive favours what is
+    shown first); log_nu of Davidson's ties; log_likelihood in nats; votes used."""
 
     producers: list[str]
     annotators: list[str]
@@ -67,10 +72,13 @@ class Ratings:
         return self.side / self.side_error if self.side_error else 0.0
 
     def log_probability(self, votes: Votes) -> Array:
-        """log P of the outcome of each vote: [M] (nats). Producers and annotators must be those fitted."""
+        """log P of the outcome of each vote: [M] (nats). Producers and annotators must be those
+        fitted."""
         x = np.concatenate([self.score_P, self.log_reliability_A, [self.side, self.log_nu]])
         d = _gaps(x, votes, len(self.producers))[0]
-        return np.take_along_axis(_log_p(d, self.log_nu, self.settings.ties), votes.outcome[:, None], 1)[:, 0]
+        return np.take_along_axis(
+            _log_p(d, self.log_nu, self.settings.ties), votes.outcome[:, None], 1
+        )[:, 0]
 
     def draws(self, count: int, rng: np.random.Generator) -> Array:
         """Scores drawn from their approximate posterior: [count, P]."""
@@ -80,15 +88,19 @@ class Ratings:
         return drawn
 
     def rank_intervals(self, draws: int = 2000, seed: int = 0) -> list[tuple[int, int]]:
-        """95 % interval of each producer's rank (1 is best), scores drawn from their joint distribution."""
+        """95 % interval of each producer's rank (1 is best), scores drawn from their joint
+        distribution."""
         drawn = self.draws(draws, np.random.default_rng(seed))
         ranks = (-drawn).argsort(1).argsort(1) + 1
         low, high = np.percentile(ranks, [2.5, 97.5], axis=0)
         return [(int(a), int(b)) for a, b in zip(np.floor(low), np.ceil(high), strict=True)]
 
 
-def fit(votes: Votes, settings: RatingSettings | None = None, start: Ratings | None = None) -> Ratings:
-    """Fit all parameters. `start`: a fit with the same names to begin from (a refit after few new votes).
+def fit(
+    votes: Votes, settings: RatingSettings | None = None, start: Ratings | None = None
+) -> Ratings:
+    """Fit all parameters. `start`: a fit with the same names to begin from (a refit after few new
+    votes).
 
     Raises DataError when there are only ties and they are left out, or too many different things.
     """
@@ -103,8 +115,12 @@ def fit(votes: Votes, settings: RatingSettings | None = None, start: Ratings | N
             "score producers instead of options, or a part of the prompts",
         )
     # Without reliabilities all annotators are alike: fewer cells.
-    counts = cells(used if settings.reliability else replace(used, annotator=np.zeros_like(used.annotator)))
-    free = _free(producers, annotators, settings, bool(counts.side.any()), bool(counts.won[:, TIE].any()))
+    counts = cells(
+        used if settings.reliability else replace(used, annotator=np.zeros_like(used.annotator))
+    )
+    free = _free(
+        producers, annotators, settings, bool(counts.side.any()), bool(counts.won[:, TIE].any())
+    )
     x = _start(producers, annotators, bool(free[-1]), start)
     x, value, curvature = _newton(x, free, counts, producers, annotators, settings)
     covariance = np.zeros((len(x), len(x)))
@@ -115,13 +131,25 @@ def fit(votes: Votes, settings: RatingSettings | None = None, start: Ratings | N
     middle = slice(producers, producers + annotators)
     precision = _prior(producers, annotators, settings)
     return Ratings(
-        votes.producers, votes.annotators, x[:producers] - x[:producers].mean(), np.sqrt(np.diag(scores)), x[middle],
-        errors[middle], float(x[-2]), float(errors[-2]), float(x[-1]), value + float(x @ precision @ x) / 2,
-        used.total, settings, scores,
-    )  # fmt: skip
+        votes.producers,
+        votes.annotators,
+        x[:producers] - x[:producers].mean(),
+        np.sqrt(np.diag(scores)),
+        x[middle],
+        errors[middle],
+        float(x[-2]),
+        float(errors[-2]),
+        float(x[-1]),
+        value + float(x @ precision @ x) / 2,
+        used.total,
+        settings,
+        scores,
+    )
 
 
-def _free(producers: int, annotators: int, settings: RatingSettings, placed: bool, ties: bool) -> NDArray[np.bool_]:
+def _free(
+    producers: int, annotators: int, settings: RatingSettings, placed: bool, ties: bool
+) -> NDArray[np.bool_]:
     """Which parameters are fitted; the others stay at their start."""
     effects = [settings.side and placed, settings.ties and ties]
     return np.array([True] * producers + [settings.reliability] * annotators + effects, dtype=bool)
@@ -145,9 +173,15 @@ LONGEST = 2.0
 
 
 def _newton(
-    x: Array, free: NDArray[np.bool_], counts: Cells, producers: int, annotators: int, settings: RatingSettings
-) -> tuple[Array, float, Array]:  # fmt: skip
-    """Newton steps with halving; where the exact curvature is not positive, the expected one (which is) is used.
+    x: Array,
+    free: NDArray[np.bool_],
+    counts: Cells,
+    producers: int,
+    annotators: int,
+    settings: RatingSettings,
+) -> tuple[Array, float, Array]:
+    """Newton steps with halving; where the exact curvature is not positive, the expected one (which
+    is) is used.
 
     Returns the parameters, the log-posterior and its exact negative curvature.
     """
@@ -164,14 +198,17 @@ def _newton(
         size, found = min(1.0, LONGEST / float(np.abs(step).max())), None
         while size > 1e-10:
             found = _posterior(x + size * step, counts, producers, annotators, settings)
-            if found[0] >= value + 1e-4 * size * decrement or abs(size * decrement) < 1e-12 * abs(value):
+            if found[0] >= value + 1e-4 * size * decrement or abs(size * decrement) < 1e-12 * abs(
+                value
+            ):
                 break
             size /= 2
         assert found is not None
         x = x + size * step
         value, gradient, curvature, expected = found
     raise RunError(
-        f"scores did not settle in {ITERATIONS} Newton steps", "check the votes for a single annotator or pair"
+        f"scores did not settle in {ITERATIONS} Newton steps",
+        "check the votes for a single annotator or pair",
     )
 
 
@@ -194,8 +231,11 @@ def _log_p(d_M: Array, log_nu: float, ties: bool) -> Array:
     return np.stack([d_M / 2 - total, -d_M / 2 - total, log_nu - total], axis=1)
 
 
-def _cell_terms(d: Array, won: Array, log_nu: float, ties: bool) -> tuple[float, Array, Array, Array, Array, Array]:
-    """Log-likelihood of all cells, and per cell its slopes in d and log nu and its curvatures (d d, d nu, nu nu)."""
+def _cell_terms(
+    d: Array, won: Array, log_nu: float, ties: bool
+) -> tuple[float, Array, Array, Array, Array, Array]:
+    """Log-likelihood of all cells, and per cell its slopes in d and log nu and its curvatures (d d,
+    d nu, nu nu)."""
     n = won.sum(1)
     if not ties:
         # Wins of the first and of the second; log sigmoid(-d) = log sigmoid(d) - d.
@@ -208,7 +248,14 @@ def _cell_terms(d: Array, won: Array, log_nu: float, ties: bool) -> tuple[float,
     mean, tie = (p[:, FIRST] - p[:, SECOND]) / 2, p[:, TIE]
     slope = (won[:, FIRST] - won[:, SECOND]) / 2 - n * mean
     bend = -n * ((p[:, FIRST] + p[:, SECOND]) / 4 - mean**2)
-    return float((won * log_p).sum()), slope, won[:, TIE] - n * tie, bend, n * mean * tie, -n * tie * (1 - tie)
+    return (
+        float((won * log_p).sum()),
+        slope,
+        won[:, TIE] - n * tie,
+        bend,
+        n * mean * tie,
+        -n * tie * (1 - tie),
+    )
 
 
 MEAN_PRECISION = 1e6
@@ -218,9 +265,15 @@ MEAN_PRECISION = 1e6
 def _prior(producers: int, annotators: int, settings: RatingSettings) -> Array:
     """Precision matrix of the prior; side bias and ties have none."""
     end = producers + annotators
-    precision = np.diag(np.concatenate([
-        np.full(producers, settings.score_sd**-2.0), np.full(annotators, settings.log_reliability_sd**-2.0), [0.0, 0.0],
-    ]))  # fmt: skip
+    precision = np.diag(
+        np.concatenate(
+            [
+                np.full(producers, settings.score_sd**-2.0),
+                np.full(annotators, settings.log_reliability_sd**-2.0),
+                [0.0, 0.0],
+            ]
+        )
+    )
     precision[producers:end, producers:end] += MEAN_PRECISION / annotators**2
     return precision
 
@@ -228,9 +281,11 @@ def _prior(producers: int, annotators: int, settings: RatingSettings) -> Array:
 def _posterior(
     x: Array, counts: Cells, producers: int, annotators: int, settings: RatingSettings
 ) -> tuple[float, Array, Array, Array]:
-    """Log-posterior (up to a constant), its gradient, its negative curvature: exact, and without the terms in l'(d).
+    """Log-posterior (up to a constant), its gradient, its negative curvature: exact, and without
+    the terms in l'(d).
 
-    With d = exp(a) (s_i - s_j) + gamma: H = - l''(d) grad d grad d^T - l'(d) hess d, log nu as a second argument of l.
+    With d = exp(a) (s_i - s_j) + gamma: H = - l''(d) grad d grad d^T - l'(d) hess d, log nu as a
+    second argument of l.
     """
     d, scale, difference = _gaps(x, counts, producers)
     value, slope, slope_nu, dd, dn, nn = _cell_terms(d, counts.won, float(x[-1]), settings.ties)
@@ -246,11 +301,15 @@ def _posterior(
 
     def score_person(weights: Array) -> Array:  # [P, A]
         size = producers * annotators
-        gained, lost = (np.bincount(place * annotators + k, weights, minlength=size) for place in (i, j))
+        gained, lost = (
+            np.bincount(place * annotators + k, weights, minlength=size) for place in (i, j)
+        )
         return (gained - lost).astype(np.float64).reshape(producers, annotators)
 
     bend = -dd
-    pairs = np.bincount(i * producers + j, bend * scale**2, minlength=producers**2).reshape(producers, producers)
+    pairs = np.bincount(i * producers + j, bend * scale**2, minlength=producers**2).reshape(
+        producers, producers
+    )
     pairs = pairs + pairs.T
     precision, end = _prior(producers, annotators, settings), producers + annotators
     expected = precision.copy()
@@ -258,17 +317,25 @@ def _posterior(
     borders = (  # the columns of (a_k), gamma, log nu
         (score_person(bend * scale * pull), score(bend * scale * side), score(-dn * scale)),
         (np.diag(person(bend * pull**2)), person(bend * pull * side), person(-dn * pull)),
-    )  # fmt: skip
-    expected[:producers, producers:end], expected[:producers, -2], expected[:producers, -1] = borders[0]
+    )
+    expected[:producers, producers:end], expected[:producers, -2], expected[:producers, -1] = (
+        borders[0]
+    )
     expected[producers:end, producers:end] += borders[1][0]
     expected[producers:end, -2], expected[producers:end, -1] = borders[1][1:]
-    expected[-2, -2], expected[-2, -1], expected[-1, -1] = (bend * side).sum(), -(dn * side).sum(), -nn.sum()
+    expected[-2, -2], expected[-2, -1], expected[-1, -1] = (
+        (bend * side).sum(),
+        -(dn * side).sum(),
+        -nn.sum(),
+    )
     expected = np.triu(expected) + np.triu(expected, 1).T
     exact = expected.copy()
     cross = score_person(slope * scale)
     exact[:producers, producers:end] -= cross
     exact[producers:end, :producers] -= cross.T
     exact[producers:end, producers:end] -= np.diag(person(slope * pull))
-    gradient = np.concatenate([score(slope * scale), person(slope * pull), [(slope * side).sum(), slope_nu.sum()]])
+    gradient = np.concatenate(
+        [score(slope * scale), person(slope * pull), [(slope * side).sum(), slope_nu.sum()]]
+    )
     pulled = precision @ x
     return value - float(x @ pulled) / 2, gradient - pulled, exact, expected

@@ -1,6 +1,7 @@
 """The feedback record: one judgement by one annotator, whatever its kind and whoever judged.
 
-The order in which options were shown is stored with them; the choice names options by id, never by side.
+The order in which options were shown is stored with them; the choice names options by id, never by
+side.
 """
 
 from __future__ import annotations
@@ -10,7 +11,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, get_args
 
-from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from accord.errors import DataError
 from accord.feedback.messages import Clip, Content, Message, Model, plain, to_json
@@ -19,7 +26,8 @@ from accord.feedback.meta import check_meta
 __all__ = ["Clip", "Content", "Message", "plain", "to_json"]  # with the record, what it is made of
 
 VERSION = 2
-"""Of the fields of a record. 1 (records without a version): messages of role and text alone, the weight in `meta`."""
+"""Of the fields of a record. 1 (records without a version): messages of role and text alone, the
+weight in `meta`."""
 
 
 class Option(Model):
@@ -31,9 +39,10 @@ class Option(Model):
     shown_at: int = Field(ge=0)
 
 
-# --- choices -----------------------------------------------------------------------------------------------------------
+# --- choices --------------------------------------------------------------------------------------
 class _Choice(Model):
-    """What was chosen. kind: its name in a record; fewest, most: how many options it can be about (None: any number)."""
+    """What was chosen. kind: its name in a record; fewest, most: how many options it can be about
+    (None: any number)."""
 
     kind: ClassVar[str]
     fewest: ClassVar[int] = 1
@@ -44,14 +53,15 @@ class _Choice(Model):
         return []
 
     def check(self, options: list[Option]) -> None:
-        """Raise ValueError when the choice does not fit the options; that it names only these is checked elsewhere."""
+        """Raise ValueError when the choice does not fit the options; that it names only these is
+        checked elsewhere."""
 
 
 class Comparison(_Choice):
     """Two options: one preferred, a tie, or both bad.
 
-    strength: how much better, 1 to 3. probability: of the preferred one being better, .5 to 1 (a soft label; without it the
-    preference is certain).
+    strength: how much better, 1 to 3. probability: of the preferred one being better, .5 to 1 (a
+    soft label; without it the preference is certain).
     """
 
     kind = "comparison"
@@ -75,7 +85,8 @@ class Comparison(_Choice):
 
 
 class AttributeComparison(_Choice):
-    """Two options compared on several attributes (helpful, honest, ...), each answered like a comparison."""
+    """Two options compared on several attributes (helpful, honest, ...), each answered like a
+    comparison."""
 
     kind = "attribute_comparison"
     fewest, most = 2, 2
@@ -86,7 +97,8 @@ class AttributeComparison(_Choice):
 
 
 class Ranking(_Choice):
-    """Groups of option ids, best first; ids in the same group are tied. `all_bad`: none of them would do."""
+    """Groups of option ids, best first; ids in the same group are tied. `all_bad`: none of them
+    would do."""
 
     kind = "ranking"
     fewest, most = 2, None
@@ -193,7 +205,8 @@ def _check_spans(spans: list[Span], options: list[Option]) -> None:
 class Critique(_Choice):
     """What is good or bad about the options shown, in words.
 
-    principle: of a constitution, by which it was judged. spans: the parts of the one option that it is about.
+    principle: of a constitution, by which it was judged. spans: the parts of the one option that it
+    is about.
     """
 
     kind = "critique"
@@ -209,8 +222,8 @@ class Critique(_Choice):
 
 
 class Argument(_Choice):
-    """A turn of a debate: the case for one of the options. side: the option argued for; quotes: taken from the prompt, to the
-    letter; round: the turn's number, from 1."""
+    """A turn of a debate: the case for one of the options. side: the option argued for; quotes:
+    taken from the prompt, to the letter; round: the turn's number, from 1."""
 
     kind = "argument"
     fewest, most = 2, None
@@ -224,7 +237,8 @@ class Argument(_Choice):
 
 
 class Flags(_Choice):
-    """Answers to yes/no questions (true, false), or labels chosen from a list (one or several), about what is shown.
+    """Answers to yes/no questions (true, false), or labels chosen from a list (one or several),
+    about what is shown.
 
     Without options they are about the prompt.
     """
@@ -245,7 +259,8 @@ class Spans(_Choice):
 
 
 class Skip(_Choice):
-    """The annotator gave no answer: unsure, not able to judge, content they do not want to see, ..."""
+    """The annotator gave no answer: unsure, not able to judge, content they do not want to see,
+    ..."""
 
     kind = "skip"
     fewest, most = 0, None
@@ -264,12 +279,14 @@ Kind = Literal[
 ]  # fmt: skip
 
 
-# --- the record --------------------------------------------------------------------------------------------------------
+# --- the record -----------------------------------------------------------------------------------
 class Feedback(Model):
-    """One judgement. `session` groups the judgements of one sitting; `guideline` is the version judged by.
+    """One judgement. `session` groups the judgements of one sitting; `guideline` is the version
+    judged by.
 
-    tools, chat_template_kwargs: what the model was offered beside the prompt's messages (JSON schemas of functions; settings
-    of the chat template such as enable_thinking). weight: how much the judgement counts in training, 0 or more.
+    tools, chat_template_kwargs: what the model was offered beside the prompt's messages (JSON
+    schemas of functions; settings of the chat template such as enable_thinking). weight: how much
+    the judgement counts in training, 0 or more.
     """
 
     id: str = Field(min_length=1)
@@ -333,25 +350,36 @@ class Feedback(Model):
         return asking(self.prompt, self.tools, self.chat_template_kwargs)
 
 
-def asking(prompt: Content, tools: Sequence[Any] = (), chat_template_kwargs: Mapping[str, Any] | None = None) -> Any:
-    """A prompt as `accord.text.encoding.Encoder` takes it: a text; messages; or, where there are tools or settings of the chat
-    template, a dictionary of these and the messages. Raises ValueError for these beside a text."""
+def asking(
+    prompt: Content,
+    tools: Sequence[Any] = (),
+    chat_template_kwargs: Mapping[str, Any] | None = None,
+) -> Any:
+    """A prompt as `accord.text.encoding.Encoder` takes it: a text; messages; or, where there are
+    tools or settings of the chat template, a dictionary of these and the messages. Raises
+    ValueError for these beside a text."""
     _check_beside(prompt, tools, chat_template_kwargs)
     beside = {"tools": tools, "chat_template_kwargs": chat_template_kwargs}
     beside = {name: value for name, value in beside.items() if value}
     return {"messages": to_json(prompt), **beside} if beside else to_json(prompt)
 
 
-def _check_beside(prompt: Content, tools: Sequence[Any], chat_template_kwargs: Mapping[str, Any] | None) -> None:
+def _check_beside(
+    prompt: Content, tools: Sequence[Any], chat_template_kwargs: Mapping[str, Any] | None
+) -> None:
     if isinstance(prompt, str) and (tools or chat_template_kwargs):
         raise ValueError("tools and chat_template_kwargs go with messages: the prompt is a text")
 
 
 def asked_fields(asked: Any) -> dict[str, Any]:
-    """What `Feedback.asked` says as fields of a record: prompt and, where there are any, tools and chat_template_kwargs."""
+    """What `Feedback.asked` says as fields of a record: prompt and, where there are any, tools and
+    chat_template_kwargs."""
     if not isinstance(asked, Mapping):
         return {"prompt": asked}
-    return {"prompt": asked["messages"], **{name: value for name, value in asked.items() if name != "messages"}}
+    return {
+        "prompt": asked["messages"],
+        **{name: value for name, value in asked.items() if name != "messages"},
+    }
 
 
 def _upgraded(raw: dict[str, Any]) -> dict[str, Any]:
@@ -360,7 +388,9 @@ def _upgraded(raw: dict[str, Any]) -> dict[str, Any]:
     if version == VERSION:
         return raw
     if version != 1:
-        raise ValueError(f"this is a record of version {version!r}; versions 1 and {VERSION} are read")
+        raise ValueError(
+            f"this is a record of version {version!r}; versions 1 and {VERSION} are read"
+        )
     made = {**raw, "version": VERSION}
     if isinstance(raw.get("meta"), dict) and "weight" in raw["meta"]:
         made["meta"] = {name: value for name, value in raw["meta"].items() if name != "weight"}
@@ -374,12 +404,22 @@ def content_id(*parts: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-_UNION = {"str", "float", "bool", "list[Message]", "list[TextPart]", "list[str]", "Clip", "dict[str,any]"}
+_UNION = {
+    "str",
+    "float",
+    "bool",
+    "list[Message]",
+    "list[TextPart]",
+    "list[str]",
+    "Clip",
+    "dict[str,any]",
+}
 """How pydantic calls the members of a union in the place of an error."""
 
 
 def problem(error: ValidationError) -> str:
-    """The field at fault and what is wrong with it; of a union's members the one that the value came closest to."""
+    """The field at fault and what is wrong with it; of a union's members the one that the value
+    came closest to."""
     found = max(error.errors(), key=lambda detail: len(detail["loc"]))
     path = ".".join(str(part) for part in found["loc"] if part not in _UNION) or "record"
     other = f", not {type(found['input']).__name__}" if found["type"].endswith("_type") else ""
@@ -396,4 +436,6 @@ def parse_line(line: str, where: str = "the record") -> Feedback:
     try:
         return Feedback.model_validate_json(line)
     except ValidationError as error:
-        raise DataError(f"{where}: {problem(error)}", "see docs/records.md for the fields of a record") from None
+        raise DataError(
+            f"{where}: {problem(error)}", "see docs/records.md for the fields of a record"
+        ) from None

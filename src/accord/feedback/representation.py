@@ -1,7 +1,9 @@
-"""Whose judgements are these? Coverage of self-described groups, and agreement within and between them.
+"""Whose judgements are these? Coverage of self-described groups, and agreement within and between
+them.
 
-Attributes are given by the annotators themselves, are optional, and never leave this table for groups smaller than k: such
-groups are counted together as "suppressed", and so is one more when the suppressed number alone would give a size away.
+Attributes are given by the annotators themselves, are optional, and never leave this table for
+groups smaller than k: such groups are counted together as "suppressed", and so is one more when the
+suppressed number alone would give a size away.
 """
 
 from __future__ import annotations
@@ -23,8 +25,9 @@ SMALLEST = 5
 
 @dataclass(frozen=True)
 class GroupCoverage:
-    """annotators and judgements of one group; population: its share where that is known, else None; within: share of pairs of
-    its members that agree on what both decided; between: the same with one from each of two groups; None where nobody met."""
+    """annotators and judgements of one group; population: its share where that is known, else None;
+    within: share of pairs of its members that agree on what both decided; between: the same with
+    one from each of two groups; None where nobody met."""
 
     group: str
     annotators: int
@@ -38,9 +41,10 @@ class GroupCoverage:
 
 @dataclass(frozen=True)
 class Representation:
-    """One attribute: its groups, the largest first; suppressed: groups below `smallest` and how many annotators they hold
-    together; said: share of annotators who gave the attribute; absent: groups of the population that are not among those
-    shown (nobody, or too few to show), with their shares of it."""
+    """One attribute: its groups, the largest first; suppressed: groups below `smallest` and how
+    many annotators they hold together; said: share of annotators who gave the attribute; absent:
+    groups of the population that are not among those shown (nobody, or too few to show), with their
+    shares of it."""
 
     attribute: str
     groups: list[GroupCoverage]
@@ -52,10 +56,15 @@ class Representation:
 
 
 def representation(
-    records: Sequence[Feedback], attributes: Mapping[str, Mapping[str, str]], smallest: int = SMALLEST,
-    population: Mapping[str, Mapping[str, float]] | None = None, draws: int = 200, seed: int = 0,
-) -> list[Representation]:  # fmt: skip
-    """attributes: annotator -> attribute -> value, as far as they were given. population: attribute -> value -> share.
+    records: Sequence[Feedback],
+    attributes: Mapping[str, Mapping[str, str]],
+    smallest: int = SMALLEST,
+    population: Mapping[str, Mapping[str, float]] | None = None,
+    draws: int = 200,
+    seed: int = 0,
+) -> list[Representation]:
+    """attributes: annotator -> attribute -> value, as far as they were given. population: attribute
+    -> value -> share.
 
     Raises ConfigError for `smallest` below 2: a group of one is a person.
     """
@@ -65,16 +74,30 @@ def representation(
     names = sorted({name for given in attributes.values() for name in given})
     votes = pair_votes(records)
     return [
-        _one(name, judged, votes, {a: given[name] for a, given in attributes.items() if name in given}, smallest,
-             (population or {}).get(name, {}), draws, seed)
+        _one(
+            name,
+            judged,
+            votes,
+            {a: given[name] for a, given in attributes.items() if name in given},
+            smallest,
+            (population or {}).get(name, {}),
+            draws,
+            seed,
+        )
         for name in names
-    ]  # fmt: skip
+    ]
 
 
 def _one(
-    name: str, judged: Counter[str], votes: Mapping[tuple[str, str, str], Mapping[str, float]], value_of: Mapping[str, str],
-    smallest: int, population: Mapping[str, float], draws: int, seed: int,
-) -> Representation:  # fmt: skip
+    name: str,
+    judged: Counter[str],
+    votes: Mapping[tuple[str, str, str], Mapping[str, float]],
+    value_of: Mapping[str, str],
+    smallest: int,
+    population: Mapping[str, float],
+    draws: int,
+    seed: int,
+) -> Representation:
     people = Counter(value_of.get(a, UNKNOWN) for a in judged)
     said = len(judged) - people[UNKNOWN]
     shown, hidden = _shown(people, smallest)
@@ -84,31 +107,51 @@ def _one(
     groups = []
     for group in sorted(shown, key=lambda g: (-people[g], g)):
         work = sum(n for a, n in judged.items() if of[a] == group)
-        groups.append(GroupCoverage(
-            group, people[group], share(people[group], len(judged)), work, work / total, population.get(group),
-            *agreement[group],
-        ))  # fmt: skip
+        groups.append(
+            GroupCoverage(
+                group,
+                people[group],
+                share(people[group], len(judged)),
+                work,
+                work / total,
+                population.get(group),
+                *agreement[group],
+            )
+        )
     return Representation(
-        name, groups, len(hidden), sum(people[g] for g in hidden), share(said, len(judged)), smallest,
+        name,
+        groups,
+        len(hidden),
+        sum(people[g] for g in hidden),
+        share(said, len(judged)),
+        smallest,
         {group: part for group, part in population.items() if group not in shown},
-    )  # fmt: skip
+    )
 
 
 def _shown(people: Counter[str], smallest: int) -> tuple[list[str], list[str]]:
-    """Groups to show and to hide. A single hidden group, or few hidden people, could be read off the total: the next
-    smallest groups are hidden with them."""
+    """Groups to show and to hide. A single hidden group, or few hidden people, could be read off
+    the total: the next smallest groups are hidden with them."""
     order = sorted((g for g in people if people[g]), key=lambda g: (people[g], g))
     hidden = [g for g in order if people[g] < smallest]
-    while hidden and len(hidden) < len(order) and (len(hidden) == 1 or sum(people[g] for g in hidden) < smallest):
+    while (
+        hidden
+        and len(hidden) < len(order)
+        and (len(hidden) == 1 or sum(people[g] for g in hidden) < smallest)
+    ):
         hidden = order[: len(hidden) + 1]
     return [g for g in order if g not in hidden], hidden
 
 
 def _agreement(
-    votes: Mapping[tuple[str, str, str], Mapping[str, float]], of: Mapping[str, str], shown: Sequence[str], draws: int,
+    votes: Mapping[tuple[str, str, str], Mapping[str, float]],
+    of: Mapping[str, str],
+    shown: Sequence[str],
+    draws: int,
     seed: int,
-) -> dict[str, tuple[Interval | None, Interval | None]]:  # fmt: skip
-    """Per group (within, between), intervals by bootstrap over prompts. Rows: pairs and agreeing pairs of either sort."""
+) -> dict[str, tuple[Interval | None, Interval | None]]:
+    """Per group (within, between), intervals by bootstrap over prompts. Rows: pairs and agreeing
+    pairs of either sort."""
     rows: dict[str, dict[str, Array]] = {g: defaultdict(lambda: np.zeros(4)) for g in shown}
     for (prompt, _, _), given in votes.items():
         decided = [(of[a], v) for a, v in given.items() if v != TIE]
@@ -121,9 +164,11 @@ def _agreement(
                 n = sum(counts.values())
                 others = everyone - counts
                 rows[group][prompt] += (
-                    n * (n - 1) / 2, sum(c * (c - 1) / 2 for c in counts.values()),
-                    n * sum(others.values()), sum(c * others[v] for v, c in counts.items()),
-                )  # fmt: skip
+                    n * (n - 1) / 2,
+                    sum(c * (c - 1) / 2 for c in counts.values()),
+                    n * sum(others.values()),
+                    sum(c * others[v] for v, c in counts.items()),
+                )
     return {group: _rates(np.array(list(rows[group].values())), draws, seed) for group in shown}
 
 

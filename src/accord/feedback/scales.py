@@ -1,12 +1,14 @@
-"""How each annotator uses a rating scale: an offset and a scale of one's own, and ratings corrected for them.
+"""How each annotator uses a rating scale: an offset and a scale of one's own, and ratings corrected
+for them.
 
 Annotator a rates item u
 
     y_ua = o_a + s_a t_u + e,    t_u ~ N(0, 1),  e ~ N(0, psi_a),  o_a ~ N(mu_o, tau_o^2),  s_a ~ N(mu_s, tau_s^2)
 
-a factor model with one factor, fitted by variational EM over t, o_a and s_a; drawing o_a and s_a to the crowd's is James and
-Stein's shrinkage with its strength learned from the data. Errors come from the expected information of the marginal likelihood plus
-that of the crowd. Bounded scales are treated as if they went on: near an end of the scale offsets are too small.
+a factor model with one factor, fitted by variational EM over t, o_a and s_a; drawing o_a and s_a to
+the crowd's is James and Stein's shrinkage with its strength learned from the data. Errors come from
+the expected information of the marginal likelihood plus that of the crowd. Bounded scales are
+treated as if they went on: near an end of the scale offsets are too small.
 """
 
 from __future__ import annotations
@@ -30,8 +32,8 @@ NOISE_VOTES = 4.0
 
 @dataclass(frozen=True)
 class AnnotatorScale:
-    """offset: mean rating given to an average item (points); scale: points per standard deviation of items; noise:
-    standard deviation of what is left (points); plain_mean: of the raw ratings."""
+    """offset: mean rating given to an average item (points); scale: points per standard deviation
+    of items; noise: standard deviation of what is left (points); plain_mean: of the raw ratings."""
 
     annotator: str
     judgements: int
@@ -43,7 +45,8 @@ class AnnotatorScale:
 
 @dataclass(frozen=True)
 class CalibratedItem:
-    """plain: mean of the raw ratings; calibrated: what the typical annotator would give, with its interval."""
+    """plain: mean of the raw ratings; calibrated: what the typical annotator would give, with its
+    interval."""
 
     item: Unit
     votes: int
@@ -53,8 +56,9 @@ class CalibratedItem:
 
 @dataclass(frozen=True)
 class Scales:
-    """The crowd's typical offset and scale, every annotator's and every item's; alpha (interval level) of the ratings as
-    given and as each predicts its item after correction, None where it is undefined."""
+    """The crowd's typical offset and scale, every annotator's and every item's; alpha (interval
+    level) of the ratings as given and as each predicts its item after correction, None where it is
+    undefined."""
 
     attribute: str
     offset: float
@@ -77,7 +81,8 @@ class _Data:
 
 @dataclass
 class _State:
-    """Per annotator the posterior of (offset, scale) by mean and covariance, and the noise variance: [A] each; the crowd's
+    """Per annotator the posterior of (offset, scale) by mean and covariance, and the noise
+    variance: [A] each; the crowd's
     mean and variance of the first two: [2] each."""
 
     offset: Array
@@ -90,31 +95,44 @@ class _State:
 
 def attributes(records: Sequence[Feedback]) -> list[str]:
     """Rated attributes."""
-    return sorted({w.removeprefix("rating ") for w, _ in scale_votes(records) if w.startswith("rating ")})
+    return sorted(
+        {w.removeprefix("rating ") for w, _ in scale_votes(records) if w.startswith("rating ")}
+    )
 
 
 def rating_scales(records: Sequence[Feedback], attribute: str) -> Scales:
-    """Offsets and scales from all ratings of `attribute`. Raises DataError when nothing was rated by two."""
+    """Offsets and scales from all ratings of `attribute`. Raises DataError when nothing was rated
+    by two."""
     votes = scale_votes(records).get((f"rating {attribute}", "interval"), {})
     return fit_scales(attribute, votes)
 
 
-def fit_scales(attribute: str, votes: Votes, iterations: int = 2000, tolerance: float = 1e-6) -> Scales:
+def fit_scales(
+    attribute: str, votes: Votes, iterations: int = 2000, tolerance: float = 1e-6
+) -> Scales:
     """Fit votes (item -> annotator -> rating)."""
     names, items = sorted({a for given in votes.values() for a in given}), sorted(votes)
     if not any(len(given) >= 2 for given in votes.values()):
-        raise DataError(f"no item's {attribute} was rated by two annotators", "collect with an overlap of 2 or more")
+        raise DataError(
+            f"no item's {attribute} was rated by two annotators",
+            "collect with an overlap of 2 or more",
+        )
     who = {name: a for a, name in enumerate(names)}
     rows = [(u, who[a], v) for u, item in enumerate(items) for a, v in sorted(votes[item].items())]
     item, annotator, value = (np.array(column) for column in zip(*rows, strict=True))
     if np.ptp(value) == 0:
-        raise DataError(f"every rating of {attribute} is {value[0]:g}", "a scale that nobody uses cannot be corrected")
+        raise DataError(
+            f"every rating of {attribute} is {value[0]:g}",
+            "a scale that nobody uses cannot be corrected",
+        )
     data = _Data(item, annotator, value.astype(np.float64), len(items), len(names))
     state = _start(data)
     for _ in range(iterations):
         before = np.concatenate([state.offset, state.scale])
         state = _step(data, state)
-        if np.abs(np.concatenate([state.offset, state.scale]) - before).max() < tolerance * np.std(value):
+        if np.abs(np.concatenate([state.offset, state.scale]) - before).max() < tolerance * np.std(
+            value
+        ):
             break
     if state.scale.mean() < 0:  # t is known up to its sign
         state.scale, state.centre[1] = -state.scale, -state.centre[1]
@@ -125,9 +143,13 @@ def _start(data: _Data) -> _State:
     mean = np.bincount(data.annotator, data.value) / np.bincount(data.annotator)
     deviation = float(np.std(data.value))
     return _State(
-        mean, np.full(data.annotators, 0.7 * deviation), np.full(data.annotators, 0.5 * deviation**2),
-        (np.zeros(data.annotators), np.zeros(data.annotators), np.zeros(data.annotators)), np.array([mean.mean(), 0.7 * deviation]), np.full(2, 0.1 * deviation**2),
-    )  # fmt: skip
+        mean,
+        np.full(data.annotators, 0.7 * deviation),
+        np.full(data.annotators, 0.5 * deviation**2),
+        (np.zeros(data.annotators), np.zeros(data.annotators), np.zeros(data.annotators)),
+        np.array([mean.mean(), 0.7 * deviation]),
+        np.full(2, 0.1 * deviation**2),
+    )
 
 
 def _quality(data: _Data, state: _State) -> tuple[Array, Array]:
@@ -140,7 +162,8 @@ def _quality(data: _Data, state: _State) -> tuple[Array, Array]:
 
 
 def _step(data: _Data, state: _State) -> _State:
-    """One iteration. Offsets and scales keep their uncertainty: as plain maxima they would take from the spread of t."""
+    """One iteration. Offsets and scales keep their uncertainty: as plain maxima they would take
+    from the spread of t."""
     mean_U, variance_U = _quality(data, state)
     t, t2 = mean_U[data.item], (mean_U**2 + variance_U)[data.item]
 
@@ -162,20 +185,31 @@ def _step(data: _Data, state: _State) -> _State:
     pooled = squares.sum() / n.sum()
     noise = (squares + NOISE_VOTES * pooled) / (n + NOISE_VOTES)
     centre = np.array([offset.mean(), scale.mean()])
-    # A - 3, not A: the spread is itself estimated, and too small a one would shrink too much (Morris 1983).
+    # A - 3, not A: the spread is itself estimated, and too small a one would shrink too much
+    # (Morris 1983).
     freedom = max(1, data.annotators - 3)
-    spread = np.array([
-        ((offset - centre[0]) ** 2 + of_offset).sum(), ((scale - centre[1]) ** 2 + of_scale).sum()
-    ]) / freedom  # fmt: skip
+    spread = (
+        np.array(
+            [
+                ((offset - centre[0]) ** 2 + of_offset).sum(),
+                ((scale - centre[1]) ** 2 + of_scale).sum(),
+            ]
+        )
+        / freedom
+    )
     least = 1e-9 * float(np.var(data.value))
-    return _State(offset, scale, np.maximum(noise, least), (of_offset, both, of_scale), centre, spread)
+    return _State(
+        offset, scale, np.maximum(noise, least), (of_offset, both, of_scale), centre, spread
+    )
 
 
 def _errors(data: _Data, state: _State) -> tuple[Array, Array]:
-    """Standard errors of offsets and scales: [A] each, from the expected information of the marginal Gaussian.
+    """Standard errors of offsets and scales: [A] each, from the expected information of the
+    marginal Gaussian.
 
-    Ratings of one item have covariance S = s s^T + diag(psi); with W its inverse and w = W s: information W for offsets,
-    w w^T + (s^T w) W for scales, half W^2 (elementwise) for psi, W_ab w_b between s_a and psi_b.
+    Ratings of one item have covariance S = s s^T + diag(psi); with W its inverse and w = W s:
+    information W for offsets, w w^T + (s^T w) W for scales, half W^2 (elementwise) for psi, W_ab
+    w_b between s_a and psi_b.
     """
     order = np.argsort(data.item, kind="stable")
     counts = np.bincount(data.item, minlength=data.items)
@@ -192,7 +226,11 @@ def _errors(data: _Data, state: _State) -> tuple[Array, Array]:
     size = data.annotators
 
     def block(weights: Array) -> Array:
-        return np.bincount(a * size + b, weights, minlength=size * size).reshape(size, size).astype(np.float64)
+        return (
+            np.bincount(a * size + b, weights, minlength=size * size)
+            .reshape(size, size)
+            .astype(np.float64)
+        )
 
     inverse = 1 / np.maximum(state.spread, 1e-9 * psi.mean())
     around_mean = np.eye(size) - 1 / size  # the crowd's mean is unknown, so its prior is flat
@@ -204,37 +242,62 @@ def _errors(data: _Data, state: _State) -> tuple[Array, Array]:
     return np.sqrt(np.diag(offset)), np.sqrt(np.diag(joint))
 
 
-def _result(attribute: str, data: _Data, state: _State, names: list[str], items: list[Unit]) -> Scales:
+def _result(
+    attribute: str, data: _Data, state: _State, names: list[str], items: list[Unit]
+) -> Scales:
     offset_error, scale_error = _errors(data, state)
-    judged, means = np.bincount(data.annotator), np.bincount(data.annotator, data.value) / np.bincount(data.annotator)
+    judged, means = (
+        np.bincount(data.annotator),
+        np.bincount(data.annotator, data.value) / np.bincount(data.annotator),
+    )
     annotators = [
         AnnotatorScale(
-            name, int(judged[a]), around(state.offset[a], offset_error[a]), around(state.scale[a], scale_error[a]),
-            float(np.sqrt(state.noise[a])), float(means[a]),
+            name,
+            int(judged[a]),
+            around(state.offset[a], offset_error[a]),
+            around(state.scale[a], scale_error[a]),
+            float(np.sqrt(state.noise[a])),
+            float(means[a]),
         )
         for a, name in enumerate(names)
-    ]  # fmt: skip
+    ]
     quality, variance = _quality(data, state)
     typical_offset, typical_scale = float(state.centre[0]), float(state.centre[1])
-    votes, plain = np.bincount(data.item), np.bincount(data.item, data.value) / np.bincount(data.item)
+    votes, plain = (
+        np.bincount(data.item),
+        np.bincount(data.item, data.value) / np.bincount(data.item),
+    )
     calibrated = [
         CalibratedItem(
-            item, int(votes[u]), float(plain[u]),
-            around(typical_offset + typical_scale * quality[u], typical_scale * float(np.sqrt(variance[u]))),
+            item,
+            int(votes[u]),
+            float(plain[u]),
+            around(
+                typical_offset + typical_scale * quality[u],
+                typical_scale * float(np.sqrt(variance[u])),
+            ),
         )
         for u, item in enumerate(items)
-    ]  # fmt: skip
-    # The expected t given one rating alone: dividing by a small scale would blow up its noise instead.
+    ]
+    # The expected t given one rating alone: dividing by a small scale would blow up its noise
+    # instead.
     s, psi = state.scale[data.annotator], state.noise[data.annotator]
     corrected = s * (data.value - state.offset[data.annotator]) / (s**2 + psi)
     return Scales(
-        attribute, typical_offset, typical_scale, annotators, calibrated, _alpha(data, data.value),
-        _alpha(data, corrected), len(data.value),
-    )  # fmt: skip
+        attribute,
+        typical_offset,
+        typical_scale,
+        annotators,
+        calibrated,
+        _alpha(data, data.value),
+        _alpha(data, corrected),
+        len(data.value),
+    )
 
 
 def _alpha(data: _Data, value: Array) -> float | None:
-    """Krippendorff's alpha (interval) from moments per item: corrected ratings are not categories."""
+    """Krippendorff's alpha (interval) from moments per item: corrected ratings are not
+    categories."""
     counts = np.bincount(data.item, minlength=data.items)
     keep = counts[data.item] > 1
     total_U = np.bincount(data.item[keep], value[keep], minlength=data.items)

@@ -1,12 +1,15 @@
 """What to ask next: pairs chosen by what is known of the scores, always beside a random arm.
 
-- goal "ranking": expected information, 1/2 log(1 + p (1 - p) Var(d)) for a pair with score difference d, taken greedily: each
-  pick lowers the variance of what it would teach, so a batch does not ask the same thing twice. "uncertainty" asks where p is
-  nearest one half; it is here to be compared with.
-- goal "best": double Thompson sampling (Wu and Liu 2016): two draws from the posterior, each names its best, the two meet.
+- goal "ranking": expected information, 1/2 log(1 + p (1 - p) Var(d)) for a pair with score
+difference d, taken greedily: each
+  pick lowers the variance of what it would teach, so a batch does not ask the same thing twice.
+  "uncertainty" asks where p is nearest one half; it is here to be compared with.
+- goal "best": double Thompson sampling (Wu and Liu 2016): two draws from the posterior, each names
+its best, the two meet.
 
-Active choice may teach nothing ("Random Is Hard to Beat", 2026) and always makes a biased sample. So at least a fifth of the
-picks are random, they are marked, and `saving` measures on them what the active arm was worth, including nothing.
+Active choice may teach nothing ("Random Is Hard to Beat", 2026) and always makes a biased sample.
+So at least a fifth of the picks are random, they are marked, and `saving` measures on them what the
+active arm was worth, including nothing.
 """
 
 from __future__ import annotations
@@ -34,7 +37,8 @@ PLAIN = RatingSettings(reliability=False, side=False, ties=False)
 
 @dataclass(frozen=True)
 class Candidate:
-    """A pair that can be asked: the prompt's id, two options by id, and what each counts for (producer or option)."""
+    """A pair that can be asked: the prompt's id, two options by id, and what each counts for
+    (producer or option)."""
 
     prompt: str
     options: tuple[str, str]
@@ -43,7 +47,8 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Pick:
-    """A candidate to ask next; arm: keep it with the record (`meta["selected_by"]`: "random" or the goal); value: nats expected (0 for the random arm)."""
+    """A candidate to ask next; arm: keep it with the record (`meta["selected_by"]`: "random" or the
+    goal); value: nats expected (0 for the random arm)."""
 
     candidate: Candidate
     arm: Literal["random", "active"]
@@ -82,9 +87,11 @@ def posterior(found: Ratings | None, names: Sequence[str], score_sd: float = 1.0
     return Posterior(every, mean, covariance)
 
 
-def candidates_of(records: Sequence[Feedback], objects: Objects = "producer") -> tuple[list[Candidate], Counter[str]]:
-    """All pairs of options that records show for one prompt and that count for different things, and how often each prompt
-    was judged."""
+def candidates_of(
+    records: Sequence[Feedback], objects: Objects = "producer"
+) -> tuple[list[Candidate], Counter[str]]:
+    """All pairs of options that records show for one prompt and that count for different things,
+    and how often each prompt was judged."""
     options: dict[str, dict[str, str]] = {}
     judged: Counter[str] = Counter()
     for record in records:
@@ -103,21 +110,32 @@ def candidates_of(records: Sequence[Feedback], objects: Objects = "producer") ->
 
 
 def select(
-    known: Posterior, candidates: Sequence[Candidate], count: int, goal: Goal = "ranking", random_share: float = 0.25,
-    judged: Counter[str] | None = None, disagreement: Sequence[float] | None = None, seed: int = 0,
-) -> Selection:  # fmt: skip
+    known: Posterior,
+    candidates: Sequence[Candidate],
+    count: int,
+    goal: Goal = "ranking",
+    random_share: float = 0.25,
+    judged: Counter[str] | None = None,
+    disagreement: Sequence[float] | None = None,
+    seed: int = 0,
+) -> Selection:
     """Choose `count` candidates without repetition.
 
-    judged: judgements per prompt so far; among pairs that teach the same, prompts with fewer come first. disagreement: per
-    candidate, the variance between a reward-model ensemble's margins; it adds to Var(d). Raises ConfigError for a random arm
-    below a fifth, DataError when there are too few candidates.
+    judged: judgements per prompt so far; among pairs that teach the same, prompts with fewer come
+    first. disagreement: per candidate, the variance between a reward-model ensemble's margins; it
+    adds to Var(d). Raises ConfigError for a random arm below a fifth, DataError when there are too
+    few candidates.
     """
     if random_share < LEAST_RANDOM or random_share > 1:
         raise ConfigError(
-            f"the random arm is {random_share:.0%}", f"use {LEAST_RANDOM:.0%} to 100 %: the saving is measured on it"
+            f"the random arm is {random_share:.0%}",
+            f"use {LEAST_RANDOM:.0%} to 100 %: the saving is measured on it",
         )
     if count > len(candidates):
-        raise DataError(f"{count:,} wanted, {len(candidates):,} pairs to choose from", "ask for fewer or add responses")
+        raise DataError(
+            f"{count:,} wanted, {len(candidates):,} pairs to choose from",
+            "ask for fewer or add responses",
+        )
     if disagreement is not None and len(disagreement) != len(candidates):
         raise DataError(f"{len(disagreement):,} disagreements for {len(candidates):,} candidates")
     rng = np.random.default_rng(seed)
@@ -128,20 +146,30 @@ def select(
     choose = {"ranking": _informative, "uncertainty": _uncertain, "best": _thompson}[goal]
     for _ in range(count - at_random):
         picks.append(choose(pool, rng))
-    return Selection([picks[i] for i in rng.permutation(len(picks))], goal, random_share, len(candidates))
+    return Selection(
+        [picks[i] for i in rng.permutation(len(picks))], goal, random_share, len(candidates)
+    )
 
 
 class _Pool:
     """Candidates left, by pair of objects, with the covariance as picks have lowered it."""
 
     def __init__(
-        self, known: Posterior, candidates: Sequence[Candidate], taken: set[int], judged: Counter[str],
+        self,
+        known: Posterior,
+        candidates: Sequence[Candidate],
+        taken: set[int],
+        judged: Counter[str],
         disagreement: Sequence[float] | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         place = {name: i for i, name in enumerate(known.names)}
         self.candidates, self.mean, self.judged = candidates, known.mean_P, judged.copy()
         self.covariance = known.covariance_PP.copy()
-        self.extra = np.zeros(len(candidates)) if disagreement is None else np.asarray(disagreement, dtype=np.float64)
+        self.extra = (
+            np.zeros(len(candidates))
+            if disagreement is None
+            else np.asarray(disagreement, dtype=np.float64)
+        )
         ends = np.array([sorted(place[o] for o in c.objects) for c in candidates], dtype=np.int64)
         self.pairs, self.pair_of = np.unique(ends, axis=0, return_inverse=True)
         self.pair_of = self.pair_of.ravel()
@@ -150,7 +178,9 @@ class _Pool:
             if c not in taken:
                 self.left[pair].append(c)
         self.open = np.array([bool(left) for left in self.left])
-        self.best_extra = np.array([max((self.extra[c] for c in left), default=0.0) for left in self.left])
+        self.best_extra = np.array(
+            [max((self.extra[c] for c in left), default=0.0) for left in self.left]
+        )
 
     def odds(self) -> tuple[Array, Array]:
         """p and Var(d) of every pair of objects."""
@@ -159,9 +189,12 @@ class _Pool:
         return expit(self.mean[i] - self.mean[j]), np.maximum(variance, 0) + self.best_extra
 
     def take(self, pair: int, value: float, reason: str) -> Pick:
-        """The candidate of a pair whose members disagree most and whose prompt was judged least; learn from asking it."""
+        """The candidate of a pair whose members disagree most and whose prompt was judged least;
+        learn from asking it."""
         left = self.left[pair]
-        chosen = min(left, key=lambda c: (-self.extra[c], self.judged[self.candidates[c].prompt], c))
+        chosen = min(
+            left, key=lambda c: (-self.extra[c], self.judged[self.candidates[c].prompt], c)
+        )
         left.remove(chosen)
         self.open[pair], self.judged[self.candidates[chosen].prompt] = (
             bool(left),
@@ -177,7 +210,8 @@ class _Pool:
 
 
 def information(p: Array, variance: Array) -> Array:
-    """Nats that one vote is expected to teach: 1/2 log(1 + p (1 - p) Var(d)) (Houlsby et al. 2011, Laplace)."""
+    """Nats that one vote is expected to teach: 1/2 log(1 + p (1 - p) Var(d)) (Houlsby et al. 2011,
+    Laplace)."""
     return 0.5 * np.log1p(p * (1 - p) * variance)
 
 
@@ -185,7 +219,11 @@ def _informative(pool: _Pool, rng: np.random.Generator) -> Pick:
     p, variance = pool.odds()
     value = np.where(pool.open, information(p, variance), -np.inf)
     pair = int((value + 1e-12 * rng.random(len(value))).argmax())
-    return pool.take(pair, float(value[pair]), f"p = {p[pair]:.2f}, sd of the difference {np.sqrt(variance[pair]):.2f}")
+    return pool.take(
+        pair,
+        float(value[pair]),
+        f"p = {p[pair]:.2f}, sd of the difference {np.sqrt(variance[pair]):.2f}",
+    )
 
 
 def _uncertain(pool: _Pool, rng: np.random.Generator) -> Pick:
@@ -196,7 +234,8 @@ def _uncertain(pool: _Pool, rng: np.random.Generator) -> Pick:
 
 
 def _thompson(pool: _Pool, rng: np.random.Generator) -> Pick:
-    """Two draws; where both name the same best, the second is drawn again, at last without the first's best."""
+    """Two draws; where both name the same best, the second is drawn again, at last without the
+    first's best."""
     values, vectors = np.linalg.eigh(pool.covariance)
     root = vectors * np.sqrt(np.maximum(values, 0))
     i, j = pool.pairs.T
@@ -221,8 +260,8 @@ def _thompson(pool: _Pool, rng: np.random.Generator) -> Pick:
 
 @dataclass(frozen=True)
 class Saving:
-    """share: of labels that the active arm saved against the random one, for the same error on random votes, with its
-    interval; negative: it cost more; votes of each arm; verdict in words."""
+    """share: of labels that the active arm saved against the random one, for the same error on
+    random votes, with its interval; negative: it cost more; votes of each arm; verdict in words."""
 
     share: Interval
     random_votes: int
@@ -233,10 +272,11 @@ class Saving:
 def saving(random: Votes, active: Votes, draws: int = 60, seed: int = 0) -> Saving:
     """What the active arm was worth, measured on votes of the random arm.
 
-    Half of the random votes, drawn anew each time, test; learned from are n votes of the other half, or n of which a fifth
-    are of that half and the rest active, as they are collected. The loss is at the best scale of the scores: how votes spread
-    is not what was asked. With loss(n) = a + b / n, a and b by the random votes and b of the mixed ones at the same a, the
-    saving is 1 - b_mixed / b_random. Raises DataError when there are fewer than 60 decided votes in either arm.
+    Half of the random votes, drawn anew each time, test; learned from are n votes of the other
+    half, or n of which a fifth are of that half and the rest active, as they are collected. The
+    loss is at the best scale of the scores: how votes spread is not what was asked. With loss(n) =
+    a + b / n, a and b by the random votes and b of the mixed ones at the same a, the saving is 1 -
+    b_mixed / b_random. Raises DataError when there are fewer than 60 decided votes in either arm.
     """
     random, active = (v.where(v.outcome != TIE) for v in (random, active))
     if min(random.total, active.total) < 60:
@@ -255,17 +295,28 @@ def saving(random: Votes, active: Votes, draws: int = 60, seed: int = 0) -> Savi
             mixed = round(LEAST_RANDOM * n)
             drawn, asked = (rng.permutation(len(votes.first)) for votes in (train, active))
             loss_R[at] = _loss(train.at(drawn[:n]), test)
-            loss_A[at] = _loss(_joined(train.at(drawn[:mixed]), active.at(asked[: n - mixed])), test)
+            loss_A[at] = _loss(
+                _joined(train.at(drawn[:mixed]), active.at(asked[: n - mixed])), test
+            )
         by_random, floor = np.polyfit(1 / sizes, loss_R, 1)
         if by_random > 0:
-            found.append(1 - float(((loss_A - floor) / sizes).sum() / (1 / sizes**2).sum()) / by_random)
+            found.append(
+                1 - float(((loss_A - floor) / sizes).sum() / (1 / sizes**2).sum()) / by_random
+            )
     if len(found) < draws / 2:
-        raise DataError("more random votes did not lower the loss; no saving can be measured", "collect more votes")
+        raise DataError(
+            "more random votes did not lower the loss; no saving can be measured",
+            "collect more votes",
+        )
     low, high = np.percentile(found, [2.5, 97.5])
     share = Interval(float(np.median(found)), float(low), float(high))
-    verdict = f"saves {share.value:.0%} of the labels" if low > 0 else f"costs {-share.value:.0%} more" if high < 0 else (
-        "no saving shown"
-    )  # fmt: skip
+    verdict = (
+        f"saves {share.value:.0%} of the labels"
+        if low > 0
+        else f"costs {-share.value:.0%} more"
+        if high < 0
+        else ("no saving shown")
+    )
     return Saving(share, random.total, active.total, verdict)
 
 
@@ -279,7 +330,11 @@ def _loss(learned: Votes, test: Votes) -> float:
 
 def _joined(a: Votes, b: Votes) -> Votes:
     return replace(
-        a, first=np.append(a.first, b.first), second=np.append(a.second, b.second), count=np.append(a.count, b.count),
-        annotator=np.append(a.annotator, b.annotator), outcome=np.append(a.outcome, b.outcome),
+        a,
+        first=np.append(a.first, b.first),
+        second=np.append(a.second, b.second),
+        count=np.append(a.count, b.count),
+        annotator=np.append(a.annotator, b.annotator),
+        outcome=np.append(a.outcome, b.outcome),
         placed=np.append(a.known_M, b.known_M),
-    )  # fmt: skip
+    )

@@ -41,7 +41,8 @@ class Added:
 
 
 class FeedbackStore:
-    """Append-only records in insertion order, in one SQLite file (WAL, durable when `add` returns)."""
+    """Append-only records in insertion order, in one SQLite file (WAL, durable when `add`
+    returns)."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -84,14 +85,22 @@ class FeedbackStore:
                 known = session.scalar(select(_Row.record).where(_Row.id == record.id))
                 if known is None:
                     session.add(
-                        _Row(id=record.id, kind=record.kind, annotator=record.annotator, record=dump_line(record))
+                        _Row(
+                            id=record.id,
+                            kind=record.kind,
+                            annotator=record.annotator,
+                            record=dump_line(record),
+                        )
                     )
                     session.flush()
                     new += 1
                 elif parse_line(known) == parse_line(dump_line(record)):
                     repeated += 1
                 else:
-                    raise DataError(f"record {record.id!r} is already stored with other content", "give it a new id")
+                    raise DataError(
+                        f"record {record.id!r} is already stored with other content",
+                        "give it a new id",
+                    )
         return Added(new, repeated)
 
     def records(self, kind: str | None = None, annotator: str | None = None) -> Iterator[Feedback]:
@@ -113,8 +122,12 @@ class FeedbackStore:
         """Records per annotator and kind."""
         result: dict[str, dict[str, int]] = {}
         with Session(self._engine) as session:
-            query = select(_Row.annotator, _Row.kind, func.count()).group_by(_Row.annotator, _Row.kind)
-            for annotator, kind, count in session.execute(query.order_by(_Row.annotator, _Row.kind)):
+            query = select(_Row.annotator, _Row.kind, func.count()).group_by(
+                _Row.annotator, _Row.kind
+            )
+            for annotator, kind, count in session.execute(
+                query.order_by(_Row.annotator, _Row.kind)
+            ):
                 result.setdefault(annotator, {})[kind] = count
         return result
 
@@ -133,7 +146,12 @@ def _check(path: Path) -> None:
         return
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
-            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            tables = {
+                name
+                for (name,) in connection.execute(
+                    "SELECT name FROM sqlite_master WHERE type = 'table'"
+                )
+            }
     except sqlite3.OperationalError:  # locked, or not to be read: opening it says more
         return
     except sqlite3.DatabaseError:
@@ -145,7 +163,9 @@ def _check(path: Path) -> None:
             f"accord studio export PROJECT FILE --database {path}",
         )
     if tables and _Row.__tablename__ not in tables:
-        raise ConfigError(f"{path} is another SQLite database, not a store of feedback", "choose another file")
+        raise ConfigError(
+            f"{path} is another SQLite database, not a store of feedback", "choose another file"
+        )
 
 
 def write_records(path: Path, records: Iterable[Feedback]) -> int:
@@ -166,7 +186,11 @@ def write_records(path: Path, records: Iterable[Feedback]) -> int:
 def read_records(path: Path) -> list[Feedback]:
     """Records of a JSONL file; raises DataError naming the line."""
     with open(path, encoding="utf-8") as handle:
-        return [parse_line(line, f"{path} line {number}") for number, line in enumerate(handle, 1) if line.strip()]
+        return [
+            parse_line(line, f"{path} line {number}")
+            for number, line in enumerate(handle, 1)
+            if line.strip()
+        ]
 
 
 def _pragmas(connection: Any, _: Any) -> None:

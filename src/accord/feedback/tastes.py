@@ -1,12 +1,14 @@
-"""Do annotators want different things? A mixture of tastes: groups with scores of their own, their number by BIC.
+"""Do annotators want different things? A mixture of tastes: groups with scores of their own, their
+number by BIC.
 
-Annotator k belongs to group g with probability pi_g and has log-reliability a ~ N(0, .7^2); a decided vote is
+Annotator k belongs to group g with probability pi_g and has log-reliability a ~ N(0, .7^2); a
+decided vote is
 
     P(i over j) = sigmoid(exp(a) (s_gi - s_gj)),    s_g ~ N(0, 1)
 
-fitted by EM over (g, a), a on a grid: who clicks at random is unreliable in every group and makes none of its own. BIC counts
-the effective number of scores, tr H (H + 1)^-1. A second group is a finding about people, not an error to vote down: soft
-labels keep the minority's share.
+fitted by EM over (g, a), a on a grid: who clicks at random is unreliable in every group and makes
+none of its own. BIC counts the effective number of scores, tr H (H + 1)^-1. A second group is a
+finding about people, not an error to vote down: soft labels keep the minority's share.
 """
 
 from __future__ import annotations
@@ -40,7 +42,8 @@ class GroupScore:
 
 @dataclass(frozen=True)
 class Group:
-    """share: of the annotators (Wilson's interval around the expected number); members: those most likely in it."""
+    """share: of the annotators (Wilson's interval around the expected number); members: those most
+    likely in it."""
 
     share: Interval
     members: list[str]
@@ -58,7 +61,8 @@ class Membership:
 
 @dataclass(frozen=True)
 class SoftLabel:
-    """A pair: votes for the first among the decided ones, P(first) in each group and over the crowd (group shares)."""
+    """A pair: votes for the first among the decided ones, P(first) in each group and over the crowd
+    (group shares)."""
 
     first: str
     second: str
@@ -70,8 +74,8 @@ class SoftLabel:
 
 @dataclass(frozen=True)
 class Tastes:
-    """groups, the largest first; bic by number of groups (the smallest wins); disputed: pairs on which groups prefer
-    differently, the widest first; votes used and ties left out."""
+    """groups, the largest first; bic by number of groups (the smallest wins); disputed: pairs on
+    which groups prefer differently, the widest first; votes used and ties left out."""
 
     groups: list[Group]
     members: list[Membership]
@@ -106,11 +110,16 @@ class _Fit:
         return float(-2 * self.log_likelihood + self.freedom * np.log(votes))
 
 
-def tastes(records: Sequence[Feedback], objects: Objects = "producer", most: int = 4, seed: int = 0) -> Tastes:
-    """Groups of annotators by what they prefer. Raises DataError without decided votes or a second annotator, or with too many things scored."""
+def tastes(
+    records: Sequence[Feedback], objects: Objects = "producer", most: int = 4, seed: int = 0
+) -> Tastes:
+    """Groups of annotators by what they prefer. Raises DataError without decided votes or a second
+    annotator, or with too many things scored."""
     votes = votes_of(records, objects)[0]
     if len(votes.annotators) < 2:
-        raise DataError("only one annotator voted: groups are of several", "collect from more people")
+        raise DataError(
+            "only one annotator voted: groups are of several", "collect from more people"
+        )
     return tastes_of(votes, most, seed)
 
 
@@ -148,11 +157,15 @@ def _data(votes: Votes) -> tuple[_Data, int]:
 
 
 def _best(data: _Data, groups: int, seed: int) -> _Fit:
-    """The best of several starts: random ones, and one from the directions in which annotators differ most."""
+    """The best of several starts: random ones, and one from the directions in which annotators
+    differ most."""
     rng = np.random.default_rng(seed)
     if groups == 1:
         return _em(data, np.ones((data.annotators, 1)))
-    starts = [_split(data, groups, rng), *(rng.dirichlet(np.ones(groups), data.annotators) for _ in range(STARTS - 1))]
+    starts = [
+        _split(data, groups, rng),
+        *(rng.dirichlet(np.ones(groups), data.annotators) for _ in range(STARTS - 1)),
+    ]
     return max((_em(data, start) for start in starts), key=lambda found: found.log_likelihood)
 
 
@@ -162,15 +175,19 @@ def _split(data: _Data, groups: int, rng: np.random.Generator) -> Array:
     surprise = 1 - expit(common[data.winner] - common[data.loser])
     weighed = data.counts_AQ.multiply(surprise[None, :]).tocsr()
     directions = csr_matrix(
-        (np.ones(len(data.winner)), (np.arange(len(data.winner)), data.winner)), (len(data.winner), data.producers)
+        (np.ones(len(data.winner)), (np.arange(len(data.winner)), data.winner)),
+        (len(data.winner), data.producers),
     ) - csr_matrix(
-        (np.ones(len(data.loser)), (np.arange(len(data.loser)), data.loser)), (len(data.loser), data.producers)
+        (np.ones(len(data.loser)), (np.arange(len(data.loser)), data.loser)),
+        (len(data.loser), data.producers),
     )
     residual = (weighed @ directions).toarray()
     residual /= np.sqrt(np.maximum(np.asarray(data.counts_AQ.sum(1)), 1))
     left = np.linalg.svd(residual - residual.mean(0), full_matrices=False)[0][:, : groups - 1]
     side = (left - left.mean(0)) / np.maximum(left.std(0), 1e-12)
-    logits = np.column_stack([side, -side.sum(1)]) + 0.01 * rng.normal(size=(data.annotators, groups))
+    logits = np.column_stack([side, -side.sum(1)]) + 0.01 * rng.normal(
+        size=(data.annotators, groups)
+    )
     weights = np.exp(2 * (logits - logits.max(1, keepdims=True)))
     start: Array = weights / weights.sum(1, keepdims=True)
     return start
@@ -188,7 +205,9 @@ def _em(data: _Data, member_AG: Array, iterations: int = 200, tolerance: float =
         fitted = [_newton(data, joint[:, g].T @ data.counts_AQ, scores[g]) for g in range(groups)]
         scores, curvatures = np.array([s for s, _ in fitted]), [h for _, h in fitted]
         gap = scores[:, data.winner] - scores[:, data.loser]  # [G, Q]
-        table = log_expit(np.exp(grid)[None, :, None] * gap[:, None, :]).reshape(-1, len(data.winner))
+        table = log_expit(np.exp(grid)[None, :, None] * gap[:, None, :]).reshape(
+            -1, len(data.winner)
+        )
         log_joint = (data.counts_AQ @ table.T).reshape(data.annotators, groups, len(grid))
         log_joint = log_joint + log_prior + np.log(np.maximum(shares, 1e-12))[None, :, None]
         evidence = logsumexp(log_joint, axis=(1, 2))
@@ -198,20 +217,29 @@ def _em(data: _Data, member_AG: Array, iterations: int = 200, tolerance: float =
             break
         before = value
     inverse = [np.linalg.inv(h + np.eye(data.producers)) for h in curvatures]
-    freedom = sum(float(np.trace(h @ i)) for h, i in zip(curvatures, inverse, strict=True)) + groups - 1
+    freedom = (
+        sum(float(np.trace(h @ i)) for h, i in zip(curvatures, inverse, strict=True)) + groups - 1
+    )
     errors = np.array([np.sqrt(np.diag(i)) for i in inverse])
     return _Fit(scores, errors, shares, joint.sum(2), float(evidence.sum()), freedom)
 
 
 def _newton(data: _Data, weight_RQ: Array, start: Array) -> tuple[Array, Array]:
-    """Scores of one group (concave), and the curvature of its likelihood. weight: votes expected at each reliability."""
+    """Scores of one group (concave), and the curvature of its likelihood. weight: votes expected at
+    each reliability."""
     scale, s, size = np.exp(LOG_RELIABILITY)[:, None], start, data.producers
     for _ in range(50):
         lost = expit(-scale * (s[data.winner] - s[data.loser]))
         pull = (weight_RQ * scale * lost).sum(0)
-        gradient = np.bincount(data.winner, pull, minlength=size) - np.bincount(data.loser, pull, minlength=size) - s
+        gradient = (
+            np.bincount(data.winner, pull, minlength=size)
+            - np.bincount(data.loser, pull, minlength=size)
+            - s
+        )
         bend = (weight_RQ * scale**2 * lost * (1 - lost)).sum(0)
-        pairs = np.bincount(data.winner * size + data.loser, bend, minlength=size * size).reshape(size, size)
+        pairs = np.bincount(data.winner * size + data.loser, bend, minlength=size * size).reshape(
+            size, size
+        )
         both: Array = (pairs + pairs.T).astype(np.float64)
         curvature: Array = np.diag(both.sum(1)) - both
         step = np.linalg.solve(curvature + np.eye(size), gradient)
@@ -223,18 +251,28 @@ def _newton(data: _Data, weight_RQ: Array, start: Array) -> tuple[Array, Array]:
 
 def _result(votes: Votes, data: _Data, found: _Fit, bic: dict[int, float], ties: int) -> Tastes:
     order = np.argsort(-found.shares_G)
-    member, scores, errors = found.member_AG[:, order], found.scores_GP[order], found.errors_GP[order]
+    member, scores, errors = (
+        found.member_AG[:, order],
+        found.scores_GP[order],
+        found.errors_GP[order],
+    )
     likely = member.argmax(1)
     groups = [
         Group(
             share(float(member[:, g].sum()), data.annotators),
             [name for k, name in enumerate(votes.annotators) if likely[k] == g],
-            [GroupScore(name, around(scores[g, p], errors[g, p])) for p, name in enumerate(votes.producers)],
+            [
+                GroupScore(name, around(scores[g, p], errors[g, p]))
+                for p, name in enumerate(votes.producers)
+            ],
         )
         for g in range(len(order))
-    ]  # fmt: skip
+    ]
     judged = np.asarray(data.counts_AQ.sum(1)).ravel()
-    members = [Membership(name, round(float(judged[k])), member[k].tolist()) for k, name in enumerate(votes.annotators)]
+    members = [
+        Membership(name, round(float(judged[k])), member[k].tolist())
+        for k, name in enumerate(votes.annotators)
+    ]
     labels = _soft_labels(votes, data, scores, found.shares_G[order])
     disputed = [s for s in labels if min(s.by_group) < 0.5 < max(s.by_group)]
     disputed.sort(key=lambda s: min(s.by_group) - max(s.by_group))
@@ -245,21 +283,32 @@ def _soft_labels(votes: Votes, data: _Data, scores_GP: Array, shares_G: Array) -
     """Every judged pair, the smaller name first."""
     totals: dict[tuple[int, int], list[float]] = {}
     counts = np.asarray(data.counts_AQ.sum(0)).ravel()
-    for won, lost, n in zip(data.winner.tolist(), data.loser.tolist(), counts.tolist(), strict=True):
+    for won, lost, n in zip(
+        data.winner.tolist(), data.loser.tolist(), counts.tolist(), strict=True
+    ):
         tally = totals.setdefault((min(won, lost), max(won, lost)), [0.0, 0.0])
         tally[0 if won < lost else 1] += n
     found = []
     for (i, j), (first, second) in sorted(totals.items()):
         p: NDArray[np.float64] = expit(scores_GP[:, i] - scores_GP[:, j])
-        found.append(SoftLabel(
-            votes.producers[i], votes.producers[j], round(first + second), first / (first + second), p.tolist(),
-            float(p @ shares_G),
-        ))  # fmt: skip
+        found.append(
+            SoftLabel(
+                votes.producers[i],
+                votes.producers[j],
+                round(first + second),
+                first / (first + second),
+                p.tolist(),
+                float(p @ shares_G),
+            )
+        )
     return found
 
 
 def soft_labels(votes: Votes, found: Tastes) -> list[SoftLabel]:
-    """Every judged pair with each group's preference: what a reward model that keeps minorities learns from."""
+    """Every judged pair with each group's preference: what a reward model that keeps minorities
+    learns from."""
     data, _ = _data(votes)
     scores = np.array([[s.score.value for s in group.scores] for group in found.groups])
-    return _soft_labels(votes, data, scores, np.array([group.share.value for group in found.groups]))
+    return _soft_labels(
+        votes, data, scores, np.array([group.share.value for group in found.groups])
+    )

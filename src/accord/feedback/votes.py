@@ -1,11 +1,14 @@
-"""Votes between named things, as arrays: what fits, tests of integrity and active selection count on.
+"""Votes between named things, as arrays: what fits, tests of integrity and active selection count
+on.
 
-A vote is on two producers (models that wrote the options) or on two options of one prompt. Rankings and best/worst choices
-are taken apart into pairs; so that one judgement of K options does not count as K(K-1)/2 independent ones, each pair of a
-ranking weighs 2/K (K - 1 votes in all), each of the 2K - 3 pairs of a best/worst choice 2 / (2K - 3) (two votes in all).
+A vote is on two producers (models that wrote the options) or on two options of one prompt. Rankings
+and best/worst choices are taken apart into pairs; so that one judgement of K options does not count
+as K(K-1)/2 independent ones, each pair of a ranking weighs 2/K (K - 1 votes in all), each of the 2K
+- 3 pairs of a best/worst choice 2 / (2K - 3) (two votes in all).
 
-Where likelihoods are summed (scores, annotators, tastes), records count by their weight, and a soft label p is p votes one way
-and 1 - p the other. What counts answers (agreement, position, drift, poisoning) takes each record as one.
+Where likelihoods are summed (scores, annotators, tastes), records count by their weight, and a soft
+label p is p votes one way and 1 - p the other. What counts answers (agreement, position, drift,
+poisoning) takes each record as one.
 """
 
 from __future__ import annotations
@@ -32,9 +35,11 @@ UNNAMED = "an option without a producer"
 
 @dataclass(frozen=True)
 class Votes:
-    """Comparisons as arrays [M]: producers by place shown, annotator, outcome (FIRST, SECOND, TIE), how many alike.
+    """Comparisons as arrays [M]: producers by place shown, annotator, outcome (FIRST, SECOND, TIE),
+    how many alike.
 
-    placed: whether it is known which was shown first; None: of all. Where it is not, the order says nothing.
+    placed: whether it is known which was shown first; None: of all. Where it is not, the order says
+    nothing.
     """
 
     first: Index
@@ -57,7 +62,10 @@ class Votes:
 
     def at(self, places: Index) -> Votes:
         """The votes numbered so; names stay."""
-        parts = {name: getattr(self, name)[places] for name in ("first", "second", "annotator", "outcome", "count")}
+        parts = {
+            name: getattr(self, name)[places]
+            for name in ("first", "second", "annotator", "outcome", "count")
+        }
         return replace(self, **parts, placed=None if self.placed is None else self.placed[places])
 
     @property
@@ -66,18 +74,22 @@ class Votes:
         return np.ones(len(self.first), dtype=bool) if self.placed is None else self.placed
 
     def shuffled_sides(self, rng: np.random.Generator) -> Votes:
-        """The same judgements with the sides drawn anew: what a test of side bias must be silent on."""
+        """The same judgements with the sides drawn anew: what a test of side bias must be silent
+        on."""
         swap = rng.random(len(self.first)) < 0.5
         turned = np.where(self.outcome == TIE, TIE, 1 - self.outcome)
         return replace(
-            self, first=np.where(swap, self.second, self.first), second=np.where(swap, self.first, self.second),
+            self,
+            first=np.where(swap, self.second, self.first),
+            second=np.where(swap, self.first, self.second),
             outcome=np.where(swap, turned, self.outcome),
-        )  # fmt: skip
+        )
 
 
 @dataclass(frozen=True)
 class VoteRow:
-    """One pair of one record: the two options by place shown, the outcome, its weight, the record's number."""
+    """One pair of one record: the two options by place shown, the outcome, its weight, the record's
+    number."""
 
     first: Option
     second: Option
@@ -93,23 +105,38 @@ def vote_rows(records: Sequence[Feedback]) -> Iterator[VoteRow]:
         choice = record.choice
         if isinstance(choice, Comparison):
             first, second = shown
-            outcome = TIE if choice.preferred is None else FIRST if choice.preferred == first.id else SECOND
+            outcome = (
+                TIE
+                if choice.preferred is None
+                else FIRST
+                if choice.preferred == first.id
+                else SECOND
+            )
             yield VoteRow(first, second, outcome, 1.0, number)
         elif isinstance(choice, Ranking):
             place = {i: p for p, group in enumerate(choice.order) for i in group}
             for a, b in combinations(shown, 2):
-                outcome = TIE if place[a.id] == place[b.id] else FIRST if place[a.id] < place[b.id] else SECOND
+                outcome = (
+                    TIE
+                    if place[a.id] == place[b.id]
+                    else FIRST
+                    if place[a.id] < place[b.id]
+                    else SECOND
+                )
                 yield VoteRow(a, b, outcome, 2 / len(shown), number)
         elif isinstance(choice, BestWorst):
             rank = {choice.best: 0, choice.worst: 2}
             for a, b in combinations(shown, 2):
                 at_a, at_b = rank.get(a.id, 1), rank.get(b.id, 1)
                 if at_a != at_b:
-                    yield VoteRow(a, b, FIRST if at_a < at_b else SECOND, 2 / (2 * len(shown) - 3), number)
+                    yield VoteRow(
+                        a, b, FIRST if at_a < at_b else SECOND, 2 / (2 * len(shown) - 3), number
+                    )
 
 
 def order_known(record: Feedback) -> bool:
-    """Whether `shown_at` is the order shown: importers mark what does not say (`meta["shown"]`: "unknown")."""
+    """Whether `shown_at` is the order shown: importers mark what does not say (`meta["shown"]`:
+    "unknown")."""
     return record.meta.get("shown") != "unknown"
 
 
@@ -119,10 +146,11 @@ def object_name(record: Feedback, option: Option, objects: Objects) -> str | Non
 
 
 def relative_weights(records: Sequence[Feedback]) -> list[float]:
-    """The records' weights in the unit in which they say as much as they do: w * sum of w / sum of w^2.
+    """The records' weights in the unit in which they say as much as they do: w * sum of w / sum of
+    w^2.
 
-    Only ratios count, and equal weights are 1 each. Unequal ones make fewer answers of them, (sum of w)^2 / sum of w^2
-    (Kish 1965), as priors and errors should know.
+    Only ratios count, and equal weights are 1 each. Unequal ones make fewer answers of them, (sum
+    of w)^2 / sum of w^2 (Kish 1965), as priors and errors should know.
     """
     weights = [record.weight for record in records]
     unit = math.fsum(weights) / (math.fsum(w * w for w in weights) or 1.0)
@@ -132,10 +160,12 @@ def relative_weights(records: Sequence[Feedback]) -> list[float]:
 def votes_of(
     records: Sequence[Feedback], objects: Objects = "producer", weighted: bool = True
 ) -> tuple[Votes, dict[str, int]]:
-    """Votes, equal ones counted once with their weight, and what was left out, by reason: whole records, pairs, and the
-    strength of preferences (they count, their strength does not). Raises DataError without any vote.
+    """Votes, equal ones counted once with their weight, and what was left out, by reason: whole
+    records, pairs, and the strength of preferences (they count, their strength does not). Raises
+    DataError without any vote.
 
-    weighted: by the records' weights and soft labels, for fits; without, every record is the one answer that it names.
+    weighted: by the records' weights and soft labels, for fits; without, every record is the one
+    answer that it names.
     """
     left_out: Counter[str] = Counter()
     rows: dict[_Row, float] = defaultdict(float)
@@ -162,9 +192,19 @@ def votes_of(
                     key = first, second, record.annotator, outcome, order_known(record)
                     rows[key] += row.weight * weights[row.record] * share
     if not rows:
-        reasons = "; ".join(f"{reason} ({count:,})" for reason, count in left_out.items()) or "no records"
-        what = "comparison of two named producers" if objects == "producer" else "choice between two options"
-        fix = "give each option its producer" if UNNAMED in left_out else "collect comparisons, rankings or best/worst"
+        reasons = (
+            "; ".join(f"{reason} ({count:,})" for reason, count in left_out.items()) or "no records"
+        )
+        what = (
+            "comparison of two named producers"
+            if objects == "producer"
+            else "choice between two options"
+        )
+        fix = (
+            "give each option its producer"
+            if UNNAMED in left_out
+            else "collect comparisons, rankings or best/worst"
+        )
         raise DataError(f"there is no {what}: {reasons}", fix)
     return _votes(rows), dict(left_out)
 
@@ -184,16 +224,28 @@ def _votes(rows: Mapping[_Row, float]) -> Votes:
     annotators = sorted({row[2] for row in rows})
     number, who = {n: i for i, n in enumerate(producers)}, {n: i for i, n in enumerate(annotators)}
     order = sorted(rows)
-    table = np.array([(number[a], number[b], who[k], outcome) for a, b, k, outcome, _ in order], dtype=np.int64)
+    table = np.array(
+        [(number[a], number[b], who[k], outcome) for a, b, k, outcome, _ in order], dtype=np.int64
+    )
     counts = np.array([rows[row] for row in order], dtype=np.float64)
     placed = np.array([row[-1] for row in order])
     first, second, annotator, outcome = table.T
-    return Votes(first, second, annotator, outcome, counts, producers, annotators, None if placed.all() else placed)
+    return Votes(
+        first,
+        second,
+        annotator,
+        outcome,
+        counts,
+        producers,
+        annotators,
+        None if placed.all() else placed,
+    )
 
 
 @dataclass(frozen=True)
 class Cells:
-    """Votes by cell, one per (first, second, annotator, order known or not): [C] each; won: weight of each outcome [C, 3];
+    """Votes by cell, one per (first, second, annotator, order known or not): [C] each; won: weight
+    of each outcome [C, 3];
     side: 1 where the order is known, else 0: what the side parameter is multiplied by."""
 
     first: Index
@@ -216,7 +268,9 @@ def cells(votes: Votes) -> Cells:
         number = np.cumsum(seen)[key] - 1
     else:
         found, number = np.unique(key, return_inverse=True)
-    won = np.bincount(number * 3 + votes.outcome, votes.count, minlength=3 * len(found)).reshape(-1, 3)
+    won = np.bincount(number * 3 + votes.outcome, votes.count, minlength=3 * len(found)).reshape(
+        -1, 3
+    )
     unknown, cell = np.divmod(found, places * places * people)
     pair, annotator = np.divmod(cell, people)
     first, second = np.divmod(pair, places)

@@ -24,4 +24,6 @@ def counted(number: int, one: str, many: str | None = None) -> str:
 def kinds_counted(records: Iterable[Feedback]) -> str:
     """How many records of each kind, the most frequent first."""
     kinds = Counter(record.kind for record in records)
-    return ", ".join(counted(number, *_KINDS.get(kind, (kind,))) for kind, number in kinds.most_common())
+    return ", ".join(
+        counted(number, *_KINDS.get(kind, (kind,))) for kind, number in kinds.most_common()
+    )

@@ -1,7 +1,7 @@
 """From scores to advantages, on packed per-token arrays.
 
-Per-token arrays hold the responses of a batch one after another; lengths_B cuts them. Suffixes: B responses,
-S tokens in total, T the longest response.
+Per-token arrays hold the responses of a batch one after another; lengths_B cuts them. Suffixes: B
+responses, S tokens in total, T the longest response.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ def one_process(x: Tensor) -> Tensor:
     return x
 
 
-def token_rewards(kl_S: Tensor, score_B: Tensor, lengths_B: Tensor, kl_coefficient: float) -> Tensor:
+def token_rewards(
+    kl_S: Tensor, score_B: Tensor, lengths_B: Tensor, kl_coefficient: float
+) -> Tensor:
     """-coefficient * k1 at every token, plus the score at the last one (EOS when finished): [S]."""
     rewards_S = -kl_coefficient * kl_S
     last_B = torch.cumsum(lengths_B, 0) - 1
@@ -33,7 +35,9 @@ def token_rewards(kl_S: Tensor, score_B: Tensor, lengths_B: Tensor, kl_coefficie
 
 def pad_tokens(values_S: Tensor, lengths_B: Tensor) -> tuple[Tensor, Tensor]:
     """[S] -> ([B, T] with zeros at the end, [B, T] mask)."""
-    mask_BT = torch.arange(int(lengths_B.max()), device=values_S.device)[None, :] < lengths_B[:, None]
+    mask_BT = (
+        torch.arange(int(lengths_B.max()), device=values_S.device)[None, :] < lengths_B[:, None]
+    )
     padded_BT = values_S.new_zeros(mask_BT.shape)
     padded_BT[mask_BT] = values_S
     return padded_BT, mask_BT
@@ -42,9 +46,11 @@ def pad_tokens(values_S: Tensor, lengths_B: Tensor) -> tuple[Tensor, Tensor]:
 def gae(
     rewards_S: Tensor, values_S: Tensor, lengths_B: Tensor, gamma: float = 1.0, lam: float = 0.95
 ) -> tuple[Tensor, Tensor]:
-    """Generalised advantage estimation: (advantages [S], returns [S]) (Schulman et al. 2016 eq. 16).
+    """Generalised advantage estimation: (advantages [S], returns [S]) (Schulman et al. 2016 eq.
+    16).
 
-    delta_t = r_t + gamma V_{t+1} - V_t; A_t = delta_t + gamma lam A_{t+1}; R_t = A_t + V_t. The value after
+    delta_t = r_t + gamma V_{t+1} - V_t; A_t = delta_t + gamma lam A_{t+1}; R_t = A_t + V_t. The
+    value after
     the last token is 0, finished or not: the length limit ends the episode.
     """
     rewards_BT, mask_BT = pad_tokens(rewards_S, lengths_B)
@@ -62,7 +68,8 @@ def gae(
 
 
 def leave_one_out(total_B: Tensor, samples_per_prompt: int) -> Tensor:
-    """RLOO advantage of each response: its total reward minus the mean of its siblings': [B] (Ahmadian et al. 2024)."""
+    """RLOO advantage of each response: its total reward minus the mean of its siblings': [B]
+    (Ahmadian et al. 2024)."""
     if samples_per_prompt < 2:
         raise ValueError("leave-one-out needs at least 2 samples per prompt")
     groups = total_B.view(-1, samples_per_prompt)
@@ -70,10 +77,11 @@ def leave_one_out(total_B: Tensor, samples_per_prompt: int) -> Tensor:
 
 
 def group_relative(total_B: Tensor, samples_per_prompt: int, scale: bool) -> Tensor:
-    """Each response's total reward minus its group's mean, divided by the group's deviation if `scale`: [B].
+    """Each response's total reward minus its group's mean, divided by the group's deviation if
+    `scale`: [B].
 
-    With scale this is GRPO (Shao et al. 2024 section 4.1.2), without Dr. GRPO (Liu et al. 2025). A group whose
-    rewards are all equal gets 0.
+    With scale this is GRPO (Shao et al. 2024 section 4.1.2), without Dr. GRPO (Liu et al. 2025). A
+    group whose rewards are all equal gets 0.
     """
     if samples_per_prompt < 2:
         raise ValueError("group-relative advantages need at least 2 samples per prompt")
@@ -81,12 +89,14 @@ def group_relative(total_B: Tensor, samples_per_prompt: int, scale: bool) -> Ten
     centred = groups - groups.mean(1, keepdim=True)
     if scale:
         centred = centred / (groups.std(1, keepdim=True) + 1e-4)
-    # Exactly 0: a rounded mean differs from equal large rewards, and the division would blow that up to 1.
+    # Exactly 0: a rounded mean differs from equal large rewards, and the division would blow that
+    # up to 1.
     return torch.where(flat_groups(total_B, samples_per_prompt)[:, None], 0.0, centred).flatten()
 
 
 def flat_groups(total_B: Tensor, samples_per_prompt: int) -> Tensor:
-    """Which groups have equal rewards, so that comparing their responses teaches nothing: bool [groups]."""
+    """Which groups have equal rewards, so that comparing their responses teaches nothing: bool
+    [groups]."""
     groups = total_B.view(-1, samples_per_prompt)
     return groups.amax(1) == groups.amin(1)
 
@@ -98,7 +108,9 @@ def per_response(rewards_S: Tensor, lengths_B: Tensor) -> Tensor:
 
 def owners(lengths_B: Tensor) -> Tensor:
     """The response each token belongs to: [S]."""
-    return torch.repeat_interleave(torch.arange(lengths_B.numel(), device=lengths_B.device), lengths_B)
+    return torch.repeat_interleave(
+        torch.arange(lengths_B.numel(), device=lengths_B.device), lengths_B
+    )
 
 
 def returns_to_go(rewards_S: Tensor, lengths_B: Tensor, gamma: float = 1.0) -> Tensor:
@@ -107,9 +119,14 @@ def returns_to_go(rewards_S: Tensor, lengths_B: Tensor, gamma: float = 1.0) -> T
 
 
 def estimate(
-    estimator: Estimator, rewards_S: Tensor, values_S: Tensor, lengths_B: Tensor, samples_per_prompt: int,
-    gamma: float = 1.0, lam: float = 0.95,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
+    estimator: Estimator,
+    rewards_S: Tensor,
+    values_S: Tensor,
+    lengths_B: Tensor,
+    samples_per_prompt: int,
+    gamma: float = 1.0,
+    lam: float = 0.95,
+) -> tuple[Tensor, Tensor]:
     """(advantages, returns) per token, before whitening; returns are zero without a value model.
 
     - gae:                 generalised advantage estimation with the value model (PPO)
@@ -139,11 +156,14 @@ def estimate(
 def whiten(values_S: Tensor, reduce: Reduce = one_process, shift: bool = True) -> Tensor:
     """Shift to mean 0 and scale to variance 1 over all tokens of all processes: [S].
 
-    Without `shift` the mean stays what it was (rewards: a shifted reward would pay for length). Sums are taken in
+    Without `shift` the mean stays what it was (rewards: a shifted reward would pay for length).
+    Sums are taken in
     double precision: a mean far from 0 would otherwise swallow the variance.
     """
     exact_S = values_S.double()
-    sums = reduce(torch.stack([exact_S.sum(), exact_S.square().sum(), exact_S.new_tensor(values_S.numel())]))
+    sums = reduce(
+        torch.stack([exact_S.sum(), exact_S.square().sum(), exact_S.new_tensor(values_S.numel())])
+    )
     mean = sums[0] / sums[2]
     variance = (sums[1] / sums[2] - mean.square()).clamp_min(0)
     centred_S = (exact_S - mean) * torch.rsqrt(variance + 1e-8)

@@ -1,11 +1,13 @@
 """What is learned about annotators and scales together with the reward.
 
-Rationality beta, side bias gamma and the tie parameter nu of choices among options (`joint`; otherwise the given
-estimates stay as they are), and what ratings need: a sharpness kappa and an offset o per annotator, thresholds per scale.
+Rationality beta, side bias gamma and the tie parameter nu of choices among options (`joint`;
+otherwise the given estimates stay as they are), and what ratings need: a sharpness kappa and an
+offset o per annotator, thresholds per scale.
 
-A reward twice as large with every beta and kappa halved says the same, and so does a shift of reward, offsets and
-thresholds together. Normal priors settle this: the penalty is -log of their density, so that reward and parameters
-together are the most probable ones given the judgements (MAP). Their influence vanishes as judgements per annotator grow.
+A reward twice as large with every beta and kappa halved says the same, and so does a shift of
+reward, offsets and thresholds together. Normal priors settle this: the penalty is -log of their
+density, so that reward and parameters together are the most probable ones given the judgements
+(MAP). Their influence vanishes as judgements per annotator grow.
 """
 
 from __future__ import annotations
@@ -20,8 +22,15 @@ from torch import Tensor, nn
 from accord.errors import RunError
 from accord.learning.judgements import AnnotatorEffects, Scale
 
-SPREAD = {"rationality_A": 1.0, "side_bias_A": 1.0, "log_nu": 1.0, "sharpness_A": 0.5, "offset_A": 1.0}
-"""Standard deviations of the priors around their starting values: the given estimates, or 1 (factors) and 0 (shifts)."""
+SPREAD = {
+    "rationality_A": 1.0,
+    "side_bias_A": 1.0,
+    "log_nu": 1.0,
+    "sharpness_A": 0.5,
+    "offset_A": 1.0,
+}
+"""Standard deviations of the priors around their starting values: the given estimates, or 1
+(factors) and 0 (shifts)."""
 THRESHOLD_SPREAD = 3.0
 """The same for thresholds, around what the shares of the answers say."""
 
@@ -42,7 +51,9 @@ class JudgementParameters(nn.Module):
     sharpness_A: Tensor
     offset_A: Tensor
 
-    def __init__(self, start: AnnotatorEffects, scales: Sequence[Scale] = (), joint: bool = False) -> None:
+    def __init__(
+        self, start: AnnotatorEffects, scales: Sequence[Scale] = (), joint: bool = False
+    ) -> None:
         super().__init__()
         self.scales, count = tuple(scales), start.rationality_A.numel()
         self._keep("rationality_A", start.rationality_A, joint)
@@ -50,7 +61,9 @@ class JudgementParameters(nn.Module):
         self._keep("log_nu", torch.as_tensor(start.log_nu, dtype=torch.float32), joint)
         self._keep("sharpness_A", torch.ones(count), bool(scales))
         self._keep("offset_A", torch.zeros(count), bool(scales))
-        self.gaps = nn.ParameterList([_gaps(scale, starting_thresholds(scale)) for scale in self.scales])
+        self.gaps = nn.ParameterList(
+            [_gaps(scale, starting_thresholds(scale)) for scale in self.scales]
+        )
         self._start = {name: p.detach().clone() for name, p in self.named_parameters()}
 
     def _keep(self, name: str, value: Tensor, learned: bool) -> None:
@@ -63,9 +76,15 @@ class JudgementParameters(nn.Module):
     def effects(self) -> AnnotatorEffects:
         """The current values, differentiable."""
         return AnnotatorEffects(
-            self.rationality_A, self.side_bias_A, self.log_nu, self.sharpness_A, self.offset_A,
-            tuple(_thresholds(scale, gaps) for scale, gaps in zip(self.scales, self.gaps, strict=True)),
-        )  # fmt: skip
+            self.rationality_A,
+            self.side_bias_A,
+            self.log_nu,
+            self.sharpness_A,
+            self.offset_A,
+            tuple(
+                _thresholds(scale, gaps) for scale, gaps in zip(self.scales, self.gaps, strict=True)
+            ),
+        )
 
     def penalty(self) -> Tensor:
         """-log prior density up to a constant, in nats: shape []."""
@@ -95,19 +114,30 @@ class JudgementParameters(nn.Module):
     def values(self) -> dict[str, Any]:
         """Plain values: one number per annotator, ascending thresholds per scale."""
         return {
-            "rationality": self.rationality_A.tolist(), "side_bias": self.side_bias_A.tolist(),
-            "log_nu": float(self.log_nu), "sharpness": self.sharpness_A.tolist(), "offset": self.offset_A.tolist(),
-            "thresholds": [_thresholds(s, gaps).tolist() for s, gaps in zip(self.scales, self.gaps, strict=True)],
-        }  # fmt: skip
+            "rationality": self.rationality_A.tolist(),
+            "side_bias": self.side_bias_A.tolist(),
+            "log_nu": float(self.log_nu),
+            "sharpness": self.sharpness_A.tolist(),
+            "offset": self.offset_A.tolist(),
+            "thresholds": [
+                _thresholds(s, gaps).tolist()
+                for s, gaps in zip(self.scales, self.gaps, strict=True)
+            ],
+        }
 
 
 def check_upright(learned: Sequence[JudgementParameters]) -> None:
-    """Raise RunError when most annotators came out contrary: then it is the reward that is upside down.
+    """Raise RunError when most annotators came out contrary: then it is the reward that is upside
+    down.
 
-    Choices cannot tell a reward from its opposite judged by contrarians; most annotators are taken to be honest.
+    Choices cannot tell a reward from its opposite judged by contrarians; most annotators are taken
+    to be honest.
     """
     for member, parameters in enumerate(learned):
-        for name, values_A in (("rationality", parameters.rationality_A), ("sharpness", parameters.sharpness_A)):
+        for name, values_A in (
+            ("rationality", parameters.rationality_A),
+            ("sharpness", parameters.sharpness_A),
+        ):
             if values_A.requires_grad and values_A.median() < 0:
                 raise RunError(
                     f"the {name} of most annotators was learned to be negative (member {member}): the reward is upside down, "
@@ -117,10 +147,15 @@ def check_upright(learned: Sequence[JudgementParameters]) -> None:
 
 
 def describe_annotators(
-    learned: Sequence[dict[str, Any]], centre_E: Tensor, deviation: float, names: Sequence[str], scales: Sequence[Scale]
+    learned: Sequence[dict[str, Any]],
+    centre_E: Tensor,
+    deviation: float,
+    names: Sequence[str],
+    scales: Sequence[Scale],
 ) -> dict[str, Any]:
-    """What the members learned (`values` of each), on average, for rewards in the unit of scores: r = deviation *
-    score + centre. The shift that offsets and thresholds could share is taken out: the mean offset is 0.
+    """What the members learned (`values` of each), on average, for rewards in the unit of scores: r
+    = deviation * score + centre. The shift that offsets and thresholds could share is taken out:
+    the mean offset is 0.
     """
 
     def mean(rows: Sequence[Any]) -> Tensor:
@@ -132,9 +167,11 @@ def describe_annotators(
     )
     shift_E = offset_EA.mean(1)
     columns = {
-        "rationality": mean([v["rationality"] for v in learned]) * deviation, "side_bias": mean([v["side_bias"] for v in learned]),
-        "sharpness": sharpness_A * deviation, "offset": (offset_EA - shift_E[:, None]).mean(0),
-    }  # fmt: skip
+        "rationality": mean([v["rationality"] for v in learned]) * deviation,
+        "side_bias": mean([v["side_bias"] for v in learned]),
+        "sharpness": sharpness_A * deviation,
+        "offset": (offset_EA - shift_E[:, None]).mean(0),
+    }
     return {
         "annotators": [
             {"annotator": name} | {column: float(values[a]) for column, values in columns.items()}
@@ -143,27 +180,35 @@ def describe_annotators(
         "tie": float(mean([v["log_nu"] for v in learned]).exp()),
         "scales": [
             {
-                "name": scale.name, "levels": list(scale.levels),
-                "thresholds": mean([
-                    [t - float(shift) for t in v["thresholds"][k]] for v, shift in zip(learned, shift_E, strict=True)
-                ]).tolist(),
+                "name": scale.name,
+                "levels": list(scale.levels),
+                "thresholds": mean(
+                    [
+                        [t - float(shift) for t in v["thresholds"][k]]
+                        for v, shift in zip(learned, shift_E, strict=True)
+                    ]
+                ).tolist(),
             }
             for k, scale in enumerate(scales)
         ],
-    }  # fmt: skip
+    }
 
 
 def starting_thresholds(scale: Scale) -> Tensor:
-    """Thresholds at which a reward of 0 gives every level its observed share: logit of the cumulated shares, [L]."""
+    """Thresholds at which a reward of 0 gives every level its observed share: logit of the
+    cumulated shares, [L]."""
     smoothed = torch.tensor(scale.shares, dtype=torch.double) + 1e-3
     below = torch.cumsum(smoothed / smoothed.sum(), 0)[:-1]
     return torch.logit(below).float()
 
 
 def _thresholds(scale: Scale, gaps: Tensor) -> Tensor:
-    """Ascending thresholds [L] from the first one (0 where it is anchored, and then left out) and the gaps."""
+    """Ascending thresholds [L] from the first one (0 where it is anchored, and then left out) and
+    the gaps."""
     first = gaps.new_zeros(1) if scale.anchored else gaps[:1]
-    return torch.cumsum(torch.cat([first, F.softplus(gaps[0 if scale.anchored else 1 :]) + LEAST_GAP]), 0)
+    return torch.cumsum(
+        torch.cat([first, F.softplus(gaps[0 if scale.anchored else 1 :]) + LEAST_GAP]), 0
+    )
 
 
 def _gaps(scale: Scale, thresholds_L: Tensor) -> nn.Parameter:

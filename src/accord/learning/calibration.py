@@ -1,4 +1,5 @@
-"""What a trained reward model is worth and in which unit it speaks: agreement, centre, scale, temperature."""
+"""What a trained reward model is worth and in which unit it speaks: agreement, centre, scale,
+temperature."""
 
 from __future__ import annotations
 
@@ -15,9 +16,13 @@ from accord.models.reward_model import RewardModel
 from accord.text.packing import SCORING_TOKENS, Group, response_offsets
 
 
-def agreement(model: RewardModel, groups: Sequence[JudgedGroup], micro_batch_tokens: int = SCORING_TOKENS) -> float:
+def agreement(
+    model: RewardModel, groups: Sequence[JudgedGroup], micro_batch_tokens: int = SCORING_TOKENS
+) -> float:
     """Share of strict pairs the ensemble mean orders as judged."""
-    return pair_agreement(model.score([g.group for g in groups], micro_batch_tokens).mean(0), groups)
+    return pair_agreement(
+        model.score([g.group for g in groups], micro_batch_tokens).mean(0), groups
+    )
 
 
 def pair_agreement(scores_R: Tensor, groups: Sequence[JudgedGroup]) -> float:
@@ -35,8 +40,11 @@ def pair_gaps(scores_R: Tensor, groups: Sequence[JudgedGroup]) -> Tensor:
     return scores_R[better] - scores_R[worse]
 
 
-def fit_centre(model: RewardModel, reference: Sequence[Group], micro_batch_tokens: int = SCORING_TOKENS) -> None:
-    """Centre each member on samples of the reference policy, scale the ensemble mean to deviation 1."""
+def fit_centre(
+    model: RewardModel, reference: Sequence[Group], micro_batch_tokens: int = SCORING_TOKENS
+) -> None:
+    """Centre each member on samples of the reference policy, scale the ensemble mean to deviation
+    1."""
     model.centre_E, model.scale = torch.zeros(model.size), 1.0
     raw_ER = model.score(reference, micro_batch_tokens)
     model.centre_E = raw_ER.mean(dim=1)
@@ -46,40 +54,54 @@ def fit_centre(model: RewardModel, reference: Sequence[Group], micro_batch_token
 def fit_temperature(
     model: RewardModel, heldout: Sequence[JudgedGroup], micro_batch_tokens: int = SCORING_TOKENS
 ) -> float:
-    """Set the temperature T that minimises the NLL of sigmoid(gap / T) on held-out strict pairs; returns T.
+    """Set the temperature T that minimises the NLL of sigmoid(gap / T) on held-out strict pairs;
+    returns T.
 
-    As in training, pairs have weights and soft labels: sum of -w [(1-e) log s(gap/T) + e log s(-gap/T)] / sum of w.
+    As in training, pairs have weights and soft labels: sum of -w [(1-e) log s(gap/T) + e log
+    s(-gap/T)] / sum of w.
     """
-    gaps = pair_gaps(model.score([g.group for g in heldout], micro_batch_tokens).mean(0), heldout).double()
+    gaps = pair_gaps(
+        model.score([g.group for g in heldout], micro_batch_tokens).mean(0), heldout
+    ).double()
     if gaps.numel() == 0:
         raise DataError("no strict pair among the held-out judgements to calibrate on")
 
-    weight_P, doubt_P = torch.tensor([pair[3:] for pair in pairs_said(heldout)], dtype=torch.double).unbind(1)
+    weight_P, doubt_P = torch.tensor(
+        [pair[3:] for pair in pairs_said(heldout)], dtype=torch.double
+    ).unbind(1)
 
     def nll(log_t: float) -> float:
         logit_P = gaps / torch.exp(torch.tensor(log_t))
         logp_P = F.logsigmoid(logit_P) - doubt_P * logit_P  # log s(-x) = log s(x) - x
         return float(-(weight_P * logp_P).sum() / weight_P.sum())
 
-    model.temperature = float(torch.exp(torch.tensor(minimize_scalar(nll, bounds=(-4, 4), method="bounded").x)))
+    model.temperature = float(
+        torch.exp(torch.tensor(minimize_scalar(nll, bounds=(-4, 4), method="bounded").x))
+    )
     return model.temperature
 
 
-def context_explained(model: RewardModel, groups: Sequence[Group], micro_batch_tokens: int = SCORING_TOKENS) -> float:
-    """Share r^2 of the variance of rewards that the text explains; the rest is hidden context (Siththaranjan 2023).
+def context_explained(
+    model: RewardModel, groups: Sequence[Group], micro_batch_tokens: int = SCORING_TOKENS
+) -> float:
+    """Share r^2 of the variance of rewards that the text explains; the rest is hidden context
+    (Siththaranjan 2023).
 
-    Var(mean) / (Var(mean) + E[variance]) over all responses, averaged over members with a distribution head. Raises
-    DataError for other heads.
+    Var(mean) / (Var(mean) + E[variance]) over all responses, averaged over members with a
+    distribution head. Raises DataError for other heads.
     """
     if model.form.kind == "point":
-        raise DataError("this reward model's heads are no distributions", "train one with a distribution")
+        raise DataError(
+            "this reward model's heads are no distributions", "train one with a distribution"
+        )
     mean_ER, deviation_ER = model.form.moments(model.outputs(groups, micro_batch_tokens))
     between, within = mean_ER.var(1, unbiased=False), deviation_ER.square().mean(1)
     return float((between / (between + within)).mean())
 
 
 def concordance(value_M: Tensor, level_M: Tensor) -> float | None:
-    """Share of pairs with different levels that `value_M` puts in the order of their levels (equal values count half).
+    """Share of pairs with different levels that `value_M` puts in the order of their levels (equal
+    values count half).
 
     Of two levels this is the area under the ROC curve. None when all levels are equal.
     """

@@ -1,4 +1,5 @@
-"""The likelihood of judgements: what log P(judgement) is, given rewards and the effects of annotators."""
+"""The likelihood of judgements: what log P(judgement) is, given rewards and the effects of
+annotators."""
 
 from __future__ import annotations
 
@@ -33,22 +34,30 @@ class Terms(NamedTuple):
 
 
 def log_likelihood(
-    scores: Tensor | Reading, groups: Sequence[JudgedGroup], effects: AnnotatorEffects, smoothing: float = 0.0,
+    scores: Tensor | Reading,
+    groups: Sequence[JudgedGroup],
+    effects: AnnotatorEffects,
+    smoothing: float = 0.0,
     form: Form | None = None,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Log-probability of every judgement in `groups`: [M], see `terms`."""
     return terms(scores, groups, effects, smoothing, form).logp_M
 
 
 def terms(
-    scores: Tensor | Reading, groups: Sequence[JudgedGroup], effects: AnnotatorEffects, smoothing: float = 0.0,
+    scores: Tensor | Reading,
+    groups: Sequence[JudgedGroup],
+    effects: AnnotatorEffects,
+    smoothing: float = 0.0,
     form: Form | None = None,
-) -> Terms:  # fmt: skip
-    """The likelihood's term of every judgement in `groups`, ordered by size and kind; a labelled step counts as one.
+) -> Terms:
+    """The likelihood's term of every judgement in `groups`, ordered by size and kind; a labelled
+    step counts as one.
 
-    scores: rewards of all responses in packing order [R], or a head's reading with the scores of labelled steps.
-    A comparison with doubt e is mixed with its opposite, (1-e) log P + e log P(opposite): the cross-entropy to a soft label.
-    `smoothing` is the least doubt of any, as robust to flipped labels. `form` names the likelihoods of ties and rankings.
+    scores: rewards of all responses in packing order [R], or a head's reading with the scores of
+    labelled steps. A comparison with doubt e is mixed with its opposite, (1-e) log P + e log
+    P(opposite): the cross-entropy to a soft label. `smoothing` is the least doubt of any, as robust
+    to flipped labels. `form` names the likelihoods of ties and rankings.
     """
     reading = scores if isinstance(scores, Reading) else Reading(scores)
     scores_R = reading.rewards_R
@@ -59,15 +68,23 @@ def terms(
         raise DataError("a batch of judged groups holds no judgement")
     parts, weights = [], list[float]()
     if reading.form.kind != "point":
-        return Terms(_uncertain(reading, flat, smoothing), scores_R.new_tensor([j.weight for _, j in flat]))
+        return Terms(
+            _uncertain(reading, flat, smoothing), scores_R.new_tensor([j.weight for _, j in flat])
+        )
     for size, kind, tied in sorted({(len(j.options), _shape(j), j.tied) for _, j in flat}):
-        rows = [(base, j) for base, j in flat if (len(j.options), _shape(j), j.tied) == (size, kind, tied)]
+        rows = [
+            (base, j)
+            for base, j in flat
+            if (len(j.options), _shape(j), j.tied) == (size, kind, tied)
+        ]
         if kind in ("rating", "steps"):
             continue
         weights += [j.weight for _, j in rows]
         utility_MK = _utilities(scores_R, rows, size, effects)
         if kind == "comparison":
-            parts.append(_comparisons(utility_MK, [j for _, j in rows], effects.log_nu, smoothing, form.ties))
+            parts.append(
+                _comparisons(utility_MK, [j for _, j in rows], effects.log_nu, smoothing, form.ties)
+            )
         elif kind == "edit":
             parts.append(_edits(utility_MK, [j for _, j in rows], smoothing))
         elif kind == "choice":
@@ -78,7 +95,9 @@ def terms(
         else:
             parts.append(_rankings(utility_MK, tied, form))
     for scale, said in answered(reading, groups, effects).items():
-        parts.append(likelihoods.graded(said.utility_M, said.level_M, effects.thresholds[scale].to(scores_R)))
+        parts.append(
+            likelihoods.graded(said.utility_M, said.level_M, effects.thresholds[scale].to(scores_R))
+        )
         weights += said.weights
     return Terms(torch.cat(parts), scores_R.new_tensor(weights))
 
@@ -86,16 +105,20 @@ def terms(
 def centring(scores_R: Tensor, groups: Sequence[JudgedGroup]) -> Tensor:
     """Weighted sum over all judgements that compare of (2 * mean score of its options)^2: [].
 
-    For two options the square of their sum, as in TRL; it keeps scores around zero, which choices leave open
-    (Eisenstein et al. 2023).
+    For two options the square of their sum, as in TRL; it keeps scores around zero, which choices
+    leave open (Eisenstein et al. 2023).
     """
     offsets = response_offsets([g.group for g in groups])
-    comparing = [(offsets[i], j) for i, g in enumerate(groups) for j in g.judgements if len(j.options) > 1]
+    comparing = [
+        (offsets[i], j) for i, g in enumerate(groups) for j in g.judgements if len(j.options) > 1
+    ]
     flat = [(base, j.options) for base, j in comparing]
     owner = [number for number, (_, options) in enumerate(flat) for _ in options]
     index = [base + o for base, options in flat for o in options]
     share = [2 / len(options) for _, options in flat for _ in options]
-    weighed = scores_R[torch.tensor(index, dtype=torch.long, device=scores_R.device)] * scores_R.new_tensor(share)
+    weighed = scores_R[
+        torch.tensor(index, dtype=torch.long, device=scores_R.device)
+    ] * scores_R.new_tensor(share)
     total = scores_R.new_zeros(len(flat)).index_add(
         0, torch.tensor(owner, dtype=torch.long, device=scores_R.device), weighed
     )
@@ -110,10 +133,17 @@ class Answers(NamedTuple):
     weights: list[float]
 
 
-def answered(reading: Reading, groups: Sequence[JudgedGroup], effects: AnnotatorEffects) -> dict[int, Answers]:
+def answered(
+    reading: Reading, groups: Sequence[JudgedGroup], effects: AnnotatorEffects
+) -> dict[int, Answers]:
     """Everything answered on each scale: ratings and labelled steps."""
     offsets = response_offsets([g.group for g in groups])
-    flat = [(offsets[i], j) for i, g in enumerate(groups) for j in g.judgements if j.kind in ("rating", "steps")]
+    flat = [
+        (offsets[i], j)
+        for i, g in enumerate(groups)
+        for j in g.judgements
+        if j.kind in ("rating", "steps")
+    ]
     if not flat:
         return {}
     if (
@@ -121,7 +151,10 @@ def answered(reading: Reading, groups: Sequence[JudgedGroup], effects: Annotator
         or effects.offset_A is None
         or len(effects.thresholds) <= max(j.scale for _, j in flat)
     ):
-        raise DataError("there are ratings, but no thresholds for their scales", "pass the scales to train_reward")
+        raise DataError(
+            "there are ratings, but no thresholds for their scales",
+            "pass the scales to train_reward",
+        )
     parts = [reading.rewards_R, reading.points_P, reading.outputs_RO]
     pool = torch.cat([part.flatten() for part in parts if part is not None])
     next_point = len(reading.rewards_R)
@@ -134,7 +167,10 @@ def answered(reading: Reading, groups: Sequence[JudgedGroup], effects: Annotator
         weights.setdefault(j.scale, []).extend([j.weight] * max(1, len(j.ends)))
         if j.kind == "rating":
             if j.facet is not None and j.facet >= width:
-                raise DataError(f"a rating is of objective {j.facet}, the head has {width}", "build it with objectives")
+                raise DataError(
+                    f"a rating is of objective {j.facet}, the head has {width}",
+                    "build it with objectives",
+                )
             response = offset + j.options[0]
             place = response if j.facet is None else facets + width * response + j.facet
             own.append((place, j.level, j.annotator))
@@ -142,7 +178,10 @@ def answered(reading: Reading, groups: Sequence[JudgedGroup], effects: Annotator
             own.append((next_point, level, j.annotator))
             next_point += 1
     if next_point != facets:
-        raise DataError("there are labelled steps, but no scores at their ends", "read the model at step_positions")
+        raise DataError(
+            "there are labelled steps, but no scores at their ends",
+            "read the model at step_positions",
+        )
     sharpness_A, offset_A = effects.sharpness_A.to(pool), effects.offset_A.to(pool)
     found = {}
     for scale, own in sorted(rows.items()):
@@ -153,11 +192,16 @@ def answered(reading: Reading, groups: Sequence[JudgedGroup], effects: Annotator
 
 
 def _uncertain(reading: Reading, flat: Sequence[tuple[int, Judgement]], smoothing: float) -> Tensor:
-    """Log-probabilities [M] under a distribution head: the mean over the pairs that a judgement orders, a tie half each way.
+    """Log-probabilities [M] under a distribution head: the mean over the pairs that a judgement
+    orders, a tie half each way.
 
     Who judged and how noisily is part of the hidden context that the distributions stand for.
     """
-    outputs_RO, form, ordered = reading.outputs_RO, reading.form, list[tuple[int, int, int, float]]()
+    outputs_RO, form, ordered = (
+        reading.outputs_RO,
+        reading.form,
+        list[tuple[int, int, int, float]](),
+    )
     assert outputs_RO is not None
     for number, (base, j) in enumerate(flat):
         if j.kind in ("rating", "steps") or j.margin:
@@ -167,8 +211,12 @@ def _uncertain(reading: Reading, flat: Sequence[tuple[int, Judgement]], smoothin
             )
         a, b = j.options[:2]
         pairs = j.pairs or [(a, b), (b, a)]
-        ordered += [(base + better, base + worse, number, 1 / len(pairs)) for better, worse in pairs]
-    better_P, worse_P, owner_P = torch.tensor([row[:3] for row in ordered], device=outputs_RO.device).unbind(1)
+        ordered += [
+            (base + better, base + worse, number, 1 / len(pairs)) for better, worse in pairs
+        ]
+    better_P, worse_P, owner_P = torch.tensor(
+        [row[:3] for row in ordered], device=outputs_RO.device
+    ).unbind(1)
     weight_P = outputs_RO.new_tensor([row[3] for row in ordered])
 
     def logp(a: Tensor, b: Tensor) -> Tensor:
@@ -185,7 +233,8 @@ def _uncertain(reading: Reading, flat: Sequence[tuple[int, Judgement]], smoothin
 
 
 def _shape(judgement: Judgement) -> str:
-    """Which likelihood applies: a comparison may tie, of two that were not shown together one is simply better."""
+    """Which likelihood applies: a comparison may tie, of two that were not shown together one is
+    simply better."""
     if judgement.kind in ("order", "tie") and len(judgement.options) == 2:
         return "comparison" if judgement.shown_at is not None else "edit"
     return judgement.kind
@@ -199,7 +248,11 @@ def _asked(utility_M2: Tensor, judgements: Sequence[Judgement]) -> Tensor:
 
 
 def _comparisons(
-    utility_M2: Tensor, judgements: Sequence[Judgement], log_nu: float | Tensor, smoothing: float, ties: str
+    utility_M2: Tensor,
+    judgements: Sequence[Judgement],
+    log_nu: float | Tensor,
+    smoothing: float,
+    ties: str,
 ) -> Tensor:
     outcomes = [likelihoods.TIE if j.kind == "tie" else likelihoods.FIRST for j in judgements]
     outcome_M = torch.tensor(outcomes, device=utility_M2.device)
@@ -209,7 +262,8 @@ def _comparisons(
     def logp(outcome_M: Tensor) -> Tensor:
         if ties == "davidson":
             return likelihoods.davidson(first, second, outcome_M, nu)
-        # The threshold at which equal options tie as often as under Davidson's model: theta = 1 + nu.
+        # The threshold at which equal options tie as often as under Davidson's model: theta = 1 +
+        # nu.
         return likelihoods.rao_kupper(first, second, outcome_M, nu.exp().log1p())
 
     doubts = _doubts(judgements, smoothing)
@@ -222,7 +276,9 @@ def _comparisons(
 def _edits(utility_M2: Tensor, judgements: Sequence[Judgement], smoothing: float) -> Tensor:
     better, worse = _asked(utility_M2, judgements).unbind(-1)
     logp_M, doubts = likelihoods.bradley_terry(better, worse), _doubts(judgements, smoothing)
-    return _mixed(logp_M, likelihoods.bradley_terry(worse, better), doubts) if any(doubts) else logp_M
+    return (
+        _mixed(logp_M, likelihoods.bradley_terry(worse, better), doubts) if any(doubts) else logp_M
+    )
 
 
 def _doubts(judgements: Sequence[Judgement], least: float) -> list[float]:
@@ -232,22 +288,35 @@ def _doubts(judgements: Sequence[Judgement], least: float) -> list[float]:
 
 def _mixed(logp_M: Tensor, opposite_M: Tensor, doubts: Sequence[float]) -> Tensor:
     """The cross-entropy between soft labels and the model, negative: [M]."""
-    return logp_M.new_tensor([1 - e for e in doubts]) * logp_M + logp_M.new_tensor(doubts) * opposite_M
+    return (
+        logp_M.new_tensor([1 - e for e in doubts]) * logp_M + logp_M.new_tensor(doubts) * opposite_M
+    )
 
 
 def _rankings(utility_MK: Tensor, tied: tuple[int, ...], form: Form) -> Tensor:
     if form.rankings == "all_pairs":
         return likelihoods.all_pairs(utility_MK, tied)
-    return likelihoods.plackett_luce_ties(utility_MK, tied) if tied else likelihoods.plackett_luce(utility_MK)
+    return (
+        likelihoods.plackett_luce_ties(utility_MK, tied)
+        if tied
+        else likelihoods.plackett_luce(utility_MK)
+    )
 
 
-def _utilities(scores_R: Tensor, rows: Sequence[tuple[int, Judgement]], size: int, effects: AnnotatorEffects) -> Tensor:
+def _utilities(
+    scores_R: Tensor, rows: Sequence[tuple[int, Judgement]], size: int, effects: AnnotatorEffects
+) -> Tensor:
     device = scores_R.device
     index = torch.tensor([[base + o for o in j.options] for base, j in rows], device=device)
     middle = ((size - 1) / 2,) * size  # not shown side by side: no side bias
-    shown = torch.tensor([j.shown_at or middle for _, j in rows], device=device, dtype=scores_R.dtype)
+    shown = torch.tensor(
+        [j.shown_at or middle for _, j in rows], device=device, dtype=scores_R.dtype
+    )
     annotator = torch.tensor([j.annotator for _, j in rows], device=device)
     return likelihoods.shown_utility(
-        scores_R[index], shown, torch.tensor(size, device=device),
-        effects.rationality_A.to(scores_R)[annotator, None], effects.side_bias_A.to(scores_R)[annotator, None],
-    )  # fmt: skip
+        scores_R[index],
+        shown,
+        torch.tensor(size, device=device),
+        effects.rationality_A.to(scores_R)[annotator, None],
+        effects.side_bias_A.to(scores_R)[annotator, None],
+    )

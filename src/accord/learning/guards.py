@@ -1,4 +1,5 @@
-"""Guards: reasons to stop a policy's training before it goes on getting worse. All are off unless a limit is set."""
+"""Guards: reasons to stop a policy's training before it goes on getting worse. All are off unless a
+limit is set."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ class Limits(Protocol):
 
 
 def why_stop(values: Mapping[str, float], limits: Limits, step: int) -> str | None:
-    """Why training must stop after 1-based `step`, in words; None: go on. `values` are the step's metrics.
+    """Why training must stop after 1-based `step`, in words; None: go on. `values` are the step's
+    metrics.
 
     - kl_budget:   the policy left the neighbourhood (nats per sequence) in which the reward was learned
     - min_unique:  its answers became the same (share of distinct responses)
@@ -29,13 +31,9 @@ def why_stop(values: Mapping[str, float], limits: Limits, step: int) -> str | No
                    guessing, and the mean of guesses is easily gamed (Coste et al. 2023)
     """
     if limits.kl_budget and values["kl_seq"] > limits.kl_budget:
-        return (
-            f"KL is {values['kl_seq']:.1f} nats per sequence at step {step}, above the budget of {limits.kl_budget:g}"
-        )
+        return f"KL is {values['kl_seq']:.1f} nats per sequence at step {step}, above the budget of {limits.kl_budget:g}"
     if limits.min_unique and values["unique_share"] < limits.min_unique:
-        return (
-            f"{values['unique_share']:.0%} of the responses of step {step} are distinct, below {limits.min_unique:.0%}"
-        )
+        return f"{values['unique_share']:.0%} of the responses of step {step} are distinct, below {limits.min_unique:.0%}"
     if limits.min_entropy and values["entropy_tok"] < limits.min_entropy:
         return (
             f"the policy's entropy is {values['entropy_tok']:.3g} nats per token at step {step}, below "

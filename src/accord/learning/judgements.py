@@ -29,10 +29,12 @@ class Judgement:
     - rating:     one option, answered by `level` (0 is the lowest) on the scale numbered `scale`
                   (`facet`: of that objective; None: of the reward as a whole)
     - steps:      parts of one option, the last token of each in `ends`, answered by `levels` on that scale
-    shown_at: the display position of each; None: not shown beside each other (a correction, a demonstration), so
-    that no side bias acts. annotator: index into the annotators' parameters. margin: how much better, in utility,
-    the first of a comparison must be (0: any). weight: how much the judgement counts beside the others. doubt: of a
-    comparison, the probability that the second is the better one, at most one half (then it says nothing of which is).
+    shown_at: the display position of each; None: not shown beside each other (a correction, a
+    demonstration), so
+    that no side bias acts. annotator: index into the annotators' parameters. margin: how much
+    better, in utility, the first of a comparison must be (0: any). weight: how much the judgement
+    counts beside the others. doubt: of a comparison, the probability that the second is the better
+    one, at most one half (then it says nothing of which is).
     """
 
     options: tuple[int, ...]
@@ -56,14 +58,22 @@ class Judgement:
             raise ValueError("doubt belongs to a comparison with a preferred option")
         if self.kind in ("rating", "steps"):
             if len(self.options) != 1 or min(self.level, self.scale, *self.levels, *self.ends) < 0:
-                raise ValueError(f"a rating is of one option, by a level and a scale from 0, not {self}")
+                raise ValueError(
+                    f"a rating is of one option, by a level and a scale from 0, not {self}"
+                )
             if (self.kind == "steps") != bool(self.ends) or len(self.ends) != len(self.levels):
-                raise ValueError(f"step labels need an end and a level for each of one or more steps, not {self}")
+                raise ValueError(
+                    f"step labels need an end and a level for each of one or more steps, not {self}"
+                )
             return
         if len(self.options) < 2 or len(set(self.options)) != len(self.options):
-            raise ValueError(f"a judgement needs at least two different options, not {self.options}")
+            raise ValueError(
+                f"a judgement needs at least two different options, not {self.options}"
+            )
         if self.kind == "tie" and len(self.options) != 2:
-            raise ValueError("ties are between two options; a ranking of more names its `tied` groups")
+            raise ValueError(
+                "ties are between two options; a ranking of more names its `tied` groups"
+            )
         if self.kind == "best_worst" and len(self.options) < 3:
             raise ValueError("best and worst of two is an order")
         if self.tied:
@@ -73,13 +83,19 @@ class Judgement:
                 or sum(self.tied) != len(self.options)
                 or min(self.tied) < 1
             ):
-                raise ValueError(f"tied groups of {self.tied} do not make a ranking of {len(self.options)} options")
+                raise ValueError(
+                    f"tied groups of {self.tied} do not make a ranking of {len(self.options)} options"
+                )
             if len(self.tied) < 2 or max(self.tied) > MOST_TIED:
-                raise ValueError(f"tied groups of {self.tied}: all are tied, or more than {MOST_TIED}")
+                raise ValueError(
+                    f"tied groups of {self.tied}: all are tied, or more than {MOST_TIED}"
+                )
         if self.margin and (self.kind != "order" or len(self.options) != 2):
             raise ValueError("a margin belongs to a comparison with a preferred option")
         if self.shown_at is not None and sorted(self.shown_at) != list(range(len(self.options))):
-            raise ValueError(f"shown_at {self.shown_at} is not an order of {len(self.options)} options")
+            raise ValueError(
+                f"shown_at {self.shown_at} is not an order of {len(self.options)} options"
+            )
 
     @property
     def pairs(self) -> list[tuple[int, int]]:
@@ -88,17 +104,26 @@ class Judgement:
         if self.kind in ("tie", "rating", "steps") or self.doubt == 0.5:
             return []
         if self.kind == "order":
-            ranks = [rank for rank, size in enumerate(self.tied or (1,) * len(self.options)) for _ in range(size)]
+            ranks = [
+                rank
+                for rank, size in enumerate(self.tied or (1,) * len(self.options))
+                for _ in range(size)
+            ]
             ranked = combinations(zip(self.options, ranks, strict=True), 2)
             return [(better, worse) for (better, high), (worse, low) in ranked if high != low]
         if self.kind == "choice":
             return [(first, other) for other in self.options[1:]]
-        return [(first, last), *((first, other) for other in between), *((other, last) for other in between)]
+        return [
+            (first, last),
+            *((first, other) for other in between),
+            *((other, last) for other in between),
+        ]
 
 
 @dataclass(frozen=True)
 class Form:
-    """ties: the model of undecided comparisons; rankings: by Plackett-Luce, or by InstructGPT's mean over all pairs."""
+    """ties: the model of undecided comparisons; rankings: by Plackett-Luce, or by InstructGPT's
+    mean over all pairs."""
 
     ties: Literal["davidson", "rao_kupper"] = "davidson"
     rankings: Literal["plackett_luce", "all_pairs"] = "plackett_luce"
@@ -114,11 +139,13 @@ class JudgedGroup:
 
     @property
     def weights(self) -> list[float]:
-        """Those of its terms in the likelihood: one of each judgement, of step labels one per step."""
+        """Those of its terms in the likelihood: one of each judgement, of step labels one per
+        step."""
         return [j.weight for j in self.judgements for _ in range(max(1, len(j.ends)))]
 
     def same(self, one: int, other: int) -> bool:
-        """Whether two responses have the same tokens, so that none is better (cutting can make them equal)."""
+        """Whether two responses have the same tokens, so that none is better (cutting can make them
+        equal)."""
         return [*self.group.responses[one]] == [*self.group.responses[other]]
 
 
@@ -126,8 +153,9 @@ class JudgedGroup:
 class Scale:
     """An ordered scale of answers. levels: what the answers say, ascending (for a thumb 0 and 1).
 
-    shares: how often each level was given; the thresholds start where these shares put them. anchored: the lowest
-    threshold is 0 for good, so that a score is itself the logit of "not the lowest level" (for labels of steps).
+    shares: how often each level was given; the thresholds start where these shares put them.
+    anchored: the lowest threshold is 0 for good, so that a score is itself the logit of "not the
+    lowest level" (for labels of steps).
     """
 
     name: str
@@ -137,15 +165,18 @@ class Scale:
 
     def __post_init__(self) -> None:
         if len(self.levels) < 2 or len(self.shares) != len(self.levels):
-            raise ValueError(f"the scale {self.name!r} needs at least two levels, and a share for each")
+            raise ValueError(
+                f"the scale {self.name!r} needs at least two levels, and a share for each"
+            )
 
 
 @dataclass(frozen=True)
 class AnnotatorEffects:
     """What turns rewards into the utilities and answers of each annotator (index a).
 
-    rationality_A, side_bias_A: beta and gamma among options; log_nu: log tie parameter. sharpness_A, offset_A:
-    kappa and o in the utility kappa * r + o that is compared with a scale's thresholds; thresholds: ascending [L]
+    rationality_A, side_bias_A: beta and gamma among options; log_nu: log tie parameter.
+    sharpness_A, offset_A: kappa and o in the utility kappa * r + o that is compared with a scale's
+    thresholds; thresholds: ascending [L]
     per scale. Everybody equal and unbiased: `AnnotatorEffects.none(A)`.
     """
 
@@ -163,7 +194,8 @@ class AnnotatorEffects:
 
 
 def step_positions(stream: PackedStream, groups: Sequence[JudgedGroup]) -> Tensor | None:
-    """Stream index of every labelled step's last token, in the order of the judgements; None without any: [P]."""
+    """Stream index of every labelled step's last token, in the order of the judgements; None
+    without any: [P]."""
     starts = (stream.last_R - stream.lengths_R + 1).tolist()
     offsets = response_offsets([g.group for g in groups])
     found = [
@@ -176,7 +208,8 @@ def step_positions(stream: PackedStream, groups: Sequence[JudgedGroup]) -> Tenso
 
 
 class StrictPair(NamedTuple):
-    """That of a group's responses one is better than another; `doubt`: the probability that it is not.
+    """That of a group's responses one is better than another; `doubt`: the probability that it is
+    not.
 
     weight: the judgement's, which all pairs that it orders share; of two ratings the smaller one.
     """
@@ -191,10 +224,14 @@ class StrictPair(NamedTuple):
 def pairs_said(groups: Sequence[JudgedGroup]) -> list[StrictPair]:
     """All strict pairs said by the judgements that count, those of ratings by `rated_pairs`.
 
-    Two responses with the same tokens are no pair, whatever was said of them (cutting can make them equal).
+    Two responses with the same tokens are no pair, whatever was said of them (cutting can make them
+    equal).
     """
     return [
-        StrictPair(index, *pair) for index, g in enumerate(groups) for pair in _said(g) if not g.same(pair[0], pair[1])
+        StrictPair(index, *pair)
+        for index, g in enumerate(groups)
+        for pair in _said(g)
+        if not g.same(pair[0], pair[1])
     ]
 
 
@@ -204,7 +241,10 @@ def _said(g: JudgedGroup) -> Iterator[tuple[int, int, float, float]]:
     for j in judgements:
         pairs = j.pairs
         yield from ((better, worse, j.weight / len(pairs), j.doubt) for better, worse in pairs)
-    yield from ((a.options[0], b.options[0], min(a.weight, b.weight), 0.0) for a, b in rated_pairs(judgements))
+    yield from (
+        (a.options[0], b.options[0], min(a.weight, b.weight), 0.0)
+        for a, b in rated_pairs(judgements)
+    )
 
 
 def strict_pairs(groups: Sequence[JudgedGroup]) -> list[tuple[int, int, int]]:
@@ -219,8 +259,8 @@ def that_count(groups: Sequence[JudgedGroup]) -> list[JudgedGroup]:
 
 
 def contradictions(groups: Sequence[JudgedGroup]) -> tuple[int, int]:
-    """(pairs of responses judged both ways, those judged both ways by one annotator). All votes count in the likelihood:
-    disagreement lowers the difference that is learned."""
+    """(pairs of responses judged both ways, those judged both ways by one annotator). All votes
+    count in the likelihood: disagreement lowers the difference that is learned."""
     both = same = 0
     for g in groups:
         votes: dict[tuple[int, int], set[int]] = {}
@@ -235,7 +275,8 @@ def contradictions(groups: Sequence[JudgedGroup]) -> tuple[int, int]:
 
 
 def rated_pairs(judgements: Sequence[Judgement]) -> list[tuple[Judgement, Judgement]]:
-    """(of the better, of the worse) for every two responses that an annotator put on different levels of the same scale.
+    """(of the better, of the worse) for every two responses that an annotator put on different
+    levels of the same scale.
 
     Ratings of one objective among several do not say which response is better.
     """
@@ -243,5 +284,7 @@ def rated_pairs(judgements: Sequence[Judgement]) -> list[tuple[Judgement, Judgem
     return [
         (a, b) if a.level > b.level else (b, a)
         for a, b in combinations(rated, 2)
-        if (a.annotator, a.scale) == (b.annotator, b.scale) and a.level != b.level and a.options != b.options
+        if (a.annotator, a.scale) == (b.annotator, b.scale)
+        and a.level != b.level
+        and a.options != b.options
     ]

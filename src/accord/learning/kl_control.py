@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 @dataclass
 class KLController:
-    """Ziegler et al. 2019, section 2.2: e = clip(KL/target - 1, -0.2, 0.2); coefficient *= 1 + e * n / horizon.
+    """Ziegler et al. 2019, section 2.2: e = clip(KL/target - 1, -0.2, 0.2); coefficient *= 1 + e *
+    n / horizon.
 
-    target: nats per sequence, None keeps the coefficient fixed; horizon: episodes over which an error of 1
-    would double it.
+    target: nats per sequence, None keeps the coefficient fixed; horizon: episodes over which an
+    error of 1 would double it.
     """
 
     coefficient: float

@@ -2,7 +2,8 @@
 
     P(choice c | options) proportional to exp(beta_a * r(c))      (Jeon, Milli, Dragan 2020)
 
-Pure functions on tensors: utilities in, log-probability of each record out (nats, <= 0), differentiable.
+Pure functions on tensors: utilities in, log-probability of each record out (nats, <= 0),
+differentiable.
 Suffixes: M records, K options per record.
 """
 
@@ -22,11 +23,13 @@ MOST_TIED = 12
 """Largest tie of a ranking whose exact likelihood is computed."""
 
 
-def shown_utility(reward: Tensor, shown_at: Tensor, options: Tensor, rationality: Tensor, side_bias: Tensor) -> Tensor:
+def shown_utility(
+    reward: Tensor, shown_at: Tensor, options: Tensor, rationality: Tensor, side_bias: Tensor
+) -> Tensor:
     """Utility of an option as its annotator sees it; all arguments broadcast.
 
-    u = beta_a * r + gamma_a * (1/2 - p / (K - 1)), where p (`shown_at`, 0 is left or top) is its place among
-    K (`options`). A positive `side_bias` gamma favours what is shown first.
+    u = beta_a * r + gamma_a * (1/2 - p / (K - 1)), where p (`shown_at`, 0 is left or top) is its
+    place among K (`options`). A positive `side_bias` gamma favours what is shown first.
     """
     return rationality * reward + side_bias * (0.5 - shown_at / (options - 1))
 
@@ -47,7 +50,8 @@ def davidson(first_M: Tensor, second_M: Tensor, outcome_M: Tensor, log_nu: Tenso
 
 
 def rao_kupper(first_M: Tensor, second_M: Tensor, outcome_M: Tensor, log_theta: Tensor) -> Tensor:
-    """log P(outcome) with ties below a threshold log theta >= 0 of utility: [M] (Rao and Kupper 1967)."""
+    """log P(outcome) with ties below a threshold log theta >= 0 of utility: [M] (Rao and Kupper
+    1967)."""
     gap = first_M - second_M
     win, lose = F.logsigmoid(gap - log_theta), F.logsigmoid(-gap - log_theta)
     tie = win + lose + torch.log(torch.expm1(2 * log_theta).clamp_min(1e-30))
@@ -57,26 +61,30 @@ def rao_kupper(first_M: Tensor, second_M: Tensor, outcome_M: Tensor, log_theta: 
 def plackett_luce(ordered_MK: Tensor, present_MK: Tensor | None = None) -> Tensor:
     """log P(ranking) of utilities given from best to worst: [M] (Plackett 1975).
 
-    Each place is a choice among what remains: sum_s u_s - logsumexp_{t >= s} u_t. `present_MK` is False at
-    the padded end of shorter rankings.
+    Each place is a choice among what remains: sum_s u_s - logsumexp_{t >= s} u_t. `present_MK` is
+    False at the padded end of shorter rankings.
     """
     if present_MK is None:
         present_MK = torch.ones_like(ordered_MK, dtype=torch.bool)
     u = ordered_MK.masked_fill(~present_MK, -torch.inf)
     remaining = torch.logcumsumexp(u.flip(-1), dim=-1).flip(-1)
-    return torch.where(present_MK, ordered_MK - remaining.masked_fill(~present_MK, 0.0), 0.0).sum(-1)
+    return torch.where(present_MK, ordered_MK - remaining.masked_fill(~present_MK, 0.0), 0.0).sum(
+        -1
+    )
 
 
 def plackett_luce_ties(ordered_MK: Tensor, sizes: Sequence[int]) -> Tensor:
     """log P of rankings with tied groups of these `sizes`, best first: [M].
 
-    A tie means that the order within it was not said: the sum over all strict rankings that agree. Exact. With
-    exp(u) as weights w, and everything ranked below a group weighing W, the group comes first with probability
-    g(group), g(S) = sum_{i in S} w_i g(S - i) / (sum_S w + W): over 2^m subsets of a group of m, not m! orders.
-    Raises ValueError for groups above MOST_TIED.
+    A tie means that the order within it was not said: the sum over all strict rankings that agree.
+    Exact. With exp(u) as weights w, and everything ranked below a group weighing W, the group comes
+    first with probability g(group), g(S) = sum_{i in S} w_i g(S - i) / (sum_S w + W): over 2^m
+    subsets of a group of m, not m! orders. Raises ValueError for groups above MOST_TIED.
     """
     if max(sizes) > MOST_TIED:
-        raise ValueError(f"a tie of {max(sizes)} has {2 ** max(sizes):,} subsets; at most {MOST_TIED} can be tied")
+        raise ValueError(
+            f"a tie of {max(sizes)} has {2 ** max(sizes):,} subsets; at most {MOST_TIED} can be tied"
+        )
     logp, start = ordered_MK.new_zeros(ordered_MK.shape[0]), 0
     for size in sizes[:-1]:  # the last group comes last with certainty
         end = start + size
@@ -97,7 +105,8 @@ def _all_first(group_MG: Tensor, below_M: Tensor) -> Tensor:
 
 @cache
 def _subsets(count: int) -> list[tuple[Tensor, Tensor]]:
-    """For sizes 1, 2, ...: the elements [n, size] of every subset, and which subset of size - 1 is left without each."""
+    """For sizes 1, 2, ...: the elements [n, size] of every subset, and which subset of size - 1 is
+    left without each."""
     tables: list[tuple[Tensor, Tensor]] = []
     before: dict[tuple[int, ...], int] = {(): 0}
     for size in range(1, count + 1):
@@ -109,33 +118,42 @@ def _subsets(count: int) -> list[tuple[Tensor, Tensor]]:
 
 
 def graded(utility_M: Tensor, level_M: Tensor, thresholds_L: Tensor) -> Tensor:
-    """log P(level) of an answer on an ordered scale, P(level <= k) = sigmoid(tau_k - u): [M] (Samejima 1969).
+    """log P(level) of an answer on an ordered scale, P(level <= k) = sigmoid(tau_k - u): [M]
+    (Samejima 1969).
 
     level_M is 0..L for L ascending thresholds; a thumb is the case L = 1. Written as
-    sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - exp(b - a)), so that far tails stay finite.
+    sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - exp(b - a)), so that far tails stay
+    finite.
     """
     endless = thresholds_L.new_full((1,), torch.inf)
     edges = torch.cat([-endless, thresholds_L, endless])
     upper_M, lower_M = edges[level_M + 1], edges[level_M]
     width_M = -torch.expm1(lower_M - upper_M)
-    return F.logsigmoid(upper_M - utility_M) + F.logsigmoid(utility_M - lower_M) + torch.log(width_M)
+    return (
+        F.logsigmoid(upper_M - utility_M) + F.logsigmoid(utility_M - lower_M) + torch.log(width_M)
+    )
 
 
-def normal_preference(mean_a: Tensor, deviation_a: Tensor, mean_b: Tensor, deviation_b: Tensor) -> Tensor:
-    """log P(a > b) of independent normal rewards: log Phi((mu_a - mu_b) / sqrt(s_a^2 + s_b^2)) (Siththaranjan 2023)."""
+def normal_preference(
+    mean_a: Tensor, deviation_a: Tensor, mean_b: Tensor, deviation_b: Tensor
+) -> Tensor:
+    """log P(a > b) of independent normal rewards: log Phi((mu_a - mu_b) / sqrt(s_a^2 + s_b^2))
+    (Siththaranjan 2023)."""
     z = (mean_a - mean_b) / torch.sqrt(deviation_a.square() + deviation_b.square())
     return torch.special.log_ndtr(z)  # type: ignore[no-any-return]
 
 
 def categorical_preference(logits_aO: Tensor, logits_bO: Tensor) -> Tensor:
-    """log P(a > b), equal values counting half, of independent rewards on the same ascending values: [...]."""
+    """log P(a > b), equal values counting half, of independent rewards on the same ascending
+    values: [...]."""
     share_a, share_b = logits_aO.softmax(-1), logits_bO.softmax(-1)
     below_b = torch.cumsum(share_b, -1) - share_b / 2
     return torch.log((share_a * below_b).sum(-1).clamp_min(1e-30))
 
 
 def best_worst(utilities_MK: Tensor, best_M: Tensor, worst_M: Tensor) -> Tensor:
-    """log P(best, then worst of the rest): exp(u) chooses the best, exp(-u) the worst: [M] (Marley, Louviere)."""
+    """log P(best, then worst of the rest): exp(u) chooses the best, exp(-u) the worst: [M] (Marley,
+    Louviere)."""
     first = F.log_softmax(utilities_MK, dim=-1).gather(-1, best_M[:, None])[:, 0]
     rest = (-utilities_MK).scatter(-1, best_M[:, None], -torch.inf)
     return first + F.log_softmax(rest, dim=-1).gather(-1, worst_M[:, None])[:, 0]
@@ -149,7 +167,9 @@ def all_pairs(ordered_MK: Tensor, sizes: Sequence[int] = ()) -> Tensor:
     k = ordered_MK.shape[-1]
     better, worse = torch.triu_indices(k, k, offset=1, device=ordered_MK.device)
     if sizes:
-        group_K = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes)).to(better.device)
+        group_K = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes)).to(
+            better.device
+        )
         apart = group_K[better] != group_K[worse]
         better, worse = better[apart], worse[apart]
     return F.logsigmoid(ordered_MK[..., better] - ordered_MK[..., worse]).mean(-1)

@@ -1,8 +1,10 @@
-"""Objectives as pure functions: the equation, its paper, the sign and the reduction in each docstring.
+"""Objectives as pure functions: the equation, its paper, the sign and the reduction in each
+docstring.
 
 Inputs are per-token or per-sequence numbers, never logits. Suffixes: S scored tokens, B sequences.
-All losses are to be minimised and are in nats. Per-token functions return one value per token; the caller
-sums and divides by the token count of the whole batch, so micro-batches do not change the result.
+All losses are to be minimised and are in nats. Per-token functions return one value per token; the
+caller sums and divides by the token count of the whole batch, so micro-batches do not change the
+result.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ def token_nll(logp_S: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class PairLogprobs:
-    """Summed log-probabilities of chosen and rejected responses under policy and reference, and their lengths: [B].
+    """Summed log-probabilities of chosen and rejected responses under policy and reference, and
+    their lengths: [B].
 
     The reference columns are zero for objectives without a reference.
     """
@@ -60,8 +63,11 @@ def log_odds(mean_logp_B: Tensor) -> Tensor:
     return mean_logp_B - torch.log(-torch.expm1(mean_logp_B.clamp_max(-1e-6)))
 
 
-def preference_gap(pairs: PairLogprobs, kind: PreferenceLoss, beta: float, gamma: float = 0.0) -> Tensor:
-    """The number h [B] whose sign says which response the policy prefers, in the unit of the objective.
+def preference_gap(
+    pairs: PairLogprobs, kind: PreferenceLoss, beta: float, gamma: float = 0.0
+) -> Tensor:
+    """The number h [B] whose sign says which response the policy prefers, in the unit of the
+    objective.
 
     - sigmoid, hinge, robust:  h = beta [log pi/ref (chosen) - log pi/ref (rejected)], sums over tokens
     - sigmoid_norm, ipo:       the same with means over tokens (the form of IPO its authors used)
@@ -78,7 +84,11 @@ def preference_gap(pairs: PairLogprobs, kind: PreferenceLoss, beta: float, gamma
 
 
 def preference(
-    pairs: PairLogprobs, kind: PreferenceLoss, beta: float, label_smoothing: float | Tensor = 0.0, gamma: float = 0.0
+    pairs: PairLogprobs,
+    kind: PreferenceLoss,
+    beta: float,
+    label_smoothing: float | Tensor = 0.0,
+    gamma: float = 0.0,
 ) -> Tensor:
     """Direct preference losses per pair: [B], of the gap h (see `preference_gap`).
 
@@ -88,8 +98,9 @@ def preference(
     - ipo:           L(h) = (h/beta - 1/(2 beta))^2        Azar et al. 2023 eq. 17
     - simpo:         L(h) = -log s(h), no reference        Meng et al. 2024 eq. 6
     - orpo:          L(h) = -beta log s(h), no reference   Hong et al. 2024 eq. 7; its SFT term is `nll_weight` = 1
-    each mixed with label smoothing e (a number, or one per pair [B]: the probability that its label is wrong, which
-    makes the labels of several annotators soft) as (1-e) L(h) + e L(-h); for sigmoid this is cDPO (Mitchell 2023). And
+    each mixed with label smoothing e (a number, or one per pair [B]: the probability that its label
+    is wrong, which makes the labels of several annotators soft) as (1-e) L(h) + e L(-h); for
+    sigmoid this is cDPO (Mitchell 2023). And
     - robust:        [(1-e) L(h) - e L(-h)] / (1 - 2e), L of sigmoid, e < 1/2       Chowdhury et al. 2024 eq. 9
     """
     h = preference_gap(pairs, kind, beta, gamma)
@@ -101,25 +112,33 @@ def preference(
         scale = beta if kind == "orpo" else 1.0
         agree, disagree = -scale * F.logsigmoid(h), -scale * F.logsigmoid(-h)
     if kind == "robust":
-        return ((1 - label_smoothing) * agree - label_smoothing * disagree) / (1 - 2 * label_smoothing)
+        return ((1 - label_smoothing) * agree - label_smoothing * disagree) / (
+            1 - 2 * label_smoothing
+        )
     return (1 - label_smoothing) * agree + label_smoothing * disagree
 
 
-def kto(shift_B: Tensor, desirable_B: Tensor, kl: Tensor, beta: float, weight_B: Tensor | float = 1.0) -> Tensor:
+def kto(
+    shift_B: Tensor, desirable_B: Tensor, kl: Tensor, beta: float, weight_B: Tensor | float = 1.0
+) -> Tensor:
     """Kahneman-Tversky optimisation per response: [B] (Ethayarajh et al. 2024 eq. 8).
 
-    shift_B: summed log pi/ref; desirable_B: bool; kl: the reference point z0 >= 0 without gradient, estimated on
-    mismatched prompts and responses. w (1 - s(beta (shift - z0))) if desirable, else w (1 - s(beta (z0 - shift))).
+    shift_B: summed log pi/ref; desirable_B: bool; kl: the reference point z0 >= 0 without gradient,
+    estimated on mismatched prompts and responses. w (1 - s(beta (shift - z0))) if desirable, else w
+    (1 - s(beta (z0 - shift))).
     """
     gap = torch.where(desirable_B, shift_B - kl, kl - shift_B)
     return weight_B * (1 - torch.sigmoid(beta * gap))
 
 
-def ppo_policy(log_ratio_S: Tensor, advantage_S: Tensor, clip: float, clip_high: float | None = None) -> Tensor:
-    """PPO's clipped surrogate per token: max(-A rho, -A clip(rho, 1-c, 1+c')): [S] (Schulman et al. 2017 eq. 7).
+def ppo_policy(
+    log_ratio_S: Tensor, advantage_S: Tensor, clip: float, clip_high: float | None = None
+) -> Tensor:
+    """PPO's clipped surrogate per token: max(-A rho, -A clip(rho, 1-c, 1+c')): [S] (Schulman et al.
+    2017 eq. 7).
 
-    rho = exp(log_ratio), log_ratio = logp - old; c' = clip_high where given (DAPO's clip-higher, Yu et al. 2025
-    eq. 10), else c. The sign is for minimisation.
+    rho = exp(log_ratio), log_ratio = logp - old; c' = clip_high where given (DAPO's clip-higher, Yu
+    et al. 2025 eq. 10), else c. The sign is for minimisation.
     """
     ratio_S = torch.exp(log_ratio_S)
     bounded_S = ratio_S.clamp(1 - clip, 1 + (clip if clip_high is None else clip_high))
@@ -129,16 +148,19 @@ def ppo_policy(log_ratio_S: Tensor, advantage_S: Tensor, clip: float, clip_high:
 def whole_ratio(log_ratio_S: Tensor, lengths_B: Tensor, mean: bool) -> Tensor:
     """One log-ratio for all tokens of a response, so that whole responses are clipped: [S].
 
-    mean: GSPO's length-normalised ratio (Zheng et al. 2025 eq. 7); else the ratio of the responses' probabilities
-    (RLOO's action is the whole response, Ahmadian et al. 2024).
+    mean: GSPO's length-normalised ratio (Zheng et al. 2025 eq. 7); else the ratio of the responses'
+    probabilities (RLOO's action is the whole response, Ahmadian et al. 2024).
     """
-    owners_S = torch.repeat_interleave(torch.arange(lengths_B.numel(), device=lengths_B.device), lengths_B)
+    owners_S = torch.repeat_interleave(
+        torch.arange(lengths_B.numel(), device=lengths_B.device), lengths_B
+    )
     ratio_B = log_ratio_S.new_zeros(lengths_B.numel()).index_add(0, owners_S, log_ratio_S)
     return (ratio_B / lengths_B if mean else ratio_B)[owners_S]
 
 
 def token_weights(lengths_B: Tensor, kind: Aggregation, responses: int, longest: int) -> Tensor:
-    """Weight of each token in the loss of a batch of `responses`, of which lengths_B are the caller's part: [S].
+    """Weight of each token in the loss of a batch of `responses`, of which lengths_B are the
+    caller's part: [S].
 
     - sequence: 1 / (responses * own length)     every response the same (GRPO, Shao et al. 2024 eq. 3)
     - constant: 1 / (responses * longest)        no length bias (Dr. GRPO, Liu et al. 2025)
@@ -152,17 +174,20 @@ def token_weights(lengths_B: Tensor, kind: Aggregation, responses: int, longest:
 
 
 def ppo_value(value_S: Tensor, old_S: Tensor, return_S: Tensor, clip: float) -> Tensor:
-    """Clipped value loss per token: max((V-R)^2, (clip(V, V_old-c, V_old+c)-R)^2) / 2: [S] (Ziegler et al. 2019)."""
+    """Clipped value loss per token: max((V-R)^2, (clip(V, V_old-c, V_old+c)-R)^2) / 2: [S] (Ziegler
+    et al. 2019)."""
     clipped_S = torch.clamp(value_S, old_S - clip, old_S + clip)
     return 0.5 * torch.maximum((value_S - return_S).square(), (clipped_S - return_S).square())
 
 
 def kl_k1(logp_S: Tensor, ref_S: Tensor) -> Tensor:
-    """Unbiased estimate of KL(policy || reference) per sampled token: log pi - log ref; may be negative: [S]."""
+    """Unbiased estimate of KL(policy || reference) per sampled token: log pi - log ref; may be
+    negative: [S]."""
     return logp_S - ref_S
 
 
 def kl_k3(logp_S: Tensor, ref_S: Tensor) -> Tensor:
-    """Non-negative estimate r - 1 - log r with r = ref/pi on policy samples: [S] (Schulman 2020)."""
+    """Non-negative estimate r - 1 - log r with r = ref/pi on policy samples: [S] (Schulman
+    2020)."""
     log_r = ref_S - logp_S
     return torch.expm1(log_r) - log_r

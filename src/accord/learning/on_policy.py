@@ -51,8 +51,8 @@ Score = Callable[[Rollout], Tensor]
 
 @dataclass(frozen=True)
 class OnPolicyResult:
-    """Counts (responses: sampled in all), the last step's mean score and KL (nats per sequence; None: not measured), and
-    the guard that stopped it, if one did."""
+    """Counts (responses: sampled in all), the last step's mean score and KL (nats per sequence;
+    None: not measured), and the guard that stopped it, if one did."""
 
     steps: int
     optimizer_steps: int
@@ -67,21 +67,36 @@ class OnPolicyResult:
 class OnPolicyTrainer:
     """Holds policy, reference and value model; `train` runs the loop.
 
-    `reference` None means the policy's adapter is switched off for the reference; without `measure_kl` neither is used.
-    `value` is needed for the estimator "gae" only; it starts as a copy of the reward model. `ptx` are supervised examples
-    mixed in. With several processes (`world`) each samples and scores its share of the prompts.
+    `reference` None means the policy's adapter is switched off for the reference; without
+    `measure_kl` neither is used. `value` is needed for the estimator "gae" only; it starts as a
+    copy of the reward model. `ptx` are supervised examples mixed in. With several processes
+    (`world`) each samples and scores its share of the prompts.
     """
 
     def __init__(
-        self, policy: CausalLM, reference: CausalLM | None, value: ScalarModel | None, sampler: Sampler, score: Score,
-        prompts: Sequence[Sequence[int]], settings: OnPolicySettings, ptx: Sequence[Group] = (), world: World = ALONE,
-    ) -> None:  # fmt: skip
+        self,
+        policy: CausalLM,
+        reference: CausalLM | None,
+        value: ScalarModel | None,
+        sampler: Sampler,
+        score: Score,
+        prompts: Sequence[Sequence[int]],
+        settings: OnPolicySettings,
+        ptx: Sequence[Group] = (),
+        world: World = ALONE,
+    ) -> None:
         if not prompts:
             raise DataError("there is nothing to sample from: 0 prompts")
         if settings.estimator == "gae" and value is None:
             raise ValueError("the estimator 'gae' needs a value model")
         self.policy, self.reference, self.value = policy, reference, value
-        self.sampler, self.score, self.prompts, self.settings, self.ptx = sampler, score, prompts, settings, ptx
+        self.sampler, self.score, self.prompts, self.settings, self.ptx = (
+            sampler,
+            score,
+            prompts,
+            settings,
+            ptx,
+        )
         self.world = world
         self.kl = KLController(settings.kl_coefficient, settings.kl_target, settings.kl_horizon)
         updates = settings.steps * settings.epochs * settings.minibatches
@@ -89,27 +104,34 @@ class OnPolicyTrainer:
             policy.parameters(), settings.policy_optimizer, settings.policy_updates, world
         )
         self.value_optimizer = (
-            Optimizer(value.parameters(), settings.value_optimizer, updates, world) if value else None
+            Optimizer(value.parameters(), settings.value_optimizer, updates, world)
+            if value
+            else None
         )
         fewest = fewest_prompts(len(prompts), settings.prompts_per_step, settings.minibatches)
         if world.size > fewest:
             raise ConfigError(
-                f"{world.size} processes share {fewest} prompts", "use at least one prompt per process and step"
+                f"{world.size} processes share {fewest} prompts",
+                "use at least one prompt per process and step",
             )
         per_epoch = -(-len(prompts) // settings.prompts_per_step)
-        self.order = EpochOrder(len(prompts), settings.prompts_per_step, settings.steps / per_epoch, settings.seed)
+        self.order = EpochOrder(
+            len(prompts), settings.prompts_per_step, settings.steps / per_epoch, settings.seed
+        )
         self.done = self.tokens = 0
         self.last = {"score": float("nan")}
         self.stopped: str | None = None
 
-    # --- the algorithm ------------------------------------------------------------------------------------
+    # --- the algorithm ----------------------------------------------------------------------------
     def train(
-        self, session: Session | None = None, on_step: Callable[[int, int], str | None] | None = None
+        self,
+        session: Session | None = None,
+        on_step: Callable[[int, int], str | None] | None = None,
     ) -> OnPolicyResult:
         """Run all steps, or until a guard stops the training (see the result's `guard`).
 
-        `on_step(step, total)` is called after each update; a guard's last call has step = total. It may return a reason
-        to stop, in words, and is a guard itself then.
+        `on_step(step, total)` is called after each update; a guard's last call has step = total. It
+        may return a reason to stop, in words, and is a guard itself then.
         """
         session, s = session or LocalSession(), self.settings
         if (saved := session.restore()) is not None:
@@ -120,7 +142,11 @@ class OnPolicyTrainer:
             rollout = self.rollout(step)
             batch = self.experience(rollout)
             metrics = {"kl_coefficient": self.kl.coefficient} | self.update(rollout, batch, step)
-            metrics = rollout_metrics(rollout, batch, self.world) | kl_metrics(batch, self.world) | metrics
+            metrics = (
+                rollout_metrics(rollout, batch, self.world)
+                | kl_metrics(batch, self.world)
+                | metrics
+            )
             if s.measure_kl:
                 self.kl.update(metrics["kl_seq"], len(self.order.rows(step)) * s.samples_per_prompt)
             self.done, self.tokens = step + 1, self.tokens + int(metrics["tokens"])
@@ -132,21 +158,38 @@ class OnPolicyTrainer:
             if self.world.total(float(self.stopped is not None)):
                 self.stopped = self.stopped or "another process asked to stop"
             session.end_step(step + 1, step + 1 if self.stopped else s.steps, metrics, self.state)
-        steps, score, kl_seq = self.policy_optimizer.steps, self.last["score"], self.last.get("kl_seq")
+        steps, score, kl_seq = (
+            self.policy_optimizer.steps,
+            self.last["score"],
+            self.last.get("kl_seq"),
+        )
         responses = self.order.visited(self.done) * s.samples_per_prompt
         return OnPolicyResult(
-            self.done, steps, responses, self.tokens, score, kl_seq, self.kl.coefficient, self.stopped
+            self.done,
+            steps,
+            responses,
+            self.tokens,
+            score,
+            kl_seq,
+            self.kl.coefficient,
+            self.stopped,
         )
 
     def rollout(self, step: int) -> Rollout:
-        """Sample this process's share of the step's responses; the seed of a response derives from (seed, step, place),
-        so neither a resumed run nor another number of processes changes it."""
+        """Sample this process's share of the step's responses; the seed of a response derives from
+        (seed, step, place), so neither a resumed run nor another number of processes changes it."""
         s, rows = self.settings, self.order.rows(step)
         first = (s.seed * 1_000_003 + step) * 100_003
         mine = self.share(step)
-        seeds = [first + place * s.samples_per_prompt + k for place in mine for k in range(s.samples_per_prompt)]
+        seeds = [
+            first + place * s.samples_per_prompt + k
+            for place in mine
+            for k in range(s.samples_per_prompt)
+        ]
         settings = SamplingSettings(s.max_new_tokens, s.temperature)
-        return self.sampler.sample([self.prompts[rows[i]] for i in mine], settings, seeds, s.samples_per_prompt)
+        return self.sampler.sample(
+            [self.prompts[rows[i]] for i in mine], settings, seeds, s.samples_per_prompt
+        )
 
     def share(self, step: int) -> list[int]:
         """Which of the step's prompts are this process's."""
@@ -156,9 +199,10 @@ class OnPolicyTrainer:
 
     @torch.no_grad()
     def experience(self, rollout: Rollout) -> Experience:
-        """Score the rollout and compute everything the update needs, once, with the weights that sampled it. Where the
-        update's first pass is the only one, it finds the policy's log-probabilities itself: NaN until then, and a KL in
-        the reward is that of the sampler's, which the update compares with its own before any weight moves."""
+        """Score the rollout and compute everything the update needs, once, with the weights that
+        sampled it. Where the update's first pass is the only one, it finds the policy's
+        log-probabilities itself: NaN until then, and a KL in the reward is that of the sampler's,
+        which the update compares with its own before any weight moves."""
         check_rollout(rollout, self.settings.samples_per_prompt)
         s, groups = self.settings, rollout.groups()
         scores_EB = self.score(rollout)
@@ -167,22 +211,40 @@ class OnPolicyTrainer:
         if s.one_pass:
             logp_S = torch.full((int(lengths_B.sum()),), torch.nan, device=self.policy.device)
         else:
-            logp_S = self._per_token(groups, lambda stream: self.policy.logprobs(stream, s.temperature))
+            logp_S = self._per_token(
+                groups, lambda stream: self.policy.logprobs(stream, s.temperature)
+            )
         ref_S = self._reference(groups) if s.measure_kl else None
-        values_S = self._per_token(groups, self.value.values) if self.value else torch.zeros_like(logp_S)
+        values_S = (
+            self._per_token(groups, self.value.values) if self.value else torch.zeros_like(logp_S)
+        )
         score_B = self.final_score(scores_EB, rollout).to(logp_S)
         paid = self.kl.coefficient if s.kl_in == "reward" else 0.0
         sampled_S = torch.cat(rollout.logprobs).to(logp_S) if s.one_pass else logp_S
-        kl_S = losses.kl_k1(sampled_S, ref_S) if paid and ref_S is not None else torch.zeros_like(logp_S)
+        kl_S = (
+            losses.kl_k1(sampled_S, ref_S)
+            if paid and ref_S is not None
+            else torch.zeros_like(logp_S)
+        )
         rewards_S = adv.token_rewards(kl_S, score_B, lengths_B, paid)
         advantages_S, returns_S = self.advantages(rewards_S, values_S, lengths_B)
         entropy_S = self._per_token(groups, self._entropy) if s.entropy or s.min_entropy else None
         return Experience(
-            groups, lengths_B, logp_S, ref_S, values_S, advantages_S, returns_S, score_B, scores_EB, entropy_S
-        )  # fmt: skip
+            groups,
+            lengths_B,
+            logp_S,
+            ref_S,
+            values_S,
+            advantages_S,
+            returns_S,
+            score_B,
+            scores_EB,
+            entropy_S,
+        )
 
     def final_score(self, scores_EB: Tensor, rollout: Rollout) -> Tensor:
-        """One score per response: ensemble aggregate, clipped, with the fixed score where EOS is missing: [B]."""
+        """One score per response: ensemble aggregate, clipped, with the fixed score where EOS is
+        missing: [B]."""
         from accord.learning.reward import aggregate
 
         s = self.settings
@@ -194,15 +256,20 @@ class OnPolicyTrainer:
             score_B = torch.where(finished, score_B, score_B.new_tensor(s.unfinished_score))
         return score_B
 
-    def advantages(self, rewards_S: Tensor, values_S: Tensor, lengths_B: Tensor) -> tuple[Tensor, Tensor]:
-        """(advantages, returns) per token, advantages whitened over the whole batch, before it is cut."""
+    def advantages(
+        self, rewards_S: Tensor, values_S: Tensor, lengths_B: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """(advantages, returns) per token, advantages whitened over the whole batch, before it is
+        cut."""
         s = self.settings
         if s.whiten_rewards:
             rewards_S = adv.whiten(rewards_S, self.world.sum, shift=False)
         advantages_S, returns_S = adv.estimate(
             s.estimator, rewards_S, values_S, lengths_B, s.samples_per_prompt, s.gamma, s.lam
         )
-        return (adv.whiten(advantages_S, self.world.sum) if s.whiten_advantages else advantages_S), returns_S
+        return (
+            adv.whiten(advantages_S, self.world.sum) if s.whiten_advantages else advantages_S
+        ), returns_S
 
     def update(self, rollout: Rollout, batch: Experience, step: int) -> dict[str, float]:
         """epochs x minibatches clipped updates; returns the mean of their metrics."""
@@ -211,12 +278,16 @@ class OnPolicyTrainer:
         places, total = self.share(step), len(self.order.rows(step))
 
         def check(worst: float) -> None:
-            found["sampler_gap"] = check_sampler(rollout, batch, s.sampler_bound, s.temperature, self.world)
+            found["sampler_gap"] = check_sampler(
+                rollout, batch, s.sampler_bound, s.temperature, self.world
+            )
             check_ratio(worst, step)
 
         for epoch in range(s.epochs):
             seed = (s.seed * 1_000_003 + step) * 101 + epoch
-            for part in [batch] if s.one_pass else minibatches(batch, s.minibatches, seed, places, total):
+            for part in (
+                [batch] if s.one_pass else minibatches(batch, s.minibatches, seed, places, total)
+            ):
                 rows.append(self.minibatch(part, step, None if rows else check))
         expected = 0 if step < s.value_warmup else s.epochs * s.minibatches
         if self.policy_optimizer.steps - before != expected:
@@ -226,16 +297,26 @@ class OnPolicyTrainer:
                 f"use at least {s.minibatches} prompts per step",
             )
         metrics = {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
-        return found | metrics | {name: rows[-1][name] for name in ("learning_rate", "optimizer_steps")} | {
-            "tokens": float(sum(row["tokens"] for row in rows))
-        }  # fmt: skip
+        return (
+            found
+            | metrics
+            | {name: rows[-1][name] for name in ("learning_rate", "optimizer_steps")}
+            | {"tokens": float(sum(row["tokens"] for row in rows))}
+        )
 
-    def minibatch(self, part: Experience, step: int, check: Callable[[float], None] | None) -> dict[str, float]:
-        """One update of value model and policy (its warm-up: value model alone), accumulated over micro-batches and
-        divided by the minibatch's token count. `check` gets the largest |log ratio| before any weight moves."""
+    def minibatch(
+        self, part: Experience, step: int, check: Callable[[float], None] | None
+    ) -> dict[str, float]:
+        """One update of value model and policy (its warm-up: value model alone), accumulated over
+        micro-batches and divided by the minibatch's token count. `check` gets the largest |log
+        ratio| before any weight moves."""
         s, where = self.settings, f"step {step + 1}"
         total, responses = (int(self.world.total(x.numel())) for x in (part.logp_S, part.lengths_B))
-        names = [*POLICY_SUMS * (step >= s.value_warmup), *VALUE_SUMS * (self.value is not None), "tokens"]
+        names = [
+            *POLICY_SUMS * (step >= s.value_warmup),
+            *VALUE_SUMS * (self.value is not None),
+            "tokens",
+        ]
         sums, worst, done = dict.fromkeys(names, 0.0), part.logp_S.new_zeros(()), 0
         cut = part.cut(s.micro_batch_tokens)
         if step >= s.value_warmup:
@@ -259,7 +340,10 @@ class OnPolicyTrainer:
                 worst = torch.maximum(worst, (logp_S.detach() - micro.logp_S).abs().max())
             if self.value is not None:
                 values_S = self.value.values(stream)
-                loss = losses.ppo_value(values_S, micro.values_S, micro.returns_S, s.value_clip).sum() / total
+                loss = (
+                    losses.ppo_value(values_S, micro.values_S, micro.returns_S, s.value_clip).sum()
+                    / total
+                )
                 loss.backward()
                 sums["value_loss"] += loss.item()
                 moved_S = (values_S.detach() - micro.values_S).abs() > s.value_clip
@@ -274,7 +358,9 @@ class OnPolicyTrainer:
                 sums["ptx_loss_tok"] = self._ptx()
             sums |= self.policy_optimizer.step(where)
         if self.value_optimizer is not None:
-            sums["value_grad_norm"] = self.value_optimizer.step(f"{where} (value model)")["grad_norm"]
+            sums["value_grad_norm"] = self.value_optimizer.step(f"{where} (value model)")[
+                "grad_norm"
+            ]
         return sums
 
     def log_ratio(self, logp_S: Tensor, micro: Experience) -> Tensor:
@@ -290,14 +376,18 @@ class OnPolicyTrainer:
         change_S, high = torch.expm1(log_ratio_S), s.clip if s.clip_high is None else s.clip_high
         token_S = logp_S - micro.logp_S
         return {
-            "clip_share": (change_S > high) | (change_S < -s.clip), "ratio_mean": change_S + 1,
+            "clip_share": (change_S > high) | (change_S < -s.clip),
+            "ratio_mean": change_S + 1,
             "update_kl_tok": torch.expm1(token_S) - token_S,
-        }  # fmt: skip
+        }
 
     def policy_loss(self, logp_S: Tensor, micro: Experience, tokens: int, responses: int) -> Tensor:
-        """The micro-batch's share of the loss of a minibatch with `responses` of `tokens` in all."""
+        """The micro-batch's share of the loss of a minibatch with `responses` of `tokens` in
+        all."""
         s = self.settings
-        loss_S = losses.ppo_policy(self.log_ratio(logp_S, micro), micro.advantages_S, s.clip, s.clip_high)
+        loss_S = losses.ppo_policy(
+            self.log_ratio(logp_S, micro), micro.advantages_S, s.clip, s.clip_high
+        )
         if s.kl_in == "loss" and micro.ref_S is not None:
             kl_S = losses.kl_k3(logp_S, micro.ref_S)
             if s.kl_unbiased:
@@ -308,7 +398,7 @@ class OnPolicyTrainer:
         weight_S = losses.token_weights(micro.lengths_B, s.aggregation, responses, s.max_new_tokens)
         return (weight_S * loss_S).sum()
 
-    # --- helpers -----------------------------------------------------------------------------------------
+    # --- helpers ----------------------------------------------------------------------------------
     def _per_token(self, groups: Sequence[Group], function: Callable[[Any], Tensor]) -> Tensor:
         found = streams(groups, self.settings.micro_batch_tokens)
         return torch.cat([function(stream.to(self.policy.device)) for stream in found])
@@ -317,7 +407,9 @@ class OnPolicyTrainer:
         """The reference's log-probability of every scored token: [S]."""
         model = self.reference or self.policy
         with model.reference():
-            return self._per_token(groups, lambda stream: model.logprobs(stream, self.settings.temperature))
+            return self._per_token(
+                groups, lambda stream: model.logprobs(stream, self.settings.temperature)
+            )
 
     def _ptx(self) -> float:
         """Add the gradient of the pretraining mix (InstructGPT eq. 2), scaled by its weight."""
@@ -336,11 +428,16 @@ class OnPolicyTrainer:
     def state(self) -> State:
         """Everything a bit-identical continuation needs."""
         return {
-            "policy": trainable_state(self.policy.hf), "policy_optimizer": self.policy_optimizer.state(),
+            "policy": trainable_state(self.policy.hf),
+            "policy_optimizer": self.policy_optimizer.state(),
             "value": self.value.state() if self.value else None,
             "value_optimizer": self.value_optimizer.state() if self.value_optimizer else None,
-            "kl": self.kl.state(), "done": self.done, "tokens": self.tokens, "last": self.last, "stopped": self.stopped,
-        }  # fmt: skip
+            "kl": self.kl.state(),
+            "done": self.done,
+            "tokens": self.tokens,
+            "last": self.last,
+            "stopped": self.stopped,
+        }
 
     def load(self, state: State) -> None:
         """Continue from `state()`."""

@@ -19,15 +19,19 @@ from accord.sampling.rollout import Rollout
 from accord.text.packing import Group, cut_groups
 
 BF16_SLACK = 3.0
-"""In bf16 sampler and trainer, whose batches differ, round differently: so many times the bound of fp32."""
+"""In bf16 sampler and trainer, whose batches differ, round differently: so many times the bound of
+fp32."""
 
 
 @dataclass(frozen=True)
 class Experience:
-    """One rollout with everything its update needs; per-token arrays [S] follow the responses in order.
+    """One rollout with everything its update needs; per-token arrays [S] follow the responses in
+    order.
 
-    logp, ref: log-probabilities under the sampling policy and the reference (None: no KL is measured); score_B: the final scores;
-    scores_EB: the raw scores per reward-model member; entropy_S: exact entropy of the policy (nats), where asked for.
+    logp, ref: log-probabilities under the sampling policy and the reference (None: no KL is
+    measured); score_B: the final scores;
+    scores_EB: the raw scores per reward-model member; entropy_S: exact entropy of the policy
+    (nats), where asked for.
     """
 
     groups: Sequence[Group]
@@ -44,7 +48,9 @@ class Experience:
     def __post_init__(self) -> None:
         count, tokens = sum(len(g.responses) for g in self.groups), int(self.lengths_B.sum())
         if self.lengths_B.numel() != count or self.score_B.numel() != count:
-            raise ValueError(f"{count} responses, {self.lengths_B.numel()} lengths, {self.score_B.numel()} scores")
+            raise ValueError(
+                f"{count} responses, {self.lengths_B.numel()} lengths, {self.score_B.numel()} scores"
+            )
         for name in ("logp_S", "ref_S", "values_S", "advantages_S", "returns_S"):
             values_S = getattr(self, name)
             if values_S is not None and values_S.numel() != tokens:
@@ -60,30 +66,43 @@ class Experience:
         at = torch.cat([torch.zeros(0, dtype=torch.long), *spans]).to(self.logp_S.device)
         row_index = torch.tensor(rows, dtype=torch.long, device=self.lengths_B.device)
         return Experience(
-            [self.groups[i] for i in indices], self.lengths_B[row_index], self.logp_S[at],
-            None if self.ref_S is None else self.ref_S[at], self.values_S[at], self.advantages_S[at], self.returns_S[at], self.score_B[row_index],
+            [self.groups[i] for i in indices],
+            self.lengths_B[row_index],
+            self.logp_S[at],
+            None if self.ref_S is None else self.ref_S[at],
+            self.values_S[at],
+            self.advantages_S[at],
+            self.returns_S[at],
+            self.score_B[row_index],
             self.scores_EB[:, row_index.to(self.scores_EB.device)],
             None if self.entropy_S is None else self.entropy_S[at],
-        )  # fmt: skip
+        )
 
     def slice(self, start: int, end: int) -> Experience:
         """The sub-batch of groups [start, end)."""
         return self.select(range(start, end))
 
     def cut(self, max_tokens: int) -> Experience:
-        """The same responses in groups of at most `max_tokens` where a response allows it: advantages are known by now,
-        so the samples of a prompt need not be in one pass."""
+        """The same responses in groups of at most `max_tokens` where a response allows it:
+        advantages are known by now, so the samples of a prompt need not be in one pass."""
         return replace(self, groups=cut_groups(self.groups, max_tokens))
 
 
 def minibatches(
-    batch: Experience, count: int, seed: int, places: Sequence[int] | None = None, total: int | None = None
+    batch: Experience,
+    count: int,
+    seed: int,
+    places: Sequence[int] | None = None,
+    total: int | None = None,
 ) -> Iterator[Experience]:
     """Shuffle the groups and cut them into `count` parts whose sizes differ by at most one.
 
-    With several processes the batch holds the groups at `places` of `total`: each gets its part of the same cut.
+    With several processes the batch holds the groups at `places` of `total`: each gets its part of
+    the same cut.
     """
-    here = {place: i for i, place in enumerate(range(len(batch.groups)) if places is None else places)}
+    here = {
+        place: i for i, place in enumerate(range(len(batch.groups)) if places is None else places)
+    }
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(here) if total is None else total, generator=generator)
     for part in torch.tensor_split(order, count):
@@ -92,8 +111,9 @@ def minibatches(
 
 
 def check_rollout(rollout: Rollout, samples_per_prompt: int) -> None:
-    """Raise RunError when a sampler returns what cannot be learned from: another number of responses than asked for, an
-    empty response, or log-probabilities that do not belong to its tokens."""
+    """Raise RunError when a sampler returns what cannot be learned from: another number of
+    responses than asked for, an empty response, or log-probabilities that do not belong to its
+    tokens."""
     asked = [p for p in range(len(rollout.prompts)) for _ in range(samples_per_prompt)]
     if rollout.prompt_index != asked:
         raise RunError(
@@ -114,8 +134,8 @@ def check_rollout(rollout: Rollout, samples_per_prompt: int) -> None:
 
 
 def check_scores(scores_EB: Tensor, rollout: Rollout, max_spread: float = 0.0) -> None:
-    """Raise RunError unless there is one finite score per member and response, ConfigError where the guard `max_spread`
-    has no members to compare."""
+    """Raise RunError unless there is one finite score per member and response, ConfigError where
+    the guard `max_spread` has no members to compare."""
     if scores_EB.ndim != 2 or scores_EB.shape[1] != rollout.size:
         raise RunError(
             f"the score of {rollout.size} responses has shape {list(scores_EB.shape)}",
@@ -137,11 +157,19 @@ def check_scores(scores_EB: Tensor, rollout: Rollout, max_spread: float = 0.0) -
         )
 
 
-def check_sampler(rollout: Rollout, batch: Experience, bound: float, temperature: float, world: World = ALONE) -> float:
-    """Mean absolute difference (nats per token) between sampler and trainer; raises RunError above `bound` (of fp32)."""
+def check_sampler(
+    rollout: Rollout, batch: Experience, bound: float, temperature: float, world: World = ALONE
+) -> float:
+    """Mean absolute difference (nats per token) between sampler and trainer; raises RunError above
+    `bound` (of fp32)."""
     sampled_S = torch.cat(rollout.logprobs).to(batch.logp_S)
-    sums = world.totals({"gap": float((sampled_S - batch.logp_S).abs().double().sum()), "tokens": sampled_S.numel()})
-    gap, bound = sums["gap"] / sums["tokens"], bound * BF16_SLACK if precision.current() == "bf16" else bound
+    sums = world.totals(
+        {"gap": float((sampled_S - batch.logp_S).abs().double().sum()), "tokens": sampled_S.numel()}
+    )
+    gap, bound = (
+        sums["gap"] / sums["tokens"],
+        bound * BF16_SLACK if precision.current() == "bf16" else bound,
+    )
     if not gap <= bound:
         raise RunError(
             f"the sampler's log-probabilities differ from the trainer's by {gap:.3g} nats per token (bound {bound:g})",
@@ -151,7 +179,8 @@ def check_sampler(rollout: Rollout, batch: Experience, bound: float, temperature
 
 
 def check_ratio(worst: float, step: int) -> None:
-    """Raise RunError unless the policy gives the rollout the probabilities it had: the largest |log ratio|, in nats."""
+    """Raise RunError unless the policy gives the rollout the probabilities it had: the largest |log
+    ratio|, in nats."""
     if not worst < precision.LOG_RATIO_BOUND[precision.current()]:
         raise RunError(
             f"the first minibatch of step {step + 1} has a probability ratio of exp({worst:.3g}) instead of 1",
@@ -165,17 +194,27 @@ def rollout_metrics(rollout: Rollout, batch: Experience, world: World = ALONE) -
     returns_S = batch.returns_S.double()
     residual_S = returns_S - batch.values_S.double()
     columns = {
-        "tokens": batch.lengths_B, "score": score_B, "raw_score": batch.scores_EB.mean(0),
-        "spread": batch.scores_EB.std(0, unbiased=False), "finished": torch.tensor(rollout.finished),
-        "logp": summed(batch.logp_S.double()), "returns": summed(returns_S), "returns2": summed(returns_S.square()),
-        "residual": summed(residual_S), "residual2": summed(residual_S.square()),
-    }  # fmt: skip
+        "tokens": batch.lengths_B,
+        "score": score_B,
+        "raw_score": batch.scores_EB.mean(0),
+        "spread": batch.scores_EB.std(0, unbiased=False),
+        "finished": torch.tensor(rollout.finished),
+        "logp": summed(batch.logp_S.double()),
+        "returns": summed(returns_S),
+        "returns2": summed(returns_S.square()),
+        "residual": summed(residual_S),
+        "residual2": summed(residual_S.square()),
+    }
     if batch.entropy_S is not None:
         columns["entropy"] = summed(batch.entropy_S.double())
-    table = world.gather(torch.stack([column.double().to(score_B.device) for column in columns.values()], 1))
+    table = world.gather(
+        torch.stack([column.double().to(score_B.device) for column in columns.values()], 1)
+    )
     every = dict(zip(columns, table.unbind(1), strict=True))
     tokens, responses = float(every["tokens"].sum()), table.shape[0]
-    explained, variance = (_variance(every[n], every[n + "2"], tokens) for n in ("residual", "returns"))
+    explained, variance = (
+        _variance(every[n], every[n + "2"], tokens) for n in ("residual", "returns")
+    )
     values = {
         "score": float(every["score"].mean()),
         "score_deviation": float(every["score"].std(unbiased=False)),
@@ -208,14 +247,18 @@ def _fingerprints(rollout: Rollout) -> Tensor:
 
 
 def kl_metrics(batch: Experience, world: World = ALONE) -> dict[str, float]:
-    """KL(policy || reference) of the batch by k1 and k3, per sequence and per token, and how far they disagree.
+    """KL(policy || reference) of the batch by k1 and k3, per sequence and per token, and how far
+    they disagree.
 
     Empty where it is not measured: a KL nobody computed is not a KL of 0.
     """
     if batch.ref_S is None:
         return {}
     estimates = (kl(batch.logp_S, batch.ref_S).double() for kl in (losses.kl_k1, losses.kl_k3))
-    columns = [*(adv.per_response(kl_S, batch.lengths_B) for kl_S in estimates), batch.lengths_B.double()]
+    columns = [
+        *(adv.per_response(kl_S, batch.lengths_B) for kl_S in estimates),
+        batch.lengths_B.double(),
+    ]
     k1_B, k3_B, tokens_B = world.gather(torch.stack(columns, 1)).unbind(1)
     difference_B, responses = k1_B - k3_B, k1_B.numel()
     error = difference_B.std(unbiased=False) / responses**0.5

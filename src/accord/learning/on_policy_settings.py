@@ -15,7 +15,9 @@ LEAST_TO_WHITEN = 8
 
 
 def _ppo_optimizer(learning_rate: float) -> OptimizerSettings:
-    return OptimizerSettings(learning_rate, betas=(0.9, 0.999), eps=1e-5, schedule="linear", max_grad_norm=1.0)
+    return OptimizerSettings(
+        learning_rate, betas=(0.9, 0.999), eps=1e-5, schedule="linear", max_grad_norm=1.0
+    )
 
 
 @dataclass(frozen=True)
@@ -23,16 +25,18 @@ class OnPolicySettings:
     """steps: rollout batches; prompts_per_step x samples_per_prompt responses each; estimator: see
     `advantages.estimate`; aggregation: see `losses.token_weights`; ratio: see `losses.whole_ratio`.
 
-    value_warmup: first steps that train the value model alone; whiten_rewards: divide the rewards by their deviation,
-    the mean left alone (Ziegler et al. 2019 did); unfinished_score replaces the score of responses without EOS
-    (None: keep); score_clip bounds the score alone, never the KL (0: off).
-    kl_target steers the coefficient (None: fixed); kl_in: k1 in the reward (PPO, RLOO) or k3 in the loss (GRPO);
-    kl_unbiased: weight that k3 by the ratio, so that its gradient is that of the reverse KL (DeepSeek-V3.2 2025).
-    measure_kl False: no reference, and no pass by it, where nothing needs the KL: no coefficient, target or budget. The KL
-    metrics are absent then.
-    sampler_bound: largest accepted log-probability difference to the sampler, nats per token. entropy: measure the
-    policy's exact entropy, at the price of another forward pass. kl_budget, min_unique, min_entropy and max_spread are
-    guards (0: off), see `guards.why_stop`.
+    value_warmup: first steps that train the value model alone; whiten_rewards: divide the rewards
+    by their deviation, the mean left alone (Ziegler et al. 2019 did); unfinished_score replaces the
+    score of responses without EOS (None: keep); score_clip bounds the score alone, never the KL (0:
+    off). kl_target steers the coefficient (None: fixed); kl_in: k1 in the reward (PPO, RLOO) or k3
+    in the loss (GRPO);
+    kl_unbiased: weight that k3 by the ratio, so that its gradient is that of the reverse KL
+    (DeepSeek-V3.2 2025).
+    measure_kl False: no reference, and no pass by it, where nothing needs the KL: no coefficient,
+    target or budget. The KL metrics are absent then.
+    sampler_bound: largest accepted log-probability difference to the sampler, nats per token.
+    entropy: measure the policy's exact entropy, at the price of another forward pass. kl_budget,
+    min_unique, min_entropy and max_spread are guards (0: off), see `guards.why_stop`.
     """
 
     steps: int
@@ -78,7 +82,8 @@ class OnPolicySettings:
     def __post_init__(self) -> None:
         if self.temperature <= 0:
             raise ConfigError(
-                f"temperature is {self.temperature:g}", "a policy is tuned on samples: use a temperature above 0"
+                f"temperature is {self.temperature:g}",
+                "a policy is tuned on samples: use a temperature above 0",
             )
         if self.estimator in GROUPED and self.samples_per_prompt < 2:
             raise ConfigError(
@@ -98,16 +103,20 @@ class OnPolicySettings:
             )
         if self.value_warmup and self.estimator != "gae":
             raise ConfigError(
-                f"value_warmup is set, but the estimator {self.estimator} has no value model", "leave it out"
+                f"value_warmup is set, but the estimator {self.estimator} has no value model",
+                "leave it out",
             )
-        if not self.measure_kl and (self.kl_coefficient or self.kl_target is not None or self.kl_budget):
+        if not self.measure_kl and (
+            self.kl_coefficient or self.kl_target is not None or self.kl_budget
+        ):
             raise ConfigError(
                 "measure_kl is false, but kl_coefficient, kl_target or kl_budget needs the KL",
                 "set kl_coefficient: 0 and leave kl_target and kl_budget out, or measure the KL",
             )
         if not 0 <= self.value_warmup < self.steps:
             raise ConfigError(
-                f"value_warmup {self.value_warmup} leaves none of {self.steps} steps for the policy", "lower it"
+                f"value_warmup {self.value_warmup} leaves none of {self.steps} steps for the policy",
+                "lower it",
             )
 
     @property
@@ -117,8 +126,8 @@ class OnPolicySettings:
 
     @property
     def one_pass(self) -> bool:
-        """Whether each rollout is learned from in a single pass by the weights that sampled it: that pass gives their
-        log-probabilities, the ratio is 1 and its gradient that of log pi."""
+        """Whether each rollout is learned from in a single pass by the weights that sampled it:
+        that pass gives their log-probabilities, the ratio is 1 and its gradient that of log pi."""
         return self.epochs * self.minibatches == 1 and not self.value_warmup
 
     @property
@@ -128,8 +137,8 @@ class OnPolicySettings:
 
 
 def fewest_prompts(prompts: int, per_step: int, minibatches: int) -> int:
-    """Prompts of the step that ends a pass over `prompts`, `per_step` at a time; raises ConfigError when `minibatches`
-    needs more."""
+    """Prompts of the step that ends a pass over `prompts`, `per_step` at a time; raises ConfigError
+    when `minibatches` needs more."""
     fewest = prompts % per_step or per_step
     if minibatches > fewest:
         raise ConfigError(

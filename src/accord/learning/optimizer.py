@@ -17,8 +17,9 @@ from accord.models.gradients import Laid, forget_unused, lay_out
 
 @dataclass(frozen=True)
 class OptimizerSettings:
-    """learning_rate: peak step size; schedule: after `warmup` (share of all steps) the rate falls to
-    `final_share` of the peak, linearly or by a cosine; max_grad_norm: clipping bound (0: off)."""
+    """learning_rate: peak step size; schedule: after `warmup` (share of all steps) the rate falls
+    to `final_share` of the peak, linearly or by a cosine; max_grad_norm: clipping bound (0:
+    off)."""
 
     learning_rate: float
     betas: tuple[float, float] = (0.9, 0.95)
@@ -32,7 +33,8 @@ class OptimizerSettings:
 
 @dataclass
 class _Moments:
-    """What AdamW remembers of a parameter: the means of its gradient and of its square, and its updates so far."""
+    """What AdamW remembers of a parameter: the means of its gradient and of its square, and its
+    updates so far."""
 
     mean: Tensor
     square: Tensor
@@ -52,24 +54,35 @@ class Optimizer:
     """AdamW over named trainable parameters, for a known number of steps."""
 
     def __init__(
-        self, parameters: Iterable[nn.Parameter], settings: OptimizerSettings, total_steps: int, world: World = ALONE
+        self,
+        parameters: Iterable[nn.Parameter],
+        settings: OptimizerSettings,
+        total_steps: int,
+        world: World = ALONE,
     ) -> None:
         self.parameters = list(parameters)
         if not self.parameters:
-            raise ConfigError("the model has no weights to train", "all are frozen: give it an adapter, or unfreeze it")
+            raise ConfigError(
+                "the model has no weights to train",
+                "all are frozen: give it an adapter, or unfreeze it",
+            )
         self.settings, self.total_steps, self.steps, self.world = settings, total_steps, 0, world
         world.check_same(self.parameters)
         self._laid: list[Laid] = []
-        # Moments are made now, and not between the first step's activations, where they would stay in the way.
+        # Moments are made now, and not between the first step's activations, where they would stay
+        # in the way.
         self._moments = [_Moments.of(p) for p in self.parameters]
 
     @property
     def learning_rate(self) -> float:
         """Step size of the next update."""
-        return self.settings.learning_rate * schedule_share(self.settings, self.steps, self.total_steps)
+        return self.settings.learning_rate * schedule_share(
+            self.settings, self.steps, self.total_steps
+        )
 
     def ready(self) -> None:
-        """Make room for the gradients of the next update, before any of its activations; never needed, it saves memory."""
+        """Make room for the gradients of the next update, before any of its activations; never
+        needed, it saves memory."""
         self._laid += lay_out(self.parameters)
 
     def step(self, where: str) -> dict[str, float]:
@@ -81,7 +94,9 @@ class Optimizer:
         self._laid = []
         self.world.sum_gradients(self.parameters)
         norm = torch.linalg.vector_norm(
-            torch.stack([torch.linalg.vector_norm(p.grad) for p in self.parameters if p.grad is not None])
+            torch.stack(
+                [torch.linalg.vector_norm(p.grad) for p in self.parameters if p.grad is not None]
+            )
         )
         if not torch.isfinite(norm):
             raise RunError(
@@ -117,28 +132,44 @@ class Optimizer:
         """Continue from `state()`. Raises RunError when that is of other weights."""
         shapes = [tuple(saved["mean"].shape) for saved in state["adamw"]]
         if shapes != [tuple(p.shape) for p in self.parameters]:
-            raise RunError("the checkpoint's optimizer is of other weights than the model's", "start a fresh run")
+            raise RunError(
+                "the checkpoint's optimizer is of other weights than the model's",
+                "start a fresh run",
+            )
         for moments, saved in zip(self._moments, state["adamw"], strict=True):
             moments.load(saved)
         self.steps = state["steps"]
 
     @torch.no_grad()
     def _move(self, rate: float) -> None:
-        """One AdamW update of every parameter that has a gradient; vectors (norms and biases) are not decayed.
+        """One AdamW update of every parameter that has a gradient; vectors (norms and biases) are
+        not decayed.
 
-        By torch's function, and not its class: that imports torch's compiler (a second, and 150 MiB).
+        By torch's function, and not its class: that imports torch's compiler (a second, and 150
+        MiB).
         """
         for vectors, decay in ((False, self.settings.weight_decay), (True, 0.0)):
             used = [
-                (p, p.grad, moments) for p, moments in zip(self.parameters, self._moments, strict=True)
+                (p, p.grad, moments)
+                for p, moments in zip(self.parameters, self._moments, strict=True)
                 if p.grad is not None and (p.ndim < 2) == vectors
-            ]  # fmt: skip
+            ]
             adamw(
-                [p for p, _, _ in used], [grad for _, grad, _ in used], [m.mean for _, _, m in used],
-                [m.square for _, _, m in used], [], [m.steps for _, _, m in used], fused=True, amsgrad=False,
-                beta1=self.settings.betas[0], beta2=self.settings.betas[1], lr=rate, weight_decay=decay,
-                eps=self.settings.eps, maximize=False,
-            )  # fmt: skip
+                [p for p, _, _ in used],
+                [grad for _, grad, _ in used],
+                [m.mean for _, _, m in used],
+                [m.square for _, _, m in used],
+                [],
+                [m.steps for _, _, m in used],
+                fused=True,
+                amsgrad=False,
+                beta1=self.settings.betas[0],
+                beta2=self.settings.betas[1],
+                lr=rate,
+                weight_decay=decay,
+                eps=self.settings.eps,
+                maximize=False,
+            )
 
 
 def schedule_share(settings: OptimizerSettings, step: int, total: int) -> float:
@@ -158,7 +189,8 @@ def schedule_share(settings: OptimizerSettings, step: int, total: int) -> float:
 
 
 def clip_share(norm: Tensor, bound: float) -> float:
-    """Factor that brings a gradient of `norm` within `bound` (1 when it is already; 0 bound: off)."""
+    """Factor that brings a gradient of `norm` within `bound` (1 when it is already; 0 bound:
+    off)."""
     return min(1.0, bound / (norm.item() + 1e-6)) if bound else 1.0
 
 
@@ -173,6 +205,8 @@ def load_trainable(module: nn.Module, state: dict[str, Tensor]) -> None:
     own = {name: p for name, p in module.named_parameters() if p.requires_grad}
     if own.keys() != state.keys():
         odd = sorted(own.keys() ^ state.keys())[:3]
-        raise RunError(f"the checkpoint has other weights than the model, e.g. {odd}", "start a fresh run")
+        raise RunError(
+            f"the checkpoint has other weights than the model, e.g. {odd}", "start a fresh run"
+        )
     for name, p in own.items():
         p.copy_(state[name])

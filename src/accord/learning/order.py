@@ -1,4 +1,5 @@
-"""The order in which rows are visited: a pure function of (rows, batch, epochs, seed), so it needs no state."""
+"""The order in which rows are visited: a pure function of (rows, batch, epochs, seed), so it needs
+no state."""
 
 from __future__ import annotations
 
@@ -10,8 +11,8 @@ import torch
 class EpochOrder:
     """Shuffled epochs cut into batches of `batch` rows; the last batch of an epoch may be smaller.
 
-    `epochs` may be fractional: the last epoch then visits that share of its rows. Position is the step
-    number alone, which makes resuming exact.
+    `epochs` may be fractional: the last epoch then visits that share of its rows. Position is the
+    step number alone, which makes resuming exact.
     """
 
     def __init__(self, rows: int, batch: int, epochs: float, seed: int) -> None:
@@ -19,7 +20,9 @@ class EpochOrder:
             raise ValueError(f"rows {rows}, batch {batch} and epochs {epochs} must be positive")
         self.rows_total, self.batch, self.seed = rows, batch, seed
         self.per_epoch = math.ceil(rows / batch)
-        self.steps = max(1, math.ceil(round(epochs * self.per_epoch, 6)))  # 1.1 epochs of 10 batches are 11, not 12
+        self.steps = max(
+            1, math.ceil(round(epochs * self.per_epoch, 6))
+        )  # 1.1 epochs of 10 batches are 11, not 12
         self._epoch, self._order = -1, torch.empty(0, dtype=torch.long)
 
     def rows(self, step: int) -> list[int]:

@@ -1,13 +1,16 @@
-"""Several processes that train as one (data parallel): the same numbers as a single process, whatever their number.
+"""Several processes that train as one (data parallel): the same numbers as a single process,
+whatever their number.
 
-Every process holds the same weights and sees the same batch; it takes its share of the rows, and each sum that enters a
-loss, a normaliser, a gradient or a metric is added up over all processes by one hook, `World.sum`. A loop is handed a
-`World`; for a single process that is `ALONE`, whose hook is the identity.
+Every process holds the same weights and sees the same batch; it takes its share of the rows, and
+each sum that enters a loss, a normaliser, a gradient or a metric is added up over all processes by
+one hook, `World.sum`. A loop is handed a `World`; for a single process that is `ALONE`, whose hook
+is the identity.
 
     torchrun --nproc_per_node 2 train.py        # in train.py: train_supervised(..., world=join())
 
-Each process has a session of its own. Their states are equal: one process may write the checkpoint that all resume from.
-An error in one process leaves the others waiting: start them with torchrun, which then ends them all.
+Each process has a session of its own. Their states are equal: one process may write the checkpoint
+that all resume from. An error in one process leaves the others waiting: start them with torchrun,
+which then ends them all.
 """
 
 from __future__ import annotations
@@ -28,7 +31,8 @@ BUCKET = 25_000_000
 
 @dataclass(frozen=True)
 class World:
-    """This process is number `rank` of `size`; `sum` adds a tensor up over all of them and gives each the result."""
+    """This process is number `rank` of `size`; `sum` adds a tensor up over all of them and gives
+    each the result."""
 
     rank: int = 0
     size: int = 1
@@ -37,7 +41,8 @@ class World:
     def share(self, costs: Sequence[int]) -> list[int]:
         """The rows this process takes, ascending, so that all have about the same cost (tokens).
 
-        The dearest row goes to the process with the least work so far: the same everywhere, without a message.
+        The dearest row goes to the process with the least work so far: the same everywhere, without
+        a message.
         """
         if self.size == 1:
             return list(range(len(costs)))
@@ -51,14 +56,20 @@ class World:
 
     def total(self, value: float) -> float:
         """The sum of a number over all processes."""
-        return value if self.size == 1 else float(self.sum(torch.tensor(value, dtype=torch.float64)))
+        return (
+            value if self.size == 1 else float(self.sum(torch.tensor(value, dtype=torch.float64)))
+        )
 
     def totals(self, values: Mapping[str, float]) -> dict[str, float]:
         """The sums of several numbers, in one message; every process must have the same names."""
         if self.size == 1:
             return dict(values)
         return dict(
-            zip(values, self.sum(torch.tensor(list(values.values()), dtype=torch.float64)).tolist(), strict=True)
+            zip(
+                values,
+                self.sum(torch.tensor(list(values.values()), dtype=torch.float64)).tolist(),
+                strict=True,
+            )
         )
 
     def gather(self, rows: Tensor) -> Tensor:
@@ -74,7 +85,8 @@ class World:
         return self.sum(everything)
 
     def place(self, mine: Sequence[int], rows: Tensor, count: int) -> Tensor:
-        """Put the rows computed by each process for its share `mine` back in their order: [n, ...] -> [count, ...]."""
+        """Put the rows computed by each process for its share `mine` back in their order: [n, ...]
+        -> [count, ...]."""
         if self.size == 1:
             return rows
         whole = torch.zeros(count, *rows.shape[1:], dtype=torch.float64, device=rows.device)
@@ -83,7 +95,8 @@ class World:
 
     @torch.no_grad()
     def sum_gradients(self, parameters: Sequence[torch.nn.Parameter]) -> None:
-        """Replace each gradient by its sum over all processes; one that exists nowhere stays None."""
+        """Replace each gradient by its sum over all processes; one that exists nowhere stays
+        None."""
         if self.size == 1:
             return
         present = self.sum(torch.tensor([float(p.grad is not None) for p in parameters]))
@@ -98,7 +111,8 @@ class World:
                 g.copy_(part.view_as(g))
 
     def check_same(self, parameters: Iterable[torch.nn.Parameter]) -> None:
-        """Raise RunError unless all processes start from the same weights: sums would keep them apart for ever."""
+        """Raise RunError unless all processes start from the same weights: sums would keep them
+        apart for ever."""
         if self.size == 1:
             return
         with torch.no_grad():
@@ -118,7 +132,8 @@ ALONE = World()
 def join() -> World:
     """The world of torch.distributed's default group, or `ALONE` where none was started.
 
-    Call `torch.distributed.init_process_group` before: gloo on CPUs, nccl on GPUs (with the device set).
+    Call `torch.distributed.init_process_group` before: gloo on CPUs, nccl on GPUs (with the device
+    set).
     """
     if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
         return ALONE

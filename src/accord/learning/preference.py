@@ -24,7 +24,8 @@ from accord.text.packing import Group, Mask, micro_batches, pack
 class Pair:
     """A prompt with a preferred and a dispreferred response (token ids).
 
-    doubt: probability that the label is wrong, at most one half; weight: how much the pair counts beside the others;
+    doubt: probability that the label is wrong, at most one half; weight: how much the pair counts
+    beside the others;
     masks: of chosen and rejected, which tokens are scored (see `Group`).
     """
 
@@ -39,9 +40,14 @@ class Pair:
     def __post_init__(self) -> None:
         for name in ("prompt", "chosen", "rejected"):
             if not getattr(self, name):
-                raise DataError(f"pair {self.row!r}: the {name} has no tokens", "a response holds at least its EOS")
+                raise DataError(
+                    f"pair {self.row!r}: the {name} has no tokens",
+                    "a response holds at least its EOS",
+                )
         if not all(self.group.scored):
-            raise DataError(f"pair {self.row!r}: no token of a response is scored", "leave the pair out")
+            raise DataError(
+                f"pair {self.row!r}: no token of a response is scored", "leave the pair out"
+            )
         check_weight(self.weight, f"pair {self.row!r}")
         check_doubt(self.doubt, f"pair {self.row!r}")
 
@@ -53,8 +59,8 @@ class Pair:
 
 @dataclass(frozen=True)
 class PreferenceSettings:
-    """loss, beta and gamma: see `losses.preference`; nll_weight adds that share of the chosen response's mean
-    token NLL (RPO; 1 for ORPO); batch: pairs per optimiser step."""
+    """loss, beta and gamma: see `losses.preference`; nll_weight adds that share of the chosen
+    response's mean token NLL (RPO; 1 for ORPO); batch: pairs per optimiser step."""
 
     loss: losses.PreferenceLoss = "sigmoid"
     beta: float = 0.1
@@ -65,7 +71,9 @@ class PreferenceSettings:
     batch: int = 32
     micro_batch_tokens: int = 2048
     seed: int = 0
-    optimizer: OptimizerSettings = field(default_factory=lambda: OptimizerSettings(learning_rate=1e-5))
+    optimizer: OptimizerSettings = field(
+        default_factory=lambda: OptimizerSettings(learning_rate=1e-5)
+    )
 
 
 @dataclass(frozen=True)
@@ -89,14 +97,18 @@ def train_preference(
 ) -> PreferenceResult:
     """Tune `policy` in place on those of the `pairs` that count.
 
-    `reference` is the frozen model the KL is measured against; None switches the policy's adapter off
-    instead. Its log-probabilities are computed once (never for SimPO and ORPO, which have no reference).
-    `on_step(step, total)` is called after each update.
+    `reference` is the frozen model the KL is measured against; None switches the policy's adapter
+    off instead. Its log-probabilities are computed once (never for SimPO and ORPO, which have no
+    reference). `on_step(step, total)` is called after each update.
     """
     pairs = counting(pairs)
     if not pairs:
-        raise DataError("there is nothing to learn from: 0 strict pairs", "ties alone cannot train DPO")
-    if settings.loss == "robust" and (open_ := [p.row for p in pairs if _doubt(p, settings) >= 0.5]):
+        raise DataError(
+            "there is nothing to learn from: 0 strict pairs", "ties alone cannot train DPO"
+        )
+    if settings.loss == "robust" and (
+        open_ := [p.row for p in pairs if _doubt(p, settings) >= 0.5]
+    ):
         raise DataError(
             f"pair {open_[0]!r}: either response may be the better one, which robust DPO cannot use",
             "leave such pairs out, or choose the loss sigmoid",
@@ -104,18 +116,28 @@ def train_preference(
     if settings.loss in losses.REFERENCE_FREE:
         reference_P2 = torch.zeros(len(pairs), 2)
     else:
-        reference_P2 = reference_logprobs(policy, reference, pairs, settings.micro_batch_tokens, world)
+        reference_P2 = reference_logprobs(
+            policy, reference, pairs, settings.micro_batch_tokens, world
+        )
 
     def gradient(rows: Sequence[int]) -> tuple[Values, int]:
-        return preference_step(policy, [pairs[r] for r in rows], reference_P2[list(rows)], settings, world)
+        return preference_step(
+            policy, [pairs[r] for r in rows], reference_P2[list(rows)], settings, world
+        )
 
     start = {"loss": float("nan"), "preference_agreement": 0.5}
     done = train_rows(policy, len(pairs), settings, session, gradient, start, on_step, world=world)
-    return PreferenceResult(done.steps, done.tokens, done.values["loss"], done.values["preference_agreement"])
+    return PreferenceResult(
+        done.steps, done.tokens, done.values["loss"], done.values["preference_agreement"]
+    )
 
 
 def reference_logprobs(
-    policy: CausalLM, reference: CausalLM | None, pairs: Sequence[Pair], micro_batch_tokens: int, world: World = ALONE
+    policy: CausalLM,
+    reference: CausalLM | None,
+    pairs: Sequence[Pair],
+    micro_batch_tokens: int,
+    world: World = ALONE,
 ) -> Tensor:
     """Summed reference log-probability of (chosen, rejected) per pair: [P, 2]."""
     groups = [pair.group for pair in pairs]
@@ -123,10 +145,14 @@ def reference_logprobs(
 
 
 def preference_step(
-    policy: CausalLM, batch: Sequence[Pair], reference_B2: Tensor, settings: PreferenceSettings, world: World = ALONE
+    policy: CausalLM,
+    batch: Sequence[Pair],
+    reference_B2: Tensor,
+    settings: PreferenceSettings,
+    world: World = ALONE,
 ) -> tuple[dict[str, float], int]:
-    """Accumulate the gradient of the batch's weighted mean loss, this process's share of it; returns (metrics, tokens processed) of
-    the whole batch."""
+    """Accumulate the gradient of the batch's weighted mean loss, this process's share of it;
+    returns (metrics, tokens processed) of the whole batch."""
     share = world.share([pair.group.tokens for pair in batch])
     mine, reference_B2 = [batch[i] for i in share], reference_B2[share]
     groups = [pair.group for pair in mine]
@@ -149,7 +175,9 @@ def preference_step(
         doubt_B = torch.tensor([_doubt(p, settings) for p in part]).to(logp_S)
         weight_B = torch.tensor([p.weight for p in part]).to(logp_S)
         lengths_B2 = stream.scored_R.view(-1, 2).to(logp_S)
-        numbers = losses.PairLogprobs(chosen_B, rejected_B, ref_chosen_B, ref_rejected_B, *lengths_B2.unbind(1))
+        numbers = losses.PairLogprobs(
+            chosen_B, rejected_B, ref_chosen_B, ref_rejected_B, *lengths_B2.unbind(1)
+        )
         loss_B = losses.preference(numbers, settings.loss, settings.beta, doubt_B, settings.gamma)
         loss = (weight_B * loss_B).sum() / counted
         if settings.nll_weight:
@@ -159,7 +187,9 @@ def preference_step(
             gap = losses.preference_gap(numbers, settings.loss, settings.beta, settings.gamma)
             shift_chosen, shift_rejected = numbers.shift_B
             sums["loss"] += loss.item()
-            sums["preference_agreement"] += float((gap > 0).sum() + 0.5 * (gap == 0).sum()) / len(batch)
+            sums["preference_agreement"] += float((gap > 0).sum() + 0.5 * (gap == 0).sum()) / len(
+                batch
+            )
             sums["preference_margin"] += float(gap.sum()) / len(batch)
             sums["chosen_shift"] += float(shift_chosen.sum()) / len(batch)
             sums["rejected_shift"] += float(shift_rejected.sum()) / len(batch)

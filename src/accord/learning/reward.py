@@ -1,6 +1,8 @@
-"""Reward learning: an ensemble trained by the likelihood of every judgement, each prompt's K answers read once.
+"""Reward learning: an ensemble trained by the likelihood of every judgement, each prompt's K
+answers read once.
 
-loss = - weighted mean over the batch's judgements of log P(choice | scores, annotator) - log prior(annotators) / all judgements
+loss = - weighted mean over the batch's judgements of log P(choice | scores, annotator) - log
+prior(annotators) / all judgements
 """
 
 from __future__ import annotations
@@ -17,7 +19,14 @@ from accord.errors import DataError
 from accord.learning.annotators import JudgementParameters, check_upright
 from accord.learning.calibration import agreement, concordance, pair_agreement
 from accord.learning.choices import Terms, answered, terms
-from accord.learning.judgements import AnnotatorEffects, Form, JudgedGroup, Scale, strict_pairs, that_count
+from accord.learning.judgements import (
+    AnnotatorEffects,
+    Form,
+    JudgedGroup,
+    Scale,
+    strict_pairs,
+    that_count,
+)
 from accord.learning.optimizer import OptimizerSettings
 from accord.learning.order import EpochOrder
 from accord.learning.parallel import ALONE, World
@@ -32,12 +41,13 @@ from accord.text.packing import micro_batches, pack
 
 @dataclass(frozen=True)
 class RewardSettings:
-    """batch: prompts per optimiser step; bootstrap: train each member on its own resample of the prompts (a shared trunk
-    reads what any head drew, each head counts it as often as it drew it); label_smoothing: share of comparisons assumed
-    flipped; centring: weight of the squared mean score of what is compared (see `choices.centring`); form: likelihoods of
-    ties and rankings; effects: keep the given rationalities and side biases, or learn them jointly; annotator_rate: peak
-    step size of everything learned about annotators and scales (None: see `team.Optimizers`); evaluate_every: steps between
-    held-out measures."""
+    """batch: prompts per optimiser step; bootstrap: train each member on its own resample of the
+    prompts (a shared trunk reads what any head drew, each head counts it as often as it drew it);
+    label_smoothing: share of comparisons assumed flipped; centring: weight of the squared mean
+    score of what is compared (see `choices.centring`); form: likelihoods of ties and rankings;
+    effects: keep the given rationalities and side biases, or learn them jointly; annotator_rate:
+    peak step size of everything learned about annotators and scales (None: see `team.Optimizers`);
+    evaluate_every: steps between held-out measures."""
 
     epochs: float = 1.0
     batch: int = 32
@@ -50,14 +60,16 @@ class RewardSettings:
     annotator_rate: float | None = None
     evaluate_every: int = 0
     seed: int = 0
-    optimizer: OptimizerSettings = field(default_factory=lambda: OptimizerSettings(learning_rate=3e-4))
+    optimizer: OptimizerSettings = field(
+        default_factory=lambda: OptimizerSettings(learning_rate=3e-4)
+    )
 
 
 @dataclass(frozen=True)
 class RewardResult:
-    """heldout_nll: of the mixture of all members, nats per judgement (weighted mean); agreement: share of strict pairs that the
-    ensemble mean orders as judged; concordance: the same for answers on each scale; learned:
-    `JudgementParameters.values` per member."""
+    """heldout_nll: of the mixture of all members, nats per judgement (weighted mean); agreement:
+    share of strict pairs that the ensemble mean orders as judged; concordance: the same for answers
+    on each scale; learned: `JudgementParameters.values` per member."""
 
     steps: int
     tokens: int
@@ -78,25 +90,41 @@ def train_reward(
     scales: Sequence[Scale] = (),
     world: World = ALONE,
 ) -> RewardResult:
-    """Train every member of `model` in place, one after the other, each with its own order of prompts; the heads of a
-    shared trunk all at once.
+    """Train every member of `model` in place, one after the other, each with its own order of
+    prompts; the heads of a shared trunk all at once.
 
-    Judgements of weight 0 are left out. `effects`: known effects of annotators, or where to start from; `scales`: those that ratings refer to. Raises RunError
-    when most annotators come out contrary to the reward learned with them.
+    Judgements of weight 0 are left out. `effects`: known effects of annotators, or where to start
+    from; `scales`: those that ratings refer to. Raises RunError when most annotators come out
+    contrary to the reward learned with them.
     """
     groups, heldout = that_count(groups), that_count(heldout)
     if not groups:
-        raise DataError("there is nothing to learn from: 0 judged prompts", "collect feedback first")
+        raise DataError(
+            "there is nothing to learn from: 0 judged prompts", "collect feedback first"
+        )
     session = session or LocalSession()
-    learned = [JudgementParameters(effects, scales, settings.effects == "joint") for _ in model.members]
+    learned = [
+        JudgementParameters(effects, scales, settings.effects == "joint") for _ in model.members
+    ]
     shared = kind_of(model.members) == "shared"
-    teams = [Team(model.members, learned)] if shared else [
-        Team([member], [parameters]) for member, parameters in zip(model.members, learned, strict=True)
-    ]  # fmt: skip
+    teams = (
+        [Team(model.members, learned)]
+        if shared
+        else [
+            Team([member], [parameters])
+            for member, parameters in zip(model.members, learned, strict=True)
+        ]
+    )
     draws = _draws(len(groups), settings, model.size) if shared and settings.bootstrap else None
     chosen = [_resample(len(groups), settings, m) for m in range(len(teams))]
     if shared:
-        chosen = [[row for row in range(len(groups)) if draws is None or any(counts[row] for counts in draws)]]
+        chosen = [
+            [
+                row
+                for row in range(len(groups))
+                if draws is None or any(counts[row] for counts in draws)
+            ]
+        ]
     orders = [
         EpochOrder(len(rows), settings.batch, settings.epochs, _member_seed(settings, m))
         for m, rows in enumerate(chosen)
@@ -112,9 +140,12 @@ def train_reward(
     def state() -> State:
         assert optimizers is not None
         return {
-            "teams": [team.state() for team in teams], "optimizers": optimizers.state(), "done": done,
-            "tokens": tokens, "nll": nll,
-        }  # fmt: skip
+            "teams": [team.state() for team in teams],
+            "optimizers": optimizers.state(),
+            "done": done,
+            "tokens": tokens,
+            "nll": nll,
+        }
 
     for index in range(done // per_team, len(teams)):
         team = teams[index]
@@ -126,7 +157,9 @@ def train_reward(
         for step in range(done % per_team, per_team):
             rows = [chosen[index][row] for row in orders[index].rows(step)]
             where = f"(member {index}, prompts {rows[:2]}...)"
-            versions = None if draws is None else [_repeat(groups, rows, counts) for counts in draws]
+            versions = (
+                None if draws is None else [_repeat(groups, rows, counts) for counts in draws]
+            )
             optimizers.ready()
             nll, used = team_step(team, [groups[r] for r in rows], settings, versions, world)
             if world.rank == 0:  # gradients are added up, and the prior is there once
@@ -134,29 +167,44 @@ def train_reward(
             done, tokens = done + 1, tokens + used
             values = {"judgement_nll": nll, "tokens": float(used), "member": float(index)}
             values |= optimizers.step(f"step {done} {where}")
-            if strict_pairs(heldout) and settings.evaluate_every and (step + 1) % settings.evaluate_every == 0:
+            if (
+                strict_pairs(heldout)
+                and settings.evaluate_every
+                and (step + 1) % settings.evaluate_every == 0
+            ):
                 alone = RewardModel.untrained(list(team.members))
                 values["heldout_agreement"] = agreement(alone, heldout, settings.micro_batch_tokens)
             session.end_step(done, total, values, state, where)
     check_upright(learned)
-    nll_heldout, agreed, ordered = evaluate(teams, heldout, settings) if heldout else (None, None, {})
-    return RewardResult(total, tokens, nll, nll_heldout, agreed, ordered, tuple(p.values() for p in learned))
+    nll_heldout, agreed, ordered = (
+        evaluate(teams, heldout, settings) if heldout else (None, None, {})
+    )
+    return RewardResult(
+        total, tokens, nll, nll_heldout, agreed, ordered, tuple(p.values() for p in learned)
+    )
 
 
 def reward_step(
-    member: ScalarModel, batch: Sequence[JudgedGroup], settings: RewardSettings, effects: AnnotatorEffects,
+    member: ScalarModel,
+    batch: Sequence[JudgedGroup],
+    settings: RewardSettings,
+    effects: AnnotatorEffects,
     world: World = ALONE,
-) -> tuple[float, int]:  # fmt: skip
-    """Accumulate the gradient of the batch's weighted mean judgement loss, this process's share of it; returns (loss, tokens
-    processed) of the whole batch."""
+) -> tuple[float, int]:
+    """Accumulate the gradient of the batch's weighted mean judgement loss, this process's share of
+    it; returns (loss, tokens processed) of the whole batch."""
     return team_step(Team([member], [JudgementParameters(effects)]), batch, settings, world=world)
 
 
 def team_step(
-    team: Team, batch: Sequence[JudgedGroup], settings: RewardSettings,
-    versions: Sequence[Sequence[JudgedGroup]] | None = None, world: World = ALONE,
-) -> tuple[float, int]:  # fmt: skip
-    """As `reward_step`, of the members' mean loss; `versions`: the judgements that each member learns from instead."""
+    team: Team,
+    batch: Sequence[JudgedGroup],
+    settings: RewardSettings,
+    versions: Sequence[Sequence[JudgedGroup]] | None = None,
+    world: World = ALONE,
+) -> tuple[float, int]:
+    """As `reward_step`, of the members' mean loss; `versions`: the judgements that each member
+    learns from instead."""
     versions = versions or [batch] * len(team.members)
     counts = [Counts.of(groups) for groups in versions]
     mine = world.share([g.group.tokens for g in batch])
@@ -179,17 +227,21 @@ def team_step(
 def evaluate(
     teams: Sequence[Team], groups: Sequence[JudgedGroup], settings: RewardSettings
 ) -> tuple[float, float | None, dict[str, float]]:
-    """(weighted mean judgement NLL of the members' mixture, agreement of their mean with strict pairs if there are any,
-    `concordance` of their mean utility with the answers on each scale)."""
+    """(weighted mean judgement NLL of the members' mixture, agreement of their mean with strict
+    pairs if there are any, `concordance` of their mean utility with the answers on each scale)."""
     logps, weights, scores, answers = [], [], [], dict[int, list[Tensor]]()
     effects = [p.effects() for team in teams for p in team.parameters]
     for start, end in micro_batches([g.group for g in groups], settings.micro_batch_tokens):
         batch = groups[start:end]
         stream = pack([g.group for g in batch]).to(teams[0].members[0].lm.device)
-        readings = [reading for team in teams for reading in team.read(stream, [batch] * len(team.members))]
+        readings = [
+            reading for team in teams for reading in team.read(stream, [batch] * len(team.members))
+        ]
         each = list(zip(readings, effects, strict=True))
         members = [terms(r, batch, e, form=settings.form) for r, e in each]
-        logps.append(torch.logsumexp(torch.stack([m.logp_M for m in members]), 0) - math.log(len(each)))
+        logps.append(
+            torch.logsumexp(torch.stack([m.logp_M for m in members]), 0) - math.log(len(each))
+        )
         weights.append(members[0].weight_M)
         scores.append(torch.stack([r.rewards_R for r in readings]).mean(0))
         found = [answered(r, batch, e) for r, e in each]
@@ -198,13 +250,17 @@ def evaluate(
             answers.setdefault(scale, []).append(torch.stack([mean_M, said.level_M.to(mean_M)]))
     agreed = pair_agreement(torch.cat(scores).cpu(), groups) if strict_pairs(groups) else None
     scales = teams[0].parameters[0].scales
-    ordered = {scales[scale].name: concordance(*torch.cat(rows, 1).cpu()) for scale, rows in sorted(answers.items())}
+    ordered = {
+        scales[scale].name: concordance(*torch.cat(rows, 1).cpu())
+        for scale, rows in sorted(answers.items())
+    }
     nll = -Terms(torch.cat(logps), torch.cat(weights)).mean.item()
     return nll, agreed, {name: c for name, c in ordered.items() if c is not None}
 
 
 def aggregate(scores_EB: Tensor, how: str, penalty: float = 0.5) -> Tensor:
-    """One score per response from an ensemble: mean, worst-case, or mean - penalty * variance (Coste et al. 2023)."""
+    """One score per response from an ensemble: mean, worst-case, or mean - penalty * variance
+    (Coste et al. 2023)."""
     if how == "mean":
         return scores_EB.mean(0)
     if how == "worst":
@@ -214,7 +270,9 @@ def aggregate(scores_EB: Tensor, how: str, penalty: float = 0.5) -> Tensor:
 
 def describe(result: RewardResult) -> dict[str, Any]:
     """The result as plain values for result.json."""
-    return {key: value for key, value in vars(result).items() if value is not None and key != "learned"}
+    return {
+        key: value for key, value in vars(result).items() if value is not None and key != "learned"
+    }
 
 
 def _member_seed(settings: RewardSettings, member: int) -> int:
@@ -224,11 +282,14 @@ def _member_seed(settings: RewardSettings, member: int) -> int:
 def _draws(count: int, settings: RewardSettings, members: int) -> list[list[int]]:
     """How often each member's resample holds each prompt."""
     return [
-        torch.bincount(torch.tensor(_resample(count, settings, m)), minlength=count).tolist() for m in range(members)
+        torch.bincount(torch.tensor(_resample(count, settings, m)), minlength=count).tolist()
+        for m in range(members)
     ]
 
 
-def _repeat(groups: Sequence[JudgedGroup], rows: Sequence[int], counts: Sequence[int]) -> list[JudgedGroup]:
+def _repeat(
+    groups: Sequence[JudgedGroup], rows: Sequence[int], counts: Sequence[int]
+) -> list[JudgedGroup]:
     """The groups with their judgements as often as they were drawn."""
     return [replace(groups[row], judgements=groups[row].judgements * counts[row]) for row in rows]
 

@@ -1,4 +1,5 @@
-"""The loop of every objective on fixed rows: batches in a resumable order, one update each, checkpoints."""
+"""The loop of every objective on fixed rows: batches in a resumable order, one update each,
+checkpoints."""
 
 from __future__ import annotations
 
@@ -43,15 +44,22 @@ class Trained:
 
 
 def train_rows(
-    model: CausalLM, count: int, settings: RowSettings, session: Session | None,
-    gradient: Callable[[Sequence[int]], tuple[Values, int]], start: Values,
-    on_step: Callable[[int, int], object] | None = None, measure: Callable[[int], Values] | None = None, world: World = ALONE,
-) -> Trained:  # fmt: skip
+    model: CausalLM,
+    count: int,
+    settings: RowSettings,
+    session: Session | None,
+    gradient: Callable[[Sequence[int]], tuple[Values, int]],
+    start: Values,
+    on_step: Callable[[int, int], object] | None = None,
+    measure: Callable[[int], Values] | None = None,
+    world: World = ALONE,
+) -> Trained:
     """Make epochs x count / batch updates of `model`, continuing where `session` was interrupted.
 
-    gradient(rows) accumulates the gradient of a batch, or of this process's share of it, and returns (metrics, tokens
-    processed) of the whole batch. After each update,
-    measure(step) may add metrics and on_step(step, total) is called. `start`: metrics before the first update.
+    gradient(rows) accumulates the gradient of a batch, or of this process's share of it, and
+    returns (metrics, tokens processed) of the whole batch. After each update,
+    measure(step) may add metrics and on_step(step, total) is called. `start`: metrics before the
+    first update.
     """
     session = session or LocalSession()
     order = EpochOrder(count, settings.batch, settings.epochs, settings.seed)
@@ -64,8 +72,11 @@ def train_rows(
 
     def state() -> State:
         return {
-            "weights": trainable_state(model.hf), "optimizer": optimizer.state(), "tokens": tokens, "values": values,
-        }  # fmt: skip
+            "weights": trainable_state(model.hf),
+            "optimizer": optimizer.state(),
+            "tokens": tokens,
+            "values": values,
+        }
 
     for step in range(optimizer.steps + 1, order.steps + 1):
         rows = order.rows(step - 1)
@@ -84,11 +95,16 @@ def train_rows(
 
 @torch.no_grad()
 def logprob_sums(
-    model: CausalLM, groups: Sequence[Group], micro_batch_tokens: int, world: World = ALONE, as_reference: bool = False
+    model: CausalLM,
+    groups: Sequence[Group],
+    micro_batch_tokens: int,
+    world: World = ALONE,
+    as_reference: bool = False,
 ) -> Tensor:
     """Summed log-probability (nats) of every response, for groups of K responses each: [groups, K].
 
-    as_reference: with the adapter switched off. Each process computes its share and gets all of them.
+    as_reference: with the adapter switched off. Each process computes its share and gets all of
+    them.
     """
     mine, k = world.share([group.tokens for group in groups]), len(groups[0].responses)
     sums = [torch.zeros(0, device=model.device, dtype=model.hf.dtype)]

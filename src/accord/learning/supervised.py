@@ -1,8 +1,10 @@
 """Supervised learning: pretraining and fine-tuning are one loop.
 
-    loss = - sum over scored tokens w log p(token | before) / sum of w over the scored tokens of the whole batch
+    loss = - sum over scored tokens w log p(token | before) / sum of w over the scored tokens of the
+    whole batch
 
-w is the weight of the token's example (1: it counts like the others). The normaliser is the batch's, never the micro-batch's, so `micro_batch_tokens` changes memory only.
+w is the weight of the token's example (1: it counts like the others). The normaliser is the
+batch's, never the micro-batch's, so `micro_batch_tokens` changes memory only.
 """
 
 from __future__ import annotations
@@ -26,20 +28,23 @@ from accord.text.packing import SCORING_TOKENS, Group, PackedStream, micro_batch
 
 @dataclass(frozen=True)
 class SupervisedSettings:
-    """batch: sequences per optimiser step; micro_batch_tokens: memory knob; evaluate_every: steps between
-    held-out losses (0: only at the end)."""
+    """batch: sequences per optimiser step; micro_batch_tokens: memory knob; evaluate_every: steps
+    between held-out losses (0: only at the end)."""
 
     epochs: float = 1.0
     batch: int = 32
     micro_batch_tokens: int = 2048
     evaluate_every: int = 0
     seed: int = 0
-    optimizer: OptimizerSettings = field(default_factory=lambda: OptimizerSettings(learning_rate=1e-3))
+    optimizer: OptimizerSettings = field(
+        default_factory=lambda: OptimizerSettings(learning_rate=1e-3)
+    )
 
 
 @dataclass(frozen=True)
 class SupervisedResult:
-    """Losses in nats per scored token (weighted means); tokens counts every real token processed in training."""
+    """Losses in nats per scored token (weighted means); tokens counts every real token processed in
+    training."""
 
     steps: int
     tokens: int
@@ -48,7 +53,10 @@ class SupervisedResult:
 
 
 def heldout_loss(
-    model: CausalLM, examples: Sequence[Group], micro_batch_tokens: int = SCORING_TOKENS, world: World = ALONE
+    model: CausalLM,
+    examples: Sequence[Group],
+    micro_batch_tokens: int = SCORING_TOKENS,
+    world: World = ALONE,
 ) -> float:
     """Weighted mean negative log-likelihood (nats per scored token) over all `examples`."""
     sums = {"nll": 0.0, "tokens": 0.0}
@@ -65,8 +73,11 @@ def heldout_loss(
 
 
 def token_weights(groups: Sequence[Group], stream: PackedStream, like: Tensor) -> Tensor:
-    """The weight of every scored token of the packed `groups`, that of its example, as numbers like those: [S]."""
-    return like.new_tensor([group.weight for group in groups for _ in group.responses])[stream.owners_S]
+    """The weight of every scored token of the packed `groups`, that of its example, as numbers like
+    those: [S]."""
+    return like.new_tensor([group.weight for group in groups for _ in group.responses])[
+        stream.owners_S
+    ]
 
 
 def train_supervised(
@@ -77,31 +88,47 @@ def train_supervised(
     heldout: Sequence[Group] = (),
     world: World = ALONE,
 ) -> SupervisedResult:
-    """Minimise the negative log-likelihood of the responses in those of the `examples` that count; updates `model` in
-    place."""
+    """Minimise the negative log-likelihood of the responses in those of the `examples` that count;
+    updates `model` in place."""
     examples, heldout = counting(examples), counting(heldout)
     if not examples:
-        raise DataError("there is nothing to train on: 0 examples", "look at the table of kept and dropped rows")
+        raise DataError(
+            "there is nothing to train on: 0 examples", "look at the table of kept and dropped rows"
+        )
 
     def gradient(rows: Sequence[int]) -> tuple[Values, int]:
-        loss, used = supervised_step(model, [examples[row] for row in rows], settings.micro_batch_tokens, world=world)
+        loss, used = supervised_step(
+            model, [examples[row] for row in rows], settings.micro_batch_tokens, world=world
+        )
         return {"loss_tok": loss}, used
 
     def measure(step: int) -> Values:
-        due = bool(heldout) and bool(settings.evaluate_every) and step % settings.evaluate_every == 0
-        return {"heldout_loss_tok": heldout_loss(model, heldout, settings.micro_batch_tokens, world)} if due else {}
+        due = (
+            bool(heldout) and bool(settings.evaluate_every) and step % settings.evaluate_every == 0
+        )
+        return (
+            {"heldout_loss_tok": heldout_loss(model, heldout, settings.micro_batch_tokens, world)}
+            if due
+            else {}
+        )
 
     start = {"loss_tok": float("nan")}
-    done = train_rows(model, len(examples), settings, session, gradient, start, measure=measure, world=world)
+    done = train_rows(
+        model, len(examples), settings, session, gradient, start, measure=measure, world=world
+    )
     final = heldout_loss(model, heldout, settings.micro_batch_tokens, world) if heldout else None
     return SupervisedResult(done.steps, done.tokens, done.values["loss_tok"], final)
 
 
 def supervised_step(
-    model: CausalLM, batch: Sequence[Group], micro_batch_tokens: int, weight: float = 1.0, world: World = ALONE
+    model: CausalLM,
+    batch: Sequence[Group],
+    micro_batch_tokens: int,
+    weight: float = 1.0,
+    world: World = ALONE,
 ) -> tuple[float, int]:
-    """Accumulate `weight` times the gradient of the batch's weighted mean token loss, this process's share of it; returns
-    (loss, tokens processed) of the whole batch."""
+    """Accumulate `weight` times the gradient of the batch's weighted mean token loss, this
+    process's share of it; returns (loss, tokens processed) of the whole batch."""
     scored = total(group.weight * sum(group.scored) for group in batch)
     mine = [batch[i] for i in world.share([group.tokens for group in batch])]
     sums = {"loss": 0.0, "tokens": 0.0}
@@ -118,7 +145,11 @@ def supervised_step(
 
 def describe(result: SupervisedResult) -> dict[str, Any]:
     """The result as plain values for result.json."""
-    values: dict[str, Any] = {"steps": result.steps, "tokens": result.tokens, "train_loss": result.train_loss}
+    values: dict[str, Any] = {
+        "steps": result.steps,
+        "tokens": result.tokens,
+        "train_loss": result.train_loss,
+    }
     if result.heldout_loss is not None:
         values["heldout_loss"] = result.heldout_loss
     return values

@@ -1,4 +1,5 @@
-"""What one optimiser trains: members of a reward model, with what is learned about annotators beside each."""
+"""What one optimiser trains: members of a reward model, with what is learned about annotators
+beside each."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ TRAVEL = 5.0
 
 
 class Counts(NamedTuple):
-    """How much a batch says: the weights of its likelihood's terms, and of its judgements that compare responses."""
+    """How much a batch says: the weights of its likelihood's terms, and of its judgements that
+    compare responses."""
 
     answers: float
     compared: float
@@ -49,17 +51,22 @@ class Team:
     parameters: Sequence[JudgementParameters]
 
     def read(self, stream: PackedStream, said: Sequence[Sequence[JudgedGroup]]) -> list[Reading]:
-        """What every member says about the responses, and about the steps labelled in its own version of the groups."""
+        """What every member says about the responses, and about the steps labelled in its own
+        version of the groups."""
         return read_all(self.members, stream, [step_positions(stream, groups) for groups in said])
 
     def loss(
-        self, stream: PackedStream, said: Sequence[Sequence[JudgedGroup]], counts: Sequence[Counts],
+        self,
+        stream: PackedStream,
+        said: Sequence[Sequence[JudgedGroup]],
+        counts: Sequence[Counts],
         settings: RewardSettings,
-    ) -> tuple[Tensor, float]:  # fmt: skip
-        """(this stream's part of the batch's loss: [], the part of it that is negative log-likelihood).
+    ) -> tuple[Tensor, float]:
+        """(this stream's part of the batch's loss: [], the part of it that is negative
+        log-likelihood).
 
-        said, counts: each member's version of the groups in the stream, and how much is said in the whole batch. The
-        members' losses are averaged.
+        said, counts: each member's version of the groups in the stream, and how much is said in the
+        whole batch. The members' losses are averaged.
         """
         nll, spread = [], []
         for reading, groups, parameters, count in zip(
@@ -67,10 +74,14 @@ class Team:
         ):
             if not any(g.judgements for g in groups):
                 continue  # none of it was drawn for this member
-            found = terms(reading, groups, parameters.effects(), settings.label_smoothing, settings.form)
+            found = terms(
+                reading, groups, parameters.effects(), settings.label_smoothing, settings.form
+            )
             nll.append(-found.sum / count.answers)
             if settings.centring:
-                spread.append(settings.centring * centring(reading.rewards_R, groups) / count.compared)
+                spread.append(
+                    settings.centring * centring(reading.rewards_R, groups) / count.compared
+                )
         loss = torch.stack([*nll, *spread]).sum() / len(self.members)
         return loss, float(torch.stack(nll).sum().detach()) / len(self.members)
 
@@ -96,21 +107,30 @@ class Team:
 
 
 class Optimizers:
-    """One for the weights; where annotators or scales are learned a second one, with a step size of its own.
+    """One for the weights; where annotators or scales are learned a second one, with a step size of
+    its own.
 
-    A threshold moves by units while the weights of a trunk move by thousandths: unless a rate is given, TRAVEL units are
-    within reach of the run's steps (fewer in a run of less than a hundred). The second one warms up over a quarter
-    of the steps, so that no annotator is taken for a contrarian before there is a reward to be contrary to.
+    A threshold moves by units while the weights of a trunk move by thousandths: unless a rate is
+    given, TRAVEL units are within reach of the run's steps (fewer in a run of less than a hundred).
+    The second one warms up over a quarter of the steps, so that no annotator is taken for a
+    contrarian before there is a reward to be contrary to.
     """
 
     def __init__(
-        self, team: Team, settings: OptimizerSettings, annotator_rate: float | None, steps: int, world: World = ALONE
+        self,
+        team: Team,
+        settings: OptimizerSettings,
+        annotator_rate: float | None,
+        steps: int,
+        world: World = ALONE,
     ) -> None:
         weights = {id(p): p for member in team.members for p in member.parameters()}
         self.first, self.second = Optimizer(weights.values(), settings, steps, world), None
         learned = [p for parameters in team.parameters for p in parameters.parameters()]
         if learned:
-            rate = annotator_rate or min(0.1, 2 * TRAVEL / steps)  # rising and falling, its mean is half of the peak
+            rate = annotator_rate or min(
+                0.1, 2 * TRAVEL / steps
+            )  # rising and falling, its mean is half of the peak
             own = replace(settings, learning_rate=rate, weight_decay=0.0, warmup=0.25)
             self.second = Optimizer(learned, own, steps, world)
 

@@ -1,4 +1,5 @@
-"""Learning from thumbs: each response is desirable or not, no pairs needed (KTO, Ethayarajh et al. 2024)."""
+"""Learning from thumbs: each response is desirable or not, no pairs needed (KTO, Ethayarajh et al.
+2024)."""
 
 from __future__ import annotations
 
@@ -22,8 +23,8 @@ from accord.text.packing import Group, Mask, micro_batches, pack
 
 @dataclass(frozen=True)
 class Thumb:
-    """A response (token ids) somebody found desirable or not; weight: how much it counts beside the others; mask: which of
-    its tokens are scored (None: all)."""
+    """A response (token ids) somebody found desirable or not; weight: how much it counts beside the
+    others; mask: which of its tokens are scored (None: all)."""
 
     prompt: Sequence[int]
     response: Sequence[int]
@@ -35,9 +36,14 @@ class Thumb:
     def __post_init__(self) -> None:
         for name in ("prompt", "response"):
             if not getattr(self, name):
-                raise DataError(f"thumb {self.row!r}: the {name} has no tokens", "a response holds at least its EOS")
+                raise DataError(
+                    f"thumb {self.row!r}: the {name} has no tokens",
+                    "a response holds at least its EOS",
+                )
         if not all(self.group.scored):
-            raise DataError(f"thumb {self.row!r}: no token of the response is scored", "leave it out")
+            raise DataError(
+                f"thumb {self.row!r}: no token of the response is scored", "leave it out"
+            )
         check_weight(self.weight, f"thumb {self.row!r}")
 
     @property
@@ -48,8 +54,9 @@ class Thumb:
 @dataclass(frozen=True)
 class UnpairedSettings:
     """beta: see `losses.kto`; the two weights balance classes of unequal size (the paper keeps
-    desirable_weight * desirable : undesirable_weight * undesirable between 1:1 and 4:3); batch: responses per
-    optimiser step, at least 2, since the reference point is estimated on mismatched rows of the same batch."""
+    desirable_weight * desirable : undesirable_weight * undesirable between 1:1 and 4:3); batch:
+    responses per optimiser step, at least 2, since the reference point is estimated on mismatched
+    rows of the same batch."""
 
     beta: float = 0.1
     desirable_weight: float = 1.0
@@ -58,7 +65,9 @@ class UnpairedSettings:
     batch: int = 32
     micro_batch_tokens: int = 2048
     seed: int = 0
-    optimizer: OptimizerSettings = field(default_factory=lambda: OptimizerSettings(learning_rate=5e-6))
+    optimizer: OptimizerSettings = field(
+        default_factory=lambda: OptimizerSettings(learning_rate=5e-6)
+    )
 
 
 @dataclass(frozen=True)
@@ -79,9 +88,11 @@ def train_unpaired(
     on_step: Callable[[int, int], object] | None = None,
     world: World = ALONE,
 ) -> UnpairedResult:
-    """Tune `policy` in place on those of the `thumbs` that count; `reference` None switches its adapter off instead.
+    """Tune `policy` in place on those of the `thumbs` that count; `reference` None switches its
+    adapter off instead.
 
-    Raises DataError when all responses have the same label or there are too few for a mismatched batch.
+    Raises DataError when all responses have the same label or there are too few for a mismatched
+    batch.
     """
     thumbs = counting(thumbs)
     desirable = sum(t.desirable for t in thumbs)
@@ -93,25 +104,44 @@ def train_unpaired(
     if min(settings.batch, len(thumbs)) < 2:
         raise DataError("KTO needs at least 2 responses per batch", "raise batch or give more data")
     groups = [thumb.group for thumb in thumbs]
-    reference_R = logprob_sums(reference or policy, groups, settings.micro_batch_tokens, world, as_reference=True)[:, 0]
+    reference_R = logprob_sums(
+        reference or policy, groups, settings.micro_batch_tokens, world, as_reference=True
+    )[:, 0]
 
     def gradient(rows: Sequence[int]) -> tuple[Values, int]:
         batch = [thumbs[r] for r in rows]
         kl = reference_point(policy, reference, batch, settings.micro_batch_tokens, world)
         return unpaired_step(policy, batch, reference_R[list(rows)], kl, settings, world)
 
-    done = train_rows(policy, len(thumbs), settings, session, gradient, {"loss": float("nan")}, on_step, world=world)
+    done = train_rows(
+        policy,
+        len(thumbs),
+        settings,
+        session,
+        gradient,
+        {"loss": float("nan")},
+        on_step,
+        world=world,
+    )
     return UnpairedResult(done.steps, done.tokens, done.values["loss"])
 
 
 def reference_point(
-    policy: CausalLM, reference: CausalLM | None, batch: Sequence[Thumb], micro_batch_tokens: int, world: World = ALONE
+    policy: CausalLM,
+    reference: CausalLM | None,
+    batch: Sequence[Thumb],
+    micro_batch_tokens: int,
+    world: World = ALONE,
 ) -> Tensor:
-    """z0 >= 0: mean log pi/ref of each prompt with the previous row's response (a one-row batch has none: 0). An estimate of
+    """z0 >= 0: mean log pi/ref of each prompt with the previous row's response (a one-row batch has
+    none: 0). An estimate of
     the KL and no loss: rows count the same."""
     if len(batch) < 2:
         return torch.zeros((), device=policy.device)
-    groups = [replace(t, response=batch[i - 1].response, mask=batch[i - 1].mask).group for i, t in enumerate(batch)]
+    groups = [
+        replace(t, response=batch[i - 1].response, mask=batch[i - 1].mask).group
+        for i, t in enumerate(batch)
+    ]
     mine = logprob_sums(policy, groups, micro_batch_tokens, world)
     theirs = logprob_sums(reference or policy, groups, micro_batch_tokens, world, as_reference=True)
     return (mine - theirs).mean().clamp_min(0)
@@ -125,8 +155,9 @@ def unpaired_step(
     settings: UnpairedSettings,
     world: World = ALONE,
 ) -> tuple[dict[str, float], int]:
-    """Accumulate the gradient of the batch's weighted mean loss, this process's share of it; returns (metrics, tokens
-    processed) of the whole batch. The weights of the two classes are factors of the loss, no part of the mean."""
+    """Accumulate the gradient of the batch's weighted mean loss, this process's share of it;
+    returns (metrics, tokens processed) of the whole batch. The weights of the two classes are
+    factors of the loss, no part of the mean."""
     share = world.share([thumb.group.tokens for thumb in batch])
     mine, reference_B = [batch[i] for i in share], reference_B[share]
     groups = [thumb.group for thumb in mine]
@@ -135,14 +166,18 @@ def unpaired_step(
     good, counted = sum(t.desirable for t in batch), total(t.weight for t in batch)
     for start, end in micro_batches(groups, settings.micro_batch_tokens):
         stream, part = pack(groups[start:end]).to(policy.device), mine[start:end]
-        shift_B = stream.sum_by_response(policy.logprobs(stream)) - reference_B[start:end].to(policy.device)
+        shift_B = stream.sum_by_response(policy.logprobs(stream)) - reference_B[start:end].to(
+            policy.device
+        )
         desirable_B = torch.tensor([t.desirable for t in part], device=shift_B.device)
         weight_B = torch.tensor([t.weight * weight_of[t.desirable] for t in part]).to(shift_B)
         loss = losses.kto(shift_B, desirable_B, kl, settings.beta, weight_B).sum() / counted
         loss.backward()
         sums["loss"] += loss.item()
         sums["desirable_shift"] += float(shift_B.detach()[desirable_B].sum()) / max(1, good)
-        sums["undesirable_shift"] += float(shift_B.detach()[~desirable_B].sum()) / max(1, len(batch) - good)
+        sums["undesirable_shift"] += float(shift_B.detach()[~desirable_B].sum()) / max(
+            1, len(batch) - good
+        )
         sums["tokens"] += stream.tokens
     sums = world.totals(sums)
     tokens = int(sums.pop("tokens"))

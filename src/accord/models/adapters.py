@@ -20,7 +20,8 @@ CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PROBE = "accord_base.json"
 PROBE_TOKENS = 12
 PROBE_BOUND = 1e-2
-"""Largest difference (nats) of a probe token's log-probability between machines; other weights differ by far more."""
+"""Largest difference (nats) of a probe token's log-probability between machines; other weights
+differ by far more."""
 
 
 def base_of(folder: Path) -> str:
@@ -30,7 +31,8 @@ def base_of(folder: Path) -> str:
 
 @torch.no_grad()
 def write_probe(model: CausalLM, folder: Path) -> None:
-    """Beside the adapter: what its base model, the adapter switched off, says about a few tokens."""
+    """Beside the adapter: what its base model, the adapter switched off, says about a few
+    tokens."""
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(0, model.vocab_size, (PROBE_TOKENS,), generator=generator).tolist()
     with precision.exact(), model.reference():
@@ -41,10 +43,13 @@ def write_probe(model: CausalLM, folder: Path) -> None:
 def put_on(base: CausalLM, folder: Path) -> Any:
     """The PEFT model of the adapter in `folder` on `base`.
 
-    Raises ConfigError when the adapter was made for another model: shapes or layers differ, or the base gives its
-    probe other log-probabilities (an adapter from elsewhere has no probe).
+    Raises ConfigError when the adapter was made for another model: shapes or layers differ, or the
+    base gives its probe other log-probabilities (an adapter from elsewhere has no probe).
     """
-    from peft import PeftModel, get_peft_model_state_dict  # only those who use adapters pay for importing it
+    from peft import (
+        PeftModel,
+        get_peft_model_state_dict,
+    )  # only those who use adapters pay for importing it
 
     name = base_of(folder)
     try:
@@ -70,7 +75,9 @@ def _check_probe(base: CausalLM, peft: Any, folder: Path, name: str) -> None:
         found = base.logprobs(_stream(probe["tokens"], base)).cpu()
     worst = float((found - torch.tensor(probe["logprobs"])).abs().max())
     if not worst <= PROBE_BOUND:
-        raise _other_base(folder, name, f"it gives its probe log-probabilities {worst:.3g} nats off")
+        raise _other_base(
+            folder, name, f"it gives its probe log-probabilities {worst:.3g} nats off"
+        )
 
 
 def _stream(ids: list[int], model: CausalLM) -> Any:

@@ -1,7 +1,8 @@
 """Attention over a packed stream: segments of similar length are gathered into padded buckets.
 
-Everything else in the model works on the unpadded stream; only the small attention products see padding
-(at most about a quarter), because one batched product is several times cheaper than a call per sequence.
+Everything else in the model works on the unpadded stream; only the small attention products see
+padding (at most about a quarter), because one batched product is several times cheaper than a call
+per sequence.
 """
 
 from __future__ import annotations
@@ -21,18 +22,22 @@ from accord.text.packing import PackedStream, Segment
 SLACK, SLACK_TOKENS = 1.25, 4
 """A bucket holds segments whose keys are at most SLACK times (plus SLACK_TOKENS) its shortest."""
 MATH_LENGTH = 256
-"""Up to this many keys plain products beat torch's CPU flash kernel (7x at 48 tokens, equal at 256)."""
+"""Up to this many keys plain products beat torch's CPU flash kernel (7x at 48 tokens, equal at
+256)."""
 LONG_STEP = 64
-"""Longer buckets are filled up to a multiple of this on a CPU: oneDNN keeps a kernel of some 0.4 MB per length."""
+"""Longer buckets are filled up to a multiple of this on a CPU: oneDNN keeps a kernel of some 0.4 MB
+per length."""
 
 
 @dataclass(frozen=True)
 class Bucket:
-    """b segments: their query rows [b, Lq], key rows [b, Lk] and who may attend to whom [b, 1, Lq, Lk].
+    """b segments: their query rows [b, Lq], key rows [b, Lk] and who may attend to whom [b, 1, Lq,
+    Lk].
 
-    Indices point into the stream; padded places point at row 0 and are masked or never read. No mask: query i attends
-    to keys 0..i, as far as its output is read (plain products, see `MATH_LENGTH`, have one always).
-    `whole` marks a bucket that is the stream itself cut into equal parts (no gathering needed).
+    Indices point into the stream; padded places point at row 0 and are masked or never read. No
+    mask: query i attends to keys 0..i, as far as its output is read (plain products, see
+    `MATH_LENGTH`, have one always). `whole` marks a bucket that is the stream itself cut into equal
+    parts (no gathering needed).
     """
 
     query_at_bL: Tensor
@@ -54,7 +59,8 @@ class AttentionPlan:
 
 
 def plan_attention(stream: PackedStream, window: int = 0) -> AttentionPlan:
-    """Sort the segments of `stream` into buckets; `window` > 0 limits attention to that many keys."""
+    """Sort the segments of `stream` into buckets; `window` > 0 limits attention to that many
+    keys."""
     device = stream.token_ids_N.device
     lengths = [segment.length for segment in stream.segments]
     starts = [0, *accumulate(lengths)]
@@ -70,7 +76,9 @@ def plan_attention(stream: PackedStream, window: int = 0) -> AttentionPlan:
         width = bucket.query_at_bL.shape[1]
         for row, i in enumerate(members):
             first = filled + row * width
-            output_at_N[starts[i] : starts[i] + lengths[i]] = torch.arange(first, first + lengths[i])
+            output_at_N[starts[i] : starts[i] + lengths[i]] = torch.arange(
+                first, first + lengths[i]
+            )
         filled += len(members) * width
         buckets.append(
             Bucket(
@@ -97,10 +105,19 @@ def _group(lengths: Sequence[int], keys: Sequence[int]) -> list[list[int]]:
 
 
 def _bucket(
-    segments: Sequence[Segment], members: Sequence[int], starts: Sequence[int], lengths: Sequence[int],
-    keys: Sequence[int], window: int, cpu: bool,
-) -> Bucket:  # fmt: skip
-    rows, width, depth = len(members), max(lengths[i] for i in members), max(keys[i] for i in members)
+    segments: Sequence[Segment],
+    members: Sequence[int],
+    starts: Sequence[int],
+    lengths: Sequence[int],
+    keys: Sequence[int],
+    window: int,
+    cpu: bool,
+) -> Bucket:
+    rows, width, depth = (
+        len(members),
+        max(lengths[i] for i in members),
+        max(keys[i] for i in members),
+    )
     if cpu and depth > MATH_LENGTH:
         width, depth = (size + -size % LONG_STEP for size in (width, depth))
     query_at = torch.zeros(rows, width, dtype=torch.long)
@@ -113,39 +130,57 @@ def _bucket(
             own = torch.cat([torch.arange(begin, begin + lengths[segment.prefix]), own])
         key_at[row, : keys[i]] = own
     alone = all(segment.prefix is None for segment in segments)
-    # Every segment is here and none is padded: a bucket of some that fills as much by chance is not the stream.
+    # Every segment is here and none is padded: a bucket of some that fills as much by chance is not
+    # the stream.
     whole = alone and rows == len(lengths) and rows * width == starts[-1]
     if alone and not (window and window < depth) and not (cpu and depth <= MATH_LENGTH):
         return Bucket(query_at, key_at, None, whole)
     length_b = torch.tensor([lengths[i] for i in members])[:, None, None]
     keys_b = torch.tensor([keys[i] for i in members])[:, None, None]
-    query = torch.arange(width)[None, :, None] + keys_b - length_b  # place of each query among its keys
+    query = (
+        torch.arange(width)[None, :, None] + keys_b - length_b
+    )  # place of each query among its keys
     key = torch.arange(depth)[None, None, :]
     mask = (key <= query) & (key < keys_b)
     if window:
         mask &= key > query - window
-    mask |= (query >= keys_b) & (key == 0)  # padded queries attend somewhere, so that no row is empty
+    mask |= (query >= keys_b) & (
+        key == 0
+    )  # padded queries attend somewhere, so that no row is empty
     return Bucket(query_at, key_at, mask[:, None], whole)
 
 
 def packed_attention(
     plan: AttentionPlan, q_1HND: Tensor, k_1HND: Tensor, v_1HND: Tensor, scale: float | None
 ) -> Tensor:
-    """Attention of a whole stream: -> [1, N, H, D]. Rows beyond the plan (fill-up) come out as zeros."""
+    """Attention of a whole stream: -> [1, N, H, D]. Rows beyond the plan (fill-up) come out as
+    zeros."""
     heads, dim = q_1HND.shape[1], v_1HND.shape[3]
     tokens = plan.output_at_N.numel()
     spare = q_1HND.shape[2] - tokens
-    rows = [x[0, :, :tokens].transpose(0, 1).flatten(1) for x in (q_1HND, k_1HND, v_1HND)]  # each [N, heads * D]
-    short = [b for b in plan.buckets if q_1HND.device.type == "cpu" and b.key_at_bL.shape[1] <= MATH_LENGTH]
+    rows = [
+        x[0, :, :tokens].transpose(0, 1).flatten(1) for x in (q_1HND, k_1HND, v_1HND)
+    ]  # each [N, heads * D]
+    short = [
+        b
+        for b in plan.buckets
+        if q_1HND.device.type == "cpu" and b.key_at_bL.shape[1] <= MATH_LENGTH
+    ]
     outputs: list[Tensor] = []
     if short:
-        outputs.append(_ShortAttention.apply(*rows, short, dim, dim**-0.5 if scale is None else scale))  # type: ignore[no-untyped-call]
+        factor = dim**-0.5 if scale is None else scale
+        outputs.append(_ShortAttention.apply(*rows, short, dim, factor))  # type: ignore[no-untyped-call]
     for bucket in plan.buckets[len(short) :]:  # buckets are in order of their length
         q, k, v = _parts(rows, bucket, dim)
         out = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=bucket.mask_b1LL, is_causal=bucket.causal, scale=scale,
+            q,
+            k,
+            v,
+            attn_mask=bucket.mask_b1LL,
+            is_causal=bucket.causal,
+            scale=scale,
             enable_gqa=q.shape[1] != k.shape[1],
-        )  # fmt: skip
+        )
         outputs.append(out.transpose(1, 2).reshape(-1, heads * dim))
     if len(plan.buckets) == 1 and plan.buckets[0].whole:
         out_NC = outputs[0]
@@ -157,12 +192,19 @@ def packed_attention(
 class _ShortAttention(torch.autograd.Function):
     """Plain products over buckets of short segments: rows [N, heads * D] -> [sum of b * Lq, H * D].
 
-    Only the rows outlive the forward pass; gathered copies and probabilities are made again for the backward pass.
+    Only the rows outlive the forward pass; gathered copies and probabilities are made again for the
+    backward pass.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, q_NC: Tensor, k_NC: Tensor, v_NC: Tensor, buckets: Sequence[Bucket], dim: int, scale: float
+        ctx: Any,
+        q_NC: Tensor,
+        k_NC: Tensor,
+        v_NC: Tensor,
+        buckets: Sequence[Bucket],
+        dim: int,
+        scale: float,
     ) -> Tensor:
         ctx.save_for_backward(q_NC, k_NC, v_NC)
         ctx.buckets, ctx.dim, ctx.scale = buckets, dim, scale
@@ -196,7 +238,9 @@ class _ShortAttention(torch.autograd.Function):
                 ]
                 index = (bucket.query_at_bL, bucket.key_at_bL, bucket.key_at_bL)
                 for total_NC, part, at_bL in zip(found, parts, index, strict=True):
-                    total_NC.index_add_(0, at_bL.flatten(), part.transpose(1, 2).reshape(at_bL.numel(), -1))
+                    total_NC.index_add_(
+                        0, at_bL.flatten(), part.transpose(1, 2).reshape(at_bL.numel(), -1)
+                    )
         return found[0], found[1], found[2], None, None, None
 
 
@@ -204,7 +248,9 @@ def _chances(q: Tensor, k: Tensor, bucket: Bucket, scale: float) -> Tensor:
     """Attention probabilities [b, H, Lq, Lk]."""
     assert bucket.mask_b1LL is not None
     scores = torch.matmul(q * scale, _repeated(k, q).transpose(-1, -2))
-    return torch.softmax(scores.masked_fill_(~bucket.mask_b1LL, torch.finfo(scores.dtype).min), dim=-1)
+    return torch.softmax(
+        scores.masked_fill_(~bucket.mask_b1LL, torch.finfo(scores.dtype).min), dim=-1
+    )
 
 
 def _repeated(x: Tensor, q: Tensor) -> Tensor:
@@ -221,7 +267,8 @@ def _parts(rows: Sequence[Tensor], bucket: Bucket, dim: int) -> list[Tensor]:
     """Queries, keys and values of a bucket: each [b, heads, L, D]."""
     index = (bucket.query_at_bL, bucket.key_at_bL, bucket.key_at_bL)
     return [
-        _gather(x, at, bucket.whole).unflatten(-1, (-1, dim)).transpose(1, 2) for x, at in zip(rows, index, strict=True)
+        _gather(x, at, bucket.whole).unflatten(-1, (-1, dim)).transpose(1, 2)
+        for x, at in zip(rows, index, strict=True)
     ]
 
 

@@ -14,7 +14,13 @@ from accord.models import precision
 from accord.models.decoding import Decoder, LlamaDecoder, can_decode_straight
 from accord.models.llama import LlamaLM
 from accord.models.logprob import CHUNK, token_logprobs
-from accord.models.packed import NAME, KeyValueCache, decode_forward, offer_to_transformers, packed_forward
+from accord.models.packed import (
+    NAME,
+    KeyValueCache,
+    decode_forward,
+    offer_to_transformers,
+    packed_forward,
+)
 from accord.text.packing import PackedStream
 
 if TYPE_CHECKING:
@@ -26,13 +32,17 @@ if TYPE_CHECKING:
 class CausalLM:
     """A decoder with its tokenizer.
 
-    `hf` is a Llama-like model of ours or a transformers model, both with transformers' names (with LoRA layers
-    injected when `adapter` is set; `adapter` is then the PEFT wrapper that saves and switches them). Dropout is off
+    `hf` is a Llama-like model of ours or a transformers model, both with transformers' names (with
+    LoRA layers injected when `adapter` is set; `adapter` is then the PEFT wrapper that saves and
+    switches them). Dropout is off
     for good: with dropout the probability ratio of a policy differs from 1 before any update.
     """
 
     def __init__(
-        self, hf: PreTrainedModel | LlamaLM, tokenizer: PreTrainedTokenizerBase | FileTokenizer, adapter: Any = None
+        self,
+        hf: PreTrainedModel | LlamaLM,
+        tokenizer: PreTrainedTokenizerBase | FileTokenizer,
+        adapter: Any = None,
     ) -> None:
         self.hf: Any = hf.eval()
         if not isinstance(self.hf, LlamaLM):
@@ -92,14 +102,15 @@ class CausalLM:
         finally:
             self.hf.config._attn_implementation = NAME
 
-    # --- forward ----------------------------------------------------------------------------------------
+    # --- forward ----------------------------------------------------------------------------------
     def hidden(self, stream: PackedStream) -> Tensor:
         """Final hidden states [N, H] of a packed stream."""
         with precision.scope(self.device.type):
             return _wide(packed_forward(self.body, stream))
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """Vocabulary logits in fp32 [..., V], with the architecture's own scaling or soft-capping."""
+        """Vocabulary logits in fp32 [..., V], with the architecture's own scaling or
+        soft-capping."""
         config = self.hf.config.get_text_config()
         logits: Tensor = self.hf.get_output_embeddings()(hidden).float()
         if scaling := getattr(config, "logits_scaling", None):
@@ -114,9 +125,13 @@ class CausalLM:
         """Log-probability [S] (nats) of every scored token under the tempered distribution."""
         return self.logprobs_of_hidden(self.hidden(stream), stream, temperature)
 
-    def logprobs_of_hidden(self, hidden_NH: Tensor, stream: PackedStream, temperature: float = 1.0) -> Tensor:
+    def logprobs_of_hidden(
+        self, hidden_NH: Tensor, stream: PackedStream, temperature: float = 1.0
+    ) -> Tensor:
         """As `logprobs`, from hidden states at hand."""
-        hidden_SH = F.embedding(stream.score_at_S, hidden_NH)  # a gather with a cheap deterministic backward
+        hidden_SH = F.embedding(
+            stream.score_at_S, hidden_NH
+        )  # a gather with a cheap deterministic backward
         if self._plain_head:
             return token_logprobs(hidden_SH, self.head_weight, stream.targets_S, temperature)
         parts = zip(hidden_SH.split(CHUNK), stream.targets_S.split(CHUNK), strict=True)
@@ -128,8 +143,11 @@ class CausalLM:
         )
 
     @torch.no_grad()
-    def full_logprobs(self, stream: PackedStream, temperature: float = 1.0) -> Iterator[tuple[slice, Tensor]]:
-        """Whole log-distributions [chunk, V] at the scored positions, chunk by chunk (for exact KL, entropy)."""
+    def full_logprobs(
+        self, stream: PackedStream, temperature: float = 1.0
+    ) -> Iterator[tuple[slice, Tensor]]:
+        """Whole log-distributions [chunk, V] at the scored positions, chunk by chunk (for exact KL,
+        entropy)."""
         hidden_SH = self.hidden(stream)[stream.score_at_S]
         for start in range(0, hidden_SH.shape[0], CHUNK):
             part = slice(start, min(start + CHUNK, hidden_SH.shape[0]))
@@ -146,8 +164,13 @@ class CausalLM:
             return _wide(decode_forward(self.body, token_ids_B, at_B, cache))
 
     def decoder(self, rows: int) -> Decoder:
-        """Decodes about `rows` sequences at a time with the weights as they are now; make a new one when they change."""
-        return LlamaDecoder(self.hf, rows) if self._plain_head and can_decode_straight(self.hf) else self
+        """Decodes about `rows` sequences at a time with the weights as they are now; make a new one
+        when they change."""
+        return (
+            LlamaDecoder(self.hf, rows)
+            if self._plain_head and can_decode_straight(self.hf)
+            else self
+        )
 
 
 def _has_plain_head(hf: Any) -> bool:

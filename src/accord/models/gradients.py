@@ -1,8 +1,10 @@
-"""Gradients that are laid out before a step's activations, and tables that add to theirs where it lies.
+"""Gradients that are laid out before a step's activations, and tables that add to theirs where it
+lies.
 
-A gradient allocated in the middle of a backward pass takes the room of activations just freed, and the activations of the
-next micro-batch find holes. And autograd makes a gradient the size of the vocabulary three times: at the head, at the
-embedding, and for their sum (113 MB each for SmolLM2-135M).
+A gradient allocated in the middle of a backward pass takes the room of activations just freed, and
+the activations of the next micro-batch find holes. And autograd makes a gradient the size of the
+vocabulary three times: at the head, at the embedding, and for their sum (113 MB each for
+SmolLM2-135M).
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ Laid = tuple[nn.Parameter, Tensor, int]
 
 
 def lay_out(parameters: Iterable[nn.Parameter]) -> list[Laid]:
-    """Give every parameter that has no gradient one of zeros; returns those, for `forget_unused`."""
+    """Give every parameter that has no gradient one of zeros; returns those, for
+    `forget_unused`."""
     laid = []
     for parameter in parameters:
         if parameter.grad is None:
@@ -30,20 +33,27 @@ def lay_out(parameters: Iterable[nn.Parameter]) -> list[Laid]:
 
 
 def forget_unused(laid: Iterable[Laid]) -> None:
-    """Take away the gradients to which nothing was added: a parameter that no loss reached has none, and is not moved."""
+    """Take away the gradients to which nothing was added: a parameter that no loss reached has
+    none, and is not moved."""
     for parameter, zeros, version in laid:
         if parameter.grad is zeros and zeros._version == version:
             parameter.grad = None
 
 
 def laid_out(weight: Tensor) -> Tensor | None:
-    """The gradient that a backward pass may add to by itself; None where autograd is to collect it."""
+    """The gradient that a backward pass may add to by itself; None where autograd is to collect
+    it."""
     return weight.grad if weight.is_leaf and getattr(weight.grad, "laid_out", False) else None
 
 
 def look_up(table: nn.Module, ids_N: Tensor) -> Tensor:
     """Rows of an embedding [N, H]; the gradient is added to those rows alone."""
-    if type(table) is not nn.Embedding or table.max_norm is not None or table.sparse or table.scale_grad_by_freq:
+    if (
+        type(table) is not nn.Embedding
+        or table.max_norm is not None
+        or table.sparse
+        or table.scale_grad_by_freq
+    ):
         return table(ids_N)  # type: ignore[no-any-return]
     found: Tensor = _Rows.apply(ids_N, table.weight, table.padding_idx)  # type: ignore[no-untyped-call]
     return found

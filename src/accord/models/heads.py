@@ -1,8 +1,9 @@
 """Heads on a trunk's hidden states, and how their outputs become one score per response.
 
-Objectives: one output each, weighed together. Distributions: a head that says how much annotators differ in what they
-know or want and the feedback does not show (Siththaranjan, Laidlaw and Hadfield-Menell 2023). Steps: a process reward
-model scores each at its last token as the logit of "not bad" (Lightman et al. 2023).
+Objectives: one output each, weighed together. Distributions: a head that says how much annotators
+differ in what they know or want and the feedback does not show (Siththaranjan, Laidlaw and
+Hadfield-Menell 2023). Steps: a process reward model scores each at its last token as the logit of
+"not bad" (Lightman et al. 2023).
 """
 
 from __future__ import annotations
@@ -26,11 +27,14 @@ LEAST_DEVIATION = 1e-3
 class HeadForm:
     """What a head's outputs mean and how they are read as a score; stored with the model.
 
-    kind: point (a number, or one per objective), mean_variance (of a normal distribution), categorical (logits of `atoms`
-    values evenly spaced on [0, 1]). objectives: (name, weight) of each output; the score is their weighted sum.
-    read, risk: what of a distribution is the score: its mean, the quantile at `risk`, or mean - risk * deviation.
-    steps: where a response is scored. end: at its last token; min: its worst step; product: log-probability that no step is
-    bad; last: its last step. separator: what divides a response into steps.
+    kind: point (a number, or one per objective), mean_variance (of a normal distribution),
+    categorical (logits of `atoms` values evenly spaced on [0, 1]). objectives: (name, weight) of
+    each output; the score is their weighted sum.
+    read, risk: what of a distribution is the score: its mean, the quantile at `risk`, or mean -
+    risk * deviation.
+    steps: where a response is scored. end: at its last token; min: its worst step; product:
+    log-probability that no step is bad; last: its last step. separator: what divides a response
+    into steps.
     """
 
     kind: Kind = "point"
@@ -43,7 +47,9 @@ class HeadForm:
 
     def __post_init__(self) -> None:
         if sum((self.kind != "point", bool(self.objectives), self.steps != "end")) > 1:
-            raise ValueError("a head has objectives, or a distribution, or scores steps; not several of these")
+            raise ValueError(
+                "a head has objectives, or a distribution, or scores steps; not several of these"
+            )
         if self.read == "quantile" and not 0 < self.risk < 1:
             raise ValueError(f"a quantile lies between 0 and 1, not at {self.risk:g}")
         if self.atoms < 2:
@@ -52,16 +58,27 @@ class HeadForm:
     @classmethod
     def of(cls, values: dict[str, Any]) -> HeadForm:
         """From JSON values."""
-        return cls(**values | {"objectives": tuple((name, weight) for name, weight in values["objectives"])})
+        return cls(
+            **values
+            | {"objectives": tuple((name, weight) for name, weight in values["objectives"])}
+        )
 
     @property
     def outputs(self) -> int:
         """Numbers the head gives per position."""
-        return {"point": max(1, len(self.objectives)), "mean_variance": 2, "categorical": self.atoms}[self.kind]
+        return {
+            "point": max(1, len(self.objectives)),
+            "mean_variance": 2,
+            "categorical": self.atoms,
+        }[self.kind]
 
     def head(self, hidden: int, seed: int) -> ScalarHead | VectorHead:
         """A new head of this form."""
-        return ScalarHead(hidden, seed) if self.outputs == 1 else VectorHead(hidden, self.outputs, seed)
+        return (
+            ScalarHead(hidden, seed)
+            if self.outputs == 1
+            else VectorHead(hidden, self.outputs, seed)
+        )
 
     def score(self, outputs: Tensor) -> Tensor:
         """Head outputs [P] or [P, O] to scores [P]."""
@@ -93,7 +110,9 @@ class HeadForm:
             normal: Tensor = mean + deviation * torch.special.ndtri(outputs.new_tensor(self.risk))
             return normal
         below = torch.cumsum(outputs.softmax(-1), -1)
-        at = (below < self.risk).sum(-1).clamp_max(self.atoms - 1)  # the atom that reaches the quantile
+        at = (
+            (below < self.risk).sum(-1).clamp_max(self.atoms - 1)
+        )  # the atom that reaches the quantile
         high = below.gather(-1, at[..., None])[..., 0]
         low = torch.where(at > 0, below.gather(-1, (at - 1).clamp_min(0)[..., None])[..., 0], 0.0)
         share = ((self.risk - low) / (high - low).clamp_min(1e-12)).clamp(0, 1)
@@ -102,12 +121,15 @@ class HeadForm:
 
 
 class _Linear(nn.Module):
-    """weight ~ N(0, 1/sqrt(H+1)) of shape [..., H], bias 0 of shape [outputs] (Huang et al. 2024, detail 11)."""
+    """weight ~ N(0, 1/sqrt(H+1)) of shape [..., H], bias 0 of shape [outputs] (Huang et al. 2024,
+    detail 11)."""
 
     def __init__(self, shape: tuple[int, ...], outputs: int, seed: int) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
-        self.weight = nn.Parameter(torch.randn(shape, generator=generator) / math.sqrt(shape[-1] + 1))
+        self.weight = nn.Parameter(
+            torch.randn(shape, generator=generator) / math.sqrt(shape[-1] + 1)
+        )
         self.bias = nn.Parameter(torch.zeros(outputs))
 
 
@@ -134,11 +156,14 @@ class VectorHead(_Linear):
 
 
 @torch.no_grad()
-def value_head(head: ScalarHead | VectorHead, form: HeadForm, centre: float, scale: float) -> ScalarHead:
+def value_head(
+    head: ScalarHead | VectorHead, form: HeadForm, centre: float, scale: float
+) -> ScalarHead:
     """A scalar head that says (score - centre) / scale, to start a value model from.
 
-    Exact for scores that are linear in the hidden state: a point, weighed objectives, a normal distribution's mean.
-    Of a categorical head nothing linear is left; its value model starts with a new head.
+    Exact for scores that are linear in the hidden state: a point, weighed objectives, a normal
+    distribution's mean. Of a categorical head nothing linear is left; its value model starts with a
+    new head.
     """
     value = ScalarHead(head.weight.shape[-1], 0).to(head.weight.device)
     if form.kind == "categorical":
@@ -157,8 +182,10 @@ def value_head(head: ScalarHead | VectorHead, form: HeadForm, centre: float, sca
 class Reading:
     """What one head says about a stream of R responses.
 
-    rewards_R: the score of each response as it is used; points_P: scores at further positions that were asked for;
-    outputs_RO: all outputs at the last tokens, where there are several, with the form that says what they mean.
+    rewards_R: the score of each response as it is used; points_P: scores at further positions that
+    were asked for;
+    outputs_RO: all outputs at the last tokens, where there are several, with the form that says
+    what they mean.
     """
 
     rewards_R: Tensor
@@ -168,14 +195,18 @@ class Reading:
 
 
 def over_steps(scores_P: Tensor, owner_P: Tensor, responses: int, how: Steps) -> Tensor:
-    """One score per response from the scores of its steps (logits of "not bad"), in order: [P] -> [R].
+    """One score per response from the scores of its steps (logits of "not bad"), in order: [P] ->
+    [R].
 
-    min: the worst step; product: sum of log sigmoid, the log-probability that no step is bad; last: the last step.
+    min: the worst step; product: sum of log sigmoid, the log-probability that no step is bad; last:
+    the last step.
     """
     if how == "product":
         return scores_P.new_zeros(responses).index_add(0, owner_P, F.logsigmoid(scores_P))
     if how == "min":
         start = scores_P.new_full((responses,), torch.inf)
         return start.scatter_reduce(0, owner_P, scores_P, "amin", include_self=False)
-    last_R = torch.searchsorted(owner_P, torch.arange(responses, device=owner_P.device), right=True) - 1
+    last_R = (
+        torch.searchsorted(owner_P, torch.arange(responses, device=owner_P.device), right=True) - 1
+    )
     return scores_P[last_R]

@@ -1,6 +1,8 @@
-"""What transformers does for accord: architectures that `accord.models.llama` does not know, and what only it can do.
+"""What transformers does for accord: architectures that `accord.models.llama` does not know, and
+what only it can do.
 
-Importing it takes longer than all the rest together, so nothing here is imported before it is needed.
+Importing it takes longer than all the rest together, so nothing here is imported before it is
+needed.
 """
 
 from __future__ import annotations
@@ -21,13 +23,16 @@ if TYPE_CHECKING:
 
 
 def load_model(location: str) -> Any:
-    """A directory or Hub id by transformers, in fp32. Raises OSError or ValueError when it cannot."""
+    """A directory or Hub id by transformers, in fp32. Raises OSError or ValueError when it
+    cannot."""
     from transformers import AutoModelForCausalLM
 
     return AutoModelForCausalLM.from_pretrained(location, dtype=torch.float32, use_safetensors=True)
 
 
-def load_tokenizer(location: str, local_only: bool = False) -> FileTokenizer | PreTrainedTokenizerBase:
+def load_tokenizer(
+    location: str, local_only: bool = False
+) -> FileTokenizer | PreTrainedTokenizerBase:
     """The tokenizer of a directory or Hub id; read from its files alone where that gives the same.
 
     Raises ConfigError when there is none.
@@ -48,7 +53,8 @@ def load_tokenizer(location: str, local_only: bool = False) -> FileTokenizer | P
 
 
 def in_transformers(model: CausalLM) -> CausalLM:
-    """The same weights (no copies) in transformers' own modules, for what needs those: adapters, `generate`, comparisons."""
+    """The same weights (no copies) in transformers' own modules, for what needs those: adapters,
+    `generate`, comparisons."""
     if not isinstance(model.hf, LlamaLM):
         return model
     from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
@@ -60,7 +66,9 @@ def in_transformers(model: CausalLM) -> CausalLM:
         made: Any = AutoModelForCausalLM.from_config(config)
     made.load_state_dict(own.state_dict(keep_vars=True), assign=True)
     made.tie_weights()
-    made.model.rotary_emb = type(made.model.rotary_emb)(config=config).to(model.device)  # no weights: not in the state
+    made.model.rotary_emb = type(made.model.rotary_emb)(config=config).to(
+        model.device
+    )  # no weights: not in the state
     if own.config.generation is not None:
         made.generation_config = GenerationConfig.from_dict(own.config.generation)
     made.generation_config.eos_token_id = own.generation_config.eos_token_id

@@ -1,7 +1,8 @@
 """Llama-like decoders (Llama, Mistral, Qwen2, Qwen3) as one block, without transformers.
 
-transformers has them too, but to import it takes longer than torch does, and 190 MiB. Modules and weights bear its names, so
-that files and adapters fit both; `accord.models.llama_files` reads and writes them.
+transformers has them too, but to import it takes longer than torch does, and 190 MiB. Modules and
+weights bear its names, so that files and adapters fit both; `accord.models.llama_files` reads and
+writes them.
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ Attend = Callable[[Any, Tensor, Tensor, Tensor], Tensor]
 
 @dataclass
 class LlamaConfig:
-    """The shape of a model. raw: all of config.json; generation: all of generation_config.json; location: where from.
+    """The shape of a model. raw: all of config.json; generation: all of generation_config.json;
+    location: where from.
 
-    biases: which of q, k, v, o and the three MLP matrices have one; head_norm: whether queries and keys are normalised.
+    biases: which of q, k, v, o and the three MLP matrices have one; head_norm: whether queries and
+    keys are normalised.
     """
 
     model_type: str
@@ -69,24 +72,32 @@ class RMSNorm(nn.Module):
 
 
 class Rotary(nn.Module):
-    """Cosines and sines of rotary positions (Su et al. 2021), with Llama 3's stretched long waves where asked."""
+    """Cosines and sines of rotary positions (Su et al. 2021), with Llama 3's stretched long waves
+    where asked."""
 
     def __init__(self, config: LlamaConfig) -> None:
         super().__init__()
-        self.inv_freq = nn.Buffer(inverse_frequencies(config.rope, config.head_dim), persistent=False)
+        self.inv_freq = nn.Buffer(
+            inverse_frequencies(config.rope, config.head_dim), persistent=False
+        )
 
     @torch.no_grad()
     def forward(self, like: Tensor, positions_BT: Tensor) -> tuple[Tensor, Tensor]:
         """(cos, sin) [B, T, D] in the type of `like`."""
         with torch.autocast(like.device.type, enabled=False):
-            angles: Tensor = positions_BT[..., None].float() * self.inv_freq.to(like.device, torch.float)
+            angles: Tensor = positions_BT[..., None].float() * self.inv_freq.to(
+                like.device, torch.float
+            )
             angles = torch.cat((angles, angles), dim=-1)
             return angles.cos().to(like.dtype), angles.sin().to(like.dtype)
 
 
 def inverse_frequencies(rope: dict[str, Any], head_dim: int) -> Tensor:
-    """[D/2] radians per position: theta^(-2i/D); linear: all slower by `factor`; llama3: the long waves alone."""
-    with torch.device("cpu"):  # a buffer is not among the weights that a model made on "meta" is given
+    """[D/2] radians per position: theta^(-2i/D); linear: all slower by `factor`; llama3: the long
+    waves alone."""
+    with torch.device(
+        "cpu"
+    ):  # a buffer is not among the weights that a model made on "meta" is given
         steps = torch.arange(0, head_dim, 2, dtype=torch.int64).float() / head_dim
         frequencies: Tensor = 1.0 / (float(rope["rope_theta"]) ** steps)
     kind = rope["rope_type"]
@@ -98,7 +109,8 @@ def inverse_frequencies(rope: dict[str, Any], head_dim: int) -> Tensor:
 
 
 def _stretched(frequencies: Tensor, rope: dict[str, Any]) -> Tensor:
-    """Waves longer than the old context are `factor` slower, short ones stay, between them a mixture (Llama 3.1)."""
+    """Waves longer than the old context are `factor` slower, short ones stay, between them a
+    mixture (Llama 3.1)."""
     old, factor = rope["original_max_position_embeddings"], rope["factor"]
     low, high = rope["low_freq_factor"], rope["high_freq_factor"]
     waves = 2 * math.pi / frequencies
@@ -115,7 +127,10 @@ class Attention(nn.Module):
     def __init__(self, config: LlamaConfig, layer: int) -> None:
         super().__init__()
         self.layer_idx, self.head_dim, self.scaling = layer, config.head_dim, config.head_dim**-0.5
-        wide, narrow = config.num_attention_heads * self.head_dim, config.num_key_value_heads * self.head_dim
+        wide, narrow = (
+            config.num_attention_heads * self.head_dim,
+            config.num_key_value_heads * self.head_dim,
+        )
         self.q_proj = nn.Linear(config.hidden_size, wide, bias=config.qkv_bias)
         self.k_proj = nn.Linear(config.hidden_size, narrow, bias=config.qkv_bias)
         self.v_proj = nn.Linear(config.hidden_size, narrow, bias=config.qkv_bias)
@@ -126,7 +141,10 @@ class Attention(nn.Module):
 
     def forward(self, x_BTH: Tensor, cos_BTD: Tensor, sin_BTD: Tensor, attend: Attend) -> Tensor:
         """[B, T, H] -> [B, T, H]"""
-        q, k, v = (part(x_BTH).unflatten(-1, (-1, self.head_dim)) for part in (self.q_proj, self.k_proj, self.v_proj))
+        q, k, v = (
+            part(x_BTH).unflatten(-1, (-1, self.head_dim))
+            for part in (self.q_proj, self.k_proj, self.v_proj)
+        )
         if hasattr(self, "q_norm"):
             q, k = self.q_norm(q), self.k_norm(k)
         q, k = (rotate(x, cos_BTD[:, :, None], sin_BTD[:, :, None]) for x in (q, k))
@@ -179,7 +197,9 @@ class LlamaBody(nn.Module):
         super().__init__()
         self.config = config
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size, config.pad_token_id)
-        self.layers = nn.ModuleList(Layer(config, index) for index in range(config.num_hidden_layers))
+        self.layers = nn.ModuleList(
+            Layer(config, index) for index in range(config.num_hidden_layers)
+        )
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.rotary_emb = Rotary(config)
 
@@ -239,13 +259,19 @@ class LlamaLM(nn.Module):
         return self.lm_head
 
     def forward(self, input_ids: Tensor) -> SimpleNamespace:
-        """`logits` [B, T, V] of whole sequences, every token attending to all before it (right padding is no harm)."""
-        positions_BT = torch.arange(input_ids.shape[1], device=input_ids.device)[None].expand_as(input_ids)
-        return SimpleNamespace(logits=self.lm_head(self.model(input_ids, positions_BT, attend_causally)))
+        """`logits` [B, T, V] of whole sequences, every token attending to all before it (right
+        padding is no harm)."""
+        positions_BT = torch.arange(input_ids.shape[1], device=input_ids.device)[None].expand_as(
+            input_ids
+        )
+        return SimpleNamespace(
+            logits=self.lm_head(self.model(input_ids, positions_BT, attend_causally))
+        )
 
 
 def attend_causally(module: Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Softmax attention of every position to itself and all before: [B, heads, T, D] -> [B, T, heads, D]."""
+    """Softmax attention of every position to itself and all before: [B, heads, T, D] -> [B, T,
+    heads, D]."""
     groups = q.shape[1] // k.shape[1]
     k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
     seen = torch.ones(q.shape[2], q.shape[2], dtype=torch.bool, device=q.device).tril()

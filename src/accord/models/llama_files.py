@@ -1,7 +1,8 @@
 """Hugging Face directories of Llama-like models, read and written without transformers.
 
-Only what is understood to the last setting is read here. For anything else (another architecture, sliding windows,
-quantised weights, a setting not listed) `read_llama` gives None and the caller lets transformers load it.
+Only what is understood to the last setting is read here. For anything else (another architecture,
+sliding windows, quantised weights, a setting not listed) `read_llama` gives None and the caller
+lets transformers load it.
 """
 
 from __future__ import annotations
@@ -63,11 +64,20 @@ def read_config(folder: Path) -> LlamaConfig | None:
         return None
     bias = bool(raw.get("attention_bias", False))
     return LlamaConfig(
-        **{name: raw[name] for name in NEEDED if name != "hidden_act"}, model_type=kind, head_dim=head_dim, rope=rope,
-        tie_word_embeddings=bool(raw.get("tie_word_embeddings", False)), qkv_bias=bias or kind == "qwen2",
-        o_bias=bias, mlp_bias=bool(raw.get("mlp_bias", False)), head_norm=kind == "qwen3",
-        pad_token_id=raw.get("pad_token_id"), raw=raw, generation=_json(generation), location=str(folder),
-    )  # fmt: skip
+        **{name: raw[name] for name in NEEDED if name != "hidden_act"},
+        model_type=kind,
+        head_dim=head_dim,
+        rope=rope,
+        tie_word_embeddings=bool(raw.get("tie_word_embeddings", False)),
+        qkv_bias=bias or kind == "qwen2",
+        o_bias=bias,
+        mlp_bias=bool(raw.get("mlp_bias", False)),
+        head_norm=kind == "qwen3",
+        pad_token_id=raw.get("pad_token_id"),
+        raw=raw,
+        generation=_json(generation),
+        location=str(folder),
+    )
 
 
 def _json(file: Path) -> dict[str, Any] | None:
@@ -81,7 +91,9 @@ def _json(file: Path) -> dict[str, Any] | None:
 
 def _understood(raw: dict[str, Any]) -> bool:
     kind = raw.get("model_type")
-    windows = raw.get("use_sliding_window", False) or (kind == "mistral" and raw.get("sliding_window", 4096))
+    windows = raw.get("use_sliding_window", False) or (
+        kind == "mistral" and raw.get("sliding_window", 4096)
+    )
     return (
         kind in ARCHITECTURES
         and raw.get("architectures") == [ARCHITECTURES[kind]]
@@ -92,7 +104,11 @@ def _understood(raw: dict[str, Any]) -> bool:
         and not raw.get("rope_interleaved", False)
         and not windows
         and set(raw.get("layer_types") or ["full_attention"]) == {"full_attention"}
-        and not any(raw.get(name) for name in ("attention_bias", "mlp_bias") if name not in BIASES.get(kind, ()))
+        and not any(
+            raw.get(name)
+            for name in ("attention_bias", "mlp_bias")
+            if name not in BIASES.get(kind, ())
+        )
     )
 
 
@@ -111,13 +127,16 @@ def _rope(raw: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def read_llama(folder: Path) -> LlamaLM | None:
-    """The model in `folder` in fp32; None where transformers is to load it (or to say what is wrong)."""
+    """The model in `folder` in fp32; None where transformers is to load it (or to say what is
+    wrong)."""
     config = read_config(folder)
     files = _weight_files(folder)
     if config is None or files is None:
         return None
     model = empty_llama(config)
-    wanted = {name: p.shape for name, p in model.named_parameters()}  # tied weights once, under the embedding's name
+    wanted = {
+        name: p.shape for name, p in model.named_parameters()
+    }  # tied weights once, under the embedding's name
     try:
         weights = _weights(files, wanted, config)
     except SafetensorError:  # a damaged file: transformers says it better
@@ -138,7 +157,8 @@ def empty_llama(config: LlamaConfig) -> LlamaLM:
 
 
 class _NoDraws(TorchFunctionMode):
-    """Leaves weights as they are made: torch imports its compiler to draw numbers for tensors without memory."""
+    """Leaves weights as they are made: torch imports its compiler to draw numbers for tensors
+    without memory."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if getattr(func, "__module__", "") == "torch.nn.init":
@@ -147,7 +167,8 @@ class _NoDraws(TorchFunctionMode):
 
 
 def _weight_files(folder: Path) -> list[Path] | None:
-    """The files that hold the weights, one alone before several, as transformers does; None where one is missing."""
+    """The files that hold the weights, one alone before several, as transformers does; None where
+    one is missing."""
     if (folder / WEIGHTS).is_file():
         return [folder / WEIGHTS]
     names = set(((_json(folder / INDEX) or {}).get("weight_map") or {}).values())
@@ -166,13 +187,17 @@ def _weights(files: list[Path], wanted: Container[str], config: LlamaConfig) -> 
             for name in opened.keys():  # noqa: SIM118 (not a dict)
                 if name in wanted or not _spare(name, config):
                     tensor: Tensor = opened.get_tensor(name)
-                    found[name] = tensor.clone() if tensor.dtype == torch.float32 else tensor.float()
+                    found[name] = (
+                        tensor.clone() if tensor.dtype == torch.float32 else tensor.float()
+                    )
     return found
 
 
 def _spare(name: str, config: LlamaConfig) -> bool:
     """Tensors that old files hold beside the weights."""
-    return name.endswith("rotary_emb.inv_freq") or (name == "lm_head.weight" and config.tie_word_embeddings)
+    return name.endswith("rotary_emb.inv_freq") or (
+        name == "lm_head.weight" and config.tie_word_embeddings
+    )
 
 
 def write_llama(model: LlamaLM, folder: Path) -> None:

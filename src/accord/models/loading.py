@@ -1,4 +1,5 @@
-"""Loading and saving causal LMs: Hugging Face directories, PEFT adapters, Hub ids, packaged models."""
+"""Loading and saving causal LMs: Hugging Face directories, PEFT adapters, Hub ids, packaged
+models."""
 
 from __future__ import annotations
 
@@ -25,12 +26,14 @@ from accord.text.packing import Group, pack
 
 PACKAGED = "accord:"
 SELF_CHECK_BOUND = 2e-3
-"""Largest accepted difference (nats) between packed and native log-probabilities of the probe, in fp32."""
+"""Largest accepted difference (nats) between packed and native log-probabilities of the probe, in
+fp32."""
 
 
 @dataclass(frozen=True)
 class LoraSettings:
-    """rank: of the update; alpha: scale (effective scale alpha / rank); targets: module names or all linear."""
+    """rank: of the update; alpha: scale (effective scale alpha / rank); targets: module names or
+    all linear."""
 
     rank: int = 16
     alpha: float = 32.0
@@ -38,22 +41,28 @@ class LoraSettings:
 
 
 def locate_model(reference: str) -> str:
-    """A directory or Hub id for `reference`: `accord:NAME` is a model shipped inside the package."""
+    """A directory or Hub id for `reference`: `accord:NAME` is a model shipped inside the
+    package."""
     if not reference.startswith(PACKAGED):
         return reference
     name = reference.removeprefix(PACKAGED)
     folder = resources.files("accord") / "assets" / name
     if not folder.is_dir():
-        shipped = sorted(p.name for p in (resources.files("accord") / "assets").iterdir() if p.is_dir())
-        raise ConfigError(f"there is no packaged model {name!r}", f"use one of: {', '.join(shipped)}")
+        shipped = sorted(
+            p.name for p in (resources.files("accord") / "assets").iterdir() if p.is_dir()
+        )
+        raise ConfigError(
+            f"there is no packaged model {name!r}", f"use one of: {', '.join(shipped)}"
+        )
     return str(folder)
 
 
 def load_causal_lm(reference: str, device: str = "cpu", verify: bool = True) -> CausalLM:
     """Load a causal LM in fp32 with its tokenizer.
 
-    `reference` is a directory (plain model or PEFT adapter), a Hub id or `accord:NAME`. Raises ConfigError
-    when nothing loadable is there, RunError when packed and native forward disagree (`verify`).
+    `reference` is a directory (plain model or PEFT adapter), a Hub id or `accord:NAME`. Raises
+    ConfigError when nothing loadable is there, RunError when packed and native forward disagree
+    (`verify`).
     """
     location = locate_model(reference)
     if (Path(location) / "adapter_config.json").is_file():
@@ -74,30 +83,38 @@ def load_causal_lm(reference: str, device: str = "cpu", verify: bool = True) -> 
 
 
 def load_base(adapter: Path, device: str, verify: bool = True) -> CausalLM:
-    """The base model of the adapter in a folder. Raises ConfigError when it is not where the adapter says."""
+    """The base model of the adapter in a folder. Raises ConfigError when it is not where the
+    adapter says."""
     try:
         return load_causal_lm(base_of(adapter), device, verify)
     except ConfigError as error:
-        raise ConfigError(f"the adapter in {adapter} needs its base model: {error.message}", error.fix) from error
+        raise ConfigError(
+            f"the adapter in {adapter} needs its base model: {error.message}", error.fix
+        ) from error
 
 
 def with_adapter(base: CausalLM, folder: Path) -> CausalLM:
-    """`base` with the adapter in `folder`. Raises ConfigError when it was trained on another model."""
+    """`base` with the adapter in `folder`. Raises ConfigError when it was trained on another
+    model."""
     base = in_transformers(base)
     peft = put_on(base, folder)
     return CausalLM(peft.get_base_model(), base.tokenizer, adapter=peft)
 
 
 def generation_stops(hf: Any) -> list[int]:
-    """Ids that the model's own generation settings stop at (a chat model may end its turns with another token than EOS)."""
+    """Ids that the model's own generation settings stop at (a chat model may end its turns with
+    another token than EOS)."""
     stops = getattr(getattr(hf, "generation_config", None), "eos_token_id", None)
-    return [int(stop) for stop in (stops if isinstance(stops, list) else [stops]) if stop is not None]
+    return [
+        int(stop) for stop in (stops if isinstance(stops, list) else [stops]) if stop is not None
+    ]
 
 
 def save_causal_lm(model: CausalLM, folder: Path, half: bool = False) -> Path:
     """Write a plain Hugging Face directory (an adapter: PEFT format); `half` stores fp16 weights.
 
-    Its generation settings stop where the chat template ends a reply, so that others stop where accord trained it to. The directory is whole or absent; raises RunError when the disk is full.
+    Its generation settings stop where the chat template ends a reply, so that others stop where
+    accord trained it to. The directory is whole or absent; raises RunError when the disk is full.
     """
 
     def write(place: Path) -> None:
@@ -140,7 +157,8 @@ def copy_causal_lm(model: CausalLM) -> CausalLM:
 def add_lora(model: CausalLM, settings: LoraSettings, seed: int) -> CausalLM:
     """Freeze `model` and inject trainable LoRA layers.
 
-    Raises ConfigError for a model that has an adapter already: the new one would be saved without it.
+    Raises ConfigError for a model that has an adapter already: the new one would be saved without
+    it.
     """
     from peft import LoraConfig, get_peft_model
 
@@ -148,9 +166,12 @@ def add_lora(model: CausalLM, settings: LoraSettings, seed: int) -> CausalLM:
         raise ConfigError("this model already carries an adapter", "merge it first (sft stages do)")
     targets = settings.targets if isinstance(settings.targets, str) else list(settings.targets)
     config = LoraConfig(
-        r=settings.rank, lora_alpha=settings.alpha,  # type: ignore[arg-type]
-        target_modules=targets, lora_dropout=0.0, task_type="CAUSAL_LM",
-    )  # fmt: skip
+        r=settings.rank,
+        lora_alpha=settings.alpha,  # type: ignore[arg-type]
+        target_modules=targets,
+        lora_dropout=0.0,
+        task_type="CAUSAL_LM",
+    )
     with torch.random.fork_rng(devices=[]):  # PEFT draws from the global generator
         torch.manual_seed(seed)
         peft = get_peft_model(in_transformers(model).hf, config)
@@ -173,9 +194,11 @@ def freeze(model: CausalLM) -> CausalLM:
 @precision.exact()
 @torch.no_grad()
 def self_check(model: CausalLM) -> float:
-    """Compare packed against the architecture's own forward on a probe; returns the largest difference.
+    """Compare packed against the architecture's own forward on a probe; returns the largest
+    difference.
 
-    Raises RunError above SELF_CHECK_BOUND: the architecture does something the packed path does not know.
+    Raises RunError above SELF_CHECK_BOUND: the architecture does something the packed path does not
+    know.
     """
     generator = torch.Generator().manual_seed(0)
     length = min(24, model.context)

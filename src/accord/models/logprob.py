@@ -1,7 +1,8 @@
 """Log-probabilities of given tokens from hidden states, without keeping logits for a long batch.
 
-The vocabulary projection runs only at scored positions and in chunks; the backward pass is written out, so
-that nothing of size S x V outlives a chunk (small batches keep their probabilities instead of recomputing).
+The vocabulary projection runs only at scored positions and in chunks; the backward pass is written
+out, so that nothing of size S x V outlives a chunk (small batches keep their probabilities instead
+of recomputing).
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from accord.models.tuning import ROUND, filled_up
 
 CHUNK = 1024
 CHUNK_ELEMENTS = 8_000_000
-"""A chunk has at most CHUNK rows, and fewer where its probabilities would be more numbers than this (32 MB)."""
+"""A chunk has at most CHUNK rows, and fewer where its probabilities would be more numbers than this
+(32 MB)."""
 KEEP_ELEMENTS = 24_000_000
-"""Keep the probabilities for the backward pass up to this many numbers (about 100 MB), else recompute."""
+"""Keep the probabilities for the backward pass up to this many numbers (about 100 MB), else
+recompute."""
 
 
 def _chunks(rows: int, vocabulary: int) -> list[slice]:
@@ -34,7 +37,9 @@ class _TokenLogProb(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, hidden_SH: Tensor, weight_VH: Tensor, targets_S: Tensor, temperature: float) -> Tensor:
+    def forward(
+        ctx: Any, hidden_SH: Tensor, weight_VH: Tensor, targets_S: Tensor, temperature: float
+    ) -> Tensor:
         logp_S = hidden_SH.new_empty(hidden_SH.shape[0])
         moves, learns = ctx.needs_input_grad[:2]
         keep = hidden_SH.shape[0] * weight_VH.shape[0] <= KEEP_ELEMENTS and learns
@@ -44,7 +49,9 @@ class _TokenLogProb(torch.autograd.Function):
             best = logits.amax(dim=1)
             logp_S[part] = logits.gather(1, targets_S[part, None])[:, 0] - best
             chances = torch.softmax(logits, dim=-1)
-            logp_S[part] += chances.amax(dim=1).log_()  # of the best: the others may be too small for a logarithm
+            logp_S[part] += chances.amax(
+                dim=1
+            ).log_()  # of the best: the others may be too small for a logarithm
             if keep:
                 ctx.kept.append(chances)
             elif slope_SH is not None:
@@ -66,7 +73,11 @@ class _TokenLogProb(torch.autograd.Function):
         grad_hidden, place = torch.empty_like(hidden_SH), laid_out(weight_VH)
         grad_weight = torch.zeros_like(weight_VH) if place is None else place
         for index, part in enumerate(_chunks(hidden_SH.shape[0], weight_VH.shape[0])):
-            chances = kept[index] if kept else _logits(hidden_SH[part], weight_VH, ctx.temperature).softmax(dim=-1)
+            chances = (
+                kept[index]
+                if kept
+                else _logits(hidden_SH[part], weight_VH, ctx.temperature).softmax(dim=-1)
+            )
             scale = grads[0][part, None] / ctx.temperature
             grad_logits = chances.mul_(-scale)
             grad_logits.scatter_add_(1, targets_S[part, None], scale)
@@ -82,7 +93,9 @@ def _logits(hidden: Tensor, weight: Tensor, temperature: float) -> Tensor:
     return logits if logits.dtype == torch.float64 else logits.float()
 
 
-def token_logprobs(hidden_SH: Tensor, weight_VH: Tensor, targets_S: Tensor, temperature: float = 1.0) -> Tensor:
+def token_logprobs(
+    hidden_SH: Tensor, weight_VH: Tensor, targets_S: Tensor, temperature: float = 1.0
+) -> Tensor:
     """Log-probability (nats) of each target under softmax(h W^T / temperature): [S].
 
     Differentiable in `hidden_SH` and `weight_VH`. Plain linear heads only; see `CausalLM.logprobs`.

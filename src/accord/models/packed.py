@@ -1,8 +1,9 @@
-"""Packed attention for our Llama-like decoders, and for any other that uses transformers' attention interface.
+"""Packed attention for our Llama-like decoders, and for any other that uses transformers' attention
+interface.
 
-`packed_forward` runs the model body on a packed stream; each segment attends causally to itself and to its
-prefix, so costs are proportional to real tokens. `decode_forward` runs one token per row against a
-preallocated cache. Both reach transformers' models through their keyword arguments.
+`packed_forward` runs the model body on a packed stream; each segment attends causally to itself and
+to its prefix, so costs are proportional to real tokens. `decode_forward` runs one token per row
+against a preallocated cache. Both reach transformers' models through their keyword arguments.
 """
 
 from __future__ import annotations
@@ -43,17 +44,24 @@ class KeyValueCache:
     def _layer(self, layer: int, like_BHTD: Tensor) -> tuple[Tensor, Tensor]:
         if layer not in self.keys:
             shape = (self.rows, like_BHTD.shape[1], self.length, like_BHTD.shape[3])
-            self.keys[layer], self.values[layer] = _zeros(shape, like_BHTD), _zeros(shape, like_BHTD)
+            self.keys[layer], self.values[layer] = (
+                _zeros(shape, like_BHTD),
+                _zeros(shape, like_BHTD),
+            )
         return self.keys[layer], self.values[layer]
 
-    def store_segment(self, layer: int, rows: list[int], key_1HLD: Tensor, value_1HLD: Tensor) -> None:
+    def store_segment(
+        self, layer: int, rows: list[int], key_1HLD: Tensor, value_1HLD: Tensor
+    ) -> None:
         """Write one prompt's keys and values into several rows (one prefill for its n samples)."""
         keys, values = self._layer(layer, key_1HLD)
         for row in rows:
             keys[row, :, : key_1HLD.shape[2]] = key_1HLD[0]
             values[row, :, : value_1HLD.shape[2]] = value_1HLD[0]
 
-    def store_step(self, layer: int, at_B: Tensor, key_BH1D: Tensor, value_BH1D: Tensor) -> tuple[Tensor, Tensor]:
+    def store_step(
+        self, layer: int, at_B: Tensor, key_BH1D: Tensor, value_BH1D: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Write one token per row at its own position; returns the layer's keys and values."""
         keys, values = self._layer(layer, key_BH1D)
         rows = torch.arange(key_BH1D.shape[0], device=key_BH1D.device)
@@ -62,7 +70,8 @@ class KeyValueCache:
         return keys, values
 
     def keep(self, rows: Sequence[int], filled: Sequence[int]) -> None:
-        """Keep only `rows`, in that order (finished sequences leave the batch); `filled` tokens of each are stored."""
+        """Keep only `rows`, in that order (finished sequences leave the batch); `filled` tokens of
+        each are stored."""
         self.rows = len(rows)
         for store in (self.keys, self.values):
             for layer, old in store.items():
@@ -72,16 +81,21 @@ class KeyValueCache:
 
 
 def _zeros(shape: tuple[int, ...], like: Tensor) -> Tensor:
-    """Zeros that take memory only where they are written: a cache is as long as the longest response may become."""
+    """Zeros that take memory only where they are written: a cache is as long as the longest
+    response may become."""
     if like.device.type == "cpu" and like.dtype == torch.float32:
-        # Fresh from the system (malloc would reuse and clear), and private: reading what was never written takes none.
-        pages = mmap.mmap(-1, max(1, 4 * math.prod(shape)), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        # Fresh from the system (malloc would reuse and clear), and private: reading what was never
+        # written takes none.
+        pages = mmap.mmap(
+            -1, max(1, 4 * math.prod(shape)), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+        )
         return torch.frombuffer(pages, dtype=torch.float32, count=math.prod(shape)).view(shape)
     return like.new_zeros(shape)
 
 
 class StreamInModel:
-    """A stream on its way through the layers, with its attention plan per window size, made once."""
+    """A stream on its way through the layers, with its attention plan per window size, made
+    once."""
 
     def __init__(self, stream: PackedStream) -> None:
         self.stream = stream
@@ -94,9 +108,15 @@ class StreamInModel:
 
 
 def _decode(
-    cache: KeyValueCache, at_B: Tensor, layer: int, q_BH1D: Tensor, k_BH1D: Tensor, v_BH1D: Tensor,
-    scale: float | None, window: int,
-) -> Tensor:  # fmt: skip
+    cache: KeyValueCache,
+    at_B: Tensor,
+    layer: int,
+    q_BH1D: Tensor,
+    k_BH1D: Tensor,
+    v_BH1D: Tensor,
+    scale: float | None,
+    window: int,
+) -> Tensor:
     keys, values = cache.store_step(layer, at_B, k_BH1D, v_BH1D)
     longest = int(at_B.max()) + 1
     index = torch.arange(longest, device=at_B.device)[None, :]
@@ -105,28 +125,46 @@ def _decode(
         mask &= index > at_B[:, None] - window
     with changing_shapes():
         out = F.scaled_dot_product_attention(
-            q_BH1D, keys[:, :, :longest], values[:, :, :longest], attn_mask=mask[:, None, None, :], scale=scale,
+            q_BH1D,
+            keys[:, :, :longest],
+            values[:, :, :longest],
+            attn_mask=mask[:, None, None, :],
+            scale=scale,
             enable_gqa=q_BH1D.shape[1] != keys.shape[1],
-        )  # fmt: skip
+        )
     return out.transpose(1, 2)
 
 
 def attention(
-    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None,
-    scaling: float | None = None, dropout: float = 0.0, accord_stream: StreamInModel | None = None,
-    accord_cache: KeyValueCache | None = None, accord_at: Tensor | None = None,
-    accord_rows: list[list[int]] | None = None, sliding_window: int | None = None,
-    softcap: float | None = None, **_: Any,
-) -> tuple[Tensor, None]:  # fmt: skip
-    """transformers' attention signature: query/key/value [B, heads, T, head_dim] -> [B, T, heads, head_dim]."""
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    accord_stream: StreamInModel | None = None,
+    accord_cache: KeyValueCache | None = None,
+    accord_at: Tensor | None = None,
+    accord_rows: list[list[int]] | None = None,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    """transformers' attention signature: query/key/value [B, heads, T, head_dim] -> [B, T, heads,
+    head_dim]."""
     if dropout or softcap:
         what = f"attention dropout {dropout}" if dropout else f"attention soft-capping {softcap}"
-        raise RunError(f"packed attention does not support {what}", "set it to 0 in the model's config.json")
+        raise RunError(
+            f"packed attention does not support {what}", "set it to 0 in the model's config.json"
+        )
     window, layer = sliding_window or 0, int(module.layer_idx)  # type: ignore[arg-type]
     with precision.attention_scope(query, key, value) as (query, key, value):
         if accord_stream is None:
             if accord_cache is None or accord_at is None:
-                raise RunError("this model runs packed streams only", "call packed_forward or decode_forward")
+                raise RunError(
+                    "this model runs packed streams only", "call packed_forward or decode_forward"
+                )
             return _decode(accord_cache, accord_at, layer, query, key, value, scaling, window), None
         if accord_cache is not None and accord_rows is not None:
             _store_prompts(accord_cache, accord_rows, accord_stream.stream, layer, key, value)
@@ -134,7 +172,12 @@ def attention(
 
 
 def _store_prompts(
-    cache: KeyValueCache, rows: list[list[int]], stream: PackedStream, layer: int, key: Tensor, value: Tensor
+    cache: KeyValueCache,
+    rows: list[list[int]],
+    stream: PackedStream,
+    layer: int,
+    key: Tensor,
+    value: Tensor,
 ) -> None:
     lengths = [segment.length for segment in stream.segments]
     tokens = sum(lengths)
@@ -164,14 +207,22 @@ def _attend(**more: Any) -> Attend:
 
 
 def packed_forward(
-    body: nn.Module, stream: PackedStream, cache: KeyValueCache | None = None, rows: list[list[int]] | None = None
+    body: nn.Module,
+    stream: PackedStream,
+    cache: KeyValueCache | None = None,
+    rows: list[list[int]] | None = None,
 ) -> Tensor:
     """Hidden states [N, hidden] of a packed stream (after the final norm).
 
     With `cache`, segment i's keys and values are stored in its rows `rows[i]`.
     """
-    spare = filled_up(stream.tokens) - stream.tokens  # nobody attends to these tokens or scores them
-    ids_N, positions_N = F.pad(stream.token_ids_N, (0, spare)), F.pad(stream.positions_N, (0, spare))
+    spare = (
+        filled_up(stream.tokens) - stream.tokens
+    )  # nobody attends to these tokens or scores them
+    ids_N, positions_N = (
+        F.pad(stream.token_ids_N, (0, spare)),
+        F.pad(stream.positions_N, (0, spare)),
+    )
     within = StreamInModel(stream)
     more: dict[str, Any] = {"accord_stream": within, "accord_cache": cache, "accord_rows": rows}
     if is_straight(body):
@@ -184,7 +235,9 @@ def packed_forward(
     return hidden_1NH[0, : stream.tokens]
 
 
-def decode_forward(body: nn.Module, token_ids_B: Tensor, at_B: Tensor, cache: KeyValueCache) -> Tensor:
+def decode_forward(
+    body: nn.Module, token_ids_B: Tensor, at_B: Tensor, cache: KeyValueCache
+) -> Tensor:
     """Hidden states [B, hidden] after one more token per row, stored at position `at_B`."""
     more: dict[str, Any] = {"accord_cache": cache, "accord_at": at_B}
     if isinstance(body, LlamaBody):

@@ -1,8 +1,9 @@
-"""The arithmetic of forward passes: fp32, or bf16 products around fp32 weights, residuals, norms and softmax.
+"""The arithmetic of forward passes: fp32, or bf16 products around fp32 weights, residuals, norms
+and softmax.
 
-bf16 is torch's autocast around the decoder body. The vocabulary head, the losses, scalar heads and the optimiser stay in
-fp32, so weights are master weights. It is a setting of the process, like the number of threads: `accord.models.tuning.tune`
-sets it from the recipe.
+bf16 is torch's autocast around the decoder body. The vocabulary head, the losses, scalar heads and
+the optimiser stay in fp32, so weights are master weights. It is a setting of the process, like the
+number of threads: `accord.models.tuning.tune` sets it from the recipe.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from torch import Tensor
 
 Precision = Literal["fp32", "bf16"]
 LOG_RATIO_BOUND: dict[Precision, float] = {"fp32": 1e-3, "bf16": 0.5}
-"""Largest |log ratio| (nats per token) of a policy that was not updated: other batches round otherwise."""
+"""Largest |log ratio| (nats per token) of a policy that was not updated: other batches round
+otherwise."""
 
 _state: list[Precision] = ["fp32"]
 
@@ -38,7 +40,8 @@ def scope(device_type: str) -> AbstractContextManager[object]:
 
 @contextmanager
 def attention_scope(*inputs: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Queries, keys and values in one type: fp32 on a CPU, whose bf16 attention is slow backwards, bf16 on a GPU."""
+    """Queries, keys and values in one type: fp32 on a CPU, whose bf16 attention is slow backwards,
+    bf16 on a GPU."""
     if current() == "fp32":
         yield inputs
         return
@@ -49,7 +52,8 @@ def attention_scope(*inputs: Tensor) -> Iterator[tuple[Tensor, ...]]:
 
 @contextmanager
 def exact() -> Iterator[None]:
-    """fp32 whatever is set: for self-checks and probes, whose numbers must not depend on a run's setting."""
+    """fp32 whatever is set: for self-checks and probes, whose numbers must not depend on a run's
+    setting."""
     before = current()
     use("fp32")
     try:
@@ -59,7 +63,8 @@ def exact() -> Iterator[None]:
 
 
 def choose(wish: str, device: str) -> Precision:
-    """ "auto" is bf16 on a GPU that has it and fp32 on a CPU, where the same machine must give the same bits."""
+    """ "auto" is bf16 on a GPU that has it and fp32 on a CPU, where the same machine must give the
+    same bits."""
     if wish == "auto":
         return "bf16" if device == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
     return "bf16" if wish == "bf16" else "fp32"

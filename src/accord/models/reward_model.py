@@ -29,8 +29,9 @@ PROBE_BOUND = 1e-3
 class RewardModel:
     """E members; score_e = (raw_e - centre_e) / scale.
 
-    centre and scale are fitted on reference-policy samples (mean 0 per member, standard deviation 1 of the
-    ensemble mean). temperature calibrates preferences: P(i over j) = sigmoid((score_i - score_j) / temperature).
+    centre and scale are fitted on reference-policy samples (mean 0 per member, standard deviation 1
+    of the ensemble mean). temperature calibrates preferences: P(i over j) = sigmoid((score_i -
+    score_j) / temperature).
     """
 
     members: list[ScalarModel]
@@ -55,8 +56,11 @@ class RewardModel:
 
     @torch.no_grad()
     def score(self, groups: Sequence[Group], micro_batch_tokens: int = SCORING_TOKENS) -> Tensor:
-        """Scores [E, R] of all responses of `groups`, in order, on the CPU. Raises RunError for one that is not finite."""
-        scores_ER = torch.cat([self.scores(s).cpu() for s in self._streams(groups, micro_batch_tokens)], dim=1)
+        """Scores [E, R] of all responses of `groups`, in order, on the CPU. Raises RunError for one
+        that is not finite."""
+        scores_ER = torch.cat(
+            [self.scores(s).cpu() for s in self._streams(groups, micro_batch_tokens)], dim=1
+        )
         if not scores_ER.isfinite().all():
             member, response = (int(i) for i in (~scores_ER.isfinite()).nonzero()[0])
             raise RunError(
@@ -74,16 +78,23 @@ class RewardModel:
         parts = [read_all(self.members, s) for s in self._streams(groups, micro_batch_tokens)]
         if parts[0][0].outputs_RO is None:
             raise DataError("the heads of this reward model have one output", "use score")
-        return torch.cat([torch.stack([r.outputs_RO for r in rs if r.outputs_RO is not None]).cpu() for rs in parts], 1)
+        return torch.cat(
+            [
+                torch.stack([r.outputs_RO for r in rs if r.outputs_RO is not None]).cpu()
+                for rs in parts
+            ],
+            1,
+        )
 
     @torch.no_grad()
     def step_scores(
         self, groups: Sequence[Group], micro_batch_tokens: int = SCORING_TOKENS
     ) -> list[list[tuple[int, float]]]:
-        """(index of its last token, mean of the members' scores) of every step of every response, in order.
+        """(index of its last token, mean of the members' scores) of every step of every response,
+        in order.
 
-        Steps are what the form's separator divides a response into; a score is the logit of "not bad" where labels of
-        steps were learned.
+        Steps are what the form's separator divides a response into; a score is the logit of "not
+        bad" where labels of steps were learned.
         """
         found: list[list[tuple[int, float]]] = []
         for stream in self._streams(groups, micro_batch_tokens):
@@ -93,7 +104,10 @@ class RewardModel:
             starts_R = stream.last_R - stream.lengths_R + 1
             here: list[list[tuple[int, float]]] = [[] for _ in range(stream.responses)]
             for end, owner, score in zip(
-                (ends_P - starts_R[owner_P]).tolist(), owner_P.tolist(), scores_P.tolist(), strict=True
+                (ends_P - starts_R[owner_P]).tolist(),
+                owner_P.tolist(),
+                scores_P.tolist(),
+                strict=True,
             ):
                 here[owner].append((end, score))
             found += here
@@ -111,33 +125,39 @@ class RewardModel:
         return self.members[0].form
 
     def read_as(self, **changes: Any) -> RewardModel:
-        """The same weights read otherwise, for example `read="quantile", risk=0.05` or `objectives={"helpful": 1.0}`.
+        """The same weights read otherwise, for example `read="quantile", risk=0.05` or
+        `objectives={"helpful": 1.0}`.
 
-        Centre and scale are those of the earlier reading: fit them again before scores are compared with earlier ones.
-        Raises ConfigError for other objectives than were learned.
+        Centre and scale are those of the earlier reading: fit them again before scores are compared
+        with earlier ones. Raises ConfigError for other objectives than were learned.
         """
         if "objectives" in changes:
             known, asked = dict(self.form.objectives), changes["objectives"]
             if unknown := sorted(set(asked) - set(known)):
                 raise ConfigError(
-                    f"there is no objective {unknown[0]!r}", f"learned were: {', '.join(known) or 'none'}"
+                    f"there is no objective {unknown[0]!r}",
+                    f"learned were: {', '.join(known) or 'none'}",
                 )
             changes["objectives"] = tuple((name, float(asked.get(name, 0.0))) for name in known)
         form = replace(self.form, **changes)
         if form.outputs != self.form.outputs or form.kind != self.form.kind:
-            raise ConfigError(f"heads of {self.form.kind} cannot be read as {form.kind}", "train with that head")
+            raise ConfigError(
+                f"heads of {self.form.kind} cannot be read as {form.kind}", "train with that head"
+            )
         members = [ScalarModel(member.lm, member.head, form) for member in self.members]
         return RewardModel(members, self.centre_E, self.scale, self.temperature, self.notes)
 
     def value_model(self) -> ScalarModel:
-        """A trainable copy of the first member whose head says the score, centred and scaled (see `value_head`)."""
+        """A trainable copy of the first member whose head says the score, centred and scaled (see
+        `value_head`)."""
         first = self.members[0]
         head = value_head(first.head, first.form, float(self.centre_E[0]), self.scale)
         return ScalarModel(copy_causal_lm(first.lm), head)
 
-    # --- files -------------------------------------------------------------------------------------------
+    # --- files ------------------------------------------------------------------------------------
     def save(self, folder: Path, probes: Sequence[Group]) -> Path:
-        """Write members as Hugging Face directories, heads, settings, and the probes with their scores.
+        """Write members as Hugging Face directories, heads, settings, and the probes with their
+        scores.
 
         The directory is whole or absent; raises RunError when the disk is full.
         """
@@ -150,18 +170,29 @@ class RewardModel:
         folder.mkdir()
         trunk = save_members(self.members, folder)
         record = {
-            "members": self.size, "trunk": trunk, "centre": self.centre_E.tolist(), "scale": self.scale,
-            "temperature": self.temperature, "head": asdict(self.form), "notes": self.notes,
-            "probes": [{"prompt": list(g.prompt), "responses": [list(r) for r in g.responses]} for g in probes],
+            "members": self.size,
+            "trunk": trunk,
+            "centre": self.centre_E.tolist(),
+            "scale": self.scale,
+            "temperature": self.temperature,
+            "head": asdict(self.form),
+            "notes": self.notes,
+            "probes": [
+                {"prompt": list(g.prompt), "responses": [list(r) for r in g.responses]}
+                for g in probes
+            ],
             "probe_scores": _probe_scores(self, probes).tolist(),
-        }  # fmt: skip
+        }
         (folder / FILE).write_text(json.dumps(record, indent=1))
 
     @classmethod
     def load(cls, folder: Path, device: str = "cpu") -> RewardModel:
         """Read a saved reward model; raises RunError when its probes do not score as they did."""
         if not (folder / FILE).is_file():
-            raise DataError(f"{folder} holds no reward model: {FILE} is missing", "name the output of a reward stage")
+            raise DataError(
+                f"{folder} holds no reward model: {FILE} is missing",
+                "name the output of a reward stage",
+            )
         record = json.loads((folder / FILE).read_text())
         form = HeadForm.of(record["head"])
         members = load_members(folder, record["trunk"], record["members"], form, device)

@@ -1,6 +1,7 @@
 """Scalar models: a decoder trunk with one number per position, read at an explicit index.
 
-Reward members read it at the last response token or at the ends of steps, value models at the state before each
+Reward members read it at the last response token or at the ends of steps, value models at the state
+before each
 response token. Never by pad id: with pad = eos that reads the wrong token.
 """
 
@@ -25,7 +26,11 @@ def decoder(tokenizer: Any) -> Decode:
     """Token ids to text: special tokens left out, every other character as it was written."""
 
     def decode(ids: Sequence[int]) -> str:
-        return str(tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+        return str(
+            tokenizer.decode(
+                list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
+            )
+        )
 
     return decode
 
@@ -33,7 +38,9 @@ def decoder(tokenizer: Any) -> Decode:
 class ScalarModel:
     """A trunk and a head; `form` says how the head's outputs become a score."""
 
-    def __init__(self, lm: CausalLM, head: ScalarHead | VectorHead, form: HeadForm | None = None) -> None:
+    def __init__(
+        self, lm: CausalLM, head: ScalarHead | VectorHead, form: HeadForm | None = None
+    ) -> None:
         self.lm, self.head, self.form = lm, head, form or HeadForm()
         self._ends: dict[tuple[int, ...], list[int]] = {}
 
@@ -51,7 +58,9 @@ class ScalarModel:
 
     def beside(self, seed: int) -> ScalarModel:
         """Another head on the same trunk."""
-        return ScalarModel(self.lm, self.form.head(self.lm.hidden_size, seed).to(self.lm.device), self.form)
+        return ScalarModel(
+            self.lm, self.form.head(self.lm.hidden_size, seed).to(self.lm.device), self.form
+        )
 
     def clone(self) -> ScalarModel:
         """An independent copy with equal weights."""
@@ -65,12 +74,16 @@ class ScalarModel:
         """Scores of all responses, and at the stream positions `at_P`, from one pass."""
         return self.read_hidden(self.lm.hidden(stream), stream, at_P)
 
-    def read_hidden(self, hidden_NH: Tensor, stream: PackedStream, at_P: Tensor | None = None) -> Reading:
+    def read_hidden(
+        self, hidden_NH: Tensor, stream: PackedStream, at_P: Tensor | None = None
+    ) -> Reading:
         """As `read`, from hidden states at hand."""
         points_P = None if at_P is None else self.form.score(self._at(at_P, hidden_NH))
         if self.form.steps != "end":
             ends_P, owner_P = self.steps(stream)
-            rewards_R = over_steps(self._at(ends_P, hidden_NH), owner_P, stream.responses, self.form.steps)
+            rewards_R = over_steps(
+                self._at(ends_P, hidden_NH), owner_P, stream.responses, self.form.steps
+            )
             return Reading(rewards_R, points_P)
         outputs = self._at(stream.last_R, hidden_NH)
         outputs_RO = outputs if outputs.ndim > 1 else None
@@ -84,9 +97,12 @@ class ScalarModel:
         return self._at(stream.score_at_S, self.lm.hidden(stream))
 
     def steps(self, stream: PackedStream) -> tuple[Tensor, Tensor]:
-        """(stream index [P] of the last token of each step, response [P] it belongs to), by the form's separator."""
+        """(stream index [P] of the last token of each step, response [P] it belongs to), by the
+        form's separator."""
         ends, owners = [], []
-        for response, (last, length) in enumerate(zip(stream.last_R.tolist(), stream.lengths_R.tolist(), strict=True)):
+        for response, (last, length) in enumerate(
+            zip(stream.last_R.tolist(), stream.lengths_R.tolist(), strict=True)
+        ):
             start = last - length + 1
             for end in self._step_ends(tuple(stream.token_ids_N[start : last + 1].tolist())):
                 ends.append(start + end)
@@ -103,7 +119,9 @@ class ScalarModel:
 
     def named_trainable(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Trainable weights by name: the trunk's, then the head's."""
-        yield from ((f"trunk.{name}", p) for name, p in self.lm.hf.named_parameters() if p.requires_grad)
+        yield from (
+            (f"trunk.{name}", p) for name, p in self.lm.hf.named_parameters() if p.requires_grad
+        )
         yield from ((f"head.{name}", p) for name, p in self.head.named_parameters())
 
     def parameters(self) -> Iterator[nn.Parameter]:
@@ -112,14 +130,20 @@ class ScalarModel:
 
     def state(self, trunk: bool = True) -> dict[str, Tensor]:
         """Copies of the trainable weights, for a checkpoint; without `trunk` the head's alone."""
-        return {n: p.detach().clone() for n, p in self.named_trainable() if trunk or n.startswith("head.")}
+        return {
+            n: p.detach().clone()
+            for n, p in self.named_trainable()
+            if trunk or n.startswith("head.")
+        }
 
     @torch.no_grad()
     def load(self, state: dict[str, Tensor], trunk: bool = True) -> None:
         """Put back `state()`."""
         own = {n: p for n, p in self.named_trainable() if trunk or n.startswith("head.")}
         if own.keys() != state.keys():
-            raise ValueError(f"other weights than the model's: {sorted(own.keys() ^ state.keys())[:3]}")
+            raise ValueError(
+                f"other weights than the model's: {sorted(own.keys() ^ state.keys())[:3]}"
+            )
         for name, p in own.items():
             p.copy_(state[name])
 
@@ -127,7 +151,8 @@ class ScalarModel:
 def read_all(
     members: Sequence[ScalarModel], stream: PackedStream, at: Sequence[Tensor | None] | None = None
 ) -> list[Reading]:
-    """Every member's reading, each at its own further positions `at`; a trunk that several share runs once."""
+    """Every member's reading, each at its own further positions `at`; a trunk that several share
+    runs once."""
     hidden: dict[int, Tensor] = {}
     found = []
     for member, at_P in zip(members, at or [None] * len(members), strict=True):

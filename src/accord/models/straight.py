@@ -1,8 +1,9 @@
-"""The packed forward pass of Llama-like bodies, layer by layer, with little kept for the backward pass.
+"""The packed forward pass of Llama-like bodies, layer by layer, with little kept for the backward
+pass.
 
-The same modules, adapters included, called without transformers' wrappers: norms keep their input, gated MLPs the two
-products before the gate; everything elementwise is made again when its gradient is needed, and so is what norms and gates
-give to the products after them.
+The same modules, adapters included, called without transformers' wrappers: norms keep their input,
+gated MLPs the two products before the gate; everything elementwise is made again when its gradient
+is needed, and so is what norms and gates give to the products after them.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ BODIES = ("LlamaModel", "MistralModel", "Qwen2Model", "Qwen3Model")
 
 
 def is_straight(body: Any) -> bool:
-    """Whether this body is ours or one of BODIES, in fp32 on a CPU, with full attention in every layer."""
+    """Whether this body is ours or one of BODIES, in fp32 on a CPU, with full attention in every
+    layer."""
     if body.device.type != "cpu" or body.dtype != torch.float32 or precision.current() != "fp32":
         return False
     if isinstance(body, LlamaBody):
@@ -68,7 +70,13 @@ def norm(module: Any, x: Tensor) -> Tensor:
 class _RMSNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
-        scale = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(epsilon).rsqrt_()
+        scale = (
+            torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+            .square_()
+            .div_(x.shape[-1])
+            .add_(epsilon)
+            .rsqrt_()
+        )
         ctx.save_for_backward(x, weight, scale)
         scaled: Tensor = (x * scale).mul_(weight)
         return scaled
@@ -98,7 +106,8 @@ def _mlp(layer: Any, hidden_NH: Tensor) -> Tensor:
 
 
 def made_again(x: Tensor, make: Callable[[], Tensor]) -> AbstractContextManager[Any]:
-    """Within it, nothing keeps `x` for the backward pass: `make` makes its values again there, once for all who want them."""
+    """Within it, nothing keeps `x` for the backward pass: `make` makes its values again there, once
+    for all who want them."""
     place, shape, wanted, taken = x.data_ptr(), x.shape, 0, 0
     made: Tensor | None = None
 

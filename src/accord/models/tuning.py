@@ -16,9 +16,10 @@ from accord.models import precision
 def exact_onednn() -> bool:
     """Route fp32 matrix products to oneDNN where that is exact; returns whether it was switched on.
 
-    MKL takes a slow path on non-Intel processors (100 against 230 GFLOP/s measured on Zen 5). torch's
-    switch to oneDNN is its "bf16" mode; without matrix units oneDNN still computes in fp32. Decided by the
-    error of one product, never by timing, so that the same machine always gives the same bits.
+    MKL takes a slow path on non-Intel processors (100 against 230 GFLOP/s measured on Zen 5).
+    torch's switch to oneDNN is its "bf16" mode; without matrix units oneDNN still computes in fp32.
+    Decided by the error of one product, never by timing, so that the same machine always gives the
+    same bits.
     """
     if not torch.backends.mkldnn.is_available() or (torch.backends.mkl.is_available() and _intel()):
         return False
@@ -39,17 +40,18 @@ ROUND, LEAST = 128, 32
 
 
 def filled_up(rows: int) -> int:
-    """To how many rows a product's input is filled up: matrix kernels are made per shape (some 0.4 MB each), so equal
-    shapes save both time and memory."""
+    """To how many rows a product's input is filled up: matrix kernels are made per shape (some 0.4
+    MB each), so equal shapes save both time and memory."""
     return rows + -rows % (ROUND if rows > ROUND else LEAST)
 
 
 @contextmanager
 def changing_shapes() -> Iterator[None]:
-    """Within it, products go to MKL: oneDNN makes a kernel per shape, and attention has another shape at every step.
+    """Within it, products go to MKL: oneDNN makes a kernel per shape, and attention has another
+    shape at every step.
 
-    Decoding 64 sequences with oneDNN's attention takes three times as long, and its kernels fill hundreds of MiB.
-    Leaves everything alone where `exact_onednn` did.
+    Decoding 64 sequences with oneDNN's attention takes three times as long, and its kernels fill
+    hundreds of MiB. Leaves everything alone where `exact_onednn` did.
     """
     matmul = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
     before = matmul.fp32_precision
@@ -64,10 +66,11 @@ def changing_shapes() -> Iterator[None]:
 
 
 def give_back_memory() -> None:
-    """Hand pages that were freed back to the system (glibc; nothing happens elsewhere); takes about 10 ms.
+    """Hand pages that were freed back to the system (glibc; nothing happens elsewhere); takes about
+    10 ms.
 
-    malloc keeps what training's activations took, and the sampler's cache, in pages of its own, would come on top: with
-    64 rollouts the peak is 90 MiB lower at nano.
+    malloc keeps what training's activations took, and the sampler's cache, in pages of its own,
+    would come on top: with 64 rollouts the peak is 90 MiB lower at nano.
     """
     trim = _malloc_trim()
     if trim is not None:
@@ -102,9 +105,15 @@ def _intel() -> bool:
         return True  # unknown machine: leave torch's choice alone
 
 
-def tune(threads: int | None = None, arithmetic: precision.Precision = "fp32") -> dict[str, bool | int | str]:
+def tune(
+    threads: int | None = None, arithmetic: precision.Precision = "fp32"
+) -> dict[str, bool | int | str]:
     """Apply all settings once at start-up; returns what was done, for environment.json."""
     if threads is not None:
         torch.set_num_threads(threads)
     precision.use(arithmetic)
-    return {"threads": torch.get_num_threads(), "exact_onednn": exact_onednn(), "precision": arithmetic}
+    return {
+        "threads": torch.get_num_threads(),
+        "exact_onednn": exact_onednn(),
+        "precision": arithmetic,
+    }

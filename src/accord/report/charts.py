@@ -1,6 +1,8 @@
-"""Figures of the report, as plain Plotly dictionaries without colours of their own for text or background.
+"""Figures of the report, as plain Plotly dictionaries without colours of their own for text or
+background.
 
-Colours are Okabe and Ito's, which stay apart for colour-blind readers; arms also differ by dash and marker.
+Colours are Okabe and Ito's, which stay apart for colour-blind readers; arms also differ by dash and
+marker.
 """
 
 from __future__ import annotations
@@ -20,30 +22,51 @@ SYMBOLS = ("circle", "square", "diamond", "cross", "x")
 
 def _layout(x: str, y: str, **more: Any) -> Figure:
     return {
-        "margin": {"l": 56, "r": 12, "t": 8, "b": 44}, "height": 320, "hovermode": "closest",
+        "margin": {"l": 56, "r": 12, "t": 8, "b": 44},
+        "height": 320,
+        "hovermode": "closest",
         "xaxis": {"title": {"text": x}, "zeroline": False, "automargin": True},
         "yaxis": {"title": {"text": y}, "zeroline": False, "automargin": True},
-        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}, **more,
-    }  # fmt: skip
+        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        **more,
+    }
 
 
 def _band(x: Sequence[float], estimates: Sequence[Mapping[str, Any]], colour: str) -> Figure:
     """The 95 % interval around a curve."""
     low, high = [e["low"] for e in estimates], [e["high"] for e in estimates]
     return {
-        "type": "scatter", "mode": "lines", "x": [*x, *reversed(x)], "y": [*high, *reversed(low)], "fill": "toself",
-        "fillcolor": f"{colour}22", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False,
-    }  # fmt: skip
+        "type": "scatter",
+        "mode": "lines",
+        "x": [*x, *reversed(x)],
+        "y": [*high, *reversed(low)],
+        "fill": "toself",
+        "fillcolor": f"{colour}22",
+        "line": {"width": 0},
+        "hoverinfo": "skip",
+        "showlegend": False,
+    }
 
 
-def _curve(name: str, x: Sequence[float], estimates: Sequence[Mapping[str, Any]], texts: Sequence[str], index: int,
-           colour: str) -> Figure:  # fmt: skip
+def _curve(
+    name: str,
+    x: Sequence[float],
+    estimates: Sequence[Mapping[str, Any]],
+    texts: Sequence[str],
+    index: int,
+    colour: str,
+) -> Figure:
     return {
-        "type": "scatter", "mode": "lines+markers", "name": name, "x": list(x), "y": [e["value"] for e in estimates],
-        "text": list(texts), "hovertemplate": "%{text}<br>√KL %{x:.2f}<br>%{y:.3f}<extra></extra>",
+        "type": "scatter",
+        "mode": "lines+markers",
+        "name": name,
+        "x": list(x),
+        "y": [e["value"] for e in estimates],
+        "text": list(texts),
+        "hovertemplate": "%{text}<br>√KL %{x:.2f}<br>%{y:.3f}<extra></extra>",
         "line": {"color": colour, "dash": DASHES[index % 5], "width": 2},
         "marker": {"symbol": SYMBOLS[index % 5], "size": 7, "color": colour},
-    }  # fmt: skip
+    }
 
 
 def against_distance(evidence: Mapping[str, Any], key: str, title: str) -> Figure | None:
@@ -55,32 +78,51 @@ def against_distance(evidence: Mapping[str, Any], key: str, title: str) -> Figur
             x, estimates = [p["kl"]["root"] for p in points], [p[key] for p in points]
             texts = [f"{arm['name']}, step {p['step']}" for p in points]
             colour = COLOURS[index % len(COLOURS)]
-            traces += [_band(x, estimates, colour), _curve(arm["name"], x, estimates, texts, index, colour)]
+            traces += [
+                _band(x, estimates, colour),
+                _curve(arm["name"], x, estimates, texts, index, colour),
+            ]
     best = [p for p in evidence["best_of"] if p[key] is not None]
     if best:
         x, estimates = [p["root_kl"] for p in best], [p[key] for p in best]
         texts = [f"best of {p['n']}" for p in best]
-        traces += [_band(x, estimates, BEST_OF), _curve("best of n", x, estimates, texts, 3, BEST_OF)]
+        traces += [
+            _band(x, estimates, BEST_OF),
+            _curve("best of n", x, estimates, texts, 3, BEST_OF),
+        ]
     if not traces:
         return None
-    return {"data": traces, "layout": _layout("√KL to the untuned model (√nats per sequence)", title)}
+    return {
+        "data": traces,
+        "layout": _layout("√KL to the untuned model (√nats per sequence)", title),
+    }
 
 
 def mean_curves(curves: Mapping[str, Sequence[tuple[float, Mapping[str, Any]]]]) -> Figure:
-    """Gold gain of every arm against sqrt(KL), mean over seeds with 95 % bands; curves beyond five repeat colours."""
+    """Gold gain of every arm against sqrt(KL), mean over seeds with 95 % bands; curves beyond five
+    repeat colours."""
     traces: list[Figure] = []
     for index, (name, curve) in enumerate(curves.items()):
         x, estimates = [root for root, _ in curve], [e for _, e in curve]
         colour = COLOURS[index % len(COLOURS)]
-        line = _curve(name, x, estimates, [f"{name}, {e['n']} seeds" for e in estimates], index, colour)
-        line |= {"mode": "lines", "line": {"color": colour, "dash": DASHES[(index // len(COLOURS)) % 5], "width": 2}}
-        traces += [_band(x, estimates, colour) | {"legendgroup": name}, line | {"legendgroup": name}]
+        line = _curve(
+            name, x, estimates, [f"{name}, {e['n']} seeds" for e in estimates], index, colour
+        )
+        line |= {
+            "mode": "lines",
+            "line": {"color": colour, "dash": DASHES[(index // len(COLOURS)) % 5], "width": 2},
+        }
+        traces += [
+            _band(x, estimates, colour) | {"legendgroup": name},
+            line | {"legendgroup": name},
+        ]
     layout = _layout("√KL to the untuned model (√nats per sequence)", "gold gain", height=460)
     return {"data": traces, "layout": layout}
 
 
 def dots(comparison: Mapping[str, Any], column: str) -> Figure | None:
-    """One row per arm: each seed's value, the mean and its 95 % interval; a line at what they are compared with."""
+    """One row per arm: each seed's value, the mean and its 95 % interval; a line at what they are
+    compared with."""
     names, points, means = [], [], []
     for row, label in comparison["rows"].items():
         cell = comparison["cells"][row][column]
@@ -91,18 +133,29 @@ def dots(comparison: Mapping[str, Any], column: str) -> Figure | None:
     if not points:
         return None
     seeds = {
-        "type": "scatter", "mode": "markers", "x": [v for _, v in points], "y": [n for n, _ in points], "name": "seeds",
-        "marker": {"color": GREY, "size": 5, "opacity": 0.6}, "hovertemplate": "%{y}: %{x:.3f}<extra></extra>",
-    }  # fmt: skip
+        "type": "scatter",
+        "mode": "markers",
+        "x": [v for _, v in points],
+        "y": [n for n, _ in points],
+        "name": "seeds",
+        "marker": {"color": GREY, "size": 5, "opacity": 0.6},
+        "hovertemplate": "%{y}: %{x:.3f}<extra></extra>",
+    }
     mean = {
-        "type": "scatter", "mode": "markers", "x": [e["value"] for _, e in means], "y": [n for n, _ in means], "name": "mean",
+        "type": "scatter",
+        "mode": "markers",
+        "x": [e["value"] for _, e in means],
+        "y": [n for n, _ in means],
+        "name": "mean",
         "marker": {"color": COLOURS[0], "size": 9},
         "error_x": {
-            "type": "data", "symmetric": False, "array": [e["high"] - e["value"] for _, e in means],
+            "type": "data",
+            "symmetric": False,
+            "array": [e["high"] - e["value"] for _, e in means],
             "arrayminus": [e["value"] - e["low"] for _, e in means],
         },
         "hovertemplate": "%{y}: %{x:.3f}<extra></extra>",
-    }  # fmt: skip
+    }
     shapes = []
     bases = dict.fromkeys(comparison["compared"].values())
     for base in (comparison["cells"][row][column]["mean"] for row in bases):
@@ -113,8 +166,12 @@ def dots(comparison: Mapping[str, Any], column: str) -> Figure | None:
     layout = _layout("", "", shapes=shapes, height=90 + 34 * len(names), showlegend=False)
     labels = ["<br>".join(textwrap.wrap(html.escape(name), 30)) for name in names]
     layout["yaxis"] |= {
-        "autorange": "reversed", "categoryorder": "array", "categoryarray": names, "tickvals": names, "ticktext": labels,
-    }  # fmt: skip
+        "autorange": "reversed",
+        "categoryorder": "array",
+        "categoryarray": names,
+        "tickvals": names,
+        "ticktext": labels,
+    }
     return {"data": [seeds, mean], "layout": layout}
 
 
@@ -128,13 +185,19 @@ def win_rates(evidence: Mapping[str, Any]) -> Figure | None:
     names, values = [name for name, _ in rows], [e["value"] for _, e in rows]
     colours = [*COLOURS[: len(evidence["arms"])], *[BEST_OF] * len(rows)][: len(rows)]
     bar = {
-        "type": "bar", "orientation": "h", "y": names, "x": values, "marker": {"color": colours},
+        "type": "bar",
+        "orientation": "h",
+        "y": names,
+        "x": values,
+        "marker": {"color": colours},
         "error_x": {
-            "type": "data", "symmetric": False, "array": [e["high"] - e["value"] for _, e in rows],
+            "type": "data",
+            "symmetric": False,
+            "array": [e["high"] - e["value"] for _, e in rows],
             "arrayminus": [e["value"] - e["low"] for _, e in rows],
         },
         "hovertemplate": "%{y}: %{x:.1%}<extra></extra>",
-    }  # fmt: skip
+    }
     chance = {
         "type": "line",
         "x0": 0.5,
@@ -144,46 +207,85 @@ def win_rates(evidence: Mapping[str, Any]) -> Figure | None:
         "y1": 1,
         "line": {"dash": "dot", "color": GREY},
     }
-    layout = _layout("preferred by gold to the untuned (chance 50 %)", "", shapes=[chance], height=70 + 46 * len(rows))
+    layout = _layout(
+        "preferred by gold to the untuned (chance 50 %)",
+        "",
+        shapes=[chance],
+        height=70 + 46 * len(rows),
+    )
     layout["xaxis"] |= {"range": [0, 1], "tickformat": ".0%"}
     layout["yaxis"] |= {"autorange": "reversed"}
     return {"data": [bar], "layout": layout}
 
 
 def annotators(rows: Sequence[Mapping[str, Any]], key: str, title: str) -> Figure | None:
-    """Estimates of `key` ("rationality" or "side_bias") with 95 % intervals, and the truth where it is known."""
+    """Estimates of `key` ("rationality" or "side_bias") with 95 % intervals, and the truth where it
+    is known."""
     if not rows:
         return None
     names = [row["annotator"] for row in rows]
-    traces: list[Figure] = [{
-        "type": "scatter", "mode": "markers", "name": "estimate", "x": names, "y": [row[key] for row in rows],
-        "error_y": {"type": "data", "array": [1.96 * row[f"{key}_error"] for row in rows]},
-        "marker": {"color": ["#D55E00" if row["flag"] != "ok" else "#0072B2" for row in rows], "size": 9},
-        "hovertemplate": "%{x}: %{y:.2f}<extra></extra>",
-    }]  # fmt: skip
+    traces: list[Figure] = [
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": "estimate",
+            "x": names,
+            "y": [row[key] for row in rows],
+            "error_y": {"type": "data", "array": [1.96 * row[f"{key}_error"] for row in rows]},
+            "marker": {
+                "color": ["#D55E00" if row["flag"] != "ok" else "#0072B2" for row in rows],
+                "size": 9,
+            },
+            "hovertemplate": "%{x}: %{y:.2f}<extra></extra>",
+        }
+    ]
     if rows[0].get(f"true_{key}") is not None:
-        traces.append({
-            "type": "scatter", "mode": "markers", "name": "truth", "x": names, "y": [row[f"true_{key}"] for row in rows],
-            "marker": {"symbol": "line-ew-open", "size": 16, "color": GREY, "line": {"width": 2, "color": GREY}},
-            "hovertemplate": "truth %{y:.2f}<extra></extra>",
-        })  # fmt: skip
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": "truth",
+                "x": names,
+                "y": [row[f"true_{key}"] for row in rows],
+                "marker": {
+                    "symbol": "line-ew-open",
+                    "size": 16,
+                    "color": GREY,
+                    "line": {"width": 2, "color": GREY},
+                },
+                "hovertemplate": "truth %{y:.2f}<extra></extra>",
+            }
+        )
     return {"data": traces, "layout": _layout("", title, height=280)}
 
 
 def calibration(card: Mapping[str, Any]) -> Figure:
     """Reliability diagram of the reward model before and after temperature."""
-    line = {"type": "scatter", "mode": "lines", "x": [0.5, 1], "y": [0.5, 1], "line": {"dash": "dot", "color": GREY},
-            "hoverinfo": "skip", "showlegend": False}  # fmt: skip
+    line = {
+        "type": "scatter",
+        "mode": "lines",
+        "x": [0.5, 1],
+        "y": [0.5, 1],
+        "line": {"dash": "dot", "color": GREY},
+        "hoverinfo": "skip",
+        "showlegend": False,
+    }
     traces: list[Figure] = [line]
     for index, (key, name) in enumerate((("before", "as trained"), ("after", "with temperature"))):
         bins = card[key]["bins"]
-        traces.append({
-            "type": "scatter", "mode": "lines+markers", "name": f"{name} (ECE {card[key]['ece']:.3f})",
-            "x": [b["confidence"] for b in bins], "y": [b["accuracy"] for b in bins],
-            "text": [f"{b['pairs']} pairs" for b in bins],
-            "hovertemplate": "says %{x:.0%}, right %{y:.0%}<br>%{text}<extra></extra>",
-            "line": {"color": COLOURS[index], "dash": DASHES[index]}, "marker": {"symbol": SYMBOLS[index], "size": 7},
-        })  # fmt: skip
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "name": f"{name} (ECE {card[key]['ece']:.3f})",
+                "x": [b["confidence"] for b in bins],
+                "y": [b["accuracy"] for b in bins],
+                "text": [f"{b['pairs']} pairs" for b in bins],
+                "hovertemplate": "says %{x:.0%}, right %{y:.0%}<br>%{text}<extra></extra>",
+                "line": {"color": COLOURS[index], "dash": DASHES[index]},
+                "marker": {"symbol": SYMBOLS[index], "size": 7},
+            }
+        )
     layout = _layout("confidence", "share right")
     layout["xaxis"] |= {"tickformat": ".0%", "range": [0.48, 1.02]}
     layout["yaxis"] |= {"tickformat": ".0%"}
@@ -207,8 +309,14 @@ def training(metrics: Sequence[Mapping[str, Any]]) -> list[tuple[str, Figure]]:
     figures = []
     for index, name in enumerate(n for n in SHOWN if n in metrics[0]):
         trace = {
-            "type": "scatter", "mode": "lines", "x": [m["step"] for m in metrics], "y": [m[name] for m in metrics],
-            "line": {"color": COLOURS[index % 5], "width": 1.5}, "hovertemplate": "step %{x}: %{y:.4g}<extra></extra>",
-        }  # fmt: skip
-        figures.append((name, {"data": [trace], "layout": _layout("step", name, height=200, showlegend=False)}))
+            "type": "scatter",
+            "mode": "lines",
+            "x": [m["step"] for m in metrics],
+            "y": [m[name] for m in metrics],
+            "line": {"color": COLOURS[index % 5], "width": 1.5},
+            "hovertemplate": "step %{x}: %{y:.4g}<extra></extra>",
+        }
+        figures.append(
+            (name, {"data": [trace], "layout": _layout("step", name, height=200, showlegend=False)})
+        )
     return figures

@@ -23,17 +23,26 @@ OUTCOMES = {
 
 
 def render(run_dir: Path) -> Path:
-    """Write report.html from what the run directory holds; sections without data say what is missing."""
+    """Write report.html from what the run directory holds; sections without data say what is
+    missing."""
     if not (run_dir / "recipe.yaml").is_file():
-        raise DataError(f"{run_dir} is no run directory: recipe.yaml is missing", "name a directory made by accord run")
+        raise DataError(
+            f"{run_dir} is no run directory: recipe.yaml is missing",
+            "name a directory made by accord run",
+        )
     return write_page(run_dir, "report.html.j2", _Page(run_dir).variables())
 
 
 def write_page(run_dir: Path, template: str, variables: dict[str, Any]) -> Path:
     """Fill a template, which gets the figures' script too, and write report.html."""
-    environment = Environment(loader=PackageLoader("accord.report"), autoescape=True, undefined=StrictUndefined)
+    environment = Environment(
+        loader=PackageLoader("accord.report"), autoescape=True, undefined=StrictUndefined
+    )
     environment.filters |= {"estimate": _estimate, "percent": _percent, "duration": duration}
-    variables |= {"figures": _script_json(variables["figures"]), "plotly": _asset("plotly-basic.min.js")}
+    variables |= {
+        "figures": _script_json(variables["figures"]),
+        "plotly": _asset("plotly-basic.min.js"),
+    }
     write_text(run_dir / REPORT, environment.get_template(template).render(variables))
     return run_dir / REPORT
 
@@ -51,17 +60,25 @@ class _Page:
         verdict, evidence = self._json("verdict.json"), self._evidence()
         card = evidence["reward_card"] if evidence else None
         return {
-            "name": self.run_dir.name, "verdict": verdict, "evidence": evidence, "card": card,
-            "headline": OUTCOMES[verdict["outcome"] if verdict else None], "stages": self.stages,
-            "failed": [s for s in self.stages if s["failed"]], "seconds": sum(s["seconds"] for s in self.stages),
-            "curves": self._curves(evidence), "judges": self._judges(evidence),
+            "name": self.run_dir.name,
+            "verdict": verdict,
+            "evidence": evidence,
+            "card": card,
+            "headline": OUTCOMES[verdict["outcome"] if verdict else None],
+            "stages": self.stages,
+            "failed": [s for s in self.stages if s["failed"]],
+            "seconds": sum(s["seconds"] for s in self.stages),
+            "curves": self._curves(evidence),
+            "judges": self._judges(evidence),
             "wins": self._figure(charts.win_rates(evidence)) if evidence else None,
             "calibration": self._figure(charts.calibration(card)) if card else None,
-            "training": self._training(), "recipe": (self.run_dir / "recipe.yaml").read_text(encoding="utf-8"),
-            "environment": self._json("environment.json"), "lineage": self._json("lineage.json"),
+            "training": self._training(),
+            "recipe": (self.run_dir / "recipe.yaml").read_text(encoding="utf-8"),
+            "environment": self._json("environment.json"),
+            "lineage": self._json("lineage.json"),
             "meanings": {m.name: f"{m.meaning} ({m.unit})" for m in declared()},
             "figures": self.figures,
-        }  # fmt: skip
+        }
 
     def _json(self, name: str) -> Any:
         path = self.run_dir / name
@@ -70,12 +87,25 @@ class _Page:
     def _stages(self) -> list[dict[str, Any]]:
         """Every stage directory with its result, or what is known of it."""
         found = []
-        folders = sorted((self.run_dir / "stages").glob("*")) if (self.run_dir / "stages").is_dir() else []
+        folders = (
+            sorted((self.run_dir / "stages").glob("*"))
+            if (self.run_dir / "stages").is_dir()
+            else []
+        )
         for folder in (f for f in folders if f.is_dir()):
             result, failed = folder / "result.json", folder / "failed.json"
-            record = json.loads(result.read_text()) if result.is_file() else {
-                "stage": folder.name[3:], "kind": "", "summary": "not finished", "values": {}, "seconds": 0.0, "peak_mib": 0.0,
-            }  # fmt: skip
+            record = (
+                json.loads(result.read_text())
+                if result.is_file()
+                else {
+                    "stage": folder.name[3:],
+                    "kind": "",
+                    "summary": "not finished",
+                    "values": {},
+                    "seconds": 0.0,
+                    "peak_mib": 0.0,
+                }
+            )
             error = json.loads(failed.read_text())["error"] if failed.is_file() else None
             found.append(record | {"folder": folder, "failed": error})
         return found
@@ -99,14 +129,20 @@ class _Page:
         if evidence is None:
             return []
         titles = (("gold", "Gold reward"), ("proxy", "Proxy reward"))
-        made = [(title, self._figure(charts.against_distance(evidence, key, title))) for key, title in titles]
+        made = [
+            (title, self._figure(charts.against_distance(evidence, key, title)))
+            for key, title in titles
+        ]
         return [(title, name) for title, name in made if name is not None]
 
     def _judges(self, evidence: Any) -> list[tuple[str, str]]:
         if evidence is None:
             return []
         titles = (("rationality", "Rationality"), ("side_bias", "Side bias"))
-        made = [(title, self._figure(charts.annotators(evidence["annotators"], key, title))) for key, title in titles]
+        made = [
+            (title, self._figure(charts.annotators(evidence["annotators"], key, title)))
+            for key, title in titles
+        ]
         return [(title, name) for title, name in made if name is not None]
 
     def _training(self) -> list[tuple[str, list[tuple[str, str | None]]]]:
@@ -121,7 +157,8 @@ class _Page:
 
 
 def _script_json(value: Any) -> Markup:
-    """JSON that is safe inside a script element: no `</script>`, no comment openers, no line separators."""
+    """JSON that is safe inside a script element: no `</script>`, no comment openers, no line
+    separators."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     for character, escape in (
         ("<", "\\u003c"),

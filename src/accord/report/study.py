@@ -1,4 +1,5 @@
-"""The page and the table of a study: arms compared over seeds. `comparison` is study.json as plain values."""
+"""The page and the table of a study: arms compared over seeds. `comparison` is study.json as plain
+values."""
 
 from __future__ import annotations
 
@@ -14,8 +15,11 @@ from accord.report.render import write_page
 Values = Mapping[str, Any]
 
 
-def render(run_dir: Path, comparison: Values, curves: Mapping[str, Sequence[tuple[float, Values]]]) -> Path:
-    """Write report.html of a study; `curves`: label of an arm -> (sqrt(KL), estimate of the gold gain)."""
+def render(
+    run_dir: Path, comparison: Values, curves: Mapping[str, Sequence[tuple[float, Values]]]
+) -> Path:
+    """Write report.html of a study; `curves`: label of an arm -> (sqrt(KL), estimate of the gold
+    gain)."""
     recipe = (run_dir / "recipe.yaml").read_text(encoding="utf-8")
     header = yaml.safe_load(recipe)
     figures: dict[str, charts.Figure] = {"curves": charts.mean_curves(curves)} if curves else {}
@@ -27,22 +31,34 @@ def render(run_dir: Path, comparison: Values, curves: Mapping[str, Sequence[tupl
             figures[name] = figure
             dots.append((label, name))
     variables: dict[str, Any] = {
-        "name": run_dir.name, "headline": header["name"], "about": header["about"], "comparison": comparison,
-        "bases": list(dict.fromkeys(comparison["compared"].values())), "curves": "curves" if curves else None,
-        "dots": dots, "recipe": recipe, "figures": figures, "mean_text": mean_text, "difference_text": difference_text,
-    }  # fmt: skip
+        "name": run_dir.name,
+        "headline": header["name"],
+        "about": header["about"],
+        "comparison": comparison,
+        "bases": list(dict.fromkeys(comparison["compared"].values())),
+        "curves": "curves" if curves else None,
+        "dots": dots,
+        "recipe": recipe,
+        "figures": figures,
+        "mean_text": mean_text,
+        "difference_text": difference_text,
+    }
     return write_page(run_dir, "study.html.j2", variables)
 
 
 def markdown(comparison: Values) -> str:
-    """The table as Markdown: mean [95 %], and the paired difference to the row it is compared with."""
+    """The table as Markdown: mean [95 %], and the paired difference to the row it is compared
+    with."""
     head = ["", *comparison["columns"].values()]
     lines = [f"| {' | '.join(head)} |", "|---|" + "---|" * (len(head) - 1)]
     for row, label in comparison["rows"].items():
         texts = []
         for cell in (comparison["cells"][row][column] for column in comparison["columns"]):
             difference = difference_text(cell["difference"])
-            texts.append(mean_text(cell, len(comparison["seeds"])) + (f"; {difference}" if difference else ""))
+            texts.append(
+                mean_text(cell, len(comparison["seeds"]))
+                + (f"; {difference}" if difference else "")
+            )
         lines.append(f"| {label} | {' | '.join(texts)} |")
     return "\n".join(lines) + "\n"
 

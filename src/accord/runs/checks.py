@@ -1,7 +1,8 @@
-"""Everything that can be known before the first step, checked at the start of a run and by a dry run alike.
+"""Everything that can be known before the first step, checked at the start of a run and by a dry
+run alike.
 
-What a recipe names is opened, earlier stages' files as far as they can be told already; no model is loaded, and nothing is
-written but into a folder that is thrown away.
+What a recipe names is opened, earlier stages' files as far as they can be told already; no model is
+loaded, and nothing is written but into a folder that is thrown away.
 """
 
 from __future__ import annotations
@@ -30,24 +31,41 @@ LEFT: dict[Kind, tuple[str, ...]] = {
 """What stages leave beside models and data, and the files that it consists of."""
 
 
-def check(recipe: Recipe, run_dir: Path, measure: bool = False, start: bool = False) -> dict[str, Plan]:
-    """What each stage that is not done yet would do. `measure`: time a step of each model, for how long it may take;
+def check(
+    recipe: Recipe, run_dir: Path, measure: bool = False, start: bool = False
+) -> dict[str, Plan]:
+    """What each stage that is not done yet would do. `measure`: time a step of each model, for how
+    long it may take;
     `start`: the run starts now, so that a model or data that cannot be had now is refused, too.
 
     Raises AccordError naming all that is wrong, by stage and setting.
     """
     _check_machine(recipe, run_dir)
-    folders, plans, problems = stage_folders(list(recipe.stages), run_dir), dict[str, Plan](), list[AccordError]()
+    folders, plans, problems = (
+        stage_folders(list(recipe.stages), run_dir),
+        dict[str, Plan](),
+        list[AccordError](),
+    )
     with tempfile.TemporaryDirectory(prefix="accord-check-") as scratch:
         for place, (name, (stage, config)) in enumerate(recipe.stages.items()):
             if (folders[name] / RESULT).is_file():
                 continue
             context = StageContext(
-                run_dir, Path(scratch) / name, name, derive_seed(recipe.header.seed, name),
-                environment.choose_device(recipe.header.device), dict(list(folders.items())[:place]), InterruptFlag(), Progress(),
-                allow_dropped=getattr(config, "allow_dropped", ALLOWED), chat_template=recipe.header.chat_template,
-                chat_template_kwargs=recipe.header.chat_template_kwargs, planning=True, planned=plans, measures=measure,
-            )  # fmt: skip
+                run_dir,
+                Path(scratch) / name,
+                name,
+                derive_seed(recipe.header.seed, name),
+                environment.choose_device(recipe.header.device),
+                dict(list(folders.items())[:place]),
+                InterruptFlag(),
+                Progress(),
+                allow_dropped=getattr(config, "allow_dropped", ALLOWED),
+                chat_template=recipe.header.chat_template,
+                chat_template_kwargs=recipe.header.chat_template_kwargs,
+                planning=True,
+                planned=plans,
+                measures=measure,
+            )
             found = list(_problems(stage, config, context, plans, start))
             problems += found
         if problems:
@@ -58,7 +76,8 @@ def check(recipe: Recipe, run_dir: Path, measure: bool = False, start: bool = Fa
 def _problems(
     stage: Stage, config: StageConfig, context: StageContext, plans: dict[str, Plan], start: bool
 ) -> Iterator[AccordError]:
-    """What is wrong with a stage; its plan goes into `plans`, an empty one where it cannot be made."""
+    """What is wrong with a stage; its plan goes into `plans`, an empty one where it cannot be
+    made."""
     context.folder.mkdir()
     where, before = f"stages.{context.name}", set[str]()
     for one in named(config):
@@ -74,7 +93,11 @@ def _problems(
             plans[context.name] = stage.plan(config, context)
     except AccordError as error:
         if not before:  # what a setting names was wrong already; the rest follows from it
-            said = error.message if error.message.startswith(f"{where}.") else f"{where}: {error.message}"
+            said = (
+                error.message
+                if error.message.startswith(f"{where}.")
+                else f"{where}: {error.message}"
+            )
             yield type(error)(said, error.fix)
 
 
@@ -83,16 +106,21 @@ def _together(problems: list[AccordError]) -> AccordError:
         return problems[0]
     lines = [p.message if p.fix is None else f"{p.message}\n         {p.fix}" for p in problems]
     return ConfigError(
-        f"{len(problems)} things could not work:\n  " + "\n  ".join(f"{n}. {line}" for n, line in enumerate(lines, 1)),
+        f"{len(problems)} things could not work:\n  "
+        + "\n  ".join(f"{n}. {line}" for n, line in enumerate(lines, 1)),
         "nothing was run; mend them and start again",
     )
 
 
-# --- what settings name ----------------------------------------------------------------------------------------------
+# --- what settings name ---------------------------------------------------------------------------
 def _look(one: Named, context: StageContext, start: bool) -> None:
     """Raise AccordError where a setting names nothing, or something of another kind."""
     if one.kind in ("policy", "reward model"):
-        if known_model(one.reference, one.kind, context).unknown and start and not one.reference.startswith(REFERENCE):
+        if (
+            known_model(one.reference, one.kind, context).unknown
+            and start
+            and not one.reference.startswith(REFERENCE)
+        ):
             raise _unreachable(one.reference)
     elif one.reference.startswith(REFERENCE):
         context.made(one.reference)
@@ -119,7 +147,8 @@ def _look_at_data(one: Named, start: bool) -> None:
     elif not path.exists() and not any(letter in one.reference for letter in "*?["):
         if is_data_file(one.reference) or not HUB_ID.match(one.reference):
             raise ConfigError(
-                f"there is no file {one.reference!r}", f"{_near(path)}check the path; it is looked for in {Path.cwd()}"
+                f"there is no file {one.reference!r}",
+                f"{_near(path)}check the path; it is looked for in {Path.cwd()}",
             )
         found = on_hub(one.reference, "dataset")
         if found is None and start and not _has_been_read(one.reference):
@@ -133,12 +162,16 @@ def _look_at_data(one: Named, start: bool) -> None:
 
 def _left_by(stage: Path) -> list[str]:
     """The files and directories that a stage left, as paths."""
-    return [str(stage / artefact) for artefact in json.loads((stage / RESULT).read_text())["artefacts"].values()]
+    return [
+        str(stage / artefact)
+        for artefact in json.loads((stage / RESULT).read_text())["artefacts"].values()
+    ]
 
 
 def _unreachable(name: str) -> ConfigError:
     return ConfigError(
-        f"{name!r} is not on this disk, and the Hub could not be asked for it", "connect to it, or name a local copy"
+        f"{name!r} is not on this disk, and the Hub could not be asked for it",
+        "connect to it, or name a local copy",
     )
 
 
@@ -154,7 +187,9 @@ def _near(path: Path) -> str:
     """The file or directory beside it that is called nearly so, as it would have to be written."""
     if not path.parent.is_dir():
         return ""
-    near = difflib.get_close_matches(path.name, [p.name for p in path.parent.iterdir()], n=1, cutoff=0.6)
+    near = difflib.get_close_matches(
+        path.name, [p.name for p in path.parent.iterdir()], n=1, cutoff=0.6
+    )
     return f'did you mean "{path.with_name(near[0])}"? ' if near else ""
 
 
@@ -163,21 +198,28 @@ def _look_at_result(path: Path, kind: Kind) -> None:
         raise ConfigError(f"there is no {str(path)!r}", f"name the {kind} that a stage left")
     missing = [name for name in LEFT[kind] if not (path / name).is_file()]
     if missing:
-        raise ConfigError(f"{str(path)!r} is no {kind}: {missing[0]} is missing", "name what a reviews stage left")
+        raise ConfigError(
+            f"{str(path)!r} is no {kind}: {missing[0]} is missing", "name what a reviews stage left"
+        )
 
 
-# --- the machine -----------------------------------------------------------------------------------------------------
+# --- the machine ----------------------------------------------------------------------------------
 def _check_machine(recipe: Recipe, run_dir: Path) -> None:
-    """Raise ConfigError for a device that is not there, or a run directory that cannot be written."""
+    """Raise ConfigError for a device that is not there, or a run directory that cannot be
+    written."""
     if recipe.header.device == "cuda":
         import torch
 
         if not torch.cuda.is_available():
-            raise ConfigError("device = 'cuda': torch finds no CUDA device here", "set device: cpu, or auto")
+            raise ConfigError(
+                "device = 'cuda': torch finds no CUDA device here", "set device: cpu, or auto"
+            )
     place = run_dir
     while not place.exists() and place != place.parent:
         place = place.parent
     if not place.is_dir():
         raise ConfigError(f"--out {run_dir}: {place} is a file", "choose another place with --out")
     if not os.access(place, os.W_OK | os.X_OK):
-        raise ConfigError(f"--out {run_dir}: {place} cannot be written", "choose another place with --out")
+        raise ConfigError(
+            f"--out {run_dir}: {place} cannot be written", "choose another place with --out"
+        )

@@ -1,4 +1,5 @@
-"""What a stage sees of its run: its directory, inputs of earlier stages, seeds, progress, resumable logs."""
+"""What a stage sees of its run: its directory, inputs of earlier stages, seeds, progress, resumable
+logs."""
 
 from __future__ import annotations
 
@@ -56,12 +57,13 @@ class Progress:
 class StageContext:
     """Handed to a stage's `plan` and `run`.
 
-    folder: the stage's own directory (stages/NN-name; for `plan` one that is thrown away); seed: derived from the run's
-    seed and the stage's name, so that adding a stage does not change the others; allow_dropped: share of rows that may
-    be dropped; chat_template, chat_template_kwargs: the recipe's; planning: nothing is made yet, and `planned` are the
-    plans of earlier stages; inputs: what was read, by reference; tables: of lengths, as they were made; looked_at: (rows
-    read, rows in all, whether that is a guess) of each source; measures: whether a plan measures how fast this machine
-    is; places: where the records that were read stand, by id.
+    folder: the stage's own directory (stages/NN-name; for `plan` one that is thrown away); seed:
+    derived from the run's seed and the stage's name, so that adding a stage does not change the
+    others; allow_dropped: share of rows that may be dropped; chat_template, chat_template_kwargs:
+    the recipe's; planning: nothing is made yet, and `planned` are the plans of earlier stages;
+    inputs: what was read, by reference; tables: of lengths, as they were made; looked_at: (rows
+    read, rows in all, whether that is a guess) of each source; measures: whether a plan measures
+    how fast this machine is; places: where the records that were read stand, by id.
     """
 
     run_dir: Path
@@ -95,7 +97,8 @@ class StageContext:
             raise DataError(message, error.fix) from error
 
     def resolve(self, reference: str) -> str:
-        """A path for `stage:NAME[/ARTEFACT]`; anything else (path, Hub id, accord:NAME) is returned as it is."""
+        """A path for `stage:NAME[/ARTEFACT]`; anything else (path, Hub id, accord:NAME) is returned
+        as it is."""
         if not reference.startswith(REFERENCE):
             self.inputs[reference] = reference
             return reference
@@ -106,8 +109,9 @@ class StageContext:
         return str(made)
 
     def made(self, reference: str) -> Path | None:
-        """Where the artefact of an earlier stage lies; while planning, a file of its first rows where these can be told;
-        None where it is not there yet. Raises ConfigError where the stage left no such artefact."""
+        """Where the artefact of an earlier stage lies; while planning, a file of its first rows
+        where these can be told; None where it is not there yet. Raises ConfigError where the stage
+        left no such artefact."""
         name, artefact = stage_of(reference)
         if not (self.earlier[name] / RESULT).is_file():
             plan = self.planned.get(name)
@@ -115,7 +119,9 @@ class StageContext:
         result = json.loads((self.earlier[name] / RESULT).read_text())
         artefact = artefact or next(iter(result["artefacts"]))
         if artefact not in result["artefacts"]:
-            raise ConfigError(f"stage {name!r} left no {artefact!r}", f"it left: {', '.join(result['artefacts'])}")
+            raise ConfigError(
+                f"stage {name!r} left no {artefact!r}", f"it left: {', '.join(result['artefacts'])}"
+            )
         return Path(self.earlier[name] / result["artefacts"][artefact])
 
     def data(self, spec: DataSpec) -> AnySpec:
@@ -136,7 +142,8 @@ class StageContext:
 
     @property
     def scale(self) -> float:
-        """Rows in all per row that was looked at: 1 unless a plan reads only the first ones of a large source."""
+        """Rows in all per row that was looked at: 1 unless a plan reads only the first ones of a
+        large source."""
         read, total = (sum(one[i] for one in self.looked_at.values()) for i in (0, 1))
         return total / read if read else 1.0
 
@@ -153,7 +160,8 @@ class StageContext:
     def encoder(self, model: Language) -> Encoder:
         """How this stage turns text into `model`'s tokens.
 
-        The recipe's chat template becomes the tokenizer's own: what is sampled stops at its ends, and it is saved with the model.
+        The recipe's chat template becomes the tokenizer's own: what is sampled stops at its ends,
+        and it is saved with the model.
         """
         from accord.text.encoding import Encoder
 
@@ -163,20 +171,30 @@ class StageContext:
             model.tokenizer.chat_template = self.chat_template
         return Encoder(model.tokenizer, chat_template_kwargs=self.chat_template_kwargs)
 
-    def session(self, note: Callable[[Mapping[str, float]], str] | None = None, every_steps: int = 0) -> RunSession:
-        """The session of this stage's training loop; `note` turns a step's metrics into the progress line."""
+    def session(
+        self, note: Callable[[Mapping[str, float]], str] | None = None, every_steps: int = 0
+    ) -> RunSession:
+        """The session of this stage's training loop; `note` turns a step's metrics into the
+        progress line."""
 
         def on_step(step: int, total: int, values: Mapping[str, float]) -> None:
             self.progress.step(step, total, note(values) if note else "")
 
-        return RunSession(self.folder, self.interrupt, every_steps=every_steps, on_step=on_step, say=self.progress.say)
+        return RunSession(
+            self.folder,
+            self.interrupt,
+            every_steps=every_steps,
+            on_step=on_step,
+            say=self.progress.say,
+        )
 
     def log(self, name: str) -> AppendLog:
         """An append-only JSONL file of this stage that a resumed try continues."""
         return AppendLog(self.folder / name)
 
     def checkpoint(self, done: int, total: int, note: str = "") -> None:
-        """Between chunks of work that need no checkpoint: show progress, stop here when asked to."""
+        """Between chunks of work that need no checkpoint: show progress, stop here when asked
+        to."""
         self.progress.step(done, total, note)
         self.interrupt.check()
 

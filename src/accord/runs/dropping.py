@@ -1,4 +1,5 @@
-"""More rows dropped than a stage allows: refused with the limits at fault, and those that would keep nearly all."""
+"""More rows dropped than a stage allows: refused with the limits at fault, and those that would
+keep nearly all."""
 
 from __future__ import annotations
 
@@ -38,7 +39,9 @@ def refuse_dropping(
     )
 
 
-def _enough(needs: Sequence[Need], limits: Mapping[str, int | None], allowed: float) -> tuple[dict[str, int], float]:
+def _enough(
+    needs: Sequence[Need], limits: Mapping[str, int | None], allowed: float
+) -> tuple[dict[str, int], float]:
     """(limits that keep nearly all rows, and no fewer than asked for; the share they keep)."""
     prompt, response = (BOUNDLESS if value is None else value for value in limits.values())
     for share in (max(KEPT, 1 - allowed), 1.0):

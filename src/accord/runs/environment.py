@@ -26,16 +26,25 @@ PACKAGES = (
 
 
 def prepare(threads: int | str = "auto") -> int:
-    """Fix the thread count and nearly passive waiting; must run before torch is imported. Returns the count.
+    """Fix the thread count and nearly passive waiting; must run before torch is imported. Returns
+    the count.
 
-    OpenMP's default is to spin at barriers for long, which is up to ten times slower on a shared machine.
+    OpenMP's default is to spin at barriers for long, which is up to ten times slower on a shared
+    machine.
     """
     count = min(4, len(os.sched_getaffinity(0))) if threads == "auto" else int(threads)
     os.environ["OMP_NUM_THREADS"] = str(count)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # a blink before sleeping: 1.2x alone, 0.87x on a shared machine
-    for cache in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):  # oneDNN's own, and torch's around it
-        os.environ.setdefault(cache, "256")  # kernels are kept per shape; 1024, the default of both, take 0.5 GB
+    os.environ.setdefault(
+        "GOMP_SPINCOUNT", "1000"
+    )  # a blink before sleeping: 1.2x alone, 0.87x on a shared machine
+    for cache in (
+        "ONEDNN_PRIMITIVE_CACHE_CAPACITY",
+        "LRU_CACHE_CAPACITY",
+    ):  # oneDNN's own, and torch's around it
+        os.environ.setdefault(
+            cache, "256"
+        )  # kernels are kept per shape; 1024, the default of both, take 0.5 GB
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
     return count
@@ -59,9 +68,13 @@ def describe(tuned: dict[str, Any]) -> dict[str, Any]:
         except metadata.PackageNotFoundError:
             versions[name] = None
     return {
-        "python": sys.version.split()[0], "platform": platform.platform(), "processor": processor(),
-        "cores": len(os.sched_getaffinity(0)), "versions": versions, **tuned,
-    }  # fmt: skip
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "processor": processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "versions": versions,
+        **tuned,
+    }
 
 
 def processor() -> str:

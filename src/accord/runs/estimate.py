@@ -1,7 +1,9 @@
-"""What a stage would cost, known before any model is loaded: amounts from recipe and data, sizes from config.json.
+"""What a stage would cost, known before any model is loaded: amounts from recipe and data, sizes
+from config.json.
 
-Where data is there its tokens are counted; of what is still to be sampled only the limit is known. Times are ranges: from
-the fewest tokens at the speed of a step measured on this machine (see `accord.runs.speed`) to the most at a slower one.
+Where data is there its tokens are counted; of what is still to be sampled only the limit is known.
+Times are ranges: from the fewest tokens at the speed of a step measured on this machine (see
+`accord.runs.speed`) to the most at a slower one.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ if TYPE_CHECKING:
 SHORTEST = 0.25
 """Share of their limit that sampled responses have at least, on average."""
 SLOWER = 2.0
-"""How much slower than a measured step all the rest may make it: optimiser, checkpoints, uneven batches, other programs."""
+"""How much slower than a measured step all the rest may make it: optimiser, checkpoints, uneven
+batches, other programs."""
 PROCESS_MIB = 450
 ACTIVATIONS = 24
 """Floats kept per token, layer and hidden unit between the forward and the backward pass."""
@@ -37,15 +40,21 @@ class Work:
         return self.trained + self.scored + self.sampled
 
     def __add__(self, other: Work) -> Work:
-        return Work(self.trained + other.trained, self.scored + other.scored, self.sampled + other.sampled)
+        return Work(
+            self.trained + other.trained, self.scored + other.scored, self.sampled + other.sampled
+        )
 
     def times(self, factor: float) -> Work:
         """As much of everything, that often."""
-        return Work(*(round(factor * amount) for amount in (self.trained, self.scored, self.sampled)))
+        return Work(
+            *(round(factor * amount) for amount in (self.trained, self.scored, self.sampled))
+        )
 
     def seconds(self, speed: Speed) -> float:
         """At the measured speed."""
-        return speed.trained * self.trained + speed.scored * self.scored + speed.sampled * self.sampled
+        return (
+            speed.trained * self.trained + speed.scored * self.scored + speed.sampled * self.sampled
+        )
 
 
 def span(least: Work, most: Work, speed: Speed | None) -> tuple[float, float] | None:
@@ -55,15 +64,19 @@ def span(least: Work, most: Work, speed: Speed | None) -> tuple[float, float] | 
     return least.seconds(speed), SLOWER * most.seconds(speed)
 
 
-def memory_mib(size: ModelSize, trained: int, frozen: int, micro_batch_tokens: int, lora: bool = False) -> int:
-    """Expected peak: weights of `trained` models (with gradients and Adam's moments) and `frozen` ones, activations."""
+def memory_mib(
+    size: ModelSize, trained: int, frozen: int, micro_batch_tokens: int, lora: bool = False
+) -> int:
+    """Expected peak: weights of `trained` models (with gradients and Adam's moments) and `frozen`
+    ones, activations."""
     floats = size.parameters * ((trained * (1 if lora else 4)) + frozen)
     floats += micro_batch_tokens * size.layers * size.hidden * ACTIVATIONS
     return PROCESS_MIB + round(4 * floats / 2**20)
 
 
 def updates(rows: int | None, batch: int, epochs: float) -> int | None:
-    """Optimiser steps over `rows`, whose epochs end with a smaller batch (see `accord.learning.order`)."""
+    """Optimiser steps over `rows`, whose epochs end with a smaller batch (see
+    `accord.learning.order`)."""
     return math.ceil(round(math.ceil(rows / batch) * epochs, 6)) if rows is not None else None
 
 

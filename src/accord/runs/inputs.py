@@ -1,4 +1,5 @@
-"""What a stage's settings name: the kind of thing each must be, and how it is found before anything runs."""
+"""What a stage's settings name: the kind of thing each must be, and how it is found before anything
+runs."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ Kind = Literal[
 ]  # fmt: skip
 DATA: tuple[Kind, ...] = ("judgements", "demonstrations", "prompts", "texts")
 RECORDS: tuple[Kind, ...] = ("judgements", "demonstrations")
-"""Kinds that are read alike: each stage takes of a file what it can learn from, and counts the rest."""
+"""Kinds that are read alike: each stage takes of a file what it can learn from, and counts the
+rest."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,9 @@ def named(config: BaseModel, below: str = "") -> Iterator[Named]:
     for key, field in type(config).model_fields.items():
         value, place = getattr(config, key), f"{below}{key}"
         if (kind := _kind(field.metadata, field.annotation)) is not None:
-            yield from (Named(where, reference, kind) for where, reference in _references(value, place))
+            yield from (
+                Named(where, reference, kind) for where, reference in _references(value, place)
+            )
         elif isinstance(value, BaseModel):
             yield from named(value, f"{place}.")
 

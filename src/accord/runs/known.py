@@ -1,4 +1,5 @@
-"""What can be known of a model before its weights are read: what it is, its shape, how it spells, what it was made for."""
+"""What can be known of a model before its weights are read: what it is, its shape, how it spells,
+what it was made for."""
 
 from __future__ import annotations
 
@@ -24,7 +25,12 @@ HUB_SECONDS = 5
 """The Hub is asked once, and not longer."""
 UNASKED = "the Hub could not be asked whether it exists"
 """What a plan says of a model that is not on this disk and cannot be looked up."""
-ADAPTER, REWARD, CONFIG, GENERATION = "adapter_config.json", "reward.json", "config.json", "generation_config.json"
+ADAPTER, REWARD, CONFIG, GENERATION = (
+    "adapter_config.json",
+    "reward.json",
+    "config.json",
+    "generation_config.json",
+)
 
 
 @dataclass(frozen=True)
@@ -38,9 +44,9 @@ class ModelSize:
 
 @dataclass(frozen=True)
 class KnownModel:
-    """A model as far as it is known. location: directory of its files (of an adapter: its base's), None where they are not
-    on this disk; adapter: whether it carries one; language: None where its tokenizer is not there yet; unknown: it is not on
-    this disk, and the Hub could not be asked."""
+    """A model as far as it is known. location: directory of its files (of an adapter: its base's),
+    None where they are not on this disk; adapter: whether it carries one; language: None where its
+    tokenizer is not there yet; unknown: it is not on this disk, and the Hub could not be asked."""
 
     name: str
     kind: Kind
@@ -57,8 +63,8 @@ class KnownModel:
 
 
 def known_model(reference: str, kind: Kind, context: StageContext) -> KnownModel:
-    """What `reference` (a stage, directory, `accord:NAME` or Hub id) names. Raises ConfigError where it is nothing, or
-    something else than a model of this kind."""
+    """What `reference` (a stage, directory, `accord:NAME` or Hub id) names. Raises ConfigError
+    where it is nothing, or something else than a model of this kind."""
     if not reference.startswith(REFERENCE):
         found = _outside(reference)
     elif (path := context.made(reference)) is not None:
@@ -87,10 +93,16 @@ def _outside(reference: str) -> KnownModel:
         return _directory(reference, location)
     if location.exists() or is_data_file(reference):
         there = "is a file" if location.exists() else "is not there, and its name is that of a file"
-        fix = "accord models import turns a GGUF file into one" if location.suffix == ".gguf" else _INSTEAD["policy"]
+        fix = (
+            "accord models import turns a GGUF file into one"
+            if location.suffix == ".gguf"
+            else _INSTEAD["policy"]
+        )
         raise ConfigError(f"{reference!r} {there}, not a model", fix)
     if not HUB_ID.match(reference):
-        raise ConfigError(f"there is no directory {reference!r}", f"{_near(location)}{_INSTEAD['policy']}")
+        raise ConfigError(
+            f"there is no directory {reference!r}", f"{_near(location)}{_INSTEAD['policy']}"
+        )
     return _of_hub(reference)
 
 
@@ -109,7 +121,9 @@ def _directory(reference: str, folder: Path) -> KnownModel:
         try:
             base = _outside(base_of(folder))
         except ConfigError as error:
-            raise ConfigError(f"the adapter in {folder} needs its base model: {error.message}", error.fix) from error
+            raise ConfigError(
+                f"the adapter in {folder} needs its base model: {error.message}", error.fix
+            ) from error
         return replace(base, name=reference, adapter=True)
     if not (folder / CONFIG).is_file():
         held = sorted(p.name for p in folder.iterdir())[:4]
@@ -118,12 +132,16 @@ def _directory(reference: str, folder: Path) -> KnownModel:
             _INSTEAD["policy"],
         )
     if not any(folder.glob("*.safetensors")):
-        raise ConfigError(f"{reference!r} holds no weights: there is no .safetensors file", "copy or save them again")
+        raise ConfigError(
+            f"{reference!r} holds no weights: there is no .safetensors file",
+            "copy or save them again",
+        )
     return _read(reference, str(folder))
 
 
 def _of_hub(name: str) -> KnownModel:
-    """Of the Hub's cache on this disk; else whether the Hub knows it. Raises ConfigError where it does not."""
+    """Of the Hub's cache on this disk; else whether the Hub knows it. Raises ConfigError where it
+    does not."""
     from huggingface_hub import try_to_load_from_cache
 
     if isinstance(try_to_load_from_cache(name, CONFIG), str):
@@ -131,15 +149,19 @@ def _of_hub(name: str) -> KnownModel:
     known = on_hub(name, "model")
     if known is False:
         raise ConfigError(
-            f"there is no directory {name!r}, and no public model of that name on the Hub", "check the spelling"
+            f"there is no directory {name!r}, and no public model of that name on the Hub",
+            "check the spelling",
         )
     where = "it is downloaded when the run starts" if known else UNASKED
-    return KnownModel(name, "policy", note=f"{name} is not on this disk; {where}", unknown=known is None)
+    return KnownModel(
+        name, "policy", note=f"{name} is not on this disk; {where}", unknown=known is None
+    )
 
 
 @cache
 def on_hub(name: str, kind: str) -> bool | None:
-    """Whether the Hub knows a model or dataset, asked once and briefly; None where it cannot be asked."""
+    """Whether the Hub knows a model or dataset, asked once and briefly; None where it cannot be
+    asked."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
 
@@ -166,7 +188,10 @@ def _read(name: str, location: str) -> KnownModel:
     own = read_config(Path(location))
     if own is not None:
         parameters = sum(p.numel() for p in empty_llama(own).parameters())
-        size, longest = ModelSize(parameters, own.num_hidden_layers, own.hidden_size), own.max_position_embeddings
+        size, longest = (
+            ModelSize(parameters, own.num_hidden_layers, own.hidden_size),
+            own.max_position_embeddings,
+        )
     else:
         from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -176,18 +201,28 @@ def _read(name: str, location: str) -> KnownModel:
                 model = AutoModelForCausalLM.from_config(config)
         except (OSError, ValueError, KeyError) as error:
             raise ConfigError(
-                f"{name!r} is no causal LM that transformers knows: {str(error).splitlines()[0]}", _INSTEAD["policy"]
+                f"{name!r} is no causal LM that transformers knows: {str(error).splitlines()[0]}",
+                _INSTEAD["policy"],
             ) from error
         text = config.get_text_config()
-        size = ModelSize(sum(p.numel() for p in model.parameters()), text.num_hidden_layers, text.hidden_size)
+        size = ModelSize(
+            sum(p.numel() for p in model.parameters()), text.num_hidden_layers, text.hidden_size
+        )
         longest = int(text.max_position_embeddings)
-    return KnownModel(name, "policy", location, size, ReadLanguage(load_tokenizer(location, local_only=True), longest))
+    return KnownModel(
+        name,
+        "policy",
+        location,
+        size,
+        ReadLanguage(load_tokenizer(location, local_only=True), longest),
+    )
 
 
-# --- what training asks of a model ---------------------------------------------------------------------------------
+# --- what training asks of a model ----------------------------------------------------------------
 def check_trainable(model: KnownModel, lora: LoraConfig | None, merges: bool = False) -> None:
-    """Raise ConfigError where the trained model could not be made or saved: an adapter on an adapter, targets of LoRA that
-    match no module, a generation config that transformers refuses to write (`merges`: adapters are merged before saving)."""
+    """Raise ConfigError where the trained model could not be made or saved: an adapter on an
+    adapter, targets of LoRA that match no module, a generation config that transformers refuses to
+    write (`merges`: adapters are merged before saving)."""
     if lora is not None and model.adapter:
         raise ConfigError(
             f"{model.name!r} carries an adapter already, and lora would put another one on it",
@@ -203,15 +238,22 @@ def check_trainable(model: KnownModel, lora: LoraConfig | None, merges: bool = F
 
 
 def check_merging(adapter: str) -> None:
-    """Raise ConfigError where `adapter` is no adapter, or the model merged from it and its base could not be saved."""
+    """Raise ConfigError where `adapter` is no adapter, or the model merged from it and its base
+    could not be saved."""
     model = _outside(adapter)
     if not model.adapter:
-        raise ConfigError(f"{adapter!r} carries no adapter: {ADAPTER} is missing", "it is a whole model already")
+        raise ConfigError(
+            f"{adapter!r} carries no adapter: {ADAPTER} is missing", "it is a whole model already"
+        )
     check_trainable(model, None, merges=True)
 
 
 def _on_disk(name: str) -> str:
-    return f"the directory of {name.removeprefix(REFERENCE)}'s model" if name.startswith(REFERENCE) else name
+    return (
+        f"the directory of {name.removeprefix(REFERENCE)}'s model"
+        if name.startswith(REFERENCE)
+        else name
+    )
 
 
 def _ours(location: str) -> bool:
@@ -221,13 +263,16 @@ def _ours(location: str) -> bool:
 
 
 def _check_targets(targets: str | Sequence[str], location: str) -> None:
-    """As PEFT reads them: a text is a pattern for a module's whole name, each of a list the end of one."""
+    """As PEFT reads them: a text is a pattern for a module's whole name, each of a list the end of
+    one."""
     names = _linear_modules(location)
     ends = sorted({name.rpartition(".")[2] for name in names})
     if isinstance(targets, str):
         missing = [] if any(re.fullmatch(targets, name) for name in names) else [targets]
     else:
-        missing = [t for t in targets if not any(name == t or name.endswith(f".{t}") for name in names)]
+        missing = [
+            t for t in targets if not any(name == t or name.endswith(f".{t}") for name in names)
+        ]
     if missing:
         raise ConfigError(
             f"lora.targets: {missing[0]!r} matches no module of {location}",
@@ -249,25 +294,35 @@ def _linear_modules(location: str) -> tuple[str, ...]:
         from transformers import AutoConfig, AutoModelForCausalLM
 
         with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(location, local_files_only=True))
+            model = AutoModelForCausalLM.from_config(
+                AutoConfig.from_pretrained(location, local_files_only=True)
+            )
     head = model.get_output_embeddings()
     return tuple(
-        name for name, module in model.named_modules()
-        if module is not head and (isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D")
-    )  # fmt: skip
+        name
+        for name, module in model.named_modules()
+        if module is not head
+        and (isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D")
+    )
 
 
 def _check_generation(file: Path) -> None:
-    """transformers reads what it will not write: found here, not when the trained model is saved."""
+    """transformers reads what it will not write: found here, not when the trained model is
+    saved."""
     if not file.is_file():
         return
     from transformers import GenerationConfig
 
     try:
-        GenerationConfig.from_dict(json.loads(file.read_text(encoding="utf-8"))).validate(strict=True)
+        GenerationConfig.from_dict(json.loads(file.read_text(encoding="utf-8"))).validate(
+            strict=True
+        )
     except (ValueError, TypeError) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        why = next((line for line in lines if line.startswith("- ")), lines[0] if lines else type(error).__name__)
+        why = next(
+            (line for line in lines if line.startswith("- ")),
+            lines[0] if lines else type(error).__name__,
+        )
         raise ConfigError(
             f"{file} cannot be saved again with the trained model: {why.removeprefix('- ')}",
             "put do_sample: true into it, or take the sampling settings (temperature, top_p, top_k, …) out of it",

@@ -1,4 +1,5 @@
-"""The rows that a stage reads: from an earlier stage, a file, a directory or a Hub id; read the same way when checked."""
+"""The rows that a stage reads: from an earlier stage, a file, a directory or a Hub id; read the
+same way when checked."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ JUDGED = ("chosen", "rejected", "choice", "options", "winner", "completions", "k
 
 
 def read_records(spec: DataSpec, context: StageContext) -> ReadResult:
-    """Feedback records of whatever `spec` names. Raises DataError where more rows than allowed cannot be read."""
+    """Feedback records of whatever `spec` names. Raises DataError where more rows than allowed
+    cannot be read."""
     result = read_feedback(_readable(spec, context))
     _refuse_unreadable(spec, result.rows, result.dropped, result.first_dropped, context)
     _note_rows(spec, result.rows, context)
@@ -37,7 +39,8 @@ def read_records(spec: DataSpec, context: StageContext) -> ReadResult:
 
 
 def read_prompts(spec: DataSpec, context: StageContext, count: int | None = None) -> list[Any]:
-    """Prompts (text, messages, or messages with tools), from the top. Raises DataError for rows that are something else."""
+    """Prompts (text, messages, or messages with tools), from the top. Raises DataError for rows
+    that are something else."""
     prompts, beside = [], Counter[str]()
     for where, row in conversations_unpacked(_rows(spec, context)[:count]):
         if judged := [name for name in JUDGED if row.get(name) is not None]:
@@ -51,7 +54,9 @@ def read_prompts(spec: DataSpec, context: StageContext, count: int | None = None
                 "say which column it is: {path: ..., columns: {prompt: NAME}}",
             )
         prompts.append(_prompt(row, where))
-        beside.update(name for name, value in row.items() if name not in PROMPT_COLUMNS and not empty(value))
+        beside.update(
+            name for name, value in row.items() if name not in PROMPT_COLUMNS and not empty(value)
+        )
         beside.update(unread({name: row.get(name) for name in PROMPT_COLUMNS}))
     if beside:
         context.say(f"{name_of(spec)}: not used beside the prompts: {', '.join(sorted(beside))}")
@@ -63,7 +68,9 @@ def _prompt(row: Mapping[str, Any], where: str) -> Any:
         check_understood(row, {"prompt"})
         return prompt_of(row)
     except ValueError as error:
-        raise DataError(f"{where}: {error}", "a prompt is a text, or a list of messages; repair the row") from None
+        raise DataError(
+            f"{where}: {error}", "a prompt is a text, or a list of messages; repair the row"
+        ) from None
 
 
 def read_texts(spec: DataSpec, context: StageContext) -> list[str]:
@@ -91,11 +98,17 @@ def _rows(spec: DataSpec, context: StageContext) -> list[Row]:
 
 
 def _refuse_unreadable(
-    spec: DataSpec, rows: int, dropped: Mapping[str, int], first: Mapping[str, str], context: StageContext
+    spec: DataSpec,
+    rows: int,
+    dropped: Mapping[str, int],
+    first: Mapping[str, str],
+    context: StageContext,
 ) -> None:
     unreadable = sum(dropped.values())
     if unreadable > context.allow_dropped * rows:
-        reasons = "; ".join(f"{count:,}: {why} (first at {first[why]})" for why, count in dropped.items())
+        reasons = "; ".join(
+            f"{count:,}: {why} (first at {first[why]})" for why, count in dropped.items()
+        )
         raise DataError(
             f"{unreadable:,} of {rows:,} rows of {name_of(spec)} cannot be read: {reasons}",
             f"repair them; allow_dropped: {rounded_up(unreadable, rows):g} goes on without them",
@@ -120,7 +133,8 @@ def planned_rows(spec: DataSpec, context: StageContext) -> int | None:
 
 
 def _readable(spec: DataSpec, context: StageContext) -> AnySpec:
-    """`spec` with the files of earlier stages. A plan reads nothing from the Hub, and of large files the first rows."""
+    """`spec` with the files of earlier stages. A plan reads nothing from the Hub, and of large
+    files the first rows."""
     found = context.data(spec)
     if not context.planning:
         return found

@@ -1,4 +1,5 @@
-"""Recipes: YAML in, validated stages out; every mistake is named before anything heavy is loaded."""
+"""Recipes: YAML in, validated stages out; every mistake is named before anything heavy is
+loaded."""
 
 from __future__ import annotations
 
@@ -23,16 +24,25 @@ from accord.validation import Settings, read_yaml, suggest, validated
 
 
 class Study(Settings):
-    """Runs the recipe once per seed and compares stages over the seeds: a table of means with intervals.
+    """Runs the recipe once per seed and compares stages over the seeds: a table of means with
+    intervals.
 
-    A column names a value in result.json as STAGE.KEY, with {row} for the row, for example examine.{row}.win_rate.
+    A column names a value in result.json as STAGE.KEY, with {row} for the row, for example
+    examine.{row}.win_rate.
     """
 
-    seeds: list[int] = Field([1, 2, 3, 4, 5], min_length=1, description="One run of all stages per seed.")
-    rows: dict[str, str] = Field(min_length=1, description="Name in the columns' patterns -> label in the table.")
-    columns: dict[str, str] = Field(min_length=1, description="Pattern STAGE.KEY with {row} -> label in the table.")
+    seeds: list[int] = Field(
+        [1, 2, 3, 4, 5], min_length=1, description="One run of all stages per seed."
+    )
+    rows: dict[str, str] = Field(
+        min_length=1, description="Name in the columns' patterns -> label in the table."
+    )
+    columns: dict[str, str] = Field(
+        min_length=1, description="Pattern STAGE.KEY with {row} -> label in the table."
+    )
     baseline: str | dict[str, str] | None = Field(
-        None, description="Row that the others are compared with, seed by seed; or row -> row to compare it with."
+        None,
+        description="Row that the others are compared with, seed by seed; or row -> row to compare it with.",
     )
 
     @model_validator(mode="after")
@@ -41,10 +51,14 @@ class Study(Settings):
             raise ValueError("seeds are different numbers of 0 or more")
         unknown = {name for pair in self.compared.items() for name in pair} - set(self.rows)
         if unknown or (isinstance(self.baseline, str) and self.baseline not in self.rows):
-            raise ValueError(f"the baseline {self.baseline!r} names none of the rows: {', '.join(self.rows)}")
+            raise ValueError(
+                f"the baseline {self.baseline!r} names none of the rows: {', '.join(self.rows)}"
+            )
         for column in self.columns:
             if "{row}" not in column or "." not in column:
-                raise ValueError(f"the column {column!r} is no pattern STAGE.KEY with {{row}} in it")
+                raise ValueError(
+                    f"the column {column!r} is no pattern STAGE.KEY with {{row}} in it"
+                )
         return self
 
     @property
@@ -63,16 +77,23 @@ class Study(Settings):
 class Header(Settings):
     """The settings of a recipe outside its stages."""
 
-    name: str = Field(description="Name of the recipe and of its run directories.", pattern=r"^[A-Za-z0-9][\w.-]*$")
+    name: str = Field(
+        description="Name of the recipe and of its run directories.",
+        pattern=r"^[A-Za-z0-9][\w.-]*$",
+    )
     about: str = Field("", description="What the recipe does, in a sentence or two.")
     seed: int = Field(1, ge=0, description="Every random number of the run derives from it.")
-    threads: int | Literal["auto"] = Field("auto", description="CPU threads; auto: all cores, at most 4.")
+    threads: int | Literal["auto"] = Field(
+        "auto", description="CPU threads; auto: all cores, at most 4."
+    )
     precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="Arithmetic of forward passes; weights are fp32 always. auto: bf16 on a GPU, fp32 on a CPU."
+        "auto",
+        description="Arithmetic of forward passes; weights are fp32 always. auto: bf16 on a GPU, fp32 on a CPU.",
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where models run.")
     chat_template: str | None = Field(
-        None, description="Chat template of all models in place of their own: a file, or the template itself."
+        None,
+        description="Chat template of all models in place of their own: a file, or the template itself.",
     )
     chat_template_kwargs: dict[str, Any] = Field(
         default_factory=dict,
@@ -81,7 +102,9 @@ class Header(Settings):
     study: Study | None = Field(
         None, description="Run over seeds and compare (see the group Study); seed is not used then."
     )
-    stages: dict[str, Any] = Field(description="Name of the stage -> its settings, in order.", min_length=1)
+    stages: dict[str, Any] = Field(
+        description="Name of the stage -> its settings, in order.", min_length=1
+    )
 
     @field_validator("chat_template")
     @classmethod
@@ -102,7 +125,11 @@ class Recipe:
     def resolved(self) -> dict[str, Any]:
         """All settings with defaults filled in, as written to recipe.yaml."""
         head = self.header.model_dump(mode="json", exclude={"stages"})
-        return head | {"stages": {name: config.model_dump(mode="json") for name, (_, config) in self.stages.items()}}
+        return head | {
+            "stages": {
+                name: config.model_dump(mode="json") for name, (_, config) in self.stages.items()
+            }
+        }
 
     def with_seed(self, seed: int) -> Recipe:
         """The same stages as a plain run with another seed."""
@@ -131,7 +158,9 @@ def read(name: str) -> str:
         try:
             return path.read_text(encoding="utf-8")
         except UnicodeDecodeError as error:
-            raise ConfigError(f"{name} is not UTF-8 text (byte {error.start})", "save it as UTF-8") from error
+            raise ConfigError(
+                f"{name} is not UTF-8 text (byte {error.start})", "save it as UTF-8"
+            ) from error
     shipped = packaged()
     if name in shipped:
         return shipped[name]
@@ -150,7 +179,8 @@ def load(name: str, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def study_of(path: Path) -> Study | None:
-    """The study in the recipe of a run directory; None for a plain run. Raises ConfigError for one edited into nonsense."""
+    """The study in the recipe of a run directory; None for a plain run. Raises ConfigError for one
+    edited into nonsense."""
     raw = _parse(read(str(path)), str(path)).get("study")
     if raw is None:
         return None
@@ -158,7 +188,9 @@ def study_of(path: Path) -> Study | None:
         return validated(Study, raw, "study")
     except ConfigError as error:
         known = ", ".join(Study.model_fields)
-        raise ConfigError(f"{path}: {error.message}", error.fix or f"correct it there; a study has: {known}") from None
+        raise ConfigError(
+            f"{path}: {error.message}", error.fix or f"correct it there; a study has: {known}"
+        ) from None
 
 
 def _parse(text: str, name: str) -> dict[str, Any]:
@@ -170,7 +202,10 @@ def _override(raw: dict[str, Any], text: str) -> None:
     """Apply `key=value`; the first part of a dotted key may be a stage's name."""
     key, equals, value = text.partition("=")
     if not equals or not key:
-        raise ConfigError(f"cannot read the override {text!r}", "write key=value, for example seed=3 or sft.epochs=2")
+        raise ConfigError(
+            f"cannot read the override {text!r}",
+            "write key=value, for example seed=3 or sft.epochs=2",
+        )
     path = key.strip().split(".")
     given = raw.get("stages")
     stages: dict[str, Any] = given if isinstance(given, dict) else {}
@@ -178,13 +213,18 @@ def _override(raw: dict[str, Any], text: str) -> None:
         path = ["stages", *path]
     elif len(path) > 1 and path[0] not in ("stages", "study"):
         raise ConfigError(
-            f"{key}: there is no stage {path[0]!r}", f"{suggest(path[0], list(stages))}stages: {', '.join(stages)}"
+            f"{key}: there is no stage {path[0]!r}",
+            f"{suggest(path[0], list(stages))}stages: {', '.join(stages)}",
         )
     place = raw
     for part, below in pairwise(path):
         if isinstance(place.get(part), str) and below in DataSource.model_fields:
             place[part] = {"path": place[part]}  # data named by its path alone
-        place = place.setdefault(part, {}) if isinstance(place.get(part, {}), dict) else _no_mapping(key, part)
+        place = (
+            place.setdefault(part, {})
+            if isinstance(place.get(part, {}), dict)
+            else _no_mapping(key, part)
+        )
     try:
         place[path[-1]] = yaml.safe_load(value)
     except yaml.YAMLError as error:
@@ -228,17 +268,28 @@ def _check_study(study: Study | None, stages: dict[str, tuple[Stage, StageConfig
                 )
 
 
-def _check_references(name: str, config: StageConfig, earlier: dict[str, tuple[Stage, StageConfig]]) -> None:
-    """Every `stage:` reference names an artefact of an earlier stage, of the kind that the setting is about."""
+def _check_references(
+    name: str, config: StageConfig, earlier: dict[str, tuple[Stage, StageConfig]]
+) -> None:
+    """Every `stage:` reference names an artefact of an earlier stage, of the kind that the setting
+    is about."""
     kinds = {found.setting: found for found in named(config)}
     for setting, reference in _texts(config.model_dump()):
         if reference.startswith(REFERENCE):
-            _check_reference(f"stages.{name}.{setting} = {reference!r}", reference, kinds.get(setting), earlier)
+            _check_reference(
+                f"stages.{name}.{setting} = {reference!r}", reference, kinds.get(setting), earlier
+            )
 
 
 def _texts(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
     """Every text in settings, with its dotted place."""
-    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, (list, tuple)) else ()
+    inside = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, (list, tuple))
+        else ()
+    )
     for key, one in inside:
         yield from _texts(one, f"{place}.{key}" if place else str(key))
     if isinstance(value, str):

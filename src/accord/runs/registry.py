@@ -1,4 +1,5 @@
-"""The kinds of stages, imported only when a recipe uses them. Others may add theirs by entry point."""
+"""The kinds of stages, imported only when a recipe uses them. Others may add theirs by entry
+point."""
 
 from __future__ import annotations
 
@@ -51,4 +52,6 @@ def find(kind: str) -> type[Stage]:
     for point in entry_points(group=GROUP):
         if point.name == kind:
             return point.load()  # type: ignore[no-any-return]
-    raise ConfigError(f"there is no stage kind {kind!r}", f"{suggest(kind, kinds())}known: {', '.join(kinds())}")
+    raise ConfigError(
+        f"there is no stage kind {kind!r}", f"{suggest(kind, kinds())}known: {', '.join(kinds())}"
+    )

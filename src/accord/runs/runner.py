@@ -21,7 +21,15 @@ from accord.errors import GUARD_EXIT, AccordError, ConfigError, Interrupted
 from accord.files import digest, disk_full, write_json, write_text
 from accord.runs import environment
 from accord.runs.checks import check
-from accord.runs.context import ALLOWED, RESULT, Progress, StageContext, derive_seed, relative_artefacts, stage_folders
+from accord.runs.context import (
+    ALLOWED,
+    RESULT,
+    Progress,
+    StageContext,
+    derive_seed,
+    relative_artefacts,
+    stage_folders,
+)
 from accord.runs.recipe import Recipe
 from accord.runs.session import InterruptFlag
 from accord.runs.stage import Stage, StageConfig, StageResult
@@ -45,12 +53,18 @@ def new_run_dir(recipe: Recipe, root: Path = Path("runs")) -> Path:
 
 
 def execute(
-    recipe: Recipe, run_dir: Path, resume: bool, progress: Progress, tuned: dict[str, Any], checked: bool = False
+    recipe: Recipe,
+    run_dir: Path,
+    resume: bool,
+    progress: Progress,
+    tuned: dict[str, Any],
+    checked: bool = False,
 ) -> Outcome:
     """Run all stages that are not done yet, then write the report.
 
-    Raises ConfigError when the directory belongs to another recipe or holds a run and `resume` is not set; and, before
-    anything is written, what `accord.runs.checks` finds (unless `checked` says that it looked already).
+    Raises ConfigError when the directory belongs to another recipe or holds a run and `resume` is
+    not set; and, before anything is written, what `accord.runs.checks` finds (unless `checked` says
+    that it looked already).
     """
     check_directory(recipe, run_dir, resume)
     if not checked:
@@ -88,9 +102,15 @@ def _guards(folders: dict[str, Path]) -> list[str]:
 
 
 def _context(
-    recipe: Recipe, run_dir: Path, folders: dict[str, Path], name: str, device: str, interrupt: InterruptFlag,
-    progress: Progress, config: StageConfig,
-) -> StageContext:  # fmt: skip
+    recipe: Recipe,
+    run_dir: Path,
+    folders: dict[str, Path],
+    name: str,
+    device: str,
+    interrupt: InterruptFlag,
+    progress: Progress,
+    config: StageConfig,
+) -> StageContext:
     names = list(folders)
     earlier = {other: folders[other] for other in names[: names.index(name)]}
     seed = derive_seed(recipe.header.seed, name)
@@ -112,7 +132,10 @@ def _context(
 
 def _run_stage(stage: Stage, config: StageConfig, context: StageContext) -> None:
     context.folder.mkdir(parents=True, exist_ok=True)
-    write_text(context.folder / "config.yaml", yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+    write_text(
+        context.folder / "config.yaml",
+        yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
+    )
     failed = context.folder / FAILED
     failed.unlink(missing_ok=True)
     start = time.monotonic()
@@ -133,22 +156,35 @@ def _run_stage(stage: Stage, config: StageConfig, context: StageContext) -> None
     write_json(context.folder / RESULT, _record(stage, result, context, time.monotonic() - start))
 
 
-def _record(stage: Stage, result: StageResult, context: StageContext, seconds: float) -> dict[str, Any]:
+def _record(
+    stage: Stage, result: StageResult, context: StageContext, seconds: float
+) -> dict[str, Any]:
     return {
-        "stage": context.name, "kind": stage.kind, "summary": result.summary, "values": result.values,
-        "artefacts": relative_artefacts(result.artefacts, context.folder), "seconds": round(seconds, 2),
-        "peak_mib": round(environment.peak_mib(), 1), "inputs": _inputs(context), "guard": result.guard,
-    }  # fmt: skip
+        "stage": context.name,
+        "kind": stage.kind,
+        "summary": result.summary,
+        "values": result.values,
+        "artefacts": relative_artefacts(result.artefacts, context.folder),
+        "seconds": round(seconds, 2),
+        "peak_mib": round(environment.peak_mib(), 1),
+        "inputs": _inputs(context),
+        "guard": result.guard,
+    }
 
 
 def _inputs(context: StageContext) -> dict[str, str]:
-    """What the stage read: reference -> content hash (or the name itself for things not on this disk)."""
+    """What the stage read: reference -> content hash (or the name itself for things not on this
+    disk)."""
     hashed: dict[str, str] = {}
     for reference, path in context.inputs.items():
-        found = [Path(path)] if Path(path).exists() else [Path(one) for one in sorted(glob(path, recursive=True))]
-        hashed |= {reference if str(one) == path else str(one): f"sha256:{digest(one)}" for one in found} or {
-            reference: path
-        }
+        found = (
+            [Path(path)]
+            if Path(path).exists()
+            else [Path(one) for one in sorted(glob(path, recursive=True))]
+        )
+        hashed |= {
+            reference if str(one) == path else str(one): f"sha256:{digest(one)}" for one in found
+        } or {reference: path}
     return hashed
 
 
@@ -157,7 +193,9 @@ def _write_lineage(recipe: Recipe, run_dir: Path, folders: dict[str, Path]) -> N
     for name, folder in folders.items():
         if (folder / RESULT).exists():
             record = json.loads((folder / RESULT).read_text())
-            hashes = {key: f"sha256:{digest(folder / path)}" for key, path in record["artefacts"].items()}
+            hashes = {
+                key: f"sha256:{digest(folder / path)}" for key, path in record["artefacts"].items()
+            }
             stages[name] = {"kind": record["kind"], "inputs": record["inputs"], "artefacts": hashes}
     write_json(run_dir / "lineage.json", {"recipe": recipe.fingerprint(), "stages": stages})
 
@@ -167,13 +205,18 @@ def check_directory(recipe: Recipe, run_dir: Path, resume: bool) -> None:
     if not existing.exists():
         if resume and not run_dir.exists():
             raise ConfigError(
-                f"there is no run to resume in {run_dir}", "leave out --resume, or name the run with --out"
+                f"there is no run to resume in {run_dir}",
+                "leave out --resume, or name the run with --out",
             )
         if run_dir.exists() and any(p.name != LOCK for p in run_dir.iterdir()):
-            raise ConfigError(f"{run_dir} exists and is not a run of accord", "choose an empty place with --out")
+            raise ConfigError(
+                f"{run_dir} exists and is not a run of accord", "choose an empty place with --out"
+            )
         return
     if not resume:
-        raise ConfigError(f"{run_dir} already holds a run", "continue it with --resume, or choose another --out")
+        raise ConfigError(
+            f"{run_dir} already holds a run", "continue it with --resume, or choose another --out"
+        )
     old, new = yaml.safe_load(existing.read_text(encoding="utf-8")), recipe.resolved()
     changed = sorted(_differences(old, new))
     if changed:
@@ -186,7 +229,9 @@ def check_directory(recipe: Recipe, run_dir: Path, resume: bool) -> None:
 def _differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
     if isinstance(old, dict) and isinstance(new, dict):
         for key in {**old, **new}:
-            yield from _differences(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
+            yield from _differences(
+                old.get(key), new.get(key), f"{path}.{key}" if path else str(key)
+            )
     elif old != new:
         yield f"{path} ({old!r} there, {new!r} now)"
 
@@ -199,7 +244,9 @@ def locked(run_dir: Path) -> Iterator[None]:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(handle)
-        raise ConfigError(f"another process is working in {run_dir}", "wait for it, or choose another --out") from None
+        raise ConfigError(
+            f"another process is working in {run_dir}", "wait for it, or choose another --out"
+        ) from None
     try:
         yield
     finally:

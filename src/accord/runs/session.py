@@ -56,10 +56,14 @@ class RunSession:
     """
 
     def __init__(
-        self, folder: Path, interrupt: InterruptFlag, every_seconds: float = 20.0, every_steps: int = 0,
+        self,
+        folder: Path,
+        interrupt: InterruptFlag,
+        every_seconds: float = 20.0,
+        every_steps: int = 0,
         on_step: Callable[[int, int, Mapping[str, float]], None] | None = None,
         say: Callable[[str], None] = lambda _: None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.checkpoints = folder / "checkpoints"
         self.metrics = AppendLog(folder / "metrics.jsonl")
         self.samples = AppendLog(folder / "samples.jsonl")
@@ -68,9 +72,10 @@ class RunSession:
         self._last_save = time.monotonic()
         self._pending: list[dict[str, Any]] = []
 
-    # --- the protocol --------------------------------------------------------------------------------------
+    # --- the protocol -----------------------------------------------------------------------------
     def restore(self) -> State | None:
-        """The newest whole checkpoint; metrics and samples of later steps are dropped, they will be redone."""
+        """The newest whole checkpoint; metrics and samples of later steps are dropped, they will be
+        redone."""
         for path in self._existing():
             state = _load(path, self._say)
             if state is not None:
@@ -82,7 +87,12 @@ class RunSession:
         return None
 
     def end_step(
-        self, step: int, total: int, values: Mapping[str, float], state: Callable[[], State], where: str = ""
+        self,
+        step: int,
+        total: int,
+        values: Mapping[str, float],
+        state: Callable[[], State],
+        where: str = "",
     ) -> None:
         """See `accord.learning.session.Session.end_step`."""
         metrics.check(values, where=f"step {step} {where}".strip())
@@ -101,7 +111,7 @@ class RunSession:
         """Keep decoded samples of this step."""
         self.samples.append({"step": step, **row} for row in rows)
 
-    # --- files --------------------------------------------------------------------------------------------
+    # --- files ------------------------------------------------------------------------------------
     def flush(self) -> None:
         """Write metrics held back since the last checkpoint."""
         if self._pending:
@@ -114,7 +124,9 @@ class RunSession:
 
         def write(folder: Path) -> None:
             folder.mkdir()
-            with open(folder / "state.pt", "wb") as handle:  # given a path, torch hides what the disk said
+            with open(
+                folder / "state.pt", "wb"
+            ) as handle:  # given a path, torch hides what the disk said
                 torch.save(state, handle)
             checksum = hashlib.sha256((folder / "state.pt").read_bytes()).hexdigest()
             (folder / "checksum.json").write_text(json.dumps({"sha256": checksum, "step": step}))
@@ -129,7 +141,10 @@ class RunSession:
         """Checkpoint folders, newest first."""
         if not self.checkpoints.is_dir():
             return []
-        return sorted((p for p in self.checkpoints.iterdir() if re.fullmatch(r"step-\d{8}", p.name)), reverse=True)
+        return sorted(
+            (p for p in self.checkpoints.iterdir() if re.fullmatch(r"step-\d{8}", p.name)),
+            reverse=True,
+        )
 
     def _keep_until(self, step: int) -> None:
         for log in (self.metrics, self.samples):

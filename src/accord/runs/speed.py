@@ -1,7 +1,9 @@
-"""How fast this machine trains, scores and samples with a model of a given shape: one step of each is measured.
+"""How fast this machine trains, scores and samples with a model of a given shape: one step of each
+is measured.
 
-Weights are made up, not read: time depends on shapes alone. Of a large model a part is measured (few layers, few words)
-and scaled by its weights, so that a plan takes a second, not the memory of the run.
+Weights are made up, not read: time depends on shapes alone. Of a large model a part is measured
+(few layers, few words) and scaled by its weights, so that a plan takes a second, not the memory of
+the run.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ ROWS, STEPS = 8, 8
 
 @dataclass(frozen=True)
 class Speed:
-    """Seconds per token of training (forward and backward), of scoring (forward) and of sampling."""
+    """Seconds per token of training (forward and backward), of scoring (forward) and of
+    sampling."""
 
     trained: float
     scored: float
@@ -43,7 +46,9 @@ def speed_of(model: KnownModel, device: str, lora: bool = False) -> Speed | None
     measured = _measured(model, device)
     if measured is None:
         return None
-    return replace(measured, trained=measured.trained * 4 / 6) if lora else measured  # no gradients of the weights
+    return (
+        replace(measured, trained=measured.trained * 4 / 6) if lora else measured
+    )  # no gradients of the weights
 
 
 @cache
@@ -58,7 +63,9 @@ def _measured(known: KnownModel, device: str) -> Speed | None:
     whole = sum(p.numel() for p in empty_llama(config).parameters())
     if whole > MOST:
         config = replace(
-            config, num_hidden_layers=min(2, config.num_hidden_layers), vocab_size=min(8192, config.vocab_size)
+            config,
+            num_hidden_layers=min(2, config.num_hidden_layers),
+            vocab_size=min(8192, config.vocab_size),
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -68,7 +75,8 @@ def _measured(known: KnownModel, device: str) -> Speed | None:
 
 
 def _made_up(config: Any, tokenizer: Any, device: str) -> CausalLM:
-    """Small random weights: products of zeros, or of numbers out of range, could be faster or slower."""
+    """Small random weights: products of zeros, or of numbers out of range, could be faster or
+    slower."""
     import torch
     from torch import nn
 
@@ -78,7 +86,9 @@ def _made_up(config: Any, tokenizer: Any, device: str) -> CausalLM:
     hf = empty_llama(config)
     for name, empty in list(hf.named_parameters()):
         owner, _, own = name.rpartition(".")
-        setattr(hf.get_submodule(owner), own, nn.Parameter(torch.empty(empty.shape).normal_(0, 0.02)))
+        setattr(
+            hf.get_submodule(owner), own, nn.Parameter(torch.empty(empty.shape).normal_(0, 0.02))
+        )
     hf.tie()
     return CausalLM(hf.to(device), tokenizer)
 
@@ -105,14 +115,17 @@ def _timed(model: CausalLM, device: str) -> Speed:
         return tokens
 
     def sample() -> int:
-        found = BuiltinSampler(model).sample(prompts, SamplingSettings(STEPS, 1.0), list(range(ROWS)), 1)
+        found = BuiltinSampler(model).sample(
+            prompts, SamplingSettings(STEPS, 1.0), list(range(ROWS)), 1
+        )
         return sum(map(len, found.responses))
 
     return Speed(*(_best(step, device) for step in (train, score, sample)))
 
 
 def _best(step: Callable[[], int], device: str) -> float:
-    """Seconds per token in the fastest of several tries; the first also makes kernels and buffers."""
+    """Seconds per token in the fastest of several tries; the first also makes kernels and
+    buffers."""
     import torch
 
     times = []

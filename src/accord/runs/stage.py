@@ -25,12 +25,14 @@ class StageConfig(Settings):
 
 @dataclass(frozen=True)
 class Plan:
-    """What a stage would do, computed before any model is loaded; None where it cannot be known yet.
+    """What a stage would do, computed before any model is loaded; None where it cannot be known
+    yet.
 
-    rows: what it works on; cut, dropped (by reason): what became of the rows it reads; tokens (an upper bound), steps:
-    amounts; memory_mib, seconds (from, to): estimates; example: one decoded example.
-    For the plans of later stages: sizes: rows per artefact; files: rows of an artefact, or the first of them, as they will
-    be; models: what is known of the models it leaves, by artefact.
+    rows: what it works on; cut, dropped (by reason): what became of the rows it reads; tokens (an
+    upper bound), steps: amounts; memory_mib, seconds (from, to): estimates; example: one decoded
+    example.
+    For the plans of later stages: sizes: rows per artefact; files: rows of an artefact, or the
+    first of them, as they will be; models: what is known of the models it leaves, by artefact.
     """
 
     rows: int | None = None
@@ -49,10 +51,11 @@ class Plan:
 
 @dataclass(frozen=True)
 class StageResult:
-    """summary: one line for the closing table; values: numbers for the report; artefacts: name -> path.
+    """summary: one line for the closing table; values: numbers for the report; artefacts: name ->
+    path.
 
-    guard: why a guard stopped the stage early. Later stages still run (the examination says what happened),
-    and the command ends with exit code 3.
+    guard: why a guard stopped the stage early. Later stages still run (the examination says what
+    happened), and the command ends with exit code 3.
     """
 
     summary: str
@@ -62,10 +65,12 @@ class StageResult:
 
 
 class Stage:
-    """One kind of stage. Subclasses set the class variables and implement `run`; heavy imports go inside it.
+    """One kind of stage. Subclasses set the class variables and implement `run`; heavy imports go
+    inside it.
 
-    provides: artefact names other stages may refer to, with the kind of each (None: read by nobody); the first one is
-    meant by a bare `stage:NAME`. Settings that name what is read say so by `accord.runs.inputs.Names`.
+    provides: artefact names other stages may refer to, with the kind of each (None: read by
+    nobody); the first one is meant by a bare `stage:NAME`. Settings that name what is read say so
+    by `accord.runs.inputs.Names`.
     """
 
     kind: ClassVar[str]
@@ -74,7 +79,8 @@ class Stage:
     about: ClassVar[str] = ""
 
     def plan(self, config: Any, context: StageContext) -> Plan:
-        """Check what the settings name as far as it is there, and estimate the work. Must not load models.
+        """Check what the settings name as far as it is there, and estimate the work. Must not load
+        models.
 
         Raises AccordError for what could not work.
         """

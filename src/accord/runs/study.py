@@ -20,10 +20,14 @@ COMPARISON, TABLE = "study.json", "study.md"
 ProgressFor = Callable[[int], AbstractContextManager[Progress]]
 
 
-def execute(recipe: Recipe, run_dir: Path, resume: bool, progress_for: ProgressFor, tuned: dict[str, Any]) -> Path:
-    """Run every seed in run_dir/seed-N, compare them, write study.json, study.md and report.html; returns the report.
+def execute(
+    recipe: Recipe, run_dir: Path, resume: bool, progress_for: ProgressFor, tuned: dict[str, Any]
+) -> Path:
+    """Run every seed in run_dir/seed-N, compare them, write study.json, study.md and report.html;
+    returns the report.
 
-    A seed whose run is there continues where it stopped. Raises ConfigError as `runner.execute` does.
+    A seed whose run is there continues where it stopped. Raises ConfigError as `runner.execute`
+    does.
     """
     study = _study(recipe)
     runner.check_directory(recipe, run_dir, resume)
@@ -36,7 +40,14 @@ def execute(recipe: Recipe, run_dir: Path, resume: bool, progress_for: ProgressF
         for seed in study.seeds:
             folder = seed_folder(run_dir, seed)
             with progress_for(seed) as progress:
-                runner.execute(recipe.with_seed(seed), folder, (folder / runner.RECIPE).exists(), progress, tuned, True)
+                runner.execute(
+                    recipe.with_seed(seed),
+                    folder,
+                    (folder / runner.RECIPE).exists(),
+                    progress,
+                    tuned,
+                    True,
+                )
         return write_results(study, run_dir)
 
 
@@ -46,7 +57,8 @@ def seed_folder(run_dir: Path, seed: int) -> Path:
 
 
 def write_report(run_dir: Path) -> Path:
-    """Write report.html again, of a run or of a study. Raises ConfigError for a study that cannot be read any more."""
+    """Write report.html again, of a run or of a study. Raises ConfigError for a study that cannot
+    be read any more."""
     from accord.report.render import render
 
     path = run_dir / runner.RECIPE
@@ -71,34 +83,46 @@ def write_results(study: Study, run_dir: Path) -> Path:
 
 
 def measure(study: Study, run_dir: Path) -> Comparison:
-    """The comparison of all seeds that are done. Raises ConfigError when none is, or when no seed has a cell's value."""
+    """The comparison of all seeds that are done. Raises ConfigError when none is, or when no seed
+    has a cell's value."""
     records = {seed: _values(seed_folder(run_dir, seed)) for seed in study.seeds}
     done = [seed for seed, values in records.items() if values]
     if not done:
-        raise ConfigError(f"{run_dir} holds no finished run of a seed", "continue it with accord run ... --resume")
+        raise ConfigError(
+            f"{run_dir} holds no finished run of a seed", "continue it with accord run ... --resume"
+        )
     found: dict[str, dict[str, dict[int, float]]] = {}
     for row in study.rows:
         found[row] = {}
         for column in study.columns:
             stage, key = study.cell(row, column)
             found[row][column] = {
-                seed: float(records[seed][stage][key]) for seed in done if key in records[seed].get(stage, {})
+                seed: float(records[seed][stage][key])
+                for seed in done
+                if key in records[seed].get(stage, {})
             }
     if not any(values for cells in found.values() for values in cells.values()):
         stage, key = study.cell(next(iter(study.rows)), next(iter(study.columns)))
         known = ", ".join(sorted(records[done[0]].get(stage, {})))
-        raise ConfigError(f"study.columns: no run has a value {stage}.{key}", f"the stage has: {known}")
+        raise ConfigError(
+            f"study.columns: no run has a value {stage}.{key}", f"the stage has: {known}"
+        )
     return compare(found, done, study.rows, study.columns, study.compared)
 
 
 def curves(run_dir: Path, seeds: list[int], arm: str) -> list[Curve]:
-    """(KL, gold gain) along the way of an arm, per seed; empty when the study's rows are no arms with gold."""
+    """(KL, gold gain) along the way of an arm, per seed; empty when the study's rows are no arms
+    with gold."""
     result: list[Curve] = []
     for seed in seeds:
         path = next(seed_folder(run_dir, seed).glob("stages/*/evidence.json"), None)
         arms = json.loads(path.read_text())["arms"] if path else []
         points: list[Any] = next((a["points"] for a in arms if a["name"] == arm), [])
-        curve = [(p["kl"]["exact"]["value"], p["gold_gain"]["value"]) for p in points if p["gold_gain"] is not None]
+        curve = [
+            (p["kl"]["exact"]["value"], p["gold_gain"]["value"])
+            for p in points
+            if p["gold_gain"] is not None
+        ]
         if curve:
             result.append(curve)
     return result

@@ -1,4 +1,5 @@
-"""The built-in sampler: preallocated cache, one prefill per prompt, finished rows leave, slots are refilled."""
+"""The built-in sampler: preallocated cache, one prefill per prompt, finished rows leave, slots are
+refilled."""
 
 from __future__ import annotations
 
@@ -42,7 +43,9 @@ class BuiltinSampler:
 
     def __init__(self, model: CausalLM, slots: int = 128) -> None:
         if model.tokenizer.eos_token_id is None:
-            raise ConfigError("the tokenizer has no EOS token", "set eos_token: responses must be able to finish")
+            raise ConfigError(
+                "the tokenizer has no EOS token", "set eos_token: responses must be able to finish"
+            )
         self.model, self.slots = model, slots
         self.stop_ids = frozenset([*Encoder(model.tokenizer).stop_ids, *generation_stops(model.hf)])
 
@@ -55,9 +58,12 @@ class BuiltinSampler:
         samples_per_prompt: int = 1,
         on_token: Callable[[int, int], None] | None = None,
     ) -> Rollout:
-        """See `Sampler.sample`. `on_token(response, token)` is called as tokens appear (streaming)."""
+        """See `Sampler.sample`. `on_token(response, token)` is called as tokens appear
+        (streaming)."""
         if len(seeds) != len(prompts) * samples_per_prompt:
-            raise ValueError(f"{len(seeds)} seeds for {len(prompts)} x {samples_per_prompt} responses")
+            raise ValueError(
+                f"{len(seeds)} seeds for {len(prompts)} x {samples_per_prompt} responses"
+            )
         self._check_lengths(prompts, settings)
         index = [p for p in range(len(prompts)) for _ in range(samples_per_prompt)]
         rows = [
@@ -94,9 +100,13 @@ class _Batch:
     """The rows being decoded: row i of the cache belongs to active[i]."""
 
     def __init__(
-        self, model: CausalLM, settings: SamplingSettings, stop_ids: frozenset[int], slots: int,
+        self,
+        model: CausalLM,
+        settings: SamplingSettings,
+        stop_ids: frozenset[int],
+        slots: int,
         on_token: Callable[[int, int], None] | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.model, self.settings, self.stop_ids, self.slots = model, settings, stop_ids, slots
         self.on_token = on_token
 
@@ -120,7 +130,8 @@ class _Batch:
             self._step()
 
     def _refill(self, free: list[int], waiting: deque[_Row]) -> None:
-        """Prefill waiting rows into free slots; neighbours with the same prompt share one prefill."""
+        """Prefill waiting rows into free slots; neighbours with the same prompt share one
+        prefill."""
         taken = [(slot, waiting.popleft()) for slot in free[: len(waiting)]]
         shared: list[tuple[Sequence[int], list[int]]] = []
         for slot, row in taken:
@@ -164,19 +175,24 @@ class _Batch:
                 self.active[slot] = None
 
     def _draw(self, logits_BV: Tensor) -> tuple[Tensor, Tensor]:
-        """One token per row by inverse CDF: a single uniform number each, from the row's own seed."""
+        """One token per row by inverse CDF: a single uniform number each, from the row's own
+        seed."""
         if self.settings.temperature == 0:
             logp = torch.log_softmax(logits_BV, dim=-1)
             best = logp.max(dim=-1)
             return best.indices, best.values
-        tempered_BV = logits_BV if self.settings.temperature == 1 else logits_BV / self.settings.temperature
+        tempered_BV = (
+            logits_BV if self.settings.temperature == 1 else logits_BV / self.settings.temperature
+        )
         chance_BV = torch.softmax(tempered_BV, dim=-1)
         cdf_BV = torch.cumsum(chance_BV, dim=-1)
         uniform = torch.tensor(
             [row.uniforms[len(row.tokens)] if row is not None else 0.0 for row in self.active],
-            dtype=cdf_BV.dtype, device=cdf_BV.device,
-        )  # fmt: skip
-        # Scaling by the total keeps the last token in reach of rounding; "right" never picks probability 0.
+            dtype=cdf_BV.dtype,
+            device=cdf_BV.device,
+        )
+        # Scaling by the total keeps the last token in reach of rounding; "right" never picks
+        # probability 0.
         drawn = torch.searchsorted(cdf_BV, (uniform * cdf_BV[:, -1])[:, None], right=True)[:, 0]
         drawn = drawn.clamp_(max=chance_BV.shape[1] - 1)
         return drawn, chance_BV.gather(1, drawn[:, None])[:, 0].log()

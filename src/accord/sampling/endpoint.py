@@ -1,7 +1,8 @@
-"""Chat models behind an OpenAI-compatible endpoint (`POST …/chat/completions`): vLLM, llama.cpp, Ollama, hosted ones.
+"""Chat models behind an OpenAI-compatible endpoint (`POST …/chat/completions`): vLLM, llama.cpp,
+Ollama, hosted ones.
 
-Standard library only. The key goes to the named address alone: redirects are not followed, and over http it leaves this
-machine for nobody.
+Standard library only. The key goes to the named address alone: redirects are not followed, and over
+http it leaves this machine for nobody.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ MOST_BYTES = 8 * 2**20
 
 
 class EndpointError(AccordError):
-    """No usable answer: not reached, refused, too slow, or not what was asked for. Asking again may help."""
+    """No usable answer: not reached, refused, too slow, or not what was asked for. Asking again may
+    help."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +49,24 @@ class Endpoint:
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
-            raise ConfigError(f"{self.url!r} is no address of an endpoint", "write it like http://127.0.0.1:8000/v1")
+        if (
+            parts.scheme not in ("http", "https")
+            or not parts.hostname
+            or parts.username
+            or parts.password
+        ):
+            raise ConfigError(
+                f"{self.url!r} is no address of an endpoint",
+                "write it like http://127.0.0.1:8000/v1",
+            )
         if not self.model:
-            raise ConfigError(f"which model at {self.url}?", f"name it behind a #, like {self.url}#my-model")
+            raise ConfigError(
+                f"which model at {self.url}?", f"name it behind a #, like {self.url}#my-model"
+            )
         if self.key and parts.scheme == "http" and parts.hostname not in LOCAL:
             raise ConfigError(
-                f"the key of {self.url} would be readable on its way", "use an https address, or none of its keys"
+                f"the key of {self.url} would be readable on its way",
+                "use an https address, or none of its keys",
             )
         self._open = open_without_redirects()
         self._limit = "max_tokens"
@@ -63,10 +76,15 @@ class Endpoint:
     ) -> Completion:
         """One response to messages [{role, content}]. Raises EndpointError.
 
-        The seed is sent; whether the endpoint honours it is its own affair. A temperature of 1 is left out: some models
-        take no other. Newer hosted models call the limit max_completion_tokens, which is found out once.
+        The seed is sent; whether the endpoint honours it is its own affair. A temperature of 1 is
+        left out: some models take no other. Newer hosted models call the limit
+        max_completion_tokens, which is found out once.
         """
-        said: dict[str, Any] = {"model": self.model, "messages": [dict(m) for m in messages], "seed": seed}
+        said: dict[str, Any] = {
+            "model": self.model,
+            "messages": [dict(m) for m in messages],
+            "seed": seed,
+        }
         if temperature != 1:
             said["temperature"] = temperature
         try:
@@ -78,29 +96,44 @@ class Endpoint:
         return self._read(self._post({**said, self._limit: max_tokens}))
 
     def _post(self, said: dict[str, Any]) -> Any:
-        headers = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "accord"}
+        headers = {
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            "User-Agent": "accord",
+        }
         if self.key:
             headers["Authorization"] = f"Bearer {self.key}"
         where = f"{self.url.rstrip('/')}/chat/completions"
         try:
-            with self._open(Request(where, json.dumps(said).encode(), headers), timeout=self.timeout) as answer:
+            with self._open(
+                Request(where, json.dumps(said).encode(), headers), timeout=self.timeout
+            ) as answer:
                 body = answer.read(MOST_BYTES + 1)
             if len(body) > MOST_BYTES:
                 raise EndpointError(f"{where} answers with more than {MOST_BYTES:,} bytes")
             return json.loads(body)
         except HTTPError as error:
             detail = error.read(600).decode(errors="replace")
-            fix = {401: "check the key in ACCORD_CHAT_KEY", 403: "check the key in ACCORD_CHAT_KEY"}.get(error.code)
+            fix = {
+                401: "check the key in ACCORD_CHAT_KEY",
+                403: "check the key in ACCORD_CHAT_KEY",
+            }.get(error.code)
             raise EndpointError(f"{where}: HTTP {error.code} {detail!r}", fix) from None
         except (URLError, OSError, HTTPException, ValueError) as error:
-            raise EndpointError(f"{where}: {getattr(error, 'reason', None) or error or type(error).__name__}") from None
+            raise EndpointError(
+                f"{where}: {getattr(error, 'reason', None) or error or type(error).__name__}"
+            ) from None
 
     def _read(self, found: Any) -> Completion:
         try:
             choice = found["choices"][0]
             text, why = choice["message"]["content"], choice.get("finish_reason")
         except (KeyError, IndexError, TypeError, AttributeError):
-            raise EndpointError(f"{self.url} answers in another form: {str(found)[:200]!r}") from None
+            raise EndpointError(
+                f"{self.url} answers in another form: {str(found)[:200]!r}"
+            ) from None
         if not isinstance(text, str) or not text.strip():
-            raise EndpointError(f"{self.model} at {self.url} answered with nothing (finish_reason {why!r})")
+            raise EndpointError(
+                f"{self.model} at {self.url} answered with nothing (finish_reason {why!r})"
+            )
         return Completion(text, why != "length")

@@ -24,16 +24,22 @@ class SamplingSettings:
 
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1:
-            raise ConfigError(f"max_new_tokens is {self.max_new_tokens}", "ask for at least one token")
+            raise ConfigError(
+                f"max_new_tokens is {self.max_new_tokens}", "ask for at least one token"
+            )
         if self.temperature < 0:
-            raise ConfigError(f"temperature is {self.temperature}", "use 0 (greedy) or a positive number")
+            raise ConfigError(
+                f"temperature is {self.temperature}", "use 0 (greedy) or a positive number"
+            )
 
 
 @dataclass(frozen=True)
 class Rollout:
-    """B sampled responses to P prompts; response b answers prompts[prompt_index[b]], in prompt order.
+    """B sampled responses to P prompts; response b answers prompts[prompt_index[b]], in prompt
+    order.
 
-    logprobs: the sampler's log-probability per response token (nats), under the tempered distribution;
+    logprobs: the sampler's log-probability per response token (nats), under the tempered
+    distribution;
     finished: ended by a stop token (which is the last one) rather than cut at the limit.
     """
 
@@ -72,7 +78,9 @@ class Sampler(Protocol):
         seeds: Sequence[int],
         samples_per_prompt: int = 1,
     ) -> Rollout:
-        """`samples_per_prompt` responses for each of P prompts; `seeds` has one number per response.
+        """`samples_per_prompt` responses for each of P prompts; `seeds` has one number per
+        response.
 
-        Response b depends on its prompt, its seed and the policy only, up to floating-point rounding.
+        Response b depends on its prompt, its seed and the policy only, up to floating-point
+        rounding.
         """

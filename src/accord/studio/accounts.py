@@ -1,7 +1,7 @@
 """People and how they come in: passwords (argon2id), server-side sessions, roles.
 
-Nothing here has a default secret: tokens are random, the database keeps only their SHA-256. See entrances.py for
-invitations, API tokens and limits on tries.
+Nothing here has a default secret: tokens are random, the database keeps only their SHA-256. See
+entrances.py for invitations, API tokens and limits on tries.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from accord.studio.errors import Conflict, NotHere
 from accord.studio.tables import Account, Login
 
 HOUSE_ROLES = ("owner", "manager", "annotator", "auditor")
-"""Of an account, in the whole house: owners may do everything, managers make projects, auditors read everything."""
+"""Of an account, in the whole house: owners may do everything, managers make projects, auditors
+read everything."""
 PERMISSIONS: dict[str, frozenset[str]] = {
     "owner": frozenset({"take part", "look", "work", "review", "manage", "own"}),
     "manager": frozenset({"take part", "look", "work", "review", "manage"}),
@@ -71,7 +72,7 @@ def digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-# --- passwords -------------------------------------------------------------------------------------------------------
+# --- passwords ------------------------------------------------------------------------------------
 @lru_cache(maxsize=1)
 def _hasher() -> PasswordHasher:
     return PasswordHasher()  # argon2id, RFC 9106's second choice: 64 MiB
@@ -86,22 +87,25 @@ def hash_password(password: str) -> str:
     """argon2id of a password; raises ConfigError when it is too short or too long."""
     if not SHORTEST <= len(password) <= LONGEST:
         raise ConfigError(
-            f"the password has {len(password)} characters", f"use {SHORTEST} to {LONGEST:,}; a few words are good"
+            f"the password has {len(password)} characters",
+            f"use {SHORTEST} to {LONGEST:,}; a few words are good",
         )
     return _hasher().hash(password)
 
 
 def password_fits(stored: str | None, password: str) -> bool:
-    """Whether the password is right; takes as long for an account that does not exist (`stored` None)."""
+    """Whether the password is right; takes as long for an account that does not exist (`stored`
+    None)."""
     try:
         return _hasher().verify(stored or _nobody(), password[:LONGEST]) and stored is not None
     except (VerificationError, InvalidHashError):
         return False
 
 
-# --- accounts --------------------------------------------------------------------------------------------------------
+# --- accounts -------------------------------------------------------------------------------------
 def clean_name(name: str) -> str:
-    """A name as it is stored; raises ConfigError for what could pass for another (invisible characters, odd blanks)."""
+    """A name as it is stored; raises ConfigError for what could pass for another (invisible
+    characters, odd blanks)."""
     cleaned = re.sub(r"\s+", " ", unicodedata.normalize("NFKC", name)).strip()
     if not 2 <= len(cleaned) <= 60 or not cleaned.isprintable():
         raise ConfigError("a name has 2 to 60 visible characters", "choose another name")
@@ -109,39 +113,64 @@ def clean_name(name: str) -> str:
 
 
 def same_name(name: str) -> str:
-    """What two spellings of one name have in common; limits on tries go by it, as finding an account does."""
+    """What two spellings of one name have in common; limits on tries go by it, as finding an
+    account does."""
     return re.sub(r"\s+", " ", unicodedata.normalize("NFKC", name)).strip().lower()
 
 
-def create_account(session: Session, name: str, password: str | None, role: str, at: float, by: str | None) -> Account:
-    """A new account, with an event. `password` is the hash. Raises Conflict when the name is taken (case ignored)."""
+def create_account(
+    session: Session, name: str, password: str | None, role: str, at: float, by: str | None
+) -> Account:
+    """A new account, with an event. `password` is the hash. Raises Conflict when the name is taken
+    (case ignored)."""
     if role not in HOUSE_ROLES:
-        raise ConfigError(f"there is no role {role!r} in the house", f"roles: {', '.join(HOUSE_ROLES)}")
+        raise ConfigError(
+            f"there is no role {role!r} in the house", f"roles: {', '.join(HOUSE_ROLES)}"
+        )
     name = clean_name(name)
     if find_account(session, name) is not None:
         raise Conflict("this name is taken", "choose another name, or sign in")
     account = Account(
-        public=f"a-{secrets.token_hex(8)}", name=name, password=password, role=role, created_at=at, preferences={}, attributes={}
-    )  # fmt: skip
+        public=f"a-{secrets.token_hex(8)}",
+        name=name,
+        password=password,
+        role=role,
+        created_at=at,
+        preferences={},
+        attributes={},
+    )
     session.add(account)
     session.flush()
-    events.append(session, events.HOUSE, "account.made", account.public, by or account.public, at, {"role": role})
+    events.append(
+        session,
+        events.HOUSE,
+        "account.made",
+        account.public,
+        by or account.public,
+        at,
+        {"role": role},
+    )
     return account
 
 
 def find_account(session: Session, name: str) -> Account | None:
     """By name, case ignored."""
-    return session.scalars(select(Account).where(func.lower(Account.name) == same_name(name))).first()
+    return session.scalars(
+        select(Account).where(func.lower(Account.name) == same_name(name))
+    ).first()
 
 
 def owner_exists(session: Session) -> bool:
     """Whether anybody owns the house."""
-    query = select(Account.id).where(Account.role == "owner", Account.disabled_at.is_(None)).limit(1)
+    query = (
+        select(Account.id).where(Account.role == "owner", Account.disabled_at.is_(None)).limit(1)
+    )
     return session.scalar(query) is not None
 
 
 def change_password(db: Database, account_id: int, old: str, new: str, keep: str) -> bool:
-    """Set a new password and end all other sessions (`keep`: this one's name); False when the old one is wrong."""
+    """Set a new password and end all other sessions (`keep`: this one's name); False when the old
+    one is wrong."""
     with db.read() as session:
         stored = session.get_one(Account, account_id).password
     if not password_fits(stored, old):
@@ -153,25 +182,36 @@ def change_password(db: Database, account_id: int, old: str, new: str, keep: str
         account.password = hashed
         session.execute(delete(Login).where(Login.account_id == account_id, Login.session != keep))
         session.flush()
-        events.append(session, events.HOUSE, "password.changed", account.public, account.public, db.now(), {})
+        events.append(
+            session, events.HOUSE, "password.changed", account.public, account.public, db.now(), {}
+        )
 
     db.transact(work)
     return True
 
 
-# --- sessions --------------------------------------------------------------------------------------------------------
-def begin_session(session: Session, account: Account, at: float, how: dict[str, str] | None = None) -> str:
-    """Sign an account in; returns the cookie's secret. Sessions that ran out are removed on the way. how: for the log."""
+# --- sessions -------------------------------------------------------------------------------------
+def begin_session(
+    session: Session, account: Account, at: float, how: dict[str, str] | None = None
+) -> str:
+    """Sign an account in; returns the cookie's secret. Sessions that ran out are removed on the
+    way. how: for the log."""
     secret = token()
     session.execute(delete(Login).where(Login.account_id == account.id, Login.expires_at < at))
     session.add(
         Login(
-            id=digest(secret), account_id=account.id, session=f"s-{secrets.token_hex(8)}", csrf=token(), created_at=at,
+            id=digest(secret),
+            account_id=account.id,
+            session=f"s-{secrets.token_hex(8)}",
+            csrf=token(),
+            created_at=at,
             expires_at=at + LOGIN_SECONDS,
         )
-    )  # fmt: skip
+    )
     session.flush()
-    events.append(session, events.HOUSE, "account.signed_in", account.public, account.public, at, how or {})
+    events.append(
+        session, events.HOUSE, "account.signed_in", account.public, account.public, at, how or {}
+    )
     return secret
 
 
@@ -181,7 +221,8 @@ def end_session(session: Session, secret: str) -> None:
 
 
 def visitor(session: Session, secret: str | None, at: float) -> Visitor | None:
-    """Who the cookie's secret belongs to; None when it ran out, was ended or the account is disabled."""
+    """Who the cookie's secret belongs to; None when it ran out, was ended or the account is
+    disabled."""
     if not secret:
         return None
     query = (
@@ -193,11 +234,20 @@ def visitor(session: Session, secret: str | None, at: float) -> Visitor | None:
     if found is None:
         return None
     login, account = found
-    return Visitor(account.id, account.public, account.name, account.role, account.language, login.session, login.csrf)
+    return Visitor(
+        account.id,
+        account.public,
+        account.name,
+        account.role,
+        account.language,
+        login.session,
+        login.csrf,
+    )
 
 
 def sign_in(db: Database, name: str, password: str) -> str | None:
-    """The cookie's secret, or None for a wrong name or password. Limit tries before (entrances.attempt)."""
+    """The cookie's secret, or None for a wrong name or password. Limit tries before
+    (entrances.attempt)."""
     with db.read() as session:
         account = find_account(session, name)
         stored = account.password if account is not None and account.disabled_at is None else None
@@ -216,9 +266,12 @@ def sign_in(db: Database, name: str, password: str) -> str | None:
 
 
 def change_account(db: Database, public: str, role: str, disabled: bool, by: Visitor) -> None:
-    """Another role in the house, or no entry any more (sessions end at once). Raises NotHere, Conflict for the last owner."""
+    """Another role in the house, or no entry any more (sessions end at once). Raises NotHere,
+    Conflict for the last owner."""
     if role not in HOUSE_ROLES:
-        raise ConfigError(f"there is no role {role!r} in the house", f"roles: {', '.join(HOUSE_ROLES)}")
+        raise ConfigError(
+            f"there is no role {role!r} in the house", f"roles: {', '.join(HOUSE_ROLES)}"
+        )
 
     def work(session: Session) -> None:
         account = session.scalars(select(Account).where(Account.public == public)).first()

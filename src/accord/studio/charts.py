@@ -1,6 +1,8 @@
-"""Small charts as SVG made here: no script, no style of their own; colours come from the page's classes.
+"""Small charts as SVG made here: no script, no style of their own; colours come from the page's
+classes.
 
-Okabe and Ito's colours stay apart for colour-blind readers; every chart also says in words what it shows.
+Okabe and Ito's colours stay apart for colour-blind readers; every chart also says in words what it
+shows.
 """
 
 from __future__ import annotations
@@ -15,8 +17,11 @@ from accord.feedback.intervals import Interval
 WIDTH = 320
 
 
-def interval(value: Interval | None, low: float, high: float, mark: float | None = None, label: str = "") -> Markup:
-    """A dot with its 95 % interval on a line from `low` to `high`, cut there; `mark` is a value to compare with."""
+def interval(
+    value: Interval | None, low: float, high: float, mark: float | None = None, label: str = ""
+) -> Markup:
+    """A dot with its 95 % interval on a line from `low` to `high`, cut there; `mark` is a value to
+    compare with."""
     if value is None or value.value != value.value:
         return Markup("")
 
@@ -28,7 +33,9 @@ def interval(value: Interval | None, low: float, high: float, mark: float | None
     if mark is not None:
         parts.append(f'<line class="mark" x1="{x(mark)}" x2="{x(mark)}" y1="2" y2="18"/>')
     if value.low == value.low and value.high == value.high:
-        parts.append(f'<line class="whisker" x1="{x(value.low)}" x2="{x(value.high)}" y1="10" y2="10"/>')
+        parts.append(
+            f'<line class="whisker" x1="{x(value.low)}" x2="{x(value.high)}" y1="10" y2="10"/>'
+        )
     parts.append(f'<circle class="dot" cx="{x(value.value)}" cy="10" r="4"/>')
     return _svg(160, 20, label, parts, "interval")
 
@@ -62,4 +69,6 @@ def shares(parts: Sequence[tuple[str, float]], label: str) -> Markup:
 
 def _svg(width: int, height: int, label: str, parts: Sequence[str], kind: str) -> Markup:
     title = f' role="img" aria-label="{escape(label)}"' if label else ' aria-hidden="true"'
-    return Markup(f'<svg class="chart {kind}" viewBox="0 0 {width} {height}"{title}>{"".join(parts)}</svg>')
+    return Markup(
+        f'<svg class="chart {kind}" viewBox="0 0 {width} {height}"{title}>{"".join(parts)}</svg>'
+    )

@@ -1,4 +1,5 @@
-"""Live chat: what the studio needs of a model, handed in by who starts it. The studio itself imports none."""
+"""Live chat: what the studio needs of a model, handed in by who starts it. The studio itself
+imports none."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from accord.errors import AccordError
 
 @dataclass(frozen=True)
 class Reply:
-    """A response and who wrote it (kept with the answer, never shown to raters). finished: it ended by itself, not at the limit of tokens."""
+    """A response and who wrote it (kept with the answer, never shown to raters). finished: it ended
+    by itself, not at the limit of tokens."""
 
     content: str
     producer: str
@@ -30,7 +32,8 @@ class ChatSampler(Protocol):
     """Writes responses to a conversation."""
 
     def reply(self, messages: Sequence[dict[str, Any]], count: int, seed: int) -> list[Reply]:
-        """`count` responses to messages (as in feedback records) that end with the user's; the same seed, the same responses.
+        """`count` responses to messages (as in feedback records) that end with the user's; the same
+        seed, the same responses.
 
         Raises ChatError when there is none.
         """

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import combinations
 
 import numpy as np
@@ -30,7 +31,8 @@ RANDOM_SHARE = 0.2
 
 @dataclass(frozen=True)
 class Arms:
-    """Answers per arm so far, open items per arm, and what each active arm saved against the random one."""
+    """Answers per arm so far, open items per arm, and what each active arm saved against the random
+    one."""
 
     answers: dict[str, int]
     open_items: dict[str, int]
@@ -56,14 +58,23 @@ def arms(db: Database, project_id: int, material: Material) -> Arms:
         open_items = {arm: count for arm, count in session.execute(query)}  # noqa: C416
     answers = Counter(a.selected_by for a in material.answers if a.purpose == "work")
     active = [arm for arm in answers if arm != "random"]
-    return Arms(dict(answers), open_items, {arm: measured(lambda arm=arm: _saving(material, arm)) for arm in active})  # type: ignore[misc]
+    return Arms(
+        dict(answers),
+        open_items,
+        {arm: measured(partial(_saving, material, arm)) for arm in active},
+    )
 
 
 def _saving(material: Material, arm: str) -> Saving:
     """Votes of both arms on the same numbering of what is scored."""
     by_arm = {
         name: votes_of(
-            [r for a in material.answers if a.purpose == "work" and a.selected_by == name for r in a.records],
+            [
+                r
+                for a in material.answers
+                if a.purpose == "work" and a.selected_by == name
+                for r in a.records
+            ],
             material.objects,
         )[0]
         for name in ("random", arm)
@@ -78,10 +89,13 @@ def _saving(material: Material, arm: str) -> Saving:
     return saving(renumbered(by_arm["random"]), renumbered(by_arm[arm]))
 
 
-def apply(db: Database, project_id: int, goal: Goal, count: int, by: int | None, seed: int = 0) -> Applied:
+def apply(
+    db: Database, project_id: int, goal: Goal, count: int, by: int | None, seed: int = 0
+) -> Applied:
     """Put the items first that teach most for the goal, beside as many at random as a fifth of all.
 
-    Raises ConfigError for a task without choices or options without producers; DataError when nothing is open.
+    Raises ConfigError for a task without choices or options without producers; DataError when
+    nothing is open.
     """
     if goal not in GOALS:
         raise ConfigError(f"there is no goal {goal!r}", f"goals: {', '.join(GOALS)}")
@@ -95,24 +109,37 @@ def apply(db: Database, project_id: int, goal: Goal, count: int, by: int | None,
     ]
     if not candidates:
         raise DataError(
-            "no open item compares options of two named producers", "give options a producer when items are added"
+            "no open item compares options of two named producers",
+            "give options a producer when items are added",
         )
     records = material.records()
     found = None
     with suppress(DataError):  # nobody judged yet: the prior alone decides
-        found = fit(votes_of(records, "producer")[0], RatingSettings(reliability=False, side=False, ties=False))
+        found = fit(
+            votes_of(records, "producer")[0],
+            RatingSettings(reliability=False, side=False, ties=False),
+        )
     names = sorted({name for c in candidates for name in c.objects})
     wanted = min(count, len(candidates))
-    chosen = pick(posterior(found, names), candidates, wanted, goal, RANDOM_SHARE, judged, None, seed)
+    chosen = pick(
+        posterior(found, names), candidates, wanted, goal, RANDOM_SHARE, judged, None, seed
+    )
     priorities: dict[str, float] = {}
     for place, one in enumerate(p for p in chosen.picks if p.arm == "active"):
         priorities.setdefault(one.candidate.prompt, float(2 * MOST - place) / MOST)
     if not priorities:
-        raise DataError("too few pairs are open to choose among", "add items, or ask for more at once")
-    return Applied(projects.prioritise(db, project_id, priorities, GOALS[goal], RANDOM_SHARE, by), len(candidates))
+        raise DataError(
+            "too few pairs are open to choose among", "add items, or ask for more at once"
+        )
+    return Applied(
+        projects.prioritise(db, project_id, priorities, GOALS[goal], RANDOM_SHARE, by),
+        len(candidates),
+    )
 
 
-def _open_items(db: Database, project_id: int) -> tuple[list[tuple[str, list[dict[str, object]]]], Counter[str]]:
+def _open_items(
+    db: Database, project_id: int
+) -> tuple[list[tuple[str, list[dict[str, object]]]], Counter[str]]:
     """(open items with their options, answers to each)."""
     with db.read() as session:
         query = (
@@ -128,9 +155,13 @@ def _open_items(db: Database, project_id: int) -> tuple[list[tuple[str, list[dic
 
 
 def whose(material: Material) -> Measured[list[Representation]]:
-    """Coverage of what annotators said about themselves, and agreement within and between these groups."""
+    """Coverage of what annotators said about themselves, and agreement within and between these
+    groups."""
     if not any(material.attributes.values()):
-        return Measured(None, "no annotator said anything about themselves; they may, on the page under their name")
+        return Measured(
+            None,
+            "no annotator said anything about themselves; they may, on the page under their name",
+        )
     said, population = one_spelling(material.attributes, material.population)
     return measured(lambda: representation(material.records(), said, population=population))
 
@@ -138,13 +169,19 @@ def whose(material: Material) -> Measured[list[Representation]]:
 def one_spelling(
     attributes: Mapping[str, Mapping[str, str]], population: Mapping[str, Mapping[str, float]]
 ) -> tuple[dict[str, dict[str, str]], dict[str, dict[str, float]]]:
-    """People write what they like: values that differ in case or blanks only are one group, called as most call it."""
+    """People write what they like: values that differ in case or blanks only are one group, called
+    as most call it."""
     spelt: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for given in attributes.values():
         for name, value in given.items():
             spelt[name, _plain(value)][value] += 1
-    called = {key: min((-count, word) for word, count in found.items())[1] for key, found in spelt.items()}
-    said = {who: {n: called[n, _plain(v)] for n, v in given.items()} for who, given in attributes.items()}
+    called = {
+        key: min((-count, word) for word, count in found.items())[1] for key, found in spelt.items()
+    }
+    said = {
+        who: {n: called[n, _plain(v)] for n, v in given.items()}
+        for who, given in attributes.items()
+    }
     return said, {
         name: {called.get((name, _plain(group)), group): part for group, part in shares.items()}
         for name, shares in population.items()

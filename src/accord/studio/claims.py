@@ -1,6 +1,7 @@
 """Which item and slot: the queries behind the queue.
 
-The claim walks the index `item_by_priority` from its end and stops at the first item that fits, so its cost does not grow
+The claim walks the index `item_by_priority` from its end and stops at the first item that fits, so
+its cost does not grow
 with the project: items whose slots are all filled leave that range (state "full").
 """
 
@@ -31,7 +32,8 @@ from accord.studio.tables import Answer, Item, Slot, View
 
 
 def opted_out(person: Person) -> list[str]:
-    """Categories the annotator does not want to see (`preferences["opted_out"]`) that the project has."""
+    """Categories the annotator does not want to see (`preferences["opted_out"]`) that the project
+    has."""
     wanted = person.preferences.get("opted_out", [])
     return [c.name for c in person.settings.categories if c.name in wanted]
 
@@ -43,8 +45,11 @@ def in_categories(names: list[str]) -> ColumnElement[bool]:
 
 
 def is_free() -> ColumnElement[bool]:
-    """Not filled, and leased by nobody or by somebody whose lease ran out before the parameter `now`."""
-    return and_(Slot.answer_id.is_(None), or_(Slot.view_id.is_(None), Slot.expires_at < bindparam("now")))
+    """Not filled, and leased by nobody or by somebody whose lease ran out before the parameter
+    `now`."""
+    return and_(
+        Slot.answer_id.is_(None), or_(Slot.view_id.is_(None), Slot.expires_at < bindparam("now"))
+    )
 
 
 _seen = exists().where(View.item_id == Item.id, View.account_id == bindparam("account"))
@@ -67,7 +72,10 @@ _CLAIM = (
 )
 _free_slot = select(Slot.id).where(Slot.item_id == Item.id, is_free()).limit(1).scalar_subquery()
 _CLAIM_SQLITE = (
-    select(_free_slot.label("slot_id"), *_COLUMNS).where(*WANTED, _free_slot.is_not(None)).order_by(*BEST).limit(1)
+    select(_free_slot.label("slot_id"), *_COLUMNS)
+    .where(*WANTED, _free_slot.is_not(None))
+    .order_by(*BEST)
+    .limit(1)
 )
 """Without locks, and so that SQLite cannot begin with the slots: it would sort all open ones."""
 _UNSEEN = select(Item).where(*WANTED).order_by(*BEST).limit(1)
@@ -84,11 +92,15 @@ _OPEN_SLOTS = (
     .execution_options(populate_existing=True)
 )
 _LEASE = (
-    update(Slot).where(Slot.id == bindparam("slot")).values(view_id=bindparam("by"), expires_at=bindparam("until"))
+    update(Slot)
+    .where(Slot.id == bindparam("slot"))
+    .values(view_id=bindparam("by"), expires_at=bindparam("until"))
 ).execution_options(synchronize_session=False)
 
 
-def wanted(person: Person, purpose: str, **more: Any) -> tuple[list[ColumnElement[bool]], dict[str, Any]]:
+def wanted(
+    person: Person, purpose: str, **more: Any
+) -> tuple[list[ColumnElement[bool]], dict[str, Any]]:
     """(what the annotator's preferences add to `WANTED`, the parameters)."""
     avoided = opted_out(person)
     asked = {"project": person.project_id, "account": person.account_id, "purpose": purpose, **more}
@@ -96,8 +108,8 @@ def wanted(person: Person, purpose: str, **more: Any) -> tuple[list[ColumnElemen
 
 
 def claim(session: Session, person: Person, now: float) -> Any:
-    """The best item (highest priority, ties by the stored draw) with a free slot: a row of slot_id and the item's
-    columns, the slot locked on PostgreSQL, or None."""
+    """The best item (highest priority, ties by the stored draw) with a free slot: a row of slot_id
+    and the item's columns, the slot locked on PostgreSQL, or None."""
     more, asked = wanted(person, "work", now=now)
     query = _CLAIM_SQLITE if session.get_bind().dialect.name == "sqlite" else _CLAIM
     return session.execute(query.where(*more) if more else query, asked).first()
@@ -128,7 +140,8 @@ def screened(session: Session, person: Person) -> tuple[int, int]:
 
 
 def own_slot(session: Session, item: Item, account_id: int) -> int:
-    """A gold item has room for everybody: a slot per annotator, numbered by the account, made when it is needed."""
+    """A gold item has room for everybody: a slot per annotator, numbered by the account, made when
+    it is needed."""
     slot = Slot(project_id=item.project_id, item_id=item.id, number=account_id)
     session.add(slot)
     session.flush()
@@ -143,9 +156,10 @@ def lock_item(session: Session, item_id: int) -> Item:
 def slot_for_answer(session: Session, view: View, now: float) -> tuple[Slot | None, bool]:
     """(where a view's answer goes, whether that fills the last slot).
 
-    Its own slot, else a free one, else the one whose lease ends first. Taking a leased but unfilled slot keeps the count
-    right at once: the answer that exists fills it, and the other annotator's, should it come, is the extra one. None when
-    every slot is filled. The item must be locked.
+    Its own slot, else a free one, else the one whose lease ends first. Taking a leased but unfilled
+    slot keeps the count
+    right at once: the answer that exists fills it, and the other annotator's, should it come, is
+    the extra one. None when every slot is filled. The item must be locked.
     """
     open_slots = list(session.scalars(_OPEN_SLOTS, {"item": view.item_id}))
 
@@ -157,15 +171,22 @@ def slot_for_answer(session: Session, view: View, now: float) -> tuple[Slot | No
 
 def least_held(slot: Slot, now: float) -> tuple[bool, float, int]:
     """Sorts unfilled slots: free ones first, then the one whose lease ends first."""
-    return slot.view_id is not None and (slot.expires_at or 0) >= now, slot.expires_at or 0, slot.number
+    return (
+        slot.view_id is not None and (slot.expires_at or 0) >= now,
+        slot.expires_at or 0,
+        slot.number,
+    )
 
 
 def mark_full(session: Session, item: Item) -> None:
-    """Take the item out of the claim's range once every slot is filled, or back into it. The item must be locked."""
+    """Take the item out of the claim's range once every slot is filled, or back into it. The item
+    must be locked."""
     if item.purpose != "work" or item.state == "paused":
         return
     session.flush()
-    opened = session.scalar(select(Slot.id).where(Slot.item_id == item.id, Slot.answer_id.is_(None)).limit(1))
+    opened = session.scalar(
+        select(Slot.id).where(Slot.item_id == item.id, Slot.answer_id.is_(None)).limit(1)
+    )
     item.state = "full" if opened is None else "active"
 
 
@@ -178,10 +199,12 @@ def release(session: Session, view: View) -> None:
 def reopen(session: Session, item: Item, answer_id: str, overlap: int) -> Slot | None:
     """Empty the slot that the answer filled; an extra answer to the item moves in if there is one.
 
-    Returns the slot when it is free now; None too when it went because the overlap was lowered since. The item must
-    be locked.
+    Returns the slot when it is free now; None too when it went because the overlap was lowered
+    since. The item must be locked.
     """
-    query = select(Slot).where(Slot.item_id == item.id, Slot.answer_id == answer_id).with_for_update()
+    query = (
+        select(Slot).where(Slot.item_id == item.id, Slot.answer_id == answer_id).with_for_update()
+    )
     slot = session.scalars(query).first()
     if slot is None:
         return None
@@ -204,13 +227,19 @@ def move_in(session: Session, item: Item, slot: Slot) -> bool:
     answer = session.scalars(query).first()
     if answer is None:
         return False
-    answer.extra, slot.answer_id, slot.view_id, slot.expires_at = False, answer.id, answer.view_id, None
+    answer.extra, slot.answer_id, slot.view_id, slot.expires_at = (
+        False,
+        answer.id,
+        answer.view_id,
+        None,
+    )
     session.flush()
     return True
 
 
 def drop_slots(session: Session, item: Item, overlap: int) -> list[int]:
-    """Take unfilled slots of the work away until `overlap` are left, those on nobody's screen first; returns them.
+    """Take unfilled slots of the work away until `overlap` are left, those on nobody's screen
+    first; returns them.
 
     The item must be locked.
     """
@@ -218,7 +247,9 @@ def drop_slots(session: Session, item: Item, overlap: int) -> list[int]:
         return []
     query = select(Slot).where(Slot.item_id == item.id).with_for_update(of=Slot)
     slots = list(session.scalars(query))
-    spare = sorted((s for s in slots if s.answer_id is None), key=lambda s: (s.view_id is not None, -s.number))
+    spare = sorted(
+        (s for s in slots if s.answer_id is None), key=lambda s: (s.view_id is not None, -s.number)
+    )
     gone = [slot.id for slot in spare[: max(0, len(slots) - overlap)]]
     if gone:
         session.execute(update(View).where(View.slot_id.in_(gone)).values(slot_id=None))

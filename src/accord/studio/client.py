@@ -1,4 +1,5 @@
-"""The studio from Python: `Client(url, token)`. Standard library only; retries what is harmless to repeat.
+"""The studio from Python: `Client(url, token)`. Standard library only; retries what is harmless to
+repeat.
 
 studio = Client("http://127.0.0.1:8600", "accord_…")
 studio.add_items("summaries", [{"prompt": "…", "options": ["…", "…"]}])
@@ -29,21 +30,28 @@ BATCH = 1000
 
 
 class ApiError(AccordError):
-    """What the studio refused: `status` as in HTTP (0: no answer came), `field` at fault if one is."""
+    """What the studio refused: `status` as in HTTP (0: no answer came), `field` at fault if one
+    is."""
 
-    def __init__(self, status: int, message: str, fix: str | None = None, field: str | None = None) -> None:
+    def __init__(
+        self, status: int, message: str, fix: str | None = None, field: str | None = None
+    ) -> None:
         super().__init__(message, fix)
         self.status, self.field = status, field
         self.wait: float | None = None
 
 
 class Client:
-    """A studio, as one account sees it. Every method raises ApiError with what was wrong and what to do."""
+    """A studio, as one account sees it. Every method raises ApiError with what was wrong and what
+    to do."""
 
     def __init__(self, url: str, token: str, timeout: float = 30.0, retries: int = 4) -> None:
-        """url: where the studio's home page is; timeout: seconds per call; retries: of calls that may be repeated."""
+        """url: where the studio's home page is; timeout: seconds per call; retries: of calls that
+        may be repeated."""
         if urlsplit(url).scheme not in ("http", "https"):
-            raise ConfigError(f"{url!r} is no address of a studio", "write it like http://127.0.0.1:8600")
+            raise ConfigError(
+                f"{url!r} is no address of a studio", "write it like http://127.0.0.1:8600"
+            )
         self.base = f"{url.rstrip('/')}/api/v1"
         self.timeout, self.retries = timeout, retries
         self._token = token
@@ -52,7 +60,7 @@ class Client:
     def __repr__(self) -> str:
         return f"Client({self.base.removesuffix('/api/v1')!r})"  # never the token
 
-    # --- projects ----------------------------------------------------------------------------------------------------
+    # --- projects ---------------------------------------------------------------------------------
     def me(self) -> Json:
         """Who the token stands for: {account, name, role, scopes}."""
         return self._json("GET", "/me")
@@ -79,10 +87,13 @@ class Client:
         return self._json("PUT", _path(slug, "guideline"), {"text": text})
 
     def add_items(self, slug: str, items: Sequence[Mapping[str, Any]]) -> Json:
-        """Add items, in batches: {new, duplicates, bad: {reason: count}}. Items that are there already stay single."""
+        """Add items, in batches: {new, duplicates, bad: {reason: count}}. Items that are there
+        already stay single."""
         total: Json = {"new": 0, "duplicates": 0, "bad": {}}
         for start in range(0, len(items), BATCH):
-            done = self._json("POST", _path(slug, "items"), {"items": list(items[start : start + BATCH])})
+            done = self._json(
+                "POST", _path(slug, "items"), {"items": list(items[start : start + BATCH])}
+            )
             total["new"] += done["new"]
             total["duplicates"] += done["duplicates"]
             for reason, count in done["bad"].items():
@@ -93,7 +104,9 @@ class Client:
         """Items as managers see them; filters: state, purpose."""
         return self._pages(_path(slug, "items"), filters)
 
-    def set_priorities(self, slug: str, priorities: Mapping[str, float], arm: str, random_share: float = 0.2) -> Json:
+    def set_priorities(
+        self, slug: str, priorities: Mapping[str, float], arm: str, random_share: float = 0.2
+    ) -> Json:
         """What comes first, beside an arm of chance; returns items per arm."""
         said = {"priorities": dict(priorities), "arm": arm, "random_share": random_share}
         return self._json("PUT", _path(slug, "items", "priorities"), said)
@@ -102,29 +115,47 @@ class Client:
         """An annotator that is a program: {account, token}. The token is shown once."""
         return self._json("POST", _path(slug, "bots"), {"name": name}, repeat=False)
 
-    # --- judging -----------------------------------------------------------------------------------------------------
+    # --- judging ----------------------------------------------------------------------------------
     def next_item(self, slug: str) -> Json:
         """{item} to judge, or {reason, detail, retry_at}; asking twice gives the same item."""
         return self._json("POST", _path(slug, "work", "next"), {})
 
-    def submit(self, slug: str, item: Mapping[str, Any], answer: Mapping[str, Any], active_seconds: float = 0) -> Json:
-        """Send an answer; options are named by place. The receipt comes once it is stored; repeated calls store it once."""
+    def submit(
+        self,
+        slug: str,
+        item: Mapping[str, Any],
+        answer: Mapping[str, Any],
+        active_seconds: float = 0,
+    ) -> Json:
+        """Send an answer; options are named by place. The receipt comes once it is stored; repeated
+        calls store it once."""
         key = f"{item['view']}-{item['lease']}"[:64]  # one answer per showing
-        said = {"lease": item["lease"], "key": key, "answer": dict(answer), "active_seconds": active_seconds}
+        said = {
+            "lease": item["lease"],
+            "key": key,
+            "answer": dict(answer),
+            "active_seconds": active_seconds,
+        }
         return self._json("POST", _path(slug, "work", str(item["view"]), "submit"), said)
 
-    def skip(self, slug: str, item: Mapping[str, Any], reason: str, note: str | None = None) -> Json:
+    def skip(
+        self, slug: str, item: Mapping[str, Any], reason: str, note: str | None = None
+    ) -> Json:
         """Give an item back for others."""
         said = {"lease": item["lease"], "reason": reason, "note": note}
-        return self._json("POST", _path(slug, "work", str(item["view"]), "skip"), said, repeat=False)
+        return self._json(
+            "POST", _path(slug, "work", str(item["view"]), "skip"), said, repeat=False
+        )
 
     def undo(self, answer_id: str) -> Json:
         """Take one's own answer back, within a minute."""
         return self._json("POST", f"/answers/{quote(answer_id, safe='')}/undo", {}, repeat=False)
 
-    def judge(self, slug: str, answer: Callable[[Json], Mapping[str, Any] | None], most: int | None = None) -> int:
-        """Answer items until there are none (or `most`); returns how many. `answer` gets an item and returns the answer,
-        None to skip as unsure."""
+    def judge(
+        self, slug: str, answer: Callable[[Json], Mapping[str, Any] | None], most: int | None = None
+    ) -> int:
+        """Answer items until there are none (or `most`); returns how many. `answer` gets an item
+        and returns the answer, None to skip as unsure."""
         done = 0
         while most is None or done < most:
             item = self.next_item(slug)["item"]
@@ -139,7 +170,7 @@ class Client:
                 done += 1
         return done
 
-    # --- results -----------------------------------------------------------------------------------------------------
+    # --- results ----------------------------------------------------------------------------------
     def answers(self, slug: str, **filters: str) -> Iterator[Json]:
         """Answers with their records; filters: state, account, item."""
         return self._pages(_path(slug, "answers"), filters)
@@ -160,7 +191,9 @@ class Client:
         """Judgements made elsewhere, as feedback records: {stored, extra, repeated, left_out}."""
         total: Json = {"stored": 0, "extra": 0, "repeated": 0, "left_out": {}}
         for start in range(0, len(records), BATCH):
-            done = self._json("POST", _path(slug, "judgements"), {"records": list(records[start : start + BATCH])})
+            done = self._json(
+                "POST", _path(slug, "judgements"), {"records": list(records[start : start + BATCH])}
+            )
             for name in ("stored", "extra", "repeated"):
                 total[name] += done[name]
             for reason, count in done["left_out"].items():
@@ -168,7 +201,8 @@ class Client:
         return total
 
     def export(self, slug: str, shape: str = "accord", **wanted: bool) -> str:
-        """The data as text: JSON lines, or CSV for tables. wanted: gold, skips, columns, hash_annotators."""
+        """The data as text: JSON lines, or CSV for tables. wanted: gold, skips, columns,
+        hash_annotators."""
         asked = {"shape": shape, **{name: str(value).lower() for name, value in wanted.items()}}
         return self._text("GET", f"{_path(slug, 'export')}?{urlencode(asked)}")
 
@@ -176,14 +210,19 @@ class Client:
         """The data card of an export: {card, text}."""
         return self._json("GET", f"{_path(slug, 'export', 'card')}?{urlencode({'shape': shape})}")
 
-    # --- webhooks ----------------------------------------------------------------------------------------------------
+    # --- webhooks ---------------------------------------------------------------------------------
     def webhooks(self, slug: str) -> list[Json]:
-        """Who hears of the project's events: [{id, url, kinds, delivered, waiting, error, …}]; needs the scope manage."""
+        """Who hears of the project's events: [{id, url, kinds, delivered, waiting, error, …}];
+        needs the scope manage."""
         return self._list("GET", _path(slug, "webhooks"))
 
-    def add_webhook(self, slug: str, url: str, kinds: Sequence[str] = ("answer.submitted",)) -> Json:
+    def add_webhook(
+        self, slug: str, url: str, kinds: Sequence[str] = ("answer.submitted",)
+    ) -> Json:
         """Add one: {id, secret}. The secret is shown once."""
-        return self._json("POST", _path(slug, "webhooks"), {"url": url, "kinds": list(kinds)}, repeat=False)
+        return self._json(
+            "POST", _path(slug, "webhooks"), {"url": url, "kinds": list(kinds)}, repeat=False
+        )
 
     def test_webhook(self, slug: str, webhook: int) -> Json:
         """Deliver a test now: {delivered, error}."""
@@ -197,7 +236,7 @@ class Client:
         """End one; returns those that are left."""
         return self._list("DELETE", _path(slug, "webhooks", str(webhook)), repeat=False)
 
-    # --- how ---------------------------------------------------------------------------------------------------------
+    # --- how --------------------------------------------------------------------------------------
     def _pages(self, path: str, filters: Mapping[str, str] | None = None) -> Iterator[Json]:
         after: str | None = None
         while True:
@@ -209,21 +248,32 @@ class Client:
                 return
 
     def _json(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None,
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
         repeat: bool = True,
-    ) -> Json:  # fmt: skip
+    ) -> Json:
         found: Json = json.loads(self._text(method, path, body, headers, repeat))
         return found
 
     def _list(self, method: str, path: str, repeat: bool = True) -> list[Json]:
-        found: list[Json] = json.loads(self._text(method, path, None if method != "POST" else {}, None, repeat))
+        found: list[Json] = json.loads(
+            self._text(method, path, None if method != "POST" else {}, None, repeat)
+        )
         return found
 
     def _text(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None,
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
         repeat: bool = True,
-    ) -> str:  # fmt: skip
-        """Call, and call again after failures that may pass: at once after a second, then twice as late, or when told."""
+    ) -> str:
+        """Call, and call again after failures that may pass: at once after a second, then twice as
+        late, or when told."""
         for attempt in range(self.retries + 1):
             try:
                 return self._once(method, path, body, headers)
@@ -235,9 +285,19 @@ class Client:
                 time.sleep(error.wait or min(30.0, 2**attempt * random.uniform(0.5, 1.0)))
         raise AssertionError("unreachable")
 
-    def _once(self, method: str, path: str, body: Mapping[str, Any] | None, headers: Mapping[str, str] | None) -> str:
+    def _once(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None,
+        headers: Mapping[str, str] | None,
+    ) -> str:
         data = None if body is None else json.dumps(body).encode()
-        sent = {"Authorization": f"Bearer {self._token}", "Accept": "application/json", **(headers or {})}
+        sent = {
+            "Authorization": f"Bearer {self._token}",
+            "Accept": "application/json",
+            **(headers or {}),
+        }
         if data is not None:
             sent["Content-Type"] = "application/json"
         request = Request(f"{self.base}{path}", data, sent, method=method)
@@ -249,7 +309,9 @@ class Client:
             raise _refusal(error) from None
         except (URLError, TimeoutError, ConnectionError, HTTPException) as error:
             reason = getattr(error, "reason", None) or error
-            raise ApiError(0, f"no answer from {self.base}: {reason}", "is the studio running there?") from None
+            raise ApiError(
+                0, f"no answer from {self.base}: {reason}", "is the studio running there?"
+            ) from None
 
 
 def _path(slug: str, *parts: str) -> str:
@@ -262,7 +324,11 @@ def _refusal(error: HTTPError) -> ApiError:
         said = json.loads(error.read().decode())
         made = ApiError(error.code, said["detail"], said.get("fix"), said.get("field"))
     except (ValueError, KeyError, TypeError):
-        made = ApiError(error.code, f"HTTP {error.code} {error.reason}", "is this the address of an accord studio?")
+        made = ApiError(
+            error.code,
+            f"HTTP {error.code} {error.reason}",
+            "is this the address of an accord studio?",
+        )
     wait = error.headers.get("Retry-After", "")
     if wait.isdigit():
         made.wait = min(60.0, float(wait))

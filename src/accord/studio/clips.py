@@ -17,11 +17,16 @@ def clip_name(content: str, place: int) -> str:
     return f"{place}{suffix if suffix in KINDS else ''}"
 
 
-def clip_file(db: Database, media: Path | None, slug: str, account_id: int, view_id: int, name: str) -> Path:
+def clip_file(
+    db: Database, media: Path | None, slug: str, account_id: int, view_id: int, name: str
+) -> Path:
     """The file behind a clip of one's own view, named as `clip_name` names it. Raises NotHere."""
     served = queue.peek(db, account_id, view_id)
     contents = {option["id"]: option["content"] for option in served.options}
-    shown = {clip_name(str(contents[i]), place): str(contents[i]) for place, i in enumerate(served.order, 1)}
+    shown = {
+        clip_name(str(contents[i]), place): str(contents[i])
+        for place, i in enumerate(served.order, 1)
+    }
     if name not in shown or media is None:
         raise NotHere("there is no such clip")
     folder = (media / slug).resolve()

@@ -1,4 +1,5 @@
-"""Contents of items as they are stored: text, or messages as JSON. What they say, and which part of them a task is about."""
+"""Contents of items as they are stored: text, or messages as JSON. What they say, and which part of
+them a task is about."""
 
 from __future__ import annotations
 
@@ -20,12 +21,14 @@ def read(stored: Any) -> Content:
 
 
 def plain(stored: Any) -> str:
-    """All that a stored content says: reasoning, text, calls of tools, their results. Passages are counted and steps cut in it."""
+    """All that a stored content says: reasoning, text, calls of tools, their results. Passages are
+    counted and steps cut in it."""
     return all_of(read(stored))
 
 
 def topic(prompt: Any, tools: Sequence[Any] = ()) -> str:
-    """What an item is about: its prompt and the tools offered. Names that stand there are no model naming itself."""
+    """What an item is about: its prompt and the tools offered. Names that stand there are no model
+    naming itself."""
     schemas = [json.dumps(tool, ensure_ascii=False) for tool in tools]
     return "\n".join([plain(prompt), *schemas])
 

@@ -1,7 +1,9 @@
-"""Statistics beside the server: computed in one thread of their own, kept, and marked with their age.
+"""Statistics beside the server: computed in one thread of their own, kept, and marked with their
+age.
 
-A part is kept for as long as answers, people and settings stay as they were; pages say when it was computed and from how many
-answers. They wait a moment for new numbers, else show the old ones, marked as such.
+A part is kept for as long as answers, people and settings stay as they were; pages say when it was
+computed and from how many answers. They wait a moment for new numbers, else show the old ones,
+marked as such.
 """
 
 from __future__ import annotations
@@ -31,8 +33,8 @@ KEPT = 256
 
 @contextmanager
 def _no_collector() -> Iterator[None]:
-    """Without the cycle collector: it goes through all records over and over while more are made (half of the time at
-    20,000 answers), and finds nothing."""
+    """Without the cycle collector: it goes through all records over and over while more are made
+    (half of the time at 20,000 answers), and finds nothing."""
     was = gc.isenabled()
     gc.disable()
     try:
@@ -44,8 +46,8 @@ def _no_collector() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Numbers(Generic[T]):
-    """A part: its value (None while it is computed for the first time), of when, from how many answers; stale: more came
-    since, new numbers are on their way."""
+    """A part: its value (None while it is computed for the first time), of when, from how many
+    answers; stale: more came since, new numbers are on their way."""
 
     value: T | None
     at: float | None
@@ -65,16 +67,21 @@ PARTS: dict[str, Part] = {
 class Desk:
     """Computes parts in one thread of its own and keeps them."""
 
-    def __init__(self, db: Database, wait: float = WAIT_SECONDS, more: Mapping[str, Part] | None = None) -> None:
+    def __init__(
+        self, db: Database, wait: float = WAIT_SECONDS, more: Mapping[str, Part] | None = None
+    ) -> None:
         self.db, self.wait, self.parts = db, wait, {**PARTS, **(more or {})}
         self._thread = ThreadPoolExecutor(1, "accord-quality")
         self._lock = threading.Lock()
         self._done: dict[tuple[int, str], tuple[str, Numbers[Any]]] = {}
         self._running: dict[tuple[int, str, str], Future[Numbers[Any]]] = {}
-        self._loaded: tuple[int, str, Material] | None = None  # the last one: pages of a project are read in a row
+        self._loaded: tuple[int, str, Material] | None = (
+            None  # the last one: pages of a project are read in a row
+        )
 
     def get(self, project_id: int, part: str) -> Numbers[Any]:
-        """The part as it stands; waits a moment for new numbers, else gives the old ones, marked as such."""
+        """The part as it stands; waits a moment for new numbers, else gives the old ones, marked as
+        such."""
         version, count = self.version(project_id)
         with self._lock:
             known = self._done.get((project_id, part))
@@ -98,7 +105,13 @@ class Desk:
             )
             count, last = session.execute(live).one()
             who = (
-                select(Membership.account_id, Membership.state, Membership.trusted, Account.name, Account.attributes)
+                select(
+                    Membership.account_id,
+                    Membership.state,
+                    Membership.trusted,
+                    Account.name,
+                    Account.attributes,
+                )
                 .join(Account, Account.id == Membership.account_id)
                 .where(Membership.project_id == project_id)
                 .order_by(Membership.account_id)

@@ -1,6 +1,8 @@
-"""Ways in: the first owner's link, invitations, API tokens; and limits on how often somebody may try.
+"""Ways in: the first owner's link, invitations, API tokens; and limits on how often somebody may
+try.
 
-A limit that refuses is counted and shown to the house's owners: a gate that turns honest people away must be heard.
+A limit that refuses is counted and shown to the house's owners: a gate that turns honest people
+away must be heard.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ class TooMany(NotAllowed):
         self.retry_at = retry_at
 
 
-# --- limits ----------------------------------------------------------------------------------------------------------
+# --- limits ---------------------------------------------------------------------------------------
 def attempt(db: Database, what: str, who: str) -> None:
     """Count a try; raises TooMany beyond the limit, which is counted and logged as well.
 
@@ -51,22 +53,34 @@ def attempt(db: Database, what: str, who: str) -> None:
     now = db.now()
 
     def work(session: Session) -> float | None:
-        if not db.sqlite:  # there a writer is alone anyhow; here two could count at once and both pass
+        if (
+            not db.sqlite
+        ):  # there a writer is alone anyhow; here two could count at once and both pass
             session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(subject, 0))))
         session.execute(delete(Attempt).where(Attempt.at < now - 86400))
-        recent = select(Attempt.at).where(Attempt.subject == subject, Attempt.at > now - seconds).order_by(Attempt.at)
+        recent = (
+            select(Attempt.at)
+            .where(Attempt.subject == subject, Attempt.at > now - seconds)
+            .order_by(Attempt.at)
+        )
         times = list(session.scalars(recent))
         session.add(Attempt(subject=subject if len(times) < limit else f"refused:{what}", at=now))
         return None if len(times) < limit else times[-limit] + seconds
 
     retry_at = db.transact(work)
     if retry_at is not None:
-        LOG.warning("refused a try at %s: more than %d in %g s from one name or address", what, limit, seconds)
+        LOG.warning(
+            "refused a try at %s: more than %d in %g s from one name or address",
+            what,
+            limit,
+            seconds,
+        )
         raise TooMany(retry_at, now)
 
 
 def forgive(db: Database, what: str, who: str, only_last: bool = False) -> None:
-    """Forget tries that ended well; `only_last`: just the last one, where many people share an address."""
+    """Forget tries that ended well; `only_last`: just the last one, where many people share an
+    address."""
     subject = f"{what}:{digest(who)[:40]}"
 
     def work(session: Session) -> None:
@@ -87,7 +101,7 @@ def refusals(session: Session, since: float) -> dict[str, int]:
     return {subject.removeprefix("refused:"): count for subject, count in session.execute(query)}
 
 
-# --- invitations -----------------------------------------------------------------------------------------------------
+# --- invitations ----------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Invited:
     """What a valid link offers. first: it is the one printed at the start, for the first owner."""
@@ -107,39 +121,63 @@ def setup_link(db: Database) -> str | None:
     def work(session: Session) -> bool:
         if accounts.owner_exists(session):
             return False
-        session.execute(delete(Invitation).where(Invitation.role == "owner", Invitation.created_by.is_(None)))
+        session.execute(
+            delete(Invitation).where(Invitation.role == "owner", Invitation.created_by.is_(None))
+        )
         now = db.now()
         session.add(
             Invitation(
-                hash=digest(secret), role="owner", project_id=None, created_by=None, created_at=now, expires_at=now + 86400 * 365,
-                uses=1, used=0,
+                hash=digest(secret),
+                role="owner",
+                project_id=None,
+                created_by=None,
+                created_at=now,
+                expires_at=now + 86400 * 365,
+                uses=1,
+                used=0,
             )
-        )  # fmt: skip
+        )
         return True
 
     return secret if db.transact(work) else None
 
 
 def invite(
-    db: Database, by: Account | accounts.Visitor, role: str, project_id: int | None, days: float, uses: int
+    db: Database,
+    by: Account | accounts.Visitor,
+    role: str,
+    project_id: int | None,
+    days: float,
+    uses: int,
 ) -> str:
-    """A link's token, shown once. role: in the project, or in the house without one. Raises ConfigError."""
+    """A link's token, shown once. role: in the project, or in the house without one. Raises
+    ConfigError."""
     if role not in (members.ROLES if project_id is not None else accounts.HOUSE_ROLES):
         raise ConfigError(f"nobody can be invited as {role!r}")
     if not 0 < days <= 90 or not 1 <= uses <= 1000:
-        raise ConfigError(f"an invitation for {days:g} days and {uses} people", "up to 90 days and 1,000 people")
+        raise ConfigError(
+            f"an invitation for {days:g} days and {uses} people", "up to 90 days and 1,000 people"
+        )
     secret, public, account_id = token(), by.public, by.id
 
     def work(session: Session) -> None:
         now = db.now()
         made = Invitation(
-            hash=digest(secret), role=role, project_id=project_id, created_by=account_id, created_at=now,
-            expires_at=now + days * 86400, uses=uses, used=0,
-        )  # fmt: skip
+            hash=digest(secret),
+            role=role,
+            project_id=project_id,
+            created_by=account_id,
+            created_at=now,
+            expires_at=now + days * 86400,
+            uses=uses,
+            used=0,
+        )
         session.add(made)
         session.flush()
         said = {"role": role, "days": days, "uses": uses}
-        events.append(session, project_id or events.HOUSE, "invitation.made", str(made.id), public, now, said)
+        events.append(
+            session, project_id or events.HOUSE, "invitation.made", str(made.id), public, now, said
+        )
 
     db.transact(work)
     return secret
@@ -147,9 +185,16 @@ def invite(
 
 def invitations(session: Session, project_id: int | None, now: float) -> Sequence[Invitation]:
     """Links that still work, of a project or of the house."""
-    same = Invitation.project_id == project_id if project_id is not None else Invitation.project_id.is_(None)
+    same = (
+        Invitation.project_id == project_id
+        if project_id is not None
+        else Invitation.project_id.is_(None)
+    )
     query = select(Invitation).where(
-        same, Invitation.expires_at > now, Invitation.used < Invitation.uses, Invitation.created_by.is_not(None)
+        same,
+        Invitation.expires_at > now,
+        Invitation.used < Invitation.uses,
+        Invitation.created_by.is_not(None),
     )
     return list(session.scalars(query.order_by(Invitation.id)))
 
@@ -170,7 +215,8 @@ def revoke_invitation(db: Database, project_id: int | None, invitation_id: int, 
 
 
 def invited(session: Session, secret: str, now: float) -> Invited | None:
-    """What a link offers; None for one that is unknown, used up, expired, or the first owner's when there is one."""
+    """What a link offers; None for one that is unknown, used up, expired, or the first owner's when
+    there is one."""
     return offer(session, digest(secret), now)
 
 
@@ -181,7 +227,11 @@ def offer(session: Session, hashed: str, now: float) -> Invited | None:
     if found is None:
         return None
     link, project = found
-    if link.expires_at <= now or link.used >= link.uses or (project is not None and project.archived_at is not None):
+    if (
+        link.expires_at <= now
+        or link.used >= link.uses
+        or (project is not None and project.archived_at is not None)
+    ):
         return None
     first = link.role == "owner" and link.project_id is None and link.created_by is None
     if first and accounts.owner_exists(session):
@@ -191,7 +241,8 @@ def offer(session: Session, hashed: str, now: float) -> Invited | None:
 
 
 def join(db: Database, secret: str, name: str, password: str) -> str:
-    """Make an account through a link, and sign it in; returns the cookie's secret. Raises NotHere, Conflict, ConfigError."""
+    """Make an account through a link, and sign it in; returns the cookie's secret. Raises NotHere,
+    Conflict, ConfigError."""
     hashed = accounts.hash_password(password)
 
     def work(session: Session) -> str:
@@ -237,20 +288,28 @@ def enter_project(session: Session, link: Invitation, account: Account, now: flo
         members.add_member(session, link.project_id, account.id, link.role, now, account.public)
 
 
-# --- API tokens ------------------------------------------------------------------------------------------------------
-def issue_token(db: Database, account: accounts.Visitor, name: str, scopes: Sequence[str], days: float | None) -> str:
+# --- API tokens -----------------------------------------------------------------------------------
+def issue_token(
+    db: Database, account: accounts.Visitor, name: str, scopes: Sequence[str], days: float | None
+) -> str:
     """A program's key, shown once. Raises ConfigError for an unknown scope."""
     unknown = [scope for scope in scopes if scope not in SCOPES]
     if unknown or not scopes or not 1 <= len(name.strip()) <= 80:
-        raise ConfigError("a token needs a name and at least one scope", f"scopes: {', '.join(SCOPES)}")
+        raise ConfigError(
+            "a token needs a name and at least one scope", f"scopes: {', '.join(SCOPES)}"
+        )
     secret = TOKEN_PREFIX + secrets.token_urlsafe(32)
 
     def work(session: Session) -> None:
         now = db.now()
         made = ApiToken(
-            account_id=account.id, name=name.strip(), hash=digest(secret), scopes=sorted(set(scopes)), created_at=now,
+            account_id=account.id,
+            name=name.strip(),
+            hash=digest(secret),
+            scopes=sorted(set(scopes)),
+            created_at=now,
             expires_at=None if days is None else now + days * 86400,
-        )  # fmt: skip
+        )
         session.add(made)
         session.flush()
         said = {"scopes": made.scopes, "days": days}
@@ -268,7 +327,11 @@ def token_owner(db: Database, secret: str) -> tuple[Account, frozenset[str]] | N
         query = (
             select(ApiToken, Account)
             .join(Account, Account.id == ApiToken.account_id)
-            .where(ApiToken.hash == digest(secret), ApiToken.revoked_at.is_(None), Account.disabled_at.is_(None))
+            .where(
+                ApiToken.hash == digest(secret),
+                ApiToken.revoked_at.is_(None),
+                Account.disabled_at.is_(None),
+            )
         )
         found = session.execute(query).one_or_none()
         if found is None or (found[0].expires_at is not None and found[0].expires_at <= now):
@@ -289,6 +352,8 @@ def revoke_token(db: Database, account: accounts.Visitor, token_id: int) -> None
             raise NotHere("there is no such token of yours")
         found.revoked_at = found.revoked_at or db.now()
         session.flush()
-        events.append(session, events.HOUSE, "token.revoked", str(token_id), account.public, db.now(), {})
+        events.append(
+            session, events.HOUSE, "token.revoked", str(token_id), account.public, db.now(), {}
+        )
 
     db.transact(work)

@@ -3,9 +3,9 @@
     hash = SHA-256(previous | number | at | actor | kind | subject | payload_hash)
     payload_hash = SHA-256(salt | canonical JSON of the payload)
 
-Erasing somebody's data takes payload and salt away; without the salt the hash tells nothing about the payload, and the
-chain still verifies. Who can write the whole database can also compute a new chain: keep `head` somewhere else (an
-export's data card carries it) to find that too.
+Erasing somebody's data takes payload and salt away; without the salt the hash tells nothing about
+the payload, and the chain still verifies. Who can write the whole database can also compute a new
+chain: keep `head` somewhere else (an export's data card carries it) to find that too.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ class Head:
 
 @dataclass(frozen=True)
 class Verified:
-    """What `verify` found. broken: what is wrong first, None for a whole chain; erased: payloads taken away on record."""
+    """What `verify` found. broken: what is wrong first, None for a whole chain; erased: payloads
+    taken away on record."""
 
     events: int
     erased: int
@@ -51,17 +52,30 @@ def open_chain(session: Session, chain: int) -> None:
     session.execute(insert(Chain).values(id=chain, number=0, hash=GENESIS))
 
 
-_LAST = select(Chain.number, Chain.hash).where(Chain.id == bindparam("chain")).with_for_update(key_share=True)
+_LAST = (
+    select(Chain.number, Chain.hash)
+    .where(Chain.id == bindparam("chain"))
+    .with_for_update(key_share=True)
+)
 _NEW = insert(cast(Table, Event.__table__))
 _MOVE = (
-    update(Chain).where(Chain.id == bindparam("which")).values(number=bindparam("to"), hash=bindparam("now"))
+    update(Chain)
+    .where(Chain.id == bindparam("which"))
+    .values(number=bindparam("to"), hash=bindparam("now"))
 ).execution_options(synchronize_session=False)
 
 
 def append(
-    session: Session, chain: int, kind: str, subject: str, actor: str | None, at: float, payload: dict[str, Any]
+    session: Session,
+    chain: int,
+    kind: str,
+    subject: str,
+    actor: str | None,
+    at: float,
+    payload: dict[str, Any],
 ) -> Head:
-    """Add an event in the session's transaction. Do it last: others wait for the chain's row until the commit."""
+    """Add an event in the session's transaction. Do it last: others wait for the chain's row until
+    the commit."""
     last = session.execute(_LAST, {"chain": chain}).one()
     salt = secrets.token_hex(16)
     digest = _payload_hash(salt, payload)
@@ -70,19 +84,40 @@ def append(
     session.execute(
         _NEW,
         {
-            "chain": chain, "number": number, "at": at, "actor": actor, "kind": kind, "subject": subject, "payload": payload,
-            "salt": salt, "payload_hash": digest, "previous": last.hash, "hash": hashed,
+            "chain": chain,
+            "number": number,
+            "at": at,
+            "actor": actor,
+            "kind": kind,
+            "subject": subject,
+            "payload": payload,
+            "salt": salt,
+            "payload_hash": digest,
+            "previous": last.hash,
+            "hash": hashed,
         },
-    )  # fmt: skip
+    )
     session.execute(_MOVE, {"which": chain, "to": number, "now": hashed})
     return Head(number, hashed)
 
 
 def erase_payloads(
-    session: Session, chain: int, subject: str, actor: str | None, at: float, *which: ColumnElement[bool]
+    session: Session,
+    chain: int,
+    subject: str,
+    actor: str | None,
+    at: float,
+    *which: ColumnElement[bool],
 ) -> int:
-    """Take away what events (all, or `which`) said about `subject`; returns how many. That it was done is itself an event."""
-    wanted = (Event.chain == chain, Event.subject == subject, Event.salt.is_not(None), Event.kind != ERASED, *which)
+    """Take away what events (all, or `which`) said about `subject`; returns how many. That it was
+    done is itself an event."""
+    wanted = (
+        Event.chain == chain,
+        Event.subject == subject,
+        Event.salt.is_not(None),
+        Event.kind != ERASED,
+        *which,
+    )
     count = len(session.scalars(select(Event.id).where(*wanted)).all())
     session.execute(update(Event).where(*wanted).values(payload=None, salt=None))
     append(session, chain, ERASED, subject, actor, at, {"events": count})
@@ -95,12 +130,18 @@ def head(session: Session, chain: int) -> Head:
 
 
 def verify(session: Session, chain: int) -> Verified:
-    """Compute every hash again; names the first event that was changed, removed, added or silently emptied."""
+    """Compute every hash again; names the first event that was changed, removed, added or silently
+    emptied."""
     kept = head(session, chain)
     previous, count = GENESIS, 0
     emptied: Counter[str] = Counter()
     first: dict[str, int] = {}
-    query = select(Event).where(Event.chain == chain).order_by(Event.number).execution_options(yield_per=1000)
+    query = (
+        select(Event)
+        .where(Event.chain == chain)
+        .order_by(Event.number)
+        .execution_options(yield_per=1000)
+    )
     for event in session.scalars(query):
         broken = _broken(event, previous, count + 1)
         if broken is not None:
@@ -112,7 +153,12 @@ def verify(session: Session, chain: int) -> Verified:
         elif event.kind == ERASED:
             first.pop(event.subject, None)
     if (count, previous) != (kept.number, kept.hash):
-        return Verified(count, emptied.total(), kept, f"the chain ends with event {count}, its head says {kept.number}")
+        return Verified(
+            count,
+            emptied.total(),
+            kept,
+            f"the chain ends with event {count}, its head says {kept.number}",
+        )
     if first:
         subject, number = min(first.items(), key=lambda item: item[1])
         lost = f"event {number}: the payload about {subject!r} is gone and no erasure is on record"
@@ -137,10 +183,16 @@ def _broken(event: Event, previous: str, expected: int) -> str | None:
 
 
 def _payload_hash(salt: str, payload: dict[str, Any]) -> str:
-    text = json.dumps(payload, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    text = json.dumps(
+        payload, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
+    )
     return hashlib.sha256(f"{salt}|{text}".encode()).hexdigest()
 
 
-def _hash(previous: str, number: int, at: float, actor: str | None, kind: str, subject: str, digest: str) -> str:
-    fields = json.dumps([previous, number, float(at), actor, kind, subject, digest])  # a list: no field can eat another
+def _hash(
+    previous: str, number: int, at: float, actor: str | None, kind: str, subject: str, digest: str
+) -> str:
+    fields = json.dumps(
+        [previous, number, float(at), actor, kind, subject, digest]
+    )  # a list: no field can eat another
     return hashlib.sha256(fields.encode()).hexdigest()

@@ -1,7 +1,9 @@
-"""What leaves the studio: live answers as feedback records, in any shape that others read, with a data card.
+"""What leaves the studio: live answers as feedback records, in any shape that others read, with a
+data card.
 
-Only answers that stand leave: not what was undone, withdrawn, excluded or erased, nothing by who is quarantined. What stays
-behind is counted with the reason. The card carries the head of the project's log, so that a log rewritten later is found.
+Only answers that stand leave: not what was undone, withdrawn, excluded or erased, nothing by who is
+quarantined. What stays behind is counted with the reason. The card carries the head of the
+project's log, so that a log rewritten later is found.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ SHAPES = EXPORTS
 
 @dataclass(frozen=True)
 class Collected:
-    """Records that may leave, in the order they were given; left_out: answers that stay, by reason; head: of the log."""
+    """Records that may leave, in the order they were given; left_out: answers that stay, by reason;
+    head: of the log."""
 
     project: str
     records: list[Feedback]
@@ -46,9 +49,9 @@ class Collected:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What an export is asked for. gold: items with known answers too; skips: who skipped what, as records; columns: who,
-    when, in which order shown and how many agree, beside each row; hash_annotators: see `Pseudonyms`, under `salt` or one
-    drawn for this export alone."""
+    """What an export is asked for. gold: items with known answers too; skips: who skipped what, as
+    records; columns: who, when, in which order shown and how many agree, beside each row;
+    hash_annotators: see `Pseudonyms`, under `salt` or one drawn for this export alone."""
 
     shape: str = "accord"
     gold: bool = False
@@ -60,8 +63,8 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Bundle:
-    """An export as texts. about: a second file's lines for shapes that hold further columns only beside them; salt: the
-    one drawn for it, shown once and kept nowhere."""
+    """An export as texts. about: a second file's lines for shapes that hold further columns only
+    beside them; salt: the one drawn for it, shown once and kept nowhere."""
 
     shape: str
     data: str
@@ -74,7 +77,7 @@ class Bundle:
     suffix: str = field(default=".jsonl")
 
 
-# --- collecting ------------------------------------------------------------------------------------------------------
+# --- collecting -----------------------------------------------------------------------------------
 def collect(db: Database, project_id: int, gold: bool = False, skips: bool = False) -> Collected:
     """Records of a project that may leave; raises NotHere without one."""
     with db.read() as session:
@@ -88,12 +91,16 @@ def collect(db: Database, project_id: int, gold: bool = False, skips: bool = Fal
         return Collected(project.slug, records, dict(left_out), events.head(session, project_id))
 
 
-def _standing(session: Session, project_id: int, gold: bool, left_out: Counter[str]) -> Iterator[Feedback]:
+def _standing(
+    session: Session, project_id: int, gold: bool, left_out: Counter[str]
+) -> Iterator[Feedback]:
     query = (
         select(Answer.records, Answer.state, Item.purpose, Membership.state)
         .join(Item, Item.id == Answer.item_id)
         .outerjoin(
-            Membership, (Membership.project_id == Answer.project_id) & (Membership.account_id == Answer.account_id)
+            Membership,
+            (Membership.project_id == Answer.project_id)
+            & (Membership.account_id == Answer.account_id),
         )
         .where(Answer.project_id == project_id)
         .order_by(Answer.created_at, Answer.id)
@@ -130,32 +137,53 @@ def _skips(session: Session, project: Project) -> Iterator[Feedback]:
     for view, item, public in session.execute(query):
         place = {option: at for at, option in enumerate(view.shown["order"])}
         options = [
-            {"id": o["id"], "content": o["content"], "producer": o.get("producer"), "shown_at": place[o["id"]]}
+            {
+                "id": o["id"],
+                "content": o["content"],
+                "producer": o.get("producer"),
+                "shown_at": place[o["id"]],
+            }
             for o in item.options
         ]
-        yield Feedback.model_validate({
-            "id": f"skip-{project.slug}-{view.id}", "kind": "skip", "prompt": item.prompt, "options": options,
-            **answers.beside(item), "choice": {"reason": view.skip_reason or "other"}, "annotator": public,
-            "guideline": f"{project.slug}@{view.guideline}", "active_seconds": view.active_seconds,
-            "meta": {"project": project.slug, "item": item.key},
-        })  # fmt: skip
+        yield Feedback.model_validate(
+            {
+                "id": f"skip-{project.slug}-{view.id}",
+                "kind": "skip",
+                "prompt": item.prompt,
+                "options": options,
+                **answers.beside(item),
+                "choice": {"reason": view.skip_reason or "other"},
+                "annotator": public,
+                "guideline": f"{project.slug}@{view.guideline}",
+                "active_seconds": view.active_seconds,
+                "meta": {"project": project.slug, "item": item.key},
+            }
+        )
 
 
-# --- writing ---------------------------------------------------------------------------------------------------------
+# --- writing --------------------------------------------------------------------------------------
 def bundle(collected: Collected, wanted: Wanted, name: str) -> Bundle:
-    """Records as texts of a shape, with their card. Raises ConfigError when none can be written so, with the reasons."""
+    """Records as texts of a shape, with their card. Raises ConfigError when none can be written so,
+    with the reasons."""
     made = export(collected.records, wanted.shape)
     if not made.rows:
         reasons = {**collected.left_out, **made.left_out}
-        why = "; ".join(f"{reason} ({n:,})" for reason, n in reasons.items()) or "nobody answered yet"
-        raise ConfigError(f"there is nothing to export as {wanted.shape}: {why}", "choose another shape, or label more")
+        why = (
+            "; ".join(f"{reason} ({n:,})" for reason, n in reasons.items()) or "nobody answered yet"
+        )
+        raise ConfigError(
+            f"there is nothing to export as {wanted.shape}: {why}",
+            "choose another shape, or label more",
+        )
     names, drawn = pseudonyms(collected.records, wanted)
     rows = made.full_rows() if wanted.columns else made.rows
     about = made.about if made.beside and wanted.columns and made.about else None
     if names is not None:
         rows = [names.row(row) for row in rows]
         about = None if about is None else [names.row(row) for row in about]
-    card = data_card(collected.records, made, dropped={}, not_read={}, name=names.name if names else str)
+    card = data_card(
+        collected.records, made, dropped={}, not_read={}, name=names.name if names else str
+    )
     card["left_out"]["answers that stay in the studio"] = collected.left_out
     card["studio"] = {
         "project": collected.project,
@@ -163,16 +191,27 @@ def bundle(collected: Collected, wanted: Wanted, name: str) -> Bundle:
     }
     table = wanted.shape in TABLES
     return Bundle(
-        wanted.shape, _csv(rows) if table else _lines(rows), None if about is None else _lines(about),
-        card_text(card, name) + _studio_lines(collected), card, made, collected, drawn, ".csv" if table else ".jsonl",
-    )  # fmt: skip
+        wanted.shape,
+        _csv(rows) if table else _lines(rows),
+        None if about is None else _lines(about),
+        card_text(card, name) + _studio_lines(collected),
+        card,
+        made,
+        collected,
+        drawn,
+        ".csv" if table else ".jsonl",
+    )
 
 
 def pseudonyms(records: Sequence[Feedback], wanted: Wanted) -> tuple[Pseudonyms | None, str | None]:
-    """(how annotators are renamed, the salt drawn for it); (None, None) where they keep their public ids."""
+    """(how annotators are renamed, the salt drawn for it); (None, None) where they keep their
+    public ids."""
     if not wanted.hash_annotators:
         if wanted.salt is not None:
-            raise ConfigError("a salt without hashed annotators", "ask for hashed annotators, or leave the salt out")
+            raise ConfigError(
+                "a salt without hashed annotators",
+                "ask for hashed annotators, or leave the salt out",
+            )
         return None, None
     drawn = secrets.token_hex(16) if wanted.salt is None else None
     return Pseudonyms.of(records, wanted.salt or str(drawn)), drawn
@@ -183,7 +222,11 @@ def _lines(rows: Iterable[dict[str, Any]]) -> str:
 
 
 def _csv(rows: Sequence[dict[str, Any]]) -> str:
-    columns = [c for c in dict.fromkeys(c for row in rows for c in row) if any(row.get(c) is not None for row in rows)]
+    columns = [
+        c
+        for c in dict.fromkeys(c for row in rows for c in row)
+        if any(row.get(c) is not None for row in rows)
+    ]
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()

@@ -1,6 +1,7 @@
 """Words in the reader's language: JSON catalogues, one flat mapping of key to text per language.
 
-A text may hold {names}. Keys are checked by the tests: every language has the same ones, every key that is used exists.
+A text may hold {names}. Keys are checked by the tests: every language has the same ones, every key
+that is used exists.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from typing import Any
 
 LANGUAGES = {"en": "English", "de": "Deutsch"}
 PSEUDO = "ar-XB"
-"""A language nobody speaks: English between marks, written from right to left, to find what is not translated."""
+"""A language nobody speaks: English between marks, written from right to left, to find what is not
+translated."""
 RTL = ("ar", "fa", "he", "ur", "yi", "dv", "ps")
 
 
@@ -31,7 +33,8 @@ class Words:
         return "rtl" if self.language.split("-")[0] in RTL else "ltr"
 
     def __call__(self, key: str, **values: Any) -> str:
-        """The text of a key with its {names} filled in; raises KeyError for a key that does not exist."""
+        """The text of a key with its {names} filled in; raises KeyError for a key that does not
+        exist."""
         text = self.texts[key]
         return re.sub(r"\{(\w+)\}", lambda found: str(values[found[1]]), text) if values else text
 
@@ -44,7 +47,9 @@ class Words:
 def words(language: str) -> Words:
     """The catalogue of a language; English for one that does not exist."""
     if language == PSEUDO:
-        return Words(PSEUDO, {key: f"\u2067[{text}]\u2069" for key, text in words("en").texts.items()})
+        return Words(
+            PSEUDO, {key: f"\u2067[{text}]\u2069" for key, text in words("en").texts.items()}
+        )
     known = language if language in LANGUAGES else "en"
     file = resources.files("accord.studio") / "locale" / f"{known}.json"
     return Words(known, json.loads(file.read_text(encoding="utf-8")))
@@ -59,4 +64,6 @@ def preferred(header: str) -> str:
             wanted.append((-float(quality or 1), name.split("-")[0].lower()))
         except ValueError:
             continue
-    return next((name for _, name in sorted(wanted, key=lambda pair: pair[0]) if name in LANGUAGES), "en")
+    return next(
+        (name for _, name in sorted(wanted, key=lambda pair: pair[0]) if name in LANGUAGES), "en"
+    )

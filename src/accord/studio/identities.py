@@ -1,9 +1,11 @@
-"""Accounts of people who sign in elsewhere (OpenID Connect): on the way there, coming back, linking.
+"""Accounts of people who sign in elsewhere (OpenID Connect): on the way there, coming back,
+linking.
 
-An account belongs to one `issuer subject`, never to an e-mail address: whoever controls an address at some provider
-could otherwise take an account over. A first sign-in therefore needs an invitation, or somebody who is signed in and
-links their own account. A way there is kept in the database, so that any process may take the answer; it works once, for
-ten minutes, in the browser that began it.
+An account belongs to one `issuer subject`, never to an e-mail address: whoever controls an address
+at some provider could otherwise take an account over. A first sign-in therefore needs an
+invitation, or somebody who is signed in and links their own account. A way there is kept in the
+database, so that any process may take the answer; it works once, for ten minutes, in the browser
+that began it.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ HOW = {"with": "OpenID Connect"}
 
 @dataclass(frozen=True)
 class Way:
-    """What one way to the provider is for. goal: "sign in", "join" (by an invitation's hash) or "link" (an account)."""
+    """What one way to the provider is for. goal: "sign in", "join" (by an invitation's hash) or
+    "link" (an account)."""
 
     goal: str
     where: str = "/"
@@ -50,7 +53,7 @@ class Unknown(NotAllowed):
     """The provider knows them, the studio does not."""
 
 
-# --- there and back --------------------------------------------------------------------------------------------------
+# --- there and back -------------------------------------------------------------------------------
 def set_out(db: Database, way: Way, browser: str) -> Secrets:
     """Keep a way; `browser`: the secret of the cookie that must come back with the answer."""
     made = Secrets(token(), token(), token())
@@ -60,18 +63,26 @@ def set_out(db: Database, way: Way, browser: str) -> Secrets:
         session.execute(delete(SignInUnderWay).where(SignInUnderWay.expires_at < now))
         session.add(
             SignInUnderWay(
-                id=digest(made.state), browser=digest(browser), nonce=made.nonce, verifier=made.verifier, goal=way.goal,
-                destination=way.where[:2000], invitation=way.invitation, name=way.name, account_id=way.account_id,
+                id=digest(made.state),
+                browser=digest(browser),
+                nonce=made.nonce,
+                verifier=made.verifier,
+                goal=way.goal,
+                destination=way.where[:2000],
+                invitation=way.invitation,
+                name=way.name,
+                account_id=way.account_id,
                 expires_at=now + WAY_SECONDS,
             )
-        )  # fmt: skip
+        )
 
     db.transact(work)
     return made
 
 
 def come_back(db: Database, state: str, browser: str | None) -> tuple[Way, Secrets] | None:
-    """The way of a state, once; None for one that is unknown, used, too old or begun in another browser."""
+    """The way of a state, once; None for one that is unknown, used, too old or begun in another
+    browser."""
 
     def work(session: Session) -> tuple[Way, Secrets] | None:
         found = session.get(SignInUnderWay, digest(state), with_for_update=True)
@@ -86,9 +97,10 @@ def come_back(db: Database, state: str, browser: str | None) -> tuple[Way, Secre
     return db.transact(work)
 
 
-# --- what becomes of it ----------------------------------------------------------------------------------------------
+# --- what becomes of it ---------------------------------------------------------------------------
 def subject_of(identity: Identity) -> str:
-    """What an account keeps: issuer and subject, or their SHA-256 where both are too long for the column."""
+    """What an account keeps: issuer and subject, or their SHA-256 where both are too long for the
+    column."""
     if len(identity.subject) <= 255:
         return identity.subject
     return "sha256:" + hashlib.sha256(identity.subject.encode()).hexdigest()
@@ -102,7 +114,8 @@ def _known(session: Session, identity: Identity) -> Account | None:
 
 
 def enter(db: Database, identity: Identity) -> str:
-    """Sign in; returns the cookie's secret. Raises Unknown for who has no account here, NotAllowed for a closed one."""
+    """Sign in; returns the cookie's secret. Raises Unknown for who has no account here, NotAllowed
+    for a closed one."""
 
     def work(session: Session) -> str:
         account = _known(session, identity)
@@ -114,9 +127,11 @@ def enter(db: Database, identity: Identity) -> str:
 
 
 def join(db: Database, identity: Identity, way: Way) -> tuple[str, str | None]:
-    """Use an invitation: make an account, or take part with the one there is; returns the cookie's secret and the slug.
+    """Use an invitation: make an account, or take part with the one there is; returns the cookie's
+    secret and the slug.
 
-    Raises NotHere for a link that no longer works, Conflict for a name that is taken or an owner's link for somebody known.
+    Raises NotHere for a link that no longer works, Conflict for a name that is taken or an owner's
+    link for somebody known.
     """
 
     def work(session: Session) -> tuple[str, str | None]:
@@ -125,7 +140,8 @@ def join(db: Database, identity: Identity, way: Way) -> tuple[str, str | None]:
         account = _known(session, identity)
         if account is not None and link.project_id is None:
             raise Conflict(
-                "this sign-in has an account here already", "an owner changes its role on the page of all people"
+                "this sign-in has an account here already",
+                "an owner changes its role on the page of all people",
             )
         if account is None:
             house = "annotator" if link.project_id is not None else link.role
@@ -152,7 +168,8 @@ def _free_name(session: Session, names: tuple[str, ...]) -> str:
 
 
 def link(db: Database, me: Visitor, identity: Identity) -> None:
-    """Let this sign-in open one's own account. Raises Conflict when either belongs to another already."""
+    """Let this sign-in open one's own account. Raises Conflict when either belongs to another
+    already."""
 
     def work(session: Session) -> None:
         other = session.scalar(select(Account.id).where(Account.subject == subject_of(identity)))

@@ -1,7 +1,8 @@
 """Judgements that were made elsewhere, into a project: they fill slots like any others.
 
-Whoever judged there becomes a member who cannot sign in, so that they can be looked at, quarantined and taken out like
-anybody. The records stay as they were, but for option ids where the project knows the same texts under others.
+Whoever judged there becomes a member who cannot sign in, so that they can be looked at, quarantined
+and taken out like anybody. The records stay as they were, but for option ids where the project
+knows the same texts under others.
 """
 
 from __future__ import annotations
@@ -19,7 +20,17 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
 from accord.feedback.records import Feedback, content_id, to_json
-from accord.studio import accounts, answers, claims, contents, events, incoming, members, overlap, projects
+from accord.studio import (
+    accounts,
+    answers,
+    claims,
+    contents,
+    events,
+    incoming,
+    members,
+    overlap,
+    projects,
+)
 from accord.studio.database import Database
 from accord.studio.errors import NotHere
 from accord.studio.incoming import BadItem
@@ -32,7 +43,8 @@ BATCH = 200
 
 @dataclass(frozen=True)
 class Imported:
-    """What became of a file: items, judgements stored, beyond the overlap, there before; what was left, by reason."""
+    """What became of a file: items, judgements stored, beyond the overlap, there before; what was
+    left, by reason."""
 
     items: Added
     answers: int
@@ -41,7 +53,9 @@ class Imported:
     left_out: dict[str, int]
 
 
-def import_file(db: Database, project_id: int, source: str | Path, by: int | None = None) -> Imported:
+def import_file(
+    db: Database, project_id: int, source: str | Path, by: int | None = None
+) -> Imported:
     """Add a file's items and, where its rows are judgements of the project's kind, these too.
 
     Raises NotHere without a project, DataError when the file cannot be read.
@@ -60,7 +74,8 @@ def import_file(db: Database, project_id: int, source: str | Path, by: int | Non
 def import_judgements(
     db: Database, project_id: int, judgements: Sequence[Feedback], by: int | None = None
 ) -> tuple[int, int, int, dict[str, int]]:
-    """Store records as answers to the project's items: (stored, beyond the overlap, there before, left out by reason)."""
+    """Store records as answers to the project's items: (stored, beyond the overlap, there before,
+    left out by reason)."""
     counts: Counter[str] = Counter()
     left_out: Counter[str] = Counter()
     people: dict[str, int] = {}
@@ -75,9 +90,15 @@ def import_judgements(
 
 
 def _store_all(
-    session: Session, db: Database, project_id: int, part: Sequence[Feedback], before: Mapping[str, int], by: int | None
+    session: Session,
+    db: Database,
+    project_id: int,
+    part: Sequence[Feedback],
+    before: Mapping[str, int],
+    by: int | None,
 ) -> tuple[Counter[str], Counter[str], dict[str, int]]:
-    """A batch in one transaction and in statements whose number does not grow with it (but for new annotators)."""
+    """A batch in one transaction and in statements whose number does not grow with it (but for new
+    annotators)."""
     people = dict(before)
     project = session.get_one(Project, project_id)
     settings = members.settings_of(project)
@@ -89,7 +110,9 @@ def _store_all(
         raw = record.model_dump(mode="json")
         try:
             incoming.keepable(raw)
-            account = people.get(record.annotator) or _account(session, db, project, record.annotator, public)
+            account = people.get(record.annotator) or _account(
+                session, db, project, record.annotator, public
+            )
             people[record.annotator] = account
             key = incoming.checked(incoming.from_record(record, settings)[0], settings)["key"]
         except BadItem as error:
@@ -130,8 +153,8 @@ class _Judged:
 
 @dataclass(frozen=True)
 class _Room:
-    """What a batch meets: the items by key (locked), their slots without an answer, ids of answers that are there, and
-    who has seen what."""
+    """What a batch meets: the items by key (locked), their slots without an answer, ids of answers
+    that are there, and who has seen what."""
 
     items: dict[str, Item]
     open_slots: dict[int, list[Slot]]
@@ -156,23 +179,33 @@ def _room(session: Session, project_id: int, judged: Sequence[_Judged]) -> _Room
 def _placed(
     room: _Room, one: _Judged, project_id: int, guideline: int, now: float
 ) -> tuple[_Judged, Item, dict[str, Any], Slot | None]:
-    """The record with the item's option ids, its item, its view and the slot it fills (None: beyond the overlap), which is
-    taken out of the room. Raises BadItem."""
+    """The record with the item's option ids, its item, its view and the slot it fills (None: beyond
+    the overlap), which is taken out of the room. Raises BadItem."""
     item = room.items.get(one.key)
     if item is None:
         raise BadItem("its item is not in the project")
     if (item.id, one.account) in room.seen:
         raise BadItem("the same annotator judged this item before")
     record = _with_ids(one.record, item)
-    if record.kind != "demonstration" and {o.id for o in record.options} != {o["id"] for o in item.options}:
+    if record.kind != "demonstration" and {o.id for o in record.options} != {
+        o["id"] for o in item.options
+    }:
         raise BadItem("its responses are not those of the item")
     at, slots = _moment(record, now), room.open_slots.get(item.id, [])
     slot = min(slots, key=lambda slot: claims.least_held(slot, now), default=None)
     view: dict[str, Any] = {
-        "project_id": project_id, "item_id": item.id, "account_id": one.account, "lease": new_lease(), "expires_at": at,
-        "served_at": at, "guideline": guideline, "shown": {"order": record.shown}, "state": "answered",
-        "active_seconds": record.active_seconds or 0.0, "slot_id": None if slot is None else slot.id,
-    }  # fmt: skip
+        "project_id": project_id,
+        "item_id": item.id,
+        "account_id": one.account,
+        "lease": new_lease(),
+        "expires_at": at,
+        "served_at": at,
+        "guideline": guideline,
+        "shown": {"order": record.shown},
+        "state": "answered",
+        "active_seconds": record.active_seconds or 0.0,
+        "slot_id": None if slot is None else slot.id,
+    }
     if slot is not None:
         slots.remove(slot)
     room.seen.add((item.id, one.account))
@@ -181,24 +214,49 @@ def _placed(
     return replace(one, record=record, raw=raw), item, view, slot
 
 
-def _store(session: Session, project_id: int, new: Sequence[tuple[_Judged, Item, dict[str, Any], Slot | None]]) -> None:
+def _store(
+    session: Session,
+    project_id: int,
+    new: Sequence[tuple[_Judged, Item, dict[str, Any], Slot | None]],
+) -> None:
     """Views, answers and filled slots."""
-    session.execute(insert(View), [view for _, _, view, _ in new], execution_options={"render_nulls": True})
-    leases = {view["lease"] for _, _, view, _ in new}  # ids are the database's: leases tell the new views apart
+    session.execute(
+        insert(View), [view for _, _, view, _ in new], execution_options={"render_nulls": True}
+    )
+    leases = {
+        view["lease"] for _, _, view, _ in new
+    }  # ids are the database's: leases tell the new views apart
     rows = session.execute(select(View.lease, View.id).where(View.lease.in_(leases)))
     view_of, made = {row.lease: row.id for row in rows}, []
     for one, item, view, slot in new:
         normal = answer_of(one.record)
-        made.append(Answer(
-            id=one.answer_id, project_id=project_id, item_id=item.id, account_id=one.account, view_id=view_of[view["lease"]],
-            live_view_id=view_of[view["lease"]], key=one.answer_id, answer=normal, records=[one.raw], extra=slot is None,
-            correct=answers.is_correct(item.gold, normal), created_at=view["served_at"],
-            active_seconds=view["active_seconds"], state="live",
-        ))  # fmt: skip
+        made.append(
+            Answer(
+                id=one.answer_id,
+                project_id=project_id,
+                item_id=item.id,
+                account_id=one.account,
+                view_id=view_of[view["lease"]],
+                live_view_id=view_of[view["lease"]],
+                key=one.answer_id,
+                answer=normal,
+                records=[one.raw],
+                extra=slot is None,
+                correct=answers.is_correct(item.gold, normal),
+                created_at=view["served_at"],
+                active_seconds=view["active_seconds"],
+                state="live",
+            )
+        )
     session.add_all(made)
     session.flush()
     filled = [
-        {"id": slot.id, "answer_id": one.answer_id, "view_id": view_of[view["lease"]], "expires_at": None}
+        {
+            "id": slot.id,
+            "answer_id": one.answer_id,
+            "view_id": view_of[view["lease"]],
+            "expires_at": None,
+        }
         for one, _, view, slot in new
         if slot is not None
     ]
@@ -206,8 +264,11 @@ def _store(session: Session, project_id: int, new: Sequence[tuple[_Judged, Item,
         session.execute(update(Slot), filled)
 
 
-def _account(session: Session, db: Database, project: Project, annotator: str, by: str | None) -> int:
-    """The member who stands for a foreign annotator, made at the first judgement; nobody can sign in as them."""
+def _account(
+    session: Session, db: Database, project: Project, annotator: str, by: str | None
+) -> int:
+    """The member who stands for a foreign annotator, made at the first judgement; nobody can sign
+    in as them."""
     subject = f"imported|{project.id}|{hashlib.sha256(annotator.encode()).hexdigest()}"
     known = session.scalar(select(Account.id).where(Account.subject == subject))
     if known is not None:
@@ -237,7 +298,11 @@ def _with_ids(record: Feedback, item: Item) -> Feedback:
 
     raw = record.model_dump(mode="json")
     raw["options"] = [{**option, "id": renamed[option["id"]]} for option in raw["options"]]
-    if record.kind in ("comparison", "ranking", "best_worst"):  # the choices that name options, and hold no other text
+    if record.kind in (
+        "comparison",
+        "ranking",
+        "best_worst",
+    ):  # the choices that name options, and hold no other text
         raw["choice"] = walk(raw["choice"])
     return Feedback.model_validate(raw)
 
@@ -265,5 +330,9 @@ def _moment(record: Feedback, now: float) -> float:
 
 
 def _guideline(session: Session, project_id: int) -> int:
-    query = select(Guideline.version).where(Guideline.project_id == project_id).order_by(Guideline.version.desc())
+    query = (
+        select(Guideline.version)
+        .where(Guideline.project_id == project_id)
+        .order_by(Guideline.version.desc())
+    )
     return int(session.scalars(query.limit(1)).first() or 0)

@@ -1,4 +1,5 @@
-"""Items on their way in: rows of files and programs, checked one by one; what cannot be judged is counted, not lost."""
+"""Items on their way in: rows of files and programs, checked one by one; what cannot be judged is
+counted, not lost."""
 
 from __future__ import annotations
 
@@ -15,14 +16,23 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from accord.errors import AccordError, DataError
 from accord.feedback.formats import read_feedback
 from accord.feedback.formats.reading import LOCAL, Bounds, RowsRead, read_rows
-from accord.feedback.records import Clip, Content, Feedback, StepLabels, asked_fields, content_id, problem, to_json
+from accord.feedback.records import (
+    Clip,
+    Content,
+    Feedback,
+    StepLabels,
+    asked_fields,
+    content_id,
+    problem,
+    to_json,
+)
 from accord.studio import answers, contents, plain
 from accord.studio.settings import WITHOUT_GOLD, ProjectSettings
 
 
 class OptionIn(BaseModel):
-    """A response to be judged: text or messages; `id` from its content unless given. finished: it ended there, or was cut
-    off; unknown where absent."""
+    """A response to be judged: text or messages; `id` from its content unless given. finished: it
+    ended there, or was cut off; unknown where absent."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -42,8 +52,9 @@ class OptionIn(BaseModel):
 
 
 class ItemIn(BaseModel):
-    """An item as a file or a program gives it. gold: the right answer, as the browser would send it; options may be
-    named in it by place, 1 for the first. tools, chat_template_kwargs, weight: as in a feedback record."""
+    """An item as a file or a program gives it. gold: the right answer, as the browser would send
+    it; options may be named in it by place, 1 for the first. tools, chat_template_kwargs, weight:
+    as in a feedback record."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -61,7 +72,8 @@ class ItemIn(BaseModel):
 
 @dataclass(frozen=True)
 class Incoming:
-    """What a file holds: items, judgements that were already made, and rows that could not be used, by reason."""
+    """What a file holds: items, judgements that were already made, and rows that could not be used,
+    by reason."""
 
     items: list[dict[str, Any]]
     judgements: list[Feedback] = field(default_factory=list)
@@ -90,22 +102,35 @@ def checked(raw: Mapping[str, Any] | ItemIn, settings: ProjectSettings) -> dict[
         raise BadItem("the prompt is empty")
     _check_beside(item, settings)
     _check_options(options, settings)
-    unknown = [name for name in item.categories if name not in {c.name for c in settings.categories}]
+    unknown = [
+        name for name in item.categories if name not in {c.name for c in settings.categories}
+    ]
     if unknown:
         raise BadItem(f"the category {unknown[0]!r} is none of the project's")
     gold = _gold(item, options, settings, prompt)
     return {
-        "key": _key(item, prompt, options, settings), "prompt": prompt, "options": options, "gold": gold,
-        "tools": item.tools, "chat_template_kwargs": item.chat_template_kwargs, "weight": item.weight,
-        "purpose": item.purpose or ("work" if gold is None else "gold"), "categories": item.categories,
-        "priority": item.priority, "meta": item.meta,
-    }  # fmt: skip
+        "key": _key(item, prompt, options, settings),
+        "prompt": prompt,
+        "options": options,
+        "gold": gold,
+        "tools": item.tools,
+        "chat_template_kwargs": item.chat_template_kwargs,
+        "weight": item.weight,
+        "purpose": item.purpose or ("work" if gold is None else "gold"),
+        "categories": item.categories,
+        "priority": item.priority,
+        "meta": item.meta,
+    }
 
 
-def _key(item: ItemIn, prompt: Any, options: list[dict[str, Any]], settings: ProjectSettings) -> str:
+def _key(
+    item: ItemIn, prompt: Any, options: list[dict[str, Any]], settings: ProjectSettings
+) -> str:
     """Equal content, equal key, in whatever order the options come."""
     parts = [settings.task, prompt, sorted(content_id(option["content"]) for option in options)]
-    return content_id(*parts, *(beside for beside in (item.tools, item.chat_template_kwargs) if beside))
+    return content_id(
+        *parts, *(beside for beside in (item.tools, item.chat_template_kwargs) if beside)
+    )
 
 
 def _option(option: OptionIn) -> dict[str, Any]:
@@ -123,7 +148,9 @@ def _check_beside(item: ItemIn, settings: ProjectSettings) -> None:
         if isinstance(item.prompt, str):
             raise BadItem(f"{name} go with a prompt of messages, this prompt is a text")
         if settings.task == "chat":
-            raise BadItem(f"{name}: the model that raters chat with is not given any; leave them out")
+            raise BadItem(
+                f"{name}: the model that raters chat with is not given any; leave them out"
+            )
 
 
 def _check_options(options: list[dict[str, Any]], settings: ProjectSettings) -> None:
@@ -140,7 +167,10 @@ def _check_options(options: list[dict[str, Any]], settings: ProjectSettings) -> 
             raise BadItem(f"option {place} is empty")
         if settings.task == "correction" and not contents.editable(content).strip():
             raise BadItem("a correction edits text, and the response's last message has none")
-    for what, values in (("text", [content_id(o["content"]) for o in options]), ("id", [o["id"] for o in options])):
+    for what, values in (
+        ("text", [content_id(o["content"]) for o in options]),
+        ("id", [o["id"] for o in options]),
+    ):
         if len(set(values)) < len(values):
             raise BadItem(f"two options have the same {what}")
 
@@ -153,14 +183,18 @@ def keepable(value: Any) -> None:
         raise BadItem(error.message) from None
 
 
-def _gold(item: ItemIn, options: list[dict[str, Any]], settings: ProjectSettings, prompt: Any) -> dict[str, Any] | None:
+def _gold(
+    item: ItemIn, options: list[dict[str, Any]], settings: ProjectSettings, prompt: Any
+) -> dict[str, Any] | None:
     """The right answer in its normal form: only what the task's main part asks for."""
     if item.gold is None:
         if item.purpose in ("gold", "screening"):
             raise BadItem(f"an item for {item.purpose} needs the right answer (gold)")
         return None
     if settings.task in WITHOUT_GOLD:
-        raise BadItem(f"the task {settings.task} is answered in words: no answer can be the right one")
+        raise BadItem(
+            f"the task {settings.task} is answered in words: no answer can be the right one"
+        )
     if item.purpose == "work":
         raise BadItem("an item with a known answer is for gold or screening, not for work")
     by_place = {place: option["id"] for place, option in enumerate(options, 1)}
@@ -172,7 +206,9 @@ def _gold(item: ItemIn, options: list[dict[str, Any]], settings: ProjectSettings
     if settings.task != "rating":
         bare = bare.model_copy(update={"attributes": []})
     elif isinstance(gold.get("scores"), dict):
-        bare = bare.model_copy(update={"attributes": [a for a in bare.attributes if a.name in gold["scores"]]})
+        bare = bare.model_copy(
+            update={"attributes": [a for a in bare.attributes if a.name in gold["scores"]]}
+        )
         unknown = set(gold["scores"]) - {a.name for a in bare.attributes}
         if unknown:
             raise BadItem(f"gold: there is no attribute {min(unknown)!r}")
@@ -187,7 +223,11 @@ def _named(gold: dict[str, Any], by_place: dict[int, str]) -> dict[str, Any]:
     """Places of options turned into their ids."""
 
     def name(value: Any) -> Any:
-        return by_place.get(value, value) if isinstance(value, int) and not isinstance(value, bool) else value
+        return (
+            by_place.get(value, value)
+            if isinstance(value, int) and not isinstance(value, bool)
+            else value
+        )
 
     named = {k: name(v) if k in ("preferred", "best", "worst") else v for k, v in gold.items()}
     if isinstance(gold.get("order"), list):
@@ -196,12 +236,14 @@ def _named(gold: dict[str, Any], by_place: dict[int, str]) -> dict[str, Any]:
     return named
 
 
-# --- files -----------------------------------------------------------------------------------------------------------
+# --- files ----------------------------------------------------------------------------------------
 def items_from(source: str | Path, settings: ProjectSettings, bounds: Bounds = LOCAL) -> Incoming:
-    """Items in a file: rows of our own ({prompt, options | responses, gold, categories, priority, meta}; in CSV the
-    columns option_1, option_2, ... or response_1, ...), or any format of feedback, whose judgements come along.
+    """Items in a file: rows of our own ({prompt, options | responses, gold, categories, priority,
+    meta}; in CSV the columns option_1, option_2, ... or response_1, ...), or any format of
+    feedback, whose judgements come along.
 
-    Raises DataError when the file cannot be read, goes beyond `bounds`, or its columns are not known.
+    Raises DataError when the file cannot be read, goes beyond `bounds`, or its columns are not
+    known.
     """
     rows = read_rows(source, bounds)
     if _own(rows.rows[0][1]):
@@ -213,7 +255,9 @@ def items_from(source: str | Path, settings: ProjectSettings, bounds: Bounds = L
         made = from_record(record, settings)
         for item in made:
             named = sorted(o["id"] for o in item["options"])
-            items.setdefault(content_id(item["prompt"], item["tools"], item["chat_template_kwargs"], named), item)
+            items.setdefault(
+                content_id(item["prompt"], item["tools"], item["chat_template_kwargs"], named), item
+            )
         if len(made) == 1 and _fits(record, settings):
             judgements.append(record)
     for prompt in read.prompts:
@@ -231,18 +275,31 @@ def _fits(record: Feedback, settings: ProjectSettings) -> bool:
 
 
 def from_record(record: Feedback, settings: ProjectSettings) -> list[dict[str, Any]]:
-    """The items a record holds for this task: its options together, each alone, or the prompt alone."""
+    """The items a record holds for this task: its options together, each alone, or the prompt
+    alone."""
     told = record.meta.get("finished")
-    finished = told if isinstance(told, dict) else {o.id: told for o in record.options if isinstance(told, bool)}
+    finished = (
+        told
+        if isinstance(told, dict)
+        else {o.id: told for o in record.options if isinstance(told, bool)}
+    )
     options = [
-        {"id": o.id, "content": to_json(o.content), "producer": o.producer, "finished": finished.get(o.id)}
+        {
+            "id": o.id,
+            "content": to_json(o.content),
+            "producer": o.producer,
+            "finished": finished.get(o.id),
+        }
         for o in record.options
     ]
     low = settings.options[0]
     about = {
-        "prompt": to_json(record.prompt), "tools": record.tools, "chat_template_kwargs": record.chat_template_kwargs,
-        "weight": record.weight, "meta": dict(record.meta.get("columns", {})),
-    }  # fmt: skip
+        "prompt": to_json(record.prompt),
+        "tools": record.tools,
+        "chat_template_kwargs": record.chat_template_kwargs,
+        "weight": record.weight,
+        "meta": dict(record.meta.get("columns", {})),
+    }
     if isinstance(record.choice, StepLabels):
         options[0]["steps"] = record.choice.steps
     if low == 0:
@@ -259,7 +316,11 @@ _NUMBERED = re.compile(r"(option|response)_\d+$")
 def _own(row: Mapping[str, Any]) -> bool:
     lists = any(isinstance(row.get(name), list) for name in ("options", "responses"))
     columns = any(name in row for name in ("option_1", "response_1"))
-    beside = "prompt" in row and any(name in row for name in _BESIDE) and row.keys() <= ItemIn.model_fields.keys()
+    beside = (
+        "prompt" in row
+        and any(name in row for name in _BESIDE)
+        and row.keys() <= ItemIn.model_fields.keys()
+    )
     return "choice" not in row and (lists or columns or beside)
 
 
@@ -278,13 +339,18 @@ def _own_rows(read: RowsRead) -> Incoming:
 def _own_row(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row as an `ItemIn` takes it. What we do not know stays with the item, in `meta`."""
     made = {name: value for name, value in row.items() if value not in (None, "")}
-    numbered = sorted((name for name in made if _NUMBERED.match(name)), key=lambda name: int(name.rpartition("_")[2]))
+    numbered = sorted(
+        (name for name in made if _NUMBERED.match(name)),
+        key=lambda name: int(name.rpartition("_")[2]),
+    )
     if numbered:
         made["options"] = [made.pop(name) for name in numbered]
     if "responses" in made:
         made["options"] = made.pop("responses")
     if isinstance(made.get("categories"), str):
-        made["categories"] = [name.strip() for name in made["categories"].split(";") if name.strip()]
+        made["categories"] = [
+            name.strip() for name in made["categories"].split(";") if name.strip()
+        ]
     for name in ("priority", "weight"):
         if isinstance(made.get(name), str):
             made[name] = _number(name, made[name])

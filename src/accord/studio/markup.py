@@ -1,9 +1,10 @@
-"""Text from models, datasets and people as HTML that can do nothing, in which every word can be seen.
+"""Text from models, datasets and people as HTML that can do nothing, in which every word can be
+seen.
 
-Such text is hostile: Markdown without raw HTML, then an allow-list (nh3); no pictures from elsewhere, links open apart and
-show where they lead; characters that reorder or hide text are shown as what they are. Markdown also hides: definitions of
-links, surplus cells of tables, what is nested too deeply. A block of which a word does not stand in what is shown is shown
-as it was written.
+Such text is hostile: Markdown without raw HTML, then an allow-list (nh3); no pictures from
+elsewhere, links open apart and show where they lead; characters that reorder or hide text are shown
+as what they are. Markdown also hides: definitions of links, surplus cells of tables, what is nested
+too deeply. A block of which a word does not stand in what is shown is shown as it was written.
 """
 
 from __future__ import annotations
@@ -43,12 +44,16 @@ _DEEPEST = 50
 
 
 def visible(text: str) -> str:
-    """Text whose control, direction and invisible characters are spelled out (⟦U+202E⟧); line breaks and tabs stay."""
-    return _HIDING.sub(lambda found: f"⟦U+{ord(found[0]):04X}⟧", text.replace("\r\n", "\n").replace("\r", "\n"))
+    """Text whose control, direction and invisible characters are spelled out (⟦U+202E⟧); line
+    breaks and tabs stay."""
+    return _HIDING.sub(
+        lambda found: f"⟦U+{ord(found[0]):04X}⟧", text.replace("\r\n", "\n").replace("\r", "\n")
+    )
 
 
 def safe_html(text: str) -> str:
-    """Markdown from anybody as HTML that can do nothing: no scripts, styles, pictures, frames or forms."""
+    """Markdown from anybody as HTML that can do nothing: no scripts, styles, pictures, frames or
+    forms."""
     source, parser = visible(text), _markdown()
     lines, env = source.split("\n"), dict[str, Any]()
     shown: list[str] = []
@@ -56,7 +61,9 @@ def safe_html(text: str) -> str:
     for tokens in _blocks(parser.parse(source, env)):
         start, end = tokens[0].map or [at, at]
         shown.append(_whole("", lines[at:start]))
-        shown.append(_whole(_clean(parser.renderer.render(tokens, parser.options, env)), lines[start:end]))
+        shown.append(
+            _whole(_clean(parser.renderer.render(tokens, parser.options, env)), lines[start:end])
+        )
         at = end
     return "".join([*shown, _whole("", lines[at:])])
 
@@ -98,7 +105,8 @@ def _clean(html: str) -> str:
 
 
 def plain_html(text: str) -> str:
-    """Text of a project whose texts are no Markdown: letter by letter, lines broken where they are."""
+    """Text of a project whose texts are no Markdown: letter by letter, lines broken where they
+    are."""
     return f'<p class="plain-text">{escape(visible(text))}</p>'
 
 
@@ -114,8 +122,8 @@ def json_html(value: Any) -> str:
 
 
 def spread_json(text: str) -> str | None:
-    """JSON with a line per value, nothing else changed but escapes of readable characters; None for what is none, and for
-    single values and nesting beyond 50, which lines would not help."""
+    """JSON with a line per value, nothing else changed but escapes of readable characters; None for
+    what is none, and for single values and nesting beyond 50, which lines would not help."""
     try:
         if not isinstance(json.loads(text), (dict, list)):
             return None
@@ -140,14 +148,18 @@ def spread_json(text: str) -> str | None:
         elif token == ":":
             out.append(": ")
         else:
-            out.append(json.dumps(json.loads(token), ensure_ascii=False) if token[0] == '"' else token)
+            out.append(
+                json.dumps(json.loads(token), ensure_ascii=False) if token[0] == '"' else token
+            )
     return "".join(out)
 
 
 @lru_cache(maxsize=1)
 def _markdown() -> MarkdownIt:
     """Without definitions of links and without entities: both are words of the text."""
-    parser = MarkdownIt("commonmark", {"html": False, "breaks": True, "linkify": False, "maxNesting": 60})
+    parser = MarkdownIt(
+        "commonmark", {"html": False, "breaks": True, "linkify": False, "maxNesting": 60}
+    )
     parser.enable(["table", "strikethrough"]).disable(["reference", "entity"])
     parser.inline.ruler.before("escape", "maths", _maths)
     parser.inline.ruler.before("escape", "dunder", _dunder)
@@ -188,21 +200,29 @@ def _maths(state: StateInline, silent: bool) -> bool:
     return True
 
 
-def _render_maths(self: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
+def _render_maths(
+    self: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: Any
+) -> str:
     return f'<span class="math">{escape(tokens[index].content)}</span>'
 
 
-def _render_address(self: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
+def _render_address(
+    self: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: Any
+) -> str:
     return f' <span class="address">{escape(tokens[index].content)}</span>'
 
 
-def _render_fence(self: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
+def _render_fence(
+    self: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: Any
+) -> str:
     token = tokens[index]
     info = f'<span class="info">{escape(token.info.strip())}</span>' if token.info.strip() else ""
     return f"<pre>{info}<code>{escape(token.content)}</code></pre>\n"
 
 
-def _render_picture(self: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
+def _render_picture(
+    self: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: Any
+) -> str:
     """A picture would tell its server who looks: its description and address are shown instead."""
     token = tokens[index]
     described = " ".join([f"[{token.content}]", *_leads_to(token, "src")])
@@ -222,7 +242,8 @@ def _lower_headings(state: Any) -> None:
 
 
 def _show_numbers_and_addresses(state: Any) -> None:
-    """Items of lists keep the numbers they were given; links say where they lead, unless that is what they say anyhow."""
+    """Items of lists keep the numbers they were given; links say where they lead, unless that is
+    what they say anyhow."""
     for token in state.tokens:
         if token.type == "list_item_open" and token.info.isdecimal():
             token.attrs = {"value": token.info}

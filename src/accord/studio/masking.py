@@ -1,13 +1,15 @@
 """Hide a model's own name before a rater sees it: who wrote an answer must not be what is judged.
 
-Two kinds of names. Unmistakable ones (ChatGPT, OpenAI, Qwen2.5, 通义千问, "Llama 3") are hidden wherever they stand, unless
-the prompt itself speaks of them: then they are the topic, and are hidden only where the answer names itself. Ambiguous
-ones (Claude, Gemini, llama, Mistral) are hidden where the answer speaks of itself: in a sentence with "I am", "as an AI",
-"developed by" and the like, as a speaker's label or signature, and, once the answer has called itself an AI or named
-itself, wherever they stand capitalised. "The llama chewed" and "Claude opened the mill" stay. The price: a story
-whose hero says "I am Claude" loses the name, an answer about the competition in a prompt that names nobody loses those
-names. A rater who learns who wrote an answer costs more than that. Names nobody listed are caught only in phrases like
-"I am NAME, an AI" or "trained by NAME".
+Two kinds of names. Unmistakable ones (ChatGPT, OpenAI, Qwen2.5, 通义千问, "Llama 3") are hidden
+wherever they stand, unless
+the prompt itself speaks of them: then they are the topic, and are hidden only where the answer
+names itself. Ambiguous ones (Claude, Gemini, llama, Mistral) are hidden where the answer speaks of
+itself: in a sentence with "I am", "as an AI", "developed by" and the like, as a speaker's label or
+signature, and, once the answer has called itself an AI or named itself, wherever they stand
+capitalised. "The llama chewed" and "Claude opened the mill" stay. The price: a story whose hero
+says "I am Claude" loses the name, an answer about the competition in a prompt that names nobody
+loses those names. A rater who learns who wrote an answer costs more than that. Names nobody listed
+are caught only in phrases like "I am NAME, an AI" or "trained by NAME".
 """
 
 from __future__ import annotations
@@ -93,7 +95,8 @@ _PLACEHOLDER = re.compile(r"⟨name (\d+)⟩")
 
 @dataclass(frozen=True)
 class Mask:
-    """A hidden span of the original text: code points `start` to `end`; `number` is that of its placeholder."""
+    """A hidden span of the original text: code points `start` to `end`; `number` is that of its
+    placeholder."""
 
     start: int
     end: int
@@ -112,8 +115,8 @@ class Masked:
     names: list[str]
 
     def original_offset(self, offset: int, end: bool = False) -> int:
-        """The place in the original text of a place in the masked one; inside a placeholder: where the name starts, or
-        ends."""
+        """The place in the original text of a place in the masked one; inside a placeholder: where
+        the name starts, or ends."""
         moved = 0
         for mask in self.masks:
             placed, length = mask.start + moved, len(_placeholder(mask.number))
@@ -127,11 +130,14 @@ class Masked:
     def masked_offset(self, offset: int) -> int:
         """The place in the masked text of a place in the original one that lies in no name."""
         return offset + sum(
-            len(_placeholder(mask.number)) - (mask.end - mask.start) for mask in self.masks if mask.end <= offset
+            len(_placeholder(mask.number)) - (mask.end - mask.start)
+            for mask in self.masks
+            if mask.end <= offset
         )
 
     def hide(self, text: str) -> str:
-        """Placeholders put again where a text holds the hidden names: the way back from `restore`."""
+        """Placeholders put again where a text holds the hidden names: the way back from
+        `restore`."""
         for name in sorted(self.names, key=len, reverse=True):
             text = text.replace(name, _placeholder(self.names.index(name) + 1))
         return text
@@ -151,7 +157,8 @@ def _placeholder(number: int) -> str:
 
 
 def mask_names(text: str, prompt: str = "", extra: Sequence[str] = ()) -> Masked:
-    """Hide self-naming in an answer to `prompt`; `extra` are a project's own names, hidden wherever they stand."""
+    """Hide self-naming in an answer to `prompt`; `extra` are a project's own names, hidden wherever
+    they stand."""
     spans = _merge(_spans(text, prompt, extra))
     names: list[str] = []
     masks, parts, at = [], [], 0
@@ -167,7 +174,8 @@ def mask_names(text: str, prompt: str = "", extra: Sequence[str] = ()) -> Masked
 
 
 def fold(text: str) -> tuple[str, list[int]]:
-    """Text for matching (compatibility forms, lower case, lookalikes, nothing invisible) and each character's origin."""
+    """Text for matching (compatibility forms, lower case, lookalikes, nothing invisible) and each
+    character's origin."""
     folded: list[str] = []
     origin: list[int] = []
     for place, character in enumerate(text):
@@ -181,8 +189,13 @@ def fold(text: str) -> tuple[str, list[int]]:
 
 
 def _latin(text: str) -> str:
-    """Lookalike letters of other scripts, and digits, as the Latin letters they pass for (same length)."""
-    return re.sub(r"\w+", lambda word: word[0].translate(_LOOKALIKE) if re.search("[a-z]", word[0]) else word[0], text)
+    """Lookalike letters of other scripts, and digits, as the Latin letters they pass for (same
+    length)."""
+    return re.sub(
+        r"\w+",
+        lambda word: word[0].translate(_LOOKALIKE) if re.search("[a-z]", word[0]) else word[0],
+        text,
+    )
 
 
 def _spans(text: str, prompt: str, extra: Sequence[str]) -> list[tuple[int, int]]:
@@ -190,16 +203,23 @@ def _spans(text: str, prompt: str, extra: Sequence[str]) -> list[tuple[int, int]
     topic = fold(prompt)[0]
     spelled, letters = _unspell(plain)
     found: list[tuple[int, int]] = []
-    for version, where in ((plain, range(len(plain))), (_latin(plain), range(len(plain))), (spelled, letters)):
+    for version, where in (
+        (plain, range(len(plain))),
+        (_latin(plain), range(len(plain))),
+        (spelled, letters),
+    ):
         if version != plain or version is plain:
             found += [
-                (where[a], where[b - 1] + 1) for a, b in _find(version, topic, extra, text, where, origin) if b > a
+                (where[a], where[b - 1] + 1)
+                for a, b in _find(version, topic, extra, text, where, origin)
+                if b > a
             ]
     return [(origin[a], origin[b - 1] + 1) for a, b in found]
 
 
 def _unspell(text: str) -> tuple[str, list[int]]:
-    """Letters spelled out with separators ("C-l-a-u-d-e", "G P T") pulled together; each character's origin."""
+    """Letters spelled out with separators ("C-l-a-u-d-e", "G P T") pulled together; each
+    character's origin."""
     keep = [True] * len(text)
     for run in re.finditer(r"(?<!\w)\w(?:[-.·_*‧\s]\w){2,}(?!\w)", text):
         for place in range(run.start() + 1, run.end(), 2):
@@ -209,7 +229,12 @@ def _unspell(text: str) -> tuple[str, list[int]]:
 
 
 def _find(
-    version: str, topic: str, extra: Sequence[str], text: str, where: Sequence[int], origin: Sequence[int]
+    version: str,
+    topic: str,
+    extra: Sequence[str],
+    text: str,
+    where: Sequence[int],
+    origin: Sequence[int],
 ) -> Iterable[tuple[int, int]]:
     for name in extra:
         if name.strip():
@@ -237,7 +262,8 @@ def _find(
 
 
 def _names_itself(text: str, start: int, end: int, strict: bool) -> bool:
-    """Whether the name at [start, end) is said of the speaker; `strict`: directly so, not just in such a sentence."""
+    """Whether the name at [start, end) is said of the speaker; `strict`: directly so, not just in
+    such a sentence."""
     before, after = text[max(0, start - 60) : start], text[end : end + 60]
     if _DIRECT_BEFORE.search(before) or _DIRECT_AFTER.match(after):
         return True
@@ -245,11 +271,13 @@ def _names_itself(text: str, start: int, end: int, strict: bool) -> bool:
         return False
     line_start, line_end = text.rfind("\n", 0, start) + 1, text.find("\n", end)
     line = text[line_start : len(text) if line_end < 0 else line_end]
-    if re.fullmatch(r"[\s*_#>~—–-]*" + re.escape(text[start:end]) + r"[\s*_.!~]*", line):  # a signature
+    if re.fullmatch(
+        r"[\s*_#>~—–-]*" + re.escape(text[start:end]) + r"[\s*_.!~]*", line
+    ):  # a signature
         return True
-    if re.match(r"[\s*_#>\[(]*(?:assistant|ai|bot|response|answer)?[\s(:/-]*$", text[line_start:start]) and re.match(
-        r"[\s*_)\]]*(?::|\bhere\b|\(ai\)|says:)", after
-    ):
+    if re.match(
+        r"[\s*_#>\[(]*(?:assistant|ai|bot|response|answer)?[\s(:/-]*$", text[line_start:start]
+    ) and re.match(r"[\s*_)\]]*(?::|\bhere\b|\(ai\)|says:)", after):
         return True
     return bool(_SELF.search(_sentence(text, start, end)))
 
@@ -273,12 +301,15 @@ def _merge(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 _UNMISTAKABLE = re.compile(rf"(?<![a-z0-9])(?:{'|'.join(UNMISTAKABLE)})(?![a-z0-9])")
-_AMBIGUOUS = re.compile(rf"(?<![a-z0-9])({'|'.join(re.escape(name) for name in AMBIGUOUS)})({_VERSION}*)(?![a-z0-9])")
+_AMBIGUOUS = re.compile(
+    rf"(?<![a-z0-9])({'|'.join(re.escape(name) for name in AMBIGUOUS)})({_VERSION}*)(?![a-z0-9])"
+)
 _DIRECT_BEFORE = re.compile(
     r"(?:\b(?:i am|i'm|im|i,|i was named|my name is|my name's|call me|called me|this is|as|known as|i go by|named me|ich bin|ich heiße|mein name ist|als"
     r"|je suis|je m'appelle|en tant que|soy|me llamo|mi nombre es|como|sono|mi chiamo|eu sou|sou o|meu nome é|я|меня зовут|(?:developed|created|made|built|trained|designed|powered) by)"
     r"|我是|我叫|作为|私は|저는)" + _MARK + r"(?:the |a |an |von |de )?$"
 )
 _DIRECT_AFTER = re.compile(
-    _MARK + r"(?:,? an? (?:\w+ ){0,4}?(?:ai|language model|assistant|chatbot|llm)\b|here\b|です|입니다)"
+    _MARK
+    + r"(?:,? an? (?:\w+ ){0,4}?(?:ai|language model|assistant|chatbot|llm)\b|here\b|です|입니다)"
 )

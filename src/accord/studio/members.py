@@ -24,7 +24,8 @@ STATES = ("active", "paused", "quarantined", "removed")
 
 @dataclass(frozen=True)
 class Person:
-    """An account in a project, its membership locked until the transaction ends. guideline: the latest version."""
+    """An account in a project, its membership locked until the transaction ends. guideline: the
+    latest version."""
 
     project_id: int
     account_id: int
@@ -40,18 +41,23 @@ class Person:
     settings: ProjectSettings
 
 
-_latest = select(func.max(Guideline.version)).where(Guideline.project_id == Project.id).scalar_subquery()
+_latest = (
+    select(func.max(Guideline.version)).where(Guideline.project_id == Project.id).scalar_subquery()
+)
 PERSON = (
     Membership.project_id, Membership.account_id, Membership.role, Membership.state, Membership.reason,
     Membership.qualified_at, Account.public, Account.preferences, Account.disabled_at, Project.slug, Project.seed,
     Project.paused_at, Project.archived_at, cast(Project.settings, Text).label("settings"), _latest.label("guideline"),
 )  # fmt: skip
-"""The columns of a `Person`: statements of every request are built once, with their parameters left open."""
+"""The columns of a `Person`: statements of every request are built once, with their parameters left
+open."""
 _ENTER = (
     select(*PERSON)
     .join(Account, Account.id == Membership.account_id)
     .join(Project, Project.id == Membership.project_id)
-    .where(Membership.project_id == bindparam("project"), Membership.account_id == bindparam("account"))
+    .where(
+        Membership.project_id == bindparam("project"), Membership.account_id == bindparam("account")
+    )
     .with_for_update(of=Membership, key_share=True)
 )
 
@@ -63,7 +69,10 @@ def enter(session: Session, project_id: int, account_id: int) -> Person:
     """
     found = session.execute(_ENTER, {"project": project_id, "account": account_id}).one_or_none()
     if found is None:
-        raise NotHere("there is no such project, or you do not belong to it", "ask its manager for an invitation")
+        raise NotHere(
+            "there is no such project, or you do not belong to it",
+            "ask its manager for an invitation",
+        )
     return person_of(found)
 
 
@@ -72,13 +81,23 @@ def person_of(row: Any) -> Person:
     if row.state == "removed" or row.disabled_at is not None:
         raise NotAllowed("you no longer take part in this project", "ask its manager")
     if row.role == "auditor":
-        raise NotAllowed("auditors look on and do not judge", "ask the project's manager for another role")
+        raise NotAllowed(
+            "auditors look on and do not judge", "ask the project's manager for another role"
+        )
     return Person(
-        project_id=row.project_id, account_id=row.account_id, slug=row.slug, seed=row.seed,
-        stopped=row.paused_at is not None or row.archived_at is not None, public=row.public, preferences=row.preferences,
-        state=row.state, reason=row.reason, qualified_at=row.qualified_at, guideline=row.guideline or 0,
+        project_id=row.project_id,
+        account_id=row.account_id,
+        slug=row.slug,
+        seed=row.seed,
+        stopped=row.paused_at is not None or row.archived_at is not None,
+        public=row.public,
+        preferences=row.preferences,
+        state=row.state,
+        reason=row.reason,
+        qualified_at=row.qualified_at,
+        guideline=row.guideline or 0,
         settings=_settings(row.settings),
-    )  # fmt: skip
+    )
 
 
 def settings_of(project: Project) -> ProjectSettings:
@@ -91,8 +110,11 @@ def _settings(text: str) -> ProjectSettings:
     return settings_from(json.loads(text))
 
 
-def add_member(session: Session, project_id: int, account_id: int, role: str, at: float, by: str | None) -> Membership:
-    """Let an account into a project, or change its role; an event either way. by: public id of who does it."""
+def add_member(
+    session: Session, project_id: int, account_id: int, role: str, at: float, by: str | None
+) -> Membership:
+    """Let an account into a project, or change its role; an event either way. by: public id of who
+    does it."""
     if role not in ROLES:
         raise ConfigError(f"there is no role {role!r}", f"roles: {', '.join(ROLES)}")
     account = session.get(Account, account_id)
@@ -110,7 +132,13 @@ def add_member(session: Session, project_id: int, account_id: int, role: str, at
 
 
 def set_member_state(
-    session: Session, project_id: int, account_id: int, state: str, reason: str | None, at: float, by: str | None
+    session: Session,
+    project_id: int,
+    account_id: int,
+    state: str,
+    reason: str | None,
+    at: float,
+    by: str | None,
 ) -> None:
     """Pause, quarantine, remove or bring back a member; an event."""
     if state not in STATES:
@@ -124,7 +152,9 @@ def set_member_state(
     events.append(session, project_id, f"member.{state}", public, by, at, {"reason": reason})
 
 
-def set_trusted(session: Session, project_id: int, account_id: int, trusted: bool, at: float, by: str | None) -> None:
+def set_trusted(
+    session: Session, project_id: int, account_id: int, trusted: bool, at: float, by: str | None
+) -> None:
     """Put a member into the reference set, or take them out; an event."""
     member = session.get(Membership, (project_id, account_id))
     if member is None:
@@ -144,15 +174,23 @@ def read_guideline(db: Database, project_id: int, account_id: int, version: int)
         if (member.guideline_read or 0) >= version:
             return
         known = session.scalar(
-            select(Guideline.id).where(Guideline.project_id == project_id, Guideline.version == version)
+            select(Guideline.id).where(
+                Guideline.project_id == project_id, Guideline.version == version
+            )
         )
         if known is None:
             raise NotHere(f"there is no version {version} of the guideline")
         member.guideline_read = version
         session.flush()
         events.append(
-            session, project_id, "guideline.read", person.public, person.public, db.now(), {"version": version}
-        )  # fmt: skip
+            session,
+            project_id,
+            "guideline.read",
+            person.public,
+            person.public,
+            db.now(),
+            {"version": version},
+        )
 
     db.transact(work)
 

@@ -1,4 +1,5 @@
-"""Changes to many items of a project at once, in statements whose number does not grow with the items."""
+"""Changes to many items of a project at once, in statements whose number does not grow with the
+items."""
 
 from __future__ import annotations
 
@@ -6,7 +7,19 @@ import time
 from collections.abc import Sequence
 from functools import partial
 
-from sqlalchemy import ColumnElement, and_, case, delete, exists, func, insert, literal, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    and_,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from accord.studio import claims
@@ -19,18 +32,19 @@ AT_ONCE = 5000
 
 
 BATCH, PAUSE = 200, 0.01
-"""Items whose slots are changed in one transaction, and seconds after it, in which whoever waited comes first (a lock is not
-fair by itself)."""
+"""Items whose slots are changed in one transaction, and seconds after it, in which whoever waited
+comes first (a lock is not fair by itself)."""
 
 
 _slots = select(func.count()).select_from(Slot).where(Slot.item_id == Item.id).scalar_subquery()
 
 
 def level(db: Database, project_id: int) -> None:
-    """Give every item of the work as many slots as the project's settings say: batch after batch, others in between.
+    """Give every item of the work as many slots as the project's settings say: batch after batch,
+    others in between.
 
-    Each batch goes by the settings of its moment, so that of two changes at once the later one holds. Broken off, it is
-    finished by whoever calls it again (saving the settings does).
+    Each batch goes by the settings of its moment, so that of two changes at once the later one
+    holds. Broken off, it is finished by whoever calls it again (saving the settings does).
     """
     unfilled = exists().where(Slot.item_id == Item.id, Slot.answer_id.is_(None))
     with db.read() as session:
@@ -51,16 +65,20 @@ def _level_some(session: Session, project_id: int, ids: Sequence[int]) -> None:
 
 
 def _change(session: Session, project_id: int, overlap: int, ids: Sequence[int]) -> None:
-    """Slots 1..overlap for these items of the work; extra answers move into new ones; filled ones are never taken away,
-    unfilled ones on nobody's screen go first."""
+    """Slots 1..overlap for these items of the work; extra answers move into new ones; filled ones
+    are never taken away, unfilled ones on nobody's screen go first."""
     work = (Item.id.in_(ids), Item.purpose == "work")
     theirs = (Slot.project_id == project_id, Slot.item_id.in_(ids))
     _lock(session, select(Item.id).where(*work).order_by(Item.id).with_for_update(key_share=True))
     _lock(session, select(Slot.id).where(*theirs, Slot.answer_id.is_(None)).with_for_update())
     newest = session.scalar(select(func.max(Slot.id))) or 0
-    for number in range(1, overlap + 1):  # the first numbers that are missing, until there are enough
+    for number in range(
+        1, overlap + 1
+    ):  # the first numbers that are missing, until there are enough
         there = exists().where(Slot.item_id == Item.id, Slot.number == number)
-        wanted = select(literal(project_id), Item.id, literal(number)).where(*work, ~there, _slots < overlap)
+        wanted = select(literal(project_id), Item.id, literal(number)).where(
+            *work, ~there, _slots < overlap
+        )
         session.execute(insert(Slot).from_select(["project_id", "item_id", "number"], wanted))
     _move_in(session, theirs, newest)
     _drop(session, theirs, overlap)
@@ -100,7 +118,9 @@ def _lock(session: Session, rows: object) -> None:
 
 def _move_in(session: Session, theirs: Sequence[ColumnElement[bool]], newest: int) -> None:
     """Extra answers into slots newer than `newest`; only items that have some are visited."""
-    extra = exists().where(Answer.item_id == Slot.item_id, Answer.extra.is_(True), Answer.state == "live")
+    extra = exists().where(
+        Answer.item_id == Slot.item_id, Answer.extra.is_(True), Answer.state == "live"
+    )
     query = (
         select(Slot, Item)
         .join(Item, Item.id == Slot.item_id)
@@ -120,15 +140,21 @@ def _drop(session: Session, theirs: Sequence[ColumnElement[bool]], overlap: int)
     )
     ranked = (
         select(
-            Slot.id, Slot.answer_id, func.row_number().over(partition_by=Slot.item_id, order_by=order).label("place"),
+            Slot.id,
+            Slot.answer_id,
+            func.row_number().over(partition_by=Slot.item_id, order_by=order).label("place"),
             func.count().over(partition_by=Slot.item_id).label("slots"),
         )
         .join(Item, Item.id == Slot.item_id)
         .where(*theirs, Item.purpose == "work")
         .subquery()
-    )  # fmt: skip
-    gone = select(ranked.c.id).where(ranked.c.answer_id.is_(None), ranked.c.place <= ranked.c.slots - overlap)
+    )
+    gone = select(ranked.c.id).where(
+        ranked.c.answer_id.is_(None), ranked.c.place <= ranked.c.slots - overlap
+    )
     quietly = {"synchronize_session": False}
-    session.execute(update(View).where(View.slot_id.in_(gone)).values(slot_id=None), execution_options=quietly)
+    session.execute(
+        update(View).where(View.slot_id.in_(gone)).values(slot_id=None), execution_options=quietly
+    )
     session.execute(delete(Slot).where(Slot.id.in_(gone)), execution_options=quietly)
     session.expire_all()

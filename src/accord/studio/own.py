@@ -14,13 +14,25 @@ from accord.studio.accounts import Visitor
 from accord.studio.database import Database
 from accord.studio.errors import Conflict, NotHere
 from accord.studio.queue import as_served
-from accord.studio.tables import Account, Answer, ApiToken, Event, Item, Login, Membership, Project, Question, View
+from accord.studio.tables import (
+    Account,
+    Answer,
+    ApiToken,
+    Event,
+    Item,
+    Login,
+    Membership,
+    Project,
+    Question,
+    View,
+)
 from accord.studio.wellbeing import Consistency, Load
 
 
 @dataclass(frozen=True)
 class Work:
-    """One's part in a project, with its time and pay, and how one's answers look beside those of others."""
+    """One's part in a project, with its time and pay, and how one's answers look beside those of
+    others."""
 
     name: str
     slug: str
@@ -47,25 +59,39 @@ def works(db: Database, account_id: int) -> list[Work]:
         rows = session.execute(query).all()
     return [
         Work(
-            row.name, row.slug, row.role, row.state, wellbeing.load(db, row.id, account_id),
+            row.name,
+            row.slug,
+            row.role,
+            row.state,
+            wellbeing.load(db, row.id, account_id),
             wellbeing.consistency(db, row.id, account_id),
         )
         for row in rows
-    ]  # fmt: skip
+    ]
 
 
 def tokens(session: Session, account_id: int, now: float) -> Sequence[ApiToken]:
     """Keys that work."""
     query = select(ApiToken).where(ApiToken.account_id == account_id, ApiToken.revoked_at.is_(None))
-    return [found for found in session.scalars(query.order_by(ApiToken.id)) if (found.expires_at or now + 1) > now]
+    return [
+        found
+        for found in session.scalars(query.order_by(ApiToken.id))
+        if (found.expires_at or now + 1) > now
+    ]
 
 
 def categories(session: Session, account_id: int) -> list[tuple[str, str]]:
     """Kinds of content (name, what it is called) in one's projects."""
     query = (
-        select(Project).join(Membership, Membership.project_id == Project.id).where(Membership.account_id == account_id)
+        select(Project)
+        .join(Membership, Membership.project_id == Project.id)
+        .where(Membership.account_id == account_id)
     )
-    found = {c.name: c.label or c.name for p in session.scalars(query) for c in members.settings_of(p).categories}
+    found = {
+        c.name: c.label or c.name
+        for p in session.scalars(query)
+        for c in members.settings_of(p).categories
+    }
     return sorted(found.items())
 
 
@@ -89,7 +115,7 @@ def minutes_used(session: Session, who: Account, now: float) -> float:
     return float(session.scalar(query) or 0.0) / 60
 
 
-# --- changes ---------------------------------------------------------------------------------------------------------
+# --- changes --------------------------------------------------------------------------------------
 def set_preferences(db: Database, me: Visitor, language: str, preferences: dict[str, Any]) -> None:
     """Keep preferences; not an event: they are nobody else's business."""
 
@@ -107,7 +133,9 @@ def set_attributes(db: Database, me: Visitor, attributes: dict[str, str]) -> Non
         session.get_one(Account, me.id).attributes = dict(attributes)
         session.flush()
         said = {"fields": sorted(attributes)}
-        events.append(session, events.HOUSE, "attributes.changed", me.public, me.public, db.now(), said)
+        events.append(
+            session, events.HOUSE, "attributes.changed", me.public, me.public, db.now(), said
+        )
 
     db.transact(work)
 
@@ -117,46 +145,86 @@ def _shown(query: Any) -> Any:
     return query.join(Item, Item.id == View.item_id).join(Project, Project.id == View.project_id)
 
 
-def _told(answer: dict[str, Any] | None, view: View, item: Item, project: Project) -> dict[str, Any] | None:
-    """An answer in the words it was given in: about places and masked text, since who wrote what is not one's own data."""
-    return None if answer is None else blinding.told(answer, as_served(view, item), members.settings_of(project))
+def _told(
+    answer: dict[str, Any] | None, view: View, item: Item, project: Project
+) -> dict[str, Any] | None:
+    """An answer in the words it was given in: about places and masked text, since who wrote what is
+    not one's own data."""
+    return (
+        None
+        if answer is None
+        else blinding.told(answer, as_served(view, item), members.settings_of(project))
+    )
 
 
 def everything(session: Session, account_id: int) -> dict[str, Any]:
-    """All that is kept about a person. Secrets (password, tokens' and sessions' hashes) and known answers stay out."""
+    """All that is kept about a person. Secrets (password, tokens' and sessions' hashes) and known
+    answers stay out."""
     who = session.get_one(Account, account_id)
     answers = _shown(select(Answer, View, Item, Project).join(View, View.id == Answer.view_id))
     questions = select(Question, Project.slug).join(Project, Project.id == Question.project_id)
     views = _shown(select(View, Item, Project))
-    memberships = select(Membership, Project.slug).join(Project, Project.id == Membership.project_id)
+    memberships = select(Membership, Project.slug).join(
+        Project, Project.id == Membership.project_id
+    )
     return {
         "account": {
-            "public": who.public, "name": who.name, "role": who.role, "created_at": who.created_at, "language": who.language,
-            "preferences": who.preferences, "attributes": who.attributes, "signs_in_as": who.subject,
+            "public": who.public,
+            "name": who.name,
+            "role": who.role,
+            "created_at": who.created_at,
+            "language": who.language,
+            "preferences": who.preferences,
+            "attributes": who.attributes,
+            "signs_in_as": who.subject,
         },
         "memberships": [
-            {"project": slug, "role": m.role, "state": m.state, "reason": m.reason, "guideline_read": m.guideline_read}
+            {
+                "project": slug,
+                "role": m.role,
+                "state": m.state,
+                "reason": m.reason,
+                "guideline_read": m.guideline_read,
+            }
             for m, slug in session.execute(memberships.where(Membership.account_id == account_id))
         ],
         "answers": [
             {
-                "id": a.id, "project": p.slug, "answer": _told(a.answer, v, i, p), "state": a.state, "reason": a.reason, "created_at": a.created_at,
+                "id": a.id,
+                "project": p.slug,
+                "answer": _told(a.answer, v, i, p),
+                "state": a.state,
+                "reason": a.reason,
+                "created_at": a.created_at,
                 "active_seconds": a.active_seconds,
             }
-            for a, v, i, p in session.execute(answers.where(Answer.account_id == account_id).order_by(Answer.created_at))
+            for a, v, i, p in session.execute(
+                answers.where(Answer.account_id == account_id).order_by(Answer.created_at)
+            )
         ],
         "views": [
             {
-                "project": p.slug, "served_at": v.served_at, "state": v.state, "skip_reason": v.skip_reason, "skip_note": v.skip_note,
-                "draft": v.draft if v.draft is None or "state" in v.draft else _told(v.draft, v, i, p), "active_seconds": v.active_seconds,
+                "project": p.slug,
+                "served_at": v.served_at,
+                "state": v.state,
+                "skip_reason": v.skip_reason,
+                "skip_note": v.skip_note,
+                "draft": v.draft
+                if v.draft is None or "state" in v.draft
+                else _told(v.draft, v, i, p),
+                "active_seconds": v.active_seconds,
             }
-            for v, i, p in session.execute(views.where(View.account_id == account_id).order_by(View.served_at))
+            for v, i, p in session.execute(
+                views.where(View.account_id == account_id).order_by(View.served_at)
+            )
         ],
         "questions": [
             {"project": slug, "text": q.text, "created_at": q.created_at, "reply": q.reply}
-            for q, slug in session.execute(questions.where(Question.account_id == account_id).order_by(Question.id))
+            for q, slug in session.execute(
+                questions.where(Question.account_id == account_id).order_by(Question.id)
+            )
         ],
-    }  # fmt: skip
+    }
 
 
 def withdraw_one(db: Database, me: Visitor, answer_id: str, reason: str) -> None:
@@ -171,25 +239,35 @@ def withdraw_one(db: Database, me: Visitor, answer_id: str, reason: str) -> None
 def _erase_notes(session: Session, me: Visitor, now: float) -> None:
     """What one wrote when one skipped an item, in the projects' logs."""
     query = select(View.project_id, Item.key).join(Item, Item.id == View.item_id)
-    for project_id, key in session.execute(query.where(View.account_id == me.id, View.skip_note.is_not(None))).all():
+    for project_id, key in session.execute(
+        query.where(View.account_id == me.id, View.skip_note.is_not(None))
+    ).all():
         mine = (Event.kind == "view.skipped", Event.actor == me.public)
         events.erase_payloads(session, project_id, key, me.public, now, *mine)
 
 
 def erase(db: Database, me: Visitor, answers: bool) -> None:
-    """Erase a person: name, password, attributes, preferences, questions, drafts; with `answers`, every answer too.
+    """Erase a person: name, password, attributes, preferences, questions, drafts; with `answers`,
+    every answer too.
 
-    What stays is a number without a person: answers not erased stand under the public id. The last owner stays.
+    What stays is a number without a person: answers not erased stand under the public id. The last
+    owner stays.
     """
 
     def alone(session: Session) -> bool:
-        query = select(func.count()).where(Account.role == "owner", Account.disabled_at.is_(None), Account.id != me.id)
+        query = select(func.count()).where(
+            Account.role == "owner", Account.disabled_at.is_(None), Account.id != me.id
+        )
         return me.role == "owner" and not session.scalar(query)
 
     with db.read() as session:
         if alone(session):
             raise Conflict("somebody must own the house", "make another owner first")
-        every = list(session.scalars(select(Answer.id).where(Answer.account_id == me.id))) if answers else []
+        every = (
+            list(session.scalars(select(Answer.id).where(Answer.account_id == me.id)))
+            if answers
+            else []
+        )
     for answer_id in every:
         submission.withdraw(db, answer_id, "erased at its author's wish", me.public, erase=True)
 
@@ -200,12 +278,28 @@ def erase(db: Database, me: Visitor, answers: bool) -> None:
         who.attributes, who.preferences, who.disabled_at, who.erased_at = {}, {}, now, now
         session.execute(delete(Login).where(Login.account_id == me.id))
         session.execute(update(ApiToken).where(ApiToken.account_id == me.id).values(revoked_at=now))
-        session.execute(update(Question).where(Question.account_id == me.id).values(text="(erased)"))
+        session.execute(
+            update(Question).where(Question.account_id == me.id).values(text="(erased)")
+        )
         _erase_notes(session, me, now)
-        session.execute(update(View).where(View.account_id == me.id).values(draft=None, skip_note=None))
-        session.execute(update(Membership).where(Membership.account_id == me.id).values(state="removed", reason=None))
+        session.execute(
+            update(View).where(View.account_id == me.id).values(draft=None, skip_note=None)
+        )
+        session.execute(
+            update(Membership)
+            .where(Membership.account_id == me.id)
+            .values(state="removed", reason=None)
+        )
         session.flush()
         events.erase_payloads(session, events.HOUSE, me.public, me.public, now)
-        events.append(session, events.HOUSE, "account.erased", me.public, me.public, now, {"answers": len(every)})
+        events.append(
+            session,
+            events.HOUSE,
+            "account.erased",
+            me.public,
+            me.public,
+            now,
+            {"answers": len(every)},
+        )
 
     db.transact(work)

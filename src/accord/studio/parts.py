@@ -33,9 +33,13 @@ class Given:
     """An answer's fields, taken one by one; `done` refuses what nobody asked for."""
 
     def __init__(
-        self, raw: dict[str, Any], settings: ProjectSettings, options: list[dict[str, Any]], where: str = "",
+        self,
+        raw: dict[str, Any],
+        settings: ProjectSettings,
+        options: list[dict[str, Any]],
+        where: str = "",
         order: Sequence[str] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """order: option ids as shown, where what is wrong must not name them."""
         self._places = {name: str(place) for place, name in enumerate(order or (), 1)}
         self.raw, self.settings, self.options = dict(raw), settings, options
@@ -77,9 +81,13 @@ class Given:
         if not isinstance(value, str):
             raise self.wrong(name, f"this is text, not {type(value).__name__}")
         if len(value) > LONGEST:
-            raise self.wrong(name, f"the text has {len(value):,} characters, at most {LONGEST:,} are kept")
+            raise self.wrong(
+                name, f"the text has {len(value):,} characters, at most {LONGEST:,} are kept"
+            )
         if not keeps(value):
-            raise self.wrong(name, "the text holds characters that cannot be stored (NUL, or half a character)")
+            raise self.wrong(
+                name, "the text holds characters that cannot be stored (NUL, or half a character)"
+            )
         return value
 
     def names(self, name: str, known: list[str]) -> list[str]:
@@ -101,19 +109,28 @@ class Given:
             raise self.wrong(left[0], f"this project does not ask for {left[0]!r}")
 
 
-# --- choices between options -----------------------------------------------------------------------------------------
+# --- choices between options ----------------------------------------------------------------------
 def comparison(given: Given) -> tuple[dict[str, Any], Part]:
     """{preferred, tie, both_bad, strength}."""
     preferred = given.option("preferred")
     tie, both_bad, strength = given.flag("tie"), given.flag("both_bad"), given.take("strength")
-    said = [name for name, value in (("preferred", preferred), ("tie", tie), ("both_bad", both_bad)) if value]
+    said = [
+        name
+        for name, value in (("preferred", preferred), ("tie", tie), ("both_bad", both_bad))
+        if value
+    ]
     if not said:
         raise given.wrong("preferred", "nothing was chosen yet")
     if len(said) > 1:
         raise given.wrong(said[1], f"{said[0]} and {said[1]} cannot both hold: choose one")
     if (tie and not given.settings.tie) or (both_bad and not given.settings.both_bad):
         raise given.wrong(said[0], f"this project does not offer {said[0]}")
-    normal: dict[str, Any] = {"preferred": preferred, "tie": tie, "both_bad": both_bad, "strength": None}
+    normal: dict[str, Any] = {
+        "preferred": preferred,
+        "tie": tie,
+        "both_bad": both_bad,
+        "strength": None,
+    }
     if strength is not None:
         if not given.settings.strength:
             raise given.wrong("strength", "this project does not ask how much better")
@@ -128,8 +145,8 @@ def comparison(given: Given) -> tuple[dict[str, Any], Part]:
 
 
 def ranking(given: Given) -> tuple[dict[str, Any], Part]:
-    """{order: [[id, ...], ...], all_bad}, best first; ids in one group are tied. All bad may go without an order: all are
-    tied then."""
+    """{order: [[id, ...], ...], all_bad}, best first; ids in one group are tied. All bad may go
+    without an order: all are tied then."""
     order, all_bad = given.take("order"), given.flag("all_bad")
     if all_bad and not given.settings.both_bad:
         raise given.wrong("all_bad", "this project does not offer all_bad")
@@ -137,8 +154,13 @@ def ranking(given: Given) -> tuple[dict[str, Any], Part]:
         order = [list(given.ids)]
     if not isinstance(order, list) or not order:
         raise given.wrong("order", "nothing was ranked yet")
-    if not all(isinstance(group, list) and group and all(isinstance(i, str) for i in group) for group in order):
-        raise given.wrong("order", "a ranking is a list of groups of option ids, none of them empty")
+    if not all(
+        isinstance(group, list) and group and all(isinstance(i, str) for i in group)
+        for group in order
+    ):
+        raise given.wrong(
+            "order", "a ranking is a list of groups of option ids, none of them empty"
+        )
     named = [i for group in order for i in group]
     unknown = [i for i in named if i not in given.ids]
     if unknown:
@@ -149,7 +171,9 @@ def ranking(given: Given) -> tuple[dict[str, Any], Part]:
     if missing:
         raise given.wrong("order", f"{missing} of {len(given.ids)} options are not ranked yet")
     if len(order) < len(named) and not given.settings.tie and not (all_bad and len(order) == 1):
-        raise given.wrong("order", "this project does not offer ties: every option has a place of its own")
+        raise given.wrong(
+            "order", "this project does not offer ties: every option has a place of its own"
+        )
     groups = [sorted(group, key=given.ids.index) for group in order]
     normal = {"order": groups, "all_bad": all_bad}
     return normal, Part("main", "ranking", normal, given.options)
@@ -175,11 +199,16 @@ def thumb(given: Given) -> tuple[dict[str, Any], Part]:
     return normal, Part("main", "thumb", normal, given.options)
 
 
-# --- scores ----------------------------------------------------------------------------------------------------------
+# --- scores ---------------------------------------------------------------------------------------
 def single_scores(given: Given) -> tuple[dict[str, Any], list[Part]]:
-    """{scores: {attribute: number}} for the one option; every attribute is asked for. A part per scale."""
+    """{scores: {attribute: number}} for the one option; every attribute is asked for. A part per
+    scale."""
     raw = given.raw.get("scores")
-    missing = [a.name for a in given.settings.attributes if not isinstance(raw, dict) or raw.get(a.name) is None]
+    missing = [
+        a.name
+        for a in given.settings.attributes
+        if not isinstance(raw, dict) or raw.get(a.name) is None
+    ]
     if missing:
         raise given.wrong("scores", f"{missing[0]!r} was not rated yet")
     found = _scored(given, given.take("scores"), "scores")
@@ -190,7 +219,8 @@ def single_scores(given: Given) -> tuple[dict[str, Any], list[Part]]:
 
 
 def scores(given: Given) -> tuple[dict[str, Any], list[Part]]:
-    """Ratings beside another task: {attribute: number} for one option, {option id: {attribute: number}} for several."""
+    """Ratings beside another task: {attribute: number} for one option, {option id: {attribute:
+    number}} for several."""
     raw = given.take("scores")
     if raw is None:
         return {}, []
@@ -216,7 +246,9 @@ def _scored(given: Given, raw: Any, where: str) -> dict[str, int | float]:
     found: dict[str, int | float] = {}
     for name, score in raw.items():
         if name not in known:
-            raise given.wrong(f"{where}.{name}", f"there is no attribute {name!r}: {', '.join(known)}")
+            raise given.wrong(
+                f"{where}.{name}", f"there is no attribute {name!r}: {', '.join(known)}"
+            )
         if score is None:
             continue
         if isinstance(score, bool) or not isinstance(score, (int, float)):
@@ -233,11 +265,13 @@ def _by_scale(attributes: list[Attribute], found: dict[str, int | float]) -> lis
     scales: dict[tuple[int, int], dict[str, int | float]] = {}
     for attribute in attributes:
         if attribute.name in found:
-            scales.setdefault((attribute.low, attribute.high), {})[attribute.name] = found[attribute.name]
+            scales.setdefault((attribute.low, attribute.high), {})[attribute.name] = found[
+                attribute.name
+            ]
     return [{"scores": scored, "low": low, "high": high} for (low, high), scored in scales.items()]
 
 
-# --- words -----------------------------------------------------------------------------------------------------------
+# --- words ----------------------------------------------------------------------------------------
 def critique(given: Given) -> tuple[dict[str, Any], Part]:
     """{text}."""
     normal = {"text": given.text("text", "nothing was written yet")}
@@ -269,12 +303,17 @@ def texts_per_option(given: Given, found: str | dict[str, str]) -> list[Part]:
     """A critique record per option that was written about."""
     per_option = {given.ids[0]: found} if isinstance(found, str) else found
     by_id = dict(zip(given.ids, given.options, strict=True))
-    return [Part(f"critique.{i}", "critique", {"text": text}, [by_id[i]]) for i, text in per_option.items()]
+    return [
+        Part(f"critique.{i}", "critique", {"text": text}, [by_id[i]])
+        for i, text in per_option.items()
+    ]
 
 
 def correction(given: Given) -> tuple[dict[str, Any], Part]:
     """{content}: the edited response."""
-    content = given.text("content", "the corrected response is empty: skip the item if there is nothing to keep")
+    content = given.text(
+        "content", "the corrected response is empty: skip the item if there is nothing to keep"
+    )
     original = given.options[0]["content"]
     if content.strip() == contents.editable(original).strip():
         raise given.wrong("content", "nothing was changed")
@@ -289,15 +328,18 @@ def demonstration(given: Given) -> tuple[dict[str, Any], Part]:
 
 
 def flags_of(given: Given) -> tuple[dict[str, Any], Part]:
-    """{flags: [name, ...]}; an empty list says that nothing is wrong. The record has yes or no for every flag."""
+    """{flags: [name, ...]}; an empty list says that nothing is wrong. The record has yes or no for
+    every flag."""
     if not isinstance(given.raw.get("flags"), list):
         raise given.wrong("flags", "raise a flag, or say that none applies")
     known = given.settings.flags
     raised = given.names("flags", known)
-    return {"flags": raised}, Part("main", "flags", {"flags": {n: n in raised for n in known}}, given.options)
+    return {"flags": raised}, Part(
+        "main", "flags", {"flags": {n: n in raised for n in known}}, given.options
+    )
 
 
-# --- inside a response -----------------------------------------------------------------------------------------------
+# --- inside a response ----------------------------------------------------------------------------
 def steps_of(option: dict[str, Any]) -> list[str]:
     """The steps of an option: as given with it, else its paragraphs, else its lines."""
     if option.get("steps"):
@@ -311,8 +353,13 @@ def steps_of(option: dict[str, Any]) -> list[str]:
 
 
 def steps(given: Given) -> tuple[dict[str, Any], Part]:
-    """{labels: [-1 | 0 | 1, ...], first_error: number | null}: every step, or up to the first wrong one (PRM800K)."""
-    texts, labels, first_error = steps_of(given.options[0]), given.take("labels"), given.take("first_error")
+    """{labels: [-1 | 0 | 1, ...], first_error: number | null}: every step, or up to the first wrong
+    one (PRM800K)."""
+    texts, labels, first_error = (
+        steps_of(given.options[0]),
+        given.take("labels"),
+        given.take("first_error"),
+    )
     if not isinstance(labels, list) or not labels:
         raise given.wrong("labels", "no step was labelled yet")
     while labels and labels[-1] is None:
@@ -328,15 +375,22 @@ def steps(given: Given) -> tuple[dict[str, Any], Part]:
     if len(labels) < len(texts) and (wrong is None or wrong != len(labels) - 1):
         raise given.wrong("labels", f"step {len(labels) + 1} was not labelled yet")
     if first_error is not None and first_error != wrong:
-        said = "no step is labelled wrong" if wrong is None else f"step {wrong + 1} is the first labelled wrong"
-        raise given.wrong("first_error", f"{said}, but first_error is {first_error!r} (counted from 0)")
+        said = (
+            "no step is labelled wrong"
+            if wrong is None
+            else f"step {wrong + 1} is the first labelled wrong"
+        )
+        raise given.wrong(
+            "first_error", f"{said}, but first_error is {first_error!r} (counted from 0)"
+        )
     normal = {"labels": [int(label) for label in labels], "first_error": wrong}
     choice = {"steps": texts[: len(labels)], "labels": normal["labels"]}
     return normal, Part("main", "step_labels", choice, given.options)
 
 
 def spans(given: Given) -> tuple[dict[str, Any], Part]:
-    """{spans: [{option, start, end, label}]}, in characters (code points); an empty list says there is nothing to mark."""
+    """{spans: [{option, start, end, label}]}, in characters (code points); an empty list says there
+    is nothing to mark."""
     raw = given.take("spans")
     if not isinstance(raw, list):
         raise given.wrong("spans", "mark a passage, or say that there is none")
@@ -357,7 +411,11 @@ def _span(given: Given, number: int, span: Any, text: str) -> dict[str, Any]:
     if option not in (None, given.ids[0]):
         raise given.wrong(where, f"there is no option {option!r} here")
     if label not in given.settings.spans:
-        raise given.wrong(where, f"the label {label!r} is none of {', '.join(given.settings.spans)}")
+        raise given.wrong(
+            where, f"the label {label!r} is none of {', '.join(given.settings.spans)}"
+        )
     if not (type(start) is int and type(end) is int and 0 <= start < end <= len(text)):
-        raise given.wrong(where, f"{start!r} to {end!r} is no passage of a text of {len(text)} characters")
+        raise given.wrong(
+            where, f"{start!r} to {end!r} is no passage of a text of {len(text)} characters"
+        )
     return {"option": given.ids[0], "start": start, "end": end, "label": label}

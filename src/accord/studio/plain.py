@@ -1,4 +1,5 @@
-"""Text that can be kept and shown: no NUL (PostgreSQL stores none), no half characters (no answer could hold them)."""
+"""Text that can be kept and shown: no NUL (PostgreSQL stores none), no half characters (no answer
+could hold them)."""
 
 from __future__ import annotations
 
@@ -8,7 +9,8 @@ from accord.errors import DataError
 
 
 def check_text(value: Any) -> None:
-    """Look at every text in JSON, names of fields too. Raises DataError for one that cannot be kept."""
+    """Look at every text in JSON, names of fields too. Raises DataError for one that cannot be
+    kept."""
     left = [value]
     while left:
         one = left.pop()
@@ -18,7 +20,8 @@ def check_text(value: Any) -> None:
             left += one
         elif isinstance(one, str) and not keeps(one):
             raise DataError(
-                f"the text {ascii(one)[:80]} holds NUL or half a character", "remove it, or write the character whole"
+                f"the text {ascii(one)[:80]} holds NUL or half a character",
+                "remove it, or write the character whole",
             )
 
 

@@ -1,4 +1,5 @@
-"""What a rater sees of an item: all of it, in the stored order, without names or ids that tell who wrote it, harmless.
+"""What a rater sees of an item: all of it, in the stored order, without names or ids that tell who
+wrote it, harmless.
 
 How text becomes HTML is in markup.py, what is hidden in blinding.py.
 """
@@ -21,29 +22,43 @@ from accord.studio.blinding import (
     with_numbers,
 )  # fmt: skip
 from accord.studio.clips import clip_name
-from accord.studio.markup import json_html, plain_html, safe_html, spread_json, verbatim_html, visible
+from accord.studio.markup import (
+    json_html,
+    plain_html,
+    safe_html,
+    spread_json,
+    verbatim_html,
+    visible,
+)
 from accord.studio.masking import mask_names
 from accord.studio.parts import steps_of
 from accord.studio.queue import Served
 from accord.studio.settings import ProjectSettings
 
 Shown = dict[str, Any]
-"""A message: role, name, the call it answers, and its parts [{kind, html, raw, name, call}]. kind: reasoning, text, call (of the
-tool `name`, with its arguments) or result; raw: the text as it was written, where `html` is not that."""
+"""A message: role, name, the call it answers, and its parts [{kind, html, raw, name, call}]. kind:
+reasoning, text, call (of the tool `name`, with its arguments) or result; raw: the text as it was
+written, where `html` is not that."""
 Text = Literal["markdown", "plain"]
 
 
-# --- the whole screen ------------------------------------------------------------------------------------------------
+# --- the whole screen -----------------------------------------------------------------------------
 def screen(served: Served, settings: ProjectSettings, media: str) -> dict[str, Any]:
-    """A served view as the browser gets it: no ids, no producers, no names; text as safe HTML. media: where clips are."""
+    """A served view as the browser gets it: no ids, no producers, no names; text as safe HTML.
+    media: where clips are."""
     by_id = {option["id"]: option for option in served.options}
-    options = [_option(place, by_id[name], served, settings, media) for place, name in enumerate(served.order, 1)]
+    options = [
+        _option(place, by_id[name], served, settings, media)
+        for place, name in enumerate(served.order, 1)
+    ]
     prompt = with_numbers(served.prompt, call_numbers(served.prompt))
     return {
         "view": served.view_id,
         "lease": served.lease,
         "expires_at": served.expires_at,
-        "prompt": messages_html(prompt, "system" if settings.task == "chat" else "user", settings.text),
+        "prompt": messages_html(
+            prompt, "system" if settings.task == "chat" else "user", settings.text
+        ),
         "tools": tools_html(served.tools),
         "template": json_html(served.chat_template_kwargs) if served.chat_template_kwargs else None,
         "options": options,
@@ -57,20 +72,30 @@ def screen(served: Served, settings: ProjectSettings, media: str) -> dict[str, A
 
 
 def _draft_for_browser(served: Served, settings: ProjectSettings) -> dict[str, Any] | None:
-    """{state}: the screen as the browser left it; {answer}: an answer that was taken back, in the browser's words."""
+    """{state}: the screen as the browser left it; {answer}: an answer that was taken back, in the
+    browser's words."""
     if served.draft is None or "state" in served.draft:
         return served.draft
     return {"answer": told(served.draft, served, settings)}
 
 
-def _option(place: int, option: dict[str, Any], served: Served, settings: ProjectSettings, media: str) -> Shown:
+def _option(
+    place: int, option: dict[str, Any], served: Served, settings: ProjectSettings, media: str
+) -> Shown:
     content = option["content"]
     if settings.task == "clips":
-        return {"id": str(place), "src": f"{media}/{served.view_id}/{clip_name(content, place)}", "messages": []}
+        return {
+            "id": str(place),
+            "src": f"{media}/{served.view_id}/{clip_name(content, place)}",
+            "messages": [],
+        }
     topic = contents.topic(served.prompt, served.tools)
     masked, _ = mask_content(content, topic, settings.mask)
     numbered = with_numbers(masked, call_numbers(served.prompt, content))
-    shown: dict[str, Any] = {"id": str(place), "messages": messages_html(numbered, "assistant", settings.text)}
+    shown: dict[str, Any] = {
+        "id": str(place),
+        "messages": messages_html(numbered, "assistant", settings.text),
+    }
     if settings.task == "spans":
         shown["text"] = mask_whole(content, topic, settings.mask).text
     if settings.task == "correction":
@@ -89,7 +114,9 @@ def turn_html(turn: dict[str, Any], settings: ProjectSettings) -> dict[str, Any]
         {
             "id": o["id"],
             "messages": messages_html(
-                mask_names(o["content"], turn["user"], settings.mask).text, "assistant", settings.text
+                mask_names(o["content"], turn["user"], settings.mask).text,
+                "assistant",
+                settings.text,
             ),
         }
         for o in turn["options"]
@@ -97,7 +124,7 @@ def turn_html(turn: dict[str, Any], settings: ProjectSettings) -> dict[str, Any]
     return {"user": messages_html(turn["user"], "user", settings.text), "options": shown}
 
 
-# --- messages --------------------------------------------------------------------------------------------------------
+# --- messages -------------------------------------------------------------------------------------
 def messages_html(content: Any, role: str, text: Text = "markdown") -> list[Shown]:
     """A stored text, or messages, for the page; nothing for an empty text."""
     if isinstance(content, str):
@@ -109,12 +136,25 @@ def messages_html(content: Any, role: str, text: Text = "markdown") -> list[Show
 
 
 def _message(message: Message, text: Text) -> Shown:
-    parts = [_written("reasoning", message.reasoning_content, text)] if message.reasoning_content else []
-    texts = [part.text for part in message.content] if isinstance(message.content, list) else [message.text]
+    parts = (
+        [_written("reasoning", message.reasoning_content, text)]
+        if message.reasoning_content
+        else []
+    )
+    texts = (
+        [part.text for part in message.content]
+        if isinstance(message.content, list)
+        else [message.text]
+    )
     kind = "result" if message.role == "tool" else "text"
     parts += [_written(kind, one, text) for one in texts if one.strip()]
     parts += [_call(call) for call in message.tool_calls]
-    return {"role": message.role, "name": message.name, "call": message.tool_call_id, "parts": parts}
+    return {
+        "role": message.role,
+        "name": message.name,
+        "call": message.tool_call_id,
+        "parts": parts,
+    }
 
 
 def _written(kind: str, text: str, how: Text) -> Shown:
@@ -130,8 +170,16 @@ def _call(call: ToolCall) -> Shown:
     return _part("call", json_html(given), raw, call.function.name, call.id)
 
 
-def _part(kind: str, html: str, raw: str | None = None, name: str | None = None, call: str | None = None) -> Shown:
-    return {"kind": kind, "html": html, "raw": None if raw is None else visible(raw), "name": name, "call": call}
+def _part(
+    kind: str, html: str, raw: str | None = None, name: str | None = None, call: str | None = None
+) -> Shown:
+    return {
+        "kind": kind,
+        "html": html,
+        "raw": None if raw is None else visible(raw),
+        "name": name,
+        "call": call,
+    }
 
 
 def tools_html(tools: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:

@@ -8,6 +8,7 @@ import secrets
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib import resources
 from typing import Any
 
@@ -36,7 +37,8 @@ FIXED = ("task",)
 
 @dataclass(frozen=True)
 class Added:
-    """What became of rows: new items, items there already, and rows that could not be used, by reason."""
+    """What became of rows: new items, items there already, and rows that could not be used, by
+    reason."""
 
     new: int
     duplicates: int
@@ -44,10 +46,14 @@ class Added:
     first_bad: dict[str, str]
 
 
-def create_project(db: Database, settings: ProjectSettings, by: int | None, key: str | None = None) -> int:
-    """Make a project, its log and the first version of its guideline; `by` (an account) owns it. Returns its id.
+def create_project(
+    db: Database, settings: ProjectSettings, by: int | None, key: str | None = None
+) -> int:
+    """Make a project, its log and the first version of its guideline; `by` (an account) owns it.
+    Returns its id.
 
-    key: the caller's own for this act; asked for again with the same key, the project made then comes back.
+    key: the caller's own for this act; asked for again with the same key, the project made then
+    comes back.
     """
 
     def work(session: Session) -> int:
@@ -56,20 +62,48 @@ def create_project(db: Database, settings: ProjectSettings, by: int | None, key:
         if known is not None:
             return known
         project = Project(
-            slug=_free_slug(session, settings.name), name=settings.name, settings=settings.model_dump(mode="json"),
-            seed=secrets.randbelow(2**31), created_by=by, created_at=now,
-        )  # fmt: skip
+            slug=_free_slug(session, settings.name),
+            name=settings.name,
+            settings=settings.model_dump(mode="json"),
+            seed=secrets.randbelow(2**31),
+            created_by=by,
+            created_at=now,
+        )
         session.add(project)
         session.flush()
-        session.add(Guideline(project_id=project.id, version=1, text=settings.guideline, created_by=by, created_at=now))
+        session.add(
+            Guideline(
+                project_id=project.id,
+                version=1,
+                text=settings.guideline,
+                created_by=by,
+                created_at=now,
+            )
+        )
         events.open_chain(session, project.id)
         session.flush()
-        events.append(session, project.id, "project.created", project.slug, _public(session, by), now, project.settings)
+        events.append(
+            session,
+            project.id,
+            "project.created",
+            project.slug,
+            _public(session, by),
+            now,
+            project.settings,
+        )
         if by is not None:
             add_member(session, project.id, by, "owner", now, _public(session, by))
         if key is not None:
             said = {"project": project.id}
-            events.append(session, events.HOUSE, "project.keyed", _subject(key), _public(session, by), now, said)
+            events.append(
+                session,
+                events.HOUSE,
+                "project.keyed",
+                _subject(key),
+                _public(session, by),
+                now,
+                said,
+            )
         return project.id
 
     return db.transact(work)
@@ -80,8 +114,11 @@ def _subject(key: str) -> str:
 
 
 def _made_before(session: Session, key: str) -> int | None:
-    """The project made with this key. The house's chain is locked first: two at once come one after the other."""
-    session.execute(select(Chain.id).where(Chain.id == events.HOUSE).with_for_update(key_share=True))
+    """The project made with this key. The house's chain is locked first: two at once come one after
+    the other."""
+    session.execute(
+        select(Chain.id).where(Chain.id == events.HOUSE).with_for_update(key_share=True)
+    )
     query = select(Event.payload).where(Event.chain == events.HOUSE, Event.subject == _subject(key))
     said = session.scalar(query)
     return None if said is None else int(said["project"])
@@ -89,12 +126,22 @@ def _made_before(session: Session, key: str) -> int | None:
 
 def _free_slug(session: Session, name: str) -> str:
     base = slug_of(name)
-    taken = set(session.scalars(select(Project.slug).where(Project.slug.startswith(base, autoescape=True))))
-    return next(slug for n in range(1, len(taken) + 2) if (slug := base if n == 1 else f"{base}-{n}") not in taken)
+    taken = set(
+        session.scalars(select(Project.slug).where(Project.slug.startswith(base, autoescape=True)))
+    )
+    return next(
+        slug
+        for n in range(1, len(taken) + 2)
+        if (slug := base if n == 1 else f"{base}-{n}") not in taken
+    )
 
 
 def _public(session: Session, account_id: int | None) -> str | None:
-    return None if account_id is None else session.scalar(select(Account.public).where(Account.id == account_id))
+    return (
+        None
+        if account_id is None
+        else session.scalar(select(Account.public).where(Account.id == account_id))
+    )
 
 
 def find_project(session: Session, slug: str) -> Project:
@@ -112,11 +159,15 @@ def _locked(session: Session, project_id: int) -> Project:
     return project
 
 
-# --- items -----------------------------------------------------------------------------------------------------------
+# --- items ----------------------------------------------------------------------------------------
 def add_items(
-    db: Database, project_id: int, items: Iterable[Mapping[str, Any] | ItemIn], by: int | None = None
+    db: Database,
+    project_id: int,
+    items: Iterable[Mapping[str, Any] | ItemIn],
+    by: int | None = None,
 ) -> Added:
-    """Add items with their slots. Equal content is one item; rows that cannot be judged are counted with the reason."""
+    """Add items with their slots. Equal content is one item; rows that cannot be judged are counted
+    with the reason."""
     with db.read() as session:
         project = session.get(Project, project_id)
         if project is None:
@@ -139,20 +190,30 @@ def add_items(
     pending = list(rows.values())
     for start in range(0, len(pending), BATCH):
         part = pending[start : start + BATCH]
-        new += db.transact(lambda session, part=part: _insert(session, project_id, part, by, db.now()))  # type: ignore[misc]
+        new += db.transact(partial(_insert, project_id=project_id, rows=part, by=by, now=db.now()))
     return Added(new, repeated + len(rows) - new, dict(bad), first)
 
 
-def _insert(session: Session, project_id: int, rows: list[dict[str, Any]], by: int | None, now: float) -> int:
+def _insert(
+    session: Session, project_id: int, rows: list[dict[str, Any]], by: int | None, now: float
+) -> int:
     """One batch of items with their slots, in one transaction."""
     project = _locked(session, project_id)
     keys = [row["key"] for row in rows]
-    known = set(session.scalars(select(Item.key).where(Item.project_id == project_id, Item.key.in_(keys))))
-    drawn = [row | {"project_id": project_id, "draw": random.random()} for row in rows if row["key"] not in known]
+    known = set(
+        session.scalars(select(Item.key).where(Item.project_id == project_id, Item.key.in_(keys)))
+    )
+    drawn = [
+        row | {"project_id": project_id, "draw": random.random()}
+        for row in rows
+        if row["key"] not in known
+    ]
     if not drawn:
         return 0
     session.execute(insert(Item), drawn)
-    query = select(Item.id).where(Item.project_id == project_id, Item.key.in_([row["key"] for row in drawn]))
+    query = select(Item.id).where(
+        Item.project_id == project_id, Item.key.in_([row["key"] for row in drawn])
+    )
     work = list(session.scalars(query.where(Item.purpose == "work")))
     numbers = range(1, settings_of(project).overlap + 1)
     slots = [{"project_id": project_id, "item_id": i, "number": n} for i in work for n in numbers]
@@ -163,33 +224,55 @@ def _insert(session: Session, project_id: int, rows: list[dict[str, Any]], by: i
     return len(drawn)
 
 
-def pause_items(db: Database, project_id: int, keys: list[str], paused: bool, by: int | None = None) -> int:
-    """Take items out of the queue, or back in; returns how many changed. Answers that are under way still count."""
+def pause_items(
+    db: Database, project_id: int, keys: list[str], paused: bool, by: int | None = None
+) -> int:
+    """Take items out of the queue, or back in; returns how many changed. Answers that are under way
+    still count."""
 
     def work(session: Session) -> int:
         changed = overlap.pause_items(session, project_id, keys, paused)
         kind = "items.paused" if paused else "items.resumed"
         if changed:
-            events.append(session, project_id, kind, "items", _public(session, by), db.now(), {"keys": changed})
+            events.append(
+                session,
+                project_id,
+                kind,
+                "items",
+                _public(session, by),
+                db.now(),
+                {"keys": changed},
+            )
         return len(changed)
 
     return db.transact(work)
 
 
 def set_gold(
-    db: Database, project_id: int, key: str, gold: dict[str, Any], by: int | None, purpose: str = "gold"
+    db: Database,
+    project_id: int,
+    key: str,
+    gold: dict[str, Any],
+    by: int | None,
+    purpose: str = "gold",
 ) -> None:
-    """Make an item one with a known answer; raises BadItem when it was shown already or the answer does not fit."""
+    """Make an item one with a known answer; raises BadItem when it was shown already or the answer
+    does not fit."""
 
     def work(session: Session) -> None:
         project = _locked(session, project_id)
-        query = select(Item).where(Item.project_id == project_id, Item.key == key).with_for_update(key_share=True)
+        query = (
+            select(Item)
+            .where(Item.project_id == project_id, Item.key == key)
+            .with_for_update(key_share=True)
+        )
         item = session.scalars(query).first()
         if item is None:
             raise NotHere("there is no such item")
         if session.scalar(select(View.id).where(View.item_id == item.id).limit(1)):
             raise BadItem(
-                "this item was shown to somebody already", "add gold items before the work starts, or as new items"
+                "this item was shown to somebody already",
+                "add gold items before the work starts, or as new items",
             )
         options = [{k: v for k, v in option.items() if v is not None} for option in item.options]
         raw = {
@@ -202,10 +285,20 @@ def set_gold(
             "chat_template_kwargs": item.chat_template_kwargs,
         }
         row = checked(raw, settings_of(project))
-        session.execute(delete(Slot).where(Slot.item_id == item.id))  # gold has room for everybody, made when needed
+        session.execute(
+            delete(Slot).where(Slot.item_id == item.id)
+        )  # gold has room for everybody, made when needed
         item.gold, item.purpose, item.state = row["gold"], row["purpose"], "active"
         session.flush()
-        events.append(session, project_id, "item.gold", key, _public(session, by), db.now(), {"gold": item.gold})
+        events.append(
+            session,
+            project_id,
+            "item.gold",
+            key,
+            _public(session, by),
+            db.now(),
+            {"gold": item.gold},
+        )
 
     db.transact(work)
 
@@ -220,15 +313,17 @@ def prioritise(
 ) -> dict[str, int]:
     """Let active selection decide what comes first, with an arm of chance to measure it against.
 
-    priorities: item key -> priority, for the open items selected. For every four selected (at the share 0.2) one open
-    item drawn at random gets the priority of one of them, so that both arms are served side by side; `selected_by` tells
-    them apart in records. Returns the number of items per arm. Raises ConfigError for a share below 0.2.
-    """  # fmt: skip
+    priorities: item key -> priority, for the open items selected. For every four selected (at the
+    share 0.2) one open item drawn at random gets the priority of one of them, so that both arms are
+    served side by side; `selected_by` tells them apart in records. Returns the number of items per
+    arm. Raises ConfigError for a share below 0.2.
+    """
     from accord.feedback.selection import LEAST_RANDOM
 
     if not LEAST_RANDOM <= random_share < 1:
         raise ConfigError(
-            f"random_share = {random_share} is outside [{LEAST_RANDOM}, 1)", "the saving is measured on the random arm"
+            f"random_share = {random_share} is outside [{LEAST_RANDOM}, 1)",
+            "the saving is measured on the random arm",
         )
 
     def work(session: Session) -> dict[str, int]:
@@ -246,17 +341,21 @@ def prioritise(
             item.selected_by, item.draw = "random", random.random()
         session.flush()
         counts = {arm: len(chosen), "random": len(drawn), "unknown": len(priorities) - len(chosen)}
-        events.append(session, project_id, "items.prioritised", arm, _public(session, by), db.now(), counts)
+        events.append(
+            session, project_id, "items.prioritised", arm, _public(session, by), db.now(), counts
+        )
         return counts
 
     return db.transact(work)
 
 
-# --- settings, guideline, life ---------------------------------------------------------------------------------------
-def update_settings(db: Database, project_id: int, settings: ProjectSettings, by: int | None) -> None:
-    """Change a project's settings. The task stays; a higher overlap opens slots, a lower one takes unfilled ones away;
-    a changed guideline becomes a new version. Slots follow batch by batch once the settings stand, see `overlap.level`.
-    Raises ConfigError for a change that answers forbid."""
+# --- settings, guideline, life --------------------------------------------------------------------
+def update_settings(
+    db: Database, project_id: int, settings: ProjectSettings, by: int | None
+) -> None:
+    """Change a project's settings. The task stays; a higher overlap opens slots, a lower one takes
+    unfilled ones away; a changed guideline becomes a new version. Slots follow batch by batch once
+    the settings stand, see `overlap.level`. Raises ConfigError for a change that answers forbid."""
 
     def work(session: Session) -> None:
         project = _locked(session, project_id)
@@ -264,14 +363,23 @@ def update_settings(db: Database, project_id: int, settings: ProjectSettings, by
         for name in FIXED:
             if getattr(before, name) != getattr(settings, name):
                 raise ConfigError(
-                    f"{name} = {getattr(settings, name)!r}: a project's {name} cannot change", "make a new project"
+                    f"{name} = {getattr(settings, name)!r}: a project's {name} cannot change",
+                    "make a new project",
                 )
         if settings.guideline != before.guideline:
             _add_guideline(session, project, settings.guideline, by, db.now())
         project.settings, project.name = settings.model_dump(mode="json"), settings.name
         session.flush()
         said = project.settings
-        events.append(session, project_id, "project.changed", project.slug, _public(session, by), db.now(), said)
+        events.append(
+            session,
+            project_id,
+            "project.changed",
+            project.slug,
+            _public(session, by),
+            db.now(),
+            said,
+        )
 
     db.transact(work)
     overlap.level(db, project_id)
@@ -290,12 +398,23 @@ def new_guideline(db: Database, project_id: int, text: str, by: int | None) -> i
     return db.transact(work)
 
 
-def _add_guideline(session: Session, project: Project, text: str, by: int | None, now: float) -> int:
-    last = session.scalar(select(func.max(Guideline.version)).where(Guideline.project_id == project.id)) or 0
-    session.add(Guideline(project_id=project.id, version=last + 1, text=text, created_by=by, created_at=now))
+def _add_guideline(
+    session: Session, project: Project, text: str, by: int | None, now: float
+) -> int:
+    last = (
+        session.scalar(
+            select(func.max(Guideline.version)).where(Guideline.project_id == project.id)
+        )
+        or 0
+    )
+    session.add(
+        Guideline(project_id=project.id, version=last + 1, text=text, created_by=by, created_at=now)
+    )
     session.flush()
     said = {"version": last + 1}
-    events.append(session, project.id, "guideline.published", project.slug, _public(session, by), now, said)
+    events.append(
+        session, project.id, "guideline.published", project.slug, _public(session, by), now, said
+    )
     return last + 1
 
 
@@ -326,7 +445,8 @@ def _live(db: Database, project_id: int, by: int | None, kind: str, **values: fl
 
 
 def sample_project(db: Database, by: int | None) -> int:
-    """A small project to try the studio with: prompts, responses and three known answers of our own. Returns its id."""
+    """A small project to try the studio with: prompts, responses and three known answers of our
+    own. Returns its id."""
     text = (resources.files("accord.studio") / "assets" / "sample.yaml").read_text(encoding="utf-8")
     raw = read_yaml(text, "the sample project", "it is part of accord: install it again")
     project_id = create_project(db, settings_from(raw["settings"]), by)

@@ -1,6 +1,8 @@
-"""What a project's answers are worth, while they come in: the functions of accord.feedback over its records.
+"""What a project's answers are worth, while they come in: the functions of accord.feedback over its
+records.
 
-What cannot be measured says why instead. `desk` computes these parts beside the server and keeps them.
+What cannot be measured says why instead. `desk` computes these parts beside the server and keeps
+them.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Given:
-    """One live answer. record: the main one; `annotator` in it is the account's public id, also of imported judgements."""
+    """One live answer. record: the main one; `annotator` in it is the account's public id, also of
+    imported judgements."""
 
     id: str
     item: str
@@ -64,7 +67,8 @@ class Material:
         return [
             record
             for answer in self.answers
-            if answer.purpose == "work" and (quarantined or self.states.get(answer.annotator) != "quarantined")
+            if answer.purpose == "work"
+            and (quarantined or self.states.get(answer.annotator) != "quarantined")
             for record in answer.records
         ]
 
@@ -72,7 +76,11 @@ class Material:
     def objects(self) -> Objects:
         """What votes are on: the producers where options name them, else the options themselves."""
         named = [o.producer for a in self.answers for r in a.records for o in r.options]
-        return "producer" if named and sum(p is not None for p in named) > 0.5 * len(named) else "option"
+        return (
+            "producer"
+            if named and sum(p is not None for p in named) > 0.5 * len(named)
+            else "option"
+        )
 
 
 def load(db: Database, project_id: int) -> Material:
@@ -100,21 +108,38 @@ def load(db: Database, project_id: int) -> Material:
         people = members(session, project_id)
         answers = [
             Given(
-                number, key, public, purpose, correct, at, seconds, arm,
+                number,
+                key,
+                public,
+                purpose,
+                correct,
+                at,
+                seconds,
+                arm,
                 [_named(record, public) for record in records],
             )
-            for number, key, public, purpose, correct, at, seconds, arm, records in session.execute(query)
-        ]  # fmt: skip
+            for number, key, public, purpose, correct, at, seconds, arm, records in session.execute(
+                query
+            )
+        ]
     return Material(
-        project_id, answers, {a.public: a.name for _, a in people}, {a.public: m.state for m, a in people},
-        frozenset(a.public for m, a in people if m.trusted), settings.gold_rate,
-        {a.public: {k: str(v) for k, v in a.attributes.items() if k != "kind" and v} for _, a in people},
+        project_id,
+        answers,
+        {a.public: a.name for _, a in people},
+        {a.public: m.state for m, a in people},
+        frozenset(a.public for m, a in people if m.trusted),
+        settings.gold_rate,
+        {
+            a.public: {k: str(v) for k, v in a.attributes.items() if k != "kind" and v}
+            for _, a in people
+        },
         settings.population,
-    )  # fmt: skip
+    )
 
 
 def _named(raw: dict[str, Any], public: str) -> Feedback:
-    """A stored record under its author's public id, without the gold mark: the tests want the choice there."""
+    """A stored record under its author's public id, without the gold mark: the tests want the
+    choice there."""
     meta = {key: value for key, value in raw.get("meta", {}).items() if key != "gold"}
     return Feedback.model_validate({**raw, "annotator": public, "meta": meta})
 
@@ -132,10 +157,12 @@ def measured(work: Callable[[], T]) -> Measured[T]:
     try:
         return Measured(work())
     except DataError as error:
-        return Measured(None, error.message if error.fix is None else f"{error.message} ({error.fix})")
+        return Measured(
+            None, error.message if error.fix is None else f"{error.message} ({error.fix})"
+        )
 
 
-# --- the parts -------------------------------------------------------------------------------------------------------
+# --- the parts ------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Scale:
     """Agreement on something rated, flagged or labelled."""
@@ -149,7 +176,8 @@ class Scale:
 
 @dataclass(frozen=True)
 class Overview:
-    """agreement: of choices (alpha, with ties, strict, ceiling for a reward model); per_day: answers of the last 14 days;
+    """agreement: of choices (alpha, with ties, strict, ceiling for a reward model); per_day:
+    answers of the last 14 days;
     speed: answers per hour of active time; seconds: median per answer; gold: share right."""
 
     agreement: Measured[dict[str, Interval]]
@@ -181,9 +209,11 @@ def overview(material: Material, now: float) -> Overview:
         }
         why = choices.not_measurable.get("strict")
         intervals = Measured(names) if why is None else Measured(None, why)
-    scales = [] if found.value is None else [
-        Scale(s.what, s.alpha, s.same, s.ceiling, s.units) for s in found.value.scales
-    ]  # fmt: skip
+    scales = (
+        []
+        if found.value is None
+        else [Scale(s.what, s.alpha, s.same, s.ceiling, s.units) for s in found.value.scales]
+    )
     days = [int((now - answer.created_at) // 86400) for answer in material.answers]
     seconds = [answer.active_seconds for answer in material.answers if answer.active_seconds > 0]
     checked = [
@@ -193,15 +223,23 @@ def overview(material: Material, now: float) -> Overview:
     ]
     power = detection_power(material.gold_rate) if material.gold_rate else None
     return Overview(
-        intervals, choices.units if choices is not None else 0, scales, measured(lambda: position_bias(records, material.objects)),
-        [days.count(day) for day in range(13, -1, -1)], median(seconds) if seconds else None, sum(seconds) / 3600,
-        exact_share(sum(checked), len(checked)) if checked else None, len(checked), power,
-    )  # fmt: skip
+        intervals,
+        choices.units if choices is not None else 0,
+        scales,
+        measured(lambda: position_bias(records, material.objects)),
+        [days.count(day) for day in range(13, -1, -1)],
+        median(seconds) if seconds else None,
+        sum(seconds) / 3600,
+        exact_share(sum(checked), len(checked)) if checked else None,
+        len(checked),
+        power,
+    )
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """Days until every slot is filled at the pace of the last week, with a 95 % interval (counts are Poisson)."""
+    """Days until every slot is filled at the pace of the last week, with a 95 % interval (counts
+    are Poisson)."""
 
     remaining: int
     per_day: float
@@ -209,7 +247,8 @@ class Forecast:
 
 
 def forecast(remaining: int, per_day: Sequence[int]) -> Forecast:
-    """From the answers of the last seven days, or of those since the first answer; None while there were none."""
+    """From the answers of the last seven days, or of those since the first answer; None while there
+    were none."""
     begun = next((day for day, count in enumerate(per_day) if count), len(per_day))
     days = min(7, max(1, len(per_day) - begun))
     week = sum(per_day[-days:])
@@ -223,8 +262,9 @@ def forecast(remaining: int, per_day: Sequence[int]) -> Forecast:
 
 @dataclass(frozen=True)
 class Row:
-    """One annotator. rationality, side: of the choice model; offset: of ratings, against the crowd's; gold: share right and
-    the sequential test's state; drift: signals that alarm; finding: what stands out, in words."""
+    """One annotator. rationality, side: of the choice model; offset: of ratings, against the
+    crowd's; gold: share right and the sequential test's state; drift: signals that alarm; finding:
+    what stands out, in words."""
 
     annotator: str
     name: str
@@ -256,12 +296,18 @@ def people(material: Material) -> People:
     records = material.records(quarantined=True)
     model = measured(lambda: estimate(records))
     of_model = {} if model.value is None else {a.annotator: a for a in model.value.annotators}
-    gold = {a.records[0].id: a.correct for a in material.answers if a.records and a.correct is not None}
+    gold = {
+        a.records[0].id: a.correct for a in material.answers if a.records and a.correct is not None
+    }
     dated = [r for a in material.answers for r in a.records[:1]]
     watched = measured(lambda: drift(dated, material.objects, gold))
     drifts = {} if watched.value is None else {d.annotator: d for d in watched.value.annotators}
     rated = attributes(records)
-    scales = measured(lambda: rating_scales(records, rated[0])) if rated else Measured[Any](None, "nothing was rated")
+    scales = (
+        measured(lambda: rating_scales(records, rated[0]))
+        if rated
+        else Measured[Any](None, "nothing was rated")
+    )
     offsets = {} if scales.value is None else {s.annotator: s for s in scales.value.annotators}
     by_person: dict[str, list[Given]] = {}
     for answer in material.answers:
@@ -272,23 +318,38 @@ def people(material: Material) -> People:
         checks = [a.correct for a in mine if a.correct is not None]
         state = GoldRule().state(checks) if checks else None
         guessed, moved, scale = of_model.get(public), drifts.get(public), offsets.get(public)
-        alarms = [s.name for s in moved.signals if s.alarm] if moved is not None and moved.alarm else []
+        alarms = (
+            [s.name for s in moved.signals if s.alarm] if moved is not None and moved.alarm else []
+        )
         findings = [guessed.reason] if guessed is not None and guessed.flag != "ok" else []
         findings += ["fails known answers"] if state == "flagged" else []
         findings += [f"changed: {', '.join(alarms)}"] if alarms else []
-        rows.append(Row(
-            public, material.names.get(public, public), material.states.get(public, "active"), public in material.trusted,
-            len(mine), median(times) if times else None,
-            None if guessed is None else _told(guessed.rationality, guessed.rationality_error),
-            None if guessed is None else _told(guessed.side_bias, guessed.side_bias_error),
-            None if scale is None or scales.value is None else _less(scale.offset, scales.value.offset),
-            exact_share(sum(checks), len(checks)) if checks else None, state, alarms, findings,
-        ))  # fmt: skip
+        rows.append(
+            Row(
+                public,
+                material.names.get(public, public),
+                material.states.get(public, "active"),
+                public in material.trusted,
+                len(mine),
+                median(times) if times else None,
+                None if guessed is None else _told(guessed.rationality, guessed.rationality_error),
+                None if guessed is None else _told(guessed.side_bias, guessed.side_bias_error),
+                None
+                if scale is None or scales.value is None
+                else _less(scale.offset, scales.value.offset),
+                exact_share(sum(checks), len(checks)) if checks else None,
+                state,
+                alarms,
+                findings,
+            )
+        )
     rows.sort(key=lambda row: (not row.findings, -row.answers))
     return People(
-        rows, Measured(None if model.value is None else model.value.records, model.why),
-        Measured(None if watched.value is None else len(watched.value.annotators), watched.why), rated[0] if rated else None,
-    )  # fmt: skip
+        rows,
+        Measured(None if model.value is None else model.value.records, model.why),
+        Measured(None if watched.value is None else len(watched.value.annotators), watched.why),
+        rated[0] if rated else None,
+    )
 
 
 def _told(value: float, error: float) -> Interval | None:
@@ -307,7 +368,8 @@ def groups(material: Material) -> Measured[Tastes]:
 
 @dataclass(frozen=True)
 class Integrity:
-    """The score test with the trusted members as reference (without any: fitted to the others), and who votes alike."""
+    """The score test with the trusted members as reference (without any: fitted to the others), and
+    who votes alike."""
 
     poisoning: Measured[Poisoning]
     alike: Measured[list[VotesAlike]]
@@ -321,5 +383,6 @@ def integrity(material: Material) -> Integrity:
     trusted = material.trusted & voted
     return Integrity(
         measured(lambda: check_poisoning(records, trusted or None, material.objects)),
-        measured(lambda: votes_alike(records)), len(trusted),
-    )  # fmt: skip
+        measured(lambda: votes_alike(records)),
+        len(trusted),
+    )

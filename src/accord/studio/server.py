@@ -1,4 +1,5 @@
-"""Serve the studio: uvicorn on this machine, one or more processes, the first owner's link when there is none yet."""
+"""Serve the studio: uvicorn on this machine, one or more processes, the first owner's link when
+there is none yet."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ PRIVATE = "ACCORD_STUDIO_PRIVATE_WEBHOOKS"
 OIDC_ISSUER, OIDC_CLIENT = "ACCORD_STUDIO_OIDC_ISSUER", "ACCORD_STUDIO_OIDC_CLIENT"
 OIDC_NAME = "ACCORD_STUDIO_OIDC_NAME"
 OIDC_SECRET = "ACCORD_OIDC_SECRET"
-"""Given by whoever starts the studio: on the command line everybody on the machine could read it."""
+"""Given by whoever starts the studio: on the command line everybody on the machine could read
+it."""
 
 
 Application = str | Callable[[], FastAPI]
@@ -39,7 +41,8 @@ HERE = "accord.studio.server:from_environment"
 
 @dataclass(frozen=True)
 class Serving:
-    """What `serve` is asked for. host: 127.0.0.1 unless the studio stands behind something that does TLS."""
+    """What `serve` is asked for. host: 127.0.0.1 unless the studio stands behind something that
+    does TLS."""
 
     database: str
     host: str = "127.0.0.1"
@@ -64,9 +67,18 @@ def from_environment(sampler: ChatSampler | None = None) -> FastAPI:
     folder = Path(media) if media else None
     openid = None
     if os.environ.get(OIDC_ISSUER):
-        openid = OpenIdSettings(*(os.environ[name] for name in (OIDC_ISSUER, OIDC_CLIENT, OIDC_SECRET, OIDC_NAME)))
+        openid = OpenIdSettings(
+            *(os.environ[name] for name in (OIDC_ISSUER, OIDC_CLIENT, OIDC_SECRET, OIDC_NAME))
+        )
     return create_app(
-        StudioConfig(os.environ[DATABASE], folder, sampler, https=https, private_webhooks=private, openid=openid)
+        StudioConfig(
+            os.environ[DATABASE],
+            folder,
+            sampler,
+            https=https,
+            private_webhooks=private,
+            openid=openid,
+        )
     )
 
 
@@ -84,14 +96,24 @@ def check_port(host: str, port: int) -> None:
                     f"the studio may be running already; else choose another: --port {port + 1}",
                 ) from None
             if error.errno == errno.EACCES:
-                raise ConfigError(f"port {port} needs special rights", "choose a port above 1023") from None
-            raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror}", "use --host 127.0.0.1") from None
+                raise ConfigError(
+                    f"port {port} needs special rights", "choose a port above 1023"
+                ) from None
+            raise ConfigError(
+                f"cannot listen on {host}:{port}: {error.strerror}", "use --host 127.0.0.1"
+            ) from None
         except (OverflowError, UnicodeError):
             raise ConfigError(f"{host}:{port} is no address", "ports go from 1 to 65535") from None
 
 
-def serve(wanted: Serving, open_browser: bool, say: Callable[[str], object], application: Application = HERE) -> None:
-    """Serve until interrupted. `say` prints a line; `application` makes the application: with several workers by its name.
+def serve(
+    wanted: Serving,
+    open_browser: bool,
+    say: Callable[[str], object],
+    application: Application = HERE,
+) -> None:
+    """Serve until interrupted. `say` prints a line; `application` makes the application: with
+    several workers by its name.
 
     Raises ConfigError for a bad address or port, RunError for a database that cannot be used.
     """
@@ -111,17 +133,26 @@ def serve(wanted: Serving, open_browser: bool, say: Callable[[str], object], app
     _tell_workers(wanted)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     uvicorn.run(
-        application, factory=True, host=wanted.host, port=wanted.port,
-        workers=wanted.workers, log_level="warning", server_header=False, proxy_headers=True,
-    )  # fmt: skip
+        application,
+        factory=True,
+        host=wanted.host,
+        port=wanted.port,
+        workers=wanted.workers,
+        log_level="warning",
+        server_header=False,
+        proxy_headers=True,
+    )
 
 
 def _tell_workers(wanted: Serving) -> None:
     """Worker processes read the environment: see `from_environment`."""
     told = {
-        DATABASE: wanted.database, HTTPS: "1" if wanted.https else "0", PRIVATE: "1" if wanted.private_webhooks else "0",
-        MEDIA: "" if wanted.media is None else str(wanted.media), OIDC_ISSUER: "",
-    }  # fmt: skip
+        DATABASE: wanted.database,
+        HTTPS: "1" if wanted.https else "0",
+        PRIVATE: "1" if wanted.private_webhooks else "0",
+        MEDIA: "" if wanted.media is None else str(wanted.media),
+        OIDC_ISSUER: "",
+    }
     if wanted.openid is not None:
         given = wanted.openid
         told |= {
@@ -134,13 +165,16 @@ def _tell_workers(wanted: Serving) -> None:
 
 
 def _say_openid(given: OpenIdSettings, say: Callable[[str], object]) -> None:
-    """Whether the provider can be used; passwords open the studio anyhow, so it starts without it too."""
+    """Whether the provider can be used; passwords open the studio anyhow, so it starts without it
+    too."""
     try:
         OpenId(given, time.time).discover()
     except OpenIdError as error:
         say(f"warning: {given.name} cannot be used to sign in at the moment: {error.message}")
     else:
-        say(f"sign-in with {given.name}: it must know this studio's address ending in /login/openid/back")
+        say(
+            f"sign-in with {given.name}: it must know this studio's address ending in /login/openid/back"
+        )
 
 
 def safe_url(url: str) -> str:

@@ -1,4 +1,5 @@
-"""A project's settings: one YAML file, one form. What cannot work together is refused before anybody is asked."""
+"""A project's settings: one YAML file, one form. What cannot work together is refused before
+anybody is asked."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ WITHOUT_GOLD = ("critique", "correction", "demonstration", "chat")
 """Tasks whose answers are words: no answer can be called the right one."""
 
 ATTRIBUTES = ("age", "gender", "languages", "country", "education", "expertise", "background")
-"""What people may say about themselves, in their own words; nothing is asked for, nothing is checked."""
+"""What people may say about themselves, in their own words; nothing is asked for, nothing is
+checked."""
 
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\s,;\"\\][^,;\"\\\n]*$")]
 Label = Annotated[str, Field(min_length=1, max_length=200)]
@@ -35,18 +37,26 @@ class Attribute(Settings):
     """One scale that a response is rated on."""
 
     name: Name = Field(description="Stands for the attribute in records.")
-    label: str | None = Field(None, max_length=200, description="What raters read; the name where absent.")
+    label: str | None = Field(
+        None, max_length=200, description="What raters read; the name where absent."
+    )
     low: int = Field(1, ge=-10, le=100, description="Lowest score.")
     high: int = Field(5, ge=-9, le=100, description="Highest score; at most 10 steps above `low`.")
-    labels: dict[int, Label] = Field(default_factory=dict, description="Score -> words shown beside it.")
+    labels: dict[int, Label] = Field(
+        default_factory=dict, description="Score -> words shown beside it."
+    )
 
     @model_validator(mode="after")
     def _a_scale(self) -> Attribute:
         if not 1 <= self.high - self.low <= 10:
-            raise ValueError(f"the scale {self.low}..{self.high} needs 2 to 11 scores, high above low")
+            raise ValueError(
+                f"the scale {self.low}..{self.high} needs 2 to 11 scores, high above low"
+            )
         outside = [score for score in self.labels if not self.low <= score <= self.high]
         if outside:
-            raise ValueError(f"labels name the score {outside[0]}, the scale is {self.low}..{self.high}")
+            raise ValueError(
+                f"labels name the score {outside[0]}, the scale is {self.low}..{self.high}"
+            )
         return self
 
 
@@ -54,8 +64,12 @@ class Category(Settings):
     """A kind of content that people may want to be warned of, see blurred, or not see at all."""
 
     name: Name
-    label: str | None = Field(None, max_length=200, description="What raters read; the name where absent.")
-    warning: bool = Field(True, description="Warn before the first item of this category in a sitting.")
+    label: str | None = Field(
+        None, max_length=200, description="What raters read; the name where absent."
+    )
+    warning: bool = Field(
+        True, description="Warn before the first item of this category in a sitting."
+    )
     blur: bool = Field(False, description="Show its texts and pictures blurred until asked for.")
 
 
@@ -69,59 +83,115 @@ class Qualification(Settings):
 class ProjectSettings(Settings):
     """Everything that is set about a project."""
 
-    name: str = Field(min_length=1, max_length=120, pattern=r"\S", description="Name of the project.")
+    name: str = Field(
+        min_length=1, max_length=120, pattern=r"\S", description="Name of the project."
+    )
     task: Task = Field("comparison", description="What is asked of people.")
-    question: str = Field("", max_length=500, description="The question above the options; empty: the task's own.")
-    guideline: str = Field("", max_length=200_000, description="How to judge, in Markdown; versions are kept.")
-    language: str = Field("en", pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", description="Language of the texts.")
-    text: Literal["markdown", "plain"] = Field("markdown", description="How prompts and responses are written.")
-    direction: Literal["ltr", "rtl", "auto"] = Field("auto", description="Direction in which the texts are written.")
+    question: str = Field(
+        "", max_length=500, description="The question above the options; empty: the task's own."
+    )
+    guideline: str = Field(
+        "", max_length=200_000, description="How to judge, in Markdown; versions are kept."
+    )
+    language: str = Field(
+        "en", pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", description="Language of the texts."
+    )
+    text: Literal["markdown", "plain"] = Field(
+        "markdown", description="How prompts and responses are written."
+    )
+    direction: Literal["ltr", "rtl", "auto"] = Field(
+        "auto", description="Direction in which the texts are written."
+    )
 
     tie: bool = Field(True, description="May two responses be called equally good?")
-    both_bad: bool = Field(True, description="May both (in a ranking: all) responses be called bad?")
-    strength: bool = Field(False, description="Ask how much better: 1 slightly, 2 better, 3 much better.")
-    attributes: list[Attribute] = Field(default_factory=list, max_length=12, description="Scales for ratings.")
-    flags: list[Name] = Field(default_factory=list, max_length=24, description="Flags that may be raised.")
-    critique: Literal["off", "optional", "required"] = Field("off", description="Words beside the judgement.")
-    spans: list[Name] = Field(default_factory=list, max_length=9, description="Labels for marked passages.")
+    both_bad: bool = Field(
+        True, description="May both (in a ranking: all) responses be called bad?"
+    )
+    strength: bool = Field(
+        False, description="Ask how much better: 1 slightly, 2 better, 3 much better."
+    )
+    attributes: list[Attribute] = Field(
+        default_factory=list, max_length=12, description="Scales for ratings."
+    )
+    flags: list[Name] = Field(
+        default_factory=list, max_length=24, description="Flags that may be raised."
+    )
+    critique: Literal["off", "optional", "required"] = Field(
+        "off", description="Words beside the judgement."
+    )
+    spans: list[Name] = Field(
+        default_factory=list, max_length=9, description="Labels for marked passages."
+    )
 
-    overlap: int = Field(1, ge=1, le=100, description="Answers wanted per item, from different people.")
-    lease_minutes: float = Field(15, ge=0.5, le=1440, description="How long an item is kept for who has it open.")
-    gold_rate: float = Field(0.0, ge=0, le=0.5, description="Share of items with known answers among those served.")
+    overlap: int = Field(
+        1, ge=1, le=100, description="Answers wanted per item, from different people."
+    )
+    lease_minutes: float = Field(
+        15, ge=0.5, le=1440, description="How long an item is kept for who has it open."
+    )
+    gold_rate: float = Field(
+        0.0, ge=0, le=0.5, description="Share of items with known answers among those served."
+    )
     qualification: Qualification | None = Field(None, description="Screening before the work.")
 
-    categories: list[Category] = Field(default_factory=list, max_length=40, description="Sensitive content.")
-    daily_minutes: int | None = Field(None, ge=1, le=1440, description="Active minutes per person and day, at most.")
-    break_every_minutes: int | None = Field(50, ge=5, le=480, description="Propose a break after this much work.")
-    pay_per_hour: float | None = Field(None, ge=0, le=10_000, description="For the pay estimate; nothing is paid here.")
-    currency: str = Field("EUR", pattern=r"^[A-Z]{3}$", description="ISO code of the pay's currency.")
+    categories: list[Category] = Field(
+        default_factory=list, max_length=40, description="Sensitive content."
+    )
+    daily_minutes: int | None = Field(
+        None, ge=1, le=1440, description="Active minutes per person and day, at most."
+    )
+    break_every_minutes: int | None = Field(
+        50, ge=5, le=480, description="Propose a break after this much work."
+    )
+    pay_per_hour: float | None = Field(
+        None, ge=0, le=10_000, description="For the pay estimate; nothing is paid here."
+    )
+    currency: str = Field(
+        "EUR", pattern=r"^[A-Z]{3}$", description="ISO code of the pay's currency."
+    )
     population: dict[str, dict[Label, Annotated[float, Field(ge=0, le=1)]]] = Field(
         default_factory=dict,
         description="Whom the judges should stand for: self-description -> group -> share (0 to 1).",
     )
-    mask: list[Label] = Field(default_factory=list, max_length=200, description="More names to mask in responses.")
+    mask: list[Label] = Field(
+        default_factory=list, max_length=200, description="More names to mask in responses."
+    )
 
     @model_validator(mode="after")
     def _fits_together(self) -> ProjectSettings:
         for what, names in self._names().items():
-            repeated = [name for name in names if [n.casefold() for n in names].count(name.casefold()) > 1]
+            repeated = [
+                name for name in names if [n.casefold() for n in names].count(name.casefold()) > 1
+            ]
             if repeated:
                 raise ValueError(f"{what}: {repeated[0]!r} is there twice (case does not count)")
         for what, shares in self.population.items():
             if what not in ATTRIBUTES:
-                raise ValueError(f"population: nobody is asked for {what!r}, only for {', '.join(ATTRIBUTES)}")
+                raise ValueError(
+                    f"population: nobody is asked for {what!r}, only for {', '.join(ATTRIBUTES)}"
+                )
             if sum(shares.values()) > 1 + 1e-6:
-                raise ValueError(f"population: the shares of {what} sum to {sum(shares.values()):.3g}, more than 1")
+                raise ValueError(
+                    f"population: the shares of {what} sum to {sum(shares.values()):.3g}, more than 1"
+                )
         if self.task == "rating" and not self.attributes:
-            raise ValueError("a rating needs at least one scale: attributes: [{name: helpfulness, low: 1, high: 5}]")
+            raise ValueError(
+                "a rating needs at least one scale: attributes: [{name: helpfulness, low: 1, high: 5}]"
+            )
         if self.task == "flags" and not self.flags:
             raise ValueError("the task flags needs the names of the flags: flags: [spam, rude]")
         if self.task == "spans" and not self.spans:
-            raise ValueError("the task spans needs labels for the marked passages: spans: [error, good]")
+            raise ValueError(
+                "the task spans needs labels for the marked passages: spans: [error, good]"
+            )
         if self.spans and self.task != "spans":
-            raise ValueError(f"labels for spans are used by the task spans only, the task is {self.task}")
+            raise ValueError(
+                f"labels for spans are used by the task spans only, the task is {self.task}"
+            )
         if self.task == "critique" and self.critique == "optional":
-            raise ValueError("in the task critique the critique is the answer: leave `critique` off or required")
+            raise ValueError(
+                "in the task critique the critique is the answer: leave `critique` off or required"
+            )
         if self.strength and self.task not in ("comparison", "clips", "chat"):
             raise ValueError(f"strength is asked of comparisons, the task is {self.task}")
         if self.task in WITHOUT_GOLD and (self.gold_rate or self.qualification):
@@ -149,11 +219,14 @@ class ProjectSettings(Settings):
 
     def dump(self) -> str:
         """As YAML; `parse_settings` reads it back."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)
+        return yaml.safe_dump(
+            self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100
+        )
 
 
 def settings_from(raw: Any, where: str = "project") -> ProjectSettings:
-    """Validate a mapping (a form, an API body, a stored project); raises ConfigError naming field, value and fix."""
+    """Validate a mapping (a form, an API body, a stored project); raises ConfigError naming field,
+    value and fix."""
     return validated(ProjectSettings, raw, where)
 
 
@@ -167,11 +240,14 @@ def load_settings(path: Path) -> ProjectSettings:
     try:
         return parse_settings(path.read_text(encoding="utf-8"), str(path))
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not UTF-8 text (byte {error.start})", "save it as UTF-8") from error
+        raise ConfigError(
+            f"{path} is not UTF-8 text (byte {error.start})", "save it as UTF-8"
+        ) from error
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}", "check the path") from error
 
 
 def slug_of(name: str) -> str:
-    """A name for addresses: lower-case ASCII letters, digits and hyphens; "project" when none is left."""
+    """A name for addresses: lower-case ASCII letters, digits and hyphens; "project" when none is
+    left."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:48].strip("-") or "project"

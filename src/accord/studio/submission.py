@@ -1,4 +1,5 @@
-"""What happens to an answer: kept with its event in one transaction, acknowledged only after the commit."""
+"""What happens to an answer: kept with its event in one transaction, acknowledged only after the
+commit."""
 
 from __future__ import annotations
 
@@ -36,7 +37,8 @@ class Timing(BaseModel):
 
 @dataclass(frozen=True)
 class Receipt:
-    """Says that an answer is stored. repeated: it was before; extra: every slot was filled; state as in `Answer`."""
+    """Says that an answer is stored. repeated: it was before; extra: every slot was filled; state
+    as in `Answer`."""
 
     answer_id: str
     state: str
@@ -55,11 +57,13 @@ def submit(
     timing: dict[str, Any] | None = None,
     session_name: str | None = None,
 ) -> Receipt:
-    """Store an answer. `key` is the browser's own for this act of sending: sent again, the same receipt comes back.
+    """Store an answer. `key` is the browser's own for this act of sending: sent again, the same
+    receipt comes back.
 
-    The lease may have run out, or be an older one of the same view: an answer is never refused for being late.
-    session_name: the sitting (Login.session). Raises AnswerError for what cannot stand, Conflict when the view was
-    answered or skipped already.
+    The lease may have run out, or be an older one of the same view: an answer is never refused for
+    being late.
+    session_name: the sitting (Login.session). Raises AnswerError for what cannot stand, Conflict
+    when the view was answered or skipped already.
     """
     timed = validated(Timing, timing or {}, "timing")
     if not 8 <= len(key) <= 64:
@@ -70,19 +74,27 @@ def submit(
         known = session.scalars(_KNOWN, {"account": account_id, "key": key}).first()
         if known is not None:
             if known.view_id != view_id:
-                raise Conflict("this key was used for another item", "send each answer under a key of its own")
-            return Receipt(known.id, known.state, known.extra, True, known.created_at + UNDO_SECONDS)
+                raise Conflict(
+                    "this key was used for another item", "send each answer under a key of its own"
+                )
+            return Receipt(
+                known.id, known.state, known.extra, True, known.created_at + UNDO_SECONDS
+            )
         return _store(session, person, view, key, answer, timed, session_name, db.now())
 
     return db.transact(work)
 
 
-_KNOWN = select(Answer).where(Answer.account_id == bindparam("account"), Answer.key == bindparam("key"))
+_KNOWN = select(Answer).where(
+    Answer.account_id == bindparam("account"), Answer.key == bindparam("key")
+)
 _NEW_ANSWER = insert(cast(Table, Answer.__table__))
 _ANSWERED = (
     update(View)
     .where(View.id == bindparam("which"))
-    .values(state="answered", draft=None, active_seconds=bindparam("active"), slot_id=bindparam("slot"))
+    .values(
+        state="answered", draft=None, active_seconds=bindparam("active"), slot_id=bindparam("slot")
+    )
 ).execution_options(synchronize_session=False)
 _FILL = (
     update(Slot)
@@ -92,38 +104,73 @@ _FILL = (
 
 
 def _store(
-    session: Session, person: Person, view: View, key: str, given: dict[str, Any], timing: Timing, sitting: str | None,
+    session: Session,
+    person: Person,
+    view: View,
+    key: str,
+    given: dict[str, Any],
+    timing: Timing,
+    sitting: str | None,
     now: float,
-) -> Receipt:  # fmt: skip
+) -> Receipt:
     if view.state != "served":
         raise Conflict(f"this item was {view.state} already", "reload the page to see what is next")
     item = claims.lock_item(session, view.item_id)
     judged = answers.judge(
-        person.settings, item.options, given, view.shown.get("turns"), item.prompt, view.shown["order"]
+        person.settings,
+        item.options,
+        given,
+        view.shown.get("turns"),
+        item.prompt,
+        view.shown["order"],
     )
     active = wellbeing.active_total(view, timing.active_seconds, now)
     answer_id = secrets.token_urlsafe(12)
     records = judged.records(
-        answer_id, item.prompt, view.shown["order"], beside=answers.beside(item), annotator=person.public, session=sitting,
-        guideline=f"{person.slug}@{view.guideline}", active_seconds=active,
-        created_at=datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds"), meta=_meta(person, view, item, timing),
-    )  # fmt: skip
+        answer_id,
+        item.prompt,
+        view.shown["order"],
+        beside=answers.beside(item),
+        annotator=person.public,
+        session=sitting,
+        guideline=f"{person.slug}@{view.guideline}",
+        active_seconds=active,
+        created_at=datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds"),
+        meta=_meta(person, view, item, timing),
+    )
     slot, last = claims.slot_for_answer(session, view, now)
     session.execute(
         _NEW_ANSWER,
         {
-            "id": answer_id, "project_id": item.project_id, "item_id": item.id, "account_id": person.account_id,
-            "view_id": view.id, "live_view_id": view.id, "key": key, "answer": judged.answer, "extra": slot is None,
-            "records": [r.model_dump(mode="json") for r in records], "correct": answers.is_correct(item.gold, judged.answer),
-            "state": "live", "created_at": now, "active_seconds": active,
+            "id": answer_id,
+            "project_id": item.project_id,
+            "item_id": item.id,
+            "account_id": person.account_id,
+            "view_id": view.id,
+            "live_view_id": view.id,
+            "key": key,
+            "answer": judged.answer,
+            "extra": slot is None,
+            "records": [r.model_dump(mode="json") for r in records],
+            "correct": answers.is_correct(item.gold, judged.answer),
+            "state": "live",
+            "created_at": now,
+            "active_seconds": active,
         },
-    )  # fmt: skip
-    session.execute(_ANSWERED, {"which": view.id, "active": active, "slot": None if slot is None else slot.id})
+    )
+    session.execute(
+        _ANSWERED, {"which": view.id, "active": active, "slot": None if slot is None else slot.id}
+    )
     if slot is not None:
         session.execute(_FILL, {"which": slot.id, "answer": answer_id, "by": view.id})
         if last and item.purpose == "work" and item.state == "active":
             item.state = "full"
-    said = {"item": item.key, "answer": judged.answer, "extra": slot is None, "active_seconds": active}
+    said = {
+        "item": item.key,
+        "answer": judged.answer,
+        "extra": slot is None,
+        "active_seconds": active,
+    }
     events.append(session, item.project_id, "answer.submitted", answer_id, person.public, now, said)
     if item.purpose == "screening":
         _qualify(session, person, now)
@@ -132,11 +179,17 @@ def _store(
 
 def _meta(person: Person, view: View, item: Item, timing: Timing) -> dict[str, Any]:
     meta = {
-        "project": person.slug, "item": item.key, "selected_by": item.selected_by, "interface": timing.interface,
-        "input": timing.input, "first_key_seconds": timing.first_key_seconds, "hidden_seconds": timing.hidden_seconds,
-        "masked": view.shown.get("masked"), "gold": True if item.purpose != "work" else None,
+        "project": person.slug,
+        "item": item.key,
+        "selected_by": item.selected_by,
+        "interface": timing.interface,
+        "input": timing.input,
+        "first_key_seconds": timing.first_key_seconds,
+        "hidden_seconds": timing.hidden_seconds,
+        "masked": view.shown.get("masked"),
+        "gold": True if item.purpose != "work" else None,
         "columns": item.meta or None,
-    }  # fmt: skip
+    }
     return {name: value for name, value in meta.items() if value is not None}
 
 
@@ -157,16 +210,19 @@ def _qualify(session: Session, person: Person, now: float) -> None:
     events.append(session, person.project_id, "member.screened", public, public, now, said)
 
 
-# --- taking back -----------------------------------------------------------------------------------------------------
+# --- taking back ----------------------------------------------------------------------------------
 def undo(db: Database, account_id: int, answer_id: str) -> int:
-    """Take an answer back within a minute: the view is served again, with the answer as its draft; returns the view.
+    """Take an answer back within a minute: the view is served again, with the answer as its draft;
+    returns the view.
 
     Raises NotAllowed when it is too late, Conflict when it was taken back before.
     """
 
     def work(session: Session) -> int:
         now = db.now()
-        view_id = session.scalar(select(Answer.view_id).where(Answer.id == answer_id, Answer.account_id == account_id))
+        view_id = session.scalar(
+            select(Answer.view_id).where(Answer.id == answer_id, Answer.account_id == account_id)
+        )
         if view_id is None:
             raise NotHere("there is no such answer of yours")
         person, view = own_view(session, account_id, view_id)
@@ -176,32 +232,45 @@ def undo(db: Database, account_id: int, answer_id: str) -> int:
             raise Conflict(f"this answer is {answer.state} already")
         if now > answer.created_at + UNDO_SECONDS:
             raise NotAllowed(
-                f"an answer can be undone for {UNDO_SECONDS:g} seconds", "ask for it to be withdrawn instead"
+                f"an answer can be undone for {UNDO_SECONDS:g} seconds",
+                "ask for it to be withdrawn instead",
             )
         slot = claims.reopen(session, item, answer_id, person.settings.overlap)
         answer.state, answer.live_view_id, answer.extra = "undone", None, False
-        view.state, view.lease, view.draft, view.slot_id = "served", new_lease(), answer.answer, None
+        view.state, view.lease, view.draft, view.slot_id = (
+            "served",
+            new_lease(),
+            answer.answer,
+            None,
+        )
         hold(view, slot, now + person.settings.lease_seconds)
         claims.mark_full(session, item)
         session.flush()
         public = person.public
-        events.append(session, item.project_id, "answer.undone", answer_id, public, now, {"item": item.key})
+        events.append(
+            session, item.project_id, "answer.undone", answer_id, public, now, {"item": item.key}
+        )
         return view.id
 
     return db.transact(work)
 
 
-def withdraw(db: Database, answer_id: str, reason: str, by: str | None, erase: bool = False) -> None:
-    """Take an answer out for good, at its author's wish or for a mistake: never exported, its slot open to others.
+def withdraw(
+    db: Database, answer_id: str, reason: str, by: str | None, erase: bool = False
+) -> None:
+    """Take an answer out for good, at its author's wish or for a mistake: never exported, its slot
+    open to others.
 
-    erase: also remove what it said, here and in the log (whose chain still holds). by: public id of who does it. Who
-    may do so is the caller's to check. Doing it again changes nothing; erasing what was withdrawn is possible.
+    erase: also remove what it said, here and in the log (whose chain still holds). by: public id of
+    who does it. Who may do so is the caller's to check. Doing it again changes nothing; erasing
+    what was withdrawn is possible.
     """
     _retire(db, answer_id, "erased" if erase else "withdrawn", reason, by)
 
 
 def exclude(db: Database, answer_id: str, reason: str, by: str | None) -> None:
-    """A reviewer takes an answer out, with a reason: kept for the record, not exported, its slot open to others."""
+    """A reviewer takes an answer out, with a reason: kept for the record, not exported, its slot
+    open to others."""
     _retire(db, answer_id, "excluded", reason, by)
 
 

@@ -1,14 +1,26 @@
-"""What the studio keeps. Times are seconds since 1970, UTC; JSON columns hold plain lists and mappings.
+"""What the studio keeps. Times are seconds since 1970, UTC; JSON columns hold plain lists and
+mappings.
 
-What must never happen is a constraint here, not a check elsewhere: an item has its slots before anyone asks for one, a
-slot has at most one answer, an annotator sees an item at most once, a view has at most one live answer.
+What must never happen is a constraint here, not a check elsewhere: an item has its slots before
+anyone asks for one, a slot has at most one answer, an annotator sees an item at most once, a view
+has at most one live answer.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, Boolean, Float, ForeignKey, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Text,
+    UniqueConstraint,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -24,9 +36,10 @@ def _key() -> Mapped[int]:
     return mapped_column(Integer, primary_key=True, autoincrement=True)
 
 
-# --- people ----------------------------------------------------------------------------------------------------------
+# --- people ---------------------------------------------------------------------------------------
 class Account(Base):
-    """A person. `public` stands for them in records; attributes are what they chose to say about themselves."""
+    """A person. `public` stands for them in records; attributes are what they chose to say about
+    themselves."""
 
     __tablename__ = "account"
 
@@ -34,7 +47,9 @@ class Account(Base):
     public: Mapped[str] = mapped_column(String(32), unique=True)
     name: Mapped[str] = mapped_column(String(80), unique=True)
     password: Mapped[str | None] = mapped_column(String(200))  # argon2id; None: signs in elsewhere
-    subject: Mapped[str | None] = mapped_column(String(255), unique=True)  # issuer and subject of OpenID Connect
+    subject: Mapped[str | None] = mapped_column(
+        String(255), unique=True
+    )  # issuer and subject of OpenID Connect
     role: Mapped[str] = mapped_column(String(16))
     created_at: Mapped[float] = mapped_column(Float)
     disabled_at: Mapped[float | None] = mapped_column(Float)
@@ -100,7 +115,8 @@ class Attempt(Base):
 
 
 class SignInUnderWay(Base):
-    """Somebody is at the provider of OpenID Connect and will come back; see identities.py. Gone once they did."""
+    """Somebody is at the provider of OpenID Connect and will come back; see identities.py. Gone
+    once they did."""
 
     __tablename__ = "sign_in_under_way"
 
@@ -116,7 +132,7 @@ class SignInUnderWay(Base):
     expires_at: Mapped[float] = mapped_column(Float, index=True)
 
 
-# --- projects --------------------------------------------------------------------------------------------------------
+# --- projects -------------------------------------------------------------------------------------
 class Project(Base):
     """Something to be judged; `settings` is a validated `ProjectSettings`."""
 
@@ -150,7 +166,8 @@ class Guideline(Base):
 class Membership(Base):
     """Somebody's part in a project. Its row is what one annotator's requests queue up behind.
 
-    state: active, paused (by a manager), quarantined (by an alarm; answers kept, not exported), removed.
+    state: active, paused (by a manager), quarantined (by an alarm; answers kept, not exported),
+    removed.
     """
 
     __tablename__ = "membership"
@@ -170,8 +187,9 @@ class Item(Base):
     """A prompt with the options to be judged: [{id, content, producer}], in canonical order.
 
     tools, chat_template_kwargs, weight: as in a feedback record, into which they go.
-    purpose: "work", "gold" (the right answer is known) or "screening" (gold, before the work); `draw` in [0, 1) breaks
-    ties of priority; `state` is active, paused, or full (every slot of the work is filled: the queue need not look).
+    purpose: "work", "gold" (the right answer is known) or "screening" (gold, before the work);
+    `draw` in [0, 1) breaks ties of priority; `state` is active, paused, or full (every slot of the
+    work is filled: the queue need not look).
     """
 
     __tablename__ = "item"
@@ -186,21 +204,28 @@ class Item(Base):
     prompt: Mapped[Any] = mapped_column(JSON)
     options: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
     tools: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list, server_default="[]")
-    chat_template_kwargs: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict, server_default="{}")
+    chat_template_kwargs: Mapped[dict[str, Any]] = mapped_column(
+        JSON, default=dict, server_default="{}"
+    )
     weight: Mapped[float] = mapped_column(Float, default=1.0, server_default="1")
     purpose: Mapped[str] = mapped_column(String(16), default="work")
-    gold: Mapped[dict[str, Any] | None] = mapped_column(_NULLABLE)  # the expected answer, in the browser's form
+    gold: Mapped[dict[str, Any] | None] = mapped_column(
+        _NULLABLE
+    )  # the expected answer, in the browser's form
     categories: Mapped[list[str]] = mapped_column(JSON, default=list)
     priority: Mapped[float] = mapped_column(Float, default=0.0)
     draw: Mapped[float] = mapped_column(Float)
-    selected_by: Mapped[str] = mapped_column(String(24), default="random")  # the arm that asked for it
+    selected_by: Mapped[str] = mapped_column(
+        String(24), default="random"
+    )  # the arm that asked for it
     state: Mapped[str] = mapped_column(String(16), default="active")
     meta: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
 
 
-# --- work ------------------------------------------------------------------------------------------------------------
+# --- work -----------------------------------------------------------------------------------------
 class Slot(Base):
-    """Room for one answer to an item: free, leased by a view until `expires_at`, or filled by an answer."""
+    """Room for one answer to an item: free, leased by a view until `expires_at`, or filled by an
+    answer."""
 
     __tablename__ = "slot"
     __table_args__ = (
@@ -213,7 +238,9 @@ class Slot(Base):
     project_id: Mapped[int] = mapped_column(ForeignKey("project.id"))
     item_id: Mapped[int] = mapped_column(ForeignKey("item.id"))
     number: Mapped[int] = mapped_column(Integer)
-    view_id: Mapped[int | None] = mapped_column(ForeignKey("view.id", use_alter=True, name="slot_view"))
+    view_id: Mapped[int | None] = mapped_column(
+        ForeignKey("view.id", use_alter=True, name="slot_view")
+    )
     expires_at: Mapped[float | None] = mapped_column(Float)
     answer_id: Mapped[str | None] = mapped_column(String(32), unique=True)
 
@@ -225,7 +252,10 @@ class View(Base):
     """
 
     __tablename__ = "view"
-    __table_args__ = (UniqueConstraint("item_id", "account_id"), Index("view_of", "account_id", "project_id", "state"))
+    __table_args__ = (
+        UniqueConstraint("item_id", "account_id"),
+        Index("view_of", "account_id", "project_id", "state"),
+    )
 
     id: Mapped[int] = _key()
     project_id: Mapped[int] = mapped_column(ForeignKey("project.id"))
@@ -247,8 +277,9 @@ class View(Base):
 class Answer(Base):
     """What somebody answered: `records` are the feedback records it became.
 
-    state: live, undone (by its author, at once), withdrawn, excluded (by a reviewer, with a reason), erased. `extra` came
-    when every slot was filled. `live_view_id` repeats `view_id` while the answer is live.
+    state: live, undone (by its author, at once), withdrawn, excluded (by a reviewer, with a
+    reason), erased. `extra` came when every slot was filled. `live_view_id` repeats `view_id` while
+    the answer is live.
     """
 
     __tablename__ = "answer"
@@ -290,9 +321,10 @@ class Question(Base):
     replied_at: Mapped[float | None] = mapped_column(Float)
 
 
-# --- the log and what leaves the house -----------------------------------------------------------------------------------
+# --- the log and what leaves the house ------------------------------------------------------------
 class Chain(Base):
-    """The head of a hash chain of events: one per project, 0 for the house. Its row is what appends queue up behind."""
+    """The head of a hash chain of events: one per project, 0 for the house. Its row is what appends
+    queue up behind."""
 
     __tablename__ = "chain"
 
@@ -302,10 +334,14 @@ class Chain(Base):
 
 
 class Event(Base):
-    """Something that happened; never changed. Erasing takes payload and salt away, the chain still holds."""
+    """Something that happened; never changed. Erasing takes payload and salt away, the chain still
+    holds."""
 
     __tablename__ = "event"
-    __table_args__ = (UniqueConstraint("chain", "number"), Index("event_subject", "chain", "subject"))
+    __table_args__ = (
+        UniqueConstraint("chain", "number"),
+        Index("event_subject", "chain", "subject"),
+    )
 
     id: Mapped[int] = _key()
     chain: Mapped[int] = mapped_column(ForeignKey("chain.id"))
@@ -339,7 +375,10 @@ class Delivery(Base):
     """One event on its way to a webhook: a job that any worker may take."""
 
     __tablename__ = "delivery"
-    __table_args__ = (UniqueConstraint("webhook_id", "event_id"), Index("delivery_due", "delivered_at", "due_at"))
+    __table_args__ = (
+        UniqueConstraint("webhook_id", "event_id"),
+        Index("delivery_due", "delivered_at", "due_at"),
+    )
 
     id: Mapped[int] = _key()
     webhook_id: Mapped[int] = mapped_column(ForeignKey("webhook.id"))

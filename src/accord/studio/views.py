@@ -16,7 +16,10 @@ from accord.studio.tables import Account, Membership, Project, Slot, View
 
 _OWN = (
     select(View, *members.PERSON)
-    .join(Membership, and_(Membership.project_id == View.project_id, Membership.account_id == View.account_id))
+    .join(
+        Membership,
+        and_(Membership.project_id == View.project_id, Membership.account_id == View.account_id),
+    )
     .join(Account, Account.id == Membership.account_id)
     .join(Project, Project.id == Membership.project_id)
     .where(View.id == bindparam("view"), View.account_id == bindparam("account"))
@@ -36,7 +39,9 @@ def own_view(session: Session, account_id: int, view_id: int) -> tuple[Person, V
 def check_lease(view: View, lease: str) -> None:
     """Refuse a window whose view was answered, skipped or served anew elsewhere."""
     if view.state != "served" or view.lease != lease:
-        raise Conflict("this item was dealt with in another window", "reload the page to see what is next")
+        raise Conflict(
+            "this item was dealt with in another window", "reload the page to see what is next"
+        )
 
 
 def hold(view: View, slot: Slot | None, until: float) -> None:
@@ -52,7 +57,8 @@ def new_lease() -> str:
 
 
 def draw_order(seed: int, key: str, account: str, ids: list[str]) -> list[str]:
-    """The option ids in an order drawn from project, item and annotator: the same whenever it is asked for."""
+    """The option ids in an order drawn from project, item and annotator: the same whenever it is
+    asked for."""
     digest = hashlib.sha256(f"{seed}|{key}|{account}".encode()).digest()
     order = list(ids)
     random.Random(int.from_bytes(digest)).shuffle(order)

@@ -1,9 +1,11 @@
-"""Others hear of a project's events: signed deliveries from a table of jobs, tried again, given up with a word.
+"""Others hear of a project's events: signed deliveries from a table of jobs, tried again, given up
+with a word.
 
-Signatures follow Standard Webhooks (github.com/standard-webhooks/standard-webhooks): headers webhook-id, webhook-timestamp
-and webhook-signature = "v1," + base64(HMAC-SHA256(secret, id.timestamp.body)). A delivery tells what happened (kind, subject,
-time), never the payload: who wants it asks the API. Addresses inside private networks are refused unless allowed, at
-delivery too, and the connection goes to the very address that was checked.
+Signatures follow Standard Webhooks (github.com/standard-webhooks/standard-webhooks): headers
+webhook-id, webhook-timestamp and webhook-signature = "v1," + base64(HMAC-SHA256(secret,
+id.timestamp.body)). A delivery tells what happened (kind, subject, time), never the payload: who
+wants it asks the API. Addresses inside private networks are refused unless allowed, at delivery
+too, and the connection goes to the very address that was checked.
 """
 
 from __future__ import annotations
@@ -40,7 +42,8 @@ DELAYS = (5.0, 60.0, 300.0, 1800.0, 7200.0, 21600.0, 43200.0)
 TIMEOUT = 10.0
 AT_ONCE = 5
 HOLD = 3 * TIMEOUT * AT_ONCE + 30.0
-"""A delivery under way is nobody else's for so long: connecting, greeting and answering of all that were taken may time out."""
+"""A delivery under way is nobody else's for so long: connecting, greeting and answering of all that
+were taken may time out."""
 MOST_PER_PROJECT = 10
 KINDS = (
     "answer.submitted", "answer.undone", "answer.withdrawn", "answer.excluded", "answer.erased", "answers.imported",
@@ -72,7 +75,8 @@ class Made:
 
 @dataclass(frozen=True)
 class Standing:
-    """A webhook and how it goes. waiting: deliveries still to be made; error: what went wrong last with them."""
+    """A webhook and how it goes. waiting: deliveries still to be made; error: what went wrong last
+    with them."""
 
     id: int
     url: str
@@ -84,22 +88,39 @@ class Standing:
     error: str | None
 
 
-# --- addresses -------------------------------------------------------------------------------------------------------
+# --- addresses ------------------------------------------------------------------------------------
 def resolve(url: str, private: bool = False) -> list[str]:
-    """The addresses behind a URL; raises ConfigError unless it is https (http for private ones) to the outside."""
+    """The addresses behind a URL; raises ConfigError unless it is https (http for private ones) to
+    the outside."""
     if any(not character.isprintable() or character.isspace() for character in url):
-        raise ConfigError(f"{url[:200]!r} holds a blank, a line break or another control character", "leave it out")
+        raise ConfigError(
+            f"{url[:200]!r} holds a blank, a line break or another control character",
+            "leave it out",
+        )
     parts = urlsplit(url)
-    if parts.scheme not in ("https", "http") or not parts.hostname or parts.username or parts.password:
-        raise ConfigError(f"{url[:200]!r} is no address for a webhook", "write it like https://example.org/hook")
+    if (
+        parts.scheme not in ("https", "http")
+        or not parts.hostname
+        or parts.username
+        or parts.password
+    ):
+        raise ConfigError(
+            f"{url[:200]!r} is no address for a webhook", "write it like https://example.org/hook"
+        )
     if parts.scheme == "http" and not private:
-        raise ConfigError("a webhook goes over https: others could read and change it", "use an https address")
+        raise ConfigError(
+            "a webhook goes over https: others could read and change it", "use an https address"
+        )
     try:
         found = socket.getaddrinfo(
-            parts.hostname, parts.port or (443 if parts.scheme == "https" else 80), type=socket.SOCK_STREAM
+            parts.hostname,
+            parts.port or (443 if parts.scheme == "https" else 80),
+            type=socket.SOCK_STREAM,
         )
     except (OSError, UnicodeError, ValueError) as error:
-        raise ConfigError(f"{parts.hostname} cannot be found: {error}", "check the address") from None
+        raise ConfigError(
+            f"{parts.hostname} cannot be found: {error}", "check the address"
+        ) from None
     addresses = sorted({str(entry[4][0]) for entry in found})
     inside = [a for a in addresses if not _is_outside(a)]
     if inside and not private:
@@ -127,8 +148,10 @@ _HOLD_IPV4 = [ipaddress.ip_network(text) for text in ("::/96", "64:ff9b::/96", "
 """IPv6 networks whose addresses end with an IPv4 address: IPv4-compatible ones, NAT64."""
 
 
-# --- keeping ---------------------------------------------------------------------------------------------------------
-def add(db: Database, project_id: int, url: str, kinds: list[str], by: str | None, private: bool = False) -> Made:
+# --- keeping --------------------------------------------------------------------------------------
+def add(
+    db: Database, project_id: int, url: str, kinds: list[str], by: str | None, private: bool = False
+) -> Made:
     """A webhook. Raises ConfigError for a bad address or an unknown kind."""
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown or not kinds:
@@ -145,7 +168,13 @@ def add(db: Database, project_id: int, url: str, kinds: list[str], by: str | Non
         count = session.scalar(select(func.count()).where(Webhook.project_id == project_id)) or 0
         if count >= MOST_PER_PROJECT:
             raise ConfigError(f"a project has at most {MOST_PER_PROJECT} webhooks", "remove one")
-        hook = Webhook(project_id=project_id, url=url, secret=secret, kinds=sorted(set(kinds)), created_at=db.now())
+        hook = Webhook(
+            project_id=project_id,
+            url=url,
+            secret=secret,
+            kinds=sorted(set(kinds)),
+            created_at=db.now(),
+        )
         session.add(hook)
         session.flush()
         said = {"host": urlsplit(url).hostname, "kinds": sorted(set(kinds))}
@@ -157,14 +186,28 @@ def add(db: Database, project_id: int, url: str, kinds: list[str], by: str | Non
 
 def standing(session: Session, project_id: int) -> list[Standing]:
     """A project's webhooks, oldest first."""
-    rows = list(session.scalars(select(Webhook).where(Webhook.project_id == project_id).order_by(Webhook.id)))
+    rows = list(
+        session.scalars(
+            select(Webhook).where(Webhook.project_id == project_id).order_by(Webhook.id)
+        )
+    )
     waiting = Delivery.delivered_at.is_(None)
-    query = select(Delivery.webhook_id, func.count(), func.max(Delivery.error)).group_by(Delivery.webhook_id)
+    query = select(Delivery.webhook_id, func.count(), func.max(Delivery.error)).group_by(
+        Delivery.webhook_id
+    )
     query = query.where(Delivery.webhook_id.in_([row.id for row in rows]))
     done = {hook: n for hook, n, _ in session.execute(query.where(~waiting))}
     left = {hook: (n, error) for hook, n, error in session.execute(query.where(waiting))}
     return [
-        Standing(h.id, h.url, h.kinds, h.created_at, h.disabled_at, done.get(h.id, 0), *left.get(h.id, (0, None)))
+        Standing(
+            h.id,
+            h.url,
+            h.kinds,
+            h.created_at,
+            h.disabled_at,
+            done.get(h.id, 0),
+            *left.get(h.id, (0, None)),
+        )
         for h in rows
     ]
 
@@ -185,7 +228,13 @@ def remove(db: Database, project_id: int, webhook_id: int, by: str | None) -> No
         session.delete(hook)
         session.flush()
         events.append(
-            session, project_id, "webhook.removed", "webhooks", by, db.now(), {"host": urlsplit(hook.url).hostname}
+            session,
+            project_id,
+            "webhook.removed",
+            "webhooks",
+            by,
+            db.now(),
+            {"host": urlsplit(hook.url).hostname},
         )
 
     db.transact(work)
@@ -197,7 +246,9 @@ def enable(db: Database, project_id: int, webhook_id: int, by: str | None) -> No
     def work(session: Session) -> None:
         hook = _own(session, project_id, webhook_id)
         hook.disabled_at = None
-        waiting = select(Delivery).where(Delivery.webhook_id == hook.id, Delivery.delivered_at.is_(None))
+        waiting = select(Delivery).where(
+            Delivery.webhook_id == hook.id, Delivery.delivered_at.is_(None)
+        )
         for job in session.scalars(waiting):
             job.attempts, job.due_at = 0, db.now()
         session.flush()
@@ -208,7 +259,8 @@ def enable(db: Database, project_id: int, webhook_id: int, by: str | None) -> No
 
 
 def send_test(db: Database, project_id: int, webhook_id: int, private: bool = False) -> str | None:
-    """Deliver a message of the type webhook.test now, once; returns what went wrong, None if it arrived. Raises NotHere."""
+    """Deliver a message of the type webhook.test now, once; returns what went wrong, None if it
+    arrived. Raises NotHere."""
     with db.read() as session:
         hook = _own(session, project_id, webhook_id)
         slug = session.scalar(select(Project.slug).where(Project.id == project_id))
@@ -220,17 +272,26 @@ def send_test(db: Database, project_id: int, webhook_id: int, private: bool = Fa
     return deliver(made, db.now(), private)
 
 
-# --- jobs ------------------------------------------------------------------------------------------------------------
+# --- jobs -----------------------------------------------------------------------------------------
 def enqueue(db: Database, batch: int = 500) -> int:
-    """Make jobs of events that came since; returns how many. UNIQUE(webhook, event) keeps processes from doubling them."""
+    """Make jobs of events that came since; returns how many. UNIQUE(webhook, event) keeps processes
+    from doubling them."""
 
     def work(session: Session) -> int:
         made = 0
         hooks = (
-            select(Webhook).where(Webhook.disabled_at.is_(None)).order_by(Webhook.id).with_for_update(skip_locked=True)
+            select(Webhook)
+            .where(Webhook.disabled_at.is_(None))
+            .order_by(Webhook.id)
+            .with_for_update(skip_locked=True)
         )
         for hook in session.scalars(hooks):
-            last = session.scalar(select(func.max(Delivery.event_id)).where(Delivery.webhook_id == hook.id)) or 0
+            last = (
+                session.scalar(
+                    select(func.max(Delivery.event_id)).where(Delivery.webhook_id == hook.id)
+                )
+                or 0
+            )
             fresh = (
                 select(Event.id)
                 .where(
@@ -243,7 +304,9 @@ def enqueue(db: Database, batch: int = 500) -> int:
                 .limit(batch)
             )
             for event in session.scalars(fresh):
-                session.add(Delivery(webhook_id=hook.id, event_id=event, due_at=db.now(), attempts=0))
+                session.add(
+                    Delivery(webhook_id=hook.id, event_id=event, due_at=db.now(), attempts=0)
+                )
                 made += 1
         return made
 
@@ -260,7 +323,11 @@ def take(db: Database, count: int = AT_ONCE) -> list[Due]:
             .join(Webhook, Webhook.id == Delivery.webhook_id)
             .join(Event, Event.id == Delivery.event_id)
             .join(Project, Project.id == Webhook.project_id)
-            .where(Delivery.delivered_at.is_(None), Delivery.due_at <= now, Webhook.disabled_at.is_(None))
+            .where(
+                Delivery.delivered_at.is_(None),
+                Delivery.due_at <= now,
+                Webhook.disabled_at.is_(None),
+            )
             .order_by(Delivery.due_at)
             .limit(count)
             .with_for_update(of=Delivery, skip_locked=True)
@@ -272,10 +339,25 @@ def take(db: Database, count: int = AT_ONCE) -> list[Due]:
             said = {
                 "type": event.kind,
                 "timestamp": at,
-                "data": {"project": slug, "subject": event.subject, "number": event.number, "actor": event.actor},
+                "data": {
+                    "project": slug,
+                    "subject": event.subject,
+                    "number": event.number,
+                    "actor": event.actor,
+                },
             }
             body = json.dumps(said, separators=(",", ":")).encode()
-            found.append(Due(job.id, hook.url, hook.secret, event.id, job.attempts, body, f"msg_{hook.id}_{event.id}"))
+            found.append(
+                Due(
+                    job.id,
+                    hook.url,
+                    hook.secret,
+                    event.id,
+                    job.attempts,
+                    body,
+                    f"msg_{hook.id}_{event.id}",
+                )
+            )
         return found
 
     return db.transact(work)
@@ -299,15 +381,18 @@ def settle(db: Database, due: Due, error: str | None) -> None:
         hook.disabled_at = db.now()
         session.flush()
         said = {"host": urlsplit(hook.url).hostname, "attempts": due.attempts}
-        events.append(session, hook.project_id, "webhook.disabled", "webhooks", None, db.now(), said)
+        events.append(
+            session, hook.project_id, "webhook.disabled", "webhooks", None, db.now(), said
+        )
         LOG.warning("webhook %d disabled after %d tries: %s", hook.id, due.attempts, error)
 
     db.transact(work)
 
 
-# --- delivering ------------------------------------------------------------------------------------------------------
+# --- delivering -----------------------------------------------------------------------------------
 def signature(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
-    """As receivers compute it again: base64 HMAC-SHA256 of "id.timestamp.body" under the decoded secret."""
+    """As receivers compute it again: base64 HMAC-SHA256 of "id.timestamp.body" under the decoded
+    secret."""
     key = base64.b64decode(secret.removeprefix(SECRET_PREFIX))
     digest = hmac.new(key, f"{message_id}.{timestamp}.".encode() + body, hashlib.sha256).digest()
     return "v1," + base64.b64encode(digest).decode()
@@ -319,13 +404,19 @@ def deliver(due: Due, now: float, private: bool = False) -> str | None:
         address = resolve(due.url, private)[0]
         parts = urlsplit(due.url)
         headers = {
-            "Content-Type": "application/json", "User-Agent": "accord-studio", "webhook-id": due.message_id,
-            "webhook-timestamp": str(int(now)), "webhook-signature": signature(due.secret, due.message_id, int(now), due.body),
-        }  # fmt: skip
+            "Content-Type": "application/json",
+            "User-Agent": "accord-studio",
+            "webhook-id": due.message_id,
+            "webhook-timestamp": str(int(now)),
+            "webhook-signature": signature(due.secret, due.message_id, int(now), due.body),
+        }
         connection = _connect(parts.scheme, str(parts.hostname), address, parts.port)
         try:
             connection.request(
-                "POST", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""), due.body, headers
+                "POST",
+                (parts.path or "/") + (f"?{parts.query}" if parts.query else ""),
+                due.body,
+                headers,
             )
             status = connection.getresponse().status
         finally:
@@ -338,7 +429,8 @@ def deliver(due: Due, now: float, private: bool = False) -> str | None:
 
 
 def _connect(scheme: str, host: str, address: str, port: int | None) -> http.client.HTTPConnection:
-    """To the address that was checked, under the host's name: a name that changes its mind in between gains nothing."""
+    """To the address that was checked, under the host's name: a name that changes its mind in
+    between gains nothing."""
     made: Any
     if scheme == "https":
         context = ssl.create_default_context()

@@ -1,8 +1,9 @@
 """People's load: active minutes, what they were spent on, breaks, caps, and what the time is worth.
 
-How active time is counted (the browser counts, this is the rule it follows and shows): time counts while the page is
-visible, reading included. A stretch without key, pointer or scroll counts up to `IDLE_SECONDS`, the rest of it does not.
-Time with the page hidden never counts. The server takes no more than the clock allows since the item was served.
+How active time is counted (the browser counts, this is the rule it follows and shows): time counts
+while the page is visible, reading included. A stretch without key, pointer or scroll counts up to
+`IDLE_SECONDS`, the rest of it does not. Time with the page hidden never counts. The server takes no
+more than the clock allows since the item was served.
 """
 
 from __future__ import annotations
@@ -24,13 +25,14 @@ IDLE_SECONDS = 180.0
 
 
 def active_total(view: View, reported: float, now: float) -> float:
-    """A view's active seconds, the browser's total believed: it only grows, and not beyond the clock since it was first
-    served."""
+    """A view's active seconds, the browser's total believed: it only grows, and not beyond the
+    clock since it was first served."""
     return max(view.active_seconds, min(reported, max(0.0, now - view.served_at)))
 
 
 def day_start(account: Account | Person, now: float) -> float:
-    """Midnight of the annotator's day (`preferences["timezone"]`, an IANA name; UTC where there is none)."""
+    """Midnight of the annotator's day (`preferences["timezone"]`, an IANA name; UTC where there is
+    none)."""
     return _midnight(account, now).timestamp()
 
 
@@ -39,11 +41,16 @@ def _midnight(account: Account | Person, now: float) -> datetime:
         zone = ZoneInfo(str(account.preferences.get("timezone", "UTC")))
     except (ZoneInfoNotFoundError, ValueError):
         zone = ZoneInfo("UTC")
-    return datetime.fromtimestamp(now, UTC).astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
+    return (
+        datetime.fromtimestamp(now, UTC)
+        .astimezone(zone)
+        .replace(hour=0, minute=0, second=0, microsecond=0)
+    )
 
 
 def cap_reached(session: Session, person: Person, now: float) -> float | None:
-    """When the annotator may go on (the next midnight of theirs), or None while minutes are left."""
+    """When the annotator may go on (the next midnight of theirs), or None while minutes are
+    left."""
     if person.settings.daily_minutes is None:
         return None
     query = select(func.sum(View.active_seconds)).where(
@@ -58,8 +65,9 @@ def cap_reached(session: Session, person: Person, now: float) -> float | None:
 
 @dataclass(frozen=True)
 class Load:
-    """Somebody's day in a project. exposure: active minutes per sensitive category; pay: what today's time is worth by
-    the project's rate (an estimate; None without a rate); break_due: propose one now."""
+    """Somebody's day in a project. exposure: active minutes per sensitive category; pay: what
+    today's time is worth by the project's rate (an estimate; None without a rate); break_due:
+    propose one now."""
 
     minutes_today: float
     minutes_total: float
@@ -78,7 +86,8 @@ BREAK_SECONDS = 300.0
 
 
 def load(db: Database, project_id: int, account_id: int) -> Load:
-    """An annotator's active time in a project, from every view they had, skipped ones too: looking was work."""
+    """An annotator's active time in a project, from every view they had, skipped ones too: looking
+    was work."""
     now = db.now()
     with db.read() as session:
         account = session.get_one(Account, account_id)
@@ -98,9 +107,13 @@ def load(db: Database, project_id: int, account_id: int) -> Load:
     return Load(
         minutes_today=today / 60,
         minutes_total=total / 60,
-        minutes_left=None if settings.daily_minutes is None else max(0.0, settings.daily_minutes - today / 60),
+        minutes_left=None
+        if settings.daily_minutes is None
+        else max(0.0, settings.daily_minutes - today / 60),
         exposure=_exposure([(row.categories, row.active_seconds) for row in rows]),
-        exposure_today=_exposure([(row.categories, row.active_seconds) for row in rows if row.served_at >= start]),
+        exposure_today=_exposure(
+            [(row.categories, row.active_seconds) for row in rows if row.served_at >= start]
+        ),
         since_break=stretch / 60,
         break_due=every is not None and stretch >= every * 60,
         pay_today=None if rate is None else rate * today / 3600,
@@ -119,7 +132,8 @@ def _exposure(rows: list[tuple[list[str], float]]) -> dict[str, float]:
 
 
 def _since_break(views: list[tuple[float, float]], now: float) -> float:
-    """Active seconds since the last time away of `BREAK_SECONDS`: a gap between the end of one view's active time and
+    """Active seconds since the last time away of `BREAK_SECONDS`: a gap between the end of one
+    view's active time and
     the next view. views: (served at, active seconds), oldest first."""
     stretch, end = 0.0, None
     for served_at, active in views:
@@ -132,10 +146,11 @@ def _since_break(views: list[tuple[float, float]], now: float) -> float:
 
 @dataclass(frozen=True)
 class Consistency:
-    """What an annotator may know of their own judgements. answers: all of them. agreed of compared: answers of others to
-    the same items with the same main part; first_share: how often the option shown first was preferred (an even hand is
-    near half). Items with known answers are left out of both: numbers that move after one answer would give them away,
-    and so would a count that does not."""
+    """What an annotator may know of their own judgements. answers: all of them. agreed of compared:
+    answers of others to the same items with the same main part; first_share: how often the option
+    shown first was preferred (an even hand is near half). Items with known answers are left out of
+    both: numbers that move after one answer would give them away, and so would a count that does
+    not."""
 
     answers: int
     agreed: int
@@ -143,7 +158,18 @@ class Consistency:
     first_share: float | None
 
 
-_MAIN = ("preferred", "tie", "both_bad", "order", "all_bad", "best", "worst", "scores", "up", "labels")
+_MAIN = (
+    "preferred",
+    "tie",
+    "both_bad",
+    "order",
+    "all_bad",
+    "best",
+    "worst",
+    "scores",
+    "up",
+    "labels",
+)
 """Fields by which answers of people can be equal; words and marked passages are not compared."""
 
 
@@ -151,7 +177,11 @@ def consistency(db: Database, project_id: int, account_id: int) -> Consistency:
     """The annotator's own numbers, from live answers."""
     work = select(Item.id).where(Item.project_id == project_id, Item.purpose == "work")
     live = (Answer.project_id == project_id, Answer.state == "live", Answer.item_id.in_(work))
-    given = (Answer.project_id == project_id, Answer.state == "live", Answer.account_id == account_id)
+    given = (
+        Answer.project_id == project_id,
+        Answer.state == "live",
+        Answer.account_id == account_id,
+    )
     with db.read() as session:
         count = session.scalar(select(func.count()).where(*given)) or 0
         mine = session.execute(
@@ -161,17 +191,23 @@ def consistency(db: Database, project_id: int, account_id: int) -> Consistency:
         ).all()
         own = select(Answer.item_id).where(*live, Answer.account_id == account_id)
         others = session.execute(
-            select(Answer.item_id, Answer.answer).where(*live, Answer.account_id != account_id, Answer.item_id.in_(own))
+            select(Answer.item_id, Answer.answer).where(
+                *live, Answer.account_id != account_id, Answer.item_id.in_(own)
+            )
         ).all()
     said = {row.item_id: _main(row.answer) for row in mine}
     pairs = [(said[row.item_id], _main(row.answer)) for row in others if said[row.item_id]]
     chosen = [
-        row.answer["preferred"] == row.shown["order"][0] for row in mine if row.answer and row.answer.get("preferred")
+        row.answer["preferred"] == row.shown["order"][0]
+        for row in mine
+        if row.answer and row.answer.get("preferred")
     ]
     return Consistency(
-        answers=count, agreed=sum(a == b for a, b in pairs), compared=len(pairs),
+        answers=count,
+        agreed=sum(a == b for a, b in pairs),
+        compared=len(pairs),
         first_share=sum(chosen) / len(chosen) if chosen else None,
-    )  # fmt: skip
+    )
 
 
 def _main(answer: dict[str, Any] | None) -> dict[str, Any]:

@@ -1,8 +1,11 @@
-"""Conversations as a model's chat template writes them, with the proof that nothing said is lost on the way.
+"""Conversations as a model's chat template writes them, with the proof that nothing said is lost on
+the way.
 
-A template is foreign code: it may refuse a role, leave it out, or put something else in its place. So every rendered
-conversation is checked: what each message says stands in the text, or the row is refused, naming role and template.
-The one exception is the reasoning of earlier replies, which some templates drop by design; it is counted.
+A template is foreign code: it may refuse a role, leave it out, or put something else in its place.
+So every rendered
+conversation is checked: what each message says stands in the text, or the row is refused, naming
+role and template. The one exception is the reasoning of earlier replies, which some templates drop
+by design; it is counted.
 """
 
 from __future__ import annotations
@@ -45,8 +48,9 @@ class Asked:
 
 @dataclass(frozen=True)
 class Ends:
-    """How replies end. close: the special tokens behind a plain reply up to the stop token, mostly that alone; call: the stop
-    token of a reply that calls a tool (None: the template cannot write one)."""
+    """How replies end. close: the special tokens behind a plain reply up to the stop token, mostly
+    that alone; call: the stop token of a reply that calls a tool (None: the template cannot write
+    one)."""
 
     close: tuple[str, ...]
     call: str | None = None
@@ -63,35 +67,52 @@ class Ends:
 
 
 class Chat:
-    """Renders conversations for one tokenizer; `template` instead of its own, `settings` for every conversation."""
+    """Renders conversations for one tokenizer; `template` instead of its own, `settings` for every
+    conversation."""
 
     def __init__(
-        self, tokenizer: Any, letters: Letters, special: Sequence[str], template: str | None, settings: Mapping[str, Any] | None
-    ) -> None:  # fmt: skip
+        self,
+        tokenizer: Any,
+        letters: Letters,
+        special: Sequence[str],
+        template: str | None,
+        settings: Mapping[str, Any] | None,
+    ) -> None:
         self._templates = tokenizer.chat_template if template is None else read_template(template)
         self._special = dict(tokenizer.special_tokens_map)
         self._eos = str(tokenizer.eos_token)
         self._letters, self._settings = letters, dict(settings or {})
-        self._control = re.compile("|".join(re.escape(n) for n in sorted(special, key=len, reverse=True)) or r"(?!)")
+        self._control = re.compile(
+            "|".join(re.escape(n) for n in sorted(special, key=len, reverse=True)) or r"(?!)"
+        )
         where = getattr(tokenizer, "name_or_path", None) or getattr(tokenizer, "folder", None)
-        self.name = "the chat template given" if template else f"the chat template of {where or 'this tokenizer'}"
+        self.name = (
+            "the chat template given"
+            if template
+            else f"the chat template of {where or 'this tokenizer'}"
+        )
         self._kept: dict[Any, tuple[tuple[int, str], ...]] = {}
         self._ends: dict[str, Ends] = {}
         self._forms: dict[str, tuple[str | None, bool]] = {}
         if self._settings:
             if self._templates is None:
-                raise ConfigError(f"chat_template_kwargs {sorted(settings or {})}: the tokenizer has no chat template")
+                raise ConfigError(
+                    f"chat_template_kwargs {sorted(settings or {})}: the tokenizer has no chat template"
+                )
             if (odd := self._unknown(self._settings, False)) is not None:
-                raise ConfigError(f"chat_template_kwargs: {self.name} knows no {odd!r}", "leave it out")
+                raise ConfigError(
+                    f"chat_template_kwargs: {self.name} knows no {odd!r}", "leave it out"
+                )
 
-    # --- what is given to the template ---------------------------------------------------------------------------------
+    # --- what is given to the template ------------------------------------------------------------
     def asked(self, prompt: Messages | Mapping[str, Any], row: str) -> Asked:
         """The prompt checked and marked. Raises DataError naming `row`."""
         if not isinstance(prompt, Mapping):
             return Asked(self.messages(prompt, row), None, self._settings, "")
         if unknown := sorted(set(prompt) - {"messages", "tools", "chat_template_kwargs"}):
             raise DataError(
-                f"row {row}: a prompt has no {unknown[0]!r}", "it has messages, tools and chat_template_kwargs"
+                f"row {row}: a prompt has no {unknown[0]!r}",
+                "it has messages, tools and chat_template_kwargs",
             )
         own, tools = prompt.get("chat_template_kwargs") or {}, prompt.get("tools") or None
         if own and (odd := self._unknown(own, bool(tools))) is not None:
@@ -135,7 +156,9 @@ class Chat:
     def _beside(self, given: Mapping[str, Any], row: str) -> dict[str, Any]:
         """What a message has beside role and content."""
         if unknown := [name for name in given if name not in FIELDS]:
-            raise DataError(f"row {row}: a message has no {unknown[0]!r}", f"its fields are {', '.join(FIELDS)}")
+            raise DataError(
+                f"row {row}: a message has no {unknown[0]!r}", f"its fields are {', '.join(FIELDS)}"
+            )
         made: dict[str, Any] = {
             n: self._letters.marked(str(given[n]))
             for n in FIELDS[2:6]
@@ -146,10 +169,13 @@ class Chat:
         return made
 
     def _call(self, call: Any, row: str) -> dict[str, Any]:
-        """A call with its arguments as an object, also where they are JSON in a string, as OpenAI writes them."""
+        """A call with its arguments as an object, also where they are JSON in a string, as OpenAI
+        writes them."""
         function = call.get("function") if isinstance(call, Mapping) else None
         if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
-            raise DataError(f"row {row}: a tool call needs a function with a name; found {str(call)[:80]}")
+            raise DataError(
+                f"row {row}: a tool call needs a function with a name; found {str(call)[:80]}"
+            )
         arguments = function.get("arguments") or {}
         if isinstance(arguments, str):
             try:
@@ -162,15 +188,21 @@ class Chat:
                 f"{str(function['arguments'])[:80]!r}",
                 "repair the row, or give the response as text, to the letter",
             )
-        own = {**call, "type": call.get("type") or "function", "function": {**function, "arguments": dict(arguments)}}
-        marked: dict[str, Any] = self._letters.all_marked({k: v for k, v in own.items() if v is not None})
+        own = {
+            **call,
+            "type": call.get("type") or "function",
+            "function": {**function, "arguments": dict(arguments)},
+        }
+        marked: dict[str, Any] = self._letters.all_marked(
+            {k: v for k, v in own.items() if v is not None}
+        )
         return marked
 
     def _unknown(self, settings: Mapping[str, Any], tools: bool) -> str | None:
         known = settings_of(choose(self._templates, tools) or "") - (GIVEN - {"documents"})
         return next((name for name in settings if name not in known), None)
 
-    # --- rendering -----------------------------------------------------------------------------------------------------
+    # --- rendering --------------------------------------------------------------------------------
     def render(self, messages: Messages, asked: Asked, reply: bool, row: str) -> str:
         """The messages as text; with `reply` up to where the next reply begins."""
         template = choose(self._templates, asked.tools is not None)
@@ -192,17 +224,30 @@ class Chat:
             ) from error
 
     def _form(self, template: str) -> tuple[str | None, bool]:
-        """How the template takes calls: the content of a message that only calls tools, and whether arguments are JSON in a string;
-        the first form in which it writes a call whole, null and objects where none does."""
+        """How the template takes calls: the content of a message that only calls tools, and whether
+        arguments are JSON in a string; the first form in which it writes a call whole, null and
+        objects where none does."""
         if template not in self._forms:
             name, value = f"{MARK}0{MARK}", f"{MARK}1{MARK}"
-            call = {"id": "123456789", "type": "function", "function": {"name": name, "arguments": {"a": value}}}
-            talk: list[dict[str, Any]] = [{"role": "user", "content": "x"}, {"role": "assistant", "tool_calls": [call]}]
+            call = {
+                "id": "123456789",
+                "type": "function",
+                "function": {"name": name, "arguments": {"a": value}},
+            }
+            talk: list[dict[str, Any]] = [
+                {"role": "user", "content": "x"},
+                {"role": "assistant", "tool_calls": [call]},
+            ]
             self._forms[template] = None, False
             for empty, as_json in ((None, False), ("", False), (None, True), ("", True)):
                 try:
                     text = render(
-                        template, [_with_calls(m, empty, as_json) for m in talk], self._special, False, None, {}
+                        template,
+                        [_with_calls(m, empty, as_json) for m in talk],
+                        self._special,
+                        False,
+                        None,
+                        {},
                     )
                 except _TEMPLATE_ERRORS:
                     continue
@@ -211,17 +256,27 @@ class Chat:
                     break
         return self._forms[template]
 
-    def checked(self, asked: Asked, response: Sequence[dict[str, Any]], row: str) -> tuple[str, int]:
-        """(prompt and response as text; how many replies within the prompt lost their reasoning, by the template's design).
+    def checked(
+        self, asked: Asked, response: Sequence[dict[str, Any]], row: str
+    ) -> tuple[str, int]:
+        """(prompt and response as text; how many replies within the prompt lost their reasoning, by
+        the template's design).
 
-        Without a response the text goes up to where the reply begins. Raises DataError where it leaves out anything else.
+        Without a response the text goes up to where the reply begins. Raises DataError where it
+        leaves out anything else.
         """
         messages, reply = [*asked.messages, *response], not response
         text = self.render(messages, asked, reply, row)
         # Short contents stand in many texts by accident, so the shape is tried with marks too.
-        lost = {(i, part) for i, part in self._left_out(messages, asked, reply) if messages[i].get(part)}
+        lost = {
+            (i, part) for i, part in self._left_out(messages, asked, reply) if messages[i].get(part)
+        }
         for i, message in enumerate(messages):
-            lost.update((i, part) for part, piece in said(message) if piece not in text and not _escaped(piece, text))
+            lost.update(
+                (i, part)
+                for part, piece in said(message)
+                if piece not in text and not _escaped(piece, text)
+            )
         for i, part in sorted(lost):
             if part != "reasoning_content" or i >= len(asked.messages):
                 what = f"({part}) " if part != "content" else ""
@@ -232,23 +287,40 @@ class Chat:
         for name in tool_names(asked.tools):
             if name not in text:
                 raise DataError(
-                    f"row {row}: {self.name} does not show the tool {name!r}", "use a template that knows tools"
+                    f"row {row}: {self.name} does not show the tool {name!r}",
+                    "use a template that knows tools",
                 )
         return text, len({i for i, _ in lost})
 
     def _left_out(
         self, messages: Sequence[Mapping[str, Any]], asked: Asked, reply: bool
     ) -> tuple[tuple[int, str], ...]:
-        """(message, part) that the template leaves out of conversations of this shape, found with marks for their texts."""
-        shape = (tuple((m["role"], *((k, len(m[k]) if k == "tool_calls" else bool(m[k])) for k in m if k != "role"))
-                       for m in messages), asked.key, reply)  # fmt: skip
+        """(message, part) that the template leaves out of conversations of this shape, found with
+        marks for their texts."""
+        shape = (
+            tuple(
+                (
+                    m["role"],
+                    *(
+                        (k, len(m[k]) if k == "tool_calls" else bool(m[k]))
+                        for k in m
+                        if k != "role"
+                    ),
+                )
+                for m in messages
+            ),
+            asked.key,
+            reply,
+        )
         if shape not in self._kept:
             if len(self._kept) > _MANY:
                 self._kept.clear()
             self._kept[shape] = self._try(messages, asked, reply)
         return self._kept[shape]
 
-    def _try(self, messages: Sequence[Mapping[str, Any]], asked: Asked, reply: bool) -> tuple[tuple[int, str], ...]:
+    def _try(
+        self, messages: Sequence[Mapping[str, Any]], asked: Asked, reply: bool
+    ) -> tuple[tuple[int, str], ...]:
         marks: dict[str, tuple[int, str]] = {}
 
         def mark(i: int, part: str) -> str:
@@ -257,11 +329,21 @@ class Chat:
 
         probe = []
         for i, message in enumerate(messages):
-            made = {k: mark(i, k) if k in ("content", "reasoning_content") and v else v for k, v in message.items()}
+            made = {
+                k: mark(i, k) if k in ("content", "reasoning_content") and v else v
+                for k, v in message.items()
+            }
             if calls := message.get("tool_calls"):
                 made["tool_calls"] = [
-                    {**c, "function": {"name": mark(i, "tool_calls"), "arguments": {"a": mark(i, "tool_calls")}}} for c in calls
-                ]  # fmt: skip
+                    {
+                        **c,
+                        "function": {
+                            "name": mark(i, "tool_calls"),
+                            "arguments": {"a": mark(i, "tool_calls")},
+                        },
+                    }
+                    for c in calls
+                ]
             probe.append(made)
         try:
             text = self.render(probe, asked, reply, "")
@@ -269,12 +351,13 @@ class Chat:
             return ()
         return tuple(sorted({place for name, place in marks.items() if name not in text}))
 
-    # --- where replies end ----------------------------------------------------------------------------------------------
+    # --- where replies end ------------------------------------------------------------------------
     def ends(self, asked: Asked | None = None) -> Ends:
         """How a reply to this prompt ends (None: to any, by the settings for every conversation).
 
-        It ends with the first special token that the template writes behind a reply; of several without anything between them
-        with EOS, if that is one. Where there is none it ends with the token that opens the next turn, else with EOS.
+        It ends with the first special token that the template writes behind a reply; of several
+        without anything between them with EOS, if that is one. Where there is none it ends with the
+        token that opens the next turn, else with EOS.
         """
         settings = self._settings if asked is None else asked.settings
         key = json.dumps(settings, sort_keys=True, default=str) if asked and asked.key else ""
@@ -283,11 +366,19 @@ class Chat:
         return self._ends[key]
 
     def _find_ends(self, settings: Mapping[str, Any]) -> Ends:
-        function = {"name": "f", "description": "f", "parameters": {"type": "object", "properties": {}}}
+        function = {
+            "name": "f",
+            "description": "f",
+            "parameters": {"type": "object", "properties": {}},
+        }
         plain = Asked([], None, dict(settings))
         tooled = Asked([], [{"type": "function", "function": function}], dict(settings))
         user, reply = {"role": "user", "content": "x"}, {"role": "assistant", "content": MARK}
-        call = {"id": "123456789", "type": "function", "function": {"name": "f", "arguments": {"x": MARK}}}
+        call = {
+            "id": "123456789",
+            "type": "function",
+            "function": {"name": "f", "arguments": {"x": MARK}},
+        }
         result = {"role": "tool", "tool_call_id": "123456789", "name": "f", "content": "x"}
         calls = {"role": "assistant", "content": "", "tool_calls": [call]}
         behind = self._tail([user, reply], plain)
@@ -305,7 +396,8 @@ class Chat:
         return Ends(close, close[-1] if close[-1] in found else found[-1] if found else None)
 
     def _close(self, tail: str | None) -> tuple[str, ...]:
-        """The first special tokens of a tail, up to EOS where nothing stands between, else the first alone."""
+        """The first special tokens of a tail, up to EOS where nothing stands between, else the
+        first alone."""
         run: list[str] = []
         end = -1
         for found in self._control.finditer(tail or ""):
@@ -316,7 +408,8 @@ class Chat:
         return tuple(run[: run.index(self._eos) + 1] if self._eos in run else run[:1])
 
     def _tail(self, messages: Messages, asked: Asked) -> str | None:
-        """What the template writes behind the mark; None where it refuses such messages or leaves the mark out."""
+        """What the template writes behind the mark; None where it refuses such messages or leaves
+        the mark out."""
         try:
             _, mark, tail = self.render(messages, asked, False, "").rpartition(MARK)
         except DataError:
@@ -325,26 +418,40 @@ class Chat:
 
 
 def _with_calls(message: Mapping[str, Any], empty: str | None, as_json: bool) -> Mapping[str, Any]:
-    """The message as a template takes it: `empty` for content that a message which calls tools has not, arguments as JSON."""
+    """The message as a template takes it: `empty` for content that a message which calls tools has
+    not, arguments as JSON."""
     calls = message.get("tool_calls")
     if not calls:
         return message
     made = {"content": empty, **message}
     if as_json:
         made["tool_calls"] = [
-            {**call, "function": {**call["function"], "arguments": json.dumps(call["function"]["arguments"], ensure_ascii=False)}}
+            {
+                **call,
+                "function": {
+                    **call["function"],
+                    "arguments": json.dumps(call["function"]["arguments"], ensure_ascii=False),
+                },
+            }
             for call in calls
-        ]  # fmt: skip
+        ]
     return made
 
 
 def said(message: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """(part, text) of everything a message says: content, reasoning, names and arguments of calls, as templates must write them."""
+    """(part, text) of everything a message says: content, reasoning, names and arguments of calls,
+    as templates must write them."""
     content = message.get("content")
     if content:
-        pieces = _THOUGHT.split(content) if message["role"] == "assistant" and _THOUGHT.search(content) else [content]
+        pieces = (
+            _THOUGHT.split(content)
+            if message["role"] == "assistant" and _THOUGHT.search(content)
+            else [content]
+        )
         yield from (
-            ("content" if piece is pieces[-1] else "reasoning_content", p) for piece in pieces if (p := piece.strip())
+            ("content" if piece is pieces[-1] else "reasoning_content", p)
+            for piece in pieces
+            if (p := piece.strip())
         )
     if thought := (message.get("reasoning_content") or "").strip():
         yield "reasoning_content", thought
@@ -369,13 +476,18 @@ def _leaves(value: Any) -> Iterator[str]:
 
 
 def _escaped(piece: str, text: str) -> bool:
-    """Whether the text holds the piece as JSON, as some templates write a tool's arguments and results."""
+    """Whether the text holds the piece as JSON, as some templates write a tool's arguments and
+    results."""
     return json.dumps(piece, ensure_ascii=False)[1:-1] in text or json.dumps(piece)[1:-1] in text
 
 
 def tool_names(tools: Sequence[Mapping[str, Any]] | None) -> Iterator[str]:
     """The names of the functions offered."""
     for tool in tools or ():
-        name = (tool.get("function") or tool).get("name") if isinstance(tool.get("function") or tool, Mapping) else None
+        name = (
+            (tool.get("function") or tool).get("name")
+            if isinstance(tool.get("function") or tool, Mapping)
+            else None
+        )
         if isinstance(name, str):
             yield name

@@ -14,7 +14,8 @@ from accord.text.packing import Group
 
 BOS, EOS, PAD = "<bos>", "<eos>", "<pad>"
 MIN_WINDOW = 16
-"""A document's tail shorter than this many tokens is not worth a window; it is counted as dropped."""
+"""A document's tail shorter than this many tokens is not worth a window; it is counted as
+dropped."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +35,11 @@ def train_bpe(texts: Iterable[str], vocab_size: int) -> Tokenizer:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size, special_tokens=[BOS, EOS, PAD], show_progress=False,
+        vocab_size=vocab_size,
+        special_tokens=[BOS, EOS, PAD],
+        show_progress=False,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-    )  # fmt: skip
+    )
     tokenizer.train_from_iterator(texts, trainer)
     return tokenizer
 
@@ -46,9 +49,13 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path, context: int) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
     config = {
-        "tokenizer_class": "PreTrainedTokenizerFast", "bos_token": BOS, "eos_token": EOS, "pad_token": PAD,
-        "model_max_length": context, "clean_up_tokenization_spaces": False,
-    }  # fmt: skip
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": BOS,
+        "eos_token": EOS,
+        "pad_token": PAD,
+        "model_max_length": context,
+        "clean_up_tokenization_spaces": False,
+    }
     (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=1))
     return folder
 
@@ -56,8 +63,8 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path, context: int) -> Path:
 def cut_windows(tokenizer: Tokenizer, texts: Sequence[str], length: int) -> Windows:
     """Cut every document (<bos> text <eos>) into windows of `length` tokens.
 
-    A window's first token is its given context, all others are scored. Later windows of a document start
-    in its middle, without a <bos>.
+    A window's first token is its given context, all others are scored. Later windows of a document
+    start in its middle, without a <bos>.
     """
     if length < MIN_WINDOW:
         raise DataError(f"windows of {length} tokens are too short", f"use at least {MIN_WINDOW}")

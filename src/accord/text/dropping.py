@@ -22,10 +22,14 @@ class Need:
         return self.prompt <= prompt and self.response <= response
 
 
-def limits_that_keep(needs: Sequence[Need], prompt: int, response: int, share: float = KEPT) -> tuple[int, int]:
-    """The smallest limits, each at least the given one, that keep `share` of the rows and raise no more than they must.
+def limits_that_keep(
+    needs: Sequence[Need], prompt: int, response: int, share: float = KEPT
+) -> tuple[int, int]:
+    """The smallest limits, each at least the given one, that keep `share` of the rows and raise no
+    more than they must.
 
-    A limit that drops few rows stays as it is; where both drop many, both rise by the same share of their rows.
+    A limit that drops few rows stays as it is; where both drop many, both rise by the same share of
+    their rows.
     """
     if not needs:
         return prompt, response

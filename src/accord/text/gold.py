@@ -1,4 +1,5 @@
-"""The gold reward of the sentiment task: TF-IDF and logistic regression, hidden from the learner."""
+"""The gold reward of the sentiment task: TF-IDF and logistic regression, hidden from the
+learner."""
 
 from __future__ import annotations
 
@@ -17,14 +18,17 @@ from accord.files import write_atomically
 class GoldSentiment:
     """Log-odds that a text is a positive review (natural logarithm; > 0 is positive)."""
 
-    def __init__(self, vocabulary: dict[str, int], idf: NDArray[Any], weights: NDArray[Any], bias: float) -> None:
+    def __init__(
+        self, vocabulary: dict[str, int], idf: NDArray[Any], weights: NDArray[Any], bias: float
+    ) -> None:
         self.vocabulary, self.idf, self.weights, self.bias = vocabulary, idf, weights, bias
         self._vectorizer = _vectorizer(vocabulary)
         self._vectorizer.idf_ = idf
 
     @classmethod
     def fit(cls, texts: Sequence[str], labels: Sequence[int]) -> GoldSentiment:
-        """Fit on texts with 0/1 labels: 1-2-grams, sublinear counts, terms seen at least twice, C = 30."""
+        """Fit on texts with 0/1 labels: 1-2-grams, sublinear counts, terms seen at least twice, C =
+        30."""
         from sklearn.linear_model import LogisticRegression
 
         if set(labels) != {0, 1}:
@@ -33,13 +37,21 @@ class GoldSentiment:
         features = vectorizer.fit_transform(texts)
         model = LogisticRegression(C=30.0, solver="liblinear", random_state=0).fit(features, labels)
         vocabulary = {term: int(index) for term, index in vectorizer.vocabulary_.items()}
-        return cls(vocabulary, vectorizer.idf_, model.coef_[0].astype(np.float32), float(model.intercept_[0]))
+        return cls(
+            vocabulary,
+            vectorizer.idf_,
+            model.coef_[0].astype(np.float32),
+            float(model.intercept_[0]),
+        )
 
     def score(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Log-odds per text: [B]."""
         if not texts:
             return np.zeros(0)
-        return np.asarray(self._vectorizer.transform(texts) @ self.weights, dtype=np.float64) + self.bias
+        return (
+            np.asarray(self._vectorizer.transform(texts) @ self.weights, dtype=np.float64)
+            + self.bias
+        )
 
     def accuracy(self, texts: Sequence[str], labels: Sequence[int]) -> float:
         """Share of texts whose sign agrees with the label."""
@@ -50,9 +62,13 @@ class GoldSentiment:
 
         def write(place: Path) -> None:
             place.mkdir()
-            np.savez(place / "gold.npz", idf=self.idf, weights=self.weights, bias=np.float64(self.bias))
+            np.savez(
+                place / "gold.npz", idf=self.idf, weights=self.weights, bias=np.float64(self.bias)
+            )
             terms = sorted(self.vocabulary, key=self.vocabulary.__getitem__)
-            (place / "vocabulary.json").write_text(json.dumps(terms, ensure_ascii=False), encoding="utf-8")
+            (place / "vocabulary.json").write_text(
+                json.dumps(terms, ensure_ascii=False), encoding="utf-8"
+            )
 
         write_atomically(folder, write)
         return folder
@@ -61,7 +77,10 @@ class GoldSentiment:
     def load(cls, folder: Path) -> GoldSentiment:
         """Read what `save` wrote."""
         if not (folder / "gold.npz").is_file():
-            raise DataError(f"{folder} holds no gold reward: gold.npz is missing", "name the gold of a reviews stage")
+            raise DataError(
+                f"{folder} holds no gold reward: gold.npz is missing",
+                "name the gold of a reviews stage",
+            )
         arrays = np.load(folder / "gold.npz", allow_pickle=False)
         terms = json.loads((folder / "vocabulary.json").read_text(encoding="utf-8"))
         vocabulary = {term: index for index, term in enumerate(terms)}
@@ -73,5 +92,9 @@ def _vectorizer(vocabulary: dict[str, int] | None) -> Any:
 
     minimum = 1 if vocabulary else 2
     return TfidfVectorizer(
-        ngram_range=(1, 2), sublinear_tf=True, min_df=minimum, dtype=np.float32, vocabulary=vocabulary
+        ngram_range=(1, 2),
+        sublinear_tf=True,
+        min_df=minimum,
+        dtype=np.float32,
+        vocabulary=vocabulary,
     )

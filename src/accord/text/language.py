@@ -7,7 +7,8 @@ from typing import Any, Protocol
 
 
 class Language(Protocol):
-    """A model's tokenizer and the longest sequence it was made for, in tokens; a loaded model is one."""
+    """A model's tokenizer and the longest sequence it was made for, in tokens; a loaded model is
+    one."""
 
     @property
     def tokenizer(self) -> Any: ...

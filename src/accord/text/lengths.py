@@ -1,4 +1,5 @@
-"""Over-long examples: an error, or a policy the recipe chose; either way counted and shown before step 0."""
+"""Over-long examples: an error, or a policy the recipe chose; either way counted and shown before
+step 0."""
 
 from __future__ import annotations
 
@@ -20,12 +21,16 @@ TooLong = Literal["error", "drop", "cut"]
 
 @dataclass(frozen=True)
 class LengthTable:
-    """What happened to the rows. tokens: [minimum, median, 90th percentile, maximum] of prompt and response;
-    eos_trained: share of responses that end with their stop token; example: one decoded, the trained part in ⟦ ⟧.
+    """What happened to the rows. tokens: [minimum, median, 90th percentile, maximum] of prompt and
+    response;
+    eos_trained: share of responses that end with their stop token; example: one decoded, the
+    trained part in ⟦ ⟧.
 
-    round_trip: share of responses whose tokens give back their text (and so the same tokens again); changed: a row that does
-    not, as it was and as its tokens read. lost_reasoning: rows of whose earlier replies the chat template leaves out the
-    reasoning, by design. left_out: what was found beside the rows and is in none of them, by reason.
+    round_trip: share of responses whose tokens give back their text (and so the same tokens again);
+    changed: a row that does not, as it was and as its tokens read. lost_reasoning: rows of whose
+    earlier replies the chat template leaves out the
+    reasoning, by design. left_out: what was found beside the rows and is in none of them, by
+    reason.
     """
 
     rows: int
@@ -51,11 +56,16 @@ class LengthTable:
             f"EOS trained on {self.eos_trained:.0%} of the responses",
             f"text → tokens → text gives back {_share(self.round_trip)} of the responses"
             + (f"; not {self.changed}" if self.changed else ""),
-            *([f"{self.lost_reasoning:,} rows: the chat template leaves out the reasoning of earlier replies, by design"]
-              if self.lost_reasoning else []),
+            *(
+                [
+                    f"{self.lost_reasoning:,} rows: the chat template leaves out the reasoning of earlier replies, by design"
+                ]
+                if self.lost_reasoning
+                else []
+            ),
             f"example: {self.example}",
             *([f"beside the rows: {by_reason(self.left_out)}"] if self.left_out else []),
-        ]  # fmt: skip
+        ]
 
     def values(self) -> dict[str, Any]:
         """JSON-able."""
@@ -63,18 +73,26 @@ class LengthTable:
 
 
 def fit_lengths(
-    examples: Sequence[Example], encoder: Encoder, max_prompt: int, max_response: int, too_long: TooLong,
-    dropped: dict[str, int] | None = None, context: int | None = None, left_out: dict[str, int] | None = None,
-) -> tuple[list[Example], LengthTable]:  # fmt: skip
+    examples: Sequence[Example],
+    encoder: Encoder,
+    max_prompt: int,
+    max_response: int,
+    too_long: TooLong,
+    dropped: dict[str, int] | None = None,
+    context: int | None = None,
+    left_out: dict[str, int] | None = None,
+) -> tuple[list[Example], LengthTable]:
     """Apply the length policy, in tokens (a response's EOS counts).
 
-    "cut" shortens prompts from the left and responses from the right, which then count as unfinished: an EOS
-    is never invented. Of a plain prompt the BOS stays; of a conversation whole turns go, oldest first, and the
-    system message stays; when its last turn alone is too long, the row is dropped, and counted as such. So is a row of whose
-    response the limit leaves nothing that is trained.
+    "cut" shortens prompts from the left and responses from the right, which then count as
+    unfinished: an EOS is never invented. Of a plain prompt the BOS stays; of a conversation whole
+    turns go, oldest first, and the system message stays; when its last turn alone is too long, the
+    row is dropped, and counted as such. So is a row of whose response the limit leaves nothing that
+    is trained.
 
-    `dropped` are rows lost earlier, `left_out` parts of rows that are in no example, by reason, for the table. `context`:
-    the model's longest sequence; a row that is still longer is an error whatever the policy. Raises DataError for "error", or when nothing is left.
+    `dropped` are rows lost earlier, `left_out` parts of rows that are in no example, by reason, for
+    the table. `context`: the model's longest sequence; a row that is still longer is an error
+    whatever the policy. Raises DataError for "error", or when nothing is left.
     """
     kept: list[Example] = []
     lost, cut = Counter(dropped or {}), 0
@@ -94,7 +112,9 @@ def fit_lengths(
             kept.append(shorter)
             cut += 1
     if not kept:
-        raise DataError(f"none of {len(examples)} rows is left: {by_reason(lost)}", "raise the token limits")
+        raise DataError(
+            f"none of {len(examples)} rows is left: {by_reason(lost)}", "raise the token limits"
+        )
     _check_context(kept, context)
     rows = len(examples) + sum((dropped or {}).values())
     return kept, replace(_table(kept, cut, lost, rows, encoder), left_out=left_out or {})
@@ -127,7 +147,9 @@ def _cut(example: Example, encoder: Encoder, max_prompt: int, max_response: int)
         prompt = example.prompt_ids
         if isinstance(example.asked, str):
             keep = 1 if prompt[0] == encoder.tokenizer.bos_token_id else 0
-            example = replace(example, prompt_ids=prompt[:keep] + prompt[len(prompt) - max_prompt + keep :])
+            example = replace(
+                example, prompt_ids=prompt[:keep] + prompt[len(prompt) - max_prompt + keep :]
+            )
             continue
         asked = shorter(example.asked)
         if asked is None:
@@ -137,20 +159,28 @@ def _cut(example: Example, encoder: Encoder, max_prompt: int, max_response: int)
     if len(example.response_ids) <= max_response:
         return example
     mask = None if example.mask is None else example.mask[:max_response]
-    return replace(example, response_ids=example.response_ids[:max_response], finished=False, mask=mask)
+    return replace(
+        example, response_ids=example.response_ids[:max_response], finished=False, mask=mask
+    )
 
 
-def _table(kept: Sequence[Example], cut: int, lost: Counter[str], rows: int, encoder: Encoder) -> LengthTable:
+def _table(
+    kept: Sequence[Example], cut: int, lost: Counter[str], rows: int, encoder: Encoder
+) -> LengthTable:
     odd = [example for example in kept if not encoder.round_trips(example)]
     return LengthTable(
-        rows=rows, kept=len(kept), cut=cut, dropped=dict(lost),
+        rows=rows,
+        kept=len(kept),
+        cut=cut,
+        dropped=dict(lost),
         prompt_tokens=_spread([len(e.prompt_ids) for e in kept]),
         response_tokens=_spread([len(e.response_ids) for e in kept]),
         eos_trained=sum(e.finished for e in kept) / len(kept),
         example=show_example(kept[0], encoder),
-        round_trip=1 - len(odd) / len(kept), changed=_changed(odd[0], encoder) if odd else "",
+        round_trip=1 - len(odd) / len(kept),
+        changed=_changed(odd[0], encoder) if odd else "",
         lost_reasoning=sum(e.lost_reasoning > 0 for e in kept),
-    )  # fmt: skip
+    )
 
 
 def _changed(example: Example, encoder: Encoder) -> str:
@@ -170,7 +200,9 @@ def show_example(example: Example, encoder: Encoder) -> str:
     decode = encoder.tokenizer.decode
     parts = [decode(example.prompt_ids)]
     mask = example.mask or [True] * len(example.response_ids)
-    for trained, run in groupby(zip(mask, example.response_ids, strict=True), key=lambda pair: pair[0]):
+    for trained, run in groupby(
+        zip(mask, example.response_ids, strict=True), key=lambda pair: pair[0]
+    ):
         text = decode([token for _, token in run])
         parts.append(f"⟦{text}⟧" if trained else text)
     return "".join(parts)

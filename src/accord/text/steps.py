@@ -1,8 +1,8 @@
 """Where the steps of a response end, as token indices.
 
-A response is tokenised once, as a whole, exactly as a policy writes it; steps are found afterwards in its decoded text.
-A step ends with the first token that completes its text, so a separator may share a token with the end of a step, or
-be spread over several, without changing what is scored.
+A response is tokenised once, as a whole, exactly as a policy writes it; steps are found afterwards
+in its decoded text. A step ends with the first token that completes its text, so a separator may
+share a token with the end of a step, or be spread over several, without changing what is scored.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ Decode = Callable[[Sequence[int]], str]
 def step_ends(decode: Decode, response_ids: Sequence[int], steps: Sequence[str]) -> list[int]:
     """Index of the last token of each of `steps`, which follow each other in the response.
 
-    Space around a step does not count. The list is shorter than `steps` where one is not found: the response was cut
-    before it, or is another text. Raises ValueError for a blank step.
+    Space around a step does not count. The list is shorter than `steps` where one is not found: the
+    response was cut before it, or is another text. Raises ValueError for a blank step.
     """
     text, at, found = decode(response_ids), 0, []
     for step in steps:
@@ -32,13 +32,15 @@ def step_ends(decode: Decode, response_ids: Sequence[int], steps: Sequence[str])
 
 
 def split_ends(decode: Decode, response_ids: Sequence[int], separator: str) -> list[int]:
-    """The same for the parts that `separator` divides a response into; a blank response is one step: its last token."""
+    """The same for the parts that `separator` divides a response into; a blank response is one
+    step: its last token."""
     parts = [part for part in decode(response_ids).split(separator) if part.strip()]
     return step_ends(decode, response_ids, parts) or [len(response_ids) - 1]
 
 
 def _token_of(decode: Decode, ids: Sequence[int], text: str) -> int:
-    """The first token after which the decoded text begins with `text` (bisected: more tokens only add to it)."""
+    """The first token after which the decoded text begins with `text` (bisected: more tokens only
+    add to it)."""
     low, high = 0, len(ids) - 1
     while low < high:
         middle = (low + high) // 2

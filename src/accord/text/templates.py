@@ -23,19 +23,33 @@ GIVEN = {"messages", "tools", "documents", "add_generation_prompt"}
 
 
 def render(
-    template: str, messages: Sequence[Mapping[str, Any]], special: Mapping[str, Any], add_generation_prompt: bool,
-    tools: Sequence[Mapping[str, Any]] | None = None, settings: Mapping[str, Any] | None = None,
-) -> str:  # fmt: skip
-    """The conversation as text. `settings`: of the template (enable_thinking, documents, ...), which win over special tokens.
+    template: str,
+    messages: Sequence[Mapping[str, Any]],
+    special: Mapping[str, Any],
+    add_generation_prompt: bool,
+    tools: Sequence[Mapping[str, Any]] | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> str:
+    """The conversation as text. `settings`: of the template (enable_thinking, documents, ...),
+    which win over special tokens.
 
-    A field that is None is left out, as most templates expect. Raises jinja2's TemplateError where the template refuses the
-    messages.
+    A field that is None is left out, as most templates expect. Raises jinja2's TemplateError where
+    the template refuses the messages.
     """
-    given = [{name: plain(value) for name, value in message.items() if value is not None} for message in messages]
+    given = [
+        {name: plain(value) for name, value in message.items() if value is not None}
+        for message in messages
+    ]
     found: str = _compiled(template).render(
-        {**special, "documents": None, **plain(dict(settings or {})), "messages": [_with_reasoning(m) for m in given],
-         "tools": plain(tools), "add_generation_prompt": add_generation_prompt}
-    )  # fmt: skip
+        {
+            **special,
+            "documents": None,
+            **plain(dict(settings or {})),
+            "messages": [_with_reasoning(m) for m in given],
+            "tools": plain(tools),
+            "add_generation_prompt": add_generation_prompt,
+        }
+    )
     return found
 
 
@@ -49,7 +63,8 @@ def settings_of(template: str) -> frozenset[str]:
 
 
 def choose(templates: Any, tools: bool) -> str | None:
-    """The template to use: a tokenizer may have several, by name, as transformers chooses among them."""
+    """The template to use: a tokenizer may have several, by name, as transformers chooses among
+    them."""
     if not isinstance(templates, Mapping):
         return None if templates is None else str(templates)
     name = "tool_use" if tools and "tool_use" in templates else "default"
@@ -57,14 +72,16 @@ def choose(templates: Any, tools: bool) -> str | None:
 
 
 def read_template(given: str) -> str:
-    """A chat template written out, or in a file (a .jinja file, or any name without braces). Raises ConfigError."""
+    """A chat template written out, or in a file (a .jinja file, or any name without braces). Raises
+    ConfigError."""
     if "{" in given:
         return given
     try:
         return Path(given).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
-            f"chat_template: {given!r} cannot be read ({error})", "name a file, or write the template itself"
+            f"chat_template: {given!r} cannot be read ({error})",
+            "name a file, or write the template itself",
         ) from error
 
 
@@ -81,7 +98,11 @@ def plain(value: Any) -> Any:
 
 def _with_reasoning(message: dict[str, Any]) -> dict[str, Any]:
     reasoning = next((message[key] for key in REASONING if message.get(key) is not None), None)
-    return message if reasoning is None else {"thinking": reasoning, **message, "reasoning_content": reasoning}
+    return (
+        message
+        if reasoning is None
+        else {"thinking": reasoning, **message, "reasoning_content": reasoning}
+    )
 
 
 @cache
@@ -97,7 +118,8 @@ def _environment() -> Environment:
     from jinja2.utils import Namespace as Plain
 
     class Generation(ext.Extension):
-        """{% generation %} marks what an assistant wrote; accord finds that out from lengths, so the mark is passed over."""
+        """{% generation %} marks what an assistant wrote; accord finds that out from lengths, so
+        the mark is passed over."""
 
         tags = {"generation"}  # noqa: RUF012 (jinja2's own form)
 
@@ -116,18 +138,26 @@ def _environment() -> Environment:
         raise TemplateError(message)
 
     def tojson(
-        x: Any, ensure_ascii: bool = False, indent: Any = None, separators: Any = None, sort_keys: bool = False
+        x: Any,
+        ensure_ascii: bool = False,
+        indent: Any = None,
+        separators: Any = None,
+        sort_keys: bool = False,
     ) -> str:
-        return json.dumps(x, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+        return json.dumps(
+            x, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
+        )
 
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, ext.loopcontrols]
     )
     environment.filters["tojson"] = tojson
     environment.globals |= {
-        "raise_exception": refuse, "strftime_now": lambda form: datetime.now().strftime(form), "dict": _Dict(),
+        "raise_exception": refuse,
+        "strftime_now": lambda form: datetime.now().strftime(form),
+        "dict": _Dict(),
         "namespace": Namespace,
-    }  # fmt: skip
+    }
     return environment
 
 

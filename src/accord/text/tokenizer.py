@@ -1,8 +1,9 @@
 """A tokenizer read from a Hugging Face directory with the `tokenizers` library alone.
 
-transformers does the same around the same library, but importing it costs more than loading a small model. What it would
-do beyond reading `tokenizer.json` (rebuild it for a class, add tokens, patch expressions) is not guessed at: there
-`read_tokenizer` gives None and the caller lets transformers load it.
+transformers does the same around the same library, but importing it costs more than loading a small
+model. What it would do beyond reading `tokenizer.json` (rebuild it for a class, add tokens, patch
+expressions) is not guessed at: there `read_tokenizer` gives None and the caller lets transformers
+load it.
 """
 
 from __future__ import annotations
@@ -20,13 +21,19 @@ from accord.text.templates import render
 FILE, CONFIG, TEMPLATE = "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"
 CLASSES = ("PreTrainedTokenizerFast", "TokenizersBackend")
 """transformers' classes that take `tokenizer.json` as it is."""
-SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+SPECIAL = (
+    "bos_token",
+    "eos_token",
+    "unk_token",
+    "sep_token",
+    "pad_token",
+    "cls_token",
+    "mask_token",
+)
 KINDS = ("llama", "mistral", "qwen2", "qwen3")
 """Models whose tokenizers transformers is known to load as is written here."""
 _BYTES = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}
-_WORDS = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
+_WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 _SPLIT = {"type": "Split", "pattern": {"Regex": _WORDS}, "behavior": "Isolated", "invert": False}
 REBUILT: dict[str, tuple[Any, Any]] = {
     "GPT2Tokenizer": (None, _BYTES),
@@ -34,8 +41,8 @@ REBUILT: dict[str, tuple[Any, Any]] = {
         {"type": "NFC"}, {"type": "Sequence", "pretokenizers": [_SPLIT, _BYTES | {"use_regex": False}]},
     ),
 }  # fmt: skip
-"""(normalizer, pre-tokenizer) of classes that take only words and merges from `tokenizer.json` and make the rest anew; read
-here where the file says just that."""
+"""(normalizer, pre-tokenizer) of classes that take only words and merges from `tokenizer.json` and
+make the rest anew; read here where the file says just that."""
 KNOWN = {
     *SPECIAL, "tokenizer_class", "backend", "is_local", "local_files_only", "model_max_length", "extra_special_tokens",
     "additional_special_tokens", "chat_template", "clean_up_tokenization_spaces", "added_tokens_decoder", "add_bos_token",
@@ -46,16 +53,22 @@ KNOWN = {
 
 
 class FileTokenizer:
-    """What `accord.text.encoding` and the models need of a tokenizer, with the names that transformers gives it.
+    """What `accord.text.encoding` and the models need of a tokenizer, with the names that
+    transformers gives it.
 
-    bos_token, eos_token, ...: the special tokens' text, None where there is none; `_id` behind the name gives the id.
+    bos_token, eos_token, ...: the special tokens' text, None where there is none; `_id` behind the
+    name gives the id.
     folder: where it was read.
     """
 
-    def __init__(self, raw: Raw, config: Mapping[str, Any], chat_template: str | None, folder: Path) -> None:
+    def __init__(
+        self, raw: Raw, config: Mapping[str, Any], chat_template: str | None, folder: Path
+    ) -> None:
         self.raw, self.chat_template, self.folder = raw, chat_template, folder
         self._config = dict(config)
-        self._special = {name: _content(config[name]) for name in SPECIAL if config.get(name) is not None}
+        self._special = {
+            name: _content(config[name]) for name in SPECIAL if config.get(name) is not None
+        }
         self._extra = [_content(token) for token in _extra(config)]
 
     def __len__(self) -> int:
@@ -79,14 +92,19 @@ class FileTokenizer:
         """Tokens by id that are found in a text before it is split."""
         return dict(sorted(self.raw.get_added_tokens_decoder().items()))
 
-    def encode(self, text: str, *, add_special_tokens: bool = True, split_special_tokens: bool = False) -> list[int]:
+    def encode(
+        self, text: str, *, add_special_tokens: bool = True, split_special_tokens: bool = False
+    ) -> list[int]:
         """Ids of a text; `split_special_tokens` takes special tokens spelled in it as letters."""
         if self.raw.encode_special_tokens != split_special_tokens:
             self.raw.encode_special_tokens = split_special_tokens
         return list(self.raw.encode(text, add_special_tokens=add_special_tokens).ids)
 
     def decode(
-        self, token_ids: Sequence[int], skip_special_tokens: bool = False, clean_up_tokenization_spaces: bool = False
+        self,
+        token_ids: Sequence[int],
+        skip_special_tokens: bool = False,
+        clean_up_tokenization_spaces: bool = False,
     ) -> str:
         """The text. Every space stays: cleaning up is for word pieces, which no model here has."""
         if clean_up_tokenization_spaces:
@@ -103,13 +121,25 @@ class FileTokenizer:
         return dict(self._special)
 
     def apply_chat_template(
-        self, conversation: list[dict[str, Any]], *, tokenize: bool, add_generation_prompt: bool,
-        tools: list[dict[str, Any]] | None = None, **settings: Any,
-    ) -> str:  # fmt: skip
-        """The conversation as text; ids come from `accord.text.encoding`, where foreign text cannot end a turn."""
+        self,
+        conversation: list[dict[str, Any]],
+        *,
+        tokenize: bool,
+        add_generation_prompt: bool,
+        tools: list[dict[str, Any]] | None = None,
+        **settings: Any,
+    ) -> str:
+        """The conversation as text; ids come from `accord.text.encoding`, where foreign text cannot
+        end a turn."""
         if tokenize or self.chat_template is None:
-            raise ValueError("encode the text with Encoder" if tokenize else "this tokenizer has no chat template")
-        return render(self.chat_template, conversation, self._special, add_generation_prompt, tools, settings)
+            raise ValueError(
+                "encode the text with Encoder"
+                if tokenize
+                else "this tokenizer has no chat template"
+            )
+        return render(
+            self.chat_template, conversation, self._special, add_generation_prompt, tools, settings
+        )
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the files that were read, for accord and transformers alike."""
@@ -117,13 +147,16 @@ class FileTokenizer:
         folder.mkdir(parents=True, exist_ok=True)
         self.raw.encode_special_tokens = False  # not a setting of the file
         self.raw.save(str(folder / FILE))
-        (folder / CONFIG).write_text(json.dumps(self._config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        (folder / CONFIG).write_text(
+            json.dumps(self._config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
         if self.chat_template is not None:
             (folder / TEMPLATE).write_text(self.chat_template, encoding="utf-8")
 
 
 def read_tokenizer(folder: Path, model_kind: str) -> FileTokenizer | None:
-    """The tokenizer of a model directory; None where transformers would do more than read its files."""
+    """The tokenizer of a model directory; None where transformers would do more than read its
+    files."""
     if not (folder / FILE).is_file() or not (folder / CONFIG).is_file() or model_kind not in KINDS:
         return None
     try:
@@ -143,7 +176,8 @@ def read_tokenizer(folder: Path, model_kind: str) -> FileTokenizer | None:
 
 
 def _legacy(file: Path, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Older directories have special and added tokens in files of their own, which count where the latter are not listed."""
+    """Older directories have special and added tokens in files of their own, which count where the
+    latter are not listed."""
     if "added_tokens_decoder" in config or not file.is_file():
         return {}
     return dict(json.loads(file.read_text(encoding="utf-8")))
@@ -176,7 +210,9 @@ def _complete(raw: Raw, config: Mapping[str, Any]) -> bool:
 
 def _same(own: AddedToken | None, listed: Mapping[str, Any]) -> bool:
     flags = ("content", "lstrip", "rstrip", "normalized", "single_word", "special")
-    return own is not None and all(getattr(own, flag) == listed.get(flag, getattr(own, flag)) for flag in flags)
+    return own is not None and all(
+        getattr(own, flag) == listed.get(flag, getattr(own, flag)) for flag in flags
+    )
 
 
 def _as_it_is(raw: Raw, config: Mapping[str, Any], model_kind: str) -> bool:
@@ -196,13 +232,24 @@ def _is_rebuilt(raw: Raw, config: Mapping[str, Any], normalizer: Any, pre_tokeni
     model = raw.model
     plain = type(model).__name__ == "BPE" and not any(
         getattr(model, name)
-        for name in ("dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", "byte_fallback",
-                     "ignore_merges")
-    )  # fmt: skip
+        for name in (
+            "dropout",
+            "unk_token",
+            "continuing_subword_prefix",
+            "end_of_word_suffix",
+            "fuse_unk",
+            "byte_fallback",
+            "ignore_merges",
+        )
+    )
     said = all(
         name in config for name in ("bos_token", "eos_token", "unk_token", "pad_token")
     )  # defaults differ by class
-    found = (_described(raw.normalizer), _described(raw.pre_tokenizer), (_described(raw.decoder) or {}).get("type"))
+    found = (
+        _described(raw.normalizer),
+        _described(raw.pre_tokenizer),
+        (_described(raw.decoder) or {}).get("type"),
+    )
     return plain and said and found == (normalizer, pre_tokenizer, "ByteLevel")
 
 

@@ -1,4 +1,5 @@
-"""A studio behind an address, and what a browser's tests do with it: open, press, wait, look at what was stored."""
+"""A studio behind an address, and what a browser's tests do with it: open, press, wait, look at
+what was stored."""
 
 from __future__ import annotations
 
@@ -48,7 +49,9 @@ def open_work(page: Any, served: Served, task: str) -> None:
     """The work page with its first item."""
     page.goto(f"{served.url}/p/{served.slugs[task]}/work")
     page.wait_for_selector("#screen[aria-busy=false]")
-    page.wait_for_function("() => [...document.querySelectorAll('img.clip')].every(picture => picture.complete)")
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('img.clip')].every(picture => picture.complete)"
+    )
 
 
 def press(page: Any, keys: list[str]) -> None:
@@ -75,7 +78,8 @@ def click(page: Any, name: str, **more: Any) -> None:
 
 
 def sent(page: Any, count: int = 1) -> None:
-    """Wait until so many answers are acknowledged and the next item is there (both come in one step)."""
+    """Wait until so many answers are acknowledged and the next item is there (both come in one
+    step)."""
     page.locator("#standing", has_text=re.compile(f"^{count} ")).wait_for()
 
 
@@ -85,7 +89,11 @@ def stored(served: Served, name: str) -> tuple[Answer, View, Item]:
     found = [a for a in served.house.answers() if a.account_id == account]
     assert len(found) == 1, [(a.state, a.answer) for a in found]
     with served.house.db.read() as session:
-        return found[0], session.get_one(View, found[0].view_id), session.get_one(Item, found[0].item_id)
+        return (
+            found[0],
+            session.get_one(View, found[0].view_id),
+            session.get_one(Item, found[0].item_id),
+        )
 
 
 def violations(page: Any) -> list[str]:
@@ -95,6 +103,7 @@ def violations(page: Any) -> list[str]:
     ).Axe()
     found = axe.run(page).response["violations"]
     return [
-        f"{v['id']} ({v['impact']}): {v['nodes'][0]['html'][:160]} {v['nodes'][0].get('failureSummary', '')[:300]}" for v in found
+        f"{v['id']} ({v['impact']}): {v['nodes'][0]['html'][:160]} {v['nodes'][0].get('failureSummary', '')[:300]}"
+        for v in found
         if v["impact"] in ("serious", "critical")
-    ]  # fmt: skip
+    ]

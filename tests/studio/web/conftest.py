@@ -26,7 +26,10 @@ class Echo:
 
     def reply(self, messages: list[dict[str, str]], count: int, seed: int) -> list[Reply]:
         text = messages[-1]["content"]
-        return [Reply(f"{way} {text} ({len(messages)} messages)", way) for way in ("Briefly:", "At length:")[:count]]
+        return [
+            Reply(f"{way} {text} ({len(messages)} messages)", way)
+            for way in ("Briefly:", "At length:")[:count]
+        ]
 
 
 @pytest.fixture(scope="session")
@@ -65,7 +68,8 @@ def furnished(house: House) -> Iterator[Served]:
 
 @pytest.fixture(scope="session")
 def everything(tmp_path_factory: pytest.TempPathFactory, empty: Path) -> Iterator[Served]:
-    """A studio that runs for all browser tests, with a project of every task. Tests bring people of their own."""
+    """A studio that runs for all browser tests, with a project of every task. Tests bring people of
+    their own."""
     with furnished(make_house(tmp_path_factory.mktemp("everything"), Echo(), empty)) as served:
         yield served
 
@@ -75,7 +79,9 @@ def everything_on_postgres(
     tmp_path_factory: pytest.TempPathFactory, new_postgres: Callable[[], str]
 ) -> Iterator[Served]:
     """The same studio, its data on a PostgreSQL server."""
-    with furnished(make_house(tmp_path_factory.mktemp("postgres"), Echo(), url=new_postgres())) as served:
+    with furnished(
+        make_house(tmp_path_factory.mktemp("postgres"), Echo(), url=new_postgres())
+    ) as served:
         yield served
 
 
@@ -88,7 +94,8 @@ def served(house: House) -> Iterator[Served]:
 
 @pytest.fixture
 def visit(browser, request: pytest.FixtureRequest) -> Iterator[Callable[..., Any]]:
-    """visit(served, name, **context options): a page signed in as that person; fails the test on console errors."""
+    """visit(served, name, **context options): a page signed in as that person; fails the test on
+    console errors."""
     contexts, problems = [], []
 
     def open_page(served: Served, name: str | None, **options: Any) -> Any:

@@ -1,4 +1,5 @@
-"""A project that a small crowd has judged: six who try, one who always takes the left, one who contradicts."""
+"""A project that a small crowd has judged: six who try, one who always takes the left, one who
+contradicts."""
 
 from __future__ import annotations
 
@@ -14,7 +15,11 @@ from accord.studio.settings import settings_from
 from accord.studio.tables import Account, Project
 
 MODELS = {"kestrel": 1.2, "heron": 0.4, "plover": -0.3, "wren": -1.3}
-WHY = ("It answers the question.", "Shorter, and nothing is missing.", "The other one is wrong about the date.")
+WHY = (
+    "It answers the question.",
+    "Shorter, and nothing is missing.",
+    "The other one is wrong about the date.",
+)
 
 
 @dataclass
@@ -28,7 +33,12 @@ class Clock:
 
 
 def judged(
-    house: House, count: int = 40, gold: int = 4, overlap: int = 4, people: int = 8, name: str = "Replies"
+    house: House,
+    count: int = 40,
+    gold: int = 4,
+    overlap: int = 4,
+    people: int = 8,
+    name: str = "Replies",
 ) -> str:
     """Make it, with known answers, critiques and a skip; returns the project's slug."""
     rng, names = np.random.default_rng(7), list(MODELS)
@@ -44,7 +54,10 @@ def judged(
     for n in range(count + gold):
         a, b = (names[i] for i in rng.choice(4, 2, replace=False))
         options = [
-            {"content": f"{m.title()} replies to letter {n}: thank you, we will look into it.", "producer": m}
+            {
+                "content": f"{m.title()} replies to letter {n}: thank you, we will look into it.",
+                "producer": m,
+            }
             for m in (a, b)
         ]
         rows.append({"prompt": f"Write a reply to letter {n}.", "options": options})
@@ -61,12 +74,22 @@ def judged(
         return session.get_one(Project, project_id).slug
 
 
-def _judge(house: House, project_id: int, name: str, annotator: Any, rng: np.random.Generator, clock: Clock, turns: int) -> None:  # fmt: skip
+def _judge(
+    house: House,
+    project_id: int,
+    name: str,
+    annotator: Any,
+    rng: np.random.Generator,
+    clock: Clock,
+    turns: int,
+) -> None:
     if name not in house.people:
         house.person(name)
 
     def enter(session: Any) -> None:
-        members.add_member(session, project_id, house.people[name], "annotator", house.db.now(), None)
+        members.add_member(
+            session, project_id, house.people[name], "annotator", house.db.now(), None
+        )
         account = session.get_one(Account, house.people[name])
         account.attributes = {"region": "north" if int(name[-1]) % 2 else "south"}
 
@@ -83,7 +106,17 @@ def _judge(house: House, project_id: int, name: str, annotator: Any, rng: np.ran
         clock.now += seconds + 2
         rewards = [MODELS[o["producer"]] for o in view.options]
         chosen = annotator.compare(rewards, [view.order.index(o["id"]) for o in view.options], rng)
-        said: dict[str, Any] = {"tie": True} if chosen is None else {"preferred": view.options[chosen]["id"]}
+        said: dict[str, Any] = (
+            {"tie": True} if chosen is None else {"preferred": view.options[chosen]["id"]}
+        )
         if turn % 4 == 0:
             said["critique"] = WHY[turn % 3]
-        queue.submit(house.db, who, view.view_id, view.lease, f"{name}-{turn:08}", said, {"active_seconds": seconds})
+        queue.submit(
+            house.db,
+            who,
+            view.view_id,
+            view.lease,
+            f"{name}-{turn:08}",
+            said,
+            {"active_seconds": seconds},
+        )

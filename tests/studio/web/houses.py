@@ -26,7 +26,8 @@ LONG = "First this.\n\nThen **that**, with `code`:\n\n```python\nprint('hello')\
 
 
 class Client(TestClient):
-    """Keeps cookies, sends the token of the last page with every form, follows nothing by itself."""
+    """Keeps cookies, sends the token of the last page with every form, follows nothing by
+    itself."""
 
     token: str = ""
 
@@ -40,7 +41,9 @@ class Client(TestClient):
 
     def fill(self, path: str, data: dict[str, Any] | None = None, **more: Any) -> Any:
         """Post a form with the token."""
-        return self.post(path, data={"csrf": self.token, **(data or {})}, follow_redirects=False, **more)
+        return self.post(
+            path, data={"csrf": self.token, **(data or {})}, follow_redirects=False, **more
+        )
 
     def ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
         """Post JSON as the work page's script does."""
@@ -62,13 +65,21 @@ class House:
     def client(self) -> Client:
         return Client(self.app, base_url="http://studio.test")
 
-    def person(self, name: str, role: str = "annotator", project: int | None = None, part: str | None = None) -> int:
+    def person(
+        self,
+        name: str,
+        role: str = "annotator",
+        project: int | None = None,
+        part: str | None = None,
+    ) -> int:
         """An account, and a part in a project."""
 
         def work(session: Any) -> int:
             account = accounts.create_account(session, name, HASH, role, self.db.now(), None)
             if project is not None:
-                members.add_member(session, project, account.id, part or "annotator", self.db.now(), None)
+                members.add_member(
+                    session, project, account.id, part or "annotator", self.db.now(), None
+                )
             return account.id
 
         self.people[name] = self.db.transact(work)
@@ -93,11 +104,15 @@ class House:
         return client
 
     def project(
-        self, task: str = "comparison", count: int = 2, read: tuple[str, ...] = ("olga",),
-        rows: list[dict[str, Any]] | None = None, **settings: Any,
-    ) -> str:  # fmt: skip
-        """A project of a task with items (`rows`, or `count` made up), whose guideline the people in `read` have read;
-        returns its slug."""
+        self,
+        task: str = "comparison",
+        count: int = 2,
+        read: tuple[str, ...] = ("olga",),
+        rows: list[dict[str, Any]] | None = None,
+        **settings: Any,
+    ) -> str:
+        """A project of a task with items (`rows`, or `count` made up), whose guideline the people
+        in `read` have read; returns its slug."""
         raw = {
             "name": f"Test {task}",
             "task": task,
@@ -141,11 +156,17 @@ def items(task: str, count: int) -> list[dict[str, Any]]:
         texts = [f"Response {letter} to item {n}. {LONG}" for letter in "αβγδε"]
         prompt: Any = [{"role": "user", "content": f"What about item {n}?"}]
         options: list[Any] = [
-            {"id": f"secret-model-{i}", "content": text, "producer": f"model-{i}"} for i, text in enumerate(texts)
+            {"id": f"secret-model-{i}", "content": text, "producer": f"model-{i}"}
+            for i, text in enumerate(texts)
         ]
-        wanted = {"comparison": 2, "clips": 2, "ranking": 5, "best_worst": 4, "demonstration": 0, "chat": 0}.get(
-            task, 1
-        )
+        wanted = {
+            "comparison": 2,
+            "clips": 2,
+            "ranking": 5,
+            "best_worst": 4,
+            "demonstration": 0,
+            "chat": 0,
+        }.get(task, 1)
         options = options[:wanted]
         if task == "clips":
             options = [
@@ -153,9 +174,13 @@ def items(task: str, count: int) -> list[dict[str, Any]]:
                 for i, letter in enumerate("ab")
             ]
         if task == "steps":
-            options[0] |= {"steps": ["Two and two", "make **four**.", "Four and four make nine.", "So nine."]}
+            options[0] |= {
+                "steps": ["Two and two", "make **four**.", "Four and four make nine.", "So nine."]
+            }
         if task in ("spans", "correction"):
-            options[0]["content"] = f"I am ChatGPT. The capital of item {n} is Rome, and it rains 𝔘pwards there."
+            options[0]["content"] = (
+                f"I am ChatGPT. The capital of item {n} is Rome, and it rains 𝔘pwards there."
+            )
         if task == "chat":
             prompt = f"You are in test {n}."
         if task == "clips":
@@ -164,8 +189,11 @@ def items(task: str, count: int) -> list[dict[str, Any]]:
     return made
 
 
-def make_house(folder: Path, sampler: Any = None, template: Path | None = None, url: str | None = None) -> House:
-    """A studio with an owner, olga. template: an empty studio's database, to be copied; url: one elsewhere, to be used."""
+def make_house(
+    folder: Path, sampler: Any = None, template: Path | None = None, url: str | None = None
+) -> House:
+    """A studio with an owner, olga. template: an empty studio's database, to be copied; url: one
+    elsewhere, to be used."""
     if template is not None:
         shutil.copy(template, folder / "studio.db")
     db = open_database(url or folder / "studio.db", upgrade=template is None)

@@ -1,4 +1,5 @@
-"""Small things that would grow: refused in little time and memory, with the place, never a mistake of ours."""
+"""Small things that would grow: refused in little time and memory, with the place, never a mistake
+of ours."""
 
 from __future__ import annotations
 
@@ -87,8 +88,12 @@ def test_one_bad_row_is_counted_and_the_rest_is_read(house: House, owner: Client
     slug = house.project()
     owner.page(f"/p/{slug}/settings")
     rows = [json.dumps({**ROW, "prompt": f"p{n}"}).encode() for n in range(3)]
-    bad = [UPLOADS[name].rstrip() for name in ("deep.jsonl", "nul.jsonl", "half.jsonl", "huge.jsonl")]
-    text = owner.fill(f"/p/{slug}/items", files={"file": ("rows.jsonl", b"\n".join([rows[0], *bad, *rows[1:]]))}).text
+    bad = [
+        UPLOADS[name].rstrip() for name in ("deep.jsonl", "nul.jsonl", "half.jsonl", "huge.jsonl")
+    ]
+    text = owner.fill(
+        f"/p/{slug}/items", files={"file": ("rows.jsonl", b"\n".join([rows[0], *bad, *rows[1:]]))}
+    ).text
     assert "3 new items, 0 there already, 4 that cannot be used" in text
 
 
@@ -97,7 +102,9 @@ def test_what_others_brought_never_fails(house: House, owner: Client) -> None:
     owner.page(f"/p/{slugs[0]}/settings")
     for file in sorted(shared_data("hostile").iterdir()):
         for slug in slugs:
-            response = owner.fill(f"/p/{slug}/items", files={"file": (file.name, file.read_bytes())})
+            response = owner.fill(
+                f"/p/{slug}/items", files={"file": (file.name, file.read_bytes())}
+            )
             assert response.status_code in (200, 303, 400), (file.name, response.text)
 
 

@@ -1,4 +1,5 @@
-"""The studio in a browser with its data on PostgreSQL: each task once, the results, signing in and out."""
+"""The studio in a browser with its data on PostgreSQL: each task once, the results, signing in and
+out."""
 
 from __future__ import annotations
 
@@ -30,7 +31,9 @@ def test_drafts_undo_and_skips(everything_on_postgres: Any, visit: Any) -> None:
     page = visit(everything_on_postgres, "again")
     open_work(page, everything_on_postgres, "demonstration")
     page.keyboard.press("e")
-    with page.expect_response(lambda r: r.url.endswith("/work/draft") and "Mine, so" in r.request.post_data):
+    with page.expect_response(
+        lambda r: r.url.endswith("/work/draft") and "Mine, so" in r.request.post_data
+    ):
         page.keyboard.type("Mine, so")
     other = visit(everything_on_postgres, "again")
     open_work(other, everything_on_postgres, "demonstration")

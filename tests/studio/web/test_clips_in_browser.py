@@ -1,4 +1,5 @@
-"""Films side by side: real ones, recorded by the browser; they play in step, and what cannot be shown is not judged."""
+"""Films side by side: real ones, recorded by the browser; they play in step, and what cannot be
+shown is not judged."""
 
 from __future__ import annotations
 
@@ -38,7 +39,10 @@ def films(browser: Any) -> dict[str, bytes]:
     page = browser.new_page()
     recorded = page.evaluate(RECORD, [SHORT, LONG])
     page.close()
-    made = {name: base64.b64decode(data) for name, data in zip(("short.webm", "long.webm"), recorded, strict=True)}
+    made = {
+        name: base64.b64decode(data)
+        for name, data in zip(("short.webm", "long.webm"), recorded, strict=True)
+    }
     return {**made, "broken.webm": b"\x1aE\xdf\xa3 this is no film" * 40}
 
 
@@ -47,10 +51,17 @@ def cinema(films: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory, em
     """A studio with a project per pair of clips."""
     house = make_house(tmp_path_factory.mktemp("cinema"), None, empty)
     with serving(house) as served:
-        for name, pair in {"two": ("short", "long"), "gone": ("short", "gone"), "torn": ("broken", "long")}.items():
+        for name, pair in {
+            "two": ("short", "long"),
+            "gone": ("short", "gone"),
+            "torn": ("broken", "long"),
+        }.items():
             clips = [{"id": f"m{n}", "content": f"{clip}.webm"} for n, clip in enumerate(pair)]
             slug = house.project(
-                "clips", rows=[{"prompt": "Which walks better?", "options": clips}], name=name, overlap=20
+                "clips",
+                rows=[{"prompt": "Which walks better?", "options": clips}],
+                name=name,
+                overlap=20,
             )
             served.slugs[name] = slug
             (house.media / slug).mkdir()
@@ -90,7 +101,8 @@ def times(page: Any) -> list[float]:
 
 def playing(page: Any, seconds: float) -> None:
     page.wait_for_function(
-        "(s) => films().some(f => !f.paused) && Math.max(...films().map(f => f.currentTime)) > s", arg=seconds
+        "(s) => films().some(f => !f.paused) && Math.max(...films().map(f => f.currentTime)) > s",
+        arg=seconds,
     )
 
 
@@ -155,14 +167,20 @@ def test_slider_and_loop(cinema: Served, visit: Any) -> None:
     slider = page.get_by_role("slider")
     slider.focus()
     page.keyboard.press("End")
-    page.wait_for_function("() => films().every(f => !f.seeking && f.currentTime > f.duration - 0.1)")
+    page.wait_for_function(
+        "() => films().every(f => !f.seeking && f.currentTime > f.duration - 0.1)"
+    )
     page.keyboard.press("Home")
     page.wait_for_function("() => films().every(f => f.currentTime === 0)")
     for _ in range(20):
         page.keyboard.press("ArrowRight")
     page.wait_for_function("() => films().every(f => !f.seeking)")
     a, b = times(page)
-    assert a == b == pytest.approx(0.2 * page.evaluate("Math.max(...films().map(f => f.duration))"), abs=0.05)
+    assert (
+        a
+        == b
+        == pytest.approx(0.2 * page.evaluate("Math.max(...films().map(f => f.duration))"), abs=0.05)
+    )
     assert "of 3." in slider.get_attribute("aria-valuetext")
     page.keyboard.press("Escape")
     press(page, ["l"])
@@ -182,7 +200,9 @@ def test_a_film_that_is_late_keeps_the_other_back(cinema: Served, visit: Any) ->
     page = visit(cinema, "late")
     held: list[Any] = []
     holding = [True]
-    page.route("**/work/clips/*/2.webm", lambda route: held.append(route) if holding else route.continue_())
+    page.route(
+        "**/work/clips/*/2.webm", lambda route: held.append(route) if holding else route.continue_()
+    )
     open_work(page, cinema, "two")
     page.wait_for_function("() => films().filter(f => f.readyState >= 2).length === 1")
     press(page, ["p", "1", "Enter"])
@@ -198,7 +218,9 @@ def test_a_film_that_is_late_keeps_the_other_back(cinema: Served, visit: Any) ->
 
 
 @pytest.mark.parametrize("project", ["gone", "torn"])
-def test_what_cannot_be_shown_is_said_and_not_judged(cinema: Served, visit: Any, project: str) -> None:
+def test_what_cannot_be_shown_is_said_and_not_judged(
+    cinema: Served, visit: Any, project: str
+) -> None:
     name = f"sees nothing {project}"
     page = begin(cinema, visit, name, project)
     page.locator(".option .wrong", has_text="cannot be shown").wait_for()
@@ -232,7 +254,14 @@ def test_films_are_served_in_ranges(house: House, owner: Client) -> None:
 
 
 def test_films_on_a_phone(cinema: Served, visit: Any) -> None:
-    page = begin(cinema, visit, "walker", viewport={"width": 375, "height": 800}, has_touch=True, is_mobile=True)
+    page = begin(
+        cinema,
+        visit,
+        "walker",
+        viewport={"width": 375, "height": 800},
+        has_touch=True,
+        is_mobile=True,
+    )
     assert page.evaluate("document.documentElement.scrollWidth") == 375
     page.get_by_role("button", name="Play").tap()
     playing(page, 0.3)

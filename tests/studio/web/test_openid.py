@@ -1,4 +1,5 @@
-"""Signing in with OpenID Connect, against a provider that runs: the way there and back, and every lie on it."""
+"""Signing in with OpenID Connect, against a provider that runs: the way there and back, and every
+lie on it."""
 
 from __future__ import annotations
 
@@ -65,7 +66,9 @@ def there_and_back(client: Client, path: str, form: dict[str, Any] | None = None
     return client.page(path_of(there(client, path, form)))
 
 
-def invitation(house: House, role: str = "annotator", project: int | None = None, uses: int = 1) -> str:
+def invitation(
+    house: House, role: str = "annotator", project: int | None = None, uses: int = 1
+) -> str:
     with house.db.read() as session:
         olga = session.get_one(Account, house.people["olga"])
     return entrances.invite(house.db, olga, role, project, 1, uses)
@@ -91,7 +94,7 @@ def joined(house: House, **form: str) -> Client:
     return client
 
 
-# --- the good way ----------------------------------------------------------------------------------------------------
+# --- the good way ---------------------------------------------------------------------------------
 def test_an_invitation_makes_an_account_that_opens_again(house: House, provider: Provider) -> None:
     slug = house.project()
     token = invitation(house, project=house.project_id(slug))
@@ -111,7 +114,10 @@ def test_an_invitation_makes_an_account_that_opens_again(house: House, provider:
     assert "Remove the link" not in page
     assert again.fill("/me/openid/remove").status_code == 409
     with house.db.read() as session:
-        kinds = [(e.kind, e.payload) for e in session.scalars(select(Event).where(Event.subject == ada.public))]
+        kinds = [
+            (e.kind, e.payload)
+            for e in session.scalars(select(Event).where(Event.subject == ada.public))
+        ]
         assert events.verify(session, events.HOUSE).broken is None
         assert own.everything(session, ada.id)["account"]["signs_in_as"] == ada.subject
         assert session.scalar(select(func.count()).select_from(SignInUnderWay)) == 0
@@ -136,8 +142,12 @@ def test_the_name_is_ones_own_or_the_providers(house: House, provider: Provider)
     client.page(f"/join/{token}")
     assert "2 to 60" in client.fill(f"/join/{token}/openid", {"name": "x"}).text
     provider.person = {"sub": "u-6"}
-    assert there_and_back(client, f"/join/{token}/openid", {"name": "OLGA"}).status_code == 409  # no second olga
-    assert there_and_back(client, f"/join/{token}/openid", {"name": "Other"}).status_code == 303  # the link still works
+    assert (
+        there_and_back(client, f"/join/{token}/openid", {"name": "OLGA"}).status_code == 409
+    )  # no second olga
+    assert (
+        there_and_back(client, f"/join/{token}/openid", {"name": "Other"}).status_code == 303
+    )  # the link still works
 
 
 def test_a_second_invitation_goes_to_the_same_account(house: House, provider: Provider) -> None:
@@ -146,7 +156,10 @@ def test_a_second_invitation_goes_to_the_same_account(house: House, provider: Pr
     client, token = house.client(), invitation(house, project=house.project_id(slug))
     client.page(f"/join/{token}")
     before = count(house)
-    assert there_and_back(client, f"/join/{token}/openid", {"name": "Another"}).headers["location"] == f"/p/{slug}/work"
+    assert (
+        there_and_back(client, f"/join/{token}/openid", {"name": "Another"}).headers["location"]
+        == f"/p/{slug}/work"
+    )
     assert count(house) == before
     token = invitation(house, "manager")
     client = house.client()
@@ -162,9 +175,13 @@ def test_the_first_owner_may_come_this_way(tmp_path: Path, provider: Provider) -
 
     db = open_database(tmp_path / "studio.db")
     secret = entrances.setup_link(db)
-    client = Client(create_app(StudioConfig(db, openid=provider.settings())), base_url="http://studio.test")
+    client = Client(
+        create_app(StudioConfig(db, openid=provider.settings())), base_url="http://studio.test"
+    )
     client.page(f"/setup?token={secret}")
-    assert client.fill(f"/join/{secret}/openid").status_code == 404  # that link has a page of its own
+    assert (
+        client.fill(f"/join/{secret}/openid").status_code == 404
+    )  # that link has a page of its own
     assert there_and_back(client, "/setup/openid", {"token": secret}).headers["location"] == "/"
     assert client.page("/people").status_code == 200
     assert client.page(f"/setup?token={secret}").status_code == 404
@@ -178,7 +195,9 @@ def test_an_owner_invites_another_owner(house: House) -> None:
         if path:
             assert there_and_back(client, f"/join/{token}{path}", form).headers["location"] == "/"
         else:
-            assert client.fill(f"/join/{token}", {"token": token, **form}).headers["location"] == "/"
+            assert (
+                client.fill(f"/join/{token}", {"token": token, **form}).headers["location"] == "/"
+            )
         assert named(house, form["name"]).role == "owner"
 
 
@@ -200,7 +219,9 @@ def test_linking_ones_own_account_and_removing_it(house: House, provider: Provid
     assert named(house, "ben").subject is None
     provider.person = {"sub": "u-2"}
     client.page("/me")
-    assert there_and_back(client, "/me/openid", {"password": PASSWORD}).status_code == 409  # one at a time
+    assert (
+        there_and_back(client, "/me/openid", {"password": PASSWORD}).status_code == 409
+    )  # one at a time
     assert client.fill("/me/openid/remove").headers["location"] == "/me?said=saved"
     assert named(house, "olga").subject is None
     with house.db.read() as session:
@@ -208,9 +229,14 @@ def test_linking_ones_own_account_and_removing_it(house: House, provider: Provid
     assert {"sign_in.linked", "sign_in.unlinked"} <= found
 
 
-# --- what is refused -------------------------------------------------------------------------------------------------
+# --- what is refused ------------------------------------------------------------------------------
 def test_nobody_comes_in_by_an_address_alone(house: House, provider: Provider) -> None:
-    provider.person = {"sub": "u-9", "email": "olga@example.org", "email_verified": True, "preferred_username": "olga"}
+    provider.person = {
+        "sub": "u-9",
+        "email": "olga@example.org",
+        "email_verified": True,
+        "preferred_username": "olga",
+    }
     client = house.client()
     client.page("/login")
     before = count(house)
@@ -305,7 +331,9 @@ def test_linking_ends_where_it_began(house: House, provider: Provider) -> None:
     client.page("/me")
     back = path_of(there(client, "/me/openid", {"password": PASSWORD}))
     house.person("ben")
-    client.cookies.set("accord_session", house.session("ben"), domain="studio.test")  # another account meanwhile
+    client.cookies.set(
+        "accord_session", house.session("ben"), domain="studio.test"
+    )  # another account meanwhile
     assert client.page(back).status_code == 400
     assert named(house, "ben").subject is named(house, "olga").subject is None
 
@@ -328,12 +356,18 @@ def test_what_the_provider_says_is_a_page(house: House, provider: Provider) -> N
     client.page("/login?next=//evil.example")
     provider.refuse = "access_denied"
     said = there_and_back(client, "/login/openid", {"next": "//evil.example"})
-    assert (said.status_code, "broken off at Acme" in said.text, "go away" in said.text) == (400, True, False)
+    assert (said.status_code, "broken off at Acme" in said.text, "go away" in said.text) == (
+        400,
+        True,
+        False,
+    )
     provider.refuse = "server_error"
     assert there_and_back(client, "/login/openid").status_code == 400
     provider.refuse = None
     back = path_of(there(client, "/login/openid"))
-    assert client.page(re.sub("iss=[^&]+", "iss=https%3A%2F%2Fevil.example", back)).status_code == 400
+    assert (
+        client.page(re.sub("iss=[^&]+", "iss=https%3A%2F%2Fevil.example", back)).status_code == 400
+    )
     back = path_of(there(client, "/login/openid"))
     assert client.page(re.sub("code=[^&]+", "code=guess", back)).status_code == 403
 
@@ -345,7 +379,9 @@ def test_what_the_provider_says_is_a_page(house: House, provider: Provider) -> N
         {"authorization_endpoint": "javascript:alert(1)"},
     ],
 )  # fmt: skip
-def test_a_provider_without_a_usable_description(house: House, provider: Provider, about: dict[str, Any]) -> None:
+def test_a_provider_without_a_usable_description(
+    house: House, provider: Provider, about: dict[str, Any]
+) -> None:
     provider.about = about
     client = house.client()
     client.page("/login")
@@ -353,7 +389,9 @@ def test_a_provider_without_a_usable_description(house: House, provider: Provide
         refused = client.fill("/login/openid")
         assert refused.status_code == 502
         assert "no usable answer" in refused.text
-    assert provider.asked == ["describe"]  # who waits for it holds a thread: it is left alone for a while
+    assert provider.asked == [
+        "describe"
+    ]  # who waits for it holds a thread: it is left alone for a while
 
 
 def test_a_provider_that_is_away_leaves_passwords(house: House, provider: Provider) -> None:
@@ -380,7 +418,9 @@ def test_tries_are_limited(house: House, provider: Provider) -> None:
         joined(house, name=f"Joins {time.monotonic_ns()}") if count(house) == 1 else None
         client = house.client()
         client.page("/login")
-        assert there_and_back(client, "/login/openid").status_code == 303  # what ends well is not counted
+        assert (
+            there_and_back(client, "/login/openid").status_code == 303
+        )  # what ends well is not counted
     assert client.page("/login/openid/back?state=x").status_code == 400
     assert client.page("/login/openid/back?state=x").status_code == 429
     assert "tries to sign in elsewhere" in house.sign_in("olga").page("/").text
@@ -412,7 +452,8 @@ def test_settings_that_cannot_be(issuer: str, client: str, secret: str, message:
 
 
 def test_in_a_browser(served: Any, visit: Callable[..., Any], provider: Provider) -> None:
-    """Browsers refuse forms that lead elsewhere by a redirect; and cookies must survive the way back."""
+    """Browsers refuse forms that lead elsewhere by a redirect; and cookies must survive the way
+    back."""
     page = visit(served, None)
     page.goto(f"{served.url}/join/{invitation(served.house)}")
     page.get_by_role("button", name="Sign in with Acme").click()

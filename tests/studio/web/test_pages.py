@@ -29,13 +29,17 @@ def test_every_page_answers(house: House, owner: Client) -> None:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_every_task_is_served_without_telling_who_wrote_it(house: House, owner: Client, task: str) -> None:
+def test_every_task_is_served_without_telling_who_wrote_it(
+    house: House, owner: Client, task: str
+) -> None:
     slug = house.project(task)
     owner.page(f"/p/{slug}/work")
     found = owner.ask(f"/p/{slug}/work/next")
     assert found.status_code == 200, found.text
     item = found.json()["item"]
-    assert [option["id"] for option in item["options"]] == [str(n + 1) for n in range(len(item["options"]))]
+    assert [option["id"] for option in item["options"]] == [
+        str(n + 1) for n in range(len(item["options"]))
+    ]
     for word in ("secret-model", "model-0", "policy-", "producer", "ChatGPT"):
         assert word not in found.text
 
@@ -48,7 +52,9 @@ def test_the_first_owner_needs_the_printed_link(tmp_path) -> None:
     client = Client(create_app(StudioConfig(db)), base_url="http://studio.test")
     old, secret = entrances.setup_link(db), entrances.setup_link(db)
     assert client.page("/setup").status_code == 404
-    assert client.page(f"/setup?token={old}").status_code == 404  # each start makes the one before worthless
+    assert (
+        client.page(f"/setup?token={old}").status_code == 404
+    )  # each start makes the one before worthless
     assert client.page(f"/setup?token={secret}").status_code == 200
     short = client.fill("/setup", {"token": secret, "name": "Olga", "password": "short"})
     assert short.status_code == 400
@@ -69,10 +75,16 @@ def test_an_invitation_leads_through_the_guideline_to_work(house: House, owner: 
     assert link not in owner.page(f"/p/{slug}/people").text  # shown once
     ann = house.client()
     assert ann.page(f"/join/{link}").status_code == 200
-    assert ann.fill(f"/join/{link}", {"name": "Ann", "password": PASSWORD}).headers["location"] == f"/p/{slug}/work"
+    assert (
+        ann.fill(f"/join/{link}", {"name": "Ann", "password": PASSWORD}).headers["location"]
+        == f"/p/{slug}/work"
+    )
     assert ann.page(f"/p/{slug}/work").headers["location"] == f"/p/{slug}/guideline"
     ann.page(f"/p/{slug}/guideline")
-    assert ann.fill(f"/p/{slug}/guideline/read", {"version": "1"}).headers["location"] == f"/p/{slug}/work"
+    assert (
+        ann.fill(f"/p/{slug}/guideline/read", {"version": "1"}).headers["location"]
+        == f"/p/{slug}/work"
+    )
     assert ann.page(f"/p/{slug}/work").status_code == 200
     assert house.client().page(f"/join/{link}").status_code == 404  # used up
     owner.page(f"/p/{slug}/guideline")
@@ -112,20 +124,29 @@ def test_settings_change_and_refuse(house: House, owner: Client) -> None:
     refused = owner.fill(f"/p/{slug}/settings", {"yaml": "name: Other\ntask: ranking\n"})
     assert refused.status_code == 400
     assert "cannot change" in refused.text
-    assert owner.fill(f"/p/{slug}/settings", {"yaml": "name: Other\ntask: comparison\n"}).status_code == 303
+    assert (
+        owner.fill(f"/p/{slug}/settings", {"yaml": "name: Other\ntask: comparison\n"}).status_code
+        == 303
+    )
     more = owner.fill(
-        f"/p/{slug}/items", files={"file": ("more.csv", "prompt,response_1,response_2\nA?,b,c\nA?,b,b\n")}
+        f"/p/{slug}/items",
+        files={"file": ("more.csv", "prompt,response_1,response_2\nA?,b,c\nA?,b,b\n")},
     )
     assert "1 new items" in more.text
     assert "two options have the same" in more.text
     part = owner.fill(
-        f"/p/{slug}/items", files={"file": ("part.jsonl", '{"prompt": "B?", "responses": ["b", "c"]}\n{"pro\n')}
+        f"/p/{slug}/items",
+        files={"file": ("part.jsonl", '{"prompt": "B?", "responses": ["b", "c"]}\n{"pro\n')},
     )
     assert "1 new items" in part.text
     assert "the line is not valid JSON" in part.text
     bomb = gzip.compress(b" " * (300 << 20), compresslevel=1)
     large = owner.fill(f"/p/{slug}/items", files={"file": ("large.json.gz", bomb)})
-    assert (large.status_code, "large.json.gz" in large.text, "more than" in large.text) == (400, True, True)
+    assert (large.status_code, "large.json.gz" in large.text, "more than" in large.text) == (
+        400,
+        True,
+        True,
+    )
     other = owner.fill(f"/p/{slug}/items", files={"file": ("table.xlsx", b"PK")})
     assert (other.status_code, "save it as CSV UTF-8" in other.text) == (400, True)
     assert owner.fill(f"/p/{slug}/life", {"do": "pause"}).status_code == 303
@@ -141,7 +162,10 @@ def test_questions_are_answered_for_all(house: House, owner: Client) -> None:
     page = owner.page(f"/p/{slug}/questions").text
     assert "What is &lt;b&gt;fair&lt;/b&gt;?" in page
     assert "ann" in page
-    assert owner.fill(f"/p/{slug}/questions/1", {"reply": "**This.** <script>x</script>"}).status_code == 303
+    assert (
+        owner.fill(f"/p/{slug}/questions/1", {"reply": "**This.** <script>x</script>"}).status_code
+        == 303
+    )
     seen = ann.page(f"/p/{slug}/questions").text
     assert "<strong>This.</strong>" in seen
     assert "<script>x" not in seen
@@ -174,7 +198,11 @@ def test_my_page_keeps_what_i_say(house: House, owner: Client) -> None:
     assert data["account"]["preferences"]["blur"] == ["health"]
     assert PASSWORD not in owner.get("/me/data.json").text
     assert owner.fill("/me/preferences", {"language": "xx"}).status_code == 400
-    token = owner.fill("/me/tokens", {"name": "script", "scopes": ["read"]}).text.split("accord_")[1].split("<")[0]
+    token = (
+        owner.fill("/me/tokens", {"name": "script", "scopes": ["read"]})
+        .text.split("accord_")[1]
+        .split("<")[0]
+    )
     assert entrances.token_owner(house.db, "accord_" + token)[1] == {"read"}
     owner.fill("/me/tokens/1")
     assert entrances.token_owner(house.db, "accord_" + token) is None
@@ -182,7 +210,10 @@ def test_my_page_keeps_what_i_say(house: House, owner: Client) -> None:
 
 def test_passwords_change_and_end_other_sessions(house: House, owner: Client) -> None:
     other = house.sign_in("olga")
-    assert "The password is wrong" in owner.fill("/me/password", {"old": "no", "new": "a new long one"}).text
+    assert (
+        "The password is wrong"
+        in owner.fill("/me/password", {"old": "no", "new": "a new long one"}).text
+    )
     assert owner.fill("/me/password", {"old": PASSWORD, "new": "a new long one"}).status_code == 303
     assert owner.page("/me").status_code == 200
     assert other.page("/me").headers["location"] == "/login?next=/me"
@@ -197,23 +228,40 @@ def test_erasing_oneself(house: House, owner: Client) -> None:
     item = ann.ask(f"/p/{slug}/work/next").json()["item"]
     sent = ann.ask(
         f"/p/{slug}/work/submit",
-        {"view": item["view"], "lease": item["lease"], "key": "k" * 16, "answer": {"preferred": "1"}},
+        {
+            "view": item["view"],
+            "lease": item["lease"],
+            "key": "k" * 16,
+            "answer": {"preferred": "1"},
+        },
     )
     assert sent.status_code == 200, sent.text
     item = ann.ask(f"/p/{slug}/work/next").json()["item"]
     ann.ask(
         f"/p/{slug}/work/skip",
-        {"view": item["view"], "lease": item["lease"], "reason": "other", "note": "I know the zqsecret"},
+        {
+            "view": item["view"],
+            "lease": item["lease"],
+            "reason": "other",
+            "note": "I know the zqsecret",
+        },
     )
     assert ann.fill("/me/erase", {"password": "wrong", "answers": "on"}).status_code == 400
-    assert ann.fill("/me/erase", {"password": PASSWORD, "answers": "on"}).headers["location"].startswith("/login")
+    assert (
+        ann.fill("/me/erase", {"password": PASSWORD, "answers": "on"})
+        .headers["location"]
+        .startswith("/login")
+    )
     assert ann.page("/me").status_code == 303
     stored = house.answers()[0]
     assert (stored.state, stored.answer, stored.records) == ("erased", None, [])
     assert "ann" not in owner.page(f"/p/{slug}/people").text.replace("annotator", "")
     with house.db.read() as session:
         project_id = house.project_id(slug)
-        said = [event.payload for event in session.scalars(select(Event).where(Event.chain == project_id))]
+        said = [
+            event.payload
+            for event in session.scalars(select(Event).where(Event.chain == project_id))
+        ]
         assert "zqsecret" not in str(said)
         assert any("order" in (payload or {}) for payload in said)  # what was served is still there
         found = events.verify(session, project_id)

@@ -1,4 +1,5 @@
-"""Rankings: none of them would do, with an order or without; numbers carried to their places with a mouse or a finger."""
+"""Rankings: none of them would do, with an order or without; numbers carried to their places with a
+mouse or a finger."""
 
 from __future__ import annotations
 
@@ -29,7 +30,9 @@ def order(page: Any) -> list[str]:
 def places(everything: Any, name: str) -> list[list[int]]:
     """The stored order, by places on the screen."""
     answer, view, _ = stored(everything, name)
-    return [sorted(view.shown["order"].index(i) + 1 for i in group) for group in answer.answer["order"]]
+    return [
+        sorted(view.shown["order"].index(i) + 1 for i in group) for group in answer.answer["order"]
+    ]
 
 
 class Pointer:
@@ -43,7 +46,9 @@ class Pointer:
         if not self.finger:
             if at is not None:
                 self.page.mouse.move(*at)
-            {"touchStart": self.page.mouse.down, "touchEnd": self.page.mouse.up}.get(kind, lambda: None)()
+            {"touchStart": self.page.mouse.down, "touchEnd": self.page.mouse.up}.get(
+                kind, lambda: None
+            )()
         else:
             points = [] if kind == "touchEnd" or at is None else [{"x": at[0], "y": at[1]}]
             self.tell.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
@@ -125,7 +130,9 @@ def test_numbers_are_carried_to_their_places(everything: Any, visit: Any, device
     page.locator("#send").click()
     sent(page)
     assert places(everything, name) == [[1], [5], [2, 3], [4]]
-    assert stored(everything, name)[0].records[0]["meta"]["input"] == ("mouse" if device == "mouse" else "touch")
+    assert stored(everything, name)[0].records[0]["meta"]["input"] == (
+        "mouse" if device == "mouse" else "touch"
+    )
 
 
 def test_escape_calls_a_drag_off_and_ties_may_be_forbidden(served: Any, visit: Any) -> None:

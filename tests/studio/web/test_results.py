@@ -1,4 +1,5 @@
-"""Pages about results: what they show, who may see them, what they change; in HTTP and in Chromium."""
+"""Pages about results: what they show, who may see them, what they change; in HTTP and in
+Chromium."""
 
 from __future__ import annotations
 
@@ -23,7 +24,17 @@ from accord.studio.quality import Given, Material, forecast, load, overview, peo
 from accord.studio.settings import ProjectSettings
 from accord.studio.tables import Account, Answer, Event, Item, Project
 
-TABS = ("", "/annotators", "/items", "/groups", "/integrity", "/selection", "/representation", "/log", "/export")
+TABS = (
+    "",
+    "/annotators",
+    "/items",
+    "/groups",
+    "/integrity",
+    "/selection",
+    "/representation",
+    "/log",
+    "/export",
+)
 
 
 @pytest.fixture
@@ -42,7 +53,9 @@ def test_the_overview_says_what_the_functions_say(house: House, owner: Client, s
     assert page.status_code == 200
     found = overview(load(house.db, house.project_id(slug)), house.db.now())
     strict = found.agreement.value["strict"]
-    assert f"{100 * strict.value:.0f} % ({100 * strict.low:.0f}–{100 * strict.high:.0f})" in page.text
+    assert (
+        f"{100 * strict.value:.0f} % ({100 * strict.low:.0f}–{100 * strict.high:.0f})" in page.text
+    )
     assert f"from {sum(found.per_day)} answers" in text(page)
     assert "Known answers right" in page.text
     assert found.gold_asked > 0
@@ -51,14 +64,22 @@ def test_the_overview_says_what_the_functions_say(house: House, owner: Client, s
 def test_annotators_stand_out_and_can_be_kept_aside(house: House, owner: Client, slug: str) -> None:
     page = owner.page(f"/p/{slug}/annotators")
     rows = re.findall(
-        r'<th scope="row"><bdi>(ann \d)</bdi>(.*?)</th>.*?action="/p/[^"]+/(a-\w+)"', page.text, re.DOTALL
+        r'<th scope="row"><bdi>(ann \d)</bdi>(.*?)</th>.*?action="/p/[^"]+/(a-\w+)"',
+        page.text,
+        re.DOTALL,
     )
     assert len(rows) == 8
     before = len(exporting.collect(house.db, house.project_id(slug)).records)
     _, _, public = rows[0]
-    assert owner.fill(f"/p/{slug}/annotators/{public}", {"do": "quarantine", "reason": ""}).status_code == 400
     assert (
-        owner.fill(f"/p/{slug}/annotators/{public}", {"do": "quarantine", "reason": "clicks left"}).status_code == 303
+        owner.fill(f"/p/{slug}/annotators/{public}", {"do": "quarantine", "reason": ""}).status_code
+        == 400
+    )
+    assert (
+        owner.fill(
+            f"/p/{slug}/annotators/{public}", {"do": "quarantine", "reason": "clicks left"}
+        ).status_code
+        == 303
     )
     after = exporting.collect(house.db, house.project_id(slug))
     assert len(after.records) < before
@@ -66,12 +87,17 @@ def test_annotators_stand_out_and_can_be_kept_aside(house: House, owner: Client,
     page = owner.page(f"/p/{slug}/annotators")
     assert "quarantined" in page.text
     assert (
-        owner.fill(f"/p/{slug}/annotators/{public}", {"do": "restore", "reason": "it was a mistake"}).status_code == 303
+        owner.fill(
+            f"/p/{slug}/annotators/{public}", {"do": "restore", "reason": "it was a mistake"}
+        ).status_code
+        == 303
     )
     assert len(exporting.collect(house.db, house.project_id(slug)).records) == before
     with house.db.read() as session:
         kinds = list(
-            session.scalars(select(Event.kind).where(Event.subject == public, Event.kind.startswith("member.")))
+            session.scalars(
+                select(Event.kind).where(Event.subject == public, Event.kind.startswith("member."))
+            )
         )
     assert kinds[-2:] == ["member.quarantined", "member.active"]
 
@@ -81,11 +107,25 @@ def test_who_stands_out_is_named_with_the_reason() -> None:
     answers = []
     for n in range(60):
         rewards = [float(r) for r in rng.normal(size=4)]
-        offered = Offered(f"Prompt {n}", [f"Answer {k}" for k in "abcd"], rewards, "model", [True] * 4)
+        offered = Offered(
+            f"Prompt {n}", [f"Answer {k}" for k in "abcd"], rewards, "model", [True] * 4
+        )
         for who, annotator in enumerate(crowd):
             record = judge_ranking(offered, annotator, (n, who), "test@1")
             right = annotator.rationality > 0 if n % 6 == 0 else None
-            answers.append(Given(record.id, str(n), annotator.id, "work", right, float(n), 20.0, "random", [record]))
+            answers.append(
+                Given(
+                    record.id,
+                    str(n),
+                    annotator.id,
+                    "work",
+                    right,
+                    float(n),
+                    20.0,
+                    "random",
+                    [record],
+                )
+            )
     found = people(Material(1, answers, {}, {}, frozenset(), 0.1))
     bad = {a.id for a in crowd if (a.rationality, a.side_bias) in BAD}
     assert {row.annotator for row in found.rows[:2]} == bad
@@ -97,13 +137,23 @@ def test_who_stands_out_is_named_with_the_reason() -> None:
 def test_an_item_shows_who_disagrees_and_why(house: House, owner: Client, slug: str) -> None:
     with house.db.read() as session:
         full = (Item.purpose == "work") & (Item.state == "full")
-        given = session.execute(select(Answer.answer, Item.key).join(Item, Item.id == Answer.item_id).where(full)).all()
-    assert all(owner.page(f"/p/{slug}/items/{key}").status_code == 200 for key in sorted({key for _, key in given})[:8])
+        given = session.execute(
+            select(Answer.answer, Item.key).join(Item, Item.id == Answer.item_id).where(full)
+        ).all()
+    assert all(
+        owner.page(f"/p/{slug}/items/{key}").status_code == 200
+        for key in sorted({key for _, key in given})[:8]
+    )
     key = next(key for said, key in given if said.get("critique") == "It answers the question.")
     page = owner.page(f"/p/{slug}/items/{key}")
     assert "It answers the question." in page.text
     answer = re.search(r"/exclude/([\w-]+)", page.text)[1]
-    assert owner.fill(f"/p/{slug}/items/{key}/exclude/{answer}", {"reason": "read too fast"}).status_code == 303
+    assert (
+        owner.fill(
+            f"/p/{slug}/items/{key}/exclude/{answer}", {"reason": "read too fast"}
+        ).status_code
+        == 303
+    )
     page = owner.page(f"/p/{slug}/items/{key}")
     assert "excluded: read too fast" in text(page)
     assert owner.page(f"/p/{slug}/items/{'0' * 16}").status_code == 404
@@ -125,28 +175,41 @@ def test_selection_sets_priorities_with_an_arm_of_chance(house: House, owner: Cl
     assert owner.fill(f"/p/{slug}/selection", {"goal": "ranking", "count": "x"}).status_code == 400
 
 
-def test_representation_shows_groups_but_no_small_ones(house: House, owner: Client, slug: str) -> None:
-    assert "8 people" in text(owner.page(f"/p/{slug}/representation"))  # two groups of four: none is shown
+def test_representation_shows_groups_but_no_small_ones(
+    house: House, owner: Client, slug: str
+) -> None:
+    assert "8 people" in text(
+        owner.page(f"/p/{slug}/representation")
+    )  # two groups of four: none is shown
     house.db.transact(
-        lambda s: s.execute(update(Account).where(Account.name.like("ann %")).values(attributes={"region": "north"}))
+        lambda s: s.execute(
+            update(Account).where(Account.name.like("ann %")).values(attributes={"region": "north"})
+        )
     )
-    page = text(owner.page(f"/p/{slug}/representation"))  # what people say of themselves makes new numbers too
+    page = text(
+        owner.page(f"/p/{slug}/representation")
+    )  # what people say of themselves makes new numbers too
     assert "north 8" in page
     assert "not shown (" not in page, "nothing is hidden, so nothing is said of it"
 
 
 def test_representation_against_the_population(house: House, owner: Client, slug: str) -> None:
-    """Spellings that differ in case or blanks are one group; who is missing is named, also where too few to show are here."""
+    """Spellings that differ in case or blanks are one group; who is missing is named, also where
+    too few to show are here."""
     with house.db.read() as session:
         names = list(session.scalars(select(Account.name).where(Account.name.like("ann %"))))
     for number, name in enumerate(names):
         country = {"country": ("Kenya", " KENYA", "Kenya", "kenya ")[number % 4]}
         house.db.transact(
-            lambda s, n=name, c=country: s.execute(update(Account).where(Account.name == n).values(attributes=c))
+            lambda s, n=name, c=country: s.execute(
+                update(Account).where(Account.name == n).values(attributes=c)
+            )
         )
     with house.db.read() as session:
         project = session.scalars(select(Project).where(Project.slug == slug)).one()
-    new = ProjectSettings.model_validate(project.settings | {"population": {"country": {"kenya": 0.1, "Fiji": 0.02}}})
+    new = ProjectSettings.model_validate(
+        project.settings | {"population": {"country": {"kenya": 0.1, "Fiji": 0.02}}}
+    )
     projects.update_settings(house.db, project.id, new, None)
     page = text(owner.page(f"/p/{slug}/representation"))
     assert "In the population, but nobody or too few to show here: Fiji 2 %" in page
@@ -155,7 +218,9 @@ def test_representation_against_the_population(house: House, owner: Client, slug
 
 def test_the_log_is_verified_and_a_change_is_found(house: House, owner: Client, slug: str) -> None:
     assert "The log is whole" in owner.page(f"/p/{slug}/log?verify=1").text
-    house.db.transact(lambda s: s.execute(update(Event).where(Event.kind == "items.added").values(payload={})))
+    house.db.transact(
+        lambda s: s.execute(update(Event).where(Event.kind == "items.added").values(payload={}))
+    )
     assert "payload was changed" in owner.page(f"/p/{slug}/log?verify=1").text
 
 
@@ -166,7 +231,9 @@ def test_the_download_holds_what_the_page_promises(house: House, owner: Client, 
     assert got.headers["content-type"] == "application/zip"
     with zipfile.ZipFile(io.BytesIO(got.content)) as files:
         names = files.namelist()
-        records = [parse_line(line) for line in files.read(f"{slug}-accord.jsonl").decode().splitlines()]
+        records = [
+            parse_line(line) for line in files.read(f"{slug}-accord.jsonl").decode().splitlines()
+        ]
     assert len(records) == promised
     assert f"{slug}-accord.card.md" in names
     assert "nothing to export" in owner.page(f"/p/{slug}/export?shape=prm800k").text
@@ -203,10 +270,17 @@ def test_who_may_see_and_change_results(house: House) -> None:
             if method == "GET":
                 status = client.page(where).status_code
             else:
-                form = {"do": "trust", "url": "http://127.0.0.1/", "kinds": "answer.submitted", "paused": "0"}
+                form = {
+                    "do": "trust",
+                    "url": "http://127.0.0.1/",
+                    "kinds": "answer.submitted",
+                    "paused": "0",
+                }
                 answer = client.fill(where, form)
                 # what is allowed may still name something that is not there
-                status = 200 if answer.status_code == 404 and role in may.split() else answer.status_code
+                status = (
+                    200 if answer.status_code == 404 and role in may.split() else answer.status_code
+                )
             refused = status in (403, 404)
             assert refused is not (role in may.split()), (role, method, path, status)
         if role is None:
@@ -224,14 +298,22 @@ def test_gold_is_nowhere_an_annotator_can_look(house: House) -> None:
         assert client.page(f"/p/{slug}{tab}").status_code == 403, tab
 
 
-# --- the desk --------------------------------------------------------------------------------------------------------
+# --- the desk -------------------------------------------------------------------------------------
 def test_numbers_are_kept_until_something_changes(house: House) -> None:
     slug = judged(house, count=6, gold=0, people=2, overlap=2)
     project_id, calls = house.project_id(slug), []
-    desk = Desk(house.db, wait=60, more={"count": lambda material, _: calls.append(1) or len(material.answers)})
+    desk = Desk(
+        house.db,
+        wait=60,
+        more={"count": lambda material, _: calls.append(1) or len(material.answers)},
+    )
     first = desk.get(project_id, "count")
     assert (desk.get(project_id, "count"), len(calls)) == (first, 1)
-    house.db.transact(lambda s: members.set_trusted(s, project_id, house.people["ann 1"], True, house.db.now(), None))
+    house.db.transact(
+        lambda s: members.set_trusted(
+            s, project_id, house.people["ann 1"], True, house.db.now(), None
+        )
+    )
     assert desk.get(project_id, "count").value == first.value
     assert len(calls) == 2
     assert (
@@ -243,11 +325,17 @@ def test_numbers_are_kept_until_something_changes(house: House) -> None:
 def test_a_slow_part_never_holds_a_page_up(house: House) -> None:
     slug = judged(house, count=4, gold=0, people=1, overlap=1)
     project_id = house.project_id(slug)
-    desk = Desk(house.db, wait=0.01, more={"slow": lambda material, _: time.sleep(0.3) or len(material.answers)})
+    desk = Desk(
+        house.db,
+        wait=0.01,
+        more={"slow": lambda material, _: time.sleep(0.3) or len(material.answers)},
+    )
     first = desk.get(project_id, "slow")
     assert (first.value, first.stale) == (None, True)
     house.person("bob", project=project_id)
-    assert queue.next_view(house.db, project_id, house.people["bob"]) is not None  # the queue does not wait for it
+    assert (
+        queue.next_view(house.db, project_id, house.people["bob"]) is not None
+    )  # the queue does not wait for it
     desk.wait = 10
     assert desk.get(project_id, "slow").value is not None
     desk.close()
@@ -264,7 +352,7 @@ def test_the_forecast_is_as_uncertain_as_counts_are() -> None:
     assert forecast(0, [10] * 14).days is None
 
 
-# --- in Chromium -----------------------------------------------------------------------------------------------------
+# --- in Chromium ----------------------------------------------------------------------------------
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_results_can_be_used_by_everybody(served: Any, visit: Any, scheme: str) -> None:
@@ -285,12 +373,16 @@ def test_results_fit_a_phone(served: Any, visit: Any) -> None:
     house: House = served.house
     house.app.state.desk.wait = 120
     slug = judged(house, count=8, gold=1, people=3)
-    page = visit(served, "olga", viewport={"width": 375, "height": 700}, has_touch=True, is_mobile=True)
+    page = visit(
+        served, "olga", viewport={"width": 375, "height": 700}, has_touch=True, is_mobile=True
+    )
     for tab in (*TABS, "/log?verify=1", "/hooks", "/people", "/settings"):
         page.goto(f"{served.url}/p/{slug}{tab}")
         assert page.evaluate("document.documentElement.scrollWidth") == 375, tab
         assert page.locator(".links [aria-current]").count() == 1, tab
-        for link in page.locator(".links [aria-current], .tabs [aria-current]").all():  # where one is, is in sight
+        for link in page.locator(
+            ".links [aria-current], .tabs [aria-current]"
+        ).all():  # where one is, is in sight
             box = link.bounding_box()
             assert box["x"] >= 0, tab
             assert box["x"] + box["width"] <= 375, tab

@@ -1,4 +1,5 @@
-"""Who may do what; what a request must carry; what the browser is told. The matrix walks over every route there is."""
+"""Who may do what; what a request must carry; what the browser is told. The matrix walks over every
+route there is."""
 
 from __future__ import annotations
 
@@ -58,11 +59,16 @@ def test_every_write_needs_the_token_and_our_own_pages(house: House, owner: Clie
     routes = writes(house)
     assert len(routes) > 25
     for method, path in routes:
-        where = path.format(slug=slug, public="x", number=1, token="t", answer_id="a", name="n", key="k", answer="a")
+        where = path.format(
+            slug=slug, public="x", number=1, token="t", answer_id="a", name="n", key="k", answer="a"
+        )
         for headers in (
-            {}, {"X-CSRF-Token": "wrong"}, {"X-CSRF-Token": owner.token, "Origin": "http://evil.example"},
-            {"X-CSRF-Token": owner.token, "Sec-Fetch-Site": "cross-site"}, {"X-CSRF-Token": owner.token, "Sec-Fetch-Site": "same-site"},
-        ):  # fmt: skip
+            {},
+            {"X-CSRF-Token": "wrong"},
+            {"X-CSRF-Token": owner.token, "Origin": "http://evil.example"},
+            {"X-CSRF-Token": owner.token, "Sec-Fetch-Site": "cross-site"},
+            {"X-CSRF-Token": owner.token, "Sec-Fetch-Site": "same-site"},
+        ):
             refused = owner.request(method, where, headers=headers, follow_redirects=False)
             assert refused.status_code == 403, (method, path, headers)
         anonymous = house.client().request(method, where, follow_redirects=False)
@@ -98,11 +104,19 @@ def test_roles_in_a_project(house: House) -> None:
         client = house.sign_in(name)
         client.page(f"/p/{slug}/guideline")
         for (method, path), may in MATRIX.items():
-            form = {"text": "hm", "role": "annotator", "do": "resume", "yaml": "name: N\ntask: comparison\n"}
+            form = {
+                "text": "hm",
+                "role": "annotator",
+                "do": "resume",
+                "yaml": "name: N\ntask: comparison\n",
+            }
             where = path.format(slug=slug)
             response = client.page(where) if method == "GET" else client.fill(where, form)
             expected = role is not None and role in may.split()
-            refused = response.status_code in (403, 404) and "There is no such question" not in response.text
+            refused = (
+                response.status_code in (403, 404)
+                and "There is no such question" not in response.text
+            )
             if path.endswith("/questions/1") and expected and response.status_code == 404:
                 refused = False  # allowed to reply, but nobody asked
             assert refused is not expected, (role, method, path, response.status_code)
@@ -119,19 +133,29 @@ def test_nobody_rises_above_themselves(house: House, owner: Client) -> None:
     mia.page(f"/p/{slug}/people")
     assert mia.fill(f"/p/{slug}/people/invite", {"role": "owner"}).status_code == 400
     with house.db.read() as session:
-        public = {name: accounts.find_account(session, name).public for name in ("mia", "ann", "olga")}
+        public = {
+            name: accounts.find_account(session, name).public for name in ("mia", "ann", "olga")
+        }
     change = {"role": "annotator", "state": "removed"}
     assert mia.fill(f"/p/{slug}/people/{public['olga']}", change).status_code == 403
     assert mia.fill(f"/p/{slug}/people/{public['mia']}", change).status_code == 403
     assert (
-        mia.fill(f"/p/{slug}/people/{public['ann']}", change | {"state": "quarantined", "reason": "drift"}).status_code
+        mia.fill(
+            f"/p/{slug}/people/{public['ann']}",
+            change | {"state": "quarantined", "reason": "drift"},
+        ).status_code
         == 303
     )
     assert mia.page("/people").status_code == 404
     assert mia.page("/p/new").status_code == 403
-    assert owner.fill(f"/people/{public['olga']}", {"role": "annotator"}).status_code == 409  # the last owner stays
+    assert (
+        owner.fill(f"/people/{public['olga']}", {"role": "annotator"}).status_code == 409
+    )  # the last owner stays
     ann = house.sign_in("ann")
-    assert owner.fill(f"/people/{public['ann']}", {"role": "annotator", "disabled": "on"}).status_code == 303
+    assert (
+        owner.fill(f"/people/{public['ann']}", {"role": "annotator", "disabled": "on"}).status_code
+        == 303
+    )
     assert ann.page("/").headers["location"] == "/login?next=/"  # out at once
 
 
@@ -144,7 +168,9 @@ def test_other_peoples_work_does_not_exist(house: House, owner: Client) -> None:
     body = {**mine, "key": "k" * 16, "answer": {"preferred": "1"}, "state": {}, "reason": "unsure"}
     for what in ("heartbeat", "draft", "submit", "skip"):
         assert ann.ask(f"/p/{slug}/work/{what}", body).status_code == 404, what
-    sent = owner.ask(f"/p/{slug}/work/submit", {key: body[key] for key in ("view", "lease", "key", "answer")})
+    sent = owner.ask(
+        f"/p/{slug}/work/submit", {key: body[key] for key in ("view", "lease", "key", "answer")}
+    )
     answer = sent.json()["answer_id"]
     assert ann.ask(f"/p/{slug}/work/undo", {"answer": answer}).status_code == 404
     assert ann.fill(f"/me/answers/{answer}/withdraw").status_code == 404
@@ -191,7 +217,9 @@ def test_cookies_are_kept_from_scripts_and_other_sites(house: House, tmp_path: P
     before = dict(client.cookies)
     client.fill("/logout")
     client.cookies.update(before)
-    assert client.page("/").headers["location"] == "/login?next=/"  # ended in the database, not in the browser only
+    assert (
+        client.page("/").headers["location"] == "/login?next=/"
+    )  # ended in the database, not in the browser only
 
 
 def test_guessing_is_limited_and_the_limit_is_heard(
@@ -240,7 +268,11 @@ def test_wrong_name_and_wrong_password_look_the_same(house: House) -> None:
 
 def test_guessing_a_stolen_hash_costs_memory_and_time() -> None:
     costs = extract_parameters(COSTLY.hash(PASSWORD))
-    assert (costs.type, costs.memory_cost >= 2**16, costs.time_cost >= 3) == (Type.ID, True, True)  # RFC 9106, 4
+    assert (costs.type, costs.memory_cost >= 2**16, costs.time_cost >= 3) == (
+        Type.ID,
+        True,
+        True,
+    )  # RFC 9106, 4
 
 
 def test_who_hangs_up_is_no_error_of_ours(served: Served, caplog: pytest.LogCaptureFixture) -> None:
@@ -253,7 +285,9 @@ def test_who_hangs_up_is_no_error_of_ours(served: Served, caplog: pytest.LogCapt
         f"Cookie: accord_session={secret}",
         f"X-CSRF-Token: {token}",
     ]
-    head = "\r\n".join([*lines, "Content-Type: application/json", "Content-Length: 100", "", '{"view"'])
+    head = "\r\n".join(
+        [*lines, "Content-Type: application/json", "Content-Length: 100", "", '{"view"']
+    )
     host, port = served.url.removeprefix("http://").split(":")
     with caplog.at_level(logging.DEBUG, "accord.studio"):
         with socket.create_connection((host, int(port))) as line:
@@ -278,7 +312,10 @@ def test_bodies_are_bounded(house: House, owner: Client) -> None:
 
 def test_only_clips_of_ones_own_view_are_served(house: House, owner: Client) -> None:
     names = ["a.png", "a.html", "../../studio.db", "/etc/passwd", "b.png"]
-    rows = [{"prompt": name, "options": ["a.png" if name != "a.png" else "c.png", name]} for name in names]
+    rows = [
+        {"prompt": name, "options": ["a.png" if name != "a.png" else "c.png", name]}
+        for name in names
+    ]
     slug = house.project("clips", rows=rows)
     folder = house.media / slug
     folder.mkdir()
@@ -294,8 +331,16 @@ def test_only_clips_of_ones_own_view_are_served(house: House, owner: Client) -> 
             assert response.status_code == 404 or response.content == b"png"
             assert ann.get(option["src"]).status_code == 404  # somebody else's view
         for name in ("3.png", "..%2f1.png", "a.png", "1"):
-            assert owner.get(f"/p/{slug}/work/clips/{item['view']}/{name}").status_code in (404, 400)
-        body = {"view": item["view"], "lease": item["lease"], "key": f"key-{number:08}", "answer": {"tie": True}}
+            assert owner.get(f"/p/{slug}/work/clips/{item['view']}/{name}").status_code in (
+                404,
+                400,
+            )
+        body = {
+            "view": item["view"],
+            "lease": item["lease"],
+            "key": f"key-{number:08}",
+            "answer": {"tie": True},
+        }
         assert owner.ask(f"/p/{slug}/work/submit", body).status_code == 200
     assert sorted(found) == [200] * 5 + [404] * 5
 
@@ -348,7 +393,9 @@ def test_a_class_that_joins_together_is_not_turned_away(house: House, owner: Cli
     limit = entrances.LIMITS["join"][0]
     client = house.client()
     assert {client.page(f"/join/{link}").status_code for _ in range(limit + 5)} == {200}
-    assert [client.page("/join/guess").status_code for _ in range(limit + 1)] == [404] * limit + [429]
+    assert [client.page("/join/guess").status_code for _ in range(limit + 1)] == [404] * limit + [
+        429
+    ]
     assert client.page(f"/join/{link}").status_code == 200
     for _ in range(3):
         entrances.attempt(house.db, "login-from", "here")

@@ -1,4 +1,5 @@
-"""Live chat with models named on the command line: on this machine, behind an endpoint, failing, and in a browser."""
+"""Live chat with models named on the command line: on this machine, behind an endpoint, failing,
+and in a browser."""
 
 from __future__ import annotations
 
@@ -35,8 +36,8 @@ HELLO = [{"role": "user", "content": "hello there"}]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny chat model that says letters, digits and spaces only: one that may end at once, or say what is no text, answers
-    with nothing now and then, which is refused."""
+    """A tiny chat model that says letters, digits and spaces only: one that may end at once, or say
+    what is no text, answers with nothing now and then, which is refused."""
     model = tiny_llama()
     with torch.no_grad():  # dimension 0 passes through unchanged, and tells them apart
         for layer in model.hf.model.layers:
@@ -69,7 +70,11 @@ def server() -> Iterator[Server]:
             made.asked.append(said)
             made.keys.append(self.headers.get("Authorization"))
             text = f"{said['model']} heard {said['messages'][-1]['content']}"
-            good = {"choices": [{"message": {"role": "assistant", "content": text}, "finish_reason": "stop"}]}
+            good = {
+                "choices": [
+                    {"message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+                ]
+            }
             status, answer = made.answers.pop(0) if made.answers else (200, good)
             body = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
             self.send_response(status)
@@ -92,7 +97,7 @@ def server() -> Iterator[Server]:
     thread.join()
 
 
-# --- a model on this machine -----------------------------------------------------------------------------------------
+# --- a model on this machine ----------------------------------------------------------------------
 def test_a_local_model_gives_two_samples_that_a_seed_repeats(folder: Path) -> None:
     models = open_models(Chat((str(folder),), max_tokens=12))
     first, again, other = (models.reply(HELLO, 2, seed) for seed in (1, 1, 2))
@@ -100,7 +105,9 @@ def test_a_local_model_gives_two_samples_that_a_seed_repeats(folder: Path) -> No
     assert first[0].content != first[1].content
     assert {r.producer for r in first} == {str(folder)}
     assert all(r.content.strip() for r in first)
-    assert not all(r.finished for r in open_models(Chat((str(folder),), max_tokens=1)).reply(HELLO, 2, 1))
+    assert not all(
+        r.finished for r in open_models(Chat((str(folder),), max_tokens=1)).reply(HELLO, 2, 1)
+    )
 
 
 def test_a_conversation_that_became_too_long_is_not_cut(folder: Path) -> None:
@@ -115,23 +122,33 @@ def test_a_conversation_that_became_too_long_is_not_cut(folder: Path) -> None:
 def test_what_is_no_chat_model_is_refused_before_serving(folder: Path, tmp_path: Path) -> None:
     plain = save_causal_lm(tiny_llama(), tmp_path / "plain")
     for name, tokens, message in (
-        (plain, 8, "no chat template"), (folder, 128, "lower --chat-max-tokens"), (tmp_path / "nothing", 8, "cannot load"),
-    ):  # fmt: skip
+        (plain, 8, "no chat template"),
+        (folder, 128, "lower --chat-max-tokens"),
+        (tmp_path / "nothing", 8, "cannot load"),
+    ):
         with pytest.raises(ConfigError) as refused:
             open_models(Chat((str(name),), max_tokens=tokens))
         assert message in str(refused.value)
 
 
-# --- behind an endpoint ----------------------------------------------------------------------------------------------
-def test_two_models_answer_once_each(server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+# --- behind an endpoint ---------------------------------------------------------------------------
+def test_two_models_answer_once_each(
+    server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("ACCORD_CHAT_KEY", "k-1")
     chat = Chat((f"{server.url}#first", f"{server.url}#second"), max_tokens=7, temperature=0.5)
-    replies = open_models(chat).reply([{"role": "system", "content": "Be brief."}, *HELLO], 2, 2**31 - 1)
+    replies = open_models(chat).reply(
+        [{"role": "system", "content": "Be brief."}, *HELLO], 2, 2**31 - 1
+    )
     assert replies == [
-        Reply("first heard hello there", f"{server.url}#first"), Reply("second heard hello there", f"{server.url}#second"),
-    ]  # fmt: skip
+        Reply("first heard hello there", f"{server.url}#first"),
+        Reply("second heard hello there", f"{server.url}#second"),
+    ]
     assert {asked["model"] for asked in server.asked} == {"first", "second"}
-    assert all(a["max_tokens"] == 7 and a["temperature"] == 0.5 and len(a["messages"]) == 2 for a in server.asked)
+    assert all(
+        a["max_tokens"] == 7 and a["temperature"] == 0.5 and len(a["messages"]) == 2
+        for a in server.asked
+    )
     assert {asked["seed"] for asked in server.asked} == {0, 2**31 - 1}
     assert server.keys == ["Bearer k-1"] * 2
     mixed = open_models(Chat((str(folder), f"{server.url}#first"), max_tokens=8)).reply(HELLO, 2, 1)
@@ -142,7 +159,9 @@ def test_two_models_answer_once_each(server: Server, folder: Path, monkeypatch: 
 
 def test_a_limit_by_its_newer_name(server: Server) -> None:
     endpoint = Endpoint(server.url, "m")
-    server.answers = [(400, {"error": {"message": "Unsupported parameter: use 'max_completion_tokens' instead"}})]
+    server.answers = [
+        (400, {"error": {"message": "Unsupported parameter: use 'max_completion_tokens' instead"}})
+    ]
     assert endpoint.complete(HELLO, 9, 1, 0).text == "m heard hello there"
     endpoint.complete(HELLO, 9, 1, 0)
     assert [("max_tokens" in a, "max_completion_tokens" in a) for a in server.asked] == [
@@ -153,7 +172,9 @@ def test_a_limit_by_its_newer_name(server: Server) -> None:
 
 
 def test_a_reply_that_reached_the_limit_says_so(server: Server) -> None:
-    server.answers = [(200, {"choices": [{"message": {"content": "and then"}, "finish_reason": "length"}]})]
+    server.answers = [
+        (200, {"choices": [{"message": {"content": "and then"}, "finish_reason": "length"}]})
+    ]
     assert not Endpoint(server.url, "m").complete(HELLO, 2, 1, 0).finished
 
 
@@ -180,8 +201,13 @@ def test_nobody_there_and_nobody_answering() -> None:
         Endpoint("http://127.0.0.1:9/v1", "m").complete(HELLO, 5, 1, 0)
     import socket
 
-    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(EndpointError, match="timed out"):
-        Endpoint(f"http://127.0.0.1:{silent.getsockname()[1]}/v1", "m", timeout=0.2).complete(HELLO, 5, 1, 0)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        pytest.raises(EndpointError, match="timed out"),
+    ):
+        Endpoint(f"http://127.0.0.1:{silent.getsockname()[1]}/v1", "m", timeout=0.2).complete(
+            HELLO, 5, 1, 0
+        )
 
 
 def test_a_crowd_is_asked_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,7 +251,7 @@ def test_what_cannot_be_asked_for(
         Chat(("a",), temperature=0)
 
 
-# --- in the studio ---------------------------------------------------------------------------------------------------
+# --- in the studio --------------------------------------------------------------------------------
 @dataclass
 class Failing:
     """A model that is away for a while."""
@@ -238,7 +264,9 @@ class Failing:
         return [Reply("whole", "a"), Reply("and th", "b", finished=False)]
 
 
-def test_a_failing_model_is_told_and_tried_again(tmp_path: Path, empty: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failing_model_is_told_and_tried_again(
+    tmp_path: Path, empty: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     model = Failing()
     house = make_house(tmp_path, model, empty)
     slug = house.project("chat", 1)
@@ -263,7 +291,10 @@ def test_a_failing_model_is_told_and_tried_again(tmp_path: Path, empty: Path, ca
     assert sent.status_code == 200, sent.text
     record = house.answers()[0].records[0]
     by_id = {o["id"]: o["producer"] for o in record["options"]}
-    assert {by_id[i]: done for i, done in record["meta"]["finished"].items()} == {"a": True, "b": False}
+    assert {by_id[i]: done for i, done in record["meta"]["finished"].items()} == {
+        "a": True,
+        "b": False,
+    }
     house.db.close()
 
 
@@ -273,11 +304,24 @@ def start(house: House, *arguments: str) -> tuple[subprocess.Popen[str], str]:
 
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "accord.cli", "studio", "--no-open", "--port", str(port), *arguments]
+    command = [
+        sys.executable,
+        "-m",
+        "accord.cli",
+        "studio",
+        "--no-open",
+        "--port",
+        str(port),
+        *arguments,
+    ]
     running = subprocess.Popen(
-        [*command, "--database", str(house.folder / "studio.db")], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        env={**os.environ, "ACCORD_CHAT_KEY": "k-1"}, start_new_session=True,
-    )  # fmt: skip
+        [*command, "--database", str(house.folder / "studio.db")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "ACCORD_CHAT_KEY": "k-1"},
+        start_new_session=True,
+    )
     url, until = f"http://127.0.0.1:{port}", time.monotonic() + 300
     while running.poll() is None and time.monotonic() < until:
         with contextlib.suppress(OSError), urlopen(f"{url}/login", timeout=1):
@@ -295,7 +339,14 @@ def test_from_the_command_line_into_a_browser(
     house = make_house(tmp_path, None, empty)
     slug = house.project("chat", 1)
     arguments = {
-        "endpoint": ("--chat-model", f"{server.url}#one", "--chat-model", f"{server.url}#two", "--workers", "2"),
+        "endpoint": (
+            "--chat-model",
+            f"{server.url}#one",
+            "--chat-model",
+            f"{server.url}#two",
+            "--workers",
+            "2",
+        ),
         "local": ("--chat-model", str(folder), "--chat-max-tokens", "8"),
     }
     if kind == "endpoint":
@@ -322,6 +373,8 @@ def test_from_the_command_line_into_a_browser(
     assert "Traceback" not in said, said
     record = house.answers()[0].records[0]
     names = {option["producer"] for option in record["options"]}
-    assert names == ({f"{server.url}#one", f"{server.url}#two"} if kind == "endpoint" else {str(folder)})
+    assert names == (
+        {f"{server.url}#one", f"{server.url}#two"} if kind == "endpoint" else {str(folder)}
+    )
     assert (kind == "local") or re.search("chat: .*HTTP 500 'overloaded'", said), said
     house.db.close()

@@ -1,4 +1,5 @@
-"""Every task in a real browser: by keyboard alone, by mouse, with a finger on a phone; what is stored is what was meant."""
+"""Every task in a real browser: by keyboard alone, by mouse, with a finger on a phone; what is
+stored is what was meant."""
 
 from __future__ import annotations
 
@@ -143,7 +144,9 @@ def test_by_mouse(everything: Any, visit: Any, task: str) -> None:
 def test_on_a_phone(everything: Any, visit: Any, task: str) -> None:
     name = f"phone {task}"
     person(everything, name, task)
-    page = visit(everything, name, viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True)
+    page = visit(
+        everything, name, viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True
+    )
     open_work(page, everything, task)
     assert page.evaluate("[document.documentElement.scrollWidth, innerWidth]") == [390, 390]
     small = page.evaluate("""[...document.querySelectorAll('#actions button, .choose, .pick')].filter(b => b.offsetParent)
@@ -159,7 +162,8 @@ def test_on_a_phone(everything: Any, visit: Any, task: str) -> None:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_at_four_times_the_size_nothing_is_cut_off(everything: Any, visit: Any, task: str) -> None:
-    """1280 pixels at 400 % are 320 (WCAG 1.4.10): no page scrolls sideways, no control lies outside."""
+    """1280 pixels at 400 % are 320 (WCAG 1.4.10): no page scrolls sideways, no control lies
+    outside."""
     name = f"narrow {task}"
     person(everything, name, task)
     page = visit(everything, name, viewport={"width": 320, "height": 256}, device_scale_factor=4)

@@ -1,4 +1,5 @@
-"""Texts on the work page: formulas, sources by a key, long conversations, tools and reasoning, plain text."""
+"""Texts on the work page: formulas, sources by a key, long conversations, tools and reasoning,
+plain text."""
 
 from __future__ import annotations
 
@@ -6,14 +7,20 @@ from typing import Any
 
 from browsing import open_work, violations
 
-CALL = {"id": "toolu_1", "type": "function", "function": {"name": "search", "arguments": {"city": "Zürich"}}}
+CALL = {
+    "id": "toolu_1",
+    "type": "function",
+    "function": {"name": "search", "arguments": {"city": "Zürich"}},
+}
 RICH = "Roots: $x_1 = \\sqrt{2}$ and $\\nonsense{$\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n```python\nprint('x')\n```"
 HOSTILE = "$\\href{javascript:window.hacked=1}{x}$ $\\includegraphics{http://e.org/p.png}$ $\\def\\a{\\a\\a}\\a$ $\\htmlStyle{color:red}{y}$"
 
 
 def test_formulas_sources_and_what_was_said_before(served: Any, visit: Any) -> None:
     turns = [{"role": ["user", "assistant"][n % 2], "content": f"Turn {n}"} for n in range(13)]
-    said = [{"role": "assistant", "content": None, "reasoning_content": "Hm.", "tool_calls": [CALL]}]
+    said = [
+        {"role": "assistant", "content": None, "reasoning_content": "Hm.", "tool_calls": [CALL]}
+    ]
     tools = [{"type": "function", "function": {"name": "search", "description": "Looks up"}}]
     rows = [{"prompt": turns, "options": [RICH, {"content": said}], "tools": tools}]
     served.slugs = {"comparison": served.house.project("comparison", rows=rows)}
@@ -33,7 +40,10 @@ def test_formulas_sources_and_what_was_said_before(served: Any, visit: Any) -> N
     page.locator("math msqrt").wait_for()
     card.locator("xpath=..").locator(".choose").focus()
     page.keyboard.press("v")
-    assert (page.locator("math").count(), '{"city"' in other.inner_text()) == (0, False)  # of the response one looks at
+    assert (page.locator("math").count(), '{"city"' in other.inner_text()) == (
+        0,
+        False,
+    )  # of the response one looks at
     assert not page.get_by_text("Turn 9", exact=True).is_visible()
     page.get_by_text("Earlier messages (10)").click()
     assert page.get_by_text("Turn 9", exact=True).is_visible()
@@ -43,13 +53,19 @@ def test_formulas_sources_and_what_was_said_before(served: Any, visit: Any) -> N
 
 
 def test_formulas_can_do_nothing(served: Any, visit: Any) -> None:
-    served.slugs = {"thumb": served.house.project("thumb", rows=[{"prompt": "Q", "options": [HOSTILE + " $z$"]}])}
+    served.slugs = {
+        "thumb": served.house.project(
+            "thumb", rows=[{"prompt": "Q", "options": [HOSTILE + " $z$"]}]
+        )
+    }
     page = visit(served, "olga")
     asked: list[str] = []
     page.on("request", lambda r: asked.append(r.url) if not r.url.startswith(served.url) else None)
     open_work(page, served, "thumb")
     page.locator("math").first.wait_for()
-    page.wait_for_function("() => document.querySelector('.option').innerText.includes('htmlStyle')")
+    page.wait_for_function(
+        "() => document.querySelector('.option').innerText.includes('htmlStyle')"
+    )
     assert page.locator(".option a, .option img, .option [style]").count() == 0
     assert page.evaluate("window.hacked") is None
     assert not asked

@@ -24,7 +24,11 @@ def used() -> set[str]:
     """Keys written out in templates, scripts and Python."""
     found: set[str] = set()
     for file in [*ROOT.rglob("*.js"), *ROOT.rglob("*.j2"), *ROOT.rglob("*.py")]:
-        found |= set(re.findall(rf"""["'`]((?:{GROUPS})\.[a-z_.0-9-]+)["'`]""", file.read_text(encoding="utf-8")))
+        found |= set(
+            re.findall(
+                rf"""["'`]((?:{GROUPS})\.[a-z_.0-9-]+)["'`]""", file.read_text(encoding="utf-8")
+            )
+        )
     return {key for key in found if not key.endswith((".j2", ".js", "."))}
 
 
@@ -35,13 +39,18 @@ def test_languages_have_the_same_keys_and_the_same_gaps_to_fill() -> None:
         assert texts.keys() == english.keys(), language
         for key, text in texts.items():
             assert text.strip(), (language, key)
-            assert set(re.findall(r"\{\w+\}", text)) == set(re.findall(r"\{\w+\}", english[key])), (language, key)
+            assert set(re.findall(r"\{\w+\}", text)) == set(re.findall(r"\{\w+\}", english[key])), (
+                language,
+                key,
+            )
 
 
 def test_no_key_is_there_twice() -> None:
     """The later text would be shown in the earlier one's places."""
     for file in (ROOT / "locale").glob("*.json"):
-        pairs: list[tuple[str, str]] = json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=list)
+        pairs: list[tuple[str, str]] = json.loads(
+            file.read_text(encoding="utf-8"), object_pairs_hook=list
+        )
         keys = [key for key, _ in pairs]
         assert not {key for key in keys if keys.count(key) > 1}, file.name
 
@@ -60,7 +69,10 @@ def test_every_key_exists_and_is_used() -> None:
 
 def test_the_browsers_language_counts_before_signing_in(house: House) -> None:
     client = house.client()
-    assert "Anmelden" in client.page("/login", headers={"Accept-Language": "de-DE,de;q=0.9,en;q=0.8"}).text
+    assert (
+        "Anmelden"
+        in client.page("/login", headers={"Accept-Language": "de-DE,de;q=0.9,en;q=0.8"}).text
+    )
     assert "Sign in" in client.page("/login", headers={"Accept-Language": "xx"}).text
     assert preferred("fr;q=1, en;q=0.2, de;q=0.7") == "de"
     assert preferred(";;q=x,") == "en"
@@ -69,11 +81,20 @@ def test_the_browsers_language_counts_before_signing_in(house: House) -> None:
 def test_the_pseudo_language_shows_what_is_not_translated(house: House, owner: Client) -> None:
     slug = house.project()
     owner.fill("/me/preferences", {"language": PSEUDO})
-    for path in ("/", "/me", f"/p/{slug}/guideline", f"/p/{slug}/settings", f"/p/{slug}/people", "/p/new"):
+    for path in (
+        "/",
+        "/me",
+        f"/p/{slug}/guideline",
+        f"/p/{slug}/settings",
+        f"/p/{slug}/people",
+        "/p/new",
+    ):
         page = owner.page(path).text
         assert 'dir="rtl"' in page
         headings = re.findall(r"<h[12][^>]*>(.*?)</h[12]>", page)
-        assert all(h.startswith("\u2067[") or "Test comparison" in h or "Judge" in h for h in headings), headings
+        assert all(
+            h.startswith("\u2067[") or "Test comparison" in h or "Judge" in h for h in headings
+        ), headings
 
 
 @pytest.mark.parametrize("key", ["nav.nothing"])

@@ -1,4 +1,5 @@
-"""What working for hours needs: nothing is lost, everything can be taken back, nobody is surprised, nobody is excluded."""
+"""What working for hours needs: nothing is lost, everything can be taken back, nobody is surprised,
+nobody is excluded."""
 
 from __future__ import annotations
 
@@ -38,7 +39,9 @@ def test_undo_and_taking_the_last_answer_back(everything: Any, visit: Any) -> No
     page.keyboard.press("5")
     page.keyboard.press("Enter")
     sent(page)
-    answers = [a for a in everything.house.answers() if a.account_id == everything.house.people["undo"]]
+    answers = [
+        a for a in everything.house.answers() if a.account_id == everything.house.people["undo"]
+    ]
     assert [a.state for a in answers] == ["undone", "live"]
     assert [len(group) for group in answers[1].answer["order"]] == [1, 1, 1, 2]
 
@@ -48,7 +51,9 @@ def test_drafts_outlive_a_closed_tab_here_and_elsewhere(everything: Any, visit: 
     page = visit(everything, "draft")
     open_work(page, everything, "demonstration")
     page.keyboard.press("e")
-    with page.expect_response(lambda r: r.url.endswith("/work/draft") and "Half a thou" in r.request.post_data):
+    with page.expect_response(
+        lambda r: r.url.endswith("/work/draft") and "Half a thou" in r.request.post_data
+    ):
         page.keyboard.type("Half a thou")
     page.close()
     again = page.context.new_page()
@@ -67,7 +72,9 @@ def test_a_slow_draft_does_not_come_after_the_answer(everything: Any, visit: Any
     page.route("**/work/draft", lambda route: held.append(route))
     with page.expect_request("**/work/draft"):
         page.keyboard.press("1")
-    with page.expect_event("requestfailed", lambda r: r.url.endswith("/work/draft")):  # given up: the answer is better
+    with page.expect_event(
+        "requestfailed", lambda r: r.url.endswith("/work/draft")
+    ):  # given up: the answer is better
         page.keyboard.press("Enter")
     sent(page)
     held[0].continue_()
@@ -105,7 +112,9 @@ def test_without_a_network_the_answer_is_kept_and_sent_once(everything: Any, vis
     page.problems.clear()  # the browser reports the lost requests itself
 
 
-def test_a_tab_closed_while_sending_sends_when_it_is_opened_again(everything: Any, visit: Any) -> None:
+def test_a_tab_closed_while_sending_sends_when_it_is_opened_again(
+    everything: Any, visit: Any
+) -> None:
     person(everything, "closed", "thumb")
     page = visit(everything, "closed")
     open_work(page, everything, "thumb")
@@ -137,7 +146,9 @@ def test_a_lost_lease_is_said_and_nothing_is_lost(served: Any, visit: Any) -> No
 
     house.db.transact(give_away)
     page.keyboard.press("1")
-    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # looked at again: the lease is asked for
+    page.evaluate(
+        "document.dispatchEvent(new Event('visibilitychange'))"
+    )  # looked at again: the lease is asked for
     page.locator("#notice", has_text="given to somebody else").wait_for()
     page.keyboard.press("Enter")
     sent(page)
@@ -161,9 +172,19 @@ def test_skipping_asks_why_and_never_shows_it_again(everything: Any, visit: Any)
     page.keyboard.press("Enter")
     page.locator(".prompt", has_not_text=first.split("\n")[-1]).wait_for()
     with everything.house.db.read() as session:
-        views = session.query(View).where(View.account_id == everything.house.people["skips"]).order_by(View.id).all()
-    assert [(v.state, v.skip_reason) for v in views] == [("skipped", "distressing"), ("served", None)]
-    assert not [a for a in everything.house.answers() if a.account_id == everything.house.people["skips"]]
+        views = (
+            session.query(View)
+            .where(View.account_id == everything.house.people["skips"])
+            .order_by(View.id)
+            .all()
+        )
+    assert [(v.state, v.skip_reason) for v in views] == [
+        ("skipped", "distressing"),
+        ("served", None),
+    ]
+    assert not [
+        a for a in everything.house.answers() if a.account_id == everything.house.people["skips"]
+    ]
 
 
 def test_warnings_and_blur_leave_the_choice_to_the_rater(served: Any, visit: Any) -> None:
@@ -171,7 +192,9 @@ def test_warnings_and_blur_leave_the_choice_to_the_rater(served: Any, visit: Any
     slug = house.project("comparison", 2, categories=[{"name": "violence", "label": "Violence"}])
     served.slugs = {"comparison": slug}
     house.db.transact(lambda s: s.execute(update(Item).values(categories=["violence"])))
-    house.db.transact(lambda s: s.execute(update(Account).values(preferences={"blur": ["violence"]})))
+    house.db.transact(
+        lambda s: s.execute(update(Account).values(preferences={"blur": ["violence"]}))
+    )
     page = visit(served, "olga")
     open_work(page, served, "comparison")
     assert "contains: Violence" in page.locator(".veil").inner_text()
@@ -191,7 +214,12 @@ def test_warnings_and_blur_leave_the_choice_to_the_rater(served: Any, visit: Any
 def test_help_guideline_flags_and_words_by_keyboard(served: Any, visit: Any) -> None:
     house = served.house
     slug = house.project(
-        "comparison", 2, flags=["spam", "rude"], critique="required", strength=True, attributes=[{"name": "true"}]
+        "comparison",
+        2,
+        flags=["spam", "rude"],
+        critique="required",
+        strength=True,
+        attributes=[{"name": "true"}],
     )
     served.slugs = {"comparison": slug}
     page = visit(served, "olga")
@@ -221,9 +249,14 @@ def test_help_guideline_flags_and_words_by_keyboard(served: Any, visit: Any) -> 
     answer = house.answers()[0]
     order = next(v for v in [stored(served, "olga")[1]]).shown["order"]
     assert answer.answer == {
-        "preferred": order[1], "tie": False, "both_bad": False, "strength": 2, "flags": ["rude"], "critique": "Kinder.",
+        "preferred": order[1],
+        "tie": False,
+        "both_bad": False,
+        "strength": 2,
+        "flags": ["rude"],
+        "critique": "Kinder.",
         "scores": {order[1]: {"true": 4}},
-    }  # fmt: skip
+    }
     assert [r["kind"] for r in answer.records] == ["comparison", "rating"]
     assert len(house.sign_in("olga").page(f"/p/{slug}/questions").text.split("What is fair?")) == 2
 
@@ -253,7 +286,10 @@ def test_a_chat_of_two_turns_goes_on_as_chosen(everything: Any, visit: Any) -> N
     page.keyboard.press("Enter")
     sent(page)
     turns = stored(everything, "talker")[0].answer["turns"]
-    assert [(t["tie"], t["preferred"], t.get("continued")) for t in turns] == [(True, None, "2"), (False, "2", None)]
+    assert [(t["tie"], t["preferred"], t.get("continued")) for t in turns] == [
+        (True, None, "2"),
+        (False, "2", None),
+    ]
 
 
 def test_nothing_is_sent_while_the_model_writes(everything: Any, visit: Any) -> None:
@@ -284,7 +320,9 @@ def test_nothing_is_sent_while_the_model_writes(everything: Any, visit: Any) -> 
 def test_hostile_items_do_nothing(served: Any, visit: Any) -> None:
     house = served.house
     slug = house.project("comparison", 1)
-    rows = [{"prompt": text + f" {n}", "options": [text, text + " b"]} for n, text in enumerate(HOSTILE)]
+    rows = [
+        {"prompt": text + f" {n}", "options": [text, text + " b"]} for n, text in enumerate(HOSTILE)
+    ]
     added = projects.add_items(house.db, house.project_id(slug), rows)
     assert added.new == len(HOSTILE)
     served.slugs = {"comparison": slug}
@@ -345,7 +383,9 @@ def test_from_right_to_left_and_at_twice_the_size(everything: Any, visit: Any, t
     name = f"rtl {task}"
     person(everything, name, task)
     house = everything.house
-    house.db.transact(lambda s: s.execute(update(Account).where(Account.name == name).values(language="ar-XB")))
+    house.db.transact(
+        lambda s: s.execute(update(Account).where(Account.name == name).values(language="ar-XB"))
+    )
     page = visit(everything, name, viewport={"width": 640, "height": 400}, device_scale_factor=2)
     open_work(page, everything, task)
     assert page.evaluate("document.documentElement.dir") == "rtl"
@@ -367,7 +407,9 @@ def in_and_out(everything: Any, visit: Any) -> None:
     page = visit(everything, None)
     guideline = f"{everything.url}/p/{everything.slugs['thumb']}/guideline"
     page.goto(guideline)
-    page.locator("[name=name]:focus").wait_for()  # the field that the page itself chooses, once it is drawn
+    page.locator(
+        "[name=name]:focus"
+    ).wait_for()  # the field that the page itself chooses, once it is drawn
     page.keyboard.type("olga")
     page.keyboard.press("Tab")
     page.keyboard.type(PASSWORD)

@@ -30,7 +30,14 @@ from accord.feedback.formats.shape import Shape
 from accord.feedback.formats.shapes import GENERAL, detect
 from accord.feedback.formats.source import AnySpec, DataSource, name_of
 from accord.feedback.formats.turns import is_conversation, unread
-from accord.feedback.formats.values import Scheme, check_counted_from_one, empty, label, scheme_of, unpacked
+from accord.feedback.formats.values import (
+    Scheme,
+    check_counted_from_one,
+    empty,
+    label,
+    scheme_of,
+    unpacked,
+)
 from accord.feedback.records import Feedback, content_id, plain, problem
 from accord.feedback.words import counted, kinds_counted
 
@@ -41,9 +48,11 @@ __all__ = [
 
 @dataclass(frozen=True)
 class ReadResult:
-    """records in file order; prompts of prompt-only rows (as `Feedback.asked`); dropped: rows per reason, and the first place of each;
-    left_out: parts of rows that were read which no record holds, per reason; said: what else people should know, such
-    as which splits were not read; places: where each record stands in its file, by its id (of repeated ones the first)."""
+    """records in file order; prompts of prompt-only rows (as `Feedback.asked`); dropped: rows per
+    reason, and the first place of each;
+    left_out: parts of rows that were read which no record holds, per reason; said: what else people
+    should know, such as which splits were not read; places: where each record stands in its file,
+    by its id (of repeated ones the first)."""
 
     shape: str
     rows: int
@@ -59,8 +68,9 @@ class ReadResult:
 def read_feedback(spec: AnySpec, bounds: Bounds = LOCAL) -> ReadResult:
     """Recognise the shape of the rows of each source and turn them into records.
 
-    A row that cannot be used is dropped and counted with its reason. Raises DataError when a file cannot be
-    read, its columns are not known, shapes are mixed within a source, or nothing is left of one.
+    A row that cannot be used is dropped and counted with its reason. Raises DataError when a file
+    cannot be read, its columns are not known, shapes are mixed within a source, or nothing is left
+    of one.
     """
     return _merged([read_as(source, read) for source, read in read_sources(spec, bounds)])
 
@@ -79,10 +89,16 @@ def _merged(results: Sequence[ReadResult]) -> ReadResult:
         left_out.update(one.left_out)
         first = {**one.first_dropped, **first}
     return ReadResult(
-        " and ".join(dict.fromkeys(one.shape for one in results)), sum(one.rows for one in results),
-        mixed([one.records for one in results]), mixed([one.prompts for one in results]), dict(dropped), first,
-        dict(left_out), [line for one in results for line in one.said], places,
-    )  # fmt: skip
+        " and ".join(dict.fromkeys(one.shape for one in results)),
+        sum(one.rows for one in results),
+        mixed([one.records for one in results]),
+        mixed([one.prompts for one in results]),
+        dict(dropped),
+        first,
+        dict(left_out),
+        [line for one in results for line in one.said],
+        places,
+    )
 
 
 def read_as(source: DataSource, read: RowsRead) -> ReadResult:
@@ -102,7 +118,11 @@ def read_as(source: DataSource, read: RowsRead) -> ReadResult:
             watched = Watched(values.read(row))
             made = list(parse(watched))
             check_unjudged(row, made, values.known)
-            made += [] if shape.keeps else [Left(f"column {name!r}") for name in check_used(watched, values.known)]
+            made += (
+                []
+                if shape.keeps
+                else [Left(f"column {name!r}") for name in check_used(watched, values.known)]
+            )
             if shape.name == "TRL prompt-only":
                 prompts.append(prompt_of(row))
         except (ValueError, LookupError, TypeError, AttributeError) as error:
@@ -113,26 +133,37 @@ def read_as(source: DataSource, read: RowsRead) -> ReadResult:
         left_out.update(part.reason for part in made if isinstance(part, Left))
         found = [part for part in made if isinstance(part, Feedback)]
         if not shape.keeps:
-            left_out.update(unread({n: v for n, v in row.items() if n in values.known and n not in shape.counts}))
+            left_out.update(
+                unread(
+                    {n: v for n, v in row.items() if n in values.known and n not in shape.counts}
+                )
+            )
             found = _with_columns(found, row, values.known, left_out)
         records += found
         for record in found:
             places.setdefault(record.id, where)
     if not records and not prompts:
-        reasons = "; ".join(f"{reason} (first at {first[reason]})" for reason in dropped) or by_reason(left_out)
+        reasons = "; ".join(
+            f"{reason} (first at {first[reason]})" for reason in dropped
+        ) or by_reason(left_out)
         raise DataError(
             f"none of {len(rows)} rows of {source} can be used: {reasons}",
             f"mend them, or say which columns are meant (--columns OURS=THEIRS): they were read as {shape.name}",
         )
     total, said = len(rows) + read.dropped.total(), [*read.said, *filter(None, [shape.note])]
     if source.labels is not None and not values.schemes:
-        said.append(f"labels: {source.labels} changes nothing: {shape.name} has no column of labels here")
-    return ReadResult(shape.name, total, records, prompts, dict(dropped), first, dict(left_out), said, places)
+        said.append(
+            f"labels: {source.labels} changes nothing: {shape.name} has no column of labels here"
+        )
+    return ReadResult(
+        shape.name, total, records, prompts, dict(dropped), first, dict(left_out), said, places
+    )
 
 
 @dataclass(frozen=True)
 class _Values:
-    """How the labels of a shape's columns are read, decided over all rows. known: columns that the shape reads."""
+    """How the labels of a shape's columns are read, decided over all rows. known: columns that the
+    shape reads."""
 
     known: set[str]
     schemes: dict[str, Scheme]
@@ -150,7 +181,8 @@ class _Values:
         return cls({*shape.fields, *shape.optional, *COMMON}, schemes)
 
     def read(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The row with 1, 0 and -1 in its columns of labels. Raises RowError for a row without a label."""
+        """The row with 1, 0 and -1 in its columns of labels. Raises RowError for a row without a
+        label."""
         if not self.schemes:
             return row
         read: dict[str, Any] = {}
@@ -164,7 +196,9 @@ class _Values:
 
 
 def _is_list(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) or (isinstance(value, str) and value.lstrip().startswith("["))
+    return isinstance(value, (list, tuple)) or (
+        isinstance(value, str) and value.lstrip().startswith("[")
+    )
 
 
 def _cells(value: Any, name: str) -> Iterable[Any]:
@@ -175,12 +209,20 @@ def _cells(value: Any, name: str) -> Iterable[Any]:
     return found if isinstance(found, (list, tuple)) else ()
 
 
-_CONVERSATIONS = ("prompt", "chosen", "rejected", "completion", "response", "messages", "conversations")
+_CONVERSATIONS = (
+    "prompt",
+    "chosen",
+    "rejected",
+    "completion",
+    "response",
+    "messages",
+    "conversations",
+)
 
 
 def conversations_unpacked(rows: list[Row]) -> list[Row]:
-    """Rows in which columns whose cells are all conversations in JSON, as tables hold them, are lists of messages. Rows that
-    accord wrote say themselves what is text."""
+    """Rows in which columns whose cells are all conversations in JSON, as tables hold them, are
+    lists of messages. Rows that accord wrote say themselves what is text."""
     if any(name in row for _, row in rows for name in ("record_id", "prompt_type", "options")):
         return rows
     columns = [name for name in _CONVERSATIONS if _holds_json(name, rows)]
@@ -217,7 +259,8 @@ def _holds_json(name: str, rows: list[Row]) -> bool:
 def _with_columns(
     records: list[Feedback], row: Mapping[str, Any], known: set[str], left_out: Counter[str]
 ) -> list[Feedback]:
-    """Records that keep the texts, numbers and truth values of columns that their shape does not know."""
+    """Records that keep the texts, numbers and truth values of columns that their shape does not
+    know."""
     own = not empty(row.get("record_id"))
     known = known if own else known - DERIVED
     other = {name: value for name, value in row.items() if name not in known and not empty(value)}
@@ -251,7 +294,9 @@ def _one_shape(rows: list[Row], folder: bool) -> Shape:
     shape = detect(first)
     if shape is None:
         hint = nearest([*first], [(one.name, one.fields) for one in GENERAL])
-        raise DataError(f"{where}: the columns {', '.join(first) or '(none)'} are not a known shape", hint)
+        raise DataError(
+            f"{where}: the columns {', '.join(first) or '(none)'} are not a known shape", hint
+        )
     for place, row in rows[1:]:
         other = detect(row)
         if other is not shape:
@@ -261,7 +306,7 @@ def _one_shape(rows: list[Row], folder: bool) -> Shape:
     return shape
 
 
-# --- checking --------------------------------------------------------------------------------------------------------
+# --- checking -------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class FileReport:
     """What `accord data check` shows."""
@@ -274,9 +319,15 @@ class FileReport:
         r = self.result
         found = kinds_counted(r.records) or counted(len(r.prompts), "prompt")
         lost = sum(r.dropped.values())
-        lines = [f"{self.source}: {r.shape}", f"  {r.rows:,} rows: {r.rows - lost:,} kept, {lost:,} dropped; {found}"]
+        lines = [
+            f"{self.source}: {r.shape}",
+            f"  {r.rows:,} rows: {r.rows - lost:,} kept, {lost:,} dropped; {found}",
+        ]
         lines += [f"  {line}" for line in r.said]
-        lines += [f"  dropped {n:,}: {reason} (first at {r.first_dropped[reason]})" for reason, n in r.dropped.items()]
+        lines += [
+            f"  dropped {n:,}: {reason} (first at {r.first_dropped[reason]})"
+            for reason, n in r.dropped.items()
+        ]
         lines += [f"  left out {n:,}: {reason}" for reason, n in r.left_out.items()]
         others = sorted({name for record in r.records for name in record.meta.get("columns", {})})
         if others:
@@ -295,7 +346,11 @@ def check_file(spec: AnySpec) -> FileReport:
 
 
 def _show(record: Feedback) -> Iterator[str]:
-    turns = [record.prompt] if isinstance(record.prompt, str) else [f"{m.role}: {m.said}" for m in record.prompt]
+    turns = (
+        [record.prompt]
+        if isinstance(record.prompt, str)
+        else [f"{m.role}: {m.said}" for m in record.prompt]
+    )
     yield f"  [{record.kind}] {_short(' | '.join(turns))}"
     for option in sorted(record.options, key=lambda o: o.shown_at):
         yield f"    {option.id[:6]}  {_short(plain(option.content))}"

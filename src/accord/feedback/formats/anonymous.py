@@ -1,4 +1,5 @@
-"""Annotators under other names: a keyed hash (HMAC-SHA-256), the same for the same salt, not to be guessed without it."""
+"""Annotators under other names: a keyed hash (HMAC-SHA-256), the same for the same salt, not to be
+guessed without it."""
 
 from __future__ import annotations
 
@@ -15,7 +16,15 @@ from accord.feedback.formats.columns import ANNOTATOR_COLUMNS
 from accord.feedback.records import Feedback
 
 _WHO = {*ANNOTATOR_COLUMNS, "session", "completed_by"}
-_WROTE = {"producer", "producer_a", "producer_b", "model_name", "chosen_model", "rejected_model", "completion_model"}
+_WROTE = {
+    "producer",
+    "producer_a",
+    "producer_b",
+    "model_name",
+    "chosen_model",
+    "rejected_model",
+    "completion_model",
+}
 _RECORD = {"record_id"}
 _ROW = re.compile(r"#\d+$")
 """Which of a record's rows it is, at the end of a record_id."""
@@ -26,8 +35,10 @@ SHORTEST_SALT = 8
 class Pseudonyms:
     """Replaces who judged, in fields and columns whose name says so; texts are left as they are.
 
-    Sessions are replaced too, producers where they are annotators, and record ids, because some are made from the
-    annotator: with a list of names one could find who it was. people: the annotators of the records.
+    Sessions are replaced too, producers where they are annotators, and record ids, because some are
+    made from the
+    annotator: with a list of names one could find who it was. people: the annotators of the
+    records.
     """
 
     salt: str
@@ -45,7 +56,10 @@ class Pseudonyms:
 
     def name(self, value: object) -> str:
         """The pseudonym of an annotator, session or record."""
-        return "anon-" + hmac.new(self.salt.encode(), str(value).encode(), hashlib.sha256).hexdigest()[:16]
+        return (
+            "anon-"
+            + hmac.new(self.salt.encode(), str(value).encode(), hashlib.sha256).hexdigest()[:16]
+        )
 
     def row(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """The row with pseudonyms, at any depth."""
@@ -64,11 +78,15 @@ class Pseudonyms:
     def _field(self, key: str, value: Any) -> Any:
         if value is None or value == "":
             return value
-        if (key in _WHO and isinstance(value, (str, int))) or (key in _WROTE and str(value) in self.people):
+        if (key in _WHO and isinstance(value, (str, int))) or (
+            key in _WROTE and str(value) in self.people
+        ):
             return self.name(value)
         if key in _RECORD:
             part = _ROW.search(str(value))
-            return self.name(str(value)[: part.start()]) + part.group() if part else self.name(value)
+            return (
+                self.name(str(value)[: part.start()]) + part.group() if part else self.name(value)
+            )
         if key == "meta" and isinstance(value, str):  # a table's column
             return json.dumps(self._walk(json.loads(value)), ensure_ascii=False, sort_keys=True)
         return self._walk(value)

@@ -1,7 +1,8 @@
-"""Votes between models, as arenas publish them: two models, who won, with or without what they wrote.
+"""Votes between models, as arenas publish them: two models, who won, with or without what they
+wrote.
 
-Read are Chatbot Arena's conversations (33k, 100k, 140k), its turns as JSON lists in texts (55k) with one column per outcome,
-MT-Bench's votes on a turn, and bare votes.
+Read are Chatbot Arena's conversations (33k, 100k, 140k), its turns as JSON lists in texts (55k)
+with one column per outcome, MT-Bench's votes on a turn, and bare votes.
 """
 
 from __future__ import annotations
@@ -35,8 +36,9 @@ def is_votes(row: Mapping[str, Any]) -> bool:
 
 
 def votes(row: Mapping[str, Any]) -> Iterator[Parsed]:
-    """One comparison; the first model is the one shown first (left). Of a conversation the vote is about what the two models
-    said, from where they differ up to the turn voted on. Without texts the options are empty."""
+    """One comparison; the first model is the one shown first (left). Of a conversation the vote is
+    about what the two models said, from where they differ up to the turn voted on. Without texts
+    the options are empty."""
     columns = next(names for names in _MODELS if set(names) <= row.keys())
     models = [model for name in columns if (model := name_in(row, name)) is not None]
     if len(models) < 2:
@@ -51,10 +53,21 @@ def votes(row: Mapping[str, Any]) -> Iterator[Parsed]:
     turn = {} if empty(row.get("turn")) else {"turn": row["turn"]}
     session = {} if empty(own := row.get("evaluation_session_id")) else {"session": own}
     yield build(
-        "comparison", prompt, texts, choice, {**session, **row}, ids=ids, producers=models, places=[0, 1],
+        "comparison",
+        prompt,
+        texts,
+        choice,
+        {**session, **row},
+        ids=ids,
+        producers=models,
+        places=[0, 1],
         annotator=name_in(row, "judge_hash"),
-        meta={"texts": any(map(plain, texts)), **({"question": question} if question is not None else {}), **turn},
-    )  # fmt: skip
+        meta={
+            "texts": any(map(plain, texts)),
+            **({"question": question} if question is not None else {}),
+            **turn,
+        },
+    )
 
 
 def _outcome(row: Mapping[str, Any]) -> Side:
@@ -76,12 +89,19 @@ def _texts(row: Mapping[str, Any]) -> tuple[Content, list[Content]]:
         return _apart([messages(unpacked(one, "conversation")) for one in conversations], row)
     name = next((name for name in _REPLIES if f"{name}_a" in row and f"{name}_b" in row), None)
     if name is None:
-        return (_text(row, "prompt") if "prompt" in row else name_in(row, "question_id") or ""), ["", ""]
+        return (_text(row, "prompt") if "prompt" in row else name_in(row, "question_id") or ""), [
+            "",
+            "",
+        ]
     replies = [_list(row[f"{name}_{letter}"]) for letter in "ab"]
     asked = _list(row.get("prompt"))
     if asked is not None and all(found is not None for found in replies):
         return _apart(
-            [_interleaved(asked, found or [], f"{name}_{x}") for found, x in zip(replies, "ab", strict=True)], row
+            [
+                _interleaved(asked, found or [], f"{name}_{x}")
+                for found, x in zip(replies, "ab", strict=True)
+            ],
+            row,
         )
     texts = [_text(row, f"{name}_{letter}") for letter in "ab"]
     return _text(row, "prompt") if "prompt" in row else "", _both_or_none(list[Content](texts))
@@ -89,7 +109,11 @@ def _texts(row: Mapping[str, Any]) -> tuple[Content, list[Content]]:
 
 def _text(row: Mapping[str, Any], name: str) -> str:
     if not isinstance(text := row[name], str):
-        raise RowError(f"{name} is missing" if text is None else f"the column {name!r} is {shown(text)}, not a text")
+        raise RowError(
+            f"{name} is missing"
+            if text is None
+            else f"the column {name!r} is {shown(text)}, not a text"
+        )
     return text
 
 
@@ -109,12 +133,16 @@ def _interleaved(asked: Sequence[Any], replies: Sequence[Any], name: str) -> lis
     made = []
     for question, reply in zip(asked, replies, strict=True):
         if not isinstance(question, str) or not isinstance(reply, str):
-            raise RowError(f"a turn of {'prompt' if not isinstance(question, str) else name} is missing")
+            raise RowError(
+                f"a turn of {'prompt' if not isinstance(question, str) else name} is missing"
+            )
         made += [Message(role="user", content=question), Message(role="assistant", content=reply)]
     return made
 
 
-def _apart(conversations: Sequence[list[Message]], row: Mapping[str, Any]) -> tuple[Content, list[Content]]:
+def _apart(
+    conversations: Sequence[list[Message]], row: Mapping[str, Any]
+) -> tuple[Content, list[Content]]:
     turn = None if empty(row.get("turn")) else whole(row["turn"], "turn")
     first, second = ([*_up_to(one, turn)] for one in conversations)
     if first == second:

@@ -1,7 +1,7 @@
-"""Argilla's JSON: records with fields and the responses of several users to ranking, rating, label, multi-label,
-text and span questions. Both layouts are read: by question (`to_json`, `to_disk` of Argilla 2) and by user (Argilla 1
-and the server's own). `settings.json`, where it lies beside the records or in `.argilla/`, tells the kind of each
-question; without it the answers tell.
+"""Argilla's JSON: records with fields and the responses of several users to ranking, rating, label,
+multi-label, text and span questions. Both layouts are read: by question (`to_json`, `to_disk` of
+Argilla 2) and by user (Argilla 1 and the server's own). `settings.json`, where it lies beside the
+records or in `.argilla/`, tells the kind of each question; without it the answers tell.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ def is_argilla(row: Mapping[str, Any]) -> bool:
 
 
 def prepare(rows: Sequence[Row], source: Path) -> Parse:
-    """A parser of records that knows the kind of each question, and the range of each rating, from all of them."""
+    """A parser of records that knows the kind of each question, and the range of each rating, from
+    all of them."""
     kinds, known = _settings(source)
     scales, told = ScaleGuess(known=known), set(kinds)
     for row in rows:
@@ -50,7 +51,14 @@ def _is_long(value: Any) -> bool:
 def _settings(source: Path) -> tuple[dict[str, str], dict[str, tuple[float, float]]]:
     """(kind, range of ratings) by question, where the settings lie beside the records."""
     folder = source if source.is_dir() else source.parent
-    path = next((p for p in (folder / ".argilla" / "settings.json", folder / "settings.json") if p.is_file()), None)
+    path = next(
+        (
+            p
+            for p in (folder / ".argilla" / "settings.json", folder / "settings.json")
+            if p.is_file()
+        ),
+        None,
+    )
     if path is None:
         return {}, {}
     kinds, known = {}, {}
@@ -68,20 +76,28 @@ def _by_user(row: Mapping[str, Any]) -> list[tuple[dict[str, Any], list[Answer]]
     responses = row["responses"]
     if isinstance(responses, list):
         return [
-            (dict(r), [(question, answer["value"]) for question, answer in (r.get("values") or {}).items()])
+            (
+                dict(r),
+                [
+                    (question, answer["value"])
+                    for question, answer in (r.get("values") or {}).items()
+                ],
+            )
             for r in responses
         ]
     users: dict[str, tuple[dict[str, Any], list[Answer]]] = {}
     for question, given in responses.items():
         for answer in given:
             who = str(answer.get("user_id"))
-            users.setdefault(who, ({k: v for k, v in answer.items() if k != "value"}, []))[1].append(
-                (question, answer["value"])
-            )
+            users.setdefault(who, ({k: v for k, v in answer.items() if k != "value"}, []))[
+                1
+            ].append((question, answer["value"]))
     return list(users.values())
 
 
-def _record(row: Mapping[str, Any], kinds: Mapping[str, str], scales: ScaleGuess) -> Iterator[Parsed]:
+def _record(
+    row: Mapping[str, Any], kinds: Mapping[str, str], scales: ScaleGuess
+) -> Iterator[Parsed]:
     sheet = sheet_of(row["fields"])
     found = False
     for response, answers in _by_user(row):
@@ -97,7 +113,11 @@ def _record(row: Mapping[str, Any], kinds: Mapping[str, str], scales: ScaleGuess
         elif status != "submitted":
             yield Left(f"response that is a {status}")
         else:
-            parts = [part for q, value in answers for part in _answer(answerer, q, value, kinds.get(q), scales)]
+            parts = [
+                part
+                for q, value in answers
+                for part in _answer(answerer, q, value, kinds.get(q), scales)
+            ]
             for made in settled(answerer, parts):
                 found = found or not isinstance(made, Left)
                 yield made
@@ -108,7 +128,9 @@ def _record(row: Mapping[str, Any], kinds: Mapping[str, str], scales: ScaleGuess
         yield Left("record without an answer")
 
 
-def _answer(answerer: Answerer, question: str, value: Any, kind: str | None, scales: ScaleGuess) -> Iterator[Parsed]:
+def _answer(
+    answerer: Answerer, question: str, value: Any, kind: str | None, scales: ScaleGuess
+) -> Iterator[Parsed]:
     kind = kind or _kind(value, list(answerer.sheet.responses))
     if kind == "rating":
         yield answerer.rating(question, value, scales, None)
@@ -138,7 +160,9 @@ def _kind(value: Any, responses: Sequence[str]) -> str:
         return "label_selection"
     if isinstance(value, list) and value and isinstance(value[0], dict) and "start" in value[0]:
         return "span"
-    names = [v["value"] if isinstance(v, dict) else v for v in value] if isinstance(value, list) else []
+    names = (
+        [v["value"] if isinstance(v, dict) else v for v in value] if isinstance(value, list) else []
+    )
     if len(names) >= 2 and set(names) <= set(responses):
         return "ranking"
     return "multi_label_selection" if isinstance(value, list) else type(value).__name__

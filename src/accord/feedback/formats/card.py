@@ -1,4 +1,5 @@
-"""The data card of an export: what it holds, who judged, how far they agree, what was left out and why."""
+"""The data card of an export: what it holds, who judged, how far they agree, what was left out and
+why."""
 
 from __future__ import annotations
 
@@ -19,19 +20,28 @@ LICENCE = "(state under which terms this data may be used)"
 
 
 def data_card(
-    records: Sequence[Feedback], exported: Exported, *, dropped: Mapping[str, int], not_read: Mapping[str, int],
+    records: Sequence[Feedback],
+    exported: Exported,
+    *,
+    dropped: Mapping[str, int],
+    not_read: Mapping[str, int],
     name: Callable[[str], str] = str,
-) -> dict[str, Any]:  # fmt: skip
-    """The card as JSON. dropped, not_read: rows, and parts of rows, that importing the source lost, by reason;
+) -> dict[str, Any]:
+    """The card as JSON. dropped, not_read: rows, and parts of rows, that importing the source lost,
+    by reason;
     name: how annotators are called (a pseudonym, or as they are)."""
     judged = Counter(record.annotator for record in records)
     known = [r for r in records if len(r.options) > 1]
     return {
-        "shape": exported.shape, "rows": len(exported.rows), "records": len(records), "records_written": exported.written,
+        "shape": exported.shape,
+        "rows": len(exported.rows),
+        "records": len(records),
+        "records_written": exported.written,
         "kinds": dict(Counter(r.kind for r in records).most_common()),
         "guidelines": dict(Counter(r.guideline or "(none named)" for r in records).most_common()),
         "annotators": {
-            "count": len(judged), "judgements": _spread(list(judged.values())),
+            "count": len(judged),
+            "judgements": _spread(list(judged.values())),
             "each": {name(who): n for who, n in judged.most_common()},
         },
         "coverage": _coverage(records),
@@ -42,12 +52,16 @@ def data_card(
         "agreement": _agreement(records),
         "time": _time(records),
         "left_out": {
-            "records this shape cannot hold": dict(exported.left_out), "details this shape cannot hold": dict(exported.lost),
-            "rows dropped while reading": dict(dropped), "parts of rows not read": dict(not_read),
-            "skipped by annotators": dict(Counter(r.choice.reason for r in records if isinstance(r.choice, Skip))),
+            "records this shape cannot hold": dict(exported.left_out),
+            "details this shape cannot hold": dict(exported.lost),
+            "rows dropped while reading": dict(dropped),
+            "parts of rows not read": dict(not_read),
+            "skipped by annotators": dict(
+                Counter(r.choice.reason for r in records if isinstance(r.choice, Skip))
+            ),
         },
         "licence": LICENCE,
-    }  # fmt: skip
+    }
 
 
 def _spread(values: Sequence[float]) -> dict[str, float] | None:
@@ -58,10 +72,13 @@ def _coverage(records: Sequence[Feedback]) -> dict[str, Any]:
     """Prompts, and how many annotators judged each pair of options."""
     votes = [len(by) for (_, _, second), by in Shares.of(records).votes.items() if second]
     return {
-        "prompts": len({content_id(r.prompt) for r in records}), "pairs": len(votes),
-        "judged_once": votes.count(1), "judged_twice": votes.count(2), "judged_more": sum(n > 2 for n in votes),
+        "prompts": len({content_id(r.prompt) for r in records}),
+        "pairs": len(votes),
+        "judged_once": votes.count(1),
+        "judged_twice": votes.count(2),
+        "judged_more": sum(n > 2 for n in votes),
         "mean_annotators_per_pair": round(sum(votes) / len(votes), 3) if votes else None,
-    }  # fmt: skip
+    }
 
 
 def _agreement(records: Sequence[Feedback]) -> dict[str, Any]:
@@ -94,11 +111,15 @@ def _choices(report: AgreementReport) -> dict[str, Any]:
 def _scales(report: AgreementReport) -> list[dict[str, Any]]:
     return [
         {
-            "what": s.what, "level": s.level, "alpha": None if s.alpha is None else _interval(s.alpha),
-            "same": _interval(s.same), "units": s.units, "judgements": s.judgements,
+            "what": s.what,
+            "level": s.level,
+            "alpha": None if s.alpha is None else _interval(s.alpha),
+            "same": _interval(s.same),
+            "units": s.units,
+            "judgements": s.judgements,
         }
         for s in report.scales
-    ]  # fmt: skip
+    ]
 
 
 def _interval(value: Interval) -> dict[str, float | None]:
@@ -111,45 +132,69 @@ def _time(records: Sequence[Feedback]) -> dict[str, Any]:
     seconds = [r.active_seconds for r in records if r.active_seconds is not None]
     dates = sorted(r.created_at for r in records if r.created_at)
     return {
-        "hours": round(sum(seconds) / 3600, 2), "median_seconds": median(seconds) if seconds else None,
+        "hours": round(sum(seconds) / 3600, 2),
+        "median_seconds": median(seconds) if seconds else None,
         "records_without": len(records) - len(seconds),
-        "first": dates[0] if dates else None, "last": dates[-1] if dates else None,
-    }  # fmt: skip
+        "first": dates[0] if dates else None,
+        "last": dates[-1] if dates else None,
+    }
 
 
-# --- as a page ---------------------------------------------------------------------------------------------------------
+# --- as a page ------------------------------------------------------------------------------------
 def card_text(card: Mapping[str, Any], title: str) -> str:
     """The card as Markdown. Names and reasons come from data: they are shown as code."""
     who, cover, time = card["annotators"], card["coverage"], card["time"]
     spread = who["judgements"] or {"least": 0, "median": 0, "most": 0}
     lines = [
-        f"# {title}", "",
-        f"{card['rows']:,} rows of `{card['shape']}` from {card['records_written']:,} of {card['records']:,} records.", "",
-        "| kind | records |", "|---|---|", *_rows(card["kinds"]), "",
-        "| guideline | records |", "|---|---|", *_rows(card["guidelines"]), "",
-        "## Who judged", "",
+        f"# {title}",
+        "",
+        f"{card['rows']:,} rows of `{card['shape']}` from {card['records_written']:,} of {card['records']:,} records.",
+        "",
+        "| kind | records |",
+        "|---|---|",
+        *_rows(card["kinds"]),
+        "",
+        "| guideline | records |",
+        "|---|---|",
+        *_rows(card["guidelines"]),
+        "",
+        "## Who judged",
+        "",
         f"{counted(who['count'], 'annotator')}, {_each(spread)}.",
-        _time_line(time), "",
-        "## Coverage and agreement", "",
+        _time_line(time),
+        "",
+        "## Coverage and agreement",
+        "",
         f"{cover['prompts']:,} prompts; {cover['pairs']:,} pairs of responses, judged by one annotator: {cover['judged_once']:,}, "
         f"by two: {cover['judged_twice']:,}, by more: {cover['judged_more']:,}.",
-        f"Order shown: known for {card['order_shown']['known']:,} records, unknown for {card['order_shown']['unknown']:,}.", "",
-        *_agreement_lines(card["agreement"]), "",
-        "## Left out", "",
-        *_left_out(card["left_out"]), "",
-        "## Columns", "",
+        f"Order shown: known for {card['order_shown']['known']:,} records, unknown for {card['order_shown']['unknown']:,}.",
+        "",
+        *_agreement_lines(card["agreement"]),
+        "",
+        "## Left out",
+        "",
+        *_left_out(card["left_out"]),
+        "",
+        "## Columns",
+        "",
         "`weight` is the share of a judgement that a row stands for; `soft_label` the share of annotators who prefer what is "
         "chosen, in tables response_a (ties count half), among the `votes` who judged the same pair; `shown_at` the places at which the responses "
-        "were shown, empty where that is not known.", "",
-        "## Licence", "", card["licence"], "",
-    ]  # fmt: skip
+        "were shown, empty where that is not known.",
+        "",
+        "## Licence",
+        "",
+        card["licence"],
+        "",
+    ]
     return "\n".join(lines)
 
 
 def _each(spread: Mapping[str, float]) -> str:
     if spread["least"] == spread["most"]:
         return f"{counted(int(spread['most']), 'judgement')} each"
-    return f"{spread['least']:,} to {spread['most']:,} judgements each (median {spread['median']:,g})"
+    return (
+        f"{spread['least']:,} to {spread['most']:,} judgements each (median {spread['median']:,g})"
+    )
 
 
 def _time_line(time: Mapping[str, Any]) -> str:
@@ -160,7 +205,11 @@ def _time_line(time: Mapping[str, Any]) -> str:
             f"Time: {time['hours']:,} hours in all, {_or(time['median_seconds'])} s per judgement in the median; "
             f"{counted(time['records_without'], 'judgement')} without a time."
         )
-    return spent if time["first"] is None else f"{spent} From {_or(time['first'])} to {_or(time['last'])}."
+    return (
+        spent
+        if time["first"] is None
+        else f"{spent} From {_or(time['first'])} to {_or(time['last'])}."
+    )
 
 
 def _or(value: Any) -> str:
@@ -180,16 +229,24 @@ def _agreement_lines(found: Mapping[str, Any]) -> list[str]:
     if "not measured" in found:
         return [f"Agreement was not measured: {found['not measured']}."]
     names = {
-        "alpha": "Krippendorff's α (nominal, ties a category)", "agreement": "two annotators agree, ties count",
-        "agreement_strict": "two annotators agree where both decided", "ceiling": "best accuracy on single labels",
-    }  # fmt: skip
+        "alpha": "Krippendorff's α (nominal, ties a category)",
+        "agreement": "two annotators agree, ties count",
+        "agreement_strict": "two annotators agree where both decided",
+        "ceiling": "best accuracy on single labels",
+    }
     head, lines = ["", "| measure | value | 95 % |", "|---|---|---|"], []
     if "pairs" in found:
         rows = [_measure(label, found[key]) for key, label in names.items()]
         lines += [f"On {found['pairs']:,} pairs judged at least twice:", *head, *rows]
     for scale in found.get("scales", ()):
-        rows = [_measure(f"Krippendorff's α ({scale['level']})", scale["alpha"])] if scale["alpha"] else []
-        said = f"{_code(scale['what'])}, {counted(scale['units'], 'response')} judged at least twice:"
+        rows = (
+            [_measure(f"Krippendorff's α ({scale['level']})", scale["alpha"])]
+            if scale["alpha"]
+            else []
+        )
+        said = (
+            f"{_code(scale['what'])}, {counted(scale['units'], 'response')} judged at least twice:"
+        )
         lines += [
             *([""] if lines else []),
             said,
@@ -206,7 +263,11 @@ def _measure(label: str, found: Mapping[str, float | None]) -> str:
 
 
 def _left_out(groups: Mapping[str, Mapping[str, int]]) -> list[str]:
-    lines = [f"- {what}: {_code(why)} ({n:,})" for what, reasons in groups.items() for why, n in reasons.items()]
+    lines = [
+        f"- {what}: {_code(why)} ({n:,})"
+        for what, reasons in groups.items()
+        for why, n in reasons.items()
+    ]
     return lines or ["Nothing."]
 
 

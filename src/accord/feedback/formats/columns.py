@@ -1,4 +1,5 @@
-"""What rows of every shape have in common: who judged, when, for how long; and records built from rows."""
+"""What rows of every shape have in common: who judged, when, for how long; and records built from
+rows."""
 
 from __future__ import annotations
 
@@ -11,7 +12,14 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from accord.feedback.formats.hints import is_fault, meaning_of
-from accord.feedback.formats.turns import MEDIA, REASONING, history_of, is_conversation, messages, tools_of
+from accord.feedback.formats.turns import (
+    MEDIA,
+    REASONING,
+    history_of,
+    is_conversation,
+    messages,
+    tools_of,
+)
 from accord.feedback.formats.values import (
     RowError,
     bare,
@@ -78,7 +86,14 @@ COMMON = {
     "session", "guideline", "record_id", "shown_at", "weight", "finished", "deleted", "written_as", *DERIVED,
 }  # fmt: skip
 """Columns understood in rows of any shape."""
-_MEANT_COMMON = {*TOOLS_COLUMNS, *SYSTEM_COLUMNS, "history", "chat_template_kwargs", "weight", "finished"}
+_MEANT_COMMON = {
+    *TOOLS_COLUMNS,
+    *SYSTEM_COLUMNS,
+    "history",
+    "chat_template_kwargs",
+    "weight",
+    "finished",
+}
 _MEANT = {
     **dict.fromkeys(MEDIA, "accord reads text only"),
     **dict.fromkeys(("label", "labels", "kto_tag", "thumb", "thumbs"), "this format has no label"),
@@ -90,7 +105,8 @@ _MEANT = {
 
 @dataclass(frozen=True)
 class Left:
-    """A part of a row that no record holds; a parser yields it among the records, and it is counted."""
+    """A part of a row that no record holds; a parser yields it among the records, and it is
+    counted."""
 
     reason: str
 
@@ -99,8 +115,8 @@ Parsed = Feedback | Left
 
 
 def check_understood(row: Mapping[str, Any], known: set[str]) -> None:
-    """Raises RowError for a column outside `known` that changes what the row says, such as a label or images, and for a row
-    that says that it was deleted."""
+    """Raises RowError for a column outside `known` that changes what the row says, such as a label
+    or images, and for a row that says that it was deleted."""
     if marked(row, "deleted"):
         raise RowError("the row is marked as deleted")
     for name, why in _MEANT.items():
@@ -111,12 +127,17 @@ def check_understood(row: Mapping[str, Any], known: set[str]) -> None:
 
 
 def check_unjudged(row: Mapping[str, Any], made: Sequence[Parsed], known: set[str]) -> None:
-    """Raises RowError for a demonstration beside a column outside `known` that is called like a label, or like a fault, and
+    """Raises RowError for a demonstration beside a column outside `known` that is called like a
+    label, or like a fault, and
     holds one: what was judged bad demonstrates nothing."""
     if not any(isinstance(part, Feedback) and part.kind == "demonstration" for part in made):
         return
     for name, value in row.items():
-        if name not in known and (is_fault(name) or meaning_of(name) == "label") and is_label(value):
+        if (
+            name not in known
+            and (is_fault(name) or meaning_of(name) == "label")
+            and is_label(value)
+        ):
             named = () if is_fault(name) else ("label", "kto_tag")
             ours = next((label for label in named if label in known), None)
             how = f"read it as the label, --columns {ours}={name}, or keep" if ours else "keep"
@@ -152,14 +173,19 @@ class Watched(Mapping[str, Any]):
 
     def unseen(self) -> list[str]:
         """Columns that say something and were not looked at."""
-        return [name for name, value in self._row.items() if name not in self.seen and not empty(value)]
+        return [
+            name for name, value in self._row.items() if name not in self.seen and not empty(value)
+        ]
 
 
 def check_used(row: Watched, known: set[str]) -> list[str]:
-    """The columns among `known` that a parser passed over. Raises RowError for one that changes what the row says."""
+    """The columns among `known` that a parser passed over. Raises RowError for one that changes
+    what the row says."""
     over = [name for name in row.unseen() if name in known]
     if meant := [name for name in over if name in _MEANT_COMMON or name in _MEANT]:
-        raise RowError(f"the column {meant[0]!r} is not understood here (rename it to keep it aside: meta.{meant[0]})")
+        raise RowError(
+            f"the column {meant[0]!r} is not understood here (rename it to keep it aside: meta.{meant[0]})"
+        )
     return over
 
 
@@ -174,7 +200,8 @@ def annotator_of(row: Mapping[str, Any]) -> str:
 
 
 def name_in(row: Mapping[str, Any], column: str) -> str | None:
-    """The name in a column, which may be a number; None where it says nothing. Raises RowError for what is no name."""
+    """The name in a column, which may be a number; None where it says nothing. Raises RowError for
+    what is no name."""
     return None if empty(row.get(column)) else named(row[column], column)
 
 
@@ -199,15 +226,20 @@ def said(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _time(when: Any) -> str:
-    """A time as ISO 8601; numbers count seconds, or thousandths, millionths or billionths of them, since 1970."""
+    """A time as ISO 8601; numbers count seconds, or thousandths, millionths or billionths of them,
+    since 1970."""
     if isinstance(when, (datetime, date)):
         return when.isoformat()
-    if isinstance(when, str) and not re.fullmatch(r"\s*\d{9,}(\.\d*)?\s*", when):  # fewer digits: a year, a date
+    if isinstance(when, str) and not re.fullmatch(
+        r"\s*\d{9,}(\.\d*)?\s*", when
+    ):  # fewer digits: a year, a date
         return when
     try:
         seconds = number(when, "created_at")
         for _ in range(3):
-            seconds /= 1000 if abs(seconds) >= 1e11 else 1  # the year 5138: such a number counts smaller units
+            seconds /= (
+                1000 if abs(seconds) >= 1e11 else 1
+            )  # the year 5138: such a number counts smaller units
         return datetime.fromtimestamp(seconds, UTC).isoformat()
     except (OverflowError, OSError, ValueError):
         raise RowError(f"the column 'created_at' is {shown(when)}, no time") from None
@@ -229,22 +261,36 @@ def option_ids(contents: Sequence[Content]) -> list[str]:
 
 
 def bare_reply(content: Content) -> Content:
-    """The text of a reply that is one plain message: it is the same response, however it was written down."""
-    if not isinstance(content, str) and to_json(content) == [{"role": "assistant", "content": content[0].text}]:
+    """The text of a reply that is one plain message: it is the same response, however it was
+    written down."""
+    if not isinstance(content, str) and to_json(content) == [
+        {"role": "assistant", "content": content[0].text}
+    ]:
         return content[0].text
     return content
 
 
 def build(
-    kind: str, prompt: Content, contents: Sequence[Content], choice: Any, row: Mapping[str, Any], *,
-    ids: Sequence[str] | None = None, producers: Sequence[str | None] | None = None, places: Sequence[int] | None = None,
-    annotator: str | None = None, record_id: str | None = None, meta: Mapping[str, Any] | None = None,
-) -> Feedback:  # fmt: skip
-    """A record about `contents`, answered with `choice` (or with choice(ids)), by whom and when the row says.
+    kind: str,
+    prompt: Content,
+    contents: Sequence[Content],
+    choice: Any,
+    row: Mapping[str, Any],
+    *,
+    ids: Sequence[str] | None = None,
+    producers: Sequence[str | None] | None = None,
+    places: Sequence[int] | None = None,
+    annotator: str | None = None,
+    record_id: str | None = None,
+    meta: Mapping[str, Any] | None = None,
+) -> Feedback:
+    """A record about `contents`, answered with `choice` (or with choice(ids)), by whom and when the
+    row says.
 
-    places: where each was shown; without them the row's `shown_at`, else an order drawn from the content, so that
-    what was preferred never looks as if it had always been shown first, and `meta["shown"]` says so. record_id: else
-    the row's, else made from all of it: equal judgement, equal id.
+    places: where each was shown; without them the row's `shown_at`, else an order drawn from the
+    content, so that what was preferred never looks as if it had always been shown first, and
+    `meta["shown"]` says so. record_id: else the row's, else made from all of it: equal judgement,
+    equal id.
     """
     contents = written_as(contents, row)
     names = list(ids) if ids is not None else option_ids(contents)
@@ -260,20 +306,44 @@ def build(
         {"id": i, "content": content, "producer": producer, "shown_at": place}
         for i, content, producer, place in zip(names, contents, wrote, where, strict=True)
     ]
-    body = {"kind": kind, "prompt": prompt, "options": options, "choice": filled, "annotator": who, **common, **beside}
-    own = record_id or name_in(row, "record_id") or content_id(kind, prompt, contents, names, filled, who, *extra)
+    body = {
+        "kind": kind,
+        "prompt": prompt,
+        "options": options,
+        "choice": filled,
+        "annotator": who,
+        **common,
+        **beside,
+    }
+    own = (
+        record_id
+        or name_in(row, "record_id")
+        or content_id(kind, prompt, contents, names, filled, who, *extra)
+    )
     return Feedback.model_validate(
-        {"id": str(own), **body, "weight": weight, "meta": kept if known else {**kept, "shown": UNKNOWN_ORDER}}
+        {
+            "id": str(own),
+            **body,
+            "weight": weight,
+            "meta": kept if known else {**kept, "shown": UNKNOWN_ORDER},
+        }
     )
 
 
 def written_as(contents: Sequence[Content], row: Mapping[str, Any]) -> Sequence[Content]:
-    """Responses as the column `written_as` of our exports says they were: a text, to the letter, or messages."""
+    """Responses as the column `written_as` of our exports says they were: a text, to the letter, or
+    messages."""
     if empty(row.get("written_as")):
         return contents
     told = unpacked(row["written_as"], "written_as")
-    if not isinstance(told, (list, tuple)) or len(told) != len(contents) or not {*told} <= {"text", "messages"}:
-        raise RowError(f"the column 'written_as' is {shown(told)}, not text or messages for each response")
+    if (
+        not isinstance(told, (list, tuple))
+        or len(told) != len(contents)
+        or not {*told} <= {"text", "messages"}
+    ):
+        raise RowError(
+            f"the column 'written_as' is {shown(told)}, not text or messages for each response"
+        )
     made: list[Content] = []
     for content, how in zip(contents, told, strict=True):
         if how == "messages" and isinstance(content, str):
@@ -302,14 +372,17 @@ def asked_of(prompt: Content, row: Mapping[str, Any]) -> Content:
         return turns
     if before[0].role == "system" and turns[0].role in ("system", "developer"):
         if turns[0].text != before[0].text:
-            raise RowError(f"the column {next(iter(told))!r} and the conversation's {turns[0].role} message differ")
+            raise RowError(
+                f"the column {next(iter(told))!r} and the conversation's {turns[0].role} message differ"
+            )
         before = before[1:]
         return [turns[0], *before, *turns[1:]]
     return [*before, *turns]
 
 
 def prompt_of(row: Mapping[str, Any]) -> Any:
-    """What a row asks, whole, as `Feedback.asked` says it: with system message, history, tools and settings of the template."""
+    """What a row asks, whole, as `Feedback.asked` says it: with system message, history, tools and
+    settings of the template."""
     return asking(asked_of(content_of(row["prompt"]), row), **_beside(row))
 
 
@@ -322,18 +395,27 @@ def _beside(row: Mapping[str, Any]) -> dict[str, Any]:
     if not empty(kwargs := row.get("chat_template_kwargs")):
         found["chat_template_kwargs"] = kwargs = unpacked(kwargs, "chat_template_kwargs")
         if not isinstance(kwargs, Mapping):
-            raise RowError(f"the column 'chat_template_kwargs' is {type(kwargs).__name__}, not an object")
+            raise RowError(
+                f"the column 'chat_template_kwargs' is {type(kwargs).__name__}, not an object"
+            )
     return found
 
 
 def _finished(told: Any, ids: Sequence[str]) -> dict[str, Any]:
-    """`meta["finished"]` of a row that says whether its responses ended: by option, of a demonstration one value."""
+    """`meta["finished"]` of a row that says whether its responses ended: by option, of a
+    demonstration one value."""
     if empty(told):
         return {}
-    told = unpacked(told, "finished") if isinstance(told, str) and told.lstrip().startswith("[") else told
+    told = (
+        unpacked(told, "finished")
+        if isinstance(told, str) and told.lstrip().startswith("[")
+        else told
+    )
     if not isinstance(told, (list, tuple)):
         if len(ids) > 1:
-            raise RowError(f"the column 'finished' is {shown(told)}: one value for {len(ids)} responses")
+            raise RowError(
+                f"the column 'finished' is {shown(told)}: one value for {len(ids)} responses"
+            )
         return {"finished": {ids[0]: truth(told, "finished")} if ids else truth(told, "finished")}
     if len(told) != len(ids):
         raise RowError(f"the column 'finished' has {len(told)} values for {len(ids)} responses")
@@ -341,7 +423,8 @@ def _finished(told: Any, ids: Sequence[str]) -> dict[str, Any]:
 
 
 def _weight(row: Mapping[str, Any]) -> float:
-    """How much the judgement counts, 1 where the row does not say. Raises RowError for what is no weight."""
+    """How much the judgement counts, 1 where the row does not say. Raises RowError for what is no
+    weight."""
     told = row.get("weight")
     if told is None or told == "":
         return 1.0
@@ -363,8 +446,11 @@ def _places(given: Any, prompt: Content, ids: Sequence[str]) -> tuple[list[int],
 
 
 def how_much(row: Mapping[str, Any]) -> dict[str, Any]:
-    """How much better the preferred response is said to be, and how probably it is: of a comparison's choice, what is told."""
-    found: dict[str, Any] = {} if empty(row.get("strength")) else {"strength": whole(row["strength"], "strength")}
+    """How much better the preferred response is said to be, and how probably it is: of a
+    comparison's choice, what is told."""
+    found: dict[str, Any] = (
+        {} if empty(row.get("strength")) else {"strength": whole(row["strength"], "strength")}
+    )
     if not empty(row.get("probability")):
         found["probability"] = number(row["probability"], "probability")
     return found

@@ -1,8 +1,8 @@
 """Feedback records out, in the shapes others read.
 
-What such a row cannot say (who, when, in which order shown, how many agree) goes beside it as further columns, which
-TRL, HH, PRM800K and CSV readers pass over; trees and accord records get a second file instead. A record that a shape
-cannot hold is left out and counted with the reason.
+What such a row cannot say (who, when, in which order shown, how many agree) goes beside it as
+further columns, which TRL, HH, PRM800K and CSV readers pass over; trees and accord records get a
+second file instead. A record that a shape cannot hold is left out and counted with the reason.
 """
 
 from __future__ import annotations
@@ -42,9 +42,10 @@ Pair = tuple[Content, Content]
 
 @dataclass(frozen=True)
 class Exported:
-    """rows of `shape`; about: as many dictionaries of further columns (for `beside` shapes: of a second file);
-    left_out: records that the shape cannot hold, by reason; written: records that it holds; lost: details of these
-    that it does not hold."""
+    """rows of `shape`; about: as many dictionaries of further columns (for `beside` shapes: of a
+    second file);
+    left_out: records that the shape cannot hold, by reason; written: records that it holds; lost:
+    details of these that it does not hold."""
 
     shape: str
     rows: list[dict[str, Any]]
@@ -67,8 +68,9 @@ class Exported:
 
 @dataclass(frozen=True)
 class Part:
-    """One row of a record: `pair` is what it compares, `places` where they were shown, `options` their ids, `contents` the
-    responses in it where the row does not say whether each was a text or messages."""
+    """One row of a record: `pair` is what it compares, `places` where they were shown, `options`
+    their ids, `contents` the responses in it where the row does not say whether each was a text or
+    messages."""
 
     row: dict[str, Any]
     pair: Pair | None = None
@@ -77,11 +79,12 @@ class Part:
     contents: tuple[Content, ...] = ()
 
 
-# --- shares of annotators ----------------------------------------------------------------------------------------------
+# --- shares of annotators -------------------------------------------------------------------------
 @dataclass
 class Shares:
-    """Share of annotators who prefer one response over another for a prompt, or put a thumb up. Every annotator counts
-    once per pair, with the mean of their answers; a tie and "both bad" are half a preference."""
+    """Share of annotators who prefer one response over another for a prompt, or put a thumb up.
+    Every annotator counts once per pair, with the mean of their answers; a tie and "both bad" are
+    half a preference."""
 
     votes: dict[tuple[str, str, str], dict[str, list[float]]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(list))
@@ -102,7 +105,8 @@ class Shares:
         return shares
 
     def share(self, record: Feedback, options: Sequence[str]) -> tuple[float | None, int]:
-        """(share that prefers the first of two of the record's options, or likes the only one; number of annotators)."""
+        """(share that prefers the first of two of the record's options, or likes the only one;
+        number of annotators)."""
         same = {o.id: _same(o) for o in record.options}
         if not options:
             return None, 0
@@ -115,8 +119,13 @@ class Shares:
 
 
 def _same(option: Option) -> str:
-    """What makes options of different records the same: their content, or, of options without one, their id."""
-    return content_id(option.content) if isinstance(option.content, Clip) or flat(option.content) else option.id
+    """What makes options of different records the same: their content, or, of options without one,
+    their id."""
+    return (
+        content_id(option.content)
+        if isinstance(option.content, Clip) or flat(option.content)
+        else option.id
+    )
 
 
 def _key(prompt: Content, first: str, second: str = "") -> tuple[tuple[str, str, str], bool]:
@@ -125,7 +134,8 @@ def _key(prompt: Content, first: str, second: str = "") -> tuple[tuple[str, str,
 
 
 def _votes(record: Feedback) -> Iterator[tuple[str, str, float]]:
-    """All pairs of a comparison or ranking with what was said: 1 the first is better, 0.5 neither."""
+    """All pairs of a comparison or ranking with what was said: 1 the first is better, 0.5
+    neither."""
     choice = record.choice
     if isinstance(choice, Comparison) and choice.preferred is None:
         first, second = (o.id for o in record.options)
@@ -138,7 +148,8 @@ def _votes(record: Feedback) -> Iterator[tuple[str, str, float]]:
 
 
 def _preferred(record: Feedback) -> Iterator[tuple[str, str]]:
-    """Ids of what is better and worse in all decided pairs of a comparison, ranking or best and worst."""
+    """Ids of what is better and worse in all decided pairs of a comparison, ranking or best and
+    worst."""
     ids, choice = [o.id for o in record.options], record.choice
     if isinstance(choice, Comparison) and choice.preferred is not None:
         yield choice.preferred, next(i for i in ids if i != choice.preferred)
@@ -152,17 +163,23 @@ def _preferred(record: Feedback) -> Iterator[tuple[str, str]]:
         yield from ((i, choice.worst) for i in middle)
 
 
-# --- rows --------------------------------------------------------------------------------------------------------------
+# --- rows -----------------------------------------------------------------------------------------
 def _pairs(record: Feedback) -> list[Part]:
-    """(better, worse) with the places they were shown at, renumbered 0 and 1; raises RowError when there is none."""
+    """(better, worse) with the places they were shown at, renumbered 0 and 1; raises RowError when
+    there is none."""
     if isinstance(record.choice, Correction):
         return [Part({}, (record.choice.content, _text(record.options[0])))]
     options, known = {o.id: o for o in record.options}, record.meta.get("shown") != UNKNOWN_ORDER
     pairs = []
     for a, b in _preferred(record):
         places = (0, 1) if options[a].shown_at < options[b].shown_at else (1, 0)
-        pairs.append(Part({}, (_text(options[a]), _text(options[b])), places if known else None, (a, b)))
-    if any(not flat(one) and not flat(other) for one, other in (part.pair or ("", "") for part in pairs)):
+        pairs.append(
+            Part({}, (_text(options[a]), _text(options[b])), places if known else None, (a, b))
+        )
+    if any(
+        not flat(one) and not flat(other)
+        for one, other in (part.pair or ("", "") for part in pairs)
+    ):
         raise RowError(f"{record.kind}: the responses have no texts (votes between models)")
     if not pairs and isinstance(record.choice, Comparison | Ranking):
         raise RowError(f"{record.kind}: nothing is preferred (tie or both bad)")
@@ -182,7 +199,9 @@ def _reply(record: Feedback, content: Content) -> Any:
     """Text after a text, messages after messages."""
     if isinstance(record.prompt, str):
         if not isinstance(bare := bare_reply(content), str):
-            raise RowError("an answer in messages (tool calls, reasoning, several of them) to a prompt that is a text")
+            raise RowError(
+                "an answer in messages (tool calls, reasoning, several of them) to a prompt that is a text"
+            )
         return bare
     if isinstance(content, str):
         return [{"role": "assistant", "content": content}]
@@ -192,13 +211,20 @@ def _reply(record: Feedback, content: Content) -> Any:
 def _asked(record: Feedback) -> dict[str, Any]:
     """The prompt, and what the model was offered beside it."""
     beside = {"tools": record.tools, "chat_template_kwargs": record.chat_template_kwargs}
-    return {"prompt": to_json(record.prompt), **{name: value for name, value in beside.items() if value}}
+    return {
+        "prompt": to_json(record.prompt),
+        **{name: value for name, value in beside.items() if value},
+    }
 
 
 def _trl_preference(record: Feedback) -> Iterator[Part]:
     for part in _pairs(record):
         better, worse = part.pair or ("", "")
-        row = {**_asked(record), "chosen": _reply(record, better), "rejected": _reply(record, worse)}
+        row = {
+            **_asked(record),
+            "chosen": _reply(record, better),
+            "rejected": _reply(record, worse),
+        }
         yield replace(part, row=row, contents=(better, worse))
 
 
@@ -206,7 +232,9 @@ def _trl_implicit(record: Feedback) -> Iterator[Part]:
     for part in _trl_preference(record):
         row = dict(part.row)
         prompt = row.pop("prompt")
-        yield replace(part, row={**row, **{side: prompt + row[side] for side in ("chosen", "rejected")}})
+        yield replace(
+            part, row={**row, **{side: prompt + row[side] for side in ("chosen", "rejected")}}
+        )
 
 
 def _trl_unpaired(record: Feedback) -> Iterator[Part]:
@@ -233,7 +261,11 @@ def _trl_stepwise(record: Feedback) -> Iterator[Part]:
         raise RowError("step labels of a conversation: TRL's stepwise prompts are texts")
     check_spoken("TRL's stepwise format", *(option.content for option in record.options))
     labels = [label == 1 for label in record.choice.labels]
-    yield Part({"prompt": record.prompt, "completions": list(record.choice.steps), "labels": labels}, None, (0,))
+    yield Part(
+        {"prompt": record.prompt, "completions": list(record.choice.steps), "labels": labels},
+        None,
+        (0,),
+    )
 
 
 _SPEAKERS = {"user": "Human", "assistant": "Assistant"}
@@ -242,8 +274,12 @@ _SPEAKERS = {"user": "Human", "assistant": "Assistant"}
 def _hh(record: Feedback) -> Iterator[Part]:
     pairs = _pairs(record)
     if isinstance(record.prompt, str):
-        raise RowError("a transcript is of user and assistant: the prompt is a text, or has other roles")
-    check_spoken("a transcript", record.prompt, *(content for part in pairs for content in part.pair or ()))
+        raise RowError(
+            "a transcript is of user and assistant: the prompt is a text, or has other roles"
+        )
+    check_spoken(
+        "a transcript", record.prompt, *(content for part in pairs for content in part.pair or ())
+    )
     before = _transcript(record.prompt)
     for part in pairs:
         sides = zip(("chosen", "rejected"), part.pair or (), strict=True)
@@ -255,7 +291,9 @@ def _transcript(content: Content) -> str:
     if isinstance(content, str):
         return f"\n\nAssistant: {content}"
     if any(message.role not in _SPEAKERS for message in content):
-        raise RowError("a transcript is of user and assistant: the prompt is a text, or has other roles")
+        raise RowError(
+            "a transcript is of user and assistant: the prompt is a text, or has other roles"
+        )
     return "".join(f"\n\n{_SPEAKERS[message.role]}: {message.said}" for message in content)
 
 
@@ -284,23 +322,39 @@ BESIDE = ("accord", "oasst")
 
 
 def export(records: Sequence[Feedback], shape: str) -> Exported:
-    """Records as rows of `shape` (one of EXPORTS). Rankings become all their pairs where a shape holds pairs only."""
+    """Records as rows of `shape` (one of EXPORTS). Rankings become all their pairs where a shape
+    holds pairs only."""
     if shape not in EXPORTS:
         raise ConfigError(f"there is no export {shape!r}", f"use one of: {', '.join(EXPORTS)}")
     shares = Shares.of(records)
     if shape == "trl-prompt":
         prompts = {content_id(record.asked): _asked(record) for record in records}
         judged = Counter(content_id(record.asked) for record in records)
-        return Exported(shape, list(prompts.values()), [{"records": judged[k]} for k in prompts], {}, len(records))
+        return Exported(
+            shape,
+            list(prompts.values()),
+            [{"records": judged[k]} for k in prompts],
+            {},
+            len(records),
+        )
     if shape == "accord":
         rows = [record.model_dump(mode="json") for record in records]
-        return Exported(shape, rows, [a for r in records for a in _beside(r, shares)], {}, len(records))
+        return Exported(
+            shape, rows, [a for r in records for a in _beside(r, shares)], {}, len(records)
+        )
     if shape == "oasst":
         rows, left = to_trees(records)
         homeless = {id(record) for record, _ in left}
         held = [record for record in records if id(record) not in homeless]
         about = [a for r in held for a in _beside(r, shares)]
-        return Exported(shape, rows, about, dict(Counter(why for _, why in left)), len(held), lost_details(held, shape))
+        return Exported(
+            shape,
+            rows,
+            about,
+            dict(Counter(why for _, why in left)),
+            len(held),
+            lost_details(held, shape),
+        )
     return _by_record(records, shape, shares)
 
 
@@ -328,12 +382,21 @@ def _by_record(records: Sequence[Feedback], shape: str, shares: Shares) -> Expor
     return Exported(shape, rows, about, dict(left_out), len(records) - left_out.total(), lost)
 
 
-_SOME = ("strength", "probability", "finished", "written_as", "chosen_model", "rejected_model", "completion_model")
+_SOME = (
+    "strength",
+    "probability",
+    "finished",
+    "written_as",
+    "chosen_model",
+    "rejected_model",
+    "completion_model",
+)
 """Further columns that are there where records have them."""
 
 
 def _margins(owners: Sequence[Feedback], about: Sequence[dict[str, Any]]) -> dict[str, int]:
-    """Add the column `margin`, which TRL's reward trainer reads of all rows or of none; returns what was lost.
+    """Add the column `margin`, which TRL's reward trainer reads of all rows or of none; returns
+    what was lost.
 
     owners: the record of each row.
     """
@@ -346,16 +409,23 @@ def _margins(owners: Sequence[Feedback], about: Sequence[dict[str, Any]]) -> dic
 
 
 def _about(record: Feedback, part: Part, number: int, count: int, shares: Shares) -> dict[str, Any]:
-    """Further columns of a row. The weights of a record's rows add up to the record's own (1 if it has none)."""
+    """Further columns of a row. The weights of a record's rows add up to the record's own (1 if it
+    has none)."""
     share, votes = shares.share(record, part.options if part.pair is not None else ())
     choice = record.choice if isinstance(record.choice, Comparison) else None
     how = {} if choice is None else {"strength": choice.strength, "probability": choice.probability}
     return {
-        "record_id": record.id if count == 1 else f"{record.id}#{number}", **_common(record),
+        "record_id": record.id if count == 1 else f"{record.id}#{number}",
+        **_common(record),
         "shown_at": None if part.places is None else list(part.places),
-        "weight": record.weight / count, "soft_label": share, "votes": votes,
-        **{name: value for name, value in how.items() if value is not None}, **_finished(record, part.options), **_producers(record, part.options), **_written_as(record, part),
-    }  # fmt: skip
+        "weight": record.weight / count,
+        "soft_label": share,
+        "votes": votes,
+        **{name: value for name, value in how.items() if value is not None},
+        **_finished(record, part.options),
+        **_producers(record, part.options),
+        **_written_as(record, part),
+    }
 
 
 def _producers(record: Feedback, options: Sequence[str]) -> dict[str, Any]:
@@ -366,7 +436,8 @@ def _producers(record: Feedback, options: Sequence[str]) -> dict[str, Any]:
 
 
 def _written_as(record: Feedback, part: Part) -> dict[str, Any]:
-    """Which responses were texts, to the letter, and which messages, where the row itself does not say it."""
+    """Which responses were texts, to the letter, and which messages, where the row itself does not
+    say it."""
     kinds = ["text" if isinstance(content, str) else "messages" for content in part.contents]
     usual = "text" if isinstance(record.prompt, str) else "messages"
     return {"written_as": kinds} if any(kind != usual for kind in kinds) else {}
@@ -382,23 +453,34 @@ def _finished(record: Feedback, options: Sequence[str]) -> dict[str, Any]:
 
 def _common(record: Feedback) -> dict[str, Any]:
     return {
-        "annotator": record.annotator, "session": record.session, "guideline": record.guideline,
-        "created_at": record.created_at, "active_seconds": record.active_seconds,
-    }  # fmt: skip
+        "annotator": record.annotator,
+        "session": record.session,
+        "guideline": record.guideline,
+        "created_at": record.created_at,
+        "active_seconds": record.active_seconds,
+    }
 
 
 def _beside(record: Feedback, shares: Shares) -> Iterator[dict[str, Any]]:
-    """Lines of the second file: one per pair of options that a record compares, or one for a thumb."""
-    if isinstance(record.choice, Thumb) or (isinstance(record.choice, Comparison) and record.choice.preferred is None):
+    """Lines of the second file: one per pair of options that a record compares, or one for a
+    thumb."""
+    if isinstance(record.choice, Thumb) or (
+        isinstance(record.choice, Comparison) and record.choice.preferred is None
+    ):
         lines = [tuple(o.id for o in record.options)]
     else:
         lines = list(_preferred(record))
     for options in lines:
         share, votes = shares.share(record, options)
         yield {
-            "record_id": record.id, **_common(record), "options": list(options), "shown": record.shown,
-            "weight": record.weight / len(lines), "soft_label": share, "votes": votes,
-        }  # fmt: skip
+            "record_id": record.id,
+            **_common(record),
+            "options": list(options),
+            "shown": record.shown,
+            "weight": record.weight / len(lines),
+            "soft_label": share,
+            "votes": votes,
+        }
 
 
 def export_rows(records: Iterable[Feedback], shape: str) -> tuple[list[dict[str, Any]], int]:

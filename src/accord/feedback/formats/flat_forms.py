@@ -1,4 +1,5 @@
-"""Forms that were filled in, one flat row per answer sheet: Label Studio's JSON_MIN and CSV, Argilla's data sets on the Hub."""
+"""Forms that were filled in, one flat row per answer sheet: Label Studio's JSON_MIN and CSV,
+Argilla's data sets on the Hub."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from accord.feedback.formats.shape import Parse, Row
 from accord.feedback.formats.sheets import Answerer, ScaleGuess, settled, sheet_of
 from accord.feedback.formats.values import empty, structure, unpacked
 
-# --- Label Studio ----------------------------------------------------------------------------------------------------
+# --- Label Studio ---------------------------------------------------------------------------------
 _SAID = ("annotator", "created_at", "lead_time")
 _ABOUT = ("id", "annotation_id", "updated_at", "agreement", *_SAID)
 
@@ -25,13 +26,20 @@ def is_json_min(row: Row) -> bool:
 
 
 def _questions(row: Row) -> list[str]:
-    """The columns of answers: Label Studio writes the task's data, its id, the answers, and then who gave them."""
+    """The columns of answers: Label Studio writes the task's data, its id, the answers, and then
+    who gave them."""
     names = list(row)
     if "id" in row and names.index("id") < names.index("annotator"):
-        return [name for name in names[names.index("id") + 1 : names.index("annotator")] if name not in _ABOUT]
+        return [
+            name
+            for name in names[names.index("id") + 1 : names.index("annotator")]
+            if name not in _ABOUT
+        ]
     found = [name for name in names if name not in _ABOUT and row[name] in ("left", "right")]
     if not found:
-        raise RowError("which columns are answers is told by their order, between id and annotator: it was changed")
+        raise RowError(
+            "which columns are answers is told by their order, between id and annotator: it was changed"
+        )
     return found
 
 
@@ -64,14 +72,23 @@ def _json_min(row: Row, scales: ScaleGuess) -> Iterator[Parsed]:
     if row.get("updated_at") not in (None, row.get("created_at")):
         source["updated_at"] = row["updated_at"]
     answerer = Answerer(sheet_of(fields), {name: row.get(name) for name in _SAID}, source)
-    parts = [part for q in questions if not empty(row[q]) for part in _min_answer(answerer, q, row[q], scales)]
+    parts = [
+        part
+        for q in questions
+        if not empty(row[q])
+        for part in _min_answer(answerer, q, row[q], scales)
+    ]
     if not parts:
         raise RowError("the task has no answer")
     yield from settled(answerer, parts)
 
 
-def _min_answer(answerer: Answerer, question: str, value: Any, scales: ScaleGuess) -> Iterator[Parsed]:
-    if isinstance(value, str) and value.lstrip().startswith(("{", "[")):  # the CSV export writes JSON into its cells
+def _min_answer(
+    answerer: Answerer, question: str, value: Any, scales: ScaleGuess
+) -> Iterator[Parsed]:
+    if isinstance(value, str) and value.lstrip().startswith(
+        ("{", "[")
+    ):  # the CSV export writes JSON into its cells
         value = unpacked(value, question)
     if isinstance(value, Mapping) and "choices" in value:
         yield answerer.label(question, [str(one) for one in value["choices"]], None, several=True)
@@ -79,7 +96,11 @@ def _min_answer(answerer: Answerer, question: str, value: Any, scales: ScaleGues
         yield answerer.rating(question, value, scales, None)
     elif isinstance(value, str):
         short = len(value.split()) <= argilla.LONGEST_LABEL
-        yield answerer.label(question, [value], None, several=False) if short else answerer.text(question, value, None)
+        yield (
+            answerer.label(question, [value], None, several=False)
+            if short
+            else answerer.text(question, value, None)
+        )
     elif isinstance(value, list) and all(isinstance(one, str) for one in value):
         yield answerer.text(question, "\n".join(value), None)
     else:
@@ -88,21 +109,29 @@ def _min_answer(answerer: Answerer, question: str, value: Any, scales: ScaleGues
         )
 
 
-# --- Argilla ---------------------------------------------------------------------------------------------------------
+# --- Argilla --------------------------------------------------------------------------------------
 _ANSWERS = ".responses"
 _PARTS = re.compile(r"(\.responses(\.users|\.status)?|[.-]suggestion([.-].*)?)$")
 _RECORD = ("id", "status", "_server_id", "external_id", "metadata", "vectors")
 
 
 def is_argilla_flat(row: Row) -> bool:
-    """Columns of answers to a question, by user; or (Argilla 1) a list of answers in the question's own column."""
-    return any(name.endswith(_ANSWERS) for name in row) or any(_is_answers(value) for value in row.values())
+    """Columns of answers to a question, by user; or (Argilla 1) a list of answers in the question's
+    own column."""
+    return any(name.endswith(_ANSWERS) for name in row) or any(
+        _is_answers(value) for value in row.values()
+    )
 
 
 def _is_answers(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(
-        isinstance(one, Mapping) and {"user_id", "value", "status"} <= one.keys() for one in value
-    )  # fmt: skip
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(
+            isinstance(one, Mapping) and {"user_id", "value", "status"} <= one.keys()
+            for one in value
+        )
+    )
 
 
 def prepare_argilla(rows: Sequence[Row], source: Path) -> Parse:
@@ -125,20 +154,28 @@ def _nested(row: Row) -> dict[str, Any]:
         if not isinstance(values, list):
             raise RowError(f"the column {name + _ANSWERS!r} is no list of answers")
         users, status = (
-            structure(row.get(f"{name}{_ANSWERS}.{part}")) or [None] * len(values) for part in ("users", "status")
+            structure(row.get(f"{name}{_ANSWERS}.{part}")) or [None] * len(values)
+            for part in ("users", "status")
         )
         told = (values, users, status)
         if not all(isinstance(one, list) and len(one) == len(values) for one in told):
-            raise RowError(f"answers to {name!r}, their users and their states are no lists of one length")
+            raise RowError(
+                f"answers to {name!r}, their users and their states are no lists of one length"
+            )
         responses[name] = [
             {"value": value, "user_id": user, "status": state}
             for value, user, state in zip(values, users, status, strict=True)
         ]
     fields = {
-        name: value for name, value in row.items()
+        name: value
+        for name, value in row.items()
         if name not in (*_RECORD, *old) and not _PARTS.search(name) and not empty(value)
-    }  # fmt: skip
-    proposed = {name for name, value in row.items() if re.search(r"[.-]suggestion$", name) and not empty(value)}
+    }
+    proposed = {
+        name
+        for name, value in row.items()
+        if re.search(r"[.-]suggestion$", name) and not empty(value)
+    }
     about = {name: row[name] for name in _RECORD if not empty(row.get(name))}
     return {
         **about,

@@ -12,7 +12,16 @@ from accord.feedback.formats.trees import tree
 from accord.feedback.formats.values import empty, structure
 
 _LISTS = ("labels", "emojis", "detoxify")
-OWN = ("labels", "user_id", "created_date", "rank", "synthetic", "model_name", "deleted", "tree_state")
+OWN = (
+    "labels",
+    "user_id",
+    "created_date",
+    "rank",
+    "synthetic",
+    "model_name",
+    "deleted",
+    "tree_state",
+)
 
 
 def is_flat_tree(row: Row) -> bool:
@@ -39,7 +48,11 @@ def prepare(rows: Sequence[Row], source: Path) -> Parse:
         own = str(row["message_tree_id"])
         if own not in broken and own not in made:
             try:
-                whole = {"message_tree_id": own, "tree_state": row.get("tree_state"), "prompt": nodes[own]}
+                whole = {
+                    "message_tree_id": own,
+                    "tree_state": row.get("tree_state"),
+                    "prompt": nodes[own],
+                }
                 made[own] = list(tree(whole))
             except KeyError:
                 broken[own] = "the first message of the tree is missing"
@@ -53,8 +66,11 @@ def prepare(rows: Sequence[Row], source: Path) -> Parse:
 
 
 def _node(row: Row) -> dict[str, Any]:
-    """A message as it stands in a tree. The flat files hold labels and emojis as lists of names and of values."""
-    own = {name: value for name, value in row.items() if name not in ("message_tree_id", "tree_state")}
+    """A message as it stands in a tree. The flat files hold labels and emojis as lists of names and
+    of values."""
+    own = {
+        name: value for name, value in row.items() if name not in ("message_tree_id", "tree_state")
+    }
     return {**own, **{name: _by_name(own[name]) for name in _LISTS if name in own}, "replies": []}
 
 
@@ -63,5 +79,8 @@ def _by_name(value: Any) -> Any:
     if not isinstance(value, Mapping) or not isinstance(value.get("name"), (list, tuple)):
         return value
     others = [name for name in value if name != "name"]
-    entries = [dict(zip(others, told, strict=True)) for told in zip(*(value[name] for name in others), strict=True)]
+    entries = [
+        dict(zip(others, told, strict=True))
+        for told in zip(*(value[name] for name in others), strict=True)
+    ]
     return dict(zip(value["name"], entries, strict=True))

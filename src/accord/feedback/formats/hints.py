@@ -1,6 +1,8 @@
-"""What a column that no format knows may be, by the meaning of its name; and columns read under other names.
+"""What a column that no format knows may be, by the meaning of its name; and columns read under
+other names.
 
-A likeness of letters helps against misspellings of one name, never across meanings: output_2 is no output.
+A likeness of letters helps against misspellings of one name, never across meanings: output_2 is no
+output.
 """
 
 from __future__ import annotations
@@ -31,14 +33,27 @@ _FAULTS = {
     "is_harmful", "wrong", "is_wrong", "incorrect", "flagged",
 }  # fmt: skip
 """Names of columns that are true of a bad answer."""
-_NUMBERED = re.compile(r"(response|answer|output|completion|reply|generation|candidate|option)_?(a|b|1|2|left|right|first|second|one|two)")  # fmt: skip
-_NUMBERED_0 = re.compile(r"(response|answer|output|completion|reply|generation|candidate|option)_?(0|1)")
+_NUMBERED = re.compile(
+    r"(response|answer|output|completion|reply|generation|candidate|option)_?(a|b|1|2|left|right|first|second|one|two)"
+)
+_NUMBERED_0 = re.compile(
+    r"(response|answer|output|completion|reply|generation|candidate|option)_?(0|1)"
+)
 _ONE_OF = re.compile(r"\d|_[a-z]$")
 _SEVERAL = re.compile(
     r"(response|answer|output|completion|reply|generation|candidate|option)(s|_?(\d+|[a-z]|left|right|first|second|one|two))"
 )
 _ALIKE = 0.85
-_ANSWERS = ("chosen", "rejected", "completion", "completions", "response", "messages", "conversations", "output")
+_ANSWERS = (
+    "chosen",
+    "rejected",
+    "completion",
+    "completions",
+    "response",
+    "messages",
+    "conversations",
+    "output",
+)
 _ASIDE = re.compile(
     r"(meta\..*|.*_?(id|ids|uuid|hash|url|uri|model|models|source|name|date|time|lang|language|license)|idx|index|dataset|subset|split"
     r"|topic|category|domain|task|type|tag|tags|version|config|file|path|row|batch)",
@@ -59,8 +74,8 @@ def is_fault(name: str) -> bool:
 
 
 def meaning_of(name: str, from_zero: bool = False) -> str | None:
-    """What a column's name means: itself or a known other name of it, a numbered response (the first is 0 if `from_zero`), or
-    a misspelling of one name."""
+    """What a column's name means: itself or a known other name of it, a numbered response (the
+    first is 0 if `from_zero`), or a misspelling of one name."""
     name = _plain(name)
     if name in MEANING:
         return MEANING[name]
@@ -74,11 +89,16 @@ def meaning_of(name: str, from_zero: bool = False) -> str | None:
 
 
 def _misspelt(name: str, names: Iterable[str]) -> list[str]:
-    """The name that this one was most likely meant to be; a number, or more than one of it, is no slip."""
+    """The name that this one was most likely meant to be; a number, or more than one of it, is no
+    slip."""
     if len(name) < 5 or _ONE_OF.search(name):
         return []
     likely = [
-        n for n in names if not _ONE_OF.search(n) and n.rstrip("s") != name.rstrip("s") and abs(len(n) - len(name)) <= 2
+        n
+        for n in names
+        if not _ONE_OF.search(n)
+        and n.rstrip("s") != name.rstrip("s")
+        and abs(len(n) - len(name)) <= 2
     ]
     return difflib.get_close_matches(name, likely, n=1, cutoff=_ALIKE)
 
@@ -90,15 +110,19 @@ def hints_an_answer(name: str) -> bool:
 
 
 def text_columns(rows: Sequence[Mapping[str, Any]], known: set[str]) -> list[str]:
-    """Columns outside `known` that hold texts or conversations, judged over all rows: not identifiers, not short texts that
-    repeat."""
+    """Columns outside `known` that hold texts or conversations, judged over all rows: not
+    identifiers, not short texts that repeat."""
     found = []
     for name in dict.fromkeys(name for row in rows for name in row):
         if name not in known and any(is_conversation(row.get(name)) for row in rows):
             found.append(name)
             continue
         values = [row[name] for row in rows if isinstance(row.get(name), str) and row[name].strip()]
-        if name in known or not values or (_ASIDE.fullmatch(name) and max(map(len, values)) <= 4 * _SHORT):
+        if (
+            name in known
+            or not values
+            or (_ASIDE.fullmatch(name) and max(map(len, values)) <= 4 * _SHORT)
+        ):
             continue
         repeat = max(map(len, values)) <= _SHORT and 2 * len(set(values)) <= len(values)
         if meaning_of(name) == "prompt" or not (repeat or all(map(_IDENTIFIER.fullmatch, values))):
@@ -119,7 +143,8 @@ def way_out(columns: Sequence[str]) -> str:
 
 
 def nearest(names: Sequence[str], shapes: Sequence[tuple[str, Sequence[str]]]) -> str:
-    """What the columns of an unknown shape may be: those whose names mean what a format needs, and what is missing then."""
+    """What the columns of an unknown shape may be: those whose names mean what a format needs, and
+    what is missing then."""
     from_zero = any(_NUMBERED_0.fullmatch(_plain(name)) and name.endswith("0") for name in names)
     means = {name: meaning for name in names if (meaning := meaning_of(name, from_zero))}
     best: tuple[tuple[int, int], str, list[str], dict[str, str]] | None = None
@@ -133,18 +158,28 @@ def nearest(names: Sequence[str], shapes: Sequence[tuple[str, Sequence[str]]]) -
         if best is None or score > best[0]:
             best = score, shape, missing, changed
     if best is None:
-        known = "; ".join(f"{name!r} looks like the {meaning}" for name, meaning in means.items() if name != meaning)
+        known = "; ".join(
+            f"{name!r} looks like the {meaning}"
+            for name, meaning in means.items()
+            if name != meaning
+        )
         how = f"say what the columns are, {HOW.format('prompt: NAME, response: NAME', 'prompt=NAME')}, or see docs/formats.md"
         return f"{known}: {how}" if known else how
     _, shape, missing, changed = best
-    said = [*(f"{name!r} looks like {f}" for f, name in changed.items()), *(f"nothing looks like {f}" for f in missing)]
+    said = [
+        *(f"{name!r} looks like {f}" for f, name in changed.items()),
+        *(f"nothing looks like {f}" for f in missing),
+    ]
     pairs = HOW.format(
-        ", ".join(f"{f}: {n}" for f, n in changed.items()), ",".join(f"{f}={n}" for f, n in changed.items())
+        ", ".join(f"{f}: {n}" for f, n in changed.items()),
+        ",".join(f"{f}={n}" for f, n in changed.items()),
     )
     return f"nearest is {shape}: {', '.join(said)}{f'; {pairs}' if changed else ''}"
 
 
-def _looks_like(fields: Sequence[str], names: Sequence[str], means: Mapping[str, str]) -> dict[str, str]:
+def _looks_like(
+    fields: Sequence[str], names: Sequence[str], means: Mapping[str, str]
+) -> dict[str, str]:
     """For each field the column of that name, or one whose name means the same."""
     found = {field: field for field in fields if field in names}
     for field in fields:
@@ -155,9 +190,10 @@ def _looks_like(fields: Sequence[str], names: Sequence[str], means: Mapping[str,
     return found
 
 
-# --- columns under other names ---------------------------------------------------------------------------------------
+# --- columns under other names --------------------------------------------------------------------
 def renamed(row: Mapping[str, Any], columns: Mapping[str, str], where: str) -> dict[str, Any]:
-    """A row with our names for columns. columns: {ours: theirs}. Raises DataError where a name is taken by another column."""
+    """A row with our names for columns. columns: {ours: theirs}. Raises DataError where a name is
+    taken by another column."""
     ours = {theirs: name for name, theirs in columns.items()}
     for name, theirs in columns.items():
         if name not in ours and not empty(row.get(name)):
@@ -165,16 +201,27 @@ def renamed(row: Mapping[str, Any], columns: Mapping[str, str], where: str) -> d
                 f"{where}: the column {theirs!r} is to be {name!r}, which the file has too",
                 f"keep the other aside: columns: {{meta.{name}: {name}}}",
             )
-    return {ours.get(name, name): value for name, value in row.items() if name in ours or name not in columns}
+    return {
+        ours.get(name, name): value
+        for name, value in row.items()
+        if name in ours or name not in columns
+    }
 
 
 def check_columns(columns: Mapping[str, str], names: Iterable[str], known: Iterable[str]) -> None:
-    """Raises ConfigError for a mapping to a name that no format has, or from a column that no row has."""
+    """Raises ConfigError for a mapping to a name that no format has, or from a column that no row
+    has."""
     there, ours = list(dict.fromkeys(names)), {*known}
     for name, theirs in columns.items():
         if theirs not in there:
-            raise ConfigError(f"columns: no row has {theirs!r}", f"the columns are {', '.join(there)}")
+            raise ConfigError(
+                f"columns: no row has {theirs!r}", f"the columns are {', '.join(there)}"
+            )
         if name not in ours and not name.startswith("meta."):
             near = difflib.get_close_matches(name, ours, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"use prompt, chosen, rejected, response, ..., or meta.{theirs} to keep it aside"  # fmt: skip
+            hint = (
+                f"did you mean {near[0]}?"
+                if near
+                else f"use prompt, chosen, rejected, response, ..., or meta.{theirs} to keep it aside"
+            )
             raise ConfigError(f"columns: no format has a column {name!r}", hint)

@@ -1,6 +1,7 @@
-"""Label Studio's JSON export: tasks with annotations of the controls Pairwise, Ranker with List, Rating, Choices,
-TextArea and (hyper)text Labels. The template `chatbot-assessment` (InstructGPT's form) needs no configuration: its
-`likert_scale` runs from 1 to 7, its yes/no questions become flags.
+"""Label Studio's JSON export: tasks with annotations of the controls Pairwise, Ranker with List,
+Rating, Choices, TextArea and (hyper)text Labels. The template `chatbot-assessment` (InstructGPT's
+form) needs no configuration: its `likert_scale` runs from 1 to 7, its yes/no questions become
+flags.
 """
 
 from __future__ import annotations
@@ -18,7 +19,11 @@ from accord.feedback.records import Content, plain
 
 INSTRUCT_GPT = {"likert_scale": (1.0, 7.0)}
 """Ranges of the ratings of the packaged template `chatbot-assessment`."""
-_SPANS = {"labels": "labels", "hypertextlabels": "hypertextlabels", "paragraphlabels": "paragraphlabels"}
+_SPANS = {
+    "labels": "labels",
+    "hypertextlabels": "hypertextlabels",
+    "paragraphlabels": "paragraphlabels",
+}
 _READ = ("data", "annotations", "completions", "predictions", "drafts", "project", "id", "meta")
 """What is read, or counted by itself, of a task."""
 _UNPLACED = "_"
@@ -66,7 +71,9 @@ def _task(row: Mapping[str, Any], scales: ScaleGuess) -> Iterator[Parsed]:
             found = True
             yield from [Left("answer of a skipped annotation")] * len(results)
             continue
-        for made in settled(answerer, [part for result in results for part in _result(answerer, result, scales)]):
+        for made in settled(
+            answerer, [part for result in results for part in _result(answerer, result, scales)]
+        ):
             found = found or not isinstance(made, Left)
             yield made
     yield from [Left("prediction (a model's proposal)")] * len(row.get("predictions") or [])
@@ -82,9 +89,10 @@ def _said(annotation: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(who, dict):
         who = who.get("id", who.get("email"))
     return {
-        "annotator": None if who is None else str(who), "created_at": annotation.get("created_at"),
+        "annotator": None if who is None else str(who),
+        "created_at": annotation.get("created_at"),
         "lead_time": annotation.get("lead_time"),
-    }  # fmt: skip
+    }
 
 
 def _sheet(data: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> Sheet:
@@ -108,7 +116,11 @@ def _body(item: Mapping[str, Any]) -> str:
 
 
 def _is_items(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(v, dict) and "id" in v for v in value)
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(v, dict) and "id" in v for v in value)
+    )
 
 
 def _targets(result: Mapping[str, Any]) -> list[str]:
@@ -131,7 +143,9 @@ def _result(answerer: Answerer, result: Mapping[str, Any], scales: ScaleGuess) -
     elif kind == "rating":
         yield answerer.rating(question, value["rating"], scales, about)
     elif kind == "choices":
-        yield answerer.label(question, [str(c) for c in value["choices"]], about, several=len(value["choices"]) > 1)
+        yield answerer.label(
+            question, [str(c) for c in value["choices"]], about, several=len(value["choices"]) > 1
+        )
     elif kind == "textarea":
         texts = value["text"] if isinstance(value["text"], list) else [value["text"]]
         yield answerer.text(question, "\n".join(texts), about)
@@ -142,7 +156,8 @@ def _result(answerer: Answerer, result: Mapping[str, Any], scales: ScaleGuess) -
 
 
 def _ranker(answerer: Answerer, question: str, value: Any) -> Iterator[Parsed]:
-    """One list is a ranking; items in buckets get the bucket as a label and are ranked within it."""
+    """One list is a ranking; items in buckets get the bucket as a label and are ranked within
+    it."""
     buckets = {_UNPLACED: value} if isinstance(value, list) else dict(value)
     filled = {name: [str(i) for i in items] for name, items in buckets.items() if items}
     for name, items in filled.items():
@@ -153,13 +168,20 @@ def _ranker(answerer: Answerer, question: str, value: Any) -> Iterator[Parsed]:
             yield from [Left("item that was not put into a bucket")] * len(items)
             continue
         if len(items) >= 2:
-            yield answerer.record("ranking", items, lambda ids: {"order": [[i] for i in ids]}, f"{question}:{name}")
+            yield answerer.record(
+                "ranking", items, lambda ids: {"order": [[i] for i in ids]}, f"{question}:{name}"
+            )
 
 
 def _span(
-    answerer: Answerer, question: str, value: Mapping[str, Any], labels: Sequence[str | None], about: str | None
+    answerer: Answerer,
+    question: str,
+    value: Mapping[str, Any],
+    labels: Sequence[str | None],
+    about: str | None,
 ) -> Parsed:
-    """A marked part; `end` is exclusive in newer and inclusive in older versions: the marked text tells."""
+    """A marked part; `end` is exclusive in newer and inclusive in older versions: the marked text
+    tells."""
     names = list(answerer.sheet.responses)
     name = about or (names[0] if len(names) == 1 else None)
     if name is None:
@@ -174,4 +196,6 @@ def _span(
         end += 1
     if text[start:end] != marked:
         return Left(f"spans {question!r}: the marked text is not there")
-    return answerer.spans(question, [{"start": start, "end": end, "label": label} for label in labels], name)
+    return answerer.spans(
+        question, [{"start": start, "end": end, "label": label} for label in labels], name
+    )

@@ -1,4 +1,5 @@
-"""Langfuse's scores: what was judged stands in a trace; without the trace's input and output there is nothing to learn from."""
+"""Langfuse's scores: what was judged stands in a trace; without the trace's input and output there
+is nothing to learn from."""
 
 from __future__ import annotations
 
@@ -36,7 +37,8 @@ def is_langfuse(row: Row) -> bool:
 
 
 def prepare(rows: Sequence[Row], source: Path) -> Parse:
-    """A parser of scores beside their texts. Raises DataError where the file does not hold the texts."""
+    """A parser of scores beside their texts. Raises DataError where the file does not hold the
+    texts."""
     if any(name not in rows[0] for name in TEXTS):
         raise DataError(
             f"{source.name} holds Langfuse's scores, and not the texts that they judge",
@@ -58,9 +60,16 @@ def _kind(row: Row) -> str:
 
 def _score(row: Row, scales: ScaleGuess) -> Iterator[Parsed]:
     """A truth value is a thumb, a number a rating, a category a flag; a comment is a critique."""
-    prompt, answers, name = _said(row["input"], "input"), [_said(row["output"], "output")], named(row["name"], "name")
+    prompt, answers, name = (
+        _said(row["input"], "input"),
+        [_said(row["output"], "output")],
+        named(row["name"], "name"),
+    )
     who = next(filter(None, (name_in(row, c) for c in ("authorUserId", "userId", "source"))), None)
-    said = {"annotator": who, "created_at": row.get("createdAt") if empty(row.get("timestamp")) else row["timestamp"]}
+    said = {
+        "annotator": who,
+        "created_at": row.get("createdAt") if empty(row.get("timestamp")) else row["timestamp"],
+    }
     meta: dict[str, Any] = {"source": {"score": name}}
     if _kind(row) == "BOOLEAN":
         yield build("thumb", prompt, answers, {"up": truth(row["value"], "value")}, said, meta=meta)
@@ -68,14 +77,18 @@ def _score(row: Row, scales: ScaleGuess) -> Iterator[Parsed]:
         value = row.get("stringValue") if not empty(row.get("stringValue")) else row["value"]
         if empty(value):
             raise RowError("the value is empty")
-        yield build("flags", prompt, answers, {"flags": {name: named(value, "value")}}, said, meta=meta)
+        yield build(
+            "flags", prompt, answers, {"flags": {name: named(value, "value")}}, said, meta=meta
+        )
     else:
         score = number(row["value"], "value")
         low, high = scales.range(name)
         choice = {"scores": {name: score}, "low": low, "high": high}
         yield build("rating", prompt, answers, choice, said, meta={**meta, "scale": "guessed"})
     if not empty(row.get("comment")):
-        yield build("critique", prompt, answers, {"text": named(row["comment"], "comment")}, said, meta=meta)
+        yield build(
+            "critique", prompt, answers, {"text": named(row["comment"], "comment")}, said, meta=meta
+        )
 
 
 def _said(value: Any, column: str) -> Content:

@@ -1,7 +1,8 @@
-"""Records that layouts have in common, each made in one place: a pair and its outcome, a ranking, a demonstration.
+"""Records that layouts have in common, each made in one place: a pair and its outcome, a ranking, a
+demonstration.
 
-Every one refuses the row where an answer is missing or says nothing, or where two answers are the same: nobody can
-prefer one of them.
+Every one refuses the row where an answer is missing or says nothing, or where two answers are the
+same: nobody can prefer one of them.
 """
 
 from __future__ import annotations
@@ -80,29 +81,52 @@ def check_apart(contents: Sequence[Content], names: Sequence[str]) -> None:
 
 
 def compared(
-    prompt: Content, contents: Sequence[Content], outcome: int | str, row: Row, *, names: Sequence[str] = SIDES,
-    strength: int | None = None, probability: float | None = None, **more: Any,
-) -> Feedback:  # fmt: skip
-    """A comparison: the place of the preferred one of two answers, "tie" or "both_bad"; more goes to `build`."""
+    prompt: Content,
+    contents: Sequence[Content],
+    outcome: int | str,
+    row: Row,
+    *,
+    names: Sequence[str] = SIDES,
+    strength: int | None = None,
+    probability: float | None = None,
+    **more: Any,
+) -> Feedback:
+    """A comparison: the place of the preferred one of two answers, "tie" or "both_bad"; more goes
+    to `build`."""
     check_apart(contents, names)
     how = {"strength": strength, "probability": probability}
     how = {name: value for name, value in how.items() if value is not None}
 
     def choice(ids: Sequence[str]) -> dict[str, Any]:
-        return {"preferred": ids[outcome], **how} if isinstance(outcome, int) else {outcome: True, **how}
+        return (
+            {"preferred": ids[outcome], **how}
+            if isinstance(outcome, int)
+            else {outcome: True, **how}
+        )
 
     return build("comparison", prompt, contents, choice, row, **more)
 
 
-def preference(prompt: Content, chosen: Content, rejected: Content, row: Row, **more: Any) -> Iterator[Feedback]:
-    """A comparison of a row that names the chosen and the rejected answer, and beside them perhaps margin and strength."""
+def preference(
+    prompt: Content, chosen: Content, rejected: Content, row: Row, **more: Any
+) -> Iterator[Feedback]:
+    """A comparison of a row that names the chosen and the rejected answer, and beside them perhaps
+    margin and strength."""
     meta = {} if empty(row.get("margin")) else {"margin": number(row["margin"], "margin")}
-    more = {"producers": producers_of(row), **how_much(row), **more, "meta": {**meta, **more.get("meta", {})}}
+    more = {
+        "producers": producers_of(row),
+        **how_much(row),
+        **more,
+        "meta": {**meta, **more.get("meta", {})},
+    }
     yield compared(prompt, [chosen, rejected], 0, row, **more)
 
 
-def ranked(prompt: Content, contents: Sequence[Content], scores: Sequence[float], row: Row, **more: Any) -> Feedback:
-    """A ranking by scores, higher is better; equal scores are tied. Of two answers it is a comparison."""
+def ranked(
+    prompt: Content, contents: Sequence[Content], scores: Sequence[float], row: Row, **more: Any
+) -> Feedback:
+    """A ranking by scores, higher is better; equal scores are tied. Of two answers it is a
+    comparison."""
     names = [f"answer {place}" for place in range(1, len(contents) + 1)]
     check_apart(contents, names)
     if len(contents) < 2:
@@ -113,7 +137,11 @@ def ranked(prompt: Content, contents: Sequence[Content], scores: Sequence[float]
     levels = sorted(set(scores), reverse=True)
 
     def choice(ids: Sequence[str]) -> dict[str, Any]:
-        return {"order": [[i for i, s in zip(ids, scores, strict=True) if s == level] for level in levels]}
+        return {
+            "order": [
+                [i for i, s in zip(ids, scores, strict=True) if s == level] for level in levels
+            ]
+        }
 
     return build("ranking", prompt, contents, choice, row, **more)
 
@@ -124,12 +152,18 @@ def demonstration(prompt: Content, response: Content, row: Row, **more: Any) -> 
         raise RowError("the response is empty")
     (content,) = written_as([response], row)
     yield build(
-        "demonstration", prompt, [], {"content": content}, {k: v for k, v in row.items() if k != "written_as"}, **more
+        "demonstration",
+        prompt,
+        [],
+        {"content": content},
+        {k: v for k, v in row.items() if k != "written_as"},
+        **more,
     )
 
 
 def turns(text: str) -> list[Message]:
-    """The messages of a transcript in Anthropic's writing, "\\n\\nHuman: … \\n\\nAssistant: …"; an empty last one is left out."""
+    """The messages of a transcript in Anthropic's writing, "\\n\\nHuman: … \\n\\nAssistant: …"; an
+    empty last one is left out."""
     said = _said(text)
     return said[:-1] if said[-1] == Message(role="assistant", content="") else said
 
@@ -139,12 +173,14 @@ def _said(text: str) -> list[Message]:
     if not pieces or start.strip():
         raise RowError('a transcript starts with "\\n\\nHuman:"')
     return [
-        Message(role=_SPEAKERS[who], content=what.strip()) for who, what in zip(pieces[::2], pieces[1::2], strict=True)
+        Message(role=_SPEAKERS[who], content=what.strip())
+        for who, what in zip(pieces[::2], pieces[1::2], strict=True)
     ]
 
 
 def transcript(text: str) -> tuple[list[Message], str]:
-    """An Anthropic HH transcript: (messages of the prompt, the last answer), cut at the last "Assistant:"."""
+    """An Anthropic HH transcript: (messages of the prompt, the last answer), cut at the last
+    "Assistant:"."""
     *asked, answer = _said(text)
     if answer.role != "assistant":
         raise RowError('a transcript ends with an "\\n\\nAssistant:" turn')

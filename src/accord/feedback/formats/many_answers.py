@@ -31,24 +31,45 @@ def is_stack_answers(row: Row) -> bool:
 
 def _holds(value: Any, *names: str) -> bool:
     found = structure(value)
-    return isinstance(found, list) and bool(found) and isinstance(found[0], Mapping) and set(names) <= found[0].keys()
+    return (
+        isinstance(found, list)
+        and bool(found)
+        and isinstance(found[0], Mapping)
+        and set(names) <= found[0].keys()
+    )
 
 
 def nectar(row: Row) -> Iterator[Parsed]:
     """Nectar: rank 1 is the best answer; the prompt is a transcript."""
     found = _dictionaries(row["answers"], "answers")
-    prompt = turns(row["prompt"]) if row["prompt"].startswith("\n\nHuman:") else content_of(row["prompt"])
-    texts, ranks = [answer(one, "answer") for one in found], [number(one["rank"], "rank") for one in found]
-    yield ranked(prompt, texts, [-rank for rank in ranks], row, producers=[name_in(one, "model") for one in found])
+    prompt = (
+        turns(row["prompt"])
+        if row["prompt"].startswith("\n\nHuman:")
+        else content_of(row["prompt"])
+    )
+    texts, ranks = (
+        [answer(one, "answer") for one in found],
+        [number(one["rank"], "rank") for one in found],
+    )
+    yield ranked(
+        prompt,
+        texts,
+        [-rank for rank in ranks],
+        row,
+        producers=[name_in(one, "model") for one in found],
+    )
     for one in found:
         yield from unused(one, ("answer", "model", "rank"), "an answer")
 
 
 def stack_answers(row: Row) -> Iterator[Parsed]:
-    """Stack Exchange: answers by pm_score, which is made of their votes; equal ones are tied. The accepted answers' places
-    stay in `meta.source`."""
+    """Stack Exchange: answers by pm_score, which is made of their votes; equal ones are tied. The
+    accepted answers' places stay in `meta.source`."""
     found = _dictionaries(row["answers"], "answers")
-    texts, scores = [answer(one, "text") for one in found], [number(one["pm_score"], "pm_score") for one in found]
+    texts, scores = (
+        [answer(one, "text") for one in found],
+        [number(one["pm_score"], "pm_score") for one in found],
+    )
     accepted = [place for place, one in enumerate(found) if marked(one, "selected")]
     wrote = [name_in(one, "author_id") for one in found]
     meta = {"source": {"pm_score": scores, "accepted": accepted}}
@@ -60,7 +81,9 @@ def stack_answers(row: Row) -> Iterator[Parsed]:
 def is_best_of(row: Row) -> bool:
     """RewardBench 2: lists of texts."""
     sides = (structure(row.get("chosen")), structure(row.get("rejected")))
-    return "prompt" in row and all(isinstance(s, list) and bool(s) and isinstance(s[0], str) for s in sides)
+    return "prompt" in row and all(
+        isinstance(s, list) and bool(s) and isinstance(s[0], str) for s in sides
+    )
 
 
 def best_of(row: Row) -> Iterator[Feedback]:
@@ -72,17 +95,22 @@ def best_of(row: Row) -> Iterator[Feedback]:
     yield ranked(content_of(row["prompt"]), [*chosen, *rejected], scores, row)
 
 
-# --- UltraFeedback ---------------------------------------------------------------------------------------------------------
+# --- UltraFeedback --------------------------------------------------------------------------------
 _UNUSED = ("annotations", "model", "response", "critique", "overall_score")
 
 
 def ultrafeedback(row: Row) -> Iterator[Parsed]:
-    """Per completion a rating overall (to 10), one of the aspects (1 to 5) and a critique. The system prompt and principle
-    it was written under and the aspects' rationales stay in `meta.source`."""
+    """Per completion a rating overall (to 10), one of the aspects (1 to 5) and a critique. The
+    system prompt and principle it was written under and the aspects' rationales stay in
+    `meta.source`."""
     for completion in _dictionaries(row["completions"], "completions"):
         asked, texts = user(row["instruction"]), [answer(completion, "response")]
         wrote = [name_in(completion, "model")]
-        kept = {name: value for name, value in completion.items() if name not in _UNUSED and not empty(value)}
+        kept = {
+            name: value
+            for name, value in completion.items()
+            if name not in _UNUSED and not empty(value)
+        }
         aspects = dict(completion.get("annotations") or {})
         scores = {name: float(told["Rating"]) for name, told in aspects.items() if _is_rating(told)}
         why = {n: _without(told, "Rating" if n in scores else None) for n, told in aspects.items()}
@@ -95,9 +123,19 @@ def ultrafeedback(row: Row) -> Iterator[Parsed]:
             yield Left(f"UltraFeedback's {name} without a rating from 1 to 5")
         if scores:
             choice = {"scores": scores, "low": 1, "high": 5}
-            yield build("rating", asked, texts, choice, row, producers=wrote, meta={"source": {**kept, "aspects": why}})
+            yield build(
+                "rating",
+                asked,
+                texts,
+                choice,
+                row,
+                producers=wrote,
+                meta={"source": {**kept, "aspects": why}},
+            )
         if not empty(critique := completion.get("critique")):
-            yield build("critique", asked, texts, {"text": critique}, row, producers=wrote, meta=meta)
+            yield build(
+                "critique", asked, texts, {"text": critique}, row, producers=wrote, meta=meta
+            )
 
 
 def _without(told: Any, name: str | None) -> Any:

@@ -1,4 +1,5 @@
-"""Math-Shepherd (Wang et al. 2024): a solution whose steps end with the tag ки, and the same text with + or - in its place."""
+"""Math-Shepherd (Wang et al. 2024): a solution whose steps end with the tag ки, and the same text
+with + or - in its place."""
 
 from __future__ import annotations
 
@@ -14,18 +15,26 @@ _SIGNS = {"+": 1, "-": -1}
 
 def is_math_shepherd(row: Mapping[str, Any]) -> bool:
     """Input with tags, and a label of the same steps."""
-    return isinstance(row.get("input"), str) and isinstance(row.get("label"), str) and TAG in row["input"]
+    return (
+        isinstance(row.get("input"), str)
+        and isinstance(row.get("label"), str)
+        and TAG in row["input"]
+    )
 
 
 def math_shepherd(row: Mapping[str, Any]) -> Iterator[Feedback]:
-    """Step labels: + is a step from which the right answer can be reached, - one from which it cannot."""
+    """Step labels: + is a step from which the right answer can be reached, - one from which it
+    cannot."""
     *parts, rest = row["input"].split(TAG)
     if rest.strip():
         raise RowError(f"the last step does not end with {TAG}")
     start = parts[0].rfind("Step 1:")
     if start <= 0 or not parts[0][:start].strip():
         raise RowError("there is no question before Step 1:")
-    prompt, steps = parts[0][:start].strip(), [parts[0][start:].strip(), *(part.strip() for part in parts[1:])]
+    prompt, steps = (
+        parts[0][:start].strip(),
+        [parts[0][start:].strip(), *(part.strip() for part in parts[1:])],
+    )
     labels = _labels(parts, row["label"])
     yield build("step_labels", prompt, ["\n".join(steps)], {"steps": steps, "labels": labels}, row)
 

@@ -1,7 +1,8 @@
-"""Pairs whose columns say which answer is the better one: chosen and rejected, preferred and not, j and k, first and second.
+"""Pairs whose columns say which answer is the better one: chosen and rejected, preferred and not, j
+and k, first and second.
 
-What is asked stands in a column such as instruction or question and is a user's message; a system message and earlier turns
-stand beside it.
+What is asked stands in a column such as instruction or question and is a user's message; a system
+message and earlier turns stand beside it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ from accord.feedback.records import Feedback
 def alpaca_pair(row: Row) -> Iterator[Feedback]:
     """LLaMA-Factory's Alpaca preferences: instruction and input; chosen and rejected."""
     yield from preference(
-        user(row["instruction"], row.get("input")), answer(row, "chosen"), answer(row, "rejected"), row
+        user(row["instruction"], row.get("input")),
+        answer(row, "chosen"),
+        answer(row, "rejected"),
+        row,
     )
 
 
@@ -32,12 +36,14 @@ def old_comparison(row: Row) -> Iterator[Feedback]:
     output = row["output"]
     if len(output) != 2 or not all(isinstance(text, str) for text in output):
         raise RowError("the column 'output' is no list of two texts, the better and the worse one")
-    yield compared(user(row["instruction"], row.get("input")), output, 0, row, names=("output 1", "output 2"))
+    yield compared(
+        user(row["instruction"], row.get("input")), output, 0, row, names=("output 1", "output 2")
+    )
 
 
 def asked_pair(row: Row) -> Iterator[Feedback]:
-    """orca pairs: the question (distilabel's: input), chosen and rejected. A pair that distilabel's judge found equally good
-    (status "tie") is a tie; its ratings stay in `meta.source`."""
+    """orca pairs: the question (distilabel's: input), chosen and rejected. A pair that distilabel's
+    judge found equally good (status "tie") is a tie; its ratings stay in `meta.source`."""
     asked = user(row["question"] if "question" in row else row["input"])
     told = {name: row[name] for name in ("rating", "order") if row.get(name) is not None}
     meta = {"source": told} if told else {}
@@ -55,7 +61,8 @@ def trajectory_pair(row: Row) -> Iterator[Feedback]:
 
 
 def openai_pair(row: Row) -> Iterator[Feedback]:
-    """OpenAI's preferences: input {messages, tools, parallel_tool_calls}, preferred_output, non_preferred_output."""
+    """OpenAI's preferences: input {messages, tools, parallel_tool_calls}, preferred_output,
+    non_preferred_output."""
     asked = unpacked(row["input"], "input")
     if not isinstance(asked, Mapping) or "messages" not in asked:
         raise RowError(f"the column 'input' is {shown(asked)}, no object with messages")
@@ -63,7 +70,12 @@ def openai_pair(row: Row) -> Iterator[Feedback]:
     rest = {name: value for name, value in asked.items() if name not in ("messages", "tools")}
     beside = {**row, "tools": asked["tools"]} if asked.get("tools") else row
     yield compared(
-        messages(asked["messages"]), sides, 0, beside, names=OPENAI, meta={"source": {"input": rest}} if rest else {}
+        messages(asked["messages"]),
+        sides,
+        0,
+        beside,
+        names=OPENAI,
+        meta={"source": {"input": rest}} if rest else {},
     )
 
 
@@ -73,9 +85,13 @@ OPENAI = ("preferred_output", "non_preferred_output")
 def stack_pair(row: Row) -> Iterator[Feedback]:
     """Stack Exchange, paired: response_j has more votes than response_k."""
     names = ("response_j", "response_k")
-    yield compared(user(row["question"]), [answer(row, name) for name in names], 0, row, names=names)
+    yield compared(
+        user(row["question"]), [answer(row, name) for name in names], 0, row, names=names
+    )
 
 
 def dolly(row: Row) -> Iterator[Feedback]:
     """Dolly: an instruction, what it is about, and a person's response."""
-    yield from demonstration(user(row["instruction"], row.get("context")), answer(row, "response"), row)
+    yield from demonstration(
+        user(row["instruction"], row.get("context")), answer(row, "response"), row
+    )

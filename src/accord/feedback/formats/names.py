@@ -1,4 +1,5 @@
-"""Names of columns as people type them in spreadsheets ("Prompt ", " Response A") become the names that are known."""
+"""Names of columns as people type them in spreadsheets ("Prompt ", " Response A") become the names
+that are known."""
 
 from __future__ import annotations
 
@@ -11,19 +12,24 @@ from accord.feedback.formats.shapes import SHAPES
 
 KNOWN = frozenset(name for shape in SHAPES for name in (*shape.fields, *shape.optional)) | COMMON
 """Columns that some format reads."""
-_PATTERNS = re.compile(r"rating_.+|(option|response)_(\d+|[ab])|options|responses|gold|categories|priority|meta")
+_PATTERNS = re.compile(
+    r"rating_.+|(option|response)_(\d+|[ab])|options|responses|gold|categories|priority|meta"
+)
 _BETWEEN = re.compile(r"[\s\-_]+")
 
 
 def tidied(rows: Iterator[Row], notes: Notes) -> Iterator[Row]:
-    """Rows with tidied names: a name that nothing knows, but would without capitals, blanks around it, and blanks or
-    hyphens for underscores, is replaced, unless the row has that column as well; each is said."""
+    """Rows with tidied names: a name that nothing knows, but would without capitals, blanks around
+    it, and blanks or hyphens for underscores, is replaced, unless the row has that column as well;
+    each is said."""
     better: dict[str, str] = {}
     for where, row in rows:
         for name in row:
             if name not in better:
                 better[name] = _tidy(name)
-        changed = {name: better[name] for name in row if better[name] != name and better[name] not in row}
+        changed = {
+            name: better[name] for name in row if better[name] != name and better[name] not in row
+        }
         if changed and len(set(changed.values())) == len(changed):
             for name, known in changed.items():
                 notes.say(f"the column {shortened(name)} is read as {known}")

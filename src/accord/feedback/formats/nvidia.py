@@ -24,18 +24,26 @@ def helpsteer(row: Row) -> Iterator[Feedback]:
 
 
 def _prompt(value: Any) -> Content:
-    """A prompt of HelpSteer: a text, or several turns with <extra_id_1>User and <extra_id_1>Assistant between them."""
+    """A prompt of HelpSteer: a text, or several turns with <extra_id_1>User and
+    <extra_id_1>Assistant between them."""
     if not isinstance(value, str) or "<extra_id_1>" not in value:
         return content_of(value)
     first, *others = _TURN.split(value)
     if not others or "<extra_id_1>" in "".join([first, *others]):
         raise RowError("the prompt holds <extra_id_1> in another way than between its turns")
-    turns = [("User", first), *zip(others[::2], others[1::2], strict=True)] if first.strip() else zip(others[::2], others[1::2], strict=True)  # fmt: skip
-    return [Message(role="user" if who == "User" else "assistant", content=text) for who, text in turns]
+    turns = (
+        [("User", first), *zip(others[::2], others[1::2], strict=True)]
+        if first.strip()
+        else zip(others[::2], others[1::2], strict=True)
+    )
+    return [
+        Message(role="user" if who == "User" else "assistant", content=text) for who, text in turns
+    ]
 
 
 def _by_strength(value: Any, column: str) -> tuple[Side, int | None]:
-    """NVIDIA's preferences, from -3 (the first is much better) over 0 (equal) to 3 (the second is much better)."""
+    """NVIDIA's preferences, from -3 (the first is much better) over 0 (equal) to 3 (the second is
+    much better)."""
     strength = whole(value, column)
     if abs(strength) > STRONGEST:
         raise RowError(f"the column {column!r} is {shown(value)}, outside -3 to 3")
@@ -57,7 +65,9 @@ def helpsteer3(row: Row) -> Iterator[Feedback]:
     names = ("response1", "response2")
     outcome, strength = _by_strength(row["overall_preference"], "overall_preference")
     context = content_of(unpacked(row["context"], "context"))
-    yield compared(context, [answer(row, name) for name in names], outcome, row, names=names, strength=strength)
+    yield compared(
+        context, [answer(row, name) for name in names], outcome, row, names=names, strength=strength
+    )
 
 
 def helpsteer3_edit(row: Row) -> Iterator[Feedback]:

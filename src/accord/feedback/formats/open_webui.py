@@ -1,4 +1,5 @@
-"""Open WebUI's feedback export: a thumb for one message of a chat; where several models answered it is a vote between them."""
+"""Open WebUI's feedback export: a thumb for one message of a chat; where several models answered it
+is a vote between them."""
 
 from __future__ import annotations
 
@@ -20,12 +21,18 @@ HIGHEST = 10
 def is_open_webui(row: Row) -> bool:
     """A rating of a message, with the chat it stands in or without."""
     data = row.get("data")
-    return row.get("type") == "rating" and isinstance(data, Mapping) and "rating" in data and "meta" in row
+    return (
+        row.get("type") == "rating"
+        and isinstance(data, Mapping)
+        and "rating" in data
+        and "meta" in row
+    )
 
 
 def open_webui(row: Row) -> Iterator[Parsed]:
-    """A thumb up (1) or down (-1): with answers of other models beside it, that it is better or worse than all of them; a score
-    from 1 to 10 and words are records beside it. Reason, tags and what else is told stay in `meta.source`."""
+    """A thumb up (1) or down (-1): with answers of other models beside it, that it is better or
+    worse than all of them; a score from 1 to 10 and words are records beside it. Reason, tags and
+    what else is told stay in `meta.source`."""
     data, chat = row["data"], _chat(row)
     own = str((row.get("meta") or {}).get("message_id"))
     if own not in chat:
@@ -35,18 +42,29 @@ def open_webui(row: Row) -> Iterator[Parsed]:
     prompt, rated = _before(chat, own), chat[own]
     others = _siblings(chat, own, data.get("sibling_model_ids") or [])
     kept = {name: value for name, value in data.items() if name not in _DATA and not empty(value)}
-    about = {name: value for name, value in (row.get("meta") or {}).items() if name not in _META and not empty(value)}
+    about = {
+        name: value
+        for name, value in (row.get("meta") or {}).items()
+        if name not in _META and not empty(value)
+    }
     columns = {name: value for name, value in row.items() if name not in OWN and not empty(value)}
     source = {"feedback": row.get("id"), **kept, **({"meta": about} if about else {})}
     more: dict[str, Any] = {"meta": {"source": source, **({"columns": columns} if columns else {})}}
-    said = {**{name: row[name] for name in ("user_id", "created_at") if name in row}, "session": row.get("id")}
+    said = {
+        **{name: row[name] for name in ("user_id", "created_at") if name in row},
+        "session": row.get("id"),
+    }
     texts = [answer(message, "content") for message in (rated, *others)]
     wrote = [name_in(data, "model_id"), *(name_in(message, "model") for message in others)]
     missing = len(data.get("sibling_model_ids") or []) - len(others)
     if others:
-        yield ranked(prompt, texts, [data["rating"], *[0.0] * len(others)], said, producers=wrote, **more)
+        yield ranked(
+            prompt, texts, [data["rating"], *[0.0] * len(others)], said, producers=wrote, **more
+        )
     else:
-        yield build("thumb", prompt, texts, {"up": data["rating"] == 1}, said, producers=wrote, **more)
+        yield build(
+            "thumb", prompt, texts, {"up": data["rating"] == 1}, said, producers=wrote, **more
+        )
     yield from [Left("answer of another model that is not in the snapshot")] * missing
     yield from [Left("message of the chat that was neither asked nor judged")] * (
         len(chat) - len(prompt) - 1 - len(others)
@@ -64,7 +82,9 @@ def _chat(row: Row) -> Mapping[str, Mapping[str, Any]]:
     try:
         found = row["snapshot"]["chat"]["chat"]["history"]["messages"]
     except (KeyError, TypeError):
-        raise RowError("the export holds no snapshot of the chat, so that the texts are missing") from None
+        raise RowError(
+            "the export holds no snapshot of the chat, so that the texts are missing"
+        ) from None
     if not isinstance(found, Mapping):
         raise RowError("the snapshot's messages are no object by id")
     return found
@@ -84,7 +104,9 @@ def _before(chat: Mapping[str, Mapping[str, Any]], own: str) -> list[Message]:
     return messages(path[::-1])
 
 
-def _siblings(chat: Mapping[str, Mapping[str, Any]], own: str, models: list[str]) -> list[Mapping[str, Any]]:
+def _siblings(
+    chat: Mapping[str, Mapping[str, Any]], own: str, models: list[str]
+) -> list[Mapping[str, Any]]:
     """The answers of other models to the same message; of several by one model the last."""
     above = chat[own].get("parentId")
     by_model = {

@@ -1,4 +1,5 @@
-"""Two answers told apart from what was asked: where chosen and rejected hold the whole conversation, and where not."""
+"""Two answers told apart from what was asked: where chosen and rejected hold the whole
+conversation, and where not."""
 
 from __future__ import annotations
 
@@ -9,18 +10,25 @@ from accord.feedback.formats.turns import ROLES
 from accord.feedback.records import Content, Message
 
 
-def sides(prompt: Content | None, chosen: Content, rejected: Content) -> tuple[Content, Content, Content]:
+def sides(
+    prompt: Content | None, chosen: Content, rejected: Content
+) -> tuple[Content, Content, Content]:
     """(prompt, chosen, rejected) without what the two have in common.
 
-    Each side is an answer (a text, or messages that begin with the assistant's), or a whole conversation; of two such the
-    prompt is what they share before an assistant's message, and a prompt given beside must stand in it.
+    Each side is an answer (a text, or messages that begin with the assistant's), or a whole
+    conversation; of two such the prompt is what they share before an assistant's message, and a
+    prompt given beside must stand in it.
     """
     whole = [_is_whole(side) for side in (chosen, rejected)]
     if not any(whole):
         if prompt is None:
             raise RowError("chosen and rejected share no prompt")
         texts = isinstance(chosen, str) and isinstance(rejected, str)
-        asked = prompt if texts or not isinstance(prompt, str) else [Message(role="user", content=prompt)]
+        asked = (
+            prompt
+            if texts or not isinstance(prompt, str)
+            else [Message(role="user", content=prompt)]
+        )
         return asked, chosen, rejected
     if not all(whole):
         raise RowError("one of chosen and rejected holds the prompt, the other does not")
@@ -47,11 +55,14 @@ def _shared(one: list[Message], other: list[Message]) -> int:
 
 
 def _check_holds(shared: list[Message], prompt: Content | None) -> None:
-    """Raises RowError where the prompt given beside two conversations is not what they begin with."""
+    """Raises RowError where the prompt given beside two conversations is not what they begin
+    with."""
     if prompt is None:
         return
     if isinstance(prompt, str):
-        held = any(prompt.strip() in m.text for m in shared if m.role == "user") or not _words_beyond(prompt, shared)
+        held = any(
+            prompt.strip() in m.text for m in shared if m.role == "user"
+        ) or not _words_beyond(prompt, shared)
     else:
         held = any(shared[i : i + len(prompt)] == prompt for i in range(len(shared)))
     if not held:

@@ -1,8 +1,10 @@
-"""PRM800K: solutions labelled step by step (Lightman et al. 2023, "Let's Verify Step by Step"), in and out.
+"""PRM800K: solutions labelled step by step (Lightman et al. 2023, "Let's Verify Step by Step"), in
+and out.
 
-A row becomes one record of the labelled path: at each step the chosen completion, or the step the labeler wrote (good
-by the task's rules), or at the last step, where nothing was chosen, the first completion. What the record does not
-say (alternatives, flags, ground truth, generation, ...) stays in `meta["prm800k"]`, so that the row comes back whole.
+A row becomes one record of the labelled path: at each step the chosen completion, or the step the
+labeler wrote (good by the task's rules), or at the last step, where nothing was chosen, the first
+completion. What the record does not say (alternatives, flags, ground truth, generation, ...) stays
+in `meta["prm800k"]`, so that the row comes back whole.
 """
 
 from __future__ import annotations
@@ -16,7 +18,11 @@ from accord.feedback.formats.values import label
 from accord.feedback.records import Feedback, StepLabels
 
 KEY = "prm800k"
-_EMPTY = {"generation": None, "is_quality_control_question": False, "is_initial_screening_question": False}
+_EMPTY = {
+    "generation": None,
+    "is_quality_control_question": False,
+    "is_initial_screening_question": False,
+}
 
 
 def is_prm800k(row: Mapping[str, Any]) -> bool:
@@ -25,7 +31,8 @@ def is_prm800k(row: Mapping[str, Any]) -> bool:
 
 
 def prm800k(row: Mapping[str, Any]) -> Iterator[Parsed]:
-    """The labelled path as step labels; rated alternatives beside it are counted and kept in the meta data."""
+    """The labelled path as step labels; rated alternatives beside it are counted and kept in the
+    meta data."""
     given = row["label"]["steps"]
     path: list[tuple[str, int]] = []
     for step in given:
@@ -47,11 +54,18 @@ def prm800k(row: Mapping[str, Any]) -> Iterator[Parsed]:
     seconds = {"active_seconds": spent / 1000} if spent is not None else {}
     common = {name: row[name] for name in COMMON if row.get(name) is not None}
     yield build(
-        "step_labels", row["question"]["problem"], ["\n".join(steps)], {"steps": steps, "labels": labels},
-        {**common, **seconds}, meta={KEY: rest},
-    )  # fmt: skip
+        "step_labels",
+        row["question"]["problem"],
+        ["\n".join(steps)],
+        {"steps": steps, "labels": labels},
+        {**common, **seconds},
+        meta={KEY: rest},
+    )
     for reason, count in (
-        ("rated alternative to a step (kept in meta)", sum(max(0, len(s.get("completions") or []) - 1) for s in given)),
+        (
+            "rated alternative to a step (kept in meta)",
+            sum(max(0, len(s.get("completions") or []) - 1) for s in given),
+        ),
         ("step after one without a rating (kept in meta)", len(given) - len(path)),
     ):
         yield from [Left(reason)] * count
@@ -84,20 +98,29 @@ def to_prm800k(record: Feedback) -> dict[str, Any]:
         raise RowError("step labels of a conversation: a question is one text")
     check_spoken("PRM800K", *(option.content for option in record.options))
     choice, spent, rest = record.choice, record.active_seconds, record.meta.get(KEY)
-    steps: list[Any] = [_plain_step(*pair) for pair in zip(choice.steps, choice.labels, strict=True)]
+    steps: list[Any] = [
+        _plain_step(*pair) for pair in zip(choice.steps, choice.labels, strict=True)
+    ]
     who = None if rest is not None and record.annotator == SOURCE else record.annotator
     row = {"labeler": who, "timestamp": record.created_at}
     time = {"total_time": None if spent is None else round(spent * 1000)}
     if rest is None:
         reason = "found_error" if choice.labels[-1] == -1 else "solution"
         question = {"problem": record.prompt, "ground_truth_answer": None}
-        return {**row, **_EMPTY, "question": question, "label": {"steps": steps, **time, "finish_reason": reason}}
+        return {
+            **row,
+            **_EMPTY,
+            "question": question,
+            "label": {"steps": steps, **time, "finish_reason": reason},
+        }
     label = {k: v for k, v in rest["label"].items() if k != "steps"}
     kept = rest["label"].get("steps")
     if kept is not None:
         steps = [steps[i] if step is None else step for i, step in enumerate(kept)]
     others = {k: v for k, v in rest.items() if k not in ("question", "label")}
     return {
-        **row, **others, "question": {"problem": record.prompt, **rest["question"]},
+        **row,
+        **others,
+        "question": {"problem": record.prompt, **rest["question"]},
         "label": {"steps": steps, **time, **label},
-    }  # fmt: skip
+    }

@@ -1,4 +1,5 @@
-"""Prodigy's annotations: a text and options of which some were accepted, or a text with one label that was accepted or not."""
+"""Prodigy's annotations: a text and options of which some were accepted, or a text with one label
+that was accepted or not."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ def is_prodigy(row: Row) -> bool:
 
 
 def prepare(rows: Sequence[Row], source: Path) -> Parse:
-    """Options that stay the same while the texts change are labels of the text; others are responses to it."""
+    """Options that stay the same while the texts change are labels of the text; others are
+    responses to it."""
     del source
     options = {json.dumps(row.get("options"), sort_keys=True, default=str) for row in rows}
     labels = len(options) == 1 and len({str(row.get("text")) for row in rows}) > 1
@@ -30,12 +32,23 @@ def prepare(rows: Sequence[Row], source: Path) -> Parse:
 
 def _task(row: Row, labels: bool) -> Iterator[Parsed]:
     who, session = name_in(row, "_annotator_id"), name_in(row, "_session_id")
-    said = {"annotator": who or session, "created_at": row.get("_timestamp"), "session": session if who else None}
+    said = {
+        "annotator": who or session,
+        "created_at": row.get("_timestamp"),
+        "session": session if who else None,
+    }
     options, answer, text = row.get("options") or [], row["answer"], row["text"]
     responses = [] if labels else options
     if answer == "ignore" or (answer == "reject" and options):
         contents = [_text(option) for option in responses]
-        yield build("skip", text, contents, {"reason": f"{answer} in Prodigy"}, said, places=range(len(contents)))
+        yield build(
+            "skip",
+            text,
+            contents,
+            {"reason": f"{answer} in Prodigy"},
+            said,
+            places=range(len(contents)),
+        )
         return
     if answer not in ("accept", "reject"):
         raise RowError(f"the answer is {shown(answer)}, not accept, reject or ignore")
@@ -47,13 +60,32 @@ def _task(row: Row, labels: bool) -> Iterator[Parsed]:
     accepted = [str(one) for one in row.get("accept") or []]
     names = [str(option["id"]) for option in options]
     if not accepted or (unknown := set(accepted) - set(names)):
-        raise RowError("no option was accepted" if not accepted else f"an option {sorted(unknown)[0]!r} is not there")
+        raise RowError(
+            "no option was accepted"
+            if not accepted
+            else f"an option {sorted(unknown)[0]!r} is not there"
+        )
     if labels:
-        yield build("flags", text, [], {"flags": {"label": accepted[0] if len(accepted) == 1 else accepted}}, said)
+        yield build(
+            "flags",
+            text,
+            [],
+            {"flags": {"label": accepted[0] if len(accepted) == 1 else accepted}},
+            said,
+        )
         return
     scores = [float(name in accepted) for name in names]
-    wrote = [name_in(option, "model") or name_in(option.get("meta") or {}, "model") for option in options]
-    yield ranked(text, [_text(option) for option in options], scores, said, producers=wrote, places=range(len(options)))
+    wrote = [
+        name_in(option, "model") or name_in(option.get("meta") or {}, "model") for option in options
+    ]
+    yield ranked(
+        text,
+        [_text(option) for option in options],
+        scores,
+        said,
+        producers=wrote,
+        places=range(len(options)),
+    )
     for option in options:
         yield from unused(option, ("id", "text", "html", "model"), "an option")
 

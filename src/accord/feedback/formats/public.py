@@ -1,4 +1,5 @@
-"""The layouts of public sets and of other tools' exports, each told from all others by the names of its columns."""
+"""The layouts of public sets and of other tools' exports, each told from all others by the names of
+its columns."""
 
 from __future__ import annotations
 

@@ -1,16 +1,19 @@
-"""Rows of a source: files, directories of splits or shards, globs, Hub data sets, lists of these; lazily, within bounds.
+"""Rows of a source: files, directories of splits or shards, globs, Hub data sets, lists of these;
+lazily, within bounds.
 
-What cannot be read is an error that names the place, or a counted drop where the other rows are not in doubt:
+What cannot be read is an error that names the place, or a counted drop where the other rows are not
+in doubt:
 
 | container | a bad row | refused as a whole |
 |---|---|---|
-| .jsonl | a line that is no JSON object, too long or too deep | text that is not UTF-8 (or what is asked), broken gzip |
-| .json | an entry that is no object | the same; what is not JSON |
-| .csv, .tsv | another width than the header, a stray quote within a line | the same; quotes that leave unknown where rows begin |
-| .parquet, .arrow | a value that Python cannot hold | a broken file |
+| .jsonl | a line that is no JSON object, too long or too deep | text that is not UTF-8 (or what is
+asked), broken gzip | | .json | an entry that is no object | the same; what is not JSON |
+| .csv, .tsv | another width than the header, a stray quote within a line | the same; quotes that
+leave unknown where rows begin | | .parquet, .arrow | a value that Python cannot hold | a broken
+file |
 
-In all of them a row is dropped for a lone surrogate, a code point that is no character (U+FDD0), an integer of more than
-100 digits, a key given twice, too deep a nesting, binary data.
+In all of them a row is dropped for a lone surrogate, a code point that is no character (U+FDD0), an
+integer of more than 100 digits, a key given twice, too deep a nesting, binary data.
 """
 
 from __future__ import annotations
@@ -48,7 +51,8 @@ __all__ = [
 
 @dataclass(frozen=True)
 class RowsRead:
-    """rows in order; dropped: rows that could not be read, per reason, with the first place; said: lines for people."""
+    """rows in order; dropped: rows that could not be read, per reason, with the first place; said:
+    lines for people."""
 
     rows: list[Row]
     dropped: Counter[str] = field(default_factory=Counter)
@@ -59,8 +63,8 @@ class RowsRead:
 def read_rows(spec: AnySpec, bounds: Bounds = LOCAL) -> RowsRead:
     """All rows that `spec` names; of a list mixed evenly, by their shares.
 
-    Raises DataError for a missing or empty source, for a split or configuration that the user must choose, and for what
-    cannot be read; ConfigError for a spec that is none.
+    Raises DataError for a missing or empty source, for a split or configuration that the user must
+    choose, and for what cannot be read; ConfigError for a spec that is none.
     """
     read = read_sources(spec, bounds)
     merged = RowsRead(mixed([r.rows for _, r in read]))
@@ -77,7 +81,10 @@ def read_sources(spec: AnySpec, bounds: Bounds = LOCAL) -> list[tuple[DataSource
     found = sources(spec)
     read = [_read(source, bounds) for source in found]
     counts = _by_shares(found, [len(r.rows) for r in read])
-    return [(source, _thinned(source, one, n)) for source, one, n in zip(found, read, counts, strict=True)]
+    return [
+        (source, _thinned(source, one, n))
+        for source, one, n in zip(found, read, counts, strict=True)
+    ]
 
 
 def mixed(lists: Sequence[Sequence[Any]]) -> list[Any]:
@@ -94,9 +101,18 @@ def _read(source: DataSource, bounds: Bounds) -> RowsRead:
     if not rows:
         if not notes.dropped:
             raise DataError(f"{_called(source)} is empty", "it must hold at least one row")
-        reasons = "; ".join(f"{n:,} × {why} (first at {notes.first[why]})" for why, n in notes.dropped.items())
-        lines = "; .jsonl holds a row per line, a list of rows is .json" if ".jsonl" in source.path.lower() else ""
-        raise DataError(f"no row of {_called(source)} can be read: {reasons}", f"repair or remove these rows{lines}")
+        reasons = "; ".join(
+            f"{n:,} × {why} (first at {notes.first[why]})" for why, n in notes.dropped.items()
+        )
+        lines = (
+            "; .jsonl holds a row per line, a list of rows is .json"
+            if ".jsonl" in source.path.lower()
+            else ""
+        )
+        raise DataError(
+            f"no row of {_called(source)} can be read: {reasons}",
+            f"repair or remove these rows{lines}",
+        )
     return RowsRead(rows, notes.dropped, notes.first, notes.said)
 
 
@@ -105,9 +121,10 @@ def _called(source: DataSource) -> str:
     return path.name if path.is_file() else str(source)
 
 
-# --- shares ----------------------------------------------------------------------------------------------------------------
+# --- shares ---------------------------------------------------------------------------------------
 def _by_shares(found: Sequence[DataSource], counts: Sequence[int]) -> list[int]:
-    """How many rows to take of each, so that shares hold: all of those without one, or as many as the scarcest allows.
+    """How many rows to take of each, so that shares hold: all of those without one, or as many as
+    the scarcest allows.
 
     Raises DataError where a source has too few rows for its share beside those that have none.
     """
@@ -116,8 +133,15 @@ def _by_shares(found: Sequence[DataSource], counts: Sequence[int]) -> list[int]:
     if not any(shares):
         return list(counts)
     told = sum(share for share in shares if share)
-    total = free / (1 - told) if free else min(n / share for n, share in zip(counts, shares, strict=True) if share)
-    wanted = [n if share is None else round(share * total) for n, share in zip(counts, shares, strict=True)]
+    total = (
+        free / (1 - told)
+        if free
+        else min(n / share for n, share in zip(counts, shares, strict=True) if share)
+    )
+    wanted = [
+        n if share is None else round(share * total)
+        for n, share in zip(counts, shares, strict=True)
+    ]
     for source, n, want in zip(found, counts, wanted, strict=True):
         if want > n:
             raise DataError(
@@ -137,9 +161,10 @@ def _thinned(source: DataSource, read: RowsRead, count: int) -> RowsRead:
     return RowsRead(rows, read.dropped, read.first_dropped, [*read.said, line])
 
 
-# --- one source --------------------------------------------------------------------------------------------------------------
+# --- one source -----------------------------------------------------------------------------------
 def iter_rows(source: DataSource, notes: Notes, bounds: Bounds = LOCAL) -> Iterator[Row]:
-    """Row by row, at most `limit`; nothing is read ahead but what the container keeps together (.json: all of it).
+    """Row by row, at most `limit`; nothing is read ahead but what the container keeps together
+    (.json: all of it).
 
     Columns are called by our names where the source says how. Raises as `read_rows`.
     """
@@ -148,10 +173,14 @@ def iter_rows(source: DataSource, notes: Notes, bounds: Bounds = LOCAL) -> Itera
 
 
 def read_stream(
-    name: str, stream: bytes | BinaryIO, notes: Notes, bounds: Bounds = LOCAL, encoding: str | None = None
+    name: str,
+    stream: bytes | BinaryIO,
+    notes: Notes,
+    bounds: Bounds = LOCAL,
+    encoding: str | None = None,
 ) -> Iterator[Row]:
-    """Rows of a file at hand as bytes or as an open stream (Parquet and Arrow: one that can seek); the kind is told by
-    the ending of `name`, which messages call it."""
+    """Rows of a file at hand as bytes or as an open stream (Parquet and Arrow: one that can seek);
+    the kind is told by the ending of `name`, which messages call it."""
     opened = io.BytesIO(stream) if isinstance(stream, bytes) else stream
     return tidied(_sound(_from_stream(name, opened, notes, bounds, encoding), notes, bounds), notes)
 
@@ -165,7 +194,8 @@ def _sound(rows: Iterator[Row], notes: Notes, bounds: Bounds) -> Iterator[Row]:
 
 
 def _renamed(rows: Iterator[Row], columns: Mapping[str, str]) -> Iterator[Row]:
-    """Rows with our names for columns; once all are read, raises ConfigError for a column that no row had."""
+    """Rows with our names for columns; once all are read, raises ConfigError for a column that no
+    row had."""
     seen: dict[str, None] = {}
     for where, row in rows:
         seen.update(dict.fromkeys(row))
@@ -185,7 +215,8 @@ def _found(source: DataSource, notes: Notes, bounds: Bounds) -> Iterator[Row]:
 
 
 def local_files(source: DataSource) -> list[Path]:
-    """The files of this disk that reading `source` reads, in order; none for a Hub id. Raises DataError as reading does."""
+    """The files of this disk that reading `source` reads, in order; none for a Hub id. Raises
+    DataError as reading does."""
     return [path for _, path in located(source, Notes()) or []]
 
 
@@ -194,21 +225,29 @@ def _file(path: Path, name: str, source: DataSource, notes: Notes, bounds: Bound
 
     kind_of(name)
     if not path.is_file():
-        raise DataError(f"{name} is no file", "give a file that can be read from its start to its end")
+        raise DataError(
+            f"{name} is no file", "give a file that can be read from its start to its end"
+        )
     with unpacking(name):
         handle = open(path, "rb")  # noqa: SIM115 (closed below, after the last row)
     with handle:
         yield from _from_stream(name, handle, notes, bounds, source.encoding)
 
 
-def _from_stream(name: str, stream: BinaryIO, notes: Notes, bounds: Bounds, encoding: str | None) -> Iterator[Row]:
+def _from_stream(
+    name: str, stream: BinaryIO, notes: Notes, bounds: Bounds, encoding: str | None
+) -> Iterator[Row]:
     suffix = kind_of(name)
     if suffix in COLUMNAR:
         from accord.feedback.formats.containers.columnar import arrow_rows, parquet_rows
 
         if encoding is not None:
-            raise DataError(f"{name} is no text: it has no encoding to choose", "leave out encoding")
-        yield from (parquet_rows if suffix == ".parquet" else arrow_rows)(name, stream, notes, bounds)
+            raise DataError(
+                f"{name} is no text: it has no encoding to choose", "leave out encoding"
+            )
+        yield from (parquet_rows if suffix == ".parquet" else arrow_rows)(
+            name, stream, notes, bounds
+        )
         return
     from accord.feedback.formats.containers import delimited, jsons
     from accord.feedback.formats.containers.texts import Decoded

@@ -1,4 +1,5 @@
-"""Files that hold no judgement, refused with what they are and what to do with them; and plain texts."""
+"""Files that hold no judgement, refused with what they are and what to do with them; and plain
+texts."""
 
 from __future__ import annotations
 
@@ -11,7 +12,9 @@ from accord.feedback.formats.columns import Parsed, RowError, build
 from accord.feedback.formats.shape import Parse, Row
 
 _RESPONSE = re.compile(r"(response|answer|completion|output)_?([ab12])", re.IGNORECASE)
-_VERDICT = re.compile(r"winner|prefer|choice|label|better|chosen|vote|rating|score|rank", re.IGNORECASE)
+_VERDICT = re.compile(
+    r"winner|prefer|choice|label|better|chosen|vote|rating|score|rank", re.IGNORECASE
+)
 
 
 def is_items(row: Row) -> bool:
@@ -35,7 +38,8 @@ def is_text(row: Row) -> bool:
 
 
 _NOT_ALONE = re.compile(
-    r"label|answer|response|prompt|chosen|rejected|completion|output|accept|message|role|rating", re.I
+    r"label|answer|response|prompt|chosen|rejected|completion|output|accept|message|role|rating",
+    re.I,
 )
 
 

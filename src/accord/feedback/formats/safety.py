@@ -1,5 +1,7 @@
-"""Answers judged for safety. An answer that is marked safe or unsafe is neither good nor bad as a whole, and never a
-demonstration: it gets flags; of two answers the more helpful and the safer one are two attributes of one comparison.
+"""Answers judged for safety. An answer that is marked safe or unsafe is neither good nor bad as a
+whole, and never a
+demonstration: it gets flags; of two answers the more helpful and the safer one are two attributes
+of one comparison.
 """
 
 from __future__ import annotations
@@ -23,28 +25,47 @@ MOST_SUCCESSFUL = 4
 
 def is_pku(row: Row) -> bool:
     """Two answers and which is the better or the safer one."""
-    return {"prompt", "response_0", "response_1"} <= row.keys() and any(name in row for name in _ATTRIBUTES.values())
+    return {"prompt", "response_0", "response_1"} <= row.keys() and any(
+        name in row for name in _ATTRIBUTES.values()
+    )
 
 
 def pku(row: Row) -> Iterator[Parsed]:
-    """PKU-SafeRLHF: which answer is more helpful, which is safer; and of each, whether it is safe and how it harms."""
-    prompt, answers = content_of(row["prompt"]), [answer(row, f"response_{side}") for side in (0, 1)]
+    """PKU-SafeRLHF: which answer is more helpful, which is safer; and of each, whether it is safe
+    and how it harms."""
+    prompt, answers = (
+        content_of(row["prompt"]),
+        [answer(row, f"response_{side}") for side in (0, 1)],
+    )
     if answers[0] == answers[1]:
         raise RowError("response_0 and response_1 are the same")
     wrote = [name_in(row, f"response_{side}_source") for side in (0, 1)]
-    better = {name: _place(row[column], column) for name, column in _ATTRIBUTES.items() if not empty(row.get(column))}
+    better = {
+        name: _place(row[column], column)
+        for name, column in _ATTRIBUTES.items()
+        if not empty(row.get(column))
+    }
     if better:
         yield build(
-            "attribute_comparison", prompt, answers,
-            lambda ids: {"attributes": {name: {"preferred": ids[place]} for name, place in better.items()}}, row,
+            "attribute_comparison",
+            prompt,
+            answers,
+            lambda ids: {
+                "attributes": {name: {"preferred": ids[place]} for name, place in better.items()}
+            },
+            row,
             producers=wrote,
-        )  # fmt: skip
+        )
     for side in (0, 1):
         told = _flags(
-            row.get(f"is_response_{side}_safe"), row.get(f"response_{side}_harm_category"), row.get(f"response_{side}_severity_level")
-        )  # fmt: skip
+            row.get(f"is_response_{side}_safe"),
+            row.get(f"response_{side}_harm_category"),
+            row.get(f"response_{side}_severity_level"),
+        )
         if told:
-            yield build("flags", prompt, [answers[side]], {"flags": told}, row, producers=[wrote[side]])
+            yield build(
+                "flags", prompt, [answers[side]], {"flags": told}, row, producers=[wrote[side]]
+            )
     if not better and all(empty(row.get(f"is_response_{side}_safe")) for side in (0, 1)):
         raise RowError("neither a better nor a safer response is named")
 
@@ -63,7 +84,14 @@ def harm(row: Row) -> Iterator[Parsed]:
     if "safe" not in told:
         raise RowError("is_safe is missing")
     wrote = [name_in(row, "response_source")]
-    yield build("flags", content_of(row["prompt"]), [answer(row, "response")], {"flags": told}, row, producers=wrote)
+    yield build(
+        "flags",
+        content_of(row["prompt"]),
+        [answer(row, "response")],
+        {"flags": told},
+        row,
+        producers=wrote,
+    )
 
 
 def _flags(safe: Any, harms: Any, severity: Any) -> dict[str, Any]:
@@ -73,7 +101,9 @@ def _flags(safe: Any, harms: Any, severity: Any) -> dict[str, Any]:
         found = unpacked(harms, "category")
         if not isinstance(found, Mapping):
             raise RowError("the column 'category' is no object of harms")
-        if named := [name for name, applies in found.items() if not empty(applies) and truth(applies, name)]:
+        if named := [
+            name for name, applies in found.items() if not empty(applies) and truth(applies, name)
+        ]:
             told["harms"] = named
     if not empty(severity):
         told["severity"] = f"{number(severity, 'severity_level'):g}"
@@ -81,8 +111,8 @@ def _flags(safe: Any, harms: Any, severity: Any) -> dict[str, Any]:
 
 
 def red_team(row: Row) -> Iterator[Parsed]:
-    """Anthropic's red-team attempts: how well the attack succeeded, 0 to 4, as the attacker said. The more the worse, so that it
-    is a label of the conversation and no rating."""
+    """Anthropic's red-team attempts: how well the attack succeeded, 0 to 4, as the attacker said.
+    The more the worse, so that it is a label of the conversation and no rating."""
     if empty(row.get("rating")):
         raise RowError("the rating is empty")
     rating = number(row["rating"], "rating")
@@ -96,6 +126,11 @@ def red_team(row: Row) -> Iterator[Parsed]:
         told["tags"] = [named(tag, "tags") for tag in unpacked(row["tags"], "tags")]
     model = " ".join(filter(None, (name_in(row, name) for name in ("model_type", "num_params"))))
     yield build(
-        "flags", said[:1], [said[1:]], {"flags": told}, row, producers=[model or None],
+        "flags",
+        said[:1],
+        [said[1:]],
+        {"flags": told},
+        row,
+        producers=[model or None],
         annotator=name_in(row, "red_team_member_id"),
-    )  # fmt: skip
+    )

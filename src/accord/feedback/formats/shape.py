@@ -1,4 +1,5 @@
-"""What a format is: how its rows are recognised, which columns it reads, and what becomes of them."""
+"""What a format is: how its rows are recognised, which columns it reads, and what becomes of
+them."""
 
 from __future__ import annotations
 
@@ -16,17 +17,23 @@ Parse = Callable[[Row], Iterator[Parsed]]
 
 @dataclass(frozen=True)
 class Shape:
-    """One known shape. `matches` looks at field names and types only; `parse` yields records or raises RowError.
+    """One known shape. `matches` looks at field names and types only; `parse` yields records or
+    raises RowError.
 
-    optional: further columns that `parse` reads; the others are kept in the record's meta. keeps: `parse` itself
-    keeps whatever a row holds. prepare: makes the parser from all rows and their source, where one row is not enough
-    (`parse` is None then). labels: columns of labels, which `parse` gets as 1, 0 or -1 (lists of them where the column holds
-    lists), each with what the format says of 0 and 1 (None: nothing, the user is asked). winners: columns that name one of two
-    responses, first or second, 1 or 2. counts: columns of which `parse` itself names what of their messages no record holds.
-    means: what becomes what, and what is refused, in one line of the documentation. note: what is said of every such file.
+    optional: further columns that `parse` reads; the others are kept in the record's meta. keeps:
+    `parse` itself
+    keeps whatever a row holds. prepare: makes the parser from all rows and their source, where one
+    row is not enough (`parse` is None then). labels: columns of labels, which `parse` gets as 1, 0
+    or -1 (lists of them where the column holds lists), each with what the format says of 0 and 1
+    (None: nothing, the user is asked). winners: columns that name one of two responses, first or
+    second, 1 or 2. counts: columns of which `parse` itself names what of their messages no record
+    holds.
+    means: what becomes what, and what is refused, in one line of the documentation. note: what is
+    said of every such file.
 
-    A log that may be judgements or mere traces of use (thumbs in a chat, scores of traces) is read as judgements: these
-    shapes serve commands that import feedback. A command that collects traces would read the same rows in its own way.
+    A log that may be judgements or mere traces of use (thumbs in a chat, scores of traces) is read
+    as judgements: these shapes serve commands that import feedback. A command that collects traces
+    would read the same rows in its own way.
     """
 
     name: str

@@ -7,7 +7,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from accord.errors import DataError
-from accord.feedback.formats import arena, argilla, label_studio, many_answers, named_pairs, nvidia, tables
+from accord.feedback.formats import (
+    arena,
+    argilla,
+    label_studio,
+    many_answers,
+    named_pairs,
+    nvidia,
+    tables,
+)
 from accord.feedback.formats.columns import (
     COMMON,
     PROMPT_COLUMNS,
@@ -21,7 +29,14 @@ from accord.feedback.formats.columns import (
     messages,
 )
 from accord.feedback.formats.hints import hints_an_answer, text_columns, way_out
-from accord.feedback.formats.making import PAIR_COLUMNS, demonstration, preference, producers_of, transcript, user
+from accord.feedback.formats.making import (
+    PAIR_COLUMNS,
+    demonstration,
+    preference,
+    producers_of,
+    transcript,
+    user,
+)
 from accord.feedback.formats.pairs import sides
 from accord.feedback.formats.prm800k import is_prm800k, prm800k
 from accord.feedback.formats.public import LAST, PUBLIC
@@ -31,7 +46,7 @@ from accord.feedback.formats.values import empty, structure, unpacked
 from accord.feedback.records import Content, Feedback, Message
 
 
-# --- parsers -------------------------------------------------------------------------------------------------------
+# --- parsers --------------------------------------------------------------------------------------
 def _accord(row: Row) -> Iterator[Feedback]:
     yield Feedback.model_validate(dict(row))
 
@@ -41,12 +56,17 @@ def _hh(row: Row) -> Iterator[Feedback]:
     if prompt == other:
         yield from preference(prompt, chosen, rejected, row)
         return
-    whole = ([*asked, Message(role="assistant", content=said)] for asked, said in ((prompt, chosen), (other, rejected)))
+    whole = (
+        [*asked, Message(role="assistant", content=said)]
+        for asked, said in ((prompt, chosen), (other, rejected))
+    )
     yield from preference(*sides(None, *whole), row)  # they differ from an earlier turn on
 
 
 def _explicit(row: Row) -> Iterator[Feedback]:
-    yield from preference(*sides(content_of(row["prompt"]), _side(row, "chosen"), _side(row, "rejected")), row)
+    yield from preference(
+        *sides(content_of(row["prompt"]), _side(row, "chosen"), _side(row, "rejected")), row
+    )
 
 
 def _side(row: Row, name: str) -> Content:
@@ -57,8 +77,8 @@ def _side(row: Row, name: str) -> Content:
 
 
 def _implicit(rows: Sequence[Row], source: Path) -> Parse:
-    """A parser of pairs without a column for the prompt. In texts it is what both have in common, up to a blank: a guess,
-    which is not made while a column that is not understood may hold it."""
+    """A parser of pairs without a column for the prompt. In texts it is what both have in common,
+    up to a blank: a guess, which is not made while a column that is not understood may hold it."""
     del source
     others = text_columns(rows, {"chosen", "rejected", *PAIR_COLUMNS, *COMMON})
 
@@ -70,7 +90,8 @@ def _implicit(rows: Sequence[Row], source: Path) -> Parse:
         if others:
             named = ", ".join(map(repr, others))
             raise DataError(
-                f"the prompt is not to be guessed beside texts that are not understood: {named}", way_out(others)
+                f"the prompt is not to be guessed beside texts that are not understood: {named}",
+                way_out(others),
             )
         if any(not empty(row.get(name)) for name in (*SYSTEM_COLUMNS, "history")):
             raise RowError("a system message or a history, but no prompt")
@@ -83,7 +104,9 @@ def _implicit(rows: Sequence[Row], source: Path) -> Parse:
     return parse
 
 
-def _thumb(prompt: Content, response: Content, row: Row, column: str = "label") -> Iterator[Feedback]:
+def _thumb(
+    prompt: Content, response: Content, row: Row, column: str = "label"
+) -> Iterator[Feedback]:
     if not flat(response).strip():
         raise RowError("the answer is empty")
     if row[column] == 0:
@@ -113,7 +136,9 @@ def _stepwise(row: Row) -> Iterator[Feedback]:
 
 
 def _conversation(row: Row) -> Iterator[Feedback]:
-    turns = messages(row["messages"] if not empty(row.get("messages")) else row.get("conversations"))
+    turns = messages(
+        row["messages"] if not empty(row.get("messages")) else row.get("conversations")
+    )
     if not empty(row.get("chosen")) or not empty(row.get("rejected")):  # LLaMA-Factory's DPO rows
         if "label" in row:
             raise RowError("both a label and a pair")
@@ -125,8 +150,11 @@ def _conversation(row: Row) -> Iterator[Feedback]:
 
 
 def _alpaca(rows: Sequence[Row], source: Path) -> Parse:
-    """A parser of Alpaca's rows. Raises DataError for pairs that a table holds as JSON: they would be trained as texts."""
-    if all(named_pairs.is_old_comparison({**row, "output": structure(row["output"])}) for row in rows):
+    """A parser of Alpaca's rows. Raises DataError for pairs that a table holds as JSON: they would
+    be trained as texts."""
+    if all(
+        named_pairs.is_old_comparison({**row, "output": structure(row["output"])}) for row in rows
+    ):
         raise DataError(
             f"{source.name}: the column 'output' holds lists in texts",
             "write the file as JSONL, or as two columns, chosen and rejected",
@@ -152,8 +180,14 @@ def _response(row: Row) -> Iterator[Feedback]:
 
 def _refined(row: Row) -> Iterator[Feedback]:
     """Feedback in words on a completion and, where there is one, the completion refined with it."""
-    prompt, original, refined = row["prompt"], row["original_model_completion"], row.get("completion")
-    answer = original.removeprefix(prompt)  # what the model wrote is stored with the prompt in front of it
+    prompt, original, refined = (
+        row["prompt"],
+        row["original_model_completion"],
+        row.get("completion"),
+    )
+    answer = original.removeprefix(
+        prompt
+    )  # what the model wrote is stored with the prompt in front of it
     if row["Feedback"]:
         yield build("critique", prompt, [answer], {"text": row["Feedback"]}, row)
     if isinstance(refined, str) and refined.strip() and refined.removeprefix(prompt) != answer:
@@ -214,7 +248,8 @@ _OWN_NAMES = (
     *(shape.name for shape in (*PUBLIC, *LAST)),
 )
 GENERAL = tuple(shape for shape in SHAPES if shape.name not in _OWN_NAMES)
-"""Formats whose columns a file of one's own may take; those of public sets are told by their own names only."""
+"""Formats whose columns a file of one's own may take; those of public sets are told by their own
+names only."""
 
 
 def detect(row: Row) -> Shape | None:

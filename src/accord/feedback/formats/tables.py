@@ -1,9 +1,11 @@
 """Tables (CSV, or JSONL with the same columns) of comparisons and of ratings, in and out.
 
-Comparisons: prompt, response_a, response_b, winner (a, b, tie, both_bad), and as wanted annotator, strength,
-producer_a, producer_b, option_a, option_b, session, guideline, created_at, active_seconds, meta. A was shown first
-unless `shown` says unknown. Ratings: prompt, response, one column rating_NAME per attribute, low, high, and the same.
-Columns `prompt_type` and `response_type` say `messages` where a text is a conversation in JSON.
+Comparisons: prompt, response_a, response_b, winner (a, b, tie, both_bad), and as wanted annotator,
+strength, producer_a, producer_b, option_a, option_b, session, guideline, created_at,
+active_seconds, meta. A was shown first
+unless `shown` says unknown. Ratings: prompt, response, one column rating_NAME per attribute, low,
+high, and the same. Columns `prompt_type` and `response_type` say `messages` where a text is a
+conversation in JSON.
 """
 
 from __future__ import annotations
@@ -49,10 +51,16 @@ def is_ratings(row: Mapping[str, Any]) -> bool:
 
 
 def _attribute(column: str) -> str | None:
-    return column.removeprefix(RATING) if column.startswith(RATING) else "rating" if column == "rating" else None
+    return (
+        column.removeprefix(RATING)
+        if column.startswith(RATING)
+        else "rating"
+        if column == "rating"
+        else None
+    )
 
 
-# --- in ------------------------------------------------------------------------------------------------------------------
+# --- in -------------------------------------------------------------------------------------------
 def pairwise(row: Mapping[str, Any]) -> Iterator[Parsed]:
     """One comparison; raises RowError naming the column."""
     answer = side(row["winner"], "winner")
@@ -66,16 +74,25 @@ def pairwise(row: Mapping[str, Any]) -> Iterator[Parsed]:
     how = how_much(row)
 
     def choice(ids: Sequence[str]) -> dict[str, Any]:
-        return {"preferred": ids[answer], **how} if isinstance(answer, int) else {answer: True, **how}
+        return (
+            {"preferred": ids[answer], **how} if isinstance(answer, int) else {answer: True, **how}
+        )
 
     ids = [own for name in ("option_a", "option_b") if (own := name_in(row, name)) is not None]
     meta = _meta(row)
     if row.get("shown") == UNKNOWN_ORDER:
         meta["shown"] = UNKNOWN_ORDER
     yield build(
-        "comparison", _content(row, "prompt", "prompt_type"), contents, choice, row, ids=ids if len(ids) == 2 else None,
-        producers=producers, places=[0, 1], meta=meta,
-    )  # fmt: skip
+        "comparison",
+        _content(row, "prompt", "prompt_type"),
+        contents,
+        choice,
+        row,
+        ids=ids if len(ids) == 2 else None,
+        producers=producers,
+        places=[0, 1],
+        meta=meta,
+    )
     yield from _unread(row)
 
 
@@ -94,7 +111,9 @@ def prepare_ratings(rows: Sequence[Row], source: Path) -> Parse:
 
 
 def _ratings(row: Mapping[str, Any], scales: ScaleGuess) -> Iterator[Parsed]:
-    columns = {c: name for c in row if (name := _attribute(c)) and row[c] not in (None, "")}  # NaN is named below
+    columns = {
+        c: name for c in row if (name := _attribute(c)) and row[c] not in (None, "")
+    }  # NaN is named below
     if not columns:
         raise RowError("no rating is given")
     scores = {name: number(row[column], column) for column, name in columns.items()}
@@ -105,22 +124,46 @@ def _ratings(row: Mapping[str, Any], scales: ScaleGuess) -> Iterator[Parsed]:
         meta["scale"] = "guessed"
     else:
         low, high = number(row["low"], "low"), number(row["high"], "high")
-    known = {"prompt", "response", "low", "high", "option", "producer", "prompt_type", "response_type", "meta"}
-    other = {k: v for k, v in row.items() if k not in {*known, *COMMON, *columns} and _attribute(k) is None}
-    yield from (Left(f"column {name!r}") for name, value in other.items() if not empty(value) and not can_keep(value))
+    known = {
+        "prompt",
+        "response",
+        "low",
+        "high",
+        "option",
+        "producer",
+        "prompt_type",
+        "response_type",
+        "meta",
+    }
+    other = {
+        k: v
+        for k, v in row.items()
+        if k not in {*known, *COMMON, *columns} and _attribute(k) is None
+    }
+    yield from (
+        Left(f"column {name!r}")
+        for name, value in other.items()
+        if not empty(value) and not can_keep(value)
+    )
     if kept := {k: v for k, v in other.items() if not empty(v) and can_keep(v)}:
         meta["columns"] = {**meta.get("columns", {}), **kept}
     yield build(
-        "rating", _content(row, "prompt", "prompt_type"), [_content(row, "response", "response_type")],
-        {"scores": scores, "low": low, "high": high}, {k: v for k, v in row.items() if k not in known},
-        ids=None if (own := name_in(row, "option")) is None else [own], producers=[name_in(row, "producer")],
-        places=[0], meta=meta,
-    )  # fmt: skip
+        "rating",
+        _content(row, "prompt", "prompt_type"),
+        [_content(row, "response", "response_type")],
+        {"scores": scores, "low": low, "high": high},
+        {k: v for k, v in row.items() if k not in known},
+        ids=None if (own := name_in(row, "option")) is None else [own],
+        producers=[name_in(row, "producer")],
+        places=[0],
+        meta=meta,
+    )
     yield from _unread(row)
 
 
 def _unread(row: Mapping[str, Any]) -> Iterator[Left]:
-    """What of the messages in a row's columns no record holds, also where they are JSON in a text."""
+    """What of the messages in a row's columns no record holds, also where they are JSON in a
+    text."""
     for column, kind in (
         ("prompt", "prompt_type"),
         *((f"response{end}", "response_type") for end in ("", "_a", "_b")),
@@ -152,7 +195,7 @@ def _meta(row: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-# --- out -----------------------------------------------------------------------------------------------------------------
+# --- out ------------------------------------------------------------------------------------------
 def to_pairwise_row(record: Feedback) -> dict[str, Any]:
     """One row, a the response shown first; raises RowError for other kinds."""
     choice = record.choice
@@ -163,12 +206,29 @@ def to_pairwise_row(record: Feedback) -> dict[str, Any]:
         raise RowError("one response is a text, the other a conversation")
     if choice.tie and choice.both_bad:
         raise RowError("both a tie and both bad")
-    winner = "tie" if choice.tie else "both_bad" if choice.both_bad else "a" if choice.preferred == a.id else "b"
+    winner = (
+        "tie"
+        if choice.tie
+        else "both_bad"
+        if choice.both_bad
+        else "a"
+        if choice.preferred == a.id
+        else "b"
+    )
     return {
-        "prompt": _cell(record.prompt), "response_a": _cell(a.content), "response_b": _cell(b.content), "winner": winner,
-        "strength": choice.strength, "probability": choice.probability, "producer_a": a.producer, "producer_b": b.producer, "option_a": a.id, "option_b": b.id,
-        "shown": record.meta.get("shown"), **_columns(record, kind),
-    }  # fmt: skip
+        "prompt": _cell(record.prompt),
+        "response_a": _cell(a.content),
+        "response_b": _cell(b.content),
+        "winner": winner,
+        "strength": choice.strength,
+        "probability": choice.probability,
+        "producer_a": a.producer,
+        "producer_b": b.producer,
+        "option_a": a.id,
+        "option_b": b.id,
+        "shown": record.meta.get("shown"),
+        **_columns(record, kind),
+    }
 
 
 def to_rating_row(record: Feedback) -> dict[str, Any]:
@@ -178,20 +238,26 @@ def to_rating_row(record: Feedback) -> dict[str, Any]:
     (option,) = record.options
     scores = {RATING + name: score for name, score in record.choice.scores.items()}
     return {
-        "prompt": _cell(record.prompt), "response": _cell(option.content), **scores,
-        "low": record.choice.low, "high": record.choice.high, "option": option.id, "producer": option.producer,
+        "prompt": _cell(record.prompt),
+        "response": _cell(option.content),
+        **scores,
+        "low": record.choice.low,
+        "high": record.choice.high,
+        "option": option.id,
+        "producer": option.producer,
         **_columns(record, _type(option.content)),
-    }  # fmt: skip
+    }
 
 
 def _columns(record: Feedback, response_type: str) -> dict[str, Any]:
     meta = {name: value for name, value in record.meta.items() if name != "shown"}
     beside = {"tools": record.tools, "chat_template_kwargs": record.chat_template_kwargs}
     return {
-        "prompt_type": _type(record.prompt), "response_type": response_type,
+        "prompt_type": _type(record.prompt),
+        "response_type": response_type,
         **{name: json.dumps(value, ensure_ascii=False) for name, value in beside.items() if value},
         "meta": json.dumps(meta, ensure_ascii=False, sort_keys=True) if meta else None,
-    }  # fmt: skip
+    }
 
 
 def _type(content: Content | Clip) -> str:

@@ -1,11 +1,13 @@
-"""Open-Assistant message trees, in and out (Köpf et al. 2023; fields of `oasst_data.ExportMessageTree`).
+"""Open-Assistant message trees, in and out (Köpf et al. 2023; fields of
+`oasst_data.ExportMessageTree`).
 
-In: rankings of the replies to a message, one per user where the tree holds the single rankings (`events`), else the
-consensus (`rank`); labels of replies as ratings from 0 to 1; replies by people that nobody ranked as demonstrations.
-A whole tree is kept with the first of its records, so that it comes back to the letter as long as all its records do.
+In: rankings of the replies to a message, one per user where the tree holds the single rankings
+(`events`), else the consensus (`rank`); labels of replies as ratings from 0 to 1; replies by people
+that nobody ranked as demonstrations. A whole tree is kept with the first of its records, so that it
+comes back to the letter as long as all its records do.
 
-Out: such trees; from other records, trees built from conversations, with single rankings as events and the mean place
-as rank.
+Out: such trees; from other records, trees built from conversations, with single rankings as events
+and the mean place as rank.
 """
 
 from __future__ import annotations
@@ -31,7 +33,9 @@ def tree(row: Mapping[str, Any]) -> Iterator[Parsed]:
         raise RowError("nothing in the tree is ranked, labelled or written by a person")
     head = made[first]
     assert isinstance(head, Feedback)
-    made[first] = head.model_copy(update={"meta": {**head.meta, KEY: {**head.meta[KEY], "row": dict(row)}}})
+    made[first] = head.model_copy(
+        update={"meta": {**head.meta, KEY: {**head.meta[KEY], "row": dict(row)}}}
+    )
     yield from made
     if row["prompt"].get("labels"):
         yield Left(PROMPT_LABELS)
@@ -63,7 +67,10 @@ def _visit(node: Mapping[str, Any], path: list[Message], tree_id: str) -> Iterat
 
 
 def _events(
-    node: Mapping[str, Any], here: list[Message], answers: Sequence[Mapping[str, Any]], source: dict[str, Any]
+    node: Mapping[str, Any],
+    here: list[Message],
+    answers: Sequence[Mapping[str, Any]],
+    source: dict[str, Any],
 ) -> Iterator[Parsed]:
     """One record per user who ranked the replies; `ranking[i]` is where the i-th best was shown."""
     by_id = {r["message_id"]: r for r in answers}
@@ -79,7 +86,10 @@ def _events(
 
 
 def _consensus(
-    node: Mapping[str, Any], here: list[Message], ranked: Sequence[Mapping[str, Any]], source: dict[str, Any]
+    node: Mapping[str, Any],
+    here: list[Message],
+    ranked: Sequence[Mapping[str, Any]],
+    source: dict[str, Any],
 ) -> Iterator[Parsed]:
     if (node.get("events") or {}).get("ranking"):
         return  # the ranks were made from these
@@ -88,34 +98,62 @@ def _consensus(
 
 
 def _ranking(
-    here: list[Message], best_first: Sequence[Mapping[str, Any]], said: Mapping[str, Any], source: dict[str, Any],
+    here: list[Message],
+    best_first: Sequence[Mapping[str, Any]],
+    said: Mapping[str, Any],
+    source: dict[str, Any],
     places: Sequence[int] | None,
-) -> Feedback:  # fmt: skip
+) -> Feedback:
     ids = [r["message_id"] for r in best_first]
-    flawed = marked(said, "not_rankable")  # all are flawed, factually incorrect or unacceptable: no order is meant
+    flawed = marked(
+        said, "not_rankable"
+    )  # all are flawed, factually incorrect or unacceptable: no order is meant
     choice = {"order": [ids] if flawed else [[i] for i in ids], "all_bad": flawed}
     return build(
-        "ranking", here, [r["text"] for r in best_first], choice, said, ids=ids, producers=[_author(r) for r in best_first], places=places, meta={KEY: source},
-    )  # fmt: skip
+        "ranking",
+        here,
+        [r["text"] for r in best_first],
+        choice,
+        said,
+        ids=ids,
+        producers=[_author(r) for r in best_first],
+        places=places,
+        meta={KEY: source},
+    )
 
 
 def _rating(
-    reply: Mapping[str, Any], labels: Mapping[str, Mapping[str, Any]], here: list[Message], source: dict[str, Any]
+    reply: Mapping[str, Any],
+    labels: Mapping[str, Mapping[str, Any]],
+    here: list[Message],
+    source: dict[str, Any],
 ) -> Parsed:
     """The labels of a reply, each the mean of several users' answers on [0, 1]."""
-    scores = {name: float(label["value"]) for name, label in labels.items() if label.get("value") is not None}
+    scores = {
+        name: float(label["value"])
+        for name, label in labels.items()
+        if label.get("value") is not None
+    }
     if not scores:
         return Left("labels without a value")
     counts = {name: label.get("count") for name, label in labels.items()}
     choice = {"scores": scores, "low": 0.0, "high": 1.0}
     return build(
-        "rating", here, [reply["text"]], choice, {}, ids=[reply["message_id"]], producers=[_author(reply)],
-        annotator=SOURCE, meta={KEY: {**source, "label_counts": counts}},
-    )  # fmt: skip
+        "rating",
+        here,
+        [reply["text"]],
+        choice,
+        {},
+        ids=[reply["message_id"]],
+        producers=[_author(reply)],
+        annotator=SOURCE,
+        meta={KEY: {**source, "label_counts": counts}},
+    )
 
 
 def _written(reply: Mapping[str, Any], here: list[Message], source: dict[str, Any]) -> Parsed:
-    """A reply that nobody compared: a demonstration, when a person wrote it and the reviewers accepted it."""
+    """A reply that nobody compared: a demonstration, when a person wrote it and the reviewers
+    accepted it."""
     if marked(reply, "deleted") or not marked(reply, "review_result", True):
         return Left("unranked reply that was deleted or not accepted (kept with the tree)")
     if marked(reply, "synthetic", not reply.get("user_id")):
@@ -128,24 +166,30 @@ def _author(reply: Mapping[str, Any]) -> str | None:
     return reply.get("model_name") or reply.get("user_id")
 
 
-# --- out -----------------------------------------------------------------------------------------------------------
-def to_trees(records: Sequence[Feedback]) -> tuple[list[dict[str, Any]], list[tuple[Feedback, str]]]:
+# --- out ------------------------------------------------------------------------------------------
+def to_trees(
+    records: Sequence[Feedback],
+) -> tuple[list[dict[str, Any]], list[tuple[Feedback, str]]]:
     """(trees, records that no tree can hold with the reason).
 
-    A tree that was read is written as it was when every record it makes is present; otherwise, and for records that
-    came from elsewhere, it is built from the records.
+    A tree that was read is written as it was when every record it makes is present; otherwise, and
+    for records that came from elsewhere, it is built from the records.
     """
     present = {record.id for record in records}
     rows: list[dict[str, Any]] = []
     whole: set[str] = set()
     for record in records:
         row = record.meta.get(KEY, {}).get("row")
-        if row is not None and (ids := {part.id for part in tree(row) if isinstance(part, Feedback)}) <= present:
+        if (
+            row is not None
+            and (ids := {part.id for part in tree(row) if isinstance(part, Feedback)}) <= present
+        ):
             rows.append(row)
             whole |= ids
     planted: dict[str, dict[str, Any]] = {}
     left: list[tuple[Feedback, str]] = []
-    # Upper messages first, and what was ranked before what continues from it: paths then find their messages by text.
+    # Upper messages first, and what was ranked before what continues from it: paths then find their
+    # messages by text.
     for record in sorted(records, key=lambda r: (len(r.prompt), r.kind != "ranking")):
         if record.id not in whole:
             try:
@@ -154,7 +198,13 @@ def to_trees(records: Sequence[Feedback]) -> tuple[list[dict[str, Any]], list[tu
                 left.append((record, str(error)))
     for root in planted.values():
         _settle_ranks(root)
-        rows.append({"message_tree_id": root["message_id"], "tree_state": "ready_for_export", "prompt": root})
+        rows.append(
+            {
+                "message_tree_id": root["message_id"],
+                "tree_state": "ready_for_export",
+                "prompt": root,
+            }
+        )
     return rows, left
 
 
@@ -164,10 +214,17 @@ def _plant(record: Feedback, roots: dict[str, dict[str, Any]]) -> None:
     if not isinstance(choice, Ranking | Demonstration):
         raise RowError(f"{record.kind}: a tree holds rankings and demonstrations")
     if isinstance(record.prompt, str) or record.prompt[0].role != "user":
-        raise RowError("a tree starts with a message of the user: the prompt is no such conversation")
+        raise RowError(
+            "a tree starts with a message of the user: the prompt is no such conversation"
+        )
     if any(m.role not in ("user", "assistant") for m in record.prompt):
         raise RowError("a tree holds no system and no tool messages")
-    check_spoken("a tree", record.prompt, *(o.content for o in record.options), getattr(choice, "content", ""))
+    check_spoken(
+        "a tree",
+        record.prompt,
+        *(o.content for o in record.options),
+        getattr(choice, "content", ""),
+    )
     if isinstance(choice, Ranking):
         if choice.all_bad != (len(choice.order) == 1):
             raise RowError("a tree holds either an order or that all are bad")
@@ -189,14 +246,25 @@ def _plant(record: Feedback, roots: dict[str, dict[str, Any]]) -> None:
             reply.update(model_name=option.producer, synthetic=True)
     shown = {o.id: o.shown_at for o in record.options}
     order = record.shown if choice.all_bad else [i for group in choice.order for i in group]
-    node.setdefault("events", {}).setdefault("ranking", []).append({
-        "type": "ranking", "user_id": record.annotator, "ranking": [shown[i] for i in order],
-        "ranked_message_ids": order, "ranking_parent_id": node["message_id"], "not_rankable": choice.all_bad,
-        **({"created_at": record.created_at} if record.created_at else {}),
-        **({"active_seconds": record.active_seconds} if record.active_seconds is not None else {}),
-        **({"session": record.session} if record.session else {}),
-        **({"guideline": record.guideline} if record.guideline else {}), "record_id": record.id,
-    })  # fmt: skip
+    node.setdefault("events", {}).setdefault("ranking", []).append(
+        {
+            "type": "ranking",
+            "user_id": record.annotator,
+            "ranking": [shown[i] for i in order],
+            "ranked_message_ids": order,
+            "ranking_parent_id": node["message_id"],
+            "not_rankable": choice.all_bad,
+            **({"created_at": record.created_at} if record.created_at else {}),
+            **(
+                {"active_seconds": record.active_seconds}
+                if record.active_seconds is not None
+                else {}
+            ),
+            **({"session": record.session} if record.session else {}),
+            **({"guideline": record.guideline} if record.guideline else {}),
+            "record_id": record.id,
+        }
+    )
 
 
 def _child(
@@ -207,7 +275,8 @@ def _child(
     role: str,
     by_text: bool = True,
 ) -> dict[str, Any]:
-    """The node with this id (or with this text) below `parent`, or among the roots, made when it is missing."""
+    """The node with this id (or with this text) below `parent`, or among the roots, made when it is
+    missing."""
     if parent is None:
         return roots.setdefault(own, _node(own, None, text, role))
     named = "prompter" if role == "user" else "assistant"
@@ -227,9 +296,14 @@ def _child(
 
 def _node(own: str, parent: str | None, text: str, role: str) -> dict[str, Any]:
     return {
-        "message_id": own, **({"parent_id": parent} if parent else {}), "text": text,
-        "role": "prompter" if role == "user" else "assistant", "synthetic": None, "deleted": False, "replies": [],
-    }  # fmt: skip
+        "message_id": own,
+        **({"parent_id": parent} if parent else {}),
+        "text": text,
+        "role": "prompter" if role == "user" else "assistant",
+        "synthetic": None,
+        "deleted": False,
+        "replies": [],
+    }
 
 
 def _settle_ranks(node: dict[str, Any]) -> None:

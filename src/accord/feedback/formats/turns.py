@@ -1,7 +1,8 @@
 """Conversations as others write them, read as messages; what of a message no record holds is named.
 
-Read are role/content and ShareGPT's from/value, OpenAI's tool calls (also the old `function_call`), tool results, reasoning
-under its three names, content in parts of text, and what of a message is trained (`weight`, `train`, `loss`).
+Read are role/content and ShareGPT's from/value, OpenAI's tool calls (also the old `function_call`),
+tool results, reasoning under its three names, content in parts of text, and what of a message is
+trained (`weight`, `train`, `loss`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from accord.feedback.records import Clip, Content, problem
 
 ROLES: dict[str, Role] = {
     **dict.fromkeys(("user", "human", "prompter"), "user"),
-    **dict.fromkeys(("assistant", "gpt", "bot", "chatbot", "model", "function_call", "tool_call"), "assistant"),
+    **dict.fromkeys(
+        ("assistant", "gpt", "bot", "chatbot", "model", "function_call", "tool_call"), "assistant"
+    ),
     **dict.fromkeys(("tool", "function", "observation", "ipython", "tool_response"), "tool"),
     "system": "system",
     "developer": "developer",
@@ -43,13 +46,16 @@ _TEXT_PARTS = ("text", "input_text", "output_text")
 
 
 def messages(value: Any) -> list[Message]:
-    """The messages of a conversation. Raises RowError for what is none, naming what is wrong with it."""
+    """The messages of a conversation. Raises RowError for what is none, naming what is wrong with
+    it."""
     return [message for message, _ in _turns(value)]
 
 
 def is_conversation(value: Any) -> bool:
     """Whether a value looks like a list of messages."""
-    return isinstance(value, (list, tuple)) and bool(value) and all(_is_turn(turn) for turn in value)
+    return (
+        isinstance(value, (list, tuple)) and bool(value) and all(_is_turn(turn) for turn in value)
+    )
 
 
 def _is_turn(value: Any) -> bool:
@@ -61,7 +67,8 @@ def _is_turn(value: Any) -> bool:
 
 
 def unread(value: Any) -> Iterator[str]:
-    """What no record holds of the messages in a value, at any depth: the name of each key, once per message."""
+    """What no record holds of the messages in a value, at any depth: the name of each key, once per
+    message."""
     if isinstance(value, (str, int, float)) or value is None:
         return
     if is_conversation(value) or _is_turn(value):
@@ -87,13 +94,21 @@ def _turn(turn: Any) -> tuple[Message, list[str]]:
     """The message, and the keys that it does not hold."""
     if not isinstance(turn, Mapping):
         raise RowError(f"a message is {type(turn).__name__}, not an object with role and content")
-    if turn.keys() <= _SIMPLE and isinstance(turn.get("content"), str) and turn.get("role") in _SPEAKERS:
+    if (
+        turn.keys() <= _SIMPLE
+        and isinstance(turn.get("content"), str)
+        and turn.get("role") in _SPEAKERS
+    ):
         return Message(role=ROLES[turn["role"]], content=turn["content"]), []
     given = {str(key): value for key, value in turn.items() if value is not None}
     for key, why in _REFUSED.items():
         if not empty(given.get(key)):
             raise RowError(f"a message holds {key!r}: {why}")
-    left = [f"key {key!r} of a message" for key, value in given.items() if key not in _KEYS | _REFUSED.keys() and not empty(value)]  # fmt: skip
+    left = [
+        f"key {key!r} of a message"
+        for key, value in given.items()
+        if key not in _KEYS | _REFUSED.keys() and not empty(value)
+    ]
     said = _one_of(given, ("role", "from"))
     role = ROLES.get(said) if isinstance(said, str) else None
     if role is None:
@@ -104,10 +119,16 @@ def _turn(turn: Any) -> tuple[Message, list[str]]:
         calls += [_call(call, left) for call in _as_list(_json_of(content, f"the {said} message"))]
         content = None
     made = {
-        "role": role, "content": content, "tool_calls": calls, "weight": _weight(given, role),
-        "reasoning_content": _reasoning(given, role) if thought is None else thought, "name": given.get("name"),
-        "tool_call_id": _text(given, "tool_call_id") if role == "tool" else given.get("tool_call_id") or None,
-    }  # fmt: skip
+        "role": role,
+        "content": content,
+        "tool_calls": calls,
+        "weight": _weight(given, role),
+        "reasoning_content": _reasoning(given, role) if thought is None else thought,
+        "name": given.get("name"),
+        "tool_call_id": _text(given, "tool_call_id")
+        if role == "tool"
+        else given.get("tool_call_id") or None,
+    }
     try:
         return Message.model_validate(made), left
     except ValidationError as error:
@@ -118,7 +139,9 @@ def _one_of(given: Mapping[str, Any], names: Sequence[str]) -> Any:
     """The value under one of several names. Raises RowError where two say different things."""
     found = [(name, given[name]) for name in names if name in given]
     if any(value != found[0][1] for _, value in found[1:]):
-        raise RowError(f"a message has {' and '.join(repr(name) for name, _ in found)}, which differ")
+        raise RowError(
+            f"a message has {' and '.join(repr(name) for name, _ in found)}, which differ"
+        )
     return found[0][1] if found else None
 
 
@@ -129,7 +152,8 @@ def _text(given: Mapping[str, Any], key: str) -> Any:
 
 
 def _content(value: Any, left: list[str]) -> tuple[Any, str | None]:
-    """(a text, text in parts or none, the reasoning among the parts); unread keys of parts go to `left`."""
+    """(a text, text in parts or none, the reasoning among the parts); unread keys of parts go to
+    `left`."""
     if value is None or isinstance(value, str):
         return value, None
     if not isinstance(value, (list, tuple)):
@@ -139,19 +163,32 @@ def _content(value: Any, left: list[str]) -> tuple[Any, str | None]:
         if isinstance(part, str):
             parts.append({"type": "text", "text": part})
             continue
-        given = {key: inner for key, inner in part.items() if inner is not None} if isinstance(part, Mapping) else {}
+        given = (
+            {key: inner for key, inner in part.items() if inner is not None}
+            if isinstance(part, Mapping)
+            else {}
+        )
         kind = given.get("type")
         media = (
             kind
-            if isinstance(kind, str) and any(name in kind for name in ("image", "audio", "video", "file"))
+            if isinstance(kind, str)
+            and any(name in kind for name in ("image", "audio", "video", "file"))
             else None
         )
         if media or any(not empty(given.get(name)) for name in MEDIA):
-            raise RowError(f"a message's content holds {media or 'an image, audio or video'}: accord reads text only")
+            raise RowError(
+                f"a message's content holds {media or 'an image, audio or video'}: accord reads text only"
+            )
         key = "thinking" if kind == "thinking" else "text"
         if kind not in (*_TEXT_PARTS, "thinking") or not isinstance(given.get(key), str):
-            raise RowError(f"a message's content has a part of type {shown(kind)}, which is not read")
-        left += [f"key {name!r} of a part of a message" for name, inner in given.items() if name not in ("type", key) and not empty(inner)]  # fmt: skip
+            raise RowError(
+                f"a message's content has a part of type {shown(kind)}, which is not read"
+            )
+        left += [
+            f"key {name!r} of a part of a message"
+            for name, inner in given.items()
+            if name not in ("type", key) and not empty(inner)
+        ]
         if key == "thinking":
             thoughts.append(given[key])
         else:
@@ -194,27 +231,48 @@ def _call(call: Any, left: list[str]) -> dict[str, Any]:
     given = {key: value for key, value in call.items() if value is not None}
     inside = given.get("function")
     function = (
-        {key: value for key, value in inside.items() if value is not None} if isinstance(inside, Mapping) else given
+        {key: value for key, value in inside.items() if value is not None}
+        if isinstance(inside, Mapping)
+        else given
     )
-    outer = {"id", "type", "function"} if function is not given else {"id", "type", "name", "arguments"}
-    left += [f"key {key!r} of a tool call" for key, value in given.items() if key not in outer and not empty(value)]
+    outer = (
+        {"id", "type", "function"} if function is not given else {"id", "type", "name", "arguments"}
+    )
+    left += [
+        f"key {key!r} of a tool call"
+        for key, value in given.items()
+        if key not in outer and not empty(value)
+    ]
     if function is not given:
-        left += [f"key {key!r} of a called function" for key, value in function.items() if key not in ("name", "arguments") and not empty(value)]  # fmt: skip
+        left += [
+            f"key {key!r} of a called function"
+            for key, value in function.items()
+            if key not in ("name", "arguments") and not empty(value)
+        ]
     if given.get("type", "function") != "function":
         raise RowError(f"a tool call has the type {shown(given['type'])}, not 'function'")
     arguments = function.get("arguments", {})
     if not isinstance(arguments, (str, Mapping)):
-        raise RowError(f"a tool call's arguments are {type(arguments).__name__}, neither an object nor JSON in a text")
+        raise RowError(
+            f"a tool call's arguments are {type(arguments).__name__}, neither an object nor JSON in a text"
+        )
     name = function.get("name")
     if not isinstance(name, str) or not name:
         raise RowError(f"a tool call names {shown(name)}, no function")
     own = _text(given, "id")
-    return {**({"id": own} if own is not None else {}), "function": {"name": name, "arguments": arguments}}
+    return {
+        **({"id": own} if own is not None else {}),
+        "function": {"name": name, "arguments": arguments},
+    }
 
 
 def _weight(given: Mapping[str, Any], role: str) -> float | None:
     """How much training on the message counts; none for what is never trained anyway."""
-    told = {name: float(truth(given[name], name)) if name != "weight" else number(given[name], name) for name in TRAINED if name in given}  # fmt: skip
+    told = {
+        name: float(truth(given[name], name)) if name != "weight" else number(given[name], name)
+        for name in TRAINED
+        if name in given
+    }
     if len(set(told.values())) > 1:
         raise RowError(f"a message has {' and '.join(map(repr, told))}, which differ")
     weight = next(iter(told.values()), None)
@@ -226,9 +284,11 @@ def _weight(given: Mapping[str, Any], role: str) -> float | None:
 
 
 def check_spoken(what: str, *contents: Content | Clip) -> None:
-    """Raises RowError where messages say more than their text: tool calls, tools' results, reasoning. what: the format that
-    holds none."""
-    for message in (message for content in contents if isinstance(content, list) for message in content):
+    """Raises RowError where messages say more than their text: tool calls, tools' results,
+    reasoning. what: the format that holds none."""
+    for message in (
+        message for content in contents if isinstance(content, list) for message in content
+    ):
         held = {
             "tool calls": message.tool_calls,
             "results of tools": message.role == "tool",
@@ -238,9 +298,10 @@ def check_spoken(what: str, *contents: Content | Clip) -> None:
             raise RowError(f"{what} holds no {found}")
 
 
-# --- beside the messages -----------------------------------------------------------------------------------------------
+# --- beside the messages --------------------------------------------------------------------------
 def tools_of(value: Any, column: str) -> list[dict[str, Any]]:
-    """The functions offered: a list of JSON schemas, or that as JSON in a text; OpenAI's old `functions` become tools."""
+    """The functions offered: a list of JSON schemas, or that as JSON in a text; OpenAI's old
+    `functions` become tools."""
     found = unpacked(value, column) if not empty(value) else []
     if isinstance(found, Mapping):
         found = [found]
@@ -249,7 +310,10 @@ def tools_of(value: Any, column: str) -> list[dict[str, Any]]:
     for tool in found:
         if "function" not in tool and "name" not in tool:
             raise RowError(f"the column {column!r} has a tool without a name: {shown(dict(tool))}")
-    return [{"type": "function", "function": dict(tool)} if column == "functions" else dict(tool) for tool in found]
+    return [
+        {"type": "function", "function": dict(tool)} if column == "functions" else dict(tool)
+        for tool in found
+    ]
 
 
 def history_of(value: Any, column: str) -> list[Message]:
@@ -259,7 +323,13 @@ def history_of(value: Any, column: str) -> list[Message]:
         return messages(turns)
     found: list[Message] = []
     for pair in turns if isinstance(turns, (list, tuple)) else [None]:
-        if not isinstance(pair, (list, tuple)) or len(pair) != 2 or not all(isinstance(one, str) for one in pair):
-            raise RowError(f"the column {column!r} is no list of messages, or of pairs [asked, answered]")
+        if (
+            not isinstance(pair, (list, tuple))
+            or len(pair) != 2
+            or not all(isinstance(one, str) for one in pair)
+        ):
+            raise RowError(
+                f"the column {column!r} is no list of messages, or of pairs [asked, answered]"
+            )
         found += [Message(role="user", content=pair[0]), Message(role="assistant", content=pair[1])]
     return found

@@ -1,6 +1,7 @@
 """Foreign values, read by one table of accepted spellings and never by truthiness.
 
-What a number in a column of labels means is decided once for the whole column: 1 and 0, or 1, 0 (neutral) and -1.
+What a number in a column of labels means is decided once for the whole column: 1 and 0, or 1, 0
+(neutral) and -1.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ _SIDES: dict[str, Side] = {
 
 
 def empty(value: Any) -> bool:
-    """Whether a cell says nothing: none, an empty text or list, or the number that tables write where there is none."""
+    """Whether a cell says nothing: none, an empty text or list, or the number that tables write
+    where there is none."""
     if isinstance(value, float):
         return math.isnan(value)
     return value is None or (isinstance(value, (str, list, tuple, Mapping)) and len(value) == 0)
@@ -85,7 +87,8 @@ def whole(value: Any, column: str) -> int:
 
 
 def truth(value: Any, column: str) -> bool:
-    """True or false in any accepted spelling: true, yes, 1; false, no, 0. Raises RowError naming the column."""
+    """True or false in any accepted spelling: true, yes, 1; false, no, 0. Raises RowError naming
+    the column."""
     found = _label(value)
     if isinstance(found, bool):
         return found
@@ -129,10 +132,14 @@ def is_label(value: Any) -> bool:
     return _label(value) is not None
 
 
-def scheme_of(values: Iterable[Any], column: str, explained: Scheme | None, told: Scheme | None = None) -> Scheme:
-    """What the numbers of a whole column mean. explained: what the format says of 0 and 1; told: what the user says.
+def scheme_of(
+    values: Iterable[Any], column: str, explained: Scheme | None, told: Scheme | None = None
+) -> Scheme:
+    """What the numbers of a whole column mean. explained: what the format says of 0 and 1; told:
+    what the user says.
 
-    Raises DataError for 0 and 1 that neither explains, and for other numbers beside them: of one to five stars, 1 is no praise.
+    Raises DataError for 0 and 1 that neither explains, and for other numbers beside them: of one to
+    five stars, 1 is no praise.
     """
     cells = list(values)
     seen = [found for found in map(_label, cells) if found is not None]
@@ -156,7 +163,8 @@ def scheme_of(values: Iterable[Any], column: str, explained: Scheme | None, told
 
 
 def label(value: Any, column: str, scheme: Scheme) -> int:
-    """1 good, -1 bad, 0 neutral. Raises RowError for what is no label, DataError for -1 in a column of 0 and 1."""
+    """1 good, -1 bad, 0 neutral. Raises RowError for what is no label, DataError for -1 in a column
+    of 0 and 1."""
     found = _label(value)
     if found is None:
         raise RowError(
@@ -168,7 +176,8 @@ def label(value: Any, column: str, scheme: Scheme) -> int:
         return found
     if found == -1:
         raise DataError(
-            f"the column {column!r} was taken to hold 1 and 0, and now holds -1", "say labels: signed (--labels signed)"
+            f"the column {column!r} was taken to hold 1 and 0, and now holds -1",
+            "say labels: signed (--labels signed)",
         )
     return 1 if found else -1
 
@@ -189,7 +198,8 @@ def side_named(value: Any) -> Side | None:
 
 
 def check_counted_from_one(values: Iterable[Any], column: str) -> None:
-    """Raises DataError for a column of winners that holds 0: whether 1 is then the first or the second, it does not say."""
+    """Raises DataError for a column of winners that holds 0: whether 1 is then the first or the
+    second, it does not say."""
     if any(_label(value) == 0 and not isinstance(_label(value), bool) for value in values):
         raise DataError(
             f"the column {column!r} holds 0: it does not say whether 1 is then the first or the second response",

@@ -58,22 +58,27 @@ def answers(record: Feedback) -> list[tuple[Key, float]]:
 def bad(record: Feedback) -> bool:
     """Whether none of the options would do."""
     choice = record.choice
-    return (isinstance(choice, Comparison) and choice.both_bad) or (isinstance(choice, Ranking) and choice.all_bad)
+    return (isinstance(choice, Comparison) and choice.both_bad) or (
+        isinstance(choice, Ranking) and choice.all_bad
+    )
 
 
 def find_scales(records: Sequence[Feedback], objectives: Sequence[str] = ()) -> Scales:
-    """One scale per attribute and range, its levels the answers that occur (of a thumb and of a step's label
-    always good and bad).
+    """One scale per attribute and range, its levels the answers that occur (of a thumb and of a
+    step's label always good and bad).
 
-    `objectives` are the attributes wanted; ratings of others, and scales on which everybody says the same, are left out and
-    counted. Raises DataError for more than MOST_LEVELS different answers, for an objective without ratings, and for
+    `objectives` are the attributes wanted; ratings of others, and scales on which everybody says
+    the same, are left out and counted. Raises DataError for more than MOST_LEVELS different
+    answers, for an objective without ratings, and for
     several attributes without objectives: one reward cannot be all of them.
     """
     counts: dict[Key, Counter[float]] = {}
     for record in records:
         for key, value in answers(record):
             if not all(map(math.isfinite, (*key[1:], value))):
-                raise DataError(f"record {record.id}: {key[0]} = {value} on [{key[1]}, {key[2]}] is not finite")
+                raise DataError(
+                    f"record {record.id}: {key[0]} = {value} on [{key[1]}, {key[2]}] is not finite"
+                )
             counts.setdefault(key, Counter())[value] += 1
     if THUMB in counts:  # "both bad" is a thumb down for both, "all bad" for all
         counts[THUMB][0.0] += sum(len(r.options) for r in records if bad(r))
@@ -93,7 +98,9 @@ def find_scales(records: Sequence[Feedback], objectives: Sequence[str] = ()) -> 
             left_out[f"rating of {key[0]}: all are {levels[0]:g}"] = found.total()
             continue
         keys.append(key)
-        facets.append(objectives.index(key[0]) if len(objectives) > 1 and key not in ALWAYS else None)
+        facets.append(
+            objectives.index(key[0]) if len(objectives) > 1 and key not in ALWAYS else None
+        )
         shares = tuple(found[level] / found.total() for level in levels)
         scales.append(Scale(_name(key), levels, shares, anchored=key == STEP))
     return Scales(tuple(keys), tuple(scales), tuple(facets), left_out)
@@ -102,12 +109,15 @@ def find_scales(records: Sequence[Feedback], objectives: Sequence[str] = ()) -> 
 def _check_attributes(names: set[str], objectives: Sequence[str]) -> None:
     if missing := sorted(set(objectives) - names):
         raise DataError(
-            f"nothing is rated for the objective {missing[0]!r}", f"rated are: {', '.join(sorted(names)) or 'none'}"
+            f"nothing is rated for the objective {missing[0]!r}",
+            f"rated are: {', '.join(sorted(names)) or 'none'}",
         )
     if len(names) > 1 and not objectives:
         raise DataError(
             f"the ratings are of several attributes: {', '.join(sorted(names))}; one reward cannot be all of them",
-            "name objectives and their weights, for example objectives: {" + sorted(names)[0] + ": 1.0}",
+            "name objectives and their weights, for example objectives: {"
+            + sorted(names)[0]
+            + ": 1.0}",
         )
 
 

@@ -22,9 +22,12 @@ class BestOfNConfig(StageConfig):
     model: PolicyName = Field(description="The model sampled from.")
     pool: int = Field(32, ge=2, description="Samples per prompt; n goes up to this.")
     selectors: dict[str, RewardName] = Field(
-        default_factory=dict, description="More reward models to select by, from the same pool: name -> reward model."
+        default_factory=dict,
+        description="More reward models to select by, from the same pool: name -> reward model.",
     )
-    sizes: list[int] = Field(default_factory=list, description="n at which gold is given for every way to select.")
+    sizes: list[int] = Field(
+        default_factory=list, description="n at which gold is given for every way to select."
+    )
     evaluate: EvaluationConfig = Field(description="Prompts, reward and gold.")
 
     @model_validator(mode="after")
@@ -32,7 +35,9 @@ class BestOfNConfig(StageConfig):
         if not all(1 <= n <= self.pool for n in self.sizes):
             raise ValueError(f"sizes {self.sizes} must lie between 1 and the pool of {self.pool}")
         if bool(self.selectors) > bool(self.sizes) or (self.sizes and self.evaluate.gold is None):
-            raise ValueError("selectors are compared by gold at sizes: give sizes, and gold in evaluate")
+            raise ValueError(
+                "selectors are compared by gold at sizes: give sizes, and gold in evaluate"
+            )
         return self
 
 
@@ -54,7 +59,9 @@ class BestOfN(Stage):
         tokens = rows * config.evaluate.max_new_tokens
         work = Work(sampled=tokens, scored=tokens)
         seconds = span(work.times(SHORTEST), work, context.speed(model))
-        return Plan(rows=rows, tokens=work.tokens, seconds=seconds, notes=planning.sampled_note(context))
+        return Plan(
+            rows=rows, tokens=work.tokens, seconds=seconds, notes=planning.sampled_note(context)
+        )
 
     def run(self, config: BestOfNConfig, context: StageContext) -> StageResult:
         from dataclasses import replace
@@ -76,7 +83,9 @@ class BestOfN(Stage):
         log = context.log("rows.jsonl")
         done = len(log.rows) // config.pool
         for start in range(done, len(prompts), CHUNK):
-            part = replace(examiner, prompts=prompts[start : start + CHUNK], seed=context.seed + start)
+            part = replace(
+                examiner, prompts=prompts[start : start + CHUNK], seed=context.seed + start
+            )
             rows = part.rows(model, POOL_SEED, config.pool, distances=False)
             log.append(row | {"prompt_id": row["prompt_id"] + start} for row in rows)
             context.checkpoint(min(start + CHUNK, len(prompts)), len(prompts), "sampling")
@@ -90,15 +99,20 @@ class BestOfN(Stage):
         if config.sizes:
             values |= _by_way(log.rows, len(prompts), config)
         return StageResult(
-            f"{config.pool} samples for each of {len(prompts)} prompts", values, {"rows": context.folder / "rows.jsonl"}
+            f"{config.pool} samples for each of {len(prompts)} prompts",
+            values,
+            {"rows": context.folder / "rows.jsonl"},
         )
 
 
-def _by_way(rows: Sequence[Mapping[str, Any]], prompts: int, config: BestOfNConfig) -> dict[str, float]:
-    """Gain in gold over one random sample, at each n, for every reward model and way to make one score of its members.
+def _by_way(
+    rows: Sequence[Mapping[str, Any]], prompts: int, config: BestOfNConfig
+) -> dict[str, float]:
+    """Gain in gold over one random sample, at each n, for every reward model and way to make one
+    score of its members.
 
-    Keys are NAME.WAY.gold_N; NAME is `reward` for the examination's reward model; `single` is the mean over members,
-    each selecting alone.
+    Keys are NAME.WAY.gold_N; NAME is `reward` for the examination's reward model; `single` is the
+    mean over members, each selecting alone.
     """
     import numpy as np
     import torch
@@ -109,10 +123,17 @@ def _by_way(rows: Sequence[Mapping[str, Any]], prompts: int, config: BestOfNConf
     gold = np.array([row["gold"] for row in rows]).reshape(prompts, -1)
     values = {}
     for name in ("reward", *config.selectors):
-        scores_EB = torch.tensor([row["proxy"] if name == "reward" else row["selectors"][name] for row in rows]).T
-        ways = {way: aggregate(scores_EB, way)[None] for way in ("mean", "worst", "variance")} | {"single": scores_EB}
+        scores_EB = torch.tensor(
+            [row["proxy"] if name == "reward" else row["selectors"][name] for row in rows]
+        ).T
+        ways = {way: aggregate(scores_EB, way)[None] for way in ("mean", "worst", "variance")} | {
+            "single": scores_EB
+        }
         for way, several in ways.items():
             for n in config.sizes:
-                best = [expected_best(one.reshape(prompts, -1).double().numpy(), gold, n).mean() for one in several]
+                best = [
+                    expected_best(one.reshape(prompts, -1).double().numpy(), gold, n).mean()
+                    for one in several
+                ]
                 values[f"{name}.{way}.gold_{n}"] = float(np.mean(best) - gold.mean())
     return values

@@ -1,4 +1,5 @@
-"""Collecting feedback: sample K responses per prompt, have a simulated crowd judge them, look at the judges."""
+"""Collecting feedback: sample K responses per prompt, have a simulated crowd judge them, look at
+the judges."""
 
 from __future__ import annotations
 
@@ -34,19 +35,27 @@ class CollectConfig(StageConfig):
     prompts: Prompts = Field(description="Prompts (JSONL with a prompt per row).")
     gold: GoldName = Field(description="The gold reward the simulated annotators vote by.")
     count: int = Field(1200, ge=8, description="Prompts used, from the top.")
-    samples_per_prompt: int = Field(4, ge=2, le=9, description="K, the responses offered per prompt.")
+    samples_per_prompt: int = Field(
+        4, ge=2, le=9, description="K, the responses offered per prompt."
+    )
     overlap: int = Field(3, ge=2, description="Annotators per prompt.")
     ranking_share: float = Field(
         0.6, ge=0, le=1, description="Share of prompts judged by rankings of K, the rest by pairs."
     )
-    pairs_per_prompt: int = Field(3, ge=1, description="Pairs judged where prompts are judged by pairs.")
+    pairs_per_prompt: int = Field(
+        3, ge=1, description="Pairs judged where prompts are judged by pairs."
+    )
     max_new_tokens: int = Field(48, ge=1, description="Response limit, in tokens.")
     temperature: float = Field(1.0, gt=0, description="Sampling temperature.")
     crowd: Literal["default", "honest"] = Field(
-        "default", description="default: six honest annotators, one left-sider, one contrarian; honest: the six."
+        "default",
+        description="default: six honest annotators, one left-sider, one contrarian; honest: the six.",
     )
     flipped: float = Field(
-        0.0, ge=0, lt=0.5, description="Share of the judgements turned round, as label noise (rankings reversed)."
+        0.0,
+        ge=0,
+        lt=0.5,
+        description="Share of the judgements turned round, as label noise (rankings reversed).",
     )
 
     @property
@@ -57,7 +66,9 @@ class CollectConfig(StageConfig):
     @model_validator(mode="after")
     def _possible(self) -> CollectConfig:
         if self.overlap > self.annotators:
-            raise ValueError(f"overlap is {self.overlap}, the crowd has {self.annotators} annotators")
+            raise ValueError(
+                f"overlap is {self.overlap}, the crowd has {self.annotators} annotators"
+            )
         most = self.samples_per_prompt * (self.samples_per_prompt - 1) // 2
         if self.pairs_per_prompt > most:
             raise ValueError(
@@ -67,7 +78,8 @@ class CollectConfig(StageConfig):
 
 
 class Collect(Stage):
-    """Writes judgements to the feedback store and estimates every annotator from the records alone."""
+    """Writes judgements to the feedback store and estimates every annotator from the records
+    alone."""
 
     kind = "collect"
     Config = CollectConfig
@@ -79,16 +91,21 @@ class Collect(Stage):
         from accord.runs.stages import planning
 
         model = planning.look_at_policy(config.model, context)
-        planning.prompts_that_fit(config.prompts, config.count, config.max_new_tokens, model, context, "prompts")
+        planning.prompts_that_fit(
+            config.prompts, config.count, config.max_new_tokens, model, context, "prompts"
+        )
         work = Work(sampled=config.count * config.samples_per_prompt * config.max_new_tokens)
         return Plan(
-            rows=config.count, tokens=work.tokens, seconds=span(work.times(SHORTEST), work, context.speed(model)),
+            rows=config.count,
+            tokens=work.tokens,
+            seconds=span(work.times(SHORTEST), work, context.speed(model)),
             notes=[f"each prompt judged by {config.overlap} of {config.annotators} annotators"],
             sizes={
-                "feedback": config.count * config.samples_per_prompt, "prompts": config.count,
+                "feedback": config.count * config.samples_per_prompt,
+                "prompts": config.count,
                 "responses": config.count * config.samples_per_prompt,
             },
-        )  # fmt: skip
+        )
 
     def run(self, config: CollectConfig, context: StageContext) -> StageResult:
         from accord.feedback import agreement, annotator_model
@@ -107,15 +124,27 @@ class Collect(Stage):
         estimate = annotator_model.estimate(records)
         agreed = agreement.measure(records, seed=context.seed)
         write_json(context.folder / "agreement.json", _plain(agreed))
-        write_json(context.folder / "annotators.json", _annotators(estimate, crowd, _spread(offered)))
+        write_json(
+            context.folder / "annotators.json", _annotators(estimate, crowd, _spread(offered))
+        )
         found = {a.annotator for a in estimate.annotators if a.flag != "ok"}
         bad = {a.id for a in crowd if a.rationality <= 0}
-        measured = {"agreement_strict": agreed.strict, "alpha": agreed.alpha, "ceiling": agreed.ceiling}
-        values: dict[str, Value] = {name: x.value for name, x in measured.items() if math.isfinite(x.value)}
+        measured = {
+            "agreement_strict": agreed.strict,
+            "alpha": agreed.alpha,
+            "ceiling": agreed.ceiling,
+        }
+        values: dict[str, Value] = {
+            name: x.value for name, x in measured.items() if math.isfinite(x.value)
+        }
         values |= {
-            "records": len(records), "flagged": ", ".join(sorted(found)), "bad_found": len(found & bad),
-            "bad": len(bad), "honest_flagged": len(found - bad), "ties": _tie_share(records),
-        }  # fmt: skip
+            "records": len(records),
+            "flagged": ", ".join(sorted(found)),
+            "bad_found": len(found & bad),
+            "bad": len(bad),
+            "honest_flagged": len(found - bad),
+            "ties": _tie_share(records),
+        }
         how_far = f"agreement {agreed.strict.value:.1%}, ceiling {agreed.ceiling.value:.1%}"
         if "strict" in agreed.not_measurable:
             how_far = f"agreement not measurable ({agreed.not_measurable['strict']})"
@@ -123,7 +152,11 @@ class Collect(Stage):
             f"{len(records):,} judgements; {how_far}; "
             f"flagged {', '.join(sorted(found)) or 'nobody'} ({len(found & bad)} of {len(bad)} bad ones)"
         )
-        return StageResult(summary, values, {"feedback": exported, "annotators": context.folder / "annotators.json"})
+        return StageResult(
+            summary,
+            values,
+            {"feedback": exported, "annotators": context.folder / "annotators.json"},
+        )
 
     def _offer(self, config: CollectConfig, context: StageContext) -> list[Offered]:
         """Sample all responses and score them by gold, in units of its deviation."""
@@ -140,19 +173,27 @@ class Collect(Stage):
         gold = GoldSentiment.load(context.path(config.gold))
 
         def score(part: Sequence[Any], rollout: Rollout, texts: Sequence[str]) -> list[float]:
-            shown = [render(part[p]) + text for p, text in zip(rollout.prompt_index, texts, strict=True)]
+            shown = [
+                render(part[p]) + text for p, text in zip(rollout.prompt_index, texts, strict=True)
+            ]
             return gold.score(shown).tolist()  # type: ignore[no-any-return]
 
         settings = SamplingSettings(config.max_new_tokens, config.temperature)
-        rows = sample_in_chunks(model, prompts, settings, config.samples_per_prompt, context, CHUNK, score)
+        rows = sample_in_chunks(
+            model, prompts, settings, config.samples_per_prompt, context, CHUNK, score
+        )
         deviation = _deviation([score for row in rows for score in row["scores"]])
         return [
             Offered(
-                row["prompt"], row["responses"], [score / deviation for score in row["scores"]], config.model,
-                row["finished"], context.name,
+                row["prompt"],
+                row["responses"],
+                [score / deviation for score in row["scores"]],
+                config.model,
+                row["finished"],
+                context.name,
             )
             for row in rows
-        ]  # fmt: skip
+        ]
 
 
 def _deviation(values: Sequence[float]) -> float:
@@ -168,7 +209,12 @@ def _spread(offered: Sequence[Offered]) -> float:
     return float(np.sqrt(np.mean([np.var(o.rewards, ddof=1) for o in offered])))
 
 
-def _judge(config: CollectConfig, offered: Sequence[Offered], crowd: Sequence[SimulatedAnnotator], seed: int) -> Any:
+def _judge(
+    config: CollectConfig,
+    offered: Sequence[Offered],
+    crowd: Sequence[SimulatedAnnotator],
+    seed: int,
+) -> Any:
     """All judgements; each has a seed of its own, so it does not depend on the others."""
     from accord.feedback.simulate import assign, flip, judge_comparison, judge_ranking
 
@@ -181,8 +227,12 @@ def _judge(config: CollectConfig, offered: Sequence[Offered], crowd: Sequence[Si
                 yield flip(record, config.flipped, (seed, item, who))
                 continue
             for number in range(config.pairs_per_prompt):
-                pair = pairs[(item + number) % len(pairs)]  # the same pairs for all annotators of the prompt
-                record = judge_comparison(offered[item], pair, crowd[who], (seed, item, who, number), GUIDELINE)
+                pair = pairs[
+                    (item + number) % len(pairs)
+                ]  # the same pairs for all annotators of the prompt
+                record = judge_comparison(
+                    offered[item], pair, crowd[who], (seed, item, who, number), GUIDELINE
+                )
                 yield flip(record, config.flipped, (seed, item, who, number))
 
 
@@ -198,16 +248,25 @@ def _plain(agreed: Agreement) -> dict[str, Any]:
     from accord.feedback.intervals import Interval
 
     return {
-        name: [x if math.isfinite(x) else None for x in astuple(found)] if isinstance(found, Interval) else found
+        name: [x if math.isfinite(x) else None for x in astuple(found)]
+        if isinstance(found, Interval)
+        else found
         for name, found in vars(agreed).items()
     }
 
 
-def _annotators(estimate: CrowdEstimate, crowd: Sequence[SimulatedAnnotator], spread: float) -> dict[str, Any]:
-    """Estimates beside the truth, in the same unit (per standard deviation of reward within a prompt)."""
+def _annotators(
+    estimate: CrowdEstimate, crowd: Sequence[SimulatedAnnotator], spread: float
+) -> dict[str, Any]:
+    """Estimates beside the truth, in the same unit (per standard deviation of reward within a
+    prompt)."""
     truth = {a.id: a for a in crowd}
     rows = [
-        asdict(a) | {"true_rationality": truth[a.annotator].rationality * spread, "true_side_bias": truth[a.annotator].side_bias}
+        asdict(a)
+        | {
+            "true_rationality": truth[a.annotator].rationality * spread,
+            "true_side_bias": truth[a.annotator].side_bias,
+        }
         for a in estimate.annotators
-    ]  # fmt: skip
+    ]
     return {"annotators": rows, "tie": estimate.tie, "true_tie": crowd[0].tie}

@@ -25,7 +25,8 @@ class DpoConfig(ReadsData, TrainingConfig):
         description="Comparisons or rankings: a stage, or a file, directory or Hub id in any known format."
     )
     annotators: EstimatesName | None = Field(
-        None, description="Annotator estimates: pairs are decided by all votes, weighted by reliability."
+        None,
+        description="Annotator estimates: pairs are decided by all votes, weighted by reliability.",
     )
     loss: Literal["sigmoid", "sigmoid_norm", "ipo", "hinge", "robust", "simpo", "orpo"] = Field(
         "sigmoid", description="The objective: sigmoid is DPO; simpo and orpo have no reference."
@@ -39,7 +40,9 @@ class DpoConfig(ReadsData, TrainingConfig):
     label_smoothing: float = Field(
         0.0, ge=0, lt=0.5, description="Least probability of a wrong label (cDPO, robust DPO)."
     )
-    nll_weight: float = Field(0.0, ge=0, description="Weight of the chosen responses' likelihood (RPO).")
+    nll_weight: float = Field(
+        0.0, ge=0, description="Weight of the chosen responses' likelihood (RPO)."
+    )
     lengths: LengthConfig = Field(LengthConfig(), description="Token limits.")
     limit: int | None = Field(None, ge=1, description="Use only that many pairs, drawn at random.")
     epochs: float = Field(1.0, gt=0, description="Passes over the pairs.")
@@ -51,7 +54,9 @@ class DpoConfig(ReadsData, TrainingConfig):
         if self.gamma and self.loss != "simpo":
             raise ValueError(f"gamma is a margin of simpo, the loss is {self.loss}")
         if self.label_smoothing == 0 and self.loss == "robust" and self.annotators is None:
-            raise ValueError("robust without label_smoothing or annotators is sigmoid: say how often labels are wrong")
+            raise ValueError(
+                "robust without label_smoothing or annotators is sigmoid: say how often labels are wrong"
+            )
         return self
 
     @property
@@ -78,7 +83,9 @@ class Dpo(Stage):
 
         model = planning.look_at_policy(config.model, context, config.lora, trains=True)
         planning.check_evaluation(config.evaluate, model, context)
-        judged = planning.rehearse(lambda lm: read_judged(config.feedback, lm, config.lengths, context), model)
+        judged = planning.rehearse(
+            lambda lm: read_judged(config.feedback, lm, config.lengths, context), model
+        )
         rows, tokens = planned_rows(config.feedback, context), 0
         if judged is not None:
             pairs = preference_pairs(judged.groups)
@@ -92,11 +99,23 @@ class Dpo(Stage):
             tokens = round(each * rows)
         work = Work(trained=round(tokens * config.epochs), scored=tokens)
         return planning.training_plan(
-            config, model, context, work + examination(config.evaluate), planning.least(work, judged), frozen=1, rows=rows,
-            models={"model": model.left_by(context.name, adapter=model.adapter or config.lora is not None)},
+            config,
+            model,
+            context,
+            work + examination(config.evaluate),
+            planning.least(work, judged),
+            frozen=1,
+            rows=rows,
+            models={
+                "model": model.left_by(
+                    context.name, adapter=model.adapter or config.lora is not None
+                )
+            },
             steps=updates(rows, config.batch, config.epochs),
-            notes=[f"{config.loss}, beta {config.strength:g}, {config.epochs:g} epochs in batches of {config.batch} pairs"],
-        )  # fmt: skip
+            notes=[
+                f"{config.loss}, beta {config.strength:g}, {config.epochs:g} epochs in batches of {config.batch} pairs"
+            ],
+        )
 
     def run(self, config: DpoConfig, context: StageContext) -> StageResult:
         import torch
@@ -109,7 +128,7 @@ class Dpo(Stage):
             preference_pairs,
             read_judged,
             without_pair,
-        )  # fmt: skip
+        )
 
         policy, reference = load_policy(config.model, config.lora, context)
         judged = read_judged(config.feedback, policy, config.lengths, context)
@@ -126,19 +145,28 @@ class Dpo(Stage):
             f"annotators together leave undecided, {equal:,} pairs of equal responses, {beyond:,} beyond the limit"
         )
         _check_pairs(found, config)
-        order = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(context.seed)).tolist()
+        order = torch.randperm(
+            len(pairs), generator=torch.Generator().manual_seed(context.seed)
+        ).tolist()
         pairs = [pairs[i] for i in order[: config.limit]]
         settings = PreferenceSettings(
-            loss=config.loss, beta=config.strength, gamma=config.gamma, label_smoothing=config.label_smoothing, nll_weight=config.nll_weight,
-            epochs=config.epochs, batch=config.batch, micro_batch_tokens=config.micro_batch_tokens, seed=context.seed,
+            loss=config.loss,
+            beta=config.strength,
+            gamma=config.gamma,
+            label_smoothing=config.label_smoothing,
+            nll_weight=config.nll_weight,
+            epochs=config.epochs,
+            batch=config.batch,
+            micro_batch_tokens=config.micro_batch_tokens,
+            seed=context.seed,
             optimizer=config.optimizer(),
-        )  # fmt: skip
-        on_step = examine_along(config.evaluate, policy, context)
-        result = train_preference(policy, reference, pairs, settings, context.session(_note), on_step)
-        artefacts = save_policy(policy, config.evaluate is not None, context)
-        summary = (
-            f"{len(pairs):,} pairs, {result.steps} steps; loss {result.loss:.3f}, agreement {result.agreement:.1%}"
         )
+        on_step = examine_along(config.evaluate, policy, context)
+        result = train_preference(
+            policy, reference, pairs, settings, context.session(_note), on_step
+        )
+        artefacts = save_policy(policy, config.evaluate is not None, context)
+        summary = f"{len(pairs):,} pairs, {result.steps} steps; loss {result.loss:.3f}, agreement {result.agreement:.1%}"
         return StageResult(
             summary,
             describe(result)

@@ -1,4 +1,5 @@
-"""Examining a policy: sample on fixed prompts, score by gold and proxy, measure KL in three ways."""
+"""Examining a policy: sample on fixed prompts, score by gold and proxy, measure KL in three
+ways."""
 
 from __future__ import annotations
 
@@ -42,15 +43,19 @@ def sequence_seeds(seed: int, purpose: int, count: int) -> list[int]:
 def render(prompt: Any) -> str:
     """A prompt as text for people; what was offered beside its messages is not shown."""
     said = asked_fields(prompt)["prompt"]
-    return said if isinstance(said, str) else "\n".join(f"{m['role']}: {Message.model_validate(m).said}" for m in said)
+    return (
+        said
+        if isinstance(said, str)
+        else "\n".join(f"{m['role']}: {Message.model_validate(m).said}" for m in said)
+    )
 
 
 @dataclass
 class Examiner:
     """Everything needed to turn a policy into sample rows.
 
-    `reference` None: the policy's adapter is switched off instead (adapters on one trunk). `selectors`: more reward
-    models whose scores are kept.
+    `reference` None: the policy's adapter is switched off instead (adapters on one trunk).
+    `selectors`: more reward models whose scores are kept.
     """
 
     prompts: Sequence[Any]
@@ -68,19 +73,26 @@ class Examiner:
         return cls(
             prompts=read_prompts(config.prompts, context, config.count),
             encoder=context.encoder(policy),
-            reference=None if policy.adapter is not None else freeze(load_causal_lm(context.resolve(config.reference), context.device)),
+            reference=None
+            if policy.adapter is not None
+            else freeze(load_causal_lm(context.resolve(config.reference), context.device)),
             reward=RewardModel.load(context.path(config.reward), context.device).frozen(),
             gold=GoldSentiment.load(context.path(config.gold)) if config.gold else None,
             settings=SamplingSettings(config.max_new_tokens, config.temperature),
             seed=context.seed,
-        )  # fmt: skip
+        )
 
     def rows(
-        self, policy: CausalLM, purpose: int = ARM_SEED, samples_per_prompt: int = 1, distances: bool = True
+        self,
+        policy: CausalLM,
+        purpose: int = ARM_SEED,
+        samples_per_prompt: int = 1,
+        distances: bool = True,
     ) -> list[dict[str, Any]]:
         """Sample `policy` on all prompts and measure every response.
 
-        Without `distances` the policy is taken to be the reference itself: KL 0 and no extra passes.
+        Without `distances` the policy is taken to be the reference itself: KL 0 and no extra
+        passes.
         """
         ids = [self.encoder.prompt(p, str(i)) for i, p in enumerate(self.prompts)]
         seeds = sequence_seeds(self.seed, purpose, len(ids) * samples_per_prompt)
@@ -91,34 +103,57 @@ class Examiner:
             logp = ref = [float(values.sum()) for values in rollout.logprobs]
             exact = [0.0] * rollout.size
         proxy = self.reward.score(rollout.groups(), MICRO_BATCH).t().tolist()
-        more = {name: model.score(rollout.groups(), MICRO_BATCH).t().tolist() for name, model in self.selectors.items()}
+        more = {
+            name: model.score(rollout.groups(), MICRO_BATCH).t().tolist()
+            for name, model in self.selectors.items()
+        }
         responses = [self.encoder.text(r) for r in rollout.responses]
         gold = self.gold_scores([self.prompts[p] for p in rollout.prompt_index], responses)
         return [
             {
-                "prompt_id": p, "prompt": render(self.prompts[p]), "response": responses[b],
-                "response_tokens": len(rollout.responses[b]), "finished": rollout.finished[b], "gold": gold[b],
-                "proxy": proxy[b], "logp": logp[b], "ref_logp": ref[b], "kl_exact": exact[b],
-                **({"selectors": {name: scores[b] for name, scores in more.items()}} if more else {}),
+                "prompt_id": p,
+                "prompt": render(self.prompts[p]),
+                "response": responses[b],
+                "response_tokens": len(rollout.responses[b]),
+                "finished": rollout.finished[b],
+                "gold": gold[b],
+                "proxy": proxy[b],
+                "logp": logp[b],
+                "ref_logp": ref[b],
+                "kl_exact": exact[b],
+                **(
+                    {"selectors": {name: scores[b] for name, scores in more.items()}}
+                    if more
+                    else {}
+                ),
             }
             for b, p in enumerate(rollout.prompt_index)
-        ]  # fmt: skip
+        ]
 
-    def gold_scores(self, prompts: Sequence[Any], responses: Sequence[str]) -> list[float] | list[None]:
+    def gold_scores(
+        self, prompts: Sequence[Any], responses: Sequence[str]
+    ) -> list[float] | list[None]:
         """Gold reward of prompt and response together; None without gold."""
         if self.gold is None:
             return [None] * len(responses)
-        return self.gold.score([render(p) + r for p, r in zip(prompts, responses, strict=True)]).tolist()  # type: ignore[no-any-return]
+        texts = [render(p) + r for p, r in zip(prompts, responses, strict=True)]
+        return self.gold.score(texts).tolist()  # type: ignore[no-any-return]
 
     @torch.no_grad()
-    def _distances(self, policy: CausalLM, rollout: Rollout) -> tuple[list[float], list[float], list[float]]:
-        """Per response: log-probability under policy and reference, and exact KL at the sampled positions."""
+    def _distances(
+        self, policy: CausalLM, rollout: Rollout
+    ) -> tuple[list[float], list[float], list[float]]:
+        """Per response: log-probability under policy and reference, and exact KL at the sampled
+        positions."""
         groups, t = rollout.groups(), self.settings.temperature
         sums: list[list[float]] = [[], [], []]
-        # Whole distributions of both models are held at once, so large vocabularies get smaller batches.
+        # Whole distributions of both models are held at once, so large vocabularies get smaller
+        # batches.
         for packed in streams(groups, max(256, 16_000_000 // policy.vocab_size)):
             stream = packed.to(policy.device)
-            logp, ref, exact = (torch.zeros(stream.targets_S.numel(), device=policy.device) for _ in range(3))
+            logp, ref, exact = (
+                torch.zeros(stream.targets_S.numel(), device=policy.device) for _ in range(3)
+            )
             mine = policy.full_logprobs(stream, t)
             model = self.reference or policy
             with model.reference():
@@ -133,7 +168,10 @@ class Examiner:
 
 
 def at_points(
-    points: int, folder: Path, examine: Callable[[], list[dict[str, Any]]], stop_when_gold_turns: bool = False
+    points: int,
+    folder: Path,
+    examine: Callable[[], list[dict[str, Any]]],
+    stop_when_gold_turns: bool = False,
 ) -> Callable[[int, int], str | None]:
     """A loop's `on_step`: examine the policy at `points` even places of its way, always at the end.
 
@@ -146,8 +184,11 @@ def at_points(
         write_jsonl(folder / f"step-{step:06d}.jsonl", examine())
         if not stop_when_gold_turns or step == total:
             return None
-        # Read back from the folder, so that a resumed run sees the points before it; later ones are redone.
-        return gold_turned([point(at, rows) for at, rows in read_points(folder) if at <= step], points)
+        # Read back from the folder, so that a resumed run sees the points before it; later ones are
+        # redone.
+        return gold_turned(
+            [point(at, rows) for at, rows in read_points(folder) if at <= step], points
+        )
 
     return on_step
 

@@ -28,15 +28,19 @@ class ExamineConfig(StageConfig):
     arms: dict[str, PointsName] = Field(description="Name of the arm -> its points.", min_length=1)
     best_of_n: SamplesName | None = Field(None, description="Rows of a best_of_n stage.")
     card: CardName | None = Field(None, description="Card of a reward stage.")
-    annotators: EstimatesName | None = Field(None, description="Annotator estimates of a collect stage.")
+    annotators: EstimatesName | None = Field(
+        None, description="Annotator estimates of a collect stage."
+    )
     at_kl: list[float] = Field(
-        default_factory=list, description="Also give every arm's gold gain at these distances, nats per sequence."
+        default_factory=list,
+        description="Also give every arm's gold gain at these distances, nats per sequence.",
     )
     evaluate: EvaluationConfig = Field(description="Prompts, reward and gold.")
 
 
 class Examine(Stage):
-    """Measures what happened to each policy and decides: worked, gamed, collapsed or inconclusive."""
+    """Measures what happened to each policy and decides: worked, gamed, collapsed or
+    inconclusive."""
 
     kind = "examine"
     Config = ExamineConfig
@@ -52,9 +56,11 @@ class Examine(Stage):
         planning.check_evaluation(config.evaluate, model, context)
         work = Work(sampled=config.evaluate.count * config.evaluate.max_new_tokens)
         return Plan(
-            rows=config.evaluate.count, tokens=work.tokens,
-            seconds=span(work.times(SHORTEST), work, context.speed(model)), notes=[f"arms: {', '.join(config.arms)}"],
-        )  # fmt: skip
+            rows=config.evaluate.count,
+            tokens=work.tokens,
+            seconds=span(work.times(SHORTEST), work, context.speed(model)),
+            notes=[f"arms: {', '.join(config.arms)}"],
+        )
 
     def run(self, config: ExamineConfig, context: StageContext) -> StageResult:
         from accord.examine.evidence import ArmRows, measure
@@ -66,12 +72,18 @@ class Examine(Stage):
         arms = {}
         for name, reference in config.arms.items():
             points = read_points(context.path(reference))
-            arms[name] = ArmRows(str(_record(reference, context).get("kind", "unknown")), [(0, baseline), *points])
+            arms[name] = ArmRows(
+                str(_record(reference, context).get("kind", "unknown")), [(0, baseline), *points]
+            )
         annotators, agreement = _judges(config, context)
         evidence = measure(
-            baseline, arms, read_jsonl(context.path(config.best_of_n)) if config.best_of_n else (),
-            reward_card=_card(config, context), annotators=annotators, agreement=agreement,
-        )  # fmt: skip
+            baseline,
+            arms,
+            read_jsonl(context.path(config.best_of_n)) if config.best_of_n else (),
+            reward_card=_card(config, context),
+            annotators=annotators,
+            agreement=agreement,
+        )
         verdict = decide(evidence, _guard(config, context))
         write_json(context.folder / "evidence.json", evidence.model_dump(mode="json"))
         write_json(context.folder / "verdict.json", verdict.model_dump(mode="json"))
@@ -83,7 +95,10 @@ class Examine(Stage):
         for point in evidence.best_of:
             if point.win_rate is not None:
                 values[f"best_of_{point.n}.win_rate"] = point.win_rate.value
-        artefacts = {"evidence": context.folder / "evidence.json", "verdict": context.folder / "verdict.json"}
+        artefacts = {
+            "evidence": context.folder / "evidence.json",
+            "verdict": context.folder / "verdict.json",
+        }
         return StageResult(f"verdict: {verdict.outcome} ({verdict.reason})", values, artefacts)
 
     def _baseline(self, config: ExamineConfig, context: StageContext) -> list[dict[str, Any]]:
@@ -92,7 +107,9 @@ class Examine(Stage):
         from accord.runs.stages.evaluation import BASELINE_SEED, Examiner
 
         model = freeze(load_causal_lm(context.resolve(config.baseline), context.device))
-        rows = Examiner.load(config.evaluate, context, model).rows(model, BASELINE_SEED, distances=False)
+        rows = Examiner.load(config.evaluate, context, model).rows(
+            model, BASELINE_SEED, distances=False
+        )
         write_jsonl(context.folder / "baseline.jsonl", rows)
         return rows
 
@@ -100,7 +117,10 @@ class Examine(Stage):
 def _numbers(name: str, point: Any) -> dict[str, float]:
     numbers = {f"{name}.kl": point.kl.exact.value, f"{name}.proxy_gain": point.proxy_gain.value}
     if point.win_rate is not None:
-        numbers |= {f"{name}.win_rate": point.win_rate.value, f"{name}.gold_gain": point.gold_gain.value}
+        numbers |= {
+            f"{name}.win_rate": point.win_rate.value,
+            f"{name}.gold_gain": point.gold_gain.value,
+        }
     return numbers
 
 
@@ -122,17 +142,25 @@ def _record(reference: str, context: StageContext) -> dict[str, Any]:
 
 def _guard(config: ExamineConfig, context: StageContext) -> str | None:
     """Which arms were stopped by a guard, and why."""
-    found = {name: _record(reference, context).get("guard") for name, reference in config.arms.items()}
+    found = {
+        name: _record(reference, context).get("guard") for name, reference in config.arms.items()
+    }
     return "; ".join(f"{name}: {guard}" for name, guard in found.items() if guard) or None
 
 
 def _card(config: ExamineConfig, context: StageContext) -> RewardCard | None:
     from accord.examine.reward_card import RewardCard
 
-    return RewardCard.model_validate_json(context.path(config.card).read_text()) if config.card else None
+    return (
+        RewardCard.model_validate_json(context.path(config.card).read_text())
+        if config.card
+        else None
+    )
 
 
-def _judges(config: ExamineConfig, context: StageContext) -> tuple[list[AnnotatorRow], AgreementRow | None]:
+def _judges(
+    config: ExamineConfig, context: StageContext
+) -> tuple[list[AnnotatorRow], AgreementRow | None]:
     from accord.examine.evidence import AgreementRow, AnnotatorRow
 
     if config.annotators is None:

@@ -1,4 +1,5 @@
-"""Records about one prompt as a judged group: responses numbered, choices as judgements about the numbers."""
+"""Records about one prompt as a judged group: responses numbered, choices as judgements about the
+numbers."""
 
 from __future__ import annotations
 
@@ -30,11 +31,11 @@ Tokens = Mapping[tuple[str, Response], Group]
 class GroupReader:
     """Turns records into groups; `left_out` counts what cannot be used, by reason.
 
-    "Both bad" is a tie, a ranking called all bad its order; where there are thumbs, so that it is known what "bad" means, each
-    is also a thumb down for all its options.
+    "Both bad" is a tie, a ranking called all bad its order; where there are thumbs, so that it is
+    known what "bad" means, each is also a thumb down for all its options.
 
-    margin: utility asked for per step of a comparison's strength above 1; limit: response tokens at which longer
-    responses were cut (None: none was).
+    margin: utility asked for per step of a comparison's strength above 1; limit: response tokens at
+    which longer responses were cut (None: none was).
     """
 
     tokens: Tokens
@@ -51,7 +52,9 @@ class GroupReader:
         numbers: dict[Response, int] = {}
         parts: list[Group] = []
         judgements: list[Judgement] = []
-        for record in sorted(rows, key=lambda r: r.kind == "demonstration"):  # they are compared with all the others
+        for record in sorted(
+            rows, key=lambda r: r.kind == "demonstration"
+        ):  # they are compared with all the others
             named = responses(record)
             if any((key, response) not in self.tokens for response in named.values()):
                 self.left_out["response too long"] += 1
@@ -66,14 +69,21 @@ class GroupReader:
                     numbers[response] = len(numbers)
                     parts.append(self.tokens[key, response])
             said = self._judgements(record, {name: numbers[r] for name, r in named.items()}, parts)
-            judgements += said if record.weight == 1 else [replace(j, weight=record.weight) for j in said]
+            judgements += (
+                said if record.weight == 1 else [replace(j, weight=record.weight) for j in said]
+            )
         if not judgements:
             return None
         group = join(parts)
-        moved = [len(whole) - len(part.responses[0]) for whole, part in zip(group.responses, parts, strict=True)]
+        moved = [
+            len(whole) - len(part.responses[0])
+            for whole, part in zip(group.responses, parts, strict=True)
+        ]
         return JudgedGroup(group, tuple(_moved(j, moved) for j in judgements), row=rows[0].id)
 
-    def _judgements(self, record: Feedback, numbers: Mapping[str, int], parts: Sequence[Group]) -> list[Judgement]:
+    def _judgements(
+        self, record: Feedback, numbers: Mapping[str, int], parts: Sequence[Group]
+    ) -> list[Judgement]:
         """`numbers`: place of each response in the group, whose responses so far are `parts`."""
         annotator = self.annotators.index(record.annotator)
         levels = self.scales.levels(record)
@@ -84,18 +94,23 @@ class GroupReader:
             (place,) = numbers.values()
             facets = self.scales.facets
             return [
-                Judgement((place,), None, annotator, "rating", level=k, scale=s, facet=facets[s]) for s, k in levels
+                Judgement((place,), None, annotator, "rating", level=k, scale=s, facet=facets[s])
+                for s, k in levels
             ]
         said = [] if unordered(record) else self._choice(record, numbers, annotator, parts)
         if bad(record) and THUMB in self.scales.keys:
             down = self.scales.keys.index(THUMB)
-            said += [Judgement((place,), None, annotator, "rating", scale=down) for place in numbers.values()]
+            said += [
+                Judgement((place,), None, annotator, "rating", scale=down)
+                for place in numbers.values()
+            ]
         return said
 
     def _choice(
         self, record: Feedback, numbers: Mapping[str, int], annotator: int, parts: Sequence[Group]
     ) -> list[Judgement]:
-        """The choice among responses, where there is one: of two that are equal, cut as they are, none is better."""
+        """The choice among responses, where there is one: of two that are equal, cut as they are,
+        none is better."""
         if isinstance(record.choice, Demonstration):
             mine = numbers[WRITTEN]
             others = [place for place, other in enumerate(parts) if not equal(other, parts[mine])]
@@ -106,7 +121,12 @@ class GroupReader:
         return [_choice(record, numbers, annotator, self.margin)]
 
     def _steps(
-        self, choice: StepLabels, levels: Sequence[tuple[int, int]], place: int, annotator: int, ids: Sequence[int]
+        self,
+        choice: StepLabels,
+        levels: Sequence[tuple[int, int]],
+        place: int,
+        annotator: int,
+        ids: Sequence[int],
     ) -> list[Judgement]:
         if not all(step.strip() for step in choice.steps):
             self.left_out["step labels with a blank step"] += 1
@@ -120,11 +140,22 @@ class GroupReader:
         if not ends:
             return []
         kept = tuple(level for _, level in levels[: len(ends)])
-        return [Judgement((place,), None, annotator, "steps", scale=levels[0][0], ends=tuple(ends), levels=kept)]
+        return [
+            Judgement(
+                (place,),
+                None,
+                annotator,
+                "steps",
+                scale=levels[0][0],
+                ends=tuple(ends),
+                levels=kept,
+            )
+        ]
 
 
 def equal(one: Group, other: Group) -> bool:
-    """Whether two responses are the same tokens (prompts of one text may end differently, as the response needs it)."""
+    """Whether two responses are the same tokens (prompts of one text may end differently, as the
+    response needs it)."""
     return [*one.prompt, *one.responses[0]] == [*other.prompt, *other.responses[0]]
 
 
@@ -140,12 +171,23 @@ def unordered(record: Feedback) -> str | None:
         return None
     if len(record.choice.order) == 1 and len(record.choice.order[0]) > 2:
         return "ranking in which all are tied"
-    return f"ranking with more than {MOST_TIED} tied" if max(map(len, record.choice.order)) > MOST_TIED else None
+    return (
+        f"ranking with more than {MOST_TIED} tied"
+        if max(map(len, record.choice.order)) > MOST_TIED
+        else None
+    )
 
 
-def _choice(record: Feedback, numbers: Mapping[str, int], annotator: int, margin: float) -> Judgement:
+def _choice(
+    record: Feedback, numbers: Mapping[str, int], annotator: int, margin: float
+) -> Judgement:
     """A choice among the options; of a correction, the edit over the original."""
-    shown, choice, kind, asked = {o.id: o.shown_at for o in record.options}, record.choice, "order", 0.0
+    shown, choice, kind, asked = (
+        {o.id: o.shown_at for o in record.options},
+        record.choice,
+        "order",
+        0.0,
+    )
     tied: tuple[int, ...] = ()
     doubt = 0.0
     if isinstance(choice, Correction):
@@ -158,7 +200,11 @@ def _choice(record: Feedback, numbers: Mapping[str, int], annotator: int, margin
             order = [i for group in choice.order for i in group]
             tied = tuple(map(len, choice.order)) if len(choice.order) < len(order) else ()
     elif isinstance(choice, BestWorst):
-        order = [choice.best, *(i for i in record.shown if i not in (choice.best, choice.worst)), choice.worst]
+        order = [
+            choice.best,
+            *(i for i in record.shown if i not in (choice.best, choice.worst)),
+            choice.worst,
+        ]
         kind = "best_worst"
     elif not isinstance(choice, Comparison):
         raise TypeError(f"a {record.kind} compares nothing")
@@ -169,4 +215,5 @@ def _choice(record: Feedback, numbers: Mapping[str, int], annotator: int, margin
         asked = margin * ((choice.strength or 1) - 1) + float(record.meta.get("margin", 0.0))
         doubt = 0.0 if choice.probability is None else 1 - choice.probability
     places = tuple(shown[i] for i in order)
-    return Judgement(tuple(numbers[i] for i in order), places, annotator, kind, asked, tied=tied, doubt=doubt)  # type: ignore[arg-type]
+    ordered = tuple(numbers[i] for i in order)
+    return Judgement(ordered, places, annotator, kind, asked, tied=tied, doubt=doubt)  # type: ignore[arg-type]

@@ -1,4 +1,5 @@
-"""Sampling a policy and scoring it: a round of online DPO, best-of-n distillation, or expert iteration."""
+"""Sampling a policy and scoring it: a round of online DPO, best-of-n distillation, or expert
+iteration."""
 
 from __future__ import annotations
 
@@ -32,15 +33,23 @@ class JudgeConfig(RewardSources):
     samples_per_prompt: int = Field(4, ge=2, description="Responses per prompt.")
     max_new_tokens: int = Field(48, ge=1, description="Response limit, in tokens.")
     temperature: float = Field(1.0, gt=0, description="Sampling temperature.")
-    ensemble: Literal["mean", "worst", "variance"] = Field("mean", description="How members become one score.")
+    ensemble: Literal["mean", "worst", "variance"] = Field(
+        "mean", description="How members become one score."
+    )
     unfinished: Literal["keep", "last"] = Field(
-        "last", description="last: responses that hit the limit are only chosen where none finished."
+        "last",
+        description="last: responses that hit the limit are only chosen where none finished.",
     )
-    threshold: float | None = Field(None, description="Only responses that score as much become demonstrations.")
+    threshold: float | None = Field(
+        None, description="Only responses that score as much become demonstrations."
+    )
     keep: Literal["best", "all"] = Field(
-        "best", description="Demonstrations per prompt: the best response, or all different ones above the threshold."
+        "best",
+        description="Demonstrations per prompt: the best response, or all different ones above the threshold.",
     )
-    micro_batch_tokens: int = Field(4096, ge=16, description="Tokens per scoring pass: a memory knob only.")
+    micro_batch_tokens: int = Field(
+        4096, ge=16, description="Tokens per scoring pass: a memory knob only."
+    )
 
     @model_validator(mode="after")
     def _possible(self) -> JudgeConfig:
@@ -50,12 +59,15 @@ class JudgeConfig(RewardSources):
 
 
 class Judge(Stage):
-    """Writes, per prompt, the best response over the worst as a comparison, and the best ones as demonstrations."""
+    """Writes, per prompt, the best response over the worst as a comparison, and the best ones as
+    demonstrations."""
 
     kind = "judge"
     Config = JudgeConfig
     provides: ClassVar = {"feedback": "judgements", "demonstrations": "demonstrations"}
-    about = "a policy's own samples scored: for online DPO, best-of-n distillation and expert iteration"
+    about = (
+        "a policy's own samples scored: for online DPO, best-of-n distillation and expert iteration"
+    )
 
     def plan(self, config: JudgeConfig, context: StageContext) -> Plan:
         from accord.runs.estimate import SHORTEST, Work, span
@@ -72,11 +84,12 @@ class Judge(Stage):
         tokens = prompts * config.samples_per_prompt * config.max_new_tokens
         work = Work(sampled=tokens, scored=tokens)
         return Plan(
-            rows=prompts or None, tokens=tokens or None,
+            rows=prompts or None,
+            tokens=tokens or None,
             seconds=span(work.times(SHORTEST), work, context.speed(model)),
             sizes={"feedback": prompts, "demonstrations": prompts} if prompts else {},
             notes=[f"the best and the worst of {config.samples_per_prompt}"],
-        )  # fmt: skip
+        )
 
     def run(self, config: JudgeConfig, context: StageContext) -> StageResult:
         from accord.runs.stages.usable import prompt_key
@@ -96,21 +109,31 @@ class Judge(Stage):
                 f"the samples of every prompt score the same, and none reaches the threshold {config.threshold}",
                 "raise the temperature, or lower the threshold",
             )
-        feedback, demonstrations = context.folder / "feedback.jsonl", context.folder / "demonstrations.jsonl"
+        feedback, demonstrations = (
+            context.folder / "feedback.jsonl",
+            context.folder / "demonstrations.jsonl",
+        )
         write_jsonl(feedback, (record.model_dump(mode="json") for record in records))
         write_jsonl(demonstrations, (record.model_dump(mode="json") for record in shown))
         mean = sum(sum(row["scores"]) for row in rows) / sum(len(row["scores"]) for row in rows)
         top = sum(max(row["scores"]) for row in rows) / len(rows)
         solved = len({prompt_key(record) for record in shown})
         values = {
-            "prompts": len(rows), "pairs": len(records), "flat": flat, "demonstrations": len(shown), "score": mean,
-            "best_score": top, "prompts_with_demonstration": solved,
-        }  # fmt: skip
+            "prompts": len(rows),
+            "pairs": len(records),
+            "flat": flat,
+            "demonstrations": len(shown),
+            "score": mean,
+            "best_score": top,
+            "prompts_with_demonstration": solved,
+        }
         summary = (
             f"{len(records):,} pairs, {flat:,} prompts whose samples score the same; {len(shown):,} demonstrations for "
             f"{solved:,} of {len(rows):,} prompts; mean score {mean:.2f}, best {top:.2f}"
         )
-        return StageResult(summary, values, {"feedback": feedback, "demonstrations": demonstrations})
+        return StageResult(
+            summary, values, {"feedback": feedback, "demonstrations": demonstrations}
+        )
 
     def _samples(self, config: JudgeConfig, context: StageContext) -> list[dict[str, Any]]:
         """Responses with their scores: one row per prompt."""
@@ -128,12 +151,23 @@ class Judge(Stage):
             reward.frozen()
 
         def score(part: Sequence[Any], rollout: Rollout, _: Sequence[str]) -> list[float]:
-            raw = {tuple(tokens): prompt for tokens, prompt in zip(rollout.prompts, part, strict=True)}
-            score = Scorer(reward, config.functions, config.length_penalty, raw, encoder, config.micro_batch_tokens)
+            raw = {
+                tuple(tokens): prompt for tokens, prompt in zip(rollout.prompts, part, strict=True)
+            }
+            score = Scorer(
+                reward,
+                config.functions,
+                config.length_penalty,
+                raw,
+                encoder,
+                config.micro_batch_tokens,
+            )
             return aggregate(score(rollout), config.ensemble).tolist()
 
         settings = SamplingSettings(config.max_new_tokens, config.temperature)
-        return sample_in_chunks(model, prompts, settings, config.samples_per_prompt, context, CHUNK, score)
+        return sample_in_chunks(
+            model, prompts, settings, config.samples_per_prompt, context, CHUNK, score
+        )
 
 
 def _order(row: dict[str, Any], unfinished: str) -> list[int]:
@@ -142,8 +176,11 @@ def _order(row: dict[str, Any], unfinished: str) -> list[int]:
     return sorted(range(len(row["scores"])), key=lambda i: (not finished[i], -row["scores"][i]))
 
 
-def _demonstrations(row: dict[str, Any], order: Sequence[int], config: JudgeConfig, number: int) -> list[Feedback]:
-    """The responses to learn from: not empty, scored as much as the threshold asks for, and each once.
+def _demonstrations(
+    row: dict[str, Any], order: Sequence[int], config: JudgeConfig, number: int
+) -> list[Feedback]:
+    """The responses to learn from: not empty, scored as much as the threshold asks for, and each
+    once.
 
     One that hit the limit says so: fine-tuning would otherwise teach to stop in mid-sentence.
     """
@@ -151,15 +188,24 @@ def _demonstrations(row: dict[str, Any], order: Sequence[int], config: JudgeConf
 
     kept: dict[str, int] = {}
     for i in order[:1] if config.keep == "best" else order:
-        if row["responses"][i].strip() and (config.threshold is None or row["scores"][i] >= config.threshold):
+        if row["responses"][i].strip() and (
+            config.threshold is None or row["scores"][i] >= config.threshold
+        ):
             kept.setdefault(row["responses"][i], i)
     return [
-        Feedback.model_validate({
-            "id": f"best-{number}-{i}", "kind": "demonstration", **asked_fields(row["prompt"]), "options": [],
-            "choice": {"content": response}, "annotator": ANNOTATOR, "meta": {"finished": row["finished"][i]},
-        })
+        Feedback.model_validate(
+            {
+                "id": f"best-{number}-{i}",
+                "kind": "demonstration",
+                **asked_fields(row["prompt"]),
+                "options": [],
+                "choice": {"content": response},
+                "annotator": ANNOTATOR,
+                "meta": {"finished": row["finished"][i]},
+            }
+        )
         for response, i in kept.items()
-    ]  # fmt: skip
+    ]
 
 
 def _record(row: dict[str, Any], best: int, worst: int, producer: str, number: int) -> Feedback:
@@ -174,7 +220,14 @@ def _record(row: dict[str, Any], best: int, worst: int, producer: str, number: i
         "finished": {name: row["finished"][i] for name, i in picked.items()},
         "scores": {name: row["scores"][i] for name, i in picked.items()},
     }
-    return Feedback.model_validate({
-        "id": f"judge-{number}", "kind": "comparison", **asked_fields(row["prompt"]), "options": options,
-        "choice": {"preferred": "best"}, "annotator": ANNOTATOR, "meta": meta,
-    })  # fmt: skip
+    return Feedback.model_validate(
+        {
+            "id": f"judge-{number}",
+            "kind": "comparison",
+            **asked_fields(row["prompt"]),
+            "options": options,
+            "choice": {"preferred": "best"},
+            "annotator": ANNOTATOR,
+            "meta": meta,
+        }
+    )

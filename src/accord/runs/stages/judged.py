@@ -24,7 +24,14 @@ from accord.feedback.records import (
     Feedback,
     Ranking,
 )  # fmt: skip
-from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement, Scale, contradictions, pairs_said
+from accord.learning.judgements import (
+    AnnotatorEffects,
+    JudgedGroup,
+    Judgement,
+    Scale,
+    contradictions,
+    pairs_said,
+)
 from accord.learning.preference import Pair
 from accord.models.scalar import decoder
 from accord.runs.reading import read_records
@@ -42,7 +49,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Judged:
-    """Judged groups with the names behind the annotator indices, and the scales their ratings refer to."""
+    """Judged groups with the names behind the annotator indices, and the scales their ratings refer
+    to."""
 
     groups: list[JudgedGroup]
     annotators: list[str]
@@ -57,25 +65,35 @@ class Judged:
 
 
 def load_records(reference: DataSpec, context: StageContext) -> ReadResult:
-    """Feedback records of an earlier stage, or of a file, directory or Hub id in any known format."""
+    """Feedback records of an earlier stage, or of a file, directory or Hub id in any known
+    format."""
     read = read_records(reference, context)
     lost = "".join(f", {n:,} dropped: {why}" for why, n in read.dropped.items())
     lost += "".join(f", {n:,} left out: {why}" for why, n in read.left_out.items())
     context.say(f"{name_of(reference)}: {read.shape}, {read.rows:,} rows{lost}")
     if not read.records:
-        raise DataError(f"{name_of(reference)} holds no feedback records", "collect or import feedback first")
+        raise DataError(
+            f"{name_of(reference)} holds no feedback records", "collect or import feedback first"
+        )
     return read
 
 
 def read_judged(
-    reference: DataSpec, model: Language, lengths: LengthConfig, context: StageContext, margin: float = 0.0,
-    ratings: bool = False, objectives: Sequence[str] = (),
-) -> Judged:  # fmt: skip
+    reference: DataSpec,
+    model: Language,
+    lengths: LengthConfig,
+    context: StageContext,
+    margin: float = 0.0,
+    ratings: bool = False,
+    objectives: Sequence[str] = (),
+) -> Judged:
     """Tokenise all responses and turn records into judgements.
 
-    Used are comparisons, rankings, best/worst, corrections (the edit over the original) and demonstrations (chosen over
-    the other responses to their prompt); with `ratings` also ratings (of the `objectives`), thumbs and step labels, which
-    compare nothing. `reference`: see `load_records`; `margin`: utility asked for per step of a comparison's strength above
+    Used are comparisons, rankings, best/worst, corrections (the edit over the original) and
+    demonstrations (chosen over the other responses to their prompt); with `ratings` also ratings
+    (of the `objectives`), thumbs and step labels, which
+    compare nothing. `reference`: see `load_records`; `margin`: utility asked for per step of a
+    comparison's strength above
     1. What cannot be used is left out, counted by reason; the table of lengths is shown and stored.
     """
     read = load_records(reference, context)
@@ -100,7 +118,9 @@ def read_judged(
     tokens = _tokenise(by_prompt, model, lengths, context, sum(read.dropped.values()))
     annotators = sorted({r.annotator for rows in by_prompt.values() for r in rows})
     limit = lengths.max_response_tokens if lengths.too_long == "cut" else None
-    reader = GroupReader(tokens, annotators, scales, left_out, margin, decoder(model.tokenizer), limit)
+    reader = GroupReader(
+        tokens, annotators, scales, left_out, margin, decoder(model.tokenizer), limit
+    )
     groups = []
     for rows in by_prompt.values():
         if (group := reader.group(rows)) is not None:
@@ -121,11 +141,17 @@ def read_judged(
     return Judged(groups, annotators, dict(left_out), scales.scales)
 
 
-def _say_half_used(records: Sequence[Feedback], margin: float, thumbs: bool, context: StageContext) -> None:
+def _say_half_used(
+    records: Sequence[Feedback], margin: float, thumbs: bool, context: StageContext
+) -> None:
     """What records say beyond what is learned from them."""
-    strong = sum(isinstance(r.choice, Comparison) and r.choice.strength is not None for r in records)
+    strong = sum(
+        isinstance(r.choice, Comparison) and r.choice.strength is not None for r in records
+    )
     if strong and not margin:
-        context.say(f"{strong:,} comparisons say how much better one is; only that it is better is learned (no margin)")
+        context.say(
+            f"{strong:,} comparisons say how much better one is; only that it is better is learned (no margin)"
+        )
     if (none := Counter(r.kind for r in records if bad(r))) and not thumbs:
         context.say(
             f"{none.total():,} judgements call all options bad: {none['comparison']:,} comparisons count as ties, "
@@ -145,7 +171,11 @@ def _unusable(record: Feedback) -> str | None:
 
 
 def _tokenise(
-    by_prompt: dict[str, list[Feedback]], model: Language, lengths: LengthConfig, context: StageContext, unreadable: int
+    by_prompt: dict[str, list[Feedback]],
+    model: Language,
+    lengths: LengthConfig,
+    context: StageContext,
+    unreadable: int,
 ) -> Tokens:
     """The tokens of each prompt and response, within the limits."""
     encoder = context.encoder(model)
@@ -162,9 +192,12 @@ def _tokenise(
         context.say(f"{blank:,} blank responses are judged as their EOS alone")
     together = [
         [examples[key, response].row for response in responses(record).values()]
-        for key, rows in by_prompt.items() for record in rows
-    ]  # fmt: skip
-    kept = apply_lengths(list(examples.values()), model, lengths, context, rows=together, unreadable=unreadable)
+        for key, rows in by_prompt.items()
+        for record in rows
+    ]
+    kept = apply_lengths(
+        list(examples.values()), model, lengths, context, rows=together, unreadable=unreadable
+    )
     by_row = {example.row: example.group for example in kept}
     return {key: by_row[example.row] for key, example in examples.items() if example.row in by_row}
 
@@ -174,7 +207,14 @@ def _example(prompt: Any, response: Response, row: str, encoder: Encoder) -> Exa
         return encoder.example(prompt, response.content, response.finished, row)
     # A policy may stop at once; the empty answer is its stop token alone.
     stop = encoder.stop_id(prompt)
-    return Example(encoder.prompt(prompt, row), [stop], True, row, asked=prompt, text=encoder.tokenizer.decode([stop]))
+    return Example(
+        encoder.prompt(prompt, row),
+        [stop],
+        True,
+        row,
+        asked=prompt,
+        text=encoder.tokenizer.decode([stop]),
+    )
 
 
 def annotator_effects(
@@ -188,36 +228,59 @@ def annotator_effects(
         return AnnotatorEffects.none(max(1, len(annotators)))
     estimates = json.loads(path.read_text())
     known = {row["annotator"]: row for row in estimates["annotators"]}
-    missing = [name for name in annotators if name not in known and (needed is None or name in needed)]
+    missing = [
+        name for name in annotators if name not in known and (needed is None or name in needed)
+    ]
     if missing:
         raise DataError(
-            f"{path} has no estimate for annotators {missing[:3]}", "use the estimates of the same feedback"
+            f"{path} has no estimate for annotators {missing[:3]}",
+            "use the estimates of the same feedback",
         )
     return AnnotatorEffects(
-        torch.tensor([float(known[name]["rationality"]) if name in known else 1.0 for name in annotators]),
-        torch.tensor([float(known[name]["side_bias"]) if name in known else 0.0 for name in annotators]),
+        torch.tensor(
+            [float(known[name]["rationality"]) if name in known else 1.0 for name in annotators]
+        ),
+        torch.tensor(
+            [float(known[name]["side_bias"]) if name in known else 0.0 for name in annotators]
+        ),
         float(torch.log(torch.tensor(max(estimates["tie"], 1e-4)))),
     )
 
 
 def preference_pairs(groups: Sequence[JudgedGroup]) -> list[Pair]:
-    """Every strict pair said by the judgements, as DPO pairs (chosen first); disagreement stays in the data.
+    """Every strict pair said by the judgements, as DPO pairs (chosen first); disagreement stays in
+    the data.
 
     The pairs of one ranking share its weight: it counts as much as a comparison of the same weight.
     """
-    return [_pair(groups[p.group], p.better, p.worse, p.weight, p.doubt) for p in pairs_said(groups)]
+    return [
+        _pair(groups[p.group], p.better, p.worse, p.weight, p.doubt) for p in pairs_said(groups)
+    ]
 
 
 def one_pair_per_row(groups: Sequence[JudgedGroup]) -> list[JudgedGroup]:
-    """Every strict pair as a group of its own, judged by the same annotator: how pairwise reward models are trained. The
-    pairs of one judgement share its weight; those of equal responses are left out (see `equal_pairs`)."""
+    """Every strict pair as a group of its own, judged by the same annotator: how pairwise reward
+    models are trained. The pairs of one judgement share its weight; those of equal responses are
+    left out (see `equal_pairs`)."""
     return [
         JudgedGroup(
             g.group.only(better, worse),
-            (Judgement((0, 1), None, said.annotator, weight=said.weight / len(said.pairs), doubt=said.doubt),), g.row,
+            (
+                Judgement(
+                    (0, 1),
+                    None,
+                    said.annotator,
+                    weight=said.weight / len(said.pairs),
+                    doubt=said.doubt,
+                ),
+            ),
+            g.row,
         )
-        for g in groups for said in g.judgements for better, worse in said.pairs if not g.same(better, worse)
-    ]  # fmt: skip
+        for g in groups
+        for said in g.judgements
+        for better, worse in said.pairs
+        if not g.same(better, worse)
+    ]
 
 
 def without_pair(groups: Sequence[JudgedGroup]) -> int:
@@ -233,37 +296,49 @@ def equal_pairs(groups: Sequence[JudgedGroup]) -> int:
 
 def decided_pairs(
     groups: Sequence[JudgedGroup], effects: AnnotatorEffects, least: float = 0.5
-) -> tuple[list[Pair], int]:  # fmt: skip
-    """(one DPO pair per two responses, decided by the votes of all annotators together; how many stay undecided).
+) -> tuple[list[Pair], int]:
+    """(one DPO pair per two responses, decided by the votes of all annotators together; how many
+    stay undecided).
 
-    Log-odds of "i over j" are the sum of the voters' rationalities, so reliable annotators count more, a
-    contrarian's vote counts the other way and a side-picker's hardly at all. A vote with doubt e counts 1 - 2e; among voters
-    of different weight each has a say in proportion to its own. The doubt that remains becomes a soft label; pairs with log-odds
-    below `least` are undecided and left out. A pair's weight is the mean of its
-    voters', whose rankings share theirs among their pairs.
+    Log-odds of "i over j" are the sum of the voters' rationalities, so reliable annotators count
+    more, a contrarian's vote counts the other way and a side-picker's hardly at all. A vote with
+    doubt e counts 1 - 2e; among voters of different weight each has a say in proportion to its own.
+    The doubt that remains becomes a soft label; pairs with log-odds below `least` are undecided and
+    left out. A pair's weight is the mean of its voters', whose rankings share theirs among their
+    pairs.
     """
     rationality = effects.rationality_A.tolist()
     pairs, undecided = [], 0
     for group in groups:
-        votes: dict[tuple[int, int], list[tuple[float, float, float]]] = {}  # log-odds, say, share of the weight
+        votes: dict[
+            tuple[int, int], list[tuple[float, float, float]]
+        ] = {}  # log-odds, say, share of the weight
         for judgement in group.judgements:
             said = judgement.pairs
             vote = rationality[judgement.annotator] * (1 - 2 * judgement.doubt)
             for better, worse in said:
                 key, sign = ((better, worse), 1) if better < worse else ((worse, better), -1)
-                votes.setdefault(key, []).append((sign * vote, judgement.weight, judgement.weight / len(said)))
+                votes.setdefault(key, []).append(
+                    (sign * vote, judgement.weight, judgement.weight / len(said))
+                )
         for (i, j), cast in votes.items():
             if group.same(i, j):
                 continue  # counted by `equal_pairs`
-            value = sum(odds * say for odds, say, _ in cast) / (sum(say for _, say, _ in cast) / len(cast))
+            value = sum(odds * say for odds, say, _ in cast) / (
+                sum(say for _, say, _ in cast) / len(cast)
+            )
             undecided += abs(value) < least
             if abs(value) >= least:
                 better, worse = (i, j) if value > 0 else (j, i)
                 share = sum(part for _, _, part in cast) / len(cast)
-                pairs.append(_pair(group, better, worse, share, doubt=1 / (1 + math.exp(abs(value)))))
+                pairs.append(
+                    _pair(group, better, worse, share, doubt=1 / (1 + math.exp(abs(value))))
+                )
     return pairs, undecided
 
 
 def _pair(group: JudgedGroup, better: int, worse: int, weight: float, doubt: float) -> Pair:
     both = group.group.only(better, worse)
-    return Pair(both.prompt, both.responses[0], both.responses[1], group.row, doubt, weight, both.masks)
+    return Pair(
+        both.prompt, both.responses[0], both.responses[1], group.row, doubt, weight, both.masks
+    )

@@ -56,20 +56,36 @@ class Kto(Stage):
 
         model = planning.look_at_policy(config.model, context, config.lora, trains=True)
         planning.check_evaluation(config.evaluate, model, context)
-        thumbs = planning.rehearse(lambda lm: read_thumbs(config.feedback, lm, config.lengths, context), model)
+        thumbs = planning.rehearse(
+            lambda lm: read_thumbs(config.feedback, lm, config.lengths, context), model
+        )
         rows, tokens = planned_rows(config.feedback, context), 0
         if thumbs is not None:
             rows = planning.whole(len(thumbs), context)
             tokens = planning.whole(sum(len(t.prompt) + len(t.response) for t in thumbs), context)
         elif rows:
             tokens = rows * config.lengths.most
-        work = Work(trained=round(tokens * config.epochs), scored=round(tokens * (1 + 2 * config.epochs)))
+        work = Work(
+            trained=round(tokens * config.epochs), scored=round(tokens * (1 + 2 * config.epochs))
+        )
         return planning.training_plan(
-            config, model, context, work + examination(config.evaluate), planning.least(work, thumbs), frozen=1, rows=rows,
-            models={"model": model.left_by(context.name, adapter=model.adapter or config.lora is not None)},
+            config,
+            model,
+            context,
+            work + examination(config.evaluate),
+            planning.least(work, thumbs),
+            frozen=1,
+            rows=rows,
+            models={
+                "model": model.left_by(
+                    context.name, adapter=model.adapter or config.lora is not None
+                )
+            },
             steps=updates(rows, config.batch, config.epochs),
-            notes=[f"beta {config.beta:g}, {config.epochs:g} epochs in batches of {config.batch} responses"],
-        )  # fmt: skip
+            notes=[
+                f"beta {config.beta:g}, {config.epochs:g} epochs in batches of {config.batch} responses"
+            ],
+        )
 
     def run(self, config: KtoConfig, context: StageContext) -> StageResult:
         from accord.learning.unpaired import UnpairedSettings, describe, train_unpaired
@@ -77,16 +93,25 @@ class Kto(Stage):
         policy, reference = load_policy(config.model, config.lora, context)
         thumbs = read_thumbs(config.feedback, policy, config.lengths, context)
         settings = UnpairedSettings(
-            beta=config.beta, desirable_weight=config.desirable_weight, undesirable_weight=config.undesirable_weight,
-            epochs=config.epochs, batch=config.batch, micro_batch_tokens=config.micro_batch_tokens, seed=context.seed,
+            beta=config.beta,
+            desirable_weight=config.desirable_weight,
+            undesirable_weight=config.undesirable_weight,
+            epochs=config.epochs,
+            batch=config.batch,
+            micro_batch_tokens=config.micro_batch_tokens,
+            seed=context.seed,
             optimizer=config.optimizer(),
-        )  # fmt: skip
+        )
         on_step = examine_along(config.evaluate, policy, context)
-        result = train_unpaired(policy, reference, thumbs, settings, context.session(_note), on_step)
+        result = train_unpaired(
+            policy, reference, thumbs, settings, context.session(_note), on_step
+        )
         artefacts = save_policy(policy, config.evaluate is not None, context)
         good = sum(t.desirable for t in thumbs)
         summary = f"{good:,} desirable, {len(thumbs) - good:,} undesirable responses, {result.steps} steps; loss {result.loss:.3f}"
-        return StageResult(summary, describe(result) | {"desirable": good, "rows": len(thumbs)}, artefacts)
+        return StageResult(
+            summary, describe(result) | {"desirable": good, "rows": len(thumbs)}, artefacts
+        )
 
 
 def _note(values: Mapping[str, float]) -> str:
@@ -94,15 +119,19 @@ def _note(values: Mapping[str, float]) -> str:
 
 
 class Mark(NamedTuple):
-    """What a record says of one of its responses: its name there, whether it is desirable, how much that counts."""
+    """What a record says of one of its responses: its name there, whether it is desirable, how much
+    that counts."""
 
     response: str
     desirable: bool
     weight: float
 
 
-def read_thumbs(reference: DataSpec, model: Language, lengths: LengthConfig, context: StageContext) -> list[Thumb]:
-    """Tokenised thumbs, with what was left out counted. Raises DataError when nothing can be used."""
+def read_thumbs(
+    reference: DataSpec, model: Language, lengths: LengthConfig, context: StageContext
+) -> list[Thumb]:
+    """Tokenised thumbs, with what was left out counted. Raises DataError when nothing can be
+    used."""
     from accord.feedback.formats.source import name_of
     from accord.learning.unpaired import Thumb
     from accord.runs.stages.judged import load_records
@@ -118,7 +147,9 @@ def read_thumbs(reference: DataSpec, model: Language, lengths: LengthConfig, con
     for number, record in enumerate(records):
         found, named = _marked(record), responses(record)
         if not found:
-            left_out["tie" if record.kind == "comparison" else f"{record.kind}: says no good and bad"] += 1
+            left_out[
+                "tie" if record.kind == "comparison" else f"{record.kind}: says no good and bad"
+            ] += 1
         for mark in found:
             response = named[mark.response]
             if response.blank:
@@ -133,33 +164,52 @@ def read_thumbs(reference: DataSpec, model: Language, lengths: LengthConfig, con
             "KTO learns from responses marked good or bad",
         )
     kept = apply_lengths(
-        examples, model, lengths, context, dict(dropped + left_out), read.left_out, unreadable=dropped.total()
+        examples,
+        model,
+        lengths,
+        context,
+        dict(dropped + left_out),
+        read.left_out,
+        unreadable=dropped.total(),
     )
     both = _good_and_bad(kept, marks)
     if both:
-        context.say(f"{len(both):,} responses left out: cut as they are, one text is both good and bad in a record")
+        context.say(
+            f"{len(both):,} responses left out: cut as they are, one text is both good and bad in a record"
+        )
     return [
-        Thumb(e.prompt_ids, e.response_ids, marks[e.row][0].desirable, e.row, marks[e.row][0].weight, e.mask)
-        for e in kept if e.row not in both
-    ]  # fmt: skip
+        Thumb(
+            e.prompt_ids,
+            e.response_ids,
+            marks[e.row][0].desirable,
+            e.row,
+            marks[e.row][0].weight,
+            e.mask,
+        )
+        for e in kept
+        if e.row not in both
+    ]
 
 
 def _good_and_bad(kept: Sequence[Example], marks: Mapping[str, tuple[Mark, int]]) -> set[str]:
-    """Rows of the responses that one record calls good and bad, since nothing of what made them differ is left."""
+    """Rows of the responses that one record calls good and bad, since nothing of what made them
+    differ is left."""
     said: dict[tuple[int, tuple[int, ...]], list[Example]] = {}
     for example in kept:
         tokens = (*example.prompt_ids, *example.response_ids)
         said.setdefault((marks[example.row][1], tokens), []).append(example)
-    contrary = (rows for rows in said.values() if len({marks[e.row][0].desirable for e in rows}) == 2)
+    contrary = (
+        rows for rows in said.values() if len({marks[e.row][0].desirable for e in rows}) == 2
+    )
     return {example.row for rows in contrary for example in rows}
 
 
 def _marked(record: Feedback) -> list[Mark]:
-    """What a record marks; a ranking says which is better, not which is good, unless all are bad. A record's marks share its
-    weight, as the rows of an exported one do.
+    """What a record marks; a ranking says which is better, not which is good, unless all are bad. A
+    record's marks share its weight, as the rows of an exported one do.
 
-    A comparison's soft label p counts 2p - 1: KTO's loss is linear in the value of a response, so that this is the gradient of
-    the loss expected under the label, sigma(x) being 1 - sigma(-x).
+    A comparison's soft label p counts 2p - 1: KTO's loss is linear in the value of a response, so
+    that this is the gradient of the loss expected under the label, sigma(x) being 1 - sigma(-x).
     """
     from accord.feedback.records import Comparison, Thumb
     from accord.runs.stages.answers import bad
@@ -169,7 +219,13 @@ def _marked(record: Feedback) -> list[Mark]:
         return [Mark(record.options[0].id, choice.up, record.weight)]
     if isinstance(choice, Comparison) and choice.preferred is not None:
         sure = 1.0 if choice.probability is None else 2 * choice.probability - 1
-        return [Mark(o.id, o.id == choice.preferred, record.weight * sure / 2) for o in record.options if sure]
+        return [
+            Mark(o.id, o.id == choice.preferred, record.weight * sure / 2)
+            for o in record.options
+            if sure
+        ]
     if bad(record):
-        return [Mark(option.id, False, record.weight / len(record.options)) for option in record.options]
+        return [
+            Mark(option.id, False, record.weight / len(record.options)) for option in record.options
+        ]
     return []

@@ -1,4 +1,5 @@
-"""What stages share when they plan: looking at models, reading data as the run will, and adding up what it costs."""
+"""What stages share when they plan: looking at models, reading data as the run will, and adding up
+what it costs."""
 
 from __future__ import annotations
 
@@ -23,9 +24,14 @@ T = TypeVar("T")
 
 
 def look_at_policy(
-    reference: str, context: StageContext, lora: LoraConfig | None = None, trains: bool = False, merges: bool = False
+    reference: str,
+    context: StageContext,
+    lora: LoraConfig | None = None,
+    trains: bool = False,
+    merges: bool = False,
 ) -> KnownModel:
-    """The model a stage starts from. Raises ConfigError where it is none, or could not be trained or saved as asked."""
+    """The model a stage starts from. Raises ConfigError where it is none, or could not be trained
+    or saved as asked."""
     with context.about("model"):
         model = known_model(reference, "policy", context)
         if trains:
@@ -44,15 +50,28 @@ def rehearse(read: Callable[[Language], T], model: KnownModel) -> T | None:
 
 
 def prompts_that_fit(
-    spec: DataSpec, count: int | None, max_new_tokens: int, model: KnownModel, context: StageContext, setting: str
+    spec: DataSpec,
+    count: int | None,
+    max_new_tokens: int,
+    model: KnownModel,
+    context: StageContext,
+    setting: str,
 ) -> list[tuple[list[int], Any]] | None:
-    """(token ids, prompt) of the prompts that are there. Raises DataError for one that leaves no room for a response."""
+    """(token ids, prompt) of the prompts that are there. Raises DataError for one that leaves no
+    room for a response."""
 
     def read(language: Language) -> list[tuple[list[int], Any]]:
         encoder = context.encoder(language)
         with context.about(setting):
-            prompts = [(encoder.prompt(p, str(n)), p) for n, p in enumerate(read_prompts(spec, context, count), 1)]
-            check_room(((str(n), len(ids)) for n, (ids, _) in enumerate(prompts, 1)), max_new_tokens, language.context)
+            prompts = [
+                (encoder.prompt(p, str(n)), p)
+                for n, p in enumerate(read_prompts(spec, context, count), 1)
+            ]
+            check_room(
+                ((str(n), len(ids)) for n, (ids, _) in enumerate(prompts, 1)),
+                max_new_tokens,
+                language.context,
+            )
         return prompts
 
     if model.language is None:
@@ -70,21 +89,28 @@ def open_prompts(spec: DataSpec, count: int | None, context: StageContext, setti
 
 
 def check_room(prompts: Any, max_new_tokens: int, longest: int) -> None:
-    """Raise DataError for (row, tokens) of a prompt that would exceed the context before its response ends."""
+    """Raise DataError for (row, tokens) of a prompt that would exceed the context before its
+    response ends."""
     for row, tokens in prompts:
         if tokens + max_new_tokens > longest:
             raise DataError(
                 f"prompt {row} has {tokens:,} tokens; with max_new_tokens = {max_new_tokens:,} that is more than the model's "
                 f"context of {longest:,}",
                 f"lower max_new_tokens to {longest - tokens:,}, or leave the prompt out"
-                if longest > tokens else "shorten the prompt or leave it out",
-            )  # fmt: skip
+                if longest > tokens
+                else "shorten the prompt or leave it out",
+            )
 
 
-def check_evaluation(config: EvaluationConfig | None, model: KnownModel, context: StageContext) -> None:
-    """Raise what an examination of a policy would meet: its prompts are read and measured against the context."""
+def check_evaluation(
+    config: EvaluationConfig | None, model: KnownModel, context: StageContext
+) -> None:
+    """Raise what an examination of a policy would meet: its prompts are read and measured against
+    the context."""
     if config is not None:
-        prompts_that_fit(config.prompts, config.count, config.max_new_tokens, model, context, "evaluate.prompts")
+        prompts_that_fit(
+            config.prompts, config.count, config.max_new_tokens, model, context, "evaluate.prompts"
+        )
 
 
 def whole(part: int, context: StageContext) -> int:
@@ -107,14 +133,17 @@ def found_in_data(context: StageContext) -> dict[str, Any]:
         return {}
     table = context.tables[-1]
     return {
-        "cut": whole(table.cut, context), "example": table.example,
+        "cut": whole(table.cut, context),
+        "example": table.example,
         "dropped": {reason: whole(count, context) for reason, count in table.dropped.items()},
-    }  # fmt: skip
+    }
 
 
-def judged_prompts(reference: Any, limit: int | None, lengths: LengthConfig, context: StageContext) -> tuple[int, int]:
-    """(prompts, most tokens of one pass over them and their judged responses) of what an earlier stage will collect;
-    (0, 0) where it cannot be told."""
+def judged_prompts(
+    reference: Any, limit: int | None, lengths: LengthConfig, context: StageContext
+) -> tuple[int, int]:
+    """(prompts, most tokens of one pass over them and their judged responses) of what an earlier
+    stage will collect; (0, 0) where it cannot be told."""
     if not isinstance(reference, str) or not reference.startswith(REFERENCE):
         return 0, 0
     plan = context.planned.get(stage_of(reference)[0])
@@ -127,10 +156,17 @@ def judged_prompts(reference: Any, limit: int | None, lengths: LengthConfig, con
 
 
 def training_plan(
-    config: TrainingConfig, model: KnownModel, context: StageContext, work: Work, least: Work | None = None, trained: int = 1,
-    frozen: int = 0, **known: Any,
-) -> Plan:  # fmt: skip
-    """The plan of a stage that trains `trained` models beside `frozen` ones; unknown sizes leave gaps.
+    config: TrainingConfig,
+    model: KnownModel,
+    context: StageContext,
+    work: Work,
+    least: Work | None = None,
+    trained: int = 1,
+    frozen: int = 0,
+    **known: Any,
+) -> Plan:
+    """The plan of a stage that trains `trained` models beside `frozen` ones; unknown sizes leave
+    gaps.
 
     work: most tokens; least: fewest, where they differ.
     """
@@ -140,13 +176,19 @@ def training_plan(
         return Plan(tokens=work.tokens or None, notes=notes, **known)
     lora = config.lora is not None
     return Plan(
-        tokens=work.tokens, seconds=estimate.span(least or work, work, context.speed(model, lora)), notes=notes,
-        memory_mib=estimate.memory_mib(model.size, trained, frozen, config.micro_batch_tokens, lora), **known,
-    )  # fmt: skip
+        tokens=work.tokens,
+        seconds=estimate.span(least or work, work, context.speed(model, lora)),
+        notes=notes,
+        memory_mib=estimate.memory_mib(
+            model.size, trained, frozen, config.micro_batch_tokens, lora
+        ),
+        **known,
+    )
 
 
 def least(work: Work, read: object | None) -> Work:
-    """Fewest tokens: of data that was `read` they are counted, of data to come only the limits are known."""
+    """Fewest tokens: of data that was `read` they are counted, of data to come only the limits are
+    known."""
     return work if read is not None else work.times(estimate.SHORTEST)
 
 

@@ -1,4 +1,5 @@
-"""Preference data from elsewhere: a file, a directory or a Hub id becomes feedback, demonstrations and prompts."""
+"""Preference data from elsewhere: a file, a directory or a Hub id becomes feedback, demonstrations
+and prompts."""
 
 from __future__ import annotations
 
@@ -31,15 +32,22 @@ class PreferencesConfig(ReadsData):
     """Settings of a preferences stage."""
 
     kind: Literal["preferences"]
-    data: Judgements = Field(description="Comparisons or rankings in any known format: file, directory or Hub id.")
+    data: Judgements = Field(
+        description="Comparisons or rankings in any known format: file, directory or Hub id."
+    )
     limit: int | None = Field(None, ge=4, description="Records used, drawn at random; null: all.")
     evaluation: int = Field(64, ge=2, description="Prompts kept aside for the examination.")
-    max_prompt_characters: int | None = Field(None, ge=1, description="Leave out longer prompts (counted).")
-    max_response_characters: int | None = Field(None, ge=1, description="Leave out longer responses (counted).")
+    max_prompt_characters: int | None = Field(
+        None, ge=1, description="Leave out longer prompts (counted)."
+    )
+    max_response_characters: int | None = Field(
+        None, ge=1, description="Leave out longer responses (counted)."
+    )
 
 
 class Preferences(Stage):
-    """Reads comparisons, keeps some prompts aside, and writes the preferred answers as demonstrations."""
+    """Reads comparisons, keeps some prompts aside, and writes the preferred answers as
+    demonstrations."""
 
     kind = "preferences"
     Config = PreferencesConfig
@@ -57,11 +65,15 @@ class Preferences(Stage):
         try:
             report = _report(config, context)
         except NotYet as error:
-            sizes = dict.fromkeys(("feedback", "sft", "prompts"), config.limit) if config.limit else {}
+            sizes = (
+                dict.fromkeys(("feedback", "sft", "prompts"), config.limit) if config.limit else {}
+            )
             return Plan(rows=config.limit, notes=[f"{error.message}, {error.fix}"], sizes=sizes)
         fitting, usable, others = self._fitting(report, config, context)
         kept_aside, records = self._cut(fitting, len(usable), config, context.seed)
-        files = {"feedback": [record.model_dump(mode="json") for record in records]} | _files(records, kept_aside)
+        files = {"feedback": [record.model_dump(mode="json") for record in records]} | _files(
+            records, kept_aside
+        )
         sizes = {name: whole(len(rows), context) for name, rows in files.items()} | {
             "evaluation": len(files["evaluation"])
         }
@@ -73,10 +85,16 @@ class Preferences(Stage):
         notes += [f"of other kinds: {_named(others)}"] if others else []
         too_long = len(usable) - len(fitting)
         return Plan(
-            rows=sizes["feedback"], notes=notes + sampled_note(context), sizes=sizes, seconds=(0.2, 2.0),
-            dropped={**report.result.dropped, **({"too long": whole(too_long, context)} if too_long else {})},
+            rows=sizes["feedback"],
+            notes=notes + sampled_note(context),
+            sizes=sizes,
+            seconds=(0.2, 2.0),
+            dropped={
+                **report.result.dropped,
+                **({"too long": whole(too_long, context)} if too_long else {}),
+            },
             files={name: context.folder / f"{name}.jsonl" for name in files},
-        )  # fmt: skip
+        )
 
     def run(self, config: PreferencesConfig, context: StageContext) -> StageResult:
         from accord.feedback.store import FeedbackStore, write_records
@@ -90,7 +108,9 @@ class Preferences(Stage):
                 f"{others.total():,} records left out, for this stage reads comparisons and rankings: {_named(others)} "
                 "(the stages reward, dpo, kto and sft read files of their own)"
             )
-        context.say(f"{len(usable) - len(fitting):,} of {len(usable):,} records left out as too long")
+        context.say(
+            f"{len(usable) - len(fitting):,} of {len(usable):,} records left out as too long"
+        )
         kept_aside, records = self._cut(fitting, len(usable), config, context.seed)
         spare = len(fitting) - len(kept_aside) - len(records)
         if spare:
@@ -104,23 +124,34 @@ class Preferences(Stage):
         shown = files["sft"]
         blank = sum(1 for record in records for _ in _better(record)) - len(shown)
         unfinished = sum(not row["meta"].get("finished", True) for row in shown)
-        context.say(f"{len(shown):,} demonstrations; {blank:,} preferred answers are blank and demonstrate nothing")
+        context.say(
+            f"{len(shown):,} demonstrations; {blank:,} preferred answers are blank and demonstrate nothing"
+        )
         if unfinished:
-            context.say(f"{unfinished:,} demonstrations were cut off: they do not teach to end there")
+            context.say(
+                f"{unfinished:,} demonstrations were cut off: they do not teach to end there"
+            )
         for name, content in files.items():
             artefacts[name] = context.folder / f"{name}.jsonl"
             write_jsonl(artefacts[name], content)
         values: dict[str, Value] = {
-            "rows": report.result.rows, "dropped": sum(report.result.dropped.values()),
-            "other_kinds": _named(others), "too_long": len(usable) - len(fitting), "beyond_limit": spare, "records": added.new, "repeated": added.repeated,
-            "demonstrations": len(shown), "blank": blank, "unfinished": unfinished,
-        }  # fmt: skip
+            "rows": report.result.rows,
+            "dropped": sum(report.result.dropped.values()),
+            "other_kinds": _named(others),
+            "too_long": len(usable) - len(fitting),
+            "beyond_limit": spare,
+            "records": added.new,
+            "repeated": added.repeated,
+            "demonstrations": len(shown),
+            "blank": blank,
+            "unfinished": unfinished,
+        }
         summary = f"{added.new:,} comparisons from {report.result.shape}, {len(kept_aside)} prompts kept aside"
         return StageResult(summary, values, artefacts)
 
     def _fitting(
         self, report: FileReport, config: PreferencesConfig, context: StageContext
-    ) -> tuple[list[Feedback], list[Feedback], Counter[str]]:  # fmt: skip
+    ) -> tuple[list[Feedback], list[Feedback], Counter[str]]:
         """(records within the limits, all comparisons and rankings, other records by kind)."""
         from accord.runs.stages.usable import usable as usable_texts
 
@@ -130,13 +161,19 @@ class Preferences(Stage):
         if not usable:
             held = f", only {_named(others)}" if others else ""
             raise DataError(
-                f"{name_of(config.data)} ({report.result.shape}) holds no comparisons{held}", "name preference data"
+                f"{name_of(config.data)} ({report.result.shape}) holds no comparisons{held}",
+                "name preference data",
             )
         needs = [_need(record) for record in usable]
-        limits = {name: getattr(config, name) for name in ("max_prompt_characters", "max_response_characters")}
+        limits = {
+            name: getattr(config, name)
+            for name in ("max_prompt_characters", "max_response_characters")
+        }
         bounds = [BOUNDLESS if value is None else value for value in limits.values()]
         fits = [need.fits(*bounds) for need in needs]
-        refuse_dropping([need for need, fit in zip(needs, fits, strict=True) if not fit], needs, limits, context)
+        refuse_dropping(
+            [need for need, fit in zip(needs, fits, strict=True) if not fit], needs, limits, context
+        )
         return [record for record, fit in zip(usable, fits, strict=True) if fit], usable, others
 
     def _cut(
@@ -145,10 +182,15 @@ class Preferences(Stage):
         """(records kept aside, records used), drawn at random."""
         shuffled = list(fitting)
         random.Random(seed).shuffle(shuffled)
-        total = len(shuffled) if config.limit is None else min(len(shuffled), config.limit + config.evaluation)
+        total = (
+            len(shuffled)
+            if config.limit is None
+            else min(len(shuffled), config.limit + config.evaluation)
+        )
         if total <= config.evaluation + 2:
             raise DataError(
-                f"{len(fitting)} of {usable} records fit the limits", "raise the limits or lower evaluation"
+                f"{len(fitting)} of {usable} records fit the limits",
+                "raise the limits or lower evaluation",
             )
         return shuffled[: config.evaluation], shuffled[config.evaluation : total]
 
@@ -159,15 +201,20 @@ def _named(kinds: Counter[str]) -> str:
 
 def _files(records: list[Feedback], kept_aside: list[Feedback]) -> dict[str, list[dict[str, Any]]]:
     """Rows of the files other stages read."""
-    shown = [demonstration.model_dump(mode="json") for record in records for demonstration in _demonstrations(record)]
+    shown = [
+        demonstration.model_dump(mode="json")
+        for record in records
+        for demonstration in _demonstrations(record)
+    ]
     return {"sft": shown, "prompts": _prompts(records), "evaluation": _prompts(kept_aside)}
 
 
 def _demonstrations(record: Feedback) -> Iterator[Feedback]:
-    """The preferred answer of a comparison; of a ranking each answer, once for every one it is better than; none that is
-    blank. Those of one record share its weight.
+    """The preferred answer of a comparison; of a ranking each answer, once for every one it is
+    better than; none that is blank. Those of one record share its weight.
 
-    Whether it finished, where that is known, goes along: fine-tuning would otherwise teach to stop in mid-sentence.
+    Whether it finished, where that is known, goes along: fine-tuning would otherwise teach to stop
+    in mid-sentence.
     """
     from accord.feedback.records import Feedback, asked_fields
     from accord.runs.stages.usable import ended, responses
@@ -175,18 +222,29 @@ def _demonstrations(record: Feedback) -> Iterator[Feedback]:
     named, better = responses(record), list(_better(record))
     for number, option in enumerate(better):
         if not named[option].blank:
-            yield Feedback.model_validate({
-                "id": f"{record.id}-{number}", "kind": "demonstration", **asked_fields(record.asked), "options": [],
-                "choice": {"content": named[option].content}, "annotator": record.annotator, "weight": record.weight / len(better),
-                "meta": {"finished": ended(record, option)} if "finished" in record.meta else {},
-            })  # fmt: skip
+            yield Feedback.model_validate(
+                {
+                    "id": f"{record.id}-{number}",
+                    "kind": "demonstration",
+                    **asked_fields(record.asked),
+                    "options": [],
+                    "choice": {"content": named[option].content},
+                    "annotator": record.annotator,
+                    "weight": record.weight / len(better),
+                    "meta": {"finished": ended(record, option)}
+                    if "finished" in record.meta
+                    else {},
+                }
+            )
 
 
 def _better(record: Feedback) -> Iterator[str]:
     """The option that wins, for each pair that has a winner."""
     choice: Any = record.choice
     if record.kind == "comparison":
-        yield from [] if choice.preferred is None or choice.probability == 0.5 else [choice.preferred]
+        yield from (
+            [] if choice.preferred is None or choice.probability == 0.5 else [choice.preferred]
+        )
         return
     for place, group in enumerate(choice.order):
         worse = sum(map(len, choice.order[place + 1 :]))
@@ -205,7 +263,9 @@ def _need(record: Feedback) -> Need:
     from accord.feedback.formats import plain
     from accord.text.dropping import Need
 
-    return Need(len(plain(record.prompt)), max((len(plain(o.content)) for o in record.options), default=0))
+    return Need(
+        len(plain(record.prompt)), max((len(plain(o.content)) for o in record.options), default=0)
+    )
 
 
 def _prompts(records: list[Any]) -> list[dict[str, Any]]:

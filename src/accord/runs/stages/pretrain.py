@@ -27,11 +27,15 @@ class PretrainConfig(TrainingConfig):
     layers: int = Field(4, ge=1, description="Depth of the model.")
     heads: int = Field(4, ge=1, description="Attention heads.")
     mlp: int = Field(704, ge=16, description="Width of the feed-forward layers.")
-    context: int = Field(512, ge=32, description="Longest sequence the model is made for, in tokens.")
+    context: int = Field(
+        512, ge=32, description="Longest sequence the model is made for, in tokens."
+    )
     window: int = Field(128, ge=16, description="Tokens per training window.")
     epochs: float = Field(1.0, gt=0, description="Passes over the text.")
     batch: int = Field(48, ge=1, description="Windows per optimiser step.")
-    evaluate_every: int = Field(200, ge=0, description="Steps between held-out losses; 0: only at the end.")
+    evaluate_every: int = Field(
+        200, ge=0, description="Steps between held-out losses; 0: only at the end."
+    )
     half: bool = Field(True, description="Store weights in fp16 (half the size).")
 
     @model_validator(mode="after")
@@ -76,11 +80,13 @@ class Pretrain(Stage):
             return Plan(notes=notes, models=models)
         windows = math.ceil(rows * TOKENS_PER_TEXT / config.window)
         return Plan(
-            rows=rows, tokens=round(rows * TOKENS_PER_TEXT * config.epochs), models=models,
+            rows=rows,
+            tokens=round(rows * TOKENS_PER_TEXT * config.epochs),
+            models=models,
             steps=estimate.updates(windows, config.batch, config.epochs),
             memory_mib=estimate.memory_mib(size, 1, 0, config.micro_batch_tokens),
             notes=[*notes, f"at {TOKENS_PER_TEXT} tokens per text"],
-        )  # fmt: skip
+        )
 
     def run(self, config: PretrainConfig, context: StageContext) -> StageResult:
         from accord.learning.supervised import SupervisedSettings, describe, train_supervised
@@ -97,17 +103,25 @@ class Pretrain(Stage):
         )
         model = _new_model(config, folder, context)
         settings = SupervisedSettings(
-            epochs=config.epochs, batch=config.batch, micro_batch_tokens=config.micro_batch_tokens,
-            evaluate_every=config.evaluate_every, seed=context.seed, optimizer=config.optimizer(),
-        )  # fmt: skip
-        result = train_supervised(model, train.groups, settings, context.session(_note), held.groups)
+            epochs=config.epochs,
+            batch=config.batch,
+            micro_batch_tokens=config.micro_batch_tokens,
+            evaluate_every=config.evaluate_every,
+            seed=context.seed,
+            optimizer=config.optimizer(),
+        )
+        result = train_supervised(
+            model, train.groups, settings, context.session(_note), held.groups
+        )
         saved = save_causal_lm(model, context.folder / "model", half=config.half)
         held_text = sum(len(t.encode()) for t in heldout)
         scored = sum(len(r) for g in held.groups for r in g.responses)
         bits = (result.heldout_loss or 0.0) * scored / held_text / 0.6931471805599453
         values: dict[str, Any] = describe(result) | {
-            "parameters": config.parameters(), "bits_per_byte": bits, "dropped_tokens": train.dropped_tokens,
-        }  # fmt: skip
+            "parameters": config.parameters(),
+            "bits_per_byte": bits,
+            "dropped_tokens": train.dropped_tokens,
+        }
         summary = f"{config.parameters() / 1e6:.1f} M parameters; held-out {result.heldout_loss:.3f} nats/token, {bits:.3f} bits/byte"
         return StageResult(summary, values, {"model": saved})
 
@@ -124,11 +138,18 @@ def _new_model(config: PretrainConfig, tokenizer_folder: Any, context: StageCont
 
     tokenizer = AutoTokenizer.from_pretrained(str(tokenizer_folder))
     shape = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=config.hidden, num_hidden_layers=config.layers,
-        intermediate_size=config.mlp, num_attention_heads=config.heads, num_key_value_heads=config.heads,
-        max_position_embeddings=config.context, tie_word_embeddings=True, bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
-    )  # fmt: skip
+        vocab_size=len(tokenizer),
+        hidden_size=config.hidden,
+        num_hidden_layers=config.layers,
+        intermediate_size=config.mlp,
+        num_attention_heads=config.heads,
+        num_key_value_heads=config.heads,
+        max_position_embeddings=config.context,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(context.seed)
         return CausalLM(LlamaForCausalLM(shape).to(context.device), tokenizer)  # type: ignore[arg-type]

@@ -1,4 +1,5 @@
-"""Controlled sentiment: the movie reviews, cut into openings and continuations, and the hidden gold reward."""
+"""Controlled sentiment: the movie reviews, cut into openings and continuations, and the hidden gold
+reward."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ SHOWN = 256
 
 @cache
 def _corpus() -> Corpus:
-    """All reviews: reading them takes a second, so that a run reads them once for its check and for this stage."""
+    """All reviews: reading them takes a second, so that a run reads them once for its check and for
+    this stage."""
     from accord.text.reviews import load_reviews
 
     return load_reviews()
@@ -67,22 +69,29 @@ class Reviews(Stage):
             files[name] = context.folder / f"{name}.jsonl"
             write_jsonl(files[name], rows)
         return Plan(
-            rows=sum(sizes.values()), seconds=(3 + 4 * config.gold, 8 + 16 * config.gold), files=files,
+            rows=sum(sizes.values()),
+            seconds=(3 + 4 * config.gold, 8 + 16 * config.gold),
+            files=files,
             notes=[f"{corpus.read:,} reviews, verified by checksum"],
             sizes=sizes | {"base": base - HELDOUT, "base_heldout": HELDOUT},
-        )  # fmt: skip
+        )
 
     def run(self, config: ReviewsConfig, context: StageContext) -> StageResult:
         corpus = _corpus()
         _corpus.cache_clear()  # the plan read it; nobody needs it any more
         context.checkpoint(1, 3, f"{corpus.read - corpus.duplicates:,} reviews")
-        values: dict[str, Any] = {"reviews": corpus.read, "duplicates": corpus.duplicates, "sha256": corpus.sha256}
+        values: dict[str, Any] = {
+            "reviews": corpus.read,
+            "duplicates": corpus.duplicates,
+            "sha256": corpus.sha256,
+        }
         artefacts, skipped = {}, 0
         base, heldout = corpus.parts["base"][:-HELDOUT], corpus.parts["base"][-HELDOUT:]
         for name, part, count in (
-            ("sft", base, config.sft), ("prompts", corpus.parts["prompts"], config.prompts),
+            ("sft", base, config.sft),
+            ("prompts", corpus.parts["prompts"], config.prompts),
             ("evaluation", corpus.parts["eval"], config.evaluation),
-        ):  # fmt: skip
+        ):
             rows, lost = _openings(part, count, config.max_characters)
             skipped += lost
             values[name] = len(rows)
@@ -106,18 +115,23 @@ class Reviews(Stage):
         """Fit on the gold part, measure on all reviews it never saw."""
         from accord.text.gold import GoldSentiment
 
-        fitted = GoldSentiment.fit([r.text for r in parts["gold"]], [r.label for r in parts["gold"]])
+        fitted = GoldSentiment.fit(
+            [r.text for r in parts["gold"]], [r.label for r in parts["gold"]]
+        )
         rest = [r for name in ("prompts", "eval") for r in parts[name]]
         accuracy = fitted.accuracy([r.text for r in rest], [r.label for r in rest])
         if accuracy < MIN_GOLD_ACCURACY:
-            raise RunError(f"the gold reward's held-out accuracy is {accuracy:.3f}, below {MIN_GOLD_ACCURACY}")
+            raise RunError(
+                f"the gold reward's held-out accuracy is {accuracy:.3f}, below {MIN_GOLD_ACCURACY}"
+            )
         fitted.save(context.folder / "gold")
         context.say(f"gold reward: accuracy {accuracy:.3f} on {len(rest):,} held-out reviews")
         return accuracy
 
 
 def _openings(part: list[Any], count: int, max_characters: int) -> tuple[list[dict[str, str]], int]:
-    """The first `count` (opening, continuation) rows with different openings, and how many reviews gave none."""
+    """The first `count` (opening, continuation) rows with different openings, and how many reviews
+    gave none."""
     from accord.text.reviews import opening_and_continuation
 
     rows: list[dict[str, str]] = []

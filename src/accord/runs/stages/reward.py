@@ -24,21 +24,25 @@ if TYPE_CHECKING:
 
 
 class DistributionConfig(Settings):
-    """A head that says a distribution of rewards: what annotators know or want and the feedback does not show."""
+    """A head that says a distribution of rewards: what annotators know or want and the feedback
+    does not show."""
 
     kind: Literal["mean_variance", "categorical"] = Field(
         description="A normal distribution, or shares of evenly spaced values."
     )
     atoms: int = Field(10, ge=2, description="Values of a categorical distribution.")
     read: Literal["mean", "quantile", "mean_std"] = Field(
-        "mean", description="The score: the mean, a quantile, or the mean minus some deviations (averse to risk)."
+        "mean",
+        description="The score: the mean, a quantile, or the mean minus some deviations (averse to risk).",
     )
     risk: float = Field(0.0, ge=0, description="The quantile, or the number of deviations.")
 
     @model_validator(mode="after")
     def _possible(self) -> DistributionConfig:
         if self.read == "quantile" and not 0 < self.risk < 1:
-            raise ValueError(f"risk is the quantile that is read, between 0 and 1, not {self.risk:g}")
+            raise ValueError(
+                f"risk is the quantile that is read, between 0 and 1, not {self.risk:g}"
+            )
         return self
 
 
@@ -46,7 +50,9 @@ class RewardConfig(ReadsData, TrainingConfig):
     """Settings of a reward stage."""
 
     kind: Literal["reward"]
-    model: PolicyName = Field(description="The model the members start from; usually the fine-tuned one.")
+    model: PolicyName = Field(
+        description="The model the members start from; usually the fine-tuned one."
+    )
     feedback: Judgements = Field(
         description="Comparisons, rankings, best/worst, corrections, demonstrations, ratings, thumbs, step "
         "labels: a stage, or a file, directory or Hub id in any known format."
@@ -55,45 +61,69 @@ class RewardConfig(ReadsData, TrainingConfig):
         None, description="Annotator estimates; without them everybody counts the same."
     )
     effects: Literal["fixed", "joint"] = Field(
-        "fixed", description="Rationality, side bias and ties: as estimated, or learned with the reward from there on."
+        "fixed",
+        description="Rationality, side bias and ties: as estimated, or learned with the reward from there on.",
     )
     annotator_rate: float | None = Field(
-        None, gt=0, le=1,
+        None,
+        gt=0,
+        le=1,
         description="Peak step size of what is learned about annotators and rating scales; unless given, 10 / steps, at most 0.1.",
-    )  # fmt: skip
-    gold: GoldName | None = Field(None, description="The gold reward, for the card only; never trained on.")
+    )
+    gold: GoldName | None = Field(
+        None, description="The gold reward, for the card only; never trained on."
+    )
     members: int = Field(3, ge=1, description="Ensemble members.")
     trunk: Literal["own", "shared", "adapters"] = Field(
         "own",
         description="Members with a trunk each, heads on one trunk, or an adapter each (lora) on one frozen trunk.",
     )
     objectives: dict[str, float] = Field(
-        {}, description="Rated attributes with their weights in the score: a head each; one name: that attribute alone."
+        {},
+        description="Rated attributes with their weights in the score: a head each; one name: that attribute alone.",
     )
     distribution: DistributionConfig | None = Field(
-        None, description="Learn a distribution of rewards per response, from choices among responses."
+        None,
+        description="Learn a distribution of rewards per response, from choices among responses.",
     )
-    bootstrap: bool = Field(False, description="Train each member on its own resample of the prompts.")
+    bootstrap: bool = Field(
+        False, description="Train each member on its own resample of the prompts."
+    )
     label_smoothing: float = Field(
         0.0, ge=0, lt=0.5, description="Share of comparisons and corrections assumed flipped."
     )
     centring: float = Field(
-        0.0, ge=0, description="Weight of the squared mean score of what is compared; 0.01 keeps scores around zero."
+        0.0,
+        ge=0,
+        description="Weight of the squared mean score of what is compared; 0.01 keeps scores around zero.",
     )
-    margin: float = Field(0.0, ge=0, description="Utility asked for per step of a comparison's strength above 1.")
-    ties: Literal["davidson", "rao_kupper"] = Field("davidson", description="Model of undecided comparisons.")
+    margin: float = Field(
+        0.0, ge=0, description="Utility asked for per step of a comparison's strength above 1."
+    )
+    ties: Literal["davidson", "rao_kupper"] = Field(
+        "davidson", description="Model of undecided comparisons."
+    )
     rankings: Literal["plackett_luce", "all_pairs"] = Field(
-        "plackett_luce", description="Likelihood of rankings; all_pairs is InstructGPT's mean over pairs."
+        "plackett_luce",
+        description="Likelihood of rankings; all_pairs is InstructGPT's mean over pairs.",
     )
     rows: Literal["prompt", "pair"] = Field(
-        "prompt", description="What is read at once: a prompt with all its responses, or every strict pair by itself."
+        "prompt",
+        description="What is read at once: a prompt with all its responses, or every strict pair by itself.",
     )
     steps: Literal["end", "min", "product", "last"] = Field(
-        "end", description="A response's score: at its end, or of its steps the worst, the product or the last."
+        "end",
+        description="A response's score: at its end, or of its steps the worst, the product or the last.",
     )
-    step_separator: str = Field("\n", min_length=1, description="What divides a response into steps.")
-    limit: int | None = Field(None, ge=2, description="Use only that many judged prompts, from the top.")
-    heldout_share: float = Field(0.1, gt=0, lt=0.9, description="Share of the prompts kept aside, from the end.")
+    step_separator: str = Field(
+        "\n", min_length=1, description="What divides a response into steps."
+    )
+    limit: int | None = Field(
+        None, ge=2, description="Use only that many judged prompts, from the top."
+    )
+    heldout_share: float = Field(
+        0.1, gt=0, lt=0.9, description="Share of the prompts kept aside, from the end."
+    )
     lengths: LengthConfig = Field(LengthConfig(), description="Token limits.")
     epochs: float = Field(1.0, gt=0, description="Passes over the judged prompts, per member.")
     batch: int = Field(16, ge=1, description="Prompts per optimiser step.")
@@ -109,12 +139,16 @@ class RewardConfig(ReadsData, TrainingConfig):
         }
         if len(chosen := [name for name, used in heads.items() if used]) > 1:
             raise ValueError(f"{' and '.join(chosen)} are different heads: choose one of them")
-        if self.distribution is not None and (self.annotators is not None or self.effects == "joint"):
+        if self.distribution is not None and (
+            self.annotators is not None or self.effects == "joint"
+        ):
             raise ValueError(
                 "a distribution takes annotators as part of the hidden context: leave out annotators and effects"
             )
         if self.rows == "pair" and (self.objectives or self.steps != "end"):
-            raise ValueError("rows: pair reads what compares responses only: leave out objectives and steps")
+            raise ValueError(
+                "rows: pair reads what compares responses only: leave out objectives and steps"
+            )
         if self.distribution is not None and self.margin:
             raise ValueError("a distribution knows no margin: leave it out")
         return self
@@ -125,11 +159,14 @@ class RewardConfig(ReadsData, TrainingConfig):
 
         several = tuple(self.objectives.items()) if len(self.objectives) > 1 else ()
         found = self.distribution.model_dump() if self.distribution else {}
-        return HeadForm(objectives=several, steps=self.steps, separator=self.step_separator, **found)
+        return HeadForm(
+            objectives=several, steps=self.steps, separator=self.step_separator, **found
+        )
 
 
 class Reward(Stage):
-    """An ensemble trained by the choice likelihood; centred, scaled, calibrated, saved with probes."""
+    """An ensemble trained by the choice likelihood; centred, scaled, calibrated, saved with
+    probes."""
 
     kind = "reward"
     Config = RewardConfig
@@ -152,17 +189,26 @@ class Reward(Stage):
             rows = planning.whole(len(groups), context)
             tokens = planning.whole(sum(g.group.tokens for g in groups), context)
         else:
-            rows, tokens = planning.judged_prompts(config.feedback, config.limit, config.lengths, context)
+            rows, tokens = planning.judged_prompts(
+                config.feedback, config.limit, config.lengths, context
+            )
         steps = updates(rows, config.batch, config.epochs)
         passes = 1 if config.trunk == "shared" else config.members
         work = Work(trained=round(tokens * config.epochs * passes))
         return planning.training_plan(
-            config, model, context, work, planning.least(work, judged),
+            config,
+            model,
+            context,
+            work,
+            planning.least(work, judged),
             trained=config.members if config.trunk == "own" else 1,
-            rows=rows or None, steps=passes * steps if steps else None,
+            rows=rows or None,
+            steps=passes * steps if steps else None,
             models={"model": model.left_by(context.name, "reward model")},
-            notes=[f"{config.members} members ({config.trunk} trunk) x {config.epochs:g} epochs in batches of {config.batch} prompts"],
-        )  # fmt: skip
+            notes=[
+                f"{config.members} members ({config.trunk} trunk) x {config.epochs:g} epochs in batches of {config.batch} prompts"
+            ],
+        )
 
     def run(self, config: RewardConfig, context: StageContext) -> StageResult:
         from accord.learning.calibration import fit_centre, fit_temperature
@@ -171,7 +217,12 @@ class Reward(Stage):
         from accord.models.ensembles import build_members
         from accord.models.loading import load_causal_lm
         from accord.models.reward_model import RewardModel
-        from accord.runs.stages.judged import annotator_effects, equal_pairs, one_pair_per_row, without_pair
+        from accord.runs.stages.judged import (
+            annotator_effects,
+            equal_pairs,
+            one_pair_per_row,
+            without_pair,
+        )
         from accord.runs.stages.reward_report import report
 
         trunk = load_causal_lm(context.resolve(config.model), context.device)
@@ -188,9 +239,13 @@ class Reward(Stage):
         effects = annotator_effects(estimates, judged.annotators, judged.comparing)
         form, lora = config.head(), config.lora.settings() if config.lora else None
         _check_steps(judged, form, trunk, context)
-        model = RewardModel.untrained(build_members(trunk, config.members, context.seed, config.trunk, lora, form))
+        model = RewardModel.untrained(
+            build_members(trunk, config.members, context.seed, config.trunk, lora, form)
+        )
         session = context.session(_note)
-        result = train_reward(model, train, _settings(config, context), effects, session, heldout, judged.scales)
+        result = train_reward(
+            model, train, _settings(config, context), effects, session, heldout, judged.scales
+        )
         fit_centre(model, [g.group for g in train[:256]], config.micro_batch_tokens)
         if strict_pairs(heldout):
             fit_temperature(model, heldout, config.micro_batch_tokens)
@@ -203,13 +258,19 @@ def _judged(config: RewardConfig, model: Language, context: StageContext) -> Jud
     from accord.runs.stages.judged import read_judged
 
     return read_judged(
-        config.feedback, model, config.lengths, context, config.margin, objectives=list(config.objectives),
+        config.feedback,
+        model,
+        config.lengths,
+        context,
+        config.margin,
+        objectives=list(config.objectives),
         ratings=config.distribution is None and config.rows == "prompt",
-    )  # fmt: skip
+    )
 
 
 def _split(groups: list[JudgedGroup], share: float) -> tuple[list[JudgedGroup], list[JudgedGroup]]:
-    """(train, held out): the last `share` of the prompts, at least one, is kept aside. Raises DataError for one prompt."""
+    """(train, held out): the last `share` of the prompts, at least one, is kept aside. Raises
+    DataError for one prompt."""
     if len(groups) < 2:
         raise DataError(
             "all usable feedback is about one prompt, so none can be kept aside",
@@ -224,15 +285,23 @@ def _settings(config: RewardConfig, context: StageContext) -> RewardSettings:
     from accord.learning.reward import RewardSettings
 
     return RewardSettings(
-        epochs=config.epochs, batch=config.batch, micro_batch_tokens=config.micro_batch_tokens, seed=context.seed,
-        bootstrap=config.bootstrap, label_smoothing=config.label_smoothing, centring=config.centring,
-        form=Form(config.ties, config.rankings), effects=config.effects, annotator_rate=config.annotator_rate,
+        epochs=config.epochs,
+        batch=config.batch,
+        micro_batch_tokens=config.micro_batch_tokens,
+        seed=context.seed,
+        bootstrap=config.bootstrap,
+        label_smoothing=config.label_smoothing,
+        centring=config.centring,
+        form=Form(config.ties, config.rankings),
+        effects=config.effects,
+        annotator_rate=config.annotator_rate,
         optimizer=config.optimizer(),
-    )  # fmt: skip
+    )
 
 
 def _check_steps(judged: Judged, head: HeadForm, trunk: CausalLM, context: StageContext) -> None:
-    """Raises DataError when only steps are labelled but scores are read elsewhere; says where steps are split otherwise."""
+    """Raises DataError when only steps are labelled but scores are read elsewhere; says where steps
+    are split otherwise."""
     from accord.models.scalar import decoder
     from accord.text.steps import split_ends
 

@@ -1,4 +1,5 @@
-"""What a reward stage leaves beside the model: its card, what was learned about annotators, values and a summary."""
+"""What a reward stage leaves beside the model: its card, what was learned about annotators, values
+and a summary."""
 
 from __future__ import annotations
 
@@ -24,17 +25,27 @@ if TYPE_CHECKING:
 
 
 def report(
-    model: RewardModel, result: RewardResult, judged: Judged, heldout: Sequence[JudgedGroup], config: RewardConfig,
+    model: RewardModel,
+    result: RewardResult,
+    judged: Judged,
+    heldout: Sequence[JudgedGroup],
+    config: RewardConfig,
     context: StageContext,
-) -> tuple[str, dict[str, Any], dict[str, Path]]:  # fmt: skip
-    """(summary, values, artefacts); the card needs held-out pairs, and annotators.json something learned about them."""
-    values: dict[str, Any] = describe(result) | {"temperature": model.temperature, "left_out": judged.left_out}
+) -> tuple[str, dict[str, Any], dict[str, Path]]:
+    """(summary, values, artefacts); the card needs held-out pairs, and annotators.json something
+    learned about them."""
+    values: dict[str, Any] = describe(result) | {
+        "temperature": model.temperature,
+        "left_out": judged.left_out,
+    }
     artefacts: dict[str, Path] = {}
     if config.effects == "joint" or judged.scales:
         artefacts["annotators"] = context.folder / "annotators.json"
         write_json(artefacts["annotators"], _annotators(model, result, judged))
     if model.form.kind != "point":
-        values["context_explained"] = context_explained(model, [g.group for g in heldout], config.micro_batch_tokens)
+        values["context_explained"] = context_explained(
+            model, [g.group for g in heldout], config.micro_batch_tokens
+        )
     summary = f"{config.members} members; "
     if not strict_pairs(heldout):
         summary += f"held-out NLL {result.heldout_nll:.3f} nats per judgement; no held-out pair to check the order on"
@@ -46,11 +57,16 @@ def report(
     if gold:
         values["gold_accuracy"] = gold["value"]
     versus = f", {gold['value']:.1%} with gold" if gold else ""
-    return f"{summary}agrees with {values['heldout_accuracy']:.1%} of held-out labels{versus}", values, artefacts
+    return (
+        f"{summary}agrees with {values['heldout_accuracy']:.1%} of held-out labels{versus}",
+        values,
+        artefacts,
+    )
 
 
 def _annotators(model: RewardModel, result: RewardResult, judged: Judged) -> dict[str, Any]:
-    """In units of the score where ratings are of the score; objectives and steps have scales of their own."""
+    """In units of the score where ratings are of the score; objectives and steps have scales of
+    their own."""
     scored = model.form.steps == "end" and not model.form.objectives
     centre_E, scale = (model.centre_E, model.scale) if scored else (torch.zeros(model.size), 1.0)
     told = describe_annotators(result.learned, centre_E, scale, judged.annotators, judged.scales)
@@ -75,6 +91,7 @@ def _card(
     found = card(
         np.stack([pair_gaps(row, heldout).numpy() for row in scores_ER]).astype(np.float64),
         [g for g, _, _ in strict_pairs(heldout)],
-        np.sign(pair_gaps(tokens_R, heldout).numpy()), gold_gap,
-    )  # fmt: skip
+        np.sign(pair_gaps(tokens_R, heldout).numpy()),
+        gold_gap,
+    )
     return found.model_dump(mode="json")

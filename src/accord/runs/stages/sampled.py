@@ -1,4 +1,5 @@
-"""A policy's responses to a file of prompts, scored: sampled in chunks that survive an interruption."""
+"""A policy's responses to a file of prompts, scored: sampled in chunks that survive an
+interruption."""
 
 from __future__ import annotations
 
@@ -15,16 +16,24 @@ if TYPE_CHECKING:
 
 LOG = "sampled.jsonl"
 Score = Callable[[Sequence[Any], Rollout, Sequence[str]], Sequence[float]]
-"""(prompts of the chunk, as in the data; their rollout; its responses as text) -> one number per response."""
+"""(prompts of the chunk, as in the data; their rollout; its responses as text) -> one number per
+response."""
 
 
 def sample_in_chunks(
-    model: CausalLM, prompts: Sequence[Any], settings: SamplingSettings, k: int, context: StageContext, chunk: int,
+    model: CausalLM,
+    prompts: Sequence[Any],
+    settings: SamplingSettings,
+    k: int,
+    context: StageContext,
+    chunk: int,
     score: Score,
-) -> list[dict[str, Any]]:  # fmt: skip
-    """One row per prompt with its `prompt` and, of its k samples, `responses` (text), `finished` and `scores`.
+) -> list[dict[str, Any]]:
+    """One row per prompt with its `prompt` and, of its k samples, `responses` (text), `finished`
+    and `scores`.
 
-    After each `chunk` of prompts the rows are on disk: a resumed stage samples the rest, with the seeds it would have had.
+    After each `chunk` of prompts the rows are on disk: a resumed stage samples the rest, with the
+    seeds it would have had.
     """
     encoder, sampler = context.encoder(model), BuiltinSampler(model)
     seeds = sequence_seeds(context.seed, 0, len(prompts) * k)
@@ -37,7 +46,12 @@ def sample_in_chunks(
         scores = score(part, rollout, texts)
         places = [slice(i * k, (i + 1) * k) for i in range(len(part))]
         log.append(
-            {"prompt": p, "responses": texts[at], "finished": rollout.finished[at], "scores": list(scores[at])}
+            {
+                "prompt": p,
+                "responses": texts[at],
+                "finished": rollout.finished[at],
+                "scores": list(scores[at]),
+            }
             for p, at in zip(part, places, strict=True)
         )
         context.checkpoint(min(start + chunk, len(prompts)), len(prompts), "sampling")

@@ -1,4 +1,5 @@
-"""The reward an on-policy stage pays: a reward model, functions (verifiers) and a price per token, added up."""
+"""The reward an on-policy stage pays: a reward model, functions (verifiers) and a price per token,
+added up."""
 
 from __future__ import annotations
 
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
 class RewardSources(StageConfig):
     """What a score is composed of; a stage's settings inherit this."""
 
-    reward: RewardName | None = Field(None, description="The reward model; may be left out where functions score.")
+    reward: RewardName | None = Field(
+        None, description="The reward model; may be left out where functions score."
+    )
     functions: dict[str, float] = Field(
         default_factory=dict,
         description="Reward functions module:function with their weights, called as f(prompts, responses).",
@@ -43,7 +46,8 @@ class RewardSources(StageConfig):
         return self
 
     def check_functions(self, prompts: Sequence[Any], context: StageContext) -> None:
-        """Raise ConfigError, before anything runs, for a function that cannot be loaded, called, or gives no scores.
+        """Raise ConfigError, before anything runs, for a function that cannot be loaded, called, or
+        gives no scores.
 
         Each is called once, with an ordinary and an empty response to the first of `prompts`.
         """
@@ -63,25 +67,32 @@ RewardFunction = Callable[[Sequence[Any], Sequence[str]], Sequence[float]]
 
 
 def load_function(name: str) -> RewardFunction:
-    """The function of `module:function`; modules of the current directory are found. Raises ConfigError."""
+    """The function of `module:function`; modules of the current directory are found. Raises
+    ConfigError."""
     module_name, _, function_name = name.partition(":")
     if not module_name or not function_name:
-        raise ConfigError(f"{name!r} names no function", "write module:function, for example rewards:is_polite")
+        raise ConfigError(
+            f"{name!r} names no function", "write module:function, for example rewards:is_polite"
+        )
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
         function = getattr(importlib.import_module(module_name), function_name)
     except (ImportError, AttributeError) as error:
-        raise ConfigError(f"cannot load the reward function {name!r}: {error}", "check its module and name") from error
+        raise ConfigError(
+            f"cannot load the reward function {name!r}: {error}", "check its module and name"
+        ) from error
     if not callable(function):
         raise ConfigError(
-            f"{name} is {type(function).__name__}, not a function", "it is called as f(prompts, responses)"
+            f"{name} is {type(function).__name__}, not a function",
+            "it is called as f(prompts, responses)",
         )
     return function  # type: ignore[no-any-return]
 
 
 def probe(name: str, prompt: Any) -> None:
-    """Call a reward function as a stage would. Raises ConfigError saying what it did, with the line where it failed."""
+    """Call a reward function as a stage would. Raises ConfigError saying what it did, with the line
+    where it failed."""
     function = load_function(name)
     try:
         inspect.signature(function).bind([prompt], ["An answer."])
@@ -107,12 +118,18 @@ def probe(name: str, prompt: Any) -> None:
 
 
 class Scorer:
-    """Scores a rollout [E, B]: every member of the reward model plus what functions and length add or take."""
+    """Scores a rollout [E, B]: every member of the reward model plus what functions and length add
+    or take."""
 
     def __init__(
-        self, reward: RewardModel | None, functions: Mapping[str, float], length_penalty: float, prompts: Mapping[tuple[int, ...], Any],
-        encoder: Encoder, micro_batch_tokens: int,
-    ) -> None:  # fmt: skip
+        self,
+        reward: RewardModel | None,
+        functions: Mapping[str, float],
+        length_penalty: float,
+        prompts: Mapping[tuple[int, ...], Any],
+        encoder: Encoder,
+        micro_batch_tokens: int,
+    ) -> None:
         self.reward, self.length_penalty, self.prompts = reward, length_penalty, prompts
         self.functions = [(name, load_function(name), weight) for name, weight in functions.items()]
         self.encoder, self.micro_batch_tokens = encoder, micro_batch_tokens
@@ -125,18 +142,22 @@ class Scorer:
             prompts = [self.prompts[tuple(rollout.prompts[p])] for p in rollout.prompt_index]
             responses = [self.encoder.text(r) for r in rollout.responses]
             for name, function, weight in self.functions:
-                added_B += weight * torch.tensor(_checked(name, function(prompts, responses), responses))
+                added_B += weight * torch.tensor(
+                    _checked(name, function(prompts, responses), responses)
+                )
         if self.reward is None:
             return added_B[None]
         return self.reward.score(rollout.groups(), self.micro_batch_tokens) + added_B
 
 
 def _checked(name: str, scores: Sequence[float], responses: Sequence[str]) -> list[float]:
-    """Raises RunError for a wrong count or a score that is no finite number, naming the response."""
+    """Raises RunError for a wrong count or a score that is no finite number, naming the
+    response."""
     found = [float(score) for score in scores]
     if len(found) != len(responses):
         raise RunError(
-            f"{name} gave {len(found)} scores for {len(responses)} responses", "return one number per response"
+            f"{name} gave {len(found)} scores for {len(responses)} responses",
+            "return one number per response",
         )
     for score, response in zip(found, responses, strict=True):
         if not math.isfinite(score):

@@ -26,7 +26,9 @@ class LoraConfig(Settings):
         from accord.models.loading import LoraSettings
 
         return LoraSettings(
-            self.rank, self.alpha, self.targets if isinstance(self.targets, str) else tuple(self.targets)
+            self.rank,
+            self.alpha,
+            self.targets if isinstance(self.targets, str) else tuple(self.targets),
         )
 
 
@@ -34,7 +36,10 @@ class ReadsData(StageConfig):
     """Settings of every stage that may drop rows of its data."""
 
     allow_dropped: float = Field(
-        0.2, ge=0, le=1, description="Share of the rows that may be dropped (unreadable, too long); more stops the run."
+        0.2,
+        ge=0,
+        le=1,
+        description="Share of the rows that may be dropped (unreadable, too long); more stops the run.",
     )
 
 
@@ -42,12 +47,22 @@ class TrainingConfig(StageConfig):
     """Settings of every stage that trains."""
 
     learning_rate: float = Field(gt=0, le=1, description="Peak step size of AdamW.")
-    warmup: float = Field(0.05, ge=0, lt=1, description="Share of the steps over which the step size rises.")
-    schedule: Literal["linear", "cosine", "constant"] = Field("linear", description="How the step size falls.")
-    adam_beta2: float = Field(0.95, ge=0, lt=1, description="Decay of Adam's mean squared gradient, per step.")
+    warmup: float = Field(
+        0.05, ge=0, lt=1, description="Share of the steps over which the step size rises."
+    )
+    schedule: Literal["linear", "cosine", "constant"] = Field(
+        "linear", description="How the step size falls."
+    )
+    adam_beta2: float = Field(
+        0.95, ge=0, lt=1, description="Decay of Adam's mean squared gradient, per step."
+    )
     weight_decay: float = Field(0.0, ge=0, description="Decay of matrices, per unit of step size.")
-    max_grad_norm: float = Field(1.0, ge=0, description="Gradient clipping bound; 0 switches it off.")
-    micro_batch_tokens: int = Field(2048, ge=16, description="Tokens per forward pass: a memory knob only.")
+    max_grad_norm: float = Field(
+        1.0, ge=0, description="Gradient clipping bound; 0 switches it off."
+    )
+    micro_batch_tokens: int = Field(
+        2048, ge=16, description="Tokens per forward pass: a memory knob only."
+    )
     lora: LoraConfig | None = Field(None, description="Train adapters instead of all weights.")
 
     def optimizer(self, learning_rate: float | None = None, eps: float = 1e-8) -> OptimizerSettings:
@@ -55,16 +70,23 @@ class TrainingConfig(StageConfig):
         from accord.learning.optimizer import OptimizerSettings
 
         return OptimizerSettings(
-            learning_rate=learning_rate or self.learning_rate, betas=(0.9, self.adam_beta2), eps=eps,
-            weight_decay=self.weight_decay, warmup=self.warmup, schedule=self.schedule, max_grad_norm=self.max_grad_norm,
-        )  # fmt: skip
+            learning_rate=learning_rate or self.learning_rate,
+            betas=(0.9, self.adam_beta2),
+            eps=eps,
+            weight_decay=self.weight_decay,
+            warmup=self.warmup,
+            schedule=self.schedule,
+            max_grad_norm=self.max_grad_norm,
+        )
 
 
 class LengthConfig(Settings):
     """Token limits and what to do with rows beyond them."""
 
     max_prompt_tokens: int = Field(64, ge=1, description="Longest prompt, in tokens.")
-    max_response_tokens: int = Field(64, ge=1, description="Longest response, in tokens, EOS included.")
+    max_response_tokens: int = Field(
+        64, ge=1, description="Longest response, in tokens, EOS included."
+    )
     too_long: Literal["error", "drop", "cut"] = Field(
         "error", description="What to do with longer rows; always counted."
     )
@@ -72,7 +94,10 @@ class LengthConfig(Settings):
     @property
     def limits(self) -> dict[str, int | None]:
         """Both limits by name."""
-        return {"max_prompt_tokens": self.max_prompt_tokens, "max_response_tokens": self.max_response_tokens}
+        return {
+            "max_prompt_tokens": self.max_prompt_tokens,
+            "max_response_tokens": self.max_response_tokens,
+        }
 
     @property
     def most(self) -> int:
@@ -88,6 +113,8 @@ class EvaluationConfig(Settings):
     reference: PolicyName = Field(description="The model the KL is measured against.")
     gold: GoldName | None = Field(None, description="The gold reward, where there is one.")
     count: int = Field(192, ge=2, description="Prompts used, from the top.")
-    points: int = Field(6, ge=1, description="Points along the training at which the policy is examined.")
+    points: int = Field(
+        6, ge=1, description="Points along the training at which the policy is examined."
+    )
     max_new_tokens: int = Field(48, ge=1, description="Response limit, in tokens.")
     temperature: float = Field(1.0, gt=0, description="Sampling temperature.")

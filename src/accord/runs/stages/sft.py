@@ -28,8 +28,12 @@ class SftConfig(ReadsData, TrainingConfig):
 
     kind: Literal["sft"]
     model: PolicyName = Field(description="The model to start from.")
-    data: Demonstrations = Field(description="Demonstrations in any known format: file, directory or Hub id.")
-    turns: Literal["last", "every"] = Field("last", description="Assistant turns of a conversation that are trained.")
+    data: Demonstrations = Field(
+        description="Demonstrations in any known format: file, directory or Hub id."
+    )
+    turns: Literal["last", "every"] = Field(
+        "last", description="Assistant turns of a conversation that are trained."
+    )
     lengths: LengthConfig = Field(LengthConfig(), description="Token limits.")
     epochs: float = Field(1.0, gt=0, description="Passes over the demonstrations.")
     batch: int = Field(48, ge=1, description="Demonstrations per optimiser step.")
@@ -51,22 +55,45 @@ class Sft(Stage):
 
         model = look_at_policy(config.model, context, config.lora, trains=True, merges=True)
         examples = rehearse(
-            lambda language: read_demonstrations(config.data, language, config.lengths, context, config.turns), model
+            lambda language: read_demonstrations(
+                config.data, language, config.lengths, context, config.turns
+            ),
+            model,
         )
         rows, tokens = planned_rows(config.data, context), 0
         if examples is not None:
-            rows, tokens = whole(len(examples), context), whole(sum(e.group.tokens for e in examples), context)
+            rows, tokens = (
+                whole(len(examples), context),
+                whole(sum(e.group.tokens for e in examples), context),
+            )
             _check_heldout(rows, config)
-        steps = updates(None if rows is None else max(0, rows - config.heldout), config.batch, config.epochs)
+        steps = updates(
+            None if rows is None else max(0, rows - config.heldout), config.batch, config.epochs
+        )
         work = Work(trained=round(tokens * config.epochs))
         return training_plan(
-            config, model, context, work, rows=rows, steps=steps,
-            models={name: model.left_by(context.name, adapter=name == "adapter") for name in self.provides},
-            notes=[f"{config.epochs:g} epochs in batches of {config.batch}, {config.heldout} kept aside"],
-        )  # fmt: skip
+            config,
+            model,
+            context,
+            work,
+            rows=rows,
+            steps=steps,
+            models={
+                name: model.left_by(context.name, adapter=name == "adapter")
+                for name in self.provides
+            },
+            notes=[
+                f"{config.epochs:g} epochs in batches of {config.batch}, {config.heldout} kept aside"
+            ],
+        )
 
     def run(self, config: SftConfig, context: StageContext) -> StageResult:
-        from accord.learning.supervised import SupervisedSettings, describe, heldout_loss, train_supervised
+        from accord.learning.supervised import (
+            SupervisedSettings,
+            describe,
+            heldout_loss,
+            train_supervised,
+        )
         from accord.models.loading import add_lora, load_causal_lm, merge_adapter, save_causal_lm
 
         model = load_causal_lm(context.resolve(config.model), context.device)
@@ -78,21 +105,28 @@ class Sft(Stage):
         train, heldout = groups[: -config.heldout], groups[-config.heldout :]
         before = heldout_loss(model, heldout, config.micro_batch_tokens)
         settings = SupervisedSettings(
-            epochs=config.epochs, batch=config.batch, micro_batch_tokens=config.micro_batch_tokens, seed=context.seed,
+            epochs=config.epochs,
+            batch=config.batch,
+            micro_batch_tokens=config.micro_batch_tokens,
+            seed=context.seed,
             optimizer=config.optimizer(),
-        )  # fmt: skip
+        )
         result = train_supervised(model, train, settings, context.session(_note), heldout)
         artefacts = {"model": context.folder / "model"}
         if config.lora is not None:  # later stages put adapters of their own on the merged model
             artefacts["adapter"] = save_causal_lm(model, context.folder / "adapter")
         save_causal_lm(merge_adapter(model), artefacts["model"])
         values = describe(result) | {"heldout_loss_before": before}
-        return StageResult(f"held-out loss {before:.3f} → {result.heldout_loss:.3f} nats/token", values, artefacts)
+        return StageResult(
+            f"held-out loss {before:.3f} → {result.heldout_loss:.3f} nats/token", values, artefacts
+        )
 
 
 def _check_heldout(rows: int, config: SftConfig) -> None:
     if rows <= config.heldout:
-        raise DataError(f"{rows} demonstrations, but {config.heldout} are to be kept aside", "lower heldout")
+        raise DataError(
+            f"{rows} demonstrations, but {config.heldout} are to be kept aside", "lower heldout"
+        )
 
 
 def _note(values: Mapping[str, float]) -> str:
@@ -100,9 +134,14 @@ def _note(values: Mapping[str, float]) -> str:
 
 
 def read_demonstrations(
-    source: DataSpec, model: Language, lengths: LengthConfig, context: StageContext, turns: Turns = "last"
+    source: DataSpec,
+    model: Language,
+    lengths: LengthConfig,
+    context: StageContext,
+    turns: Turns = "last",
 ) -> list[Example]:
-    """Tokenise demonstrations of any known format and apply the length policy; each counts by its record's weight."""
+    """Tokenise demonstrations of any known format and apply the length policy; each counts by its
+    record's weight."""
     from accord.feedback.formats.source import name_of
     from accord.feedback.records import Demonstration
     from accord.runs.reading import read_records
@@ -125,15 +164,23 @@ def read_demonstrations(
             examples.append(replace(example, weight=example.weight * record.weight))
     if not examples:
         raise DataError(
-            f"{name_of(source)} ({read.shape}) holds no demonstrations", "name rows with a prompt and a response"
+            f"{name_of(source)} ({read.shape}) holds no demonstrations",
+            "name rows with a prompt and a response",
         )
     return apply_lengths(
-        examples, model, lengths, context, dict(dropped), read.left_out, unreadable=sum(read.dropped.values())
+        examples,
+        model,
+        lengths,
+        context,
+        dict(dropped),
+        read.left_out,
+        unreadable=sum(read.dropped.values()),
     )
 
 
 def _turns(record: Feedback, content: Content, turns: Turns) -> list[tuple[Any, Any, bool]]:
-    """(prompt, response, whether it ended) of what is trained, see `split_conversation`; none where all messages have the weight
+    """(prompt, response, whether it ended) of what is trained, see `split_conversation`; none where
+    all messages have the weight
     0. A text, such as a policy's own, stays as it is, to the letter."""
     from accord.feedback.records import to_json
     from accord.runs.stages.usable import WRITTEN, ended
@@ -142,11 +189,18 @@ def _turns(record: Feedback, content: Content, turns: Turns) -> list[tuple[Any, 
     finished = ended(record, WRITTEN)
     if isinstance(record.prompt, str) or (isinstance(content, str) and turns == "last"):
         return [(record.asked, to_json(content), finished)]
-    answer: list[Any] = [{"role": "assistant", "content": content}] if isinstance(content, str) else to_json(content)
+    answer: list[Any] = (
+        [{"role": "assistant", "content": content}]
+        if isinstance(content, str)
+        else to_json(content)
+    )
     messages = [*to_json(record.prompt), *answer]
     if all(message.get("weight") == 0 for message in messages if message["role"] == "assistant"):
         return []
     whole = {**record.asked, "messages": messages} if isinstance(record.asked, dict) else messages
     *before, (prompt, response) = split_conversation(whole, turns, record.id)
     last = content if isinstance(content, str) and response == answer else response
-    return [*((p, r, True) for p, r in before), (prompt, last, finished or response[-1] != answer[-1])]
+    return [
+        *((p, r, True) for p, r in before),
+        (prompt, last, finished or response[-1] != answer[-1]),
+    ]

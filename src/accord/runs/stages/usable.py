@@ -1,4 +1,5 @@
-"""Records as stages on texts read them: those that count and are about texts, and what each of their responses says."""
+"""Records as stages on texts read them: those that count and are about texts, and what each of
+their responses says."""
 
 from __future__ import annotations
 
@@ -7,7 +8,16 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
-from accord.feedback.records import Clip, Content, Correction, Demonstration, Feedback, content_id, plain, to_json
+from accord.feedback.records import (
+    Clip,
+    Content,
+    Correction,
+    Demonstration,
+    Feedback,
+    content_id,
+    plain,
+    to_json,
+)
 
 WRITTEN = "(written)"
 """The name, within its record, of the response an annotator wrote."""
@@ -28,7 +38,8 @@ def _unusable(record: Feedback) -> str:
 
 
 def ended(record: Feedback, option: str) -> bool:
-    """Whether a response of the record ends there (a policy's may have been cut off); so it does unless the record says not."""
+    """Whether a response of the record ends there (a policy's may have been cut off); so it does
+    unless the record says not."""
     finished: Any = record.meta.get("finished", True)
     return finished if isinstance(finished, bool) else finished.get(option, True)
 
@@ -39,7 +50,8 @@ def prompt_key(record: Feedback) -> str:
 
 
 class Response(NamedTuple):
-    """A response of a record: its name there, what it says as JSON, whether it ends there, whether it says nothing."""
+    """A response of a record: its name there, what it says as JSON, whether it ends there, whether
+    it says nothing."""
 
     name: str
     said: str
@@ -58,12 +70,15 @@ def responses(record: Feedback) -> dict[str, Response]:
     if isinstance(record.choice, Correction | Demonstration):
         contents[WRITTEN] = record.choice.content
     return {
-        name: Response(name, json.dumps(to_json(content)), ended(record, name), not plain(content).strip())
+        name: Response(
+            name, json.dumps(to_json(content)), ended(record, name), not plain(content).strip()
+        )
         for name, content in contents.items()
     }
 
 
 def row_name(record: Feedback, response: str, taken: Collection[str]) -> str:
-    """What a response is called in messages and tables; records may share an id, names are told apart."""
+    """What a response is called in messages and tables; records may share an id, names are told
+    apart."""
     name = f"{record.id}/{response}"
     return name if name not in taken else f"{name} ({len(taken)})"

@@ -36,7 +36,10 @@ GROUPS = (projects, people, work, data, hooks)
 TAGS = [
     {"name": "projects", "description": "Projects, their guidelines, their items."},
     {"name": "people", "description": "Who takes part; bots with tokens of their own."},
-    {"name": "work", "description": "Judging: the same queue, leases and blinding as in the browser."},
+    {
+        "name": "work",
+        "description": "Judging: the same queue, leases and blinding as in the browser.",
+    },
     {"name": "data", "description": "Answers, the log, quality, exports."},
     {"name": "webhooks", "description": "Who hears of a project's events; needs the scope manage."},
 ]
@@ -51,14 +54,22 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 
 
 def create_api(
-    db: Database, limiter: Limiter | None = None, desk: Desk | None = None, private_webhooks: bool = False,
+    db: Database,
+    limiter: Limiter | None = None,
+    desk: Desk | None = None,
+    private_webhooks: bool = False,
     media: Path | None = None,
-) -> FastAPI:  # fmt: skip
+) -> FastAPI:
     """The REST application over a studio's database, to be mounted at /api/v1."""
     app = FastAPI(
-        title="accord studio", version=__version__, description=ABOUT, openapi_tags=TAGS, docs_url=None, redoc_url=None,
+        title="accord studio",
+        version=__version__,
+        description=ABOUT,
+        openapi_tags=TAGS,
+        docs_url=None,
+        redoc_url=None,
         responses=ERRORS,
-    )  # fmt: skip
+    )
     app.state.api = Api(db, limiter or Limiter(), desk or Desk(db), private_webhooks, media)
     for group in GROUPS:
         app.include_router(group.router)
@@ -72,22 +83,33 @@ def create_api(
 
 
 def _truthful(schema: dict[str, Any]) -> dict[str, Any]:
-    """The description as it is: mistakes are problem+json, and what is invalid is a 400, never FastAPI's own 422."""
-    for operation in (operation for path in schema["paths"].values() for operation in path.values()):
+    """The description as it is: mistakes are problem+json, and what is invalid is a 400, never
+    FastAPI's own 422."""
+    for operation in (
+        operation for path in schema["paths"].values() for operation in path.values()
+    ):
         operation["responses"].pop("422", None)
         for status, response in operation["responses"].items():
             if status >= "400" and "application/json" in response.get("content", {}):
-                response["content"] = {"application/problem+json": response["content"]["application/json"]}
+                response["content"] = {
+                    "application/problem+json": response["content"]["application/json"]
+                }
     for name in ("HTTPValidationError", "ValidationError"):
         schema.get("components", {}).get("schemas", {}).pop(name, None)
     return schema
 
 
-def _problem(status: int, title: str, detail: str, fix: str | None = None, where: str | None = None) -> JSONResponse:
+def _problem(
+    status: int, title: str, detail: str, fix: str | None = None, where: str | None = None
+) -> JSONResponse:
     kind = title.lower().replace(" ", "-")
     detail = detail.encode(errors="backslashreplace").decode()  # it may quote what was sent
-    said = Problem(type=f"/problems/{kind}", title=title, status=status, detail=detail, fix=fix, field=where)
-    return JSONResponse(said.model_dump(exclude_none=True), status, media_type="application/problem+json")
+    said = Problem(
+        type=f"/problems/{kind}", title=title, status=status, detail=detail, fix=fix, field=where
+    )
+    return JSONResponse(
+        said.model_dump(exclude_none=True), status, media_type="application/problem+json"
+    )
 
 
 _KINDS: tuple[tuple[type[AccordError], int, str], ...] = (
@@ -99,13 +121,25 @@ _KINDS: tuple[tuple[type[AccordError], int, str], ...] = (
 
 def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, AccordError)
-    status, title = next((status, title) for kind, status, title in _KINDS if isinstance(error, kind))
+    status, title = next(
+        (status, title) for kind, status, title in _KINDS if isinstance(error, kind)
+    )
     if status == 503:
         LOG.error("%s", error)
-        return _problem(status, title, "the studio cannot reach its data just now", "try again later")
-    made = _problem(status, title, error.message, error.fix, error.field if isinstance(error, AnswerError) else None)
+        return _problem(
+            status, title, "the studio cannot reach its data just now", "try again later"
+        )
+    made = _problem(
+        status,
+        title,
+        error.message,
+        error.fix,
+        error.field if isinstance(error, AnswerError) else None,
+    )
     if isinstance(error, TooMany):
-        made.headers["Retry-After"] = str(max(1, round(error.retry_at - request.app.state.api.db.now())))
+        made.headers["Retry-After"] = str(
+            max(1, round(error.retry_at - request.app.state.api.db.now()))
+        )
     if status == 401:
         made.headers["WWW-Authenticate"] = "Bearer"
     return made
@@ -114,7 +148,9 @@ def _refused(request: Request, error: Exception) -> Response:
 def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code in (404, 405):
-        made = _problem(error.status_code, "Not there", f"there is no {request.method} here", "see openapi.json")
+        made = _problem(
+            error.status_code, "Not there", f"there is no {request.method} here", "see openapi.json"
+        )
         made.headers.update(error.headers or {})  # Allow, of a 405
         return made
     title = "Too large" if error.status_code == 413 else "Wrong request"
@@ -126,10 +162,21 @@ def _invalid(request: Request, error: Exception) -> Response:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "header"))
     message = first["msg"].removeprefix("Value error, ")
-    return _problem(400, "Wrong request", f"{where or 'the request'}: {message}", "see openapi.json", where or None)
+    return _problem(
+        400,
+        "Wrong request",
+        f"{where or 'the request'}: {message}",
+        "see openapi.json",
+        where or None,
+    )
 
 
 def _unexpected(request: Request, error: Exception) -> Response:
     number = secrets.token_hex(4)
     LOG.exception("error %s at %s", number, request.url.path, exc_info=error)
-    return _problem(500, "Unexpected", f"a mistake of ours, kept in the studio's log as {number}", "tell its owner")
+    return _problem(
+        500,
+        "Unexpected",
+        f"a mistake of ours, kept in the studio's log as {number}",
+        "tell its owner",
+    )

@@ -1,4 +1,5 @@
-"""What every endpoint shares: who calls, what the token allows, how fast, how lists are paged, what a mistake looks like."""
+"""What every endpoint shares: who calls, what the token allows, how fast, how lists are paged, what
+a mistake looks like."""
 
 from __future__ import annotations
 
@@ -65,7 +66,9 @@ class Route(APIRoute):
 class Problem(BaseModel):
     """A mistake, as RFC 9457 (problem+json) has it."""
 
-    type: str = Field("about:blank", description="What kind of mistake.", examples=["/problems/not-allowed"])
+    type: str = Field(
+        "about:blank", description="What kind of mistake.", examples=["/problems/not-allowed"]
+    )
     title: str = Field(description="The kind in words.", examples=["Not allowed"])
     status: int = Field(description="The HTTP status, again.", examples=[403])
     detail: str = Field(description="What is wrong, with the value.")
@@ -86,10 +89,11 @@ class Page(BaseModel, Generic[T]):
     next: str | None = Field(None, description="Cursor of the next page; null at the end.")
 
 
-# --- how fast --------------------------------------------------------------------------------------------------------
+# --- how fast -------------------------------------------------------------------------------------
 @dataclass
 class Limiter:
-    """A bucket per token: `burst` at once, refilled at `per_minute`. In memory: with W processes W times as much passes."""
+    """A bucket per token: `burst` at once, refilled at `per_minute`. In memory: with W processes W
+    times as much passes."""
 
     per_minute: float = PER_MINUTE
     burst: float = BURST
@@ -131,7 +135,7 @@ def api_of(request: Request) -> Api:
 House = Annotated[Api, Depends(api_of)]
 
 
-# --- who calls -------------------------------------------------------------------------------------------------------
+# --- who calls ------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Caller:
     """The account behind a token, and what the token may do."""
@@ -142,25 +146,38 @@ class Caller:
     def need(self, scope: str) -> None:
         """Raises NotAllowed when the token lacks a scope."""
         if scope not in self.scopes:
-            raise NotAllowed(f"this token lacks the scope {scope!r}", "make one with it under your name in the studio")
+            raise NotAllowed(
+                f"this token lacks the scope {scope!r}",
+                "make one with it under your name in the studio",
+            )
 
 
-_bearer = HTTPBearer(auto_error=False, description="An API token, made under one's own name in the studio.")
+_bearer = HTTPBearer(
+    auto_error=False, description="An API token, made under one's own name in the studio."
+)
 Bearer = Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
 
 
 def caller(request: Request, api: House, given: Bearer) -> Caller:
-    """Who calls, by the bearer token; tries with wrong tokens are limited by address, requests by token."""
+    """Who calls, by the bearer token; tries with wrong tokens are limited by address, requests by
+    token."""
     if given is None:
-        raise Unknown("there is no token with the request", "send the header Authorization: Bearer accord_…")
+        raise Unknown(
+            "there is no token with the request", "send the header Authorization: Bearer accord_…"
+        )
     found = entrances.token_owner(api.db, given.credentials)
     if found is None:
         entrances.attempt(api.db, "token", address(request))
-        raise Unknown("the token is unknown, revoked or has expired", "make a new one under your name in the studio")
+        raise Unknown(
+            "the token is unknown, revoked or has expired",
+            "make a new one under your name in the studio",
+        )
     api.limiter.take(digest(given.credentials), api.db.now())
     account, scopes = found
     session = f"t-{digest(given.credentials)[:16]}"
-    visitor = Visitor(account.id, account.public, account.name, account.role, account.language, session, "")
+    visitor = Visitor(
+        account.id, account.public, account.name, account.role, account.language, session, ""
+    )
     return Caller(visitor, scopes)
 
 
@@ -168,15 +185,21 @@ Who = Annotated[Caller, Depends(caller)]
 
 
 def place_with(scope: str, need: str, write: bool) -> Callable[..., Place]:
-    """A dependency: the project of the address, for a token with `scope` whose account may do what needs `need`."""
+    """A dependency: the project of the address, for a token with `scope` whose account may do what
+    needs `need`."""
 
     def find(slug: str, who: Who, api: House) -> Place:
         place = find_place(api.db, slug, who.visitor)
         if place is None or not place.may("take part", write=False):
-            raise NotHere(f"there is no project {slug!r} for you", "GET /projects lists those you take part in")
+            raise NotHere(
+                f"there is no project {slug!r} for you",
+                "GET /projects lists those you take part in",
+            )
         who.need(scope)
         if not place.may(need, write=write):
-            raise NotAllowed(f"your role in this project ({place.role}) does not allow that", "ask its manager")
+            raise NotAllowed(
+                f"your role in this project ({place.role}) does not allow that", "ask its manager"
+            )
         return place
 
     return find
@@ -189,9 +212,11 @@ Reviewer = Annotated[Place, Depends(place_with("manage", "review", write=True))]
 Worker = Annotated[Place, Depends(place_with("annotate", "work", write=True))]
 Exporter = Annotated[Place, Depends(place_with("export", "look", write=False))]
 
-# --- pages -----------------------------------------------------------------------------------------------------------
+# --- pages ----------------------------------------------------------------------------------------
 Limit = Annotated[int, Query(ge=1, le=MOST, description="How many at most.")]
-After = Annotated[str | None, Query(max_length=200, description="The cursor `next` of the page before.")]
+After = Annotated[
+    str | None, Query(max_length=200, description="The cursor `next` of the page before.")
+]
 
 
 def cursor(*key: Any) -> str:
@@ -213,12 +238,17 @@ def position(after: str | None, *kinds: type) -> list[Any] | None:
         and all(isinstance(k, t) for k, t in zip(key, kinds, strict=True))
     )
     if not fits:
-        raise ConfigError(f"after = {after!r} is no cursor of this list", "send what `next` of the page before said")
+        raise ConfigError(
+            f"after = {after!r} is no cursor of this list",
+            "send what `next` of the page before said",
+        )
     assert isinstance(key, list)
     return key
 
 
-def paged(rows: list[T], limit: int, key: Callable[[T], tuple[Any, ...]], show: Callable[[T], Any]) -> dict[str, Any]:
+def paged(
+    rows: list[T], limit: int, key: Callable[[T], tuple[Any, ...]], show: Callable[[T], Any]
+) -> dict[str, Any]:
     """A page of `rows`, of which one more than `limit` was asked for."""
     more = len(rows) > limit
     shown = rows[:limit]

@@ -70,7 +70,9 @@ class EventOut(BaseModel):
     payload: dict[str, Any] | None
     payload_hash: str
     previous: str
-    hash: str = Field(description="SHA-256 over previous, number, at, actor, kind, subject and payload_hash.")
+    hash: str = Field(
+        description="SHA-256 over previous, number, at, actor, kind, subject and payload_hash."
+    )
 
 
 class VerifiedOut(BaseModel):
@@ -80,7 +82,9 @@ class VerifiedOut(BaseModel):
     broken: str | None = Field(description="What is wrong first.")
     events: int
     erased: int
-    head: dict[str, Any] = Field(description="Number and hash of the last event; keep it elsewhere.")
+    head: dict[str, Any] = Field(
+        description="Number and hash of the last event; keep it elsewhere."
+    )
 
 
 class JudgementsIn(Model):
@@ -99,7 +103,8 @@ class ImportedOut(BaseModel):
 
 
 class QualityOut(BaseModel):
-    """What the dashboard and the page of annotators show. Intervals are 95 %; null with a reason where nothing can be said."""
+    """What the dashboard and the page of annotators show. Intervals are 95 %; null with a reason
+    where nothing can be said."""
 
     progress: dict[str, int]
     computed_at: float | None = Field(description="Null: being computed, ask again.")
@@ -116,14 +121,19 @@ class CardOut(BaseModel):
     text: str
 
 
-# --- answers ---------------------------------------------------------------------------------------------------------
+# --- answers --------------------------------------------------------------------------------------
 @router.get("/projects/{slug}/answers", response_model=Page[AnswerOut], summary="Answers")
 def list_answers(
-    api: House, place: Looker, limit: Limit = 100, after: After = None,
-    state: Annotated[Literal["live", "undone", "withdrawn", "excluded", "erased"] | None, Query()] = None,
+    api: House,
+    place: Looker,
+    limit: Limit = 100,
+    after: After = None,
+    state: Annotated[
+        Literal["live", "undone", "withdrawn", "excluded", "erased"] | None, Query()
+    ] = None,
     account: Annotated[str | None, Query(max_length=32, description="Of one author.")] = None,
     item: Annotated[str | None, Query(max_length=64, description="To one item.")] = None,
-) -> Any:  # fmt: skip
+) -> Any:
     """In the order they were given."""
     last = position(after, float, str)
     query = (
@@ -150,14 +160,21 @@ def _answer(row: tuple[Any, ...]) -> dict[str, Any]:
     return {"item": item, "account": account, **{name: getattr(answer, name) for name in own}}
 
 
-@router.put("/projects/{slug}/answers/{answer}/state", response_model=AnswerOut, summary="Take an answer out")
+@router.put(
+    "/projects/{slug}/answers/{answer}/state",
+    response_model=AnswerOut,
+    summary="Take an answer out",
+)
 def retire(api: House, place: Reviewer, answer: str, wanted: RetireIn) -> Any:
-    """Kept with the reason, never exported; its slot opens for others. Sent again, nothing changes."""
+    """Kept with the reason, never exported; its slot opens for others. Sent again, nothing
+    changes."""
     query = select(Answer.id).where(Answer.id == answer, Answer.project_id == place.project.id)
     with api.db.read() as session:
         if session.scalar(query) is None:
             raise NotHere(f"there is no answer {answer!r}", "GET …/answers lists them")
-    (queue.withdraw if wanted.state == "withdrawn" else queue.exclude)(api.db, answer, wanted.reason, place.me.public)
+    (queue.withdraw if wanted.state == "withdrawn" else queue.exclude)(
+        api.db, answer, wanted.reason, place.me.public
+    )
     query_all = (
         select(Answer, Item.key, Account.public)
         .join(Item, Item.id == Answer.item_id)
@@ -167,29 +184,42 @@ def retire(api: House, place: Reviewer, answer: str, wanted: RetireIn) -> Any:
         return _answer(tuple(session.execute(query_all.where(Answer.id == answer)).one()))
 
 
-@router.post("/projects/{slug}/judgements", response_model=ImportedOut, summary="Judgements from elsewhere")
+@router.post(
+    "/projects/{slug}/judgements", response_model=ImportedOut, summary="Judgements from elsewhere"
+)
 def judgements(api: House, place: Manager, sent: JudgementsIn) -> Any:
-    """Up to 2,000 records about items of the project. They are known by their ids: sending them again is harmless."""
+    """Up to 2,000 records about items of the project. They are known by their ids: sending them
+    again is harmless."""
     done = importing.import_judgements(api.db, place.project.id, sent.records, place.me.id)
     return dict(zip(ImportedOut.model_fields, done, strict=True))
 
 
-# --- the log ---------------------------------------------------------------------------------------------------------
+# --- the log --------------------------------------------------------------------------------------
 @router.get("/projects/{slug}/events", response_model=Page[EventOut], summary="The log")
 def list_events(
-    api: House, place: Looker, limit: Limit = 100, after: After = None,
+    api: House,
+    place: Looker,
+    limit: Limit = 100,
+    after: After = None,
     kind: Annotated[str | None, Query(max_length=40)] = None,
-) -> Any:  # fmt: skip
+) -> Any:
     """Everything that happened, first to last, with the hashes that chain it."""
     last = position(after, int)
-    query = select(Event).where(Event.chain == place.project.id).order_by(Event.number).limit(limit + 1)
+    query = (
+        select(Event).where(Event.chain == place.project.id).order_by(Event.number).limit(limit + 1)
+    )
     if last is not None:
         query = query.where(Event.number > last[0])
     if kind is not None:
         query = query.where(Event.kind == kind)
     with api.db.read() as session:
         rows = list(session.scalars(query))
-    return paged(rows, limit, lambda e: (e.number,), lambda e: {n: getattr(e, n) for n in EventOut.model_fields})
+    return paged(
+        rows,
+        limit,
+        lambda e: (e.number,),
+        lambda e: {n: getattr(e, n) for n in EventOut.model_fields},
+    )
 
 
 @router.get("/projects/{slug}/events/verify", response_model=VerifiedOut, summary="Verify the log")
@@ -200,16 +230,20 @@ def verify(api: House, place: Looker) -> Any:
     return {**asdict(found), "whole": found.broken is None}
 
 
-# --- quality ---------------------------------------------------------------------------------------------------------
+# --- quality --------------------------------------------------------------------------------------
 @router.get("/projects/{slug}/quality", response_model=QualityOut, summary="Quality")
 def quality(api: House, place: Looker) -> Any:
-    """Progress, agreement with the ceiling it sets for a reward model, position bias, gold, and every annotator's model."""
+    """Progress, agreement with the ceiling it sets for a reward model, position bias, gold, and
+    every annotator's model."""
     overview, people = (api.desk.get(place.project.id, part) for part in ("overview", "people"))
     said = {
-        "progress": asdict(queue.progress(api.db, place.project.id)), "computed_at": overview.at, "answers": overview.answers,
-        "stale": overview.stale or people.stale, "overview": None if overview.value is None else asdict(overview.value),
+        "progress": asdict(queue.progress(api.db, place.project.id)),
+        "computed_at": overview.at,
+        "answers": overview.answers,
+        "stale": overview.stale or people.stale,
+        "overview": None if overview.value is None else asdict(overview.value),
         "annotators": None if people.value is None else [asdict(row) for row in people.value.rows],
-    }  # fmt: skip
+    }
     return finite(said)
 
 
@@ -222,29 +256,46 @@ def finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-# --- exports ---------------------------------------------------------------------------------------------------------
+# --- exports --------------------------------------------------------------------------------------
 @router.get("/projects/{slug}/export", summary="Export", response_class=Response)
 def export(
-    api: House, place: Exporter, shape: Annotated[Shape, Query()] = "accord",
+    api: House,
+    place: Exporter,
+    shape: Annotated[Shape, Query()] = "accord",
     gold: Annotated[bool, Query(description="Items with known answers too.")] = False,
     skips: Annotated[bool, Query(description="Who skipped what, as records.")] = False,
-    columns: Annotated[bool, Query(description="Who, when, order shown, weight and soft label beside each row.")] = True,
-    hash_annotators: Annotated[bool, Query(description="Annotators, sittings and record ids under a keyed hash.")] = False,
-) -> Response:  # fmt: skip
-    """The data as JSON lines (tables: CSV). What stays behind is counted in the header `X-Accord-Left-Out` and the card."""
+    columns: Annotated[
+        bool, Query(description="Who, when, order shown, weight and soft label beside each row.")
+    ] = True,
+    hash_annotators: Annotated[
+        bool, Query(description="Annotators, sittings and record ids under a keyed hash.")
+    ] = False,
+) -> Response:
+    """The data as JSON lines (tables: CSV). What stays behind is counted in the header
+    `X-Accord-Left-Out` and the card."""
     wanted = Wanted(shape, gold, skips, columns, hash_annotators)
-    made = exporting.bundle(exporting.collect(api.db, place.project.id, gold, skips), wanted, place.project.slug)
+    made = exporting.bundle(
+        exporting.collect(api.db, place.project.id, gold, skips), wanted, place.project.slug
+    )
     exporting.note_export(api.db, place.project.id, made, place.me.public)
     name = f"{place.project.slug}-{shape}{made.suffix}"
     left_out = sum(made.collected.left_out.values()) + sum(made.made.left_out.values())
-    headers = {"Content-Disposition": f'attachment; filename="{name}"', "X-Accord-Left-Out": str(left_out)}
+    headers = {
+        "Content-Disposition": f'attachment; filename="{name}"',
+        "X-Accord-Left-Out": str(left_out),
+    }
     if made.salt is not None:
         headers["X-Accord-Salt"] = made.salt
     return Response(made.data, media_type=TYPES[made.suffix], headers=headers)
 
 
 @router.get("/projects/{slug}/export/card", response_model=CardOut, summary="The data card")
-def card(api: House, place: Exporter, shape: Annotated[Shape, Query()] = "accord", gold: bool = False) -> Any:
-    """What an export would hold: kinds, annotators, coverage, agreement, what is left out and why, the log's head."""
-    made = exporting.bundle(exporting.collect(api.db, place.project.id, gold), Wanted(shape, gold), place.project.slug)
+def card(
+    api: House, place: Exporter, shape: Annotated[Shape, Query()] = "accord", gold: bool = False
+) -> Any:
+    """What an export would hold: kinds, annotators, coverage, agreement, what is left out and why,
+    the log's head."""
+    made = exporting.bundle(
+        exporting.collect(api.db, place.project.id, gold), Wanted(shape, gold), place.project.slug
+    )
     return {"card": made.card_json, "text": made.card}

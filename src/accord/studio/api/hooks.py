@@ -20,7 +20,9 @@ Number = Annotated[int, Path(ge=1, lt=2**31, description="Its id.")]
 class HookIn(Model):
     """An address that is to hear of events."""
 
-    url: str = Field(max_length=2000, description="https, to the outside.", examples=["https://example.org/hook"])
+    url: str = Field(
+        max_length=2000, description="https, to the outside.", examples=["https://example.org/hook"]
+    )
     kinds: list[str] = Field(
         min_length=1,
         max_length=100,
@@ -36,7 +38,9 @@ class HookOut(BaseModel):
     url: str
     kinds: list[str]
     created_at: float
-    disabled_at: float | None = Field(description="Given up after a day of failures; null while it works.")
+    disabled_at: float | None = Field(
+        description="Given up after a day of failures; null while it works."
+    )
     delivered: int
     waiting: int = Field(description="Not delivered yet.")
     error: str | None = Field(description="What went wrong last with those.")
@@ -46,7 +50,9 @@ class HookMade(BaseModel):
     """Shown once."""
 
     id: int
-    secret: str = Field(description="Signs deliveries, as Standard Webhooks has it.", examples=["whsec_…"])
+    secret: str = Field(
+        description="Signs deliveries, as Standard Webhooks has it.", examples=["whsec_…"]
+    )
 
 
 class Tried(BaseModel):
@@ -63,10 +69,14 @@ def list_hooks(api: House, place: Onlooker) -> Any:
         return [asdict(found) for found in webhooks.standing(session, place.project.id)]
 
 
-@router.post("/projects/{slug}/webhooks", response_model=HookMade, status_code=201, summary="Add a webhook")
+@router.post(
+    "/projects/{slug}/webhooks", response_model=HookMade, status_code=201, summary="Add a webhook"
+)
 def add_hook(api: House, place: Manager, wanted: HookIn) -> Any:
     """Its secret is shown once. Not idempotent: every call makes another, up to 10."""
-    made = webhooks.add(api.db, place.project.id, wanted.url, wanted.kinds, place.me.public, api.private_webhooks)
+    made = webhooks.add(
+        api.db, place.project.id, wanted.url, wanted.kinds, place.me.public, api.private_webhooks
+    )
     return asdict(made)
 
 
@@ -77,14 +87,20 @@ def try_hook(api: House, place: Manager, hook: Number) -> Any:
     return {"delivered": error is None, "error": error}
 
 
-@router.post("/projects/{slug}/webhooks/{hook}/enable", response_model=list[HookOut], summary="Enable a webhook")
+@router.post(
+    "/projects/{slug}/webhooks/{hook}/enable",
+    response_model=list[HookOut],
+    summary="Enable a webhook",
+)
 def enable_hook(api: House, place: Manager, hook: Number) -> Any:
     """Deliver again, what was missed as well."""
     webhooks.enable(api.db, place.project.id, hook, place.me.public)
     return list_hooks(api, place)
 
 
-@router.delete("/projects/{slug}/webhooks/{hook}", response_model=list[HookOut], summary="Remove a webhook")
+@router.delete(
+    "/projects/{slug}/webhooks/{hook}", response_model=list[HookOut], summary="Remove a webhook"
+)
 def remove_hook(api: House, place: Manager, hook: Number) -> Any:
     """End it and what was still to be delivered; returns those that are left."""
     webhooks.remove(api.db, place.project.id, hook, place.me.public)

@@ -34,7 +34,9 @@ class MemberOut(BaseModel):
     account: str = Field(description="Public id, as in records.")
     name: str
     role: str
-    state: str = Field(description="active, paused, quarantined (answers are kept, not exported) or removed.")
+    state: str = Field(
+        description="active, paused, quarantined (answers are kept, not exported) or removed."
+    )
     reason: str | None
     trusted: bool = Field(description="Belongs to the reference set that others are compared with.")
     qualified: bool
@@ -66,7 +68,9 @@ class BotIn(Model):
     """An account for a program: it has a token, no password."""
 
     name: str = Field(min_length=2, max_length=60, examples=["judge-1"])
-    days: float | None = Field(None, gt=0, le=3650, description="How long the token works; for good unless given.")
+    days: float | None = Field(
+        None, gt=0, le=3650, description="How long the token works; for good unless given."
+    )
 
 
 class BotOut(BaseModel):
@@ -80,7 +84,12 @@ class BotOut(BaseModel):
 def me(who: Who) -> Any:
     """The account and the scopes behind the token."""
     visitor = who.visitor
-    return {"account": visitor.public, "name": visitor.name, "role": visitor.role, "scopes": sorted(who.scopes)}
+    return {
+        "account": visitor.public,
+        "name": visitor.name,
+        "role": visitor.role,
+        "scopes": sorted(who.scopes),
+    }
 
 
 @router.get("/projects/{slug}/members", response_model=list[MemberOut], summary="Members")
@@ -90,17 +99,34 @@ def list_members(api: House, place: Looker) -> Any:
         rows = members.members(session, place.project.id)
     return [
         {
-            "account": account.public, "name": account.name, "role": member.role, "state": member.state, "reason": member.reason,
-            "trusted": member.trusted, "qualified": member.qualified_at is not None, "guideline_read": member.guideline_read,
+            "account": account.public,
+            "name": account.name,
+            "role": member.role,
+            "state": member.state,
+            "reason": member.reason,
+            "trusted": member.trusted,
+            "qualified": member.qualified_at is not None,
+            "guideline_read": member.guideline_read,
         }
         for member, account in rows
-    ]  # fmt: skip
+    ]
 
 
-def change_state(session: Session, project_id: int, who: Visitor, role: str, public: str, state: str, reason: str, now: float) -> None:  # fmt: skip
+def change_state(
+    session: Session,
+    project_id: int,
+    who: Visitor,
+    role: str,
+    public: str,
+    state: str,
+    reason: str,
+    now: float,
+) -> None:
     """Set a member's state as `who` with `role` there may; raises NotHere, NotAllowed."""
     query = select(Membership, Account).join(Account, Account.id == Membership.account_id)
-    found = session.execute(query.where(Membership.project_id == project_id, Account.public == public)).first()
+    found = session.execute(
+        query.where(Membership.project_id == project_id, Account.public == public)
+    ).first()
     if found is None:
         raise NotHere(f"there is no member {public!r}", "GET …/members lists them")
     member, account = found
@@ -110,7 +136,9 @@ def change_state(session: Session, project_id: int, who: Visitor, role: str, pub
 
 
 @router.put(
-    "/projects/{slug}/members/{account}/state", response_model=list[MemberOut], summary="Quarantine, restore, …"
+    "/projects/{slug}/members/{account}/state",
+    response_model=list[MemberOut],
+    summary="Quarantine, restore, …",
 )
 def put_state(api: House, place: Manager, account: str, wanted: StateIn) -> Any:
     """Change a member's state, with a reason that goes into the log."""
@@ -123,25 +151,42 @@ def put_state(api: House, place: Manager, account: str, wanted: StateIn) -> Any:
     return list_members(api, place)
 
 
-@router.post("/projects/{slug}/invitations", response_model=InvitationOut, status_code=201, summary="Invite")
+@router.post(
+    "/projects/{slug}/invitations", response_model=InvitationOut, status_code=201, summary="Invite"
+)
 def invite(api: House, place: Manager, wanted: InvitationIn) -> Any:
     """A link, shown once. Not idempotent: every call makes another."""
     if ABOVE[wanted.role] > ABOVE[place.role]:
         raise NotAllowed("nobody gives a role above their own", "ask an owner")
-    secret = entrances.invite(api.db, place.me, wanted.role, place.project.id, wanted.days, wanted.uses)
+    secret = entrances.invite(
+        api.db, place.me, wanted.role, place.project.id, wanted.days, wanted.uses
+    )
     return {"path": f"/join/{secret}"}
 
 
-@router.post("/projects/{slug}/bots", response_model=BotOut, status_code=201, summary="An account for a program")
+@router.post(
+    "/projects/{slug}/bots",
+    response_model=BotOut,
+    status_code=201,
+    summary="An account for a program",
+)
 def make_bot(api: House, place: Manager, wanted: BotIn) -> Any:
     """An annotator of this project that is a program: an AI judge, a rule, a script."""
 
     def work(session: Session) -> Visitor:
-        account = accounts.create_account(session, wanted.name, None, "annotator", api.db.now(), place.me.public)
+        account = accounts.create_account(
+            session, wanted.name, None, "annotator", api.db.now(), place.me.public
+        )
         account.attributes = {"kind": "program"}
-        members.add_member(session, place.project.id, account.id, "annotator", api.db.now(), place.me.public)
-        return Visitor(account.id, account.public, account.name, account.role, account.language, "", "")
+        members.add_member(
+            session, place.project.id, account.id, "annotator", api.db.now(), place.me.public
+        )
+        return Visitor(
+            account.id, account.public, account.name, account.role, account.language, "", ""
+        )
 
     bot = api.db.transact(work)
-    token = entrances.issue_token(api.db, bot, "made with the account", ["read", "annotate"], wanted.days)
+    token = entrances.issue_token(
+        api.db, bot, "made with the account", ["read", "annotate"], wanted.days
+    )
     return {"account": bot.public, "token": token}

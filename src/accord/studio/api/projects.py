@@ -98,7 +98,9 @@ class ItemOut(BaseModel):
     state: str = Field(description="active, paused or full.")
     priority: float
     categories: list[str]
-    selected_by: str = Field(description="The arm that asked for it: random, or a goal of active selection.")
+    selected_by: str = Field(
+        description="The arm that asked for it: random, or a goal of active selection."
+    )
     gold: dict[str, Any] | None = Field(description="The known answer, if there is one.")
     meta: dict[str, Any]
 
@@ -114,7 +116,9 @@ class AddedOut(BaseModel):
 
     new: int
     duplicates: int = Field(description="Of equal content, there already or sent twice.")
-    bad: dict[str, int] = Field(description="Items that cannot be judged as the project asks, by reason.")
+    bad: dict[str, int] = Field(
+        description="Items that cannot be judged as the project asks, by reason."
+    )
     first_bad: dict[str, str] = Field(description="The first of each, by number.")
 
 
@@ -131,8 +135,12 @@ class PrioritiesIn(Model):
     priorities: dict[str, Annotated[float, Field(allow_inf_nan=False, strict=True)]] = Field(
         min_length=1, max_length=MOST_ITEMS
     )
-    arm: str = Field(min_length=1, max_length=24, pattern=r"^[a-z0-9_-]+$", examples=["information"])
-    random_share: float = Field(0.2, ge=0.2, lt=1, description="Share of items drawn at random, to measure against.")
+    arm: str = Field(
+        min_length=1, max_length=24, pattern=r"^[a-z0-9_-]+$", examples=["information"]
+    )
+    random_share: float = Field(
+        0.2, ge=0.2, lt=1, description="Share of items drawn at random, to measure against."
+    )
 
 
 class Changed(BaseModel):
@@ -149,12 +157,16 @@ def _state(project: Project) -> Literal["open", "paused", "archived"]:
 
 def _out(project: Project, role: str) -> dict[str, Any]:
     return {
-        "slug": project.slug, "name": project.name, "task": project.settings["task"], "role": role, "state": _state(project),
+        "slug": project.slug,
+        "name": project.name,
+        "task": project.settings["task"],
+        "role": role,
+        "state": _state(project),
         "created_at": project.created_at,
-    }  # fmt: skip
+    }
 
 
-# --- projects --------------------------------------------------------------------------------------------------------
+# --- projects -------------------------------------------------------------------------------------
 @router.get("/projects", response_model=Page[ProjectOut], summary="My projects")
 def list_projects(api: House, who: Who, limit: Limit = 100, after: After = None) -> Any:
     """Projects the caller takes part in; all for owners and auditors of the house."""
@@ -163,7 +175,10 @@ def list_projects(api: House, who: Who, limit: Limit = 100, after: After = None)
     everything = who.visitor.role in ("owner", "auditor")
     query = (
         select(Project, Membership)
-        .outerjoin(Membership, (Membership.project_id == Project.id) & (Membership.account_id == who.visitor.id))
+        .outerjoin(
+            Membership,
+            (Membership.project_id == Project.id) & (Membership.account_id == who.visitor.id),
+        )
         .order_by(Project.slug)
         .limit(limit + 1)
     )
@@ -178,13 +193,24 @@ def list_projects(api: House, who: Who, limit: Limit = 100, after: After = None)
 
 @router.post("/projects", response_model=ProjectFull, status_code=201, summary="A new project")
 def make_project(
-    api: House, who: Who, settings: ProjectSettings,
-    idempotency_key: Annotated[str | None, Header(min_length=8, max_length=64, description="Sent again with the same key, the same project comes back.")] = None,
-) -> Any:  # fmt: skip
+    api: House,
+    who: Who,
+    settings: ProjectSettings,
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            min_length=8,
+            max_length=64,
+            description="Sent again with the same key, the same project comes back.",
+        ),
+    ] = None,
+) -> Any:
     """Make a project from its settings; the caller owns it."""
     who.need("manage")
     if who.visitor.role not in ("owner", "manager"):
-        raise NotAllowed("only owners and managers of the house make projects", "ask one for the role")
+        raise NotAllowed(
+            "only owners and managers of the house make projects", "ask one for the role"
+        )
     key = None if idempotency_key is None else f"{who.visitor.public}:{idempotency_key}"
     made = projects.create_project(api.db, settings, who.visitor.id, key)
     with api.db.read() as session:
@@ -211,10 +237,14 @@ def put_settings(api: House, place: Manager, settings: ProjectSettings) -> Any:
     return _full(api, _again(api, place))
 
 
-@router.post("/projects/{slug}/life", response_model=ProjectFull, summary="Pause, resume or archive")
+@router.post(
+    "/projects/{slug}/life", response_model=ProjectFull, summary="Pause, resume or archive"
+)
 def life(api: House, place: Manager, wanted: Life) -> Any:
     """Paused and archived projects serve nothing; answers under way are still taken."""
-    do = {"pause": projects.pause, "resume": projects.resume, "archive": projects.archive}[wanted.do]
+    do = {"pause": projects.pause, "resume": projects.resume, "archive": projects.archive}[
+        wanted.do
+    ]
     do(api.db, place.project.id, place.me.id)
     return _full(api, _again(api, place))
 
@@ -225,7 +255,7 @@ def _again(api: Api, place: Place) -> Place:
     return Place(place.me, project, members.settings_of(project), place.role, place.member)
 
 
-# --- guideline -------------------------------------------------------------------------------------------------------
+# --- guideline ------------------------------------------------------------------------------------
 @router.get("/projects/{slug}/guideline", response_model=GuidelineOut, summary="The guideline")
 def guideline(
     api: House,
@@ -234,18 +264,25 @@ def guideline(
 ) -> Any:
     """What people judge by."""
     query = (
-        select(Guideline).where(Guideline.project_id == place.project.id).order_by(Guideline.version.desc()).limit(1)
+        select(Guideline)
+        .where(Guideline.project_id == place.project.id)
+        .order_by(Guideline.version.desc())
+        .limit(1)
     )
     if version is not None:
         query = query.where(Guideline.version == version)
     with api.db.read() as session:
         found = session.scalars(query).first()
     if found is None:
-        raise NotHere(f"there is no version {version} of the guideline", "leave `version` out for the newest")
+        raise NotHere(
+            f"there is no version {version} of the guideline", "leave `version` out for the newest"
+        )
     return {"version": found.version, "text": found.text, "created_at": found.created_at}
 
 
-@router.put("/projects/{slug}/guideline", response_model=GuidelineOut, summary="Publish a guideline")
+@router.put(
+    "/projects/{slug}/guideline", response_model=GuidelineOut, summary="Publish a guideline"
+)
 def put_guideline(api: House, place: Manager, wanted: GuidelineIn) -> Any:
     """A new version, unless the text is that of the newest."""
     if guideline(api, place)["text"] != wanted.text:
@@ -253,18 +290,24 @@ def put_guideline(api: House, place: Manager, wanted: GuidelineIn) -> Any:
     return guideline(api, place)
 
 
-# --- items -----------------------------------------------------------------------------------------------------------
+# --- items ----------------------------------------------------------------------------------------
 @router.get("/projects/{slug}/items", response_model=Page[ItemOut], summary="Items")
 def list_items(
-    api: House, place: Looker, limit: Limit = 100, after: After = None,
+    api: House,
+    place: Looker,
+    limit: Limit = 100,
+    after: After = None,
     state: Annotated[Literal["active", "paused", "full"] | None, Query()] = None,
     purpose: Annotated[Literal["work", "gold", "screening"] | None, Query()] = None,
-) -> Any:  # fmt: skip
+) -> Any:
     """Items in the order they are served: highest priority first."""
     last = position(after, float, float, int)
     order = (Item.priority, Item.draw, Item.id)
     query = (
-        select(Item).where(Item.project_id == place.project.id).order_by(*(c.desc() for c in order)).limit(limit + 1)
+        select(Item)
+        .where(Item.project_id == place.project.id)
+        .order_by(*(c.desc() for c in order))
+        .limit(limit + 1)
     )
     if last is not None:
         query = query.where(tuple_(*order) < tuple_(*last))
@@ -286,7 +329,9 @@ def item_out(item: Item) -> dict[str, Any]:
 def one_item(api: House, place: Looker, key: str) -> Any:
     """By its key."""
     with api.db.read() as session:
-        found = session.scalars(select(Item).where(Item.project_id == place.project.id, Item.key == key)).first()
+        found = session.scalars(
+            select(Item).where(Item.project_id == place.project.id, Item.key == key)
+        ).first()
     if found is None:
         raise NotHere(f"there is no item {key!r}", "GET …/items lists them")
     return item_out(found)
@@ -298,17 +343,26 @@ def add_items(api: House, place: Manager, sent: ItemsIn) -> Any:
     return asdict(projects.add_items(api.db, place.project.id, sent.items, place.me.id))
 
 
-@router.post("/projects/{slug}/items/pause", response_model=Changed, summary="Pause or resume items")
+@router.post(
+    "/projects/{slug}/items/pause", response_model=Changed, summary="Pause or resume items"
+)
 def pause_items(api: House, place: Manager, wanted: KeysIn) -> Any:
     """Paused items are served to nobody; answers under way still count."""
-    return {"changed": projects.pause_items(api.db, place.project.id, wanted.keys, wanted.paused, place.me.id)}
+    return {
+        "changed": projects.pause_items(
+            api.db, place.project.id, wanted.keys, wanted.paused, place.me.id
+        )
+    }
 
 
 @router.put("/projects/{slug}/items/priorities", summary="Set priorities")
 def put_priorities(api: House, place: Manager, wanted: PrioritiesIn) -> dict[str, int]:
-    """What comes first, with at least a fifth of the items drawn at random beside it. Returns items per arm."""
+    """What comes first, with at least a fifth of the items drawn at random beside it. Returns items
+    per arm."""
     if wanted.arm in ("random", "unknown"):
-        raise ConfigError(f"arm = {wanted.arm!r} is a name the studio uses itself", "call it by its goal")
+        raise ConfigError(
+            f"arm = {wanted.arm!r} is a name the studio uses itself", "call it by its goal"
+        )
     return projects.prioritise(
         api.db, place.project.id, wanted.priorities, wanted.arm, wanted.random_share, place.me.id
     )

@@ -21,8 +21,8 @@ router = APIRouter(tags=["work"], route_class=Route)
 
 
 class OptionOut(BaseModel):
-    """A response to judge, called by its place; who wrote it is not told, and where the text says so it is masked; calls of
-    tools have numbers instead of ids."""
+    """A response to judge, called by its place; who wrote it is not told, and where the text says
+    so it is masked; calls of tools have numbers instead of ids."""
 
     id: str = Field(description="Its place: 1 for the first.", examples=["1"])
     content: Any = Field(description="Text, or messages; of a clip where to get it.")
@@ -103,7 +103,9 @@ class SkipIn(Model):
     """No answer, and why; the item is not served again to the caller."""
 
     lease: str = Field(min_length=1, max_length=64)
-    reason: Literal["unsure", "offensive", "distressing", "broken", "language", "expertise", "other"]
+    reason: Literal[
+        "unsure", "offensive", "distressing", "broken", "language", "expertise", "other"
+    ]
     note: str | None = Field(None, max_length=2000)
 
 
@@ -125,11 +127,18 @@ def next_item(api: House, place: Worker) -> Any:
     found = queue.next_view(api.db, place.project.id, place.me.id, present=blinding.note_masks)
     if isinstance(found, Nothing):
         return asdict(found)
-    return {"item": shown(found, place.settings, f"/api/v1/projects/{place.project.slug}/work/{found.view_id}/clips")}
+    return {
+        "item": shown(
+            found,
+            place.settings,
+            f"/api/v1/projects/{place.project.slug}/work/{found.view_id}/clips",
+        )
+    }
 
 
 def shown(served: Served, settings: ProjectSettings, clips: str) -> dict[str, Any]:
-    """A view for a program: masked texts by place; no ids, no producers, nothing about gold. clips: where they are."""
+    """A view for a program: masked texts by place; no ids, no producers, nothing about gold. clips:
+    where they are."""
     by_id = {option["id"]: option for option in served.options}
     topic, options = contents.topic(served.prompt, served.tools), []
     for place, name in enumerate(served.order, 1):
@@ -143,36 +152,56 @@ def shown(served: Served, settings: ProjectSettings, clips: str) -> dict[str, An
             shown = blinding.with_numbers(masked, blinding.call_numbers(served.prompt, content))
         option: dict[str, Any] = {"id": str(place), "content": shown}
         if settings.task == "steps":
-            option["steps"] = blinding.mask_steps(steps_of(by_id[name]), content, topic, settings.mask)
+            option["steps"] = blinding.mask_steps(
+                steps_of(by_id[name]), content, topic, settings.mask
+            )
         options.append(option)
     prompt = blinding.with_numbers(served.prompt, blinding.call_numbers(served.prompt))
     return {
-        "view": served.view_id, "lease": served.lease, "expires_at": served.expires_at, "task": settings.task,
-        "question": settings.question, "prompt": prompt, "tools": served.tools, "chat_template_kwargs": served.chat_template_kwargs,
-        "options": options, "guideline": served.guideline, "categories": served.categories,
-    }  # fmt: skip
+        "view": served.view_id,
+        "lease": served.lease,
+        "expires_at": served.expires_at,
+        "task": settings.task,
+        "question": settings.question,
+        "prompt": prompt,
+        "tools": served.tools,
+        "chat_template_kwargs": served.chat_template_kwargs,
+        "options": options,
+        "guideline": served.guideline,
+        "categories": served.categories,
+    }
 
 
-@router.get("/projects/{slug}/work/{view}/clips/{name}", summary="A clip", response_class=FileResponse)
+@router.get(
+    "/projects/{slug}/work/{view}/clips/{name}", summary="A clip", response_class=FileResponse
+)
 def clip(api: House, place: Worker, view: int, name: str) -> Any:
     """The film or picture of an option of one's own view."""
     file = clip_file(api.db, api.media, place.project.slug, place.me.id, view, name)
     return FileResponse(file, media_type=mimetypes.guess_type(name)[0])
 
 
-@router.post("/projects/{slug}/work/{view}/heartbeat", response_model=BeatOut, summary="Keep the lease")
+@router.post(
+    "/projects/{slug}/work/{view}/heartbeat", response_model=BeatOut, summary="Keep the lease"
+)
 def heartbeat(api: House, place: Worker, view: int, sent: HeartbeatIn) -> Any:
     """Extends the lease while it is held."""
     return asdict(queue.heartbeat(api.db, place.me.id, view, sent.lease, sent.active_seconds))
 
 
-@router.post("/projects/{slug}/work/{view}/submit", response_model=ReceiptOut, summary="Send an answer")
+@router.post(
+    "/projects/{slug}/work/{view}/submit", response_model=ReceiptOut, summary="Send an answer"
+)
 def submit(api: House, place: Worker, view: int, sent: SubmitIn) -> Any:
     """Stored when the receipt comes. Late answers are never refused."""
     served = queue.peek(api.db, place.me.id, view)
     answer = blinding.received(sent.answer, served, place.settings)
     timing = {"active_seconds": sent.active_seconds, "interface": "api-v1"}
-    return asdict(queue.submit(api.db, place.me.id, view, sent.lease, sent.key, answer, timing, place.me.session))
+    return asdict(
+        queue.submit(
+            api.db, place.me.id, view, sent.lease, sent.key, answer, timing, place.me.session
+        )
+    )
 
 
 @router.post("/projects/{slug}/work/{view}/skip", response_model=Done, summary="Give an item back")

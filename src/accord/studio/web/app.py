@@ -1,4 +1,5 @@
-"""The web application, put together: what guards it, its groups of pages, and what a mistake looks like."""
+"""The web application, put together: what guards it, its groups of pages, and what a mistake looks
+like."""
 
 from __future__ import annotations
 
@@ -27,20 +28,42 @@ from accord.studio.database import Database, open_database
 from accord.studio.entrances import TooMany
 from accord.studio.errors import AnswerError, Conflict, NotAllowed, NotHere
 from accord.studio.openid import OpenId, OpenIdSettings
-from accord.studio.web import entry, guideline, home, items, manage, me, openid, outgoing, people, quality, work
-from accord.studio.web.context import SignIn, Studio, page, protect, static_digest, templates, words_for
+from accord.studio.web import (
+    entry,
+    guideline,
+    home,
+    items,
+    manage,
+    me,
+    openid,
+    outgoing,
+    people,
+    quality,
+    work,
+)
+from accord.studio.web.context import (
+    SignIn,
+    Studio,
+    page,
+    protect,
+    static_digest,
+    templates,
+    words_for,
+)
 from accord.studio.web.security import Guard
 
 LOG = logging.getLogger("accord.studio")
 PAGES = (entry, openid, home, manage, people, guideline, work, me, quality, items, outgoing)
-"""Groups of pages. A new one is a module with a `router`, named here (manage before work: /p/new is no project)."""
+"""Groups of pages. A new one is a module with a `router`, named here (manage before work: /p/new is
+no project)."""
 
 
 @dataclass(frozen=True)
 class StudioConfig:
-    """database: an address or an open database; media: folder with a subfolder of clips per project; sampler: for live
-    chat; https: whether people reach it over https (cookies then say so); private_webhooks: deliver inside private networks
-    too; openid: a provider that people may sign in with."""
+    """database: an address or an open database; media: folder with a subfolder of clips per
+    project; sampler: for live chat; https: whether people reach it over https (cookies then say
+    so); private_webhooks: deliver inside private networks too; openid: a provider that people may
+    sign in with."""
 
     database: str | Path | Database
     media: Path | None = None
@@ -61,10 +84,14 @@ class Static(StaticFiles):
 
 def create_app(config: StudioConfig) -> FastAPI:
     """The studio as an ASGI application; several processes may serve one database."""
-    database = config.database if isinstance(config.database, Database) else open_database(config.database)
+    database = (
+        config.database if isinstance(config.database, Database) else open_database(config.database)
+    )
     static = f"/static/{static_digest()}"
     provider = None if config.openid is None else OpenId(config.openid, database.now)
-    studio = Studio(database, templates(), static, config.https, config.media, config.sampler, provider)
+    studio = Studio(
+        database, templates(), static, config.https, config.media, config.sampler, provider
+    )
     deliveries = webhooks.Worker(database, config.private_webhooks)
 
     @asynccontextmanager
@@ -74,15 +101,21 @@ def create_app(config: StudioConfig) -> FastAPI:
         deliveries.stop()
         app.state.desk.close()
 
-    app = FastAPI(title="accord studio", docs_url=None, redoc_url=None, openapi_url=None, lifespan=running)
+    app = FastAPI(
+        title="accord studio", docs_url=None, redoc_url=None, openapi_url=None, lifespan=running
+    )
     app.state.studio, app.state.desk, app.state.private_webhooks = (
         studio,
         quality.make_desk(studio),
         config.private_webhooks,
     )
     app.add_middleware(Guard, https=config.https)
-    app.mount(static, Static(directory=str(resources.files("accord.studio") / "static")), name="static")
-    app.mount("/api/v1", create_api(database, None, app.state.desk, config.private_webhooks, config.media))
+    app.mount(
+        static, Static(directory=str(resources.files("accord.studio") / "static")), name="static"
+    )
+    app.mount(
+        "/api/v1", create_api(database, None, app.state.desk, config.private_webhooks, config.media)
+    )
     for group in PAGES:
         app.include_router(group.router, dependencies=[Depends(protect)], include_in_schema=False)
     app.add_exception_handler(SignIn, _sign_in)
@@ -94,7 +127,7 @@ def create_app(config: StudioConfig) -> FastAPI:
     return app
 
 
-# --- mistakes --------------------------------------------------------------------------------------------------------
+# --- mistakes -------------------------------------------------------------------------------------
 def _wants_json(request: Request) -> bool:
     return "application/json" in request.headers.get("accept", "")
 
@@ -110,7 +143,14 @@ def _answer(request: Request, status: int, text: str, **more: Any) -> Response:
         413: "error.too_large",
         429: "error.too_many",
     }
-    return page(request, "message.html.j2", status, title=title.get(status, "error.wrong"), text=None, detail=text)
+    return page(
+        request,
+        "message.html.j2",
+        status,
+        title=title.get(status, "error.wrong"),
+        text=None,
+        detail=text,
+    )
 
 
 def _sign_in(request: Request, error: Exception) -> Response:
@@ -138,10 +178,16 @@ def _refused(request: Request, error: Exception) -> Response:
         if isinstance(error, Conflict)
         else 400
     )
-    text = error.message if error.fix is None else f"{error.message}. {error.fix[:1].upper()}{error.fix[1:]}."
+    text = (
+        error.message
+        if error.fix is None
+        else f"{error.message}. {error.fix[:1].upper()}{error.fix[1:]}."
+    )
     response = _answer(request, status, text)
     if isinstance(error, TooMany):
-        response.headers["Retry-After"] = str(max(1, round(error.retry_at - request.app.state.studio.db.now())))
+        response.headers["Retry-After"] = str(
+            max(1, round(error.retry_at - request.app.state.studio.db.now()))
+        )
     return response
 
 
@@ -160,7 +206,8 @@ def _invalid(request: Request, error: Exception) -> Response:
 
 
 def _gone(request: Request, error: Exception) -> Response:
-    """The browser went away in the middle of a request (a closed tab, a draft given up): nobody hears the answer."""
+    """The browser went away in the middle of a request (a closed tab, a draft given up): nobody
+    hears the answer."""
     return Response(status_code=400)
 
 

@@ -47,10 +47,16 @@ class Studio:
 def templates() -> Environment:
     """Jinja2 with everything escaped and nothing undefined."""
     made = Environment(
-        loader=PackageLoader("accord.studio"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )  # fmt: skip
+        loader=PackageLoader("accord.studio"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     made.filters["day"] = lambda at: datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d")
-    made.filters["moment"] = lambda at: datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    made.filters["moment"] = lambda at: datetime.fromtimestamp(at, UTC).strftime(
+        "%Y-%m-%d %H:%M UTC"
+    )
     return made
 
 
@@ -68,7 +74,7 @@ class SignIn(Exception):
     """The page is for people who are signed in."""
 
 
-# --- who asks --------------------------------------------------------------------------------------------------------
+# --- who asks -------------------------------------------------------------------------------------
 def studio_of(request: Request) -> Studio:
     """The application's studio."""
     found: Studio = request.app.state.studio
@@ -93,7 +99,8 @@ Maybe = Annotated[Visitor | None, Depends(visit)]
 
 
 async def protect(request: Request, studio: House, visitor: Maybe) -> None:
-    """Every write carries the session's token (before signing in: the form cookie's) and comes from our own pages."""
+    """Every write carries the session's token (before signing in: the form cookie's) and comes from
+    our own pages."""
     if request.method in security.SAFE_METHODS:
         return
     expected = visitor.csrf if visitor is not None else request.cookies.get(security.FORM_COOKIE)
@@ -115,7 +122,8 @@ Me = Annotated[Visitor, Depends(signed_in)]
 
 @dataclass(frozen=True)
 class Place:
-    """A project as seen by one person. role: theirs in it; member: None for owners and auditors of the house."""
+    """A project as seen by one person. role: theirs in it; member: None for owners and auditors of
+    the house."""
 
     me: Visitor
     project: Project
@@ -129,7 +137,8 @@ class Place:
 
 
 def place_for(need: str) -> Callable[..., Place]:
-    """A dependency: the project of the address, for who may do what needs `need`. For others it does not exist."""
+    """A dependency: the project of the address, for who may do what needs `need`. For others it
+    does not exist."""
 
     def find(request: Request, slug: str, me: Me, studio: House) -> Place:
         place = find_place(studio.db, slug, me)
@@ -154,7 +163,9 @@ def find_place(db: Database, slug: str, me: Visitor) -> Place | None:
         role = "owner"
     elif me.role == "auditor":
         role = "auditor"
-    return Place(me, project, members.settings_of(project), role, member) if role is not None else None
+    return (
+        Place(me, project, members.settings_of(project), role, member) if role is not None else None
+    )
 
 
 Worker = Annotated[Place, Depends(place_for("work"))]
@@ -162,7 +173,7 @@ Participant = Annotated[Place, Depends(place_for("take part"))]
 Manager = Annotated[Place, Depends(place_for("manage"))]
 
 
-# --- pages -----------------------------------------------------------------------------------------------------------
+# --- pages ----------------------------------------------------------------------------------------
 def words_for(request: Request) -> Words:
     """The reader's language: their account's, else what the browser asks for."""
     visitor: Visitor | None = getattr(request.state, "visitor", None)
@@ -178,12 +189,22 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> R
     t = words_for(request)
     said = request.query_params.get("said", "")
     base = {
-        "t": t, "visitor": visitor, "nonce": request.state.nonce, "static": studio.static, "languages": LANGUAGES,
-        "csrf": visitor.csrf if visitor else security.form_token(request), "said": said if f"said.{said}" in t.texts else None,
-        "error": None, "path": request.url.path, "place": None, "script": None,
+        "t": t,
+        "visitor": visitor,
+        "nonce": request.state.nonce,
+        "static": studio.static,
+        "languages": LANGUAGES,
+        "csrf": visitor.csrf if visitor else security.form_token(request),
+        "said": said if f"said.{said}" in t.texts else None,
+        "error": None,
+        "path": request.url.path,
+        "place": None,
+        "script": None,
         "provider": studio.openid.name if studio.openid else None,
-    }  # fmt: skip
-    response = HTMLResponse(studio.templates.get_template(template).render({**base, **values}), status)
+    }
+    response = HTMLResponse(
+        studio.templates.get_template(template).render({**base, **values}), status
+    )
     if visitor is None:
         security.keep_form_token(response, request, studio.https)
     return response

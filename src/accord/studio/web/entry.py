@@ -35,7 +35,9 @@ def setup_page(request: Request, studio: House, token: str = "") -> Response:
         link = entrances.invited(session, token, studio.db.now())
     if link is None or not link.first:
         raise NotHere("there is no such page")
-    return page(request, "join.html.j2", link_token=token, link=link, values={}, action="/setup", known=None)
+    return page(
+        request, "join.html.j2", link_token=token, link=link, values={}, action="/setup", known=None
+    )
 
 
 @router.post("/setup")
@@ -50,9 +52,19 @@ def join_page(request: Request, studio: House, visitor: Maybe, token: str) -> Re
     with studio.db.read() as session:
         link = entrances.invited(session, token, studio.db.now())
     if link is None:
-        attempt(studio.db, "join", address(request))  # guesses are counted, not a class that joins together
+        attempt(
+            studio.db, "join", address(request)
+        )  # guesses are counted, not a class that joins together
         return page(request, "message.html.j2", 404, title="join.gone", text="join.gone_text")
-    return page(request, "join.html.j2", link_token=token, link=link, values={}, action=f"/join/{token}", known=visitor)
+    return page(
+        request,
+        "join.html.j2",
+        link_token=token,
+        link=link,
+        values={},
+        action=f"/join/{token}",
+        known=visitor,
+    )
 
 
 @router.post("/join/{token}")
@@ -65,7 +77,8 @@ def join(request: Request, studio: House, visitor: Maybe, token: str, form: Fiel
 
 
 def link_of(studio: Studio, token: str, action: str) -> Invited:
-    """What the link offers, at the page it belongs to: the first owner's at /setup, others at /join. Raises NotHere."""
+    """What the link offers, at the page it belongs to: the first owner's at /setup, others at
+    /join. Raises NotHere."""
     with studio.db.read() as session:
         link = entrances.invited(session, token, studio.db.now())
     if link is None or (action == "/setup") != link.first:
@@ -74,16 +87,30 @@ def link_of(studio: Studio, token: str, action: str) -> Invited:
 
 
 def join_again(
-    request: Request, token: str, link: Invited, form: dict[str, str], action: str, error: AccordError
+    request: Request,
+    token: str,
+    link: Invited,
+    form: dict[str, str],
+    action: str,
+    error: AccordError,
 ) -> Response:
     """The form once more, with what is wrong and the name that was entered."""
     return page(
-        request, "join.html.j2", 400, link_token=token, link=link, values={"name": form.get("name", "")}, action=action, known=None,
+        request,
+        "join.html.j2",
+        400,
+        link_token=token,
+        link=link,
+        values={"name": form.get("name", "")},
+        action=action,
+        known=None,
         error=error,
-    )  # fmt: skip
+    )
 
 
-def _join(request: Request, studio: Studio, token: str, form: dict[str, str], action: str) -> Response:
+def _join(
+    request: Request, studio: Studio, token: str, form: dict[str, str], action: str
+) -> Response:
     link = link_of(studio, token, action)
     try:
         secret = entrances.join(studio.db, token, form.get("name", ""), form.get("password", ""))

@@ -13,7 +13,18 @@ from accord.studio import members, projects
 from accord.studio.errors import AnswerError, NotHere
 from accord.studio.markup import safe_html
 from accord.studio.tables import Account, Guideline, Question
-from accord.studio.web.context import Fields, House, Manager, Participant, Place, Studio, Worker, go, page, place_for
+from accord.studio.web.context import (
+    Fields,
+    House,
+    Manager,
+    Participant,
+    Place,
+    Studio,
+    Worker,
+    go,
+    page,
+    place_for,
+)
 from accord.studio.web.work import ask, newest_guideline
 
 router = APIRouter(prefix="/p/{slug}")
@@ -21,21 +32,35 @@ Reviewer = Annotated[Place, Depends(place_for("review"))]
 
 
 @router.get("/guideline")
-def guideline(request: Request, studio: House, place: Participant, version: int | None = None) -> Response:
+def guideline(
+    request: Request, studio: House, place: Participant, version: int | None = None
+) -> Response:
     """A version of the guideline, the newest unless asked otherwise."""
     with studio.db.read() as session:
-        query = select(Guideline).where(Guideline.project_id == place.project.id).order_by(Guideline.version.desc())
+        query = (
+            select(Guideline)
+            .where(Guideline.project_id == place.project.id)
+            .order_by(Guideline.version.desc())
+        )
         versions = list(session.scalars(query))
     shown = next((v for v in versions if version in (None, v.version)), None)
     if shown is None:
         raise NotHere("there is no such version")
     must_read = (
-        place.member is not None and place.may("work") and shown is versions[0] and (place.member.guideline_read or 0) < shown.version
-    )  # fmt: skip
+        place.member is not None
+        and place.may("work")
+        and shown is versions[0]
+        and (place.member.guideline_read or 0) < shown.version
+    )
     return page(
-        request, "guideline.html.j2", place=place, shown=shown, versions=versions, html=safe_html(shown.text),
+        request,
+        "guideline.html.j2",
+        place=place,
+        shown=shown,
+        versions=versions,
+        html=safe_html(shown.text),
         must_read=must_read,
-    )  # fmt: skip
+    )
 
 
 @router.post("/guideline/read")
@@ -59,24 +84,40 @@ def publish(studio: House, place: Manager, form: Fields) -> Response:
     return go(f"/p/{place.project.slug}/guideline", "published")
 
 
-# --- questions -------------------------------------------------------------------------------------------------------
+# --- questions ------------------------------------------------------------------------------------
 @router.get("/questions")
 def questions(request: Request, studio: House, place: Participant) -> Response:
     """Questions and replies, for everybody who works here."""
     return _questions(request, studio, place)
 
 
-def _questions(request: Request, studio: Studio, place: Place, error: Exception | None = None) -> Response:
+def _questions(
+    request: Request, studio: Studio, place: Place, error: Exception | None = None
+) -> Response:
     with studio.db.read() as session:
         query = select(Question, Account).join(Account, Account.id == Question.account_id)
-        query = query.where(Question.project_id == place.project.id).order_by(Question.id.desc()).limit(200)
+        query = (
+            query.where(Question.project_id == place.project.id)
+            .order_by(Question.id.desc())
+            .limit(200)
+        )
         rows = [
-            (question, account.name if place.may("review") else None, safe_html(question.reply or ""))
+            (
+                question,
+                account.name if place.may("review") else None,
+                safe_html(question.reply or ""),
+            )
             for question, account in session.execute(query)
         ]
     status = 400 if error else 200
     return page(
-        request, "questions.html.j2", status, place=place, rows=rows, may_reply=place.may("review"), error=error
+        request,
+        "questions.html.j2",
+        status,
+        place=place,
+        rows=rows,
+        may_reply=place.may("review"),
+        error=error,
     )
 
 

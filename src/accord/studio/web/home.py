@@ -41,17 +41,26 @@ def home(request: Request, studio: House, me: Me) -> Response:
         mine = _projects(session, me)
         counts = _answers(session, me)
         refused = entrances.refusals(session, studio.db.now() - 86400) if me.role == "owner" else {}
-    cards = [Card(p, role, counts.get(p.id, 0), queue.progress(studio.db, p.id)) for p, role in mine]
+    cards = [
+        Card(p, role, counts.get(p.id, 0), queue.progress(studio.db, p.id)) for p, role in mine
+    ]
     writes = studio.refused_writes if me.role == "owner" else 0
     return page(
-        request, "home.html.j2", cards=cards, may_make=may_make_projects(me), refused=refused, refused_writes=writes
+        request,
+        "home.html.j2",
+        cards=cards,
+        may_make=may_make_projects(me),
+        refused=refused,
+        refused_writes=writes,
     )
 
 
 def _projects(session: Session, me: Visitor) -> list[tuple[Project, str]]:
     query = (
         select(Project, Membership)
-        .outerjoin(Membership, (Membership.project_id == Project.id) & (Membership.account_id == me.id))
+        .outerjoin(
+            Membership, (Membership.project_id == Project.id) & (Membership.account_id == me.id)
+        )
         .order_by(Project.archived_at.is_not(None), Project.name)
     )
     found = []
@@ -82,7 +91,9 @@ def sample(studio: House, me: Me) -> Response:
 def make_sample(studio: Studio, me: Visitor) -> str:
     """Make it; raises NotAllowed for who may not make projects."""
     if not may_make_projects(me):
-        raise NotAllowed("only owners and managers make projects", "ask one for a project to take part in")
+        raise NotAllowed(
+            "only owners and managers make projects", "ask one for a project to take part in"
+        )
     project_id = projects.sample_project(studio.db, me.id)
     with studio.db.read() as session:
         return session.get_one(Project, project_id).slug

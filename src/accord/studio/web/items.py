@@ -29,7 +29,8 @@ PAGE = 50
 
 @dataclass(frozen=True)
 class Opinion:
-    """One answer to an item. verdict: the choice in words; why: critique, rationale, flags; group: of taste, from 1."""
+    """One answer to an item. verdict: the choice in words; why: critique, rationale, flags; group:
+    of taste, from 1."""
 
     id: str
     name: str
@@ -45,11 +46,14 @@ class Opinion:
     extra: bool
 
 
-# --- the list --------------------------------------------------------------------------------------------------------
+# --- the list -------------------------------------------------------------------------------------
 @router.get("/items")
 def items(request: Request, studio: House, place: Place = Looker) -> Response:
     """Filters: state, purpose, words; the highest priority first."""
-    wanted = {name: request.query_params.get(name, "").strip()[:100] for name in ("state", "purpose", "words", "after")}
+    wanted = {
+        name: request.query_params.get(name, "").strip()[:100]
+        for name in ("state", "purpose", "words", "after")
+    }
     order = (Item.priority, Item.draw, Item.id)
     answered = (
         select(func.count())
@@ -69,38 +73,59 @@ def items(request: Request, studio: House, place: Place = Looker) -> Response:
         query = query.where(tuple_(*order) < tuple_(*last))
     with studio.db.read() as session:
         rows = [
-            (item, count) for item, count in session.execute(query.order_by(*(c.desc() for c in order)).limit(PAGE + 1))
+            (item, count)
+            for item, count in session.execute(
+                query.order_by(*(c.desc() for c in order)).limit(PAGE + 1)
+            )
         ]
     more = (
-        cursor(rows[PAGE - 1][0].priority, rows[PAGE - 1][0].draw, rows[PAGE - 1][0].id) if len(rows) > PAGE else None
+        cursor(rows[PAGE - 1][0].priority, rows[PAGE - 1][0].draw, rows[PAGE - 1][0].id)
+        if len(rows) > PAGE
+        else None
     )
     texts = {item.key: visible(contents.plain(item.prompt))[:200] for item, _ in rows[:PAGE]}
-    return shown(request, "items.html.j2", place, rows=rows[:PAGE], more=more, wanted=wanted, texts=texts)
+    return shown(
+        request, "items.html.j2", place, rows=rows[:PAGE], more=more, wanted=wanted, texts=texts
+    )
 
 
 def _says(words: str) -> ColumnElement[bool]:
     """Prompt, options or tools hold these words, as JSON spells them (with escapes, or without)."""
     spelt = {words, json.dumps(words)[1:-1], json.dumps(words, ensure_ascii=False)[1:-1]}
     columns = [cast(column, String) for column in (Item.prompt, Item.options, Item.tools)]
-    return or_(*(column.icontains(spelling, autoescape=True) for column in columns for spelling in sorted(spelt)))
+    return or_(
+        *(
+            column.icontains(spelling, autoescape=True)
+            for column in columns
+            for spelling in sorted(spelt)
+        )
+    )
 
 
-# --- one item --------------------------------------------------------------------------------------------------------
+# --- one item -------------------------------------------------------------------------------------
 @router.get("/items/{key}")
 def item(request: Request, studio: House, key: str, place: Place = Looker) -> Response:
     """Who disagrees, and why."""
     return _item(request, studio, place, key)
 
 
-def _item(request: Request, studio: Studio, place: Place, key: str, error: Exception | None = None) -> Response:
+def _item(
+    request: Request, studio: Studio, place: Place, key: str, error: Exception | None = None
+) -> Response:
     with studio.db.read() as session:
-        found = session.scalars(select(Item).where(Item.project_id == place.project.id, Item.key == key)).first()
+        found = session.scalars(
+            select(Item).where(Item.project_id == place.project.id, Item.key == key)
+        ).first()
         if found is None:
             raise NotHere("there is no such item")
         query = (
             select(Answer, Account, Membership.state)
             .join(Account, Account.id == Answer.account_id)
-            .outerjoin(Membership, (Membership.project_id == Answer.project_id) & (Membership.account_id == Account.id))
+            .outerjoin(
+                Membership,
+                (Membership.project_id == Answer.project_id)
+                & (Membership.account_id == Account.id),
+            )
             .where(Answer.item_id == found.id)
             .order_by(Answer.created_at)
         )
@@ -115,7 +140,9 @@ def _item(request: Request, studio: Studio, place: Place, key: str, error: Excep
         ]
     group_of = _groups(request, place)
     letters = {str(option["id"]): chr(ord("A") + n) for n, option in enumerate(found.options)}
-    opinions = [_opinion(answer, account, member, letters, group_of) for answer, account, member in given]
+    opinions = [
+        _opinion(answer, account, member, letters, group_of) for answer, account, member in given
+    ]
     counted = [o for o in opinions if o.state == "live" and o.member != "quarantined"]
     soft = Counter(o.verdict for o in counted).most_common()
     by_group: dict[int, Counter[str]] = {}
@@ -131,15 +158,26 @@ def _item(request: Request, studio: Studio, place: Place, key: str, error: Excep
         for o in found.options
     ]
     return shown(
-        request, "item.html.j2", place, 400 if error else 200, item=found, options=options, opinions=opinions, soft=soft,
-        by_group={group: counts.most_common() for group, counts in sorted(by_group.items())}, skips=skips, error=error,
-        prompt=presenting.messages_html(found.prompt, "user", place.settings.text), tools=presenting.tools_html(found.tools),
+        request,
+        "item.html.j2",
+        place,
+        400 if error else 200,
+        item=found,
+        options=options,
+        opinions=opinions,
+        soft=soft,
+        by_group={group: counts.most_common() for group, counts in sorted(by_group.items())},
+        skips=skips,
+        error=error,
+        prompt=presenting.messages_html(found.prompt, "user", place.settings.text),
+        tools=presenting.tools_html(found.tools),
         chat_template=json_html(found.chat_template_kwargs) if found.chat_template_kwargs else None,
-    )  # fmt: skip
+    )
 
 
 def _groups(request: Request, place: Place) -> dict[str, int]:
-    """Annotator -> most likely group of taste, where there are several; only if that is known already."""
+    """Annotator -> most likely group of taste, where there are several; only if that is known
+    already."""
     numbers = desk_of(request).get(place.project.id, "groups").value
     if numbers is None or numbers.value is None or len(numbers.value.groups) < 2:
         return {}
@@ -147,14 +185,27 @@ def _groups(request: Request, place: Place) -> dict[str, int]:
 
 
 def _opinion(
-    answer: Answer, account: Account, member: str | None, letters: dict[str, str], group_of: dict[str, int]
+    answer: Answer,
+    account: Account,
+    member: str | None,
+    letters: dict[str, str],
+    group_of: dict[str, int],
 ) -> Opinion:
     records = [Feedback.model_validate(record) for record in answer.records]
     return Opinion(
-        answer.id, account.name, account.public, answer.state, member or "removed",
-        verdict(records, letters) if records else "", reasons(records, letters), answer.active_seconds,
-        group_of.get(account.public), answer.correct, answer.reason, answer.extra,
-    )  # fmt: skip
+        answer.id,
+        account.name,
+        account.public,
+        answer.state,
+        member or "removed",
+        verdict(records, letters) if records else "",
+        reasons(records, letters),
+        answer.active_seconds,
+        group_of.get(account.public),
+        answer.correct,
+        answer.reason,
+        answer.extra,
+    )
 
 
 def verdict(records: list[Feedback], letters: dict[str, str]) -> str:
@@ -164,16 +215,27 @@ def verdict(records: list[Feedback], letters: dict[str, str]) -> str:
     if kind == "comparison":
         better = said["preferred"]
         strength = "+" * ((said["strength"] or 1) - 1)
-        return "both bad" if said["both_bad"] else "=" if said["tie"] else f"{letters.get(better, '?')}{strength}"
+        return (
+            "both bad"
+            if said["both_bad"]
+            else "="
+            if said["tie"]
+            else f"{letters.get(better, '?')}{strength}"
+        )
     if kind == "ranking":
-        order = " > ".join(" = ".join(letters.get(i, "?") for i in group) for group in said["order"])
+        order = " > ".join(
+            " = ".join(letters.get(i, "?") for i in group) for group in said["order"]
+        )
         bare = said["all_bad"] and len(said["order"]) == 1
         return "all bad" if bare else f"{order} (all bad)" if said["all_bad"] else order
     if kind == "best_worst":
         return f"{letters.get(said['best'], '?')} … {letters.get(said['worst'], '?')}"
     if kind == "rating":
         scores = {
-            name: score for r in records if isinstance(r.choice, Rating) for name, score in r.choice.scores.items()
+            name: score
+            for r in records
+            if isinstance(r.choice, Rating)
+            for name, score in r.choice.scores.items()
         }
         return ", ".join(f"{name} {score:g}" for name, score in scores.items())
     if kind == "thumb":
@@ -204,12 +266,16 @@ def reasons(records: list[Feedback], letters: dict[str, str]) -> list[str]:
 
 
 @router.post("/items/{key}/exclude/{answer}")
-def exclude(request: Request, studio: House, key: str, answer: str, form: Fields, place: Place = Reviewer) -> Response:
+def exclude(
+    request: Request, studio: House, key: str, answer: str, form: Fields, place: Place = Reviewer
+) -> Response:
     """Take one answer out, with a reason; its slot opens for others."""
     reason = form.get("reason", "").strip()
     with studio.db.read() as session:
         query = select(Answer.id).join(Item, Item.id == Answer.item_id)
-        known = session.scalar(query.where(Answer.id == answer, Item.key == key, Item.project_id == place.project.id))
+        known = session.scalar(
+            query.where(Answer.id == answer, Item.key == key, Item.project_id == place.project.id)
+        )
     if known is None:
         raise NotHere("there is no such answer")
     if len(reason) < 3:

@@ -39,7 +39,9 @@ guideline: |
 def new_page(request: Request, me: Me) -> Response:
     """A new project: a few questions, or the whole as YAML; and a file of items."""
     if not may_make_projects(me):
-        raise NotAllowed("only owners and managers make projects", "ask one for a project to take part in")
+        raise NotAllowed(
+            "only owners and managers make projects", "ask one for a project to take part in"
+        )
     return page(request, "new.html.j2", tasks=TASKS, values={"yaml": EXAMPLE}, example=EXAMPLE)
 
 
@@ -47,17 +49,29 @@ def new_page(request: Request, me: Me) -> Response:
 async def new(request: Request, studio: House, me: Me, form: Fields) -> Response:
     """Make the project and add the file's items."""
     upload = (await request.form()).get("file")
-    return await run_in_threadpool(_new, request, studio, me, form, upload if isinstance(upload, UploadFile) else None)
+    return await run_in_threadpool(
+        _new, request, studio, me, form, upload if isinstance(upload, UploadFile) else None
+    )
 
 
-def _new(request: Request, studio: Studio, me: Me, form: dict[str, str], upload: UploadFile | None) -> Response:
+def _new(
+    request: Request, studio: Studio, me: Me, form: dict[str, str], upload: UploadFile | None
+) -> Response:
     if not may_make_projects(me):
-        raise NotAllowed("only owners and managers make projects", "ask one for a project to take part in")
+        raise NotAllowed(
+            "only owners and managers make projects", "ask one for a project to take part in"
+        )
     try:
-        settings = parse_settings(form.get("yaml", "")) if form.get("how") == "yaml" else settings_of_form(form)
+        settings = (
+            parse_settings(form.get("yaml", ""))
+            if form.get("how") == "yaml"
+            else settings_of_form(form)
+        )
         rows = None if upload is None or not upload.filename else _read(upload, settings)
     except AccordError as error:
-        return page(request, "new.html.j2", 400, tasks=TASKS, values=form, example=EXAMPLE, error=error)
+        return page(
+            request, "new.html.j2", 400, tasks=TASKS, values=form, example=EXAMPLE, error=error
+        )
     project_id = projects.create_project(studio.db, settings, me.id)
     with studio.db.read() as session:
         slug = session.get_one(Project, project_id).slug
@@ -73,16 +87,24 @@ def _count(added: Added) -> str:
 
 def settings_of_form(form: dict[str, str]) -> ProjectSettings:
     """Settings from the short form: one line or a comma between names; raises ConfigError."""
-    raw: dict[str, Any] = {name: form.get(name, "").strip() for name in ("name", "task", "question", "guideline")}
+    raw: dict[str, Any] = {
+        name: form.get(name, "").strip() for name in ("name", "task", "question", "guideline")
+    }
     raw["guideline"] = raw["guideline"].replace("\r\n", "\n")
     raw["overlap"] = _whole(form.get("overlap", "1"), "overlap")
-    raw["strength"] = form.get("strength") == "on" and raw["task"] in ("comparison", "clips", "chat")
+    raw["strength"] = form.get("strength") == "on" and raw["task"] in (
+        "comparison",
+        "clips",
+        "chat",
+    )
     raw["critique"] = form.get("critique", "off")
     raw["flags"] = _names(form.get("flags", ""))
     if raw["task"] == "spans":
         raw["spans"] = _names(form.get("labels", ""))
     if form.get("attributes", "").strip():
-        raw["attributes"] = [{"name": name, "low": 1, "high": 5} for name in _names(form["attributes"])]
+        raw["attributes"] = [
+            {"name": name, "low": 1, "high": 5} for name in _names(form["attributes"])
+        ]
     return settings_from(raw)
 
 
@@ -98,7 +120,8 @@ def _whole(text: str, what: str) -> int:
 
 
 def _read(upload: UploadFile, settings: ProjectSettings) -> Incoming:
-    """What an uploaded file holds; raises ConfigError naming it. It lies in a folder of its own while it is read."""
+    """What an uploaded file holds; raises ConfigError naming it. It lies in a folder of its own
+    while it is read."""
     name = Path(upload.filename or "items.jsonl").name
     try:
         kind_of(name)
@@ -127,7 +150,9 @@ def _added(studio: Studio, project_id: int, found: Incoming, by: int) -> Added:
 async def add(request: Request, studio: House, place: Manager) -> Response:
     """More items from a file."""
     upload = (await request.form()).get("file")
-    return await run_in_threadpool(_add, request, studio, place, upload if isinstance(upload, UploadFile) else None)
+    return await run_in_threadpool(
+        _add, request, studio, place, upload if isinstance(upload, UploadFile) else None
+    )
 
 
 def _add(request: Request, studio: Studio, place: Place, upload: UploadFile | None) -> Response:
@@ -137,7 +162,10 @@ def _add(request: Request, studio: Studio, place: Place, upload: UploadFile | No
         added = _added(studio, place.project.id, _read(upload, place.settings), place.me.id)
     except AccordError as error:
         return _settings(request, place, place.settings.dump(), error)
-    reasons = [f"{reason} ({count}; first: {added.first_bad[reason]})" for reason, count in added.bad.items()]
+    reasons = [
+        f"{reason} ({count}; first: {added.first_bad[reason]})"
+        for reason, count in added.bad.items()
+    ]
     return _settings(request, place, place.settings.dump(), None, added, reasons)
 
 
@@ -148,18 +176,34 @@ def settings_page(request: Request, place: Manager) -> Response:
 
 
 def _settings(
-    request: Request, place: Place, text: str, error: Exception | None = None, added: Added | None = None,
+    request: Request,
+    place: Place,
+    text: str,
+    error: Exception | None = None,
+    added: Added | None = None,
     reasons: list[str] | None = None,
-) -> Response:  # fmt: skip
+) -> Response:
     counted = {
-        key: value for key in ("new", "duplicates", "bad") if (value := request.query_params.get(key, "")).isdecimal()
+        key: value
+        for key in ("new", "duplicates", "bad")
+        if (value := request.query_params.get(key, "")).isdecimal()
     }
     if added is not None:
-        counted = {"new": str(added.new), "duplicates": str(added.duplicates), "bad": str(sum(added.bad.values()))}
+        counted = {
+            "new": str(added.new),
+            "duplicates": str(added.duplicates),
+            "bad": str(sum(added.bad.values())),
+        }
     return page(
-        request, "settings.html.j2", 400 if error else 200, place=place, text=text, error=error, added=counted or None,
+        request,
+        "settings.html.j2",
+        400 if error else 200,
+        place=place,
+        text=text,
+        error=error,
+        added=counted or None,
         reasons=reasons or [],
-    )  # fmt: skip
+    )
 
 
 @router.post("/p/{slug}/settings")
@@ -167,7 +211,9 @@ def change(request: Request, studio: House, place: Manager, form: Fields) -> Res
     """Change the settings; what answers forbid is refused with the reason."""
     text = form.get("yaml", "").replace("\r\n", "\n")
     try:
-        projects.update_settings(studio.db, place.project.id, parse_settings(text, "the settings"), place.me.id)
+        projects.update_settings(
+            studio.db, place.project.id, parse_settings(text, "the settings"), place.me.id
+        )
     except AccordError as error:
         return _settings(request, place, text, error)
     return go(f"/p/{place.project.slug}/settings", "saved")
@@ -176,7 +222,9 @@ def change(request: Request, studio: House, place: Manager, form: Fields) -> Res
 @router.post("/p/{slug}/life")
 def life(studio: House, place: Manager, form: Fields) -> Response:
     """Pause, resume or archive."""
-    do = {"pause": projects.pause, "resume": projects.resume, "archive": projects.archive}.get(form.get("do", ""))
+    do = {"pause": projects.pause, "resume": projects.resume, "archive": projects.archive}.get(
+        form.get("do", "")
+    )
     if do is None:
         raise ConfigError(f"there is nothing called {form.get('do')!r} to do")
     do(studio.db, place.project.id, place.me.id)

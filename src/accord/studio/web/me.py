@@ -30,9 +30,19 @@ def show_me(request: Request, studio: Studio, me: Me, **more: Any) -> Response:
     status = 400 if more.get("error") or more.get("wrong_password") else 200
     values = {"secret": None, "error": None, "wrong_password": False} | more
     return page(
-        request, "me.html.j2", status, account=account, works=works, tokens=tokens, categories=categories, answers=answers,
-        fields=ATTRIBUTES, scopes=entrances.SCOPES, zones=sorted(available_timezones()), **values,
-    )  # fmt: skip
+        request,
+        "me.html.j2",
+        status,
+        account=account,
+        works=works,
+        tokens=tokens,
+        categories=categories,
+        answers=answers,
+        fields=ATTRIBUTES,
+        scopes=entrances.SCOPES,
+        zones=sorted(available_timezones()),
+        **values,
+    )
 
 
 @router.get("")
@@ -46,7 +56,9 @@ def preferences(studio: House, me: Me, form: Fields, boxes: Lists) -> Response:
     """Language, blur, opt-outs, breaks, time zone."""
     language = form.get("language", "en")
     if language not in LANGUAGES and language != PSEUDO:
-        raise ConfigError(f"there is no language {language!r} here", f"languages: {', '.join(LANGUAGES)}")
+        raise ConfigError(
+            f"there is no language {language!r} here", f"languages: {', '.join(LANGUAGES)}"
+        )
     kept: dict[str, Any] = {
         "blur": sorted(set(boxes.get("blur", [])))[:200],
         "opted_out": sorted(set(boxes.get("opted_out", [])))[:200],
@@ -80,7 +92,9 @@ def password(request: Request, studio: House, me: Me, form: Fields) -> Response:
     """A new password; other sessions end."""
     entrances.attempt(studio.db, "login", accounts.same_name(me.name))
     try:
-        done = accounts.change_password(studio.db, me.id, form.get("old", ""), form.get("new", ""), me.session)
+        done = accounts.change_password(
+            studio.db, me.id, form.get("old", ""), form.get("new", ""), me.session
+        )
     except AccordError as error:
         return show_me(request, studio, me, error=error)
     return go("/me", "saved") if done else show_me(request, studio, me, wrong_password=True)
@@ -90,7 +104,9 @@ def password(request: Request, studio: House, me: Me, form: Fields) -> Response:
 def make_token(request: Request, studio: House, me: Me, form: Fields, boxes: Lists) -> Response:
     """A program's key, shown once."""
     try:
-        secret = entrances.issue_token(studio.db, me, form.get("name", ""), boxes.get("scopes", []), 365)
+        secret = entrances.issue_token(
+            studio.db, me, form.get("name", ""), boxes.get("scopes", []), 365
+        )
     except AccordError as error:
         return show_me(request, studio, me, error=error)
     return show_me(request, studio, me, secret=secret)
@@ -110,21 +126,25 @@ def data(studio: House, me: Me) -> Response:
         kept = own.everything(session, me.id)
     name = f"accord-{me.public}.json"
     return Response(
-        json.dumps(kept, indent=1, ensure_ascii=False), media_type="application/json",
+        json.dumps(kept, indent=1, ensure_ascii=False),
+        media_type="application/json",
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
-    )  # fmt: skip
+    )
 
 
 @router.post("/answers/{answer_id}/withdraw")
 def withdraw(studio: House, me: Me, answer_id: str, form: Fields) -> Response:
     """Take one answer out for good."""
-    own.withdraw_one(studio.db, me, answer_id, form.get("reason", "").strip()[:500] or "by its author")
+    own.withdraw_one(
+        studio.db, me, answer_id, form.get("reason", "").strip()[:500] or "by its author"
+    )
     return go("/me", "withdrawn")
 
 
 @router.post("/erase")
 def erase(request: Request, studio: House, me: Me, form: Fields) -> Response:
-    """Erase the account: personal data and, if wished, all answers. The password is asked for again."""
+    """Erase the account: personal data and, if wished, all answers. The password is asked for
+    again."""
     entrances.attempt(studio.db, "login", accounts.same_name(me.name))
     with studio.db.read() as session:
         stored = own.account(session, me.id).password

@@ -1,4 +1,5 @@
-"""Signing in with OpenID Connect: from the sign-in page, an invitation or one's own page to the provider, and back."""
+"""Signing in with OpenID Connect: from the sign-in page, an invitation or one's own page to the
+provider, and back."""
 
 from __future__ import annotations
 
@@ -41,12 +42,18 @@ def _back(request: Request, studio: Studio) -> str:
 def _failed(request: Request, studio: Studio, why: str, status: int) -> Response:
     t, name = words_for(request), _provider(studio).name
     return page(
-        request, "message.html.j2", status, title="openid.failed", text=None, detail=t(f"openid.{why}", name=name)
+        request,
+        "message.html.j2",
+        status,
+        title="openid.failed",
+        text=None,
+        detail=t(f"openid.{why}", name=name),
     )
 
 
 def _set_out(request: Request, studio: Studio, way: Way) -> Response:
-    """A page that goes on to the provider. (A redirect would be refused: forms lead nowhere but here.)"""
+    """A page that goes on to the provider. (A redirect would be refused: forms lead nowhere but
+    here.)"""
     provider = _provider(studio)
     entrances.attempt(studio.db, "openid", address(request))
     browser = request.cookies.get(security.openid_cookie(studio.https)) or token()
@@ -61,7 +68,7 @@ def _set_out(request: Request, studio: Studio, way: Way) -> Response:
     return response
 
 
-# --- there -----------------------------------------------------------------------------------------------------------
+# --- there ----------------------------------------------------------------------------------------
 @router.post("/login/openid")
 def sign_in(request: Request, studio: House, form: Fields) -> Response:
     """From the sign-in page."""
@@ -80,7 +87,9 @@ def join(request: Request, studio: House, token: str, form: Fields) -> Response:
     return _join(request, studio, token, form, f"/join/{token}")
 
 
-def _join(request: Request, studio: Studio, token: str, form: dict[str, str], action: str) -> Response:
+def _join(
+    request: Request, studio: Studio, token: str, form: dict[str, str], action: str
+) -> Response:
     link, name = link_of(studio, token, action), form.get("name", "").strip()
     try:
         if name:
@@ -109,10 +118,16 @@ def unlink(studio: House, me: Me) -> Response:
     return go("/me", "saved")
 
 
-# --- and back --------------------------------------------------------------------------------------------------------
+# --- and back -------------------------------------------------------------------------------------
 @router.get(BACK)
 def back(
-    request: Request, studio: House, visitor: Maybe, state: str = "", code: str = "", error: str = "", iss: str = ""
+    request: Request,
+    studio: House,
+    visitor: Maybe,
+    state: str = "",
+    code: str = "",
+    error: str = "",
+    iss: str = "",
 ) -> Response:
     """The provider's answer."""
     provider = _provider(studio)
@@ -122,9 +137,14 @@ def back(
         entrances.attempt(studio.db, "openid", address(request))
         return _failed(request, studio, "stale", 400)
     way, secrets = found
-    if error or not code or (iss and not hmac.compare_digest(iss.encode(), provider.settings.issuer.encode())):
+    if (
+        error
+        or not code
+        or (iss and not hmac.compare_digest(iss.encode(), provider.settings.issuer.encode()))
+    ):
         LOG.warning(
-            "OpenID Connect: the provider answered with %s", re.sub(r"\W", "?", error)[:60] or "no code of its own"
+            "OpenID Connect: the provider answered with %s",
+            re.sub(r"\W", "?", error)[:60] or "no code of its own",
         )
         return _failed(request, studio, "cancelled" if error == "access_denied" else "refused", 400)
     try:
@@ -137,7 +157,9 @@ def back(
     return response
 
 
-def _arrive(request: Request, studio: Studio, visitor: Visitor | None, way: Way, identity: Identity) -> Response:
+def _arrive(
+    request: Request, studio: Studio, visitor: Visitor | None, way: Way, identity: Identity
+) -> Response:
     if way.goal == "link":
         if visitor is None or visitor.id != way.account_id:
             return _failed(request, studio, "stale", 400)

@@ -24,20 +24,29 @@ Keeper = Depends(place_for("manage"))
 PAGE = 100
 
 
-# --- the log ---------------------------------------------------------------------------------------------------------
+# --- the log --------------------------------------------------------------------------------------
 @router.get("/log")
 def log(request: Request, studio: House, place: Place = Looker) -> Response:
     """Newest first; `verify=1` computes every hash again."""
     before = request.query_params.get("before", "")
-    query = select(Event).where(Event.chain == place.project.id).order_by(Event.number.desc()).limit(PAGE + 1)
+    query = (
+        select(Event)
+        .where(Event.chain == place.project.id)
+        .order_by(Event.number.desc())
+        .limit(PAGE + 1)
+    )
     if before.isdecimal():
         query = query.where(Event.number < int(before[:12]))
     with studio.db.read() as session:
         rows = list(session.scalars(query))
         actors = {row.actor for row in rows}
-        found_names = session.execute(select(Account.public, Account.name).where(Account.public.in_(actors))).all()
+        found_names = session.execute(
+            select(Account.public, Account.name).where(Account.public.in_(actors))
+        ).all()
         names = {row[0]: row[1] for row in found_names}
-        found = events.verify(session, place.project.id) if request.query_params.get("verify") else None
+        found = (
+            events.verify(session, place.project.id) if request.query_params.get("verify") else None
+        )
     return shown(
         request,
         "log.html.j2",
@@ -49,16 +58,19 @@ def log(request: Request, studio: House, place: Place = Looker) -> Response:
     )
 
 
-# --- export ----------------------------------------------------------------------------------------------------------
+# --- export ---------------------------------------------------------------------------------------
 @router.get("/export")
 def export(request: Request, studio: House, place: Place = Looker) -> Response:
     """What an export would hold, and the way to it."""
     asked = request.query_params
     shape = asked.get("shape", "accord")
     wanted = Wanted(
-        shape if shape in SHAPES else "accord", gold=asked.get("gold") == "on", skips=asked.get("skips") == "on",
-        columns=asked.get("plain") != "on", hash_annotators=asked.get("hashed") == "on",
-    )  # fmt: skip
+        shape if shape in SHAPES else "accord",
+        gold=asked.get("gold") == "on",
+        skips=asked.get("skips") == "on",
+        columns=asked.get("plain") != "on",
+        hash_annotators=asked.get("hashed") == "on",
+    )
     collected = exporting.collect(studio.db, place.project.id, wanted.gold, wanted.skips)
     made, why = None, None
     try:
@@ -93,7 +105,7 @@ def _zip(place: Place, made: exporting.Bundle) -> Response:
     return Response(held.getvalue(), media_type="application/zip", headers=headers)
 
 
-# --- webhooks --------------------------------------------------------------------------------------------------------
+# --- webhooks -------------------------------------------------------------------------------------
 @router.get("/hooks")
 def hooks(request: Request, studio: House, place: Place = Keeper) -> Response:
     """Who hears of events."""
@@ -104,7 +116,9 @@ def _hooks(request: Request, studio: Studio, place: Place, **more: Any) -> Respo
     with studio.db.read() as session:
         rows = webhooks.standing(session, place.project.id)
     values = {"rows": rows, "kinds": webhooks.KINDS, "secret": None, "error": None}
-    return shown(request, "hooks.html.j2", place, 400 if more.get("error") else 200, **{**values, **more})
+    return shown(
+        request, "hooks.html.j2", place, 400 if more.get("error") else 200, **{**values, **more}
+    )
 
 
 @router.post("/hooks")
@@ -113,7 +127,9 @@ def add(request: Request, studio: House, place: Manager, form: Lists) -> Respons
     url = (form.get("url") or [""])[0].strip()
     try:
         private = bool(request.app.state.private_webhooks)
-        made = webhooks.add(studio.db, place.project.id, url, form.get("kinds", []), place.me.public, private)
+        made = webhooks.add(
+            studio.db, place.project.id, url, form.get("kinds", []), place.me.public, private
+        )
     except AccordError as error:
         return _hooks(request, studio, place, error=error)
     return _hooks(request, studio, place, secret=made.secret)

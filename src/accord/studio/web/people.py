@@ -19,16 +19,29 @@ ABOVE = {"annotator": 0, "auditor": 1, "reviewer": 1, "manager": 2, "owner": 3}
 
 
 def _people(
-    request: Request, studio: Studio, place: Place, link: str | None = None, error: Exception | None = None
+    request: Request,
+    studio: Studio,
+    place: Place,
+    link: str | None = None,
+    error: Exception | None = None,
 ) -> Response:
     with studio.db.read() as session:
         rows = members.members(session, place.project.id)
         open_links = entrances.invitations(session, place.project.id, studio.db.now())
     roles = [role for role in members.ROLES if ABOVE[role] <= ABOVE.get(place.role, 0)]
     return page(
-        request, "people.html.j2", 400 if error else 200, place=place, rows=rows, links=open_links, roles=roles,
-        states=members.STATES, link=link, error=error, above=ABOVE,
-    )  # fmt: skip
+        request,
+        "people.html.j2",
+        400 if error else 200,
+        place=place,
+        rows=rows,
+        links=open_links,
+        roles=roles,
+        states=members.STATES,
+        link=link,
+        error=error,
+        above=ABOVE,
+    )
 
 
 @router.get("/p/{slug}/people")
@@ -46,7 +59,9 @@ def invite(request: Request, studio: House, place: Manager, form: Fields) -> Res
         secret = entrances.invite(studio.db, place.me, form["role"], place.project.id, days, uses)
     except AccordError as error:
         return _people(request, studio, place, error=error)
-    return _people(request, studio, place, link=f"{str(request.base_url).rstrip('/')}/join/{secret}")
+    return _people(
+        request, studio, place, link=f"{str(request.base_url).rstrip('/')}/join/{secret}"
+    )
 
 
 @router.post("/p/{slug}/people/revoke/{number}")
@@ -70,7 +85,9 @@ def change(studio: House, place: Manager, public: str, form: Fields) -> Response
         if found is None:
             raise NotHere("there is no such member")
         member, account = found
-        if ABOVE[member.role] > ABOVE[place.role] or (account.id == place.me.id and place.me.role != "owner"):
+        if ABOVE[member.role] > ABOVE[place.role] or (
+            account.id == place.me.id and place.me.role != "owner"
+        ):
             raise NotAllowed("you cannot change yourself or people above you", "ask an owner")
         now, by = studio.db.now(), place.me.public
         if role != member.role:
@@ -79,7 +96,13 @@ def change(studio: House, place: Manager, public: str, form: Fields) -> Response
             member.state = before
         if state != member.state:
             members.set_member_state(
-                session, place.project.id, account.id, state, form.get("reason", "").strip() or None, now, by
+                session,
+                place.project.id,
+                account.id,
+                state,
+                form.get("reason", "").strip() or None,
+                now,
+                by,
             )
 
     studio.db.transact(work)
@@ -103,18 +126,33 @@ def _number(text: str) -> float:
     return number
 
 
-# --- the house -------------------------------------------------------------------------------------------------------
+# --- the house ------------------------------------------------------------------------------------
 def _house(
-    request: Request, studio: Studio, me: Me, link: str | None = None, error: Exception | None = None
+    request: Request,
+    studio: Studio,
+    me: Me,
+    link: str | None = None,
+    error: Exception | None = None,
 ) -> Response:
     if me.role not in ("owner", "auditor"):
         raise NotHere("there is no such page")
     with studio.db.read() as session:
-        rows = list(session.scalars(select(Account).where(Account.erased_at.is_(None)).order_by(Account.name)))
+        rows = list(
+            session.scalars(
+                select(Account).where(Account.erased_at.is_(None)).order_by(Account.name)
+            )
+        )
         links = entrances.invitations(session, None, studio.db.now())
     return page(
-        request, "house.html.j2", 400 if error else 200, rows=rows, links=links, roles=accounts.HOUSE_ROLES, link=link, error=error
-    )  # fmt: skip
+        request,
+        "house.html.j2",
+        400 if error else 200,
+        rows=rows,
+        links=links,
+        roles=accounts.HOUSE_ROLES,
+        link=link,
+        error=error,
+    )
 
 
 def _owner(me: Me) -> None:
@@ -134,7 +172,9 @@ def house_invite(request: Request, studio: House, me: Me, form: Fields) -> Respo
     _owner(me)
     try:
         days = _number(form.get("days", "7"))
-        secret = entrances.invite(studio.db, me, form.get("role", ""), None, days, int(_number(form.get("uses", "1"))))
+        secret = entrances.invite(
+            studio.db, me, form.get("role", ""), None, days, int(_number(form.get("uses", "1")))
+        )
     except AccordError as error:
         return _house(request, studio, me, error=error)
     return _house(request, studio, me, link=f"{str(request.base_url).rstrip('/')}/join/{secret}")
@@ -152,5 +192,7 @@ def house_revoke(studio: House, me: Me, number: int) -> Response:
 def house_change(studio: House, me: Me, public: str, form: Fields) -> Response:
     """Another role in the house, or no entry any more."""
     _owner(me)
-    accounts.change_account(studio.db, public, form.get("role", ""), form.get("disabled") == "on", me)
+    accounts.change_account(
+        studio.db, public, form.get("role", ""), form.get("disabled") == "on", me
+    )
     return go("/people", "saved")

@@ -1,4 +1,5 @@
-"""What holds for every request: headers, bounded bodies, where a write may come from, the session's cookie."""
+"""What holds for every request: headers, bounded bodies, where a write may come from, the session's
+cookie."""
 
 from __future__ import annotations
 
@@ -33,7 +34,8 @@ HEADERS = {
 
 
 def policy(nonce: str) -> str:
-    """The Content-Security-Policy: scripts only with this answer's nonce, nothing from elsewhere, no frames."""
+    """The Content-Security-Policy: scripts only with this answer's nonce, nothing from elsewhere,
+    no frames."""
     return (
         f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'self'; img-src 'self' data:; media-src 'self'; "
         "font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -83,12 +85,12 @@ def _bounded(scope: Scope, receive: Receive) -> Receive:
     return counted
 
 
-# --- where a write may come from -------------------------------------------------------------------------------------
+# --- where a write may come from ------------------------------------------------------------------
 def same_origin(request: Request) -> bool:
     """Whether a write comes from our own pages, as far as the browser says.
 
-    Our pages send no referrer, so browsers send `Origin: null` with forms: then Sec-Fetch-Site decides. Programs that
-    are no browsers send neither; the token decides alone.
+    Our pages send no referrer, so browsers send `Origin: null` with forms: then Sec-Fetch-Site
+    decides. Programs that are no browsers send neither; the token decides alone.
     """
     site = request.headers.get("sec-fetch-site")
     if site is not None:
@@ -99,7 +101,11 @@ def same_origin(request: Request) -> bool:
 
 def token_fits(given: str | None, expected: str | None) -> bool:
     """Compared in constant time; nothing fits nothing."""
-    return bool(given) and bool(expected) and hmac.compare_digest(str(given).encode(), str(expected).encode())
+    return (
+        bool(given)
+        and bool(expected)
+        and hmac.compare_digest(str(given).encode(), str(expected).encode())
+    )
 
 
 async def token_of(request: Request) -> str | None:
@@ -115,7 +121,8 @@ async def token_of(request: Request) -> str | None:
 
 
 def address(request: Request) -> str:
-    """Who tries, for the limits: an address, of IPv6 its network of 64 bits, which one customer has to themselves."""
+    """Who tries, for the limits: an address, of IPv6 its network of 64 bits, which one customer has
+    to themselves."""
     host = request.client.host if request.client else "nowhere"
     try:
         known = ip_address(host.partition("%")[0])
@@ -126,7 +133,7 @@ def address(request: Request) -> str:
     return str(known.ipv4_mapped or ip_network((known, 64), strict=False))
 
 
-# --- cookies ---------------------------------------------------------------------------------------------------------
+# --- cookies --------------------------------------------------------------------------------------
 def session_cookie(https: bool) -> str:
     """The cookie's name; over https the browser ties it to this host and to https."""
     return "__Host-accord" if https else "accord_session"
@@ -135,13 +142,21 @@ def session_cookie(https: bool) -> str:
 def set_session(response: Response, secret: str, https: bool) -> None:
     """Keep the browser signed in."""
     response.set_cookie(
-        session_cookie(https), secret, max_age=int(LOGIN_SECONDS), path="/", secure=https, httponly=True, samesite="lax"
+        session_cookie(https),
+        secret,
+        max_age=int(LOGIN_SECONDS),
+        path="/",
+        secure=https,
+        httponly=True,
+        samesite="lax",
     )
 
 
 def end_session_cookie(response: Response, https: bool) -> None:
     """Forget the session in the browser."""
-    response.delete_cookie(session_cookie(https), path="/", secure=https, httponly=True, samesite="lax")
+    response.delete_cookie(
+        session_cookie(https), path="/", secure=https, httponly=True, samesite="lax"
+    )
 
 
 def openid_cookie(https: bool) -> str:
@@ -150,9 +165,16 @@ def openid_cookie(https: bool) -> str:
 
 
 def set_openid(response: Response, secret: str, seconds: float, https: bool) -> None:
-    """Keep it while the browser is at the provider; `lax`, because the way back comes from there."""
+    """Keep it while the browser is at the provider; `lax`, because the way back comes from
+    there."""
     response.set_cookie(
-        openid_cookie(https), secret, max_age=int(seconds), path="/", secure=https, httponly=True, samesite="lax"
+        openid_cookie(https),
+        secret,
+        max_age=int(seconds),
+        path="/",
+        secure=https,
+        httponly=True,
+        samesite="lax",
     )
 
 
@@ -165,4 +187,6 @@ def form_token(request: Request) -> str:
 
 def keep_form_token(response: Response, request: Request, https: bool) -> None:
     """Send the token's cookie along with a page that has a form for people not signed in."""
-    response.set_cookie(FORM_COOKIE, form_token(request), path="/", secure=https, httponly=True, samesite="strict")
+    response.set_cookie(
+        FORM_COOKIE, form_token(request), path="/", secure=https, httponly=True, samesite="strict"
+    )

@@ -20,7 +20,17 @@ from accord.studio.errors import AnswerError
 from accord.studio.markup import safe_html
 from accord.studio.queue import SKIP_REASONS, Nothing
 from accord.studio.tables import Account, Answer, Guideline, Question, View
-from accord.studio.web.context import House, Json, Participant, Place, Studio, Worker, go, page, words_for
+from accord.studio.web.context import (
+    House,
+    Json,
+    Participant,
+    Place,
+    Studio,
+    Worker,
+    go,
+    page,
+    words_for,
+)
 
 router = APIRouter(prefix="/p/{slug}")
 LONGEST_TURN = 20_000
@@ -30,14 +40,26 @@ LOG = logging.getLogger("accord.studio")
 def newest_guideline(studio: Studio, project_id: int) -> int:
     """Number of the guideline's current version."""
     with studio.db.read() as session:
-        return int(session.scalar(select(func.max(Guideline.version)).where(Guideline.project_id == project_id)) or 0)
+        return int(
+            session.scalar(
+                select(func.max(Guideline.version)).where(Guideline.project_id == project_id)
+            )
+            or 0
+        )
 
 
 @router.get("/work")
 def work(request: Request, studio: House, place: Worker) -> Response:
     """The page; its script fetches the items. The guideline is read first."""
     if place.member is None:
-        return page(request, "message.html.j2", 403, title="work.no_member", text="work.no_member_text", place=place)
+        return page(
+            request,
+            "message.html.j2",
+            403,
+            title="work.no_member",
+            text="work.no_member_text",
+            place=place,
+        )
     version = newest_guideline(studio, place.project.id)
     if (place.member.guideline_read or 0) < version:
         return go(f"/p/{place.project.slug}/guideline")
@@ -46,8 +68,13 @@ def work(request: Request, studio: House, place: Worker) -> Response:
     t = words_for(request)
     config = {
         "base": f"/p/{place.project.slug}/work",
-        "settings": place.settings.model_dump(mode="json", exclude={"guideline", "mask", "gold_rate", "qualification"}),
-        "preferences": {name: account.preferences.get(name) for name in ("blur", "break_minutes", "send_at_once")},
+        "settings": place.settings.model_dump(
+            mode="json", exclude={"guideline", "mask", "gold_rate", "qualification"}
+        ),
+        "preferences": {
+            name: account.preferences.get(name)
+            for name in ("blur", "break_minutes", "send_at_once")
+        },
         "texts": t.starting("task.", "key.", "work.", "skip."),
         "skips": list(SKIP_REASONS),
         "idle_seconds": wellbeing.IDLE_SECONDS,
@@ -65,7 +92,7 @@ def clip(studio: House, place: Participant, view: int, name: str) -> Response:
     return FileResponse(file, media_type=kind, headers={"Cache-Control": "private, max-age=3600"})
 
 
-# --- what the script asks for ----------------------------------------------------------------------------------------
+# --- what the script asks for ---------------------------------------------------------------------
 def _whole(body: dict[str, Any], name: str) -> int:
     value = body.get(name)
     if type(value) is not int:
@@ -91,7 +118,9 @@ def _seconds(body: dict[str, Any], name: str) -> float:
 def next_item(studio: House, place: Worker) -> Any:
     """The item to judge now, or why there is none. One's own cap on minutes counts all projects."""
     own_cap = _own_cap(studio, place)
-    found = own_cap or queue.next_view(studio.db, place.project.id, place.me.id, present=blinding.note_masks)
+    found = own_cap or queue.next_view(
+        studio.db, place.project.id, place.me.id, present=blinding.note_masks
+    )
     standing = _standing(studio, place)
     if isinstance(found, Nothing):
         why = place.member.reason if place.member is not None else None
@@ -107,7 +136,9 @@ def _own_cap(studio: Studio, place: Place) -> Nothing | None:
         if cap is None or own.minutes_used(session, account, studio.db.now()) < cap:
             return None
         return Nothing(
-            "cap", "Your own minutes for today are used up.", wellbeing.day_start(account, studio.db.now()) + 86400
+            "cap",
+            "Your own minutes for today are used up.",
+            wellbeing.day_start(account, studio.db.now()) + 86400,
         )
 
 
@@ -115,21 +146,31 @@ def _standing(studio: Studio, place: Place) -> dict[str, Any]:
     """What the annotator did here: answers so far, active minutes of today."""
     with studio.db.read() as session:
         mine = select(func.count()).where(
-            Answer.project_id == place.project.id, Answer.account_id == place.me.id, Answer.state == "live"
+            Answer.project_id == place.project.id,
+            Answer.account_id == place.me.id,
+            Answer.state == "live",
         )
         account = session.get_one(Account, place.me.id)
         today = select(func.coalesce(func.sum(View.active_seconds), 0.0)).where(
-            View.project_id == place.project.id, View.account_id == place.me.id,
+            View.project_id == place.project.id,
+            View.account_id == place.me.id,
             View.served_at >= wellbeing.day_start(account, studio.db.now()),
-        )  # fmt: skip
-        return {"answers": session.scalar(mine) or 0, "seconds_today": float(session.scalar(today) or 0.0)}
+        )
+        return {
+            "answers": session.scalar(mine) or 0,
+            "seconds_today": float(session.scalar(today) or 0.0),
+        }
 
 
 @router.get("/work/guideline")
 def guideline(studio: House, place: Worker) -> Any:
     """The guideline, to look at beside the work."""
     with studio.db.read() as session:
-        query = select(Guideline).where(Guideline.project_id == place.project.id).order_by(Guideline.version.desc())
+        query = (
+            select(Guideline)
+            .where(Guideline.project_id == place.project.id)
+            .order_by(Guideline.version.desc())
+        )
         found = session.scalars(query.limit(1)).one()
     return {"version": found.version, "html": safe_html(found.text)}
 
@@ -138,7 +179,9 @@ def guideline(studio: House, place: Worker) -> Any:
 def heartbeat(studio: House, place: Worker, body: Json) -> Any:
     """Still at it: keep the lease."""
     view, lease = _whole(body, "view"), _text(body, "lease")
-    return asdict(queue.heartbeat(studio.db, place.me.id, view, lease, _seconds(body, "active_seconds")))
+    return asdict(
+        queue.heartbeat(studio.db, place.me.id, view, lease, _seconds(body, "active_seconds"))
+    )
 
 
 @router.post("/work/draft")
@@ -147,7 +190,9 @@ def draft(studio: House, place: Worker, body: Json) -> Any:
     state = body.get("state")
     if not isinstance(state, dict):
         raise AnswerError("state", "a draft is an object")
-    queue.save_draft(studio.db, place.me.id, _whole(body, "view"), _text(body, "lease"), {"state": state})
+    queue.save_draft(
+        studio.db, place.me.id, _whole(body, "view"), _text(body, "lease"), {"state": state}
+    )
     return {"kept": True}
 
 
@@ -158,9 +203,15 @@ def submit(studio: House, place: Worker, body: Json) -> Any:
     served = queue.peek(studio.db, place.me.id, view_id)
     answer = blinding.received(body.get("answer"), served, place.settings)
     receipt = queue.submit(
-        studio.db, place.me.id, view_id, _text(body, "lease"), _text(body, "key"), answer,
-        timing if isinstance(timing, dict) else {}, place.me.session,
-    )  # fmt: skip
+        studio.db,
+        place.me.id,
+        view_id,
+        _text(body, "lease"),
+        _text(body, "key"),
+        answer,
+        timing if isinstance(timing, dict) else {},
+        place.me.session,
+    )
     return {**asdict(receipt), "undo_seconds": max(0.0, receipt.undo_until - studio.db.now())}
 
 
@@ -169,9 +220,13 @@ def skip(studio: House, place: Worker, body: Json) -> Any:
     """Give the item back, with a reason."""
     note = body.get("note")
     queue.skip(
-        studio.db, place.me.id, _whole(body, "view"), _text(body, "lease"), _text(body, "reason"),
+        studio.db,
+        place.me.id,
+        _whole(body, "view"),
+        _text(body, "lease"),
+        _text(body, "reason"),
         _text(body, "note", 2000) if note else None,
-    )  # fmt: skip
+    )
     return {"skipped": True}
 
 
@@ -197,12 +252,18 @@ def ask(studio: Studio, place: Place, text: str, view_id: Any = None) -> None:
     def work(session: Session) -> None:
         item = None
         if type(view_id) is int:
-            item = session.scalar(select(View.item_id).where(View.id == view_id, View.account_id == place.me.id))
+            item = session.scalar(
+                select(View.item_id).where(View.id == view_id, View.account_id == place.me.id)
+            )
         session.add(
             Question(
-                project_id=place.project.id, item_id=item, account_id=place.me.id, text=text, created_at=studio.db.now()
+                project_id=place.project.id,
+                item_id=item,
+                account_id=place.me.id,
+                text=text,
+                created_at=studio.db.now(),
             )
-        )  # fmt: skip
+        )
 
     studio.db.transact(work)
 
@@ -212,7 +273,11 @@ def turn(request: Request, studio: House, place: Worker, body: Json) -> Any:
     """One turn of a live chat: a message, and two answers to compare."""
     if studio.sampler is None or place.settings.task != "chat":
         return JSONResponse({"error": words_for(request)("work.no_model")}, 503)
-    view_id, lease, user = _whole(body, "view"), _text(body, "lease"), _text(body, "user", LONGEST_TURN)
+    view_id, lease, user = (
+        _whole(body, "view"),
+        _text(body, "lease"),
+        _text(body, "user", LONGEST_TURN),
+    )
     served = queue.peek(studio.db, place.me.id, view_id)
     chosen = body.get("chosen")
     turns = served.shown.get("turns", [])
@@ -220,21 +285,27 @@ def turn(request: Request, studio: House, place: Worker, body: Json) -> Any:
         raise AnswerError("chosen", "say how each turn went on")
     messages = conversation(served.prompt, turns, chosen)
     try:
-        replies = studio.sampler.reply([*messages, {"role": "user", "content": user}], 2, secrets.randbelow(2**31))
+        replies = studio.sampler.reply(
+            [*messages, {"role": "user", "content": user}], 2, secrets.randbelow(2**31)
+        )
     except ChatError as error:
         LOG.warning("chat: %s", error)
         return JSONResponse({"error": words_for(request)(f"work.model_{error.why}")}, 503)
     secrets.SystemRandom().shuffle(replies)
     options = [
-        {"id": str(n), "content": r.content, "producer": r.producer} | ({} if r.finished else {"finished": False})
+        {"id": str(n), "content": r.content, "producer": r.producer}
+        | ({} if r.finished else {"finished": False})
         for n, r in enumerate(replies, 1)
     ]
     queue.add_turn(studio.db, place.me.id, view_id, lease, user, options)
     return presenting.turn_html({"user": user, "options": options}, place.settings)
 
 
-def conversation(prompt: Any, turns: list[dict[str, Any]], chosen: list[Any]) -> list[dict[str, Any]]:
-    """What the model is given: the item's prompt (a text stands for the system's), then the turns as they went on."""
+def conversation(
+    prompt: Any, turns: list[dict[str, Any]], chosen: list[Any]
+) -> list[dict[str, Any]]:
+    """What the model is given: the item's prompt (a text stands for the system's), then the turns
+    as they went on."""
     messages = list(prompt) if isinstance(prompt, list) else []
     if isinstance(prompt, str) and prompt.strip():
         messages = [{"role": "system", "content": prompt}]
@@ -242,5 +313,8 @@ def conversation(prompt: Any, turns: list[dict[str, Any]], chosen: list[Any]) ->
         said = [option["content"] for option in one["options"] if option["id"] == went_on]
         if not said:
             raise AnswerError("chosen", "say which answer the conversation went on with")
-        messages += [{"role": "user", "content": one["user"]}, {"role": "assistant", "content": said[0]}]
+        messages += [
+            {"role": "user", "content": one["user"]},
+            {"role": "assistant", "content": said[0]},
+        ]
     return messages

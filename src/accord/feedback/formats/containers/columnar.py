@@ -18,12 +18,20 @@ from accord.feedback.formats.containers.texts import too_large
 
 
 def _at_once(bounds: Bounds) -> int:
-    """Rows that are unpacked at a time: few bytes may stand for many (one long text, said a thousand times), and what they
-    come to is known only then."""
+    """Rows that are unpacked at a time: few bytes may stand for many (one long text, said a
+    thousand times), and what they come to is known only then."""
     return max(1, min(256, bounds.unpacked >> 28))
 
 
-_WHAT_FAILS = (pa.ArrowException, OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError)
+_WHAT_FAILS = (
+    pa.ArrowException,
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    OverflowError,
+    MemoryError,
+)
 
 
 def parquet_rows(name: str, stream: BinaryIO, notes: Notes, bounds: Bounds) -> Iterator[Row]:
@@ -31,15 +39,23 @@ def parquet_rows(name: str, stream: BinaryIO, notes: Notes, bounds: Bounds) -> I
     with _readable(name):
         file = parquet.ParquetFile(pa.PythonFile(stream, mode="r"), pre_buffer=False)
         meta = file.metadata
-        if sum(meta.row_group(i).total_byte_size for i in range(meta.num_row_groups)) > bounds.unpacked:
+        if (
+            sum(meta.row_group(i).total_byte_size for i in range(meta.num_row_groups))
+            > bounds.unpacked
+        ):
             raise too_large(name, bounds.unpacked)
         yield from _rows(
-            name, file.schema_arrow, file.iter_batches(batch_size=_at_once(bounds), use_threads=False), notes, bounds
+            name,
+            file.schema_arrow,
+            file.iter_batches(batch_size=_at_once(bounds), use_threads=False),
+            notes,
+            bounds,
         )
 
 
 def arrow_rows(name: str, stream: BinaryIO, notes: Notes, bounds: Bounds) -> Iterator[Row]:
-    """Rows of an Arrow file (with a footer) or stream, batch by batch. A broken file is refused as a whole."""
+    """Rows of an Arrow file (with a footer) or stream, batch by batch. A broken file is refused as
+    a whole."""
     with _readable(name):
         opened = pa.PythonFile(stream, mode="r")
         if bytes(opened.read(6)) == b"ARROW1":
@@ -68,7 +84,9 @@ def _rows(
 ) -> Iterator[Row]:
     twice = [column for column in schema.names if schema.names.count(column) > 1]
     if twice:
-        raise DataError(f"{name}: the column {shortened(twice[0])} stands twice", "rename one of them")
+        raise DataError(
+            f"{name}: the column {shortened(twice[0])} stands twice", "rename one of them"
+        )
     other = [field.name for field in schema if not _is_json(field.type)]
     calling = [field.name for field in schema if _may_call(field)]
     number, size, step = 0, 0, _at_once(bounds)
@@ -82,7 +100,9 @@ def _rows(
                 number += 1
                 where = f"{name} row {number}"
                 if row is None:
-                    notes.drop(where, "a value cannot be read (half a character, or a time out of range)")
+                    notes.drop(
+                        where, "a value cannot be read (half a character, or a time out of range)"
+                    )
                     continue
                 for column in other:
                     row[column] = json_value(row[column])
@@ -102,7 +122,7 @@ def _listed(batch: pa.RecordBatch) -> list[dict[str, Any] | None]:
     return _listed(batch.slice(0, half)) + _listed(batch.slice(half))
 
 
-# --- values JSON has no word for ---------------------------------------------------------------------------------------
+# --- values JSON has no word for ------------------------------------------------------------------
 _JSON_TYPES = (
     types.is_boolean, types.is_integer, types.is_floating, types.is_string, types.is_large_string, types.is_string_view,
     types.is_null,
@@ -121,20 +141,24 @@ def _is_json(kind: pa.DataType) -> bool:
 
 
 _CALLING = ("tools", "functions", "tool_calls", "function_call", "chat_template_kwargs")
-"""Fields whose objects have names of their own, which a column of a columnar file gives to all of them."""
+"""Fields whose objects have names of their own, which a column of a columnar file gives to all of
+them."""
 
 
 def _may_call(field: pa.Field) -> bool:
-    """Whether objects that differ in their names stand in a column, as tools and the arguments of their calls do."""
+    """Whether objects that differ in their names stand in a column, as tools and the arguments of
+    their calls do."""
     kind = field.type
     while types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
         kind = kind.value_type
-    return types.is_struct(kind) and (field.name in _CALLING or any(_may_call(part) for part in kind))
+    return types.is_struct(kind) and (
+        field.name in _CALLING or any(_may_call(part) for part in kind)
+    )
 
 
 def without_gaps(value: Any, calling: bool = False) -> Any:
-    """A value in which tools and calls have no names that are empty: a columnar file gives every call the arguments of all
-    others, as nulls."""
+    """A value in which tools and calls have no names that are empty: a columnar file gives every
+    call the arguments of all others, as nulls."""
     if isinstance(value, list):
         return [without_gaps(part, calling) for part in value]
     if not isinstance(value, dict):
@@ -147,7 +171,8 @@ def without_gaps(value: Any, calling: bool = False) -> Any:
 
 
 def json_value(value: Any) -> Any:
-    """Times as ISO 8601, decimal numbers as numbers; anything else (bytes, durations) makes the row unreadable."""
+    """Times as ISO 8601, decimal numbers as numbers; anything else (bytes, durations) makes the row
+    unreadable."""
     if value is None or isinstance(value, (str, bool, int, float)):
         return value
     if isinstance(value, (list, tuple)):
@@ -159,6 +184,12 @@ def json_value(value: Any) -> Any:
     if isinstance(value, (datetime, date, time)):
         return value.isoformat()
     if isinstance(value, Decimal) and math.isfinite(value):
-        return int(value) if value == value.to_integral_value() and abs(value) < 1 << 64 else float(value)
-    said = "binary data" if isinstance(value, bytes) else f"a value of the type {type(value).__name__}"
+        return (
+            int(value)
+            if value == value.to_integral_value() and abs(value) < 1 << 64
+            else float(value)
+        )
+    said = (
+        "binary data" if isinstance(value, bytes) else f"a value of the type {type(value).__name__}"
+    )
     return Unreadable(f"holds {said}, not text")

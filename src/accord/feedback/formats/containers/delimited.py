@@ -1,8 +1,8 @@
 """Tables of text: CSV, with tabs, semicolons or bars as well, as spreadsheets write them.
 
-Every value is a text. A row of another width than the header is dropped and counted, as is one with a stray quote. The
-whole file is refused where nobody can know where its rows begin: a quoted value that never ends, or that ends within a
-later line and goes on there.
+Every value is a text. A row of another width than the header is dropped and counted, as is one with
+a stray quote. The whole file is refused where nobody can know where its rows begin: a quoted value
+that never ends, or that ends within a later line and goes on there.
 """
 
 from __future__ import annotations
@@ -18,14 +18,18 @@ from accord.feedback.formats.containers.notes import Bounds, Notes, Row, shorten
 from accord.feedback.formats.containers.texts import Decoded
 
 DELIMITERS = ",;\t|"
-"""The one that occurs most often in the header, outside of quotes; the first of these where none does."""
+"""The one that occurs most often in the header, outside of quotes; the first of these where none
+does."""
 _SEP = re.compile(r"^\"?sep=(.)\"?\r?\n?$", re.IGNORECASE)
 _HEADER = 1 << 20
 _QUOTED = re.compile(r'"[^"]*"?')
 
 
-def table_rows(name: str, text: Decoded, notes: Notes, bounds: Bounds, tabs: bool = False) -> Iterator[Row]:
-    """Rows by the names in the first line; `tabs`: the delimiter is a tab, whatever the header looks like."""
+def table_rows(
+    name: str, text: Decoded, notes: Notes, bounds: Bounds, tabs: bool = False
+) -> Iterator[Row]:
+    """Rows by the names in the first line; `tabs`: the delimiter is a tab, whatever the header
+    looks like."""
     return _Table(name, text, notes, bounds, tabs).rows()
 
 
@@ -67,9 +71,13 @@ class _Table:
             if not any(row):
                 self.empty += bool(row)
             elif len(row) < count:
-                self.notes.drop(where, f"fewer fields than the header: none for {_some(names[len(row) :])}")
+                self.notes.drop(
+                    where, f"fewer fields than the header: none for {_some(names[len(row) :])}"
+                )
             elif any(row[count:]):
-                self.notes.drop(where, "more fields than the header (are all quoted that hold a delimiter?)")
+                self.notes.drop(
+                    where, "more fields than the header (are all quoted that hold a delimiter?)"
+                )
             else:
                 yield where, self._named(names, row)
         if self.empty:
@@ -98,7 +106,8 @@ class _Table:
         self.notes.drop(where, f"a stray quote ({error})")
 
     def _header(self) -> tuple[list[str], Any] | None:
-        """Names of the columns and the reader of the rows below; None where there are only empty lines."""
+        """Names of the columns and the reader of the rows below; None where there are only empty
+        lines."""
         first = self._next_line()
         delimiter = "\t" if self.tabs else None
         if first and (said := _SEP.match(first)):
@@ -107,20 +116,31 @@ class _Table:
         if not first:
             return None
         head = [first]
-        while "".join(head).count('"') % 2 and sum(map(len, head)) < _HEADER and (more := next(self.lines, "")):
+        while (
+            "".join(head).count('"') % 2
+            and sum(map(len, head)) < _HEADER
+            and (more := next(self.lines, ""))
+        ):
             head.append(more)
         delimiter = delimiter or _delimiter("".join(head))
         try:
             told = [name for row in csv.reader(head, delimiter=delimiter) for name in row]
             spaced = len(told) > 1 and all(name.startswith(" ") for name in told[1:])
             reader = csv.reader(
-                itertools.chain(head, self.lines), delimiter=delimiter, skipinitialspace=spaced, strict=True
+                itertools.chain(head, self.lines),
+                delimiter=delimiter,
+                skipinitialspace=spaced,
+                strict=True,
             )
             names = [name if name.strip() else "" for name in next(reader)]
         except (csv.Error, StopIteration, TypeError, ValueError) as error:
-            raise DataError(f"{self.name}: the header cannot be read ({error})", "check its quotes") from None
+            raise DataError(
+                f"{self.name}: the header cannot be read ({error})", "check its quotes"
+            ) from None
         if spaced:
-            self.notes.say(f"{self.name}: blanks after the delimiter {delimiter!r} are no part of the values")
+            self.notes.say(
+                f"{self.name}: blanks after the delimiter {delimiter!r} are no part of the values"
+            )
         _check_names(self.name, names)
         return names, reader
 
@@ -147,4 +167,7 @@ def _some(names: Sequence[str], most: int = 3) -> str:
 def _check_names(name: str, names: Sequence[str]) -> None:
     twice = [n for n in names if n and names.count(n) > 1]
     if twice:
-        raise DataError(f"{name}: the column {shortened(twice[0])} stands twice in the header", "rename one of them")
+        raise DataError(
+            f"{name}: the column {shortened(twice[0])} stands twice in the header",
+            "rename one of them",
+        )

@@ -13,12 +13,14 @@ from accord.feedback.formats.source import DataSource
 
 
 def hub_rows(source: DataSource, notes: Notes) -> Iterator[Row]:
-    """Rows of the split asked for, or of the single one of training. Raises DataError with the choice where there is one."""
+    """Rows of the split asked for, or of the single one of training. Raises DataError with the
+    choice where there is one."""
     try:
         import datasets
     except ImportError:
         raise DataError(
-            f"{source.path} is no local file, and reading from the Hub needs datasets", 'pip install "accord[hub]"'
+            f"{source.path} is no local file, and reading from the Hub needs datasets",
+            'pip install "accord[hub]"',
         ) from None
     name, revision = source.path, source.revision
     if source.encoding is not None:
@@ -30,11 +32,19 @@ def hub_rows(source: DataSource, notes: Notes) -> Iterator[Row]:
         splits = list(datasets.get_dataset_split_names(name, config_name=config, revision=revision))
         split = pick(splits, str(source), source.split)
         rest = [one for one in splits if one != split]
-        for line in [*said, *([f"{name}: read the split {split}; not read: {', '.join(rest)}"] if rest else [])]:
+        for line in [
+            *said,
+            *([f"{name}: read the split {split}; not read: {', '.join(rest)}"] if rest else []),
+        ]:
             notes.say(line)
-        data = datasets.load_dataset(name, config, split=split, revision=revision, streaming=source.streaming)
+        data = datasets.load_dataset(
+            name, config, split=split, revision=revision, streaming=source.streaming
+        )
         for i, row in enumerate(data, 1):
-            yield f"{name} row {i}", without_gaps({column: json_value(value) for column, value in row.items()})
+            yield (
+                f"{name} row {i}",
+                without_gaps({column: json_value(value) for column, value in row.items()}),
+            )
     except DataError:
         raise
     except Exception as error:

@@ -33,12 +33,14 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer)
 
 
 def decoded(text: str) -> Any:
-    """The value of a JSON text, with `Unreadable` for what cannot be read. Raises ValueError or RecursionError."""
+    """The value of a JSON text, with `Unreadable` for what cannot be read. Raises ValueError or
+    RecursionError."""
     return _DECODER.decode(text.strip())
 
 
 def json_lines(name: str, text: Decoded, notes: Notes) -> Iterator[Row]:
-    """A row per line. A line that is none (not JSON, no object, too long or too deep) is dropped, the others are read."""
+    """A row per line. A line that is none (not JSON, no object, too long or too deep) is dropped,
+    the others are read."""
     return _lines(name, text.lines(), notes)
 
 
@@ -51,7 +53,9 @@ def _lines(name: str, lines: Iterable[str | None], notes: Notes) -> Iterator[Row
             try:
                 value = decoded(line)
             except json.JSONDecodeError as error:
-                notes.drop(f"{where} column {error.colno}", f"the line is not valid JSON: {error.msg}")
+                notes.drop(
+                    f"{where} column {error.colno}", f"the line is not valid JSON: {error.msg}"
+                )
             except RecursionError:
                 notes.drop(where, TOO_DEEP)
             else:
@@ -60,7 +64,8 @@ def _lines(name: str, lines: Iterable[str | None], notes: Notes) -> Iterator[Row
 
 
 def json_rows(name: str, text: Decoded, notes: Notes, bounds: Bounds) -> Iterator[Row]:
-    """A list of rows, one row, or in spite of the name a row per line. What is not JSON is refused as a whole."""
+    """A list of rows, one row, or in spite of the name a row per line. What is not JSON is refused
+    as a whole."""
     whole = text.whole()
     if not whole.strip():
         return
@@ -68,10 +73,15 @@ def json_rows(name: str, text: Decoded, notes: Notes, bounds: Bounds) -> Iterato
         value = decoded(whole)
     except json.JSONDecodeError as error:
         if error.msg == "Extra data" and whole.lstrip().startswith("{"):
-            yield from _lines(name, whole.splitlines(keepends=True) if "\n" not in whole else whole.split("\n"), notes)
+            yield from _lines(
+                name,
+                whole.splitlines(keepends=True) if "\n" not in whole else whole.split("\n"),
+                notes,
+            )
             return
         raise DataError(
-            f"{name} is not valid JSON: {error.msg} at line {error.lineno} column {error.colno}", "repair the file"
+            f"{name} is not valid JSON: {error.msg} at line {error.lineno} column {error.colno}",
+            "repair the file",
         ) from None
     except RecursionError:
         raise DataError(f"{name} is nested more than {bounds.depth} deep", "flatten it") from None
@@ -85,14 +95,17 @@ def _mapping(value: Any, where: str, notes: Notes) -> dict[str, Any] | None:
     if isinstance(value, dict):
         return value
     said = (
-        value.reason if isinstance(value, Unreadable) else f"is {type(value).__name__}, not an object with named fields"
+        value.reason
+        if isinstance(value, Unreadable)
+        else f"is {type(value).__name__}, not an object with named fields"
     )
     notes.drop(where, f"the row {said}")
     return None
 
 
 def small_json(file: Path, most: int = 16 << 20) -> Any:
-    """What a JSON file beside data holds; None where there is none, or it is none or larger than `most` bytes."""
+    """What a JSON file beside data holds; None where there is none, or it is none or larger than
+    `most` bytes."""
     try:
         with open(file, "rb") as handle:
             return json.loads(handle.read(most))

@@ -1,4 +1,5 @@
-"""What reading met: rows that are none, by reason, and what is to be said; and what a row may hold."""
+"""What reading met: rows that are none, by reason, and what is to be said; and what a row may
+hold."""
 
 from __future__ import annotations
 
@@ -19,8 +20,9 @@ _NO_CHARACTERS = re.compile(
 
 @dataclass(frozen=True)
 class Bounds:
-    """How far reading may grow. unpacked: bytes of a compressed or columnar file once unpacked; whole: of a file that
-    is held as one (.json); row: characters of a row of text, or of a quoted value; depth: of nesting."""
+    """How far reading may grow. unpacked: bytes of a compressed or columnar file once unpacked;
+    whole: of a file that is held as one (.json); row: characters of a row of text, or of a quoted
+    value; depth: of nesting."""
 
     unpacked: int = 8 << 30
     whole: int = 1 << 30
@@ -36,7 +38,8 @@ SENT = Bounds(unpacked=256 << 20, whole=64 << 20, row=4 << 20, depth=100)
 
 @dataclass
 class Notes:
-    """dropped: rows that could not be read, per reason; first: the first place of each; said: lines for people."""
+    """dropped: rows that could not be read, per reason; first: the first place of each; said: lines
+    for people."""
 
     dropped: Counter[str] = field(default_factory=Counter)
     first: dict[str, str] = field(default_factory=dict)
@@ -61,7 +64,8 @@ class Unreadable:
 
 
 def fault(row: dict[str, Any], depth: int) -> str | None:
-    """Why the row cannot be used: half a character, no character, a huge integer, too deep. None where it can."""
+    """Why the row cannot be used: half a character, no character, a huge integer, too deep. None
+    where it can."""
     for name, value in row.items():
         if (found := _fault(value, depth)) or (found := _fault(name, depth)):
             return f"the field {shortened(name)} {found}"
@@ -76,7 +80,9 @@ def _fault(value: Any, depth: int) -> str | None:
     if isinstance(value, (dict, list)):
         if depth <= 0:
             return "is nested too deeply"
-        parts = value if isinstance(value, list) else [part for pair in value.items() for part in pair]
+        parts = (
+            value if isinstance(value, list) else [part for pair in value.items() for part in pair]
+        )
         return next((found for part in parts if (found := _fault(part, depth - 1))), None)
     return None
 

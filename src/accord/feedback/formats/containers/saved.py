@@ -21,19 +21,27 @@ def saved_splits(folder: Path) -> dict[str, Path] | None:
     if not (folder / _SPLITS).is_file():
         return None
     told = _json(folder / _SPLITS).get("splits")
-    if not isinstance(told, list) or not all(isinstance(name, str) and name and "/" not in name for name in told):
+    if not isinstance(told, list) or not all(
+        isinstance(name, str) and name and "/" not in name for name in told
+    ):
         raise DataError(f"{folder / _SPLITS} names no splits", "save the data set again")
     return {name: folder / name for name in told}
 
 
 def saved_files(folder: Path) -> list[Path]:
-    """The Arrow files of a saved data set, in order. Raises DataError for a missing one, or for rows in another order."""
+    """The Arrow files of a saved data set, in order. Raises DataError for a missing one, or for
+    rows in another order."""
     state = _json(folder / _STATE)
     told = state.get("_data_files")
-    if not isinstance(told, list) or not all(isinstance(f, dict) and isinstance(f.get("filename"), str) for f in told):
+    if not isinstance(told, list) or not all(
+        isinstance(f, dict) and isinstance(f.get("filename"), str) for f in told
+    ):
         raise DataError(f"{folder / _STATE} names no files", "save the data set again")
     if state.get("_indices_data_files"):
-        raise DataError(f"{folder} holds rows in another order than their files", "save it with flatten_indices()")
+        raise DataError(
+            f"{folder} holds rows in another order than their files",
+            "save it with flatten_indices()",
+        )
     files = [folder / Path(f["filename"]).name for f in told]
     if missing := [f for f in files if not f.is_file()]:
         raise DataError(f"{missing[0]} is missing, which {_STATE} names", "is the copy complete?")

@@ -1,8 +1,10 @@
-"""Which files of a directory belong together: splits (train, test, ...) are never merged, shards are.
+"""Which files of a directory belong together: splits (train, test, ...) are never merged, shards
+are.
 
-What a card (README.md) or dataset_infos.json says comes first, then names: train, test, validation, valid, val, dev, eval
-and their longer forms, alone or as a part of a file's or folder's name (`train_sft`, `test-00000-of-00003`, `my_data_test`).
-Files without such a name are shards of one data set. Folders above splits are configurations.
+What a card (README.md) or dataset_infos.json says comes first, then names: train, test, validation,
+valid, val, dev, eval and their longer forms, alone or as a part of a file's or folder's name
+(`train_sft`, `test-00000-of-00003`, `my_data_test`). Files without such a name are shards of one
+data set. Folders above splits are configurations.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ WORDS = {
 }  # fmt: skip
 """Words that make a name that of a split, and what the split is for."""
 CARD, INFOS = "README.md", "dataset_infos.json"
-_SHARD = re.compile(r"([-_.](part|shard|chunk)?[-_.]?\d+([-_.]?of[-_.]?\d+([-_.][0-9a-f]{8,})?)?)+$", re.IGNORECASE)
+_SHARD = re.compile(
+    r"([-_.](part|shard|chunk)?[-_.]?\d+([-_.]?of[-_.]?\d+([-_.][0-9a-f]{8,})?)?)+$", re.IGNORECASE
+)
 _PARTS = re.compile(r"[-_. ]+")
 _ABOVE = ("data",)
 """Folders that are no configuration."""
@@ -33,8 +37,8 @@ LISTED = 12
 
 @dataclass
 class Layout:
-    """Files per configuration and split (None: no name of a split), and the configuration to take where none is asked; said:
-    what a card and the files do not have in common."""
+    """Files per configuration and split (None: no name of a split), and the configuration to take
+    where none is asked; said: what a card and the files do not have in common."""
 
     files: dict[str, dict[str | None, list[Path]]] = field(default_factory=dict)
     default: str | None = None
@@ -48,9 +52,11 @@ class Layout:
 def chosen(
     layout: Layout, named: str, config: str | None, split: str | None, only: bool = False
 ) -> tuple[list[Path], list[str]]:
-    """(the files to read, lines that say what was not). Raises DataError where a choice is the user's.
+    """(the files to read, lines that say what was not). Raises DataError where a choice is the
+    user's.
 
-    only: where there is a single split it is taken whatever it is for (its files were named one by one).
+    only: where there is a single split it is taken whatever it is for (its files were named one by
+    one).
     """
     name, said = pick_config(list(layout.files), layout.default, named, config)
     said = [*(f"{named}: {line}" for line in layout.said), *said]
@@ -59,7 +65,8 @@ def chosen(
     if None in splits and len(splits) == 1:
         if split is not None:
             raise DataError(
-                f"{within} has no split {split!r}: its files name no splits", "leave out split, or name a file"
+                f"{within} has no split {split!r}: its files name no splits",
+                "leave out split, or name a file",
             )
         return splits[None], said
     if None in splits and split is None:
@@ -70,16 +77,22 @@ def chosen(
     taken = pick([s for s in splits if s is not None], within, split, only)
     said += [f"{within}: read the split {taken}"] if len(splits) > 1 else []
     rest = [
-        f"{s or 'no split'} ({len(files):,} file{'s' * (len(files) > 1)})" for s, files in splits.items() if s != taken
+        f"{s or 'no split'} ({len(files):,} file{'s' * (len(files) > 1)})"
+        for s, files in splits.items()
+        if s != taken
     ]
-    return splits[taken], said + ([f"{within}: not read: {', '.join(rest[:LISTED])}"] if rest else [])
+    return splits[taken], said + (
+        [f"{within}: not read: {', '.join(rest[:LISTED])}"] if rest else []
+    )
 
 
 def pick(splits: Sequence[str], named: str, asked: str | None, only: bool = False) -> str:
     """The split to read: the one asked for, else the single one that is for training."""
     if asked is not None:
         meant = WORDS.get(asked)
-        same = [s for s in splits if s == asked] or [s for s in splits if meant and role(s) == meant]
+        same = [s for s in splits if s == asked] or [
+            s for s in splits if meant and role(s) == meant
+        ]
         if len(same) != 1:
             raise DataError(
                 f"{named} has {'several splits' if same else 'no split'} {asked!r}; it has {_listed(splits)}",
@@ -96,12 +109,18 @@ def pick(splits: Sequence[str], named: str, asked: str | None, only: bool = Fals
     )
 
 
-def pick_config(known: Sequence[str], default: str | None, named: str, asked: str | None) -> tuple[str, list[str]]:
-    """(the configuration to read: the one asked for, the only one, or the default; lines that say what was not read)."""
+def pick_config(
+    known: Sequence[str], default: str | None, named: str, asked: str | None
+) -> tuple[str, list[str]]:
+    """(the configuration to read: the one asked for, the only one, or the default; lines that say
+    what was not read)."""
     if asked is not None:
         if asked not in known:
             has = f"it has {_listed(known)}" if list(known) != [""] else "it has none"
-            raise DataError(f"{named} has no configuration {asked!r}; {has}", "say one of these, or leave out config")
+            raise DataError(
+                f"{named} has no configuration {asked!r}; {has}",
+                "say one of these, or leave out config",
+            )
         return asked, []
     if len(known) == 1:
         return known[0], []
@@ -116,10 +135,12 @@ def pick_config(known: Sequence[str], default: str | None, named: str, asked: st
 
 def _listed(names: Iterable[str]) -> str:
     found = list(names)
-    return ", ".join(found[:LISTED]) + (f" and {len(found) - LISTED} more" if len(found) > LISTED else "")
+    return ", ".join(found[:LISTED]) + (
+        f" and {len(found) - LISTED} more" if len(found) > LISTED else ""
+    )
 
 
-# --- what files are --------------------------------------------------------------------------------------------------------
+# --- what files are -------------------------------------------------------------------------------
 def layout_of(folder: Path, files: Sequence[Path]) -> Layout:
     """Configurations and splits of a directory's data files, by its card, else by names."""
     card = read_card(folder)
@@ -133,7 +154,10 @@ def layout_of(folder: Path, files: Sequence[Path]) -> Layout:
 
 def by_names(folder: Path, files: Sequence[Path], names: frozenset[str] = frozenset()) -> Layout:
     """By the names of files and folders; `names`: splits that the data set says it has."""
-    found = [(file, *split_of(PurePosixPath(file.relative_to(folder).as_posix()), names)) for file in files]
+    found = [
+        (file, *split_of(PurePosixPath(file.relative_to(folder).as_posix()), names))
+        for file in files
+    ]
     layout = Layout()
     if all(split is None for _, split, _ in found):
         for file, _, _ in found:
@@ -145,7 +169,8 @@ def by_names(folder: Path, files: Sequence[Path], names: frozenset[str] = frozen
 
 
 def split_of(place: PurePosixPath, names: frozenset[str] = frozenset()) -> tuple[str | None, str]:
-    """(the split that a file's name, or else its folder's, says; the folders above which say no split)."""
+    """(the split that a file's name, or else its folder's, says; the folders above which say no
+    split)."""
     above = [part for part in place.parts[:-1] if part not in _ABOVE]
     if (own := split_in(stem(place), names)) is not None:
         return own, "/".join(part for part in above if split_in(part, names) is None)
@@ -161,12 +186,17 @@ def stem(place: PurePath) -> str:
 
 
 def split_in(name: str, names: frozenset[str] = frozenset()) -> str | None:
-    """The split that a name without ending says, its shard's number taken off; None where it says none."""
+    """The split that a name without ending says, its shard's number taken off; None where it says
+    none."""
     bare = _SHARD.sub("", name)
     if name in names or bare in names:
         return name if name in names else bare
     parts = _PARTS.split(bare.lower())
-    return bare if parts[0] in WORDS else next((part for part in reversed(parts) if part in WORDS), None)
+    return (
+        bare
+        if parts[0] in WORDS
+        else next((part for part in reversed(parts) if part in WORDS), None)
+    )
 
 
 def role(split: str) -> str | None:
@@ -174,7 +204,7 @@ def role(split: str) -> str | None:
     return next((WORDS[part] for part in _PARTS.split(split.lower()) if part in WORDS), None)
 
 
-# --- what the data set says of itself --------------------------------------------------------------------------------------
+# --- what the data set says of itself -------------------------------------------------------------
 def read_card(folder: Path) -> Mapping[str, Any]:
     """The settings at the top of the directory's README.md; none where there are none."""
     try:
@@ -188,7 +218,8 @@ def read_card(folder: Path) -> Mapping[str, Any]:
         told = yaml.load(head.group(1), _NoAliases)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise DataError(
-            f"{folder / CARD}: its settings are not valid YAML ({' '.join(str(error).split())[:200]})", "repair them"
+            f"{folder / CARD}: its settings are not valid YAML ({' '.join(str(error).split())[:200]})",
+            "repair them",
         ) from None
     return told if isinstance(told, dict) else {}
 
@@ -236,10 +267,14 @@ def _by_card(folder: Path, files: Sequence[Path], card: Mapping[str, Any]) -> La
                 if any(file in matching for matching in found.values()):
                     layout.add(name, split, file)
             missing = (pattern for pattern, matching in found.items() if not matching)
-            layout.said += (f"{CARD} names {pattern[:200]} ({split}), which is not here" for pattern in missing)
+            layout.said += (
+                f"{CARD} names {pattern[:200]} ({split}), which is not here" for pattern in missing
+            )
         if config.get("default") is True or (name == "default" and layout.default is None):
             layout.default = name
-    named = {file for splits in layout.files.values() for found in splits.values() for file in found}
+    named = {
+        file for splits in layout.files.values() for found in splits.values() for file in found
+    }
     others = [file.relative_to(folder).as_posix() for file in files if file not in named]
     if named and others:
         layout.said.append(f"not read, as {CARD} does not name them: {_listed(others)}")
@@ -270,4 +305,8 @@ def _matching(folder: Path, files: Sequence[Path], pattern: str) -> set[Path]:
 def _pattern(text: str) -> re.Pattern[str]:
     """A glob of the Hub: * and ? within a folder, ** through folders."""
     steps = {"**/": "(.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    return re.compile("".join(steps.get(part) or re.escape(part) for part in re.split(r"(\*\*/|\*\*|\*|\?)", text)))
+    return re.compile(
+        "".join(
+            steps.get(part) or re.escape(part) for part in re.split(r"(\*\*/|\*\*|\*|\?)", text)
+        )
+    )

@@ -1,4 +1,5 @@
-"""Text out of bytes: unpacked within bounds, decoded by what the file says of itself or by what is asked, never guessed."""
+"""Text out of bytes: unpacked within bounds, decoded by what the file says of itself or by what is
+asked, never guessed."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16", "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16", "utf-16"),
 )
-"""Byte order marks, the family each stands for, and the codec that takes it away. Longer ones first."""
+"""Byte order marks, the family each stands for, and the codec that takes it away. Longer ones
+first."""
 
 
 class Counted(io.BufferedIOBase):
@@ -39,8 +41,12 @@ class Counted(io.BufferedIOBase):
         return True
 
     def read1(self, size: int = -1, /) -> bytes:
-        """As io.BufferedIOBase; raises DataError beyond the bound, and for what cannot be unpacked."""
-        data, self._waiting = self._waiting or self._take(size if 0 < size < _CHUNK else _CHUNK), b""
+        """As io.BufferedIOBase; raises DataError beyond the bound, and for what cannot be
+        unpacked."""
+        data, self._waiting = (
+            self._waiting or self._take(size if 0 < size < _CHUNK else _CHUNK),
+            b"",
+        )
         self.bytes += len(data)
         self.feeds += data.count(b"\n")
         if self.most is not None and self.bytes > self.most:
@@ -62,13 +68,16 @@ def unpacking(name: str) -> Iterator[None]:
     try:
         yield
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"cannot read {name}: {error}", "check the file; is it complete?") from error
+        raise DataError(
+            f"cannot read {name}: {error}", "check the file; is it complete?"
+        ) from error
 
 
 def too_large(name: str, most: int) -> DataError:
     """The error for what unpacks to more than `most` bytes."""
     return DataError(
-        f"{name} unpacks to more than {most >> 20:,} MiB", "split it, or unpack it first if you trust where it is from"
+        f"{name} unpacks to more than {most >> 20:,} MiB",
+        "split it, or unpack it first if you trust where it is from",
     )
 
 
@@ -80,16 +89,20 @@ def unpacked(stream: BinaryIO, name: str, bounds: Bounds) -> Counted:
 
 
 class Decoded:
-    """The text of a file, line by line or whole; where it cannot be decoded, a DataError says where and as what."""
+    """The text of a file, line by line or whole; where it cannot be decoded, a DataError says where
+    and as what."""
 
-    def __init__(self, stream: BinaryIO, name: str, bounds: Bounds, encoding: str | None = None) -> None:
+    def __init__(
+        self, stream: BinaryIO, name: str, bounds: Bounds, encoding: str | None = None
+    ) -> None:
         self.name, self.bounds = name, bounds
         self.source = unpacked(stream, name, bounds)
         self.encoding = _encoding(self.source.start, name, encoding)
         self.text: TextIO = io.TextIOWrapper(self.source, self.encoding, newline="")
 
     def lines(self) -> Iterator[str | None]:
-        """Every line with its end (line feed, carriage return, or both); None for one longer than the bound."""
+        """Every line with its end (line feed, carriage return, or both); None for one longer than
+        the bound."""
         longest = self.bounds.row
         while line := self._readline(longest):
             if len(line) < longest or line[-1] in "\r\n":
@@ -105,7 +118,9 @@ class Decoded:
         with self._decoding():
             found = self.text.read(most + 1)
         if len(found) > most:
-            raise DataError(f"{self.name} holds more than {most >> 20:,} MiB", "write a row per line (.jsonl)")
+            raise DataError(
+                f"{self.name} holds more than {most >> 20:,} MiB", "write a row per line (.jsonl)"
+            )
         return found
 
     def _readline(self, longest: int) -> str:
@@ -119,19 +134,30 @@ class Decoded:
         except UnicodeDecodeError as error:
             raise self._undecodable(error) from None
         except UnicodeError as error:
-            raise DataError(f"{self.name} is not {self.encoding}: {error}", "check how it was saved") from None
+            raise DataError(
+                f"{self.name} is not {self.encoding}: {error}", "check how it was saved"
+            ) from None
 
     def _undecodable(self, error: UnicodeDecodeError) -> DataError:
         """`error.object` ends where reading has got to."""
         part, start = bytes(error.object), error.start
         line = self.source.feeds - part[start:].count(b"\n") + 1
-        place = f"byte {self.source.bytes - len(part) + start:,} (line {line:,}) is 0x{part[start]:02x}"
+        place = (
+            f"byte {self.source.bytes - len(part) + start:,} (line {line:,}) is 0x{part[start]:02x}"
+        )
         if not self.encoding.startswith("utf-8"):
-            return DataError(f"{self.name} is not {self.encoding}: {place}", "check how it was saved")
+            return DataError(
+                f"{self.name} is not {self.encoding}: {place}", "check how it was saved"
+            )
         message = f"{self.name} is not UTF-8: {place}"
         if part[start:].translate(None, b"\x81\x8d\x8f\x90\x9d") != part[start:] or b"\0" in part:
-            return DataError(message, "is it a text? If it is, say its encoding (encoding: ...) or save it as UTF-8")
-        return DataError(f"{message}; it may be cp1252 (Windows) or latin1", _conversion(self.name, "cp1252"))
+            return DataError(
+                message,
+                "is it a text? If it is, say its encoding (encoding: ...) or save it as UTF-8",
+            )
+        return DataError(
+            f"{message}; it may be cp1252 (Windows) or latin1", _conversion(self.name, "cp1252")
+        )
 
 
 def _conversion(name: str, encoding: str) -> str:
@@ -139,16 +165,23 @@ def _conversion(name: str, encoding: str) -> str:
 
 
 def _encoding(start: bytes, name: str, asked: str | None) -> str:
-    """The codec: by the file's mark, else as asked, else UTF-8. Raises DataError where these contradict each other."""
+    """The codec: by the file's mark, else as asked, else UTF-8. Raises DataError where these
+    contradict each other."""
     for bom, family, codec in _MARKS:
         if start.startswith(bom):
             if asked is not None and not codecs.lookup(asked).name.startswith(family):
-                raise DataError(f"{name} begins with the mark of {family}, not of {asked}", "leave out encoding")
+                raise DataError(
+                    f"{name} begins with the mark of {family}, not of {asked}", "leave out encoding"
+                )
             return codec
     if asked is not None:
         return codecs.lookup(asked).name
     even, odd = start[0::2].count(0), start[1::2].count(0)
     for codec, few, many in (("utf-16le", even, odd), ("utf-16be", odd, even)):
-        if many * 5 > len(start) and few * 40 < len(start):  # of all bytes: a fifth here, nearly none there
-            raise DataError(f"{name} looks like UTF-16 without its mark ({codec})", _conversion(name, codec))
+        if many * 5 > len(start) and few * 40 < len(
+            start
+        ):  # of all bytes: a fifth here, nearly none there
+            raise DataError(
+                f"{name} looks like UTF-16 without its mark ({codec})", _conversion(name, codec)
+            )
     return "utf-8"

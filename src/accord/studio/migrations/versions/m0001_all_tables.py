@@ -12,7 +12,8 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Slots and views name each other: SQLite, which cannot add a constraint later, takes the name of a table to come."""
+    """Slots and views name each other: SQLite, which cannot add a constraint later, takes the name
+    of a table to come."""
     sqlite = op.get_bind().dialect.name == "sqlite"
     slot_view = [sa.ForeignKeyConstraint(["view_id"], ["view.id"], name="slot_view")]
     op.create_table(
@@ -161,7 +162,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("project_id", "key"),
     )
-    op.create_index("item_by_priority", "item", ["project_id", "purpose", "state", "priority", "draw"])
+    op.create_index(
+        "item_by_priority", "item", ["project_id", "purpose", "state", "priority", "draw"]
+    )
     op.create_table(
         "membership",
         sa.Column("project_id", sa.Integer(), nullable=False),
@@ -296,6 +299,10 @@ def upgrade() -> None:
     op.create_index("ix_answer_account_id", "answer", ["account_id"])
     op.create_index("ix_answer_item_id", "answer", ["item_id"])
     op.create_index("ix_answer_view_id", "answer", ["view_id"])
-    op.execute(sa.text("INSERT INTO chain (id, number, hash) VALUES (0, 0, :genesis)").bindparams(genesis="0" * 64))
+    op.execute(
+        sa.text("INSERT INTO chain (id, number, hash) VALUES (0, 0, :genesis)").bindparams(
+            genesis="0" * 64
+        )
+    )
     if not sqlite:
         op.create_foreign_key("slot_view", "slot", "view", ["view_id"], ["id"])

@@ -1,4 +1,5 @@
-"""Views by their slot: without the index, every slot that is taken away is looked for in all views."""
+"""Views by their slot: without the index, every slot that is taken away is looked for in all
+views."""
 
 from __future__ import annotations
 

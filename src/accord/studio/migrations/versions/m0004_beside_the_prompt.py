@@ -1,4 +1,5 @@
-"""Items keep what stands beside their prompt: tools, settings of the chat template, and how much their judgements count."""
+"""Items keep what stands beside their prompt: tools, settings of the chat template, and how much
+their judgements count."""
 
 from __future__ import annotations
 
@@ -14,5 +15,7 @@ depends_on = None
 def upgrade() -> None:
     """Three columns; items that are there have no tools, no settings, and the weight 1."""
     op.add_column("item", sa.Column("tools", sa.JSON(), nullable=False, server_default="[]"))
-    op.add_column("item", sa.Column("chat_template_kwargs", sa.JSON(), nullable=False, server_default="{}"))
+    op.add_column(
+        "item", sa.Column("chat_template_kwargs", sa.JSON(), nullable=False, server_default="{}")
+    )
     op.add_column("item", sa.Column("weight", sa.Float(), nullable=False, server_default="1"))
