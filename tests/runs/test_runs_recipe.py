@@ -48,6 +48,7 @@ def test_packaged_recipes_are_valid_and_say_what_they_do(name: str) -> None:
         ("1.0e-3", "fast", "stages.sft.learning_rate = 'fast'", ""),
         ("1.0e-3", "7", "stages.sft.learning_rate = 7", ""),
         ("kind: sft,", "kind: sfd,", "there is no stage kind 'sfd'", '"sft"'),
+        ("kind: sft,", "kind: judge,", "there is no stage kind 'judge' any more", "called 'score'"),
         ("stage:data/sft", "stage:dat/sft", "there is no earlier stage 'dat'", '"data"'),
         ("stage:data/sft", "stage:data/sftt", "does not provide 'sftt'", '"sft"'),
         ("name: small", "nam: small", "recipe.nam is not a setting", '"name"'),

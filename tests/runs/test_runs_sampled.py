@@ -25,7 +25,7 @@ class Sampling:
     def __init__(self, folder: Path, interrupted: bool = False) -> None:
         self.folder, self.scored, flag = folder, list[str](), InterruptFlag()
         flag.asked = interrupted
-        self.context = StageContext(folder.parent, folder, "judge", 7, "cpu", {}, flag)
+        self.context = StageContext(folder.parent, folder, "score", 7, "cpu", {}, flag)
 
     def rows(self) -> list[dict[str, Any]]:
         return sample_in_chunks(

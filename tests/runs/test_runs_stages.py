@@ -165,14 +165,14 @@ def test_a_reward_model_learns_from_a_mix_of_feedback(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_round_of_online_dpo_and_of_best_of_n_distillation(tmp_path: Path, pairs: Path) -> None:
-    judge = "reward: stage:reward, prompts: stage:data/prompts, count: 6, max_new_tokens: 8"
+    scored = "reward: stage:reward, prompts: stage:data/prompts, count: 6, max_new_tokens: 8"
     run_dir = run(
         tmp_path,
         DATA.format(pairs=pairs)
         + "  reward: {kind: reward, model: 'accord:nano-base', feedback: stage:data/feedback, members: 1, learning_rate: 1.0e-3, batch: 4}\n"
-        + f"  one: {{kind: judge, model: 'accord:nano-base', {judge}}}\n"
+        + f"  one: {{kind: score, model: 'accord:nano-base', {scored}}}\n"
         + "  dpo: {kind: dpo, model: 'accord:nano-base', feedback: stage:one/feedback, learning_rate: 1.0e-3, batch: 4, epochs: 6}\n"
-        + f"  two: {{kind: judge, model: stage:dpo, {judge}}}\n"
+        + f"  two: {{kind: score, model: stage:dpo, {scored}}}\n"
         + "  best: {kind: sft, model: stage:dpo, data: stage:two/demonstrations, learning_rate: 1.0e-3, batch: 3, heldout: 1}\n",
     )
     first, second = (
@@ -193,15 +193,15 @@ def test_expert_iteration_keeps_what_a_function_accepts(
         "def has_the(prompts, responses):\n    return [float(' the' in r) for r in responses]\n"
     )
     monkeypatch.chdir(tmp_path)
-    judge = (
-        "  judge: {kind: judge, model: 'accord:nano-base', functions: {'expert_rewards:has_the': 1.0}, threshold: 1.0, keep: all, "
+    scored = (
+        "  score: {kind: score, model: 'accord:nano-base', functions: {'expert_rewards:has_the': 1.0}, threshold: 1.0, keep: all, "
         "prompts: stage:data/prompts, count: 6, max_new_tokens: 12}\n"
     )
-    run_dir = run(tmp_path, DATA.format(pairs=pairs) + judge)
-    shown = read_jsonl(run_dir / "stages/02-judge/demonstrations.jsonl")
+    run_dir = run(tmp_path, DATA.format(pairs=pairs) + scored)
+    shown = read_jsonl(run_dir / "stages/02-score/demonstrations.jsonl")
     assert shown
     assert all(" the" in row["choice"]["content"] for row in shown)
-    values = json.loads((run_dir / "stages/02-judge/result.json").read_text())["values"]
+    values = json.loads((run_dir / "stages/02-score/result.json").read_text())["values"]
     assert values["demonstrations"] == len(shown)
     assert values["prompts_with_demonstration"] <= 6
 

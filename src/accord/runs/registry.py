@@ -24,10 +24,12 @@ _BUILTIN = {
     "reinforce": "accord.runs.stages.ppo:Reinforce",
     "dpo": "accord.runs.stages.dpo:Dpo",
     "kto": "accord.runs.stages.kto:Kto",
-    "judge": "accord.runs.stages.judge:Judge",
+    "score": "accord.runs.stages.score:Score",
     "best_of_n": "accord.runs.stages.best_of_n:BestOfN",
     "examine": "accord.runs.stages.examine:Examine",
 }
+_RENAMED = {"judge": "score"}
+"""What a kind of stage was called once -> what it is called now."""
 _added: dict[str, type[Stage]] = {}
 
 
@@ -52,6 +54,10 @@ def find(kind: str) -> type[Stage]:
     for point in entry_points(group=GROUP):
         if point.name == kind:
             return point.load()  # type: ignore[no-any-return]
+    if kind in _RENAMED:
+        raise ConfigError(
+            f"there is no stage kind {kind!r} any more", f"it is called {_RENAMED[kind]!r} now"
+        )
     raise ConfigError(
         f"there is no stage kind {kind!r}", f"{suggest(kind, kinds())}known: {', '.join(kinds())}"
     )

@@ -23,10 +23,10 @@ CHUNK = 32
 ANNOTATOR = "reward"
 
 
-class JudgeConfig(RewardSources):
-    """Settings of a judge stage."""
+class ScoreConfig(RewardSources):
+    """Settings of a score stage."""
 
-    kind: Literal["judge"]
+    kind: Literal["score"]
     model: PolicyName = Field(description="The policy to sample.")
     prompts: Prompts = Field(description="Prompts (JSONL with a prompt per row).")
     count: int | None = Field(None, ge=2, description="Prompts used, from the top; null: all.")
@@ -52,24 +52,24 @@ class JudgeConfig(RewardSources):
     )
 
     @model_validator(mode="after")
-    def _possible(self) -> JudgeConfig:
+    def _possible(self) -> ScoreConfig:
         if self.keep == "all" and self.threshold is None:
             raise ValueError("keep: all needs a threshold")
         return self
 
 
-class Judge(Stage):
+class Score(Stage):
     """Writes, per prompt, the best response over the worst as a comparison, and the best ones as
     demonstrations."""
 
-    kind = "judge"
-    Config = JudgeConfig
+    kind = "score"
+    Config = ScoreConfig
     provides: ClassVar = {"feedback": "judgements", "demonstrations": "demonstrations"}
     about = (
         "a policy's own samples scored: for online DPO, best-of-n distillation and expert iteration"
     )
 
-    def plan(self, config: JudgeConfig, context: StageContext) -> Plan:
+    def plan(self, config: ScoreConfig, context: StageContext) -> Plan:
         from accord.runs.estimate import SHORTEST, Work, span
         from accord.runs.reading import planned_rows
         from accord.runs.stages import planning
@@ -91,7 +91,7 @@ class Judge(Stage):
             notes=[f"the best and the worst of {config.samples_per_prompt}"],
         )
 
-    def run(self, config: JudgeConfig, context: StageContext) -> StageResult:
+    def run(self, config: ScoreConfig, context: StageContext) -> StageResult:
         from accord.runs.stages.usable import prompt_key
 
         rows = self._samples(config, context)
@@ -135,7 +135,7 @@ class Judge(Stage):
             summary, values, {"feedback": feedback, "demonstrations": demonstrations}
         )
 
-    def _samples(self, config: JudgeConfig, context: StageContext) -> list[dict[str, Any]]:
+    def _samples(self, config: ScoreConfig, context: StageContext) -> list[dict[str, Any]]:
         """Responses with their scores: one row per prompt."""
         from accord.learning.reward import aggregate
         from accord.models.loading import freeze, load_causal_lm
@@ -177,7 +177,7 @@ def _order(row: dict[str, Any], unfinished: str) -> list[int]:
 
 
 def _demonstrations(
-    row: dict[str, Any], order: Sequence[int], config: JudgeConfig, number: int
+    row: dict[str, Any], order: Sequence[int], config: ScoreConfig, number: int
 ) -> list[Feedback]:
     """The responses to learn from: not empty, scored as much as the threshold asks for, and each
     once.
@@ -222,7 +222,7 @@ def _record(row: dict[str, Any], best: int, worst: int, producer: str, number: i
     }
     return Feedback.model_validate(
         {
-            "id": f"judge-{number}",
+            "id": f"score-{number}",
             "kind": "comparison",
             **asked_fields(row["prompt"]),
             "options": options,
