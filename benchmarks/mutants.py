@@ -1,0 +1,379 @@
+"""How many one-token mistakes the tests notice: a sample of mutants per room of the house.
+
+    make mutants                                            # or, for a part of it:
+    python -m benchmarks.mutants --room learning --sample 20
+
+A mutant is the source with one operator, comparison, number, keyword or condition changed
+(cosmic-ray's operators). Of each room SAMPLE places are drawn with a fixed seed, evenly over its
+files and lines, and one change for each. Only the tests that execute the changed line are run,
+quickest first, until one fails (the mutant is killed) or all pass (it survived). What covers a
+line is found by one run of the tests under coverage.py. Results are appended to a file, so that a
+run that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import difflib
+import json
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import sys
+import tempfile
+import time
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+QUEUE = ("queue", "claims", "overlap", "desk", "slots", "answers", "choosing", "practice", "gold")
+"""Files of the studio that decide who is asked what, and what becomes of an answer."""
+ROOMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "learning": (("learning",), ("learning", "runs")),
+    "feedback": (("feedback",), ("feedback", "cli")),
+    "examine": (("examine",), ("examine", "runs")),
+    "sampling": (("sampling",), ("sampling", "models", "runs")),
+    "models": (("models",), ("models", "learning")),
+    "queue": (tuple(f"studio/{name}.py" for name in QUEUE), ("studio",)),
+}
+"""Room: its sources below src/accord, and the folders of tests that may cover them."""
+SAMPLE, SEED = 60, 20
+BUDGET = 60.0
+"""Seconds of tests (their own time) that one mutant is tried on at most."""
+HEAVY = ("numpy", "scipy", "torch", "transformers", "pydantic", "sqlalchemy", "fastapi", "pytest")
+"""Imported once, before each mutant's process is forked."""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change: `operator` applied for the `occurrence`-th time in `path`, at `line`."""
+
+    room: str
+    path: str
+    line: int
+    operator: str
+    occurrence: int
+
+    @property
+    def key(self) -> str:
+        return f"{self.path}:{self.line}:{self.operator}:{self.occurrence}"
+
+
+# --- which mutants ----------------------------------------------------------------------------
+
+
+def sources(room: str) -> list[Path]:
+    """The room's Python files, in order; a name that no longer stands for a file is passed over."""
+    base = ROOT / "src" / "accord"
+    found: list[Path] = []
+    for name in ROOMS[room][0]:
+        place = base / name
+        found += sorted(place.rglob("*.py")) if place.is_dir() else [place]
+    return [path for path in found if path.is_file() and path.name != "__init__.py"]
+
+
+def annotations(source: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """From and to (line, column) of every type annotation: a change there changes nothing."""
+    spans = []
+    for node in ast.walk(ast.parse(source)):
+        found = [getattr(node, "annotation", None), getattr(node, "returns", None)]
+        for note in found:
+            if isinstance(note, ast.expr):
+                start = (note.lineno, note.col_offset)
+                spans.append((start, (note.end_lineno or 0, note.end_col_offset or 0)))
+    return spans
+
+
+def places(path: Path) -> dict[tuple[int, int], list[tuple[str, int]]]:
+    """Every place of a file that can be changed: (line, column) → (operator, occurrence)."""
+    from cosmic_ray import plugins
+    from cosmic_ray.ast import ast_nodes, get_ast
+
+    source = path.read_text("utf-8")
+    tree, notes = get_ast(source), annotations(source)
+    found: dict[tuple[int, int], list[tuple[str, int]]] = defaultdict(list)
+    for name in plugins.operator_names():
+        kind = plugins.get_operator(name)
+        if kind.arguments() or name.endswith(("NoOp", "RemoveDecorator")):
+            continue
+        spots = (at for node in ast_nodes(tree) for at in kind().mutation_positions(node))
+        for occurrence, (start, _end) in enumerate(spots):
+            if not any(a <= start < b for a, b in notes):
+                found[start].append((name, occurrence))
+    return found
+
+
+def drawn(room: str, count: int, seed: int) -> list[Mutant]:
+    """`count` mutants of a room: places evenly over its files and lines, a change for each."""
+    every = [
+        (path.relative_to(ROOT).as_posix(), line, column, changes)
+        for path in sources(room)
+        for (line, column), changes in sorted(places(path).items())
+    ]
+    rng = random.Random(f"{room} {seed}")
+    step = len(every) / count
+    chosen = [every[int((i + rng.random()) * step)] for i in range(min(count, len(every)))]
+    return [Mutant(room, p, line, *rng.choice(changes)) for p, line, _column, changes in chosen]
+
+
+def changed(mutant: Mutant) -> tuple[str, str]:
+    """The source before and after. Raises ValueError where the operator changes nothing."""
+    from cosmic_ray.mutating import mutate_code
+    from cosmic_ray.plugins import get_operator
+
+    before = (ROOT / mutant.path).read_text("utf-8")
+    after = mutate_code(before, get_operator(mutant.operator)(), mutant.occurrence)
+    if after is None or after == before:
+        raise ValueError(f"{mutant.key} changes nothing")
+    return before, after
+
+
+# --- which tests ------------------------------------------------------------------------------
+
+
+class Watch:
+    """A pytest plugin: every line's coverage under the name of its test, and what each took."""
+
+    def __init__(self, coverage: Any) -> None:
+        self.coverage = coverage
+        self.seconds: dict[str, float] = defaultdict(float)
+        self.failed: set[str] = set()
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self.coverage.switch_context(nodeid)
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        self.seconds[report.nodeid] += report.duration
+        if report.outcome == "failed":
+            self.failed.add(report.nodeid)
+
+
+def covered(folder: Path, tests: Sequence[str], slow: bool) -> None:
+    """Run `tests` under coverage; leaves lines.db and seconds.json in `folder`."""
+    import coverage
+    import pytest
+
+    measure = coverage.Coverage(
+        data_file=str(folder / "lines.db"), source=[str(ROOT / "src" / "accord")], config_file=False
+    )
+    watch = Watch(measure)
+    measure.start()
+    marks = [] if slow else ["-m", "not slow"]
+    pytest.main(["-q", "-p", "no:cacheprovider", *marks, *tests], plugins=[watch])
+    measure.stop()
+    measure.save()
+    kept = {test: s for test, s in watch.seconds.items() if test not in watch.failed}
+    (folder / "seconds.json").write_text(json.dumps(kept), "utf-8")
+
+
+class Covering:
+    """Which tests execute a line, quickest first."""
+
+    def __init__(self, folder: Path) -> None:
+        from coverage.numbits import register_sqlite_functions
+
+        self.seconds: dict[str, float] = json.loads((folder / "seconds.json").read_text("utf-8"))
+        self.db = sqlite3.connect(folder / "lines.db")
+        register_sqlite_functions(self.db)
+
+    def tests(self, path: str, lines: range) -> list[str]:
+        """Those of the first of `lines` that any test executes."""
+        rows = self.db.execute(
+            "select distinct context.context from line_bits join file on file.id = file_id "
+            "join context on context.id = context_id where file.path = ? "
+            f"and ({' or '.join(f'num_in_numbits({n}, numbits)' for n in lines)})",
+            (str(ROOT / path),),
+        )
+        names = [name for (name,) in rows if name in self.seconds]
+        return sorted(names, key=lambda name: (self.seconds[name], name))
+
+    def within(self, names: Sequence[str], budget: float) -> list[str]:
+        """As many of them as fit `budget` seconds; at least one."""
+        sums, total = [], 0.0
+        for name in names:
+            total += self.seconds[name]
+            sums.append(total)
+        return list(names[: max(1, bisect_right(sums, budget))])
+
+
+def statement(source: str, line: int) -> range:
+    """The lines of the innermost statement (of a compound one: its head) that holds `line`."""
+    best = range(line, line + 1)
+    size = sys.maxsize
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.stmt) and node.lineno <= line <= (node.end_lineno or 0):
+            body = getattr(node, "body", None)
+            end = body[0].lineno - 1 if isinstance(body, list) and body else node.end_lineno or 0
+            if node.lineno <= line <= max(end, node.lineno) and end - node.lineno < size:
+                size, best = end - node.lineno, range(node.lineno, max(end, node.lineno) + 1)
+    return best
+
+
+# --- trying -----------------------------------------------------------------------------------
+
+
+def tried(copy: Path, mutant: Mutant, covering: Covering, budget: float) -> dict[str, Any]:
+    """What became of a mutant: killed, survived, or not reached by any test."""
+    before, after = changed(mutant)
+    names = covering.tests(mutant.path, statement(before, mutant.line))
+    diff = list(difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=0))
+    said = asdict(mutant) | {"key": mutant.key, "diff": diff[3:], "tests": len(names)}
+    if not names:
+        return said | {"outcome": "not reached", "seconds": 0.0}
+    some = covering.within(names, budget)
+    target = copy / mutant.path
+    target.write_text(after, "utf-8")
+    began = time.monotonic()
+    try:
+        limit = 60 + 5 * sum(covering.seconds[name] for name in some)
+        code, by = in_a_fork(copy, some, limit)
+    finally:
+        target.write_text(before, "utf-8")
+    outcome = "survived" if code == 0 else "killed"
+    took = round(time.monotonic() - began, 1)
+    return said | {"outcome": outcome, "by": by, "tried": len(some), "seconds": took}
+
+
+def in_a_fork(copy: Path, tests: Sequence[str], limit: float) -> tuple[int, str]:
+    """Run tests in a forked process on `copy`: its exit status (-1: over `limit` seconds, 2: does
+    not even import) and the first test that failed. Raises RuntimeError when pytest itself fails."""
+    log = copy / "log.txt"
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(out, 1)
+        os.dup2(out, 2)
+        sys.stdout = sys.stderr = open(1, "w", encoding="utf-8", closefd=False)
+        os.chdir(copy)
+        sys.path[:0] = [str(copy / "src"), str(copy)]
+        os.environ["PYTHONPATH"] = str(copy / "src")
+        import pytest
+
+        status = int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests]))
+        sys.stdout.flush()
+        os._exit(status)
+    end = time.monotonic() + limit
+    status = None
+    while status is None and time.monotonic() < end:
+        done, raw = os.waitpid(child, os.WNOHANG)
+        status = os.waitstatus_to_exitcode(raw) if done else None
+        if status is None:
+            time.sleep(0.05)
+    if status is None:
+        os.killpg(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        return -1, "over the time"
+    text = log.read_text("utf-8", "replace")
+    if status in (3, 4, 5):
+        raise RuntimeError(f"pytest ended with {status}:\n{text[-2000:]}")
+    failed = [line for line in text.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+    return status, failed[0][:200] if failed else ""
+
+
+def work(mutants: Sequence[Mutant], folder: Path, results: Path, budget: float) -> None:
+    """Try these mutants one after the other on a copy of the tree of their own."""
+    with tempfile.TemporaryDirectory(prefix="mutants-") as temporary:
+        copy = Path(temporary)
+        for part in ("src", "tests", "benchmarks", "examples", "docs", "recipes"):
+            if (ROOT / part).is_dir():
+                shutil.copytree(ROOT / part, copy / part, symlinks=True)
+        for part in ("pyproject.toml", "README.md", "mkdocs.yml", "CHANGELOG.md"):
+            shutil.copy(ROOT / part, copy / part)
+        covering = Covering(folder)
+        for mutant in mutants:
+            found = tried(copy, mutant, covering, budget)
+            with results.open("a", encoding="utf-8") as out:
+                out.write(json.dumps(found) + "\n")
+            print(f"{found['outcome']:12s} {mutant.key} ({found['seconds']} s)", flush=True)
+
+
+# --- figures ----------------------------------------------------------------------------------
+
+
+def read(results: Path) -> dict[str, dict[str, Any]]:
+    """What is known already, by mutant."""
+    lines = results.read_text("utf-8").splitlines() if results.exists() else []
+    return {row["key"]: row for row in map(json.loads, lines)}
+
+
+def table(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Share killed per room with its 95 % Wilson interval, as Markdown."""
+    from scipy.stats import binomtest
+
+    yield "| room | mutants | killed | survived | not reached | share killed (95 %) |"
+    yield "|---|---|---|---|---|---|"
+    for room in ROOMS:
+        mine = [row["outcome"] for row in rows if row["room"] == room]
+        if mine:
+            killed = mine.count("killed")
+            low, high = binomtest(killed, len(mine)).proportion_ci(method="wilson")
+            counts = [len(mine), killed, mine.count("survived"), mine.count("not reached")]
+            share = f"{killed / len(mine):.0%} ({low:.0%} to {high:.0%})"
+            yield f"| {room} | {' | '.join(map(str, counts))} | {share} |"
+
+
+def main() -> None:
+    """Draw, cover, try, print; see the module's text."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--room", action="append", choices=list(ROOMS), help="default: all")
+    parser.add_argument("--sample", type=int, default=SAMPLE, help="mutants per room")
+    parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--budget", type=float, default=BUDGET, help="seconds of tests per mutant")
+    parser.add_argument("--slow", action="store_true", help="slow tests too")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=ROOT / "build" / "mutants")
+    parser.add_argument("--again", action="store_true", help="survivors once more")
+    given = parser.parse_args()
+    rooms = given.room or list(ROOMS)
+    results = given.out / "results.jsonl"
+    given.out.mkdir(parents=True, exist_ok=True)
+    for module in HEAVY:
+        __import__(module)
+    for room in rooms:
+        folder = given.out / (f"{room}-slow" if given.slow else room)
+        if not (folder / "seconds.json").exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            tests = [str(ROOT / "tests" / name) for name in ROOMS[room][1]]
+            forked(partial(covered, folder, tests, given.slow))
+        known = read(results)
+        alive = {key for key, row in known.items() if row["outcome"] != "killed"}
+        done = set(known) - (alive if given.again else set())
+        todo = [m for m in drawn(room, given.sample, given.seed) if m.key not in done]
+        parts = [todo[i :: given.workers] for i in range(given.workers)]
+        forked(*(partial(work, part, folder, results, given.budget) for part in parts if part))
+    wanted = {m.key for room in rooms for m in drawn(room, given.sample, given.seed)}
+    rows = [row for key, row in read(results).items() if key in wanted]
+    for row in rows:
+        if row["outcome"] != "killed":
+            print(f"\n{row['outcome']}: {row['key']}", *row["diff"], sep="\n")
+    print("", *table(rows), sep="\n")
+
+
+def forked(*jobs: Callable[[], None]) -> None:
+    """Run each job in a forked process, all at once. Raises SystemExit if one fails."""
+    children = []
+    for job in jobs:
+        child = os.fork()
+        if child == 0:
+            try:
+                job()
+                os._exit(0)
+            except BaseException as error:
+                print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+                os._exit(1)
+        children.append(child)
+    if any(os.waitpid(child, 0)[1] for child in children):
+        raise SystemExit("a part failed (see above); results so far are kept")
+
+
+if __name__ == "__main__":
+    main()

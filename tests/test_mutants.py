@@ -1,0 +1,96 @@
+"""The sample of mutants: the same for a seed, over all files, and each really a change."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import pytest
+from benchmarks.mutants import (
+    ROOT,
+    Covering,
+    annotations,
+    changed,
+    covered,
+    drawn,
+    in_a_fork,
+    places,
+    statement,
+    table,
+)
+
+
+def test_a_sample_is_fixed_by_its_seed_and_spread_over_the_files() -> None:
+    sample = drawn("sampling", 40, seed=1)
+    assert sample == drawn("sampling", 40, seed=1) != drawn("sampling", 40, seed=2)
+    assert len(sample) == len({m.key for m in sample}) == 40
+    files = {p.name for p in (ROOT / "src/accord/sampling").glob("*.py")} - {"__init__.py"}
+    assert {Path(m.path).name for m in sample} == files
+    for mutant in sample:
+        before, after = changed(mutant)
+        assert before != after
+
+
+def test_annotations_are_not_changed(tmp_path: Path) -> None:
+    source = "def f(x: int | None = 1) -> int | str:\n    y: int | None = x\n    return y or 2\n"
+    path = tmp_path / "some.py"
+    path.write_text(source, "utf-8")
+    assert len(annotations(source)) == 3
+    lines = {source.split("\n")[line - 1][column:] for line, column in places(path)}
+    assert lines == {"1) -> int | str:", "or 2", "2"}
+
+
+def test_a_line_stands_for_its_statement() -> None:
+    source = textwrap.dedent(
+        """\
+        def f(
+            x,
+        ):
+            y = [
+                x,
+            ]
+            if (x
+                and y):
+                return y
+        """
+    )
+    assert statement(source, 5) == range(4, 7)
+    assert statement(source, 8) == range(7, 9)
+    assert statement(source, 9) == range(9, 10)
+    assert statement(source, 2) == range(1, 4)
+
+
+def test_the_table_gives_shares_with_intervals() -> None:
+    rows = [{"room": "models", "outcome": "killed"}] * 51 + [
+        {"room": "models", "outcome": "survived"}
+    ] * 9
+    assert list(table(rows))[2:] == ["| models | 60 | 51 | 9 | 0 | 85% (74% to 92%) |"]
+
+
+@pytest.mark.slow
+def test_a_mutant_is_killed_by_a_test_that_covers_it(tmp_path: Path) -> None:
+    folder, tree = tmp_path / "found", tmp_path / "tree"
+    folder.mkdir()
+    covered_by(folder, ["tests/test_network.py"])
+    covering = Covering(folder)
+    reached = {n: covering.tests("src/accord/network.py", range(n, n + 1)) for n in range(1, 99)}
+    tests = max(reached.values(), key=len)
+    assert tests
+    assert all(name.startswith("tests/test_network.py::") for name in tests)
+    assert covering.within(tests, 0.0) == tests[:1]
+    for part in ("src", "tests"):
+        (tree / part).mkdir(parents=True)
+    (tree / "pyproject.toml").write_text("", "utf-8")
+    (tree / "tests" / "test_x.py").write_text("def test_x():\n    assert 1 + 1 == 2\n", "utf-8")
+    assert in_a_fork(tree, ["tests/test_x.py::test_x"], 60) == (0, "")
+    (tree / "tests" / "test_x.py").write_text("def test_x():\n    assert 1 - 1 == 2\n", "utf-8")
+    status, by = in_a_fork(tree, ["tests/test_x.py::test_x"], 60)
+    assert status == 1
+    assert "test_x" in by
+
+
+def covered_by(folder: Path, tests: list[str]) -> None:
+    """In a process of its own: coverage of a test run cannot stand inside another."""
+    from benchmarks.mutants import forked
+
+    forked(lambda: covered(folder, [str(ROOT / name) for name in tests], slow=False))
