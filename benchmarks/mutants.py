@@ -252,7 +252,7 @@ def in_a_fork(copy: Path, tests: Sequence[str], limit: float) -> tuple[int, str]
         out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(out, 1)
         os.dup2(out, 2)
-        sys.stdout = sys.stderr = open(1, "w", encoding="utf-8", closefd=False)
+        sys.stdout = sys.stderr = os.fdopen(1, "w", encoding="utf-8")
         os.chdir(copy)
         sys.path[:0] = [str(copy / "src"), str(copy)]
         os.environ["PYTHONPATH"] = str(copy / "src")
