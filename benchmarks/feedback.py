@@ -23,11 +23,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 
 from accord.feedback.drift import agreement_channel, watch
-from accord.feedback.intervals import exact_share
 from accord.feedback.ratings import fit
 from accord.feedback.records import Feedback
 from accord.feedback.simulate import simulated_drifter, simulated_votes
 from accord.feedback.votes import votes_of
+from accord.statistics.intervals import exact_share
 
 PRODUCERS, ANNOTATORS = 60, 125
 

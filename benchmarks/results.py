@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from accord.examine.comparison import seed_mean
+from accord.statistics.means import student_mean
 
 FEWEST = 4
 """Seeds from which on a mean with its interval is shown."""
@@ -113,7 +113,7 @@ def table(name: str, seeds: dict[int, dict[str, object]]) -> str:
 
 
 def _mean(values: list[float], style: str) -> str:
-    mean = seed_mean(values)
+    mean = student_mean(values)
     if mean is None:
         raise ValueError(f"{len(values)} values have no mean with an interval")
     return f"{style.format(mean.value)} [{style.format(mean.low)}, {style.format(mean.high)}]"

@@ -17,21 +17,21 @@ from accord.examine import (
     kl,
     overoptimisation,
     reward_card,
-    statistics,
     text_measures,
     winrate,
 )
 from accord.examine.evidence import ArmRows, Evidence, measure
 from accord.examine.rows import columns
 from accord.examine.verdict import decide
+from accord.statistics import means
 
 
 # --- statistics -----------------------------------------------------------------------------------
 def test_clustered_error_equals_the_plain_one_for_single_samples_and_grows_with_copies() -> None:
     x = np.random.default_rng(0).normal(size=200)
-    plain = statistics.clustered_mean(x)
+    plain = means.clustered_mean(x)
     assert plain.error == pytest.approx(x.std(ddof=1) / math.sqrt(200))
-    copied = statistics.clustered_mean(np.repeat(x, 5), list(np.repeat(np.arange(200), 5)))
+    copied = means.clustered_mean(np.repeat(x, 5), list(np.repeat(np.arange(200), 5)))
     assert copied.error == pytest.approx(plain.error)
     assert copied.n == 200
 
@@ -40,13 +40,13 @@ def test_intervals_cover_at_the_nominal_rate() -> None:
     rng = np.random.default_rng(1)
     hits = [
         e.low <= 0.3 <= e.high
-        for e in (statistics.clustered_mean(rng.normal(0.3, 1, 50)) for _ in range(400))
+        for e in (means.clustered_mean(rng.normal(0.3, 1, 50)) for _ in range(400))
     ]
     assert 0.91 < np.mean(hits) < 0.98
 
 
 def test_minimal_detectable_difference() -> None:
-    assert statistics.minimal_detectable(1.0) == pytest.approx(2.80, abs=0.01)
+    assert means.minimal_detectable(1.0) == pytest.approx(2.80, abs=0.01)
 
 
 # --- best of n ------------------------------------------------------------------------------------

@@ -6,16 +6,17 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from accord.examine.comparison import at_distance, compare, mean_curve, seed_mean
+from accord.examine.comparison import at_distance, compare, mean_curve
+from accord.statistics.means import student_mean
 
 
 def test_the_interval_is_students_over_seeds() -> None:
     values = [2.6, 2.9, 2.8, 3.3, 3.1]
-    estimate = seed_mean(values)
+    estimate = student_mean(values)
     assert estimate is not None
     low, high = stats.t.interval(0.95, 4, loc=np.mean(values), scale=stats.sem(values))
     assert (estimate.low, estimate.high) == pytest.approx((low, high))
-    assert seed_mean([1.0]) is None
+    assert student_mean([1.0]) is None
 
 
 def test_differences_are_taken_seed_by_seed_and_absent_values_are_left_out() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel
 
-from accord.examine import best_of_n, comparison, overoptimisation, reward_card, winrate
+from accord.examine import best_of_n, overoptimisation, reward_card, winrate
 from accord.examine.text_measures import shifts
 from accord.examine.turning import Point, gold_turned
 from accord.feedback import selection
@@ -26,11 +26,13 @@ from accord.feedback.gold_checks import detection_power
 from accord.feedback.labels import aggregate, label_tables
 from accord.feedback.poisoning import check_votes, votes_alike
 from accord.feedback.position import position_bias
-from accord.feedback.ratings import RatingSettings, fit, votes_of
+from accord.feedback.ratings import RatingSettings, fit
 from accord.feedback.records import Feedback
 from accord.feedback.representation import representation
 from accord.feedback.scales import rating_scales
 from accord.feedback.tastes import soft_labels, tastes_of
+from accord.feedback.votes import votes_of
+from accord.statistics.means import student_mean
 
 FILE = Path(__file__).with_name("measured.json")
 PEOPLE, MODELS = 8, 6
@@ -159,7 +161,7 @@ def _examine() -> dict[str, Any]:
             for form in ("best_of_n", "rl")
         ],
         "card": reward_card.card(gaps, np.arange(80) // 2, np.sign(gaps[0]), gaps[1], 1.3),
-        "seeds": comparison.seed_mean([0.2, 0.4, 0.1]),
+        "seeds": student_mean([0.2, 0.4, 0.1]),
         "turned": gold_turned(points, 4),
         "shifts": shifts(*texts),
     }

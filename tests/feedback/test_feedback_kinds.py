@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from accord.errors import DataError
 from accord.feedback import agreement
 from accord.feedback.agreement_kinds import _measure_scale, measure_all
-from accord.feedback.intervals import discoveries, exact_share, share
 from accord.feedback.records import BestWorst, Feedback
+from accord.statistics.intervals import exact_share, share
+from accord.statistics.significance import discoveries
 
 
 def record(

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from accord.errors import DataError
-from accord.feedback.agreement import krippendorff_alpha
 from accord.feedback.agreement_kinds import Votes, scale_votes
 from accord.feedback.records import Feedback
 from accord.feedback.scales import attributes, fit_scales, rating_scales
+from accord.statistics.krippendorff import krippendorff_alpha
 
 
 def ratings(

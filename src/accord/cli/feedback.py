@@ -17,8 +17,8 @@ from accord.feedback.words import counted, kinds_counted
 
 if TYPE_CHECKING:
     from accord.feedback.formats.source import DataSource
-    from accord.feedback.intervals import Interval
     from accord.feedback.ratings import Ratings
+    from accord.statistics.intervals import Interval
 
 SQLITE = (".sqlite", ".sqlite3", ".db")
 
@@ -259,7 +259,9 @@ def _say_left_out(reasons: Mapping[str, int]) -> None:
 
 def ratings(source: DataSource, style: dict[str, Any]) -> None:
     """Print the producers' scores with intervals, and the pull of the side."""
-    from accord.feedback.ratings import Z95, RatingSettings, fit, votes_of
+    from accord.feedback.ratings import RatingSettings, fit
+    from accord.feedback.votes import votes_of
+    from accord.statistics.intervals import Z95
 
     votes, left_out = votes_of(judgements(source))
     found = fit(votes, RatingSettings(**style))
@@ -295,7 +297,7 @@ def ratings(source: DataSource, style: dict[str, Any]) -> None:
 def _side(found: Ratings) -> str:
     """The pull of the first place with its interval, or why it is not known."""
     from accord.feedback.position import UNTOLD as MOST
-    from accord.feedback.ratings import Z95
+    from accord.statistics.intervals import Z95
 
     if not found.side_error:
         return "an unknown amount: no record says in which order its options were shown"

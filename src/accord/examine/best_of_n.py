@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from scipy.special import gammaln
 
-from accord.examine.statistics import Estimate, clustered_mean
-
-Array = NDArray[np.float64]
+from accord.statistics.intervals import Array
+from accord.statistics.means import Estimate, clustered_mean
 
 
 class BestOfPoint(BaseModel):

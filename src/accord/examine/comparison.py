@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
-from scipy.stats import t
 
-from accord.examine.statistics import Array, Estimate
+from accord.statistics.intervals import Array
+from accord.statistics.means import Estimate, student_mean
 
 Curve = Sequence[tuple[float, float]]
 """(distance, gain) of an arm at its points, the start (0, 0) included."""
@@ -41,17 +41,6 @@ class Comparison(BaseModel):
     cells: dict[str, dict[str, Cell]]
 
 
-def seed_mean(values: Sequence[float]) -> Estimate | None:
-    """Mean over independent seeds with Student's t interval (95 %); None for fewer than two."""
-    x = np.asarray(values, dtype=np.float64)
-    if len(x) < 2:
-        return None
-    error = float(x.std(ddof=1) / np.sqrt(len(x)))
-    half = float(t.ppf(0.975, len(x) - 1)) * error
-    mean = float(x.mean())
-    return Estimate(value=mean, error=error, low=mean - half, high=mean + half, n=len(x))
-
-
 def compare(
     found: Mapping[str, Mapping[str, Mapping[int, float]]],
     seeds: Sequence[int],
@@ -68,11 +57,11 @@ def compare(
             difference = None
             if row in compared:
                 against = found[compared[row]][column]
-                difference = seed_mean(
+                difference = student_mean(
                     [v - against[seed] for seed, v in values.items() if seed in against]
                 )
             cells[row][column] = Cell(
-                values=values, mean=seed_mean(list(values.values())), difference=difference
+                values=values, mean=student_mean(list(values.values())), difference=difference
             )
     return Comparison(
         seeds=list(seeds),
@@ -103,7 +92,7 @@ def mean_curve(curves: Sequence[Curve], points: int = 24) -> list[tuple[float, E
     farthest = min(float(d[-1]) for d, _ in sorted_curves)
     result = []
     for root in np.linspace(0, farthest, points):
-        estimate = seed_mean([float(np.interp(root, d, gain)) for d, gain in sorted_curves])
+        estimate = student_mean([float(np.interp(root, d, gain)) for d, gain in sorted_curves])
         if estimate is not None:
             result.append((float(root), estimate))
     return result

@@ -17,8 +17,8 @@ from accord.examine.kl import KL
 from accord.examine.overoptimisation import Fit
 from accord.examine.reward_card import RewardCard
 from accord.examine.rows import Samples, columns
-from accord.examine.statistics import Estimate, clustered_mean
 from accord.examine.text_measures import Shift, TextMeasures
+from accord.statistics.means import Estimate, clustered_mean
 
 Rows = Sequence[Mapping[str, Any]]
 

@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from accord.examine.rows import Samples
-from accord.examine.statistics import Estimate, clustered_mean, paired_difference
+from accord.statistics.means import Estimate, clustered_mean, paired_difference
 
 
 class KL(BaseModel):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-Array = NDArray[np.float64]
+from accord.statistics.intervals import Array
+from accord.statistics.resampling import percentile_interval, resamples
+
 Form = Literal["best_of_n", "rl"]
 
 
@@ -39,20 +40,20 @@ def fit(d: Array, gain: Array, form: Form, seed: int = 0, draws: int = 300) -> F
     basis = np.stack([d, -d * (d if form == "best_of_n" else np.log(d))], axis=1)
     alpha, beta = np.linalg.lstsq(basis, gain, rcond=None)[0]
     rng = np.random.default_rng(seed)
-    betas = []
-    for _ in range(draws):
-        rows = rng.integers(len(d), size=len(d))
-        if len(np.unique(rows)) >= 2:
-            betas.append(np.linalg.lstsq(basis[rows], gain[rows], rcond=None)[0][1])
-    low, high = np.percentile(betas, [2.5, 97.5])
+    betas = [
+        float(np.linalg.lstsq(basis[rows], gain[rows], rcond=None)[0][1])
+        for rows in resamples(len(d), draws, rng)
+        if len(np.unique(rows)) >= 2
+    ]
+    low, high = percentile_interval(betas)
     residual = gain - basis @ np.array([alpha, beta])
     spread = ((gain - gain.mean()) ** 2).sum()
     return Fit(
         form=form,
         alpha=float(alpha),
         beta=float(beta),
-        beta_low=float(low),
-        beta_high=float(high),
+        beta_low=low,
+        beta_high=high,
         peak=_peak(float(alpha), float(beta), form),
         r_squared=float(1 - (residual**2).sum() / spread) if spread > 0 else 0.0,
     )

@@ -6,13 +6,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
-from scipy.optimize import minimize_scalar
 
-from accord.examine.statistics import Estimate, clustered_mean
-
-Array = NDArray[np.float64]
+from accord.statistics.calibration import best_temperature
+from accord.statistics.intervals import Array
+from accord.statistics.means import Estimate, clustered_mean
 
 
 class Bin(BaseModel):
@@ -125,12 +123,3 @@ def cross_fitted(gap_P: Array, prompts: Sequence[int], folds: int = 5) -> Calibr
         if (fold == f).any() and (fold != f).any():
             temperature[fold == f] = best_temperature(gap_P[fold != f])
     return calibration(gap_P, temperature)
-
-
-def best_temperature(gap_P: Array) -> float:
-    """The temperature with the smallest negative log-likelihood."""
-
-    def nll(log_t: float) -> float:
-        return float(np.logaddexp(0, -gap_P / np.exp(log_t)).mean())
-
-    return float(np.exp(minimize_scalar(nll, bounds=(-4, 4), method="bounded").x))

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from accord.examine.rows import Samples
-from accord.examine.statistics import Estimate, clustered_mean
+from accord.statistics.means import Estimate, clustered_mean
 
 _WORD = re.compile(r"[\w']+|[^\w\s]")
 

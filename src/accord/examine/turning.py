@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from accord.examine.statistics import Array, paired_difference
+from accord.statistics.intervals import Array
+from accord.statistics.means import paired_difference
 
 
 @dataclass(frozen=True)

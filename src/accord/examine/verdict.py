@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from accord.examine.evidence import ArmEvidence, Evidence
-from accord.examine.statistics import minimal_detectable
+from accord.statistics.means import minimal_detectable
 
 Outcome = Literal["worked", "gamed", "collapsed", "inconclusive"]
 

@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 
 from accord.errors import DataError
 from accord.examine.rows import Samples
-from accord.examine.statistics import Estimate, clustered_mean, paired_difference
-
-Array = NDArray[np.float64]
+from accord.statistics.intervals import Array
+from accord.statistics.means import Estimate, clustered_mean, paired_difference
 
 
 def aligned(policy: Samples, baseline: Samples) -> NDArray[np.int64]:

@@ -12,14 +12,9 @@ import numpy as np
 from accord.errors import DataError
 from accord.feedback.agreement import (
     Agreement,
-    Array,
-    Level,
-    alpha_of,
     ceiling,
-    coincidences,
     measure,
 )
-from accord.feedback.intervals import Interval, bootstrap
 from accord.feedback.records import (
     AttributeComparison,
     Comparison,
@@ -29,6 +24,9 @@ from accord.feedback.records import (
     StepLabels,
     Thumb,
 )
+from accord.statistics.intervals import Array, Interval
+from accord.statistics.krippendorff import Level, alpha_of, coincidences
+from accord.statistics.resampling import bootstrap
 
 CHOICES = ("comparison", "ranking", "best_worst")
 MOST_CATEGORIES = 32

@@ -18,14 +18,13 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from accord.errors import DataError
 from accord.feedback.crowd_likelihood import Row, judged, maximise
 from accord.feedback.records import BestWorst, Comparison, Feedback, Ranking
 from accord.feedback.votes import doubt_of, order_known, relative_weights
+from accord.statistics.intervals import Array
 
-Array = NDArray[np.float64]
 MAX_OPTIONS = 16
 """Options per prompt beyond which a quasi-random integral over their scores is no longer one."""
 Z95 = 1.96

@@ -15,7 +15,6 @@ from accord.feedback.agreement_kinds import CHOICES, AgreementReport, measure_al
 from accord.feedback.annotator_model import CrowdEstimate, estimate
 from accord.feedback.drift import TIME_NAME, DriftReport, drift
 from accord.feedback.gold_checks import GoldRule, GoldScore, gold_results, score_gold
-from accord.feedback.intervals import Z95, Interval
 from accord.feedback.poisoning import Poisoning, VotesAlike, check_poisoning, votes_alike
 from accord.feedback.position import PositionBias, position_bias
 from accord.feedback.ratings import Ratings, RatingSettings, fit
@@ -24,6 +23,7 @@ from accord.feedback.representation import Representation, representation
 from accord.feedback.scales import Scales, attributes, rating_scales
 from accord.feedback.tastes import Tastes, tastes
 from accord.feedback.votes import Objects, votes_of
+from accord.statistics.intervals import Z95, Interval
 
 T = TypeVar("T")
 MOST_RECORDS = 20_000

@@ -19,8 +19,8 @@ from scipy.sparse import csr_matrix
 from scipy.special import logsumexp
 from scipy.stats import norm, qmc
 
-Array = NDArray[np.float64]
-Index = NDArray[np.int64]
+from accord.statistics.intervals import Array, Index
+
 POINTS = 256
 FEW_POINTS = 64
 """The first of the points, on which the search begins: they are spread as evenly."""

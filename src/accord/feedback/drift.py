@@ -25,19 +25,19 @@ from functools import lru_cache
 import numpy as np
 
 from accord.errors import DataError
-from accord.feedback.intervals import Array, Interval, around, discoveries, share
 from accord.feedback.ratings import Ratings, RatingSettings, fit
 from accord.feedback.records import Feedback
 from accord.feedback.votes import (
     FIRST,
     TIE,
-    Index,
     Objects,
     object_name,
     order_known,
     vote_rows,
     votes_of,
 )
+from accord.statistics.intervals import Array, Index, Interval, around, share
+from accord.statistics.significance import discoveries
 
 BASELINE = 0.3
 LEAST = 40

@@ -22,7 +22,6 @@ from pydantic import ValidationError
 from scipy.stats import binom
 
 from accord.errors import ConfigError, DataError
-from accord.feedback.intervals import Array, Interval, exact_share
 from accord.feedback.records import (
     CHOICES,
     BestWorst,
@@ -33,6 +32,7 @@ from accord.feedback.records import (
     StepLabels,
     Thumb,
 )
+from accord.statistics.intervals import Array, Interval, exact_share
 
 State = Literal["flagged", "cleared", "undecided"]
 

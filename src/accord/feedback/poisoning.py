@@ -30,10 +30,11 @@ from scipy.stats import binom, norm
 
 from accord.errors import DataError
 from accord.feedback.agreement import pair_votes
-from accord.feedback.intervals import Array, discoveries
 from accord.feedback.ratings import Ratings, RatingSettings, fit
 from accord.feedback.records import Feedback
-from accord.feedback.votes import FIRST, TIE, Index, Objects, Votes, votes_of
+from accord.feedback.votes import FIRST, TIE, Objects, Votes, votes_of
+from accord.statistics.intervals import Array, Index
+from accord.statistics.significance import discoveries
 
 LEAST_VOTES = 5
 """Votes of an annotator on a producer below which the normal approximation of Z says nothing."""

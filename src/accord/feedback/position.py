@@ -10,10 +10,11 @@ import numpy as np
 from scipy.stats import binomtest, norm
 
 from accord.errors import DataError
-from accord.feedback.intervals import Interval, around, discoveries, share
 from accord.feedback.ratings import RatingSettings, fit
 from accord.feedback.records import Feedback
 from accord.feedback.votes import FIRST, TIE, Objects, Votes, order_known, vote_rows, votes_of
+from accord.statistics.intervals import Interval, around, share
+from accord.statistics.significance import discoveries
 
 UNTOLD = 5.0
 """Standard error (logits) from which on the fitted pull cannot be told from what the options are

@@ -17,6 +17,7 @@ the curvature there (Laplace).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,10 +26,10 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from scipy.special import expit, log_expit
 
 from accord.errors import DataError, RunError
-from accord.feedback.intervals import Z95
-from accord.feedback.votes import FIRST, SECOND, TIE, Array, Cells, Votes, cells, votes_of
+from accord.feedback.votes import FIRST, SECOND, TIE, Cells, Votes, cells
+from accord.statistics.intervals import Array
+from accord.statistics.resampling import percentile_interval
 
-__all__ = ["FIRST", "SECOND", "TIE", "Z95", "RatingSettings", "Ratings", "Votes", "fit", "votes_of"]
 MOST_OBJECTS = 3000
 """Producers and annotators together beyond which the dense curvature is too large."""
 
@@ -91,9 +92,9 @@ class Ratings:
         """95 % interval of each producer's rank (1 is best), scores drawn from their joint
         distribution."""
         drawn = self.draws(draws, np.random.default_rng(seed))
-        ranks = (-drawn).argsort(1).argsort(1) + 1
-        low, high = np.percentile(ranks, [2.5, 97.5], axis=0)
-        return [(int(a), int(b)) for a, b in zip(np.floor(low), np.ceil(high), strict=True)]
+        ranks = (-drawn).argsort(1).argsort(1).astype(np.float64) + 1
+        ends = [percentile_interval(ranks[:, producer]) for producer in range(ranks.shape[1])]
+        return [(math.floor(low), math.ceil(high)) for low, high in ends]
 
 
 def fit(

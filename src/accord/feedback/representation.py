@@ -15,9 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from accord.errors import ConfigError
-from accord.feedback.agreement import TIE, Array, pair_votes
-from accord.feedback.intervals import Interval, bootstrap, share
+from accord.feedback.agreement import TIE, pair_votes
 from accord.feedback.records import Feedback
+from accord.statistics.intervals import Array, Interval, share
+from accord.statistics.resampling import bootstrap
 
 UNKNOWN = "not said"
 SMALLEST = 5

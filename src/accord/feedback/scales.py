@@ -17,15 +17,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from accord.errors import DataError
-from accord.feedback.agreement import Array
 from accord.feedback.agreement_kinds import Unit, Votes, scale_votes
-from accord.feedback.intervals import Interval, around
 from accord.feedback.records import Feedback
+from accord.statistics.intervals import Array, Index, Interval, around
 
-Index = NDArray[np.int64]
 NOISE_VOTES = 4.0
 """Votes that the crowd's noise is worth in an annotator's own: keeps psi_a above 0."""
 

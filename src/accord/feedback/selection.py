@@ -24,10 +24,11 @@ import numpy as np
 from scipy.special import expit
 
 from accord.errors import ConfigError, DataError
-from accord.feedback.intervals import Array, Interval
 from accord.feedback.ratings import Ratings, RatingSettings, fit
 from accord.feedback.records import Feedback, content_id
 from accord.feedback.votes import FIRST, TIE, Objects, Votes, object_name
+from accord.statistics.intervals import Array, Interval
+from accord.statistics.resampling import percentile_interval
 
 Goal = Literal["ranking", "best", "uncertainty"]
 LEAST_RANDOM = 0.2
@@ -308,8 +309,8 @@ def saving(random: Votes, active: Votes, draws: int = 60, seed: int = 0) -> Savi
             "more random votes did not lower the loss; no saving can be measured",
             "collect more votes",
         )
-    low, high = np.percentile(found, [2.5, 97.5])
-    share = Interval(float(np.median(found)), float(low), float(high))
+    low, high = percentile_interval(found)
+    share = Interval(float(np.median(found)), low, high)
     verdict = (
         f"saves {share.value:.0%} of the labels"
         if low > 0

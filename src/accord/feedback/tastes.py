@@ -22,9 +22,9 @@ from scipy.sparse import csr_matrix
 from scipy.special import expit, log_expit, logsumexp
 
 from accord.errors import DataError
-from accord.feedback.intervals import Array, Interval, around, share
 from accord.feedback.records import Feedback
-from accord.feedback.votes import FIRST, TIE, Index, Objects, Votes, votes_of
+from accord.feedback.votes import FIRST, TIE, Objects, Votes, votes_of
+from accord.statistics.intervals import Array, Index, Interval, around, share
 
 RELIABILITY_SD = 0.7
 LOG_RELIABILITY = np.linspace(-2.1, 1.4, 8)

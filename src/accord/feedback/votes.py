@@ -25,9 +25,8 @@ from numpy.typing import NDArray
 
 from accord.errors import DataError
 from accord.feedback.records import BestWorst, Comparison, Feedback, Option, Ranking, content_id
+from accord.statistics.intervals import Array, Index
 
-Array = NDArray[np.float64]
-Index = NDArray[np.int64]
 FIRST, SECOND, TIE = 0, 1, 2
 Objects = Literal["producer", "option"]
 UNNAMED = "an option without a producer"

@@ -12,7 +12,7 @@ from html import escape
 
 from markupsafe import Markup
 
-from accord.feedback.intervals import Interval
+from accord.statistics.intervals import Interval
 
 WIDTH = 320
 

@@ -19,13 +19,13 @@ from accord.feedback.agreement_kinds import measure_all
 from accord.feedback.annotator_model import TOO_WIDE, estimate
 from accord.feedback.drift import drift
 from accord.feedback.gold_checks import DetectionPower, GoldRule, detection_power
-from accord.feedback.intervals import Z95, Interval, around, exact_share
 from accord.feedback.poisoning import Poisoning, VotesAlike, check_poisoning, votes_alike
 from accord.feedback.position import PositionBias, position_bias
 from accord.feedback.records import Feedback
 from accord.feedback.scales import attributes, rating_scales
 from accord.feedback.tastes import Tastes, tastes
 from accord.feedback.votes import Objects
+from accord.statistics.intervals import Z95, Interval, around, exact_share
 from accord.studio.database import Database
 from accord.studio.members import members, settings_of
 from accord.studio.tables import Account, Answer, Item, Project

@@ -12,9 +12,9 @@ from typing import Any
 from accord.feedback.agreement_kinds import AgreementReport, measure_all
 from accord.feedback.formats.columns import UNKNOWN_ORDER
 from accord.feedback.formats.exports import Exported, Shares
-from accord.feedback.intervals import Interval
 from accord.feedback.records import Feedback, Skip, content_id
 from accord.feedback.words import counted
+from accord.statistics.intervals import Interval
 
 LICENCE = "(state under which terms this data may be used)"
 

@@ -245,7 +245,7 @@ def _tie_share(records: Sequence[Feedback]) -> float:
 
 def _plain(agreed: Agreement) -> dict[str, Any]:
     """As JSON: intervals as [value, low, high], None for what is not a number."""
-    from accord.feedback.intervals import Interval
+    from accord.statistics.intervals import Interval
 
     return {
         name: [x if math.isfinite(x) else None for x in astuple(found)]

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from accord.errors import AccordError, ConfigError
-from accord.feedback.intervals import Interval
+from accord.statistics.intervals import Interval
 from accord.studio import charts, choosing, members, queue
 from accord.studio.api.people import change_state
 from accord.studio.desk import Desk, Numbers

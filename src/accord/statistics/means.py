@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
+from scipy.stats import t
 
-Array = NDArray[np.float64]
-Z95 = 1.959964
+from accord.statistics.intervals import Z95, Array
 
 
 class Estimate(BaseModel):
@@ -58,14 +57,16 @@ def paired_difference(
     return clustered_mean(np.asarray(after_B) - np.asarray(before_B), clusters_B)
 
 
-def bootstrap(
-    statistic: Callable[[NDArray[np.int64]], float], units: int, draws: int = 500, seed: int = 0
-) -> tuple[float, float]:
-    """95 % percentile interval of `statistic(indices)` over resampled unit indices."""
-    rng = np.random.default_rng(seed)
-    values = [statistic(rng.integers(units, size=units)) for _ in range(draws)]
-    low, high = np.nanpercentile(values, [2.5, 97.5])
-    return float(low), float(high)
+def student_mean(values: Sequence[float]) -> Estimate | None:
+    """Mean over independent values, such as seeds, with Student's t interval (95 %); None for fewer
+    than two."""
+    x = np.asarray(values, dtype=np.float64)
+    if len(x) < 2:
+        return None
+    error = float(x.std(ddof=1) / np.sqrt(len(x)))
+    half = float(t.ppf(0.975, len(x) - 1)) * error
+    mean = float(x.mean())
+    return Estimate(value=mean, error=error, low=mean - half, high=mean + half, n=len(x))
 
 
 def minimal_detectable(error: float, power_z: float = 0.8416) -> float:
