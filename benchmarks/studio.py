@@ -40,7 +40,8 @@ from typing import Any
 from sqlalchemy import create_engine, insert, literal, select, text, update
 
 from accord.studio import events, projects, queue
-from accord.studio.database import Database, open_database, parse_url
+from accord.studio.database import Database, open_database
+from accord.studio.engines import parse_url
 from accord.studio.errors import Conflict
 from accord.studio.settings import ProjectSettings
 from accord.studio.tables import Account, Answer, Item, Slot

@@ -5,12 +5,16 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
+CIRCLES: dict[str, set[str]] = {}
+"""Imports that may close a circle, importer -> imported, each with its reason beside it."""
 
 
 @pytest.mark.slow
@@ -37,3 +41,28 @@ def test_packaged_recipes_are_those_of_the_repository() -> None:
     link = ROOT / "recipes"
     assert link.resolve() == ROOT / "src" / "accord" / "recipes"
     assert shutil.which("git") is None or list(link.glob("*.yaml"))
+
+
+def circle(imports: Mapping[str, set[str]]) -> list[str]:
+    """Modules that import each other in a circle; the first is named again at the end."""
+    try:
+        TopologicalSorter(imports).prepare()
+    except CycleError as error:
+        found: list[str] = error.args[1]
+        return found
+    return []
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Imports inside functions and for types alone count: they hide a circle and do not end it."""
+    grimp = pytest.importorskip("grimp", reason="import-linter brings it (the extra dev)")
+    graph = grimp.build_graph("accord", cache_dir=None)
+    imports = {
+        module: graph.find_modules_directly_imported_by(module) - CIRCLES.get(module, set())
+        for module in graph.modules
+    }
+    assert imports["accord.learning.reward"], "nothing was read"
+    assert " imports ".join(reversed(circle(imports))) == ""
+    late, early = "accord.runs.context", "accord.runs.speed"  # inside a function of `late`
+    assert early in imports[late]
+    assert circle({**imports, early: {*imports[early], late}})

@@ -17,7 +17,7 @@ from accord.runs import known, runner
 from accord.runs import recipe as recipes
 from accord.runs.checks import check
 from accord.runs.context import Progress
-from accord.runs.stage import Plan
+from accord.runs.plan import Plan
 from accord.runs.stages.settings import LoraConfig
 from tiny import tiny_llama
 

@@ -15,7 +15,7 @@ from accord.runs import recipe as recipes
 from accord.runs import runner
 from accord.runs.checks import check
 from accord.runs.context import Progress
-from accord.runs.stage import Plan
+from accord.runs.plan import Plan
 
 SMALL = (
     "model: 'accord:nano-base', learning_rate: 1.0e-4, max_new_tokens: 4, whiten_advantages: false"

@@ -14,7 +14,8 @@ from benchmarks.postgres import server, why_not
 from sqlalchemy import create_engine, text
 from studio_rooms import Clock, Receiver
 
-from accord.studio.database import Database, open_database, parse_url
+from accord.studio.database import Database, open_database
+from accord.studio.engines import parse_url
 
 _names = itertools.count()
 

@@ -23,14 +23,8 @@ from studio_rooms import pairs, person, project
 
 from accord.errors import ConfigError, RunError
 from accord.studio import accounts, entrances, queue
-from accord.studio.database import (
-    Database,
-    explain,
-    open_database,
-    parse_url,
-    postgres_engine,
-    sqlite_engine,
-)
+from accord.studio.database import Database, open_database
+from accord.studio.engines import explain, parse_url, postgres_engine, sqlite_engine
 from accord.studio.errors import Conflict
 from accord.studio.migration import check_revision, migrate
 from accord.studio.tables import Account, Base

@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 
 from accord.cli.terminal import safe_text
-from accord.runs.stage import Plan
+from accord.runs.plan import Plan
 
 EXAMPLE = 600
 """Characters of an example that are shown."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from accord.cli.terminal import safe_text
 from accord.runs.context import Progress
-from accord.runs.stage import Plan
+from accord.runs.plan import Plan
 
 PLAIN_SECONDS = 15.0
 

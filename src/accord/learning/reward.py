@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,15 +21,14 @@ from accord.learning.calibration import agreement, concordance, pair_agreement
 from accord.learning.choices import Terms, answered, terms
 from accord.learning.judgements import (
     AnnotatorEffects,
-    Form,
     JudgedGroup,
     Scale,
     strict_pairs,
     that_count,
 )
-from accord.learning.optimizer import OptimizerSettings
 from accord.learning.order import EpochOrder
 from accord.learning.parallel import ALONE, World
+from accord.learning.reward_settings import RewardSettings
 from accord.learning.session import LocalSession, Session, State
 from accord.learning.team import Counts, Optimizers, Team
 from accord.learning.weights import effective
@@ -37,32 +36,6 @@ from accord.models.ensembles import kind_of
 from accord.models.reward_model import RewardModel
 from accord.models.scalar import ScalarModel
 from accord.text.packing import micro_batches, pack
-
-
-@dataclass(frozen=True)
-class RewardSettings:
-    """batch: prompts per optimiser step; bootstrap: train each member on its own resample of the
-    prompts (a shared trunk reads what any head drew, each head counts it as often as it drew it);
-    label_smoothing: share of comparisons assumed flipped; centring: weight of the squared mean
-    score of what is compared (see `choices.centring`); form: likelihoods of ties and rankings;
-    effects: keep the given rationalities and side biases, or learn them jointly; annotator_rate:
-    peak step size of everything learned about annotators and scales (None: see `team.Optimizers`);
-    evaluate_every: steps between held-out measures."""
-
-    epochs: float = 1.0
-    batch: int = 32
-    micro_batch_tokens: int = 2048
-    bootstrap: bool = False
-    label_smoothing: float = 0.0
-    centring: float = 0.0
-    form: Form = field(default_factory=Form)
-    effects: Literal["fixed", "joint"] = "fixed"
-    annotator_rate: float | None = None
-    evaluate_every: int = 0
-    seed: int = 0
-    optimizer: OptimizerSettings = field(
-        default_factory=lambda: OptimizerSettings(learning_rate=3e-4)
-    )
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,15 +15,12 @@ from accord.learning.choices import centring, terms
 from accord.learning.judgements import JudgedGroup, step_positions
 from accord.learning.optimizer import Optimizer, OptimizerSettings
 from accord.learning.parallel import ALONE, World
+from accord.learning.reward_settings import RewardSettings
 from accord.learning.session import State
 from accord.learning.weights import total
 from accord.models.heads import Reading
 from accord.models.scalar import ScalarModel, read_all
 from accord.text.packing import PackedStream
-
-if TYPE_CHECKING:
-    from accord.learning.reward import RewardSettings
-
 
 TRAVEL = 5.0
 """How far parameters of annotators and scales can move in a run, in units of utility."""

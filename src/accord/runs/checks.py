@@ -20,9 +20,10 @@ from accord.runs import environment
 from accord.runs.context import ALLOWED, RESULT, Progress, StageContext, derive_seed, stage_folders
 from accord.runs.inputs import DATA, REFERENCE, Kind, Named, about, is_data_file, named
 from accord.runs.known import ADAPTER, CONFIG, HUB_ID, REWARD, known_model, on_hub
+from accord.runs.plan import Plan
 from accord.runs.recipe import Recipe
 from accord.runs.session import InterruptFlag
-from accord.runs.stage import Plan, Stage, StageConfig
+from accord.runs.stage import Stage, StageConfig
 
 LEFT: dict[Kind, tuple[str, ...]] = {
     "gold reward": ("gold.npz", "vocabulary.json"), "annotator estimates": (), "card of a reward model": (),

@@ -16,11 +16,11 @@ from accord.errors import AccordError, ConfigError, DataError
 from accord.feedback.formats.source import AnySpec, DataSpec, with_paths
 from accord.files import AppendLog, write_json
 from accord.runs.inputs import REFERENCE, about, stage_of
+from accord.runs.plan import Plan
 from accord.runs.session import InterruptFlag, RunSession
-from accord.runs.stage import Plan
 
 if TYPE_CHECKING:
-    from accord.runs.known import KnownModel
+    from accord.runs.plan import KnownModel
     from accord.runs.speed import Speed
     from accord.text.encoding import Encoder
     from accord.text.language import Language

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from accord.runs.known import ModelSize
+    from accord.runs.plan import ModelSize
     from accord.runs.speed import Speed
     from accord.runs.stages.settings import EvaluationConfig
 

@@ -6,19 +6,19 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accord.errors import ConfigError
 from accord.runs.inputs import REFERENCE, Kind, is_data_file, stage_of
+from accord.runs.plan import KnownModel, ModelSize
 from accord.validation import suggest
 
 if TYPE_CHECKING:
     from accord.runs.context import StageContext
     from accord.runs.stages.settings import LoraConfig
-    from accord.text.language import Language
 
 HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")
 HUB_SECONDS = 5
@@ -31,35 +31,6 @@ ADAPTER, REWARD, CONFIG, GENERATION = (
     "config.json",
     "generation_config.json",
 )
-
-
-@dataclass(frozen=True)
-class ModelSize:
-    """Shape of a causal LM; parameters counts tied weights once."""
-
-    parameters: int
-    layers: int
-    hidden: int
-
-
-@dataclass(frozen=True)
-class KnownModel:
-    """A model as far as it is known. location: directory of its files (of an adapter: its base's),
-    None where they are not on this disk; adapter: whether it carries one; language: None where its
-    tokenizer is not there yet; unknown: it is not on this disk, and the Hub could not be asked."""
-
-    name: str
-    kind: Kind
-    location: str | None = None
-    size: ModelSize | None = None
-    language: Language | None = None
-    adapter: bool = False
-    note: str | None = None
-    unknown: bool = False
-
-    def left_by(self, stage: str, kind: Kind = "policy", adapter: bool = False) -> KnownModel:
-        """The model that a stage makes of this one, with an `adapter` or whole."""
-        return replace(self, name=f"{REFERENCE}{stage}", kind=kind, adapter=adapter)
 
 
 def known_model(reference: str, kind: Kind, context: StageContext) -> KnownModel:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from accord.models.causal_lm import CausalLM
-    from accord.runs.known import KnownModel
+    from accord.runs.plan import KnownModel
 
 MOST = 30_000_000
 """Weights of what is measured; of larger models it is a part."""

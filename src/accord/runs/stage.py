@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from accord.runs.inputs import Kind
+from accord.runs.plan import Plan
 from accord.validation import Settings
 
 if TYPE_CHECKING:
     from accord.runs.context import StageContext
-    from accord.runs.known import KnownModel
 
 Value = float | int | str | bool
 
@@ -21,32 +21,6 @@ class StageConfig(Settings):
     """Base of all stage settings: unknown keys are refused, values are fixed once read."""
 
     kind: str
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a stage would do, computed before any model is loaded; None where it cannot be known
-    yet.
-
-    rows: what it works on; cut, dropped (by reason): what became of the rows it reads; tokens (an
-    upper bound), steps: amounts; memory_mib, seconds (from, to): estimates; example: one decoded
-    example.
-    For the plans of later stages: sizes: rows per artefact; files: rows of an artefact, or the
-    first of them, as they will be; models: what is known of the models it leaves, by artefact.
-    """
-
-    rows: int | None = None
-    cut: int | None = None
-    dropped: dict[str, int] | None = None
-    tokens: int | None = None
-    steps: int | None = None
-    memory_mib: int | None = None
-    seconds: tuple[float, float] | None = None
-    example: str | None = None
-    notes: list[str] = field(default_factory=list)
-    sizes: dict[str, int] = field(default_factory=dict)
-    files: dict[str, Path] = field(default_factory=dict)
-    models: dict[str, KnownModel] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from sqlalchemy import URL, Connection, text
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from accord.errors import ConfigError, RunError
-from accord.studio.database import explain, parse_url, postgres_engine, sqlite_engine
+from accord.studio.engines import explain, parse_url, postgres_engine, sqlite_engine
 
 ADVISORY = 0x_ACC0_12D
 """The PostgreSQL lock that upgrading processes queue up behind."""

@@ -179,7 +179,7 @@ def _say_openid(given: OpenIdSettings, say: Callable[[str], object]) -> None:
 
 def safe_url(url: str) -> str:
     """A database address without its password."""
-    from accord.studio.database import parse_url
+    from accord.studio.engines import parse_url
 
     return parse_url(url).render_as_string(hide_password=True)
 

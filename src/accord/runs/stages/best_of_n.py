@@ -9,7 +9,8 @@ from pydantic import Field, model_validator
 
 from accord.runs.context import StageContext
 from accord.runs.inputs import PolicyName, RewardName
-from accord.runs.stage import Plan, Stage, StageConfig, StageResult, Value
+from accord.runs.plan import Plan
+from accord.runs.stage import Stage, StageConfig, StageResult, Value
 from accord.runs.stages.settings import EvaluationConfig
 
 CHUNK = 32

@@ -14,7 +14,8 @@ from pydantic import Field, model_validator
 from accord.files import write_json
 from accord.runs.context import StageContext
 from accord.runs.inputs import GoldName, PolicyName, Prompts
-from accord.runs.stage import Plan, Stage, StageConfig, StageResult, Value
+from accord.runs.plan import Plan
+from accord.runs.stage import Stage, StageConfig, StageResult, Value
 
 if TYPE_CHECKING:
     from accord.feedback.agreement import Agreement

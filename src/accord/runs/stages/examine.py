@@ -12,7 +12,8 @@ from accord.files import read_jsonl, write_json, write_jsonl
 from accord.runs.context import StageContext
 from accord.runs.inputs import CardName, EstimatesName, PointsName, PolicyName, SamplesName
 from accord.runs.known import known_model
-from accord.runs.stage import Plan, Stage, StageConfig, StageResult
+from accord.runs.plan import Plan
+from accord.runs.stage import Stage, StageConfig, StageResult
 from accord.runs.stages.settings import EvaluationConfig
 
 if TYPE_CHECKING:

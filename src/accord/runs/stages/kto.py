@@ -11,7 +11,8 @@ from pydantic import Field
 from accord.errors import DataError, by_reason
 from accord.runs.context import StageContext
 from accord.runs.inputs import Judgements, PolicyName
-from accord.runs.stage import Plan, Stage, StageResult
+from accord.runs.plan import Plan
+from accord.runs.stage import Stage, StageResult
 from accord.runs.stages.policy import examine_along, load_policy, save_policy
 from accord.runs.stages.settings import EvaluationConfig, LengthConfig, ReadsData, TrainingConfig
 

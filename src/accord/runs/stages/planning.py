@@ -11,9 +11,9 @@ from accord.runs import estimate
 from accord.runs.context import NotYet, StageContext
 from accord.runs.estimate import Work
 from accord.runs.inputs import REFERENCE, stage_of
-from accord.runs.known import KnownModel, check_trainable, known_model
+from accord.runs.known import check_trainable, known_model
+from accord.runs.plan import KnownModel, Plan
 from accord.runs.reading import planned_rows, read_prompts
-from accord.runs.stage import Plan
 from accord.runs.stages.settings import EvaluationConfig, LengthConfig, LoraConfig, TrainingConfig
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from pydantic import Field, model_validator
 from accord.errors import DataError
 from accord.runs.context import StageContext
 from accord.runs.inputs import Demonstrations, PolicyName, Prompts
-from accord.runs.stage import Plan, Stage, StageConfig, StageResult
+from accord.runs.plan import Plan
+from accord.runs.stage import Stage, StageConfig, StageResult
 from accord.runs.stages.policy import examine_along, load_policy, save_policy
 from accord.runs.stages.scoring import RewardSources
 from accord.runs.stages.settings import EvaluationConfig, ReadsData, TrainingConfig

@@ -16,7 +16,8 @@ from accord.files import write_jsonl
 from accord.runs.context import NotYet, StageContext
 from accord.runs.dropping import BOUNDLESS, refuse_dropping
 from accord.runs.inputs import Judgements
-from accord.runs.stage import Plan, Stage, StageResult, Value
+from accord.runs.plan import Plan
+from accord.runs.stage import Stage, StageResult, Value
 from accord.runs.stages.settings import ReadsData
 
 if TYPE_CHECKING:

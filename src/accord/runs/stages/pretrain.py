@@ -9,7 +9,8 @@ from pydantic import Field, model_validator
 
 from accord.runs.context import NotYet, StageContext
 from accord.runs.inputs import Texts
-from accord.runs.stage import Plan, Stage, StageResult
+from accord.runs.plan import Plan
+from accord.runs.stage import Stage, StageResult
 from accord.runs.stages.settings import TrainingConfig
 
 TOKENS_PER_TEXT = 350
@@ -62,7 +63,7 @@ class Pretrain(Stage):
 
     def plan(self, config: PretrainConfig, context: StageContext) -> Plan:
         from accord.runs import estimate
-        from accord.runs.known import KnownModel, ModelSize
+        from accord.runs.plan import KnownModel, ModelSize
         from accord.runs.reading import planned_rows, read_texts
 
         size = ModelSize(config.parameters(), config.layers, config.hidden)

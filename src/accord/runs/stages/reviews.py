@@ -11,7 +11,8 @@ from pydantic import Field
 from accord.errors import RunError
 from accord.files import write_jsonl
 from accord.runs.context import StageContext
-from accord.runs.stage import Plan, Stage, StageConfig, StageResult
+from accord.runs.plan import Plan
+from accord.runs.stage import Stage, StageConfig, StageResult
 
 if TYPE_CHECKING:
     from accord.text.reviews import Corpus

@@ -10,13 +10,14 @@ from pydantic import Field, model_validator
 from accord.errors import DataError
 from accord.runs.context import StageContext
 from accord.runs.inputs import EstimatesName, GoldName, Judgements, PolicyName
-from accord.runs.stage import Plan, Stage, StageResult
+from accord.runs.plan import Plan
+from accord.runs.stage import Stage, StageResult
 from accord.runs.stages.settings import LengthConfig, ReadsData, TrainingConfig
 from accord.validation import Settings
 
 if TYPE_CHECKING:
     from accord.learning.judgements import JudgedGroup
-    from accord.learning.reward import RewardSettings
+    from accord.learning.reward_settings import RewardSettings
     from accord.models.causal_lm import CausalLM
     from accord.models.heads import HeadForm
     from accord.runs.stages.judged import Judged
@@ -242,15 +243,16 @@ class Reward(Stage):
         model = RewardModel.untrained(
             build_members(trunk, config.members, context.seed, config.trunk, lora, form)
         )
-        session = context.session(_note)
+        settings = _settings(config, context)
         result = train_reward(
-            model, train, _settings(config, context), effects, session, heldout, judged.scales
+            model, train, settings, effects, context.session(_note), heldout, judged.scales
         )
         fit_centre(model, [g.group for g in train[:256]], config.micro_batch_tokens)
         if strict_pairs(heldout):
             fit_temperature(model, heldout, config.micro_batch_tokens)
         saved = model.save(context.folder / "model", [g.group for g in train[:3]])
-        summary, values, artefacts = report(model, result, judged, heldout, config, context)
+        gold = context.path(config.gold) if config.gold else None
+        summary, values, artefacts = report(model, result, judged, heldout, settings, gold, context)
         return StageResult(summary, values, {"model": saved, **artefacts})
 
 
@@ -282,7 +284,7 @@ def _split(groups: list[JudgedGroup], share: float) -> tuple[list[JudgedGroup], 
 
 def _settings(config: RewardConfig, context: StageContext) -> RewardSettings:
     from accord.learning.judgements import Form
-    from accord.learning.reward import RewardSettings
+    from accord.learning.reward_settings import RewardSettings
 
     return RewardSettings(
         epochs=config.epochs,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,12 +16,10 @@ from accord.learning.annotators import describe_annotators
 from accord.learning.calibration import context_explained, pair_gaps
 from accord.learning.judgements import JudgedGroup, strict_pairs
 from accord.learning.reward import RewardResult, describe
+from accord.learning.reward_settings import RewardSettings
 from accord.models.reward_model import RewardModel
 from accord.runs.context import StageContext
 from accord.runs.stages.judged import Judged
-
-if TYPE_CHECKING:
-    from accord.runs.stages.reward import RewardConfig
 
 
 def report(
@@ -29,34 +27,35 @@ def report(
     result: RewardResult,
     judged: Judged,
     heldout: Sequence[JudgedGroup],
-    config: RewardConfig,
+    settings: RewardSettings,
+    gold: Path | None,
     context: StageContext,
 ) -> tuple[str, dict[str, Any], dict[str, Path]]:
     """(summary, values, artefacts); the card needs held-out pairs, and annotators.json something
-    learned about them."""
+    learned about them. gold: where the gold reward lies, for the card."""
     values: dict[str, Any] = describe(result) | {
         "temperature": model.temperature,
         "left_out": judged.left_out,
     }
     artefacts: dict[str, Path] = {}
-    if config.effects == "joint" or judged.scales:
+    if settings.effects == "joint" or judged.scales:
         artefacts["annotators"] = context.folder / "annotators.json"
         write_json(artefacts["annotators"], _annotators(model, result, judged))
     if model.form.kind != "point":
         values["context_explained"] = context_explained(
-            model, [g.group for g in heldout], config.micro_batch_tokens
+            model, [g.group for g in heldout], settings.micro_batch_tokens
         )
-    summary = f"{config.members} members; "
+    summary = f"{model.size} members; "
     if not strict_pairs(heldout):
         summary += f"held-out NLL {result.heldout_nll:.3f} nats per judgement; no held-out pair to check the order on"
         return summary, values, artefacts
-    found = _card(model, heldout, config, context)
+    found = _card(model, heldout, settings, gold, context)
     artefacts["card"] = context.folder / "card.json"
     write_json(artefacts["card"], found)
-    values["heldout_accuracy"], gold = found["accuracy"]["value"], found["gold_accuracy"]
-    if gold:
-        values["gold_accuracy"] = gold["value"]
-    versus = f", {gold['value']:.1%} with gold" if gold else ""
+    values["heldout_accuracy"], on_gold = found["accuracy"]["value"], found["gold_accuracy"]
+    if on_gold:
+        values["gold_accuracy"] = on_gold["value"]
+    versus = f", {on_gold['value']:.1%} with gold" if on_gold else ""
     return (
         f"{summary}agrees with {values['heldout_accuracy']:.1%} of held-out labels{versus}",
         values,
@@ -74,19 +73,23 @@ def _annotators(model: RewardModel, result: RewardResult, judged: Judged) -> dic
 
 
 def _card(
-    model: RewardModel, heldout: Sequence[JudgedGroup], config: RewardConfig, context: StageContext
+    model: RewardModel,
+    heldout: Sequence[JudgedGroup],
+    settings: RewardSettings,
+    gold: Path | None,
+    context: StageContext,
 ) -> dict[str, Any]:
     """The reward-model card on held-out strict pairs."""
     groups = [g.group for g in heldout]
-    scores_ER = model.score(groups, config.micro_batch_tokens)
+    scores_ER = model.score(groups, settings.micro_batch_tokens)
     tokens_R = torch.tensor([float(len(r)) for g in groups for r in g.responses])
     gold_gap = None
-    if config.gold is not None:
+    if gold is not None:
         from accord.text.gold import GoldSentiment
 
         encoder = context.encoder(model.members[0].lm)
         texts = [encoder.text(g.prompt) + encoder.text(r) for g in groups for r in g.responses]
-        gold_R = torch.tensor(GoldSentiment.load(context.path(config.gold)).score(texts))
+        gold_R = torch.tensor(GoldSentiment.load(gold).score(texts))
         gold_gap = pair_gaps(gold_R, heldout).numpy()
     found = card(
         np.stack([pair_gaps(row, heldout).numpy() for row in scores_ER]).astype(np.float64),

@@ -12,7 +12,8 @@ from accord.errors import RunError
 from accord.files import write_jsonl
 from accord.runs.context import StageContext
 from accord.runs.inputs import PolicyName, Prompts
-from accord.runs.stage import Plan, Stage, StageResult
+from accord.runs.plan import Plan
+from accord.runs.stage import Stage, StageResult
 from accord.runs.stages.scoring import RewardSources
 
 if TYPE_CHECKING:

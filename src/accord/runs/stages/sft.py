@@ -12,7 +12,8 @@ from pydantic import Field
 from accord.errors import DataError
 from accord.runs.context import StageContext
 from accord.runs.inputs import Demonstrations, PolicyName
-from accord.runs.stage import Plan, Stage, StageResult
+from accord.runs.plan import Plan
+from accord.runs.stage import Stage, StageResult
 from accord.runs.stages.settings import LengthConfig, ReadsData, TrainingConfig
 
 if TYPE_CHECKING:
