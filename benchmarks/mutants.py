@@ -185,7 +185,7 @@ class Covering:
         register_sqlite_functions(self.db)
 
     def tests(self, path: str, lines: range) -> list[str]:
-        """Those of the first of `lines` that any test executes."""
+        """Those that execute any of `lines`."""
         rows = self.db.execute(
             "select distinct context.context from line_bits join file on file.id = file_id "
             "join context on context.id = context_id where file.path = ? "
@@ -194,6 +194,19 @@ class Covering:
         )
         names = [name for (name,) in rows if name in self.seconds]
         return sorted(names, key=lambda name: (self.seconds[name], name))
+
+    def of(self, path: str, source: str, lines: range) -> list[str]:
+        """Those that execute `lines`; of lines that importing executes, all that use the file."""
+        inside = [
+            node
+            for node in ast.walk(ast.parse(source))
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            and node.lineno <= lines.start <= (node.end_lineno or 0)
+            and lines.start >= node.body[0].lineno
+        ]
+        if inside:
+            return self.tests(path, lines)
+        return self.tests(path, range(1, source.count("\n") + 2))
 
     def within(self, names: Sequence[str], budget: float) -> list[str]:
         """As many of them as fit `budget` seconds; at least one."""
@@ -223,7 +236,7 @@ def statement(source: str, line: int) -> range:
 def tried(copy: Path, mutant: Mutant, covering: Covering, budget: float) -> dict[str, Any]:
     """What became of a mutant: killed, survived, or not reached by any test."""
     before, after = changed(mutant)
-    names = covering.tests(mutant.path, statement(before, mutant.line))
+    names = covering.of(mutant.path, before, statement(before, mutant.line))
     diff = list(difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=0))
     said = asdict(mutant) | {"key": mutant.key, "diff": diff[3:], "tests": len(names)}
     if not names:

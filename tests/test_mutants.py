@@ -78,6 +78,9 @@ def test_a_mutant_is_killed_by_a_test_that_covers_it(tmp_path: Path) -> None:
     assert tests
     assert all(name.startswith("tests/test_network.py::") for name in tests)
     assert covering.within(tests, 0.0) == tests[:1]
+    source = (ROOT / "src/accord/network.py").read_text("utf-8")
+    every = covering.of("src/accord/network.py", source, range(1, 2))
+    assert set(tests) <= set(every)
     for part in ("src", "tests"):
         (tree / part).mkdir(parents=True)
     (tree / "pyproject.toml").write_text("", "utf-8")
