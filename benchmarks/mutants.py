@@ -39,7 +39,7 @@ QUEUE = ("queue", "claims", "overlap", "desk", "slots", "answers", "choosing", "
 ROOMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "learning": (("learning",), ("learning", "runs")),
     "feedback": (("feedback",), ("feedback", "cli")),
-    "examine": (("examine",), ("examine", "runs")),
+    "examine": (("examine",), ("examine", "runs", "learning/test_learning_guards.py")),
     "sampling": (("sampling",), ("sampling", "models", "runs")),
     "models": (("models",), ("models", "learning")),
     "queue": (tuple(f"studio/{name}.py" for name in QUEUE), ("studio",)),

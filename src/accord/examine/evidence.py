@@ -209,7 +209,9 @@ def _late_drop(found: list[Samples]) -> Estimate | None:
     The best of several noisy points looks better than it is, so the best point is chosen on one
     half of the prompts and compared on the other half.
     """
-    golds = [s.gold_B for s in found if s.gold_B is not None]
+    golds = [
+        s.gold_B[np.argsort(s.prompt_id_B, kind="stable")] for s in found if s.gold_B is not None
+    ]
     if len(golds) != len(found) or len(found) < 3:
         return None
     gold_TB = np.stack(golds)

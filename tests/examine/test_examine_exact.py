@@ -1,0 +1,632 @@
+"""Every number of the evidence against a plain recomputation, and each rule at its threshold."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import pkgutil
+import re
+from collections import Counter
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import BaseModel, ValidationError
+from scipy import stats
+from zoo import healthy, path, rows
+
+import accord.examine
+from accord.errors import DataError
+from accord.examine import (
+    best_of_n,
+    comparison,
+    evidence,
+    overoptimisation,
+    reward_card,
+    text_measures,
+    verdict,
+    winrate,
+)
+from accord.examine.evidence import ArmRows, Evidence, measure
+from accord.examine.rows import columns
+from accord.examine.turning import Point, gold_turned
+from accord.statistics.means import Estimate, clustered_mean
+
+Z = 1.959964
+
+
+def plain(values: list[float]) -> tuple[float, float, float, float, int]:
+    """Mean, error, low, high, count of independent values."""
+    n = len(values)
+    mean = sum(values) / n
+    error = math.sqrt(sum((v - mean) ** 2 for v in values) / (n - 1) / n)
+    return mean, error, mean - Z * error, mean + Z * error, n
+
+
+def same(found: Estimate | None, values: list[float]) -> None:
+    assert found is not None
+    got = (found.value, found.error, found.low, found.high, found.n)
+    assert got == pytest.approx(plain(values))
+
+
+def best(select: list[float], value: list[float], n: int) -> float:
+    """The mean value of the best of n, over all subsets."""
+    found = []
+    for subset in combinations(range(len(select)), n):
+        found.append(value[max(subset, key=lambda i: select[i])])
+    return sum(found) / len(found)
+
+
+def shuffled(found: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
+    order = np.random.default_rng(seed).permutation(len(found))
+    return [found[i] for i in order]
+
+
+@pytest.fixture(scope="module")
+def run() -> dict[str, Any]:
+    """A baseline of 40 prompts, three points of an arm and four best-of samples per prompt; the
+    last in another order than the baseline."""
+    rng = np.random.default_rng(4)
+    kept = {"n": 40, "words": 9}
+    return {
+        "base": rows(rng, 0.0, 0.0, 0.0, **kept),
+        "points": [
+            (0, rows(rng, 0.1, 0.2, 0.5, **kept)),
+            (5, rows(rng, 0.9, 0.8, 1.5, **kept)),
+            (9, shuffled(rows(rng, 0.4, 1.4, 4.0, **kept), 1)),
+        ],
+        "pool": shuffled(
+            [r for _ in range(4) for r in rows(rng, 0.3, 0.3, 0.0, **kept)],
+            2,
+        ),
+    }
+
+
+@pytest.fixture(scope="module")
+def found(run: dict[str, Any]) -> Evidence:
+    return measure(run["base"], {"a": ArmRows("ppo", run["points"])}, run["pool"], (1, 2, 3, 4, 8))
+
+
+def by_prompt(found: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
+    return {row["prompt_id"]: row for row in found}
+
+
+def mean(values: Any) -> float:
+    return float(np.mean(values))
+
+
+def test_points_equal_a_plain_recomputation(run: dict[str, Any], found: Evidence) -> None:
+    base = by_prompt(run["base"])
+    assert (found.baseline_name, found.prompts) == ("sft", 40)
+    same(found.baseline_gold, [r["gold"] for r in run["base"]])
+    same(found.baseline_proxy, [mean(r["proxy"]) for r in run["base"]])
+    assert [a.name for a in found.arms] == ["a"]
+    assert found.arms[0].method == "ppo"
+    for point, (step, samples) in zip(found.arms[0].points, run["points"], strict=True):
+        assert point.step == step
+        same(point.gold, [r["gold"] for r in samples])
+        same(point.proxy, [mean(r["proxy"]) for r in samples])
+        same(point.gold_gain, [r["gold"] - base[r["prompt_id"]]["gold"] for r in samples])
+        same(
+            point.proxy_gain,
+            [mean(r["proxy"]) - mean(base[r["prompt_id"]]["proxy"]) for r in samples],
+        )
+        wins = [float(r["gold"] > base[r["prompt_id"]]["gold"]) for r in samples]
+        same(point.win_rate, wins)
+        assert point.ensemble_spread == pytest.approx(mean([np.std(r["proxy"]) for r in samples]))
+        same(point.kl.k1, [r["logp"] - r["ref_logp"] for r in samples])
+        same(point.kl.exact, [r["kl_exact"] for r in samples])
+        exact = [r["kl_exact"] for r in samples]
+        assert point.kl.root == pytest.approx(math.sqrt(mean(exact)))
+        assert point.kl.per_token == pytest.approx(sum(exact) / (9 * len(exact)))
+
+
+def test_the_late_drop_is_chosen_on_one_half_and_measured_on_the_other(
+    run: dict[str, Any], found: Evidence
+) -> None:
+    points = [(step, sorted(r, key=lambda x: x["prompt_id"])) for step, r in run["points"]]
+    gold = [[row["gold"] for row in samples] for _, samples in points]
+    drops: list[float] = [0.0] * 40
+    for chosen in (0, 1):
+        choose = [i for i in range(40) if i % 2 == chosen]
+        best_point = max(range(2), key=lambda t: sum(gold[t][i] for i in choose))
+        for i in range(40):
+            if i % 2 != chosen:
+                drops[i] = gold[2][i] - gold[best_point][i]
+    same(found.arms[0].late_drop, drops)  # whatever the order of a point's rows
+    two = measure(run["base"], {"a": ArmRows("ppo", points[:2])})
+    assert two.arms[0].late_drop is None
+
+
+def test_the_best_point_of_noise_is_not_measured_on_the_noise_that_chose_it() -> None:
+    """Twelve points that differ by chance alone: chosen and measured on the same prompts, the end
+    would seem to have dropped by .3 deviations."""
+    drops = []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        samples = [columns(rows(rng, 0.0, 0.0, 0.0, n=40, words=1)) for _ in range(12)]
+        drop = evidence._late_drop(samples)
+        assert drop is not None
+        drops.append(drop.value)
+    assert abs(mean(drops)) < 4 * float(np.std(drops)) / math.sqrt(60)
+
+
+def test_best_of_n_equals_all_subsets_with_gold_and_wins(
+    run: dict[str, Any], found: Evidence
+) -> None:
+    base = by_prompt(run["base"])
+    pools = {p: [r for r in run["pool"] if r["prompt_id"] == p] for p in range(40)}
+    assert [p.n for p in found.best_of] == [1, 2, 3, 4]  # 8 is more than there are
+    for point in found.best_of:
+        proxy, gold, wins = [], [], []
+        for p, pool in pools.items():
+            select = [mean(r["proxy"]) for r in pool]
+            proxy.append(best(select, select, point.n))
+            gold.append(best(select, [r["gold"] for r in pool], point.n))
+            won = [float(r["gold"] > base[p]["gold"]) for r in pool]
+            wins.append(best(select, won, point.n))
+        same(point.proxy, proxy)
+        same(point.gold, gold)
+        same(point.win_rate, wins)
+        bound = math.log(point.n) - (point.n - 1) / point.n
+        assert point.kl_bound == pytest.approx(bound)
+        assert point.root_kl == pytest.approx(math.sqrt(bound))
+    d = np.array([p.root_kl for p in found.best_of])
+    gains = np.array([p.gold.value - found.best_of[0].gold.value for p in found.best_of if p.gold])
+    assert found.best_of_fit == overoptimisation.fit(d, gains, "best_of_n")
+
+
+def test_best_of_n_is_a_fit_where_there_are_points_enough_and_gold(run: dict[str, Any]) -> None:
+    pool = [r for r in run["pool"] for _ in range(2)]
+    sizes = (1, 2, 3, 4, 5, 6, 8)
+    got = measure(run["base"], {}, pool, sizes)
+    d = np.array([p.root_kl for p in got.best_of])
+    gold = np.array([p.gold.value for p in got.best_of if p.gold])
+    assert got.best_of_fit is not None
+    assert got.best_of_fit == overoptimisation.fit(d, gold - gold[0], "best_of_n")
+    blind = [r | {"gold": None} for r in pool]
+    none = measure(run["base"], {}, blind, sizes)
+    assert none.best_of_fit is None
+    assert all(p.gold is None and p.win_rate is None for p in none.best_of)
+    assert [p.proxy for p in none.best_of] == [p.proxy for p in got.best_of]
+    assert measure(run["base"], {}).best_of == []
+    without = measure([r | {"gold": None} for r in run["base"]], {}, pool, sizes)
+    assert all(p.win_rate is None and p.gold is not None for p in without.best_of)
+    with pytest.raises(ValueError, match="the same number of samples"):
+        measure(run["base"], {}, pool[:-1], sizes)
+    assert [p.n for p in measure(run["base"], {}, pool).best_of] == [1, 2, 4, 8]
+
+
+def test_ties_with_the_baseline_count_half() -> None:
+    proxy, gold = np.array([[1.0, 2.0]]), np.array([[3.0, 0.0]])
+    (point,) = best_of_n.curve(proxy, gold, np.array([3.0]), (1,))
+    assert point.win_rate is not None
+    assert point.win_rate.value == 0.25
+    assert winrate.win_rate(gold[0], np.array([3.0, -1.0]), [0, 1]).value == 0.75
+
+
+def test_pairings_are_the_first_prompts_side_by_side(run: dict[str, Any], found: Evidence) -> None:
+    base, last = by_prompt(run["base"]), run["points"][-1][1]
+    assert len(found.arms[0].pairings) == 12
+    for pairing, row in zip(found.arms[0].pairings, last, strict=False):
+        before = base[row["prompt_id"]]
+        assert (pairing.prompt, pairing.before) == (row["prompt"], before["response"])
+        assert pairing.after == row["response"]
+        assert (pairing.gold_before, pairing.gold_after) == (before["gold"], row["gold"])
+        assert pairing.proxy_before == pytest.approx(mean(before["proxy"]))
+        assert pairing.proxy_after == pytest.approx(mean(row["proxy"]))
+    other = rows(np.random.default_rng(0), 0, 0, 0, n=41)
+    with pytest.raises(DataError, match=re.escape("no sample for prompts [40]")):
+        measure(run["base"], {"a": ArmRows("ppo", [(0, other)])})
+
+
+def test_text_measures_equal_a_plain_recomputation(run: dict[str, Any], found: Evidence) -> None:
+    every = [*run["base"], *run["points"][-1][1]]
+    split = [re.findall(r"[\w']+|[^\w\s]", r["response"].lower()) for r in every]
+    length = max(4, int(np.percentile([len(t) for t in split], 25)))
+    for text, samples in (
+        (found.baseline_text, run["base"]),
+        (found.arms[0].points[-1].text, run["points"][-1][1]),
+    ):
+        texts = [re.findall(r"[\w']+|[^\w\s]", r["response"].lower()) for r in samples]
+        same(text.tokens, [r["response_tokens"] + 0.0 for r in samples])
+        same(text.finished, [float(r["finished"]) for r in samples])
+        assert text.words == length
+        assert text.too_short == sum(len(t) < length for t in texts)
+        for n, distinct in ((1, text.distinct_1), (2, text.distinct_2)):
+            grams = [
+                tuple(t[i : i + n])
+                for t in texts
+                if len(t) >= length
+                for i in range(length - n + 1)
+            ]
+            assert distinct == pytest.approx(len(set(grams)) / len(grams))
+        repeated = []
+        for t in texts:
+            seen: set[tuple[str, ...]] = set()
+            again = 0
+            for i in range(len(t) - 3):
+                again += tuple(t[i : i + 4]) in seen
+                seen.add(tuple(t[i : i + 4]))
+            repeated.append(again / (len(t) - 3))
+        same(text.repeated, repeated)
+        assert text.unique == len({r["response"] for r in samples}) / len(samples)
+
+
+def test_short_texts_are_counted_and_a_limit_compares_equal_numbers() -> None:
+    made = rows(np.random.default_rng(1), 0, 0, 0, n=6)
+    for row, text in zip(
+        made, ("a b c d", "a b", "a b c d", "a b c", "a b c d e", "x"), strict=True
+    ):
+        row["response"] = text
+    samples = columns(made)
+    assert text_measures.equal_length([["a"] * 3] * 9) == 4
+    assert text_measures.equal_length([["a"] * n for n in (8, 8, 6, 12, 20)]) == 8
+    got = text_measures.measure(samples, 4)
+    assert (got.too_short, got.unique) == (3, 5 / 6)
+    assert got.distinct_1 == pytest.approx(4 / 12)
+    limited = text_measures.measure(samples, 4, limit=2)
+    assert (limited.too_short, limited.distinct_1) == (1, 1.0)
+    assert text_measures.distinct([["a"]], 1, 4) == 0.0
+
+
+def test_shifts_equal_monroes_equations() -> None:
+    rng = np.random.default_rng(0)
+    before = [" ".join(rng.choice(list("abcdefg"), 8)) for _ in range(40)]
+    after = [" ".join(rng.choice(list("abcdegh"), 8, p=[0.5, *[1 / 12] * 6])) for _ in range(40)]
+    got = text_measures.shifts(before, after, most=3)
+    expected = []
+    for size in (1, 2):
+        counts = []
+        for texts in (before, after):
+            parts = [t.split() for t in texts]
+            counts.append(
+                Counter(" ".join(p[i : i + size]) for p in parts for i in range(len(p) - size + 1))
+            )
+        n = [sum(c.values()) for c in counts]
+        prior = counts[0] + counts[1]
+        a0 = sum(prior.values())
+        for w, a in prior.items():
+            if a >= 5:
+                y = [c[w] + a for c in counts]
+                delta = math.log(y[1] / (n[1] + a0 - y[1])) - math.log(y[0] / (n[0] + a0 - y[0]))
+                z = delta / math.sqrt(1 / y[0] + 1 / y[1])
+                expected.append((z, w, counts[0][w], counts[1][w]))
+    expected.sort()
+    rose = [e for e in expected[::-1][:3] if e[0] > 1.96]
+    fell = [e for e in expected[:3] if e[0] < -1.96]
+    assert rose
+    assert fell
+    assert [(s.phrase, s.before, s.after) for s in got] == [e[1:] for e in rose + fell]
+    assert [s.z for s in got] == pytest.approx([e[0] for e in rose + fell])
+    assert text_measures.shifts([""], [""]) == []
+    assert len(text_measures.shifts(before, after)) > len(got)
+
+
+# --- gain, length ---------------------------------------------------------------------------------
+def test_gain_at_equal_length_is_none_where_nothing_can_be_said() -> None:
+    ones, zeros = np.ones(60), np.zeros(60)
+    lengths = np.arange(60.0)
+    rng = np.random.default_rng(0)
+    gain = winrate.gain_at_equal_length
+    assert gain(ones, lengths, zeros, lengths) == pytest.approx(1.0)
+    noise = rng.normal(size=60)
+    assert gain(noise, lengths, -noise * 0.01, lengths) is None  # no clear gain
+    assert gain(ones, lengths + 1000, zeros, lengths) is None  # no length in common
+    assert gain(ones[:19], lengths[:19], zeros[:19], lengths[:19]) is None  # too few
+    assert gain(ones[:20], lengths[:20] * 0, zeros[:20], lengths[:20] * 0) is not None
+
+
+def test_gain_at_equal_length_weighs_bins_by_what_both_have() -> None:
+    mine, theirs = np.array([1.0] * 30 + [9.0] * 10), np.array([1.0] * 10 + [9.0] * 30)
+    reward = np.where(mine == 1, 2.0, 5.0)
+    base = np.where(theirs == 1, 1.0, 1.0)
+    share = winrate.gain_at_equal_length(reward, mine, base, theirs)
+    total = reward.mean() - 1
+    assert share == pytest.approx((10 * 1 + 10 * 4) / 20 / total)
+
+
+# --- overoptimisation -----------------------------------------------------------------------------
+def test_a_fit_gives_its_share_explained_and_its_interval() -> None:
+    rng = np.random.default_rng(3)
+    d = np.linspace(0.2, 3, 12)
+    gain = d * (1 - 0.3 * d) + 0.05 * rng.normal(size=12)
+    got = overoptimisation.fit(d, gain, "best_of_n")
+    assert got is not None
+    basis = np.stack([d, -d * d], 1)
+    (alpha, beta), residual = np.linalg.lstsq(basis, gain, rcond=None)[:2]
+    assert (got.alpha, got.beta) == pytest.approx((alpha, beta))
+    spread = float(((gain - gain.mean()) ** 2).sum())
+    assert got.r_squared == pytest.approx(1 - float(residual[0]) / spread)
+    assert got == overoptimisation.fit(d, gain, "best_of_n", seed=0, draws=300)
+    many = overoptimisation.fit(d, gain, "best_of_n", seed=1, draws=4000)
+    assert many is not None
+    again = np.random.default_rng(9)
+    draws = []
+    for _ in range(4000):
+        at = again.integers(12, size=12)
+        draws.append(np.linalg.lstsq(basis[at], gain[at], rcond=None)[0][1])
+    width = np.percentile(draws, 97.5) - np.percentile(draws, 2.5)
+    low, high = np.percentile(draws, [2.5, 97.5])
+    assert (many.beta_low, many.beta_high) == pytest.approx((low, high), abs=0.06 * width)
+    assert many.beta_low < 0.3 < many.beta_high
+    start = overoptimisation.fit(np.append(0.0, d), np.append(7.0, gain), "best_of_n")
+    assert start == got  # the start itself says nothing of the curve
+
+
+def test_what_never_turns_has_no_peak() -> None:
+    d = np.linspace(0.3, 4, 12)
+    for form in ("best_of_n", "rl"):
+        rising = overoptimisation.fit(d, d * 2.0, form)  # type: ignore[arg-type]
+        assert rising is not None
+        assert rising.peak is None or rising.peak > 1e3
+        falling = overoptimisation.fit(d, -d * 2.0 - 0.1 * d * d, form)  # type: ignore[arg-type]
+        assert falling is not None
+        assert falling.peak is None
+    flat = overoptimisation.fit(d, 0 * d, "rl")
+    assert flat is not None
+    assert flat.r_squared == 0.0
+    assert overoptimisation.fit(d[:4], d[:4], "rl") is not None
+
+
+# --- reward card ----------------------------------------------------------------------------------
+def test_calibration_equals_a_plain_recomputation() -> None:
+    rng = np.random.default_rng(5)
+    gap = np.append(rng.normal(0.8, 2.0, 200), [0.0, 0.0])
+    got = reward_card.calibration(gap, 1.7)
+    p = 1 / (1 + np.exp(-gap / 1.7))
+    confidence = np.maximum(p, 1 - p)
+    right = np.where(gap > 0, 1.0, np.where(gap == 0, 0.5, 0.0))
+    assert got.nll == pytest.approx(mean(-np.log(p)))
+    assert got.brier == pytest.approx(mean((1 - p) ** 2))
+    assert got.temperature == 1.7
+    bins = []
+    for b in range(10):
+        low, high = 0.5 + 0.05 * b, 0.55 + 0.05 * b
+        inside = (confidence >= low - 1e-12) & ((confidence < high - 1e-12) | (b == 9))
+        if inside.any():
+            bins.append((mean(confidence[inside]), mean(right[inside]), int(inside.sum())))
+    assert [(b.confidence, b.accuracy, b.pairs) for b in got.bins] == [
+        pytest.approx(b) for b in bins
+    ]
+    assert got.ece == pytest.approx(sum(n * abs(c - a) for c, a, n in bins) / len(gap))
+
+
+def test_temperatures_come_from_the_other_folds() -> None:
+    rng = np.random.default_rng(6)
+    prompts = [int(p) for p in rng.integers(0, 23, 120)]
+    gap = rng.normal(0.7, 2.0, 120)
+    temperature = np.ones(120)
+    for fold in range(5):
+        mine = np.array([p % 5 == fold for p in prompts])
+        temperature[mine] = reward_card.best_temperature(gap[~mine])
+    assert reward_card.cross_fitted(gap, prompts) == reward_card.calibration(gap, temperature)
+    assert reward_card.cross_fitted(gap, [7] * 120) == reward_card.calibration(gap, np.ones(120))
+    in_two = reward_card.cross_fitted(gap, prompts, folds=2)
+    assert in_two != reward_card.cross_fitted(gap, prompts)
+
+
+def test_a_card_gives_every_rule_its_share() -> None:
+    gap = np.array([[2.0, -1.0, 0.0, 1.0], [4.0, -3.0, 2.0, -3.0]])
+    gold, longer = np.array([1.0, 1.0, -1.0, 0.0]), np.array([1.0, -1.0, 0.0, 1.0])
+    got = reward_card.card(gap, [0, 1, 2, 2], longer, gold, temperature=2.0)
+    assert got.pairs == 4
+    assert got.accuracy.value == 0.5  # right, wrong, right, wrong of the members' mean
+    assert got.accuracy == clustered_mean([1.0, 0.0, 1.0, 0.0], [0, 1, 2, 2])
+    assert got.members == [0.625, 0.5]
+    assert got.longer_wins == clustered_mean([1.0, 0.0, 0.5, 1.0], [0, 1, 2, 2])
+    assert got.gold_accuracy == clustered_mean([1.0, 0.0, 0.0, 0.5], [0, 1, 2, 2])
+    assert got.label_gold_accuracy == clustered_mean([1.0, 1.0, 0.0, 0.5], [0, 1, 2, 2])
+    assert got.spread == pytest.approx(mean([1.0, 1.0, 1.0, 2.0]))
+    assert got.before == reward_card.calibration(gap.mean(0), 2.0)
+    assert got.after == reward_card.cross_fitted(gap.mean(0), [0, 1, 2, 2])
+    without = reward_card.card(gap, [0, 1, 2, 2], longer)
+    assert without.gold_accuracy is without.label_gold_accuracy is None
+    assert without.before == reward_card.calibration(gap.mean(0), 1.0)
+
+
+# --- gold turning ---------------------------------------------------------------------------------
+@pytest.mark.parametrize("planned", [2, 5, 9])
+def test_gold_turned_is_a_paired_t_test_by_bonferroni(planned: int) -> None:
+    rng = np.random.default_rng(planned)
+    before = rng.normal(size=30)
+    noise = rng.normal(size=30)
+    comparisons = planned * (planned - 1) / 2
+    for level in (0.01, 0.05):
+        bound = stats.t.ppf(1 - level / comparisons, 29)
+        for factor, fires in ((1.0001, True), (0.9999, False)):
+            # The difference has mean -factor * bound standard errors.
+            change = (noise - noise.mean()) / noise.std(ddof=1)
+            change = change - factor * bound / math.sqrt(30)
+            points = [Point(0, before, before), Point(7, before + 1, before + change)]
+            got = gold_turned(points, planned, level)
+            assert (got is not None) == fires
+            if got:
+                fell, chance = factor * bound / math.sqrt(30), bound / math.sqrt(30)
+                assert got == (
+                    f"gold fell by {fell:.3g} (chance: {chance:.2g}) between steps 0 and 7 on 30 "
+                    "prompts, while the proxy rose by 1"
+                )
+                assert gold_turned(points, planned, level / 10) is None
+                assert gold_turned([points[0], Point(7, before, points[1].gold_P)], 2) is None
+    assert gold_turned([Point(0, before[:1], before[:1])] * 2, 2) is None
+    assert gold_turned(points[:1], 2) is None
+
+
+def test_more_points_than_planned_count_too() -> None:
+    rng = np.random.default_rng(0)
+    before = rng.normal(size=30)
+    change = rng.normal(size=30)
+    change = (change - change.mean()) / change.std(ddof=1)
+    bound = stats.t.ppf(1 - 0.01 / 6, 29) / math.sqrt(30)
+    for factor, fires in ((1.0001, True), (0.9999, False)):
+        end = Point(9, before + 1, before + change - factor * bound)
+        points = [Point(i, before, before) for i in range(3)] + [end]
+        assert (gold_turned(points, 2) is not None) == fires
+
+
+# --- verdicts at their thresholds -----------------------------------------------------------------
+def near(value: float, half: float = 0.0, n: int = 120) -> Estimate:
+    error = half / Z
+    return Estimate(value=value, error=error, low=value - half, high=value + half, n=n)
+
+
+@pytest.fixture(scope="module")
+def well() -> Evidence:
+    baseline = rows(np.random.default_rng(99), 0.0, 0.0, 0.0)
+    return measure(baseline, {"ppo": ArmRows("ppo", healthy(0))})
+
+
+def with_last(made: Evidence, arm: dict[str, Any] | None = None, **last: Any) -> Evidence:
+    """The evidence with other values at its arm's last point."""
+    old = made.arms[0]
+    text = old.last.text.model_copy(update=last.pop("text", {}))
+    kl = old.last.kl.model_copy(update=last.pop("kl", {}))
+    point = old.last.model_copy(update={"text": text, "kl": kl, **last})
+    changed = old.model_copy(update={"points": [*old.points[:-1], point], **(arm or {})})
+    return made.model_copy(update={"arms": [changed]})
+
+
+def fired(made: Evidence) -> set[str]:
+    return {rule.name for rule in verdict.decide(made).arms[0].rules if rule.fired}
+
+
+SUCCESS = {"wins by gold", "gold rose"}
+
+
+@pytest.mark.parametrize(
+    ("name", "inside", "outside"),
+    [
+        ("gold below the start", {"gold_gain": near(-1.0, 0.999)}, {"gold_gain": near(-1.0, 1.0)}),
+        ("wins by gold", {"win_rate": near(0.7, 0.199)}, {"win_rate": near(0.7, 0.2001)}),
+        ("gold rose", {"gold_gain": near(1.0, 0.999)}, {"gold_gain": near(1.0, 1.001)}),
+        ("KL estimators disagree", {"kl": {"alarm": "they differ"}}, {"kl": {"alarm": None}}),
+    ],
+)
+def test_rules_of_intervals_fire_beyond_them(
+    well: Evidence, name: str, inside: dict[str, Any], outside: dict[str, Any]
+) -> None:
+    assert name in fired(with_last(well, **inside))
+    assert name not in fired(with_last(well, **outside))
+
+
+def test_rules_of_collapse_fire_at_their_shares(well: Evidence) -> None:
+    base = well.baseline_text
+    cases: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+        ("diversity lost", {"distinct_2": 0.499 * base.distinct_2}, {"distinct_2": 0.5 * base.distinct_2}),
+        ("answers are the same", {"unique": 0.499 * base.unique}, {"unique": 0.5 * base.unique}),
+        ("repetition", {"repeated": near(0.3, 0.049)}, {"repeated": near(0.3, 0.051)}),
+        (
+            "responses stopped finishing",
+            {"finished": near(base.finished.value - 0.5, 0.099)},
+            {"finished": near(base.finished.value - 0.5, 0.101)},
+        ),
+    ]  # fmt: skip
+    for name, inside, outside in cases:
+        got = verdict.decide(with_last(well, text=inside))
+        assert name in {r.name for r in got.arms[0].rules if r.fired}
+        assert got.outcome == "collapsed"
+        assert name not in fired(with_last(well, text=outside))
+    assert fired(well) == SUCCESS
+
+
+def test_a_drop_from_the_peak_counts_beyond_a_quarter_of_the_deviation(well: Evidence) -> None:
+    assert well.baseline_gold is not None
+    deviation = well.baseline_gold.error * math.sqrt(well.baseline_gold.n)
+    name = "gold below its own peak"
+    for factor, half, expected in ((1.01, 0.01, True), (0.99, 0.01, False), (1.01, 1.0, False)):
+        drop = near(-0.25 * deviation * factor, half)
+        made = with_last(well, {"late_drop": drop})
+        assert (name in fired(made)) == expected
+    still = with_last(well, {"late_drop": near(-9.0)}, proxy_gain=near(1.0, 1.001))
+    assert name not in fired(still)
+    assert name in fired(with_last(well, {"late_drop": near(-9.0)}, proxy_gain=near(1.0, 0.999)))
+    made = with_last(well, {"late_drop": None})
+    assert name not in {rule.name for rule in verdict.decide(made).arms[0].rules}
+
+
+def test_the_reason_is_the_most_serious_rules_and_names_its_arm_among_several(
+    well: Evidence,
+) -> None:
+    one = verdict.decide(well)
+    assert one.outcome == "worked"
+    assert one.reason == one.arms[0].rules[-3].statement  # "wins by gold"
+    assert one.reason.startswith("gold prefers it")
+    bad = with_last(well, gold_gain=near(-1.0, 0.1), text={"unique": 0.0})
+    gamed = verdict.decide(bad)
+    assert gamed.outcome == "gamed"  # not collapsed, though that rule fired too
+    assert gamed.reason.startswith("proxy changed by")
+    assert gamed.stopped_by_guard is None
+    second = bad.arms[0].model_copy(update={"name": "dpo"})
+    both = verdict.decide(well.model_copy(update={"arms": [*well.arms, second]}), guard="by hand")
+    assert both.outcome == "gamed"
+    assert both.reason == "dpo: " + gamed.reason
+    assert both.stopped_by_guard == "by hand"
+    third = second.model_copy(update={"name": "kto"})
+    three = verdict.decide(well.model_copy(update={"arms": [*well.arms, second, third]}))
+    assert three.reason == f"dpo: {gamed.reason}; kto: {gamed.reason}"
+    none = verdict.decide(well.model_copy(update={"arms": []}), guard="x")
+    assert (none.outcome, none.stopped_by_guard) == ("inconclusive", "x")
+    alarm = verdict.decide(with_last(well, kl={"alarm": "they differ"}))
+    assert (alarm.outcome, alarm.reason) == ("inconclusive", "they differ")
+
+
+def test_doubt_says_what_could_have_been_seen(well: Evidence) -> None:
+    made = with_last(well, win_rate=near(0.55, 0.1), gold_gain=near(0.1, 0.2))
+    got = verdict.decide(made)
+    assert got.outcome == "inconclusive"
+    least = (Z + 0.8416) * 0.1 / Z
+    assert "gold win rate 55% [45%, 65%] includes chance; with 120 prompts" in got.reason
+    assert f"a difference below {least:.0%}" in got.reason
+    half = with_last(well, win_rate=near(0.55, 0.01), gold_gain=near(0.1, 0.2))
+    assert verdict.decide(half).outcome == "inconclusive"  # one of the two rules is not enough
+    for missing in ("win_rate", "gold_gain"):
+        rules = verdict.decide(with_last(well, **{missing: None})).arms[0].rules
+        assert not SUCCESS & {rule.name for rule in rules}
+
+
+def test_arms_are_compared_to_gold_only_where_both_have_it() -> None:
+    rng = np.random.default_rng(2)
+    base, points = rows(rng, 0, 0, 0), path(rng, [0.0] * 3, [0.0, 0.5, 1.0], [0.0, 1.0, 2.0])
+    blind = [r | {"gold": None} for r in base]
+    one = measure(blind, {"a": ArmRows("ppo", points)})
+    assert one.baseline_gold is None
+    assert one.arms[0].points[0].gold_gain is None
+    assert one.arms[0].points[0].gold is None
+    assert one.arms[0].fit is None
+    assert one.arms[0].pairings[0].gold_before is None
+    mixed = [*points[:2], (20, [r | {"gold": None} for r in points[2][1]])]
+    two = measure(base, {"a": ArmRows("ppo", mixed)})
+    assert two.arms[0].late_drop is None
+    assert two.arms[0].points[-1].win_rate is None
+
+
+# --- comparison -----------------------------------------------------------------------------------
+def test_curves_are_interpolated_in_the_root_of_the_distance() -> None:
+    curves = [[(0.0, 0.0), (4.0, 2.0)], [(0.0, 0.0), (1.0, 4.0), (16.0, 8.0)]]
+    got = comparison.mean_curve(curves)
+    assert len(got) == 24
+    assert [root for root, _ in got] == pytest.approx(list(np.linspace(0, 2, 24)))
+    assert got[-1][1].value == pytest.approx((2.0 + (4.0 + 4.0 / 3)) / 2)
+    assert comparison.at_distance([(-0.1, 0.0), (4.0, 2.0)], 1.0) == pytest.approx(1.0)
+    assert comparison.at_distance(curves[0], 4.0) == pytest.approx(2.0)
+
+
+# --- every value ----------------------------------------------------------------------------------
+MODELS = sorted(
+    {
+        value
+        for module in pkgutil.iter_modules(accord.examine.__path__)
+        for value in vars(importlib.import_module(f"accord.examine.{module.name}")).values()
+        if isinstance(value, type) and issubclass(value, BaseModel) and value is not BaseModel
+    },
+    key=lambda kind: kind.__name__,
+)
+
+
+@pytest.mark.parametrize("kind", MODELS, ids=lambda kind: kind.__name__)
+def test_evidence_is_closed_and_cannot_be_changed(kind: type[BaseModel]) -> None:
+    with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
+        kind.model_validate({"no_such_field": 1})
+    assert kind.model_config.get("frozen") is True
