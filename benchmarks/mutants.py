@@ -36,15 +36,15 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 QUEUE = ("queue", "claims", "overlap", "desk", "slots", "answers", "choosing", "practice", "gold")
 """Files of the studio that decide who is asked what, and what becomes of an answer."""
-ROOMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "learning": (("learning",), ("learning", "runs")),
-    "feedback": (("feedback",), ("feedback", "cli")),
-    "examine": (("examine",), ("examine", "runs", "learning/test_learning_guards.py")),
-    "sampling": (("sampling",), ("sampling", "models", "runs")),
-    "models": (("models",), ("models", "learning")),
-    "queue": (tuple(f"studio/{name}.py" for name in QUEUE), ("studio",)),
+ROOMS: dict[str, tuple[str, ...]] = {
+    "learning": ("learning",),
+    "feedback": ("feedback",),
+    "examine": ("examine",),
+    "sampling": ("sampling",),
+    "models": ("models",),
+    "queue": tuple(f"studio/{name}.py" for name in QUEUE),
 }
-"""Room: its sources below src/accord, and the folders of tests that may cover them."""
+"""Room: its sources below src/accord."""
 SAMPLE, SEED = 60, 20
 BUDGET = 60.0
 """Seconds of tests (their own time) that one mutant is tried on at most."""
@@ -74,7 +74,7 @@ def sources(room: str) -> list[Path]:
     """The room's Python files, in order; a name that no longer stands for a file is passed over."""
     base = ROOT / "src" / "accord"
     found: list[Path] = []
-    for name in ROOMS[room][0]:
+    for name in ROOMS[room]:
         place = base / name
         found += sorted(place.rglob("*.py")) if place.is_dir() else [place]
     return [path for path in found if path.is_file() and path.name != "__init__.py"]
@@ -156,7 +156,7 @@ class Watch:
             self.failed.add(report.nodeid)
 
 
-def covered(folder: Path, tests: Sequence[str], slow: bool) -> None:
+def covered(folder: Path, slow: bool, tests: Sequence[str] = ("tests",)) -> None:
     """Run `tests` under coverage; leaves lines.db and seconds.json in `folder`."""
     import coverage
     import pytest
@@ -167,7 +167,10 @@ def covered(folder: Path, tests: Sequence[str], slow: bool) -> None:
     watch = Watch(measure)
     measure.start()
     marks = [] if slow else ["-m", "not slow"]
-    pytest.main(["-q", "-p", "no:cacheprovider", *marks, *tests], plugins=[watch])
+    pytest.main(
+        ["-q", "-p", "no:cacheprovider", *marks, *(str(ROOT / test) for test in tests)],
+        plugins=[watch],
+    )
     measure.stop()
     measure.save()
     kept = {test: s for test, s in watch.seconds.items() if test not in watch.failed}
@@ -351,12 +354,11 @@ def main() -> None:
     given.out.mkdir(parents=True, exist_ok=True)
     for module in HEAVY:
         __import__(module)
+    folder = given.out / ("covered-slow" if given.slow else "covered")
+    if not (folder / "seconds.json").exists():
+        folder.mkdir(exist_ok=True)
+        forked(partial(covered, folder, given.slow))
     for room in rooms:
-        folder = given.out / (f"{room}-slow" if given.slow else room)
-        if not (folder / "seconds.json").exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            tests = [str(ROOT / "tests" / name) for name in ROOMS[room][1]]
-            forked(partial(covered, folder, tests, given.slow))
         known = read(results)
         alive = {key for key, row in known.items() if row["outcome"] != "killed"}
         done = set(known) - (alive if given.again else set())

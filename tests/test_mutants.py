@@ -96,4 +96,4 @@ def covered_by(folder: Path, tests: list[str]) -> None:
     """In a process of its own: coverage of a test run cannot stand inside another."""
     from benchmarks.mutants import forked
 
-    forked(lambda: covered(folder, [str(ROOT / name) for name in tests], slow=False))
+    forked(lambda: covered(folder, False, tests))
