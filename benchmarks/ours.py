@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from accord.learning.optimizer import Optimizer, OptimizerSettings
+from accord.learning.optimizer import Optimizer
+from accord.learning.settings import OptimizerSettings
 from accord.models.loading import LoraSettings, add_lora, freeze, load_causal_lm
 from accord.models.tuning import tune
 from accord.text.packing import Group
@@ -27,9 +28,9 @@ Step = Callable[[int], float]
 """Adds the gradient of the batch that starts at this row; returns its loss."""
 RATE = 1e-5
 CONSTANT = OptimizerSettings(
-    RATE, betas=(0.9, 0.999), warmup=0.0, schedule="constant", max_grad_norm=1.0
+    learning_rate=RATE, adam_beta2=0.999, warmup=0.0, schedule="constant", max_grad_norm=1.0
 )
-SLOW = replace(CONSTANT, learning_rate=1e-6)
+SLOW = CONSTANT.changed(learning_rate=1e-6)
 FOREVER = 10**6
 
 

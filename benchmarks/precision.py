@@ -19,8 +19,8 @@ ROWS, HELDOUT, SEEDS, STEPS_BETWEEN = 1600, 200, (1, 2, 3), 10
 def main() -> None:
     """Train and print."""
     threads = environment.prepare(1)
-    from accord.learning.optimizer import OptimizerSettings
     from accord.learning.session import LocalSession
+    from accord.learning.settings import OptimizerSettings
     from accord.learning.supervised import SupervisedSettings, train_supervised
     from accord.models import precision
     from accord.models.loading import load_causal_lm

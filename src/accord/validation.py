@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Hashable
-from typing import Any, TypeVar, get_args
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
@@ -15,11 +16,23 @@ from accord.errors import ConfigError, cut_short
 M = TypeVar("M", bound=BaseModel)
 
 
+@dataclass(frozen=True)
+class Unit:
+    """Beside a setting's type: what its number counts or is measured in."""
+
+    name: str
+
+
 class Settings(BaseModel):
     """Base of what people set: unknown keys are refused, values are fixed once read, yes or no is
     never taken for a number, and a number is finite."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    def changed(self, **values: Any) -> Self:
+        """A copy with other values, checked like any settings."""
+        given = {name: getattr(self, name) for name in self.model_fields_set}
+        return type(self).model_validate(given | values)
 
     @field_validator("*", mode="before")
     @classmethod

@@ -11,8 +11,8 @@ import torch
 
 from accord.learning.on_policy import OnPolicyTrainer
 from accord.learning.on_policy_settings import OnPolicySettings
-from accord.learning.optimizer import OptimizerSettings
 from accord.learning.parallel import ALONE, World
+from accord.learning.settings import OptimizerSettings
 from accord.models.causal_lm import CausalLM
 from accord.models.loading import freeze
 from accord.models.scalar import ScalarModel
@@ -24,7 +24,7 @@ from tiny import tiny_llama
 PROMPTS = [[0, *(4 + (7 * i + 3 * j) % 30 for j in range(2 + i % 4))] for i in range(16)]
 SETTINGS = OnPolicySettings(
     steps=2, prompts_per_step=8, max_new_tokens=8, epochs=2, minibatches=2, kl_coefficient=0.05, unfinished_score=None,
-    policy_optimizer=OptimizerSettings(3e-3, eps=1e-5), value_optimizer=OptimizerSettings(3e-3, eps=1e-5),
+    policy_optimizer=OptimizerSettings(learning_rate=3e-3, adam_eps=1e-5), value_optimizer=OptimizerSettings(learning_rate=3e-3, adam_eps=1e-5),
 )  # fmt: skip
 
 

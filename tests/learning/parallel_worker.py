@@ -16,11 +16,12 @@ from on_policy_toys import PROMPTS, make
 
 from accord.errors import RunError
 from accord.learning.judgements import Judgement, Scale
-from accord.learning.optimizer import Optimizer, OptimizerSettings
+from accord.learning.optimizer import Optimizer
 from accord.learning.parallel import ALONE, World, join
 from accord.learning.preference import PreferenceSettings, train_preference
 from accord.learning.reward import RewardSettings, train_reward
 from accord.learning.session import LocalSession
+from accord.learning.settings import OptimizerSettings
 from accord.learning.supervised import SupervisedSettings, train_supervised
 from accord.learning.unpaired import UnpairedSettings, train_unpaired
 from accord.models.causal_lm import CausalLM
@@ -30,7 +31,7 @@ from accord.models.reward_model import RewardModel
 from accord.models.scalar import ScalarModel
 from tiny import tiny_llama
 
-RATE = OptimizerSettings(3e-3, eps=1e-5)
+RATE = OptimizerSettings(learning_rate=3e-3, adam_eps=1e-5)
 SCALES = (
     Scale("overall", (0.0, 1.0, 2.0), (0.2, 0.5, 0.3)),
     Scale("thumb", (0.0, 1.0), (0.5, 0.5)),
@@ -75,7 +76,9 @@ def preference(world: World) -> Outcome:
 def adapter(world: World) -> Outcome:
     policy, session = add_lora(exact(3), LoraSettings(4), seed=1), LocalSession()
     policy.hf.double()
-    settings = PreferenceSettings(loss="ipo", batch=3, optimizer=OptimizerSettings(1e-2, eps=1e-5))
+    settings = PreferenceSettings(
+        loss="ipo", batch=3, optimizer=OptimizerSettings(learning_rate=1e-2, adam_eps=1e-5)
+    )
     result = train_preference(policy, None, PAIRS, settings, session, world=world)
     return result, session.history, list(policy.parameters())
 

@@ -15,9 +15,10 @@ from on_policy_toys import Fixed, count_sevens, make
 from accord.errors import AccordError, ConfigError, DataError, RunError
 from accord.learning import advantages as adv
 from accord.learning.on_policy_settings import OnPolicySettings
-from accord.learning.optimizer import Optimizer, OptimizerSettings
+from accord.learning.optimizer import Optimizer
 from accord.learning.preference import Pair
 from accord.learning.session import LocalSession
+from accord.learning.settings import OptimizerSettings
 from accord.learning.unpaired import Thumb
 from accord.models.adapters import PROBE
 from accord.models.ensembles import build_members
@@ -183,7 +184,9 @@ def test_nothing_to_train() -> None:
     refused(
         ConfigError,
         "no weights to train",
-        lambda: Optimizer(freeze(tiny_llama()).parameters(), OptimizerSettings(1.0), 1),
+        lambda: Optimizer(
+            freeze(tiny_llama()).parameters(), OptimizerSettings(learning_rate=1.0), 1
+        ),
     )
     with pytest.raises(DataError, match="0 prompts"):
         make(prompts=[])

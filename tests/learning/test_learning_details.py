@@ -37,8 +37,9 @@ from accord.learning import advantages as adv
 from accord.learning import losses
 from accord.learning.on_policy_batch import Experience, kl_metrics, minibatches
 from accord.learning.on_policy_settings import OnPolicySettings
-from accord.learning.optimizer import Optimizer, OptimizerSettings
+from accord.learning.optimizer import Optimizer
 from accord.learning.session import LocalSession
+from accord.learning.settings import OptimizerSettings
 from accord.learning.supervised import supervised_step
 from accord.models.causal_lm import CausalLM
 from accord.models.loading import LoraSettings, add_lora, freeze
@@ -332,7 +333,7 @@ def test_value_clipping_is_counted() -> None:
     """Value clip .2: the share of values that moved further is a metric, 0 before the first
     update."""
     assert OnPolicySettings(steps=1).value_clip == 0.2
-    t = make(value_optimizer=OptimizerSettings(0.1, eps=1e-5))
+    t = make(value_optimizer=OptimizerSettings(learning_rate=0.1, adam_eps=1e-5))
     batch = t.experience(t.rollout(0))
     first = t.minibatch(batch, 0, None)
     assert first["value_clip_share"] == 0.0
@@ -353,7 +354,7 @@ def test_the_clip_share_counts_what_is_clipped(ratio: Any) -> None:
         samples_per_prompt=2,
         ratio=ratio,
         clip=0.05,
-        policy_optimizer=OptimizerSettings(3e-3),
+        policy_optimizer=OptimizerSettings(learning_rate=3e-3),
         score=lambda r: torch.tensor([[float(sum(x) % 5) for x in r.responses]]),
     )
     batch = t.experience(t.rollout(0))
@@ -583,7 +584,7 @@ def test_a_sampler_that_cuts_the_distribution_is_refused() -> None:
 def test_a_sampler_that_stops_following_the_policy_is_found_at_any_step() -> None:
     """Old log-probabilities are the trainer's; a sampler left behind with old weights is refused
     when it happens."""
-    t = make(steps=3, policy_optimizer=OptimizerSettings(0.05))
+    t = make(steps=3, policy_optimizer=OptimizerSettings(learning_rate=0.05))
     t.sampler = BuiltinSampler(tiny_llama())  # never updated
     session = LocalSession()
     with pytest.raises(RunError, match="from the same weights"):
@@ -594,7 +595,7 @@ def test_a_sampler_that_stops_following_the_policy_is_found_at_any_step() -> Non
 def test_without_learning_the_drift_to_the_sampler_stays_what_it_was() -> None:
     """A known bug (open-instruct): the difference between sampler and trainer grows although the
     learning rate is 0."""
-    zero = OptimizerSettings(0.0, eps=1e-5)
+    zero = OptimizerSettings(learning_rate=1e-60, adam_eps=1e-5)
     t, session = make(steps=4, policy_optimizer=zero, value_optimizer=zero), LocalSession()
     weights = [p.clone() for p in t.policy.hf.parameters()]
     t.train(session)
@@ -655,14 +656,21 @@ def test_the_optimizer_of_ppo() -> None:
         OnPolicySettings(steps=1).policy_optimizer,
         OnPolicySettings(steps=1).value_optimizer,
     ):
-        assert (settings.eps, settings.schedule, settings.final_share, settings.max_grad_norm) == (
+        assert (
+            settings.adam_eps,
+            settings.schedule,
+            settings.final_share,
+            settings.max_grad_norm,
+        ) == (
             1e-5,
             "linear",
             0,
             1,
         )
     weight = torch.nn.Parameter(torch.zeros(2))
-    optimizer = Optimizer([weight], OptimizerSettings(0.1, eps=1e-5), total_steps=4)
+    optimizer = Optimizer(
+        [weight], OptimizerSettings(learning_rate=0.1, adam_eps=1e-5), total_steps=4
+    )
     rates = []
     for size in (5.0, 0.05, 5.0, 5.0):
         weight.grad = torch.tensor([0.6, 0.8]) * size
@@ -674,9 +682,7 @@ def test_the_optimizer_of_ppo() -> None:
     assert rates == pytest.approx([0.1, 0.075, 0.05, 0.025])
     assert values["optimizer_steps"] == 4
     assert (
-        PpoConfig(kind="ppo", model="m", reward="r", prompts="p", learning_rate=1e-3)
-        .optimizer(eps=1e-5)
-        .eps
+        PpoConfig(kind="ppo", model="m", reward="r", prompts="p", learning_rate=1e-3).adam_eps
         == 1e-5
     )
 

@@ -19,8 +19,8 @@ from accord.learning.annotators import JudgementParameters
 from accord.learning.calibration import context_explained, fit_centre
 from accord.learning.choices import centring, log_likelihood
 from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement, Scale
-from accord.learning.optimizer import OptimizerSettings
 from accord.learning.reward import RewardSettings, team_step, train_reward
+from accord.learning.settings import OptimizerSettings
 from accord.learning.team import Team
 from accord.models.ensembles import build_members, kind_of
 from accord.models.heads import HeadForm, Reading
@@ -31,7 +31,7 @@ from tiny import save_tiny, tiny_llama
 
 LORA = LoraSettings(rank=2, alpha=4)
 NONE = AnnotatorEffects.none(2)
-FAST = OptimizerSettings(3e-3)
+FAST = OptimizerSettings(learning_rate=3e-3)
 GROUPS = [g.group for g in JUDGED]
 
 
@@ -447,7 +447,9 @@ def test_centring_by_hand_and_its_effect() -> None:
         train_reward(
             model,
             JUDGED,
-            RewardSettings(epochs=10, batch=6, optimizer=OptimizerSettings(1e-2), centring=weight),
+            RewardSettings(
+                epochs=10, batch=6, optimizer=OptimizerSettings(learning_rate=1e-2), centring=weight
+            ),
             NONE,
         )
         means.append(model.score(GROUPS).mean().abs().item())

@@ -17,11 +17,12 @@ from accord.learning.calibration import fit_centre, fit_temperature
 from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement, strict_pairs
 from accord.learning.on_policy import OnPolicyTrainer
 from accord.learning.on_policy_settings import OnPolicySettings
-from accord.learning.optimizer import Optimizer, OptimizerSettings
+from accord.learning.optimizer import Optimizer
 from accord.learning.order import EpochOrder
 from accord.learning.preference import Pair, PreferenceSettings, train_preference
 from accord.learning.reward import RewardSettings, train_reward
 from accord.learning.session import LocalSession, State
+from accord.learning.settings import OptimizerSettings
 from accord.learning.supervised import (
     SupervisedSettings,
     heldout_loss,
@@ -66,7 +67,7 @@ JUDGED = [
 ]
 PAIRS = [Pair([0, *tokens(3)], [*tokens(4), 1], [*tokens(5), 1]) for _ in range(16)]
 EFFECTS = AnnotatorEffects(torch.tensor([1.0, 0.5]), torch.tensor([0.0, 0.3]))
-FAST = OptimizerSettings(1e-2, warmup=0.2)
+FAST = OptimizerSettings(learning_rate=1e-2, warmup=0.2)
 
 
 class Stop(Exception):
@@ -225,7 +226,7 @@ def reward_model() -> RewardModel:
 
 
 def test_reward_learns_ranks_and_resumes_exactly() -> None:
-    settings = RewardSettings(epochs=3, batch=4, optimizer=OptimizerSettings(3e-3))
+    settings = RewardSettings(epochs=3, batch=4, optimizer=OptimizerSettings(learning_rate=3e-3))
     assert_resume_is_exact(
         reward_model,
         lambda m, s: train_reward(m, JUDGED, settings, EFFECTS, s, JUDGED),
@@ -257,7 +258,7 @@ def test_reward_recovers_a_token_rule_and_is_centred() -> None:
             )
         )
     model = reward_model()
-    settings = RewardSettings(epochs=4, batch=8, optimizer=OptimizerSettings(3e-3))
+    settings = RewardSettings(epochs=4, batch=8, optimizer=OptimizerSettings(learning_rate=3e-3))
     result = train_reward(
         model, groups[:50], settings, AnnotatorEffects.none(), heldout=groups[50:]
     )
@@ -272,7 +273,9 @@ def test_reward_recovers_a_token_rule_and_is_centred() -> None:
 
 # --- preference -----------------------------------------------------------------------------------
 def test_preference_starts_at_log_two_learns_and_resumes_exactly() -> None:
-    settings = PreferenceSettings(beta=0.5, epochs=3, batch=4, optimizer=OptimizerSettings(3e-3))
+    settings = PreferenceSettings(
+        beta=0.5, epochs=3, batch=4, optimizer=OptimizerSettings(learning_rate=3e-3)
+    )
     reference = freeze(tiny_llama())
     session = LocalSession()
     result = train_preference(tiny_llama(), reference, PAIRS, settings, session)
@@ -326,7 +329,9 @@ THUMBS = [
 
 
 def test_kto_learns_and_resumes_exactly() -> None:
-    settings = UnpairedSettings(beta=0.5, epochs=3, batch=6, optimizer=OptimizerSettings(3e-3))
+    settings = UnpairedSettings(
+        beta=0.5, epochs=3, batch=6, optimizer=OptimizerSettings(learning_rate=3e-3)
+    )
     reference, session = freeze(tiny_llama()), LocalSession()
     result = train_unpaired(tiny_llama(), reference, THUMBS, settings, session)
     assert session.history[0]["loss"] == pytest.approx(
@@ -359,7 +364,7 @@ def test_kto_gradient_ignores_micro_batches() -> None:
 PROMPTS = [[0, *tokens(2 + i % 4)] for i in range(12)]
 PPO = OnPolicySettings(
     steps=4, prompts_per_step=8, max_new_tokens=8, epochs=2, minibatches=2, kl_coefficient=0.05,
-    policy_optimizer=OptimizerSettings(3e-3, eps=1e-5), value_optimizer=OptimizerSettings(3e-3, eps=1e-5),
+    policy_optimizer=OptimizerSettings(learning_rate=3e-3, adam_eps=1e-5), value_optimizer=OptimizerSettings(learning_rate=3e-3, adam_eps=1e-5),
 )  # fmt: skip
 
 

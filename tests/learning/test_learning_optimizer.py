@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import io
-from dataclasses import replace
 
 import pytest
 import torch
 
 from accord.errors import RunError
-from accord.learning.optimizer import Optimizer, OptimizerSettings
+from accord.learning.optimizer import ADAM_BETA1, Optimizer
+from accord.learning.settings import OptimizerSettings
 
 SETTINGS = OptimizerSettings(
-    0.05, weight_decay=0.1, warmup=0.2, schedule="cosine", max_grad_norm=0.0
+    learning_rate=0.05, weight_decay=0.1, warmup=0.2, schedule="cosine", max_grad_norm=0.0
 )
 
 
@@ -40,8 +40,8 @@ def test_updates_are_those_of_torchs_adamw() -> None:
             {"params": [theirs[0], theirs[2]], "weight_decay": 0.1},
             {"params": [theirs[1], theirs[3]], "weight_decay": 0.0},
         ],
-        betas=SETTINGS.betas,
-        eps=SETTINGS.eps,
+        betas=(ADAM_BETA1, SETTINGS.adam_beta2),
+        eps=SETTINGS.adam_eps,
         fused=True,
     )
     for step in range(10):
@@ -80,4 +80,4 @@ def test_a_continued_run_gives_the_same_bits() -> None:
 def test_the_state_of_other_weights_is_refused() -> None:
     state = Optimizer(weights()[:3], SETTINGS, 8).state()
     with pytest.raises(RunError, match="other weights"):
-        Optimizer(weights(), replace(SETTINGS, schedule="linear"), 8).load(state)
+        Optimizer(weights(), SETTINGS.changed(schedule="linear"), 8).load(state)

@@ -10,8 +10,8 @@ from on_policy_toys import count_sevens, make
 from ppo_reference import Answer, Reference
 
 from accord.learning.on_policy_batch import Experience
-from accord.learning.optimizer import OptimizerSettings
 from accord.learning.session import LocalSession
+from accord.learning.settings import OptimizerSettings
 from accord.models.causal_lm import CausalLM
 from accord.models.loading import freeze
 from accord.models.scalar import ScalarModel
@@ -31,7 +31,7 @@ def test_two_ppo_steps_equal_an_independent_implementation() -> None:
 
     The reference gets the samples and the order of rows; everything computed from them is its own.
     """
-    optimizer = OptimizerSettings(3e-3, betas=(0.9, 0.999), eps=1e-5)
+    optimizer = OptimizerSettings(learning_rate=3e-3, adam_beta2=0.999, adam_eps=1e-5)
     t = make(
         policy=tiny_llama(0),
         reference=freeze(tiny_llama(0)),

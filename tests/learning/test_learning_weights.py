@@ -27,7 +27,6 @@ from accord.learning.judgements import (
     pairs_said,
     strict_pairs,
 )
-from accord.learning.optimizer import OptimizerSettings
 from accord.learning.preference import (
     Pair,
     PreferenceSettings,
@@ -36,6 +35,7 @@ from accord.learning.preference import (
     train_preference,
 )
 from accord.learning.reward import RewardSettings, evaluate, team_step, train_reward
+from accord.learning.settings import OptimizerSettings
 from accord.learning.supervised import (
     SupervisedSettings,
     heldout_loss,
@@ -170,7 +170,7 @@ def test_a_weight_is_how_often_the_row_is_there(name: str) -> None:
 
 
 # --- whole loops: rows of weight 0 ----------------------------------------------------------------
-FAST = OptimizerSettings(3e-3)
+FAST = OptimizerSettings(learning_rate=3e-3)
 
 
 def fit_sft(rows: Any, model: CausalLM) -> Any:

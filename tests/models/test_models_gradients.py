@@ -11,7 +11,8 @@ import torch
 import transformers
 from torch import Tensor, nn
 
-from accord.learning.optimizer import Optimizer, OptimizerSettings
+from accord.learning.optimizer import Optimizer
+from accord.learning.settings import OptimizerSettings
 from accord.models.causal_lm import CausalLM
 from accord.models.gradients import forget_unused, lay_out, look_up
 from accord.models.logprob import token_logprobs
@@ -94,7 +95,7 @@ def test_embeddings_of_other_kinds_are_left_alone() -> None:
 def test_a_parameter_that_no_loss_reached_is_not_moved() -> None:
     """With momentum, a gradient of zeros would move it."""
     used, idle = (nn.Parameter(torch.ones(2, 2)) for _ in range(2))
-    optimizer = Optimizer([used, idle], OptimizerSettings(0.1, weight_decay=0.5), 10)
+    optimizer = Optimizer([used, idle], OptimizerSettings(learning_rate=0.1, weight_decay=0.5), 10)
     for reach in (True, False):
         optimizer.ready()
         optimizer.ready()  # twice is once

@@ -330,7 +330,8 @@ def test_training_and_sampling_import_neither_transformers_nor_a_compiler(tmp_pa
     save_tiny(tmp_path / "m")
     code = """
 import sys
-from accord.learning.optimizer import Optimizer, OptimizerSettings
+from accord.learning.optimizer import Optimizer
+from accord.learning.settings import OptimizerSettings
 from accord.learning.supervised import supervised_step
 from accord.models.loading import load_causal_lm, save_causal_lm
 from accord.sampling.builtin import BuiltinSampler
@@ -339,7 +340,7 @@ from accord.text.encoding import Encoder
 from pathlib import Path
 model = load_causal_lm(sys.argv[1])
 example = Encoder(model.tokenizer).example("ann", "likes it")
-optimizer = Optimizer(model.parameters(), OptimizerSettings(1e-3), 2)
+optimizer = Optimizer(model.parameters(), OptimizerSettings(learning_rate=1e-3), 2)
 optimizer.ready()
 supervised_step(model, [example.group], 512)
 optimizer.step("here")

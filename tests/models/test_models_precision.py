@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from accord.learning.optimizer import OptimizerSettings
+from accord.learning.settings import OptimizerSettings
 from accord.learning.supervised import SupervisedSettings, train_supervised
 from accord.models import precision
 from accord.models.loading import load_causal_lm

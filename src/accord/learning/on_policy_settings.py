@@ -8,16 +8,14 @@ from typing import Literal
 from accord.errors import ConfigError
 from accord.learning import losses
 from accord.learning.advantages import GROUPED, Estimator
-from accord.learning.optimizer import OptimizerSettings
+from accord.learning.settings import OptimizerSettings
 
 LEAST_TO_WHITEN = 8
 """Responses below which a batch's mean and deviation are noise."""
 
 
 def _ppo_optimizer(learning_rate: float) -> OptimizerSettings:
-    return OptimizerSettings(
-        learning_rate, betas=(0.9, 0.999), eps=1e-5, schedule="linear", max_grad_norm=1.0
-    )
+    return OptimizerSettings(learning_rate=learning_rate, adam_beta2=0.999, adam_eps=1e-5)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,23 +12,11 @@ from torch.optim.adamw import adamw
 
 from accord.errors import ConfigError, RunError
 from accord.learning.parallel import ALONE, World
+from accord.learning.settings import OptimizerSettings
 from accord.models.gradients import Laid, forget_unused, lay_out
 
-
-@dataclass(frozen=True)
-class OptimizerSettings:
-    """learning_rate: peak step size; schedule: after `warmup` (share of all steps) the rate falls
-    to `final_share` of the peak, linearly or by a cosine; max_grad_norm: clipping bound (0:
-    off)."""
-
-    learning_rate: float
-    betas: tuple[float, float] = (0.9, 0.95)
-    eps: float = 1e-8
-    weight_decay: float = 0.0
-    warmup: float = 0.0
-    schedule: Literal["linear", "cosine", "constant"] = "linear"
-    final_share: float = 0.0
-    max_grad_norm: float = 1.0
+ADAM_BETA1 = 0.9
+"""Decay of Adam's mean gradient, per step."""
 
 
 @dataclass
@@ -163,11 +151,11 @@ class Optimizer:
                 [m.steps for _, _, m in used],
                 fused=True,
                 amsgrad=False,
-                beta1=self.settings.betas[0],
-                beta2=self.settings.betas[1],
+                beta1=ADAM_BETA1,
+                beta2=self.settings.adam_beta2,
                 lr=rate,
                 weight_decay=decay,
-                eps=self.settings.eps,
+                eps=self.settings.adam_eps,
                 maximize=False,
             )
 

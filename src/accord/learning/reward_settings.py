@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from accord.learning.judgements import Form
-from accord.learning.optimizer import OptimizerSettings
+from accord.learning.settings import OptimizerSettings
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from accord.learning.optimizer import Optimizer, OptimizerSettings, load_trainable, trainable_state
+from accord.learning.optimizer import Optimizer, load_trainable, trainable_state
 from accord.learning.order import EpochOrder
 from accord.learning.parallel import ALONE, World
 from accord.learning.session import LocalSession, Session, State
+from accord.learning.settings import OptimizerSettings
 from accord.models.causal_lm import CausalLM
 from accord.text.packing import Group, streams
 

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from accord.errors import DataError
-from accord.learning.optimizer import OptimizerSettings
 from accord.learning.parallel import ALONE, World
 from accord.learning.rows import Values, train_rows
 from accord.learning.session import Session
+from accord.learning.settings import OptimizerSettings
 from accord.learning.weights import counting, total
 from accord.models.causal_lm import CausalLM
 from accord.text.packing import SCORING_TOKENS, Group, PackedStream, micro_batches, pack

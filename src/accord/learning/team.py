@@ -4,7 +4,7 @@ beside each."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -13,10 +13,11 @@ from torch import Tensor
 from accord.learning.annotators import JudgementParameters
 from accord.learning.choices import centring, terms
 from accord.learning.judgements import JudgedGroup, step_positions
-from accord.learning.optimizer import Optimizer, OptimizerSettings
+from accord.learning.optimizer import Optimizer
 from accord.learning.parallel import ALONE, World
 from accord.learning.reward_settings import RewardSettings
 from accord.learning.session import State
+from accord.learning.settings import OptimizerSettings
 from accord.learning.weights import total
 from accord.models.heads import Reading
 from accord.models.scalar import ScalarModel, read_all
@@ -128,7 +129,7 @@ class Optimizers:
             rate = annotator_rate or min(
                 0.1, 2 * TRAVEL / steps
             )  # rising and falling, its mean is half of the peak
-            own = replace(settings, learning_rate=rate, weight_decay=0.0, warmup=0.25)
+            own = settings.changed(learning_rate=rate, weight_decay=0.0, warmup=0.25)
             self.second = Optimizer(learned, own, steps, world)
 
     def ready(self) -> None:

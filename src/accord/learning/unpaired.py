@@ -12,10 +12,10 @@ from torch import Tensor
 
 from accord.errors import DataError
 from accord.learning import losses
-from accord.learning.optimizer import OptimizerSettings
 from accord.learning.parallel import ALONE, World
 from accord.learning.rows import Values, logprob_sums, train_rows
 from accord.learning.session import Session
+from accord.learning.settings import OptimizerSettings
 from accord.learning.weights import check_weight, counting, total
 from accord.models.causal_lm import CausalLM
 from accord.text.packing import Group, Mask, micro_batches, pack

@@ -101,7 +101,7 @@ class Kto(Stage):
             batch=config.batch,
             micro_batch_tokens=config.micro_batch_tokens,
             seed=context.seed,
-            optimizer=config.optimizer(),
+            optimizer=config,
         )
         on_step = examine_along(config.evaluate, policy, context)
         result = train_unpaired(

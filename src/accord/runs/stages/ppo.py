@@ -391,8 +391,10 @@ def _settings(config: PpoConfig, seed: int) -> Any:
     return OnPolicySettings(
         **{name: getattr(config, name) for name in names},
         seed=seed,
-        policy_optimizer=config.optimizer(eps=config.adam_eps),
-        value_optimizer=config.optimizer(config.value_learning_rate, eps=config.adam_eps),
+        policy_optimizer=config,
+        value_optimizer=config.changed(
+            learning_rate=config.value_learning_rate or config.learning_rate
+        ),
     )
 
 

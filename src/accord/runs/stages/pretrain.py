@@ -109,7 +109,7 @@ class Pretrain(Stage):
             micro_batch_tokens=config.micro_batch_tokens,
             evaluate_every=config.evaluate_every,
             seed=context.seed,
-            optimizer=config.optimizer(),
+            optimizer=config,
         )
         result = train_supervised(
             model, train.groups, settings, context.session(_note), held.groups

@@ -297,7 +297,7 @@ def _settings(config: RewardConfig, context: StageContext) -> RewardSettings:
         form=Form(config.ties, config.rankings),
         effects=config.effects,
         annotator_rate=config.annotator_rate,
-        optimizer=config.optimizer(),
+        optimizer=config,
     )
 
 

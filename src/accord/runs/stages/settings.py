@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from accord.learning.settings import TrainingSettings
 from accord.runs.inputs import GoldName, PolicyName, Prompts, RewardName
 from accord.runs.stage import StageConfig
 from accord.validation import Settings
 
 if TYPE_CHECKING:
-    from accord.learning.optimizer import OptimizerSettings
     from accord.models.loading import LoraSettings
 
 
@@ -43,41 +43,13 @@ class ReadsData(StageConfig):
     )
 
 
-class TrainingConfig(StageConfig):
+class TrainingConfig(StageConfig, TrainingSettings):
     """Settings of every stage that trains."""
 
-    learning_rate: float = Field(gt=0, le=1, description="Peak step size of AdamW.")
     warmup: float = Field(
         0.05, ge=0, lt=1, description="Share of the steps over which the step size rises."
     )
-    schedule: Literal["linear", "cosine", "constant"] = Field(
-        "linear", description="How the step size falls."
-    )
-    adam_beta2: float = Field(
-        0.95, ge=0, lt=1, description="Decay of Adam's mean squared gradient, per step."
-    )
-    weight_decay: float = Field(0.0, ge=0, description="Decay of matrices, per unit of step size.")
-    max_grad_norm: float = Field(
-        1.0, ge=0, description="Gradient clipping bound; 0 switches it off."
-    )
-    micro_batch_tokens: int = Field(
-        2048, ge=16, description="Tokens per forward pass: a memory knob only."
-    )
     lora: LoraConfig | None = Field(None, description="Train adapters instead of all weights.")
-
-    def optimizer(self, learning_rate: float | None = None, eps: float = 1e-8) -> OptimizerSettings:
-        """The optimiser's settings, with another step size where given."""
-        from accord.learning.optimizer import OptimizerSettings
-
-        return OptimizerSettings(
-            learning_rate=learning_rate or self.learning_rate,
-            betas=(0.9, self.adam_beta2),
-            eps=eps,
-            weight_decay=self.weight_decay,
-            warmup=self.warmup,
-            schedule=self.schedule,
-            max_grad_norm=self.max_grad_norm,
-        )
 
 
 class LengthConfig(Settings):

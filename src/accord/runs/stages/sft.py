@@ -110,7 +110,7 @@ class Sft(Stage):
             batch=config.batch,
             micro_batch_tokens=config.micro_batch_tokens,
             seed=context.seed,
-            optimizer=config.optimizer(),
+            optimizer=config,
         )
         result = train_supervised(model, train, settings, context.session(_note), heldout)
         artefacts = {"model": context.folder / "model"}
