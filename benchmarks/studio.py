@@ -14,8 +14,10 @@ the times say how long the queue for the processor is.
 
     python -m benchmarks.studio --database sqlite --large 1000000
 
-What a large project costs beside a small one: seconds to count both for the home page, to raise the
-large one's overlap by one, and the longest that somebody who writes meanwhile waits.
+What a large project costs beside a small one: seconds to count both for the home page, of that
+page, and of next + submit; to raise the large one's overlap by one, and how long others wait
+meanwhile: somebody who writes in the small project and a rater in the large one, both without a
+break.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import argparse
 import json
 import random
 import resource
+import secrets
 import signal
 import subprocess
 import sys
@@ -38,13 +41,16 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import create_engine, insert, literal, select, text, update
+from starlette.testclient import TestClient
 
-from accord.studio import events, projects, queue
+from accord.studio import accounts, events, projects, queue
 from accord.studio.database import Database, open_database
 from accord.studio.engines import parse_url
 from accord.studio.errors import Conflict
 from accord.studio.settings import ProjectSettings
 from accord.studio.tables import Account, Answer, Item, Slot
+from accord.studio.web.app import StudioConfig, create_app
+from accord.studio.web.security import session_cookie
 from benchmarks.postgres import server
 
 
@@ -314,6 +320,45 @@ def databases(kind: str) -> Iterator[Any]:
 def large(url: str, slots: int, overlap: int = 10) -> dict[str, Any]:
     """A project with so many slots, a third of them filled; what was measured."""
     db = open_database(url)
+    big, small = _large_projects(db, slots, overlap)
+    found: dict[str, Any] = {"database": "sqlite" if db.sqlite else "postgres", "slots": slots}
+    for name, project in (("large", big), ("small", small)):
+        found[f"count_{name}_seconds"] = round(
+            min(_seconds(partial(queue.progress, db, project)) for _ in range(3)), 4
+        )
+    found["home_seconds"] = round(min(_home(db)), 3)
+    alone = partial(_turn, db, big, _rater(db, big, "Alone"))
+    turns = sorted(_seconds(alone) for _ in range(200))
+    found |= {
+        "turn_p50_ms": round(1000 * turns[100], 1),
+        "turn_p99_ms": round(1000 * turns[197], 1),
+    }
+    judge, writes, done = _rater(db, big, "Beside"), [], threading.Event()
+    waits: list[float] = []
+    others = [
+        threading.Thread(
+            target=_again, args=(done, writes, partial(projects.pause, db, small, None))
+        ),
+        threading.Thread(target=_again, args=(done, waits, partial(_turn, db, big, judge))),
+    ]
+    for other in others:
+        other.start()
+    settings = ProjectSettings(name="Big", overlap=overlap + 1)
+    found["overlap_seconds"] = round(
+        _seconds(lambda: projects.update_settings(db, big, settings, None)), 2
+    )
+    done.set()
+    for other in others:
+        other.join()
+    db.close()
+    for name, times in (("write", sorted(writes)), ("turn", sorted(waits))):
+        found[f"meanwhile_{name}s"] = len(times)
+        found[f"meanwhile_{name}_p99_ms"] = round(1000 * times[len(times) * 99 // 100], 1)
+        found[f"longest_{name}_seconds"] = round(times[-1], 3)
+    return found
+
+
+def _large_projects(db: Database, slots: int, overlap: int) -> tuple[int, int]:
     big, small = (
         projects.create_project(db, ProjectSettings(name=name, overlap=n), None)
         for name, n in (("Big", overlap), ("Small", 2))
@@ -338,30 +383,51 @@ def large(url: str, slots: int, overlap: int = 10) -> dict[str, Any]:
             session.execute(insert(Slot).from_select(["project_id", "item_id", "number"], every))
         session.execute(text("UPDATE slot SET answer_id = 'a' || id WHERE id % 3 = 0"))
     if not db.sqlite:
-        with create_engine(parse_url(url), isolation_level="AUTOCOMMIT").connect() as connection:
+        engine = create_engine(db.url, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
             connection.execute(text("VACUUM ANALYZE"))
-    found: dict[str, Any] = {"database": "sqlite" if db.sqlite else "postgres", "slots": slots}
-    for name, project in (("large", big), ("small", small)):
-        found[f"count_{name}_seconds"] = round(
-            min(_seconds(partial(queue.progress, db, project)) for _ in range(3)), 4
-        )
-    waits: list[float] = []
-    done = threading.Event()
+        engine.dispose()
+    return big, small
 
-    def others() -> None:
-        while not done.is_set():
-            waits.append(_seconds(lambda: projects.pause(db, small, None)))
 
-    writer = threading.Thread(target=others)
-    writer.start()
-    settings = ProjectSettings(name="Big", overlap=overlap + 1)
-    found["overlap_seconds"] = round(
-        _seconds(lambda: projects.update_settings(db, big, settings, None)), 2
+def _home(db: Database) -> list[float]:
+    """Seconds of an owner's home page, three times."""
+    with db.write() as session:
+        account = accounts.create_account(session, "Owner", None, "owner", db.now(), None)
+        cookie = accounts.begin_session(session, account, db.now())
+    client = TestClient(create_app(StudioConfig(db)), cookies={session_cookie(False): cookie})
+
+    def ask() -> None:
+        answer = client.get("/", follow_redirects=False)
+        if answer.status_code != 200 or "Big" not in answer.text:
+            raise RuntimeError(f"the home page answered {answer.status_code}")
+
+    return [_seconds(ask) for _ in range(3)]
+
+
+def _rater(db: Database, project: int, name: str) -> int:
+    with db.write() as session:
+        account = Account(public=name, name=name, role="annotator", created_at=db.now())
+        session.add(account)
+        session.flush()
+        projects.add_member(session, project, account.id, "annotator", db.now(), None)
+        return account.id
+
+
+def _turn(db: Database, project: int, account: int) -> None:
+    """Ask for an item and answer it."""
+    view = queue.next_view(db, project, account)
+    if isinstance(view, queue.Nothing):
+        raise RuntimeError(f"nothing to judge: {view.detail}")
+    queue.submit(
+        db, account, view.view_id, view.lease, secrets.token_hex(8), {"preferred": view.order[0]}
     )
-    done.set()
-    writer.join()
-    db.close()
-    return found | {"longest_wait_seconds": round(max(waits), 3), "others_wrote": len(waits)}
+
+
+def _again(done: threading.Event, times: list[float], work: Callable[[], Any]) -> None:
+    """Work without a break until `done`; notes how long each time took."""
+    while not done.is_set():
+        times.append(_seconds(work))
 
 
 def _seconds(work: Callable[[], Any]) -> float:

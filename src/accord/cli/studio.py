@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import click
 
 from accord.cli.exporting import check_free
+from accord.cli.progress import RunProgress
 from accord.cli.studio_chat import Chat, application
 from accord.cli.terminal import safe_text
 from accord.errors import ConfigError
 from accord.feedback.formats.card import card_paths
-from accord.files import write_json, write_text
+from accord.files import digest, write_json, write_text
 from accord.studio import exporting, importing, projects
+from accord.studio.archive import Manifest
+from accord.studio.backup import back_up
 from accord.studio.database import Database, open_database
+from accord.studio.engines import parse_url
 from accord.studio.openid import OpenIdSettings
-from accord.studio.server import HERE, OIDC_SECRET, Serving, check_port, serve
+from accord.studio.restoring import restore
+from accord.studio.server import HERE, OIDC_SECRET, Serving, check_port, safe_url, serve
 
 
 def run_studio(wanted: Serving, open_browser: bool, chat: Chat | None) -> None:
@@ -43,12 +49,17 @@ def openid_provider(
 # --- without a browser ----------------------------------------------------------------------------
 def _open(database: str) -> Database:
     """A studio that is there; asking for data must not make an empty one."""
-    if "://" not in database and not Path(database).is_file():
+    _check_there(database)
+    return open_database(database)
+
+
+def _check_there(database: str) -> None:
+    url = parse_url(database)
+    if url.get_backend_name() == "sqlite" and not Path(str(url.database)).is_file():
         raise ConfigError(
             f"there is no studio in {database}",
             "name its file with --database, or start it: accord studio",
         )
-    return open_database(database)
 
 
 def _project(db: Database, slug: str) -> int:
@@ -119,3 +130,48 @@ def import_into(database: str, project: str, source: Path) -> None:
     )
     for reason, count in {**done.items.bad, **done.left_out}.items():
         click.echo(f"  left out {count:,}: {safe_text(reason)}")
+
+
+def back_up_studio(database: str, destination: Path, media: Path | None, force: bool) -> None:
+    """Write a backup; print what it holds and what to mind."""
+    _check_there(database)
+    db = Database(parse_url(database), time.time)  # as it is: a backup changes nothing
+    try:
+        with RunProgress(["backup"]) as progress:
+            progress.begin("backup")
+            made = back_up(db, destination, progress.step, media, force)
+    finally:
+        db.close()
+    size = destination.stat().st_size / 2**20
+    click.echo(f"{destination}: {_held(made)}, {size:,.1f} MiB, SHA-256 {digest(destination)}")
+    if made.left_out:
+        click.echo(f"  left out, not the studio's: {safe_text(', '.join(made.left_out))}")
+    click.echo(f"  it holds {made.secrets}: keep it as safe as the studio")
+    _say_broken(made)
+
+
+def restore_studio(
+    database: str, source: Path, media: Path | None, without_media: bool, dry_run: bool
+) -> None:
+    """Make a studio out of a backup; print what it holds."""
+    with RunProgress(["restore"]) as progress:
+        progress.begin("restore")
+        made = restore(source, database, progress.step, media, without_media, dry_run)
+    what = "is whole and can be restored, nothing was" if dry_run else f"is in {safe_url(database)}"
+    click.echo(f"{source} of {made.made_at} {what}: {_held(made)}")
+    _say_broken(made)
+    if not dry_run:
+        where = "" if database == "studio.db" else f" --database {safe_url(database)}"
+        click.echo(f"start it: accord studio{where}")
+
+
+def _held(made: Manifest) -> str:
+    clips = "" if made.media is None else f", {made.media.files:,} clips"
+    return f"{made.rows:,} rows of {len(made.tables)} tables, {len(made.chains):,} logs{clips}, revision {made.revision}"
+
+
+def _say_broken(made: Manifest) -> None:
+    for chain, entry in made.chains.items():
+        if entry.broken is not None:
+            name = "of the house" if chain == 0 else f"of project {chain}"
+            click.echo(f"  warning: the log {name} was broken before: {safe_text(entry.broken)}")

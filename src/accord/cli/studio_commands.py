@@ -197,3 +197,58 @@ def studio_import(default: str, project: str, source: Path, database: str | None
     from accord.cli.studio import import_into
 
     import_into(database or default, project, source)
+
+
+@studio.command("backup")
+@click.argument("destination", type=click.Path(path_type=Path))
+@DATABASE
+@click.option(
+    "--media",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of clips to take along, as given to accord studio.",
+)
+@click.option("--force", is_flag=True, help="Replace DESTINATION.")
+@click.pass_obj
+@guarded
+def studio_backup(
+    default: str, destination: Path, database: str | None, media: Path | None, force: bool
+) -> None:
+    """Copy a whole studio to DESTINATION (a .zip) while it runs.
+
+    One moment of everything: people, projects, items, answers, the log. It fits SQLite and
+    PostgreSQL alike. It holds hashes of passwords and tokens and secrets of webhooks: keep it as
+    safe as the studio.
+    """
+    from accord.cli.studio import back_up_studio
+
+    back_up_studio(database or default, destination, media, force)
+
+
+@studio.command("restore")
+@click.argument("source", type=click.Path(path_type=Path))
+@DATABASE
+@click.option(
+    "--media",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where the backup's clips go: a folder that is new or empty.",
+)
+@click.option("--without-media", is_flag=True, help="Leave the backup's clips where they are.")
+@click.option("--dry-run", is_flag=True, help="Do all of it, then keep nothing: is SOURCE whole?")
+@click.pass_obj
+@guarded
+def studio_restore(
+    default: str,
+    source: Path,
+    database: str | None,
+    media: Path | None,
+    without_media: bool,
+    dry_run: bool,
+) -> None:
+    """Make a studio out of a backup, in a database that holds nothing yet.
+
+    Counts, hashes and every chain of events are checked; what does not fit is named and nothing is
+    restored. Older backups are upgraded on the way.
+    """
+    from accord.cli.studio import restore_studio
+
+    restore_studio(database or default, source, media, without_media, dry_run)
