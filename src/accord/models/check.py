@@ -57,12 +57,14 @@ class ModelReport:
             else ""
         )
         return [
-            f"{self.name}: {self.kind}, {self.parameters / 1e6:.1f} M parameters, context {self.context:,} tokens",
+            f"{self.name}: {self.kind}, {self.parameters / 1e6:.1f} M parameters, context "
+            f"{self.context:,} tokens",
             f"  vocabulary {self.vocabulary:,}; {special}{shared}",
             f"  chat template: {'yes' if self.chat else 'no, plain text'}",
             f"  an example, the trained part in ⟦ ⟧: {self.example!r}",
             *(f"  note: {note}" for note in self.notes),
-            f"  against transformers: packed log-probabilities differ by at most {self.difference:.2g} nats, decoding "
+            "  against transformers: packed log-probabilities differ by at most "
+            f"{self.difference:.2g} nats, decoding "
             f"by {self.decoding:.2g}: fit for training",
         ]
 
@@ -77,7 +79,8 @@ def check_model(reference: str) -> ModelReport:
     tokenizer: Any = model.tokenizer
     if len(tokenizer) > model.vocab_size:
         raise ConfigError(
-            f"{reference}: the tokenizer has {len(tokenizer)} tokens, the model knows {model.vocab_size}",
+            f"{reference}: the tokenizer has {len(tokenizer)} tokens, the model knows "
+            f"{model.vocab_size}",
             "use the tokenizer the model was trained with, or enlarge the model's embeddings",
         )
     names = {"bos": tokenizer.bos_token, "eos": tokenizer.eos_token, "pad": tokenizer.pad_token}
@@ -118,7 +121,8 @@ def _check_tokenizer(model: CausalLM) -> None:
     if found[::2] != found[1::2]:
         raise RunError(
             f"accord and transformers read the tokenizer in {own.folder} differently",
-            "do not train with it, and report its tokenizer_config.json: the model would see other tokens elsewhere",
+            "do not train with it, and report its tokenizer_config.json: the model would see "
+            "other tokens elsewhere",
         )
 
 
@@ -179,7 +183,8 @@ def _gap(model: CausalLM, what: str, native: torch.Tensor, ours: torch.Tensor) -
     if not worst <= SELF_CHECK_BOUND:
         kind = model.hf.config.model_type
         raise RunError(
-            f"{what} and native log-probabilities of this {kind!r} model differ by {worst:.3g} nats",
+            f"{what} and native log-probabilities of this {kind!r} model differ by "
+            f"{worst:.3g} nats",
             f"this architecture is not supported yet; the bound is {SELF_CHECK_BOUND:g}",
         )
     return worst
@@ -210,6 +215,7 @@ def _notes(model: CausalLM) -> list[str]:
     if others := sorted(stops - {tokenizer.eos_token_id}):
         names = ", ".join(str(tokenizer.convert_ids_to_tokens(i)) for i in others)
         notes.append(
-            f"sampling also stops at {names}, by the chat template or the model's own generation settings"
+            f"sampling also stops at {names}, by the chat template or the model's own "
+            "generation settings"
         )
     return notes

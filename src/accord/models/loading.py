@@ -73,7 +73,8 @@ def load_causal_lm(reference: str, device: str = "cpu", verify: bool = True) -> 
     except (OSError, ValueError, SafetensorError) as error:
         raise ConfigError(
             f"cannot load a causal LM from {reference!r}: {str(error).splitlines()[0]}",
-            "name a directory with config.json, model.safetensors and a tokenizer, or a Hub id (needs a network); "
+            "name a directory with config.json, model.safetensors and a tokenizer, or a Hub "
+            "id (needs a network); "
             "a GGUF file is converted by `accord models import`",
         ) from error
     model = CausalLM(hf.to(device), tokenizer)
@@ -215,7 +216,8 @@ def self_check(model: CausalLM) -> float:
     if not worst <= SELF_CHECK_BOUND:
         kind = model.hf.config.model_type
         raise RunError(
-            f"packed and native log-probabilities of this {kind!r} model differ by {worst:.3g} nats",
+            f"packed and native log-probabilities of this {kind!r} model differ by "
+            f"{worst:.3g} nats",
             f"this architecture is not supported yet; the bound is {SELF_CHECK_BOUND:g}",
         )
     return worst

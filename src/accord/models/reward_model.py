@@ -64,8 +64,10 @@ class RewardModel:
         if not scores_ER.isfinite().all():
             member, response = (int(i) for i in (~scores_ER.isfinite()).nonzero()[0])
             raise RunError(
-                f"member {member} scores response {response} as {scores_ER[member, response].item()}",
-                "its weights are damaged, or its training diverged: train it again with a lower learning rate",
+                f"member {member} scores response {response} as "
+                f"{scores_ER[member, response].item()}",
+                "its weights are damaged, or its training diverged: train it again with a "
+                "lower learning rate",
             )
         return scores_ER
 
@@ -225,6 +227,7 @@ def _check_probes(model: RewardModel, record: dict[str, Any], folder: Path) -> N
     if not worst <= PROBE_BOUND:
         raise RunError(
             f"the reward model in {folder} scores its own probes {worst:.3g} off what was saved",
-            "its head or trunk was lost or changed (a head outside the adapter file is the usual cause): "
+            "its head or trunk was lost or changed (a head outside the adapter file is the "
+            "usual cause): "
             "save it again from the run that trained it",
         )

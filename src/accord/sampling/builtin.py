@@ -90,7 +90,8 @@ class BuiltinSampler:
         for row, prompt in enumerate(prompts):
             if len(prompt) + settings.max_new_tokens > self.model.context:
                 raise DataError(
-                    f"prompt {row} has {len(prompt)} tokens; with {settings.max_new_tokens} new ones it exceeds "
+                    f"prompt {row} has {len(prompt)} tokens; with {settings.max_new_tokens} "
+                    "new ones it exceeds "
                     f"the model's context of {self.model.context}",
                     "shorten the prompts or lower max_new_tokens",
                 )

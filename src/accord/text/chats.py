@@ -97,7 +97,8 @@ class Chat:
         if self._settings:
             if self._templates is None:
                 raise ConfigError(
-                    f"chat_template_kwargs {sorted(settings or {})}: the tokenizer has no chat template"
+                    f"chat_template_kwargs {sorted(settings or {})}: the tokenizer has no "
+                    "chat template"
                 )
             if (odd := self._unknown(self._settings, False)) is not None:
                 raise ConfigError(
@@ -138,7 +139,8 @@ class Chat:
             content = "".join(str(part.get("text", "")) for part in content)
         if not isinstance(role, str) or not isinstance(content, str | None):
             raise DataError(
-                f"row {row}: a message needs a role and a content, both text; found {str(given)[:80]}",
+                f"row {row}: a message needs a role and a content, both text; found "
+                f"{str(given)[:80]}",
                 'write {"role": "user", "content": "..."}',
             )
         made: dict[str, Any] = {"role": self._letters.marked(role)}
@@ -148,7 +150,8 @@ class Chat:
             made |= self._beside(given, row)
         if content is None and not made.get("tool_calls") and not made.get("reasoning_content"):
             raise DataError(
-                f"row {row}: a message needs a role and a content, both text; found {str(given)[:80]}",
+                f"row {row}: a message needs a role and a content, both text; found "
+                f"{str(given)[:80]}",
                 'write {"role": "user", "content": "..."}',
             )
         return made
@@ -281,7 +284,8 @@ class Chat:
             if part != "reasoning_content" or i >= len(asked.messages):
                 what = f"({part}) " if part != "content" else ""
                 raise DataError(
-                    f"row {row}: {self.name} leaves out what the {messages[i]['role']} says {what}in message {i + 1}",
+                    f"row {row}: {self.name} leaves out what the {messages[i]['role']} says "
+                    f"{what}in message {i + 1}",
                     "use a model or a chat_template that writes it, or leave such rows out",
                 )
         for name in tool_names(asked.tools):

@@ -97,7 +97,8 @@ def split_conversation(
     if not found:
         roles = ", ".join(role_of(message) for message in messages)
         raise DataError(
-            f"row {row}: no assistant message answers a user ({roles}), or those that do have the weight 0",
+            f"row {row}: no assistant message answers a user ({roles}), or those that do have "
+            "the weight 0",
             "is the answer missing?",
         )
     chosen = found if turns == "every" else found[-1:]

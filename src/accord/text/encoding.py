@@ -265,7 +265,8 @@ class Encoder:
         ]
         if not all(found[:-1]):
             raise DataError(
-                f"row {row}: {self._chat.name} writes no {' or '.join(ends.stops)} behind each reply of the response",
+                f"row {row}: {self._chat.name} writes no {' or '.join(ends.stops)} behind "
+                "each reply of the response",
                 "make each an example of its own (turns: every)",
             )
         stops = [len(whole) if one is None else one.end() for one in found]
@@ -419,6 +420,7 @@ def _weights(messages: Sequence[Mapping[str, Any]], row: str) -> list[float]:
     if odd := [weight for weight in weights if len(weights) > 1 and weight not in (0, 1)]:
         raise DataError(
             f"row {row}: a message of the response has the weight {odd[0]:g}",
-            "of several messages each counts 1 or, as context only, 0; a weight for all of them is the record's",
+            "of several messages each counts 1 or, as context only, 0; a weight for all of "
+            "them is the record's",
         )
     return weights

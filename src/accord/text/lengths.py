@@ -51,14 +51,17 @@ class LengthTable:
         dropped = by_reason(self.dropped) or "0"
         p, r = self.prompt_tokens, self.response_tokens
         return [
-            f"{self.rows:,} rows: {self.kept:,} kept ({self.cut:,} of them cut), dropped: {dropped}",
-            f"tokens (min/median/p90/max): prompt {p[0]}/{p[1]}/{p[2]}/{p[3]}, response {r[0]}/{r[1]}/{r[2]}/{r[3]}; "
+            f"{self.rows:,} rows: {self.kept:,} kept ({self.cut:,} of them cut), dropped: "
+            f"{dropped}",
+            f"tokens (min/median/p90/max): prompt {p[0]}/{p[1]}/{p[2]}/{p[3]}, response "
+            f"{r[0]}/{r[1]}/{r[2]}/{r[3]}; "
             f"EOS trained on {self.eos_trained:.0%} of the responses",
             f"text → tokens → text gives back {_share(self.round_trip)} of the responses"
             + (f"; not {self.changed}" if self.changed else ""),
             *(
                 [
-                    f"{self.lost_reasoning:,} rows: the chat template leaves out the reasoning of earlier replies, by design"
+                    f"{self.lost_reasoning:,} rows: the chat template leaves out the "
+                    "reasoning of earlier replies, by design"
                 ]
                 if self.lost_reasoning
                 else []
@@ -135,7 +138,8 @@ def _check_context(kept: Sequence[Example], context: int | None) -> None:
         total = len(example.prompt_ids) + len(example.response_ids)
         if context is not None and total > context:
             raise DataError(
-                f"row {example.row}: {len(example.prompt_ids)} prompt and {len(example.response_ids)} response tokens "
+                f"row {example.row}: {len(example.prompt_ids)} prompt and "
+                f"{len(example.response_ids)} response tokens "
                 f"exceed the model's context of {context}",
                 "lower max_prompt_tokens and max_response_tokens, and set too_long to drop or cut",
             )

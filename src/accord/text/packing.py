@@ -55,7 +55,8 @@ class Group:
             )
         ):
             raise ValueError(
-                f"masks of {sizes} do not fit responses of {[len(r) for r in self.responses]} tokens"
+                f"masks of {sizes} do not fit responses of {[len(r) for r in self.responses]} "
+                "tokens"
             )
 
     def mask(self, response: int) -> Mask | None:

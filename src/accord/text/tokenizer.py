@@ -33,21 +33,27 @@ SPECIAL = (
 KINDS = ("llama", "mistral", "qwen2", "qwen3")
 """Models whose tokenizers transformers is known to load as is written here."""
 _BYTES = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}
-_WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+_WORDS = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 _SPLIT = {"type": "Split", "pattern": {"Regex": _WORDS}, "behavior": "Isolated", "invert": False}
 REBUILT: dict[str, tuple[Any, Any]] = {
     "GPT2Tokenizer": (None, _BYTES),
     "Qwen2Tokenizer": (
-        {"type": "NFC"}, {"type": "Sequence", "pretokenizers": [_SPLIT, _BYTES | {"use_regex": False}]},
+        {"type": "NFC"},
+        {"type": "Sequence", "pretokenizers": [_SPLIT, _BYTES | {"use_regex": False}]},
     ),
-}  # fmt: skip
+}
 """(normalizer, pre-tokenizer) of classes that take only words and merges from `tokenizer.json` and
 make the rest anew; read here where the file says just that."""
 KNOWN = {
-    *SPECIAL, "tokenizer_class", "backend", "is_local", "local_files_only", "model_max_length", "extra_special_tokens",
-    "additional_special_tokens", "chat_template", "clean_up_tokenization_spaces", "added_tokens_decoder", "add_bos_token",
-    "add_eos_token", "model_input_names", "padding_side", "truncation_side", "name_or_path", "special_tokens_map_file",
-    "processor_class", "legacy", "use_fast", "errors", "add_prefix_space",
+    *SPECIAL, "tokenizer_class", "backend", "is_local", "local_files_only", "model_max_length",
+    "extra_special_tokens", "additional_special_tokens", "chat_template",
+    "clean_up_tokenization_spaces", "added_tokens_decoder", "add_bos_token", "add_eos_token",
+    "model_input_names", "padding_side", "truncation_side", "name_or_path",
+    "special_tokens_map_file", "processor_class", "legacy", "use_fast", "errors",
+    "add_prefix_space",
 }  # fmt: skip
 """Settings that are understood, or change nothing in how accord encodes and decodes."""
 
