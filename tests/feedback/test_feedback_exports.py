@@ -23,6 +23,7 @@ from accord.feedback.formats.anonymous import Pseudonyms
 from accord.feedback.formats.card import card_text, data_card
 from accord.feedback.formats.shapes import SHAPES
 from accord.feedback.records import Feedback, Message, content_id, plain
+from accord.spreadsheets import FORMULA, csv_text
 from real_data import shared_data
 
 CHAT = [{"role": "user", "content": "Name a fruit."}]
@@ -34,11 +35,7 @@ def save(path: Path, rows: list[dict[str, Any]]) -> Path:
 
 
 def save_table(path: Path, rows: list[dict[str, Any]]) -> Path:
-    columns = list(dict.fromkeys(c for row in rows for c in row))
-    with open(path, "w", newline="", encoding="utf-8") as handle:
-        writer = csv.DictWriter(handle, columns)
-        writer.writeheader()
-        writer.writerows(rows)
+    path.write_text(csv_text(rows), encoding="utf-8")
     return path
 
 
@@ -503,7 +500,11 @@ def test_hh_transcripts_survive_with_their_columns(
 words = st.text(
     st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), min_size=1, max_size=12
 ).filter(lambda t: bool(t.strip()))
-texts = st.one_of(words, words.map(lambda t: f'{t},"\r\n;\t{t}'))
+texts = st.one_of(
+    words,
+    words.map(lambda t: f'{t},"\r\n;\t{t}'),
+    st.builds("{}{}".format, st.sampled_from([*FORMULA, "'=", "''"]), words),
+)
 conversations = st.lists(
     st.builds(
         lambda r, c: {"role": r, "content": c}, st.sampled_from(["user", "assistant"]), texts

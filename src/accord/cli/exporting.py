@@ -3,8 +3,6 @@ export`."""
 
 from __future__ import annotations
 
-import csv
-import io
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from accord.feedback.formats.exports import Exported, export
 from accord.feedback.formats.losses import TABLES
 from accord.feedback.records import Feedback
 from accord.files import write_json, write_jsonl, write_text
+from accord.spreadsheets import csv_text
 
 
 @dataclass(frozen=True)
@@ -117,16 +116,7 @@ def _write(destination: Path, rows: Sequence[dict[str, Any]], shape: str) -> Non
     if shape not in TABLES:
         write_jsonl(destination, rows)
         return
-    columns = [
-        c
-        for c in dict.fromkeys(c for row in rows for c in row)
-        if any(row.get(c) is not None for row in rows)
-    ]
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(destination, text.getvalue())
+    write_text(destination, csv_text(rows))
 
 
 def _write_card(

@@ -8,8 +8,6 @@ project's log, so that a log rewritten later is found.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import secrets
 from collections import Counter
@@ -26,6 +24,7 @@ from accord.feedback.formats.anonymous import Pseudonyms
 from accord.feedback.formats.card import card_text, data_card
 from accord.feedback.formats.losses import TABLES
 from accord.feedback.records import Feedback
+from accord.spreadsheets import csv_text
 from accord.studio import answers, events
 from accord.studio.database import Database
 from accord.studio.errors import NotHere
@@ -192,7 +191,7 @@ def bundle(collected: Collected, wanted: Wanted, name: str) -> Bundle:
     table = wanted.shape in TABLES
     return Bundle(
         wanted.shape,
-        _csv(rows) if table else _lines(rows),
+        csv_text(rows) if table else _lines(rows),
         None if about is None else _lines(about),
         card_text(card, name) + _studio_lines(collected),
         card,
@@ -219,19 +218,6 @@ def pseudonyms(records: Sequence[Feedback], wanted: Wanted) -> tuple[Pseudonyms 
 
 def _lines(rows: Iterable[dict[str, Any]]) -> str:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-
-
-def _csv(rows: Sequence[dict[str, Any]]) -> str:
-    columns = [
-        c
-        for c in dict.fromkeys(c for row in rows for c in row)
-        if any(row.get(c) is not None for row in rows)
-    ]
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 def _studio_lines(collected: Collected) -> str:

@@ -3,10 +3,12 @@ Chromium."""
 
 from __future__ import annotations
 
+import csv
 import io
 import re
 import time
 import zipfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,8 +18,10 @@ from crowds import judged
 from houses import Client, House
 from sqlalchemy import select, update
 
+from accord.feedback.formats import read_feedback
 from accord.feedback.records import parse_line
 from accord.feedback.simulate import BAD, Offered, judge_ranking, simulated_crowd
+from accord.spreadsheets import FORMULA
 from accord.studio import exporting, members, projects, queue
 from accord.studio.desk import Desk
 from accord.studio.quality import Given, Material, forecast, load, overview, people
@@ -386,3 +390,40 @@ def test_results_fit_a_phone(served: Any, visit: Any) -> None:
             box = link.bounding_box()
             assert box["x"] >= 0, tab
             assert box["x"] + box["width"] <= 375, tab
+
+
+@pytest.mark.slow
+def test_a_table_downloaded_in_the_browser_is_safe_to_open_and_reads_back(
+    served: Any, visit: Any, tmp_path: Path
+) -> None:
+    house: House = served.house
+    rows = [
+        {"prompt": f"Was heißt das? {n}", "options": [f"=HYPERLINK({n})", f'\'- Gemüse,\r\n"{n}"']}
+        for n in range(2)
+    ]
+    slug = house.project(name="Tables", rows=rows)
+    project_id, account = house.project_id(slug), house.people["olga"]
+    for _ in rows:
+        view = queue.next_view(house.db, project_id, account)
+        assert isinstance(view, queue.Served)
+        told = {"preferred": view.order[0]}
+        queue.submit(house.db, account, view.view_id, view.lease, f"key-{view.view_id:08}", told)
+    page = visit(served, "olga")
+    page.goto(f"{served.url}/p/{slug}/export")
+    page.select_option("select[name=shape]", "csv-pairwise")
+    page.get_by_role("button", name="Look").click()
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Download 2 rows").click()
+    with zipfile.ZipFile(waiting.value.path()) as files:
+        table = files.read(f"{slug}-csv-pairwise.csv")
+    assert table.startswith("\ufeff".encode())  # Excel shows umlauts
+    for cells in csv.reader(io.StringIO(table.decode("utf-8-sig"), newline="")):
+        assert not any(cell.startswith(FORMULA) for cell in cells)
+    (tmp_path / "table.csv").write_bytes(table)
+    got = read_feedback(tmp_path / "table.csv")
+    collected = exporting.collect(house.db, project_id).records
+    assert not got.dropped
+    for record, kept in zip(got.records, collected, strict=True):
+        chosen = {o.id: o.content for o in kept.options}[kept.choice.preferred]
+        assert {o.id: o.content for o in record.options}[record.choice.preferred] == chosen
+        assert record.prompt == kept.prompt

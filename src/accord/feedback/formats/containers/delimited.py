@@ -2,7 +2,8 @@
 
 Every value is a text. A row of another width than the header is dropped and counted, as is one with
 a stray quote. The whole file is refused where nobody can know where its rows begin: a quoted value
-that never ends, or that ends within a later line and goes on there.
+that never ends, or that ends within a later line and goes on there. Apostrophes that our own tables
+have before formulas are taken away.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 from accord.errors import DataError
 from accord.feedback.formats.containers.notes import Bounds, Notes, Row, shortened
 from accord.feedback.formats.containers.texts import Decoded
+from accord.spreadsheets import GUARDED, unguarded
 
 DELIMITERS = ",;\t|"
 """The one that occurs most often in the header, outside of quotes; the first of these where none
@@ -78,8 +80,8 @@ class _Table:
                 self.notes.drop(
                     where, "more fields than the header (are all quoted that hold a delimiter?)"
                 )
-            else:
-                yield where, self._named(names, row)
+            elif (cells := self._unguarded(where, self._named(names, row))) is not None:
+                yield where, cells
         if self.empty:
             self.notes.say(f"{self.name}: {self.empty:,} empty rows passed over")
 
@@ -95,6 +97,13 @@ class _Table:
                 self.notes.say(f"{self.name}: column {i} has no name; it is called column_{i}")
                 found[f"column_{i}"] = value
         return found
+
+    def _unguarded(self, where: str, cells: dict[str, str]) -> dict[str, str] | None:
+        try:
+            return unguarded(cells)
+        except (ValueError, RecursionError):
+            self.notes.drop(where, f"the column {GUARDED!r} is no list of other columns")
+            return None
 
     def _stray_quote(self, first: int, last: int, error: csv.Error) -> None:
         where = f"{self.name} line {first}"
