@@ -1,96 +1,61 @@
-"""Every word of a text stands in what is shown of it; nothing that is shown can do anything."""
+"""Every character of a text but marks of its structure stands in what is shown of it."""
 
 from __future__ import annotations
 
-import re
 import time
 
 import pytest
 from hypothesis import given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
+from nasty_markdown import NASTY, Page, lost
 
-from accord.studio.markup import plain_html, safe_html, visible, words_seen
-
-WORDS = st.sampled_from(
-    [
-        "Rome",
-        "__init__",
-        "naïve",
-        "東京",
-        "x_1",
-        "7",
-        "42",
-        "_",
-        "*",
-        "a",
-        "b",
-        "\\",
-        "\\\\",
-        "&copy;",
-        "&amp;",
-    ]
-)
-INLINE = st.recursive(
-    WORDS,
-    lambda inner: st.one_of(
-        st.lists(inner, min_size=1, max_size=4).map(" ".join), st.lists(inner, min_size=2, max_size=3).map("".join),
-        inner.map(lambda t: f"**{t}**"), inner.map(lambda t: f"_{t}_"), inner.map(lambda t: f"~~{t}~~"), inner.map(lambda t: f"`{t}`"),
-        st.tuples(inner, inner).map(lambda p: f"[{p[0]}](http://e.org/ü{p[1]} \"tïtle {p[1]}\")"), inner.map(lambda t: f"![{t}](http://e.org/p.png)"),
-        st.tuples(inner, inner).map(lambda p: f"[{p[0]}][{p[1]}]"), inner.map(lambda t: f"<b {t}>"), inner.map(lambda t: f"${t}$"),
-        inner.map(lambda t: f"\\begin{{align}} {t} \\\\ {t} \\end{{align}}"), inner.map(lambda t: f"<http://e.org/{t}>"),
-    ),
-    max_leaves=6,
-)  # fmt: skip
+from accord.studio.markup import plain_html, safe_html, seen, visible
 
 
-def prefixed(text: str, first: str, rest: str) -> str:
-    """Every line of a block behind a marker."""
-    lines = text.split("\n")
-    return "\n".join([first + lines[0], *(rest + line for line in lines[1:])])
+@given(NASTY)
+@limits(max_examples=800, deadline=None)
+def test_all_but_marks_is_seen_in_its_place(text: str) -> None:
+    page = Page(safe_html(text))
+    assert not lost(visible(text), "".join(page.shown), page.found)
 
 
-BLOCKS = st.recursive(
-    INLINE,
-    lambda inner: st.one_of(
-        st.lists(inner, min_size=1, max_size=3).map("\n\n".join), st.lists(inner, min_size=1, max_size=3).map("\n".join),
-        inner.map(lambda t: prefixed(t, "> ", "> ")), inner.map(lambda t: prefixed(t, "- ", "  ")), inner.map(lambda t: prefixed(t, "007. ", "     ")),
-        st.tuples(st.integers(0, 99), inner).map(lambda p: prefixed(p[1], f"{p[0]}) ", "    ")), inner.map(lambda t: f"# {t}"), inner.map(lambda t: f"{t}\n==="),
-        st.tuples(INLINE, INLINE).map(lambda p: f"[{p[0]}]: http://e.org/{p[1]} 'titel'"), INLINE.map(lambda t: f"[^1]: {t}"),
-        st.tuples(INLINE, inner).map(lambda p: f"```{p[0]} x=\"y\"\n{p[1]}\n```"), inner.map(lambda t: prefixed(t, "    ", "    ")),
-        st.lists(INLINE.map(lambda t: t.replace("\n", " ")), min_size=2, max_size=4).map(lambda c: f"| h | i |\n|---|---|\n| {' | '.join(c)} |"),
-        inner.map(lambda t: f"<!-- {t} -->"), inner.map(lambda t: f"<details>\n{t}\n</details>"),
-    ),
-    max_leaves=5,
-)  # fmt: skip
-WILD = st.text("ab1 \n\t\\`*_{}[]()#+-.!|<>&;:~=$^\"'/0東ü\u202e", max_size=120)
+@given(st.text(max_size=80) | NASTY)
+@limits(max_examples=200, deadline=None)
+def test_plain_text_is_seen_letter_by_letter(text: str) -> None:
+    assert "".join(Page(plain_html(text)).shown).split() == visible(text).split()
 
 
-def words(text: str) -> list[str]:
-    return re.findall(r"[^\W_]+", text)
-
-
-@given(BLOCKS | WILD)
-@limits(max_examples=400, deadline=None)
-def test_every_word_is_seen_in_its_place(text: str) -> None:
-    for html in (safe_html(text), plain_html(text)):
-        seen = iter(words(words_seen(html)))
-        missing = [word for word in words(visible(text)) if word not in seen]
-        assert not missing, (missing, html)
+def test_the_check_itself_finds_what_is_lost() -> None:
+    for source, html in (
+        ("a \\\\ b", "<p>a \\ b</p>"),
+        ("a *b*", "<p>a b</p>"),
+        ("a. b", "<p>a b</p>"),
+        ("| a | b | c |", "<table><td>a<td>b</table>"),
+        ("007. a", '<ol><li value="007">a</li></ol>'),
+        ("a b", "<p>b a</p>"),
+    ):
+        page = Page(html)
+        assert lost(source, "".join(page.shown), page.found), source
 
 
 @pytest.mark.parametrize(
-    ("text", "seen"),
+    ("text", "shown"),
     [
         ("See [a].\n\n[a]: http://e.org 'note'", "[a]: http://e.org 'note'"), ("A[^1].\n\n[^1]: the note", "[^1]: the note"),
         ("| a | b |\n|---|---|\n| 1 | 2 | 3 |", "| 1 | 2 | 3 |"), (">" * 30 + " deep", "deep"), (">" * 300 + " deep", "deep"),
         ("call __init__ and __main__(x)", "call __init__ and __main__(x)"), ("\\begin{pmatrix} a & b \\\\ c \\end{pmatrix}", "b \\\\ c"),
         ("&lt;div&gt; &copy;", "&lt;div&gt; &copy;"), ("[a](http://e.org/b \"c\")", "a http://e.org/b c"), ("<http://e.org/b>", "http://e.org/b"),
         ("1. one\n1. two\n5. three", "1 one 1 two 5 three"), ("```python title=x\npass\n```", "python title=x pass"), ("![a](b.png 'c')", "[a] b.png c"),
+        ("a \\\\ b \\[1] \\{x\\} 5\\% C:\\dir", "a \\\\ b \\[1] \\{x\\} 5\\% C:\\dir"), ("end \\\\\nof \\\nline", "end \\\\ of \\ line"),
+        ("snake\\_case 5 \\* 3 \\$5", "snake_case 5 * 3 $5"), ("$$\na\n=\n- b\n$$", "$$ a = - b $$"), ("\\[\na \\\\\n\n- b", "\\[ a \\\\"),
+        ("007. agent", "007. agent"), ("3) three", "3 three"), ("## a ##", "a"), ("| a \\| b |\n|---|", "a | b"), ("a [b] c: d", "a [b] c: d"),
+        ("a\u200bb", "a⟦U+200B⟧b"), ("a\u200db", "a⟦U+200D⟧b"), ("a\ufe0fb", "a⟦U+FE0F⟧b"), ("می\u200cخواهم 👩🏽\u200d💻 ❤\ufe0f 1\ufe0f\u20e3", "می\u200cخواهم 👩🏽\u200d💻 ❤\ufe0f 1\ufe0f\u20e3"),
+        ("x" * 9000, "x" * 9000), ("```\nnever closed\n> *a*", "never closed > *a*"), ("<!-- a --> <b>c</b>", "<!-- a --> <b>c</b>"),
     ],
 )  # fmt: skip
-def test_what_used_to_vanish(text: str, seen: str) -> None:
-    assert seen in " ".join(words_seen(safe_html(text)).split())
+def test_what_used_to_vanish(text: str, shown: str) -> None:
+    assert shown in " ".join(seen(safe_html(text)).split())
 
 
 def test_emphasis_code_and_tables_are_still_what_they_are() -> None:
@@ -119,5 +84,6 @@ def test_long_and_nested_texts_take_little_time() -> None:
         "*a " * 10_000,
         "| a " * 5_000 + "\n" + "|-" * 5_000,
     ):
-        assert words(words_seen(safe_html(text))) == words(text)
+        page = Page(safe_html(text))
+        assert not lost(text, "".join(page.shown), page.found)
     assert time.process_time() - began < 10

@@ -151,8 +151,8 @@ def _message(message: Message, text: Text) -> Shown:
     parts += [_call(call) for call in message.tool_calls]
     return {
         "role": message.role,
-        "name": message.name,
-        "call": message.tool_call_id,
+        "name": message.name and visible(message.name),
+        "call": message.tool_call_id and visible(message.tool_call_id),
         "parts": parts,
     }
 
@@ -177,8 +177,8 @@ def _part(
         "kind": kind,
         "html": html,
         "raw": None if raw is None else visible(raw),
-        "name": name,
-        "call": call,
+        "name": name and visible(name),
+        "call": call and visible(call),
     }
 
 
@@ -189,4 +189,4 @@ def tools_html(tools: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
 
 def _name_of(tool: Mapping[str, Any]) -> str:
     inner = tool.get("function")
-    return str((inner if isinstance(inner, Mapping) else tool).get("name", ""))
+    return visible(str((inner if isinstance(inner, Mapping) else tool).get("name", "")))

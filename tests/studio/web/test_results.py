@@ -22,7 +22,7 @@ from accord.feedback.formats import read_feedback
 from accord.feedback.records import parse_line
 from accord.feedback.simulate import BAD, Offered, judge_ranking, simulated_crowd
 from accord.spreadsheets import FORMULA
-from accord.studio import exporting, members, projects, queue
+from accord.studio import exporting, members, presenting, projects, queue
 from accord.studio.desk import Desk
 from accord.studio.quality import Given, Material, forecast, load, overview, people
 from accord.studio.settings import ProjectSettings
@@ -427,3 +427,23 @@ def test_a_table_downloaded_in_the_browser_is_safe_to_open_and_reads_back(
         chosen = {o.id: o.content for o in kept.options}[kept.choice.preferred]
         assert {o.id: o.content for o in record.options}[record.choice.preferred] == chosen
         assert record.prompt == kept.prompt
+
+
+def test_what_a_rater_wrote_is_shown_whole_and_as_on_the_work_page(
+    house: House, owner: Client
+) -> None:
+    slug = house.project("demonstration", 1)
+    at = owner.ask(f"/p/{slug}/work/next").json()["item"]
+    written = "**First** a\\\\b\u202e " + "word " * 200 + "last."
+    body = {
+        "view": at["view"],
+        "lease": at["lease"],
+        "key": "whole-1234",
+        "answer": {"content": written},
+    }
+    assert owner.ask(f"/p/{slug}/work/submit", body).status_code == 200
+    with house.db.read() as session:
+        key = session.scalars(select(Item.key)).one()
+    page = owner.page(f"/p/{slug}/items/{key}").text
+    assert presenting.messages_html(written, "assistant")[0]["parts"][0]["html"].strip() in page
+    assert "<strong>First</strong> a\\\\b⟦U+202E⟧" in page

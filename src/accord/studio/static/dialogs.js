@@ -1,5 +1,6 @@
 // Dialogs: why to skip, keys and questions, the guideline, a break.
 import { el, keyed } from "./dom.js";
+import { ready } from "./maths.js";
 import { get } from "./net.js";
 
 const dialog = document.getElementById("dialog");
@@ -63,7 +64,7 @@ export async function help(t, keys, rule) {
 export async function guideline(t, path) {
   const place = el("div", { class: "content text" }, el("p", { class: "soft", text: t("work.loading") }));
   const closed = open(t("work.guideline"), place, el("div", { class: "row" }, keyed("Esc", t("work.close"), { on: { click: () => close("") } }, "Escape")));
-  try { place.innerHTML = (await get(path)).html; } catch { place.textContent = t("work.unreached"); }
+  try { place.innerHTML = (await get(path)).html; ready(place); } catch { place.textContent = t("work.unreached"); }
   await closed;
 }
 

@@ -1,5 +1,5 @@
 // Small helpers around the document. HTML given to `html` was made safe by the server (see presenting.py).
-import { formulas } from "./maths.js";
+import { ready } from "./maths.js";
 
 /** An element: el("p", {class: "soft", text: "…", on: {click: f}, "aria-label": "…"}, ...children). */
 export function el(tag, props = {}, ...children) {
@@ -40,7 +40,7 @@ const written = new WeakMap(); // content -> {html, raw, asWritten}
 function write(body) {
   const { html, raw, asWritten } = written.get(body);
   if (asWritten && raw !== null) body.replaceChildren(el("pre", { class: "source", tabindex: "0", dir: "auto", text: raw }));
-  else { body.innerHTML = html; formulas(body); }
+  else { body.innerHTML = html; ready(body); }
 }
 
 /** Texts below `root` as they were written, letter by letter, or as they read; whether they are as written now. */

@@ -68,6 +68,7 @@ function show(view) {
   build();
   screen.setAttribute("aria-busy", "false");
   scrollTo(0, 0);
+  screen.querySelector(".earlier ~ .turn:last-child")?.scrollIntoView({ block: "nearest" });
   screen.focus({ preventScroll: true });
   say(view.resumed ? t("work.again") : t("work.new_item"));
 }
@@ -89,7 +90,7 @@ const LONG = 6, LATEST = 3;
 /** A long conversation is opened at its end; what was said before is folded. */
 function folded(turns) {
   if (turns.length <= LONG) return turns;
-  const earlier = el("details", { class: "offered" }, el("summary", { text: t("work.earlier", { count: turns.length - LATEST }) }), ...turns.slice(0, -LATEST));
+  const earlier = el("details", { class: "offered earlier" }, el("summary", { text: t("work.earlier", { count: turns.length - LATEST }) }), ...turns.slice(0, -LATEST));
   return [earlier, ...turns.slice(-LATEST)];
 }
 

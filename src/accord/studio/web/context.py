@@ -23,6 +23,7 @@ from accord.studio.chat import ChatSampler
 from accord.studio.database import Database
 from accord.studio.errors import NotAllowed, NotHere
 from accord.studio.i18n import LANGUAGES, Words, preferred, words
+from accord.studio.markup import visible
 from accord.studio.openid import OpenId
 from accord.studio.plain import check_text
 from accord.studio.settings import ProjectSettings
@@ -53,6 +54,7 @@ def templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.filters["visible"] = visible
     made.filters["day"] = lambda at: datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d")
     made.filters["moment"] = lambda at: datetime.fromtimestamp(at, UTC).strftime(
         "%Y-%m-%d %H:%M UTC"

@@ -60,6 +60,7 @@ def guideline(
         versions=versions,
         html=safe_html(shown.text),
         must_read=must_read,
+        script="read.js",
     )
 
 
@@ -117,6 +118,7 @@ def _questions(
         place=place,
         rows=rows,
         may_reply=place.may("review"),
+        script="read.js",
         error=error,
     )
 

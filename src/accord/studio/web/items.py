@@ -12,11 +12,19 @@ from sqlalchemy import ColumnElement, String, cast, func, or_, select, tuple_
 from starlette.responses import Response
 
 from accord.errors import ConfigError
-from accord.feedback.records import Critique, Feedback, Rating
+from accord.feedback.records import (
+    Correction,
+    Critique,
+    Demonstration,
+    Feedback,
+    Rating,
+    to_json,
+)
 from accord.studio import contents, presenting, projects, submission
 from accord.studio.api.base import cursor, position
 from accord.studio.errors import NotHere
 from accord.studio.markup import json_html, visible
+from accord.studio.presenting import Shown, Text
 from accord.studio.tables import Account, Answer, Item, Membership, View
 from accord.studio.web.context import Fields, House, Manager, Place, Studio, go, place_for
 from accord.studio.web.quality import desk_of, shown
@@ -29,8 +37,8 @@ PAGE = 50
 
 @dataclass(frozen=True)
 class Opinion:
-    """One answer to an item. verdict: the choice in words; why: critique, rationale, flags; group:
-    of taste, from 1."""
+    """One answer to an item. verdict: the choice in words; words: what was written, where writing
+    is the judgement; why: critique, rationale, flags; group: of taste, from 1."""
 
     id: str
     name: str
@@ -38,6 +46,7 @@ class Opinion:
     state: str
     member: str
     verdict: str
+    words: list[Shown]
     why: list[str]
     seconds: float
     group: int | None
@@ -83,7 +92,7 @@ def items(request: Request, studio: House, place: Place = Looker) -> Response:
         if len(rows) > PAGE
         else None
     )
-    texts = {item.key: visible(contents.plain(item.prompt))[:200] for item, _ in rows[:PAGE]}
+    texts = {item.key: _beginning(contents.plain(item.prompt), 200) for item, _ in rows[:PAGE]}
     return shown(
         request, "items.html.j2", place, rows=rows[:PAGE], more=more, wanted=wanted, texts=texts
     )
@@ -131,7 +140,7 @@ def _item(
         )
         given = [(answer, account, member) for answer, account, member in session.execute(query)]
         skips = [
-            (view.skip_reason, view.skip_note, name)
+            (view.skip_reason, visible(view.skip_note or ""), name)
             for view, name in session.execute(
                 select(View, Account.name)
                 .join(Account, Account.id == View.account_id)
@@ -141,7 +150,8 @@ def _item(
     group_of = _groups(request, place)
     letters = {str(option["id"]): chr(ord("A") + n) for n, option in enumerate(found.options)}
     opinions = [
-        _opinion(answer, account, member, letters, group_of) for answer, account, member in given
+        _opinion(answer, account, member, letters, group_of, place.settings.text)
+        for answer, account, member in given
     ]
     counted = [o for o in opinions if o.state == "live" and o.member != "quarantined"]
     soft = Counter(o.verdict for o in counted).most_common()
@@ -169,10 +179,16 @@ def _item(
         by_group={group: counts.most_common() for group, counts in sorted(by_group.items())},
         skips=skips,
         error=error,
+        script="read.js",
         prompt=presenting.messages_html(found.prompt, "user", place.settings.text),
         tools=presenting.tools_html(found.tools),
         chat_template=json_html(found.chat_template_kwargs) if found.chat_template_kwargs else None,
     )
+
+
+def _beginning(text: str, most: int) -> str:
+    """Of a text of which the whole stands elsewhere."""
+    return visible(text if len(text) <= most else f"{text[:most]}…")
 
 
 def _groups(request: Request, place: Place) -> dict[str, int]:
@@ -190,6 +206,7 @@ def _opinion(
     member: str | None,
     letters: dict[str, str],
     group_of: dict[str, int],
+    how: Text,
 ) -> Opinion:
     records = [Feedback.model_validate(record) for record in answer.records]
     return Opinion(
@@ -199,6 +216,7 @@ def _opinion(
         answer.state,
         member or "removed",
         verdict(records, letters) if records else "",
+        _words(records, how) if records else [],
         reasons(records, letters),
         answer.active_seconds,
         group_of.get(account.public),
@@ -247,7 +265,7 @@ def verdict(records: list[Feedback], letters: dict[str, str]) -> str:
     if kind == "spans":
         return ", ".join(f"{s['label']} {s['start']}–{s['end']}" for s in said["spans"])
     text = said.get("text") or contents.plain(said.get("content") or "")
-    return str(text)[:300]
+    return _beginning(str(text), 80)
 
 
 def reasons(records: list[Feedback], letters: dict[str, str]) -> list[str]:
@@ -262,7 +280,17 @@ def reasons(records: list[Feedback], letters: dict[str, str]) -> list[str]:
         if isinstance(record.choice, Critique) and record is not records[0]:
             about = letters.get(record.options[0].id, "") if len(record.options) == 1 else ""
             found.append(f"{about}: {record.choice.text}" if about else record.choice.text)
-    return found
+    return [visible(text) for text in found]
+
+
+def _words(records: list[Feedback], how: Text) -> list[Shown]:
+    """What was written where writing is the judgement; all of it."""
+    choice = records[0].choice
+    if isinstance(choice, (Correction, Demonstration)):
+        return presenting.messages_html(to_json(choice.content), "assistant", how)
+    return (
+        presenting.messages_html(choice.text, "user", how) if isinstance(choice, Critique) else []
+    )
 
 
 @router.post("/items/{key}/exclude/{answer}")
