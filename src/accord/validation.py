@@ -4,9 +4,9 @@ fix."""
 from __future__ import annotations
 
 import difflib
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self, TypeVar, get_args
+from typing import Any, Self, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
@@ -201,6 +201,25 @@ def _known_keys(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
                 break
             model = inner
     return list(model.model_fields)
+
+
+def settings_below(model: type[BaseModel], path: Sequence[str]) -> tuple[list[str], str | None]:
+    """Follow a dotted key into `model`: (the settings known where it ends, its first part that is
+    none of them, or None where all are). Below a setting that is a mapping any key may stand."""
+    known = list(model.model_fields)
+    for place, part in enumerate(path):
+        if part not in model.model_fields:
+            return known, part
+        annotation = model.model_fields[part].annotation
+        inner, rest = _group(annotation), path[place + 1 :]
+        if inner is None:
+            return [], None if not rest or _takes_mapping(annotation) else rest[0]
+        model, known = inner, list(inner.model_fields)
+    return known, None
+
+
+def _takes_mapping(annotation: Any) -> bool:
+    return get_origin(annotation) is dict or any(map(_takes_mapping, get_args(annotation)))
 
 
 def _group(annotation: Any) -> type[BaseModel] | None:

@@ -26,7 +26,8 @@ def write(tmp_path: Path, text: str) -> str:
 
 @pytest.mark.parametrize("name", list(recipes.packaged()))
 def test_packaged_recipes_are_valid_and_say_what_they_do(name: str) -> None:
-    recipe = recipes.load(name)
+    required = [n for n, one in recipes.parameters_of(name).items() if one.required]
+    recipe = recipes.load(name, [f"{n}=some.jsonl" for n in required])
     assert recipe.header.name == name
     assert len(recipe.header.about) > 20
     assert (
@@ -75,7 +76,8 @@ def test_mistakes_in_a_recipe(tmp_path: Path, old: str, new: str, message: str, 
         ("sft.epochs.deep=2", "should be a valid number", ""),
         ("seed=-1", "recipe.seed = -1", ""),
         ("sft.epochs=true", "stages.sft.epochs = True: yes or no is no value here", ""),
-        ("sed=1", "recipe.sed is not a setting", '"seed"'),
+        ("sed=1", "sed is no parameter of the recipe", '"seed"'),
+        ("parameters={}", "parameters is no parameter of the recipe", "known: name, about, seed"),
     ],
 )
 def test_mistakes_in_an_override(tmp_path: Path, override: str, message: str, fix: str) -> None:

@@ -48,6 +48,17 @@ def run(tmp_path: Path, stages: str) -> Path:
     return tmp_path / "run"
 
 
+@pytest.mark.slow
+def test_the_packaged_dpo_recipe_on_a_file_of_ones_own(tmp_path: Path, pairs: Path) -> None:
+    given = [f"data={pairs}", "data.evaluation=4", "limit=16", "epochs=2", "dpo.batch=8"]
+    recipe = recipes.load("dpo", given)
+    runner.execute(recipe, tmp_path / "run", False, Progress(), {})
+    record = json.loads((tmp_path / "run/stages/02-dpo/result.json").read_text())
+    assert record["artefacts"]["model"]
+    lineage = json.loads((tmp_path / "run/lineage.json").read_text())
+    assert lineage["recipe"] == recipe.fingerprint()
+
+
 def last(run_dir: Path, stage: str) -> dict:
     return json.loads(
         next(run_dir.glob(f"stages/*-{stage}/metrics.jsonl")).read_text().splitlines()[-1]

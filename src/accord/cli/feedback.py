@@ -3,14 +3,14 @@ browser."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from accord.cli.exporting import ExportOptions, Loaded, check_free, write_export
-from accord.cli.terminal import safe_text
+from accord.cli.terminal import print_table, safe_text
 from accord.errors import ConfigError, DataError
 from accord.feedback.records import Comparison, Feedback
 from accord.feedback.words import counted, kinds_counted
@@ -170,7 +170,8 @@ def annotators(source: DataSource) -> None:
         )
         for row in rows
     ]
-    _print_table(("annotator", "judgements", "rationality", "side bias", "finding"), cells)
+    columns = ("annotator", "judgements", "rationality", "side bias", "finding")
+    print_table(columns, cells, right=columns[1:4])
     flagged = sum(a.flag != "ok" for a in found.annotators)
     ties = f"; ties: ν = {found.tie:.2f} (Davidson)" if any(_tied(r) for r in records) else ""
     click.echo(
@@ -230,26 +231,12 @@ def _across_prompts(records: list[Feedback], why: DataError) -> None:
             )
         )
     cells.sort(key=lambda row: not row[-1])
-    _print_table(("annotator", "judgements", "reliability", "first place", "finding"), cells)
+    columns = ("annotator", "judgements", "reliability", "first place", "finding")
+    print_table(columns, cells, right=columns[1:4])
     click.echo(
         f"{counted(len(records), 'judgement')} by {counted(len(cells), 'annotator')}, {flagged} flagged; with 95 % intervals. "
         "reliability: over the producers' scores, 1 is the typical annotator's; first place: share of decided pairs"
     )
-
-
-def _print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    """Names and findings to the left, numbers to the right."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, header_style="bold")
-    for column in columns:
-        table.add_column(
-            column, justify="left" if column in ("annotator", "finding", "producer") else "right"
-        )
-    for row in rows:
-        table.add_row(*map(safe_text, row))
-    Console(markup=False, highlight=False).print(table)
 
 
 def _say_left_out(reasons: Mapping[str, int]) -> None:
@@ -277,7 +264,7 @@ def ratings(source: DataSource, style: dict[str, Any]) -> None:
                 f"[{score - half:+.2f}, {score + half:+.2f}]",
             )
         )
-    _print_table(("rank", "producer", "score", "95 %"), cells)
+    print_table(("rank", "producer", "score", "95 %"), cells, right=("rank", "score", "95 %"))
     click.echo(
         f"{counted(found.votes, 'vote')} by {counted(len(found.annotators), 'annotator')}; scores in logits, ranks and scores "
         "with 95 % intervals"

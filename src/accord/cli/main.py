@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from accord import __version__
+from accord.cli.completing import complete_override, complete_recipe, script
 from accord.cli.sources import source as source_argument
 from accord.cli.studio_commands import SHAPES, studio
 from accord.cli.terminal import guarded
@@ -32,8 +33,8 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("recipe")
-@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.argument("recipe", shell_complete=complete_recipe)
+@click.argument("overrides", nargs=-1, metavar="[NAME=VALUE]...", shell_complete=complete_override)
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Run directory (default: runs/NAME-DATE-TIME)."
 )
@@ -48,7 +49,8 @@ def run(
     """Run RECIPE, a YAML file or the name of a packaged recipe.
 
     \b
-    Overrides: seed=3, or STAGE.KEY=VALUE, for example ppo.kl_coefficient=0.1
+    Parameters:  what the recipe lets you choose: accord recipes parameters RECIPE
+    Settings:    seed=3, or STAGE.KEY=VALUE, for example ppo.kl_coefficient=0.1
     Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 stopped by a guard, 130 interrupted.
     """
     from accord.cli.run import run_recipe
@@ -371,7 +373,7 @@ def doctor() -> None:
 @main.group(invoke_without_command=True)
 @click.pass_context
 def recipes(context: click.Context) -> None:
-    """List the packaged recipes."""
+    """List the packaged recipes and their parameters."""
     if context.invoked_subcommand is None:
         import textwrap
 
@@ -380,13 +382,15 @@ def recipes(context: click.Context) -> None:
         from accord.runs.recipe import packaged
 
         for name, text in packaged().items():
-            about = " ".join(str(yaml.safe_load(text).get("about", "")).split())
+            recipe = yaml.safe_load(text)
+            chosen = f"Parameters: {', '.join(recipe['parameters'])}."
             click.secho(name, bold=True)
-            click.echo(textwrap.fill(about, 96, initial_indent="  ", subsequent_indent="  "))
+            for part in (" ".join(recipe["about"].split()), chosen):
+                click.echo(textwrap.fill(part, 96, initial_indent="  ", subsequent_indent="  "))
 
 
 @recipes.command("show")
-@click.argument("name")
+@click.argument("name", shell_complete=complete_recipe)
 @guarded
 def recipes_show(name: str) -> None:
     """Print recipe NAME, to copy and change."""
@@ -395,13 +399,21 @@ def recipes_show(name: str) -> None:
     click.echo(read(name), nl=False)
 
 
+@recipes.command("parameters")
+@click.argument("name", shell_complete=complete_recipe)
+@guarded
+def recipes_parameters(name: str) -> None:
+    """List what recipe NAME lets you choose: each parameter's type, default and meaning."""
+    from accord.cli.plans import declared_lines
+    from accord.runs.recipe import parameters_of
+
+    for line in declared_lines(parameters_of(name)):
+        click.echo(line)
+
+
 @main.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @guarded
 def completion(shell: str) -> None:
     """Print the completion script for SHELL: eval "$(accord completion bash)"."""
-    from click.shell_completion import get_completion_class
-
-    found = get_completion_class(shell)
-    assert found is not None
-    click.echo(found(main, {}, "accord", "_ACCORD_COMPLETE").source())
+    click.echo(script(main, shell))

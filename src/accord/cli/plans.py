@@ -7,7 +7,8 @@ import shutil
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 
-from accord.cli.terminal import safe_text
+from accord.cli.terminal import safe_text, table_lines
+from accord.runs.parameters import Parameter, rows, shown
 from accord.runs.plan import Plan
 
 EXAMPLE = 600
@@ -26,12 +27,10 @@ def lines_of(plans: Mapping[str, Plan], times: bool, runs: int = 1) -> Iterator[
         "memory",
         *(["time"] if times else []),
     ]
-    table = [header, *(_cells(name, plan, times) for name, plan in plans.items())]
-    widths = [max(len(row[column]) for row in table) for column in range(len(header))]
-    used = [column for column in range(len(header)) if any(row[column] for row in table[1:])]
-    for row in table:
-        cells = [row[c].ljust(widths[c]) if c == 0 else row[c].rjust(widths[c]) for c in used]
-        yield "  " + "   ".join(cells).rstrip()
+    table = [_cells(name, plan, times) for name, plan in plans.items()]
+    used = [column for column in range(len(header)) if any(row[column] for row in table)]
+    names, cells = [header[c] for c in used], [[row[c] for c in used] for row in table]
+    yield from table_lines(names, cells, right=names[1:])
     if times:
         yield from ["", f"  {_in_all(plans, runs)}"]
     yield from _notes(plans)
@@ -42,6 +41,25 @@ def lines_of(plans: Mapping[str, Plan], times: bool, runs: int = 1) -> Iterator[
                 f"  {name} learns, for example (trained part in ⟦ ⟧):",
                 *_wrapped(_short(plan.example)),
             ]
+
+
+def parameter_lines(parameters: Mapping[str, Parameter]) -> Iterator[str]:
+    """The value of each parameter, and the settings it feeds."""
+    if parameters:
+        cells = [
+            (name, shown(one.default), ", ".join(one.feeds)) for name, one in parameters.items()
+        ]
+        yield from table_lines(("parameter", "value", "feeds"), cells, right=())
+        yield ""
+
+
+def declared_lines(parameters: Mapping[str, Parameter]) -> Iterator[str]:
+    """Each parameter of a recipe as it is declared."""
+    if not parameters:
+        yield "the recipe declares no parameters; its settings are given as STAGE.KEY=VALUE"
+        return
+    columns = ("parameter", "type", "default", "feeds", "meaning")
+    yield from table_lines(columns, rows(parameters), right=())
 
 
 def _cells(name: str, plan: Plan, times: bool) -> list[str]:

@@ -93,6 +93,8 @@ class RunProgress(Progress):
 
     def _plain(self, line: str) -> None:
         if self._bar is not None:
-            self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self._bar.console.print(
+                line, markup=False, emoji=False, highlight=False, soft_wrap=True
+            )
         else:
             print(line, flush=True)

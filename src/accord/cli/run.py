@@ -91,7 +91,7 @@ def quiet_libraries() -> None:
 
 
 def _dry_run(recipe: Any, run_dir: Path, resume: bool) -> None:
-    from accord.cli.plans import lines_of
+    from accord.cli.plans import lines_of, parameter_lines
     from accord.runs import runner
     from accord.runs.checks import check
     from accord.runs.known import UNASKED
@@ -100,6 +100,8 @@ def _dry_run(recipe: Any, run_dir: Path, resume: bool) -> None:
     seeds = recipe.header.study.seeds if recipe.header.study else [recipe.header.seed]
     plans = check(recipe.with_seed(seeds[0]), run_dir, measure=True)
     click.echo(f"{recipe.header.name} → {run_dir}\n")
+    for line in parameter_lines(recipe.header.parameters):
+        click.echo(line)
     for line in lines_of(plans, times=True, runs=len(seeds)):
         click.echo(line)
     unsure = any(UNASKED in note for plan in plans.values() for note in plan.notes)
@@ -111,30 +113,14 @@ def _dry_run(recipe: Any, run_dir: Path, resume: bool) -> None:
 
 
 def _closing_table(run_dir: Path) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from accord.cli.terminal import safe_text
+    from accord.cli.terminal import print_table
     from accord.report.render import duration
 
-    table = Table(box=None, header_style="bold")
-    for column, justify in (
-        ("stage", "left"),
-        ("time", "right"),
-        ("peak", "right"),
-        ("what came out", "left"),
-    ):
-        table.add_column(column, justify=justify)  # type: ignore[arg-type]
-    total = 0.0
+    rows, total = [], 0.0
     for path in sorted(run_dir.glob("stages/*/result.json")):
         record = json.loads(path.read_text())
         total += record["seconds"]
-        cells = (
-            record["stage"],
-            duration(record["seconds"]),
-            f"{record['peak_mib']:,.0f} MiB",
-            safe_text(record["summary"]),
-        )
-        table.add_row(*cells)
-    table.add_row("total", duration(total), "", "")
-    Console(markup=False).print(table)
+        peak = f"{record['peak_mib']:,.0f} MiB"
+        rows.append((record["stage"], duration(record["seconds"]), peak, record["summary"]))
+    rows.append(("total", duration(total), "", ""))
+    print_table(("stage", "time", "peak", "what came out"), rows, right=("time", "peak"))

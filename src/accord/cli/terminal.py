@@ -7,7 +7,7 @@ import re
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import click
@@ -16,11 +16,50 @@ from accord.errors import AccordError, Interrupted
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
+WIDEST = 10**6
+"""Columns of a table that is not shown on a terminal: as many as it needs."""
+
 
 def safe_text(text: str) -> str:
     """Text without control characters, escape sequences and direction overrides; line breaks
     stay."""
     return _CONTROL.sub("�", text.replace("\r\n", "\n"))
+
+
+def table_lines(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    right: Collection[str],
+    bold: bool = False,
+) -> list[str]:
+    """A table as lines; the columns in `right` stand to the right, as numbers do. On a terminal long
+    cells are folded to its width; elsewhere a row is one line however long, so that nothing is cut
+    and grep finds it. `bold`: the names of the columns are, on a terminal."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = sys.stdout.isatty()
+    style = "bold" if bold else ""
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style=style)
+    for column in columns:
+        table.add_column(
+            Text(column), justify="right" if column in right else "left", overflow="fold"
+        )
+    for row in rows:
+        table.add_row(*(Text(safe_text(cell)) for cell in row))
+    console = Console(width=None if shown else WIDEST, no_color=True)
+    with console.capture() as captured:
+        console.print(table)
+    return [f"  {line.rstrip()}" for line in captured.get().rstrip("\n").split("\n")]
+
+
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], right: Collection[str]
+) -> None:
+    """Print what `table_lines` makes."""
+    for line in table_lines(columns, rows, right, bold=True):
+        click.echo(line)
 
 
 def guarded(command: Callable[..., Any]) -> Callable[..., Any]:

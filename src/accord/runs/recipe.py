@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field, field_validator, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from accord.errors import ConfigError
 from accord.feedback.formats.source import DataSource
+from accord.runs import parameters as recipe_parameters
 from accord.runs.inputs import RECORDS, REFERENCE, Named, named, stage_of
+from accord.runs.parameters import Parameter
 from accord.runs.registry import find
 from accord.runs.stage import Stage, StageConfig
 from accord.validation import Settings, read_yaml, suggest, validated
@@ -102,6 +104,10 @@ class Header(Settings):
     study: Study | None = Field(
         None, description="Run over seeds and compare (see the group Study); seed is not used then."
     )
+    parameters: dict[str, Parameter] = Field(
+        default_factory=dict,
+        description="What the user may choose by name, NAME=VALUE: name -> a Parameter (see below).",
+    )
     stages: dict[str, Any] = Field(
         description="Name of the stage -> its settings, in order.", min_length=1
     )
@@ -115,6 +121,10 @@ class Header(Settings):
         return None if given is None else read_template(given)
 
 
+NOT_GIVEN = ("parameters", "stages")
+"""Settings outside the stages that hold the recipe itself: not given on the command line."""
+
+
 @dataclass(frozen=True)
 class Recipe:
     """A validated recipe: header, and per stage its kind and settings, in order."""
@@ -124,12 +134,10 @@ class Recipe:
 
     def resolved(self) -> dict[str, Any]:
         """All settings with defaults filled in, as written to recipe.yaml."""
-        head = self.header.model_dump(mode="json", exclude={"stages"})
-        return head | {
-            "stages": {
-                name: config.model_dump(mode="json") for name, (_, config) in self.stages.items()
-            }
-        }
+        head = self.header.model_dump(mode="json", exclude={"parameters", "stages"})
+        stages = {name: config.model_dump(mode="json") for name, (_, config) in self.stages.items()}
+        parameters = recipe_parameters.resolved(self.header.parameters, {**head, "stages": stages})
+        return head | {"parameters": parameters, "stages": stages}
 
     def with_seed(self, seed: int) -> Recipe:
         """The same stages as a plain run with another seed."""
@@ -171,11 +179,56 @@ def read(name: str) -> str:
 
 
 def load(name: str, overrides: Sequence[str] = ()) -> Recipe:
-    """Read, override and validate a recipe. Raises ConfigError with path, value and fix."""
+    """Read a recipe, give its parameters their values, override and validate it. A dotted override
+    wins over a parameter. Raises ConfigError with path, value and fix."""
     raw = _parse(read(name), name)
-    for override in overrides:
-        _override(raw, override)
+    changes = [_change(override) for override in overrides]
+    if twice := next((key for key, _ in changes if sum(key == k for k, _ in changes) > 1), None):
+        raise ConfigError(f"{twice} is given twice", "give it once")
+    parameters = _declared(raw, name)
+    given = {key: value for key, value in changes if key in parameters}
+    parameters = recipe_parameters.with_values(parameters, given, name)
+    recipe_parameters.feed(raw, parameters, given)
+    others = {key: value for key, value in changes if key not in parameters}
+    for key, value in others.items():
+        _override(raw, key, value, list(parameters))
+    raw["parameters"] = recipe_parameters.after_overrides(raw, parameters, given, others)
     return validate(raw)
+
+
+def parameters_of(name: str) -> dict[str, Parameter]:
+    """The parameters of a recipe as it declares them. Raises ConfigError as `load` does."""
+    return _declared(_parse(read(name), name), name)
+
+
+def stages_of(name: str) -> dict[str, type[StageConfig]]:
+    """The settings of each stage of a recipe, by the stage's name. Raises ConfigError as `load`
+    does."""
+    stages = _stages(_parse(read(name), name))
+    return {stage: _kind(stage, stages[stage]).Config for stage in stages}
+
+
+def _declared(raw: dict[str, Any], name: str) -> dict[str, Parameter]:
+    found = recipe_parameters.declared(raw, Header)
+    stages = _stages(raw)
+
+    def model_of(stage: str) -> type[BaseModel]:
+        if stage in stages:
+            return _kind(stage, stages[stage]).Config
+        if stage == "study" and raw.get("study") is not None:
+            return Study
+        raise ConfigError(
+            f"there is no stage {stage!r} in {name}",
+            f"{suggest(stage, list(stages))}stages: {', '.join(stages)}",
+        )
+
+    recipe_parameters.check_feeds(found, model_of)
+    return found
+
+
+def _stages(raw: dict[str, Any]) -> dict[str, Any]:
+    given = raw.get("stages")
+    return given if isinstance(given, dict) else {}
 
 
 def study_of(path: Path) -> Study | None:
@@ -195,21 +248,41 @@ def study_of(path: Path) -> Study | None:
 
 def _parse(text: str, name: str) -> dict[str, Any]:
     """The settings in `text`, YAML read from `name`."""
-    return read_yaml(text, name, "a recipe has at least the keys name and stages")
+    raw = read_yaml(text, name, "a recipe has at least the keys name and stages")
+    found: dict[str, Any] = _unshared(raw)
+    return found
 
 
-def _override(raw: dict[str, Any], text: str) -> None:
-    """Apply `key=value`; the first part of a dotted key may be a stage's name."""
+def _unshared(value: Any) -> Any:
+    """The same without anything that stands in two places: YAML's aliases do, and what overrides one
+    stage would change the others."""
+    if isinstance(value, dict):
+        return {key: _unshared(one) for key, one in value.items()}
+    return [_unshared(one) for one in value] if isinstance(value, list) else value
+
+
+def _change(text: str) -> tuple[str, str]:
+    """(key, value) of `key=value` from the command line."""
     key, equals, value = text.partition("=")
-    if not equals or not key:
+    if not equals or not key.strip():
         raise ConfigError(
             f"cannot read the override {text!r}",
             "write key=value, for example seed=3 or sft.epochs=2",
         )
-    path = key.strip().split(".")
-    given = raw.get("stages")
-    stages: dict[str, Any] = given if isinstance(given, dict) else {}
-    if path[0] in stages:
+    return key.strip(), value
+
+
+def _override(raw: dict[str, Any], key: str, value: str, parameters: list[str]) -> None:
+    """Set `key`, whose first part may be a stage's name, to what `value` is as YAML."""
+    path, stages = key.split("."), _stages(raw)
+    if len(path) == 1 and (key not in Header.model_fields or key == "parameters"):
+        known = [*parameters, *(name for name in Header.model_fields if name not in NOT_GIVEN)]
+        raise ConfigError(
+            f"{key} is no parameter of the recipe, and no setting outside its stages",
+            f"{suggest(key, known)}known: {', '.join(known)}; or STAGE.KEY, with the stages"
+            f" {', '.join(stages)}",
+        )
+    if path[0] in stages and len(path) > 1:
         path = ["stages", *path]
     elif len(path) > 1 and path[0] not in ("stages", "study"):
         raise ConfigError(
@@ -243,16 +316,21 @@ def validate(raw: dict[str, Any]) -> Recipe:
     stages: dict[str, tuple[Stage, StageConfig]] = {}
     for name, settings in header.stages.items():
         where = f"stages.{name}"
-        if not isinstance(settings, dict) or "kind" not in settings:
-            raise ConfigError(f"{where} has no kind", "give it one, for example {kind: sft, ...}")
         if not isinstance(name, str) or not name.replace("-", "_").isidentifier():
             raise ConfigError(f"{where}: a stage's name is made of letters, digits, - and _")
-        stage = find(str(settings["kind"]))()
+        stage = _kind(name, settings)()
         config = validated(stage.Config, settings, where)
         _check_references(name, config, stages)
         stages[name] = (stage, config)
     _check_study(header.study, stages)
     return Recipe(header, stages)
+
+
+def _kind(name: str, settings: Any) -> type[Stage]:
+    """The class of a stage, from its settings as they are written."""
+    if not isinstance(settings, dict) or "kind" not in settings:
+        raise ConfigError(f"stages.{name} has no kind", "give it one, for example {kind: sft, ...}")
+    return find(str(settings["kind"]))
 
 
 def _check_study(study: Study | None, stages: dict[str, tuple[Stage, StageConfig]]) -> None:
