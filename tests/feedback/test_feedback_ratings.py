@@ -16,12 +16,13 @@ from click.testing import CliRunner
 from accord.cli.main import main
 from accord.errors import DataError
 from accord.feedback import ratings
+from accord.feedback.choice_model import FIRST, SECOND, TIE
 from accord.feedback.formats import read_feedback
 from accord.feedback.position import of_votes, position_bias
 from accord.feedback.ratings import RatingSettings, fit
 from accord.feedback.records import Feedback
 from accord.feedback.simulate import simulated_votes
-from accord.feedback.votes import FIRST, SECOND, TIE, Votes, cells, votes_of
+from accord.feedback.votes import Votes, cells, votes_of
 from real_data import shared_data
 
 PLAIN = RatingSettings(reliability=False, side=False, ties=False)

@@ -12,6 +12,7 @@ import pytest
 from scipy.stats import kendalltau
 
 from accord.errors import ConfigError, DataError
+from accord.feedback.choice_model import FIRST, SECOND
 from accord.feedback.ratings import fit
 from accord.feedback.records import Feedback
 from accord.feedback.selection import (
@@ -25,7 +26,7 @@ from accord.feedback.selection import (
     select,
 )
 from accord.feedback.simulate import simulated_votes
-from accord.feedback.votes import FIRST, SECOND, Votes
+from accord.feedback.votes import Votes
 
 
 def pairs(items: int, prompts: int = 4) -> list[Candidate]:

@@ -10,9 +10,10 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 
 from accord.errors import DataError
+from accord.feedback.choice_model import FIRST, TIE
 from accord.feedback.simulate import simulated_tastes
 from accord.feedback.tastes import soft_labels, tastes_of
-from accord.feedback.votes import FIRST, TIE, Votes
+from accord.feedback.votes import Votes
 
 
 def test_two_tastes_are_found_at_sixty_votes_each() -> None:

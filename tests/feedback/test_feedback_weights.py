@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from accord.feedback import agreement, annotator_model, position
+from accord.feedback.choice_model import FIRST, SECOND
 from accord.feedback.ratings import RatingSettings, fit
 from accord.feedback.records import Comparison, Feedback
-from accord.feedback.votes import FIRST, SECOND, Votes, relative_weights, votes_of
+from accord.feedback.votes import Votes, relative_weights, votes_of
 
 
 def record(number: int, rng: random.Random, **fields: Any) -> Feedback:

@@ -20,6 +20,7 @@ from typing import Any, Literal
 import numpy as np
 
 from accord.errors import DataError
+from accord.feedback.choice_model import place_of
 from accord.feedback.crowd_likelihood import Row, judged, maximise
 from accord.feedback.records import BestWorst, Comparison, Feedback, Ranking
 from accord.feedback.votes import doubt_of, order_known, relative_weights
@@ -132,9 +133,9 @@ def _rows(
     who = {name: a for a, name in enumerate(names)}
     rows, counts, prompts = [], [], []
     for key, record, weight in zip(keys, records, relative_weights(records), strict=True):
-        last = len(record.options) - 1
         places = {
-            o.id: 0.5 - o.shown_at / last if order_known(record) else 0.0 for o in record.options
+            o.id: float(place_of(o.shown_at, len(record.options))) if order_known(record) else 0.0
+            for o in record.options
         }
         order, tied = _order(record)
         doubt = doubt_of(record)

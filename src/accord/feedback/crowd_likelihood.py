@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.sparse import csr_matrix
-from scipy.special import logsumexp
 from scipy.stats import norm, qmc
 
+from accord.feedback.choice_model import FIRST, TIE, comparison, ranking, utility
+from accord.feedback.choice_model import best_worst as best_worst_choice
 from accord.statistics.intervals import Array, Index
 
 POINTS = 256
@@ -286,7 +287,7 @@ def _table(
             block.place_KT[:, part, None],
             block.annotator_T[part],
         )
-        u_KTQ = beta[who][:, None] * theta + gamma[who][:, None] * place
+        u_KTQ = utility(theta, place, beta[who][:, None], gamma[who][:, None])
         logp, slope, of_nu = _choice(u_KTQ, block.tied_T[part, None], block.best_worst, log_nu)
         for into, values in zip(
             found, (logp, (slope * theta).sum(0), (slope * place).sum(0), of_nu), strict=True
@@ -300,46 +301,8 @@ def _choice(
 ) -> tuple[Array, Array, Array | float]:
     """log P of each judgement, its slope in each utility, and in log nu. Options come best
     first."""
-    if best_worst:
-        return _best_worst(u_KTQ)
-    if len(u_KTQ) == 2:
-        return _comparison(u_KTQ, tied_T1, log_nu)
-    # Plackett-Luce: the first of what is left, again and again. Utilities differ by a few hundred
-    # at most: no underflow.
-    top = u_KTQ.max(0)
-    weight, slope = np.exp(u_KTQ - top), np.empty_like(u_KTQ)
-    left = weight.copy()
-    for place in range(len(left) - 2, -1, -1):
-        left[place] += left[place + 1]
-    logp, share = np.zeros_like(top), np.zeros_like(top)
-    for place in range(len(left) - 1):
-        logp += u_KTQ[place] - top - np.log(left[place])
-        share = share + 1 / left[place]
-        slope[place] = 1 - weight[place] * share
-    slope[-1] = -weight[-1] * share
-    return logp, slope, 0.0
-
-
-def _comparison(
-    u_KTQ: Array, tied_T1: NDArray[np.bool_], log_nu: float
-) -> tuple[Array, Array, Array]:
-    """Davidson's weights exp(d/2), exp(-d/2), nu, all over the largest of them."""
-    d = u_KTQ[0] - u_KTQ[1]
-    half = np.abs(d) / 2
-    top = np.maximum(half, log_nu)
-    more, less, tie = np.exp(half - top), np.exp(-half - top), np.exp(log_nu - top)
-    total = more + less + tie
-    slope = np.where(tied_T1, 0.0, 0.5) - np.sign(d) * (more - less) / (2 * total)
-    logp = np.where(tied_T1, log_nu, d / 2) - top - np.log(total)
-    return logp, np.stack([slope, -slope]), tied_T1 - tie / total
-
-
-def _best_worst(u_KTQ: Array) -> tuple[Array, Array, float]:
-    best = u_KTQ - logsumexp(u_KTQ, axis=0, keepdims=True)
-    rest = -u_KTQ[1:]
-    worst = rest - logsumexp(rest, axis=0, keepdims=True)
-    slope = -np.exp(best)
-    slope[0] += 1
-    slope[1:] += np.exp(worst)
-    slope[-1] -= 1
-    return best[0] + worst[-1], slope, 0.0
+    if len(u_KTQ) == 2 and not best_worst:
+        outcome = np.where(tied_T1, TIE, FIRST)
+        found = comparison(u_KTQ[0] - u_KTQ[1], outcome, log_nu)
+        return found.log_p, np.stack([found.slope, -found.slope]), found.slope_nu
+    return (*(best_worst_choice if best_worst else ranking)(u_KTQ), 0.0)

@@ -25,11 +25,10 @@ from functools import lru_cache
 import numpy as np
 
 from accord.errors import DataError
+from accord.feedback.choice_model import FIRST, TIE, decided_p
 from accord.feedback.ratings import Ratings, RatingSettings, fit
 from accord.feedback.records import Feedback
 from accord.feedback.votes import (
-    FIRST,
-    TIE,
     Objects,
     object_name,
     order_known,
@@ -345,6 +344,6 @@ def _answers(
             )
         scores = fits[record.annotator].score_P
         gap = scores[place[first]] - scores[place[second]]
-        p = 1 / (1 + np.exp(-gap if row.outcome == FIRST else gap))
-        terms.setdefault(row.record, []).append((float(p), row.weight))
+        p = float(decided_p(gap if row.outcome == FIRST else -gap))
+        terms.setdefault(row.record, []).append((p, row.weight))
     return terms, firsts

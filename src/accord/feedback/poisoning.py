@@ -30,9 +30,10 @@ from scipy.stats import binom, norm
 
 from accord.errors import DataError
 from accord.feedback.agreement import pair_votes
+from accord.feedback.choice_model import FIRST, TIE, comparison, decided_log_p
 from accord.feedback.ratings import Ratings, RatingSettings, fit
 from accord.feedback.records import Feedback
-from accord.feedback.votes import FIRST, TIE, Objects, Votes, votes_of
+from accord.feedback.votes import Objects, Votes, votes_of
 from accord.statistics.intervals import Array, Index
 from accord.statistics.significance import discoveries
 
@@ -205,12 +206,9 @@ def target_scores(reference: Ratings, votes: Votes) -> list[TargetScore]:
     part of the variance: Var = sum Var y + g' C g, g the slopes of sum p in the scores and C their
     covariance."""
     gap = reference.score_P[votes.first] - reference.score_P[votes.second]
-    nu = np.exp(reference.log_nu) if reference.settings.ties else 0.0
-    weights = np.stack([np.exp(gap / 2), np.exp(-gap / 2), np.full_like(gap, nu)])
-    p_first, _, p_tie = weights / weights.sum(0)
-    mean = p_first + p_tie / 2
-    variance = p_first + p_tie / 4 - mean**2
-    outcome = np.where(votes.outcome == FIRST, 1.0, np.where(votes.outcome == TIE, 0.5, 0.0))
+    log_nu = reference.log_nu if reference.settings.ties else -np.inf
+    terms = comparison(gap, votes.outcome, log_nu)
+    beyond, variance = terms.slope, -terms.curvature[0]  # a win counts 1, a tie 1/2
     found = []
     targets = np.unique(np.concatenate([votes.first, votes.second]))
     for m in targets:
@@ -219,7 +217,7 @@ def target_scores(reference: Ratings, votes: Votes) -> list[TargetScore]:
         if count.sum() < LEAST_VOTES:
             continue
         sign = np.where(votes.first[here] == m, 1.0, -1.0)
-        excess = float((count * sign * (outcome - mean)[here]).sum())
+        excess = float((count * sign * beyond[here]).sum())
         slope = np.zeros(len(reference.score_P))
         np.add.at(slope, votes.first[here], count * sign * variance[here])
         np.add.at(slope, votes.second[here], -count * sign * variance[here])
@@ -236,7 +234,7 @@ def martingale(reference: Ratings, votes: Votes) -> float:
     taken to be ordered)."""
     decided = votes.where(votes.outcome != TIE)
     gap = reference.score_P[decided.first] - reference.score_P[decided.second]
-    log_p = -np.logaddexp(0, np.where(decided.outcome == FIRST, -gap, gap))
+    log_p = decided_log_p(np.where(decided.outcome == FIRST, gap, -gap))
     steps = np.repeat(-np.log(2) - log_p, np.maximum(1, np.round(decided.count)).astype(int))
     return (
         float(np.exp(np.clip(np.maximum.accumulate(np.cumsum(steps)), None, 700)[-1]))

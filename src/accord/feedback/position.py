@@ -10,9 +10,10 @@ import numpy as np
 from scipy.stats import binomtest, norm
 
 from accord.errors import DataError
+from accord.feedback.choice_model import FIRST, TIE
 from accord.feedback.ratings import RatingSettings, fit
 from accord.feedback.records import Feedback
-from accord.feedback.votes import FIRST, TIE, Objects, Votes, order_known, vote_rows, votes_of
+from accord.feedback.votes import Objects, Votes, order_known, vote_rows, votes_of
 from accord.statistics.intervals import Interval, around, share
 from accord.statistics.significance import discoveries
 

@@ -23,10 +23,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
-from scipy.special import expit, log_expit
 
 from accord.errors import DataError, RunError
-from accord.feedback.votes import FIRST, SECOND, TIE, Cells, Votes, cells
+from accord.feedback.choice_model import OUTCOMES, TIE, Compared, comparison
+from accord.feedback.votes import Cells, Votes, cells
 from accord.statistics.intervals import Array
 from accord.statistics.resampling import percentile_interval
 
@@ -77,9 +77,10 @@ class Ratings:
         fitted."""
         x = np.concatenate([self.score_P, self.log_reliability_A, [self.side, self.log_nu]])
         d = _gaps(x, votes, len(self.producers))[0]
-        return np.take_along_axis(
-            _log_p(d, self.log_nu, self.settings.ties), votes.outcome[:, None], 1
-        )[:, 0]
+        if not self.settings.ties and (votes.outcome == TIE).any():
+            raise ValueError("a tie has no probability in a fit without ties")
+        log_nu = self.log_nu if self.settings.ties else -np.inf
+        return comparison(d, votes.outcome, log_nu).log_p
 
     def draws(self, count: int, rng: np.random.Generator) -> Array:
         """Scores drawn from their approximate posterior: [count, P]."""
@@ -221,41 +222,25 @@ def _gaps(x: Array, votes: Votes | Cells, producers: int) -> tuple[Array, Array,
     return scale * difference + x[-2] * side, scale, difference
 
 
-def _log_p(d_M: Array, log_nu: float, ties: bool) -> Array:
-    """log P(first), P(second), P(tie): [M, 3]; without ties the last is -inf."""
-    if not ties:
-        return np.stack([log_expit(d_M), log_expit(-d_M), np.full_like(d_M, -np.inf)], axis=1)
-    # Davidson: weights exp(d/2), exp(-d/2), nu, all over exp(|d|/2) so that none overflows.
-    half = np.abs(d_M) / 2
-    top = np.maximum(half, log_nu)
-    total = top + np.log(np.exp(half - top) + np.exp(-half - top) + np.exp(log_nu - top))
-    return np.stack([d_M / 2 - total, -d_M / 2 - total, log_nu - total], axis=1)
+def _compared(d_M: Array, log_nu: float, ties: bool) -> Compared:
+    """Terms of each outcome at each gap: [3, M]; without ties of the first two."""
+    if ties:
+        return comparison(d_M, OUTCOMES, log_nu)
+    return comparison(d_M, OUTCOMES[:TIE], -np.inf)
 
 
 def _cell_terms(
     d: Array, won: Array, log_nu: float, ties: bool
-) -> tuple[float, Array, Array, Array, Array, Array]:
+) -> tuple[float, Array, Array, list[Array]]:
     """Log-likelihood of all cells, and per cell its slopes in d and log nu and its curvatures (d d,
     d nu, nu nu)."""
-    n = won.sum(1)
-    if not ties:
-        # Wins of the first and of the second; log sigmoid(-d) = log sigmoid(d) - d.
-        p = expit(d)
-        value = float((n * log_expit(d) - won[:, SECOND] * d).sum())
-        none = np.zeros_like(d)
-        return value, won[:, FIRST] - n * p, none, -n * p * (1 - p), none, none
-    log_p = _log_p(d, log_nu, True)
-    p = np.exp(log_p)
-    mean, tie = (p[:, FIRST] - p[:, SECOND]) / 2, p[:, TIE]
-    slope = (won[:, FIRST] - won[:, SECOND]) / 2 - n * mean
-    bend = -n * ((p[:, FIRST] + p[:, SECOND]) / 4 - mean**2)
+    terms = _compared(d, log_nu, ties)
+    won_OM = won.T[: len(terms.log_p)]
     return (
-        float((won * log_p).sum()),
-        slope,
-        won[:, TIE] - n * tie,
-        bend,
-        n * mean * tie,
-        -n * tie * (1 - tie),
+        float((won_OM * terms.log_p).sum()),
+        (won_OM * terms.slope).sum(0),
+        (won_OM * terms.slope_nu).sum(0),
+        [won_OM.sum(0) * bend for bend in terms.curvature],
     )
 
 
@@ -289,7 +274,7 @@ def _posterior(
     second argument of l.
     """
     d, scale, difference = _gaps(x, counts, producers)
-    value, slope, slope_nu, dd, dn, nn = _cell_terms(d, counts.won, float(x[-1]), settings.ties)
+    value, slope, slope_nu, (dd, dn, nn) = _cell_terms(d, counts.won, float(x[-1]), settings.ties)
     i, j, k = counts.first, counts.second, counts.annotator
     pull, side = scale * difference, counts.side
 

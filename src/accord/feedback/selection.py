@@ -21,12 +21,12 @@ from itertools import combinations
 from typing import Literal
 
 import numpy as np
-from scipy.special import expit
 
 from accord.errors import ConfigError, DataError
+from accord.feedback.choice_model import FIRST, TIE, decided_log_p, decided_p
 from accord.feedback.ratings import Ratings, RatingSettings, fit
 from accord.feedback.records import Feedback, content_id
-from accord.feedback.votes import FIRST, TIE, Objects, Votes, object_name
+from accord.feedback.votes import Objects, Votes, object_name
 from accord.statistics.intervals import Array, Interval
 from accord.statistics.resampling import percentile_interval
 
@@ -187,7 +187,7 @@ class _Pool:
         """p and Var(d) of every pair of objects."""
         i, j = self.pairs.T
         variance = self.covariance[i, i] + self.covariance[j, j] - 2 * self.covariance[i, j]
-        return expit(self.mean[i] - self.mean[j]), np.maximum(variance, 0) + self.best_extra
+        return decided_p(self.mean[i] - self.mean[j]), np.maximum(variance, 0) + self.best_extra
 
     def take(self, pair: int, value: float, reason: str) -> Pick:
         """The candidate of a pair whose members disagree most and whose prompt was judged least;
@@ -204,7 +204,7 @@ class _Pool:
         self.best_extra[pair] = max((self.extra[c] for c in left), default=0.0)
         i, j = self.pairs[pair]
         column = self.covariance[:, i] - self.covariance[:, j]
-        p = float(expit(self.mean[i] - self.mean[j]))
+        p = float(decided_p(self.mean[i] - self.mean[j]))
         weight = p * (1 - p) / (1 + p * (1 - p) * float(column[i] - column[j]))
         self.covariance -= weight * np.outer(column, column)
         return Pick(self.candidates[chosen], "active", value, reason)
@@ -325,7 +325,7 @@ def _loss(learned: Votes, test: Votes) -> float:
     """Mean negative log-likelihood (nats) at the best of several scales of the scores."""
     score = fit(learned, PLAIN).score_P
     gap = np.where(test.outcome == FIRST, 1.0, -1.0) * (score[test.first] - score[test.second])
-    losses = np.logaddexp(0, -gap[:, None] * SCALES)
+    losses = -decided_log_p(gap[:, None] * SCALES)
     return float((test.count @ losses / test.count.sum()).min())
 
 

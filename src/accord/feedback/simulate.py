@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accord.errors import ConfigError
+from accord.feedback.choice_model import OUTCOMES, TIE, comparison, decided_p, place_of, utility
 from accord.feedback.records import (
     BestWorst,
     Comparison,
@@ -48,17 +49,17 @@ class SimulatedAnnotator:
         self, rewards_K: NDArray[np.float64], shown_at_K: NDArray[np.int64]
     ) -> NDArray[np.float64]:
         """Utility of each option as this annotator sees it: [K]."""
-        places = shown_at_K / max(1, len(rewards_K) - 1)
-        return self.rationality * rewards_K + self.side_bias * (0.5 - places)
+        places = place_of(shown_at_K, len(rewards_K))
+        return utility(rewards_K, places, self.rationality, self.side_bias)
 
     def compare(
         self, rewards: Sequence[float], shown_at: Sequence[int], rng: np.random.Generator
     ) -> int | None:
         """Index of the preferred one of two options, None for a tie."""
         u = self.utilities(np.asarray(rewards, dtype=np.float64), np.asarray(shown_at))
-        probabilities = comparison_probabilities(u[0], u[1], self.tie)
-        drawn = int(rng.choice(3, p=probabilities))
-        return None if drawn == 2 else drawn
+        log_nu = np.log(self.tie) if self.tie > 0 else -np.inf
+        drawn = int(rng.choice(3, p=comparison(u[0] - u[1], TIE, log_nu).p))
+        return None if drawn == TIE else drawn
 
     def rank(
         self, rewards: Sequence[float], shown_at: Sequence[int], rng: np.random.Generator
@@ -80,14 +81,6 @@ class SimulatedAnnotator:
         return self.rate(reward, [threshold], rng) == 1
 
 
-def comparison_probabilities(first: float, second: float, tie: float) -> NDArray[np.float64]:
-    """[P(first), P(second), P(tie)] by Davidson 1970: exp(u1), exp(u2), nu exp((u1+u2)/2),
-    normalised."""
-    logits = np.array([first, second, (first + second) / 2 + (np.log(tie) if tie > 0 else -np.inf)])
-    weights = np.exp(logits - logits.max())
-    return weights / weights.sum()  # type: ignore[no-any-return]
-
-
 def simulated_votes(
     rng: np.random.Generator,
     count: int,
@@ -102,8 +95,8 @@ def simulated_votes(
     second = (first + rng.integers(1, len(score_P), size=count)) % len(score_P)
     annotator = rng.integers(len(log_reliability_A), size=count)
     gap = np.exp(log_reliability_A[annotator]) * (score_P[first] - score_P[second]) + side
-    logits = np.stack([gap / 2, -gap / 2, np.full(count, log_nu)])
-    outcome = (logits + rng.gumbel(size=logits.shape)).argmax(0)
+    log_p = comparison(gap, OUTCOMES, log_nu).log_p
+    outcome = (log_p + rng.gumbel(size=log_p.shape)).argmax(0)
     names = [f"m{i}" for i in range(len(score_P))], [f"a{k}" for k in range(len(log_reliability_A))]
     return Votes(first, second, annotator, outcome, np.ones(count), *names)
 
@@ -128,7 +121,7 @@ def simulated_tastes(
     )
     if log_reliability_A is not None:
         gap = np.exp(log_reliability_A)[annotator] * gap
-    outcome = (rng.random(people * each) >= 1 / (1 + np.exp(-gap))).astype(np.int64)
+    outcome = (rng.random(people * each) >= decided_p(gap)).astype(np.int64)
     names = [f"m{i}" for i in range(producers)], [f"a{k:02d}" for k in range(people)]
     return Votes(first, second, annotator, outcome, np.ones(people * each), *names)
 
@@ -139,7 +132,7 @@ def simulated_drifter(
     """P(answer given), as the others see it, of somebody who agrees with them in 78 % (74 % at a
     spread of 1.5), as people do, and turns round `turned` of the answers from number `after` on:
     [count]."""
-    p = 1 / (1 + np.exp(-spread * np.abs(rng.normal(size=count))))
+    p = decided_p(spread * np.abs(rng.normal(size=count)))
     agreed = (rng.random(count) < p) ^ ((np.arange(count) >= after) & (rng.random(count) < turned))
     seen: NDArray[np.float64] = np.where(agreed, p, 1 - p)
     return seen
@@ -166,7 +159,7 @@ def with_sybils(
     if score_P is not None:
         rank = (-score_P).argsort().argsort()
         rivals = (rank < rank[target]) & (rank >= rank[target] - 10)
-        wins = rng.random(count) < 1 / (1 + np.exp(score_P[other] - score_P[favoured]))
+        wins = rng.random(count) < decided_p(score_P[favoured] - score_P[other])
         wins = np.where(
             rivals[other] & ~rivals[favoured],
             True,

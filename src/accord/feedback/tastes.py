@@ -17,13 +17,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
-from scipy.special import expit, log_expit, logsumexp
+from scipy.special import logsumexp
 
 from accord.errors import DataError
+from accord.feedback.choice_model import FIRST, TIE, decided_log_p, decided_p
 from accord.feedback.records import Feedback
-from accord.feedback.votes import FIRST, TIE, Objects, Votes, votes_of
+from accord.feedback.votes import Objects, Votes, votes_of
 from accord.statistics.intervals import Array, Index, Interval, around, share
 
 RELIABILITY_SD = 0.7
@@ -172,7 +172,7 @@ def _best(data: _Data, groups: int, seed: int) -> _Fit:
 def _split(data: _Data, groups: int, rng: np.random.Generator) -> Array:
     """Annotators by the leading directions of their residuals from the common scores."""
     common = _em(data, np.ones((data.annotators, 1))).scores_GP[0]
-    surprise = 1 - expit(common[data.winner] - common[data.loser])
+    surprise = 1 - decided_p(common[data.winner] - common[data.loser])
     weighed = data.counts_AQ.multiply(surprise[None, :]).tocsr()
     directions = csr_matrix(
         (np.ones(len(data.winner)), (np.arange(len(data.winner)), data.winner)),
@@ -205,7 +205,7 @@ def _em(data: _Data, member_AG: Array, iterations: int = 200, tolerance: float =
         fitted = [_newton(data, joint[:, g].T @ data.counts_AQ, scores[g]) for g in range(groups)]
         scores, curvatures = np.array([s for s, _ in fitted]), [h for _, h in fitted]
         gap = scores[:, data.winner] - scores[:, data.loser]  # [G, Q]
-        table = log_expit(np.exp(grid)[None, :, None] * gap[:, None, :]).reshape(
+        table = decided_log_p(np.exp(grid)[None, :, None] * gap[:, None, :]).reshape(
             -1, len(data.winner)
         )
         log_joint = (data.counts_AQ @ table.T).reshape(data.annotators, groups, len(grid))
@@ -229,7 +229,7 @@ def _newton(data: _Data, weight_RQ: Array, start: Array) -> tuple[Array, Array]:
     each reliability."""
     scale, s, size = np.exp(LOG_RELIABILITY)[:, None], start, data.producers
     for _ in range(50):
-        lost = expit(-scale * (s[data.winner] - s[data.loser]))
+        lost = decided_p(-scale * (s[data.winner] - s[data.loser]))
         pull = (weight_RQ * scale * lost).sum(0)
         gradient = (
             np.bincount(data.winner, pull, minlength=size)
@@ -290,7 +290,7 @@ def _soft_labels(votes: Votes, data: _Data, scores_GP: Array, shares_G: Array) -
         tally[0 if won < lost else 1] += n
     found = []
     for (i, j), (first, second) in sorted(totals.items()):
-        p: NDArray[np.float64] = expit(scores_GP[:, i] - scores_GP[:, j])
+        p = decided_p(scores_GP[:, i] - scores_GP[:, j])
         found.append(
             SoftLabel(
                 votes.producers[i],

@@ -24,10 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accord.errors import DataError
+from accord.feedback.choice_model import FIRST, SECOND, TIE
 from accord.feedback.records import BestWorst, Comparison, Feedback, Option, Ranking, content_id
 from accord.statistics.intervals import Array, Index
 
-FIRST, SECOND, TIE = 0, 1, 2
 Objects = Literal["producer", "option"]
 UNNAMED = "an option without a producer"
 

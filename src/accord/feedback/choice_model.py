@@ -1,0 +1,154 @@
+"""The choice model in numpy: log P of what was chosen, its slope and its curvature.
+
+Every kind of feedback is a choice of a noisily rational person, P(choice) proportional to exp(u)
+(Jeon, Milli, Dragan 2020), with the utility of an option as its annotator sees it
+
+    u = beta * r + gamma * (1/2 - p / (K - 1))                                 place_of, utility
+
+(r its reward, p its place among the K shown, beta the rationality, gamma the pull of what is shown
+first). With w_i = exp(u_i):
+
+    decided      P(1 over 2) = w_1 / (w_1 + w_2)                    Bradley and Terry 1952
+    comparison   P(1), P(2), P(tie) ~ w_1, w_2, nu sqrt(w_1 w_2)    Davidson 1970
+    ranking      prod_s w_s / sum_(t >= s) w_t, best first          Luce 1959, Plackett 1975
+    best_worst   w_b / sum_i w_i * w_l^-1 / sum_(i != b) w_i^-1     Marley and Louviere 2005
+    rating       P(level <= k) = sigmoid(tau_k - u)                 Samejima 1969
+
+Arrays broadcast; of several utilities the options come first, [K, ...]. log P in nats. All but the
+rating are exponential families: the slope is what was chosen minus what is expected, the curvature
+the negative covariance, so log P is concave in u (the rating's is as well). Training uses the same
+model in torch, `learning/likelihoods.py`; tests hold the two equal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit, log_expit, logsumexp
+
+from accord.statistics.intervals import Array, Index
+
+FIRST, SECOND, TIE = 0, 1, 2
+"""Outcomes of a comparison, in the order the options are passed."""
+OUTCOMES = np.arange(3)[:, None]
+"""All three, for a row of gaps."""
+_LEAD = np.array([0.5, -0.5, 0.0])
+
+
+def place_of(shown_at: Array | Index | int, options: int) -> Array:
+    """1/2 for what is shown first of `options`, -1/2 for the last."""
+    return np.asarray(0.5 - np.asarray(shown_at) / max(1, options - 1), dtype=np.float64)
+
+
+def utility(
+    reward: Array, place: Array, rationality: Array | float, side_bias: Array | float
+) -> Array:
+    """u of options with these rewards at these places (`place_of`); all broadcast."""
+    return rationality * reward + side_bias * place
+
+
+def decided_p(gap: Array) -> Array:
+    """P(first) of a comparison without ties, gap = u_1 - u_2: p; log P has the slope 1 - p in the
+    gap and the curvature -p (1 - p)."""
+    p: Array = expit(gap)
+    return p
+
+
+def decided_log_p(gap: Array) -> Array:
+    """log P(first) of a comparison without ties."""
+    log_p: Array = log_expit(gap)
+    return log_p
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Davidson's model at gaps d = u_1 - u_2: [...]. log_p of the outcomes, its slopes in d and in
+    log nu; p [3, ...] of first, second and tie."""
+
+    log_p: Array
+    slope: Array
+    slope_nu: Array
+    p: Array
+
+    @property
+    def curvature(self) -> tuple[Array, Array, Array]:
+        """Second derivatives of log P, the same for every outcome: in d twice, in d and log nu, in
+        log nu twice."""
+        first, second, tie = self.p
+        lead = (first - second) / 2
+        return lead**2 - (first + second) / 4, lead * tie, -tie * (1 - tie)
+
+
+def comparison(gap: Array, outcome: Array | Index | int, log_nu: float) -> Compared:
+    """Terms of each outcome (FIRST, SECOND, TIE) at each gap; both broadcast. log_nu -inf: nobody
+    ties."""
+    half = gap / 2
+    top = np.maximum(np.abs(half), log_nu)  # over the largest, so that no weight overflows
+    weights = np.exp(half - top), np.exp(-half - top), np.exp(log_nu - top)
+    total = weights[0] + weights[1] + weights[2]
+    p = np.stack([weight / total for weight in weights])
+    tied, lead = np.equal(outcome, TIE), _LEAD[outcome]
+    log_p = np.where(tied, log_nu, lead * gap) - (top + np.log(total))
+    return Compared(log_p, lead - (p[FIRST] - p[SECOND]) / 2, tied - p[TIE], p)
+
+
+def ranking(u: Array) -> tuple[Array, Array]:
+    """(log P [...], slopes [K, ...]) of utilities given from best to worst. They may differ by a
+    few hundred: beyond that a weight would vanish."""
+    top = u.max(0)
+    weight, slope = np.exp(u - top), np.empty_like(u)
+    left = np.cumsum(weight[::-1], axis=0)[::-1]
+    log_p, share = np.zeros_like(top), np.zeros_like(top)
+    for place in range(len(u) - 1):
+        log_p = log_p + u[place] - top - np.log(left[place])
+        share = share + 1 / left[place]
+        slope[place] = 1 - weight[place] * share
+    slope[-1] = -weight[-1] * share
+    return log_p, slope
+
+
+def ranking_curvature(u: Array) -> Array:
+    """Second derivatives of a ranking's log P: [K, K, ...]."""
+    found = np.zeros((len(u), *u.shape))
+    for place in range(len(u) - 1):
+        found[place:, place:] -= _covariance(u[place:])
+    return found
+
+
+def best_worst(u: Array) -> tuple[Array, Array]:
+    """(log P [...], slopes [K, ...]) of the best, given first, and the worst, given last."""
+    best = u - logsumexp(u, axis=0, keepdims=True)
+    worst = -u[1:] - logsumexp(-u[1:], axis=0, keepdims=True)
+    slope = -np.exp(best)
+    slope[0] += 1
+    slope[1:] += np.exp(worst)
+    slope[-1] -= 1
+    return best[0] + worst[-1], slope
+
+
+def best_worst_curvature(u: Array) -> Array:
+    """Second derivatives of a best/worst choice's log P: [K, K, ...]."""
+    found = -_covariance(u)
+    found[1:, 1:] -= _covariance(-u[1:])
+    return found
+
+
+def rating(u: Array, level: Index, thresholds_L: Array) -> tuple[Array, Array, Array]:
+    """(log P, slope in u, curvature in u) of levels 0..L on a scale with L ascending thresholds; a
+    thumb is the case L = 1. sigmoid(a) - sigmoid(b) is written as sigmoid(a) sigmoid(-b) (1 -
+    exp(b - a)), so that far tails stay finite."""
+    edges = np.concatenate([[-np.inf], thresholds_L, [np.inf]])
+    upper, lower = edges[np.add(level, 1)], edges[level]
+    log_p = log_expit(upper - u) + log_expit(u - lower) + np.log(-np.expm1(lower - upper))
+    above, below = expit(u - upper), expit(lower - u)
+    return log_p, below - above, -(above * (1 - above) + below * (1 - below))
+
+
+def _covariance(u: Array) -> Array:
+    """Of the indicators of a choice among options of these utilities: [K, K, ...]."""
+    p = np.exp(u - logsumexp(u, axis=0, keepdims=True))
+    found: Array = -p[:, None] * p[None]
+    for option in range(len(u)):
+        found[option, option] += p[option]
+    return found
