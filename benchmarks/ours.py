@@ -78,23 +78,28 @@ def _sft(
 def _reward(
     options: argparse.Namespace, model: CausalLM, rows: Sequence[Row]
 ) -> tuple[Step, Optimizer]:
+    from accord.learning.judged_batch import JudgedBatch
     from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement
     from accord.learning.reward import RewardSettings, reward_step
     from accord.models.scalar import ScalarModel
 
     member = ScalarModel.from_causal_lm(model, 0)
-    judged = [
-        JudgedGroup(Group(r.prompt, [r.chosen, r.rejected]), (Judgement((0, 1), None),))
-        for r in rows
-    ]
+    judged = JudgedBatch.of(
+        [
+            JudgedGroup(Group(r.prompt, [r.chosen, r.rejected]), (Judgement((0, 1), None),))
+            for r in rows
+        ]
+    )
     settings, effects = (
         RewardSettings(micro_batch_tokens=options.micro_batch_tokens),
         AnnotatorEffects.none(),
     )
-    return (
-        lambda at: reward_step(member, judged[at : at + options.batch], settings, effects)[0],
-        Optimizer(member.parameters(), CONSTANT, FOREVER),
-    )
+
+    def step(at: int) -> float:
+        batch = judged.select(range(at, min(at + options.batch, len(rows))))
+        return reward_step(member, batch, settings, effects)[0]
+
+    return step, Optimizer(member.parameters(), CONSTANT, FOREVER)
 
 
 def _dpo(

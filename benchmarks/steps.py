@@ -20,6 +20,7 @@ REPETITIONS = 5
 def main() -> None:
     """Measure and print."""
     environment.prepare(1)
+    from accord.learning.judged_batch import JudgedBatch
     from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement
     from accord.learning.preference import (
         Pair,
@@ -43,13 +44,15 @@ def main() -> None:
         return [rng.randrange(3, 4096) for _ in range(rng.randint(low, high))]
 
     examples = [Group([0, *ids(8, 16)], [ids(16, 96)]) for _ in range(48)]
-    judged = [
-        JudgedGroup(
-            Group([0, *ids(8, 16)], [ids(16, 96) for _ in range(4)]),
-            (Judgement((0, 1, 2, 3), (0, 1, 2, 3)),),
-        )
-        for _ in range(12)
-    ]
+    judged = JudgedBatch.of(
+        [
+            JudgedGroup(
+                Group([0, *ids(8, 16)], [ids(16, 96) for _ in range(4)]),
+                (Judgement((0, 1, 2, 3), (0, 1, 2, 3)),),
+            )
+            for _ in range(12)
+        ]
+    )
     pairs = [Pair([0, *ids(8, 16)], ids(16, 96), ids(16, 96)) for _ in range(24)]
     cached = reference_logprobs(model, None, pairs, 8192)
     member, effects = ScalarModel.from_causal_lm(model, 0), AnnotatorEffects.none()

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from accord.learning import advantages as adv
 from accord.learning import losses
+from accord.learning.judged_batch import JudgedBatch
 from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement
 from accord.learning.on_policy_batch import Experience
 from accord.learning.preference import Pair, PreferenceSettings, preference_step, reference_logprobs
@@ -115,7 +116,7 @@ def kto(v: Variant) -> Outcome:
 def reward(v: Variant) -> Outcome:
     member = ScalarModel(v.model(3), ScalarHead(32, seed=1))
     settings = RewardSettings(micro_batch_tokens=v.budget, label_smoothing=0.05)
-    loss, _ = reward_step(member, v.order(JUDGED), settings, EFFECTS)
+    loss, _ = reward_step(member, JudgedBatch.of(v.order(JUDGED)), settings, EFFECTS)
     return {"loss": loss}, gradients(member.parameters())
 
 

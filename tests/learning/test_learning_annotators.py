@@ -18,6 +18,7 @@ from accord.feedback.simulate import SimulatedAnnotator, comparison_probabilitie
 from accord.learning import likelihoods
 from accord.learning.annotators import JudgementParameters, describe_annotators, starting_thresholds
 from accord.learning.choices import log_likelihood
+from accord.learning.judged_batch import JudgedBatch
 from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement, Scale, strict_pairs
 from accord.learning.reward import RewardSettings, train_reward
 from accord.learning.settings import OptimizerSettings
@@ -63,10 +64,13 @@ def fitted(
 ) -> torch.Tensor:
     """Minimise the loss over the parameters for known rewards; returns the inverse information
     matrix."""
-    weights = list(parameters.parameters())
+    weights, batch = list(parameters.parameters()), JudgedBatch.of(groups)
 
     def loss() -> torch.Tensor:
-        return parameters.penalty() - log_likelihood(scores_R, groups, parameters.effects()).sum()
+        return (
+            parameters.penalty()
+            - log_likelihood(scores_R, batch, parameters.effects()).logp_M.sum()
+        )
 
     optimizer = torch.optim.LBFGS(
         weights, max_iter=300, tolerance_grad=1e-6, line_search_fn="strong_wolfe"
@@ -385,7 +389,7 @@ def test_pairs_said_by_ratings() -> None:
 
 def test_ratings_without_scales_and_impossible_ones() -> None:
     with pytest.raises(DataError, match="no thresholds"):
-        log_likelihood(torch.zeros(4), RATED[:1], AnnotatorEffects.none(2))
+        log_likelihood(torch.zeros(4), JudgedBatch.of(RATED[:1]), AnnotatorEffects.none(2))
     with pytest.raises(ValueError, match="of one option"):
         Judgement((0, 1), None, 0, "rating")
     with pytest.raises(ValueError, match="at least two levels"):

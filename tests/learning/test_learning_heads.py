@@ -18,6 +18,7 @@ from accord.learning import likelihoods
 from accord.learning.annotators import JudgementParameters
 from accord.learning.calibration import context_explained, fit_centre
 from accord.learning.choices import centring, log_likelihood
+from accord.learning.judged_batch import JudgedBatch
 from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement, Scale
 from accord.learning.reward import RewardSettings, team_step, train_reward
 from accord.learning.settings import OptimizerSettings
@@ -33,6 +34,7 @@ LORA = LoraSettings(rank=2, alpha=4)
 NONE = AnnotatorEffects.none(2)
 FAST = OptimizerSettings(learning_rate=3e-3)
 GROUPS = [g.group for g in JUDGED]
+BATCH = JudgedBatch.of(JUDGED)
 
 
 def ensemble(
@@ -58,9 +60,9 @@ def test_the_gradient_of_a_shared_trunk_is_the_mean_of_its_heads() -> None:
     settings = RewardSettings()
     shared, apart = ensemble("shared"), ensemble("own")
     parameters = [JudgementParameters(NONE) for _ in range(2)]
-    loss, _ = team_step(Team(shared.members, parameters), JUDGED, settings)
+    loss, _ = team_step(Team(shared.members, parameters), BATCH, settings)
     losses = [
-        team_step(Team([m], [p]), JUDGED, settings)[0]
+        team_step(Team([m], [p]), BATCH, settings)[0]
         for m, p in zip(apart.members, parameters, strict=True)
     ]
     assert loss == pytest.approx(sum(losses) / 2, abs=1e-5)
@@ -69,22 +71,19 @@ def test_the_gradient_of_a_shared_trunk_is_the_mean_of_its_heads() -> None:
     )
     for p, q, r in weights:
         torch.testing.assert_close(p.grad, (q.grad + r.grad) / 2, atol=1e-5, rtol=1e-4)
-    versions = [
-        JUDGED,
-        [replace(g, judgements=g.judgements * (i % 3)) for i, g in enumerate(JUDGED)],
-    ]
+    versions = [BATCH, BATCH.repeated([i % 3 for i in range(len(JUDGED))])]
     for budget in (10_000, 60):
         drawn = ensemble("shared")
         team_step(
             Team(drawn.members, parameters),
-            JUDGED,
+            BATCH,
             RewardSettings(micro_batch_tokens=budget),
             versions,
         )
         second = ensemble("own").members[1]
         team_step(
             Team([second], [parameters[1]]),
-            [g for i, g in enumerate(JUDGED) for _ in range(i % 3)],
+            BATCH.select([i for i in range(len(JUDGED)) for _ in range(i % 3)]),
             settings,
         )
         torch.testing.assert_close(
@@ -261,18 +260,21 @@ def test_judgements_under_a_distribution_by_hand() -> None:
         Judgement((2, 0, 1), (0, 1, 2)),
         Judgement((1, 2), None),
     )
-    group = [JudgedGroup(Group([0], [[4, 1], [5, 1], [6, 1]]), rows)]
+    group = JudgedGroup(Group([0], [[4, 1], [5, 1], [6, 1]]), rows)
+    batch = JudgedBatch.of([group])
     reading = Reading(mean, None, outputs, form)
-    expected = [p(0, 1), (p(0, 2) + p(2, 0)) / 2, (p(2, 0) + p(2, 1) + p(0, 1)) / 3, p(1, 2)]
+    expected = [p(0, 1), (p(0, 2) + p(2, 0)) / 2, p(1, 2), (p(2, 0) + p(2, 1) + p(0, 1)) / 3]
     torch.testing.assert_close(
-        log_likelihood(reading, group, AnnotatorEffects.none()), torch.tensor(expected)
+        log_likelihood(reading, batch, AnnotatorEffects.none()).logp_M, torch.tensor(expected)
     )
-    smoothed = log_likelihood(reading, group, AnnotatorEffects.none(), smoothing=0.2)
+    smoothed = log_likelihood(reading, batch, AnnotatorEffects.none(), smoothing=0.2).logp_M
     assert smoothed[0].item() == pytest.approx(0.8 * p(0, 1) + 0.2 * p(1, 0))
     for wrong in (Judgement((0, 1), (0, 1), margin=1.0), Judgement((0,), None, 0, "rating")):
         with pytest.raises(DataError, match="a distribution head learns from choices"):
             log_likelihood(
-                reading, [replace(group[0], judgements=(wrong,))], AnnotatorEffects.none()
+                reading,
+                JudgedBatch.of([replace(group, judgements=(wrong,))]),
+                AnnotatorEffects.none(),
             )
 
 
@@ -385,7 +387,7 @@ def test_a_rating_of_an_objective_reads_its_own_output() -> None:
         ),
     )
     effects = JudgementParameters(AnnotatorEffects.none(), SCALES).effects()
-    logp = log_likelihood(reading, [group], effects)
+    logp = log_likelihood(reading, JudgedBatch.of([group]), effects).logp_M
     expected = torch.sigmoid(torch.tensor([0.75 * 0.5 - 0.25 * 1.0, 0.3])).log()
     torch.testing.assert_close(logp, expected, atol=1e-3, rtol=1e-3)
 
@@ -393,7 +395,7 @@ def test_a_rating_of_an_objective_reads_its_own_output() -> None:
 def test_a_rating_of_an_objective_that_the_head_does_not_have() -> None:
     effects = JudgementParameters(AnnotatorEffects.none(), SCALES).effects()
     with pytest.raises(DataError, match="a rating is of objective 0, the head has 0"):
-        log_likelihood(torch.zeros(4), rated(1, 0), effects)
+        log_likelihood(torch.zeros(4), JudgedBatch.of(rated(1, 0)), effects)
 
 
 @pytest.mark.parametrize("form", [HeadForm(), BOTH, HeadForm("mean_variance")])
@@ -437,8 +439,10 @@ def test_centring_by_hand_and_its_effect() -> None:
         Judgement((2, 3), (0, 1), kind="tie"),
     )
     group = JudgedGroup(Group([0], [[4, 1]] * 4), rows)
-    assert centring(scores, [group]).item() == pytest.approx(3.0**2 + (2 * 2.5 / 3) ** 2 + 0.5**2)
-    assert centring(scores, [replace(group, judgements=rows[2:3])]).item() == 0
+    assert centring(scores, JudgedBatch.of([group])).item() == pytest.approx(
+        3.0**2 + (2 * 2.5 / 3) ** 2 + 0.5**2
+    )
+    assert centring(scores, JudgedBatch.of([replace(group, judgements=rows[2:3])])).item() == 0
     means = []
     for weight in (0.0, 0.3):
         model = ensemble("own", count=1)

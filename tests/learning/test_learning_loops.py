@@ -14,6 +14,7 @@ from on_policy_toys import make
 from accord.errors import DataError, RunError
 from accord.learning import losses
 from accord.learning.calibration import fit_centre, fit_temperature
+from accord.learning.judged_batch import JudgedBatch
 from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement, strict_pairs
 from accord.learning.on_policy import OnPolicyTrainer
 from accord.learning.on_policy_settings import OnPolicySettings
@@ -240,7 +241,9 @@ def test_reward_gradient_ignores_micro_batches_and_prefix_sharing() -> None:
     grads = []
     for budget in (10_000, 30):
         member = ScalarModel.from_causal_lm(tiny_llama(), 1)
-        reward_step(member, JUDGED, RewardSettings(micro_batch_tokens=budget), EFFECTS)
+        reward_step(
+            member, JudgedBatch.of(JUDGED), RewardSettings(micro_batch_tokens=budget), EFFECTS
+        )
         grads.append([p.grad for p in member.parameters()])
     torch.testing.assert_close(grads[0], grads[1], atol=1e-5, rtol=1e-3)
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from accord.learning import advantages, likelihoods, losses
 from accord.learning.choices import log_likelihood
+from accord.learning.judged_batch import JudgedBatch
 from accord.learning.judgements import (
     AnnotatorEffects,
     Form,
@@ -173,13 +174,13 @@ def test_bradley_terry_equals_choix() -> None:
             tuple(Judgement((i, j), None) for i, j in ordered.tolist()),
         )
     ]
-    ours = torch.zeros(5, dtype=torch.double, requires_grad=True)
+    batch, ours = JudgedBatch.of(groups), torch.zeros(5, dtype=torch.double, requires_grad=True)
     optimizer = torch.optim.LBFGS([ours], max_iter=200, tolerance_grad=1e-10)
 
     def closure() -> torch.Tensor:
         optimizer.zero_grad()
         loss = (
-            -log_likelihood(ours, groups, AnnotatorEffects.none()).sum()
+            -log_likelihood(ours, batch, AnnotatorEffects.none()).sum
             + 1e-6 * ours.square().sum() / 2
         )
         loss.backward()
@@ -413,6 +414,10 @@ def judged(*rows: Judgement) -> list[JudgedGroup]:
     return [JudgedGroup(Group([0], [[4 + k, 1] for k in range(4)]), rows)]
 
 
+def batch(*rows: Judgement) -> JudgedBatch:
+    return JudgedBatch.of(judged(*rows))
+
+
 SCORES = torch.tensor([0.3, -0.4, 1.1, 0.0])
 
 
@@ -420,7 +425,7 @@ def test_every_kind_of_judgement_has_its_likelihood() -> None:
     effects = AnnotatorEffects(torch.tensor([2.0]), torch.tensor([0.6]), log_nu=-1.0)
 
     def logp(judgement: Judgement, **form: str) -> float:
-        return log_likelihood(SCORES, judged(judgement), effects, form=Form(**form)).item()  # type: ignore[arg-type]
+        return log_likelihood(SCORES, batch(judgement), effects, form=Form(**form)).sum.item()  # type: ignore[arg-type]
 
     u = (2 * SCORES).double()
     edit = Judgement((0, 1), None)  # not shown side by side: no side bias and no tie
@@ -510,7 +515,7 @@ def test_all_kinds_together_equal_their_sum() -> None:
         Judgement((0, 1, 2, 3), (3, 1, 2, 0), tied=(3, 1)),
     )
     effects = AnnotatorEffects.none()
-    together = log_likelihood(SCORES, judged(*rows), effects)
-    alone = torch.cat([log_likelihood(SCORES, judged(row), effects) for row in rows])
+    together = log_likelihood(SCORES, batch(*rows), effects).logp_M
+    alone = torch.cat([log_likelihood(SCORES, batch(row), effects).logp_M for row in rows])
     assert together.numel() == len(rows)
     torch.testing.assert_close(together.sort().values, alone.sort().values)

@@ -10,12 +10,12 @@ from test_learning_loops import JUDGED, assert_resume_is_exact
 from accord.errors import DataError
 from accord.learning.annotators import JudgementParameters
 from accord.learning.choices import log_likelihood
+from accord.learning.judged_batch import JudgedBatch
 from accord.learning.judgements import (
     AnnotatorEffects,
     JudgedGroup,
     Judgement,
     Scale,
-    step_positions,
 )
 from accord.learning.reward import RewardSettings, train_reward
 from accord.learning.settings import OptimizerSettings
@@ -48,7 +48,7 @@ def test_a_step_is_scored_at_its_own_last_token() -> None:
     )
     groups = [JudgedGroup(Group([0], [[7, 1]]), ()), JudgedGroup(GROUP, said)]
     stream = pack([g.group for g in groups])
-    reading = model.read(stream, step_positions(stream, groups))
+    reading = model.read(stream, JudgedBatch.of(groups).step_ends(stream))
     for k, (response, length) in enumerate(((2, 3), (2, 5), (0, 2), (0, 4), (0, 6))):
         alone = Group(GROUP.prompt, [list(GROUP.responses[response])[:length]])
         torch.testing.assert_close(
@@ -95,8 +95,9 @@ def test_ternary_labels_by_hand() -> None:
         Group([0], [[5, 6, 7, 1]]),
         (Judgement((0,), None, 0, "steps", ends=(0, 1, 2), levels=(2, 0, 1)),),
     )
-    logp = log_likelihood(Reading(torch.zeros(1), points), [group], effects)
-    assert len(group.weights) == logp.numel() == 3
+    batch = JudgedBatch.of([group])
+    logp = log_likelihood(Reading(torch.zeros(1), points), batch, effects).logp_M
+    assert len(batch.weight_M) == logp.numel() == 3
     sigmoid = torch.sigmoid
     expected = [
         1 - sigmoid(high - 0.7),
@@ -105,7 +106,7 @@ def test_ternary_labels_by_hand() -> None:
     ]
     torch.testing.assert_close(logp.exp(), torch.stack(expected))
     with pytest.raises(DataError, match="no scores at their ends"):
-        log_likelihood(torch.zeros(1), [group], effects)
+        log_likelihood(torch.zeros(1), batch, effects)
 
 
 def solutions(count: int, seed: int) -> list[JudgedGroup]:
@@ -180,7 +181,9 @@ def test_the_gradient_ignores_micro_batches() -> None:
         model = member("product")
         team = Team([model], [JudgementParameters(AnnotatorEffects.none(2), BINARY)])
         loss, _ = team_step(
-            team, [*solutions(4, 3), *JUDGED[:3]], RewardSettings(micro_batch_tokens=budget)
+            team,
+            JudgedBatch.of([*solutions(4, 3), *JUDGED[:3]]),
+            RewardSettings(micro_batch_tokens=budget),
         )
         gradients.append([torch.tensor(loss), *(p.grad for p in model.parameters())])
     torch.testing.assert_close(gradients[0], gradients[1], atol=1e-5, rtol=1e-4)

@@ -105,6 +105,7 @@ def test_dpo(tmp_path: Path, kind: Any) -> None:
 def test_reward(tmp_path: Path, margin: list[float] | None, centring: float | None) -> None:
     import transformers
 
+    from accord.learning.judged_batch import JudgedBatch
     from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement
     from accord.learning.reward import RewardSettings, team_step
     from accord.learning.team import Team
@@ -145,7 +146,7 @@ def test_reward(tmp_path: Path, margin: list[float] | None, centring: float | No
         for i, (p, c, r) in enumerate(PAIRS)
     ]
     team = Team([ours], [JudgementParameters(AnnotatorEffects.none())])
-    loss, _ = team_step(team, groups, RewardSettings(centring=centring or 0.0))
+    loss, _ = team_step(team, JudgedBatch.of(groups), RewardSettings(centring=centring or 0.0))
     found = {name: p.grad for name, p in ours.lm.hf.model.named_parameters()}
     for name, q in theirs.model.named_parameters():
         torch.testing.assert_close(

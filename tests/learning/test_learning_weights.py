@@ -17,7 +17,8 @@ from accord.errors import DataError
 from accord.learning import losses
 from accord.learning.annotators import JudgementParameters
 from accord.learning.calibration import fit_temperature
-from accord.learning.choices import terms
+from accord.learning.choices import log_likelihood
+from accord.learning.judged_batch import JudgedBatch
 from accord.learning.judgements import (
     AnnotatorEffects,
     Form,
@@ -105,7 +106,7 @@ def reward(**changes: Any) -> Callable[[Sequence[JudgedGroup]], Outcome]:
         learned = JudgementParameters(EFFECTS, SCALES, joint=True)
         settings = RewardSettings(micro_batch_tokens=60, **changes)
         team = Team([member], [learned])
-        loss, _ = team_step(team, rows, settings)
+        loss, _ = team_step(team, JudgedBatch.of(rows), settings)
         grads = gradients([*member.parameters(), *learned.parameters()])
         return {"loss": loss, "heldout": evaluate([team], rows, settings)[0]}, grads
 
@@ -243,7 +244,9 @@ def test_every_term_has_its_own_judgements_weight() -> None:
     learned = JudgementParameters(EFFECTS, SCALES).effects()
 
     def total(groups: Sequence[JudgedGroup], scores_R: Tensor, points_P: Tensor) -> float:
-        return terms(Reading(scores_R, points_P), groups, learned).sum.item()
+        return log_likelihood(
+            Reading(scores_R, points_P), JudgedBatch.of(groups), learned
+        ).sum.item()
 
     sizes = [len(g.group.responses) for g in groups]
     scores, points = torch.randn(sum(sizes)).split(sizes), torch.randn(len(groups), 2)
@@ -271,11 +274,13 @@ def test_terms_of_a_distribution_head_are_weighted_and_soft() -> None:
     )
     plain, turned = Judgement((0, 1), (0, 1)), Judgement((1, 0), (0, 1))
     group = JudgedGroup(Group([0], [[4, 1], [5, 1], [6, 1]]), (*rows, plain, turned))
-    found = terms(
-        Reading(form.moments(outputs)[0], None, outputs, form), [group], AnnotatorEffects.none()
+    found = log_likelihood(
+        Reading(form.moments(outputs)[0], None, outputs, form),
+        JudgedBatch.of([group]),
+        AnnotatorEffects.none(),
     )
-    assert found.weight_M.tolist() == [2.0, 0.5, 1.0, 1.0]
-    soft, _, first, second = found.logp_M.tolist()
+    assert found.weight_M.tolist() == [2.0, 1.0, 1.0, 0.5]
+    soft, first, second, _ = found.logp_M.tolist()
     assert soft == pytest.approx(0.7 * first + 0.3 * second, rel=1e-5)
 
 
@@ -308,10 +313,11 @@ def test_the_loss_of_pairs_with_weights_and_soft_labels_by_hand() -> None:
 def test_a_soft_label_is_learned_as_that_probability(shown: tuple[int, int] | None) -> None:
     """The cross-entropy is least where the model says what the label says."""
     score = torch.zeros(2, requires_grad=True)
-    group = [JudgedGroup(Group([0], [[4, 1], [5, 1]]), (Judgement((0, 1), shown, doubt=0.2),))]
+    group = JudgedGroup(Group([0], [[4, 1], [5, 1]]), (Judgement((0, 1), shown, doubt=0.2),))
+    batch = JudgedBatch.of([group])
     effects = AnnotatorEffects.none(log_nu=-30.0)
     for _ in range(400):
-        loss = -terms(score, group, effects).sum
+        loss = -log_likelihood(score, batch, effects).sum
         (grad,) = torch.autograd.grad(loss, score)
         score = (score - grad).detach().requires_grad_()
     assert torch.sigmoid(score[0] - score[1]).item() == pytest.approx(0.8, abs=1e-3)
@@ -324,8 +330,11 @@ def test_smoothing_is_the_least_doubt_of_comparisons_and_corrections(
 ) -> None:
     def term(told: float, smoothing: float) -> Tensor:
         group = JudgedGroup(Group([0], [[4, 1], [5, 1]]), (Judgement((0, 1), shown, doubt=told),))
-        return terms(
-            torch.tensor([0.3, -0.4]), [group], AnnotatorEffects.none(log_nu=-1.0), smoothing
+        return log_likelihood(
+            torch.tensor([0.3, -0.4]),
+            JudgedBatch.of([group]),
+            AnnotatorEffects.none(log_nu=-1.0),
+            smoothing,
         ).logp_M
 
     torch.testing.assert_close(term(doubt, 0.2), term(max(doubt, 0.2), 0.0))

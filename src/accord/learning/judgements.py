@@ -1,4 +1,4 @@
-"""Judgements as tensors: what the reward loop reads, batch by batch."""
+"""Judgements about a prompt's responses: what the reward and preference loops learn from."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from accord.learning.likelihoods import MOST_TIED
 from accord.learning.weights import check_doubt, check_weight, counting
-from accord.text.packing import Group, PackedStream, response_offsets
+from accord.text.packing import Group
 
 JudgementKind = Literal["order", "tie", "choice", "best_worst", "rating", "steps"]
 
@@ -100,24 +100,29 @@ class Judgement:
     @property
     def pairs(self) -> list[tuple[int, int]]:
         """(better, worse) for every two options it says something about."""
-        first, last, between = self.options[0], self.options[-1], self.options[1:-1]
         if self.kind in ("tie", "rating", "steps") or self.doubt == 0.5:
             return []
-        if self.kind == "order":
-            ranks = [
-                rank
-                for rank, size in enumerate(self.tied or (1,) * len(self.options))
-                for _ in range(size)
-            ]
-            ranked = combinations(zip(self.options, ranks, strict=True), 2)
-            return [(better, worse) for (better, high), (worse, low) in ranked if high != low]
-        if self.kind == "choice":
-            return [(first, other) for other in self.options[1:]]
-        return [
-            (first, last),
-            *((first, other) for other in between),
-            *((other, last) for other in between),
-        ]
+        places = ordered_pairs(self.kind, len(self.options), self.tied)
+        return [(self.options[better], self.options[worse]) for better, worse in places]
+
+
+def ordered_pairs(
+    kind: JudgementKind, options: int, tied: Sequence[int] = ()
+) -> list[tuple[int, int]]:
+    """(place of the better, place of the worse) of every two among the `options` of an order, a
+    choice or a best_worst that it says something about."""
+    first, last, between = 0, options - 1, range(1, options - 1)
+    if kind == "order":
+        sizes = enumerate(tied or (1,) * options)
+        rank = [number for number, size in sizes for _ in range(size)]
+        return [(a, b) for a, b in combinations(range(options), 2) if rank[a] != rank[b]]
+    if kind == "choice":
+        return [(first, other) for other in range(1, options)]
+    return [
+        (first, last),
+        *((first, other) for other in between),
+        *((other, last) for other in between),
+    ]
 
 
 @dataclass(frozen=True)
@@ -136,12 +141,6 @@ class JudgedGroup:
     group: Group
     judgements: tuple[Judgement, ...]
     row: str = ""
-
-    @property
-    def weights(self) -> list[float]:
-        """Those of its terms in the likelihood: one of each judgement, of step labels one per
-        step."""
-        return [j.weight for j in self.judgements for _ in range(max(1, len(j.ends)))]
 
     def same(self, one: int, other: int) -> bool:
         """Whether two responses have the same tokens, so that none is better (cutting can make them
@@ -191,20 +190,6 @@ class AnnotatorEffects:
     def none(cls, annotators: int = 1, log_nu: float = -1.0) -> AnnotatorEffects:
         """Rationality 1, no side bias."""
         return cls(torch.ones(annotators), torch.zeros(annotators), log_nu)
-
-
-def step_positions(stream: PackedStream, groups: Sequence[JudgedGroup]) -> Tensor | None:
-    """Stream index of every labelled step's last token, in the order of the judgements; None
-    without any: [P]."""
-    starts = (stream.last_R - stream.lengths_R + 1).tolist()
-    offsets = response_offsets([g.group for g in groups])
-    found = [
-        starts[offset + j.options[0]] + end
-        for offset, g in zip(offsets, groups, strict=False)
-        for j in g.judgements
-        for end in j.ends
-    ]
-    return torch.tensor(found, device=stream.last_R.device) if found else None
 
 
 class StrictPair(NamedTuple):

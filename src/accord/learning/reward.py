@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,7 +18,8 @@ from torch import Tensor
 from accord.errors import DataError
 from accord.learning.annotators import JudgementParameters, check_upright
 from accord.learning.calibration import agreement, concordance, pair_agreement
-from accord.learning.choices import Terms, answered, terms
+from accord.learning.choices import Terms, answer_utilities, log_likelihood
+from accord.learning.judged_batch import JudgedBatch
 from accord.learning.judgements import (
     AnnotatorEffects,
     JudgedGroup,
@@ -30,7 +31,7 @@ from accord.learning.order import EpochOrder
 from accord.learning.parallel import ALONE, World
 from accord.learning.reward_settings import RewardSettings
 from accord.learning.session import LocalSession, Session, State
-from accord.learning.team import Counts, Optimizers, Team
+from accord.learning.team import Optimizers, Team
 from accord.learning.weights import effective
 from accord.models.ensembles import kind_of
 from accord.models.reward_model import RewardModel
@@ -75,7 +76,7 @@ def train_reward(
         raise DataError(
             "there is nothing to learn from: 0 judged prompts", "collect feedback first"
         )
-    session = session or LocalSession()
+    data, session = JudgedBatch.of(groups), session or LocalSession()
     learned = [
         JudgementParameters(effects, scales, settings.effects == "joint") for _ in model.members
     ]
@@ -83,26 +84,18 @@ def train_reward(
     teams = (
         [Team(model.members, learned)]
         if shared
-        else [
-            Team([member], [parameters])
-            for member, parameters in zip(model.members, learned, strict=True)
-        ]
+        else [Team([m], [p]) for m, p in zip(model.members, learned, strict=True)]
     )
-    draws = _draws(len(groups), settings, model.size) if shared and settings.bootstrap else None
-    chosen = [_resample(len(groups), settings, m) for m in range(len(teams))]
-    if shared:
-        chosen = [
-            [
-                row
-                for row in range(len(groups))
-                if draws is None or any(counts[row] for counts in draws)
-            ]
-        ]
+    drawn = [_resample(len(groups), settings, m) for m in range(model.size)]
+    times = [torch.bincount(torch.tensor(rows), minlength=len(groups)) for rows in drawn]
+    # A trunk of one member reads each draw by itself, a shared one all that any of its heads drew.
+    visited = [torch.stack(times).sum(0).nonzero()[:, 0].tolist()] if shared else drawn
     orders = [
         EpochOrder(len(rows), settings.batch, settings.epochs, _member_seed(settings, m))
-        for m, rows in enumerate(chosen)
+        for m, rows in enumerate(visited)
     ]
     per_team, total = orders[0].steps, orders[0].steps * len(teams)
+    watched = settings.evaluate_every if strict_pairs(heldout) else 0
     done, tokens, nll = 0, 0, float("nan")
     optimizers: Optimizers | None = None
     if (saved := session.restore()) is not None:
@@ -126,25 +119,24 @@ def train_reward(
         if saved is not None and done % per_team:
             optimizers.load(saved["optimizers"])
         saved = None
-        judgements = effective(w for row in chosen[index] for w in groups[row].weights)
+        judgements = effective(data.select(visited[index]).weight_M.tolist())
         for step in range(done % per_team, per_team):
-            rows = [chosen[index][row] for row in orders[index].rows(step)]
+            rows = [visited[index][row] for row in orders[index].rows(step)]
             where = f"(member {index}, prompts {rows[:2]}...)"
+            batch = data.select(rows)
             versions = (
-                None if draws is None else [_repeat(groups, rows, counts) for counts in draws]
+                [batch.repeated(count_G[rows].tolist()) for count_G in times]
+                if shared and settings.bootstrap
+                else None
             )
             optimizers.ready()
-            nll, used = team_step(team, [groups[r] for r in rows], settings, versions, world)
+            nll, used = team_step(team, batch, settings, versions, world)
             if world.rank == 0:  # gradients are added up, and the prior is there once
                 team.prior(judgements)
             done, tokens = done + 1, tokens + used
             values = {"judgement_nll": nll, "tokens": float(used), "member": float(index)}
             values |= optimizers.step(f"step {done} {where}")
-            if (
-                strict_pairs(heldout)
-                and settings.evaluate_every
-                and (step + 1) % settings.evaluate_every == 0
-            ):
+            if watched and (step + 1) % watched == 0:
                 alone = RewardModel.untrained(list(team.members))
                 values["heldout_agreement"] = agreement(alone, heldout, settings.micro_batch_tokens)
             session.end_step(done, total, values, state, where)
@@ -159,7 +151,7 @@ def train_reward(
 
 def reward_step(
     member: ScalarModel,
-    batch: Sequence[JudgedGroup],
+    batch: JudgedBatch,
     settings: RewardSettings,
     effects: AnnotatorEffects,
     world: World = ALONE,
@@ -171,24 +163,23 @@ def reward_step(
 
 def team_step(
     team: Team,
-    batch: Sequence[JudgedGroup],
+    batch: JudgedBatch,
     settings: RewardSettings,
-    versions: Sequence[Sequence[JudgedGroup]] | None = None,
+    versions: Sequence[JudgedBatch] | None = None,
     world: World = ALONE,
 ) -> tuple[float, int]:
-    """As `reward_step`, of the members' mean loss; `versions`: the judgements that each member
-    learns from instead."""
-    versions = versions or [batch] * len(team.members)
-    counts = [Counts.of(groups) for groups in versions]
-    mine = world.share([g.group.tokens for g in batch])
-    batch, versions = [batch[i] for i in mine], [[groups[i] for i in mine] for groups in versions]
-    sums = {"loss": 0.0, "tokens": 0.0}
-    for start, end in micro_batches([g.group for g in batch], settings.micro_batch_tokens):
-        said = [groups[start:end] for groups in versions]
-        if not any(g.judgements for groups in said for g in groups):
+    """As `reward_step`, of the members' mean loss; `versions`: what each member learns from instead
+    about the same responses."""
+    whole = versions or [batch]
+    mine = world.share([group.tokens for group in batch.groups])
+    parts = [version.select(mine) for version in whole]
+    groups, sums = parts[0].groups, {"loss": 0.0, "tokens": 0.0}
+    for start, end in micro_batches(groups, settings.micro_batch_tokens):
+        said = [part.select(range(start, end)) for part in parts]
+        if not any(said):
             continue
-        stream = pack([g.group for g in batch[start:end]]).to(team.members[0].lm.device)
-        part, nll = team.loss(stream, said, counts, settings)
+        stream = pack(groups[start:end]).to(team.members[0].lm.device)
+        part, nll = team.loss(stream, team.each(said), team.each(whole), settings)
         part.backward()
         sums["loss"] += nll
         sums["tokens"] += stream.tokens
@@ -202,25 +193,23 @@ def evaluate(
 ) -> tuple[float, float | None, dict[str, float]]:
     """(weighted mean judgement NLL of the members' mixture, agreement of their mean with strict
     pairs if there are any, `concordance` of their mean utility with the answers on each scale)."""
+    data, effects = JudgedBatch.of(groups), [p.effects() for team in teams for p in team.parameters]
     logps, weights, scores, answers = [], [], [], dict[int, list[Tensor]]()
-    effects = [p.effects() for team in teams for p in team.parameters]
-    for start, end in micro_batches([g.group for g in groups], settings.micro_batch_tokens):
-        batch = groups[start:end]
-        stream = pack([g.group for g in batch]).to(teams[0].members[0].lm.device)
-        readings = [
-            reading for team in teams for reading in team.read(stream, [batch] * len(team.members))
-        ]
+    for start, end in micro_batches(data.groups, settings.micro_batch_tokens):
+        batch = data.select(range(start, end))
+        stream = pack(batch.groups).to(teams[0].members[0].lm.device)
+        readings = [r for team in teams for r in team.read(stream, team.each([batch]))]
         each = list(zip(readings, effects, strict=True))
-        members = [terms(r, batch, e, form=settings.form) for r, e in each]
-        logps.append(
-            torch.logsumexp(torch.stack([m.logp_M for m in members]), 0) - math.log(len(each))
-        )
+        members = [log_likelihood(r, batch, e, form=settings.form) for r, e in each]
+        logps.append(mixture(torch.stack([m.logp_M for m in members])))
         weights.append(members[0].weight_M)
         scores.append(torch.stack([r.rewards_R for r in readings]).mean(0))
-        found = [answered(r, batch, e) for r, e in each]
-        for scale, said in found[0].items():
-            mean_M = torch.stack([answer[scale].utility_M for answer in found]).mean(0)
-            answers.setdefault(scale, []).append(torch.stack([mean_M, said.level_M.to(mean_M)]))
+        found = [answer_utilities(r, batch, e) for r, e in each]
+        for table, *utilities in zip(batch.answers, *found, strict=True):
+            mean_M = torch.stack(utilities).mean(0)
+            answers.setdefault(table.scale, []).append(
+                torch.stack([mean_M, table.level_M.to(mean_M)])
+            )
     agreed = pair_agreement(torch.cat(scores).cpu(), groups) if strict_pairs(groups) else None
     scales = teams[0].parameters[0].scales
     ordered = {
@@ -229,6 +218,11 @@ def evaluate(
     }
     nll = -Terms(torch.cat(logps), torch.cat(weights)).mean.item()
     return nll, agreed, {name: c for name, c in ordered.items() if c is not None}
+
+
+def mixture(logp_EM: Tensor) -> Tensor:
+    """log of the members' mean probability of each judgement: [E, M] -> [M]."""
+    return torch.logsumexp(logp_EM, 0) - math.log(len(logp_EM))
 
 
 def aggregate(scores_EB: Tensor, how: str, penalty: float = 0.5) -> Tensor:
@@ -252,22 +246,8 @@ def _member_seed(settings: RewardSettings, member: int) -> int:
     return settings.seed * 101 + member
 
 
-def _draws(count: int, settings: RewardSettings, members: int) -> list[list[int]]:
-    """How often each member's resample holds each prompt."""
-    return [
-        torch.bincount(torch.tensor(_resample(count, settings, m)), minlength=count).tolist()
-        for m in range(members)
-    ]
-
-
-def _repeat(
-    groups: Sequence[JudgedGroup], rows: Sequence[int], counts: Sequence[int]
-) -> list[JudgedGroup]:
-    """The groups with their judgements as often as they were drawn."""
-    return [replace(groups[row], judgements=groups[row].judgements * counts[row]) for row in rows]
-
-
 def _resample(count: int, settings: RewardSettings, member: int) -> list[int]:
+    """The prompts a member learns from."""
     if not settings.bootstrap:
         return list(range(count))
     generator = torch.Generator().manual_seed(_member_seed(settings, member) + 7)

@@ -5,40 +5,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from accord.learning.annotators import JudgementParameters
-from accord.learning.choices import centring, terms
-from accord.learning.judgements import JudgedGroup, step_positions
+from accord.learning.choices import centring, log_likelihood
+from accord.learning.judged_batch import JudgedBatch
 from accord.learning.optimizer import Optimizer
 from accord.learning.parallel import ALONE, World
 from accord.learning.reward_settings import RewardSettings
 from accord.learning.session import State
 from accord.learning.settings import OptimizerSettings
-from accord.learning.weights import total
 from accord.models.heads import Reading
 from accord.models.scalar import ScalarModel, read_all
 from accord.text.packing import PackedStream
 
 TRAVEL = 5.0
 """How far parameters of annotators and scales can move in a run, in units of utility."""
-
-
-class Counts(NamedTuple):
-    """How much a batch says: the weights of its likelihood's terms, and of its judgements that
-    compare responses."""
-
-    answers: float
-    compared: float
-
-    @classmethod
-    def of(cls, groups: Sequence[JudgedGroup]) -> Counts:
-        """Of a whole batch."""
-        compared = total(j.weight for g in groups for j in g.judgements if len(j.options) > 1)
-        return cls(total(w for g in groups for w in g.weights), compared)
 
 
 @dataclass(frozen=True)
@@ -48,38 +32,41 @@ class Team:
     members: Sequence[ScalarModel]
     parameters: Sequence[JudgementParameters]
 
-    def read(self, stream: PackedStream, said: Sequence[Sequence[JudgedGroup]]) -> list[Reading]:
+    def each(self, said: Sequence[JudgedBatch]) -> Sequence[JudgedBatch]:
+        """A batch for each member: its own, or the one that all learn from."""
+        return said if len(said) > 1 else [*said] * len(self.members)
+
+    def read(self, stream: PackedStream, said: Sequence[JudgedBatch]) -> list[Reading]:
         """What every member says about the responses, and about the steps labelled in its own
-        version of the groups."""
-        return read_all(self.members, stream, [step_positions(stream, groups) for groups in said])
+        version of what was said."""
+        return read_all(self.members, stream, [batch.step_ends(stream) for batch in said])
 
     def loss(
         self,
         stream: PackedStream,
-        said: Sequence[Sequence[JudgedGroup]],
-        counts: Sequence[Counts],
+        said: Sequence[JudgedBatch],
+        whole: Sequence[JudgedBatch],
         settings: RewardSettings,
     ) -> tuple[Tensor, float]:
         """(this stream's part of the batch's loss: [], the part of it that is negative
         log-likelihood).
 
-        said, counts: each member's version of the groups in the stream, and how much is said in the
-        whole batch. The members' losses are averaged.
+        said, whole: each member's version of what was said about the stream, and in the whole
+        batch. The members' losses are averaged.
         """
         nll, spread = [], []
-        for reading, groups, parameters, count in zip(
-            self.read(stream, said), said, self.parameters, counts, strict=True
+        for reading, batch, parameters, everything in zip(
+            self.read(stream, said), said, self.parameters, whole, strict=True
         ):
-            if not any(g.judgements for g in groups):
+            if not batch:
                 continue  # none of it was drawn for this member
-            found = terms(
-                reading, groups, parameters.effects(), settings.label_smoothing, settings.form
+            found = log_likelihood(
+                reading, batch, parameters.effects(), settings.label_smoothing, settings.form
             )
-            nll.append(-found.sum / count.answers)
+            nll.append(-found.sum / everything.weight)
             if settings.centring:
-                spread.append(
-                    settings.centring * centring(reading.rewards_R, groups) / count.compared
-                )
+                mean = centring(reading.rewards_R, batch) / everything.compared_weight
+                spread.append(settings.centring * mean)
         loss = torch.stack([*nll, *spread]).sum() / len(self.members)
         return loss, float(torch.stack(nll).sum().detach()) / len(self.members)
 
