@@ -96,6 +96,21 @@ def test_a_forged_event_at_the_end_is_found(db: Database, chain: int) -> None:
     assert "event 10" in str(check(db, chain).broken)
 
 
+def test_a_last_event_rewritten_with_hashes_that_fit_is_found_by_the_head(
+    db: Database, chain: int
+) -> None:
+    """Nothing follows it whose `previous` would differ: only the head tells."""
+    with db.write() as session:
+        last = session.scalars(select(Event).where(Event.chain == chain, Event.number == 9)).one()
+        last.payload = {"item": "another"}
+        last.payload_hash = events._payload_hash(str(last.salt), last.payload)
+        fields = (last.at, last.actor, last.kind, last.subject, last.payload_hash)
+        last.hash = events._hash(last.previous, last.number, *fields)
+    assert check(db, chain).broken == (
+        "event 9: it was rewritten, the chain's head has another hash"
+    )
+
+
 def test_erased_payloads_leave_the_chain_whole_and_are_counted(db: Database, chain: int) -> None:
     with db.read() as session:
         subject = session.scalars(

@@ -200,6 +200,35 @@ def test_an_answer_after_the_last_slot_is_extra_and_moves_in_when_one_opens(
         assert session.get_one(Answer, second.answer_id).extra is False
 
 
+@pytest.mark.parametrize("opened", ["withdrawn", "excluded", "more overlap"])
+def test_of_several_extra_answers_the_oldest_moves_in(
+    db: Database, clock: Clock, opened: str
+) -> None:
+    made = project(db, pairs(1), lease_minutes=1)
+    people = [person(db, name, made) for name in ("ann", "bob", "cem", "dot")]
+    views = []
+    for who in people:  # each is served once the lease before has run out
+        views.append(served(db, made, who))
+        clock.now += 61
+    receipts = []
+    for n in (0, 2, 3, 1):
+        clock.now += 5
+        receipts.append(answer(db, people[n], views[n]))
+    assert [receipt.extra for receipt in receipts] == [False, True, True, True]
+    if opened == "more overlap":
+        projects.update_settings(db, made, ProjectSettings(name="Test", overlap=3), None)
+    else:
+        take_out = queue.withdraw if opened == "withdrawn" else queue.exclude
+        take_out(db, receipts[0].answer_id, "mistake", None)
+        take_out(db, receipts[1].answer_id, "mistake", None)  # which has moved in
+    with db.read() as session:
+        filled = set(session.scalars(select(Slot.answer_id)))
+        still_extra = list(session.scalars(select(Answer.id).where(Answer.extra.is_(True))))
+    wanted = receipts[:3] if opened == "more overlap" else receipts[2:3]
+    assert filled == {receipt.answer_id for receipt in wanted}
+    assert still_extra == [receipts[3].answer_id]
+
+
 def test_coming_back_after_the_lease_brings_the_draft_and_the_same_order(
     db: Database, clock: Clock
 ) -> None:

@@ -152,13 +152,12 @@ def verify(session: Session, chain: int) -> Verified:
             first.setdefault(event.subject, event.number)
         elif event.kind == ERASED:
             first.pop(event.subject, None)
-    if (count, previous) != (kept.number, kept.hash):
-        return Verified(
-            count,
-            emptied.total(),
-            kept,
-            f"the chain ends with event {count}, its head says {kept.number}",
-        )
+    if count != kept.number:
+        ends = f"the chain ends with event {count}, its head says {kept.number}"
+        return Verified(count, emptied.total(), kept, ends)
+    if previous != kept.hash:
+        rewritten = f"event {count}: it was rewritten, the chain's head has another hash"
+        return Verified(count, emptied.total(), kept, rewritten)
     if first:
         subject, number = min(first.items(), key=lambda item: item[1])
         lost = f"event {number}: the payload about {subject!r} is gone and no erasure is on record"
