@@ -19,7 +19,7 @@ from accord.errors import ConfigError
 from accord.studio import accounts, events, members
 from accord.studio.accounts import digest, token
 from accord.studio.database import Database
-from accord.studio.errors import NotAllowed, NotHere
+from accord.studio.errors import Conflict, NotAllowed, NotHere
 from accord.studio.tables import Account, ApiToken, Attempt, Invitation, Membership, Project
 
 SCOPES = ("read", "annotate", "manage", "export")
@@ -247,45 +247,108 @@ def join(db: Database, secret: str, name: str, password: str) -> str:
 
     def work(session: Session) -> str:
         link = use(session, digest(secret), db.now())
-        house = "annotator" if link.project_id is not None else link.role
-        account = accounts.create_account(session, name, hashed, house, db.now(), None)
-        enter_project(session, link, account, db.now())
+        account = new_account(session, link, name, hashed, db.now())
         return accounts.begin_session(session, account, db.now())
 
     return db.transact(work)
 
 
+def new_account(
+    session: Session, link: Invited, name: str, password: str | None, now: float
+) -> Account:
+    """An account for somebody whom a link lets in, and their part in its project. Raises Conflict,
+    ConfigError."""
+    house = "annotator" if link.project_id is not None else link.role
+    account = accounts.create_account(session, name, password, house, now, None)
+    if link.project_id is not None:
+        members.add_member(session, link.project_id, account.id, link.role, now, account.public)
+    return account
+
+
 def join_as(db: Database, secret: str, account_id: int) -> str | None:
-    """Let a signed-in account into the link's project; returns its slug. Raises NotHere."""
+    """Let a signed-in account into the link's project, or raise its role there; returns the slug.
+    Raises NotHere, NotNeeded."""
 
     def work(session: Session) -> str | None:
         link = use(session, digest(secret), db.now())
-        account = session.get_one(Account, account_id)
-        enter_project(session, link, account, db.now())
-        slug: str | None = session.scalar(select(Project.slug).where(Project.id == link.project_id))
-        return slug
+        let_in(session, link, session.get_one(Account, account_id), db.now())
+        return link.slug
 
     return db.transact(work)
 
 
-def use(session: Session, hashed: str, now: float) -> Invitation:
+def use(session: Session, hashed: str, now: float) -> Invited:
     """Count one use of the link with this hash. Raises NotHere for one that offers nothing."""
     query = select(Invitation).where(Invitation.hash == hashed).with_for_update()
     link = session.scalars(query).first()
-    if link is None or offer(session, hashed, now) is None:
+    offered = None if link is None else offer(session, hashed, now)
+    if link is None or offered is None:
         raise NotHere("this link has expired or was used already", "ask for a new one")
     link.used += 1
     session.flush()
-    return link
+    return offered
 
 
-def enter_project(session: Session, link: Invitation, account: Account, now: float) -> None:
-    """A link never lowers a role, and never brings back who was removed."""
+def let_in(session: Session, link: Invited, account: Account, now: float) -> None:
+    """Let an account that is there into a link's project, or raise its role: never lower it, never
+    bring back who was removed. Raises NotNeeded, which ends the transaction: the link stays
+    unused."""
+    where = (session, link.project_id or 0, account.id)
+    known = session.get(Membership, where[1:], with_for_update={"key_share": True})
+    refused = unneeded(session, link, account.id)
+    if refused is not None:
+        raise refused
+    enter = members.add_member if known is None else members.change_role
+    enter(*where, link.role, now, account.public)
+
+
+class NotNeeded(Conflict):
+    """An invitation that stays unused, because it would not help whoever opened it.
+
+    why: "already" (their role allows as much), "removed" (from the project), "other" (their role is
+    none that a link may change into this one), "auditor" (of the house, who judges nowhere) or
+    "house" (a link that makes accounts, opened by somebody who has one).
+    """
+
+    def __init__(self, why: str, held: str, link: Invited) -> None:
+        said, fix = {
+            "already": (f"you take part in {link.project!r} already, as {held}", "go on there"),
+            "removed": (f"you were removed from {link.project!r}", "ask its manager"),
+            "other": (
+                f"you take part in {link.project!r} as {held}, which no link turns into {link.role}",
+                "ask its manager for another role",
+            ),
+            "auditor": (
+                "you are an auditor of this studio: you read every project and judge in none",
+                "ask an owner for another role",
+            ),
+            "house": (
+                f"you have an account here already, as {held}, and the link is for new people",
+                "an owner changes roles on the page of all people",
+            ),
+        }[why]
+        super().__init__(f"{said}; the invitation as {link.role} stays unused", fix)
+        self.why, self.held, self.link = why, held, link
+
+
+def unneeded(session: Session, link: Invited, account_id: int) -> NotNeeded | None:
+    """Why a link would not help somebody with an account; None where it lets them in, or raises
+    their role."""
+    account = session.get_one(Account, account_id)
     if link.project_id is None:
-        return
-    known = session.get(Membership, (link.project_id, account.id))
-    if known is None:
-        members.add_member(session, link.project_id, account.id, link.role, now, account.public)
+        return NotNeeded("house", account.role, link)
+    member = session.get(Membership, (link.project_id, account_id))
+    if member is not None and member.state == "removed":
+        return NotNeeded("removed", member.role, link)
+    if account.role == "auditor":
+        return NotNeeded("auditor", account.role, link)
+    if member is None:
+        return None
+    held = "owner" if account.role == "owner" else member.role
+    if link.role in members.RISES[held]:
+        return None
+    as_much = held == link.role or held in members.RISES[link.role]
+    return NotNeeded("already" if as_much else "other", held, link)
 
 
 # --- API tokens -----------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from accord.studio.accounts import Visitor, digest, token
 from accord.studio.database import Database
 from accord.studio.errors import Conflict, NotAllowed
 from accord.studio.openid import Identity
-from accord.studio.tables import Account, Project, SignInUnderWay
+from accord.studio.tables import Account, SignInUnderWay
 
 WAY_SECONDS = 600.0
 HOW = {"with": "OpenID Connect"}
@@ -130,27 +130,21 @@ def join(db: Database, identity: Identity, way: Way) -> tuple[str, str | None]:
     """Use an invitation: make an account, or take part with the one there is; returns the cookie's
     secret and the slug.
 
-    Raises NotHere for a link that no longer works, Conflict for a name that is taken or an owner's
-    link for somebody known.
+    Raises NotHere for a link that no longer works, Conflict for a name that is taken, NotNeeded
+    for somebody known whom the link would not help.
     """
 
     def work(session: Session) -> tuple[str, str | None]:
         now = db.now()
         link = entrances.use(session, way.invitation or "", now)
         account = _known(session, identity)
-        if account is not None and link.project_id is None:
-            raise Conflict(
-                "this sign-in has an account here already",
-                "an owner changes its role on the page of all people",
-            )
-        if account is None:
-            house = "annotator" if link.project_id is not None else link.role
+        if account is not None:
+            entrances.let_in(session, link, account, now)
+        else:
             name = way.name or _free_name(session, identity.names)
-            account = accounts.create_account(session, name, None, house, now, None)
+            account = entrances.new_account(session, link, name, None, now)
             account.subject = subject_of(identity)
-        entrances.enter_project(session, link, account, now)
-        slug: str | None = session.scalar(select(Project.slug).where(Project.id == link.project_id))
-        return accounts.begin_session(session, account, now, HOW), slug
+        return accounts.begin_session(session, account, now, HOW), link.slug
 
     return db.transact(work)
 

@@ -20,6 +20,17 @@ from accord.studio.tables import Account, Guideline, Membership, Project
 
 ROLES = ("owner", "manager", "reviewer", "annotator", "auditor")
 STATES = ("active", "paused", "quarantined", "removed")
+ABOVE = {"annotator": 0, "auditor": 1, "reviewer": 1, "manager": 2, "owner": 3}
+"""Nobody gives a role above their own, nor changes people above them."""
+RISES = {
+    "annotator": ("reviewer", "manager", "owner"),
+    "reviewer": ("manager", "owner"),
+    "manager": ("owner",),
+    "auditor": ("manager", "owner"),
+    "owner": (),
+}
+"""What an invitation may make of a member: a role that allows whatever theirs does. An auditor's
+does not follow on an annotator's or a reviewer's, nor they on it: it judges nothing."""
 
 
 @dataclass(frozen=True)
@@ -113,8 +124,8 @@ def _settings(text: str) -> ProjectSettings:
 def add_member(
     session: Session, project_id: int, account_id: int, role: str, at: float, by: str | None
 ) -> Membership:
-    """Let an account into a project, or change its role; an event either way. by: public id of who
-    does it."""
+    """Let an account into a project; a member becomes active, with that role. An event. by: public
+    id of who does it."""
     if role not in ROLES:
         raise ConfigError(f"there is no role {role!r}", f"roles: {', '.join(ROLES)}")
     account = session.get(Account, account_id)
@@ -129,6 +140,22 @@ def add_member(
     session.flush()
     events.append(session, project_id, "member.added", account.public, by, at, {"role": role})
     return member
+
+
+def change_role(
+    session: Session, project_id: int, account_id: int, role: str, at: float, by: str | None
+) -> None:
+    """Give a member another role; their state and its reason stay. An event."""
+    if role not in ROLES:
+        raise ConfigError(f"there is no role {role!r}", f"roles: {', '.join(ROLES)}")
+    member = session.get(Membership, (project_id, account_id), with_for_update={"key_share": True})
+    if member is None:
+        raise NotHere("this account does not belong to the project")
+    said = {"role": role, "before": member.role}
+    member.role = role
+    public = session.get_one(Account, account_id).public
+    session.flush()
+    events.append(session, project_id, "member.role", public, by, at, said)
 
 
 def set_member_state(

@@ -47,8 +47,8 @@ were taken may time out."""
 MOST_PER_PROJECT = 10
 KINDS = (
     "answer.submitted", "answer.undone", "answer.withdrawn", "answer.excluded", "answer.erased", "answers.imported",
-    "items.added", "items.prioritised", "guideline.published", "member.added", "member.quarantined", "member.active",
-    "project.changed", "project.paused", "project.resumed", "project.archived", "project.exported", "view.skipped",
+    "items.added", "items.prioritised", "guideline.published", "member.added", "member.role", "member.quarantined",
+    "member.active", "project.changed", "project.paused", "project.resumed", "project.archived", "project.exported", "view.skipped",
 )  # fmt: skip
 
 

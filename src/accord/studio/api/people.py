@@ -13,8 +13,8 @@ from accord.studio import accounts, entrances, members
 from accord.studio.accounts import Visitor
 from accord.studio.api.base import House, Looker, Manager, Model, Route, Who
 from accord.studio.errors import NotAllowed, NotHere
+from accord.studio.members import ABOVE
 from accord.studio.tables import Account, Membership
-from accord.studio.web.people import ABOVE
 
 router = APIRouter(tags=["people"], route_class=Route)
 

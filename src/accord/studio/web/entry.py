@@ -7,10 +7,10 @@ from starlette.responses import Response
 
 from accord.errors import AccordError
 from accord.studio import accounts, entrances
-from accord.studio.entrances import Invited, attempt
+from accord.studio.entrances import Invited, NotNeeded, attempt
 from accord.studio.errors import NotHere
 from accord.studio.web import security
-from accord.studio.web.context import Fields, House, Maybe, Studio, go, page
+from accord.studio.web.context import Fields, House, Maybe, Studio, go, page, words_for
 from accord.studio.web.security import address
 
 router = APIRouter()
@@ -56,6 +56,11 @@ def join_page(request: Request, studio: House, visitor: Maybe, token: str) -> Re
             studio.db, "join", address(request)
         )  # guesses are counted, not a class that joins together
         return page(request, "message.html.j2", 404, title="join.gone", text="join.gone_text")
+    if visitor is not None:
+        with studio.db.read() as session:
+            refused = entrances.unneeded(session, link, visitor.id)
+        if refused is not None:
+            return not_needed(request, refused, 200)
     return page(
         request,
         "join.html.j2",
@@ -67,11 +72,25 @@ def join_page(request: Request, studio: House, visitor: Maybe, token: str) -> Re
     )
 
 
+def not_needed(request: Request, refused: NotNeeded, status: int = 409) -> Response:
+    """Says why an invitation stays unused, and where to go on."""
+    t, link = words_for(request), refused.link
+    roles = {"held": t(f"role.{refused.held}"), "role": t(f"role.{link.role}")}
+    detail = t(f"join.unneeded.{refused.why}", project=link.project or "", **roles)
+    inside = refused.why in ("already", "other")
+    where = f"/p/{link.slug}/guideline" if inside and link.slug else "/"
+    on = t("join.go_on", project=link.project or "") if inside else t("nav.home")
+    return page(request, "unneeded.html.j2", status, detail=detail, where=where, on=on)
+
+
 @router.post("/join/{token}")
 def join(request: Request, studio: House, visitor: Maybe, token: str, form: Fields) -> Response:
     """Use an invitation."""
     if visitor is not None:
-        slug = entrances.join_as(studio.db, token, visitor.id)
+        try:
+            slug = entrances.join_as(studio.db, token, visitor.id)
+        except NotNeeded as refused:
+            return not_needed(request, refused)
         return go(f"/p/{slug}/work" if slug else "/")
     return _join(request, studio, token, form, f"/join/{token}")
 

@@ -13,12 +13,13 @@ from starlette.responses import Response
 from accord.errors import AccordError
 from accord.studio import accounts, entrances, identities, own
 from accord.studio.accounts import Visitor, digest, token
+from accord.studio.entrances import NotNeeded
 from accord.studio.errors import NotHere
 from accord.studio.identities import WAY_SECONDS, Unknown, Way
 from accord.studio.openid import Identity, OpenId, OpenIdError
 from accord.studio.web import security
 from accord.studio.web.context import Fields, House, Maybe, Me, Studio, go, page, words_for
-from accord.studio.web.entry import enter, inside, join_again, link_of
+from accord.studio.web.entry import enter, inside, join_again, link_of, not_needed
 from accord.studio.web.me import show_me
 from accord.studio.web.security import address
 
@@ -166,7 +167,10 @@ def _arrive(
         identities.link(studio.db, visitor, identity)
         return go("/me", "linked")
     if way.goal == "join":
-        secret, slug = identities.join(studio.db, identity, way)
+        try:
+            secret, slug = identities.join(studio.db, identity, way)
+        except NotNeeded as refused:
+            return not_needed(request, refused)
         return enter(studio, secret, f"/p/{slug}/work" if slug else "/")
     try:
         return enter(studio, identities.enter(studio.db, identity), way.where)

@@ -10,12 +10,11 @@ from starlette.responses import Response
 from accord.errors import AccordError, ConfigError
 from accord.studio import accounts, entrances, members
 from accord.studio.errors import NotAllowed, NotHere
+from accord.studio.members import ABOVE
 from accord.studio.tables import Account, Membership
 from accord.studio.web.context import Fields, House, Manager, Me, Place, Studio, go, page
 
 router = APIRouter()
-ABOVE = {"annotator": 0, "auditor": 1, "reviewer": 1, "manager": 2, "owner": 3}
-"""Nobody gives a role above their own, nor changes people above them."""
 
 
 def _people(
@@ -91,19 +90,11 @@ def change(studio: House, place: Manager, public: str, form: Fields) -> Response
             raise NotAllowed("you cannot change yourself or people above you", "ask an owner")
         now, by = studio.db.now(), place.me.public
         if role != member.role:
-            before = member.state
-            members.add_member(session, place.project.id, account.id, role, now, by)
-            member.state = before
-        if state != member.state:
-            members.set_member_state(
-                session,
-                place.project.id,
-                account.id,
-                state,
-                form.get("reason", "").strip() or None,
-                now,
-                by,
-            )
+            members.change_role(session, place.project.id, account.id, role, now, by)
+        reason = form.get("reason", "").strip() or None
+        if (state, reason) != (member.state, member.reason):
+            where = (session, place.project.id, account.id)
+            members.set_member_state(*where, state, reason, now, by)
 
     studio.db.transact(work)
     return go(f"/p/{place.project.slug}/people", "saved")
