@@ -595,6 +595,47 @@ def test_openapi_describes_everything(studio: Studio) -> None:
             assert schema.get("description"), name
 
 
+def test_an_owner_erases_somebody_by_program(studio: Studio) -> None:
+    boss, mia = studio.client("boss", "owner"), studio.client("mia", "manager")
+    narrow = studio.client("second", "owner", ("read", "annotate", "export"))
+    made = boss.create_project(SETTINGS)["slug"]
+    boss.add_items(made, pairs(2))
+    bot = boss.make_bot(made, "Annabel")
+    judge = Client(studio.url, bot["token"])
+    judge.judge(made, lambda item: {"preferred": "1"})
+    who = bot["account"]
+    assert {
+        "account": who,
+        "name": "Annabel",
+        "role": "annotator",
+        "signs_in": "none",
+    } in boss.people()
+    for client in (mia, narrow, judge):
+        for call in (
+            client.people,
+            lambda client=client: client.erasure(who),
+            lambda client=client: client.erase(who, "Annabel", True),
+        ):
+            with pytest.raises(ApiError) as refused:
+                call()
+            assert refused.value.status == 403
+    told = boss.erasure(who)
+    assert (told["name"], told["answers"], told["goes"]["tokens"]) == ("Annabel", 2, 1)
+    assert told["stays"] == {"replies": 0, "guidelines": 0}
+    for account, name, status in ((who, "Anna", 409), ("p-boss", "boss", 409), ("a-x", "x", 404)):
+        with pytest.raises(ApiError) as refused:
+            boss.erase(account, name, True)
+        assert refused.value.status == status
+        assert refused.value.fix
+    assert boss.erase(who, "Annabel", True) == {"account": who, "answers": 2}
+    assert "Annabel" not in str(boss.people())
+    with pytest.raises(ApiError) as refused:
+        judge.me()
+    assert refused.value.status == 401
+    assert [answer["state"] for answer in boss.answers(made)] == ["erased", "erased"]
+    assert boss.verify(made)["whole"]
+
+
 # --- without a database ---------------------------------------------------------------------------
 def test_the_limiter_refuses_and_recovers() -> None:
     clock, limiter = Clock(), Limiter(per_minute=60, burst=3)

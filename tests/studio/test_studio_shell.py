@@ -8,17 +8,26 @@ import sys
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 from studio_rooms import answer, key, person, project, served
 
-from accord.studio import projects, queue
+from accord.studio import accounts, passwords, projects, queue
 from accord.studio.database import open_database
+from accord.studio.tables import Account
 
 ACCORD = [sys.executable, "-m", "accord.cli"]
 
 
-def accord(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+def accord(
+    *arguments: str, cwd: Path, given: str | None = None
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*ACCORD, *arguments], capture_output=True, text=True, check=False, cwd=cwd
+        [*ACCORD, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+        input=given or "",
     )
 
 
@@ -87,6 +96,12 @@ def test_export_and_import(folder: Path) -> None:
             "there is no studio in elsewhere.db",
         ),
         (["import", "test", "nowhere.jsonl"], "nowhere.jsonl"),
+        (["password", "adda"], 'did you mean "ada"?'),
+        (["password", "ada"], "cannot sign in"),
+        (["password", "ada", "--link", "--address", "studio"], "is no address of a studio"),
+        (["password", "ada", "--database", "elsewhere.db"], "there is no studio in elsewhere.db"),
+        (["erase", "adda", "--yes"], 'did you mean "ada"?'),
+        (["erase", "ada"], "Aborted"),
     ],
 )
 def test_refusals(folder: Path, arguments: list[str], message: str) -> None:
@@ -95,6 +110,49 @@ def test_refusals(folder: Path, arguments: list[str], message: str) -> None:
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert sorted(p.name for p in folder.iterdir() if not p.name.startswith("studio.db")) == []
+
+
+def test_a_new_password_at_the_machine(folder: Path) -> None:
+    db = open_database(folder / "studio.db")
+    person(db, "olga", role="owner", password=accounts.hash_password("the old password"))
+    done = accord("studio", "password", "Olga", cwd=folder, given="a new password\n")
+    assert done.returncode == 0, done.stderr
+    assert "olga has a new password" in done.stdout
+    assert "a new password\n" not in done.stdout.replace("has a new password", "")
+    assert accounts.sign_in(db, "olga", "a new password") is not None
+    done = accord(
+        "studio",
+        "password",
+        "olga",
+        "--link",
+        "--address",
+        "https://studio.example.org/",
+        cwd=folder,
+    )
+    assert done.returncode == 0, done.stderr
+    address, _, secret = done.stdout.strip().rpartition("/password/")
+    assert address.endswith("  https://studio.example.org")
+    passwords.use_link(db, secret, "one of my own")
+    assert accounts.sign_in(db, "olga", "one of my own") is not None
+    db.close()
+
+
+def test_erasing_somebody_at_the_machine(folder: Path) -> None:
+    done = accord("studio", "erase", "ADA", cwd=folder, given="bob\n")
+    assert done.returncode != 0
+    assert "answers under p-ada (--answers erases them too): 2" in done.stdout
+    assert "nothing was erased" in done.stderr
+    done = accord("studio", "erase", "ada", "--answers", cwd=folder, given="ada\n")
+    assert done.returncode == 0, done.stderr
+    assert "    answers: 2" in done.stdout
+    assert "erased; answers erased with it: 2" in done.stdout
+    done = accord("studio", "erase", "bob", "--yes", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "erased; answers erased with it: 0" in done.stdout
+    db = open_database(folder / "studio.db")
+    with db.read() as session:
+        assert set(session.scalars(select(Account.name))) == {"erased p-ada", "erased p-bob"}
+    db.close()
 
 
 @pytest.mark.slow

@@ -47,7 +47,7 @@ def openid_provider(
 
 
 # --- without a browser ----------------------------------------------------------------------------
-def _open(database: str) -> Database:
+def open_studio(database: str) -> Database:
     """A studio that is there; asking for data must not make an empty one."""
     _check_there(database)
     return open_database(database)
@@ -79,7 +79,7 @@ def export_project(
     salt: str | None,
 ) -> None:
     """Write a project's judgements with their card; print what stays behind and why."""
-    db = _open(database)
+    db = open_studio(database)
     try:
         project_id = _project(db, project)
         wanted = exporting.Wanted(shape, gold, skips, True, hash_annotators, salt)
@@ -119,7 +119,7 @@ def export_project(
 
 def import_into(database: str, project: str, source: Path) -> None:
     """Add a file's items and judgements; print what became of them."""
-    db = _open(database)
+    db = open_studio(database)
     try:
         done = importing.import_file(db, _project(db, project), source)
     finally:

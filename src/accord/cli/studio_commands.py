@@ -252,3 +252,53 @@ def studio_restore(
     from accord.cli.studio import restore_studio
 
     restore_studio(database or default, source, media, without_media, dry_run)
+
+
+@studio.command("password")
+@click.argument("name")
+@DATABASE
+@click.option(
+    "--link",
+    is_flag=True,
+    help="Print a link with which they choose one themselves: once, for a day.",
+)
+@click.option(
+    "--address",
+    default="http://127.0.0.1:8600",
+    show_default=True,
+    help="Where people reach the studio, for the link.",
+)
+@click.pass_obj
+@guarded
+def studio_password(
+    default: str, name: str, database: str | None, link: bool, address: str
+) -> None:
+    """Set a new password for the account NAME: typed twice, or one line from a pipe.
+
+    For owners who forgot theirs, too. The account's sessions and API tokens end. Accounts without
+    entry, and those that sign in with OpenID Connect alone, are refused.
+    """
+    from accord.cli.studio_people import password_link, reset_password
+
+    if link:
+        password_link(database or default, name, address)
+    else:
+        reset_password(database or default, name)
+
+
+@studio.command("erase")
+@click.argument("name")
+@DATABASE
+@click.option("--answers", is_flag=True, help="Whatever they answered, too.")
+@click.option("--yes", is_flag=True, help="Do not ask for the name again.")
+@click.pass_obj
+@guarded
+def studio_erase(default: str, name: str, database: str | None, answers: bool, yes: bool) -> None:
+    """Erase the person with the account NAME, who asked for it: what goes and what stays is said
+    first.
+
+    The same as erasing oneself on one's own page. Nothing brings it back.
+    """
+    from accord.cli.studio_people import erase_person
+
+    erase_person(database or default, name, answers, yes)

@@ -15,14 +15,15 @@ from functools import lru_cache
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from accord.errors import ConfigError
 from accord.studio import events
 from accord.studio.database import Database
 from accord.studio.errors import Conflict, NotHere
-from accord.studio.tables import Account, Login
+from accord.studio.tables import Account, Invitation, Login, PasswordLink
+from accord.validation import suggest
 
 HOUSE_ROLES = ("owner", "manager", "annotator", "auditor")
 """Of an account, in the whole house: owners may do everything, managers make projects, auditors
@@ -168,26 +169,46 @@ def owner_exists(session: Session) -> bool:
     return session.scalar(query) is not None
 
 
-def change_password(db: Database, account_id: int, old: str, new: str, keep: str) -> bool:
-    """Set a new password and end all other sessions (`keep`: this one's name); False when the old
-    one is wrong."""
-    with db.read() as session:
-        stored = session.get_one(Account, account_id).password
-    if not password_fits(stored, old):
-        return False
-    hashed = hash_password(new)
+def everybody(session: Session) -> list[Account]:
+    """All accounts but erased ones, by name."""
+    query = select(Account).where(Account.erased_at.is_(None)).order_by(Account.name)
+    return list(session.scalars(query))
 
-    def work(session: Session) -> None:
-        account = session.get_one(Account, account_id)
-        account.password = hashed
-        session.execute(delete(Login).where(Login.account_id == account_id, Login.session != keep))
-        session.flush()
-        events.append(
-            session, events.HOUSE, "password.changed", account.public, account.public, db.now(), {}
-        )
 
-    db.transact(work)
-    return True
+def by_public(session: Session, public: str) -> Account:
+    """The account with this public id; raises NotHere, for one that was erased too."""
+    query = select(Account).where(Account.public == public, Account.erased_at.is_(None))
+    found = session.scalars(query).first()
+    if found is None:
+        raise NotHere(f"there is no account {public!r}", "the page of all people shows them")
+    return found
+
+
+def named(session: Session, name: str) -> Account:
+    """The account with this name; raises NotHere, with a name that is near."""
+    found = find_account(session, name)
+    if found is None or found.erased_at is not None:
+        known = list(session.scalars(select(Account.name).where(Account.erased_at.is_(None))))
+        near = suggest(name, known)
+        raise NotHere(f"there is no account {name!r}", f"{near}names are as on the page of people")
+    return found
+
+
+def keep_an_owner(session: Session, account: Account) -> None:
+    """Raises Conflict when the house would have no owner without this account. Owners who leave at
+    the same time queue up here."""
+    owners = select(Account.id).where(Account.role == "owner", Account.disabled_at.is_(None))
+    found = session.scalars(owners.order_by(Account.id).with_for_update()).all()
+    if set(found) == {account.id}:
+        raise Conflict("somebody must own the house", "make another owner first")
+
+
+def end_links(session: Session, account_id: int, now: float) -> None:
+    """Of somebody who has no entry any more: the link to a new password, and open invitations they
+    made (they may have kept one)."""
+    theirs = (Invitation.created_by == account_id, Invitation.expires_at > now)
+    session.execute(update(Invitation).where(*theirs).values(expires_at=now))
+    session.execute(delete(PasswordLink).where(PasswordLink.account_id == account_id))
 
 
 # --- sessions -------------------------------------------------------------------------------------
@@ -266,26 +287,23 @@ def sign_in(db: Database, name: str, password: str) -> str | None:
 
 
 def change_account(db: Database, public: str, role: str, disabled: bool, by: Visitor) -> None:
-    """Another role in the house, or no entry any more (sessions end at once). Raises NotHere,
-    Conflict for the last owner."""
+    """Another role in the house, or no entry any more (sessions and open invitations end at once).
+    Raises NotHere, Conflict for the last owner."""
     if role not in HOUSE_ROLES:
         raise ConfigError(
             f"there is no role {role!r} in the house", f"roles: {', '.join(HOUSE_ROLES)}"
         )
 
     def work(session: Session) -> None:
-        account = session.scalars(select(Account).where(Account.public == public)).first()
-        if account is None:
-            raise NotHere("there is no such account")
-        query = select(func.count()).where(
-            Account.role == "owner", Account.disabled_at.is_(None), Account.id != account.id
-        )
-        if (role != "owner" or disabled) and account.role == "owner" and not session.scalar(query):
-            raise Conflict("somebody must own the house", "make another owner first")
+        account = by_public(session, public)
+        if role != "owner" or disabled:
+            keep_an_owner(session, account)
         account.role = role
         if disabled != (account.disabled_at is not None):
             account.disabled_at = db.now() if disabled else None
             session.execute(delete(Login).where(Login.account_id == account.id))
+            if disabled:
+                end_links(session, account.id, db.now())
         session.flush()
         said = {"role": role, "disabled": disabled}
         events.append(session, events.HOUSE, "account.changed", public, by.public, db.now(), said)

@@ -115,6 +115,22 @@ class Client:
         """An annotator that is a program: {account, token}. The token is shown once."""
         return self._json("POST", _path(slug, "bots"), {"name": name}, repeat=False)
 
+    # --- people -----------------------------------------------------------------------------------
+    def people(self) -> list[Json]:
+        """Everybody in the house: [{account, name, role, signs_in}]; for its owners."""
+        return self._list("GET", "/people")
+
+    def erasure(self, account: str) -> Json:
+        """What erasing somebody would do: {account, name, goes, answers, stays}."""
+        return self._json("GET", f"/people/{quote(account, safe='')}/erasure")
+
+    def erase(self, account: str, name: str, answers: bool) -> Json:
+        """Erase somebody who asked for it, for good: {account, answers}. name: theirs, as a
+        check; answers: whatever they answered goes too."""
+        said = {"name": name, "answers": answers}
+        path = f"/people/{quote(account, safe='')}/erasure"
+        return self._json("POST", path, said, repeat=False)
+
     # --- judging ----------------------------------------------------------------------------------
     def next_item(self, slug: str) -> Json:
         """{item} to judge, or {reason, detail, retry_at}; asking twice gives the same item."""

@@ -26,6 +26,7 @@ SCOPES = ("read", "annotate", "manage", "export")
 TOKEN_PREFIX = "accord_"
 LIMITS = {
     "login": (10, 300.0), "login-from": (60, 300.0), "join": (30, 300.0), "token": (60, 300.0), "openid": (60, 300.0),
+    "password": (30, 300.0),
 }  # fmt: skip
 """What is tried -> how often within how many seconds, per name or address."""
 LOG = logging.getLogger("accord.studio")

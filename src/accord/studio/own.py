@@ -1,4 +1,5 @@
-"""What is one's own: preferences, work with its time and pay, all data kept, and taking it back."""
+"""What is one's own: preferences, work with its time and pay, all data kept, and taking answers back
+(erasing.py: erasing oneself)."""
 
 from __future__ import annotations
 
@@ -6,21 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from accord.studio import blinding, events, members, submission, wellbeing
 from accord.studio.accounts import Visitor
 from accord.studio.database import Database
-from accord.studio.errors import Conflict, NotHere
+from accord.studio.errors import NotHere
 from accord.studio.queue import as_served
 from accord.studio.tables import (
     Account,
     Answer,
     ApiToken,
-    Event,
     Item,
-    Login,
     Membership,
     Project,
     Question,
@@ -234,72 +233,3 @@ def withdraw_one(db: Database, me: Visitor, answer_id: str, reason: str) -> None
     if author != me.id:
         raise NotHere("there is no such answer of yours")
     submission.withdraw(db, answer_id, reason, me.public)
-
-
-def _erase_notes(session: Session, me: Visitor, now: float) -> None:
-    """What one wrote when one skipped an item, in the projects' logs."""
-    query = select(View.project_id, Item.key).join(Item, Item.id == View.item_id)
-    for project_id, key in session.execute(
-        query.where(View.account_id == me.id, View.skip_note.is_not(None))
-    ).all():
-        mine = (Event.kind == "view.skipped", Event.actor == me.public)
-        events.erase_payloads(session, project_id, key, me.public, now, *mine)
-
-
-def erase(db: Database, me: Visitor, answers: bool) -> None:
-    """Erase a person: name, password, attributes, preferences, questions, drafts; with `answers`,
-    every answer too.
-
-    What stays is a number without a person: answers not erased stand under the public id. The last
-    owner stays.
-    """
-
-    def alone(session: Session) -> bool:
-        query = select(func.count()).where(
-            Account.role == "owner", Account.disabled_at.is_(None), Account.id != me.id
-        )
-        return me.role == "owner" and not session.scalar(query)
-
-    with db.read() as session:
-        if alone(session):
-            raise Conflict("somebody must own the house", "make another owner first")
-        every = (
-            list(session.scalars(select(Answer.id).where(Answer.account_id == me.id)))
-            if answers
-            else []
-        )
-    for answer_id in every:
-        submission.withdraw(db, answer_id, "erased at its author's wish", me.public, erase=True)
-
-    def work(session: Session) -> None:
-        now = db.now()
-        who = session.get_one(Account, me.id)
-        who.name, who.password, who.subject = f"erased {who.public}", None, None
-        who.attributes, who.preferences, who.disabled_at, who.erased_at = {}, {}, now, now
-        session.execute(delete(Login).where(Login.account_id == me.id))
-        session.execute(update(ApiToken).where(ApiToken.account_id == me.id).values(revoked_at=now))
-        session.execute(
-            update(Question).where(Question.account_id == me.id).values(text="(erased)")
-        )
-        _erase_notes(session, me, now)
-        session.execute(
-            update(View).where(View.account_id == me.id).values(draft=None, skip_note=None)
-        )
-        session.execute(
-            update(Membership)
-            .where(Membership.account_id == me.id)
-            .values(state="removed", reason=None)
-        )
-        session.flush()
-        events.erase_payloads(session, events.HOUSE, me.public, me.public, now)
-        events.append(
-            session,
-            events.HOUSE,
-            "account.erased",
-            me.public,
-            me.public,
-            now,
-            {"answers": len(every)},
-        )
-
-    db.transact(work)

@@ -275,25 +275,29 @@ def exclude(db: Database, answer_id: str, reason: str, by: str | None) -> None:
 
 
 def _retire(db: Database, answer_id: str, state: str, reason: str, by: str | None) -> None:
-    def work(session: Session) -> None:
-        item_id = session.scalar(select(Answer.item_id).where(Answer.id == answer_id))
-        if item_id is None:
-            raise NotHere("there is no such answer")
-        item = claims.lock_item(session, item_id)
-        answer = session.get_one(Answer, answer_id, populate_existing=True)
-        if answer.state == state or answer.state == "erased":
-            return
-        overlap = settings_of(session.get_one(Project, item.project_id)).overlap
-        claims.reopen(session, item, answer_id, overlap)
-        answer.state, answer.reason, answer.live_view_id, answer.extra = state, reason, None, False
-        claims.mark_full(session, item)
-        session.flush()
-        if state == "erased":
-            _erase(session, answer, by, db.now())
-        said = {"item": item.key} if state == "erased" else {"item": item.key, "reason": reason}
-        events.append(session, item.project_id, f"answer.{state}", answer_id, by, db.now(), said)
+    db.transact(lambda session: retire(session, answer_id, state, reason, by, db.now()))
 
-    db.transact(work)
+
+def retire(
+    session: Session, answer_id: str, state: str, reason: str, by: str | None, now: float
+) -> None:
+    """Take an answer out, in the session's transaction. state: withdrawn, excluded or erased."""
+    item_id = session.scalar(select(Answer.item_id).where(Answer.id == answer_id))
+    if item_id is None:
+        raise NotHere("there is no such answer")
+    item = claims.lock_item(session, item_id)
+    answer = session.get_one(Answer, answer_id, populate_existing=True)
+    if answer.state == state or answer.state == "erased":
+        return
+    overlap = settings_of(session.get_one(Project, item.project_id)).overlap
+    claims.reopen(session, item, answer_id, overlap)
+    answer.state, answer.reason, answer.live_view_id, answer.extra = state, reason, None, False
+    claims.mark_full(session, item)
+    session.flush()
+    if state == "erased":
+        _erase(session, answer, by, now)
+    said = {"item": item.key} if state == "erased" else {"item": item.key, "reason": reason}
+    events.append(session, item.project_id, f"answer.{state}", answer_id, by, now, said)
 
 
 def _erase(session: Session, answer: Answer, by: str | None, now: float) -> None:

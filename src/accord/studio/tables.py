@@ -104,6 +104,17 @@ class Invitation(Base):
     used: Mapped[int] = mapped_column(Integer, default=0)
 
 
+class PasswordLink(Base):
+    """A link with which somebody sets a new password: one per account, gone once it was used."""
+
+    __tablename__ = "password_link"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)  # SHA-256 of its secret
+    account_id: Mapped[int] = mapped_column(ForeignKey("account.id"), unique=True)
+    created_at: Mapped[float] = mapped_column(Float)
+    expires_at: Mapped[float] = mapped_column(Float)
+
+
 class Attempt(Base):
     """Tries at something that is limited in rate (signing in, joining), by a hash of who tries."""
 

@@ -211,10 +211,14 @@ def walk(
         for method in sorted(route.methods)
     ]
     assert len(routes) > 90
-    last = ("/me/erase", "/me/password", "/logout", "withdraw", "skip", "submit", "undo")
-    for method, root, path in sorted(
-        routes, key=lambda r: (any(word in r[2] for word in last), r[1], r[2], r[0])
-    ):
+    late = ("withdraw", "skip", "submit", "undo")
+    last = ("/me/erase", "/me/password", "/logout")  # these end the session, the token, the account
+
+    def turn(route: tuple[str, str, str]) -> tuple[Any, ...]:
+        method, root, path = route
+        return path in last, any(word in path for word in late), root, path, method
+
+    for method, root, path in sorted(routes, key=turn):
         every = method == "GET" or "/work" in path
         for task in TASKS if "{slug}" in path and every else TASKS[:1]:
             item = items[task]

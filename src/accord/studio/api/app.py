@@ -35,7 +35,7 @@ answers by their `key`, new projects by the header `Idempotency-Key`.
 GROUPS = (projects, people, work, data, hooks)
 TAGS = [
     {"name": "projects", "description": "Projects, their guidelines, their items."},
-    {"name": "people", "description": "Who takes part; bots with tokens of their own."},
+    {"name": "people", "description": "Who takes part; bots with tokens of their own; erasing."},
     {
         "name": "work",
         "description": "Judging: the same queue, leases and blinding as in the browser.",

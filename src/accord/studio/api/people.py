@@ -1,15 +1,16 @@
-"""Who takes part: members, invitations, and bots with tokens of their own."""
+"""Who takes part: members, invitations, bots with tokens of their own, erasing."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from accord.studio import accounts, entrances, members
+from accord.studio import accounts, entrances, erasing, members, passwords
 from accord.studio.accounts import Visitor
 from accord.studio.api.base import House, Looker, Manager, Model, Route, Who
 from accord.studio.errors import NotAllowed, NotHere
@@ -78,6 +79,49 @@ class BotOut(BaseModel):
 
     account: str
     token: str = Field(description="With the scopes read and annotate.")
+
+
+class AccountOut(BaseModel):
+    """Somebody in the house."""
+
+    account: str = Field(description="Public id, as in records.")
+    name: str
+    role: str = Field(description="In the house.")
+    signs_in: Literal["password", "openid", "none", "closed"] = Field(
+        description="How: none for programs and people whose judgements were imported, closed "
+        "without entry."
+    )
+
+
+class FootprintOut(BaseModel):
+    """What erasing somebody would meet: what goes in any case, what goes if asked for, what
+    stays."""
+
+    account: str
+    name: str
+    goes: dict[str, int] = Field(
+        description="Beside name, password, other sign-in, preferences and what they said about "
+        "themselves: sessions, tokens, invitations (open ones they made), drafts, notes (of "
+        "skips, in the log too), questions (their texts)."
+    )
+    answers: int = Field(description="Stay under the public id alone, or go with `answers: true`.")
+    stays: dict[str, int] = Field(description="replies and guidelines, which were for all.")
+
+
+class ErasureIn(Model):
+    """For good: nothing brings it back."""
+
+    name: str = Field(description="The account's name, so that nobody else is erased by mistake.")
+    answers: bool = Field(
+        description="Whether whatever they answered goes too, in the log as well."
+    )
+
+
+class ErasureOut(BaseModel):
+    """What was done."""
+
+    account: str
+    answers: int = Field(description="How many were erased.")
 
 
 @router.get("/me", response_model=Myself, summary="Who am I?")
@@ -190,3 +234,59 @@ def make_bot(api: House, place: Manager, wanted: BotIn) -> Any:
         api.db, bot, "made with the account", ["read", "annotate"], wanted.days
     )
     return {"account": bot.public, "token": token}
+
+
+# --- the house ------------------------------------------------------------------------------------
+def owner(who: Who) -> Visitor:
+    """Only for owners of the house, by a token with the scope manage."""
+    who.need("manage")
+    if who.visitor.role != "owner":
+        raise NotAllowed("only owners of the house may do that", "ask one")
+    return who.visitor
+
+
+Owner = Annotated[Visitor, Depends(owner)]
+
+
+@router.get("/people", response_model=list[AccountOut], summary="Everybody in the house")
+def list_people(api: House, me: Owner) -> Any:
+    """All accounts by name, for owners of the house."""
+    with api.db.read() as session:
+        return [
+            {
+                "account": account.public,
+                "name": account.name,
+                "role": account.role,
+                "signs_in": passwords.way_in(account),
+            }
+            for account in accounts.everybody(session)
+        ]
+
+
+@router.get(
+    "/people/{account}/erasure", response_model=FootprintOut, summary="What erasing would do"
+)
+def get_erasure(api: House, me: Owner, account: str) -> Any:
+    """What goes and what stays, before it happens."""
+    with api.db.read() as session:
+        found = accounts.by_public(session, account)
+        there = asdict(erasing.footprint(session, found.id, api.db.now()))
+    goes = ("sessions", "tokens", "invitations", "drafts", "notes", "questions")
+    return {
+        "account": account,
+        "name": found.name,
+        "goes": {name: there[name] for name in goes},
+        "answers": there["answers"],
+        "stays": {name: there[name] for name in ("replies", "guidelines")},
+    }
+
+
+@router.post("/people/{account}/erasure", response_model=ErasureOut, summary="Erase somebody")
+def post_erasure(api: House, me: Owner, account: str, wanted: ErasureIn) -> Any:
+    """Erase a person who asked for it, as they could on their own page. Once; broken off, call it
+    again."""
+    erasing.check_named(api.db, account, wanted.name, me.public)
+    return {
+        "account": account,
+        "answers": erasing.erase(api.db, account, wanted.answers, me.public),
+    }

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from accord.errors import AccordError
-from accord.studio import accounts, entrances
+from accord.studio import accounts, entrances, passwords
 from accord.studio.entrances import Invited, NotNeeded, attempt
 from accord.studio.errors import NotHere
 from accord.studio.web import security
@@ -158,6 +158,49 @@ def login(request: Request, studio: House, form: Fields) -> Response:
     entrances.forgive(studio.db, "login", accounts.same_name(name))
     entrances.forgive(studio.db, "login-from", address(request), only_last=True)
     return enter(studio, secret, where)
+
+
+# --- a new password -------------------------------------------------------------------------------
+def _whose(request: Request, studio: Studio, token: str) -> str | None:
+    """The name of the account whose password the link sets; tries with links that set none are
+    limited."""
+    with studio.db.read() as session:
+        account = passwords.account_of(session, token, studio.db.now())
+        name = None if account is None else account.name
+    if name is None:
+        attempt(studio.db, "password", address(request))
+    return name
+
+
+def _link_gone(request: Request) -> Response:
+    return page(request, "message.html.j2", 404, title="password.gone", text="password.gone_text")
+
+
+@router.get("/password/{token}")
+def password_page(request: Request, studio: House, token: str) -> Response:
+    """Choose a new password, by a link from an owner."""
+    name = _whose(request, studio, token)
+    if name is None:
+        return _link_gone(request)
+    return page(request, "password.html.j2", name=name, action=f"/password/{token}")
+
+
+@router.post("/password/{token}")
+def password(request: Request, studio: House, token: str, form: Fields) -> Response:
+    """Set it. Whoever holds the link signs in with it afterwards, as anybody does."""
+    name = _whose(request, studio, token)
+    if name is None:
+        return _link_gone(request)
+    try:
+        passwords.use_link(studio.db, token, form.get("new", ""))
+    except NotHere:
+        return _link_gone(request)
+    except AccordError as error:
+        action = f"/password/{token}"
+        return page(request, "password.html.j2", 400, name=name, action=action, error=error)
+    response = go("/login", "password_set")
+    security.end_session_cookie(response, studio.https)
+    return response
 
 
 @router.post("/logout")

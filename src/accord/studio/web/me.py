@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from accord.errors import AccordError, ConfigError
-from accord.studio import accounts, entrances, own
+from accord.studio import accounts, entrances, erasing, own, passwords
 from accord.studio.i18n import LANGUAGES, PSEUDO
 from accord.studio.settings import ATTRIBUTES
 from accord.studio.web import security
@@ -89,15 +89,13 @@ def attributes(studio: House, me: Me, form: Fields) -> Response:
 
 @router.post("/password")
 def password(request: Request, studio: House, me: Me, form: Fields) -> Response:
-    """A new password; other sessions end."""
+    """A new password; other sessions and API tokens end."""
     entrances.attempt(studio.db, "login", accounts.same_name(me.name))
     try:
-        done = accounts.change_password(
-            studio.db, me.id, form.get("old", ""), form.get("new", ""), me.session
-        )
+        done = passwords.change(studio.db, me, form.get("old", ""), form.get("new", ""))
     except AccordError as error:
         return show_me(request, studio, me, error=error)
-    return go("/me", "saved") if done else show_me(request, studio, me, wrong_password=True)
+    return go("/me", "password") if done else show_me(request, studio, me, wrong_password=True)
 
 
 @router.post("/tokens")
@@ -141,16 +139,25 @@ def withdraw(studio: House, me: Me, answer_id: str, form: Fields) -> Response:
     return go("/me", "withdrawn")
 
 
+def knows_password(studio: Studio, me: Me, given: str) -> bool:
+    """Whether somebody signed in is who they say, asked again before what cannot be undone; tries
+    are limited. Who has no password is believed."""
+    entrances.attempt(studio.db, "login", accounts.same_name(me.name))
+    with studio.db.read() as session:
+        stored = own.account(session, me.id).password
+    if stored is not None and not accounts.password_fits(stored, given):
+        return False
+    entrances.forgive(studio.db, "login", accounts.same_name(me.name))
+    return True
+
+
 @router.post("/erase")
 def erase(request: Request, studio: House, me: Me, form: Fields) -> Response:
     """Erase the account: personal data and, if wished, all answers. The password is asked for
     again."""
-    entrances.attempt(studio.db, "login", accounts.same_name(me.name))
-    with studio.db.read() as session:
-        stored = own.account(session, me.id).password
-    if stored is not None and not accounts.password_fits(stored, form.get("password", "")):
+    if not knows_password(studio, me, form.get("password", "")):
         return show_me(request, studio, me, wrong_password=True)
-    own.erase(studio.db, me, answers=form.get("answers") == "on")
+    erasing.erase(studio.db, me.public, form.get("answers") == "on", me.public)
     response = go("/login", "erased")
     security.end_session_cookie(response, studio.https)
     return response

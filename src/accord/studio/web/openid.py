@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from accord.errors import AccordError
-from accord.studio import accounts, entrances, identities, own
+from accord.studio import accounts, entrances, identities
 from accord.studio.accounts import Visitor, digest, token
 from accord.studio.entrances import NotNeeded
 from accord.studio.errors import NotHere
@@ -20,7 +20,7 @@ from accord.studio.openid import Identity, OpenId, OpenIdError
 from accord.studio.web import security
 from accord.studio.web.context import Fields, House, Maybe, Me, Studio, go, page, words_for
 from accord.studio.web.entry import enter, inside, join_again, link_of, not_needed
-from accord.studio.web.me import show_me
+from accord.studio.web.me import knows_password, show_me
 from accord.studio.web.security import address
 
 router = APIRouter()
@@ -103,12 +103,8 @@ def _join(
 @router.post("/me/openid")
 def link(request: Request, studio: House, me: Me, form: Fields) -> Response:
     """From one's own page; the password is asked for again, because this opens another door."""
-    entrances.attempt(studio.db, "login", accounts.same_name(me.name))
-    with studio.db.read() as session:
-        stored = own.account(session, me.id).password
-    if not accounts.password_fits(stored, form.get("password", "")):
+    if not knows_password(studio, me, form.get("password", "")):
         return show_me(request, studio, me, wrong_password=True)
-    entrances.forgive(studio.db, "login", accounts.same_name(me.name))
     return _set_out(request, studio, Way("link", "/me", account_id=me.id))
 
 

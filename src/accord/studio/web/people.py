@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, Request
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from accord.errors import AccordError, ConfigError
-from accord.studio import accounts, entrances, members
-from accord.studio.errors import NotAllowed, NotHere
+from accord.studio import accounts, entrances, erasing, members, own, passwords
+from accord.studio.errors import Conflict, NotAllowed, NotHere
 from accord.studio.members import ABOVE
 from accord.studio.tables import Account, Membership
-from accord.studio.web.context import Fields, House, Manager, Me, Place, Studio, go, page
+from accord.studio.web.context import Fields, House, Manager, Me, Place, Studio, go, page, words_for
+from accord.studio.web.me import knows_password
 
 router = APIRouter()
 
@@ -128,11 +131,7 @@ def _house(
     if me.role not in ("owner", "auditor"):
         raise NotHere("there is no such page")
     with studio.db.read() as session:
-        rows = list(
-            session.scalars(
-                select(Account).where(Account.erased_at.is_(None)).order_by(Account.name)
-            )
-        )
+        rows = accounts.everybody(session)
         links = entrances.invitations(session, None, studio.db.now())
     return page(
         request,
@@ -187,3 +186,65 @@ def house_change(studio: House, me: Me, public: str, form: Fields) -> Response:
         studio.db, public, form.get("role", ""), form.get("disabled") == "on", me
     )
     return go("/people", "saved")
+
+
+# --- one of them ----------------------------------------------------------------------------------
+def _person(
+    request: Request,
+    studio: Studio,
+    me: Me,
+    public: str,
+    link: str | None = None,
+    error: Exception | None = None,
+    **values: Any,
+) -> Response:
+    _owner(me)
+    with studio.db.read() as session:
+        account = accounts.by_public(session, public)
+        found = erasing.footprint(session, account.id, studio.db.now())
+        asks_password = own.account(session, me.id).password is not None
+    return page(
+        request,
+        "person.html.j2",
+        400 if error else 200,
+        account=account,
+        found=found,
+        way=passwords.way_in(account),
+        asks_password=asks_password,
+        link=link,
+        error=error,
+        values=values,
+    )
+
+
+@router.get("/people/{public}")
+def person(request: Request, studio: House, me: Me, public: str) -> Response:
+    """A new password for somebody, or erasing them; for the house's owners."""
+    return _person(request, studio, me, public)
+
+
+@router.post("/people/{public}/password")
+def person_password(request: Request, studio: House, me: Me, public: str) -> Response:
+    """A link with which they set a new password, shown once."""
+    _owner(me)
+    try:
+        secret = passwords.make_link(studio.db, public, me)
+    except Conflict as error:
+        return _person(request, studio, me, public, error=error)
+    link = f"{str(request.base_url).rstrip('/')}/password/{secret}"
+    return _person(request, studio, me, public, link=link)
+
+
+@router.post("/people/{public}/erase")
+def person_erase(request: Request, studio: House, me: Me, public: str, form: Fields) -> Response:
+    """Erase somebody who asked for it; their name and the owner's password are asked for."""
+    _owner(me)
+    wants_answers = form.get("answers") == "on"
+    try:
+        erasing.check_named(studio.db, public, form.get("name", ""), me.public)
+        if not knows_password(studio, me, form.get("password", "")):
+            raise ConfigError(words_for(request)("me.wrong_password"))
+        erasing.erase(studio.db, public, wants_answers, me.public)
+    except (Conflict, ConfigError) as error:
+        return _person(request, studio, me, public, error=error, answers=wants_answers)
+    return go("/people", "person_erased")
