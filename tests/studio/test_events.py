@@ -107,7 +107,7 @@ def test_a_last_event_rewritten_with_hashes_that_fit_is_found_by_the_head(
         fields = (last.at, last.actor, last.kind, last.subject, last.payload_hash)
         last.hash = events._hash(last.previous, last.number, *fields)
     assert check(db, chain).broken == (
-        "event 9: it was rewritten, the chain's head has another hash"
+        "event 9: the chain's head has another hash, one was rewritten"
     )
 
 

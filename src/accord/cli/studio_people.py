@@ -93,7 +93,9 @@ def _tell(name: str, public: str, found: Footprint, answers: bool) -> None:
     for what, count in goes.items():
         if count:
             click.echo(f"    {what}: {count:,}")
-    click.echo("  stays: that something happened and when, in the logs; exports made before")
+    click.echo(
+        "  stays: that something happened and when, in the logs; exports and backups made before"
+    )
     for what, count in stays.items():
         if count:
             click.echo(f"    {what}: {count:,}")

@@ -7,7 +7,8 @@ tokens, open links they made, drafts, the notes of what they skipped, the texts 
 the reasons given for their state, and what the house's log says about them; with `answers`, whatever
 they answered, in the log too.
 What stays: a public id without a person, under which answers stand that were not erased; that
-something happened and when, in the log; guidelines and replies written for all; exports made before.
+something happened and when, in the log; guidelines and replies written for all; exports and
+backups made before.
 """
 
 from __future__ import annotations

@@ -156,7 +156,7 @@ def verify(session: Session, chain: int) -> Verified:
         ends = f"the chain ends with event {count}, its head says {kept.number}"
         return Verified(count, emptied.total(), kept, ends)
     if previous != kept.hash:
-        rewritten = f"event {count}: it was rewritten, the chain's head has another hash"
+        rewritten = f"event {count}: the chain's head has another hash, one was rewritten"
         return Verified(count, emptied.total(), kept, rewritten)
     if first:
         subject, number = min(first.items(), key=lambda item: item[1])

@@ -242,7 +242,7 @@ def test_an_owner_erases_somebody_who_asked(house: House, owner: Client, answers
     who = public(house, "Annabel")
     where = f"/people/{who}"
     page = owner.page(where).text
-    for said in ("notes on skipped items: 1", "answers: 1, under a-", "sessions: 1", "exported"):
+    for said in ("notes on skipped items: 1", "answers: 1, under a-", "sessions: 1", "backups"):
         assert said in page
     form = {"name": "Annabel", "password": PASSWORD, **({"answers": "on"} if answers else {})}
     for wrong, said in (
