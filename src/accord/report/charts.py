@@ -20,6 +20,12 @@ DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 SYMBOLS = ("circle", "square", "diamond", "cross", "x")
 
 
+def plain(text: str) -> str:
+    """A name from data as Plotly shows it letter by letter: tags, links and entities in it are text.
+    Plotly knows no &quot;, so quotes stay."""
+    return html.escape(text, quote=False)
+
+
 def _layout(x: str, y: str, **more: Any) -> Figure:
     return {
         "margin": {"l": 56, "r": 12, "t": 8, "b": 44},
@@ -59,10 +65,10 @@ def _curve(
     return {
         "type": "scatter",
         "mode": "lines+markers",
-        "name": name,
+        "name": plain(name),
         "x": list(x),
         "y": [e["value"] for e in estimates],
-        "text": list(texts),
+        "text": [plain(text) for text in texts],
         "hovertemplate": "%{text}<br>√KL %{x:.2f}<br>%{y:.3f}<extra></extra>",
         "line": {"color": colour, "dash": DASHES[index % 5], "width": 2},
         "marker": {"symbol": SYMBOLS[index % 5], "size": 7, "color": colour},
@@ -113,8 +119,8 @@ def mean_curves(curves: Mapping[str, Sequence[tuple[float, Mapping[str, Any]]]])
             "line": {"color": colour, "dash": DASHES[(index // len(COLOURS)) % 5], "width": 2},
         }
         traces += [
-            _band(x, estimates, colour) | {"legendgroup": name},
-            line | {"legendgroup": name},
+            _band(x, estimates, colour) | {"legendgroup": str(index)},
+            line | {"legendgroup": str(index)},
         ]
     layout = _layout("√KL to the untuned model (√nats per sequence)", "gold gain", height=460)
     return {"data": traces, "layout": layout}
@@ -125,11 +131,11 @@ def dots(comparison: Mapping[str, Any], column: str) -> Figure | None:
     compared with."""
     names, points, means = [], [], []
     for row, label in comparison["rows"].items():
-        cell = comparison["cells"][row][column]
-        points += [(label, value) for value in cell["values"].values()]
-        names.append(label)
+        cell, name = comparison["cells"][row][column], plain(label)
+        points += [(name, value) for value in cell["values"].values()]
+        names.append(name)
         if cell["mean"] is not None:
-            means.append((label, cell["mean"]))
+            means.append((name, cell["mean"]))
     if not points:
         return None
     seeds = {
@@ -164,7 +170,8 @@ def dots(comparison: Mapping[str, Any], column: str) -> Figure | None:
         at = {"x0": base["value"], "x1": base["value"], "yref": "paper", "y0": 0, "y1": 1}
         shapes.append({"type": "line", **at, "line": {"dash": "dot", "color": GREY}})
     layout = _layout("", "", shapes=shapes, height=90 + 34 * len(names), showlegend=False)
-    labels = ["<br>".join(textwrap.wrap(html.escape(name), 30)) for name in names]
+    wrapped = [textwrap.wrap(label, 30) for label in comparison["rows"].values()]
+    labels = ["<br>".join(map(plain, lines)) for lines in wrapped]
     layout["yaxis"] |= {
         "autorange": "reversed",
         "categoryorder": "array",
@@ -182,7 +189,7 @@ def win_rates(evidence: Mapping[str, Any]) -> Figure | None:
     rows = [(name, estimate) for name, estimate in rows if estimate is not None]
     if not rows:
         return None
-    names, values = [name for name, _ in rows], [e["value"] for _, e in rows]
+    names, values = [plain(name) for name, _ in rows], [e["value"] for _, e in rows]
     colours = [*COLOURS[: len(evidence["arms"])], *[BEST_OF] * len(rows)][: len(rows)]
     bar = {
         "type": "bar",
@@ -223,7 +230,7 @@ def annotators(rows: Sequence[Mapping[str, Any]], key: str, title: str) -> Figur
     is known."""
     if not rows:
         return None
-    names = [row["annotator"] for row in rows]
+    names = [plain(row["annotator"]) for row in rows]
     traces: list[Figure] = [
         {
             "type": "scatter",

@@ -74,8 +74,8 @@ class _Page:
             "calibration": self._figure(charts.calibration(card)) if card else None,
             "training": self._training(),
             "recipe": (self.run_dir / "recipe.yaml").read_text(encoding="utf-8"),
-            "environment": self._json("environment.json"),
-            "lineage": self._json("lineage.json"),
+            "environment": self._readable("environment.json"),
+            "lineage": self._readable("lineage.json"),
             "meanings": {m.name: f"{m.meaning} ({m.unit})" for m in declared()},
             "figures": self.figures,
         }
@@ -83,6 +83,10 @@ class _Page:
     def _json(self, name: str) -> Any:
         path = self.run_dir / name
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+    def _readable(self, name: str) -> str | None:
+        found = self._json(name)
+        return found and json.dumps(found, indent=1, ensure_ascii=False)
 
     def _stages(self) -> list[dict[str, Any]]:
         """Every stage directory with its result, or what is known of it."""
