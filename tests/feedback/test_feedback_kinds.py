@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 
 from accord.errors import DataError
 from accord.feedback import agreement
@@ -139,3 +140,11 @@ def test_intervals_of_shares_cover_and_discoveries_are_few() -> None:
     assert not any(discoveries(np.linspace(0.1, 1, 50).tolist()))
     assert discoveries([0.0001, 0.9, 0.0002, 0.5]) == [True, False, True, False]
     assert discoveries([]) == []
+
+
+@pytest.mark.parametrize(("count", "total"), [(0, 3), (3, 3), (1, 8), (45, 60), (997, 1000)])
+def test_shares_have_the_intervals_of_scipy(count: int, total: int) -> None:
+    theirs = binomtest(count, total)
+    for ours, method in ((share, "wilson"), (exact_share, "exact")):
+        found, expected = ours(count, total), theirs.proportion_ci(method=method)
+        assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-9)

@@ -188,7 +188,8 @@ UNTOLD = "cannot be told"
 def _known(value: float, error: float, sign: str = "") -> str:
     """The estimate with its 95 % half-width, unless that is wider than what people can differ
     by."""
-    from accord.feedback.annotator_model import TOO_WIDE, Z95
+    from accord.feedback.annotator_model import TOO_WIDE
+    from accord.statistics.intervals import Z95
 
     return f"{value:{sign}.2f} ± {Z95 * error:.2f}" if error < TOO_WIDE else UNTOLD
 

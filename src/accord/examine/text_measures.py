@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from accord.examine.rows import Samples
+from accord.statistics.intervals import Z95
 from accord.statistics.means import Estimate, clustered_mean
 
 _WORD = re.compile(r"[\w']+|[^\w\s]")
@@ -114,8 +115,8 @@ def shifts(
                 Shift(phrase=phrase, z=z, before=counts[0][phrase], after=counts[1][phrase])
             )
     found.sort(key=lambda s: s.z)
-    fell = [s for s in found[:most] if s.z < -1.96]
-    rose = [s for s in found[::-1][:most] if s.z > 1.96]
+    fell = [s for s in found[:most] if s.z < -Z95]
+    rose = [s for s in found[::-1][:most] if s.z > Z95]
     return rose + fell
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from accord.errors import DataError
 from accord.feedback.records import BestWorst, Comparison, Feedback, Ranking
 from accord.statistics.intervals import Array, Interval
+from accord.statistics.krippendorff import alpha_of, coincidences
 from accord.statistics.resampling import bootstrap
 
 FIRST, TIE, SECOND = 1.0, 0.0, -1.0
@@ -110,8 +111,7 @@ def _counts(units: Sequence[Sequence[float]]) -> Array:
     strict pairs."""
     observed, tally = np.zeros((3, 3)), np.zeros(4)
     for unit in units:
-        votes = np.array([unit.count(c) for c in _CATEGORIES], dtype=np.float64)
-        observed += (np.outer(votes, votes) - np.diag(votes)) / (len(unit) - 1)
+        observed += coincidences([_CATEGORIES.index(vote) for vote in unit], 3)
         same, strict = unit[0] == unit[1], unit[0] != TIE and unit[1] != TIE
         tally += (1, same, strict, same and strict)
     return np.concatenate([observed.ravel(), tally])
@@ -119,13 +119,10 @@ def _counts(units: Sequence[Sequence[float]]) -> Array:
 
 def _point(counts: Array) -> tuple[float, float, float]:
     """(alpha, agreement with ties, agreement without) from summed counts."""
-    observed, (pairs, same, strict, same_strict) = counts[:9].reshape(3, 3), counts[9:]
-    marginal = observed.sum(1)
-    total = marginal.sum()
-    expected = (total**2 - (marginal**2).sum()) / (total - 1)
-    alpha = 1 - (observed.sum() - np.trace(observed)) / expected if expected > 0 else np.nan
+    pairs, same, strict, same_strict = counts[9:]
+    alpha = alpha_of(counts[:9].reshape(3, 3), np.array(_CATEGORIES), "nominal")
     return (
-        float(alpha),
+        alpha,
         float(same / pairs),
         float(same_strict / strict) if strict else float("nan"),
     )

@@ -25,7 +25,13 @@ from accord.feedback.records import (
     Thumb,
 )
 from accord.statistics.intervals import Array, Interval
-from accord.statistics.krippendorff import Level, alpha_of, coincidences
+from accord.statistics.krippendorff import (
+    Level,
+    alpha_of,
+    alpha_of_moments,
+    coincidences,
+    squared_differences,
+)
 from accord.statistics.resampling import bootstrap
 
 CHOICES = ("comparison", "ranking", "best_worst")
@@ -222,15 +228,11 @@ def _moments(groups: Iterable[list[list[float]]]) -> tuple[Array, Statistic]:
         row = np.zeros(6)
         for unit in units:
             v = np.array(unit)
-            spread = 2 * (len(v) * (v**2).sum() - v.sum() ** 2) / (len(v) - 1)
-            row += (spread, len(v), v.sum(), (v**2).sum(), 1, unit[0] == unit[1])
+            moments = len(v), v.sum(), (v**2).sum()
+            row += (float(squared_differences(*moments)), *moments, 1, unit[0] == unit[1])
         rows.append(row)
 
     def statistic(row: Array) -> tuple[float, float]:
-        observed, n, total, squares = row[:4]
-        expected = 2 * (n * squares - total**2) / (n - 1)
-        return float(1 - observed / expected) if expected > 1e-12 * squares else float(
-            "nan"
-        ), float(row[5] / row[4])
+        return alpha_of_moments(*row[:4]), float(row[5] / row[4])
 
     return np.array(rows), statistic

@@ -24,11 +24,10 @@ from accord.feedback.choice_model import place_of
 from accord.feedback.crowd_likelihood import Row, judged, maximise
 from accord.feedback.records import BestWorst, Comparison, Feedback, Ranking
 from accord.feedback.votes import doubt_of, order_known, relative_weights
-from accord.statistics.intervals import Array
+from accord.statistics.intervals import Z95, Array
 
 MAX_OPTIONS = 16
 """Options per prompt beyond which a quasi-random integral over their scores is no longer one."""
-Z95 = 1.96
 TOO_WIDE = 5.0
 """Standard error of rationality or side bias beyond which pages say "too few answers" instead."""
 

@@ -22,6 +22,7 @@ from accord.errors import DataError
 from accord.feedback.agreement_kinds import Unit, Votes, scale_votes
 from accord.feedback.records import Feedback
 from accord.statistics.intervals import Array, Index, Interval, around
+from accord.statistics.krippendorff import alpha_of_moments, squared_differences
 
 NOISE_VOTES = 4.0
 """Votes that the crowd's noise is worth in an annotator's own: keeps psi_a above 0."""
@@ -299,7 +300,7 @@ def _alpha(data: _Data, value: Array) -> float | None:
     keep = counts[data.item] > 1
     total_U = np.bincount(data.item[keep], value[keep], minlength=data.items)
     squares_U = np.bincount(data.item[keep], value[keep] ** 2, minlength=data.items)
-    n, twice = int(keep.sum()), counts > 1
-    expected = 2 * (n * squares_U.sum() - total_U.sum() ** 2) / (n - 1)
-    observed = (2 * (counts * squares_U - total_U**2)[twice] / (counts[twice] - 1)).sum()
-    return float(1 - observed / expected) if expected > 0 else None
+    twice = counts > 1
+    observed = squared_differences(counts[twice], total_U[twice], squares_U[twice]).sum()
+    alpha = alpha_of_moments(observed, int(keep.sum()), total_U.sum(), squares_U.sum())
+    return alpha if np.isfinite(alpha) else None

@@ -5,14 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
-import torch.nn.functional as F
-from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from accord.errors import DataError
 from accord.learning.judgements import JudgedGroup, pairs_said, strict_pairs
 from accord.models.reward_model import RewardModel
+from accord.statistics.calibration import best_temperature
 from accord.text.packing import SCORING_TOKENS, Group, response_offsets
 
 
@@ -65,19 +65,8 @@ def fit_temperature(
     ).double()
     if gaps.numel() == 0:
         raise DataError("no strict pair among the held-out judgements to calibrate on")
-
-    weight_P, doubt_P = torch.tensor(
-        [pair[3:] for pair in pairs_said(heldout)], dtype=torch.double
-    ).unbind(1)
-
-    def nll(log_t: float) -> float:
-        logit_P = gaps / torch.exp(torch.tensor(log_t))
-        logp_P = F.logsigmoid(logit_P) - doubt_P * logit_P  # log s(-x) = log s(x) - x
-        return float(-(weight_P * logp_P).sum() / weight_P.sum())
-
-    model.temperature = float(
-        torch.exp(torch.tensor(minimize_scalar(nll, bounds=(-4, 4), method="bounded").x))
-    )
+    weight_P, doubt_P = np.array([pair[3:] for pair in pairs_said(heldout)]).T
+    model.temperature = best_temperature(gaps.numpy(), weight_P, doubt_P)
     return model.temperature
 
 

@@ -12,6 +12,8 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from accord.statistics.intervals import Z95
+
 Figure = dict[str, Any]
 
 COLOURS = ("#0072B2", "#D55E00", "#CC79A7", "#E69F00", "#56B4E9")
@@ -238,7 +240,7 @@ def annotators(rows: Sequence[Mapping[str, Any]], key: str, title: str) -> Figur
             "name": "estimate",
             "x": names,
             "y": [row[key] for row in rows],
-            "error_y": {"type": "data", "array": [1.96 * row[f"{key}_error"] for row in rows]},
+            "error_y": {"type": "data", "array": [Z95 * row[f"{key}_error"] for row in rows]},
             "marker": {
                 "color": ["#D55E00" if row["flag"] != "ok" else "#0072B2" for row in rows],
                 "size": 9,

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 from scipy.stats import beta
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
-Z95 = 1.959964
+Z95 = float(ndtri(0.975))
 """97.5 % point of the standard normal distribution."""
 
 
@@ -34,7 +35,8 @@ def around(value: float, error: float) -> Interval:
 
 
 def share(count: float, total: float) -> Interval:
-    """A share with Wilson's interval (1927); [0, 1] when nothing was counted."""
+    """A share with Wilson's interval (1927); [0, 1] when nothing was counted. Written out, because
+    scipy's takes whole counts, and weighted judgements are none."""
     if total <= 0:
         return Interval(float("nan"), 0.0, 1.0)
     p, z2 = count / total, Z95**2

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from accord.errors import DataError
 from accord.statistics.intervals import Array
@@ -50,6 +51,21 @@ def alpha_of(observed: Array, categories: Array, level: Level) -> float:
     expected = (np.outer(marginal, marginal) - np.diag(marginal)) / (total - 1)
     distance = _distance(categories, marginal, level)
     return float(1 - (observed * distance).sum() / (expected * distance).sum())
+
+
+def alpha_of_moments(observed: float, values: float, total: float, squares: float) -> float:
+    """Alpha of an interval scale without categories: from the `squared_differences` of all units,
+    the number of values, their sum and their sum of squares; not a number where all are equal."""
+    expected = 2 * (values * squares - total**2) / (values - 1)
+    return float(1 - observed / expected) if expected > 1e-12 * squares else float("nan")
+
+
+def squared_differences(values: ArrayLike, total: ArrayLike, squares: ArrayLike) -> Array:
+    """Of units with so many values of this sum and sum of squares: the squared differences of all
+    ordered pairs, each weighing 1 / (m - 1)."""
+    m, s1, s2 = (np.asarray(part, dtype=np.float64) for part in (values, total, squares))
+    weighed: Array = 2 * (m * s2 - s1**2) / (m - 1)
+    return weighed
 
 
 def _distance(categories: Array, marginal: Array, level: Level) -> Array:

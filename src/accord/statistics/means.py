@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
+from scipy.special import ndtri
 from scipy.stats import t
 
 from accord.statistics.intervals import Z95, Array
@@ -69,6 +70,7 @@ def student_mean(values: Sequence[float]) -> Estimate | None:
     return Estimate(value=mean, error=error, low=mean - half, high=mean + half, n=len(x))
 
 
-def minimal_detectable(error: float, power_z: float = 0.8416) -> float:
-    """Smallest difference found with 80 % power at the 5 % level, given a standard error."""
-    return (Z95 + power_z) * error
+def minimal_detectable(error: float, power: float = 0.8) -> float:
+    """Smallest difference that a test at the 5 % level finds with this power, given a standard
+    error."""
+    return (Z95 + float(ndtri(power))) * error
