@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from accord.learning.optimizer import Optimizer
@@ -176,12 +175,10 @@ def _policy_settings(options: argparse.Namespace) -> OnPolicySettings:
         unfinished_score=None,
         micro_batch_tokens=options.micro_batch_tokens,
         kl_coefficient=0.05,
-        policy_optimizer=SLOW,
-        value_optimizer=SLOW,
+        **SLOW.model_dump(),
     )
     if options.trainer == "grpo":
-        return replace(  # as TRL at its beta of 0: no reference, no KL
-            common,
+        return common.changed(  # as TRL at its beta of 0: no reference, no KL
             estimator="grpo",
             whiten_advantages=False,
             kl_in="loss",
@@ -190,7 +187,7 @@ def _policy_settings(options: argparse.Namespace) -> OnPolicySettings:
         )
     if options.side == "ours" and options.trainer == "ppo-vs-rloo":
         return common
-    return replace(common, estimator="rloo", ratio="response", whiten_advantages=False)
+    return common.changed(estimator="rloo", ratio="response", whiten_advantages=False)
 
 
 def _on_policy(options: argparse.Namespace, model: CausalLM, rows: Sequence[Row]) -> Epoch:
@@ -215,7 +212,7 @@ def _on_policy(options: argparse.Namespace, model: CausalLM, rows: Sequence[Row]
 
     def epoch() -> Turn:
         counted[:] = [0, 0]
-        trainer.settings = replace(settings, steps=trainer.done + steps)
+        trainer.settings = settings.changed(steps=trainer.done + steps)
         trainer.train()
         return Turn(*counted)
 

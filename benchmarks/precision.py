@@ -20,7 +20,6 @@ def main() -> None:
     """Train and print."""
     threads = environment.prepare(1)
     from accord.learning.session import LocalSession
-    from accord.learning.settings import OptimizerSettings
     from accord.learning.supervised import SupervisedSettings, train_supervised
     from accord.models import precision
     from accord.models.loading import load_causal_lm
@@ -43,11 +42,12 @@ def main() -> None:
             settings = SupervisedSettings(
                 batch=32,
                 evaluate_every=STEPS_BETWEEN,
-                seed=seed,
-                optimizer=OptimizerSettings(learning_rate=5e-4),
+                learning_rate=5e-4,
             )
             start = time.process_time()
-            result = train_supervised(model, groups[:ROWS], settings, session, groups[ROWS:])
+            result = train_supervised(
+                model, groups[:ROWS], settings, session, groups[ROWS:], seed=seed
+            )
             seconds = time.process_time() - start
             curve = [
                 round(row["heldout_loss_tok"], 4)

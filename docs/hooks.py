@@ -4,11 +4,16 @@ cannot go stale."""
 from __future__ import annotations
 
 import typing
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
+
+from accord.validation import Unit
 
 DOCS = Path(__file__).parent
 BEGIN, END = "<!-- formats: begin -->", "<!-- formats: end -->"
@@ -114,15 +119,45 @@ def _sentence(text: str) -> str:
 
 
 def _settings(model: type[BaseModel]) -> list[str]:
-    rows = ["| setting | type | default | meaning |", "|---|---|---|---|"]
+    rows = ["| setting | type | unit | range | default | meaning |", "|---|---|---|---|---|---|"]
     for name, field in model.model_fields.items():
         if name == "kind":
             continue
         default = "required" if field.default is PydanticUndefined else _value(field.default)
         rows.append(
-            f"| `{name}` | {_type(field.annotation)} | {default} | {field.description or ''} |"
+            f"| `{name}` | {_type(field.annotation)} | {_unit(field)} | {_range(field)} | {default} "
+            f"| {field.description or ''} |"
         )
     return rows
+
+
+def _unit(field: FieldInfo) -> str:
+    """What the setting's number counts or is measured in; empty for one that has no unit."""
+
+    def found(parts: Sequence[Any]) -> str | None:
+        for part in parts:
+            if isinstance(part, Unit):
+                return part.name
+            if inside := found(typing.get_args(part)):
+                return inside
+        return None
+
+    return found([*field.metadata, field.annotation]) or ""
+
+
+def _range(field: FieldInfo) -> str:
+    """The bounds of the setting's number, as an interval; empty where there are none."""
+    low, high = "(-∞", "∞)"
+    for bound in field.metadata:
+        if isinstance(bound, Ge):
+            low = f"[{bound.ge:g}"
+        elif isinstance(bound, Gt):
+            low = f"({bound.gt:g}"
+        elif isinstance(bound, Le):
+            high = f"{bound.le:g}]"
+        elif isinstance(bound, Lt):
+            high = f"{bound.lt:g})"
+    return "" if (low, high) == ("(-∞", "∞)") else f"{low}, {high}"
 
 
 def _value(default: Any) -> str:

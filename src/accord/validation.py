@@ -167,6 +167,9 @@ def validated(model: type[M], raw: Any, where: str) -> M:
     not empty), its value and the nearest name."""
     try:
         return model.model_validate(raw)
+    except ConfigError as error:  # a rule about several settings
+        message = f"{where}: {error.message}" if where else error.message
+        raise ConfigError(message, error.fix) from None
     except ValidationError as error:
         lines, fixes, found = [], [], error.errors()
         for detail in found[:LINES]:

@@ -4,7 +4,7 @@ must not matter."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, get_args
 
 import torch
@@ -12,9 +12,9 @@ from on_policy_toys import SETTINGS, make
 from torch import Tensor
 
 from accord.learning import advantages as adv
-from accord.learning import losses
 from accord.learning.judged_batch import JudgedBatch
 from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement
+from accord.learning.kinds import BETAS, REFERENCE_FREE, PreferenceLoss
 from accord.learning.on_policy_batch import Experience
 from accord.learning.preference import Pair, PreferenceSettings, preference_step, reference_logprobs
 from accord.learning.reward import RewardSettings, reward_step
@@ -84,18 +84,18 @@ def sft(v: Variant) -> Outcome:
     return {"loss": loss}, gradients(model.parameters())
 
 
-def preference(kind: losses.PreferenceLoss) -> Callable[[Variant], Outcome]:
+def preference(kind: PreferenceLoss) -> Callable[[Variant], Outcome]:
     def run(v: Variant) -> Outcome:
         policy, reference, batch = v.model(3), freeze(v.model(4)), v.order(PAIRS)
         settings = PreferenceSettings(
             loss=kind,
-            beta=losses.BETAS[kind],
-            gamma=0.5,
+            beta=BETAS[kind],
+            gamma=0.5 * (kind == "simpo"),
             micro_batch_tokens=v.budget,
             nll_weight=0.2,
         )
         cached = reference_logprobs(policy, reference, batch, v.budget)
-        if kind in losses.REFERENCE_FREE:
+        if kind in REFERENCE_FREE:
             cached = torch.zeros_like(cached)
         values, _ = preference_step(policy, batch, cached, settings)
         return values, gradients(policy.parameters())
@@ -122,8 +122,7 @@ def reward(v: Variant) -> Outcome:
 
 def on_policy(**changes: Any) -> Callable[[Variant], Outcome]:
     def run(v: Variant) -> Outcome:
-        settings = replace(
-            SETTINGS,
+        settings = SETTINGS.changed(
             samples_per_prompt=2,
             whiten_advantages=changes.get("estimator") in (None, "reinforce"),
             max_new_tokens=16,
@@ -173,7 +172,7 @@ def gradients(parameters: Any) -> list[Tensor]:
 
 
 OBJECTIVES["sft"] = sft
-for name in get_args(losses.PreferenceLoss):
+for name in get_args(PreferenceLoss):
     OBJECTIVES[name] = preference(name)
 OBJECTIVES["kto"] = kto
 OBJECTIVES["reward"] = reward

@@ -4,7 +4,6 @@ exchanged."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,7 +11,6 @@ import torch
 from accord.learning.on_policy import OnPolicyTrainer
 from accord.learning.on_policy_settings import OnPolicySettings
 from accord.learning.parallel import ALONE, World
-from accord.learning.settings import OptimizerSettings
 from accord.models.causal_lm import CausalLM
 from accord.models.loading import freeze
 from accord.models.scalar import ScalarModel
@@ -24,7 +22,7 @@ from tiny import tiny_llama
 PROMPTS = [[0, *(4 + (7 * i + 3 * j) % 30 for j in range(2 + i % 4))] for i in range(16)]
 SETTINGS = OnPolicySettings(
     steps=2, prompts_per_step=8, max_new_tokens=8, epochs=2, minibatches=2, kl_coefficient=0.05, unfinished_score=None,
-    policy_optimizer=OptimizerSettings(learning_rate=3e-3, adam_eps=1e-5), value_optimizer=OptimizerSettings(learning_rate=3e-3, adam_eps=1e-5),
+    learning_rate=3e-3, adam_beta2=0.95,
 )  # fmt: skip
 
 
@@ -46,7 +44,7 @@ def make(
     **changes: Any,
 ) -> OnPolicyTrainer:
     """A trainer of a tiny Llama; `changes` are settings."""
-    settings = replace(settings, **changes)
+    settings = settings.changed(**changes)
     policy = policy or tiny_llama()
     critic = None
     if settings.estimator == "gae":

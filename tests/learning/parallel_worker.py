@@ -31,7 +31,7 @@ from accord.models.reward_model import RewardModel
 from accord.models.scalar import ScalarModel
 from tiny import tiny_llama
 
-RATE = OptimizerSettings(learning_rate=3e-3, adam_eps=1e-5)
+RATE = {"learning_rate": 3e-3, "adam_eps": 1e-5}
 SCALES = (
     Scale("overall", (0.0, 1.0, 2.0), (0.2, 0.5, 0.3)),
     Scale("thumb", (0.0, 1.0), (0.5, 0.5)),
@@ -56,7 +56,7 @@ def exact(seed: int) -> CausalLM:
 def supervised(world: World) -> Outcome:
     model, session = exact(3), LocalSession()
     settings = SupervisedSettings(
-        epochs=2, batch=4, micro_batch_tokens=20, optimizer=RATE, evaluate_every=1
+        epochs=2, batch=4, micro_batch_tokens=20, **RATE, evaluate_every=1
     )
     result = train_supervised(
         model, EXAMPLES, settings, session, EXAMPLES[:3], world
@@ -66,9 +66,7 @@ def supervised(world: World) -> Outcome:
 
 def preference(world: World) -> Outcome:
     policy, session = exact(3), LocalSession()
-    settings = PreferenceSettings(
-        batch=4, epochs=2, nll_weight=0.2, micro_batch_tokens=30, optimizer=RATE
-    )
+    settings = PreferenceSettings(batch=4, epochs=2, nll_weight=0.2, micro_batch_tokens=30, **RATE)
     result = train_preference(policy, freeze(exact(4)), PAIRS, settings, session, world=world)
     return result, session.history, list(policy.parameters())
 
@@ -76,18 +74,14 @@ def preference(world: World) -> Outcome:
 def adapter(world: World) -> Outcome:
     policy, session = add_lora(exact(3), LoraSettings(4), seed=1), LocalSession()
     policy.hf.double()
-    settings = PreferenceSettings(
-        loss="ipo", batch=3, optimizer=OptimizerSettings(learning_rate=1e-2, adam_eps=1e-5)
-    )
+    settings = PreferenceSettings(loss="ipo", batch=3, learning_rate=1e-2, adam_eps=1e-5)
     result = train_preference(policy, None, PAIRS, settings, session, world=world)
     return result, session.history, list(policy.parameters())
 
 
 def kto(world: World) -> Outcome:
     policy, session = exact(3), LocalSession()
-    settings = UnpairedSettings(
-        batch=5, undesirable_weight=1.3, micro_batch_tokens=30, optimizer=RATE
-    )
+    settings = UnpairedSettings(batch=5, undesirable_weight=1.3, micro_batch_tokens=30, **RATE)
     result = train_unpaired(policy, freeze(exact(4)), THUMBS, settings, session, world=world)
     return result, session.history, list(policy.parameters())
 
@@ -97,7 +91,9 @@ def reward(world: World) -> Outcome:
     for member in members:
         member.head.double()
     model, session = RewardModel.untrained(members), LocalSession()
-    settings = RewardSettings(batch=2, micro_batch_tokens=30, optimizer=RATE, evaluate_every=1)
+    settings = RewardSettings(
+        batch=2, micro_batch_tokens=30, optimizer=OptimizerSettings(**RATE), evaluate_every=1
+    )
     result = train_reward(model, JUDGED, settings, EFFECTS, session, JUDGED[:2], world=world)
     return result, session.history, [p for member in members for p in member.parameters()]
 
@@ -115,7 +111,7 @@ def joint(trunk: Trunk) -> Callable[[World], Outcome]:
             batch=2,
             epochs=2,
             micro_batch_tokens=30,
-            optimizer=RATE,
+            optimizer=OptimizerSettings(**RATE),
             effects="joint",
             bootstrap=trunk == "shared",
         )
@@ -208,7 +204,7 @@ LOOPS: dict[str, Callable[[World], Outcome]] = {
 def other_weights(world: World) -> str:
     """What is said when one process starts from weights of its own."""
     try:
-        Optimizer(exact(world.rank).parameters(), RATE, 1, world)
+        Optimizer(exact(world.rank).parameters(), OptimizerSettings(**RATE), 1, world)
     except RunError as error:
         return error.message
     return ""

@@ -14,6 +14,7 @@ from on_policy_toys import Fixed, count_sevens, make
 
 from accord.errors import AccordError, ConfigError, DataError, RunError
 from accord.learning import advantages as adv
+from accord.learning.kinds import GROUPED
 from accord.learning.on_policy_settings import OnPolicySettings
 from accord.learning.optimizer import Optimizer
 from accord.learning.preference import Pair
@@ -101,11 +102,11 @@ def test_groups_whose_rewards_are_all_equal_change_nothing_and_are_counted() -> 
 
 
 def test_one_sample_per_prompt_has_no_group() -> None:
-    for estimator in adv.GROUPED:
+    for estimator in GROUPED:
         error = refused(
             ConfigError,
             f"estimator {estimator} compares the samples",
-            lambda e=estimator: OnPolicySettings(1, estimator=e),
+            lambda e=estimator: OnPolicySettings(steps=1, estimator=e),
         )
         assert "2 or more" in (error.fix or "")
         with pytest.raises(ValueError, match="at least 2"):
@@ -191,7 +192,7 @@ def test_nothing_to_train() -> None:
     with pytest.raises(DataError, match="0 prompts"):
         make(prompts=[])
     with pytest.raises(ValueError, match="'gae' needs a value model"):
-        type(make())(tiny_llama(), None, None, None, count_sevens, [[0]], OnPolicySettings(1))  # type: ignore[arg-type]
+        type(make())(tiny_llama(), None, None, None, count_sevens, [[0]], OnPolicySettings(steps=1))  # type: ignore[arg-type]
 
 
 # --- adapters -------------------------------------------------------------------------------------

@@ -12,10 +12,10 @@ import torch
 from on_policy_toys import make
 
 from accord.errors import DataError, RunError
-from accord.learning import losses
 from accord.learning.calibration import fit_centre, fit_temperature
 from accord.learning.judged_batch import JudgedBatch
 from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement, strict_pairs
+from accord.learning.kinds import BETAS, REFERENCE_FREE, PreferenceLoss
 from accord.learning.on_policy import OnPolicyTrainer
 from accord.learning.on_policy_settings import OnPolicySettings
 from accord.learning.optimizer import Optimizer
@@ -68,7 +68,7 @@ JUDGED = [
 ]
 PAIRS = [Pair([0, *tokens(3)], [*tokens(4), 1], [*tokens(5), 1]) for _ in range(16)]
 EFFECTS = AnnotatorEffects(torch.tensor([1.0, 0.5]), torch.tensor([0.0, 0.3]))
-FAST = OptimizerSettings(learning_rate=1e-2, warmup=0.2)
+FAST = {"learning_rate": 1e-2, "warmup": 0.2}
 
 
 class Stop(Exception):
@@ -122,11 +122,12 @@ def lm_weights(lm: CausalLM) -> list[torch.Tensor]:
 @pytest.mark.parametrize(
     "train",
     [
-        lambda: train_supervised(
-            tiny_llama(), EXAMPLES, SupervisedSettings(batch=8, optimizer=FAST)
-        ),
+        lambda: train_supervised(tiny_llama(), EXAMPLES, SupervisedSettings(batch=8, **FAST)),
         lambda: train_reward(
-            reward_model(), JUDGED, RewardSettings(batch=4, optimizer=FAST), EFFECTS
+            reward_model(),
+            JUDGED,
+            RewardSettings(batch=4, optimizer=OptimizerSettings(**FAST)),
+            EFFECTS,
         ),
         lambda: make(value_warmup=1).train(),
     ],
@@ -183,7 +184,7 @@ def test_supervised_loss_equals_transformers() -> None:
 
 
 def test_supervised_learns_and_resumes_exactly() -> None:
-    settings = SupervisedSettings(epochs=2, batch=5, optimizer=FAST, evaluate_every=3)
+    settings = SupervisedSettings(epochs=2, batch=5, **FAST, evaluate_every=3)
     assert_resume_is_exact(
         tiny_llama,
         lambda m, s: train_supervised(m, EXAMPLES, settings, s, heldout=EXAMPLES[:4]),
@@ -199,7 +200,7 @@ def test_nan_stops_before_the_weights_change() -> None:
     weights = [p.detach().clone() for p in model.hf.parameters()]
     model.hf.model.norm.weight.data.fill_(float("nan"))
     with pytest.raises(RunError, match=r"gradient is nan at step 1 \(rows"):
-        train_supervised(model, EXAMPLES, SupervisedSettings(batch=4, optimizer=FAST))
+        train_supervised(model, EXAMPLES, SupervisedSettings(batch=4, **FAST))
     changed = [not torch.equal(a, b) for a, b in zip(weights, model.hf.parameters(), strict=True)]
     assert sum(changed) == 1  # the one poisoned by hand
 
@@ -276,9 +277,7 @@ def test_reward_recovers_a_token_rule_and_is_centred() -> None:
 
 # --- preference -----------------------------------------------------------------------------------
 def test_preference_starts_at_log_two_learns_and_resumes_exactly() -> None:
-    settings = PreferenceSettings(
-        beta=0.5, epochs=3, batch=4, optimizer=OptimizerSettings(learning_rate=3e-3)
-    )
+    settings = PreferenceSettings(beta=0.5, epochs=3, batch=4, learning_rate=3e-3)
     reference = freeze(tiny_llama())
     session = LocalSession()
     result = train_preference(tiny_llama(), reference, PAIRS, settings, session)
@@ -291,8 +290,8 @@ def test_preference_starts_at_log_two_learns_and_resumes_exactly() -> None:
         train_preference(tiny_llama(), reference, [], settings)
 
 
-@pytest.mark.parametrize("kind", get_args(losses.PreferenceLoss))
-def test_preference_gradient_ignores_micro_batches_and_order(kind: losses.PreferenceLoss) -> None:
+@pytest.mark.parametrize("kind", get_args(PreferenceLoss))
+def test_preference_gradient_ignores_micro_batches_and_order(kind: PreferenceLoss) -> None:
     from accord.learning.preference import preference_step, reference_logprobs
 
     weighted = [
@@ -302,10 +301,14 @@ def test_preference_gradient_ignores_micro_batches_and_order(kind: losses.Prefer
     for budget, batch in ((10_000, weighted), (12, weighted[::-1])):
         policy, reference = tiny_llama(3), freeze(tiny_llama(4))
         settings = PreferenceSettings(
-            loss=kind, beta=losses.BETAS[kind], gamma=0.5, micro_batch_tokens=budget, nll_weight=0.2
+            loss=kind,
+            beta=BETAS[kind],
+            gamma=0.5 * (kind == "simpo"),
+            micro_batch_tokens=budget,
+            nll_weight=0.2,
         )
         cached = reference_logprobs(policy, reference, batch, budget)
-        if kind in losses.REFERENCE_FREE:
+        if kind in REFERENCE_FREE:
             cached = torch.zeros_like(cached)
         values, _ = preference_step(policy, batch, cached, settings)
         grads.append([p.grad for p in policy.hf.parameters()])
@@ -315,12 +318,10 @@ def test_preference_gradient_ignores_micro_batches_and_order(kind: losses.Prefer
 
 
 @pytest.mark.parametrize("kind", ["simpo", "orpo"])
-def test_objectives_without_a_reference_never_touch_one(kind: losses.PreferenceLoss) -> None:
+def test_objectives_without_a_reference_never_touch_one(kind: PreferenceLoss) -> None:
     reference = freeze(tiny_llama())
     reference.logprobs = None  # type: ignore[method-assign]
-    settings = PreferenceSettings(
-        loss=kind, beta=losses.BETAS[kind], epochs=3, batch=4, optimizer=FAST
-    )
+    settings = PreferenceSettings(loss=kind, beta=BETAS[kind], epochs=3, batch=4, **FAST)
     session = LocalSession()
     train_preference(tiny_llama(), reference, PAIRS, settings, session)
     assert session.history[-1]["preference_agreement"] > session.history[0]["preference_agreement"]
@@ -332,9 +333,7 @@ THUMBS = [
 
 
 def test_kto_learns_and_resumes_exactly() -> None:
-    settings = UnpairedSettings(
-        beta=0.5, epochs=3, batch=6, optimizer=OptimizerSettings(learning_rate=3e-3)
-    )
+    settings = UnpairedSettings(beta=0.5, epochs=3, batch=6, learning_rate=3e-3)
     reference, session = freeze(tiny_llama()), LocalSession()
     result = train_unpaired(tiny_llama(), reference, THUMBS, settings, session)
     assert session.history[0]["loss"] == pytest.approx(
@@ -367,7 +366,7 @@ def test_kto_gradient_ignores_micro_batches() -> None:
 PROMPTS = [[0, *tokens(2 + i % 4)] for i in range(12)]
 PPO = OnPolicySettings(
     steps=4, prompts_per_step=8, max_new_tokens=8, epochs=2, minibatches=2, kl_coefficient=0.05,
-    policy_optimizer=OptimizerSettings(learning_rate=3e-3, adam_eps=1e-5), value_optimizer=OptimizerSettings(learning_rate=3e-3, adam_eps=1e-5),
+    learning_rate=3e-3,adam_beta2=0.95,
 )  # fmt: skip
 
 
@@ -386,7 +385,7 @@ def trainer(settings: OnPolicySettings = PPO, score: Callable = count_sevens) ->
 
 
 def test_ppo_resumes_exactly() -> None:
-    settings = replace(PPO, kl_target=2.0, kl_horizon=100)
+    settings = PPO.changed(kl_target=2.0, kl_horizon=100)
 
     def weights(t: OnPolicyTrainer) -> list[torch.Tensor]:
         assert t.value is not None
@@ -397,8 +396,8 @@ def test_ppo_resumes_exactly() -> None:
 
 @pytest.mark.parametrize("estimator", ["gae", "rloo"])
 def test_ppo_raises_the_reward_and_counts_its_updates(estimator: str) -> None:
-    settings = replace(
-        PPO, steps=16, estimator=estimator, samples_per_prompt=2, unfinished_score=None
+    settings = PPO.changed(
+        steps=16, estimator=estimator, samples_per_prompt=2, unfinished_score=None
     )
     session = LocalSession()
     result = trainer(settings).train(session)
@@ -412,7 +411,7 @@ def test_ppo_raises_the_reward_and_counts_its_updates(estimator: str) -> None:
 
 
 def test_unfinished_responses_get_the_fixed_score() -> None:
-    t = trainer(replace(PPO, unfinished_score=-3.0))
+    t = trainer(PPO.changed(unfinished_score=-3.0))
     rollout = t.rollout(0)
     score = t.final_score(count_sevens(rollout), rollout)
     for value, finished, response in zip(
@@ -424,7 +423,7 @@ def test_unfinished_responses_get_the_fixed_score() -> None:
 def test_update_ignores_micro_batches() -> None:
     results = []
     for budget in (10_000, 15):
-        t = trainer(replace(PPO, steps=2, micro_batch_tokens=budget))
+        t = trainer(PPO.changed(steps=2, micro_batch_tokens=budget))
         t.train()
         results.append(list(t.policy.hf.parameters()))
     torch.testing.assert_close(results[0], results[1], atol=1e-4, rtol=1e-3)
@@ -449,15 +448,15 @@ def test_a_sampler_at_another_temperature_is_refused() -> None:
 
 def test_guards_stop_the_run() -> None:
     points: list[tuple[int, int]] = []
-    t = trainer(replace(PPO, kl_budget=1e-9))
+    t = trainer(PPO.changed(kl_budget=1e-9))
     result = t.train(on_step=lambda step, total: points.append((step, total)))
     assert result.guard is not None
     assert "budget" in result.guard
     assert result.steps == points[-1][0] < PPO.steps
     assert points[-1] == (result.steps, result.steps)  # the policy is examined where it was stopped
-    again = trainer(replace(PPO, kl_budget=1e-9))
+    again = trainer(PPO.changed(kl_budget=1e-9))
     again.load(t.state())
     assert again.train() == result  # a resumed run stays stopped
-    same = trainer(replace(PPO, min_unique=0.99, max_new_tokens=1)).train()
+    same = trainer(PPO.changed(min_unique=0.99, max_new_tokens=1)).train()
     assert same.guard is not None
     assert "distinct" in same.guard

@@ -92,7 +92,7 @@ def test_preferences_count_scored_tokens_alone(data: st.DataObject, kind: Any) -
     pairs = [
         Pair(g.prompt, g.responses[0], g.responses[1], masks=[g.mask(0), g.mask(1)]) for g in groups
     ]
-    setting = PreferenceSettings(loss=kind, gamma=0.3, nll_weight=0.5)
+    setting = PreferenceSettings(loss=kind, gamma=0.3 * (kind == "simpo"), nll_weight=0.5)
     with torch.no_grad():
         hand = [[by_hand(g, i) for i in (0, 1)] for g in groups]
         sums, counts = ([[f(r) for r in pair] for pair in hand] for f in (sum, len))

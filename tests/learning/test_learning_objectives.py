@@ -22,6 +22,7 @@ from accord.learning.judgements import (
     Judgement,
     contradictions,
 )
+from accord.learning.kinds import GROUPED, Estimator, PreferenceLoss
 from accord.learning.kl_control import KLController
 from accord.text.packing import Group
 
@@ -227,7 +228,7 @@ def test_direct_preference_losses() -> None:
     mean_h = torch.tensor([1 / 4 - 0.5 / 5, 0.5 / 2 + 1 / 8])
 
     def loss(
-        kind: losses.PreferenceLoss = "sigmoid", smoothing: float | torch.Tensor = 0.0
+        kind: PreferenceLoss = "sigmoid", smoothing: float | torch.Tensor = 0.0
     ) -> torch.Tensor:
         return losses.preference(PAIRS, kind, beta, smoothing)
 
@@ -346,7 +347,7 @@ def test_group_estimators_by_hand() -> None:
     lengths = torch.tensor([2, 1, 1, 2])
     rewards = torch.tensor([-0.5, 3.5, 1.0, 2.0, 0.0, 2.0])  # totals 3, 1 and 2, 2
 
-    def got(name: advantages.Estimator) -> list[float]:
+    def got(name: Estimator) -> list[float]:
         return advantages.estimate(name, rewards, torch.zeros(6), lengths, 2)[0].tolist()
 
     assert got("rloo") == [2.0, 2.0, -2.0, 0.0, 0.0, 0.0]
@@ -356,7 +357,7 @@ def test_group_estimators_by_hand() -> None:
     )  # deviation sqrt(2), not 1
     assert got("reinforce") == [3.0, 3.5, 1.0, 2.0, 2.0, 2.0]
     assert got("reinforce_baseline") == [1.0, 1.5, -1.0, 0.0, 0.0, 0.0]
-    for name in advantages.GROUPED[:3]:
+    for name in GROUPED[:3]:
         with pytest.raises(ValueError, match="at least 2"):
             advantages.estimate(name, rewards, torch.zeros(6), lengths, 1)
 

@@ -14,7 +14,6 @@ from objectives import EFFECTS, EXAMPLES, JUDGED, PAIRS, THUMBS, Outcome, gradie
 from torch import Tensor
 
 from accord.errors import DataError
-from accord.learning import losses
 from accord.learning.annotators import JudgementParameters
 from accord.learning.calibration import fit_temperature
 from accord.learning.choices import log_likelihood
@@ -28,6 +27,7 @@ from accord.learning.judgements import (
     pairs_said,
     strict_pairs,
 )
+from accord.learning.kinds import BETAS, REFERENCE_FREE, PreferenceLoss
 from accord.learning.preference import (
     Pair,
     PreferenceSettings,
@@ -75,15 +75,19 @@ def sft(rows: Sequence[Group]) -> Outcome:
     return {"loss": loss, "heldout": heldout_loss(model, rows, 40)}, gradients(model.parameters())
 
 
-def preference(kind: losses.PreferenceLoss) -> Callable[[Sequence[Pair]], Outcome]:
+def preference(kind: PreferenceLoss) -> Callable[[Sequence[Pair]], Outcome]:
     def run(rows: Sequence[Pair]) -> Outcome:
         policy = tiny_llama(3)
         settings = PreferenceSettings(
-            kind, losses.BETAS[kind], 0.5, micro_batch_tokens=40, nll_weight=0.2
+            loss=kind,
+            beta=BETAS[kind],
+            gamma=0.5 * (kind == "simpo"),
+            micro_batch_tokens=40,
+            nll_weight=0.2,
         )
         cached = reference_logprobs(policy, freeze(tiny_llama(4)), rows, 40)
         values, _ = preference_step(
-            policy, rows, cached * 0 if kind in losses.REFERENCE_FREE else cached, settings
+            policy, rows, cached * 0 if kind in REFERENCE_FREE else cached, settings
         )
         return {"loss": values["loss"]}, gradients(policy.parameters())
 
@@ -140,7 +144,7 @@ def scaled_groups(groups: Sequence[JudgedGroup], by: float) -> list[JudgedGroup]
 LOOPS: dict[str, tuple[Callable[[Any], Outcome], Sequence[Any]]] = {
     "sft": (sft, EXAMPLES), "kto": (kto, THUMBS), "reward": (reward(), SAID),
     "reward_smoothed": (reward(label_smoothing=0.1, centring=0.1, form=Form("rao_kupper", "all_pairs")), SAID),
-    **{kind: (preference(kind), PAIRS) for kind in get_args(losses.PreferenceLoss)},
+    **{kind: (preference(kind), PAIRS) for kind in get_args(PreferenceLoss)},
 }  # fmt: skip
 
 
@@ -171,27 +175,25 @@ def test_a_weight_is_how_often_the_row_is_there(name: str) -> None:
 
 
 # --- whole loops: rows of weight 0 ----------------------------------------------------------------
-FAST = OptimizerSettings(learning_rate=3e-3)
+FAST = {"learning_rate": 3e-3}
 
 
 def fit_sft(rows: Any, model: CausalLM) -> Any:
-    return train_supervised(model, rows, SupervisedSettings(batch=3, optimizer=FAST), heldout=rows)
+    return train_supervised(model, rows, SupervisedSettings(batch=3, **FAST), heldout=rows)
 
 
 def fit_preference(rows: Any, model: CausalLM) -> Any:
-    return train_preference(
-        model, freeze(tiny_llama(4)), rows, PreferenceSettings(batch=3, optimizer=FAST)
-    )
+    return train_preference(model, freeze(tiny_llama(4)), rows, PreferenceSettings(batch=3, **FAST))
 
 
 def fit_kto(rows: Any, model: CausalLM) -> Any:
-    return train_unpaired(
-        model, freeze(tiny_llama(4)), rows, UnpairedSettings(batch=3, optimizer=FAST)
-    )
+    return train_unpaired(model, freeze(tiny_llama(4)), rows, UnpairedSettings(batch=3, **FAST))
 
 
 def fit_reward(rows: Any, model: CausalLM) -> Any:
-    settings = RewardSettings(batch=2, effects="joint", optimizer=FAST, bootstrap=True)
+    settings = RewardSettings(
+        batch=2, effects="joint", optimizer=OptimizerSettings(**FAST), bootstrap=True
+    )
     members = RewardModel.untrained([ScalarModel(model, ScalarHead(32, seed=1))])
     return train_reward(members, rows, settings, EFFECTS, heldout=rows, scales=SCALES)
 
@@ -418,4 +420,4 @@ def test_doubts_that_are_none() -> None:
         Judgement((0, 1), (0, 1), kind="tie", doubt=0.2)
     open_ = [*PAIRS, Pair([0], [1], [2], "row 7", doubt=0.5)]
     with pytest.raises(DataError, match="pair 'row 7': either response may be the better one"):
-        train_preference(tiny_llama(), None, open_, PreferenceSettings("robust"))
+        train_preference(tiny_llama(), None, open_, PreferenceSettings(loss="robust"))

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from accord.learning.settings import OptimizerSettings
 from accord.learning.supervised import SupervisedSettings, train_supervised
 from accord.models import precision
 from accord.models.loading import load_causal_lm
@@ -70,9 +69,7 @@ def test_learning_curves_are_equal_within_rounding() -> None:
     for arithmetic in ("fp32", "bf16"):
         precision.use(arithmetic)  # type: ignore[arg-type]
         try:
-            settings = SupervisedSettings(
-                epochs=12, batch=2, optimizer=OptimizerSettings(learning_rate=3e-4)
-            )
+            settings = SupervisedSettings(epochs=12, batch=2, learning_rate=3e-4)
             ends[arithmetic] = train_supervised(
                 load_causal_lm("accord:nano-base"), groups(), settings
             ).train_loss

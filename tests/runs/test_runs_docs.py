@@ -72,3 +72,20 @@ def test_every_command_of_the_readme_exists() -> None:
     named = set(re.findall(r"^    accord ([a-z]+)", (ROOT / "README.md").read_text(), re.MULTILINE))
     assert named
     assert named <= set(main.commands)
+
+
+def test_the_reference_shows_unit_range_default_and_help_of_the_trainers_settings() -> None:
+    sys.path.insert(0, str(ROOT / "docs"))
+    import hooks
+
+    _, ppo = hooks.recipes_page().split("## kind: ppo\n")
+    rows = {
+        row.split("|")[1].strip(): row for row in ppo.split("## ")[0].splitlines() if "|" in row
+    }
+    assert rows["`kl_target`"] == (
+        "| `kl_target` | number | nats per sequence | (0, ∞) | none | "
+        "Steer the coefficient to this KL; null: it is fixed. |"
+    )
+    assert "| passes | [1, ∞) | `4` |" in rows["`epochs`"]
+    assert "| share | [0, 1) |" in rows["`warmup`"]
+    assert "| [0, 1] | `0.95` |" in rows["`lam`"]

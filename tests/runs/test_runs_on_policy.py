@@ -120,7 +120,7 @@ def test_minibatches_that_the_last_step_cannot_fill_are_refused_before_anything_
 def test_the_published_optimiser_can_be_chosen(prompts: Path) -> None:
     """Huang et al. 2024: beta2 0.999, eps 1e-5, no warm-up, linear decay; the defaults of the
     settings in Python."""
-    published = OnPolicySettings(steps=1).policy_optimizer
+    published = OnPolicySettings(steps=1)
     config: Any = recipe(prompts, "adam_beta2: 0.999, warmup: 0", "ppo").stages["rl"][1]
     names = OptimizerSettings.model_fields.keys() - {"learning_rate"}
     assert all(getattr(config, name) == getattr(published, name) for name in names)

@@ -7,14 +7,12 @@ responses, S tokens in total, T the longest response.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-Estimator = Literal["gae", "rloo", "grpo", "dr_grpo", "reinforce", "reinforce_baseline"]
-GROUPED = ("rloo", "grpo", "dr_grpo", "reinforce_baseline")
-"""Estimators that compare the responses to one prompt."""
+from accord.learning.kinds import Estimator
+
 Reduce = Callable[[Tensor], Tensor]
 """Sums a tensor over all processes; the identity for one process."""
 

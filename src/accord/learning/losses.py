@@ -10,25 +10,12 @@ result.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-PreferenceLoss = Literal["sigmoid", "sigmoid_norm", "ipo", "hinge", "robust", "simpo", "orpo"]
-Aggregation = Literal["token", "sequence", "constant"]
-Ratio = Literal["token", "sequence", "response"]
-REFERENCE_FREE = ("simpo", "orpo")
-BETAS: dict[PreferenceLoss, float] = {
-    "sigmoid": 0.1, "sigmoid_norm": 5.0, "ipo": 0.1, "hinge": 0.1, "robust": 0.1, "simpo": 2.0, "orpo": 0.1,
-}  # fmt: skip
-"""Each objective's own beta (its paper's, or that of the Tulu 3 report for sigmoid_norm)."""
-
-
-def token_nll(logp_S: Tensor) -> Tensor:
-    """Negative log-likelihood per token: -log p: [S]."""
-    return -logp_S
+from accord.learning.kinds import Aggregation, PreferenceLoss
 
 
 @dataclass(frozen=True)

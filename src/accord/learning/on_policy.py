@@ -71,6 +71,7 @@ class OnPolicyTrainer:
     `measure_kl` neither is used. `value` is needed for the estimator "gae" only; it starts as a
     copy of the reward model. `ptx` are supervised examples mixed in. With several processes
     (`world`) each samples and scores its share of the prompts.
+    `seed`: of the order of prompts and minibatches, the samples and the demonstrations.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class OnPolicyTrainer:
         settings: OnPolicySettings,
         ptx: Sequence[Group] = (),
         world: World = ALONE,
+        seed: int = 0,
     ) -> None:
         if not prompts:
             raise DataError("there is nothing to sample from: 0 prompts")
@@ -97,14 +99,13 @@ class OnPolicyTrainer:
             settings,
             ptx,
         )
-        self.world = world
+        self.world, self.seed = world, seed
         self.kl = KLController(settings.kl_coefficient, settings.kl_target, settings.kl_horizon)
-        updates = settings.steps * settings.epochs * settings.minibatches
         self.policy_optimizer = Optimizer(
-            policy.parameters(), settings.policy_optimizer, settings.policy_updates, world
+            policy.parameters(), settings, settings.policy_updates, world
         )
         self.value_optimizer = (
-            Optimizer(value.parameters(), settings.value_optimizer, updates, world)
+            Optimizer(value.parameters(), settings.value_optimizer, settings.value_updates, world)
             if value
             else None
         )
@@ -116,7 +117,7 @@ class OnPolicyTrainer:
             )
         per_epoch = -(-len(prompts) // settings.prompts_per_step)
         self.order = EpochOrder(
-            len(prompts), settings.prompts_per_step, settings.steps / per_epoch, settings.seed
+            len(prompts), settings.prompts_per_step, settings.steps / per_epoch, seed
         )
         self.done = self.tokens = 0
         self.last = {"score": float("nan")}
@@ -179,7 +180,7 @@ class OnPolicyTrainer:
         """Sample this process's share of the step's responses; the seed of a response derives from
         (seed, step, place), so neither a resumed run nor another number of processes changes it."""
         s, rows = self.settings, self.order.rows(step)
-        first = (s.seed * 1_000_003 + step) * 100_003
+        first = (self.seed * 1_000_003 + step) * 100_003
         mine = self.share(step)
         seeds = [
             first + place * s.samples_per_prompt + k
@@ -284,7 +285,7 @@ class OnPolicyTrainer:
             check_ratio(worst, step)
 
         for epoch in range(s.epochs):
-            seed = (s.seed * 1_000_003 + step) * 101 + epoch
+            seed = (self.seed * 1_000_003 + step) * 101 + epoch
             for part in (
                 [batch] if s.one_pass else minibatches(batch, s.minibatches, seed, places, total)
             ):
@@ -414,7 +415,9 @@ class OnPolicyTrainer:
     def _ptx(self) -> float:
         """Add the gradient of the pretraining mix (InstructGPT eq. 2), scaled by its weight."""
         s = self.settings
-        generator = torch.Generator().manual_seed(s.seed * 1_000_003 + self.policy_optimizer.steps)
+        generator = torch.Generator().manual_seed(
+            self.seed * 1_000_003 + self.policy_optimizer.steps
+        )
         rows = torch.randint(len(self.ptx), (s.ptx_batch,), generator=generator).tolist()
         return supervised_step(
             self.policy, [self.ptx[r] for r in rows], s.micro_batch_tokens, s.ptx_weight, self.world

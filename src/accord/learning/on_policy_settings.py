@@ -2,91 +2,152 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
 
 from accord.errors import ConfigError
-from accord.learning import losses
-from accord.learning.advantages import GROUPED, Estimator
-from accord.learning.settings import OptimizerSettings
+from accord.learning.kinds import GROUPED, Aggregation, Estimator, Ratio
+from accord.learning.settings import (
+    OptimizerSettings,
+    Share,
+    Steps,
+    Tokens,
+    TrainingSettings,
+)
+from accord.validation import Unit
 
 LEAST_TO_WHITEN = 8
 """Responses below which a batch's mean and deviation are noise."""
+Nats = Annotated[float, Unit("nats per sequence")]
+TokenNats = Annotated[float, Unit("nats per token")]
+Rewards = Annotated[float, Unit("rewards")]
 
 
-def _ppo_optimizer(learning_rate: float) -> OptimizerSettings:
-    return OptimizerSettings(learning_rate=learning_rate, adam_beta2=0.999, adam_eps=1e-5)
+class OnPolicySettings(TrainingSettings):
+    """Settings of PPO for language and its relatives: see `on_policy.OnPolicyTrainer`; defaults
+    follow Ziegler et al. 2019 and Huang et al. 2024."""
 
+    learning_rate: float = Field(1e-5, gt=0, le=1, description="Peak step size of AdamW.")
+    value_learning_rate: float | None = Field(
+        None, gt=0, le=1, description="Step size of the value model; null: the policy's."
+    )
+    adam_beta2: float = Field(
+        0.999, ge=0, lt=1, description="Decay of Adam's mean squared gradient, per step."
+    )
+    adam_eps: float = Field(1e-5, gt=0, description="Adam's epsilon.")
+    steps: Steps = Field(ge=1, description="Rollout batches.")
+    prompts_per_step: Annotated[int, Unit("prompts")] = Field(
+        64, ge=1, description="Prompts per rollout batch."
+    )
+    samples_per_prompt: Annotated[int, Unit("responses")] = Field(
+        1, ge=1, description="Responses per prompt."
+    )
+    max_new_tokens: Tokens = Field(48, ge=1, description="Response limit.")
+    temperature: float = Field(
+        1.0, gt=0, description="Sampling temperature, the same for all log-probabilities."
+    )
+    epochs: Annotated[int, Unit("passes")] = Field(
+        4, ge=1, description="Passes over each rollout batch."
+    )
+    minibatches: Annotated[int, Unit("updates")] = Field(1, ge=1, description="Updates per pass.")
+    estimator: Estimator = Field(
+        "gae",
+        description="gae: PPO with a value model; the others need none and (but for reinforce) "
+        "compare samples of one prompt.",
+    )
+    aggregation: Aggregation = Field(
+        "token",
+        description="What counts the same in the loss: every token, every response, or every token "
+        "of a full-length one.",
+    )
+    ratio: Ratio = Field(
+        "token",
+        description="What is clipped: tokens, a response's mean ratio (GSPO), or its whole "
+        "probability.",
+    )
+    gamma: float = Field(1.0, gt=0, le=1, description="Discount per token.")
+    lam: float = Field(
+        0.95, ge=0, le=1, description="GAE's lambda; 1 is Monte Carlo with a baseline."
+    )
+    clip: float = Field(0.2, gt=0, description="Clip range of the probability ratio.")
+    clip_high: float | None = Field(
+        None, gt=0, description="Upper clip range, where it differs (DAPO's clip-higher)."
+    )
+    value_clip: Rewards = Field(0.2, gt=0, description="Clip range of the value.")
+    value_warmup: Steps = Field(
+        0, ge=0, description="First steps that train the value model alone."
+    )
+    whiten_rewards: bool = Field(
+        False, description="Divide rewards by their deviation, the mean left alone."
+    )
+    whiten_advantages: bool = Field(
+        True, description="Shift and scale advantages over the whole batch."
+    )
+    kl_coefficient: Annotated[float, Unit("rewards per nat")] = Field(
+        0.05, ge=0, description="Weight of the KL penalty per token."
+    )
+    kl_in: Literal["reward", "loss"] = Field(
+        "reward",
+        description="Where the penalty acts: k1 in the reward (PPO, RLOO), k3 in the loss (GRPO).",
+    )
+    kl_unbiased: bool = Field(
+        True,
+        description="With kl_in loss: weight k3 by the ratio, for the gradient of the reverse KL "
+        "(DeepSeek-V3.2).",
+    )
+    kl_target: Nats | None = Field(
+        None, gt=0, description="Steer the coefficient to this KL; null: it is fixed."
+    )
+    kl_horizon: Annotated[int, Unit("responses")] = Field(
+        10_000, ge=1, description="Responses over which the steering acts."
+    )
+    measure_kl: bool = Field(
+        True,
+        description="false: no reference is loaded, where neither kl_coefficient nor a target or "
+        "budget needs one.",
+    )
+    score_clip: Rewards = Field(
+        0.0, ge=0, description="Bound on the score alone, never the KL; 0: none."
+    )
+    unfinished_score: Rewards | None = Field(
+        -1.0, description="Score of responses without EOS; null: the model's."
+    )
+    ensemble: Literal["mean", "worst", "variance"] = Field(
+        "mean", description="How members become one score."
+    )
+    ptx_weight: float = Field(0.0, ge=0, description="Weight of the demonstrations' loss.")
+    ptx_batch: Annotated[int, Unit("demonstrations")] = Field(
+        32, ge=1, description="Demonstrations mixed into an update."
+    )
+    kl_budget: Nats = Field(0.0, ge=0, description="Guard: stop above this KL; 0: off.")
+    min_unique: Share = Field(
+        0.0, ge=0, le=1, description="Guard: stop below this share of distinct responses; 0: off."
+    )
+    min_entropy: TokenNats = Field(
+        0.0, ge=0, description="Guard: stop below this exact entropy; 0: off."
+    )
+    max_spread: Rewards = Field(
+        0.0,
+        ge=0,
+        description="Guard: stop when reward members differ by more per response; 0: off.",
+    )
+    entropy: bool = Field(
+        False, description="Measure the policy's exact entropy: one more forward pass per step."
+    )
+    sampler_bound: TokenNats = Field(
+        0.02,
+        gt=0,
+        description="Largest accepted difference of the sampler's log-probabilities to the "
+        "trainer's.",
+    )
 
-@dataclass(frozen=True)
-class OnPolicySettings:
-    """steps: rollout batches; prompts_per_step x samples_per_prompt responses each; estimator: see
-    `advantages.estimate`; aggregation: see `losses.token_weights`; ratio: see `losses.whole_ratio`.
-
-    value_warmup: first steps that train the value model alone; whiten_rewards: divide the rewards
-    by their deviation, the mean left alone (Ziegler et al. 2019 did); unfinished_score replaces the
-    score of responses without EOS (None: keep); score_clip bounds the score alone, never the KL (0:
-    off). kl_target steers the coefficient (None: fixed); kl_in: k1 in the reward (PPO, RLOO) or k3
-    in the loss (GRPO);
-    kl_unbiased: weight that k3 by the ratio, so that its gradient is that of the reverse KL
-    (DeepSeek-V3.2 2025).
-    measure_kl False: no reference, and no pass by it, where nothing needs the KL: no coefficient,
-    target or budget. The KL metrics are absent then.
-    sampler_bound: largest accepted log-probability difference to the sampler, nats per token.
-    entropy: measure the policy's exact entropy, at the price of another forward pass. kl_budget,
-    min_unique, min_entropy and max_spread are guards (0: off), see `guards.why_stop`.
-    """
-
-    steps: int
-    prompts_per_step: int = 64
-    samples_per_prompt: int = 1
-    max_new_tokens: int = 48
-    temperature: float = 1.0
-    epochs: int = 4
-    minibatches: int = 1
-    micro_batch_tokens: int = 2048
-    estimator: Estimator = "gae"
-    aggregation: losses.Aggregation = "token"
-    ratio: losses.Ratio = "token"
-    gamma: float = 1.0
-    lam: float = 0.95
-    clip: float = 0.2
-    clip_high: float | None = None
-    value_clip: float = 0.2
-    value_warmup: int = 0
-    whiten_rewards: bool = False
-    whiten_advantages: bool = True
-    kl_coefficient: float = 0.05
-    kl_in: Literal["reward", "loss"] = "reward"
-    kl_unbiased: bool = True
-    kl_target: float | None = None
-    kl_horizon: int = 10_000
-    measure_kl: bool = True
-    score_clip: float = 0.0
-    unfinished_score: float | None = -1.0
-    ensemble: str = "mean"
-    ptx_weight: float = 0.0
-    ptx_batch: int = 32
-    kl_budget: float = 0.0
-    min_unique: float = 0.0
-    min_entropy: float = 0.0
-    max_spread: float = 0.0
-    entropy: bool = False
-    sampler_bound: float = 0.02
-    seed: int = 0
-    policy_optimizer: OptimizerSettings = field(default_factory=lambda: _ppo_optimizer(1e-5))
-    value_optimizer: OptimizerSettings = field(default_factory=lambda: _ppo_optimizer(1e-5))
-
-    def __post_init__(self) -> None:
-        if self.temperature <= 0:
-            raise ConfigError(
-                f"temperature is {self.temperature:g}",
-                "a policy is tuned on samples: use a temperature above 0",
-            )
+    @model_validator(mode="after")
+    def _consistent(self) -> OnPolicySettings:
         if self.estimator in GROUPED and self.samples_per_prompt < 2:
             raise ConfigError(
-                f"the estimator {self.estimator} compares the samples of a prompt, and samples_per_prompt is "
-                f"{self.samples_per_prompt}",
+                f"the estimator {self.estimator} compares the samples of a prompt, and "
+                f"samples_per_prompt is {self.samples_per_prompt}",
                 "use samples_per_prompt of 2 or more",
             )
         if self.minibatches > self.prompts_per_step:
@@ -96,13 +157,20 @@ class OnPolicySettings:
             )
         if (self.whiten_advantages or self.whiten_rewards) and self.responses < LEAST_TO_WHITEN:
             raise ConfigError(
-                f"whitening needs at least {LEAST_TO_WHITEN} responses per step, not {self.responses}",
+                f"whitening needs at least {LEAST_TO_WHITEN} responses per step, "
+                f"not {self.responses}",
                 "raise prompts_per_step, or switch whitening off",
             )
-        if self.value_warmup and self.estimator != "gae":
+        for name in ("value_warmup", "value_learning_rate"):
+            if getattr(self, name) and self.estimator != "gae":
+                raise ConfigError(
+                    f"{name} is set, but the estimator {self.estimator} has no value model",
+                    "leave it out",
+                )
+        if self.value_warmup >= self.steps:
             raise ConfigError(
-                f"value_warmup is set, but the estimator {self.estimator} has no value model",
-                "leave it out",
+                f"value_warmup {self.value_warmup} leaves none of {self.steps} steps for the policy",
+                "lower it",
             )
         if not self.measure_kl and (
             self.kl_coefficient or self.kl_target is not None or self.kl_budget
@@ -111,11 +179,7 @@ class OnPolicySettings:
                 "measure_kl is false, but kl_coefficient, kl_target or kl_budget needs the KL",
                 "set kl_coefficient: 0 and leave kl_target and kl_budget out, or measure the KL",
             )
-        if not 0 <= self.value_warmup < self.steps:
-            raise ConfigError(
-                f"value_warmup {self.value_warmup} leaves none of {self.steps} steps for the policy",
-                "lower it",
-            )
+        return self
 
     @property
     def responses(self) -> int:
@@ -133,6 +197,18 @@ class OnPolicySettings:
         """Optimizer steps of the policy in the whole run."""
         return (self.steps - self.value_warmup) * self.epochs * self.minibatches
 
+    @property
+    def value_updates(self) -> int:
+        """Optimizer steps of the value model in the whole run."""
+        return self.steps * self.epochs * self.minibatches
+
+    @property
+    def value_optimizer(self) -> OptimizerSettings:
+        """The value model's: the policy's, with its own step size where that is given."""
+        shared = self.model_dump(include=set(OptimizerSettings.model_fields))
+        rate = self.value_learning_rate or self.learning_rate
+        return OptimizerSettings(**shared | {"learning_rate": rate})
+
 
 def fewest_prompts(prompts: int, per_step: int, minibatches: int) -> int:
     """Prompts of the step that ends a pass over `prompts`, `per_step` at a time; raises ConfigError
@@ -140,7 +216,8 @@ def fewest_prompts(prompts: int, per_step: int, minibatches: int) -> int:
     fewest = prompts % per_step or per_step
     if minibatches > fewest:
         raise ConfigError(
-            f"the last step of an epoch over {prompts} prompts has {fewest} of them, for {minibatches} minibatches",
+            f"the last step of an epoch over {prompts} prompts has {fewest} of them, "
+            f"for {minibatches} minibatches",
             "change prompts_per_step, minibatches or the number of prompts",
         )
     return fewest

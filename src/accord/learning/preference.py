@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,10 +11,11 @@ from torch import Tensor
 
 from accord.errors import DataError
 from accord.learning import losses
+from accord.learning.kinds import REFERENCE_FREE
 from accord.learning.parallel import ALONE, World
 from accord.learning.rows import Values, logprob_sums, train_rows
 from accord.learning.session import Session
-from accord.learning.settings import OptimizerSettings
+from accord.learning.settings import PreferenceSettings
 from accord.learning.weights import check_doubt, check_weight, counting, total
 from accord.models.causal_lm import CausalLM
 from accord.text.packing import Group, Mask, micro_batches, pack
@@ -58,25 +59,6 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class PreferenceSettings:
-    """loss, beta and gamma: see `losses.preference`; nll_weight adds that share of the chosen
-    response's mean token NLL (RPO; 1 for ORPO); batch: pairs per optimiser step."""
-
-    loss: losses.PreferenceLoss = "sigmoid"
-    beta: float = 0.1
-    gamma: float = 0.0
-    label_smoothing: float = 0.0
-    nll_weight: float = 0.0
-    epochs: float = 1.0
-    batch: int = 32
-    micro_batch_tokens: int = 2048
-    seed: int = 0
-    optimizer: OptimizerSettings = field(
-        default_factory=lambda: OptimizerSettings(learning_rate=1e-5)
-    )
-
-
-@dataclass(frozen=True)
 class PreferenceResult:
     """Mean loss and agreement of the last step; tokens processed in training."""
 
@@ -94,12 +76,13 @@ def train_preference(
     session: Session | None = None,
     on_step: Callable[[int, int], object] | None = None,
     world: World = ALONE,
+    seed: int = 0,
 ) -> PreferenceResult:
     """Tune `policy` in place on those of the `pairs` that count.
 
     `reference` is the frozen model the KL is measured against; None switches the policy's adapter
     off instead. Its log-probabilities are computed once (never for SimPO and ORPO, which have no
-    reference). `on_step(step, total)` is called after each update.
+    reference). `on_step(step, total)` is called after each update. `seed`: of the order of the pairs.
     """
     pairs = counting(pairs)
     if not pairs:
@@ -113,7 +96,7 @@ def train_preference(
             f"pair {open_[0]!r}: either response may be the better one, which robust DPO cannot use",
             "leave such pairs out, or choose the loss sigmoid",
         )
-    if settings.loss in losses.REFERENCE_FREE:
+    if settings.loss in REFERENCE_FREE:
         reference_P2 = torch.zeros(len(pairs), 2)
     else:
         reference_P2 = reference_logprobs(
@@ -126,7 +109,9 @@ def train_preference(
         )
 
     start = {"loss": float("nan"), "preference_agreement": 0.5}
-    done = train_rows(policy, len(pairs), settings, session, gradient, start, on_step, world=world)
+    done = train_rows(
+        policy, len(pairs), settings, session, gradient, start, on_step, world=world, seed=seed
+    )
     return PreferenceResult(
         done.steps, done.tokens, done.values["loss"], done.values["preference_agreement"]
     )
@@ -178,13 +163,15 @@ def preference_step(
         numbers = losses.PairLogprobs(
             chosen_B, rejected_B, ref_chosen_B, ref_rejected_B, *lengths_B2.unbind(1)
         )
-        loss_B = losses.preference(numbers, settings.loss, settings.beta, doubt_B, settings.gamma)
+        loss_B = losses.preference(
+            numbers, settings.loss, settings.strength, doubt_B, settings.gamma
+        )
         loss = (weight_B * loss_B).sum() / counted
         if settings.nll_weight:
             loss = loss - settings.nll_weight * (weight_B * chosen_B).sum() / chosen_tokens
         loss.backward()
         with torch.no_grad():
-            gap = losses.preference_gap(numbers, settings.loss, settings.beta, settings.gamma)
+            gap = losses.preference_gap(numbers, settings.loss, settings.strength, settings.gamma)
             shift_chosen, shift_rejected = numbers.shift_B
             sums["loss"] += loss.item()
             sums["preference_agreement"] += float((gap > 0).sum() + 0.5 * (gap == 0).sum()) / len(

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -15,24 +14,11 @@ from accord.learning.optimizer import Optimizer, load_trainable, trainable_state
 from accord.learning.order import EpochOrder
 from accord.learning.parallel import ALONE, World
 from accord.learning.session import LocalSession, Session, State
-from accord.learning.settings import OptimizerSettings
+from accord.learning.settings import RowSettings
 from accord.models.causal_lm import CausalLM
 from accord.text.packing import Group, streams
 
 Values = dict[str, float]
-
-
-class RowSettings(Protocol):
-    """What the settings of such an objective have in common."""
-
-    @property
-    def epochs(self) -> float: ...
-    @property
-    def batch(self) -> int: ...
-    @property
-    def seed(self) -> int: ...
-    @property
-    def optimizer(self) -> OptimizerSettings: ...
 
 
 @dataclass(frozen=True)
@@ -54,6 +40,7 @@ def train_rows(
     on_step: Callable[[int, int], object] | None = None,
     measure: Callable[[int], Values] | None = None,
     world: World = ALONE,
+    seed: int = 0,
 ) -> Trained:
     """Make epochs x count / batch updates of `model`, continuing where `session` was interrupted.
 
@@ -63,8 +50,8 @@ def train_rows(
     first update.
     """
     session = session or LocalSession()
-    order = EpochOrder(count, settings.batch, settings.epochs, settings.seed)
-    optimizer = Optimizer(model.parameters(), settings.optimizer, order.steps, world)
+    order = EpochOrder(count, settings.batch, settings.epochs, seed)
+    optimizer = Optimizer(model.parameters(), settings, order.steps, world)
     tokens, values = 0, start
     if (saved := session.restore()) is not None:
         load_trainable(model.hf, saved["weights"])

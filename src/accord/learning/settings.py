@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from accord.errors import ConfigError
+from accord.learning.kinds import BETAS, PreferenceLoss
 from accord.validation import Settings, Unit
 
 Steps = Annotated[int, Unit("steps")]
@@ -53,3 +55,64 @@ class RowSettings(TrainingSettings):
 
     epochs: Annotated[float, Unit("passes")] = Field(1.0, gt=0, description="Passes over the rows.")
     batch: Annotated[int, Unit("rows")] = Field(32, ge=1, description="Rows per optimiser step.")
+
+
+class SupervisedSettings(RowSettings):
+    """Settings of pretraining and fine-tuning: see `supervised.train_supervised`."""
+
+    learning_rate: float = Field(1e-3, gt=0, le=1, description="Peak step size of AdamW.")
+    batch: Annotated[int, Unit("sequences")] = Field(
+        32, ge=1, description="Sequences per optimiser step."
+    )
+    evaluate_every: Steps = Field(
+        0, ge=0, description="Steps between held-out losses; 0: only at the end."
+    )
+
+
+class PreferenceSettings(RowSettings):
+    """Settings of DPO and its relatives: see `preference.train_preference`."""
+
+    learning_rate: float = Field(1e-5, gt=0, le=1, description="Peak step size of AdamW.")
+    loss: PreferenceLoss = Field(
+        "sigmoid", description="The objective: sigmoid is DPO; simpo and orpo have no reference."
+    )
+    beta: float | None = Field(
+        None,
+        gt=0,
+        description="Strength of the pull towards the reference (orpo: weight of the odds ratio); "
+        "null: the objective's own.",
+    )
+    gamma: float = Field(0.0, ge=0, description="Margin asked for (simpo only).")
+    label_smoothing: Annotated[float, Unit("probability")] = Field(
+        0.0, ge=0, lt=0.5, description="Least probability of a wrong label (cDPO, robust DPO)."
+    )
+    nll_weight: float = Field(
+        0.0, ge=0, description="Weight of the chosen responses' likelihood (RPO; 1 for ORPO)."
+    )
+    batch: Annotated[int, Unit("pairs")] = Field(32, ge=1, description="Pairs per optimiser step.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> PreferenceSettings:
+        if self.gamma and self.loss != "simpo":
+            raise ConfigError(
+                f"gamma is a margin of simpo, the loss is {self.loss}", "leave gamma out"
+            )
+        return self
+
+    @property
+    def strength(self) -> float:
+        """beta, or the objective's own."""
+        return BETAS[self.loss] if self.beta is None else self.beta
+
+
+class UnpairedSettings(RowSettings):
+    """Settings of KTO: see `unpaired.train_unpaired`. The paper keeps desirable_weight x desirable
+    responses : undesirable_weight x undesirable ones between 1:1 and 4:3."""
+
+    learning_rate: float = Field(5e-6, gt=0, le=1, description="Peak step size of AdamW.")
+    beta: float = Field(0.1, gt=0, description="Strength of the pull towards the reference.")
+    desirable_weight: float = Field(1.0, gt=0, description="Weight of desirable responses.")
+    undesirable_weight: float = Field(1.0, gt=0, description="Weight of undesirable responses.")
+    batch: Annotated[int, Unit("responses")] = Field(
+        32, ge=2, description="Responses per optimiser step; the reference point needs two."
+    )

@@ -10,7 +10,7 @@ batch's, never the micro-batch's, so `micro_batch_tokens` changes memory only.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,25 +20,10 @@ from accord.errors import DataError
 from accord.learning.parallel import ALONE, World
 from accord.learning.rows import Values, train_rows
 from accord.learning.session import Session
-from accord.learning.settings import OptimizerSettings
+from accord.learning.settings import SupervisedSettings
 from accord.learning.weights import counting, total
 from accord.models.causal_lm import CausalLM
 from accord.text.packing import SCORING_TOKENS, Group, PackedStream, micro_batches, pack
-
-
-@dataclass(frozen=True)
-class SupervisedSettings:
-    """batch: sequences per optimiser step; micro_batch_tokens: memory knob; evaluate_every: steps
-    between held-out losses (0: only at the end)."""
-
-    epochs: float = 1.0
-    batch: int = 32
-    micro_batch_tokens: int = 2048
-    evaluate_every: int = 0
-    seed: int = 0
-    optimizer: OptimizerSettings = field(
-        default_factory=lambda: OptimizerSettings(learning_rate=1e-3)
-    )
 
 
 @dataclass(frozen=True)
@@ -87,9 +72,10 @@ def train_supervised(
     session: Session | None = None,
     heldout: Sequence[Group] = (),
     world: World = ALONE,
+    seed: int = 0,
 ) -> SupervisedResult:
     """Minimise the negative log-likelihood of the responses in those of the `examples` that count;
-    updates `model` in place."""
+    updates `model` in place. `seed`: of the order of the examples."""
     examples, heldout = counting(examples), counting(heldout)
     if not examples:
         raise DataError(
@@ -114,7 +100,15 @@ def train_supervised(
 
     start = {"loss_tok": float("nan")}
     done = train_rows(
-        model, len(examples), settings, session, gradient, start, measure=measure, world=world
+        model,
+        len(examples),
+        settings,
+        session,
+        gradient,
+        start,
+        measure=measure,
+        world=world,
+        seed=seed,
     )
     final = heldout_loss(model, heldout, settings.micro_batch_tokens, world) if heldout else None
     return SupervisedResult(done.steps, done.tokens, done.values["loss_tok"], final)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from accord.learning import losses
 from accord.learning.parallel import ALONE, World
 from accord.learning.rows import Values, logprob_sums, train_rows
 from accord.learning.session import Session
-from accord.learning.settings import OptimizerSettings
+from accord.learning.settings import UnpairedSettings
 from accord.learning.weights import check_weight, counting, total
 from accord.models.causal_lm import CausalLM
 from accord.text.packing import Group, Mask, micro_batches, pack
@@ -52,25 +52,6 @@ class Thumb:
 
 
 @dataclass(frozen=True)
-class UnpairedSettings:
-    """beta: see `losses.kto`; the two weights balance classes of unequal size (the paper keeps
-    desirable_weight * desirable : undesirable_weight * undesirable between 1:1 and 4:3); batch:
-    responses per optimiser step, at least 2, since the reference point is estimated on mismatched
-    rows of the same batch."""
-
-    beta: float = 0.1
-    desirable_weight: float = 1.0
-    undesirable_weight: float = 1.0
-    epochs: float = 1.0
-    batch: int = 32
-    micro_batch_tokens: int = 2048
-    seed: int = 0
-    optimizer: OptimizerSettings = field(
-        default_factory=lambda: OptimizerSettings(learning_rate=5e-6)
-    )
-
-
-@dataclass(frozen=True)
 class UnpairedResult:
     """Mean loss of the last step; tokens processed in training."""
 
@@ -87,9 +68,10 @@ def train_unpaired(
     session: Session | None = None,
     on_step: Callable[[int, int], object] | None = None,
     world: World = ALONE,
+    seed: int = 0,
 ) -> UnpairedResult:
     """Tune `policy` in place on those of the `thumbs` that count; `reference` None switches its
-    adapter off instead.
+    adapter off instead. `seed`: of the order of the responses.
 
     Raises DataError when all responses have the same label or there are too few for a mismatched
     batch.
@@ -122,6 +104,7 @@ def train_unpaired(
         {"loss": float("nan")},
         on_step,
         world=world,
+        seed=seed,
     )
     return UnpairedResult(done.steps, done.tokens, done.values["loss"])
 

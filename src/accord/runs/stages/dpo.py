@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from accord.errors import DataError
 from accord.feedback.formats.source import name_of
+from accord.learning.settings import PreferenceSettings
 from accord.runs.context import StageContext
 from accord.runs.inputs import EstimatesName, Judgements, PolicyName
 from accord.runs.plan import Plan
@@ -17,7 +18,7 @@ from accord.runs.stages.policy import examine_along, load_policy, save_policy
 from accord.runs.stages.settings import EvaluationConfig, LengthConfig, ReadsData, TrainingConfig
 
 
-class DpoConfig(ReadsData, TrainingConfig):
+class DpoConfig(ReadsData, TrainingConfig, PreferenceSettings):
     """Settings of a dpo stage."""
 
     kind: Literal["dpo"]
@@ -29,43 +30,17 @@ class DpoConfig(ReadsData, TrainingConfig):
         None,
         description="Annotator estimates: pairs are decided by all votes, weighted by reliability.",
     )
-    loss: Literal["sigmoid", "sigmoid_norm", "ipo", "hinge", "robust", "simpo", "orpo"] = Field(
-        "sigmoid", description="The objective: sigmoid is DPO; simpo and orpo have no reference."
-    )
-    beta: float | None = Field(
-        None,
-        gt=0,
-        description="Strength of the pull towards the reference (orpo: weight of the odds ratio); null: the objective's own.",
-    )
-    gamma: float = Field(0.0, ge=0, description="Margin asked for (simpo only).")
-    label_smoothing: float = Field(
-        0.0, ge=0, lt=0.5, description="Least probability of a wrong label (cDPO, robust DPO)."
-    )
-    nll_weight: float = Field(
-        0.0, ge=0, description="Weight of the chosen responses' likelihood (RPO)."
-    )
     lengths: LengthConfig = Field(LengthConfig(), description="Token limits.")
     limit: int | None = Field(None, ge=1, description="Use only that many pairs, drawn at random.")
-    epochs: float = Field(1.0, gt=0, description="Passes over the pairs.")
-    batch: int = Field(32, ge=1, description="Pairs per optimiser step.")
     evaluate: EvaluationConfig | None = Field(None, description="Examine the policy along its way.")
 
     @model_validator(mode="after")
     def _possible(self) -> DpoConfig:
-        if self.gamma and self.loss != "simpo":
-            raise ValueError(f"gamma is a margin of simpo, the loss is {self.loss}")
         if self.label_smoothing == 0 and self.loss == "robust" and self.annotators is None:
             raise ValueError(
                 "robust without label_smoothing or annotators is sigmoid: say how often labels are wrong"
             )
         return self
-
-    @property
-    def strength(self) -> float:
-        """beta, or the objective's own."""
-        from accord.learning.losses import BETAS
-
-        return self.beta if self.beta is not None else BETAS[self.loss]
 
 
 class Dpo(Stage):
@@ -121,7 +96,7 @@ class Dpo(Stage):
     def run(self, config: DpoConfig, context: StageContext) -> StageResult:
         import torch
 
-        from accord.learning.preference import PreferenceSettings, describe, train_preference
+        from accord.learning.preference import describe, train_preference
         from accord.runs.stages.judged import (
             annotator_effects,
             decided_pairs,
@@ -150,21 +125,9 @@ class Dpo(Stage):
             len(pairs), generator=torch.Generator().manual_seed(context.seed)
         ).tolist()
         pairs = [pairs[i] for i in order[: config.limit]]
-        settings = PreferenceSettings(
-            loss=config.loss,
-            beta=config.strength,
-            gamma=config.gamma,
-            label_smoothing=config.label_smoothing,
-            nll_weight=config.nll_weight,
-            epochs=config.epochs,
-            batch=config.batch,
-            micro_batch_tokens=config.micro_batch_tokens,
-            seed=context.seed,
-            optimizer=config,
-        )
         on_step = examine_along(config.evaluate, policy, context)
         result = train_preference(
-            policy, reference, pairs, settings, context.session(_note), on_step
+            policy, reference, pairs, config, context.session(_note), on_step, seed=context.seed
         )
         artefacts = save_policy(policy, config.evaluate is not None, context)
         summary = f"{len(pairs):,} pairs, {result.steps} steps; loss {result.loss:.3f}, agreement {result.agreement:.1%}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 from pydantic import Field
 
 from accord.errors import DataError, by_reason
+from accord.learning.settings import UnpairedSettings
 from accord.runs.context import StageContext
 from accord.runs.inputs import Judgements, PolicyName
 from accord.runs.plan import Plan
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from accord.text.language import Language
 
 
-class KtoConfig(ReadsData, TrainingConfig):
+class KtoConfig(ReadsData, TrainingConfig, UnpairedSettings):
     """Settings of a kto stage."""
 
     kind: Literal["kto"]
@@ -33,12 +34,7 @@ class KtoConfig(ReadsData, TrainingConfig):
         description="Thumbs (a stage, or a file, directory or Hub id in any known format); a comparison counts as a "
         "desirable and an undesirable response, a ranking called all bad as undesirable ones."
     )
-    beta: float = Field(0.1, gt=0, description="Strength of the pull towards the reference.")
-    desirable_weight: float = Field(1.0, gt=0, description="Weight of desirable responses.")
-    undesirable_weight: float = Field(1.0, gt=0, description="Weight of undesirable responses.")
     lengths: LengthConfig = Field(LengthConfig(), description="Token limits.")
-    epochs: float = Field(1.0, gt=0, description="Passes over the responses.")
-    batch: int = Field(32, ge=2, description="Responses per optimiser step.")
     evaluate: EvaluationConfig | None = Field(None, description="Examine the policy along its way.")
 
 
@@ -89,23 +85,13 @@ class Kto(Stage):
         )
 
     def run(self, config: KtoConfig, context: StageContext) -> StageResult:
-        from accord.learning.unpaired import UnpairedSettings, describe, train_unpaired
+        from accord.learning.unpaired import describe, train_unpaired
 
         policy, reference = load_policy(config.model, config.lora, context)
         thumbs = read_thumbs(config.feedback, policy, config.lengths, context)
-        settings = UnpairedSettings(
-            beta=config.beta,
-            desirable_weight=config.desirable_weight,
-            undesirable_weight=config.undesirable_weight,
-            epochs=config.epochs,
-            batch=config.batch,
-            micro_batch_tokens=config.micro_batch_tokens,
-            seed=context.seed,
-            optimizer=config,
-        )
         on_step = examine_along(config.evaluate, policy, context)
         result = train_unpaired(
-            policy, reference, thumbs, settings, context.session(_note), on_step
+            policy, reference, thumbs, config, context.session(_note), on_step, seed=context.seed
         )
         artefacts = save_policy(policy, config.evaluate is not None, context)
         good = sum(t.desirable for t in thumbs)

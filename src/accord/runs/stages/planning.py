@@ -4,7 +4,7 @@ what it costs."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from accord.errors import DataError
 from accord.runs import estimate
@@ -14,13 +14,22 @@ from accord.runs.inputs import REFERENCE, stage_of
 from accord.runs.known import check_trainable, known_model
 from accord.runs.plan import KnownModel, Plan
 from accord.runs.reading import planned_rows, read_prompts
-from accord.runs.stages.settings import EvaluationConfig, LengthConfig, LoraConfig, TrainingConfig
+from accord.runs.stages.settings import EvaluationConfig, LengthConfig, LoraConfig
 
 if TYPE_CHECKING:
     from accord.feedback.formats.source import DataSpec
     from accord.text.language import Language
 
 T = TypeVar("T")
+
+
+class Trains(Protocol):
+    """What a plan needs of the settings of a stage that trains."""
+
+    @property
+    def lora(self) -> LoraConfig | None: ...
+    @property
+    def micro_batch_tokens(self) -> int: ...
 
 
 def look_at_policy(
@@ -156,7 +165,7 @@ def judged_prompts(
 
 
 def training_plan(
-    config: TrainingConfig,
+    config: Trains,
     model: KnownModel,
     context: StageContext,
     work: Work,

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from accord.learning.settings import Steps, SupervisedSettings
 from accord.runs.context import NotYet, StageContext
 from accord.runs.inputs import Texts
 from accord.runs.plan import Plan
 from accord.runs.stage import Stage, StageResult
 from accord.runs.stages.settings import TrainingConfig
+from accord.validation import Unit
 
 TOKENS_PER_TEXT = 350
 """Taken for plans only: the text is not tokenised before the tokenizer exists."""
 
 
-class PretrainConfig(TrainingConfig):
+class PretrainConfig(TrainingConfig, SupervisedSettings):
     """Settings of a pretrain stage."""
 
     kind: Literal["pretrain"]
@@ -32,9 +34,10 @@ class PretrainConfig(TrainingConfig):
         512, ge=32, description="Longest sequence the model is made for, in tokens."
     )
     window: int = Field(128, ge=16, description="Tokens per training window.")
-    epochs: float = Field(1.0, gt=0, description="Passes over the text.")
-    batch: int = Field(48, ge=1, description="Windows per optimiser step.")
-    evaluate_every: int = Field(
+    batch: Annotated[int, Unit("windows")] = Field(
+        48, ge=1, description="Windows per optimiser step."
+    )
+    evaluate_every: Steps = Field(
         200, ge=0, description="Steps between held-out losses; 0: only at the end."
     )
     half: bool = Field(True, description="Store weights in fp16 (half the size).")
@@ -90,7 +93,7 @@ class Pretrain(Stage):
         )
 
     def run(self, config: PretrainConfig, context: StageContext) -> StageResult:
-        from accord.learning.supervised import SupervisedSettings, describe, train_supervised
+        from accord.learning.supervised import describe, train_supervised
         from accord.models.loading import save_causal_lm
         from accord.runs.reading import read_texts
         from accord.text.corpus import cut_windows, save_tokenizer, train_bpe
@@ -103,16 +106,8 @@ class Pretrain(Stage):
             f"{train.tokens:,} tokens in {len(train.groups):,} windows ({train.dropped_tokens:,} in short tails dropped)"
         )
         model = _new_model(config, folder, context)
-        settings = SupervisedSettings(
-            epochs=config.epochs,
-            batch=config.batch,
-            micro_batch_tokens=config.micro_batch_tokens,
-            evaluate_every=config.evaluate_every,
-            seed=context.seed,
-            optimizer=config,
-        )
         result = train_supervised(
-            model, train.groups, settings, context.session(_note), held.groups
+            model, train.groups, config, context.session(_note), held.groups, seed=context.seed
         )
         saved = save_causal_lm(model, context.folder / "model", half=config.half)
         held_text = sum(len(t.encode()) for t in heldout)

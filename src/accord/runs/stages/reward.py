@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from accord.errors import DataError
+from accord.learning.settings import TrainingSettings
 from accord.runs.context import StageContext
 from accord.runs.inputs import EstimatesName, GoldName, Judgements, PolicyName
 from accord.runs.plan import Plan
@@ -47,7 +48,7 @@ class DistributionConfig(Settings):
         return self
 
 
-class RewardConfig(ReadsData, TrainingConfig):
+class RewardConfig(ReadsData, TrainingConfig, TrainingSettings):
     """Settings of a reward stage."""
 
     kind: Literal["reward"]

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from accord.errors import DataError
+from accord.learning.settings import SupervisedSettings
 from accord.runs.context import StageContext
 from accord.runs.inputs import Demonstrations, PolicyName
 from accord.runs.plan import Plan
 from accord.runs.stage import Stage, StageResult
 from accord.runs.stages.settings import LengthConfig, ReadsData, TrainingConfig
+from accord.validation import Unit
 
 if TYPE_CHECKING:
     from accord.feedback.formats.source import DataSpec
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from accord.text.language import Language
 
 
-class SftConfig(ReadsData, TrainingConfig):
+class SftConfig(ReadsData, TrainingConfig, SupervisedSettings):
     """Settings of an sft stage."""
 
     kind: Literal["sft"]
@@ -36,8 +38,9 @@ class SftConfig(ReadsData, TrainingConfig):
         "last", description="Assistant turns of a conversation that are trained."
     )
     lengths: LengthConfig = Field(LengthConfig(), description="Token limits.")
-    epochs: float = Field(1.0, gt=0, description="Passes over the demonstrations.")
-    batch: int = Field(48, ge=1, description="Demonstrations per optimiser step.")
+    batch: Annotated[int, Unit("demonstrations")] = Field(
+        48, ge=1, description="Demonstrations per optimiser step."
+    )
     heldout: int = Field(256, ge=1, description="Demonstrations kept aside, from the end.")
 
 
@@ -90,7 +93,6 @@ class Sft(Stage):
 
     def run(self, config: SftConfig, context: StageContext) -> StageResult:
         from accord.learning.supervised import (
-            SupervisedSettings,
             describe,
             heldout_loss,
             train_supervised,
@@ -105,14 +107,9 @@ class Sft(Stage):
         groups = [e.group for e in examples]
         train, heldout = groups[: -config.heldout], groups[-config.heldout :]
         before = heldout_loss(model, heldout, config.micro_batch_tokens)
-        settings = SupervisedSettings(
-            epochs=config.epochs,
-            batch=config.batch,
-            micro_batch_tokens=config.micro_batch_tokens,
-            seed=context.seed,
-            optimizer=config,
+        result = train_supervised(
+            model, train, config, context.session(_note), heldout, seed=context.seed
         )
-        result = train_supervised(model, train, settings, context.session(_note), heldout)
         artefacts = {"model": context.folder / "model"}
         if config.lora is not None:  # later stages put adapters of their own on the merged model
             artefacts["adapter"] = save_causal_lm(model, context.folder / "adapter")
