@@ -126,6 +126,19 @@ def test_erased_payloads_leave_the_chain_whole_and_are_counted(db: Database, cha
     assert check(db, chain).broken is None
 
 
+def test_an_erasure_on_record_covers_its_own_subject_alone(db: Database) -> None:
+    with db.write() as session:
+        for subject in ("ann", "bob", "ann"):
+            events.append(session, events.HOUSE, "said", subject, None, 1.0, {"yes": True})
+        session.execute(update(Event).values(payload=None, salt=None))
+    with db.write() as session:
+        events.erase_payloads(session, events.HOUSE, "bob", None, 2.0)
+    assert str(check(db, events.HOUSE).broken).startswith("event 1: the payload about 'ann'")
+    with db.write() as session:
+        events.erase_payloads(session, events.HOUSE, "ann", None, 2.0)
+    assert check(db, events.HOUSE).broken is None
+
+
 def test_the_hash_of_an_erased_payload_tells_nothing(db: Database) -> None:
     with db.write() as session:
         events.append(session, events.HOUSE, "said", "x", None, 1.0, {"yes": True})

@@ -229,6 +229,89 @@ def test_of_several_extra_answers_the_oldest_moves_in(
     assert still_extra == [receipts[3].answer_id]
 
 
+def unfilled(db: Database) -> list[int | None]:
+    """Whose views hold the slots without an answer."""
+    with db.read() as session:
+        query = select(Slot.view_id).where(Slot.answer_id.is_(None)).order_by(Slot.expires_at)
+        return list(session.scalars(query))
+
+
+def test_a_late_answer_takes_the_slot_whose_lease_ends_first(db: Database, clock: Clock) -> None:
+    made = project(db, pairs(1), overlap=2, lease_minutes=1)
+    ann, dot, bob, cem = (person(db, name, made) for name in ("ann", "dot", "bob", "cem"))
+    late = served(db, made, ann)
+    served(db, made, dot)
+    clock.now += 61
+    first = served(db, made, bob)
+    clock.now += 30
+    second = served(db, made, cem)
+    assert unfilled(db) == [first.view_id, second.view_id]
+    answer(db, ann, late)
+    assert unfilled(db) == [second.view_id]
+
+
+def test_a_late_answer_leaves_others_their_slot_where_one_is_free(
+    db: Database, clock: Clock
+) -> None:
+    made = project(db, pairs(1), overlap=2, lease_minutes=1)
+    late = {}
+    for name in ("ann", "dot"):
+        who = person(db, name, made)
+        view = served(db, made, who)
+        late[view.view_id] = (who, view)
+    clock.now += 61
+    bob = person(db, "bob", made)
+    theirs = served(db, made, bob)
+    with db.read() as session:  # whose slot bob got
+        slot = session.scalars(select(Slot.id).where(Slot.view_id == theirs.view_id)).one()
+        loser = session.scalars(
+            select(View.id).where(View.slot_id == slot, View.id != theirs.view_id)
+        ).one()
+    assert not answer(db, *late[loser]).extra
+    assert unfilled(db) == [theirs.view_id]
+    assert not answer(db, bob, theirs).extra
+
+
+def test_of_several_items_begun_the_latest_comes_back(db: Database, clock: Clock) -> None:
+    made = project(db, pairs(2), lease_minutes=1)
+    ann, bob = person(db, "ann", made), person(db, "bob", made)
+    first = served(db, made, ann)
+    clock.now += 61
+    assert served(db, made, bob).item == first.item
+    second = served(db, made, ann)
+    assert second.item != first.item
+    clock.now += 61  # both have room again
+    assert served(db, made, ann).item == second.item
+
+
+@pytest.mark.parametrize("why", ["paused", "opted out"])
+def test_an_item_begun_does_not_come_back_against_a_wish(
+    db: Database, clock: Clock, why: str
+) -> None:
+    rows = [{**pairs(1)[0], "categories": ["sad"], "priority": 1.0}, *pairs(1, 1)]
+    made = project(db, rows, lease_minutes=1, categories=[{"name": "sad"}])
+    ann = person(db, "ann", made)
+    first = served(db, made, ann)
+    clock.now += 61
+    if why == "paused":
+        projects.pause_items(db, made, [first.item], True)
+    else:
+        with db.write() as session:
+            session.get_one(Account, ann).preferences = {"opted_out": ["sad"]}
+    assert served(db, made, ann).item != first.item
+
+
+def test_one_is_told_the_first_lease_that_ends(db: Database, clock: Clock) -> None:
+    made = project(db, pairs(2), lease_minutes=1)
+    ann, bob, cem = (person(db, name, made) for name in ("ann", "bob", "cem"))
+    served(db, made, bob)
+    clock.now += 30
+    served(db, made, cem)
+    found = queue.next_view(db, made, ann)
+    assert isinstance(found, queue.Nothing)
+    assert found.retry_at == clock.now + 30
+
+
 def test_coming_back_after_the_lease_brings_the_draft_and_the_same_order(
     db: Database, clock: Clock
 ) -> None:
