@@ -1,5 +1,5 @@
-"""Writes the reference pages from the code before the site is built: recipes, metrics and formats
-cannot go stale."""
+"""Writes the reference pages from the code before the site is built: recipes, stages, metrics,
+formats and the API cannot go stale."""
 
 from __future__ import annotations
 
@@ -16,9 +16,35 @@ from pydantic_core import PydanticUndefined
 from accord.validation import Unit
 
 DOCS = Path(__file__).parent
+KATEX = DOCS.parent / "src/accord/studio/static/vendor/katex/katex.min.js"
 BEGIN, END = "<!-- formats: begin -->", "<!-- formats: end -->"
 """Around the generated part of formats.md, which is kept with the code so that it can be read there
 too."""
+
+
+ROOMS = {
+    "feedback": ("records", "store", "formats", "agreement", "simulate"),
+    "text": ("encoding", "packing", "templates", "tokenizer", "gold"),
+    "models": ("loading", "causal_lm", "reward_model", "logprob", "packed"),
+    "sampling": ("rollout", "builtin", "endpoint"),
+    "learning": (
+        "losses", "likelihoods", "advantages", "on_policy", "preference", "reward", "supervised", "unpaired",
+    ),
+    "examine": ("kl", "winrate", "overoptimisation", "reward_card", "evidence", "verdict"),
+    "runs": ("recipe", "parameters", "registry", "stage", "runner", "study"),
+}  # fmt: skip
+"""Modules that one uses from Python, by room; their docstrings make the API reference."""
+
+
+def on_config(config: Any) -> Any:
+    """mkdocs hook: the pages that are made here get their place in the navigation."""
+    from accord.runs.registry import kinds
+
+    reference = next(part["Reference"] for part in config["nav"] if "Reference" in part)
+    stages = [{kind: f"reference/stages/{kind}.md"} for kind in kinds()]
+    api = [{room: f"reference/api/{room}.md"} for room in ROOMS]
+    reference += [{"Stages": stages}, {"Python": api}]
+    return config
 
 
 def on_pre_build(config: Any) -> None:
@@ -28,11 +54,32 @@ def on_pre_build(config: Any) -> None:
     _write(DOCS / "formats.md", formats_page((DOCS / "formats.md").read_text(encoding="utf-8")))
 
 
+def on_files(files: Any, config: Any) -> Any:
+    """mkdocs hook: the studio's KaTeX draws the formulas, so that nothing comes from elsewhere."""
+    from mkdocs.structure.files import File
+
+    files.append(File.generated(config, "katex.min.js", abs_src_path=str(KATEX)))
+    return files
+
+
 def write_references(folder: Path) -> None:
-    """Write recipes.md and metrics.md into `folder`."""
-    folder.mkdir(exist_ok=True)
+    """Write recipes.md, metrics.md, a page per stage and a page per room of the API."""
+    from accord.runs.registry import kinds
+
+    for below in (folder, folder / "stages", folder / "api"):
+        below.mkdir(exist_ok=True)
     _write(folder / "recipes.md", recipes_page())
     _write(folder / "metrics.md", metrics_page())
+    for kind in kinds():
+        _write(folder / "stages" / f"{kind}.md", stage_page(kind))
+    for room, modules in ROOMS.items():
+        _write(folder / "api" / f"{room}.md", api_page(room, modules))
+
+
+def api_page(room: str, modules: tuple[str, ...]) -> str:
+    """What mkdocstrings fills with the docstrings of a room's modules."""
+    named = "\n\n".join(f"::: accord.{room}.{module}" for module in modules)
+    return f"# accord.{room}\n\n{named}\n"
 
 
 def _write(path: Path, text: str) -> None:
@@ -81,37 +128,65 @@ def metrics_page() -> str:
 
 
 def recipes_page() -> str:
-    """Every stage kind with its settings, and the packaged recipes."""
-    from accord.runs.recipe import Header, packaged
+    """The settings outside the stages, the stages there are, and the packaged recipes."""
+    from accord.runs.recipe import Header, packaged, parameters_of
     from accord.runs.registry import find, kinds
 
     lines = [
         "# Recipes",
         "",
-        "A recipe is a YAML file. These are all its settings; unknown ones are refused.",
+        "A recipe is a YAML file: settings at its top, parameters, and stages in order. Unknown "
+        "settings are refused.",
+        "",
+        "## At the top",
+        "",
+        *_settings(Header),
+        *_groups(_nested(Header)),
+        "",
+        "## Stages",
+        "",
+        "| kind | what it does |",
+        "|---|---|",
+        *(f"| [{kind}](stages/{kind}.md) | {_sentence(find(kind).about)} |" for kind in kinds()),
+        "",
+        "## Packaged recipes",
         "",
     ]
-    lines += ["## At the top", "", *_settings(Header)]
-    nested = _nested(Header)
-    for kind in kinds():
-        stage = find(kind)
-        made = ", ".join(f"`{name}`" for name in stage.provides)
-        lines += [
-            "",
-            f"## kind: {kind}",
-            "",
-            f"{_sentence(stage.about)} Other stages may refer to: {made}.",
-            "",
-        ]
-        lines += _settings(stage.Config)
-        nested |= _nested(stage.Config)
+    for name, text in packaged().items():
+        lines += [f"### {name}", "", *_parameters(parameters_of(name))]
+        lines += ["", "```yaml", text.strip(), "```", ""]
+    return "\n".join(lines) + "\n"
+
+
+def stage_page(kind: str) -> str:
+    """A stage with its settings and the groups of settings in them."""
+    from accord.runs.registry import find
+
+    stage = find(kind)
+    made = ", ".join(f"`{name}`" for name in stage.provides)
+    left = f"Other stages may refer to: {made}." if made else "No other stage reads what it leaves."
+    lines = [f"# kind: {kind}", "", f"{_sentence(stage.about)} {left}", ""]
+    lines += [*_settings(stage.Config), *_groups(_nested(stage.Config))]
+    return "\n".join(lines) + "\n"
+
+
+def _groups(nested: dict[str, type[BaseModel]]) -> list[str]:
+    lines = []
     for name, model in sorted(nested.items()):
         about = " ".join((model.__doc__ or "").split())
         lines += ["", f"## Group of settings: {name}", "", about, "", *_settings(model)]
-    lines += ["", "## Packaged recipes", ""]
-    for name, text in packaged().items():
-        lines += [f"### {name}", "", "```yaml", text.strip(), "```", ""]
-    return "\n".join(lines) + "\n"
+    return lines
+
+
+def _parameters(parameters: Any) -> list[str]:
+    from accord.runs.parameters import rows
+
+    lines = ["| parameter | type | default | feeds | meaning |", "|---|---|---|---|---|"]
+    for name, kind, default, feeds, help_ in rows(parameters):
+        fed = ", ".join(f"`{key}`" for key in feeds.split(", "))
+        shown = default if default == "required" else f"`{default}`"
+        lines.append(f"| `{name}` | {kind} | {shown} | {fed} | {help_} |")
+    return lines
 
 
 def _sentence(text: str) -> str:
@@ -184,9 +259,10 @@ def _type(annotation: Any) -> str:
 
 
 def _nested(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
+    """Groups of settings by name, those within groups too."""
     found: dict[str, type[BaseModel]] = {}
     for field in model.model_fields.values():
         for part in (field.annotation, *typing.get_args(field.annotation)):
             if isinstance(part, type) and issubclass(part, BaseModel):
-                found[part.__name__] = part
+                found |= {part.__name__: part, **_nested(part)}
     return found

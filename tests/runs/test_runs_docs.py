@@ -46,6 +46,12 @@ def test_the_site_builds_without_a_broken_link(tmp_path: Path) -> None:
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+    site = tmp_path / "site"
+    assert (site / "katex.min.js").is_file()
+    page = (site / "families/on-policy/index.html").read_text(encoding="utf-8")
+    assert page.count('class="arithmatex"') >= 4
+    api = (site / "reference/api/learning/index.html").read_text(encoding="utf-8")
+    assert "ppo_policy" in api
 
 
 def test_references_name_every_setting_and_metric(tmp_path: Path) -> None:
@@ -56,14 +62,37 @@ def test_references_name_every_setting_and_metric(tmp_path: Path) -> None:
     from accord.runs.registry import find, kinds
 
     hooks.write_references(tmp_path)
-    recipes, metrics = (tmp_path / "recipes.md").read_text(), (tmp_path / "metrics.md").read_text()
+    metrics = (tmp_path / "metrics.md").read_text()
     for kind in (
         k for k in kinds() if find(k).__module__.startswith("accord.")
     ):  # other tests add their own
+        page = (tmp_path / "stages" / f"{kind}.md").read_text()
         for name, field in find(kind).Config.model_fields.items():
-            assert name == "kind" or f"`{name}`" in recipes
+            assert name == "kind" or f"`{name}`" in page
             assert name == "kind" or field.description, f"{kind}.{name} has no description"
     assert all(f"`{m.name}`" in metrics for m in declared())
+    recipes = (tmp_path / "recipes.md").read_text()
+    assert "| `data` | data | required | `data.data` | Comparisons or rankings" in recipes
+    assert (tmp_path / "api" / "learning.md").read_text().count(":::") > 5
+
+
+def test_the_architecture_names_files_and_functions_that_exist() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:\w+/)+\w+\.(?:py|js))(?::(\w+))?`", page)
+    assert len(named) > 30
+    for path, name in named:
+        text = (ROOT / "src" / "accord" / path).read_text(encoding="utf-8")
+        assert not name or re.search(rf"^(?:def|class) {name}\b", text, re.MULTILINE), (path, name)
+
+
+def test_every_module_of_the_api_reference_exists() -> None:
+    sys.path.insert(0, str(ROOT / "docs"))
+    import hooks
+
+    for room, modules in hooks.ROOMS.items():
+        for module in modules:
+            place = ROOT / "src" / "accord" / room / module
+            assert place.with_suffix(".py").is_file() or (place / "__init__.py").is_file(), place
 
 
 def test_every_command_of_the_readme_exists() -> None:
@@ -78,10 +107,8 @@ def test_the_reference_shows_unit_range_default_and_help_of_the_trainers_setting
     sys.path.insert(0, str(ROOT / "docs"))
     import hooks
 
-    _, ppo = hooks.recipes_page().split("## kind: ppo\n")
-    rows = {
-        row.split("|")[1].strip(): row for row in ppo.split("## ")[0].splitlines() if "|" in row
-    }
+    ppo = hooks.stage_page("ppo").split("## ")[0]
+    rows = {row.split("|")[1].strip(): row for row in ppo.splitlines() if "|" in row}
     assert rows["`kl_target`"] == (
         "| `kl_target` | number | nats per sequence | (0, ∞) | none | "
         "Steer the coefficient to this KL; null: it is fixed. |"
