@@ -3,14 +3,17 @@ off."""
 
 from __future__ import annotations
 
+import threading
+import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 from studio_rooms import answer, pairs, person, project, served
 
 from accord.studio import overlap, projects, queue
-from accord.studio.database import Database
+from accord.studio.database import Database, Turns, open_database
 from accord.studio.queue import Progress
 from accord.studio.settings import ProjectSettings
 from accord.studio.tables import Answer, Item, Slot
@@ -101,3 +104,68 @@ def slots_of(db: Database, project_id: int) -> list[int]:
     with db.read() as session:
         found = Counter(session.scalars(select(Slot.item_id).where(Slot.project_id == project_id)))
     return list(found.values())
+
+
+def test_a_batch_costs_the_same_in_a_project_of_any_size(tmp_path: Path) -> None:
+    db = open_database(tmp_path / "studio.db")
+    steps = []
+    for count in (20, 2000):
+        made = project(db, pairs(count), overlap=3)
+        with db.write() as session:
+            ids = list(session.scalars(select(Item.id).where(Item.project_id == made).limit(10)))
+            driver = session.connection().connection.driver_connection
+            ticks: list[None] = []
+            driver.set_progress_handler(lambda ticks=ticks: ticks.append(None), 10)
+            overlap._change(session, made, 4, ids)
+            driver.set_progress_handler(None, 0)
+        assert sorted(slots_of(db, made))[-11:] == [3, *[4] * 10]
+        steps.append(len(ticks))
+    db.close()
+    assert steps[1] < 1.2 * steps[0]
+
+
+def test_writers_take_turns() -> None:
+    turns, order = Turns(), []
+    waiting = []
+
+    def write(number: int) -> None:
+        with turns:
+            order.append(number)
+
+    with turns:
+        for number in range(5):
+            waiting.append(threading.Thread(target=write, args=(number,)))
+            waiting[-1].start()
+            while len(turns._waiting) <= number:
+                time.sleep(0.001)
+    for _ in range(3):  # who comes later does not come first, however often it asks
+        write(9)
+    for thread in waiting:
+        thread.join()
+    assert order[:5] == [0, 1, 2, 3, 4]
+
+
+def test_who_is_interrupted_while_waiting_leaves_its_turn_to_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    turns = Turns()
+
+    class Interrupted:
+        taken = False
+
+        def acquire(self) -> None:
+            if self.taken:
+                raise KeyboardInterrupt
+            self.taken = True
+
+        def release(self) -> None: ...
+
+    with turns:
+        monkeypatch.setattr("accord.studio.database.threading.Lock", Interrupted)
+        with pytest.raises(KeyboardInterrupt), turns:
+            pass
+        monkeypatch.undo()
+        assert not turns._waiting
+    with turns:
+        pass
+    assert not turns._held

@@ -38,3 +38,14 @@ def test_murder(database: str) -> None:
     assert (line["duplicates"], line["lost"], line["unfilled"], line["chain"]) == (0, 0, 0, "whole")
     assert line["answers"] == 60 + line["extra"]
     assert 0 < line["p50_ms"] <= line["p95_ms"] <= line["p99_ms"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+def test_a_large_project_beside_a_small_one(database: str) -> None:
+    if database == "postgres" and why_not() is not None:
+        pytest.skip(why_not() or "")
+    (line,) = load("--database", database, "--large", "4000")
+    assert (line["database"], line["slots"]) == (database, 4000)
+    assert line["meanwhile_writes"] > 0
+    assert line["meanwhile_turns"] > 0

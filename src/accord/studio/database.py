@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -33,6 +34,43 @@ RETRY_STATES = ("40001", "40P01")
 repeated."""
 
 
+class Turns:
+    """A lock that is handed on in the order in which it was asked for: who writes without a break
+    does not keep others waiting."""
+
+    def __init__(self) -> None:
+        self._state, self._held = threading.Lock(), False
+        self._waiting: deque[threading.Lock] = deque()
+
+    def __enter__(self) -> None:
+        with self._state:
+            if not self._held:
+                self._held = True
+                return
+            turn = threading.Lock()
+            turn.acquire()
+            self._waiting.append(turn)
+        try:
+            turn.acquire()
+        except BaseException:  # interrupted while waiting
+            with self._state:
+                if turn in self._waiting:
+                    self._waiting.remove(turn)
+                    raise
+            self._hand_on()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self._hand_on()
+
+    def _hand_on(self) -> None:
+        with self._state:
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._held = False
+
+
 class Database:
     """Sessions to read and to write with; `now` is the studio's clock. Make one with
     `open_database`."""
@@ -40,7 +78,7 @@ class Database:
     def __init__(self, url: URL, clock: Callable[[], float]) -> None:
         self.url, self.clock = url, clock
         self.sqlite = url.get_backend_name() == "sqlite"
-        self._lock, self._writing = threading.Lock(), threading.local()
+        self._lock, self._writing = Turns(), threading.local()
         if self.sqlite:
             self._writer = sqlite_engine(url, "BEGIN IMMEDIATE", poolclass=StaticPool)
             self._reader = sqlite_engine(

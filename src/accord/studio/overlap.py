@@ -31,9 +31,8 @@ AT_ONCE = 5000
 """Keys in one statement: databases take some ten thousand parameters at most."""
 
 
-BATCH, PAUSE = 200, 0.01
-"""Items whose slots are changed in one transaction, and seconds after it, in which whoever waited
-comes first (a lock is not fair by itself)."""
+BATCH = 200
+"""Items whose slots are changed in one transaction."""
 
 
 _slots = select(func.count()).select_from(Slot).where(Slot.item_id == Item.id).scalar_subquery()
@@ -41,7 +40,8 @@ _slots = select(func.count()).select_from(Slot).where(Slot.item_id == Item.id).s
 
 def level(db: Database, project_id: int) -> None:
     """Give every item of the work as many slots as the project's settings say: batch after batch,
-    others in between.
+    others in between. After each one it rests for as long as that took: other processes ask for
+    SQLite's file again and again instead of queueing up, and would find it taken.
 
     Each batch goes by the settings of its moment, so that of two changes at once the later one
     holds. Broken off, it is finished by whoever calls it again (saving the settings does).
@@ -56,19 +56,22 @@ def level(db: Database, project_id: int) -> None:
         )
         ids = sorted(session.scalars(query))
     for start in range(0, len(ids), BATCH):
-        db.transact(partial(_level_some, project_id=project_id, ids=ids[start : start + BATCH]))
-        time.sleep(PAUSE)
+        some = partial(_level_some, project_id=project_id, ids=ids[start : start + BATCH])
+        time.sleep(db.transact(some))
 
 
-def _level_some(session: Session, project_id: int, ids: Sequence[int]) -> None:
+def _level_some(session: Session, project_id: int, ids: Sequence[int]) -> float:
+    """Seconds it took, without the time it waited for others to finish writing."""
+    began = time.monotonic()
     _change(session, project_id, settings_of(session.get_one(Project, project_id)).overlap, ids)
+    return time.monotonic() - began
 
 
 def _change(session: Session, project_id: int, overlap: int, ids: Sequence[int]) -> None:
     """Slots 1..overlap for these items of the work; extra answers move into new ones; filled ones
     are never taken away, unfilled ones on nobody's screen go first."""
     work = (Item.id.in_(ids), Item.purpose == "work")
-    theirs = (Slot.project_id == project_id, Slot.item_id.in_(ids))
+    theirs = (Slot.item_id.in_(ids),)  # not by project: SQLite would walk all its slots
     _lock(session, select(Item.id).where(*work).order_by(Item.id).with_for_update(key_share=True))
     _lock(session, select(Slot.id).where(*theirs, Slot.answer_id.is_(None)).with_for_update())
     newest = session.scalar(select(func.max(Slot.id))) or 0
