@@ -123,3 +123,33 @@ def test_who_leaves_nothing_to_learn_is_not_taken_to_be_known() -> None:
         a.rationality_error for a in found.annotators if a is not sure
     )
     json.dumps(asdict(found), allow_nan=False)
+
+
+def test_most_annotators_are_taken_to_be_honest_however_much_one_says() -> None:
+    """Scores are known up to their sign: three who say little decide it, not the one against them
+    who says most."""
+    rng, records = np.random.default_rng(2), []
+    for number in range(200):
+        gap = rng.normal()
+        for who in ("much", f"a{number % 3}"):
+            likes = gap + rng.logistic() / 3 > 0
+            first = likes != (who == "much")
+            for again in range(4 if who == "much" else 1):
+                records.append(
+                    Feedback.model_validate(
+                        {
+                            "id": f"{number} {who} {again}",
+                            "kind": "comparison",
+                            "prompt": f"p{number}",
+                            "options": [
+                                {"id": "x", "content": "x", "shown_at": again % 2},
+                                {"id": "y", "content": "y", "shown_at": 1 - again % 2},
+                            ],
+                            "choice": {"preferred": "x" if first else "y"},
+                            "annotator": who,
+                        }
+                    )
+                )
+    found = {a.annotator: a for a in estimate(records).annotators}
+    assert all(found[f"a{k}"].rationality > 0 for k in range(3))
+    assert found["much"].rationality < 0

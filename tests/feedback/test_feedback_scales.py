@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 
 from accord.errors import DataError
+from accord.feedback import scales
 from accord.feedback.agreement_kinds import Votes, scale_votes
 from accord.feedback.records import Feedback
 from accord.feedback.scales import attributes, fit_scales, rating_scales
@@ -109,3 +110,40 @@ def test_from_records_and_what_cannot_be_fitted() -> None:
         rating_scales(records[:1], "help")
     with pytest.raises(DataError, match="every rating"):
         rating_scales([rated(0, w, 3.0) for w in "ab"], "help")
+
+
+def test_most_scales_point_upwards_and_the_items_with_them() -> None:
+    """One who rates much, the other way round, is the one turned round, not the many who rate
+    little."""
+    rng = np.random.default_rng(4)
+    truth = rng.normal(size=60)
+    votes = {
+        (f"item {u}",): {"much": 3 - t + 0.3 * rng.normal()}
+        | {f"a{u % 6}": 3 + t + 0.3 * rng.normal(), f"a{(u + 1) % 6}": 3 + t + 0.3 * rng.normal()}
+        for u, t in enumerate(truth)
+    }
+    found = fit_scales("overall", votes)
+    assert {a.annotator: a.scale.value > 0 for a in found.annotators} == {"much": False} | {
+        f"a{k}": True for k in range(6)
+    }
+    items = {item.item: item.calibrated.value for item in found.items}
+    assert np.corrcoef(truth, [items[f"item {u}",] for u in range(60)])[0, 1] > 0.95
+
+
+def test_turning_a_fit_round_turns_its_items_round() -> None:
+    item, who = np.array([0, 1, 2, 3, 4, 0, 1, 2, 3, 4]), np.array([0, 0, 0, 0, 0, 1, 1, 1, 2, 2])
+    value = np.array([1.0, 2.0, 3.0, 5.0, 4.0, 2.0, 2.5, 3.0, 5.0, 3.0])
+    data = scales._Data(item, who, value, 5, 3)
+    state = scales._step(data, scales._start(data))
+    assert np.abs(state.covariance[1]).max() > 0.01  # offset and scale are told from few items
+    of_offset, both, of_scale = state.covariance
+    centre = state.centre * np.array([1.0, -1.0])
+    down = replace(
+        state, scale=-state.scale, covariance=(of_offset, -both, of_scale), centre=centre
+    )
+    for found in (scales._with_positive_scales(down), scales._with_positive_scales(state)):
+        assert found.scale.mean() > 0
+        mean, variance = scales._quality(data, found)
+        opposite, same = scales._quality(data, down)
+        np.testing.assert_allclose(mean, -opposite)
+        np.testing.assert_allclose(variance, same)

@@ -14,7 +14,7 @@ treated as if they went on: near an end of the scale offsets are too small.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -132,8 +132,7 @@ def fit_scales(
             value
         ):
             break
-    if state.scale.mean() < 0:  # t is known up to its sign
-        state.scale, state.centre[1] = -state.scale, -state.centre[1]
+    state = _with_positive_scales(state)
     return _result(attribute, data, state, names, items)
 
 
@@ -148,6 +147,16 @@ def _start(data: _Data) -> _State:
         np.array([mean.mean(), 0.7 * deviation]),
         np.full(2, 0.1 * deviation**2),
     )
+
+
+def _with_positive_scales(state: _State) -> _State:
+    """The same fit with t turned round where most scales are negative: its sign is not known."""
+    if state.scale.mean() >= 0:
+        return state
+    of_offset, both, of_scale = state.covariance
+    centre = state.centre * np.array([1.0, -1.0])
+    covariance = of_offset, -both, of_scale
+    return replace(state, scale=-state.scale, covariance=covariance, centre=centre)
 
 
 def _quality(data: _Data, state: _State) -> tuple[Array, Array]:
