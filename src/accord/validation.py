@@ -60,6 +60,8 @@ LONGEST, LARGEST = 512 << 10, 4 << 20
 """Most characters of YAML: of the text, and of what it stands for, aliases written out."""
 DEEPEST = 100
 """Most mappings and lists within each other."""
+VALUES = 20_000
+"""Most names and values, each counted where it is written."""
 QUOTED = 400
 """Most characters of a value that an error quotes."""
 LINES = 20
@@ -70,6 +72,15 @@ class _UniqueKeys(yaml.SafeLoader):
     """A safe loader that refuses a key given twice, and what would grow beyond bounds."""
 
     flow_level: int
+    written = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """As PyYAML's; raises YAMLError for too many values, before they are all read."""
+        self.written += 1
+        if self.written > VALUES:
+            raise yaml.YAMLError(f"more than {VALUES:,} names and values")
+        node: yaml.Node | None = super().compose_node(parent, index)
+        return node
 
     def fetch_flow_collection_start(self, token: type[yaml.Token]) -> None:
         """As PyYAML's, whose time grows with the square of the depth."""
@@ -192,7 +203,9 @@ def validated(model: type[M], raw: Any, where: str) -> M:
                 )
         if len(found) > LINES:
             lines.append(f"and {len(found) - LINES:,} more")
-        raise ConfigError("\n       ".join(lines), "; ".join(fixes) or None) from None
+        raise ConfigError(
+            "\n       ".join(lines), "; ".join(dict.fromkeys(fixes)) or None
+        ) from None
 
 
 def _known_keys(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from accord.errors import DataError, by_reason
+from accord.errors import DataError, by_reason, cut_short
 from accord.feedback.formats.columns import (
     COMMON,
     DERIVED,
@@ -295,7 +295,9 @@ def _one_shape(rows: list[Row], folder: bool) -> Shape:
     if shape is None:
         hint = nearest([*first], [(one.name, one.fields) for one in GENERAL])
         raise DataError(
-            f"{where}: the columns {', '.join(first) or '(none)'} are not a known shape", hint
+            f"{where}: the columns {cut_short(', '.join(first), 1000) or '(none)'} "
+            "are not a known shape",
+            hint,
         )
     for place, row in rows[1:]:
         other = detect(row)

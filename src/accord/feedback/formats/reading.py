@@ -186,7 +186,11 @@ def read_stream(
 
 
 def _sound(rows: Iterator[Row], notes: Notes, bounds: Bounds) -> Iterator[Row]:
-    for where, row in rows:
+    for number, (where, row) in enumerate(rows, 1):
+        if number > bounds.rows:
+            from accord.feedback.formats.containers.texts import too_many
+
+            raise too_many(where.rpartition(" line ")[0] or where, bounds.rows, "rows")
         if (reason := fault(row, bounds.depth)) is None:
             yield where, row
         else:
@@ -254,7 +258,7 @@ def _from_stream(
 
     text = Decoded(stream, name, bounds, encoding)
     if suffix == ".jsonl":
-        yield from jsons.json_lines(name, text, notes)
+        yield from jsons.json_lines(name, text, notes, bounds)
     elif suffix == ".json":
         yield from jsons.json_rows(name, text, notes, bounds)
     else:

@@ -14,7 +14,7 @@ from pyarrow import parquet, types
 
 from accord.errors import DataError
 from accord.feedback.formats.containers.notes import Bounds, Notes, Row, Unreadable, shortened
-from accord.feedback.formats.containers.texts import too_large
+from accord.feedback.formats.containers.texts import too_large, too_many
 
 
 def _at_once(bounds: Bounds) -> int:
@@ -39,6 +39,8 @@ def parquet_rows(name: str, stream: BinaryIO, notes: Notes, bounds: Bounds) -> I
     with _readable(name):
         file = parquet.ParquetFile(pa.PythonFile(stream, mode="r"), pre_buffer=False)
         meta = file.metadata
+        if meta.num_rows > bounds.rows:
+            raise too_many(name, bounds.rows, "rows")
         if (
             sum(meta.row_group(i).total_byte_size for i in range(meta.num_row_groups))
             > bounds.unpacked
@@ -89,12 +91,15 @@ def _rows(
         )
     other = [field.name for field in schema if not _is_json(field.type)]
     calling = [field.name for field in schema if _may_call(field)]
-    number, size, step = 0, 0, _at_once(bounds)
+    number, size, values, step = 0, 0, 0, _at_once(bounds)
     for batch in batches:
         batch.validate(full=True)
         size += batch.nbytes
         if size > bounds.unpacked:
             raise too_large(name, bounds.unpacked)
+        values += sum(map(_values, batch.columns))
+        if values > bounds.values:
+            raise too_many(name, bounds.values, "values")
         for start in range(0, batch.num_rows, step):
             for row in _listed(batch.slice(start, step)):
                 number += 1
@@ -109,6 +114,16 @@ def _rows(
                 for column in calling:
                     row[column] = without_gaps({column: row[column]}).get(column)
                 yield where, row
+
+
+def _values(array: pa.Array) -> int:
+    """How many values an array holds, those within lists and objects too."""
+    kind = array.type
+    if types.is_struct(kind):
+        return len(array) + sum(map(_values, array.flatten()))
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        return len(array) + _values(array.flatten())
+    return len(array)
 
 
 def _listed(batch: pa.RecordBatch) -> list[dict[str, Any] | None]:

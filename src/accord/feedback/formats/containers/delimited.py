@@ -11,12 +11,13 @@ from __future__ import annotations
 import csv
 import itertools
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from accord.errors import DataError
 from accord.feedback.formats.containers.notes import Bounds, Notes, Row, shortened
-from accord.feedback.formats.containers.texts import Decoded
+from accord.feedback.formats.containers.texts import Decoded, too_many
 from accord.spreadsheets import GUARDED, unguarded
 
 DELIMITERS = ",;\t|"
@@ -59,7 +60,7 @@ class _Table:
         if header is None:
             return
         names, reader = header
-        count = len(names)
+        count, held = len(names), 0
         while True:
             first, self.held = self.before + reader.line_num + 1, 0
             try:
@@ -70,6 +71,9 @@ class _Table:
                 self._stray_quote(first, self.before + reader.line_num, error)
                 continue
             where = f"{self.name} line {first}"
+            held += len(row)
+            if held > self.bounds.values:
+                raise too_many(self.name, self.bounds.values, "cells")
             if not any(row):
                 self.empty += bool(row)
             elif len(row) < count:
@@ -174,9 +178,9 @@ def _some(names: Sequence[str], most: int = 3) -> str:
 
 
 def _check_names(name: str, names: Sequence[str]) -> None:
-    twice = [n for n in names if n and names.count(n) > 1]
-    if twice:
+    twice = next((n for n, count in Counter(names).items() if n and count > 1), None)
+    if twice is not None:
         raise DataError(
-            f"{name}: the column {shortened(twice[0])} stands twice in the header",
+            f"{name}: the column {shortened(twice)} stands twice in the header",
             "rename one of them",
         )

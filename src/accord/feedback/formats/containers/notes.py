@@ -12,6 +12,8 @@ Row = tuple[str, dict[str, Any]]
 """Where it stands ("file.jsonl line 3"), and the row."""
 MAX_DIGITS = 100
 """Of an integer: longer ones are no numbers that anything computes with."""
+MAX_FIELDS = 20_000
+"""Of a row."""
 _HALVES = re.compile("[\ud800-\udfff]")
 _NO_CHARACTERS = re.compile(
     f"[\ufdd0-\ufdef{''.join(chr(plane << 16 | last) for plane in range(17) for last in (0xFFFE, 0xFFFF))}]"
@@ -21,18 +23,31 @@ _NO_CHARACTERS = re.compile(
 @dataclass(frozen=True)
 class Bounds:
     """How far reading may grow. unpacked: bytes of a compressed or columnar file once unpacked;
-    whole: of a file that is held as one (.json); row: characters of a row of text, or of a quoted
-    value; depth: of nesting."""
+        whole: of a file that is held as one (.json); row: characters of a row of text, or of a quoted
+        value; depth: of nesting; rows: how many, and ten times as many lines; values: cells, and what
+    JSON holds (objects count fourfold); ratio: bytes that one byte of a compressed file may stand
+    for."""
 
     unpacked: int = 8 << 30
     whole: int = 1 << 30
     row: int = 16 << 20
     depth: int = 200
+    rows: int = 1 << 40
+    values: int = 1 << 40
+    ratio: int = 1 << 40
 
 
 LOCAL = Bounds()
 """For files of one's own."""
-SENT = Bounds(unpacked=256 << 20, whole=64 << 20, row=4 << 20, depth=100)
+SENT = Bounds(
+    unpacked=256 << 20,
+    whole=64 << 20,
+    row=4 << 20,
+    depth=100,
+    rows=200_000,
+    values=2_000_000,
+    ratio=100,
+)
 """For files that others send."""
 
 
@@ -66,6 +81,8 @@ class Unreadable:
 def fault(row: dict[str, Any], depth: int) -> str | None:
     """Why the row cannot be used: half a character, no character, a huge integer, too deep. None
     where it can."""
+    if len(row) > MAX_FIELDS:
+        return f"it has more than {MAX_FIELDS:,} fields"
     for name, value in row.items():
         if (found := _fault(value, depth)) or (found := _fault(name, depth)):
             return f"the field {shortened(name)} {found}"

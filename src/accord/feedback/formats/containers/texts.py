@@ -6,6 +6,7 @@ from __future__ import annotations
 import codecs
 import gzip
 import io
+import itertools
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from accord.errors import DataError
 from accord.feedback.formats.containers.notes import Bounds
 
 _CHUNK, _START = 1 << 16, 4096
+_FREE = 4 << 20
+"""Bytes up to which it does not matter how few stood for them."""
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8", "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32", "utf-32"),
@@ -29,8 +32,16 @@ first."""
 class Counted(io.BufferedIOBase):
     """Passes bytes on, counts what has left and its line feeds, and refuses more than `most`."""
 
-    def __init__(self, stream: BinaryIO, name: str, most: int | None) -> None:
+    def __init__(
+        self,
+        stream: BinaryIO,
+        name: str,
+        most: int | None,
+        packed: BinaryIO | None = None,
+        ratio: int = 0,
+    ) -> None:
         self.stream, self.name, self.most = stream, name, most
+        self.packed, self.ratio = packed, ratio
         self.bytes = self.feeds = 0
         self.start = self._take(_START)
         """The first bytes; they are still to be read."""
@@ -51,6 +62,11 @@ class Counted(io.BufferedIOBase):
         self.feeds += data.count(b"\n")
         if self.most is not None and self.bytes > self.most:
             raise too_large(self.name, self.most)
+        if self.packed is not None and self.bytes > max(_FREE, self.ratio * self.packed.tell()):
+            raise DataError(
+                f"{self.name} unpacks to more than {self.ratio:,} times its size",
+                "unpack it first if you trust where it is from",
+            )
         return data
 
     def read(self, size: int | None = -1, /) -> bytes:
@@ -81,10 +97,16 @@ def too_large(name: str, most: int) -> DataError:
     )
 
 
+def too_many(name: str, most: int, what: str) -> DataError:
+    """The error for what holds more than `most` of rows, lines or values."""
+    return DataError(f"{name} holds more than {most:,} {what}", "split it into several files")
+
+
 def unpacked(stream: BinaryIO, name: str, bounds: Bounds) -> Counted:
     """The bytes of a file, gzip taken off."""
     if name.lower().endswith(".gz"):
-        return Counted(gzip.GzipFile(fileobj=stream), name, bounds.unpacked)  # type: ignore[arg-type]
+        opened = gzip.GzipFile(fileobj=stream)
+        return Counted(opened, name, bounds.unpacked, stream, bounds.ratio)  # type: ignore[arg-type]
     return Counted(stream, name, None)
 
 
@@ -103,14 +125,20 @@ class Decoded:
     def lines(self) -> Iterator[str | None]:
         """Every line with its end (line feed, carriage return, or both); None for one longer than
         the bound."""
-        longest = self.bounds.row
-        while line := self._readline(longest):
-            if len(line) < longest or line[-1] in "\r\n":
-                yield line
-                continue
-            while len(line) == longest and line[-1] not in "\r\n":
-                line = self._readline(longest)
-            yield None
+        longest, most = self.bounds.row, 10 * self.bounds.rows
+        with self._decoding():
+            for number in itertools.count(1):
+                line = self.text.readline(longest)
+                if number > most:
+                    raise too_many(self.name, most, "lines")
+                if not line:
+                    return
+                if len(line) < longest or line[-1] in "\r\n":
+                    yield line
+                    continue
+                while len(line) == longest and line[-1] not in "\r\n":
+                    line = self.text.readline(longest)
+                yield None
 
     def whole(self) -> str:
         """All of it. Raises DataError where that is more than the bound."""
@@ -122,10 +150,6 @@ class Decoded:
                 f"{self.name} holds more than {most >> 20:,} MiB", "write a row per line (.jsonl)"
             )
         return found
-
-    def _readline(self, longest: int) -> str:
-        with self._decoding():
-            return self.text.readline(longest)
 
     @contextmanager
     def _decoding(self) -> Iterator[None]:
