@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from test_learning_loops import JUDGED, assert_resume_is_exact, reward_model
 
 from accord.errors import DataError, RunError
-from accord.feedback.simulate import SimulatedAnnotator, comparison_probabilities
+from accord.feedback import choice_model
+from accord.feedback.simulate import SimulatedAnnotator
 from accord.learning import likelihoods
 from accord.learning.annotators import JudgementParameters, describe_annotators, starting_thresholds
 from accord.learning.choices import log_likelihood
@@ -186,7 +187,7 @@ def test_rationality_side_bias_and_ties_are_recovered_jointly() -> None:
         for a, (beta, gamma) in enumerate(truth):
             places = rng.permutation(2)
             u = beta * pair + gamma * (0.5 - places)
-            drawn = int(rng.choice(3, p=comparison_probabilities(u[0], u[1], nu)))
+            drawn = int(rng.choice(3, p=choice_model.comparison(u[0] - u[1], 0, np.log(nu)).p))
             order = (1, 0) if drawn == 1 else (0, 1)
             shown = tuple(int(places[i]) for i in order)
             said.append(Judgement(order, shown, a, "tie" if drawn == 2 else "order"))
