@@ -17,6 +17,12 @@ from accord.feedback.formats import ReadResult, read_feedback
 from accord.feedback.formats.exports import export
 from accord.feedback.records import Feedback, asked_fields, dump_line
 from accord.files import read_jsonl
+from accord.learning.judged_pairs import (
+    decided_pairs,
+    equal_pairs,
+    one_pair_per_row,
+    preference_pairs,
+)
 from accord.learning.preference import Pair, PreferenceSettings, preference_step, reference_logprobs
 from accord.models.loading import freeze
 from accord.runs import recipe as recipes
@@ -25,14 +31,7 @@ from accord.runs.context import Progress, StageContext
 from accord.runs.reading import read_prompts
 from accord.runs.session import InterruptFlag
 from accord.runs.stages.evaluation import render
-from accord.runs.stages.judged import (
-    annotator_effects,
-    decided_pairs,
-    equal_pairs,
-    one_pair_per_row,
-    preference_pairs,
-    read_judged,
-)
+from accord.runs.stages.judged import annotator_effects, read_judged
 from accord.runs.stages.kto import read_thumbs
 from accord.runs.stages.settings import LengthConfig
 from accord.runs.stages.sft import read_demonstrations

@@ -10,7 +10,7 @@ from hypothesis import settings as limits
 from hypothesis import strategies as st
 
 from accord.feedback.records import CHOICES, Feedback
-from accord.studio.answers import Judged, is_correct, judge
+from accord.studio.answers import JudgedAnswer, is_correct, judge
 from accord.studio.errors import AnswerError
 from accord.studio.settings import TASKS, ProjectSettings
 
@@ -38,12 +38,12 @@ def options(count: int) -> list[dict[str, Any]]:
 
 def judged(
     task: str, answer: Any, count: int | None = None, turns: Any = None, **more: Any
-) -> Judged:
+) -> JudgedAnswer:
     made = settings(task, **more)
     return judge(made, options(made.options[0] if count is None else count), answer, turns, "Q")
 
 
-def records(found: Judged, order: list[str]) -> list[Feedback]:
+def records(found: JudgedAnswer, order: list[str]) -> list[Feedback]:
     return found.records(
         "a1",
         "Q",

@@ -37,11 +37,11 @@ from accord.studio.parts import (
 from accord.studio.settings import ProjectSettings
 from accord.studio.tables import Item
 
-__all__ = ["AnswerError", "Judged", "beside", "is_correct", "judge", "steps_of"]
+__all__ = ["AnswerError", "JudgedAnswer", "beside", "is_correct", "judge", "steps_of"]
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedAnswer:
     """An answer that stands. answer: in its one form; parts: what becomes records; meta: of the
     main record."""
 
@@ -129,7 +129,7 @@ def judge(
     turns: list[dict[str, Any]] | None,
     prompt: Any,
     order: Sequence[str] | None = None,
-) -> Judged:
+) -> JudgedAnswer:
     """Check an answer against the project's task and the item's options ({id, content, producer}).
 
     turns: of a live chat, as kept by the server; order: ids as shown, which no mistake may name.
@@ -141,10 +141,10 @@ def judge(
     if settings.task == "chat":
         judged = _chat(answer, turns or [], prompt)
     elif settings.task == "rating":
-        judged = Judged(*single_scores(answer))
+        judged = JudgedAnswer(*single_scores(answer))
     else:
         normal, part = _MAIN[settings.task](answer)
-        judged = Judged(normal, [part])
+        judged = JudgedAnswer(normal, [part])
     judged = _beside(answer, judged)
     answer.done()
     return judged
@@ -157,7 +157,7 @@ _MAIN: dict[str, Callable[[Given], tuple[dict[str, Any], Part]]] = {
 }  # fmt: skip
 
 
-def _beside(answer: Given, judged: Judged) -> Judged:
+def _beside(answer: Given, judged: JudgedAnswer) -> JudgedAnswer:
     """Flags, critique and ratings on the same screen, as far as the project asks for them."""
     settings, normal, parts, meta = (
         answer.settings,
@@ -183,10 +183,10 @@ def _beside(answer: Given, judged: Judged) -> Judged:
         if rated:
             normal["scores"] = rated
         parts += made
-    return Judged(normal, parts, meta)
+    return JudgedAnswer(normal, parts, meta)
 
 
-def _chat(answer: Given, turns: list[dict[str, Any]], prompt: Any) -> Judged:
+def _chat(answer: Given, turns: list[dict[str, Any]], prompt: Any) -> JudgedAnswer:
     """One comparison per turn; the conversation went on with the response named by `continued`,
     else the preferred one."""
     if not turns:
@@ -230,4 +230,4 @@ def _chat(answer: Given, turns: list[dict[str, Any]], prompt: Any) -> Judged:
         if number < len(turns):
             text = next(o["content"] for o in turn["options"] if o["id"] == went_on)
             history = [*asked, {"role": "assistant", "content": text}]
-    return Judged({"turns": normal}, parts)
+    return JudgedAnswer({"turns": normal}, parts)

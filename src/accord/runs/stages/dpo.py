@@ -52,10 +52,11 @@ class Dpo(Stage):
     about = "direct preference optimisation and its relatives"
 
     def plan(self, config: DpoConfig, context: StageContext) -> Plan:
+        from accord.learning.judged_pairs import preference_pairs
         from accord.runs.estimate import Work, examination, updates
         from accord.runs.reading import planned_rows
         from accord.runs.stages import planning
-        from accord.runs.stages.judged import preference_pairs, read_judged
+        from accord.runs.stages.judged import read_judged
 
         model = planning.look_at_policy(config.model, context, config.lora, trains=True)
         planning.check_evaluation(config.evaluate, model, context)
@@ -96,15 +97,14 @@ class Dpo(Stage):
     def run(self, config: DpoConfig, context: StageContext) -> StageResult:
         import torch
 
-        from accord.learning.preference import describe, train_preference
-        from accord.runs.stages.judged import (
-            annotator_effects,
+        from accord.learning.judged_pairs import (
             decided_pairs,
             equal_pairs,
             preference_pairs,
-            read_judged,
             without_pair,
         )
+        from accord.learning.preference import describe, train_preference
+        from accord.runs.stages.judged import annotator_effects, read_judged
 
         policy, reference = load_policy(config.model, config.lora, context)
         judged = read_judged(config.feedback, policy, config.lengths, context)

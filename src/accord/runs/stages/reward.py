@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from accord.learning.reward_settings import RewardSettings
     from accord.models.causal_lm import CausalLM
     from accord.models.heads import HeadForm
-    from accord.runs.stages.judged import Judged
+    from accord.runs.stages.judged import JudgedData
     from accord.text.language import Language
 
 
@@ -214,17 +214,13 @@ class Reward(Stage):
 
     def run(self, config: RewardConfig, context: StageContext) -> StageResult:
         from accord.learning.calibration import fit_centre, fit_temperature
+        from accord.learning.judged_pairs import equal_pairs, one_pair_per_row, without_pair
         from accord.learning.judgements import strict_pairs
         from accord.learning.reward import train_reward
         from accord.models.ensembles import build_members
         from accord.models.loading import load_causal_lm
         from accord.models.reward_model import RewardModel
-        from accord.runs.stages.judged import (
-            annotator_effects,
-            equal_pairs,
-            one_pair_per_row,
-            without_pair,
-        )
+        from accord.runs.stages.judged import annotator_effects
         from accord.runs.stages.reward_report import report
 
         trunk = load_causal_lm(context.resolve(config.model), context.device)
@@ -257,7 +253,7 @@ class Reward(Stage):
         return StageResult(summary, values, {"model": saved, **artefacts})
 
 
-def _judged(config: RewardConfig, model: Language, context: StageContext) -> Judged:
+def _judged(config: RewardConfig, model: Language, context: StageContext) -> JudgedData:
     from accord.runs.stages.judged import read_judged
 
     return read_judged(
@@ -302,7 +298,9 @@ def _settings(config: RewardConfig, context: StageContext) -> RewardSettings:
     )
 
 
-def _check_steps(judged: Judged, head: HeadForm, trunk: CausalLM, context: StageContext) -> None:
+def _check_steps(
+    judged: JudgedData, head: HeadForm, trunk: CausalLM, context: StageContext
+) -> None:
     """Raises DataError when only steps are labelled but scores are read elsewhere; says where steps
     are split otherwise."""
     from accord.models.scalar import decoder

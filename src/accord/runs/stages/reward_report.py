@@ -19,13 +19,13 @@ from accord.learning.reward import RewardResult, describe
 from accord.learning.reward_settings import RewardSettings
 from accord.models.reward_model import RewardModel
 from accord.runs.context import StageContext
-from accord.runs.stages.judged import Judged
+from accord.runs.stages.judged import JudgedData
 
 
 def report(
     model: RewardModel,
     result: RewardResult,
-    judged: Judged,
+    judged: JudgedData,
     heldout: Sequence[JudgedGroup],
     settings: RewardSettings,
     gold: Path | None,
@@ -63,7 +63,7 @@ def report(
     )
 
 
-def _annotators(model: RewardModel, result: RewardResult, judged: Judged) -> dict[str, Any]:
+def _annotators(model: RewardModel, result: RewardResult, judged: JudgedData) -> dict[str, Any]:
     """In units of the score where ratings are of the score; objectives and steps have scales of
     their own."""
     scored = model.form.steps == "end" and not model.form.objectives
