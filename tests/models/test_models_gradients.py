@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from accord.learning.optimizer import Optimizer
 from accord.learning.settings import OptimizerSettings
 from accord.models.causal_lm import CausalLM
+from accord.models.fused import recompute_in_backward
 from accord.models.gradients import forget_unused, lay_out, look_up
 from accord.models.logprob import token_logprobs
-from accord.models.straight import made_again
 from accord.text.packing import Group, pack
 from tiny import ByteTokenizer, tiny_llama
 
@@ -156,7 +156,7 @@ def test_what_is_made_again_is_not_kept() -> None:
         return (x * 2).detach()
 
     doubled = x * 2
-    with made_again(doubled, make):
+    with recompute_in_backward(doubled, make):
         outs = [doubled @ w.t() for w in weights]
     storage = weakref.ref(doubled)
     del doubled

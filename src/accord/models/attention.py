@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from accord.models.tuning import changing_shapes
+from accord.models.tuning import mkl_matmul
 from accord.text.packing import PackedStream, Segment
 
 SLACK, SLACK_TOKENS = 1.25, 4
@@ -209,7 +209,7 @@ class _ShortAttention(torch.autograd.Function):
         ctx.save_for_backward(q_NC, k_NC, v_NC)
         ctx.buckets, ctx.dim, ctx.scale = buckets, dim, scale
         outputs = []
-        with changing_shapes():
+        with mkl_matmul():
             for bucket in buckets:
                 q, k, v = _parts((q_NC, k_NC, v_NC), bucket, dim)
                 out = torch.matmul(_chances(q, k, bucket, scale), _repeated(v, q))
@@ -221,7 +221,7 @@ class _ShortAttention(torch.autograd.Function):
         rows = ctx.saved_tensors
         found = [torch.zeros_like(x) for x in rows]
         sizes = [bucket.query_at_bL.numel() for bucket in ctx.buckets]
-        with changing_shapes():
+        with mkl_matmul():
             for bucket, out_grad in zip(ctx.buckets, grads[0].split(sizes), strict=True):
                 q, k, v = _parts(rows, bucket, ctx.dim)
                 g = out_grad.view(*bucket.query_at_bL.shape, -1, ctx.dim).transpose(1, 2)

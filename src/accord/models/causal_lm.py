@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from accord.models import precision
-from accord.models.decoding import Decoder, LlamaDecoder, can_decode_straight
+from accord.models.decoding import Decoder, LlamaDecoder, can_prepare
 from accord.models.llama import LlamaLM
 from accord.models.logprob import CHUNK, token_logprobs
 from accord.models.packed import (
@@ -166,11 +166,7 @@ class CausalLM:
     def decoder(self, rows: int) -> Decoder:
         """Decodes about `rows` sequences at a time with the weights as they are now; make a new one
         when they change."""
-        return (
-            LlamaDecoder(self.hf, rows)
-            if self._plain_head and can_decode_straight(self.hf)
-            else self
-        )
+        return LlamaDecoder(self.hf, rows) if self._plain_head and can_prepare(self.hf) else self
 
 
 def _has_plain_head(hf: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Decoding straight from the weights of a Llama-like model, prepared once per rollout.
+"""Decoding from the weights of a Llama-like model, prepared once per rollout.
 
 A step through transformers' modules costs as much in small operations as in products. Here the
 products that share their input are one, adapters are merged in, and every matrix lies in the layout
@@ -8,16 +8,19 @@ architectures and devices decode through the modules.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from accord.models.llama import rotate
+from accord.models.fused import can_fuse
+from accord.models.layer import Attention, RMSNorm
+from accord.models.llama import LlamaBody, LlamaLM, run_layers
 from accord.models.packed import KeyValueCache
-from accord.models.straight import is_straight
-from accord.models.tuning import changing_shapes
+from accord.models.tuning import mkl_matmul
 
 
 class Decoder(Protocol):
@@ -28,6 +31,81 @@ class Decoder(Protocol):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Vocabulary logits [..., V]."""
+
+
+class LlamaDecoder:
+    """See the module. `rows`: about how many are decoded at a time (a hint for the layout)."""
+
+    @torch.no_grad()
+    def __init__(self, lm: LlamaLM, rows: int) -> None:
+        self.body: LlamaBody = lm.base_model
+        self.head = _Product(lm.get_output_embeddings(), rows=rows)
+        self.products: dict[tuple[nn.Module, ...], _Product] = {}
+        for layer in self.body.layers:
+            attention, mlp = layer.self_attn, layer.mlp
+            shared_inputs: tuple[tuple[nn.Module, ...], ...] = (
+                (attention.q_proj, attention.k_proj, attention.v_proj),
+                (attention.o_proj,),
+                (mlp.gate_proj, mlp.up_proj),
+                (mlp.down_proj,),
+            )
+            for modules in shared_inputs:
+                self.products[modules] = _Product(*modules, rows=rows)
+
+    @torch.no_grad()
+    def decode(self, token_ids_B: Tensor, at_B: Tensor, cache: KeyValueCache) -> Tensor:
+        """See `Decoder.decode`."""
+        mask_BL = torch.arange(int(at_B.max()) + 1)[None, :] <= at_B[:, None]
+        ops = DecodingOps(self.products, cache, at_B, mask_BL)
+        return run_layers(self.body, self.body.embed_tokens(token_ids_B), at_B, ops)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """See `Decoder.logits`."""
+        return self.head(hidden)
+
+
+@dataclass(frozen=True)
+class DecodingOps:
+    """One token per row [B, H], stored in the cache at `at_B`; it sees the keys of `mask_BL`.
+
+    products: by the modules whose weights they hold.
+    """
+
+    products: Mapping[tuple[nn.Module, ...], _Product]
+    cache: KeyValueCache
+    at_B: Tensor
+    mask_BL: Tensor
+
+    def norm(self, module: RMSNorm, x: Tensor) -> Tensor:
+        """See `LayerOps.norm`."""
+        return F.rms_norm(x, module.weight.shape, module.weight, module.variance_epsilon)
+
+    def linear(
+        self, x: Tensor, *modules: nn.Module, remake: Callable[[], Tensor] | None = None
+    ) -> Sequence[Tensor]:
+        """See `LayerOps.linear`; there is no backward pass."""
+        product = self.products[modules]
+        parts: Sequence[Tensor] = product(x).split(product.widths, dim=-1)
+        return parts
+
+    def gate(self, gate: Tensor, up: Tensor) -> Tensor:
+        """See `LayerOps.gate`."""
+        return F.silu(gate).mul_(up)
+
+    def attend(self, module: Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """See `LayerOps.attend`; attention over the cache, this step's token stored first."""
+        rows, key_heads, dim = k.shape
+        keys, values = self.cache.store_step(
+            module.layer_idx, self.at_B, k[:, :, None], v[:, :, None]
+        )
+        seen = self.mask_BL.shape[1]
+        # [B, key heads, queries of each, D]: query heads of a group are neighbours.
+        q = q.view(rows, key_heads, -1, dim) * module.scaling
+        with mkl_matmul():
+            scores = torch.matmul(q, keys[:, :, :seen].transpose(-1, -2))
+            scores.masked_fill_(~self.mask_BL[:, None, None], torch.finfo(scores.dtype).min)
+            attended = torch.matmul(torch.softmax(scores, dim=-1), values[:, :, :seen])
+        return attended.reshape(rows, -1)
 
 
 class _Product:
@@ -46,81 +124,6 @@ class _Product:
             x, self.weight, self.bias, "none", [], ""
         )
         return found
-
-
-class _Layer:
-    """One decoder layer's matrices."""
-
-    def __init__(self, layer: Any, rows: int) -> None:
-        attention, mlp = layer.self_attn, layer.mlp
-        self.attention, self.norms = (
-            attention,
-            (layer.input_layernorm, layer.post_attention_layernorm),
-        )
-        self.qkv = _Product(attention.q_proj, attention.k_proj, attention.v_proj, rows=rows)
-        self.out = _Product(attention.o_proj, rows=rows)
-        self.gate_up = _Product(mlp.gate_proj, mlp.up_proj, rows=rows)
-        self.down = _Product(mlp.down_proj, rows=rows)
-
-
-class LlamaDecoder:
-    """See the module. `rows`: about how many are decoded at a time (a hint for the layout)."""
-
-    @torch.no_grad()
-    def __init__(self, hf: Any, rows: int) -> None:
-        self.body = hf.base_model
-        self.layers = [_Layer(layer, rows) for layer in self.body.layers]
-        self.head = _Product(hf.get_output_embeddings(), rows=rows)
-
-    @torch.no_grad()
-    def decode(self, token_ids_B: Tensor, at_B: Tensor, cache: KeyValueCache) -> Tensor:
-        """See `Decoder.decode`."""
-        hidden_BH = self.body.embed_tokens(token_ids_B)
-        cos, sin = (x[:, None] for x in self.body.rotary_emb(hidden_BH[:, None], at_B[:, None]))
-        rotary = (cos.squeeze(2), sin.squeeze(2))
-        mask_BL = torch.arange(int(at_B.max()) + 1)[None, :] <= at_B[:, None]
-        for index, layer in enumerate(self.layers):
-            attended_BC = _attend(
-                index, layer, _norm(layer.norms[0], hidden_BH), rotary, mask_BL, at_B, cache
-            )
-            hidden_BH = hidden_BH + layer.out(attended_BC)
-            gate, up = layer.gate_up(_norm(layer.norms[1], hidden_BH)).chunk(2, dim=-1)
-            hidden_BH += layer.down(F.silu(gate).mul_(up))
-        return _norm(self.body.norm, hidden_BH)
-
-    def logits(self, hidden: Tensor) -> Tensor:
-        """See `Decoder.logits`."""
-        return self.head(hidden)
-
-
-def _attend(
-    index: int,
-    layer: _Layer,
-    x_BH: Tensor,
-    rotary: tuple[Tensor, Tensor],
-    mask_BL: Tensor,
-    at_B: Tensor,
-    cache: KeyValueCache,
-) -> Tensor:
-    """Attention of one layer over the cache, this step's token stored first: [B, heads * D]."""
-    rows, dim = x_BH.shape[0], layer.attention.head_dim
-    q, k, v = (part.view(rows, -1, dim) for part in layer.qkv(x_BH).split(layer.qkv.widths, dim=-1))
-    if hasattr(layer.attention, "q_norm"):
-        q, k = _norm(layer.attention.q_norm, q), _norm(layer.attention.k_norm, k)
-    q, k = rotate(q, *rotary), rotate(k, *rotary)
-    keys, values = cache.store_step(index, at_B, k[:, :, None], v[:, :, None])
-    seen = mask_BL.shape[1]
-    q = (
-        q.view(rows, k.shape[1], -1, dim) * layer.attention.scaling
-    )  # [B, key heads, queries of each, D]
-    with changing_shapes():
-        scores = torch.matmul(q, keys[:, :, :seen].transpose(-1, -2))
-        scores.masked_fill_(~mask_BL[:, None, None], torch.finfo(scores.dtype).min)
-        return torch.matmul(torch.softmax(scores, dim=-1), values[:, :, :seen]).reshape(rows, -1)
-
-
-def _norm(norm: Any, x: Tensor) -> Tensor:
-    return F.rms_norm(x, norm.weight.shape, norm.weight, norm.variance_epsilon)
 
 
 def _weight(layer: Any) -> tuple[Tensor, Tensor | None]:
@@ -142,10 +145,10 @@ def _plain(layer: Any) -> bool:
     return lora and _plain(layer.base_layer)
 
 
-def can_decode_straight(hf: Any) -> bool:
+def can_prepare(hf: Any) -> bool:
     """Whether `LlamaDecoder` knows this model, on this device."""
     body = hf.base_model
-    if not is_straight(body) or not torch.backends.mkldnn.is_available():
+    if not can_fuse(body) or not torch.backends.mkldnn.is_available():
         return False
     names = (
         "self_attn.q_proj",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Container
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,27 +18,33 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from accord.models.llama import LlamaConfig, LlamaLM
+from accord.models.llama import LlamaLM
+from accord.models.llama_config import LlamaConfig, Rope
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 ARCHITECTURES = {
-    "llama": "LlamaForCausalLM", "mistral": "MistralForCausalLM", "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM",
-}  # fmt: skip
+    "llama": "LlamaForCausalLM",
+    "mistral": "MistralForCausalLM",
+    "qwen2": "Qwen2ForCausalLM",
+    "qwen3": "Qwen3ForCausalLM",
+}
 NEEDED = (
-    "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
-    "max_position_embeddings", "rms_norm_eps", "hidden_act",
+    "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+    "num_key_value_heads", "max_position_embeddings", "rms_norm_eps", "hidden_act",
 )  # fmt: skip
 """Settings that must be there: defaults differ between architectures and versions."""
 WITHOUT_EFFECT = (
-    "model_type", "architectures", "bos_token_id", "eos_token_id", "pad_token_id", "unk_token_id", "dtype", "torch_dtype",
-    "transformers_version", "use_cache", "initializer_range", "attention_dropout", "_name_or_path", "name_or_path",
-    "_model_name_or_path", "output_attentions", "output_hidden_states", "return_dict", "max_window_layers",
+    "model_type", "architectures", "bos_token_id", "eos_token_id", "pad_token_id", "unk_token_id",
+    "dtype", "torch_dtype", "transformers_version", "use_cache", "initializer_range",
+    "attention_dropout", "_name_or_path", "name_or_path", "_model_name_or_path",
+    "output_attentions", "output_hidden_states", "return_dict", "max_window_layers",
     "is_llama_config", "transformers.js_config", "is_encoder_decoder",
 )  # fmt: skip
 """On the numbers: dropout is off in accord, and the files say which dtype their weights have."""
 UNDERSTOOD = (
-    *NEEDED, *WITHOUT_EFFECT, "head_dim", "rope_theta", "rope_scaling", "rope_parameters", "tie_word_embeddings",
-    "attention_bias", "mlp_bias", "pretraining_tp", "sliding_window", "use_sliding_window", "layer_types", "rope_interleaved",
+    *NEEDED, *WITHOUT_EFFECT, "head_dim", "rope_theta", "rope_scaling", "rope_parameters",
+    "tie_word_embeddings", "attention_bias", "mlp_bias", "pretraining_tp", "sliding_window",
+    "use_sliding_window", "layer_types", "rope_interleaved",
 )  # fmt: skip
 BIASES = {"llama": ("attention_bias", "mlp_bias"), "qwen3": ("attention_bias",)}
 """Which an architecture may be told to have."""
@@ -112,7 +118,7 @@ def _understood(raw: dict[str, Any]) -> bool:
     )
 
 
-def _rope(raw: dict[str, Any]) -> dict[str, Any] | None:
+def _rope(raw: dict[str, Any]) -> Rope | None:
     """Rotary settings in today's form; older files have them in two places."""
     given = raw.get("rope_parameters")
     if given is None:
@@ -123,7 +129,7 @@ def _rope(raw: dict[str, Any]) -> dict[str, Any] | None:
     rope.pop("type", None)
     told = ROPE.get(rope["rope_type"])
     known = told is not None and set(rope) == {*told, "rope_type", "rope_theta"}
-    return rope if known and rope["rope_theta"] else None
+    return cast(Rope, rope) if known and rope["rope_theta"] else None
 
 
 def read_llama(folder: Path) -> LlamaLM | None:

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from accord.errors import RunError
 from accord.models import precision
 from accord.models.attention import AttentionPlan, packed_attention, plan_attention
+from accord.models.fused import can_fuse, fused_llama_forward
 from accord.models.llama import Attend, LlamaBody
-from accord.models.straight import is_straight, straight_forward
-from accord.models.tuning import changing_shapes, filled_up
+from accord.models.tuning import filled_up, mkl_matmul
 from accord.text.packing import PackedStream
 
 NAME = "accord_packed"
@@ -123,7 +123,7 @@ def _decode(
     mask = index <= at_B[:, None]
     if window:
         mask &= index > at_B[:, None] - window
-    with changing_shapes():
+    with mkl_matmul():
         out = F.scaled_dot_product_attention(
             q_BH1D,
             keys[:, :, :longest],
@@ -225,8 +225,8 @@ def packed_forward(
     )
     within = StreamInModel(stream)
     more: dict[str, Any] = {"accord_stream": within, "accord_cache": cache, "accord_rows": rows}
-    if is_straight(body):
-        return straight_forward(body, ids_N, positions_N, _attend(**more))[: stream.tokens]
+    if can_fuse(body):
+        return fused_llama_forward(body, ids_N, positions_N, _attend(**more))[: stream.tokens]
     if isinstance(body, LlamaBody):
         own: Tensor = body(ids_N[None], positions_N[None], _attend(**more))
         return own[0, : stream.tokens]

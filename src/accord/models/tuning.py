@@ -46,7 +46,7 @@ def filled_up(rows: int) -> int:
 
 
 @contextmanager
-def changing_shapes() -> Iterator[None]:
+def mkl_matmul() -> Iterator[None]:
     """Within it, products go to MKL: oneDNN makes a kernel per shape, and attention has another
     shape at every step.
 
