@@ -207,7 +207,7 @@ def adapter(tmp_path: Path) -> Path:
     return save_causal_lm(policy, tmp_path / "adapter")
 
 
-def put_on(folder: Path, base: Path | str) -> None:
+def attach_adapter(folder: Path, base: Path | str) -> None:
     config = json.loads((folder / "adapter_config.json").read_text())
     (folder / "adapter_config.json").write_text(
         json.dumps(config | {"base_model_name_or_path": str(base)})
@@ -228,7 +228,7 @@ def test_an_adapter_of_another_base_model(
     adapter: Path, tmp_path: Path, other: Any, why: str
 ) -> None:
     load_causal_lm(str(adapter))
-    put_on(adapter, save_causal_lm(other(), tmp_path / "other"))
+    attach_adapter(adapter, save_causal_lm(other(), tmp_path / "other"))
     error = refused(
         ConfigError,
         f"adapter in .* was not trained on its base model .*other: .*{why}",
@@ -242,7 +242,7 @@ def test_an_adapter_whose_base_is_gone_or_that_came_from_elsewhere(
 ) -> None:
     (adapter / PROBE).unlink()
     load_causal_lm(str(adapter))  # PEFT's own directories have no probe
-    put_on(adapter, tmp_path / "nowhere")
+    attach_adapter(adapter, tmp_path / "nowhere")
     refused(
         ConfigError,
         "adapter in .* needs its base model: cannot load",

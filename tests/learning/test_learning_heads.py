@@ -23,7 +23,7 @@ from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement,
 from accord.learning.reward import RewardSettings, team_step, train_reward
 from accord.learning.settings import OptimizerSettings
 from accord.learning.team import Team
-from accord.models.ensembles import build_members, kind_of
+from accord.models.ensembles import build_members, trunk_kind
 from accord.models.heads import HeadForm, Reading
 from accord.models.loading import LoraSettings, load_causal_lm
 from accord.models.reward_model import RewardModel
@@ -116,7 +116,7 @@ def test_adapters_on_one_base_equal_trunks_of_their_own() -> None:
         ensemble("own", LORA),
         RewardModel.untrained(build_members(base, 2, 5, "adapters", LORA)),
     )
-    assert [kind_of(m.members) for m in (apart, one)] == ["own", "adapters"]
+    assert [trunk_kind(m.members) for m in (apart, one)] == ["own", "adapters"]
     assert train_reward(apart, JUDGED, run, NONE) == train_reward(one, JUDGED, run, NONE)
     assert torch.equal(apart.score(GROUPS), one.score(GROUPS))
     assert all(torch.equal(a, b) for a, b in zip(before, base.hf.parameters(), strict=True))
@@ -137,7 +137,7 @@ def test_ensembles_survive_their_files(
     fit_centre(model, GROUPS)
     loaded = RewardModel.load(model.save(tmp_path / "reward", GROUPS[:2]))
     torch.testing.assert_close(loaded.score(GROUPS), model.score(GROUPS), atol=1e-5, rtol=1e-5)
-    assert kind_of(loaded.members) == kind_of(model.members)
+    assert trunk_kind(loaded.members) == trunk_kind(model.members)
     if trunk == "shared":
         assert loaded.members[0].lm is loaded.members[2].lm
         assert not list((tmp_path / "reward").glob("member-*"))

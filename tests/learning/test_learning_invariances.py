@@ -18,7 +18,7 @@ from accord.learning import on_policy, supervised, unpaired
 from accord.learning import preference as preference_module
 from accord.learning import reward as reward_module
 from accord.models.causal_lm import CausalLM
-from accord.models.gradients import lay_out
+from accord.models.gradients import preallocate_gradients
 from accord.text.packing import PackedStream, pack
 from tiny import ByteTokenizer, tiny_llama
 
@@ -77,15 +77,15 @@ def test_padding_with_eos(name: str, plain: dict[str, Outcome]) -> None:
     assert all(torch.equal(a, b) for a, b in zip(grads, plain[name][1], strict=True))
 
 
-def laid_out(seed: int) -> CausalLM:
+def with_preallocated_gradients(seed: int) -> CausalLM:
     model = tiny_llama(seed)
-    lay_out(model.parameters())
+    preallocate_gradients(model.parameters())
     return model
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_room_made_for_gradients_before(name: str, plain: dict[str, Outcome]) -> None:
-    equal(OBJECTIVES[name](Variant(laid_out, budget=40)), plain[name])
+    equal(OBJECTIVES[name](Variant(with_preallocated_gradients, budget=40)), plain[name])
 
 
 # --- the oracle: transformers' own padded forward pass --------------------------------------------

@@ -139,7 +139,7 @@ def test_every_update_has_room_made_for_its_gradients(
     step, seen = Optimizer.step, []
 
     def watched(self: Optimizer, where: str) -> dict[str, float]:
-        seen.append([getattr(p.grad, "laid_out", False) for p in self.parameters])
+        seen.append([getattr(p.grad, "preallocated", False) for p in self.parameters])
         return step(self, where)
 
     monkeypatch.setattr(Optimizer, "step", watched)

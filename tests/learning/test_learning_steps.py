@@ -19,7 +19,7 @@ from accord.learning.judgements import (
 )
 from accord.learning.reward import RewardSettings, train_reward
 from accord.learning.settings import OptimizerSettings
-from accord.models.heads import HeadForm, Reading, over_steps
+from accord.models.heads import HeadForm, Reading, combine_steps
 from accord.models.reward_model import RewardModel
 from accord.models.scalar import ScalarModel
 from accord.text.packing import Group, pack
@@ -75,12 +75,12 @@ def test_a_response_is_read_from_its_steps(how: str) -> None:
 def test_reading_steps_by_hand_and_its_gradient() -> None:
     s = torch.tensor([0.5, -1.0, 2.0, 0.3], dtype=torch.double, requires_grad=True)
     owner = torch.tensor([0, 0, 0, 1])
-    assert over_steps(s, owner, 2, "min").tolist() == pytest.approx([-1.0, 0.3])
-    assert over_steps(s, owner, 2, "last").tolist() == pytest.approx([2.0, 0.3])
+    assert combine_steps(s, owner, 2, "min").tolist() == pytest.approx([-1.0, 0.3])
+    assert combine_steps(s, owner, 2, "last").tolist() == pytest.approx([2.0, 0.3])
     product = torch.sigmoid(s[:3]).prod().log().item()
-    assert over_steps(s, owner, 2, "product")[0].item() == pytest.approx(product)
+    assert combine_steps(s, owner, 2, "product")[0].item() == pytest.approx(product)
     for how in ("min", "last", "product"):
-        assert torch.autograd.gradcheck(lambda x, how=how: over_steps(x, owner, 2, how), (s,))
+        assert torch.autograd.gradcheck(lambda x, how=how: combine_steps(x, owner, 2, how), (s,))
 
 
 def test_ternary_labels_by_hand() -> None:

@@ -15,7 +15,7 @@ from accord.learning.optimizer import Optimizer
 from accord.learning.settings import OptimizerSettings
 from accord.models.causal_lm import CausalLM
 from accord.models.fused import recompute_in_backward
-from accord.models.gradients import forget_unused, lay_out, look_up
+from accord.models.gradients import drop_unused_gradients, embedding_lookup, preallocate_gradients
 from accord.models.logprob import token_logprobs
 from accord.text.packing import Group, pack
 from tiny import ByteTokenizer, tiny_llama
@@ -40,7 +40,7 @@ def untied(seed: int) -> CausalLM:
 
 def gradient(model: CausalLM, laid: bool, passes: int = 2) -> dict[str, Tensor]:
     if laid:
-        lay_out(model.parameters())
+        preallocate_gradients(model.parameters())
     for _ in range(passes):
         model.logprobs(pack(STREAM)).sum().backward()
     return {name: p.grad for name, p in model.hf.named_parameters() if p.grad is not None}
@@ -87,8 +87,8 @@ def test_embeddings_of_other_kinds_are_left_alone() -> None:
         expected = copy.deepcopy(table)(
             ids
         )  # max_norm scales the rows of its own table at every look-up
-        assert torch.equal(look_up(table, ids), expected)
-        look_up(table, ids).sum().backward()
+        assert torch.equal(embedding_lookup(table, ids), expected)
+        embedding_lookup(table, ids).sum().backward()
         assert table.weight.grad is not None
 
 
@@ -108,9 +108,9 @@ def test_a_parameter_that_no_loss_reached_is_not_moved() -> None:
 
 def test_a_gradient_that_came_otherwise_stays() -> None:
     weight = nn.Parameter(torch.ones(2))
-    laid = lay_out([weight])
+    laid = preallocate_gradients([weight])
     weight.grad = torch.zeros(2)  # zeros by somebody's will
-    forget_unused(laid)
+    drop_unused_gradients(laid)
     assert weight.grad is not None
 
 

@@ -87,7 +87,7 @@ def both(config: Any, folder: Path) -> tuple[CausalLM, CausalLM]:
 def test_every_pass_gives_the_same_numbers(kind: str, tmp_path: Path) -> None:
     ours, theirs = both(KINDS[kind], tmp_path)
     ids = torch.randint(0, 64, (3, 60))
-    with ours.plainly() as own, theirs.plainly() as other:
+    with ours.native_forward() as own, theirs.native_forward() as other:
         torch.testing.assert_close(
             own(input_ids=ids).logits, other(input_ids=ids).logits, atol=1e-6, rtol=1e-5
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from accord.models.tuning import give_back_memory
+from accord.models.tuning import release_memory
 
 
 def resident_mib() -> float:
@@ -20,11 +20,11 @@ def test_freed_memory_is_given_back() -> None:
     """Small tensors between others that stay, as after a training step: malloc alone keeps all
     their pages."""
     if platform.libc_ver()[0] != "glibc":
-        pytest.skip("no glibc here: give_back_memory does nothing")
+        pytest.skip("no glibc here: release_memory does nothing")
     held = [torch.ones(8 * 1024) for _ in range(4000)]  # 125 MiB
     kept = held[::100]
     del held
     before = resident_mib()
-    give_back_memory()
+    release_memory()
     assert resident_mib() < before - 60
     assert all(float(tensor.sum()) == 8 * 1024 for tensor in kept)

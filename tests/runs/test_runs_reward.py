@@ -412,7 +412,7 @@ def test_objectives_from_helpsteer_rows_on_a_shared_trunk(tmp_path: Path) -> Non
 
 @pytest.mark.slow
 def test_a_distribution_with_adapters(tmp_path: Path) -> None:
-    from accord.models.ensembles import kind_of
+    from accord.models.ensembles import trunk_kind
     from accord.models.reward_model import RewardModel
 
     rows = [
@@ -436,7 +436,7 @@ def test_a_distribution_with_adapters(tmp_path: Path) -> None:
     assert result["values"]["left_out"] == {"thumb compares nothing": 1}
     assert 0 < result["values"]["context_explained"] < 1
     model = RewardModel.load(folder / "model")
-    assert kind_of(model.members) == "adapters"
+    assert trunk_kind(model.members) == "adapters"
     assert (model.form.read, model.form.risk) == ("quantile", 0.2)
 
 

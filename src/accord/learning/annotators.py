@@ -126,7 +126,7 @@ class JudgementParameters(nn.Module):
         }
 
 
-def check_upright(learned: Sequence[JudgementParameters]) -> None:
+def check_reward_sign(learned: Sequence[JudgementParameters]) -> None:
     """Raise RunError when most annotators came out contrary: then it is the reward that is upside
     down.
 

@@ -13,7 +13,7 @@ from torch.optim.adamw import adamw
 from accord.errors import ConfigError, RunError
 from accord.learning.parallel import ALONE, World
 from accord.learning.settings import OptimizerSettings
-from accord.models.gradients import Laid, forget_unused, lay_out
+from accord.models.gradients import Preallocated, drop_unused_gradients, preallocate_gradients
 
 ADAM_BETA1 = 0.9
 """Decay of Adam's mean gradient, per step."""
@@ -56,7 +56,7 @@ class Optimizer:
             )
         self.settings, self.total_steps, self.steps, self.world = settings, total_steps, 0, world
         world.check_same(self.parameters)
-        self._laid: list[Laid] = []
+        self._preallocated: list[Preallocated] = []
         # Moments are made now, and not between the first step's activations, where they would stay
         # in the way.
         self._moments = [_Moments.of(p) for p in self.parameters]
@@ -71,15 +71,15 @@ class Optimizer:
     def ready(self) -> None:
         """Make room for the gradients of the next update, before any of its activations; never
         needed, it saves memory."""
-        self._laid += lay_out(self.parameters)
+        self._preallocated += preallocate_gradients(self.parameters)
 
     def step(self, where: str) -> dict[str, float]:
         """Add the gradients of all processes up, clip, update, clear; returns the step's metrics.
 
         Raises RunError, before touching any weight, when the gradient is not finite.
         """
-        forget_unused(self._laid)
-        self._laid = []
+        drop_unused_gradients(self._preallocated)
+        self._preallocated = []
         self.world.sum_gradients(self.parameters)
         norm = torch.linalg.vector_norm(
             torch.stack(

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from accord.errors import DataError
-from accord.learning.annotators import JudgementParameters, check_upright
+from accord.learning.annotators import JudgementParameters, check_reward_sign
 from accord.learning.calibration import agreement, concordance, pair_agreement
 from accord.learning.choices import Terms, answer_utilities, log_likelihood
 from accord.learning.judged_batch import JudgedBatch
@@ -33,7 +33,7 @@ from accord.learning.reward_settings import RewardSettings
 from accord.learning.session import LocalSession, Session, State
 from accord.learning.team import Optimizers, Team
 from accord.learning.weights import effective
-from accord.models.ensembles import kind_of
+from accord.models.ensembles import trunk_kind
 from accord.models.reward_model import RewardModel
 from accord.models.scalar import ScalarModel
 from accord.text.packing import micro_batches, pack
@@ -80,7 +80,7 @@ def train_reward(
     learned = [
         JudgementParameters(effects, scales, settings.effects == "joint") for _ in model.members
     ]
-    shared = kind_of(model.members) == "shared"
+    shared = trunk_kind(model.members) == "shared"
     teams = (
         [Team(model.members, learned)]
         if shared
@@ -140,7 +140,7 @@ def train_reward(
                 alone = RewardModel.untrained(list(team.members))
                 values["heldout_agreement"] = agreement(alone, heldout, settings.micro_batch_tokens)
             session.end_step(done, total, values, state, where)
-    check_upright(learned)
+    check_reward_sign(learned)
     nll_heldout, agreed, ordered = (
         evaluate(teams, heldout, settings) if heldout else (None, None, {})
     )

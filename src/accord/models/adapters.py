@@ -24,7 +24,7 @@ PROBE_BOUND = 1e-2
 differ by far more."""
 
 
-def base_of(folder: Path) -> str:
+def base_model_of(folder: Path) -> str:
     """The base model that an adapter names: a directory or Hub id."""
     return str(json.loads((folder / CONFIG).read_text())["base_model_name_or_path"])
 
@@ -40,7 +40,7 @@ def write_probe(model: CausalLM, folder: Path) -> None:
     (folder / PROBE).write_text(json.dumps({"tokens": ids, "logprobs": logprobs}))
 
 
-def put_on(base: CausalLM, folder: Path) -> Any:
+def attach_adapter(base: CausalLM, folder: Path) -> Any:
     """The PEFT model of the adapter in `folder` on `base`.
 
     Raises ConfigError when the adapter was made for another model: shapes or layers differ, or the
@@ -51,7 +51,7 @@ def put_on(base: CausalLM, folder: Path) -> Any:
         get_peft_model_state_dict,
     )  # only those who use adapters pay for importing it
 
-    name = base_of(folder)
+    name = base_model_of(folder)
     try:
         peft = PeftModel.from_pretrained(base.hf, str(folder), is_trainable=True)
     except (RuntimeError, ValueError) as error:

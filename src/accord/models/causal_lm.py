@@ -18,8 +18,8 @@ from accord.models.packed import (
     NAME,
     KeyValueCache,
     decode_forward,
-    offer_to_transformers,
     packed_forward,
+    register_with_transformers,
 )
 from accord.text.packing import PackedStream
 
@@ -46,7 +46,7 @@ class CausalLM:
     ) -> None:
         self.hf: Any = hf.eval()
         if not isinstance(self.hf, LlamaLM):
-            offer_to_transformers()
+            register_with_transformers()
             self.hf.config._attn_implementation = NAME
         self.tokenizer: Any = tokenizer
         self.adapter = adapter
@@ -91,7 +91,7 @@ class CausalLM:
         return self.adapter.disable_adapter() if self.adapter is not None else nullcontext()
 
     @contextmanager
-    def plainly(self) -> Iterator[Any]:
+    def native_forward(self) -> Iterator[Any]:
         """Within it, `hf` called with whole sequences runs the architecture's own forward pass."""
         if isinstance(self.hf, LlamaLM):
             yield self.hf
@@ -123,9 +123,9 @@ class CausalLM:
 
     def logprobs(self, stream: PackedStream, temperature: float = 1.0) -> Tensor:
         """Log-probability [S] (nats) of every scored token under the tempered distribution."""
-        return self.logprobs_of_hidden(self.hidden(stream), stream, temperature)
+        return self.logprobs_from_hidden(self.hidden(stream), stream, temperature)
 
-    def logprobs_of_hidden(
+    def logprobs_from_hidden(
         self, hidden_NH: Tensor, stream: PackedStream, temperature: float = 1.0
     ) -> Tensor:
         """As `logprobs`, from hidden states at hand."""

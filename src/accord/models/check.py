@@ -150,7 +150,7 @@ def _native(model: CausalLM, groups: list[Group]) -> torch.Tensor:
     mask_BT = torch.tensor(
         [[1] * len(row) + [0] * (width - len(row)) for row in rows], device=model.device
     )
-    with in_transformers(model).plainly() as hf:
+    with in_transformers(model).native_forward() as hf:
         logits_BTV = hf(input_ids=ids_BT, attention_mask=mask_BT, use_cache=False).logits.float()
     logp_BT = torch.log_softmax(logits_BTV, dim=-1)[:, :-1].gather(2, ids_BT[:, 1:, None])[:, :, 0]
     return torch.cat([logp_BT[b, 1 : len(row) - 1] for b, row in enumerate(rows)])

@@ -52,7 +52,7 @@ def build_members(
     form = form or HeadForm()
     return [
         ScalarModel(
-            add_lora(alias(lm), lora, seed + m),
+            add_lora(share_weights(lm), lora, seed + m),
             form.head(lm.hidden_size, seed + m).to(lm.device),
             form,
         )
@@ -60,14 +60,14 @@ def build_members(
     ]
 
 
-def alias(lm: CausalLM) -> CausalLM:
+def share_weights(lm: CausalLM) -> CausalLM:
     """A model of its own with the very weights of `lm`: adapters added to it are not added to
     `lm`."""
     same = {id(t): t for t in (*lm.hf.parameters(), *lm.hf.buffers())}
     return CausalLM(copy.deepcopy(lm.hf, same), lm.tokenizer)
 
 
-def kind_of(members: Sequence[ScalarModel]) -> Trunk:
+def trunk_kind(members: Sequence[ScalarModel]) -> Trunk:
     """How these members are built."""
     if len(members) > 1 and all(m.lm is members[0].lm for m in members):
         return "shared"
@@ -78,7 +78,7 @@ def kind_of(members: Sequence[ScalarModel]) -> Trunk:
 def save_members(members: Sequence[ScalarModel], folder: Path) -> Trunk:
     """Write trunks as Hugging Face directories (adapters in PEFT format) and all heads; returns the
     kind."""
-    kind = kind_of(members)
+    kind = trunk_kind(members)
     for name, member in zip(_folders(kind, len(members)), members, strict=False):
         save_causal_lm(member.lm, folder / name)
     named = ((i, name, t) for i, m in enumerate(members) for name, t in m.head.state_dict().items())
@@ -108,7 +108,7 @@ def _load_trunks(folder: Path, kind: Trunk, count: int, device: str) -> list[Cau
     if kind == "shared":
         return [load_causal_lm(str(places[0]), device, verify=False)] * count
     base = load_base(places[0], device, verify=False)
-    return [with_adapter(alias(base), place) for place in places]
+    return [with_adapter(share_weights(base), place) for place in places]
 
 
 def _folders(kind: Trunk, count: int) -> list[str]:

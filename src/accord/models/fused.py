@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from accord.models import precision
-from accord.models.gradients import look_up
+from accord.models.gradients import embedding_lookup
 from accord.models.layer import Attention, RMSNorm
 from accord.models.llama import Attend, LlamaBody, run_layers
 
@@ -43,7 +43,9 @@ def fused_llama_forward(
     body: LlamaBody, token_ids_N: Tensor, positions_N: Tensor, attend: Attend
 ) -> Tensor:
     """Hidden states [N, H] after the final norm; `attend` says who sees whom."""
-    return run_layers(body, look_up(body.embed_tokens, token_ids_N), positions_N, FusedOps(attend))
+    return run_layers(
+        body, embedding_lookup(body.embed_tokens, token_ids_N), positions_N, FusedOps(attend)
+    )
 
 
 class FusedOps:

@@ -1,5 +1,5 @@
-"""Gradients that are laid out before a step's activations, and tables that add to theirs where it
-lies.
+"""Gradients that are allocated before a step's activations, and vocabulary tables that add to theirs
+in place.
 
 A gradient allocated in the middle of a backward pass takes the room of activations just freed, and
 the activations of the next micro-batch find holes. And autograd makes a gradient the size of the
@@ -16,37 +16,37 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Laid = tuple[nn.Parameter, Tensor, int]
+Preallocated = tuple[nn.Parameter, Tensor, int]
 """A parameter, the zeros it got, and their version then."""
 
 
-def lay_out(parameters: Iterable[nn.Parameter]) -> list[Laid]:
+def preallocate_gradients(parameters: Iterable[nn.Parameter]) -> list[Preallocated]:
     """Give every parameter that has no gradient one of zeros; returns those, for
-    `forget_unused`."""
-    laid = []
+    `drop_unused_gradients`."""
+    given = []
     for parameter in parameters:
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
-            parameter.grad.laid_out = True  # type: ignore[attr-defined]
-            laid.append((parameter, parameter.grad, parameter.grad._version))
-    return laid
+            parameter.grad.preallocated = True  # type: ignore[attr-defined]
+            given.append((parameter, parameter.grad, parameter.grad._version))
+    return given
 
 
-def forget_unused(laid: Iterable[Laid]) -> None:
+def drop_unused_gradients(given: Iterable[Preallocated]) -> None:
     """Take away the gradients to which nothing was added: a parameter that no loss reached has
     none, and is not moved."""
-    for parameter, zeros, version in laid:
+    for parameter, zeros, version in given:
         if parameter.grad is zeros and zeros._version == version:
             parameter.grad = None
 
 
-def laid_out(weight: Tensor) -> Tensor | None:
+def preallocated_grad(weight: Tensor) -> Tensor | None:
     """The gradient that a backward pass may add to by itself; None where autograd is to collect
     it."""
-    return weight.grad if weight.is_leaf and getattr(weight.grad, "laid_out", False) else None
+    return weight.grad if weight.is_leaf and getattr(weight.grad, "preallocated", False) else None
 
 
-def look_up(table: nn.Module, ids_N: Tensor) -> Tensor:
+def embedding_lookup(table: nn.Module, ids_N: Tensor) -> Tensor:
     """Rows of an embedding [N, H]; the gradient is added to those rows alone."""
     if (
         type(table) is not nn.Embedding
@@ -74,7 +74,7 @@ class _Rows(torch.autograd.Function):
         rows_NH = grads[0]
         if ctx.padding is not None:
             rows_NH = rows_NH.masked_fill((ids_N == ctx.padding)[:, None], 0.0)
-        place = laid_out(weight_VH)
+        place = preallocated_grad(weight_VH)
         if place is not None:
             place.index_add_(0, ids_N, rows_NH)
             return None, None, None

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 Steps = Literal["end", "min", "product", "last"]
 Kind = Literal["point", "mean_variance", "categorical"]
 Read = Literal["mean", "quantile", "mean_std"]
-LEAST_DEVIATION = 1e-3
+MIN_DEVIATION = 1e-3
 """Lower bound on the deviation a mean-variance head may claim."""
 
 
@@ -95,7 +95,7 @@ class HeadForm:
     def moments(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
         """(mean, standard deviation) of what a distribution head says: [..., O] -> [...] each."""
         if self.kind == "mean_variance":
-            return outputs[..., 0], F.softplus(outputs[..., 1]) + LEAST_DEVIATION
+            return outputs[..., 0], F.softplus(outputs[..., 1]) + MIN_DEVIATION
         share, atoms = outputs.softmax(-1), self.values(outputs)
         mean = share @ atoms
         return mean, (share * (atoms - mean[..., None]).square()).sum(-1).sqrt()
@@ -194,7 +194,7 @@ class Reading:
     form: HeadForm = HeadForm()
 
 
-def over_steps(scores_P: Tensor, owner_P: Tensor, responses: int, how: Steps) -> Tensor:
+def combine_steps(scores_P: Tensor, owner_P: Tensor, responses: int, how: Steps) -> Tensor:
     """One score per response from the scores of its steps (logits of "not bad"), in order: [P] ->
     [R].
 

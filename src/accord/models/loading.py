@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from accord.errors import ConfigError, RunError
 from accord.files import write_atomically
 from accord.models import precision
-from accord.models.adapters import base_of, put_on, write_probe
+from accord.models.adapters import attach_adapter, base_model_of, write_probe
 from accord.models.causal_lm import CausalLM
 from accord.models.huggingface import in_transformers, load_model, load_tokenizer
 from accord.models.llama import LlamaLM
@@ -87,7 +87,7 @@ def load_base(adapter: Path, device: str, verify: bool = True) -> CausalLM:
     """The base model of the adapter in a folder. Raises ConfigError when it is not where the
     adapter says."""
     try:
-        return load_causal_lm(base_of(adapter), device, verify)
+        return load_causal_lm(base_model_of(adapter), device, verify)
     except ConfigError as error:
         raise ConfigError(
             f"the adapter in {adapter} needs its base model: {error.message}", error.fix
@@ -98,7 +98,7 @@ def with_adapter(base: CausalLM, folder: Path) -> CausalLM:
     """`base` with the adapter in `folder`. Raises ConfigError when it was trained on another
     model."""
     base = in_transformers(base)
-    peft = put_on(base, folder)
+    peft = attach_adapter(base, folder)
     return CausalLM(peft.get_base_model(), base.tokenizer, adapter=peft)
 
 
@@ -207,7 +207,7 @@ def self_check(model: CausalLM) -> float:
     stream = pack([Group(ids[:4], [ids[4 : length // 2], ids[length // 2 :]])]).to(model.device)
     packed = model.logprobs(stream)
     native = []
-    with model.plainly() as hf:
+    with model.native_forward() as hf:
         for own in (ids[4 : length // 2], ids[length // 2 :]):
             row = torch.tensor([ids[:4] + own], device=model.device)
             logp = torch.log_softmax(hf(input_ids=row).logits[0].float(), dim=-1)

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from accord.models.gradients import laid_out
-from accord.models.tuning import ROUND, filled_up
+from accord.models.gradients import preallocated_grad
+from accord.models.tuning import ROW_STEP, round_up_rows
 
 CHUNK = 1024
 CHUNK_ELEMENTS = 8_000_000
@@ -26,7 +26,7 @@ recompute."""
 
 
 def _chunks(rows: int, vocabulary: int) -> list[slice]:
-    size = min(CHUNK, max(ROUND, CHUNK_ELEMENTS // vocabulary // ROUND * ROUND))
+    size = min(CHUNK, max(ROW_STEP, CHUNK_ELEMENTS // vocabulary // ROW_STEP * ROW_STEP))
     return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
 
 
@@ -70,7 +70,7 @@ class _TokenLogProb(torch.autograd.Function):
             return ctx.saved_tensors[0] * grads[0][:, None], None, None, None
         hidden_SH, weight_VH, targets_S = ctx.saved_tensors
         kept, ctx.kept = ctx.kept, []  # used up in place; a second backward pass makes them again
-        grad_hidden, place = torch.empty_like(hidden_SH), laid_out(weight_VH)
+        grad_hidden, place = torch.empty_like(hidden_SH), preallocated_grad(weight_VH)
         grad_weight = torch.zeros_like(weight_VH) if place is None else place
         for index, part in enumerate(_chunks(hidden_SH.shape[0], weight_VH.shape[0])):
             chances = (
@@ -100,7 +100,7 @@ def token_logprobs(
 
     Differentiable in `hidden_SH` and `weight_VH`. Plain linear heads only; see `CausalLM.logprobs`.
     """
-    spare = filled_up(hidden_SH.shape[0]) - hidden_SH.shape[0]
+    spare = round_up_rows(hidden_SH.shape[0]) - hidden_SH.shape[0]
     rows_SH, targets_S = F.pad(hidden_SH, (0, 0, 0, spare)), F.pad(targets_S, (0, spare))
     found: Tensor = _TokenLogProb.apply(rows_SH, weight_VH, targets_S, temperature)  # type: ignore[no-untyped-call]
     return found[: hidden_SH.shape[0]]

@@ -23,7 +23,7 @@ from accord.models import precision
 from accord.models.attention import AttentionPlan, packed_attention, plan_attention
 from accord.models.fused import can_fuse, fused_llama_forward
 from accord.models.llama import Attend, LlamaBody
-from accord.models.tuning import filled_up, mkl_matmul
+from accord.models.tuning import mkl_matmul, round_up_rows
 from accord.text.packing import PackedStream
 
 NAME = "accord_packed"
@@ -93,7 +93,7 @@ def _zeros(shape: tuple[int, ...], like: Tensor) -> Tensor:
     return like.new_zeros(shape)
 
 
-class StreamInModel:
+class PlannedStream:
     """A stream on its way through the layers, with its attention plan per window size, made
     once."""
 
@@ -143,7 +143,7 @@ def attention(
     attention_mask: Tensor | None,
     scaling: float | None = None,
     dropout: float = 0.0,
-    accord_stream: StreamInModel | None = None,
+    accord_stream: PlannedStream | None = None,
     accord_cache: KeyValueCache | None = None,
     accord_at: Tensor | None = None,
     accord_rows: list[list[int]] | None = None,
@@ -191,7 +191,7 @@ def _no_mask(*_: Any, **__: Any) -> None:
 
 
 @once
-def offer_to_transformers() -> None:
+def register_with_transformers() -> None:
     """Make the packed attention known to transformers' models, under NAME."""
     from transformers import AttentionInterface, AttentionMaskInterface
 
@@ -217,13 +217,13 @@ def packed_forward(
     With `cache`, segment i's keys and values are stored in its rows `rows[i]`.
     """
     spare = (
-        filled_up(stream.tokens) - stream.tokens
+        round_up_rows(stream.tokens) - stream.tokens
     )  # nobody attends to these tokens or scores them
     ids_N, positions_N = (
         F.pad(stream.token_ids_N, (0, spare)),
         F.pad(stream.positions_N, (0, spare)),
     )
-    within = StreamInModel(stream)
+    within = PlannedStream(stream)
     more: dict[str, Any] = {"accord_stream": within, "accord_cache": cache, "accord_rows": rows}
     if can_fuse(body):
         return fused_llama_forward(body, ids_N, positions_N, _attend(**more))[: stream.tokens]

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from accord.models.causal_lm import CausalLM
-from accord.models.heads import HeadForm, Reading, ScalarHead, VectorHead, over_steps
+from accord.models.heads import HeadForm, Reading, ScalarHead, VectorHead, combine_steps
 from accord.models.loading import LoraSettings, add_lora, copy_causal_lm
 from accord.text.packing import PackedStream
 from accord.text.steps import Decode, split_ends
@@ -81,7 +81,7 @@ class ScalarModel:
         points_P = None if at_P is None else self.form.score(self._at(at_P, hidden_NH))
         if self.form.steps != "end":
             ends_P, owner_P = self.steps(stream)
-            rewards_R = over_steps(
+            rewards_R = combine_steps(
                 self._at(ends_P, hidden_NH), owner_P, stream.responses, self.form.steps
             )
             return Reading(rewards_R, points_P)

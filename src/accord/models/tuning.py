@@ -36,13 +36,13 @@ def exact_onednn() -> bool:
     return False
 
 
-ROUND, LEAST = 128, 32
+ROW_STEP, MIN_ROWS = 128, 32
 
 
-def filled_up(rows: int) -> int:
+def round_up_rows(rows: int) -> int:
     """To how many rows a product's input is filled up: matrix kernels are made per shape (some 0.4
     MB each), so equal shapes save both time and memory."""
-    return rows + -rows % (ROUND if rows > ROUND else LEAST)
+    return rows + -rows % (ROW_STEP if rows > ROW_STEP else MIN_ROWS)
 
 
 @contextmanager
@@ -65,7 +65,7 @@ def mkl_matmul() -> Iterator[None]:
         matmul.fp32_precision = before
 
 
-def give_back_memory() -> None:
+def release_memory() -> None:
     """Hand pages that were freed back to the system (glibc; nothing happens elsewhere); takes about
     10 ms.
 

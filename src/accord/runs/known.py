@@ -87,10 +87,10 @@ def _directory(reference: str, folder: Path) -> KnownModel:
     if (folder / REWARD).is_file():
         return KnownModel(reference, "reward model", str(folder))
     if (folder / ADAPTER).is_file():
-        from accord.models.adapters import base_of
+        from accord.models.adapters import base_model_of
 
         try:
-            base = _outside(base_of(folder))
+            base = _outside(base_model_of(folder))
         except ConfigError as error:
             raise ConfigError(
                 f"the adapter in {folder} needs its base model: {error.message}", error.fix

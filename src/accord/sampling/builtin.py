@@ -16,7 +16,7 @@ from accord.models import precision
 from accord.models.causal_lm import CausalLM
 from accord.models.loading import generation_stops
 from accord.models.packed import KeyValueCache
-from accord.models.tuning import give_back_memory
+from accord.models.tuning import release_memory
 from accord.sampling.rollout import Rollout, SamplingSettings
 from accord.text.encoding import Encoder
 from accord.text.packing import Group, micro_batches, pack
@@ -71,11 +71,11 @@ class BuiltinSampler:
             for b, (p, seed) in enumerate(zip(index, seeds, strict=True))
         ]
         batch = _Batch(self.model, settings, self.stop_ids, self.slots, on_token)
-        give_back_memory()
+        release_memory()
         with precision.scope(self.model.device.type):
             batch.run(rows)
         del batch
-        give_back_memory()
+        release_memory()
         return Rollout(
             prompts=[list(p) for p in prompts],
             prompt_index=index,
