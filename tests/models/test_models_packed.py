@@ -40,6 +40,22 @@ ARCHITECTURES = {
     ),
     "gpt-neox": (transformers.GPTNeoXConfig, {}),
     "mistral-window": (transformers.MistralConfig, {"num_key_value_heads": 2, "sliding_window": 7}),
+    "gemma2": (
+        transformers.Gemma2Config,
+        {
+            "num_key_value_heads": 2,
+            "head_dim": 8,
+            "pad_token_id": 0,
+            "sliding_window": 6,
+            "attn_logit_softcapping": None,
+            "final_logit_softcapping": 0.5,
+        },
+    ),
+    "granite": (transformers.GraniteConfig, {"num_key_value_heads": 2, "logits_scaling": 0.25}),
+    "cohere": (
+        transformers.CohereConfig,
+        {"num_key_value_heads": 2, "pad_token_id": 0, "logit_scale": 3.0},
+    ),
 }
 GROUPS = [
     Group([5, 6, 7, 8, 9], [[10, 11, 12], [13, 14], [15, 16, 17, 18, 19, 20, 21]]),
@@ -94,6 +110,21 @@ def test_packed_logprobs_equal_native(name: str, share_prefix: bool) -> None:
             packed, native_logprobs(model, GROUPS, side), atol=2e-5, rtol=1e-4
         )
     assert self_check(model) < 1e-4
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma2", "granite", "cohere"])
+@torch.no_grad()
+def test_temperature_divides_what_the_architecture_calls_logits(name: str) -> None:
+    """Soft-capped or scaled before, by the chunk and as whole distributions."""
+    model, ids = build(name), [5, 6, 7, 8, 9]
+    with model.native_forward() as hf:
+        logits_TV = hf(input_ids=torch.tensor([ids])).logits[0, :-1].float()
+    expected_TV = torch.log_softmax(logits_TV / 0.3, -1)
+    stream = pack([Group(ids[:1], [ids[1:]])])
+    ((_, whole_TV),) = model.full_logprobs(stream, 0.3)
+    torch.testing.assert_close(whole_TV, expected_TV, atol=2e-5, rtol=1e-4)
+    logp_T = expected_TV.gather(1, torch.tensor(ids[1:])[:, None])[:, 0]
+    torch.testing.assert_close(model.logprobs(stream, 0.3), logp_T, atol=2e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["llama", "llama-gqa-untied", "gemma", "mistral-window"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,8 @@ import torch
 from accord.errors import ConfigError, DataError
 from accord.models.loading import load_causal_lm, save_causal_lm
 from accord.models.packed import NAME
-from accord.sampling.builtin import BuiltinSampler
-from accord.sampling.rollout import SamplingSettings
+from accord.sampling.builtin import BuiltinSampler, draw
+from accord.sampling.rollout import Rollout, SamplingSettings
 from accord.text.encoding import Encoder
 from accord.text.packing import Group, pack
 from tiny import tiny_llama
@@ -75,17 +76,110 @@ def test_the_models_own_stop_tokens_end_a_response_too() -> None:
     assert all(not {1, 7} & set(response[:-1]) for response in rollout.responses)
 
 
-def test_frequencies_follow_the_distribution() -> None:
-    model = tiny_llama()
-    n = 4000
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_frequencies_follow_the_distribution(temperature: float) -> None:
+    """Of pairs of tokens: the second is drawn independently of the first, given it."""
+    model, n = tiny_llama(vocab_size=8), 4000
     rollout = BuiltinSampler(model, 512).sample(
-        [[0, 5]], SamplingSettings(1), range(n), samples_per_prompt=n
+        [[0, 5]], SamplingSettings(2, temperature), range(n), samples_per_prompt=n
     )
-    counts = torch.bincount(torch.tensor([r[0] for r in rollout.responses]), minlength=64).double()
-    hidden = model.hidden(pack([Group([0, 5], [[0]])])).detach()
-    expected = torch.softmax(model.logits(hidden[1]).detach(), -1).double() * n
-    chi_square = float(((counts - expected) ** 2 / expected).sum())
-    assert chi_square < 110  # 63 degrees of freedom: p < 0.0003 beyond this
+    seen = Counter(tuple(response) for response in rollout.responses)
+    pairs = [(first, second) for first in range(8) for second in range(8) if first != 1] + [(1,)]
+    with torch.no_grad():
+        logp = model.logprobs(pack([Group([0, 5], [list(pair) for pair in pairs])]), temperature)
+    expected = [n * float(p.sum().exp()) for p in logp.split([len(pair) for pair in pairs])]
+    assert sum(expected) == pytest.approx(n, rel=1e-4)
+    counts = [seen[pair] for pair in pairs]
+    chi_square = sum((c - e) ** 2 / e for c, e in zip(counts, expected, strict=True))
+    assert chi_square < 100  # 56 degrees of freedom: p < 0.0003 beyond this
+
+
+def test_a_response_follows_from_its_own_seed() -> None:
+    rollout = BuiltinSampler(tiny_llama()).sample(
+        [[0, 5]], SamplingSettings(12), [3, 4, 3, 5], samples_per_prompt=4
+    )
+    first, second, again, other = rollout.responses
+    assert first == again
+    assert len({tuple(response) for response in (first, second, other)}) == 3
+
+
+def test_a_number_draws_the_token_whose_share_it_falls_in() -> None:
+    """Shares 0, 1/4, 1/2, 1/4, 0: no end of [0, 1) draws what cannot be, not even a number that is
+    rounded to 1."""
+    logits_V = torch.tensor([0.0, 0.25, 0.5, 0.25, 0.0]).log()
+    uniforms = [0.0, 0.24, 0.25, 0.74, 0.76, 0.99, 1 - 1e-9]
+    uniform_B = torch.tensor(uniforms, dtype=torch.float64)
+    tokens, logprobs = draw(logits_V.expand(7, 5), uniform_B, 1.0)
+    assert tokens.tolist() == [1, 1, 2, 2, 3, 3, 3]
+    torch.testing.assert_close(logprobs.exp(), torch.tensor([0.25, 0.25, 0.5, 0.5, *[0.25] * 3]))
+
+
+def test_no_share_of_0_is_drawn_whatever_the_others_sum_to_in_fp32() -> None:
+    for size in range(3, 200):
+        logits_V = torch.cat([torch.zeros(size), torch.tensor([-torch.inf] * 2)])
+        drawn, _ = draw(logits_V[None], torch.tensor([1 - 1e-9], dtype=torch.float64), 1.0)
+        assert drawn.tolist() == [size - 1]
+
+
+def test_temperature_sharpens_and_0_takes_the_best() -> None:
+    logits_BV = torch.tensor([[0.25, 0.5, 0.25]]).log() + 3
+    # At temperature 1/2 shares are squared: 1/6, 4/6, 1/6.
+    for temperature, uniform, token, share in (
+        (0.5, 0.16, 0, 1 / 6),
+        (0.5, 0.17, 1, 4 / 6),
+        (0.5, 0.84, 2, 1 / 6),
+        (0.0, 0.99, 1, 0.5),
+    ):
+        drawn = draw(logits_BV, torch.tensor([uniform]), temperature)
+        assert drawn[0].tolist() == [token]
+        assert float(drawn[1].exp()) == pytest.approx(share)
+
+
+def test_only_equal_prompts_share_a_prefill() -> None:
+    """Neighbours of one length that differ, and tokens as they are streamed."""
+    model, prompts = tiny_llama(), [[0, 5, 9], [0, 30, 9], [0, 30, 9], [0, 5, 9]]
+    streamed: list[list[int]] = [[] for _ in prompts]
+    rollout = BuiltinSampler(model, slots=2).sample(
+        prompts,
+        SamplingSettings(9),
+        range(4),
+        on_token=lambda response, token: streamed[response].append(token),
+    )
+    scored = model.logprobs(pack(rollout.groups()))
+    torch.testing.assert_close(scored, torch.cat(rollout.logprobs), atol=1e-4, rtol=1e-4)
+    assert streamed == rollout.responses
+
+
+def test_a_response_may_fill_the_context() -> None:
+    sampler = BuiltinSampler(tiny_llama())
+    assert sampler.sample([[0] * 120], SamplingSettings(8), [0]).size == 1
+    with pytest.raises(DataError, match="prompt 1 has 121 tokens"):
+        sampler.sample([[0] * 120, [0] * 121], SamplingSettings(8), [0, 1])
+
+
+def test_a_stop_token_at_the_limit_is_a_finish() -> None:
+    """Cut at the limit is what ends without one, however long."""
+    model = tiny_llama()
+    lengths = {
+        (len(response), done)
+        for seed in range(3)
+        for rollout in [
+            BuiltinSampler(model).sample(
+                [[0, 5]], SamplingSettings(6), range(seed * 400, seed * 400 + 400), 400
+            )
+        ]
+        for response, done in zip(rollout.responses, rollout.finished, strict=True)
+    }
+    assert {(6, True), (6, False)} <= lengths
+    assert not any(done is False and length < 6 for length, done in lengths)
+
+
+def test_responses_of_a_rollout_are_in_prompt_order() -> None:
+    logprobs = [torch.zeros(1)] * 2
+    with pytest.raises(ValueError, match="prompt order"):
+        Rollout([[0], [1]], [1, 0], [[2], [3]], logprobs, [True, True])
+    with pytest.raises(ValueError, match="differ in length"):
+        Rollout([[0], [1]], [0, 1], [[2], [3]], logprobs, [True])
 
 
 def test_bad_requests() -> None:

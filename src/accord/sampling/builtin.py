@@ -4,7 +4,7 @@ refilled."""
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -28,7 +28,7 @@ PREFILL_TOKENS = 1024
 
 
 @dataclass
-class _Row:
+class _Response:
     """One response on its way."""
 
     index: int
@@ -67,10 +67,10 @@ class BuiltinSampler:
         self._check_lengths(prompts, settings)
         index = [p for p in range(len(prompts)) for _ in range(samples_per_prompt)]
         rows = [
-            _Row(b, prompts[p], np.random.default_rng(seed).random(settings.max_new_tokens))
+            _Response(b, prompts[p], np.random.default_rng(seed).random(settings.max_new_tokens))
             for b, (p, seed) in enumerate(zip(index, seeds, strict=True))
         ]
-        batch = _Batch(self.model, settings, self.stop_ids, self.slots, on_token)
+        batch = _DecodingBatch(self.model, settings, self.stop_ids, self.slots, on_token)
         release_memory()
         with precision.scope(self.model.device.type):
             batch.run(rows)
@@ -97,7 +97,7 @@ class BuiltinSampler:
                 )
 
 
-class _Batch:
+class _DecodingBatch:
     """The rows being decoded: row i of the cache belongs to active[i]."""
 
     def __init__(
@@ -111,14 +111,14 @@ class _Batch:
         self.model, self.settings, self.stop_ids, self.slots = model, settings, stop_ids, slots
         self.on_token = on_token
 
-    def run(self, rows: Sequence[_Row]) -> None:
+    def run(self, rows: Sequence[_Response]) -> None:
         """Decode all rows to their end."""
         waiting = deque(rows)
         self.slots = min(self.slots, len(rows))
         longest = max(len(row.prompt) for row in rows) + self.settings.max_new_tokens
         self.cache = KeyValueCache(self.slots, longest)
         self.decoder = self.model.decoder(self.slots)
-        self.active: list[_Row | None] = [None] * self.slots
+        self.active: list[_Response | None] = [None] * self.slots
         self.at_B = torch.zeros(self.slots, dtype=torch.long, device=self.model.device)
         self.next_B = torch.zeros(self.slots, dtype=torch.long, device=self.model.device)
         while waiting or any(row is not None for row in self.active):
@@ -130,7 +130,7 @@ class _Batch:
                 self._compact()
             self._step()
 
-    def _refill(self, free: list[int], waiting: deque[_Row]) -> None:
+    def _refill(self, free: list[int], waiting: deque[_Response]) -> None:
         """Prefill waiting rows into free slots; neighbours with the same prompt share one
         prefill."""
         taken = [(slot, waiting.popleft()) for slot in free[: len(waiting)]]
@@ -161,13 +161,20 @@ class _Batch:
 
     def _step(self) -> None:
         hidden = self.decoder.decode(self.next_B, self.at_B, self.cache)
-        tokens, logprobs = self._draw(self.decoder.logits(hidden))
+        uniform_B = torch.tensor(
+            [row.uniforms[len(row.tokens)] if row is not None else 0.0 for row in self.active],
+            dtype=torch.float64,
+        )
+        tokens, logprobs = draw(self.decoder.logits(hidden), uniform_B, self.settings.temperature)
         self.next_B = tokens
         running = torch.tensor([row is not None for row in self.active], device=tokens.device)
         self.at_B = self.at_B + running  # idle slots stay where they are
-        for slot, token, logprob in _live(self.active, tokens.tolist(), logprobs.tolist()):
+        for slot, (token, logprob) in enumerate(
+            zip(tokens.tolist(), logprobs.tolist(), strict=True)
+        ):
             row = self.active[slot]
-            assert row is not None
+            if row is None:
+                continue
             row.tokens.append(token)
             row.logprobs.append(logprob)
             if self.on_token is not None:
@@ -175,33 +182,22 @@ class _Batch:
             if token in self.stop_ids or len(row.tokens) == self.settings.max_new_tokens:
                 self.active[slot] = None
 
-    def _draw(self, logits_BV: Tensor) -> tuple[Tensor, Tensor]:
-        """One token per row by inverse CDF: a single uniform number each, from the row's own
-        seed."""
-        if self.settings.temperature == 0:
-            logp = torch.log_softmax(logits_BV, dim=-1)
-            best = logp.max(dim=-1)
-            return best.indices, best.values
-        tempered_BV = (
-            logits_BV if self.settings.temperature == 1 else logits_BV / self.settings.temperature
-        )
-        chance_BV = torch.softmax(tempered_BV, dim=-1)
-        cdf_BV = torch.cumsum(chance_BV, dim=-1)
-        uniform = torch.tensor(
-            [row.uniforms[len(row.tokens)] if row is not None else 0.0 for row in self.active],
-            dtype=cdf_BV.dtype,
-            device=cdf_BV.device,
-        )
-        # Scaling by the total keeps the last token in reach of rounding; "right" never picks
-        # probability 0.
-        drawn = torch.searchsorted(cdf_BV, (uniform * cdf_BV[:, -1])[:, None], right=True)[:, 0]
-        drawn = drawn.clamp_(max=chance_BV.shape[1] - 1)
-        return drawn, chance_BV.gather(1, drawn[:, None])[:, 0].log()
 
+def draw(logits_BV: Tensor, uniform_B: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """One token per row and its log-probability (nats): ([B], [B]).
 
-def _live(
-    active: Iterable[_Row | None], tokens: Iterable[int], logprobs: Iterable[float]
-) -> Iterator[tuple[int, int, float]]:
-    for slot, (row, token, logprob) in enumerate(zip(list(active), tokens, logprobs, strict=True)):
-        if row is not None:
-            yield slot, token, logprob
+    By inverse CDF: one number from [0, 1) per row chooses; at temperature 0 the best token wins.
+    """
+    if temperature == 0:
+        best = torch.log_softmax(logits_BV, dim=-1).max(dim=-1)
+        return best.indices, best.values
+    tempered_BV = logits_BV if temperature == 1 else logits_BV / temperature
+    chance_BV = torch.softmax(tempered_BV, dim=-1)
+    cdf_BV = torch.cumsum(chance_BV, dim=-1)
+    # No token of probability 0 is drawn: "right" sees to it at the number 0, and at the other end
+    # the number is scaled by the total and kept below 1, to which it may have been rounded.
+    below_one = 1 - torch.finfo(cdf_BV.dtype).eps / 2
+    uniform_B = uniform_B.to(cdf_BV).clamp(max=below_one)
+    drawn_B = torch.searchsorted(cdf_BV, (uniform_B * cdf_BV[:, -1])[:, None], right=True)[:, 0]
+    drawn_B = drawn_B.clamp_(max=chance_BV.shape[1] - 1)
+    return drawn_B, chance_BV.gather(1, drawn_B[:, None])[:, 0].log()
