@@ -41,6 +41,7 @@ def make(
     settings: OnPolicySettings = SETTINGS,
     world: World = ALONE,
     value: Callable[[int], CausalLM] = tiny_llama,
+    seed: int = 0,
     **changes: Any,
 ) -> OnPolicyTrainer:
     """A trainer of a tiny Llama; `changes` are settings."""
@@ -61,6 +62,7 @@ def make(
         settings,
         ptx,
         world,
+        seed,
     )
 
 
