@@ -72,17 +72,9 @@ declare("grad_norm", "1", 0, INF, "global gradient norm before clipping")
 declare("grad_norm_clipped", "1", 0, INF, "global gradient norm after clipping")
 declare("optimizer_steps", "steps", 0, INF, "optimiser updates so far: epochs x minibatches")
 declare("tokens", "tokens", 0, INF, "real tokens processed in this step, padding never counted")
-declare("tokens_per_second", "tokens/s", 0, INF, "real tokens per second of wall time")
 # --- supervised -----------------------------------------------------------------------------------
 declare("loss_tok", "nats/token", 0, 50, "mean negative log-likelihood per scored token")
 declare("heldout_loss_tok", "nats/token", 0, 50, "the same on held-out examples")
-declare(
-    "heldout_bits_per_byte",
-    "bits/byte",
-    0,
-    50,
-    "held-out loss per byte of text, independent of the tokenizer",
-)
 # --- reward ---------------------------------------------------------------------------------------
 declare("judgement_nll", "nats/judgement", 0, INF, "mean negative log-likelihood of a judgement")
 declare(

@@ -39,9 +39,6 @@ class Session(Protocol):
         to stop.
         """
 
-    def log_samples(self, step: int, rows: list[dict[str, Any]]) -> None:
-        """Keep decoded samples of this step for the report (`samples.jsonl`)."""
-
 
 class LocalSession:
     """A session without a run directory: metrics are checked and kept in `history`, nothing is
@@ -49,7 +46,6 @@ class LocalSession:
 
     def __init__(self, resume_from: State | None = None) -> None:
         self.history: list[dict[str, float]] = []
-        self.sample_rows: list[dict[str, Any]] = []
         self._state = resume_from
 
     def restore(self) -> State | None:
@@ -65,6 +61,3 @@ class LocalSession:
     ) -> None:
         metrics.check(values, where=f"step {step} {where}".strip())
         self.history.append({"step": step, **values})
-
-    def log_samples(self, step: int, rows: list[dict[str, Any]]) -> None:
-        self.sample_rows.extend({"step": step, **row} for row in rows)

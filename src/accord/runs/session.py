@@ -66,7 +66,6 @@ class RunSession:
     ) -> None:
         self.checkpoints = folder / "checkpoints"
         self.metrics = AppendLog(folder / "metrics.jsonl")
-        self.samples = AppendLog(folder / "samples.jsonl")
         self._interrupt, self._on_step, self._say = interrupt, on_step, say
         self._every_seconds, self._every_steps = every_seconds, every_steps
         self._last_save = time.monotonic()
@@ -74,8 +73,7 @@ class RunSession:
 
     # --- the protocol -----------------------------------------------------------------------------
     def restore(self) -> State | None:
-        """The newest whole checkpoint; metrics and samples of later steps are dropped, they will be
-        redone."""
+        """The newest whole checkpoint; metrics of later steps are dropped, they will be redone."""
         for path in self._existing():
             state = _load(path, self._say)
             if state is not None:
@@ -106,10 +104,6 @@ class RunSession:
         if due or self._interrupt.asked or step == total:
             self.save(step, state())
         self._interrupt.check()
-
-    def log_samples(self, step: int, rows: list[dict[str, Any]]) -> None:
-        """Keep decoded samples of this step."""
-        self.samples.append({"step": step, **row} for row in rows)
 
     # --- files ------------------------------------------------------------------------------------
     def flush(self) -> None:
@@ -147,8 +141,7 @@ class RunSession:
         )
 
     def _keep_until(self, step: int) -> None:
-        for log in (self.metrics, self.samples):
-            log.keep(lambda row: row["step"] <= step)
+        self.metrics.keep(lambda row: row["step"] <= step)
 
 
 def _step_of(path: Path) -> int:
