@@ -34,8 +34,8 @@ test-fast: $(STAMP)  ## without the slow tests
 	$(BIN)/python -m pytest -m "not slow"
 
 lint: $(STAMP)  ## style, types and the arrows of the house
-	$(BIN)/ruff check src tests docs benchmarks
-	$(BIN)/ruff format --check src tests docs benchmarks
+	$(BIN)/ruff check src tests docs benchmarks examples
+	$(BIN)/ruff format --check src tests docs benchmarks examples
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
