@@ -58,7 +58,7 @@ def gae(
     for t in range(rewards_BT.shape[1] - 1, -1, -1):
         delta_B = rewards_BT[:, t] + gamma * next_B - values_BT[:, t]
         # Padding keeps both at zero, so each row starts cleanly at its own last token.
-        last_B = (delta_B + gamma * lam * last_B) * mask_BT[:, t]
+        last_B = delta_B + gamma * lam * last_B
         next_B = values_BT[:, t]
         columns.append(last_B)
     advantages_S = torch.stack(columns[::-1], dim=1)[mask_BT]
