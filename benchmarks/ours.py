@@ -79,7 +79,8 @@ def _reward(
 ) -> tuple[Step, Optimizer]:
     from accord.learning.judged_batch import JudgedBatch
     from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement
-    from accord.learning.reward import RewardSettings, reward_step
+    from accord.learning.reward import reward_step
+    from accord.learning.settings import RewardSettings
     from accord.models.scalar import ScalarModel
 
     member = ScalarModel.from_causal_lm(model, 0)

@@ -28,7 +28,8 @@ def main() -> None:
         preference_step,
         reference_logprobs,
     )
-    from accord.learning.reward import RewardSettings, reward_step
+    from accord.learning.reward import reward_step
+    from accord.learning.settings import RewardSettings
     from accord.learning.supervised import supervised_step
     from accord.models.loading import load_causal_lm
     from accord.models.scalar import ScalarModel

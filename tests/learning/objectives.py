@@ -17,7 +17,8 @@ from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement
 from accord.learning.kinds import BETAS, REFERENCE_FREE, PreferenceLoss
 from accord.learning.on_policy_batch import Experience
 from accord.learning.preference import Pair, PreferenceSettings, preference_step, reference_logprobs
-from accord.learning.reward import RewardSettings, reward_step
+from accord.learning.reward import reward_step
+from accord.learning.settings import RewardSettings
 from accord.learning.supervised import supervised_step
 from accord.learning.unpaired import Thumb, UnpairedSettings, reference_point, unpaired_step
 from accord.models.causal_lm import CausalLM

@@ -19,9 +19,9 @@ from accord.learning.judgements import Judgement, Scale
 from accord.learning.optimizer import Optimizer
 from accord.learning.parallel import ALONE, World, join
 from accord.learning.preference import PreferenceSettings, train_preference
-from accord.learning.reward import RewardSettings, train_reward
+from accord.learning.reward import train_reward
 from accord.learning.session import LocalSession
-from accord.learning.settings import OptimizerSettings
+from accord.learning.settings import OptimizerSettings, RewardSettings
 from accord.learning.supervised import SupervisedSettings, train_supervised
 from accord.learning.unpaired import UnpairedSettings, train_unpaired
 from accord.models.causal_lm import CausalLM
@@ -91,9 +91,7 @@ def reward(world: World) -> Outcome:
     for member in members:
         member.head.double()
     model, session = RewardModel.untrained(members), LocalSession()
-    settings = RewardSettings(
-        batch=2, micro_batch_tokens=30, optimizer=OptimizerSettings(**RATE), evaluate_every=1
-    )
+    settings = RewardSettings(batch=2, micro_batch_tokens=30, **RATE, evaluate_every=1)
     result = train_reward(model, JUDGED, settings, EFFECTS, session, JUDGED[:2], world=world)
     return result, session.history, [p for member in members for p in member.parameters()]
 
@@ -111,7 +109,7 @@ def joint(trunk: Trunk) -> Callable[[World], Outcome]:
             batch=2,
             epochs=2,
             micro_batch_tokens=30,
-            optimizer=OptimizerSettings(**RATE),
+            **RATE,
             effects="joint",
             bootstrap=trunk == "shared",
         )

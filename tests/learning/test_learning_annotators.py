@@ -4,7 +4,6 @@ resume."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,8 +20,8 @@ from accord.learning.annotators import JudgementParameters, describe_annotators,
 from accord.learning.choices import log_likelihood
 from accord.learning.judged_batch import JudgedBatch
 from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement, Scale, strict_pairs
-from accord.learning.reward import RewardSettings, train_reward
-from accord.learning.settings import OptimizerSettings
+from accord.learning.reward import train_reward
+from accord.learning.settings import RewardSettings
 from accord.models.reward_model import RewardModel
 from accord.text.packing import Group
 
@@ -254,7 +253,7 @@ def test_a_mix_with_ratings_resumes_exactly(how: str) -> None:
     settings = RewardSettings(
         epochs=2,
         batch=4,
-        optimizer=OptimizerSettings(learning_rate=3e-3),
+        learning_rate=3e-3,
         effects=how,
         annotator_rate=0.03,  # type: ignore[arg-type]
     )
@@ -284,9 +283,7 @@ def test_ratings_alone_teach_an_order_and_an_offset_is_not_a_worse_answer() -> N
         groups.append(JudgedGroup(Group([0, 9], responses), said))
     scales = [Scale("overall", (0.0, 1.0, 2.0, 3.0, 4.0), (1 / 6, 1 / 6, 1 / 3, 1 / 6, 1 / 6))]
     model = reward_model()
-    settings = RewardSettings(
-        epochs=6, batch=8, optimizer=OptimizerSettings(learning_rate=3e-3), annotator_rate=0.05
-    )
+    settings = RewardSettings(epochs=6, batch=8, learning_rate=3e-3, annotator_rate=0.05)
     result = train_reward(
         model, groups[:60], settings, AnnotatorEffects.none(2), heldout=groups[60:], scales=scales
     )
@@ -322,7 +319,7 @@ def test_a_reward_is_learned_together_with_who_judged_it() -> None:
     settings = RewardSettings(
         epochs=6,
         batch=10,
-        optimizer=OptimizerSettings(learning_rate=3e-3),
+        learning_rate=3e-3,
         effects="joint",
         annotator_rate=0.1,
     )
@@ -351,7 +348,7 @@ def test_with_one_annotator_the_prior_keeps_the_scale() -> None:
     settings = RewardSettings(
         epochs=20,
         batch=4,
-        optimizer=OptimizerSettings(learning_rate=3e-3),
+        learning_rate=3e-3,
         effects="joint",
         annotator_rate=0.1,
     )
@@ -363,13 +360,11 @@ def test_with_one_annotator_the_prior_keeps_the_scale() -> None:
 
 def test_a_reward_that_comes_out_upside_down_is_refused() -> None:
     contrary = AnnotatorEffects(torch.tensor([-1.0, -1.5]), torch.zeros(2))
-    settings = RewardSettings(
-        batch=4, optimizer=OptimizerSettings(learning_rate=3e-3), effects="joint"
-    )
+    settings = RewardSettings(batch=4, learning_rate=3e-3, effects="joint")
     with pytest.raises(RunError, match="rationality of most annotators was learned to be negative"):
         train_reward(reward_model(), JUDGED, settings, contrary)
     train_reward(
-        reward_model(), JUDGED, replace(settings, effects="fixed"), contrary
+        reward_model(), JUDGED, settings.changed(effects="fixed"), contrary
     )  # what is given is believed
 
 

@@ -20,8 +20,8 @@ from accord.learning.calibration import context_explained, fit_centre
 from accord.learning.choices import centring, log_likelihood
 from accord.learning.judged_batch import JudgedBatch
 from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement, Scale
-from accord.learning.reward import RewardSettings, team_step, train_reward
-from accord.learning.settings import OptimizerSettings
+from accord.learning.reward import team_step, train_reward
+from accord.learning.settings import RewardSettings
 from accord.learning.team import Team
 from accord.models.ensembles import build_members, trunk_kind
 from accord.models.heads import HeadForm, Reading
@@ -32,7 +32,7 @@ from tiny import save_tiny, tiny_llama
 
 LORA = LoraSettings(rank=2, alpha=4)
 NONE = AnnotatorEffects.none(2)
-FAST = OptimizerSettings(learning_rate=3e-3)
+FAST = {"learning_rate": 3e-3}
 GROUPS = [g.group for g in JUDGED]
 BATCH = JudgedBatch.of(JUDGED)
 
@@ -99,7 +99,7 @@ def test_every_kind_of_ensemble_resumes_exactly(
     trunk: str, lora: LoraSettings | None, bootstrap: bool
 ) -> None:
     run = RewardSettings(
-        epochs=2, batch=5, optimizer=FAST, bootstrap=bootstrap, effects="joint", annotator_rate=0.03
+        epochs=2, batch=5, **FAST, bootstrap=bootstrap, effects="joint", annotator_rate=0.03
     )
     assert_resume_is_exact(
         lambda: ensemble(trunk, lora),
@@ -111,7 +111,7 @@ def test_every_kind_of_ensemble_resumes_exactly(
 def test_adapters_on_one_base_equal_trunks_of_their_own() -> None:
     base = tiny_llama()
     before = [p.detach().clone() for p in base.hf.parameters()]
-    run = RewardSettings(epochs=1, batch=4, optimizer=FAST)
+    run = RewardSettings(epochs=1, batch=4, **FAST)
     apart, one = (
         ensemble("own", LORA),
         RewardModel.untrained(build_members(base, 2, 5, "adapters", LORA)),
@@ -133,7 +133,7 @@ def test_ensembles_survive_their_files(
 ) -> None:
     lm = load_causal_lm(str(save_tiny(tmp_path / "base")))
     model = RewardModel.untrained(build_members(lm, 3, 1, trunk, lora))  # type: ignore[arg-type]
-    train_reward(model, JUDGED, RewardSettings(batch=4, optimizer=FAST), NONE)
+    train_reward(model, JUDGED, RewardSettings(batch=4, **FAST), NONE)
     fit_centre(model, GROUPS)
     loaded = RewardModel.load(model.save(tmp_path / "reward", GROUPS[:2]))
     torch.testing.assert_close(loaded.score(GROUPS), model.score(GROUPS), atol=1e-5, rtol=1e-5)
@@ -157,16 +157,16 @@ def test_bootstrapped_heads_of_one_trunk_differ_only_by_what_they_drew() -> None
     same = RewardModel.untrained([ensemble("shared").members[0]])
     twins = RewardModel.untrained([same.members[0], same.members[0].beside(5)])
     twins.members[1].head.load_state_dict(twins.members[0].head.state_dict())
-    train_reward(twins, JUDGED, RewardSettings(batch=4, optimizer=FAST), NONE)
+    train_reward(twins, JUDGED, RewardSettings(batch=4, **FAST), NONE)
     assert torch.equal(twins.members[0].head.weight, twins.members[1].head.weight)
-    train_reward(twins, JUDGED, RewardSettings(batch=4, optimizer=FAST, bootstrap=True), NONE)
+    train_reward(twins, JUDGED, RewardSettings(batch=4, **FAST, bootstrap=True), NONE)
     assert not torch.equal(twins.members[0].head.weight, twins.members[1].head.weight)
 
 
 def test_prompts_that_no_head_drew_are_not_read() -> None:
     model = ensemble("shared")
     run = RewardSettings(
-        epochs=3, batch=1, optimizer=FAST, bootstrap=True
+        epochs=3, batch=1, **FAST, bootstrap=True
     )  # some batches would be empty otherwise
     result = train_reward(model, JUDGED, run, NONE)
     assert 3 <= result.steps < 3 * len(JUDGED)
@@ -296,7 +296,7 @@ def disputed(count: int, seed: int) -> list[JudgedGroup]:
 def test_disagreement_becomes_deviation_and_risk_is_avoided(kind: str) -> None:
     form = HeadForm(kind, atoms=8)  # type: ignore[arg-type]
     model = ensemble("own", count=1, form=form)
-    run = RewardSettings(epochs=3, batch=10, optimizer=FAST)
+    run = RewardSettings(epochs=3, batch=10, **FAST)
     result = train_reward(
         model, disputed(260, 0), run, AnnotatorEffects.none(), heldout=disputed(30, 1)
     )
@@ -314,7 +314,7 @@ def test_disagreement_becomes_deviation_and_risk_is_avoided(kind: str) -> None:
     "form", [HeadForm("mean_variance", read="mean_std", risk=1.0), HeadForm("categorical", atoms=6)]
 )
 def test_distributions_resume_and_survive_their_files(tmp_path: Path, form: HeadForm) -> None:
-    run = RewardSettings(epochs=1, batch=4, optimizer=FAST)
+    run = RewardSettings(epochs=1, batch=4, **FAST)
     assert_resume_is_exact(
         lambda: ensemble("shared", form=form),
         lambda m, s: train_reward(m, JUDGED, run, NONE, s, JUDGED),
@@ -351,7 +351,7 @@ def rated(count: int, seed: int) -> list[JudgedGroup]:
 
 def test_objectives_have_a_head_each_and_are_weighed_at_use(tmp_path: Path) -> None:
     model = ensemble("own", count=1, form=BOTH)
-    run = RewardSettings(epochs=6, batch=8, optimizer=FAST)
+    run = RewardSettings(epochs=6, batch=8, **FAST)
     result = train_reward(
         model, rated(60, 0), run, AnnotatorEffects.none(), heldout=rated(20, 1), scales=SCALES
     )
@@ -451,9 +451,7 @@ def test_centring_by_hand_and_its_effect() -> None:
         train_reward(
             model,
             JUDGED,
-            RewardSettings(
-                epochs=10, batch=6, optimizer=OptimizerSettings(learning_rate=1e-2), centring=weight
-            ),
+            RewardSettings(epochs=10, batch=6, learning_rate=1e-2, centring=weight),
             NONE,
         )
         means.append(model.score(GROUPS).mean().abs().item())

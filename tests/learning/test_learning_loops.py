@@ -21,9 +21,9 @@ from accord.learning.on_policy_settings import OnPolicySettings
 from accord.learning.optimizer import Optimizer
 from accord.learning.order import EpochOrder
 from accord.learning.preference import Pair, PreferenceSettings, train_preference
-from accord.learning.reward import RewardSettings, train_reward
+from accord.learning.reward import train_reward
 from accord.learning.session import LocalSession, State
-from accord.learning.settings import OptimizerSettings
+from accord.learning.settings import RewardSettings
 from accord.learning.supervised import (
     SupervisedSettings,
     heldout_loss,
@@ -126,7 +126,7 @@ def lm_weights(lm: CausalLM) -> list[torch.Tensor]:
         lambda: train_reward(
             reward_model(),
             JUDGED,
-            RewardSettings(batch=4, optimizer=OptimizerSettings(**FAST)),
+            RewardSettings(batch=4, **FAST),
             EFFECTS,
         ),
         lambda: make(value_warmup=1).train(),
@@ -228,7 +228,7 @@ def reward_model() -> RewardModel:
 
 
 def test_reward_learns_ranks_and_resumes_exactly() -> None:
-    settings = RewardSettings(epochs=3, batch=4, optimizer=OptimizerSettings(learning_rate=3e-3))
+    settings = RewardSettings(epochs=3, batch=4, learning_rate=3e-3)
     assert_resume_is_exact(
         reward_model,
         lambda m, s: train_reward(m, JUDGED, settings, EFFECTS, s, JUDGED),
@@ -262,7 +262,7 @@ def test_reward_recovers_a_token_rule_and_is_centred() -> None:
             )
         )
     model = reward_model()
-    settings = RewardSettings(epochs=4, batch=8, optimizer=OptimizerSettings(learning_rate=3e-3))
+    settings = RewardSettings(epochs=4, batch=8, learning_rate=3e-3)
     result = train_reward(
         model, groups[:50], settings, AnnotatorEffects.none(), heldout=groups[50:]
     )

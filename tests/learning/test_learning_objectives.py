@@ -17,13 +17,13 @@ from accord.learning.choices import log_likelihood
 from accord.learning.judged_batch import JudgedBatch
 from accord.learning.judgements import (
     AnnotatorEffects,
-    Form,
     JudgedGroup,
     Judgement,
     contradictions,
 )
 from accord.learning.kinds import GROUPED, Estimator, PreferenceLoss
 from accord.learning.kl_control import KLController
+from accord.learning.settings import Form
 from accord.text.packing import Group
 
 utilities = st.lists(st.floats(-4, 4), min_size=2, max_size=5)

@@ -9,7 +9,7 @@ import torch
 from test_learning_loops import JUDGED, reward_model
 
 from accord.errors import RunError
-from accord.learning.annotators import JudgementParameters, check_upright
+from accord.learning.annotators import JudgementParameters, check_reward_sign
 from accord.learning.calibration import fit_centre, fit_temperature, pair_agreement
 from accord.learning.choices import Terms
 from accord.learning.judged_batch import JudgedBatch
@@ -21,7 +21,8 @@ from accord.learning.judgements import (
     Scale,
     strict_pairs,
 )
-from accord.learning.reward import RewardSettings, aggregate, evaluate, mixture
+from accord.learning.reward import aggregate, evaluate, mixture
+from accord.learning.settings import RewardSettings
 from accord.learning.team import Team
 from accord.learning.weights import effective
 from accord.models.scalar import ScalarModel
@@ -123,10 +124,10 @@ def test_the_reward_is_upside_down_only_where_most_are_contrary() -> None:
             getattr(parameters, name).copy_(torch.tensor(values))
         return [parameters]
 
-    check_upright(learned(-1.0, 0.5, 2.0))  # one contrarian among three
+    check_reward_sign(learned(-1.0, 0.5, 2.0))  # one contrarian among three
     for name, what in (("rationality_A", "rationality"), ("sharpness_A", "sharpness")):
         with pytest.raises(RunError, match=f"the {what} of most annotators"):
-            check_upright(learned(-1.0, -0.5, 2.0, name=name))
+            check_reward_sign(learned(-1.0, -0.5, 2.0, name=name))
 
 
 def test_agreement_counts_equal_scores_half() -> None:

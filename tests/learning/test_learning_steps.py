@@ -17,8 +17,8 @@ from accord.learning.judgements import (
     Judgement,
     Scale,
 )
-from accord.learning.reward import RewardSettings, train_reward
-from accord.learning.settings import OptimizerSettings
+from accord.learning.reward import train_reward
+from accord.learning.settings import RewardSettings
 from accord.models.heads import HeadForm, Reading, combine_steps
 from accord.models.reward_model import RewardModel
 from accord.models.scalar import ScalarModel
@@ -138,7 +138,7 @@ BINARY = (Scale("step", (-1.0, 1.0), (0.3, 0.7), anchored=True),)
 def test_bad_steps_are_learned_and_make_a_response_worse(how: str) -> None:
     train, heldout = solutions(120, 0), solutions(40, 1)
     model = RewardModel.untrained([member(how)])
-    settings = RewardSettings(epochs=5, batch=10, optimizer=OptimizerSettings(learning_rate=3e-3))
+    settings = RewardSettings(epochs=5, batch=10, learning_rate=3e-3)
     result = train_reward(
         model, train, settings, AnnotatorEffects.none(), heldout=heldout, scales=BINARY
     )
@@ -164,7 +164,7 @@ def test_bad_steps_are_learned_and_make_a_response_worse(how: str) -> None:
 
 def test_steps_and_comparisons_together_resume_exactly() -> None:
     groups = [*solutions(6, 2), *JUDGED[:6]]
-    settings = RewardSettings(epochs=2, batch=4, optimizer=OptimizerSettings(learning_rate=3e-3))
+    settings = RewardSettings(epochs=2, batch=4, learning_rate=3e-3)
     assert_resume_is_exact(
         lambda: RewardModel.untrained([member("min"), member("min", 2)]),
         lambda m, s: train_reward(m, groups, settings, AnnotatorEffects.none(2), s, groups, BINARY),

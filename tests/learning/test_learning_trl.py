@@ -107,7 +107,8 @@ def test_reward(tmp_path: Path, margin: list[float] | None, centring: float | No
 
     from accord.learning.judged_batch import JudgedBatch
     from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement
-    from accord.learning.reward import RewardSettings, team_step
+    from accord.learning.reward import team_step
+    from accord.learning.settings import RewardSettings
     from accord.learning.team import Team
     from accord.models.scalar import ScalarModel
 

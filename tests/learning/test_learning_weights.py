@@ -20,7 +20,6 @@ from accord.learning.choices import log_likelihood
 from accord.learning.judged_batch import JudgedBatch
 from accord.learning.judgements import (
     AnnotatorEffects,
-    Form,
     JudgedGroup,
     Judgement,
     Scale,
@@ -35,8 +34,8 @@ from accord.learning.preference import (
     reference_logprobs,
     train_preference,
 )
-from accord.learning.reward import RewardSettings, evaluate, team_step, train_reward
-from accord.learning.settings import OptimizerSettings
+from accord.learning.reward import evaluate, team_step, train_reward
+from accord.learning.settings import RewardSettings
 from accord.learning.supervised import (
     SupervisedSettings,
     heldout_loss,
@@ -143,7 +142,7 @@ def scaled_groups(groups: Sequence[JudgedGroup], by: float) -> list[JudgedGroup]
 
 LOOPS: dict[str, tuple[Callable[[Any], Outcome], Sequence[Any]]] = {
     "sft": (sft, EXAMPLES), "kto": (kto, THUMBS), "reward": (reward(), SAID),
-    "reward_smoothed": (reward(label_smoothing=0.1, centring=0.1, form=Form("rao_kupper", "all_pairs")), SAID),
+    "reward_smoothed": (reward(label_smoothing=0.1, centring=0.1, ties="rao_kupper", rankings="all_pairs"), SAID),
     **{kind: (preference(kind), PAIRS) for kind in get_args(PreferenceLoss)},
 }  # fmt: skip
 
@@ -191,9 +190,7 @@ def fit_kto(rows: Any, model: CausalLM) -> Any:
 
 
 def fit_reward(rows: Any, model: CausalLM) -> Any:
-    settings = RewardSettings(
-        batch=2, effects="joint", optimizer=OptimizerSettings(**FAST), bootstrap=True
-    )
+    settings = RewardSettings(batch=2, effects="joint", **FAST, bootstrap=True)
     members = RewardModel.untrained([ScalarModel(model, ScalarHead(32, seed=1))])
     return train_reward(members, rows, settings, EFFECTS, heldout=rows, scales=SCALES)
 
@@ -362,7 +359,7 @@ def test_an_exported_ranking_counts_once() -> None:
         for p in pairs_said([ranking])
     ]
     assert [p.weight for p in pairs_said([ranking])] == pytest.approx([1 / 3] * 6)
-    run = reward(form=Form(rankings="all_pairs"))
+    run = reward(rankings="all_pairs")
     one, other = run([ranking, comparison]), run([*taken_apart, comparison])
     same(({"loss": one[0]["loss"]}, one[1]), ({"loss": other[0]["loss"]}, other[1]))
 

@@ -12,7 +12,8 @@ from torch import Tensor
 from accord.errors import DataError
 from accord.learning import likelihoods
 from accord.learning.judged_batch import Choices, JudgedBatch
-from accord.learning.judgements import AnnotatorEffects, Form
+from accord.learning.judgements import AnnotatorEffects
+from accord.learning.settings import Form
 from accord.models.heads import Reading
 
 

@@ -126,15 +126,6 @@ def ordered_pairs(
 
 
 @dataclass(frozen=True)
-class Form:
-    """ties: the model of undecided comparisons; rankings: by Plackett-Luce, or by InstructGPT's
-    mean over all pairs."""
-
-    ties: Literal["davidson", "rao_kupper"] = "davidson"
-    rankings: Literal["plackett_luce", "all_pairs"] = "plackett_luce"
-
-
-@dataclass(frozen=True)
 class JudgedGroup:
     """A prompt, its responses, and what was said about them. `row` names it in messages."""
 

@@ -29,8 +29,8 @@ from accord.learning.judgements import (
 )
 from accord.learning.order import EpochOrder
 from accord.learning.parallel import ALONE, World
-from accord.learning.reward_settings import RewardSettings
 from accord.learning.session import LocalSession, Session, State
+from accord.learning.settings import RewardSettings
 from accord.learning.team import Optimizers, Team
 from accord.learning.weights import effective
 from accord.models.ensembles import trunk_kind
@@ -63,6 +63,7 @@ def train_reward(
     heldout: Sequence[JudgedGroup] = (),
     scales: Sequence[Scale] = (),
     world: World = ALONE,
+    seed: int = 0,
 ) -> RewardResult:
     """Train every member of `model` in place, one after the other, each with its own order of
     prompts; the heads of a shared trunk all at once.
@@ -86,12 +87,12 @@ def train_reward(
         if shared
         else [Team([m], [p]) for m, p in zip(model.members, learned, strict=True)]
     )
-    drawn = [_resample(len(groups), settings, m) for m in range(model.size)]
+    drawn = [_resample(len(groups), settings, _member_seed(seed, m)) for m in range(model.size)]
     times = [torch.bincount(torch.tensor(rows), minlength=len(groups)) for rows in drawn]
     # A trunk of one member reads each draw by itself, a shared one all that any of its heads drew.
     visited = [torch.stack(times).sum(0).nonzero()[:, 0].tolist()] if shared else drawn
     orders = [
-        EpochOrder(len(rows), settings.batch, settings.epochs, _member_seed(settings, m))
+        EpochOrder(len(rows), settings.batch, settings.epochs, _member_seed(seed, m))
         for m, rows in enumerate(visited)
     ]
     per_team, total = orders[0].steps, orders[0].steps * len(teams)
@@ -115,7 +116,7 @@ def train_reward(
 
     for index in range(done // per_team, len(teams)):
         team = teams[index]
-        optimizers = Optimizers(team, settings.optimizer, settings.annotator_rate, per_team, world)
+        optimizers = Optimizers(team, settings, settings.annotator_rate, per_team, world)
         if saved is not None and done % per_team:
             optimizers.load(saved["optimizers"])
         saved = None
@@ -200,7 +201,7 @@ def evaluate(
         stream = pack(batch.groups).to(teams[0].members[0].lm.device)
         readings = [r for team in teams for r in team.read(stream, team.each([batch]))]
         each = list(zip(readings, effects, strict=True))
-        members = [log_likelihood(r, batch, e, form=settings.form) for r, e in each]
+        members = [log_likelihood(r, batch, e, form=settings) for r, e in each]
         logps.append(mixture(torch.stack([m.logp_M for m in members])))
         weights.append(members[0].weight_M)
         scores.append(torch.stack([r.rewards_R for r in readings]).mean(0))
@@ -242,13 +243,13 @@ def describe(result: RewardResult) -> dict[str, Any]:
     }
 
 
-def _member_seed(settings: RewardSettings, member: int) -> int:
-    return settings.seed * 101 + member
+def _member_seed(seed: int, member: int) -> int:
+    return seed * 101 + member
 
 
-def _resample(count: int, settings: RewardSettings, member: int) -> list[int]:
+def _resample(count: int, settings: RewardSettings, seed: int) -> list[int]:
     """The prompts a member learns from."""
     if not settings.bootstrap:
         return list(range(count))
-    generator = torch.Generator().manual_seed(_member_seed(settings, member) + 7)
+    generator = torch.Generator().manual_seed(seed + 7)
     return torch.randint(count, (count,), generator=generator).tolist()

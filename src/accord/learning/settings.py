@@ -116,3 +116,58 @@ class UnpairedSettings(RowSettings):
     batch: Annotated[int, Unit("responses")] = Field(
         32, ge=2, description="Responses per optimiser step; the reference point needs two."
     )
+
+
+class Form(Settings):
+    """Likelihoods of ties and rankings."""
+
+    ties: Literal["davidson", "rao_kupper"] = Field(
+        "davidson", description="Model of undecided comparisons."
+    )
+    rankings: Literal["plackett_luce", "all_pairs"] = Field(
+        "plackett_luce",
+        description="Likelihood of rankings; all_pairs is InstructGPT's mean over pairs.",
+    )
+
+
+class RewardSettings(RowSettings, Form):
+    """Settings of reward learning: see `reward.train_reward`.
+
+    With bootstrap a shared trunk reads what any head drew, and each head counts it as often as it
+    drew it.
+    """
+
+    learning_rate: float = Field(3e-4, gt=0, le=1, description="Peak step size of AdamW.")
+    epochs: Annotated[float, Unit("passes")] = Field(
+        1.0, gt=0, description="Passes over the judged prompts, per member."
+    )
+    batch: Annotated[int, Unit("prompts")] = Field(
+        32, ge=1, description="Prompts per optimiser step."
+    )
+    bootstrap: bool = Field(
+        False, description="Train each member on its own resample of the prompts."
+    )
+    label_smoothing: Annotated[float, Unit("probability")] = Field(
+        0.0, ge=0, lt=0.5, description="Share of comparisons and corrections assumed flipped."
+    )
+    centring: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of the squared mean score of what is compared; 0.01 keeps scores "
+        "around zero.",
+    )
+    effects: Literal["fixed", "joint"] = Field(
+        "fixed",
+        description="Rationality, side bias and ties: as estimated, or learned with the reward "
+        "from there on.",
+    )
+    annotator_rate: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Peak step size of what is learned about annotators and rating scales; "
+        "unless given, 10 / steps, at most 0.1.",
+    )
+    evaluate_every: Steps = Field(
+        0, ge=0, description="Steps between held-out measures; 0: only at the end."
+    )

@@ -14,9 +14,8 @@ from accord.learning.choices import centring, log_likelihood
 from accord.learning.judged_batch import JudgedBatch
 from accord.learning.optimizer import Optimizer
 from accord.learning.parallel import ALONE, World
-from accord.learning.reward_settings import RewardSettings
 from accord.learning.session import State
-from accord.learning.settings import OptimizerSettings
+from accord.learning.settings import OptimizerSettings, RewardSettings
 from accord.models.heads import Reading
 from accord.models.scalar import ScalarModel, read_all
 from accord.text.packing import PackedStream
@@ -61,7 +60,7 @@ class Team:
             if not batch:
                 continue  # none of it was drawn for this member
             found = log_likelihood(
-                reading, batch, parameters.effects(), settings.label_smoothing, settings.form
+                reading, batch, parameters.effects(), settings.label_smoothing, settings
             )
             nll.append(-found.sum / everything.weight)
             if settings.centring:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from accord.errors import DataError
-from accord.learning.settings import TrainingSettings
+from accord.learning.settings import RewardSettings
 from accord.runs.context import StageContext
 from accord.runs.inputs import EstimatesName, GoldName, Judgements, PolicyName
 from accord.runs.plan import Plan
@@ -18,7 +18,6 @@ from accord.validation import Settings
 
 if TYPE_CHECKING:
     from accord.learning.judgements import JudgedGroup
-    from accord.learning.reward_settings import RewardSettings
     from accord.models.causal_lm import CausalLM
     from accord.models.heads import HeadForm
     from accord.runs.stages.judged import JudgedData
@@ -48,7 +47,7 @@ class DistributionConfig(Settings):
         return self
 
 
-class RewardConfig(ReadsData, TrainingConfig, TrainingSettings):
+class RewardConfig(ReadsData, TrainingConfig, RewardSettings):
     """Settings of a reward stage."""
 
     kind: Literal["reward"]
@@ -61,16 +60,6 @@ class RewardConfig(ReadsData, TrainingConfig, TrainingSettings):
     )
     annotators: EstimatesName | None = Field(
         None, description="Annotator estimates; without them everybody counts the same."
-    )
-    effects: Literal["fixed", "joint"] = Field(
-        "fixed",
-        description="Rationality, side bias and ties: as estimated, or learned with the reward from there on.",
-    )
-    annotator_rate: float | None = Field(
-        None,
-        gt=0,
-        le=1,
-        description="Peak step size of what is learned about annotators and rating scales; unless given, 10 / steps, at most 0.1.",
     )
     gold: GoldName | None = Field(
         None, description="The gold reward, for the card only; never trained on."
@@ -88,26 +77,8 @@ class RewardConfig(ReadsData, TrainingConfig, TrainingSettings):
         None,
         description="Learn a distribution of rewards per response, from choices among responses.",
     )
-    bootstrap: bool = Field(
-        False, description="Train each member on its own resample of the prompts."
-    )
-    label_smoothing: float = Field(
-        0.0, ge=0, lt=0.5, description="Share of comparisons and corrections assumed flipped."
-    )
-    centring: float = Field(
-        0.0,
-        ge=0,
-        description="Weight of the squared mean score of what is compared; 0.01 keeps scores around zero.",
-    )
     margin: float = Field(
         0.0, ge=0, description="Utility asked for per step of a comparison's strength above 1."
-    )
-    ties: Literal["davidson", "rao_kupper"] = Field(
-        "davidson", description="Model of undecided comparisons."
-    )
-    rankings: Literal["plackett_luce", "all_pairs"] = Field(
-        "plackett_luce",
-        description="Likelihood of rankings; all_pairs is InstructGPT's mean over pairs.",
     )
     rows: Literal["prompt", "pair"] = Field(
         "prompt",
@@ -127,7 +98,6 @@ class RewardConfig(ReadsData, TrainingConfig, TrainingSettings):
         0.1, gt=0, lt=0.9, description="Share of the prompts kept aside, from the end."
     )
     lengths: LengthConfig = Field(LengthConfig(), description="Token limits.")
-    epochs: float = Field(1.0, gt=0, description="Passes over the judged prompts, per member.")
     batch: int = Field(16, ge=1, description="Prompts per optimiser step.")
 
     @model_validator(mode="after")
@@ -240,16 +210,22 @@ class Reward(Stage):
         model = RewardModel.untrained(
             build_members(trunk, config.members, context.seed, config.trunk, lora, form)
         )
-        settings = _settings(config, context)
         result = train_reward(
-            model, train, settings, effects, context.session(_note), heldout, judged.scales
+            model,
+            train,
+            config,
+            effects,
+            context.session(_note),
+            heldout,
+            judged.scales,
+            seed=context.seed,
         )
         fit_centre(model, [g.group for g in train[:256]], config.micro_batch_tokens)
         if strict_pairs(heldout):
             fit_temperature(model, heldout, config.micro_batch_tokens)
         saved = model.save(context.folder / "model", [g.group for g in train[:3]])
         gold = context.path(config.gold) if config.gold else None
-        summary, values, artefacts = report(model, result, judged, heldout, settings, gold, context)
+        summary, values, artefacts = report(model, result, judged, heldout, config, gold, context)
         return StageResult(summary, values, {"model": saved, **artefacts})
 
 
@@ -277,25 +253,6 @@ def _split(groups: list[JudgedGroup], share: float) -> tuple[list[JudgedGroup], 
         )
     cut = min(len(groups) - 1, max(1, round(len(groups) * (1 - share))))
     return groups[:cut], groups[cut:]
-
-
-def _settings(config: RewardConfig, context: StageContext) -> RewardSettings:
-    from accord.learning.judgements import Form
-    from accord.learning.reward_settings import RewardSettings
-
-    return RewardSettings(
-        epochs=config.epochs,
-        batch=config.batch,
-        micro_batch_tokens=config.micro_batch_tokens,
-        seed=context.seed,
-        bootstrap=config.bootstrap,
-        label_smoothing=config.label_smoothing,
-        centring=config.centring,
-        form=Form(config.ties, config.rankings),
-        effects=config.effects,
-        annotator_rate=config.annotator_rate,
-        optimizer=config,
-    )
 
 
 def _check_steps(

@@ -16,7 +16,7 @@ from accord.learning.annotators import describe_annotators
 from accord.learning.calibration import context_explained, pair_gaps
 from accord.learning.judgements import JudgedGroup, strict_pairs
 from accord.learning.reward import RewardResult, describe
-from accord.learning.reward_settings import RewardSettings
+from accord.learning.settings import RewardSettings
 from accord.models.reward_model import RewardModel
 from accord.runs.context import StageContext
 from accord.runs.stages.judged import JudgedData
