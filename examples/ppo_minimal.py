@@ -29,6 +29,7 @@ from accord.models.loading import copy_causal_lm, freeze, load_causal_lm
 from accord.models.scalar import ScalarModel
 from accord.sampling.builtin import BuiltinSampler
 from accord.sampling.rollout import Rollout, SamplingSettings
+from accord.seeds import derive_seed
 from accord.text.encoding import Encoder
 from accord.text.packing import Group, pack
 
@@ -75,8 +76,7 @@ def ppo(
     for step in range(s.steps):
         # 1. Sample a response to each prompt, every one with a seed of its own, and score it.
         rows = order.rows(step)
-        first = (seed * 1_000_003 + step) * 100_003
-        seeds = [first + place for place in range(len(rows))]
+        seeds = [derive_seed(seed, "rollout", step, place, 0) for place in range(len(rows))]
         sampling = SamplingSettings(s.max_new_tokens, s.temperature)
         rollout = sampler.sample([prompts[row] for row in rows], sampling, seeds)
         score_B = score(rollout)
@@ -105,7 +105,8 @@ def ppo(
         policy_losses, value_losses = [], []
         for epoch in range(s.epochs):
             generator = torch.Generator()
-            generator.manual_seed((seed * 1_000_003 + step) * 101 + epoch)
+            own = derive_seed(seed, "update", step, epoch)
+            generator.manual_seed(derive_seed(own, "minibatches"))
             shuffled = torch.randperm(len(groups), generator=generator)
             for part in torch.tensor_split(shuffled, s.minibatches):
                 mini = batch.select(part.tolist())

@@ -18,6 +18,7 @@ from accord.feedback.simulate import (
     judge_comparison,
     judge_rating,
 )
+from accord.seeds import derive_seed
 from real_data import shared_data
 
 
@@ -113,9 +114,11 @@ def test_audit_of_single_answers_and_of_one_policy(tmp_path: Path) -> None:
             [True] * 4,
         )
         for k, annotator in enumerate(crowd):
-            records.append(judge_rating(offered, 0, annotator, (item, k), "g"))
-            records.append(judge_comparison(offered, (0, 1), annotator, (item, k, 1), "g"))
-            records.append(judge_best_worst(offered, annotator, (item, k, 2), "g"))
+            records.append(judge_rating(offered, 0, annotator, derive_seed(item, k), "g"))
+            records.append(
+                judge_comparison(offered, (0, 1), annotator, derive_seed(item, k, 1), "g")
+            )
+            records.append(judge_best_worst(offered, annotator, derive_seed(item, k, 2), "g"))
     path = write(tmp_path / "r.jsonl", records)
     done = CliRunner().invoke(main, ["feedback", "audit", str(path), "--json"])
     assert done.exit_code == 0, done.output

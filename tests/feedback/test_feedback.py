@@ -31,6 +31,7 @@ from accord.feedback.simulate import (
     simulated_crowd,
 )
 from accord.feedback.store import FeedbackStore
+from accord.seeds import derive_seed
 from accord.statistics.krippendorff import krippendorff_alpha
 from real_data import shared_data
 
@@ -54,11 +55,13 @@ def judged(
         options = offered(item, rng.normal(size=4).tolist())
         for a in who:
             if item % 2:
-                records.append(judge_ranking(options, crowd[a], (seed, item, a), "g1"))
+                records.append(judge_ranking(options, crowd[a], derive_seed(seed, item, a), "g1"))
             else:
                 pairs = ((0, 1), (2, 3), (1, 2))
                 records += [
-                    judge_comparison(options, pair, crowd[a], (seed, item, a, *pair), "g1")
+                    judge_comparison(
+                        options, pair, crowd[a], derive_seed(seed, item, a, *pair), "g1"
+                    )
                     for pair in pairs
                 ]
     return records, crowd
@@ -68,11 +71,9 @@ def judged(
 @settings(max_examples=40)
 @given(st.lists(st.floats(-5, 5), min_size=2, max_size=6), st.integers(0, 10**6))
 def test_records_survive_a_round_trip(rewards: list[float], seed: int) -> None:
-    record = judge_ranking(offered(0, rewards), SimulatedAnnotator("a", 1.0), (seed,), "g1")
+    record = judge_ranking(offered(0, rewards), SimulatedAnnotator("a", 1.0), seed, "g1")
     assert parse_line(dump_line(record)) == record
-    pair = judge_comparison(
-        offered(0, rewards), (0, 1), SimulatedAnnotator("a", 1.0), (seed,), "g1"
-    )
+    pair = judge_comparison(offered(0, rewards), (0, 1), SimulatedAnnotator("a", 1.0), seed, "g1")
     assert parse_line(dump_line(pair)) == pair
 
 
@@ -230,10 +231,10 @@ def test_simulated_ratings_and_thumbs_have_the_stated_probabilities() -> None:
     up = np.mean([annotator.thumb(0.9, 0.2, rng) for _ in range(6000)])
     assert up == pytest.approx(1 - below[1], abs=0.02)
     options = offered(0, [0.5, -0.5])
-    rating = judge_rating(options, 1, annotator, (1,), "g1", (-1.0, 1.0), "overall")
+    rating = judge_rating(options, 1, annotator, 1, "g1", (-1.0, 1.0), "overall")
     assert (rating.choice.low, rating.choice.high) == (0, 2)
     assert rating.choice.scores["overall"] in (0, 1, 2)
-    thumb = judge_thumb(options, 0, annotator, (1,), "g1")
+    thumb = judge_thumb(options, 0, annotator, 1, "g1")
     assert [r.options[0].content for r in (rating, thumb)] == ["answer 0.1", "answer 0.0"]
     assert all(parse_line(dump_line(r)) == r for r in (rating, thumb))
 
@@ -280,13 +281,19 @@ def test_annotators_lie_in_their_intervals_at_the_nominal_rate() -> None:
             options = offered(item, rng.normal(size=4).tolist())
             for k, annotator in enumerate(crowd):
                 if (item + k) % 3 == 0:
-                    records.append(judge_best_worst(options, annotator, (seed, item, k), "g1"))
+                    records.append(
+                        judge_best_worst(options, annotator, derive_seed(seed, item, k), "g1")
+                    )
                 elif (item + k) % 3 == 1:
-                    records.append(judge_ranking(options, annotator, (seed, item, k), "g1"))
+                    records.append(
+                        judge_ranking(options, annotator, derive_seed(seed, item, k), "g1")
+                    )
                 else:
                     pairs = ((0, 1), (2, 3), (1, 2))
                     records += [
-                        judge_comparison(options, p, annotator, (seed, item, k, *p), "g1")
+                        judge_comparison(
+                            options, p, annotator, derive_seed(seed, item, k, *p), "g1"
+                        )
                         for p in pairs
                     ]
         for found, truth in zip(estimate(records).annotators, crowd, strict=True):
@@ -307,7 +314,7 @@ def test_what_the_model_cannot_use_is_counted() -> None:
     tied = tied.model_copy(
         update={"choice": type(tied.choice)(order=[order[0] + order[1], *order[2:]])}
     )
-    thumb = judge_thumb(offered(0, [0.0, 1.0]), 0, crowd[0], (0,), "g1")
+    thumb = judge_thumb(offered(0, [0.0, 1.0]), 0, crowd[0], 0, "g1")
     found = estimate([*records[1:], strong, tied, thumb])
     assert found.left_out == {
         "ranking with ties": 1,

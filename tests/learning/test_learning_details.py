@@ -49,6 +49,7 @@ from accord.models.scalar import ScalarHead, ScalarModel
 from accord.runs.stages.ppo import PpoConfig
 from accord.sampling.builtin import BuiltinSampler
 from accord.sampling.rollout import Rollout, SamplingSettings
+from accord.seeds import derive_seed
 from accord.text.packing import Group, pack
 from tiny import ByteTokenizer, tiny_llama
 
@@ -219,6 +220,7 @@ def test_responses_that_did_not_finish_get_the_fixed_score_whatever_stops_them()
         unfinished_score=OnPolicySettings(steps=1).unfinished_score,
         score=lambda r: torch.ones(1, r.size),
         max_new_tokens=30,
+        seed=1,
     )
     rollout = t.rollout(0)
     scores = t.final_score(torch.ones(1, rollout.size), rollout).tolist()
@@ -707,7 +709,9 @@ def test_the_pretraining_mix_adds_its_weighted_gradient() -> None:
         values = t.minibatch(t.experience(t.rollout(0)), 0, None)
         found.append(grads(t.policy))
     alone = tiny_llama()
-    rows = torch.randint(6, (4,), generator=torch.Generator().manual_seed(0)).tolist()
+    rows = torch.randint(
+        6, (4,), generator=torch.Generator().manual_seed(derive_seed(0, "ptx", 0))
+    ).tolist()
     loss, _ = supervised_step(alone, [demonstrations[r] for r in rows], 10_000)
     assert values["ptx_loss_tok"] == pytest.approx(loss, abs=1e-5)
     _assert_same(found[0], found[1])

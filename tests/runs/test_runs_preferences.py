@@ -60,7 +60,7 @@ def made(tmp_path: Path) -> Path:
     rows = [r.model_dump(mode="json") for r in RECORDS]
     (tmp_path / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "toy.yaml").write_text(
-        f"name: toy\nseed: 3\nthreads: 1\nstages:\n  data: {{kind: preferences, data: {tmp_path / 'data.jsonl'}, evaluation: 2}}\n"
+        f"name: toy\nseed: 16\nthreads: 1\nstages:\n  data: {{kind: preferences, data: {tmp_path / 'data.jsonl'}, evaluation: 2}}\n"
     )
     runner.execute(
         recipes.load(str(tmp_path / "toy.yaml")), tmp_path / "run", False, Progress(), {}

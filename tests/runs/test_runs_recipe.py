@@ -8,7 +8,7 @@ import pytest
 
 from accord.errors import ConfigError
 from accord.runs import recipe as recipes
-from accord.runs.context import derive_seed
+from accord.seeds import derive_seed
 
 MINIMAL = """
 name: small

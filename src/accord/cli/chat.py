@@ -9,6 +9,7 @@ import click
 
 from accord.cli.terminal import safe_text
 from accord.runs import environment
+from accord.seeds import derive_seed
 
 
 def converse(
@@ -38,7 +39,7 @@ def converse(
         prompt: Any = [*messages, {"role": "user", "content": line}] if chatty else line
         stream = _Stream(encoder)
         sampler.sample(
-            [encoder.prompt(prompt)], settings, [seed * 1_000_003 + turn], on_token=stream
+            [encoder.prompt(prompt)], settings, [derive_seed(seed, "turn", turn)], on_token=stream
         )
         click.echo(stream.rest())
         if chatty:

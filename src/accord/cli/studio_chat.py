@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from accord.errors import ConfigError, DataError
 from accord.runs import environment
 from accord.sampling.endpoint import Endpoint, EndpointError
+from accord.seeds import derive_seed
 from accord.studio.chat import ChatError, Reply
 from accord.studio.server import from_environment
 
@@ -141,7 +142,11 @@ class Models:
         """See `ChatSampler.reply`; responses are asked for side by side."""
         with self._place(), ThreadPoolExecutor(count) as pool:
             asked = [
-                pool.submit(self.models[n % len(self.models)].respond, messages, (seed + n) % 2**31)
+                pool.submit(
+                    self.models[n % len(self.models)].respond,
+                    messages,
+                    derive_seed(seed, "response", n) % 2**31,
+                )
                 for n in range(count)
             ]
             return [one.result() for one in asked]

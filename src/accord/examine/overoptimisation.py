@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from accord.seeds import generator
 from accord.statistics.intervals import Array
 from accord.statistics.resampling import percentile_interval, resamples
 
@@ -39,7 +40,7 @@ def fit(d: Array, gain: Array, form: Form, seed: int = 0, draws: int = 300) -> F
         return None
     basis = np.stack([d, -d * (d if form == "best_of_n" else np.log(d))], axis=1)
     alpha, beta = np.linalg.lstsq(basis, gain, rcond=None)[0]
-    rng = np.random.default_rng(seed)
+    rng = generator(seed, "overoptimisation")
     betas = [
         float(np.linalg.lstsq(basis[rows], gain[rows], rcond=None)[0][1])
         for rows in resamples(len(d), draws, rng)

@@ -12,6 +12,7 @@ import numpy as np
 
 from accord.errors import DataError
 from accord.feedback.records import BestWorst, Comparison, Feedback, Ranking
+from accord.seeds import generator
 from accord.statistics.intervals import Array, Interval
 from accord.statistics.krippendorff import alpha_of, coincidences
 from accord.statistics.resampling import bootstrap
@@ -80,7 +81,7 @@ def _votes(record: Feedback) -> dict[tuple[str, str], float]:
 def measure(records: Sequence[Feedback], draws: int = 400, seed: int = 0) -> Agreement:
     """Agreement of all comparisons, rankings and best/worst choices, with intervals by bootstrap
     over prompts."""
-    rng = np.random.default_rng(seed)
+    rng = generator(seed, "agreement")
     by_prompt: dict[str, list[list[float]]] = defaultdict(list)
     for (prompt, _, _), votes in sorted(pair_votes(records).items()):
         if len(votes) >= 2:

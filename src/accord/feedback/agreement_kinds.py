@@ -24,6 +24,7 @@ from accord.feedback.records import (
     StepLabels,
     Thumb,
 )
+from accord.seeds import generator
 from accord.statistics.intervals import Array, Interval
 from accord.statistics.krippendorff import (
     Level,
@@ -172,7 +173,7 @@ def flags(record: Feedback) -> dict[str, bool]:
 def _measure_scale(
     what: str, level: Level, twice: dict[Unit, list[float]], draws: int, seed: int
 ) -> ScaleAgreement:
-    rng = np.random.default_rng(seed)
+    rng = generator(seed, "agreement", what)
     by_prompt: dict[str, list[list[float]]] = defaultdict(list)
     for unit, values in sorted(twice.items()):
         by_prompt[unit[0]].append([float(v) for v in rng.permutation(values)])

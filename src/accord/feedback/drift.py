@@ -35,6 +35,7 @@ from accord.feedback.votes import (
     vote_rows,
     votes_of,
 )
+from accord.seeds import generator
 from accord.statistics.intervals import Array, Index, Interval, around, share
 from accord.statistics.significance import discoveries
 
@@ -151,7 +152,7 @@ def _paths(channel: Channel, orders_OT: Index) -> Array:
 def _orders(count: int, seed: int, part: int, orders: int) -> Index:
     """Some of the random orders of `count` judgements: [O, T]. All signals of an annotator are put
     in the same ones."""
-    rng = np.random.default_rng((seed, part))
+    rng = generator(seed, "drift", part)
     drawn: Index = rng.permuted(np.tile(np.arange(count), (orders, 1)), axis=1)
     return drawn
 

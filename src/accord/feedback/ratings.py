@@ -27,6 +27,7 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from accord.errors import DataError, RunError
 from accord.feedback.choice_model import OUTCOMES, TIE, Compared, comparison
 from accord.feedback.votes import Cells, Votes, cells
+from accord.seeds import generator
 from accord.statistics.intervals import Array
 from accord.statistics.resampling import percentile_interval
 
@@ -92,7 +93,7 @@ class Ratings:
     def rank_intervals(self, draws: int = 2000, seed: int = 0) -> list[tuple[int, int]]:
         """95 % interval of each producer's rank (1 is best), scores drawn from their joint
         distribution."""
-        drawn = self.draws(draws, np.random.default_rng(seed))
+        drawn = self.draws(draws, generator(seed, "ranks"))
         ranks = (-drawn).argsort(1).argsort(1).astype(np.float64) + 1
         ends = [percentile_interval(ranks[:, producer]) for producer in range(ranks.shape[1])]
         return [(math.floor(low), math.ceil(high)) for low, high in ends]

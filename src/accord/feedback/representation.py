@@ -17,6 +17,7 @@ import numpy as np
 from accord.errors import ConfigError
 from accord.feedback.agreement import TIE, pair_votes
 from accord.feedback.records import Feedback
+from accord.seeds import generator
 from accord.statistics.intervals import Array, Interval, share
 from accord.statistics.resampling import bootstrap
 
@@ -180,6 +181,6 @@ def _rates(rows: Array, draws: int, seed: int) -> tuple[Interval | None, Interva
 
     if not len(rows):
         return None, None
-    found = bootstrap(rows, point, draws, np.random.default_rng(seed))
+    found = bootstrap(rows, point, draws, generator(seed, "representation"))
     within, between = (value if np.isfinite(value.value) else None for value in found)
     return within, between

@@ -27,6 +27,7 @@ from accord.feedback.choice_model import FIRST, TIE, decided_log_p, decided_p
 from accord.feedback.ratings import Ratings, RatingSettings, fit
 from accord.feedback.records import Feedback, content_id
 from accord.feedback.votes import Objects, Votes, object_name
+from accord.seeds import generator
 from accord.statistics.intervals import Array, Interval
 from accord.statistics.resampling import percentile_interval
 
@@ -139,7 +140,7 @@ def select(
         )
     if disagreement is not None and len(disagreement) != len(candidates):
         raise DataError(f"{len(disagreement):,} disagreements for {len(candidates):,} candidates")
-    rng = np.random.default_rng(seed)
+    rng = generator(seed, "select")
     at_random = int(np.ceil(random_share * count))
     by_chance = rng.permutation(len(candidates))[:at_random]
     picks = [Pick(candidates[c], "random", 0.0, "drawn at random") for c in by_chance]
@@ -285,7 +286,7 @@ def saving(random: Votes, active: Votes, draws: int = 60, seed: int = 0) -> Savi
             f"{random.total} decided random votes and {active.total} active ones; a saving needs 60 of each",
             "collect more picks of `accord feedback select`, with their arm",
         )
-    rng, found = np.random.default_rng(seed), []
+    rng, found = generator(seed, "saving"), []
     for _ in range(draws):
         order = rng.permutation(len(random.first))
         test, train = random.at(order[: len(order) // 2]), random.at(order[len(order) // 2 :])

@@ -29,6 +29,7 @@ from accord.feedback.records import (
     content_id,
 )  # fmt: skip
 from accord.feedback.votes import Votes
+from accord.seeds import derive_seed, generator
 
 
 @dataclass(frozen=True)
@@ -193,7 +194,7 @@ def simulated_crowd(seed: int, bad: bool = True) -> list[SimulatedAnnotator]:
     Ids are shuffled by `seed`, so they give nothing away.
     """
     truth = HONEST + BAD if bad else HONEST
-    order = np.random.default_rng(seed).permutation(len(truth))
+    order = generator(seed, "crowd").permutation(len(truth))
     return [
         SimulatedAnnotator(
             f"ann-{place + 1:02d}",
@@ -211,7 +212,7 @@ def assign(items: int, annotators: int, overlap: int, seed: int) -> list[list[in
         raise ConfigError(
             f"overlap is {overlap} with {annotators} annotators", f"use 1 to {annotators}"
         )
-    rng = np.random.default_rng(seed)
+    rng = generator(seed, "assign")
     load = np.zeros(annotators)
     result = []
     for _ in range(items):
@@ -242,10 +243,10 @@ class Offered:
 
 
 def judge_ranking(
-    offered: Offered, annotator: SimulatedAnnotator, seed: Sequence[int], guideline: str
+    offered: Offered, annotator: SimulatedAnnotator, seed: int, guideline: str
 ) -> Feedback:
     """A full ranking of all responses, shown in an order of its own."""
-    rng = np.random.default_rng(seed)
+    rng = generator(seed, "judgement")
     count = len(offered.contents)
     shown_at = [int(p) for p in rng.permutation(count)]
     order = annotator.rank(offered.rewards, shown_at, rng)
@@ -257,11 +258,11 @@ def judge_comparison(
     offered: Offered,
     pair: tuple[int, int],
     annotator: SimulatedAnnotator,
-    seed: Sequence[int],
+    seed: int,
     guideline: str,
 ) -> Feedback:
     """A comparison of two of the responses, sides drawn at random."""
-    rng = np.random.default_rng(seed)
+    rng = generator(seed, "judgement")
     shown_at = [int(p) for p in rng.permutation(2)]
     preferred = annotator.compare([offered.rewards[i] for i in pair], shown_at, rng)
     tied = preferred is None
@@ -274,10 +275,10 @@ def judge_comparison(
 
 
 def judge_best_worst(
-    offered: Offered, annotator: SimulatedAnnotator, seed: Sequence[int], guideline: str
+    offered: Offered, annotator: SimulatedAnnotator, seed: int, guideline: str
 ) -> Feedback:
     """The best of all responses by exp(u), then the worst of the rest by exp(-u)."""
-    rng = np.random.default_rng(seed)
+    rng = generator(seed, "judgement")
     shown_at = [int(p) for p in rng.permutation(len(offered.contents))]
     u = annotator.utilities(np.asarray(offered.rewards, dtype=np.float64), np.asarray(shown_at))
     best = int((u + rng.gumbel(size=len(u))).argmax())
@@ -289,7 +290,7 @@ def judge_best_worst(
     )
 
 
-def flip(record: Feedback, share: float, seed: Sequence[int]) -> Feedback:
+def flip(record: Feedback, share: float, seed: int) -> Feedback:
     """Turn the judgement round with probability `share`: the other one preferred, the ranking
     reversed.
 
@@ -297,7 +298,7 @@ def flip(record: Feedback, share: float, seed: Sequence[int]) -> Feedback:
     al. 2023).
     """
     choice = record.choice
-    if not share or np.random.default_rng((*seed, 999_983)).random() >= share:
+    if not share or generator(seed, "flip").random() >= share:
         return record
     if isinstance(choice, Ranking):
         return record.model_copy(update={"choice": Ranking(order=choice.order[::-1])})
@@ -315,7 +316,11 @@ def drifting(
     result, seen = [], 0
     for record in records:
         if record.annotator == annotator:
-            record = flip(record, share, (seed, seen)) if seen >= after else record
+            record = (
+                flip(record, share, derive_seed(seed, "drifting", seen))
+                if seen >= after
+                else record
+            )
             seen += 1
         result.append(record)
     return result
@@ -325,13 +330,13 @@ def judge_rating(
     offered: Offered,
     which: int,
     annotator: SimulatedAnnotator,
-    seed: Sequence[int],
+    seed: int,
     guideline: str,
     thresholds: Sequence[float] = (-2.0, -0.7, 0.7, 2.0),
     attribute: str = "overall",
 ) -> Feedback:
     """A rating of one response on the scale 0..L of L thresholds."""
-    rng = np.random.default_rng(seed)
+    rng = generator(seed, "judgement")
     level = annotator.rate(offered.rewards[which], thresholds, rng)
     choice = Rating(scores={attribute: float(level)}, low=0.0, high=float(len(thresholds)))
     return _record("rating", offered, [which], [0], choice, annotator, guideline, rng)
@@ -341,12 +346,12 @@ def judge_thumb(
     offered: Offered,
     which: int,
     annotator: SimulatedAnnotator,
-    seed: Sequence[int],
+    seed: int,
     guideline: str,
     threshold: float = 0.0,
 ) -> Feedback:
     """A thumb for one response."""
-    rng = np.random.default_rng(seed)
+    rng = generator(seed, "judgement")
     choice = Thumb(up=annotator.thumb(offered.rewards[which], threshold, rng))
     return _record("thumb", offered, [which], [0], choice, annotator, guideline, rng)
 

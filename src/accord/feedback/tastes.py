@@ -24,6 +24,7 @@ from accord.errors import DataError
 from accord.feedback.choice_model import FIRST, TIE, decided_log_p, decided_p
 from accord.feedback.records import Feedback
 from accord.feedback.votes import Objects, Votes, votes_of
+from accord.seeds import generator
 from accord.statistics.intervals import Array, Index, Interval, around, share
 
 RELIABILITY_SD = 0.7
@@ -159,7 +160,7 @@ def _data(votes: Votes) -> tuple[_Data, int]:
 def _best(data: _Data, groups: int, seed: int) -> _Fit:
     """The best of several starts: random ones, and one from the directions in which annotators
     differ most."""
-    rng = np.random.default_rng(seed)
+    rng = generator(seed, "tastes", groups)
     if groups == 1:
         return _em(data, np.ones((data.annotators, 1)))
     starts = [

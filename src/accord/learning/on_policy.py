@@ -41,6 +41,7 @@ from accord.learning.supervised import supervised_step
 from accord.models.causal_lm import CausalLM
 from accord.models.scalar import ScalarModel
 from accord.sampling.rollout import Rollout, Sampler, SamplingSettings
+from accord.seeds import derive_seed
 from accord.text.packing import Group, PackedStream, micro_batches, pack, streams
 
 POLICY_SUMS = ["policy_loss", "clip_share", "ratio_mean", "update_kl_tok"]
@@ -178,12 +179,12 @@ class OnPolicyTrainer:
 
     def rollout(self, step: int) -> Rollout:
         """Sample this process's share of the step's responses; the seed of a response derives from
-        (seed, step, place), so neither a resumed run nor another number of processes changes it."""
+        (seed, step, place, sample), so neither a resumed run nor another number of processes
+        changes it."""
         s, rows = self.settings, self.order.rows(step)
-        first = (self.seed * 1_000_003 + step) * 100_003
         mine = self.share(step)
         seeds = [
-            first + place * s.samples_per_prompt + k
+            derive_seed(self.seed, "rollout", step, place, k)
             for place in mine
             for k in range(s.samples_per_prompt)
         ]
@@ -285,7 +286,7 @@ class OnPolicyTrainer:
             check_ratio(worst, step)
 
         for epoch in range(s.epochs):
-            seed = (self.seed * 1_000_003 + step) * 101 + epoch
+            seed = derive_seed(self.seed, "update", step, epoch)
             for part in (
                 [batch] if s.one_pass else minibatches(batch, s.minibatches, seed, places, total)
             ):
@@ -416,7 +417,7 @@ class OnPolicyTrainer:
         """Add the gradient of the pretraining mix (InstructGPT eq. 2), scaled by its weight."""
         s = self.settings
         generator = torch.Generator().manual_seed(
-            self.seed * 1_000_003 + self.policy_optimizer.steps
+            derive_seed(self.seed, "ptx", self.policy_optimizer.steps)
         )
         rows = torch.randint(len(self.ptx), (s.ptx_batch,), generator=generator).tolist()
         return supervised_step(

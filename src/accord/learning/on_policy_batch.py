@@ -16,6 +16,7 @@ from accord.learning import losses
 from accord.learning.parallel import ALONE, World
 from accord.models import precision
 from accord.sampling.rollout import Rollout
+from accord.seeds import derive_seed
 from accord.text.packing import Group, cut_groups
 
 BF16_SLACK = 3.0
@@ -103,7 +104,7 @@ def minibatches(
     here = {
         place: i for i, place in enumerate(range(len(batch.groups)) if places is None else places)
     }
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(derive_seed(seed, "minibatches"))
     order = torch.randperm(len(here) if total is None else total, generator=generator)
     for part in torch.tensor_split(order, count):
         if part.numel():

@@ -7,6 +7,8 @@ import math
 
 import torch
 
+from accord.seeds import derive_seed
+
 
 class EpochOrder:
     """Shuffled epochs cut into batches of `batch` rows; the last batch of an epoch may be smaller.
@@ -29,7 +31,7 @@ class EpochOrder:
         """Row indices of 0-based `step`."""
         epoch, index = divmod(step, self.per_epoch)
         if epoch != self._epoch:
-            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+            generator = torch.Generator().manual_seed(derive_seed(self.seed, "order", epoch))
             self._order, self._epoch = torch.randperm(self.rows_total, generator=generator), epoch
         return self._order[index * self.batch : (index + 1) * self.batch].tolist()
 

@@ -36,6 +36,7 @@ from accord.learning.weights import effective
 from accord.models.ensembles import trunk_kind
 from accord.models.reward_model import RewardModel
 from accord.models.scalar import ScalarModel
+from accord.seeds import derive_seed
 from accord.text.packing import micro_batches, pack
 
 
@@ -87,12 +88,14 @@ def train_reward(
         if shared
         else [Team([m], [p]) for m, p in zip(model.members, learned, strict=True)]
     )
-    drawn = [_resample(len(groups), settings, _member_seed(seed, m)) for m in range(model.size)]
+    drawn = [
+        _resample(len(groups), settings, derive_seed(seed, "member", m)) for m in range(model.size)
+    ]
     times = [torch.bincount(torch.tensor(rows), minlength=len(groups)) for rows in drawn]
     # A trunk of one member reads each draw by itself, a shared one all that any of its heads drew.
     visited = [torch.stack(times).sum(0).nonzero()[:, 0].tolist()] if shared else drawn
     orders = [
-        EpochOrder(len(rows), settings.batch, settings.epochs, _member_seed(seed, m))
+        EpochOrder(len(rows), settings.batch, settings.epochs, derive_seed(seed, "member", m))
         for m, rows in enumerate(visited)
     ]
     per_team, total = orders[0].steps, orders[0].steps * len(teams)
@@ -243,13 +246,9 @@ def describe(result: RewardResult) -> dict[str, Any]:
     }
 
 
-def _member_seed(seed: int, member: int) -> int:
-    return seed * 101 + member
-
-
 def _resample(count: int, settings: RewardSettings, seed: int) -> list[int]:
     """The prompts a member learns from."""
     if not settings.bootstrap:
         return list(range(count))
-    generator = torch.Generator().manual_seed(seed + 7)
+    generator = torch.Generator().manual_seed(derive_seed(seed, "resample"))
     return torch.randint(count, (count,), generator=generator).tolist()

@@ -22,6 +22,7 @@ from accord.models.loading import (
     with_adapter,
 )
 from accord.models.scalar import ScalarModel
+from accord.seeds import derive_seed
 
 Trunk = Literal["own", "shared", "adapters"]
 HEADS = "heads.safetensors"
@@ -40,11 +41,12 @@ def build_members(
     own: a trunk each. shared: heads on one trunk, trained together. adapters: one frozen trunk in
     memory with a low-rank adapter per member; raises ConfigError without `lora`.
     """
+    seeds = [derive_seed(seed, "member", m) for m in range(count)]
     if trunk == "own":
-        return [ScalarModel.from_causal_lm(lm, seed + m, lora, form) for m in range(count)]
+        return [ScalarModel.from_causal_lm(lm, own, lora, form) for own in seeds]
     if trunk == "shared":
-        first = ScalarModel.from_causal_lm(lm, seed, lora, form)
-        return [first, *(first.beside(seed + m) for m in range(1, count))]
+        first = ScalarModel.from_causal_lm(lm, seeds[0], lora, form)
+        return [first, *(first.beside(own) for own in seeds[1:])]
     if lora is None:
         raise ConfigError(
             "members on adapters need an adapter each", "set lora, or trunk: own or shared"
@@ -52,11 +54,11 @@ def build_members(
     form = form or HeadForm()
     return [
         ScalarModel(
-            add_lora(share_weights(lm), lora, seed + m),
-            form.head(lm.hidden_size, seed + m).to(lm.device),
+            add_lora(share_weights(lm), lora, own),
+            form.head(lm.hidden_size, own).to(lm.device),
             form,
         )
-        for m in range(count)
+        for own in seeds
     ]
 
 

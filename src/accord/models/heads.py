@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from accord.seeds import derive_seed
+
 Steps = Literal["end", "min", "product", "last"]
 Kind = Literal["point", "mean_variance", "categorical"]
 Read = Literal["mean", "quantile", "mean_std"]
@@ -126,7 +128,7 @@ class _Linear(nn.Module):
 
     def __init__(self, shape: tuple[int, ...], outputs: int, seed: int) -> None:
         super().__init__()
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(derive_seed(seed, "head"))
         self.weight = nn.Parameter(
             torch.randn(shape, generator=generator) / math.sqrt(shape[-1] + 1)
         )

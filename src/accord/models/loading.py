@@ -21,6 +21,7 @@ from accord.models.causal_lm import CausalLM
 from accord.models.huggingface import in_transformers, load_model, load_tokenizer
 from accord.models.llama import LlamaLM
 from accord.models.llama_files import read_llama, write_llama
+from accord.seeds import derive_seed
 from accord.text.encoding import Encoder
 from accord.text.packing import Group, pack
 
@@ -174,7 +175,7 @@ def add_lora(model: CausalLM, settings: LoraSettings, seed: int) -> CausalLM:
         task_type="CAUSAL_LM",
     )
     with torch.random.fork_rng(devices=[]):  # PEFT draws from the global generator
-        torch.manual_seed(seed)
+        torch.manual_seed(derive_seed(seed, "adapter"))
         peft = get_peft_model(in_transformers(model).hf, config)
     return CausalLM(peft.get_base_model(), model.tokenizer, adapter=peft)  # type: ignore[arg-type]
 

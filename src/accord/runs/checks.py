@@ -17,13 +17,14 @@ from pathlib import Path
 
 from accord.errors import AccordError, ConfigError
 from accord.runs import environment
-from accord.runs.context import ALLOWED, RESULT, Progress, StageContext, derive_seed, stage_folders
+from accord.runs.context import ALLOWED, RESULT, Progress, StageContext, stage_folders
 from accord.runs.inputs import DATA, REFERENCE, Kind, Named, about, is_data_file, named
 from accord.runs.known import ADAPTER, CONFIG, HUB_ID, REWARD, known_model, on_hub
 from accord.runs.plan import Plan
 from accord.runs.recipe import Recipe
 from accord.runs.session import InterruptFlag
 from accord.runs.stage import Stage, StageConfig
+from accord.seeds import derive_seed
 
 LEFT: dict[Kind, tuple[str, ...]] = {
     "gold reward": ("gold.npz", "vocabulary.json"), "annotator estimates": (), "card of a reward model": (),
@@ -55,7 +56,7 @@ def check(
                 run_dir,
                 Path(scratch) / name,
                 name,
-                derive_seed(recipe.header.seed, name),
+                derive_seed(recipe.header.seed, "stage", name),
                 environment.choose_device(recipe.header.device),
                 dict(list(folders.items())[:place]),
                 InterruptFlag(),

@@ -3,7 +3,6 @@ logs."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -206,11 +205,6 @@ class StageContext:
 def stage_folders(names: Sequence[str], run_dir: Path) -> dict[str, Path]:
     """stages/NN-name for each stage, in order."""
     return {name: run_dir / "stages" / f"{i:02d}-{name}" for i, name in enumerate(names, 1)}
-
-
-def derive_seed(seed: int, name: str) -> int:
-    """A stage's seed: 31 bits of a hash of the run's seed and the stage's name."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:4], "big") >> 1
 
 
 def relative_artefacts(artefacts: Mapping[str, Path], folder: Path) -> dict[str, Any]:

@@ -26,13 +26,13 @@ from accord.runs.context import (
     RESULT,
     Progress,
     StageContext,
-    derive_seed,
     relative_artefacts,
     stage_folders,
 )
 from accord.runs.recipe import Recipe
 from accord.runs.session import InterruptFlag
 from accord.runs.stage import Stage, StageConfig, StageResult
+from accord.seeds import derive_seed
 
 RECIPE, LOCK, FAILED = "recipe.yaml", ".lock", "failed.json"
 
@@ -113,7 +113,7 @@ def _context(
 ) -> StageContext:
     names = list(folders)
     earlier = {other: folders[other] for other in names[: names.index(name)]}
-    seed = derive_seed(recipe.header.seed, name)
+    seed = derive_seed(recipe.header.seed, "stage", name)
     allowed = getattr(config, "allow_dropped", ALLOWED)
     return StageContext(
         run_dir,

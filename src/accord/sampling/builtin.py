@@ -18,6 +18,7 @@ from accord.models.loading import generation_stops
 from accord.models.packed import KeyValueCache
 from accord.models.tuning import release_memory
 from accord.sampling.rollout import Rollout, SamplingSettings
+from accord.seeds import generator
 from accord.text.encoding import Encoder
 from accord.text.packing import Group, micro_batches, pack
 
@@ -67,7 +68,7 @@ class BuiltinSampler:
         self._check_lengths(prompts, settings)
         index = [p for p in range(len(prompts)) for _ in range(samples_per_prompt)]
         rows = [
-            _Response(b, prompts[p], np.random.default_rng(seed).random(settings.max_new_tokens))
+            _Response(b, prompts[p], generator(seed, "tokens").random(settings.max_new_tokens))
             for b, (p, seed) in enumerate(zip(index, seeds, strict=True))
         ]
         batch = _DecodingBatch(self.model, settings, self.stop_ids, self.slots, on_token)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 import secrets
 
 from sqlalchemy import and_, bindparam, select
 from sqlalchemy.orm import Session
 
+from accord.seeds import derive_seed
 from accord.studio import members
 from accord.studio.errors import Conflict, NotHere
 from accord.studio.members import Person
@@ -59,7 +59,6 @@ def new_lease() -> str:
 def draw_order(seed: int, key: str, account: str, ids: list[str]) -> list[str]:
     """The option ids in an order drawn from project, item and annotator: the same whenever it is
     asked for."""
-    digest = hashlib.sha256(f"{seed}|{key}|{account}".encode()).digest()
     order = list(ids)
-    random.Random(int.from_bytes(digest)).shuffle(order)
+    random.Random(derive_seed(seed, "shown order", key, account)).shuffle(order)
     return order

@@ -21,6 +21,7 @@ from sqlalchemy import select, update
 from accord.feedback.formats import read_feedback
 from accord.feedback.records import parse_line
 from accord.feedback.simulate import BAD, Offered, judge_ranking, simulated_crowd
+from accord.seeds import derive_seed
 from accord.spreadsheets import FORMULA
 from accord.studio import exporting, members, presenting, projects, queue
 from accord.studio.desk import Desk
@@ -115,7 +116,7 @@ def test_who_stands_out_is_named_with_the_reason() -> None:
             f"Prompt {n}", [f"Answer {k}" for k in "abcd"], rewards, "model", [True] * 4
         )
         for who, annotator in enumerate(crowd):
-            record = judge_ranking(offered, annotator, (n, who), "test@1")
+            record = judge_ranking(offered, annotator, derive_seed(0, n, who), "test@1")
             right = annotator.rationality > 0 if n % 6 == 0 else None
             answers.append(
                 Given(

@@ -12,6 +12,7 @@ from accord.runs.inputs import PolicyName, RewardName
 from accord.runs.plan import Plan
 from accord.runs.stage import Stage, StageConfig, StageResult, Value
 from accord.runs.stages.settings import EvaluationConfig
+from accord.seeds import derive_seed
 
 CHUNK = 32
 
@@ -72,7 +73,7 @@ class BestOfN(Stage):
         from accord.examine.best_of_n import expected_best
         from accord.models.loading import freeze, load_causal_lm
         from accord.models.reward_model import RewardModel
-        from accord.runs.stages.evaluation import POOL_SEED, Examiner
+        from accord.runs.stages.evaluation import Examiner
 
         model = freeze(load_causal_lm(context.resolve(config.model), context.device))
         selectors = {
@@ -85,9 +86,11 @@ class BestOfN(Stage):
         done = len(log.rows) // config.pool
         for start in range(done, len(prompts), CHUNK):
             part = replace(
-                examiner, prompts=prompts[start : start + CHUNK], seed=context.seed + start
+                examiner,
+                prompts=prompts[start : start + CHUNK],
+                seed=derive_seed(context.seed, "chunk", start),
             )
-            rows = part.rows(model, POOL_SEED, config.pool, distances=False)
+            rows = part.rows(model, "pool", config.pool, distances=False)
             log.append(row | {"prompt_id": row["prompt_id"] + start} for row in rows)
             context.checkpoint(min(start + CHUNK, len(prompts)), len(prompts), "sampling")
         proxy = np.array([np.mean(row["proxy"]) for row in log.rows]).reshape(len(prompts), -1)

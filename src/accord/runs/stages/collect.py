@@ -16,6 +16,7 @@ from accord.runs.context import StageContext
 from accord.runs.inputs import GoldName, PolicyName, Prompts
 from accord.runs.plan import Plan
 from accord.runs.stage import Stage, StageConfig, StageResult, Value
+from accord.seeds import derive_seed
 
 if TYPE_CHECKING:
     from accord.feedback.agreement import Agreement
@@ -224,17 +225,17 @@ def _judge(
         ranked = (item * config.ranking_share) % 1 + config.ranking_share >= 1
         for who in annotators:
             if ranked:
-                record = judge_ranking(offered[item], crowd[who], (seed, item, who), GUIDELINE)
-                yield flip(record, config.flipped, (seed, item, who))
+                own = derive_seed(seed, "judgement", item, who)
+                record = judge_ranking(offered[item], crowd[who], own, GUIDELINE)
+                yield flip(record, config.flipped, own)
                 continue
             for number in range(config.pairs_per_prompt):
                 pair = pairs[
                     (item + number) % len(pairs)
                 ]  # the same pairs for all annotators of the prompt
-                record = judge_comparison(
-                    offered[item], pair, crowd[who], (seed, item, who, number), GUIDELINE
-                )
-                yield flip(record, config.flipped, (seed, item, who, number))
+                own = derive_seed(seed, "judgement", item, who, number)
+                record = judge_comparison(offered[item], pair, crowd[who], own, GUIDELINE)
+                yield flip(record, config.flipped, own)
 
 
 def _tie_share(records: Sequence[Feedback]) -> float:

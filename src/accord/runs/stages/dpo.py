@@ -16,6 +16,7 @@ from accord.runs.plan import Plan
 from accord.runs.stage import Stage, StageResult
 from accord.runs.stages.policy import examine_along, load_policy, save_policy
 from accord.runs.stages.settings import EvaluationConfig, LengthConfig, ReadsData, TrainingConfig
+from accord.seeds import derive_seed
 
 
 class DpoConfig(ReadsData, TrainingConfig, PreferenceSettings):
@@ -122,7 +123,7 @@ class Dpo(Stage):
         )
         _check_pairs(found, config)
         order = torch.randperm(
-            len(pairs), generator=torch.Generator().manual_seed(context.seed)
+            len(pairs), generator=torch.Generator().manual_seed(derive_seed(context.seed, "pairs"))
         ).tolist()
         pairs = [pairs[i] for i in order[: config.limit]]
         on_step = examine_along(config.evaluate, policy, context)

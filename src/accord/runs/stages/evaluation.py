@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -21,6 +21,7 @@ from accord.models.reward_model import RewardModel
 from accord.runs.reading import read_prompts
 from accord.sampling.builtin import BuiltinSampler
 from accord.sampling.rollout import Rollout, SamplingSettings
+from accord.seeds import derive_seed
 from accord.text.encoding import Encoder
 from accord.text.gold import GoldSentiment
 from accord.text.packing import streams
@@ -30,14 +31,13 @@ if TYPE_CHECKING:
     from accord.runs.stages.settings import EvaluationConfig
 
 MICRO_BATCH = 4096
-BASELINE_SEED, ARM_SEED, POOL_SEED = 11, 12, 13
-"""Baseline, tuned policies and best-of-n pools are sampled independently of each other."""
+Purpose = Literal["baseline", "arm", "pool", "offered"]
+"""What is sampled; each independently of the others."""
 
 
-def sequence_seeds(seed: int, purpose: int, count: int) -> list[int]:
+def sequence_seeds(seed: int, purpose: Purpose, count: int) -> list[int]:
     """One sampling seed per response."""
-    first = (seed * 1_009 + purpose) * 1_000_003
-    return list(range(first, first + count))
+    return [derive_seed(seed, "samples", purpose, place) for place in range(count)]
 
 
 def render(prompt: Any) -> str:
@@ -85,7 +85,7 @@ class Examiner:
     def rows(
         self,
         policy: CausalLM,
-        purpose: int = ARM_SEED,
+        purpose: Purpose = "arm",
         samples_per_prompt: int = 1,
         distances: bool = True,
     ) -> list[dict[str, Any]]:

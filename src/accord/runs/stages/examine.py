@@ -105,11 +105,11 @@ class Examine(Stage):
     def _baseline(self, config: ExamineConfig, context: StageContext) -> list[dict[str, Any]]:
         """One sample of the untuned model per evaluation prompt."""
         from accord.models.loading import freeze, load_causal_lm
-        from accord.runs.stages.evaluation import BASELINE_SEED, Examiner
+        from accord.runs.stages.evaluation import Examiner
 
         model = freeze(load_causal_lm(context.resolve(config.baseline), context.device))
         rows = Examiner.load(config.evaluate, context, model).rows(
-            model, BASELINE_SEED, distances=False
+            model, "baseline", distances=False
         )
         write_jsonl(context.folder / "baseline.jsonl", rows)
         return rows

@@ -19,6 +19,7 @@ from accord.runs.inputs import Judgements
 from accord.runs.plan import Plan
 from accord.runs.stage import Stage, StageResult, Value
 from accord.runs.stages.settings import ReadsData
+from accord.seeds import derive_seed
 
 if TYPE_CHECKING:
     from accord.feedback.formats import FileReport
@@ -182,7 +183,7 @@ class Preferences(Stage):
     ) -> tuple[list[Feedback], list[Feedback]]:
         """(records kept aside, records used), drawn at random."""
         shuffled = list(fitting)
-        random.Random(seed).shuffle(shuffled)
+        random.Random(derive_seed(seed, "kept aside")).shuffle(shuffled)
         total = (
             len(shuffled)
             if config.limit is None

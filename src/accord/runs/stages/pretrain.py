@@ -13,6 +13,7 @@ from accord.runs.inputs import Texts
 from accord.runs.plan import Plan
 from accord.runs.stage import Stage, StageResult
 from accord.runs.stages.settings import TrainingConfig
+from accord.seeds import derive_seed
 from accord.validation import Unit
 
 TOKENS_PER_TEXT = 350
@@ -147,5 +148,5 @@ def _new_model(config: PretrainConfig, tokenizer_folder: Any, context: StageCont
         pad_token_id=tokenizer.pad_token_id,
     )
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(context.seed)
+        torch.manual_seed(derive_seed(context.seed, "weights"))
         return CausalLM(LlamaForCausalLM(shape).to(context.device), tokenizer)  # type: ignore[arg-type]

@@ -36,7 +36,7 @@ def sample_in_chunks(
     seeds it would have had.
     """
     encoder, sampler = context.encoder(model), BuiltinSampler(model)
-    seeds = sequence_seeds(context.seed, 0, len(prompts) * k)
+    seeds = sequence_seeds(context.seed, "offered", len(prompts) * k)
     log = context.log(LOG)
     for start in range(len(log.rows), len(prompts), chunk):
         part = prompts[start : start + chunk]
