@@ -43,12 +43,15 @@ from typing import Any
 from sqlalchemy import create_engine, insert, literal, select, text, update
 from starlette.testclient import TestClient
 
-from accord.studio import accounts, events, projects, queue
-from accord.studio.database import Database, open_database
-from accord.studio.engines import parse_url
 from accord.studio.errors import Conflict
-from accord.studio.settings import ProjectSettings
-from accord.studio.tables import Account, Answer, Item, Slot
+from accord.studio.people import accounts
+from accord.studio.projects import editing
+from accord.studio.projects.settings import ProjectSettings
+from accord.studio.queue import assigning
+from accord.studio.storage import events
+from accord.studio.storage.database import Database, open_database
+from accord.studio.storage.engines import parse_url
+from accord.studio.storage.tables import Account, Answer, Item, Slot
 from accord.studio.web.app import StudioConfig, create_app
 from accord.studio.web.security import session_cookie
 from benchmarks.postgres import server
@@ -79,9 +82,9 @@ def _client(db: Database, project: int, account: int, log: Path, think: float) -
             if think:
                 time.sleep(draw.expovariate(1 / think))
             began = time.perf_counter()
-            view = queue.next_view(db, project, account)
+            view = assigning.next_view(db, project, account)
             asked = time.perf_counter() - began
-            if isinstance(view, queue.Nothing):
+            if isinstance(view, assigning.Nothing):
                 if view.reason == "done":
                     return
                 time.sleep(0.05)
@@ -107,7 +110,7 @@ def _send(
 ) -> None:
     answer = {"preferred": note["order"][0]}
     try:
-        receipt = queue.submit(db, account, note["view"], note["lease"], note["key"], answer)
+        receipt = assigning.submit(db, account, note["view"], note["lease"], note["key"], answer)
     except Conflict as error:
         notes.write(json.dumps({"conflict": str(error)}) + "\n")
         return
@@ -167,12 +170,12 @@ def run(url: str, options: argparse.Namespace, workers: int) -> dict[str, Any]:
 
 
 def _prepare(db: Database, options: argparse.Namespace) -> tuple[int, list[int]]:
-    made = projects.create_project(
+    made = editing.create_project(
         db, ProjectSettings(name="Load", overlap=options.overlap, lease_minutes=0.5), None
     )
     count = options.slots // options.overlap
     rows = ({"prompt": f"Question {n}", "options": [f"One {n}", f"Two {n}"]} for n in range(count))
-    projects.add_items(db, made, rows)
+    editing.add_items(db, made, rows)
     with db.write() as session:
         people = [
             Account(public=f"p{n}", name=f"Rater {n}", role="annotator", created_at=db.now())
@@ -181,7 +184,7 @@ def _prepare(db: Database, options: argparse.Namespace) -> tuple[int, list[int]]
         session.add_all(people)
         session.flush()
         for account in people:
-            projects.add_member(session, made, account.id, "annotator", db.now(), None)
+            editing.add_member(session, made, account.id, "annotator", db.now(), None)
         accounts = [account.id for account in people]
     if options.done:
         _fill(db, made, options.done)
@@ -324,7 +327,7 @@ def large(url: str, slots: int, overlap: int = 10) -> dict[str, Any]:
     found: dict[str, Any] = {"database": "sqlite" if db.sqlite else "postgres", "slots": slots}
     for name, project in (("large", big), ("small", small)):
         found[f"count_{name}_seconds"] = round(
-            min(_seconds(partial(queue.progress, db, project)) for _ in range(3)), 4
+            min(_seconds(partial(assigning.progress, db, project)) for _ in range(3)), 4
         )
     found["home_seconds"] = round(min(_home(db)), 3)
     alone = partial(_turn, db, big, _rater(db, big, "Alone"))
@@ -337,7 +340,7 @@ def large(url: str, slots: int, overlap: int = 10) -> dict[str, Any]:
     waits: list[float] = []
     others = [
         threading.Thread(
-            target=_again, args=(done, writes, partial(projects.pause, db, small, None))
+            target=_again, args=(done, writes, partial(editing.pause, db, small, None))
         ),
         threading.Thread(target=_again, args=(done, waits, partial(_turn, db, big, judge))),
     ]
@@ -345,7 +348,7 @@ def large(url: str, slots: int, overlap: int = 10) -> dict[str, Any]:
         other.start()
     settings = ProjectSettings(name="Big", overlap=overlap + 1)
     found["overlap_seconds"] = round(
-        _seconds(lambda: projects.update_settings(db, big, settings, None)), 2
+        _seconds(lambda: editing.update_settings(db, big, settings, None)), 2
     )
     done.set()
     for other in others:
@@ -360,10 +363,10 @@ def large(url: str, slots: int, overlap: int = 10) -> dict[str, Any]:
 
 def _large_projects(db: Database, slots: int, overlap: int) -> tuple[int, int]:
     big, small = (
-        projects.create_project(db, ProjectSettings(name=name, overlap=n), None)
+        editing.create_project(db, ProjectSettings(name=name, overlap=n), None)
         for name, n in (("Big", overlap), ("Small", 2))
     )
-    projects.add_items(db, small, [{"prompt": "Q", "options": ["a", "b"]}])
+    editing.add_items(db, small, [{"prompt": "Q", "options": ["a", "b"]}])
     option = [{"id": "a", "content": "one"}, {"id": "b", "content": "two"}]
     rows = [
         {
@@ -410,16 +413,16 @@ def _rater(db: Database, project: int, name: str) -> int:
         account = Account(public=name, name=name, role="annotator", created_at=db.now())
         session.add(account)
         session.flush()
-        projects.add_member(session, project, account.id, "annotator", db.now(), None)
+        editing.add_member(session, project, account.id, "annotator", db.now(), None)
         return account.id
 
 
 def _turn(db: Database, project: int, account: int) -> None:
     """Ask for an item and answer it."""
-    view = queue.next_view(db, project, account)
-    if isinstance(view, queue.Nothing):
+    view = assigning.next_view(db, project, account)
+    if isinstance(view, assigning.Nothing):
         raise RuntimeError(f"nothing to judge: {view.detail}")
-    queue.submit(
+    assigning.submit(
         db, account, view.view_id, view.lease, secrets.token_hex(8), {"preferred": view.order[0]}
     )
 

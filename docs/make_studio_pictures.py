@@ -23,7 +23,7 @@ from browsing import serving  # noqa: E402
 from crowds import judged  # noqa: E402
 from houses import House, make_house  # noqa: E402
 
-from accord.studio.tables import Item  # noqa: E402
+from accord.studio.storage.tables import Item  # noqa: E402
 
 FLAGS = [
     "--no-sandbox",

@@ -16,10 +16,10 @@ from pyarrow import parquet
 
 from accord.feedback.formats import read_feedback
 from accord.feedback.formats.reading import LOCAL, SENT
-from accord.studio import presenting
-from accord.studio.blinding import mask_content
-from accord.studio.incoming import items_from
-from accord.studio.settings import parse_settings, settings_from
+from accord.studio.projects.incoming import items_from
+from accord.studio.projects.settings import parse_settings, settings_from
+from accord.studio.tasks import presenting
+from accord.studio.tasks.blinding import mask_content
 
 MIB = 1 << 20
 ROW = '{"prompt": "p", "responses": ["a", "b"]}\n'

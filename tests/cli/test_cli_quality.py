@@ -276,7 +276,7 @@ def test_files_without_judgements_say_so(tmp_path: Path) -> None:
 
 
 def test_a_store_is_not_any_file_that_ends_like_one(tmp_path: Path) -> None:
-    from accord.studio.database import open_database
+    from accord.studio.storage.database import open_database
 
     (tmp_path / "junk.sqlite").write_text("prompt,response_a\n" * 100)
     assert "is not an SQLite file" in refused("feedback", "agreement", tmp_path / "junk.sqlite")

@@ -14,8 +14,8 @@ from benchmarks.postgres import server, why_not
 from sqlalchemy import create_engine, text
 from studio_rooms import Clock, Receiver
 
-from accord.studio.database import Database, open_database
-from accord.studio.engines import parse_url
+from accord.studio.storage.database import Database, open_database
+from accord.studio.storage.engines import parse_url
 
 _names = itertools.count()
 
@@ -51,6 +51,12 @@ def new_postgres(postgres: str) -> Callable[[], str]:
     return lambda: postgres.format(name=_create(postgres, "d0"))
 
 
+@pytest.fixture(scope="session")
+def bare_postgres(postgres: str) -> Callable[[], str]:
+    """Makes databases without tables on the server; returns their addresses."""
+    return lambda: postgres.format(name=_create(postgres, None))
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The address of an empty database."""
@@ -65,8 +71,8 @@ def bare_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The address of a database without tables."""
     if request.param == "sqlite":
         return str(tmp_path / "bare.db")
-    address: str = request.getfixturevalue("postgres")
-    return address.format(name=_create(address, None))
+    made: str = request.getfixturevalue("bare_postgres")()
+    return made
 
 
 @pytest.fixture

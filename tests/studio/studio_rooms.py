@@ -6,10 +6,11 @@ import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
-from accord.studio import projects, queue
-from accord.studio.database import Database
-from accord.studio.settings import ProjectSettings
-from accord.studio.tables import Account
+from accord.studio.projects import editing
+from accord.studio.projects.settings import ProjectSettings
+from accord.studio.queue import assigning
+from accord.studio.storage.database import Database
+from accord.studio.storage.tables import Account
 
 _keys = itertools.count(1)
 
@@ -42,7 +43,7 @@ def person(
         session.add(account)
         session.flush()
         if project is not None:
-            projects.add_member(session, project, account.id, role, db.now(), None)
+            editing.add_member(session, project, account.id, role, db.now(), None)
         return account.id
 
 
@@ -56,16 +57,16 @@ def pairs(count: int, start: int = 0) -> list[dict[str, Any]]:
 
 def project(db: Database, items: list[dict[str, Any]] | None = None, **settings: Any) -> int:
     """A project of comparisons (unless told otherwise) with items; returns its id."""
-    made = projects.create_project(db, ProjectSettings(**{"name": "Test", **settings}), None)
-    added = projects.add_items(db, made, pairs(4) if items is None else items)
+    made = editing.create_project(db, ProjectSettings(**{"name": "Test", **settings}), None)
+    added = editing.add_items(db, made, pairs(4) if items is None else items)
     assert not added.bad, added
     return made
 
 
-def served(db: Database, project_id: int, account: int) -> queue.Served:
+def served(db: Database, project_id: int, account: int) -> assigning.Served:
     """The next view; there must be one."""
-    view = queue.next_view(db, project_id, account)
-    assert isinstance(view, queue.Served), view
+    view = assigning.next_view(db, project_id, account)
+    assert isinstance(view, assigning.Served), view
     return view
 
 
@@ -75,10 +76,14 @@ def key() -> str:
 
 
 def answer(
-    db: Database, account: int, view: queue.Served, given: dict[str, Any] | None = None, **more: Any
-) -> queue.Receipt:
+    db: Database,
+    account: int,
+    view: assigning.Served,
+    given: dict[str, Any] | None = None,
+    **more: Any,
+) -> assigning.Receipt:
     """Answer a view: the option shown first is preferred, unless told otherwise."""
     said = {"preferred": view.order[0]} if given is None else given
-    return queue.submit(
+    return assigning.submit(
         db, account, view.view_id, view.lease, more.pop("key", None) or key(), said, more or None
     )

@@ -10,9 +10,9 @@ from hypothesis import settings as limits
 from hypothesis import strategies as st
 
 from accord.feedback.records import CHOICES, Feedback
-from accord.studio.answers import JudgedAnswer, is_correct, judge
 from accord.studio.errors import AnswerError
-from accord.studio.settings import TASKS, ProjectSettings
+from accord.studio.projects.settings import TASKS, ProjectSettings
+from accord.studio.queue.answers import JudgedAnswer, is_correct, judge
 
 TEXT = "First step.\n\nSecond step.\n\nThird step."
 SCALES = [

@@ -18,13 +18,15 @@ from sqlalchemy import update
 from studio_rooms import Clock, Receiver, pairs, person
 
 from accord.feedback.records import parse_line
-from accord.studio import entrances, members, projects, webhooks
-from accord.studio.accounts import Visitor
 from accord.studio.api.base import Limiter, cursor
 from accord.studio.client import ApiError, Client
-from accord.studio.database import Database
-from accord.studio.entrances import TooMany
-from accord.studio.tables import Account, Event
+from accord.studio.delivery import webhooks
+from accord.studio.people import entrances, members
+from accord.studio.people.accounts import Visitor
+from accord.studio.people.entrances import TooMany
+from accord.studio.projects import editing
+from accord.studio.storage.database import Database
+from accord.studio.storage.tables import Account, Event
 from accord.studio.web.app import StudioConfig, create_app
 from listening import listening
 
@@ -249,11 +251,11 @@ def test_a_token_may_only_what_its_scopes_say(
     boss.judge("summaries", lambda _: {"tie": True}, 1)
     narrow = studio.client("narrow", "owner", (scope,), retries=0)
     with studio.db.write() as session:
-        account = projects.members(session, projects.find_project(session, "summaries").id)
+        account = editing.members(session, editing.find_project(session, "summaries").id)
         assert account
         narrow_id = session.query(Account.id).filter(Account.name == "narrow").scalar()
         members.add_member(
-            session, projects.find_project(session, "summaries").id, narrow_id, "owner", 0.0, None
+            session, editing.find_project(session, "summaries").id, narrow_id, "owner", 0.0, None
         )
     calls = {
         "look": lambda: list(narrow.answers("summaries")),

@@ -16,14 +16,17 @@ from hypothesis import strategies as st
 from studio_rooms import answer, key, person, project, served
 
 from accord.feedback.records import Feedback
-from accord.studio import blinding, contents, exporting, importing, presenting, projects, queue
-from accord.studio.database import Database
-from accord.studio.exporting import Wanted
-from accord.studio.incoming import BadItem, checked
-from accord.studio.markup import spread_json
-from accord.studio.queue import Served
-from accord.studio.settings import ProjectSettings, settings_from
-from accord.studio.tables import Item
+from accord.studio.delivery import exporting
+from accord.studio.delivery.exporting import Wanted
+from accord.studio.projects import editing, importing
+from accord.studio.projects.incoming import BadItem, checked
+from accord.studio.projects.settings import ProjectSettings, settings_from
+from accord.studio.queue import assigning
+from accord.studio.queue.assigning import Served
+from accord.studio.storage.database import Database
+from accord.studio.storage.tables import Item
+from accord.studio.tasks import blinding, contents, presenting
+from accord.studio.tasks.markup import spread_json
 
 COMPARISON = settings_from({"name": "n"})
 QUICK = limits(
@@ -229,7 +232,7 @@ def test_a_skip_and_a_judgement_from_elsewhere_keep_it_too(db: Database) -> None
     project_id = project(db, [item], overlap=2)
     who = person(db, "ann", project_id)
     one = served(db, project_id, who)
-    queue.skip(db, who, one.view_id, one.lease, "unsure")
+    assigning.skip(db, who, one.view_id, one.lease, "unsure")
     skipped = exporting.collect(db, project_id, skips=True).records[0]
     assert (skipped.kind, skipped.tools) == ("skip", TOOLS)
     judged = {
@@ -367,7 +370,7 @@ def test_a_correction_keeps_reasoning_and_calls(db: Database) -> None:
     project_id = project(db, [{"prompt": ASKED, "options": [{"content": said}]}], task="correction")
     who = person(db, "ann", project_id)
     one = served(db, project_id, who)
-    queue.submit(db, who, one.view_id, one.lease, key(), {"content": "It rains."})
+    assigning.submit(db, who, one.view_id, one.lease, key(), {"content": "It rains."})
     record = exporting.collect(db, project_id).records[0].model_dump(mode="json")
     assert record["choice"]["content"] == [{**said[0], "content": "It rains."}]
 
@@ -406,4 +409,4 @@ def test_gold_and_projects_with_tools(db: Database) -> None:
     project_id = project(db, [{"prompt": ASKED, "options": ["a", "b"], "tools": TOOLS}])
     with db.read() as session:
         item = session.query(Item).one()
-    projects.set_gold(db, project_id, item.key, {"preferred": item.options[0]["id"]}, None)
+    editing.set_gold(db, project_id, item.key, {"preferred": item.options[0]["id"]}, None)

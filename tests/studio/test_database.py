@@ -22,12 +22,13 @@ from sqlalchemy.exc import OperationalError
 from studio_rooms import pairs, person, project
 
 from accord.errors import ConfigError, RunError
-from accord.studio import accounts, entrances, queue
-from accord.studio.database import Database, open_database
-from accord.studio.engines import explain, parse_url, postgres_engine, sqlite_engine
 from accord.studio.errors import Conflict
-from accord.studio.migration import check_revision, migrate
-from accord.studio.tables import Account, Base
+from accord.studio.people import accounts, entrances
+from accord.studio.queue import assigning
+from accord.studio.storage.database import Database, open_database
+from accord.studio.storage.engines import explain, parse_url, postgres_engine, sqlite_engine
+from accord.studio.storage.migration import check_revision, migrate
+from accord.studio.storage.tables import Account, Base
 
 
 def engine(url: str) -> Any:
@@ -250,7 +251,7 @@ def test_unknown_errors_are_not_explained_away() -> None:
 
 WRITER = """
 import sys
-from accord.studio.database import open_database
+from accord.studio.storage.database import open_database
 from sqlalchemy import text
 db = open_database(sys.argv[1], upgrade=False)
 with db.write() as session:
@@ -275,7 +276,7 @@ def test_a_kill_in_the_middle_of_a_transaction_leaves_nothing(url: str, db: Data
     person(db, "ann")  # the lock went with the process
     with db.read() as session:
         assert session.execute(text("SELECT number FROM chain WHERE id = 0")).scalar() == 0
-    assert isinstance(queue.next_view(db, project(db), person(db, "bob", 1)), queue.Served)
+    assert isinstance(assigning.next_view(db, project(db), person(db, "bob", 1)), assigning.Served)
 
 
 def test_a_limit_on_tries_is_one_for_all_processes(url: str) -> None:

@@ -6,12 +6,13 @@ import pytest
 from sqlalchemy import select
 from studio_rooms import Clock, person, project
 
-from accord.studio import accounts, entrances, projects
-from accord.studio.accounts import LOGIN_SECONDS, Visitor
-from accord.studio.database import Database
-from accord.studio.entrances import LIMITS, TooMany
 from accord.studio.errors import NotHere
-from accord.studio.tables import Account, Attempt, Login
+from accord.studio.people import accounts, entrances
+from accord.studio.people.accounts import LOGIN_SECONDS, Visitor
+from accord.studio.people.entrances import LIMITS, TooMany
+from accord.studio.projects import editing
+from accord.studio.storage.database import Database
+from accord.studio.storage.tables import Account, Attempt, Login
 
 PASSWORD = "a long password"
 
@@ -94,7 +95,7 @@ def test_links_end(db: Database, clock: Clock) -> None:
         entrances.join(db, link, name, PASSWORD)
     assert not works(link)
     link = entrances.invite(db, boss, "annotator", made, 1, 2)
-    projects.archive(db, made, None)
+    editing.archive(db, made, None)
     assert not works(link)
 
 

@@ -10,21 +10,22 @@ import pytest
 from sqlalchemy import select
 from studio_rooms import Clock, answer, pairs, person, project, served
 
-from accord.studio import (
-    accounts,
-    entrances,
-    erasing,
-    events,
-    members,
-    passwords,
-    queue,
-    submission,
-)
-from accord.studio.accounts import Visitor
-from accord.studio.database import Database
-from accord.studio.erasing import Footprint
 from accord.studio.errors import Conflict, NotAllowed, NotHere
-from accord.studio.tables import Account, Answer, Base, Event, Guideline, Membership, Question
+from accord.studio.people import accounts, entrances, erasing, members, passwords
+from accord.studio.people.accounts import Visitor
+from accord.studio.people.erasing import Footprint
+from accord.studio.queue import assigning, submission
+from accord.studio.storage import events
+from accord.studio.storage.database import Database
+from accord.studio.storage.tables import (
+    Account,
+    Answer,
+    Base,
+    Event,
+    Guideline,
+    Membership,
+    Question,
+)
 
 SECRETS = (
     "Annabel", "zq-password", "zq-subject", "zq-age", "zq-note", "zq-reason", "zq-question", "zq-draft", "zq-token",
@@ -76,11 +77,11 @@ def annabel(db: Database, clock: Clock) -> int:
         view = served(db, made, ann)
         answer(db, ann, view, {"preferred": view.order[0], "critique": critique})
     withdrawn = answer(db, ann, view := served(db, made, ann), {"preferred": view.order[0]})
-    queue.withdraw(db, withdrawn.answer_id, "mistake", None)
+    assigning.withdraw(db, withdrawn.answer_id, "mistake", None)
     view = served(db, made, ann)
-    queue.skip(db, ann, view.view_id, view.lease, "other", "zq-note")
+    assigning.skip(db, ann, view.view_id, view.lease, "other", "zq-note")
     view = served(db, made, ann)
-    queue.save_draft(db, ann, view.view_id, view.lease, {"critique": "zq-draft"})
+    assigning.save_draft(db, ann, view.view_id, view.lease, {"critique": "zq-draft"})
     with db.write() as session:
         members.set_member_state(session, made, ann, "paused", "zq-reason", db.now(), None)
     return ann
@@ -188,7 +189,7 @@ def test_an_answer_sent_meanwhile_goes_too_and_none_comes_after(
     with db.read() as session:
         assert set(session.scalars(select(Answer.state))) == {"erased"}
     with pytest.raises(NotAllowed):
-        queue.next_view(db, made, ann)
+        assigning.next_view(db, made, ann)
 
 
 def test_broken_off_it_is_finished_by_doing_it_again(

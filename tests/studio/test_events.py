@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import delete, insert, select, update
 from studio_rooms import answer, pairs, person, project, served
 
-from accord.studio import events
-from accord.studio.database import Database
-from accord.studio.tables import Chain, Event
+from accord.studio.storage import events
+from accord.studio.storage.database import Database
+from accord.studio.storage.tables import Chain, Event
 
 
 @pytest.fixture

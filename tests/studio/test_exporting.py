@@ -12,10 +12,14 @@ from studio_rooms import answer, pairs, person, project, served
 from accord.errors import ConfigError
 from accord.feedback.formats import check_file, read_feedback
 from accord.feedback.records import Feedback
-from accord.studio import events, exporting, importing, members, queue
-from accord.studio.database import Database
-from accord.studio.exporting import Wanted, bundle, collect
-from accord.studio.tables import Account, Answer, Event, Item, Slot, View
+from accord.studio.delivery import exporting
+from accord.studio.delivery.exporting import Wanted, bundle, collect
+from accord.studio.people import members
+from accord.studio.projects import importing
+from accord.studio.queue import assigning
+from accord.studio.storage import events
+from accord.studio.storage.database import Database
+from accord.studio.storage.tables import Account, Answer, Event, Item, Slot, View
 
 
 def labelled(db: Database, **settings: object) -> tuple[int, list[int]]:
@@ -40,9 +44,9 @@ def ids(db: Database, account: int) -> list[str]:
 def test_only_what_stands_leaves_and_the_rest_is_counted(db: Database) -> None:
     made, (ada, bob) = labelled(db)
     first, second, third, _ = ids(db, ada)
-    queue.undo(db, ada, first)
-    queue.withdraw(db, second, "a mistake", "p-ada")
-    queue.exclude(db, third, "read too fast", "p-boss")
+    assigning.undo(db, ada, first)
+    assigning.withdraw(db, second, "a mistake", "p-ada")
+    assigning.exclude(db, third, "read too fast", "p-boss")
     found = collect(db, made)
     assert found.left_out == {
         "the answer was undone": 1,
@@ -63,7 +67,7 @@ def test_gold_stays_unless_asked_for(db: Database) -> None:
     gold = [{**item, "gold": {"preferred": 1}} for item in pairs(2, 100)]
     made = project(db, pairs(40) + gold, gold_rate=0.5)  # enough work for chance to draw gold
     ada = person(db, "ada", made)
-    while isinstance(view := queue.next_view(db, made, ada), queue.Served):
+    while isinstance(view := assigning.next_view(db, made, ada), assigning.Served):
         answer(db, ada, view)
     known = sum(r.meta.get("gold", False) for r in collect(db, made, gold=True).records)
     assert known
@@ -76,7 +80,7 @@ def test_skips_can_be_exported(db: Database) -> None:
     made = project(db)
     ada = person(db, "ada", made)
     view = served(db, made, ada)
-    queue.skip(db, ada, view.view_id, view.lease, "distressing", None)
+    assigning.skip(db, ada, view.view_id, view.lease, "distressing", None)
     assert collect(db, made).records == []
     (record,) = collect(db, made, skips=True).records
     assert (record.kind, record.choice.reason, record.shown) == ("skip", "distressing", view.order)
@@ -150,7 +154,7 @@ def test_judgements_from_elsewhere_fill_slots_once(db: Database, tmp_path: Path)
     assert sorted(collect(db, other).records, key=lambda r: r.id) == sorted(
         there, key=lambda r: r.id
     )
-    assert queue.progress(db, other).filled == 4
+    assert assigning.progress(db, other).filled == 4
     again = importing.import_file(db, other, file)
     assert (again.answers, again.repeated, again.items.new) == (0, 8, 0)
     with db.read() as session:
@@ -219,7 +223,7 @@ def test_option_ids_follow_the_project(db: Database) -> None:
     chosen = next(o for o in record.options if o.id == record.choice.preferred)
     assert (chosen.content, record.shown[0] != chosen.id) == ("First answer 0", True)
     with db.read() as session:
-        item_ids = {o["id"] for o in session.scalars(select(queue.Item)).one().options}
+        item_ids = {o["id"] for o in session.scalars(select(assigning.Item)).one().options}
     assert {o.id for o in record.options} == item_ids
 
 
@@ -239,7 +243,7 @@ def test_every_import_of_a_judgement_can_be_taken_out(db: Database) -> None:
     importing.import_judgements(db, made, [Feedback.model_validate(record)])
     with db.read() as session:
         (answer_id,) = session.scalars(select(Answer.id))
-    queue.withdraw(db, answer_id, "not ours", None, erase=True)
+    assigning.withdraw(db, answer_id, "not ours", None, erase=True)
     assert collect(db, made).left_out == {"the answer was erased": 1}
     assert exporting.reason_to_stay("live", "work", None, False) is None
 

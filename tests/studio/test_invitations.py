@@ -9,10 +9,11 @@ import pytest
 from sqlalchemy import select
 from studio_rooms import person, project
 
-from accord.studio import accounts, entrances, events, members
-from accord.studio.database import Database
-from accord.studio.entrances import NotNeeded
-from accord.studio.tables import Account, Event, Invitation, Membership
+from accord.studio.people import accounts, entrances, members
+from accord.studio.people.entrances import NotNeeded
+from accord.studio.storage import events
+from accord.studio.storage.database import Database
+from accord.studio.storage.tables import Account, Event, Invitation, Membership
 
 ROLES = ("annotator", "reviewer", "auditor", "manager", "owner")
 IN, UP, HAS, OTHER = "in", "up", "already", "other"

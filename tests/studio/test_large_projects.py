@@ -12,11 +12,12 @@ import pytest
 from sqlalchemy import select
 from studio_rooms import answer, pairs, person, project, served
 
-from accord.studio import overlap, projects, queue
-from accord.studio.database import Database, Turns, open_database
-from accord.studio.queue import Progress
-from accord.studio.settings import ProjectSettings
-from accord.studio.tables import Answer, Item, Slot
+from accord.studio.projects import editing, overlap
+from accord.studio.projects.settings import ProjectSettings
+from accord.studio.queue import assigning
+from accord.studio.queue.assigning import Progress
+from accord.studio.storage.database import Database, Turns, open_database
+from accord.studio.storage.tables import Answer, Item, Slot
 
 
 def counted(db: Database, project_id: int) -> Progress:
@@ -58,18 +59,18 @@ def test_progress_is_what_one_counts(db: Database) -> None:
     names = [person(db, f"p{n}", made) for n in range(3)]
     for turn in range(4):
         for account in names:
-            view = queue.next_view(db, made, account)
-            if isinstance(view, queue.Served) and (turn + account) % 4:
+            view = assigning.next_view(db, made, account)
+            if isinstance(view, assigning.Served) and (turn + account) % 4:
                 answer(db, account, view)
-            assert queue.progress(db, made) == counted(db, made)
+            assert assigning.progress(db, made) == counted(db, made)
     with db.read() as session:
         keys = list(
             session.scalars(select(Item.key).where(Item.project_id == made, Item.purpose == "work"))
         )
-    projects.pause_items(db, made, keys[:3], True)
+    editing.pause_items(db, made, keys[:3], True)
     for project_id in (made, other):
-        assert queue.progress(db, project_id) == counted(db, project_id)
-    assert queue.progress(db, made).filled > 0
+        assert assigning.progress(db, project_id) == counted(db, project_id)
+    assert assigning.progress(db, made).filled > 0
 
 
 def test_a_change_that_was_broken_off_is_finished_by_saving_again(
@@ -88,15 +89,15 @@ def test_a_change_that_was_broken_off_is_finished_by_saving_again(
 
     monkeypatch.setattr(overlap, "_change", fails_late)
     with pytest.raises(KeyboardInterrupt):
-        projects.update_settings(db, made, ProjectSettings(name="Test", overlap=3), None)
+        editing.update_settings(db, made, ProjectSettings(name="Test", overlap=3), None)
     monkeypatch.setattr(overlap, "_change", change)
     assert sorted(slots_of(db, made)) == [1, 1, 1, 3, 3, 3, 3]
     answer(db, ann, served(db, made, ann))  # work goes on in between
-    projects.update_settings(db, made, ProjectSettings(name="Test", overlap=3), None)
+    editing.update_settings(db, made, ProjectSettings(name="Test", overlap=3), None)
     assert slots_of(db, made) == [3] * 7
-    projects.update_settings(db, made, ProjectSettings(name="Test", overlap=1), None)
+    editing.update_settings(db, made, ProjectSettings(name="Test", overlap=1), None)
     assert slots_of(db, made) == [1] * 7
-    assert queue.progress(db, made) == counted(db, made)
+    assert assigning.progress(db, made) == counted(db, made)
 
 
 def slots_of(db: Database, project_id: int) -> list[int]:
@@ -161,7 +162,7 @@ def test_who_is_interrupted_while_waiting_leaves_its_turn_to_others(
         def release(self) -> None: ...
 
     with turns:
-        monkeypatch.setattr("accord.studio.database.threading.Lock", Interrupted)
+        monkeypatch.setattr("accord.studio.storage.database.threading.Lock", Interrupted)
         with pytest.raises(KeyboardInterrupt), turns:
             pass
         monkeypatch.undo()

@@ -10,7 +10,7 @@ from hypothesis import settings as limits
 from hypothesis import strategies as st
 from nasty_markdown import NASTY, Page, lost
 
-from accord.studio.markup import plain_html, safe_html, seen, visible
+from accord.studio.tasks.markup import plain_html, safe_html, seen, visible
 
 
 @given(NASTY)

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from accord.studio.masking import fold, mask_names
+from accord.studio.tasks.masking import fold, mask_names
 
 NAMES = [
     "ChatGPT", "GPT-4", "Claude", "Claude 3.5 Sonnet", "Gemini", "Gemini 1.5 Pro", "Llama", "Llama 3", "LLaMA-2", "Mistral",

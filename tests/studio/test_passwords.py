@@ -10,12 +10,13 @@ from sqlalchemy import func, select
 from studio_rooms import Clock, person
 
 from accord.errors import ConfigError
-from accord.studio import accounts, entrances, events, passwords
-from accord.studio.accounts import Visitor
-from accord.studio.database import Database
 from accord.studio.errors import Conflict, NotHere
-from accord.studio.passwords import LINK_SECONDS, Ended
-from accord.studio.tables import Account, ApiToken, Event, Login, PasswordLink
+from accord.studio.people import accounts, entrances, passwords
+from accord.studio.people.accounts import Visitor
+from accord.studio.people.passwords import LINK_SECONDS, Ended
+from accord.studio.storage import events
+from accord.studio.storage.database import Database
+from accord.studio.storage.tables import Account, ApiToken, Event, Login, PasswordLink
 
 OLD, NEW = "the old password", "a new password"
 

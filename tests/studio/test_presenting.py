@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from accord.studio.blinding import note_masks, to_ids, to_original
 from accord.studio.errors import AnswerError
-from accord.studio.presenting import messages_html, screen
-from accord.studio.queue import Served
-from accord.studio.settings import ProjectSettings, settings_from
+from accord.studio.projects.settings import ProjectSettings, settings_from
+from accord.studio.queue.assigning import Served
+from accord.studio.tasks.blinding import note_masks, to_ids, to_original
+from accord.studio.tasks.presenting import messages_html, screen
 
 TEXT = "I am ChatGPT. Rome is in 𝔘gly Spain."
 

@@ -12,12 +12,15 @@ from sqlalchemy import func, select
 from studio_rooms import answer, pairs, person, project, served
 
 from accord.errors import ConfigError, DataError
-from accord.studio import events, members, projects, queue
-from accord.studio.database import Database
 from accord.studio.errors import NotHere
-from accord.studio.incoming import BadItem, checked, items_from
-from accord.studio.settings import ProjectSettings
-from accord.studio.tables import Event, Guideline, Item, Membership, Project, Slot
+from accord.studio.people import members
+from accord.studio.projects import editing
+from accord.studio.projects.incoming import BadItem, checked, items_from
+from accord.studio.projects.settings import ProjectSettings
+from accord.studio.queue import assigning
+from accord.studio.storage import events
+from accord.studio.storage.database import Database
+from accord.studio.storage.tables import Event, Guideline, Item, Membership, Project, Slot
 
 COMPARISON = ProjectSettings(name="T")
 
@@ -94,17 +97,17 @@ def test_items_are_counted(db: Database) -> None:
         {"prompt": "Q", "options": ["A"]},
         {"prompt": "R", "options": ["A"]},
     ]
-    added = projects.add_items(db, made, rows)
+    added = editing.add_items(db, made, rows)
     assert (added.new, added.duplicates, sum(added.bad.values()), len(added.bad)) == (3, 1, 2, 1)
     assert list(added.first_bad.values()) == ["item 5"]
-    again = projects.add_items(db, made, pairs(4))
+    again = editing.add_items(db, made, pairs(4))
     assert (again.new, again.duplicates) == (1, 3)
     with db.read() as session:
         assert session.scalar(select(func.count()).select_from(Slot)) == 12
         assert len(set(session.scalars(select(Item.draw)))) == 4
         assert events.verify(session, made).broken is None
     with pytest.raises(NotHere):
-        projects.add_items(db, 99, pairs(1))
+        editing.add_items(db, 99, pairs(1))
 
 
 # --- files ----------------------------------------------------------------------------------------
@@ -174,7 +177,7 @@ def test_a_file_of_something_else(tmp_path: Path) -> None:
 def test_slugs_are_told_apart_and_the_maker_owns_it(db: Database) -> None:
     ann = person(db, "ann")
     first, second = (
-        projects.create_project(db, ProjectSettings(name="Help desk"), ann) for _ in range(2)
+        editing.create_project(db, ProjectSettings(name="Help desk"), ann) for _ in range(2)
     )
     with db.read() as session:
         assert [session.get_one(Project, p).slug for p in (first, second)] == [
@@ -182,24 +185,24 @@ def test_slugs_are_told_apart_and_the_maker_owns_it(db: Database) -> None:
             "help-desk-2",
         ]
         assert session.get_one(Membership, (first, ann)).role == "owner"
-        assert projects.find_project(session, "help-desk-2").id == second
+        assert editing.find_project(session, "help-desk-2").id == second
         with pytest.raises(NotHere):
-            projects.find_project(session, "nowhere")
+            editing.find_project(session, "nowhere")
         assert session.get_one(Project, first).seed != session.get_one(Project, second).seed
 
 
 def test_a_task_cannot_change(db: Database) -> None:
     made = project(db)
     with pytest.raises(ConfigError, match="task"):
-        projects.update_settings(db, made, ProjectSettings(name="Test", task="ranking"), None)
+        editing.update_settings(db, made, ProjectSettings(name="Test", task="ranking"), None)
 
 
 def test_guidelines_have_versions_and_answers_name_theirs(db: Database) -> None:
     made = project(db, guideline="one")
     ann = person(db, "ann", made)
     assert served(db, made, ann).guideline == 1
-    assert projects.new_guideline(db, made, "two", None) == 2
-    projects.update_settings(db, made, ProjectSettings(name="Test", guideline="three"), None)
+    assert editing.new_guideline(db, made, "two", None) == 2
+    editing.update_settings(db, made, ProjectSettings(name="Test", guideline="three"), None)
     with db.read() as session:
         assert list(session.scalars(select(Guideline.text).order_by(Guideline.version))) == [
             "one",
@@ -220,9 +223,9 @@ def test_guidelines_have_versions_and_answers_name_theirs(db: Database) -> None:
 def test_archived_projects_serve_nothing_until_resumed(db: Database) -> None:
     made = project(db)
     ann = person(db, "ann", made)
-    projects.archive(db, made, None)
-    assert isinstance(queue.next_view(db, made, ann), queue.Nothing)
-    projects.resume(db, made, None)
+    editing.archive(db, made, None)
+    assert isinstance(assigning.next_view(db, made, ann), assigning.Nothing)
+    editing.resume(db, made, None)
     served(db, made, ann)
 
 
@@ -232,14 +235,14 @@ def test_an_item_becomes_gold(db: Database) -> None:
         one = session.scalars(select(Item)).first()
         assert one is not None
         key = one.key
-    projects.set_gold(db, made, key, {"preferred": 1}, None, "screening")
+    editing.set_gold(db, made, key, {"preferred": 1}, None, "screening")
     ann = person(db, "ann", made)
     view = served(db, made, ann)
     assert view.item == key
     assert not answer(db, ann, view, {"preferred": view.options[0]["id"]}).extra
     with db.read() as session:
         other = session.scalars(select(Item.key).where(Item.key != view.item)).one()
-    projects.set_gold(db, made, other, {"preferred": 2}, None)
+    editing.set_gold(db, made, other, {"preferred": 2}, None)
     with db.read() as session:
         item = session.scalars(select(Item).where(Item.key == other)).one()
         assert (item.purpose, item.gold) == (
@@ -247,28 +250,28 @@ def test_an_item_becomes_gold(db: Database) -> None:
             {"preferred": item.options[1]["id"], "tie": False, "both_bad": False, "strength": None},
         )
     with pytest.raises(BadItem, match="shown to somebody"):
-        projects.set_gold(db, made, view.item, {"preferred": 1}, None)
+        editing.set_gold(db, made, view.item, {"preferred": 1}, None)
     with pytest.raises(BadItem, match="no option"):
-        projects.set_gold(db, made, other, {"preferred": 7}, None)
+        editing.set_gold(db, made, other, {"preferred": 7}, None)
     with pytest.raises(NotHere):
-        projects.set_gold(db, made, "nowhere", {"preferred": 1}, None)
+        editing.set_gold(db, made, "nowhere", {"preferred": 1}, None)
 
 
 def test_the_random_arm_cannot_be_switched_off(db: Database) -> None:
     made = project(db)
     with pytest.raises(ConfigError, match="random_share"):
-        projects.prioritise(db, made, {}, "infogain", random_share=0.0)
+        editing.prioritise(db, made, {}, "infogain", random_share=0.0)
 
 
 def test_the_sample_project(db: Database) -> None:
     ann = person(db, "ann")
-    made = projects.sample_project(db, ann)
+    made = editing.sample_project(db, ann)
     with db.read() as session:
         items = list(session.scalars(select(Item).where(Item.project_id == made)))
     assert len(items) == 12
     assert sum(item.gold is not None for item in items) == 3
     seen = 0
-    while isinstance(view := queue.next_view(db, made, ann), queue.Served):
+    while isinstance(view := assigning.next_view(db, made, ann), assigning.Served):
         answer(db, ann, view, {"order": [[i] for i in view.order]})
         seen += 1
     assert 9 <= seen <= 12
@@ -279,11 +282,11 @@ def test_roles_and_states_are_known(db: Database) -> None:
     ann = person(db, "ann", made)
     with db.write() as session:
         with pytest.raises(ConfigError, match="annotator"):
-            projects.add_member(session, made, ann, "king", db.now(), None)
+            editing.add_member(session, made, ann, "king", db.now(), None)
         with pytest.raises(ConfigError, match="paused"):
-            projects.set_member_state(session, made, ann, "tired", None, db.now(), None)
+            editing.set_member_state(session, made, ann, "tired", None, db.now(), None)
         with pytest.raises(NotHere):
-            projects.add_member(session, made, 99, "annotator", db.now(), None)
-        projects.set_trusted(session, made, ann, True, db.now(), None)
+            editing.add_member(session, made, 99, "annotator", db.now(), None)
+        editing.set_trusted(session, made, ann, True, db.now(), None)
     with db.read() as session:
-        assert [(m.trusted, a.name) for m, a in projects.members(session, made)] == [(True, "ann")]
+        assert [(m.trusted, a.name) for m, a in editing.members(session, made)] == [(True, "ann")]

@@ -13,17 +13,19 @@ from studio_rooms import Clock, answer, key, pairs, person, project, served
 
 from accord.errors import ConfigError
 from accord.feedback.records import Feedback
-from accord.studio import events, projects, queue
-from accord.studio.database import Database
 from accord.studio.errors import AnswerError, Conflict, NotAllowed, NotHere
-from accord.studio.settings import ProjectSettings
-from accord.studio.tables import Account, Answer, Event, Item, Membership, Slot, View
+from accord.studio.projects import editing
+from accord.studio.projects.settings import ProjectSettings
+from accord.studio.queue import assigning
+from accord.studio.storage import events
+from accord.studio.storage.database import Database
+from accord.studio.storage.tables import Account, Answer, Event, Item, Membership, Slot, View
 
 
 def nothing(db: Database, project_id: int, account: int) -> str:
     """Why there is nothing for somebody."""
-    found = queue.next_view(db, project_id, account)
-    assert isinstance(found, queue.Nothing), found
+    found = assigning.next_view(db, project_id, account)
+    assert isinstance(found, assigning.Nothing), found
     return found.reason
 
 
@@ -45,13 +47,13 @@ def test_an_annotator_judges_every_item_once(db: Database) -> None:
     made = project(db, pairs(5))
     ann = person(db, "ann", made)
     seen = []
-    while isinstance(view := queue.next_view(db, made, ann), queue.Served):
+    while isinstance(view := assigning.next_view(db, made, ann), assigning.Served):
         seen.append(view.item)
         answer(db, ann, view)
     assert len(set(seen)) == len(seen) == 5
     assert view.reason == "done"
     assert counts(db, made) == (5, 5, 5)
-    assert queue.progress(db, made) == queue.Progress(
+    assert assigning.progress(db, made) == assigning.Progress(
         slots=5, filled=5, leased=0, items=5, complete=5, extra=0
     )
     assert verified(db, made).broken is None
@@ -70,7 +72,7 @@ def test_the_record_holds_the_order_shown_and_the_choice_by_id(db: Database, clo
     ann = person(db, "ann", made)
     view = served(db, made, ann)
     clock.now += 12
-    receipt = queue.submit(
+    receipt = assigning.submit(
         db,
         ann,
         view.view_id,
@@ -129,7 +131,7 @@ def test_many_annotators_never_share_a_slot(db: Database) -> None:
 
     def judge(account: int) -> list[str]:
         seen = []
-        while isinstance(view := queue.next_view(db, made, account), queue.Served):
+        while isinstance(view := assigning.next_view(db, made, account), assigning.Served):
             seen.append(view.item)
             answer(db, account, view)
         return seen
@@ -148,7 +150,7 @@ def test_the_order_is_drawn_per_person_and_balanced(db: Database) -> None:
     orders: dict[int, dict[str, list[str]]] = {ann: {}, bob: {}}
     first_left = 0
     for account, seen in orders.items():
-        while isinstance(view := queue.next_view(db, made, account), queue.Served):
+        while isinstance(view := assigning.next_view(db, made, account), assigning.Served):
             seen[view.item] = view.order
             first_left += view.order[0] == view.options[0]["id"]
             answer(db, account, view)
@@ -162,8 +164,8 @@ def test_a_lease_that_ran_out_goes_to_others(db: Database, clock: Clock) -> None
     made = project(db, pairs(1), lease_minutes=1)
     ann, bob = person(db, "ann", made), person(db, "bob", made)
     served(db, made, ann)
-    found = queue.next_view(db, made, bob)
-    assert isinstance(found, queue.Nothing)
+    found = assigning.next_view(db, made, bob)
+    assert isinstance(found, assigning.Nothing)
     assert (found.reason, found.retry_at) == ("all_leased", clock.now + 60)
     clock.now += 61
     view = served(db, made, bob)
@@ -180,7 +182,7 @@ def test_a_late_answer_is_kept_and_the_other_becomes_the_extra(db: Database, clo
     assert not answer(db, ann, late).extra
     assert answer(db, bob, taken).extra
     assert counts(db, made) == (1, 1, 2)
-    assert queue.progress(db, made).extra == 1
+    assert assigning.progress(db, made).extra == 1
 
 
 def test_an_answer_after_the_last_slot_is_extra_and_moves_in_when_one_opens(
@@ -193,7 +195,7 @@ def test_an_answer_after_the_last_slot_is_extra_and_moves_in_when_one_opens(
     first = answer(db, bob, served(db, made, bob))
     second = answer(db, ann, late)
     assert (first.extra, second.extra) == (False, True)
-    queue.withdraw(db, first.answer_id, "mistake", "p-bob")
+    assigning.withdraw(db, first.answer_id, "mistake", "p-bob")
     assert counts(db, made) == (1, 1, 1)
     with db.read() as session:
         assert session.scalars(select(Slot.answer_id)).one() == second.answer_id
@@ -216,9 +218,9 @@ def test_of_several_extra_answers_the_oldest_moves_in(
         receipts.append(answer(db, people[n], views[n]))
     assert [receipt.extra for receipt in receipts] == [False, True, True, True]
     if opened == "more overlap":
-        projects.update_settings(db, made, ProjectSettings(name="Test", overlap=3), None)
+        editing.update_settings(db, made, ProjectSettings(name="Test", overlap=3), None)
     else:
-        take_out = queue.withdraw if opened == "withdrawn" else queue.exclude
+        take_out = assigning.withdraw if opened == "withdrawn" else assigning.exclude
         take_out(db, receipts[0].answer_id, "mistake", None)
         take_out(db, receipts[1].answer_id, "mistake", None)  # which has moved in
     with db.read() as session:
@@ -294,7 +296,7 @@ def test_an_item_begun_does_not_come_back_against_a_wish(
     first = served(db, made, ann)
     clock.now += 61
     if why == "paused":
-        projects.pause_items(db, made, [first.item], True)
+        editing.pause_items(db, made, [first.item], True)
     else:
         with db.write() as session:
             session.get_one(Account, ann).preferences = {"opted_out": ["sad"]}
@@ -307,8 +309,8 @@ def test_one_is_told_the_first_lease_that_ends(db: Database, clock: Clock) -> No
     served(db, made, bob)
     clock.now += 30
     served(db, made, cem)
-    found = queue.next_view(db, made, ann)
-    assert isinstance(found, queue.Nothing)
+    found = assigning.next_view(db, made, ann)
+    assert isinstance(found, assigning.Nothing)
     assert found.retry_at == clock.now + 30
 
 
@@ -318,7 +320,7 @@ def test_coming_back_after_the_lease_brings_the_draft_and_the_same_order(
     made = project(db, pairs(9), lease_minutes=1)
     ann = person(db, "ann", made)
     before = served(db, made, ann)
-    queue.save_draft(db, ann, before.view_id, before.lease, {"preferred": before.order[0]})
+    assigning.save_draft(db, ann, before.view_id, before.lease, {"preferred": before.order[0]})
     clock.now += 3600
     after = served(db, made, ann)
     assert (after.view_id, after.order, after.draft) == (
@@ -328,7 +330,7 @@ def test_coming_back_after_the_lease_brings_the_draft_and_the_same_order(
     )
     assert after.lease != before.lease
     with pytest.raises(Conflict):
-        queue.save_draft(db, ann, before.view_id, before.lease, {})
+        assigning.save_draft(db, ann, before.view_id, before.lease, {})
 
 
 def test_a_heartbeat_keeps_the_lease(db: Database, clock: Clock) -> None:
@@ -337,15 +339,15 @@ def test_a_heartbeat_keeps_the_lease(db: Database, clock: Clock) -> None:
     view = served(db, made, ann)
     for beat in range(1, 5):
         clock.now += 50
-        assert queue.heartbeat(db, ann, view.view_id, view.lease, 40.0 * beat).held
+        assert assigning.heartbeat(db, ann, view.view_id, view.lease, 40.0 * beat).held
         assert nothing(db, made, bob) == "all_leased"
     with db.read() as session:
         assert session.get_one(View, view.view_id).active_seconds == 160
     clock.now += 61
     other = served(db, made, bob)
-    assert not queue.heartbeat(db, ann, view.view_id, view.lease, 170.0).held
+    assert not assigning.heartbeat(db, ann, view.view_id, view.lease, 170.0).held
     answer(db, bob, other)
-    assert not queue.heartbeat(db, bob, other.view_id, other.lease, 1.0).held
+    assert not assigning.heartbeat(db, bob, other.view_id, other.lease, 1.0).held
 
 
 def test_a_clock_set_back_frees_nothing_and_counts_nothing_below_zero(
@@ -356,7 +358,7 @@ def test_a_clock_set_back_frees_nothing_and_counts_nothing_below_zero(
     view = served(db, made, ann)
     clock.now -= 86_400
     assert served(db, made, bob).item != view.item
-    queue.heartbeat(db, ann, view.view_id, view.lease, 30.0)
+    assigning.heartbeat(db, ann, view.view_id, view.lease, 30.0)
     receipt = answer(db, ann, view, active_seconds=30.0)
     with db.read() as session:
         assert session.get_one(Answer, receipt.answer_id).active_seconds == 0
@@ -404,28 +406,28 @@ def test_nobody_answers_for_others(db: Database) -> None:
     view = served(db, made, ann)
     for call in (
         lambda: answer(db, bob, view),
-        lambda: queue.heartbeat(db, bob, view.view_id, view.lease, 1.0),
-        lambda: queue.skip(db, bob, view.view_id, view.lease, "unsure"),
-        lambda: queue.save_draft(db, bob, view.view_id, view.lease, {}),
+        lambda: assigning.heartbeat(db, bob, view.view_id, view.lease, 1.0),
+        lambda: assigning.skip(db, bob, view.view_id, view.lease, "unsure"),
+        lambda: assigning.save_draft(db, bob, view.view_id, view.lease, {}),
     ):
         with pytest.raises(NotHere):
             call()
     receipt = answer(db, ann, view)
     with pytest.raises(NotHere):
-        queue.undo(db, bob, receipt.answer_id)
+        assigning.undo(db, bob, receipt.answer_id)
 
 
 def test_strangers_the_removed_and_auditors_get_nothing(db: Database) -> None:
     made = project(db)
     with pytest.raises(NotHere):
-        queue.next_view(db, made, person(db, "eve"))
+        assigning.next_view(db, made, person(db, "eve"))
     with pytest.raises(NotAllowed):
-        queue.next_view(db, made, person(db, "aud", made, "auditor"))
+        assigning.next_view(db, made, person(db, "aud", made, "auditor"))
     ann = person(db, "ann", made)
     with db.write() as session:
-        projects.set_member_state(session, made, ann, "removed", "left", db.now(), None)
+        editing.set_member_state(session, made, ann, "removed", "left", db.now(), None)
     with pytest.raises(NotAllowed):
-        queue.next_view(db, made, ann)
+        assigning.next_view(db, made, ann)
 
 
 @pytest.mark.parametrize(
@@ -437,7 +439,9 @@ def test_timing_is_checked(db: Database, timing: dict[str, Any]) -> None:
     ann = person(db, "ann", made)
     view = served(db, made, ann)
     with pytest.raises(ConfigError, match="timing"):
-        queue.submit(db, ann, view.view_id, view.lease, key(), {"preferred": view.order[0]}, timing)
+        assigning.submit(
+            db, ann, view.view_id, view.lease, key(), {"preferred": view.order[0]}, timing
+        )
 
 
 # --- skipping, taking back ------------------------------------------------------------------------
@@ -445,8 +449,8 @@ def test_what_was_skipped_is_never_served_again_but_to_others(db: Database, cloc
     made = project(db, pairs(1))
     ann, bob = person(db, "ann", made), person(db, "bob", made)
     view = served(db, made, ann)
-    queue.skip(db, ann, view.view_id, view.lease, "distressing", "too much")
-    queue.skip(db, ann, view.view_id, view.lease, "distressing", "too much")
+    assigning.skip(db, ann, view.view_id, view.lease, "distressing", "too much")
+    assigning.skip(db, ann, view.view_id, view.lease, "distressing", "too much")
     clock.now += 1e6
     assert nothing(db, made, ann) == "done"
     with pytest.raises(Conflict):
@@ -458,7 +462,7 @@ def test_what_was_skipped_is_never_served_again_but_to_others(db: Database, cloc
         )
     assert kinds.count("view.skipped") == 1
     with pytest.raises(ConfigError, match="unsure"):
-        queue.skip(db, bob, view.view_id, view.lease, "bored")
+        assigning.skip(db, bob, view.view_id, view.lease, "bored")
 
 
 def test_undo_within_a_minute_brings_the_view_back(db: Database, clock: Clock) -> None:
@@ -466,7 +470,7 @@ def test_undo_within_a_minute_brings_the_view_back(db: Database, clock: Clock) -
     ann, bob = person(db, "ann", made), person(db, "bob", made)
     view = served(db, made, ann)
     receipt = answer(db, ann, view)
-    assert queue.undo(db, ann, receipt.answer_id) == view.view_id
+    assert assigning.undo(db, ann, receipt.answer_id) == view.view_id
     assert counts(db, made) == (0, 3, 0)
     again = served(db, made, ann)
     assert (again.view_id, again.order, again.resumed) == (view.view_id, view.order, True)
@@ -474,11 +478,11 @@ def test_undo_within_a_minute_brings_the_view_back(db: Database, clock: Clock) -
     assert again.draft["preferred"] == view.order[0]
     assert served(db, made, bob).item != view.item
     with pytest.raises(Conflict):
-        queue.undo(db, ann, receipt.answer_id)
+        assigning.undo(db, ann, receipt.answer_id)
     second = answer(db, ann, again, {"preferred": view.order[1]})
     clock.now += 61
     with pytest.raises(NotAllowed, match="60 seconds"):
-        queue.undo(db, ann, second.answer_id)
+        assigning.undo(db, ann, second.answer_id)
     assert counts(db, made) == (1, 3, 1)
 
 
@@ -487,7 +491,7 @@ def test_an_old_key_does_not_bring_an_undone_answer_back(db: Database) -> None:
     ann = person(db, "ann", made)
     view = served(db, made, ann)
     receipt = answer(db, ann, view, key="sent-and-sent-again")
-    queue.undo(db, ann, receipt.answer_id)
+    assigning.undo(db, ann, receipt.answer_id)
     late = answer(db, ann, view, key="sent-and-sent-again")
     assert (late.repeated, late.state) == (True, "undone")
     assert counts(db, made)[2] == 0
@@ -498,8 +502,8 @@ def test_withdrawn_answers_open_their_slot_to_others(db: Database) -> None:
     ann, bob = person(db, "ann", made), person(db, "bob", made)
     receipt = answer(db, ann, served(db, made, ann))
     assert nothing(db, made, bob) == "done"
-    queue.withdraw(db, receipt.answer_id, "I changed my mind", "p-ann")
-    queue.withdraw(db, receipt.answer_id, "I changed my mind", "p-ann")
+    assigning.withdraw(db, receipt.answer_id, "I changed my mind", "p-ann")
+    assigning.withdraw(db, receipt.answer_id, "I changed my mind", "p-ann")
     assert nothing(db, made, ann) == "done"
     answer(db, bob, served(db, made, bob))
     with db.read() as session:
@@ -512,7 +516,7 @@ def test_erasing_takes_what_was_said_and_leaves_the_chain(db: Database) -> None:
     ann = person(db, "ann", made)
     view = served(db, made, ann)
     receipt = answer(db, ann, view, {"preferred": view.order[0], "critique": "my secret words"})
-    queue.withdraw(db, receipt.answer_id, "erase me", "p-ann", erase=True)
+    assigning.withdraw(db, receipt.answer_id, "erase me", "p-ann", erase=True)
     with db.read() as session:
         stored = session.get_one(Answer, receipt.answer_id)
         assert (stored.answer, stored.records, stored.state) == (None, [], "erased")
@@ -530,7 +534,7 @@ def test_a_reviewer_excludes_and_the_slot_opens(db: Database) -> None:
     made = project(db, pairs(1))
     ann, bob = person(db, "ann", made), person(db, "bob", made)
     receipt = answer(db, ann, served(db, made, ann))
-    queue.exclude(db, receipt.answer_id, "clicked at random", "p-rev")
+    assigning.exclude(db, receipt.answer_id, "clicked at random", "p-rev")
     answer(db, bob, served(db, made, bob))
     with db.read() as session:
         stored = session.get_one(Answer, receipt.answer_id)
@@ -548,7 +552,7 @@ def test_priority_comes_first_and_a_share_is_left_to_chance(db: Database) -> Non
     with db.read() as session:
         keys = list(session.scalars(select(Item.key).order_by(Item.id)))
     chosen = {name: 1.0 + n for n, name in enumerate(keys[:8])}
-    said = projects.prioritise(db, made, {**chosen, "nowhere": 3.0}, "infogain")
+    said = editing.prioritise(db, made, {**chosen, "nowhere": 3.0}, "infogain")
     assert said == {"infogain": 8, "random": 2, "unknown": 1}
     seen = []
     for _ in range(10):
@@ -570,7 +574,7 @@ def test_opted_out_categories_are_not_served(db: Database) -> None:
     made = project(db, items, categories=[{"name": "violence"}, {"name": "50% off_"}])
     ann = person(db, "ann", made, preferences={"opted_out": ["violence", "elsewhere"]})
     seen = []
-    while isinstance(view := queue.next_view(db, made, ann), queue.Served):
+    while isinstance(view := assigning.next_view(db, made, ann), assigning.Served):
         seen.append(view)
         answer(db, ann, view)
     assert (len(seen), view.reason) == (3, "done")
@@ -581,36 +585,36 @@ def test_paused_projects_members_and_items(db: Database) -> None:
     made = project(db, pairs(2))
     ann = person(db, "ann", made)
     view = served(db, made, ann)
-    projects.pause(db, made, None)
+    editing.pause(db, made, None)
     assert nothing(db, made, ann) == "paused"
     answer(db, ann, view)  # what is under way is still taken
-    projects.resume(db, made, None)
+    editing.resume(db, made, None)
     other = served(db, made, ann)
-    queue.skip(db, ann, other.view_id, other.lease, "unsure")
+    assigning.skip(db, ann, other.view_id, other.lease, "unsure")
     with db.write() as session:
-        projects.set_member_state(session, made, ann, "quarantined", "please wait", db.now(), None)
+        editing.set_member_state(session, made, ann, "quarantined", "please wait", db.now(), None)
     assert nothing(db, made, ann) == "paused"
     bob = person(db, "bob", made)
-    assert projects.pause_items(db, made, [other.item], True) == 1
+    assert editing.pause_items(db, made, [other.item], True) == 1
     assert nothing(db, made, bob) == "done"
-    assert projects.pause_items(db, made, [other.item], False) == 1
+    assert editing.pause_items(db, made, [other.item], False) == 1
     assert served(db, made, bob).item == other.item
 
 
 def test_more_overlap_opens_slots_and_less_closes_unfilled_ones(db: Database) -> None:
     made = project(db, pairs(2), overlap=1)
     ann, bob, cem = (person(db, name, made) for name in ("ann", "bob", "cem"))
-    while isinstance(view := queue.next_view(db, made, ann), queue.Served):
+    while isinstance(view := assigning.next_view(db, made, ann), assigning.Served):
         answer(db, ann, view)
     assert nothing(db, made, bob) == "done"
-    projects.update_settings(db, made, ProjectSettings(name="Test", overlap=3), None)
+    editing.update_settings(db, made, ProjectSettings(name="Test", overlap=3), None)
     assert counts(db, made) == (2, 6, 2)
     open_view = served(db, made, bob)
-    projects.update_settings(db, made, ProjectSettings(name="Test", overlap=1), None)
+    editing.update_settings(db, made, ProjectSettings(name="Test", overlap=1), None)
     assert counts(db, made) == (2, 2, 2)
     assert nothing(db, made, cem) == "done"
     assert answer(db, bob, open_view).extra
-    projects.update_settings(db, made, ProjectSettings(name="Test", overlap=2), None)
+    editing.update_settings(db, made, ProjectSettings(name="Test", overlap=2), None)
     assert counts(db, made) == (3, 4, 3)  # the extra answer moved in
 
 
@@ -633,10 +637,10 @@ def test_overlap_and_pauses_change_in_as_many_statements_whatever_the_number_of_
 
         event.listen(db._writer, "before_cursor_execute", note)
         for overlap in (4, 1):
-            projects.update_settings(db, made, ProjectSettings(name="Test", overlap=overlap), None)
-        assert projects.pause_items(db, made, keys, True) == items
-        assert projects.pause_items(db, made, [*keys, "nobody's"], False) == items
-        assert projects.pause_items(db, made, keys, False) == 0
+            editing.update_settings(db, made, ProjectSettings(name="Test", overlap=overlap), None)
+        assert editing.pause_items(db, made, keys, True) == items
+        assert editing.pause_items(db, made, [*keys, "nobody's"], False) == items
+        assert editing.pause_items(db, made, keys, False) == 0
         event.remove(db._writer, "before_cursor_execute", note)
         statements.append(len(said))
         with db.read() as session:
@@ -653,9 +657,9 @@ def test_a_slot_beyond_a_lowered_overlap_does_not_open_again(db: Database) -> No
     ann, bob, cem = (person(db, name, made) for name in ("ann", "bob", "cem"))
     answer(db, ann, served(db, made, ann))
     second = answer(db, bob, served(db, made, bob))
-    projects.update_settings(db, made, ProjectSettings(name="Test", overlap=1), None)
+    editing.update_settings(db, made, ProjectSettings(name="Test", overlap=1), None)
     assert counts(db, made) == (2, 2, 2)
-    queue.undo(db, bob, second.answer_id)
+    assigning.undo(db, bob, second.answer_id)
     assert counts(db, made) == (1, 1, 1)
     assert nothing(db, made, cem) == "done"
     assert answer(db, bob, served(db, made, bob)).extra
@@ -691,7 +695,7 @@ def test_gold_is_mixed_in_and_not_told_apart(db: Database) -> None:
             select(Answer.correct, Item.purpose).join(Item, Item.id == Answer.item_id)
         ).all()
     assert all(correct is (True if purpose == "gold" else None) for correct, purpose in judged)
-    assert queue.progress(db, made).slots == 120
+    assert assigning.progress(db, made).slots == 120
 
 
 def test_screening_comes_first_and_decides(db: Database) -> None:
@@ -714,8 +718,8 @@ def test_too_few_screening_items_are_said(db: Database) -> None:
     made = project(db, pairs(2) + gold(1, "screening"), qualification={"items": 2})
     ann = person(db, "ann", made)
     answer(db, ann, served(db, made, ann))
-    found = queue.next_view(db, made, ann)
-    assert isinstance(found, queue.Nothing)
+    found = assigning.next_view(db, made, ann)
+    assert isinstance(found, assigning.Nothing)
     assert (found.reason, "too few" in found.detail) == ("not_qualified", True)
 
 
@@ -729,8 +733,8 @@ def test_the_daily_cap_holds_until_midnight_where_the_annotator_lives(
     view = served(db, made, ann)
     clock.now += 700
     answer(db, ann, view, active_seconds=601)
-    found = queue.next_view(db, made, ann)
-    assert isinstance(found, queue.Nothing)
+    found = assigning.next_view(db, made, ann)
+    assert isinstance(found, assigning.Nothing)
     assert (found.reason, found.retry_at) == ("cap", 1_800_000_000.0 + 7 * 3600)
     clock.now = found.retry_at or 0
     served(db, made, ann)
@@ -740,11 +744,11 @@ def test_expired_leases_are_cleared(db: Database, clock: Clock) -> None:
     made = project(db, pairs(3), lease_minutes=1)
     for name in ("ann", "bob"):
         served(db, made, person(db, name, made))
-    assert queue.progress(db, made).leased == 2
-    assert queue.reopen_expired(db, made) == 0
+    assert assigning.progress(db, made).leased == 2
+    assert assigning.reopen_expired(db, made) == 0
     clock.now += 61
-    assert queue.reopen_expired(db, made) == 2
-    assert queue.progress(db, made).leased == 0
+    assert assigning.reopen_expired(db, made) == 2
+    assert assigning.progress(db, made).leased == 0
 
 
 def test_a_disabled_account_cannot_go_on(db: Database) -> None:

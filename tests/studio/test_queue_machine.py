@@ -22,11 +22,13 @@ from hypothesis.stateful import (
 from sqlalchemy import select
 from studio_rooms import Clock, key, pairs, person, project
 
-from accord.studio import events, projects, queue
-from accord.studio.database import Database
 from accord.studio.errors import Conflict, NotAllowed
-from accord.studio.settings import ProjectSettings
-from accord.studio.tables import Answer, Item, Slot, View
+from accord.studio.projects import editing
+from accord.studio.projects.settings import ProjectSettings
+from accord.studio.queue import assigning
+from accord.studio.storage import events
+from accord.studio.storage.database import Database
+from accord.studio.storage.tables import Answer, Item, Slot, View
 
 LEASE = 60.0
 ITEMS = 2
@@ -40,8 +42,8 @@ class Client:
     """An annotator's browser: what it shows, what it is sending, what was acknowledged to it."""
 
     account: int
-    view: queue.Served | None = None
-    sending: tuple[queue.Served, str, dict[str, Any]] | None = None
+    view: assigning.Served | None = None
+    sending: tuple[assigning.Served, str, dict[str, Any]] | None = None
     skipped: set[str] = field(default_factory=set)
     orders: dict[str, list[str]] = field(default_factory=dict)
 
@@ -74,8 +76,8 @@ class Machine(RuleBasedStateMachine):
     @rule(who=WHO)
     def ask(self, who: int) -> None:
         client = self.clients[who]
-        found = queue.next_view(self.db, self.project, client.account)
-        if isinstance(found, queue.Nothing):
+        found = assigning.next_view(self.db, self.project, client.account)
+        if isinstance(found, assigning.Nothing):
             assert found.reason in ("done", "all_leased")
             return
         assert found.item not in client.skipped, "a skipped item came back"
@@ -108,7 +110,9 @@ class Machine(RuleBasedStateMachine):
         assert client.sending is not None
         view, name, said = client.sending
         try:
-            receipt = queue.submit(self.db, client.account, view.view_id, view.lease, name, said)
+            receipt = assigning.submit(
+                self.db, client.account, view.view_id, view.lease, name, said
+            )
         except Conflict:
             assert self._dealt_with(client, view.item), "an open view was refused"
             client.sending = None
@@ -135,7 +139,7 @@ class Machine(RuleBasedStateMachine):
     def beat(self, who: int) -> None:
         view = self.clients[who].view
         if view is not None:
-            queue.heartbeat(self.db, self.clients[who].account, view.view_id, view.lease, 5.0)
+            assigning.heartbeat(self.db, self.clients[who].account, view.view_id, view.lease, 5.0)
 
     @rule(who=WHO)
     def skip(self, who: int) -> None:
@@ -143,7 +147,9 @@ class Machine(RuleBasedStateMachine):
         if client.view is None:
             return
         try:
-            queue.skip(self.db, client.account, client.view.view_id, client.view.lease, "unsure")
+            assigning.skip(
+                self.db, client.account, client.view.view_id, client.view.lease, "unsure"
+            )
         except Conflict:
             return
         client.skipped.add(client.view.item)
@@ -156,7 +162,7 @@ class Machine(RuleBasedStateMachine):
         account, item, _ = self.acknowledged[name]
         late = self.clock.now > self.times[name] + 60
         try:
-            queue.undo(self.db, account, name)
+            assigning.undo(self.db, account, name)
         except NotAllowed:
             assert late
             return
@@ -169,9 +175,9 @@ class Machine(RuleBasedStateMachine):
         if name is None:
             return
         if how == "excluded":
-            queue.exclude(self.db, name, "why", None)
+            assigning.exclude(self.db, name, "why", None)
         else:
-            queue.withdraw(self.db, name, "why", None, erase=how == "erased")
+            assigning.withdraw(self.db, name, "why", None, erase=how == "erased")
         self.acknowledged[name] = (*self.acknowledged[name][:2], how)
 
     def _one(self, pick: int, state: str) -> str | None:
@@ -185,8 +191,8 @@ class Machine(RuleBasedStateMachine):
     @rule(overlap=st.integers(1, 3))
     def change_overlap(self, overlap: int) -> None:
         with self.db.read() as session:
-            before = projects.settings_of(projects.find_project(session, self._slug(session)))
-        projects.update_settings(
+            before = editing.settings_of(editing.find_project(session, self._slug(session)))
+        editing.update_settings(
             self.db,
             self.project,
             ProjectSettings(**{**before.model_dump(), "overlap": overlap}),
@@ -195,11 +201,11 @@ class Machine(RuleBasedStateMachine):
         self.overlap = overlap
 
     def _slug(self, session: Any) -> str:
-        return str(session.get_one(projects.Project, self.project).slug)
+        return str(session.get_one(editing.Project, self.project).slug)
 
     @rule()
     def sweep(self) -> None:
-        queue.reopen_expired(self.db, self.project)
+        assigning.reopen_expired(self.db, self.project)
 
     # --- what always holds ------------------------------------------------------------------------
     @invariant()
@@ -252,7 +258,8 @@ class Machine(RuleBasedStateMachine):
             self.clock.now += 10 * LEASE
             for client in self.clients:
                 while isinstance(
-                    view := queue.next_view(self.db, self.project, client.account), queue.Served
+                    view := assigning.next_view(self.db, self.project, client.account),
+                    assigning.Served,
                 ):
                     client.sending = (view, key(), {"preferred": view.order[0]})
                     self._send(client, True)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from accord.errors import ConfigError
-from accord.studio.settings import (
+from accord.studio.projects.settings import (
     TASKS,
     ProjectSettings,
     load_settings,

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import pytest
 
 from accord.statistics.intervals import Interval
-from accord.studio import charts
+from accord.studio.quality import charts
 
 TEXT = "<script>&amp;\"'</script>"
 

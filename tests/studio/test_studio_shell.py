@@ -11,9 +11,11 @@ import pytest
 from sqlalchemy import select
 from studio_rooms import answer, key, person, project, served
 
-from accord.studio import accounts, passwords, projects, queue
-from accord.studio.database import open_database
-from accord.studio.tables import Account
+from accord.studio.people import accounts, passwords
+from accord.studio.projects import editing
+from accord.studio.queue import assigning
+from accord.studio.storage.database import open_database
+from accord.studio.storage.tables import Account
 
 ACCORD = [sys.executable, "-m", "accord.cli"]
 
@@ -41,7 +43,7 @@ def folder(tmp_path: Path) -> Path:
         who = person(db, name, made)
         for _ in range(2):
             receipt = answer(db, who, served(db, made, who))
-    queue.withdraw(db, receipt.answer_id, "a mistake", None)
+    assigning.withdraw(db, receipt.answer_id, "a mistake", None)
     db.close()
     return tmp_path
 
@@ -160,13 +162,13 @@ def test_from_the_sample_project_to_a_reward_model(tmp_path: Path) -> None:
     """What docs/studio.md says takes two minutes: judge the sample project, export it, train."""
     order = ["kestrel", "heron", "plover", "wren"]
     db = open_database(tmp_path / "studio.db")
-    made = projects.sample_project(db, None)
+    made = editing.sample_project(db, None)
     for name in ("ada", "bob"):
         who = person(db, name, made)
-        while isinstance(view := queue.next_view(db, made, who), queue.Served):
+        while isinstance(view := assigning.next_view(db, made, who), assigning.Served):
             place = {o["id"]: order.index(o["producer"]) for o in view.options}
             said = {"order": [[i] for i in sorted(place, key=place.get)]}
-            queue.submit(db, who, view.view_id, view.lease, key(), said, {"active_seconds": 20})
+            assigning.submit(db, who, view.view_id, view.lease, key(), said, {"active_seconds": 20})
     db.close()
     done = accord("studio", "export", "sample-project", "feedback.jsonl", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

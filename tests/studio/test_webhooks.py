@@ -15,9 +15,10 @@ from sqlalchemy import select
 from studio_rooms import Clock, Receiver, answer, person, project, served
 
 from accord.errors import ConfigError
-from accord.studio import queue, webhooks
-from accord.studio.database import Database
-from accord.studio.tables import Delivery, Event, Webhook
+from accord.studio.delivery import webhooks
+from accord.studio.queue import assigning
+from accord.studio.storage.database import Database
+from accord.studio.storage.tables import Delivery, Event, Webhook
 
 
 def test_what_happens_is_heard_once_and_signed(db: Database, receiver: Receiver) -> None:
@@ -88,7 +89,7 @@ def test_two_processes_deliver_nothing_twice(db: Database, receiver: Receiver) -
     webhooks.add(db, made, receiver.url, ["answer.submitted"], None, private=True)
     for name in ("ada", "bob"):
         who = person(db, name, made)
-        while isinstance(view := queue.next_view(db, made, who), queue.Served):
+        while isinstance(view := assigning.next_view(db, made, who), assigning.Served):
             answer(db, who, view)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: webhooks.work_once(db, private=True), range(4)))

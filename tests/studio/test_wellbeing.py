@@ -6,9 +6,10 @@ import pytest
 from sqlalchemy import select
 from studio_rooms import Clock, answer, pairs, person, project, served
 
-from accord.studio import queue, wellbeing
-from accord.studio.database import Database
-from accord.studio.tables import Item, View
+from accord.studio.people import wellbeing
+from accord.studio.queue import assigning
+from accord.studio.storage.database import Database
+from accord.studio.storage.tables import Item, View
 
 
 def spend(
@@ -66,8 +67,8 @@ def test_looking_at_what_is_skipped_is_work_too(db: Database, clock: Clock) -> N
     ann = person(db, "ann", made)
     view = served(db, made, ann)
     clock.now += 90
-    queue.heartbeat(db, ann, view.view_id, view.lease, 90.0)
-    queue.skip(db, ann, view.view_id, view.lease, "distressing")
+    assigning.heartbeat(db, ann, view.view_id, view.lease, 90.0)
+    assigning.skip(db, ann, view.view_id, view.lease, "distressing")
     assert wellbeing.load(db, made, ann).minutes_total == 1.5
 
 
@@ -98,7 +99,7 @@ def test_ones_own_numbers(db: Database) -> None:
     ann, bob = person(db, "ann", made), person(db, "bob", made)
     for account in (ann, bob):
         answer(db, account, view := served(db, made, account), {"preferred": view.options[0]["id"]})
-        while isinstance(view := queue.next_view(db, made, account), queue.Served):
+        while isinstance(view := assigning.next_view(db, made, account), assigning.Served):
             answer(
                 db,
                 account,

@@ -15,14 +15,15 @@ from accord.cli.terminal import safe_text
 from accord.errors import ConfigError
 from accord.feedback.formats.card import card_paths
 from accord.files import digest, write_json, write_text
-from accord.studio import exporting, importing, projects
-from accord.studio.archive import Manifest
-from accord.studio.backup import back_up
-from accord.studio.database import Database, open_database
-from accord.studio.engines import parse_url
-from accord.studio.openid import OpenIdSettings
-from accord.studio.restoring import restore
+from accord.studio.delivery import exporting
+from accord.studio.delivery.archive import Manifest
+from accord.studio.delivery.backup import back_up
+from accord.studio.delivery.restoring import restore
+from accord.studio.people.openid import OpenIdSettings
+from accord.studio.projects import editing, importing
 from accord.studio.server import HERE, OIDC_SECRET, Serving, check_port, safe_url, serve
+from accord.studio.storage.database import Database, open_database
+from accord.studio.storage.engines import parse_url
 
 
 def run_studio(wanted: Serving, open_browser: bool, chat: Chat | None) -> None:
@@ -64,7 +65,7 @@ def _check_there(database: str) -> None:
 
 def _project(db: Database, slug: str) -> int:
     with db.read() as session:
-        return projects.find_project(session, slug).id
+        return editing.find_project(session, slug).id
 
 
 def export_project(

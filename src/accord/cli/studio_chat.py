@@ -17,8 +17,8 @@ from accord.errors import ConfigError, DataError
 from accord.runs import environment
 from accord.sampling.endpoint import Endpoint, EndpointError
 from accord.seeds import derive_seed
-from accord.studio.chat import ChatError, Reply
 from accord.studio.server import from_environment
+from accord.studio.tasks.chat import ChatError, Reply
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

@@ -11,9 +11,9 @@ import click
 from accord.cli.studio import open_studio
 from accord.cli.terminal import safe_text
 from accord.errors import ConfigError
-from accord.studio import accounts, erasing, passwords
-from accord.studio.database import Database
-from accord.studio.erasing import Footprint
+from accord.studio.people import accounts, erasing, passwords
+from accord.studio.people.erasing import Footprint
+from accord.studio.storage.database import Database
 
 
 @contextmanager

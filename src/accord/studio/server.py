@@ -20,10 +20,10 @@ import uvicorn
 from fastapi import FastAPI
 
 from accord.errors import ConfigError
-from accord.studio import entrances
-from accord.studio.chat import ChatSampler
-from accord.studio.database import open_database
-from accord.studio.openid import OpenId, OpenIdError, OpenIdSettings
+from accord.studio.people import entrances
+from accord.studio.people.openid import OpenId, OpenIdError, OpenIdSettings
+from accord.studio.storage.database import open_database
+from accord.studio.tasks.chat import ChatSampler
 from accord.studio.web.app import StudioConfig, create_app
 
 DATABASE, MEDIA, HTTPS = "ACCORD_STUDIO_DATABASE", "ACCORD_STUDIO_MEDIA", "ACCORD_STUDIO_HTTPS"
@@ -179,7 +179,7 @@ def _say_openid(given: OpenIdSettings, say: Callable[[str], object]) -> None:
 
 def safe_url(url: str) -> str:
     """A database address without its password."""
-    from accord.studio.engines import parse_url
+    from accord.studio.storage.engines import parse_url
 
     return parse_url(url).render_as_string(hide_password=True)
 

@@ -13,8 +13,8 @@ import pytest
 import uvicorn
 from houses import House
 
-from accord.studio import members
-from accord.studio.tables import Answer, Item, View
+from accord.studio.people import members
+from accord.studio.storage.tables import Answer, Item, View
 from listening import listening
 
 WAIT = 60_000

@@ -12,9 +12,9 @@ import pytest
 from browsing import WAIT, Served, serving
 from houses import Client, House, make_house
 
-from accord.studio.chat import Reply
-from accord.studio.database import open_database
-from accord.studio.settings import TASKS
+from accord.studio.projects.settings import TASKS
+from accord.studio.storage.database import open_database
+from accord.studio.tasks.chat import Reply
 
 PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="

@@ -10,9 +10,11 @@ import numpy as np
 from houses import House
 
 from accord.feedback.simulate import simulated_crowd
-from accord.studio import members, projects, queue
-from accord.studio.settings import settings_from
-from accord.studio.tables import Account, Project
+from accord.studio.people import members
+from accord.studio.projects import editing
+from accord.studio.projects.settings import settings_from
+from accord.studio.queue import assigning
+from accord.studio.storage.tables import Account, Project
 
 MODELS = {"kestrel": 1.2, "heron": 0.4, "plover": -0.3, "wren": -1.3}
 WHY = (
@@ -49,7 +51,7 @@ def judged(
         "gold_rate": 0.1 if gold else 0.0,
         "critique": "optional",
     }
-    project_id = projects.create_project(house.db, settings_from(raw), house.people["olga"])
+    project_id = editing.create_project(house.db, settings_from(raw), house.people["olga"])
     rows: list[dict[str, Any]] = []
     for n in range(count + gold):
         a, b = (names[i] for i in rng.choice(4, 2, replace=False))
@@ -63,7 +65,7 @@ def judged(
         rows.append({"prompt": f"Write a reply to letter {n}.", "options": options})
         if n >= count:
             rows[-1]["gold"] = {"preferred": 1 if MODELS[a] > MODELS[b] else 2}
-    assert not projects.add_items(house.db, project_id, rows).bad
+    assert not editing.add_items(house.db, project_id, rows).bad
     turns, real = round(count * overlap / max(people, 1)) + 2, house.db.clock
     for who, annotator in enumerate(simulated_crowd(3)[:people]):
         clock = Clock(real() - (people - who) * 0.8 * 86400)
@@ -96,11 +98,11 @@ def _judge(
     house.db.transact(enter)
     who = house.people[name]
     for turn in range(turns):
-        view = queue.next_view(house.db, project_id, who)
-        if not isinstance(view, queue.Served):
+        view = assigning.next_view(house.db, project_id, who)
+        if not isinstance(view, assigning.Served):
             break
         if turn == 5:
-            queue.skip(house.db, who, view.view_id, view.lease, "unsure", None)
+            assigning.skip(house.db, who, view.view_id, view.lease, "unsure", None)
             continue
         seconds = float(rng.lognormal(np.log(annotator.seconds), 0.4))
         clock.now += seconds + 2
@@ -111,7 +113,7 @@ def _judge(
         )
         if turn % 4 == 0:
             said["critique"] = WHY[turn % 3]
-        queue.submit(
+        assigning.submit(
             house.db,
             who,
             view.view_id,

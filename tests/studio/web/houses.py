@@ -11,10 +11,11 @@ from typing import Any
 from argon2 import PasswordHasher
 from starlette.testclient import TestClient
 
-from accord.studio import accounts, members, projects
-from accord.studio.database import Database, open_database
-from accord.studio.settings import settings_from
-from accord.studio.tables import Answer, Project
+from accord.studio.people import accounts, members
+from accord.studio.projects import editing
+from accord.studio.projects.settings import settings_from
+from accord.studio.storage.database import Database, open_database
+from accord.studio.storage.tables import Answer, Project
 from accord.studio.web.app import StudioConfig, create_app
 
 COSTLY = accounts._hasher()
@@ -120,9 +121,9 @@ class House:
             **EXTRA.get(task, {}),
             **settings,
         }
-        project_id = projects.create_project(self.db, settings_from(raw), self.people["olga"])
+        project_id = editing.create_project(self.db, settings_from(raw), self.people["olga"])
         rows = items(task, count) if rows is None else rows
-        added = projects.add_items(self.db, project_id, rows)
+        added = editing.add_items(self.db, project_id, rows)
         assert added.new == len(rows), added
         for name in read:
             members.read_guideline(self.db, project_id, self.people[name], 1)
@@ -131,7 +132,7 @@ class House:
 
     def project_id(self, slug: str) -> int:
         with self.db.read() as session:
-            return projects.find_project(session, slug).id
+            return editing.find_project(session, slug).id
 
     def answers(self) -> list[Answer]:
         """All answers, oldest first."""

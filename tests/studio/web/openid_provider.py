@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from accord.studio.openid import OpenIdSettings
+from accord.studio.people.openid import OpenIdSettings
 from listening import listening
 
 

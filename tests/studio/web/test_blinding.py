@@ -11,10 +11,10 @@ from houses import PASSWORD, Client, House
 from sqlalchemy import select
 from test_security import flat
 
-from accord.studio import entrances, members
-from accord.studio.accounts import Visitor
-from accord.studio.settings import TASKS
-from accord.studio.tables import Account, Item
+from accord.studio.people import entrances, members
+from accord.studio.people.accounts import Visitor
+from accord.studio.projects.settings import TASKS
+from accord.studio.storage.tables import Account, Item
 
 SECRET = re.compile(r"zqsecret|ChatGPT", re.IGNORECASE)
 """In every id, producer and name of a file below; and a model that names itself."""
@@ -172,7 +172,7 @@ def judge_and_take_back(
 
 def set_turn(session: Any, view_id: int) -> None:
     """A turn of a live chat."""
-    from accord.studio.tables import View
+    from accord.studio.storage.tables import View
 
     view = session.get_one(View, view_id)
     options = [

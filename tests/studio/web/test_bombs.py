@@ -13,7 +13,7 @@ import pytest
 from houses import Client, House
 
 from accord.errors import ConfigError
-from accord.studio.settings import parse_settings
+from accord.studio.projects.settings import parse_settings
 from accord.validation import read_yaml
 from real_data import shared_data
 

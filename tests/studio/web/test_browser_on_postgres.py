@@ -12,7 +12,7 @@ from test_results import TABS
 from test_tasks_in_browser import by_keyboard
 from test_working_in_browser import in_and_out
 
-from accord.studio.settings import TASKS
+from accord.studio.projects.settings import TASKS
 
 pytestmark = pytest.mark.slow
 

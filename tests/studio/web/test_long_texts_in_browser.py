@@ -14,8 +14,8 @@ from long_texts import NAMES, row
 from nasty_markdown import NASTY, Page, lost
 from sqlalchemy import select
 
-from accord.studio.markup import safe_html, visible
-from accord.studio.tables import Item
+from accord.studio.storage.tables import Item
+from accord.studio.tasks.markup import safe_html, visible
 
 SCREENS: dict[str, dict[str, Any]] = {
     "phone": {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True},

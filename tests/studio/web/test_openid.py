@@ -17,9 +17,10 @@ from houses import PASSWORD, Client, House, make_house
 from sqlalchemy import func, select
 
 from accord.errors import ConfigError
-from accord.studio import accounts, entrances, events, own
-from accord.studio.openid import OpenId, OpenIdError, OpenIdSettings
-from accord.studio.tables import Account, Event, SignInUnderWay
+from accord.studio.people import accounts, entrances, own
+from accord.studio.people.openid import OpenId, OpenIdError, OpenIdSettings
+from accord.studio.storage import events
+from accord.studio.storage.tables import Account, Event, SignInUnderWay
 from accord.studio.web.app import StudioConfig, create_app
 
 pytest.importorskip("authlib", reason="authlib is not installed (the extra oidc brings it)")
@@ -171,7 +172,7 @@ def test_a_second_invitation_goes_to_the_same_account(house: House, provider: Pr
 
 
 def test_the_first_owner_may_come_this_way(tmp_path: Path, provider: Provider) -> None:
-    from accord.studio.database import open_database
+    from accord.studio.storage.database import open_database
 
     db = open_database(tmp_path / "studio.db")
     secret = entrances.setup_link(db)

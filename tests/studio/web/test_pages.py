@@ -8,9 +8,10 @@ import pytest
 from houses import PASSWORD, Client, House
 from sqlalchemy import select
 
-from accord.studio import entrances, events
-from accord.studio.settings import TASKS
-from accord.studio.tables import Event
+from accord.studio.people import entrances
+from accord.studio.projects.settings import TASKS
+from accord.studio.storage import events
+from accord.studio.storage.tables import Event
 
 
 def test_every_page_answers(house: House, owner: Client) -> None:
@@ -45,7 +46,7 @@ def test_every_task_is_served_without_telling_who_wrote_it(
 
 
 def test_the_first_owner_needs_the_printed_link(tmp_path) -> None:
-    from accord.studio.database import open_database
+    from accord.studio.storage.database import open_database
     from accord.studio.web.app import StudioConfig, create_app
 
     db = open_database(tmp_path / "studio.db")

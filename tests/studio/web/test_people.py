@@ -9,8 +9,9 @@ import pytest
 from houses import PASSWORD, Client, House
 from sqlalchemy import select
 
-from accord.studio import accounts, entrances, events, members
-from accord.studio.tables import Account, Event, Invitation
+from accord.studio.people import accounts, entrances, members
+from accord.studio.storage import events
+from accord.studio.storage.tables import Account, Event, Invitation
 
 NEW = "quite another password"
 

@@ -10,7 +10,7 @@ from browsing import Served, violations
 from houses import PASSWORD
 from playwright.sync_api import expect
 
-from accord.studio import accounts
+from accord.studio.people import accounts
 
 pytestmark = pytest.mark.slow
 NEW = "quite another password"

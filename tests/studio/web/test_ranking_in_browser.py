@@ -9,7 +9,7 @@ import pytest
 from browsing import choose, click, open_work, person, press, sent, stored, violations
 from sqlalchemy import update
 
-from accord.studio.tables import Account
+from accord.studio.storage.tables import Account
 
 pytestmark = pytest.mark.slow
 PHONE = {"viewport": {"width": 375, "height": 800}, "has_touch": True, "is_mobile": True}

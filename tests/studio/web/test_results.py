@@ -23,11 +23,15 @@ from accord.feedback.records import parse_line
 from accord.feedback.simulate import BAD, Offered, judge_ranking, simulated_crowd
 from accord.seeds import derive_seed
 from accord.spreadsheets import FORMULA
-from accord.studio import exporting, members, presenting, projects, queue
-from accord.studio.desk import Desk
-from accord.studio.quality import Given, Material, forecast, load, overview, people
-from accord.studio.settings import ProjectSettings
-from accord.studio.tables import Account, Answer, Event, Item, Project
+from accord.studio.delivery import exporting
+from accord.studio.people import members
+from accord.studio.projects import editing
+from accord.studio.projects.settings import ProjectSettings
+from accord.studio.quality.cache import Desk
+from accord.studio.quality.measures import Given, Material, forecast, load, overview, people
+from accord.studio.queue import assigning
+from accord.studio.storage.tables import Account, Answer, Event, Item, Project
+from accord.studio.tasks import presenting
 
 TABS = (
     "",
@@ -215,7 +219,7 @@ def test_representation_against_the_population(house: House, owner: Client, slug
     new = ProjectSettings.model_validate(
         project.settings | {"population": {"country": {"kenya": 0.1, "Fiji": 0.02}}}
     )
-    projects.update_settings(house.db, project.id, new, None)
+    editing.update_settings(house.db, project.id, new, None)
     page = text(owner.page(f"/p/{slug}/representation"))
     assert "In the population, but nobody or too few to show here: Fiji 2 %" in page
     assert re.search(r"Kenya 8 .*10 % · more here", page), page
@@ -339,7 +343,7 @@ def test_a_slow_part_never_holds_a_page_up(house: House) -> None:
     assert (first.value, first.stale) == (None, True)
     house.person("bob", project=project_id)
     assert (
-        queue.next_view(house.db, project_id, house.people["bob"]) is not None
+        assigning.next_view(house.db, project_id, house.people["bob"]) is not None
     )  # the queue does not wait for it
     desk.wait = 10
     assert desk.get(project_id, "slow").value is not None
@@ -405,10 +409,12 @@ def test_a_table_downloaded_in_the_browser_is_safe_to_open_and_reads_back(
     slug = house.project(name="Tables", rows=rows)
     project_id, account = house.project_id(slug), house.people["olga"]
     for _ in rows:
-        view = queue.next_view(house.db, project_id, account)
-        assert isinstance(view, queue.Served)
+        view = assigning.next_view(house.db, project_id, account)
+        assert isinstance(view, assigning.Served)
         told = {"preferred": view.order[0]}
-        queue.submit(house.db, account, view.view_id, view.lease, f"key-{view.view_id:08}", told)
+        assigning.submit(
+            house.db, account, view.view_id, view.lease, f"key-{view.view_id:08}", told
+        )
     page = visit(served, "olga")
     page.goto(f"{served.url}/p/{slug}/export")
     page.select_option("select[name=shape]", "csv-pairwise")

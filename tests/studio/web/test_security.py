@@ -18,11 +18,11 @@ from fastapi.routing import APIRoute
 from houses import COSTLY, PASSWORD, Client, House
 from sqlalchemy import select
 
-from accord.studio import accounts, entrances
-from accord.studio.entrances import TooMany
-from accord.studio.markup import safe_html, visible
-from accord.studio.masking import mask_names
-from accord.studio.tables import Attempt, Login
+from accord.studio.people import accounts, entrances
+from accord.studio.people.entrances import TooMany
+from accord.studio.storage.tables import Attempt, Login
+from accord.studio.tasks.markup import safe_html, visible
+from accord.studio.tasks.masking import mask_names
 from accord.studio.web.app import StudioConfig, create_app
 from accord.studio.web.security import address
 

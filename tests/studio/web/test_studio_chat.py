@@ -27,7 +27,7 @@ from accord.cli.studio_chat import Chat, Local, Models, application, open_models
 from accord.errors import ConfigError
 from accord.models.loading import save_causal_lm
 from accord.sampling.endpoint import Endpoint, EndpointError
-from accord.studio.chat import ChatError, Reply
+from accord.studio.tasks.chat import ChatError, Reply
 from tiny import tiny_llama
 
 TEMPLATE = "{% for m in messages %}{{ m.role }} {{ m.content }} {% endfor %}{% if add_generation_prompt %}assistant {% endif %}"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from browsing import choose, click, open_work, person, press, sent, stored
 
-from accord.studio.settings import TASKS
+from accord.studio.projects.settings import TASKS
 
 pytestmark = pytest.mark.slow
 

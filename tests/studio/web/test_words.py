@@ -11,7 +11,7 @@ import pytest
 from houses import Client, House
 
 from accord.studio.i18n import LANGUAGES, PSEUDO, preferred, words
-from accord.studio.settings import TASKS
+from accord.studio.projects.settings import TASKS
 
 ROOT = Path(str(resources.files("accord.studio")))
 GROUPS = "nav|said|error|login|password|openid|join|home|limit|guideline|questions|new|settings|people|house|person|role|state|scope|me|work|skip|key|task|quality"

@@ -11,9 +11,9 @@ from houses import PASSWORD
 from sqlalchemy import update
 from test_security import HOSTILE
 
-from accord.studio import projects
-from accord.studio.settings import TASKS
-from accord.studio.tables import Account, Item, Slot, View
+from accord.studio.projects import editing
+from accord.studio.projects.settings import TASKS
+from accord.studio.storage.tables import Account, Item, Slot, View
 
 pytestmark = pytest.mark.slow
 
@@ -323,7 +323,7 @@ def test_hostile_items_do_nothing(served: Any, visit: Any) -> None:
     rows = [
         {"prompt": text + f" {n}", "options": [text, text + " b"]} for n, text in enumerate(HOSTILE)
     ]
-    added = projects.add_items(house.db, house.project_id(slug), rows)
+    added = editing.add_items(house.db, house.project_id(slug), rows)
     assert added.new == len(HOSTILE)
     served.slugs = {"comparison": slug}
     page = visit(served, "olga")

@@ -16,10 +16,10 @@ from accord import __version__
 from accord.errors import AccordError, RunError
 from accord.studio.api import data, hooks, people, projects, work
 from accord.studio.api.base import Api, Limiter, Problem, Unknown
-from accord.studio.database import Database
-from accord.studio.desk import Desk
-from accord.studio.entrances import TooMany
 from accord.studio.errors import AnswerError, Conflict, NotAllowed, NotHere
+from accord.studio.people.entrances import TooMany
+from accord.studio.quality.cache import Desk
+from accord.studio.storage.database import Database
 
 LOG = logging.getLogger("accord.studio")
 ABOUT = """Projects, items, work, answers, the log, quality and exports, for programs.

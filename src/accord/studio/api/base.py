@@ -18,13 +18,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from accord.errors import AccordError, ConfigError
-from accord.studio import entrances
-from accord.studio.accounts import Visitor, digest
-from accord.studio.database import Database
-from accord.studio.desk import Desk
-from accord.studio.entrances import TooMany
 from accord.studio.errors import NotAllowed, NotHere
-from accord.studio.plain import check_text
+from accord.studio.people import entrances
+from accord.studio.people.accounts import Visitor, digest
+from accord.studio.people.entrances import TooMany
+from accord.studio.quality.cache import Desk
+from accord.studio.storage.database import Database
+from accord.studio.storage.plain import check_text
 from accord.studio.web.context import Place, find_place
 from accord.studio.web.security import address
 

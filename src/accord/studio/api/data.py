@@ -12,7 +12,6 @@ from sqlalchemy import select, tuple_
 from starlette.responses import Response
 
 from accord.feedback.records import Feedback
-from accord.studio import events, exporting, importing, queue
 from accord.studio.api.base import (
     After,
     Exporter,
@@ -27,9 +26,13 @@ from accord.studio.api.base import (
     paged,
     position,
 )  # fmt: skip
+from accord.studio.delivery import exporting
+from accord.studio.delivery.exporting import Wanted
 from accord.studio.errors import NotHere
-from accord.studio.exporting import Wanted
-from accord.studio.tables import Account, Answer, Event, Item
+from accord.studio.projects import importing
+from accord.studio.queue import assigning
+from accord.studio.storage import events
+from accord.studio.storage.tables import Account, Answer, Event, Item
 
 router = APIRouter(tags=["data"], route_class=Route)
 Shape = Literal[exporting.SHAPES]  # type: ignore[valid-type]
@@ -172,7 +175,7 @@ def retire(api: House, place: Reviewer, answer: str, wanted: RetireIn) -> Any:
     with api.db.read() as session:
         if session.scalar(query) is None:
             raise NotHere(f"there is no answer {answer!r}", "GET …/answers lists them")
-    (queue.withdraw if wanted.state == "withdrawn" else queue.exclude)(
+    (assigning.withdraw if wanted.state == "withdrawn" else assigning.exclude)(
         api.db, answer, wanted.reason, place.me.public
     )
     query_all = (
@@ -237,7 +240,7 @@ def quality(api: House, place: Looker) -> Any:
     every annotator's model."""
     overview, people = (api.desk.get(place.project.id, part) for part in ("overview", "people"))
     said = {
-        "progress": asdict(queue.progress(api.db, place.project.id)),
+        "progress": asdict(assigning.progress(api.db, place.project.id)),
         "computed_at": overview.at,
         "answers": overview.answers,
         "stale": overview.stale or people.stale,

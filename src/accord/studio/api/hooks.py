@@ -8,8 +8,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path
 from pydantic import BaseModel, Field
 
-from accord.studio import webhooks
 from accord.studio.api.base import House, Manager, Model, Route, place_with
+from accord.studio.delivery import webhooks
 from accord.studio.web.context import Place
 
 router = APIRouter(tags=["webhooks"], route_class=Route)

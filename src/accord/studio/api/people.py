@@ -10,12 +10,12 @@ from pydantic import BaseModel, Field
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from accord.studio import accounts, entrances, erasing, members, passwords
-from accord.studio.accounts import Visitor
 from accord.studio.api.base import House, Looker, Manager, Model, Route, Who
 from accord.studio.errors import NotAllowed, NotHere
-from accord.studio.members import ABOVE
-from accord.studio.tables import Account, Membership
+from accord.studio.people import accounts, entrances, erasing, members, passwords
+from accord.studio.people.accounts import Visitor
+from accord.studio.people.members import ABOVE
+from accord.studio.storage.tables import Account, Membership
 
 router = APIRouter(tags=["people"], route_class=Route)
 

@@ -10,7 +10,6 @@ from pydantic import BaseModel, Field
 from sqlalchemy import select, tuple_
 
 from accord.errors import ConfigError
-from accord.studio import members, projects, queue
 from accord.studio.api.base import (
     After,
     Api,
@@ -27,9 +26,12 @@ from accord.studio.api.base import (
     position,
 )  # fmt: skip
 from accord.studio.errors import NotAllowed, NotHere
-from accord.studio.incoming import ItemIn
-from accord.studio.settings import ProjectSettings
-from accord.studio.tables import Guideline, Item, Membership, Project
+from accord.studio.people import members
+from accord.studio.projects import editing
+from accord.studio.projects.incoming import ItemIn
+from accord.studio.projects.settings import ProjectSettings
+from accord.studio.queue import assigning
+from accord.studio.storage.tables import Guideline, Item, Membership, Project
 from accord.studio.web.context import Place
 
 router = APIRouter(tags=["projects"], route_class=Route)
@@ -212,7 +214,7 @@ def make_project(
             "only owners and managers of the house make projects", "ask one for the role"
         )
     key = None if idempotency_key is None else f"{who.visitor.public}:{idempotency_key}"
-    made = projects.create_project(api.db, settings, who.visitor.id, key)
+    made = editing.create_project(api.db, settings, who.visitor.id, key)
     with api.db.read() as session:
         project = session.get_one(Project, made)
     return _full(api, Place(who.visitor, project, members.settings_of(project), "owner", None))
@@ -220,7 +222,7 @@ def make_project(
 
 def _full(api: Api, place: Place) -> dict[str, Any]:
     shown = place.settings if place.may("look", write=False) else None
-    progress = asdict(queue.progress(api.db, place.project.id))
+    progress = asdict(assigning.progress(api.db, place.project.id))
     return {**_out(place.project, place.role), "settings": shown, "progress": progress}
 
 
@@ -233,7 +235,7 @@ def project(api: House, place: Reader) -> Any:
 @router.put("/projects/{slug}/settings", response_model=ProjectFull, summary="Change the settings")
 def put_settings(api: House, place: Manager, settings: ProjectSettings) -> Any:
     """Set everything anew. What answers forbid (another task) is refused."""
-    projects.update_settings(api.db, place.project.id, settings, place.me.id)
+    editing.update_settings(api.db, place.project.id, settings, place.me.id)
     return _full(api, _again(api, place))
 
 
@@ -242,9 +244,7 @@ def put_settings(api: House, place: Manager, settings: ProjectSettings) -> Any:
 )
 def life(api: House, place: Manager, wanted: Life) -> Any:
     """Paused and archived projects serve nothing; answers under way are still taken."""
-    do = {"pause": projects.pause, "resume": projects.resume, "archive": projects.archive}[
-        wanted.do
-    ]
+    do = {"pause": editing.pause, "resume": editing.resume, "archive": editing.archive}[wanted.do]
     do(api.db, place.project.id, place.me.id)
     return _full(api, _again(api, place))
 
@@ -286,7 +286,7 @@ def guideline(
 def put_guideline(api: House, place: Manager, wanted: GuidelineIn) -> Any:
     """A new version, unless the text is that of the newest."""
     if guideline(api, place)["text"] != wanted.text:
-        projects.new_guideline(api.db, place.project.id, wanted.text, place.me.id)
+        editing.new_guideline(api.db, place.project.id, wanted.text, place.me.id)
     return guideline(api, place)
 
 
@@ -340,7 +340,7 @@ def one_item(api: House, place: Looker, key: str) -> Any:
 @router.post("/projects/{slug}/items", response_model=AddedOut, summary="Add items")
 def add_items(api: House, place: Manager, sent: ItemsIn) -> Any:
     """Add up to 10,000 items. Equal content is one item, so sending a batch again is harmless."""
-    return asdict(projects.add_items(api.db, place.project.id, sent.items, place.me.id))
+    return asdict(editing.add_items(api.db, place.project.id, sent.items, place.me.id))
 
 
 @router.post(
@@ -349,7 +349,7 @@ def add_items(api: House, place: Manager, sent: ItemsIn) -> Any:
 def pause_items(api: House, place: Manager, wanted: KeysIn) -> Any:
     """Paused items are served to nobody; answers under way still count."""
     return {
-        "changed": projects.pause_items(
+        "changed": editing.pause_items(
             api.db, place.project.id, wanted.keys, wanted.paused, place.me.id
         )
     }
@@ -363,6 +363,6 @@ def put_priorities(api: House, place: Manager, wanted: PrioritiesIn) -> dict[str
         raise ConfigError(
             f"arm = {wanted.arm!r} is a name the studio uses itself", "call it by its goal"
         )
-    return projects.prioritise(
+    return editing.prioritise(
         api.db, place.project.id, wanted.priorities, wanted.arm, wanted.random_share, place.me.id
     )

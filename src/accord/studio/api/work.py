@@ -10,12 +10,13 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 from starlette.responses import FileResponse
 
-from accord.studio import blinding, contents, queue
 from accord.studio.api.base import House, Model, Route, Who, Worker
-from accord.studio.clips import clip_file, clip_name
-from accord.studio.parts import steps_of
-from accord.studio.queue import Nothing, Served
-from accord.studio.settings import ProjectSettings
+from accord.studio.projects.settings import ProjectSettings
+from accord.studio.queue import assigning
+from accord.studio.queue.assigning import Nothing, Served
+from accord.studio.tasks import blinding, contents
+from accord.studio.tasks.clips import clip_file, clip_name
+from accord.studio.tasks.parts import steps_of
 
 router = APIRouter(tags=["work"], route_class=Route)
 
@@ -124,7 +125,7 @@ class UndoOut(BaseModel):
 @router.post("/projects/{slug}/work/next", response_model=NextOut, summary="The next item")
 def next_item(api: House, place: Worker) -> Any:
     """The item the caller holds, or the best free one; asking twice gives the same."""
-    found = queue.next_view(api.db, place.project.id, place.me.id, present=blinding.note_masks)
+    found = assigning.next_view(api.db, place.project.id, place.me.id, present=blinding.note_masks)
     if isinstance(found, Nothing):
         return asdict(found)
     return {
@@ -186,7 +187,7 @@ def clip(api: House, place: Worker, view: int, name: str) -> Any:
 )
 def heartbeat(api: House, place: Worker, view: int, sent: HeartbeatIn) -> Any:
     """Extends the lease while it is held."""
-    return asdict(queue.heartbeat(api.db, place.me.id, view, sent.lease, sent.active_seconds))
+    return asdict(assigning.heartbeat(api.db, place.me.id, view, sent.lease, sent.active_seconds))
 
 
 @router.post(
@@ -194,11 +195,11 @@ def heartbeat(api: House, place: Worker, view: int, sent: HeartbeatIn) -> Any:
 )
 def submit(api: House, place: Worker, view: int, sent: SubmitIn) -> Any:
     """Stored when the receipt comes. Late answers are never refused."""
-    served = queue.peek(api.db, place.me.id, view)
+    served = assigning.peek(api.db, place.me.id, view)
     answer = blinding.received(sent.answer, served, place.settings)
     timing = {"active_seconds": sent.active_seconds, "interface": "api-v1"}
     return asdict(
-        queue.submit(
+        assigning.submit(
             api.db, place.me.id, view, sent.lease, sent.key, answer, timing, place.me.session
         )
     )
@@ -207,7 +208,7 @@ def submit(api: House, place: Worker, view: int, sent: SubmitIn) -> Any:
 @router.post("/projects/{slug}/work/{view}/skip", response_model=Done, summary="Give an item back")
 def skip(api: House, place: Worker, view: int, sent: SkipIn) -> Any:
     """With a reason; others may judge it."""
-    queue.skip(api.db, place.me.id, view, sent.lease, sent.reason, sent.note)
+    assigning.skip(api.db, place.me.id, view, sent.lease, sent.reason, sent.note)
     return {"done": True}
 
 
@@ -215,4 +216,4 @@ def skip(api: House, place: Worker, view: int, sent: SkipIn) -> Any:
 def undo(api: House, who: Who, answer: str) -> Any:
     """One's own, within a minute."""
     who.need("annotate")
-    return {"view": queue.undo(api.db, who.visitor.id, answer)}
+    return {"view": assigning.undo(api.db, who.visitor.id, answer)}

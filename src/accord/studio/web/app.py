@@ -21,13 +21,13 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from accord.errors import AccordError, RunError
-from accord.studio import webhooks
 from accord.studio.api.app import create_api
-from accord.studio.chat import ChatSampler
-from accord.studio.database import Database, open_database
-from accord.studio.entrances import TooMany
+from accord.studio.delivery import webhooks
 from accord.studio.errors import AnswerError, Conflict, NotAllowed, NotHere
-from accord.studio.openid import OpenId, OpenIdSettings
+from accord.studio.people.entrances import TooMany
+from accord.studio.people.openid import OpenId, OpenIdSettings
+from accord.studio.storage.database import Database, open_database
+from accord.studio.tasks.chat import ChatSampler
 from accord.studio.web import (
     entry,
     guideline,

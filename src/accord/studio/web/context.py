@@ -17,17 +17,17 @@ from sqlalchemy import select
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from accord.studio import accounts, members
-from accord.studio.accounts import Visitor, allowed
-from accord.studio.chat import ChatSampler
-from accord.studio.database import Database
 from accord.studio.errors import NotAllowed, NotHere
 from accord.studio.i18n import LANGUAGES, Words, preferred, words
-from accord.studio.markup import visible
-from accord.studio.openid import OpenId
-from accord.studio.plain import check_text
-from accord.studio.settings import ProjectSettings
-from accord.studio.tables import Membership, Project
+from accord.studio.people import accounts, members
+from accord.studio.people.accounts import Visitor, allowed
+from accord.studio.people.openid import OpenId
+from accord.studio.projects.settings import ProjectSettings
+from accord.studio.storage.database import Database
+from accord.studio.storage.plain import check_text
+from accord.studio.storage.tables import Membership, Project
+from accord.studio.tasks.chat import ChatSampler
+from accord.studio.tasks.markup import visible
 from accord.studio.web import security
 
 

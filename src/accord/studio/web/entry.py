@@ -6,9 +6,9 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from accord.errors import AccordError
-from accord.studio import accounts, entrances, passwords
-from accord.studio.entrances import Invited, NotNeeded, attempt
 from accord.studio.errors import NotHere
+from accord.studio.people import accounts, entrances, passwords
+from accord.studio.people.entrances import Invited, NotNeeded, attempt
 from accord.studio.web import security
 from accord.studio.web.context import Fields, House, Maybe, Studio, go, page, words_for
 from accord.studio.web.security import address

@@ -9,10 +9,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
-from accord.studio import members, projects
 from accord.studio.errors import AnswerError, NotHere
-from accord.studio.markup import safe_html
-from accord.studio.tables import Account, Guideline, Question
+from accord.studio.people import members
+from accord.studio.projects import editing
+from accord.studio.storage.tables import Account, Guideline, Question
+from accord.studio.tasks.markup import safe_html
 from accord.studio.web.context import (
     Fields,
     House,
@@ -81,7 +82,7 @@ def publish(studio: House, place: Manager, form: Fields) -> Response:
     text = form.get("text", "").replace("\r\n", "\n").strip()
     if text != place.settings.guideline.strip():
         changed = place.settings.model_copy(update={"guideline": text})
-        projects.update_settings(studio.db, place.project.id, changed, place.me.id)
+        editing.update_settings(studio.db, place.project.id, changed, place.me.id)
     return go(f"/p/{place.project.slug}/guideline", "published")
 
 

@@ -9,11 +9,13 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
-from accord.studio import entrances, projects, queue
-from accord.studio.accounts import Visitor
 from accord.studio.errors import NotAllowed
-from accord.studio.queue import Progress
-from accord.studio.tables import Answer, Membership, Project
+from accord.studio.people import entrances
+from accord.studio.people.accounts import Visitor
+from accord.studio.projects import editing
+from accord.studio.queue import assigning
+from accord.studio.queue.assigning import Progress
+from accord.studio.storage.tables import Answer, Membership, Project
 from accord.studio.web.context import House, Me, Studio, go, page
 
 router = APIRouter()
@@ -42,7 +44,7 @@ def home(request: Request, studio: House, me: Me) -> Response:
         counts = _answers(session, me)
         refused = entrances.refusals(session, studio.db.now() - 86400) if me.role == "owner" else {}
     cards = [
-        Card(p, role, counts.get(p.id, 0), queue.progress(studio.db, p.id)) for p, role in mine
+        Card(p, role, counts.get(p.id, 0), assigning.progress(studio.db, p.id)) for p, role in mine
     ]
     writes = studio.refused_writes if me.role == "owner" else 0
     return page(
@@ -94,6 +96,6 @@ def make_sample(studio: Studio, me: Visitor) -> str:
         raise NotAllowed(
             "only owners and managers make projects", "ask one for a project to take part in"
         )
-    project_id = projects.sample_project(studio.db, me.id)
+    project_id = editing.sample_project(studio.db, me.id)
     with studio.db.read() as session:
         return session.get_one(Project, project_id).slug

@@ -20,12 +20,14 @@ from accord.feedback.records import (
     Rating,
     to_json,
 )
-from accord.studio import contents, presenting, projects, submission
 from accord.studio.api.base import cursor, position
 from accord.studio.errors import NotHere
-from accord.studio.markup import json_html, visible
-from accord.studio.presenting import Shown, Text
-from accord.studio.tables import Account, Answer, Item, Membership, View
+from accord.studio.projects import editing
+from accord.studio.queue import submission
+from accord.studio.storage.tables import Account, Answer, Item, Membership, View
+from accord.studio.tasks import contents, presenting
+from accord.studio.tasks.markup import json_html, visible
+from accord.studio.tasks.presenting import Shown, Text
 from accord.studio.web.context import Fields, House, Manager, Place, Studio, go, place_for
 from accord.studio.web.quality import desk_of, shown
 
@@ -316,5 +318,5 @@ def exclude(
 @router.post("/items/{key}/pause")
 def pause(studio: House, key: str, form: Fields, place: Manager) -> Response:
     """Out of the queue, or back in."""
-    projects.pause_items(studio.db, place.project.id, [key], form.get("paused") == "1", place.me.id)
+    editing.pause_items(studio.db, place.project.id, [key], form.get("paused") == "1", place.me.id)
     return go(f"/p/{place.project.slug}/items/{key}", "saved")

@@ -14,11 +14,11 @@ from starlette.responses import Response
 
 from accord.errors import AccordError, ConfigError
 from accord.feedback.formats.reading import SENT, kind_of
-from accord.studio import projects
 from accord.studio.errors import NotAllowed
-from accord.studio.projects import Added, Incoming
-from accord.studio.settings import TASKS, ProjectSettings, parse_settings, settings_from
-from accord.studio.tables import Project
+from accord.studio.projects import editing
+from accord.studio.projects.editing import Added, Incoming
+from accord.studio.projects.settings import TASKS, ProjectSettings, parse_settings, settings_from
+from accord.studio.storage.tables import Project
 from accord.studio.web.context import Fields, House, Manager, Me, Place, Studio, go, page
 from accord.studio.web.home import may_make_projects
 
@@ -72,7 +72,7 @@ def _new(
         return page(
             request, "new.html.j2", 400, tasks=TASKS, values=form, example=EXAMPLE, error=error
         )
-    project_id = projects.create_project(studio.db, settings, me.id)
+    project_id = editing.create_project(studio.db, settings, me.id)
     with studio.db.read() as session:
         slug = session.get_one(Project, project_id).slug
     if rows is None:
@@ -130,7 +130,7 @@ def _read(upload: UploadFile, settings: ProjectSettings) -> Incoming:
             with open(file, "wb") as handle:
                 while block := upload.file.read(2**20):
                     handle.write(block)
-            return projects.items_from(file, settings, SENT)
+            return editing.items_from(file, settings, SENT)
     except AccordError as error:
         known = "items" + "".join(Path(name.lower()).suffixes[-2:])
         raise ConfigError(error.message.replace(known, name), error.fix) from None
@@ -138,7 +138,7 @@ def _read(upload: UploadFile, settings: ProjectSettings) -> Incoming:
 
 def _added(studio: Studio, project_id: int, found: Incoming, by: int) -> Added:
     """Add a file's items; what could not be read of it is counted with what could not be used."""
-    added = projects.add_items(studio.db, project_id, found.items, by)
+    added = editing.add_items(studio.db, project_id, found.items, by)
     bad, first = {**added.bad}, {**added.first_bad}
     for reason, count in found.dropped.items():
         bad[reason] = bad.get(reason, 0) + count
@@ -211,7 +211,7 @@ def change(request: Request, studio: House, place: Manager, form: Fields) -> Res
     """Change the settings; what answers forbid is refused with the reason."""
     text = form.get("yaml", "").replace("\r\n", "\n")
     try:
-        projects.update_settings(
+        editing.update_settings(
             studio.db, place.project.id, parse_settings(text, "the settings"), place.me.id
         )
     except AccordError as error:
@@ -222,7 +222,7 @@ def change(request: Request, studio: House, place: Manager, form: Fields) -> Res
 @router.post("/p/{slug}/life")
 def life(studio: House, place: Manager, form: Fields) -> Response:
     """Pause, resume or archive."""
-    do = {"pause": projects.pause, "resume": projects.resume, "archive": projects.archive}.get(
+    do = {"pause": editing.pause, "resume": editing.resume, "archive": editing.archive}.get(
         form.get("do", "")
     )
     if do is None:

@@ -10,9 +10,9 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from accord.errors import AccordError, ConfigError
-from accord.studio import accounts, entrances, erasing, own, passwords
 from accord.studio.i18n import LANGUAGES, PSEUDO
-from accord.studio.settings import ATTRIBUTES
+from accord.studio.people import accounts, entrances, erasing, own, passwords
+from accord.studio.projects.settings import ATTRIBUTES
 from accord.studio.web import security
 from accord.studio.web.context import Fields, House, Lists, Me, Studio, go, page
 

@@ -11,12 +11,12 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from accord.errors import AccordError
-from accord.studio import accounts, entrances, identities
-from accord.studio.accounts import Visitor, digest, token
-from accord.studio.entrances import NotNeeded
 from accord.studio.errors import NotHere
-from accord.studio.identities import WAY_SECONDS, Unknown, Way
-from accord.studio.openid import Identity, OpenId, OpenIdError
+from accord.studio.people import accounts, entrances, identities
+from accord.studio.people.accounts import Visitor, digest, token
+from accord.studio.people.entrances import NotNeeded
+from accord.studio.people.identities import WAY_SECONDS, Unknown, Way
+from accord.studio.people.openid import Identity, OpenId, OpenIdError
 from accord.studio.web import security
 from accord.studio.web.context import Fields, House, Maybe, Me, Studio, go, page, words_for
 from accord.studio.web.entry import enter, inside, join_again, link_of, not_needed

@@ -11,10 +11,11 @@ from sqlalchemy import select
 from starlette.responses import Response
 
 from accord.errors import AccordError
-from accord.studio import events, exporting, webhooks
-from accord.studio.exporting import SHAPES, Wanted
-from accord.studio.markup import safe_html
-from accord.studio.tables import Account, Event
+from accord.studio.delivery import exporting, webhooks
+from accord.studio.delivery.exporting import SHAPES, Wanted
+from accord.studio.storage import events
+from accord.studio.storage.tables import Account, Event
+from accord.studio.tasks.markup import safe_html
 from accord.studio.web.context import House, Lists, Manager, Place, Studio, go, place_for
 from accord.studio.web.quality import shown
 

@@ -10,10 +10,10 @@ from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from accord.errors import AccordError, ConfigError
-from accord.studio import accounts, entrances, erasing, members, own, passwords
 from accord.studio.errors import Conflict, NotAllowed, NotHere
-from accord.studio.members import ABOVE
-from accord.studio.tables import Account, Membership
+from accord.studio.people import accounts, entrances, erasing, members, own, passwords
+from accord.studio.people.members import ABOVE
+from accord.studio.storage.tables import Account, Membership
 from accord.studio.web.context import Fields, House, Manager, Me, Place, Studio, go, page, words_for
 from accord.studio.web.me import knows_password
 

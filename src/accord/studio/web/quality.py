@@ -13,12 +13,14 @@ from starlette.responses import Response
 
 from accord.errors import AccordError, ConfigError
 from accord.statistics.intervals import Interval
-from accord.studio import charts, choosing, members, queue
 from accord.studio.api.people import change_state
-from accord.studio.desk import Desk, Numbers
 from accord.studio.errors import NotAllowed, NotHere
-from accord.studio.quality import Forecast, forecast
-from accord.studio.tables import Account, Item
+from accord.studio.people import members
+from accord.studio.quality import charts, choosing
+from accord.studio.quality.cache import Desk, Numbers
+from accord.studio.quality.measures import Forecast, forecast
+from accord.studio.queue import assigning
+from accord.studio.storage.tables import Account, Item
 from accord.studio.web.context import Fields, House, Manager, Place, Studio, go, page, place_for
 
 router = APIRouter(prefix="/p/{slug}")
@@ -84,7 +86,7 @@ def _moment(at: float | None) -> str:
 def dashboard(request: Request, studio: House, place: Place = Looker) -> Response:
     """Progress, speed, forecast, agreement and the ceiling it sets, position bias, gold."""
     numbers = desk_of(request).get(place.project.id, "overview")
-    progress = queue.progress(studio.db, place.project.id)
+    progress = assigning.progress(studio.db, place.project.id)
     with studio.db.read() as session:
         query = select(Item.state, Item.purpose, func.count()).where(
             Item.project_id == place.project.id

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from accord.studio.accounts import LOGIN_SECONDS, token
+from accord.studio.people.accounts import LOGIN_SECONDS, token
 
 MIB = 2**20
 BODY_BYTES = MIB

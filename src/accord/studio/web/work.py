@@ -13,13 +13,15 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from starlette.responses import FileResponse, JSONResponse, Response
 
-from accord.studio import blinding, own, presenting, queue, wellbeing
-from accord.studio.chat import ChatError
-from accord.studio.clips import clip_file
 from accord.studio.errors import AnswerError
-from accord.studio.markup import safe_html
-from accord.studio.queue import SKIP_REASONS, Nothing
-from accord.studio.tables import Account, Answer, Guideline, Question, View
+from accord.studio.people import own, wellbeing
+from accord.studio.queue import assigning
+from accord.studio.queue.assigning import SKIP_REASONS, Nothing
+from accord.studio.storage.tables import Account, Answer, Guideline, Question, View
+from accord.studio.tasks import blinding, presenting
+from accord.studio.tasks.chat import ChatError
+from accord.studio.tasks.clips import clip_file
+from accord.studio.tasks.markup import safe_html
 from accord.studio.web.context import (
     House,
     Json,
@@ -118,7 +120,7 @@ def _seconds(body: dict[str, Any], name: str) -> float:
 def next_item(studio: House, place: Worker) -> Any:
     """The item to judge now, or why there is none. One's own cap on minutes counts all projects."""
     own_cap = _own_cap(studio, place)
-    found = own_cap or queue.next_view(
+    found = own_cap or assigning.next_view(
         studio.db, place.project.id, place.me.id, present=blinding.note_masks
     )
     standing = _standing(studio, place)
@@ -180,7 +182,7 @@ def heartbeat(studio: House, place: Worker, body: Json) -> Any:
     """Still at it: keep the lease."""
     view, lease = _whole(body, "view"), _text(body, "lease")
     return asdict(
-        queue.heartbeat(studio.db, place.me.id, view, lease, _seconds(body, "active_seconds"))
+        assigning.heartbeat(studio.db, place.me.id, view, lease, _seconds(body, "active_seconds"))
     )
 
 
@@ -190,7 +192,7 @@ def draft(studio: House, place: Worker, body: Json) -> Any:
     state = body.get("state")
     if not isinstance(state, dict):
         raise AnswerError("state", "a draft is an object")
-    queue.save_draft(
+    assigning.save_draft(
         studio.db, place.me.id, _whole(body, "view"), _text(body, "lease"), {"state": state}
     )
     return {"kept": True}
@@ -200,9 +202,9 @@ def draft(studio: House, place: Worker, body: Json) -> Any:
 def submit(studio: House, place: Worker, body: Json) -> Any:
     """Store an answer; the receipt comes after the commit."""
     view_id, timing = _whole(body, "view"), body.get("timing")
-    served = queue.peek(studio.db, place.me.id, view_id)
+    served = assigning.peek(studio.db, place.me.id, view_id)
     answer = blinding.received(body.get("answer"), served, place.settings)
-    receipt = queue.submit(
+    receipt = assigning.submit(
         studio.db,
         place.me.id,
         view_id,
@@ -219,7 +221,7 @@ def submit(studio: House, place: Worker, body: Json) -> Any:
 def skip(studio: House, place: Worker, body: Json) -> Any:
     """Give the item back, with a reason."""
     note = body.get("note")
-    queue.skip(
+    assigning.skip(
         studio.db,
         place.me.id,
         _whole(body, "view"),
@@ -233,7 +235,7 @@ def skip(studio: House, place: Worker, body: Json) -> Any:
 @router.post("/work/undo")
 def undo(studio: House, place: Worker, body: Json) -> Any:
     """Take the last answer back; it is served again by the next `next`."""
-    return {"view": queue.undo(studio.db, place.me.id, _text(body, "answer"))}
+    return {"view": assigning.undo(studio.db, place.me.id, _text(body, "answer"))}
 
 
 @router.post("/work/question")
@@ -278,7 +280,7 @@ def turn(request: Request, studio: House, place: Worker, body: Json) -> Any:
         _text(body, "lease"),
         _text(body, "user", LONGEST_TURN),
     )
-    served = queue.peek(studio.db, place.me.id, view_id)
+    served = assigning.peek(studio.db, place.me.id, view_id)
     chosen = body.get("chosen")
     turns = served.shown.get("turns", [])
     if not isinstance(chosen, list) or len(chosen) != len(turns):
@@ -297,7 +299,7 @@ def turn(request: Request, studio: House, place: Worker, body: Json) -> Any:
         | ({} if r.finished else {"finished": False})
         for n, r in enumerate(replies, 1)
     ]
-    queue.add_turn(studio.db, place.me.id, view_id, lease, user, options)
+    assigning.add_turn(studio.db, place.me.id, view_id, lease, user, options)
     return presenting.turn_html({"user": user, "options": options}, place.settings)
 
 

@@ -1,0 +1,424 @@
+"""Ways in: the first owner's link, invitations, API tokens; and limits on how often somebody may
+try.
+
+A limit that refuses is counted and shown to the house's owners: a gate that turns honest people
+away must be heard.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from accord.errors import ConfigError
+from accord.studio.errors import Conflict, NotAllowed, NotHere
+from accord.studio.people import accounts, members
+from accord.studio.people.accounts import digest, token
+from accord.studio.storage import events
+from accord.studio.storage.database import Database
+from accord.studio.storage.tables import Account, ApiToken, Attempt, Invitation, Membership, Project
+
+SCOPES = ("read", "annotate", "manage", "export")
+TOKEN_PREFIX = "accord_"
+LIMITS = {
+    "login": (10, 300.0), "login-from": (60, 300.0), "join": (30, 300.0), "token": (60, 300.0), "openid": (60, 300.0),
+    "password": (30, 300.0),
+}  # fmt: skip
+"""What is tried -> how often within how many seconds, per name or address."""
+LOG = logging.getLogger("accord.studio")
+
+
+class TooMany(NotAllowed):
+    """Too many tries; `retry_at` says when to come back."""
+
+    def __init__(self, retry_at: float, now: float) -> None:
+        super().__init__(
+            f"too many tries; wait {max(1, round(retry_at - now))} seconds",
+            "then try again, it is not blocked for good",
+        )
+        self.retry_at = retry_at
+
+
+# --- limits ---------------------------------------------------------------------------------------
+def attempt(db: Database, what: str, who: str) -> None:
+    """Count a try; raises TooMany beyond the limit, which is counted and logged as well.
+
+    Tries are counted in the database: the limit is one for all processes, however many try at once.
+    """
+    limit, seconds = LIMITS[what]
+    subject = f"{what}:{digest(who)[:40]}"
+    now = db.now()
+
+    def work(session: Session) -> float | None:
+        if (
+            not db.sqlite
+        ):  # there a writer is alone anyhow; here two could count at once and both pass
+            session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(subject, 0))))
+        session.execute(delete(Attempt).where(Attempt.at < now - 86400))
+        recent = (
+            select(Attempt.at)
+            .where(Attempt.subject == subject, Attempt.at > now - seconds)
+            .order_by(Attempt.at)
+        )
+        times = list(session.scalars(recent))
+        session.add(Attempt(subject=subject if len(times) < limit else f"refused:{what}", at=now))
+        return None if len(times) < limit else times[-limit] + seconds
+
+    retry_at = db.transact(work)
+    if retry_at is not None:
+        LOG.warning(
+            "refused a try at %s: more than %d in %g s from one name or address",
+            what,
+            limit,
+            seconds,
+        )
+        raise TooMany(retry_at, now)
+
+
+def forgive(db: Database, what: str, who: str, only_last: bool = False) -> None:
+    """Forget tries that ended well; `only_last`: just the last one, where many people share an
+    address."""
+    subject = f"{what}:{digest(who)[:40]}"
+
+    def work(session: Session) -> None:
+        tries = select(Attempt.id).where(Attempt.subject == subject).order_by(Attempt.id.desc())
+        found = list(session.scalars(tries.limit(1) if only_last else tries))
+        session.execute(delete(Attempt).where(Attempt.id.in_(found)))
+
+    db.transact(work)
+
+
+def refusals(session: Session, since: float) -> dict[str, int]:
+    """How many tries the limits refused, by what was tried."""
+    query = (
+        select(Attempt.subject, func.count())
+        .where(Attempt.subject.startswith("refused:"), Attempt.at > since)
+        .group_by(Attempt.subject)
+    )
+    return {subject.removeprefix("refused:"): count for subject, count in session.execute(query)}
+
+
+# --- invitations ----------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Invited:
+    """What a valid link offers. first: it is the one printed at the start, for the first owner."""
+
+    id: int
+    role: str
+    project_id: int | None
+    project: str | None
+    slug: str | None
+    first: bool
+
+
+def setup_link(db: Database) -> str | None:
+    """The token of the first owner's link, made anew at each start; None once there is an owner."""
+    secret = token()
+
+    def work(session: Session) -> bool:
+        if accounts.owner_exists(session):
+            return False
+        session.execute(
+            delete(Invitation).where(Invitation.role == "owner", Invitation.created_by.is_(None))
+        )
+        now = db.now()
+        session.add(
+            Invitation(
+                hash=digest(secret),
+                role="owner",
+                project_id=None,
+                created_by=None,
+                created_at=now,
+                expires_at=now + 86400 * 365,
+                uses=1,
+                used=0,
+            )
+        )
+        return True
+
+    return secret if db.transact(work) else None
+
+
+def invite(
+    db: Database,
+    by: Account | accounts.Visitor,
+    role: str,
+    project_id: int | None,
+    days: float,
+    uses: int,
+) -> str:
+    """A link's token, shown once. role: in the project, or in the house without one. Raises
+    ConfigError."""
+    if role not in (members.ROLES if project_id is not None else accounts.HOUSE_ROLES):
+        raise ConfigError(f"nobody can be invited as {role!r}")
+    if not 0 < days <= 90 or not 1 <= uses <= 1000:
+        raise ConfigError(
+            f"an invitation for {days:g} days and {uses} people", "up to 90 days and 1,000 people"
+        )
+    secret, public, account_id = token(), by.public, by.id
+
+    def work(session: Session) -> None:
+        now = db.now()
+        made = Invitation(
+            hash=digest(secret),
+            role=role,
+            project_id=project_id,
+            created_by=account_id,
+            created_at=now,
+            expires_at=now + days * 86400,
+            uses=uses,
+            used=0,
+        )
+        session.add(made)
+        session.flush()
+        said = {"role": role, "days": days, "uses": uses}
+        events.append(
+            session, project_id or events.HOUSE, "invitation.made", str(made.id), public, now, said
+        )
+
+    db.transact(work)
+    return secret
+
+
+def invitations(session: Session, project_id: int | None, now: float) -> Sequence[Invitation]:
+    """Links that still work, of a project or of the house."""
+    same = (
+        Invitation.project_id == project_id
+        if project_id is not None
+        else Invitation.project_id.is_(None)
+    )
+    query = select(Invitation).where(
+        same,
+        Invitation.expires_at > now,
+        Invitation.used < Invitation.uses,
+        Invitation.created_by.is_not(None),
+    )
+    return list(session.scalars(query.order_by(Invitation.id)))
+
+
+def revoke_invitation(db: Database, project_id: int | None, invitation_id: int, by: str) -> None:
+    """Make a link worthless. Raises NotHere."""
+
+    def work(session: Session) -> None:
+        found = session.get(Invitation, invitation_id)
+        if found is None or found.project_id != project_id:
+            raise NotHere("there is no such invitation")
+        found.expires_at = db.now()
+        session.flush()
+        chain = project_id or events.HOUSE
+        events.append(session, chain, "invitation.revoked", str(invitation_id), by, db.now(), {})
+
+    db.transact(work)
+
+
+def invited(session: Session, secret: str, now: float) -> Invited | None:
+    """What a link offers; None for one that is unknown, used up, expired, or the first owner's when
+    there is one."""
+    return offer(session, digest(secret), now)
+
+
+def offer(session: Session, hashed: str, now: float) -> Invited | None:
+    """What the link with this hash offers, as `invited`."""
+    query = select(Invitation, Project).outerjoin(Project, Project.id == Invitation.project_id)
+    found = session.execute(query.where(Invitation.hash == hashed)).one_or_none()
+    if found is None:
+        return None
+    link, project = found
+    if (
+        link.expires_at <= now
+        or link.used >= link.uses
+        or (project is not None and project.archived_at is not None)
+    ):
+        return None
+    first = link.role == "owner" and link.project_id is None and link.created_by is None
+    if first and accounts.owner_exists(session):
+        return None
+    name, slug = (project.name, project.slug) if project is not None else (None, None)
+    return Invited(link.id, link.role, link.project_id, name, slug, first)
+
+
+def join(db: Database, secret: str, name: str, password: str) -> str:
+    """Make an account through a link, and sign it in; returns the cookie's secret. Raises NotHere,
+    Conflict, ConfigError."""
+    hashed = accounts.hash_password(password)
+
+    def work(session: Session) -> str:
+        link = use(session, digest(secret), db.now())
+        account = new_account(session, link, name, hashed, db.now())
+        return accounts.begin_session(session, account, db.now())
+
+    return db.transact(work)
+
+
+def new_account(
+    session: Session, link: Invited, name: str, password: str | None, now: float
+) -> Account:
+    """An account for somebody whom a link lets in, and their part in its project. Raises Conflict,
+    ConfigError."""
+    house = "annotator" if link.project_id is not None else link.role
+    account = accounts.create_account(session, name, password, house, now, None)
+    if link.project_id is not None:
+        members.add_member(session, link.project_id, account.id, link.role, now, account.public)
+    return account
+
+
+def join_as(db: Database, secret: str, account_id: int) -> str | None:
+    """Let a signed-in account into the link's project, or raise its role there; returns the slug.
+    Raises NotHere, NotNeeded."""
+
+    def work(session: Session) -> str | None:
+        link = use(session, digest(secret), db.now())
+        let_in(session, link, session.get_one(Account, account_id), db.now())
+        return link.slug
+
+    return db.transact(work)
+
+
+def use(session: Session, hashed: str, now: float) -> Invited:
+    """Count one use of the link with this hash. Raises NotHere for one that offers nothing."""
+    query = select(Invitation).where(Invitation.hash == hashed).with_for_update()
+    link = session.scalars(query).first()
+    offered = None if link is None else offer(session, hashed, now)
+    if link is None or offered is None:
+        raise NotHere("this link has expired or was used already", "ask for a new one")
+    link.used += 1
+    session.flush()
+    return offered
+
+
+def let_in(session: Session, link: Invited, account: Account, now: float) -> None:
+    """Let an account that is there into a link's project, or raise its role: never lower it, never
+    bring back who was removed. Raises NotNeeded, which ends the transaction: the link stays
+    unused."""
+    where = (session, link.project_id or 0, account.id)
+    known = session.get(Membership, where[1:], with_for_update={"key_share": True})
+    refused = unneeded(session, link, account.id)
+    if refused is not None:
+        raise refused
+    enter = members.add_member if known is None else members.change_role
+    enter(*where, link.role, now, account.public)
+
+
+class NotNeeded(Conflict):
+    """An invitation that stays unused, because it would not help whoever opened it.
+
+    why: "already" (their role allows as much), "removed" (from the project), "other" (their role is
+    none that a link may change into this one), "auditor" (of the house, who judges nowhere) or
+    "house" (a link that makes accounts, opened by somebody who has one).
+    """
+
+    def __init__(self, why: str, held: str, link: Invited) -> None:
+        said, fix = {
+            "already": (f"you take part in {link.project!r} already, as {held}", "go on there"),
+            "removed": (f"you were removed from {link.project!r}", "ask its manager"),
+            "other": (
+                f"you take part in {link.project!r} as {held}, which no link turns into {link.role}",
+                "ask its manager for another role",
+            ),
+            "auditor": (
+                "you are an auditor of this studio: you read every project and judge in none",
+                "ask an owner for another role",
+            ),
+            "house": (
+                f"you have an account here already, as {held}, and the link is for new people",
+                "an owner changes roles on the page of all people",
+            ),
+        }[why]
+        super().__init__(f"{said}; the invitation as {link.role} stays unused", fix)
+        self.why, self.held, self.link = why, held, link
+
+
+def unneeded(session: Session, link: Invited, account_id: int) -> NotNeeded | None:
+    """Why a link would not help somebody with an account; None where it lets them in, or raises
+    their role."""
+    account = session.get_one(Account, account_id)
+    if link.project_id is None:
+        return NotNeeded("house", account.role, link)
+    member = session.get(Membership, (link.project_id, account_id))
+    if member is not None and member.state == "removed":
+        return NotNeeded("removed", member.role, link)
+    if account.role == "auditor":
+        return NotNeeded("auditor", account.role, link)
+    if member is None:
+        return None
+    held = "owner" if account.role == "owner" else member.role
+    if link.role in members.RISES[held]:
+        return None
+    as_much = held == link.role or held in members.RISES[link.role]
+    return NotNeeded("already" if as_much else "other", held, link)
+
+
+# --- API tokens -----------------------------------------------------------------------------------
+def issue_token(
+    db: Database, account: accounts.Visitor, name: str, scopes: Sequence[str], days: float | None
+) -> str:
+    """A program's key, shown once. Raises ConfigError for an unknown scope."""
+    unknown = [scope for scope in scopes if scope not in SCOPES]
+    if unknown or not scopes or not 1 <= len(name.strip()) <= 80:
+        raise ConfigError(
+            "a token needs a name and at least one scope", f"scopes: {', '.join(SCOPES)}"
+        )
+    secret = TOKEN_PREFIX + secrets.token_urlsafe(32)
+
+    def work(session: Session) -> None:
+        now = db.now()
+        made = ApiToken(
+            account_id=account.id,
+            name=name.strip(),
+            hash=digest(secret),
+            scopes=sorted(set(scopes)),
+            created_at=now,
+            expires_at=None if days is None else now + days * 86400,
+        )
+        session.add(made)
+        session.flush()
+        said = {"scopes": made.scopes, "days": days}
+        events.append(session, events.HOUSE, "token.made", str(made.id), account.public, now, said)
+
+    db.transact(work)
+    return secret
+
+
+def token_owner(db: Database, secret: str) -> tuple[Account, frozenset[str]] | None:
+    """Whose key it is and what it may do; None for one that is unknown, revoked or expired."""
+
+    def work(session: Session) -> tuple[Account, frozenset[str]] | None:
+        now = db.now()
+        query = (
+            select(ApiToken, Account)
+            .join(Account, Account.id == ApiToken.account_id)
+            .where(
+                ApiToken.hash == digest(secret),
+                ApiToken.revoked_at.is_(None),
+                Account.disabled_at.is_(None),
+            )
+        )
+        found = session.execute(query).one_or_none()
+        if found is None or (found[0].expires_at is not None and found[0].expires_at <= now):
+            return None
+        if (found[0].used_at or 0) < now - 60:  # once a minute is enough to know
+            found[0].used_at = now
+        return found[1], frozenset(found[0].scopes)
+
+    return db.transact(work)
+
+
+def revoke_token(db: Database, account: accounts.Visitor, token_id: int) -> None:
+    """End one's own key. Raises NotHere."""
+
+    def work(session: Session) -> None:
+        found = session.get(ApiToken, token_id)
+        if found is None or found.account_id != account.id:
+            raise NotHere("there is no such token of yours")
+        found.revoked_at = found.revoked_at or db.now()
+        session.flush()
+        events.append(
+            session, events.HOUSE, "token.revoked", str(token_id), account.public, db.now(), {}
+        )
+
+    db.transact(work)

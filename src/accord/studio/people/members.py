@@ -1,0 +1,233 @@
+"""Who takes part in a project, and the one lock that makes an annotator's requests queue up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Text, bindparam, cast, func, select
+from sqlalchemy.orm import Session
+
+from accord.errors import ConfigError
+from accord.studio.errors import NotAllowed, NotHere
+from accord.studio.projects.settings import ProjectSettings, settings_from
+from accord.studio.storage import events
+from accord.studio.storage.database import Database
+from accord.studio.storage.tables import Account, Guideline, Membership, Project
+
+ROLES = ("owner", "manager", "reviewer", "annotator", "auditor")
+STATES = ("active", "paused", "quarantined", "removed")
+ABOVE = {"annotator": 0, "auditor": 1, "reviewer": 1, "manager": 2, "owner": 3}
+"""Nobody gives a role above their own, nor changes people above them."""
+RISES = {
+    "annotator": ("reviewer", "manager", "owner"),
+    "reviewer": ("manager", "owner"),
+    "manager": ("owner",),
+    "auditor": ("manager", "owner"),
+    "owner": (),
+}
+"""What an invitation may make of a member: a role that allows whatever theirs does. An auditor's
+does not follow on an annotator's or a reviewer's, nor they on it: it judges nothing."""
+
+
+@dataclass(frozen=True)
+class Person:
+    """An account in a project, its membership locked until the transaction ends. guideline: the
+    latest version."""
+
+    project_id: int
+    account_id: int
+    slug: str
+    seed: int
+    stopped: bool
+    public: str
+    preferences: dict[str, Any]
+    state: str
+    reason: str | None
+    qualified_at: float | None
+    guideline: int
+    settings: ProjectSettings
+
+
+_latest = (
+    select(func.max(Guideline.version)).where(Guideline.project_id == Project.id).scalar_subquery()
+)
+PERSON = (
+    Membership.project_id, Membership.account_id, Membership.role, Membership.state, Membership.reason,
+    Membership.qualified_at, Account.public, Account.preferences, Account.disabled_at, Project.slug, Project.seed,
+    Project.paused_at, Project.archived_at, cast(Project.settings, Text).label("settings"), _latest.label("guideline"),
+)  # fmt: skip
+"""The columns of a `Person`: statements of every request are built once, with their parameters left
+open."""
+_ENTER = (
+    select(*PERSON)
+    .join(Account, Account.id == Membership.account_id)
+    .join(Project, Project.id == Membership.project_id)
+    .where(
+        Membership.project_id == bindparam("project"), Membership.account_id == bindparam("account")
+    )
+    .with_for_update(of=Membership, key_share=True)
+)
+
+
+def enter(session: Session, project_id: int, account_id: int) -> Person:
+    """Lock the membership and load what every step of work needs.
+
+    Raises NotHere, or NotAllowed for who was removed or only looks on.
+    """
+    found = session.execute(_ENTER, {"project": project_id, "account": account_id}).one_or_none()
+    if found is None:
+        raise NotHere(
+            "there is no such project, or you do not belong to it",
+            "ask its manager for an invitation",
+        )
+    return person_of(found)
+
+
+def person_of(row: Any) -> Person:
+    """A row of `PERSON` columns as a Person; raises NotAllowed for who may not judge."""
+    if row.state == "removed" or row.disabled_at is not None:
+        raise NotAllowed("you no longer take part in this project", "ask its manager")
+    if row.role == "auditor":
+        raise NotAllowed(
+            "auditors look on and do not judge", "ask the project's manager for another role"
+        )
+    return Person(
+        project_id=row.project_id,
+        account_id=row.account_id,
+        slug=row.slug,
+        seed=row.seed,
+        stopped=row.paused_at is not None or row.archived_at is not None,
+        public=row.public,
+        preferences=row.preferences,
+        state=row.state,
+        reason=row.reason,
+        qualified_at=row.qualified_at,
+        guideline=row.guideline or 0,
+        settings=_settings(row.settings),
+    )
+
+
+def settings_of(project: Project) -> ProjectSettings:
+    """The project's settings, validated; equal settings are validated once."""
+    return _settings(json.dumps(project.settings))
+
+
+@lru_cache(maxsize=64)
+def _settings(text: str) -> ProjectSettings:
+    return settings_from(json.loads(text))
+
+
+def add_member(
+    session: Session, project_id: int, account_id: int, role: str, at: float, by: str | None
+) -> Membership:
+    """Let an account into a project; a member becomes active, with that role. An event. by: public
+    id of who does it."""
+    if role not in ROLES:
+        raise ConfigError(f"there is no role {role!r}", f"roles: {', '.join(ROLES)}")
+    account = session.get(Account, account_id)
+    if account is None or session.get(Project, project_id) is None:
+        raise NotHere("there is no such account or project")
+    member = session.get(Membership, (project_id, account_id))
+    if member is None:
+        member = Membership(project_id=project_id, account_id=account_id, role=role, created_at=at)
+        session.add(member)
+    else:
+        member.role, member.state, member.reason = role, "active", None
+    session.flush()
+    events.append(session, project_id, "member.added", account.public, by, at, {"role": role})
+    return member
+
+
+def change_role(
+    session: Session, project_id: int, account_id: int, role: str, at: float, by: str | None
+) -> None:
+    """Give a member another role; their state and its reason stay. An event."""
+    if role not in ROLES:
+        raise ConfigError(f"there is no role {role!r}", f"roles: {', '.join(ROLES)}")
+    member = session.get(Membership, (project_id, account_id), with_for_update={"key_share": True})
+    if member is None:
+        raise NotHere("this account does not belong to the project")
+    said = {"role": role, "before": member.role}
+    member.role = role
+    public = session.get_one(Account, account_id).public
+    session.flush()
+    events.append(session, project_id, "member.role", public, by, at, said)
+
+
+def set_member_state(
+    session: Session,
+    project_id: int,
+    account_id: int,
+    state: str,
+    reason: str | None,
+    at: float,
+    by: str | None,
+) -> None:
+    """Pause, quarantine, remove or bring back a member; an event."""
+    if state not in STATES:
+        raise ConfigError(f"there is no state {state!r}", f"states: {', '.join(STATES)}")
+    member = session.get(Membership, (project_id, account_id), with_for_update={"key_share": True})
+    if member is None:
+        raise NotHere("this account does not belong to the project")
+    member.state, member.reason = state, reason
+    public = session.get_one(Account, account_id).public
+    session.flush()
+    events.append(session, project_id, f"member.{state}", public, by, at, {"reason": reason})
+
+
+def set_trusted(
+    session: Session, project_id: int, account_id: int, trusted: bool, at: float, by: str | None
+) -> None:
+    """Put a member into the reference set, or take them out; an event."""
+    member = session.get(Membership, (project_id, account_id))
+    if member is None:
+        raise NotHere("this account does not belong to the project")
+    member.trusted = trusted
+    session.flush()
+    public = session.get_one(Account, account_id).public
+    events.append(session, project_id, "member.trusted", public, by, at, {"trusted": trusted})
+
+
+def read_guideline(db: Database, project_id: int, account_id: int, version: int) -> None:
+    """Note that the annotator has read a version of the guideline; an event the first time."""
+
+    def work(session: Session) -> None:
+        person = enter(session, project_id, account_id)
+        member = session.get_one(Membership, (project_id, account_id))
+        if (member.guideline_read or 0) >= version:
+            return
+        known = session.scalar(
+            select(Guideline.id).where(
+                Guideline.project_id == project_id, Guideline.version == version
+            )
+        )
+        if known is None:
+            raise NotHere(f"there is no version {version} of the guideline")
+        member.guideline_read = version
+        session.flush()
+        events.append(
+            session,
+            project_id,
+            "guideline.read",
+            person.public,
+            person.public,
+            db.now(),
+            {"version": version},
+        )
+
+    db.transact(work)
+
+
+def members(session: Session, project_id: int) -> Sequence[tuple[Membership, Account]]:
+    """All members with their accounts, by name."""
+    query = (
+        select(Membership, Account)
+        .join(Account, Account.id == Membership.account_id)
+        .where(Membership.project_id == project_id)
+        .order_by(Account.name)
+    )
+    return [(membership, account) for membership, account in session.execute(query)]

@@ -1,0 +1,1 @@
+"""Projects: their settings, and the items and judgements that are brought in."""

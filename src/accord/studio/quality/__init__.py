@@ -1,0 +1,1 @@
+"""What a project's answers are worth while they come in."""
