@@ -34,15 +34,13 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-QUEUE = ("queue", "claims", "overlap", "desk", "slots", "answers", "choosing", "practice", "gold")
-"""Files of the studio that decide who is asked what, and what becomes of an answer."""
 ROOMS: dict[str, tuple[str, ...]] = {
     "learning": ("learning",),
     "feedback": ("feedback",),
     "examine": ("examine",),
     "sampling": ("sampling",),
     "models": ("models",),
-    "queue": tuple(f"studio/{name}.py" for name in QUEUE),
+    "queue": ("studio/queue", "studio/projects/overlap.py"),
 }
 """Room: its sources below src/accord."""
 SAMPLE, SEED = 60, 20
