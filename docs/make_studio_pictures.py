@@ -60,7 +60,7 @@ def main(folder: Path, every: bool) -> None:
     """Write the pictures the page shows (or all of them, to look at) to a folder."""
     with tempfile.TemporaryDirectory() as here, sync_playwright() as playwright:
         house = make_house(Path(here))
-        house.app.state.desk.wait = 300
+        house.app.state.stats_cache.wait = 300
         slug = judged(house, count=120, gold=8, overlap=4)
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
         with serving(house) as served:

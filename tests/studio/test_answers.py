@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from accord.feedback.records import CHOICES, Feedback
 from accord.studio.errors import AnswerError
 from accord.studio.projects.settings import TASKS, ProjectSettings
-from accord.studio.queue.answers import JudgedAnswer, is_correct, judge
+from accord.studio.queue.answers import CheckedAnswer, is_correct, judge
 
 TEXT = "First step.\n\nSecond step.\n\nThird step."
 SCALES = [
@@ -38,12 +38,12 @@ def options(count: int) -> list[dict[str, Any]]:
 
 def judged(
     task: str, answer: Any, count: int | None = None, turns: Any = None, **more: Any
-) -> JudgedAnswer:
+) -> CheckedAnswer:
     made = settings(task, **more)
     return judge(made, options(made.options[0] if count is None else count), answer, turns, "Q")
 
 
-def records(found: JudgedAnswer, order: list[str]) -> list[Feedback]:
+def records(found: CheckedAnswer, order: list[str]) -> list[Feedback]:
     return found.records(
         "a1",
         "Q",

@@ -53,7 +53,7 @@ def test_drafts_undo_and_skips(everything_on_postgres: Any, visit: Any) -> None:
 
 def test_the_results(everything_on_postgres: Any, visit: Any) -> None:
     house = everything_on_postgres.house
-    house.app.state.desk.wait = 120
+    house.app.state.stats_cache.wait = 120
     slug = judged(house, count=8, gold=1, people=3)
     page = visit(everything_on_postgres, "olga")
     for tab in (*TABS, "/hooks", "/people", "/settings", "/questions"):

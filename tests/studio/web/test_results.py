@@ -27,8 +27,15 @@ from accord.studio.delivery import exporting
 from accord.studio.people import members
 from accord.studio.projects import editing
 from accord.studio.projects.settings import ProjectSettings
-from accord.studio.quality.cache import Desk
-from accord.studio.quality.measures import Given, Material, forecast, load, overview, people
+from accord.studio.quality.cache import StatsCache
+from accord.studio.quality.measures import (
+    LiveAnswer,
+    ProjectSnapshot,
+    forecast,
+    load,
+    overview,
+    people,
+)
 from accord.studio.queue import assigning
 from accord.studio.storage.tables import Account, Answer, Event, Item, Project
 from accord.studio.tasks import presenting
@@ -49,7 +56,7 @@ TABS = (
 @pytest.fixture
 def slug(house: House) -> str:
     """The judged project; statistics are waited for as long as they take."""
-    house.app.state.desk.wait = 120
+    house.app.state.stats_cache.wait = 120
     return judged(house)
 
 
@@ -123,7 +130,7 @@ def test_who_stands_out_is_named_with_the_reason() -> None:
             record = judge_ranking(offered, annotator, derive_seed(0, n, who), "test@1")
             right = annotator.rationality > 0 if n % 6 == 0 else None
             answers.append(
-                Given(
+                LiveAnswer(
                     record.id,
                     str(n),
                     annotator.id,
@@ -135,7 +142,7 @@ def test_who_stands_out_is_named_with_the_reason() -> None:
                     [record],
                 )
             )
-    found = people(Material(1, answers, {}, {}, frozenset(), 0.1))
+    found = people(ProjectSnapshot(1, answers, {}, {}, frozenset(), 0.1))
     bad = {a.id for a in crowd if (a.rationality, a.side_bias) in BAD}
     assert {row.annotator for row in found.rows[:2]} == bad
     assert all(row.findings for row in found.rows[:2])
@@ -172,7 +179,7 @@ def test_an_item_shows_who_disagrees_and_why(house: House, owner: Client, slug: 
 
 
 def test_selection_sets_priorities_with_an_arm_of_chance(house: House, owner: Client) -> None:
-    house.app.state.desk.wait = 120
+    house.app.state.stats_cache.wait = 120
     slug = judged(house, count=30, gold=0, overlap=1, people=0)
     page = owner.page(f"/p/{slug}/selection")
     page = owner.fill(f"/p/{slug}/selection", {"goal": "ranking", "count": "20"})
@@ -264,7 +271,7 @@ MATRIX = {
 
 
 def test_who_may_see_and_change_results(house: House) -> None:
-    house.app.state.desk.wait = 120
+    house.app.state.stats_cache.wait = 120
     slug = house.project()
     project_id = house.project_id(slug)
     with house.db.read() as session:
@@ -297,7 +304,7 @@ def test_who_may_see_and_change_results(house: House) -> None:
 
 
 def test_gold_is_nowhere_an_annotator_can_look(house: House) -> None:
-    house.app.state.desk.wait = 120
+    house.app.state.stats_cache.wait = 120
     slug = judged(house, count=4, gold=4, people=0)
     house.person("ann", project=house.project_id(slug))
     client = house.sign_in("ann")
@@ -307,47 +314,48 @@ def test_gold_is_nowhere_an_annotator_can_look(house: House) -> None:
         assert client.page(f"/p/{slug}{tab}").status_code == 403, tab
 
 
-# --- the desk -------------------------------------------------------------------------------------
+# --- the cache of statistics ----------------------------------------------------------------------
 def test_numbers_are_kept_until_something_changes(house: House) -> None:
     slug = judged(house, count=6, gold=0, people=2, overlap=2)
     project_id, calls = house.project_id(slug), []
-    desk = Desk(
+    stats_cache = StatsCache(
         house.db,
         wait=60,
-        more={"count": lambda material, _: calls.append(1) or len(material.answers)},
+        more={"count": lambda snapshot, _: calls.append(1) or len(snapshot.answers)},
     )
-    first = desk.get(project_id, "count")
-    assert (desk.get(project_id, "count"), len(calls)) == (first, 1)
+    first = stats_cache.get(project_id, "count")
+    assert (stats_cache.get(project_id, "count"), len(calls)) == (first, 1)
     house.db.transact(
         lambda s: members.set_trusted(
             s, project_id, house.people["ann 1"], True, house.db.now(), None
         )
     )
-    assert desk.get(project_id, "count").value == first.value
+    assert stats_cache.get(project_id, "count").value == first.value
     assert len(calls) == 2
     assert (
-        desk._material(project_id, desk.version(project_id)[0]) is desk._loaded[2]
+        stats_cache._snapshot(project_id, stats_cache.version(project_id)[0])
+        is stats_cache._loaded[2]
     )  # records are read once for all parts
-    desk.close()
+    stats_cache.close()
 
 
 def test_a_slow_part_never_holds_a_page_up(house: House) -> None:
     slug = judged(house, count=4, gold=0, people=1, overlap=1)
     project_id = house.project_id(slug)
-    desk = Desk(
+    stats_cache = StatsCache(
         house.db,
         wait=0.01,
-        more={"slow": lambda material, _: time.sleep(0.3) or len(material.answers)},
+        more={"slow": lambda snapshot, _: time.sleep(0.3) or len(snapshot.answers)},
     )
-    first = desk.get(project_id, "slow")
+    first = stats_cache.get(project_id, "slow")
     assert (first.value, first.stale) == (None, True)
     house.person("bob", project=project_id)
     assert (
         assigning.next_view(house.db, project_id, house.people["bob"]) is not None
     )  # the queue does not wait for it
-    desk.wait = 10
-    assert desk.get(project_id, "slow").value is not None
-    desk.close()
+    stats_cache.wait = 10
+    assert stats_cache.get(project_id, "slow").value is not None
+    stats_cache.close()
 
 
 def test_the_forecast_is_as_uncertain_as_counts_are() -> None:
@@ -366,7 +374,9 @@ def test_the_forecast_is_as_uncertain_as_counts_are() -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_results_can_be_used_by_everybody(served: Any, visit: Any, scheme: str) -> None:
     house: House = served.house
-    house.app.state.desk.wait = 120  # pages with their numbers, not with the promise of numbers
+    house.app.state.stats_cache.wait = (
+        120  # pages with their numbers, not with the promise of numbers
+    )
     slug = judged(house)
     page = visit(served, "olga", color_scheme=scheme)
     with house.db.read() as session:
@@ -380,7 +390,7 @@ def test_results_can_be_used_by_everybody(served: Any, visit: Any, scheme: str) 
 @pytest.mark.slow
 def test_results_fit_a_phone(served: Any, visit: Any) -> None:
     house: House = served.house
-    house.app.state.desk.wait = 120
+    house.app.state.stats_cache.wait = 120
     slug = judged(house, count=8, gold=1, people=3)
     page = visit(
         served, "olga", viewport={"width": 375, "height": 700}, has_touch=True, is_mobile=True

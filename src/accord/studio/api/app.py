@@ -18,7 +18,7 @@ from accord.studio.api import data, hooks, people, projects, work
 from accord.studio.api.base import Api, Limiter, Problem, Unknown
 from accord.studio.errors import AnswerError, Conflict, NotAllowed, NotHere
 from accord.studio.people.entrances import TooMany
-from accord.studio.quality.cache import Desk
+from accord.studio.quality.cache import StatsCache
 from accord.studio.storage.database import Database
 
 LOG = logging.getLogger("accord.studio")
@@ -56,7 +56,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 def create_api(
     db: Database,
     limiter: Limiter | None = None,
-    desk: Desk | None = None,
+    stats_cache: StatsCache | None = None,
     private_webhooks: bool = False,
     media: Path | None = None,
 ) -> FastAPI:
@@ -70,7 +70,9 @@ def create_api(
         redoc_url=None,
         responses=ERRORS,
     )
-    app.state.api = Api(db, limiter or Limiter(), desk or Desk(db), private_webhooks, media)
+    app.state.api = Api(
+        db, limiter or Limiter(), stats_cache or StatsCache(db), private_webhooks, media
+    )
     for group in GROUPS:
         app.include_router(group.router)
     described = app.openapi

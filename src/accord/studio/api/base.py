@@ -22,10 +22,10 @@ from accord.studio.errors import NotAllowed, NotHere
 from accord.studio.people import entrances
 from accord.studio.people.accounts import Visitor, digest
 from accord.studio.people.entrances import TooMany
-from accord.studio.quality.cache import Desk
+from accord.studio.quality.cache import StatsCache
 from accord.studio.storage.database import Database
 from accord.studio.storage.plain import check_text
-from accord.studio.web.context import Place, find_place
+from accord.studio.web.context import ProjectAccess, project_access
 from accord.studio.web.security import address
 
 T = TypeVar("T")
@@ -121,7 +121,7 @@ class Api:
 
     db: Database
     limiter: Limiter
-    desk: Desk
+    stats_cache: StatsCache
     private_webhooks: bool = False
     media: Path | None = None
 
@@ -132,7 +132,7 @@ def api_of(request: Request) -> Api:
     return found
 
 
-House = Annotated[Api, Depends(api_of)]
+ApiDep = Annotated[Api, Depends(api_of)]
 
 
 # --- who calls ------------------------------------------------------------------------------------
@@ -158,7 +158,7 @@ _bearer = HTTPBearer(
 Bearer = Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
 
 
-def caller(request: Request, api: House, given: Bearer) -> Caller:
+def caller(request: Request, api: ApiDep, given: Bearer) -> Caller:
     """Who calls, by the bearer token; tries with wrong tokens are limited by address, requests by
     token."""
     if given is None:
@@ -184,33 +184,33 @@ def caller(request: Request, api: House, given: Bearer) -> Caller:
 Who = Annotated[Caller, Depends(caller)]
 
 
-def place_with(scope: str, need: str, write: bool) -> Callable[..., Place]:
+def require_scope(scope: str, need: str, write: bool) -> Callable[..., ProjectAccess]:
     """A dependency: the project of the address, for a token with `scope` whose account may do what
     needs `need`."""
 
-    def find(slug: str, who: Who, api: House) -> Place:
-        place = find_place(api.db, slug, who.visitor)
-        if place is None or not place.may("take part", write=False):
+    def find(slug: str, who: Who, api: ApiDep) -> ProjectAccess:
+        access = project_access(api.db, slug, who.visitor)
+        if access is None or not access.may("take part", write=False):
             raise NotHere(
                 f"there is no project {slug!r} for you",
                 "GET /projects lists those you take part in",
             )
         who.need(scope)
-        if not place.may(need, write=write):
+        if not access.may(need, write=write):
             raise NotAllowed(
-                f"your role in this project ({place.role}) does not allow that", "ask its manager"
+                f"your role in this project ({access.role}) does not allow that", "ask its manager"
             )
-        return place
+        return access
 
     return find
 
 
-Reader = Annotated[Place, Depends(place_with("read", "take part", write=False))]
-Looker = Annotated[Place, Depends(place_with("read", "look", write=False))]
-Manager = Annotated[Place, Depends(place_with("manage", "manage", write=True))]
-Reviewer = Annotated[Place, Depends(place_with("manage", "review", write=True))]
-Worker = Annotated[Place, Depends(place_with("annotate", "work", write=True))]
-Exporter = Annotated[Place, Depends(place_with("export", "look", write=False))]
+Reader = Annotated[ProjectAccess, Depends(require_scope("read", "take part", write=False))]
+Looker = Annotated[ProjectAccess, Depends(require_scope("read", "look", write=False))]
+Manager = Annotated[ProjectAccess, Depends(require_scope("manage", "manage", write=True))]
+Reviewer = Annotated[ProjectAccess, Depends(require_scope("manage", "review", write=True))]
+Worker = Annotated[ProjectAccess, Depends(require_scope("annotate", "work", write=True))]
+Exporter = Annotated[ProjectAccess, Depends(require_scope("export", "look", write=False))]
 
 # --- pages ----------------------------------------------------------------------------------------
 Limit = Annotated[int, Query(ge=1, le=MOST, description="How many at most.")]

@@ -14,8 +14,8 @@ from starlette.responses import Response
 from accord.feedback.records import Feedback
 from accord.studio.api.base import (
     After,
+    ApiDep,
     Exporter,
-    House,
     Limit,
     Looker,
     Manager,
@@ -127,8 +127,8 @@ class CardOut(BaseModel):
 # --- answers --------------------------------------------------------------------------------------
 @router.get("/projects/{slug}/answers", response_model=Page[AnswerOut], summary="Answers")
 def list_answers(
-    api: House,
-    place: Looker,
+    api: ApiDep,
+    access: Looker,
     limit: Limit = 100,
     after: After = None,
     state: Annotated[
@@ -143,7 +143,7 @@ def list_answers(
         select(Answer, Item.key, Account.public)
         .join(Item, Item.id == Answer.item_id)
         .join(Account, Account.id == Answer.account_id)
-        .where(Answer.project_id == place.project.id)
+        .where(Answer.project_id == access.project.id)
         .order_by(Answer.created_at, Answer.id)
         .limit(limit + 1)
     )
@@ -168,15 +168,15 @@ def _answer(row: tuple[Any, ...]) -> dict[str, Any]:
     response_model=AnswerOut,
     summary="Take an answer out",
 )
-def retire(api: House, place: Reviewer, answer: str, wanted: RetireIn) -> Any:
+def retire(api: ApiDep, access: Reviewer, answer: str, wanted: RetireIn) -> Any:
     """Kept with the reason, never exported; its slot opens for others. Sent again, nothing
     changes."""
-    query = select(Answer.id).where(Answer.id == answer, Answer.project_id == place.project.id)
+    query = select(Answer.id).where(Answer.id == answer, Answer.project_id == access.project.id)
     with api.db.read() as session:
         if session.scalar(query) is None:
             raise NotHere(f"there is no answer {answer!r}", "GET …/answers lists them")
     (assigning.withdraw if wanted.state == "withdrawn" else assigning.exclude)(
-        api.db, answer, wanted.reason, place.me.public
+        api.db, answer, wanted.reason, access.me.public
     )
     query_all = (
         select(Answer, Item.key, Account.public)
@@ -190,18 +190,18 @@ def retire(api: House, place: Reviewer, answer: str, wanted: RetireIn) -> Any:
 @router.post(
     "/projects/{slug}/judgements", response_model=ImportedOut, summary="Judgements from elsewhere"
 )
-def judgements(api: House, place: Manager, sent: JudgementsIn) -> Any:
+def judgements(api: ApiDep, access: Manager, sent: JudgementsIn) -> Any:
     """Up to 2,000 records about items of the project. They are known by their ids: sending them
     again is harmless."""
-    done = importing.import_judgements(api.db, place.project.id, sent.records, place.me.id)
+    done = importing.import_judgements(api.db, access.project.id, sent.records, access.me.id)
     return dict(zip(ImportedOut.model_fields, done, strict=True))
 
 
 # --- the log --------------------------------------------------------------------------------------
 @router.get("/projects/{slug}/events", response_model=Page[EventOut], summary="The log")
 def list_events(
-    api: House,
-    place: Looker,
+    api: ApiDep,
+    access: Looker,
     limit: Limit = 100,
     after: After = None,
     kind: Annotated[str | None, Query(max_length=40)] = None,
@@ -209,7 +209,10 @@ def list_events(
     """Everything that happened, first to last, with the hashes that chain it."""
     last = position(after, int)
     query = (
-        select(Event).where(Event.chain == place.project.id).order_by(Event.number).limit(limit + 1)
+        select(Event)
+        .where(Event.chain == access.project.id)
+        .order_by(Event.number)
+        .limit(limit + 1)
     )
     if last is not None:
         query = query.where(Event.number > last[0])
@@ -226,21 +229,23 @@ def list_events(
 
 
 @router.get("/projects/{slug}/events/verify", response_model=VerifiedOut, summary="Verify the log")
-def verify(api: House, place: Looker) -> Any:
+def verify(api: ApiDep, access: Looker) -> Any:
     """Compute every hash again; names the first event that was changed."""
     with api.db.read() as session:
-        found = events.verify(session, place.project.id)
+        found = events.verify(session, access.project.id)
     return {**asdict(found), "whole": found.broken is None}
 
 
 # --- quality --------------------------------------------------------------------------------------
 @router.get("/projects/{slug}/quality", response_model=QualityOut, summary="Quality")
-def quality(api: House, place: Looker) -> Any:
+def quality(api: ApiDep, access: Looker) -> Any:
     """Progress, agreement with the ceiling it sets for a reward model, position bias, gold, and
     every annotator's model."""
-    overview, people = (api.desk.get(place.project.id, part) for part in ("overview", "people"))
+    overview, people = (
+        api.stats_cache.get(access.project.id, part) for part in ("overview", "people")
+    )
     said = {
-        "progress": asdict(assigning.progress(api.db, place.project.id)),
+        "progress": asdict(assigning.progress(api.db, access.project.id)),
         "computed_at": overview.at,
         "answers": overview.answers,
         "stale": overview.stale or people.stale,
@@ -262,8 +267,8 @@ def finite(value: Any) -> Any:
 # --- exports --------------------------------------------------------------------------------------
 @router.get("/projects/{slug}/export", summary="Export", response_class=Response)
 def export(
-    api: House,
-    place: Exporter,
+    api: ApiDep,
+    access: Exporter,
     shape: Annotated[Shape, Query()] = "accord",
     gold: Annotated[bool, Query(description="Items with known answers too.")] = False,
     skips: Annotated[bool, Query(description="Who skipped what, as records.")] = False,
@@ -278,10 +283,10 @@ def export(
     `X-Accord-Left-Out` and the card."""
     wanted = Wanted(shape, gold, skips, columns, hash_annotators)
     made = exporting.bundle(
-        exporting.collect(api.db, place.project.id, gold, skips), wanted, place.project.slug
+        exporting.collect(api.db, access.project.id, gold, skips), wanted, access.project.slug
     )
-    exporting.note_export(api.db, place.project.id, made, place.me.public)
-    name = f"{place.project.slug}-{shape}{made.suffix}"
+    exporting.note_export(api.db, access.project.id, made, access.me.public)
+    name = f"{access.project.slug}-{shape}{made.suffix}"
     left_out = sum(made.collected.left_out.values()) + sum(made.made.left_out.values())
     headers = {
         "Content-Disposition": f'attachment; filename="{name}"',
@@ -294,11 +299,11 @@ def export(
 
 @router.get("/projects/{slug}/export/card", response_model=CardOut, summary="The data card")
 def card(
-    api: House, place: Exporter, shape: Annotated[Shape, Query()] = "accord", gold: bool = False
+    api: ApiDep, access: Exporter, shape: Annotated[Shape, Query()] = "accord", gold: bool = False
 ) -> Any:
     """What an export would hold: kinds, annotators, coverage, agreement, what is left out and why,
     the log's head."""
     made = exporting.bundle(
-        exporting.collect(api.db, place.project.id, gold), Wanted(shape, gold), place.project.slug
+        exporting.collect(api.db, access.project.id, gold), Wanted(shape, gold), access.project.slug
     )
     return {"card": made.card_json, "text": made.card}

@@ -8,12 +8,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path
 from pydantic import BaseModel, Field
 
-from accord.studio.api.base import House, Manager, Model, Route, place_with
+from accord.studio.api.base import ApiDep, Manager, Model, Route, require_scope
 from accord.studio.delivery import webhooks
-from accord.studio.web.context import Place
+from accord.studio.web.context import ProjectAccess
 
 router = APIRouter(tags=["webhooks"], route_class=Route)
-Onlooker = Annotated[Place, Depends(place_with("manage", "manage", write=False))]
+Onlooker = Annotated[ProjectAccess, Depends(require_scope("manage", "manage", write=False))]
 Number = Annotated[int, Path(ge=1, lt=2**31, description="Its id.")]
 
 
@@ -63,27 +63,27 @@ class Tried(BaseModel):
 
 
 @router.get("/projects/{slug}/webhooks", response_model=list[HookOut], summary="Webhooks")
-def list_hooks(api: House, place: Onlooker) -> Any:
+def list_hooks(api: ApiDep, access: Onlooker) -> Any:
     """All of the project, oldest first; never their secrets."""
     with api.db.read() as session:
-        return [asdict(found) for found in webhooks.standing(session, place.project.id)]
+        return [asdict(found) for found in webhooks.standing(session, access.project.id)]
 
 
 @router.post(
     "/projects/{slug}/webhooks", response_model=HookMade, status_code=201, summary="Add a webhook"
 )
-def add_hook(api: House, place: Manager, wanted: HookIn) -> Any:
+def add_hook(api: ApiDep, access: Manager, wanted: HookIn) -> Any:
     """Its secret is shown once. Not idempotent: every call makes another, up to 10."""
     made = webhooks.add(
-        api.db, place.project.id, wanted.url, wanted.kinds, place.me.public, api.private_webhooks
+        api.db, access.project.id, wanted.url, wanted.kinds, access.me.public, api.private_webhooks
     )
     return asdict(made)
 
 
 @router.post("/projects/{slug}/webhooks/{hook}/test", response_model=Tried, summary="Try a webhook")
-def try_hook(api: House, place: Manager, hook: Number) -> Any:
+def try_hook(api: ApiDep, access: Manager, hook: Number) -> Any:
     """Deliver a signed message of the type `webhook.test` now, once, and say how it went."""
-    error = webhooks.send_test(api.db, place.project.id, hook, api.private_webhooks)
+    error = webhooks.send_test(api.db, access.project.id, hook, api.private_webhooks)
     return {"delivered": error is None, "error": error}
 
 
@@ -92,16 +92,16 @@ def try_hook(api: House, place: Manager, hook: Number) -> Any:
     response_model=list[HookOut],
     summary="Enable a webhook",
 )
-def enable_hook(api: House, place: Manager, hook: Number) -> Any:
+def enable_hook(api: ApiDep, access: Manager, hook: Number) -> Any:
     """Deliver again, what was missed as well."""
-    webhooks.enable(api.db, place.project.id, hook, place.me.public)
-    return list_hooks(api, place)
+    webhooks.enable(api.db, access.project.id, hook, access.me.public)
+    return list_hooks(api, access)
 
 
 @router.delete(
     "/projects/{slug}/webhooks/{hook}", response_model=list[HookOut], summary="Remove a webhook"
 )
-def remove_hook(api: House, place: Manager, hook: Number) -> Any:
+def remove_hook(api: ApiDep, access: Manager, hook: Number) -> Any:
     """End it and what was still to be delivered; returns those that are left."""
-    webhooks.remove(api.db, place.project.id, hook, place.me.public)
-    return list_hooks(api, place)
+    webhooks.remove(api.db, access.project.id, hook, access.me.public)
+    return list_hooks(api, access)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from accord.studio.api.base import House, Looker, Manager, Model, Route, Who
+from accord.studio.api.base import ApiDep, Looker, Manager, Model, Route, Who
 from accord.studio.errors import NotAllowed, NotHere
 from accord.studio.people import accounts, entrances, erasing, members, passwords
 from accord.studio.people.accounts import Visitor
@@ -137,10 +137,10 @@ def me(who: Who) -> Any:
 
 
 @router.get("/projects/{slug}/members", response_model=list[MemberOut], summary="Members")
-def list_members(api: House, place: Looker) -> Any:
+def list_members(api: ApiDep, access: Looker) -> Any:
     """Everybody who takes part, by name."""
     with api.db.read() as session:
-        rows = members.members(session, place.project.id)
+        rows = members.members(session, access.project.id)
     return [
         {
             "account": account.public,
@@ -184,26 +184,26 @@ def change_state(
     response_model=list[MemberOut],
     summary="Quarantine, restore, …",
 )
-def put_state(api: House, place: Manager, account: str, wanted: StateIn) -> Any:
+def put_state(api: ApiDep, access: Manager, account: str, wanted: StateIn) -> Any:
     """Change a member's state, with a reason that goes into the log."""
 
     def work(session: Session) -> None:
-        where = (session, place.project.id, place.me, place.role, account)
+        where = (session, access.project.id, access.me, access.role, account)
         change_state(*where, wanted.state, wanted.reason, api.db.now())
 
     api.db.transact(work)
-    return list_members(api, place)
+    return list_members(api, access)
 
 
 @router.post(
     "/projects/{slug}/invitations", response_model=InvitationOut, status_code=201, summary="Invite"
 )
-def invite(api: House, place: Manager, wanted: InvitationIn) -> Any:
+def invite(api: ApiDep, access: Manager, wanted: InvitationIn) -> Any:
     """A link, shown once. Not idempotent: every call makes another."""
-    if ABOVE[wanted.role] > ABOVE[place.role]:
+    if ABOVE[wanted.role] > ABOVE[access.role]:
         raise NotAllowed("nobody gives a role above their own", "ask an owner")
     secret = entrances.invite(
-        api.db, place.me, wanted.role, place.project.id, wanted.days, wanted.uses
+        api.db, access.me, wanted.role, access.project.id, wanted.days, wanted.uses
     )
     return {"path": f"/join/{secret}"}
 
@@ -214,16 +214,16 @@ def invite(api: House, place: Manager, wanted: InvitationIn) -> Any:
     status_code=201,
     summary="An account for a program",
 )
-def make_bot(api: House, place: Manager, wanted: BotIn) -> Any:
+def make_bot(api: ApiDep, access: Manager, wanted: BotIn) -> Any:
     """An annotator of this project that is a program: an AI judge, a rule, a script."""
 
     def work(session: Session) -> Visitor:
         account = accounts.create_account(
-            session, wanted.name, None, "annotator", api.db.now(), place.me.public
+            session, wanted.name, None, "annotator", api.db.now(), access.me.public
         )
         account.attributes = {"kind": "program"}
         members.add_member(
-            session, place.project.id, account.id, "annotator", api.db.now(), place.me.public
+            session, access.project.id, account.id, "annotator", api.db.now(), access.me.public
         )
         return Visitor(
             account.id, account.public, account.name, account.role, account.language, "", ""
@@ -249,7 +249,7 @@ Owner = Annotated[Visitor, Depends(owner)]
 
 
 @router.get("/people", response_model=list[AccountOut], summary="Everybody in the house")
-def list_people(api: House, me: Owner) -> Any:
+def list_people(api: ApiDep, me: Owner) -> Any:
     """All accounts by name, for owners of the house."""
     with api.db.read() as session:
         return [
@@ -266,7 +266,7 @@ def list_people(api: House, me: Owner) -> Any:
 @router.get(
     "/people/{account}/erasure", response_model=FootprintOut, summary="What erasing would do"
 )
-def get_erasure(api: House, me: Owner, account: str) -> Any:
+def get_erasure(api: ApiDep, me: Owner, account: str) -> Any:
     """What goes and what stays, before it happens."""
     with api.db.read() as session:
         found = accounts.by_public(session, account)
@@ -282,7 +282,7 @@ def get_erasure(api: House, me: Owner, account: str) -> Any:
 
 
 @router.post("/people/{account}/erasure", response_model=ErasureOut, summary="Erase somebody")
-def post_erasure(api: House, me: Owner, account: str, wanted: ErasureIn) -> Any:
+def post_erasure(api: ApiDep, me: Owner, account: str, wanted: ErasureIn) -> Any:
     """Erase a person who asked for it, as they could on their own page. Once; broken off, call it
     again."""
     erasing.check_named(api.db, account, wanted.name, me.public)

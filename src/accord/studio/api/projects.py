@@ -13,7 +13,7 @@ from accord.errors import ConfigError
 from accord.studio.api.base import (
     After,
     Api,
-    House,
+    ApiDep,
     Limit,
     Looker,
     Manager,
@@ -32,7 +32,7 @@ from accord.studio.projects.incoming import ItemIn
 from accord.studio.projects.settings import ProjectSettings
 from accord.studio.queue import assigning
 from accord.studio.storage.tables import Guideline, Item, Membership, Project
-from accord.studio.web.context import Place
+from accord.studio.web.context import ProjectAccess
 
 router = APIRouter(tags=["projects"], route_class=Route)
 MOST_ITEMS = 10_000
@@ -170,7 +170,7 @@ def _out(project: Project, role: str) -> dict[str, Any]:
 
 # --- projects -------------------------------------------------------------------------------------
 @router.get("/projects", response_model=Page[ProjectOut], summary="My projects")
-def list_projects(api: House, who: Who, limit: Limit = 100, after: After = None) -> Any:
+def list_projects(api: ApiDep, who: Who, limit: Limit = 100, after: After = None) -> Any:
     """Projects the caller takes part in; all for owners and auditors of the house."""
     who.need("read")
     last = position(after, str)
@@ -195,7 +195,7 @@ def list_projects(api: House, who: Who, limit: Limit = 100, after: After = None)
 
 @router.post("/projects", response_model=ProjectFull, status_code=201, summary="A new project")
 def make_project(
-    api: House,
+    api: ApiDep,
     who: Who,
     settings: ProjectSettings,
     idempotency_key: Annotated[
@@ -217,55 +217,59 @@ def make_project(
     made = editing.create_project(api.db, settings, who.visitor.id, key)
     with api.db.read() as session:
         project = session.get_one(Project, made)
-    return _full(api, Place(who.visitor, project, members.settings_of(project), "owner", None))
+    return _full(
+        api, ProjectAccess(who.visitor, project, members.settings_of(project), "owner", None)
+    )
 
 
-def _full(api: Api, place: Place) -> dict[str, Any]:
-    shown = place.settings if place.may("look", write=False) else None
-    progress = asdict(assigning.progress(api.db, place.project.id))
-    return {**_out(place.project, place.role), "settings": shown, "progress": progress}
+def _full(api: Api, access: ProjectAccess) -> dict[str, Any]:
+    shown = access.settings if access.may("look", write=False) else None
+    progress = asdict(assigning.progress(api.db, access.project.id))
+    return {**_out(access.project, access.role), "settings": shown, "progress": progress}
 
 
 @router.get("/projects/{slug}", response_model=ProjectFull, summary="One project")
-def project(api: House, place: Reader) -> Any:
+def project(api: ApiDep, access: Reader) -> Any:
     """Settings and progress."""
-    return _full(api, place)
+    return _full(api, access)
 
 
 @router.put("/projects/{slug}/settings", response_model=ProjectFull, summary="Change the settings")
-def put_settings(api: House, place: Manager, settings: ProjectSettings) -> Any:
+def put_settings(api: ApiDep, access: Manager, settings: ProjectSettings) -> Any:
     """Set everything anew. What answers forbid (another task) is refused."""
-    editing.update_settings(api.db, place.project.id, settings, place.me.id)
-    return _full(api, _again(api, place))
+    editing.update_settings(api.db, access.project.id, settings, access.me.id)
+    return _full(api, _again(api, access))
 
 
 @router.post(
     "/projects/{slug}/life", response_model=ProjectFull, summary="Pause, resume or archive"
 )
-def life(api: House, place: Manager, wanted: Life) -> Any:
+def life(api: ApiDep, access: Manager, wanted: Life) -> Any:
     """Paused and archived projects serve nothing; answers under way are still taken."""
     do = {"pause": editing.pause, "resume": editing.resume, "archive": editing.archive}[wanted.do]
-    do(api.db, place.project.id, place.me.id)
-    return _full(api, _again(api, place))
+    do(api.db, access.project.id, access.me.id)
+    return _full(api, _again(api, access))
 
 
-def _again(api: Api, place: Place) -> Place:
+def _again(api: Api, access: ProjectAccess) -> ProjectAccess:
     with api.db.read() as session:
-        project = session.get_one(Project, place.project.id)
-    return Place(place.me, project, members.settings_of(project), place.role, place.member)
+        project = session.get_one(Project, access.project.id)
+    return ProjectAccess(
+        access.me, project, members.settings_of(project), access.role, access.member
+    )
 
 
 # --- guideline ------------------------------------------------------------------------------------
 @router.get("/projects/{slug}/guideline", response_model=GuidelineOut, summary="The guideline")
 def guideline(
-    api: House,
-    place: Reader,
+    api: ApiDep,
+    access: Reader,
     version: Annotated[int | None, Query(ge=1, description="The newest unless given.")] = None,
 ) -> Any:
     """What people judge by."""
     query = (
         select(Guideline)
-        .where(Guideline.project_id == place.project.id)
+        .where(Guideline.project_id == access.project.id)
         .order_by(Guideline.version.desc())
         .limit(1)
     )
@@ -283,18 +287,18 @@ def guideline(
 @router.put(
     "/projects/{slug}/guideline", response_model=GuidelineOut, summary="Publish a guideline"
 )
-def put_guideline(api: House, place: Manager, wanted: GuidelineIn) -> Any:
+def put_guideline(api: ApiDep, access: Manager, wanted: GuidelineIn) -> Any:
     """A new version, unless the text is that of the newest."""
-    if guideline(api, place)["text"] != wanted.text:
-        editing.new_guideline(api.db, place.project.id, wanted.text, place.me.id)
-    return guideline(api, place)
+    if guideline(api, access)["text"] != wanted.text:
+        editing.new_guideline(api.db, access.project.id, wanted.text, access.me.id)
+    return guideline(api, access)
 
 
 # --- items ----------------------------------------------------------------------------------------
 @router.get("/projects/{slug}/items", response_model=Page[ItemOut], summary="Items")
 def list_items(
-    api: House,
-    place: Looker,
+    api: ApiDep,
+    access: Looker,
     limit: Limit = 100,
     after: After = None,
     state: Annotated[Literal["active", "paused", "full"] | None, Query()] = None,
@@ -305,7 +309,7 @@ def list_items(
     order = (Item.priority, Item.draw, Item.id)
     query = (
         select(Item)
-        .where(Item.project_id == place.project.id)
+        .where(Item.project_id == access.project.id)
         .order_by(*(c.desc() for c in order))
         .limit(limit + 1)
     )
@@ -326,11 +330,11 @@ def item_out(item: Item) -> dict[str, Any]:
 
 
 @router.get("/projects/{slug}/items/{key}", response_model=ItemOut, summary="One item")
-def one_item(api: House, place: Looker, key: str) -> Any:
+def one_item(api: ApiDep, access: Looker, key: str) -> Any:
     """By its key."""
     with api.db.read() as session:
         found = session.scalars(
-            select(Item).where(Item.project_id == place.project.id, Item.key == key)
+            select(Item).where(Item.project_id == access.project.id, Item.key == key)
         ).first()
     if found is None:
         raise NotHere(f"there is no item {key!r}", "GET …/items lists them")
@@ -338,25 +342,25 @@ def one_item(api: House, place: Looker, key: str) -> Any:
 
 
 @router.post("/projects/{slug}/items", response_model=AddedOut, summary="Add items")
-def add_items(api: House, place: Manager, sent: ItemsIn) -> Any:
+def add_items(api: ApiDep, access: Manager, sent: ItemsIn) -> Any:
     """Add up to 10,000 items. Equal content is one item, so sending a batch again is harmless."""
-    return asdict(editing.add_items(api.db, place.project.id, sent.items, place.me.id))
+    return asdict(editing.add_items(api.db, access.project.id, sent.items, access.me.id))
 
 
 @router.post(
     "/projects/{slug}/items/pause", response_model=Changed, summary="Pause or resume items"
 )
-def pause_items(api: House, place: Manager, wanted: KeysIn) -> Any:
+def pause_items(api: ApiDep, access: Manager, wanted: KeysIn) -> Any:
     """Paused items are served to nobody; answers under way still count."""
     return {
         "changed": editing.pause_items(
-            api.db, place.project.id, wanted.keys, wanted.paused, place.me.id
+            api.db, access.project.id, wanted.keys, wanted.paused, access.me.id
         )
     }
 
 
 @router.put("/projects/{slug}/items/priorities", summary="Set priorities")
-def put_priorities(api: House, place: Manager, wanted: PrioritiesIn) -> dict[str, int]:
+def put_priorities(api: ApiDep, access: Manager, wanted: PrioritiesIn) -> dict[str, int]:
     """What comes first, with at least a fifth of the items drawn at random beside it. Returns items
     per arm."""
     if wanted.arm in ("random", "unknown"):
@@ -364,5 +368,5 @@ def put_priorities(api: House, place: Manager, wanted: PrioritiesIn) -> dict[str
             f"arm = {wanted.arm!r} is a name the studio uses itself", "call it by its goal"
         )
     return editing.prioritise(
-        api.db, place.project.id, wanted.priorities, wanted.arm, wanted.random_share, place.me.id
+        api.db, access.project.id, wanted.priorities, wanted.arm, wanted.random_share, access.me.id
     )

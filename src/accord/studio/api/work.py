@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 from starlette.responses import FileResponse
 
-from accord.studio.api.base import House, Model, Route, Who, Worker
+from accord.studio.api.base import ApiDep, Model, Route, Who, Worker
 from accord.studio.projects.settings import ProjectSettings
 from accord.studio.queue import assigning
 from accord.studio.queue.assigning import Nothing, Served
@@ -123,16 +123,18 @@ class UndoOut(BaseModel):
 
 
 @router.post("/projects/{slug}/work/next", response_model=NextOut, summary="The next item")
-def next_item(api: House, place: Worker) -> Any:
+def next_item(api: ApiDep, access: Worker) -> Any:
     """The item the caller holds, or the best free one; asking twice gives the same."""
-    found = assigning.next_view(api.db, place.project.id, place.me.id, present=blinding.note_masks)
+    found = assigning.next_view(
+        api.db, access.project.id, access.me.id, present=blinding.note_masks
+    )
     if isinstance(found, Nothing):
         return asdict(found)
     return {
         "item": shown(
             found,
-            place.settings,
-            f"/api/v1/projects/{place.project.slug}/work/{found.view_id}/clips",
+            access.settings,
+            f"/api/v1/projects/{access.project.slug}/work/{found.view_id}/clips",
         )
     }
 
@@ -142,16 +144,16 @@ def shown(served: Served, settings: ProjectSettings, clips: str) -> dict[str, An
     where they are."""
     by_id = {option["id"]: option for option in served.options}
     topic, options = contents.topic(served.prompt, served.tools), []
-    for place, name in enumerate(served.order, 1):
+    for number, name in enumerate(served.order, 1):
         content = shown = by_id[name]["content"]
         if settings.task == "spans":  # passages are counted in all that it says
             shown = blinding.mask_whole(content, topic, settings.mask).text
         elif settings.task == "clips":
-            shown = f"{clips}/{clip_name(content, place)}"
+            shown = f"{clips}/{clip_name(content, number)}"
         else:
             masked, _ = blinding.mask_content(content, topic, settings.mask)
             shown = blinding.with_numbers(masked, blinding.call_numbers(served.prompt, content))
-        option: dict[str, Any] = {"id": str(place), "content": shown}
+        option: dict[str, Any] = {"id": str(number), "content": shown}
         if settings.task == "steps":
             option["steps"] = blinding.mask_steps(
                 steps_of(by_id[name]), content, topic, settings.mask
@@ -176,44 +178,44 @@ def shown(served: Served, settings: ProjectSettings, clips: str) -> dict[str, An
 @router.get(
     "/projects/{slug}/work/{view}/clips/{name}", summary="A clip", response_class=FileResponse
 )
-def clip(api: House, place: Worker, view: int, name: str) -> Any:
+def clip(api: ApiDep, access: Worker, view: int, name: str) -> Any:
     """The film or picture of an option of one's own view."""
-    file = clip_file(api.db, api.media, place.project.slug, place.me.id, view, name)
+    file = clip_file(api.db, api.media, access.project.slug, access.me.id, view, name)
     return FileResponse(file, media_type=mimetypes.guess_type(name)[0])
 
 
 @router.post(
     "/projects/{slug}/work/{view}/heartbeat", response_model=BeatOut, summary="Keep the lease"
 )
-def heartbeat(api: House, place: Worker, view: int, sent: HeartbeatIn) -> Any:
+def heartbeat(api: ApiDep, access: Worker, view: int, sent: HeartbeatIn) -> Any:
     """Extends the lease while it is held."""
-    return asdict(assigning.heartbeat(api.db, place.me.id, view, sent.lease, sent.active_seconds))
+    return asdict(assigning.heartbeat(api.db, access.me.id, view, sent.lease, sent.active_seconds))
 
 
 @router.post(
     "/projects/{slug}/work/{view}/submit", response_model=ReceiptOut, summary="Send an answer"
 )
-def submit(api: House, place: Worker, view: int, sent: SubmitIn) -> Any:
+def submit(api: ApiDep, access: Worker, view: int, sent: SubmitIn) -> Any:
     """Stored when the receipt comes. Late answers are never refused."""
-    served = assigning.peek(api.db, place.me.id, view)
-    answer = blinding.received(sent.answer, served, place.settings)
+    served = assigning.peek(api.db, access.me.id, view)
+    answer = blinding.received(sent.answer, served, access.settings)
     timing = {"active_seconds": sent.active_seconds, "interface": "api-v1"}
     return asdict(
         assigning.submit(
-            api.db, place.me.id, view, sent.lease, sent.key, answer, timing, place.me.session
+            api.db, access.me.id, view, sent.lease, sent.key, answer, timing, access.me.session
         )
     )
 
 
 @router.post("/projects/{slug}/work/{view}/skip", response_model=Done, summary="Give an item back")
-def skip(api: House, place: Worker, view: int, sent: SkipIn) -> Any:
+def skip(api: ApiDep, access: Worker, view: int, sent: SkipIn) -> Any:
     """With a reason; others may judge it."""
-    assigning.skip(api.db, place.me.id, view, sent.lease, sent.reason, sent.note)
+    assigning.skip(api.db, access.me.id, view, sent.lease, sent.reason, sent.note)
     return {"done": True}
 
 
 @router.post("/answers/{answer}/undo", response_model=UndoOut, summary="Take an answer back")
-def undo(api: House, who: Who, answer: str) -> Any:
+def undo(api: ApiDep, who: Who, answer: str) -> Any:
     """One's own, within a minute."""
     who.need("annotate")
     return {"view": assigning.undo(api.db, who.visitor.id, answer)}

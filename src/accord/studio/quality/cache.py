@@ -21,7 +21,14 @@ from typing import Any, Generic, TypeVar
 
 from sqlalchemy import func, select
 
-from accord.studio.quality.measures import Material, groups, integrity, load, overview, people
+from accord.studio.quality.measures import (
+    ProjectSnapshot,
+    groups,
+    integrity,
+    load,
+    overview,
+    people,
+)
 from accord.studio.storage.database import Database
 from accord.studio.storage.tables import Account, Answer, Membership, Project
 
@@ -45,7 +52,7 @@ def _no_collector() -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Numbers(Generic[T]):
+class CachedStats(Generic[T]):
     """A part: its value (None while it is computed for the first time), of when, from how many
     answers; stale: more came since, new numbers are on their way."""
 
@@ -55,31 +62,34 @@ class Numbers(Generic[T]):
     stale: bool
 
 
-Part = Callable[[Material, float], Any]
-PARTS: dict[str, Part] = {
+StatsFunction = Callable[[ProjectSnapshot, float], Any]
+PARTS: dict[str, StatsFunction] = {
     "overview": overview,
-    "people": lambda material, _: people(material),
-    "groups": lambda material, _: groups(material),
-    "integrity": lambda material, _: integrity(material),
+    "people": lambda snapshot, _: people(snapshot),
+    "groups": lambda snapshot, _: groups(snapshot),
+    "integrity": lambda snapshot, _: integrity(snapshot),
 }
 
 
-class Desk:
+class StatsCache:
     """Computes parts in one thread of its own and keeps them."""
 
     def __init__(
-        self, db: Database, wait: float = WAIT_SECONDS, more: Mapping[str, Part] | None = None
+        self,
+        db: Database,
+        wait: float = WAIT_SECONDS,
+        more: Mapping[str, StatsFunction] | None = None,
     ) -> None:
         self.db, self.wait, self.parts = db, wait, {**PARTS, **(more or {})}
         self._thread = ThreadPoolExecutor(1, "accord-quality")
         self._lock = threading.Lock()
-        self._done: dict[tuple[int, str], tuple[str, Numbers[Any]]] = {}
-        self._running: dict[tuple[int, str, str], Future[Numbers[Any]]] = {}
-        self._loaded: tuple[int, str, Material] | None = (
+        self._done: dict[tuple[int, str], tuple[str, CachedStats[Any]]] = {}
+        self._running: dict[tuple[int, str, str], Future[CachedStats[Any]]] = {}
+        self._loaded: tuple[int, str, ProjectSnapshot] | None = (
             None  # the last one: pages of a project are read in a row
         )
 
-    def get(self, project_id: int, part: str) -> Numbers[Any]:
+    def get(self, project_id: int, part: str) -> CachedStats[Any]:
         """The part as it stands; waits a moment for new numbers, else gives the old ones, marked as
         such."""
         version, count = self.version(project_id)
@@ -94,8 +104,8 @@ class Desk:
         try:
             return job.result(self.wait)
         except NotYet:
-            old = known[1] if known is not None else Numbers(None, None, 0, True)
-            return Numbers(old.value, old.at, old.answers, True)
+            old = known[1] if known is not None else CachedStats(None, None, 0, True)
+            return CachedStats(old.value, old.at, old.answers, True)
 
     def version(self, project_id: int) -> tuple[str, int]:
         """(what changes whenever numbers may, live answers)."""
@@ -121,12 +131,12 @@ class Desk:
         text = json.dumps([count, last, rows, settings], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest(), int(count)
 
-    def _compute(self, key: tuple[int, str, str], count: int) -> Numbers[Any]:
+    def _compute(self, key: tuple[int, str, str], count: int) -> CachedStats[Any]:
         project_id, part, version = key
         try:
             with _no_collector():
-                value = self.parts[part](self._material(project_id, version), self.db.now())
-            made = Numbers(value, self.db.now(), count, False)
+                value = self.parts[part](self._snapshot(project_id, version), self.db.now())
+            made = CachedStats(value, self.db.now(), count, False)
             with self._lock:
                 if len(self._done) >= KEPT:
                     self._done.clear()
@@ -136,7 +146,7 @@ class Desk:
             with self._lock:
                 self._running.pop(key, None)
 
-    def _material(self, project_id: int, version: str) -> Material:
+    def _snapshot(self, project_id: int, version: str) -> ProjectSnapshot:
         """Only in the thread, so without a lock."""
         if self._loaded is None or self._loaded[:2] != (project_id, version):
             self._loaded = None  # not two at once

@@ -19,7 +19,7 @@ from accord.feedback.selection import Candidate, Goal, Saving, posterior, saving
 from accord.feedback.selection import select as pick
 from accord.feedback.votes import Votes, votes_of
 from accord.studio.projects import editing
-from accord.studio.quality.measures import Material, Measured, load, measured
+from accord.studio.quality.measures import Measured, ProjectSnapshot, load, measured
 from accord.studio.storage.database import Database
 from accord.studio.storage.tables import Answer, Item
 
@@ -47,7 +47,7 @@ class Applied:
     candidates: int
 
 
-def arms(db: Database, project_id: int, material: Material) -> Arms:
+def arms(db: Database, project_id: int, snapshot: ProjectSnapshot) -> Arms:
     """What active selection did here."""
     with db.read() as session:
         query = (
@@ -56,26 +56,26 @@ def arms(db: Database, project_id: int, material: Material) -> Arms:
             .group_by(Item.selected_by)
         )
         open_items = {arm: count for arm, count in session.execute(query)}  # noqa: C416
-    answers = Counter(a.selected_by for a in material.answers if a.purpose == "work")
+    answers = Counter(a.selected_by for a in snapshot.answers if a.purpose == "work")
     active = [arm for arm in answers if arm != "random"]
     return Arms(
         dict(answers),
         open_items,
-        {arm: measured(partial(_saving, material, arm)) for arm in active},
+        {arm: measured(partial(_saving, snapshot, arm)) for arm in active},
     )
 
 
-def _saving(material: Material, arm: str) -> Saving:
+def _saving(snapshot: ProjectSnapshot, arm: str) -> Saving:
     """Votes of both arms on the same numbering of what is scored."""
     by_arm = {
         name: votes_of(
             [
                 r
-                for a in material.answers
+                for a in snapshot.answers
                 if a.purpose == "work" and a.selected_by == name
                 for r in a.records
             ],
-            material.objects,
+            snapshot.objects,
         )[0]
         for name in ("random", arm)
     }
@@ -99,7 +99,7 @@ def apply(
     """
     if goal not in GOALS:
         raise ConfigError(f"there is no goal {goal!r}", f"goals: {', '.join(GOALS)}")
-    material = load(db, project_id)
+    snapshot = load(db, project_id)
     items, judged = _open_items(db, project_id)
     candidates = [
         Candidate(key, (str(a["id"]), str(b["id"])), (str(a["producer"]), str(b["producer"])))
@@ -112,7 +112,7 @@ def apply(
             "no open item compares options of two named producers",
             "give options a producer when items are added",
         )
-    records = material.records()
+    records = snapshot.records()
     found = None
     with suppress(DataError):  # nobody judged yet: the prior alone decides
         found = fit(
@@ -154,16 +154,16 @@ def _open_items(
     return [(key, options) for key, options, _ in rows], Counter({key: n for key, _, n in rows})
 
 
-def whose(material: Material) -> Measured[list[Representation]]:
+def whose(snapshot: ProjectSnapshot) -> Measured[list[Representation]]:
     """Coverage of what annotators said about themselves, and agreement within and between these
     groups."""
-    if not any(material.attributes.values()):
+    if not any(snapshot.attributes.values()):
         return Measured(
             None,
             "no annotator said anything about themselves; they may, on the page under their name",
         )
-    said, population = one_spelling(material.attributes, material.population)
-    return measured(lambda: representation(material.records(), said, population=population))
+    said, population = one_spelling(snapshot.attributes, snapshot.population)
+    return measured(lambda: representation(snapshot.records(), said, population=population))
 
 
 def one_spelling(

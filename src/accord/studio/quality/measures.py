@@ -1,7 +1,7 @@
 """What a project's answers are worth, while they come in: the functions of accord.feedback over its
 records.
 
-What cannot be measured says why instead. `desk` computes these parts beside the server and keeps
+What cannot be measured says why instead. `stats_cache` computes these parts beside the server and keeps
 them.
 """
 
@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Given:
+class LiveAnswer:
     """One live answer. record: the main one; `annotator` in it is the account's public id, also of
     imported judgements."""
 
@@ -50,11 +50,11 @@ class Given:
 
 
 @dataclass(frozen=True)
-class Material:
+class ProjectSnapshot:
     """A project's live answers, who gave them, and who is trusted or kept aside."""
 
     project_id: int
-    answers: list[Given]
+    answers: list[LiveAnswer]
     names: dict[str, str]
     states: dict[str, str]
     trusted: frozenset[str]
@@ -83,7 +83,7 @@ class Material:
         )
 
 
-def load(db: Database, project_id: int) -> Material:
+def load(db: Database, project_id: int) -> ProjectSnapshot:
     """Read it all in one view of the database."""
     query = (
         select(
@@ -107,7 +107,7 @@ def load(db: Database, project_id: int) -> Material:
         settings = settings_of(session.get_one(Project, project_id))
         people = members(session, project_id)
         answers = [
-            Given(
+            LiveAnswer(
                 number,
                 key,
                 public,
@@ -122,7 +122,7 @@ def load(db: Database, project_id: int) -> Material:
                 query
             )
         ]
-    return Material(
+    return ProjectSnapshot(
         project_id,
         answers,
         {a.public: a.name for _, a in people},
@@ -164,7 +164,7 @@ def measured(work: Callable[[], T]) -> Measured[T]:
 
 # --- the parts ------------------------------------------------------------------------------------
 @dataclass(frozen=True)
-class Scale:
+class ScaleAgreement:
     """Agreement on something rated, flagged or labelled."""
 
     what: str
@@ -182,7 +182,7 @@ class Overview:
 
     agreement: Measured[dict[str, Interval]]
     units: int
-    scales: list[Scale]
+    scales: list[ScaleAgreement]
     position: Measured[PositionBias]
     per_day: list[int]
     seconds: float | None
@@ -192,9 +192,9 @@ class Overview:
     power: DetectionPower | None
 
 
-def overview(material: Material, now: float) -> Overview:
+def overview(snapshot: ProjectSnapshot, now: float) -> Overview:
     """The dashboard's numbers, over what would be exported."""
-    records = material.records()
+    records = snapshot.records()
     found = measured(lambda: measure_all(records))
     choices = found.value.choices if found.value is not None else None
     intervals: Measured[dict[str, Interval]] = Measured(
@@ -212,21 +212,23 @@ def overview(material: Material, now: float) -> Overview:
     scales = (
         []
         if found.value is None
-        else [Scale(s.what, s.alpha, s.same, s.ceiling, s.units) for s in found.value.scales]
+        else [
+            ScaleAgreement(s.what, s.alpha, s.same, s.ceiling, s.units) for s in found.value.scales
+        ]
     )
-    days = [int((now - answer.created_at) // 86400) for answer in material.answers]
-    seconds = [answer.active_seconds for answer in material.answers if answer.active_seconds > 0]
+    days = [int((now - answer.created_at) // 86400) for answer in snapshot.answers]
+    seconds = [answer.active_seconds for answer in snapshot.answers if answer.active_seconds > 0]
     checked = [
         a.correct
-        for a in material.answers
-        if a.correct is not None and material.states.get(a.annotator) != "quarantined"
+        for a in snapshot.answers
+        if a.correct is not None and snapshot.states.get(a.annotator) != "quarantined"
     ]
-    power = detection_power(material.gold_rate) if material.gold_rate else None
+    power = detection_power(snapshot.gold_rate) if snapshot.gold_rate else None
     return Overview(
         intervals,
         choices.units if choices is not None else 0,
         scales,
-        measured(lambda: position_bias(records, material.objects)),
+        measured(lambda: position_bias(records, snapshot.objects)),
         [days.count(day) for day in range(13, -1, -1)],
         median(seconds) if seconds else None,
         sum(seconds) / 3600,
@@ -261,7 +263,7 @@ def forecast(remaining: int, per_day: Sequence[int]) -> Forecast:
 
 
 @dataclass(frozen=True)
-class Row:
+class AnnotatorRow:
     """One annotator. rationality, side: of the choice model; offset: of ratings, against the
     crowd's; gold: share right and the sequential test's state; drift: signals that alarm; finding:
     what stands out, in words."""
@@ -285,22 +287,22 @@ class Row:
 class People:
     """Annotators, those with findings first; why what was not measured was not."""
 
-    rows: list[Row]
+    rows: list[AnnotatorRow]
     model: Measured[int]
     watched: Measured[int]
     attribute: str | None
 
 
-def people(material: Material) -> People:
+def people(snapshot: ProjectSnapshot) -> People:
     """Every annotator with answers, quarantined ones too, compared with everybody."""
-    records = material.records(quarantined=True)
+    records = snapshot.records(quarantined=True)
     model = measured(lambda: estimate(records))
     of_model = {} if model.value is None else {a.annotator: a for a in model.value.annotators}
     gold = {
-        a.records[0].id: a.correct for a in material.answers if a.records and a.correct is not None
+        a.records[0].id: a.correct for a in snapshot.answers if a.records and a.correct is not None
     }
-    dated = [r for a in material.answers for r in a.records[:1]]
-    watched = measured(lambda: drift(dated, material.objects, gold))
+    dated = [r for a in snapshot.answers for r in a.records[:1]]
+    watched = measured(lambda: drift(dated, snapshot.objects, gold))
     drifts = {} if watched.value is None else {d.annotator: d for d in watched.value.annotators}
     rated = attributes(records)
     scales = (
@@ -309,8 +311,8 @@ def people(material: Material) -> People:
         else Measured[Any](None, "nothing was rated")
     )
     offsets = {} if scales.value is None else {s.annotator: s for s in scales.value.annotators}
-    by_person: dict[str, list[Given]] = {}
-    for answer in material.answers:
+    by_person: dict[str, list[LiveAnswer]] = {}
+    for answer in snapshot.answers:
         by_person.setdefault(answer.annotator, []).append(answer)
     rows = []
     for public, mine in sorted(by_person.items()):
@@ -325,11 +327,11 @@ def people(material: Material) -> People:
         findings += ["fails known answers"] if state == "flagged" else []
         findings += [f"changed: {', '.join(alarms)}"] if alarms else []
         rows.append(
-            Row(
+            AnnotatorRow(
                 public,
-                material.names.get(public, public),
-                material.states.get(public, "active"),
-                public in material.trusted,
+                snapshot.names.get(public, public),
+                snapshot.states.get(public, "active"),
+                public in snapshot.trusted,
                 len(mine),
                 median(times) if times else None,
                 None if guessed is None else _told(guessed.rationality, guessed.rationality_error),
@@ -361,9 +363,9 @@ def _less(interval: Interval, by: float) -> Interval:
     return Interval(interval.value - by, interval.low - by, interval.high - by)
 
 
-def groups(material: Material) -> Measured[Tastes]:
+def groups(snapshot: ProjectSnapshot) -> Measured[Tastes]:
     """Groups of taste, by a mixture."""
-    return measured(lambda: tastes(material.records(), material.objects))
+    return measured(lambda: tastes(snapshot.records(), snapshot.objects))
 
 
 @dataclass(frozen=True)
@@ -376,13 +378,13 @@ class Integrity:
     trusted: int
 
 
-def integrity(material: Material) -> Integrity:
+def integrity(snapshot: ProjectSnapshot) -> Integrity:
     """Votes for sale, over everybody's votes."""
-    records = material.records(quarantined=True)
+    records = snapshot.records(quarantined=True)
     voted = {r.annotator for r in records}
-    trusted = material.trusted & voted
+    trusted = snapshot.trusted & voted
     return Integrity(
-        measured(lambda: check_poisoning(records, trusted or None, material.objects)),
+        measured(lambda: check_poisoning(records, trusted or None, snapshot.objects)),
         measured(lambda: votes_alike(records)),
         len(trusted),
     )

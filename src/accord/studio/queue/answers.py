@@ -18,8 +18,8 @@ from accord.studio.projects.settings import ProjectSettings
 from accord.studio.queue.gold import is_correct
 from accord.studio.storage.tables import Item
 from accord.studio.tasks.parts import (
-    Given,
-    Part,
+    AnswerFields,
+    RecordPart,
     best_worst,
     comparison,
     correction,
@@ -37,16 +37,16 @@ from accord.studio.tasks.parts import (
     words,
 )  # fmt: skip
 
-__all__ = ["AnswerError", "JudgedAnswer", "beside", "is_correct", "judge", "steps_of"]
+__all__ = ["AnswerError", "CheckedAnswer", "beside", "is_correct", "judge", "steps_of"]
 
 
 @dataclass(frozen=True)
-class JudgedAnswer:
+class CheckedAnswer:
     """An answer that stands. answer: in its one form; parts: what becomes records; meta: of the
     main record."""
 
     answer: dict[str, Any]
-    parts: list[Part]
+    parts: list[RecordPart]
     meta: dict[str, Any] = field(default_factory=dict)
 
     def records(
@@ -129,7 +129,7 @@ def judge(
     turns: list[dict[str, Any]] | None,
     prompt: Any,
     order: Sequence[str] | None = None,
-) -> JudgedAnswer:
+) -> CheckedAnswer:
     """Check an answer against the project's task and the item's options ({id, content, producer}).
 
     turns: of a live chat, as kept by the server; order: ids as shown, which no mistake may name.
@@ -137,27 +137,27 @@ def judge(
     """
     if not isinstance(given, dict):
         raise AnswerError("answer", "an answer is an object of named fields")
-    answer = Given(given, settings, options, order=order)
+    answer = AnswerFields(given, settings, options, order=order)
     if settings.task == "chat":
         judged = _chat(answer, turns or [], prompt)
     elif settings.task == "rating":
-        judged = JudgedAnswer(*single_scores(answer))
+        judged = CheckedAnswer(*single_scores(answer))
     else:
         normal, part = _MAIN[settings.task](answer)
-        judged = JudgedAnswer(normal, [part])
+        judged = CheckedAnswer(normal, [part])
     judged = _beside(answer, judged)
     answer.done()
     return judged
 
 
-_MAIN: dict[str, Callable[[Given], tuple[dict[str, Any], Part]]] = {
+_MAIN: dict[str, Callable[[AnswerFields], tuple[dict[str, Any], RecordPart]]] = {
     "comparison": comparison, "clips": comparison, "ranking": ranking, "best_worst": best_worst,
     "thumb": thumb, "flags": flags_of, "critique": critique, "correction": correction, "demonstration": demonstration,
     "steps": steps, "spans": spans,
 }  # fmt: skip
 
 
-def _beside(answer: Given, judged: JudgedAnswer) -> JudgedAnswer:
+def _beside(answer: AnswerFields, judged: CheckedAnswer) -> CheckedAnswer:
     """Flags, critique and ratings on the same screen, as far as the project asks for them."""
     settings, normal, parts, meta = (
         answer.settings,
@@ -183,10 +183,10 @@ def _beside(answer: Given, judged: JudgedAnswer) -> JudgedAnswer:
         if rated:
             normal["scores"] = rated
         parts += made
-    return JudgedAnswer(normal, parts, meta)
+    return CheckedAnswer(normal, parts, meta)
 
 
-def _chat(answer: Given, turns: list[dict[str, Any]], prompt: Any) -> JudgedAnswer:
+def _chat(answer: AnswerFields, turns: list[dict[str, Any]], prompt: Any) -> CheckedAnswer:
     """One comparison per turn; the conversation went on with the response named by `continued`,
     else the preferred one."""
     if not turns:
@@ -205,12 +205,12 @@ def _chat(answer: Given, turns: list[dict[str, Any]], prompt: Any) -> JudgedAnsw
     elif history:
         history = [{"role": "system", "content": prompt}]
     normal: list[dict[str, Any]] = []
-    parts: list[Part] = []
+    parts: list[RecordPart] = []
     for number, (turn, said) in enumerate(zip(turns, judged, strict=True), 1):
         where = f"turns.{number}"
         if not isinstance(said, dict):
             raise AnswerError(where, "a turn's answer is an object of named fields")
-        one = Given(dict(said), answer.settings, turn["options"], where)
+        one = AnswerFields(dict(said), answer.settings, turn["options"], where)
         went_on = one.take("continued")
         chosen, part = comparison(one)
         one.done()
@@ -224,10 +224,10 @@ def _chat(answer: Given, turns: list[dict[str, Any]], prompt: Any) -> JudgedAnsw
         finished = {option["id"]: option.get("finished", True) for option in turn["options"]}
         about = {"turn": number} | ({} if all(finished.values()) else {"finished": finished})
         parts.append(
-            Part(f"turn{number}", part.kind, part.choice, part.options, asked, order, about)
+            RecordPart(f"turn{number}", part.kind, part.choice, part.options, asked, order, about)
         )
         normal.append({**chosen, "continued": went_on} if number < len(turns) else chosen)
         if number < len(turns):
             text = next(o["content"] for o in turn["options"] if o["id"] == went_on)
             history = [*asked, {"role": "assistant", "content": text}]
-    return JudgedAnswer({"turns": normal}, parts)
+    return CheckedAnswer({"turns": normal}, parts)

@@ -17,7 +17,7 @@ LONGEST = 100_000
 
 
 @dataclass(frozen=True)
-class Part:
+class RecordPart:
     """What becomes one record. prompt, order: where they differ from the item's."""
 
     name: str
@@ -29,7 +29,7 @@ class Part:
     meta: dict[str, Any] = field(default_factory=dict)
 
 
-class Given:
+class AnswerFields:
     """An answer's fields, taken one by one; `done` refuses what nobody asked for."""
 
     def __init__(
@@ -110,21 +110,21 @@ class Given:
 
 
 # --- choices between options ----------------------------------------------------------------------
-def comparison(given: Given) -> tuple[dict[str, Any], Part]:
+def comparison(fields: AnswerFields) -> tuple[dict[str, Any], RecordPart]:
     """{preferred, tie, both_bad, strength}."""
-    preferred = given.option("preferred")
-    tie, both_bad, strength = given.flag("tie"), given.flag("both_bad"), given.take("strength")
+    preferred = fields.option("preferred")
+    tie, both_bad, strength = fields.flag("tie"), fields.flag("both_bad"), fields.take("strength")
     said = [
         name
         for name, value in (("preferred", preferred), ("tie", tie), ("both_bad", both_bad))
         if value
     ]
     if not said:
-        raise given.wrong("preferred", "nothing was chosen yet")
+        raise fields.wrong("preferred", "nothing was chosen yet")
     if len(said) > 1:
-        raise given.wrong(said[1], f"{said[0]} and {said[1]} cannot both hold: choose one")
-    if (tie and not given.settings.tie) or (both_bad and not given.settings.both_bad):
-        raise given.wrong(said[0], f"this project does not offer {said[0]}")
+        raise fields.wrong(said[1], f"{said[0]} and {said[1]} cannot both hold: choose one")
+    if (tie and not fields.settings.tie) or (both_bad and not fields.settings.both_bad):
+        raise fields.wrong(said[0], f"this project does not offer {said[0]}")
     normal: dict[str, Any] = {
         "preferred": preferred,
         "tie": tie,
@@ -132,130 +132,131 @@ def comparison(given: Given) -> tuple[dict[str, Any], Part]:
         "strength": None,
     }
     if strength is not None:
-        if not given.settings.strength:
-            raise given.wrong("strength", "this project does not ask how much better")
+        if not fields.settings.strength:
+            raise fields.wrong("strength", "this project does not ask how much better")
         if preferred is None:
-            raise given.wrong("strength", "how much better can be said of a preferred option only")
+            raise fields.wrong("strength", "how much better can be said of a preferred option only")
         if strength not in (1, 2, 3) or isinstance(strength, bool):
-            raise given.wrong("strength", f"{strength!r} is not 1, 2 or 3")
+            raise fields.wrong("strength", f"{strength!r} is not 1, 2 or 3")
         normal["strength"] = int(strength)
-    elif given.settings.strength and preferred is not None:
-        raise given.wrong("strength", "say how much better: 1, 2 or 3")
-    return normal, Part("main", "comparison", normal, given.options)
+    elif fields.settings.strength and preferred is not None:
+        raise fields.wrong("strength", "say how much better: 1, 2 or 3")
+    return normal, RecordPart("main", "comparison", normal, fields.options)
 
 
-def ranking(given: Given) -> tuple[dict[str, Any], Part]:
+def ranking(fields: AnswerFields) -> tuple[dict[str, Any], RecordPart]:
     """{order: [[id, ...], ...], all_bad}, best first; ids in one group are tied. All bad may go
     without an order: all are tied then."""
-    order, all_bad = given.take("order"), given.flag("all_bad")
-    if all_bad and not given.settings.both_bad:
-        raise given.wrong("all_bad", "this project does not offer all_bad")
+    order, all_bad = fields.take("order"), fields.flag("all_bad")
+    if all_bad and not fields.settings.both_bad:
+        raise fields.wrong("all_bad", "this project does not offer all_bad")
     if all_bad and order in (None, []):
-        order = [list(given.ids)]
+        order = [list(fields.ids)]
     if not isinstance(order, list) or not order:
-        raise given.wrong("order", "nothing was ranked yet")
+        raise fields.wrong("order", "nothing was ranked yet")
     if not all(
         isinstance(group, list) and group and all(isinstance(i, str) for i in group)
         for group in order
     ):
-        raise given.wrong(
+        raise fields.wrong(
             "order", "a ranking is a list of groups of option ids, none of them empty"
         )
     named = [i for group in order for i in group]
-    unknown = [i for i in named if i not in given.ids]
+    unknown = [i for i in named if i not in fields.ids]
     if unknown:
-        raise given.wrong("order", f"there is no option {unknown[0]!r} here")
+        raise fields.wrong("order", f"there is no option {unknown[0]!r} here")
     if len(set(named)) < len(named):
-        raise given.wrong("order", "an option was ranked twice")
-    missing = len(given.ids) - len(named)
+        raise fields.wrong("order", "an option was ranked twice")
+    missing = len(fields.ids) - len(named)
     if missing:
-        raise given.wrong("order", f"{missing} of {len(given.ids)} options are not ranked yet")
-    if len(order) < len(named) and not given.settings.tie and not (all_bad and len(order) == 1):
-        raise given.wrong(
+        raise fields.wrong("order", f"{missing} of {len(fields.ids)} options are not ranked yet")
+    if len(order) < len(named) and not fields.settings.tie and not (all_bad and len(order) == 1):
+        raise fields.wrong(
             "order", "this project does not offer ties: every option has a place of its own"
         )
-    groups = [sorted(group, key=given.ids.index) for group in order]
+    groups = [sorted(group, key=fields.ids.index) for group in order]
     normal = {"order": groups, "all_bad": all_bad}
-    return normal, Part("main", "ranking", normal, given.options)
+    return normal, RecordPart("main", "ranking", normal, fields.options)
 
 
-def best_worst(given: Given) -> tuple[dict[str, Any], Part]:
+def best_worst(fields: AnswerFields) -> tuple[dict[str, Any], RecordPart]:
     """{best, worst}."""
-    best, worst = given.option("best"), given.option("worst")
+    best, worst = fields.option("best"), fields.option("worst")
     for name, value in (("best", best), ("worst", worst)):
         if value is None:
-            raise given.wrong(name, f"the {name} option was not chosen yet")
+            raise fields.wrong(name, f"the {name} option was not chosen yet")
     if best == worst:
-        raise given.wrong("worst", "best and worst cannot be the same option")
+        raise fields.wrong("worst", "best and worst cannot be the same option")
     normal = {"best": best, "worst": worst}
-    return normal, Part("main", "best_worst", normal, given.options)
+    return normal, RecordPart("main", "best_worst", normal, fields.options)
 
 
-def thumb(given: Given) -> tuple[dict[str, Any], Part]:
+def thumb(fields: AnswerFields) -> tuple[dict[str, Any], RecordPart]:
     """{up}."""
-    if given.raw.get("up") is None:
-        raise given.wrong("up", "nothing was chosen yet")
-    normal = {"up": given.flag("up")}
-    return normal, Part("main", "thumb", normal, given.options)
+    if fields.raw.get("up") is None:
+        raise fields.wrong("up", "nothing was chosen yet")
+    normal = {"up": fields.flag("up")}
+    return normal, RecordPart("main", "thumb", normal, fields.options)
 
 
 # --- scores ---------------------------------------------------------------------------------------
-def single_scores(given: Given) -> tuple[dict[str, Any], list[Part]]:
+def single_scores(fields: AnswerFields) -> tuple[dict[str, Any], list[RecordPart]]:
     """{scores: {attribute: number}} for the one option; every attribute is asked for. A part per
     scale."""
-    raw = given.raw.get("scores")
+    raw = fields.raw.get("scores")
     missing = [
         a.name
-        for a in given.settings.attributes
+        for a in fields.settings.attributes
         if not isinstance(raw, dict) or raw.get(a.name) is None
     ]
     if missing:
-        raise given.wrong("scores", f"{missing[0]!r} was not rated yet")
-    found = _scored(given, given.take("scores"), "scores")
-    choices = _by_scale(given.settings.attributes, found)
+        raise fields.wrong("scores", f"{missing[0]!r} was not rated yet")
+    found = _scored(fields, fields.take("scores"), "scores")
+    choices = _by_scale(fields.settings.attributes, found)
     return {"scores": found}, [
-        Part(f"rating{n}", "rating", choice, given.options) for n, choice in enumerate(choices, 1)
+        RecordPart(f"rating{n}", "rating", choice, fields.options)
+        for n, choice in enumerate(choices, 1)
     ]
 
 
-def scores(given: Given) -> tuple[dict[str, Any], list[Part]]:
+def scores(fields: AnswerFields) -> tuple[dict[str, Any], list[RecordPart]]:
     """Ratings beside another task: {attribute: number} for one option, {option id: {attribute:
     number}} for several."""
-    raw = given.take("scores")
+    raw = fields.take("scores")
     if raw is None:
         return {}, []
     if not isinstance(raw, dict):
-        raise given.wrong("scores", "scores are numbers by attribute")
-    per_option = {given.ids[0]: raw} if len(given.ids) == 1 else raw
+        raise fields.wrong("scores", "scores are numbers by attribute")
+    per_option = {fields.ids[0]: raw} if len(fields.ids) == 1 else raw
     normal, parts = {}, []
     for option_id, said in per_option.items():
-        if option_id not in given.ids:
-            raise given.wrong("scores", f"there is no option {option_id!r} here")
-        normal[option_id] = found = _scored(given, said, f"scores.{given.called(option_id)}")
-        option = given.options[given.ids.index(option_id)]
-        for number, choice in enumerate(_by_scale(given.settings.attributes, found)):
+        if option_id not in fields.ids:
+            raise fields.wrong("scores", f"there is no option {option_id!r} here")
+        normal[option_id] = found = _scored(fields, said, f"scores.{fields.called(option_id)}")
+        option = fields.options[fields.ids.index(option_id)]
+        for number, choice in enumerate(_by_scale(fields.settings.attributes, found)):
             name = f"rating.{option_id}" if number == 0 else f"rating{number + 1}.{option_id}"
-            parts.append(Part(name, "rating", choice, [option]))
-    return (normal[given.ids[0]] if len(given.ids) == 1 else normal), parts
+            parts.append(RecordPart(name, "rating", choice, [option]))
+    return (normal[fields.ids[0]] if len(fields.ids) == 1 else normal), parts
 
 
-def _scored(given: Given, raw: Any, where: str) -> dict[str, int | float]:
+def _scored(fields: AnswerFields, raw: Any, where: str) -> dict[str, int | float]:
     if not isinstance(raw, dict):
-        raise given.wrong(where, "scores are numbers by attribute")
-    known = {attribute.name: attribute for attribute in given.settings.attributes}
+        raise fields.wrong(where, "scores are numbers by attribute")
+    known = {attribute.name: attribute for attribute in fields.settings.attributes}
     found: dict[str, int | float] = {}
     for name, score in raw.items():
         if name not in known:
-            raise given.wrong(
+            raise fields.wrong(
                 f"{where}.{name}", f"there is no attribute {name!r}: {', '.join(known)}"
             )
         if score is None:
             continue
         if isinstance(score, bool) or not isinstance(score, (int, float)):
-            raise given.wrong(f"{where}.{name}", f"{score!r} is not a number")
+            raise fields.wrong(f"{where}.{name}", f"{score!r} is not a number")
         low, high = known[name].low, known[name].high
         if not low <= score <= high or score != int(score):
-            raise given.wrong(f"{where}.{name}", f"{score} is none of the scores {low} to {high}")
+            raise fields.wrong(f"{where}.{name}", f"{score} is none of the scores {low} to {high}")
         found[name] = int(score)
     return {name: found[name] for name in known if name in found}
 
@@ -272,70 +273,70 @@ def _by_scale(attributes: list[Attribute], found: dict[str, int | float]) -> lis
 
 
 # --- words ----------------------------------------------------------------------------------------
-def critique(given: Given) -> tuple[dict[str, Any], Part]:
+def critique(fields: AnswerFields) -> tuple[dict[str, Any], RecordPart]:
     """{text}."""
-    normal = {"text": given.text("text", "nothing was written yet")}
-    return normal, Part("main", "critique", normal, given.options)
+    normal = {"text": fields.text("text", "nothing was written yet")}
+    return normal, RecordPart("main", "critique", normal, fields.options)
 
 
-def words(given: Given, required: bool) -> str | dict[str, str] | None:
+def words(fields: AnswerFields, required: bool) -> str | dict[str, str] | None:
     """A critique beside another task: a text about the whole, or {option id: text}."""
-    raw = given.take("critique")
+    raw = fields.take("critique")
     if isinstance(raw, dict):
-        unknown = [i for i in raw if i not in given.ids]
+        unknown = [i for i in raw if i not in fields.ids]
         if unknown:
-            raise given.wrong("critique", f"there is no option {unknown[0]!r} here")
+            raise fields.wrong("critique", f"there is no option {unknown[0]!r} here")
         found = {
-            i: given.written(raw[i], f"critique.{given.called(i)}", "")
-            for i in given.ids
+            i: fields.written(raw[i], f"critique.{fields.called(i)}", "")
+            for i in fields.ids
             if str(raw.get(i) or "").strip()
         }
         if found:
             return found
     elif raw is not None and str(raw).strip():
-        return given.written(raw, "critique", "")
+        return fields.written(raw, "critique", "")
     if required:
-        raise given.wrong("critique", "say in a few words why")
+        raise fields.wrong("critique", "say in a few words why")
     return None
 
 
-def texts_per_option(given: Given, found: str | dict[str, str]) -> list[Part]:
+def texts_per_option(fields: AnswerFields, found: str | dict[str, str]) -> list[RecordPart]:
     """A critique record per option that was written about."""
-    per_option = {given.ids[0]: found} if isinstance(found, str) else found
-    by_id = dict(zip(given.ids, given.options, strict=True))
+    per_option = {fields.ids[0]: found} if isinstance(found, str) else found
+    by_id = dict(zip(fields.ids, fields.options, strict=True))
     return [
-        Part(f"critique.{i}", "critique", {"text": text}, [by_id[i]])
+        RecordPart(f"critique.{i}", "critique", {"text": text}, [by_id[i]])
         for i, text in per_option.items()
     ]
 
 
-def correction(given: Given) -> tuple[dict[str, Any], Part]:
+def correction(fields: AnswerFields) -> tuple[dict[str, Any], RecordPart]:
     """{content}: the edited response."""
-    content = given.text(
+    content = fields.text(
         "content", "the corrected response is empty: skip the item if there is nothing to keep"
     )
-    original = given.options[0]["content"]
+    original = fields.options[0]["content"]
     if content.strip() == contents.editable(original).strip():
-        raise given.wrong("content", "nothing was changed")
+        raise fields.wrong("content", "nothing was changed")
     choice = {"content": contents.edited(original, content)}
-    return {"content": content}, Part("main", "correction", choice, given.options)
+    return {"content": content}, RecordPart("main", "correction", choice, fields.options)
 
 
-def demonstration(given: Given) -> tuple[dict[str, Any], Part]:
+def demonstration(fields: AnswerFields) -> tuple[dict[str, Any], RecordPart]:
     """{content}: a response written from nothing."""
-    normal = {"content": given.text("content", "nothing was written yet")}
-    return normal, Part("main", "demonstration", normal, [])
+    normal = {"content": fields.text("content", "nothing was written yet")}
+    return normal, RecordPart("main", "demonstration", normal, [])
 
 
-def flags_of(given: Given) -> tuple[dict[str, Any], Part]:
+def flags_of(fields: AnswerFields) -> tuple[dict[str, Any], RecordPart]:
     """{flags: [name, ...]}; an empty list says that nothing is wrong. The record has yes or no for
     every flag."""
-    if not isinstance(given.raw.get("flags"), list):
-        raise given.wrong("flags", "raise a flag, or say that none applies")
-    known = given.settings.flags
-    raised = given.names("flags", known)
-    return {"flags": raised}, Part(
-        "main", "flags", {"flags": {n: n in raised for n in known}}, given.options
+    if not isinstance(fields.raw.get("flags"), list):
+        raise fields.wrong("flags", "raise a flag, or say that none applies")
+    known = fields.settings.flags
+    raised = fields.names("flags", known)
+    return {"flags": raised}, RecordPart(
+        "main", "flags", {"flags": {n: n in raised for n in known}}, fields.options
     )
 
 
@@ -352,70 +353,70 @@ def steps_of(option: dict[str, Any]) -> list[str]:
     return [text]
 
 
-def steps(given: Given) -> tuple[dict[str, Any], Part]:
+def steps(fields: AnswerFields) -> tuple[dict[str, Any], RecordPart]:
     """{labels: [-1 | 0 | 1, ...], first_error: number | null}: every step, or up to the first wrong
     one (PRM800K)."""
     texts, labels, first_error = (
-        steps_of(given.options[0]),
-        given.take("labels"),
-        given.take("first_error"),
+        steps_of(fields.options[0]),
+        fields.take("labels"),
+        fields.take("first_error"),
     )
     if not isinstance(labels, list) or not labels:
-        raise given.wrong("labels", "no step was labelled yet")
+        raise fields.wrong("labels", "no step was labelled yet")
     while labels and labels[-1] is None:
         labels = labels[:-1]
     for number, label in enumerate(labels, 1):
         if label is None:
-            raise given.wrong("labels", f"step {number} was not labelled yet")
+            raise fields.wrong("labels", f"step {number} was not labelled yet")
         if label not in (-1, 0, 1) or isinstance(label, bool):
-            raise given.wrong("labels", f"step {number}: {label!r} is not -1, 0 or 1")
+            raise fields.wrong("labels", f"step {number}: {label!r} is not -1, 0 or 1")
     if len(labels) > len(texts):
-        raise given.wrong("labels", f"{len(labels)} labels for {len(texts)} steps")
+        raise fields.wrong("labels", f"{len(labels)} labels for {len(texts)} steps")
     wrong = next((place for place, label in enumerate(labels) if label == -1), None)
     if len(labels) < len(texts) and (wrong is None or wrong != len(labels) - 1):
-        raise given.wrong("labels", f"step {len(labels) + 1} was not labelled yet")
+        raise fields.wrong("labels", f"step {len(labels) + 1} was not labelled yet")
     if first_error is not None and first_error != wrong:
         said = (
             "no step is labelled wrong"
             if wrong is None
             else f"step {wrong + 1} is the first labelled wrong"
         )
-        raise given.wrong(
+        raise fields.wrong(
             "first_error", f"{said}, but first_error is {first_error!r} (counted from 0)"
         )
     normal = {"labels": [int(label) for label in labels], "first_error": wrong}
     choice = {"steps": texts[: len(labels)], "labels": normal["labels"]}
-    return normal, Part("main", "step_labels", choice, given.options)
+    return normal, RecordPart("main", "step_labels", choice, fields.options)
 
 
-def spans(given: Given) -> tuple[dict[str, Any], Part]:
+def spans(fields: AnswerFields) -> tuple[dict[str, Any], RecordPart]:
     """{spans: [{option, start, end, label}]}, in characters (code points); an empty list says there
     is nothing to mark."""
-    raw = given.take("spans")
+    raw = fields.take("spans")
     if not isinstance(raw, list):
-        raise given.wrong("spans", "mark a passage, or say that there is none")
-    text = contents.plain(given.options[0]["content"])
-    found = [_span(given, number, span, text) for number, span in enumerate(raw, 1)]
+        raise fields.wrong("spans", "mark a passage, or say that there is none")
+    text = contents.plain(fields.options[0]["content"])
+    found = [_span(fields, number, span, text) for number, span in enumerate(raw, 1)]
     normal = sorted(found, key=lambda span: (span["start"], span["end"], span["label"]))
     if any(a == b for a, b in pairwise(normal)):
-        raise given.wrong("spans", "a passage is marked twice with the same label")
+        raise fields.wrong("spans", "a passage is marked twice with the same label")
     marked = [{name: span[name] for name in ("start", "end", "label")} for span in normal]
-    return {"spans": normal}, Part("main", "spans", {"spans": marked}, given.options)
+    return {"spans": normal}, RecordPart("main", "spans", {"spans": marked}, fields.options)
 
 
-def _span(given: Given, number: int, span: Any, text: str) -> dict[str, Any]:
+def _span(fields: AnswerFields, number: int, span: Any, text: str) -> dict[str, Any]:
     where = f"spans.{number}"
     if not isinstance(span, dict) or set(span) - {"option", "start", "end", "label"}:
-        raise given.wrong(where, "a span has option, start, end and label")
+        raise fields.wrong(where, "a span has option, start, end and label")
     option, start, end, label = (span.get(name) for name in ("option", "start", "end", "label"))
-    if option not in (None, given.ids[0]):
-        raise given.wrong(where, f"there is no option {option!r} here")
-    if label not in given.settings.spans:
-        raise given.wrong(
-            where, f"the label {label!r} is none of {', '.join(given.settings.spans)}"
+    if option not in (None, fields.ids[0]):
+        raise fields.wrong(where, f"there is no option {option!r} here")
+    if label not in fields.settings.spans:
+        raise fields.wrong(
+            where, f"the label {label!r} is none of {', '.join(fields.settings.spans)}"
         )
     if not (type(start) is int and type(end) is int and 0 <= start < end <= len(text)):
-        raise given.wrong(
+        raise fields.wrong(
             where, f"{start!r} to {end!r} is no passage of a text of {len(text)} characters"
         )
-    return {"option": given.ids[0], "start": start, "end": end, "label": label}
+    return {"option": fields.ids[0], "start": start, "end": end, "label": label}

@@ -99,14 +99,14 @@ def create_app(config: StudioConfig) -> FastAPI:
         deliveries.start()
         yield
         deliveries.stop()
-        app.state.desk.close()
+        app.state.stats_cache.close()
 
     app = FastAPI(
         title="accord studio", docs_url=None, redoc_url=None, openapi_url=None, lifespan=running
     )
-    app.state.studio, app.state.desk, app.state.private_webhooks = (
+    app.state.studio, app.state.stats_cache, app.state.private_webhooks = (
         studio,
-        quality.make_desk(studio),
+        quality.make_stats_cache(studio),
         config.private_webhooks,
     )
     app.add_middleware(Guard, https=config.https)
@@ -114,7 +114,8 @@ def create_app(config: StudioConfig) -> FastAPI:
         static, Static(directory=str(resources.files("accord.studio") / "static")), name="static"
     )
     app.mount(
-        "/api/v1", create_api(database, None, app.state.desk, config.private_webhooks, config.media)
+        "/api/v1",
+        create_api(database, None, app.state.stats_cache, config.private_webhooks, config.media),
     )
     for group in PAGES:
         app.include_router(group.router, dependencies=[Depends(protect)], include_in_schema=False)

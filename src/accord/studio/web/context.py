@@ -83,10 +83,10 @@ def studio_of(request: Request) -> Studio:
     return found
 
 
-House = Annotated[Studio, Depends(studio_of)]
+StudioDep = Annotated[Studio, Depends(studio_of)]
 
 
-def visit(request: Request, studio: House) -> Visitor | None:
+def visit(request: Request, studio: StudioDep) -> Visitor | None:
     """Who asks, by the session's cookie."""
     secret = request.cookies.get(security.session_cookie(studio.https))
     found = None
@@ -100,7 +100,7 @@ def visit(request: Request, studio: House) -> Visitor | None:
 Maybe = Annotated[Visitor | None, Depends(visit)]
 
 
-async def protect(request: Request, studio: House, visitor: Maybe) -> None:
+async def protect(request: Request, studio: StudioDep, visitor: Maybe) -> None:
     """Every write carries the session's token (before signing in: the form cookie's) and comes from
     our own pages."""
     if request.method in security.SAFE_METHODS:
@@ -123,7 +123,7 @@ Me = Annotated[Visitor, Depends(signed_in)]
 
 
 @dataclass(frozen=True)
-class Place:
+class ProjectAccess:
     """A project as seen by one person. role: theirs in it; member: None for owners and auditors of
     the house."""
 
@@ -138,22 +138,22 @@ class Place:
         return allowed(self.role, need, write)
 
 
-def place_for(need: str) -> Callable[..., Place]:
+def require(need: str) -> Callable[..., ProjectAccess]:
     """A dependency: the project of the address, for who may do what needs `need`. For others it
     does not exist."""
 
-    def find(request: Request, slug: str, me: Me, studio: House) -> Place:
-        place = find_place(studio.db, slug, me)
-        if place is None or not place.may("take part", write=False):
+    def find(request: Request, slug: str, me: Me, studio: StudioDep) -> ProjectAccess:
+        access = project_access(studio.db, slug, me)
+        if access is None or not access.may("take part", write=False):
             raise NotHere("there is no such page")
-        if not place.may(need, write=request.method not in security.SAFE_METHODS):
+        if not access.may(need, write=request.method not in security.SAFE_METHODS):
             raise NotAllowed("your role in this project does not allow that", "ask its manager")
-        return place
+        return access
 
     return find
 
 
-def find_place(db: Database, slug: str, me: Visitor) -> Place | None:
+def project_access(db: Database, slug: str, me: Visitor) -> ProjectAccess | None:
     """The project as `me` sees it; None where there is none for them."""
     with db.read() as session:
         project = session.scalars(select(Project).where(Project.slug == slug)).first()
@@ -166,13 +166,15 @@ def find_place(db: Database, slug: str, me: Visitor) -> Place | None:
     elif me.role == "auditor":
         role = "auditor"
     return (
-        Place(me, project, members.settings_of(project), role, member) if role is not None else None
+        ProjectAccess(me, project, members.settings_of(project), role, member)
+        if role is not None
+        else None
     )
 
 
-Worker = Annotated[Place, Depends(place_for("work"))]
-Participant = Annotated[Place, Depends(place_for("take part"))]
-Manager = Annotated[Place, Depends(place_for("manage"))]
+Worker = Annotated[ProjectAccess, Depends(require("work"))]
+Participant = Annotated[ProjectAccess, Depends(require("take part"))]
+Manager = Annotated[ProjectAccess, Depends(require("manage"))]
 
 
 # --- pages ----------------------------------------------------------------------------------------
@@ -200,7 +202,7 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> R
         "said": said if f"said.{said}" in t.texts else None,
         "error": None,
         "path": request.url.path,
-        "place": None,
+        "access": None,
         "script": None,
         "provider": studio.openid.name if studio.openid else None,
     }

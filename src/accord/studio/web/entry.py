@@ -10,7 +10,7 @@ from accord.studio.errors import NotHere
 from accord.studio.people import accounts, entrances, passwords
 from accord.studio.people.entrances import Invited, NotNeeded, attempt
 from accord.studio.web import security
-from accord.studio.web.context import Fields, House, Maybe, Studio, go, page, words_for
+from accord.studio.web.context import Fields, Maybe, Studio, StudioDep, go, page, words_for
 from accord.studio.web.security import address
 
 router = APIRouter()
@@ -29,7 +29,7 @@ def enter(studio: Studio, secret: str, where: str) -> Response:
 
 
 @router.get("/setup")
-def setup_page(request: Request, studio: House, token: str = "") -> Response:
+def setup_page(request: Request, studio: StudioDep, token: str = "") -> Response:
     """The first owner's page: only with the link printed when the studio started."""
     with studio.db.read() as session:
         link = entrances.invited(session, token, studio.db.now())
@@ -41,13 +41,13 @@ def setup_page(request: Request, studio: House, token: str = "") -> Response:
 
 
 @router.post("/setup")
-def setup(request: Request, studio: House, form: Fields) -> Response:
+def setup(request: Request, studio: StudioDep, form: Fields) -> Response:
     """Make the first owner."""
     return _join(request, studio, form.get("token", ""), form, "/setup")
 
 
 @router.get("/join/{token}")
-def join_page(request: Request, studio: House, visitor: Maybe, token: str) -> Response:
+def join_page(request: Request, studio: StudioDep, visitor: Maybe, token: str) -> Response:
     """An invitation: make an account, or take part with the one you have."""
     with studio.db.read() as session:
         link = entrances.invited(session, token, studio.db.now())
@@ -84,7 +84,7 @@ def not_needed(request: Request, refused: NotNeeded, status: int = 409) -> Respo
 
 
 @router.post("/join/{token}")
-def join(request: Request, studio: House, visitor: Maybe, token: str, form: Fields) -> Response:
+def join(request: Request, studio: StudioDep, visitor: Maybe, token: str, form: Fields) -> Response:
     """Use an invitation."""
     if visitor is not None:
         try:
@@ -147,7 +147,7 @@ def login_page(request: Request, visitor: Maybe, next: str = "/") -> Response:
 
 
 @router.post("/login")
-def login(request: Request, studio: House, form: Fields) -> Response:
+def login(request: Request, studio: StudioDep, form: Fields) -> Response:
     """Check name and password; says nothing about which of the two was wrong."""
     name, where = form.get("name", ""), inside(form.get("next"))
     attempt(studio.db, "login-from", address(request))
@@ -177,7 +177,7 @@ def _link_gone(request: Request) -> Response:
 
 
 @router.get("/password/{token}")
-def password_page(request: Request, studio: House, token: str) -> Response:
+def password_page(request: Request, studio: StudioDep, token: str) -> Response:
     """Choose a new password, by a link from an owner."""
     name = _whose(request, studio, token)
     if name is None:
@@ -186,7 +186,7 @@ def password_page(request: Request, studio: House, token: str) -> Response:
 
 
 @router.post("/password/{token}")
-def password(request: Request, studio: House, token: str, form: Fields) -> Response:
+def password(request: Request, studio: StudioDep, token: str, form: Fields) -> Response:
     """Set it. Whoever holds the link signs in with it afterwards, as anybody does."""
     name = _whose(request, studio, token)
     if name is None:
@@ -204,7 +204,7 @@ def password(request: Request, studio: House, token: str, form: Fields) -> Respo
 
 
 @router.post("/logout")
-def logout(request: Request, studio: House) -> Response:
+def logout(request: Request, studio: StudioDep) -> Response:
     """End the session, here and in the database."""
     secret = request.cookies.get(security.session_cookie(studio.https))
     if secret:

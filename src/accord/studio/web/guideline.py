@@ -16,31 +16,31 @@ from accord.studio.storage.tables import Account, Guideline, Question
 from accord.studio.tasks.markup import safe_html
 from accord.studio.web.context import (
     Fields,
-    House,
     Manager,
     Participant,
-    Place,
+    ProjectAccess,
     Studio,
+    StudioDep,
     Worker,
     go,
     page,
-    place_for,
+    require,
 )
 from accord.studio.web.work import ask, newest_guideline
 
 router = APIRouter(prefix="/p/{slug}")
-Reviewer = Annotated[Place, Depends(place_for("review"))]
+Reviewer = Annotated[ProjectAccess, Depends(require("review"))]
 
 
 @router.get("/guideline")
 def guideline(
-    request: Request, studio: House, place: Participant, version: int | None = None
+    request: Request, studio: StudioDep, access: Participant, version: int | None = None
 ) -> Response:
     """A version of the guideline, the newest unless asked otherwise."""
     with studio.db.read() as session:
         query = (
             select(Guideline)
-            .where(Guideline.project_id == place.project.id)
+            .where(Guideline.project_id == access.project.id)
             .order_by(Guideline.version.desc())
         )
         versions = list(session.scalars(query))
@@ -48,15 +48,15 @@ def guideline(
     if shown is None:
         raise NotHere("there is no such version")
     must_read = (
-        place.member is not None
-        and place.may("work")
+        access.member is not None
+        and access.may("work")
         and shown is versions[0]
-        and (place.member.guideline_read or 0) < shown.version
+        and (access.member.guideline_read or 0) < shown.version
     )
     return page(
         request,
         "guideline.html.j2",
-        place=place,
+        access=access,
         shown=shown,
         versions=versions,
         html=safe_html(shown.text),
@@ -66,47 +66,47 @@ def guideline(
 
 
 @router.post("/guideline/read")
-def read(studio: House, place: Worker, form: Fields) -> Response:
+def read(studio: StudioDep, access: Worker, form: Fields) -> Response:
     """Say that one has read it; then to work."""
     said = form.get("version", "")
     version = int(said) if said.isdecimal() and len(said) < 9 else 0
-    if version != newest_guideline(studio, place.project.id):
-        return go(f"/p/{place.project.slug}/guideline", "newer_guideline")
-    members.read_guideline(studio.db, place.project.id, place.me.id, version)
-    return go(f"/p/{place.project.slug}/work")
+    if version != newest_guideline(studio, access.project.id):
+        return go(f"/p/{access.project.slug}/guideline", "newer_guideline")
+    members.read_guideline(studio.db, access.project.id, access.me.id, version)
+    return go(f"/p/{access.project.slug}/work")
 
 
 @router.post("/guideline")
-def publish(studio: House, place: Manager, form: Fields) -> Response:
+def publish(studio: StudioDep, access: Manager, form: Fields) -> Response:
     """A new version."""
     text = form.get("text", "").replace("\r\n", "\n").strip()
-    if text != place.settings.guideline.strip():
-        changed = place.settings.model_copy(update={"guideline": text})
-        editing.update_settings(studio.db, place.project.id, changed, place.me.id)
-    return go(f"/p/{place.project.slug}/guideline", "published")
+    if text != access.settings.guideline.strip():
+        changed = access.settings.model_copy(update={"guideline": text})
+        editing.update_settings(studio.db, access.project.id, changed, access.me.id)
+    return go(f"/p/{access.project.slug}/guideline", "published")
 
 
 # --- questions ------------------------------------------------------------------------------------
 @router.get("/questions")
-def questions(request: Request, studio: House, place: Participant) -> Response:
+def questions(request: Request, studio: StudioDep, access: Participant) -> Response:
     """Questions and replies, for everybody who works here."""
-    return _questions(request, studio, place)
+    return _questions(request, studio, access)
 
 
 def _questions(
-    request: Request, studio: Studio, place: Place, error: Exception | None = None
+    request: Request, studio: Studio, access: ProjectAccess, error: Exception | None = None
 ) -> Response:
     with studio.db.read() as session:
         query = select(Question, Account).join(Account, Account.id == Question.account_id)
         query = (
-            query.where(Question.project_id == place.project.id)
+            query.where(Question.project_id == access.project.id)
             .order_by(Question.id.desc())
             .limit(200)
         )
         rows = [
             (
                 question,
-                account.name if place.may("review") else None,
+                account.name if access.may("review") else None,
                 safe_html(question.reply or ""),
             )
             for question, account in session.execute(query)
@@ -116,37 +116,43 @@ def _questions(
         request,
         "questions.html.j2",
         status,
-        place=place,
+        access=access,
         rows=rows,
-        may_reply=place.may("review"),
+        may_reply=access.may("review"),
         script="read.js",
         error=error,
     )
 
 
 @router.post("/questions")
-def ask_question(request: Request, studio: House, place: Participant, form: Fields) -> Response:
+def ask_question(
+    request: Request, studio: StudioDep, access: Participant, form: Fields
+) -> Response:
     """Ask; an auditor only reads."""
     text = form.get("text", "").strip()
     try:
         if len(text) > 4000:
             raise AnswerError("text", "a question has at most 4,000 characters")
-        ask(studio, place, text)
+        ask(studio, access, text)
     except AnswerError as error:
-        return _questions(request, studio, place, error)
-    return go(f"/p/{place.project.slug}/questions", "asked")
+        return _questions(request, studio, access, error)
+    return go(f"/p/{access.project.slug}/questions", "asked")
 
 
 @router.post("/questions/{number}")
-def reply(studio: House, number: int, place: Reviewer, form: Fields) -> Response:
+def reply(studio: StudioDep, number: int, access: Reviewer, form: Fields) -> Response:
     """Answer a question, for all."""
     text = form.get("reply", "").strip()[:20_000]
 
     def work(session: Session) -> None:
         found = session.get(Question, number)
-        if found is None or found.project_id != place.project.id:
+        if found is None or found.project_id != access.project.id:
             raise NotHere("there is no such question")
-        found.reply, found.replied_by, found.replied_at = text or None, place.me.id, studio.db.now()
+        found.reply, found.replied_by, found.replied_at = (
+            text or None,
+            access.me.id,
+            studio.db.now(),
+        )
 
     studio.db.transact(work)
-    return go(f"/p/{place.project.slug}/questions", "replied")
+    return go(f"/p/{access.project.slug}/questions", "replied")

@@ -16,7 +16,7 @@ from accord.studio.projects import editing
 from accord.studio.queue import assigning
 from accord.studio.queue.assigning import Progress
 from accord.studio.storage.tables import Answer, Membership, Project
-from accord.studio.web.context import House, Me, Studio, go, page
+from accord.studio.web.context import Me, Studio, StudioDep, go, page
 
 router = APIRouter()
 
@@ -37,7 +37,7 @@ def may_make_projects(me: Visitor) -> bool:
 
 
 @router.get("/")
-def home(request: Request, studio: House, me: Me) -> Response:
+def home(request: Request, studio: StudioDep, me: Me) -> Response:
     """My projects with their progress."""
     with studio.db.read() as session:
         mine = _projects(session, me)
@@ -84,7 +84,7 @@ def _answers(session: Session, me: Visitor) -> dict[int, int]:
 
 
 @router.post("/sample")
-def sample(studio: House, me: Me) -> Response:
+def sample(studio: StudioDep, me: Me) -> Response:
     """The sample project, in one click."""
     slug = make_sample(studio, me)
     return go(f"/p/{slug}/guideline")

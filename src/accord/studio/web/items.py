@@ -28,12 +28,12 @@ from accord.studio.storage.tables import Account, Answer, Item, Membership, View
 from accord.studio.tasks import contents, presenting
 from accord.studio.tasks.markup import json_html, visible
 from accord.studio.tasks.presenting import Shown, Text
-from accord.studio.web.context import Fields, House, Manager, Place, Studio, go, place_for
-from accord.studio.web.quality import desk_of, shown
+from accord.studio.web.context import Fields, Manager, ProjectAccess, Studio, StudioDep, go, require
+from accord.studio.web.quality import shown, stats_cache_of
 
 router = APIRouter(prefix="/p/{slug}")
-Looker = Depends(place_for("look"))
-Reviewer = Depends(place_for("review"))
+Looker = Depends(require("look"))
+Reviewer = Depends(require("review"))
 PAGE = 50
 
 
@@ -59,7 +59,7 @@ class Opinion:
 
 # --- the list -------------------------------------------------------------------------------------
 @router.get("/items")
-def items(request: Request, studio: House, place: Place = Looker) -> Response:
+def items(request: Request, studio: StudioDep, access: ProjectAccess = Looker) -> Response:
     """Filters: state, purpose, words; the highest priority first."""
     wanted = {
         name: request.query_params.get(name, "").strip()[:100]
@@ -72,7 +72,7 @@ def items(request: Request, studio: House, place: Place = Looker) -> Response:
         .where(Answer.item_id == Item.id, Answer.state == "live")
         .scalar_subquery()
     )
-    query = select(Item, answered).where(Item.project_id == place.project.id)
+    query = select(Item, answered).where(Item.project_id == access.project.id)
     if wanted["state"] in ("active", "paused", "full"):
         query = query.where(Item.state == wanted["state"])
     if wanted["purpose"] in ("work", "gold", "screening"):
@@ -96,7 +96,7 @@ def items(request: Request, studio: House, place: Place = Looker) -> Response:
     )
     texts = {item.key: _beginning(contents.plain(item.prompt), 200) for item, _ in rows[:PAGE]}
     return shown(
-        request, "items.html.j2", place, rows=rows[:PAGE], more=more, wanted=wanted, texts=texts
+        request, "items.html.j2", access, rows=rows[:PAGE], more=more, wanted=wanted, texts=texts
     )
 
 
@@ -115,17 +115,21 @@ def _says(words: str) -> ColumnElement[bool]:
 
 # --- one item -------------------------------------------------------------------------------------
 @router.get("/items/{key}")
-def item(request: Request, studio: House, key: str, place: Place = Looker) -> Response:
+def item(request: Request, studio: StudioDep, key: str, access: ProjectAccess = Looker) -> Response:
     """Who disagrees, and why."""
-    return _item(request, studio, place, key)
+    return _item(request, studio, access, key)
 
 
 def _item(
-    request: Request, studio: Studio, place: Place, key: str, error: Exception | None = None
+    request: Request,
+    studio: Studio,
+    access: ProjectAccess,
+    key: str,
+    error: Exception | None = None,
 ) -> Response:
     with studio.db.read() as session:
         found = session.scalars(
-            select(Item).where(Item.project_id == place.project.id, Item.key == key)
+            select(Item).where(Item.project_id == access.project.id, Item.key == key)
         ).first()
         if found is None:
             raise NotHere("there is no such item")
@@ -149,10 +153,10 @@ def _item(
                 .where(View.item_id == found.id, View.state == "skipped")
             )
         ]
-    group_of = _groups(request, place)
+    group_of = _groups(request, access)
     letters = {str(option["id"]): chr(ord("A") + n) for n, option in enumerate(found.options)}
     opinions = [
-        _opinion(answer, account, member, letters, group_of, place.settings.text)
+        _opinion(answer, account, member, letters, group_of, access.settings.text)
         for answer, account, member in given
     ]
     counted = [o for o in opinions if o.state == "live" and o.member != "quarantined"]
@@ -165,14 +169,14 @@ def _item(
         (
             letters[str(o["id"])],
             o.get("producer"),
-            presenting.messages_html(o["content"], "assistant", place.settings.text),
+            presenting.messages_html(o["content"], "assistant", access.settings.text),
         )
         for o in found.options
     ]
     return shown(
         request,
         "item.html.j2",
-        place,
+        access,
         400 if error else 200,
         item=found,
         options=options,
@@ -182,7 +186,7 @@ def _item(
         skips=skips,
         error=error,
         script="read.js",
-        prompt=presenting.messages_html(found.prompt, "user", place.settings.text),
+        prompt=presenting.messages_html(found.prompt, "user", access.settings.text),
         tools=presenting.tools_html(found.tools),
         chat_template=json_html(found.chat_template_kwargs) if found.chat_template_kwargs else None,
     )
@@ -193,10 +197,10 @@ def _beginning(text: str, most: int) -> str:
     return visible(text if len(text) <= most else f"{text[:most]}…")
 
 
-def _groups(request: Request, place: Place) -> dict[str, int]:
+def _groups(request: Request, access: ProjectAccess) -> dict[str, int]:
     """Annotator -> most likely group of taste, where there are several; only if that is known
     already."""
-    numbers = desk_of(request).get(place.project.id, "groups").value
+    numbers = stats_cache_of(request).get(access.project.id, "groups").value
     if numbers is None or numbers.value is None or len(numbers.value.groups) < 2:
         return {}
     return {who: n for n, group in enumerate(numbers.value.groups, 1) for who in group.members}
@@ -297,26 +301,33 @@ def _words(records: list[Feedback], how: Text) -> list[Shown]:
 
 @router.post("/items/{key}/exclude/{answer}")
 def exclude(
-    request: Request, studio: House, key: str, answer: str, form: Fields, place: Place = Reviewer
+    request: Request,
+    studio: StudioDep,
+    key: str,
+    answer: str,
+    form: Fields,
+    access: ProjectAccess = Reviewer,
 ) -> Response:
     """Take one answer out, with a reason; its slot opens for others."""
     reason = form.get("reason", "").strip()
     with studio.db.read() as session:
         query = select(Answer.id).join(Item, Item.id == Answer.item_id)
         known = session.scalar(
-            query.where(Answer.id == answer, Item.key == key, Item.project_id == place.project.id)
+            query.where(Answer.id == answer, Item.key == key, Item.project_id == access.project.id)
         )
     if known is None:
         raise NotHere("there is no such answer")
     if len(reason) < 3:
         error = ConfigError("say why in a few words: the log keeps it")
-        return _item(request, studio, place, key, error)
-    submission.exclude(studio.db, answer, reason[:300], place.me.public)
-    return go(f"/p/{place.project.slug}/items/{key}", "saved")
+        return _item(request, studio, access, key, error)
+    submission.exclude(studio.db, answer, reason[:300], access.me.public)
+    return go(f"/p/{access.project.slug}/items/{key}", "saved")
 
 
 @router.post("/items/{key}/pause")
-def pause(studio: House, key: str, form: Fields, place: Manager) -> Response:
+def pause(studio: StudioDep, key: str, form: Fields, access: Manager) -> Response:
     """Out of the queue, or back in."""
-    editing.pause_items(studio.db, place.project.id, [key], form.get("paused") == "1", place.me.id)
-    return go(f"/p/{place.project.slug}/items/{key}", "saved")
+    editing.pause_items(
+        studio.db, access.project.id, [key], form.get("paused") == "1", access.me.id
+    )
+    return go(f"/p/{access.project.slug}/items/{key}", "saved")

@@ -19,7 +19,16 @@ from accord.studio.projects import editing
 from accord.studio.projects.editing import Added, Incoming
 from accord.studio.projects.settings import TASKS, ProjectSettings, parse_settings, settings_from
 from accord.studio.storage.tables import Project
-from accord.studio.web.context import Fields, House, Manager, Me, Place, Studio, go, page
+from accord.studio.web.context import (
+    Fields,
+    Manager,
+    Me,
+    ProjectAccess,
+    Studio,
+    StudioDep,
+    go,
+    page,
+)
 from accord.studio.web.home import may_make_projects
 
 router = APIRouter()
@@ -46,7 +55,7 @@ def new_page(request: Request, me: Me) -> Response:
 
 
 @router.post("/p/new")
-async def new(request: Request, studio: House, me: Me, form: Fields) -> Response:
+async def new(request: Request, studio: StudioDep, me: Me, form: Fields) -> Response:
     """Make the project and add the file's items."""
     upload = (await request.form()).get("file")
     return await run_in_threadpool(
@@ -147,37 +156,39 @@ def _added(studio: Studio, project_id: int, found: Incoming, by: int) -> Added:
 
 
 @router.post("/p/{slug}/items")
-async def add(request: Request, studio: House, place: Manager) -> Response:
+async def add(request: Request, studio: StudioDep, access: Manager) -> Response:
     """More items from a file."""
     upload = (await request.form()).get("file")
     return await run_in_threadpool(
-        _add, request, studio, place, upload if isinstance(upload, UploadFile) else None
+        _add, request, studio, access, upload if isinstance(upload, UploadFile) else None
     )
 
 
-def _add(request: Request, studio: Studio, place: Place, upload: UploadFile | None) -> Response:
+def _add(
+    request: Request, studio: Studio, access: ProjectAccess, upload: UploadFile | None
+) -> Response:
     try:
         if upload is None or not upload.filename:
             raise ConfigError("no file was chosen")
-        added = _added(studio, place.project.id, _read(upload, place.settings), place.me.id)
+        added = _added(studio, access.project.id, _read(upload, access.settings), access.me.id)
     except AccordError as error:
-        return _settings(request, place, place.settings.dump(), error)
+        return _settings(request, access, access.settings.dump(), error)
     reasons = [
         f"{reason} ({count}; first: {added.first_bad[reason]})"
         for reason, count in added.bad.items()
     ]
-    return _settings(request, place, place.settings.dump(), None, added, reasons)
+    return _settings(request, access, access.settings.dump(), None, added, reasons)
 
 
 @router.get("/p/{slug}/settings")
-def settings_page(request: Request, place: Manager) -> Response:
+def settings_page(request: Request, access: Manager) -> Response:
     """The project's settings as YAML; adding items; pausing."""
-    return _settings(request, place, place.settings.dump())
+    return _settings(request, access, access.settings.dump())
 
 
 def _settings(
     request: Request,
-    place: Place,
+    access: ProjectAccess,
     text: str,
     error: Exception | None = None,
     added: Added | None = None,
@@ -198,7 +209,7 @@ def _settings(
         request,
         "settings.html.j2",
         400 if error else 200,
-        place=place,
+        access=access,
         text=text,
         error=error,
         added=counted or None,
@@ -207,25 +218,25 @@ def _settings(
 
 
 @router.post("/p/{slug}/settings")
-def change(request: Request, studio: House, place: Manager, form: Fields) -> Response:
+def change(request: Request, studio: StudioDep, access: Manager, form: Fields) -> Response:
     """Change the settings; what answers forbid is refused with the reason."""
     text = form.get("yaml", "").replace("\r\n", "\n")
     try:
         editing.update_settings(
-            studio.db, place.project.id, parse_settings(text, "the settings"), place.me.id
+            studio.db, access.project.id, parse_settings(text, "the settings"), access.me.id
         )
     except AccordError as error:
-        return _settings(request, place, text, error)
-    return go(f"/p/{place.project.slug}/settings", "saved")
+        return _settings(request, access, text, error)
+    return go(f"/p/{access.project.slug}/settings", "saved")
 
 
 @router.post("/p/{slug}/life")
-def life(studio: House, place: Manager, form: Fields) -> Response:
+def life(studio: StudioDep, access: Manager, form: Fields) -> Response:
     """Pause, resume or archive."""
     do = {"pause": editing.pause, "resume": editing.resume, "archive": editing.archive}.get(
         form.get("do", "")
     )
     if do is None:
         raise ConfigError(f"there is nothing called {form.get('do')!r} to do")
-    do(studio.db, place.project.id, place.me.id)
-    return go(f"/p/{place.project.slug}/settings", "saved")
+    do(studio.db, access.project.id, access.me.id)
+    return go(f"/p/{access.project.slug}/settings", "saved")

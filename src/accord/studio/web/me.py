@@ -14,7 +14,7 @@ from accord.studio.i18n import LANGUAGES, PSEUDO
 from accord.studio.people import accounts, entrances, erasing, own, passwords
 from accord.studio.projects.settings import ATTRIBUTES
 from accord.studio.web import security
-from accord.studio.web.context import Fields, House, Lists, Me, Studio, go, page
+from accord.studio.web.context import Fields, Lists, Me, Studio, StudioDep, go, page
 
 router = APIRouter(prefix="/me")
 
@@ -46,13 +46,13 @@ def show_me(request: Request, studio: Studio, me: Me, **more: Any) -> Response:
 
 
 @router.get("")
-def me_page(request: Request, studio: House, me: Me) -> Response:
+def me_page(request: Request, studio: StudioDep, me: Me) -> Response:
     """Everything about oneself."""
     return show_me(request, studio, me)
 
 
 @router.post("/preferences")
-def preferences(studio: House, me: Me, form: Fields, boxes: Lists) -> Response:
+def preferences(studio: StudioDep, me: Me, form: Fields, boxes: Lists) -> Response:
     """Language, blur, opt-outs, breaks, time zone."""
     language = form.get("language", "en")
     if language not in LANGUAGES and language != PSEUDO:
@@ -80,7 +80,7 @@ def _minutes(text: str, low: int, high: int) -> int | None:
 
 
 @router.post("/attributes")
-def attributes(studio: House, me: Me, form: Fields) -> Response:
+def attributes(studio: StudioDep, me: Me, form: Fields) -> Response:
     """What one chooses to say about oneself; empty fields are not kept."""
     said = {name: form[name].strip()[:200] for name in ATTRIBUTES if form.get(name, "").strip()}
     own.set_attributes(studio.db, me, said)
@@ -88,7 +88,7 @@ def attributes(studio: House, me: Me, form: Fields) -> Response:
 
 
 @router.post("/password")
-def password(request: Request, studio: House, me: Me, form: Fields) -> Response:
+def password(request: Request, studio: StudioDep, me: Me, form: Fields) -> Response:
     """A new password; other sessions and API tokens end."""
     entrances.attempt(studio.db, "login", accounts.same_name(me.name))
     try:
@@ -99,7 +99,7 @@ def password(request: Request, studio: House, me: Me, form: Fields) -> Response:
 
 
 @router.post("/tokens")
-def make_token(request: Request, studio: House, me: Me, form: Fields, boxes: Lists) -> Response:
+def make_token(request: Request, studio: StudioDep, me: Me, form: Fields, boxes: Lists) -> Response:
     """A program's key, shown once."""
     try:
         secret = entrances.issue_token(
@@ -111,14 +111,14 @@ def make_token(request: Request, studio: House, me: Me, form: Fields, boxes: Lis
 
 
 @router.post("/tokens/{number}")
-def end_token(studio: House, me: Me, number: int) -> Response:
+def end_token(studio: StudioDep, me: Me, number: int) -> Response:
     """End a program's key."""
     entrances.revoke_token(studio.db, me, number)
     return go("/me", "saved")
 
 
 @router.get("/data.json")
-def data(studio: House, me: Me) -> Response:
+def data(studio: StudioDep, me: Me) -> Response:
     """All that is kept about oneself, as a file."""
     with studio.db.read() as session:
         kept = own.everything(session, me.id)
@@ -131,7 +131,7 @@ def data(studio: House, me: Me) -> Response:
 
 
 @router.post("/answers/{answer_id}/withdraw")
-def withdraw(studio: House, me: Me, answer_id: str, form: Fields) -> Response:
+def withdraw(studio: StudioDep, me: Me, answer_id: str, form: Fields) -> Response:
     """Take one answer out for good."""
     own.withdraw_one(
         studio.db, me, answer_id, form.get("reason", "").strip()[:500] or "by its author"
@@ -152,7 +152,7 @@ def knows_password(studio: Studio, me: Me, given: str) -> bool:
 
 
 @router.post("/erase")
-def erase(request: Request, studio: House, me: Me, form: Fields) -> Response:
+def erase(request: Request, studio: StudioDep, me: Me, form: Fields) -> Response:
     """Erase the account: personal data and, if wished, all answers. The password is asked for
     again."""
     if not knows_password(studio, me, form.get("password", "")):

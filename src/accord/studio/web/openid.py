@@ -18,7 +18,7 @@ from accord.studio.people.entrances import NotNeeded
 from accord.studio.people.identities import WAY_SECONDS, Unknown, Way
 from accord.studio.people.openid import Identity, OpenId, OpenIdError
 from accord.studio.web import security
-from accord.studio.web.context import Fields, House, Maybe, Me, Studio, go, page, words_for
+from accord.studio.web.context import Fields, Maybe, Me, Studio, StudioDep, go, page, words_for
 from accord.studio.web.entry import enter, inside, join_again, link_of, not_needed
 from accord.studio.web.me import knows_password, show_me
 from accord.studio.web.security import address
@@ -71,19 +71,19 @@ def _set_out(request: Request, studio: Studio, way: Way) -> Response:
 
 # --- there ----------------------------------------------------------------------------------------
 @router.post("/login/openid")
-def sign_in(request: Request, studio: House, form: Fields) -> Response:
+def sign_in(request: Request, studio: StudioDep, form: Fields) -> Response:
     """From the sign-in page."""
     return _set_out(request, studio, Way("sign in", inside(form.get("next"))))
 
 
 @router.post("/setup/openid")
-def set_up(request: Request, studio: House, form: Fields) -> Response:
+def set_up(request: Request, studio: StudioDep, form: Fields) -> Response:
     """The first owner, by the printed link."""
     return _join(request, studio, form.get("token", ""), form, "/setup")
 
 
 @router.post("/join/{token}/openid")
-def join(request: Request, studio: House, token: str, form: Fields) -> Response:
+def join(request: Request, studio: StudioDep, token: str, form: Fields) -> Response:
     """By an invitation."""
     return _join(request, studio, token, form, f"/join/{token}")
 
@@ -101,7 +101,7 @@ def _join(
 
 
 @router.post("/me/openid")
-def link(request: Request, studio: House, me: Me, form: Fields) -> Response:
+def link(request: Request, studio: StudioDep, me: Me, form: Fields) -> Response:
     """From one's own page; the password is asked for again, because this opens another door."""
     if not knows_password(studio, me, form.get("password", "")):
         return show_me(request, studio, me, wrong_password=True)
@@ -109,7 +109,7 @@ def link(request: Request, studio: House, me: Me, form: Fields) -> Response:
 
 
 @router.post("/me/openid/remove")
-def unlink(studio: House, me: Me) -> Response:
+def unlink(studio: StudioDep, me: Me) -> Response:
     """By password alone again."""
     identities.unlink(studio.db, me)
     return go("/me", "saved")
@@ -119,7 +119,7 @@ def unlink(studio: House, me: Me) -> Response:
 @router.get(BACK)
 def back(
     request: Request,
-    studio: House,
+    studio: StudioDep,
     visitor: Maybe,
     state: str = "",
     code: str = "",

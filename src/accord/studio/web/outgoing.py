@@ -16,23 +16,23 @@ from accord.studio.delivery.exporting import SHAPES, Wanted
 from accord.studio.storage import events
 from accord.studio.storage.tables import Account, Event
 from accord.studio.tasks.markup import safe_html
-from accord.studio.web.context import House, Lists, Manager, Place, Studio, go, place_for
+from accord.studio.web.context import Lists, Manager, ProjectAccess, Studio, StudioDep, go, require
 from accord.studio.web.quality import shown
 
 router = APIRouter(prefix="/p/{slug}")
-Looker = Depends(place_for("look"))
-Keeper = Depends(place_for("manage"))
+Looker = Depends(require("look"))
+Keeper = Depends(require("manage"))
 PAGE = 100
 
 
 # --- the log --------------------------------------------------------------------------------------
 @router.get("/log")
-def log(request: Request, studio: House, place: Place = Looker) -> Response:
+def log(request: Request, studio: StudioDep, access: ProjectAccess = Looker) -> Response:
     """Newest first; `verify=1` computes every hash again."""
     before = request.query_params.get("before", "")
     query = (
         select(Event)
-        .where(Event.chain == place.project.id)
+        .where(Event.chain == access.project.id)
         .order_by(Event.number.desc())
         .limit(PAGE + 1)
     )
@@ -46,12 +46,14 @@ def log(request: Request, studio: House, place: Place = Looker) -> Response:
         ).all()
         names = {row[0]: row[1] for row in found_names}
         found = (
-            events.verify(session, place.project.id) if request.query_params.get("verify") else None
+            events.verify(session, access.project.id)
+            if request.query_params.get("verify")
+            else None
         )
     return shown(
         request,
         "log.html.j2",
-        place,
+        access,
         rows=rows[:PAGE],
         more=rows[PAGE - 1].number if len(rows) > PAGE else None,
         names=names,
@@ -61,7 +63,7 @@ def log(request: Request, studio: House, place: Place = Looker) -> Response:
 
 # --- export ---------------------------------------------------------------------------------------
 @router.get("/export")
-def export(request: Request, studio: House, place: Place = Looker) -> Response:
+def export(request: Request, studio: StudioDep, access: ProjectAccess = Looker) -> Response:
     """What an export would hold, and the way to it."""
     asked = request.query_params
     shape = asked.get("shape", "accord")
@@ -72,15 +74,15 @@ def export(request: Request, studio: House, place: Place = Looker) -> Response:
         columns=asked.get("plain") != "on",
         hash_annotators=asked.get("hashed") == "on",
     )
-    collected = exporting.collect(studio.db, place.project.id, wanted.gold, wanted.skips)
+    collected = exporting.collect(studio.db, access.project.id, wanted.gold, wanted.skips)
     made, why = None, None
     try:
-        made = exporting.bundle(collected, wanted, place.project.name)
+        made = exporting.bundle(collected, wanted, access.project.name)
     except AccordError as error:
         why = error.message
     if made is not None and asked.get("download") == "1":
-        exporting.note_export(studio.db, place.project.id, made, place.me.public)
-        return _zip(place, made)
+        exporting.note_export(studio.db, access.project.id, made, access.me.public)
+        return _zip(access, made)
     card = None if made is None else safe_html(made.card)
     about: dict[str, Any] = {
         "shapes": SHAPES,
@@ -90,12 +92,12 @@ def export(request: Request, studio: House, place: Place = Looker) -> Response:
         "made": made,
         "collected": collected,
     }
-    return shown(request, "export.html.j2", place, **about)
+    return shown(request, "export.html.j2", access, **about)
 
 
-def _zip(place: Place, made: exporting.Bundle) -> Response:
+def _zip(access: ProjectAccess, made: exporting.Bundle) -> Response:
     """Data, what stands beside it, and the card, in one file."""
-    name = f"{place.project.slug}-{made.shape}"
+    name = f"{access.project.slug}-{made.shape}"
     held = io.BytesIO()
     with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as files:
         files.writestr(f"{name}{made.suffix}", made.data)
@@ -108,43 +110,43 @@ def _zip(place: Place, made: exporting.Bundle) -> Response:
 
 # --- webhooks -------------------------------------------------------------------------------------
 @router.get("/hooks")
-def hooks(request: Request, studio: House, place: Place = Keeper) -> Response:
+def hooks(request: Request, studio: StudioDep, access: ProjectAccess = Keeper) -> Response:
     """Who hears of events."""
-    return _hooks(request, studio, place)
+    return _hooks(request, studio, access)
 
 
-def _hooks(request: Request, studio: Studio, place: Place, **more: Any) -> Response:
+def _hooks(request: Request, studio: Studio, access: ProjectAccess, **more: Any) -> Response:
     with studio.db.read() as session:
-        rows = webhooks.standing(session, place.project.id)
+        rows = webhooks.standing(session, access.project.id)
     values = {"rows": rows, "kinds": webhooks.KINDS, "secret": None, "error": None}
     return shown(
-        request, "hooks.html.j2", place, 400 if more.get("error") else 200, **{**values, **more}
+        request, "hooks.html.j2", access, 400 if more.get("error") else 200, **{**values, **more}
     )
 
 
 @router.post("/hooks")
-def add(request: Request, studio: House, place: Manager, form: Lists) -> Response:
+def add(request: Request, studio: StudioDep, access: Manager, form: Lists) -> Response:
     """A new one; its secret is shown once."""
     url = (form.get("url") or [""])[0].strip()
     try:
         private = bool(request.app.state.private_webhooks)
         made = webhooks.add(
-            studio.db, place.project.id, url, form.get("kinds", []), place.me.public, private
+            studio.db, access.project.id, url, form.get("kinds", []), access.me.public, private
         )
     except AccordError as error:
-        return _hooks(request, studio, place, error=error)
-    return _hooks(request, studio, place, secret=made.secret)
+        return _hooks(request, studio, access, error=error)
+    return _hooks(request, studio, access, secret=made.secret)
 
 
 @router.post("/hooks/{number}/remove")
-def remove(studio: House, place: Manager, number: int) -> Response:
+def remove(studio: StudioDep, access: Manager, number: int) -> Response:
     """End it."""
-    webhooks.remove(studio.db, place.project.id, number, place.me.public)
-    return go(f"/p/{place.project.slug}/hooks", "saved")
+    webhooks.remove(studio.db, access.project.id, number, access.me.public)
+    return go(f"/p/{access.project.slug}/hooks", "saved")
 
 
 @router.post("/hooks/{number}/enable")
-def enable(studio: House, place: Manager, number: int) -> Response:
+def enable(studio: StudioDep, access: Manager, number: int) -> Response:
     """Try again what was missed."""
-    webhooks.enable(studio.db, place.project.id, number, place.me.public)
-    return go(f"/p/{place.project.slug}/hooks", "saved")
+    webhooks.enable(studio.db, access.project.id, number, access.me.public)
+    return go(f"/p/{access.project.slug}/hooks", "saved")

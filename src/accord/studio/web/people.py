@@ -14,7 +14,17 @@ from accord.studio.errors import Conflict, NotAllowed, NotHere
 from accord.studio.people import accounts, entrances, erasing, members, own, passwords
 from accord.studio.people.members import ABOVE
 from accord.studio.storage.tables import Account, Membership
-from accord.studio.web.context import Fields, House, Manager, Me, Place, Studio, go, page, words_for
+from accord.studio.web.context import (
+    Fields,
+    Manager,
+    Me,
+    ProjectAccess,
+    Studio,
+    StudioDep,
+    go,
+    page,
+    words_for,
+)
 from accord.studio.web.me import knows_password
 
 router = APIRouter()
@@ -23,19 +33,19 @@ router = APIRouter()
 def _people(
     request: Request,
     studio: Studio,
-    place: Place,
+    access: ProjectAccess,
     link: str | None = None,
     error: Exception | None = None,
 ) -> Response:
     with studio.db.read() as session:
-        rows = members.members(session, place.project.id)
-        open_links = entrances.invitations(session, place.project.id, studio.db.now())
-    roles = [role for role in members.ROLES if ABOVE[role] <= ABOVE.get(place.role, 0)]
+        rows = members.members(session, access.project.id)
+        open_links = entrances.invitations(session, access.project.id, studio.db.now())
+    roles = [role for role in members.ROLES if ABOVE[role] <= ABOVE.get(access.role, 0)]
     return page(
         request,
         "people.html.j2",
         400 if error else 200,
-        place=place,
+        access=access,
         rows=rows,
         links=open_links,
         roles=roles,
@@ -47,66 +57,66 @@ def _people(
 
 
 @router.get("/p/{slug}/people")
-def people(request: Request, studio: House, place: Manager) -> Response:
+def people(request: Request, studio: StudioDep, access: Manager) -> Response:
     """Members and open invitations."""
-    return _people(request, studio, place)
+    return _people(request, studio, access)
 
 
 @router.post("/p/{slug}/people/invite")
-def invite(request: Request, studio: House, place: Manager, form: Fields) -> Response:
+def invite(request: Request, studio: StudioDep, access: Manager, form: Fields) -> Response:
     """A link, shown once."""
     try:
-        _check_role(place, form.get("role", ""))
+        _check_role(access, form.get("role", ""))
         days, uses = _number(form.get("days", "7")), int(_number(form.get("uses", "1")))
-        secret = entrances.invite(studio.db, place.me, form["role"], place.project.id, days, uses)
+        secret = entrances.invite(studio.db, access.me, form["role"], access.project.id, days, uses)
     except AccordError as error:
-        return _people(request, studio, place, error=error)
+        return _people(request, studio, access, error=error)
     return _people(
-        request, studio, place, link=f"{str(request.base_url).rstrip('/')}/join/{secret}"
+        request, studio, access, link=f"{str(request.base_url).rstrip('/')}/join/{secret}"
     )
 
 
 @router.post("/p/{slug}/people/revoke/{number}")
-def revoke(studio: House, place: Manager, number: int) -> Response:
+def revoke(studio: StudioDep, access: Manager, number: int) -> Response:
     """End an invitation."""
-    entrances.revoke_invitation(studio.db, place.project.id, number, place.me.public)
-    return go(f"/p/{place.project.slug}/people", "saved")
+    entrances.revoke_invitation(studio.db, access.project.id, number, access.me.public)
+    return go(f"/p/{access.project.slug}/people", "saved")
 
 
 @router.post("/p/{slug}/people/{public}")
-def change(studio: House, place: Manager, public: str, form: Fields) -> Response:
+def change(studio: StudioDep, access: Manager, public: str, form: Fields) -> Response:
     """Another role or state: active, paused, quarantined, removed."""
     role, state = form.get("role", ""), form.get("state", "")
-    _check_role(place, role)
+    _check_role(access, role)
 
     def work(session: Session) -> None:
         query = select(Membership, Account).join(Account, Account.id == Membership.account_id)
         found = session.execute(
-            query.where(Membership.project_id == place.project.id, Account.public == public)
+            query.where(Membership.project_id == access.project.id, Account.public == public)
         ).first()
         if found is None:
             raise NotHere("there is no such member")
         member, account = found
-        if ABOVE[member.role] > ABOVE[place.role] or (
-            account.id == place.me.id and place.me.role != "owner"
+        if ABOVE[member.role] > ABOVE[access.role] or (
+            account.id == access.me.id and access.me.role != "owner"
         ):
             raise NotAllowed("you cannot change yourself or people above you", "ask an owner")
-        now, by = studio.db.now(), place.me.public
+        now, by = studio.db.now(), access.me.public
         if role != member.role:
-            members.change_role(session, place.project.id, account.id, role, now, by)
+            members.change_role(session, access.project.id, account.id, role, now, by)
         reason = form.get("reason", "").strip() or None
         if (state, reason) != (member.state, member.reason):
-            where = (session, place.project.id, account.id)
+            where = (session, access.project.id, account.id)
             members.set_member_state(*where, state, reason, now, by)
 
     studio.db.transact(work)
-    return go(f"/p/{place.project.slug}/people", "saved")
+    return go(f"/p/{access.project.slug}/people", "saved")
 
 
-def _check_role(place: Place, role: str) -> None:
+def _check_role(access: ProjectAccess, role: str) -> None:
     if role not in members.ROLES:
         raise ConfigError(f"there is no role {role!r}", f"roles: {', '.join(members.ROLES)}")
-    if ABOVE[role] > ABOVE.get(place.role, 0):
+    if ABOVE[role] > ABOVE.get(access.role, 0):
         raise NotAllowed("nobody gives a role above their own", "ask an owner")
 
 
@@ -151,13 +161,13 @@ def _owner(me: Me) -> None:
 
 
 @router.get("/people")
-def house(request: Request, studio: House, me: Me) -> Response:
+def house(request: Request, studio: StudioDep, me: Me) -> Response:
     """Everybody in the house; for its owners (and auditors to read)."""
     return _house(request, studio, me)
 
 
 @router.post("/people/invite")
-def house_invite(request: Request, studio: House, me: Me, form: Fields) -> Response:
+def house_invite(request: Request, studio: StudioDep, me: Me, form: Fields) -> Response:
     """A link into the house, shown once."""
     _owner(me)
     try:
@@ -171,7 +181,7 @@ def house_invite(request: Request, studio: House, me: Me, form: Fields) -> Respo
 
 
 @router.post("/people/revoke/{number}")
-def house_revoke(studio: House, me: Me, number: int) -> Response:
+def house_revoke(studio: StudioDep, me: Me, number: int) -> Response:
     """End an invitation into the house."""
     _owner(me)
     entrances.revoke_invitation(studio.db, None, number, me.public)
@@ -179,7 +189,7 @@ def house_revoke(studio: House, me: Me, number: int) -> Response:
 
 
 @router.post("/people/{public}")
-def house_change(studio: House, me: Me, public: str, form: Fields) -> Response:
+def house_change(studio: StudioDep, me: Me, public: str, form: Fields) -> Response:
     """Another role in the house, or no entry any more."""
     _owner(me)
     accounts.change_account(
@@ -218,13 +228,13 @@ def _person(
 
 
 @router.get("/people/{public}")
-def person(request: Request, studio: House, me: Me, public: str) -> Response:
+def person(request: Request, studio: StudioDep, me: Me, public: str) -> Response:
     """A new password for somebody, or erasing them; for the house's owners."""
     return _person(request, studio, me, public)
 
 
 @router.post("/people/{public}/password")
-def person_password(request: Request, studio: House, me: Me, public: str) -> Response:
+def person_password(request: Request, studio: StudioDep, me: Me, public: str) -> Response:
     """A link with which they set a new password, shown once."""
     _owner(me)
     try:
@@ -236,7 +246,9 @@ def person_password(request: Request, studio: House, me: Me, public: str) -> Res
 
 
 @router.post("/people/{public}/erase")
-def person_erase(request: Request, studio: House, me: Me, public: str, form: Fields) -> Response:
+def person_erase(
+    request: Request, studio: StudioDep, me: Me, public: str, form: Fields
+) -> Response:
     """Erase somebody who asked for it; their name and the owner's password are asked for."""
     _owner(me)
     wants_answers = form.get("answers") == "on"

@@ -17,14 +17,23 @@ from accord.studio.api.people import change_state
 from accord.studio.errors import NotAllowed, NotHere
 from accord.studio.people import members
 from accord.studio.quality import charts, choosing
-from accord.studio.quality.cache import Desk, Numbers
+from accord.studio.quality.cache import CachedStats, StatsCache
 from accord.studio.quality.measures import Forecast, forecast
 from accord.studio.queue import assigning
 from accord.studio.storage.tables import Account, Item
-from accord.studio.web.context import Fields, House, Manager, Place, Studio, go, page, place_for
+from accord.studio.web.context import (
+    Fields,
+    Manager,
+    ProjectAccess,
+    Studio,
+    StudioDep,
+    go,
+    page,
+    require,
+)
 
 router = APIRouter(prefix="/p/{slug}")
-Looker = Depends(place_for("look"))
+Looker = Depends(require("look"))
 TABS = (
     "",
     "annotators",
@@ -39,9 +48,9 @@ TABS = (
 )
 
 
-def desk_of(request: Request) -> Desk:
+def stats_cache_of(request: Request) -> StatsCache:
     """The application's statistics."""
-    found: Desk = request.app.state.desk
+    found: StatsCache = request.app.state.stats_cache
     return found
 
 
@@ -64,7 +73,7 @@ def number(value: Interval | None, digits: int = 2) -> str:
 
 
 def shown(
-    request: Request, template: str, place: Place, status: int = 200, **values: Any
+    request: Request, template: str, access: ProjectAccess, status: int = 200, **values: Any
 ) -> Response:
     """A page of this group, with what its templates use."""
     tools = {
@@ -74,7 +83,7 @@ def shown(
         "number": number,
         "moment": _moment,
     }
-    return page(request, template, status, place=place, **tools, **values)
+    return page(request, template, status, access=access, **tools, **values)
 
 
 def _moment(at: float | None) -> str:
@@ -83,13 +92,13 @@ def _moment(at: float | None) -> str:
 
 # --- how it goes ----------------------------------------------------------------------------------
 @router.get("")
-def dashboard(request: Request, studio: House, place: Place = Looker) -> Response:
+def dashboard(request: Request, studio: StudioDep, access: ProjectAccess = Looker) -> Response:
     """Progress, speed, forecast, agreement and the ceiling it sets, position bias, gold."""
-    numbers = desk_of(request).get(place.project.id, "overview")
-    progress = assigning.progress(studio.db, place.project.id)
+    numbers = stats_cache_of(request).get(access.project.id, "overview")
+    progress = assigning.progress(studio.db, access.project.id)
     with studio.db.read() as session:
         query = select(Item.state, Item.purpose, func.count()).where(
-            Item.project_id == place.project.id
+            Item.project_id == access.project.id
         )
         states = {
             (state, purpose): n
@@ -103,7 +112,7 @@ def dashboard(request: Request, studio: House, place: Place = Looker) -> Respons
     return shown(
         request,
         "quality.html.j2",
-        place,
+        access,
         numbers=numbers,
         progress=progress,
         states=states,
@@ -121,18 +130,20 @@ def _when(coming: Forecast) -> tuple[str, str] | None:
 
 # --- people ---------------------------------------------------------------------------------------
 @router.get("/annotators")
-def annotators(request: Request, place: Place = Looker) -> Response:
+def annotators(request: Request, access: ProjectAccess = Looker) -> Response:
     """The model of every annotator, with intervals; quarantine and restore."""
     return shown(
         request,
         "annotators.html.j2",
-        place,
-        numbers=desk_of(request).get(place.project.id, "people"),
+        access,
+        numbers=stats_cache_of(request).get(access.project.id, "people"),
     )
 
 
 @router.post("/annotators/{public}")
-def change(request: Request, studio: House, place: Manager, public: str, form: Fields) -> Response:
+def change(
+    request: Request, studio: StudioDep, access: Manager, public: str, form: Fields
+) -> Response:
     """Quarantine or restore, with a reason; or put into the reference set, or take out."""
     do, reason = form.get("do", ""), form.get("reason", "").strip()
 
@@ -143,7 +154,7 @@ def change(request: Request, studio: House, place: Manager, public: str, form: F
             if account is None:
                 raise NotHere("there is no such member")
             members.set_trusted(
-                session, place.project.id, account, do == "trust", now, place.me.public
+                session, access.project.id, account, do == "trust", now, access.me.public
             )
             return
         if do not in ("quarantine", "restore"):
@@ -154,44 +165,44 @@ def change(request: Request, studio: House, place: Manager, public: str, form: F
             )
         state = "quarantined" if do == "quarantine" else "active"
         change_state(
-            session, place.project.id, place.me, place.role, public, state, reason[:300], now
+            session, access.project.id, access.me, access.role, public, state, reason[:300], now
         )
 
     try:
         studio.db.transact(work)
     except (ConfigError, NotAllowed) as error:
-        numbers = desk_of(request).get(place.project.id, "people")
-        return shown(request, "annotators.html.j2", place, 400, numbers=numbers, error=error)
+        numbers = stats_cache_of(request).get(access.project.id, "people")
+        return shown(request, "annotators.html.j2", access, 400, numbers=numbers, error=error)
     return go(
-        f"/p/{place.project.slug}/{'integrity' if do.endswith('trust') else 'annotators'}", "saved"
+        f"/p/{access.project.slug}/{'integrity' if do.endswith('trust') else 'annotators'}", "saved"
     )
 
 
 @router.get("/groups")
-def taste_groups(request: Request, place: Place = Looker) -> Response:
+def taste_groups(request: Request, access: ProjectAccess = Looker) -> Response:
     """Do annotators want different things?"""
-    names = desk_of(request).get(place.project.id, "names")
+    names = stats_cache_of(request).get(access.project.id, "names")
     return shown(
         request,
         "groups.html.j2",
-        place,
-        numbers=desk_of(request).get(place.project.id, "groups"),
+        access,
+        numbers=stats_cache_of(request).get(access.project.id, "groups"),
         names=names.value or {},
     )
 
 
 @router.get("/integrity")
-def integrity(request: Request, studio: House, place: Place = Looker) -> Response:
+def integrity(request: Request, studio: StudioDep, access: ProjectAccess = Looker) -> Response:
     """Votes for sale: what was tested, against whom, and what that does not find."""
     with studio.db.read() as session:
         rows = [
-            (m, a) for m, a in members.members(session, place.project.id) if m.role != "auditor"
+            (m, a) for m, a in members.members(session, access.project.id) if m.role != "auditor"
         ]
-    numbers = desk_of(request).get(place.project.id, "integrity")
+    numbers = stats_cache_of(request).get(access.project.id, "integrity")
     return shown(
         request,
         "integrity.html.j2",
-        place,
+        access,
         numbers=numbers,
         rows=rows,
         names={a.public: a.name for _, a in rows},
@@ -199,31 +210,31 @@ def integrity(request: Request, studio: House, place: Place = Looker) -> Respons
 
 
 @router.get("/representation")
-def coverage(request: Request, place: Place = Looker) -> Response:
+def coverage(request: Request, access: ProjectAccess = Looker) -> Response:
     """Whose judgements these are, as far as people said; small groups are not shown."""
     return shown(
         request,
         "representation.html.j2",
-        place,
-        numbers=desk_of(request).get(place.project.id, "whose"),
-        asked=place.settings.population,
+        access,
+        numbers=stats_cache_of(request).get(access.project.id, "whose"),
+        asked=access.settings.population,
     )
 
 
 # --- what comes next ------------------------------------------------------------------------------
 @router.get("/selection")
-def selection(request: Request, studio: House, place: Place = Looker) -> Response:
+def selection(request: Request, studio: StudioDep, access: ProjectAccess = Looker) -> Response:
     """Active selection and what it saved."""
-    return _selection(request, studio, place)
+    return _selection(request, studio, access)
 
 
-def _selection(request: Request, studio: Studio, place: Place, **more: Any) -> Response:
-    numbers: Numbers[Any] = desk_of(request).get(place.project.id, "arms")
+def _selection(request: Request, studio: Studio, access: ProjectAccess, **more: Any) -> Response:
+    numbers: CachedStats[Any] = stats_cache_of(request).get(access.project.id, "arms")
     status = 400 if more.get("error") else 200
     return shown(
         request,
         "selection.html.j2",
-        place,
+        access,
         status,
         numbers=numbers,
         goals=choosing.GOALS,
@@ -232,7 +243,7 @@ def _selection(request: Request, studio: Studio, place: Place, **more: Any) -> R
 
 
 @router.post("/selection")
-def apply(request: Request, studio: House, place: Manager, form: Fields) -> Response:
+def apply(request: Request, studio: StudioDep, access: Manager, form: Fields) -> Response:
     """Give items priorities by a goal; a fifth stays random."""
     try:
         count = int(form.get("count", "")) if form.get("count", "").isdecimal() else 0
@@ -240,23 +251,24 @@ def apply(request: Request, studio: House, place: Manager, form: Fields) -> Resp
             raise ConfigError(
                 f"{form.get('count', '')!r} is no number of pairs from 1 to {choosing.MOST:,}"
             )
-        done = choosing.apply(studio.db, place.project.id, form.get("goal", ""), count, place.me.id)  # type: ignore[arg-type]
+        goal: Any = form.get("goal", "")  # `apply` refuses an unknown one
+        done = choosing.apply(studio.db, access.project.id, goal, count, access.me.id)
     except AccordError as error:
-        return _selection(request, studio, place, error=error)
-    return _selection(request, studio, place, applied=done)
+        return _selection(request, studio, access, error=error)
+    return _selection(request, studio, access, applied=done)
 
 
-def make_desk(studio: Studio) -> Desk:
-    """The application's statistics, with the parts that need more than a project's material."""
+def make_stats_cache(studio: Studio) -> StatsCache:
+    """The application's statistics, with the parts that need more than a project's snapshot."""
 
-    def names(material: Any, _: float) -> dict[str, str]:
-        return dict(material.names)
+    def names(snapshot: Any, _: float) -> dict[str, str]:
+        return dict(snapshot.names)
 
-    return Desk(
+    return StatsCache(
         studio.db,
         more={
             "names": names,
-            "whose": lambda material, _: choosing.whose(material),
-            "arms": lambda material, _: choosing.arms(studio.db, material.project_id, material),
+            "whose": lambda snapshot, _: choosing.whose(snapshot),
+            "arms": lambda snapshot, _: choosing.arms(studio.db, snapshot.project_id, snapshot),
         },
     )

@@ -23,11 +23,11 @@ from accord.studio.tasks.chat import ChatError
 from accord.studio.tasks.clips import clip_file
 from accord.studio.tasks.markup import safe_html
 from accord.studio.web.context import (
-    House,
     Json,
     Participant,
-    Place,
+    ProjectAccess,
     Studio,
+    StudioDep,
     Worker,
     go,
     page,
@@ -51,26 +51,26 @@ def newest_guideline(studio: Studio, project_id: int) -> int:
 
 
 @router.get("/work")
-def work(request: Request, studio: House, place: Worker) -> Response:
+def work(request: Request, studio: StudioDep, access: Worker) -> Response:
     """The page; its script fetches the items. The guideline is read first."""
-    if place.member is None:
+    if access.member is None:
         return page(
             request,
             "message.html.j2",
             403,
             title="work.no_member",
             text="work.no_member_text",
-            place=place,
+            access=access,
         )
-    version = newest_guideline(studio, place.project.id)
-    if (place.member.guideline_read or 0) < version:
-        return go(f"/p/{place.project.slug}/guideline")
+    version = newest_guideline(studio, access.project.id)
+    if (access.member.guideline_read or 0) < version:
+        return go(f"/p/{access.project.slug}/guideline")
     with studio.db.read() as session:
-        account = session.get_one(Account, place.me.id)
+        account = session.get_one(Account, access.me.id)
     t = words_for(request)
     config = {
-        "base": f"/p/{place.project.slug}/work",
-        "settings": place.settings.model_dump(
+        "base": f"/p/{access.project.slug}/work",
+        "settings": access.settings.model_dump(
             mode="json", exclude={"guideline", "mask", "gold_rate", "qualification"}
         ),
         "preferences": {
@@ -80,16 +80,16 @@ def work(request: Request, studio: House, place: Worker) -> Response:
         "texts": t.starting("task.", "key.", "work.", "skip."),
         "skips": list(SKIP_REASONS),
         "idle_seconds": wellbeing.IDLE_SECONDS,
-        "person": place.me.public,
+        "person": access.me.public,
         "interface": f"web-{studio.static.rpartition('/')[2]}",
     }
-    return page(request, "work.html.j2", place=place, config=config, script="work.js")
+    return page(request, "work.html.j2", access=access, config=config, script="work.js")
 
 
 @router.get("/work/clips/{view}/{name}")
-def clip(studio: House, place: Participant, view: int, name: str) -> Response:
+def clip(studio: StudioDep, access: Participant, view: int, name: str) -> Response:
     """A clip of one's own view, from the studio's media folder."""
-    file = clip_file(studio.db, studio.media, place.project.slug, place.me.id, view, name)
+    file = clip_file(studio.db, studio.media, access.project.slug, access.me.id, view, name)
     kind = mimetypes.guess_type(name)[0]
     return FileResponse(file, media_type=kind, headers={"Cache-Control": "private, max-age=3600"})
 
@@ -117,23 +117,23 @@ def _seconds(body: dict[str, Any], name: str) -> float:
 
 
 @router.post("/work/next")
-def next_item(studio: House, place: Worker) -> Any:
+def next_item(studio: StudioDep, access: Worker) -> Any:
     """The item to judge now, or why there is none. One's own cap on minutes counts all projects."""
-    own_cap = _own_cap(studio, place)
+    own_cap = _own_cap(studio, access)
     found = own_cap or assigning.next_view(
-        studio.db, place.project.id, place.me.id, present=blinding.note_masks
+        studio.db, access.project.id, access.me.id, present=blinding.note_masks
     )
-    standing = _standing(studio, place)
+    standing = _standing(studio, access)
     if isinstance(found, Nothing):
-        why = place.member.reason if place.member is not None else None
+        why = access.member.reason if access.member is not None else None
         return {"nothing": {**asdict(found), "why": why}, "standing": standing}
-    shown = presenting.screen(found, place.settings, f"/p/{place.project.slug}/work/clips")
+    shown = presenting.screen(found, access.settings, f"/p/{access.project.slug}/work/clips")
     return {"item": shown, "standing": standing, "now": studio.db.now()}
 
 
-def _own_cap(studio: Studio, place: Place) -> Nothing | None:
+def _own_cap(studio: Studio, access: ProjectAccess) -> Nothing | None:
     with studio.db.read() as session:
-        account = session.get_one(Account, place.me.id)
+        account = session.get_one(Account, access.me.id)
         cap = account.preferences.get("daily_minutes")
         if cap is None or own.minutes_used(session, account, studio.db.now()) < cap:
             return None
@@ -144,18 +144,18 @@ def _own_cap(studio: Studio, place: Place) -> Nothing | None:
         )
 
 
-def _standing(studio: Studio, place: Place) -> dict[str, Any]:
+def _standing(studio: Studio, access: ProjectAccess) -> dict[str, Any]:
     """What the annotator did here: answers so far, active minutes of today."""
     with studio.db.read() as session:
         mine = select(func.count()).where(
-            Answer.project_id == place.project.id,
-            Answer.account_id == place.me.id,
+            Answer.project_id == access.project.id,
+            Answer.account_id == access.me.id,
             Answer.state == "live",
         )
-        account = session.get_one(Account, place.me.id)
+        account = session.get_one(Account, access.me.id)
         today = select(func.coalesce(func.sum(View.active_seconds), 0.0)).where(
-            View.project_id == place.project.id,
-            View.account_id == place.me.id,
+            View.project_id == access.project.id,
+            View.account_id == access.me.id,
             View.served_at >= wellbeing.day_start(account, studio.db.now()),
         )
         return {
@@ -165,12 +165,12 @@ def _standing(studio: Studio, place: Place) -> dict[str, Any]:
 
 
 @router.get("/work/guideline")
-def guideline(studio: House, place: Worker) -> Any:
+def guideline(studio: StudioDep, access: Worker) -> Any:
     """The guideline, to look at beside the work."""
     with studio.db.read() as session:
         query = (
             select(Guideline)
-            .where(Guideline.project_id == place.project.id)
+            .where(Guideline.project_id == access.project.id)
             .order_by(Guideline.version.desc())
         )
         found = session.scalars(query.limit(1)).one()
@@ -178,52 +178,52 @@ def guideline(studio: House, place: Worker) -> Any:
 
 
 @router.post("/work/heartbeat")
-def heartbeat(studio: House, place: Worker, body: Json) -> Any:
+def heartbeat(studio: StudioDep, access: Worker, body: Json) -> Any:
     """Still at it: keep the lease."""
     view, lease = _whole(body, "view"), _text(body, "lease")
     return asdict(
-        assigning.heartbeat(studio.db, place.me.id, view, lease, _seconds(body, "active_seconds"))
+        assigning.heartbeat(studio.db, access.me.id, view, lease, _seconds(body, "active_seconds"))
     )
 
 
 @router.post("/work/draft")
-def draft(studio: House, place: Worker, body: Json) -> Any:
+def draft(studio: StudioDep, access: Worker, body: Json) -> Any:
     """Keep what was entered so far."""
     state = body.get("state")
     if not isinstance(state, dict):
         raise AnswerError("state", "a draft is an object")
     assigning.save_draft(
-        studio.db, place.me.id, _whole(body, "view"), _text(body, "lease"), {"state": state}
+        studio.db, access.me.id, _whole(body, "view"), _text(body, "lease"), {"state": state}
     )
     return {"kept": True}
 
 
 @router.post("/work/submit")
-def submit(studio: House, place: Worker, body: Json) -> Any:
+def submit(studio: StudioDep, access: Worker, body: Json) -> Any:
     """Store an answer; the receipt comes after the commit."""
     view_id, timing = _whole(body, "view"), body.get("timing")
-    served = assigning.peek(studio.db, place.me.id, view_id)
-    answer = blinding.received(body.get("answer"), served, place.settings)
+    served = assigning.peek(studio.db, access.me.id, view_id)
+    answer = blinding.received(body.get("answer"), served, access.settings)
     receipt = assigning.submit(
         studio.db,
-        place.me.id,
+        access.me.id,
         view_id,
         _text(body, "lease"),
         _text(body, "key"),
         answer,
         timing if isinstance(timing, dict) else {},
-        place.me.session,
+        access.me.session,
     )
     return {**asdict(receipt), "undo_seconds": max(0.0, receipt.undo_until - studio.db.now())}
 
 
 @router.post("/work/skip")
-def skip(studio: House, place: Worker, body: Json) -> Any:
+def skip(studio: StudioDep, access: Worker, body: Json) -> Any:
     """Give the item back, with a reason."""
     note = body.get("note")
     assigning.skip(
         studio.db,
-        place.me.id,
+        access.me.id,
         _whole(body, "view"),
         _text(body, "lease"),
         _text(body, "reason"),
@@ -233,20 +233,20 @@ def skip(studio: House, place: Worker, body: Json) -> Any:
 
 
 @router.post("/work/undo")
-def undo(studio: House, place: Worker, body: Json) -> Any:
+def undo(studio: StudioDep, access: Worker, body: Json) -> Any:
     """Take the last answer back; it is served again by the next `next`."""
-    return {"view": assigning.undo(studio.db, place.me.id, _text(body, "answer"))}
+    return {"view": assigning.undo(studio.db, access.me.id, _text(body, "answer"))}
 
 
 @router.post("/work/question")
-def question(studio: House, place: Worker, body: Json) -> Any:
+def question(studio: StudioDep, access: Worker, body: Json) -> Any:
     """Ask about the guideline, or about the item on the screen."""
     text = _text(body, "text", 4000).strip()
-    ask(studio, place, text, body.get("view"))
+    ask(studio, access, text, body.get("view"))
     return {"asked": True}
 
 
-def ask(studio: Studio, place: Place, text: str, view_id: Any = None) -> None:
+def ask(studio: Studio, access: ProjectAccess, text: str, view_id: Any = None) -> None:
     """Store a question; raises AnswerError for an empty one."""
     if not text:
         raise AnswerError("text", "the question is empty")
@@ -255,13 +255,13 @@ def ask(studio: Studio, place: Place, text: str, view_id: Any = None) -> None:
         item = None
         if type(view_id) is int:
             item = session.scalar(
-                select(View.item_id).where(View.id == view_id, View.account_id == place.me.id)
+                select(View.item_id).where(View.id == view_id, View.account_id == access.me.id)
             )
         session.add(
             Question(
-                project_id=place.project.id,
+                project_id=access.project.id,
                 item_id=item,
-                account_id=place.me.id,
+                account_id=access.me.id,
                 text=text,
                 created_at=studio.db.now(),
             )
@@ -271,16 +271,16 @@ def ask(studio: Studio, place: Place, text: str, view_id: Any = None) -> None:
 
 
 @router.post("/work/turn")
-def turn(request: Request, studio: House, place: Worker, body: Json) -> Any:
+def turn(request: Request, studio: StudioDep, access: Worker, body: Json) -> Any:
     """One turn of a live chat: a message, and two answers to compare."""
-    if studio.sampler is None or place.settings.task != "chat":
+    if studio.sampler is None or access.settings.task != "chat":
         return JSONResponse({"error": words_for(request)("work.no_model")}, 503)
     view_id, lease, user = (
         _whole(body, "view"),
         _text(body, "lease"),
         _text(body, "user", LONGEST_TURN),
     )
-    served = assigning.peek(studio.db, place.me.id, view_id)
+    served = assigning.peek(studio.db, access.me.id, view_id)
     chosen = body.get("chosen")
     turns = served.shown.get("turns", [])
     if not isinstance(chosen, list) or len(chosen) != len(turns):
@@ -299,8 +299,8 @@ def turn(request: Request, studio: House, place: Worker, body: Json) -> Any:
         | ({} if r.finished else {"finished": False})
         for n, r in enumerate(replies, 1)
     ]
-    assigning.add_turn(studio.db, place.me.id, view_id, lease, user, options)
-    return presenting.turn_html({"user": user, "options": options}, place.settings)
+    assigning.add_turn(studio.db, access.me.id, view_id, lease, user, options)
+    return presenting.turn_html({"user": user, "options": options}, access.settings)
 
 
 def conversation(
