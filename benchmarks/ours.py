@@ -11,7 +11,7 @@ from accord.learning.optimizer import Optimizer
 from accord.learning.settings import OptimizerSettings
 from accord.models.loading import LoraSettings, add_lora, freeze, load_causal_lm
 from accord.models.tuning import tune
-from accord.text.packing import Group
+from accord.text.packing import PromptGroup
 from benchmarks.workloads import LONGEST, Row, Turn, make_rows, score, tokens_of, vocabulary_of
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def _sft(
 ) -> tuple[Step, Optimizer]:
     from accord.learning.supervised import supervised_step
 
-    groups, budget = [Group(r.prompt, [r.chosen]) for r in rows], options.micro_batch_tokens
+    groups, budget = [PromptGroup(r.prompt, [r.chosen]) for r in rows], options.micro_batch_tokens
     return (
         lambda at: supervised_step(model, groups[at : at + options.batch], budget)[0],
         Optimizer(model.parameters(), CONSTANT, FOREVER),
@@ -86,7 +86,7 @@ def _reward(
     member = ScalarModel.from_causal_lm(model, 0)
     judged = JudgedBatch.of(
         [
-            JudgedGroup(Group(r.prompt, [r.chosen, r.rejected]), (Judgement((0, 1), None),))
+            JudgedGroup(PromptGroup(r.prompt, [r.chosen, r.rejected]), (Judgement((0, 1), None),))
             for r in rows
         ]
     )

@@ -36,7 +36,7 @@ def main() -> None:
     from accord.models.tuning import tune
     from accord.sampling.builtin import BuiltinSampler
     from accord.sampling.rollout import SamplingSettings
-    from accord.text.packing import Group
+    from accord.text.packing import PromptGroup
 
     tune(1)
     model, rng = load_causal_lm("accord:nano-base"), random.Random(0)
@@ -44,11 +44,11 @@ def main() -> None:
     def ids(low: int, high: int) -> list[int]:
         return [rng.randrange(3, 4096) for _ in range(rng.randint(low, high))]
 
-    examples = [Group([0, *ids(8, 16)], [ids(16, 96)]) for _ in range(48)]
+    examples = [PromptGroup([0, *ids(8, 16)], [ids(16, 96)]) for _ in range(48)]
     judged = JudgedBatch.of(
         [
             JudgedGroup(
-                Group([0, *ids(8, 16)], [ids(16, 96) for _ in range(4)]),
+                PromptGroup([0, *ids(8, 16)], [ids(16, 96) for _ in range(4)]),
                 (Judgement((0, 1, 2, 3), (0, 1, 2, 3)),),
             )
             for _ in range(12)

@@ -31,14 +31,14 @@ from accord.sampling.builtin import BuiltinSampler
 from accord.sampling.rollout import Rollout, SamplingSettings
 from accord.seeds import derive_seed
 from accord.text.encoding import Encoder
-from accord.text.packing import Group, pack
+from accord.text.packing import PromptGroup, pack
 
 
 @dataclass
 class Batch:
     """What the update needs; per-token arrays hold the responses one after another (S tokens)."""
 
-    groups: list[Group]
+    groups: list[PromptGroup]
     lengths_B: Tensor
     logp_S: Tensor
     values_S: Tensor

@@ -94,14 +94,14 @@ def test_made_models_finish_with_the_stated_probability(tmp_path: Path) -> None:
     from benchmarks.workloads import FINISH, make_model, vocabulary_of
 
     from accord.models.loading import load_causal_lm
-    from accord.text.packing import Group, pack
+    from accord.text.packing import PromptGroup, pack
 
     folder = make_model("nano", tmp_path / "model")
     model = load_causal_lm(folder)
     ids = torch.randint(
         10, vocabulary_of(folder), (200,), generator=torch.Generator().manual_seed(1)
     ).tolist()
-    logits = model.logits(model.hidden(pack([Group(ids[:1], [ids[1:]])])))
+    logits = model.logits(model.hidden(pack([PromptGroup(ids[:1], [ids[1:]])])))
     chance = torch.softmax(logits, -1)[:, model.tokenizer.eos_token_id]
     assert chance.mean().item() == pytest.approx(FINISH, rel=0.2)
     assert FINISH / 2 < chance.min() < chance.max() < 2 * FINISH

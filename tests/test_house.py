@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -15,6 +17,20 @@ ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
 CIRCLES: dict[str, set[str]] = {}
 """Imports that may close a circle, importer -> imported, each with its reason beside it."""
+SAME_NAME: dict[str, set[str]] = {
+    # a clip of a trajectory in a record; a file of a studio's archive
+    "Clip": {"feedback/messages.py", "studio/delivery/archive.py"},
+    "Unknown": {"studio/api/base.py", "studio/people/identities.py"},
+}
+"""Classes that may share a name, with the modules that define them and what each is."""
+RETIRED = {
+    "Judged",
+    "Point",
+    "Reading",
+    "Scales",
+    "read_all",
+}
+"""Names of classes and functions that said too little, or two things: they do not come back."""
 
 
 @pytest.mark.slow
@@ -76,3 +92,29 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     late, early = "accord.runs.context", "accord.runs.speed"  # inside a function of `late`
     assert early in imports[late]
     assert circle({**imports, early: {*imports[early], late}})
+
+
+def definitions() -> Iterator[tuple[str, str, bool]]:
+    """(name, file, whether it is a class) of every class and function in the package."""
+    package = ROOT / "src" / "accord"
+    for path in sorted(package.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                place = path.relative_to(package).as_posix()
+                yield node.name, place, isinstance(node, ast.ClassDef)
+
+
+def test_each_class_has_a_name_of_its_own() -> None:
+    places = defaultdict(set)
+    for name, place, is_class in definitions():
+        if is_class:
+            places[name].add(place)
+    assert places["Clip"] == SAME_NAME["Clip"], "nothing was read"
+    shared = {name: files for name, files in places.items() if len(files) > 1}
+    new = {name: files for name, files in shared.items() if files != SAME_NAME.get(name)}
+    assert not new, "rename one of them, or say why both keep the name"
+
+
+def test_retired_names_do_not_come_back() -> None:
+    back = {f"{place}: {name}" for name, place, _ in definitions() if name in RETIRED}
+    assert not back

@@ -30,7 +30,7 @@ from accord.examine import (
 )
 from accord.examine.evidence import ArmRows, Evidence, measure
 from accord.examine.rows import columns
-from accord.examine.turning import Point, gold_turned
+from accord.examine.turning import ProxyGoldPoint, gold_turned
 from accord.statistics.means import Estimate, clustered_mean
 
 Z = 1.959964
@@ -439,7 +439,10 @@ def test_gold_turned_is_a_paired_t_test_by_bonferroni(planned: int) -> None:
             # The difference has mean -factor * bound standard errors.
             change = (noise - noise.mean()) / noise.std(ddof=1)
             change = change - factor * bound / math.sqrt(30)
-            points = [Point(0, before, before), Point(7, before + 1, before + change)]
+            points = [
+                ProxyGoldPoint(0, before, before),
+                ProxyGoldPoint(7, before + 1, before + change),
+            ]
             got = gold_turned(points, planned, level)
             assert (got is not None) == fires
             if got:
@@ -449,8 +452,10 @@ def test_gold_turned_is_a_paired_t_test_by_bonferroni(planned: int) -> None:
                     "prompts, while the proxy rose by 1"
                 )
                 assert gold_turned(points, planned, level / 10) is None
-                assert gold_turned([points[0], Point(7, before, points[1].gold_P)], 2) is None
-    assert gold_turned([Point(0, before[:1], before[:1])] * 2, 2) is None
+                assert (
+                    gold_turned([points[0], ProxyGoldPoint(7, before, points[1].gold_P)], 2) is None
+                )
+    assert gold_turned([ProxyGoldPoint(0, before[:1], before[:1])] * 2, 2) is None
     assert gold_turned(points[:1], 2) is None
 
 
@@ -461,8 +466,8 @@ def test_more_points_than_planned_count_too() -> None:
     change = (change - change.mean()) / change.std(ddof=1)
     bound = stats.t.ppf(1 - 0.01 / 6, 29) / math.sqrt(30)
     for factor, fires in ((1.0001, True), (0.9999, False)):
-        end = Point(9, before + 1, before + change - factor * bound)
-        points = [Point(i, before, before) for i in range(3)] + [end]
+        end = ProxyGoldPoint(9, before + 1, before + change - factor * bound)
+        points = [ProxyGoldPoint(i, before, before) for i in range(3)] + [end]
         assert (gold_turned(points, 2) is not None) == fires
 
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from accord.examine import best_of_n, overoptimisation, reward_card, winrate
 from accord.examine.text_measures import shifts
-from accord.examine.turning import Point, gold_turned
+from accord.examine.turning import ProxyGoldPoint, gold_turned
 from accord.feedback import selection
 from accord.feedback.agreement_kinds import measure_all
 from accord.feedback.annotator_model import estimate
@@ -149,7 +149,7 @@ def _examine() -> dict[str, Any]:
     pool, gold = rng.normal(size=(12, 8)), rng.normal(size=(12, 8))
     d = np.linspace(0.1, 4, 9)
     gaps = rng.normal(0.5, 1.2, (3, 80))
-    points = [Point(s, rng.normal(s, 0.2, 30), rng.normal(-s, 0.2, 30)) for s in range(3)]
+    points = [ProxyGoldPoint(s, rng.normal(s, 0.2, 30), rng.normal(-s, 0.2, 30)) for s in range(3)]
     texts = [["good film good plot"] * 9 + ["dull film"] * 3, ["great film"] * 9 + ["dull"] * 6]
     return {
         "win rate": winrate.win_rate(policy, base, clusters),

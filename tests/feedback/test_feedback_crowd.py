@@ -13,10 +13,15 @@ from scipy.special import logsumexp
 from scipy.stats import norm, qmc
 
 from accord.feedback.annotator_model import estimate
-from accord.feedback.crowd_likelihood import Row, judged, log_likelihood, maximise
+from accord.feedback.crowd_likelihood import (
+    CrowdJudgement,
+    distinct_judgements,
+    log_likelihood,
+    maximise,
+)
 from accord.feedback.records import Feedback
 
-Rows = tuple[list[Row], list[int]]
+Rows = tuple[list[CrowdJudgement], list[int]]
 
 
 def some(rng: np.random.Generator, prompts: int, people: int = 3) -> Rows:
@@ -35,7 +40,11 @@ def some(rng: np.random.Generator, prompts: int, people: int = 3) -> Rows:
                 order = [order[0], *sorted(order[1:3]), order[3]]
             tied = kind == 0 and rng.random() < 0.2
             order = shown if tied else order
-            rows.append(Row(tuple(order), tuple(at[k] for k in order), tied, annotator, kind == 2))
+            rows.append(
+                CrowdJudgement(
+                    tuple(order), tuple(at[k] for k in order), tied, annotator, kind == 2
+                )
+            )
             prompt_of.append(prompt)
     return [*rows, rows[0]], [*prompt_of, prompt_of[0]]
 
@@ -63,7 +72,7 @@ def by_hand(x: np.ndarray, rows: Rows, prompts: int, people: int, theta_KQ: np.n
 def test_the_likelihood_and_its_slopes() -> None:
     rng = np.random.default_rng(0)
     rows, theta = some(rng, 30), rng.normal(size=(4, 16))
-    data = judged(*rows, 30, 3)
+    data = distinct_judgements(*rows, 30, 3)
     assert data.count_E.sum() == len(rows[0])
     x = np.array([1.2, 0.4, 2.0, 0.1, -0.3, 0.5, -0.8])
     value, slope, information = log_likelihood(x, data, theta)
@@ -78,7 +87,7 @@ def test_the_likelihood_and_its_slopes() -> None:
 @pytest.mark.parametrize("prompts", [6, 200])  # fewer prompts than parameters, and enough
 def test_the_search_ends_at_the_top(prompts: int) -> None:
     rng = np.random.default_rng(1)
-    data = judged(*some(rng, prompts, 4), prompts, 4)
+    data = distinct_judgements(*some(rng, prompts, 4), prompts, 4)
     theta = norm.ppf(np.clip(qmc.Sobol(4, scramble=True, seed=0).random(256), 1e-9, 1 - 1e-9)).T
     found = maximise(data, 4)
     down = lambda x: tuple(-part for part in log_likelihood(x, data, theta)[:2])  # noqa: E731

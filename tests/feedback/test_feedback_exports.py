@@ -659,7 +659,10 @@ def test_every_export_hides_names_when_asked() -> None:
             Pseudonyms.of(records, salt) for salt in ("secret salt", "secret salt", "another salt")
         )
         hidden = json.dumps(
-            [one.row(row) for row in [*made.full_rows(), *(made.about if made.beside else [])]]
+            [
+                one.row(row)
+                for row in [*made.full_rows(), *(made.about if made.has_about_file else [])]
+            ]
         )
         assert made.rows, shape
         assert "Bob" not in hidden, shape
@@ -667,7 +670,10 @@ def test_every_export_hides_names_when_asked() -> None:
             '"response": "Alice"', ""
         ), shape
         assert hidden == json.dumps(
-            [same.row(row) for row in [*made.full_rows(), *(made.about if made.beside else [])]]
+            [
+                same.row(row)
+                for row in [*made.full_rows(), *(made.about if made.has_about_file else [])]
+            ]
         )
         if shape != "trl-prompt":
             assert other.name("Bob") not in hidden

@@ -133,7 +133,7 @@ def test_most_scales_point_upwards_and_the_items_with_them() -> None:
 def test_turning_a_fit_round_turns_its_items_round() -> None:
     item, who = np.array([0, 1, 2, 3, 4, 0, 1, 2, 3, 4]), np.array([0, 0, 0, 0, 0, 1, 1, 1, 2, 2])
     value = np.array([1.0, 2.0, 3.0, 5.0, 4.0, 2.0, 2.5, 3.0, 5.0, 3.0])
-    data = scales._Data(item, who, value, 5, 3)
+    data = scales._ScaleVotes(item, who, value, 5, 3)
     state = scales._step(data, scales._start(data))
     assert np.abs(state.covariance[1]).max() > 0.01  # offset and scale are told from few items
     of_offset, both, of_scale = state.covariance

@@ -20,11 +20,11 @@ from accord.learning.preference import Pair, PreferenceSettings, preference_step
 from accord.learning.reward import reward_step
 from accord.learning.settings import RewardSettings
 from accord.learning.supervised import supervised_step
-from accord.learning.unpaired import Thumb, UnpairedSettings, reference_point, unpaired_step
+from accord.learning.unpaired import ThumbExample, UnpairedSettings, reference_point, unpaired_step
 from accord.models.causal_lm import CausalLM
 from accord.models.loading import freeze
 from accord.models.scalar import ScalarHead, ScalarModel
-from accord.text.packing import Group, pack
+from accord.text.packing import PromptGroup, pack
 from tiny import tiny_llama
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -36,7 +36,7 @@ def tokens(n: int) -> list[int]:
 
 
 EXAMPLES = [
-    Group([0, *tokens(1 + i % 3)], [[*tokens(1 + i % 5), EOS]], weight=0.5 + i % 2)
+    PromptGroup([0, *tokens(1 + i % 3)], [[*tokens(1 + i % 5), EOS]], weight=0.5 + i % 2)
     for i in range(9)
 ]
 PAIRS = [
@@ -44,13 +44,13 @@ PAIRS = [
     for i in range(6)
 ]  # fmt: skip
 THUMBS = [
-    Thumb(p.prompt, r, good, weight=p.weight)
+    ThumbExample(p.prompt, r, good, weight=p.weight)
     for p in PAIRS
     for r, good in ((p.chosen, True), (p.rejected, False))
 ]
 JUDGED = [
     JudgedGroup(
-        Group([0, *tokens(3)], [[*tokens(2 + k), EOS] for k in range(3 + i % 2)]),
+        PromptGroup([0, *tokens(3)], [[*tokens(2 + k), EOS] for k in range(3 + i % 2)]),
         (
             Judgement((2, 0, 1), (0, 1, 2), 0, weight=0.5 + i),
             Judgement((1, 2), (1, 0), 1, doubt=0.1 * i),
@@ -61,7 +61,7 @@ JUDGED = [
 ]
 EFFECTS = AnnotatorEffects(torch.tensor([1.0, 0.5]), torch.tensor([0.0, 0.3]))
 ROLLOUT = [
-    Group([0, *tokens(1 + i % 3)], [[*tokens(1 + (i + k) % 5), EOS] for k in range(2)])
+    PromptGroup([0, *tokens(1 + i % 3)], [[*tokens(1 + (i + k) % 5), EOS] for k in range(2)])
     for i in range(6)
 ]
 
@@ -149,7 +149,7 @@ def on_policy(**changes: Any) -> Callable[[Variant], Outcome]:
     return run
 
 
-def _experience(t: Any, old: CausalLM, groups: list[Group]) -> Experience:
+def _experience(t: Any, old: CausalLM, groups: list[PromptGroup]) -> Experience:
     """What `OnPolicyTrainer.experience` makes of responses that `old` gave."""
     with torch.no_grad():
         (old_S, ref_S) = (t._per_token(groups, m.logprobs) for m in (old, t.reference))

@@ -16,7 +16,7 @@ from accord.models.loading import freeze
 from accord.models.scalar import ScalarModel
 from accord.sampling.builtin import BuiltinSampler
 from accord.sampling.rollout import Rollout, SamplingSettings
-from accord.text.packing import Group, pack
+from accord.text.packing import PromptGroup, pack
 from tiny import tiny_llama
 
 PROMPTS = [[0, *(4 + (7 * i + 3 * j) % 30 for j in range(2 + i % 4))] for i in range(16)]
@@ -79,7 +79,7 @@ class Fixed:
     ) -> Rollout:
         index = [p for p in range(len(prompts)) for _ in range(samples_per_prompt)]
         logprobs = [
-            self.model.logprobs(pack([Group(prompts[p], [r])]), settings.temperature)
+            self.model.logprobs(pack([PromptGroup(prompts[p], [r])]), settings.temperature)
             for p, r in zip(index, self.responses, strict=True)
         ]
         return Rollout([list(p) for p in prompts], index, self.responses, logprobs, self.finished)

@@ -15,7 +15,7 @@ from objectives import EFFECTS, EXAMPLES, JUDGED, PAIRS, THUMBS
 from on_policy_toys import PROMPTS, make
 
 from accord.errors import RunError
-from accord.learning.judgements import Judgement, Scale
+from accord.learning.judgements import Judgement, RatingScale
 from accord.learning.optimizer import Optimizer
 from accord.learning.parallel import ALONE, World, join
 from accord.learning.preference import PreferenceSettings, train_preference
@@ -33,8 +33,8 @@ from tiny import tiny_llama
 
 RATE = {"learning_rate": 3e-3, "adam_eps": 1e-5}
 SCALES = (
-    Scale("overall", (0.0, 1.0, 2.0), (0.2, 0.5, 0.3)),
-    Scale("thumb", (0.0, 1.0), (0.5, 0.5)),
+    RatingScale("overall", (0.0, 1.0, 2.0), (0.2, 0.5, 0.3)),
+    RatingScale("thumb", (0.0, 1.0), (0.5, 0.5)),
 )
 RATED = [
     replace(g, judgements=(*g.judgements, Judgement((0,), None, i % 2, "rating", level=i % 3))) for i, g in enumerate(JUDGED)

@@ -14,8 +14,8 @@ from accord.learning.annotators import JudgementParameters
 from accord.learning.choices import log_likelihood
 from accord.learning.judged_batch import JudgedBatch
 from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement
-from accord.models.heads import Reading
-from accord.text.packing import Group, pack
+from accord.models.heads import HeadOutput
+from accord.text.packing import PromptGroup, pack
 
 WHOLE = JudgedBatch.of([*SAID, replace(SAID[0], judgements=())])
 
@@ -54,7 +54,7 @@ def test_a_likelihood_is_the_sum_over_its_prompts() -> None:
         tokens_R = stream.token_ids_N[stream.last_R - stream.lengths_R + 1]
         points = None if at_P is None else torch.sin(stream.token_ids_N[at_P].float())
         return float(
-            log_likelihood(Reading(torch.cos(tokens_R.float()), points), batch, effects).sum
+            log_likelihood(HeadOutput(torch.cos(tokens_R.float()), points), batch, effects).sum
         )
 
     prompts = list(range(len(SAID)))
@@ -67,6 +67,6 @@ def test_weights_add_up_terms_and_choices() -> None:
         Judgement((0,), None, 0, "rating", weight=2.0),
         Judgement((1,), None, 0, "steps", scale=1, ends=(0, 1), levels=(0, 1), weight=0.25),
     )
-    batch = JudgedBatch.of([JudgedGroup(Group([0], [[4, 1], [5, 1]]), rows)])
+    batch = JudgedBatch.of([JudgedGroup(PromptGroup([0], [[4, 1], [5, 1]]), rows)])
     assert (batch.weight, batch.compared_weight) == (0.5 + 2.0 + 2 * 0.25, 0.5)
-    assert not JudgedBatch.of([JudgedGroup(Group([0], [[4, 1]]), ())])
+    assert not JudgedBatch.of([JudgedGroup(PromptGroup([0], [[4, 1]]), ())])

@@ -19,11 +19,17 @@ from accord.learning import likelihoods
 from accord.learning.annotators import JudgementParameters, describe_annotators, starting_thresholds
 from accord.learning.choices import log_likelihood
 from accord.learning.judged_batch import JudgedBatch
-from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement, Scale, strict_pairs
+from accord.learning.judgements import (
+    AnnotatorEffects,
+    JudgedGroup,
+    Judgement,
+    RatingScale,
+    strict_pairs,
+)
 from accord.learning.reward import train_reward
 from accord.learning.settings import RewardSettings
 from accord.models.reward_model import RewardModel
-from accord.text.packing import Group
+from accord.text.packing import PromptGroup
 
 
 # --- the likelihood of an answer on a scale -------------------------------------------------------
@@ -134,15 +140,15 @@ def test_thresholds_offsets_and_sharpness_are_recovered_within_their_intervals()
             Judgement((0,), None, a, "rating", level=int(who.thumb(reward, 0.3, rng)), scale=1)
             for a, who in enumerate(CROWD)
         ]
-        groups.append(JudgedGroup(Group([0], [[4, 1]]), tuple(said), str(item)))
+        groups.append(JudgedGroup(PromptGroup([0], [[4, 1]]), tuple(said), str(item)))
     levels = [j.level for g in groups for j in g.judgements if j.scale == 0]
     scales = (
-        Scale(
+        RatingScale(
             "overall",
             tuple(map(float, range(5))),
             tuple(levels.count(k) / len(levels) for k in range(5)),
         ),
-        Scale("thumb", (0.0, 1.0), (0.5, 0.5)),
+        RatingScale("thumb", (0.0, 1.0), (0.5, 0.5)),
     )
     parameters = JudgementParameters(AnnotatorEffects.none(len(CROWD)), scales).double()
     covariance = fitted(parameters, torch.tensor(rewards, dtype=torch.double), groups)
@@ -190,7 +196,7 @@ def test_rationality_side_bias_and_ties_are_recovered_jointly() -> None:
             order = (1, 0) if drawn == 1 else (0, 1)
             shown = tuple(int(places[i]) for i in order)
             said.append(Judgement(order, shown, a, "tie" if drawn == 2 else "order"))
-        groups.append(JudgedGroup(Group([0], [[4, 1], [5, 1]]), tuple(said), str(item)))
+        groups.append(JudgedGroup(PromptGroup([0], [[4, 1], [5, 1]]), tuple(said), str(item)))
     parameters = JudgementParameters(AnnotatorEffects.none(4), joint=True).double()
     covariance = fitted(parameters, torch.tensor(rewards, dtype=torch.double), groups)
     effects, weights = parameters.effects(), list(parameters.parameters())
@@ -208,19 +214,19 @@ def test_rationality_side_bias_and_ties_are_recovered_jointly() -> None:
 
 
 def test_thresholds_start_where_the_shares_put_them() -> None:
-    scale = Scale("s", (0.0, 1.0, 2.0), (0.25, 0.5, 0.25))
+    scale = RatingScale("s", (0.0, 1.0, 2.0), (0.25, 0.5, 0.25))
     assert starting_thresholds(scale).tolist() == pytest.approx([-np.log(3), np.log(3)], abs=0.01)
     start = JudgementParameters(AnnotatorEffects.none(), [scale]).effects().thresholds[0]
     assert start.tolist() == pytest.approx([-np.log(3), np.log(3)], abs=0.01)
     unseen = JudgementParameters(
-        AnnotatorEffects.none(), [Scale("s", (0.0, 1.0, 2.0), (0.5, 0.0, 0.5))]
+        AnnotatorEffects.none(), [RatingScale("s", (0.0, 1.0, 2.0), (0.5, 0.0, 0.5))]
     )
     assert (unseen.effects().thresholds[0].diff() > 0).all()
 
 
 def test_the_priors_settle_the_scale_that_the_likelihood_leaves_open() -> None:
     parameters = JudgementParameters(
-        AnnotatorEffects.none(3), [Scale("thumb", (0.0, 1.0), (0.5, 0.5))], joint=True
+        AnnotatorEffects.none(3), [RatingScale("thumb", (0.0, 1.0), (0.5, 0.5))], joint=True
     )
     assert parameters.penalty().item() == 0
     with torch.no_grad():
@@ -232,8 +238,8 @@ def test_the_priors_settle_the_scale_that_the_likelihood_leaves_open() -> None:
 
 # --- the loop -------------------------------------------------------------------------------------
 SCALES = (
-    Scale("overall", (0.0, 1.0, 2.0), (0.3, 0.4, 0.3)),
-    Scale("thumb", (0.0, 1.0), (0.5, 0.5)),
+    RatingScale("overall", (0.0, 1.0, 2.0), (0.3, 0.4, 0.3)),
+    RatingScale("thumb", (0.0, 1.0), (0.5, 0.5)),
 )
 RATED = [
     JudgedGroup(
@@ -280,8 +286,10 @@ def test_ratings_alone_teach_an_order_and_an_offset_is_not_a_worse_answer() -> N
         # matter.
         kind = i % 2
         said = tuple(Judgement((k,), None, kind, "rating", level=k + 2 * kind) for k in range(3))
-        groups.append(JudgedGroup(Group([0, 9], responses), said))
-    scales = [Scale("overall", (0.0, 1.0, 2.0, 3.0, 4.0), (1 / 6, 1 / 6, 1 / 3, 1 / 6, 1 / 6))]
+        groups.append(JudgedGroup(PromptGroup([0, 9], responses), said))
+    scales = [
+        RatingScale("overall", (0.0, 1.0, 2.0, 3.0, 4.0), (1 / 6, 1 / 6, 1 / 3, 1 / 6, 1 / 6))
+    ]
     model = reward_model()
     settings = RewardSettings(epochs=6, batch=8, learning_rate=3e-3, annotator_rate=0.05)
     result = train_reward(
@@ -313,7 +321,7 @@ def test_a_reward_is_learned_together_with_who_judged_it() -> None:
             )
             if said[-1].options == (j, i):
                 said[-1] = Judgement((j, i), (1, 0), a)
-        groups.append(JudgedGroup(Group([0, 9], responses), tuple(said)))
+        groups.append(JudgedGroup(PromptGroup([0, 9], responses), tuple(said)))
     start = AnnotatorEffects.none(4, log_nu=-4.0)
     model = reward_model()
     settings = RewardSettings(
@@ -379,7 +387,7 @@ def test_pairs_said_by_ratings() -> None:
         rating(3, 1, 0),
         rating(3, 0, 1, scale=1),
     )
-    group = JudgedGroup(Group([0], [[4, 1], [5, 1], [6, 1], [7, 1]]), said)
+    group = JudgedGroup(PromptGroup([0], [[4, 1], [5, 1], [6, 1], [7, 1]]), said)
     assert strict_pairs([group]) == [(0, 1, 0), (0, 1, 2)]
 
 
@@ -389,4 +397,4 @@ def test_ratings_without_scales_and_impossible_ones() -> None:
     with pytest.raises(ValueError, match="of one option"):
         Judgement((0, 1), None, 0, "rating")
     with pytest.raises(ValueError, match="at least two levels"):
-        Scale("flat", (1.0,), (1.0,))
+        RatingScale("flat", (1.0,), (1.0,))

@@ -20,13 +20,13 @@ from accord.learning.optimizer import Optimizer
 from accord.learning.preference import Pair
 from accord.learning.session import LocalSession
 from accord.learning.settings import OptimizerSettings
-from accord.learning.unpaired import Thumb
+from accord.learning.unpaired import ThumbExample
 from accord.models.adapters import PROBE
 from accord.models.ensembles import build_members
 from accord.models.loading import LoraSettings, add_lora, freeze, load_causal_lm, save_causal_lm
 from accord.models.reward_model import RewardModel
 from accord.sampling.rollout import Rollout
-from accord.text.packing import Group
+from accord.text.packing import PromptGroup
 from tiny import tiny_llama
 
 
@@ -138,7 +138,7 @@ def test_an_empty_response() -> None:
         lambda: Pair([0], [], [1], "row 7"),
         lambda: Pair([0], [1], [], "row 7"),
         lambda: Pair([], [1], [1], "row 7"),
-        lambda: Thumb([0], [], True, "row 7"),
+        lambda: ThumbExample([0], [], True, "row 7"),
     ):
         refused(DataError, "'row 7': the .* has no tokens", build)
 
@@ -252,7 +252,7 @@ def test_an_adapter_whose_base_is_gone_or_that_came_from_elsewhere(
 
 @pytest.mark.parametrize("foreign", [0, 1])
 def test_an_ensemble_with_an_adapter_of_another_base_model(tmp_path: Path, foreign: int) -> None:
-    groups = [Group([1, 2], [[3, 4], [5]])]
+    groups = [PromptGroup([1, 2], [[3, 4], [5]])]
     for name, seed in (("one", 0), ("other", 9)):
         base = load_causal_lm(str(save_causal_lm(tiny_llama(seed), tmp_path / f"base-{name}")))
         members = build_members(base, 2, 1, "adapters", LoraSettings(rank=2))

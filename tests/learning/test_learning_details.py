@@ -50,7 +50,7 @@ from accord.runs.stages.ppo import PpoConfig
 from accord.sampling.builtin import BuiltinSampler
 from accord.sampling.rollout import Rollout, SamplingSettings
 from accord.seeds import derive_seed
-from accord.text.packing import Group, pack
+from accord.text.packing import PromptGroup, pack
 from tiny import ByteTokenizer, tiny_llama
 
 EOS, PAD, UNK = 1, 2, 3
@@ -122,7 +122,7 @@ def test_kl_as_a_loss_has_the_gradient_of_the_reverse_kl() -> None:
     biased = torch.autograd.grad((old.exp() * k3).sum(), logits)[0]
     torch.testing.assert_close(unbiased, exact)
     assert (biased - exact).abs().max() > 0.01
-    groups, none = [Group([0], [[5, 6, 7]])], torch.zeros(3)
+    groups, none = [PromptGroup([0], [[5, 6, 7]])], torch.zeros(3)
     logp, sampled, ref = (
         torch.tensor(x) for x in ([-1.0, -2.0, -3.0], [-1.5, -1.0, -3.0], [-0.5, -2.5, -2.0])
     )
@@ -146,7 +146,7 @@ def test_kl_is_reported_per_sequence_and_per_token_by_two_estimators() -> None:
     """KL metric unit: sums per sequence and means per token have names of their own."""
     logp, ref = torch.tensor([-1.0, -2.0, -0.5]), torch.tensor([-1.5, -1.0, -2.5])
     none = torch.zeros(3)
-    groups = [Group([0], [[5, 6]]), Group([0], [[7]])]
+    groups = [PromptGroup([0], [[5, 6]]), PromptGroup([0], [[7]])]
     batch = Experience(
         groups, torch.tensor([2, 1]), logp, ref, none, none, none, torch.zeros(2), torch.zeros(1, 2)
     )
@@ -405,8 +405,8 @@ def test_the_value_model_starts_as_the_reward_model_in_its_unit() -> None:
     reward = RewardModel([member], torch.tensor([1.5]), scale=2.5)
     value, prompt = reward.value_model(), [0, 5, 6]
     # The state before a token is the response's last token when one more token follows it.
-    at_state = value.values(pack([Group(prompt, [[8, 9, 10]])]))[2]
-    torch.testing.assert_close(at_state, reward.scores(pack([Group(prompt, [[8, 9]])]))[0, 0])
+    at_state = value.values(pack([PromptGroup(prompt, [[8, 9, 10]])]))[2]
+    torch.testing.assert_close(at_state, reward.scores(pack([PromptGroup(prompt, [[8, 9]])]))[0, 0])
     assert all(p.requires_grad for p in value.parameters())
 
 
@@ -631,7 +631,7 @@ def test_special_tokens_inside_a_response_are_tokens_like_others() -> None:
     model = tiny_llama()
     for pad in (PAD, EOS):
         model.tokenizer.pad_token_id = model.hf.config.pad_token_id = pad
-        got = model.logprobs(pack([Group(prompt, [response]), Group([0], [[4] * 9])]))[
+        got = model.logprobs(pack([PromptGroup(prompt, [response]), PromptGroup([0], [[4] * 9])]))[
             : len(response)
         ]
         logp = torch.log_softmax(native_logits(model, [*prompt, *response]), -1)[
@@ -641,7 +641,7 @@ def test_special_tokens_inside_a_response_are_tokens_like_others() -> None:
             got, logp.gather(1, torch.tensor(response)[:, None])[:, 0], atol=2e-5, rtol=1e-4
         )
         member = ScalarModel.from_causal_lm(model, seed=1)
-        score = member.scores(pack([Group(prompt, [response])]))
+        score = member.scores(pack([PromptGroup(prompt, [response])]))
         member.lm.hf.config._attn_implementation = "eager"
         hidden = member.lm.hf.model(
             input_ids=torch.tensor([[*prompt, *response]])
@@ -701,7 +701,7 @@ def test_gradients_are_accumulated_once_and_forgotten_after_the_update() -> None
 def test_the_pretraining_mix_adds_its_weighted_gradient() -> None:
     """PTX (InstructGPT eq. 2): gradient of the PPO loss plus gamma times that of the
     demonstrations' loss."""
-    demonstrations = [Group([0, 4 + i], [[9 + i, 10, EOS]]) for i in range(6)]
+    demonstrations = [PromptGroup([0, 4 + i], [[9 + i, 10, EOS]]) for i in range(6)]
     found = []
     for ptx, weight in (((), 0.0), (demonstrations, 0.0), (demonstrations, 3.0)):
         t = make(ptx=ptx, ptx_weight=weight, ptx_batch=4)

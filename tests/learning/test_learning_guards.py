@@ -11,7 +11,7 @@ import torch
 from on_policy_toys import count_sevens, make
 
 from accord.errors import ConfigError
-from accord.examine.turning import Point, gold_turned, point
+from accord.examine.turning import ProxyGoldPoint, gold_turned, proxy_gold_point
 from accord.learning.guards import why_stop
 from accord.learning.on_policy_settings import OnPolicySettings
 from accord.learning.session import LocalSession
@@ -124,12 +124,12 @@ def test_a_callback_that_gives_a_reason_stops_the_run_for_good() -> None:
 # --- gold turning ---------------------------------------------------------------------------------
 def path(
     golds: list[float], proxies: list[float], noise: float = 1.0, prompts: int = 200, seed: int = 0
-) -> list[Point]:
+) -> list[ProxyGoldPoint]:
     """Points of a policy on the same prompts, whose difficulty is shared by all points."""
     rng = np.random.default_rng(seed)
     own = 3 * rng.normal(size=prompts)
     return [
-        Point(
+        ProxyGoldPoint(
             10 * i,
             p + own + noise * rng.normal(size=prompts),
             g + own + noise * rng.normal(size=prompts),
@@ -160,7 +160,7 @@ def test_a_run_without_change_is_rarely_called_gamed_however_often_it_is_looked_
     assert alarms / 300 < 0.05
 
 
-def rows(point_of: Point) -> list[dict[str, Any]]:
+def rows(point_of: ProxyGoldPoint) -> list[dict[str, Any]]:
     """As an examination writes them: two members, two samples per prompt, in any order."""
     found = []
     for shift in (-0.1, 0.1):
@@ -178,7 +178,7 @@ def rows(point_of: Point) -> list[dict[str, Any]]:
 
 def test_points_are_read_from_sample_rows() -> None:
     made = path([0.5], [1.0])[0]
-    read = point(0, rows(made))
+    read = proxy_gold_point(0, rows(made))
     np.testing.assert_allclose(read.gold_P, made.gold_P)
     np.testing.assert_allclose(read.proxy_P, made.proxy_P)
 

@@ -19,15 +19,15 @@ from accord.learning.annotators import JudgementParameters
 from accord.learning.calibration import context_explained, fit_centre
 from accord.learning.choices import centring, log_likelihood
 from accord.learning.judged_batch import JudgedBatch
-from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement, Scale
+from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement, RatingScale
 from accord.learning.reward import team_step, train_reward
 from accord.learning.settings import RewardSettings
 from accord.learning.team import Team
 from accord.models.ensembles import build_members, trunk_kind
-from accord.models.heads import HeadForm, Reading
+from accord.models.heads import HeadForm, HeadOutput
 from accord.models.loading import LoraSettings, load_causal_lm
 from accord.models.reward_model import RewardModel
-from accord.text.packing import Group, pack
+from accord.text.packing import PromptGroup, pack
 from tiny import save_tiny, tiny_llama
 
 LORA = LoraSettings(rank=2, alpha=4)
@@ -155,7 +155,7 @@ def test_a_changed_head_is_noticed(tmp_path: Path) -> None:
 
 def test_bootstrapped_heads_of_one_trunk_differ_only_by_what_they_drew() -> None:
     same = RewardModel.untrained([ensemble("shared").members[0]])
-    twins = RewardModel.untrained([same.members[0], same.members[0].beside(5)])
+    twins = RewardModel.untrained([same.members[0], same.members[0].with_new_head(5)])
     twins.members[1].head.load_state_dict(twins.members[0].head.state_dict())
     train_reward(twins, JUDGED, RewardSettings(batch=4, **FAST), NONE)
     assert torch.equal(twins.members[0].head.weight, twins.members[1].head.weight)
@@ -260,9 +260,9 @@ def test_judgements_under_a_distribution_by_hand() -> None:
         Judgement((2, 0, 1), (0, 1, 2)),
         Judgement((1, 2), None),
     )
-    group = JudgedGroup(Group([0], [[4, 1], [5, 1], [6, 1]]), rows)
+    group = JudgedGroup(PromptGroup([0], [[4, 1], [5, 1], [6, 1]]), rows)
     batch = JudgedBatch.of([group])
-    reading = Reading(mean, None, outputs, form)
+    reading = HeadOutput(mean, None, outputs, form)
     expected = [p(0, 1), (p(0, 2) + p(2, 0)) / 2, p(1, 2), (p(2, 0) + p(2, 1) + p(0, 1)) / 3]
     torch.testing.assert_close(
         log_likelihood(reading, batch, AnnotatorEffects.none()).logp_M, torch.tensor(expected)
@@ -288,7 +288,7 @@ def disputed(count: int, seed: int) -> list[JudgedGroup]:
             [t, *torch.randint(8, 40, (2,), generator=generator).tolist(), 1] for t in (4, 5, 6)
         ]
         order = (1, 2, 0) if i % 2 else (2, 0, 1)
-        groups.append(JudgedGroup(Group([0, 9], responses), (Judgement(order, (0, 1, 2)),)))
+        groups.append(JudgedGroup(PromptGroup([0, 9], responses), (Judgement(order, (0, 1, 2)),)))
     return groups
 
 
@@ -329,7 +329,10 @@ def test_distributions_resume_and_survive_their_files(tmp_path: Path, form: Head
 
 # --- objectives -----------------------------------------------------------------------------------
 BOTH = HeadForm(objectives=(("helpful", 0.75), ("brief", 0.25)))
-SCALES = (Scale("helpful", (0.0, 1.0), (0.5, 0.5)), Scale("brief", (0.0, 1.0), (0.5, 0.5)))
+SCALES = (
+    RatingScale("helpful", (0.0, 1.0), (0.5, 0.5)),
+    RatingScale("brief", (0.0, 1.0), (0.5, 0.5)),
+)
 
 
 def rated(count: int, seed: int) -> list[JudgedGroup]:
@@ -345,7 +348,7 @@ def rated(count: int, seed: int) -> list[JudgedGroup]:
             for r in range(4)
             for k, good in enumerate(((0, 2), (1, 2)))
         ]
-        groups.append(JudgedGroup(Group([0, 9], responses), tuple(said)))
+        groups.append(JudgedGroup(PromptGroup([0, 9], responses), tuple(said)))
     return groups
 
 
@@ -378,9 +381,9 @@ def test_objectives_have_a_head_each_and_are_weighed_at_use(tmp_path: Path) -> N
 
 def test_a_rating_of_an_objective_reads_its_own_output() -> None:
     outputs = torch.tensor([[0.5, -1.0], [2.0, 0.3]])
-    reading = Reading(BOTH.score(outputs), None, outputs, BOTH)
+    reading = HeadOutput(BOTH.score(outputs), None, outputs, BOTH)
     group = JudgedGroup(
-        Group([0], [[4, 1], [5, 1]]),
+        PromptGroup([0], [[4, 1], [5, 1]]),
         (
             Judgement((1,), None, 0, "rating", level=1, scale=1, facet=1),
             Judgement((0,), None, 0, "rating", level=1),
@@ -438,7 +441,7 @@ def test_centring_by_hand_and_its_effect() -> None:
         Judgement((3,), None, 0, "rating"),
         Judgement((2, 3), (0, 1), kind="tie"),
     )
-    group = JudgedGroup(Group([0], [[4, 1]] * 4), rows)
+    group = JudgedGroup(PromptGroup([0], [[4, 1]] * 4), rows)
     assert centring(scores, JudgedBatch.of([group])).item() == pytest.approx(
         3.0**2 + (2 * 2.5 / 3) ** 2 + 0.5**2
     )

@@ -31,7 +31,7 @@ from accord.learning.supervised import (
     train_supervised,
 )
 from accord.learning.unpaired import (
-    Thumb,
+    ThumbExample,
     UnpairedSettings,
     reference_point,
     train_unpaired,
@@ -44,7 +44,7 @@ from accord.models.scalar import ScalarModel
 from accord.runs.estimate import updates
 from accord.sampling.builtin import BuiltinSampler
 from accord.sampling.rollout import Rollout
-from accord.text.packing import Group
+from accord.text.packing import PromptGroup
 from tiny import tiny_llama
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -54,10 +54,10 @@ def tokens(n: int) -> list[int]:
     return torch.randint(4, 40, (n,), generator=GENERATOR).tolist()
 
 
-EXAMPLES = [Group([0, *tokens(3)], [[*tokens(3 + i % 5), 1]]) for i in range(24)]
+EXAMPLES = [PromptGroup([0, *tokens(3)], [[*tokens(3 + i % 5), 1]]) for i in range(24)]
 JUDGED = [
     JudgedGroup(
-        Group([0, *tokens(3)], [[*tokens(2 + k), 1] for k in range(4)]),
+        PromptGroup([0, *tokens(3)], [[*tokens(2 + k), 1] for k in range(4)]),
         (
             Judgement((2, 0, 3, 1), (0, 1, 2, 3), 0),
             Judgement((1, 3), (1, 0), 1),
@@ -258,7 +258,8 @@ def test_reward_recovers_a_token_rule_and_is_centred() -> None:
         responses = [[5, *rest[0], 1], [*rest[1], 1], [*rest[2][:2], 5, 1], [*rest[3], 1]]
         groups.append(
             JudgedGroup(
-                Group([0, 9], responses), (Judgement((0, 1), (0, 1)), Judgement((2, 3), (1, 0)))
+                PromptGroup([0, 9], responses),
+                (Judgement((0, 1), (0, 1)), Judgement((2, 3), (1, 0))),
             )
         )
     model = reward_model()
@@ -328,7 +329,9 @@ def test_objectives_without_a_reference_never_touch_one(kind: PreferenceLoss) ->
 
 
 THUMBS = [
-    Thumb(p.prompt, r, good) for p in PAIRS for r, good in ((p.chosen, True), (p.rejected, False))
+    ThumbExample(p.prompt, r, good)
+    for p in PAIRS
+    for r, good in ((p.chosen, True), (p.rejected, False))
 ]
 
 

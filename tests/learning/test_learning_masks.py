@@ -15,8 +15,8 @@ from accord.learning import losses
 from accord.learning.preference import Pair, PreferenceSettings, preference_step, reference_logprobs
 from accord.learning.rows import logprob_sums
 from accord.learning.supervised import heldout_loss, supervised_step
-from accord.learning.unpaired import Thumb, UnpairedSettings, unpaired_step
-from accord.text.packing import Group, cut_groups, join, pack
+from accord.learning.unpaired import ThumbExample, UnpairedSettings, unpaired_step
+from accord.text.packing import PromptGroup, cut_groups, join, pack
 from tiny import tiny_llama
 
 MODEL = tiny_llama()
@@ -24,7 +24,7 @@ tokens = st.lists(st.integers(3, 9), min_size=1, max_size=6)
 
 
 @st.composite
-def masked(draw: st.DrawFn, most: int = 3) -> Group:
+def masked(draw: st.DrawFn, most: int = 3) -> PromptGroup:
     """A prompt with responses of which at least one token each is scored."""
     responses = draw(st.lists(tokens, min_size=1, max_size=most))
     masks: list[Any] = []
@@ -32,13 +32,13 @@ def masked(draw: st.DrawFn, most: int = 3) -> Group:
         mask = [draw(st.booleans()) for _ in response]
         mask[draw(st.integers(0, len(mask) - 1))] = True
         masks.append(draw(st.sampled_from([mask, None])))
-    return Group(draw(tokens), responses, masks)
+    return PromptGroup(draw(tokens), responses, masks)
 
 
-def by_hand(group: Group, response: int) -> list[float]:
+def by_hand(group: PromptGroup, response: int) -> list[float]:
     """Log-probability of each scored token, from the whole sequence by itself."""
     prompt, own = list(group.prompt), list(group.responses[response])
-    logp = MODEL.logprobs(pack([Group(prompt, [own])])).tolist()
+    logp = MODEL.logprobs(pack([PromptGroup(prompt, [own])])).tolist()
     mask = group.mask(response) or [True] * len(own)
     return [value for value, scored in zip(logp, mask, strict=True) if scored]
 
@@ -46,7 +46,9 @@ def by_hand(group: Group, response: int) -> list[float]:
 @settings(max_examples=25, deadline=None)
 @given(groups=st.lists(masked(), min_size=1, max_size=3), share=st.booleans())
 @torch.no_grad()
-def test_a_masked_stream_scores_what_is_scored_by_hand(groups: list[Group], share: bool) -> None:
+def test_a_masked_stream_scores_what_is_scored_by_hand(
+    groups: list[PromptGroup], share: bool
+) -> None:
     stream = pack(groups, share)
     hand = [by_hand(group, i) for group in groups for i in range(len(group.responses))]
     assert MODEL.logprobs(stream).tolist() == pytest.approx(
@@ -71,8 +73,10 @@ def test_a_masked_stream_scores_what_is_scored_by_hand(groups: list[Group], shar
 @settings(max_examples=25, deadline=None)
 @given(shared=tokens, groups=st.lists(masked(), min_size=1, max_size=3))
 @torch.no_grad()
-def test_joined_groups_score_as_they_did_apart(shared: list[int], groups: list[Group]) -> None:
-    apart = [Group([*shared, *g.prompt], g.responses, g.masks) for g in groups]
+def test_joined_groups_score_as_they_did_apart(
+    shared: list[int], groups: list[PromptGroup]
+) -> None:
+    apart = [PromptGroup([*shared, *g.prompt], g.responses, g.masks) for g in groups]
     one = join(apart)
     assert MODEL.logprobs(pack([one])).tolist() == pytest.approx(
         [value for g in apart for i in range(len(g.responses)) for value in by_hand(g, i)], abs=1e-5
@@ -116,7 +120,9 @@ def test_thumbs_and_demonstrations_count_scored_tokens_alone(data: st.DataObject
     groups = [data.draw(masked(most=1)) for _ in range(3)]
     with torch.no_grad():
         sums = [sum(by_hand(g, 0)) for g in groups]
-    thumbs = [Thumb(g.prompt, g.responses[0], i != 1, mask=g.mask(0)) for i, g in enumerate(groups)]
+    thumbs = [
+        ThumbExample(g.prompt, g.responses[0], i != 1, mask=g.mask(0)) for i, g in enumerate(groups)
+    ]
     reference = torch.tensor(sums) - 0.2
     found, _ = unpaired_step(MODEL, thumbs, reference, torch.tensor(0.1), UnpairedSettings())
     hand = losses.kto(
@@ -131,10 +137,10 @@ def test_thumbs_and_demonstrations_count_scored_tokens_alone(data: st.DataObject
 
 def test_masks_that_cannot_be() -> None:
     with pytest.raises(ValueError, match=r"masks of \[1\] do not fit responses of \[2\] tokens"):
-        Group([1], [[2, 3]], [[True]])
+        PromptGroup([1], [[2, 3]], [[True]])
     for make in (
         lambda m: Pair([1], [2], [3], masks=[m, None]),
-        lambda m: Thumb([1], [2], True, mask=m),
+        lambda m: ThumbExample([1], [2], True, mask=m),
     ):
         with pytest.raises(DataError, match=r"no token of (a|the) response is scored"):
             make([False])

@@ -24,7 +24,7 @@ from accord.learning.judgements import (
 from accord.learning.kinds import GROUPED, Estimator, PreferenceLoss
 from accord.learning.kl_control import KLController
 from accord.learning.settings import Form
-from accord.text.packing import Group
+from accord.text.packing import PromptGroup
 
 utilities = st.lists(st.floats(-4, 4), min_size=2, max_size=5)
 
@@ -171,7 +171,7 @@ def test_bradley_terry_equals_choix() -> None:
     theirs = choix.opt_pairwise(5, [tuple(p) for p in ordered.tolist()], alpha=1e-6)
     groups = [  # the same through the likelihood of judgements: rewards are the parameters
         JudgedGroup(
-            Group([0], [[4 + k, 1] for k in range(5)]),
+            PromptGroup([0], [[4 + k, 1] for k in range(5)]),
             tuple(Judgement((i, j), None) for i, j in ordered.tolist()),
         )
     ]
@@ -412,7 +412,7 @@ def test_ppo_losses_by_hand() -> None:
 
 # --- judgements -----------------------------------------------------------------------------------
 def judged(*rows: Judgement) -> list[JudgedGroup]:
-    return [JudgedGroup(Group([0], [[4 + k, 1] for k in range(4)]), rows)]
+    return [JudgedGroup(PromptGroup([0], [[4 + k, 1] for k in range(4)]), rows)]
 
 
 def batch(*rows: Judgement) -> JudgedBatch:

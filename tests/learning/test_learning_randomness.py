@@ -15,7 +15,7 @@ from accord.learning.order import EpochOrder
 from accord.learning.settings import OptimizerSettings
 from accord.sampling.builtin import BuiltinSampler
 from accord.sampling.rollout import SamplingSettings
-from accord.text.packing import Group
+from accord.text.packing import PromptGroup
 from tiny import tiny_llama
 
 
@@ -92,7 +92,7 @@ def test_a_sample_is_that_of_its_seed() -> None:
 
 
 def test_other_demonstrations_are_mixed_into_every_update() -> None:
-    demonstrations = [Group([0, 4 + i], [[9 + i, 10, 1]]) for i in range(12)]
+    demonstrations = [PromptGroup([0, 4 + i], [[9 + i, 10, 1]]) for i in range(12)]
     t = make(ptx=demonstrations, ptx_weight=1.0, ptx_batch=3)
     losses = []
     for t.policy_optimizer.steps in range(4):

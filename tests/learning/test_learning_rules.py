@@ -18,7 +18,7 @@ from accord.learning.judgements import (
     AnnotatorEffects,
     JudgedGroup,
     Judgement,
-    Scale,
+    RatingScale,
     strict_pairs,
 )
 from accord.learning.reward import aggregate, evaluate, mixture
@@ -26,9 +26,9 @@ from accord.learning.settings import RewardSettings
 from accord.learning.team import Team
 from accord.learning.weights import effective
 from accord.models.scalar import ScalarModel
-from accord.text.packing import Group
+from accord.text.packing import PromptGroup
 
-GROUP = Group([0, 9], [[4, 1], [5, 1], [6, 1]])
+GROUP = PromptGroup([0, 9], [[4, 1], [5, 1], [6, 1]])
 
 
 def test_an_ensemble_that_disagrees_scores_lower() -> None:
@@ -110,7 +110,7 @@ def test_a_ranking_shares_its_weight_among_its_pairs() -> None:
 
 
 def test_pairs_that_say_nothing_are_counted() -> None:
-    tie, equal = Judgement((0, 1), (0, 1), kind="tie"), Group([0], [[4, 1], [4, 1]])
+    tie, equal = Judgement((0, 1), (0, 1), kind="tie"), PromptGroup([0], [[4, 1], [4, 1]])
     groups = [JudgedGroup(GROUP, (vote(0, 1), tie)), JudgedGroup(equal, (vote(0, 1),))]
     assert (without_pair(groups), equal_pairs(groups), len(one_pair_per_row(groups))) == (1, 1, 1)
     assert decided_pairs(groups[1:], effects(1.0)) == ([], 0)
@@ -118,7 +118,7 @@ def test_pairs_that_say_nothing_are_counted() -> None:
 
 def test_the_reward_is_upside_down_only_where_most_are_contrary() -> None:
     def learned(*values: float, name: str = "rationality_A") -> list[JudgementParameters]:
-        scale = Scale("thumb", (0.0, 1.0), (0.5, 0.5))
+        scale = RatingScale("thumb", (0.0, 1.0), (0.5, 0.5))
         parameters = JudgementParameters(AnnotatorEffects.none(len(values)), [scale], joint=True)
         with torch.no_grad():
             getattr(parameters, name).copy_(torch.tensor(values))

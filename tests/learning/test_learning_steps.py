@@ -15,14 +15,14 @@ from accord.learning.judgements import (
     AnnotatorEffects,
     JudgedGroup,
     Judgement,
-    Scale,
+    RatingScale,
 )
 from accord.learning.reward import train_reward
 from accord.learning.settings import RewardSettings
-from accord.models.heads import HeadForm, Reading, combine_steps
+from accord.models.heads import HeadForm, HeadOutput, combine_steps
 from accord.models.reward_model import RewardModel
 from accord.models.scalar import ScalarModel
-from accord.text.packing import Group, pack
+from accord.text.packing import PromptGroup, pack
 from tiny import tiny_llama
 
 DOT = 30  # "." in the tiny alphabet: divides steps
@@ -33,7 +33,7 @@ def member(steps: str = "end", seed: int = 1) -> ScalarModel:
     return ScalarModel.from_causal_lm(tiny_llama(), seed, form=HeadForm(steps=steps, separator="."))  # type: ignore[arg-type]
 
 
-GROUP = Group([0, 9], [[5, 6, DOT, 7, DOT, 8, 1], [5, 1], [6, 7, 8, DOT, 9]])
+GROUP = PromptGroup([0, 9], [[5, 6, DOT, 7, DOT, 8, 1], [5, 1], [6, 7, 8, DOT, 9]])
 
 
 def test_the_dot_is_a_dot() -> None:
@@ -46,11 +46,11 @@ def test_a_step_is_scored_at_its_own_last_token() -> None:
         Judgement((2,), None, 0, "steps", ends=(2, 4), levels=(1, 0)),
         Judgement((0,), None, 0, "steps", ends=(1, 3, 5), levels=(1, 1, 0)),
     )
-    groups = [JudgedGroup(Group([0], [[7, 1]]), ()), JudgedGroup(GROUP, said)]
+    groups = [JudgedGroup(PromptGroup([0], [[7, 1]]), ()), JudgedGroup(GROUP, said)]
     stream = pack([g.group for g in groups])
     reading = model.read(stream, JudgedBatch.of(groups).step_ends(stream))
     for k, (response, length) in enumerate(((2, 3), (2, 5), (0, 2), (0, 4), (0, 6))):
-        alone = Group(GROUP.prompt, [list(GROUP.responses[response])[:length]])
+        alone = PromptGroup(GROUP.prompt, [list(GROUP.responses[response])[:length]])
         torch.testing.assert_close(
             reading.points_P[k], model.scores(pack([alone]))[0], atol=1e-5, rtol=1e-5
         )
@@ -58,13 +58,16 @@ def test_a_step_is_scored_at_its_own_last_token() -> None:
 
 @pytest.mark.parametrize("how", ["min", "product", "last"])
 def test_a_response_is_read_from_its_steps(how: str) -> None:
-    model, stream = member(how), pack([GROUP, Group([0], [[7, 8, 1]])])
+    model, stream = member(how), pack([GROUP, PromptGroup([0], [[7, 8, 1]])])
     ends = [[1, 3, 5], [0], [2, 4], [1]]  # a step ends before its separator, and before EOS
     expected = []
     for response, last in zip([*GROUP.responses, [7, 8, 1]], ends, strict=True):
         prompt = [0] if len(expected) == 3 else GROUP.prompt
         s = torch.stack(
-            [member().scores(pack([Group(prompt, [list(response)[: e + 1]])]))[0] for e in last]
+            [
+                member().scores(pack([PromptGroup(prompt, [list(response)[: e + 1]])]))[0]
+                for e in last
+            ]
         )
         expected.append(
             {"min": s.min(), "product": torch.sigmoid(s).prod().log(), "last": s[-1]}[how]
@@ -84,7 +87,7 @@ def test_reading_steps_by_hand_and_its_gradient() -> None:
 
 
 def test_ternary_labels_by_hand() -> None:
-    scale = Scale("step", (-1.0, 0.0, 1.0), (0.2, 0.3, 0.5), anchored=True)
+    scale = RatingScale("step", (-1.0, 0.0, 1.0), (0.2, 0.3, 0.5), anchored=True)
     parameters = JudgementParameters(AnnotatorEffects.none(), [scale])
     effects = parameters.effects()
     low, high = effects.thresholds[0]
@@ -92,11 +95,11 @@ def test_ternary_labels_by_hand() -> None:
     assert high.item() > 0
     points = torch.tensor([0.7, -0.4, 0.2])
     group = JudgedGroup(
-        Group([0], [[5, 6, 7, 1]]),
+        PromptGroup([0], [[5, 6, 7, 1]]),
         (Judgement((0,), None, 0, "steps", ends=(0, 1, 2), levels=(2, 0, 1)),),
     )
     batch = JudgedBatch.of([group])
-    logp = log_likelihood(Reading(torch.zeros(1), points), batch, effects).logp_M
+    logp = log_likelihood(HeadOutput(torch.zeros(1), points), batch, effects).logp_M
     assert len(batch.weight_M) == logp.numel() == 3
     sigmoid = torch.sigmoid
     expected = [
@@ -127,11 +130,11 @@ def solutions(count: int, seed: int) -> list[JudgedGroup]:
                 ids += [*step, DOT]
             responses.append([*ids[:-1], 1])
             said.append(Judgement((r,), None, 0, "steps", ends=tuple(ends), levels=tuple(levels)))
-        groups.append(JudgedGroup(Group([0, 9], responses), tuple(said)))
+        groups.append(JudgedGroup(PromptGroup([0, 9], responses), tuple(said)))
     return groups
 
 
-BINARY = (Scale("step", (-1.0, 1.0), (0.3, 0.7), anchored=True),)
+BINARY = (RatingScale("step", (-1.0, 1.0), (0.3, 0.7), anchored=True),)
 
 
 @pytest.mark.parametrize("how", ["min", "product"])

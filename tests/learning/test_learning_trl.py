@@ -16,10 +16,10 @@ from accord.learning.on_policy_batch import Experience
 from accord.learning.on_policy_settings import OnPolicySettings
 from accord.learning.preference import Pair, PreferenceSettings, preference_step, reference_logprobs
 from accord.learning.supervised import supervised_step
-from accord.learning.unpaired import Thumb, UnpairedSettings, reference_point, unpaired_step
+from accord.learning.unpaired import ThumbExample, UnpairedSettings, reference_point, unpaired_step
 from accord.models.causal_lm import CausalLM
 from accord.models.loading import freeze, load_causal_lm, save_causal_lm
-from accord.text.packing import Group, pack
+from accord.text.packing import PromptGroup, pack
 from tiny import tiny_llama
 
 trl = pytest.importorskip("trl", reason="TRL is not installed")
@@ -139,7 +139,7 @@ def test_reward(tmp_path: Path, margin: list[float] | None, centring: float | No
     their_loss.backward()
     groups = [
         JudgedGroup(
-            Group(ids(ours.lm, p), [[*ids(ours.lm, c), 1], [*ids(ours.lm, r), 1]]),
+            PromptGroup(ids(ours.lm, p), [[*ids(ours.lm, c), 1], [*ids(ours.lm, r), 1]]),
             (
                 Judgement((0, 1), None, margin=margin[i] if margin else 0.0),
             ),  # not side by side: no tie, no side bias
@@ -215,7 +215,9 @@ def test_kto(tmp_path: Path) -> None:
     order = [
         next(i for i, (_, c, _) in enumerate(PAIRS) if text.startswith(c)) for text in shuffled
     ]
-    thumbs = [Thumb(ids(ours, PAIRS[i][0]), [*ids(ours, PAIRS[i][1]), 1], i != 1) for i in order]
+    thumbs = [
+        ThumbExample(ids(ours, PAIRS[i][0]), [*ids(ours, PAIRS[i][1]), 1], i != 1) for i in order
+    ]
     settings = UnpairedSettings(beta=0.3, undesirable_weight=1.2)
     with torch.no_grad():
         cached = torch.cat(
@@ -227,7 +229,7 @@ def test_kto(tmp_path: Path) -> None:
     values, _ = unpaired_step(ours, thumbs, cached, kl, settings)
     assert values["loss"] == pytest.approx(float(their_loss), abs=1e-5)
     compare(ours, trainer.model)
-    in_order = [Thumb(ids(ours, p), [*ids(ours, c), 1], True) for p, c, _ in PAIRS]
+    in_order = [ThumbExample(ids(ours, p), [*ids(ours, c), 1], True) for p, c, _ in PAIRS]
     assert float(reference_point(ours, reference, in_order, 10_000)) == pytest.approx(
         float(kl), abs=1e-4
     )
@@ -246,7 +248,7 @@ def test_sft(tmp_path: Path) -> None:
     batch = next(iter(trainer.get_train_dataloader()))
     their_loss = trainer.compute_loss(trainer.model, batch)
     their_loss.backward()
-    groups = [Group(ids(ours, p), [[*ids(ours, c), 1]]) for p, c, _ in PAIRS]
+    groups = [PromptGroup(ids(ours, p), [[*ids(ours, c), 1]]) for p, c, _ in PAIRS]
     loss, _ = supervised_step(ours, groups, 10_000)
     assert loss == pytest.approx(float(their_loss), abs=1e-5)
     compare(ours, trainer.model)
@@ -274,7 +276,7 @@ def on_policy(
         load_causal_lm(str(folder / n)) for n in ("policy", "old", "reference")
     )
     groups = [
-        Group(ids(policy, p), [[*ids(policy, c), 1] for c in both])
+        PromptGroup(ids(policy, p), [[*ids(policy, c), 1] for c in both])
         for (p, *_), both in zip(PAIRS, COMPLETIONS, strict=True)
     ]
     lengths = torch.tensor([len(r) for g in groups for r in g.responses])

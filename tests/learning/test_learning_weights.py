@@ -22,7 +22,7 @@ from accord.learning.judgements import (
     AnnotatorEffects,
     JudgedGroup,
     Judgement,
-    Scale,
+    RatingScale,
     pairs_said,
     strict_pairs,
 )
@@ -43,18 +43,18 @@ from accord.learning.supervised import (
     train_supervised,
 )
 from accord.learning.team import Team
-from accord.learning.unpaired import Thumb, UnpairedSettings, train_unpaired, unpaired_step
+from accord.learning.unpaired import ThumbExample, UnpairedSettings, train_unpaired, unpaired_step
 from accord.models.causal_lm import CausalLM
-from accord.models.heads import HeadForm, Reading
+from accord.models.heads import HeadForm, HeadOutput
 from accord.models.loading import freeze
 from accord.models.reward_model import RewardModel
 from accord.models.scalar import ScalarHead, ScalarModel
-from accord.text.packing import Group
+from accord.text.packing import PromptGroup
 from tiny import tiny_llama
 
 SCALES = (
-    Scale("overall", (0.0, 1.0, 2.0), (0.2, 0.5, 0.3)),
-    Scale("step", (-1.0, 1.0), (0.5, 0.5), anchored=True),
+    RatingScale("overall", (0.0, 1.0, 2.0), (0.2, 0.5, 0.3)),
+    RatingScale("step", (-1.0, 1.0), (0.5, 0.5), anchored=True),
 )
 KINDS = (
     Judgement((2, 0, 1), (0, 1, 2)), Judgement((2, 0, 1), (0, 2, 1), tied=(1, 2)), Judgement((1, 2), (1, 0), 1, doubt=0.2),
@@ -68,7 +68,7 @@ SAID = [
 ]
 
 
-def sft(rows: Sequence[Group]) -> Outcome:
+def sft(rows: Sequence[PromptGroup]) -> Outcome:
     model = tiny_llama(3)
     loss, _ = supervised_step(model, rows, 40)
     return {"loss": loss, "heldout": heldout_loss(model, rows, 40)}, gradients(model.parameters())
@@ -93,7 +93,7 @@ def preference(kind: PreferenceLoss) -> Callable[[Sequence[Pair]], Outcome]:
     return run
 
 
-def kto(rows: Sequence[Thumb]) -> Outcome:
+def kto(rows: Sequence[ThumbExample]) -> Outcome:
     """The reference point is fixed: it is an estimate over rows, not a loss."""
     policy = tiny_llama(3)
     settings = UnpairedSettings(micro_batch_tokens=40, undesirable_weight=1.3)
@@ -195,11 +195,13 @@ def fit_reward(rows: Any, model: CausalLM) -> Any:
     return train_reward(members, rows, settings, EFFECTS, heldout=rows, scales=SCALES)
 
 
-SILENT = JudgedGroup(Group([0, 7], [[9, 1], [8, 1]]), (Judgement((0, 1), (0, 1), weight=0.0),))
+SILENT = JudgedGroup(
+    PromptGroup([0, 7], [[9, 1], [8, 1]]), (Judgement((0, 1), (0, 1), weight=0.0),)
+)
 WHOLE: dict[str, tuple[Callable[[Any, CausalLM], Any], list[Any], Any]] = {
-    "sft": (fit_sft, EXAMPLES, Group([0, 7], [[9, 1]], weight=0.0)),
+    "sft": (fit_sft, EXAMPLES, PromptGroup([0, 7], [[9, 1]], weight=0.0)),
     "preference": (fit_preference, PAIRS, Pair([0, 7], [9, 1], [8, 1], weight=0.0)),
-    "kto": (fit_kto, THUMBS, Thumb([0, 7], [9, 1], False, weight=0.0)),
+    "kto": (fit_kto, THUMBS, ThumbExample([0, 7], [9, 1], False, weight=0.0)),
     "reward": (fit_reward, SAID, SILENT),
 }
 
@@ -244,7 +246,7 @@ def test_every_term_has_its_own_judgements_weight() -> None:
 
     def total(groups: Sequence[JudgedGroup], scores_R: Tensor, points_P: Tensor) -> float:
         return log_likelihood(
-            Reading(scores_R, points_P), JudgedBatch.of(groups), learned
+            HeadOutput(scores_R, points_P), JudgedBatch.of(groups), learned
         ).sum.item()
 
     sizes = [len(g.group.responses) for g in groups]
@@ -272,9 +274,9 @@ def test_terms_of_a_distribution_head_are_weighted_and_soft() -> None:
         Judgement((2, 0, 1), (0, 1, 2), weight=0.5),
     )
     plain, turned = Judgement((0, 1), (0, 1)), Judgement((1, 0), (0, 1))
-    group = JudgedGroup(Group([0], [[4, 1], [5, 1], [6, 1]]), (*rows, plain, turned))
+    group = JudgedGroup(PromptGroup([0], [[4, 1], [5, 1], [6, 1]]), (*rows, plain, turned))
     found = log_likelihood(
-        Reading(form.moments(outputs)[0], None, outputs, form),
+        HeadOutput(form.moments(outputs)[0], None, outputs, form),
         JudgedBatch.of([group]),
         AnnotatorEffects.none(),
     )
@@ -312,7 +314,7 @@ def test_the_loss_of_pairs_with_weights_and_soft_labels_by_hand() -> None:
 def test_a_soft_label_is_learned_as_that_probability(shown: tuple[int, int] | None) -> None:
     """The cross-entropy is least where the model says what the label says."""
     score = torch.zeros(2, requires_grad=True)
-    group = JudgedGroup(Group([0], [[4, 1], [5, 1]]), (Judgement((0, 1), shown, doubt=0.2),))
+    group = JudgedGroup(PromptGroup([0], [[4, 1], [5, 1]]), (Judgement((0, 1), shown, doubt=0.2),))
     batch = JudgedBatch.of([group])
     effects = AnnotatorEffects.none(log_nu=-30.0)
     for _ in range(400):
@@ -328,7 +330,9 @@ def test_smoothing_is_the_least_doubt_of_comparisons_and_corrections(
     shown: tuple[int, int] | None, doubt: float
 ) -> None:
     def term(told: float, smoothing: float) -> Tensor:
-        group = JudgedGroup(Group([0], [[4, 1], [5, 1]]), (Judgement((0, 1), shown, doubt=told),))
+        group = JudgedGroup(
+            PromptGroup([0], [[4, 1], [5, 1]]), (Judgement((0, 1), shown, doubt=told),)
+        )
         return log_likelihood(
             torch.tensor([0.3, -0.4]),
             JudgedBatch.of([group]),
@@ -344,13 +348,13 @@ def test_an_exported_ranking_counts_once() -> None:
     """Its six pairs with a sixth of its weight each push the reward as the ranking does (the mean
     over its pairs)."""
     ranking = JudgedGroup(
-        Group([0, 5], [[6, 1], [7, 1], [8, 1], [9, 1]]),
+        PromptGroup([0, 5], [[6, 1], [7, 1], [8, 1], [9, 1]]),
         (Judgement((2, 0, 3, 1), None, weight=2.0),),
     )
-    comparison = JudgedGroup(Group([0, 4], [[6, 1], [7, 1]]), (Judgement((1, 0), None),))
+    comparison = JudgedGroup(PromptGroup([0, 4], [[6, 1], [7, 1]]), (Judgement((1, 0), None),))
     taken_apart = [
         JudgedGroup(
-            Group(
+            PromptGroup(
                 ranking.group.prompt,
                 [ranking.group.responses[p.better], ranking.group.responses[p.worse]],
             ),
@@ -365,7 +369,9 @@ def test_an_exported_ranking_counts_once() -> None:
 
 
 def test_equal_responses_are_no_pair() -> None:
-    group = JudgedGroup(Group([0], [[4, 1], [5, 1], [4, 1]]), (Judgement((0, 1, 2), (0, 1, 2)),))
+    group = JudgedGroup(
+        PromptGroup([0], [[4, 1], [5, 1], [4, 1]]), (Judgement((0, 1, 2), (0, 1, 2)),)
+    )
     assert strict_pairs([group]) == [(0, 0, 1), (0, 1, 2)]
 
 
@@ -378,13 +384,13 @@ class Scores:
     def __init__(self, scores: list[float]) -> None:
         self.scores = scores
 
-    def score(self, groups: Sequence[Group], budget: int) -> Tensor:
+    def score(self, groups: Sequence[PromptGroup], budget: int) -> Tensor:
         return torch.tensor([[s for g in groups for s in self.scores[: len(g.responses)]]])
 
 
 def test_the_temperature_is_fitted_to_weights_and_soft_labels() -> None:
     def fit(*judgements: Judgement) -> float:
-        group = JudgedGroup(Group([0], [[4, 1], [5, 1]]), judgements)
+        group = JudgedGroup(PromptGroup([0], [[4, 1], [5, 1]]), judgements)
         return fit_temperature(Scores([1.0, 0.0]), [group])  # type: ignore[arg-type]
 
     right, wrong = Judgement((0, 1), (0, 1)), Judgement((1, 0), (0, 1))
@@ -401,8 +407,8 @@ def test_the_temperature_is_fitted_to_weights_and_soft_labels() -> None:
 @pytest.mark.parametrize(
     "make",
     [
-        lambda w: Pair([0], [1], [2], "row 7", weight=w), lambda w: Thumb([0], [1], True, "row 7", weight=w),
-        lambda w: Judgement((0, 1), (0, 1), weight=w), lambda w: Group([0], [[1]], weight=w),
+        lambda w: Pair([0], [1], [2], "row 7", weight=w), lambda w: ThumbExample([0], [1], True, "row 7", weight=w),
+        lambda w: Judgement((0, 1), (0, 1), weight=w), lambda w: PromptGroup([0], [[1]], weight=w),
     ],
 )  # fmt: skip
 def test_what_is_no_weight_is_refused(make: Callable[[float], Any], weight: float) -> None:

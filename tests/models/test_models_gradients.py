@@ -17,10 +17,13 @@ from accord.models.causal_lm import CausalLM
 from accord.models.fused import recompute_in_backward
 from accord.models.gradients import drop_unused_gradients, embedding_lookup, preallocate_gradients
 from accord.models.logprob import token_logprobs
-from accord.text.packing import Group, pack
+from accord.text.packing import PromptGroup, pack
 from tiny import ByteTokenizer, tiny_llama
 
-STREAM = [Group([5, 6, 7, 8, 9], [[10, 11, 12], [13, 0, 14]]), Group([0], [[2, 3, 4, 5, 6, 0, 8]])]
+STREAM = [
+    PromptGroup([5, 6, 7, 8, 9], [[10, 11, 12], [13, 0, 14]]),
+    PromptGroup([0], [[2, 3, 4, 5, 6, 0, 8]]),
+]
 
 
 def untied(seed: int) -> CausalLM:

@@ -29,7 +29,7 @@ from accord.models.llama import LlamaLM
 from accord.models.llama_files import read_config, read_llama
 from accord.models.loading import LoraSettings, add_lora, load_causal_lm, save_causal_lm
 from accord.models.packed import KeyValueCache
-from accord.text.packing import Group, pack
+from accord.text.packing import PromptGroup, pack
 from tiny import ByteTokenizer, save_tiny
 
 SHAPE: dict[str, Any] = {
@@ -59,7 +59,10 @@ KINDS = {
     "qwen2": Qwen2Config(**SHAPE, tie_word_embeddings=True),
     "qwen3": Qwen3Config(**SHAPE, head_dim=16),
 }
-GROUPS = [Group([5, 6, 7, 8], [[10, 11, 12], [13, 14]]), Group([1], [[2, 3, 4, 5, 6, 7, 8, 9]])]
+GROUPS = [
+    PromptGroup([5, 6, 7, 8], [[10, 11, 12], [13, 14]]),
+    PromptGroup([1], [[2, 3, 4, 5, 6, 7, 8, 9]]),
+]
 
 
 def made(config: Any, folder: Path, half: bool = False) -> PreTrainedModel:
@@ -113,7 +116,7 @@ def test_prompts_and_single_tokens_give_the_same_hidden_states(kind: str, tmp_pa
     for model in both(KINDS[kind], tmp_path):
         cache = KeyValueCache(2, 20)
         with torch.no_grad():
-            prompts = pack([Group([5], [[6, 7]]), Group([9], [[8, 7]])])
+            prompts = pack([PromptGroup([5], [[6, 7]]), PromptGroup([9], [[8, 7]])])
             model.prefill(prompts, cache, [[0], [1]])
             at = torch.tensor([3, 3])
             found.append(

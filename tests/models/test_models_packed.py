@@ -19,7 +19,7 @@ from accord.models.loading import (
 )
 from accord.models.reward_model import FILE, RewardModel
 from accord.models.scalar import ScalarModel
-from accord.text.packing import Group, cut_groups, micro_batches, pack, streams
+from accord.text.packing import PromptGroup, cut_groups, micro_batches, pack, streams
 from tiny import ByteTokenizer, tiny_llama
 
 SIZES = {
@@ -58,9 +58,9 @@ ARCHITECTURES = {
     ),
 }
 GROUPS = [
-    Group([5, 6, 7, 8, 9], [[10, 11, 12], [13, 14], [15, 16, 17, 18, 19, 20, 21]]),
-    Group([1], [[2, 3, 4, 5, 6, 7, 8, 9, 10, 11]]),
-    Group([9, 9], [[2], [3, 3]]),
+    PromptGroup([5, 6, 7, 8, 9], [[10, 11, 12], [13, 14], [15, 16, 17, 18, 19, 20, 21]]),
+    PromptGroup([1], [[2, 3, 4, 5, 6, 7, 8, 9, 10, 11]]),
+    PromptGroup([9, 9], [[2], [3, 3]]),
 ]
 
 
@@ -71,7 +71,7 @@ def build(name: str) -> CausalLM:
     return CausalLM(transformers.AutoModelForCausalLM.from_config(config), ByteTokenizer())
 
 
-def native_logprobs(model: CausalLM, groups: list[Group], padding_side: str) -> torch.Tensor:
+def native_logprobs(model: CausalLM, groups: list[PromptGroup], padding_side: str) -> torch.Tensor:
     """Token log-probabilities from a padded batch through the architecture's own eager
     attention."""
     rows = [(list(g.prompt), list(r)) for g in groups for r in g.responses]
@@ -120,7 +120,7 @@ def test_temperature_divides_what_the_architecture_calls_logits(name: str) -> No
     with model.native_forward() as hf:
         logits_TV = hf(input_ids=torch.tensor([ids])).logits[0, :-1].float()
     expected_TV = torch.log_softmax(logits_TV / 0.3, -1)
-    stream = pack([Group(ids[:1], [ids[1:]])])
+    stream = pack([PromptGroup(ids[:1], [ids[1:]])])
     ((_, whole_TV),) = model.full_logprobs(stream, 0.3)
     torch.testing.assert_close(whole_TV, expected_TV, atol=2e-5, rtol=1e-4)
     logp_T = expected_TV.gather(1, torch.tensor(ids[1:])[:, None])[:, 0]
@@ -134,9 +134,9 @@ def test_long_sequences_equal_native(name: str) -> None:
     model, other = build(name), build(name)
     ids = [5 + i * 7 % 50 for i in range(700)]
     groups = [
-        Group(ids[:270], [ids[3:23], ids[5:9]]),
-        Group(ids[:4], [ids[9:285]]),
-        Group(ids[:290], [ids[7:10]]),
+        PromptGroup(ids[:270], [ids[3:23], ids[5:9]]),
+        PromptGroup(ids[:4], [ids[9:285]]),
+        PromptGroup(ids[:290], [ids[7:10]]),
     ]
     plan = plan_attention(pack(groups[1:]))
     assert [(b.causal, b.whole, b.key_at_bL.shape[1] % 64) for b in plan.buckets] == [
@@ -231,7 +231,7 @@ def test_scores_do_not_depend_on_packing_or_pad_id() -> None:
     member = ScalarModel.from_causal_lm(tiny_llama(), seed=1)
     together = member.scores(pack(GROUPS))
     alone = torch.cat(
-        [member.scores(pack([Group(g.prompt, [r])])) for g in GROUPS for r in g.responses]
+        [member.scores(pack([PromptGroup(g.prompt, [r])])) for g in GROUPS for r in g.responses]
     )
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-4)
     member.lm.hf.config.pad_token_id = 12  # the id that ends the first response

@@ -17,7 +17,7 @@ from accord.models.decoding import LlamaDecoder
 from accord.models.llama import LlamaLM
 from accord.models.loading import load_causal_lm, save_causal_lm
 from accord.models.packed import KeyValueCache
-from accord.text.packing import Group, PackedStream, pack
+from accord.text.packing import PackedStream, PromptGroup, pack
 
 LENGTH = 20
 PROMPTS = [1, 2, 5, 6, 7, 8, 9, 14]
@@ -61,7 +61,7 @@ def test_decoding_equals_the_whole_sequence_at_every_length(name: str, tmp_path:
     expected_TV = whole(model, ids_T[None])[0]
     for decoder in {id(d): d for d in (model, model.decoder(len(PROMPTS)))}.values():
         cache, at = KeyValueCache(len(PROMPTS), LENGTH), [n - 1 for n in PROMPTS]
-        groups = [Group([int(ids_T[0])], [ids_T[1:n].tolist() or [0]]) for n in at if n]
+        groups = [PromptGroup([int(ids_T[0])], [ids_T[1:n].tolist() or [0]]) for n in at if n]
         model.prefill(pack(groups), cache, [[i] for i, n in enumerate(at) if n])
         while at:
             at_B = torch.tensor(at)
@@ -81,7 +81,9 @@ def test_a_prompt_is_prefilled_once_for_all_its_rows() -> None:
     ids = list(range(5, 5 + 11))
     cache = KeyValueCache(4, 12)
     model.prefill(
-        pack([Group(ids[:1], [ids[1:10]]), Group([7], [[9, 4]])]), cache, [[0, 2, 3], [1]]
+        pack([PromptGroup(ids[:1], [ids[1:10]]), PromptGroup([7], [[9, 4]])]),
+        cache,
+        [[0, 2, 3], [1]],
     )
     at_B, last_B = torch.tensor([10, 3, 10, 10]), torch.tensor([ids[10], 30, ids[10], ids[10]])
     logits_BV = model.logits(model.decode(last_B, at_B, cache))
@@ -129,7 +131,7 @@ def qkv(tokens: int, heads: int = 4, groups: int = 2, dim: int = 4) -> list[Tens
 @pytest.mark.parametrize("window", [0, 1, 2, 4, 5, 6, 9, 10, 11])
 def test_windows_of_every_size_see_just_so_far(window: int) -> None:
     """Sequences of 10 and 5 tokens beside responses of several lengths to one prompt."""
-    stream = pack([Group([5] * 4, [[6] * 6, [7] * 1, [8] * 11]), Group([5], [[6] * 4])])
+    stream = pack([PromptGroup([5] * 4, [[6] * 6, [7] * 1, [8] * 11]), PromptGroup([5], [[6] * 4])])
     parts = qkv(stream.tokens)
     found = packed_attention(plan_attention(stream, window), *parts, None)
     torch.testing.assert_close(found, dense(stream, *parts, window))
@@ -139,7 +141,7 @@ def test_windows_of_every_size_see_just_so_far(window: int) -> None:
 def test_long_sequences_have_a_mask_where_the_window_is_shorter(window: int) -> None:
     """Of 320 tokens each: over 256 keys a whole sequence needs no mask, if the window is no
     shorter."""
-    stream = pack([Group([5], [[6] * 319]), Group([7], [[8] * 319])])
+    stream = pack([PromptGroup([5], [[6] * 319]), PromptGroup([7], [[8] * 319])])
     parts = qkv(stream.tokens, heads=2, groups=1, dim=2)
     plan = plan_attention(stream, window)
     assert [bucket.causal for bucket in plan.buckets] == [window != 319]

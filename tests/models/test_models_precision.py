@@ -17,7 +17,7 @@ from accord.models.scalar import ScalarModel
 from accord.sampling.builtin import BuiltinSampler
 from accord.sampling.rollout import SamplingSettings
 from accord.text.encoding import Encoder
-from accord.text.packing import Group, pack
+from accord.text.packing import PromptGroup, pack
 
 TEXTS = [
     ("The film was", " a delight from start to finish."),
@@ -32,7 +32,7 @@ def bf16() -> Iterator[None]:
     precision.use("fp32")
 
 
-def groups() -> list[Group]:
+def groups() -> list[PromptGroup]:
     model = load_causal_lm("accord:nano-base")
     return [Encoder(model.tokenizer).example(prompt, response).group for prompt, response in TEXTS]
 

@@ -8,21 +8,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accord.models.attention import plan_attention
-from accord.text.packing import Group, pack
+from accord.text.packing import PromptGroup, pack
 from tiny import tiny_llama
 
 MODEL = tiny_llama()
 GROUP = st.tuples(st.integers(1, 12), st.lists(st.integers(1, 12), min_size=1, max_size=3))
 
 
-def build(shapes: list[tuple[int, list[int]]]) -> list[Group]:
+def build(shapes: list[tuple[int, list[int]]]) -> list[PromptGroup]:
     """Groups of these lengths (prompt, responses), their tokens numbered on."""
     numbers = iter(range(10_000))
 
     def tokens(n: int) -> list[int]:
         return [4 + next(numbers) * 7 % 60 for _ in range(n)]
 
-    return [Group(tokens(prompt), [tokens(n) for n in responses]) for prompt, responses in shapes]
+    return [
+        PromptGroup(tokens(prompt), [tokens(n) for n in responses]) for prompt, responses in shapes
+    ]
 
 
 def check(shapes: list[tuple[int, list[int]]]) -> None:
@@ -30,7 +32,11 @@ def check(shapes: list[tuple[int, list[int]]]) -> None:
     with torch.no_grad():
         together = MODEL.logprobs(pack(groups))
         alone = torch.cat(
-            [MODEL.logprobs(pack([Group(g.prompt, [r])])) for g in groups for r in g.responses]
+            [
+                MODEL.logprobs(pack([PromptGroup(g.prompt, [r])]))
+                for g in groups
+                for r in g.responses
+            ]
         )
     torch.testing.assert_close(together, alone, atol=2e-5, rtol=1e-4)
 
@@ -49,7 +55,7 @@ def test_only_a_bucket_that_is_the_stream_is_taken_for_it() -> None:
         lengths = torch.randint(
             1, 10, (int(torch.randint(1, 6, (), generator=generator)),), generator=generator
         ).tolist()
-        stream = pack([Group([4], [[5] * n]) for n in lengths])
+        stream = pack([PromptGroup([4], [[5] * n]) for n in lengths])
         for bucket in plan_attention(stream).buckets:
             if bucket.whole:
                 found += 1

@@ -11,7 +11,7 @@ import yaml
 from zoo import healthy, rows
 
 from accord.errors import DataError
-from accord.examine.evidence import AgreementRow, AnnotatorRow, ArmRows, measure
+from accord.examine.evidence import AgreementRow, AnnotatorEvidence, ArmRows, measure
 from accord.examine.reward_card import card
 from accord.examine.verdict import decide
 from accord.files import write_json, write_jsonl, write_text
@@ -47,7 +47,7 @@ def make_run(folder: Path, examined: bool = True) -> Path:
     pool = [r | {"prompt_id": i // 4} for i, r in enumerate(rows(rng, 0, 0, 0, n=480))]
     gap = rng.normal(0.5, 1, size=(3, 200))
     judges = [
-        AnnotatorRow(
+        AnnotatorEvidence(
             annotator=f"ann-0{i}",
             judgements=100,
             rationality=1.0 - i,

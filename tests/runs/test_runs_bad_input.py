@@ -13,7 +13,7 @@ from accord.errors import GUARD_EXIT, ConfigError, DataError
 from accord.feedback.records import Feedback
 from accord.runs import recipe as recipes
 from accord.runs import runner
-from accord.runs.context import Progress
+from accord.runs.context import StageProgress
 
 BASE = "model: 'accord:nano-base', learning_rate: 1.0e-3"
 
@@ -21,7 +21,7 @@ BASE = "model: 'accord:nano-base', learning_rate: 1.0e-3"
 def execute(tmp_path: Path, stages: str) -> runner.Outcome:
     path = tmp_path / "toy.yaml"
     path.write_text(f"name: toy\nthreads: 1\nstages:\n{stages}")
-    return runner.execute(recipes.load(str(path), []), tmp_path / "run", False, Progress(), {})
+    return runner.execute(recipes.load(str(path), []), tmp_path / "run", False, StageProgress(), {})
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> Path:

@@ -16,7 +16,7 @@ from accord.models.loading import add_lora, load_causal_lm, locate_model, save_c
 from accord.runs import known, runner
 from accord.runs import recipe as recipes
 from accord.runs.checks import check
-from accord.runs.context import Progress
+from accord.runs.context import StageProgress
 from accord.runs.plan import Plan
 from accord.runs.stages.settings import LoraConfig
 from tiny import tiny_llama
@@ -176,7 +176,7 @@ def test_a_run_refuses_what_a_dry_run_refuses_and_writes_nothing(
     ) as dry:
         check(recipe, tmp_path / "run")
     with pytest.raises(ConfigError) as wet:
-        runner.execute(recipe, tmp_path / "run", False, Progress(), {})
+        runner.execute(recipe, tmp_path / "run", False, StageProgress(), {})
     assert str(wet.value) == str(dry.value)
     assert not (tmp_path / "run").exists()
 
@@ -339,7 +339,7 @@ def test_a_plan_counts_what_the_run_counts(
     )
     recipe = recipe_of(tmp_path, stages)
     plans = check(recipe, tmp_path / "run")
-    runner.execute(recipe, tmp_path / "run", False, Progress(), {})
+    runner.execute(recipe, tmp_path / "run", False, StageProgress(), {})
     table = json.loads((tmp_path / "run/stages/02-sft/lengths.json").read_text())
     steps = (tmp_path / "run/stages/02-sft/metrics.jsonl").read_text().splitlines()
     plan = plans["sft"]
@@ -373,7 +373,7 @@ def test_a_recipes_chat_template_is_used_stored_and_saved(
     (tmp_path / "mine.jinja").unlink()  # what counts is what it said when the recipe was read
     plan = check(recipe, tmp_path / "run")["sft"]
     assert "<brief><user>Hi<assistant>⟦Ho<eos>⟧" in (plan.example or "")
-    runner.execute(recipe, tmp_path / "run", False, Progress(), {})
+    runner.execute(recipe, tmp_path / "run", False, StageProgress(), {})
     assert TEMPLATE in json.dumps(
         recipes.yaml.safe_load((tmp_path / "run/recipe.yaml").read_text())["chat_template"]
     )
@@ -414,7 +414,7 @@ def test_lineage_names_every_file_of_what_was_read(shelf: Path, tmp_path: Path) 
     for part in "ab":
         shutil.copy(shelf / "demos.jsonl", tmp_path / f"part-{part}.jsonl")
     stages = sft(data=f"{{path: '{tmp_path}/part-*.jsonl', limit: 40}}", more=", batch: 20")
-    runner.execute(recipe_of(tmp_path, stages), tmp_path / "run", False, Progress(), {})
+    runner.execute(recipe_of(tmp_path, stages), tmp_path / "run", False, StageProgress(), {})
     inputs = json.loads((tmp_path / "run/lineage.json").read_text())["stages"]["sft"]["inputs"]
     assert [name for name in inputs if "part-" in name] == [
         f"{tmp_path}/part-{part}.jsonl" for part in "ab"

@@ -15,7 +15,7 @@ from accord.learning.settings import OptimizerSettings
 from accord.runs import recipe as recipes
 from accord.runs import runner
 from accord.runs.checks import check
-from accord.runs.context import Progress
+from accord.runs.context import StageProgress
 from accord.runs.plan import Plan
 
 SMALL = (
@@ -55,7 +55,7 @@ def planned(prompts: Path, settings: str, kind: str = "grpo") -> Plan:
 def ran(prompts: Path, settings: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """(result.json, metrics.jsonl) of the stage."""
     folder = prompts.parent / "run"
-    runner.execute(recipe(prompts, settings), folder, False, Progress(), {})
+    runner.execute(recipe(prompts, settings), folder, False, StageProgress(), {})
     stage = folder / "stages" / "01-rl"
     metrics = [json.loads(line) for line in (stage / "metrics.jsonl").read_text().splitlines()]
     return json.loads((stage / "result.json").read_text()), metrics

@@ -12,7 +12,7 @@ from accord.feedback.records import Feedback
 from accord.files import read_jsonl
 from accord.runs import recipe as recipes
 from accord.runs import runner
-from accord.runs.context import Progress, StageContext
+from accord.runs.context import StageContext, StageProgress
 from accord.runs.session import InterruptFlag
 from accord.runs.stages.kto import read_thumbs
 from accord.runs.stages.settings import LengthConfig
@@ -63,7 +63,7 @@ def made(tmp_path: Path) -> Path:
         f"name: toy\nseed: 16\nthreads: 1\nstages:\n  data: {{kind: preferences, data: {tmp_path / 'data.jsonl'}, evaluation: 2}}\n"
     )
     runner.execute(
-        recipes.load(str(tmp_path / "toy.yaml")), tmp_path / "run", False, Progress(), {}
+        recipes.load(str(tmp_path / "toy.yaml")), tmp_path / "run", False, StageProgress(), {}
     )
     return tmp_path / "run" / "stages" / "01-data"
 

@@ -26,9 +26,9 @@ from accord.models.reward_model import RewardModel
 from accord.models.scalar import ScalarModel
 from accord.runs import recipe as recipes
 from accord.runs import runner
-from accord.runs.context import Progress
+from accord.runs.context import StageProgress
 from accord.runs.session import InterruptFlag, RunSession
-from accord.text.packing import Group
+from accord.text.packing import PromptGroup
 
 TOY = Path(__file__).with_name("toy.py")
 
@@ -144,7 +144,7 @@ def test_two_processes_cannot_share_a_run(tmp_path: Path) -> None:
 
     path.write_text(module.RECIPE)
     with runner.locked(run_dir), pytest.raises(ConfigError, match="another process"):
-        runner.execute(recipes.load(str(path)), run_dir, False, Progress(), {})
+        runner.execute(recipes.load(str(path)), run_dir, False, StageProgress(), {})
 
 
 def test_a_full_disk_is_said_and_nothing_is_lost(
@@ -204,7 +204,7 @@ def test_a_disk_that_is_really_full(small_disk: Path) -> None:
         lambda: session.save(2, {"weights": torch.ones(4_000_000)}),
         lambda: write_json(small_disk / "x.json", {"new": "x" * 4_000_000}),
         lambda: save_causal_lm(lm, small_disk / "model"),
-        lambda: reward.save(small_disk / "reward", [Group([0, 5], [[6, 1]])]),
+        lambda: reward.save(small_disk / "reward", [PromptGroup([0, 5], [[6, 1]])]),
         lambda: AppendLog(small_disk / "log.jsonl").append([{"row": "x" * 4_000_000}]),
         lambda: _fill(store, record),
     ):

@@ -13,7 +13,7 @@ from accord.errors import AccordError, DataError
 from accord.feedback.records import Feedback
 from accord.runs import recipe as recipes
 from accord.runs import runner
-from accord.runs.context import Progress, StageContext
+from accord.runs.context import StageContext, StageProgress
 from accord.runs.session import InterruptFlag
 from accord.runs.stages.judged import annotator_effects, read_judged
 from accord.runs.stages.settings import LengthConfig
@@ -43,7 +43,7 @@ def write(path: Path, records: Iterable[dict]) -> Path:
     return path
 
 
-class Spoken(Progress):
+class Spoken(StageProgress):
     def __init__(self) -> None:
         self.lines: list[str] = []
 
@@ -165,7 +165,7 @@ def solved(count: int = 36) -> list[dict]:
 def test_a_process_reward_model_from_stepwise_rows(tmp_path: Path) -> None:
     from accord.models.reward_model import RewardModel
     from accord.text.encoding import Encoder
-    from accord.text.packing import Group
+    from accord.text.packing import PromptGroup
 
     more = ", steps: min, epochs: 7, lengths: {max_response_tokens: 64}"
     result, said, folder = run(tmp_path, write(tmp_path / "steps.jsonl", solved()), more)
@@ -181,7 +181,7 @@ def test_a_process_reward_model_from_stepwise_rows(tmp_path: Path) -> None:
             "The new part is a bore.\nThe odd part is a joy.",
         )
     )
-    scores = model.score([Group(encoder.prompt("Film 99."), [good, bad])])[0]
+    scores = model.score([PromptGroup(encoder.prompt("Film 99."), [good, bad])])[0]
     assert scores[0] > scores[1] + 0.5
 
 
@@ -474,7 +474,7 @@ def awkward(folder: Path, last: str, settings: str) -> tuple[dict[str, Any], str
 def test_empty_responses_and_those_that_fill_the_budget(tmp_path: Path) -> None:
     from accord.models.loading import load_causal_lm
     from accord.models.reward_model import RewardModel
-    from accord.text.packing import Group
+    from accord.text.packing import PromptGroup
 
     tokenizer = load_causal_lm("accord:nano-base").tokenizer
     ids = tokenizer.encode(" so so so so so so so so so", add_special_tokens=False)
@@ -485,7 +485,7 @@ def test_empty_responses_and_those_that_fill_the_budget(tmp_path: Path) -> None:
     assert "1 blank responses are judged as their EOS alone" in said
     assert json.loads((folder / "card.json").read_text())["pairs"] == 1
     model = RewardModel.load(folder / "model")
-    assert model.score([Group([0, 5], [[tokenizer.eos_token_id]])]).isfinite().all()
+    assert model.score([PromptGroup([0, 5], [[tokenizer.eos_token_id]])]).isfinite().all()
 
     _, said, folder = awkward(
         tmp_path / "full", seven, ""

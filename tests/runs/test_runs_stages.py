@@ -11,7 +11,7 @@ from accord.errors import ConfigError, DataError
 from accord.files import read_jsonl
 from accord.runs import recipe as recipes
 from accord.runs import runner
-from accord.runs.context import Progress
+from accord.runs.context import StageProgress
 
 WORDS = ("great", "fine", "slow", "loud", "odd", "new")
 
@@ -44,7 +44,7 @@ def thumbs(tmp_path: Path) -> Path:
 def run(tmp_path: Path, stages: str) -> Path:
     path = tmp_path / "toy.yaml"
     path.write_text(f"name: toy\nthreads: 1\nstages:\n{stages}")
-    runner.execute(recipes.load(str(path), []), tmp_path / "run", False, Progress(), {})
+    runner.execute(recipes.load(str(path), []), tmp_path / "run", False, StageProgress(), {})
     return tmp_path / "run"
 
 
@@ -52,7 +52,7 @@ def run(tmp_path: Path, stages: str) -> Path:
 def test_the_packaged_dpo_recipe_on_a_file_of_ones_own(tmp_path: Path, pairs: Path) -> None:
     given = [f"data={pairs}", "data.evaluation=4", "limit=16", "epochs=2", "dpo.batch=8"]
     recipe = recipes.load("dpo", given)
-    runner.execute(recipe, tmp_path / "run", False, Progress(), {})
+    runner.execute(recipe, tmp_path / "run", False, StageProgress(), {})
     record = json.loads((tmp_path / "run/stages/02-dpo/result.json").read_text())
     assert record["artefacts"]["model"]
     lineage = json.loads((tmp_path / "run/lineage.json").read_text())
@@ -155,7 +155,7 @@ def mixed_feedback(folder: Path) -> Path:
 def test_a_reward_model_learns_from_a_mix_of_feedback(tmp_path: Path) -> None:
     lines: list[str] = []
 
-    class Spoken(Progress):
+    class Spoken(StageProgress):
         def say(self, text: str) -> None:
             lines.append(text)
 

@@ -14,7 +14,7 @@ import toy  # noqa: F401 (registers the toy stage)
 from accord.errors import ConfigError
 from accord.runs import recipe as recipes
 from accord.runs import study
-from accord.runs.context import Progress
+from accord.runs.context import StageProgress
 
 STUDY = {
     "seeds": [1, 2, 3],
@@ -30,7 +30,7 @@ def make(**changes: object) -> recipes.Recipe:
 
 
 def execute(run_dir: Path, resume: bool = False) -> Path:
-    return study.execute(make(), run_dir, resume, lambda seed: nullcontext(Progress()), {})
+    return study.execute(make(), run_dir, resume, lambda seed: nullcontext(StageProgress()), {})
 
 
 def test_every_seed_is_a_run_of_its_own_and_the_table_is_printed(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_mistakes_are_named_before_anything_runs(changes: dict, message: str) ->
 def test_a_value_that_no_run_has_is_named(tmp_path: Path) -> None:
     recipe = make(columns={"{row}.nrom": "norm"})
     with pytest.raises(ConfigError, match=r"no run has a value one\.nrom"):
-        study.execute(recipe, tmp_path / "s", False, lambda seed: nullcontext(Progress()), {})
+        study.execute(recipe, tmp_path / "s", False, lambda seed: nullcontext(StageProgress()), {})
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from accord.learning.preference import Pair, PreferenceSettings, preference_step
 from accord.models.loading import freeze
 from accord.runs import recipe as recipes
 from accord.runs import runner
-from accord.runs.context import Progress, StageContext
+from accord.runs.context import StageContext, StageProgress
 from accord.runs.reading import read_prompts
 from accord.runs.session import InterruptFlag
 from accord.runs.stages.evaluation import render
@@ -462,7 +462,7 @@ def test_files_of_a_preferences_stage_keep_everything(tmp_path: Path) -> None:
         f"name: toy\nseed: 1\nthreads: 1\nstages:\n  data: {{kind: preferences, data: {tmp_path / 'data.jsonl'}, evaluation: 2}}\n"
     )
     runner.execute(
-        recipes.load(str(tmp_path / "toy.yaml")), tmp_path / "run", False, Progress(), {}
+        recipes.load(str(tmp_path / "toy.yaml")), tmp_path / "run", False, StageProgress(), {}
     )
     folder = tmp_path / "run/stages/01-data"
     shown = [Feedback.model_validate(row) for row in read_jsonl(folder / "sft.jsonl")]

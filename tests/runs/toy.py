@@ -18,7 +18,7 @@ from accord.errors import AccordError
 from accord.learning.session import State
 from accord.runs import recipe as recipes
 from accord.runs import runner
-from accord.runs.context import Progress, StageContext
+from accord.runs.context import StageContext, StageProgress
 from accord.runs.registry import register
 from accord.runs.stage import Stage, StageConfig, StageResult
 
@@ -91,7 +91,7 @@ def main(arguments: list[str]) -> int:
     path.write_text(RECIPE)
     try:
         recipe, run_dir = recipes.load(str(path), overrides), Path(arguments[0])
-        return runner.execute(recipe, run_dir, "--resume" in flags, Progress(), {}).exit_code
+        return runner.execute(recipe, run_dir, "--resume" in flags, StageProgress(), {}).exit_code
     except AccordError as error:
         print(error, file=sys.stderr)
         return error.exit_code

@@ -15,7 +15,7 @@ from accord.models.packed import NAME
 from accord.sampling.builtin import BuiltinSampler, draw
 from accord.sampling.rollout import Rollout, SamplingSettings
 from accord.text.encoding import Encoder
-from accord.text.packing import Group, pack
+from accord.text.packing import PromptGroup, pack
 from tiny import tiny_llama
 
 PROMPTS = [[0, 5, 9], [0], [0, 7, 8, 9, 10, 11, 12], [0, 5, 9]]
@@ -86,7 +86,9 @@ def test_frequencies_follow_the_distribution(temperature: float) -> None:
     seen = Counter(tuple(response) for response in rollout.responses)
     pairs = [(first, second) for first in range(8) for second in range(8) if first != 1] + [(1,)]
     with torch.no_grad():
-        logp = model.logprobs(pack([Group([0, 5], [list(pair) for pair in pairs])]), temperature)
+        logp = model.logprobs(
+            pack([PromptGroup([0, 5], [list(pair) for pair in pairs])]), temperature
+        )
     expected = [n * float(p.sum().exp()) for p in logp.split([len(pair) for pair in pairs])]
     assert sum(expected) == pytest.approx(n, rel=1e-4)
     counts = [seen[pair] for pair in pairs]

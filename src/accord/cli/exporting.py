@@ -61,14 +61,14 @@ def write_export(loaded: Loaded, destination: Path, shape: str, options: ExportO
             "--salt without --hash-annotators",
             "add --hash-annotators, or leave out --salt and ACCORD_SALT",
         )
-    beside = (
+    about_file = (
         destination.with_suffix(".about.jsonl")
-        if made.beside and options.columns and made.about
+        if made.has_about_file and options.columns and made.about
         else None
     )
     paths = [
         destination,
-        *([beside] if beside else []),
+        *([about_file] if about_file else []),
         *(card_paths(destination) if options.card else ()),
     ]
     check_free(paths)
@@ -76,8 +76,8 @@ def write_export(loaded: Loaded, destination: Path, shape: str, options: ExportO
     names = _pseudonyms(loaded.records, options)
     rows = made.full_rows() if options.columns else made.rows
     _write(destination, [names.row(row) for row in rows] if names else rows, shape)
-    if beside is not None:
-        write_jsonl(beside, [names.row(row) for row in made.about] if names else made.about)
+    if about_file is not None:
+        write_jsonl(about_file, [names.row(row) for row in made.about] if names else made.about)
     if options.card:
         _write_card(loaded, made, destination, names)
     _report(made, paths)

@@ -20,7 +20,7 @@ def merge(adapter: str, destination: Path) -> None:
     from accord.models import precision
     from accord.models.loading import load_causal_lm, merge_adapter, save_causal_lm
     from accord.runs.known import check_merging
-    from accord.text.packing import Group, pack
+    from accord.text.packing import PromptGroup, pack
 
     if destination.exists():
         raise ConfigError(f"{destination} exists", "choose a new directory")
@@ -29,7 +29,7 @@ def merge(adapter: str, destination: Path) -> None:
     ids = torch.randint(
         0, model.vocab_size, (24,), generator=torch.Generator().manual_seed(0)
     ).tolist()
-    stream = pack([Group(ids[:4], [ids[4:]])])
+    stream = pack([PromptGroup(ids[:4], [ids[4:]])])
     with precision.exact(), torch.no_grad():
         before = model.logprobs(stream)
         save_causal_lm(merge_adapter(model), destination)

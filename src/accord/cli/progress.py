@@ -9,13 +9,13 @@ from types import TracebackType
 from typing import Any
 
 from accord.cli.terminal import safe_text
-from accord.runs.context import Progress
+from accord.runs.context import StageProgress
 from accord.runs.plan import Plan
 
 PLAIN_SECONDS = 15.0
 
 
-class RunProgress(Progress):
+class RunProgress(StageProgress):
     """Shows the stage under way; `begin` is called by the runner before each stage. prefix: shown
     before its number."""
 
@@ -77,7 +77,7 @@ class RunProgress(Progress):
             self._line(f"stage {place}")
 
     def step(self, done: int, total: int, note: str = "") -> None:
-        """See `accord.runs.context.Progress.step`."""
+        """See `accord.runs.context.StageProgress.step`."""
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=done, total=total, note=note)
         elif done == total or time.monotonic() - self._last > PLAIN_SECONDS:
@@ -85,7 +85,7 @@ class RunProgress(Progress):
             self._line(f"{self.current} {done}/{total} {note}")
 
     def say(self, text: str) -> None:
-        """See `accord.runs.context.Progress.say`."""
+        """See `accord.runs.context.StageProgress.say`."""
         self._line(f"{self.current}: {text}" if self.current else text)
 
     def _line(self, text: str) -> None:

@@ -10,7 +10,7 @@ import click
 
 from accord.cli.exporting import check_free
 from accord.cli.progress import RunProgress
-from accord.cli.studio_chat import Chat, application
+from accord.cli.studio_chat import ChatSettings, application
 from accord.cli.terminal import safe_text
 from accord.errors import ConfigError
 from accord.feedback.formats.card import card_paths
@@ -26,7 +26,7 @@ from accord.studio.storage.database import Database, open_database
 from accord.studio.storage.engines import parse_url
 
 
-def run_studio(wanted: Serving, open_browser: bool, chat: Chat | None) -> None:
+def run_studio(wanted: Serving, open_browser: bool, chat: ChatSettings | None) -> None:
     """Serve until Ctrl-C."""
     check_port(wanted.host, wanted.port)  # before a model is loaded
     serve(wanted, open_browser, click.echo, application(chat, wanted.workers) or HERE)

@@ -30,7 +30,7 @@ server's threads."""
 
 
 @dataclass(frozen=True)
-class Chat:
+class ChatSettings:
     """What is asked for on the command line. models: one (two samples are compared) or two (one of
     each)."""
 
@@ -55,7 +55,7 @@ class Chat:
             )
 
 
-class Model(Protocol):
+class ChatModel(Protocol):
     """Writes one response."""
 
     def respond(self, messages: Sequence[dict[str, Any]], seed: int) -> Reply: ...
@@ -65,7 +65,7 @@ class Model(Protocol):
 class Remote:
     """A model behind an endpoint. `name` is what the records say produced the response."""
 
-    def __init__(self, name: str, endpoint: Endpoint, chat: Chat) -> None:
+    def __init__(self, name: str, endpoint: Endpoint, chat: ChatSettings) -> None:
         self.name, self.endpoint, self.chat = name, endpoint, chat
 
     def respond(self, messages: Sequence[dict[str, Any]], seed: int) -> Reply:
@@ -84,7 +84,7 @@ class Local:
 
     _alone = threading.Lock()
 
-    def __init__(self, name: str, chat: Chat) -> None:
+    def __init__(self, name: str, chat: ChatSettings) -> None:
         """Load a directory, a Hub id or accord:NAME. Raises ConfigError for what is no chat
         model."""
         threads = environment.prepare("auto")
@@ -134,7 +134,7 @@ class Local:
 class Models:
     """What the studio talks to: one model twice, or two models once each."""
 
-    def __init__(self, models: Sequence[Model]) -> None:
+    def __init__(self, models: Sequence[ChatModel]) -> None:
         self.models = list(models)
         self._places = threading.Semaphore(AT_ONCE)
 
@@ -167,19 +167,19 @@ def is_remote(name: str) -> bool:
     return name.startswith(("http://", "https://"))
 
 
-def open_models(chat: Chat) -> Models:
+def open_models(chat: ChatSettings) -> Models:
     """Load or address the models. Raises ConfigError, with what to do."""
     return Models([_open(name, number, chat) for number, name in enumerate(chat.models)])
 
 
-def _open(name: str, number: int, chat: Chat) -> Model:
+def _open(name: str, number: int, chat: ChatSettings) -> ChatModel:
     if not is_remote(name):
         return Local(name, chat)
     url, _, model = name.partition("#")
     return Remote(name, Endpoint(url, model, _key(url, number, chat)), chat)
 
 
-def _key(url: str, number: int, chat: Chat) -> str:
+def _key(url: str, number: int, chat: ChatSettings) -> str:
     """The key of the endpoint: of its own, or the first one's where both are at one address."""
     key = os.environ.get(KEYS[number], "")
     shared = number == 1 and _origin(url) == _origin(chat.models[0])
@@ -191,7 +191,7 @@ def _origin(url: str) -> tuple[str, str]:
     return parts.scheme, parts.netloc
 
 
-def application(chat: Chat | None, workers: int) -> str | Callable[[], FastAPI] | None:
+def application(chat: ChatSettings | None, workers: int) -> str | Callable[[], FastAPI] | None:
     """What `serve` should run; None for a studio without chat. Models load here, so that mistakes
     come before serving.
 
@@ -218,5 +218,5 @@ def in_worker() -> FastAPI:
     """The application of a worker process, with what `application` left in the environment."""
     said = json.loads(os.environ[CHAT])
     return from_environment(
-        open_models(Chat(tuple(said["models"]), said["max_tokens"], said["temperature"]))
+        open_models(ChatSettings(tuple(said["models"]), said["max_tokens"], said["temperature"]))
     )

@@ -118,10 +118,10 @@ def studio(
         context.obj = database
         return
     from accord.cli.studio import openid_provider, run_studio
-    from accord.cli.studio_chat import Chat
+    from accord.cli.studio_chat import ChatSettings
     from accord.studio.server import Serving
 
-    chat = Chat(chat_models, chat_max_tokens, chat_temperature) if chat_models else None
+    chat = ChatSettings(chat_models, chat_max_tokens, chat_temperature) if chat_models else None
     openid = openid_provider(oidc_issuer, oidc_client_id, oidc_name)
     run_studio(
         Serving(database, host, port, workers, media, https, private_webhooks, openid),

@@ -29,7 +29,7 @@ class Cell(BaseModel):
     difference: Estimate | None
 
 
-class Comparison(BaseModel):
+class ArmComparison(BaseModel):
     """rows x columns of cells; labels by name; compared: row -> the row it is compared with."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -47,7 +47,7 @@ def compare(
     rows: Mapping[str, str],
     columns: Mapping[str, str],
     compared: Mapping[str, str],
-) -> Comparison:
+) -> ArmComparison:
     """`found` is row -> column -> seed -> value."""
     cells: dict[str, dict[str, Cell]] = {}
     for row in rows:
@@ -63,7 +63,7 @@ def compare(
             cells[row][column] = Cell(
                 values=values, mean=student_mean(list(values.values())), difference=difference
             )
-    return Comparison(
+    return ArmComparison(
         seeds=list(seeds),
         rows=dict(rows),
         columns=dict(columns),

@@ -23,11 +23,11 @@ from accord.statistics.means import Estimate, clustered_mean
 Rows = Sequence[Mapping[str, Any]]
 
 
-class _Model(BaseModel):
+class _EvidenceModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Point(_Model):
+class PolicyPoint(_EvidenceModel):
     """A policy at one step of its training, on the evaluation prompts. Gains are paired, against
     the baseline."""
 
@@ -42,7 +42,7 @@ class Point(_Model):
     text: TextMeasures
 
 
-class Pairing(_Model):
+class Pairing(_EvidenceModel):
     """One prompt's response before and after."""
 
     prompt: str
@@ -54,14 +54,14 @@ class Pairing(_Model):
     proxy_after: float
 
 
-class ArmEvidence(_Model):
+class ArmEvidence(_EvidenceModel):
     """One way of tuning, from its first to its last point. late_drop: gold at the last point minus
     gold at the best earlier point, paired by prompt; length_share: share of the proxy gain left at
     equal length."""
 
     name: str
     method: str
-    points: list[Point]
+    points: list[PolicyPoint]
     late_drop: Estimate | None
     length_share: float | None
     fit: Fit | None
@@ -69,11 +69,11 @@ class ArmEvidence(_Model):
     pairings: list[Pairing]
 
     @property
-    def last(self) -> Point:
+    def last(self) -> PolicyPoint:
         return self.points[-1]
 
 
-class AnnotatorRow(_Model):
+class AnnotatorEvidence(_EvidenceModel):
     """Estimate against truth (truth only for simulated annotators)."""
 
     annotator: str
@@ -88,7 +88,7 @@ class AnnotatorRow(_Model):
     true_side_bias: float | None = None
 
 
-class AgreementRow(_Model):
+class AgreementRow(_EvidenceModel):
     """Agreement measures with 95 % intervals as [value, low, high]; None for what is not
     measurable, with the reason."""
 
@@ -101,7 +101,7 @@ class AgreementRow(_Model):
     not_measurable: dict[str, str]
 
 
-class Evidence(_Model):
+class Evidence(_EvidenceModel):
     """Everything the verdict rests on and the report shows."""
 
     baseline_name: str
@@ -113,7 +113,7 @@ class Evidence(_Model):
     best_of: list[BestOfPoint]
     best_of_fit: Fit | None
     reward_card: RewardCard | None
-    annotators: list[AnnotatorRow]
+    annotators: list[AnnotatorEvidence]
     agreement: AgreementRow | None
     notes: list[str]
 
@@ -132,7 +132,7 @@ def measure(
     best_of_rows: Rows = (),
     best_of_sizes: tuple[int, ...] = (1, 2, 4, 8, 16, 32),
     reward_card: RewardCard | None = None,
-    annotators: Sequence[AnnotatorRow] = (),
+    annotators: Sequence[AnnotatorEvidence] = (),
     agreement: AgreementRow | None = None,
     notes: Sequence[str] = (),
 ) -> Evidence:
@@ -183,14 +183,14 @@ def _arm(
     )
 
 
-def _point(step: int, samples: Samples, baseline: Samples, length: int) -> Point:
+def _point(step: int, samples: Samples, baseline: Samples, length: int) -> PolicyPoint:
     at, clusters = winrate.aligned(samples, baseline), list(samples.prompt_id_B)
     gold = gold_gain = wins = None
     if samples.gold_B is not None and baseline.gold_B is not None:
         gold = clustered_mean(samples.gold_B, clusters)
         gold_gain = winrate.gain(samples.gold_B, baseline.gold_B[at], clusters)
         wins = winrate.win_rate(samples.gold_B, baseline.gold_B[at], clusters)
-    return Point(
+    return PolicyPoint(
         step=step,
         kl=kl.measure(samples),
         proxy=clustered_mean(samples.proxy_B, clusters),
@@ -223,7 +223,7 @@ def _late_drop(found: list[Samples]) -> Estimate | None:
     return clustered_mean(drops)
 
 
-def _rl_fit(points: Sequence[Point]) -> Fit | None:
+def _rl_fit(points: Sequence[PolicyPoint]) -> Fit | None:
     usable = [p for p in points if p.gold_gain is not None]
     d = np.array([p.kl.root for p in usable])
     gain = np.array([p.gold_gain.value for p in usable if p.gold_gain is not None])

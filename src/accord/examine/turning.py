@@ -14,7 +14,7 @@ from accord.statistics.means import paired_difference
 
 
 @dataclass(frozen=True)
-class Point:
+class ProxyGoldPoint:
     """A policy examined at `step`: mean proxy and gold score per prompt [P], the same prompts at
     every point."""
 
@@ -23,7 +23,7 @@ class Point:
     gold_P: Array
 
 
-def gold_turned(points: Sequence[Point], planned: int, level: float = 0.01) -> str | None:
+def gold_turned(points: Sequence[ProxyGoldPoint], planned: int, level: float = 0.01) -> str | None:
     """What happened, when gold is lower at the last point than at an earlier one beyond chance, and
     the proxy higher.
 
@@ -47,7 +47,7 @@ def gold_turned(points: Sequence[Point], planned: int, level: float = 0.01) -> s
     return None
 
 
-def point(step: int, rows: Sequence[dict[str, object]]) -> Point:
+def proxy_gold_point(step: int, rows: Sequence[dict[str, object]]) -> ProxyGoldPoint:
     """A point from the sample rows of an examined policy (see the examination's rows: prompt_id,
     proxy, gold)."""
     prompts, place = np.unique([int(str(row["prompt_id"])) for row in rows], return_inverse=True)
@@ -58,4 +58,4 @@ def point(step: int, rows: Sequence[dict[str, object]]) -> Point:
         np.bincount(place, weights=values, minlength=len(prompts)) / counts
         for values in (proxy, gold)
     ]
-    return Point(step, means[0], means[1])
+    return ProxyGoldPoint(step, means[0], means[1])

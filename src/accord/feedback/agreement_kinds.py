@@ -49,7 +49,7 @@ Votes = dict[Unit, dict[str, float]]
 
 
 @dataclass(frozen=True)
-class ScaleAgreement:
+class RatingAgreement:
     """Agreement on single options. what: "rating helpful", "thumb", "step", "flag toxic"; alpha:
     Krippendorff's at `level`, None where only one value occurs; same: share of rater pairs, one per
     unit, that gave the same value;
@@ -72,7 +72,7 @@ class AgreementReport:
 
     choices: Agreement | None
     by_kind: dict[str, Agreement]
-    scales: list[ScaleAgreement]
+    scales: list[RatingAgreement]
     not_measured: dict[str, int]
 
 
@@ -93,7 +93,7 @@ def measure_all(records: Sequence[Feedback], draws: int = 400, seed: int = 0) ->
         together = measure(chosen, draws, seed) if chosen else None
     except DataError:
         together = None
-    scales: list[ScaleAgreement] = []
+    scales: list[RatingAgreement] = []
     for (what, level), votes in sorted(scale_votes(records).items()):
         twice = {unit: list(given.values()) for unit, given in votes.items() if len(given) >= 2}
         if twice:
@@ -172,7 +172,7 @@ def flags(record: Feedback) -> dict[str, bool]:
 
 def _measure_scale(
     what: str, level: Level, twice: dict[Unit, list[float]], draws: int, seed: int
-) -> ScaleAgreement:
+) -> RatingAgreement:
     rng = generator(seed, "agreement", what)
     by_prompt: dict[str, list[list[float]]] = defaultdict(list)
     for unit, values in sorted(twice.items()):
@@ -192,7 +192,7 @@ def _measure_scale(
         else None
     )
     defined = alpha if np.isfinite(alpha.value) else None
-    return ScaleAgreement(
+    return RatingAgreement(
         what, level, defined, same, top, len(twice), sum(map(len, twice.values()))
     )
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from accord.errors import DataError
 from accord.feedback.choice_model import place_of
-from accord.feedback.crowd_likelihood import Row, judged, maximise
+from accord.feedback.crowd_likelihood import CrowdJudgement, distinct_judgements, maximise
 from accord.feedback.records import BestWorst, Comparison, Feedback, Ranking
 from accord.feedback.votes import doubt_of, order_known, relative_weights
 from accord.statistics.intervals import Z95, Array
@@ -95,7 +95,7 @@ def estimate(records: Sequence[Feedback]) -> CrowdEstimate:
             f"a prompt has {width} different options; rationality within prompts is estimated for up to {MAX_OPTIONS}",
             "for models compared across prompts fit their scores: accord feedback ratings",
         )
-    found = maximise(judged(rows, prompt_of, prompts, len(names), counts), width)
+    found = maximise(distinct_judgements(rows, prompt_of, prompts, len(names), counts), width)
     x = found.x.copy()
     if (
         np.median(x[: len(names)]) < 0
@@ -118,7 +118,7 @@ def _unused(record: Feedback) -> str:
 
 def _rows(
     records: Sequence[Feedback], names: list[str]
-) -> tuple[list[Row], list[float], list[int], int, int]:
+) -> tuple[list[CrowdJudgement], list[float], list[int], int, int]:
     """(judgements, how often each counts, the prompt of each, number of prompts, most options of
     one). Numbering by sorted ids makes the order of records irrelevant."""
     keys = [repr(record.asked) for record in records]
@@ -142,7 +142,7 @@ def _rows(
             if not share:
                 continue
             rows.append(
-                Row(
+                CrowdJudgement(
                     tuple(option_of[key][i] for i in ordered),
                     tuple(places[i] for i in ordered),
                     tied,

@@ -20,7 +20,7 @@ from accord.feedback.position import PositionBias, position_bias
 from accord.feedback.ratings import Ratings, RatingSettings, fit
 from accord.feedback.records import Feedback
 from accord.feedback.representation import Representation, representation
-from accord.feedback.scales import Scales, attributes, rating_scales
+from accord.feedback.scales import AnnotatorScales, attributes, rating_scales
 from accord.feedback.tastes import Tastes, tastes
 from accord.feedback.votes import Objects, votes_of
 from accord.statistics.intervals import Z95, Interval
@@ -73,7 +73,7 @@ class Audit:
     accounts: list[VotesAlike]
     gold: list[GoldScore]
     groups: Tastes | None
-    scales: list[Scales]
+    scales: list[AnnotatorScales]
     representation: list[Representation]
 
 
@@ -274,7 +274,7 @@ def _groups(found: Tastes | None) -> list[Alarm]:
     return [Alarm("groups", "everybody", text)]
 
 
-def _scales(found: Sequence[Scales]) -> list[Alarm]:
+def _scales(found: Sequence[AnnotatorScales]) -> list[Alarm]:
     """Scales whose whole interval lies below a quarter of the crowd's: ratings that say next to
     nothing of the item."""
     return [

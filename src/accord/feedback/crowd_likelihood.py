@@ -32,7 +32,7 @@ LOG_NU = (-8.0, 4.0)
 
 
 @dataclass(frozen=True)
-class Row:
+class CrowdJudgement:
     """One judgement, its options best first, by number within the prompt: [K]; place: 1/2 - p / (K
     - 1) of each; of best/worst choices the first is the best and the last the worst."""
 
@@ -55,7 +55,7 @@ class _Block:
 
 
 @dataclass(frozen=True)
-class Judged:
+class DistinctJudgements:
     """Distinct judgements in blocks, numbered through; entry e: prompt e has judgement e so often
     [E]."""
 
@@ -80,19 +80,19 @@ class Judged:
         )
 
 
-def judged(
-    rows: Sequence[Row],
+def distinct_judgements(
+    rows: Sequence[CrowdJudgement],
     prompt_M: Sequence[int],
     prompts: int,
     annotators: int,
     counts: Sequence[float] | None = None,
-) -> Judged:
+) -> DistinctJudgements:
     """Judgements [M], each on one of the prompts, counting so often (None: once)."""
     distinct = sorted(
         set(rows),
         key=lambda r: (len(r.option), r.best_worst, r.annotator, r.option, r.place, r.tied),
     )
-    forms: dict[tuple[int, bool], list[Row]] = {}
+    forms: dict[tuple[int, bool], list[CrowdJudgement]] = {}
     for row in distinct:
         forms.setdefault((len(row.option), row.best_worst), []).append(row)
     blocks = [
@@ -111,7 +111,7 @@ def judged(
     )
     entries, entry_M = np.unique(key, return_inverse=True)
     prompt, row_of = np.divmod(entries, len(number))
-    return Judged(
+    return DistinctJudgements(
         blocks,
         prompt,
         row_of,
@@ -132,7 +132,7 @@ class Maximum:
     value: float
 
 
-def maximise(data: Judged, options: int) -> Maximum:
+def maximise(data: DistinctJudgements, options: int) -> Maximum:
     """The maximum of the marginal likelihood; `options`: the most that a prompt has."""
     sobol = qmc.Sobol(options, scramble=True, seed=0).random(POINTS)
     theta_KQ = norm.ppf(np.clip(sobol, 1e-9, 1 - 1e-9)).T
@@ -162,7 +162,7 @@ STEPS, LONGEST, NEAR = 25, 1.0, 1e-4
 
 
 def _search(
-    x: Array, data: Judged, theta_KQ: Array, low: Array, high: Array, change: float
+    x: Array, data: DistinctJudgements, theta_KQ: Array, low: Array, high: Array, change: float
 ) -> Array:
     """L-BFGS-B: careful, so that of several maxima one near the start is found."""
 
@@ -176,7 +176,7 @@ def _search(
 
 
 def _climb(
-    x: Array, data: Judged, theta_KQ: Array, low: Array, high: Array
+    x: Array, data: DistinctJudgements, theta_KQ: Array, low: Array, high: Array
 ) -> tuple[Array, float, Array] | None:
     """From close by: quasi-Newton steps (BFGS) that begin with the outer products of the prompts'
     slopes (Berndt et al. 1974) for the curvature, damped where they fail. Ends where slope' inverse
@@ -223,7 +223,9 @@ def _updated(inverse: Array, moved: Array, bent: Array) -> Array:
     return inverse + gained - crossed - crossed.T
 
 
-def log_likelihood(x: Array, data: Judged, theta_KQ: Array) -> tuple[float, Array, Array]:
+def log_likelihood(
+    x: Array, data: DistinctJudgements, theta_KQ: Array
+) -> tuple[float, Array, Array]:
     """Marginal log-likelihood, its gradient, and the information matrix (outer products of prompt
     scores)."""
     people, tables = data.annotators, _tables(x, data, theta_KQ)
@@ -243,7 +245,7 @@ def log_likelihood(x: Array, data: Judged, theta_KQ: Array) -> tuple[float, Arra
     return value, np.asarray(scores.sum(0)).ravel(), (scores.T @ scores).toarray()
 
 
-def value_and_slope(x: Array, data: Judged, theta_KQ: Array) -> tuple[float, Array]:
+def value_and_slope(x: Array, data: DistinctJudgements, theta_KQ: Array) -> tuple[float, Array]:
     """The first two of them alone, which is faster."""
     tables = _tables(x, data, theta_KQ)
     value, weight_PQ = _evidence(data, tables[0])
@@ -256,7 +258,7 @@ def value_and_slope(x: Array, data: Judged, theta_KQ: Array) -> tuple[float, Arr
     return value, np.concatenate([*by_person, [of_nu.sum()]])
 
 
-def _evidence(data: Judged, logp_TQ: Array) -> tuple[float, Array]:
+def _evidence(data: DistinctJudgements, logp_TQ: Array) -> tuple[float, Array]:
     """(log-likelihood, P(point) given what was said about a prompt: [P, Q])."""
     logp_PQ = data.counts @ logp_TQ
     top_P = logp_PQ.max(1)
@@ -266,7 +268,7 @@ def _evidence(data: Judged, logp_TQ: Array) -> tuple[float, Array]:
     return float((top_P + np.log(total_P / logp_TQ.shape[1])).sum()), weight_PQ
 
 
-def _tables(x: Array, data: Judged, theta_KQ: Array) -> list[Array]:
+def _tables(x: Array, data: DistinctJudgements, theta_KQ: Array) -> list[Array]:
     """log P of every distinct judgement at every point, and its slopes in beta, gamma and log nu:
     [T, Q] each."""
     parts = [_table(x, block, theta_KQ, data.annotators) for block in data.blocks]

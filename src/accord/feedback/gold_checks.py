@@ -245,7 +245,7 @@ def _flagged_at(rule: GoldRule, error: float, longest: int) -> Array:
 
 
 @dataclass(frozen=True)
-class Qualification:
+class QualificationResult:
     """passed: share with its exact interval; state: qualified when the interval lies above
     `required`, refused when below."""
 
@@ -255,7 +255,7 @@ class Qualification:
     state: Literal["qualified", "refused", "undecided"]
 
 
-def qualify(passed: int, asked: int, required: float = 0.7) -> Qualification:
+def qualify(passed: int, asked: int, required: float = 0.7) -> QualificationResult:
     """Whether someone who passed `passed` of `asked` screening items is at least `required`
     accurate, at 95 %."""
     if not 0 <= passed <= asked:
@@ -268,7 +268,7 @@ def qualify(passed: int, asked: int, required: float = 0.7) -> Qualification:
         if found.high < required
         else "undecided"
     )
-    return Qualification(asked, found, required, state)
+    return QualificationResult(asked, found, required, state)
 
 
 def chance_to_qualify(accuracy: float, asked: int, required: float = 0.7) -> float:

@@ -23,13 +23,13 @@ from pydantic import (
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 
 
-class Model(BaseModel):
+class RecordModel(BaseModel):
     """Base of everything in a record: unknown fields are refused, values are fixed once read."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class TextPart(Model):
+class TextPart(RecordModel):
     """A part of a message's content. Text only: images and audio are refused where a file is
     read."""
 
@@ -37,7 +37,7 @@ class TextPart(Model):
     text: str
 
 
-class FunctionCall(Model):
+class FunctionCall(RecordModel):
     """The function called. arguments: as given, an object or (as OpenAI writes it) JSON in a
     string."""
 
@@ -45,7 +45,7 @@ class FunctionCall(Model):
     arguments: dict[str, Any] | str = Field(default_factory=dict)
 
 
-class ToolCall(Model):
+class ToolCall(RecordModel):
     """One call of a tool that an assistant's message makes; `id` is what its result refers to."""
 
     id: str | None = None
@@ -57,7 +57,7 @@ class ToolCall(Model):
         return {name: value for name, value in handler(self).items() if value is not None}
 
 
-class Message(Model):
+class Message(RecordModel):
     """One turn of a conversation.
 
     content: text, or text in parts, or none beside reasoning or tool calls. reasoning_content: what
@@ -117,7 +117,7 @@ Content = str | list[Message]
 rendered by a model's chat template."""
 
 
-class Clip(Model):
+class Clip(RecordModel):
     """A segment of an episode: the steps [start, stop) of the episode with this id."""
 
     episode: str = Field(min_length=1)

@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from accord.feedback.messages import Model
+from accord.feedback.messages import RecordModel
 
 
-class Judge(Model):
+class Judge(RecordModel):
     """`meta.judge` of an AI judge's record: its model, the template's name or hash, the option ids
     in the order asked, the key of its answer in the cache, the probability of all answers that were
     understood, and what the call cost."""
@@ -24,7 +24,7 @@ class Judge(Model):
     cost: float | None = Field(None, ge=0)
 
 
-class Assist(Model):
+class Assist(RecordModel):
     """`meta.assist` of a judgement made with help: the randomised arm, and the id of the critique
     that was shown."""
 

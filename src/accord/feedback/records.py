@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from accord.errors import DataError
-from accord.feedback.messages import Clip, Content, Message, Model, plain, to_json
+from accord.feedback.messages import Clip, Content, Message, RecordModel, plain, to_json
 from accord.feedback.meta import check_meta
 
 __all__ = ["Clip", "Content", "Message", "plain", "to_json"]  # with the record, what it is made of
@@ -30,7 +30,7 @@ VERSION = 2
 weight in `meta`."""
 
 
-class Option(Model):
+class Option(RecordModel):
     """A response as offered: `shown_at` is its place on the screen, 0 is left or top."""
 
     id: str = Field(min_length=1)
@@ -40,7 +40,7 @@ class Option(Model):
 
 
 # --- choices --------------------------------------------------------------------------------------
-class _Choice(Model):
+class _Choice(RecordModel):
     """What was chosen. kind: its name in a record; fewest, most: how many options it can be about
     (None: any number)."""
 
@@ -181,7 +181,7 @@ class StepLabels(_Choice):
         return self
 
 
-class Span(Model):
+class Span(RecordModel):
     """The characters [start, end) of an option's text (code points), marked."""
 
     start: int = Field(ge=0)
@@ -280,7 +280,7 @@ Kind = Literal[
 
 
 # --- the record -----------------------------------------------------------------------------------
-class Feedback(Model):
+class Feedback(RecordModel):
     """One judgement. `session` groups the judgements of one sitting; `guideline` is the version
     judged by.
 
@@ -329,7 +329,7 @@ class Feedback(Model):
         choice.check(self.options)
         if unknown := set(choice.named()) - set(ids):
             raise ValueError(f"the choice names {sorted(unknown)}, the options are {sorted(ids)}")
-        _check_beside(self.prompt, self.tools, self.chat_template_kwargs)
+        _check_prompt_extras(self.prompt, self.tools, self.chat_template_kwargs)
         check_meta(self.meta)
         return self
 
@@ -358,13 +358,13 @@ def asking(
     """A prompt as `accord.text.encoding.Encoder` takes it: a text; messages; or, where there are
     tools or settings of the chat template, a dictionary of these and the messages. Raises
     ValueError for these beside a text."""
-    _check_beside(prompt, tools, chat_template_kwargs)
-    beside = {"tools": tools, "chat_template_kwargs": chat_template_kwargs}
-    beside = {name: value for name, value in beside.items() if value}
-    return {"messages": to_json(prompt), **beside} if beside else to_json(prompt)
+    _check_prompt_extras(prompt, tools, chat_template_kwargs)
+    extras = {"tools": tools, "chat_template_kwargs": chat_template_kwargs}
+    extras = {name: value for name, value in extras.items() if value}
+    return {"messages": to_json(prompt), **extras} if extras else to_json(prompt)
 
 
-def _check_beside(
+def _check_prompt_extras(
     prompt: Content, tools: Sequence[Any], chat_template_kwargs: Mapping[str, Any] | None
 ) -> None:
     if isinstance(prompt, str) and (tools or chat_template_kwargs):

@@ -53,7 +53,7 @@ class CalibratedItem:
 
 
 @dataclass(frozen=True)
-class Scales:
+class AnnotatorScales:
     """The crowd's typical offset and scale, every annotator's and every item's; alpha (interval
     level) of the ratings as given and as each predicts its item after correction, None where it is
     undefined."""
@@ -69,7 +69,7 @@ class Scales:
 
 
 @dataclass(frozen=True)
-class _Data:
+class _ScaleVotes:
     item: Index
     annotator: Index
     value: Array
@@ -98,7 +98,7 @@ def attributes(records: Sequence[Feedback]) -> list[str]:
     )
 
 
-def rating_scales(records: Sequence[Feedback], attribute: str) -> Scales:
+def rating_scales(records: Sequence[Feedback], attribute: str) -> AnnotatorScales:
     """Offsets and scales from all ratings of `attribute`. Raises DataError when nothing was rated
     by two."""
     votes = scale_votes(records).get((f"rating {attribute}", "interval"), {})
@@ -107,7 +107,7 @@ def rating_scales(records: Sequence[Feedback], attribute: str) -> Scales:
 
 def fit_scales(
     attribute: str, votes: Votes, iterations: int = 2000, tolerance: float = 1e-6
-) -> Scales:
+) -> AnnotatorScales:
     """Fit votes (item -> annotator -> rating)."""
     names, items = sorted({a for given in votes.values() for a in given}), sorted(votes)
     if not any(len(given) >= 2 for given in votes.values()):
@@ -123,7 +123,7 @@ def fit_scales(
             f"every rating of {attribute} is {value[0]:g}",
             "a scale that nobody uses cannot be corrected",
         )
-    data = _Data(item, annotator, value.astype(np.float64), len(items), len(names))
+    data = _ScaleVotes(item, annotator, value.astype(np.float64), len(items), len(names))
     state = _start(data)
     for _ in range(iterations):
         before = np.concatenate([state.offset, state.scale])
@@ -136,7 +136,7 @@ def fit_scales(
     return _result(attribute, data, state, names, items)
 
 
-def _start(data: _Data) -> _State:
+def _start(data: _ScaleVotes) -> _State:
     mean = np.bincount(data.annotator, data.value) / np.bincount(data.annotator)
     deviation = float(np.std(data.value))
     return _State(
@@ -159,7 +159,7 @@ def _with_positive_scales(state: _State) -> _State:
     return replace(state, scale=-state.scale, covariance=covariance, centre=centre)
 
 
-def _quality(data: _Data, state: _State) -> tuple[Array, Array]:
+def _quality(data: _ScaleVotes, state: _State) -> tuple[Array, Array]:
     """Posterior mean and variance of each t_u: [U] each."""
     s, psi = state.scale[data.annotator], state.noise[data.annotator]
     _, both, of_scale = (part[data.annotator] for part in state.covariance)
@@ -168,7 +168,7 @@ def _quality(data: _Data, state: _State) -> tuple[Array, Array]:
     return variance * np.bincount(data.item, part / psi, minlength=data.items), variance
 
 
-def _step(data: _Data, state: _State) -> _State:
+def _step(data: _ScaleVotes, state: _State) -> _State:
     """One iteration. Offsets and scales keep their uncertainty: as plain maxima they would take
     from the spread of t."""
     mean_U, variance_U = _quality(data, state)
@@ -210,7 +210,7 @@ def _step(data: _Data, state: _State) -> _State:
     )
 
 
-def _errors(data: _Data, state: _State) -> tuple[Array, Array]:
+def _errors(data: _ScaleVotes, state: _State) -> tuple[Array, Array]:
     """Standard errors of offsets and scales: [A] each, from the expected information of the
     marginal Gaussian.
 
@@ -250,8 +250,8 @@ def _errors(data: _Data, state: _State) -> tuple[Array, Array]:
 
 
 def _result(
-    attribute: str, data: _Data, state: _State, names: list[str], items: list[Unit]
-) -> Scales:
+    attribute: str, data: _ScaleVotes, state: _State, names: list[str], items: list[Unit]
+) -> AnnotatorScales:
     offset_error, scale_error = _errors(data, state)
     judged, means = (
         np.bincount(data.annotator),
@@ -290,7 +290,7 @@ def _result(
     # instead.
     s, psi = state.scale[data.annotator], state.noise[data.annotator]
     corrected = s * (data.value - state.offset[data.annotator]) / (s**2 + psi)
-    return Scales(
+    return AnnotatorScales(
         attribute,
         typical_offset,
         typical_scale,
@@ -302,7 +302,7 @@ def _result(
     )
 
 
-def _alpha(data: _Data, value: Array) -> float | None:
+def _alpha(data: _ScaleVotes, value: Array) -> float | None:
     """Krippendorff's alpha (interval) from moments per item: corrected ratings are not
     categories."""
     counts = np.bincount(data.item, minlength=data.items)

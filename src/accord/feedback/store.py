@@ -33,7 +33,7 @@ class _Row(_Base):
 
 
 @dataclass(frozen=True)
-class Added:
+class AddedRecords:
     """Records newly stored, and records that were there already with the same content."""
 
     new: int
@@ -73,7 +73,7 @@ class FeedbackStore:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def add(self, records: Iterable[Feedback]) -> Added:
+    def add(self, records: Iterable[Feedback]) -> AddedRecords:
         """Store records in one transaction.
 
         A record already there is counted as repeated; one with a known id but other content raises
@@ -101,7 +101,7 @@ class FeedbackStore:
                         f"record {record.id!r} is already stored with other content",
                         "give it a new id",
                     )
-        return Added(new, repeated)
+        return AddedRecords(new, repeated)
 
     def records(self, kind: str | None = None, annotator: str | None = None) -> Iterator[Feedback]:
         """Records in insertion order, optionally of one kind or annotator."""
@@ -135,7 +135,7 @@ class FeedbackStore:
         """Write all records as JSONL, atomically; returns their number."""
         return write_records(path, self.records())
 
-    def import_jsonl(self, path: Path) -> Added:
+    def import_jsonl(self, path: Path) -> AddedRecords:
         """Add all records of a JSONL file, or none when one is wrong."""
         return self.add(read_records(path))
 

@@ -42,7 +42,7 @@ class GroupScore:
 
 
 @dataclass(frozen=True)
-class Group:
+class TasteGroup:
     """share: of the annotators (Wilson's interval around the expected number); members: those most
     likely in it."""
 
@@ -52,7 +52,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Membership:
+class TasteMembership:
     """P(group) of one annotator."""
 
     annotator: str
@@ -78,8 +78,8 @@ class Tastes:
     """groups, the largest first; bic by number of groups (the smallest wins); disputed: pairs on
     which groups prefer differently, the widest first; votes used and ties left out."""
 
-    groups: list[Group]
-    members: list[Membership]
+    groups: list[TasteGroup]
+    members: list[TasteMembership]
     bic: dict[int, float]
     disputed: list[SoftLabel]
     votes: int
@@ -87,7 +87,7 @@ class Tastes:
 
 
 @dataclass(frozen=True)
-class _Data:
+class _PairCounts:
     """Distinct (winner, loser) pairs [Q] and how often each annotator decided so: [A, Q]."""
 
     winner: Index
@@ -136,7 +136,7 @@ def tastes_of(votes: Votes, most: int = 4, seed: int = 0) -> Tastes:
     return _result(votes, data, fits[min(bic, key=lambda g: bic[g])], bic, ties)
 
 
-def _data(votes: Votes) -> tuple[_Data, int]:
+def _data(votes: Votes) -> tuple[_PairCounts, int]:
     decided = votes.where(votes.outcome != TIE)
     if not decided.total:
         raise DataError("there are only ties", "tastes show in decided comparisons")
@@ -154,10 +154,12 @@ def _data(votes: Votes) -> tuple[_Data, int]:
     counts = csr_matrix((decided.count, (decided.annotator, place)), shape=(annotators, len(pairs)))
     winner, loser = np.divmod(pairs, producers)
     ties = votes.total - decided.total
-    return _Data(winner, loser, counts, producers, annotators, float(decided.count.sum())), ties
+    return _PairCounts(
+        winner, loser, counts, producers, annotators, float(decided.count.sum())
+    ), ties
 
 
-def _best(data: _Data, groups: int, seed: int) -> _Fit:
+def _best(data: _PairCounts, groups: int, seed: int) -> _Fit:
     """The best of several starts: random ones, and one from the directions in which annotators
     differ most."""
     rng = generator(seed, "tastes", groups)
@@ -170,7 +172,7 @@ def _best(data: _Data, groups: int, seed: int) -> _Fit:
     return max((_em(data, start) for start in starts), key=lambda found: found.log_likelihood)
 
 
-def _split(data: _Data, groups: int, rng: np.random.Generator) -> Array:
+def _split(data: _PairCounts, groups: int, rng: np.random.Generator) -> Array:
     """Annotators by the leading directions of their residuals from the common scores."""
     common = _em(data, np.ones((data.annotators, 1))).scores_GP[0]
     surprise = 1 - decided_p(common[data.winner] - common[data.loser])
@@ -194,7 +196,9 @@ def _split(data: _Data, groups: int, rng: np.random.Generator) -> Array:
     return start
 
 
-def _em(data: _Data, member_AG: Array, iterations: int = 200, tolerance: float = 1e-4) -> _Fit:
+def _em(
+    data: _PairCounts, member_AG: Array, iterations: int = 200, tolerance: float = 1e-4
+) -> _Fit:
     groups, grid = member_AG.shape[1], LOG_RELIABILITY
     log_prior = -((grid / RELIABILITY_SD) ** 2) / 2
     log_prior = log_prior - logsumexp(log_prior)
@@ -225,7 +229,7 @@ def _em(data: _Data, member_AG: Array, iterations: int = 200, tolerance: float =
     return _Fit(scores, errors, shares, joint.sum(2), float(evidence.sum()), freedom)
 
 
-def _newton(data: _Data, weight_RQ: Array, start: Array) -> tuple[Array, Array]:
+def _newton(data: _PairCounts, weight_RQ: Array, start: Array) -> tuple[Array, Array]:
     """Scores of one group (concave), and the curvature of its likelihood. weight: votes expected at
     each reliability."""
     scale, s, size = np.exp(LOG_RELIABILITY)[:, None], start, data.producers
@@ -250,7 +254,9 @@ def _newton(data: _Data, weight_RQ: Array, start: Array) -> tuple[Array, Array]:
     return s, curvature
 
 
-def _result(votes: Votes, data: _Data, found: _Fit, bic: dict[int, float], ties: int) -> Tastes:
+def _result(
+    votes: Votes, data: _PairCounts, found: _Fit, bic: dict[int, float], ties: int
+) -> Tastes:
     order = np.argsort(-found.shares_G)
     member, scores, errors = (
         found.member_AG[:, order],
@@ -259,7 +265,7 @@ def _result(votes: Votes, data: _Data, found: _Fit, bic: dict[int, float], ties:
     )
     likely = member.argmax(1)
     groups = [
-        Group(
+        TasteGroup(
             share(float(member[:, g].sum()), data.annotators),
             [name for k, name in enumerate(votes.annotators) if likely[k] == g],
             [
@@ -271,7 +277,7 @@ def _result(votes: Votes, data: _Data, found: _Fit, bic: dict[int, float], ties:
     ]
     judged = np.asarray(data.counts_AQ.sum(1)).ravel()
     members = [
-        Membership(name, round(float(judged[k])), member[k].tolist())
+        TasteMembership(name, round(float(judged[k])), member[k].tolist())
         for k, name in enumerate(votes.annotators)
     ]
     labels = _soft_labels(votes, data, scores, found.shares_G[order])
@@ -280,7 +286,9 @@ def _result(votes: Votes, data: _Data, found: _Fit, bic: dict[int, float], ties:
     return Tastes(groups, members, bic, disputed, round(data.votes), ties)
 
 
-def _soft_labels(votes: Votes, data: _Data, scores_GP: Array, shares_G: Array) -> list[SoftLabel]:
+def _soft_labels(
+    votes: Votes, data: _PairCounts, scores_GP: Array, shares_G: Array
+) -> list[SoftLabel]:
     """Every judged pair, the smaller name first."""
     totals: dict[tuple[int, int], list[float]] = {}
     counts = np.asarray(data.counts_AQ.sum(0)).ravel()

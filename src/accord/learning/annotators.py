@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from accord.errors import RunError
-from accord.learning.judgements import AnnotatorEffects, Scale
+from accord.learning.judgements import AnnotatorEffects, RatingScale
 
 SPREAD = {
     "rationality_A": 1.0,
@@ -52,7 +52,7 @@ class JudgementParameters(nn.Module):
     offset_A: Tensor
 
     def __init__(
-        self, start: AnnotatorEffects, scales: Sequence[Scale] = (), joint: bool = False
+        self, start: AnnotatorEffects, scales: Sequence[RatingScale] = (), joint: bool = False
     ) -> None:
         super().__init__()
         self.scales, count = tuple(scales), start.rationality_A.numel()
@@ -151,7 +151,7 @@ def describe_annotators(
     centre_E: Tensor,
     deviation: float,
     names: Sequence[str],
-    scales: Sequence[Scale],
+    scales: Sequence[RatingScale],
 ) -> dict[str, Any]:
     """What the members learned (`values` of each), on average, for rewards in the unit of scores: r
     = deviation * score + centre. The shift that offsets and thresholds could share is taken out:
@@ -194,7 +194,7 @@ def describe_annotators(
     }
 
 
-def starting_thresholds(scale: Scale) -> Tensor:
+def starting_thresholds(scale: RatingScale) -> Tensor:
     """Thresholds at which a reward of 0 gives every level its observed share: logit of the
     cumulated shares, [L]."""
     smoothed = torch.tensor(scale.shares, dtype=torch.double) + 1e-3
@@ -202,7 +202,7 @@ def starting_thresholds(scale: Scale) -> Tensor:
     return torch.logit(below).float()
 
 
-def _thresholds(scale: Scale, gaps: Tensor) -> Tensor:
+def _thresholds(scale: RatingScale, gaps: Tensor) -> Tensor:
     """Ascending thresholds [L] from the first one (0 where it is anchored, and then left out) and
     the gaps."""
     first = gaps.new_zeros(1) if scale.anchored else gaps[:1]
@@ -211,7 +211,7 @@ def _thresholds(scale: Scale, gaps: Tensor) -> Tensor:
     )
 
 
-def _gaps(scale: Scale, thresholds_L: Tensor) -> nn.Parameter:
+def _gaps(scale: RatingScale, thresholds_L: Tensor) -> nn.Parameter:
     """The parameters behind `_thresholds`."""
     wanted = (thresholds_L.diff() - LEAST_GAP).clamp_min(1e-2)
     inverse = wanted + torch.log(-torch.expm1(-wanted))

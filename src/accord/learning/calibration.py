@@ -13,7 +13,7 @@ from accord.errors import DataError
 from accord.learning.judgements import JudgedGroup, pairs_said, strict_pairs
 from accord.models.reward_model import RewardModel
 from accord.statistics.calibration import best_temperature
-from accord.text.packing import SCORING_TOKENS, Group, response_offsets
+from accord.text.packing import SCORING_TOKENS, PromptGroup, response_offsets
 
 
 def agreement(
@@ -41,7 +41,7 @@ def pair_gaps(scores_R: Tensor, groups: Sequence[JudgedGroup]) -> Tensor:
 
 
 def fit_centre(
-    model: RewardModel, reference: Sequence[Group], micro_batch_tokens: int = SCORING_TOKENS
+    model: RewardModel, reference: Sequence[PromptGroup], micro_batch_tokens: int = SCORING_TOKENS
 ) -> None:
     """Centre each member on samples of the reference policy, scale the ensemble mean to deviation
     1."""
@@ -71,7 +71,7 @@ def fit_temperature(
 
 
 def context_explained(
-    model: RewardModel, groups: Sequence[Group], micro_batch_tokens: int = SCORING_TOKENS
+    model: RewardModel, groups: Sequence[PromptGroup], micro_batch_tokens: int = SCORING_TOKENS
 ) -> float:
     """Share r^2 of the variance of rewards that the text explains; the rest is hidden context
     (Siththaranjan 2023).

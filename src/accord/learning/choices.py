@@ -14,7 +14,7 @@ from accord.learning import likelihoods
 from accord.learning.judged_batch import Choices, JudgedBatch
 from accord.learning.judgements import AnnotatorEffects
 from accord.learning.settings import Form
-from accord.models.heads import Reading
+from accord.models.heads import HeadOutput
 
 
 class Terms(NamedTuple):
@@ -35,7 +35,7 @@ class Terms(NamedTuple):
 
 
 def log_likelihood(
-    scores: Tensor | Reading,
+    scores: Tensor | HeadOutput,
     batch: JudgedBatch,
     effects: AnnotatorEffects,
     smoothing: float = 0.0,
@@ -48,7 +48,7 @@ def log_likelihood(
     P(opposite): the cross-entropy to a soft label. `smoothing` is the least doubt of any, as robust
     to flipped labels. `form` names the likelihoods of ties and rankings.
     """
-    reading = scores if isinstance(scores, Reading) else Reading(scores)
+    reading = scores if isinstance(scores, HeadOutput) else HeadOutput(scores)
     if not batch:
         raise DataError("a batch of judged groups holds no judgement")
     weight_M = batch.weight_M.to(reading.rewards_R)
@@ -86,7 +86,7 @@ def centring(scores_R: Tensor, batch: JudgedBatch) -> Tensor:
 
 
 def answer_utilities(
-    reading: Reading, batch: JudgedBatch, effects: AnnotatorEffects
+    reading: HeadOutput, batch: JudgedBatch, effects: AnnotatorEffects
 ) -> list[Tensor]:
     """The utility kappa * r + o behind every answer, per table of answers: [M] each."""
     if not batch.answers:
@@ -191,7 +191,7 @@ def _doubted(doubt_M: Tensor, logp: Callable[[bool], Tensor]) -> Tensor:
     return (1 - doubt_M).to(logp_M) * logp_M + doubt_M.to(logp_M) * logp(True)
 
 
-def _of_distributions(reading: Reading, batch: JudgedBatch, smoothing: float) -> Tensor:
+def _of_distributions(reading: HeadOutput, batch: JudgedBatch, smoothing: float) -> Tensor:
     """Log-probabilities [M] under a distribution head: the mean over the pairs that a choice
     orders, a tie half each way.
 

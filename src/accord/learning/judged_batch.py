@@ -13,13 +13,13 @@ from torch import Tensor
 
 from accord.learning.judgements import JudgedGroup, Judgement, ordered_pairs
 from accord.learning.weights import total
-from accord.text.packing import Group, PackedStream, response_offsets
+from accord.text.packing import PackedStream, PromptGroup, response_offsets
 
 Likelihood = Literal["comparison", "edit", "ranking", "choice", "best_worst"]
 
 
 @dataclass(frozen=True)
-class _Rows:
+class _JudgementRows:
     """Rows of a table, in the order of the prompts they are about; columns are tensors of M rows.
 
     group_M: the prompt's number in the batch, never falling. annotator_M: an index into the
@@ -35,7 +35,7 @@ class _Rows:
 
 
 @dataclass(frozen=True)
-class Choices(_Rows):
+class Choices(_JudgementRows):
     """Choices among K responses each, all with one likelihood.
 
     likelihood: comparison (first over second, or a tie, shown together), edit (first over second),
@@ -62,7 +62,7 @@ class Choices(_Rows):
 
 
 @dataclass(frozen=True)
-class Answers(_Rows):
+class Answers(_JudgementRows):
     """Levels given on one scale, to responses or to steps of them.
 
     response_M: number of the response within its group; end_M: index of the step's last token in
@@ -77,7 +77,7 @@ class Answers(_Rows):
     level_M: Tensor
 
 
-Rows = TypeVar("Rows", bound=_Rows)
+Rows = TypeVar("Rows", bound=_JudgementRows)
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class JudgedBatch:
     labelled steps one per step).
     """
 
-    groups: tuple[Group, ...]
+    groups: tuple[PromptGroup, ...]
     choices: tuple[Choices, ...]
     answers: tuple[Answers, ...]
 

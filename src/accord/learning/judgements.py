@@ -12,7 +12,7 @@ from torch import Tensor
 
 from accord.learning.likelihoods import MOST_TIED
 from accord.learning.weights import check_doubt, check_weight, counting
-from accord.text.packing import Group
+from accord.text.packing import PromptGroup
 
 JudgementKind = Literal["order", "tie", "choice", "best_worst", "rating", "steps"]
 
@@ -129,7 +129,7 @@ def ordered_pairs(
 class JudgedGroup:
     """A prompt, its responses, and what was said about them. `row` names it in messages."""
 
-    group: Group
+    group: PromptGroup
     judgements: tuple[Judgement, ...]
     row: str = ""
 
@@ -140,7 +140,7 @@ class JudgedGroup:
 
 
 @dataclass(frozen=True)
-class Scale:
+class RatingScale:
     """An ordered scale of answers. levels: what the answers say, ascending (for a thumb 0 and 1).
 
     shares: how often each level was given; the thresholds start where these shares put them.

@@ -42,7 +42,7 @@ from accord.models.causal_lm import CausalLM
 from accord.models.scalar import ScalarModel
 from accord.sampling.rollout import Rollout, Sampler, SamplingSettings
 from accord.seeds import derive_seed
-from accord.text.packing import Group, PackedStream, micro_batches, pack, streams
+from accord.text.packing import PackedStream, PromptGroup, micro_batches, pack, streams
 
 POLICY_SUMS = ["policy_loss", "clip_share", "ratio_mean", "update_kl_tok"]
 VALUE_SUMS = ["value_loss", "value_clip_share"]
@@ -84,7 +84,7 @@ class OnPolicyTrainer:
         score: Score,
         prompts: Sequence[Sequence[int]],
         settings: OnPolicySettings,
-        ptx: Sequence[Group] = (),
+        ptx: Sequence[PromptGroup] = (),
         world: World = ALONE,
         seed: int = 0,
     ) -> None:
@@ -401,11 +401,13 @@ class OnPolicyTrainer:
         return (weight_S * loss_S).sum()
 
     # --- helpers ----------------------------------------------------------------------------------
-    def _per_token(self, groups: Sequence[Group], function: Callable[[Any], Tensor]) -> Tensor:
+    def _per_token(
+        self, groups: Sequence[PromptGroup], function: Callable[[Any], Tensor]
+    ) -> Tensor:
         found = streams(groups, self.settings.micro_batch_tokens)
         return torch.cat([function(stream.to(self.policy.device)) for stream in found])
 
-    def _reference(self, groups: Sequence[Group]) -> Tensor:
+    def _reference(self, groups: Sequence[PromptGroup]) -> Tensor:
         """The reference's log-probability of every scored token: [S]."""
         model = self.reference or self.policy
         with model.reference():

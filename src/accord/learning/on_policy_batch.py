@@ -17,7 +17,7 @@ from accord.learning.parallel import ALONE, World
 from accord.models import precision
 from accord.sampling.rollout import Rollout
 from accord.seeds import derive_seed
-from accord.text.packing import Group, cut_groups
+from accord.text.packing import PromptGroup, cut_groups
 
 BF16_SLACK = 3.0
 """In bf16 sampler and trainer, whose batches differ, round differently: so many times the bound of
@@ -35,7 +35,7 @@ class Experience:
     (nats), where asked for.
     """
 
-    groups: Sequence[Group]
+    groups: Sequence[PromptGroup]
     lengths_B: Tensor
     logp_S: Tensor
     ref_S: Tensor | None

@@ -18,7 +18,7 @@ from accord.learning.session import Session
 from accord.learning.settings import PreferenceSettings
 from accord.learning.weights import check_doubt, check_weight, counting, total
 from accord.models.causal_lm import CausalLM
-from accord.text.packing import Group, Mask, micro_batches, pack
+from accord.text.packing import Mask, PromptGroup, micro_batches, pack
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Pair:
 
     doubt: probability that the label is wrong, at most one half; weight: how much the pair counts
     beside the others;
-    masks: of chosen and rejected, which tokens are scored (see `Group`).
+    masks: of chosen and rejected, which tokens are scored (see `PromptGroup`).
     """
 
     prompt: Sequence[int]
@@ -53,9 +53,9 @@ class Pair:
         check_doubt(self.doubt, f"pair {self.row!r}")
 
     @property
-    def group(self) -> Group:
+    def group(self) -> PromptGroup:
         """Both responses after one shared prompt, chosen first."""
-        return Group(self.prompt, [self.chosen, self.rejected], self.masks)
+        return PromptGroup(self.prompt, [self.chosen, self.rejected], self.masks)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from accord.learning.judged_batch import JudgedBatch
 from accord.learning.judgements import (
     AnnotatorEffects,
     JudgedGroup,
-    Scale,
+    RatingScale,
     strict_pairs,
     that_count,
 )
@@ -62,7 +62,7 @@ def train_reward(
     effects: AnnotatorEffects,
     session: Session | None = None,
     heldout: Sequence[JudgedGroup] = (),
-    scales: Sequence[Scale] = (),
+    scales: Sequence[RatingScale] = (),
     world: World = ALONE,
     seed: int = 0,
 ) -> RewardResult:

@@ -16,7 +16,7 @@ from accord.learning.parallel import ALONE, World
 from accord.learning.session import LocalSession, Session, State
 from accord.learning.settings import RowSettings
 from accord.models.causal_lm import CausalLM
-from accord.text.packing import Group, streams
+from accord.text.packing import PromptGroup, streams
 
 Values = dict[str, float]
 
@@ -84,7 +84,7 @@ def train_rows(
 @torch.no_grad()
 def logprob_sums(
     model: CausalLM,
-    groups: Sequence[Group],
+    groups: Sequence[PromptGroup],
     micro_batch_tokens: int,
     world: World = ALONE,
     as_reference: bool = False,

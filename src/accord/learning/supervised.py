@@ -23,7 +23,7 @@ from accord.learning.session import Session
 from accord.learning.settings import SupervisedSettings
 from accord.learning.weights import counting, total
 from accord.models.causal_lm import CausalLM
-from accord.text.packing import SCORING_TOKENS, Group, PackedStream, micro_batches, pack
+from accord.text.packing import SCORING_TOKENS, PackedStream, PromptGroup, micro_batches, pack
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class SupervisedResult:
 
 def heldout_loss(
     model: CausalLM,
-    examples: Sequence[Group],
+    examples: Sequence[PromptGroup],
     micro_batch_tokens: int = SCORING_TOKENS,
     world: World = ALONE,
 ) -> float:
@@ -57,7 +57,7 @@ def heldout_loss(
     return sums["nll"] / sums["tokens"]
 
 
-def token_weights(groups: Sequence[Group], stream: PackedStream, like: Tensor) -> Tensor:
+def token_weights(groups: Sequence[PromptGroup], stream: PackedStream, like: Tensor) -> Tensor:
     """The weight of every scored token of the packed `groups`, that of its example, as numbers like
     those: [S]."""
     return like.new_tensor([group.weight for group in groups for _ in group.responses])[
@@ -67,10 +67,10 @@ def token_weights(groups: Sequence[Group], stream: PackedStream, like: Tensor) -
 
 def train_supervised(
     model: CausalLM,
-    examples: Sequence[Group],
+    examples: Sequence[PromptGroup],
     settings: SupervisedSettings,
     session: Session | None = None,
-    heldout: Sequence[Group] = (),
+    heldout: Sequence[PromptGroup] = (),
     world: World = ALONE,
     seed: int = 0,
 ) -> SupervisedResult:
@@ -116,7 +116,7 @@ def train_supervised(
 
 def supervised_step(
     model: CausalLM,
-    batch: Sequence[Group],
+    batch: Sequence[PromptGroup],
     micro_batch_tokens: int,
     weight: float = 1.0,
     world: World = ALONE,

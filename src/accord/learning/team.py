@@ -16,8 +16,8 @@ from accord.learning.optimizer import Optimizer
 from accord.learning.parallel import ALONE, World
 from accord.learning.session import State
 from accord.learning.settings import OptimizerSettings, RewardSettings
-from accord.models.heads import Reading
-from accord.models.scalar import ScalarModel, read_all
+from accord.models.heads import HeadOutput
+from accord.models.scalar import ScalarModel, score_members
 from accord.text.packing import PackedStream
 
 TRAVEL = 5.0
@@ -35,10 +35,10 @@ class Team:
         """A batch for each member: its own, or the one that all learn from."""
         return said if len(said) > 1 else [*said] * len(self.members)
 
-    def read(self, stream: PackedStream, said: Sequence[JudgedBatch]) -> list[Reading]:
+    def read(self, stream: PackedStream, said: Sequence[JudgedBatch]) -> list[HeadOutput]:
         """What every member says about the responses, and about the steps labelled in its own
         version of what was said."""
-        return read_all(self.members, stream, [batch.step_ends(stream) for batch in said])
+        return score_members(self.members, stream, [batch.step_ends(stream) for batch in said])
 
     def loss(
         self,

@@ -18,11 +18,11 @@ from accord.learning.session import Session
 from accord.learning.settings import UnpairedSettings
 from accord.learning.weights import check_weight, counting, total
 from accord.models.causal_lm import CausalLM
-from accord.text.packing import Group, Mask, micro_batches, pack
+from accord.text.packing import Mask, PromptGroup, micro_batches, pack
 
 
 @dataclass(frozen=True)
-class Thumb:
+class ThumbExample:
     """A response (token ids) somebody found desirable or not; weight: how much it counts beside the
     others; mask: which of its tokens are scored (None: all)."""
 
@@ -47,8 +47,8 @@ class Thumb:
         check_weight(self.weight, f"thumb {self.row!r}")
 
     @property
-    def group(self) -> Group:
-        return Group(self.prompt, [self.response], [self.mask])
+    def group(self) -> PromptGroup:
+        return PromptGroup(self.prompt, [self.response], [self.mask])
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class UnpairedResult:
 def train_unpaired(
     policy: CausalLM,
     reference: CausalLM | None,
-    thumbs: Sequence[Thumb],
+    thumbs: Sequence[ThumbExample],
     settings: UnpairedSettings,
     session: Session | None = None,
     on_step: Callable[[int, int], object] | None = None,
@@ -112,7 +112,7 @@ def train_unpaired(
 def reference_point(
     policy: CausalLM,
     reference: CausalLM | None,
-    batch: Sequence[Thumb],
+    batch: Sequence[ThumbExample],
     micro_batch_tokens: int,
     world: World = ALONE,
 ) -> Tensor:
@@ -132,7 +132,7 @@ def reference_point(
 
 def unpaired_step(
     policy: CausalLM,
-    batch: Sequence[Thumb],
+    batch: Sequence[ThumbExample],
     reference_B: Tensor,
     kl: Tensor,
     settings: UnpairedSettings,

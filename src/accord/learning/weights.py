@@ -23,7 +23,7 @@ class Weighted(Protocol):
     def weight(self) -> float: ...
 
 
-Row = TypeVar("Row", bound=Weighted)
+AnyWeighted = TypeVar("AnyWeighted", bound=Weighted)
 
 
 def check_weight(weight: float, row: str) -> None:
@@ -43,7 +43,7 @@ def check_doubt(doubt: float, row: str) -> None:
         )
 
 
-def counting(rows: Sequence[Row]) -> list[Row]:
+def counting(rows: Sequence[AnyWeighted]) -> list[AnyWeighted]:
     """The rows that count."""
     return [row for row in rows if row.weight]
 

@@ -11,7 +11,7 @@ from safetensors import safe_open
 
 from accord.errors import ConfigError
 from accord.models import precision
-from accord.text.packing import Group, pack
+from accord.text.packing import PromptGroup, pack
 
 if TYPE_CHECKING:
     from accord.models.causal_lm import CausalLM
@@ -81,7 +81,7 @@ def _check_probe(base: CausalLM, peft: Any, folder: Path, name: str) -> None:
 
 
 def _stream(ids: list[int], model: CausalLM) -> Any:
-    return pack([Group(ids[:1], [ids[1:]])]).to(model.device)
+    return pack([PromptGroup(ids[:1], [ids[1:]])]).to(model.device)
 
 
 def _names(folder: Path) -> set[str]:

@@ -20,7 +20,7 @@ from accord.models.loading import (
 )
 from accord.models.packed import KeyValueCache
 from accord.text.encoding import Encoder
-from accord.text.packing import Group, pack
+from accord.text.packing import PromptGroup, pack
 from accord.text.tokenizer import FileTokenizer
 
 TEXT = "Ann paid 1,234 crowns for it; she didn't like it."
@@ -126,7 +126,7 @@ def _check_tokenizer(model: CausalLM) -> None:
         )
 
 
-def _probe(model: CausalLM) -> list[Group]:
+def _probe(model: CausalLM) -> list[PromptGroup]:
     """Random sequences of unequal length, so that the native batch has padding."""
     generator = torch.Generator().manual_seed(0)
     longest = min(40, model.context)
@@ -134,15 +134,15 @@ def _probe(model: CausalLM) -> list[Group]:
         torch.randint(0, model.vocab_size, (max(4, length),), generator=generator).tolist()
         for length in (longest // 5, longest // 2, longest)
     ]
-    return [Group(row[:2], [row[2:]]) for row in rows]
+    return [PromptGroup(row[:2], [row[2:]]) for row in rows]
 
 
-def _rows(groups: list[Group]) -> list[list[int]]:
+def _rows(groups: list[PromptGroup]) -> list[list[int]]:
     return [[*group.prompt, *group.responses[0]] for group in groups]
 
 
 @torch.no_grad()
-def _native(model: CausalLM, groups: list[Group]) -> torch.Tensor:
+def _native(model: CausalLM, groups: list[PromptGroup]) -> torch.Tensor:
     """Log-probabilities of the responses by transformers' own forward on a right-padded batch."""
     rows = _rows(groups)
     width = max(map(len, rows))
@@ -157,12 +157,12 @@ def _native(model: CausalLM, groups: list[Group]) -> torch.Tensor:
 
 
 @torch.no_grad()
-def _packed(model: CausalLM, groups: list[Group]) -> torch.Tensor:
+def _packed(model: CausalLM, groups: list[PromptGroup]) -> torch.Tensor:
     return model.logprobs(pack(groups).to(model.device))
 
 
 @torch.no_grad()
-def _decoded(model: CausalLM, groups: list[Group]) -> torch.Tensor:
+def _decoded(model: CausalLM, groups: list[PromptGroup]) -> torch.Tensor:
     """As the sampler computes them: one token per row and step, keys and values from a cache."""
     rows = _rows(groups)
     width = max(map(len, rows))

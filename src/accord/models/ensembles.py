@@ -46,7 +46,7 @@ def build_members(
         return [ScalarModel.from_causal_lm(lm, own, lora, form) for own in seeds]
     if trunk == "shared":
         first = ScalarModel.from_causal_lm(lm, seeds[0], lora, form)
-        return [first, *(first.beside(own) for own in seeds[1:])]
+        return [first, *(first.with_new_head(own) for own in seeds[1:])]
     if lora is None:
         raise ConfigError(
             "members on adapters need an adapter each", "set lora, or trunk: own or shared"

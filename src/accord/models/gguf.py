@@ -33,7 +33,7 @@ Dtype = Literal["float32", "float16", "bfloat16"]
 
 
 @dataclass(frozen=True)
-class Imported:
+class GgufImport:
     """What was imported. reload_difference: largest logit difference after saving and loading (must
     be 0)."""
 
@@ -102,7 +102,7 @@ def find_gguf(source: str) -> Path:
     return files[0]
 
 
-def import_gguf(source: str, destination: Path, dtype: Dtype = "float32") -> Imported:
+def import_gguf(source: str, destination: Path, dtype: Dtype = "float32") -> GgufImport:
     """Dequantise a GGUF file to `dtype` and write model and tokenizer as a Hugging Face directory.
 
     The directory appears whole or not at all. Raises ConfigError for a bad source or a destination
@@ -115,7 +115,7 @@ def import_gguf(source: str, destination: Path, dtype: Dtype = "float32") -> Imp
         raise ConfigError(f"{destination} is not empty", "name a new directory")
     model, tokenizer = _load(file, getattr(torch, dtype))
     before, sha256 = _probe_logits(model, tokenizer), digest(file)
-    found: list[Imported] = []
+    found: list[GgufImport] = []
 
     def write(folder: Path) -> None:
         model.save_pretrained(str(folder))
@@ -129,7 +129,7 @@ def import_gguf(source: str, destination: Path, dtype: Dtype = "float32") -> Imp
             )
         parameters = sum(p.numel() for p in again.parameters())
         greeting = _greeting(again, tokenizer_again)
-        found.append(Imported(file.name, sha256, destination, parameters, difference, greeting))
+        found.append(GgufImport(file.name, sha256, destination, parameters, difference, greeting))
         note = {
             "source": file.name,
             "sha256": sha256,

@@ -55,11 +55,11 @@ def embedding_lookup(table: nn.Module, ids_N: Tensor) -> Tensor:
         or table.scale_grad_by_freq
     ):
         return table(ids_N)  # type: ignore[no-any-return]
-    found: Tensor = _Rows.apply(ids_N, table.weight, table.padding_idx)  # type: ignore[no-untyped-call]
+    found: Tensor = _EmbeddingRows.apply(ids_N, table.weight, table.padding_idx)  # type: ignore[no-untyped-call]
     return found
 
 
-class _Rows(torch.autograd.Function):
+class _EmbeddingRows(torch.autograd.Function):
     """weight[ids]; the row `padding` learns nothing, as in `nn.Embedding`."""
 
     @staticmethod

@@ -20,7 +20,7 @@ from accord.seeds import derive_seed
 
 Steps = Literal["end", "min", "product", "last"]
 Kind = Literal["point", "mean_variance", "categorical"]
-Read = Literal["mean", "quantile", "mean_std"]
+ScoreStatistic = Literal["mean", "quantile", "mean_std"]
 MIN_DEVIATION = 1e-3
 """Lower bound on the deviation a mean-variance head may claim."""
 
@@ -42,7 +42,7 @@ class HeadForm:
     kind: Kind = "point"
     objectives: tuple[tuple[str, float], ...] = ()
     atoms: int = 10
-    read: Read = "mean"
+    read: ScoreStatistic = "mean"
     risk: float = 0.0
     steps: Steps = "end"
     separator: str = "\n"
@@ -181,7 +181,7 @@ def value_head(
 
 
 @dataclass(frozen=True)
-class Reading:
+class HeadOutput:
     """What one head says about a stream of R responses.
 
     rewards_R: the score of each response as it is used; points_P: scores at further positions that

@@ -23,7 +23,7 @@ from accord.models.llama import LlamaLM
 from accord.models.llama_files import read_llama, write_llama
 from accord.seeds import derive_seed
 from accord.text.encoding import Encoder
-from accord.text.packing import Group, pack
+from accord.text.packing import PromptGroup, pack
 
 PACKAGED = "accord:"
 SELF_CHECK_BOUND = 2e-3
@@ -205,7 +205,9 @@ def self_check(model: CausalLM) -> float:
     generator = torch.Generator().manual_seed(0)
     length = min(24, model.context)
     ids = torch.randint(0, model.vocab_size, (length,), generator=generator).tolist()
-    stream = pack([Group(ids[:4], [ids[4 : length // 2], ids[length // 2 :]])]).to(model.device)
+    stream = pack([PromptGroup(ids[:4], [ids[4 : length // 2], ids[length // 2 :]])]).to(
+        model.device
+    )
     packed = model.logprobs(stream)
     native = []
     with model.native_forward() as hf:

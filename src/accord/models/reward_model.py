@@ -17,8 +17,8 @@ from accord.models import precision
 from accord.models.ensembles import load_members, save_members
 from accord.models.heads import HeadForm, value_head
 from accord.models.loading import copy_causal_lm
-from accord.models.scalar import ScalarModel, read_all
-from accord.text.packing import SCORING_TOKENS, Group, PackedStream, streams
+from accord.models.scalar import ScalarModel, score_members
+from accord.text.packing import SCORING_TOKENS, PackedStream, PromptGroup, streams
 
 FILE = "reward.json"
 PROBE_BOUND = 1e-3
@@ -51,11 +51,13 @@ class RewardModel:
 
     def scores(self, stream: PackedStream) -> Tensor:
         """Centred and scaled scores [E, R]."""
-        raw = torch.stack([reading.rewards_R for reading in read_all(self.members, stream)])
+        raw = torch.stack([reading.rewards_R for reading in score_members(self.members, stream)])
         return (raw - self.centre_E.to(raw)[:, None]) / self.scale
 
     @torch.no_grad()
-    def score(self, groups: Sequence[Group], micro_batch_tokens: int = SCORING_TOKENS) -> Tensor:
+    def score(
+        self, groups: Sequence[PromptGroup], micro_batch_tokens: int = SCORING_TOKENS
+    ) -> Tensor:
         """Scores [E, R] of all responses of `groups`, in order, on the CPU. Raises RunError for one
         that is not finite."""
         scores_ER = torch.cat(
@@ -72,12 +74,14 @@ class RewardModel:
         return scores_ER
 
     @torch.no_grad()
-    def outputs(self, groups: Sequence[Group], micro_batch_tokens: int = SCORING_TOKENS) -> Tensor:
+    def outputs(
+        self, groups: Sequence[PromptGroup], micro_batch_tokens: int = SCORING_TOKENS
+    ) -> Tensor:
         """What heads of several outputs say, before weighing and reading: [E, R, O], on the CPU.
 
         O are the objectives, or the parameters of a distribution (see `HeadForm.moments`).
         """
-        parts = [read_all(self.members, s) for s in self._streams(groups, micro_batch_tokens)]
+        parts = [score_members(self.members, s) for s in self._streams(groups, micro_batch_tokens)]
         if parts[0][0].outputs_RO is None:
             raise DataError("the heads of this reward model have one output", "use score")
         return torch.cat(
@@ -90,7 +94,7 @@ class RewardModel:
 
     @torch.no_grad()
     def step_scores(
-        self, groups: Sequence[Group], micro_batch_tokens: int = SCORING_TOKENS
+        self, groups: Sequence[PromptGroup], micro_batch_tokens: int = SCORING_TOKENS
     ) -> list[list[tuple[int, float]]]:
         """(index of its last token, mean of the members' scores) of every step of every response,
         in order.
@@ -101,7 +105,7 @@ class RewardModel:
         found: list[list[tuple[int, float]]] = []
         for stream in self._streams(groups, micro_batch_tokens):
             ends_P, owner_P = self.members[0].steps(stream)
-            readings = read_all(self.members, stream, [ends_P] * self.size)
+            readings = score_members(self.members, stream, [ends_P] * self.size)
             scores_P = torch.stack([r.points_P for r in readings if r.points_P is not None]).mean(0)
             starts_R = stream.last_R - stream.lengths_R + 1
             here: list[list[tuple[int, float]]] = [[] for _ in range(stream.responses)]
@@ -115,7 +119,9 @@ class RewardModel:
             found += here
         return found
 
-    def _streams(self, groups: Sequence[Group], micro_batch_tokens: int) -> Iterator[PackedStream]:
+    def _streams(
+        self, groups: Sequence[PromptGroup], micro_batch_tokens: int
+    ) -> Iterator[PackedStream]:
         if not groups:
             raise DataError("there is nothing to score: 0 prompts")
         device = self.members[0].lm.device
@@ -157,7 +163,7 @@ class RewardModel:
         return ScalarModel(copy_causal_lm(first.lm), head)
 
     # --- files ------------------------------------------------------------------------------------
-    def save(self, folder: Path, probes: Sequence[Group]) -> Path:
+    def save(self, folder: Path, probes: Sequence[PromptGroup]) -> Path:
         """Write members as Hugging Face directories, heads, settings, and the probes with their
         scores.
 
@@ -168,7 +174,7 @@ class RewardModel:
         write_atomically(folder, lambda place: self._write(place, probes))
         return folder
 
-    def _write(self, folder: Path, probes: Sequence[Group]) -> None:
+    def _write(self, folder: Path, probes: Sequence[PromptGroup]) -> None:
         folder.mkdir()
         trunk = save_members(self.members, folder)
         record = {
@@ -216,13 +222,13 @@ class RewardModel:
 
 
 @precision.exact()
-def _probe_scores(model: RewardModel, probes: Sequence[Group]) -> Tensor:
+def _probe_scores(model: RewardModel, probes: Sequence[PromptGroup]) -> Tensor:
     """In fp32, so that a model saved by a bf16 run checks out everywhere."""
     return model.score(probes)
 
 
 def _check_probes(model: RewardModel, record: dict[str, Any], folder: Path) -> None:
-    probes = [Group(p["prompt"], p["responses"]) for p in record["probes"]]
+    probes = [PromptGroup(p["prompt"], p["responses"]) for p in record["probes"]]
     worst = float((_probe_scores(model, probes) - torch.tensor(record["probe_scores"])).abs().max())
     if not worst <= PROBE_BOUND:
         raise RunError(

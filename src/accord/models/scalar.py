@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from accord.models.causal_lm import CausalLM
-from accord.models.heads import HeadForm, Reading, ScalarHead, VectorHead, combine_steps
+from accord.models.heads import HeadForm, HeadOutput, ScalarHead, VectorHead, combine_steps
 from accord.models.loading import LoraSettings, add_lora, copy_causal_lm
 from accord.text.packing import PackedStream
 from accord.text.steps import Decode, split_ends
@@ -56,7 +56,7 @@ class ScalarModel:
             trunk.hf.requires_grad_(True)
         return cls(trunk, (form or HeadForm()).head(lm.hidden_size, seed).to(lm.device), form)
 
-    def beside(self, seed: int) -> ScalarModel:
+    def with_new_head(self, seed: int) -> ScalarModel:
         """Another head on the same trunk."""
         return ScalarModel(
             self.lm, self.form.head(self.lm.hidden_size, seed).to(self.lm.device), self.form
@@ -70,13 +70,13 @@ class ScalarModel:
         """Raw score [R] of each response."""
         return self.read(stream).rewards_R
 
-    def read(self, stream: PackedStream, at_P: Tensor | None = None) -> Reading:
+    def read(self, stream: PackedStream, at_P: Tensor | None = None) -> HeadOutput:
         """Scores of all responses, and at the stream positions `at_P`, from one pass."""
         return self.read_hidden(self.lm.hidden(stream), stream, at_P)
 
     def read_hidden(
         self, hidden_NH: Tensor, stream: PackedStream, at_P: Tensor | None = None
-    ) -> Reading:
+    ) -> HeadOutput:
         """As `read`, from hidden states at hand."""
         points_P = None if at_P is None else self.form.score(self._at(at_P, hidden_NH))
         if self.form.steps != "end":
@@ -84,10 +84,10 @@ class ScalarModel:
             rewards_R = combine_steps(
                 self._at(ends_P, hidden_NH), owner_P, stream.responses, self.form.steps
             )
-            return Reading(rewards_R, points_P)
+            return HeadOutput(rewards_R, points_P)
         outputs = self._at(stream.last_R, hidden_NH)
         outputs_RO = outputs if outputs.ndim > 1 else None
-        return Reading(self.form.score(outputs), points_P, outputs_RO, self.form)
+        return HeadOutput(self.form.score(outputs), points_P, outputs_RO, self.form)
 
     def _at(self, at_P: Tensor, hidden_NH: Tensor) -> Tensor:
         return self.head(F.embedding(at_P, hidden_NH))  # type: ignore[no-any-return]
@@ -148,9 +148,9 @@ class ScalarModel:
             p.copy_(state[name])
 
 
-def read_all(
+def score_members(
     members: Sequence[ScalarModel], stream: PackedStream, at: Sequence[Tensor | None] | None = None
-) -> list[Reading]:
+) -> list[HeadOutput]:
     """Every member's reading, each at its own further positions `at`; a trunk that several share
     runs once."""
     hidden: dict[int, Tensor] = {}

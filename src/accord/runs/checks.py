@@ -17,7 +17,7 @@ from pathlib import Path
 
 from accord.errors import AccordError, ConfigError
 from accord.runs import environment
-from accord.runs.context import ALLOWED, RESULT, Progress, StageContext, stage_folders
+from accord.runs.context import ALLOWED, RESULT, StageContext, StageProgress, stage_folders
 from accord.runs.inputs import DATA, REFERENCE, Kind, Named, about, is_data_file, named
 from accord.runs.known import ADAPTER, CONFIG, HUB_ID, REWARD, known_model, on_hub
 from accord.runs.plan import Plan
@@ -60,7 +60,7 @@ def check(
                 environment.choose_device(recipe.header.device),
                 dict(list(folders.items())[:place]),
                 InterruptFlag(),
-                Progress(),
+                StageProgress(),
                 allow_dropped=getattr(config, "allow_dropped", ALLOWED),
                 chat_template=recipe.header.chat_template,
                 chat_template_kwargs=recipe.header.chat_template_kwargs,

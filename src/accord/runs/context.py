@@ -36,7 +36,7 @@ class NotYet(AccordError):
     """Asked of a check: what an earlier stage has still to make."""
 
 
-class Progress:
+class StageProgress:
     """Receives a stage's progress; the default shows nothing."""
 
     def planned(self, plans: Mapping[str, Plan]) -> None:
@@ -72,7 +72,7 @@ class StageContext:
     device: str
     earlier: Mapping[str, Path]
     interrupt: InterruptFlag
-    progress: Progress = field(default_factory=Progress)
+    progress: StageProgress = field(default_factory=StageProgress)
     inputs: dict[str, str] = field(default_factory=dict)
     allow_dropped: float = ALLOWED
     chat_template: str | None = None

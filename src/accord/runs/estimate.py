@@ -28,7 +28,7 @@ ACTIVATIONS = 24
 
 
 @dataclass(frozen=True)
-class Work:
+class TokenWork:
     """Tokens trained on (forward and backward), scored (forward), sampled (one by one)."""
 
     trained: int = 0
@@ -39,14 +39,14 @@ class Work:
     def tokens(self) -> int:
         return self.trained + self.scored + self.sampled
 
-    def __add__(self, other: Work) -> Work:
-        return Work(
+    def __add__(self, other: TokenWork) -> TokenWork:
+        return TokenWork(
             self.trained + other.trained, self.scored + other.scored, self.sampled + other.sampled
         )
 
-    def times(self, factor: float) -> Work:
+    def times(self, factor: float) -> TokenWork:
         """As much of everything, that often."""
-        return Work(
+        return TokenWork(
             *(round(factor * amount) for amount in (self.trained, self.scored, self.sampled))
         )
 
@@ -57,7 +57,7 @@ class Work:
         )
 
 
-def span(least: Work, most: Work, speed: Speed | None) -> tuple[float, float] | None:
+def span(least: TokenWork, most: TokenWork, speed: Speed | None) -> tuple[float, float] | None:
     """(from, to) in seconds; None where no step could be measured."""
     if speed is None or not most.tokens:
         return None
@@ -80,9 +80,9 @@ def updates(rows: int | None, batch: int, epochs: float) -> int | None:
     return math.ceil(round(math.ceil(rows / batch) * epochs, 6)) if rows is not None else None
 
 
-def examination(config: EvaluationConfig | None) -> Work:
+def examination(config: EvaluationConfig | None) -> TokenWork:
     """Sampling at every point and scoring by policy, reference and reward model."""
     if config is None:
-        return Work()
+        return TokenWork()
     tokens = config.points * config.count * config.max_new_tokens
-    return Work(sampled=tokens, scored=3 * tokens)
+    return TokenWork(sampled=tokens, scored=3 * tokens)

@@ -78,9 +78,9 @@ def _outside(reference: str) -> KnownModel:
 
 
 def _near(path: Path) -> str:
-    """A directory beside it with nearly that name."""
-    beside = [str(p) for p in path.parent.iterdir() if p.is_dir()] if path.parent.is_dir() else []
-    return suggest(str(path), beside)
+    """A directory in the same folder whose name is close to it."""
+    siblings = [str(p) for p in path.parent.iterdir() if p.is_dir()] if path.parent.is_dir() else []
+    return suggest(str(path), siblings)
 
 
 def _directory(reference: str, folder: Path) -> KnownModel:

@@ -11,7 +11,7 @@ from typing import Any
 from accord.errors import DataError, by_reason
 from accord.feedback.formats import ReadResult, conversations_unpacked, read_feedback
 from accord.feedback.formats.columns import PROMPT_COLUMNS, check_understood, prompt_of
-from accord.feedback.formats.reading import Row, read_rows
+from accord.feedback.formats.reading import NumberedRow, read_rows
 from accord.feedback.formats.source import AnySpec, DataSource, DataSpec, name_of, sources
 from accord.feedback.formats.turns import unread
 from accord.feedback.formats.values import empty
@@ -41,7 +41,7 @@ def read_records(spec: DataSpec, context: StageContext) -> ReadResult:
 def read_prompts(spec: DataSpec, context: StageContext, count: int | None = None) -> list[Any]:
     """Prompts (text, messages, or messages with tools), from the top. Raises DataError for rows
     that are something else."""
-    prompts, beside = [], Counter[str]()
+    prompts, unused = [], Counter[str]()
     for where, row in conversations_unpacked(_rows(spec, context)[:count]):
         if judged := [name for name in JUDGED if row.get(name) is not None]:
             raise DataError(
@@ -54,12 +54,12 @@ def read_prompts(spec: DataSpec, context: StageContext, count: int | None = None
                 "say which column it is: {path: ..., columns: {prompt: NAME}}",
             )
         prompts.append(_prompt(row, where))
-        beside.update(
+        unused.update(
             name for name, value in row.items() if name not in PROMPT_COLUMNS and not empty(value)
         )
-        beside.update(unread({name: row.get(name) for name in PROMPT_COLUMNS}))
-    if beside:
-        context.say(f"{name_of(spec)}: not used beside the prompts: {', '.join(sorted(beside))}")
+        unused.update(unread({name: row.get(name) for name in PROMPT_COLUMNS}))
+    if unused:
+        context.say(f"{name_of(spec)}: not used beside the prompts: {', '.join(sorted(unused))}")
     return prompts
 
 
@@ -83,7 +83,7 @@ def read_texts(spec: DataSpec, context: StageContext) -> list[str]:
     return texts
 
 
-def _rows(spec: DataSpec, context: StageContext) -> list[Row]:
+def _rows(spec: DataSpec, context: StageContext) -> list[NumberedRow]:
     read = read_rows(_readable(spec, context))
     rows = len(read.rows) + read.dropped.total()
     _refuse_unreadable(spec, rows, read.dropped, read.first_dropped, context)

@@ -24,8 +24,8 @@ from accord.runs.checks import check
 from accord.runs.context import (
     ALLOWED,
     RESULT,
-    Progress,
     StageContext,
+    StageProgress,
     relative_artefacts,
     stage_folders,
 )
@@ -56,7 +56,7 @@ def execute(
     recipe: Recipe,
     run_dir: Path,
     resume: bool,
-    progress: Progress,
+    progress: StageProgress,
     tuned: dict[str, Any],
     checked: bool = False,
 ) -> Outcome:
@@ -108,7 +108,7 @@ def _context(
     name: str,
     device: str,
     interrupt: InterruptFlag,
-    progress: Progress,
+    progress: StageProgress,
     config: StageConfig,
 ) -> StageContext:
     names = list(folders)

@@ -98,11 +98,11 @@ def _timed(model: CausalLM, device: str) -> Speed:
 
     from accord.sampling.builtin import BuiltinSampler
     from accord.sampling.rollout import SamplingSettings
-    from accord.text.packing import Group, pack
+    from accord.text.packing import PromptGroup, pack
 
     prompts = torch.randint(0, model.vocab_size, (ROWS, PROMPT)).tolist()
     responses = torch.randint(0, model.vocab_size, (ROWS, RESPONSE)).tolist()
-    stream = pack([Group(p, [r]) for p, r in zip(prompts, responses, strict=True)]).to(device)
+    stream = pack([PromptGroup(p, [r]) for p, r in zip(prompts, responses, strict=True)]).to(device)
     tokens = ROWS * (PROMPT + RESPONSE)
 
     def train() -> int:

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from accord.errors import ConfigError
-from accord.examine.comparison import Comparison, Curve, compare, mean_curve
+from accord.examine.comparison import ArmComparison, Curve, compare, mean_curve
 from accord.files import write_json, write_text
 from accord.runs import runner
 from accord.runs.checks import check
-from accord.runs.context import RESULT, Progress
+from accord.runs.context import RESULT, StageProgress
 from accord.runs.recipe import Recipe, Study, study_of
 
 COMPARISON, TABLE = "study.json", "study.md"
-ProgressFor = Callable[[int], AbstractContextManager[Progress]]
+ProgressFor = Callable[[int], AbstractContextManager[StageProgress]]
 
 
 def execute(
@@ -82,7 +82,7 @@ def write_results(study: Study, run_dir: Path) -> Path:
     return render(run_dir, plain, drawn)
 
 
-def measure(study: Study, run_dir: Path) -> Comparison:
+def measure(study: Study, run_dir: Path) -> ArmComparison:
     """The comparison of all seeds that are done. Raises ConfigError when none is, or when no seed
     has a cell's value."""
     records = {seed: _values(seed_folder(run_dir, seed)) for seed in study.seeds}

@@ -20,7 +20,7 @@ from accord.models.tuning import release_memory
 from accord.sampling.rollout import Rollout, SamplingSettings
 from accord.seeds import generator
 from accord.text.encoding import Encoder
-from accord.text.packing import Group, micro_batches, pack
+from accord.text.packing import PromptGroup, micro_batches, pack
 
 REFILL_SHARE = 0.25
 """Refill when at least this share of the slots is free; compact likewise when nothing waits."""
@@ -144,7 +144,7 @@ class _DecodingBatch:
             self.active[slot] = row
         # The last prompt token is fed by the first decoding step, so the prefill stops before it.
         heads = [(prompt[:-1], slots) for prompt, slots in shared if len(prompt) > 1]
-        groups = [Group([prompt[0]], [list(prompt[1:]) or [0]]) for prompt, _ in heads]
+        groups = [PromptGroup([prompt[0]], [list(prompt[1:]) or [0]]) for prompt, _ in heads]
         for start, end in micro_batches(groups, PREFILL_TOKENS):
             stream = pack(groups[start:end]).to(self.model.device)
             self.model.prefill(stream, self.cache, [slots for _, slots in heads[start:end]])

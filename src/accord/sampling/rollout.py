@@ -9,7 +9,7 @@ from typing import Protocol
 from torch import Tensor
 
 from accord.errors import ConfigError
-from accord.text.packing import Group
+from accord.text.packing import PromptGroup
 
 
 @dataclass(frozen=True)
@@ -60,12 +60,14 @@ class Rollout:
     def size(self) -> int:
         return len(self.responses)
 
-    def groups(self) -> list[Group]:
+    def groups(self) -> list[PromptGroup]:
         """One packing group per prompt, responses in order."""
         by_prompt: dict[int, list[list[int]]] = {}
         for index, response in zip(self.prompt_index, self.responses, strict=True):
             by_prompt.setdefault(index, []).append(response)
-        return [Group(self.prompts[index], responses) for index, responses in by_prompt.items()]
+        return [
+            PromptGroup(self.prompts[index], responses) for index, responses in by_prompt.items()
+        ]
 
 
 class Sampler(Protocol):

@@ -147,7 +147,7 @@ class Chat:
         if content is not None:
             made["content"] = self._letters.marked(content)
         if len(given) > 2:
-            made |= self._beside(given, row)
+            made |= self._other_fields(given, row)
         if content is None and not made.get("tool_calls") and not made.get("reasoning_content"):
             raise DataError(
                 f"row {row}: a message needs a role and a content, both text; found "
@@ -156,7 +156,7 @@ class Chat:
             )
         return made
 
-    def _beside(self, given: Mapping[str, Any], row: str) -> dict[str, Any]:
+    def _other_fields(self, given: Mapping[str, Any], row: str) -> dict[str, Any]:
         """What a message has beside role and content."""
         if unknown := [name for name in given if name not in FIELDS]:
             raise DataError(

@@ -10,7 +10,7 @@ from pathlib import Path
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from accord.errors import DataError
-from accord.text.packing import Group
+from accord.text.packing import PromptGroup
 
 BOS, EOS, PAD = "<bos>", "<eos>", "<pad>"
 MIN_WINDOW = 16
@@ -22,7 +22,7 @@ dropped."""
 class Windows:
     """Training windows, with the tokens they hold and the tokens of tails too short to keep."""
 
-    groups: list[Group]
+    groups: list[PromptGroup]
     tokens: int
     dropped_tokens: int
 
@@ -71,7 +71,7 @@ def cut_windows(tokenizer: Tokenizer, texts: Sequence[str], length: int) -> Wind
     bos, eos = tokenizer.token_to_id(BOS), tokenizer.token_to_id(EOS)
     if bos is None or eos is None:
         raise DataError(f"the tokenizer has no {BOS} or no {EOS}", "train it with train_bpe")
-    groups: list[Group] = []
+    groups: list[PromptGroup] = []
     tokens = dropped = 0
     for encoding in tokenizer.encode_batch_fast(list(texts), add_special_tokens=False):
         ids = [bos, *encoding.ids, eos]
@@ -80,6 +80,6 @@ def cut_windows(tokenizer: Tokenizer, texts: Sequence[str], length: int) -> Wind
             if len(window) < MIN_WINDOW and start:
                 dropped += len(window)
             else:
-                groups.append(Group(window[:1], [window[1:]]))
+                groups.append(PromptGroup(window[:1], [window[1:]]))
                 tokens += len(window)
     return Windows(groups, tokens, dropped)

@@ -30,7 +30,7 @@ from typing import Any, Protocol
 from accord.errors import DataError
 from accord.text.chats import Asked, Chat, Messages, Prompt, said
 from accord.text.letters import Letters
-from accord.text.packing import Group, common_start
+from accord.text.packing import PromptGroup, common_start
 
 __all__ = ["Encoder", "Example", "Messages", "Prompt", "Response"]
 
@@ -90,9 +90,9 @@ class Example:
     lost_reasoning: int = 0
 
     @property
-    def group(self) -> Group:
+    def group(self) -> PromptGroup:
         """As a packing group of one response."""
-        return Group(
+        return PromptGroup(
             self.prompt_ids,
             [self.response_ids],
             () if self.mask is None else [self.mask],

@@ -27,7 +27,7 @@ Mask = Sequence[bool]
 
 
 @dataclass(frozen=True)
-class Group:
+class PromptGroup:
     """One prompt with its responses.
 
     masks: per response which of its tokens are scored (none given: all). What is not scored, such
@@ -63,10 +63,10 @@ class Group:
         """Which tokens of a response are scored; None: all."""
         return self.masks[response] if self.masks else None
 
-    def only(self, *responses: int) -> Group:
+    def only(self, *responses: int) -> PromptGroup:
         """The prompt with these of its responses."""
         masks = [self.mask(i) for i in responses] if self.masks else ()
-        return Group(self.prompt, [self.responses[i] for i in responses], masks, self.weight)
+        return PromptGroup(self.prompt, [self.responses[i] for i in responses], masks, self.weight)
 
     @property
     def scored(self) -> list[int]:
@@ -133,7 +133,7 @@ class PackedStream:
         return values_S.new_zeros(self.responses).index_add(0, self.owners_S, values_S)
 
 
-def pack(groups: Sequence[Group], share_prefix: bool = True) -> PackedStream:
+def pack(groups: Sequence[PromptGroup], share_prefix: bool = True) -> PackedStream:
     """Pack groups into one stream, responses in the order given.
 
     With `share_prefix` a prompt with several responses is stored once and its responses attend to
@@ -192,7 +192,7 @@ def pack(groups: Sequence[Group], share_prefix: bool = True) -> PackedStream:
     )
 
 
-def micro_batches(groups: Sequence[Group], max_tokens: int) -> Iterator[tuple[int, int]]:
+def micro_batches(groups: Sequence[PromptGroup], max_tokens: int) -> Iterator[tuple[int, int]]:
     """Cut `groups` into consecutive slices [start, end) of at most `max_tokens` tokens each.
 
     A memory knob only: losses are normalised over the whole batch. A single group above the budget
@@ -208,14 +208,14 @@ def micro_batches(groups: Sequence[Group], max_tokens: int) -> Iterator[tuple[in
         yield start, len(groups)
 
 
-def cut_groups(groups: Sequence[Group], max_tokens: int) -> list[Group]:
+def cut_groups(groups: Sequence[PromptGroup], max_tokens: int) -> list[PromptGroup]:
     """The same responses in the same order; a group above `max_tokens` becomes as few as fit, each
     with the prompt.
 
     For functions of single responses, where K samples of a prompt need not be in one pass. A
     response that is above the budget by itself stays whole.
     """
-    found: list[Group] = []
+    found: list[PromptGroup] = []
     for group in groups:
         part: list[int] = []
         used = len(group.prompt)
@@ -235,7 +235,7 @@ def common_start(first: Sequence[Any], second: Sequence[Any]) -> int:
     return next((i for i, (a, b) in pairs if a != b), min(len(first), len(second)))
 
 
-def join(groups: Sequence[Group]) -> Group:
+def join(groups: Sequence[PromptGroup]) -> PromptGroup:
     """One group of all the responses, whose prompts may end differently: what the prompts do not
     share goes before each response, and is not scored."""
     if len(weights := {group.weight for group in groups}) > 1:
@@ -250,16 +250,16 @@ def join(groups: Sequence[Group]) -> Group:
             responses.append([*own, *response] if own else response)
             masks.append([False] * len(own) + list(mask or [True] * len(response)) if own else mask)
     given = masks if any(mask is not None for mask in masks) else ()
-    return Group(groups[0].prompt[:shared], responses, given, groups[0].weight)
+    return PromptGroup(groups[0].prompt[:shared], responses, given, groups[0].weight)
 
 
-def streams(groups: Sequence[Group], max_tokens: int) -> Iterator[PackedStream]:
+def streams(groups: Sequence[PromptGroup], max_tokens: int) -> Iterator[PackedStream]:
     """All responses of `groups` in order, packed into streams of at most `max_tokens`: for what is
     computed for each response by itself."""
     cut = cut_groups(groups, max_tokens)
     return (pack(cut[start:end]) for start, end in micro_batches(cut, max_tokens))
 
 
-def response_offsets(groups: Sequence[Group]) -> list[int]:
+def response_offsets(groups: Sequence[PromptGroup]) -> list[int]:
     """Index of the first response of each group, with the total at the end."""
     return [0, *accumulate(len(group.responses) for group in groups)]

@@ -23,7 +23,7 @@ import pytest
 import torch
 from houses import House, make_house
 
-from accord.cli.studio_chat import Chat, Local, Models, application, open_models
+from accord.cli.studio_chat import ChatSettings, Local, Models, application, open_models
 from accord.errors import ConfigError
 from accord.models.loading import save_causal_lm
 from accord.sampling.endpoint import Endpoint, EndpointError
@@ -99,19 +99,20 @@ def server() -> Iterator[Server]:
 
 # --- a model on this machine ----------------------------------------------------------------------
 def test_a_local_model_gives_two_samples_that_a_seed_repeats(folder: Path) -> None:
-    models = open_models(Chat((str(folder),), max_tokens=12))
+    models = open_models(ChatSettings((str(folder),), max_tokens=12))
     first, again, other = (models.reply(HELLO, 2, seed) for seed in (1, 1, 2))
     assert first == again != other
     assert first[0].content != first[1].content
     assert {r.producer for r in first} == {str(folder)}
     assert all(r.content.strip() for r in first)
     assert not all(
-        r.finished for r in open_models(Chat((str(folder),), max_tokens=1)).reply(HELLO, 2, 1)
+        r.finished
+        for r in open_models(ChatSettings((str(folder),), max_tokens=1)).reply(HELLO, 2, 1)
     )
 
 
 def test_a_conversation_that_became_too_long_is_not_cut(folder: Path) -> None:
-    model = Local(str(folder), Chat((str(folder),), max_tokens=12))
+    model = Local(str(folder), ChatSettings((str(folder),), max_tokens=12))
     with pytest.raises(ChatError, match="room for 116") as refused:
         model.respond([{"role": "user", "content": "again and " * 20}], 1)
     assert refused.value.why == "too_long"
@@ -127,7 +128,7 @@ def test_what_is_no_chat_model_is_refused_before_serving(folder: Path, tmp_path:
         (tmp_path / "nothing", 8, "cannot load"),
     ):
         with pytest.raises(ConfigError) as refused:
-            open_models(Chat((str(name),), max_tokens=tokens))
+            open_models(ChatSettings((str(name),), max_tokens=tokens))
         assert message in str(refused.value)
 
 
@@ -136,7 +137,9 @@ def test_two_models_answer_once_each(
     server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ACCORD_CHAT_KEY", "k-1")
-    chat = Chat((f"{server.url}#first", f"{server.url}#second"), max_tokens=7, temperature=0.5)
+    chat = ChatSettings(
+        (f"{server.url}#first", f"{server.url}#second"), max_tokens=7, temperature=0.5
+    )
     replies = open_models(chat).reply(
         [{"role": "system", "content": "Be brief."}, *HELLO], 2, 2**31 - 1
     )
@@ -151,7 +154,9 @@ def test_two_models_answer_once_each(
     )
     assert {asked["seed"] for asked in server.asked} == {0, 2**31 - 1}
     assert server.keys == ["Bearer k-1"] * 2
-    mixed = open_models(Chat((str(folder), f"{server.url}#first"), max_tokens=8)).reply(HELLO, 2, 1)
+    mixed = open_models(ChatSettings((str(folder), f"{server.url}#first"), max_tokens=8)).reply(
+        HELLO, 2, 1
+    )
     assert [r.producer for r in mixed] == [str(folder), f"{server.url}#first"]
     assert "temperature" not in server.asked[-1]  # 1 is every model's own
     assert server.keys[-1] is None  # the key is the first model's
@@ -245,10 +250,10 @@ def test_what_cannot_be_asked_for(
 ) -> None:
     monkeypatch.setenv("ACCORD_CHAT_KEY", "k")
     with pytest.raises(ConfigError) as refused:
-        application(Chat(models), workers)
+        application(ChatSettings(models), workers)
     assert message in str(refused.value)
     with pytest.raises(ConfigError, match="both replies would be the same"):
-        Chat(("a",), temperature=0)
+        ChatSettings(("a",), temperature=0)
 
 
 # --- in the studio --------------------------------------------------------------------------------

@@ -25,7 +25,14 @@ from accord.feedback.formats.columns import (
 )
 from accord.feedback.formats.exports import EXPORTS, Exported, export, export_rows
 from accord.feedback.formats.hints import nearest
-from accord.feedback.formats.reading import LOCAL, Bounds, Row, RowsRead, mixed, read_sources
+from accord.feedback.formats.reading import (
+    LOCAL,
+    Bounds,
+    NumberedRow,
+    RowsRead,
+    mixed,
+    read_sources,
+)
 from accord.feedback.formats.shape import Shape
 from accord.feedback.formats.shapes import GENERAL, detect
 from accord.feedback.formats.source import AnySpec, DataSource, name_of
@@ -220,7 +227,7 @@ _CONVERSATIONS = (
 )
 
 
-def conversations_unpacked(rows: list[Row]) -> list[Row]:
+def conversations_unpacked(rows: list[NumberedRow]) -> list[NumberedRow]:
     """Rows in which columns whose cells are all conversations in JSON, as tables hold them, are
     lists of messages. Rows that accord wrote say themselves what is text."""
     if any(name in row for _, row in rows for name in ("record_id", "prompt_type", "options")):
@@ -234,7 +241,7 @@ def conversations_unpacked(rows: list[Row]) -> list[Row]:
     ]
 
 
-def _holds_json(name: str, rows: list[Row]) -> bool:
+def _holds_json(name: str, rows: list[NumberedRow]) -> bool:
     """Raises DataError for a column of conversations as Python prints them."""
     found = False
     for where, row in rows:
@@ -289,7 +296,7 @@ def _reason(error: Exception) -> str:
     return f"a field has the wrong type ({error})"
 
 
-def _one_shape(rows: list[Row], folder: bool) -> Shape:
+def _one_shape(rows: list[NumberedRow], folder: bool) -> Shape:
     where, first = rows[0]
     shape = detect(first)
     if shape is None:

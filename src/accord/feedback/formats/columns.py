@@ -298,9 +298,9 @@ def build(
     who, common = annotator or annotator_of(row), said(row)
     wrote = list(producers) if producers is not None else [None] * len(names)
     kept = {**_finished(row.get("finished"), names), **(meta or {})}
-    weight, prompt, beside = _weight(row), asked_of(prompt, row), _beside(row)
+    weight, prompt, extras = _weight(row), asked_of(prompt, row), _tools_and_settings(row)
     extra: list[Any] = [common, kept] if common or kept else []
-    extra += [*([] if weight == 1.0 else [weight]), *([beside] if beside else [])]
+    extra += [*([] if weight == 1.0 else [weight]), *([extras] if extras else [])]
     where, known = _places(places if places is not None else row.get("shown_at"), prompt, names)
     options = [
         {"id": i, "content": content, "producer": producer, "shown_at": place}
@@ -313,7 +313,7 @@ def build(
         "choice": filled,
         "annotator": who,
         **common,
-        **beside,
+        **extras,
     }
     own = (
         record_id
@@ -383,10 +383,10 @@ def asked_of(prompt: Content, row: Mapping[str, Any]) -> Content:
 def prompt_of(row: Mapping[str, Any]) -> Any:
     """What a row asks, whole, as `Feedback.asked` says it: with system message, history, tools and
     settings of the template."""
-    return asking(asked_of(content_of(row["prompt"]), row), **_beside(row))
+    return asking(asked_of(content_of(row["prompt"]), row), **_tools_and_settings(row))
 
 
-def _beside(row: Mapping[str, Any]) -> dict[str, Any]:
+def _tools_and_settings(row: Mapping[str, Any]) -> dict[str, Any]:
     """Tools and settings of the chat template that a row has."""
     told = {name: tools for name in TOOLS_COLUMNS if (tools := tools_of(row.get(name), name))}
     if len(told) > 1:

@@ -42,7 +42,7 @@ Pair = tuple[Content, Content]
 
 @dataclass(frozen=True)
 class Exported:
-    """rows of `shape`; about: as many dictionaries of further columns (for `beside` shapes: of a
+    """rows of `shape`; about: as many dictionaries of further columns (where `has_about_file`: of a
     second file);
     left_out: records that the shape cannot hold, by reason; written: records that it holds; lost:
     details of these that it does not hold."""
@@ -55,19 +55,19 @@ class Exported:
     lost: dict[str, int] = field(default_factory=dict)
 
     @property
-    def beside(self) -> bool:
-        """Whether `about` belongs into a second file."""
-        return self.shape in BESIDE
+    def has_about_file(self) -> bool:
+        """Whether `about` goes into a second file."""
+        return self.shape in WITH_ABOUT_FILE
 
     def full_rows(self) -> list[dict[str, Any]]:
         """The rows, with the further columns where they belong into them."""
-        if self.beside:
+        if self.has_about_file:
             return self.rows
         return [{**about, **row} for row, about in zip(self.rows, self.about, strict=True)]
 
 
 @dataclass(frozen=True)
-class Part:
+class ExportedRow:
     """One row of a record: `pair` is what it compares, `places` where they were shown, `options`
     their ids, `contents` the responses in it where the row does not say whether each was a text or
     messages."""
@@ -164,17 +164,19 @@ def _preferred(record: Feedback) -> Iterator[tuple[str, str]]:
 
 
 # --- rows -----------------------------------------------------------------------------------------
-def _pairs(record: Feedback) -> list[Part]:
+def _pairs(record: Feedback) -> list[ExportedRow]:
     """(better, worse) with the places they were shown at, renumbered 0 and 1; raises RowError when
     there is none."""
     if isinstance(record.choice, Correction):
-        return [Part({}, (record.choice.content, _text(record.options[0])))]
+        return [ExportedRow({}, (record.choice.content, _text(record.options[0])))]
     options, known = {o.id: o for o in record.options}, record.meta.get("shown") != UNKNOWN_ORDER
     pairs = []
     for a, b in _preferred(record):
         places = (0, 1) if options[a].shown_at < options[b].shown_at else (1, 0)
         pairs.append(
-            Part({}, (_text(options[a]), _text(options[b])), places if known else None, (a, b))
+            ExportedRow(
+                {}, (_text(options[a]), _text(options[b])), places if known else None, (a, b)
+            )
         )
     if any(
         not flat(one) and not flat(other)
@@ -210,14 +212,14 @@ def _reply(record: Feedback, content: Content) -> Any:
 
 def _asked(record: Feedback) -> dict[str, Any]:
     """The prompt, and what the model was offered beside it."""
-    beside = {"tools": record.tools, "chat_template_kwargs": record.chat_template_kwargs}
+    extras = {"tools": record.tools, "chat_template_kwargs": record.chat_template_kwargs}
     return {
         "prompt": to_json(record.prompt),
-        **{name: value for name, value in beside.items() if value},
+        **{name: value for name, value in extras.items() if value},
     }
 
 
-def _trl_preference(record: Feedback) -> Iterator[Part]:
+def _trl_preference(record: Feedback) -> Iterator[ExportedRow]:
     for part in _pairs(record):
         better, worse = part.pair or ("", "")
         row = {
@@ -228,7 +230,7 @@ def _trl_preference(record: Feedback) -> Iterator[Part]:
         yield replace(part, row=row, contents=(better, worse))
 
 
-def _trl_implicit(record: Feedback) -> Iterator[Part]:
+def _trl_implicit(record: Feedback) -> Iterator[ExportedRow]:
     for part in _trl_preference(record):
         row = dict(part.row)
         prompt = row.pop("prompt")
@@ -237,22 +239,24 @@ def _trl_implicit(record: Feedback) -> Iterator[Part]:
         )
 
 
-def _trl_unpaired(record: Feedback) -> Iterator[Part]:
+def _trl_unpaired(record: Feedback) -> Iterator[ExportedRow]:
     if not isinstance(record.choice, Thumb):
         raise RowError(f"{record.kind}: only thumbs are written")
     content = _text(record.options[0])
     row = {**_asked(record), "completion": _reply(record, content), "label": record.choice.up}
-    yield Part(row, (content, ""), (0,), (record.options[0].id,), (content,))
+    yield ExportedRow(row, (content, ""), (0,), (record.options[0].id,), (content,))
 
 
-def _trl_completion(record: Feedback) -> Iterator[Part]:
+def _trl_completion(record: Feedback) -> Iterator[ExportedRow]:
     if not isinstance(record.choice, Demonstration):
         raise RowError(f"{record.kind}: only demonstrations are written")
     content = record.choice.content
-    yield Part({**_asked(record), "completion": _reply(record, content)}, contents=(content,))
+    yield ExportedRow(
+        {**_asked(record), "completion": _reply(record, content)}, contents=(content,)
+    )
 
 
-def _trl_stepwise(record: Feedback) -> Iterator[Part]:
+def _trl_stepwise(record: Feedback) -> Iterator[ExportedRow]:
     if not isinstance(record.choice, StepLabels):
         raise RowError(f"{record.kind}: only step labels are written")
     if 0 in record.choice.labels:
@@ -261,7 +265,7 @@ def _trl_stepwise(record: Feedback) -> Iterator[Part]:
         raise RowError("step labels of a conversation: TRL's stepwise prompts are texts")
     check_spoken("TRL's stepwise format", *(option.content for option in record.options))
     labels = [label == 1 for label in record.choice.labels]
-    yield Part(
+    yield ExportedRow(
         {"prompt": record.prompt, "completions": list(record.choice.steps), "labels": labels},
         None,
         (0,),
@@ -271,7 +275,7 @@ def _trl_stepwise(record: Feedback) -> Iterator[Part]:
 _SPEAKERS = {"user": "Human", "assistant": "Assistant"}
 
 
-def _hh(record: Feedback) -> Iterator[Part]:
+def _hh(record: Feedback) -> Iterator[ExportedRow]:
     pairs = _pairs(record)
     if isinstance(record.prompt, str):
         raise RowError(
@@ -297,27 +301,27 @@ def _transcript(content: Content) -> str:
     return "".join(f"\n\n{_SPEAKERS[message.role]}: {message.said}" for message in content)
 
 
-def _prm800k(record: Feedback) -> Iterator[Part]:
-    yield Part(to_prm800k(record), None, (0,))
+def _prm800k(record: Feedback) -> Iterator[ExportedRow]:
+    yield ExportedRow(to_prm800k(record), None, (0,))
 
 
-def _pairwise(record: Feedback) -> Iterator[Part]:
+def _pairwise(record: Feedback) -> Iterator[ExportedRow]:
     row = to_pairwise_row(record)
     first, second = sorted(record.options, key=lambda o: o.shown_at)
-    yield Part(row, (_text(first), _text(second)), None, (first.id, second.id))
+    yield ExportedRow(row, (_text(first), _text(second)), None, (first.id, second.id))
 
 
-def _ratings(record: Feedback) -> Iterator[Part]:
-    yield Part(to_rating_row(record))
+def _ratings(record: Feedback) -> Iterator[ExportedRow]:
+    yield ExportedRow(to_rating_row(record))
 
 
-_BY_RECORD: dict[str, Callable[[Feedback], Iterator[Part]]] = {
+_BY_RECORD: dict[str, Callable[[Feedback], Iterator[ExportedRow]]] = {
     "trl-preference": _trl_preference, "trl-preference-implicit": _trl_implicit, "trl-unpaired": _trl_unpaired,
     "trl-completion": _trl_completion, "trl-stepwise": _trl_stepwise, "hh": _hh, "prm800k": _prm800k,
     "csv-pairwise": _pairwise, "csv-ratings": _ratings,
 }  # fmt: skip
 EXPORTS = ("accord", "trl-prompt", *_BY_RECORD, "oasst")
-BESIDE = ("accord", "oasst")
+WITH_ABOUT_FILE = ("accord", "oasst")
 """Shapes that hold no further columns."""
 
 
@@ -340,13 +344,13 @@ def export(records: Sequence[Feedback], shape: str) -> Exported:
     if shape == "accord":
         rows = [record.model_dump(mode="json") for record in records]
         return Exported(
-            shape, rows, [a for r in records for a in _beside(r, shares)], {}, len(records)
+            shape, rows, [a for r in records for a in _about_rows(r, shares)], {}, len(records)
         )
     if shape == "oasst":
         rows, left = to_trees(records)
         homeless = {id(record) for record, _ in left}
         held = [record for record in records if id(record) not in homeless]
-        about = [a for r in held for a in _beside(r, shares)]
+        about = [a for r in held for a in _about_rows(r, shares)]
         return Exported(
             shape,
             rows,
@@ -408,7 +412,9 @@ def _margins(owners: Sequence[Feedback], about: Sequence[dict[str, Any]]) -> dic
     return {}
 
 
-def _about(record: Feedback, part: Part, number: int, count: int, shares: Shares) -> dict[str, Any]:
+def _about(
+    record: Feedback, part: ExportedRow, number: int, count: int, shares: Shares
+) -> dict[str, Any]:
     """Further columns of a row. The weights of a record's rows add up to the record's own (1 if it
     has none)."""
     share, votes = shares.share(record, part.options if part.pair is not None else ())
@@ -435,7 +441,7 @@ def _producers(record: Feedback, options: Sequence[str]) -> dict[str, Any]:
     return {name: wrote[i] for name, i in zip(names, options, strict=False) if wrote[i] is not None}
 
 
-def _written_as(record: Feedback, part: Part) -> dict[str, Any]:
+def _written_as(record: Feedback, part: ExportedRow) -> dict[str, Any]:
     """Which responses were texts, to the letter, and which messages, where the row itself does not
     say it."""
     kinds = ["text" if isinstance(content, str) else "messages" for content in part.contents]
@@ -461,7 +467,7 @@ def _common(record: Feedback) -> dict[str, Any]:
     }
 
 
-def _beside(record: Feedback, shares: Shares) -> Iterator[dict[str, Any]]:
+def _about_rows(record: Feedback, shares: Shares) -> Iterator[dict[str, Any]]:
     """Lines of the second file: one per pair of options that a record compares, or one for a
     thumb."""
     if isinstance(record.choice, Thumb) or (

@@ -77,7 +77,7 @@ def _to_summarise(info: Mapping[str, Any]) -> str:
     return "\n\n".join([*(forms[name].format(text) for name, text in told.items()), "TL;DR:"])
 
 
-def _beside(info: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+def _source_meta(info: Mapping[str, Any], **more: Any) -> dict[str, Any]:
     used = ("post", "article", "title", "subreddit")
     told = {**{name: value for name, value in info.items() if name not in used}, **more}
     return (
@@ -95,7 +95,7 @@ def summaries(row: Row) -> Iterator[Parsed]:
         raise RowError(f"the choice is {chosen}: it is 0 or 1, of two summaries")
     notes = [summary.get("note") for summary in found]
     extra, info = structure(row.get("extra")), structure(row["info"])
-    meta = _beside(
+    meta = _source_meta(
         info,
         **(dict(extra) if isinstance(extra, Mapping) else {}),
         notes=notes if any(notes) else None,
@@ -130,7 +130,7 @@ def summary_axes(row: Row) -> Iterator[Parsed]:
         {"scores": scores, "low": 1, "high": 7},
         row,
         producers=[name_in(summary, "policy")],
-        meta=_beside(info, note=summary.get("note")),
+        meta=_source_meta(info, note=summary.get("note")),
     )
     yield from unused(summary, (*_SUMMARY, "axes"), "a summary")
 

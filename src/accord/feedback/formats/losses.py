@@ -26,7 +26,7 @@ def lost_details(records: Sequence[Feedback], shape: str) -> dict[str, int]:
     have it."""
     lost: Counter[str] = Counter()
     for record in records:
-        lost.update({*_lost_messages(record, shape), *_lost_beside(record, shape)})
+        lost.update({*_lost_messages(record, shape), *_lost_fields(record, shape)})
     return dict(lost)
 
 
@@ -53,7 +53,7 @@ def _lost_messages(record: Feedback, shape: str) -> Iterator[str]:
         yield "that a response was written as messages"
 
 
-def _lost_beside(record: Feedback, shape: str) -> Iterator[str]:
+def _lost_fields(record: Feedback, shape: str) -> Iterator[str]:
     """Producers, ids of options, further meta data: what only some shapes have a place for."""
     if shape in TABLES:
         return

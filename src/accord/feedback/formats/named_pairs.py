@@ -68,12 +68,12 @@ def openai_pair(row: Row) -> Iterator[Feedback]:
         raise RowError(f"the column 'input' is {shown(asked)}, no object with messages")
     sides = [messages(unpacked(row[name], name)) for name in OPENAI]
     rest = {name: value for name, value in asked.items() if name not in ("messages", "tools")}
-    beside = {**row, "tools": asked["tools"]} if asked.get("tools") else row
+    with_tools = {**row, "tools": asked["tools"]} if asked.get("tools") else row
     yield compared(
         messages(asked["messages"]),
         sides,
         0,
-        beside,
+        with_tools,
         names=OPENAI,
         meta={"source": {"input": rest}} if rest else {},
     )

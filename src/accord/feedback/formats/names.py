@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from accord.feedback.formats.columns import COMMON
-from accord.feedback.formats.containers.notes import Notes, Row, shortened
+from accord.feedback.formats.containers.notes import Notes, NumberedRow, shortened
 from accord.feedback.formats.shapes import SHAPES
 
 KNOWN = frozenset(name for shape in SHAPES for name in (*shape.fields, *shape.optional)) | COMMON
@@ -18,7 +18,7 @@ _PATTERNS = re.compile(
 _BETWEEN = re.compile(r"[\s\-_]+")
 
 
-def tidied(rows: Iterator[Row], notes: Notes) -> Iterator[Row]:
+def tidied(rows: Iterator[NumberedRow], notes: Notes) -> Iterator[NumberedRow]:
     """Rows with tidied names: a name that nothing knows, but would without capitals, blanks around
     it, and blanks or hyphens for underscores, is replaced, unless the row has that column as well;
     each is said."""

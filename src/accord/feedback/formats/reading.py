@@ -28,7 +28,7 @@ from typing import Any, BinaryIO
 
 from accord.errors import DataError
 from accord.feedback.formats.containers.locating import COLUMNAR, SUFFIXES, kind_of, located
-from accord.feedback.formats.containers.notes import LOCAL, SENT, Bounds, Notes, Row, fault
+from accord.feedback.formats.containers.notes import LOCAL, SENT, Bounds, Notes, NumberedRow, fault
 from accord.feedback.formats.hints import check_columns, renamed
 from accord.feedback.formats.names import KNOWN, tidied
 from accord.feedback.formats.source import AnySpec, DataSource, sources
@@ -39,7 +39,7 @@ __all__ = [
     "SUFFIXES",
     "Bounds",
     "Notes",
-    "Row",
+    "NumberedRow",
     "RowsRead",
     "iter_rows",
     "kind_of",
@@ -54,7 +54,7 @@ class RowsRead:
     """rows in order; dropped: rows that could not be read, per reason, with the first place; said:
     lines for people."""
 
-    rows: list[Row]
+    rows: list[NumberedRow]
     dropped: Counter[str] = field(default_factory=Counter)
     first_dropped: dict[str, str] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
@@ -162,7 +162,7 @@ def _thinned(source: DataSource, read: RowsRead, count: int) -> RowsRead:
 
 
 # --- one source -----------------------------------------------------------------------------------
-def iter_rows(source: DataSource, notes: Notes, bounds: Bounds = LOCAL) -> Iterator[Row]:
+def iter_rows(source: DataSource, notes: Notes, bounds: Bounds = LOCAL) -> Iterator[NumberedRow]:
     """Row by row, at most `limit`; nothing is read ahead but what the container keeps together
     (.json: all of it).
 
@@ -178,14 +178,14 @@ def read_stream(
     notes: Notes,
     bounds: Bounds = LOCAL,
     encoding: str | None = None,
-) -> Iterator[Row]:
+) -> Iterator[NumberedRow]:
     """Rows of a file at hand as bytes or as an open stream (Parquet and Arrow: one that can seek);
     the kind is told by the ending of `name`, which messages call it."""
     opened = io.BytesIO(stream) if isinstance(stream, bytes) else stream
     return tidied(_sound(_from_stream(name, opened, notes, bounds, encoding), notes, bounds), notes)
 
 
-def _sound(rows: Iterator[Row], notes: Notes, bounds: Bounds) -> Iterator[Row]:
+def _sound(rows: Iterator[NumberedRow], notes: Notes, bounds: Bounds) -> Iterator[NumberedRow]:
     for number, (where, row) in enumerate(rows, 1):
         if number > bounds.rows:
             from accord.feedback.formats.containers.texts import too_many
@@ -197,7 +197,7 @@ def _sound(rows: Iterator[Row], notes: Notes, bounds: Bounds) -> Iterator[Row]:
             notes.drop(where, reason)
 
 
-def _renamed(rows: Iterator[Row], columns: Mapping[str, str]) -> Iterator[Row]:
+def _renamed(rows: Iterator[NumberedRow], columns: Mapping[str, str]) -> Iterator[NumberedRow]:
     """Rows with our names for columns; once all are read, raises ConfigError for a column that no
     row had."""
     seen: dict[str, None] = {}
@@ -208,7 +208,7 @@ def _renamed(rows: Iterator[Row], columns: Mapping[str, str]) -> Iterator[Row]:
         check_columns(columns, seen, KNOWN)
 
 
-def _found(source: DataSource, notes: Notes, bounds: Bounds) -> Iterator[Row]:
+def _found(source: DataSource, notes: Notes, bounds: Bounds) -> Iterator[NumberedRow]:
     if (files := located(source, notes)) is not None:
         for name, path in files:
             yield from _file(path, name, source, notes, bounds)
@@ -224,7 +224,9 @@ def local_files(source: DataSource) -> list[Path]:
     return [path for _, path in located(source, Notes()) or []]
 
 
-def _file(path: Path, name: str, source: DataSource, notes: Notes, bounds: Bounds) -> Iterator[Row]:
+def _file(
+    path: Path, name: str, source: DataSource, notes: Notes, bounds: Bounds
+) -> Iterator[NumberedRow]:
     from accord.feedback.formats.containers.texts import unpacking
 
     kind_of(name)
@@ -240,7 +242,7 @@ def _file(path: Path, name: str, source: DataSource, notes: Notes, bounds: Bound
 
 def _from_stream(
     name: str, stream: BinaryIO, notes: Notes, bounds: Bounds, encoding: str | None
-) -> Iterator[Row]:
+) -> Iterator[NumberedRow]:
     suffix = kind_of(name)
     if suffix in COLUMNAR:
         from accord.feedback.formats.containers.columnar import arrow_rows, parquet_rows

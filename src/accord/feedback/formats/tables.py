@@ -251,11 +251,11 @@ def to_rating_row(record: Feedback) -> dict[str, Any]:
 
 def _columns(record: Feedback, response_type: str) -> dict[str, Any]:
     meta = {name: value for name, value in record.meta.items() if name != "shown"}
-    beside = {"tools": record.tools, "chat_template_kwargs": record.chat_template_kwargs}
+    extras = {"tools": record.tools, "chat_template_kwargs": record.chat_template_kwargs}
     return {
         "prompt_type": _type(record.prompt),
         "response_type": response_type,
-        **{name: json.dumps(value, ensure_ascii=False) for name, value in beside.items() if value},
+        **{name: json.dumps(value, ensure_ascii=False) for name, value in extras.items() if value},
         "meta": json.dumps(meta, ensure_ascii=False, sort_keys=True) if meta else None,
     }
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from accord.errors import DataError
 from accord.feedback.records import Comparison, Feedback, Ranking, Rating, StepLabels, Thumb
-from accord.learning.judgements import Scale
+from accord.learning.judgements import RatingScale
 
 MOST_LEVELS = 32
 """Scales with more different answers than this are refused: each needs a threshold."""
@@ -22,14 +22,14 @@ ALWAYS = {THUMB: (0.0, 1.0), STEP: (-1.0, 1.0)}
 
 
 @dataclass(frozen=True)
-class Scales:
+class RatingScales:
     """The scales found in records; `left_out` counts answers that say nothing, by reason.
 
     facets: the objective that each scale is about, by number; None: the reward as a whole.
     """
 
     keys: tuple[Key, ...]
-    scales: tuple[Scale, ...]
+    scales: tuple[RatingScale, ...]
     facets: tuple[int | None, ...]
     left_out: dict[str, int]
 
@@ -63,7 +63,7 @@ def bad(record: Feedback) -> bool:
     )
 
 
-def find_scales(records: Sequence[Feedback], objectives: Sequence[str] = ()) -> Scales:
+def find_scales(records: Sequence[Feedback], objectives: Sequence[str] = ()) -> RatingScales:
     """One scale per attribute and range, its levels the answers that occur (of a thumb and of a
     step's label always good and bad).
 
@@ -102,8 +102,8 @@ def find_scales(records: Sequence[Feedback], objectives: Sequence[str] = ()) -> 
             objectives.index(key[0]) if len(objectives) > 1 and key not in ALWAYS else None
         )
         shares = tuple(found[level] / found.total() for level in levels)
-        scales.append(Scale(_name(key), levels, shares, anchored=key == STEP))
-    return Scales(tuple(keys), tuple(scales), tuple(facets), left_out)
+        scales.append(RatingScale(_name(key), levels, shares, anchored=key == STEP))
+    return RatingScales(tuple(keys), tuple(scales), tuple(facets), left_out)
 
 
 def _check_attributes(names: set[str], objectives: Sequence[str]) -> None:

@@ -52,14 +52,14 @@ class BestOfN(Stage):
     about = "best-of-n sampling from one model, by the reward model"
 
     def plan(self, config: BestOfNConfig, context: StageContext) -> Plan:
-        from accord.runs.estimate import SHORTEST, Work, span
+        from accord.runs.estimate import SHORTEST, TokenWork, span
         from accord.runs.stages import planning
 
         model = planning.look_at_policy(config.model, context)
         planning.check_evaluation(config.evaluate, model, context)
         rows = config.evaluate.count * config.pool
         tokens = rows * config.evaluate.max_new_tokens
-        work = Work(sampled=tokens, scored=tokens)
+        work = TokenWork(sampled=tokens, scored=tokens)
         seconds = span(work.times(SHORTEST), work, context.speed(model))
         return Plan(
             rows=rows, tokens=work.tokens, seconds=seconds, notes=planning.sampled_note(context)

@@ -89,14 +89,14 @@ class Collect(Stage):
     about = "sampled responses judged by a simulated crowd, with agreement and annotator estimates"
 
     def plan(self, config: CollectConfig, context: StageContext) -> Plan:
-        from accord.runs.estimate import SHORTEST, Work, span
+        from accord.runs.estimate import SHORTEST, TokenWork, span
         from accord.runs.stages import planning
 
         model = planning.look_at_policy(config.model, context)
         planning.prompts_that_fit(
             config.prompts, config.count, config.max_new_tokens, model, context, "prompts"
         )
-        work = Work(sampled=config.count * config.samples_per_prompt * config.max_new_tokens)
+        work = TokenWork(sampled=config.count * config.samples_per_prompt * config.max_new_tokens)
         return Plan(
             rows=config.count,
             tokens=work.tokens,

@@ -54,7 +54,7 @@ class Dpo(Stage):
 
     def plan(self, config: DpoConfig, context: StageContext) -> Plan:
         from accord.learning.judged_pairs import preference_pairs
-        from accord.runs.estimate import Work, examination, updates
+        from accord.runs.estimate import TokenWork, examination, updates
         from accord.runs.reading import planned_rows
         from accord.runs.stages import planning
         from accord.runs.stages.judged import read_judged
@@ -75,7 +75,7 @@ class Dpo(Stage):
         if rows:
             rows = min(rows, config.limit or rows)
             tokens = round(each * rows)
-        work = Work(trained=round(tokens * config.epochs), scored=tokens)
+        work = TokenWork(trained=round(tokens * config.epochs), scored=tokens)
         return planning.training_plan(
             config,
             model,

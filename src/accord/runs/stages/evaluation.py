@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from accord.errors import DataError
-from accord.examine.turning import gold_turned, point
+from accord.examine.turning import gold_turned, proxy_gold_point
 from accord.feedback.records import Message, asked_fields
 from accord.files import read_jsonl, write_jsonl
 from accord.learning.losses import kl_k1
@@ -187,7 +187,7 @@ def at_points(
         # Read back from the folder, so that a resumed run sees the points before it; later ones are
         # redone.
         return gold_turned(
-            [point(at, rows) for at, rows in read_points(folder) if at <= step], points
+            [proxy_gold_point(at, rows) for at, rows in read_points(folder) if at <= step], points
         )
 
     return on_step

@@ -17,7 +17,7 @@ from accord.runs.stage import Stage, StageConfig, StageResult
 from accord.runs.stages.settings import EvaluationConfig
 
 if TYPE_CHECKING:
-    from accord.examine.evidence import AgreementRow, AnnotatorRow
+    from accord.examine.evidence import AgreementRow, AnnotatorEvidence
     from accord.examine.reward_card import RewardCard
 
 
@@ -49,13 +49,13 @@ class Examine(Stage):
     about = "evidence and verdict on all arms"
 
     def plan(self, config: ExamineConfig, context: StageContext) -> Plan:
-        from accord.runs.estimate import SHORTEST, Work, span
+        from accord.runs.estimate import SHORTEST, TokenWork, span
         from accord.runs.stages import planning
 
         with context.about("baseline"):
             model = known_model(config.baseline, "policy", context)
         planning.check_evaluation(config.evaluate, model, context)
-        work = Work(sampled=config.evaluate.count * config.evaluate.max_new_tokens)
+        work = TokenWork(sampled=config.evaluate.count * config.evaluate.max_new_tokens)
         return Plan(
             rows=config.evaluate.count,
             tokens=work.tokens,
@@ -161,12 +161,14 @@ def _card(config: ExamineConfig, context: StageContext) -> RewardCard | None:
 
 def _judges(
     config: ExamineConfig, context: StageContext
-) -> tuple[list[AnnotatorRow], AgreementRow | None]:
-    from accord.examine.evidence import AgreementRow, AnnotatorRow
+) -> tuple[list[AnnotatorEvidence], AgreementRow | None]:
+    from accord.examine.evidence import AgreementRow, AnnotatorEvidence
 
     if config.annotators is None:
         return [], None
     path = context.path(config.annotators)
-    rows = [AnnotatorRow.model_validate(row) for row in json.loads(path.read_text())["annotators"]]
+    rows = [
+        AnnotatorEvidence.model_validate(row) for row in json.loads(path.read_text())["annotators"]
+    ]
     agreed = json.loads((path.parent / "agreement.json").read_text())
     return rows, AgreementRow.model_validate(agreed)

@@ -18,12 +18,12 @@ from accord.feedback.records import (
 )
 from accord.learning.judgements import JudgedGroup, Judgement
 from accord.learning.likelihoods import MOST_TIED
-from accord.runs.stages.answers import THUMB, Scales, bad
+from accord.runs.stages.answers import THUMB, RatingScales, bad
 from accord.runs.stages.usable import WRITTEN, Response, prompt_key, responses
-from accord.text.packing import Group, join
+from accord.text.packing import PromptGroup, join
 from accord.text.steps import Decode, step_ends
 
-Tokens = Mapping[tuple[str, Response], Group]
+Tokens = Mapping[tuple[str, Response], PromptGroup]
 """The tokens of a prompt with a response, by both."""
 
 
@@ -40,7 +40,7 @@ class GroupReader:
 
     tokens: Tokens
     annotators: Sequence[str]
-    scales: Scales
+    scales: RatingScales
     left_out: Counter[str]
     margin: float
     decode: Decode
@@ -50,7 +50,7 @@ class GroupReader:
         """All that was said about one prompt; None when nothing of it can be used."""
         key = prompt_key(rows[0])
         numbers: dict[Response, int] = {}
-        parts: list[Group] = []
+        parts: list[PromptGroup] = []
         judgements: list[Judgement] = []
         for record in sorted(
             rows, key=lambda r: r.kind == "demonstration"
@@ -82,7 +82,7 @@ class GroupReader:
         return JudgedGroup(group, tuple(_moved(j, moved) for j in judgements), row=rows[0].id)
 
     def _judgements(
-        self, record: Feedback, numbers: Mapping[str, int], parts: Sequence[Group]
+        self, record: Feedback, numbers: Mapping[str, int], parts: Sequence[PromptGroup]
     ) -> list[Judgement]:
         """`numbers`: place of each response in the group, whose responses so far are `parts`."""
         annotator = self.annotators.index(record.annotator)
@@ -107,7 +107,11 @@ class GroupReader:
         return said
 
     def _choice(
-        self, record: Feedback, numbers: Mapping[str, int], annotator: int, parts: Sequence[Group]
+        self,
+        record: Feedback,
+        numbers: Mapping[str, int],
+        annotator: int,
+        parts: Sequence[PromptGroup],
     ) -> list[Judgement]:
         """The choice among responses, where there is one: of two that are equal, cut as they are,
         none is better."""
@@ -153,7 +157,7 @@ class GroupReader:
         ]
 
 
-def equal(one: Group, other: Group) -> bool:
+def equal(one: PromptGroup, other: PromptGroup) -> bool:
     """Whether two responses are the same tokens (prompts of one text may end differently, as the
     response needs it)."""
     return [*one.prompt, *one.responses[0]] == [*other.prompt, *other.responses[0]]

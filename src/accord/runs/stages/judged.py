@@ -26,7 +26,7 @@ from accord.feedback.records import (
 from accord.learning.judgements import (
     AnnotatorEffects,
     JudgedGroup,
-    Scale,
+    RatingScale,
     contradictions,
 )
 from accord.models.scalar import decoder
@@ -51,7 +51,7 @@ class JudgedData:
     groups: list[JudgedGroup]
     annotators: list[str]
     left_out: dict[str, int]
-    scales: tuple[Scale, ...] = ()
+    scales: tuple[RatingScale, ...] = ()
 
     @property
     def comparing(self) -> set[str]:

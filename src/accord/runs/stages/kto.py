@@ -20,7 +20,7 @@ from accord.runs.stages.settings import EvaluationConfig, LengthConfig, ReadsDat
 if TYPE_CHECKING:
     from accord.feedback.formats.source import DataSpec
     from accord.feedback.records import Feedback
-    from accord.learning.unpaired import Thumb
+    from accord.learning.unpaired import ThumbExample
     from accord.text.encoding import Example
     from accord.text.language import Language
 
@@ -47,7 +47,7 @@ class Kto(Stage):
     about = "Kahneman-Tversky optimisation on thumbs, without pairs"
 
     def plan(self, config: KtoConfig, context: StageContext) -> Plan:
-        from accord.runs.estimate import Work, examination, updates
+        from accord.runs.estimate import TokenWork, examination, updates
         from accord.runs.reading import planned_rows
         from accord.runs.stages import planning
 
@@ -62,7 +62,7 @@ class Kto(Stage):
             tokens = planning.whole(sum(len(t.prompt) + len(t.response) for t in thumbs), context)
         elif rows:
             tokens = rows * config.lengths.most
-        work = Work(
+        work = TokenWork(
             trained=round(tokens * config.epochs), scored=round(tokens * (1 + 2 * config.epochs))
         )
         return planning.training_plan(
@@ -116,11 +116,11 @@ class Mark(NamedTuple):
 
 def read_thumbs(
     reference: DataSpec, model: Language, lengths: LengthConfig, context: StageContext
-) -> list[Thumb]:
+) -> list[ThumbExample]:
     """Tokenised thumbs, with what was left out counted. Raises DataError when nothing can be
     used."""
     from accord.feedback.formats.source import name_of
-    from accord.learning.unpaired import Thumb
+    from accord.learning.unpaired import ThumbExample
     from accord.runs.stages.judged import load_records
     from accord.runs.stages.lengths import apply_lengths
     from accord.runs.stages.usable import responses, row_name, usable
@@ -165,7 +165,7 @@ def read_thumbs(
             f"{len(both):,} responses left out: cut as they are, one text is both good and bad in a record"
         )
     return [
-        Thumb(
+        ThumbExample(
             e.prompt_ids,
             e.response_ids,
             marks[e.row][0].desirable,

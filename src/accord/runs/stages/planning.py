@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from accord.errors import DataError
 from accord.runs import estimate
 from accord.runs.context import NotYet, StageContext
-from accord.runs.estimate import Work
+from accord.runs.estimate import TokenWork
 from accord.runs.inputs import REFERENCE, stage_of
 from accord.runs.known import check_trainable, known_model
 from accord.runs.plan import KnownModel, Plan
@@ -168,8 +168,8 @@ def training_plan(
     config: Trains,
     model: KnownModel,
     context: StageContext,
-    work: Work,
-    least: Work | None = None,
+    work: TokenWork,
+    least: TokenWork | None = None,
     trained: int = 1,
     frozen: int = 0,
     **known: Any,
@@ -195,7 +195,7 @@ def training_plan(
     )
 
 
-def least(work: Work, read: object | None) -> Work:
+def least(work: TokenWork, read: object | None) -> TokenWork:
     """Fewest tokens: of data that was `read` they are counted, of data to come only the limits are
     known."""
     return work if read is not None else work.times(estimate.SHORTEST)

@@ -143,7 +143,7 @@ class Ppo(Stage):
     def plan(self, config: PpoConfig, context: StageContext) -> Plan:
         from accord.learning.on_policy_settings import fewest_prompts
         from accord.learning.order import EpochOrder, smaller_steps
-        from accord.runs.estimate import SHORTEST, Work, examination
+        from accord.runs.estimate import SHORTEST, TokenWork, examination
         from accord.runs.reading import planned_rows
         from accord.runs.stages import planning
 
@@ -172,10 +172,10 @@ class Ppo(Stage):
             asked = round(responses * planning.lengths_of([ids for ids, _ in found]) / len(found))
         models, references = 2 if config.estimator == "gae" else 1, int(config.measure_kl)
 
-        def work(share: float) -> Work:
+        def work(share: float) -> TokenWork:
             seen = round(asked + share * sampled)
             scored = (1 + references + models) * seen
-            here = Work(
+            here = TokenWork(
                 trained=models * config.epochs * seen, scored=scored, sampled=round(share * sampled)
             )
             return here + examination(config.evaluate).times(share)

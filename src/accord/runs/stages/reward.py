@@ -150,7 +150,7 @@ class Reward(Stage):
     about = "a reward-model ensemble trained by the likelihood of every judgement"
 
     def plan(self, config: RewardConfig, context: StageContext) -> Plan:
-        from accord.runs.estimate import Work, updates
+        from accord.runs.estimate import TokenWork, updates
         from accord.runs.stages import planning
 
         model = planning.look_at_policy(config.model, context, config.lora, trains=True)
@@ -166,7 +166,7 @@ class Reward(Stage):
             )
         steps = updates(rows, config.batch, config.epochs)
         passes = 1 if config.trunk == "shared" else config.members
-        work = Work(trained=round(tokens * config.epochs * passes))
+        work = TokenWork(trained=round(tokens * config.epochs * passes))
         return planning.training_plan(
             config,
             model,

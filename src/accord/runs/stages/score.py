@@ -71,7 +71,7 @@ class Score(Stage):
     )
 
     def plan(self, config: ScoreConfig, context: StageContext) -> Plan:
-        from accord.runs.estimate import SHORTEST, Work, span
+        from accord.runs.estimate import SHORTEST, TokenWork, span
         from accord.runs.reading import planned_rows
         from accord.runs.stages import planning
 
@@ -83,7 +83,7 @@ class Score(Stage):
         rows = len(found) if found is not None else planned_rows(config.prompts, context)
         prompts = min(filter(None, (rows, config.count)), default=0)
         tokens = prompts * config.samples_per_prompt * config.max_new_tokens
-        work = Work(sampled=tokens, scored=tokens)
+        work = TokenWork(sampled=tokens, scored=tokens)
         return Plan(
             rows=prompts or None,
             tokens=tokens or None,

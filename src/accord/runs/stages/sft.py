@@ -53,7 +53,7 @@ class Sft(Stage):
     about = "supervised fine-tuning on demonstrations, loss on the response only"
 
     def plan(self, config: SftConfig, context: StageContext) -> Plan:
-        from accord.runs.estimate import Work, updates
+        from accord.runs.estimate import TokenWork, updates
         from accord.runs.reading import planned_rows
         from accord.runs.stages.planning import look_at_policy, rehearse, training_plan, whole
 
@@ -74,7 +74,7 @@ class Sft(Stage):
         steps = updates(
             None if rows is None else max(0, rows - config.heldout), config.batch, config.epochs
         )
-        work = Work(trained=round(tokens * config.epochs))
+        work = TokenWork(trained=round(tokens * config.epochs))
         return training_plan(
             config,
             model,

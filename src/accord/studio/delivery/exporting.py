@@ -177,7 +177,7 @@ def bundle(collected: Collected, wanted: Wanted, name: str) -> Bundle:
         )
     names, drawn = pseudonyms(collected.records, wanted)
     rows = made.full_rows() if wanted.columns else made.rows
-    about = made.about if made.beside and wanted.columns and made.about else None
+    about = made.about if made.has_about_file and wanted.columns and made.about else None
     if names is not None:
         rows = [names.row(row) for row in rows]
         about = None if about is None else [names.row(row) for row in about]

@@ -13,7 +13,13 @@ import pyarrow as pa
 from pyarrow import parquet, types
 
 from accord.errors import DataError
-from accord.feedback.formats.containers.notes import Bounds, Notes, Row, Unreadable, shortened
+from accord.feedback.formats.containers.notes import (
+    Bounds,
+    Notes,
+    NumberedRow,
+    Unreadable,
+    shortened,
+)
 from accord.feedback.formats.containers.texts import too_large, too_many
 
 
@@ -34,7 +40,9 @@ _WHAT_FAILS = (
 )
 
 
-def parquet_rows(name: str, stream: BinaryIO, notes: Notes, bounds: Bounds) -> Iterator[Row]:
+def parquet_rows(
+    name: str, stream: BinaryIO, notes: Notes, bounds: Bounds
+) -> Iterator[NumberedRow]:
     """Rows of a Parquet file, read by row groups. A broken file is refused as a whole."""
     with _readable(name):
         file = parquet.ParquetFile(pa.PythonFile(stream, mode="r"), pre_buffer=False)
@@ -55,7 +63,7 @@ def parquet_rows(name: str, stream: BinaryIO, notes: Notes, bounds: Bounds) -> I
         )
 
 
-def arrow_rows(name: str, stream: BinaryIO, notes: Notes, bounds: Bounds) -> Iterator[Row]:
+def arrow_rows(name: str, stream: BinaryIO, notes: Notes, bounds: Bounds) -> Iterator[NumberedRow]:
     """Rows of an Arrow file (with a footer) or stream, batch by batch. A broken file is refused as
     a whole."""
     with _readable(name):
@@ -83,7 +91,7 @@ def _readable(name: str) -> Iterator[None]:
 
 def _rows(
     name: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch], notes: Notes, bounds: Bounds
-) -> Iterator[Row]:
+) -> Iterator[NumberedRow]:
     twice = [column for column in schema.names if schema.names.count(column) > 1]
     if twice:
         raise DataError(

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from accord.errors import DataError
-from accord.feedback.formats.containers.notes import Bounds, Notes, Row, shortened
+from accord.feedback.formats.containers.notes import Bounds, Notes, NumberedRow, shortened
 from accord.feedback.formats.containers.texts import Decoded, too_many
 from accord.spreadsheets import GUARDED, unguarded
 
@@ -30,7 +30,7 @@ _QUOTED = re.compile(r'"[^"]*"?')
 
 def table_rows(
     name: str, text: Decoded, notes: Notes, bounds: Bounds, tabs: bool = False
-) -> Iterator[Row]:
+) -> Iterator[NumberedRow]:
     """Rows by the names in the first line; `tabs`: the delimiter is a tab, whatever the header
     looks like."""
     return _Table(name, text, notes, bounds, tabs).rows()
@@ -54,7 +54,7 @@ class _Table:
                 )
             yield line
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[NumberedRow]:
         """Row by row."""
         header = self._header()
         if header is None:

@@ -7,12 +7,12 @@ from typing import Any
 
 from accord.errors import DataError
 from accord.feedback.formats.containers.columnar import json_value, without_gaps
-from accord.feedback.formats.containers.notes import Notes, Row
+from accord.feedback.formats.containers.notes import Notes, NumberedRow
 from accord.feedback.formats.containers.splits import pick, pick_config
 from accord.feedback.formats.source import DataSource
 
 
-def hub_rows(source: DataSource, notes: Notes) -> Iterator[Row]:
+def hub_rows(source: DataSource, notes: Notes) -> Iterator[NumberedRow]:
     """Rows of the split asked for, or of the single one of training. Raises DataError with the
     choice where there is one."""
     try:

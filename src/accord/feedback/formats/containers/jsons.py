@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from accord.errors import DataError
-from accord.feedback.formats.containers.notes import MAX_DIGITS, Bounds, Notes, Row, Unreadable
+from accord.feedback.formats.containers.notes import (
+    MAX_DIGITS,
+    Bounds,
+    Notes,
+    NumberedRow,
+    Unreadable,
+)
 from accord.feedback.formats.containers.texts import Decoded, too_many
 
 TOO_DEEP = "the row is nested too deeply"
@@ -38,7 +44,7 @@ def decoded(text: str) -> Any:
     return _DECODER.decode(text.strip())
 
 
-def json_lines(name: str, text: Decoded, notes: Notes, bounds: Bounds) -> Iterator[Row]:
+def json_lines(name: str, text: Decoded, notes: Notes, bounds: Bounds) -> Iterator[NumberedRow]:
     """A row per line. A line that is none (not JSON, no object, too long or too deep) is dropped,
     the others are read."""
     return _lines(name, text.lines(), notes, bounds)
@@ -49,7 +55,9 @@ def _values(text: str) -> int:
     return 4 * text.count("{") + text.count("[") + text.count(",")
 
 
-def _lines(name: str, lines: Iterable[str | None], notes: Notes, bounds: Bounds) -> Iterator[Row]:
+def _lines(
+    name: str, lines: Iterable[str | None], notes: Notes, bounds: Bounds
+) -> Iterator[NumberedRow]:
     held = 0
     for number, line in enumerate(lines, 1):
         where = f"{name} line {number}"
@@ -72,7 +80,7 @@ def _lines(name: str, lines: Iterable[str | None], notes: Notes, bounds: Bounds)
                     yield where, row
 
 
-def json_rows(name: str, text: Decoded, notes: Notes, bounds: Bounds) -> Iterator[Row]:
+def json_rows(name: str, text: Decoded, notes: Notes, bounds: Bounds) -> Iterator[NumberedRow]:
     """A list of rows, one row, or in spite of the name a row per line. What is not JSON is refused
     as a whole."""
     whole = text.whole()

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-Row = tuple[str, dict[str, Any]]
+NumberedRow = tuple[str, dict[str, Any]]
 """Where it stands ("file.jsonl line 3"), and the row."""
 MAX_DIGITS = 100
 """Of an integer: longer ones are no numbers that anything computes with."""
