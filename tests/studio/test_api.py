@@ -21,9 +21,9 @@ from accord.feedback.records import parse_line
 from accord.studio.api.base import Limiter, cursor
 from accord.studio.client import ApiError, Client
 from accord.studio.delivery import webhooks
-from accord.studio.people import entrances, members
+from accord.studio.people import api_tokens, members, rate_limits
 from accord.studio.people.accounts import Visitor
-from accord.studio.people.entrances import TooMany
+from accord.studio.people.rate_limits import TooMany
 from accord.studio.projects import editing
 from accord.studio.storage.database import Database
 from accord.studio.storage.tables import Account, Event
@@ -31,7 +31,7 @@ from accord.studio.web.app import StudioConfig, create_app
 from listening import listening
 
 SETTINGS = {"name": "Summaries", "task": "comparison", "overlap": 2}
-ALL = entrances.SCOPES
+ALL = api_tokens.SCOPES
 
 
 @dataclass
@@ -50,7 +50,7 @@ class Studio:
     def token(self, account: int, scopes: tuple[str, ...] = ALL) -> str:
         with self.db.read() as session:
             a = session.get_one(Account, account)
-        return entrances.issue_token(
+        return api_tokens.issue_token(
             self.db, Visitor(a.id, a.public, a.name, a.role, "en", "", ""), "test", scopes, None
         )
 
@@ -313,7 +313,7 @@ def test_no_token_no_entry(studio: Studio) -> None:
         "Bearer",
         "Not signed in",
     )
-    for _ in range(entrances.LIMITS["token"][0]):
+    for _ in range(rate_limits.LIMITS["token"][0]):
         status, _, _ = raw(studio, "/me", "accord_guess")
         assert status == 401
     status, _, headers = raw(studio, "/me", "accord_guess")

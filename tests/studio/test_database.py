@@ -23,7 +23,7 @@ from studio_rooms import pairs, person, project
 
 from accord.errors import ConfigError, RunError
 from accord.studio.errors import Conflict
-from accord.studio.people import accounts, entrances
+from accord.studio.people import accounts, rate_limits
 from accord.studio.queue import assigning
 from accord.studio.storage.database import Database, open_database
 from accord.studio.storage.engines import explain, parse_url, postgres_engine, sqlite_engine
@@ -287,8 +287,8 @@ def test_a_limit_on_tries_is_one_for_all_processes(url: str) -> None:
     def attempts(db: Database) -> None:
         barrier.wait(60)
         for _ in range(3):
-            with contextlib.suppress(entrances.TooMany):
-                entrances.attempt(db, "login", "olga")
+            with contextlib.suppress(rate_limits.TooMany):
+                rate_limits.attempt(db, "login", "olga")
                 passed.append(1)
 
     threads = [threading.Thread(target=attempts, args=(processes[n % 4],)) for n in range(16)]
@@ -296,9 +296,9 @@ def test_a_limit_on_tries_is_one_for_all_processes(url: str) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(passed) == entrances.LIMITS["login"][0]
+    assert len(passed) == rate_limits.LIMITS["login"][0]
     with processes[0].read() as session:
-        assert entrances.refusals(session, 0) == {"login": 48 - len(passed)}
+        assert rate_limits.refusals(session, 0) == {"login": 48 - len(passed)}
     for db in processes:
         db.close()
 

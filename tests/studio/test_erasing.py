@@ -11,7 +11,7 @@ from sqlalchemy import select
 from studio_rooms import Clock, answer, pairs, person, project, served
 
 from accord.studio.errors import Conflict, NotAllowed, NotHere
-from accord.studio.people import accounts, entrances, erasing, members, passwords
+from accord.studio.people import accounts, api_tokens, erasing, invitations, members, passwords
 from accord.studio.people.accounts import Visitor
 from accord.studio.people.erasing import Footprint
 from accord.studio.queue import assigning, submission
@@ -69,10 +69,10 @@ def annabel(db: Database, clock: Clock) -> int:
         session.add(
             Guideline(project_id=made, version=9, text="For all.", created_by=ann, created_at=1.0)
         )
-    entrances.issue_token(db, visitor(db, ann), "zq-token", ["read"], None)
-    entrances.issue_token(db, visitor(db, ann), "zq-token that ran out", ["read"], 1)
+    api_tokens.issue_token(db, visitor(db, ann), "zq-token", ["read"], None)
+    api_tokens.issue_token(db, visitor(db, ann), "zq-token that ran out", ["read"], 1)
     clock.now += 2 * 86400
-    entrances.invite(db, visitor(db, ann), "annotator", made, 7, 1)
+    invitations.invite(db, visitor(db, ann), "annotator", made, 7, 1)
     for critique in ("zq-critique", "another zq-critique"):
         view = served(db, made, ann)
         answer(db, ann, view, {"preferred": view.order[0], "critique": critique})
@@ -234,12 +234,12 @@ def test_an_owner_says_by_name_whom_they_mean(db: Database) -> None:
 def test_no_entry_ends_the_links_somebody_made(db: Database) -> None:
     boss, ann = person(db, "boss", role="owner"), person(db, "ann", role="manager", password="x")
     made = project(db)
-    mine = entrances.invite(db, visitor(db, ann), "manager", made, 7, 1)
-    hers = entrances.invite(db, visitor(db, boss), "manager", made, 7, 1)
+    mine = invitations.invite(db, visitor(db, ann), "manager", made, 7, 1)
+    hers = invitations.invite(db, visitor(db, boss), "manager", made, 7, 1)
     reset = passwords.make_link(db, "p-ann", visitor(db, boss))
     accounts.change_account(db, "p-ann", "manager", True, visitor(db, boss))
     accounts.change_account(db, "p-ann", "manager", False, visitor(db, boss))
     with db.read() as session:
-        assert entrances.invited(session, mine, db.now()) is None
-        assert entrances.invited(session, hers, db.now()) is not None
+        assert invitations.invited(session, mine, db.now()) is None
+        assert invitations.invited(session, hers, db.now()) is not None
         assert passwords.account_of(session, reset, db.now()) is None

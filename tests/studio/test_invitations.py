@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import select
 from studio_rooms import person, project
 
-from accord.studio.people import accounts, entrances, members
-from accord.studio.people.entrances import NotNeeded
+from accord.studio.people import accounts, invitations, members
+from accord.studio.people.invitations import NotNeeded
 from accord.studio.storage import events
 from accord.studio.storage.database import Database
 from accord.studio.storage.tables import Account, Event, Invitation, Membership
@@ -33,7 +33,7 @@ def link(db: Database, role: str, project_id: int | None, uses: int = 1) -> str:
     """An invitation by somebody who may give any role."""
     with db.read() as session:
         boss = session.scalars(select(Account).where(Account.name == "boss")).one()
-    return entrances.invite(db, boss, role, project_id, 1, uses)
+    return invitations.invite(db, boss, role, project_id, 1, uses)
 
 
 def used(db: Database, secret: str) -> int:
@@ -53,14 +53,14 @@ def opened(db: Database, secret: str, account: int) -> str:
     """What came of it: in (or up), else why the link was not needed. The page asks first, and gets
     the same answer."""
     with db.read() as session:
-        offered = entrances.invited(session, secret, db.now())
+        offered = invitations.invited(session, secret, db.now())
         assert offered is not None
-        told = entrances.unneeded(session, offered, account)
+        told = invitations.unneeded(session, offered, account)
     if told is None:
-        assert entrances.join_as(db, secret, account)
+        assert invitations.join_as(db, secret, account)
         return "in"
     with pytest.raises(NotNeeded, match="stays unused") as refused:
-        entrances.join_as(db, secret, account)
+        invitations.join_as(db, secret, account)
     assert (refused.value.why, refused.value.message) == (told.why, told.message)
     assert told.fix
     return told.why
@@ -131,7 +131,7 @@ def test_links_into_the_house_are_for_new_people(db: Database) -> None:
         assert used(db, secret) == 0
         with db.read() as session:
             assert session.get_one(Account, who).role == held
-        entrances.join(db, secret, f"new {held} {offered}", "correct horse battery")
+        invitations.join(db, secret, f"new {held} {offered}", "correct horse battery")
         assert used(db, secret) == 1
 
 
@@ -143,7 +143,7 @@ def test_opened_twice_at_once_it_is_used_once(db: Database) -> None:
 
     def try_it() -> None:
         try:
-            entrances.join_as(db, secret, who)
+            invitations.join_as(db, secret, who)
             found.append("in")
         except NotNeeded as refused:
             found.append(refused.why)

@@ -11,7 +11,7 @@ from studio_rooms import Clock, person
 
 from accord.errors import ConfigError
 from accord.studio.errors import Conflict, NotHere
-from accord.studio.people import accounts, entrances, passwords
+from accord.studio.people import accounts, api_tokens, passwords
 from accord.studio.people.accounts import Visitor
 from accord.studio.people.passwords import LINK_SECONDS, Ended
 from accord.studio.storage import events
@@ -34,7 +34,7 @@ def ann(db: Database) -> Visitor:
                 me = accounts.visitor(session, secret, db.now())
             assert me is not None
             assert me.id == who
-            entrances.issue_token(db, me, f"token {n}", ["read"], None)
+            api_tokens.issue_token(db, me, f"token {n}", ["read"], None)
             found = found or me
     assert found is not None
     return found

@@ -20,7 +20,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from accord.errors import ConfigError
-from accord.studio.people import entrances
+from accord.studio.people import invitations
 from accord.studio.people.openid import OpenId, OpenIdError, OpenIdSettings
 from accord.studio.storage.database import open_database
 from accord.studio.tasks.chat import ChatSampler
@@ -119,7 +119,7 @@ def serve(
     """
     check_port(wanted.host, wanted.port)
     database = open_database(wanted.database)
-    setup = entrances.setup_link(database)
+    setup = invitations.setup_link(database)
     database.close()
     where = f"{wanted.address}/setup?token={setup}" if setup else wanted.address
     say(f"accord studio on {wanted.address} (database {safe_url(wanted.database)})")

@@ -11,7 +11,7 @@ from houses import PASSWORD, Client, House
 from sqlalchemy import select
 from test_security import flat
 
-from accord.studio.people import entrances, members
+from accord.studio.people import api_tokens, members
 from accord.studio.people.accounts import Visitor
 from accord.studio.projects.settings import TASKS
 from accord.studio.storage.tables import Account, Item
@@ -196,7 +196,7 @@ def walk(
             for task in TASKS
         }
     visitor = Visitor(account.id, account.public, account.name, account.role, "en", "", "")
-    token = entrances.issue_token(house.db, visitor, "all", entrances.SCOPES, None)
+    token = api_tokens.issue_token(house.db, visitor, "all", api_tokens.SCOPES, None)
     answer = house.answers()[-1].id
     routes = [
         (method, "", route.path)

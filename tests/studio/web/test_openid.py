@@ -17,7 +17,7 @@ from houses import PASSWORD, Client, House, make_house
 from sqlalchemy import func, select
 
 from accord.errors import ConfigError
-from accord.studio.people import accounts, entrances, own
+from accord.studio.people import accounts, invitations, rate_limits, self_service
 from accord.studio.people.openid import OpenId, OpenIdError, OpenIdSettings
 from accord.studio.storage import events
 from accord.studio.storage.tables import Account, Event, SignInUnderWay
@@ -72,7 +72,7 @@ def invitation(
 ) -> str:
     with house.db.read() as session:
         olga = session.get_one(Account, house.people["olga"])
-    return entrances.invite(house.db, olga, role, project, 1, uses)
+    return invitations.invite(house.db, olga, role, project, 1, uses)
 
 
 def count(house: House) -> int:
@@ -120,7 +120,7 @@ def test_an_invitation_makes_an_account_that_opens_again(house: House, provider:
             for e in session.scalars(select(Event).where(Event.subject == ada.public))
         ]
         assert events.verify(session, events.HOUSE).broken is None
-        assert own.everything(session, ada.id)["account"]["signs_in_as"] == ada.subject
+        assert self_service.everything(session, ada.id)["account"]["signs_in_as"] == ada.subject
         assert session.scalar(select(func.count()).select_from(SignInUnderWay)) == 0
     assert kinds.count(("account.signed_in", {"with": "OpenID Connect"})) == 2
     assert again.fill("/me/erase").headers["location"].startswith("/login")
@@ -175,7 +175,7 @@ def test_the_first_owner_may_come_this_way(tmp_path: Path, provider: Provider) -
     from accord.studio.storage.database import open_database
 
     db = open_database(tmp_path / "studio.db")
-    secret = entrances.setup_link(db)
+    secret = invitations.setup_link(db)
     client = Client(
         create_app(StudioConfig(db, openid=provider.settings())), base_url="http://studio.test"
     )
@@ -412,9 +412,9 @@ def test_a_client_that_sends_its_secret_in_the_form(house: House, provider: Prov
 
 
 def test_tries_are_limited(house: House, provider: Provider) -> None:
-    limit = entrances.LIMITS["openid"][0]
+    limit = rate_limits.LIMITS["openid"][0]
     for _ in range(limit - 1):
-        entrances.attempt(house.db, "openid", "testclient")
+        rate_limits.attempt(house.db, "openid", "testclient")
     for _ in range(3):
         joined(house, name=f"Joins {time.monotonic_ns()}") if count(house) == 1 else None
         client = house.client()

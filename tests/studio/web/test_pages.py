@@ -8,7 +8,7 @@ import pytest
 from houses import PASSWORD, Client, House
 from sqlalchemy import select
 
-from accord.studio.people import entrances
+from accord.studio.people import api_tokens, invitations
 from accord.studio.projects.settings import TASKS
 from accord.studio.storage import events
 from accord.studio.storage.tables import Event
@@ -51,7 +51,7 @@ def test_the_first_owner_needs_the_printed_link(tmp_path) -> None:
 
     db = open_database(tmp_path / "studio.db")
     client = Client(create_app(StudioConfig(db)), base_url="http://studio.test")
-    old, secret = entrances.setup_link(db), entrances.setup_link(db)
+    old, secret = invitations.setup_link(db), invitations.setup_link(db)
     assert client.page("/setup").status_code == 404
     assert (
         client.page(f"/setup?token={old}").status_code == 404
@@ -64,7 +64,7 @@ def test_the_first_owner_needs_the_printed_link(tmp_path) -> None:
     assert made.headers["location"] == "/"
     assert client.page("/").status_code == 200
     assert client.page(f"/setup?token={secret}").status_code == 404
-    assert entrances.setup_link(db) is None
+    assert invitations.setup_link(db) is None
     db.close()
 
 
@@ -204,9 +204,9 @@ def test_my_page_keeps_what_i_say(house: House, owner: Client) -> None:
         .text.split("accord_")[1]
         .split("<")[0]
     )
-    assert entrances.token_owner(house.db, "accord_" + token)[1] == {"read"}
+    assert api_tokens.token_owner(house.db, "accord_" + token)[1] == {"read"}
     owner.fill("/me/tokens/1")
-    assert entrances.token_owner(house.db, "accord_" + token) is None
+    assert api_tokens.token_owner(house.db, "accord_" + token) is None
 
 
 def test_passwords_change_and_end_other_sessions(house: House, owner: Client) -> None:

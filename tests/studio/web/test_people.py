@@ -9,7 +9,7 @@ import pytest
 from houses import PASSWORD, Client, House
 from sqlalchemy import select
 
-from accord.studio.people import accounts, entrances, members
+from accord.studio.people import accounts, members, rate_limits
 from accord.studio.storage import events
 from accord.studio.storage.tables import Account, Event, Invitation
 
@@ -195,7 +195,7 @@ def test_tries_with_links_are_limited(house: House, owner: Client) -> None:
     where = f"/people/{public(house, 'ann')}"
     owner.page(where)
     link = shown_link(owner.fill(f"{where}/password").text, "password")
-    client, limit = house.client(), entrances.LIMITS["password"][0]
+    client, limit = house.client(), rate_limits.LIMITS["password"][0]
     client.page("/login")
     for n in range(limit):
         guess = f"/password/guess-{n}"
@@ -290,7 +290,7 @@ def test_an_owners_password_is_not_guessed_there_either(house: House, owner: Cli
     house.person("ann")
     where = f"/people/{public(house, 'ann')}"
     form = {"name": "ann", "password": "a guess at it"}
-    for _ in range(entrances.LIMITS["login"][0]):
+    for _ in range(rate_limits.LIMITS["login"][0]):
         assert owner.fill(f"{where}/erase", form).status_code == 400
     assert owner.fill(f"{where}/erase", form | {"password": PASSWORD}).status_code == 429
     assert public(house, "ann")

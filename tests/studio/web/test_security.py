@@ -18,8 +18,8 @@ from fastapi.routing import APIRoute
 from houses import COSTLY, PASSWORD, Client, House
 from sqlalchemy import select
 
-from accord.studio.people import accounts, entrances
-from accord.studio.people.entrances import TooMany
+from accord.studio.people import accounts, api_tokens, invitations, rate_limits
+from accord.studio.people.rate_limits import TooMany
 from accord.studio.storage.tables import Attempt, Login
 from accord.studio.tasks.markup import safe_html, visible
 from accord.studio.tasks.masking import mask_names
@@ -225,9 +225,9 @@ def test_cookies_are_kept_from_scripts_and_other_sites(house: House, tmp_path: P
 def test_guessing_is_limited_and_the_limit_is_heard(
     house: House, owner: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
-    limit = entrances.LIMITS["login"][0]
+    limit = rate_limits.LIMITS["login"][0]
     for _ in range(limit):
-        entrances.attempt(house.db, "login", "olga")
+        rate_limits.attempt(house.db, "login", "olga")
     client = house.client()
     client.page("/login")
     with caplog.at_level(logging.WARNING, "accord.studio"):
@@ -237,7 +237,7 @@ def test_guessing_is_limited_and_the_limit_is_heard(
     assert "refused a try at login" in caplog.text
     assert "1 tries to sign in, too many for one name" in owner.page("/").text
     with pytest.raises(TooMany, match="wait"):
-        entrances.attempt(house.db, "login", "olga")
+        rate_limits.attempt(house.db, "login", "olga")
     for spelling in (" olga", "OLGA  ", "\uff4flga"):  # another spelling is no other name
         client.page("/login")
         assert client.fill("/login", {"name": spelling, "password": "guess" * 3}).status_code == 429
@@ -377,20 +377,20 @@ def test_hidden_characters_are_shown() -> None:
 def test_api_tokens_expire_and_have_scopes(house: House, owner: Client) -> None:
     with house.db.read() as session:
         me = accounts.visitor(session, owner.cookies["accord_session"], house.db.now())
-    secret = entrances.issue_token(house.db, me, "script", ["read", "export"], 1)
-    account, scopes = entrances.token_owner(house.db, secret)
+    secret = api_tokens.issue_token(house.db, me, "script", ["read", "export"], 1)
+    account, scopes = api_tokens.token_owner(house.db, secret)
     assert (account.name, scopes) == ("olga", {"read", "export"})
     house.db.clock, clock = (lambda: clock() + 2 * 86400), house.db.clock
-    assert entrances.token_owner(house.db, secret) is None
-    assert entrances.token_owner(house.db, "accord_guess") is None
+    assert api_tokens.token_owner(house.db, secret) is None
+    assert api_tokens.token_owner(house.db, "accord_guess") is None
 
 
 def test_a_class_that_joins_together_is_not_turned_away(house: House, owner: Client) -> None:
     slug = house.project()
     with house.db.read() as session:
         me = accounts.visitor(session, owner.cookies["accord_session"], house.db.now())
-    link = entrances.invite(house.db, me, "annotator", house.project_id(slug), 1, 100)
-    limit = entrances.LIMITS["join"][0]
+    link = invitations.invite(house.db, me, "annotator", house.project_id(slug), 1, 100)
+    limit = rate_limits.LIMITS["join"][0]
     client = house.client()
     assert {client.page(f"/join/{link}").status_code for _ in range(limit + 5)} == {200}
     assert [client.page("/join/guess").status_code for _ in range(limit + 1)] == [404] * limit + [
@@ -398,8 +398,8 @@ def test_a_class_that_joins_together_is_not_turned_away(house: House, owner: Cli
     ]
     assert client.page(f"/join/{link}").status_code == 200
     for _ in range(3):
-        entrances.attempt(house.db, "login-from", "here")
-    entrances.forgive(house.db, "login-from", "here", only_last=True)
+        rate_limits.attempt(house.db, "login-from", "here")
+    rate_limits.forgive(house.db, "login-from", "here", only_last=True)
     with house.db.read() as session:
         kept = session.query(Attempt).filter(Attempt.subject.startswith("login-from")).count()
     assert kept == 2

@@ -17,7 +17,7 @@ from accord.errors import AccordError, RunError
 from accord.studio.api import data, hooks, people, projects, work
 from accord.studio.api.base import Api, Limiter, Problem, Unknown
 from accord.studio.errors import AnswerError, Conflict, NotAllowed, NotHere
-from accord.studio.people.entrances import TooMany
+from accord.studio.people.rate_limits import TooMany
 from accord.studio.quality.cache import StatsCache
 from accord.studio.storage.database import Database
 

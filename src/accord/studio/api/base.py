@@ -19,9 +19,9 @@ from starlette.responses import Response
 
 from accord.errors import AccordError, ConfigError
 from accord.studio.errors import NotAllowed, NotHere
-from accord.studio.people import entrances
+from accord.studio.people import api_tokens, rate_limits
 from accord.studio.people.accounts import Visitor, digest
-from accord.studio.people.entrances import TooMany
+from accord.studio.people.rate_limits import TooMany
 from accord.studio.quality.cache import StatsCache
 from accord.studio.storage.database import Database
 from accord.studio.storage.plain import check_text
@@ -165,9 +165,9 @@ def caller(request: Request, api: ApiDep, given: Bearer) -> Caller:
         raise Unknown(
             "there is no token with the request", "send the header Authorization: Bearer accord_…"
         )
-    found = entrances.token_owner(api.db, given.credentials)
+    found = api_tokens.token_owner(api.db, given.credentials)
     if found is None:
-        entrances.attempt(api.db, "token", address(request))
+        rate_limits.attempt(api.db, "token", address(request))
         raise Unknown(
             "the token is unknown, revoked or has expired",
             "make a new one under your name in the studio",

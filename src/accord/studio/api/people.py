@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from accord.studio.api.base import ApiDep, Looker, Manager, Model, Route, Who
 from accord.studio.errors import NotAllowed, NotHere
-from accord.studio.people import accounts, entrances, erasing, members, passwords
+from accord.studio.people import accounts, api_tokens, erasing, invitations, members, passwords
 from accord.studio.people.accounts import Visitor
 from accord.studio.people.members import ABOVE
 from accord.studio.storage.tables import Account, Membership
@@ -202,7 +202,7 @@ def invite(api: ApiDep, access: Manager, wanted: InvitationIn) -> Any:
     """A link, shown once. Not idempotent: every call makes another."""
     if ABOVE[wanted.role] > ABOVE[access.role]:
         raise NotAllowed("nobody gives a role above their own", "ask an owner")
-    secret = entrances.invite(
+    secret = invitations.invite(
         api.db, access.me, wanted.role, access.project.id, wanted.days, wanted.uses
     )
     return {"path": f"/join/{secret}"}
@@ -230,7 +230,7 @@ def make_bot(api: ApiDep, access: Manager, wanted: BotIn) -> Any:
         )
 
     bot = api.db.transact(work)
-    token = entrances.issue_token(
+    token = api_tokens.issue_token(
         api.db, bot, "made with the account", ["read", "annotate"], wanted.days
     )
     return {"account": bot.public, "token": token}

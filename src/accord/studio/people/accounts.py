@@ -1,7 +1,7 @@
 """People and how they come in: passwords (argon2id), server-side sessions, roles.
 
 Nothing here has a default secret: tokens are random, the database keeps only their SHA-256. See
-entrances.py for invitations, API tokens and limits on tries.
+invitations.py, api_tokens.py and rate_limits.py for links, programs' keys and limits on tries.
 """
 
 from __future__ import annotations
@@ -268,7 +268,7 @@ def visitor(session: Session, secret: str | None, at: float) -> Visitor | None:
 
 def sign_in(db: Database, name: str, password: str) -> str | None:
     """The cookie's secret, or None for a wrong name or password. Limit tries before
-    (entrances.attempt)."""
+    (rate_limits.attempt)."""
     with db.read() as session:
         account = find_account(session, name)
         stored = account.password if account is not None and account.disabled_at is None else None

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from accord.errors import ConfigError
 from accord.studio.errors import Conflict, NotAllowed
-from accord.studio.people import accounts, entrances
+from accord.studio.people import accounts, invitations
 from accord.studio.people.accounts import Visitor, digest, token
 from accord.studio.people.openid import Identity
 from accord.studio.storage import events
@@ -137,13 +137,13 @@ def join(db: Database, identity: Identity, way: Way) -> tuple[str, str | None]:
 
     def work(session: Session) -> tuple[str, str | None]:
         now = db.now()
-        link = entrances.use(session, way.invitation or "", now)
+        link = invitations.use(session, way.invitation or "", now)
         account = _known(session, identity)
         if account is not None:
-            entrances.let_in(session, link, account, now)
+            invitations.let_in(session, link, account, now)
         else:
             name = way.name or _free_name(session, identity.names)
-            account = entrances.new_account(session, link, name, None, now)
+            account = invitations.new_account(session, link, name, None, now)
             account.subject = subject_of(identity)
         return accounts.begin_session(session, account, now, HOW), link.slug
 

@@ -1,7 +1,7 @@
 """Passwords that change: by who knows the old one, by a link from an owner, at the studio's machine.
 
 Whichever way, all that the old one let in ends: sessions, API tokens, links not used yet. What is
-said about tries is in entrances.py.
+said about tries is in rate_limits.py.
 """
 
 from __future__ import annotations

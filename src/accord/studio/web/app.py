@@ -24,8 +24,8 @@ from accord.errors import AccordError, RunError
 from accord.studio.api.app import create_api
 from accord.studio.delivery import webhooks
 from accord.studio.errors import AnswerError, Conflict, NotAllowed, NotHere
-from accord.studio.people.entrances import TooMany
 from accord.studio.people.openid import OpenId, OpenIdSettings
+from accord.studio.people.rate_limits import TooMany
 from accord.studio.storage.database import Database, open_database
 from accord.studio.tasks.chat import ChatSampler
 from accord.studio.web import (

@@ -7,8 +7,9 @@ from starlette.responses import Response
 
 from accord.errors import AccordError
 from accord.studio.errors import NotHere
-from accord.studio.people import accounts, entrances, passwords
-from accord.studio.people.entrances import Invited, NotNeeded, attempt
+from accord.studio.people import accounts, invitations, passwords, rate_limits
+from accord.studio.people.invitations import Invited, NotNeeded
+from accord.studio.people.rate_limits import attempt
 from accord.studio.web import security
 from accord.studio.web.context import Fields, Maybe, Studio, StudioDep, go, page, words_for
 from accord.studio.web.security import address
@@ -32,7 +33,7 @@ def enter(studio: Studio, secret: str, where: str) -> Response:
 def setup_page(request: Request, studio: StudioDep, token: str = "") -> Response:
     """The first owner's page: only with the link printed when the studio started."""
     with studio.db.read() as session:
-        link = entrances.invited(session, token, studio.db.now())
+        link = invitations.invited(session, token, studio.db.now())
     if link is None or not link.first:
         raise NotHere("there is no such page")
     return page(
@@ -50,7 +51,7 @@ def setup(request: Request, studio: StudioDep, form: Fields) -> Response:
 def join_page(request: Request, studio: StudioDep, visitor: Maybe, token: str) -> Response:
     """An invitation: make an account, or take part with the one you have."""
     with studio.db.read() as session:
-        link = entrances.invited(session, token, studio.db.now())
+        link = invitations.invited(session, token, studio.db.now())
     if link is None:
         attempt(
             studio.db, "join", address(request)
@@ -58,7 +59,7 @@ def join_page(request: Request, studio: StudioDep, visitor: Maybe, token: str) -
         return page(request, "message.html.j2", 404, title="join.gone", text="join.gone_text")
     if visitor is not None:
         with studio.db.read() as session:
-            refused = entrances.unneeded(session, link, visitor.id)
+            refused = invitations.unneeded(session, link, visitor.id)
         if refused is not None:
             return not_needed(request, refused, 200)
     return page(
@@ -88,7 +89,7 @@ def join(request: Request, studio: StudioDep, visitor: Maybe, token: str, form: 
     """Use an invitation."""
     if visitor is not None:
         try:
-            slug = entrances.join_as(studio.db, token, visitor.id)
+            slug = invitations.join_as(studio.db, token, visitor.id)
         except NotNeeded as refused:
             return not_needed(request, refused)
         return go(f"/p/{slug}/work" if slug else "/")
@@ -99,7 +100,7 @@ def link_of(studio: Studio, token: str, action: str) -> Invited:
     """What the link offers, at the page it belongs to: the first owner's at /setup, others at
     /join. Raises NotHere."""
     with studio.db.read() as session:
-        link = entrances.invited(session, token, studio.db.now())
+        link = invitations.invited(session, token, studio.db.now())
     if link is None or (action == "/setup") != link.first:
         raise NotHere("there is no such page")
     return link
@@ -132,7 +133,7 @@ def _join(
 ) -> Response:
     link = link_of(studio, token, action)
     try:
-        secret = entrances.join(studio.db, token, form.get("name", ""), form.get("password", ""))
+        secret = invitations.join(studio.db, token, form.get("name", ""), form.get("password", ""))
     except AccordError as error:
         return join_again(request, token, link, form, action, error)
     return enter(studio, secret, f"/p/{link.slug}/work" if link.slug else "/")
@@ -155,8 +156,8 @@ def login(request: Request, studio: StudioDep, form: Fields) -> Response:
     secret = accounts.sign_in(studio.db, name, form.get("password", ""))
     if secret is None:
         return page(request, "login.html.j2", 400, values={"name": name}, next=where, wrong=True)
-    entrances.forgive(studio.db, "login", accounts.same_name(name))
-    entrances.forgive(studio.db, "login-from", address(request), only_last=True)
+    rate_limits.forgive(studio.db, "login", accounts.same_name(name))
+    rate_limits.forgive(studio.db, "login-from", address(request), only_last=True)
     return enter(studio, secret, where)
 
 

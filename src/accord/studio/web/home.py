@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from accord.studio.errors import NotAllowed
-from accord.studio.people import entrances
+from accord.studio.people import rate_limits
 from accord.studio.people.accounts import Visitor
 from accord.studio.projects import editing
 from accord.studio.queue import assigning
@@ -42,7 +42,9 @@ def home(request: Request, studio: StudioDep, me: Me) -> Response:
     with studio.db.read() as session:
         mine = _projects(session, me)
         counts = _answers(session, me)
-        refused = entrances.refusals(session, studio.db.now() - 86400) if me.role == "owner" else {}
+        refused = (
+            rate_limits.refusals(session, studio.db.now() - 86400) if me.role == "owner" else {}
+        )
     cards = [
         Card(p, role, counts.get(p.id, 0), assigning.progress(studio.db, p.id)) for p, role in mine
     ]

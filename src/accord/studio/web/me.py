@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from accord.errors import AccordError, ConfigError
 from accord.studio.i18n import LANGUAGES, PSEUDO
-from accord.studio.people import accounts, entrances, erasing, own, passwords
+from accord.studio.people import accounts, api_tokens, erasing, passwords, rate_limits, self_service
 from accord.studio.projects.settings import ATTRIBUTES
 from accord.studio.web import security
 from accord.studio.web.context import Fields, Lists, Me, Studio, StudioDep, go, page
@@ -22,11 +22,11 @@ router = APIRouter(prefix="/me")
 def show_me(request: Request, studio: Studio, me: Me, **more: Any) -> Response:
     """The page about oneself, with what went wrong or what is shown once."""
     with studio.db.read() as session:
-        account = own.account(session, me.id)
-        tokens = own.tokens(session, me.id, studio.db.now())
-        categories = own.categories(session, me.id)
-        answers = own.recent_answers(session, me.id)
-    works = own.works(studio.db, me.id)
+        account = self_service.account(session, me.id)
+        tokens = self_service.tokens(session, me.id, studio.db.now())
+        categories = self_service.categories(session, me.id)
+        answers = self_service.recent_answers(session, me.id)
+    works = self_service.works(studio.db, me.id)
     status = 400 if more.get("error") or more.get("wrong_password") else 200
     values = {"secret": None, "error": None, "wrong_password": False} | more
     return page(
@@ -39,7 +39,7 @@ def show_me(request: Request, studio: Studio, me: Me, **more: Any) -> Response:
         categories=categories,
         answers=answers,
         fields=ATTRIBUTES,
-        scopes=entrances.SCOPES,
+        scopes=api_tokens.SCOPES,
         zones=sorted(available_timezones()),
         **values,
     )
@@ -67,7 +67,7 @@ def preferences(studio: StudioDep, me: Me, form: Fields, boxes: Lists) -> Respon
         "daily_minutes": _minutes(form.get("daily_minutes", ""), 1, 1440),
         "timezone": form["timezone"] if form.get("timezone") in available_timezones() else "UTC",
     }
-    own.set_preferences(studio.db, me, language, kept)
+    self_service.set_preferences(studio.db, me, language, kept)
     return go("/me", "saved")
 
 
@@ -83,14 +83,14 @@ def _minutes(text: str, low: int, high: int) -> int | None:
 def attributes(studio: StudioDep, me: Me, form: Fields) -> Response:
     """What one chooses to say about oneself; empty fields are not kept."""
     said = {name: form[name].strip()[:200] for name in ATTRIBUTES if form.get(name, "").strip()}
-    own.set_attributes(studio.db, me, said)
+    self_service.set_attributes(studio.db, me, said)
     return go("/me", "saved")
 
 
 @router.post("/password")
 def password(request: Request, studio: StudioDep, me: Me, form: Fields) -> Response:
     """A new password; other sessions and API tokens end."""
-    entrances.attempt(studio.db, "login", accounts.same_name(me.name))
+    rate_limits.attempt(studio.db, "login", accounts.same_name(me.name))
     try:
         done = passwords.change(studio.db, me, form.get("old", ""), form.get("new", ""))
     except AccordError as error:
@@ -102,7 +102,7 @@ def password(request: Request, studio: StudioDep, me: Me, form: Fields) -> Respo
 def make_token(request: Request, studio: StudioDep, me: Me, form: Fields, boxes: Lists) -> Response:
     """A program's key, shown once."""
     try:
-        secret = entrances.issue_token(
+        secret = api_tokens.issue_token(
             studio.db, me, form.get("name", ""), boxes.get("scopes", []), 365
         )
     except AccordError as error:
@@ -113,7 +113,7 @@ def make_token(request: Request, studio: StudioDep, me: Me, form: Fields, boxes:
 @router.post("/tokens/{number}")
 def end_token(studio: StudioDep, me: Me, number: int) -> Response:
     """End a program's key."""
-    entrances.revoke_token(studio.db, me, number)
+    api_tokens.revoke_token(studio.db, me, number)
     return go("/me", "saved")
 
 
@@ -121,7 +121,7 @@ def end_token(studio: StudioDep, me: Me, number: int) -> Response:
 def data(studio: StudioDep, me: Me) -> Response:
     """All that is kept about oneself, as a file."""
     with studio.db.read() as session:
-        kept = own.everything(session, me.id)
+        kept = self_service.everything(session, me.id)
     name = f"accord-{me.public}.json"
     return Response(
         json.dumps(kept, indent=1, ensure_ascii=False),
@@ -133,7 +133,7 @@ def data(studio: StudioDep, me: Me) -> Response:
 @router.post("/answers/{answer_id}/withdraw")
 def withdraw(studio: StudioDep, me: Me, answer_id: str, form: Fields) -> Response:
     """Take one answer out for good."""
-    own.withdraw_one(
+    self_service.withdraw_one(
         studio.db, me, answer_id, form.get("reason", "").strip()[:500] or "by its author"
     )
     return go("/me", "withdrawn")
@@ -142,12 +142,12 @@ def withdraw(studio: StudioDep, me: Me, answer_id: str, form: Fields) -> Respons
 def knows_password(studio: Studio, me: Me, given: str) -> bool:
     """Whether somebody signed in is who they say, asked again before what cannot be undone; tries
     are limited. Who has no password is believed."""
-    entrances.attempt(studio.db, "login", accounts.same_name(me.name))
+    rate_limits.attempt(studio.db, "login", accounts.same_name(me.name))
     with studio.db.read() as session:
-        stored = own.account(session, me.id).password
+        stored = self_service.account(session, me.id).password
     if stored is not None and not accounts.password_fits(stored, given):
         return False
-    entrances.forgive(studio.db, "login", accounts.same_name(me.name))
+    rate_limits.forgive(studio.db, "login", accounts.same_name(me.name))
     return True
 
 

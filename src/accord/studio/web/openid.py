@@ -12,10 +12,10 @@ from starlette.responses import Response
 
 from accord.errors import AccordError
 from accord.studio.errors import NotHere
-from accord.studio.people import accounts, entrances, identities
+from accord.studio.people import accounts, identities, rate_limits
 from accord.studio.people.accounts import Visitor, digest, token
-from accord.studio.people.entrances import NotNeeded
 from accord.studio.people.identities import WAY_SECONDS, Unknown, Way
+from accord.studio.people.invitations import NotNeeded
 from accord.studio.people.openid import Identity, OpenId, OpenIdError
 from accord.studio.web import security
 from accord.studio.web.context import Fields, Maybe, Me, Studio, StudioDep, go, page, words_for
@@ -56,7 +56,7 @@ def _set_out(request: Request, studio: Studio, way: Way) -> Response:
     """A page that goes on to the provider. (A redirect would be refused: forms lead nowhere but
     here.)"""
     provider = _provider(studio)
-    entrances.attempt(studio.db, "openid", address(request))
+    rate_limits.attempt(studio.db, "openid", address(request))
     browser = request.cookies.get(security.openid_cookie(studio.https)) or token()
     made = identities.set_out(studio.db, way, browser)
     try:
@@ -131,7 +131,7 @@ def back(
     cookie = request.cookies.get(security.openid_cookie(studio.https))
     found = identities.come_back(studio.db, state, cookie) if state else None
     if found is None:
-        entrances.attempt(studio.db, "openid", address(request))
+        rate_limits.attempt(studio.db, "openid", address(request))
         return _failed(request, studio, "stale", 400)
     way, secrets = found
     if (
@@ -150,7 +150,7 @@ def back(
         LOG.warning("OpenID Connect: %s", refused.message)
         return _failed(request, studio, refused.why, 502 if refused.why == "down" else 403)
     response = _arrive(request, studio, visitor, way, identity)
-    entrances.forgive(studio.db, "openid", address(request), only_last=True)
+    rate_limits.forgive(studio.db, "openid", address(request), only_last=True)
     return response
 
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from accord.errors import AccordError, ConfigError
 from accord.studio.errors import Conflict, NotAllowed, NotHere
-from accord.studio.people import accounts, entrances, erasing, members, own, passwords
+from accord.studio.people import accounts, erasing, invitations, members, passwords, self_service
 from accord.studio.people.members import ABOVE
 from accord.studio.storage.tables import Account, Membership
 from accord.studio.web.context import (
@@ -39,7 +39,7 @@ def _people(
 ) -> Response:
     with studio.db.read() as session:
         rows = members.members(session, access.project.id)
-        open_links = entrances.invitations(session, access.project.id, studio.db.now())
+        open_links = invitations.open_invitations(session, access.project.id, studio.db.now())
     roles = [role for role in members.ROLES if ABOVE[role] <= ABOVE.get(access.role, 0)]
     return page(
         request,
@@ -68,7 +68,9 @@ def invite(request: Request, studio: StudioDep, access: Manager, form: Fields) -
     try:
         _check_role(access, form.get("role", ""))
         days, uses = _number(form.get("days", "7")), int(_number(form.get("uses", "1")))
-        secret = entrances.invite(studio.db, access.me, form["role"], access.project.id, days, uses)
+        secret = invitations.invite(
+            studio.db, access.me, form["role"], access.project.id, days, uses
+        )
     except AccordError as error:
         return _people(request, studio, access, error=error)
     return _people(
@@ -79,7 +81,7 @@ def invite(request: Request, studio: StudioDep, access: Manager, form: Fields) -
 @router.post("/p/{slug}/people/revoke/{number}")
 def revoke(studio: StudioDep, access: Manager, number: int) -> Response:
     """End an invitation."""
-    entrances.revoke_invitation(studio.db, access.project.id, number, access.me.public)
+    invitations.revoke_invitation(studio.db, access.project.id, number, access.me.public)
     return go(f"/p/{access.project.slug}/people", "saved")
 
 
@@ -142,7 +144,7 @@ def _house(
         raise NotHere("there is no such page")
     with studio.db.read() as session:
         rows = accounts.everybody(session)
-        links = entrances.invitations(session, None, studio.db.now())
+        links = invitations.open_invitations(session, None, studio.db.now())
     return page(
         request,
         "house.html.j2",
@@ -172,7 +174,7 @@ def house_invite(request: Request, studio: StudioDep, me: Me, form: Fields) -> R
     _owner(me)
     try:
         days = _number(form.get("days", "7"))
-        secret = entrances.invite(
+        secret = invitations.invite(
             studio.db, me, form.get("role", ""), None, days, int(_number(form.get("uses", "1")))
         )
     except AccordError as error:
@@ -184,7 +186,7 @@ def house_invite(request: Request, studio: StudioDep, me: Me, form: Fields) -> R
 def house_revoke(studio: StudioDep, me: Me, number: int) -> Response:
     """End an invitation into the house."""
     _owner(me)
-    entrances.revoke_invitation(studio.db, None, number, me.public)
+    invitations.revoke_invitation(studio.db, None, number, me.public)
     return go("/people", "saved")
 
 
@@ -212,7 +214,7 @@ def _person(
     with studio.db.read() as session:
         account = accounts.by_public(session, public)
         found = erasing.footprint(session, account.id, studio.db.now())
-        asks_password = own.account(session, me.id).password is not None
+        asks_password = self_service.account(session, me.id).password is not None
     return page(
         request,
         "person.html.j2",

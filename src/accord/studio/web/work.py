@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from accord.studio.errors import AnswerError
-from accord.studio.people import own, wellbeing
+from accord.studio.people import self_service, wellbeing
 from accord.studio.queue import assigning
 from accord.studio.queue.assigning import SKIP_REASONS, Nothing
 from accord.studio.storage.tables import Account, Answer, Guideline, Question, View
@@ -135,7 +135,7 @@ def _own_cap(studio: Studio, access: ProjectAccess) -> Nothing | None:
     with studio.db.read() as session:
         account = session.get_one(Account, access.me.id)
         cap = account.preferences.get("daily_minutes")
-        if cap is None or own.minutes_used(session, account, studio.db.now()) < cap:
+        if cap is None or self_service.minutes_used(session, account, studio.db.now()) < cap:
             return None
         return Nothing(
             "cap",

@@ -1,4 +1,4 @@
-"""Ways in come to their end: sessions, links, tokens, limits; on the edge, and for the others."""
+"""Sessions, links, tokens and limits on tries end in time: on the edge, and for the others."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from sqlalchemy import select
 from studio_rooms import Clock, person, project
 
 from accord.studio.errors import NotHere
-from accord.studio.people import accounts, entrances
+from accord.studio.people import accounts, api_tokens, invitations, rate_limits
 from accord.studio.people.accounts import LOGIN_SECONDS, Visitor
-from accord.studio.people.entrances import LIMITS, TooMany
+from accord.studio.people.rate_limits import LIMITS, TooMany
 from accord.studio.projects import editing
 from accord.studio.storage.database import Database
 from accord.studio.storage.tables import Account, Attempt, Login
@@ -51,25 +51,25 @@ def test_a_session_lasts_two_weeks_and_another_one_leaves_it_alone(
 def test_without_entry_nothing_opens(db: Database) -> None:
     ann = somebody(db, "ann", "owner")
     secret = accounts.sign_in(db, "ann", PASSWORD)
-    token = entrances.issue_token(db, ann, "script", ["read"], None)
-    assert entrances.setup_link(db) is None
+    token = api_tokens.issue_token(db, ann, "script", ["read"], None)
+    assert invitations.setup_link(db) is None
     with db.write() as session:
         session.get_one(Account, ann.id).disabled_at = db.now()
     assert seen(db, secret) is None
     assert accounts.sign_in(db, "ann", PASSWORD) is None
-    assert entrances.token_owner(db, token) is None
-    assert entrances.setup_link(db) is not None  # a house whose only owner is shut out
+    assert api_tokens.token_owner(db, token) is None
+    assert invitations.setup_link(db) is not None  # a house whose only owner is shut out
 
 
 def test_tokens_run_out_and_are_ones_own(db: Database, clock: Clock) -> None:
     ann, bob = somebody(db, "ann"), somebody(db, "bob")
-    token = entrances.issue_token(db, ann, "script", ["read"], 1)
+    token = api_tokens.issue_token(db, ann, "script", ["read"], 1)
     with pytest.raises(NotHere):
-        entrances.revoke_token(db, bob, 1)
+        api_tokens.revoke_token(db, bob, 1)
     clock.now += 86400 - 1
-    assert entrances.token_owner(db, token) is not None
+    assert api_tokens.token_owner(db, token) is not None
     clock.now += 1
-    assert entrances.token_owner(db, token) is None
+    assert api_tokens.token_owner(db, token) is None
 
 
 def test_links_end(db: Database, clock: Clock) -> None:
@@ -77,24 +77,24 @@ def test_links_end(db: Database, clock: Clock) -> None:
 
     def works(secret: str) -> bool:
         with db.read() as session:
-            return entrances.invited(session, secret, db.now()) is not None
+            return invitations.invited(session, secret, db.now()) is not None
 
-    link = entrances.invite(db, boss, "annotator", made, 1, 2)
+    link = invitations.invite(db, boss, "annotator", made, 1, 2)
     with db.read() as session:
-        number = entrances.invitations(session, made, db.now())[0].id
+        number = invitations.open_invitations(session, made, db.now())[0].id
     for elsewhere in (other, None):
         with pytest.raises(NotHere):
-            entrances.revoke_invitation(db, elsewhere, number, boss.public)
+            invitations.revoke_invitation(db, elsewhere, number, boss.public)
     clock.now += 86400 - 1
     assert works(link)
     clock.now += 1
     assert not works(link)
-    link = entrances.invite(db, boss, "annotator", made, 1, 2)
+    link = invitations.invite(db, boss, "annotator", made, 1, 2)
     for name in ("one", "two"):
         assert works(link)
-        entrances.join(db, link, name, PASSWORD)
+        invitations.join(db, link, name, PASSWORD)
     assert not works(link)
-    link = entrances.invite(db, boss, "annotator", made, 1, 2)
+    link = invitations.invite(db, boss, "annotator", made, 1, 2)
     editing.archive(db, made, None)
     assert not works(link)
 
@@ -105,16 +105,16 @@ def test_a_limit_counts_the_last_minutes_and_says_when_to_come_back(
     limit, seconds = LIMITS["login"]
     begun = clock.now
     for _ in range(limit):
-        entrances.attempt(db, "login", "ann")
+        rate_limits.attempt(db, "login", "ann")
         clock.now += 1
     with pytest.raises(TooMany) as refused:
-        entrances.attempt(db, "login", "ann")
+        rate_limits.attempt(db, "login", "ann")
     assert refused.value.retry_at == begun + seconds
-    entrances.attempt(db, "login", "bob")
+    rate_limits.attempt(db, "login", "bob")
     clock.now = begun + seconds
-    entrances.attempt(db, "login", "ann")
+    rate_limits.attempt(db, "login", "ann")
     with pytest.raises(TooMany) as refused:
-        entrances.attempt(db, "login", "ann")
+        rate_limits.attempt(db, "login", "ann")
     assert refused.value.retry_at == begun + 1 + seconds
 
 
@@ -122,11 +122,11 @@ def test_forgiving_the_last_try_keeps_those_before(db: Database, clock: Clock) -
     times = []
     for _ in range(3):
         times.append(clock.now)
-        entrances.attempt(db, "login-from", "203.0.113.7")
+        rate_limits.attempt(db, "login-from", "203.0.113.7")
         clock.now += 1
-    entrances.forgive(db, "login-from", "203.0.113.7", only_last=True)
+    rate_limits.forgive(db, "login-from", "203.0.113.7", only_last=True)
     with db.read() as session:
         assert list(session.scalars(select(Attempt.at).order_by(Attempt.at))) == times[:2]
-    entrances.forgive(db, "login-from", "203.0.113.7")
+    rate_limits.forgive(db, "login-from", "203.0.113.7")
     with db.read() as session:
         assert list(session.scalars(select(Attempt.at))) == []

@@ -1,109 +1,22 @@
-"""Ways in: the first owner's link, invitations, API tokens; and limits on how often somebody may
-try.
-
-A limit that refuses is counted and shown to the house's owners: a gate that turns honest people
-away must be heard.
-"""
+"""Invitations: the first owner's link, links into the house or a project, and joining by one."""
 
 from __future__ import annotations
 
-import logging
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from accord.errors import ConfigError
-from accord.studio.errors import Conflict, NotAllowed, NotHere
+from accord.studio.errors import Conflict, NotHere
 from accord.studio.people import accounts, members
 from accord.studio.people.accounts import digest, token
 from accord.studio.storage import events
 from accord.studio.storage.database import Database
-from accord.studio.storage.tables import Account, ApiToken, Attempt, Invitation, Membership, Project
-
-SCOPES = ("read", "annotate", "manage", "export")
-TOKEN_PREFIX = "accord_"
-LIMITS = {
-    "login": (10, 300.0), "login-from": (60, 300.0), "join": (30, 300.0), "token": (60, 300.0), "openid": (60, 300.0),
-    "password": (30, 300.0),
-}  # fmt: skip
-"""What is tried -> how often within how many seconds, per name or address."""
-LOG = logging.getLogger("accord.studio")
+from accord.studio.storage.tables import Account, Invitation, Membership, Project
 
 
-class TooMany(NotAllowed):
-    """Too many tries; `retry_at` says when to come back."""
-
-    def __init__(self, retry_at: float, now: float) -> None:
-        super().__init__(
-            f"too many tries; wait {max(1, round(retry_at - now))} seconds",
-            "then try again, it is not blocked for good",
-        )
-        self.retry_at = retry_at
-
-
-# --- limits ---------------------------------------------------------------------------------------
-def attempt(db: Database, what: str, who: str) -> None:
-    """Count a try; raises TooMany beyond the limit, which is counted and logged as well.
-
-    Tries are counted in the database: the limit is one for all processes, however many try at once.
-    """
-    limit, seconds = LIMITS[what]
-    subject = f"{what}:{digest(who)[:40]}"
-    now = db.now()
-
-    def work(session: Session) -> float | None:
-        if (
-            not db.sqlite
-        ):  # there a writer is alone anyhow; here two could count at once and both pass
-            session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(subject, 0))))
-        session.execute(delete(Attempt).where(Attempt.at < now - 86400))
-        recent = (
-            select(Attempt.at)
-            .where(Attempt.subject == subject, Attempt.at > now - seconds)
-            .order_by(Attempt.at)
-        )
-        times = list(session.scalars(recent))
-        session.add(Attempt(subject=subject if len(times) < limit else f"refused:{what}", at=now))
-        return None if len(times) < limit else times[-limit] + seconds
-
-    retry_at = db.transact(work)
-    if retry_at is not None:
-        LOG.warning(
-            "refused a try at %s: more than %d in %g s from one name or address",
-            what,
-            limit,
-            seconds,
-        )
-        raise TooMany(retry_at, now)
-
-
-def forgive(db: Database, what: str, who: str, only_last: bool = False) -> None:
-    """Forget tries that ended well; `only_last`: just the last one, where many people share an
-    address."""
-    subject = f"{what}:{digest(who)[:40]}"
-
-    def work(session: Session) -> None:
-        tries = select(Attempt.id).where(Attempt.subject == subject).order_by(Attempt.id.desc())
-        found = list(session.scalars(tries.limit(1) if only_last else tries))
-        session.execute(delete(Attempt).where(Attempt.id.in_(found)))
-
-    db.transact(work)
-
-
-def refusals(session: Session, since: float) -> dict[str, int]:
-    """How many tries the limits refused, by what was tried."""
-    query = (
-        select(Attempt.subject, func.count())
-        .where(Attempt.subject.startswith("refused:"), Attempt.at > since)
-        .group_by(Attempt.subject)
-    )
-    return {subject.removeprefix("refused:"): count for subject, count in session.execute(query)}
-
-
-# --- invitations ----------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Invited:
     """What a valid link offers. first: it is the one printed at the start, for the first owner."""
@@ -185,7 +98,7 @@ def invite(
     return secret
 
 
-def invitations(session: Session, project_id: int | None, now: float) -> Sequence[Invitation]:
+def open_invitations(session: Session, project_id: int | None, now: float) -> Sequence[Invitation]:
     """Links that still work, of a project or of the house."""
     same = (
         Invitation.project_id == project_id
@@ -351,74 +264,3 @@ def unneeded(session: Session, link: Invited, account_id: int) -> NotNeeded | No
         return None
     as_much = held == link.role or held in members.RISES[link.role]
     return NotNeeded("already" if as_much else "other", held, link)
-
-
-# --- API tokens -----------------------------------------------------------------------------------
-def issue_token(
-    db: Database, account: accounts.Visitor, name: str, scopes: Sequence[str], days: float | None
-) -> str:
-    """A program's key, shown once. Raises ConfigError for an unknown scope."""
-    unknown = [scope for scope in scopes if scope not in SCOPES]
-    if unknown or not scopes or not 1 <= len(name.strip()) <= 80:
-        raise ConfigError(
-            "a token needs a name and at least one scope", f"scopes: {', '.join(SCOPES)}"
-        )
-    secret = TOKEN_PREFIX + secrets.token_urlsafe(32)
-
-    def work(session: Session) -> None:
-        now = db.now()
-        made = ApiToken(
-            account_id=account.id,
-            name=name.strip(),
-            hash=digest(secret),
-            scopes=sorted(set(scopes)),
-            created_at=now,
-            expires_at=None if days is None else now + days * 86400,
-        )
-        session.add(made)
-        session.flush()
-        said = {"scopes": made.scopes, "days": days}
-        events.append(session, events.HOUSE, "token.made", str(made.id), account.public, now, said)
-
-    db.transact(work)
-    return secret
-
-
-def token_owner(db: Database, secret: str) -> tuple[Account, frozenset[str]] | None:
-    """Whose key it is and what it may do; None for one that is unknown, revoked or expired."""
-
-    def work(session: Session) -> tuple[Account, frozenset[str]] | None:
-        now = db.now()
-        query = (
-            select(ApiToken, Account)
-            .join(Account, Account.id == ApiToken.account_id)
-            .where(
-                ApiToken.hash == digest(secret),
-                ApiToken.revoked_at.is_(None),
-                Account.disabled_at.is_(None),
-            )
-        )
-        found = session.execute(query).one_or_none()
-        if found is None or (found[0].expires_at is not None and found[0].expires_at <= now):
-            return None
-        if (found[0].used_at or 0) < now - 60:  # once a minute is enough to know
-            found[0].used_at = now
-        return found[1], frozenset(found[0].scopes)
-
-    return db.transact(work)
-
-
-def revoke_token(db: Database, account: accounts.Visitor, token_id: int) -> None:
-    """End one's own key. Raises NotHere."""
-
-    def work(session: Session) -> None:
-        found = session.get(ApiToken, token_id)
-        if found is None or found.account_id != account.id:
-            raise NotHere("there is no such token of yours")
-        found.revoked_at = found.revoked_at or db.now()
-        session.flush()
-        events.append(
-            session, events.HOUSE, "token.revoked", str(token_id), account.public, db.now(), {}
-        )
-
-    db.transact(work)

@@ -1,0 +1,90 @@
+"""API tokens: keys of programs, made under one's own name, with scopes that say what they may do."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from accord.errors import ConfigError
+from accord.studio.errors import NotHere
+from accord.studio.people import accounts
+from accord.studio.people.accounts import digest
+from accord.studio.storage import events
+from accord.studio.storage.database import Database
+from accord.studio.storage.tables import Account, ApiToken
+
+SCOPES = ("read", "annotate", "manage", "export")
+TOKEN_PREFIX = "accord_"
+
+
+def issue_token(
+    db: Database, account: accounts.Visitor, name: str, scopes: Sequence[str], days: float | None
+) -> str:
+    """A program's key, shown once. Raises ConfigError for an unknown scope."""
+    unknown = [scope for scope in scopes if scope not in SCOPES]
+    if unknown or not scopes or not 1 <= len(name.strip()) <= 80:
+        raise ConfigError(
+            "a token needs a name and at least one scope", f"scopes: {', '.join(SCOPES)}"
+        )
+    secret = TOKEN_PREFIX + secrets.token_urlsafe(32)
+
+    def work(session: Session) -> None:
+        now = db.now()
+        made = ApiToken(
+            account_id=account.id,
+            name=name.strip(),
+            hash=digest(secret),
+            scopes=sorted(set(scopes)),
+            created_at=now,
+            expires_at=None if days is None else now + days * 86400,
+        )
+        session.add(made)
+        session.flush()
+        said = {"scopes": made.scopes, "days": days}
+        events.append(session, events.HOUSE, "token.made", str(made.id), account.public, now, said)
+
+    db.transact(work)
+    return secret
+
+
+def token_owner(db: Database, secret: str) -> tuple[Account, frozenset[str]] | None:
+    """Whose key it is and what it may do; None for one that is unknown, revoked or expired."""
+
+    def work(session: Session) -> tuple[Account, frozenset[str]] | None:
+        now = db.now()
+        query = (
+            select(ApiToken, Account)
+            .join(Account, Account.id == ApiToken.account_id)
+            .where(
+                ApiToken.hash == digest(secret),
+                ApiToken.revoked_at.is_(None),
+                Account.disabled_at.is_(None),
+            )
+        )
+        found = session.execute(query).one_or_none()
+        if found is None or (found[0].expires_at is not None and found[0].expires_at <= now):
+            return None
+        if (found[0].used_at or 0) < now - 60:  # once a minute is enough to know
+            found[0].used_at = now
+        return found[1], frozenset(found[0].scopes)
+
+    return db.transact(work)
+
+
+def revoke_token(db: Database, account: accounts.Visitor, token_id: int) -> None:
+    """End one's own key. Raises NotHere."""
+
+    def work(session: Session) -> None:
+        found = session.get(ApiToken, token_id)
+        if found is None or found.account_id != account.id:
+            raise NotHere("there is no such token of yours")
+        found.revoked_at = found.revoked_at or db.now()
+        session.flush()
+        events.append(
+            session, events.HOUSE, "token.revoked", str(token_id), account.public, db.now(), {}
+        )
+
+    db.transact(work)
