@@ -21,11 +21,11 @@ class Listening:
 
 
 @contextmanager
-def listening(app: Any) -> Iterator[Listening]:
+def listening(app: Any, **settings: Any) -> Iterator[Listening]:
     """Serve an ASGI application on a free port, in a thread. A server that does not start or stop
-    fails the test."""
+    fails the test. settings: of `uvicorn.Config`."""
     server = uvicorn.Server(
-        uvicorn.Config(app, port=0, log_level="warning", timeout_graceful_shutdown=5)
+        uvicorn.Config(app, port=0, log_level="warning", timeout_graceful_shutdown=5, **settings)
     )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

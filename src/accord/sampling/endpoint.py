@@ -1,8 +1,8 @@
 """Chat models behind an OpenAI-compatible endpoint (`POST …/chat/completions`): vLLM, llama.cpp,
 Ollama, hosted ones.
 
-Standard library only. The key goes to the named address alone: redirects are not followed, and over
-http it leaves this machine for nobody.
+The key goes to the named address alone: redirects are not followed, and over http it leaves this
+machine for nobody.
 """
 
 from __future__ import annotations
@@ -10,14 +10,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from http.client import HTTPException
 from typing import Any
-from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import Request
 
 from accord.errors import AccordError, ConfigError
-from accord.network import LOCAL, open_without_redirects
+from accord.network import LOCAL, NO_ANSWER, bounded, http_client, why
 
 MOST_BYTES = 8 * 2**20
 
@@ -68,7 +65,7 @@ class Endpoint:
                 f"the key of {self.url} would be readable on its way",
                 "use an https address, or none of its keys",
             )
-        self._open = open_without_redirects()
+        self._client = http_client(self.timeout, "accord")
         self._limit = "max_tokens"
 
     def complete(
@@ -96,33 +93,26 @@ class Endpoint:
         return self._read(self._post({**said, self._limit: max_tokens}))
 
     def _post(self, said: dict[str, Any]) -> Any:
-        headers = {
-            "Content-Type": "application/json",
-            "Accept": "application/json",
-            "User-Agent": "accord",
-        }
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if self.key:
             headers["Authorization"] = f"Bearer {self.key}"
         where = f"{self.url.rstrip('/')}/chat/completions"
         try:
-            with self._open(
-                Request(where, json.dumps(said).encode(), headers), timeout=self.timeout
-            ) as answer:
-                body = answer.read(MOST_BYTES + 1)
-            if len(body) > MOST_BYTES:
-                raise EndpointError(f"{where} answers with more than {MOST_BYTES:,} bytes")
-            return json.loads(body)
-        except HTTPError as error:
-            detail = error.read(600).decode(errors="replace")
-            fix = {
-                401: "check the key in ACCORD_CHAT_KEY",
-                403: "check the key in ACCORD_CHAT_KEY",
-            }.get(error.code)
-            raise EndpointError(f"{where}: HTTP {error.code} {detail!r}", fix) from None
-        except (URLError, OSError, HTTPException, ValueError) as error:
-            raise EndpointError(
-                f"{where}: {getattr(error, 'reason', None) or error or type(error).__name__}"
-            ) from None
+            status, body = bounded(
+                self._client,
+                "POST",
+                where,
+                MOST_BYTES,
+                content=json.dumps(said).encode(),
+                headers=headers,
+            )
+            if 200 <= status < 300:
+                return json.loads(body)
+        except (*NO_ANSWER, ValueError) as error:
+            raise EndpointError(f"{where}: {why(error)}") from None
+        fix = "check the key in ACCORD_CHAT_KEY" if status in (401, 403) else None
+        detail = body[:600].decode(errors="replace")
+        raise EndpointError(f"{where}: HTTP {status} {detail!r}", fix)
 
     def _read(self, found: Any) -> Completion:
         try:

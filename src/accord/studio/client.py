@@ -1,5 +1,4 @@
-"""The studio from Python: `Client(url, token)`. Standard library only; retries what is harmless to
-repeat.
+"""The studio from Python: `Client(url, token)`. Retries what is harmless to repeat.
 
 studio = Client("http://127.0.0.1:8600", "accord_…")
 studio.add_items("summaries", [{"prompt": "…", "options": ["…", "…"]}])
@@ -14,14 +13,13 @@ import random
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from http.client import HTTPException
 from typing import Any
-from urllib.error import HTTPError, URLError
-from urllib.parse import quote, urlencode, urlsplit
-from urllib.request import Request
+from urllib.parse import quote, urlsplit
+
+from httpx2 import Response
 
 from accord.errors import AccordError, ConfigError
-from accord.network import open_without_redirects
+from accord.network import NO_ANSWER, http_client, why
 
 Json = dict[str, Any]
 AGAIN = (429, 502, 503, 504)
@@ -53,9 +51,11 @@ class Client:
                 f"{url!r} is no address of a studio", "write it like http://127.0.0.1:8600"
             )
         self.base = f"{url.rstrip('/')}/api/v1"
-        self.timeout, self.retries = timeout, retries
-        self._token = token
-        self._open = open_without_redirects()
+        if not token.isascii():
+            raise ConfigError("the token holds characters that no token has", "copy it again")
+        self.retries, self._token = retries, token
+        self._client = http_client(timeout, "accord")
+        self._client.headers |= {"Authorization": f"Bearer {token}", "Accept": "application/json"}
 
     def __repr__(self) -> str:
         return f"Client({self.base.removesuffix('/api/v1')!r})"  # never the token
@@ -219,12 +219,12 @@ class Client:
     def export(self, slug: str, shape: str = "accord", **wanted: bool) -> str:
         """The data as text: JSON lines, or CSV for tables. wanted: gold, skips, columns,
         hash_annotators."""
-        asked = {"shape": shape, **{name: str(value).lower() for name, value in wanted.items()}}
-        return self._text("GET", f"{_path(slug, 'export')}?{urlencode(asked)}")
+        asked = {"shape": shape, **wanted}
+        return self._text("GET", _path(slug, "export"), params=asked)
 
     def card(self, slug: str, shape: str = "accord") -> Json:
         """The data card of an export: {card, text}."""
-        return self._json("GET", f"{_path(slug, 'export', 'card')}?{urlencode({'shape': shape})}")
+        return self._json("GET", _path(slug, "export", "card"), params={"shape": shape})
 
     # --- webhooks ---------------------------------------------------------------------------------
     def webhooks(self, slug: str) -> list[Json]:
@@ -257,7 +257,7 @@ class Client:
         after: str | None = None
         while True:
             asked = {**(filters or {}), "limit": "200", **({"after": after} if after else {})}
-            page = self._json("GET", f"{path}?{urlencode(asked)}")
+            page = self._json("GET", path, params=asked)
             yield from page["data"]
             after = page["next"]
             if after is None:
@@ -270,8 +270,9 @@ class Client:
         body: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         repeat: bool = True,
+        params: Mapping[str, Any] | None = None,
     ) -> Json:
-        found: Json = json.loads(self._text(method, path, body, headers, repeat))
+        found: Json = json.loads(self._text(method, path, body, headers, repeat, params))
         return found
 
     def _list(self, method: str, path: str, repeat: bool = True) -> list[Json]:
@@ -287,12 +288,13 @@ class Client:
         body: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         repeat: bool = True,
+        params: Mapping[str, Any] | None = None,
     ) -> str:
         """Call, and call again after failures that may pass: at once after a second, then twice as
         late, or when told."""
         for attempt in range(self.retries + 1):
             try:
-                return self._once(method, path, body, headers)
+                return self._once(method, path, body, headers, params)
             except ApiError as error:
                 refused = error.status == 429  # nothing was done: any call may be repeated
                 passing = error.status in (0, *AGAIN)
@@ -307,45 +309,40 @@ class Client:
         path: str,
         body: Mapping[str, Any] | None,
         headers: Mapping[str, str] | None,
+        params: Mapping[str, Any] | None,
     ) -> str:
+        sent = dict(headers or {}) | ({} if body is None else {"Content-Type": "application/json"})
         data = None if body is None else json.dumps(body).encode()
-        sent = {
-            "Authorization": f"Bearer {self._token}",
-            "Accept": "application/json",
-            **(headers or {}),
-        }
-        if data is not None:
-            sent["Content-Type"] = "application/json"
-        request = Request(f"{self.base}{path}", data, sent, method=method)
         try:
-            with self._open(request, timeout=self.timeout) as answer:
-                text: str = answer.read().decode()
-                return text
-        except HTTPError as error:
-            raise _refusal(error) from None
-        except (URLError, TimeoutError, ConnectionError, HTTPException) as error:
-            reason = getattr(error, "reason", None) or error
+            answer = self._client.request(
+                method, f"{self.base}{path}", content=data, headers=sent, params=params
+            )
+        except NO_ANSWER as error:
             raise ApiError(
-                0, f"no answer from {self.base}: {reason}", "is the studio running there?"
+                0, f"no answer from {self.base}: {why(error)}", "is the studio running there?"
             ) from None
+        if not answer.is_success:
+            raise _refusal(answer)
+        return answer.content.decode()
 
 
 def _path(slug: str, *parts: str) -> str:
     return "/".join(["/projects", *(quote(part, safe="") for part in (slug, *parts))])
 
 
-def _refusal(error: HTTPError) -> ApiError:
+def _refusal(answer: Response) -> ApiError:
     """The studio's problem+json as an exception."""
+    status = answer.status_code
     try:
-        said = json.loads(error.read().decode())
-        made = ApiError(error.code, said["detail"], said.get("fix"), said.get("field"))
+        said = answer.json()
+        made = ApiError(status, said["detail"], said.get("fix"), said.get("field"))
     except (ValueError, KeyError, TypeError):
         made = ApiError(
-            error.code,
-            f"HTTP {error.code} {error.reason}",
+            status,
+            f"HTTP {status} {answer.reason_phrase}",
             "is this the address of an accord studio?",
         )
-    wait = error.headers.get("Retry-After", "")
+    wait = answer.headers.get("Retry-After", "")
     if wait.isdigit():
         made.wait = min(60.0, float(wait))
     return made

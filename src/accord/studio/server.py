@@ -14,12 +14,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.request import urlopen
 
 import uvicorn
 from fastapi import FastAPI
 
 from accord.errors import ConfigError
+from accord.network import NO_ANSWER, http_client
 from accord.studio.people import invitations
 from accord.studio.people.openid import OpenId, OpenIdError, OpenIdSettings
 from accord.studio.storage.database import open_database
@@ -186,7 +186,8 @@ def safe_url(url: str) -> str:
 
 def _open_when_up(address: str, where: str) -> None:
     for _ in range(100):
-        with suppress(OSError), urlopen(f"{address}/login", timeout=1):
+        with suppress(*NO_ANSWER):
+            http_client(1, "accord").get(f"{address}/login").raise_for_status()
             webbrowser.open(where)
             return
         time.sleep(0.1)

@@ -13,23 +13,21 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import http.client
 import ipaddress
 import json
 import logging
 import secrets
 import socket
-import ssl
 import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 from urllib.parse import urlsplit
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from accord.errors import ConfigError
+from accord.network import NO_ANSWER, http_client, post_pinned, why
 from accord.studio.errors import NotHere
 from accord.studio.storage import events
 from accord.studio.storage.database import Database
@@ -402,53 +400,19 @@ def deliver(due: Due, now: float, private: bool = False) -> str | None:
     """Send one; returns what went wrong, None for a 2xx answer. Redirects are not followed."""
     try:
         address = resolve(due.url, private)[0]
-        parts = urlsplit(due.url)
         headers = {
             "Content-Type": "application/json",
-            "User-Agent": "accord-studio",
             "webhook-id": due.message_id,
             "webhook-timestamp": str(int(now)),
             "webhook-signature": signature(due.secret, due.message_id, int(now), due.body),
         }
-        connection = _connect(parts.scheme, str(parts.hostname), address, parts.port)
-        try:
-            connection.request(
-                "POST",
-                (parts.path or "/") + (f"?{parts.query}" if parts.query else ""),
-                due.body,
-                headers,
-            )
-            status = connection.getresponse().status
-        finally:
-            connection.close()
+        with http_client(TIMEOUT, "accord-studio", proxies=False) as client:
+            status = post_pinned(client, due.url, address, due.body, headers)
     except ConfigError as error:
         return error.message
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        return f"{type(error).__name__}: {error}"
+    except (*NO_ANSWER, ValueError) as error:
+        return f"{type(error).__name__}: {why(error)}"
     return None if 200 <= status < 300 else f"HTTP {status}"
-
-
-def _connect(scheme: str, host: str, address: str, port: int | None) -> http.client.HTTPConnection:
-    """To the address that was checked, under the host's name: a name that changes its mind in
-    between gains nothing."""
-    made: Any
-    if scheme == "https":
-        context = ssl.create_default_context()
-        made = http.client.HTTPSConnection(host, port or 443, timeout=TIMEOUT, context=context)
-
-        def connect() -> None:
-            made.sock = context.wrap_socket(
-                socket.create_connection((address, made.port), TIMEOUT), server_hostname=host
-            )
-    else:
-        made = http.client.HTTPConnection(host, port or 80, timeout=TIMEOUT)
-
-        def connect() -> None:
-            made.sock = socket.create_connection((address, made.port), TIMEOUT)
-
-    made.connect = connect
-    connection: http.client.HTTPConnection = made
-    return connection
 
 
 def work_once(db: Database, private: bool = False) -> int:

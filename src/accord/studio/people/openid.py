@@ -9,21 +9,19 @@ over https, except to this machine itself. Redirects are not followed.
 
 from __future__ import annotations
 
-import base64
 import json
 import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.client import HTTPException
 from importlib.util import find_spec
 from typing import Any
-from urllib.error import HTTPError, URLError
-from urllib.parse import quote, urlencode, urlsplit
-from urllib.request import Request
+from urllib.parse import quote, urlsplit
+
+from httpx2 import BasicAuth
 
 from accord.errors import AccordError, ConfigError
-from accord.network import LOCAL, open_without_redirects
+from accord.network import LOCAL, NO_ANSWER, bounded, http_client, why
 
 LOG = logging.getLogger("accord.studio")
 TIMEOUT, LEEWAY = 10.0, 60
@@ -112,7 +110,7 @@ class OpenId:
         self._about: tuple[float, dict[str, Any]] | None = None
         self._keys: tuple[float, Any] | None = None
         self._failed: tuple[float, OpenIdError] | None = None
-        self._open = open_without_redirects()
+        self._client = http_client(TIMEOUT, "accord-studio")
 
     def discover(self) -> dict[str, Any]:
         """The provider's description of itself; raises OpenIdError."""
@@ -130,7 +128,7 @@ class OpenId:
 
     def _describe(self) -> dict[str, Any]:
         where = f"{self.settings.issuer.rstrip('/')}/.well-known/openid-configuration"
-        found = self._fetch(Request(where))
+        found = self._fetch("GET", where)
         if found.get("issuer") != self.settings.issuer:
             raise OpenIdError(
                 "down",
@@ -172,18 +170,13 @@ class OpenId:
             "redirect_uri": back,
             "code_verifier": verifier,
         }
-        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        basic, (client_id, secret) = None, (self.settings.client_id, self.settings.secret)
         ways = about.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
         if "client_secret_basic" in ways:
-            pair = (
-                f"{quote(self.settings.client_id, safe='')}:{quote(self.settings.secret, safe='')}"
-            )
-            headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
+            basic = BasicAuth(quote(client_id, safe=""), quote(secret, safe=""))  # RFC 6749 §2.3.1
         else:
-            form |= {"client_id": self.settings.client_id, "client_secret": self.settings.secret}
-        answer = self._fetch(
-            Request(about["token_endpoint"], urlencode(form).encode(), headers), "refused"
-        )
+            form |= {"client_id": client_id, "client_secret": secret}
+        answer = self._fetch("POST", about["token_endpoint"], "refused", data=form, auth=basic)
         if not isinstance(answer.get("id_token"), str):
             raise OpenIdError("refused", "the provider's answer holds no ID token")
         return self._believe(answer["id_token"], answer.get("access_token"), nonce)
@@ -241,7 +234,7 @@ class OpenId:
         with self._lock:
             age = None if self._keys is None else self._clock() - self._keys[0]
             if self._keys is None or age is None or age > (REFETCH if again else KEPT):
-                keys = self._fetch(Request(where)).get("keys")
+                keys = self._fetch("GET", where).get("keys")
                 usable = [
                     key
                     for key in (keys if isinstance(keys, list) else [])
@@ -257,26 +250,21 @@ class OpenId:
                     ) from None
             return self._keys[1]
 
-    def _fetch(self, request: Request, refusal: str = "down") -> dict[str, Any]:
+    def _fetch(self, method: str, where: str, refusal: str = "down", **sent: Any) -> dict[str, Any]:
         """A JSON object; raises OpenIdError, saying `refusal` for a 4xx answer."""
-        request.add_header("Accept", "application/json")
-        request.add_header("User-Agent", "accord-studio")
+        accept = {"Accept": "application/json"}
         try:
-            with self._open(request, timeout=TIMEOUT) as answer:
-                body = answer.read(MOST_BYTES + 1)
-            found = json.loads(body) if len(body) <= MOST_BYTES else None
-        except HTTPError as error:
-            why = refusal if 400 <= error.code < 500 else "down"
-            said = error.read(300).decode(errors="replace")
-            raise OpenIdError(why, f"{request.full_url}: HTTP {error.code} {said!r}") from None
-        except (URLError, OSError, HTTPException, ValueError) as error:
+            status, body = bounded(self._client, method, where, MOST_BYTES, headers=accept, **sent)
+            found = json.loads(body) if 200 <= status < 300 else None
+        except (*NO_ANSWER, ValueError) as error:
+            raise OpenIdError("down", f"{where}: {why(error)}") from None
+        if not 200 <= status < 300:
+            said = body[:300].decode(errors="replace")
             raise OpenIdError(
-                "down", f"{request.full_url}: {getattr(error, 'reason', None) or error}"
-            ) from None
-        if not isinstance(found, dict):
-            raise OpenIdError(
-                "down", f"{request.full_url} answers with something else than a JSON object"
+                refusal if 400 <= status < 500 else "down", f"{where}: HTTP {status} {said!r}"
             )
+        if not isinstance(found, dict):
+            raise OpenIdError("down", f"{where} answers with something else than a JSON object")
         return found
 
 
