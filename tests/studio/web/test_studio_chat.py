@@ -27,6 +27,7 @@ from accord.cli.studio_chat import ChatSettings, Local, Models, application, ope
 from accord.errors import ConfigError
 from accord.models.loading import save_causal_lm
 from accord.sampling.endpoint import Endpoint, EndpointError
+from accord.seeds import derive_seed
 from accord.studio.tasks.chat import ChatError, Reply
 from tiny import tiny_llama
 
@@ -152,7 +153,8 @@ def test_two_models_answer_once_each(
         a["max_tokens"] == 7 and a["temperature"] == 0.5 and len(a["messages"]) == 2
         for a in server.asked
     )
-    assert {asked["seed"] for asked in server.asked} == {0, 2**31 - 1}
+    seeds = {derive_seed(2**31 - 1, "response", n) % 2**31 for n in range(2)}
+    assert {asked["seed"] for asked in server.asked} == seeds
     assert server.keys == ["Bearer k-1"] * 2
     mixed = open_models(ChatSettings((str(folder), f"{server.url}#first"), max_tokens=8)).reply(
         HELLO, 2, 1
