@@ -255,7 +255,7 @@ def test_empty_rows_and_columns_without_a_name_are_said(tmp_path: Path) -> None:
         {"column_1": "0", "prompt": "a", "chosen": "b"},
         {"column_1": "1", "prompt": "c", "chosen": "d"},
     ]
-    assert got.said == [
+    assert got.messages == [
         "a.csv: column 1 has no name; it is called column_1",
         "a.csv: 2 empty rows passed over",
     ]
@@ -277,13 +277,13 @@ def test_names_typed_by_hand_are_tidied_and_said(tmp_path: Path) -> None:
         "My Notes",
         "Feedback",
     ]
-    assert got.said == [
+    assert got.messages == [
         "the column 'Prompt ' is read as prompt",
         "the column ' Response A' is read as response_a",
         "the column 'RESPONSE-B' is read as response_b",
     ]
     both = read(tmp_path, "b.csv", b"prompt,Prompt,chosen\na,b,c\n")
-    assert (list(both.rows[0][1]), both.said) == (["prompt", "Prompt", "chosen"], [])
+    assert (list(both.rows[0][1]), both.messages) == (["prompt", "Prompt", "chosen"], [])
 
 
 @pytest.mark.parametrize(

@@ -383,7 +383,7 @@ def test_a_setting_that_changes_nothing_is_said(tmp_path: Path) -> None:
         ({"prompt": "q", "completion": "a", "label": 1}, 0),
     ):
         path.write_text(json.dumps(row) + "\n")
-        assert len(read_feedback(DataSource(path=str(path), labels="binary")).said) == said
+        assert len(read_feedback(DataSource(path=str(path), labels="binary")).messages) == said
 
 
 @pytest.mark.parametrize(("prompt", "held"), [

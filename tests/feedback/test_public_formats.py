@@ -396,7 +396,7 @@ def test_a_red_team_rating_is_no_praise(tmp_path: Path) -> None:
 def test_a_text_is_demonstrated_whole(tmp_path: Path) -> None:
     got = read(tmp_path, {"text": " Once. "})
     (record,) = got.records
-    assert "columns: {prompt: text}" in got.said[-1]
+    assert "columns: {prompt: text}" in got.messages[-1]
     assert (record.prompt, record.choice.content) == ("", " Once. ")  # type: ignore[union-attr]
     with pytest.raises(DataError):
         read(tmp_path, {"text": "fine", "label": 1})

@@ -50,7 +50,7 @@ SHARDS = [
 def test_shards_are_one_set(tmp_path: Path, names: list[str]) -> None:
     folder = made(tmp_path, *names)
     read = read_rows(folder)
-    assert (set(files_of(read)), read.said) == (set(names), [])
+    assert (set(files_of(read)), read.messages) == (set(names), [])
     assert files_of(read_rows(f"{folder}/**/*.*")) == files_of(read)
     with pytest.raises(DataError, match="has no split 'train'"):
         read_rows(DataSource(path=str(folder), split="train"))
@@ -76,7 +76,7 @@ def test_the_one_split_of_training_is_read_and_the_others_are_said(
     folder = made(tmp_path, *names)
     read = read_rows(folder)
     assert files_of(read) == train
-    assert read.said[-1] == f"{folder}: not read: {rest}"
+    assert read.messages[-1] == f"{folder}: not read: {rest}"
     assert set(files_of(read_rows(f"{folder}/**/*"))) == set(train)
     other = rest.split(" (")[0]
     assert not {*files_of(read_rows(DataSource(path=str(folder), split=other)))} & {*train}
@@ -156,7 +156,7 @@ def test_what_the_card_says_comes_first(tmp_path: Path) -> None:
     (folder / "README.md").write_text(CARD, encoding="utf-8")
     read = read_rows(folder)
     assert files_of(read) == ["two/a.jsonl", "two/b.jsonl"]
-    assert read.said == [
+    assert read.messages == [
         f"{folder}: README.md names two/gone.jsonl (train), which is not here",
         f"{folder}: not read, as README.md does not name them: one/deeper/x.jsonl",
         f"{folder}: not read: the configurations other",
@@ -176,7 +176,9 @@ def test_a_card_whose_files_are_all_missing_is_told_and_names_decide(tmp_path: P
     )
     read = read_rows(folder)
     assert files_of(read) == ["train.jsonl"]
-    assert read.said[0] == f"{folder}: README.md names data/*.parquet (train), which is not here"
+    assert (
+        read.messages[0] == f"{folder}: README.md names data/*.parquet (train), which is not here"
+    )
 
 
 def test_splits_are_told_by_the_infos_of_a_data_set(tmp_path: Path) -> None:
@@ -229,7 +231,7 @@ def test_what_save_to_disk_wrote_is_read_without_datasets(
     assert [row for _, row in read_rows(tmp_path / "one").rows] == rows
     both = read_rows(tmp_path / "two")
     assert [row for _, row in both.rows] == rows
-    assert both.said == [
+    assert both.messages == [
         f"{tmp_path / 'two'}: read the split train",
         f"{tmp_path / 'two'}: not read: test (1 file)",
     ]
@@ -294,7 +296,7 @@ def test_a_hub_id_takes_split_config_revision_and_limit(monkeypatch: pytest.Monk
     )
     read = read_rows("owner/name")
     assert len(read.rows) == 5
-    assert read.said == [
+    assert read.messages == [
         "owner/name: not read: the configurations other",
         "owner/name: read the split train; not read: test",
     ]
@@ -337,7 +339,7 @@ def test_the_calls_of_the_hub_are_those_of_the_library(tmp_path: Path) -> None:
     )  # the library takes a folder for a Hub id
     found = list(hub_rows(DataSource(path=str(folder), streaming=True), notes))
     assert [row["prompt"] for _, row in found] == ["train.jsonl 0"]
-    assert notes.said == [f"{folder}: read the split train; not read: test"]
+    assert notes.messages == [f"{folder}: read the split train; not read: test"]
     with pytest.raises(DataError, match="no split 'dev'; it has train, test"):
         list(hub_rows(DataSource(path=str(folder), split="dev"), notes))
 
@@ -382,7 +384,7 @@ def test_files_about_data_are_no_data(tmp_path: Path) -> None:
         ["a.jsonl", "sub/b.jsonl"],
         ["a.jsonl line 1", "sub/b.jsonl line 1"],
     )
-    assert read.said == ["not read, as no data: b.txt, notes.pdf"]
+    assert read.messages == ["not read, as no data: b.txt, notes.pdf"]
     assert local_files(DataSource(path=str(folder))) == [folder / "a.jsonl", folder / "sub/b.jsonl"]
     assert local_files(DataSource(path=f"{folder}/s*/*")) == [folder / "sub/b.jsonl"]
     assert local_files(DataSource(path="owner/name")) == []

@@ -67,7 +67,7 @@ def convert(file: DataSource, destination: Path, shape: str) -> None:
     write_export(
         Loaded(read.records, read.dropped, read.left_out), destination, shape, ExportOptions()
     )
-    for line in read.said:
+    for line in read.messages:
         click.echo(safe_text(line))
     lost = sum(read.dropped.values())
     click.echo(

@@ -47,7 +47,7 @@ def load_all(source: DataSource, quiet: bool = False) -> Loaded:
     from accord.feedback.formats import read_feedback
 
     read = read_feedback(source)
-    for line in read.said:
+    for line in read.messages:
         click.echo(safe_text(line), err=quiet)
     for reason, count in read.dropped.items():
         click.echo(

@@ -33,7 +33,7 @@ def read_records(spec: DataSpec, context: StageContext) -> ReadResult:
     _refuse_unreadable(spec, result.rows, result.dropped, result.first_dropped, context)
     _note_rows(spec, result.rows, context)
     context.places.update(result.places)
-    for line in result.said:
+    for line in result.messages:
         context.say(line)
     return result
 
@@ -88,7 +88,7 @@ def _rows(spec: DataSpec, context: StageContext) -> list[NumberedRow]:
     rows = len(read.rows) + read.dropped.total()
     _refuse_unreadable(spec, rows, read.dropped, read.first_dropped, context)
     _note_rows(spec, rows, context)
-    for line in read.said:
+    for line in read.messages:
         context.say(line)
     if read.dropped:
         context.say(

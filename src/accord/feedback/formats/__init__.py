@@ -57,7 +57,7 @@ __all__ = [
 class ReadResult:
     """records in file order; prompts of prompt-only rows (as `Feedback.asked`); dropped: rows per
     reason, and the first place of each;
-    left_out: parts of rows that were read which no record holds, per reason; said: what else people
+    left_out: parts of rows that were read which no record holds, per reason; messages: what else people
     should know, such as which splits were not read; places: where each record stands in its file,
     by its id (of repeated ones the first)."""
 
@@ -68,7 +68,7 @@ class ReadResult:
     dropped: dict[str, int]
     first_dropped: dict[str, str]
     left_out: dict[str, int]
-    said: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
     places: dict[str, str] = field(default_factory=dict, repr=False)
 
 
@@ -103,7 +103,7 @@ def _merged(results: Sequence[ReadResult]) -> ReadResult:
         dict(dropped),
         first,
         dict(left_out),
-        [line for one in results for line in one.said],
+        [line for one in results for line in one.messages],
         places,
     )
 
@@ -123,9 +123,9 @@ def read_as(source: DataSource, read: RowsRead) -> ReadResult:
         try:
             check_understood(row, {*shape.fields, *shape.optional})
             watched = Watched(values.read(row))
-            made = list(parse(watched))
-            check_unjudged(row, made, values.known)
-            made += (
+            parsed = list(parse(watched))
+            check_unjudged(row, parsed, values.known)
+            parsed += (
                 []
                 if shape.keeps
                 else [Left(f"column {name!r}") for name in check_used(watched, values.known)]
@@ -137,17 +137,17 @@ def read_as(source: DataSource, read: RowsRead) -> ReadResult:
             dropped[reason] += 1
             first.setdefault(reason, where)
             continue
-        left_out.update(part.reason for part in made if isinstance(part, Left))
-        found = [part for part in made if isinstance(part, Feedback)]
+        left_out.update(part.reason for part in parsed if isinstance(part, Left))
+        row_records = [part for part in parsed if isinstance(part, Feedback)]
         if not shape.keeps:
             left_out.update(
                 unread(
                     {n: v for n, v in row.items() if n in values.known and n not in shape.counts}
                 )
             )
-            found = _with_columns(found, row, values.known, left_out)
-        records += found
-        for record in found:
+            row_records = _with_columns(row_records, row, values.known, left_out)
+        records += row_records
+        for record in row_records:
             places.setdefault(record.id, where)
     if not records and not prompts:
         reasons = "; ".join(
@@ -157,13 +157,16 @@ def read_as(source: DataSource, read: RowsRead) -> ReadResult:
             f"none of {len(rows)} rows of {source} can be used: {reasons}",
             f"mend them, or say which columns are meant (--columns OURS=THEIRS): they were read as {shape.name}",
         )
-    total, said = len(rows) + read.dropped.total(), [*read.said, *filter(None, [shape.note])]
+    total, messages = (
+        len(rows) + read.dropped.total(),
+        [*read.messages, *filter(None, [shape.note])],
+    )
     if source.labels is not None and not values.schemes:
-        said.append(
+        messages.append(
             f"labels: {source.labels} changes nothing: {shape.name} has no column of labels here"
         )
     return ReadResult(
-        shape.name, total, records, prompts, dict(dropped), first, dict(left_out), said, places
+        shape.name, total, records, prompts, dict(dropped), first, dict(left_out), messages, places
     )
 
 
@@ -176,13 +179,15 @@ class _Values:
     schemes: dict[str, Scheme]
 
     @classmethod
-    def of(cls, shape: Shape, rows: Sequence[Mapping[str, Any]], told: Scheme | None) -> _Values:
+    def of(
+        cls, shape: Shape, rows: Sequence[Mapping[str, Any]], given_scheme: Scheme | None
+    ) -> _Values:
         """Raises DataError for numbers whose meaning neither the format nor the user says."""
         schemes = {}
         for name, explained in shape.labels.items():
             if any(name in row for row in rows):
                 cells = (cell for row in rows for cell in _cells(row.get(name), name))
-                schemes[name] = scheme_of(cells, name, explained, told)
+                schemes[name] = scheme_of(cells, name, explained, given_scheme)
         for name in shape.winners:
             check_counted_from_one((row.get(name) for row in rows), name)
         return cls({*shape.fields, *shape.optional, *COMMON}, schemes)
@@ -210,10 +215,10 @@ def _is_list(value: Any) -> bool:
 
 def _cells(value: Any, name: str) -> Iterable[Any]:
     try:
-        found = unpacked(value, name) if _is_list(value) else [value]
+        cells = unpacked(value, name) if _is_list(value) else [value]
     except RowError:  # its row is dropped, with the column named
         return ()
-    return found if isinstance(found, (list, tuple)) else ()
+    return cells if isinstance(cells, (list, tuple)) else ()
 
 
 _CONVERSATIONS = (
@@ -243,7 +248,7 @@ def conversations_unpacked(rows: list[NumberedRow]) -> list[NumberedRow]:
 
 def _holds_json(name: str, rows: list[NumberedRow]) -> bool:
     """Raises DataError for a column of conversations as Python prints them."""
-    found = False
+    any_json = False
     for where, row in rows:
         if empty(value := row.get(name)):
             continue
@@ -259,8 +264,8 @@ def _holds_json(name: str, rows: list[NumberedRow]) -> bool:
                     "write them as JSON, or the file as JSONL",
                 ) from None
             return False
-        found = True
-    return found
+        any_json = True
+    return any_json
 
 
 def _with_columns(
@@ -271,15 +276,17 @@ def _with_columns(
     own = not empty(row.get("record_id"))
     known = known if own else known - DERIVED
     other = {name: value for name, value in row.items() if name not in known and not empty(value)}
-    kept = {name: value for name, value in other.items() if can_keep(value)} if records else {}
-    left_out.update(f"column {name!r}" for name in (other.keys() - kept.keys() if records else ()))
-    if not kept:
+    columns = {name: value for name, value in other.items() if can_keep(value)} if records else {}
+    left_out.update(
+        f"column {name!r}" for name in (other.keys() - columns.keys() if records else ())
+    )
+    if not columns:
         return records
     return [
         record.model_copy(
             update={
-                "id": record.id if own else content_id(record.id, kept),
-                "meta": {**record.meta, "columns": kept},
+                "id": record.id if own else content_id(record.id, columns),
+                "meta": {**record.meta, "columns": columns},
             }
         )
         for record in records
@@ -309,9 +316,9 @@ def _one_shape(rows: list[NumberedRow], folder: bool) -> Shape:
     for place, row in rows[1:]:
         other = detect(row)
         if other is not shape:
-            found = other.name if other else f"unknown columns {', '.join(row)}"
+            other_name = other.name if other else f"unknown columns {', '.join(row)}"
             fix = "name one of its files" if folder else "keep one shape per file"
-            raise DataError(f"mixed shapes: {where} is {shape.name}, {place} is {found}", fix)
+            raise DataError(f"mixed shapes: {where} is {shape.name}, {place} is {other_name}", fix)
     return shape
 
 
@@ -326,13 +333,13 @@ class FileReport:
     def lines(self, examples: int = 2) -> list[str]:
         """For a terminal."""
         r = self.result
-        found = kinds_counted(r.records) or counted(len(r.prompts), "prompt")
+        kinds = kinds_counted(r.records) or counted(len(r.prompts), "prompt")
         lost = sum(r.dropped.values())
         lines = [
             f"{self.source}: {r.shape}",
-            f"  {r.rows:,} rows: {r.rows - lost:,} kept, {lost:,} dropped; {found}",
+            f"  {r.rows:,} rows: {r.rows - lost:,} kept, {lost:,} dropped; {kinds}",
         ]
-        lines += [f"  {line}" for line in r.said]
+        lines += [f"  {line}" for line in r.messages]
         lines += [
             f"  dropped {n:,}: {reason} (first at {r.first_dropped[reason]})"
             for reason, n in r.dropped.items()

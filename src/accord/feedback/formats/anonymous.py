@@ -63,10 +63,10 @@ class Pseudonyms:
 
     def row(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """The row with pseudonyms, at any depth."""
-        made: dict[str, Any] = self._walk(row)
-        if {"id", "kind", "choice", "options"} <= made.keys():  # a record
-            made["id"] = self.name(made["id"])
-        return made
+        renamed: dict[str, Any] = self._walk(row)
+        if {"id", "kind", "choice", "options"} <= renamed.keys():  # a record
+            renamed["id"] = self.name(renamed["id"])
+        return renamed
 
     def _walk(self, value: Any) -> Any:
         if isinstance(value, Mapping):

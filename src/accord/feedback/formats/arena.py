@@ -31,8 +31,8 @@ _REPLIES = ("response", "answer")
 
 def is_votes(row: Mapping[str, Any]) -> bool:
     """Two named models and a winner, or a column per outcome."""
-    told = "winner" in row or "winner_model_a" in row
-    return told and any(set(names) <= row.keys() for names in _MODELS)
+    has_winner = "winner" in row or "winner_model_a" in row
+    return has_winner and any(set(names) <= row.keys() for names in _MODELS)
 
 
 def votes(row: Mapping[str, Any]) -> Iterator[Parsed]:
@@ -94,12 +94,12 @@ def _texts(row: Mapping[str, Any]) -> tuple[Content, list[Content]]:
             "",
         ]
     replies = [_list(row[f"{name}_{letter}"]) for letter in "ab"]
-    asked = _list(row.get("prompt"))
-    if asked is not None and all(found is not None for found in replies):
+    user_turns = _list(row.get("prompt"))
+    if user_turns is not None and all(reply_turns is not None for reply_turns in replies):
         return _apart(
             [
-                _interleaved(asked, found or [], f"{name}_{x}")
-                for found, x in zip(replies, "ab", strict=True)
+                _interleaved(user_turns, reply_turns or [], f"{name}_{x}")
+                for reply_turns, x in zip(replies, "ab", strict=True)
             ],
             row,
         )
@@ -127,17 +127,20 @@ def _list(value: Any) -> list[Any] | None:
     return value if isinstance(value, list) else None
 
 
-def _interleaved(asked: Sequence[Any], replies: Sequence[Any], name: str) -> list[Message]:
-    if len(asked) != len(replies):
-        raise RowError(f"prompt has {len(asked)} turns, {name} has {len(replies)}")
-    made = []
-    for question, reply in zip(asked, replies, strict=True):
+def _interleaved(user_turns: Sequence[Any], replies: Sequence[Any], name: str) -> list[Message]:
+    if len(user_turns) != len(replies):
+        raise RowError(f"prompt has {len(user_turns)} turns, {name} has {len(replies)}")
+    turns_made = []
+    for question, reply in zip(user_turns, replies, strict=True):
         if not isinstance(question, str) or not isinstance(reply, str):
             raise RowError(
                 f"a turn of {'prompt' if not isinstance(question, str) else name} is missing"
             )
-        made += [Message(role="user", content=question), Message(role="assistant", content=reply)]
-    return made
+        turns_made += [
+            Message(role="user", content=question),
+            Message(role="assistant", content=reply),
+        ]
+    return turns_made
 
 
 def _apart(
@@ -163,10 +166,10 @@ def _both_or_none(answers: list[Content]) -> list[Content]:
 
 def _up_to(conversation: list[Message], turn: int | None) -> Iterator[Message]:
     """The messages up to the answer to the user's message number `turn`."""
-    asked = 0
+    user_turns = 0
     for message in conversation:
-        asked += message.role == "user"
-        if turn is not None and asked > max(turn, 1):
+        user_turns += message.role == "user"
+        if turn is not None and user_turns > max(turn, 1):
             return
         yield message
 

@@ -32,13 +32,13 @@ def prepare(rows: Sequence[Row], source: Path) -> Parse:
     """A parser of records that knows the kind of each question, and the range of each rating, from
     all of them."""
     kinds, known = _settings(source)
-    scales, told = ScaleGuess(known=known), set(kinds)
+    scales, known_kinds = ScaleGuess(known=known), set(kinds)
     for row in rows:
         for _, answers in _by_user(row):
             for question, value in answers:
                 if isinstance(value, (int, float)) and not isinstance(value, bool):
                     scales.see(question, value)
-                if question not in told and _is_long(value):
+                if question not in known_kinds and _is_long(value):
                     kinds[question] = "text"
     return lambda row: _record(row, kinds, scales)
 
@@ -99,17 +99,17 @@ def _record(
     row: Mapping[str, Any], kinds: Mapping[str, str], scales: ScaleGuess
 ) -> Iterator[Parsed]:
     sheet = sheet_of(row["fields"])
-    found = False
+    any_record = False
     for response, answers in _by_user(row):
         status = str(response.get("status") or "submitted")
         source = {"format": "argilla", "record": row.get("id") or row.get("external_id")}
         if row.get("metadata"):
             source["metadata"] = row["metadata"]
-        said = {"annotator": response.get("user_id"), "created_at": response.get("inserted_at")}
-        answerer = Answerer(sheet, said, source)
+        common = {"annotator": response.get("user_id"), "created_at": response.get("inserted_at")}
+        answerer = Answerer(sheet, common, source)
         if status == "discarded":
             yield answerer.skip("discarded in Argilla")
-            found = True
+            any_record = True
         elif status != "submitted":
             yield Left(f"response that is a {status}")
         else:
@@ -118,13 +118,13 @@ def _record(
                 for q, value in answers
                 for part in _answer(answerer, q, value, kinds.get(q), scales)
             ]
-            for made in settled(answerer, parts):
-                found = found or not isinstance(made, Left)
-                yield made
+            for result in settled(answerer, parts):
+                any_record = any_record or not isinstance(result, Left)
+                yield result
     yield from [Left("suggestion (a model's proposal)")] * len(row.get("suggestions") or [])
     yield from [Left("vector")] * len(row.get("vectors") or [])
     yield from left_of(row, _READ, "fields")
-    if not found:
+    if not any_record:
         yield Left("record without an answer")
 
 

@@ -83,28 +83,28 @@ def _coverage(records: Sequence[Feedback]) -> dict[str, Any]:
 
 def _agreement(records: Sequence[Feedback]) -> dict[str, Any]:
     """On choices between options, and on every scale; else the reasons why not."""
-    found = measure_all(records)
-    chosen, scales = _choices(found), _scales(found)
+    report = measure_all(records)
+    chosen, scales = _choices(report), _scales(report)
     if not chosen and not scales:
-        why = "; ".join(f"{reason} ({count:,})" for reason, count in found.not_measured.items())
+        why = "; ".join(f"{reason} ({count:,})" for reason, count in report.not_measured.items())
         return {"not measured": why or "there are no judgements"}
     return {**chosen, **({"scales": scales} if scales else {})}
 
 
 def _choices(report: AgreementReport) -> dict[str, Any]:
-    found = report.choices
-    if found is None:
+    choices = report.choices
+    if choices is None:
         return {}
     named = {
-        "alpha": found.alpha,
-        "agreement": found.with_ties,
-        "agreement_strict": found.strict,
-        "ceiling": found.ceiling,
+        "alpha": choices.alpha,
+        "agreement": choices.with_ties,
+        "agreement_strict": choices.strict,
+        "ceiling": choices.ceiling,
     }
     return {
         **{key: _interval(value) for key, value in named.items()},
-        "pairs": found.units,
-        "judgements": found.judgements,
+        "pairs": choices.units,
+        "judgements": choices.judgements,
     }
 
 
@@ -225,9 +225,9 @@ def _rows(counts: Mapping[str, int]) -> list[str]:
     return [f"| {_code(name)} | {n:,} |" for name, n in counts.items()]
 
 
-def _agreement_lines(found: Mapping[str, Any]) -> list[str]:
-    if "not measured" in found:
-        return [f"Agreement was not measured: {found['not measured']}."]
+def _agreement_lines(agreement: Mapping[str, Any]) -> list[str]:
+    if "not measured" in agreement:
+        return [f"Agreement was not measured: {agreement['not measured']}."]
     names = {
         "alpha": "Krippendorff's α (nominal, ties a category)",
         "agreement": "two annotators agree, ties count",
@@ -235,21 +235,21 @@ def _agreement_lines(found: Mapping[str, Any]) -> list[str]:
         "ceiling": "best accuracy on single labels",
     }
     head, lines = ["", "| measure | value | 95 % |", "|---|---|---|"], []
-    if "pairs" in found:
-        rows = [_measure(label, found[key]) for key, label in names.items()]
-        lines += [f"On {found['pairs']:,} pairs judged at least twice:", *head, *rows]
-    for scale in found.get("scales", ()):
+    if "pairs" in agreement:
+        rows = [_measure(label, agreement[key]) for key, label in names.items()]
+        lines += [f"On {agreement['pairs']:,} pairs judged at least twice:", *head, *rows]
+    for scale in agreement.get("scales", ()):
         rows = (
             [_measure(f"Krippendorff's α ({scale['level']})", scale["alpha"])]
             if scale["alpha"]
             else []
         )
-        said = (
+        interval = (
             f"{_code(scale['what'])}, {counted(scale['units'], 'response')} judged at least twice:"
         )
         lines += [
             *([""] if lines else []),
-            said,
+            interval,
             *head,
             *rows,
             _measure("two annotators gave the same value", scale["same"]),
@@ -257,9 +257,9 @@ def _agreement_lines(found: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _measure(label: str, found: Mapping[str, float | None]) -> str:
-    ends = "" if found["low"] is None else f"{_or(found['low'])} to {_or(found['high'])}"
-    return f"| {label} | {_or(found['value'])} | {ends} |"
+def _measure(label: str, estimate: Mapping[str, float | None]) -> str:
+    ends = "" if estimate["low"] is None else f"{_or(estimate['low'])} to {_or(estimate['high'])}"
+    return f"| {label} | {_or(estimate['value'])} | {ends} |"
 
 
 def _left_out(groups: Mapping[str, Mapping[str, int]]) -> list[str]:

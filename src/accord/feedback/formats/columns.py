@@ -59,12 +59,12 @@ __all__ = [
     "content_of",
     "flat",
     "how_much",
+    "judgement_fields",
     "messages",
     "name_in",
     "named",
     "option_ids",
     "prompt_of",
-    "said",
     "written_as",
 ]  # fmt: skip
 
@@ -126,11 +126,11 @@ def check_understood(row: Mapping[str, Any], known: set[str]) -> None:
             )
 
 
-def check_unjudged(row: Mapping[str, Any], made: Sequence[Parsed], known: set[str]) -> None:
+def check_unjudged(row: Mapping[str, Any], parsed: Sequence[Parsed], known: set[str]) -> None:
     """Raises RowError for a demonstration beside a column outside `known` that is called like a
     label, or like a fault, and
     holds one: what was judged bad demonstrates nothing."""
-    if not any(isinstance(part, Feedback) and part.kind == "demonstration" for part in made):
+    if not any(isinstance(part, Feedback) and part.kind == "demonstration" for part in parsed):
         return
     for name, value in row.items():
         if (
@@ -213,16 +213,18 @@ def named(value: Any, column: str) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def said(row: Mapping[str, Any]) -> dict[str, Any]:
+def judgement_fields(row: Mapping[str, Any]) -> dict[str, Any]:
     """Session, guideline, time and active seconds of a row, those it has."""
-    found: dict[str, Any] = {
-        name: told for name in ("session", "guideline") if (told := name_in(row, name)) is not None
+    fields: dict[str, Any] = {
+        name: value
+        for name in ("session", "guideline")
+        if (value := name_in(row, name)) is not None
     }
     if (when := _first(row, TIME_COLUMNS)) is not None:
-        found["created_at"] = _time(when)
+        fields["created_at"] = _time(when)
     if (seconds := _first(row, SECONDS_COLUMNS)) is not None:
-        found["active_seconds"] = number(seconds, "active_seconds")
-    return found
+        fields["active_seconds"] = number(seconds, "active_seconds")
+    return fields
 
 
 def _time(when: Any) -> str:
@@ -295,11 +297,11 @@ def build(
     contents = written_as(contents, row)
     names = list(ids) if ids is not None else option_ids(contents)
     filled = choice(names) if callable(choice) else choice
-    who, common = annotator or annotator_of(row), said(row)
+    who, common = annotator or annotator_of(row), judgement_fields(row)
     wrote = list(producers) if producers is not None else [None] * len(names)
-    kept = {**_finished(row.get("finished"), names), **(meta or {})}
+    meta_fields = {**_finished(row.get("finished"), names), **(meta or {})}
     weight, prompt, extras = _weight(row), asked_of(prompt, row), _tools_and_settings(row)
-    extra: list[Any] = [common, kept] if common or kept else []
+    extra: list[Any] = [common, meta_fields] if common or meta_fields else []
     extra += [*([] if weight == 1.0 else [weight]), *([extras] if extras else [])]
     where, known = _places(places if places is not None else row.get("shown_at"), prompt, names)
     options = [
@@ -325,7 +327,7 @@ def build(
             "id": str(own),
             **body,
             "weight": weight,
-            "meta": kept if known else {**kept, "shown": UNKNOWN_ORDER},
+            "meta": meta_fields if known else {**meta_fields, "shown": UNKNOWN_ORDER},
         }
     )
 
@@ -335,31 +337,31 @@ def written_as(contents: Sequence[Content], row: Mapping[str, Any]) -> Sequence[
     messages."""
     if empty(row.get("written_as")):
         return contents
-    told = unpacked(row["written_as"], "written_as")
+    forms = unpacked(row["written_as"], "written_as")
     if (
-        not isinstance(told, (list, tuple))
-        or len(told) != len(contents)
-        or not {*told} <= {"text", "messages"}
+        not isinstance(forms, (list, tuple))
+        or len(forms) != len(contents)
+        or not {*forms} <= {"text", "messages"}
     ):
         raise RowError(
-            f"the column 'written_as' is {shown(told)}, not text or messages for each response"
+            f"the column 'written_as' is {shown(forms)}, not text or messages for each response"
         )
-    made: list[Content] = []
-    for content, how in zip(contents, told, strict=True):
+    contents_as_written: list[Content] = []
+    for content, how in zip(contents, forms, strict=True):
         if how == "messages" and isinstance(content, str):
-            made.append([Message(role="assistant", content=content)])
+            contents_as_written.append([Message(role="assistant", content=content)])
         else:
-            made.append(bare_reply(content) if how == "text" else content)
-    return made
+            contents_as_written.append(bare_reply(content) if how == "text" else content)
+    return contents_as_written
 
 
 def asked_of(prompt: Content, row: Mapping[str, Any]) -> Content:
     """The prompt with what the columns `system` and `history` put before it."""
     before: list[Message] = []
-    told = {name: row[name] for name in SYSTEM_COLUMNS if not empty(row.get(name))}
-    if len(set(map(str, told.values()))) > 1:
-        raise RowError(f"the columns {' and '.join(map(repr, told))} differ")
-    for name, system in list(told.items())[:1]:
+    systems = {name: row[name] for name in SYSTEM_COLUMNS if not empty(row.get(name))}
+    if len(set(map(str, systems.values()))) > 1:
+        raise RowError(f"the columns {' and '.join(map(repr, systems))} differ")
+    for name, system in list(systems.items())[:1]:
         if not isinstance(system, str):
             raise RowError(f"the column {name!r} is {type(system).__name__}, not a text")
         before.append(Message(role="system", content=system))
@@ -373,7 +375,7 @@ def asked_of(prompt: Content, row: Mapping[str, Any]) -> Content:
     if before[0].role == "system" and turns[0].role in ("system", "developer"):
         if turns[0].text != before[0].text:
             raise RowError(
-                f"the column {next(iter(told))!r} and the conversation's {turns[0].role} message differ"
+                f"the column {next(iter(systems))!r} and the conversation's {turns[0].role} message differ"
             )
         before = before[1:]
         return [turns[0], *before, *turns[1:]]
@@ -388,49 +390,53 @@ def prompt_of(row: Mapping[str, Any]) -> Any:
 
 def _tools_and_settings(row: Mapping[str, Any]) -> dict[str, Any]:
     """Tools and settings of the chat template that a row has."""
-    told = {name: tools for name in TOOLS_COLUMNS if (tools := tools_of(row.get(name), name))}
-    if len(told) > 1:
-        raise RowError(f"tools in the columns {' and '.join(map(repr, told))}: keep one")
-    found: dict[str, Any] = {"tools": next(iter(told.values()))} if told else {}
+    tools_by_column = {
+        name: tools for name in TOOLS_COLUMNS if (tools := tools_of(row.get(name), name))
+    }
+    if len(tools_by_column) > 1:
+        raise RowError(f"tools in the columns {' and '.join(map(repr, tools_by_column))}: keep one")
+    fields: dict[str, Any] = (
+        {"tools": next(iter(tools_by_column.values()))} if tools_by_column else {}
+    )
     if not empty(kwargs := row.get("chat_template_kwargs")):
-        found["chat_template_kwargs"] = kwargs = unpacked(kwargs, "chat_template_kwargs")
+        fields["chat_template_kwargs"] = kwargs = unpacked(kwargs, "chat_template_kwargs")
         if not isinstance(kwargs, Mapping):
             raise RowError(
                 f"the column 'chat_template_kwargs' is {type(kwargs).__name__}, not an object"
             )
-    return found
+    return fields
 
 
-def _finished(told: Any, ids: Sequence[str]) -> dict[str, Any]:
+def _finished(value: Any, ids: Sequence[str]) -> dict[str, Any]:
     """`meta["finished"]` of a row that says whether its responses ended: by option, of a
     demonstration one value."""
-    if empty(told):
+    if empty(value):
         return {}
-    told = (
-        unpacked(told, "finished")
-        if isinstance(told, str) and told.lstrip().startswith("[")
-        else told
+    value = (
+        unpacked(value, "finished")
+        if isinstance(value, str) and value.lstrip().startswith("[")
+        else value
     )
-    if not isinstance(told, (list, tuple)):
+    if not isinstance(value, (list, tuple)):
         if len(ids) > 1:
             raise RowError(
-                f"the column 'finished' is {shown(told)}: one value for {len(ids)} responses"
+                f"the column 'finished' is {shown(value)}: one value for {len(ids)} responses"
             )
-        return {"finished": {ids[0]: truth(told, "finished")} if ids else truth(told, "finished")}
-    if len(told) != len(ids):
-        raise RowError(f"the column 'finished' has {len(told)} values for {len(ids)} responses")
-    return {"finished": {i: truth(one, "finished") for i, one in zip(ids, told, strict=True)}}
+        return {"finished": {ids[0]: truth(value, "finished")} if ids else truth(value, "finished")}
+    if len(value) != len(ids):
+        raise RowError(f"the column 'finished' has {len(value)} values for {len(ids)} responses")
+    return {"finished": {i: truth(one, "finished") for i, one in zip(ids, value, strict=True)}}
 
 
 def _weight(row: Mapping[str, Any]) -> float:
     """How much the judgement counts, 1 where the row does not say. Raises RowError for what is no
     weight."""
-    told = row.get("weight")
-    if told is None or told == "":
+    value = row.get("weight")
+    if value is None or value == "":
         return 1.0
-    weight = number(told, "weight")
+    weight = number(value, "weight")
     if weight < 0:
-        raise RowError(f"the column 'weight' is {shown(told)}, not a number of 0 or more")
+        raise RowError(f"the column 'weight' is {shown(value)}, not a number of 0 or more")
     return weight
 
 
@@ -448,12 +454,12 @@ def _places(given: Any, prompt: Content, ids: Sequence[str]) -> tuple[list[int],
 def how_much(row: Mapping[str, Any]) -> dict[str, Any]:
     """How much better the preferred response is said to be, and how probably it is: of a
     comparison's choice, what is told."""
-    found: dict[str, Any] = (
+    fields: dict[str, Any] = (
         {} if empty(row.get("strength")) else {"strength": whole(row["strength"], "strength")}
     )
     if not empty(row.get("probability")):
-        found["probability"] = number(row["probability"], "probability")
-    return found
+        fields["probability"] = number(row["probability"], "probability")
+    return fields
 
 
 def content_of(value: Any) -> Content:

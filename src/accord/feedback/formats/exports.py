@@ -111,11 +111,13 @@ class Shares:
         if not options:
             return None, 0
         key, turned = _key(record.prompt, *(same[i] for i in options))
-        said = [sum(values) / len(values) for values in self.votes.get(key, {}).values()]
-        if not said:
+        values_by_annotator = [
+            sum(values) / len(values) for values in self.votes.get(key, {}).values()
+        ]
+        if not values_by_annotator:
             return None, 0
-        mean = sum(said) / len(said)
-        return round(1 - mean if turned else mean, 6), len(said)
+        mean = sum(values_by_annotator) / len(values_by_annotator)
+        return round(1 - mean if turned else mean, 6), len(values_by_annotator)
 
 
 def _same(option: Option) -> str:
@@ -404,10 +406,10 @@ def _margins(owners: Sequence[Feedback], about: Sequence[dict[str, Any]]) -> dic
 
     owners: the record of each row.
     """
-    found = [record.meta["margin"] for record in owners if "margin" in record.meta]
-    if len(found) < len(about):
-        return {"margin (all rows must have one)": len(found)} if found else {}
-    for line, margin in zip(about, found, strict=True):
+    margins = [record.meta["margin"] for record in owners if "margin" in record.meta]
+    if len(margins) < len(about):
+        return {"margin (all rows must have one)": len(margins)} if margins else {}
+    for line, margin in zip(about, margins, strict=True):
         line["margin"] = margin
     return {}
 
@@ -451,10 +453,14 @@ def _written_as(record: Feedback, part: ExportedRow) -> dict[str, Any]:
 
 def _finished(record: Feedback, options: Sequence[str]) -> dict[str, Any]:
     """Whether the row's responses ended or were cut off, where the record says so."""
-    told = record.meta.get("finished")
-    if isinstance(told, dict) and options and all(i in told for i in options):
-        return {"finished": [told[i] for i in options]}
-    return {"finished": told} if isinstance(told, bool) and record.kind == "demonstration" else {}
+    finished = record.meta.get("finished")
+    if isinstance(finished, dict) and options and all(i in finished for i in options):
+        return {"finished": [finished[i] for i in options]}
+    return (
+        {"finished": finished}
+        if isinstance(finished, bool) and record.kind == "demonstration"
+        else {}
+    )
 
 
 def _common(record: Feedback) -> dict[str, Any]:
@@ -491,5 +497,5 @@ def _about_rows(record: Feedback, shares: Shares) -> Iterator[dict[str, Any]]:
 
 def export_rows(records: Iterable[Feedback], shape: str) -> tuple[list[dict[str, Any]], int]:
     """Bare rows of `shape` and the number of records it cannot hold."""
-    made = export(list(records), shape)
-    return made.rows, sum(made.left_out.values())
+    exported = export(list(records), shape)
+    return exported.rows, sum(exported.left_out.values())

@@ -35,12 +35,12 @@ def _questions(row: Row) -> list[str]:
             for name in names[names.index("id") + 1 : names.index("annotator")]
             if name not in _ABOUT
         ]
-    found = [name for name in names if name not in _ABOUT and row[name] in ("left", "right")]
-    if not found:
+    questions = [name for name in names if name not in _ABOUT and row[name] in ("left", "right")]
+    if not questions:
         raise RowError(
             "which columns are answers is told by their order, between id and annotator: it was changed"
         )
-    return found
+    return questions
 
 
 def prepare_json_min(rows: Sequence[Row], source: Path) -> Parse:
@@ -157,8 +157,8 @@ def _nested(row: Row) -> dict[str, Any]:
             structure(row.get(f"{name}{_ANSWERS}.{part}")) or [None] * len(values)
             for part in ("users", "status")
         )
-        told = (values, users, status)
-        if not all(isinstance(one, list) and len(one) == len(values) for one in told):
+        lists = (values, users, status)
+        if not all(isinstance(one, list) and len(one) == len(values) for one in lists):
             raise RowError(
                 f"answers to {name!r}, their users and their states are no lists of one length"
             )

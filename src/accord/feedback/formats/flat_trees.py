@@ -42,25 +42,25 @@ def prepare(rows: Sequence[Row], source: Path) -> Parse:
             nodes[str(above)]["replies"].append(nodes[str(row["message_id"])])
         else:
             broken[str(row["message_tree_id"])] = "a message of the tree is missing"
-    made: dict[str, list[Parsed]] = {}
+    by_tree: dict[str, list[Parsed]] = {}
 
     def parse(row: Row) -> Iterator[Parsed]:
         own = str(row["message_tree_id"])
-        if own not in broken and own not in made:
+        if own not in broken and own not in by_tree:
             try:
                 whole = {
                     "message_tree_id": own,
                     "tree_state": row.get("tree_state"),
                     "prompt": nodes[own],
                 }
-                made[own] = list(tree(whole))
+                by_tree[own] = list(tree(whole))
             except KeyError:
                 broken[own] = "the first message of the tree is missing"
             except RowError as error:
                 broken[own] = str(error)
         if own in broken:
             raise RowError(broken[own])
-        return iter(made[own] if empty(row["parent_id"]) else ())
+        return iter(by_tree[own] if empty(row["parent_id"]) else ())
 
     return parse
 
@@ -80,7 +80,7 @@ def _by_name(value: Any) -> Any:
         return value
     others = [name for name in value if name != "name"]
     entries = [
-        dict(zip(others, told, strict=True))
-        for told in zip(*(value[name] for name in others), strict=True)
+        dict(zip(others, values, strict=True))
+        for values in zip(*(value[name] for name in others), strict=True)
     ]
     return dict(zip(value["name"], entries, strict=True))

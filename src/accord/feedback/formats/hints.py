@@ -79,10 +79,10 @@ def meaning_of(name: str, from_zero: bool = False) -> str | None:
     name = _plain(name)
     if name in MEANING:
         return MEANING[name]
-    if found := (_NUMBERED_0 if from_zero else _NUMBERED).fullmatch(name):
+    if match := (_NUMBERED_0 if from_zero else _NUMBERED).fullmatch(name):
         return (
             "response_a"
-            if found.group(2) in (("0",) if from_zero else ("a", "1", "left", "first", "one"))
+            if match.group(2) in (("0",) if from_zero else ("a", "1", "left", "first", "one"))
             else "response_b"
         )
     return next((MEANING[near] for near in _misspelt(name, MEANING)), None)
@@ -112,10 +112,10 @@ def hints_an_answer(name: str) -> bool:
 def text_columns(rows: Sequence[Mapping[str, Any]], known: set[str]) -> list[str]:
     """Columns outside `known` that hold texts or conversations, judged over all rows: not
     identifiers, not short texts that repeat."""
-    found = []
+    texts = []
     for name in dict.fromkeys(name for row in rows for name in row):
         if name not in known and any(is_conversation(row.get(name)) for row in rows):
-            found.append(name)
+            texts.append(name)
             continue
         values = [row[name] for row in rows if isinstance(row.get(name), str) and row[name].strip()]
         if (
@@ -126,8 +126,8 @@ def text_columns(rows: Sequence[Mapping[str, Any]], known: set[str]) -> list[str
             continue
         repeat = max(map(len, values)) <= _SHORT and 2 * len(set(values)) <= len(values)
         if meaning_of(name) == "prompt" or not (repeat or all(map(_IDENTIFIER.fullmatch, values))):
-            found.append(name)
-    return found
+            texts.append(name)
+    return texts
 
 
 def way_out(columns: Sequence[str]) -> str:
@@ -149,12 +149,12 @@ def nearest(names: Sequence[str], shapes: Sequence[tuple[str, Sequence[str]]]) -
     means = {name: meaning for name in names if (meaning := meaning_of(name, from_zero))}
     best: tuple[tuple[int, int], str, list[str], dict[str, str]] | None = None
     for shape, fields in shapes:
-        found = _looks_like(fields, names, means)
-        missing = [f for f in fields if f not in found]
-        changed = {f: name for f, name in found.items() if f != name}
-        if len(found) < 2 or len(missing) > 1 or not (missing or changed):
+        alike = _looks_like(fields, names, means)
+        missing = [f for f in fields if f not in alike]
+        changed = {f: name for f, name in alike.items() if f != name}
+        if len(alike) < 2 or len(missing) > 1 or not (missing or changed):
             continue
-        score = (len(found) - 2 * len(missing), sum(f in _NAMES for f in fields) - len(changed))
+        score = (len(alike) - 2 * len(missing), sum(f in _NAMES for f in fields) - len(changed))
         if best is None or score > best[0]:
             best = score, shape, missing, changed
     if best is None:
@@ -166,7 +166,7 @@ def nearest(names: Sequence[str], shapes: Sequence[tuple[str, Sequence[str]]]) -
         how = f"say what the columns are, {HOW.format('prompt: NAME, response: NAME', 'prompt=NAME')}, or see docs/formats.md"
         return f"{known}: {how}" if known else how
     _, shape, missing, changed = best
-    said = [
+    parts = [
         *(f"{name!r} looks like {f}" for f, name in changed.items()),
         *(f"nothing looks like {f}" for f in missing),
     ]
@@ -174,20 +174,20 @@ def nearest(names: Sequence[str], shapes: Sequence[tuple[str, Sequence[str]]]) -
         ", ".join(f"{f}: {n}" for f, n in changed.items()),
         ",".join(f"{f}={n}" for f, n in changed.items()),
     )
-    return f"nearest is {shape}: {', '.join(said)}{f'; {pairs}' if changed else ''}"
+    return f"nearest is {shape}: {', '.join(parts)}{f'; {pairs}' if changed else ''}"
 
 
 def _looks_like(
     fields: Sequence[str], names: Sequence[str], means: Mapping[str, str]
 ) -> dict[str, str]:
     """For each field the column of that name, or one whose name means the same."""
-    found = {field: field for field in fields if field in names}
+    matched = {field: field for field in fields if field in names}
     for field in fields:
-        if field not in found and (meaning := meaning_of(field)):
-            alike = (n for n, m in means.items() if m == meaning and n not in found.values())
+        if field not in matched and (meaning := meaning_of(field)):
+            alike = (n for n, m in means.items() if m == meaning and n not in matched.values())
             if (name := next(alike, None)) is not None:
-                found[field] = name
-    return found
+                matched[field] = name
+    return matched
 
 
 # --- columns under other names --------------------------------------------------------------------

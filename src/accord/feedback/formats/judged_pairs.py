@@ -29,17 +29,17 @@ def webgpt(row: Row) -> Iterator[Feedback]:
     """WebGPT's comparisons: a score of each answer, the higher the better, both 0 where they are
     equally good."""
     question, names = structure(row["question"]), ("answer_0", "answer_1")
-    asked = question["full_text"] if isinstance(question, Mapping) else question
+    text = question["full_text"] if isinstance(question, Mapping) else question
     rest = (
         {name: value for name, value in question.items() if name != "full_text"}
-        if asked is not question
+        if text is not question
         else {}
     )
     scores = [number(row[f"score_{side}"], f"score_{side}") for side in (0, 1)]
     outcome: Side = "tie" if scores[0] == scores[1] else 0 if scores[0] > scores[1] else 1
     meta = {"source": {"question": rest}} if rest else {}
     yield compared(
-        user(asked), [answer(row, name) for name in names], outcome, row, names=names, meta=meta
+        user(text), [answer(row, name) for name in names], outcome, row, names=names, meta=meta
     )
 
 
@@ -56,8 +56,8 @@ def is_summary_axes(row: Row) -> bool:
     """One summary, rated on several axes."""
     return (
         "info" in row
-        and isinstance(found := structure(row.get("summary")), Mapping)
-        and "axes" in found
+        and isinstance(summary := structure(row.get("summary")), Mapping)
+        and "axes" in summary
     )
 
 
@@ -69,20 +69,20 @@ def _to_summarise(info: Mapping[str, Any]) -> str:
         if post
         else {"title": "Article: {}", "article": "{}"}
     )
-    told = {name: info[name] for name in forms if not empty(info.get(name))}
-    if not told.keys() & {"post", "article"} or not all(
-        isinstance(text, str) for text in told.values()
+    texts = {name: info[name] for name in forms if not empty(info.get(name))}
+    if not texts.keys() & {"post", "article"} or not all(
+        isinstance(text, str) for text in texts.values()
     ):
         raise RowError("the post or article that is summarised is empty, or no text")
-    return "\n\n".join([*(forms[name].format(text) for name, text in told.items()), "TL;DR:"])
+    return "\n\n".join([*(forms[name].format(text) for name, text in texts.items()), "TL;DR:"])
 
 
 def _source_meta(info: Mapping[str, Any], **more: Any) -> dict[str, Any]:
     used = ("post", "article", "title", "subreddit")
-    told = {**{name: value for name, value in info.items() if name not in used}, **more}
+    fields = {**{name: value for name, value in info.items() if name not in used}, **more}
     return (
-        {"source": kept}
-        if (kept := {name: value for name, value in told.items() if not empty(value)})
+        {"source": source}
+        if (source := {name: value for name, value in fields.items() if not empty(value)})
         else {}
     )
 
@@ -90,27 +90,27 @@ def _source_meta(info: Mapping[str, Any], **more: Any) -> dict[str, Any]:
 def summaries(row: Row) -> Iterator[Parsed]:
     """summarize_from_feedback, comparisons: choice is the place of the preferred summary, policy
     wrote it. The worker's confidence and notes stay in `meta.source`."""
-    found, chosen = structure(row["summaries"]), whole(row["choice"], "choice")
-    if not isinstance(found, list) or len(found) != 2 or chosen not in (0, 1):
+    both, chosen = structure(row["summaries"]), whole(row["choice"], "choice")
+    if not isinstance(both, list) or len(both) != 2 or chosen not in (0, 1):
         raise RowError(f"the choice is {chosen}: it is 0 or 1, of two summaries")
-    notes = [summary.get("note") for summary in found]
+    notes = [summary.get("note") for summary in both]
     extra, info = structure(row.get("extra")), structure(row["info"])
     meta = _source_meta(
         info,
         **(dict(extra) if isinstance(extra, Mapping) else {}),
         notes=notes if any(notes) else None,
     )
-    texts = [answer(summary, "text") for summary in found]
+    texts = [answer(summary, "text") for summary in both]
     yield compared(
         _to_summarise(info),
         texts,
         chosen,
         row,
         names=("summary 0", "summary 1"),
-        producers=[name_in(summary, "policy") for summary in found],
+        producers=[name_in(summary, "policy") for summary in both],
         meta=meta,
     )
-    for summary in found:
+    for summary in both:
         yield from unused(summary, _SUMMARY, "a summary")
 
 
@@ -139,13 +139,17 @@ def summary_axes(row: Row) -> Iterator[Parsed]:
 def alpaca_eval(row: Row) -> Iterator[Feedback]:
     """AlpacaEval's and AlpacaFarm's annotations: preference 1 is for output_1, 2 for output_2, 1.5
     (of old 0) a tie; between them it is 1 plus the probability that output_2 is better."""
-    told, names = number(row["preference"], "preference"), ("output_1", "output_2")
-    if told and not 1 <= told <= 2:
+    preference_value, names = number(row["preference"], "preference"), ("output_1", "output_2")
+    if preference_value and not 1 <= preference_value <= 2:
         raise RowError(
             f"the column 'preference' is {shown(row['preference'])}, not 1 to 2 (or 0 for a tie)"
         )
-    outcome: Side = "tie" if told in (0, 1.5) else 0 if told < 1.5 else 1
-    probability = max(told - 1, 2 - told) if told not in (0, 1, 1.5, 2) else None
+    outcome: Side = "tie" if preference_value in (0, 1.5) else 0 if preference_value < 1.5 else 1
+    probability = (
+        max(preference_value - 1, 2 - preference_value)
+        if preference_value not in (0, 1, 1.5, 2)
+        else None
+    )
     yield compared(
         user(row["instruction"], row.get("input")),
         [answer(row, name) for name in names],
@@ -189,21 +193,21 @@ def panda(row: Row) -> Iterator[Parsed]:
     also the judge's reason."""
     inputs, outputs = structure(row.get("inputs", row)), structure(row.get("outputs"))
     names = ("response1", "response2")
-    asked, answers = (
+    prompt, answers = (
         user(inputs["instruction"], inputs.get("input")),
         [answer(inputs, name) for name in names],
     )
     if outputs is not None:
-        kept = (
+        source = (
             {"reference_response": outputs["reference_response"]}
             if outputs.get("reference_response")
             else {}
         )
-        meta = {"source": kept} if kept else {}
+        meta = {"source": source} if source else {}
         outcome = _panda(outputs["evaluation_result"], "evaluation_result")
-        yield compared(asked, answers, outcome, row, names=names, meta=meta)
+        yield compared(prompt, answers, outcome, row, names=names, meta=meta)
         if reason := outputs.get("evaluation_reason"):
-            yield build("critique", asked, answers, {"text": reason}, row)
+            yield build("critique", prompt, answers, {"text": reason}, row)
         yield from unused(inputs, ("instruction", "input", *names), "the inputs")
         yield from unused(
             outputs, ("evaluation_result", "evaluation_reason", "reference_response"), "the outputs"
@@ -215,7 +219,7 @@ def panda(row: Row) -> Iterator[Parsed]:
         if not empty(row.get(name)):
             who = f"annotator {PANDA_LABELS.index(name) + 1}"
             yield compared(
-                asked,
+                prompt,
                 answers,
                 _panda(row[name], name),
                 row,
@@ -228,6 +232,6 @@ def panda(row: Row) -> Iterator[Parsed]:
 
 
 def _panda(value: Any, column: str) -> Side:
-    if (found := _PANDA.get(str(value).strip().lower())) is None:
+    if (side := _PANDA.get(str(value).strip().lower())) is None:
         raise RowError(f"the column {column!r} is {shown(value)}, not one of 1, 2, 0, Tie")
-    return found
+    return side

@@ -53,7 +53,7 @@ def _annotations(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _task(row: Mapping[str, Any], scales: ScaleGuess) -> Iterator[Parsed]:
-    found = False
+    any_record = False
     for annotation in _annotations(row):
         results = annotation.get("result") or []
         sheet = _sheet(row["data"], results)
@@ -65,25 +65,25 @@ def _task(row: Mapping[str, Any], scales: ScaleGuess) -> Iterator[Parsed]:
             source["gold"] = True
         if annotation.get("updated_at") not in (None, annotation.get("created_at")):
             source["updated_at"] = annotation["updated_at"]
-        answerer = Answerer(sheet, _said(annotation), source)
+        answerer = Answerer(sheet, _common_fields(annotation), source)
         if marked(annotation, "was_cancelled"):
             yield answerer.skip("skipped in Label Studio")
-            found = True
+            any_record = True
             yield from [Left("answer of a skipped annotation")] * len(results)
             continue
-        for made in settled(
+        for answer_record in settled(
             answerer, [part for result in results for part in _result(answerer, result, scales)]
         ):
-            found = found or not isinstance(made, Left)
-            yield made
+            any_record = any_record or not isinstance(answer_record, Left)
+            yield answer_record
     yield from [Left("prediction (a model's proposal)")] * len(row.get("predictions") or [])
     yield from [Left("unfinished draft")] * len(row.get("drafts") or [])
     yield from left_of(row, _READ, "data")
-    if not found:
+    if not any_record:
         yield Left("task without an answer")
 
 
-def _said(annotation: Mapping[str, Any]) -> dict[str, Any]:
+def _common_fields(annotation: Mapping[str, Any]) -> dict[str, Any]:
     """Who, when, how long. Of an annotator only the id is kept, not name and address."""
     who = annotation.get("completed_by")
     if isinstance(who, dict):

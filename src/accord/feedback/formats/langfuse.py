@@ -61,37 +61,44 @@ def _kind(row: Row) -> str:
 def _score(row: Row, scales: ScaleGuess) -> Iterator[Parsed]:
     """A truth value is a thumb, a number a rating, a category a flag; a comment is a critique."""
     prompt, answers, name = (
-        _said(row["input"], "input"),
-        [_said(row["output"], "output")],
+        _content(row["input"], "input"),
+        [_content(row["output"], "output")],
         named(row["name"], "name"),
     )
     who = next(filter(None, (name_in(row, c) for c in ("authorUserId", "userId", "source"))), None)
-    said = {
+    common = {
         "annotator": who,
         "created_at": row.get("createdAt") if empty(row.get("timestamp")) else row["timestamp"],
     }
     meta: dict[str, Any] = {"source": {"score": name}}
     if _kind(row) == "BOOLEAN":
-        yield build("thumb", prompt, answers, {"up": truth(row["value"], "value")}, said, meta=meta)
+        yield build(
+            "thumb", prompt, answers, {"up": truth(row["value"], "value")}, common, meta=meta
+        )
     elif _kind(row) == "CATEGORICAL":
         value = row.get("stringValue") if not empty(row.get("stringValue")) else row["value"]
         if empty(value):
             raise RowError("the value is empty")
         yield build(
-            "flags", prompt, answers, {"flags": {name: named(value, "value")}}, said, meta=meta
+            "flags", prompt, answers, {"flags": {name: named(value, "value")}}, common, meta=meta
         )
     else:
         score = number(row["value"], "value")
         low, high = scales.range(name)
         choice = {"scores": {name: score}, "low": low, "high": high}
-        yield build("rating", prompt, answers, choice, said, meta={**meta, "scale": "guessed"})
+        yield build("rating", prompt, answers, choice, common, meta={**meta, "scale": "guessed"})
     if not empty(row.get("comment")):
         yield build(
-            "critique", prompt, answers, {"text": named(row["comment"], "comment")}, said, meta=meta
+            "critique",
+            prompt,
+            answers,
+            {"text": named(row["comment"], "comment")},
+            common,
+            meta=meta,
         )
 
 
-def _said(value: Any, column: str) -> Content:
+def _content(value: Any, column: str) -> Content:
     content = content_of([value] if isinstance(value, Mapping) else value)
     if empty(content):
         raise RowError(f"the column {column!r} is empty")

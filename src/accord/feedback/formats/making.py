@@ -39,8 +39,8 @@ _SPEAKERS: dict[str, Role] = {"Human": "user", "Assistant": "assistant"}
 
 def producers_of(row: Row, sides: Sequence[str] = SIDES) -> list[str | None]:
     """Who wrote the answer of each side, where a column says so."""
-    told = ([name_in(row, name.format(side)) for name in PRODUCERS] for side in sides)
-    return [next(filter(None, names), None) for names in told]
+    names_by_side = ([name_in(row, name.format(side)) for name in PRODUCERS] for side in sides)
+    return [next(filter(None, names), None) for names in names_by_side]
 
 
 def answer(row: Row, name: str) -> Content:
@@ -59,10 +59,10 @@ def _check_filled(content: Content, name: str) -> None:
 
 def user(text: Any, *more: Any) -> list[Message]:
     """A user's message: what is asked, and after an empty line what it is asked about."""
-    asked = [part for part in (text, *more) if part not in (None, "")]
-    if not asked or not all(isinstance(part, str) for part in asked) or not str(asked[0]).strip():
-        raise RowError("the prompt is empty" if not asked else "the prompt is no text")
-    return [Message(role="user", content="\n\n".join(asked))]
+    parts = [part for part in (text, *more) if part not in (None, "")]
+    if not parts or not all(isinstance(part, str) for part in parts) or not str(parts[0]).strip():
+        raise RowError("the prompt is empty" if not parts else "the prompt is no text")
+    return [Message(role="user", content="\n\n".join(parts))]
 
 
 def unused(value: Mapping[str, Any], used: Sequence[str], what: str) -> Iterator[Left]:
@@ -164,11 +164,11 @@ def demonstration(prompt: Content, response: Content, row: Row, **more: Any) -> 
 def turns(text: str) -> list[Message]:
     """The messages of a transcript in Anthropic's writing, "\\n\\nHuman: … \\n\\nAssistant: …"; an
     empty last one is left out."""
-    said = _said(text)
-    return said[:-1] if said[-1] == Message(role="assistant", content="") else said
+    spoken = _messages_of(text)
+    return spoken[:-1] if spoken[-1] == Message(role="assistant", content="") else spoken
 
 
-def _said(text: str) -> list[Message]:
+def _messages_of(text: str) -> list[Message]:
     start, *pieces = _TURN.split(text)
     if not pieces or start.strip():
         raise RowError('a transcript starts with "\\n\\nHuman:"')
@@ -181,9 +181,9 @@ def _said(text: str) -> list[Message]:
 def transcript(text: str) -> tuple[list[Message], str]:
     """An Anthropic HH transcript: (messages of the prompt, the last answer), cut at the last
     "Assistant:"."""
-    *asked, answer = _said(text)
+    *prompt, answer = _messages_of(text)
     if answer.role != "assistant":
         raise RowError('a transcript ends with an "\\n\\nAssistant:" turn')
-    if not asked:
+    if not prompt:
         raise RowError("the transcript has no prompt")
-    return asked, answer.text
+    return prompt, answer.text

@@ -13,10 +13,10 @@ from accord.feedback.records import Feedback
 
 
 def _dictionaries(value: Any, column: str) -> list[Mapping[str, Any]]:
-    found = structure(value)
-    if not isinstance(found, list) or not all(isinstance(one, Mapping) for one in found):
+    entries = structure(value)
+    if not isinstance(entries, list) or not all(isinstance(one, Mapping) for one in entries):
         raise RowError(f"the column {column!r} is no list of objects")
-    return found
+    return entries
 
 
 def is_nectar(row: Row) -> bool:
@@ -30,51 +30,51 @@ def is_stack_answers(row: Row) -> bool:
 
 
 def _holds(value: Any, *names: str) -> bool:
-    found = structure(value)
+    entries = structure(value)
     return (
-        isinstance(found, list)
-        and bool(found)
-        and isinstance(found[0], Mapping)
-        and set(names) <= found[0].keys()
+        isinstance(entries, list)
+        and bool(entries)
+        and isinstance(entries[0], Mapping)
+        and set(names) <= entries[0].keys()
     )
 
 
 def nectar(row: Row) -> Iterator[Parsed]:
     """Nectar: rank 1 is the best answer; the prompt is a transcript."""
-    found = _dictionaries(row["answers"], "answers")
+    answers = _dictionaries(row["answers"], "answers")
     prompt = (
         turns(row["prompt"])
         if row["prompt"].startswith("\n\nHuman:")
         else content_of(row["prompt"])
     )
     texts, ranks = (
-        [answer(one, "answer") for one in found],
-        [number(one["rank"], "rank") for one in found],
+        [answer(one, "answer") for one in answers],
+        [number(one["rank"], "rank") for one in answers],
     )
     yield ranked(
         prompt,
         texts,
         [-rank for rank in ranks],
         row,
-        producers=[name_in(one, "model") for one in found],
+        producers=[name_in(one, "model") for one in answers],
     )
-    for one in found:
+    for one in answers:
         yield from unused(one, ("answer", "model", "rank"), "an answer")
 
 
 def stack_answers(row: Row) -> Iterator[Parsed]:
     """Stack Exchange: answers by pm_score, which is made of their votes; equal ones are tied. The
     accepted answers' places stay in `meta.source`."""
-    found = _dictionaries(row["answers"], "answers")
+    answers = _dictionaries(row["answers"], "answers")
     texts, scores = (
-        [answer(one, "text") for one in found],
-        [number(one["pm_score"], "pm_score") for one in found],
+        [answer(one, "text") for one in answers],
+        [number(one["pm_score"], "pm_score") for one in answers],
     )
-    accepted = [place for place, one in enumerate(found) if marked(one, "selected")]
-    wrote = [name_in(one, "author_id") for one in found]
+    accepted = [place for place, one in enumerate(answers) if marked(one, "selected")]
+    wrote = [name_in(one, "author_id") for one in answers]
     meta = {"source": {"pm_score": scores, "accepted": accepted}}
     yield ranked(user(row["question"]), texts, scores, row, producers=wrote, meta=meta)
-    for one in found:
+    for one in answers:
         yield from unused(one, ("text", "pm_score", "selected", "author_id"), "an answer")
 
 
@@ -104,47 +104,51 @@ def ultrafeedback(row: Row) -> Iterator[Parsed]:
     system prompt and principle it was written under and the aspects' rationales stay in
     `meta.source`."""
     for completion in _dictionaries(row["completions"], "completions"):
-        asked, texts = user(row["instruction"]), [answer(completion, "response")]
+        prompt, texts = user(row["instruction"]), [answer(completion, "response")]
         wrote = [name_in(completion, "model")]
-        kept = {
+        source = {
             name: value
             for name, value in completion.items()
             if name not in _UNUSED and not empty(value)
         }
         aspects = dict(completion.get("annotations") or {})
-        scores = {name: float(told["Rating"]) for name, told in aspects.items() if _is_rating(told)}
-        why = {n: _without(told, "Rating" if n in scores else None) for n, told in aspects.items()}
-        kept |= {"aspects": why} if why and not scores else {}
-        meta = {"source": kept} if kept else {}
+        scores = {
+            name: float(aspect["Rating"]) for name, aspect in aspects.items() if _is_rating(aspect)
+        }
+        why = {
+            n: _without(aspect, "Rating" if n in scores else None) for n, aspect in aspects.items()
+        }
+        source |= {"aspects": why} if why and not scores else {}
+        meta = {"source": source} if source else {}
         if not empty(score := completion.get("overall_score")):
             choice = {"scores": {"overall": number(score, "overall_score")}, "low": 0, "high": 10}
-            yield build("rating", asked, texts, choice, row, producers=wrote, meta=meta)
+            yield build("rating", prompt, texts, choice, row, producers=wrote, meta=meta)
         for name in aspects.keys() - scores.keys():
             yield Left(f"UltraFeedback's {name} without a rating from 1 to 5")
         if scores:
             choice = {"scores": scores, "low": 1, "high": 5}
             yield build(
                 "rating",
-                asked,
+                prompt,
                 texts,
                 choice,
                 row,
                 producers=wrote,
-                meta={"source": {**kept, "aspects": why}},
+                meta={"source": {**source, "aspects": why}},
             )
         if not empty(critique := completion.get("critique")):
             yield build(
-                "critique", asked, texts, {"text": critique}, row, producers=wrote, meta=meta
+                "critique", prompt, texts, {"text": critique}, row, producers=wrote, meta=meta
             )
 
 
-def _without(told: Any, name: str | None) -> Any:
-    return {k: v for k, v in told.items() if k != name} if isinstance(told, Mapping) else told
+def _without(aspect: Any, name: str | None) -> Any:
+    return {k: v for k, v in aspect.items() if k != name} if isinstance(aspect, Mapping) else aspect
 
 
-def _is_rating(told: Any) -> bool:
+def _is_rating(aspect: Any) -> bool:
     """Whether an aspect has a rating from 1 to 5; "N/A" is none."""
     try:
-        return isinstance(told, Mapping) and 1 <= number(told.get("Rating"), "Rating") <= 5
+        return isinstance(aspect, Mapping) and 1 <= number(aspect.get("Rating"), "Rating") <= 5
     except RowError:
         return False

@@ -44,33 +44,33 @@ def old_comparison(row: Row) -> Iterator[Feedback]:
 def asked_pair(row: Row) -> Iterator[Feedback]:
     """orca pairs: the question (distilabel's: input), chosen and rejected. A pair that distilabel's
     judge found equally good (status "tie") is a tie; its ratings stay in `meta.source`."""
-    asked = user(row["question"] if "question" in row else row["input"])
-    told = {name: row[name] for name in ("rating", "order") if row.get(name) is not None}
-    meta = {"source": told} if told else {}
+    prompt = user(row["question"] if "question" in row else row["input"])
+    source = {name: row[name] for name in ("rating", "order") if row.get(name) is not None}
+    meta = {"source": source} if source else {}
     chosen, rejected = answer(row, "chosen"), answer(row, "rejected")
     if row.get("status") == "tie":
-        yield compared(asked, [chosen, rejected], "tie", row, meta=meta)
+        yield compared(prompt, [chosen, rejected], "tie", row, meta=meta)
     else:
-        yield from preference(asked, chosen, rejected, row, meta=meta)
+        yield from preference(prompt, chosen, rejected, row, meta=meta)
 
 
 def trajectory_pair(row: Row) -> Iterator[Feedback]:
     """UltraInteract: two next turns of one trajectory."""
-    asked = messages(unpacked(row["trajectory"], "trajectory"))
-    yield from preference(asked, answer(row, "chosen"), answer(row, "rejected"), row)
+    prompt = messages(unpacked(row["trajectory"], "trajectory"))
+    yield from preference(prompt, answer(row, "chosen"), answer(row, "rejected"), row)
 
 
 def openai_pair(row: Row) -> Iterator[Feedback]:
     """OpenAI's preferences: input {messages, tools, parallel_tool_calls}, preferred_output,
     non_preferred_output."""
-    asked = unpacked(row["input"], "input")
-    if not isinstance(asked, Mapping) or "messages" not in asked:
-        raise RowError(f"the column 'input' is {shown(asked)}, no object with messages")
+    request = unpacked(row["input"], "input")
+    if not isinstance(request, Mapping) or "messages" not in request:
+        raise RowError(f"the column 'input' is {shown(request)}, no object with messages")
     sides = [messages(unpacked(row[name], name)) for name in OPENAI]
-    rest = {name: value for name, value in asked.items() if name not in ("messages", "tools")}
-    with_tools = {**row, "tools": asked["tools"]} if asked.get("tools") else row
+    rest = {name: value for name, value in request.items() if name not in ("messages", "tools")}
+    with_tools = {**row, "tools": request["tools"]} if request.get("tools") else row
     yield compared(
-        messages(asked["messages"]),
+        messages(request["messages"]),
         sides,
         0,
         with_tools,

@@ -41,16 +41,18 @@ def open_webui(row: Row) -> Iterator[Parsed]:
         raise RowError(f"the rating is {shown(data['rating'])}, not 1 or -1")
     prompt, rated = _before(chat, own), chat[own]
     others = _siblings(chat, own, data.get("sibling_model_ids") or [])
-    kept = {name: value for name, value in data.items() if name not in _DATA and not empty(value)}
+    further = {
+        name: value for name, value in data.items() if name not in _DATA and not empty(value)
+    }
     about = {
         name: value
         for name, value in (row.get("meta") or {}).items()
         if name not in _META and not empty(value)
     }
     columns = {name: value for name, value in row.items() if name not in OWN and not empty(value)}
-    source = {"feedback": row.get("id"), **kept, **({"meta": about} if about else {})}
+    source = {"feedback": row.get("id"), **further, **({"meta": about} if about else {})}
     more: dict[str, Any] = {"meta": {"source": source, **({"columns": columns} if columns else {})}}
-    said = {
+    common = {
         **{name: row[name] for name in ("user_id", "created_at") if name in row},
         "session": row.get("id"),
     }
@@ -59,11 +61,11 @@ def open_webui(row: Row) -> Iterator[Parsed]:
     missing = len(data.get("sibling_model_ids") or []) - len(others)
     if others:
         yield ranked(
-            prompt, texts, [data["rating"], *[0.0] * len(others)], said, producers=wrote, **more
+            prompt, texts, [data["rating"], *[0.0] * len(others)], common, producers=wrote, **more
         )
     else:
         yield build(
-            "thumb", prompt, texts, {"up": data["rating"] == 1}, said, producers=wrote, **more
+            "thumb", prompt, texts, {"up": data["rating"] == 1}, common, producers=wrote, **more
         )
     yield from [Left("answer of another model that is not in the snapshot")] * missing
     yield from [Left("message of the chat that was neither asked nor judged")] * (
@@ -73,21 +75,21 @@ def open_webui(row: Row) -> Iterator[Parsed]:
     alone = {"producers": wrote[:1], **more}
     if not empty(score := (data.get("details") or {}).get("rating")):
         choice = {"scores": {"rating": number(score, "details.rating")}, "low": 1, "high": HIGHEST}
-        yield build("rating", prompt, texts[:1], choice, said, **alone)
+        yield build("rating", prompt, texts[:1], choice, common, **alone)
     if not empty(words := data.get("comment")):
-        yield build("critique", prompt, texts[:1], {"text": words}, said, **alone)
+        yield build("critique", prompt, texts[:1], {"text": words}, common, **alone)
 
 
 def _chat(row: Row) -> Mapping[str, Mapping[str, Any]]:
     try:
-        found = row["snapshot"]["chat"]["chat"]["history"]["messages"]
+        history = row["snapshot"]["chat"]["chat"]["history"]["messages"]
     except (KeyError, TypeError):
         raise RowError(
             "the export holds no snapshot of the chat, so that the texts are missing"
         ) from None
-    if not isinstance(found, Mapping):
+    if not isinstance(history, Mapping):
         raise RowError("the snapshot's messages are no object by id")
-    return found
+    return history
 
 
 def _before(chat: Mapping[str, Mapping[str, Any]], own: str) -> list[Message]:

@@ -24,12 +24,12 @@ def sides(
         if prompt is None:
             raise RowError("chosen and rejected share no prompt")
         texts = isinstance(chosen, str) and isinstance(rejected, str)
-        asked = (
+        asked_prompt = (
             prompt
             if texts or not isinstance(prompt, str)
             else [Message(role="user", content=prompt)]
         )
-        return asked, chosen, rejected
+        return asked_prompt, chosen, rejected
     if not all(whole):
         raise RowError("one of chosen and rejected holds the prompt, the other does not")
     assert isinstance(chosen, list)
@@ -71,6 +71,6 @@ def _check_holds(shared: list[Message], prompt: Content | None) -> None:
 
 def _words_beyond(transcript: str, shared: list[Message]) -> set[str]:
     """Words of a transcript that no message says, names of speakers aside."""
-    for said in sorted((m.text.strip() for m in shared), key=len, reverse=True):
-        transcript = transcript.replace(said, " ") if said else transcript
+    for text in sorted((m.text.strip() for m in shared), key=len, reverse=True):
+        transcript = transcript.replace(text, " ") if text else transcript
     return set(re.findall(r"\w+", transcript.lower())) - ROLES.keys()

@@ -43,12 +43,17 @@ def prm800k(row: Mapping[str, Any]) -> Iterator[Parsed]:
         raise RowError("no step has a rating")
     steps, labels = [text for text, _ in path], [label for _, label in path]
     plain = [_plain_step(*picked) for picked in path]
-    kept = [None if i < len(plain) and plain[i] == step else step for i, step in enumerate(given)]
+    own_steps = [
+        None if i < len(plain) and plain[i] == step else step for i, step in enumerate(given)
+    ]
     label = {k: v for k, v in row["label"].items() if k not in ("steps", "total_time")}
     rest = {
         **{k: v for k, v in row.items() if k not in {*COMMON, "question", "label"}},
         "question": {k: v for k, v in row["question"].items() if k != "problem"},
-        "label": {**label, **({"steps": kept} if any(step is not None for step in kept) else {})},
+        "label": {
+            **label,
+            **({"steps": own_steps} if any(step is not None for step in own_steps) else {}),
+        },
     }
     spent = row["label"].get("total_time")
     seconds = {"active_seconds": spent / 1000} if spent is not None else {}
@@ -77,11 +82,11 @@ def _picked(step: Mapping[str, Any]) -> tuple[str, int] | None:
     human = step.get("human_completion")
     if chosen is None and human is not None:
         return human["text"], 1
-    found = completions[chosen] if chosen is not None else completions[0] if completions else None
+    picked = completions[chosen] if chosen is not None else completions[0] if completions else None
     return (
         None
-        if found is None or found.get("rating") is None
-        else (found["text"], label(found["rating"], "rating", "signed"))
+        if picked is None or picked.get("rating") is None
+        else (picked["text"], label(picked["rating"], "rating", "signed"))
     )
 
 
@@ -114,9 +119,9 @@ def to_prm800k(record: Feedback) -> dict[str, Any]:
             "label": {"steps": steps, **time, "finish_reason": reason},
         }
     label = {k: v for k, v in rest["label"].items() if k != "steps"}
-    kept = rest["label"].get("steps")
-    if kept is not None:
-        steps = [steps[i] if step is None else step for i, step in enumerate(kept)]
+    own_steps = rest["label"].get("steps")
+    if own_steps is not None:
+        steps = [steps[i] if step is None else step for i, step in enumerate(own_steps)]
     others = {k: v for k, v in rest.items() if k not in ("question", "label")}
     return {
         **row,

@@ -32,7 +32,7 @@ def prepare(rows: Sequence[Row], source: Path) -> Parse:
 
 def _task(row: Row, labels: bool) -> Iterator[Parsed]:
     who, session = name_in(row, "_annotator_id"), name_in(row, "_session_id")
-    said = {
+    common = {
         "annotator": who or session,
         "created_at": row.get("_timestamp"),
         "session": session if who else None,
@@ -46,7 +46,7 @@ def _task(row: Row, labels: bool) -> Iterator[Parsed]:
             text,
             contents,
             {"reason": f"{answer} in Prodigy"},
-            said,
+            common,
             places=range(len(contents)),
         )
         return
@@ -55,7 +55,7 @@ def _task(row: Row, labels: bool) -> Iterator[Parsed]:
     if not options:
         if empty(row.get("label")):
             raise RowError("neither options nor a label")
-        yield build("flags", text, [], {"flags": {str(row["label"]): answer == "accept"}}, said)
+        yield build("flags", text, [], {"flags": {str(row["label"]): answer == "accept"}}, common)
         return
     accepted = [str(one) for one in row.get("accept") or []]
     names = [str(option["id"]) for option in options]
@@ -71,7 +71,7 @@ def _task(row: Row, labels: bool) -> Iterator[Parsed]:
             text,
             [],
             {"flags": {"label": accepted[0] if len(accepted) == 1 else accepted}},
-            said,
+            common,
         )
         return
     scores = [float(name in accepted) for name in names]
@@ -82,7 +82,7 @@ def _task(row: Row, labels: bool) -> Iterator[Parsed]:
         text,
         [_text(option) for option in options],
         scores,
-        said,
+        common,
         producers=wrote,
         places=range(len(options)),
     )
@@ -91,6 +91,6 @@ def _task(row: Row, labels: bool) -> Iterator[Parsed]:
 
 
 def _text(option: Mapping[str, Any]) -> str:
-    if not isinstance(found := option.get("text", option.get("html")), str):
+    if not isinstance(text := option.get("text", option.get("html")), str):
         raise RowError("an option has no text")
-    return found
+    return text

@@ -51,13 +51,13 @@ __all__ = [
 
 @dataclass(frozen=True)
 class RowsRead:
-    """rows in order; dropped: rows that could not be read, per reason, with the first place; said:
+    """rows in order; dropped: rows that could not be read, per reason, with the first place; messages:
     lines for people."""
 
     rows: list[NumberedRow]
     dropped: Counter[str] = field(default_factory=Counter)
     first_dropped: dict[str, str] = field(default_factory=dict)
-    said: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
 
 
 def read_rows(spec: AnySpec, bounds: Bounds = LOCAL) -> RowsRead:
@@ -70,7 +70,7 @@ def read_rows(spec: AnySpec, bounds: Bounds = LOCAL) -> RowsRead:
     merged = RowsRead(mixed([r.rows for _, r in read]))
     for _, one in read:
         merged.dropped.update(one.dropped)
-        merged.said.extend(one.said)
+        merged.messages.extend(one.messages)
         for reason, where in one.first_dropped.items():
             merged.first_dropped.setdefault(reason, where)
     return merged
@@ -78,12 +78,12 @@ def read_rows(spec: AnySpec, bounds: Bounds = LOCAL) -> RowsRead:
 
 def read_sources(spec: AnySpec, bounds: Bounds = LOCAL) -> list[tuple[DataSource, RowsRead]]:
     """The rows of each source of `spec` on their own, with shares kept. Raises as `read_rows`."""
-    found = sources(spec)
-    read = [_read(source, bounds) for source in found]
-    counts = _by_shares(found, [len(r.rows) for r in read])
+    data_sources = sources(spec)
+    read = [_read(source, bounds) for source in data_sources]
+    counts = _by_shares(data_sources, [len(r.rows) for r in read])
     return [
         (source, _thinned(source, one, n))
-        for source, one, n in zip(found, read, counts, strict=True)
+        for source, one, n in zip(data_sources, read, counts, strict=True)
     ]
 
 
@@ -113,7 +113,7 @@ def _read(source: DataSource, bounds: Bounds) -> RowsRead:
             f"no row of {_called(source)} can be read: {reasons}",
             f"repair or remove these rows{lines}",
         )
-    return RowsRead(rows, notes.dropped, notes.first, notes.said)
+    return RowsRead(rows, notes.dropped, notes.first, notes.messages)
 
 
 def _called(source: DataSource) -> str:
@@ -122,19 +122,19 @@ def _called(source: DataSource) -> str:
 
 
 # --- shares ---------------------------------------------------------------------------------------
-def _by_shares(found: Sequence[DataSource], counts: Sequence[int]) -> list[int]:
+def _by_shares(data_sources: Sequence[DataSource], counts: Sequence[int]) -> list[int]:
     """How many rows to take of each, so that shares hold: all of those without one, or as many as
     the scarcest allows.
 
     Raises DataError where a source has too few rows for its share beside those that have none.
     """
-    shares = [source.share for source in found]
+    shares = [source.share for source in data_sources]
     free = sum(n for n, share in zip(counts, shares, strict=True) if share is None)
     if not any(shares):
         return list(counts)
-    told = sum(share for share in shares if share)
+    shares_total = sum(share for share in shares if share)
     total = (
-        free / (1 - told)
+        free / (1 - shares_total)
         if free
         else min(n / share for n, share in zip(counts, shares, strict=True) if share)
     )
@@ -142,11 +142,11 @@ def _by_shares(found: Sequence[DataSource], counts: Sequence[int]) -> list[int]:
         n if share is None else round(share * total)
         for n, share in zip(counts, shares, strict=True)
     ]
-    for source, n, want in zip(found, counts, wanted, strict=True):
+    for source, n, want in zip(data_sources, counts, wanted, strict=True):
         if want > n:
             raise DataError(
                 f"{source} has {n:,} rows, but its share of {source.share:g} beside {free:,} other rows is {want:,}",
-                f"lower the share, or limit the others to {int(n / source.share * (1 - told)) if source.share else n:,} rows",
+                f"lower the share, or limit the others to {int(n / source.share * (1 - shares_total)) if source.share else n:,} rows",
             )
     return wanted
 
@@ -158,7 +158,7 @@ def _thinned(source: DataSource, read: RowsRead, count: int) -> RowsRead:
         return read
     rows = [read.rows[(2 * i + 1) * whole // (2 * count)] for i in range(count)]
     line = f"{source}: {count:,} of {whole:,} rows, for its share of {source.share:g}"
-    return RowsRead(rows, read.dropped, read.first_dropped, [*read.said, line])
+    return RowsRead(rows, read.dropped, read.first_dropped, [*read.messages, line])
 
 
 # --- one source -----------------------------------------------------------------------------------

@@ -57,14 +57,14 @@ def pku(row: Row) -> Iterator[Parsed]:
             producers=wrote,
         )
     for side in (0, 1):
-        told = _flags(
+        flags = _flags(
             row.get(f"is_response_{side}_safe"),
             row.get(f"response_{side}_harm_category"),
             row.get(f"response_{side}_severity_level"),
         )
-        if told:
+        if flags:
             yield build(
-                "flags", prompt, [answers[side]], {"flags": told}, row, producers=[wrote[side]]
+                "flags", prompt, [answers[side]], {"flags": flags}, row, producers=[wrote[side]]
             )
     if not better and all(empty(row.get(f"is_response_{side}_safe")) for side in (0, 1)):
         raise RowError("neither a better nor a safer response is named")
@@ -80,15 +80,15 @@ def _place(value: Any, column: str) -> int:
 def harm(row: Row) -> Iterator[Parsed]:
     """BeaverTails and PKU-SafeRLHF-QA: whether an answer is safe, and which harms it does."""
     harms = row.get("harm_category") if empty(row.get("category")) else row["category"]
-    told = _flags(row["is_safe"], harms, row.get("severity_level"))
-    if "safe" not in told:
+    flags = _flags(row["is_safe"], harms, row.get("severity_level"))
+    if "safe" not in flags:
         raise RowError("is_safe is missing")
     wrote = [name_in(row, "response_source")]
     yield build(
         "flags",
         content_of(row["prompt"]),
         [answer(row, "response")],
-        {"flags": told},
+        {"flags": flags},
         row,
         producers=wrote,
     )
@@ -96,18 +96,20 @@ def harm(row: Row) -> Iterator[Parsed]:
 
 def _flags(safe: Any, harms: Any, severity: Any) -> dict[str, Any]:
     """Flags of one answer: safe or not, the harms that apply, how severe they are."""
-    told: dict[str, Any] = {} if empty(safe) else {"safe": truth(safe, "is_safe")}
+    flags: dict[str, Any] = {} if empty(safe) else {"safe": truth(safe, "is_safe")}
     if not empty(harms):
-        found = unpacked(harms, "category")
-        if not isinstance(found, Mapping):
+        categories = unpacked(harms, "category")
+        if not isinstance(categories, Mapping):
             raise RowError("the column 'category' is no object of harms")
         if named := [
-            name for name, applies in found.items() if not empty(applies) and truth(applies, name)
+            name
+            for name, applies in categories.items()
+            if not empty(applies) and truth(applies, name)
         ]:
-            told["harms"] = named
+            flags["harms"] = named
     if not empty(severity):
-        told["severity"] = f"{number(severity, 'severity_level'):g}"
-    return told
+        flags["severity"] = f"{number(severity, 'severity_level'):g}"
+    return flags
 
 
 def red_team(row: Row) -> Iterator[Parsed]:
@@ -118,18 +120,18 @@ def red_team(row: Row) -> Iterator[Parsed]:
     rating = number(row["rating"], "rating")
     if not 0 <= rating <= MOST_SUCCESSFUL:
         raise RowError(f"the rating is {rating:g}, outside 0 to {MOST_SUCCESSFUL}")
-    said = turns(row["transcript"])
-    if len(said) < 2:
+    messages = turns(row["transcript"])
+    if len(messages) < 2:
         raise RowError("the transcript has no answer")
-    told: dict[str, Any] = {"attack success": f"{rating:g} of {MOST_SUCCESSFUL}"}
+    flags: dict[str, Any] = {"attack success": f"{rating:g} of {MOST_SUCCESSFUL}"}
     if not empty(row.get("tags")):
-        told["tags"] = [named(tag, "tags") for tag in unpacked(row["tags"], "tags")]
+        flags["tags"] = [named(tag, "tags") for tag in unpacked(row["tags"], "tags")]
     model = " ".join(filter(None, (name_in(row, name) for name in ("model_type", "num_params"))))
     yield build(
         "flags",
-        said[:1],
-        [said[1:]],
-        {"flags": told},
+        messages[:1],
+        [messages[1:]],
+        {"flags": flags},
         row,
         producers=[model or None],
         annotator=name_in(row, "red_team_member_id"),

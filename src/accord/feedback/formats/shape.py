@@ -51,9 +51,9 @@ class Shape:
 
     def parser(self, rows: Sequence[Row], source: Path) -> Parse:
         """What turns one of the rows of `source` into records."""
-        made = self.parse if self.prepare is None else self.prepare(rows, source)
-        assert made is not None
-        return made
+        parse = self.parse if self.prepare is None else self.prepare(rows, source)
+        assert parse is not None
+        return parse
 
 
 def has(*names: str) -> Callable[[Row], bool]:

@@ -57,8 +57,8 @@ def _hh(row: Row) -> Iterator[Feedback]:
         yield from preference(prompt, chosen, rejected, row)
         return
     whole = (
-        [*asked, Message(role="assistant", content=said)]
-        for asked, said in ((prompt, chosen), (other, rejected))
+        [*turns, Message(role="assistant", content=answer)]
+        for turns, answer in ((prompt, chosen), (other, rejected))
     )
     yield from preference(*sides(None, *whole), row)  # they differ from an earlier turn on
 
@@ -166,16 +166,16 @@ def _instruction(row: Row) -> Iterator[Feedback]:
     """LLaMA-Factory's `kto_tag` makes thumbs of the rows."""
     if not isinstance(row["output"], str):
         raise RowError(f"the column 'output' is {type(row['output']).__name__}, not a text")
-    asked = user(row["instruction"], row.get("input"))
+    prompt = user(row["instruction"], row.get("input"))
     if "kto_tag" in row:
-        yield from _thumb(asked, row["output"], row, "kto_tag")
+        yield from _thumb(prompt, row["output"], row, "kto_tag")
     else:
-        yield from demonstration(asked, row["output"], row)
+        yield from demonstration(prompt, row["output"], row)
 
 
 def _response(row: Row) -> Iterator[Feedback]:
-    made = _thumb if "label" in row else demonstration
-    yield from made(content_of(row["prompt"]), _side(row, "response"), row)
+    make = _thumb if "label" in row else demonstration
+    yield from make(content_of(row["prompt"]), _side(row, "response"), row)
 
 
 def _refined(row: Row) -> Iterator[Feedback]:

@@ -55,12 +55,12 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Answerer:
-    """Turns the answers of one annotator on one sheet into records; `said`: annotator, time,
+    """Turns the answers of one annotator on one sheet into records; `common`: annotator, time,
     seconds of them;
     `source`: where they come from, which also makes their ids."""
 
     sheet: Sheet
-    said: Mapping[str, Any]
+    common: Mapping[str, Any]
     source: Mapping[str, Any]
 
     def record(
@@ -82,10 +82,10 @@ class Answerer:
             self.sheet.prompt,
             contents,
             choice,
-            self.said,
+            self.common,
             producers=[self.sheet.producers.get(n) for n in names],
             places=[order.index(n) for n in names],
-            record_id=content_id(meta["source"], dict(self.said), kind, list(names)),
+            record_id=content_id(meta["source"], dict(self.common), kind, list(names)),
             meta=meta,
         )
 
@@ -169,7 +169,7 @@ class Answerer:
                 return self.side(question, side)
         answer: Any = list(labels)
         if one is not None and not several:
-            answer = one if (said := word(one)) is None else said
+            answer = one if (named := word(one)) is None else named
         name = self._one(question, about)
         return self.record(
             "flags", [name] if name else names, {"flags": {question: answer}}, question

@@ -77,8 +77,8 @@ class DataSource(Settings):
 
     def __str__(self) -> str:
         parts = ((name, getattr(self, name)) for name in ("config", "split", "revision", "limit"))
-        said = ", ".join(f"{name} {value}" for name, value in parts if value is not None)
-        return f"{self.path} ({said})" if said else self.path
+        options = ", ".join(f"{name} {value}" for name, value in parts if value is not None)
+        return f"{self.path} ({options})" if options else self.path
 
 
 def _named_path(path: str) -> str:
@@ -103,12 +103,12 @@ def _spec(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         if not value:
             raise ValueError("an empty list names no data")
-        found = _LIST.validate_python(list(value))
-        _check_shares(found)
-        return found
-    if isinstance(found := _one(value), DataSource) and found.share is not None:
+        listed = _LIST.validate_python(list(value))
+        _check_shares(listed)
+        return listed
+    if isinstance(listed := _one(value), DataSource) and listed.share is not None:
         raise ValueError("a share is for one of a list: give the others too, or a limit")
-    return found
+    return listed
 
 
 def _check_shares(sources: Sequence[str | DataSource]) -> None:
@@ -136,10 +136,10 @@ class _Named(Settings):
 def sources(spec: AnySpec) -> list[DataSource]:
     """All sources that `spec` names, in order. Raises ConfigError for an empty path, an empty list,
     wrong shares."""
-    found = validated(_Named, {"data": spec}, "").data
+    named = validated(_Named, {"data": spec}, "").data
     return [
         s if isinstance(s, DataSource) else DataSource(path=s)
-        for s in (found if isinstance(found, list) else [found])
+        for s in (named if isinstance(named, list) else [named])
     ]
 
 

@@ -145,8 +145,8 @@ def _ratings(row: Mapping[str, Any], scales: ScaleGuess) -> Iterator[Parsed]:
         for name, value in other.items()
         if not empty(value) and not can_keep(value)
     )
-    if kept := {k: v for k, v in other.items() if not empty(v) and can_keep(v)}:
-        meta["columns"] = {**meta.get("columns", {}), **kept}
+    if further := {k: v for k, v in other.items() if not empty(v) and can_keep(v)}:
+        meta["columns"] = {**meta.get("columns", {}), **further}
     yield build(
         "rating",
         _content(row, "prompt", "prompt_type"),
@@ -189,10 +189,10 @@ def _content(row: Mapping[str, Any], column: str, kind: str) -> Content:
 def _meta(row: Mapping[str, Any]) -> dict[str, Any]:
     if empty(row.get("meta")):
         return {}
-    found = unpacked(row["meta"], "meta")
-    if not isinstance(found, dict):
+    meta = unpacked(row["meta"], "meta")
+    if not isinstance(meta, dict):
         raise RowError("the column 'meta' is no JSON object")
-    return found
+    return meta
 
 
 # --- out ------------------------------------------------------------------------------------------

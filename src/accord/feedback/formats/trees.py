@@ -27,16 +27,16 @@ _ROLES = {"assistant": "assistant", "prompter": "user"}
 
 def tree(row: Mapping[str, Any]) -> Iterator[Parsed]:
     """All records of one tree."""
-    made = list(_visit(row["prompt"], [], str(row["message_tree_id"])))
-    first = next((i for i, part in enumerate(made) if isinstance(part, Feedback)), None)
+    parts = list(_visit(row["prompt"], [], str(row["message_tree_id"])))
+    first = next((i for i, part in enumerate(parts) if isinstance(part, Feedback)), None)
     if first is None:
         raise RowError("nothing in the tree is ranked, labelled or written by a person")
-    head = made[first]
+    head = parts[first]
     assert isinstance(head, Feedback)
-    made[first] = head.model_copy(
+    parts[first] = head.model_copy(
         update={"meta": {**head.meta, KEY: {**head.meta[KEY], "row": dict(row)}}}
     )
-    yield from made
+    yield from parts
     if row["prompt"].get("labels"):
         yield Left(PROMPT_LABELS)
 
@@ -51,10 +51,10 @@ def _visit(node: Mapping[str, Any], path: list[Message], tree_id: str) -> Iterat
     answers = [r for r in replies if r["role"] == "assistant"]
     ranked = [r for r in answers if r.get("rank") is not None]
     judged: set[str] = set()
-    for made in (*_events(node, here, answers, source), *_consensus(node, here, ranked, source)):
-        yield made
-        if isinstance(made, Feedback):
-            judged |= {o.id for o in made.options}
+    for part in (*_events(node, here, answers, source), *_consensus(node, here, ranked, source)):
+        yield part
+        if isinstance(part, Feedback):
+            judged |= {o.id for o in part.options}
     for reply in answers:
         if labels := reply.get("labels"):
             yield _rating(reply, labels, here, source)
@@ -100,13 +100,13 @@ def _consensus(
 def _ranking(
     here: list[Message],
     best_first: Sequence[Mapping[str, Any]],
-    said: Mapping[str, Any],
+    common: Mapping[str, Any],
     source: dict[str, Any],
     places: Sequence[int] | None,
 ) -> Feedback:
     ids = [r["message_id"] for r in best_first]
     flawed = marked(
-        said, "not_rankable"
+        common, "not_rankable"
     )  # all are flawed, factually incorrect or unacceptable: no order is meant
     choice = {"order": [ids] if flawed else [[i] for i in ids], "all_bad": flawed}
     return build(
@@ -114,7 +114,7 @@ def _ranking(
         here,
         [r["text"] for r in best_first],
         choice,
-        said,
+        common,
         ids=ids,
         producers=[_author(r) for r in best_first],
         places=places,
@@ -280,7 +280,7 @@ def _child(
     if parent is None:
         return roots.setdefault(own, _node(own, None, text, role))
     named = "prompter" if role == "user" else "assistant"
-    found = next(
+    child = next(
         (
             r
             for r in parent["replies"]
@@ -288,10 +288,10 @@ def _child(
         ),
         None,
     )
-    if found is None:
-        found = _node(own, parent["message_id"], text, role)
-        parent["replies"].append(found)
-    return found
+    if child is None:
+        child = _node(own, parent["message_id"], text, role)
+        parent["replies"].append(child)
+    return child
 
 
 def _node(own: str, parent: str | None, text: str, role: str) -> dict[str, Any]:

@@ -109,16 +109,18 @@ def _turn(turn: Any) -> tuple[Message, list[str]]:
         for key, value in given.items()
         if key not in _KEYS | _REFUSED.keys() and not empty(value)
     ]
-    said = _one_of(given, ("role", "from"))
-    role = ROLES.get(said) if isinstance(said, str) else None
+    role_given = _one_of(given, ("role", "from"))
+    role = ROLES.get(role_given) if isinstance(role_given, str) else None
     if role is None:
-        raise RowError(f"a message has the role {shown(said)}, not one of {', '.join(ROLES)}")
+        raise RowError(f"a message has the role {shown(role_given)}, not one of {', '.join(ROLES)}")
     content, thought = _content(_one_of(given, ("content", "value")), left)
     calls = [_call(call, left) for call in _calls(given)]
-    if said in CALLS:
-        calls += [_call(call, left) for call in _as_list(_json_of(content, f"the {said} message"))]
+    if role_given in CALLS:
+        calls += [
+            _call(call, left) for call in _as_list(_json_of(content, f"the {role_given} message"))
+        ]
         content = None
-    made = {
+    fields = {
         "role": role,
         "content": content,
         "tool_calls": calls,
@@ -130,19 +132,19 @@ def _turn(turn: Any) -> tuple[Message, list[str]]:
         else given.get("tool_call_id") or None,
     }
     try:
-        return Message.model_validate(made), left
+        return Message.model_validate(fields), left
     except ValidationError as error:
         raise RowError(f"a message cannot be read: {problem(error)}") from None
 
 
 def _one_of(given: Mapping[str, Any], names: Sequence[str]) -> Any:
     """The value under one of several names. Raises RowError where two say different things."""
-    found = [(name, given[name]) for name in names if name in given]
-    if any(value != found[0][1] for _, value in found[1:]):
+    given_values = [(name, given[name]) for name in names if name in given]
+    if any(value != given_values[0][1] for _, value in given_values[1:]):
         raise RowError(
-            f"a message has {' and '.join(repr(name) for name, _ in found)}, which differ"
+            f"a message has {' and '.join(repr(name) for name, _ in given_values)}, which differ"
         )
-    return found[0][1] if found else None
+    return given_values[0][1] if given_values else None
 
 
 def _text(given: Mapping[str, Any], key: str) -> Any:
@@ -197,10 +199,10 @@ def _content(value: Any, left: list[str]) -> tuple[Any, str | None]:
 
 
 def _reasoning(given: Mapping[str, Any], role: str) -> Any:
-    told = {name: given[name] for name in REASONING if name in given}
+    texts = {name: given[name] for name in REASONING if name in given}
     if role != "assistant":
-        told = {name: value for name, value in told.items() if not empty(value)}
-    return _one_of(told, REASONING)
+        texts = {name: value for name, value in texts.items() if not empty(value)}
+    return _one_of(texts, REASONING)
 
 
 def _calls(given: Mapping[str, Any]) -> list[Any]:
@@ -268,18 +270,18 @@ def _call(call: Any, left: list[str]) -> dict[str, Any]:
 
 def _weight(given: Mapping[str, Any], role: str) -> float | None:
     """How much training on the message counts; none for what is never trained anyway."""
-    told = {
+    weights = {
         name: float(truth(given[name], name)) if name != "weight" else number(given[name], name)
         for name in TRAINED
         if name in given
     }
-    if len(set(told.values())) > 1:
-        raise RowError(f"a message has {' and '.join(map(repr, told))}, which differ")
-    weight = next(iter(told.values()), None)
+    if len(set(weights.values())) > 1:
+        raise RowError(f"a message has {' and '.join(map(repr, weights))}, which differ")
+    weight = next(iter(weights.values()), None)
     if role == "assistant" or not weight:
         return weight if role == "assistant" else None
     raise RowError(
-        f"a message of the {role} has {next(iter(told))!r} {weight:g}: only what an assistant says is trained"
+        f"a message of the {role} has {next(iter(weights))!r} {weight:g}: only what an assistant says is trained"
     )
 
 
@@ -294,25 +296,25 @@ def check_spoken(what: str, *contents: Content | Clip) -> None:
             "results of tools": message.role == "tool",
             "reasoning": message.reasoning_content,
         }
-        if found := next((name for name, value in held.items() if value), None):
-            raise RowError(f"{what} holds no {found}")
+        if named := next((name for name, value in held.items() if value), None):
+            raise RowError(f"{what} holds no {named}")
 
 
 # --- beside the messages --------------------------------------------------------------------------
 def tools_of(value: Any, column: str) -> list[dict[str, Any]]:
     """The functions offered: a list of JSON schemas, or that as JSON in a text; OpenAI's old
     `functions` become tools."""
-    found = unpacked(value, column) if not empty(value) else []
-    if isinstance(found, Mapping):
-        found = [found]
-    if not isinstance(found, (list, tuple)) or not all(isinstance(tool, Mapping) for tool in found):
+    tools = unpacked(value, column) if not empty(value) else []
+    if isinstance(tools, Mapping):
+        tools = [tools]
+    if not isinstance(tools, (list, tuple)) or not all(isinstance(tool, Mapping) for tool in tools):
         raise RowError(f"the column {column!r} is no list of objects, each the schema of a tool")
-    for tool in found:
+    for tool in tools:
         if "function" not in tool and "name" not in tool:
             raise RowError(f"the column {column!r} has a tool without a name: {shown(dict(tool))}")
     return [
         {"type": "function", "function": dict(tool)} if column == "functions" else dict(tool)
-        for tool in found
+        for tool in tools
     ]
 
 
@@ -321,7 +323,7 @@ def history_of(value: Any, column: str) -> list[Message]:
     turns = unpacked(value, column)
     if is_conversation(turns):
         return messages(turns)
-    found: list[Message] = []
+    history: list[Message] = []
     for pair in turns if isinstance(turns, (list, tuple)) else [None]:
         if (
             not isinstance(pair, (list, tuple))
@@ -331,5 +333,8 @@ def history_of(value: Any, column: str) -> list[Message]:
             raise RowError(
                 f"the column {column!r} is no list of messages, or of pairs [asked, answered]"
             )
-        found += [Message(role="user", content=pair[0]), Message(role="assistant", content=pair[1])]
-    return found
+        history += [
+            Message(role="user", content=pair[0]),
+            Message(role="assistant", content=pair[1]),
+        ]
+    return history

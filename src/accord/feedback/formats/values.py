@@ -70,30 +70,30 @@ def number(value: Any, column: str) -> float:
     """A finite number, also one written as text. Raises RowError naming the column."""
     value = bare(value)
     try:
-        found = math.nan if isinstance(value, bool) else float(value)
+        parsed = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError, OverflowError):
-        found = math.nan
-    if not math.isfinite(found):
+        parsed = math.nan
+    if not math.isfinite(parsed):
         raise RowError(f"the column {column!r} is {shown(value)}, not a number")
-    return found
+    return parsed
 
 
 def whole(value: Any, column: str) -> int:
     """A whole number, also one written as 2.0 or as text. Raises RowError naming the column."""
-    found = number(value, column)
-    if found != int(found):
+    parsed = number(value, column)
+    if parsed != int(parsed):
         raise RowError(f"the column {column!r} is {shown(value)}, not a whole number")
-    return int(found)
+    return int(parsed)
 
 
 def truth(value: Any, column: str) -> bool:
     """True or false in any accepted spelling: true, yes, 1; false, no, 0. Raises RowError naming
     the column."""
-    found = _label(value)
-    if isinstance(found, bool):
-        return found
-    if found in (0, 1):
-        return found == 1
+    parsed = _label(value)
+    if isinstance(parsed, bool):
+        return parsed
+    if parsed in (0, 1):
+        return parsed == 1
     raise RowError(f"the column {column!r} is {shown(value)}, neither true nor false")
 
 
@@ -133,7 +133,7 @@ def is_label(value: Any) -> bool:
 
 
 def scheme_of(
-    values: Iterable[Any], column: str, explained: Scheme | None, told: Scheme | None = None
+    values: Iterable[Any], column: str, explained: Scheme | None, given_scheme: Scheme | None = None
 ) -> Scheme:
     """What the numbers of a whole column mean. explained: what the format says of 0 and 1; told:
     what the user says.
@@ -142,16 +142,16 @@ def scheme_of(
     five stars, 1 is no praise.
     """
     cells = list(values)
-    seen = [found for found in map(_label, cells) if found is not None]
-    numbers = {found for found in seen if not isinstance(found, bool)}
+    seen = [parsed for parsed in map(_label, cells) if parsed is not None]
+    numbers = {parsed for parsed in seen if not isinstance(parsed, bool)}
     if numbers and (beyond := next((cell for cell in cells if _beyond(cell)), None)) is not None:
         raise DataError(
             f"the column {column!r} holds {shown(beyond)} beside {', '.join(map(str, sorted(numbers)))}: a rating or a probability, no label",
             f"read it as a rating (--columns response=NAME,rating_overall={column}), or write what is good and bad: {LABELS}",
         )
-    if told is not None:
-        return told
-    words = len(seen) > sum(not isinstance(found, bool) for found in seen)
+    if given_scheme is not None:
+        return given_scheme
+    words = len(seen) > sum(not isinstance(parsed, bool) for parsed in seen)
     if -1 in numbers:
         return "signed"
     if explained is None and 0 in numbers and not words:
@@ -165,28 +165,28 @@ def scheme_of(
 def label(value: Any, column: str, scheme: Scheme) -> int:
     """1 good, -1 bad, 0 neutral. Raises RowError for what is no label, DataError for -1 in a column
     of 0 and 1."""
-    found = _label(value)
-    if found is None:
+    parsed = _label(value)
+    if parsed is None:
         raise RowError(
             f"the column {column!r} is {'empty' if empty(value) else f'{shown(value)}, which is no label, such as true, bad, 1 or -1'}"
         )
-    if isinstance(found, bool):
-        return 1 if found else -1
+    if isinstance(parsed, bool):
+        return 1 if parsed else -1
     if scheme == "signed":
-        return found
-    if found == -1:
+        return parsed
+    if parsed == -1:
         raise DataError(
             f"the column {column!r} was taken to hold 1 and 0, and now holds -1",
             "say labels: signed (--labels signed)",
         )
-    return 1 if found else -1
+    return 1 if parsed else -1
 
 
 def side(value: Any, column: str) -> Side:
     """Which of two responses is meant. Raises RowError naming the column."""
-    if (found := side_named(value)) is None:
+    if (named := side_named(value)) is None:
         raise RowError(f"the column {column!r} is {shown(value)}, not one of a, b, tie, both_bad")
-    return found
+    return named
 
 
 def side_named(value: Any) -> Side | None:
@@ -212,12 +212,12 @@ def unpacked(value: Any, column: str) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        found = decoded(value)
+        parsed = decoded(value)
     except (ValueError, RecursionError):
         raise RowError(f"the column {column!r} is {shown(value)}, not JSON") from None
-    if reason := fault({column: found}, LOCAL.depth):
+    if reason := fault({column: parsed}, LOCAL.depth):
         raise RowError(reason)
-    return found
+    return parsed
 
 
 def structure(value: Any) -> Any:

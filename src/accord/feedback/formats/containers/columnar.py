@@ -212,7 +212,7 @@ def json_value(value: Any) -> Any:
             if value == value.to_integral_value() and abs(value) < 1 << 64
             else float(value)
         )
-    said = (
+    fault = (
         "binary data" if isinstance(value, bytes) else f"a value of the type {type(value).__name__}"
     )
-    return Unreadable(f"holds {said}, not text")
+    return Unreadable(f"holds {fault}, not text")

@@ -90,17 +90,17 @@ class _Table:
             self.notes.say(f"{self.name}: {self.empty:,} empty rows passed over")
 
     def _named(self, names: Sequence[str], row: Sequence[str]) -> dict[str, str]:
-        found = dict(zip(names, row, strict=False))
-        if "" not in found:
-            return found
-        found = {}
+        named = dict(zip(names, row, strict=False))
+        if "" not in named:
+            return named
+        named = {}
         for i, (name, value) in enumerate(zip(names, row, strict=False), 1):
             if name:
-                found[name] = value
+                named[name] = value
             elif value:
                 self.notes.say(f"{self.name}: column {i} has no name; it is called column_{i}")
-                found[f"column_{i}"] = value
-        return found
+                named[f"column_{i}"] = value
+        return named
 
     def _unguarded(self, where: str, cells: dict[str, str]) -> dict[str, str] | None:
         try:
@@ -123,9 +123,9 @@ class _Table:
         lines."""
         first = self._next_line()
         delimiter = "\t" if self.tabs else None
-        if first and (said := _SEP.match(first)):
+        if first and (declared := _SEP.match(first)):
             self.before += 1
-            delimiter, first = said.group(1), self._next_line()
+            delimiter, first = declared.group(1), self._next_line()
         if not first:
             return None
         head = [first]
@@ -137,8 +137,8 @@ class _Table:
             head.append(more)
         delimiter = delimiter or _delimiter("".join(head))
         try:
-            told = [name for row in csv.reader(head, delimiter=delimiter) for name in row]
-            spaced = len(told) > 1 and all(name.startswith(" ") for name in told[1:])
+            head_names = [name for row in csv.reader(head, delimiter=delimiter) for name in row]
+            spaced = len(head_names) > 1 and all(name.startswith(" ") for name in head_names[1:])
             reader = csv.reader(
                 itertools.chain(head, self.lines),
                 delimiter=delimiter,

@@ -28,12 +28,12 @@ def hub_rows(source: DataSource, notes: Notes) -> Iterator[NumberedRow]:
     try:
         known = list(datasets.get_dataset_config_names(name, revision=revision))
         default = datasets.get_dataset_default_config_name(name, revision=revision)
-        config, said = pick_config(known, default, name, source.config)
+        config, messages = pick_config(known, default, name, source.config)
         splits = list(datasets.get_dataset_split_names(name, config_name=config, revision=revision))
         split = pick(splits, str(source), source.split)
         rest = [one for one in splits if one != split]
         for line in [
-            *said,
+            *messages,
             *([f"{name}: read the split {split}; not read: {', '.join(rest)}"] if rest else []),
         ]:
             notes.say(line)

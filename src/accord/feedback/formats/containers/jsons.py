@@ -21,9 +21,9 @@ TOO_DEEP = "the row is nested too deeply"
 
 
 def _object(pairs: list[tuple[str, Any]]) -> Any:
-    made = dict(pairs)
-    if len(made) == len(pairs):
-        return made
+    members = dict(pairs)
+    if len(members) == len(pairs):
+        return members
     seen: set[str] = set()
     twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
     return Unreadable(f"holds a key twice: {twice[:60]!r}")
@@ -107,19 +107,19 @@ def json_rows(name: str, text: Decoded, notes: Notes, bounds: Bounds) -> Iterato
         raise DataError(f"{name} is nested more than {bounds.depth} deep", "flatten it") from None
     for i, row in enumerate(value if isinstance(value, list) else [value], 1):
         where = f"{name} row {i}"
-        if (found := _mapping(row, where, notes)) is not None:
-            yield where, found
+        if (mapping := _mapping(row, where, notes)) is not None:
+            yield where, mapping
 
 
 def _mapping(value: Any, where: str, notes: Notes) -> dict[str, Any] | None:
     if isinstance(value, dict):
         return value
-    said = (
+    fault = (
         value.reason
         if isinstance(value, Unreadable)
         else f"is {type(value).__name__}, not an object with named fields"
     )
-    notes.drop(where, f"the row {said}")
+    notes.drop(where, f"the row {fault}")
     return None
 
 

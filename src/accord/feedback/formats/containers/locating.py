@@ -103,8 +103,8 @@ def _relative(folder: Path, files: Sequence[Path]) -> list[tuple[str, Path]]:
 def _chosen(
     layout: splits.Layout, source: DataSource, notes: Notes, only: bool = False
 ) -> list[Path]:
-    files, said = splits.chosen(layout, source.path, source.config, source.split, only)
-    for line in said:
+    files, messages = splits.chosen(layout, source.path, source.config, source.split, only)
+    for line in messages:
         notes.say(line)
     return files
 
@@ -130,10 +130,10 @@ def _layout(folder: Path, notes: Notes) -> splits.Layout:
 
 
 def _matching(pattern: str, notes: Notes) -> list[Path]:
-    found = [
+    matching = [
         Path(place) for place in sorted(glob.glob(pattern, recursive=True)) if Path(place).is_file()
     ]
-    return _of_data(found, f"no data file matches {pattern}", notes)
+    return _of_data(matching, f"no data file matches {pattern}", notes)
 
 
 def _of_data(files: Sequence[Path], none: str, notes: Notes) -> list[Path]:

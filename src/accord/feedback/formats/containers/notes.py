@@ -53,12 +53,12 @@ SENT = Bounds(
 
 @dataclass
 class Notes:
-    """dropped: rows that could not be read, per reason; first: the first place of each; said: lines
+    """dropped: rows that could not be read, per reason; first: the first place of each; messages: lines
     for people."""
 
     dropped: Counter[str] = field(default_factory=Counter)
     first: dict[str, str] = field(default_factory=dict)
-    said: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
 
     def drop(self, where: str, reason: str) -> None:
         """One row is left out."""
@@ -67,8 +67,8 @@ class Notes:
 
     def say(self, line: str) -> None:
         """Something to be said once."""
-        if line not in self.said:
-            self.said.append(line)
+        if line not in self.messages:
+            self.messages.append(line)
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,8 @@ def fault(row: dict[str, Any], depth: int) -> str | None:
     if len(row) > MAX_FIELDS:
         return f"it has more than {MAX_FIELDS:,} fields"
     for name, value in row.items():
-        if (found := _fault(value, depth)) or (found := _fault(name, depth)):
-            return f"the field {shortened(name)} {found}"
+        if (reason := _fault(value, depth)) or (reason := _fault(name, depth)):
+            return f"the field {shortened(name)} {reason}"
     return None
 
 
@@ -100,15 +100,15 @@ def _fault(value: Any, depth: int) -> str | None:
         parts = (
             value if isinstance(value, list) else [part for pair in value.items() for part in pair]
         )
-        return next((found for part in parts if (found := _fault(part, depth - 1))), None)
+        return next((reason for part in parts if (reason := _fault(part, depth - 1))), None)
     return None
 
 
 def _fault_of_text(text: str) -> str | None:
     if _HALVES.search(text):
         return "holds half a character (a lone surrogate)"
-    if found := _NO_CHARACTERS.search(text):
-        return f"holds U+{ord(found.group()):04X}, which Unicode reserves as no character"
+    if noncharacter := _NO_CHARACTERS.search(text):
+        return f"holds U+{ord(noncharacter.group()):04X}, which Unicode reserves as no character"
     return None
 
 

@@ -38,11 +38,11 @@ LISTED = 12
 @dataclass
 class Layout:
     """Files per configuration and split (None: no name of a split), and the configuration to take
-    where none is asked; said: what a card and the files do not have in common."""
+    where none is asked; messages: what a card and the files do not have in common."""
 
     files: dict[str, dict[str | None, list[Path]]] = field(default_factory=dict)
     default: str | None = None
-    said: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
 
     def add(self, config: str, split: str | None, file: Path) -> None:
         """One file."""
@@ -58,8 +58,8 @@ def chosen(
     only: where there is a single split it is taken whatever it is for (its files were named one by
     one).
     """
-    name, said = pick_config(list(layout.files), layout.default, named, config)
-    said = [*(f"{named}: {line}" for line in layout.said), *said]
+    name, messages = pick_config(list(layout.files), layout.default, named, config)
+    messages = [*(f"{named}: {line}" for line in layout.messages), *messages]
     splits = layout.files[name]
     within = f"{named}, configuration {name}" if name else named
     if None in splits and len(splits) == 1:
@@ -68,34 +68,34 @@ def chosen(
                 f"{within} has no split {split!r}: its files name no splits",
                 "leave out split, or name a file",
             )
-        return splits[None], said
+        return splits[None], messages
     if None in splits and split is None:
         raise DataError(
             f"{within} holds {_listed(s for s in splits if s)} beside files of no split ({splits[None][0].name}, ...)",
             "say which split, or name the file",
         )
     taken = pick([s for s in splits if s is not None], within, split, only)
-    said += [f"{within}: read the split {taken}"] if len(splits) > 1 else []
+    messages += [f"{within}: read the split {taken}"] if len(splits) > 1 else []
     rest = [
         f"{s or 'no split'} ({len(files):,} file{'s' * (len(files) > 1)})"
         for s, files in splits.items()
         if s != taken
     ]
-    return splits[taken], said + (
+    return splits[taken], messages + (
         [f"{within}: not read: {', '.join(rest[:LISTED])}"] if rest else []
     )
 
 
-def pick(splits: Sequence[str], named: str, asked: str | None, only: bool = False) -> str:
+def pick(splits: Sequence[str], named: str, wanted: str | None, only: bool = False) -> str:
     """The split to read: the one asked for, else the single one that is for training."""
-    if asked is not None:
-        meant = WORDS.get(asked)
-        same = [s for s in splits if s == asked] or [
+    if wanted is not None:
+        meant = WORDS.get(wanted)
+        same = [s for s in splits if s == wanted] or [
             s for s in splits if meant and role(s) == meant
         ]
         if len(same) != 1:
             raise DataError(
-                f"{named} has {'several splits' if same else 'no split'} {asked!r}; it has {_listed(splits)}",
+                f"{named} has {'several splits' if same else 'no split'} {wanted!r}; it has {_listed(splits)}",
                 "say one of these",
             )
         return same[0]
@@ -110,18 +110,18 @@ def pick(splits: Sequence[str], named: str, asked: str | None, only: bool = Fals
 
 
 def pick_config(
-    known: Sequence[str], default: str | None, named: str, asked: str | None
+    known: Sequence[str], default: str | None, named: str, wanted: str | None
 ) -> tuple[str, list[str]]:
     """(the configuration to read: the one asked for, the only one, or the default; lines that say
     what was not read)."""
-    if asked is not None:
-        if asked not in known:
+    if wanted is not None:
+        if wanted not in known:
             has = f"it has {_listed(known)}" if list(known) != [""] else "it has none"
             raise DataError(
-                f"{named} has no configuration {asked!r}; {has}",
+                f"{named} has no configuration {wanted!r}; {has}",
                 "say one of these, or leave out config",
             )
-        return asked, []
+        return wanted, []
     if len(known) == 1:
         return known[0], []
     if default in known:
@@ -134,9 +134,9 @@ def pick_config(
 
 
 def _listed(names: Iterable[str]) -> str:
-    found = list(names)
-    return ", ".join(found[:LISTED]) + (
-        f" and {len(found) - LISTED} more" if len(found) > LISTED else ""
+    listed = list(names)
+    return ", ".join(listed[:LISTED]) + (
+        f" and {len(listed) - LISTED} more" if len(listed) > LISTED else ""
     )
 
 
@@ -144,26 +144,26 @@ def _listed(names: Iterable[str]) -> str:
 def layout_of(folder: Path, files: Sequence[Path]) -> Layout:
     """Configurations and splits of a directory's data files, by its card, else by names."""
     card = read_card(folder)
-    told = _by_card(folder, files, card)
-    if told.files:
-        return told
+    declared_layout = _by_card(folder, files, card)
+    if declared_layout.files:
+        return declared_layout
     named = by_names(folder, files, declared(folder, card))
-    named.said = told.said
+    named.messages = declared_layout.messages
     return named
 
 
 def by_names(folder: Path, files: Sequence[Path], names: frozenset[str] = frozenset()) -> Layout:
     """By the names of files and folders; `names`: splits that the data set says it has."""
-    found = [
+    named_files = [
         (file, *split_of(PurePosixPath(file.relative_to(folder).as_posix()), names))
         for file in files
     ]
     layout = Layout()
-    if all(split is None for _, split, _ in found):
-        for file, _, _ in found:
+    if all(split is None for _, split, _ in named_files):
+        for file, _, _ in named_files:
             layout.add("", None, file)
         return layout
-    for file, split, above in found:
+    for file, split, above in named_files:
         layout.add(above, split, file)
     return layout
 
@@ -215,13 +215,13 @@ def read_card(folder: Path) -> Mapping[str, Any]:
     if head is None:
         return {}
     try:
-        told = yaml.load(head.group(1), _NoAliases)
+        header = yaml.load(head.group(1), _NoAliases)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise DataError(
             f"{folder / CARD}: its settings are not valid YAML ({' '.join(str(error).split())[:200]})",
             "repair them",
         ) from None
-    return told if isinstance(told, dict) else {}
+    return header if isinstance(header, dict) else {}
 
 
 class _NoAliases(yaml.SafeLoader):
@@ -237,21 +237,24 @@ class _NoAliases(yaml.SafeLoader):
 def declared(folder: Path, card: Mapping[str, Any]) -> frozenset[str]:
     """Names of splits in the card's `dataset_info` and in dataset_infos.json."""
     infos = card.get("dataset_info")
-    told = [*(infos if isinstance(infos, list) else [infos]), *_values(small_json(folder / INFOS))]
+    infos_all = [
+        *(infos if isinstance(infos, list) else [infos]),
+        *_values(small_json(folder / INFOS)),
+    ]
     names: set[str] = set()
-    for info in told:
+    for info in infos_all:
         splits = info.get("splits") if isinstance(info, dict) else None
-        found = (
+        split_names = (
             [s.get("name") if isinstance(s, dict) else None for s in splits]
             if isinstance(splits, list)
             else splits or ()
         )
-        names |= {name for name in found if isinstance(name, str) and name}
+        names |= {name for name in split_names if isinstance(name, str) and name}
     return frozenset(names)
 
 
-def _values(told: Any) -> list[Any]:
-    return list(told.values()) if isinstance(told, dict) else []
+def _values(mapping: Any) -> list[Any]:
+    return list(mapping.values()) if isinstance(mapping, dict) else []
 
 
 def _by_card(folder: Path, files: Sequence[Path], card: Mapping[str, Any]) -> Layout:
@@ -262,35 +265,38 @@ def _by_card(folder: Path, files: Sequence[Path], card: Mapping[str, Any]) -> La
             continue
         name = str(config.get("config_name", "default"))
         for split, patterns in _patterns(config):
-            found = {pattern: _matching(folder, files, pattern) for pattern in patterns}
+            by_pattern = {pattern: _matching(folder, files, pattern) for pattern in patterns}
             for file in files:
-                if any(file in matching for matching in found.values()):
+                if any(file in matching for matching in by_pattern.values()):
                     layout.add(name, split, file)
-            missing = (pattern for pattern, matching in found.items() if not matching)
-            layout.said += (
+            missing = (pattern for pattern, matching in by_pattern.items() if not matching)
+            layout.messages += (
                 f"{CARD} names {pattern[:200]} ({split}), which is not here" for pattern in missing
             )
         if config.get("default") is True or (name == "default" and layout.default is None):
             layout.default = name
     named = {
-        file for splits in layout.files.values() for found in splits.values() for file in found
+        file
+        for splits in layout.files.values()
+        for by_pattern in splits.values()
+        for file in by_pattern
     }
     others = [file.relative_to(folder).as_posix() for file in files if file not in named]
     if named and others:
-        layout.said.append(f"not read, as {CARD} does not name them: {_listed(others)}")
+        layout.messages.append(f"not read, as {CARD} does not name them: {_listed(others)}")
     return layout
 
 
 def _patterns(config: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
     """(split, patterns of its files) of one configuration; without named splits all is train."""
-    told = config.get("data_files")
-    if told is None and isinstance(config.get("data_dir"), str):
-        told = f"{config['data_dir'].rstrip('/')}/**"
-    if isinstance(told, dict):
-        told = [{"split": split, "path": path} for split, path in told.items()]
-    if isinstance(told, list) and all(isinstance(one, dict) for one in told):
-        return [(str(one.get("split", "train")), _texts(one.get("path"))) for one in told]
-    return [("train", _texts(told))] if told is not None else []
+    data_files = config.get("data_files")
+    if data_files is None and isinstance(config.get("data_dir"), str):
+        data_files = f"{config['data_dir'].rstrip('/')}/**"
+    if isinstance(data_files, dict):
+        data_files = [{"split": split, "path": path} for split, path in data_files.items()]
+    if isinstance(data_files, list) and all(isinstance(one, dict) for one in data_files):
+        return [(str(one.get("split", "train")), _texts(one.get("path"))) for one in data_files]
+    return [("train", _texts(data_files))] if data_files is not None else []
 
 
 def _texts(value: Any) -> list[str]:

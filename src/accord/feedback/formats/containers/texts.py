@@ -144,12 +144,12 @@ class Decoded:
         """All of it. Raises DataError where that is more than the bound."""
         most = self.bounds.whole
         with self._decoding():
-            found = self.text.read(most + 1)
-        if len(found) > most:
+            text = self.text.read(most + 1)
+        if len(text) > most:
             raise DataError(
                 f"{self.name} holds more than {most >> 20:,} MiB", "write a row per line (.jsonl)"
             )
-        return found
+        return text
 
     @contextmanager
     def _decoding(self) -> Iterator[None]:
@@ -188,18 +188,19 @@ def _conversion(name: str, encoding: str) -> str:
     return f"iconv -f {encoding} -t utf-8 {name} > utf8-{name}, or say it: {{path: ..., encoding: {encoding}}}"
 
 
-def _encoding(start: bytes, name: str, asked: str | None) -> str:
+def _encoding(start: bytes, name: str, wanted: str | None) -> str:
     """The codec: by the file's mark, else as asked, else UTF-8. Raises DataError where these
     contradict each other."""
     for bom, family, codec in _MARKS:
         if start.startswith(bom):
-            if asked is not None and not codecs.lookup(asked).name.startswith(family):
+            if wanted is not None and not codecs.lookup(wanted).name.startswith(family):
                 raise DataError(
-                    f"{name} begins with the mark of {family}, not of {asked}", "leave out encoding"
+                    f"{name} begins with the mark of {family}, not of {wanted}",
+                    "leave out encoding",
                 )
             return codec
-    if asked is not None:
-        return codecs.lookup(asked).name
+    if wanted is not None:
+        return codecs.lookup(wanted).name
     even, odd = start[0::2].count(0), start[1::2].count(0)
     for codec, few, many in (("utf-16le", even, odd), ("utf-16be", odd, even)):
         if many * 5 > len(start) and few * 40 < len(
