@@ -84,37 +84,37 @@ def export_project(
     try:
         project_id = _project(db, project)
         wanted = exporting.Wanted(shape, gold, skips, True, hash_annotators, salt)
-        made = exporting.bundle(
+        bundle = exporting.bundle(
             exporting.collect(db, project_id, gold, skips), wanted, destination.name
         )
         about = destination.with_suffix(".about.jsonl")
-        texts = {destination: made.data} | ({} if made.about is None else {about: made.about})
+        texts = {destination: bundle.data} | ({} if bundle.about is None else {about: bundle.about})
         page, numbers = card_paths(destination)
         pages = [page, numbers] if card else []
         check_free([*texts, *pages])
-        if destination.suffix != made.suffix:
+        if destination.suffix != bundle.suffix:
             raise ConfigError(
-                f"{shape} is written as {made.suffix[1:].upper()}, not as {destination.name}",
-                f"end the name in {made.suffix}",
+                f"{shape} is written as {bundle.suffix[1:].upper()}, not as {destination.name}",
+                f"end the name in {bundle.suffix}",
             )
         for path, text in texts.items():
             write_text(path, text)
         if card:
-            write_text(page, made.card)
-            write_json(numbers, made.card_json)
-        exporting.note_export(db, project_id, made, None)
+            write_text(page, bundle.card)
+            write_json(numbers, bundle.card_json)
+        exporting.note_export(db, project_id, bundle, None)
     finally:
         db.close()
-    click.echo(f"{destination}: {len(made.made.rows):,} rows of {shape}")
-    left_out = {**made.collected.left_out, **made.made.left_out, **made.made.lost}
+    click.echo(f"{destination}: {len(bundle.exported.rows):,} rows of {shape}")
+    left_out = {**bundle.collected.left_out, **bundle.exported.left_out, **bundle.exported.lost}
     for reason, count in left_out.items():
         click.echo(f"  left out {count:,}: {safe_text(reason)}")
     beside = [*list(texts)[1:], *pages]
     if beside:
         click.echo(f"beside it: {', '.join(path.name for path in beside)}")
-    if made.salt is not None:
+    if bundle.salt is not None:
         click.echo(
-            f"salt: {made.salt}  (keep it secret; give it as --salt to get the same names again)"
+            f"salt: {bundle.salt}  (keep it secret; give it as --salt to get the same names again)"
         )
 
 
@@ -140,15 +140,15 @@ def back_up_studio(database: str, destination: Path, media: Path | None, force: 
     try:
         with RunProgress(["backup"]) as progress:
             progress.begin("backup")
-            made = back_up(db, destination, progress.step, media, force)
+            manifest = back_up(db, destination, progress.step, media, force)
     finally:
         db.close()
     size = destination.stat().st_size / 2**20
-    click.echo(f"{destination}: {_held(made)}, {size:,.1f} MiB, SHA-256 {digest(destination)}")
-    if made.left_out:
-        click.echo(f"  left out, not the studio's: {safe_text(', '.join(made.left_out))}")
-    click.echo(f"  it holds {made.secrets}: keep it as safe as the studio")
-    _say_broken(made)
+    click.echo(f"{destination}: {_held(manifest)}, {size:,.1f} MiB, SHA-256 {digest(destination)}")
+    if manifest.left_out:
+        click.echo(f"  left out, not the studio's: {safe_text(', '.join(manifest.left_out))}")
+    click.echo(f"  it holds {manifest.secrets}: keep it as safe as the studio")
+    _say_broken(manifest)
 
 
 def restore_studio(

@@ -108,8 +108,8 @@ class Client:
         self, slug: str, priorities: Mapping[str, float], arm: str, random_share: float = 0.2
     ) -> Json:
         """What comes first, beside an arm of chance; returns items per arm."""
-        said = {"priorities": dict(priorities), "arm": arm, "random_share": random_share}
-        return self._json("PUT", _path(slug, "items", "priorities"), said)
+        body = {"priorities": dict(priorities), "arm": arm, "random_share": random_share}
+        return self._json("PUT", _path(slug, "items", "priorities"), body)
 
     def make_bot(self, slug: str, name: str) -> Json:
         """An annotator that is a program: {account, token}. The token is shown once."""
@@ -127,9 +127,9 @@ class Client:
     def erase(self, account: str, name: str, answers: bool) -> Json:
         """Erase somebody who asked for it, for good: {account, answers}. name: theirs, as a
         check; answers: whatever they answered goes too."""
-        said = {"name": name, "answers": answers}
+        body = {"name": name, "answers": answers}
         path = f"/people/{quote(account, safe='')}/erasure"
-        return self._json("POST", path, said, repeat=False)
+        return self._json("POST", path, body, repeat=False)
 
     # --- judging ----------------------------------------------------------------------------------
     def next_item(self, slug: str) -> Json:
@@ -146,21 +146,21 @@ class Client:
         """Send an answer; options are named by place. The receipt comes once it is stored; repeated
         calls store it once."""
         key = f"{item['view']}-{item['lease']}"[:64]  # one answer per showing
-        said = {
+        body = {
             "lease": item["lease"],
             "key": key,
             "answer": dict(answer),
             "active_seconds": active_seconds,
         }
-        return self._json("POST", _path(slug, "work", str(item["view"]), "submit"), said)
+        return self._json("POST", _path(slug, "work", str(item["view"]), "submit"), body)
 
     def skip(
         self, slug: str, item: Mapping[str, Any], reason: str, note: str | None = None
     ) -> Json:
         """Give an item back for others."""
-        said = {"lease": item["lease"], "reason": reason, "note": note}
+        body = {"lease": item["lease"], "reason": reason, "note": note}
         return self._json(
-            "POST", _path(slug, "work", str(item["view"]), "skip"), said, repeat=False
+            "POST", _path(slug, "work", str(item["view"]), "skip"), body, repeat=False
         )
 
     def undo(self, answer_id: str) -> Json:
@@ -178,11 +178,11 @@ class Client:
             if item is None:
                 break
             began = time.monotonic()
-            said = answer(item)
-            if said is None:
+            judgement = answer(item)
+            if judgement is None:
                 self.skip(slug, item, "unsure")
             else:
-                self.submit(slug, item, said, time.monotonic() - began)
+                self.submit(slug, item, judgement, time.monotonic() - began)
                 done += 1
         return done
 
@@ -272,14 +272,14 @@ class Client:
         repeat: bool = True,
         params: Mapping[str, Any] | None = None,
     ) -> Json:
-        found: Json = json.loads(self._text(method, path, body, headers, repeat, params))
-        return found
+        reply: Json = json.loads(self._text(method, path, body, headers, repeat, params))
+        return reply
 
     def _list(self, method: str, path: str, repeat: bool = True) -> list[Json]:
-        found: list[Json] = json.loads(
+        reply: list[Json] = json.loads(
             self._text(method, path, None if method != "POST" else {}, None, repeat)
         )
-        return found
+        return reply
 
     def _text(
         self,
@@ -334,15 +334,15 @@ def _refusal(answer: Response) -> ApiError:
     """The studio's problem+json as an exception."""
     status = answer.status_code
     try:
-        said = answer.json()
-        made = ApiError(status, said["detail"], said.get("fix"), said.get("field"))
+        problem = answer.json()
+        refusal = ApiError(status, problem["detail"], problem.get("fix"), problem.get("field"))
     except (ValueError, KeyError, TypeError):
-        made = ApiError(
+        refusal = ApiError(
             status,
             f"HTTP {status} {answer.reason_phrase}",
             "is this the address of an accord studio?",
         )
     wait = answer.headers.get("Retry-After", "")
     if wait.isdigit():
-        made.wait = min(60.0, float(wait))
-    return made
+        refusal.wait = min(60.0, float(wait))
+    return refusal

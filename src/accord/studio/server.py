@@ -146,7 +146,7 @@ def serve(
 
 def _tell_workers(wanted: Serving) -> None:
     """Worker processes read the environment: see `from_environment`."""
-    told = {
+    environment = {
         DATABASE: wanted.database,
         HTTPS: "1" if wanted.https else "0",
         PRIVATE: "1" if wanted.private_webhooks else "0",
@@ -154,14 +154,14 @@ def _tell_workers(wanted: Serving) -> None:
         OIDC_ISSUER: "",
     }
     if wanted.openid is not None:
-        given = wanted.openid
-        told |= {
-            OIDC_ISSUER: given.issuer,
-            OIDC_CLIENT: given.client_id,
-            OIDC_SECRET: given.secret,
-            OIDC_NAME: given.name,
+        provider = wanted.openid
+        environment |= {
+            OIDC_ISSUER: provider.issuer,
+            OIDC_CLIENT: provider.client_id,
+            OIDC_SECRET: provider.secret,
+            OIDC_NAME: provider.name,
         }
-    os.environ.update(told)
+    os.environ.update(environment)
 
 
 def _say_openid(given: OpenIdSettings, say: Callable[[str], object]) -> None:

@@ -106,11 +106,11 @@ def _problem(
 ) -> JSONResponse:
     kind = title.lower().replace(" ", "-")
     detail = detail.encode(errors="backslashreplace").decode()  # it may quote what was sent
-    said = Problem(
+    problem = Problem(
         type=f"/problems/{kind}", title=title, status=status, detail=detail, fix=fix, field=where
     )
     return JSONResponse(
-        said.model_dump(exclude_none=True), status, media_type="application/problem+json"
+        problem.model_dump(exclude_none=True), status, media_type="application/problem+json"
     )
 
 
@@ -131,7 +131,7 @@ def _refused(request: Request, error: Exception) -> Response:
         return _problem(
             status, title, "the studio cannot reach its data just now", "try again later"
         )
-    made = _problem(
+    response = _problem(
         status,
         title,
         error.message,
@@ -139,22 +139,22 @@ def _refused(request: Request, error: Exception) -> Response:
         error.field if isinstance(error, AnswerError) else None,
     )
     if isinstance(error, TooMany):
-        made.headers["Retry-After"] = str(
+        response.headers["Retry-After"] = str(
             max(1, round(error.retry_at - request.app.state.api.db.now()))
         )
     if status == 401:
-        made.headers["WWW-Authenticate"] = "Bearer"
-    return made
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
 
 
 def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code in (404, 405):
-        made = _problem(
+        response = _problem(
             error.status_code, "Not there", f"there is no {request.method} here", "see openapi.json"
         )
-        made.headers.update(error.headers or {})  # Allow, of a 405
-        return made
+        response.headers.update(error.headers or {})  # Allow, of a 405
+        return response
     title = "Too large" if error.status_code == 413 else "Wrong request"
     return _problem(error.status_code, title, str(error.detail))
 

@@ -43,11 +43,11 @@ class _Request(Request):
 
     async def json(self) -> Any:
         try:
-            found = await super().json()
+            body = await super().json()
         except RecursionError:
             raise HTTPException(400, "the body is nested too deeply") from None
-        check_text(found)
-        return found
+        check_text(body)
+        return body
 
 
 class Route(APIRoute):
@@ -128,8 +128,8 @@ class Api:
 
 def api_of(request: Request) -> Api:
     """The application's state."""
-    found: Api = request.app.state.api
-    return found
+    api: Api = request.app.state.api
+    return api
 
 
 ApiDep = Annotated[Api, Depends(api_of)]
@@ -158,23 +158,23 @@ _bearer = HTTPBearer(
 Bearer = Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
 
 
-def caller(request: Request, api: ApiDep, given: Bearer) -> Caller:
+def caller(request: Request, api: ApiDep, credentials: Bearer) -> Caller:
     """Who calls, by the bearer token; tries with wrong tokens are limited by address, requests by
     token."""
-    if given is None:
+    if credentials is None:
         raise Unknown(
             "there is no token with the request", "send the header Authorization: Bearer accord_…"
         )
-    found = api_tokens.token_owner(api.db, given.credentials)
-    if found is None:
+    owner = api_tokens.token_owner(api.db, credentials.credentials)
+    if owner is None:
         rate_limits.attempt(api.db, "token", address(request))
         raise Unknown(
             "the token is unknown, revoked or has expired",
             "make a new one under your name in the studio",
         )
-    api.limiter.take(digest(given.credentials), api.db.now())
-    account, scopes = found
-    session = f"t-{digest(given.credentials)[:16]}"
+    api.limiter.take(digest(credentials.credentials), api.db.now())
+    account, scopes = owner
+    session = f"t-{digest(credentials.credentials)[:16]}"
     visitor = Visitor(
         account.id, account.public, account.name, account.role, account.language, session, ""
     )

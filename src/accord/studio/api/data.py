@@ -232,8 +232,8 @@ def list_events(
 def verify(api: ApiDep, access: Looker) -> Any:
     """Compute every hash again; names the first event that was changed."""
     with api.db.read() as session:
-        found = events.verify(session, access.project.id)
-    return {**asdict(found), "whole": found.broken is None}
+        verified = events.verify(session, access.project.id)
+    return {**asdict(verified), "whole": verified.broken is None}
 
 
 # --- quality --------------------------------------------------------------------------------------
@@ -244,7 +244,7 @@ def quality(api: ApiDep, access: Looker) -> Any:
     overview, people = (
         api.stats_cache.get(access.project.id, part) for part in ("overview", "people")
     )
-    said = {
+    report = {
         "progress": asdict(assigning.progress(api.db, access.project.id)),
         "computed_at": overview.at,
         "answers": overview.answers,
@@ -252,7 +252,7 @@ def quality(api: ApiDep, access: Looker) -> Any:
         "overview": None if overview.value is None else asdict(overview.value),
         "annotators": None if people.value is None else [asdict(row) for row in people.value.rows],
     }
-    return finite(said)
+    return finite(report)
 
 
 def finite(value: Any) -> Any:
@@ -282,19 +282,19 @@ def export(
     """The data as JSON lines (tables: CSV). What stays behind is counted in the header
     `X-Accord-Left-Out` and the card."""
     wanted = Wanted(shape, gold, skips, columns, hash_annotators)
-    made = exporting.bundle(
+    bundle = exporting.bundle(
         exporting.collect(api.db, access.project.id, gold, skips), wanted, access.project.slug
     )
-    exporting.note_export(api.db, access.project.id, made, access.me.public)
-    name = f"{access.project.slug}-{shape}{made.suffix}"
-    left_out = sum(made.collected.left_out.values()) + sum(made.made.left_out.values())
+    exporting.note_export(api.db, access.project.id, bundle, access.me.public)
+    name = f"{access.project.slug}-{shape}{bundle.suffix}"
+    left_out = sum(bundle.collected.left_out.values()) + sum(bundle.exported.left_out.values())
     headers = {
         "Content-Disposition": f'attachment; filename="{name}"',
         "X-Accord-Left-Out": str(left_out),
     }
-    if made.salt is not None:
-        headers["X-Accord-Salt"] = made.salt
-    return Response(made.data, media_type=TYPES[made.suffix], headers=headers)
+    if bundle.salt is not None:
+        headers["X-Accord-Salt"] = bundle.salt
+    return Response(bundle.data, media_type=TYPES[bundle.suffix], headers=headers)
 
 
 @router.get("/projects/{slug}/export/card", response_model=CardOut, summary="The data card")
@@ -303,7 +303,7 @@ def card(
 ) -> Any:
     """What an export would hold: kinds, annotators, coverage, agreement, what is left out and why,
     the log's head."""
-    made = exporting.bundle(
+    bundle = exporting.bundle(
         exporting.collect(api.db, access.project.id, gold), Wanted(shape, gold), access.project.slug
     )
-    return {"card": made.card_json, "text": made.card}
+    return {"card": bundle.card_json, "text": bundle.card}

@@ -66,7 +66,7 @@ class Tried(BaseModel):
 def list_hooks(api: ApiDep, access: Onlooker) -> Any:
     """All of the project, oldest first; never their secrets."""
     with api.db.read() as session:
-        return [asdict(found) for found in webhooks.standing(session, access.project.id)]
+        return [asdict(hook) for hook in webhooks.standing(session, access.project.id)]
 
 
 @router.post(
@@ -74,10 +74,10 @@ def list_hooks(api: ApiDep, access: Onlooker) -> Any:
 )
 def add_hook(api: ApiDep, access: Manager, wanted: HookIn) -> Any:
     """Its secret is shown once. Not idempotent: every call makes another, up to 10."""
-    made = webhooks.add(
+    created = webhooks.add(
         api.db, access.project.id, wanted.url, wanted.kinds, access.me.public, api.private_webhooks
     )
-    return asdict(made)
+    return asdict(created)
 
 
 @router.post("/projects/{slug}/webhooks/{hook}/test", response_model=Tried, summary="Try a webhook")

@@ -168,12 +168,12 @@ def change_state(
 ) -> None:
     """Set a member's state as `who` with `role` there may; raises NotHere, NotAllowed."""
     query = select(Membership, Account).join(Account, Account.id == Membership.account_id)
-    found = session.execute(
+    row = session.execute(
         query.where(Membership.project_id == project_id, Account.public == public)
     ).first()
-    if found is None:
+    if row is None:
         raise NotHere(f"there is no member {public!r}", "GET …/members lists them")
-    member, account = found
+    member, account = row
     if ABOVE[member.role] > ABOVE[role] or account.id == who.id:
         raise NotAllowed("you cannot change yourself or people above you", "ask an owner")
     members.set_member_state(session, project_id, account.id, state, reason, now, who.public)
@@ -269,15 +269,15 @@ def list_people(api: ApiDep, me: Owner) -> Any:
 def get_erasure(api: ApiDep, me: Owner, account: str) -> Any:
     """What goes and what stays, before it happens."""
     with api.db.read() as session:
-        found = accounts.by_public(session, account)
-        there = asdict(erasing.footprint(session, found.id, api.db.now()))
+        person = accounts.by_public(session, account)
+        footprint = asdict(erasing.footprint(session, person.id, api.db.now()))
     goes = ("sessions", "tokens", "invitations", "drafts", "notes", "questions")
     return {
         "account": account,
-        "name": found.name,
-        "goes": {name: there[name] for name in goes},
-        "answers": there["answers"],
-        "stays": {name: there[name] for name in ("replies", "guidelines")},
+        "name": person.name,
+        "goes": {name: footprint[name] for name in goes},
+        "answers": footprint["answers"],
+        "stays": {name: footprint[name] for name in ("replies", "guidelines")},
     }
 
 

@@ -214,9 +214,9 @@ def make_project(
             "only owners and managers of the house make projects", "ask one for the role"
         )
     key = None if idempotency_key is None else f"{who.visitor.public}:{idempotency_key}"
-    made = editing.create_project(api.db, settings, who.visitor.id, key)
+    project_id = editing.create_project(api.db, settings, who.visitor.id, key)
     with api.db.read() as session:
-        project = session.get_one(Project, made)
+        project = session.get_one(Project, project_id)
     return _full(
         api, ProjectAccess(who.visitor, project, members.settings_of(project), "owner", None)
     )
@@ -276,12 +276,16 @@ def guideline(
     if version is not None:
         query = query.where(Guideline.version == version)
     with api.db.read() as session:
-        found = session.scalars(query).first()
-    if found is None:
+        guideline_row = session.scalars(query).first()
+    if guideline_row is None:
         raise NotHere(
             f"there is no version {version} of the guideline", "leave `version` out for the newest"
         )
-    return {"version": found.version, "text": found.text, "created_at": found.created_at}
+    return {
+        "version": guideline_row.version,
+        "text": guideline_row.text,
+        "created_at": guideline_row.created_at,
+    }
 
 
 @router.put(
@@ -333,12 +337,12 @@ def item_out(item: Item) -> dict[str, Any]:
 def one_item(api: ApiDep, access: Looker, key: str) -> Any:
     """By its key."""
     with api.db.read() as session:
-        found = session.scalars(
+        item = session.scalars(
             select(Item).where(Item.project_id == access.project.id, Item.key == key)
         ).first()
-    if found is None:
+    if item is None:
         raise NotHere(f"there is no item {key!r}", "GET …/items lists them")
-    return item_out(found)
+    return item_out(item)
 
 
 @router.post("/projects/{slug}/items", response_model=AddedOut, summary="Add items")

@@ -125,16 +125,16 @@ class UndoOut(BaseModel):
 @router.post("/projects/{slug}/work/next", response_model=NextOut, summary="The next item")
 def next_item(api: ApiDep, access: Worker) -> Any:
     """The item the caller holds, or the best free one; asking twice gives the same."""
-    found = assigning.next_view(
+    served = assigning.next_view(
         api.db, access.project.id, access.me.id, present=blinding.note_masks
     )
-    if isinstance(found, Nothing):
-        return asdict(found)
+    if isinstance(served, Nothing):
+        return asdict(served)
     return {
         "item": shown(
-            found,
+            served,
             access.settings,
-            f"/api/v1/projects/{access.project.slug}/work/{found.view_id}/clips",
+            f"/api/v1/projects/{access.project.slug}/work/{served.view_id}/clips",
         )
     }
 

@@ -136,16 +136,16 @@ class Archive:
             )
         if info.file_size > LARGEST_MANIFEST:
             raise self.wrong(MANIFEST, f"it has {info.file_size:,} bytes")
-        told = self._json(MANIFEST, b"".join(self._blocks(MANIFEST)))
-        if not isinstance(told, dict) or told.get("format") != FORMAT:
+        manifest = self._json(MANIFEST, b"".join(self._blocks(MANIFEST)))
+        if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
             raise self.wrong(MANIFEST, f"it is not of the format {FORMAT!r}")
-        if told.get("version") != VERSION:
+        if manifest.get("version") != VERSION:
             raise ConfigError(
-                f"{self.path} is a backup of version {told.get('version')!r}, this accord reads {VERSION}",
+                f"{self.path} is a backup of version {manifest.get('version')!r}, this accord reads {VERSION}",
                 "upgrade accord (pip install --upgrade accord)",
             )
         try:
-            return Manifest.model_validate(told)
+            return Manifest.model_validate(manifest)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
@@ -160,8 +160,8 @@ class Archive:
             if name not in self._members:
                 raise self.wrong(name, "it is missing")
             if self._members[name].file_size != size:
-                found = self._members[name].file_size
-                raise self.wrong(name, f"it has {found:,} bytes, the manifest says {size:,}")
+                actual = self._members[name].file_size
+                raise self.wrong(name, f"it has {actual:,} bytes, the manifest says {size:,}")
         clips = self.manifest.media is not None
         for name in self._members.keys() - sizes.keys() - {MANIFEST}:
             if not (clips and name.startswith("media/")):

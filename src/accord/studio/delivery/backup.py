@@ -55,7 +55,7 @@ def back_up(
         fix = "choose another name, or replace it with --force"
         raise ConfigError(f"{destination} exists", "name a file" if destination.is_dir() else fix)
     clips = [] if media is None else list(_clips(media))
-    made: list[Manifest] = []
+    manifests: list[Manifest] = []
 
     def write(temporary: Path) -> None:
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -69,10 +69,10 @@ def back_up(
                 listed = _add_clips(held, media, clips, step)
                 manifest = manifest.model_copy(update={"media": listed})
             _add(held, archive.MANIFEST, [manifest.model_dump_json(indent=1).encode()])
-            made.append(manifest)
+            manifests.append(manifest)
 
     write_atomically(destination, write)
-    return made[0]
+    return manifests[0]
 
 
 # --- tables ---------------------------------------------------------------------------------------
@@ -117,21 +117,21 @@ def _snapshot(held: zipfile.ZipFile, session: Session, db: Database, step: Step)
 def studio_tables(connection: Connection) -> tuple[list[Table], list[str]]:
     """(the studio's tables as this database has them, what an older or this revision made; the
     names of others)."""
-    found = MetaData()
-    found.reflect(bind=connection)
-    ours = [t for name, t in sorted(found.tables.items()) if name in Base.metadata.tables]
-    others = found.tables.keys() - Base.metadata.tables.keys() - {VERSIONS}
+    metadata = MetaData()
+    metadata.reflect(bind=connection)
+    ours = [t for name, t in sorted(metadata.tables.items()) if name in Base.metadata.tables]
+    others = metadata.tables.keys() - Base.metadata.tables.keys() - {VERSIONS}
     return ours, sorted(others)
 
 
 def heads(session: Session) -> dict[int, ChainEntry]:
     """Every chain of events, computed again."""
-    found = {}
+    entries = {}
     for chain in session.scalars(select(Chain.id).order_by(Chain.id)).all():
         verified = events.verify(session, chain)
         head = verified.head
-        found[chain] = ChainEntry(number=head.number, hash=head.hash, broken=verified.broken)
-    return found
+        entries[chain] = ChainEntry(number=head.number, hash=head.hash, broken=verified.broken)
+    return entries
 
 
 def _lines(connection: Connection, table: Table, say: Any) -> Iterator[bytes]:
@@ -145,12 +145,12 @@ def _lines(connection: Connection, table: Table, say: Any) -> Iterator[bytes]:
     rows = 0
     for part in result.partitions():
         for row in part:
-            told = {
+            values = {
                 name: json.loads(value) if name in parsed else value
                 for name, value in zip(names, row, strict=True)
                 if value is not None
             }
-            yield json.dumps(told, separators=(",", ":")).encode() + b"\n"
+            yield json.dumps(values, separators=(",", ":")).encode() + b"\n"
         rows += len(part)
         say(rows)
 
@@ -175,8 +175,8 @@ def sequence_of(connection: Connection, table: Table) -> str | None:
     key = next(iter(table.primary_key.columns)).name
     quoted = connection.dialect.identifier_preparer.quote(table.name)
     query = text("SELECT pg_get_serial_sequence(:table, :key)")
-    found = connection.scalar(query, {"table": quoted, "key": key})
-    return None if found is None else str(found)
+    sequence = connection.scalar(query, {"table": quoted, "key": key})
+    return None if sequence is None else str(sequence)
 
 
 # --- clips ----------------------------------------------------------------------------------------

@@ -71,7 +71,7 @@ class Bundle:
     about: str | None
     card: str
     card_json: dict[str, Any]
-    made: Exported
+    exported: Exported
     collected: Collected
     salt: str | None = None
     suffix: str = field(default=".jsonl")
@@ -165,9 +165,9 @@ def _skips(session: Session, project: Project) -> Iterator[Feedback]:
 def bundle(collected: Collected, wanted: Wanted, name: str) -> Bundle:
     """Records as texts of a shape, with their card. Raises ConfigError when none can be written so,
     with the reasons."""
-    made = export(collected.records, wanted.shape)
-    if not made.rows:
-        reasons = {**collected.left_out, **made.left_out}
+    exported = export(collected.records, wanted.shape)
+    if not exported.rows:
+        reasons = {**collected.left_out, **exported.left_out}
         why = (
             "; ".join(f"{reason} ({n:,})" for reason, n in reasons.items()) or "nobody answered yet"
         )
@@ -176,13 +176,15 @@ def bundle(collected: Collected, wanted: Wanted, name: str) -> Bundle:
             "choose another shape, or label more",
         )
     names, drawn = pseudonyms(collected.records, wanted)
-    rows = made.full_rows() if wanted.columns else made.rows
-    about = made.about if made.has_about_file and wanted.columns and made.about else None
+    rows = exported.full_rows() if wanted.columns else exported.rows
+    about = (
+        exported.about if exported.has_about_file and wanted.columns and exported.about else None
+    )
     if names is not None:
         rows = [names.row(row) for row in rows]
         about = None if about is None else [names.row(row) for row in about]
     card = data_card(
-        collected.records, made, dropped={}, not_read={}, name=names.name if names else str
+        collected.records, exported, dropped={}, not_read={}, name=names.name if names else str
     )
     card["left_out"]["answers that stay in the studio"] = collected.left_out
     card["studio"] = {
@@ -196,7 +198,7 @@ def bundle(collected: Collected, wanted: Wanted, name: str) -> Bundle:
         None if about is None else _lines(about),
         card_text(card, name) + _studio_lines(collected),
         card,
-        made,
+        exported,
         collected,
         drawn,
         ".csv" if table else ".jsonl",
@@ -228,16 +230,16 @@ def _studio_lines(collected: Collected) -> str:
     )
 
 
-def note_export(db: Database, project_id: int, made: Bundle, by: str | None) -> None:
+def note_export(db: Database, project_id: int, bundle: Bundle, by: str | None) -> None:
     """Who took what out is an event."""
-    said = {
-        "shape": made.shape,
-        "rows": len(made.made.rows),
-        "left_out": made.collected.left_out,
-        "hashed": made.salt is not None,
+    payload = {
+        "shape": bundle.shape,
+        "rows": len(bundle.exported.rows),
+        "left_out": bundle.collected.left_out,
+        "hashed": bundle.salt is not None,
     }
     db.transact(
         lambda session: events.append(
-            session, project_id, "project.exported", made.collected.project, by, db.now(), said
+            session, project_id, "project.exported", bundle.collected.project, by, db.now(), payload
         )
     )

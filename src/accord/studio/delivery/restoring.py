@@ -214,13 +214,13 @@ def _empty(connection: Connection, table: Table) -> None:
 
 
 def _compare_tables(held: Archive, tables: list[Table]) -> None:
-    found = {table.name: {column.name for column in table.columns} for table in tables}
-    told = held.manifest.tables
-    for name in sorted(found.keys() ^ told.keys()):
+    actual = {table.name: {column.name for column in table.columns} for table in tables}
+    expected = held.manifest.tables
+    for name in sorted(actual.keys() ^ expected.keys()):
         raise held.wrong(archive.MANIFEST, f"the table {name} is not in both, it and its revision")
-    for name, columns in found.items():
-        if columns != set(told[name].columns):
-            odd = ", ".join(sorted(columns ^ set(told[name].columns)))
+    for name, columns in actual.items():
+        if columns != set(expected[name].columns):
+            odd = ", ".join(sorted(columns ^ set(expected[name].columns)))
             raise held.wrong(
                 archive.MANIFEST, f"the table {name}: columns of its revision differ in {odd}"
             )
@@ -305,35 +305,35 @@ def _later(
         try:
             connection.execute(AddConstraint(key))
         except StatementError as error:
-            said = " ".join(str(error.orig).split())
-            raise held.wrong(archive.table_member(key.table.name), said) from error
+            reason = " ".join(str(error.orig).split())
+            raise held.wrong(archive.table_member(key.table.name), reason) from error
 
 
 def _count_on(held: Archive, connection: Connection, table: Table) -> None:
     """PostgreSQL: new rows get ids after all there ever were. SQLite goes on after the highest."""
     if connection.dialect.name != "postgresql":
         return
-    told = held.manifest.tables[table.name].next_id
+    next_id = held.manifest.tables[table.name].next_id
     sequence = backup.sequence_of(connection, table)
-    if told is None or sequence is None:
+    if next_id is None or sequence is None:
         return
     key = next(iter(table.primary_key.columns))
     highest = int(
         connection.scalar(key.table.select().with_only_columns(key).order_by(key.desc()).limit(1))
         or 0
     )
-    after = max(told, highest + 1)
+    after = max(next_id, highest + 1)
     connection.execute(text("SELECT setval(:s, :n, false)"), {"s": sequence, "n": after})
 
 
 def _compare_chains(held: Archive, connection: Connection) -> None:
     """Every chain is as whole as it was, and ends where it ended."""
     with Session(connection) as session:
-        found = backup.heads(session)
-    told = held.manifest.chains
-    for chain in sorted(found.keys() | told.keys()):
-        if found.get(chain) != told.get(chain):
-            here = found.get(chain)
+        actual = backup.heads(session)
+    expected = held.manifest.chains
+    for chain in sorted(actual.keys() | expected.keys()):
+        if actual.get(chain) != expected.get(chain):
+            here = actual.get(chain)
             what = "is missing" if here is None else here.broken or "does not end where it ended"
             name = "of the house" if chain == 0 else f"of project {chain}"
             raise held.wrong(archive.table_member("event"), f"the log {name}: {what}")

@@ -178,28 +178,28 @@ def everybody(session: Session) -> list[Account]:
 def by_public(session: Session, public: str) -> Account:
     """The account with this public id; raises NotHere, for one that was erased too."""
     query = select(Account).where(Account.public == public, Account.erased_at.is_(None))
-    found = session.scalars(query).first()
-    if found is None:
+    account = session.scalars(query).first()
+    if account is None:
         raise NotHere(f"there is no account {public!r}", "the page of all people shows them")
-    return found
+    return account
 
 
 def named(session: Session, name: str) -> Account:
     """The account with this name; raises NotHere, with a name that is near."""
-    found = find_account(session, name)
-    if found is None or found.erased_at is not None:
+    account = find_account(session, name)
+    if account is None or account.erased_at is not None:
         known = list(session.scalars(select(Account.name).where(Account.erased_at.is_(None))))
         near = suggest(name, known)
         raise NotHere(f"there is no account {name!r}", f"{near}names are as on the page of people")
-    return found
+    return account
 
 
 def keep_an_owner(session: Session, account: Account) -> None:
     """Raises Conflict when the house would have no owner without this account. Owners who leave at
     the same time queue up here."""
     owners = select(Account.id).where(Account.role == "owner", Account.disabled_at.is_(None))
-    found = session.scalars(owners.order_by(Account.id).with_for_update()).all()
-    if set(found) == {account.id}:
+    owner_ids = session.scalars(owners.order_by(Account.id).with_for_update()).all()
+    if set(owner_ids) == {account.id}:
         raise Conflict("somebody must own the house", "make another owner first")
 
 
@@ -251,10 +251,10 @@ def visitor(session: Session, secret: str | None, at: float) -> Visitor | None:
         .join(Account, Account.id == Login.account_id)
         .where(Login.id == digest(secret), Login.expires_at > at, Account.disabled_at.is_(None))
     )
-    found = session.execute(query).one_or_none()
-    if found is None:
+    row = session.execute(query).one_or_none()
+    if row is None:
         return None
-    login, account = found
+    login, account = row
     return Visitor(
         account.id,
         account.public,
@@ -278,10 +278,10 @@ def sign_in(db: Database, name: str, password: str) -> str | None:
     renewed = _hasher().hash(password) if stored and _hasher().check_needs_rehash(stored) else None
 
     def work(session: Session) -> str:
-        found = session.get_one(Account, account_id)
+        account = session.get_one(Account, account_id)
         if renewed is not None:
-            found.password = renewed
-        return begin_session(session, found, db.now())
+            account.password = renewed
+        return begin_session(session, account, db.now())
 
     return db.transact(work)
 
@@ -305,7 +305,9 @@ def change_account(db: Database, public: str, role: str, disabled: bool, by: Vis
             if disabled:
                 end_links(session, account.id, db.now())
         session.flush()
-        said = {"role": role, "disabled": disabled}
-        events.append(session, events.HOUSE, "account.changed", public, by.public, db.now(), said)
+        payload = {"role": role, "disabled": disabled}
+        events.append(
+            session, events.HOUSE, "account.changed", public, by.public, db.now(), payload
+        )
 
     db.transact(work)

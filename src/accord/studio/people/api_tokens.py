@@ -33,7 +33,7 @@ def issue_token(
 
     def work(session: Session) -> None:
         now = db.now()
-        made = ApiToken(
+        api_token = ApiToken(
             account_id=account.id,
             name=name.strip(),
             hash=digest(secret),
@@ -41,10 +41,12 @@ def issue_token(
             created_at=now,
             expires_at=None if days is None else now + days * 86400,
         )
-        session.add(made)
+        session.add(api_token)
         session.flush()
-        said = {"scopes": made.scopes, "days": days}
-        events.append(session, events.HOUSE, "token.made", str(made.id), account.public, now, said)
+        payload = {"scopes": api_token.scopes, "days": days}
+        events.append(
+            session, events.HOUSE, "token.made", str(api_token.id), account.public, now, payload
+        )
 
     db.transact(work)
     return secret
@@ -64,12 +66,12 @@ def token_owner(db: Database, secret: str) -> tuple[Account, frozenset[str]] | N
                 Account.disabled_at.is_(None),
             )
         )
-        found = session.execute(query).one_or_none()
-        if found is None or (found[0].expires_at is not None and found[0].expires_at <= now):
+        row = session.execute(query).one_or_none()
+        if row is None or (row[0].expires_at is not None and row[0].expires_at <= now):
             return None
-        if (found[0].used_at or 0) < now - 60:  # once a minute is enough to know
-            found[0].used_at = now
-        return found[1], frozenset(found[0].scopes)
+        if (row[0].used_at or 0) < now - 60:  # once a minute is enough to know
+            row[0].used_at = now
+        return row[1], frozenset(row[0].scopes)
 
     return db.transact(work)
 
@@ -78,10 +80,10 @@ def revoke_token(db: Database, account: accounts.Visitor, token_id: int) -> None
     """End one's own key. Raises NotHere."""
 
     def work(session: Session) -> None:
-        found = session.get(ApiToken, token_id)
-        if found is None or found.account_id != account.id:
+        api_token = session.get(ApiToken, token_id)
+        if api_token is None or api_token.account_id != account.id:
             raise NotHere("there is no such token of yours")
-        found.revoked_at = found.revoked_at or db.now()
+        api_token.revoked_at = api_token.revoked_at or db.now()
         session.flush()
         events.append(
             session, events.HOUSE, "token.revoked", str(token_id), account.public, db.now(), {}

@@ -143,8 +143,8 @@ def _erase(
     who.attributes, who.preferences, who.disabled_at, who.erased_at = {}, {}, now, now
     session.flush()
     events.erase_payloads(session, events.HOUSE, public, by, now)
-    said = {"answers": erased + len(late)}
-    events.append(session, events.HOUSE, "account.erased", public, by, now, said)
+    payload = {"answers": erased + len(late)}
+    events.append(session, events.HOUSE, "account.erased", public, by, now, payload)
     return erased + len(late)
 
 
@@ -166,10 +166,10 @@ def _leave_projects(session: Session, who: Account, by: str | None, now: float) 
     projects = select(Membership.project_id).where(mine).order_by(Membership.project_id)
     states = Event.kind.in_([f"member.{state}" for state in members.STATES])
     for project_id in session.scalars(projects).all():
-        said = select(Event.id).where(
+        state_events = select(Event.id).where(
             Event.chain == project_id, Event.subject == who.public, states, Event.salt.is_not(None)
         )
-        if session.scalar(said.limit(1)) is not None:
+        if session.scalar(state_events.limit(1)) is not None:
             events.erase_payloads(session, project_id, who.public, by, now, states)
 
 

@@ -57,17 +57,17 @@ class Unknown(NotAllowed):
 # --- there and back -------------------------------------------------------------------------------
 def set_out(db: Database, way: Way, browser: str) -> Secrets:
     """Keep a way; `browser`: the secret of the cookie that must come back with the answer."""
-    made = Secrets(token(), token(), token())
+    secrets = Secrets(token(), token(), token())
     now = db.now()
 
     def work(session: Session) -> None:
         session.execute(delete(SignInUnderWay).where(SignInUnderWay.expires_at < now))
         session.add(
             SignInUnderWay(
-                id=digest(made.state),
+                id=digest(secrets.state),
                 browser=digest(browser),
-                nonce=made.nonce,
-                verifier=made.verifier,
+                nonce=secrets.nonce,
+                verifier=secrets.verifier,
                 goal=way.goal,
                 destination=way.where[:2000],
                 invitation=way.invitation,
@@ -78,7 +78,7 @@ def set_out(db: Database, way: Way, browser: str) -> Secrets:
         )
 
     db.transact(work)
-    return made
+    return secrets
 
 
 def come_back(db: Database, state: str, browser: str | None) -> tuple[Way, Secrets] | None:
@@ -86,14 +86,16 @@ def come_back(db: Database, state: str, browser: str | None) -> tuple[Way, Secre
     browser."""
 
     def work(session: Session) -> tuple[Way, Secrets] | None:
-        found = session.get(SignInUnderWay, digest(state), with_for_update=True)
-        if found is None:
+        pending = session.get(SignInUnderWay, digest(state), with_for_update=True)
+        if pending is None:
             return None
-        session.delete(found)
-        if found.expires_at < db.now() or not browser or found.browser != digest(browser):
+        session.delete(pending)
+        if pending.expires_at < db.now() or not browser or pending.browser != digest(browser):
             return None
-        way = Way(found.goal, found.destination, found.invitation, found.name, found.account_id)
-        return way, Secrets(state, found.nonce, found.verifier)
+        way = Way(
+            pending.goal, pending.destination, pending.invitation, pending.name, pending.account_id
+        )
+        return way, Secrets(state, pending.nonce, pending.verifier)
 
     return db.transact(work)
 
@@ -108,10 +110,12 @@ def subject_of(identity: Identity) -> str:
 
 
 def _known(session: Session, identity: Identity) -> Account | None:
-    found = session.scalars(select(Account).where(Account.subject == subject_of(identity))).first()
-    if found is not None and found.disabled_at is not None:
+    account = session.scalars(
+        select(Account).where(Account.subject == subject_of(identity))
+    ).first()
+    if account is not None and account.disabled_at is not None:
         raise NotAllowed("this account is closed", "ask the studio's owner")
-    return found
+    return account
 
 
 def enter(db: Database, identity: Identity) -> str:
@@ -152,9 +156,9 @@ def join(db: Database, identity: Identity, way: Way) -> tuple[str, str | None]:
 
 def _free_name(session: Session, names: tuple[str, ...]) -> str:
     """The first name the provider gave that can be one here, with a number where others have it."""
-    for said in (*names, "Guest"):
+    for suggested in (*names, "Guest"):
         try:
-            name = accounts.clean_name(said[:55])
+            name = accounts.clean_name(suggested[:55])
         except ConfigError:
             continue
         tries = (name if n == 1 else f"{name} {n}" for n in range(1, 10_000))
@@ -175,8 +179,10 @@ def link(db: Database, me: Visitor, identity: Identity) -> None:
             raise Conflict("your account has another sign-in already", "remove that one first")
         account.subject = subject_of(identity)
         session.flush()
-        said = {"issuer": identity.subject.partition(" ")[0]}
-        events.append(session, events.HOUSE, "sign_in.linked", me.public, me.public, db.now(), said)
+        payload = {"issuer": identity.subject.partition(" ")[0]}
+        events.append(
+            session, events.HOUSE, "sign_in.linked", me.public, me.public, db.now(), payload
+        )
 
     db.transact(work)
 

@@ -77,7 +77,7 @@ def invite(
 
     def work(session: Session) -> None:
         now = db.now()
-        made = Invitation(
+        invitation = Invitation(
             hash=digest(secret),
             role=role,
             project_id=project_id,
@@ -87,11 +87,17 @@ def invite(
             uses=uses,
             used=0,
         )
-        session.add(made)
+        session.add(invitation)
         session.flush()
-        said = {"role": role, "days": days, "uses": uses}
+        payload = {"role": role, "days": days, "uses": uses}
         events.append(
-            session, project_id or events.HOUSE, "invitation.made", str(made.id), public, now, said
+            session,
+            project_id or events.HOUSE,
+            "invitation.made",
+            str(invitation.id),
+            public,
+            now,
+            payload,
         )
 
     db.transact(work)
@@ -118,10 +124,10 @@ def revoke_invitation(db: Database, project_id: int | None, invitation_id: int, 
     """Make a link worthless. Raises NotHere."""
 
     def work(session: Session) -> None:
-        found = session.get(Invitation, invitation_id)
-        if found is None or found.project_id != project_id:
+        invitation = session.get(Invitation, invitation_id)
+        if invitation is None or invitation.project_id != project_id:
             raise NotHere("there is no such invitation")
-        found.expires_at = db.now()
+        invitation.expires_at = db.now()
         session.flush()
         chain = project_id or events.HOUSE
         events.append(session, chain, "invitation.revoked", str(invitation_id), by, db.now(), {})
@@ -138,10 +144,10 @@ def invited(session: Session, secret: str, now: float) -> Invited | None:
 def offer(session: Session, hashed: str, now: float) -> Invited | None:
     """What the link with this hash offers, as `invited`."""
     query = select(Invitation, Project).outerjoin(Project, Project.id == Invitation.project_id)
-    found = session.execute(query.where(Invitation.hash == hashed)).one_or_none()
-    if found is None:
+    row = session.execute(query.where(Invitation.hash == hashed)).one_or_none()
+    if row is None:
         return None
-    link, project = found
+    link, project = row
     if (
         link.expires_at <= now
         or link.used >= link.uses
@@ -226,7 +232,7 @@ class NotNeeded(Conflict):
     """
 
     def __init__(self, why: str, held: str, link: Invited) -> None:
-        said, fix = {
+        message, fix = {
             "already": (f"you take part in {link.project!r} already, as {held}", "go on there"),
             "removed": (f"you were removed from {link.project!r}", "ask its manager"),
             "other": (
@@ -242,7 +248,7 @@ class NotNeeded(Conflict):
                 "an owner changes roles on the page of all people",
             ),
         }[why]
-        super().__init__(f"{said}; the invitation as {link.role} stays unused", fix)
+        super().__init__(f"{message}; the invitation as {link.role} stays unused", fix)
         self.why, self.held, self.link = why, held, link
 
 

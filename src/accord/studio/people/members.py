@@ -78,13 +78,13 @@ def enter(session: Session, project_id: int, account_id: int) -> Person:
 
     Raises NotHere, or NotAllowed for who was removed or only looks on.
     """
-    found = session.execute(_ENTER, {"project": project_id, "account": account_id}).one_or_none()
-    if found is None:
+    row = session.execute(_ENTER, {"project": project_id, "account": account_id}).one_or_none()
+    if row is None:
         raise NotHere(
             "there is no such project, or you do not belong to it",
             "ask its manager for an invitation",
         )
-    return person_of(found)
+    return person_of(row)
 
 
 def person_of(row: Any) -> Person:
@@ -151,11 +151,11 @@ def change_role(
     member = session.get(Membership, (project_id, account_id), with_for_update={"key_share": True})
     if member is None:
         raise NotHere("this account does not belong to the project")
-    said = {"role": role, "before": member.role}
+    payload = {"role": role, "before": member.role}
     member.role = role
     public = session.get_one(Account, account_id).public
     session.flush()
-    events.append(session, project_id, "member.role", public, by, at, said)
+    events.append(session, project_id, "member.role", public, by, at, payload)
 
 
 def set_member_state(

@@ -98,8 +98,8 @@ def use_link(db: Database, secret: str, new: str) -> None:
     hashed = accounts.hash_password(new)
 
     def work(session: Session) -> None:
-        found = session.get(PasswordLink, digest(secret), with_for_update=True)
-        account = None if found is None else account_of(session, secret, db.now())
+        link = session.get(PasswordLink, digest(secret), with_for_update=True)
+        account = None if link is None else account_of(session, secret, db.now())
         if account is None:
             raise NotHere("this link has expired or was used already", "ask an owner for a new one")
         _set(session, account, hashed, "password.reset", account.public, db.now())
@@ -173,6 +173,6 @@ def _set(
     session.execute(delete(PasswordLink).where(PasswordLink.account_id == account.id))
     session.flush()
     ended = Ended(sessions, tokens)
-    said = {"sessions_ended": ended.sessions, "tokens_ended": ended.tokens}
-    events.append(session, events.HOUSE, kind, account.public, by, now, said)
+    payload = {"sessions_ended": ended.sessions, "tokens_ended": ended.tokens}
+    events.append(session, events.HOUSE, kind, account.public, by, now, payload)
     return ended

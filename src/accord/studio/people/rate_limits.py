@@ -77,8 +77,8 @@ def forgive(db: Database, what: str, who: str, only_last: bool = False) -> None:
 
     def work(session: Session) -> None:
         tries = select(Attempt.id).where(Attempt.subject == subject).order_by(Attempt.id.desc())
-        found = list(session.scalars(tries.limit(1) if only_last else tries))
-        session.execute(delete(Attempt).where(Attempt.id.in_(found)))
+        attempt_ids = list(session.scalars(tries.limit(1) if only_last else tries))
+        session.execute(delete(Attempt).where(Attempt.id.in_(attempt_ids)))
 
     db.transact(work)
 

@@ -76,9 +76,9 @@ def tokens(session: Session, account_id: int, now: float) -> Sequence[ApiToken]:
     """Keys that work."""
     query = select(ApiToken).where(ApiToken.account_id == account_id, ApiToken.revoked_at.is_(None))
     return [
-        found
-        for found in session.scalars(query.order_by(ApiToken.id))
-        if (found.expires_at or now + 1) > now
+        api_token
+        for api_token in session.scalars(query.order_by(ApiToken.id))
+        if (api_token.expires_at or now + 1) > now
     ]
 
 
@@ -89,12 +89,12 @@ def categories(session: Session, account_id: int) -> list[tuple[str, str]]:
         .join(Membership, Membership.project_id == Project.id)
         .where(Membership.account_id == account_id)
     )
-    found = {
+    labels = {
         c.name: c.label or c.name
         for p in session.scalars(query)
         for c in members.settings_of(p).categories
     }
-    return sorted(found.items())
+    return sorted(labels.items())
 
 
 def recent_answers(session: Session, account_id: int) -> list[tuple[Answer, str]]:
@@ -122,8 +122,8 @@ def set_preferences(db: Database, me: Visitor, language: str, preferences: dict[
     """Keep preferences; not an event: they are nobody else's business."""
 
     def work(session: Session) -> None:
-        found = session.get_one(Account, me.id)
-        found.language, found.preferences = language, {**found.preferences, **preferences}
+        account = session.get_one(Account, me.id)
+        account.language, account.preferences = language, {**account.preferences, **preferences}
 
     db.transact(work)
 
@@ -134,9 +134,9 @@ def set_attributes(db: Database, me: Visitor, attributes: dict[str, str]) -> Non
     def work(session: Session) -> None:
         session.get_one(Account, me.id).attributes = dict(attributes)
         session.flush()
-        said = {"fields": sorted(attributes)}
+        payload = {"fields": sorted(attributes)}
         events.append(
-            session, events.HOUSE, "attributes.changed", me.public, me.public, db.now(), said
+            session, events.HOUSE, "attributes.changed", me.public, me.public, db.now(), payload
         )
 
     db.transact(work)
@@ -147,7 +147,7 @@ def _shown(query: Any) -> Any:
     return query.join(Item, Item.id == View.item_id).join(Project, Project.id == View.project_id)
 
 
-def _told(
+def _answer_as_shown(
     answer: dict[str, Any] | None, view: View, item: Item, project: Project
 ) -> dict[str, Any] | None:
     """An answer in the words it was given in: about places and masked text, since who wrote what is
@@ -155,7 +155,7 @@ def _told(
     return (
         None
         if answer is None
-        else blinding.told(answer, as_served(view, item), members.settings_of(project))
+        else blinding.answer_as_shown(answer, as_served(view, item), members.settings_of(project))
     )
 
 
@@ -194,7 +194,7 @@ def everything(session: Session, account_id: int) -> dict[str, Any]:
             {
                 "id": a.id,
                 "project": p.slug,
-                "answer": _told(a.answer, v, i, p),
+                "answer": _answer_as_shown(a.answer, v, i, p),
                 "state": a.state,
                 "reason": a.reason,
                 "created_at": a.created_at,
@@ -213,7 +213,7 @@ def everything(session: Session, account_id: int) -> dict[str, Any]:
                 "skip_note": v.skip_note,
                 "draft": v.draft
                 if v.draft is None or "state" in v.draft
-                else _told(v.draft, v, i, p),
+                else _answer_as_shown(v.draft, v, i, p),
                 "active_seconds": v.active_seconds,
             }
             for v, i, p in session.execute(

@@ -195,8 +195,10 @@ def consistency(db: Database, project_id: int, account_id: int) -> Consistency:
                 *live, Answer.account_id != account_id, Answer.item_id.in_(own)
             )
         ).all()
-    said = {row.item_id: _main(row.answer) for row in mine}
-    pairs = [(said[row.item_id], _main(row.answer)) for row in others if said[row.item_id]]
+    my_answers = {row.item_id: _main(row.answer) for row in mine}
+    pairs = [
+        (my_answers[row.item_id], _main(row.answer)) for row in others if my_answers[row.item_id]
+    ]
     chosen = [
         row.answer["preferred"] == row.shown["order"][0]
         for row in mine

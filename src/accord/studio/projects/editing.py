@@ -101,7 +101,7 @@ def create_project(
         if by is not None:
             add_member(session, project.id, by, "owner", now, _public(session, by))
         if key is not None:
-            said = {"project": project.id}
+            payload = {"project": project.id}
             events.append(
                 session,
                 events.HOUSE,
@@ -109,7 +109,7 @@ def create_project(
                 _subject(key),
                 _public(session, by),
                 now,
-                said,
+                payload,
             )
         return project.id
 
@@ -127,8 +127,8 @@ def _made_before(session: Session, key: str) -> int | None:
         select(Chain.id).where(Chain.id == events.HOUSE).with_for_update(key_share=True)
     )
     query = select(Event.payload).where(Event.chain == events.HOUSE, Event.subject == _subject(key))
-    said = session.scalar(query)
-    return None if said is None else int(said["project"])
+    payload = session.scalar(query)
+    return None if payload is None else int(payload["project"])
 
 
 def _free_slug(session: Session, name: str) -> str:
@@ -226,8 +226,10 @@ def _insert(
     slots = [{"project_id": project_id, "item_id": i, "number": n} for i in work for n in numbers]
     if slots:
         session.execute(insert(Slot), slots)
-    said = {"items": len(drawn), "keys": [row["key"] for row in drawn]}
-    events.append(session, project_id, "items.added", project.slug, _public(session, by), now, said)
+    payload = {"items": len(drawn), "keys": [row["key"] for row in drawn]}
+    events.append(
+        session, project_id, "items.added", project.slug, _public(session, by), now, payload
+    )
     return len(drawn)
 
 
@@ -377,7 +379,7 @@ def update_settings(
             _add_guideline(session, project, settings.guideline, by, db.now())
         project.settings, project.name = settings.model_dump(mode="json"), settings.name
         session.flush()
-        said = project.settings
+        payload = project.settings
         events.append(
             session,
             project_id,
@@ -385,7 +387,7 @@ def update_settings(
             project.slug,
             _public(session, by),
             db.now(),
-            said,
+            payload,
         )
 
     db.transact(work)
@@ -418,9 +420,9 @@ def _add_guideline(
         Guideline(project_id=project.id, version=last + 1, text=text, created_by=by, created_at=now)
     )
     session.flush()
-    said = {"version": last + 1}
+    payload = {"version": last + 1}
     events.append(
-        session, project.id, "guideline.published", project.slug, _public(session, by), now, said
+        session, project.id, "guideline.published", project.slug, _public(session, by), now, payload
     )
     return last + 1
 

@@ -59,10 +59,10 @@ def import_file(
         if project is None:
             raise NotHere("there is no such project")
         settings = members.settings_of(project)
-    found = editing.items_from(source, settings)
-    added = editing.add_items(db, project_id, found.items, by)
-    stored, extra, repeated, left_out = import_judgements(db, project_id, found.judgements, by)
-    return Imported(added, stored, extra, repeated, {**found.dropped, **left_out})
+    incoming = editing.items_from(source, settings)
+    added = editing.add_items(db, project_id, incoming.items, by)
+    stored, extra, repeated, left_out = import_judgements(db, project_id, incoming.judgements, by)
+    return Imported(added, stored, extra, repeated, {**incoming.dropped, **left_out})
 
 
 def import_judgements(
@@ -127,10 +127,10 @@ def _store_all(
             left_out[error.message] += 1
     if new:
         _store(session, project_id, new)
-        said = {"answers": [one.answer_id for one, *_ in new]}
+        payload = {"answers": [one.answer_id for one, *_ in new]}
         counts.update(stored=len(new), extra=sum(slot is None for *_, slot in new))
         overlap.mark_full(session, Item.id.in_({item.id for _, item, _, _ in new}))
-        events.append(session, project_id, "answers.imported", project.slug, public, now, said)
+        events.append(session, project_id, "answers.imported", project.slug, public, now, payload)
     return counts, left_out, people
 
 
@@ -221,10 +221,10 @@ def _store(
         view["lease"] for _, _, view, _ in new
     }  # ids are the database's: leases tell the new views apart
     rows = session.execute(select(View.lease, View.id).where(View.lease.in_(leases)))
-    view_of, made = {row.lease: row.id for row in rows}, []
+    view_of, new_answers = {row.lease: row.id for row in rows}, []
     for one, item, view, slot in new:
         normal = answer_of(one.record)
-        made.append(
+        new_answers.append(
             Answer(
                 id=one.answer_id,
                 project_id=project_id,
@@ -242,7 +242,7 @@ def _store(
                 state="live",
             )
         )
-    session.add_all(made)
+    session.add_all(new_answers)
     session.flush()
     filled = [
         {
@@ -303,17 +303,17 @@ def _with_ids(record: Feedback, item: Item) -> Feedback:
 
 def answer_of(record: Feedback) -> dict[str, Any]:
     """A record's choice in the form the browser sends."""
-    said: dict[str, Any] = record.choice.model_dump(mode="json")
+    choice: dict[str, Any] = record.choice.model_dump(mode="json")
     if record.kind == "step_labels":
-        labels = said["labels"]
+        labels = choice["labels"]
         return {"labels": labels, "first_error": labels.index(-1) if -1 in labels else None}
     if record.kind == "rating":
-        return {"scores": said["scores"]}
+        return {"scores": choice["scores"]}
     if record.kind == "correction":
-        return {"content": contents.editable(said["content"])}
+        return {"content": contents.editable(choice["content"])}
     if record.kind == "demonstration":
-        return {"content": contents.plain(said["content"])}
-    return said
+        return {"content": contents.plain(choice["content"])}
+    return choice
 
 
 def _moment(record: Feedback, now: float) -> float:

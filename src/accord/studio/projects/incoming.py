@@ -137,9 +137,13 @@ def _key(
 
 def _option(option: OptionIn) -> dict[str, Any]:
     content = to_json(option.content)
-    made = {"id": option.id or content_id(content), "content": content, "producer": option.producer}
-    made |= {} if option.finished is None else {"finished": option.finished}
-    return made | ({"steps": option.steps} if option.steps else {})
+    option_row = {
+        "id": option.id or content_id(content),
+        "content": content,
+        "producer": option.producer,
+    }
+    option_row |= {} if option.finished is None else {"finished": option.finished}
+    return option_row | ({"steps": option.steps} if option.steps else {})
 
 
 def _check_beside(item: ItemIn, settings: ProjectSettings) -> None:
@@ -254,13 +258,13 @@ def items_from(source: str | Path, settings: ProjectSettings, bounds: Bounds = L
     items: dict[str, dict[str, Any]] = {}
     judgements: list[Feedback] = []
     for record in read.records:
-        made = from_record(record, settings)
-        for item in made:
+        from_this = from_record(record, settings)
+        for item in from_this:
             named = sorted(o["id"] for o in item["options"])
             items.setdefault(
                 content_id(item["prompt"], item["tools"], item["chat_template_kwargs"], named), item
             )
-        if len(made) == 1 and _fits(record, settings):
+        if len(from_this) == 1 and _fits(record, settings):
             judgements.append(record)
     for prompt in read.prompts:
         items.setdefault(content_id(prompt), {**asked_fields(prompt), "options": []})
@@ -279,11 +283,11 @@ def _fits(record: Feedback, settings: ProjectSettings) -> bool:
 def from_record(record: Feedback, settings: ProjectSettings) -> list[dict[str, Any]]:
     """The items a record holds for this task: its options together, each alone, or the prompt
     alone."""
-    told = record.meta.get("finished")
+    marked = record.meta.get("finished")
     finished = (
-        told
-        if isinstance(told, dict)
-        else {o.id: told for o in record.options if isinstance(told, bool)}
+        marked
+        if isinstance(marked, dict)
+        else {o.id: marked for o in record.options if isinstance(marked, bool)}
     )
     options = [
         {
@@ -340,29 +344,31 @@ def _own_rows(read: RowsRead) -> Incoming:
 
 def _own_row(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row as an `ItemIn` takes it. What we do not know stays with the item, in `meta`."""
-    made = {name: value for name, value in row.items() if value not in (None, "")}
+    item_row = {name: value for name, value in row.items() if value not in (None, "")}
     numbered = sorted(
-        (name for name in made if _NUMBERED.match(name)),
+        (name for name in item_row if _NUMBERED.match(name)),
         key=lambda name: int(name.rpartition("_")[2]),
     )
     if numbered:
-        made["options"] = [made.pop(name) for name in numbered]
-    if "responses" in made:
-        made["options"] = made.pop("responses")
-    if isinstance(made.get("categories"), str):
-        made["categories"] = [
-            name.strip() for name in made["categories"].split(";") if name.strip()
+        item_row["options"] = [item_row.pop(name) for name in numbered]
+    if "responses" in item_row:
+        item_row["options"] = item_row.pop("responses")
+    if isinstance(item_row.get("categories"), str):
+        item_row["categories"] = [
+            name.strip() for name in item_row["categories"].split(";") if name.strip()
         ]
     for name in ("priority", "weight"):
-        if isinstance(made.get(name), str):
-            made[name] = _number(name, made[name])
+        if isinstance(item_row.get(name), str):
+            item_row[name] = _number(name, item_row[name])
     for name in (*_BESIDE, "meta"):
-        if isinstance(made.get(name), str):
-            made[name] = _json(name, made[name])
-    unknown = {name: made.pop(name) for name in list(made) if name not in ItemIn.model_fields}
+        if isinstance(item_row.get(name), str):
+            item_row[name] = _json(name, item_row[name])
+    unknown = {
+        name: item_row.pop(name) for name in list(item_row) if name not in ItemIn.model_fields
+    }
     if unknown:
-        made["meta"] = {**unknown, **made.get("meta", {})}
-    return made
+        item_row["meta"] = {**unknown, **item_row.get("meta", {})}
+    return item_row
 
 
 def _number(name: str, text: str) -> float:

@@ -136,12 +136,12 @@ class StatsCache:
         try:
             with _no_collector():
                 value = self.parts[part](self._snapshot(project_id, version), self.db.now())
-            made = CachedStats(value, self.db.now(), count, False)
+            stats = CachedStats(value, self.db.now(), count, False)
             with self._lock:
                 if len(self._done) >= KEPT:
                     self._done.clear()
-                self._done[(project_id, part)] = (version, made)
-            return made
+                self._done[(project_id, part)] = (version, stats)
+            return stats
         finally:
             with self._lock:
                 self._running.pop(key, None)

@@ -113,16 +113,16 @@ def apply(
             "give options a producer when items are added",
         )
     records = snapshot.records()
-    found = None
+    ratings = None
     with suppress(DataError):  # nobody judged yet: the prior alone decides
-        found = fit(
+        ratings = fit(
             votes_of(records, "producer")[0],
             RatingSettings(reliability=False, side=False, ties=False),
         )
     names = sorted({name for c in candidates for name in c.objects})
     wanted = min(count, len(candidates))
     chosen = pick(
-        posterior(found, names), candidates, wanted, goal, RANDOM_SHARE, judged, None, seed
+        posterior(ratings, names), candidates, wanted, goal, RANDOM_SHARE, judged, None, seed
     )
     priorities: dict[str, float] = {}
     for place, one in enumerate(p for p in chosen.picks if p.arm == "active"):
@@ -162,8 +162,8 @@ def whose(snapshot: ProjectSnapshot) -> Measured[list[Representation]]:
             None,
             "no annotator said anything about themselves; they may, on the page under their name",
         )
-    said, population = one_spelling(snapshot.attributes, snapshot.population)
-    return measured(lambda: representation(snapshot.records(), said, population=population))
+    stated, population = one_spelling(snapshot.attributes, snapshot.population)
+    return measured(lambda: representation(snapshot.records(), stated, population=population))
 
 
 def one_spelling(
@@ -176,13 +176,14 @@ def one_spelling(
         for name, value in given.items():
             spelt[name, _plain(value)][value] += 1
     called = {
-        key: min((-count, word) for word, count in found.items())[1] for key, found in spelt.items()
+        key: min((-count, word) for word, count in spellings.items())[1]
+        for key, spellings in spelt.items()
     }
-    said = {
+    unified = {
         who: {n: called[n, _plain(v)] for n, v in given.items()}
         for who, given in attributes.items()
     }
-    return said, {
+    return unified, {
         name: {called.get((name, _plain(group)), group): part for group, part in shares.items()}
         for name, shares in population.items()
     }

@@ -195,10 +195,10 @@ class Overview:
 def overview(snapshot: ProjectSnapshot, now: float) -> Overview:
     """The dashboard's numbers, over what would be exported."""
     records = snapshot.records()
-    found = measured(lambda: measure_all(records))
-    choices = found.value.choices if found.value is not None else None
+    agreement = measured(lambda: measure_all(records))
+    choices = agreement.value.choices if agreement.value is not None else None
     intervals: Measured[dict[str, Interval]] = Measured(
-        None, found.why or "no pair of options was judged by two people"
+        None, agreement.why or "no pair of options was judged by two people"
     )
     if choices is not None:
         names = {
@@ -211,9 +211,10 @@ def overview(snapshot: ProjectSnapshot, now: float) -> Overview:
         intervals = Measured(names) if why is None else Measured(None, why)
     scales = (
         []
-        if found.value is None
+        if agreement.value is None
         else [
-            ScaleAgreement(s.what, s.alpha, s.same, s.ceiling, s.units) for s in found.value.scales
+            ScaleAgreement(s.what, s.alpha, s.same, s.ceiling, s.units)
+            for s in agreement.value.scales
         ]
     )
     days = [int((now - answer.created_at) // 86400) for answer in snapshot.answers]

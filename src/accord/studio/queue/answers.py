@@ -68,7 +68,7 @@ class CheckedAnswer:
 
         beside: more fields of every record, see the function of that name.
         """
-        made = []
+        records = []
         for number, part in enumerate(self.parts):
             ids = (
                 part.order
@@ -85,9 +85,9 @@ class CheckedAnswer:
                 }
                 for o in part.options
             ]
-            told = {o["id"]: o["finished"] for o in part.options if "finished" in o}
-            finished = {"finished": told} if told else {}
-            made.append(
+            finished_of = {o["id"]: o["finished"] for o in part.options if "finished" in o}
+            finished = {"finished": finished_of} if finished_of else {}
+            records.append(
                 Feedback.model_validate(
                     {
                         "id": answer_id if number == 0 else f"{answer_id}.{part.name}",
@@ -110,7 +110,7 @@ class CheckedAnswer:
                     }
                 )
             )
-        return made
+        return records
 
 
 def beside(item: Item) -> dict[str, Any]:
@@ -171,18 +171,18 @@ def _beside(answer: AnswerFields, judged: CheckedAnswer) -> CheckedAnswer:
             normal["flags"] = raised
         meta["flags"] = {name: name in raised for name in settings.flags}
     if settings.critique != "off" and settings.task != "critique":
-        found = words(answer, required=settings.critique == "required")
-        if found is not None:
-            normal["critique"] = found
-        if isinstance(found, dict) or (found is not None and len(answer.options) == 1):
-            parts += texts_per_option(answer, found)
-        elif found is not None:
-            meta["rationale"] = found
+        written = words(answer, required=settings.critique == "required")
+        if written is not None:
+            normal["critique"] = written
+        if isinstance(written, dict) or (written is not None and len(answer.options) == 1):
+            parts += texts_per_option(answer, written)
+        elif written is not None:
+            meta["rationale"] = written
     if settings.attributes and settings.task != "rating":
-        rated, made = scores(answer)
+        rated, rating_parts = scores(answer)
         if rated:
             normal["scores"] = rated
-        parts += made
+        parts += rating_parts
     return CheckedAnswer(normal, parts, meta)
 
 
@@ -206,11 +206,11 @@ def _chat(answer: AnswerFields, turns: list[dict[str, Any]], prompt: Any) -> Che
         history = [{"role": "system", "content": prompt}]
     normal: list[dict[str, Any]] = []
     parts: list[RecordPart] = []
-    for number, (turn, said) in enumerate(zip(turns, judged, strict=True), 1):
+    for number, (turn, turn_answer) in enumerate(zip(turns, judged, strict=True), 1):
         where = f"turns.{number}"
-        if not isinstance(said, dict):
+        if not isinstance(turn_answer, dict):
             raise AnswerError(where, "a turn's answer is an object of named fields")
-        one = AnswerFields(dict(said), answer.settings, turn["options"], where)
+        one = AnswerFields(dict(turn_answer), answer.settings, turn["options"], where)
         went_on = one.take("continued")
         chosen, part = comparison(one)
         one.done()

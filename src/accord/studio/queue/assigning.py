@@ -130,10 +130,10 @@ def _next(
             )
     if purpose == "failed":
         return Nothing("not_qualified", "The screening was not passed.")
-    found = claims.claim(session, person, now)
-    if found is None:
+    claimed = claims.claim(session, person, now)
+    if claimed is None:
         return _why_nothing(session, person)
-    return _serve_new(session, person, found, found.slot_id, now, lease, present)
+    return _serve_new(session, person, claimed, claimed.slot_id, now, lease, present)
 
 
 _BEGUN = (
@@ -231,7 +231,7 @@ def _serve_new(
         else {}
     )
     shown, token = {"order": order, **extra}, new_lease()
-    made = session.execute(
+    inserted = session.execute(
         _NEW_VIEW,
         {
             "project_id": person.project_id,
@@ -247,7 +247,7 @@ def _serve_new(
             "active_seconds": 0.0,
         },
     )
-    view_id = int(made.inserted_primary_key[0])  # type: ignore[attr-defined]
+    view_id = int(inserted.inserted_primary_key[0])  # type: ignore[attr-defined]
     claims.lease_slot(session, slot_id, view_id, now + lease)
     events.append(
         session,
@@ -319,12 +319,12 @@ def peek(db: Database, account_id: int, view_id: int) -> Served:
     """A view of this annotator as it was served; nothing is locked or renewed. Raises NotHere."""
     query = select(View, Item).join(Item, Item.id == View.item_id)
     with db.read() as session:
-        found = session.execute(
+        row = session.execute(
             query.where(View.id == view_id, View.account_id == account_id)
         ).one_or_none()
-    if found is None:
+    if row is None:
         raise NotHere("this item is not open for you")
-    return as_served(*found)
+    return as_served(*row)
 
 
 # --- while it is open -----------------------------------------------------------------------------

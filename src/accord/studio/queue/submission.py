@@ -167,13 +167,15 @@ def _store(
         session.execute(_FILL, {"which": slot.id, "answer": answer_id, "by": view.id})
         if last and item.purpose == "work" and item.state == "active":
             item.state = "full"
-    said = {
+    payload = {
         "item": item.key,
         "answer": judged.answer,
         "extra": slot is None,
         "active_seconds": active,
     }
-    events.append(session, item.project_id, "answer.submitted", answer_id, person.public, now, said)
+    events.append(
+        session, item.project_id, "answer.submitted", answer_id, person.public, now, payload
+    )
     if item.purpose == "screening":
         _qualify(session, person, now)
     return Receipt(answer_id, "live", slot is None, False, now + UNDO_SECONDS)
@@ -207,9 +209,9 @@ def _qualify(session: Session, person: Person, now: float) -> None:
     if passed:
         session.get_one(Membership, (person.project_id, person.account_id)).qualified_at = now
         session.flush()
-    said = {"answered": answered, "right": right, "passed": passed}
+    payload = {"answered": answered, "right": right, "passed": passed}
     public = person.public
-    events.append(session, person.project_id, "member.screened", public, public, now, said)
+    events.append(session, person.project_id, "member.screened", public, public, now, payload)
 
 
 # --- taking back ----------------------------------------------------------------------------------
@@ -298,8 +300,8 @@ def retire(
     session.flush()
     if state == "erased":
         _erase(session, answer, by, now)
-    said = {"item": item.key} if state == "erased" else {"item": item.key, "reason": reason}
-    events.append(session, item.project_id, f"answer.{state}", answer_id, by, now, said)
+    payload = {"item": item.key} if state == "erased" else {"item": item.key, "reason": reason}
+    events.append(session, item.project_id, f"answer.{state}", answer_id, by, now, payload)
 
 
 def _erase(session: Session, answer: Answer, by: str | None, now: float) -> None:

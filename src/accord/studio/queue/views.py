@@ -30,10 +30,10 @@ _OWN = (
 
 def own_view(session: Session, account_id: int, view_id: int) -> tuple[Person, View]:
     """A view of this annotator, with their membership locked."""
-    found = session.execute(_OWN, {"view": view_id, "account": account_id}).one_or_none()
-    if found is None:
+    row = session.execute(_OWN, {"view": view_id, "account": account_id}).one_or_none()
+    if row is None:
         raise NotHere("this item is not open for you")
-    return members.person_of(found), found.View
+    return members.person_of(row), row.View
 
 
 def check_lease(view: View, lease: str) -> None:

@@ -132,7 +132,7 @@ def head(session: Session, chain: int) -> Head:
 def verify(session: Session, chain: int) -> Verified:
     """Compute every hash again; names the first event that was changed, removed, added or silently
     emptied."""
-    kept = head(session, chain)
+    stored_head = head(session, chain)
     previous, count = GENESIS, 0
     emptied: Counter[str] = Counter()
     first: dict[str, int] = {}
@@ -145,24 +145,24 @@ def verify(session: Session, chain: int) -> Verified:
     for event in session.scalars(query):
         broken = _broken(event, previous, count + 1)
         if broken is not None:
-            return Verified(count, emptied.total(), kept, broken)
+            return Verified(count, emptied.total(), stored_head, broken)
         previous, count = event.hash, event.number
         if event.salt is None:
             emptied[event.subject] += 1
             first.setdefault(event.subject, event.number)
         elif event.kind == ERASED:
             first.pop(event.subject, None)
-    if count != kept.number:
-        ends = f"the chain ends with event {count}, its head says {kept.number}"
-        return Verified(count, emptied.total(), kept, ends)
-    if previous != kept.hash:
+    if count != stored_head.number:
+        ends = f"the chain ends with event {count}, its head says {stored_head.number}"
+        return Verified(count, emptied.total(), stored_head, ends)
+    if previous != stored_head.hash:
         rewritten = f"event {count}: the chain's head has another hash, one was rewritten"
-        return Verified(count, emptied.total(), kept, rewritten)
+        return Verified(count, emptied.total(), stored_head, rewritten)
     if first:
         subject, number = min(first.items(), key=lambda item: item[1])
         lost = f"event {number}: the payload about {subject!r} is gone and no erasure is on record"
-        return Verified(count, emptied.total(), kept, lost)
-    return Verified(count, emptied.total(), kept)
+        return Verified(count, emptied.total(), stored_head, lost)
+    return Verified(count, emptied.total(), stored_head)
 
 
 def _broken(event: Event, previous: str, expected: int) -> str | None:

@@ -37,18 +37,20 @@ def mask_content(content: Any, topic: str, names: Sequence[str]) -> tuple[Any, l
 
 
 def _masked_message(message: Mapping[str, Any], hide: Hide) -> dict[str, Any]:
-    made = dict(message)
-    if made.get("reasoning_content"):
-        made["reasoning_content"] = hide(made["reasoning_content"]).text
-    if isinstance(made["content"], str):
-        made["content"] = hide(made["content"]).text
-    elif made["content"] is not None:
-        made["content"] = [{**part, "text": hide(part["text"]).text} for part in made["content"]]
-    if made.get("tool_calls"):
-        made["tool_calls"] = [_masked_call(call, hide) for call in made["tool_calls"]]
-    if made.get("name"):
-        made["name"] = hide(made["name"]).text
-    return made
+    masked = dict(message)
+    if masked.get("reasoning_content"):
+        masked["reasoning_content"] = hide(masked["reasoning_content"]).text
+    if isinstance(masked["content"], str):
+        masked["content"] = hide(masked["content"]).text
+    elif masked["content"] is not None:
+        masked["content"] = [
+            {**part, "text": hide(part["text"]).text} for part in masked["content"]
+        ]
+    if masked.get("tool_calls"):
+        masked["tool_calls"] = [_masked_call(call, hide) for call in masked["tool_calls"]]
+    if masked.get("name"):
+        masked["name"] = hide(masked["name"]).text
+    return masked
 
 
 def _masked_call(call: Mapping[str, Any], hide: Hide) -> dict[str, Any]:
@@ -96,19 +98,19 @@ def note_masks(
             texts = [mask_whole(content, topic, settings.mask)]
         else:
             texts = mask_content(content, topic, settings.mask)[1]
-        found = [
+        masked_names = [
             [number, *mask.row()] for number, masked in enumerate(texts) for mask in masked.masks
         ]
-        if found:
-            rows[str(option["id"])] = found
+        if masked_names:
+            rows[str(option["id"])] = masked_names
     return {"masked": rows}
 
 
 # --- ids of calls ---------------------------------------------------------------------------------
 def call_numbers(*stored: Any) -> dict[str, str]:
     """Id of each call in these contents -> "call_1", "call_2", ... as they come."""
-    found = dict.fromkeys(name for content in stored for name in contents.call_ids(content))
-    return {name: f"call_{number}" for number, name in enumerate(found, 1)}
+    ids = dict.fromkeys(name for content in stored for name in contents.call_ids(content))
+    return {name: f"call_{number}" for number, name in enumerate(ids, 1)}
 
 
 def with_numbers(content: Any, numbers: Mapping[str, str]) -> Any:
@@ -119,15 +121,15 @@ def with_numbers(content: Any, numbers: Mapping[str, str]) -> Any:
 
 
 def _numbered(message: Mapping[str, Any], numbers: Mapping[str, str]) -> dict[str, Any]:
-    made = dict(message)
-    if made.get("tool_calls"):
-        made["tool_calls"] = [
+    numbered = dict(message)
+    if numbered.get("tool_calls"):
+        numbered["tool_calls"] = [
             {**call, "id": numbers[call["id"]]} if call.get("id") else dict(call)
-            for call in made["tool_calls"]
+            for call in numbered["tool_calls"]
         ]
-    if made.get("tool_call_id"):
-        made["tool_call_id"] = numbers[made["tool_call_id"]]
-    return made
+    if numbered.get("tool_call_id"):
+        numbered["tool_call_id"] = numbers[numbered["tool_call_id"]]
+    return numbered
 
 
 _PER_OPTION = ("comparison", "clips", "ranking", "best_worst")
@@ -142,7 +144,9 @@ def received(answer: Any, served: Served, settings: ProjectSettings) -> Any:
     return to_original(to_ids(answer, served.order, settings.task), served, settings)
 
 
-def told(answer: dict[str, Any], served: Served, settings: ProjectSettings) -> dict[str, Any]:
+def answer_as_shown(
+    answer: dict[str, Any], served: Served, settings: ProjectSettings
+) -> dict[str, Any]:
     """The way back, for whatever a rater gets to see of an answer that was stored."""
     return to_masked(to_places(answer, served.order, settings.task), served, settings)
 
@@ -172,7 +176,7 @@ def to_places(answer: Any, order: Sequence[str], task: str) -> Any:
         renamed["order"] = [sorted(group, key=int) for group in renamed["order"]]
     for name in ("scores", "critique") if isinstance(renamed, dict) and task in _PER_OPTION else ():
         if isinstance(renamed.get(name), dict):
-            renamed[name] = dict(sorted(renamed[name].items(), key=lambda said: int(said[0])))
+            renamed[name] = dict(sorted(renamed[name].items(), key=lambda entry: int(entry[0])))
     return renamed
 
 
@@ -197,7 +201,7 @@ def _rename(answer: Any, task: str, name: Callable[[Any, str], Any]) -> Any:
     if task in _PER_OPTION:  # beside them, ratings and words are per option
         for key in ("scores", "critique"):
             if isinstance(renamed.get(key), dict):
-                renamed[key] = {name(i, key): said for i, said in renamed[key].items()}
+                renamed[key] = {name(i, key): value for i, value in renamed[key].items()}
     return renamed
 
 

@@ -62,7 +62,7 @@ def visible(text: str) -> str:
     """Text whose control, direction and invisible characters are spelled out (⟦U+202E⟧); line
     breaks and tabs stay."""
     return _HIDING.sub(
-        lambda found: f"⟦U+{ord(found[0]):04X}⟧", text.replace("\r\n", "\n").replace("\r", "\n")
+        lambda match: f"⟦U+{ord(match[0]):04X}⟧", text.replace("\r\n", "\n").replace("\r", "\n")
     )
 
 
@@ -202,12 +202,12 @@ def _dunder(state: StateInline, silent: bool) -> bool:
         state.pos and (state.src[state.pos - 1].isalnum() or state.src[state.pos - 1] == "_")
     ):
         return False
-    found = _DUNDER.match(state.src, state.pos)
-    if found is None:
+    match = _DUNDER.match(state.src, state.pos)
+    if match is None:
         return False
     if not silent:
-        state.pending += found[0]
-    state.pos = found.end()
+        state.pending += match[0]
+    state.pos = match.end()
     return True
 
 
@@ -243,8 +243,8 @@ def _end_of_maths(text: str, at: int) -> int | None:
     """Where the formula that begins at a place of a text ends; None where none does."""
     closing, content = _closing(text, at)
     if closing is None:
-        found = _IN_DOLLARS.match(text, at)
-        return None if found is None else found.end()
+        match = _IN_DOLLARS.match(text, at)
+        return None if match is None else match.end()
     if _last(text).get(closing, -1) <= content:  # asked first: a search may go through all the text
         return None
     return text.index(closing, content + 1) + len(closing)
@@ -263,7 +263,7 @@ def _closing(text: str, at: int) -> tuple[str | None, int]:
 @lru_cache(maxsize=4)
 def _last(text: str) -> dict[str, int]:
     """Where each thing that can end a formula stands last in a text."""
-    places = {found[0]: found.start() for found in _ENDED.finditer(text)}
+    places = {match[0]: match.start() for match in _ENDED.finditer(text)}
     return places | {closing: text.rfind(closing) for closing in _MATHS.values()}
 
 
@@ -335,8 +335,8 @@ def _render_picture(
 
 def _leads_to(token: Token, name: str) -> list[str]:
     """Where a link or picture leads, as one reads it, and its title."""
-    said = [normalizeLinkText(str(token.attrs.get(name, ""))), str(token.attrs.get("title", ""))]
-    return [text for text in said if text]
+    texts = [normalizeLinkText(str(token.attrs.get(name, ""))), str(token.attrs.get("title", ""))]
+    return [text for text in texts if text]
 
 
 def _lower_headings(state: Any) -> None:

@@ -145,9 +145,9 @@ class Masked:
     def restore(self, text: str) -> str:
         """Names put back where an edited text still holds their placeholders."""
 
-        def name(found: re.Match[str]) -> str:
-            number = int(found[1])
-            return self.names[number - 1] if 1 <= number <= len(self.names) else found[0]
+        def name(match: re.Match[str]) -> str:
+            number = int(match[1])
+            return self.names[number - 1] if 1 <= number <= len(self.names) else match[0]
 
         return _PLACEHOLDER.sub(name, text)
 
@@ -202,19 +202,19 @@ def _spans(text: str, prompt: str, extra: Sequence[str]) -> list[tuple[int, int]
     plain, origin = fold(text)
     topic = fold(prompt)[0]
     spelled, letters = _unspell(plain)
-    found: list[tuple[int, int]] = []
+    named_spans: list[tuple[int, int]] = []
     for version, where in (
         (plain, range(len(plain))),
         (_latin(plain), range(len(plain))),
         (spelled, letters),
     ):
         if version != plain or version is plain:
-            found += [
+            named_spans += [
                 (where[a], where[b - 1] + 1)
                 for a, b in _find(version, topic, extra, text, where, origin)
                 if b > a
             ]
-    return [(origin[a], origin[b - 1] + 1) for a, b in found]
+    return [(origin[a], origin[b - 1] + 1) for a, b in named_spans]
 
 
 def _unspell(text: str) -> tuple[str, list[int]]:
@@ -224,7 +224,7 @@ def _unspell(text: str) -> tuple[str, list[int]]:
     for run in re.finditer(r"(?<!\w)\w(?:[-.·_*‧\s]\w){2,}(?!\w)", text):
         for place in range(run.start() + 1, run.end(), 2):
             keep[place] = False
-    where = [place for place, kept in enumerate(keep) if kept]
+    where = [place for place, keeps in enumerate(keep) if keeps]
     return "".join(text[place] for place in where), where
 
 

@@ -114,17 +114,17 @@ def comparison(fields: AnswerFields) -> tuple[dict[str, Any], RecordPart]:
     """{preferred, tie, both_bad, strength}."""
     preferred = fields.option("preferred")
     tie, both_bad, strength = fields.flag("tie"), fields.flag("both_bad"), fields.take("strength")
-    said = [
+    chosen = [
         name
         for name, value in (("preferred", preferred), ("tie", tie), ("both_bad", both_bad))
         if value
     ]
-    if not said:
+    if not chosen:
         raise fields.wrong("preferred", "nothing was chosen yet")
-    if len(said) > 1:
-        raise fields.wrong(said[1], f"{said[0]} and {said[1]} cannot both hold: choose one")
+    if len(chosen) > 1:
+        raise fields.wrong(chosen[1], f"{chosen[0]} and {chosen[1]} cannot both hold: choose one")
     if (tie and not fields.settings.tie) or (both_bad and not fields.settings.both_bad):
-        raise fields.wrong(said[0], f"this project does not offer {said[0]}")
+        raise fields.wrong(chosen[0], f"this project does not offer {chosen[0]}")
     normal: dict[str, Any] = {
         "preferred": preferred,
         "tie": tie,
@@ -211,9 +211,9 @@ def single_scores(fields: AnswerFields) -> tuple[dict[str, Any], list[RecordPart
     ]
     if missing:
         raise fields.wrong("scores", f"{missing[0]!r} was not rated yet")
-    found = _scored(fields, fields.take("scores"), "scores")
-    choices = _by_scale(fields.settings.attributes, found)
-    return {"scores": found}, [
+    scored = _scored(fields, fields.take("scores"), "scores")
+    choices = _by_scale(fields.settings.attributes, scored)
+    return {"scores": scored}, [
         RecordPart(f"rating{n}", "rating", choice, fields.options)
         for n, choice in enumerate(choices, 1)
     ]
@@ -229,12 +229,14 @@ def scores(fields: AnswerFields) -> tuple[dict[str, Any], list[RecordPart]]:
         raise fields.wrong("scores", "scores are numbers by attribute")
     per_option = {fields.ids[0]: raw} if len(fields.ids) == 1 else raw
     normal, parts = {}, []
-    for option_id, said in per_option.items():
+    for option_id, raw_scores in per_option.items():
         if option_id not in fields.ids:
             raise fields.wrong("scores", f"there is no option {option_id!r} here")
-        normal[option_id] = found = _scored(fields, said, f"scores.{fields.called(option_id)}")
+        normal[option_id] = scored = _scored(
+            fields, raw_scores, f"scores.{fields.called(option_id)}"
+        )
         option = fields.options[fields.ids.index(option_id)]
-        for number, choice in enumerate(_by_scale(fields.settings.attributes, found)):
+        for number, choice in enumerate(_by_scale(fields.settings.attributes, scored)):
             name = f"rating.{option_id}" if number == 0 else f"rating{number + 1}.{option_id}"
             parts.append(RecordPart(name, "rating", choice, [option]))
     return (normal[fields.ids[0]] if len(fields.ids) == 1 else normal), parts
@@ -244,7 +246,7 @@ def _scored(fields: AnswerFields, raw: Any, where: str) -> dict[str, int | float
     if not isinstance(raw, dict):
         raise fields.wrong(where, "scores are numbers by attribute")
     known = {attribute.name: attribute for attribute in fields.settings.attributes}
-    found: dict[str, int | float] = {}
+    scored: dict[str, int | float] = {}
     for name, score in raw.items():
         if name not in known:
             raise fields.wrong(
@@ -257,16 +259,18 @@ def _scored(fields: AnswerFields, raw: Any, where: str) -> dict[str, int | float
         low, high = known[name].low, known[name].high
         if not low <= score <= high or score != int(score):
             raise fields.wrong(f"{where}.{name}", f"{score} is none of the scores {low} to {high}")
-        found[name] = int(score)
-    return {name: found[name] for name in known if name in found}
+        scored[name] = int(score)
+    return {name: scored[name] for name in known if name in scored}
 
 
-def _by_scale(attributes: list[Attribute], found: dict[str, int | float]) -> list[dict[str, Any]]:
+def _by_scale(
+    attributes: list[Attribute], by_attribute: dict[str, int | float]
+) -> list[dict[str, Any]]:
     """Rating choices, one per scale: a record has one `low` and `high`."""
     scales: dict[tuple[int, int], dict[str, int | float]] = {}
     for attribute in attributes:
-        if attribute.name in found:
-            scales.setdefault((attribute.low, attribute.high), {})[attribute.name] = found[
+        if attribute.name in by_attribute:
+            scales.setdefault((attribute.low, attribute.high), {})[attribute.name] = by_attribute[
                 attribute.name
             ]
     return [{"scores": scored, "low": low, "high": high} for (low, high), scored in scales.items()]
@@ -286,13 +290,13 @@ def words(fields: AnswerFields, required: bool) -> str | dict[str, str] | None:
         unknown = [i for i in raw if i not in fields.ids]
         if unknown:
             raise fields.wrong("critique", f"there is no option {unknown[0]!r} here")
-        found = {
+        texts = {
             i: fields.written(raw[i], f"critique.{fields.called(i)}", "")
             for i in fields.ids
             if str(raw.get(i) or "").strip()
         }
-        if found:
-            return found
+        if texts:
+            return texts
     elif raw is not None and str(raw).strip():
         return fields.written(raw, "critique", "")
     if required:
@@ -300,9 +304,9 @@ def words(fields: AnswerFields, required: bool) -> str | dict[str, str] | None:
     return None
 
 
-def texts_per_option(fields: AnswerFields, found: str | dict[str, str]) -> list[RecordPart]:
+def texts_per_option(fields: AnswerFields, written: str | dict[str, str]) -> list[RecordPart]:
     """A critique record per option that was written about."""
-    per_option = {fields.ids[0]: found} if isinstance(found, str) else found
+    per_option = {fields.ids[0]: written} if isinstance(written, str) else written
     by_id = dict(zip(fields.ids, fields.options, strict=True))
     return [
         RecordPart(f"critique.{i}", "critique", {"text": text}, [by_id[i]])
@@ -347,9 +351,9 @@ def steps_of(option: dict[str, Any]) -> list[str]:
         return list(option["steps"])
     text = contents.plain(option["content"])
     for separator in ("\n\n", "\n"):
-        found = [piece.strip() for piece in text.split(separator) if piece.strip()]
-        if len(found) > 1:
-            return found
+        pieces = [piece.strip() for piece in text.split(separator) if piece.strip()]
+        if len(pieces) > 1:
+            return pieces
     return [text]
 
 
@@ -376,13 +380,13 @@ def steps(fields: AnswerFields) -> tuple[dict[str, Any], RecordPart]:
     if len(labels) < len(texts) and (wrong is None or wrong != len(labels) - 1):
         raise fields.wrong("labels", f"step {len(labels) + 1} was not labelled yet")
     if first_error is not None and first_error != wrong:
-        said = (
+        problem = (
             "no step is labelled wrong"
             if wrong is None
             else f"step {wrong + 1} is the first labelled wrong"
         )
         raise fields.wrong(
-            "first_error", f"{said}, but first_error is {first_error!r} (counted from 0)"
+            "first_error", f"{problem}, but first_error is {first_error!r} (counted from 0)"
         )
     normal = {"labels": [int(label) for label in labels], "first_error": wrong}
     choice = {"steps": texts[: len(labels)], "labels": normal["labels"]}
@@ -396,8 +400,8 @@ def spans(fields: AnswerFields) -> tuple[dict[str, Any], RecordPart]:
     if not isinstance(raw, list):
         raise fields.wrong("spans", "mark a passage, or say that there is none")
     text = contents.plain(fields.options[0]["content"])
-    found = [_span(fields, number, span, text) for number, span in enumerate(raw, 1)]
-    normal = sorted(found, key=lambda span: (span["start"], span["end"], span["label"]))
+    checked = [_span(fields, number, span, text) for number, span in enumerate(raw, 1)]
+    normal = sorted(checked, key=lambda span: (span["start"], span["end"], span["label"]))
     if any(a == b for a, b in pairwise(normal)):
         raise fields.wrong("spans", "a passage is marked twice with the same label")
     marked = [{name: span[name] for name in ("start", "end", "label")} for span in normal]

@@ -15,12 +15,12 @@ from accord.studio.projects.settings import ProjectSettings
 from accord.studio.queue.assigning import Served
 from accord.studio.tasks import contents
 from accord.studio.tasks.blinding import (
+    answer_as_shown,
     call_numbers,
     mask_content,
     mask_editable,
     mask_steps,
     mask_whole,
-    told,
     with_numbers,
 )  # fmt: skip
 from accord.studio.tasks.clips import clip_name
@@ -76,7 +76,7 @@ def _draft_for_browser(served: Served, settings: ProjectSettings) -> dict[str, A
     browser's words."""
     if served.draft is None or "state" in served.draft:
         return served.draft
-    return {"answer": told(served.draft, served, settings)}
+    return {"answer": answer_as_shown(served.draft, served, settings)}
 
 
 def _option(
@@ -130,9 +130,9 @@ def messages_html(content: Any, role: str, text: Text = "markdown") -> list[Show
     if isinstance(content, str):
         parts = [_written("text", content, text)] if content.strip() else []
         return [{"role": role, "name": None, "call": None, "parts": parts}] if parts else []
-    found = contents.read(content)
-    assert not isinstance(found, str)
-    return [_message(message, text) for message in found]
+    messages = contents.read(content)
+    assert not isinstance(messages, str)
+    return [_message(message, text) for message in messages]
 
 
 def _message(message: Message, text: Text) -> Shown:

@@ -47,19 +47,19 @@ class Studio:
 
 def templates() -> Environment:
     """Jinja2 with everything escaped and nothing undefined."""
-    made = Environment(
+    environment = Environment(
         loader=PackageLoader("accord.studio"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters["visible"] = visible
-    made.filters["day"] = lambda at: datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d")
-    made.filters["moment"] = lambda at: datetime.fromtimestamp(at, UTC).strftime(
+    environment.filters["visible"] = visible
+    environment.filters["day"] = lambda at: datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d")
+    environment.filters["moment"] = lambda at: datetime.fromtimestamp(at, UTC).strftime(
         "%Y-%m-%d %H:%M UTC"
     )
-    return made
+    return environment
 
 
 @lru_cache(maxsize=1)
@@ -79,8 +79,8 @@ class SignIn(Exception):
 # --- who asks -------------------------------------------------------------------------------------
 def studio_of(request: Request) -> Studio:
     """The application's studio."""
-    found: Studio = request.app.state.studio
-    return found
+    studio: Studio = request.app.state.studio
+    return studio
 
 
 StudioDep = Annotated[Studio, Depends(studio_of)]
@@ -89,12 +89,12 @@ StudioDep = Annotated[Studio, Depends(studio_of)]
 def visit(request: Request, studio: StudioDep) -> Visitor | None:
     """Who asks, by the session's cookie."""
     secret = request.cookies.get(security.session_cookie(studio.https))
-    found = None
+    visitor = None
     if secret:
         with studio.db.read() as session:
-            found = accounts.visitor(session, secret, studio.db.now())
-    request.state.visitor = found
-    return found
+            visitor = accounts.visitor(session, secret, studio.db.now())
+    request.state.visitor = visitor
+    return visitor
 
 
 Maybe = Annotated[Visitor | None, Depends(visit)]
@@ -191,7 +191,7 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> R
     studio = studio_of(request)
     visitor: Visitor | None = getattr(request.state, "visitor", None)
     t = words_for(request)
-    said = request.query_params.get("said", "")
+    notice = request.query_params.get("said", "")
     base = {
         "t": t,
         "visitor": visitor,
@@ -199,7 +199,7 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> R
         "static": studio.static,
         "languages": LANGUAGES,
         "csrf": visitor.csrf if visitor else security.form_token(request),
-        "said": said if f"said.{said}" in t.texts else None,
+        "notice": notice if f"said.{notice}" in t.texts else None,
         "error": None,
         "path": request.url.path,
         "access": None,
@@ -214,9 +214,9 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> R
     return response
 
 
-def go(where: str, said: str | None = None) -> RedirectResponse:
+def go(where: str, notice: str | None = None) -> RedirectResponse:
     """After a form: look at `where`, which says what was done."""
-    return RedirectResponse(f"{where}?said={said}" if said else where, 303)
+    return RedirectResponse(f"{where}?said={notice}" if notice else where, 303)
 
 
 async def fields(request: Request) -> dict[str, str]:
@@ -240,13 +240,13 @@ Lists = Annotated[dict[str, list[str]], Depends(lists)]
 async def body(request: Request) -> dict[str, Any]:
     """A JSON object."""
     try:
-        found = await request.json()
+        parsed = await request.json()
     except (ValueError, RecursionError):
         raise HTTPException(400, "this is not JSON, or nested too deeply") from None
-    if not isinstance(found, dict):
+    if not isinstance(parsed, dict):
         raise HTTPException(400, "send a JSON object")
-    check_text(found)
-    return found
+    check_text(parsed)
+    return parsed
 
 
 Json = Annotated[dict[str, Any], Depends(body)]

@@ -68,8 +68,8 @@ def guideline(
 @router.post("/guideline/read")
 def read(studio: StudioDep, access: Worker, form: Fields) -> Response:
     """Say that one has read it; then to work."""
-    said = form.get("version", "")
-    version = int(said) if said.isdecimal() and len(said) < 9 else 0
+    text = form.get("version", "")
+    version = int(text) if text.isdecimal() and len(text) < 9 else 0
     if version != newest_guideline(studio, access.project.id):
         return go(f"/p/{access.project.slug}/guideline", "newer_guideline")
     members.read_guideline(studio.db, access.project.id, access.me.id, version)
@@ -145,10 +145,10 @@ def reply(studio: StudioDep, number: int, access: Reviewer, form: Fields) -> Res
     text = form.get("reply", "").strip()[:20_000]
 
     def work(session: Session) -> None:
-        found = session.get(Question, number)
-        if found is None or found.project_id != access.project.id:
+        asked = session.get(Question, number)
+        if asked is None or asked.project_id != access.project.id:
             raise NotHere("there is no such question")
-        found.reply, found.replied_by, found.replied_at = (
+        asked.reply, asked.replied_by, asked.replied_at = (
             text or None,
             access.me.id,
             studio.db.now(),

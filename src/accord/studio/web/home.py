@@ -67,13 +67,13 @@ def _projects(session: Session, me: Visitor) -> list[tuple[Project, str]]:
         )
         .order_by(Project.archived_at.is_not(None), Project.name)
     )
-    found = []
+    mine = []
     for project, member in session.execute(query):
         if member is not None and member.state != "removed":
-            found.append((project, member.role))
+            mine.append((project, member.role))
         elif me.role in ("owner", "auditor"):
-            found.append((project, me.role))
-    return found
+            mine.append((project, me.role))
+    return mine
 
 
 def _answers(session: Session, me: Visitor) -> dict[int, int]:

@@ -128,10 +128,10 @@ def _item(
     error: Exception | None = None,
 ) -> Response:
     with studio.db.read() as session:
-        found = session.scalars(
+        item = session.scalars(
             select(Item).where(Item.project_id == access.project.id, Item.key == key)
         ).first()
-        if found is None:
+        if item is None:
             raise NotHere("there is no such item")
         query = (
             select(Answer, Account, Membership.state)
@@ -141,7 +141,7 @@ def _item(
                 (Membership.project_id == Answer.project_id)
                 & (Membership.account_id == Account.id),
             )
-            .where(Answer.item_id == found.id)
+            .where(Answer.item_id == item.id)
             .order_by(Answer.created_at)
         )
         given = [(answer, account, member) for answer, account, member in session.execute(query)]
@@ -150,11 +150,11 @@ def _item(
             for view, name in session.execute(
                 select(View, Account.name)
                 .join(Account, Account.id == View.account_id)
-                .where(View.item_id == found.id, View.state == "skipped")
+                .where(View.item_id == item.id, View.state == "skipped")
             )
         ]
     group_of = _groups(request, access)
-    letters = {str(option["id"]): chr(ord("A") + n) for n, option in enumerate(found.options)}
+    letters = {str(option["id"]): chr(ord("A") + n) for n, option in enumerate(item.options)}
     opinions = [
         _opinion(answer, account, member, letters, group_of, access.settings.text)
         for answer, account, member in given
@@ -171,14 +171,14 @@ def _item(
             o.get("producer"),
             presenting.messages_html(o["content"], "assistant", access.settings.text),
         )
-        for o in found.options
+        for o in item.options
     ]
     return shown(
         request,
         "item.html.j2",
         access,
         400 if error else 200,
-        item=found,
+        item=item,
         options=options,
         opinions=opinions,
         soft=soft,
@@ -186,9 +186,9 @@ def _item(
         skips=skips,
         error=error,
         script="read.js",
-        prompt=presenting.messages_html(found.prompt, "user", access.settings.text),
-        tools=presenting.tools_html(found.tools),
-        chat_template=json_html(found.chat_template_kwargs) if found.chat_template_kwargs else None,
+        prompt=presenting.messages_html(item.prompt, "user", access.settings.text),
+        tools=presenting.tools_html(item.tools),
+        chat_template=json_html(item.chat_template_kwargs) if item.chat_template_kwargs else None,
     )
 
 
@@ -234,26 +234,26 @@ def _opinion(
 
 def verdict(records: list[Feedback], letters: dict[str, str]) -> str:
     """What the main record says, options called A, B, ..."""
-    said: dict[str, Any] = records[0].choice.model_dump()
+    choice: dict[str, Any] = records[0].choice.model_dump()
     kind = records[0].kind
     if kind == "comparison":
-        better = said["preferred"]
-        strength = "+" * ((said["strength"] or 1) - 1)
+        better = choice["preferred"]
+        strength = "+" * ((choice["strength"] or 1) - 1)
         return (
             "both bad"
-            if said["both_bad"]
+            if choice["both_bad"]
             else "="
-            if said["tie"]
+            if choice["tie"]
             else f"{letters.get(better, '?')}{strength}"
         )
     if kind == "ranking":
         order = " > ".join(
-            " = ".join(letters.get(i, "?") for i in group) for group in said["order"]
+            " = ".join(letters.get(i, "?") for i in group) for group in choice["order"]
         )
-        bare = said["all_bad"] and len(said["order"]) == 1
-        return "all bad" if bare else f"{order} (all bad)" if said["all_bad"] else order
+        bare = choice["all_bad"] and len(choice["order"]) == 1
+        return "all bad" if bare else f"{order} (all bad)" if choice["all_bad"] else order
     if kind == "best_worst":
-        return f"{letters.get(said['best'], '?')} … {letters.get(said['worst'], '?')}"
+        return f"{letters.get(choice['best'], '?')} … {letters.get(choice['worst'], '?')}"
     if kind == "rating":
         scores = {
             name: score
@@ -263,30 +263,30 @@ def verdict(records: list[Feedback], letters: dict[str, str]) -> str:
         }
         return ", ".join(f"{name} {score:g}" for name, score in scores.items())
     if kind == "thumb":
-        return "+" if said["up"] else "–"
+        return "+" if choice["up"] else "–"
     if kind == "step_labels":
-        return " ".join({1: "+", 0: "0", -1: "–"}[label] for label in said["labels"])
+        return " ".join({1: "+", 0: "0", -1: "–"}[label] for label in choice["labels"])
     if kind == "flags":
-        return ", ".join(name for name, raised in said["flags"].items() if raised) or "–"
+        return ", ".join(name for name, raised in choice["flags"].items() if raised) or "–"
     if kind == "spans":
-        return ", ".join(f"{s['label']} {s['start']}–{s['end']}" for s in said["spans"])
-    text = said.get("text") or contents.plain(said.get("content") or "")
+        return ", ".join(f"{s['label']} {s['start']}–{s['end']}" for s in choice["spans"])
+    text = choice.get("text") or contents.plain(choice.get("content") or "")
     return _beginning(str(text), 80)
 
 
 def reasons(records: list[Feedback], letters: dict[str, str]) -> list[str]:
     """Words and flags beside a judgement."""
-    found = []
+    texts = []
     for record in records:
         if record.meta.get("rationale"):
-            found.append(str(record.meta["rationale"]))
+            texts.append(str(record.meta["rationale"]))
         flags = record.meta.get("flags")
         if isinstance(flags, dict) and any(flags.values()):
-            found.append("⚑ " + ", ".join(name for name, raised in flags.items() if raised))
+            texts.append("⚑ " + ", ".join(name for name, raised in flags.items() if raised))
         if isinstance(record.choice, Critique) and record is not records[0]:
             about = letters.get(record.options[0].id, "") if len(record.options) == 1 else ""
-            found.append(f"{about}: {record.choice.text}" if about else record.choice.text)
-    return [visible(text) for text in found]
+            texts.append(f"{about}: {record.choice.text}" if about else record.choice.text)
+    return [visible(text) for text in texts]
 
 
 def _words(records: list[Feedback], how: Text) -> list[Shown]:

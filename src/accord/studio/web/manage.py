@@ -145,13 +145,13 @@ def _read(upload: UploadFile, settings: ProjectSettings) -> Incoming:
         raise ConfigError(error.message.replace(known, name), error.fix) from None
 
 
-def _added(studio: Studio, project_id: int, found: Incoming, by: int) -> Added:
+def _added(studio: Studio, project_id: int, incoming: Incoming, by: int) -> Added:
     """Add a file's items; what could not be read of it is counted with what could not be used."""
-    added = editing.add_items(studio.db, project_id, found.items, by)
+    added = editing.add_items(studio.db, project_id, incoming.items, by)
     bad, first = {**added.bad}, {**added.first_bad}
-    for reason, count in found.dropped.items():
+    for reason, count in incoming.dropped.items():
         bad[reason] = bad.get(reason, 0) + count
-        first.setdefault(reason, found.first_dropped[reason])
+        first.setdefault(reason, incoming.first_dropped[reason])
     return replace(added, bad=bad, first_bad=first)
 
 

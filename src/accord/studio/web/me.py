@@ -59,7 +59,7 @@ def preferences(studio: StudioDep, me: Me, form: Fields, boxes: Lists) -> Respon
         raise ConfigError(
             f"there is no language {language!r} here", f"languages: {', '.join(LANGUAGES)}"
         )
-    kept: dict[str, Any] = {
+    chosen: dict[str, Any] = {
         "blur": sorted(set(boxes.get("blur", [])))[:200],
         "opted_out": sorted(set(boxes.get("opted_out", [])))[:200],
         "send_at_once": form.get("send_at_once") == "on",
@@ -67,7 +67,7 @@ def preferences(studio: StudioDep, me: Me, form: Fields, boxes: Lists) -> Respon
         "daily_minutes": _minutes(form.get("daily_minutes", ""), 1, 1440),
         "timezone": form["timezone"] if form.get("timezone") in available_timezones() else "UTC",
     }
-    self_service.set_preferences(studio.db, me, language, kept)
+    self_service.set_preferences(studio.db, me, language, chosen)
     return go("/me", "saved")
 
 
@@ -82,8 +82,8 @@ def _minutes(text: str, low: int, high: int) -> int | None:
 @router.post("/attributes")
 def attributes(studio: StudioDep, me: Me, form: Fields) -> Response:
     """What one chooses to say about oneself; empty fields are not kept."""
-    said = {name: form[name].strip()[:200] for name in ATTRIBUTES if form.get(name, "").strip()}
-    self_service.set_attributes(studio.db, me, said)
+    stated = {name: form[name].strip()[:200] for name in ATTRIBUTES if form.get(name, "").strip()}
+    self_service.set_attributes(studio.db, me, stated)
     return go("/me", "saved")
 
 
@@ -121,10 +121,10 @@ def end_token(studio: StudioDep, me: Me, number: int) -> Response:
 def data(studio: StudioDep, me: Me) -> Response:
     """All that is kept about oneself, as a file."""
     with studio.db.read() as session:
-        kept = self_service.everything(session, me.id)
+        everything = self_service.everything(session, me.id)
     name = f"accord-{me.public}.json"
     return Response(
-        json.dumps(kept, indent=1, ensure_ascii=False),
+        json.dumps(everything, indent=1, ensure_ascii=False),
         media_type="application/json",
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )

@@ -58,9 +58,11 @@ def _set_out(request: Request, studio: Studio, way: Way) -> Response:
     provider = _provider(studio)
     rate_limits.attempt(studio.db, "openid", address(request))
     browser = request.cookies.get(security.openid_cookie(studio.https)) or token()
-    made = identities.set_out(studio.db, way, browser)
+    secrets = identities.set_out(studio.db, way, browser)
     try:
-        where = provider.begin(_back(request, studio), made.state, made.nonce, made.verifier)
+        where = provider.begin(
+            _back(request, studio), secrets.state, secrets.nonce, secrets.verifier
+        )
     except OpenIdError as error:
         LOG.warning("OpenID Connect: %s", error.message)
         return _failed(request, studio, error.why, 502)
@@ -129,11 +131,11 @@ def back(
     """The provider's answer."""
     provider = _provider(studio)
     cookie = request.cookies.get(security.openid_cookie(studio.https))
-    found = identities.come_back(studio.db, state, cookie) if state else None
-    if found is None:
+    pending = identities.come_back(studio.db, state, cookie) if state else None
+    if pending is None:
         rate_limits.attempt(studio.db, "openid", address(request))
         return _failed(request, studio, "stale", 400)
-    way, secrets = found
+    way, secrets = pending
     if (
         error
         or not code

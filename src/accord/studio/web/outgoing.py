@@ -45,7 +45,7 @@ def log(request: Request, studio: StudioDep, access: ProjectAccess = Looker) -> 
             select(Account.public, Account.name).where(Account.public.in_(actors))
         ).all()
         names = {row[0]: row[1] for row in found_names}
-        found = (
+        verified = (
             events.verify(session, access.project.id)
             if request.query_params.get("verify")
             else None
@@ -57,7 +57,7 @@ def log(request: Request, studio: StudioDep, access: ProjectAccess = Looker) -> 
         rows=rows[:PAGE],
         more=rows[PAGE - 1].number if len(rows) > PAGE else None,
         names=names,
-        found=found,
+        verified=verified,
     )
 
 
@@ -75,35 +75,35 @@ def export(request: Request, studio: StudioDep, access: ProjectAccess = Looker) 
         hash_annotators=asked.get("hashed") == "on",
     )
     collected = exporting.collect(studio.db, access.project.id, wanted.gold, wanted.skips)
-    made, why = None, None
+    bundle, why = None, None
     try:
-        made = exporting.bundle(collected, wanted, access.project.name)
+        bundle = exporting.bundle(collected, wanted, access.project.name)
     except AccordError as error:
         why = error.message
-    if made is not None and asked.get("download") == "1":
-        exporting.note_export(studio.db, access.project.id, made, access.me.public)
-        return _zip(access, made)
-    card = None if made is None else safe_html(made.card)
+    if bundle is not None and asked.get("download") == "1":
+        exporting.note_export(studio.db, access.project.id, bundle, access.me.public)
+        return _zip(access, bundle)
+    card = None if bundle is None else safe_html(bundle.card)
     about: dict[str, Any] = {
         "shapes": SHAPES,
         "wanted": wanted,
         "card": card,
         "why": why,
-        "made": made,
+        "bundle": bundle,
         "collected": collected,
     }
     return shown(request, "export.html.j2", access, **about)
 
 
-def _zip(access: ProjectAccess, made: exporting.Bundle) -> Response:
+def _zip(access: ProjectAccess, bundle: exporting.Bundle) -> Response:
     """Data, what stands beside it, and the card, in one file."""
-    name = f"{access.project.slug}-{made.shape}"
+    name = f"{access.project.slug}-{bundle.shape}"
     held = io.BytesIO()
     with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as files:
-        files.writestr(f"{name}{made.suffix}", made.data)
-        if made.about is not None:
-            files.writestr(f"{name}.about.jsonl", made.about)
-        files.writestr(f"{name}.card.md", made.card)
+        files.writestr(f"{name}{bundle.suffix}", bundle.data)
+        if bundle.about is not None:
+            files.writestr(f"{name}.about.jsonl", bundle.about)
+        files.writestr(f"{name}.card.md", bundle.card)
     headers = {"Content-Disposition": f'attachment; filename="{name}.zip"'}
     return Response(held.getvalue(), media_type="application/zip", headers=headers)
 
@@ -130,12 +130,12 @@ def add(request: Request, studio: StudioDep, access: Manager, form: Lists) -> Re
     url = (form.get("url") or [""])[0].strip()
     try:
         private = bool(request.app.state.private_webhooks)
-        made = webhooks.add(
+        created = webhooks.add(
             studio.db, access.project.id, url, form.get("kinds", []), access.me.public, private
         )
     except AccordError as error:
         return _hooks(request, studio, access, error=error)
-    return _hooks(request, studio, access, secret=made.secret)
+    return _hooks(request, studio, access, secret=created.secret)
 
 
 @router.post("/hooks/{number}/remove")

@@ -93,12 +93,12 @@ def change(studio: StudioDep, access: Manager, public: str, form: Fields) -> Res
 
     def work(session: Session) -> None:
         query = select(Membership, Account).join(Account, Account.id == Membership.account_id)
-        found = session.execute(
+        row = session.execute(
             query.where(Membership.project_id == access.project.id, Account.public == public)
         ).first()
-        if found is None:
+        if row is None:
             raise NotHere("there is no such member")
-        member, account = found
+        member, account = row
         if ABOVE[member.role] > ABOVE[access.role] or (
             account.id == access.me.id and access.me.role != "owner"
         ):
@@ -213,14 +213,14 @@ def _person(
     _owner(me)
     with studio.db.read() as session:
         account = accounts.by_public(session, public)
-        found = erasing.footprint(session, account.id, studio.db.now())
+        footprint = erasing.footprint(session, account.id, studio.db.now())
         asks_password = self_service.account(session, me.id).password is not None
     return page(
         request,
         "person.html.j2",
         400 if error else 200,
         account=account,
-        found=found,
+        footprint=footprint,
         way=passwords.way_in(account),
         asks_password=asks_password,
         link=link,

@@ -50,8 +50,8 @@ TABS = (
 
 def stats_cache_of(request: Request) -> StatsCache:
     """The application's statistics."""
-    found: StatsCache = request.app.state.stats_cache
-    return found
+    cache: StatsCache = request.app.state.stats_cache
+    return cache
 
 
 def percent(value: Interval | None) -> str:

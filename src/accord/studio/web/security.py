@@ -71,8 +71,8 @@ class Guard:
 
 def _bounded(scope: Scope, receive: Receive) -> Receive:
     limit = UPLOAD_BYTES if scope["path"].endswith(UPLOADS) else BODY_BYTES
-    said = dict(scope["headers"]).get(b"content-length", b"0")
-    state = {"total": 0, "announced": int(said) if said.isdigit() else 0}
+    content_length = dict(scope["headers"]).get(b"content-length", b"0")
+    state = {"total": 0, "announced": int(content_length) if content_length.isdigit() else 0}
 
     async def counted() -> Message:
         message = await receive()

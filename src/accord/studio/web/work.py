@@ -120,14 +120,14 @@ def _seconds(body: dict[str, Any], name: str) -> float:
 def next_item(studio: StudioDep, access: Worker) -> Any:
     """The item to judge now, or why there is none. One's own cap on minutes counts all projects."""
     own_cap = _own_cap(studio, access)
-    found = own_cap or assigning.next_view(
+    served = own_cap or assigning.next_view(
         studio.db, access.project.id, access.me.id, present=blinding.note_masks
     )
     standing = _standing(studio, access)
-    if isinstance(found, Nothing):
+    if isinstance(served, Nothing):
         why = access.member.reason if access.member is not None else None
-        return {"nothing": {**asdict(found), "why": why}, "standing": standing}
-    shown = presenting.screen(found, access.settings, f"/p/{access.project.slug}/work/clips")
+        return {"nothing": {**asdict(served), "why": why}, "standing": standing}
+    shown = presenting.screen(served, access.settings, f"/p/{access.project.slug}/work/clips")
     return {"item": shown, "standing": standing, "now": studio.db.now()}
 
 
@@ -173,8 +173,8 @@ def guideline(studio: StudioDep, access: Worker) -> Any:
             .where(Guideline.project_id == access.project.id)
             .order_by(Guideline.version.desc())
         )
-        found = session.scalars(query.limit(1)).one()
-    return {"version": found.version, "html": safe_html(found.text)}
+        newest = session.scalars(query.limit(1)).one()
+    return {"version": newest.version, "html": safe_html(newest.text)}
 
 
 @router.post("/work/heartbeat")
@@ -312,11 +312,13 @@ def conversation(
     if isinstance(prompt, str) and prompt.strip():
         messages = [{"role": "system", "content": prompt}]
     for one, went_on in zip(turns, chosen, strict=True):
-        said = [option["content"] for option in one["options"] if option["id"] == went_on]
-        if not said:
+        contents_chosen = [
+            option["content"] for option in one["options"] if option["id"] == went_on
+        ]
+        if not contents_chosen:
             raise AnswerError("chosen", "say which answer the conversation went on with")
         messages += [
             {"role": "user", "content": one["user"]},
-            {"role": "assistant", "content": said[0]},
+            {"role": "assistant", "content": contents_chosen[0]},
         ]
     return messages
