@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 from accord.feedback.records import Feedback, content_id, to_json
 from accord.studio.errors import NotHere
 from accord.studio.people import accounts, members
-from accord.studio.projects import editing, incoming, overlap
+from accord.studio.projects import editing, incoming
 from accord.studio.projects.editing import Added
 from accord.studio.projects.incoming import BadItem
 from accord.studio.queue import answers, claims
@@ -129,7 +129,7 @@ def _store_all(
         _store(session, project_id, new)
         payload = {"answers": [one.answer_id for one, *_ in new]}
         counts.update(stored=len(new), extra=sum(slot is None for *_, slot in new))
-        overlap.mark_full(session, Item.id.in_({item.id for _, item, _, _ in new}))
+        claims.mark_full(session, Item.id.in_({item.id for _, item, _, _ in new}))
         events.append(session, project_id, "answers.imported", project.slug, public, now, payload)
     return counts, left_out, people
 

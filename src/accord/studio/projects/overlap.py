@@ -10,8 +10,6 @@ from functools import partial
 from sqlalchemy import (
     ColumnElement,
     and_,
-    case,
-    delete,
     exists,
     func,
     insert,
@@ -25,7 +23,7 @@ from sqlalchemy.orm import Session
 from accord.studio.people.members import settings_of
 from accord.studio.queue import claims
 from accord.studio.storage.database import Database
-from accord.studio.storage.tables import Answer, Item, Project, Slot, View
+from accord.studio.storage.tables import Answer, Item, Project, Slot
 
 AT_ONCE = 5000
 """Keys in one statement: databases take some ten thousand parameters at most."""
@@ -72,8 +70,12 @@ def _change(session: Session, project_id: int, overlap: int, ids: Sequence[int])
     are never taken away, unfilled ones on nobody's screen go first."""
     work = (Item.id.in_(ids), Item.purpose == "work")
     theirs = (Slot.item_id.in_(ids),)  # not by project: SQLite would walk all its slots
-    _lock(session, select(Item.id).where(*work).order_by(Item.id).with_for_update(key_share=True))
-    _lock(session, select(Slot.id).where(*theirs, Slot.answer_id.is_(None)).with_for_update())
+    claims.lock_rows(
+        session, select(Item.id).where(*work).order_by(Item.id).with_for_update(key_share=True)
+    )
+    claims.lock_rows(
+        session, select(Slot.id).where(*theirs, Slot.answer_id.is_(None)).with_for_update()
+    )
     newest = session.scalar(select(func.max(Slot.id))) or 0
     for number in range(
         1, overlap + 1
@@ -84,19 +86,8 @@ def _change(session: Session, project_id: int, overlap: int, ids: Sequence[int])
         )
         session.execute(insert(Slot).from_select(["project_id", "item_id", "number"], wanted))
     _move_in(session, theirs, newest)
-    _drop(session, theirs, overlap)
-    mark_full(session, *work)
-
-
-def mark_full(session: Session, *which: ColumnElement[bool]) -> None:
-    """As `claims.mark_full`, for many items of the work, which must be locked."""
-    session.flush()
-    opened = exists().where(Slot.item_id == Item.id, Slot.answer_id.is_(None))
-    for state, fits in (("active", opened), ("full", ~opened)):
-        stays = (Item.purpose == "work", Item.state.not_in(("paused", state)))
-        change = update(Item).where(*which, *stays, fits).values(state=state)
-        session.execute(change, execution_options={"synchronize_session": False})
-    session.expire_all()
+    claims.drop_slots(session, overlap, *theirs)
+    claims.mark_full(session, *work)
 
 
 def pause_items(session: Session, project_id: int, keys: Sequence[str], paused: bool) -> list[str]:
@@ -110,13 +101,8 @@ def pause_items(session: Session, project_id: int, keys: Sequence[str], paused: 
         changed += session.scalars(query)
         change = update(Item).where(*moves).values(state="paused" if paused else "active")
         session.execute(change, execution_options={"synchronize_session": False})
-        mark_full(session, *these)
+        claims.mark_full(session, *these)
     return changed
-
-
-def _lock(session: Session, rows: object) -> None:
-    """Lock the rows of a SELECT ... FOR UPDATE, without fetching them."""
-    session.execute(select(func.count()).select_from(rows.subquery()))  # type: ignore[attr-defined]
 
 
 def _move_in(session: Session, theirs: Sequence[ColumnElement[bool]], newest: int) -> None:
@@ -133,31 +119,3 @@ def _move_in(session: Session, theirs: Sequence[ColumnElement[bool]], newest: in
     for slot, item in list(session.execute(query)):
         claims.move_in(session, item, slot)
     session.flush()
-
-
-def _drop(session: Session, theirs: Sequence[ColumnElement[bool]], overlap: int) -> None:
-    order = (
-        case((Slot.answer_id.is_(None), 0), else_=1),
-        case((Slot.view_id.is_(None), 0), else_=1),
-        Slot.number.desc(),
-    )
-    ranked = (
-        select(
-            Slot.id,
-            Slot.answer_id,
-            func.row_number().over(partition_by=Slot.item_id, order_by=order).label("place"),
-            func.count().over(partition_by=Slot.item_id).label("slots"),
-        )
-        .join(Item, Item.id == Slot.item_id)
-        .where(*theirs, Item.purpose == "work")
-        .subquery()
-    )
-    gone = select(ranked.c.id).where(
-        ranked.c.answer_id.is_(None), ranked.c.place <= ranked.c.slots - overlap
-    )
-    quietly = {"synchronize_session": False}
-    session.execute(
-        update(View).where(View.slot_id.in_(gone)).values(slot_id=None), execution_options=quietly
-    )
-    session.execute(delete(Slot).where(Slot.id.in_(gone)), execution_options=quietly)
-    session.expire_all()

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
+    Select,
     String,
     and_,
     bindparam,
@@ -178,16 +179,16 @@ def least_held(slot: Slot, now: float) -> tuple[bool, float, int]:
     )
 
 
-def mark_full(session: Session, item: Item) -> None:
-    """Take the item out of the claim's range once every slot is filled, or back into it. The item
-    must be locked."""
-    if item.purpose != "work" or item.state == "paused":
-        return
+def mark_full(session: Session, *which: ColumnElement[bool]) -> None:
+    """Take items of the work out of the claim's range once every slot is filled, or back into it.
+    The items must be locked; loaded objects are read again."""
     session.flush()
-    opened = session.scalar(
-        select(Slot.id).where(Slot.item_id == item.id, Slot.answer_id.is_(None)).limit(1)
-    )
-    item.state = "full" if opened is None else "active"
+    unfilled = exists().where(Slot.item_id == Item.id, Slot.answer_id.is_(None))
+    for state, fits in (("active", unfilled), ("full", ~unfilled)):
+        stays = (Item.purpose == "work", Item.state.not_in(("paused", state)))
+        change = update(Item).where(*which, *stays, fits).values(state=state)
+        session.execute(change, execution_options={"synchronize_session": False})
+    session.expire_all()
 
 
 def release(session: Session, view: View) -> None:
@@ -212,7 +213,10 @@ def reopen(session: Session, item: Item, answer_id: str, overlap: int) -> Slot |
     session.flush()
     if move_in(session, item, slot):
         return None
-    return None if slot.id in drop_slots(session, item, overlap) else slot
+    theirs, slot_id = Slot.item_id == item.id, slot.id
+    lock_rows(session, select(Slot.id).where(theirs, Slot.answer_id.is_(None)).with_for_update())
+    drop_slots(session, overlap, theirs)
+    return session.scalars(select(Slot).where(Slot.id == slot_id)).one_or_none()
 
 
 def move_in(session: Session, item: Item, slot: Slot) -> bool:
@@ -237,21 +241,41 @@ def move_in(session: Session, item: Item, slot: Slot) -> bool:
     return True
 
 
-def drop_slots(session: Session, item: Item, overlap: int) -> list[int]:
-    """Take unfilled slots of the work away until `overlap` are left, those on nobody's screen
-    first; returns them.
+def lock_rows(session: Session, rows: Select[Any]) -> None:
+    """Lock the rows of a SELECT ... FOR UPDATE, without fetching them."""
+    session.execute(select(func.count()).select_from(rows.subquery()))
 
-    The item must be locked.
+
+def drop_slots(session: Session, overlap: int, *which: ColumnElement[bool]) -> None:
+    """Take unfilled slots of the work away until every item has `overlap` left, those on nobody's
+    screen first; filled ones stay.
+
+    which: says which slots, all of an item's or none. Their items and the unfilled ones of them
+    must be locked; loaded objects are read again.
     """
-    if item.purpose != "work":
-        return []
-    query = select(Slot).where(Slot.item_id == item.id).with_for_update(of=Slot)
-    slots = list(session.scalars(query))
-    spare = sorted(
-        (s for s in slots if s.answer_id is None), key=lambda s: (s.view_id is not None, -s.number)
+    session.flush()
+    order = (
+        case((Slot.answer_id.is_(None), 0), else_=1),
+        case((Slot.view_id.is_(None), 0), else_=1),
+        Slot.number.desc(),
     )
-    gone = [slot.id for slot in spare[: max(0, len(slots) - overlap)]]
-    if gone:
-        session.execute(update(View).where(View.slot_id.in_(gone)).values(slot_id=None))
-        session.execute(delete(Slot).where(Slot.id.in_(gone)))
-    return gone
+    ranked = (
+        select(
+            Slot.id,
+            Slot.answer_id,
+            func.row_number().over(partition_by=Slot.item_id, order_by=order).label("place"),
+            func.count().over(partition_by=Slot.item_id).label("slots"),
+        )
+        .join(Item, Item.id == Slot.item_id)
+        .where(*which, Item.purpose == "work")
+        .subquery()
+    )
+    gone = select(ranked.c.id).where(
+        ranked.c.answer_id.is_(None), ranked.c.place <= ranked.c.slots - overlap
+    )
+    quietly = {"synchronize_session": False}
+    session.execute(
+        update(View).where(View.slot_id.in_(gone)).values(slot_id=None), execution_options=quietly
+    )
+    session.execute(delete(Slot).where(Slot.id.in_(gone)), execution_options=quietly)
+    session.expire_all()

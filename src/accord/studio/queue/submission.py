@@ -248,7 +248,7 @@ def undo(db: Database, account_id: int, answer_id: str) -> int:
             None,
         )
         hold(view, slot, now + person.settings.lease_seconds)
-        claims.mark_full(session, item)
+        claims.mark_full(session, Item.id == item.id)
         session.flush()
         public = person.public
         events.append(
@@ -296,7 +296,7 @@ def retire(
     overlap = settings_of(session.get_one(Project, item.project_id)).overlap
     claims.reopen(session, item, answer_id, overlap)
     answer.state, answer.reason, answer.live_view_id, answer.extra = state, reason, None, False
-    claims.mark_full(session, item)
+    claims.mark_full(session, Item.id == item.id)
     session.flush()
     if state == "erased":
         _erase(session, answer, by, now)
