@@ -30,7 +30,7 @@ from accord.feedback.simulate import (
     judge_thumb,
     simulated_crowd,
 )
-from accord.feedback.store import FeedbackStore
+from accord.feedback.store import FeedbackStore, read_records
 from accord.seeds import derive_seed
 from accord.statistics.krippendorff import krippendorff_alpha
 from real_data import shared_data
@@ -179,7 +179,7 @@ def test_store_adds_once_filters_and_exports(tmp_path: Path) -> None:
         assert len(store) == len(records)  # the failed call stored nothing
         assert store.export_jsonl(tmp_path / "f.jsonl") == len(records)
     with FeedbackStore(tmp_path / "g.sqlite") as other:
-        assert other.import_jsonl(tmp_path / "f.jsonl").new == len(records)
+        assert other.add(read_records(tmp_path / "f.jsonl")).new == len(records)
         assert list(other.records()) == records
 
 
@@ -189,7 +189,7 @@ import os, sys, signal
 sys.path.insert(0, sys.argv[2])
 from pathlib import Path
 from test_feedback import judged
-from accord.feedback.store import FeedbackStore
+from accord.feedback.store import FeedbackStore, read_records
 store = FeedbackStore(Path(sys.argv[1]))
 records, _ = judged(8)
 for i, record in enumerate(records):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +10,6 @@ from accord.errors import ConfigError
 from accord.studio.projects.settings import (
     TASKS,
     ProjectSettings,
-    load_settings,
     parse_settings,
     settings_from,
     slug_of,
@@ -44,17 +42,6 @@ def test_yaml_goes_round() -> None:
     assert parse_settings(made.dump()) == made
     assert made.attributes[0].labels == {1: "not at all", 5: "very"}
     assert settings_from(made.model_dump(mode="json")) == made
-
-
-def test_from_a_file(tmp_path: Path) -> None:
-    path = tmp_path / "project.yaml"
-    path.write_text(FULL, encoding="utf-8")
-    assert load_settings(path).overlap == 3
-    path.write_bytes(b"name: caf\xe9")
-    with pytest.raises(ConfigError, match="byte 9"):
-        load_settings(path)
-    with pytest.raises(ConfigError, match="No such file"):
-        load_settings(tmp_path / "absent.yaml")
 
 
 @pytest.mark.parametrize(

@@ -64,16 +64,6 @@ def kl_bound(n: int) -> float:
     return math.log(n) - (n - 1) / n
 
 
-def kl_beirami(n: int, epsilon: float) -> float:
-    """Beirami et al. 2024: KL of best-of-n given epsilon = reference probability of the selected
-    response."""
-    if epsilon >= 1:
-        return 0.0
-    lose = (1 - epsilon) ** n
-    first = lose * (math.log(n) + (n - 1) * math.log1p(-epsilon) - (n - 1) / n)
-    return first + (1 - lose) * math.log((1 - lose) / epsilon)
-
-
 def curve(
     proxy_PN: Array, gold_PN: Array | None, baseline_gold_P: Array | None, sizes: tuple[int, ...]
 ) -> list[BestOfPoint]:

@@ -108,14 +108,6 @@ def ranking(u: Array) -> tuple[Array, Array]:
     return log_p, slope
 
 
-def ranking_curvature(u: Array) -> Array:
-    """Second derivatives of a ranking's log P: [K, K, ...]."""
-    found = np.zeros((len(u), *u.shape))
-    for place in range(len(u) - 1):
-        found[place:, place:] -= _covariance(u[place:])
-    return found
-
-
 def best_worst(u: Array) -> tuple[Array, Array]:
     """(log P [...], slopes [K, ...]) of the best, given first, and the worst, given last."""
     best = u - logsumexp(u, axis=0, keepdims=True)
@@ -127,13 +119,6 @@ def best_worst(u: Array) -> tuple[Array, Array]:
     return best[0] + worst[-1], slope
 
 
-def best_worst_curvature(u: Array) -> Array:
-    """Second derivatives of a best/worst choice's log P: [K, K, ...]."""
-    found = -_covariance(u)
-    found[1:, 1:] -= _covariance(-u[1:])
-    return found
-
-
 def rating(u: Array, level: Index, thresholds_L: Array) -> tuple[Array, Array, Array]:
     """(log P, slope in u, curvature in u) of levels 0..L on a scale with L ascending thresholds; a
     thumb is the case L = 1. sigmoid(a) - sigmoid(b) is written as sigmoid(a) sigmoid(-b) (1 -
@@ -143,12 +128,3 @@ def rating(u: Array, level: Index, thresholds_L: Array) -> tuple[Array, Array, A
     log_p = log_expit(upper - u) + log_expit(u - lower) + np.log(-np.expm1(lower - upper))
     above, below = expit(u - upper), expit(lower - u)
     return log_p, below - above, -(above * (1 - above) + below * (1 - below))
-
-
-def _covariance(u: Array) -> Array:
-    """Of the indicators of a choice among options of these utilities: [K, K, ...]."""
-    p = np.exp(u - logsumexp(u, axis=0, keepdims=True))
-    found: Array = -p[:, None] * p[None]
-    for option in range(len(u)):
-        found[option, option] += p[option]
-    return found

@@ -135,10 +135,6 @@ class FeedbackStore:
         """Write all records as JSONL, atomically; returns their number."""
         return write_records(path, self.records())
 
-    def import_jsonl(self, path: Path) -> AddedRecords:
-        """Add all records of a JSONL file, or none when one is wrong."""
-        return self.add(read_records(path))
-
 
 def _check(path: Path) -> None:
     """Refuse a file that is something else, without writing into it. Raises ConfigError."""

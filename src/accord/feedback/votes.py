@@ -72,18 +72,6 @@ class Votes:
         """Whether each vote's order is known."""
         return np.ones(len(self.first), dtype=bool) if self.placed is None else self.placed
 
-    def shuffled_sides(self, rng: np.random.Generator) -> Votes:
-        """The same judgements with the sides drawn anew: what a test of side bias must be silent
-        on."""
-        swap = rng.random(len(self.first)) < 0.5
-        turned = np.where(self.outcome == TIE, TIE, 1 - self.outcome)
-        return replace(
-            self,
-            first=np.where(swap, self.second, self.first),
-            second=np.where(swap, self.first, self.second),
-            outcome=np.where(swap, turned, self.outcome),
-        )
-
 
 @dataclass(frozen=True)
 class VoteRow:

@@ -23,11 +23,6 @@ class Interval:
     low: float
     high: float
 
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether the interval lies on one side of 0."""
-        return self.low > 0 or self.high < 0
-
 
 def around(value: float, error: float) -> Interval:
     """The normal interval: value ± 1.96 standard errors."""

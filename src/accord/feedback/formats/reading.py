@@ -218,12 +218,6 @@ def _found(source: DataSource, notes: Notes, bounds: Bounds) -> Iterator[Numbere
     yield from hub_rows(source, notes)
 
 
-def local_files(source: DataSource) -> list[Path]:
-    """The files of this disk that reading `source` reads, in order; none for a Hub id. Raises
-    DataError as reading does."""
-    return [path for _, path in located(source, Notes()) or []]
-
-
 def _file(
     path: Path, name: str, source: DataSource, notes: Notes, bounds: Bounds
 ) -> Iterator[NumberedRow]:

@@ -4,13 +4,11 @@ anybody is asked."""
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, model_validator
 
-from accord.errors import ConfigError
 from accord.validation import Settings, read_yaml, validated
 
 Task = Literal[
@@ -233,18 +231,6 @@ def settings_from(raw: Any, where: str = "project") -> ProjectSettings:
 def parse_settings(text: str, name: str = "the project file") -> ProjectSettings:
     """Settings from YAML text."""
     return settings_from(read_yaml(text, name, "a project has at least the keys name and task"))
-
-
-def load_settings(path: Path) -> ProjectSettings:
-    """Settings from a YAML file (UTF-8)."""
-    try:
-        return parse_settings(path.read_text(encoding="utf-8"), str(path))
-    except UnicodeDecodeError as error:
-        raise ConfigError(
-            f"{path} is not UTF-8 text (byte {error.start})", "save it as UTF-8"
-        ) from error
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}", "check the path") from error
 
 
 def slug_of(name: str) -> str:
