@@ -23,9 +23,9 @@ _BASH_WAITS = _BASH_ADDS + "            [[ $value == *= || $value == */ ]] && co
 
 def script(command: click.Command, shell: str) -> str:
     """The completion script of `command` for `shell`."""
-    found = get_completion_class(shell)
-    assert found is not None
-    source = found(command, {}, "accord", "_ACCORD_COMPLETE").source()
+    completion = get_completion_class(shell)
+    assert completion is not None
+    source = completion(command, {}, "accord", "_ACCORD_COMPLETE").source()
     return source.replace(_BASH_ADDS, _BASH_WAITS)
 
 
@@ -48,18 +48,18 @@ def complete_override(
     """
     given = [word for word in context.params.get("overrides") or () if word != "="]
     try:
-        found = _known(context.params["recipe"])
+        known_keys = _known(context.params["recipe"])
     except (AccordError, KeyError):
         return []
     name, equals, value = incomplete.partition("=")
-    if equals and name in found:
-        return [CompletionItem(f"{name}={one}") for one in _values(found[name], value)]
-    if given and given[-1] in found:
-        return [CompletionItem(one) for one in _values(found[given[-1]], incomplete)]
+    if equals and name in known_keys:
+        return [CompletionItem(f"{name}={one}") for one in _values(known_keys[name], value)]
+    if given and given[-1] in known_keys:
+        return [CompletionItem(one) for one in _values(known_keys[given[-1]], incomplete)]
     set_already = {word.partition("=")[0] for word in given}
     return [
         CompletionItem(f"{key}=", help=one.help if one is not None else None)
-        for key, one in found.items()
+        for key, one in known_keys.items()
         if key.startswith(incomplete) and key not in set_already
     ]
 

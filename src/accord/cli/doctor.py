@@ -25,13 +25,15 @@ def examine_machine() -> None:
 
     from accord.models.tuning import product_gflops, tune
 
-    found = environment.describe(tune(threads))
+    machine = environment.describe(tune(threads))
     click.secho("machine", bold=True)
-    click.echo(f"  {found['processor']}, {found['cores']} cores, {_memory_gib():.1f} GiB of memory")
+    click.echo(
+        f"  {machine['processor']}, {machine['cores']} cores, {_memory_gib():.1f} GiB of memory"
+    )
     device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none, runs on the CPU"
     click.echo(f"  GPU: {device}")
     click.echo(
-        f"  threads: {found['threads']}; fp32 products through oneDNN: {'yes' if found['exact_onednn'] else 'no'}"
+        f"  threads: {machine['threads']}; fp32 products through oneDNN: {'yes' if machine['exact_onednn'] else 'no'}"
     )
     click.echo(f"  free disk here: {shutil.disk_usage(Path.cwd()).free / 2**30:.1f} GiB")
     click.secho("matrix products (1024 x 1024 x 1024)", bold=True)
@@ -44,7 +46,7 @@ def examine_machine() -> None:
     )
     click.echo(f"  fast data type for products: {'bf16' if faster else 'fp32'}; {advice}")
     click.secho("versions", bold=True)
-    for name, version in found["versions"].items():
+    for name, version in machine["versions"].items():
         click.echo(f"  {name} {version or 'missing'}")
     missing = {
         name: use for name, use in OPTIONAL.items() if importlib.util.find_spec(name) is None

@@ -46,10 +46,10 @@ class ExportOptions:
 def write_export(loaded: Loaded, destination: Path, shape: str, options: ExportOptions) -> None:
     """Write records as `shape`; print what was written and what the format cannot hold, with the
     reasons."""
-    made = export(loaded.records, shape)
-    if not made.rows:
+    exported = export(loaded.records, shape)
+    if not exported.rows:
         why = (
-            "; ".join(f"{reason} ({n:,})" for reason, n in made.left_out.items())
+            "; ".join(f"{reason} ({n:,})" for reason, n in exported.left_out.items())
             or "there are none"
         )
         raise ConfigError(
@@ -63,7 +63,7 @@ def write_export(loaded: Loaded, destination: Path, shape: str, options: ExportO
         )
     about_file = (
         destination.with_suffix(".about.jsonl")
-        if made.has_about_file and options.columns and made.about
+        if exported.has_about_file and options.columns and exported.about
         else None
     )
     paths = [
@@ -74,13 +74,15 @@ def write_export(loaded: Loaded, destination: Path, shape: str, options: ExportO
     check_free(paths)
     _check_suffix(destination, shape)
     names = _pseudonyms(loaded.records, options)
-    rows = made.full_rows() if options.columns else made.rows
+    rows = exported.full_rows() if options.columns else exported.rows
     _write(destination, [names.row(row) for row in rows] if names else rows, shape)
     if about_file is not None:
-        write_jsonl(about_file, [names.row(row) for row in made.about] if names else made.about)
+        write_jsonl(
+            about_file, [names.row(row) for row in exported.about] if names else exported.about
+        )
     if options.card:
-        _write_card(loaded, made, destination, names)
-    _report(made, paths)
+        _write_card(loaded, exported, destination, names)
+    _report(exported, paths)
 
 
 def check_free(paths: Sequence[Path]) -> None:
@@ -120,11 +122,11 @@ def _write(destination: Path, rows: Sequence[dict[str, Any]], shape: str) -> Non
 
 
 def _write_card(
-    loaded: Loaded, made: Exported, destination: Path, names: Pseudonyms | None
+    loaded: Loaded, exported: Exported, destination: Path, names: Pseudonyms | None
 ) -> None:
     card = data_card(
         loaded.records,
-        made,
+        exported,
         dropped=loaded.dropped,
         not_read=loaded.not_read,
         name=names.name if names else str,
@@ -134,12 +136,12 @@ def _write_card(
     write_json(data, card)
 
 
-def _report(made: Exported, paths: Sequence[Path]) -> None:
-    left_out = sum(made.left_out.values())
+def _report(exported: Exported, paths: Sequence[Path]) -> None:
+    left_out = sum(exported.left_out.values())
     click.echo(
-        f"{paths[0]}: {len(made.rows):,} rows of {made.shape}; {left_out:,} records left out, which it cannot hold"
+        f"{paths[0]}: {len(exported.rows):,} rows of {exported.shape}; {left_out:,} records left out, which it cannot hold"
     )
-    for reason, count in (*made.left_out.items(), *made.lost.items()):
+    for reason, count in (*exported.left_out.items(), *exported.lost.items()):
         click.echo(f"  left out {count:,}: {safe_text(reason)}")
     if len(paths) > 1:
         click.echo(f"beside it: {', '.join(path.name for path in paths[1:])}")

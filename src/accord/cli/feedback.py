@@ -34,11 +34,12 @@ def load_all(source: DataSource, quiet: bool = False) -> Loaded:
     if Path(source.path).suffix in SQLITE:
         from accord.feedback.store import FeedbackStore
 
-        if told := [
+        if options_given := [
             name for name in source.model_fields_set - {"path"} if getattr(source, name) is not None
         ]:
             raise ConfigError(
-                f"{source.path} is a store: it has no {told[0]} to choose", f"leave out --{told[0]}"
+                f"{source.path} is a store: it has no {options_given[0]} to choose",
+                f"leave out --{options_given[0]}",
             )
         if not Path(source.path).is_file():
             raise ConfigError(f"there is no store {source}", "make one with accord feedback import")
@@ -96,19 +97,21 @@ def agreement(source: DataSource) -> None:
     from accord.feedback.agreement_kinds import measure_all
 
     records = judgements(source)
-    found = measure_all(records)
+    report = measure_all(records)
     people = counted(len({r.annotator for r in records}), "annotator")
     click.echo(f"{counted(len(records), 'record')} by {people}: {kinds_counted(records)}")
-    if found.choices is None and not found.scales:
-        reasons = "; ".join(f"{reason} ({count:,})" for reason, count in found.not_measured.items())
+    if report.choices is None and not report.scales:
+        reasons = "; ".join(
+            f"{reason} ({count:,})" for reason, count in report.not_measured.items()
+        )
         raise DataError(
             f"there is nothing to measure agreement on: {reasons}",
             "collect with an overlap of 2 or more",
         )
-    if found.choices is not None:
+    if report.choices is not None:
         click.echo(
-            f"{counted(found.choices.units, 'pair')} of options judged by two annotators or more, "
-            f"{counted(found.choices.judgements, 'judgement')} on them; values with their 95 % intervals"
+            f"{counted(report.choices.units, 'pair')} of options judged by two annotators or more, "
+            f"{counted(report.choices.judgements, 'judgement')} on them; values with their 95 % intervals"
         )
         for part, name, meaning in (
             ("alpha", "Krippendorff's α", "nominal, ties are a category of their own"),
@@ -116,18 +119,18 @@ def agreement(source: DataSource) -> None:
             ("strict", "agreement, strict", "pairs on which both decided"),
             ("ceiling", "ceiling", "the most a reward model can reach on single labels"),
         ):
-            why = found.choices.not_measurable.get(part)
-            said = (
+            why = report.choices.not_measurable.get(part)
+            interval_text = (
                 f"not measurable: {why}"
                 if why
-                else f"{interval(getattr(found.choices, part))}  {meaning}"
+                else f"{interval(getattr(report.choices, part))}  {meaning}"
             )
-            click.echo(f"  {name:18} {said}")
-        for kind, alone in found.by_kind.items() if len(found.by_kind) > 1 else ():
+            click.echo(f"  {name:18} {interval_text}")
+        for kind, alone in report.by_kind.items() if len(report.by_kind) > 1 else ():
             click.echo(
                 f"  {kind + ' alone':18} α {interval(alone.alpha)}, strict {interval(alone.strict)}"
             )
-    for scale in found.scales:
+    for scale in report.scales:
         click.echo(
             f"{safe_text(scale.what)} ({scale.level}): {counted(scale.units, 'response')} judged by two annotators or more, "
             f"{counted(scale.judgements, 'judgement')}"
@@ -135,7 +138,7 @@ def agreement(source: DataSource) -> None:
         alpha = interval(scale.alpha) if scale.alpha else f"not measurable: {ONE_ANSWER}"
         top = f", ceiling {interval(scale.ceiling)}" if scale.ceiling else ""
         click.echo(f"  α {alpha}, same value {interval(scale.same)}{top}")
-    for reason, count in found.not_measured.items():
+    for reason, count in report.not_measured.items():
         click.echo(f"not measured: {safe_text(reason)}, {counted(count, 'record')}")
 
 
@@ -155,11 +158,11 @@ def annotators(source: DataSource) -> None:
 
     records = judgements(source)
     try:
-        found = estimate(records)
+        model = estimate(records)
     except TooManyOptions as error:
         _across_prompts(records, error)
         return
-    rows = sorted(found.annotators, key=lambda a: (a.flag == "ok", -a.judgements))
+    rows = sorted(model.annotators, key=lambda a: (a.flag == "ok", -a.judgements))
     cells = [
         (
             row.annotator,
@@ -172,14 +175,14 @@ def annotators(source: DataSource) -> None:
     ]
     columns = ("annotator", "judgements", "rationality", "side bias", "finding")
     print_table(columns, cells, right=columns[1:4])
-    flagged = sum(a.flag != "ok" for a in found.annotators)
-    ties = f"; ties: ν = {found.tie:.2f} (Davidson)" if any(_tied(r) for r in records) else ""
+    flagged = sum(a.flag != "ok" for a in model.annotators)
+    ties = f"; ties: ν = {model.tie:.2f} (Davidson)" if any(_tied(r) for r in records) else ""
     click.echo(
-        f"{counted(found.records, 'judgement')} by {counted(len(rows), 'annotator')}, {flagged} flagged; ± is 95 %{ties}"
+        f"{counted(model.records, 'judgement')} by {counted(len(rows), 'annotator')}, {flagged} flagged; ± is 95 %{ties}"
     )
     if any(UNTOLD in row for row in cells):
         click.echo(f"{UNTOLD}: too few judgements on prompts that others judged as well")
-    _say_left_out(found.left_out)
+    _say_left_out(model.left_out)
 
 
 UNTOLD = "cannot be told"
@@ -252,46 +255,46 @@ def ratings(source: DataSource, style: dict[str, Any]) -> None:
     from accord.statistics.intervals import Z95
 
     votes, left_out = votes_of(judgements(source))
-    found = fit(votes, RatingSettings(**style))
-    ranks, cells = found.rank_intervals(), []
-    for i in sorted(range(len(found.producers)), key=lambda i: -found.score_P[i]):
-        score, half = found.score_P[i], Z95 * found.score_error_P[i]
+    ratings_fit = fit(votes, RatingSettings(**style))
+    ranks, cells = ratings_fit.rank_intervals(), []
+    for i in sorted(range(len(ratings_fit.producers)), key=lambda i: -ratings_fit.score_P[i]):
+        score, half = ratings_fit.score_P[i], Z95 * ratings_fit.score_error_P[i]
         place = f"{ranks[i][0]}–{ranks[i][1]}" if ranks[i][0] < ranks[i][1] else f"{ranks[i][0]}"
         cells.append(
             (
                 place,
-                found.producers[i],
+                ratings_fit.producers[i],
                 f"{score:+.2f}",
                 f"[{score - half:+.2f}, {score + half:+.2f}]",
             )
         )
     print_table(("rank", "producer", "score", "95 %"), cells, right=("rank", "score", "95 %"))
     click.echo(
-        f"{counted(found.votes, 'vote')} by {counted(len(found.annotators), 'annotator')}; scores in logits, ranks and scores "
+        f"{counted(ratings_fit.votes, 'vote')} by {counted(len(ratings_fit.annotators), 'annotator')}; scores in logits, ranks and scores "
         "with 95 % intervals"
     )
     _say_left_out(left_out)
     if style["side"]:
-        click.echo(f"what is shown first gains {_side(found)}")
-    if style["reliability"] and len(found.annotators) > 1:
+        click.echo(f"what is shown first gains {_side(ratings_fit)}")
+    if style["reliability"] and len(ratings_fit.annotators) > 1:
         from accord.feedback.audit import reliability_of
 
-        ordered = sorted((r.times_typical for r in reliability_of(found)), key=lambda r: r.value)
+        ordered = sorted(
+            (r.times_typical for r in reliability_of(ratings_fit)), key=lambda r: r.value
+        )
         click.echo(
             f"reliability of annotators: {interval(ordered[0], 2)} to {interval(ordered[-1], 2)} times the typical one's"
         )
 
 
-def _side(found: Ratings) -> str:
+def _side(fitted: Ratings) -> str:
     """The pull of the first place with its interval, or why it is not known."""
     from accord.feedback.position import UNTOLD as MOST
     from accord.statistics.intervals import Z95
 
-    if not found.side_error:
+    if not fitted.side_error:
         return "an unknown amount: no record says in which order its options were shown"
-    if found.side_error > MOST:
+    if fitted.side_error > MOST:
         return "an unknown amount: these votes cannot tell it from what the producers are worth"
-    alarm = "beyond chance" if abs(found.side_z) > Z95 else "within chance"
-    return (
-        f"{found.side:+.3f} ± {Z95 * found.side_error:.3f} logits (z = {found.side_z:.1f}, {alarm})"
-    )
+    alarm = "beyond chance" if abs(fitted.side_z) > Z95 else "within chance"
+    return f"{fitted.side:+.3f} ± {Z95 * fitted.side_error:.3f} logits (z = {fitted.side_z:.1f}, {alarm})"

@@ -100,13 +100,13 @@ def _notes(plans: Mapping[str, Plan]) -> Iterator[str]:
     width = max(map(len, plans), default=0)
     yield ""
     for name, plan in plans.items():
-        said = list(plan.notes)
+        notes = list(plan.notes)
         if plan.dropped:
-            said.append(
+            notes.append(
                 "dropped: "
                 + ", ".join(f"{count:,} {reason}" for reason, count in plan.dropped.items())
             )
-        for number, note in enumerate(said):
+        for number, note in enumerate(notes):
             label = name if number == 0 else ""
             yield from _wrapped(safe_text(note), f"  {label.ljust(width)}   ", " " * (width + 5))
 

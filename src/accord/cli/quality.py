@@ -31,13 +31,13 @@ def audit(
     """Print one page: every measure with its interval, the alarms first."""
     from accord.feedback import audit as auditing
 
-    found = auditing.audit(
+    report = auditing.audit(
         judgements(source, quiet=as_json), trusted or None, self_described=_attributes(attributes)
     )
     if as_json:
-        click.echo(json.dumps(_plain(asdict(found)), ensure_ascii=False))
+        click.echo(json.dumps(_plain(asdict(report)), ensure_ascii=False))
         return
-    for line in _page(found):
+    for line in _page(report):
         click.echo(safe_text(line))
 
 
@@ -71,44 +71,44 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _page(found: Audit) -> list[str]:
-    who = counted(found.people, "annotator")
+def _page(report: Audit) -> list[str]:
+    who = counted(report.people, "annotator")
     lines = [
-        f"{counted(found.records, 'record')} by {who}; votes are scored per {found.objects}",
+        f"{counted(report.records, 'record')} by {who}; votes are scored per {report.objects}",
         "",
     ]
-    lines += [counted(len(found.alarms), "alarm") if found.alarms else "no alarms"]
-    lines += [f"  {a.area:10} {a.subject}: {a.finding}" for a in found.alarms]
+    lines += [counted(len(report.alarms), "alarm") if report.alarms else "no alarms"]
+    lines += [f"  {a.area:10} {a.subject}: {a.finding}" for a in report.alarms]
     lines += ["", "measures"]
-    if found.agreement.choices:
-        c = found.agreement.choices
+    if report.agreement.choices:
+        c = report.agreement.choices
         why = c.not_measurable.get("strict")
-        said = f"{interval(c.strict)} of decided pairs; ceiling for a reward model {interval(c.ceiling)}"
-        lines.append(f"  agreement   {f'not measurable: {why}' if why else said}")
-    for s in found.agreement.scales:
+        agreement_text = f"{interval(c.strict)} of decided pairs; ceiling for a reward model {interval(c.ceiling)}"
+        lines.append(f"  agreement   {f'not measurable: {why}' if why else agreement_text}")
+    for s in report.agreement.scales:
         if s.alpha:
             lines.append(f"  agreement   {s.what} ({s.level}): α {interval(s.alpha)}")
-    if found.position:
-        p = found.position
+    if report.position:
+        p = report.position
         lines.append(
             f"  position    pull of the first place {interval(p.pull)} logits, z = {p.z:.1f}, alarm beyond 2.6"
         )
-    if found.annotators:
-        flagged = sum(a.flag != "ok" for a in found.annotators.annotators)
+    if report.annotators:
+        flagged = sum(a.flag != "ok" for a in report.annotators.annotators)
         lines.append(
-            f"  annotators  {flagged} of {len(found.annotators.annotators)} flagged by the model within prompts"
+            f"  annotators  {flagged} of {len(report.annotators.annotators)} flagged by the model within prompts"
         )
-    if found.reliability:
-        ordered = sorted((r.times_typical for r in found.reliability), key=lambda r: r.value)
+    if report.reliability:
+        ordered = sorted((r.times_typical for r in report.reliability), key=lambda r: r.value)
         lines.append(
             f"  reliability {interval(ordered[0], 2)} to {interval(ordered[-1], 2)} times the typical annotator's"
         )
-    watched, changed = len(found.drift.annotators), sum(a.alarm for a in found.drift.annotators)
+    watched, changed = len(report.drift.annotators), sum(a.alarm for a in report.drift.annotators)
     lines.append(
-        f"  drift       {changed} of {watched} watched annotators; {found.drift.not_watched} with too few judgements"
+        f"  drift       {changed} of {watched} watched annotators; {report.drift.not_watched} with too few judgements"
     )
-    if found.poisoning:
-        n = found.poisoning
+    if report.poisoning:
+        n = report.poisoning
         lines.append(
             f"  poisoning   {len(n.quarantine)} of {n.tested} tested; limit |z| {n.threshold:.1f}; {n.reference}"
         )
@@ -117,19 +117,19 @@ def _page(found: Audit) -> list[str]:
             lines.append(
                 f"              against what the others prefer: {', '.join(list(n.contrary)[:8])}"
             )
-    flagged = sum(g.state == "flagged" for g in found.gold)
+    flagged = sum(g.state == "flagged" for g in report.gold)
     lines.append(
-        f"  gold        {flagged} of {len(found.gold)} annotators flagged"
-        if found.gold
+        f"  gold        {flagged} of {len(report.gold)} annotators flagged"
+        if report.gold
         else "  gold        no gold items"
     )
-    if found.groups:
-        g = found.groups
+    if report.groups:
+        g = report.groups
         bic = ", ".join(f"{k}: {v:.0f}" for k, v in g.bic.items())
         lines.append(
             f"  groups      {len(g.groups)} by BIC ({bic}); {g.votes:,} votes, {g.ties_left_out:,} ties left out"
         )
-    for scale in found.scales:
+    for scale in report.scales:
         gain = (
             f"; α {scale.alpha_plain:.2f} plain, {scale.alpha_corrected:.2f} corrected"
             if (scale.alpha_plain is not None and scale.alpha_corrected is not None)
@@ -138,12 +138,12 @@ def _page(found: Audit) -> list[str]:
         lines.append(
             f"  scales      {scale.attribute}: {len(scale.annotators)} annotators around {scale.offset:.2f}{gain}"
         )
-    for r in found.representation:
+    for r in report.representation:
         groups = ", ".join(f"{g.group} {g.annotators}" for g in r.groups)
         lines.append(
             f"  {r.attribute[:11]:11} {groups}; {r.suppressed_annotators} in groups below {r.smallest}, not shown"
         )
-    lines += [f"  not done    {what}: {reason}" for what, reason in found.not_done.items()]
+    lines += [f"  not done    {what}: {reason}" for what, reason in report.not_done.items()]
     lines += [
         "",
         "not caught by any of these: votes for a target hidden among honest-looking ones (see docs/feedback-quality.md)",
@@ -281,11 +281,11 @@ def _say_saving(records: Sequence[Feedback], objects: Objects) -> None:
         )
 
     try:
-        found = saving(renamed(arms["random"]), renamed(arms["active"]))
+        saved = saving(renamed(arms["random"]), renamed(arms["active"]))
     except DataError as error:
         click.echo(f"saving of the active arm: {error.message}")
         return
     click.echo(
-        f"saving of the active arm: {found.verdict}, {found.share.value:+.0%} [{found.share.low:+.0%}, {found.share.high:+.0%}] "
-        f"({found.active_votes:,} active, {found.random_votes:,} random votes)"
+        f"saving of the active arm: {saved.verdict}, {saved.share.value:+.0%} [{saved.share.low:+.0%}, {saved.share.high:+.0%}] "
+        f"({saved.active_votes:,} active, {saved.random_votes:,} random votes)"
     )

@@ -72,12 +72,12 @@ def _run_study(recipe: Any, run_dir: Path, resume: bool, tuned: dict[str, Any]) 
 
 def _latest(name: str) -> Path:
     """The newest run of this recipe under runs/."""
-    found = sorted(Path("runs").glob(f"{name}-[0-9]*-[0-9]*"))
-    if not found:
+    folders = sorted(Path("runs").glob(f"{name}-[0-9]*-[0-9]*"))
+    if not folders:
         raise ConfigError(
             f"there is no run of {name!r} under runs/ to resume", "name its directory with --out"
         )
-    return found[-1]
+    return folders[-1]
 
 
 def quiet_libraries() -> None:

@@ -36,22 +36,22 @@ def source(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
         @functools.wraps(command)
         @guarded
         def with_source(**given: Any) -> None:
-            told = {
+            settings = {
                 key: given.pop(key)
                 for key in ("split", "config", "revision", "labels", "limit", "encoding")
             }
             columns = given.pop("columns")
-            command(**{name: _data_source(given.pop(name), columns, told)}, **given)
+            command(**{name: _data_source(given.pop(name), columns, settings)}, **given)
 
-        made: Callable[..., None] = with_source
+        decorated: Callable[..., None] = with_source
         for option in reversed(_OPTIONS):
-            made = option(made)
-        return click.argument(name)(made)
+            decorated = option(decorated)
+        return click.argument(name)(decorated)
 
     return decorate
 
 
-def _data_source(path: str, columns: Sequence[str], told: dict[str, Any]) -> DataSource:
+def _data_source(path: str, columns: Sequence[str], settings: dict[str, Any]) -> DataSource:
     from accord.feedback.formats.source import DataSource
     from accord.validation import validated
 
@@ -62,4 +62,4 @@ def _data_source(path: str, columns: Sequence[str], told: dict[str, Any]) -> Dat
                 f"--columns {ours}{equals}{theirs}: that names no column", "write prompt=question"
             )
     named = {ours: theirs for ours, _, theirs in pairs} or None
-    return validated(DataSource, {"path": path, "columns": named, **told}, "")
+    return validated(DataSource, {"path": path, "columns": named, **settings}, "")

@@ -71,12 +71,12 @@ class Remote:
     def respond(self, messages: Sequence[dict[str, Any]], seed: int) -> Reply:
         """One response. Raises ChatError."""
         try:
-            found = self.endpoint.complete(
+            completion = self.endpoint.complete(
                 messages, self.chat.max_tokens, self.chat.temperature, seed
             )
         except EndpointError as error:
             raise ChatError("failed", str(error)) from None
-        return Reply(found.text, self.name, found.finished)
+        return Reply(completion.text, self.name, completion.finished)
 
 
 class Local:
@@ -124,11 +124,11 @@ class Local:
                 f"{len(ids)} tokens of conversation; {self.name} has room for {self.room}",
             )
         with self._alone:
-            made = self._sampler.sample([ids], self._settings, [seed])
-        text = self._encoder.text(made.responses[0])
+            rollout = self._sampler.sample([ids], self._settings, [seed])
+        text = self._encoder.text(rollout.responses[0])
         if not text.strip():
             raise ChatError("failed", f"{self.name} answered with nothing")
-        return Reply(text, self.name, made.finished[0])
+        return Reply(text, self.name, rollout.finished[0])
 
 
 class Models:
@@ -141,7 +141,7 @@ class Models:
     def reply(self, messages: Sequence[dict[str, Any]], count: int, seed: int) -> list[Reply]:
         """See `ChatSampler.reply`; responses are asked for side by side."""
         with self._place(), ThreadPoolExecutor(count) as pool:
-            asked = [
+            futures = [
                 pool.submit(
                     self.models[n % len(self.models)].respond,
                     messages,
@@ -149,7 +149,7 @@ class Models:
                 )
                 for n in range(count)
             ]
-            return [one.result() for one in asked]
+            return [one.result() for one in futures]
 
     @contextmanager
     def _place(self) -> Any:
@@ -216,7 +216,9 @@ def application(chat: ChatSettings | None, workers: int) -> str | Callable[[], F
 
 def in_worker() -> FastAPI:
     """The application of a worker process, with what `application` left in the environment."""
-    said = json.loads(os.environ[CHAT])
+    settings = json.loads(os.environ[CHAT])
     return from_environment(
-        open_models(ChatSettings(tuple(said["models"]), said["max_tokens"], said["temperature"]))
+        open_models(
+            ChatSettings(tuple(settings["models"]), settings["max_tokens"], settings["temperature"])
+        )
     )

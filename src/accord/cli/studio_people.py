@@ -39,10 +39,10 @@ def reset_password(database: str, name: str) -> None:
 def _new_password(name: str) -> str:
     if not sys.stdin.isatty():
         return sys.stdin.readline().rstrip("\r\n")
-    said: str = click.prompt(
+    password: str = click.prompt(
         f"new password for {safe_text(name)}", hide_input=True, confirmation_prompt="once more"
     )
-    return said
+    return password
 
 
 def password_link(database: str, name: str, address: str) -> None:
@@ -64,8 +64,8 @@ def erase_person(database: str, name: str, answers: bool, sure: bool) -> None:
     with _studio(database) as db:
         with db.read() as session:
             account = accounts.named(session, name)
-            found = erasing.footprint(session, account.id, db.now())
-        _tell(account.name, account.public, found, answers)
+            footprint = erasing.footprint(session, account.id, db.now())
+        _tell(account.name, account.public, footprint, answers)
         if not sure:
             typed = click.prompt("for good; write the name to go on", prompt_suffix=": ")
             if accounts.same_name(typed) != accounts.same_name(account.name):
@@ -76,19 +76,19 @@ def erase_person(database: str, name: str, answers: bool, sure: bool) -> None:
     click.echo(f"erased; answers erased with it: {gone:,}")
 
 
-def _tell(name: str, public: str, found: Footprint, answers: bool) -> None:
+def _tell(name: str, public: str, footprint: Footprint, answers: bool) -> None:
     goes = {
-        "sessions": found.sessions,
-        "API tokens": found.tokens,
-        "open invitations they made": found.invitations,
-        "drafts": found.drafts,
-        "notes on skipped items": found.notes,
-        "questions": found.questions,
-    } | ({"answers": found.answers} if answers else {})
-    stays = {"replies": found.replies, "guidelines": found.guidelines}
+        "sessions": footprint.sessions,
+        "API tokens": footprint.tokens,
+        "open invitations they made": footprint.invitations,
+        "drafts": footprint.drafts,
+        "notes on skipped items": footprint.notes,
+        "questions": footprint.questions,
+    } | ({"answers": footprint.answers} if answers else {})
+    stays = {"replies": footprint.replies, "guidelines": footprint.guidelines}
     if not answers:
-        stays = {f"answers under {public} (--answers erases them too)": found.answers} | stays
-    click.echo(f"{safe_text(name)} ({public}), in {found.projects:,} projects")
+        stays = {f"answers under {public} (--answers erases them too)": footprint.answers} | stays
+    click.echo(f"{safe_text(name)} ({public}), in {footprint.projects:,} projects")
     click.echo("  goes: name, password, other sign-in, preferences, what they said of themselves")
     for what, count in goes.items():
         if count:

@@ -42,7 +42,7 @@ class ArmComparison(BaseModel):
 
 
 def compare(
-    found: Mapping[str, Mapping[str, Mapping[int, float]]],
+    values_by_row: Mapping[str, Mapping[str, Mapping[int, float]]],
     seeds: Sequence[int],
     rows: Mapping[str, str],
     columns: Mapping[str, str],
@@ -53,10 +53,10 @@ def compare(
     for row in rows:
         cells[row] = {}
         for column in columns:
-            values = dict(found[row][column])
+            values = dict(values_by_row[row][column])
             difference = None
             if row in compared:
-                against = found[compared[row]][column]
+                against = values_by_row[compared[row]][column]
                 difference = student_mean(
                     [v - against[seed] for seed, v in values.items() if seed in against]
                 )

@@ -151,8 +151,8 @@ def measure(
         baseline_text=text_measures.measure(baseline, length),
         prompts=baseline.size,
         arms=[
-            _arm(name, arms[name].method, found, baseline, length)
-            for name, found in samples.items()
+            _arm(name, arms[name].method, by_step, baseline, length)
+            for name, by_step in samples.items()
         ],
         best_of=points,
         best_of_fit=best_fit,
@@ -164,16 +164,16 @@ def measure(
 
 
 def _arm(
-    name: str, method: str, found: list[tuple[int, Samples]], baseline: Samples, length: int
+    name: str, method: str, by_step: list[tuple[int, Samples]], baseline: Samples, length: int
 ) -> ArmEvidence:
-    points = [_point(step, samples, baseline, length) for step, samples in found]
-    last = found[-1][1]
+    points = [_point(step, samples, baseline, length) for step, samples in by_step]
+    last = by_step[-1][1]
     at = winrate.aligned(last, baseline)
     return ArmEvidence(
         name=name,
         method=method,
         points=points,
-        late_drop=_late_drop([samples for _, samples in found]),
+        late_drop=_late_drop([samples for _, samples in by_step]),
         length_share=winrate.gain_at_equal_length(
             last.proxy_B, last.tokens_B, baseline.proxy_B[at], baseline.tokens_B[at]
         ),
@@ -203,16 +203,16 @@ def _point(step: int, samples: Samples, baseline: Samples, length: int) -> Polic
     )
 
 
-def _late_drop(found: list[Samples]) -> Estimate | None:
+def _late_drop(samples: list[Samples]) -> Estimate | None:
     """Gold at the end minus gold at the best point before, over the same prompts.
 
     The best of several noisy points looks better than it is, so the best point is chosen on one
     half of the prompts and compared on the other half.
     """
     golds = [
-        s.gold_B[np.argsort(s.prompt_id_B, kind="stable")] for s in found if s.gold_B is not None
+        s.gold_B[np.argsort(s.prompt_id_B, kind="stable")] for s in samples if s.gold_B is not None
     ]
-    if len(golds) != len(found) or len(found) < 3:
+    if len(golds) != len(samples) or len(samples) < 3:
         return None
     gold_TB = np.stack(golds)
     half = np.arange(gold_TB.shape[1]) % 2 == 0

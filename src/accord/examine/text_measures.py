@@ -92,7 +92,7 @@ def shifts(
 ) -> list[Shift]:
     """The n-grams that rose (z > 0) and fell most, by log-odds with an informative Dirichlet prior
     (Monroe et al. 2008, eq. 16-22); the prior is their joint frequency."""
-    found: list[Shift] = []
+    shifts_of_words: list[Shift] = []
     for size in sizes:
         counts = [
             Counter(g for text in texts for g in _phrases(text, size)) for texts in (before, after)
@@ -111,12 +111,12 @@ def shifts(
             ]
             variance = sum(1 / (c[phrase] + prior) for c in counts)
             z = float((odds[1] - odds[0]) / np.sqrt(variance))
-            found.append(
+            shifts_of_words.append(
                 Shift(phrase=phrase, z=z, before=counts[0][phrase], after=counts[1][phrase])
             )
-    found.sort(key=lambda s: s.z)
-    fell = [s for s in found[:most] if s.z < -Z95]
-    rose = [s for s in found[::-1][:most] if s.z > Z95]
+    shifts_of_words.sort(key=lambda s: s.z)
+    fell = [s for s in shifts_of_words[:most] if s.z < -Z95]
+    rose = [s for s in shifts_of_words[::-1][:most] if s.z > Z95]
     return rose + fell
 
 

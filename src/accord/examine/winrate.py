@@ -27,8 +27,8 @@ def aligned(policy: Samples, baseline: Samples) -> NDArray[np.int64]:
 
 def win_rate(policy_B: Array, baseline_B: Array, clusters_B: list[int]) -> Estimate:
     """Share of prompts where the policy scores higher, ties half. Chance is 0.5."""
-    found = clustered_mean((policy_B > baseline_B) + 0.5 * (policy_B == baseline_B), clusters_B)
-    return found.model_copy(update={"low": max(0.0, found.low), "high": min(1.0, found.high)})
+    rate = clustered_mean((policy_B > baseline_B) + 0.5 * (policy_B == baseline_B), clusters_B)
+    return rate.model_copy(update={"low": max(0.0, rate.low), "high": min(1.0, rate.high)})
 
 
 def gain(policy_B: Array, baseline_B: Array, clusters_B: list[int]) -> Estimate:

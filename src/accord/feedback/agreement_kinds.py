@@ -82,12 +82,12 @@ def measure_all(records: Sequence[Feedback], draws: int = 400, seed: int = 0) ->
     not_measured: Counter[str] = Counter()
     by_kind: dict[str, Agreement] = {}
     for kind in CHOICES:
-        found = [r for r in records if r.kind == kind]
-        if found:
+        of_kind = [r for r in records if r.kind == kind]
+        if of_kind:
             try:
-                by_kind[kind] = measure(found, draws, seed)
+                by_kind[kind] = measure(of_kind, draws, seed)
             except DataError:
-                not_measured[f"{kind}: no pair of options judged by two annotators"] += len(found)
+                not_measured[f"{kind}: no pair of options judged by two annotators"] += len(of_kind)
     chosen = [r for r in records if r.kind in CHOICES]
     try:
         together = measure(chosen, draws, seed) if chosen else None
@@ -162,12 +162,12 @@ def flags(record: Feedback) -> dict[str, bool]:
     A flag that was offered and not raised must be there as false: silence cannot be told from a
     flag never shown.
     """
-    found = record.meta.get("flags", {})
-    if not isinstance(found, dict) or not all(isinstance(v, bool) for v in found.values()):
+    given = record.meta.get("flags", {})
+    if not isinstance(given, dict) or not all(isinstance(v, bool) for v in given.values()):
         raise DataError(
-            f"record {record.id}: meta.flags is {found!r}", 'write {"name": true or false, ...}'
+            f"record {record.id}: meta.flags is {given!r}", 'write {"name": true or false, ...}'
         )
-    return found
+    return given
 
 
 def _measure_scale(

@@ -95,14 +95,14 @@ def estimate(records: Sequence[Feedback]) -> CrowdEstimate:
             f"a prompt has {width} different options; rationality within prompts is estimated for up to {MAX_OPTIONS}",
             "for models compared across prompts fit their scores: accord feedback ratings",
         )
-    found = maximise(distinct_judgements(rows, prompt_of, prompts, len(names), counts), width)
-    x = found.x.copy()
+    maximum = maximise(distinct_judgements(rows, prompt_of, prompts, len(names), counts), width)
+    x = maximum.x.copy()
     if (
         np.median(x[: len(names)]) < 0
     ):  # scores are known up to sign; most annotators are taken to be honest
         x[: len(names)] *= -1
-    people = _verdicts(names, Counter(r.annotator for r in usable), x, found.error)
-    return CrowdEstimate(people, float(np.exp(x[-1])), found.value, len(usable), dict(left_out))
+    people = _verdicts(names, Counter(r.annotator for r in usable), x, maximum.error)
+    return CrowdEstimate(people, float(np.exp(x[-1])), maximum.value, len(usable), dict(left_out))
 
 
 def _unused(record: Feedback) -> str:

@@ -112,7 +112,7 @@ def audit(
             f"{hidden:,} gold records do not carry the expected choice, and no results were handed in"
         )
     scored = score_gold(records, rule, results)
-    found = Audit(
+    result = Audit(
         len(records),
         len({r.annotator for r in records}),
         objects,
@@ -130,19 +130,19 @@ def audit(
         [scale for scale in rated if scale],
         representation(records, self_described or {}),
     )
-    found.alarms.extend(
+    result.alarms.extend(
         [
-            *_position(found.position),
+            *_position(result.position),
             *_gold(scored),
-            *_people(found.annotators, found.reliability),
-            *_drift(found.drift),
-            *_poisoning(found.poisoning),
-            *_accounts(found.accounts),
-            *_groups(found.groups),
-            *_scales(found.scales),
+            *_people(result.annotators, result.reliability),
+            *_drift(result.drift),
+            *_poisoning(result.poisoning),
+            *_accounts(result.accounts),
+            *_groups(result.groups),
+            *_scales(result.scales),
         ]
     )
-    return found
+    return result
 
 
 def scored_objects(records: Sequence[Feedback]) -> Objects:
@@ -164,42 +164,45 @@ def _annotators(records: Sequence[Feedback]) -> CrowdEstimate:
 def reliability(records: Sequence[Feedback]) -> list[Reliability]:
     """Of every annotator, from a fit of the producers' scores. Raises DataError when fewer than two
     annotators voted."""
-    found = fit(votes_of(records)[0], RatingSettings())
-    if len(found.annotators) < 2:
+    ratings = fit(votes_of(records)[0], RatingSettings())
+    if len(ratings.annotators) < 2:
         raise DataError(
             "one annotator: reliability is relative to others'",
             "collect with an overlap of 2 or more",
         )
-    return reliability_of(found)
+    return reliability_of(ratings)
 
 
-def reliability_of(found: Ratings) -> list[Reliability]:
+def reliability_of(ratings: Ratings) -> list[Reliability]:
     """The same from a fit."""
     return [
         Reliability(name, Interval(*(float(np.exp(a + k * Z95 * error)) for k in (0, -1, 1))))
         for name, a, error in zip(
-            found.annotators, found.log_reliability_A, found.log_reliability_error_A, strict=True
+            ratings.annotators,
+            ratings.log_reliability_A,
+            ratings.log_reliability_error_A,
+            strict=True,
         )
     ]
 
 
-def _position(found: PositionBias | None) -> list[Alarm]:
-    if found is None:
+def _position(bias: PositionBias | None) -> list[Alarm]:
+    if bias is None:
         return []
     alarms = []
-    if found.alarm:
-        way, part = "first" if found.pull.value > 0 else "last", found.first_share
+    if bias.alarm:
+        way, part = "first" if bias.pull.value > 0 else "last", bias.first_share
         alarms.append(
             Alarm(
                 "position",
                 "everybody",
                 (
-                    f"what is shown {way} gains {abs(found.pull.value):.3f} logits (z = {found.z:.1f}); the first place won "
-                    f"{part.value:.1%} [{part.low:.1%}, {part.high:.1%}] of {found.decided:,} decided pairs"
+                    f"what is shown {way} gains {abs(bias.pull.value):.3f} logits (z = {bias.z:.1f}); the first place won "
+                    f"{part.value:.1%} [{part.low:.1%}, {part.high:.1%}] of {bias.decided:,} decided pairs"
                 ),
             )
         )
-    for row in found.annotators:
+    for row in bias.annotators:
         if row.alarm:
             part = row.first_share
             text = f"prefers the first place in {part.value:.0%} [{part.low:.0%}, {part.high:.0%}] of decided comparisons"
@@ -207,14 +210,14 @@ def _position(found: PositionBias | None) -> list[Alarm]:
     return alarms
 
 
-def _gold(found: Sequence[GoldScore]) -> list[Alarm]:
+def _gold(gold_scores: Sequence[GoldScore]) -> list[Alarm]:
     return [
         Alarm(
             "gold",
             g.annotator,
             f"passed {g.passed.value:.0%} [{g.passed.low:.0%}, {g.passed.high:.0%}] of {g.asked} gold items",
         )
-        for g in found
+        for g in gold_scores
         if g.state == "flagged"
     ]
 
@@ -234,9 +237,9 @@ def _people(crowd: CrowdEstimate | None, reliability: Sequence[Reliability] | No
     return flagged
 
 
-def _drift(found: DriftReport) -> list[Alarm]:
+def _drift(report: DriftReport) -> list[Alarm]:
     alarms = []
-    for row in found.annotators:
+    for row in report.annotators:
         for s in row.signals if row.alarm else ():
             if s.alarm and s.before and s.after:
                 unit = " seconds" if s.name == TIME_NAME else ""
@@ -249,32 +252,32 @@ def _drift(found: DriftReport) -> list[Alarm]:
     return alarms
 
 
-def _poisoning(found: Poisoning | None) -> list[Alarm]:
-    return [Alarm("poisoning", s.annotator, s.reason) for s in found.quarantine] if found else []
+def _poisoning(result: Poisoning | None) -> list[Alarm]:
+    return [Alarm("poisoning", s.annotator, s.reason) for s in result.quarantine] if result else []
 
 
-def _accounts(found: Sequence[VotesAlike]) -> list[Alarm]:
+def _accounts(accounts: Sequence[VotesAlike]) -> list[Alarm]:
     return [
         Alarm(
             "accounts",
             " and ".join(v.annotators),
             f"gave the same answer on {v.same} of {v.common} common pairs (expected {v.expected:.0%}); a hint, not proof",
         )
-        for v in found
+        for v in accounts
     ]
 
 
-def _groups(found: Tastes | None) -> list[Alarm]:
-    if found is None or len(found.groups) < 2:
+def _groups(mixture: Tastes | None) -> list[Alarm]:
+    if mixture is None or len(mixture.groups) < 2:
         return []
     shares = ", ".join(
-        f"{g.share.value:.0%} [{g.share.low:.0%}, {g.share.high:.0%}]" for g in found.groups
+        f"{g.share.value:.0%} [{g.share.low:.0%}, {g.share.high:.0%}]" for g in mixture.groups
     )
-    text = f"{len(found.groups)} groups prefer differently ({shares}); they differ on {len(found.disputed):,} pairs"
+    text = f"{len(mixture.groups)} groups prefer differently ({shares}); they differ on {len(mixture.disputed):,} pairs"
     return [Alarm("groups", "everybody", text)]
 
 
-def _scales(found: Sequence[AnnotatorScales]) -> list[Alarm]:
+def _scales(fits: Sequence[AnnotatorScales]) -> list[Alarm]:
     """Scales whose whole interval lies below a quarter of the crowd's: ratings that say next to
     nothing of the item."""
     return [
@@ -284,7 +287,7 @@ def _scales(found: Sequence[AnnotatorScales]) -> list[Alarm]:
             f"uses {a.scale.value:.2f} [{a.scale.low:.2f}, {a.scale.high:.2f}] points of {s.attribute} per standard deviation "
             f"of the items, the crowd {s.scale:.2f}",
         )
-        for s in found
+        for s in fits
         for a in s.annotators
         if a.scale.high < UNRELIABLE * s.scale
     ]

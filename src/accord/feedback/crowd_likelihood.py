@@ -98,14 +98,14 @@ def distinct_judgements(
     blocks = [
         _Block(
             form,
-            np.array([r.option for r in found], dtype=np.int64).T,
-            np.array([r.place for r in found]).T,
-            np.array([r.tied for r in found]),
-            np.array([r.annotator for r in found], dtype=np.int64),
+            np.array([r.option for r in of_form], dtype=np.int64).T,
+            np.array([r.place for r in of_form]).T,
+            np.array([r.tied for r in of_form]),
+            np.array([r.annotator for r in of_form], dtype=np.int64),
         )
-        for (_, form), found in forms.items()
+        for (_, form), of_form in forms.items()
     ]
-    number = {row: t for t, row in enumerate(row for found in forms.values() for row in found)}
+    number = {row: t for t, row in enumerate(row for of_form in forms.values() for row in of_form)}
     key = np.array(prompt_M, dtype=np.int64) * len(number) + np.array(
         [number[row] for row in rows], dtype=np.int64
     )
@@ -171,8 +171,8 @@ def _search(
         return -value, -slope
 
     bounds, options = list(zip(low, high, strict=True)), {"ftol": change}
-    found: Array = minimize(down, x, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
-    return found
+    best: Array = minimize(down, x, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
+    return best
 
 
 def _climb(
@@ -200,13 +200,13 @@ def _climb(
         if float(slope @ step) < NEAR:
             return x, value, information
         tried = np.clip(x + step * min(1.0, LONGEST / float(np.abs(step).max())), low, high)
-        found = log_likelihood(tried, data, theta_KQ)
-        gain = found[0] - value
+        attempt = log_likelihood(tried, data, theta_KQ)
+        gain = attempt[0] - value
         if gain < 0:
             damping, held = max(10 * damping, 1e-1), np.zeros(0, dtype=bool)
             continue
-        inverse = _updated(inverse, (tried - x)[free], (slope - found[1])[free])
-        x, (value, slope, information) = tried, found
+        inverse = _updated(inverse, (tried - x)[free], (slope - attempt[1])[free])
+        x, (value, slope, information) = tried, attempt
         if gain < NEAR / 100:
             return x, value, information
     return None
@@ -281,7 +281,7 @@ def _table(
     """log P of each distinct judgement at each point, and its slopes in beta, gamma and log nu: [T,
     Q] each."""
     beta, gamma, log_nu = x[:people], x[people:-1], float(x[-1])
-    found = tuple(np.empty((len(block.tied_T), theta_KQ.shape[1])) for _ in range(4))
+    tables = tuple(np.empty((len(block.tied_T), theta_KQ.shape[1])) for _ in range(4))
     for start in range(0, len(block.tied_T), CHUNK):
         part = slice(start, start + CHUNK)
         theta, place, who = (
@@ -292,10 +292,10 @@ def _table(
         u_KTQ = utility(theta, place, beta[who][:, None], gamma[who][:, None])
         logp, slope, of_nu = _choice(u_KTQ, block.tied_T[part, None], block.best_worst, log_nu)
         for into, values in zip(
-            found, (logp, (slope * theta).sum(0), (slope * place).sum(0), of_nu), strict=True
+            tables, (logp, (slope * theta).sum(0), (slope * place).sum(0), of_nu), strict=True
         ):
             into[part] = values
-    return found[0], found[1], found[2], found[3]
+    return tables[0], tables[1], tables[2], tables[3]
 
 
 def _choice(
@@ -305,6 +305,10 @@ def _choice(
     first."""
     if len(u_KTQ) == 2 and not best_worst:
         outcome = np.where(tied_T1, TIE, FIRST)
-        found = comparison(u_KTQ[0] - u_KTQ[1], outcome, log_nu)
-        return found.log_p, np.stack([found.slope, -found.slope]), found.slope_nu
+        outcome_terms = comparison(u_KTQ[0] - u_KTQ[1], outcome, log_nu)
+        return (
+            outcome_terms.log_p,
+            np.stack([outcome_terms.slope, -outcome_terms.slope]),
+            outcome_terms.slope_nu,
+        )
     return (*(best_worst_choice if best_worst else ranking)(u_KTQ), 0.0)

@@ -260,7 +260,7 @@ def drift(
         mine.setdefault(record.annotator, []).append(number)
     watched = {name: numbers for name, numbers in mine.items() if len(numbers) >= LEAST}
     terms, firsts = _answers(ordered, set(watched), objects)
-    found = []
+    tested = []
     channels_of = {
         name: _channels(ordered, watched[name], terms, firsts, gold or {})
         for name in sorted(watched)
@@ -271,9 +271,9 @@ def drift(
     for name, numbers in sorted(watched.items()):
         signals = [watch(channel, seed, orders) for channel in channels_of[name]]
         p = min(1.0, len(signals) * min(s.p_value for s in signals)) if signals else 1.0
-        found.append((name, len(numbers), signals, p))
-    alarms = discoveries([p for *_, p in found], LEVEL)
-    rows = [AnnotatorDrift(*row, alarm) for row, alarm in zip(found, alarms, strict=True)]
+        tested.append((name, len(numbers), signals, p))
+    alarms = discoveries([p for *_, p in tested], LEVEL)
+    rows = [AnnotatorDrift(*row, alarm) for row, alarm in zip(tested, alarms, strict=True)]
     rows.sort(key=lambda row: row.p_value)
     return DriftReport(
         rows, len(mine) - len(watched), "created_at" if dated else "the order of the records"
@@ -290,20 +290,20 @@ def _channels(
     def pick(usable: list[bool]) -> Index:
         return np.nonzero(np.array(usable))[0]
 
-    found: list[Channel] = []
+    channels: list[Channel] = []
     at = pick([n in terms for n in numbers])
     if len(at) >= LEAST:
-        found.append(agreement_channel([terms[numbers[t]] for t in at], at))
+        channels.append(agreement_channel([terms[numbers[t]] for t in at], at))
     at = pick([records[n].id in gold for n in numbers])
     if len(at) >= LEAST:
-        found.append(error_channel([not gold[records[numbers[t]].id] for t in at], at))
+        channels.append(error_channel([not gold[records[numbers[t]].id] for t in at], at))
     at = pick([bool(records[n].active_seconds) for n in numbers])
     if len(at) >= LEAST:
-        found.append(time_channel([records[numbers[t]].active_seconds or 0.0 for t in at], at))
+        channels.append(time_channel([records[numbers[t]].active_seconds or 0.0 for t in at], at))
     at = pick([n in firsts for n in numbers])
     if len(at) >= LEAST:
-        found.append(side_channel([firsts[numbers[t]] for t in at], at))
-    return found
+        channels.append(side_channel([firsts[numbers[t]] for t in at], at))
+    return channels
 
 
 def _answers(

@@ -165,8 +165,8 @@ def score_gold(
             by_annotator[record.annotator].append(results[record.id])
     rule = rule or GoldRule()
     scores = [
-        GoldScore(name, len(found), exact_share(sum(found), len(found)), rule.state(found))
-        for name, found in sorted(by_annotator.items())
+        GoldScore(name, len(passed), exact_share(sum(passed), len(passed)), rule.state(passed))
+        for name, passed in sorted(by_annotator.items())
     ]
     return sorted(scores, key=lambda s: (s.state != "flagged", s.passed.value))
 
@@ -229,19 +229,19 @@ def _flagged_at(rule: GoldRule, error: float, longest: int) -> Array:
     """P(flagged at exactly the n-th gold item, not cleared before): [longest]. The state is the
     number of errors."""
     (right, wrong), (low, high) = rule.steps, rule.bounds
-    alive, found = np.array([1.0]), np.zeros(longest)
+    alive, chances = np.array([1.0]), np.zeros(longest)
     for n in range(1, longest + 1):
         following = np.zeros(n + 1)
         following[: len(alive)] += alive * (1 - error)
         following[1 : len(alive) + 1] += alive * error
         errors = np.arange(n + 1)
         level = errors * wrong + (n - errors) * right
-        found[n - 1] = following[level >= high].sum()
+        chances[n - 1] = following[level >= high].sum()
         following[(level >= high) | (level <= low)] = 0
         alive = following
         if alive.sum() < 1e-12:
             break
-    return found
+    return chances
 
 
 @dataclass(frozen=True)
@@ -260,15 +260,15 @@ def qualify(passed: int, asked: int, required: float = 0.7) -> QualificationResu
     accurate, at 95 %."""
     if not 0 <= passed <= asked:
         raise DataError(f"{passed} passed of {asked} asked")
-    found = exact_share(passed, asked)
+    accuracy = exact_share(passed, asked)
     state: Literal["qualified", "refused", "undecided"] = (
         "qualified"
-        if found.low >= required
+        if accuracy.low >= required
         else "refused"
-        if found.high < required
+        if accuracy.high < required
         else "undecided"
     )
-    return QualificationResult(asked, found, required, state)
+    return QualificationResult(asked, accuracy, required, state)
 
 
 def chance_to_qualify(accuracy: float, asked: int, required: float = 0.7) -> float:

@@ -203,13 +203,13 @@ def aggregate(table: LabelTable, smoothing: float = SMOOTHING) -> Labels:
 
 
 def _warnings(votes_I: Index, shares_C: Array) -> list[str]:
-    found = []
+    warnings = []
     if votes_I.mean() < FEW_RATERS:
-        found.append(
+        warnings.append(
             f"{votes_I.mean():.1f} votes per item: with fewer than {FEW_RATERS} the weighting rests on little"
         )
     if shares_C.max() > DOMINANT:
-        found.append(
+        warnings.append(
             f"{shares_C.max():.0%} of the items have one class: the rare ones are hard to tell from errors"
         )
-    return found
+    return warnings

@@ -94,8 +94,8 @@ class Message(RecordModel):
     @model_serializer(mode="wrap")
     def _given(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Role and content, and of the rest only what the message has."""
-        found = handler(self)
-        return {k: v for k, v in found.items() if k in ("role", "content") or v not in (None, [])}
+        fields = handler(self)
+        return {k: v for k, v in fields.items() if k in ("role", "content") or v not in (None, [])}
 
     @property
     def text(self) -> str:

@@ -125,21 +125,21 @@ def check_votes(
     good = votes.where(trust[votes.annotator]) if trusted is not None else None
     start = fit(votes if good is None else good, PLAIN)
     one_for_all = good is not None or len(votes.producers) > MANY
-    found: dict[int, tuple[list[TargetScore], float]] = {}
+    by_annotator: dict[int, tuple[list[TargetScore], float]] = {}
     for k in tested:
         mine, fitted = (
             votes.where(votes.annotator == k),
             start if one_for_all else _without(votes, k, start),
         )
-        found[k] = target_scores(fitted, mine), martingale(fitted, mine)
-    tests = max(1, sum(len(scores) for scores, _ in found.values()))
+        by_annotator[k] = target_scores(fitted, mine), martingale(fitted, mine)
+    tests = max(1, sum(len(scores) for scores, _ in by_annotator.values()))
     limit = float(norm.isf(rate / (2 * tests)))
     if good is not None:
         limit = max(
             limit, _usual(good, start, np.nonzero(trust & (counts >= LEAST_VOTES))[0], rate)
         )
-    suspects, contrary = _suspects(votes, found, limit, counts)
-    kept = {s.annotator for s in suspects}
+    suspects, contrary = _suspects(votes, by_annotator, limit, counts)
+    suspicious = {s.annotator for s in suspects}
     how = (
         f"fitted to {good.total:,} votes of {int(trust.sum())} trusted annotators"
         if good is not None
@@ -159,7 +159,7 @@ def check_votes(
         len(tested),
         len(votes.annotators),
         how,
-        _moved(votes, kept),
+        _moved(votes, suspicious),
         warning,
     )
 
@@ -179,10 +179,13 @@ def _usual(good: Votes, start: Ratings, people: Index, rate: float) -> float:
 
 
 def _suspects(
-    votes: Votes, found: dict[int, tuple[list[TargetScore], float]], limit: float, counts: Array
+    votes: Votes,
+    by_annotator: dict[int, tuple[list[TargetScore], float]],
+    limit: float,
+    counts: Array,
 ) -> tuple[list[Suspect], dict[str, float]]:
     suspects, contrary = [], {}
-    for k, (scores, bet) in found.items():
+    for k, (scores, bet) in by_annotator.items():
         top = max(scores, key=lambda s: abs(s.z), default=None)
         if top is not None and abs(top.z) > limit:
             way = "for" if top.z > 0 else "against"
@@ -209,7 +212,7 @@ def target_scores(reference: Ratings, votes: Votes) -> list[TargetScore]:
     log_nu = reference.log_nu if reference.settings.ties else -np.inf
     terms = comparison(gap, votes.outcome, log_nu)
     beyond, variance = terms.slope, -terms.curvature[0]  # a win counts 1, a tie 1/2
-    found = []
+    excesses = []
     targets = np.unique(np.concatenate([votes.first, votes.second]))
     for m in targets:
         here = (votes.first == m) | (votes.second == m)
@@ -224,9 +227,9 @@ def target_scores(reference: Ratings, votes: Votes) -> list[TargetScore]:
         spread = float(
             (count * variance[here]).sum() + slope @ reference.score_covariance_PP @ slope
         )
-        found.append((int(m), round(count.sum()), excess / np.sqrt(spread)))
+        excesses.append((int(m), round(count.sum()), excess / np.sqrt(spread)))
     who = votes.annotators[int(votes.annotator[0])]
-    return [TargetScore(who, votes.producers[m], n, float(z)) for m, n, z in found]
+    return [TargetScore(who, votes.producers[m], n, float(z)) for m, n, z in excesses]
 
 
 def martingale(reference: Ratings, votes: Votes) -> float:
@@ -245,10 +248,10 @@ def martingale(reference: Ratings, votes: Votes) -> float:
 
 def _moved(votes: Votes, suspects: Collection[str]) -> dict[str, tuple[int, int]]:
     out = [k for k, name in enumerate(votes.annotators) if name in suspects]
-    kept = votes.where(~np.isin(votes.annotator, out))
-    if not out or not kept.total:
+    without = votes.where(~np.isin(votes.annotator, out))
+    if not out or not without.total:
         return {}
-    ranks = [(-fit(v, PLAIN).score_P).argsort().argsort() + 1 for v in (votes, kept)]
+    ranks = [(-fit(v, PLAIN).score_P).argsort().argsort() + 1 for v in (votes, without)]
     return {
         name: (int(a), int(b)) for name, a, b in zip(votes.producers, *ranks, strict=True) if a != b
     }
@@ -292,12 +295,12 @@ def votes_alike(
         float(binom.sf(same[pair][1] - 1, same[pair][0], chance))
         for pair, chance in zip(pairs, expected, strict=True)
     ]
-    found = [
+    alike = [
         VotesAlike(pair, same[pair][0], same[pair][1], chance, value)
         for pair, chance, value, yes in zip(pairs, expected, p, discoveries(p, rate), strict=True)
         if yes
     ]
-    return sorted(found, key=lambda v: v.p_value)
+    return sorted(alike, key=lambda v: v.p_value)
 
 
 def _logit(count: float, total: float) -> float:

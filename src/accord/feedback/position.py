@@ -64,7 +64,7 @@ def position_bias(records: Sequence[Feedback], objects: Objects = "producer") ->
     unknown = sum(not order_known(r) for r in records)
     note = f"; of {unknown:,} records the order is unknown" if unknown else ""
     try:
-        found = of_votes(votes_of(records, objects, weighted=False)[0])
+        bias = of_votes(votes_of(records, objects, weighted=False)[0])
     except DataError:
         first, total = 0.0, 0.0
         for row in vote_rows(records):
@@ -75,8 +75,8 @@ def position_bias(records: Sequence[Feedback], objects: Objects = "producer") ->
                 f"no choice between options was decided{' in a known order' if unknown else ''}",
                 "collect comparisons, rankings or best/worst",
             ) from None
-        found = _of_share(first, total)
-    return replace(found, annotators=annotator_sides(records), method=found.method + note)
+        bias = _of_share(first, total)
+    return replace(bias, annotators=annotator_sides(records), method=bias.method + note)
 
 
 def annotator_sides(records: Sequence[Feedback]) -> list[AnnotatorSide]:
@@ -90,11 +90,11 @@ def annotator_sides(records: Sequence[Feedback]) -> list[AnnotatorSide]:
             counts[1] += 1
     names = sorted(tally)
     p = [float(binomtest(*tally[name], 0.5).pvalue) for name in names]
-    found = [
+    sides = [
         AnnotatorSide(name, share(*tally[name]), value, alarm)
         for name, value, alarm in zip(names, p, discoveries(p), strict=True)
     ]
-    return sorted(found, key=lambda row: row.p_value)
+    return sorted(sides, key=lambda row: row.p_value)
 
 
 def of_votes(votes: Votes) -> PositionBias:
@@ -106,11 +106,11 @@ def of_votes(votes: Votes) -> PositionBias:
         raise DataError(
             "no choice between options was decided", "collect comparisons, rankings or best/worst"
         )
-    found = fit(decided, RatingSettings(reliability=False, ties=False))
+    fitted = fit(decided, RatingSettings(reliability=False, ties=False))
     first, total = float(placed.count[placed.outcome == FIRST].sum()), float(placed.count.sum())
-    if found.side_error > UNTOLD:
+    if fitted.side_error > UNTOLD:
         return _of_share(first, total)
-    return _bias(first, total, found.side, found.side_error, "scores and side fitted together")
+    return _bias(first, total, fitted.side, fitted.side_error, "scores and side fitted together")
 
 
 def _of_share(first: float, total: float) -> PositionBias:

@@ -198,17 +198,17 @@ def _newton(
         decrement = float(gradient[free] @ step[free])
         if decrement < 1e-9:
             return x, value, curvature
-        size, found = min(1.0, LONGEST / float(np.abs(step).max())), None
+        size, attempt = min(1.0, LONGEST / float(np.abs(step).max())), None
         while size > 1e-10:
-            found = _posterior(x + size * step, counts, producers, annotators, settings)
-            if found[0] >= value + 1e-4 * size * decrement or abs(size * decrement) < 1e-12 * abs(
+            attempt = _posterior(x + size * step, counts, producers, annotators, settings)
+            if attempt[0] >= value + 1e-4 * size * decrement or abs(size * decrement) < 1e-12 * abs(
                 value
             ):
                 break
             size /= 2
-        assert found is not None
+        assert attempt is not None
         x = x + size * step
-        value, gradient, curvature, expected = found
+        value, gradient, curvature, expected = attempt
     raise RunError(
         f"scores did not settle in {ITERATIONS} Newton steps",
         "check the votes for a single annotator or pair",

@@ -336,8 +336,8 @@ class Feedback(RecordModel):
     @model_serializer(mode="wrap")
     def _given(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """All fields; tools and chat_template_kwargs where there are any."""
-        found = handler(self)
-        return {k: v for k, v in found.items() if v or k not in ("tools", "chat_template_kwargs")}
+        fields = handler(self)
+        return {k: v for k, v in fields.items() if v or k not in ("tools", "chat_template_kwargs")}
 
     @property
     def shown(self) -> list[str]:
@@ -371,14 +371,14 @@ def _check_prompt_extras(
         raise ValueError("tools and chat_template_kwargs go with messages: the prompt is a text")
 
 
-def asked_fields(asked: Any) -> dict[str, Any]:
+def asked_fields(prompt: Any) -> dict[str, Any]:
     """What `Feedback.asked` says as fields of a record: prompt and, where there are any, tools and
     chat_template_kwargs."""
-    if not isinstance(asked, Mapping):
-        return {"prompt": asked}
+    if not isinstance(prompt, Mapping):
+        return {"prompt": prompt}
     return {
-        "prompt": asked["messages"],
-        **{name: value for name, value in asked.items() if name != "messages"},
+        "prompt": prompt["messages"],
+        **{name: value for name, value in prompt.items() if name != "messages"},
     }
 
 
@@ -391,11 +391,11 @@ def _upgraded(raw: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(
             f"this is a record of version {version!r}; versions 1 and {VERSION} are read"
         )
-    made = {**raw, "version": VERSION}
+    upgraded = {**raw, "version": VERSION}
     if isinstance(raw.get("meta"), dict) and "weight" in raw["meta"]:
-        made["meta"] = {name: value for name, value in raw["meta"].items() if name != "weight"}
-        made["weight"] = raw["meta"]["weight"]
-    return made
+        upgraded["meta"] = {name: value for name, value in raw["meta"].items() if name != "weight"}
+        upgraded["weight"] = raw["meta"]["weight"]
+    return upgraded
 
 
 def content_id(*parts: Any) -> str:
@@ -420,10 +420,10 @@ _UNION = {
 def problem(error: ValidationError) -> str:
     """The field at fault and what is wrong with it; of a union's members the one that the value
     came closest to."""
-    found = max(error.errors(), key=lambda detail: len(detail["loc"]))
-    path = ".".join(str(part) for part in found["loc"] if part not in _UNION) or "record"
-    other = f", not {type(found['input']).__name__}" if found["type"].endswith("_type") else ""
-    return f"{path}: {found['msg'].removeprefix('Value error, ')}{other}"
+    deepest = max(error.errors(), key=lambda detail: len(detail["loc"]))
+    path = ".".join(str(part) for part in deepest["loc"] if part not in _UNION) or "record"
+    other = f", not {type(deepest['input']).__name__}" if deepest["type"].endswith("_type") else ""
+    return f"{path}: {deepest['msg'].removeprefix('Value error, ')}{other}"
 
 
 def dump_line(record: Feedback) -> str:

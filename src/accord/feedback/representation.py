@@ -101,7 +101,7 @@ def _one(
     seed: int,
 ) -> Representation:
     people = Counter(value_of.get(a, UNKNOWN) for a in judged)
-    said = len(judged) - people[UNKNOWN]
+    known = len(judged) - people[UNKNOWN]
     shown, hidden = _shown(people, smallest)
     of = {a: value_of.get(a, UNKNOWN) for a in judged}
     agreement = _agreement(votes, of, shown, draws, seed)
@@ -125,7 +125,7 @@ def _one(
         groups,
         len(hidden),
         sum(people[g] for g in hidden),
-        share(said, len(judged)),
+        share(known, len(judged)),
         smallest,
         {group: part for group, part in population.items() if group not in shown},
     )
@@ -181,6 +181,6 @@ def _rates(rows: Array, draws: int, seed: int) -> tuple[Interval | None, Interva
 
     if not len(rows):
         return None, None
-    found = bootstrap(rows, point, draws, generator(seed, "representation"))
-    within, between = (value if np.isfinite(value.value) else None for value in found)
+    rates = bootstrap(rows, point, draws, generator(seed, "representation"))
+    within, between = (value if np.isfinite(value.value) else None for value in rates)
     return within, between

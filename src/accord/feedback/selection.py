@@ -77,15 +77,15 @@ class Posterior:
     covariance_PP: Array
 
 
-def posterior(found: Ratings | None, names: Sequence[str], score_sd: float = 1.0) -> Posterior:
+def posterior(ratings: Ratings | None, names: Sequence[str], score_sd: float = 1.0) -> Posterior:
     """The fitted scores, and the prior for names that no vote has named yet."""
-    known = {name: i for i, name in enumerate(found.producers)} if found else {}
+    known = {name: i for i, name in enumerate(ratings.producers)} if ratings else {}
     every = sorted({*names, *known})
     mean, covariance = np.zeros(len(every)), score_sd**2 * np.eye(len(every))
-    if found is not None:
+    if ratings is not None:
         at = np.array([i for i, name in enumerate(every) if name in known])
-        mean[at] = found.score_P  # both sorted by name
-        covariance[np.ix_(at, at)] = found.score_covariance_PP
+        mean[at] = ratings.score_P  # both sorted by name
+        covariance[np.ix_(at, at)] = ratings.score_covariance_PP
     return Posterior(every, mean, covariance)
 
 
@@ -102,13 +102,13 @@ def candidates_of(
         for option in record.options:
             if name := object_name(record, option, objects):
                 options.setdefault(prompt, {})[option.id] = name
-    found = [
+    candidates = [
         Candidate(prompt, (a, b), (named[a], named[b]))
         for prompt, named in sorted(options.items())
         for a, b in combinations(sorted(named), 2)
         if named[a] != named[b]
     ]
-    return found, judged
+    return candidates, judged
 
 
 def select(
@@ -286,7 +286,7 @@ def saving(random: Votes, active: Votes, draws: int = 60, seed: int = 0) -> Savi
             f"{random.total} decided random votes and {active.total} active ones; a saving needs 60 of each",
             "collect more picks of `accord feedback select`, with their arm",
         )
-    rng, found = generator(seed, "saving"), []
+    rng, ratios = generator(seed, "saving"), []
     for _ in range(draws):
         order = rng.permutation(len(random.first))
         test, train = random.at(order[: len(order) // 2]), random.at(order[len(order) // 2 :])
@@ -295,23 +295,23 @@ def saving(random: Votes, active: Votes, draws: int = 60, seed: int = 0) -> Savi
         loss_R, loss_A = np.zeros(len(sizes)), np.zeros(len(sizes))
         for at, n in enumerate(sizes):
             mixed = round(LEAST_RANDOM * n)
-            drawn, asked = (rng.permutation(len(votes.first)) for votes in (train, active))
+            drawn, chosen = (rng.permutation(len(votes.first)) for votes in (train, active))
             loss_R[at] = _loss(train.at(drawn[:n]), test)
             loss_A[at] = _loss(
-                _joined(train.at(drawn[:mixed]), active.at(asked[: n - mixed])), test
+                _joined(train.at(drawn[:mixed]), active.at(chosen[: n - mixed])), test
             )
         by_random, floor = np.polyfit(1 / sizes, loss_R, 1)
         if by_random > 0:
-            found.append(
+            ratios.append(
                 1 - float(((loss_A - floor) / sizes).sum() / (1 / sizes**2).sum()) / by_random
             )
-    if len(found) < draws / 2:
+    if len(ratios) < draws / 2:
         raise DataError(
             "more random votes did not lower the loss; no saving can be measured",
             "collect more votes",
         )
-    low, high = percentile_interval(found)
-    share = Interval(float(np.median(found)), low, high)
+    low, high = percentile_interval(ratios)
+    share = Interval(float(np.median(ratios)), low, high)
     verdict = (
         f"saves {share.value:.0%} of the labels"
         if low > 0

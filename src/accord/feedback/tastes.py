@@ -132,7 +132,7 @@ def tastes_of(votes: Votes, most: int = 4, seed: int = 0) -> Tastes:
         fits[groups] = _best(data, groups, seed)
         if fits[groups].bic(data.votes) > fits[groups - 1].bic(data.votes):
             break
-    bic = {groups: found.bic(data.votes) for groups, found in fits.items()}
+    bic = {groups: fitted.bic(data.votes) for groups, fitted in fits.items()}
     return _result(votes, data, fits[min(bic, key=lambda g: bic[g])], bic, ties)
 
 
@@ -169,7 +169,7 @@ def _best(data: _PairCounts, groups: int, seed: int) -> _Fit:
         _split(data, groups, rng),
         *(rng.dirichlet(np.ones(groups), data.annotators) for _ in range(STARTS - 1)),
     ]
-    return max((_em(data, start) for start in starts), key=lambda found: found.log_likelihood)
+    return max((_em(data, start) for start in starts), key=lambda fitted: fitted.log_likelihood)
 
 
 def _split(data: _PairCounts, groups: int, rng: np.random.Generator) -> Array:
@@ -255,13 +255,13 @@ def _newton(data: _PairCounts, weight_RQ: Array, start: Array) -> tuple[Array, A
 
 
 def _result(
-    votes: Votes, data: _PairCounts, found: _Fit, bic: dict[int, float], ties: int
+    votes: Votes, data: _PairCounts, best: _Fit, bic: dict[int, float], ties: int
 ) -> Tastes:
-    order = np.argsort(-found.shares_G)
+    order = np.argsort(-best.shares_G)
     member, scores, errors = (
-        found.member_AG[:, order],
-        found.scores_GP[order],
-        found.errors_GP[order],
+        best.member_AG[:, order],
+        best.scores_GP[order],
+        best.errors_GP[order],
     )
     likely = member.argmax(1)
     groups = [
@@ -280,7 +280,7 @@ def _result(
         TasteMembership(name, round(float(judged[k])), member[k].tolist())
         for k, name in enumerate(votes.annotators)
     ]
-    labels = _soft_labels(votes, data, scores, found.shares_G[order])
+    labels = _soft_labels(votes, data, scores, best.shares_G[order])
     disputed = [s for s in labels if min(s.by_group) < 0.5 < max(s.by_group)]
     disputed.sort(key=lambda s: min(s.by_group) - max(s.by_group))
     return Tastes(groups, members, bic, disputed, round(data.votes), ties)
@@ -297,10 +297,10 @@ def _soft_labels(
     ):
         tally = totals.setdefault((min(won, lost), max(won, lost)), [0.0, 0.0])
         tally[0 if won < lost else 1] += n
-    found = []
+    labels = []
     for (i, j), (first, second) in sorted(totals.items()):
         p = decided_p(scores_GP[:, i] - scores_GP[:, j])
-        found.append(
+        labels.append(
             SoftLabel(
                 votes.producers[i],
                 votes.producers[j],
@@ -310,14 +310,14 @@ def _soft_labels(
                 float(p @ shares_G),
             )
         )
-    return found
+    return labels
 
 
-def soft_labels(votes: Votes, found: Tastes) -> list[SoftLabel]:
+def soft_labels(votes: Votes, mixture: Tastes) -> list[SoftLabel]:
     """Every judged pair with each group's preference: what a reward model that keeps minorities
     learns from."""
     data, _ = _data(votes)
-    scores = np.array([[s.score.value for s in group.scores] for group in found.groups])
+    scores = np.array([[s.score.value for s in group.scores] for group in mixture.groups])
     return _soft_labels(
-        votes, data, scores, np.array([group.share.value for group in found.groups])
+        votes, data, scores, np.array([group.share.value for group in mixture.groups])
     )

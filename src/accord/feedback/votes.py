@@ -251,14 +251,14 @@ def cells(votes: Votes) -> Cells:
         key, size = key + size * ~votes.placed, 2 * size
     if size <= 20 * len(key):  # a table of all cells is faster than sorting
         seen = np.bincount(key, minlength=size) > 0
-        found = np.nonzero(seen)[0]
+        distinct = np.nonzero(seen)[0]
         number = np.cumsum(seen)[key] - 1
     else:
-        found, number = np.unique(key, return_inverse=True)
-    won = np.bincount(number * 3 + votes.outcome, votes.count, minlength=3 * len(found)).reshape(
+        distinct, number = np.unique(key, return_inverse=True)
+    won = np.bincount(number * 3 + votes.outcome, votes.count, minlength=3 * len(distinct)).reshape(
         -1, 3
     )
-    unknown, cell = np.divmod(found, places * places * people)
+    unknown, cell = np.divmod(distinct, places * places * people)
     pair, annotator = np.divmod(cell, people)
     first, second = np.divmod(pair, places)
     return Cells(first, second, annotator, won.astype(np.float64), 1.0 - unknown)

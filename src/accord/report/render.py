@@ -85,12 +85,12 @@ class _Page:
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
     def _readable(self, name: str) -> str | None:
-        found = self._json(name)
-        return found and json.dumps(found, indent=1, ensure_ascii=False)
+        content = self._json(name)
+        return content and json.dumps(content, indent=1, ensure_ascii=False)
 
     def _stages(self) -> list[dict[str, Any]]:
         """Every stage directory with its result, or what is known of it."""
-        found = []
+        stages = []
         folders = (
             sorted((self.run_dir / "stages").glob("*"))
             if (self.run_dir / "stages").is_dir()
@@ -111,8 +111,8 @@ class _Page:
                 }
             )
             error = json.loads(failed.read_text())["error"] if failed.is_file() else None
-            found.append(record | {"folder": folder, "failed": error})
-        return found
+            stages.append(record | {"folder": folder, "failed": error})
+        return stages
 
     def _evidence(self) -> Any:
         for stage in self.stages:
@@ -133,21 +133,21 @@ class _Page:
         if evidence is None:
             return []
         titles = (("gold", "Gold reward"), ("proxy", "Proxy reward"))
-        made = [
+        drawn = [
             (title, self._figure(charts.against_distance(evidence, key, title)))
             for key, title in titles
         ]
-        return [(title, name) for title, name in made if name is not None]
+        return [(title, name) for title, name in drawn if name is not None]
 
     def _judges(self, evidence: Any) -> list[tuple[str, str]]:
         if evidence is None:
             return []
         titles = (("rationality", "Rationality"), ("side_bias", "Side bias"))
-        made = [
+        drawn = [
             (title, self._figure(charts.annotators(evidence["annotators"], key, title)))
             for key, title in titles
         ]
-        return [(title, name) for title, name in made if name is not None]
+        return [(title, name) for title, name in drawn if name is not None]
 
     def _training(self) -> list[tuple[str, list[tuple[str, str | None]]]]:
         result = []

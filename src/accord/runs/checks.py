@@ -68,8 +68,8 @@ def check(
                 planned=plans,
                 measures=measure,
             )
-            found = list(_problems(stage, config, context, plans, start))
-            problems += found
+            stage_problems = list(_problems(stage, config, context, plans, start))
+            problems += stage_problems
         if problems:
             raise _together(problems)
         return {name: replace(plan, files={}) for name, plan in plans.items()}
@@ -95,12 +95,12 @@ def _problems(
             plans[context.name] = stage.plan(config, context)
     except AccordError as error:
         if not before:  # what a setting names was wrong already; the rest follows from it
-            said = (
+            message = (
                 error.message
                 if error.message.startswith(f"{where}.")
                 else f"{where}: {error.message}"
             )
-            yield type(error)(said, error.fix)
+            yield type(error)(message, error.fix)
 
 
 def _together(problems: list[AccordError]) -> AccordError:
@@ -152,10 +152,10 @@ def _look_at_data(one: Named, start: bool) -> None:
                 f"there is no file {one.reference!r}",
                 f"{_near(path)}check the path; it is looked for in {Path.cwd()}",
             )
-        found = on_hub(one.reference, "dataset")
-        if found is None and start and not _has_been_read(one.reference):
+        exists = on_hub(one.reference, "dataset")
+        if exists is None and start and not _has_been_read(one.reference):
             raise _unreachable(one.reference)
-        if found is False:
+        if exists is False:
             raise ConfigError(
                 f"there is no file {one.reference!r}, and no public dataset of that name on the Hub",
                 "check the spelling",

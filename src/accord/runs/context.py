@@ -90,7 +90,7 @@ class StageContext:
         try:
             yield
         except DataError as error:
-            message = _ROW.sub(lambda found: self.places.get(found[1], found[0]), error.message)
+            message = _ROW.sub(lambda match: self.places.get(match[1], match[0]), error.message)
             if message == error.message:
                 raise
             raise DataError(message, error.fix) from error

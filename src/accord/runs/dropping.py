@@ -45,10 +45,10 @@ def _enough(
     """(limits that keep nearly all rows, and no fewer than asked for; the share they keep)."""
     prompt, response = (BOUNDLESS if value is None else value for value in limits.values())
     for share in (max(KEPT, 1 - allowed), 1.0):
-        found = limits_that_keep(needs, prompt, response, share)
-        if found != (prompt, response):
+        enough = limits_that_keep(needs, prompt, response, share)
+        if enough != (prompt, response):
             break
-    return dict(zip(limits, found, strict=True)), share
+    return dict(zip(limits, enough, strict=True)), share
 
 
 def rounded_up(part: int, whole: int) -> float:

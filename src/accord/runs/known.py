@@ -37,17 +37,17 @@ def known_model(reference: str, kind: Kind, context: StageContext) -> KnownModel
     """What `reference` (a stage, directory, `accord:NAME` or Hub id) names. Raises ConfigError
     where it is nothing, or something else than a model of this kind."""
     if not reference.startswith(REFERENCE):
-        found = _outside(reference)
+        known = _outside(reference)
     elif (path := context.made(reference)) is not None:
-        found = replace(_outside(str(path)), name=reference)
+        known = replace(_outside(str(path)), name=reference)
     else:
         stage, artefact = stage_of(reference)
         plan = context.planned.get(stage)
         models = plan.models if plan else {}
-        found = models.get(artefact) or next(iter(models.values()), KnownModel(reference, kind))
-    if found.kind != kind:
-        raise ConfigError(f"{reference!r} is a {found.kind}, not a {kind}", _INSTEAD[kind])
-    return found
+        known = models.get(artefact) or next(iter(models.values()), KnownModel(reference, kind))
+    if known.kind != kind:
+        raise ConfigError(f"{reference!r} is a {known.kind}, not a {kind}", _INSTEAD[kind])
+    return known
 
 
 _INSTEAD = {

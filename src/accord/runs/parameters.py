@@ -158,7 +158,7 @@ def declared(raw: Mapping[str, Any], settings: type[BaseModel]) -> dict[str, Par
     given = raw.get("parameters") or {}
     if not isinstance(given, dict):
         raise ConfigError("parameters is no mapping", "write NAME: {type: ..., help: ...}")
-    found: dict[str, Parameter] = {}
+    parameters: dict[str, Parameter] = {}
     fed: dict[str, str] = {}
     for name, one in given.items():
         if not isinstance(name, str) or not NAME.match(name):
@@ -170,8 +170,8 @@ def declared(raw: Mapping[str, Any], settings: type[BaseModel]) -> dict[str, Par
                 f"parameters.{name}: every recipe has a setting of this name",
                 f"it can be given as it is, {name}=VALUE; choose another name for the parameter",
             )
-        found[name] = validated(Parameter, one, f"parameters.{name}")
-        for key in found[name].feeds:
+        parameters[name] = validated(Parameter, one, f"parameters.{name}")
+        for key in parameters[name].feeds:
             other = next((k for k in fed if overlap(k, key)), None)
             if other is not None:
                 raise ConfigError(
@@ -179,7 +179,7 @@ def declared(raw: Mapping[str, Any], settings: type[BaseModel]) -> dict[str, Par
                     "a setting has one parameter",
                 )
             fed[key] = name
-    return found
+    return parameters
 
 
 def overlap(one: str, other: str) -> bool:

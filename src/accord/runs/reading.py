@@ -135,10 +135,10 @@ def planned_rows(spec: DataSpec, context: StageContext) -> int | None:
 def _readable(spec: DataSpec, context: StageContext) -> AnySpec:
     """`spec` with the files of earlier stages. A plan reads nothing from the Hub, and of large
     files the first rows."""
-    found = context.data(spec)
+    data = context.data(spec)
     if not context.planning:
-        return found
-    named = sources(found)
+        return data
+    named = sources(data)
     if remote := [str(s) for s in named if not _is_local(s.path)]:
         raise NotYet(f"{', '.join(remote)} is not on this disk", "it is read when the run starts")
     return [s.model_copy(update={"limit": SAMPLE}) if _is_large(s) else s for s in named]

@@ -209,7 +209,7 @@ def stages_of(name: str) -> dict[str, type[StageConfig]]:
 
 
 def _declared(raw: dict[str, Any], name: str) -> dict[str, Parameter]:
-    found = recipe_parameters.declared(raw, Header)
+    parameters = recipe_parameters.declared(raw, Header)
     stages = _stages(raw)
 
     def model_of(stage: str) -> type[BaseModel]:
@@ -222,8 +222,8 @@ def _declared(raw: dict[str, Any], name: str) -> dict[str, Parameter]:
             f"{suggest(stage, list(stages))}stages: {', '.join(stages)}",
         )
 
-    recipe_parameters.check_feeds(found, model_of)
-    return found
+    recipe_parameters.check_feeds(parameters, model_of)
+    return parameters
 
 
 def _stages(raw: dict[str, Any]) -> dict[str, Any]:
@@ -249,8 +249,8 @@ def study_of(path: Path) -> Study | None:
 def _parse(text: str, name: str) -> dict[str, Any]:
     """The settings in `text`, YAML read from `name`."""
     raw = read_yaml(text, name, "a recipe has at least the keys name and stages")
-    found: dict[str, Any] = _unshared(raw)
-    return found
+    recipe: dict[str, Any] = _unshared(raw)
+    return recipe
 
 
 def _unshared(value: Any) -> Any:
@@ -351,7 +351,7 @@ def _check_references(
 ) -> None:
     """Every `stage:` reference names an artefact of an earlier stage, of the kind that the setting
     is about."""
-    kinds = {found.setting: found for found in named(config)}
+    kinds = {references.setting: references for references in named(config)}
     for setting, reference in _texts(config.model_dump()):
         if reference.startswith(REFERENCE):
             _check_reference(
@@ -375,7 +375,10 @@ def _texts(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _check_reference(
-    where: str, reference: str, asked: Named | None, earlier: dict[str, tuple[Stage, StageConfig]]
+    where: str,
+    reference: str,
+    expected: Named | None,
+    earlier: dict[str, tuple[Stage, StageConfig]],
 ) -> None:
     target, artefact = stage_of(reference)
     if target not in earlier:
@@ -390,18 +393,22 @@ def _check_reference(
             f"{where}: a {stage.kind} stage does not provide {artefact or 'anything'!r}",
             f"{suggest(artefact, offers)}it provides: {', '.join(offers) or 'nothing'}",
         )
-    found = stage.provides[artefact or offers[0]]
-    if asked is None or found == asked.kind or (found in RECORDS and asked.kind in RECORDS):
+    provided = stage.provides[artefact or offers[0]]
+    if (
+        expected is None
+        or provided == expected.kind
+        or (provided in RECORDS and expected.kind in RECORDS)
+    ):
         return
     fitting = [
-        f"{REFERENCE}{other}{'' if not number else f'/{made}'}"
+        f"{REFERENCE}{other}{'' if not number else f'/{name}'}"
         for other, (one, _) in earlier.items()
-        for number, (made, kind) in enumerate(one.provides.items())
-        if kind == asked.kind
+        for number, (name, kind) in enumerate(one.provides.items())
+        if kind == expected.kind
     ]
     raise ConfigError(
-        f"{where}: {'an' if (found or 'x')[0] in 'aeiou' else 'a'} {found or 'file nobody reads'}, not {asked.kind}",
-        f"earlier stages leave {asked.kind} as: {', '.join(fitting)}"
+        f"{where}: {'an' if (provided or 'x')[0] in 'aeiou' else 'a'} {provided or 'file nobody reads'}, not {expected.kind}",
+        f"earlier stages leave {expected.kind} as: {', '.join(fitting)}"
         if fitting
-        else f"no earlier stage leaves {asked.kind}",
+        else f"no earlier stage leaves {expected.kind}",
     )

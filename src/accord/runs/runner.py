@@ -177,13 +177,13 @@ def _inputs(context: StageContext) -> dict[str, str]:
     disk)."""
     hashed: dict[str, str] = {}
     for reference, path in context.inputs.items():
-        found = (
+        files = (
             [Path(path)]
             if Path(path).exists()
             else [Path(one) for one in sorted(glob(path, recursive=True))]
         )
         hashed |= {
-            reference if str(one) == path else str(one): f"sha256:{digest(one)}" for one in found
+            reference if str(one) == path else str(one): f"sha256:{digest(one)}" for one in files
         } or {reference: path}
     return hashed
 

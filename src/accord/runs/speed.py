@@ -115,10 +115,10 @@ def _timed(model: CausalLM, device: str) -> Speed:
         return tokens
 
     def sample() -> int:
-        found = BuiltinSampler(model).sample(
+        rollout = BuiltinSampler(model).sample(
             prompts, SamplingSettings(STEPS, 1.0), list(range(ROWS)), 1
         )
-        return sum(map(len, found.responses))
+        return sum(map(len, rollout.responses))
 
     return Speed(*(_best(step, device) for step in (train, score, sample)))
 

@@ -91,23 +91,23 @@ def measure(study: Study, run_dir: Path) -> ArmComparison:
         raise ConfigError(
             f"{run_dir} holds no finished run of a seed", "continue it with accord run ... --resume"
         )
-    found: dict[str, dict[str, dict[int, float]]] = {}
+    by_row: dict[str, dict[str, dict[int, float]]] = {}
     for row in study.rows:
-        found[row] = {}
+        by_row[row] = {}
         for column in study.columns:
             stage, key = study.cell(row, column)
-            found[row][column] = {
+            by_row[row][column] = {
                 seed: float(records[seed][stage][key])
                 for seed in done
                 if key in records[seed].get(stage, {})
             }
-    if not any(values for cells in found.values() for values in cells.values()):
+    if not any(values for cells in by_row.values() for values in cells.values()):
         stage, key = study.cell(next(iter(study.rows)), next(iter(study.columns)))
         known = ", ".join(sorted(records[done[0]].get(stage, {})))
         raise ConfigError(
             f"study.columns: no run has a value {stage}.{key}", f"the stage has: {known}"
         )
-    return compare(found, done, study.rows, study.columns, study.compared)
+    return compare(by_row, done, study.rows, study.columns, study.compared)
 
 
 def curves(run_dir: Path, seeds: list[int], arm: str) -> list[Curve]:

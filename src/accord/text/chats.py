@@ -143,18 +143,18 @@ class Chat:
                 f"{str(given)[:80]}",
                 'write {"role": "user", "content": "..."}',
             )
-        made: dict[str, Any] = {"role": self._letters.marked(role)}
+        fields: dict[str, Any] = {"role": self._letters.marked(role)}
         if content is not None:
-            made["content"] = self._letters.marked(content)
+            fields["content"] = self._letters.marked(content)
         if len(given) > 2:
-            made |= self._other_fields(given, row)
-        if content is None and not made.get("tool_calls") and not made.get("reasoning_content"):
+            fields |= self._other_fields(given, row)
+        if content is None and not fields.get("tool_calls") and not fields.get("reasoning_content"):
             raise DataError(
                 f"row {row}: a message needs a role and a content, both text; found "
                 f"{str(given)[:80]}",
                 'write {"role": "user", "content": "..."}',
             )
-        return made
+        return fields
 
     def _other_fields(self, given: Mapping[str, Any], row: str) -> dict[str, Any]:
         """What a message has beside role and content."""
@@ -162,14 +162,14 @@ class Chat:
             raise DataError(
                 f"row {row}: a message has no {unknown[0]!r}", f"its fields are {', '.join(FIELDS)}"
             )
-        made: dict[str, Any] = {
+        fields: dict[str, Any] = {
             n: self._letters.marked(str(given[n]))
             for n in FIELDS[2:6]
             if n != "tool_calls" and given.get(n) is not None
         }
         if calls := given.get("tool_calls"):
-            made["tool_calls"] = [self._call(call, row) for call in calls]
-        return made
+            fields["tool_calls"] = [self._call(call, row) for call in calls]
+        return fields
 
     def _call(self, call: Any, row: str) -> dict[str, Any]:
         """A call with its arguments as an object, also where they are JSON in a string, as OpenAI
@@ -333,12 +333,12 @@ class Chat:
 
         probe = []
         for i, message in enumerate(messages):
-            made = {
+            reply_fields = {
                 k: mark(i, k) if k in ("content", "reasoning_content") and v else v
                 for k, v in message.items()
             }
             if calls := message.get("tool_calls"):
-                made["tool_calls"] = [
+                reply_fields["tool_calls"] = [
                     {
                         **c,
                         "function": {
@@ -348,7 +348,7 @@ class Chat:
                     }
                     for c in calls
                 ]
-            probe.append(made)
+            probe.append(reply_fields)
         try:
             text = self.render(probe, asked, reply, "")
         except DataError:  # what the row itself says decides
@@ -396,19 +396,19 @@ class Chat:
         if open_ended:
             on = self._tail([user, calls, result], tooled) or ""
             return Ends(close, (self._close(on.removeprefix(tail)) or close)[0])
-        found = self._control.findall(tail)
-        return Ends(close, close[-1] if close[-1] in found else found[-1] if found else None)
+        tokens = self._control.findall(tail)
+        return Ends(close, close[-1] if close[-1] in tokens else tokens[-1] if tokens else None)
 
     def _close(self, tail: str | None) -> tuple[str, ...]:
         """The first special tokens of a tail, up to EOS where nothing stands between, else the
         first alone."""
         run: list[str] = []
         end = -1
-        for found in self._control.finditer(tail or ""):
-            if run and found.start() != end:
+        for match in self._control.finditer(tail or ""):
+            if run and match.start() != end:
                 break
-            run.append(found[0])
-            end = found.end()
+            run.append(match[0])
+            end = match.end()
         return tuple(run[: run.index(self._eos) + 1] if self._eos in run else run[:1])
 
     def _tail(self, messages: Messages, asked: Asked) -> str | None:
@@ -427,9 +427,9 @@ def _with_calls(message: Mapping[str, Any], empty: str | None, as_json: bool) ->
     calls = message.get("tool_calls")
     if not calls:
         return message
-    made = {"content": empty, **message}
+    fields = {"content": empty, **message}
     if as_json:
-        made["tool_calls"] = [
+        fields["tool_calls"] = [
             {
                 **call,
                 "function": {
@@ -439,7 +439,7 @@ def _with_calls(message: Mapping[str, Any], empty: str | None, as_json: bool) ->
             }
             for call in calls
         ]
-    return made
+    return fields
 
 
 def said(message: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -88,20 +88,20 @@ def split_conversation(
     given = conversation["messages"] if isinstance(conversation, Mapping) else conversation
     messages = list(given)
     check_messages(messages, row)
-    found, users = [], [i for i, message in enumerate(messages) if role_of(message) == "user"]
+    examples, users = [], [i for i, message in enumerate(messages) if role_of(message) == "user"]
     for user, following in zip(users, [*users[1:], len(messages)], strict=True):
         replies = [i for i in range(user, following) if role_of(messages[i]) == "assistant"]
         trained = [i for i in replies if _get(messages[i], "weight") != 0]
         if trained:
-            found.append((messages[: replies[0]], messages[replies[0] : trained[-1] + 1]))
-    if not found:
+            examples.append((messages[: replies[0]], messages[replies[0] : trained[-1] + 1]))
+    if not examples:
         roles = ", ".join(role_of(message) for message in messages)
         raise DataError(
             f"row {row}: no assistant message answers a user ({roles}), or those that do have "
             "the weight 0",
             "is the answer missing?",
         )
-    chosen = found if turns == "every" else found[-1:]
+    chosen = examples if turns == "every" else examples[-1:]
     return [(_with_messages(conversation, prompt), response) for prompt, response in chosen]
 
 

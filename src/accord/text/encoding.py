@@ -183,8 +183,8 @@ class Encoder:
         else:
             asked = self._asked(prompt, row)
             if text is None or (messages and finished):
-                made = self._rendered(asked, messages, weights, finished, row)
-                return replace(made, asked=prompt, answered=response)
+                example = self._rendered(asked, messages, weights, finished, row)
+                return replace(example, asked=prompt, answered=response)
             before, lost = self._chat.checked(asked, (), row)
             close = self._chat.ends(asked).close
         written = self._unstopped(text, close)
@@ -212,10 +212,10 @@ class Encoder:
     def round_trips(self, example: Example) -> bool:
         """Whether the response's ids give back its text (where it was cut, its beginning), and so
         these ids again."""
-        found = self._decoded(example.response_ids, False)
-        if example.finished or found == example.text:
-            return found == example.text
-        return example.text.startswith(found.rstrip("\ufffd"))  # a cut may go through a character
+        decoded = self._decoded(example.response_ids, False)
+        if example.finished or decoded == example.text:
+            return decoded == example.text
+        return example.text.startswith(decoded.rstrip("\ufffd"))  # a cut may go through a character
 
     # --- conversations ----------------------------------------------------------------------------
     def _asked(self, prompt: Messages | Mapping[str, Any], row: str) -> Asked:
@@ -245,34 +245,37 @@ class Encoder:
                 f"row {row}: a response begins and ends with a message of the assistant's",
                 "move the others",
             )
-        made = self._chat.messages(response, row)
-        if content := made[-1].get("content"):
-            made[-1]["content"] = self._letters.marked(
+        replies = self._chat.messages(response, row)
+        if content := replies[-1].get("content"):
+            replies[-1]["content"] = self._letters.marked(
                 self._unstopped(self._letters.plain(content), ends.stops)
             )
-        if not any(True for _ in said(made[-1])):
+        if not any(True for _ in said(replies[-1])):
             raise DataError(
                 f"row {row}: the response is empty", "remove the row or fill in the response"
             )
-        everything = [*asked.messages, *made]
-        whole, lost = self._chat.checked(asked, made, row)
-        places = [first + i for i, message in enumerate(made) if message["role"] == "assistant"]
+        everything = [*asked.messages, *replies]
+        whole, lost = self._chat.checked(asked, replies, row)
+        places = [first + i for i, message in enumerate(replies) if message["role"] == "assistant"]
         starts = [self._border(everything, i, whole, asked, row) for i in places]
         stop = re.compile("|".join(map(re.escape, ends.stops)))
-        found = [
+        matches = [
             stop.search(whole, at, limit)
             for at, limit in zip(starts, [*starts[1:], len(whole)], strict=True)
         ]
-        if not all(found[:-1]):
+        if not all(matches[:-1]):
             raise DataError(
                 f"row {row}: {self._chat.name} writes no {' or '.join(ends.stops)} behind "
                 "each reply of the response",
                 "make each an example of its own (turns: every)",
             )
-        stops = [len(whole) if one is None else one.end() for one in found]
+        stops = [len(whole) if one is None else one.end() for one in matches]
         if not finished:
             stops[-1] = self._cut(
-                made[-1], whole[: found[-1].start() if found[-1] else len(whole)], starts[-1], row
+                replies[-1],
+                whole[: matches[-1].start() if matches[-1] else len(whole)],
+                starts[-1],
+                row,
             )
         ids, mask, at = list[int](), list[bool](), starts[0]
         for start, end, weight in zip(starts, stops, weights, strict=True):
@@ -284,7 +287,7 @@ class Encoder:
                 ids, mask = [*ids, *new], [*mask, *[trained] * len(new)]
             at = end
         text = self._letters.plain(whole[starts[0] : at])
-        if finished and found[-1] is None:
+        if finished and matches[-1] is None:
             ids, mask, text = (
                 [*ids, self._id(ends.stop)],
                 [*mask, weights[-1] > 0],
@@ -384,10 +387,10 @@ class Encoder:
         """Text of ids where they continue others: some decoders drop the space before a text's
         first word."""
         lead = self._anchor if self._adds_space else []
-        found = self.tokenizer.decode(
+        text = self.tokenizer.decode(
             [*lead, *ids], skip_special_tokens=without_special, clean_up_tokenization_spaces=False
         )
-        return found.removeprefix("x") if lead else found
+        return text.removeprefix("x") if lead else text
 
 
 def _dictionary(message: Any) -> dict[str, Any]:

@@ -97,12 +97,12 @@ def fit_lengths(
     the table. `context`: the model's longest sequence; a row that is still longer is an error
     whatever the policy. Raises DataError for "error", or when nothing is left.
     """
-    kept: list[Example] = []
+    fitting: list[Example] = []
     lost, cut = Counter(dropped or {}), 0
     for example in examples:
         prompt, response = len(example.prompt_ids), len(example.response_ids)
         if prompt <= max_prompt and response <= max_response:
-            kept.append(example)
+            fitting.append(example)
         elif too_long == "error":
             raise _too_long(example, max_prompt, max_response)
         elif too_long == "drop":
@@ -112,29 +112,29 @@ def fit_lengths(
         elif not shorter.trained:
             lost["nothing trained is left of the response"] += 1
         else:
-            kept.append(shorter)
+            fitting.append(shorter)
             cut += 1
-    if not kept:
+    if not fitting:
         raise DataError(
             f"none of {len(examples)} rows is left: {by_reason(lost)}", "raise the token limits"
         )
-    _check_context(kept, context)
+    _check_context(fitting, context)
     rows = len(examples) + sum((dropped or {}).values())
-    return kept, replace(_table(kept, cut, lost, rows, encoder), left_out=left_out or {})
+    return fitting, replace(_table(fitting, cut, lost, rows, encoder), left_out=left_out or {})
 
 
 def _too_long(example: Example, max_prompt: int, max_response: int) -> DataError:
-    part, found, limit = "prompt", len(example.prompt_ids), max_prompt
-    if found <= limit:
-        part, found, limit = "response", len(example.response_ids), max_response
+    part, length, limit = "prompt", len(example.prompt_ids), max_prompt
+    if length <= limit:
+        part, length, limit = "response", len(example.response_ids), max_response
     return DataError(
-        f"row {example.row}: the {part} has {found} tokens, the limit is {limit}",
+        f"row {example.row}: the {part} has {length} tokens, the limit is {limit}",
         f"raise max_{part}_tokens, or set too_long to drop or cut",
     )
 
 
-def _check_context(kept: Sequence[Example], context: int | None) -> None:
-    for example in kept:
+def _check_context(examples: Sequence[Example], context: int | None) -> None:
+    for example in examples:
         total = len(example.prompt_ids) + len(example.response_ids)
         if context is not None and total > context:
             raise DataError(
@@ -155,10 +155,12 @@ def _cut(example: Example, encoder: Encoder, max_prompt: int, max_response: int)
                 example, prompt_ids=prompt[:keep] + prompt[len(prompt) - max_prompt + keep :]
             )
             continue
-        asked = shorter(example.asked)
-        if asked is None:
+        shortened_prompt = shorter(example.asked)
+        if shortened_prompt is None:
             return None
-        shortened = encoder.example(asked, example.answered, example.finished, example.row)
+        shortened = encoder.example(
+            shortened_prompt, example.answered, example.finished, example.row
+        )
         example = replace(shortened, weight=example.weight)
     if len(example.response_ids) <= max_response:
         return example
@@ -169,29 +171,29 @@ def _cut(example: Example, encoder: Encoder, max_prompt: int, max_response: int)
 
 
 def _table(
-    kept: Sequence[Example], cut: int, lost: Counter[str], rows: int, encoder: Encoder
+    examples: Sequence[Example], cut: int, lost: Counter[str], rows: int, encoder: Encoder
 ) -> LengthTable:
-    odd = [example for example in kept if not encoder.round_trips(example)]
+    odd = [example for example in examples if not encoder.round_trips(example)]
     return LengthTable(
         rows=rows,
-        kept=len(kept),
+        kept=len(examples),
         cut=cut,
         dropped=dict(lost),
-        prompt_tokens=_spread([len(e.prompt_ids) for e in kept]),
-        response_tokens=_spread([len(e.response_ids) for e in kept]),
-        eos_trained=sum(e.finished for e in kept) / len(kept),
-        example=show_example(kept[0], encoder),
-        round_trip=1 - len(odd) / len(kept),
+        prompt_tokens=_spread([len(e.prompt_ids) for e in examples]),
+        response_tokens=_spread([len(e.response_ids) for e in examples]),
+        eos_trained=sum(e.finished for e in examples) / len(examples),
+        example=show_example(examples[0], encoder),
+        round_trip=1 - len(odd) / len(examples),
         changed=_changed(odd[0], encoder) if odd else "",
-        lost_reasoning=sum(e.lost_reasoning > 0 for e in kept),
+        lost_reasoning=sum(e.lost_reasoning > 0 for e in examples),
     )
 
 
 def _changed(example: Example, encoder: Encoder) -> str:
     """Where an example's text and what its tokens read come apart."""
-    found = encoder.tokenizer.decode(example.response_ids)
-    at = max(0, common_start(example.text, found) - 10)
-    return f"row {example.row}: {example.text[at : at + 40]!r} reads {found[at : at + 40]!r}"
+    decoded = encoder.tokenizer.decode(example.response_ids)
+    at = max(0, common_start(example.text, decoded) - 10)
+    return f"row {example.row}: {example.text[at : at + 40]!r} reads {decoded[at : at + 40]!r}"
 
 
 def _share(share: float) -> str:

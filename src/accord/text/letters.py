@@ -27,11 +27,11 @@ class Letters:
 
     def marked(self, text: str) -> str:
         """The text with a mark for every special token that it spells."""
-        return self._spelled.sub(lambda found: f"{OPEN}{self._number[found[0]]}{CLOSE}", text)
+        return self._spelled.sub(lambda match: f"{OPEN}{self._number[match[0]]}{CLOSE}", text)
 
     def guarded(self, text: str) -> str:
         """The text with a mark only for noncharacters; its special tokens count."""
-        return self._own.sub(lambda found: f"{OPEN}{self._number[found[0]]}{CLOSE}", text)
+        return self._own.sub(lambda match: f"{OPEN}{self._number[match[0]]}{CLOSE}", text)
 
     def all_marked(self, value: Any) -> Any:
         """The same for every string within a JSON-like value, keys too."""
@@ -52,4 +52,4 @@ class Letters:
 
     def plain(self, text: str) -> str:
         """A marked text as it is read."""
-        return _NUMBER.sub(lambda found: self._names[int(found[1])], text) if OPEN in text else text
+        return _NUMBER.sub(lambda match: self._names[int(match[1])], text) if OPEN in text else text

@@ -215,18 +215,18 @@ def cut_groups(groups: Sequence[PromptGroup], max_tokens: int) -> list[PromptGro
     For functions of single responses, where K samples of a prompt need not be in one pass. A
     response that is above the budget by itself stays whole.
     """
-    found: list[PromptGroup] = []
+    pieces: list[PromptGroup] = []
     for group in groups:
         part: list[int] = []
         used = len(group.prompt)
         for number, response in enumerate(group.responses) if group.tokens > max_tokens else ():
             if part and used + len(response) > max_tokens:
-                found.append(group.only(*part))
+                pieces.append(group.only(*part))
                 part, used = [], len(group.prompt)
             part.append(number)
             used += len(response)
-        found.append(group.only(*part) if part else group)
-    return found
+        pieces.append(group.only(*part) if part else group)
+    return pieces
 
 
 def common_start(first: Sequence[Any], second: Sequence[Any]) -> int:

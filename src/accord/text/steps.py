@@ -18,7 +18,7 @@ def step_ends(decode: Decode, response_ids: Sequence[int], steps: Sequence[str])
     Space around a step does not count. The list is shorter than `steps` where one is not found: the
     response was cut before it, or is another text. Raises ValueError for a blank step.
     """
-    text, at, found = decode(response_ids), 0, []
+    text, at, ends = decode(response_ids), 0, []
     for step in steps:
         wanted = step.strip()
         if not wanted:
@@ -27,8 +27,8 @@ def step_ends(decode: Decode, response_ids: Sequence[int], steps: Sequence[str])
         if start < 0:
             break
         at = start + len(wanted)
-        found.append(_token_of(decode, response_ids, text[:at]))
-    return found
+        ends.append(_token_of(decode, response_ids, text[:at]))
+    return ends
 
 
 def split_ends(decode: Decode, response_ids: Sequence[int], separator: str) -> list[int]:

@@ -40,7 +40,7 @@ def render(
         {name: plain(value) for name, value in message.items() if value is not None}
         for message in messages
     ]
-    found: str = _compiled(template).render(
+    text: str = _compiled(template).render(
         {
             **special,
             "documents": None,
@@ -50,7 +50,7 @@ def render(
             "add_generation_prompt": add_generation_prompt,
         }
     )
-    return found
+    return text
 
 
 @cache

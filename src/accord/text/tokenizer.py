@@ -248,23 +248,23 @@ def _is_rebuilt(raw: Raw, config: Mapping[str, Any], normalizer: Any, pre_tokeni
             "ignore_merges",
         )
     )
-    said = all(
+    as_built = all(
         name in config for name in ("bos_token", "eos_token", "unk_token", "pad_token")
     )  # defaults differ by class
-    found = (
+    components = (
         _described(raw.normalizer),
         _described(raw.pre_tokenizer),
         (_described(raw.decoder) or {}).get("type"),
     )
-    return plain and said and found == (normalizer, pre_tokenizer, "ByteLevel")
+    return plain and as_built and components == (normalizer, pre_tokenizer, "ByteLevel")
 
 
 def _described(part: Any) -> Any:
     """A part of a tokenizer as in its file, less what only changes offsets."""
-    found = None if part is None else json.loads(part.__getstate__())
-    for one in [found or {}, *(found or {}).get("pretokenizers", [])]:
+    description = None if part is None else json.loads(part.__getstate__())
+    for one in [description or {}, *(description or {}).get("pretokenizers", [])]:
         one.pop("trim_offsets", None)
-    return found
+    return description
 
 
 def _extra(config: Mapping[str, Any]) -> Any:

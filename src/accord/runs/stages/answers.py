@@ -35,12 +35,12 @@ class RatingScales:
 
     def levels(self, record: Feedback) -> list[tuple[int, int]]:
         """(scale, level) of each of the record's answers that can be used."""
-        found = []
+        levels = []
         for key, value in answers(record):
             if key in self.keys:
                 number = self.keys.index(key)
-                found.append((number, self.scales[number].levels.index(value)))
-        return found
+                levels.append((number, self.scales[number].levels.index(value)))
+        return levels
 
 
 def answers(record: Feedback) -> list[tuple[Key, float]]:
@@ -84,24 +84,24 @@ def find_scales(records: Sequence[Feedback], objectives: Sequence[str] = ()) -> 
         counts[THUMB][0.0] += sum(len(r.options) for r in records if bad(r))
     _check_attributes({key[0] for key in counts if key not in ALWAYS}, objectives)
     keys, scales, facets, left_out = [], [], [], {}
-    for key, found in sorted(counts.items()):
+    for key, level_counts in sorted(counts.items()):
         if objectives and key not in ALWAYS and key[0] not in objectives:
-            left_out[f"rating of {key[0]}: no objective"] = found.total()
+            left_out[f"rating of {key[0]}: no objective"] = level_counts.total()
             continue
-        levels = tuple(sorted({*found, *ALWAYS.get(key, ())}))
+        levels = tuple(sorted({*level_counts, *ALWAYS.get(key, ())}))
         if len(levels) > MOST_LEVELS:
             raise DataError(
                 f"ratings of {key[0]} have {len(levels)} different values, at most {MOST_LEVELS} can be levels of a scale",
                 "round them",
             )
         if len(levels) == 1:
-            left_out[f"rating of {key[0]}: all are {levels[0]:g}"] = found.total()
+            left_out[f"rating of {key[0]}: all are {levels[0]:g}"] = level_counts.total()
             continue
         keys.append(key)
         facets.append(
             objectives.index(key[0]) if len(objectives) > 1 and key not in ALWAYS else None
         )
-        shares = tuple(found[level] / found.total() for level in levels)
+        shares = tuple(level_counts[level] / level_counts.total() for level in levels)
         scales.append(RatingScale(_name(key), levels, shares, anchored=key == STEP))
     return RatingScales(tuple(keys), tuple(scales), tuple(facets), left_out)
 

@@ -129,7 +129,7 @@ class Collect(Stage):
         write_json(
             context.folder / "annotators.json", _annotators(estimate, crowd, _spread(offered))
         )
-        found = {a.annotator for a in estimate.annotators if a.flag != "ok"}
+        flagged = {a.annotator for a in estimate.annotators if a.flag != "ok"}
         bad = {a.id for a in crowd if a.rationality <= 0}
         measured = {
             "agreement_strict": agreed.strict,
@@ -141,10 +141,10 @@ class Collect(Stage):
         }
         values |= {
             "records": len(records),
-            "flagged": ", ".join(sorted(found)),
-            "bad_found": len(found & bad),
+            "flagged": ", ".join(sorted(flagged)),
+            "bad_found": len(flagged & bad),
             "bad": len(bad),
-            "honest_flagged": len(found - bad),
+            "honest_flagged": len(flagged - bad),
             "ties": _tie_share(records),
         }
         how_far = f"agreement {agreed.strict.value:.1%}, ceiling {agreed.ceiling.value:.1%}"
@@ -152,7 +152,7 @@ class Collect(Stage):
             how_far = f"agreement not measurable ({agreed.not_measurable['strict']})"
         summary = (
             f"{len(records):,} judgements; {how_far}; "
-            f"flagged {', '.join(sorted(found)) or 'nobody'} ({len(found & bad)} of {len(bad)} bad ones)"
+            f"flagged {', '.join(sorted(flagged)) or 'nobody'} ({len(flagged & bad)} of {len(bad)} bad ones)"
         )
         return StageResult(
             summary,
@@ -250,10 +250,10 @@ def _plain(agreed: Agreement) -> dict[str, Any]:
     from accord.statistics.intervals import Interval
 
     return {
-        name: [x if math.isfinite(x) else None for x in astuple(found)]
-        if isinstance(found, Interval)
-        else found
-        for name, found in vars(agreed).items()
+        name: [x if math.isfinite(x) else None for x in astuple(value)]
+        if isinstance(value, Interval)
+        else value
+        for name, value in vars(agreed).items()
     }
 
 

@@ -116,12 +116,12 @@ class Dpo(Stage):
             effects = annotator_effects(context.path(config.annotators), judged.annotators)
             pairs, undecided = decided_pairs(judged.groups, effects)
         equal = equal_pairs(judged.groups)
-        found, beyond = len(pairs), max(0, len(pairs) - (config.limit or len(pairs)))
+        pair_count, beyond = len(pairs), max(0, len(pairs) - (config.limit or len(pairs)))
         context.say(
-            f"{found:,} pairs; left out: {ties:,} judgements without a better one (ties), {undecided:,} pairs that the "
+            f"{pair_count:,} pairs; left out: {ties:,} judgements without a better one (ties), {undecided:,} pairs that the "
             f"annotators together leave undecided, {equal:,} pairs of equal responses, {beyond:,} beyond the limit"
         )
-        _check_pairs(found, config)
+        _check_pairs(pair_count, config)
         order = torch.randperm(
             len(pairs), generator=torch.Generator().manual_seed(derive_seed(context.seed, "pairs"))
         ).tolist()
@@ -147,8 +147,8 @@ class Dpo(Stage):
         )
 
 
-def _check_pairs(found: int, config: DpoConfig) -> None:
-    if not found:
+def _check_pairs(pair_count: int, config: DpoConfig) -> None:
+    if not pair_count:
         raise DataError(
             f"{name_of(config.feedback)} says of no two responses which is better",
             "give comparisons with a preferred response, or rankings",

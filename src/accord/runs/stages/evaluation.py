@@ -42,11 +42,11 @@ def sequence_seeds(seed: int, purpose: Purpose, count: int) -> list[int]:
 
 def render(prompt: Any) -> str:
     """A prompt as text for people; what was offered beside its messages is not shown."""
-    said = asked_fields(prompt)["prompt"]
+    messages = asked_fields(prompt)["prompt"]
     return (
-        said
-        if isinstance(said, str)
-        else "\n".join(f"{m['role']}: {Message.model_validate(m).said}" for m in said)
+        messages
+        if isinstance(messages, str)
+        else "\n".join(f"{m['role']}: {Message.model_validate(m).said}" for m in messages)
     )
 
 

@@ -130,8 +130,8 @@ def _gold_at(arm: Any, distances: list[float]) -> dict[str, float]:
     from accord.examine.comparison import at_distance
 
     curve = [(p.kl.exact.value, p.gold_gain.value) for p in arm.points if p.gold_gain is not None]
-    found = {kl: at_distance(curve, kl) for kl in distances} if curve else {}
-    return {f"{arm.name}.gold_at_{kl:g}": gain for kl, gain in found.items() if gain is not None}
+    gains = {kl: at_distance(curve, kl) for kl in distances} if curve else {}
+    return {f"{arm.name}.gold_at_{kl:g}": gain for kl, gain in gains.items() if gain is not None}
 
 
 def _record(reference: str, context: StageContext) -> dict[str, Any]:
@@ -143,10 +143,10 @@ def _record(reference: str, context: StageContext) -> dict[str, Any]:
 
 def _guard(config: ExamineConfig, context: StageContext) -> str | None:
     """Which arms were stopped by a guard, and why."""
-    found = {
+    guards = {
         name: _record(reference, context).get("guard") for name, reference in config.arms.items()
     }
-    return "; ".join(f"{name}: {guard}" for name, guard in found.items() if guard) or None
+    return "; ".join(f"{name}: {guard}" for name, guard in guards.items() if guard) or None
 
 
 def _card(config: ExamineConfig, context: StageContext) -> RewardCard | None:

@@ -68,9 +68,11 @@ class GroupReader:
                 if response not in numbers:
                     numbers[response] = len(numbers)
                     parts.append(self.tokens[key, response])
-            said = self._judgements(record, {name: numbers[r] for name, r in named.items()}, parts)
+            judged = self._judgements(
+                record, {name: numbers[r] for name, r in named.items()}, parts
+            )
             judgements += (
-                said if record.weight == 1 else [replace(j, weight=record.weight) for j in said]
+                judged if record.weight == 1 else [replace(j, weight=record.weight) for j in judged]
             )
         if not judgements:
             return None
@@ -97,14 +99,14 @@ class GroupReader:
                 Judgement((place,), None, annotator, "rating", level=k, scale=s, facet=facets[s])
                 for s, k in levels
             ]
-        said = [] if unordered(record) else self._choice(record, numbers, annotator, parts)
+        judgements = [] if unordered(record) else self._choice(record, numbers, annotator, parts)
         if bad(record) and THUMB in self.scales.keys:
             down = self.scales.keys.index(THUMB)
-            said += [
+            judgements += [
                 Judgement((place,), None, annotator, "rating", scale=down)
                 for place in numbers.values()
             ]
-        return said
+        return judgements
 
     def _choice(
         self,
@@ -186,7 +188,7 @@ def _choice(
     record: Feedback, numbers: Mapping[str, int], annotator: int, margin: float
 ) -> Judgement:
     """A choice among the options; of a correction, the edit over the original."""
-    shown, choice, kind, asked = (
+    shown, choice, kind, margin_wanted = (
         {o.id: o.shown_at for o in record.options},
         record.choice,
         "order",
@@ -216,8 +218,10 @@ def _choice(
         order, kind = record.shown, "tie"
     else:
         order = sorted(record.shown, key=lambda i: i != preferred)
-        asked = margin * ((choice.strength or 1) - 1) + float(record.meta.get("margin", 0.0))
+        margin_wanted = margin * ((choice.strength or 1) - 1) + float(
+            record.meta.get("margin", 0.0)
+        )
         doubt = 0.0 if choice.probability is None else 1 - choice.probability
     places = tuple(shown[i] for i in order)
     ordered = tuple(numbers[i] for i in order)
-    return Judgement(ordered, places, annotator, kind, asked, tied=tied, doubt=doubt)  # type: ignore[arg-type]
+    return Judgement(ordered, places, annotator, kind, margin_wanted, tied=tied, doubt=doubt)  # type: ignore[arg-type]

@@ -56,8 +56,10 @@ class JudgedData:
     @property
     def comparing(self) -> set[str]:
         """The annotators who compared responses (the others only rated)."""
-        said = (j for g in self.groups for j in g.judgements)
-        return {self.annotators[j.annotator] for j in said if j.kind not in ("rating", "steps")}
+        judgements = (j for g in self.groups for j in g.judgements)
+        return {
+            self.annotators[j.annotator] for j in judgements if j.kind not in ("rating", "steps")
+        }
 
 
 def load_records(reference: DataSpec, context: StageContext) -> ReadResult:
@@ -191,10 +193,10 @@ def _tokenise(
         for key, rows in by_prompt.items()
         for record in rows
     ]
-    kept = apply_lengths(
+    fitting = apply_lengths(
         list(examples.values()), model, lengths, context, rows=together, unreadable=unreadable
     )
-    by_row = {example.row: example.group for example in kept}
+    by_row = {example.row: example.group for example in fitting}
     return {key: by_row[example.row] for key, example in examples.items() if example.row in by_row}
 
 

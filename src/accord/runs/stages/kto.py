@@ -132,12 +132,12 @@ def read_thumbs(
     marks: dict[str, tuple[Mark, int]] = {}
     examples = []
     for number, record in enumerate(records):
-        found, named = _marked(record), responses(record)
-        if not found:
+        marked, named = _marked(record), responses(record)
+        if not marked:
             left_out[
                 "tie" if record.kind == "comparison" else f"{record.kind}: says no good and bad"
             ] += 1
-        for mark in found:
+        for mark in marked:
             response = named[mark.response]
             if response.blank:
                 left_out["empty response"] += 1
@@ -150,7 +150,7 @@ def read_thumbs(
             f"{name_of(reference)} holds no thumbs and no comparisons: {by_reason(left_out)}",
             "KTO learns from responses marked good or bad",
         )
-    kept = apply_lengths(
+    fitting = apply_lengths(
         examples,
         model,
         lengths,
@@ -159,7 +159,7 @@ def read_thumbs(
         read.left_out,
         unreadable=dropped.total(),
     )
-    both = _good_and_bad(kept, marks)
+    both = _good_and_bad(fitting, marks)
     if both:
         context.say(
             f"{len(both):,} responses left out: cut as they are, one text is both good and bad in a record"
@@ -173,20 +173,20 @@ def read_thumbs(
             marks[e.row][0].weight,
             e.mask,
         )
-        for e in kept
+        for e in fitting
         if e.row not in both
     ]
 
 
-def _good_and_bad(kept: Sequence[Example], marks: Mapping[str, tuple[Mark, int]]) -> set[str]:
+def _good_and_bad(examples: Sequence[Example], marks: Mapping[str, tuple[Mark, int]]) -> set[str]:
     """Rows of the responses that one record calls good and bad, since nothing of what made them
     differ is left."""
-    said: dict[tuple[int, tuple[int, ...]], list[Example]] = {}
-    for example in kept:
+    by_response: dict[tuple[int, tuple[int, ...]], list[Example]] = {}
+    for example in examples:
         tokens = (*example.prompt_ids, *example.response_ids)
-        said.setdefault((marks[example.row][1], tokens), []).append(example)
+        by_response.setdefault((marks[example.row][1], tokens), []).append(example)
     contrary = (
-        rows for rows in said.values() if len({marks[e.row][0].desirable for e in rows}) == 2
+        rows for rows in by_response.values() if len({marks[e.row][0].desirable for e in rows}) == 2
     )
     return {example.row for rows in contrary for example in rows}
 

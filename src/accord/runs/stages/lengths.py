@@ -49,7 +49,7 @@ def apply_lengths(
             context,
             unreadable,
         )
-    kept, table = fit_lengths(
+    fitting, table = fit_lengths(
         examples,
         context.encoder(model),
         config.max_prompt_tokens,
@@ -60,7 +60,7 @@ def apply_lengths(
         left_out=left_out,
     )
     if config.too_long == "cut":
-        there = {example.row for example in kept}
+        there = {example.row for example in fitting}
         lost = [
             need
             for one, need in zip(together, needs, strict=True)
@@ -68,17 +68,17 @@ def apply_lengths(
         ]
         refuse_dropping(lost, _as_needed(lost, needs, config), config.limits, context, unreadable)
     context.keep_table(table)
-    return kept
+    return fitting
 
 
 def _as_needed(lost: Sequence[Need], needs: Sequence[Need], config: LengthConfig) -> list[Need]:
     """What rows need where they are cut: those that can be need no more than the limits."""
-    left, found = Counter(lost), []
+    left, reached = Counter(lost), []
     for need in needs:
         within = Need(
             min(need.prompt, config.max_prompt_tokens),
             min(need.response, config.max_response_tokens),
         )
-        found.append(Need(need.prompt, within.response) if left[need] > 0 else within)
+        reached.append(Need(need.prompt, within.response) if left[need] > 0 else within)
         left[need] -= 1
-    return found
+    return reached

@@ -141,10 +141,10 @@ def _openings(part: list[Any], count: int, max_characters: int) -> tuple[list[di
     for review in part:
         if len(rows) == count:
             break
-        found = opening_and_continuation(review.text, max_characters=max_characters)
-        if found is None or found[0] in seen:
+        parts = opening_and_continuation(review.text, max_characters=max_characters)
+        if parts is None or parts[0] in seen:
             lost += 1
         else:
-            seen.add(found[0])
-            rows.append({"prompt": found[0], "response": found[1]})
+            seen.add(parts[0])
+            rows.append({"prompt": parts[0], "response": parts[1]})
     return rows, lost

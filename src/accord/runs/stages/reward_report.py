@@ -49,10 +49,13 @@ def report(
     if not strict_pairs(heldout):
         summary += f"held-out NLL {result.heldout_nll:.3f} nats per judgement; no held-out pair to check the order on"
         return summary, values, artefacts
-    found = _card(model, heldout, settings, gold, context)
+    report_card = _card(model, heldout, settings, gold, context)
     artefacts["card"] = context.folder / "card.json"
-    write_json(artefacts["card"], found)
-    values["heldout_accuracy"], on_gold = found["accuracy"]["value"], found["gold_accuracy"]
+    write_json(artefacts["card"], report_card)
+    values["heldout_accuracy"], on_gold = (
+        report_card["accuracy"]["value"],
+        report_card["gold_accuracy"],
+    )
     if on_gold:
         values["gold_accuracy"] = on_gold["value"]
     versus = f", {on_gold['value']:.1%} with gold" if on_gold else ""
@@ -68,8 +71,10 @@ def _annotators(model: RewardModel, result: RewardResult, judged: JudgedData) ->
     their own."""
     scored = model.form.steps == "end" and not model.form.objectives
     centre_E, scale = (model.centre_E, model.scale) if scored else (torch.zeros(model.size), 1.0)
-    told = describe_annotators(result.learned, centre_E, scale, judged.annotators, judged.scales)
-    return {"unit": "score" if scored else "raw reward", **told}
+    described = describe_annotators(
+        result.learned, centre_E, scale, judged.annotators, judged.scales
+    )
+    return {"unit": "score" if scored else "raw reward", **described}
 
 
 def _card(
@@ -91,10 +96,10 @@ def _card(
         texts = [encoder.text(g.prompt) + encoder.text(r) for g in groups for r in g.responses]
         gold_R = torch.tensor(GoldSentiment.load(gold).score(texts))
         gold_gap = pair_gaps(gold_R, heldout).numpy()
-    found = card(
+    reward_card = card(
         np.stack([pair_gaps(row, heldout).numpy() for row in scores_ER]).astype(np.float64),
         [g for g, _, _ in strict_pairs(heldout)],
         np.sign(pair_gaps(tokens_R, heldout).numpy()),
         gold_gap,
     )
-    return found.model_dump(mode="json")
+    return reward_card.model_dump(mode="json")

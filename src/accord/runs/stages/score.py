@@ -76,11 +76,11 @@ class Score(Stage):
         from accord.runs.stages import planning
 
         model = planning.look_at_policy(config.model, context)
-        found = planning.prompts_that_fit(
+        fitting = planning.prompts_that_fit(
             config.prompts, config.count, config.max_new_tokens, model, context, "prompts"
         )
-        config.check_functions([prompt for _, prompt in found or ()], context)
-        rows = len(found) if found is not None else planned_rows(config.prompts, context)
+        config.check_functions([prompt for _, prompt in fitting or ()], context)
+        rows = len(fitting) if fitting is not None else planned_rows(config.prompts, context)
         prompts = min(filter(None, (rows, config.count)), default=0)
         tokens = prompts * config.samples_per_prompt * config.max_new_tokens
         work = TokenWork(sampled=tokens, scored=tokens)
@@ -187,12 +187,12 @@ def _demonstrations(
     """
     from accord.feedback.records import Feedback, asked_fields
 
-    kept: dict[str, int] = {}
+    first_place: dict[str, int] = {}
     for i in order[:1] if config.keep == "best" else order:
         if row["responses"][i].strip() and (
             config.threshold is None or row["scores"][i] >= config.threshold
         ):
-            kept.setdefault(row["responses"][i], i)
+            first_place.setdefault(row["responses"][i], i)
     return [
         Feedback.model_validate(
             {
@@ -205,7 +205,7 @@ def _demonstrations(
                 "meta": {"finished": row["finished"][i]},
             }
         )
-        for response, i in kept.items()
+        for response, i in first_place.items()
     ]
 
 

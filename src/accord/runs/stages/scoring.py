@@ -153,13 +153,13 @@ class Scorer:
 def _checked(name: str, scores: Sequence[float], responses: Sequence[str]) -> list[float]:
     """Raises RunError for a wrong count or a score that is no finite number, naming the
     response."""
-    found = [float(score) for score in scores]
-    if len(found) != len(responses):
+    values = [float(score) for score in scores]
+    if len(values) != len(responses):
         raise RunError(
-            f"{name} gave {len(found)} scores for {len(responses)} responses",
+            f"{name} gave {len(values)} scores for {len(responses)} responses",
             "return one number per response",
         )
-    for score, response in zip(found, responses, strict=True):
+    for score, response in zip(values, responses, strict=True):
         if not math.isfinite(score):
             raise RunError(f"{name} scored {response[:80]!r} as {score}", "return finite numbers")
-    return found
+    return values

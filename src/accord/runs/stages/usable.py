@@ -26,8 +26,8 @@ WRITTEN = "(written)"
 def usable(records: Sequence[Feedback]) -> tuple[list[Feedback], Counter[str]]:
     """(records that a stage on texts can use, how many others there are by reason)."""
     reasons = [_unusable(record) for record in records]
-    kept = [record for record, reason in zip(records, reasons, strict=True) if not reason]
-    return kept, Counter(reason for reason in reasons if reason)
+    usable_records = [record for record, reason in zip(records, reasons, strict=True) if not reason]
+    return usable_records, Counter(reason for reason in reasons if reason)
 
 
 def _unusable(record: Feedback) -> str:
