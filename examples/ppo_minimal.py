@@ -21,6 +21,7 @@ from torch import Tensor
 from accord.learning import losses
 from accord.learning.advantages import gae, token_rewards, whiten
 from accord.learning.kl_control import KLController
+from accord.learning.on_policy_batch import minibatch_shuffle
 from accord.learning.on_policy_settings import OnPolicySettings
 from accord.learning.optimizer import Optimizer
 from accord.learning.order import EpochOrder
@@ -104,10 +105,8 @@ def ppo(
         # 4. Several passes over the batch, shuffled anew and cut into minibatches of clipped updates.
         policy_losses, value_losses = [], []
         for epoch in range(s.epochs):
-            generator = torch.Generator()
-            own = derive_seed(seed, "update", step, epoch)
-            generator.manual_seed(derive_seed(own, "minibatches"))
-            shuffled = torch.randperm(len(groups), generator=generator)
+            shuffle = minibatch_shuffle(seed, step, epoch)
+            shuffled = torch.randperm(len(groups), generator=shuffle)
             for part in torch.tensor_split(shuffled, s.minibatches):
                 mini = batch.select(part.tolist())
                 stream = pack(mini.groups)

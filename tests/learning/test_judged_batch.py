@@ -70,3 +70,18 @@ def test_weights_add_up_terms_and_choices() -> None:
     batch = JudgedBatch.of([JudgedGroup(PromptGroup([0], [[4, 1], [5, 1]]), rows)])
     assert (batch.weight, batch.compared_weight) == (0.5 + 2.0 + 2 * 0.25, 0.5)
     assert not JudgedBatch.of([JudgedGroup(PromptGroup([0], [[4, 1]]), ())])
+
+
+def test_a_tie_of_two_that_were_not_shown_together_favours_neither() -> None:
+    """It is the tie shown side by side, but that no place acts on it."""
+
+    def logp(shown_at: tuple[int, int] | None, side_bias: float, gap: float) -> float:
+        tie = Judgement((0, 1), shown_at, kind="tie")
+        batch = JudgedBatch.of([JudgedGroup(PromptGroup([0], [[4, 1], [5, 1]]), (tie,))])
+        effects = AnnotatorEffects(torch.ones(1), torch.tensor([side_bias]), log_nu=-1.0)
+        reading = HeadOutput(torch.tensor([gap, 0.0]), None)
+        return float(log_likelihood(reading, batch, effects).sum)
+
+    for gap in (0.0, 0.7):
+        assert logp(None, 0.5, gap) == pytest.approx(logp((0, 1), 0.0, gap))
+        assert logp(None, 0.5, gap) == pytest.approx(logp(None, 0.5, -gap))

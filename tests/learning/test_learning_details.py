@@ -307,7 +307,7 @@ def test_advantages_are_whitened_over_the_rollout_before_it_is_cut() -> None:
     batch = t.experience(t.rollout(0))
     assert batch.advantages_S.mean().item() == pytest.approx(0, abs=1e-5)
     assert batch.advantages_S.std(unbiased=False).item() == pytest.approx(1, abs=1e-4)
-    parts = list(minibatches(batch, 2, seed=0))
+    parts = list(minibatches(batch, 2, torch.Generator().manual_seed(0)))
     assert all(abs(part.advantages_S.mean().item()) > 1e-3 for part in parts)
     padded, mask = adv.pad_tokens(batch.advantages_S, batch.lengths_B)
     assert not mask.all()

@@ -9,9 +9,10 @@ import pytest
 import torch
 from on_policy_toys import PROMPTS, make
 
-from accord.learning.on_policy_batch import minibatches
+from accord.learning.on_policy_batch import minibatch_shuffle, minibatches
 from accord.learning.optimizer import schedule_share
 from accord.learning.order import EpochOrder
+from accord.learning.parallel import ALONE, World
 from accord.learning.settings import OptimizerSettings
 from accord.sampling.builtin import BuiltinSampler
 from accord.sampling.rollout import SamplingSettings
@@ -55,11 +56,13 @@ def test_minibatches_are_cut_anew_at_every_step_and_epoch() -> None:
     passes = [(a, b) for a, b in zip(seen[::2], seen[1::2], strict=True)]
     assert all(sorted(a + b) == list(range(8)) for a, b in passes)
     assert len({frozenset(a) for a, _ in passes}) > 4  # of 6, equal halves by chance
-    again = [part.score_B.tolist() for part in minibatches(batch, 2, 5)]
-    assert again == [part.score_B.tolist() for part in minibatches(batch, 2, 5)]
-    assert any(
-        again != [part.score_B.tolist() for part in minibatches(batch, 2, seed)] for seed in (6, 7)
-    )
+
+    def cut(seed: int, step: int = 0, epoch: int = 0) -> list[list[float]]:
+        parts = minibatches(batch, 2, minibatch_shuffle(seed, step, epoch))
+        return [part.score_B.tolist() for part in parts]
+
+    assert cut(5) == cut(5)
+    assert all(cut(5) != cut(*other) for other in ((6, 0, 0), (5, 1, 0), (5, 0, 1)))
 
 
 def test_every_response_of_a_run_has_a_seed_of_its_own() -> None:
@@ -81,6 +84,30 @@ def test_every_response_of_a_run_has_a_seed_of_its_own() -> None:
     assert one == seeds(1)
     used = [seed for given in (*one, *two) for seed in given]
     assert len(set(used)) == len(used) == 4 * 16
+
+
+def test_a_response_has_its_seed_whichever_process_samples_it() -> None:
+    """Two processes give each prompt of a step the seeds that one would; none is used twice."""
+
+    def seeds(world: World) -> dict[tuple[int, ...], list[int]]:
+        t, given = make(samples_per_prompt=2, seed=3), dict[tuple[int, ...], list[int]]()
+        t.world = world
+
+        def noted(prompts: Any, settings: Any, seeds: Any, samples: int) -> None:
+            places = range(0, len(seeds), samples)
+            rows = [list(seeds[at : at + samples]) for at in places]
+            given.update(zip(map(tuple, prompts), rows, strict=True))
+
+        t.sampler.sample = noted  # type: ignore[method-assign]
+        t.rollout(1)
+        return given
+
+    alone, first, second = seeds(ALONE), seeds(World(0, 2)), seeds(World(1, 2))
+    assert first
+    assert second
+    assert not first.keys() & second.keys()
+    assert first | second == alone
+    assert len({seed for both in alone.values() for seed in both}) == 16
 
 
 def test_a_sample_is_that_of_its_seed() -> None:

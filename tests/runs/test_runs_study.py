@@ -13,7 +13,7 @@ import toy  # noqa: F401 (registers the toy stage)
 
 from accord.errors import ConfigError
 from accord.runs import recipe as recipes
-from accord.runs import study
+from accord.runs import runner, study
 from accord.runs.context import StageProgress
 
 STUDY = {
@@ -48,6 +48,23 @@ def test_every_seed_is_a_run_of_its_own_and_the_table_is_printed(tmp_path: Path)
     assert "| second |" in (tmp_path / "s" / "study.md").read_text()
     assert "seed-3/report.html" in report.read_text()
     assert study.write_report(tmp_path / "s") == report
+
+
+def test_a_stage_has_a_seed_of_its_own_whatever_stands_before_it(tmp_path: Path) -> None:
+    """It tells stages and runs from each other, and stays when a stage is put in front."""
+
+    def walked(seed: int, *names: str) -> dict[str, float]:
+        run_dir = tmp_path / f"{seed}-{'-'.join(names)}"
+        stages = {name: {"kind": "walk", "steps": 2, "chunks": 1} for name in names}
+        recipe = recipes.validate({"name": "toy", "seed": seed, "stages": stages})
+        runner.execute(recipe, run_dir, False, StageProgress(), {})
+        folders = sorted((run_dir / "stages").iterdir())
+        results = [json.loads((folder / "result.json").read_text()) for folder in folders]
+        return {n: r["values"]["norm"] for n, r in zip(names, results, strict=True)}
+
+    one, other = walked(1, "a", "b"), walked(2, "a", "b")
+    assert len({*one.values(), *other.values()}) == 4
+    assert walked(1, "new", "b")["b"] == one["b"]
 
 
 def test_an_interrupted_study_goes_on_where_it_stopped(tmp_path: Path) -> None:

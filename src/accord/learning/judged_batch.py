@@ -38,7 +38,7 @@ class _JudgementRows:
 class Choices(_JudgementRows):
     """Choices among K responses each, all with one likelihood.
 
-    likelihood: comparison (first over second, or a tie, shown together), edit (first over second),
+    likelihood: comparison (first over second, shown together, or a tie), edit (first over second),
     ranking (best first; `tied` are the sizes of its tied groups, none: strict), choice (the first
     over the others), best_worst (the first is the best, the last the worst).
     options_MK: numbers of the responses within their group; shown_MK: the places they were shown
@@ -177,9 +177,11 @@ class JudgedBatch:
 
 
 def _likelihood(judgement: Judgement) -> Likelihood:
-    """Which one applies: a comparison may tie, of two that were not shown together one is simply
-    better."""
-    if judgement.kind in ("order", "tie") and len(judgement.options) == 2:
+    """Which one applies: a comparison may tie (no place acts on a tie of two that were not shown
+    together), of two in an order that were not shown together one is simply better."""
+    if judgement.kind == "tie":
+        return "comparison"
+    if judgement.kind == "order" and len(judgement.options) == 2:
         return "comparison" if judgement.shown_at is not None else "edit"
     if judgement.kind in ("choice", "best_worst"):
         return judgement.kind

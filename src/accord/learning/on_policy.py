@@ -29,6 +29,7 @@ from accord.learning.on_policy_batch import (
     check_sampler,
     check_scores,
     kl_metrics,
+    minibatch_shuffle,
     minibatches,
     rollout_metrics,
 )
@@ -286,9 +287,9 @@ class OnPolicyTrainer:
             check_ratio(worst, step)
 
         for epoch in range(s.epochs):
-            seed = derive_seed(self.seed, "update", step, epoch)
+            shuffle = minibatch_shuffle(self.seed, step, epoch)
             for part in (
-                [batch] if s.one_pass else minibatches(batch, s.minibatches, seed, places, total)
+                [batch] if s.one_pass else minibatches(batch, s.minibatches, shuffle, places, total)
             ):
                 rows.append(self.minibatch(part, step, None if rows else check))
         expected = 0 if step < s.value_warmup else s.epochs * s.minibatches

@@ -89,14 +89,22 @@ class Experience:
         return replace(self, groups=cut_groups(self.groups, max_tokens))
 
 
+def minibatch_shuffle(seed: int, step: int, epoch: int) -> torch.Generator:
+    """What shuffles a rollout in this pass over it: the stream `minibatches` of the pass, under the
+    seed of the run."""
+    of_pass = derive_seed(seed, "update", step, epoch)
+    return torch.Generator().manual_seed(derive_seed(of_pass, "minibatches"))
+
+
 def minibatches(
     batch: Experience,
     count: int,
-    seed: int,
+    generator: torch.Generator,
     places: Sequence[int] | None = None,
     total: int | None = None,
 ) -> Iterator[Experience]:
-    """Shuffle the groups and cut them into `count` parts whose sizes differ by at most one.
+    """Shuffle the groups by `generator` and cut them into `count` parts whose sizes differ by at
+    most one.
 
     With several processes the batch holds the groups at `places` of `total`: each gets its part of
     the same cut.
@@ -104,7 +112,6 @@ def minibatches(
     here = {
         place: i for i, place in enumerate(range(len(batch.groups)) if places is None else places)
     }
-    generator = torch.Generator().manual_seed(derive_seed(seed, "minibatches"))
     order = torch.randperm(len(here) if total is None else total, generator=generator)
     for part in torch.tensor_split(order, count):
         if part.numel():
