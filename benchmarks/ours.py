@@ -91,7 +91,7 @@ def _reward(
         ]
     )
     settings, effects = (
-        RewardSettings(micro_batch_tokens=options.micro_batch_tokens),
+        RewardSettings(micro_batch_tokens=options.micro_batch_tokens, learning_rate=3e-4),
         AnnotatorEffects.none(),
     )
 
@@ -114,7 +114,7 @@ def _dpo(
 
     lora, settings = (
         options.trainer == "dpo-lora",
-        PreferenceSettings(micro_batch_tokens=options.micro_batch_tokens),
+        PreferenceSettings(micro_batch_tokens=options.micro_batch_tokens, learning_rate=1e-5),
     )
     policy = add_lora(model, LoraSettings(16, 32.0), 0) if lora else model
     pairs, budget = (
@@ -231,7 +231,7 @@ def _online_dpo(options: argparse.Namespace, model: CausalLM, rows: Sequence[Row
     from accord.sampling.rollout import SamplingSettings
 
     reference = freeze(load_causal_lm(options.model, verify=False))
-    settings = PreferenceSettings(micro_batch_tokens=options.micro_batch_tokens)
+    settings = PreferenceSettings(micro_batch_tokens=options.micro_batch_tokens, learning_rate=1e-5)
     optimizer, sampler, drawn = (
         Optimizer(model.parameters(), SLOW, FOREVER),
         BuiltinSampler(model),

@@ -40,9 +40,7 @@ def main() -> None:
             precision.use(arithmetic)  # type: ignore[arg-type]
             session, model = LocalSession(), load_causal_lm("accord:nano-base")
             settings = SupervisedSettings(
-                batch=32,
-                evaluate_every=STEPS_BETWEEN,
-                learning_rate=5e-4,
+                batch=32, evaluate_every=STEPS_BETWEEN, learning_rate=5e-4, warmup=0.0
             )
             start = time.process_time()
             result = train_supervised(

@@ -64,8 +64,14 @@ def main() -> None:
         return sum(map(len, rollout.responses))
 
     _measure("sft", lambda: supervised_step(model, examples, 8192)[1])
-    _measure("reward", lambda: reward_step(member, judged, RewardSettings(), effects)[1])
-    _measure("dpo", lambda: preference_step(model, pairs, cached, PreferenceSettings())[1])
+    _measure(
+        "reward",
+        lambda: reward_step(member, judged, RewardSettings(learning_rate=3e-4), effects)[1],
+    )
+    _measure(
+        "dpo",
+        lambda: preference_step(model, pairs, cached, PreferenceSettings(learning_rate=1e-5))[1],
+    )
     _measure("sample", sample)
 
 

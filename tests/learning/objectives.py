@@ -94,6 +94,7 @@ def preference(kind: PreferenceLoss) -> Callable[[Variant], Outcome]:
             gamma=0.5 * (kind == "simpo"),
             micro_batch_tokens=v.budget,
             nll_weight=0.2,
+            learning_rate=1e-5,
         )
         cached = reference_logprobs(policy, reference, batch, v.budget)
         if kind in REFERENCE_FREE:
@@ -107,7 +108,9 @@ def preference(kind: PreferenceLoss) -> Callable[[Variant], Outcome]:
 def kto(v: Variant) -> Outcome:
     policy, reference, batch = v.model(3), freeze(v.model(4)), v.order(THUMBS)
     point = reference_point(policy, reference, batch, v.budget)
-    settings = UnpairedSettings(micro_batch_tokens=v.budget, undesirable_weight=1.3)
+    settings = UnpairedSettings(
+        micro_batch_tokens=v.budget, undesirable_weight=1.3, learning_rate=5e-6
+    )
     with torch.no_grad():
         cached = torch.cat([reference.logprobs(pack([t.group])).sum()[None] for t in batch])
     values, _ = unpaired_step(policy, batch, cached, point, settings)
@@ -116,7 +119,7 @@ def kto(v: Variant) -> Outcome:
 
 def reward(v: Variant) -> Outcome:
     member = ScalarModel(v.model(3), ScalarHead(32, seed=1))
-    settings = RewardSettings(micro_batch_tokens=v.budget, label_smoothing=0.05)
+    settings = RewardSettings(micro_batch_tokens=v.budget, label_smoothing=0.05, learning_rate=3e-4)
     loss, _ = reward_step(member, JudgedBatch.of(v.order(JUDGED)), settings, EFFECTS)
     return {"loss": loss}, gradients(member.parameters())
 

@@ -23,7 +23,7 @@ PROMPTS = [[0, *(4 + (7 * i + 3 * j) % 30 for j in range(2 + i % 4))] for i in r
 SETTINGS = OnPolicySettings(
     steps=2, prompts_per_step=8, max_new_tokens=8, epochs=2, minibatches=2, kl_coefficient=0.05, unfinished_score=None,
     learning_rate=3e-3, adam_beta2=0.95,
-)  # fmt: skip
+ warmup=0.0)  # fmt: skip
 
 
 def count_sevens(rollout: Rollout) -> torch.Tensor:

@@ -31,7 +31,7 @@ from accord.models.reward_model import RewardModel
 from accord.models.scalar import ScalarModel
 from tiny import tiny_llama
 
-RATE = {"learning_rate": 3e-3, "adam_eps": 1e-5}
+RATE = {"learning_rate": 3e-3, "adam_eps": 1e-5, "warmup": 0.0}
 SCALES = (
     RatingScale("overall", (0.0, 1.0, 2.0), (0.2, 0.5, 0.3)),
     RatingScale("thumb", (0.0, 1.0), (0.5, 0.5)),
@@ -74,7 +74,9 @@ def preference(world: World) -> Outcome:
 def adapter(world: World) -> Outcome:
     policy, session = add_lora(exact(3), LoraSettings(4), seed=1), LocalSession()
     policy.hf.double()
-    settings = PreferenceSettings(loss="ipo", batch=3, learning_rate=1e-2, adam_eps=1e-5)
+    settings = PreferenceSettings(
+        loss="ipo", batch=3, learning_rate=1e-2, adam_eps=1e-5, warmup=0.0
+    )
     result = train_preference(policy, None, PAIRS, settings, session, world=world)
     return result, session.history, list(policy.parameters())
 

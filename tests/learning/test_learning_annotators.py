@@ -262,6 +262,7 @@ def test_a_mix_with_ratings_resumes_exactly(how: str) -> None:
         learning_rate=3e-3,
         effects=how,
         annotator_rate=0.03,  # type: ignore[arg-type]
+        warmup=0.0,
     )
     assert_resume_is_exact(
         reward_model,
@@ -291,7 +292,9 @@ def test_ratings_alone_teach_an_order_and_an_offset_is_not_a_worse_answer() -> N
         RatingScale("overall", (0.0, 1.0, 2.0, 3.0, 4.0), (1 / 6, 1 / 6, 1 / 3, 1 / 6, 1 / 6))
     ]
     model = reward_model()
-    settings = RewardSettings(epochs=6, batch=8, learning_rate=3e-3, annotator_rate=0.05)
+    settings = RewardSettings(
+        epochs=6, batch=8, learning_rate=3e-3, annotator_rate=0.05, warmup=0.0
+    )
     result = train_reward(
         model, groups[:60], settings, AnnotatorEffects.none(2), heldout=groups[60:], scales=scales
     )
@@ -325,11 +328,7 @@ def test_a_reward_is_learned_together_with_who_judged_it() -> None:
     start = AnnotatorEffects.none(4, log_nu=-4.0)
     model = reward_model()
     settings = RewardSettings(
-        epochs=6,
-        batch=10,
-        learning_rate=3e-3,
-        effects="joint",
-        annotator_rate=0.1,
+        epochs=6, batch=10, learning_rate=3e-3, effects="joint", annotator_rate=0.1, warmup=0.0
     )
     result = train_reward(model, groups, settings, start)
     beta = torch.tensor([v["rationality"] for v in result.learned]).mean(0)
@@ -354,11 +353,7 @@ def test_with_one_annotator_the_prior_keeps_the_scale() -> None:
         for g in alone
     ]
     settings = RewardSettings(
-        epochs=20,
-        batch=4,
-        learning_rate=3e-3,
-        effects="joint",
-        annotator_rate=0.1,
+        epochs=20, batch=4, learning_rate=3e-3, effects="joint", annotator_rate=0.1, warmup=0.0
     )
     (learned,) = train_reward(
         RewardModel.untrained([reward_model().members[0]]), only, settings, AnnotatorEffects.none()
@@ -368,7 +363,7 @@ def test_with_one_annotator_the_prior_keeps_the_scale() -> None:
 
 def test_a_reward_that_comes_out_upside_down_is_refused() -> None:
     contrary = AnnotatorEffects(torch.tensor([-1.0, -1.5]), torch.zeros(2))
-    settings = RewardSettings(batch=4, learning_rate=3e-3, effects="joint")
+    settings = RewardSettings(batch=4, learning_rate=3e-3, effects="joint", warmup=0.0)
     with pytest.raises(RunError, match="rationality of most annotators was learned to be negative"):
         train_reward(reward_model(), JUDGED, settings, contrary)
     train_reward(

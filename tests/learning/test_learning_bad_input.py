@@ -106,7 +106,7 @@ def test_one_sample_per_prompt_has_no_group() -> None:
         error = refused(
             ConfigError,
             f"estimator {estimator} compares the samples",
-            lambda e=estimator: OnPolicySettings(steps=1, estimator=e),
+            lambda e=estimator: OnPolicySettings(steps=1, estimator=e, learning_rate=1e-5),
         )
         assert "2 or more" in (error.fix or "")
         with pytest.raises(ValueError, match="at least 2"):
@@ -192,7 +192,15 @@ def test_nothing_to_train() -> None:
     with pytest.raises(DataError, match="0 prompts"):
         make(prompts=[])
     with pytest.raises(ValueError, match="'gae' needs a value model"):
-        type(make())(tiny_llama(), None, None, None, count_sevens, [[0]], OnPolicySettings(steps=1))  # type: ignore[arg-type]
+        type(make())(
+            tiny_llama(),
+            None,
+            None,
+            None,
+            count_sevens,
+            [[0]],
+            OnPolicySettings(steps=1, learning_rate=1e-5),
+        )  # type: ignore[arg-type]
 
 
 # --- adapters -------------------------------------------------------------------------------------

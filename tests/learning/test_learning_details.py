@@ -139,7 +139,7 @@ def test_kl_as_a_loss_has_the_gradient_of_the_reverse_kl() -> None:
         )
         expected = 0.3 * (factor * losses.kl_k3(logp, ref)).mean()
         torch.testing.assert_close(t.policy_loss(logp, batch, 3, 1), expected)
-    assert OnPolicySettings(steps=1).kl_in == "reward"
+    assert OnPolicySettings(steps=1, learning_rate=1e-5).kl_in == "reward"
 
 
 def test_kl_is_reported_per_sequence_and_per_token_by_two_estimators() -> None:
@@ -193,7 +193,7 @@ def test_only_the_score_is_clipped_and_only_after_normalisation() -> None:
 def test_rewards_are_whitened_only_when_asked_and_keep_their_mean() -> None:
     """Reward whitening: off by default; then the spread is 1, the mean stays (a shifted one would
     pay for length)."""
-    assert not OnPolicySettings(steps=1).whiten_rewards
+    assert not OnPolicySettings(steps=1, learning_rate=1e-5).whiten_rewards
     x = torch.tensor([1.0, 5.0, 3.0, -3.0, 9.0])
     whitened = adv.whiten(x, shift=False)
     assert whitened.mean().item() == pytest.approx(x.mean().item(), abs=1e-5)
@@ -206,7 +206,13 @@ def test_rewards_are_whitened_only_when_asked_and_keep_their_mean() -> None:
         t.advantages(x, torch.zeros(5), lengths)[0], adv.returns_to_go(whitened, lengths)
     )
     with pytest.raises(ConfigError, match="at least 8 responses"):
-        OnPolicySettings(steps=1, prompts_per_step=4, whiten_advantages=False, whiten_rewards=True)
+        OnPolicySettings(
+            steps=1,
+            prompts_per_step=4,
+            whiten_advantages=False,
+            whiten_rewards=True,
+            learning_rate=1e-5,
+        )
 
 
 # --- finished and cut responses -------------------------------------------------------------------
@@ -217,7 +223,7 @@ def test_responses_that_did_not_finish_get_the_fixed_score_whatever_stops_them()
     policy.hf.generation_config.eos_token_id = [EOS, 7]
     t = make(
         policy=policy,
-        unfinished_score=OnPolicySettings(steps=1).unfinished_score,
+        unfinished_score=OnPolicySettings(steps=1, learning_rate=1e-5).unfinished_score,
         score=lambda r: torch.ones(1, r.size),
         max_new_tokens=30,
         seed=1,
@@ -324,7 +330,7 @@ def test_whitening_survives_a_mean_far_from_zero() -> None:
 
 def test_gae_defaults_and_monte_carlo() -> None:
     """GAE: gamma 1, lambda .95; lambda 1 is the reward to go minus the value."""
-    s = OnPolicySettings(steps=1)
+    s = OnPolicySettings(steps=1, learning_rate=1e-5)
     assert (s.gamma, s.lam) == (1.0, 0.95)
     rewards, values, lengths = torch.randn(9), torch.randn(9), torch.tensor([4, 5])
     advantages, returns = adv.gae(rewards, values, lengths, 1.0, 1.0)
@@ -335,7 +341,7 @@ def test_gae_defaults_and_monte_carlo() -> None:
 def test_value_clipping_is_counted() -> None:
     """Value clip .2: the share of values that moved further is a metric, 0 before the first
     update."""
-    assert OnPolicySettings(steps=1).value_clip == 0.2
+    assert OnPolicySettings(steps=1, learning_rate=1e-5).value_clip == 0.2
     t = make(value_learning_rate=0.1)
     batch = t.experience(t.rollout(0))
     first = t.minibatch(batch, 0, None)
@@ -654,8 +660,8 @@ def test_the_optimizer_of_ppo() -> None:
     """Adam eps 1e-5; learning rate linear to 0 over all updates; gradients clipped at 1, logged
     before and after."""
     for settings in (
-        OnPolicySettings(steps=1),
-        OnPolicySettings(steps=1).value_optimizer,
+        OnPolicySettings(steps=1, learning_rate=1e-5),
+        OnPolicySettings(steps=1, learning_rate=1e-5).value_optimizer,
     ):
         assert (
             settings.adam_eps,
@@ -670,7 +676,7 @@ def test_the_optimizer_of_ppo() -> None:
         )
     weight = torch.nn.Parameter(torch.zeros(2))
     optimizer = Optimizer(
-        [weight], OptimizerSettings(learning_rate=0.1, adam_eps=1e-5), total_steps=4
+        [weight], OptimizerSettings(learning_rate=0.1, warmup=0.0, adam_eps=1e-5), total_steps=4
     )
     rates = []
     for size in (5.0, 0.05, 5.0, 5.0):

@@ -43,10 +43,12 @@ HEALTHY = {"kl_seq": 5.0, "unique_share": 0.9, "entropy_tok": 2.0, "ensemble_spr
     ],
 )
 def test_each_guard_says_why(limit: dict[str, float], value: dict[str, float], words: str) -> None:
-    settings = OnPolicySettings(steps=9, **limit)
+    settings = OnPolicySettings(steps=9, learning_rate=1e-5, **limit)
     assert why_stop(HEALTHY, settings, 7) is None
     assert words in (why_stop(HEALTHY | value, settings, 7) or "")
-    assert why_stop(HEALTHY | value, OnPolicySettings(steps=9), 7) is None  # off by default
+    assert (
+        why_stop(HEALTHY | value, OnPolicySettings(steps=9, learning_rate=1e-5), 7) is None
+    )  # off by default
 
 
 def test_a_collapsing_policy_is_stopped_by_its_entropy() -> None:
@@ -95,7 +97,7 @@ def test_a_kl_that_is_needed_is_measured(needs: dict[str, float]) -> None:
         ConfigError,
         match="measure_kl is false, but kl_coefficient, kl_target or kl_budget needs the KL",
     ):
-        OnPolicySettings(steps=2, measure_kl=False, **needs)  # type: ignore[arg-type]
+        OnPolicySettings(steps=2, learning_rate=1e-5, measure_kl=False, **needs)  # type: ignore[arg-type]
 
 
 def test_members_that_part_stop_the_run() -> None:

@@ -32,7 +32,7 @@ from tiny import save_tiny, tiny_llama
 
 LORA = LoraSettings(rank=2, alpha=4)
 NONE = AnnotatorEffects.none(2)
-FAST = {"learning_rate": 3e-3}
+FAST = {"learning_rate": 3e-3, "warmup": 0.0}
 GROUPS = [g.group for g in JUDGED]
 BATCH = JudgedBatch.of(JUDGED)
 
@@ -57,7 +57,7 @@ def test_heads_of_a_shared_trunk_are_read_in_one_pass() -> None:
 
 
 def test_the_gradient_of_a_shared_trunk_is_the_mean_of_its_heads() -> None:
-    settings = RewardSettings()
+    settings = RewardSettings(learning_rate=3e-4)
     shared, apart = ensemble("shared"), ensemble("own")
     parameters = [JudgementParameters(NONE) for _ in range(2)]
     loss, _ = team_step(Team(shared.members, parameters), BATCH, settings)
@@ -77,7 +77,7 @@ def test_the_gradient_of_a_shared_trunk_is_the_mean_of_its_heads() -> None:
         team_step(
             Team(drawn.members, parameters),
             BATCH,
-            RewardSettings(micro_batch_tokens=budget),
+            RewardSettings(micro_batch_tokens=budget, learning_rate=3e-4),
             versions,
         )
         second = ensemble("own").members[1]
@@ -454,7 +454,7 @@ def test_centring_by_hand_and_its_effect() -> None:
         train_reward(
             model,
             JUDGED,
-            RewardSettings(epochs=10, batch=6, learning_rate=1e-2, centring=weight),
+            RewardSettings(epochs=10, batch=6, learning_rate=1e-2, centring=weight, warmup=0.0),
             NONE,
         )
         means.append(model.score(GROUPS).mean().abs().item())

@@ -228,7 +228,7 @@ def reward_model() -> RewardModel:
 
 
 def test_reward_learns_ranks_and_resumes_exactly() -> None:
-    settings = RewardSettings(epochs=3, batch=4, learning_rate=3e-3)
+    settings = RewardSettings(epochs=3, batch=4, learning_rate=3e-3, warmup=0.0)
     assert_resume_is_exact(
         reward_model,
         lambda m, s: train_reward(m, JUDGED, settings, EFFECTS, s, JUDGED),
@@ -243,7 +243,10 @@ def test_reward_gradient_ignores_micro_batches_and_prefix_sharing() -> None:
     for budget in (10_000, 30):
         member = ScalarModel.from_causal_lm(tiny_llama(), 1)
         reward_step(
-            member, JudgedBatch.of(JUDGED), RewardSettings(micro_batch_tokens=budget), EFFECTS
+            member,
+            JudgedBatch.of(JUDGED),
+            RewardSettings(micro_batch_tokens=budget, learning_rate=3e-4),
+            EFFECTS,
         )
         grads.append([p.grad for p in member.parameters()])
     torch.testing.assert_close(grads[0], grads[1], atol=1e-5, rtol=1e-3)
@@ -263,7 +266,7 @@ def test_reward_recovers_a_token_rule_and_is_centred() -> None:
             )
         )
     model = reward_model()
-    settings = RewardSettings(epochs=4, batch=8, learning_rate=3e-3)
+    settings = RewardSettings(epochs=4, batch=8, learning_rate=3e-3, warmup=0.0)
     result = train_reward(
         model, groups[:50], settings, AnnotatorEffects.none(), heldout=groups[50:]
     )
@@ -278,7 +281,7 @@ def test_reward_recovers_a_token_rule_and_is_centred() -> None:
 
 # --- preference -----------------------------------------------------------------------------------
 def test_preference_starts_at_log_two_learns_and_resumes_exactly() -> None:
-    settings = PreferenceSettings(beta=0.5, epochs=3, batch=4, learning_rate=3e-3)
+    settings = PreferenceSettings(beta=0.5, epochs=3, batch=4, learning_rate=3e-3, warmup=0.0)
     reference = freeze(tiny_llama())
     session = LocalSession()
     result = train_preference(tiny_llama(), reference, PAIRS, settings, session)
@@ -307,6 +310,7 @@ def test_preference_gradient_ignores_micro_batches_and_order(kind: PreferenceLos
             gamma=0.5 * (kind == "simpo"),
             micro_batch_tokens=budget,
             nll_weight=0.2,
+            learning_rate=1e-5,
         )
         cached = reference_logprobs(policy, reference, batch, budget)
         if kind in REFERENCE_FREE:
@@ -336,7 +340,7 @@ THUMBS = [
 
 
 def test_kto_learns_and_resumes_exactly() -> None:
-    settings = UnpairedSettings(beta=0.5, epochs=3, batch=6, learning_rate=3e-3)
+    settings = UnpairedSettings(beta=0.5, epochs=3, batch=6, learning_rate=3e-3, warmup=0.0)
     reference, session = freeze(tiny_llama()), LocalSession()
     result = train_unpaired(tiny_llama(), reference, THUMBS, settings, session)
     assert session.history[0]["loss"] == pytest.approx(
@@ -355,7 +359,9 @@ def test_kto_gradient_ignores_micro_batches() -> None:
     for budget in (10_000, 12):
         policy, reference = tiny_llama(3), freeze(tiny_llama(4))
         kl = reference_point(policy, reference, THUMBS, budget)
-        settings = UnpairedSettings(micro_batch_tokens=budget, undesirable_weight=1.3)
+        settings = UnpairedSettings(
+            micro_batch_tokens=budget, undesirable_weight=1.3, learning_rate=5e-6
+        )
         zeros = torch.zeros(len(THUMBS))
         unpaired_step(policy, THUMBS, zeros, kl, settings)
         grads.append([p.grad for p in policy.hf.parameters()])
@@ -370,7 +376,7 @@ PROMPTS = [[0, *tokens(2 + i % 4)] for i in range(12)]
 PPO = OnPolicySettings(
     steps=4, prompts_per_step=8, max_new_tokens=8, epochs=2, minibatches=2, kl_coefficient=0.05,
     learning_rate=3e-3,adam_beta2=0.95,
-)  # fmt: skip
+ warmup=0.0)  # fmt: skip
 
 
 def count_sevens(rollout: Rollout) -> torch.Tensor:

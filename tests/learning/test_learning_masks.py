@@ -96,7 +96,9 @@ def test_preferences_count_scored_tokens_alone(data: st.DataObject, kind: Any) -
     pairs = [
         Pair(g.prompt, g.responses[0], g.responses[1], masks=[g.mask(0), g.mask(1)]) for g in groups
     ]
-    setting = PreferenceSettings(loss=kind, gamma=0.3 * (kind == "simpo"), nll_weight=0.5)
+    setting = PreferenceSettings(
+        loss=kind, gamma=0.3 * (kind == "simpo"), nll_weight=0.5, learning_rate=1e-5
+    )
     with torch.no_grad():
         hand = [[by_hand(g, i) for i in (0, 1)] for g in groups]
         sums, counts = ([[f(r) for r in pair] for pair in hand] for f in (sum, len))
@@ -107,7 +109,7 @@ def test_preferences_count_scored_tokens_alone(data: st.DataObject, kind: Any) -
     reference = reference - 0.1
     columns = [torch.tensor(sums), reference, torch.tensor(counts, dtype=torch.float)]
     numbers = losses.PairLogprobs(*(column[:, i] for column in columns for i in (0, 1)))
-    loss = losses.preference(numbers, kind, setting.beta, 0.0, setting.gamma).mean()
+    loss = losses.preference(numbers, kind, setting.strength, 0.0, setting.gamma).mean()
     loss = loss - 0.5 * sum(pair[0] for pair in sums) / sum(pair[0] for pair in counts)
     found, _ = preference_step(MODEL, pairs, reference, setting)
     assert found["loss"] == pytest.approx(float(loss), abs=1e-4)
@@ -124,7 +126,9 @@ def test_thumbs_and_demonstrations_count_scored_tokens_alone(data: st.DataObject
         ThumbExample(g.prompt, g.responses[0], i != 1, mask=g.mask(0)) for i, g in enumerate(groups)
     ]
     reference = torch.tensor(sums) - 0.2
-    found, _ = unpaired_step(MODEL, thumbs, reference, torch.tensor(0.1), UnpairedSettings())
+    found, _ = unpaired_step(
+        MODEL, thumbs, reference, torch.tensor(0.1), UnpairedSettings(learning_rate=5e-6)
+    )
     hand = losses.kto(
         torch.full((3,), 0.2), torch.tensor([True, False, True]), torch.tensor(0.1), 0.1
     ).mean()

@@ -51,8 +51,10 @@ def test_members_alike_are_worth_what_one_is() -> None:
     teams = [
         Team([ScalarModel(member.lm, member.head)], [JudgementParameters(AnnotatorEffects.none(2))])
     ]
-    one = evaluate(teams, JUDGED, RewardSettings())[0]
-    assert evaluate(teams * 3, JUDGED, RewardSettings())[0] == pytest.approx(one, abs=1e-5)
+    one = evaluate(teams, JUDGED, RewardSettings(learning_rate=3e-4))[0]
+    assert evaluate(teams * 3, JUDGED, RewardSettings(learning_rate=3e-4))[0] == pytest.approx(
+        one, abs=1e-5
+    )
 
 
 def test_terms_are_weighted_means() -> None:

@@ -141,7 +141,7 @@ BINARY = (RatingScale("step", (-1.0, 1.0), (0.3, 0.7), anchored=True),)
 def test_bad_steps_are_learned_and_make_a_response_worse(how: str) -> None:
     train, heldout = solutions(120, 0), solutions(40, 1)
     model = RewardModel.untrained([member(how)])
-    settings = RewardSettings(epochs=5, batch=10, learning_rate=3e-3)
+    settings = RewardSettings(epochs=5, batch=10, learning_rate=3e-3, warmup=0.0)
     result = train_reward(
         model, train, settings, AnnotatorEffects.none(), heldout=heldout, scales=BINARY
     )
@@ -167,7 +167,7 @@ def test_bad_steps_are_learned_and_make_a_response_worse(how: str) -> None:
 
 def test_steps_and_comparisons_together_resume_exactly() -> None:
     groups = [*solutions(6, 2), *JUDGED[:6]]
-    settings = RewardSettings(epochs=2, batch=4, learning_rate=3e-3)
+    settings = RewardSettings(epochs=2, batch=4, learning_rate=3e-3, warmup=0.0)
     assert_resume_is_exact(
         lambda: RewardModel.untrained([member("min"), member("min", 2)]),
         lambda m, s: train_reward(m, groups, settings, AnnotatorEffects.none(2), s, groups, BINARY),
@@ -186,7 +186,7 @@ def test_the_gradient_ignores_micro_batches() -> None:
         loss, _ = team_step(
             team,
             JudgedBatch.of([*solutions(4, 3), *JUDGED[:3]]),
-            RewardSettings(micro_batch_tokens=budget),
+            RewardSettings(micro_batch_tokens=budget, learning_rate=3e-4),
         )
         gradients.append([torch.tensor(loss), *(p.grad for p in model.parameters())])
     torch.testing.assert_close(gradients[0], gradients[1], atol=1e-5, rtol=1e-4)

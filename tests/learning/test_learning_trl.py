@@ -93,7 +93,10 @@ def test_dpo(tmp_path: Path, kind: Any) -> None:
     pairs = [Pair(ids(ours, p), [*ids(ours, c), 1], [*ids(ours, r), 1]) for p, c, r in PAIRS]
     cached = reference_logprobs(ours, freeze(load_causal_lm(str(reference_dir))), pairs, 10_000)
     values, _ = preference_step(
-        ours, pairs, cached, PreferenceSettings(loss=kind, beta=0.3, label_smoothing=smoothing)
+        ours,
+        pairs,
+        cached,
+        PreferenceSettings(loss=kind, beta=0.3, label_smoothing=smoothing, learning_rate=1e-5),
     )
     assert values["loss"] == pytest.approx(float(their_loss), abs=1e-5)
     compare(ours, trainer.model)
@@ -147,7 +150,9 @@ def test_reward(tmp_path: Path, margin: list[float] | None, centring: float | No
         for i, (p, c, r) in enumerate(PAIRS)
     ]
     team = Team([ours], [JudgementParameters(AnnotatorEffects.none())])
-    loss, _ = team_step(team, JudgedBatch.of(groups), RewardSettings(centring=centring or 0.0))
+    loss, _ = team_step(
+        team, JudgedBatch.of(groups), RewardSettings(centring=centring or 0.0, learning_rate=3e-4)
+    )
     found = {name: p.grad for name, p in ours.lm.hf.model.named_parameters()}
     for name, q in theirs.model.named_parameters():
         torch.testing.assert_close(
@@ -218,7 +223,7 @@ def test_kto(tmp_path: Path) -> None:
     thumbs = [
         ThumbExample(ids(ours, PAIRS[i][0]), [*ids(ours, PAIRS[i][1]), 1], i != 1) for i in order
     ]
-    settings = UnpairedSettings(beta=0.3, undesirable_weight=1.2)
+    settings = UnpairedSettings(beta=0.3, undesirable_weight=1.2, learning_rate=5e-6)
     with torch.no_grad():
         cached = torch.cat(
             [pack([t.group]).sum_by_response(reference.logprobs(pack([t.group]))) for t in thumbs]
@@ -355,6 +360,7 @@ def test_grpo_and_its_corrections(
         kl_coefficient=0.07,
         whiten_advantages=False,
         clip=0.2,
+        learning_rate=1e-5,
         **ours,
     )
     trainer, experience, batch = on_policy(tmp_path, settings)
@@ -400,6 +406,7 @@ def test_rloo(tmp_path: Path) -> None:
         ratio="response",
         aggregation="sequence",
         whiten_advantages=False,
+        learning_rate=1e-5,
     )
     trainer, experience, batch = on_policy(tmp_path, settings)
     peer = trl.RLOOTrainer(

@@ -83,6 +83,7 @@ def preference(kind: PreferenceLoss) -> Callable[[Sequence[Pair]], Outcome]:
             gamma=0.5 * (kind == "simpo"),
             micro_batch_tokens=40,
             nll_weight=0.2,
+            learning_rate=1e-5,
         )
         cached = reference_logprobs(policy, freeze(tiny_llama(4)), rows, 40)
         values, _ = preference_step(
@@ -96,7 +97,7 @@ def preference(kind: PreferenceLoss) -> Callable[[Sequence[Pair]], Outcome]:
 def kto(rows: Sequence[ThumbExample]) -> Outcome:
     """The reference point is fixed: it is an estimate over rows, not a loss."""
     policy = tiny_llama(3)
-    settings = UnpairedSettings(micro_batch_tokens=40, undesirable_weight=1.3)
+    settings = UnpairedSettings(micro_batch_tokens=40, undesirable_weight=1.3, learning_rate=5e-6)
     values, _ = unpaired_step(
         policy, rows, -2.0 * torch.ones(len(rows)), torch.tensor(0.3), settings
     )
@@ -107,7 +108,7 @@ def reward(**changes: Any) -> Callable[[Sequence[JudgedGroup]], Outcome]:
     def run(rows: Sequence[JudgedGroup]) -> Outcome:
         member = ScalarModel(tiny_llama(3), ScalarHead(32, seed=1))
         learned = JudgementParameters(EFFECTS, SCALES, joint=True)
-        settings = RewardSettings(micro_batch_tokens=60, **changes)
+        settings = RewardSettings(micro_batch_tokens=60, learning_rate=3e-4, **changes)
         team = Team([member], [learned])
         loss, _ = team_step(team, JudgedBatch.of(rows), settings)
         grads = gradients([*member.parameters(), *learned.parameters()])
@@ -174,7 +175,7 @@ def test_a_weight_is_how_often_the_row_is_there(name: str) -> None:
 
 
 # --- whole loops: rows of weight 0 ----------------------------------------------------------------
-FAST = {"learning_rate": 3e-3}
+FAST = {"learning_rate": 3e-3, "warmup": 0.0}
 
 
 def fit_sft(rows: Any, model: CausalLM) -> Any:
@@ -305,7 +306,10 @@ def test_the_loss_of_pairs_with_weights_and_soft_labels_by_hand() -> None:
     ]
     expected = sum(p.weight * loss for p, loss in zip(rows, losses_by_hand, strict=True)) / 3.5
     values, _ = preference_step(
-        policy, rows, reference_logprobs(policy, reference, rows, 99), PreferenceSettings()
+        policy,
+        rows,
+        reference_logprobs(policy, reference, rows, 99),
+        PreferenceSettings(learning_rate=1e-5),
     )
     assert values["loss"] == pytest.approx(expected, rel=1e-4)
 
@@ -423,4 +427,6 @@ def test_doubts_that_are_none() -> None:
         Judgement((0, 1), (0, 1), kind="tie", doubt=0.2)
     open_ = [*PAIRS, Pair([0], [1], [2], "row 7", doubt=0.5)]
     with pytest.raises(DataError, match="pair 'row 7': either response may be the better one"):
-        train_preference(tiny_llama(), None, open_, PreferenceSettings(loss="robust"))
+        train_preference(
+            tiny_llama(), None, open_, PreferenceSettings(loss="robust", learning_rate=1e-5)
+        )

@@ -98,7 +98,9 @@ def test_embeddings_of_other_kinds_are_left_alone() -> None:
 def test_a_parameter_that_no_loss_reached_is_not_moved() -> None:
     """With momentum, a gradient of zeros would move it."""
     used, idle = (nn.Parameter(torch.ones(2, 2)) for _ in range(2))
-    optimizer = Optimizer([used, idle], OptimizerSettings(learning_rate=0.1, weight_decay=0.5), 10)
+    optimizer = Optimizer(
+        [used, idle], OptimizerSettings(learning_rate=0.1, warmup=0.0, weight_decay=0.5), 10
+    )
     for reach in (True, False):
         optimizer.ready()
         optimizer.ready()  # twice is once

@@ -9,14 +9,27 @@ from typing import Any
 import pytest
 
 from accord.errors import ConfigError
-from accord.learning.on_policy_settings import OnPolicySettings
+from accord.learning.on_policy_settings import (
+    GrpoSettings,
+    OnPolicySettings,
+    ReinforceSettings,
+    RlooSettings,
+)
 from accord.learning.order import EpochOrder, smaller_steps
-from accord.learning.settings import OptimizerSettings
+from accord.learning.settings import (
+    PreferenceSettings,
+    PretrainingSettings,
+    RewardSettings,
+    SupervisedSettings,
+    UnpairedSettings,
+)
 from accord.runs import recipe as recipes
 from accord.runs import runner
 from accord.runs.checks import check
 from accord.runs.context import StageProgress
 from accord.runs.plan import Plan
+from accord.runs.registry import find
+from accord.validation import Settings
 
 SMALL = (
     "model: 'accord:nano-base', learning_rate: 1.0e-4, max_new_tokens: 4, whiten_advantages: false"
@@ -118,11 +131,29 @@ def test_minibatches_that_the_last_step_cannot_fill_are_refused_before_anything_
 
 
 def test_the_published_optimiser_can_be_chosen(prompts: Path) -> None:
-    """Huang et al. 2024: beta2 0.999, eps 1e-5, no warm-up, linear decay; the defaults of the
-    settings in Python."""
-    published = OnPolicySettings(steps=1)
+    """Huang et al. 2024: beta2 0.999, eps 1e-5, no warm-up, linear decay."""
     config: Any = recipe(prompts, "adam_beta2: 0.999, warmup: 0", "ppo").stages["rl"][1]
-    names = OptimizerSettings.model_fields.keys() - {"learning_rate"}
-    assert all(getattr(config, name) == getattr(published, name) for name in names)
-    usual: Any = recipe(prompts, "steps: 1", "ppo").stages["rl"][1]
-    assert (usual.adam_beta2, usual.warmup) == (0.95, 0.05)
+    named = (config.adam_beta2, config.warmup, config.adam_eps, config.schedule, config.final_share)
+    assert named == (0.999, 0.0, 1e-5, "linear", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "trainer"),
+    [
+        ("pretrain", PretrainingSettings),
+        ("sft", SupervisedSettings),
+        ("reward", RewardSettings),
+        ("dpo", PreferenceSettings),
+        ("kto", UnpairedSettings),
+        ("ppo", OnPolicySettings),
+        ("rloo", RlooSettings),
+        ("grpo", GrpoSettings),
+        ("reinforce", ReinforceSettings),
+    ],
+)
+def test_a_stage_and_python_have_the_same_settings(kind: str, trainer: type[Settings]) -> None:
+    of_stage = find(kind).Config.model_fields
+    for name, field in trainer.model_fields.items():
+        assert repr(of_stage[name]) == repr(field), name
+    assert trainer.model_fields["learning_rate"].is_required()
+    assert (of_stage["adam_beta2"].default, of_stage["warmup"].default) == (0.95, 0.05)

@@ -155,7 +155,10 @@ def test_an_exported_ranking_counts_once(tmp_path: Path) -> None:
             Pair(p.prompt, p.chosen, p.rejected, weight=p.weight) for p in pairs
         ]  # TRL's rows know no soft label
         preference_step(
-            policy, hard, reference_logprobs(policy, reference, hard, 999), PreferenceSettings()
+            policy,
+            hard,
+            reference_logprobs(policy, reference, hard, 999),
+            PreferenceSettings(learning_rate=1e-5),
         )
         return [p.grad for p in policy.parameters() if p.grad is not None]
 

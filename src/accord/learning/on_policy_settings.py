@@ -1,4 +1,5 @@
-"""What an on-policy run can be told: every published detail is a field with its paper's default."""
+"""What an on-policy run can be told: every published detail is a field with its paper's default, and
+each relative of PPO a preset of them."""
 
 from __future__ import annotations
 
@@ -26,17 +27,13 @@ Rewards = Annotated[float, Unit("rewards")]
 
 class OnPolicySettings(TrainingSettings):
     """Settings of PPO for language and its relatives: see `on_policy.OnPolicyTrainer`; defaults
-    follow Ziegler et al. 2019 and Huang et al. 2024."""
+    follow Ziegler et al. 2019 and Huang et al. 2024, but for `adam_beta2` and `warmup`."""
 
-    learning_rate: float = Field(1e-5, gt=0, le=1, description="Peak step size of AdamW.")
     value_learning_rate: float | None = Field(
         None, gt=0, le=1, description="Step size of the value model; null: the policy's."
     )
-    adam_beta2: float = Field(
-        0.999, ge=0, lt=1, description="Decay of Adam's mean squared gradient, per step."
-    )
     adam_eps: float = Field(1e-5, gt=0, description="Adam's epsilon.")
-    steps: Steps = Field(ge=1, description="Rollout batches.")
+    steps: Steps = Field(60, ge=1, description="Rollout batches.")
     prompts_per_step: Annotated[int, Unit("prompts")] = Field(
         64, ge=1, description="Prompts per rollout batch."
     )
@@ -208,6 +205,66 @@ class OnPolicySettings(TrainingSettings):
         shared = self.model_dump(include=set(OptimizerSettings.model_fields))
         rate = self.value_learning_rate or self.learning_rate
         return OptimizerSettings(**shared | {"learning_rate": rate})
+
+
+class RlooSettings(OnPolicySettings):
+    """RLOO, with the defaults of Ahmadian et al. 2024: the other samples of a prompt are the
+    baseline, whole responses are clipped, and there is no value model."""
+
+    estimator: Literal["rloo"] = Field("rloo", description="Leave-one-out.")
+    ratio: Ratio = Field("response", description="What is clipped; see ppo.")
+    aggregation: Aggregation = Field("sequence", description="What counts the same; see ppo.")
+    prompts_per_step: Annotated[int, Unit("prompts")] = Field(
+        16, ge=1, description="Prompts per rollout batch."
+    )
+    samples_per_prompt: Annotated[int, Unit("responses")] = Field(
+        4, ge=2, description="Responses per prompt."
+    )
+    epochs: Annotated[int, Unit("passes")] = Field(
+        1, ge=1, description="Passes over each rollout batch."
+    )
+    whiten_advantages: bool = Field(
+        False, description="Shift and scale advantages over the whole batch."
+    )
+
+
+class GrpoSettings(OnPolicySettings):
+    """GRPO, with the defaults of Shao et al. 2024 (dr_grpo: Liu et al. 2025): advantages relative to
+    the other samples of a prompt, the KL in the loss, and no value model."""
+
+    estimator: Literal["grpo", "dr_grpo"] = Field(
+        "grpo", description="dr_grpo does not divide by the group's deviation."
+    )
+    aggregation: Aggregation = Field(
+        "sequence",
+        description="What counts the same in the loss: token is DAPO's choice, constant that of "
+        "dr_grpo.",
+    )
+    prompts_per_step: Annotated[int, Unit("prompts")] = Field(
+        8, ge=1, description="Prompts per rollout batch."
+    )
+    samples_per_prompt: Annotated[int, Unit("responses")] = Field(
+        8, ge=2, description="Responses per prompt."
+    )
+    epochs: Annotated[int, Unit("passes")] = Field(
+        1, ge=1, description="Passes over each rollout batch."
+    )
+    whiten_advantages: bool = Field(
+        False, description="Shift and scale advantages over the whole batch."
+    )
+    kl_in: Literal["reward", "loss"] = Field("loss", description="Where the penalty acts; see ppo.")
+
+
+class ReinforceSettings(OnPolicySettings):
+    """REINFORCE++, with the defaults of Hu 2025: clipped REINFORCE with whitened advantages and no
+    value model."""
+
+    estimator: Literal["reinforce", "reinforce_baseline"] = Field(
+        "reinforce", description="reinforce_baseline subtracts the mean of a prompt's samples."
+    )
+    epochs: Annotated[int, Unit("passes")] = Field(
+        1, ge=1, description="Passes over each rollout batch."
+    )
 
 
 def fewest_prompts(prompts: int, per_step: int, minibatches: int) -> int:

@@ -24,7 +24,7 @@ class OptimizerSettings(Settings):
 
     learning_rate: float = Field(gt=0, le=1, description="Peak step size of AdamW.")
     warmup: Share = Field(
-        0.0, ge=0, lt=1, description="Share of the steps over which the step size rises."
+        0.05, ge=0, lt=1, description="Share of the steps over which the step size rises."
     )
     schedule: Literal["linear", "cosine", "constant"] = Field(
         "linear", description="How the step size falls."
@@ -60,19 +60,27 @@ class RowSettings(TrainingSettings):
 class SupervisedSettings(RowSettings):
     """Settings of pretraining and fine-tuning: see `supervised.train_supervised`."""
 
-    learning_rate: float = Field(1e-3, gt=0, le=1, description="Peak step size of AdamW.")
     batch: Annotated[int, Unit("sequences")] = Field(
-        32, ge=1, description="Sequences per optimiser step."
+        48,
+        ge=1,
+        description="Sequences (demonstrations, or windows of text) per optimiser step.",
     )
     evaluate_every: Steps = Field(
         0, ge=0, description="Steps between held-out losses; 0: only at the end."
     )
 
 
+class PretrainingSettings(SupervisedSettings):
+    """As fine-tuning, with held-out losses along a longer way."""
+
+    evaluate_every: Steps = Field(
+        200, ge=0, description="Steps between held-out losses; 0: only at the end."
+    )
+
+
 class PreferenceSettings(RowSettings):
     """Settings of DPO and its relatives: see `preference.train_preference`."""
 
-    learning_rate: float = Field(1e-5, gt=0, le=1, description="Peak step size of AdamW.")
     loss: PreferenceLoss = Field(
         "sigmoid", description="The objective: sigmoid is DPO; simpo and orpo have no reference."
     )
@@ -109,7 +117,6 @@ class UnpairedSettings(RowSettings):
     """Settings of KTO: see `unpaired.train_unpaired`. The paper keeps desirable_weight x desirable
     responses : undesirable_weight x undesirable ones between 1:1 and 4:3."""
 
-    learning_rate: float = Field(5e-6, gt=0, le=1, description="Peak step size of AdamW.")
     beta: float = Field(0.1, gt=0, description="Strength of the pull towards the reference.")
     desirable_weight: float = Field(1.0, gt=0, description="Weight of desirable responses.")
     undesirable_weight: float = Field(1.0, gt=0, description="Weight of undesirable responses.")
@@ -137,12 +144,11 @@ class RewardSettings(RowSettings, Form):
     drew it.
     """
 
-    learning_rate: float = Field(3e-4, gt=0, le=1, description="Peak step size of AdamW.")
     epochs: Annotated[float, Unit("passes")] = Field(
         1.0, gt=0, description="Passes over the judged prompts, per member."
     )
     batch: Annotated[int, Unit("prompts")] = Field(
-        32, ge=1, description="Prompts per optimiser step."
+        16, ge=1, description="Prompts per optimiser step."
     )
     bootstrap: bool = Field(
         False, description="Train each member on its own resample of the prompts."

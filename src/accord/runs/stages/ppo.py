@@ -4,14 +4,18 @@ relatives."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from accord.errors import DataError
-from accord.learning.kinds import Aggregation, Ratio
-from accord.learning.on_policy_settings import OnPolicySettings
-from accord.learning.settings import Steps, Tokens
+from accord.learning.on_policy_settings import (
+    GrpoSettings,
+    OnPolicySettings,
+    ReinforceSettings,
+    RlooSettings,
+)
+from accord.learning.settings import Tokens
 from accord.runs.context import StageContext
 from accord.runs.inputs import Demonstrations, PolicyName, Prompts
 from accord.runs.plan import Plan
@@ -19,7 +23,6 @@ from accord.runs.stage import Stage, StageConfig, StageResult
 from accord.runs.stages.policy import examine_along, load_policy, save_policy
 from accord.runs.stages.scoring import RewardSources
 from accord.runs.stages.settings import EvaluationConfig, ReadsData, TrainingConfig
-from accord.validation import Unit
 
 if TYPE_CHECKING:
     from accord.models.reward_model import RewardModel
@@ -35,7 +38,6 @@ class PpoConfig(RewardSources, ReadsData, TrainingConfig, OnPolicySettings):
     kind: Literal["ppo"]
     model: PolicyName = Field(description="The model to tune; also the reference.")
     prompts: Prompts = Field(description="Prompts to sample from (JSONL).")
-    steps: Steps = Field(60, ge=1, description="Rollout batches.")
     max_prompt_tokens: Tokens = Field(
         64, ge=1, description="Longest prompt; longer ones are left out and counted."
     )
@@ -71,65 +73,22 @@ class PpoConfig(RewardSources, ReadsData, TrainingConfig, OnPolicySettings):
         return self
 
 
-class RlooConfig(PpoConfig):
-    """Settings of an rloo stage: as ppo, with the defaults of Ahmadian et al. 2024."""
+class RlooConfig(RlooSettings, PpoConfig):
+    """Settings of an rloo stage: as ppo, with RLOO's defaults."""
 
     kind: Literal["rloo"]  # type: ignore[assignment]
-    estimator: Literal["rloo"] = Field("rloo", description="Leave-one-out.")
-    ratio: Ratio = Field("response", description="What is clipped; see ppo.")
-    aggregation: Aggregation = Field("sequence", description="What counts the same; see ppo.")
-    prompts_per_step: Annotated[int, Unit("prompts")] = Field(
-        16, ge=1, description="Prompts per rollout batch."
-    )
-    samples_per_prompt: Annotated[int, Unit("responses")] = Field(
-        4, ge=2, description="Responses per prompt."
-    )
-    epochs: Annotated[int, Unit("passes")] = Field(
-        1, ge=1, description="Passes over each rollout batch."
-    )
-    whiten_advantages: bool = Field(
-        False, description="Shift and scale advantages over the whole batch."
-    )
 
 
-class GrpoConfig(PpoConfig):
-    """Settings of a grpo stage: as ppo, with the defaults of Shao et al. 2024 (dr_grpo: Liu et al.
-    2025)."""
+class GrpoConfig(GrpoSettings, PpoConfig):
+    """Settings of a grpo stage: as ppo, with GRPO's defaults."""
 
     kind: Literal["grpo"]  # type: ignore[assignment]
-    estimator: Literal["grpo", "dr_grpo"] = Field(
-        "grpo", description="dr_grpo does not divide by the group's deviation."
-    )
-    aggregation: Aggregation = Field(
-        "sequence",
-        description="What counts the same in the loss: token is DAPO's choice, constant that of "
-        "dr_grpo.",
-    )
-    prompts_per_step: Annotated[int, Unit("prompts")] = Field(
-        8, ge=1, description="Prompts per rollout batch."
-    )
-    samples_per_prompt: Annotated[int, Unit("responses")] = Field(
-        8, ge=2, description="Responses per prompt."
-    )
-    epochs: Annotated[int, Unit("passes")] = Field(
-        1, ge=1, description="Passes over each rollout batch."
-    )
-    whiten_advantages: bool = Field(
-        False, description="Shift and scale advantages over the whole batch."
-    )
-    kl_in: Literal["reward", "loss"] = Field("loss", description="Where the penalty acts; see ppo.")
 
 
-class ReinforceConfig(PpoConfig):
-    """Settings of a reinforce stage: as ppo, with the defaults of REINFORCE++ (Hu 2025)."""
+class ReinforceConfig(ReinforceSettings, PpoConfig):
+    """Settings of a reinforce stage: as ppo, with REINFORCE++'s defaults."""
 
     kind: Literal["reinforce"]  # type: ignore[assignment]
-    estimator: Literal["reinforce", "reinforce_baseline"] = Field(
-        "reinforce", description="reinforce_baseline subtracts the mean of a prompt's samples."
-    )
-    epochs: Annotated[int, Unit("passes")] = Field(
-        1, ge=1, description="Passes over each rollout batch."
-    )
 
 
 class Ppo(Stage):

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from accord.learning.settings import Steps, SupervisedSettings
+from accord.learning.settings import PretrainingSettings
 from accord.runs.context import NotYet, StageContext
 from accord.runs.inputs import Texts
 from accord.runs.plan import Plan
 from accord.runs.stage import Stage, StageResult
 from accord.runs.stages.settings import TrainingConfig
 from accord.seeds import derive_seed
-from accord.validation import Unit
 
 TOKENS_PER_TEXT = 350
 """Taken for plans only: the text is not tokenised before the tokenizer exists."""
 
 
-class PretrainConfig(TrainingConfig, SupervisedSettings):
+class PretrainConfig(TrainingConfig, PretrainingSettings):
     """Settings of a pretrain stage."""
 
     kind: Literal["pretrain"]
@@ -35,12 +34,6 @@ class PretrainConfig(TrainingConfig, SupervisedSettings):
         512, ge=32, description="Longest sequence the model is made for, in tokens."
     )
     window: int = Field(128, ge=16, description="Tokens per training window.")
-    batch: Annotated[int, Unit("windows")] = Field(
-        48, ge=1, description="Windows per optimiser step."
-    )
-    evaluate_every: Steps = Field(
-        200, ge=0, description="Steps between held-out losses; 0: only at the end."
-    )
     half: bool = Field(True, description="Store weights in fp16 (half the size).")
 
     @model_validator(mode="after")

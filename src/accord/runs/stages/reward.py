@@ -98,7 +98,6 @@ class RewardConfig(ReadsData, TrainingConfig, RewardSettings):
         0.1, gt=0, lt=0.9, description="Share of the prompts kept aside, from the end."
     )
     lengths: LengthConfig = Field(LengthConfig(), description="Token limits.")
-    batch: int = Field(16, ge=1, description="Prompts per optimiser step.")
 
     @model_validator(mode="after")
     def _consistent(self) -> RewardConfig:

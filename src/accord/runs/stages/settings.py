@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from accord.learning.settings import Share
 from accord.runs.inputs import GoldName, PolicyName, Prompts, RewardName
 from accord.runs.stage import StageConfig
 from accord.validation import Settings
@@ -46,13 +45,6 @@ class ReadsData(StageConfig):
 class TrainingConfig(StageConfig):
     """What a stage that trains sets beside its trainer's settings."""
 
-    learning_rate: float = Field(gt=0, le=1, description="Peak step size of AdamW.")
-    adam_beta2: float = Field(
-        0.95, ge=0, lt=1, description="Decay of Adam's mean squared gradient, per step."
-    )
-    warmup: Share = Field(
-        0.05, ge=0, lt=1, description="Share of the steps over which the step size rises."
-    )
     lora: LoraConfig | None = Field(None, description="Train adapters instead of all weights.")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -16,7 +16,6 @@ from accord.runs.inputs import Demonstrations, PolicyName
 from accord.runs.plan import Plan
 from accord.runs.stage import Stage, StageResult
 from accord.runs.stages.settings import LengthConfig, ReadsData, TrainingConfig
-from accord.validation import Unit
 
 if TYPE_CHECKING:
     from accord.feedback.formats.source import DataSpec
@@ -38,9 +37,6 @@ class SftConfig(ReadsData, TrainingConfig, SupervisedSettings):
         "last", description="Assistant turns of a conversation that are trained."
     )
     lengths: LengthConfig = Field(LengthConfig(), description="Token limits.")
-    batch: Annotated[int, Unit("demonstrations")] = Field(
-        48, ge=1, description="Demonstrations per optimiser step."
-    )
     heldout: int = Field(256, ge=1, description="Demonstrations kept aside, from the end.")
 
 
