@@ -32,6 +32,7 @@ from accord.studio.errors import NotHere
 from accord.studio.projects import importing
 from accord.studio.queue import assigning
 from accord.studio.storage import events
+from accord.studio.storage.plain import LONGEST_REASON, SHORTEST_REASON
 from accord.studio.storage.tables import Account, Answer, Event, Item
 
 router = APIRouter(tags=["data"], route_class=Route)
@@ -59,7 +60,7 @@ class RetireIn(Model):
     """Taking an answer out."""
 
     state: Literal["withdrawn", "excluded"]
-    reason: str = Field(min_length=3, max_length=300)
+    reason: str = Field(min_length=SHORTEST_REASON, max_length=LONGEST_REASON)
 
 
 class EventOut(BaseModel):

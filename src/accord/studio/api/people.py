@@ -7,15 +7,13 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from accord.studio.api.base import ApiDep, Looker, Manager, Model, Route, Who
-from accord.studio.errors import NotAllowed, NotHere
+from accord.studio.errors import NotAllowed
 from accord.studio.people import accounts, api_tokens, erasing, invitations, members, passwords
 from accord.studio.people.accounts import Visitor
-from accord.studio.people.members import ABOVE
-from accord.studio.storage.tables import Account, Membership
+from accord.studio.storage.plain import LONGEST_REASON, SHORTEST_REASON
 
 router = APIRouter(tags=["people"], route_class=Route)
 
@@ -48,7 +46,7 @@ class StateIn(Model):
     """A member's new state, and why."""
 
     state: Literal["active", "paused", "quarantined", "removed"]
-    reason: str = Field(min_length=3, max_length=300)
+    reason: str = Field(min_length=SHORTEST_REASON, max_length=LONGEST_REASON)
 
 
 class InvitationIn(Model):
@@ -156,29 +154,6 @@ def list_members(api: ApiDep, access: Looker) -> Any:
     ]
 
 
-def change_state(
-    session: Session,
-    project_id: int,
-    who: Visitor,
-    role: str,
-    public: str,
-    state: str,
-    reason: str,
-    now: float,
-) -> None:
-    """Set a member's state as `who` with `role` there may; raises NotHere, NotAllowed."""
-    query = select(Membership, Account).join(Account, Account.id == Membership.account_id)
-    row = session.execute(
-        query.where(Membership.project_id == project_id, Account.public == public)
-    ).first()
-    if row is None:
-        raise NotHere(f"there is no member {public!r}", "GET …/members lists them")
-    member, account = row
-    if ABOVE[member.role] > ABOVE[role] or account.id == who.id:
-        raise NotAllowed("you cannot change yourself or people above you", "ask an owner")
-    members.set_member_state(session, project_id, account.id, state, reason, now, who.public)
-
-
 @router.put(
     "/projects/{slug}/members/{account}/state",
     response_model=list[MemberOut],
@@ -188,8 +163,11 @@ def put_state(api: ApiDep, access: Manager, account: str, wanted: StateIn) -> An
     """Change a member's state, with a reason that goes into the log."""
 
     def work(session: Session) -> None:
-        where = (session, access.project.id, access.me, access.role, account)
-        change_state(*where, wanted.state, wanted.reason, api.db.now())
+        project_id, me = access.project.id, access.me
+        _, member = members.changeable(session, project_id, account, me, access.role)
+        members.set_member_state(
+            session, project_id, member.id, wanted.state, wanted.reason, api.db.now(), me.public
+        )
 
     api.db.transact(work)
     return list_members(api, access)
@@ -200,8 +178,7 @@ def put_state(api: ApiDep, access: Manager, account: str, wanted: StateIn) -> An
 )
 def invite(api: ApiDep, access: Manager, wanted: InvitationIn) -> Any:
     """A link, shown once. Not idempotent: every call makes another."""
-    if ABOVE[wanted.role] > ABOVE[access.role]:
-        raise NotAllowed("nobody gives a role above their own", "ask an owner")
+    members.check_may_give(wanted.role, access.role)
     secret = invitations.invite(
         api.db, access.me, wanted.role, access.project.id, wanted.days, wanted.uses
     )

@@ -25,8 +25,8 @@ from accord.studio.api.base import (
     paged,
     position,
 )  # fmt: skip
-from accord.studio.errors import NotAllowed, NotHere
-from accord.studio.people import members
+from accord.studio.errors import NotHere
+from accord.studio.people import accounts, members
 from accord.studio.projects import editing
 from accord.studio.projects.incoming import ItemIn
 from accord.studio.projects.settings import ProjectSettings
@@ -209,10 +209,7 @@ def make_project(
 ) -> Any:
     """Make a project from its settings; the caller owns it."""
     who.need("manage")
-    if who.visitor.role not in ("owner", "manager"):
-        raise NotAllowed(
-            "only owners and managers of the house make projects", "ask one for the role"
-        )
+    accounts.check_may_make_projects(who.visitor)
     key = None if idempotency_key is None else f"{who.visitor.public}:{idempotency_key}"
     project_id = editing.create_project(api.db, settings, who.visitor.id, key)
     with api.db.read() as session:
@@ -246,8 +243,7 @@ def put_settings(api: ApiDep, access: Manager, settings: ProjectSettings) -> Any
 )
 def life(api: ApiDep, access: Manager, wanted: Life) -> Any:
     """Paused and archived projects serve nothing; answers under way are still taken."""
-    do = {"pause": editing.pause, "resume": editing.resume, "archive": editing.archive}[wanted.do]
-    do(api.db, access.project.id, access.me.id)
+    editing.change_life(api.db, access.project.id, wanted.do, access.me.id)
     return _full(api, _again(api, access))
 
 
@@ -293,8 +289,7 @@ def guideline(
 )
 def put_guideline(api: ApiDep, access: Manager, wanted: GuidelineIn) -> Any:
     """A new version, unless the text is that of the newest."""
-    if guideline(api, access)["text"] != wanted.text:
-        editing.new_guideline(api.db, access.project.id, wanted.text, access.me.id)
+    editing.new_guideline(api.db, access.project.id, wanted.text, access.me.id)
     return guideline(api, access)
 
 

@@ -13,7 +13,7 @@ from starlette.responses import FileResponse
 from accord.studio.api.base import ApiDep, Model, Route, Who, Worker
 from accord.studio.projects.settings import ProjectSettings
 from accord.studio.queue import assigning
-from accord.studio.queue.assigning import Nothing, Served
+from accord.studio.queue.assigning import Nothing, Served, SkipReason
 from accord.studio.tasks import blinding, contents
 from accord.studio.tasks.clips import clip_file, clip_name
 from accord.studio.tasks.parts import steps_of
@@ -104,9 +104,7 @@ class SkipIn(Model):
     """No answer, and why; the item is not served again to the caller."""
 
     lease: str = Field(min_length=1, max_length=64)
-    reason: Literal[
-        "unsure", "offensive", "distressing", "broken", "language", "expertise", "other"
-    ]
+    reason: SkipReason
     note: str | None = Field(None, max_length=2000)
 
 

@@ -19,7 +19,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from accord.errors import ConfigError
-from accord.studio.errors import Conflict, NotHere
+from accord.studio.errors import Conflict, NotAllowed, NotHere
 from accord.studio.storage import events
 from accord.studio.storage.database import Database
 from accord.studio.storage.tables import Account, Invitation, Login, PasswordLink
@@ -61,6 +61,20 @@ def allowed(role: str | None, need: str, write: bool) -> bool:
     if role == "auditor":
         return not write and need != "work"
     return need in PERMISSIONS[role]
+
+
+def may_make_projects(who: Visitor) -> bool:
+    """Whether they may make projects: owners and managers of the house."""
+    return who.role in ("owner", "manager")
+
+
+def check_may_make_projects(who: Visitor) -> None:
+    """Raises NotAllowed for who may not make projects."""
+    if not may_make_projects(who):
+        raise NotAllowed(
+            "only owners and managers of the house make projects",
+            "ask one for the role, or for a project to take part in",
+        )
 
 
 def token() -> str:

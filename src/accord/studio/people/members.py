@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from accord.errors import ConfigError
 from accord.studio.errors import NotAllowed, NotHere
+from accord.studio.people.accounts import Visitor
 from accord.studio.projects.settings import ProjectSettings, settings_from
 from accord.studio.storage import events
 from accord.studio.storage.database import Database
@@ -177,6 +178,32 @@ def set_member_state(
     public = session.get_one(Account, account_id).public
     session.flush()
     events.append(session, project_id, f"member.{state}", public, by, at, {"reason": reason})
+
+
+def check_may_give(role: str, own_role: str) -> None:
+    """Raises ConfigError for a role that there is not, NotAllowed for one above the giver's."""
+    if role not in ROLES:
+        raise ConfigError(f"there is no role {role!r}", f"roles: {', '.join(ROLES)}")
+    if ABOVE[role] > ABOVE[own_role]:
+        raise NotAllowed("nobody gives a role above their own", "ask an owner")
+
+
+def changeable(
+    session: Session, project_id: int, public: str, me: Visitor, own_role: str
+) -> tuple[Membership, Account]:
+    """The member with this public id, whom `me`, with `own_role` in the project, may change: nobody
+    above them, nor themselves (owners of the house may). Raises NotHere, NotAllowed."""
+    query = select(Membership, Account).join(Account, Account.id == Membership.account_id)
+    row = session.execute(
+        query.where(Membership.project_id == project_id, Account.public == public)
+    ).first()
+    if row is None:
+        raise NotHere(f"there is no member {public!r}", "the project's list of members has them")
+    member, account = row
+    myself = account.id == me.id and me.role != "owner"
+    if myself or ABOVE[member.role] > ABOVE[own_role]:
+        raise NotAllowed("you cannot change yourself or people above you", "ask an owner")
+    return member, account
 
 
 def set_trusted(

@@ -33,7 +33,7 @@ from accord.studio.storage.tables import Account, Chain, Event, Guideline, Item,
 from accord.validation import read_yaml
 
 __all__ = [
-    "Added", "Incoming", "add_items", "add_member", "archive", "create_project", "find_project", "items_from", "members",
+    "Added", "Incoming", "add_items", "add_member", "archive", "change_life", "create_project", "find_project", "items_from", "members",
     "new_guideline", "pause", "pause_items", "prioritise", "resume", "sample_project", "set_gold", "set_member_state",
     "set_trusted", "settings_of", "update_settings",
 ]  # fmt: skip
@@ -395,10 +395,20 @@ def update_settings(
 
 
 def new_guideline(db: Database, project_id: int, text: str, by: int | None) -> int:
-    """Publish a new version of the guideline; returns its number."""
+    """Publish a new version of the guideline, unless the text is the newest's; returns its number.
+    Raises ConfigError for one that is too long."""
 
     def work(session: Session) -> int:
         project = _locked(session, project_id)
+        newest = session.scalars(
+            select(Guideline)
+            .where(Guideline.project_id == project_id)
+            .order_by(Guideline.version.desc())
+            .limit(1)
+        ).one()
+        if newest.text == text:
+            return newest.version
+        settings_from({**project.settings, "guideline": text})
         version = _add_guideline(session, project, text, by, db.now())
         project.settings = {**project.settings, "guideline": text}
         session.flush()
@@ -425,6 +435,14 @@ def _add_guideline(
         session, project.id, "guideline.published", project.slug, _public(session, by), now, payload
     )
     return last + 1
+
+
+def change_life(db: Database, project_id: int, do: str, by: int | None) -> None:
+    """do: pause, resume or archive; raises ConfigError for anything else."""
+    acts = {"pause": pause, "resume": resume, "archive": archive}
+    if do not in acts:
+        raise ConfigError(f"a project cannot {do!r}", f"it can {', '.join(acts)}")
+    acts[do](db, project_id, by)
 
 
 def pause(db: Database, project_id: int, by: int | None) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 from sqlalchemy import ColumnElement, Table, bindparam, exists, func, insert, select
 from sqlalchemy.orm import Session
@@ -33,7 +33,10 @@ __all__ = [
     "SKIP_REASONS", "Beat", "Nothing", "Receipt", "Served", "add_turn", "as_served", "exclude", "heartbeat", "next_view", "peek", "progress",
     "reopen_expired", "save_draft", "skip", "submit", "undo", "withdraw",
 ]  # fmt: skip
-SKIP_REASONS = ("unsure", "offensive", "distressing", "broken", "language", "expertise", "other")
+SkipReason = Literal[
+    "unsure", "offensive", "distressing", "broken", "language", "expertise", "other"
+]
+SKIP_REASONS: tuple[str, ...] = get_args(SkipReason)
 Reason = Literal["done", "cap", "paused", "not_qualified", "all_leased"]
 Presenter = Callable[
     [Any, list[dict[str, Any]], ProjectSettings, list[dict[str, Any]]], dict[str, Any]

@@ -5,7 +5,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from accord.errors import DataError
+from accord.errors import ConfigError, DataError
+
+SHORTEST_REASON, LONGEST_REASON = 3, 300
+"""Characters of a reason that goes into the log."""
+
+
+def reason_in(text: str) -> str:
+    """What somebody gave as the reason, without blanks around it. Raises ConfigError for one that
+    is too short to say anything, or too long."""
+    reason = text.strip()
+    if not SHORTEST_REASON <= len(reason) <= LONGEST_REASON:
+        raise ConfigError(
+            f"the reason has {len(reason)} characters",
+            f"say why in {SHORTEST_REASON} to {LONGEST_REASON}: the log keeps it",
+        )
+    return reason
 
 
 def check_text(value: Any) -> None:

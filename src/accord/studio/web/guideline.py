@@ -81,8 +81,7 @@ def publish(studio: StudioDep, access: Manager, form: Fields) -> Response:
     """A new version."""
     text = form.get("text", "").replace("\r\n", "\n").strip()
     if text != access.settings.guideline.strip():
-        changed = access.settings.model_copy(update={"guideline": text})
-        editing.update_settings(studio.db, access.project.id, changed, access.me.id)
+        editing.new_guideline(studio.db, access.project.id, text, access.me.id)
     return go(f"/p/{access.project.slug}/guideline", "published")
 
 

@@ -9,8 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
-from accord.studio.errors import NotAllowed
-from accord.studio.people import rate_limits
+from accord.studio.people import accounts, rate_limits
 from accord.studio.people.accounts import Visitor
 from accord.studio.projects import editing
 from accord.studio.queue import assigning
@@ -31,11 +30,6 @@ class Card:
     progress: Progress
 
 
-def may_make_projects(me: Visitor) -> bool:
-    """Owners and managers of the house."""
-    return me.role in ("owner", "manager")
-
-
 @router.get("/")
 def home(request: Request, studio: StudioDep, me: Me) -> Response:
     """My projects with their progress."""
@@ -53,7 +47,7 @@ def home(request: Request, studio: StudioDep, me: Me) -> Response:
         request,
         "home.html.j2",
         cards=cards,
-        may_make=may_make_projects(me),
+        may_make=accounts.may_make_projects(me),
         refused=refused,
         refused_writes=writes,
     )
@@ -94,10 +88,7 @@ def sample(studio: StudioDep, me: Me) -> Response:
 
 def make_sample(studio: Studio, me: Visitor) -> str:
     """Make it; raises NotAllowed for who may not make projects."""
-    if not may_make_projects(me):
-        raise NotAllowed(
-            "only owners and managers make projects", "ask one for a project to take part in"
-        )
+    accounts.check_may_make_projects(me)
     project_id = editing.sample_project(studio.db, me.id)
     with studio.db.read() as session:
         return session.get_one(Project, project_id).slug

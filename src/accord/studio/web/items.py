@@ -24,6 +24,7 @@ from accord.studio.api.base import cursor, position
 from accord.studio.errors import NotHere
 from accord.studio.projects import editing
 from accord.studio.queue import submission
+from accord.studio.storage.plain import reason_in
 from accord.studio.storage.tables import Account, Answer, Item, Membership, View
 from accord.studio.tasks import contents, presenting
 from accord.studio.tasks.markup import json_html, visible
@@ -309,7 +310,6 @@ def exclude(
     access: ProjectAccess = Reviewer,
 ) -> Response:
     """Take one answer out, with a reason; its slot opens for others."""
-    reason = form.get("reason", "").strip()
     with studio.db.read() as session:
         query = select(Answer.id).join(Item, Item.id == Answer.item_id)
         known = session.scalar(
@@ -317,10 +317,11 @@ def exclude(
         )
     if known is None:
         raise NotHere("there is no such answer")
-    if len(reason) < 3:
-        error = ConfigError("say why in a few words: the log keeps it")
+    try:
+        reason = reason_in(form.get("reason", ""))
+    except ConfigError as error:
         return _item(request, studio, access, key, error)
-    submission.exclude(studio.db, answer, reason[:300], access.me.public)
+    submission.exclude(studio.db, answer, reason, access.me.public)
     return go(f"/p/{access.project.slug}/items/{key}", "saved")
 
 

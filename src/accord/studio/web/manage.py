@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from accord.errors import AccordError, ConfigError
 from accord.feedback.formats.reading import SENT, kind_of
-from accord.studio.errors import NotAllowed
+from accord.studio.people import accounts
 from accord.studio.projects import editing
 from accord.studio.projects.editing import Added, Incoming
 from accord.studio.projects.settings import TASKS, ProjectSettings, parse_settings, settings_from
@@ -29,7 +29,6 @@ from accord.studio.web.context import (
     go,
     page,
 )
-from accord.studio.web.home import may_make_projects
 
 router = APIRouter()
 EXAMPLE = """name: My project
@@ -47,10 +46,7 @@ guideline: |
 @router.get("/p/new")
 def new_page(request: Request, me: Me) -> Response:
     """A new project: a few questions, or the whole as YAML; and a file of items."""
-    if not may_make_projects(me):
-        raise NotAllowed(
-            "only owners and managers make projects", "ask one for a project to take part in"
-        )
+    accounts.check_may_make_projects(me)
     return page(request, "new.html.j2", tasks=TASKS, values={"yaml": EXAMPLE}, example=EXAMPLE)
 
 
@@ -66,10 +62,7 @@ async def new(request: Request, studio: StudioDep, me: Me, form: Fields) -> Resp
 def _new(
     request: Request, studio: Studio, me: Me, form: dict[str, str], upload: UploadFile | None
 ) -> Response:
-    if not may_make_projects(me):
-        raise NotAllowed(
-            "only owners and managers make projects", "ask one for a project to take part in"
-        )
+    accounts.check_may_make_projects(me)
     try:
         settings = (
             parse_settings(form.get("yaml", ""))
@@ -233,10 +226,5 @@ def change(request: Request, studio: StudioDep, access: Manager, form: Fields) -
 @router.post("/p/{slug}/life")
 def life(studio: StudioDep, access: Manager, form: Fields) -> Response:
     """Pause, resume or archive."""
-    do = {"pause": editing.pause, "resume": editing.resume, "archive": editing.archive}.get(
-        form.get("do", "")
-    )
-    if do is None:
-        raise ConfigError(f"there is nothing called {form.get('do')!r} to do")
-    do(studio.db, access.project.id, access.me.id)
+    editing.change_life(studio.db, access.project.id, form.get("do", ""), access.me.id)
     return go(f"/p/{access.project.slug}/settings", "saved")

@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter, Request
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from accord.errors import AccordError, ConfigError
-from accord.studio.errors import Conflict, NotAllowed, NotHere
+from accord.studio.errors import Conflict, NotHere
 from accord.studio.people import accounts, erasing, invitations, members, passwords, self_service
 from accord.studio.people.members import ABOVE
-from accord.studio.storage.tables import Account, Membership
 from accord.studio.web.context import (
     Fields,
     Manager,
@@ -66,7 +64,7 @@ def people(request: Request, studio: StudioDep, access: Manager) -> Response:
 def invite(request: Request, studio: StudioDep, access: Manager, form: Fields) -> Response:
     """A link, shown once."""
     try:
-        _check_role(access, form.get("role", ""))
+        members.check_may_give(form.get("role", ""), access.role)
         days, uses = _number(form.get("days", "7")), int(_number(form.get("uses", "1")))
         secret = invitations.invite(
             studio.db, access.me, form["role"], access.project.id, days, uses
@@ -89,20 +87,12 @@ def revoke(studio: StudioDep, access: Manager, number: int) -> Response:
 def change(studio: StudioDep, access: Manager, public: str, form: Fields) -> Response:
     """Another role or state: active, paused, quarantined, removed."""
     role, state = form.get("role", ""), form.get("state", "")
-    _check_role(access, role)
+    members.check_may_give(role, access.role)
 
     def work(session: Session) -> None:
-        query = select(Membership, Account).join(Account, Account.id == Membership.account_id)
-        row = session.execute(
-            query.where(Membership.project_id == access.project.id, Account.public == public)
-        ).first()
-        if row is None:
-            raise NotHere("there is no such member")
-        member, account = row
-        if ABOVE[member.role] > ABOVE[access.role] or (
-            account.id == access.me.id and access.me.role != "owner"
-        ):
-            raise NotAllowed("you cannot change yourself or people above you", "ask an owner")
+        member, account = members.changeable(
+            session, access.project.id, public, access.me, access.role
+        )
         now, by = studio.db.now(), access.me.public
         if role != member.role:
             members.change_role(session, access.project.id, account.id, role, now, by)
@@ -113,13 +103,6 @@ def change(studio: StudioDep, access: Manager, public: str, form: Fields) -> Res
 
     studio.db.transact(work)
     return go(f"/p/{access.project.slug}/people", "saved")
-
-
-def _check_role(access: ProjectAccess, role: str) -> None:
-    if role not in members.ROLES:
-        raise ConfigError(f"there is no role {role!r}", f"roles: {', '.join(members.ROLES)}")
-    if ABOVE[role] > ABOVE.get(access.role, 0):
-        raise NotAllowed("nobody gives a role above their own", "ask an owner")
 
 
 def _number(text: str) -> float:

@@ -13,13 +13,13 @@ from starlette.responses import Response
 
 from accord.errors import AccordError, ConfigError
 from accord.statistics.intervals import Interval
-from accord.studio.api.people import change_state
 from accord.studio.errors import NotAllowed, NotHere
 from accord.studio.people import members
 from accord.studio.quality import charts, choosing
 from accord.studio.quality.cache import CachedStats, StatsCache
 from accord.studio.quality.measures import Forecast, forecast
 from accord.studio.queue import assigning
+from accord.studio.storage.plain import reason_in
 from accord.studio.storage.tables import Account, Item
 from accord.studio.web.context import (
     Fields,
@@ -145,7 +145,7 @@ def change(
     request: Request, studio: StudioDep, access: Manager, public: str, form: Fields
 ) -> Response:
     """Quarantine or restore, with a reason; or put into the reference set, or take out."""
-    do, reason = form.get("do", ""), form.get("reason", "").strip()
+    do = form.get("do", "")
 
     def work(session: Session) -> None:
         now = studio.db.now()
@@ -159,14 +159,11 @@ def change(
             return
         if do not in ("quarantine", "restore"):
             raise ConfigError(f"there is nothing called {do!r} to do")
-        if len(reason) < 3:
-            raise ConfigError(
-                "say why in a few words: the log keeps it, and the annotator reads it"
-            )
+        why = reason_in(form.get("reason", ""))
         state = "quarantined" if do == "quarantine" else "active"
-        change_state(
-            session, access.project.id, access.me, access.role, public, state, reason[:300], now
-        )
+        project_id, me = access.project.id, access.me
+        _, member = members.changeable(session, project_id, public, me, access.role)
+        members.set_member_state(session, project_id, member.id, state, why, now, me.public)
 
     try:
         studio.db.transact(work)
