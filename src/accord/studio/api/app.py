@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from accord import __version__
 from accord.errors import AccordError, RunError
 from accord.studio.api import data, hooks, people, projects, work
-from accord.studio.api.base import Api, Limiter, Problem, Unknown
+from accord.studio.api.base import Api, Limiter, NotSignedIn, Problem
 from accord.studio.errors import AnswerError, Conflict, NotAllowed, NotHere
 from accord.studio.people.rate_limits import TooMany
 from accord.studio.quality.cache import StatsCache
@@ -115,7 +115,7 @@ def _problem(
 
 
 _KINDS: tuple[tuple[type[AccordError], int, str], ...] = (
-    (Unknown, 401, "Not signed in"), (NotHere, 404, "Not there"), (AnswerError, 400, "Wrong answer"),
+    (NotSignedIn, 401, "Not signed in"), (NotHere, 404, "Not there"), (AnswerError, 400, "Wrong answer"),
     (TooMany, 429, "Too fast"), (NotAllowed, 403, "Not allowed"), (Conflict, 409, "Conflict"),
     (RunError, 503, "Out of order"), (AccordError, 400, "Wrong request"),
 )  # fmt: skip

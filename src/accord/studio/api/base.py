@@ -34,7 +34,7 @@ PER_MINUTE, BURST = 600.0, 120.0
 MOST = 500
 
 
-class Unknown(AccordError):
+class NotSignedIn(AccordError):
     """There is no valid token with the request."""
 
 
@@ -162,13 +162,13 @@ def caller(request: Request, api: ApiDep, credentials: Bearer) -> Caller:
     """Who calls, by the bearer token; tries with wrong tokens are limited by address, requests by
     token."""
     if credentials is None:
-        raise Unknown(
+        raise NotSignedIn(
             "there is no token with the request", "send the header Authorization: Bearer accord_…"
         )
     owner = api_tokens.token_owner(api.db, credentials.credentials)
     if owner is None:
         rate_limits.attempt(api.db, "token", address(request))
-        raise Unknown(
+        raise NotSignedIn(
             "the token is unknown, revoked or has expired",
             "make a new one under your name in the studio",
         )

@@ -50,7 +50,7 @@ class Secrets:
     verifier: str
 
 
-class Unknown(NotAllowed):
+class NoAccount(NotAllowed):
     """The provider knows them, the studio does not."""
 
 
@@ -119,13 +119,13 @@ def _known(session: Session, identity: Identity) -> Account | None:
 
 
 def enter(db: Database, identity: Identity) -> str:
-    """Sign in; returns the cookie's secret. Raises Unknown for who has no account here, NotAllowed
+    """Sign in; returns the cookie's secret. Raises NoAccount for who has none here, NotAllowed
     for a closed one."""
 
     def work(session: Session) -> str:
         account = _known(session, identity)
         if account is None:
-            raise Unknown("no account here belongs to this sign-in")
+            raise NoAccount("no account here belongs to this sign-in")
         return accounts.begin_session(session, account, db.now(), HOW)
 
     return db.transact(work)

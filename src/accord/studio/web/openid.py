@@ -14,7 +14,7 @@ from accord.errors import AccordError
 from accord.studio.errors import NotHere
 from accord.studio.people import accounts, identities, rate_limits
 from accord.studio.people.accounts import Visitor, digest, token
-from accord.studio.people.identities import WAY_SECONDS, Unknown, Way
+from accord.studio.people.identities import WAY_SECONDS, NoAccount, Way
 from accord.studio.people.invitations import NotNeeded
 from accord.studio.people.openid import Identity, OpenId, OpenIdError
 from accord.studio.web import security
@@ -172,5 +172,5 @@ def _arrive(
         return enter(studio, secret, f"/p/{slug}/work" if slug else "/")
     try:
         return enter(studio, identities.enter(studio.db, identity), way.where)
-    except Unknown:
+    except NoAccount:
         return _failed(request, studio, "unknown", 403)
