@@ -1,7 +1,8 @@
 """Words in the reader's language: JSON catalogues, one flat mapping of key to text per language.
 
-A text may hold {names}. Keys are checked by the tests: every language has the same ones, every key
-that is used exists.
+A text may hold {names}. One that depends on {count} is a mapping from CLDR's plural categories of
+its language (English and German: one, other) to texts. Keys and categories are checked by the
+tests: every language has the same keys and its own categories, every key that is used exists.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from functools import lru_cache
 from importlib import resources
 from typing import Any
 
+from babel import Locale
+
 LANGUAGES = {"en": "English", "de": "Deutsch"}
 PSEUDO = "ar-XB"
 """A language nobody speaks: English between marks, written from right to left, to find what is not
 translated."""
-RTL = ("ar", "fa", "he", "ur", "yi", "dv", "ps")
+Text = str | dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -25,20 +28,28 @@ class Words:
     """The texts of one language."""
 
     language: str
-    texts: dict[str, str]
+    texts: dict[str, Text]
+
+    @property
+    def locale(self) -> Locale:
+        """What CLDR knows of the language."""
+        return Locale(self.language.split("-")[0])
 
     @property
     def direction(self) -> str:
         """ltr or rtl."""
-        return "rtl" if self.language.split("-")[0] in RTL else "ltr"
+        return self.locale.text_direction
 
     def __call__(self, key: str, **values: Any) -> str:
         """The text of a key with its {names} filled in; raises KeyError for a key that does not
         exist."""
         text = self.texts[key]
+        if not isinstance(text, str):
+            form = self.locale.plural_form(values["count"])
+            text = text.get(form, text["other"])  # the invented language has English's forms
         return re.sub(r"\{(\w+)\}", lambda found: str(values[found[1]]), text) if values else text
 
-    def starting(self, *prefixes: str) -> dict[str, str]:
+    def starting(self, *prefixes: str) -> dict[str, Text]:
         """The texts whose keys start so: what a script needs."""
         return {key: text for key, text in self.texts.items() if key.startswith(prefixes)}
 
@@ -47,12 +58,16 @@ class Words:
 def words(language: str) -> Words:
     """The catalogue of a language; English for one that does not exist."""
     if language == PSEUDO:
-        return Words(
-            PSEUDO, {key: f"\u2067[{text}]\u2069" for key, text in words("en").texts.items()}
-        )
+        return Words(PSEUDO, {key: _marked(text) for key, text in words("en").texts.items()})
     known = language if language in LANGUAGES else "en"
     file = resources.files("accord.studio") / "locale" / f"{known}.json"
     return Words(known, json.loads(file.read_text(encoding="utf-8")))
+
+
+def _marked(text: Text) -> Text:
+    if isinstance(text, str):
+        return f"\u2067[{text}]\u2069"
+    return {form: f"\u2067[{inner}]\u2069" for form, inner in text.items()}
 
 
 def preferred(header: str) -> str:

@@ -235,7 +235,7 @@ def test_guessing_is_limited_and_the_limit_is_heard(
     assert refused.status_code == 429
     assert int(refused.headers["retry-after"]) > 200
     assert "refused a try at login" in caplog.text
-    assert "1 tries to sign in, too many for one name" in owner.page("/").text
+    assert "1 try to sign in, too many for one name" in owner.page("/").text
     with pytest.raises(TooMany, match="wait"):
         rate_limits.attempt(house.db, "login", "olga")
     for spelling in (" olga", "OLGA  ", "\uff4flga"):  # another spelling is no other name

@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
+from babel import Locale
 from houses import Client, House
 
 from accord.studio.i18n import LANGUAGES, PSEUDO, preferred, words
@@ -18,6 +19,14 @@ GROUPS = "nav|said|error|login|password|openid|join|home|limit|guideline|questio
 COMPOSED = re.compile(
     r"(said|limit|role|state|scope|skip)\.|task\.(name|about|question|step|strength|missing)\.|me\.attribute\.|work\.(role|nothing)\.|work\.model_|new\.critique\.|quality\.(tab|purpose|item|answer|goal)\.|settings\.(pause|resume|archive)|openid\.(down|refused|cancelled|stale|unknown)|join\.unneeded\.|person\.(way\.|goes_|stays_)"
 )
+
+
+def forms(text: str | dict[str, str]) -> dict[str, str]:
+    return {"other": text} if isinstance(text, str) else text
+
+
+def gaps(text: str) -> set[str]:
+    return set(re.findall(r"\{\w+\}", text))
 
 
 def used() -> set[str]:
@@ -38,11 +47,31 @@ def test_languages_have_the_same_keys_and_the_same_gaps_to_fill() -> None:
         texts = words(language).texts
         assert texts.keys() == english.keys(), language
         for key, text in texts.items():
-            assert text.strip(), (language, key)
-            assert set(re.findall(r"\{\w+\}", text)) == set(re.findall(r"\{\w+\}", english[key])), (
-                language,
-                key,
-            )
+            here, there = forms(text), forms(english[key])
+            assert all(inner.strip() for inner in here.values()), (language, key)
+            assert gaps(here["other"]) == gaps(there["other"]), (language, key)
+            if len(here) > 1 or len(there) > 1:  # "one taste" needs no number
+                assert here.keys() == Locale(language).plural_form.tags | {"other"}, (language, key)
+                assert all(gaps(inner) <= gaps(here["other"]) for inner in here.values())
+                assert "{count}" in here["other"], (language, key)
+
+
+def test_a_text_follows_its_number() -> None:
+    for language, one, many in (
+        ("en", "1 try with API tokens", "2 tries with API tokens"),
+        ("de", "1 Versuch mit API-Schlüsseln", "2 Versuche mit API-Schlüsseln"),
+        (PSEUDO, "\u2067[1 try with API tokens]\u2069", "\u2067[2 tries with API tokens]\u2069"),
+    ):
+        assert words(language)("limit.token", count=1) == one
+        assert words(language)("limit.token", count=2) == many
+        assert words(language)("limit.token", count=0) == many.replace("2", "0")
+    assert words("en")("quality.groups_found", count=1) == "One taste explains the votes best."
+
+
+def test_scripts_get_texts_that_need_no_number() -> None:
+    for language in (*LANGUAGES, PSEUDO):
+        texts = words(language).starting("task.", "key.", "work.", "skip.")
+        assert all(isinstance(text, str) for text in texts.values())
 
 
 def test_no_key_is_there_twice() -> None:
