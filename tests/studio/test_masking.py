@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from accord.studio.tasks.masking import fold, mask_names
+from accord.studio.tasks.masking import fold, hide, mask_names
 
 NAMES = [
     "ChatGPT", "GPT-4", "Claude", "Claude 3.5 Sonnet", "Gemini", "Gemini 1.5 Pro", "Llama", "Llama 3", "LLaMA-2", "Mistral",
@@ -73,7 +73,7 @@ def test_self_naming_never_reaches_a_rater(answer: str, names: list[str]) -> Non
     for name in names:
         assert fold(name)[0] not in fold(masked.text)[0]
     assert masked.masks
-    assert masked.restore(masked.text) == answer
+    assert masked.restore(masked.text) == (answer, masked.masks)
     for mask in masked.masks:
         assert masked.names[mask.number - 1] == answer[mask.start : mask.end]
 
@@ -109,4 +109,16 @@ def test_offsets_lead_back_to_the_original() -> None:
 
 def test_placeholders_a_model_wrote_are_no_way_in() -> None:
     masked = mask_names("I am Claude. ⟨name 2⟩ ⟨name 999999999999⟩")
-    assert masked.restore(masked.text) == "I am Claude. ⟨name 2⟩ ⟨name 999999999999⟩"
+    restored, masks = masked.restore(masked.text)
+    assert restored == "I am Claude. ⟨name 2⟩ ⟨name 999999999999⟩"
+    assert hide(restored, masks) == masked.text
+
+
+def test_a_name_of_ones_own_is_not_hidden_again() -> None:
+    """Or else who edits a text could learn the hidden name by writing names and taking it back."""
+    masked = mask_names("I am Claude. It rains.")
+    written = "I am ⟨name 1⟩, not Claude and not ChatGPT. ⟨name 1⟩!"
+    restored, masks = masked.restore(written)
+    assert restored == "I am Claude, not Claude and not ChatGPT. Claude!"
+    assert masked.restored_length(written) == len(restored)
+    assert hide(restored, masks) == written

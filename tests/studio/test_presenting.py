@@ -101,7 +101,7 @@ def test_an_edit_gets_its_names_back() -> None:
     one = served([{"id": "a", "content": TEXT}], ["a"])
     shown = screen(one, settings, "/media")["options"][0]["text"]
     edited = to_original({"content": shown.replace("Spain", "Italy")}, one, settings)
-    assert edited == {"content": TEXT.replace("Spain", "Italy")}
+    assert edited == {"content": TEXT.replace("Spain", "Italy"), "names": [[5, 12, 1]]}
     undone = screen(served(one.options, ["a"], edited), settings, "/media")["draft"]["answer"][
         "content"
     ]

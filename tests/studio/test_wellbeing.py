@@ -88,7 +88,7 @@ def test_a_break_is_due_until_one_was_taken(db: Database, clock: Clock) -> None:
     assert wellbeing.load(db, made, ann).since_break == pytest.approx(1)
 
 
-def test_ones_own_numbers(db: Database) -> None:
+def test_ones_own_numbers(db: Database, clock: Clock) -> None:
     gold = {
         "prompt": "gold",
         "options": ["right", "wrong"],
@@ -106,6 +106,9 @@ def test_ones_own_numbers(db: Database) -> None:
                 view,
                 {"preferred": view.options[0]["id"]} if account == ann else {"tie": True},
             )
+    today = wellbeing.consistency(db, made, ann)  # a number that moves now, or not, would tell gold
+    assert (today.answers, today.compared, today.first_share) == (3, 0, None)
+    clock.now += 86_400
     own = wellbeing.consistency(db, made, ann)
     assert (own.answers, own.agreed, own.compared) == (
         3,

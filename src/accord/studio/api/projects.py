@@ -64,7 +64,9 @@ class ProjectFull(ProjectOut):
     """With settings (for who may look) and progress."""
 
     settings: ProjectSettings | None = Field(description="All that is set; null for annotators.")
-    progress: ProgressOut
+    progress: ProgressOut | None = Field(
+        description="Null for annotators: what is not counted would tell the gold items."
+    )
 
 
 class Life(Model):
@@ -220,9 +222,10 @@ def make_project(
 
 
 def _full(api: Api, access: ProjectAccess) -> dict[str, Any]:
-    shown = access.settings if access.may("look", write=False) else None
+    if not access.may("look", write=False):
+        return {**_out(access.project, access.role), "settings": None, "progress": None}
     progress = asdict(assigning.progress(api.db, access.project.id))
-    return {**_out(access.project, access.role), "settings": shown, "progress": progress}
+    return {**_out(access.project, access.role), "settings": access.settings, "progress": progress}
 
 
 @router.get("/projects/{slug}", response_model=ProjectFull, summary="One project")

@@ -15,7 +15,7 @@ from accord.studio.projects.settings import ProjectSettings
 from accord.studio.queue import assigning
 from accord.studio.queue.assigning import Nothing, Served, SkipReason
 from accord.studio.tasks import blinding, contents
-from accord.studio.tasks.clips import clip_file, clip_name
+from accord.studio.tasks.clips import clip_file, clip_headers, clip_name
 from accord.studio.tasks.parts import steps_of
 
 router = APIRouter(tags=["work"], route_class=Route)
@@ -178,8 +178,9 @@ def shown(served: Served, settings: ProjectSettings, clips: str) -> dict[str, An
 )
 def clip(api: ApiDep, access: Worker, view: int, name: str) -> Any:
     """The film or picture of an option of one's own view."""
-    file = clip_file(api.db, api.media, access.project.slug, access.me.id, view, name)
-    return FileResponse(file, media_type=mimetypes.guess_type(name)[0])
+    file = clip_file(api.db, api.media, access.project, access.me.id, view, name)
+    kind = mimetypes.guess_type(name)[0]
+    return FileResponse(file, media_type=kind, headers=clip_headers(view, name))
 
 
 @router.post(
@@ -195,7 +196,7 @@ def heartbeat(api: ApiDep, access: Worker, view: int, sent: HeartbeatIn) -> Any:
 )
 def submit(api: ApiDep, access: Worker, view: int, sent: SubmitIn) -> Any:
     """Stored when the receipt comes. Late answers are never refused."""
-    served = assigning.peek(api.db, access.me.id, view)
+    served = assigning.peek(api.db, access.project.id, access.me.id, view)
     answer = blinding.received(sent.answer, served, access.settings)
     timing = {"active_seconds": sent.active_seconds, "interface": "api-v1"}
     return asdict(

@@ -148,9 +148,9 @@ def _since_break(views: list[tuple[float, float]], now: float) -> float:
 class Consistency:
     """What an annotator may know of their own judgements. answers: all of them. agreed of compared:
     answers of others to the same items with the same main part; first_share: how often the option
-    shown first was preferred (an even hand is near half). Items with known answers are left out of
-    both: numbers that move after one answer would give them away, and so would a count that does
-    not."""
+    shown first was preferred (an even hand is near half). Both are of the days before today and of
+    the work alone: numbers that move after one answer would give items with known answers away, and
+    so would numbers that do not."""
 
     answers: int
     agreed: int
@@ -176,7 +176,6 @@ _MAIN = (
 def consistency(db: Database, project_id: int, account_id: int) -> Consistency:
     """The annotator's own numbers, from live answers."""
     work = select(Item.id).where(Item.project_id == project_id, Item.purpose == "work")
-    live = (Answer.project_id == project_id, Answer.state == "live", Answer.item_id.in_(work))
     given = (
         Answer.project_id == project_id,
         Answer.state == "live",
@@ -184,6 +183,13 @@ def consistency(db: Database, project_id: int, account_id: int) -> Consistency:
     )
     with db.read() as session:
         count = session.scalar(select(func.count()).where(*given)) or 0
+        today = day_start(session.get_one(Account, account_id), db.now())
+        live = (
+            Answer.project_id == project_id,
+            Answer.state == "live",
+            Answer.item_id.in_(work),
+            Answer.created_at < today,
+        )
         mine = session.execute(
             select(Answer.item_id, Answer.answer, View.shown)
             .join(View, View.id == Answer.view_id)

@@ -121,21 +121,22 @@ def _next(
     if begun is not None:
         return _serve_again(session, person, *begun, now, lease)
     purpose = _purpose(session, person)
-    if purpose in ("gold", "screening"):
+    if purpose == "failed":
+        return Nothing("not_qualified", "The screening was not passed.")
+    claimed = claims.claim(session, person, now) if purpose != "screening" else None
+    if claimed is None and purpose != "screening":
+        # gold that comes after the last of the work would be known as gold
+        return _why_nothing(session, person)
+    if purpose != "work":
         item = claims.unseen(session, person, purpose)
         if item is not None:
             slot_id = claims.own_slot(session, item, person.account_id)
             return _serve_new(session, person, item, slot_id, now, lease, present)
-        if purpose == "screening":
-            return Nothing(
-                "not_qualified",
-                "There are too few screening items; please tell the project's manager.",
-            )
-    if purpose == "failed":
-        return Nothing("not_qualified", "The screening was not passed.")
-    claimed = claims.claim(session, person, now)
     if claimed is None:
-        return _why_nothing(session, person)
+        return Nothing(
+            "not_qualified",
+            "There are too few screening items; please tell the project's manager.",
+        )
     return _serve_new(session, person, claimed, claimed.slot_id, now, lease, present)
 
 
@@ -226,7 +227,8 @@ def _serve_new(
     present: Presenter | None,
 ) -> Served:
     """item: an Item, or a row with the columns that `claims.claim` gives."""
-    order = draw_order(person.seed, item.key, person.public, [o["id"] for o in item.options])
+    ids = [o["id"] for o in item.options]
+    order = draw_order(person.seed, item.key, item.draw, person.public, ids)
     by_id = {option["id"]: option for option in item.options}
     extra = (
         present(item.prompt, [by_id[i] for i in order], person.settings, item.tools)
@@ -318,13 +320,13 @@ def as_served(view: View, item: Item, resumed: bool = True) -> Served:
     )
 
 
-def peek(db: Database, account_id: int, view_id: int) -> Served:
-    """A view of this annotator as it was served; nothing is locked or renewed. Raises NotHere."""
-    query = select(View, Item).join(Item, Item.id == View.item_id)
+def peek(db: Database, project_id: int, account_id: int, view_id: int) -> Served:
+    """A view of this annotator in this project as it was served; nothing is locked or renewed.
+    Raises NotHere: by another project's settings places would not be turned into options."""
+    own = (View.id == view_id, View.account_id == account_id, View.project_id == project_id)
+    query = select(View, Item).join(Item, Item.id == View.item_id).where(*own)
     with db.read() as session:
-        row = session.execute(
-            query.where(View.id == view_id, View.account_id == account_id)
-        ).one_or_none()
+        row = session.execute(query).one_or_none()
     if row is None:
         raise NotHere("this item is not open for you")
     return as_served(*row)

@@ -60,7 +60,7 @@ WANTED = (
 """Active items that this annotator has not been shown."""
 BEST = (Item.priority.desc(), Item.draw.desc())
 _COLUMNS = (
-    Item.id, Item.key, Item.prompt, Item.options, Item.tools, Item.chat_template_kwargs, Item.categories,
+    Item.id, Item.key, Item.draw, Item.prompt, Item.options, Item.tools, Item.chat_template_kwargs, Item.categories,
 )  # fmt: skip
 _CLAIM = (
     select(Slot.id.label("slot_id"), *_COLUMNS)

@@ -56,9 +56,10 @@ def new_lease() -> str:
     return secrets.token_urlsafe(16)
 
 
-def draw_order(seed: int, key: str, account: str, ids: list[str]) -> list[str]:
+def draw_order(seed: int, key: str, draw: float, account: str, ids: list[str]) -> list[str]:
     """The option ids in an order drawn from project, item and annotator: the same whenever it is
-    asked for."""
+    asked for. draw: the item's, which nobody is told: seeds of projects are few enough to be tried,
+    and keys of items can be computed by who reads them."""
     order = list(ids)
-    random.Random(derive_seed(seed, "shown order", key, account)).shuffle(order)
+    random.Random(derive_seed(seed, "shown order", key, draw.hex(), account)).shuffle(order)
     return order

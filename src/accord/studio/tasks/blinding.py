@@ -16,7 +16,8 @@ from accord.studio.errors import AnswerError
 from accord.studio.projects.settings import ProjectSettings
 from accord.studio.queue.assigning import Served
 from accord.studio.tasks import contents
-from accord.studio.tasks.masking import Masked, mask_names
+from accord.studio.tasks.masking import Mask, Masked, hide, mask_names
+from accord.studio.tasks.parts import LONGEST, RESTORED, UNCHANGED, no_passage, too_long
 
 Hide = Callable[[str], Masked]
 
@@ -198,6 +199,13 @@ def _rename(answer: Any, task: str, name: Callable[[Any, str], Any]) -> Any:
             [name(i, "order") for i in group] if isinstance(group, list) else group
             for group in renamed["order"]
         ]
+    if task == "spans" and isinstance(renamed.get("spans"), list):
+        renamed["spans"] = [
+            {**span, "option": name(span["option"], "spans")}
+            if isinstance(span, dict) and "option" in span
+            else span
+            for span in renamed["spans"]
+        ]
     if task in _PER_OPTION:  # beside them, ratings and words are per option
         for key in ("scores", "critique"):
             if isinstance(renamed.get(key), dict):
@@ -225,22 +233,43 @@ def to_original(answer: Any, served: Served, settings: ProjectSettings) -> Any:
         return answer
     masked = _masked_text(served, settings)
     if settings.task == "correction" and isinstance(answer.get("content"), str):
-        return {**answer, "content": masked.restore(answer["content"])}
+        return {**answer, **_restored(answer, masked)}
     if settings.task == "spans" and isinstance(answer.get("spans"), list):
-        return {**answer, "spans": [_moved(span, masked) for span in answer["spans"]]}
+        moved = [_moved(f"spans.{n}", span, masked) for n, span in enumerate(answer["spans"], 1)]
+        return {**answer, "spans": moved}
     return answer
 
 
-def _moved(span: Any, masked: Masked) -> Any:
-    if not isinstance(span, dict) or not (
-        type(span.get("start")) is int and type(span.get("end")) is int
-    ):
+def _restored(answer: dict[str, Any], masked: Masked) -> dict[str, Any]:
+    """An edit with names put back, and where they are. What is wrong with it is said of what was
+    written: whether the original is met, and how long it is, would tell a name by trying."""
+    text = answer["content"]
+    if answer.get("names") is not None:
+        raise AnswerError("names", "this project does not ask for 'names'")
+    if len(text) > LONGEST:
+        raise AnswerError("content", too_long(text))
+    if text.strip() == masked.text.strip():
+        raise AnswerError("content", UNCHANGED)
+    if masked.restored_length(text) > RESTORED:
+        raise AnswerError("content", "what is hidden stands in it too often")
+    content, masks = masked.restore(text)
+    return {"content": content, "names": [mask.row() for mask in masks]}
+
+
+def _moved(where: str, span: Any, masked: Masked) -> Any:
+    """A passage of the masked text as one of the original; how long that is, is not said."""
+    if not isinstance(span, dict):
         return span
-    return {
-        **{key: value for key, value in span.items() if key != "option"},
-        "start": masked.original_offset(span["start"]),
-        "end": masked.original_offset(span["end"], end=True),
+    start, end = span.get("start"), span.get("end")
+    if wrong := no_passage(start, end, len(masked.text)):
+        raise AnswerError(where, wrong)
+    assert isinstance(start, int)
+    assert isinstance(end, int)
+    places = {
+        "start": masked.original_offset(start),
+        "end": masked.original_offset(end, end=True),
     }
+    return {**span, **places}
 
 
 def to_masked(answer: dict[str, Any], served: Served, settings: ProjectSettings) -> dict[str, Any]:
@@ -249,7 +278,9 @@ def to_masked(answer: dict[str, Any], served: Served, settings: ProjectSettings)
         return answer
     masked = _masked_text(served, settings)
     if settings.task == "correction":
-        return {**answer, "content": masked.hide(answer["content"])}
+        names = [Mask(*row) for row in answer.get("names", [])]
+        told = {name: value for name, value in answer.items() if name != "names"}
+        return {**told, "content": hide(answer["content"], names)}
     places = [
         {
             "start": masked.masked_offset(span["start"]),

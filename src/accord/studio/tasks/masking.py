@@ -90,7 +90,7 @@ _NOT_NAMES = {
 _INVISIBLE = {"Cf", "Cc", "Mn", "Me", "Cs", "Co"}
 _LOOKALIKE = str.maketrans("аеорсухіјѕԁɡһӏᴏαεοικνρτυχ0１", "aeopcyxijsdghlo" + "aeoiknptux" + "01")
 _SENTENCE = re.compile(r"[.!?](?=\s|$|[\"'”*])|[\n。！？]")
-_PLACEHOLDER = re.compile(r"⟨name (\d+)⟩")
+_PLACEHOLDER = re.compile(r"⟨name (\d{1,9})⟩")
 
 
 @dataclass(frozen=True)
@@ -135,21 +135,38 @@ class Masked:
             if mask.end <= offset
         )
 
-    def hide(self, text: str) -> str:
-        """Placeholders put again where a text holds the hidden names: the way back from
-        `restore`."""
-        for name in sorted(self.names, key=len, reverse=True):
-            text = text.replace(name, _placeholder(self.names.index(name) + 1))
-        return text
+    def restored_length(self, text: str) -> int:
+        """How long `restore` would make a text."""
+        numbers = [int(found[1]) for found in _PLACEHOLDER.finditer(text)]
+        known = [number for number in numbers if 1 <= number <= len(self.names)]
+        return len(text) + sum(len(self.names[n - 1]) - len(_placeholder(n)) for n in known)
 
-    def restore(self, text: str) -> str:
-        """Names put back where an edited text still holds their placeholders."""
+    def restore(self, text: str) -> tuple[str, list[Mask]]:
+        """Names put back where an edited text still holds their placeholders, and where they then
+        are."""
+        parts: list[str] = []
+        masks: list[Mask] = []
+        at = length = 0
+        for found in _PLACEHOLDER.finditer(text):
+            number = int(found[1])
+            if not 1 <= number <= len(self.names):
+                continue
+            name = self.names[number - 1]
+            start = length + found.start() - at
+            parts += [text[at : found.start()], name]
+            at, length = found.end(), start + len(name)
+            masks.append(Mask(start, length, number))
+        return "".join([*parts, text[at:]]), masks
 
-        def name(match: re.Match[str]) -> str:
-            number = int(match[1])
-            return self.names[number - 1] if 1 <= number <= len(self.names) else match[0]
 
-        return _PLACEHOLDER.sub(name, text)
+def hide(text: str, masks: Iterable[Mask]) -> str:
+    """Placeholders put where `masks` says, and nowhere else: who writes a name of their own must
+    not learn by it whether it is the hidden one."""
+    parts, at = [], 0
+    for mask in masks:
+        parts += [text[at : mask.start], _placeholder(mask.number)]
+        at = mask.end
+    return "".join([*parts, text[at:]])
 
 
 def _placeholder(number: int) -> str:
@@ -161,16 +178,13 @@ def mask_names(text: str, prompt: str = "", extra: Sequence[str] = ()) -> Masked
     they stand."""
     spans = _merge(_spans(text, prompt, extra))
     names: list[str] = []
-    masks, parts, at = [], [], 0
+    masks = []
     for start, end in spans:
         name = text[start:end]
         if name not in names:
             names.append(name)
-        number = names.index(name) + 1
-        masks.append(Mask(start, end, number))
-        parts += [text[at:start], _placeholder(number)]
-        at = end
-    return Masked("".join([*parts, text[at:]]), masks, names)
+        masks.append(Mask(start, end, names.index(name) + 1))
+    return Masked(hide(text, masks), masks, names)
 
 
 def fold(text: str) -> tuple[str, list[int]]:

@@ -14,6 +14,9 @@ from accord.studio.tasks import contents
 
 LONGEST = 100_000
 """Most characters of a text that somebody writes."""
+RESTORED = 20 * LONGEST
+"""And of one in which hidden names were put back: no bound that somebody meets by writing, who could
+measure names by it."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class AnswerFields:
         self._places = {name: str(place) for place, name in enumerate(order or (), 1)}
         self.raw, self.settings, self.options = dict(raw), settings, options
         self.ids = [option["id"] for option in options]
+        self.shown = [name for name in order or () if name in self.ids] or self.ids
         self.where = f"{where}." if where else ""
 
     def wrong(self, name: str, message: str) -> AnswerError:
@@ -71,19 +75,17 @@ class AnswerFields:
             raise self.wrong(name, f"there is no option {value!r} here")
         return value
 
-    def text(self, name: str, empty: str) -> str:
+    def text(self, name: str, empty: str, longest: int = LONGEST) -> str:
         """What somebody wrote; `empty` is said when that is nothing."""
-        return self.written(self.take(name), name, empty)
+        return self.written(self.take(name), name, empty, longest)
 
-    def written(self, value: Any, name: str, empty: str) -> str:
+    def written(self, value: Any, name: str, empty: str, longest: int = LONGEST) -> str:
         if value is None or (isinstance(value, str) and not value.strip()):
             raise self.wrong(name, empty)
         if not isinstance(value, str):
             raise self.wrong(name, f"this is text, not {type(value).__name__}")
-        if len(value) > LONGEST:
-            raise self.wrong(
-                name, f"the text has {len(value):,} characters, at most {LONGEST:,} are kept"
-            )
+        if len(value) > longest:
+            raise self.wrong(name, too_long(value, longest))
         if not keeps(value):
             raise self.wrong(
                 name, "the text holds characters that cannot be stored (NUL, or half a character)"
@@ -292,11 +294,11 @@ def words(fields: AnswerFields, required: bool) -> str | dict[str, str] | None:
             raise fields.wrong("critique", f"there is no option {unknown[0]!r} here")
         texts = {
             i: fields.written(raw[i], f"critique.{fields.called(i)}", "")
-            for i in fields.ids
+            for i in fields.shown  # what is wrong first is so by place: the file's order may tell
             if str(raw.get(i) or "").strip()
         }
         if texts:
-            return texts
+            return {i: texts[i] for i in fields.ids if i in texts}
     elif raw is not None and str(raw).strip():
         return fields.written(raw, "critique", "")
     if required:
@@ -315,15 +317,27 @@ def texts_per_option(fields: AnswerFields, written: str | dict[str, str]) -> lis
 
 
 def correction(fields: AnswerFields) -> tuple[dict[str, Any], RecordPart]:
-    """{content}: the edited response."""
+    """{content, names}: the edited response; names: where hidden ones were put back ([start, end,
+    number]), of a text that was compared as it was shown."""
     content = fields.text(
-        "content", "the corrected response is empty: skip the item if there is nothing to keep"
+        "content",
+        "the corrected response is empty: skip the item if there is nothing to keep",
+        RESTORED,
     )
-    original = fields.options[0]["content"]
-    if content.strip() == contents.editable(original).strip():
-        raise fields.wrong("content", "nothing was changed")
+    original, names = fields.options[0]["content"], fields.take("names")
+    if names is None and content.strip() == contents.editable(original).strip():
+        raise fields.wrong("content", UNCHANGED)
     choice = {"content": contents.edited(original, content)}
-    return {"content": content}, RecordPart("main", "correction", choice, fields.options)
+    normal = {"content": content} | ({"names": names} if names else {})
+    return normal, RecordPart("main", "correction", choice, fields.options)
+
+
+UNCHANGED = "nothing was changed"
+
+
+def too_long(text: str, longest: int = LONGEST) -> str:
+    """What is said of such a text."""
+    return f"the text has {len(text):,} characters, at most {longest:,} are kept"
 
 
 def demonstration(fields: AnswerFields) -> tuple[dict[str, Any], RecordPart]:
@@ -419,8 +433,13 @@ def _span(fields: AnswerFields, number: int, span: Any, text: str) -> dict[str, 
         raise fields.wrong(
             where, f"the label {label!r} is none of {', '.join(fields.settings.spans)}"
         )
-    if not (type(start) is int and type(end) is int and 0 <= start < end <= len(text)):
-        raise fields.wrong(
-            where, f"{start!r} to {end!r} is no passage of a text of {len(text)} characters"
-        )
+    if wrong := no_passage(start, end, len(text)):
+        raise fields.wrong(where, wrong)
     return {"option": fields.ids[0], "start": start, "end": end, "label": label}
+
+
+def no_passage(start: Any, end: Any, length: int) -> str | None:
+    """Why these are no places in a text of so many characters; None where they are."""
+    if type(start) is int and type(end) is int and 0 <= start < end <= length:
+        return None
+    return f"{start!r} to {end!r} is no passage of a text of {length} characters"

@@ -22,12 +22,13 @@ router = APIRouter()
 
 @dataclass(frozen=True)
 class Card:
-    """A project in the list."""
+    """A project in the list. progress: for who may look at answers; it does not count items with
+    known answers, so that a number that stays would tell who works here which those are."""
 
     project: Project
     role: str
     mine: int
-    progress: Progress
+    progress: Progress | None
 
 
 @router.get("/")
@@ -40,7 +41,13 @@ def home(request: Request, studio: StudioDep, me: Me) -> Response:
             rate_limits.refusals(session, studio.db.now() - 86400) if me.role == "owner" else {}
         )
     cards = [
-        Card(p, role, counts.get(p.id, 0), assigning.progress(studio.db, p.id)) for p, role in mine
+        Card(
+            p,
+            role,
+            counts.get(p.id, 0),
+            assigning.progress(studio.db, p.id) if accounts.allowed(role, "look", False) else None,
+        )
+        for p, role in mine
     ]
     writes = studio.refused_writes if me.role == "owner" else 0
     return page(

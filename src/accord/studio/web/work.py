@@ -20,7 +20,7 @@ from accord.studio.queue.assigning import SKIP_REASONS, Nothing
 from accord.studio.storage.tables import Account, Answer, Guideline, Question, View
 from accord.studio.tasks import blinding, presenting
 from accord.studio.tasks.chat import ChatError
-from accord.studio.tasks.clips import clip_file
+from accord.studio.tasks.clips import clip_file, clip_headers
 from accord.studio.tasks.markup import safe_html
 from accord.studio.web.context import (
     Json,
@@ -89,9 +89,9 @@ def work(request: Request, studio: StudioDep, access: Worker) -> Response:
 @router.get("/work/clips/{view}/{name}")
 def clip(studio: StudioDep, access: Participant, view: int, name: str) -> Response:
     """A clip of one's own view, from the studio's media folder."""
-    file = clip_file(studio.db, studio.media, access.project.slug, access.me.id, view, name)
-    kind = mimetypes.guess_type(name)[0]
-    return FileResponse(file, media_type=kind, headers={"Cache-Control": "private, max-age=3600"})
+    file = clip_file(studio.db, studio.media, access.project, access.me.id, view, name)
+    headers = {"Cache-Control": "private, max-age=3600", **clip_headers(view, name)}
+    return FileResponse(file, media_type=mimetypes.guess_type(name)[0], headers=headers)
 
 
 # --- what the script asks for ---------------------------------------------------------------------
@@ -202,7 +202,7 @@ def draft(studio: StudioDep, access: Worker, body: Json) -> Any:
 def submit(studio: StudioDep, access: Worker, body: Json) -> Any:
     """Store an answer; the receipt comes after the commit."""
     view_id, timing = _whole(body, "view"), body.get("timing")
-    served = assigning.peek(studio.db, access.me.id, view_id)
+    served = assigning.peek(studio.db, access.project.id, access.me.id, view_id)
     answer = blinding.received(body.get("answer"), served, access.settings)
     receipt = assigning.submit(
         studio.db,
@@ -280,7 +280,7 @@ def turn(request: Request, studio: StudioDep, access: Worker, body: Json) -> Any
         _text(body, "lease"),
         _text(body, "user", LONGEST_TURN),
     )
-    served = assigning.peek(studio.db, access.me.id, view_id)
+    served = assigning.peek(studio.db, access.project.id, access.me.id, view_id)
     chosen = body.get("chosen")
     turns = served.shown.get("turns", [])
     if not isinstance(chosen, list) or len(chosen) != len(turns):
