@@ -40,7 +40,9 @@ class Settings(BaseModel):
         if isinstance(value, bool) and not _takes_bool(
             cls.model_fields[str(info.field_name)].annotation
         ):
-            raise ValueError("yes or no is no value here: leave it out for the default")
+            raise ValueError(
+                f"expected a number or text, got {str(value).lower()}: leave it out for the default"
+            )
         return value
 
 
@@ -104,7 +106,7 @@ class _UniqueKeys(yaml.SafeLoader):
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, Hashable):
                 raise yaml.YAMLError(
-                    f"line {key_node.start_mark.line + 1}: a key is a name or a number, no list or mapping"
+                    f"line {key_node.start_mark.line + 1}: a key is a name or a number, not a list or mapping"
                 )
             if key in seen:
                 line = key_node.start_mark.line + 1

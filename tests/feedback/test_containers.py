@@ -197,9 +197,9 @@ GOOD = '{"prompt": "p", "chosen": "x", "rejected": "y"}'
         ('{"prompt": "\U0010ffff"}'.encode(), "holds U+10FFFF"),
         (
             b'{"prompt": "a \\ud83d b"}',
-            "the field 'prompt' holds half a character (a lone surrogate)",
+            "the field 'prompt' contains an unpaired surrogate",
         ),
-        (b'{"a\\udc00": 1}', "half a character"),
+        (b'{"a\\udc00": 1}', "an unpaired surrogate"),
         (
             b'{"prompt": "p", "n": ' + b"9" * 5000 + b"}",
             "the field 'n' holds an integer of more than 100 digits",

@@ -318,7 +318,7 @@ def test_what_the_model_cannot_use_is_counted() -> None:
     found = estimate([*records[1:], strong, tied, thumb])
     assert found.left_out == {
         "ranking with ties": 1,
-        "thumb is no choice between options": 1,
+        "thumb is not a choice between options": 1,
         "strength of a preference (the preference counts)": 1,
     }
     assert found.records == len(records)

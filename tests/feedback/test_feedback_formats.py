@@ -46,9 +46,9 @@ def say(role: str, text: str) -> dict[str, str]:
         (json.dumps(PAIR).encode() + b'\n{"other": 1}\n', "unknown columns other", "one shape"),
         (b'{"prompt": "a", "completion": "caf\xe9"}\n', "not UTF-8: byte 34 (line 1) is 0xe9", "iconv"),
         (b'{"prompt": "a", "completion": ""}\n', "the response is empty (first at rows.jsonl line 1)", "prompt-completion"),
-        (b'{"prompt": "a", "completion": null}\n', "completion: there is no text", "prompt-completion"),
+        (b'{"prompt": "a", "completion": null}\n', "completion: the text is missing", "prompt-completion"),
         (json.dumps(PAIR | {"rejected": " Blue."}).encode() + b"\n", "chosen and rejected are the same", "TRL preference"),
-        (json.dumps(PAIR | {"chosen": "\ud800"}).encode() + b"\n", "lone surrogate", "repair"),
+        (json.dumps(PAIR | {"chosen": "\ud800"}).encode() + b"\n", "unpaired surrogate", "repair"),
     ],
 )  # fmt: skip
 def test_a_file_that_cannot_be_used_is_refused_with_its_place(

@@ -92,7 +92,7 @@ def test_what_passes(kind: str, options: int, choice: dict, gold: dict, expected
 
 
 def test_gold_that_cannot_be_checked_is_refused() -> None:
-    with pytest.raises(DataError, match=r"meta\.gold is no choice"):
+    with pytest.raises(DataError, match=r"meta\.gold is not a choice"):
         gold_results([judged("thumb", {"up": True}, 1, {"preferred": "o0"})])
     with pytest.raises(DataError, match="cannot be checked"):
         gold_results([judged("critique", {"text": "x"}, 1, {"text": "x"})])

@@ -129,7 +129,7 @@ def test_rankings_and_best_worst_count_as_what_they_decide() -> None:
     thumb = judged("thumb", {"up": True}, 1)
     assert votes_of([strong, thumb])[1] == {
         "strength of a preference (the preference counts)": 1,
-        "thumb is no choice between options": 1,
+        "thumb is not a choice between options": 1,
     }
     options, _ = votes_of([strong], "option")
     assert [name.split("/")[1] for name in options.producers] == ["o0", "o1"]

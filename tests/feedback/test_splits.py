@@ -384,7 +384,7 @@ def test_files_about_data_are_no_data(tmp_path: Path) -> None:
         ["a.jsonl", "sub/b.jsonl"],
         ["a.jsonl line 1", "sub/b.jsonl line 1"],
     )
-    assert read.messages == ["not read, as no data: b.txt, notes.pdf"]
+    assert read.messages == ["not read, as it is not data: b.txt, notes.pdf"]
     assert files_of(read_rows(f"{folder}/s*/*")) == ["sub/b.jsonl"]
     (folder / "model.safetensors").write_bytes(b"")
     with pytest.raises(DataError, match="is a model's directory"):

@@ -113,7 +113,7 @@ REFUSED = {
     "a model that is not there": (dpo(model="./tinny"), r"there is no directory './tinny'", "causal LM"),
     "a file for a model": (dpo(model="pairs.jsonl"), r"'pairs\.jsonl' is a file, not a model", "causal LM"),
     "a name like a file's for a model": (dpo(model="who/data.jsonl"), r"its name is that of a file", "causal LM"),
-    "a directory without a model": (dpo(model="empty"), r"'empty' holds no model: config\.json is missing", "causal LM"),
+    "a directory without a model": (dpo(model="empty"), r"'empty' is not a model: config\.json is missing", "causal LM"),
     "a conversation without a template": (sft(data="chat.jsonl"), r"the tokenizer has no chat template", "instruction-tuned"),
     "an evaluation prompt beyond the context": (
         dpo(more=", " + EVALUATE.format(prompts="long.jsonl", reference=NANO)), r"evaluate\.prompts: prompt 1 has .* context of 512", "prompt",

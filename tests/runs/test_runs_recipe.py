@@ -75,9 +75,13 @@ def test_mistakes_in_a_recipe(tmp_path: Path, old: str, new: str, message: str, 
         ("sft.lengths.max_promt_tokens=3", "is not a setting", '"max_prompt_tokens"'),
         ("sft.epochs.deep=2", "should be a valid number", ""),
         ("seed=-1", "recipe.seed = -1", ""),
-        ("sft.epochs=true", "stages.sft.epochs = True: yes or no is no value here", ""),
-        ("sed=1", "sed is no parameter of the recipe", '"seed"'),
-        ("parameters={}", "parameters is no parameter of the recipe", "known: name, about, seed"),
+        ("sft.epochs=true", "stages.sft.epochs = True: expected a number or text, got true", ""),
+        ("sed=1", "sed is not a parameter of the recipe", '"seed"'),
+        (
+            "parameters={}",
+            "parameters is not a parameter of the recipe",
+            "known: name, about, seed",
+        ),
     ],
 )
 def test_mistakes_in_an_override(tmp_path: Path, override: str, message: str, fix: str) -> None:

@@ -265,10 +265,10 @@ def test_clips_are_no_texts(tmp_path: Path) -> None:
         [compared(0, *clips), compared(1), record(2, "thumb", clips[:1], {"up": True}, weight=0.0)]
     )
     assert [r.id for r in kept] == ["1"]
-    assert silent == {"comparison of clips, which are no texts": 1, "thumb of weight 0": 1}
+    assert silent == {"comparison of clips, which are not texts": 1, "thumb of weight 0": 1}
     source = written(tmp_path / "r.jsonl", [compared(0, *clips), compared(1)])
     assert read_judged(source, MODEL, LengthConfig(), Context(tmp_path)).left_out == {
-        "comparison of clips, which are no texts": 1
+        "comparison of clips, which are not texts": 1
     }
 
 

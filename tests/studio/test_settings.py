@@ -52,7 +52,7 @@ def test_yaml_goes_round() -> None:
         ({"name": "X", "population": {"region": {"north": 0.5}}}, ["nobody is asked for 'region', only for age"]),
         ({"name": "X", "population": {"age": {"18-30": 0.7, "31-": 0.7}}}, ["the shares of age sum to 1.4"]),
         ({"name": "X", "task": "voting"}, [r"project\.task = 'voting'", "comparison"]),
-        ({"name": "X", "pay_per_hour": False}, [r"pay_per_hour = False: yes or no is no value here"]),
+        ({"name": "X", "pay_per_hour": False}, [r"pay_per_hour = False: expected a number or text, got false"]),
         ({"name": " "}, [r"project\.name = ' '"]),
         ({"name": "X", "overlap": 0}, [r"project\.overlap = 0", "greater than or equal to 1"]),
         ({"name": "X", "task": "rating"}, ["needs at least one scale", "attributes: "]),

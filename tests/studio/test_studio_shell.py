@@ -100,7 +100,7 @@ def test_export_and_import(folder: Path) -> None:
         (["import", "test", "nowhere.jsonl"], "nowhere.jsonl"),
         (["password", "adda"], 'did you mean "ada"?'),
         (["password", "ada"], "cannot sign in"),
-        (["password", "ada", "--link", "--address", "studio"], "is no address of a studio"),
+        (["password", "ada", "--link", "--address", "studio"], "is not the address of a studio"),
         (["password", "ada", "--database", "elsewhere.db"], "there is no studio in elsewhere.db"),
         (["erase", "adda", "--yes"], 'did you mean "ada"?'),
         (["erase", "ada"], "Aborted"),

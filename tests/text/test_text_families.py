@@ -346,7 +346,7 @@ def test_arguments_in_a_string_are_the_object_they_say() -> None:
     bad["function"]["arguments"] = "[1]"
     with pytest.raises(
         DataError,
-        match=r"row 3: the arguments of the call of 'get_weather' are no JSON object: '\[1\]'",
+        match=r"row 3: the arguments of the call of 'get_weather' are not a JSON object: '\[1\]'",
     ):
         encoder.example(ask, reply(bad), row="3")
 

@@ -49,7 +49,7 @@ def password_link(database: str, name: str, address: str) -> None:
     """Print a link that sets a new password."""
     if not address.startswith(("http://", "https://")):
         raise ConfigError(
-            f"{address!r} is no address of a studio", "write it like --address https://HOST"
+            f"{address!r} is not the address of a studio", "write it like --address https://HOST"
         )
     with _studio(database) as db:
         with db.read() as session:

@@ -111,7 +111,7 @@ def _unused(record: Feedback) -> str:
     if not record.weight:
         return "record of weight 0"
     if not isinstance(choice, (Comparison, Ranking, BestWorst)):
-        return f"{record.kind} is no choice between options"
+        return f"{record.kind} is not a choice between options"
     tied = isinstance(choice, Ranking) and any(len(group) > 1 for group in choice.order)
     return "ranking with ties" if tied else ""
 

@@ -109,7 +109,7 @@ def passes(record: Feedback, expected: Mapping[str, Any], tolerance: float = 1.0
         wanted = CHOICES[record.kind].model_validate(expected)
     except ValidationError as error:
         raise DataError(
-            f"record {record.id}: meta.gold is no choice of a {record.kind}: {error.errors()[0]['msg']}",
+            f"record {record.id}: meta.gold is not a choice of a {record.kind}: {error.errors()[0]['msg']}",
             "write the expected choice as the record's own choice is written",
         ) from None
     given = record.choice

@@ -162,7 +162,7 @@ def votes_of(
     weights = relative_weights(records) if weighted else [1.0] * len(records)
     for record in records:
         if not isinstance(record.choice, (Comparison, Ranking, BestWorst)):
-            left_out[f"{record.kind} is no choice between options"] += 1
+            left_out[f"{record.kind} is not a choice between options"] += 1
         elif isinstance(record.choice, Comparison) and record.choice.strength is not None:
             left_out["strength of a preference (the preference counts)"] += 1
     for row in vote_rows(records):

@@ -81,7 +81,7 @@ def context_explained(
     """
     if model.form.kind == "point":
         raise DataError(
-            "this reward model's heads are no distributions", "train one with a distribution"
+            "this reward model's heads are not distributions", "train one with a distribution"
         )
     mean_ER, deviation_ER = model.form.moments(model.outputs(groups, micro_batch_tokens))
     between, within = mean_ER.var(1, unbiased=False), deviation_ER.square().mean(1)

@@ -27,7 +27,7 @@ def render(run_dir: Path) -> Path:
     missing."""
     if not (run_dir / "recipe.yaml").is_file():
         raise DataError(
-            f"{run_dir} is no run directory: recipe.yaml is missing",
+            f"{run_dir} is not a run directory: recipe.yaml is missing",
             "name a directory made by accord run",
         )
     return write_page(run_dir, "report.html.j2", _Page(run_dir).variables())

@@ -201,7 +201,8 @@ def _look_at_result(path: Path, kind: Kind) -> None:
     missing = [name for name in LEFT[kind] if not (path / name).is_file()]
     if missing:
         raise ConfigError(
-            f"{str(path)!r} is no {kind}: {missing[0]} is missing", "name what a reviews stage left"
+            f"{str(path)!r} is not a {kind}: {missing[0]} is missing",
+            "name what a reviews stage left",
         )
 
 

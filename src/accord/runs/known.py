@@ -99,7 +99,7 @@ def _directory(reference: str, folder: Path) -> KnownModel:
     if not (folder / CONFIG).is_file():
         held = sorted(p.name for p in folder.iterdir())[:4]
         raise ConfigError(
-            f"{reference!r} holds no model: {CONFIG} is missing (it holds {', '.join(held) or 'nothing'})",
+            f"{reference!r} is not a model: {CONFIG} is missing (it holds {', '.join(held) or 'nothing'})",
             _INSTEAD["policy"],
         )
     if not any(folder.glob("*.safetensors")):
@@ -172,7 +172,7 @@ def _read(name: str, location: str) -> KnownModel:
                 model = AutoModelForCausalLM.from_config(config)
         except (OSError, ValueError, KeyError) as error:
             raise ConfigError(
-                f"{name!r} is no causal LM that transformers knows: {str(error).splitlines()[0]}",
+                f"{name!r} is not a causal LM that transformers knows: {str(error).splitlines()[0]}",
                 _INSTEAD["policy"],
             ) from error
         text = config.get_text_config()

@@ -63,7 +63,7 @@ class Parameter(Settings):
         if (self.type == "choice") != (self.values is not None):
             raise ValueError("a choice, and nothing else, has values: [...]")
         if self.of is not None and self.type != "list":
-            raise ValueError("of is what the members of a list are; this is no list")
+            raise ValueError("of names the type of a list's members, and this is not a list")
         if twice := next((key for key in self.feeds if self.feeds.count(key) > 1), None):
             raise ValueError(f"feeds names {twice} twice")
         if self.default is not None:
@@ -157,7 +157,7 @@ def declared(raw: Mapping[str, Any], settings: type[BaseModel]) -> dict[str, Par
     """
     given = raw.get("parameters") or {}
     if not isinstance(given, dict):
-        raise ConfigError("parameters is no mapping", "write NAME: {type: ..., help: ...}")
+        raise ConfigError("parameters is not a mapping", "write NAME: {type: ..., help: ...}")
     parameters: dict[str, Parameter] = {}
     fed: dict[str, str] = {}
     for name, one in given.items():

@@ -59,7 +59,7 @@ class Study(Settings):
         for column in self.columns:
             if "{row}" not in column or "." not in column:
                 raise ValueError(
-                    f"the column {column!r} is no pattern STAGE.KEY with {{row}} in it"
+                    f"the column {column!r} is not a pattern STAGE.KEY with {{row}} in it"
                 )
         return self
 
@@ -278,7 +278,7 @@ def _override(raw: dict[str, Any], key: str, value: str, parameters: list[str]) 
     if len(path) == 1 and (key not in Header.model_fields or key == "parameters"):
         known = [*parameters, *(name for name in Header.model_fields if name not in NOT_GIVEN)]
         raise ConfigError(
-            f"{key} is no parameter of the recipe, and no setting outside its stages",
+            f"{key} is not a parameter of the recipe, nor a setting outside its stages",
             f"{suggest(key, known)}known: {', '.join(known)}; or STAGE.KEY, with the stages"
             f" {', '.join(stages)}",
         )

@@ -138,5 +138,7 @@ def _values(folder: Path) -> dict[str, dict[str, Any]]:
 
 def _study(recipe: Recipe) -> Study:
     if recipe.header.study is None:
-        raise ConfigError(f"the recipe {recipe.header.name} is no study", "give it the key study")
+        raise ConfigError(
+            f"the recipe {recipe.header.name} is not a study", "give it the key study"
+        )
     return recipe.header.study

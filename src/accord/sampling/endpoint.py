@@ -53,7 +53,7 @@ class Endpoint:
             or parts.password
         ):
             raise ConfigError(
-                f"{self.url!r} is no address of an endpoint",
+                f"{self.url!r} is not the address of an endpoint",
                 "write it like http://127.0.0.1:8000/v1",
             )
         if not self.model:

@@ -187,7 +187,7 @@ class Chat:
                 arguments = None
         if not isinstance(arguments, Mapping):
             raise DataError(
-                f"row {row}: the arguments of the call of {function['name']!r} are no JSON object: "
+                f"row {row}: the arguments of the call of {function['name']!r} are not a JSON object: "
                 f"{str(function['arguments'])[:80]!r}",
                 "repair the row, or give the response as text, to the letter",
             )

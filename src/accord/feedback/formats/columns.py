@@ -142,7 +142,7 @@ def check_unjudged(row: Mapping[str, Any], parsed: Sequence[Parsed], known: set[
             ours = next((label for label in named if label in known), None)
             how = f"read it as the label, --columns {ours}={name}, or keep" if ours else "keep"
             raise RowError(
-                f"the column {name!r} judges the answer, which is no demonstration then: {how} it aside, "
+                f"the column {name!r} judges the answer, so the row is not a demonstration: {how} it aside, "
                 f"--columns meta.{name}={name}"
             )
 
@@ -469,7 +469,7 @@ def content_of(value: Any) -> Content:
     if isinstance(value, (list, tuple)):
         return messages(value)
     if value is None:
-        raise RowError("there is no text")
+        raise RowError("the text is missing")
     if isinstance(value, Mapping) and is_conversation([value]):
         return messages([value])
     raise RowError(f"a text is {type(value).__name__}, neither text nor messages")

@@ -38,7 +38,7 @@ def _questions(row: Row) -> list[str]:
     questions = [name for name in names if name not in _ABOUT and row[name] in ("left", "right")]
     if not questions:
         raise RowError(
-            "which columns are answers is told by their order, between id and annotator: it was changed"
+            "the columns between id and annotator are the answers, and their order was changed"
         )
     return questions
 
@@ -152,7 +152,7 @@ def _nested(row: Row) -> dict[str, Any]:
     for name in questions:
         values = structure(row[f"{name}{_ANSWERS}"]) or []
         if not isinstance(values, list):
-            raise RowError(f"the column {name + _ANSWERS!r} is no list of answers")
+            raise RowError(f"the column {name + _ANSWERS!r} is not a list of answers")
         users, status = (
             structure(row.get(f"{name}{_ANSWERS}.{part}")) or [None] * len(values)
             for part in ("users", "status")
@@ -160,7 +160,7 @@ def _nested(row: Row) -> dict[str, Any]:
         lists = (values, users, status)
         if not all(isinstance(one, list) and len(one) == len(values) for one in lists):
             raise RowError(
-                f"answers to {name!r}, their users and their states are no lists of one length"
+                f"answers to {name!r}, their users and their states are not lists of the same length"
             )
         responses[name] = [
             {"value": value, "user_id": user, "status": state}

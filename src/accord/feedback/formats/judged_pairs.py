@@ -73,7 +73,7 @@ def _to_summarise(info: Mapping[str, Any]) -> str:
     if not texts.keys() & {"post", "article"} or not all(
         isinstance(text, str) for text in texts.values()
     ):
-        raise RowError("the post or article that is summarised is empty, or no text")
+        raise RowError("the post or article that is summarised is empty, or not text")
     return "\n\n".join([*(forms[name].format(text) for name, text in texts.items()), "TL;DR:"])
 
 

@@ -61,7 +61,7 @@ def user(text: Any, *more: Any) -> list[Message]:
     """A user's message: what is asked, and after an empty line what it is asked about."""
     parts = [part for part in (text, *more) if part not in (None, "")]
     if not parts or not all(isinstance(part, str) for part in parts) or not str(parts[0]).strip():
-        raise RowError("the prompt is empty" if not parts else "the prompt is no text")
+        raise RowError("the prompt is empty" if not parts else "the prompt is not text")
     return [Message(role="user", content="\n\n".join(parts))]
 
 

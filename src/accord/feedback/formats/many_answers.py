@@ -15,7 +15,7 @@ from accord.feedback.records import Feedback
 def _dictionaries(value: Any, column: str) -> list[Mapping[str, Any]]:
     entries = structure(value)
     if not isinstance(entries, list) or not all(isinstance(one, Mapping) for one in entries):
-        raise RowError(f"the column {column!r} is no list of objects")
+        raise RowError(f"the column {column!r} is not a list of objects")
     return entries
 
 

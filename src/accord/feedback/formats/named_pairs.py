@@ -35,7 +35,9 @@ def old_comparison(row: Row) -> Iterator[Feedback]:
     """output: the better answer, then the worse one."""
     output = row["output"]
     if len(output) != 2 or not all(isinstance(text, str) for text in output):
-        raise RowError("the column 'output' is no list of two texts, the better and the worse one")
+        raise RowError(
+            "the column 'output' is not a list of two texts, the better and the worse one"
+        )
     yield compared(
         user(row["instruction"], row.get("input")), output, 0, row, names=("output 1", "output 2")
     )
@@ -65,7 +67,7 @@ def openai_pair(row: Row) -> Iterator[Feedback]:
     non_preferred_output."""
     request = unpacked(row["input"], "input")
     if not isinstance(request, Mapping) or "messages" not in request:
-        raise RowError(f"the column 'input' is {shown(request)}, no object with messages")
+        raise RowError(f"the column 'input' is {shown(request)}, not an object with messages")
     sides = [messages(unpacked(row[name], name)) for name in OPENAI]
     rest = {name: value for name, value in request.items() if name not in ("messages", "tools")}
     with_tools = {**row, "tools": request["tools"]} if request.get("tools") else row

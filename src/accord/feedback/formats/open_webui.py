@@ -88,7 +88,7 @@ def _chat(row: Row) -> Mapping[str, Mapping[str, Any]]:
             "the export holds no snapshot of the chat, so that the texts are missing"
         ) from None
     if not isinstance(history, Mapping):
-        raise RowError("the snapshot's messages are no object by id")
+        raise RowError("the snapshot's messages are not an object that maps ids to messages")
     return history
 
 

@@ -6,14 +6,13 @@ in doubt:
 
 | container | a bad row | refused as a whole |
 |---|---|---|
-| .jsonl | a line that is no JSON object, too long or too deep | text that is not UTF-8 (or what is
-asked), broken gzip | | .json | an entry that is no object | the same; what is not JSON |
-| .csv, .tsv | another width than the header, a stray quote within a line | the same; quotes that
-leave unknown where rows begin | | .parquet, .arrow | a value that Python cannot hold | a broken
-file |
+| .jsonl | a line that is not a JSON object, too long or too deep | text in another encoding |
+| .json | an entry that is not an object | the same; what is not JSON |
+| .csv, .tsv | another width than the header, a stray quote in a line | the same; unclosed quotes |
+| .parquet, .arrow | a value that Python cannot hold | a broken file |
 
-In all of them a row is dropped for a lone surrogate, a code point that is no character (U+FDD0), an
-integer of more than 100 digits, a key given twice, too deep a nesting, binary data.
+Broken gzip is refused too. In all of them a row is dropped for an unpaired surrogate, a code point
+that is not a character (U+FDD0), an integer of more than 100 digits, a key given twice, too deep a nesting, binary data.
 """
 
 from __future__ import annotations
@@ -226,7 +225,7 @@ def _file(
     kind_of(name)
     if not path.is_file():
         raise DataError(
-            f"{name} is no file", "give a file that can be read from its start to its end"
+            f"{name} is not a file", "give a file that can be read from its start to its end"
         )
     with unpacking(name):
         handle = open(path, "rb")  # noqa: SIM115 (closed below, after the last row)
@@ -243,7 +242,7 @@ def _from_stream(
 
         if encoding is not None:
             raise DataError(
-                f"{name} is no text: it has no encoding to choose", "leave out encoding"
+                f"{name} is not a text file: it has no encoding to choose", "leave out encoding"
             )
         yield from (parquet_rows if suffix == ".parquet" else arrow_rows)(
             name, stream, notes, bounds

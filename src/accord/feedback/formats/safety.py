@@ -100,7 +100,7 @@ def _flags(safe: Any, harms: Any, severity: Any) -> dict[str, Any]:
     if not empty(harms):
         categories = unpacked(harms, "category")
         if not isinstance(categories, Mapping):
-            raise RowError("the column 'category' is no object of harms")
+            raise RowError("the column 'category' is not an object of harms")
         if named := [
             name
             for name, applies in categories.items()

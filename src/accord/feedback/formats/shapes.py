@@ -125,7 +125,7 @@ def _completion(row: Row) -> Iterator[Feedback]:
 def _stepwise(row: Row) -> Iterator[Feedback]:
     steps = unpacked(row["completions"], "completions")
     if not isinstance(steps, (list, tuple)) or not all(isinstance(step, str) for step in steps):
-        raise RowError("the column 'completions' is no list of texts, one for each step")
+        raise RowError("the column 'completions' is not a list of texts, one for each step")
     yield build(
         "step_labels",
         content_of(row["prompt"]),

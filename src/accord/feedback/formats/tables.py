@@ -191,7 +191,7 @@ def _meta(row: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     meta = unpacked(row["meta"], "meta")
     if not isinstance(meta, dict):
-        raise RowError("the column 'meta' is no JSON object")
+        raise RowError("the column 'meta' is not a JSON object")
     return meta
 
 

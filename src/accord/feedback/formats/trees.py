@@ -214,9 +214,7 @@ def _plant(record: Feedback, roots: dict[str, dict[str, Any]]) -> None:
     if not isinstance(choice, Ranking | Demonstration):
         raise RowError(f"{record.kind}: a tree holds rankings and demonstrations")
     if isinstance(record.prompt, str) or record.prompt[0].role != "user":
-        raise RowError(
-            "a tree starts with a message of the user: the prompt is no such conversation"
-        )
+        raise RowError("a tree starts with a user message, but the prompt does not")
     if any(m.role not in ("user", "assistant") for m in record.prompt):
         raise RowError("a tree holds no system and no tool messages")
     check_spoken(

@@ -308,7 +308,7 @@ def tools_of(value: Any, column: str) -> list[dict[str, Any]]:
     if isinstance(tools, Mapping):
         tools = [tools]
     if not isinstance(tools, (list, tuple)) or not all(isinstance(tool, Mapping) for tool in tools):
-        raise RowError(f"the column {column!r} is no list of objects, each the schema of a tool")
+        raise RowError(f"the column {column!r} is not a list of objects, each the schema of a tool")
     for tool in tools:
         if "function" not in tool and "name" not in tool:
             raise RowError(f"the column {column!r} has a tool without a name: {shown(dict(tool))}")
@@ -331,7 +331,7 @@ def history_of(value: Any, column: str) -> list[Message]:
             or not all(isinstance(one, str) for one in pair)
         ):
             raise RowError(
-                f"the column {column!r} is no list of messages, or of pairs [asked, answered]"
+                f"the column {column!r} is not a list of messages, or of pairs [question, answer]"
             )
         history += [
             Message(role="user", content=pair[0]),

@@ -168,7 +168,7 @@ def label(value: Any, column: str, scheme: Scheme) -> int:
     parsed = _label(value)
     if parsed is None:
         raise RowError(
-            f"the column {column!r} is {'empty' if empty(value) else f'{shown(value)}, which is no label, such as true, bad, 1 or -1'}"
+            f"the column {column!r} is {'empty' if empty(value) else f'{shown(value)}, which is not a label, such as true, bad, 1 or -1'}"
         )
     if isinstance(parsed, bool):
         return 1 if parsed else -1

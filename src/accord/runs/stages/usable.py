@@ -34,7 +34,7 @@ def _unusable(record: Feedback) -> str:
     if not record.weight:
         return f"{record.kind} of weight 0"
     clips = any(isinstance(option.content, Clip) for option in record.options)
-    return f"{record.kind} of clips, which are no texts" if clips else ""
+    return f"{record.kind} of clips, which are not texts" if clips else ""
 
 
 def ended(record: Feedback, option: str) -> bool:

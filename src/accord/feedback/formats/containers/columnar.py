@@ -114,7 +114,8 @@ def _rows(
                 where = f"{name} row {number}"
                 if row is None:
                     notes.drop(
-                        where, "a value cannot be read (half a character, or a time out of range)"
+                        where,
+                        "a value cannot be read (an unpaired surrogate, or a time out of range)",
                     )
                     continue
                 for column in other:
@@ -202,7 +203,7 @@ def json_value(value: Any) -> Any:
         return [json_value(part) for part in value]
     if isinstance(value, dict):
         if not all(isinstance(name, str) for name in value):
-            return Unreadable("holds a table whose keys are no texts")
+            return Unreadable("holds a table whose keys are not text")
         return {name: json_value(part) for name, part in value.items()}
     if isinstance(value, (datetime, date, time)):
         return value.isoformat()

@@ -106,7 +106,7 @@ class _Table:
         try:
             return unguarded(cells)
         except (ValueError, RecursionError):
-            self.notes.drop(where, f"the column {GUARDED!r} is no list of other columns")
+            self.notes.drop(where, f"the column {GUARDED!r} is not a list of other columns")
             return None
 
     def _stray_quote(self, first: int, last: int, error: csv.Error) -> None:
@@ -152,7 +152,7 @@ class _Table:
             ) from None
         if spaced:
             self.notes.say(
-                f"{self.name}: blanks after the delimiter {delimiter!r} are no part of the values"
+                f"{self.name}: blanks after the delimiter {delimiter!r} are not part of the values"
             )
         _check_names(self.name, names)
         return names, reader

@@ -19,7 +19,7 @@ def hub_rows(source: DataSource, notes: Notes) -> Iterator[NumberedRow]:
         import datasets
     except ImportError:
         raise DataError(
-            f"{source.path} is no local file, and reading from the Hub needs datasets",
+            f"{source.path} is not a local file, and reading from the Hub needs datasets",
             'pip install "accord[hub]"',
         ) from None
     name, revision = source.path, source.revision

@@ -147,7 +147,7 @@ def _of_data(files: Sequence[Path], none: str, notes: Notes) -> list[Path]:
         raise DataError(none, f"known endings: {_KNOWN}")
     if others := [f.name for f in files if f not in data]:
         more = f" and {len(others) - 3:,} more" if len(others) > 3 else ""
-        notes.say(f"not read, as no data: {', '.join(others[:3])}{more}")
+        notes.say(f"not read, as it is not data: {', '.join(others[:3])}{more}")
     return data
 
 

@@ -79,7 +79,7 @@ class Unreadable:
 
 
 def fault(row: dict[str, Any], depth: int) -> str | None:
-    """Why the row cannot be used: half a character, no character, a huge integer, too deep. None
+    """Why the row cannot be used: an unpaired surrogate, no character, a huge integer, too deep. None
     where it can."""
     if len(row) > MAX_FIELDS:
         return f"it has more than {MAX_FIELDS:,} fields"
@@ -106,7 +106,7 @@ def _fault(value: Any, depth: int) -> str | None:
 
 def _fault_of_text(text: str) -> str | None:
     if _HALVES.search(text):
-        return "holds half a character (a lone surrogate)"
+        return "contains an unpaired surrogate"
     if noncharacter := _NO_CHARACTERS.search(text):
         return f"holds U+{ord(noncharacter.group()):04X}, which Unicode reserves as no character"
     return None
