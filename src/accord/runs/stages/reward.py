@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -17,9 +18,11 @@ from accord.runs.stages.settings import LengthConfig, ReadsData, TrainingConfig
 from accord.validation import Settings
 
 if TYPE_CHECKING:
-    from accord.learning.judgements import JudgedGroup
+    from accord.learning.judgements import AnnotatorEffects, JudgedGroup
+    from accord.learning.reward import RewardResult
     from accord.models.causal_lm import CausalLM
     from accord.models.heads import HeadForm
+    from accord.models.reward_model import RewardModel
     from accord.runs.stages.judged import JudgedData
     from accord.text.language import Language
 
@@ -182,50 +185,97 @@ class Reward(Stage):
         )
 
     def run(self, config: RewardConfig, context: StageContext) -> StageResult:
-        from accord.learning.calibration import fit_centre, fit_temperature
-        from accord.learning.judged_pairs import equal_pairs, one_pair_per_row, without_pair
-        from accord.learning.judgements import strict_pairs
-        from accord.learning.reward import train_reward
-        from accord.models.ensembles import build_members
         from accord.models.loading import load_causal_lm
-        from accord.models.reward_model import RewardModel
-        from accord.runs.stages.judged import annotator_effects
-        from accord.runs.stages.reward_report import report
 
         trunk = load_causal_lm(context.resolve(config.model), context.device)
-        judged = _judged(config, trunk, context)
-        train, heldout = _split(judged.groups[: config.limit], config.heldout_share)
-        if config.rows == "pair":
-            silent, equal = without_pair(train), equal_pairs(train)
-            train = one_pair_per_row(train)
-            context.say(
-                f"{len(train):,} strict pairs, one per row; left out: {silent:,} judgements without one (ties), "
-                f"{equal:,} pairs of equal responses"
-            )
-        estimates = context.path(config.annotators) if config.annotators else None
-        effects = annotator_effects(estimates, judged.annotators, judged.comparing)
-        form, lora = config.head(), config.lora.settings() if config.lora else None
-        _check_steps(judged, form, trunk, context)
-        model = RewardModel.untrained(
-            build_members(trunk, config.members, context.seed, config.trunk, lora, form)
-        )
-        result = train_reward(
-            model,
-            train,
-            config,
-            effects,
-            context.session(_note),
-            heldout,
-            judged.scales,
-            seed=context.seed,
-        )
-        fit_centre(model, [g.group for g in train[:256]], config.micro_batch_tokens)
-        if strict_pairs(heldout):
-            fit_temperature(model, heldout, config.micro_batch_tokens)
-        saved = model.save(context.folder / "model", [g.group for g in train[:3]])
-        gold = context.path(config.gold) if config.gold else None
-        summary, values, artefacts = report(model, result, judged, heldout, config, gold, context)
-        return StageResult(summary, values, {"model": saved, **artefacts})
+        data = _load(config, trunk, context)
+        model, result = _train(config, trunk, data, context)
+        return _save(config, model, result, data, context)
+
+
+@dataclass(frozen=True)
+class RewardData:
+    """What a reward stage reads: everything judged, the groups it trains on and those kept aside,
+    and the effects of annotators."""
+
+    judged: JudgedData
+    train: list[JudgedGroup]
+    heldout: list[JudgedGroup]
+    effects: AnnotatorEffects
+
+
+def _load(config: RewardConfig, trunk: CausalLM, context: StageContext) -> RewardData:
+    """Records as judged groups, tokenised."""
+    from accord.runs.stages.judged import annotator_effects
+
+    judged = _judged(config, trunk, context)
+    train, heldout = _split(judged.groups[: config.limit], config.heldout_share)
+    if config.rows == "pair":
+        train = _pairs(train, context)
+    estimates = context.path(config.annotators) if config.annotators else None
+    effects = annotator_effects(estimates, judged.annotators, judged.comparing)
+    _check_steps(judged, config.head(), trunk, context)
+    return RewardData(judged, train, heldout, effects)
+
+
+def _train(
+    config: RewardConfig, trunk: CausalLM, data: RewardData, context: StageContext
+) -> tuple[RewardModel, RewardResult]:
+    """A reward model trained by the likelihood of what was judged, then centred and scaled."""
+    from accord.learning.calibration import fit_centre, fit_temperature
+    from accord.learning.judgements import strict_pairs
+    from accord.learning.reward import train_reward
+    from accord.models.ensembles import build_members
+    from accord.models.reward_model import RewardModel
+
+    lora = config.lora.settings() if config.lora else None
+    model = RewardModel.untrained(
+        build_members(trunk, config.members, context.seed, config.trunk, lora, config.head())
+    )
+    result = train_reward(
+        model,
+        data.train,
+        config,
+        data.effects,
+        context.session(_note),
+        data.heldout,
+        data.judged.scales,
+        seed=context.seed,
+    )
+    fit_centre(model, [g.group for g in data.train[:256]], config.micro_batch_tokens)
+    if strict_pairs(data.heldout):
+        fit_temperature(model, data.heldout, config.micro_batch_tokens)
+    return model, result
+
+
+def _save(
+    config: RewardConfig,
+    model: RewardModel,
+    result: RewardResult,
+    data: RewardData,
+    context: StageContext,
+) -> StageResult:
+    """The model with its probes, its card, and what was learned about annotators."""
+    from accord.runs.stages.reward_report import report
+
+    saved = model.save(context.folder / "model", [g.group for g in data.train[:3]])
+    gold = context.path(config.gold) if config.gold else None
+    summary, values, artefacts = report(
+        model, result, data.judged, data.heldout, config, gold, context
+    )
+    return StageResult(summary, values, {"model": saved, **artefacts})
+
+
+def _pairs(groups: list[JudgedGroup], context: StageContext) -> list[JudgedGroup]:
+    """Every strict pair as a group of its own; says what is left out."""
+    from accord.learning.judged_pairs import equal_pairs, one_pair_per_row, without_pair
+
+    silent, equal, pairs = without_pair(groups), equal_pairs(groups), one_pair_per_row(groups)
+    context.say(
+        f"{len(pairs):,} strict pairs, one per row; left out: {silent:,} judgements without one "
+        f"(ties), {equal:,} pairs of equal responses"
+    )
+    return pairs
 
 
 def _judged(config: RewardConfig, model: Language, context: StageContext) -> JudgedData:
