@@ -518,7 +518,7 @@ def test_a_file_of_prompts_asks_what_its_records_would(
 
 @pytest.mark.parametrize(("row", "said"), [
     ({"prompt": [{"role": "user"}]}, "no content"), ({"prompt": [{"role": "clown", "content": "x"}]}, "clown"), ({"prompt": []}, "empty"),
-    ({"prompt": 3}, "int"), ({"prompt": [{"role": "user", "content": [{"type": "image"}]}]}, "text only"), ({"prompt": None}, "no text"),
+    ({"prompt": 3}, "int"), ({"prompt": [{"role": "user", "content": [{"type": "image"}]}]}, "text only"), ({"prompt": None}, "text is missing"),
     ({"prompt": "x", "image": "a.png"}, "text only"), ({"text": "x"}, "it has text"), ({"prompt": "x", "system": 3}, "'system' is int"),
 ])  # fmt: skip
 def test_prompts_that_are_none_are_refused_by_row(
