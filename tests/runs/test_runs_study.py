@@ -84,7 +84,7 @@ def test_an_interrupted_study_goes_on_where_it_stopped(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"columns": {"three.{row}": "x"}}, "names the stage 'three'"),
-        ({"columns": {"one.norm": "x"}}, "no pattern"),
+        ({"columns": {"one.norm": "x"}}, "not a pattern"),
         ({"baseline": "zero"}, "names none of the rows"),
         ({"seeds": [1, 1]}, "different numbers"),
         ({"rows": {"oen": "x"}, "baseline": None}, 'did you mean "one"'),
