@@ -166,8 +166,18 @@ def test_other_peoples_work_does_not_exist(house: House, owner: Client) -> None:
     ann = house.sign_in("ann")
     mine = {"view": item["view"], "lease": item["lease"], "active_seconds": 1}
     body = {**mine, "key": "k" * 16, "answer": {"preferred": "1"}, "state": {}, "reason": "unsure"}
-    for what in ("heartbeat", "draft", "submit", "skip"):
-        assert ann.ask(f"/p/{slug}/work/{what}", body).status_code == 404, what
+    sends = {
+        "heartbeat": ("active_seconds",),
+        "draft": ("state",),
+        "submit": ("key", "answer"),
+        "skip": ("reason",),
+    }
+    for what, names in sends.items():
+        theirs = {name: body[name] for name in ("view", "lease", *names)}
+        assert ann.ask(f"/p/{slug}/work/{what}", theirs).status_code == 404, what
+        for wrong in ({"view": "1"}, {"lease": ""}, {"hidden": 1}):
+            refused = ann.ask(f"/p/{slug}/work/{what}", theirs | wrong)
+            assert (refused.status_code, refused.json()["field"]) == (400, next(iter(wrong)))
     sent = owner.ask(
         f"/p/{slug}/work/submit", {key: body[key] for key in ("view", "lease", "key", "answer")}
     )

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Generic, TypeVar
 from fastapi import Depends, HTTPException, Query, Request, Security
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from accord.errors import AccordError, ConfigError
@@ -74,12 +74,6 @@ class Problem(BaseModel):
     detail: str = Field(description="What is wrong, with the value.")
     fix: str | None = Field(None, description="What to do about it.")
     field: str | None = Field(None, description="The part of the body at fault.")
-
-
-class Model(BaseModel):
-    """What comes in: nothing unknown."""
-
-    model_config = ConfigDict(extra="forbid")
 
 
 class Page(BaseModel, Generic[T]):

@@ -19,7 +19,6 @@ from accord.studio.api.base import (
     Limit,
     Looker,
     Manager,
-    Model,
     Page,
     Reviewer,
     Route,
@@ -31,6 +30,7 @@ from accord.studio.delivery.exporting import Wanted
 from accord.studio.errors import NotHere
 from accord.studio.projects import importing
 from accord.studio.queue import assigning
+from accord.studio.queue.bodies import Body
 from accord.studio.storage import events
 from accord.studio.storage.plain import LONGEST_REASON, SHORTEST_REASON
 from accord.studio.storage.tables import Account, Answer, Event, Item
@@ -56,7 +56,7 @@ class AnswerOut(BaseModel):
     records: list[dict[str, Any]] = Field(description="Feedback records, as an export has them.")
 
 
-class RetireIn(Model):
+class RetireIn(Body):
     """Taking an answer out."""
 
     state: Literal["withdrawn", "excluded"]
@@ -91,7 +91,7 @@ class VerifiedOut(BaseModel):
     )
 
 
-class JudgementsIn(Model):
+class JudgementsIn(Body):
     """Judgements made elsewhere, as feedback records, about items of the project."""
 
     records: list[Feedback] = Field(min_length=1, max_length=2000)

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path
 from pydantic import BaseModel, Field
 
-from accord.studio.api.base import ApiDep, Manager, Model, Route, require_scope
+from accord.studio.api.base import ApiDep, Manager, Route, require_scope
 from accord.studio.delivery import webhooks
+from accord.studio.queue.bodies import Body
 from accord.studio.web.context import ProjectAccess
 
 router = APIRouter(tags=["webhooks"], route_class=Route)
@@ -17,7 +18,7 @@ Onlooker = Annotated[ProjectAccess, Depends(require_scope("manage", "manage", wr
 Number = Annotated[int, Path(ge=1, lt=2**31, description="Its id.")]
 
 
-class HookIn(Model):
+class HookIn(Body):
     """An address that is to hear of events."""
 
     url: str = Field(

@@ -9,10 +9,11 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
-from accord.studio.api.base import ApiDep, Looker, Manager, Model, Route, Who
+from accord.studio.api.base import ApiDep, Looker, Manager, Route, Who
 from accord.studio.errors import NotAllowed
 from accord.studio.people import accounts, api_tokens, erasing, invitations, members, passwords
 from accord.studio.people.accounts import Visitor
+from accord.studio.queue.bodies import Body
 from accord.studio.storage.plain import LONGEST_REASON, SHORTEST_REASON
 
 router = APIRouter(tags=["people"], route_class=Route)
@@ -42,14 +43,14 @@ class MemberOut(BaseModel):
     guideline_read: int | None = Field(description="Version of the guideline they read last.")
 
 
-class StateIn(Model):
+class StateIn(Body):
     """A member's new state, and why."""
 
     state: Literal["active", "paused", "quarantined", "removed"]
     reason: str = Field(min_length=SHORTEST_REASON, max_length=LONGEST_REASON)
 
 
-class InvitationIn(Model):
+class InvitationIn(Body):
     """A link into the project."""
 
     role: Literal["annotator", "reviewer", "manager", "auditor"] = "annotator"
@@ -63,7 +64,7 @@ class InvitationOut(BaseModel):
     path: str = Field(description="Of the link on this studio.", examples=["/join/…"])
 
 
-class BotIn(Model):
+class BotIn(Body):
     """An account for a program: it has a token, no password."""
 
     name: str = Field(min_length=2, max_length=60, examples=["judge-1"])
@@ -106,7 +107,7 @@ class FootprintOut(BaseModel):
     stays: dict[str, int] = Field(description="replies and guidelines, which were for all.")
 
 
-class ErasureIn(Model):
+class ErasureIn(Body):
     """For good: nothing brings it back."""
 
     name: str = Field(description="The account's name, so that nobody else is erased by mistake.")

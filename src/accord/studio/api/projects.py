@@ -17,7 +17,6 @@ from accord.studio.api.base import (
     Limit,
     Looker,
     Manager,
-    Model,
     Page,
     Reader,
     Route,
@@ -31,6 +30,7 @@ from accord.studio.projects import editing
 from accord.studio.projects.incoming import ItemIn
 from accord.studio.projects.settings import ProjectSettings
 from accord.studio.queue import assigning
+from accord.studio.queue.bodies import Body
 from accord.studio.storage.tables import Guideline, Item, Membership, Project
 from accord.studio.web.context import ProjectAccess
 
@@ -69,13 +69,13 @@ class ProjectFull(ProjectOut):
     )
 
 
-class Life(Model):
+class Life(Body):
     """What to do with the project."""
 
     do: Literal["pause", "resume", "archive"]
 
 
-class GuidelineIn(Model):
+class GuidelineIn(Body):
     """The text people judge by."""
 
     text: str = Field(max_length=200_000, description="Markdown.")
@@ -109,7 +109,7 @@ class ItemOut(BaseModel):
     meta: dict[str, Any]
 
 
-class ItemsIn(Model):
+class ItemsIn(Body):
     """Items to add."""
 
     items: list[ItemIn] = Field(min_length=1, max_length=MOST_ITEMS)
@@ -126,14 +126,14 @@ class AddedOut(BaseModel):
     first_bad: dict[str, str] = Field(description="The first of each, by number.")
 
 
-class KeysIn(Model):
+class KeysIn(Body):
     """Items to take out of the queue, or back in."""
 
     keys: list[str] = Field(min_length=1, max_length=MOST_ITEMS)
     paused: bool = True
 
 
-class PrioritiesIn(Model):
+class PrioritiesIn(Body):
     """What active selection wants first; beside it always runs an arm of chance."""
 
     priorities: dict[str, Annotated[float, Field(allow_inf_nan=False, strict=True)]] = Field(

@@ -10,10 +10,11 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 from starlette.responses import FileResponse
 
-from accord.studio.api.base import ApiDep, Model, Route, Who, Worker
+from accord.studio.api.base import ApiDep, Route, Who, Worker
 from accord.studio.projects.settings import ProjectSettings
 from accord.studio.queue import assigning
-from accord.studio.queue.assigning import Nothing, Served, SkipReason
+from accord.studio.queue.assigning import Nothing, Served
+from accord.studio.queue.bodies import HeartbeatIn, SkipIn, TimedSubmitIn
 from accord.studio.tasks import blinding, contents
 from accord.studio.tasks.clips import clip_file, clip_headers, clip_name
 from accord.studio.tasks.parts import steps_of
@@ -55,39 +56,11 @@ class NextOut(BaseModel):
     retry_at: float | None = Field(None, description="When it is worth asking again.")
 
 
-class HeartbeatIn(Model):
-    """Still at it."""
-
-    lease: str = Field(min_length=1, max_length=64)
-    active_seconds: float = Field(0, ge=0, lt=1e9, description="Total so far.")
-
-
 class BeatOut(BaseModel):
     """Whether the slot is still kept. If not, the answer is taken all the same."""
 
     held: bool
     expires_at: float
-
-
-class SubmitIn(Model):
-    """An answer."""
-
-    lease: str = Field(min_length=1, max_length=64)
-    key: str = Field(
-        min_length=8,
-        max_length=64,
-        description="The caller's own for this answer; sent again, the same receipt comes back.",
-    )
-    answer: dict[str, Any] = Field(
-        description="By task, options named by their place.",
-        examples=[
-            {"preferred": "1"},
-            {"order": [["2"], ["1", "3"]]},
-            {"all_bad": True},
-            {"scores": {"helpfulness": 4}},
-        ],
-    )
-    active_seconds: float = Field(0, ge=0, lt=1e9)
 
 
 class ReceiptOut(BaseModel):
@@ -98,14 +71,6 @@ class ReceiptOut(BaseModel):
     extra: bool = Field(description="Every slot was filled; the answer is kept beyond them.")
     repeated: bool
     undo_until: float
-
-
-class SkipIn(Model):
-    """No answer, and why; the item is not served again to the caller."""
-
-    lease: str = Field(min_length=1, max_length=64)
-    reason: SkipReason
-    note: str | None = Field(None, max_length=2000)
 
 
 class Done(BaseModel):
@@ -194,7 +159,7 @@ def heartbeat(api: ApiDep, access: Worker, view: int, sent: HeartbeatIn) -> Any:
 @router.post(
     "/projects/{slug}/work/{view}/submit", response_model=ReceiptOut, summary="Send an answer"
 )
-def submit(api: ApiDep, access: Worker, view: int, sent: SubmitIn) -> Any:
+def submit(api: ApiDep, access: Worker, view: int, sent: TimedSubmitIn) -> Any:
     """Stored when the receipt comes. Late answers are never refused."""
     served = assigning.peek(api.db, access.project.id, access.me.id, view)
     answer = blinding.received(sent.answer, served, access.settings)

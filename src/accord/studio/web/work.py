@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import mimetypes
 import secrets
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel, ValidationError
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from starlette.responses import FileResponse, JSONResponse, Response
@@ -17,6 +19,15 @@ from accord.studio.errors import AnswerError
 from accord.studio.people import self_service, wellbeing
 from accord.studio.queue import assigning
 from accord.studio.queue.assigning import SKIP_REASONS, Nothing
+from accord.studio.queue.bodies import (
+    PageDraft,
+    PageHeartbeat,
+    PageQuestion,
+    PageSkip,
+    PageSubmit,
+    PageTurn,
+    PageUndo,
+)
 from accord.studio.storage.tables import Account, Answer, Guideline, Question, View
 from accord.studio.tasks import blinding, presenting
 from accord.studio.tasks.chat import ChatError
@@ -35,7 +46,7 @@ from accord.studio.web.context import (
 )
 
 router = APIRouter(prefix="/p/{slug}")
-LONGEST_TURN = 20_000
+M = TypeVar("M", bound=BaseModel)
 LOG = logging.getLogger("accord.studio")
 
 
@@ -95,25 +106,18 @@ def clip(studio: StudioDep, access: Participant, view: int, name: str) -> Respon
 
 
 # --- what the script asks for ---------------------------------------------------------------------
-def _whole(body: dict[str, Any], name: str) -> int:
-    value = body.get(name)
-    if type(value) is not int:
-        raise AnswerError(name, f"{name} = {value!r} is not a whole number")
-    return value
+def body_of(model: type[M]) -> Callable[[dict[str, Any]], M]:
+    """A dependency: the request's JSON as a model; raises AnswerError naming the field at fault."""
 
+    def parsed(body: Json) -> M:
+        try:
+            return model.model_validate(body)
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(str(part) for part in first["loc"])
+            raise AnswerError(field, f"{field}: {first['msg']}") from None
 
-def _text(body: dict[str, Any], name: str, longest: int = 64) -> str:
-    value = body.get(name)
-    if not isinstance(value, str) or not 1 <= len(value) <= longest:
-        raise AnswerError(name, f"{name} needs 1 to {longest:,} characters")
-    return value
-
-
-def _seconds(body: dict[str, Any], name: str) -> float:
-    value = body.get(name, 0)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e9:
-        raise AnswerError(name, f"{name} = {value!r} is no number of seconds")
-    return float(value)
+    return parsed
 
 
 @router.post("/work/next")
@@ -178,82 +182,82 @@ def guideline(studio: StudioDep, access: Worker) -> Any:
 
 
 @router.post("/work/heartbeat")
-def heartbeat(studio: StudioDep, access: Worker, body: Json) -> Any:
+def heartbeat(
+    studio: StudioDep,
+    access: Worker,
+    sent: Annotated[PageHeartbeat, Depends(body_of(PageHeartbeat))],
+) -> Any:
     """Still at it: keep the lease."""
-    view, lease = _whole(body, "view"), _text(body, "lease")
     return asdict(
-        assigning.heartbeat(studio.db, access.me.id, view, lease, _seconds(body, "active_seconds"))
+        assigning.heartbeat(studio.db, access.me.id, sent.view, sent.lease, sent.active_seconds)
     )
 
 
 @router.post("/work/draft")
-def draft(studio: StudioDep, access: Worker, body: Json) -> Any:
+def draft(
+    studio: StudioDep, access: Worker, sent: Annotated[PageDraft, Depends(body_of(PageDraft))]
+) -> Any:
     """Keep what was entered so far."""
-    state = body.get("state")
-    if not isinstance(state, dict):
-        raise AnswerError("state", "a draft is an object")
-    assigning.save_draft(
-        studio.db, access.me.id, _whole(body, "view"), _text(body, "lease"), {"state": state}
-    )
+    assigning.save_draft(studio.db, access.me.id, sent.view, sent.lease, {"state": sent.state})
     return {"kept": True}
 
 
 @router.post("/work/submit")
-def submit(studio: StudioDep, access: Worker, body: Json) -> Any:
+def submit(
+    studio: StudioDep, access: Worker, sent: Annotated[PageSubmit, Depends(body_of(PageSubmit))]
+) -> Any:
     """Store an answer; the receipt comes after the commit."""
-    view_id, timing = _whole(body, "view"), body.get("timing")
-    served = assigning.peek(studio.db, access.project.id, access.me.id, view_id)
-    answer = blinding.received(body.get("answer"), served, access.settings)
+    served = assigning.peek(studio.db, access.project.id, access.me.id, sent.view)
+    answer = blinding.received(sent.answer, served, access.settings)
     receipt = assigning.submit(
         studio.db,
         access.me.id,
-        view_id,
-        _text(body, "lease"),
-        _text(body, "key"),
+        sent.view,
+        sent.lease,
+        sent.key,
         answer,
-        timing if isinstance(timing, dict) else {},
+        sent.timing,
         access.me.session,
     )
     return {**asdict(receipt), "undo_seconds": max(0.0, receipt.undo_until - studio.db.now())}
 
 
 @router.post("/work/skip")
-def skip(studio: StudioDep, access: Worker, body: Json) -> Any:
+def skip(
+    studio: StudioDep, access: Worker, sent: Annotated[PageSkip, Depends(body_of(PageSkip))]
+) -> Any:
     """Give the item back, with a reason."""
-    note = body.get("note")
-    assigning.skip(
-        studio.db,
-        access.me.id,
-        _whole(body, "view"),
-        _text(body, "lease"),
-        _text(body, "reason"),
-        _text(body, "note", 2000) if note else None,
-    )
+    assigning.skip(studio.db, access.me.id, sent.view, sent.lease, sent.reason, sent.note or None)
     return {"skipped": True}
 
 
 @router.post("/work/undo")
-def undo(studio: StudioDep, access: Worker, body: Json) -> Any:
+def undo(
+    studio: StudioDep, access: Worker, sent: Annotated[PageUndo, Depends(body_of(PageUndo))]
+) -> Any:
     """Take the last answer back; it is served again by the next `next`."""
-    return {"view": assigning.undo(studio.db, access.me.id, _text(body, "answer"))}
+    return {"view": assigning.undo(studio.db, access.me.id, sent.answer)}
 
 
 @router.post("/work/question")
-def question(studio: StudioDep, access: Worker, body: Json) -> Any:
+def question(
+    studio: StudioDep,
+    access: Worker,
+    sent: Annotated[PageQuestion, Depends(body_of(PageQuestion))],
+) -> Any:
     """Ask about the guideline, or about the item on the screen."""
-    text = _text(body, "text", 4000).strip()
-    ask(studio, access, text, body.get("view"))
+    ask(studio, access, sent.text.strip(), sent.view)
     return {"asked": True}
 
 
-def ask(studio: Studio, access: ProjectAccess, text: str, view_id: Any = None) -> None:
+def ask(studio: Studio, access: ProjectAccess, text: str, view_id: int | None = None) -> None:
     """Store a question; raises AnswerError for an empty one."""
     if not text:
         raise AnswerError("text", "the question is empty")
 
     def work(session: Session) -> None:
         item = None
-        if type(view_id) is int:
+        if view_id is not None:
             item = session.scalar(
                 select(View.item_id).where(View.id == view_id, View.account_id == access.me.id)
             )
@@ -271,24 +275,23 @@ def ask(studio: Studio, access: ProjectAccess, text: str, view_id: Any = None) -
 
 
 @router.post("/work/turn")
-def turn(request: Request, studio: StudioDep, access: Worker, body: Json) -> Any:
+def turn(
+    request: Request,
+    studio: StudioDep,
+    access: Worker,
+    sent: Annotated[PageTurn, Depends(body_of(PageTurn))],
+) -> Any:
     """One turn of a live chat: a message, and two answers to compare."""
     if studio.sampler is None or access.settings.task != "chat":
         return JSONResponse({"error": words_for(request)("work.no_model")}, 503)
-    view_id, lease, user = (
-        _whole(body, "view"),
-        _text(body, "lease"),
-        _text(body, "user", LONGEST_TURN),
-    )
-    served = assigning.peek(studio.db, access.project.id, access.me.id, view_id)
-    chosen = body.get("chosen")
+    served = assigning.peek(studio.db, access.project.id, access.me.id, sent.view)
     turns = served.shown.get("turns", [])
-    if not isinstance(chosen, list) or len(chosen) != len(turns):
+    if len(sent.chosen) != len(turns):
         raise AnswerError("chosen", "say how each turn went on")
-    messages = conversation(served.prompt, turns, chosen)
+    messages = conversation(served.prompt, turns, sent.chosen)
     try:
         replies = studio.sampler.reply(
-            [*messages, {"role": "user", "content": user}], 2, secrets.randbelow(2**31)
+            [*messages, {"role": "user", "content": sent.user}], 2, secrets.randbelow(2**31)
         )
     except ChatError as error:
         LOG.warning("chat: %s", error)
@@ -299,8 +302,8 @@ def turn(request: Request, studio: StudioDep, access: Worker, body: Json) -> Any
         | ({} if r.finished else {"finished": False})
         for n, r in enumerate(replies, 1)
     ]
-    assigning.add_turn(studio.db, access.me.id, view_id, lease, user, options)
-    return presenting.turn_html({"user": user, "options": options}, access.settings)
+    assigning.add_turn(studio.db, access.me.id, sent.view, sent.lease, sent.user, options)
+    return presenting.turn_html({"user": sent.user, "options": options}, access.settings)
 
 
 def conversation(
