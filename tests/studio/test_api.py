@@ -470,7 +470,7 @@ def test_bodies_are_bounded(studio: Studio) -> None:
 
 
 HOSTILE = ["\\u0000", "a\\u0000b", "\\ud800", "x\\udfffx", "\\uffff"]
-"""As JSON writes them: PostgreSQL stores no NUL, nobody stores half a character."""
+"""As JSON writes them: PostgreSQL stores no NUL, nobody stores an unpaired surrogate."""
 HUGE = ["0", "-1", "2147483648", "9223372036854775808", "9" * 40]
 
 

@@ -343,7 +343,7 @@ EDITED: list[tuple[Change, str]] = [
     (editing("event", lambda rows: rows.pop(6)), r"the log of project 2: event 2 is missing"),
     (editing("chain", lambda rows: rows.pop(0)), r"tables/"),
     (editing("chain", lambda rows: rows[-1].update(hash="0" * 64)), r"the log of project 2: event 5: the chain.s head has another"),
-    (put("tables/account.jsonl", b"[]\n"), r"account.jsonl line 1: it is no object"),
+    (put("tables/account.jsonl", b"[]\n"), r"account.jsonl line 1: it is not an object"),
     (put("tables/account.jsonl", b"{\n"), r"account.jsonl line 1: no JSON"),
     (put("tables/account.jsonl", b"[" * 100_000 + b"\n"), r"account.jsonl line 1: no JSON"),
     (put("tables/account.jsonl", b'{"a": 1}'), r"account.jsonl: 0 rows|account.jsonl"),
@@ -351,7 +351,7 @@ EDITED: list[tuple[Change, str]] = [
     (put("tables/more.jsonl", b""), r"more.jsonl: the manifest does not know it"),
     (put("../../evil", b"x"), r"evil: the manifest does not know it"),
     (put("media/x.mp4", b"x"), r"media/x.mp4: the manifest does not know it"),
-    (put(archive.MANIFEST, None), r"is no backup of a studio"),
+    (put(archive.MANIFEST, None), r"is not a backup of a studio"),
         (telling(format="other"), r"not of the format"),
     (telling(version=2), r"of version 2, this accord reads 1"),
     (telling(revision="9999"), r"of revision 9999, which this accord does not know"),
@@ -494,7 +494,7 @@ def test_clips_come_along(tmp_path: Path) -> None:
     assert not (tmp_path / "m").exists()
     assert not (tmp_path / "e.db").exists()
     (media / "films" / "out.mp4").symlink_to("/etc/hostname")
-    with pytest.raises(ConfigError, match=r"out\.mp4 is no file of the folder"):
+    with pytest.raises(ConfigError, match=r"out\.mp4 is not a file of the folder"):
         back_up(open_database(tmp_path / "a.db"), tmp_path / "f.zip", quiet, media)
 
 

@@ -38,7 +38,7 @@ COMPARISON = ProjectSettings(name="T")
         ),
         ({"prompt": "Q", "options": ["A", "B"], "answer": 1}, "answer"),
         ({"prompt": "Q", "options": ["A", "B\0"]}, "NUL"),
-        ({"prompt": "Q", "options": ["A", "B"], "meta": {"x": ["\ud800"]}}, "half a character"),
+        ({"prompt": "Q", "options": ["A", "B"], "meta": {"x": ["\ud800"]}}, "unpaired surrogate"),
         ({"prompt": "Q", "options": ["A", "B"], "categories": ["sad"]}, "none of the project's"),
         (
             {"prompt": "Q", "options": ["A", "B"], "gold": {"preferred": 3}},

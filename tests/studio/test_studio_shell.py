@@ -82,7 +82,7 @@ def test_export_and_import(folder: Path) -> None:
     [
         (
             ["--oidc-issuer", "http://login.example.org", "--oidc-client-id", "x"],
-            "is no issuer of OpenID Connect",
+            "is not an issuer of OpenID Connect",
         ),
         (["--oidc-issuer", "https://login.example.org"], "give --oidc-client-id"),
         (

@@ -48,7 +48,7 @@ class Client:
         may be repeated."""
         if urlsplit(url).scheme not in ("http", "https"):
             raise ConfigError(
-                f"{url!r} is no address of a studio", "write it like http://127.0.0.1:8600"
+                f"{url!r} is not the address of a studio", "write it like http://127.0.0.1:8600"
             )
         self.base = f"{url.rstrip('/')}/api/v1"
         if not token.isascii():

@@ -103,7 +103,9 @@ def check_port(host: str, port: int) -> None:
                 f"cannot listen on {host}:{port}: {error.strerror}", "use --host 127.0.0.1"
             ) from None
         except (OverflowError, UnicodeError):
-            raise ConfigError(f"{host}:{port} is no address", "ports go from 1 to 65535") from None
+            raise ConfigError(
+                f"{host}:{port} is not an address", "ports go from 1 to 65535"
+            ) from None
 
 
 def serve(

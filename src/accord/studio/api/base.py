@@ -233,7 +233,7 @@ def position(after: str | None, *kinds: type) -> list[Any] | None:
     )
     if not fits:
         raise ConfigError(
-            f"after = {after!r} is no cursor of this list",
+            f"after = {after!r} is not a cursor of this list",
             "send what `next` of the page before said",
         )
     assert isinstance(key, list)

@@ -131,7 +131,7 @@ class Archive:
         info = self._members.get(MANIFEST)
         if info is None:
             raise ConfigError(
-                f"{self.path} is no backup of a studio: it has no {MANIFEST}",
+                f"{self.path} is not a backup of a studio: it has no {MANIFEST}",
                 "name a file that `accord studio backup` wrote",
             )
         if info.file_size > LARGEST_MANIFEST:
@@ -204,7 +204,7 @@ class Archive:
                     raise self.wrong(f"{member} line {number}", f"more than {LONGEST_ROW:,} bytes")
                 row = self._json(f"{member} line {number}", line)
                 if not isinstance(row, dict):
-                    raise self.wrong(f"{member} line {number}", "it is no object")
+                    raise self.wrong(f"{member} line {number}", "it is not an object")
                 yield number, row
 
     def clips(self) -> Iterator[tuple[Clip, Iterator[bytes]]]:
@@ -241,7 +241,7 @@ class Archive:
         """The error for a part, or a line of one, that is not as it was made."""
         at = f"{place}: " if place else ""
         return DataError(
-            f"{self.path} is no whole backup: {at}{what}",
+            f"{self.path} is not a whole backup: {at}{what}",
             "copy it again, or take another backup; nothing was restored",
         )
 
@@ -272,7 +272,7 @@ def opened(path: Path) -> Iterator[Archive]:
         held = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
         raise DataError(
-            f"{path} is no whole backup: {error}",
+            f"{path} is not a whole backup: {error}",
             "name a file that `accord studio backup` wrote; if it is one, copy it again",
         ) from None
     except OSError as error:

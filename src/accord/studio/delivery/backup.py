@@ -190,9 +190,9 @@ def _clips(media: Path) -> Iterator[Path]:
         if path.is_dir() and not path.is_symlink():
             continue
         if not (path.is_file() and path.resolve().is_relative_to(root)):
-            raise ConfigError(f"{path} is no file of the folder", "take it out of the folder")
+            raise ConfigError(f"{path} is not a file of the folder", "take it out of the folder")
         if not archive.inside(name):
-            raise ConfigError(f"{path}: such a name is no file on every system", "rename it")
+            raise ConfigError(f"{path}: not every system can have a file of this name", "rename it")
         yield path
 
 

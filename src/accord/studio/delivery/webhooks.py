@@ -103,7 +103,8 @@ def resolve(url: str, private: bool = False) -> list[str]:
         or parts.password
     ):
         raise ConfigError(
-            f"{url[:200]!r} is no address for a webhook", "write it like https://example.org/hook"
+            f"{url[:200]!r} is not an address for a webhook",
+            "write it like https://example.org/hook",
         )
     if parts.scheme == "http" and not private:
         raise ConfigError(
@@ -154,7 +155,7 @@ def add(
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown or not kinds:
         raise ConfigError(
-            f"{unknown[0]!r} is no kind of event" if unknown else "no kind of event was chosen",
+            f"{unknown[0]!r} is not a kind of event" if unknown else "no kind of event was chosen",
             f"kinds: {', '.join(KINDS)}",
         )
     if len(url) > 2000:

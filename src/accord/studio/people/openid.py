@@ -76,7 +76,7 @@ class OpenIdSettings:
             )
         if not _safe(self.issuer) or urlsplit(self.issuer).query or urlsplit(self.issuer).fragment:
             raise ConfigError(
-                f"{self.issuer[:200]!r} is no issuer of OpenID Connect",
+                f"{self.issuer[:200]!r} is not an issuer of OpenID Connect",
                 "write it like https://login.example.org/realm",
             )
         if not self.client_id or not self.secret:
@@ -137,7 +137,7 @@ class OpenId:
         for name in ("authorization_endpoint", "token_endpoint", "jwks_uri"):
             if not _safe(found.get(name)):
                 raise OpenIdError(
-                    "down", f"{where}: {name} = {found.get(name)!r} is no https address"
+                    "down", f"{where}: {name} = {found.get(name)!r} is not an https address"
                 )
         return found
 

@@ -172,7 +172,7 @@ class Database:
                 raise
             raise DataError(
                 f"something sent cannot be kept: {str(orig).splitlines()[0]}",
-                "leave out NUL, half characters, huge numbers",
+                "leave out NUL, unpaired surrogates, huge numbers",
             ) from error
 
 

@@ -36,7 +36,7 @@ def parse_url(url: str | Path | URL) -> URL:
         return parsed
     if name in ("postgresql", "postgres", "postgresql+psycopg"):
         return parsed.set(drivername="postgresql+psycopg")
-    raise ConfigError(f"{name!r} is no kind of database that the studio knows", _FORMS)
+    raise ConfigError(f"{name!r} is not a kind of database that the studio knows", _FORMS)
 
 
 _FORMS = (

@@ -1,5 +1,5 @@
-"""Text that can be kept and shown: no NUL (PostgreSQL stores none), no half characters (no answer
-could hold them)."""
+"""Text that can be kept and shown: no NUL (PostgreSQL stores none), no unpaired surrogates (no
+answer could hold them)."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def check_text(value: Any) -> None:
             left += one
         elif isinstance(one, str) and not keeps(one):
             raise DataError(
-                f"the text {ascii(one)[:80]} holds NUL or half a character",
-                "remove it, or write the character whole",
+                f"the text {ascii(one)[:80]} contains NUL or an unpaired surrogate",
+                "remove it, or send the whole character",
             )
 
 

@@ -88,7 +88,8 @@ class AnswerFields:
             raise self.wrong(name, too_long(value, longest))
         if not keeps(value):
             raise self.wrong(
-                name, "the text holds characters that cannot be stored (NUL, or half a character)"
+                name,
+                "the text holds characters that cannot be stored (NUL, or an unpaired surrogate)",
             )
         return value
 
@@ -101,7 +102,7 @@ class AnswerFields:
             raise self.wrong(name, "this is a list of names")
         unknown = [entry for entry in value if entry not in known]
         if unknown:
-            raise self.wrong(name, f"{unknown[0]!r} is none of {', '.join(known)}")
+            raise self.wrong(name, f"{unknown[0]!r} is not one of {', '.join(known)}")
         return [entry for entry in known if entry in value]
 
     def done(self) -> None:
@@ -260,7 +261,9 @@ def _scored(fields: AnswerFields, raw: Any, where: str) -> dict[str, int | float
             raise fields.wrong(f"{where}.{name}", f"{score!r} is not a number")
         low, high = known[name].low, known[name].high
         if not low <= score <= high or score != int(score):
-            raise fields.wrong(f"{where}.{name}", f"{score} is none of the scores {low} to {high}")
+            raise fields.wrong(
+                f"{where}.{name}", f"{score} is not one of the scores {low} to {high}"
+            )
         scored[name] = int(score)
     return {name: scored[name] for name in known if name in scored}
 
@@ -431,7 +434,7 @@ def _span(fields: AnswerFields, number: int, span: Any, text: str) -> dict[str, 
         raise fields.wrong(where, f"there is no option {option!r} here")
     if label not in fields.settings.spans:
         raise fields.wrong(
-            where, f"the label {label!r} is none of {', '.join(fields.settings.spans)}"
+            where, f"the label {label!r} is not one of {', '.join(fields.settings.spans)}"
         )
     if wrong := no_passage(start, end, len(text)):
         raise fields.wrong(where, wrong)
@@ -442,4 +445,4 @@ def no_passage(start: Any, end: Any, length: int) -> str | None:
     """Why these are no places in a text of so many characters; None where they are."""
     if type(start) is int and type(end) is int and 0 <= start < end <= length:
         return None
-    return f"{start!r} to {end!r} is no passage of a text of {length} characters"
+    return f"{start!r} to {end!r} is not a passage of a text of {length} characters"

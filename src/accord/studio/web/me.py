@@ -75,7 +75,7 @@ def _minutes(text: str, low: int, high: int) -> int | None:
     if not text.strip():
         return None
     if not text.strip().isdecimal() or not low <= int(text.strip()[:6]) <= high:
-        raise ConfigError(f"{text!r} is no number of minutes from {low} to {high}")
+        raise ConfigError(f"{text!r} is not a number of minutes from {low} to {high}")
     return int(text.strip())
 
 

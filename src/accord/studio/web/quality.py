@@ -246,7 +246,7 @@ def apply(request: Request, studio: StudioDep, access: Manager, form: Fields) ->
         count = int(form.get("count", "")) if form.get("count", "").isdecimal() else 0
         if not 1 <= count <= choosing.MOST:
             raise ConfigError(
-                f"{form.get('count', '')!r} is no number of pairs from 1 to {choosing.MOST:,}"
+                f"{form.get('count', '')!r} is not a number of pairs from 1 to {choosing.MOST:,}"
             )
         goal: Any = form.get("goal", "")  # `apply` refuses an unknown one
         done = choosing.apply(studio.db, access.project.id, goal, count, access.me.id)
