@@ -331,9 +331,9 @@ def _next_id(parts: dict[str, bytes]) -> None:
 
 
 EDITED: list[tuple[Change, str]] = [
-    (editing("account", lambda rows: rows[0].update(role=7)), r"account.jsonl line 1: role = '7' is no VARCHAR"),
+    (editing("account", lambda rows: rows[0].update(role=7)), r"account.jsonl line 1: role = '7' is not of the type VARCHAR"),
     (editing("account", lambda rows: rows[1].update(created_at="x")), r"account.jsonl line 2: created_at = 'x'"),
-    (editing("account", lambda rows: rows[1].update(id=True)), r"account.jsonl line 2: id = 'True' is no INT"),
+    (editing("account", lambda rows: rows[1].update(id=True)), r"account.jsonl line 2: id = 'True' is not of the type INT"),
     (editing("account", lambda rows: rows[2].pop("role")), r"account.jsonl line 3: role is missing"),
     (editing("account", lambda rows: rows[2].update(x=1)), r"account.jsonl line 3: there is no column 'x'"),
     (editing("account", lambda rows: rows.append(rows[0])), r"account.jsonl lines 1 to 5: .*(?i:unique)"),

@@ -439,9 +439,9 @@ def test_without_a_provider_there_is_nothing(tmp_path: Path, empty: Path) -> Non
 @pytest.mark.parametrize(
     ("issuer", "client", "secret", "message"),
     [
-        ("http://login.example.org", "c", "s", "no issuer"), ("login.example.org", "c", "s", "no issuer"),
-        ("https://a@login.example.org", "c", "s", "no issuer"), ("https://login.example.org?x=1", "c", "s", "no issuer"),
-        ("https://login.example.org:x", "c", "s", "no issuer"),
+        ("http://login.example.org", "c", "s", "not an issuer"), ("login.example.org", "c", "s", "not an issuer"),
+        ("https://a@login.example.org", "c", "s", "not an issuer"), ("https://login.example.org?x=1", "c", "s", "not an issuer"),
+        ("https://login.example.org:x", "c", "s", "not an issuer"),
         ("https://login.example.org", "", "s", "--oidc-client-id"), ("https://login.example.org", "c", "", "ACCORD_OIDC_SECRET"),
     ],
 )  # fmt: skip

@@ -252,7 +252,9 @@ def _values(
         if isinstance(column.type, JSON):
             values[name] = JSON.NULL if name in row and value is None else value
         elif name in row and not _fits(column, value):
-            raise held.wrong(place, f"{name} = {str(value)[:60]!r} is not a {column.type}")
+            raise held.wrong(
+                place, f"{name} = {str(value)[:60]!r} is not of the type {column.type}"
+            )
         else:
             values[name] = value
         if name not in row and not column.nullable:
