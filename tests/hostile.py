@@ -41,6 +41,26 @@ def _columnar(rows: int, text: int, kind: str, **more: object) -> bytes:
     return out.getvalue()
 
 
+def _lying(length: int) -> bytes:
+    """A Parquet file of one long text whose footer says that it is short."""
+    data = _columnar(1, length, "parquet", use_dictionary=False, write_statistics=False)
+    size = int.from_bytes(data[-8:-4], "little")
+    footer = data[-8 - size : -8]
+    for number in range(length, length + 200):  # the text with its length and the page's header
+        written = _varint(number)
+        footer = footer.replace(written, _varint(1000, len(written)))
+    return data[: -8 - size] + footer + data[-8:]
+
+
+def _varint(number: int, length: int = 0) -> bytes:
+    """Zigzag, as Thrift's compact protocol writes an integer, in at least `length` bytes."""
+    number, parts = number << 1, []
+    while number > 127 or len(parts) < length - 1:
+        parts.append(number & 127 | 128)
+        number >>= 7
+    return bytes([*parts, number])
+
+
 def _zip(data: bytes) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as files:
@@ -67,6 +87,7 @@ FILES: dict[str, Callable[[], bytes]] = {
     "rows.jsonl.xz": lambda: lzma.compress(b"a" * (300 * MIB), preset=0), "rows.jsonl.zst": lambda: bytes(pa.compress(b"a" * (300 * MIB), "zstd")),
     "long text.parquet": lambda: _columnar(1, 300 * MIB, "parquet"), "long texts.parquet": lambda: _columnar(300, MIB, "parquet", use_dictionary=True),
     "long text.arrow": lambda: _columnar(1, 300 * MIB, "arrow"),
+    "long texts.arrow": lambda: _columnar(300, MIB, "arrow"), "a footer that lies.parquet": lambda: _lying(300 * MIB), "many pages.parquet": lambda: _columnar(150_000, 1, "parquet", data_page_size=1, write_batch_size=1, use_dictionary=False),
     "many rows.parquet": lambda: _columnar(1_000_000, 1, "parquet"),
     "torn.parquet": lambda: b"PAR1" + b"\xff" * 64 + b"PAR1", "torn.arrow": lambda: b"ARROW1\x00\x00" + b"\xff" * 64,
     "deep.jsonl": lambda: f'{{"prompt": {DEEP}, "responses": ["a", "b"]}}\n{ROW}'.encode(), "deep.json": DEEP.encode,
@@ -124,8 +145,8 @@ def _filled(unit: str, length: int = 1_000_000) -> Callable[[], str]:
 
 TEXTS: dict[str, Callable[[], str]] = {
     **{repr(unit): _filled(unit) for unit in ("word ", "[", "![", "> ", "- ", "1. ", "*a ", "**x* ", "_a *b", "`a ", "$a ", "$$ ", "\\(", "\\[ a\n", "\\begin{a}", "<", "&", "\\", "\u202e", "\u200d", "(", "{\"a\":", "[1,", "\n")},
-    **{f"{unit!r}, as Markdown": _filled(unit, 99_000) for unit in ("# a\n", "[a](", "*[a](b)", "a\n===\n", "|1|2|\n", "$$a\n", "\\[ a\n", "> - ", "__a", "```\n", "a\n", "-\n", "**a ", "a**", "~~a ")},
-    "brackets": _filled("![a", 29_000), "a wide table": lambda: "|a" * 100 + "\n" + "|-" * 100 + "\n" + "a|\n" * 32_000,
+    **{f"{unit!r}, as Markdown": _filled(unit, 79_000) for unit in ("# a\n", "[a](", "*[a](b)", "a\n===\n", "|1|2|\n", "$$a\n", "\\[ a\n", "> - ", "__a", "```\n", "a\n", "-\n", "**a ", "a**", "~~a ")},
+    "brackets": _filled("![a", 29_000), "a wide table": lambda: "|a" * 100 + "\n" + "|-" * 100 + "\n" + "a|\n" * 26_000,
     "names": _filled("I am ChatGPT, an AI by "), "nearly names": _filled("i am the model developed "), "named": _filled("named a. as b, "), "dots": _filled("a.b-"), "my": _filled("my ai "),
 }  # fmt: skip
 

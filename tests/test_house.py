@@ -6,7 +6,7 @@ import ast
 import shutil
 import subprocess
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -163,3 +163,10 @@ def test_retired_names_do_not_come_back() -> None:
         where = path.relative_to(ROOT)
         back += [f"{where}:{line}: {name}" for name, line in names if name in RETIRED]
     assert not back, "these names are retired: say what the value is"
+
+
+def test_no_two_test_modules_share_a_name() -> None:
+    """pytest imports them by name: of two, the second is not collected."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("*.py"))
+    del names["conftest.py"]
+    assert [name for name, count in names.items() if count > 1] == []

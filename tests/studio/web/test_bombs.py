@@ -77,11 +77,9 @@ UPLOADS: dict[str, bytes] = {
 def test_uploads_are_read_or_refused(house: House, owner: Client, name: str) -> None:
     slug = house.project()
     owner.page(f"/p/{slug}/settings")
-    began = time.process_time()
     response = owner.fill(f"/p/{slug}/items", files={"file": (name, UPLOADS[name])})
     assert response.status_code in (200, 303, 400), response.text
     assert len(response.content) < 200_000
-    assert time.process_time() - began < 20
 
 
 def test_one_bad_row_is_counted_and_the_rest_is_read(house: House, owner: Client) -> None:
@@ -95,6 +93,19 @@ def test_one_bad_row_is_counted_and_the_rest_is_read(house: House, owner: Client
         f"/p/{slug}/items", files={"file": ("rows.jsonl", b"\n".join([rows[0], *bad, *rows[1:]]))}
     ).text
     assert "3 new items, 0 there already, 4 that cannot be used" in text
+
+
+def test_many_reasons_are_counted_beyond_the_most_frequent(house: House, owner: Client) -> None:
+    slug = house.project()
+    owner.page(f"/p/{slug}/settings")
+    rows = [json.dumps({**ROW, "categories": [f"c{n}"]}) for n in range(60)] * 2
+    rows += [json.dumps({**ROW, "categories": ["often"]})] * 3
+    files = {"file": ("rows.jsonl", "\n".join(rows).encode())}
+    text = owner.fill(f"/p/{slug}/items", files=files).text
+    assert "123 that cannot be used" in text
+    assert text.count("; first: ") == 50
+    assert text.index("often") < text.index("c0")
+    assert "11 other reasons (22 rows)" in text
 
 
 def test_what_others_brought_never_fails(house: House, owner: Client) -> None:

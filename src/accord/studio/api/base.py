@@ -18,6 +18,8 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from accord.errors import AccordError, ConfigError
+from accord.feedback.formats.containers.jsons import json_values
+from accord.feedback.formats.containers.notes import SENT
 from accord.studio.errors import NotAllowed, NotHere
 from accord.studio.people import api_tokens, rate_limits
 from accord.studio.people.accounts import Visitor, digest
@@ -39,9 +41,12 @@ class NotSignedIn(AccordError):
 
 
 class _Request(Request):
-    """Refuses text that cannot be kept before anything else looks at it."""
+    """Refuses what is too much, and text that cannot be kept, before anything else looks at it."""
 
     async def json(self) -> Any:
+        raw = await self.body()
+        if json_values(raw) > SENT.values:
+            raise HTTPException(413, f"the body holds more than {SENT.values:,} values; send less")
         try:
             body = await super().json()
         except RecursionError:

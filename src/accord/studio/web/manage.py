@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -166,11 +167,24 @@ def _add(
         added = _added(studio, access.project.id, _read(upload, access.settings), access.me.id)
     except AccordError as error:
         return _settings(request, access, access.settings.dump(), error)
+    reasons = _reasons(added)
+    return _settings(request, access, access.settings.dump(), None, added, reasons)
+
+
+MOST_REASONS = 50
+"""That a page lists one by one."""
+
+
+def _reasons(added: Added) -> list[str]:
+    """Why rows cannot be used, the most frequent reasons first; the rest is counted."""
     reasons = [
         f"{reason} ({count}; first: {added.first_bad[reason]})"
-        for reason, count in added.bad.items()
+        for reason, count in Counter(added.bad).most_common(MOST_REASONS)
     ]
-    return _settings(request, access, access.settings.dump(), None, added, reasons)
+    others = sorted(added.bad.values(), reverse=True)[MOST_REASONS:]
+    if others:
+        reasons.append(f"{len(others):,} other reasons ({sum(others):,} rows)")
+    return reasons
 
 
 @router.get("/p/{slug}/settings")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime, time
@@ -13,6 +14,7 @@ import pyarrow as pa
 from pyarrow import parquet, types
 
 from accord.errors import DataError
+from accord.feedback.formats.containers.arrow_sizes import unpacked_bytes
 from accord.feedback.formats.containers.notes import (
     Bounds,
     Notes,
@@ -20,6 +22,7 @@ from accord.feedback.formats.containers.notes import (
     Unreadable,
     shortened,
 )
+from accord.feedback.formats.containers.parquet_sizes import page_sizes
 from accord.feedback.formats.containers.texts import too_large, too_many
 
 
@@ -37,6 +40,8 @@ _WHAT_FAILS = (
     TypeError,
     OverflowError,
     MemoryError,
+    IndexError,
+    struct.error,
 )
 
 
@@ -49,11 +54,14 @@ def parquet_rows(
         meta = file.metadata
         if meta.num_rows > bounds.rows:
             raise too_many(name, bounds.rows, "rows")
-        if (
-            sum(meta.row_group(i).total_byte_size for i in range(meta.num_row_groups))
-            > bounds.unpacked
-        ):
-            raise too_large(name, bounds.unpacked)
+        # What the footer says may be less than what the pages say, and those are what is allocated.
+        total, most = 0, bounds.rows // 10
+        for pages, size in enumerate(page_sizes(meta, stream), 1):
+            total += size
+            if total > bounds.unpacked:
+                raise too_large(name, bounds.unpacked)
+            if pages > most:
+                raise too_many(name, most, "pages")
         yield from _rows(
             name,
             file.schema_arrow,
@@ -64,19 +72,23 @@ def parquet_rows(
 
 
 def arrow_rows(name: str, stream: BinaryIO, notes: Notes, bounds: Bounds) -> Iterator[NumberedRow]:
-    """Rows of an Arrow file (with a footer) or stream, batch by batch. A broken file is refused as
-    a whole."""
+    """Rows of an Arrow file or stream, batch by batch. A broken file is refused as a whole, and one
+    that would unpack to too much before it is unpacked.
+
+    A file is read as the stream that it holds between its magic number and its footer.
+    """
     with _readable(name):
         opened = pa.PythonFile(stream, mode="r")
-        if bytes(opened.read(6)) == b"ARROW1":
-            opened.seek(0)
-            reader = pa.ipc.open_file(opened)
-            batches = (reader.get_batch(i) for i in range(reader.num_record_batches))
-        else:
-            opened.seek(0)
-            reader = pa.ipc.open_stream(opened)
-            batches = iter(reader)
-        yield from _rows(name, reader.schema, batches, notes, bounds)
+        start = 8 if bytes(opened.read(6)) == b"ARROW1" else 0
+        opened.seek(start)
+        total = 0
+        for message in pa.ipc.MessageReader.open_stream(opened):
+            total += unpacked_bytes(message)
+            if total > bounds.unpacked:
+                raise too_large(name, bounds.unpacked)
+        opened.seek(start)
+        reader = pa.ipc.open_stream(opened)
+        yield from _rows(name, reader.schema, iter(reader), notes, bounds)
 
 
 @contextmanager

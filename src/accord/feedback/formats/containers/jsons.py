@@ -50,9 +50,11 @@ def json_lines(name: str, text: Decoded, notes: Notes, bounds: Bounds) -> Iterat
     return _lines(name, text.lines(), notes, bounds)
 
 
-def _values(text: str) -> int:
+def json_values(text: str | bytes) -> int:
     """How much the values of a JSON text take, at most: objects four times what others do."""
-    return 4 * text.count("{") + text.count("[") + text.count(",")
+    raw: Any = text
+    objects, lists, commas = ("{", "[", ",") if isinstance(text, str) else (b"{", b"[", b",")
+    return int(4 * raw.count(objects) + raw.count(lists) + raw.count(commas))
 
 
 def _lines(
@@ -61,7 +63,7 @@ def _lines(
     held = 0
     for number, line in enumerate(lines, 1):
         where = f"{name} line {number}"
-        held += _values(line or "")
+        held += json_values(line or "")
         if held > bounds.values:
             raise too_many(name, bounds.values, "values")
         if line is None:
@@ -86,7 +88,7 @@ def json_rows(name: str, text: Decoded, notes: Notes, bounds: Bounds) -> Iterato
     whole = text.whole()
     if not whole.strip():
         return
-    if _values(whole) > bounds.values:
+    if json_values(whole) > bounds.values:
         raise too_many(name, bounds.values, "values")
     try:
         value = decoded(whole)

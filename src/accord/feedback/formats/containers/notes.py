@@ -40,7 +40,7 @@ class Bounds:
 LOCAL = Bounds()
 """For files of one's own."""
 SENT = Bounds(
-    unpacked=256 << 20,
+    unpacked=192 << 20,
     whole=64 << 20,
     row=4 << 20,
     depth=100,
