@@ -96,7 +96,7 @@ def places(path: Path) -> dict[tuple[int, int], list[tuple[str, int]]]:
     from cosmic_ray.ast import ast_nodes, get_ast
 
     source = path.read_text("utf-8")
-    tree, notes = get_ast(source), annotations(source)
+    tree, notes, lines = get_ast(source), annotations(source), source.splitlines()
     found: dict[tuple[int, int], list[tuple[str, int]]] = defaultdict(list)
     for name in plugins.operator_names():
         kind = plugins.get_operator(name)
@@ -104,7 +104,9 @@ def places(path: Path) -> dict[tuple[int, int], list[tuple[str, int]]]:
             continue
         spots = (at for node in ast_nodes(tree) for at in kind().mutation_positions(node))
         for occurrence, (start, _end) in enumerate(spots):
-            if not any(a <= start < b for a, b in notes):
+            # The operator for exceptions cannot replace one that is unpacked from a tuple.
+            unpacked = name.endswith("ExceptionReplacer") and "*" in lines[start[0] - 1]
+            if not unpacked and not any(a <= start < b for a, b in notes):
                 found[start].append((name, occurrence))
     return found
 

@@ -305,4 +305,4 @@ def test_a_judgement_with_text_no_database_keeps_is_counted(db: Database) -> Non
     )
     assert stored == 0
     assert list(left_out.values()) == [1]
-    assert "holds NUL" in next(iter(left_out))
+    assert "contains NUL" in next(iter(left_out))

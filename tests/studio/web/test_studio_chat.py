@@ -243,7 +243,7 @@ def test_a_crowd_is_asked_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
     ("models", "workers", "message"),
     [
         (("a", "b", "c"), 1, "3 models"), (("a", "a"), 1, "named twice"), (("http://127.0.0.1:1/v1",), 1, "which model"),
-        (("https://u:p@h/v1#m",), 1, "no address"), (("http:///v1#m",), 1, "no address"),
+        (("https://u:p@h/v1#m",), 1, "is not the address"), (("http:///v1#m",), 1, "is not the address"),
         (("http://models.example/v1#m",), 1, "readable on its way"), (("some/model",), 2, "vllm serve"),
     ],
 )  # fmt: skip
