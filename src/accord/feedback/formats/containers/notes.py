@@ -24,7 +24,7 @@ _NO_CHARACTERS = re.compile(
 class Bounds:
     """How far reading may grow. unpacked: bytes of a compressed or columnar file once unpacked;
         whole: of a file that is held as one (.json); row: characters of a row of text, or of a quoted
-        value; depth: of nesting; rows: how many, and ten times as many lines; values: cells, and what
+        value; depth: of nesting; rows: how many, and five times as many lines; values: cells, and what
     JSON holds (objects count fourfold); ratio: bytes that one byte of a compressed file may stand
     for."""
 

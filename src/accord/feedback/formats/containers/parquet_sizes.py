@@ -24,6 +24,8 @@ def page_sizes(meta: parquet.FileMetaData, stream: BinaryIO) -> Iterator[int]:
     """Unpacked bytes of every page of every column. Raises ValueError or IndexError where a header
     is not what it should be."""
     for group in range(meta.num_row_groups):
+        if not meta.row_group(group).num_rows:
+            continue  # nothing of it is read
         for column in range(meta.num_columns):
             chunk = meta.row_group(group).column(column)
             start = chunk.data_page_offset

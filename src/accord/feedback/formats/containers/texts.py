@@ -125,7 +125,7 @@ class Decoded:
     def lines(self) -> Iterator[str | None]:
         """Every line with its end (line feed, carriage return, or both); None for one longer than
         the bound."""
-        longest, most = self.bounds.row, 10 * self.bounds.rows
+        longest, most = self.bounds.row, 5 * self.bounds.rows
         with self._decoding():
             for number in itertools.count(1):
                 line = self.text.readline(longest)
