@@ -119,7 +119,9 @@ def test_values_of_another_type_are_refused(kind: dict[str, Any], text: str) -> 
         (["data=a", "long=dropp"], "is not one of drop, cut; did you mean \"drop\"?", ""),
         (["data=a", "epoch=2"], "epoch is not a parameter of the recipe", 'did you mean "epochs"'),
         (["data=a", "data=b"], "data is given twice", "once"),
+        (["data=a", "sft.model=x", "stages.sft.model=y"], "sft.model is given twice", "once"),
         (["data=a", "model=x", "sft.model=y"], "model=x has no effect: sft.model is given", "one"),
+        (["data=a", "model=x", "stages.sft.model=y"], "no effect: stages.sft.model is given", "one"),
         (["data=a", "long=cut", "sft.lengths={too_long: drop}"], "long=cut has no effect", "one"),
         (["data=a", "epochs=-1"], "stages.sft.epochs = -1", ""),
     ],
@@ -175,6 +177,30 @@ def test_a_dotted_key_wins_over_a_parameter_and_says_more_about_its_data(tmp_pat
     assert (found["stages"]["sft"]["epochs"], found["stages"]["more"]["epochs"]) == (2.0, 5.0)
     assert found["parameters"]["epochs"]["feeds"] == ["sft.epochs"]  # more.epochs goes its own way
     assert found["parameters"]["epochs"]["default"] == 2.0
+
+
+def test_a_parameter_has_an_effect_while_one_setting_is_left_to_it(tmp_path: Path) -> None:
+    text = SMALL.replace("[sft.lengths.too_long]", "[sft.lengths.too_long, more.lengths.too_long]")
+    given = ["sft.lengths={max_prompt_tokens: 5}", "sft.lengths.too_long=cut"]  # both of one of two
+    found = recipes.load(write(tmp_path, text), ["data=a", "long=drop", *given]).resolved()
+    stages = found["stages"]
+    assert [stages[s]["lengths"]["too_long"] for s in ("sft", "more")] == ["cut", "drop"]
+    assert found["parameters"]["long"]["feeds"] == ["more.lengths.too_long"]
+    both = ["data=a", "long=drop", "sft.lengths.too_long=cut", "more.lengths={}"]
+    with pytest.raises(ConfigError, match=r"sft\.lengths\.too_long, more\.lengths is given"):
+        recipes.load(write(tmp_path, text), both)
+
+
+def test_stages_are_not_given_whole_nor_missed_with_a_crash(tmp_path: Path) -> None:
+    feeding = (
+        "parameters:\n  s: {type: list, of: int, help: S., default: [1], feeds: [study.seeds]}"
+    )
+    study = "study: {rows: {sft: x}, columns: {'{row}.loss': x}}\n"
+    text = SMALL.replace("parameters:", study + feeding)
+    with pytest.raises(ConfigError, match="stages is not a parameter of the recipe"):
+        recipes.load(write(tmp_path, text), ["data=a", "stages=3"])
+    with pytest.raises(ConfigError, match=r"recipe\.stages is missing"):
+        recipes.load(write(tmp_path, f"name: none\n{study}{feeding}\n"))
 
 
 def test_overriding_one_stage_leaves_those_that_share_its_settings_in_the_file(

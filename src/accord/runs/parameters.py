@@ -242,7 +242,7 @@ def feed(
     one of those settings to something else than the parameter's default."""
     for name, parameter in parameters.items():
         for key in parameter.feeds:
-            *path, last = _path(raw, key)
+            *path, last = place_of(raw, key)
             place = raw
             for part in path:
                 below = place.setdefault(part, {})
@@ -272,18 +272,14 @@ def after_overrides(
     because all it feeds is set by overrides."""
     result = {}
     for name, parameter in parameters.items():
-        set_too = [
-            other
-            for key in parameter.feeds
-            for other in overrides
-            if f"{key}.".startswith(f"{other}.")
-        ]
-        if name in given and len(set_too) >= len(parameter.feeds):
+        set_by = [[o for o in overrides if _holds(raw, o, key)] for key in parameter.feeds]
+        if name in given and all(set_by):
+            others = ", ".join(dict.fromkeys(other for found in set_by for other in found))
             raise ConfigError(
-                f"{name}={given[name]} has no effect: {', '.join(set_too)} is given as well",
+                f"{name}={given[name]} has no effect: {others} is given as well",
                 "give one of them",
             )
-        values = [_value(raw, _path(raw, key)) for key in parameter.feeds]
+        values = [_value(raw, place_of(raw, key)) for key in parameter.feeds]
         feeds = [
             key
             for key, value in zip(parameter.feeds, values, strict=True)
@@ -302,15 +298,22 @@ def resolved(
     """Declarations for a recipe with all settings filled in: each value as it stands there."""
     return {
         name: parameter.model_dump(mode="json", exclude_unset=True)
-        | {"default": _value(settings, _path(settings, parameter.feeds[0]))}
+        | {"default": _value(settings, place_of(settings, parameter.feeds[0]))}
         for name, parameter in parameters.items()
     }
 
 
-def _path(raw: Mapping[str, Any], key: str) -> list[str]:
-    """Where a dotted key lies in a recipe: below its stage, or in the study."""
-    path = key.split(".")
-    return path if path[0] == "study" and "study" not in raw["stages"] else ["stages", *path]
+def place_of(raw: Mapping[str, Any], key: str) -> list[str]:
+    """Where a dotted key lies in a recipe: in the stage that it begins with, or outside them."""
+    path, stages = key.split("."), raw.get("stages")
+    in_stage = len(path) > 1 and isinstance(stages, dict) and path[0] in stages
+    return ["stages", *path] if in_stage else path
+
+
+def _holds(raw: Mapping[str, Any], outer: str, key: str) -> bool:
+    """Whether who sets `outer` sets `key` with it."""
+    place = place_of(raw, outer)
+    return place_of(raw, key)[: len(place)] == place
 
 
 def _value(raw: Mapping[str, Any], path: list[str]) -> Any:

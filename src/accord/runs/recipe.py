@@ -183,8 +183,9 @@ def load(name: str, overrides: Sequence[str] = ()) -> Recipe:
     wins over a parameter. Raises ConfigError with path, value and fix."""
     raw = _parse(read(name), name)
     changes = [_change(override) for override in overrides]
-    if twice := next((key for key, _ in changes if sum(key == k for k, _ in changes) > 1), None):
-        raise ConfigError(f"{twice} is given twice", "give it once")
+    places = [recipe_parameters.place_of(raw, key) for key, _ in changes]
+    if twice := next((".".join(place) for place in places if places.count(place) > 1), None):
+        raise ConfigError(f"{twice.removeprefix('stages.')} is given twice", "give it once")
     parameters = _declared(raw, name)
     given = {key: value for key, value in changes if key in parameters}
     parameters = recipe_parameters.with_values(parameters, given, name)
@@ -274,17 +275,16 @@ def _change(text: str) -> tuple[str, str]:
 
 def _override(raw: dict[str, Any], key: str, value: str, parameters: list[str]) -> None:
     """Set `key`, whose first part may be a stage's name, to what `value` is as YAML."""
-    path, stages = key.split("."), _stages(raw)
-    if len(path) == 1 and (key not in Header.model_fields or key == "parameters"):
-        known = [*parameters, *(name for name in Header.model_fields if name not in NOT_GIVEN)]
+    path, stages = recipe_parameters.place_of(raw, key), _stages(raw)
+    settings = [name for name in Header.model_fields if name not in NOT_GIVEN]
+    if len(path) == 1 and key not in settings:
+        known = [*parameters, *settings]
         raise ConfigError(
             f"{key} is not a parameter of the recipe, nor a setting outside its stages",
             f"{suggest(key, known)}known: {', '.join(known)}; or STAGE.KEY, with the stages"
             f" {', '.join(stages)}",
         )
-    if path[0] in stages and len(path) > 1:
-        path = ["stages", *path]
-    elif len(path) > 1 and path[0] not in ("stages", "study"):
+    if len(path) > 1 and path[0] not in ("stages", "study"):
         raise ConfigError(
             f"{key}: there is no stage {path[0]!r}",
             f"{suggest(path[0], list(stages))}stages: {', '.join(stages)}",
