@@ -202,9 +202,9 @@ class OnPolicySettings(TrainingSettings):
     @property
     def value_optimizer(self) -> OptimizerSettings:
         """The value model's: the policy's, with its own step size where that is given."""
-        shared = self.model_dump(include=set(OptimizerSettings.model_fields))
-        rate = self.value_learning_rate or self.learning_rate
-        return OptimizerSettings(**shared | {"learning_rate": rate})
+        if self.value_learning_rate is None:
+            return self
+        return self.changed(learning_rate=self.value_learning_rate)
 
 
 class RlooSettings(OnPolicySettings):
