@@ -84,11 +84,7 @@ class Dpo(Stage):
             planning.least(work, judged),
             frozen=1,
             rows=rows,
-            models={
-                "model": model.left_by(
-                    context.name, adapter=model.adapter or config.lora is not None
-                )
-            },
+            models=planning.tuned(config, model, context),
             steps=updates(rows, config.batch, config.epochs),
             notes=[
                 f"{config.loss}, beta {config.strength:g}, {config.epochs:g} epochs in batches of {config.batch} pairs"

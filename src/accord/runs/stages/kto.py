@@ -73,11 +73,7 @@ class Kto(Stage):
             planning.least(work, thumbs),
             frozen=1,
             rows=rows,
-            models={
-                "model": model.left_by(
-                    context.name, adapter=model.adapter or config.lora is not None
-                )
-            },
+            models=planning.tuned(config, model, context),
             steps=updates(rows, config.batch, config.epochs),
             notes=[
                 f"beta {config.beta:g}, {config.epochs:g} epochs in batches of {config.batch} responses"

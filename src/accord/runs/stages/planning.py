@@ -48,6 +48,13 @@ def look_at_policy(
     return model
 
 
+def tuned(config: Trains, model: KnownModel, context: StageContext) -> dict[str, KnownModel]:
+    """The models that a stage leaves which tunes a policy: with an adapter, where it started from
+    one or adds one."""
+    adapter = model.adapter or config.lora is not None
+    return {"model": model.left_by(context.name, adapter=adapter)}
+
+
 def rehearse(read: Callable[[Language], T], model: KnownModel) -> T | None:
     """What the run will read; None where the data or the model's tokenizer is not there yet."""
     if model.language is None:

@@ -149,11 +149,7 @@ class Ppo(Stage):
             frozen=1 + references,
             rows=responses,
             steps=updates,
-            models={
-                "model": model.left_by(
-                    context.name, adapter=model.adapter or config.lora is not None
-                )
-            },
+            models=planning.tuned(config, model, context),
             notes=list(filter(None, notes)),
         )
 
