@@ -26,7 +26,7 @@ from accord.learning.settings import RewardSettings
 from accord.learning.team import Team
 from accord.learning.weights import effective
 from accord.models.scalar import ScalarModel
-from accord.text.packing import PromptGroup
+from accord.text.packing import PromptGroup, pack
 
 GROUP = PromptGroup([0, 9], [[4, 1], [5, 1], [6, 1]])
 
@@ -60,6 +60,19 @@ def test_members_alike_are_worth_what_one_is() -> None:
 def test_terms_are_weighted_means() -> None:
     terms = Terms(torch.tensor([-1.0, -3.0]), torch.tensor([3.0, 1.0]))
     assert (terms.sum.item(), terms.mean.item()) == (-6.0, -1.5)
+
+
+def test_centring_is_a_mean_over_choices_alone() -> None:
+    """Ratings beside them do not thin it out, whatever they weigh."""
+    rating = Judgement((2,), None, 0, "rating", weight=5.0)
+    batch = JudgedBatch.of(judged(vote(0, 1, weight=3.0), rating))
+    member, stream = reward_model().members[0], pack(batch.groups)
+    scale = RatingScale("thumb", (0.0, 1.0), (0.5, 0.5))
+    team = Team([member], [JudgementParameters(AnnotatorEffects.none(), [scale])])
+    settings = RewardSettings(learning_rate=3e-4, centring=0.5)
+    loss, nll = team.loss(stream, [batch], [batch], settings)
+    first, second, _ = member.scores(stream).tolist()
+    assert loss.item() - nll == pytest.approx(0.5 * (first + second) ** 2, abs=1e-5)
 
 
 def judged(*judgements: Judgement) -> list[JudgedGroup]:
