@@ -316,11 +316,58 @@ def on_policy(
         "completion_mask": completion_mask,
         "advantages": advantages_S[first],
         "old_per_token_logps": advantages.pad_tokens(old_S, lengths)[0],
+        "old_logps": pack(groups).sum_by_response(old_S),
         "ref_per_token_logps": advantages.pad_tokens(ref_S, lengths)[0],
         "num_items_in_batch": lengths.sum(),
     }
     trainer = OnPolicyTrainer(policy, reference, None, None, None, [[0]], settings)  # type: ignore[arg-type]
     return trainer, experience, batch
+
+
+def compare_on_policy(
+    folder: Path, ours: dict[str, Any], kind: Any, config: Any, **theirs: Any
+) -> None:
+    """Our trainer and TRL's, of this kind, on the same batch: one loss and its gradients."""
+    save_three(folder)
+    settings = OnPolicySettings(
+        steps=1,
+        prompts_per_step=3,
+        samples_per_prompt=2,
+        max_new_tokens=16,
+        whiten_advantages=False,
+        clip=0.2,
+        learning_rate=1e-5,
+        **ours,
+    )
+    trainer, experience, batch = on_policy(folder, settings)
+    peer = kind(
+        model=native(folder / "policy"),
+        reward_funcs=lambda **_: [0.0],
+        processing_class=tokenizer(folder / "policy"),
+        args=config(
+            output_dir=str(folder),
+            report_to=[],
+            bf16=False,
+            use_cpu=True,
+            gradient_checkpointing=False,
+            beta=settings.kl_coefficient,
+            max_completion_length=16,
+            num_generations=2,
+            per_device_train_batch_size=6,
+            epsilon=0.2,
+            **theirs,
+        ),
+        train_dataset=datasets.Dataset.from_list([{"prompt": p} for p, *_ in PAIRS]),
+    )
+    peer.current_gradient_accumulation_steps = 1
+    peer.model.train()
+    their_loss = peer._compute_loss(peer.model, batch)
+    their_loss.backward()
+    logp_S = trainer.policy.logprobs(pack(experience.groups))
+    our_loss = trainer.policy_loss(logp_S, experience, logp_S.numel(), 6)
+    our_loss.backward()
+    assert float(our_loss.detach()) == pytest.approx(float(their_loss.detach()), abs=1e-5)
+    compare(trainer.policy, peer.model)
 
 
 def save_three(folder: Path) -> None:
@@ -350,90 +397,10 @@ def save_three(folder: Path) -> None:
 def test_grpo_and_its_corrections(
     tmp_path: Path, ours: dict[str, Any], theirs: dict[str, Any]
 ) -> None:
-    save_three(tmp_path)
-    settings = OnPolicySettings(
-        steps=1,
-        prompts_per_step=3,
-        samples_per_prompt=2,
-        max_new_tokens=16,
-        kl_in="loss",
-        kl_coefficient=0.07,
-        whiten_advantages=False,
-        clip=0.2,
-        learning_rate=1e-5,
-        **ours,
-    )
-    trainer, experience, batch = on_policy(tmp_path, settings)
-    peer = trl.GRPOTrainer(
-        model=native(tmp_path / "policy"),
-        reward_funcs=lambda **_: [0.0],
-        processing_class=tokenizer(tmp_path / "policy"),
-        args=trl.GRPOConfig(
-            output_dir=str(tmp_path),
-            report_to=[],
-            bf16=False,
-            use_cpu=True,
-            gradient_checkpointing=False,
-            beta=0.07,
-            max_completion_length=16,
-            num_generations=2,
-            per_device_train_batch_size=6,
-            epsilon=0.2,
-            **theirs,
-        ),
-        train_dataset=datasets.Dataset.from_list([{"prompt": p} for p, *_ in PAIRS]),
-    )
-    peer.current_gradient_accumulation_steps = 1
-    peer.model.train()
-    their_loss = peer._compute_loss(peer.model, batch)
-    their_loss.backward()
-    logp_S = trainer.policy.logprobs(pack(experience.groups))
-    our_loss = trainer.policy_loss(logp_S, experience, logp_S.numel(), 6)
-    our_loss.backward()
-    assert float(our_loss.detach()) == pytest.approx(float(their_loss.detach()), abs=1e-5)
-    compare(trainer.policy, peer.model)
+    ours = {"kl_in": "loss", "kl_coefficient": 0.07, **ours}
+    compare_on_policy(tmp_path, ours, trl.GRPOTrainer, trl.GRPOConfig, **theirs)
 
 
 def test_rloo(tmp_path: Path) -> None:
-    save_three(tmp_path)
-    settings = OnPolicySettings(
-        steps=1,
-        prompts_per_step=3,
-        samples_per_prompt=2,
-        max_new_tokens=16,
-        estimator="rloo",
-        kl_coefficient=0.0,
-        ratio="response",
-        aggregation="sequence",
-        whiten_advantages=False,
-        learning_rate=1e-5,
-    )
-    trainer, experience, batch = on_policy(tmp_path, settings)
-    peer = trl.RLOOTrainer(
-        model=native(tmp_path / "policy"),
-        reward_funcs=lambda **_: [0.0],
-        processing_class=tokenizer(tmp_path / "policy"),
-        args=trl.RLOOConfig(
-            output_dir=str(tmp_path),
-            report_to=[],
-            bf16=False,
-            use_cpu=True,
-            gradient_checkpointing=False,
-            beta=0.0,
-            max_completion_length=16,
-            num_generations=2,
-            per_device_train_batch_size=6,
-            epsilon=0.2,
-        ),
-        train_dataset=datasets.Dataset.from_list([{"prompt": p} for p, *_ in PAIRS]),
-    )
-    peer.current_gradient_accumulation_steps = 1
-    peer.model.train()
-    batch["old_logps"] = (batch["old_per_token_logps"] * batch["completion_mask"]).sum(1)
-    their_loss = peer._compute_loss(peer.model, batch)
-    their_loss.backward()
-    logp_S = trainer.policy.logprobs(pack(experience.groups))
-    our_loss = trainer.policy_loss(logp_S, experience, logp_S.numel(), 6)
-    our_loss.backward()
-    assert float(our_loss.detach()) == pytest.approx(float(their_loss.detach()), abs=1e-5)
-    compare(trainer.policy, peer.model)
+    ours: dict[str, Any] = {"estimator": "rloo", "ratio": "response", "aggregation": "sequence"}
+    compare_on_policy(tmp_path, {**ours, "kl_coefficient": 0.0}, trl.RLOOTrainer, trl.RLOOConfig)
