@@ -251,6 +251,7 @@ def test_the_shell_completes_recipes_parameters_and_values(
     write(tmp_path)
     (tmp_path / "mine.jsonl").write_text("")
     (tmp_path / "mines").mkdir()
+    (tmp_path / "part[1].jsonl").write_text("")
     monkeypatch.chdir(tmp_path)
 
     def completed(*words: str) -> list[str]:
@@ -268,6 +269,7 @@ def test_the_shell_completes_recipes_parameters_and_values(
     assert completed("small.yaml", "long", "=", "d") == ["drop"]  # bash: = is a word of its own
     assert completed("small.yaml", "long", "=") == ["drop", "cut"]
     assert completed("small.yaml", "data=mi") == ["data=mine.jsonl", "data=mines/"]
+    assert completed("small.yaml", "data=part[1]") == ["data=part[1].jsonl"]
     assert completed("small.yaml", "data=a", "sft.lea") == ["sft.learning_rate="]
     assert "data=" not in completed("small.yaml", "data=a", "")
     assert completed("nowhere.yaml", "x") == []
