@@ -118,6 +118,7 @@ def test_values_of_another_type_are_refused(kind: dict[str, Any], text: str) -> 
         (["data=a", "epochs=many"], "epochs: 'many' is not a number", "accord recipes parameters"),
         (["data=a", "long=dropp"], "is not one of drop, cut; did you mean \"drop\"?", ""),
         (["data=a", "epoch=2"], "epoch is not a parameter of the recipe", 'did you mean "epochs"'),
+        (["dat=a"], "dat is not a parameter of the recipe", 'did you mean "data"'),
         (["data=a", "data=b"], "data is given twice", "once"),
         (["data=a", "sft.model=x", "stages.sft.model=y"], "sft.model is given twice", "once"),
         (["data=a", "model=x", "sft.model=y"], "model=x has no effect: sft.model is given", "one"),

@@ -188,11 +188,14 @@ def load(name: str, overrides: Sequence[str] = ()) -> Recipe:
         raise ConfigError(f"{twice.removeprefix('stages.')} is given twice", "give it once")
     parameters = _declared(raw, name)
     given = {key: value for key, value in changes if key in parameters}
+    others = {key: value for key, value in changes if key not in parameters}
+    # Names before values: who mistyped a required parameter reads that, not that it is missing.
+    for key in others:
+        _check_name(raw, key, list(parameters))
     parameters = recipe_parameters.with_values(parameters, given, name)
     recipe_parameters.feed(raw, parameters, given)
-    others = {key: value for key, value in changes if key not in parameters}
     for key, value in others.items():
-        _override(raw, key, value, list(parameters))
+        _override(raw, key, value)
     raw["parameters"] = recipe_parameters.after_overrides(raw, parameters, given, others)
     return validate(raw)
 
@@ -273,8 +276,8 @@ def _change(text: str) -> tuple[str, str]:
     return key.strip(), value
 
 
-def _override(raw: dict[str, Any], key: str, value: str, parameters: list[str]) -> None:
-    """Set `key`, whose first part may be a stage's name, to what `value` is as YAML."""
+def _check_name(raw: dict[str, Any], key: str, parameters: list[str]) -> None:
+    """Raise ConfigError for a key that is neither a setting of a stage nor one of the recipe."""
     path, stages = recipe_parameters.place_of(raw, key), _stages(raw)
     settings = [name for name in Header.model_fields if name not in NOT_GIVEN]
     if len(path) == 1 and key not in settings:
@@ -289,6 +292,11 @@ def _override(raw: dict[str, Any], key: str, value: str, parameters: list[str]) 
             f"{key}: there is no stage {path[0]!r}",
             f"{suggest(path[0], list(stages))}stages: {', '.join(stages)}",
         )
+
+
+def _override(raw: dict[str, Any], key: str, value: str) -> None:
+    """Set `key`, whose first part may be a stage's name, to what `value` is as YAML."""
+    path = recipe_parameters.place_of(raw, key)
     place = raw
     for part, below in pairwise(path):
         if isinstance(place.get(part), str) and below in DataSource.model_fields:
