@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from pyarrow import parquet
 
 from accord.errors import DataError
 from accord.feedback.formats.reading import (
+    SENT,
     Bounds,
     Notes,
     RowsRead,
@@ -510,3 +512,64 @@ def test_messages_with_other_keys_are_the_same_in_columns(tmp_path: Path) -> Non
     wanted = records_of(tmp_path, "a.jsonl", json_lines(rows))
     for name in ("b.json", "c.parquet", "d.arrow", "e.arrow"):
         assert records_of(tmp_path, name, EVERY[name](rows)) == wanted, name
+
+
+def shared_columns() -> dict[str, pa.Array]:
+    """Three rows that stand for one value of ten in the file, in each way that Arrow has."""
+    zeros, ten = pa.array([0, 0, 0], pa.int32()), pa.nulls(10)
+    text, nulls = pa.array(["x" * 10]), pa.array([[None] * 10])
+    lists = pa.ListViewArray.from_arrays(zeros, pa.array([10, 10, 10], pa.int32()), ten)
+    kinds = pa.array([0, 0, 0], pa.int8())
+    return {
+        "texts": pa.DictionaryArray.from_arrays(zeros, text),
+        "lists": pa.DictionaryArray.from_arrays(zeros, nulls),
+        "objects": pa.StructArray.from_arrays(
+            [pa.DictionaryArray.from_arrays(zeros, nulls)], ["part"]
+        ),
+        "views": lists,
+        "union": pa.UnionArray.from_dense(kinds, zeros, [nulls]),
+        "runs": pa.RunEndEncodedArray.from_arrays(pa.array([3], pa.int32()), text),
+    }
+
+
+@pytest.mark.parametrize("kind", shared_columns())
+def test_what_rows_share_in_the_file_counts_for_each_of_them(kind: str) -> None:
+    table, out = pa.table({"a": shared_columns()[kind]}), io.BytesIO()
+    with pa.ipc.new_stream(out, table.schema) as writer:
+        writer.write_table(table)
+    size = len(out.getvalue())
+    read = partial(read_stream, "a.arrow", out.getvalue(), Notes())
+    assert len(list(read(Bounds(unpacked=size + 30, values=36)))) == 3
+    bounds = Bounds(unpacked=29) if kind in ("texts", "runs") else Bounds(values=29)
+    with pytest.raises(DataError, match=r"unpacks to more|holds more than 29 values"):
+        list(read(bounds))
+
+
+def test_a_value_beyond_bounds_is_refused_before_it_is_made() -> None:
+    lists = pa.ListArray.from_arrays(pa.array([0, 2**31 - 1], pa.int32()), pa.nulls(2**31 - 1))
+    column = pa.DictionaryArray.from_arrays(pa.array([0], pa.int32()), lists)
+    table, out = pa.table({"a": column}), io.BytesIO()
+    with pa.ipc.new_stream(out, table.schema) as writer:
+        writer.write_table(table)
+    with pytest.raises(DataError, match="holds more than 2,000,000 values"):
+        list(read_stream("a.arrow", out.getvalue(), Notes(), SENT))
+
+
+def test_a_column_of_categories_counts_as_the_texts_it_stands_for() -> None:
+    """Parquet is read a row at a time, and each brings all categories along."""
+    texts = [f"{i % 100:100}" for i in range(500)]
+    table, out = pa.table({"prompt": pa.array(texts).dictionary_encode()}), io.BytesIO()
+    parquet.write_table(table, out)
+    bounds = Bounds(unpacked=60_000)
+    rows = [row for _, row in read_stream("a.parquet", out.getvalue(), Notes(), bounds)]
+    assert [row["prompt"] for row in rows] == texts
+    with pytest.raises(DataError, match="unpacks to more"):
+        list(read_stream("a.parquet", out.getvalue(), Notes(), Bounds(unpacked=45_000)))
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
+def test_too_many_rows_are_said_of_the_file(name: str) -> None:
+    rows = [{"prompt": "p"}, {"prompt": "q"}]
+    text = json.dumps(rows) if name.endswith(".json") else "\n".join(map(json.dumps, rows))
+    with pytest.raises(DataError, match=rf"^{name} holds more than 1 rows"):
+        list(read_stream(name, text.encode(), Notes(), Bounds(rows=1)))

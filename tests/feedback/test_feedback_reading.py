@@ -855,3 +855,11 @@ def test_a_fault_is_neither_a_label_nor_a_demonstration(
     assert "--columns label=" not in str(error.value)
     aside = read_feedback(DataSource(path=str(path), columns={f"meta.{name}": name}))
     assert [r.kind for r in aside.records] == ["demonstration"]
+
+
+def test_columns_that_no_record_keeps_are_named_in_the_order_of_the_file(tmp_path: Path) -> None:
+    names = [f"nested_{letter}" for letter in "ghfaebdc"]
+    row = {"prompt": "p", "chosen": "a", "rejected": "b", **{name: [{"x": 1}] for name in names}}
+    (tmp_path / "a.jsonl").write_text(json.dumps(row) + "\n")
+    read = read_feedback(str(tmp_path / "a.jsonl"))
+    assert list(read.left_out) == [f"column {name!r}" for name in names]

@@ -277,9 +277,7 @@ def _with_columns(
     known = known if own else known - DERIVED
     other = {name: value for name, value in row.items() if name not in known and not empty(value)}
     columns = {name: value for name, value in other.items() if can_keep(value)} if records else {}
-    left_out.update(
-        f"column {name!r}" for name in (other.keys() - columns.keys() if records else ())
-    )
+    left_out.update(f"column {name!r}" for name in other if records and name not in columns)
     if not columns:
         return records
     return [

@@ -189,7 +189,7 @@ def _sound(rows: Iterator[NumberedRow], notes: Notes, bounds: Bounds) -> Iterato
         if number > bounds.rows:
             from accord.feedback.formats.containers.texts import too_many
 
-            raise too_many(where.rpartition(" line ")[0] or where, bounds.rows, "rows")
+            raise too_many(where.rsplit(" ", 2)[0], bounds.rows, "rows")
         if (reason := fault(row, bounds.depth)) is None:
             yield where, row
         else:

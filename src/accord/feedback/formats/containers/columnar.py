@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime, time
@@ -104,22 +105,20 @@ def _readable(name: str) -> Iterator[None]:
 def _rows(
     name: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch], notes: Notes, bounds: Bounds
 ) -> Iterator[NumberedRow]:
-    twice = [column for column in schema.names if schema.names.count(column) > 1]
-    if twice:
-        raise DataError(
-            f"{name}: the column {shortened(twice[0])} stands twice", "rename one of them"
-        )
+    twice = next((column for column, n in Counter(schema.names).items() if n > 1), None)
+    if twice is not None:
+        raise DataError(f"{name}: the column {shortened(twice)} stands twice", "rename one of them")
     other = [field.name for field in schema if not _is_json(field.type)]
     calling = [field.name for field in schema if _may_call(field)]
-    number, size, values, step = 0, 0, 0, _at_once(bounds)
+    sharing = [field.name for field in schema if _may_share(field.type)]
+    plain = [column for column in schema.names if column not in sharing]
+    number, step, held = 0, _at_once(bounds), _Held(name, bounds)
     for batch in batches:
         batch.validate(full=True)
-        size += batch.nbytes
-        if size > bounds.unpacked:
-            raise too_large(name, bounds.unpacked)
-        values += sum(map(_values, batch.columns))
-        if values > bounds.values:
-            raise too_many(name, bounds.values, "values")
+        for array in map(batch.column, plain):
+            held.add(array.nbytes, _values(array))
+        for array in map(batch.column, sharing):  # counted by rows; here what one row may hold
+            held.check(0, _values(array))
         for start in range(0, batch.num_rows, step):
             for row in _listed(batch.slice(start, step)):
                 number += 1
@@ -130,6 +129,8 @@ def _rows(
                         "a value cannot be read (an unpaired surrogate, or a time out of range)",
                     )
                     continue
+                for column in sharing:
+                    held.add_value(row[column])
                 for column in other:
                     row[column] = json_value(row[column])
                 for column in calling:
@@ -137,14 +138,75 @@ def _rows(
                 yield where, row
 
 
-def _values(array: pa.Array) -> int:
-    """How many values an array holds, those within lists and objects too."""
-    kind = array.type
+# --- how much it is -------------------------------------------------------------------------------
+class _Held:
+    """What the rows of a file come to; refuses more than the bounds."""
+
+    def __init__(self, name: str, bounds: Bounds) -> None:
+        self.name, self.bounds = name, bounds
+        self.size = self.values = 0
+
+    def add(self, size: int, values: int) -> None:
+        """So many bytes and values more."""
+        self.size += size
+        self.values += values
+        self.check(self.size, self.values)
+
+    def check(self, size: int, values: int) -> None:
+        """Raises DataError for more than the bounds."""
+        if size > self.bounds.unpacked:
+            raise too_large(self.name, self.bounds.unpacked)
+        if values > self.bounds.values:
+            raise too_many(self.name, self.bounds.values, "values")
+
+    def add_value(self, value: Any) -> None:
+        """A value with all that is in it, once it has been made for a row."""
+        self.add(len(value) if isinstance(value, (str, bytes)) else 0, 1)
+        if isinstance(value, dict):
+            value = [*value.values()]
+        if isinstance(value, (list, tuple)):
+            for part in value:
+                self.add_value(part)
+
+
+def _may_share(kind: pa.DataType) -> bool:
+    """Whether many rows may stand for one and the same value in the file: reading makes it anew for
+    each of them, so that a few bytes can come to any number of texts and lists."""
+    if isinstance(kind, pa.BaseExtensionType):
+        return _may_share(kind.storage_type)
     if types.is_struct(kind):
-        return len(array) + sum(map(_values, array.flatten()))
-    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
-        return len(array) + _values(array.flatten())
-    return len(array)
+        return any(_may_share(part.type) for part in kind)
+    if _is_list(kind):
+        return _may_share(kind.value_type)
+    if types.is_map(kind):
+        return _may_share(kind.key_type) or _may_share(kind.item_type)
+    return any(test(kind) for test in _SHARING)
+
+
+_SHARING = (
+    types.is_dictionary, types.is_run_end_encoded, types.is_union, types.is_list_view,
+    types.is_large_list_view, types.is_string_view, types.is_binary_view,
+)  # fmt: skip
+
+
+def _values(array: pa.Array) -> int:
+    """How many values an array holds, those within lists and objects too; what rows share, once."""
+    kind, count = array.type, len(array)
+    if isinstance(kind, pa.BaseExtensionType):
+        return _values(array.storage)
+    if types.is_struct(kind):
+        return count + sum(map(_values, array.flatten()))
+    if _is_list(kind) or types.is_map(kind):
+        return count + _values(array.flatten())
+    if types.is_list_view(kind) or types.is_large_list_view(kind):
+        return count + _values(array.values)
+    if types.is_union(kind):
+        return count + sum(_values(array.field(i)) for i in range(kind.num_fields))
+    if types.is_dictionary(kind):  # the entries themselves are no more than the rows they stand for
+        return count + _values(array.dictionary) - len(array.dictionary)
+    if types.is_run_end_encoded(kind):
+        return count + _values(array.values) - len(array.values)
+    return count
 
 
 def _listed(batch: pa.RecordBatch) -> list[dict[str, Any] | None]:
@@ -165,13 +227,17 @@ _JSON_TYPES = (
 )  # fmt: skip
 
 
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
+
+
 def _is_json(kind: pa.DataType) -> bool:
     """Values of this Arrow type are, in Python, what JSON would hold."""
     if types.is_dictionary(kind):
         return _is_json(kind.value_type)
     if types.is_struct(kind):
         return all(_is_json(part.type) for part in kind)
-    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+    if _is_list(kind):
         return _is_json(kind.value_type)
     return any(test(kind) for test in _JSON_TYPES)
 
@@ -185,7 +251,7 @@ def _may_call(field: pa.Field) -> bool:
     """Whether objects that differ in their names stand in a column, as tools and the arguments of
     their calls do."""
     kind = field.type
-    while types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+    while _is_list(kind):
         kind = kind.value_type
     return types.is_struct(kind) and (
         field.name in _CALLING or any(_may_call(part) for part in kind)
