@@ -323,7 +323,7 @@ def read(results: Path) -> dict[str, dict[str, Any]]:
 
 def table(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
     """Share killed per room with its 95 % Wilson interval, as Markdown."""
-    from scipy.stats import binomtest
+    from accord.statistics.intervals import share
 
     yield "| room | mutants | killed | survived | not reached | share killed (95 %) |"
     yield "|---|---|---|---|---|---|"
@@ -331,10 +331,10 @@ def table(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
         mine = [row["outcome"] for row in rows if row["room"] == room]
         if mine:
             killed = mine.count("killed")
-            low, high = binomtest(killed, len(mine)).proportion_ci(method="wilson")
             counts = [len(mine), killed, mine.count("survived"), mine.count("not reached")]
-            share = f"{killed / len(mine):.0%} ({low:.0%} to {high:.0%})"
-            yield f"| {room} | {' | '.join(map(str, counts))} | {share} |"
+            part = share(killed, len(mine))
+            ends = f"{part.value:.0%} ({part.low:.0%} to {part.high:.0%})"
+            yield f"| {room} | {' | '.join(map(str, counts))} | {ends} |"
 
 
 def main() -> None:

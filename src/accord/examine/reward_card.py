@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from accord.feedback.choice_model import decided_log_p, decided_p
 from accord.statistics.calibration import best_temperature
 from accord.statistics.intervals import Array
 from accord.statistics.means import Estimate, clustered_mean
@@ -92,7 +93,7 @@ def _half(sign_P: Array) -> Array:
 def calibration(gap_P: Array, temperature: float | Array) -> Calibration:
     """How well sigmoid(|gap| / temperature) predicts being right."""
     scaled = gap_P / temperature
-    confidence = 1 / (1 + np.exp(-np.abs(scaled)))
+    confidence = decided_p(np.abs(scaled))
     right = _half(np.sign(gap_P))
     edges = np.linspace(0.5, 1, 11)
     index = np.clip(np.digitize(confidence, edges[1:-1]), 0, 9)
@@ -105,12 +106,11 @@ def calibration(gap_P: Array, temperature: float | Array) -> Calibration:
         for b in range(10)
         if (index == b).any()
     ]
-    probability = 1 / (1 + np.exp(-scaled))
     return Calibration(
         temperature=float(np.mean(temperature)),
-        nll=float(np.logaddexp(0, -scaled).mean()),
+        nll=float(-decided_log_p(scaled).mean()),
         ece=float(sum(b.pairs * abs(b.confidence - b.accuracy) for b in bins) / len(gap_P)),
-        brier=float(((1 - probability) ** 2).mean()),
+        brier=float((decided_p(-scaled) ** 2).mean()),
         bins=bins,
     )
 

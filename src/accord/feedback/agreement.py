@@ -94,7 +94,7 @@ def measure(records: Sequence[Feedback], draws: int = 400, seed: int = 0) -> Agr
         )
     counts_P = np.array([_counts(units) for units in by_prompt.values()])
     alpha, with_ties, strict = bootstrap(counts_P, _point, draws, rng)
-    top = Interval(*(ceiling(a) for a in (strict.value, strict.low, strict.high)))
+    top = strict.mapped(ceiling)
     units = [unit for group in by_prompt.values() for unit in group]
     missing = {} if math.isfinite(alpha.value) else {"alpha": ONE_ANSWER}
     if not math.isfinite(strict.value):

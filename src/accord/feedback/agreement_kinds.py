@@ -186,11 +186,7 @@ def _measure_scale(
         else _categorical(by_prompt.values(), categories, level)
     )
     alpha, same = bootstrap(rows, statistic, draws, rng)
-    top = (
-        Interval(*(ceiling(a) for a in (same.value, same.low, same.high)))
-        if len(categories) == 2
-        else None
-    )
+    top = same.mapped(ceiling) if len(categories) == 2 else None
     defined = alpha if np.isfinite(alpha.value) else None
     return RatingAgreement(
         what, level, defined, same, top, len(twice), sum(map(len, twice.values()))

@@ -23,7 +23,7 @@ from accord.feedback.representation import Representation, representation
 from accord.feedback.scales import AnnotatorScales, attributes, rating_scales
 from accord.feedback.tastes import Tastes, tastes
 from accord.feedback.votes import Objects, votes_of
-from accord.statistics.intervals import Z95, Interval
+from accord.statistics.intervals import Interval, around
 
 T = TypeVar("T")
 MOST_RECORDS = 20_000
@@ -176,7 +176,7 @@ def reliability(records: Sequence[Feedback]) -> list[Reliability]:
 def reliability_of(ratings: Ratings) -> list[Reliability]:
     """The same from a fit."""
     return [
-        Reliability(name, Interval(*(float(np.exp(a + k * Z95 * error)) for k in (0, -1, 1))))
+        Reliability(name, around(a, error).mapped(np.exp))
         for name, a, error in zip(
             ratings.annotators,
             ratings.log_reliability_A,

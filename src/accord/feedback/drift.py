@@ -207,7 +207,7 @@ def _mean(channel: Channel, values: Array) -> Interval:
     if channel.name != TIME_NAME:
         return share(float(values.sum()), len(values))
     mean = around(float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values))))
-    return Interval(*(float(np.exp(v)) for v in (mean.value, mean.low, mean.high)))
+    return mean.mapped(np.exp)
 
 
 def agreement_channel(terms: Sequence[Sequence[tuple[float, float]]], at: Index) -> Channel:

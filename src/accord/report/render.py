@@ -14,6 +14,7 @@ from accord.errors import DataError
 from accord.files import read_jsonl, write_text
 from accord.metrics import declared
 from accord.report import charts
+from accord.statistics.intervals import Z95
 
 REPORT = "report.html"
 OUTCOMES = {
@@ -39,6 +40,7 @@ def write_page(run_dir: Path, template: str, variables: dict[str, Any]) -> Path:
         loader=PackageLoader("accord.report"), autoescape=True, undefined=StrictUndefined
     )
     environment.filters |= {"estimate": _estimate, "percent": _percent, "duration": duration}
+    environment.globals["z95"] = Z95
     variables |= {
         "figures": _script_json(variables["figures"]),
         "plotly": _asset("plotly-basic.min.js"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,10 @@ class Interval:
     value: float
     low: float
     high: float
+
+    def mapped(self, rising: Callable[[float], float]) -> Interval:
+        """The interval of a rising function of the value."""
+        return Interval(*(float(rising(part)) for part in (self.value, self.low, self.high)))
 
 
 def around(value: float, error: float) -> Interval:
