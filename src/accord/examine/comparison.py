@@ -48,7 +48,7 @@ def compare(
     columns: Mapping[str, str],
     compared: Mapping[str, str],
 ) -> ArmComparison:
-    """`found` is row -> column -> seed -> value."""
+    """`values_by_row` is row -> column -> seed -> value."""
     cells: dict[str, dict[str, Cell]] = {}
     for row in rows:
         cells[row] = {}

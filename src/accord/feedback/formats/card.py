@@ -244,12 +244,12 @@ def _agreement_lines(agreement: Mapping[str, Any]) -> list[str]:
             if scale["alpha"]
             else []
         )
-        interval = (
+        heading = (
             f"{_code(scale['what'])}, {counted(scale['units'], 'response')} judged at least twice:"
         )
         lines += [
             *([""] if lines else []),
-            interval,
+            heading,
             *head,
             *rows,
             _measure("two annotators gave the same value", scale["same"]),

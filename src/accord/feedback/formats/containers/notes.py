@@ -23,8 +23,8 @@ _NO_CHARACTERS = re.compile(
 @dataclass(frozen=True)
 class Bounds:
     """How far reading may grow. unpacked: bytes of a compressed or columnar file once unpacked;
-        whole: of a file that is held as one (.json); row: characters of a row of text, or of a quoted
-        value; depth: of nesting; rows: how many, and five times as many lines; values: cells, and what
+    whole: of a file that is held as one (.json); row: characters of a row of text, or of a quoted
+    value; depth: of nesting; rows: how many, and five times as many lines; values: cells, and what
     JSON holds (objects count fourfold); ratio: bytes that one byte of a compressed file may stand
     for."""
 

@@ -237,12 +237,12 @@ class _NoAliases(yaml.SafeLoader):
 def declared(folder: Path, card: Mapping[str, Any]) -> frozenset[str]:
     """Names of splits in the card's `dataset_info` and in dataset_infos.json."""
     infos = card.get("dataset_info")
-    infos_all = [
+    sources = [
         *(infos if isinstance(infos, list) else [infos]),
         *_values(small_json(folder / INFOS)),
     ]
     names: set[str] = set()
-    for info in infos_all:
+    for info in sources:
         splits = info.get("splits") if isinstance(info, dict) else None
         split_names = (
             [s.get("name") if isinstance(s, dict) else None for s in splits]
@@ -278,8 +278,8 @@ def _by_card(folder: Path, files: Sequence[Path], card: Mapping[str, Any]) -> La
     named = {
         file
         for splits in layout.files.values()
-        for by_pattern in splits.values()
-        for file in by_pattern
+        for of_split in splits.values()
+        for file in of_split
     }
     others = [file.relative_to(folder).as_posix() for file in files if file not in named]
     if named and others:
