@@ -96,6 +96,25 @@ def test_responses_of_all_runs_steps_and_samples_have_their_own_seeds() -> None:
     assert len({n for pool in pools for n in pool}) == 12 * 300
 
 
+@pytest.mark.parametrize("ranking_share", [0.0, 1.0])
+def test_annotators_of_a_prompt_and_its_pairs_are_drawn_apart(ranking_share: float) -> None:
+    from accord.feedback.simulate import Offered, SimulatedAnnotator
+    from accord.runs.stages.collect import CollectConfig, _judge
+
+    config = CollectConfig(
+        kind="collect", model="m", prompts="p", gold="g", overlap=2, ranking_share=ranking_share
+    )
+    offered = [Offered(f"p{n}", list("abcd"), [0.0] * 4, "m", [True] * 4) for n in range(30)]
+    crowd = [SimulatedAnnotator(name, rationality=1.0) for name in ("one", "other")]
+    sides: dict[str, list[tuple[int | None, ...]]] = {"one": [], "other": []}
+    for record in _judge(config, offered, crowd, seed=3):
+        sides[record.annotator].append(tuple(option.shown_at for option in record.options))
+    assert len(sides["one"]) == len(sides["other"]) == (30 if ranking_share else 90)
+    assert sides["one"] != sides["other"]
+    if not ranking_share:  # three pairs of each prompt
+        assert any(len({*sides["one"][at : at + 3]}) > 1 for at in range(0, 90, 3))
+
+
 def _is_derived(value: ast.expr) -> bool:
     name = value.func.id if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) else ""
     return isinstance(value, ast.Constant) or name == "derive_seed"
