@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -22,6 +23,7 @@ from accord.studio.delivery.restoring import restore
 from accord.studio.people.openid import OpenIdSettings
 from accord.studio.projects import editing, importing
 from accord.studio.server import HERE, OIDC_SECRET, Serving, check_port, safe_url, serve
+from accord.studio.storage import events
 from accord.studio.storage.database import Database, open_database
 from accord.studio.storage.engines import parse_url
 
@@ -80,8 +82,7 @@ def export_project(
     salt: str | None,
 ) -> None:
     """Write a project's judgements with their card; print what stays behind and why."""
-    db = open_studio(database)
-    try:
+    with closing(open_studio(database)) as db:
         project_id = _project(db, project)
         wanted = exporting.Wanted(shape, gold, skips, True, hash_annotators, salt)
         bundle = exporting.bundle(
@@ -103,8 +104,6 @@ def export_project(
             write_text(page, bundle.card)
             write_json(numbers, bundle.card_json)
         exporting.note_export(db, project_id, bundle, None)
-    finally:
-        db.close()
     click.echo(f"{destination}: {len(bundle.exported.rows):,} rows of {shape}")
     left_out = {**bundle.collected.left_out, **bundle.exported.left_out, **bundle.exported.lost}
     for reason, count in left_out.items():
@@ -120,11 +119,8 @@ def export_project(
 
 def import_into(database: str, project: str, source: Path) -> None:
     """Add a file's items and judgements; print what became of them."""
-    db = open_studio(database)
-    try:
+    with closing(open_studio(database)) as db:
         done = importing.import_file(db, _project(db, project), source)
-    finally:
-        db.close()
     click.echo(f"{project}: {done.items.new:,} new items, {done.items.duplicates:,} there already")
     click.echo(
         f"  {done.answers:,} judgements ({done.extra:,} beyond the overlap), {done.repeated:,} there already"
@@ -136,13 +132,10 @@ def import_into(database: str, project: str, source: Path) -> None:
 def back_up_studio(database: str, destination: Path, media: Path | None, force: bool) -> None:
     """Write a backup; print what it holds and what to mind."""
     _check_there(database)
-    db = Database(parse_url(database), time.time)  # as it is: a backup changes nothing
-    try:
-        with RunProgress(["backup"]) as progress:
-            progress.begin("backup")
-            manifest = back_up(db, destination, progress.step, media, force)
-    finally:
-        db.close()
+    as_it_is = Database(parse_url(database), time.time)  # a backup changes nothing
+    with closing(as_it_is) as db, RunProgress(["backup"]) as progress:
+        progress.begin("backup")
+        manifest = back_up(db, destination, progress.step, media, force)
     size = destination.stat().st_size / 2**20
     click.echo(f"{destination}: {_held(manifest)}, {size:,.1f} MiB, SHA-256 {digest(destination)}")
     if manifest.left_out:
@@ -174,5 +167,5 @@ def _held(made: Manifest) -> str:
 def _say_broken(made: Manifest) -> None:
     for chain, entry in made.chains.items():
         if entry.broken is not None:
-            name = "of the house" if chain == 0 else f"of project {chain}"
-            click.echo(f"  warning: the log {name} was broken before: {safe_text(entry.broken)}")
+            log = events.log_name(chain)
+            click.echo(f"  warning: {log} was broken before: {safe_text(entry.broken)}")

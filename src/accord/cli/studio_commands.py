@@ -131,7 +131,9 @@ def studio(
 
 
 DATABASE = click.option(
-    "--database", help="A file, or postgresql://USER:PASSWORD@HOST/NAME.  [default: studio.db]"
+    "--database",
+    callback=lambda context, _, given: given or context.obj,  # as named before the command
+    help="A file, or postgresql://USER:PASSWORD@HOST/NAME.  [default: studio.db]",
 )
 
 
@@ -158,13 +160,11 @@ DATABASE = click.option(
     envvar="ACCORD_SALT",
     help="Key of the hash (or ACCORD_SALT); without one it is made and shown once.",
 )
-@click.pass_obj
 @guarded
 def studio_export(
-    default: str,
     project: str,
     destination: Path,
-    database: str | None,
+    database: str,
     shape: str,
     gold: bool,
     skips: bool,
@@ -180,23 +180,20 @@ def studio_export(
     """
     from accord.cli.studio import export_project
 
-    export_project(
-        database or default, project, destination, shape, gold, skips, card, hash_annotators, salt
-    )
+    export_project(database, project, destination, shape, gold, skips, card, hash_annotators, salt)
 
 
 @studio.command("import")
 @click.argument("project")
 @click.argument("source", type=click.Path(path_type=Path))
 @DATABASE
-@click.pass_obj
 @guarded
-def studio_import(default: str, project: str, source: Path, database: str | None) -> None:
+def studio_import(project: str, source: Path, database: str) -> None:
     """Add SOURCE's items, and judgements it holds, to PROJECT; file, directory or Hub id in any
     known format."""
     from accord.cli.studio import import_into
 
-    import_into(database or default, project, source)
+    import_into(database, project, source)
 
 
 @studio.command("backup")
@@ -208,11 +205,8 @@ def studio_import(default: str, project: str, source: Path, database: str | None
     help="Folder of clips to take along, as given to accord studio.",
 )
 @click.option("--force", is_flag=True, help="Replace DESTINATION.")
-@click.pass_obj
 @guarded
-def studio_backup(
-    default: str, destination: Path, database: str | None, media: Path | None, force: bool
-) -> None:
+def studio_backup(destination: Path, database: str, media: Path | None, force: bool) -> None:
     """Copy a whole studio to DESTINATION (a .zip) while it runs.
 
     One moment of everything: people, projects, items, answers, the log. It fits SQLite and
@@ -221,7 +215,7 @@ def studio_backup(
     """
     from accord.cli.studio import back_up_studio
 
-    back_up_studio(database or default, destination, media, force)
+    back_up_studio(database, destination, media, force)
 
 
 @studio.command("restore")
@@ -234,12 +228,10 @@ def studio_backup(
 )
 @click.option("--without-media", is_flag=True, help="Leave the backup's clips where they are.")
 @click.option("--dry-run", is_flag=True, help="Do all of it, then keep nothing: is SOURCE whole?")
-@click.pass_obj
 @guarded
 def studio_restore(
-    default: str,
     source: Path,
-    database: str | None,
+    database: str,
     media: Path | None,
     without_media: bool,
     dry_run: bool,
@@ -251,7 +243,7 @@ def studio_restore(
     """
     from accord.cli.studio import restore_studio
 
-    restore_studio(database or default, source, media, without_media, dry_run)
+    restore_studio(database, source, media, without_media, dry_run)
 
 
 @studio.command("password")
@@ -268,11 +260,8 @@ def studio_restore(
     show_default=True,
     help="Where people reach the studio, for the link.",
 )
-@click.pass_obj
 @guarded
-def studio_password(
-    default: str, name: str, database: str | None, link: bool, address: str
-) -> None:
+def studio_password(name: str, database: str, link: bool, address: str) -> None:
     """Set a new password for the account NAME: typed twice, or one line from a pipe.
 
     For owners who forgot theirs, too. The account's sessions and API tokens end. Accounts without
@@ -281,9 +270,9 @@ def studio_password(
     from accord.cli.studio_people import password_link, reset_password
 
     if link:
-        password_link(database or default, name, address)
+        password_link(database, name, address)
     else:
-        reset_password(database or default, name)
+        reset_password(database, name)
 
 
 @studio.command("erase")
@@ -291,9 +280,8 @@ def studio_password(
 @DATABASE
 @click.option("--answers", is_flag=True, help="Whatever they answered, too.")
 @click.option("--yes", is_flag=True, help="Do not ask for the name again.")
-@click.pass_obj
 @guarded
-def studio_erase(default: str, name: str, database: str | None, answers: bool, yes: bool) -> None:
+def studio_erase(name: str, database: str, answers: bool, yes: bool) -> None:
     """Erase the person with the account NAME, who asked for it: what goes and what stays is said
     first.
 
@@ -301,4 +289,4 @@ def studio_erase(default: str, name: str, database: str | None, answers: bool, y
     """
     from accord.cli.studio_people import erase_person
 
-    erase_person(database or default, name, answers, yes)
+    erase_person(database, name, answers, yes)

@@ -100,7 +100,7 @@ def _snapshot(held: zipfile.ZipFile, session: Session, db: Database, step: Step)
             rows=counts[name],
             bytes=size,
             sha256=digest,
-            next_id=_next_id(connection, table),
+            next_id=next_id(connection, table),
         )
         done += counts[name]
     return Manifest(
@@ -155,7 +155,7 @@ def _lines(connection: Connection, table: Table, say: Any) -> Iterator[bytes]:
         say(rows)
 
 
-def _next_id(connection: Connection, table: Table) -> int | None:
+def next_id(connection: Connection, table: Table) -> int | None:
     """What the next row will be called; PostgreSQL remembers ids of rows that are gone."""
     keys = list(table.primary_key.columns)
     if len(keys) != 1 or not isinstance(keys[0].type, Integer):

@@ -37,7 +37,7 @@ from accord.errors import ConfigError, RunError
 from accord.files import write_atomically
 from accord.studio.delivery import archive, backup
 from accord.studio.delivery.archive import Archive, Manifest, Step
-from accord.studio.storage import migration
+from accord.studio.storage import events, migration
 from accord.studio.storage.engines import parse_url
 
 AT_ONCE = 1000
@@ -319,12 +319,7 @@ def _count_on(held: Archive, connection: Connection, table: Table) -> None:
     sequence = backup.sequence_of(connection, table)
     if next_id is None or sequence is None:
         return
-    key = next(iter(table.primary_key.columns))
-    highest = int(
-        connection.scalar(key.table.select().with_only_columns(key).order_by(key.desc()).limit(1))
-        or 0
-    )
-    after = max(next_id, highest + 1)
+    after = max(next_id, backup.next_id(connection, table) or 0)
     connection.execute(text("SELECT setval(:s, :n, false)"), {"s": sequence, "n": after})
 
 
@@ -337,5 +332,5 @@ def _compare_chains(held: Archive, connection: Connection) -> None:
         if actual.get(chain) != expected.get(chain):
             here = actual.get(chain)
             what = "is missing" if here is None else here.broken or "does not end where it ended"
-            name = "of the house" if chain == 0 else f"of project {chain}"
-            raise held.wrong(archive.table_member("event"), f"the log {name}: {what}")
+            member = archive.table_member("event")
+            raise held.wrong(member, f"{events.log_name(chain)}: {what}")

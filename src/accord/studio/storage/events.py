@@ -124,6 +124,11 @@ def erase_payloads(
     return count
 
 
+def log_name(chain: int) -> str:
+    """What a chain is called where somebody reads of it."""
+    return f"the log of {'the house' if chain == HOUSE else f'project {chain}'}"
+
+
 def head(session: Session, chain: int) -> Head:
     """The chain's last number and hash, to be kept where the database's owner cannot change it."""
     return Head(*session.execute(select(Chain.number, Chain.hash).where(Chain.id == chain)).one())
