@@ -65,7 +65,7 @@ def _free_mib(path: Path) -> float:
     return shutil.disk_usage(path).free / 2**20
 
 
-def _write_error(error: Exception, path: Path) -> Exception:
+def write_error(error: Exception, path: Path) -> Exception:
     """What to raise for `error` met while writing `path`."""
     full = disk_full(error, path)
     if full is not None or isinstance(error, AccordError) or not isinstance(error, OSError):
@@ -92,7 +92,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         os.replace(aside / path.name, path)
         fsync_folder(path.parent)
     except Exception as error:
-        raised = _write_error(error, path)
+        raised = write_error(error, path)
         if raised is error:
             raise
         raise raised from error
@@ -189,7 +189,7 @@ class AppendLog:
         except OSError as error:
             with suppress(OSError):  # half an append would keep the disk full
                 os.truncate(self.path, before)
-            raise _write_error(error, self.path) from error
+            raise write_error(error, self.path) from error
         self.rows += new
 
     def keep(self, wanted: Callable[[dict[str, Any]], bool]) -> None:

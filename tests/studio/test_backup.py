@@ -516,6 +516,28 @@ def test_paths_that_lead_out(tmp_path: Path) -> None:
         assert not (tmp_path / "x").exists()
 
 
+def test_a_dry_run_says_which_place_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "media").mkdir()
+    (tmp_path / "media" / "x").write_bytes(b"x")
+    with filled(str(tmp_path / "a.db")) as db:
+        back_up(db, tmp_path / "b.zip", quiet, tmp_path / "media")
+
+    def clash(parts: dict[str, bytes]) -> None:
+        """A clip in a folder that has the name of another clip."""
+        parts["media/x/y"] = parts["media/x"]
+        listed = json.loads(parts["media.jsonl"])
+        parts["media.jsonl"] += json.dumps({**listed, "path": "x/y"}).encode() + b"\n"
+        told = json.loads(parts[archive.MANIFEST])
+        told["media"]["files"] = 2
+        parts[archive.MANIFEST] = json.dumps(told).encode()
+
+    source, other = changed(tmp_path / "b.zip", clash), tmp_path / "other"
+    for dry_run in (True, False):
+        with pytest.raises(RunError, match=f"cannot write {other}"):
+            restore(source, str(tmp_path / "c.db"), quiet, other, dry_run=dry_run)
+        assert not other.exists()
+
+
 # --- the command ----------------------------------------------------------------------------------
 def accord(*arguments: object) -> Any:
     return CliRunner().invoke(main, ["studio", *map(str, arguments)])
@@ -556,3 +578,11 @@ def test_commands_that_have_nothing_to_work_on(tmp_path: Path) -> None:
     empty = accord("backup", tmp_path / "b.zip", "--database", tmp_path / "empty.db")
     assert (empty.exit_code, "the database is empty" in empty.output) == (2, True)
     assert not (tmp_path / "b.zip").exists()
+
+
+def test_the_database_may_be_named_before_the_command(tmp_path: Path) -> None:
+    missing = accord("--database", tmp_path / "no.db", "backup", tmp_path / "b.zip")
+    assert f"there is no studio in {tmp_path / 'no.db'}" in missing.output
+    both = ("--database", tmp_path / "a.db", "backup", "--database", tmp_path / "b.db")
+    missing = accord(*both, tmp_path / "b.zip")
+    assert f"there is no studio in {tmp_path / 'b.db'}" in missing.output

@@ -34,7 +34,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.schema import AddConstraint, DropConstraint, sort_tables_and_constraints
 
 from accord.errors import ConfigError, RunError
-from accord.files import write_atomically
+from accord.files import write_atomically, write_error
 from accord.studio.delivery import archive, backup
 from accord.studio.delivery.archive import Archive, Manifest, Step
 from accord.studio.storage import events, migration
@@ -99,8 +99,11 @@ def _put(place: Path, write: Callable[[Path], object], dry_run: bool) -> None:
         write_atomically(place, write)
         return
     beside = place.parent if place.parent.is_dir() else None
-    with tempfile.TemporaryDirectory(prefix="accord-dry-run-", dir=beside) as folder:
-        write(Path(folder) / place.name)
+    try:
+        with tempfile.TemporaryDirectory(prefix="accord-dry-run-", dir=beside) as folder:
+            write(Path(folder) / place.name)
+    except OSError as error:
+        raise write_error(error, place) from error
 
 
 def _file(url: URL, path: Path) -> URL:
