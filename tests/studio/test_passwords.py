@@ -204,3 +204,11 @@ def test_at_the_machine(db: Database, ann: Visitor) -> None:
     assert left(db, "ann") == (0, 0)
     assert accounts.sign_in(db, "ann", NEW) is not None
     assert log(db)[-1][:3] == ("password.reset", ann.public, None)
+
+
+def test_what_ran_out_before_is_not_counted_as_ended(
+    db: Database, ann: Visitor, clock: Clock
+) -> None:
+    api_tokens.issue_token(db, ann, "for a day", ["read"], 1)
+    clock.now += accounts.LOGIN_SECONDS
+    assert passwords.reset(db, "ann", NEW) == Ended(sessions=0, tokens=2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from accord.errors import ConfigError
@@ -74,6 +74,19 @@ def token_owner(db: Database, secret: str) -> tuple[Account, frozenset[str]] | N
         return row[1], frozenset(row[0].scopes)
 
     return db.transact(work)
+
+
+def live(account_id: int, now: float) -> tuple[ColumnElement[bool], ...]:
+    """Which keys of an account still let a program in."""
+    unexpired = or_(ApiToken.expires_at.is_(None), ApiToken.expires_at > now)
+    return ApiToken.account_id == account_id, ApiToken.revoked_at.is_(None), unexpired
+
+
+def revoke_all(session: Session, account_id: int, now: float) -> int:
+    """End every key of an account; returns how many there were."""
+    count = session.scalar(select(func.count(ApiToken.id)).where(*live(account_id, now))) or 0
+    session.execute(update(ApiToken).where(*live(account_id, now)).values(revoked_at=now))
+    return count
 
 
 def revoke_token(db: Database, account: accounts.Visitor, token_id: int) -> None:

@@ -16,11 +16,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from accord.studio.errors import Conflict
-from accord.studio.people import accounts, members
+from accord.studio.people import accounts, api_tokens, invitations, members
 from accord.studio.queue import submission
 from accord.studio.storage import events
 from accord.studio.storage.database import Database
@@ -70,14 +70,12 @@ def footprint(session: Session, account_id: int, now: float) -> Footprint:
         query = select(func.count()).select_from(whose.class_).where(whose == account_id, *which)
         return session.scalar(query) or 0
 
-    unexpired = or_(ApiToken.expires_at.is_(None), ApiToken.expires_at > now)
-    open_links = (Invitation.expires_at > now, Invitation.used < Invitation.uses)
     return Footprint(
         projects=count(Membership.account_id, Membership.state != "removed"),
         answers=count(Answer.account_id, Answer.state != "erased"),
         sessions=count(Login.account_id, Login.expires_at > now),
-        tokens=count(ApiToken.account_id, ApiToken.revoked_at.is_(None), unexpired),
-        invitations=count(Invitation.created_by, *open_links),
+        tokens=count(ApiToken.account_id, *api_tokens.live(account_id, now)),
+        invitations=count(Invitation.created_by, *invitations.still_open(now)),
         drafts=count(View.account_id, View.draft.is_not(None)),
         notes=count(View.account_id, View.skip_note.is_not(None)),
         questions=count(Question.account_id),
@@ -152,8 +150,7 @@ def _shut(session: Session, who: Account, now: float) -> None:
     """End every way in."""
     session.execute(delete(Login).where(Login.account_id == who.id))
     session.execute(delete(SignInUnderWay).where(SignInUnderWay.account_id == who.id))
-    live = (ApiToken.account_id == who.id, ApiToken.revoked_at.is_(None))
-    session.execute(update(ApiToken).where(*live).values(revoked_at=now))
+    api_tokens.revoke_all(session, who.id, now)
     session.execute(update(ApiToken).where(ApiToken.account_id == who.id).values(name="(erased)"))
     accounts.end_links(session, who.id, now)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, delete, select
 from sqlalchemy.orm import Session
 
 from accord.errors import ConfigError
@@ -104,6 +104,11 @@ def invite(
     return secret
 
 
+def still_open(now: float) -> tuple[ColumnElement[bool], ...]:
+    """Which links neither ran out nor are used up."""
+    return Invitation.expires_at > now, Invitation.used < Invitation.uses
+
+
 def open_invitations(session: Session, project_id: int | None, now: float) -> Sequence[Invitation]:
     """Links that still work, of a project or of the house."""
     same = (
@@ -113,8 +118,7 @@ def open_invitations(session: Session, project_id: int | None, now: float) -> Se
     )
     query = select(Invitation).where(
         same,
-        Invitation.expires_at > now,
-        Invitation.used < Invitation.uses,
+        *still_open(now),
         Invitation.created_by.is_not(None),
     )
     return list(session.scalars(query.order_by(Invitation.id)))

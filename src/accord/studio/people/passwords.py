@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from accord.studio.errors import Conflict, NotHere
-from accord.studio.people import accounts
+from accord.studio.people import accounts, api_tokens
 from accord.studio.people.accounts import Visitor, digest, token
 from accord.studio.storage import events
 from accord.studio.storage.database import Database
-from accord.studio.storage.tables import Account, ApiToken, Login, PasswordLink
+from accord.studio.storage.tables import Account, Login, PasswordLink
 
 LINK_SECONDS = 86400.0
 
@@ -165,11 +165,10 @@ def _set(
     """Keep the hash and end what the old password let in, but for the session `keep`; an event."""
     account.password = hashed
     theirs = (Login.account_id == account.id, Login.session != (keep or ""))
-    sessions = session.scalar(select(func.count()).select_from(Login).where(*theirs)) or 0
+    unexpired = select(func.count(Login.id)).where(*theirs, Login.expires_at > now)
+    sessions = session.scalar(unexpired) or 0
     session.execute(delete(Login).where(*theirs))
-    live = (ApiToken.account_id == account.id, ApiToken.revoked_at.is_(None))
-    tokens = session.scalar(select(func.count()).select_from(ApiToken).where(*live)) or 0
-    session.execute(update(ApiToken).where(*live).values(revoked_at=now))
+    tokens = api_tokens.revoke_all(session, account.id, now)
     session.execute(delete(PasswordLink).where(PasswordLink.account_id == account.id))
     session.flush()
     ended = Ended(sessions, tokens)

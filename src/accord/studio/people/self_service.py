@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from accord.studio.errors import NotHere
-from accord.studio.people import members, wellbeing
+from accord.studio.people import api_tokens, members, wellbeing
 from accord.studio.people.accounts import Visitor
 from accord.studio.people.wellbeing import Consistency, Load
 from accord.studio.queue import submission
@@ -74,12 +74,8 @@ def works(db: Database, account_id: int) -> list[Work]:
 
 def tokens(session: Session, account_id: int, now: float) -> Sequence[ApiToken]:
     """Keys that work."""
-    query = select(ApiToken).where(ApiToken.account_id == account_id, ApiToken.revoked_at.is_(None))
-    return [
-        api_token
-        for api_token in session.scalars(query.order_by(ApiToken.id))
-        if (api_token.expires_at or now + 1) > now
-    ]
+    query = select(ApiToken).where(*api_tokens.live(account_id, now))
+    return list(session.scalars(query.order_by(ApiToken.id)))
 
 
 def categories(session: Session, account_id: int) -> list[tuple[str, str]]:
