@@ -133,15 +133,19 @@ def same_name(name: str) -> str:
     return re.sub(r"\s+", " ", unicodedata.normalize("NFKC", name)).strip().lower()
 
 
+def _check_role(role: str) -> None:
+    if role not in HOUSE_ROLES:
+        raise ConfigError(
+            f"there is no role {role!r} in the house", f"roles: {', '.join(HOUSE_ROLES)}"
+        )
+
+
 def create_account(
     session: Session, name: str, password: str | None, role: str, at: float, by: str | None
 ) -> Account:
     """A new account, with an event. `password` is the hash. Raises Conflict when the name is taken
     (case ignored)."""
-    if role not in HOUSE_ROLES:
-        raise ConfigError(
-            f"there is no role {role!r} in the house", f"roles: {', '.join(HOUSE_ROLES)}"
-        )
+    _check_role(role)
     name = clean_name(name)
     if find_account(session, name) is not None:
         raise Conflict("this name is taken", "choose another name, or sign in")
@@ -303,10 +307,7 @@ def sign_in(db: Database, name: str, password: str) -> str | None:
 def change_account(db: Database, public: str, role: str, disabled: bool, by: Visitor) -> None:
     """Another role in the house, or no entry any more (sessions and open invitations end at once).
     Raises NotHere, Conflict for the last owner."""
-    if role not in HOUSE_ROLES:
-        raise ConfigError(
-            f"there is no role {role!r} in the house", f"roles: {', '.join(HOUSE_ROLES)}"
-        )
+    _check_role(role)
 
     def work(session: Session) -> None:
         account = by_public(session, public)

@@ -122,13 +122,24 @@ def _settings(text: str) -> ProjectSettings:
     return settings_from(json.loads(text))
 
 
+def _check_role(role: str) -> None:
+    if role not in ROLES:
+        raise ConfigError(f"there is no role {role!r}", f"roles: {', '.join(ROLES)}")
+
+
+def _locked_member(session: Session, project_id: int, account_id: int) -> Membership:
+    member = session.get(Membership, (project_id, account_id), with_for_update={"key_share": True})
+    if member is None:
+        raise NotHere("this account does not belong to the project")
+    return member
+
+
 def add_member(
     session: Session, project_id: int, account_id: int, role: str, at: float, by: str | None
 ) -> Membership:
     """Let an account into a project; a member becomes active, with that role. An event. by: public
     id of who does it."""
-    if role not in ROLES:
-        raise ConfigError(f"there is no role {role!r}", f"roles: {', '.join(ROLES)}")
+    _check_role(role)
     account = session.get(Account, account_id)
     if account is None or session.get(Project, project_id) is None:
         raise NotHere("there is no such account or project")
@@ -147,11 +158,8 @@ def change_role(
     session: Session, project_id: int, account_id: int, role: str, at: float, by: str | None
 ) -> None:
     """Give a member another role; their state and its reason stay. An event."""
-    if role not in ROLES:
-        raise ConfigError(f"there is no role {role!r}", f"roles: {', '.join(ROLES)}")
-    member = session.get(Membership, (project_id, account_id), with_for_update={"key_share": True})
-    if member is None:
-        raise NotHere("this account does not belong to the project")
+    _check_role(role)
+    member = _locked_member(session, project_id, account_id)
     payload = {"role": role, "before": member.role}
     member.role = role
     public = session.get_one(Account, account_id).public
@@ -171,9 +179,7 @@ def set_member_state(
     """Pause, quarantine, remove or bring back a member; an event."""
     if state not in STATES:
         raise ConfigError(f"there is no state {state!r}", f"states: {', '.join(STATES)}")
-    member = session.get(Membership, (project_id, account_id), with_for_update={"key_share": True})
-    if member is None:
-        raise NotHere("this account does not belong to the project")
+    member = _locked_member(session, project_id, account_id)
     member.state, member.reason = state, reason
     public = session.get_one(Account, account_id).public
     session.flush()
@@ -182,8 +188,7 @@ def set_member_state(
 
 def check_may_give(role: str, own_role: str) -> None:
     """Raises ConfigError for a role that there is not, NotAllowed for one above the giver's."""
-    if role not in ROLES:
-        raise ConfigError(f"there is no role {role!r}", f"roles: {', '.join(ROLES)}")
+    _check_role(role)
     if ABOVE[role] > ABOVE[own_role]:
         raise NotAllowed("nobody gives a role above their own", "ask an owner")
 
