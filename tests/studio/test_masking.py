@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from accord.studio.tasks.masking import fold, hide, mask_names
+from accord.studio.tasks.masking import fold, mask_names, put_placeholders
 
 NAMES = [
     "ChatGPT", "GPT-4", "Claude", "Claude 3.5 Sonnet", "Gemini", "Gemini 1.5 Pro", "Llama", "Llama 3", "LLaMA-2", "Mistral",
@@ -111,7 +111,7 @@ def test_placeholders_a_model_wrote_are_no_way_in() -> None:
     masked = mask_names("I am Claude. ⟨name 2⟩ ⟨name 999999999999⟩")
     restored, masks = masked.restore(masked.text)
     assert restored == "I am Claude. ⟨name 2⟩ ⟨name 999999999999⟩"
-    assert hide(restored, masks) == masked.text
+    assert put_placeholders(restored, masks) == masked.text
 
 
 def test_a_name_of_ones_own_is_not_hidden_again() -> None:
@@ -121,4 +121,4 @@ def test_a_name_of_ones_own_is_not_hidden_again() -> None:
     restored, masks = masked.restore(written)
     assert restored == "I am Claude, not Claude and not ChatGPT. Claude!"
     assert masked.restored_length(written) == len(restored)
-    assert hide(restored, masks) == written
+    assert put_placeholders(restored, masks) == written

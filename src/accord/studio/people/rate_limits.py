@@ -45,9 +45,7 @@ def attempt(db: Database, what: str, who: str) -> None:
     now = db.now()
 
     def work(session: Session) -> float | None:
-        if (
-            not db.sqlite
-        ):  # there a writer is alone anyhow; here two could count at once and both pass
+        if not db.sqlite:  # a writer is alone in SQLite; here two could count at once and both pass
             session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(subject, 0))))
         session.execute(delete(Attempt).where(Attempt.at < now - 86400))
         recent = (

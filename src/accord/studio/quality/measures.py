@@ -1,7 +1,7 @@
 """What a project's answers are worth, while they come in: the functions of accord.feedback over its
 records.
 
-What cannot be measured says why instead. `stats_cache` computes these parts beside the server and keeps
+What cannot be measured says why instead. cache.py computes these parts beside the server and keeps
 them.
 """
 

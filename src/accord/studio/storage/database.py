@@ -2,7 +2,7 @@
 
 SQLite: write-ahead log, every commit on disk before it is acknowledged, one writing connection per
 process behind a lock, `BEGIN IMMEDIATE` so that two processes queue instead of failing half-way.
-PostgreSQL: row locks (see queue.py), read committed; `transact` repeats what the server breaks off
+PostgreSQL: row locks (see queue/claims.py), read committed; `transact` repeats what the server breaks off
 (deadlock, serialization).
 """
 

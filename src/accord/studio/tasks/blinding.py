@@ -16,7 +16,7 @@ from accord.studio.errors import AnswerError
 from accord.studio.projects.settings import ProjectSettings
 from accord.studio.queue.assigning import Served
 from accord.studio.tasks import contents
-from accord.studio.tasks.masking import Mask, Masked, hide, mask_names
+from accord.studio.tasks.masking import Mask, Masked, mask_names, put_placeholders
 from accord.studio.tasks.parts import LONGEST, RESTORED, UNCHANGED, no_passage, too_long
 
 Hide = Callable[[str], Masked]
@@ -133,11 +133,13 @@ def _numbered(message: Mapping[str, Any], numbers: Mapping[str, str]) -> dict[st
     return numbered
 
 
+# --- places for ids -------------------------------------------------------------------------------
+_CHOSEN = {"comparison": ("preferred",), "clips": ("preferred",), "best_worst": ("best", "worst")}
+"""Task -> fields that name one option."""
 _PER_OPTION = ("comparison", "clips", "ranking", "best_worst")
 """Tasks beside which ratings and words are per option."""
 
 
-# --- places for ids -------------------------------------------------------------------------------
 def received(answer: Any, served: Served, settings: ProjectSettings) -> Any:
     """An answer as a rater sends it, about places and masked text, as one about ids and the
     original text. Raises AnswerError for a place that is none, an id too: who tries ids learns
@@ -185,13 +187,7 @@ def _rename(answer: Any, task: str, name: Callable[[Any, str], Any]) -> Any:
     if not isinstance(answer, dict) or task == "chat":  # a chat's options have no other names
         return answer
     renamed = dict(answer)
-    for key in (
-        ("preferred",)
-        if task in ("comparison", "clips")
-        else ("best", "worst")
-        if task == "best_worst"
-        else ()
-    ):
+    for key in _CHOSEN.get(task, ()):
         if key in renamed:
             renamed[key] = name(renamed[key], key)
     if task == "ranking" and isinstance(renamed.get("order"), list):
@@ -206,7 +202,7 @@ def _rename(answer: Any, task: str, name: Callable[[Any, str], Any]) -> Any:
             else span
             for span in renamed["spans"]
         ]
-    if task in _PER_OPTION:  # beside them, ratings and words are per option
+    if task in _PER_OPTION:
         for key in ("scores", "critique"):
             if isinstance(renamed.get(key), dict):
                 renamed[key] = {name(i, key): value for i, value in renamed[key].items()}
@@ -280,7 +276,7 @@ def to_masked(answer: dict[str, Any], served: Served, settings: ProjectSettings)
     if settings.task == "correction":
         names = [Mask(*row) for row in answer.get("names", [])]
         told = {name: value for name, value in answer.items() if name != "names"}
-        return {**told, "content": hide(answer["content"], names)}
+        return {**told, "content": put_placeholders(answer["content"], names)}
     places = [
         {
             "start": masked.masked_offset(span["start"]),

@@ -159,7 +159,7 @@ class Masked:
         return "".join([*parts, text[at:]]), masks
 
 
-def hide(text: str, masks: Iterable[Mask]) -> str:
+def put_placeholders(text: str, masks: Iterable[Mask]) -> str:
     """Placeholders put where `masks` says, and nowhere else: who writes a name of their own must
     not learn by it whether it is the hidden one."""
     parts, at = [], 0
@@ -184,7 +184,7 @@ def mask_names(text: str, prompt: str = "", extra: Sequence[str] = ()) -> Masked
         if name not in names:
             names.append(name)
         masks.append(Mask(start, end, names.index(name) + 1))
-    return Masked(hide(text, masks), masks, names)
+    return Masked(put_placeholders(text, masks), masks, names)
 
 
 def fold(text: str) -> tuple[str, list[int]]:
