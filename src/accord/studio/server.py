@@ -187,9 +187,10 @@ def safe_url(url: str) -> str:
 
 
 def _open_when_up(address: str, where: str) -> None:
-    for _ in range(100):
-        with suppress(*NO_ANSWER):
-            http_client(1, "accord").get(f"{address}/login").raise_for_status()
-            webbrowser.open(where)
-            return
-        time.sleep(0.1)
+    with http_client(1, "accord") as client:
+        for _ in range(100):
+            with suppress(*NO_ANSWER):
+                client.get(f"{address}/login").raise_for_status()
+                webbrowser.open(where)
+                return
+            time.sleep(0.1)

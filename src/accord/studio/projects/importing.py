@@ -59,10 +59,10 @@ def import_file(
         if project is None:
             raise NotHere("there is no such project")
         settings = members.settings_of(project)
-    incoming = editing.items_from(source, settings)
-    added = editing.add_items(db, project_id, incoming.items, by)
-    stored, extra, repeated, left_out = import_judgements(db, project_id, incoming.judgements, by)
-    return Imported(added, stored, extra, repeated, {**incoming.dropped, **left_out})
+    read = editing.items_from(source, settings)
+    added = editing.add_items(db, project_id, read.items, by)
+    stored, extra, repeated, left_out = import_judgements(db, project_id, read.judgements, by)
+    return Imported(added, stored, extra, repeated, {**read.dropped, **left_out})
 
 
 def import_judgements(

@@ -52,16 +52,18 @@ def join_page(request: Request, studio: StudioDep, visitor: Maybe, token: str) -
     """An invitation: make an account, or take part with the one you have."""
     with studio.db.read() as session:
         link = invitations.invited(session, token, studio.db.now())
+        refused = (
+            invitations.unneeded(session, link, visitor.id)
+            if link is not None and visitor is not None
+            else None
+        )
     if link is None:
         attempt(
             studio.db, "join", address(request)
         )  # guesses are counted, not a class that joins together
         return page(request, "message.html.j2", 404, title="join.gone", text="join.gone_text")
-    if visitor is not None:
-        with studio.db.read() as session:
-            refused = invitations.unneeded(session, link, visitor.id)
-        if refused is not None:
-            return not_needed(request, refused, 200)
+    if refused is not None:
+        return not_needed(request, refused, 200)
     return page(
         request,
         "join.html.j2",

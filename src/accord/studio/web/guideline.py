@@ -12,6 +12,7 @@ from starlette.responses import Response
 from accord.studio.errors import AnswerError, NotHere
 from accord.studio.people import members
 from accord.studio.projects import editing
+from accord.studio.queue.bodies import LONGEST_QUESTION
 from accord.studio.storage.tables import Account, Guideline, Question
 from accord.studio.tasks.markup import safe_html
 from accord.studio.web.context import (
@@ -130,8 +131,8 @@ def ask_question(
     """Ask; an auditor only reads."""
     text = form.get("text", "").strip()
     try:
-        if len(text) > 4000:
-            raise AnswerError("text", "a question has at most 4,000 characters")
+        if len(text) > LONGEST_QUESTION:
+            raise AnswerError("text", f"a question has at most {LONGEST_QUESTION:,} characters")
         ask(studio, access, text)
     except AnswerError as error:
         return _questions(request, studio, access, error)
