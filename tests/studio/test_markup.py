@@ -59,7 +59,9 @@ def test_what_used_to_vanish(text: str, shown: str) -> None:
 
 
 def test_emphasis_code_and_tables_are_still_what_they_are() -> None:
-    html = safe_html("**a** _b_ `c`\n\n| h | i |\n|---|---|\n| 1 | 2 |\n\n> q\n\n7. s")
+    html = safe_html(
+        "**a** _b_ `c`\n\n| h | i |\n|---|---|\n| 1 | 2 |\n\n> q\n\n7. s\n\n```py\nd\n```"
+    )
     assert all(
         part in html
         for part in (
@@ -69,6 +71,7 @@ def test_emphasis_code_and_tables_are_still_what_they_are() -> None:
             "<td>1</td>",
             "<blockquote>",
             '<li value="7">',
+            '<span class="info">py</span><code>d\n</code>',
         )
     )
     assert "source" not in html
