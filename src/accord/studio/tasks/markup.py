@@ -53,16 +53,22 @@ _CLASSES = {"span": {"math", "code-point", "picture", "address", "info"}, "pre":
 _JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
 _DEEPEST = 50
 _MATHS_LINES = 100
-LONGEST, BRACKETS = 80_000, 10_000
-"""Most characters of a text, and opening brackets in it, that are read as Markdown or spread as
-JSON; beyond, it is shown as it was written: reading would take seconds."""
+LONGEST, BRACKETS, CELLS = 80_000, 10_000, 40_000
+"""Most characters of a text, opening brackets in it, and bars of its widest row times its lines (the
+cells that Markdown makes up in short rows), that are read as Markdown or spread as JSON; beyond, it
+is shown as it was written: reading would take seconds."""
+
+
+@lru_cache(maxsize=1 << 14)
+def _code_point(character: str) -> str:
+    return f"⟦U+{ord(character):04X}⟧"
 
 
 def visible(text: str) -> str:
     """Text whose control, direction and invisible characters are spelled out (⟦U+202E⟧); line
     breaks and tabs stay."""
     return _HIDING.sub(
-        lambda match: f"⟦U+{ord(match[0]):04X}⟧", text.replace("\r\n", "\n").replace("\r", "\n")
+        lambda match: _code_point(match[0]), text.replace("\r\n", "\n").replace("\r", "\n")
     )
 
 
@@ -70,9 +76,10 @@ def safe_html(text: str) -> str:
     """Markdown from anybody as HTML that can do nothing: no scripts, styles, pictures, frames or
     forms."""
     source, parser = visible(text), _markdown()
-    if len(source) > LONGEST or source.count("[") > BRACKETS:
-        return _as_written(source)
     lines, env = source.split("\n"), dict[str, Any]()
+    cells = max(line.count("|") for line in lines) * len(lines)
+    if len(source) > LONGEST or source.count("[") > BRACKETS or cells > CELLS:
+        return _as_written(source)
     shown: list[str] = []
     at = 0
     for tokens in _blocks(parser.parse(source, env)):

@@ -18,6 +18,8 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
 
 UNMISTAKABLE = (
     r"chat\W?gpts?", r"gpt\W?(?:\d[\w.]*|neo\w*|j\b)(?:\W?(?:turbo|mini|nano|o|pro|oss)\b)*", r"gpts?", r"instruct\W?gpt",
@@ -77,11 +79,13 @@ _UNLISTED = (
         + _MARK + r"(?:an?|the|your) (?:\w+ ){0,4}?(?:ai|language model|assistant|chatbot|llm|artificial|bot)\b"
     ),
     re.compile(r"\bas" + _MARK + r"((?!an?\b|the\b|soon\b|well\b|for\b|if\b|it\b)[^\W\d_][\w.-]*)" + _MARK + r"(?:,|\ban?\b) ?(?:an? )?(?:\w+ ){0,4}?(?:ai|language model|assistant|chatbot|llm)\b"),
-    re.compile(
-        r"(?:\b(?:i|me|my|ai|assistant|model|chatbot|llm|bot)\b[^.!?\n。]{0,80})\b(?:developed|created|made|built|trained|designed|powered|provided|released|fine-tuned) by"
-        + r"[\s*_`\"'“”‘’«»:]*(?:the )?(?:team at |researchers at |people at |engineers at |company |folks at |research team at )?[\s*_`\"'“”]*([^\W\d_][\w.&-]*(?: (?:ai|labs?|inc|research|cloud|technolog\w+|institute|corporation|group))*)"
-    ),
 )  # fmt: skip
+_MADE_BY = re.compile(
+    r"\b(?:developed|created|made|built|trained|designed|powered|provided|released|fine-tuned) by"
+    + r"[\s*_`\"'“”‘’«»:]*(?:the )?(?:team at |researchers at |people at |engineers at |company |folks at |research team at )?[\s*_`\"'“”]*([^\W\d_][\w.&-]*(?: (?:ai|labs?|inc|research|cloud|technolog\w+|institute|corporation|group))*)"
+)  # fmt: skip
+_SPEAKER = re.compile(r"\b(?:i|me|my|ai|assistant|model|chatbot|llm|bot)\b[^.!?\n。]{0,80}$")
+"""Before who made it: of whom that is said, in the same sentence."""
 _NOT_NAMES = {
     "a", "an", "the", "my", "your", "our", "people", "humans", "human", "researchers", "engineers", "scientists", "someone", "many", "several",
     "experts", "developers", "reading", "using", "learning", "itself", "them", "me", "you", "us", "ai", "programmers", "default", "large", "and",
@@ -190,21 +194,29 @@ def mask_names(text: str, prompt: str = "", extra: Sequence[str] = ()) -> Masked
 def fold(text: str) -> tuple[str, list[int]]:
     """Text for matching (compatibility forms, lower case, lookalikes, nothing invisible) and each
     character's origin."""
-    folded: list[str] = []
-    origin: list[int] = []
-    for place, character in enumerate(text):
-        if unicodedata.category(character) in _INVISIBLE and character not in "\n\t":
-            continue
-        for small in unicodedata.normalize("NFKD", character).casefold():
-            if unicodedata.category(small) not in _INVISIBLE or small in "\n\t":
-                folded.append("'" if small in "’‘ʼ" else small)
-                origin.append(place)
-    return "".join(folded), origin
+    forms = [_folded(character) for character in text]
+    origin = [place for place, form in enumerate(forms) for _ in form]
+    return "".join(forms), origin
+
+
+@lru_cache(maxsize=1 << 14)
+def _folded(character: str) -> str:
+    """One character for matching: none, one or several."""
+    if _unseen(character):
+        return ""
+    small = unicodedata.normalize("NFKD", character).casefold()
+    return "".join("'" if each in "’‘ʼ" else each for each in small if not _unseen(each))
+
+
+def _unseen(character: str) -> bool:
+    return unicodedata.category(character) in _INVISIBLE and character not in "\n\t"
 
 
 def _latin(text: str) -> str:
     """Lookalike letters of other scripts, and digits, as the Latin letters they pass for (same
     length)."""
+    if text.translate(_LOOKALIKE) == text:
+        return text
     return re.sub(
         r"\w+",
         lambda word: word[0].translate(_LOOKALIKE) if re.search("[a-z]", word[0]) else word[0],
@@ -216,18 +228,14 @@ def _spans(text: str, prompt: str, extra: Sequence[str]) -> list[tuple[int, int]
     plain, origin = fold(text)
     topic = fold(prompt)[0]
     spelled, letters = _unspell(plain)
-    named_spans: list[tuple[int, int]] = []
-    for version, where in (
-        (plain, range(len(plain))),
-        (_latin(plain), range(len(plain))),
-        (spelled, letters),
-    ):
-        if version != plain or version is plain:
-            named_spans += [
-                (where[a], where[b - 1] + 1)
-                for a, b in _find(version, topic, extra, text, where, origin)
-                if b > a
-            ]
+    same = range(len(plain))
+    versions: dict[str, Sequence[int]] = {spelled: letters, _latin(plain): same, plain: same}
+    named_spans = [
+        (where[a], where[b - 1] + 1)
+        for version, where in versions.items()
+        for a, b in _find(version, topic, extra, text, where, origin)
+        if b > a
+    ]
     return [(origin[a], origin[b - 1] + 1) for a, b in named_spans]
 
 
@@ -269,10 +277,14 @@ def _find(
         known = (is_ai or name in named) and capital and name not in topic
         if own or known or (match[2] and name in _VERSIONED and name not in topic):
             yield match.span()
-    for unlisted in _UNLISTED:
-        for match in unlisted.finditer(version):
-            if match[1] not in _NOT_NAMES and text[origin[where[match.start(1)]]].isupper():
-                yield match.span(1)
+    makers = (
+        match
+        for match in _MADE_BY.finditer(version)
+        if _SPEAKER.search(version[max(0, match.start() - 90) : match.start()])
+    )
+    for match in chain(*(unlisted.finditer(version) for unlisted in _UNLISTED), makers):
+        if match[1] not in _NOT_NAMES and text[origin[where[match.start(1)]]].isupper():
+            yield match.span(1)
 
 
 def _names_itself(text: str, start: int, end: int, strict: bool) -> bool:
