@@ -232,7 +232,7 @@ def test_a_skip_and_a_judgement_from_elsewhere_keep_it_too(db: Database) -> None
     project_id = project(db, [item], overlap=2)
     who = person(db, "ann", project_id)
     one = served(db, project_id, who)
-    assigning.skip(db, who, one.view_id, one.lease, "unsure")
+    assigning.skip(db, project_id, who, one.view_id, one.lease, "unsure")
     skipped = exporting.collect(db, project_id, skips=True).records[0]
     assert (skipped.kind, skipped.tools) == ("skip", TOOLS)
     judged = {

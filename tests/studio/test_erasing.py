@@ -79,9 +79,9 @@ def annabel(db: Database, clock: Clock) -> int:
     withdrawn = answer(db, ann, view := served(db, made, ann), {"preferred": view.order[0]})
     assigning.withdraw(db, withdrawn.answer_id, "mistake", None)
     view = served(db, made, ann)
-    assigning.skip(db, ann, view.view_id, view.lease, "other", "zq-note")
+    assigning.skip(db, made, ann, view.view_id, view.lease, "other", "zq-note")
     view = served(db, made, ann)
-    assigning.save_draft(db, ann, view.view_id, view.lease, {"critique": "zq-draft"})
+    assigning.save_draft(db, made, ann, view.view_id, view.lease, {"critique": "zq-draft"})
     with db.write() as session:
         members.set_member_state(session, made, ann, "paused", "zq-reason", db.now(), None)
     return ann

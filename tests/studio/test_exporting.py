@@ -80,7 +80,7 @@ def test_skips_can_be_exported(db: Database) -> None:
     made = project(db)
     ada = person(db, "ada", made)
     view = served(db, made, ada)
-    assigning.skip(db, ada, view.view_id, view.lease, "distressing", None)
+    assigning.skip(db, made, ada, view.view_id, view.lease, "distressing", None)
     assert collect(db, made).records == []
     (record,) = collect(db, made, skips=True).records
     assert (record.kind, record.choice.reason, record.shown) == ("skip", "distressing", view.order)

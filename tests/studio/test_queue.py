@@ -320,7 +320,9 @@ def test_coming_back_after_the_lease_brings_the_draft_and_the_same_order(
     made = project(db, pairs(9), lease_minutes=1)
     ann = person(db, "ann", made)
     before = served(db, made, ann)
-    assigning.save_draft(db, ann, before.view_id, before.lease, {"preferred": before.order[0]})
+    assigning.save_draft(
+        db, made, ann, before.view_id, before.lease, {"preferred": before.order[0]}
+    )
     clock.now += 3600
     after = served(db, made, ann)
     assert (after.view_id, after.order, after.draft) == (
@@ -330,7 +332,7 @@ def test_coming_back_after_the_lease_brings_the_draft_and_the_same_order(
     )
     assert after.lease != before.lease
     with pytest.raises(Conflict):
-        assigning.save_draft(db, ann, before.view_id, before.lease, {})
+        assigning.save_draft(db, made, ann, before.view_id, before.lease, {})
 
 
 def test_a_heartbeat_keeps_the_lease(db: Database, clock: Clock) -> None:
@@ -339,15 +341,15 @@ def test_a_heartbeat_keeps_the_lease(db: Database, clock: Clock) -> None:
     view = served(db, made, ann)
     for beat in range(1, 5):
         clock.now += 50
-        assert assigning.heartbeat(db, ann, view.view_id, view.lease, 40.0 * beat).held
+        assert assigning.heartbeat(db, made, ann, view.view_id, view.lease, 40.0 * beat).held
         assert nothing(db, made, bob) == "all_leased"
     with db.read() as session:
         assert session.get_one(View, view.view_id).active_seconds == 160
     clock.now += 61
     other = served(db, made, bob)
-    assert not assigning.heartbeat(db, ann, view.view_id, view.lease, 170.0).held
+    assert not assigning.heartbeat(db, made, ann, view.view_id, view.lease, 170.0).held
     answer(db, bob, other)
-    assert not assigning.heartbeat(db, bob, other.view_id, other.lease, 1.0).held
+    assert not assigning.heartbeat(db, made, bob, other.view_id, other.lease, 1.0).held
 
 
 def test_a_clock_set_back_frees_nothing_and_counts_nothing_below_zero(
@@ -358,7 +360,7 @@ def test_a_clock_set_back_frees_nothing_and_counts_nothing_below_zero(
     view = served(db, made, ann)
     clock.now -= 86_400
     assert served(db, made, bob).item != view.item
-    assigning.heartbeat(db, ann, view.view_id, view.lease, 30.0)
+    assigning.heartbeat(db, made, ann, view.view_id, view.lease, 30.0)
     receipt = answer(db, ann, view, active_seconds=30.0)
     with db.read() as session:
         assert session.get_one(Answer, receipt.answer_id).active_seconds == 0
@@ -406,15 +408,36 @@ def test_nobody_answers_for_others(db: Database) -> None:
     view = served(db, made, ann)
     for call in (
         lambda: answer(db, bob, view),
-        lambda: assigning.heartbeat(db, bob, view.view_id, view.lease, 1.0),
-        lambda: assigning.skip(db, bob, view.view_id, view.lease, "unsure"),
-        lambda: assigning.save_draft(db, bob, view.view_id, view.lease, {}),
+        lambda: assigning.heartbeat(db, made, bob, view.view_id, view.lease, 1.0),
+        lambda: assigning.skip(db, made, bob, view.view_id, view.lease, "unsure"),
+        lambda: assigning.save_draft(db, made, bob, view.view_id, view.lease, {}),
     ):
         with pytest.raises(NotHere):
             call()
     receipt = answer(db, ann, view)
     with pytest.raises(NotHere):
         assigning.undo(db, bob, receipt.answer_id)
+
+
+def test_a_view_is_unknown_in_another_project(db: Database) -> None:
+    made, other = project(db), project(db)
+    ann = person(db, "ann", made)
+    with db.write() as session:
+        editing.add_member(session, other, ann, "annotator", db.now(), None)
+    view = served(db, made, ann)
+    turn: list[dict[str, Any]] = []
+    for call in (
+        lambda: assigning.heartbeat(db, other, ann, view.view_id, view.lease, 1.0),
+        lambda: assigning.save_draft(db, other, ann, view.view_id, view.lease, {}),
+        lambda: assigning.add_turn(db, other, ann, view.view_id, view.lease, "Hello", turn),
+        lambda: assigning.skip(db, other, ann, view.view_id, view.lease, "unsure"),
+    ):
+        with pytest.raises(NotHere):
+            call()
+    receipt = answer(db, ann, view)
+    with pytest.raises(NotHere):
+        assigning.undo(db, ann, receipt.answer_id, other)
+    assert assigning.undo(db, ann, receipt.answer_id, made) == view.view_id
 
 
 def test_strangers_the_removed_and_auditors_get_nothing(db: Database) -> None:
@@ -449,8 +472,8 @@ def test_what_was_skipped_is_never_served_again_but_to_others(db: Database, cloc
     made = project(db, pairs(1))
     ann, bob = person(db, "ann", made), person(db, "bob", made)
     view = served(db, made, ann)
-    assigning.skip(db, ann, view.view_id, view.lease, "distressing", "too much")
-    assigning.skip(db, ann, view.view_id, view.lease, "distressing", "too much")
+    assigning.skip(db, made, ann, view.view_id, view.lease, "distressing", "too much")
+    assigning.skip(db, made, ann, view.view_id, view.lease, "distressing", "too much")
     clock.now += 1e6
     assert nothing(db, made, ann) == "done"
     with pytest.raises(Conflict):
@@ -462,7 +485,7 @@ def test_what_was_skipped_is_never_served_again_but_to_others(db: Database, cloc
         )
     assert kinds.count("view.skipped") == 1
     with pytest.raises(ConfigError, match="unsure"):
-        assigning.skip(db, bob, view.view_id, view.lease, "bored")
+        assigning.skip(db, made, bob, view.view_id, view.lease, "bored")
 
 
 def test_undo_within_a_minute_brings_the_view_back(db: Database, clock: Clock) -> None:
@@ -590,7 +613,7 @@ def test_paused_projects_members_and_items(db: Database) -> None:
     answer(db, ann, view)  # what is under way is still taken
     editing.resume(db, made, None)
     other = served(db, made, ann)
-    assigning.skip(db, ann, other.view_id, other.lease, "unsure")
+    assigning.skip(db, made, ann, other.view_id, other.lease, "unsure")
     with db.write() as session:
         editing.set_member_state(session, made, ann, "quarantined", "please wait", db.now(), None)
     assert nothing(db, made, ann) == "paused"

@@ -139,7 +139,9 @@ class Machine(RuleBasedStateMachine):
     def beat(self, who: int) -> None:
         view = self.clients[who].view
         if view is not None:
-            assigning.heartbeat(self.db, self.clients[who].account, view.view_id, view.lease, 5.0)
+            assigning.heartbeat(
+                self.db, self.project, self.clients[who].account, view.view_id, view.lease, 5.0
+            )
 
     @rule(who=WHO)
     def skip(self, who: int) -> None:
@@ -148,7 +150,12 @@ class Machine(RuleBasedStateMachine):
             return
         try:
             assigning.skip(
-                self.db, client.account, client.view.view_id, client.view.lease, "unsure"
+                self.db,
+                self.project,
+                client.account,
+                client.view.view_id,
+                client.view.lease,
+                "unsure",
             )
         except Conflict:
             return

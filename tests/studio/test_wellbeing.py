@@ -67,8 +67,8 @@ def test_looking_at_what_is_skipped_is_work_too(db: Database, clock: Clock) -> N
     ann = person(db, "ann", made)
     view = served(db, made, ann)
     clock.now += 90
-    assigning.heartbeat(db, ann, view.view_id, view.lease, 90.0)
-    assigning.skip(db, ann, view.view_id, view.lease, "distressing")
+    assigning.heartbeat(db, made, ann, view.view_id, view.lease, 90.0)
+    assigning.skip(db, made, ann, view.view_id, view.lease, "distressing")
     assert wellbeing.load(db, made, ann).minutes_total == 1.5
 
 

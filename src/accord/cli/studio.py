@@ -22,10 +22,10 @@ from accord.studio.delivery.backup import back_up
 from accord.studio.delivery.restoring import restore
 from accord.studio.people.openid import OpenIdSettings
 from accord.studio.projects import editing, importing
-from accord.studio.server import HERE, OIDC_SECRET, Serving, check_port, safe_url, serve
+from accord.studio.server import HERE, OIDC_SECRET, Serving, check_port, serve
 from accord.studio.storage import events
 from accord.studio.storage.database import Database, open_database
-from accord.studio.storage.engines import parse_url
+from accord.studio.storage.engines import parse_url, safe_url
 
 
 def run_studio(wanted: Serving, open_browser: bool, chat: ChatSettings | None) -> None:

@@ -23,6 +23,7 @@ from accord.network import NO_ANSWER, http_client
 from accord.studio.people import invitations
 from accord.studio.people.openid import OpenId, OpenIdError, OpenIdSettings
 from accord.studio.storage.database import open_database
+from accord.studio.storage.engines import safe_url
 from accord.studio.tasks.chat import ChatSampler
 from accord.studio.web.app import StudioConfig, create_app
 
@@ -177,13 +178,6 @@ def _say_openid(given: OpenIdSettings, say: Callable[[str], object]) -> None:
         say(
             f"sign-in with {given.name}: it must know this studio's address ending in /login/openid/back"
         )
-
-
-def safe_url(url: str) -> str:
-    """A database address without its password."""
-    from accord.studio.storage.engines import parse_url
-
-    return parse_url(url).render_as_string(hide_password=True)
 
 
 def _open_when_up(address: str, where: str) -> None:

@@ -102,7 +102,7 @@ def _judge(
         if not isinstance(view, assigning.Served):
             break
         if turn == 5:
-            assigning.skip(house.db, who, view.view_id, view.lease, "unsure", None)
+            assigning.skip(house.db, project_id, who, view.view_id, view.lease, "unsure", None)
             continue
         seconds = float(rng.lognormal(np.log(annotator.seconds), 0.4))
         clock.now += seconds + 2

@@ -153,7 +153,11 @@ def clip(api: ApiDep, access: Worker, view: int, name: str) -> Any:
 )
 def heartbeat(api: ApiDep, access: Worker, view: int, sent: HeartbeatIn) -> Any:
     """Extends the lease while it is held."""
-    return asdict(assigning.heartbeat(api.db, access.me.id, view, sent.lease, sent.active_seconds))
+    return asdict(
+        assigning.heartbeat(
+            api.db, access.project.id, access.me.id, view, sent.lease, sent.active_seconds
+        )
+    )
 
 
 @router.post(
@@ -174,7 +178,9 @@ def submit(api: ApiDep, access: Worker, view: int, sent: TimedSubmitIn) -> Any:
 @router.post("/projects/{slug}/work/{view}/skip", response_model=Done, summary="Give an item back")
 def skip(api: ApiDep, access: Worker, view: int, sent: SkipIn) -> Any:
     """With a reason; others may judge it."""
-    assigning.skip(api.db, access.me.id, view, sent.lease, sent.reason, sent.note)
+    assigning.skip(
+        api.db, access.project.id, access.me.id, view, sent.lease, sent.reason, sent.note
+    )
     return {"done": True}
 
 

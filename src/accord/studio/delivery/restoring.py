@@ -38,7 +38,7 @@ from accord.files import write_atomically, write_error
 from accord.studio.delivery import archive, backup
 from accord.studio.delivery.archive import Archive, Manifest, Step
 from accord.studio.storage import events, migration
-from accord.studio.storage.engines import parse_url
+from accord.studio.storage.engines import parse_url, safe_url
 
 AT_ONCE = 1000
 """Rows stored together."""
@@ -131,7 +131,7 @@ def _refuse_used(connection: Connection, url: URL) -> None:
     tables = connection.dialect.get_table_names(connection)
     if tables:
         raise ConfigError(
-            f"the database {migration.shown(url)} holds {len(tables)} tables ({', '.join(sorted(tables)[:3])} …); a backup is restored into an empty one only",
+            f"the database {safe_url(url)} holds {len(tables)} tables ({', '.join(sorted(tables)[:3])} …); a backup is restored into an empty one only",
             "make a new one (createdb NAME) and name it with --database",
         )
 

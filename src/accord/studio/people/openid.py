@@ -255,14 +255,14 @@ class OpenId:
         accept = {"Accept": "application/json"}
         try:
             status, body = bounded(self._client, method, where, MOST_BYTES, headers=accept, **sent)
-            found = json.loads(body) if 200 <= status < 300 else None
+            if not 200 <= status < 300:
+                said = body[:300].decode(errors="replace")
+                raise OpenIdError(
+                    refusal if 400 <= status < 500 else "down", f"{where}: HTTP {status} {said!r}"
+                )
+            found = json.loads(body)
         except (*NO_ANSWER, ValueError) as error:
             raise OpenIdError("down", f"{where}: {why(error)}") from None
-        if not 200 <= status < 300:
-            said = body[:300].decode(errors="replace")
-            raise OpenIdError(
-                refusal if 400 <= status < 500 else "down", f"{where}: HTTP {status} {said!r}"
-            )
         if not isinstance(found, dict):
             raise OpenIdError("down", f"{where} answers with something else than a JSON object")
         return found

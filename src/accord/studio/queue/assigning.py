@@ -123,10 +123,11 @@ def _next(
     purpose = _purpose(session, person)
     if purpose == "failed":
         return Nothing("not_qualified", "The screening was not passed.")
-    claimed = claims.claim(session, person, now) if purpose != "screening" else None
-    if claimed is None and purpose != "screening":
-        # gold that comes after the last of the work would be known as gold
-        return _why_nothing(session, person)
+    claimed = None
+    if purpose != "screening":
+        claimed = claims.claim(session, person, now)
+        if claimed is None:  # gold that comes after the last of the work would be known as gold
+            return _why_nothing(session, person)
     if purpose != "work":
         item = claims.unseen(session, person, purpose)
         if item is not None:
@@ -334,14 +335,14 @@ def peek(db: Database, project_id: int, account_id: int, view_id: int) -> Served
 
 # --- while it is open -----------------------------------------------------------------------------
 def heartbeat(
-    db: Database, account_id: int, view_id: int, lease: str, active_seconds: float
+    db: Database, project_id: int, account_id: int, view_id: int, lease: str, active_seconds: float
 ) -> Beat:
     """Keep the view leased while somebody works on it; `active_seconds` is the total so far, as the
     browser counted it."""
 
     def work(session: Session) -> Beat:
         now = db.now()
-        person, view = own_view(session, account_id, view_id)
+        person, view = own_view(session, account_id, view_id, project_id)
         if view.lease != lease or view.state != "served":
             return Beat(False, view.expires_at)
         view.active_seconds = wellbeing.active_total(view, active_seconds, now)
@@ -353,13 +354,13 @@ def heartbeat(
 
 
 def save_draft(
-    db: Database, account_id: int, view_id: int, lease: str, draft: dict[str, Any]
+    db: Database, project_id: int, account_id: int, view_id: int, lease: str, draft: dict[str, Any]
 ) -> None:
     """Keep what was entered so far; shown again whenever the view is. Raises Conflict from another
     window."""
 
     def work(session: Session) -> None:
-        _, view = own_view(session, account_id, view_id)
+        _, view = own_view(session, account_id, view_id, project_id)
         check_lease(view, lease)
         view.draft = draft
 
@@ -368,6 +369,7 @@ def save_draft(
 
 def add_turn(
     db: Database,
+    project_id: int,
     account_id: int,
     view_id: int,
     lease: str,
@@ -378,7 +380,7 @@ def add_turn(
     producer, finished}), as shown."""
 
     def work(session: Session) -> None:
-        _, view = own_view(session, account_id, view_id)
+        _, view = own_view(session, account_id, view_id, project_id)
         check_lease(view, lease)
         turns = [*view.shown.get("turns", []), {"user": user, "options": options}]
         view.shown = {**view.shown, "turns": turns}
@@ -387,7 +389,13 @@ def add_turn(
 
 
 def skip(
-    db: Database, account_id: int, view_id: int, lease: str, reason: str, note: str | None = None
+    db: Database,
+    project_id: int,
+    account_id: int,
+    view_id: int,
+    lease: str,
+    reason: str,
+    note: str | None = None,
 ) -> None:
     """Give the item back for good: this annotator never sees it again. Skipping again changes
     nothing."""
@@ -397,7 +405,7 @@ def skip(
         )
 
     def work(session: Session) -> None:
-        person, view = own_view(session, account_id, view_id)
+        person, view = own_view(session, account_id, view_id, project_id)
         if view.state == "skipped" and view.lease == lease:
             return
         check_lease(view, lease)

@@ -215,11 +215,12 @@ def _qualify(session: Session, person: Person, now: float) -> None:
 
 
 # --- taking back ----------------------------------------------------------------------------------
-def undo(db: Database, account_id: int, answer_id: str) -> int:
+def undo(db: Database, account_id: int, answer_id: str, project_id: int | None = None) -> int:
     """Take an answer back within a minute: the view is served again, with the answer as its draft;
     returns the view.
 
-    Raises NotAllowed when it is too late, Conflict when it was taken back before.
+    project_id: the one it was asked for in, where that was said. Raises NotHere for an answer that
+    is not theirs, or not there, NotAllowed when it is too late, Conflict when it was taken back before.
     """
 
     def work(session: Session) -> int:
@@ -229,7 +230,7 @@ def undo(db: Database, account_id: int, answer_id: str) -> int:
         )
         if view_id is None:
             raise NotHere("there is no such answer of yours")
-        person, view = own_view(session, account_id, view_id)
+        person, view = own_view(session, account_id, view_id, project_id)
         item = claims.lock_item(session, view.item_id)
         answer = session.get_one(Answer, answer_id)
         if answer.state != "live":

@@ -28,10 +28,13 @@ _OWN = (
 )
 
 
-def own_view(session: Session, account_id: int, view_id: int) -> tuple[Person, View]:
-    """A view of this annotator, with their membership locked."""
+def own_view(
+    session: Session, account_id: int, view_id: int, project_id: int | None = None
+) -> tuple[Person, View]:
+    """A view of this annotator, with their membership locked. project_id: the one it was asked for
+    in, where that was said. Raises NotHere, for a view of another project too."""
     row = session.execute(_OWN, {"view": view_id, "account": account_id}).one_or_none()
-    if row is None:
+    if row is None or project_id not in (None, row.View.project_id):
         raise NotHere("this item is not open for you")
     return members.person_of(row), row.View
 

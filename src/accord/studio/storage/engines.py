@@ -39,6 +39,11 @@ def parse_url(url: str | Path | URL) -> URL:
     raise ConfigError(f"{name!r} is not a kind of database that the studio knows", _FORMS)
 
 
+def safe_url(url: str | Path | URL) -> str:
+    """The address without its password."""
+    return parse_url(url).render_as_string(hide_password=True)
+
+
 _FORMS = (
     "write a file's path (studio.db), sqlite:///PATH, or postgresql://USER:PASSWORD@HOST:PORT/NAME"
 )

@@ -118,8 +118,9 @@ def erase_payloads(
         Event.kind != ERASED,
         *which,
     )
-    count = len(session.scalars(select(Event.id).where(*wanted)).all())
-    session.execute(update(Event).where(*wanted).values(payload=None, salt=None))
+    emptied = update(Event).where(*wanted).values(payload=None, salt=None)
+    done = session.execute(emptied, execution_options={"synchronize_session": False})
+    count = int(done.rowcount)  # type: ignore[attr-defined]
     append(session, chain, ERASED, subject, actor, at, {"events": count})
     return count
 

@@ -11,7 +11,13 @@ from sqlalchemy import URL, Connection, text
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from accord.errors import ConfigError, RunError
-from accord.studio.storage.engines import explain, parse_url, postgres_engine, sqlite_engine
+from accord.studio.storage.engines import (
+    explain,
+    parse_url,
+    postgres_engine,
+    safe_url,
+    sqlite_engine,
+)
 
 VERSIONS = "alembic_version"
 """The table that says which migrations a database has had."""
@@ -63,15 +69,10 @@ def check_revision(url: str | Path | URL) -> str:
         current = known_revision(connection, parsed)
         if current != head:
             raise ConfigError(
-                f"the database {shown(parsed)} is at revision {current or 'none'}, this code needs {head}",
+                f"the database {safe_url(parsed)} is at revision {current or 'none'}, this code needs {head}",
                 "start the studio on it once: accord studio --database upgrades it",
             )
     return head
-
-
-def shown(url: URL) -> str:
-    """The address without its password."""
-    return url.render_as_string(hide_password=True)
 
 
 def known_revision(connection: Connection, url: URL) -> str | None:
@@ -81,14 +82,14 @@ def known_revision(connection: Connection, url: URL) -> str | None:
     if VERSIONS not in tables:
         if tables:
             raise ConfigError(
-                f"the database {shown(url)} holds other tables ({', '.join(sorted(tables)[:5])}) and none of the studio's",
+                f"the database {safe_url(url)} holds other tables ({', '.join(sorted(tables)[:5])}) and none of the studio's",
                 "give the studio a database of its own",
             )
         return None
     current = connection.execute(text(f"SELECT version_num FROM {VERSIONS}")).scalar()
     if current is not None and current not in revisions():
         raise ConfigError(
-            f"the database {shown(url)} is at revision {current}, which this accord does not know: a newer one made it",
+            f"the database {safe_url(url)} is at revision {current}, which this accord does not know: a newer one made it",
             "upgrade accord (pip install --upgrade accord), or open another database",
         )
     return current

@@ -189,7 +189,9 @@ def heartbeat(
 ) -> Any:
     """Still at it: keep the lease."""
     return asdict(
-        assigning.heartbeat(studio.db, access.me.id, sent.view, sent.lease, sent.active_seconds)
+        assigning.heartbeat(
+            studio.db, access.project.id, access.me.id, sent.view, sent.lease, sent.active_seconds
+        )
     )
 
 
@@ -198,7 +200,9 @@ def draft(
     studio: StudioDep, access: Worker, sent: Annotated[PageDraft, Depends(body_of(PageDraft))]
 ) -> Any:
     """Keep what was entered so far."""
-    assigning.save_draft(studio.db, access.me.id, sent.view, sent.lease, {"state": sent.state})
+    assigning.save_draft(
+        studio.db, access.project.id, access.me.id, sent.view, sent.lease, {"state": sent.state}
+    )
     return {"kept": True}
 
 
@@ -227,7 +231,15 @@ def skip(
     studio: StudioDep, access: Worker, sent: Annotated[PageSkip, Depends(body_of(PageSkip))]
 ) -> Any:
     """Give the item back, with a reason."""
-    assigning.skip(studio.db, access.me.id, sent.view, sent.lease, sent.reason, sent.note or None)
+    assigning.skip(
+        studio.db,
+        access.project.id,
+        access.me.id,
+        sent.view,
+        sent.lease,
+        sent.reason,
+        sent.note or None,
+    )
     return {"skipped": True}
 
 
@@ -236,7 +248,7 @@ def undo(
     studio: StudioDep, access: Worker, sent: Annotated[PageUndo, Depends(body_of(PageUndo))]
 ) -> Any:
     """Take the last answer back; it is served again by the next `next`."""
-    return {"view": assigning.undo(studio.db, access.me.id, sent.answer)}
+    return {"view": assigning.undo(studio.db, access.me.id, sent.answer, access.project.id)}
 
 
 @router.post("/work/question")
@@ -302,7 +314,9 @@ def turn(
         | ({} if r.finished else {"finished": False})
         for n, r in enumerate(replies, 1)
     ]
-    assigning.add_turn(studio.db, access.me.id, sent.view, sent.lease, sent.user, options)
+    assigning.add_turn(
+        studio.db, access.project.id, access.me.id, sent.view, sent.lease, sent.user, options
+    )
     return presenting.turn_html({"user": sent.user, "options": options}, access.settings)
 
 
