@@ -27,7 +27,6 @@ from accord.studio.api.base import (
 )  # fmt: skip
 from accord.studio.delivery import exporting
 from accord.studio.delivery.exporting import Wanted
-from accord.studio.errors import NotHere
 from accord.studio.projects import importing
 from accord.studio.queue import assigning
 from accord.studio.queue.bodies import Body
@@ -125,6 +124,13 @@ class CardOut(BaseModel):
     text: str
 
 
+_ANSWERS = (
+    select(Answer, Item.key, Account.public)
+    .join(Item, Item.id == Answer.item_id)
+    .join(Account, Account.id == Answer.account_id)
+)
+
+
 # --- answers --------------------------------------------------------------------------------------
 @router.get("/projects/{slug}/answers", response_model=Page[AnswerOut], summary="Answers")
 def list_answers(
@@ -141,10 +147,7 @@ def list_answers(
     """In the order they were given."""
     last = position(after, float, str)
     query = (
-        select(Answer, Item.key, Account.public)
-        .join(Item, Item.id == Answer.item_id)
-        .join(Account, Account.id == Answer.account_id)
-        .where(Answer.project_id == access.project.id)
+        _ANSWERS.where(Answer.project_id == access.project.id)
         .order_by(Answer.created_at, Answer.id)
         .limit(limit + 1)
     )
@@ -172,20 +175,11 @@ def _answer(row: tuple[Any, ...]) -> dict[str, Any]:
 def retire(api: ApiDep, access: Reviewer, answer: str, wanted: RetireIn) -> Any:
     """Kept with the reason, never exported; its slot opens for others. Sent again, nothing
     changes."""
-    query = select(Answer.id).where(Answer.id == answer, Answer.project_id == access.project.id)
+    take_out = assigning.withdraw if wanted.state == "withdrawn" else assigning.exclude
+    theirs = Answer.project_id == access.project.id
+    take_out(api.db, answer, wanted.reason, access.me.public, theirs)
     with api.db.read() as session:
-        if session.scalar(query) is None:
-            raise NotHere(f"there is no answer {answer!r}", "GET …/answers lists them")
-    (assigning.withdraw if wanted.state == "withdrawn" else assigning.exclude)(
-        api.db, answer, wanted.reason, access.me.public
-    )
-    query_all = (
-        select(Answer, Item.key, Account.public)
-        .join(Item, Item.id == Answer.item_id)
-        .join(Account, Account.id == Answer.account_id)
-    )
-    with api.db.read() as session:
-        return _answer(tuple(session.execute(query_all.where(Answer.id == answer)).one()))
+        return _answer(tuple(session.execute(_ANSWERS.where(Answer.id == answer)).one()))
 
 
 @router.post(

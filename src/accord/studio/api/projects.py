@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query
 from pydantic import BaseModel, Field
-from sqlalchemy import select, tuple_
 
 from accord.errors import ConfigError
 from accord.studio.api.base import (
@@ -24,14 +23,14 @@ from accord.studio.api.base import (
     paged,
     position,
 )  # fmt: skip
-from accord.studio.errors import NotHere
 from accord.studio.people import accounts, members
-from accord.studio.projects import editing
+from accord.studio.projects import editing, listing
 from accord.studio.projects.incoming import ItemIn
+from accord.studio.projects.listing import ItemState, Purpose
 from accord.studio.projects.settings import ProjectSettings
 from accord.studio.queue import assigning
 from accord.studio.queue.bodies import Body
-from accord.studio.storage.tables import Guideline, Item, Membership, Project
+from accord.studio.storage.tables import Item, Project
 from accord.studio.web.context import ProjectAccess
 
 router = APIRouter(tags=["projects"], route_class=Route)
@@ -176,22 +175,9 @@ def list_projects(api: ApiDep, who: Who, limit: Limit = 100, after: After = None
     """Projects the caller takes part in; all for owners and auditors of the house."""
     who.need("read")
     last = position(after, str)
-    everything = who.visitor.role in ("owner", "auditor")
-    query = (
-        select(Project, Membership)
-        .outerjoin(
-            Membership,
-            (Membership.project_id == Project.id) & (Membership.account_id == who.visitor.id),
-        )
-        .order_by(Project.slug)
-        .limit(limit + 1)
-    )
-    if last is not None:
-        query = query.where(Project.slug > last[0])
-    if not everything:
-        query = query.where(Membership.state != "removed")
+    behind = () if last is None else (Project.slug > last[0],)
     with api.db.read() as session:
-        rows = [(p, who.visitor.role if everything else m.role) for p, m in session.execute(query)]
+        rows = listing.projects_of(session, who.visitor, (Project.slug,), *behind, limit=limit + 1)
     return paged(rows, limit, lambda row: (row[0].slug,), lambda row: _out(*row))
 
 
@@ -266,25 +252,9 @@ def guideline(
     version: Annotated[int | None, Query(ge=1, description="The newest unless given.")] = None,
 ) -> Any:
     """What people judge by."""
-    query = (
-        select(Guideline)
-        .where(Guideline.project_id == access.project.id)
-        .order_by(Guideline.version.desc())
-        .limit(1)
-    )
-    if version is not None:
-        query = query.where(Guideline.version == version)
     with api.db.read() as session:
-        guideline_row = session.scalars(query).first()
-    if guideline_row is None:
-        raise NotHere(
-            f"there is no version {version} of the guideline", "leave `version` out for the newest"
-        )
-    return {
-        "version": guideline_row.version,
-        "text": guideline_row.text,
-        "created_at": guideline_row.created_at,
-    }
+        found = listing.guideline(session, access.project.id, version)
+    return {"version": found.version, "text": found.text, "created_at": found.created_at}
 
 
 @router.put(
@@ -303,27 +273,15 @@ def list_items(
     access: Looker,
     limit: Limit = 100,
     after: After = None,
-    state: Annotated[Literal["active", "paused", "full"] | None, Query()] = None,
-    purpose: Annotated[Literal["work", "gold", "screening"] | None, Query()] = None,
+    state: ItemState | None = None,
+    purpose: Purpose | None = None,
 ) -> Any:
     """Items in the order they are served: highest priority first."""
     last = position(after, float, float, int)
-    order = (Item.priority, Item.draw, Item.id)
-    query = (
-        select(Item)
-        .where(Item.project_id == access.project.id)
-        .order_by(*(c.desc() for c in order))
-        .limit(limit + 1)
-    )
-    if last is not None:
-        query = query.where(tuple_(*order) < tuple_(*last))
-    if state is not None:
-        query = query.where(Item.state == state)
-    if purpose is not None:
-        query = query.where(Item.purpose == purpose)
+    query = listing.items(access.project.id, state, purpose, last, limit + 1)
     with api.db.read() as session:
         rows = list(session.scalars(query))
-    return paged(rows, limit, lambda item: (item.priority, item.draw, item.id), item_out)
+    return paged(rows, limit, listing.item_place, item_out)
 
 
 def item_out(item: Item) -> dict[str, Any]:
@@ -335,12 +293,7 @@ def item_out(item: Item) -> dict[str, Any]:
 def one_item(api: ApiDep, access: Looker, key: str) -> Any:
     """By its key."""
     with api.db.read() as session:
-        item = session.scalars(
-            select(Item).where(Item.project_id == access.project.id, Item.key == key)
-        ).first()
-    if item is None:
-        raise NotHere(f"there is no item {key!r}", "GET …/items lists them")
-    return item_out(item)
+        return item_out(listing.item(session, access.project.id, key))
 
 
 @router.post("/projects/{slug}/items", response_model=AddedOut, summary="Add items")

@@ -122,6 +122,14 @@ def _settings(text: str) -> ProjectSettings:
     return settings_from(json.loads(text))
 
 
+def role_in(who: Visitor, member: Membership | None) -> str | None:
+    """What somebody is in a project, by their membership there: owners and auditors of the house
+    are that in every project. None for who takes no part."""
+    if who.role in ("owner", "auditor"):
+        return who.role
+    return None if member is None or member.state == "removed" else member.role
+
+
 def _check_role(role: str) -> None:
     if role not in ROLES:
         raise ConfigError(f"there is no role {role!r}", f"roles: {', '.join(ROLES)}")

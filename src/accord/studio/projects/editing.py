@@ -24,7 +24,7 @@ from accord.studio.people.members import (
     set_trusted,
     settings_of,
 )
-from accord.studio.projects import overlap
+from accord.studio.projects import listing, overlap
 from accord.studio.projects.incoming import BadItem, Incoming, ItemIn, checked, items_from
 from accord.studio.projects.settings import ProjectSettings, settings_from, slug_of
 from accord.studio.storage import events
@@ -400,12 +400,7 @@ def new_guideline(db: Database, project_id: int, text: str, by: int | None) -> i
 
     def work(session: Session) -> int:
         project = _locked(session, project_id)
-        newest = session.scalars(
-            select(Guideline)
-            .where(Guideline.project_id == project_id)
-            .order_by(Guideline.version.desc())
-            .limit(1)
-        ).one()
+        newest = listing.guideline(session, project_id)
         if newest.text == text:
             return newest.version
         settings_from({**project.settings, "guideline": text})

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import Table, bindparam, insert, select, update
+from sqlalchemy import ColumnElement, Table, bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
 from accord.studio.errors import Conflict, NotAllowed, NotHere
@@ -261,35 +261,57 @@ def undo(db: Database, account_id: int, answer_id: str, project_id: int | None =
 
 
 def withdraw(
-    db: Database, answer_id: str, reason: str, by: str | None, erase: bool = False
+    db: Database,
+    answer_id: str,
+    reason: str,
+    by: str | None,
+    *whose: ColumnElement[bool],
+    erase: bool = False,
 ) -> None:
     """Take an answer out for good, at its author's wish or for a mistake: never exported, its slot
     open to others.
 
     erase: also remove what it said, here and in the log (whose chain still holds). by: public id of
-    who does it. Who may do so is the caller's to check. Doing it again changes nothing; erasing
-    what was withdrawn is possible.
+    who does it. whose: conditions on the answer and its item. Raises NotHere where none fits. Doing
+    it again changes nothing; erasing what was withdrawn is possible.
     """
-    _retire(db, answer_id, "erased" if erase else "withdrawn", reason, by)
+    _retire(db, answer_id, "erased" if erase else "withdrawn", reason, by, *whose)
 
 
-def exclude(db: Database, answer_id: str, reason: str, by: str | None) -> None:
+def exclude(
+    db: Database, answer_id: str, reason: str, by: str | None, *whose: ColumnElement[bool]
+) -> None:
     """A reviewer takes an answer out, with a reason: kept for the record, not exported, its slot
-    open to others."""
-    _retire(db, answer_id, "excluded", reason, by)
+    open to others. whose: as in `withdraw`. Raises NotHere."""
+    _retire(db, answer_id, "excluded", reason, by, *whose)
 
 
-def _retire(db: Database, answer_id: str, state: str, reason: str, by: str | None) -> None:
-    db.transact(lambda session: retire(session, answer_id, state, reason, by, db.now()))
+def _retire(
+    db: Database,
+    answer_id: str,
+    state: str,
+    reason: str,
+    by: str | None,
+    *whose: ColumnElement[bool],
+) -> None:
+    db.transact(lambda session: retire(session, answer_id, state, reason, by, db.now(), *whose))
 
 
 def retire(
-    session: Session, answer_id: str, state: str, reason: str, by: str | None, now: float
+    session: Session,
+    answer_id: str,
+    state: str,
+    reason: str,
+    by: str | None,
+    now: float,
+    *whose: ColumnElement[bool],
 ) -> None:
-    """Take an answer out, in the session's transaction. state: withdrawn, excluded or erased."""
-    item_id = session.scalar(select(Answer.item_id).where(Answer.id == answer_id))
+    """Take an answer out, in the session's transaction. state: withdrawn, excluded or erased.
+    whose: as in `withdraw`. Raises NotHere."""
+    query = select(Answer.item_id).join(Item, Item.id == Answer.item_id)
+    item_id = session.scalar(query.where(Answer.id == answer_id, *whose))
     if item_id is None:
-        raise NotHere("there is no such answer")
+        raise NotHere(f"there is no answer {answer_id!r}", "the list of answers has their ids")
     item = claims.lock_item(session, item_id)
     answer = session.get_one(Answer, answer_id, populate_existing=True)
     if answer.state == state or answer.state == "erased":

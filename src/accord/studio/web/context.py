@@ -160,11 +160,7 @@ def project_access(db: Database, slug: str, me: Visitor) -> ProjectAccess | None
         if project is None:
             return None
         member = session.get(Membership, (project.id, me.id))
-    role = member.role if member is not None and member.state != "removed" else None
-    if me.role == "owner":
-        role = "owner"
-    elif me.role == "auditor":
-        role = "auditor"
+    role = members.role_in(me, member)
     return (
         ProjectAccess(me, project, members.settings_of(project), role, member)
         if role is not None

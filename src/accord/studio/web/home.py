@@ -11,10 +11,10 @@ from starlette.responses import Response
 
 from accord.studio.people import accounts, rate_limits
 from accord.studio.people.accounts import Visitor
-from accord.studio.projects import editing
+from accord.studio.projects import editing, listing
 from accord.studio.queue import assigning
 from accord.studio.queue.assigning import Progress
-from accord.studio.storage.tables import Answer, Membership, Project
+from accord.studio.storage.tables import Answer, Project
 from accord.studio.web.context import Me, Studio, StudioDep, go, page
 
 router = APIRouter()
@@ -35,7 +35,7 @@ class Card:
 def home(request: Request, studio: StudioDep, me: Me) -> Response:
     """My projects with their progress."""
     with studio.db.read() as session:
-        mine = _projects(session, me)
+        mine = listing.projects_of(session, me, (Project.archived_at.is_not(None), Project.name))
         counts = _answers(session, me)
         refused = (
             rate_limits.refusals(session, studio.db.now() - 86400) if me.role == "owner" else {}
@@ -58,23 +58,6 @@ def home(request: Request, studio: StudioDep, me: Me) -> Response:
         refused=refused,
         refused_writes=writes,
     )
-
-
-def _projects(session: Session, me: Visitor) -> list[tuple[Project, str]]:
-    query = (
-        select(Project, Membership)
-        .outerjoin(
-            Membership, (Membership.project_id == Project.id) & (Membership.account_id == me.id)
-        )
-        .order_by(Project.archived_at.is_not(None), Project.name)
-    )
-    mine = []
-    for project, member in session.execute(query):
-        if member is not None and member.state != "removed":
-            mine.append((project, member.role))
-        elif me.role in ("owner", "auditor"):
-            mine.append((project, me.role))
-    return mine
 
 
 def _answers(session: Session, me: Visitor) -> dict[int, int]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request
-from sqlalchemy import ColumnElement, String, cast, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, String, cast, func, or_, select
 from starlette.responses import Response
 
 from accord.errors import ConfigError
@@ -21,8 +21,7 @@ from accord.feedback.records import (
     to_json,
 )
 from accord.studio.api.base import cursor, position
-from accord.studio.errors import NotHere
-from accord.studio.projects import editing
+from accord.studio.projects import editing, listing
 from accord.studio.queue import submission
 from accord.studio.storage.plain import reason_in
 from accord.studio.storage.tables import Account, Answer, Item, Membership, View
@@ -66,35 +65,24 @@ def items(request: Request, studio: StudioDep, access: ProjectAccess = Looker) -
         name: request.query_params.get(name, "").strip()[:100]
         for name in ("state", "purpose", "words", "after")
     }
-    order = (Item.priority, Item.draw, Item.id)
     answered = (
         select(func.count())
         .select_from(Answer)
         .where(Answer.item_id == Item.id, Answer.state == "live")
         .scalar_subquery()
     )
-    query = select(Item, answered).where(Item.project_id == access.project.id)
-    if wanted["state"] in ("active", "paused", "full"):
-        query = query.where(Item.state == wanted["state"])
-    if wanted["purpose"] in ("work", "gold", "screening"):
-        query = query.where(Item.purpose == wanted["purpose"])
+    query = listing.items(
+        access.project.id,
+        wanted["state"] or None,
+        wanted["purpose"] or None,
+        position(wanted["after"] or None, float, float, int),
+        PAGE + 1,
+    ).add_columns(answered)
     if wanted["words"]:
         query = query.where(_says(wanted["words"]))
-    last = position(wanted["after"] or None, float, float, int)
-    if last is not None:
-        query = query.where(tuple_(*order) < tuple_(*last))
     with studio.db.read() as session:
-        rows = [
-            (item, count)
-            for item, count in session.execute(
-                query.order_by(*(c.desc() for c in order)).limit(PAGE + 1)
-            )
-        ]
-    more = (
-        cursor(rows[PAGE - 1][0].priority, rows[PAGE - 1][0].draw, rows[PAGE - 1][0].id)
-        if len(rows) > PAGE
-        else None
-    )
+        rows = [(item, count) for item, count in session.execute(query)]
+    more = cursor(*listing.item_place(rows[PAGE - 1][0])) if len(rows) > PAGE else None
     texts = {item.key: _beginning(contents.plain(item.prompt), 200) for item, _ in rows[:PAGE]}
     return shown(
         request, "items.html.j2", access, rows=rows[:PAGE], more=more, wanted=wanted, texts=texts
@@ -129,11 +117,7 @@ def _item(
     error: Exception | None = None,
 ) -> Response:
     with studio.db.read() as session:
-        item = session.scalars(
-            select(Item).where(Item.project_id == access.project.id, Item.key == key)
-        ).first()
-        if item is None:
-            raise NotHere("there is no such item")
+        item = listing.item(session, access.project.id, key)
         query = (
             select(Answer, Account, Membership.state)
             .join(Account, Account.id == Answer.account_id)
@@ -310,18 +294,18 @@ def exclude(
     access: ProjectAccess = Reviewer,
 ) -> Response:
     """Take one answer out, with a reason; its slot opens for others."""
-    with studio.db.read() as session:
-        query = select(Answer.id).join(Item, Item.id == Answer.item_id)
-        known = session.scalar(
-            query.where(Answer.id == answer, Item.key == key, Item.project_id == access.project.id)
-        )
-    if known is None:
-        raise NotHere("there is no such answer")
     try:
         reason = reason_in(form.get("reason", ""))
     except ConfigError as error:
         return _item(request, studio, access, key, error)
-    submission.exclude(studio.db, answer, reason, access.me.public)
+    submission.exclude(
+        studio.db,
+        answer,
+        reason,
+        access.me.public,
+        Item.project_id == access.project.id,
+        Item.key == key,
+    )
     return go(f"/p/{access.project.slug}/items/{key}", "saved")
 
 

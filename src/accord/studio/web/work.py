@@ -17,6 +17,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 
 from accord.studio.errors import AnswerError
 from accord.studio.people import self_service, wellbeing
+from accord.studio.projects import listing
 from accord.studio.queue import assigning
 from accord.studio.queue.assigning import SKIP_REASONS, Nothing
 from accord.studio.queue.bodies import (
@@ -28,7 +29,7 @@ from accord.studio.queue.bodies import (
     PageTurn,
     PageUndo,
 )
-from accord.studio.storage.tables import Account, Answer, Guideline, Question, View
+from accord.studio.storage.tables import Account, Answer, Question, View
 from accord.studio.tasks import blinding, presenting
 from accord.studio.tasks.chat import ChatError
 from accord.studio.tasks.clips import clip_file, clip_headers
@@ -53,12 +54,7 @@ LOG = logging.getLogger("accord.studio")
 def newest_guideline(studio: Studio, project_id: int) -> int:
     """Number of the guideline's current version."""
     with studio.db.read() as session:
-        return int(
-            session.scalar(
-                select(func.max(Guideline.version)).where(Guideline.project_id == project_id)
-            )
-            or 0
-        )
+        return listing.guideline(session, project_id).version
 
 
 @router.get("/work")
@@ -172,12 +168,7 @@ def _standing(studio: Studio, access: ProjectAccess) -> dict[str, Any]:
 def guideline(studio: StudioDep, access: Worker) -> Any:
     """The guideline, to look at beside the work."""
     with studio.db.read() as session:
-        query = (
-            select(Guideline)
-            .where(Guideline.project_id == access.project.id)
-            .order_by(Guideline.version.desc())
-        )
-        newest = session.scalars(query.limit(1)).one()
+        newest = listing.guideline(session, access.project.id)
     return {"version": newest.version, "html": safe_html(newest.text)}
 
 
