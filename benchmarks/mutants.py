@@ -8,7 +8,8 @@ A mutant is the source with one operator, comparison, number, keyword or conditi
 files and lines, and one change for each. Only the tests that execute the changed line are run,
 quickest first, until one fails (the mutant is killed) or all pass (it survived). What covers a
 line is found by one run of the tests under coverage.py. Results are appended to a file, so that a
-run that was stopped goes on where it was.
+run that was stopped goes on where it was; --report prints them, with the reason of every survivor in
+survivors.yaml.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS: dict[str, tuple[str, ...]] = {
     "learning": ("learning",),
@@ -46,6 +49,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
 SAMPLE, SEED = 60, 20
 BUDGET = 60.0
 """Seconds of tests (their own time) that one mutant is tried on at most."""
+REASONS = Path(__file__).with_name("survivors.yaml")
+"""Reason → path → what the changed line says: the mutants that need no test."""
 HEAVY = ("numpy", "scipy", "torch", "transformers", "pydantic", "sqlalchemy", "fastapi", "pytest")
 """Imported once, before each mutant's process is forked."""
 
@@ -199,7 +204,8 @@ class Covering:
         return sorted(names, key=lambda name: (self.seconds[name], name))
 
     def of(self, path: str, source: str, lines: range) -> list[str]:
-        """Those that execute `lines`; of lines that importing executes, all that use the file."""
+        """Those that execute `lines`. Of lines that importing executes, all that use the file, then
+        the others that stand beside them: what looks at a class alone executes no line of it."""
         inside = [
             node
             for node in ast.walk(ast.parse(source))
@@ -209,7 +215,10 @@ class Covering:
         ]
         if inside:
             return self.tests(path, lines)
-        return self.tests(path, range(1, source.count("\n") + 2))
+        users = self.tests(path, range(1, source.count("\n") + 2))
+        beside = {name.partition("::")[0] for name in users}
+        others = {name for name in self.seconds if name.partition("::")[0] in beside} - set(users)
+        return users + sorted(others, key=lambda name: (self.seconds[name], name))
 
     def within(self, names: Sequence[str], budget: float) -> list[str]:
         """As many of them as fit `budget` seconds; at least one."""
@@ -337,6 +346,44 @@ def table(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
             yield f"| {room} | {' | '.join(map(str, counts))} | {ends} |"
 
 
+def after(row: dict[str, Any]) -> str:
+    """What a mutant's changed lines say, without their indent."""
+    return "\n".join(line[1:].strip() for line in row["diff"] if line.startswith("+"))
+
+
+def reasons(file: Path = REASONS) -> dict[tuple[str, str], str]:
+    """Why a survivor is let live, by (path, what its line says)."""
+    groups = yaml.safe_load(file.read_text("utf-8"))
+    return {
+        (path, str(line)): reason
+        for reason, files in groups.items()
+        for path, lines in files.items()
+        for line in lines
+    }
+
+
+def explained(
+    rows: Sequence[dict[str, Any]], why: dict[tuple[str, str], str]
+) -> dict[str, dict[str, list[str]]]:
+    """Room → reason → names of the files of the mutants that no test killed."""
+    found: dict[str, dict[str, list[str]]] = {room: defaultdict(list) for room in ROOMS}
+    for row in rows:
+        if row["outcome"] != "killed":
+            reason = why.get((row["path"], after(row)), "not looked at yet")
+            found[row["room"]][reason].append(Path(row["path"]).name)
+    return found
+
+
+def told(rows: Sequence[dict[str, Any]], why: dict[tuple[str, str], str]) -> Iterator[str]:
+    """The table, then a line per room and reason of those that no test killed, as Markdown."""
+    yield from table(rows)
+    yield ""
+    for room, groups in explained(rows, why).items():
+        for reason, names in sorted(groups.items(), key=lambda kind: (-len(kind[1]), kind[0])):
+            files = ", ".join(f"`{name}`" for name in sorted(set(names)))
+            yield f"- {room}, {len(names)}: {reason} ({files})."
+
+
 def main() -> None:
     """Draw, cover, try, print; see the module's text."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -345,19 +392,20 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--budget", type=float, default=BUDGET, help="seconds of tests per mutant")
     parser.add_argument("--slow", action="store_true", help="slow tests too")
+    parser.add_argument("--tests", nargs="+", default=["tests"], help="the tests to judge by")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "mutants")
-    parser.add_argument("--again", action="store_true", help="survivors once more")
+    parser.add_argument("--again", action="store_true", help="survivors once more, covered anew")
+    parser.add_argument("--report", action="store_true", help="only print what the results say")
     given = parser.parse_args()
-    rooms = given.room or list(ROOMS)
     results = given.out / "results.jsonl"
-    given.out.mkdir(parents=True, exist_ok=True)
+    if given.report:
+        print(*told(list(read(results).values()), reasons()), sep="\n")
+        return
+    rooms = given.room or list(ROOMS)
     for module in HEAVY:
         __import__(module)
-    folder = given.out / ("covered-slow" if given.slow else "covered")
-    if not (folder / "seconds.json").exists():
-        folder.mkdir(exist_ok=True)
-        forked(partial(covered, folder, given.slow))
+    folder = coverage_of(given.out, given.tests, given.slow, anew=given.again)
     for room in rooms:
         known = read(results)
         alive = {key for key, row in known.items() if row["outcome"] != "killed"}
@@ -370,7 +418,19 @@ def main() -> None:
     for row in rows:
         if row["outcome"] != "killed":
             print(f"\n{row['outcome']}: {row['key']}", *row["diff"], sep="\n")
-    print("", *table(rows), sep="\n")
+    print("", *told(rows, reasons()), sep="\n")
+
+
+def coverage_of(out: Path, tests: Sequence[str], slow: bool, anew: bool) -> Path:
+    """The folder of what these tests cover; they are run where it is not known, or `anew`."""
+    names = ["covered", *(["slow"] if slow else []), *tests]
+    folder = out / "-".join(names).replace("/", "_")
+    if anew:
+        shutil.rmtree(folder, ignore_errors=True)
+    if not (folder / "seconds.json").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        forked(partial(covered, folder, slow, tests))
+    return folder
 
 
 def forked(*jobs: Callable[[], None]) -> None:

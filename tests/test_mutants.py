@@ -15,8 +15,10 @@ from benchmarks.mutants import (
     drawn,
     in_a_fork,
     places,
+    reasons,
     statement,
     table,
+    told,
 )
 
 
@@ -65,6 +67,45 @@ def test_the_table_gives_shares_with_intervals() -> None:
         {"room": "models", "outcome": "survived"}
     ] * 9
     assert list(table(rows))[2:] == ["| models | 60 | 51 | 9 | 0 | 85% (74% to 92%) |"]
+
+
+def test_a_line_that_importing_runs_is_tried_by_all_tests_beside(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    covering = object.__new__(Covering)
+    covering.seconds = {"a.py::one": 3.0, "a.py::two": 2.0, "a.py::three": 1.0, "b.py::four": 0.1}
+    monkeypatch.setattr(covering, "tests", lambda path, lines: ["a.py::one"])
+    source = "X = 1\n\n\ndef f():\n    return X\n"
+    beside = ["a.py::one", "a.py::three", "a.py::two"]
+    assert covering.of("f.py", source, range(1, 2)) == beside
+    assert covering.of("f.py", source, range(4, 5)) == beside
+    assert covering.of("f.py", source, range(5, 6)) == ["a.py::one"]
+
+
+def test_every_survivor_is_told_with_its_reason(tmp_path: Path) -> None:
+    row = {"room": "models", "path": "src/accord/models/a.py", "outcome": "survived"}
+    rows = [
+        row | {"diff": ["-    x = 1", "+    x = 2"]},
+        row | {"diff": ["-x = 0 == y", "+x = 0 is y"], "path": "src/accord/models/b.py"},
+        row | {"diff": ["-y = 1", "+y = 2"], "outcome": "not reached"},
+        row | {"diff": ["-z = 1", "+z = 2"], "outcome": "killed"},
+    ]
+    file = tmp_path / "why.yaml"
+    file.write_text(
+        "nobody minds:\n  src/accord/models/a.py: [x = 2, z = 2]\n"
+        "  src/accord/models/b.py: [x = 0 is y]\n",
+        "utf-8",
+    )
+    assert list(told(rows, reasons(file)))[2:] == [
+        "| models | 4 | 1 | 2 | 1 | 25% (5% to 70%) |",
+        "",
+        "- models, 2: nobody minds (`a.py`, `b.py`).",
+        "- models, 1: not looked at yet (`a.py`).",
+    ]
+
+
+def test_the_reasons_stand_for_files_that_are_there() -> None:
+    assert all((ROOT / path).is_file() and line for path, line in reasons())
 
 
 @pytest.mark.slow

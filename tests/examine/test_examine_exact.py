@@ -7,6 +7,7 @@ import math
 import pkgutil
 import re
 from collections import Counter
+from dataclasses import is_dataclass
 from itertools import combinations
 from typing import Any
 
@@ -22,6 +23,7 @@ from accord.examine import (
     best_of_n,
     comparison,
     evidence,
+    kl,
     overoptimisation,
     reward_card,
     text_measures,
@@ -304,6 +306,33 @@ def test_shifts_equal_monroes_equations() -> None:
     assert len(text_measures.shifts(before, after)) > len(got)
 
 
+# --- distance -------------------------------------------------------------------------------------
+def distance_of(k1: Any, exact: Any) -> kl.KL:
+    """The KL measured on samples with these two estimates."""
+    made = rows(np.random.default_rng(0), 0, 0, 0, n=len(k1))
+    for row, one, whole in zip(made, k1, exact, strict=True):
+        row.update(logp=0.0, ref_logp=-float(one), kl_exact=float(whole))
+    return kl.measure(columns(made))
+
+
+def test_the_kl_alarms_sound_at_their_thresholds() -> None:
+    noise = np.random.default_rng(0).normal(size=30)
+    noise = (noise - noise.mean()) / noise.std(ddof=1) * math.sqrt(30)  # its mean's error: 1
+    for error in (0.1, 1.0):
+        bound = 4 * error + 0.05
+        for sign in (1, -1):
+            for beyond in (1e-3, -1e-3):
+                gap = error * noise + sign * (bound + beyond)
+                alarm = distance_of(9 + gap, np.full(30, 9.0)).alarm
+                assert (alarm is not None) == (beyond > 0)
+                assert not alarm or f"differ by {sign * bound:.2f} ± {error:.2f} nats" in alarm
+        for beyond in (1e-3, -1e-3):
+            k1 = error * noise - Z * error - 0.05 - beyond
+            found = distance_of(k1, k1)
+            assert (found.alarm is not None) == (beyond > 0)
+            assert found.root == 0.0  # not the root of a negative number
+
+
 # --- gain, length ---------------------------------------------------------------------------------
 def test_gain_at_equal_length_is_none_where_nothing_can_be_said() -> None:
     ones, zeros = np.ones(60), np.zeros(60)
@@ -364,6 +393,10 @@ def test_what_never_turns_has_no_peak() -> None:
         falling = overoptimisation.fit(d, -d * 2.0 - 0.1 * d * d, form)  # type: ignore[arg-type]
         assert falling is not None
         assert falling.peak is None
+        assert overoptimisation._peak(0.0, 1.0, form) is None  # type: ignore[arg-type]
+        assert overoptimisation._peak(1.0, 0.0, form) is None  # type: ignore[arg-type]
+    assert overoptimisation._peak(2e6, 1.0, "best_of_n") is None
+    assert overoptimisation._peak(1.9e6, 1.0, "best_of_n") == 0.95e6
     flat = overoptimisation.fit(d, 0 * d, "rl")
     assert flat is not None
     assert flat.r_squared == 0.0
@@ -619,15 +652,16 @@ def test_curves_are_interpolated_in_the_root_of_the_distance() -> None:
 
 
 # --- every value ----------------------------------------------------------------------------------
-MODELS = sorted(
+KINDS = sorted(
     {
         value
         for module in pkgutil.iter_modules(accord.examine.__path__)
         for value in vars(importlib.import_module(f"accord.examine.{module.name}")).values()
-        if isinstance(value, type) and issubclass(value, BaseModel) and value is not BaseModel
+        if isinstance(value, type) and value.__module__.startswith("accord.")
     },
     key=lambda kind: kind.__name__,
 )
+MODELS = [kind for kind in KINDS if issubclass(kind, BaseModel)]
 
 
 @pytest.mark.parametrize("kind", MODELS, ids=lambda kind: kind.__name__)
@@ -635,3 +669,10 @@ def test_evidence_is_closed_and_cannot_be_changed(kind: type[BaseModel]) -> None
     with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
         kind.model_validate({"no_such_field": 1})
     assert kind.model_config.get("frozen") is True
+
+
+@pytest.mark.parametrize(
+    "kind", [k for k in KINDS if is_dataclass(k)], ids=lambda kind: kind.__name__
+)
+def test_a_plain_value_cannot_be_changed(kind: Any) -> None:
+    assert kind.__dataclass_params__.frozen
