@@ -51,7 +51,11 @@ BUDGET = 60.0
 """Seconds of tests (their own time) that one mutant is tried on at most."""
 REASONS = Path(__file__).with_name("survivors.yaml")
 """Reason → path → what the changed line says: the mutants that need no test."""
-HEAVY = ("numpy", "scipy", "torch", "transformers", "pydantic", "sqlalchemy", "fastapi", "pytest")
+HEAVY = (
+    *("numpy", "scipy", "torch", "transformers", "pydantic", "sqlalchemy", "fastapi", "psycopg"),
+    *("pytest", "hypothesis", "_hypothesis_pytestplugin", "anyio.pytest_plugin", "xdist.plugin"),
+    "pytest_postgresql.factories",
+)
 """Imported once, before each mutant's process is forked."""
 
 
