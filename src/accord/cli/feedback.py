@@ -16,8 +16,11 @@ from accord.feedback.records import Comparison, Feedback
 from accord.feedback.words import counted, kinds_counted
 
 if TYPE_CHECKING:
+    from accord.feedback.formats import ReadResult
     from accord.feedback.formats.source import DataSource
     from accord.feedback.ratings import Ratings
+    from accord.feedback.vote_table import VoteTable
+    from accord.feedback.votes import Votes
     from accord.statistics.intervals import Interval
 
 SQLITE = (".sqlite", ".sqlite3", ".db")
@@ -48,16 +51,33 @@ def load_all(source: DataSource, quiet: bool = False) -> Loaded:
     from accord.feedback.formats import read_feedback
 
     read = read_feedback(source)
+    _say_dropped(read, quiet)
+    for reason, count in read.left_out.items():
+        click.echo(f"{count:,} left out: {safe_text(reason)}", err=quiet)
+    return Loaded(read.records, read.dropped, read.left_out)
+
+
+def _say_dropped(read: ReadResult | VoteTable, quiet: bool) -> None:
     for line in read.messages:
         click.echo(safe_text(line), err=quiet)
     for reason, count in read.dropped.items():
         click.echo(
-            f"{count:,} of {read.rows:,} rows dropped: {safe_text(reason)} (first at {read.first_dropped[reason]})",
+            f"{count:,} of {read.rows:,} rows dropped: {safe_text(reason)} "
+            f"(first at {read.first_dropped[reason]})",
             err=quiet,
         )
-    for reason, count in read.left_out.items():
-        click.echo(f"{count:,} left out: {safe_text(reason)}", err=quiet)
-    return Loaded(read.records, read.dropped, read.left_out)
+
+
+def _votes(source: DataSource) -> tuple[Votes, dict[str, int]]:
+    """The votes of a source, and what was left out of them, by reason. A table of bare votes is
+    counted by column."""
+    from accord.feedback.vote_table import read_vote_table
+    from accord.feedback.votes import votes_of
+
+    if Path(source.path).suffix not in SQLITE and (table := read_vote_table(source)) is not None:
+        _say_dropped(table, quiet=False)
+        return table.votes, {}
+    return votes_of(judgements(source))
 
 
 def judgements(source: DataSource, quiet: bool = False) -> list[Feedback]:
@@ -251,10 +271,9 @@ def _say_left_out(reasons: Mapping[str, int]) -> None:
 def ratings(source: DataSource, style: dict[str, Any]) -> None:
     """Print the producers' scores with intervals, and the pull of the side."""
     from accord.feedback.ratings import RatingSettings, fit
-    from accord.feedback.votes import votes_of
     from accord.statistics.intervals import Z95
 
-    votes, left_out = votes_of(judgements(source))
+    votes, left_out = _votes(source)
     ratings_fit = fit(votes, RatingSettings(**style))
     ranks, cells = ratings_fit.rank_intervals(), []
     for i in sorted(range(len(ratings_fit.producers)), key=lambda i: -ratings_fit.score_P[i]):

@@ -53,6 +53,10 @@ __all__ = [
 ]  # fmt: skip
 
 
+PARSING_ERRORS = (ValueError, LookupError, TypeError, AttributeError)
+"""What a parser raises for a row that cannot be used."""
+
+
 @dataclass(frozen=True)
 class ReadResult:
     """records in file order; prompts of prompt-only rows (as `Feedback.asked`); dropped: rows per
@@ -132,8 +136,8 @@ def read_as(source: DataSource, read: RowsRead) -> ReadResult:
             )
             if shape.name == "TRL prompt-only":
                 prompts.append(prompt_of(row))
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            reason = _reason(error)
+        except PARSING_ERRORS as error:
+            reason = reason_of(error)
             dropped[reason] += 1
             first.setdefault(reason, where)
             continue
@@ -291,7 +295,8 @@ def _with_columns(
     ]
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """Why a row cannot be used, of what its parser raised."""
     if isinstance(error, ValidationError):
         return problem(error)
     if isinstance(error, KeyError):

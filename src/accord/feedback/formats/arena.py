@@ -7,6 +7,7 @@ with one column per outcome, MT-Bench's votes on a turn, and bare votes.
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,15 +16,15 @@ from accord.feedback.formats.pairs import sides
 from accord.feedback.formats.values import Side, empty, shown, side, truth, unpacked, whole
 from accord.feedback.records import Content, Message, content_id, plain
 
-_MODELS = (("model_a", "model_b"), ("left", "right"))
-_OUTCOMES: dict[str, Side] = {
+MODELS = (("model_a", "model_b"), ("left", "right"))
+OUTCOMES: dict[str, Side] = {
     "winner_model_a": 0,
     "winner_model_b": 1,
     "winner_tie": "tie",
     "winner_both_bad": "both_bad",
 }
 ARENA_COLUMNS = (
-    "left", "right", *_OUTCOMES, "prompt", "question_id", "id", "turn", "evaluation_session_id", "judge_hash",
+    "left", "right", *OUTCOMES, "prompt", "question_id", "id", "turn", "evaluation_session_id", "judge_hash",
     *(f"{name}_{letter}" for name in ("answer", "response", "conversation") for letter in "ab"),
 )  # fmt: skip
 _REPLIES = ("response", "answer")
@@ -32,14 +33,14 @@ _REPLIES = ("response", "answer")
 def is_votes(row: Mapping[str, Any]) -> bool:
     """Two named models and a winner, or a column per outcome."""
     has_winner = "winner" in row or "winner_model_a" in row
-    return has_winner and any(set(names) <= row.keys() for names in _MODELS)
+    return has_winner and any(set(names) <= row.keys() for names in MODELS)
 
 
 def votes(row: Mapping[str, Any]) -> Iterator[Parsed]:
     """One comparison; the first model is the one shown first (left). Of a conversation the vote is
     about what the two models said, from where they differ up to the turn voted on. Without texts
     the options are empty."""
-    columns = next(names for names in _MODELS if set(names) <= row.keys())
+    columns = next(names for names in MODELS if set(names) <= row.keys())
     models = [model for name in columns if (model := name_in(row, name)) is not None]
     if len(models) < 2:
         raise RowError(f"{' or '.join(columns)} is empty")
@@ -57,7 +58,7 @@ def votes(row: Mapping[str, Any]) -> Iterator[Parsed]:
         prompt,
         texts,
         choice,
-        {**session, **row},
+        ChainMap(session, row),  # type: ignore[arg-type]  # read only: columns looked at are noted
         ids=ids,
         producers=models,
         places=[0, 1],
@@ -74,12 +75,12 @@ def _outcome(row: Mapping[str, Any]) -> Side:
     """The winner; of columns per outcome the one that is true."""
     if "winner" in row:
         return side(row["winner"], "winner")
-    true = [name for name in _OUTCOMES if not empty(row.get(name)) and truth(row[name], name)]
+    true = [name for name in OUTCOMES if not empty(row.get(name)) and truth(row[name], name)]
     if len(true) != 1:
         raise RowError(
-            f"{len(true)} of the columns {', '.join(name for name in _OUTCOMES if name in row)} are true, not one"
+            f"{len(true)} of the columns {', '.join(name for name in OUTCOMES if name in row)} are true, not one"
         )
-    return _OUTCOMES[true[0]]
+    return OUTCOMES[true[0]]
 
 
 def _texts(row: Mapping[str, Any]) -> tuple[Content, list[Content]]:

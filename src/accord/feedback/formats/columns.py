@@ -94,7 +94,7 @@ _MEANT_COMMON = {
     "weight",
     "finished",
 }
-_MEANT = {
+MEANT = {
     **dict.fromkeys(MEDIA, "accord reads text only"),
     **dict.fromkeys(("label", "labels", "kto_tag", "thumb", "thumbs"), "this format has no label"),
     **dict.fromkeys((*REASONING, "tool_calls", "function_call"), "write it into the assistant's message"),
@@ -119,7 +119,7 @@ def check_understood(row: Mapping[str, Any], known: set[str]) -> None:
     or images, and for a row that says that it was deleted."""
     if marked(row, "deleted"):
         raise RowError("the row is marked as deleted")
-    for name, why in _MEANT.items():
+    for name, why in MEANT.items():
         if name not in known and not empty(row.get(name)):
             raise RowError(
                 f"the column {name!r} is not understood here: {why} (or rename it to keep it aside: meta.{name})"
@@ -182,7 +182,7 @@ def check_used(row: Watched, known: set[str]) -> list[str]:
     """The columns among `known` that a parser passed over. Raises RowError for one that changes
     what the row says."""
     over = [name for name in row.unseen() if name in known]
-    if meant := [name for name in over if name in _MEANT_COMMON or name in _MEANT]:
+    if meant := [name for name in over if name in _MEANT_COMMON or name in MEANT]:
         raise RowError(
             f"the column {meant[0]!r} is not understood here (rename it to keep it aside: meta.{meant[0]})"
         )

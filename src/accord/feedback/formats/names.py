@@ -40,8 +40,9 @@ def tidied(rows: Iterator[NumberedRow], notes: Notes) -> Iterator[NumberedRow]:
 def _tidy(name: str) -> str:
     """The known name that `name` stands for; itself where it is known, or none is."""
     plain = _BETWEEN.sub("_", name.strip()).lower()
-    return plain if not _known(name) and _known(plain) else name
+    return plain if not is_known(name) and is_known(plain) else name
 
 
-def _known(name: str) -> bool:
+def is_known(name: str) -> bool:
+    """Whether some format reads a column of this name."""
     return name in KNOWN or _PATTERNS.fullmatch(name) is not None

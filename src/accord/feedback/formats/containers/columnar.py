@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 import struct
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from pyarrow import parquet, types
 
 from accord.errors import DataError
@@ -21,6 +25,7 @@ from accord.feedback.formats.containers.notes import (
     Notes,
     NumberedRow,
     Unreadable,
+    fault,
     shortened,
 )
 from accord.feedback.formats.containers.parquet_sizes import page_sizes
@@ -136,6 +141,55 @@ def _rows(
                 for column in calling:
                     row[column] = without_gaps({column: row[column]}).get(column)
                 yield where, row
+
+
+# --- by column ------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Column:
+    """Values of rows: `values` themselves, or, with `index`, values[index] (each stands once)."""
+
+    values: Sequence[Any]
+    index: NDArray[np.int64] | None = None
+
+    def __getitem__(self, row: int) -> Any:
+        return self.values[row if self.index is None else int(self.index[row])]
+
+    def __len__(self) -> int:
+        return len(self.values if self.index is None else self.index)
+
+
+def encoded_columns(path: Path, batch: int = 1 << 16) -> Iterator[dict[str, Column] | None]:
+    """The rows of one's own Parquet file, many at a time, by column; None, and no more, where a column
+    holds anything but texts, numbers and truth values, or a value that no row may hold."""
+    try:
+        with parquet.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            flat = all(any(test(field.type) for test in _FLAT) for field in file.schema_arrow)
+            if not flat or len({*names}) < len(names):
+                yield None
+                return
+            for rows in file.iter_batches(batch_size=batch, use_threads=False):
+                columns = {name: _encoded(rows.column(name)) for name in names}
+                if any(fault({name: list(c.values)}, 2) for name, c in columns.items()):
+                    yield None
+                    return
+                yield columns
+    except _WHAT_FAILS:
+        yield None
+
+
+_FLAT = (
+    types.is_boolean, types.is_integer, types.is_floating, types.is_string, types.is_large_string,
+)  # fmt: skip
+
+
+def _encoded(array: pa.Array) -> Column:
+    encoded = array.dictionary_encode(null_encoding="encode")
+    encoded.validate(full=True)
+    return Column(
+        encoded.dictionary.to_pylist(),
+        encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64),
+    )
 
 
 # --- how much it is -------------------------------------------------------------------------------

@@ -83,6 +83,11 @@ def fault(row: dict[str, Any], depth: int) -> str | None:
     where it can."""
     if len(row) > MAX_FIELDS:
         return f"it has more than {MAX_FIELDS:,} fields"
+    try:
+        if "".join((*row, *row.values())).isascii():  # most rows of tables: five times as fast
+            return None
+    except TypeError:
+        pass
     for name, value in row.items():
         if (reason := _fault(value, depth)) or (reason := _fault(name, depth)):
             return f"the field {shortened(name)} {reason}"
