@@ -7,7 +7,8 @@ import json
 import sys
 from pathlib import Path
 
-import benchmarks.coverage.means  # noqa: F401  (cells are added on import)
+import benchmarks.coverage.crowds
+import benchmarks.coverage.means  # noqa: F401
 from accord.files import write_text
 from benchmarks.coverage.registry import CELLS, Measured, measure, table
 

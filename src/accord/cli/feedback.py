@@ -290,7 +290,7 @@ def ratings(source: DataSource, style: dict[str, Any]) -> None:
     print_table(("rank", "producer", "score", "95 %"), cells, right=("rank", "score", "95 %"))
     click.echo(
         f"{counted(ratings_fit.votes, 'vote')} by {counted(len(ratings_fit.annotators), 'annotator')}; scores in logits, ranks and scores "
-        "with 95 % intervals"
+        f"with 95 % intervals. {ratings_fit.widths}"
     )
     _say_left_out(left_out)
     if style["side"]:

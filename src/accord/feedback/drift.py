@@ -341,7 +341,7 @@ def _answers(
             number = votes.annotators.index(record.annotator)
             others = votes.where((votes.annotator != number) & (votes.outcome != TIE))
             fits[record.annotator] = (
-                fit(others, RatingSettings(ties=False), together) if others.total else together
+                fit(others, together.held(), together) if others.total else together
             )
         scores = fits[record.annotator].score_P
         gap = scores[place[first]] - scores[place[second]]

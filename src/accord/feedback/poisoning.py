@@ -200,7 +200,7 @@ def _suspects(
 
 
 def _without(votes: Votes, annotator: int, start: Ratings) -> Ratings:
-    return fit(votes.where(votes.annotator != annotator), PLAIN, start)
+    return fit(votes.where(votes.annotator != annotator), start.held(), start)
 
 
 def target_scores(reference: Ratings, votes: Votes) -> list[TargetScore]:

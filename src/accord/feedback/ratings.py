@@ -5,54 +5,60 @@ Annotator k compares producer i, shown first, with producer j:
 
     d = exp(a_k) (s_i - s_j) + gamma        P(i) = sigmoid(d) without ties, Davidson's model with them
 
-s ~ N(0, score_sd^2) are the scores, a_k ~ N(0, log_reliability_sd^2) the annotators'
-log-reliabilities, with mean 0 (scores and reliabilities share a scale, which the typical annotator
-fixes; left free, the mode shrinks one and blows up the other: intervals of 95 % then cover 76 %),
-gamma the pull of what is shown first, the same for all (Bradley and Terry 1952; reliability as in
-noisy Bradley-Terry, Bugakova et al. 2019). Where it is not known which was shown first there is no
-gamma: such votes say what producers are worth, not what the side does. Everything is fitted at once
-by maximum a posteriori, by Newton steps on counts per (first, second, annotator); errors come from
-the curvature there (Laplace).
+s ~ N(0, w_s^2) are the scores, a_k ~ N(0, w_a^2) the annotators' log-reliabilities, with mean 0
+(scores and reliabilities share a scale, which the typical annotator fixes; left free, the mode
+shrinks one and blows up the other: intervals of 95 % then cover 76 %), gamma the pull of what is
+shown first, the same for all (Bradley and Terry 1952; reliability as in noisy Bradley-Terry,
+Bugakova et al. 2019). Where it is not known which was shown first there is no gamma: such votes say
+what producers are worth, not what the side does. The widths w_s and w_a are learned from the same
+votes and their uncertainty is in all errors (`statistics/populations.py`); fixed ones that are too
+small pull clear differences together (a spread of 2.5 under a prior of 1: 65 % cover). Everything
+is fitted at once by Newton steps on counts per (annotator, pair, side).
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
-from accord.errors import DataError, RunError
-from accord.feedback.choice_model import OUTCOMES, TIE, Compared, comparison
-from accord.feedback.votes import Cells, Votes, cells
+from accord.errors import DataError
+from accord.feedback.choice_model import TIE, comparison, counted
+from accord.feedback.votes import Cells, Votes, cells, distinct
 from accord.seeds import generator
-from accord.statistics.intervals import Array
+from accord.statistics.intervals import Array, Index, Interval
+from accord.statistics.populations import Expansion, Population, fit_populations
 from accord.statistics.resampling import percentile_interval
 
 MOST_OBJECTS = 3000
-"""Producers and annotators together beyond which the dense curvature is too large."""
+"""Producers and annotators together beyond which the curvature is too large."""
+SIDE_SD = 5.0
+TIE_SD = 3.0
+"""Of gamma around 0 and log nu around -1: next to nothing is known of them."""
 
 
 @dataclass(frozen=True)
 class RatingSettings:
     """reliability, side: fit these effects; ties: Davidson's model (else ties are left out and
-    counted);
-    score_sd, log_reliability_sd: standard deviations of the priors."""
+    counted); score_sd, log_reliability_sd: standard deviations of scores (logits) and of
+    log-reliabilities; None: learned from the votes."""
 
     reliability: bool = True
     side: bool = True
     ties: bool = True
-    score_sd: float = 1.0
-    log_reliability_sd: float = 0.7
+    score_sd: float | None = None
+    log_reliability_sd: float | None = None
 
 
 @dataclass(frozen=True)
 class Ratings:
     """score_P and its standard error, centred on 0 (logits), with their covariance [P, P];
     log_reliability_A (0: typical) with errors; side gamma with error (positive favours what is
-    shown first); log_nu of Davidson's ties; log_likelihood in nats; votes used."""
+    shown first); log_nu of Davidson's ties with error; log_likelihood in nats; votes used; score_sd,
+    log_reliability_sd: the widths that were used, learned (with 95 % intervals) or given (as
+    points)."""
 
     producers: list[str]
     annotators: list[str]
@@ -63,25 +69,50 @@ class Ratings:
     side: float
     side_error: float
     log_nu: float
+    log_nu_error: float
     log_likelihood: float
     votes: int
     settings: RatingSettings
     score_covariance_PP: Array
+    score_sd: Interval
+    log_reliability_sd: Interval
 
     @property
     def side_z(self) -> float:
         """Side bias in standard errors: an alarm beyond 1.96."""
         return self.side / self.side_error if self.side_error else 0.0
 
+    @property
+    def widths(self) -> str:
+        """In words, which spreads scores and reliabilities were drawn to."""
+        used = [("scores", self.score_sd, self.settings.score_sd)]
+        if self.settings.reliability:
+            used.append(
+                ("log-reliabilities", self.log_reliability_sd, self.settings.log_reliability_sd)
+            )
+        return "; ".join(
+            f"spread of {what} {w.value:.2f} "
+            + (f"[{w.low:.2f}, {w.high:.2f}], learned" if given is None else "(given)")
+            for what, w, given in used
+        )
+
+    def held(self) -> RatingSettings:
+        """The settings with the widths that were used, for fits to parts of the same votes."""
+        return replace(
+            self.settings,
+            score_sd=self.score_sd.value,
+            log_reliability_sd=self.log_reliability_sd.value,
+        )
+
     def log_probability(self, votes: Votes) -> Array:
         """log P of the outcome of each vote: [M] (nats). Producers and annotators must be those
         fitted."""
-        x = np.concatenate([self.score_P, self.log_reliability_A, [self.side, self.log_nu]])
-        d = _gaps(x, votes, len(self.producers))[0]
         if not self.settings.ties and (votes.outcome == TIE).any():
             raise ValueError("a tie has no probability in a fit without ties")
+        scale = np.exp(self.log_reliability_A)[votes.annotator]
+        gap = scale * (self.score_P[votes.first] - self.score_P[votes.second])
         log_nu = self.log_nu if self.settings.ties else -np.inf
-        return comparison(d, votes.outcome, log_nu).log_p
+        return comparison(gap + self.side * votes.known_M, votes.outcome, log_nu).log_p
 
     def draws(self, count: int, rng: np.random.Generator) -> Array:
         """Scores drawn from their approximate posterior: [count, P]."""
@@ -118,211 +149,181 @@ def fit(
             "score producers instead of options, or a part of the prompts",
         )
     # Without reliabilities all annotators are alike: fewer cells.
-    counts = cells(
-        used if settings.reliability else replace(used, annotator=np.zeros_like(used.annotator))
+    model = _VoteModel(
+        cells(used if settings.reliability else replace(used, annotator=0 * used.annotator)),
+        producers,
+        annotators if settings.reliability else 0,
+        settings,
     )
-    free = _free(
-        producers, annotators, settings, bool(counts.side.any()), bool(counts.won[:, TIE].any())
-    )
-    x = _start(producers, annotators, bool(free[-1]), start)
-    x, value, curvature = _newton(x, free, counts, producers, annotators, settings)
-    covariance = np.zeros((len(x), len(x)))
-    covariance[np.ix_(free, free)] = np.linalg.inv(curvature[np.ix_(free, free)])
+    found = fit_populations(model.expand, model.start(start), model.populations)
+    scores, errors = found.x[:producers], found.errors
     centre = np.eye(producers) - 1 / producers
-    scores = centre @ covariance[:producers, :producers] @ centre
-    errors = np.sqrt(np.diag(covariance))
-    middle = slice(producers, producers + annotators)
-    precision = _prior(producers, annotators, settings)
+    covariance = centre @ found.covariance[:producers, :producers] @ centre
+    at = model.places
+    people = np.zeros(annotators), np.zeros(annotators)
+    if settings.reliability:
+        people = found.x[model.dense :], errors[model.dense :]
     return Ratings(
         votes.producers,
         votes.annotators,
-        x[:producers] - x[:producers].mean(),
-        np.sqrt(np.diag(scores)),
-        x[middle],
-        errors[middle],
-        float(x[-2]),
-        float(errors[-2]),
-        float(x[-1]),
-        value + float(x @ precision @ x) / 2,
+        scores - scores.mean(),
+        np.sqrt(np.diag(covariance)),
+        *people,
+        float(found.x[at["side"]]) if "side" in at else 0.0,
+        float(errors[at["side"]]) if "side" in at else 0.0,
+        float(found.x[at["tie"]]) if "tie" in at else NO_TIES,
+        float(errors[at["tie"]]) if "tie" in at else 0.0,
+        found.log_likelihood,
         used.total,
         settings,
-        scores,
+        covariance,
+        found.widths["scores"],
+        found.widths.get("reliabilities", Interval(0.0, 0.0, 0.0)),
     )
 
 
-def _free(
-    producers: int, annotators: int, settings: RatingSettings, placed: bool, ties: bool
-) -> NDArray[np.bool_]:
-    """Which parameters are fitted; the others stay at their start."""
-    effects = [settings.side and placed, settings.ties and ties]
-    return np.array([True] * producers + [settings.reliability] * annotators + effects, dtype=bool)
+NO_TIES = -30.0
+"""log nu where nobody tied."""
+USUAL_RELIABILITY_SD = 0.5
+"""Median of the width of log-reliabilities before a vote is seen (real crowds: .3 to .8); of scores
+1 logit. The log widths themselves have standard deviation 1: a factor of 7 either way."""
 
 
-def _start(producers: int, annotators: int, ties: bool, before: Ratings | None) -> Array:
-    if before is None:
-        x = np.zeros(producers + annotators + 2)
-    else:
-        x = np.concatenate([before.score_P, before.log_reliability_A, [before.side, before.log_nu]])
-    if not ties:
-        x[-1] = -30.0
-    elif before is None or x[-1] < -20:
-        x[-1] = -1.0
-    return x
+class _VoteModel:
+    """The likelihood of votes in cells. x: scores [P], gamma and log nu where they are fitted, then
+    log-reliabilities [A] (those are its light part)."""
 
-
-ITERATIONS = 200
-LONGEST = 2.0
-"""Logits by which one step may move any parameter: exp(a) overflows otherwise."""
-
-
-def _newton(
-    x: Array,
-    free: NDArray[np.bool_],
-    counts: Cells,
-    producers: int,
-    annotators: int,
-    settings: RatingSettings,
-) -> tuple[Array, float, Array]:
-    """Newton steps with halving; where the exact curvature is not positive, the expected one (which
-    is) is used.
-
-    Returns the parameters, the log-posterior and its exact negative curvature.
-    """
-    value, gradient, curvature, expected = _posterior(x, counts, producers, annotators, settings)
-    for _ in range(ITERATIONS):
-        step = np.zeros_like(x)
-        try:
-            step[free] = cho_solve(cho_factor(curvature[np.ix_(free, free)]), gradient[free])
-        except LinAlgError:
-            step[free] = cho_solve(cho_factor(expected[np.ix_(free, free)]), gradient[free])
-        decrement = float(gradient[free] @ step[free])
-        if decrement < 1e-9:
-            return x, value, curvature
-        size, attempt = min(1.0, LONGEST / float(np.abs(step).max())), None
-        while size > 1e-10:
-            attempt = _posterior(x + size * step, counts, producers, annotators, settings)
-            if attempt[0] >= value + 1e-4 * size * decrement or abs(size * decrement) < 1e-12 * abs(
-                value
-            ):
-                break
-            size /= 2
-        assert attempt is not None
-        x = x + size * step
-        value, gradient, curvature, expected = attempt
-    raise RunError(
-        f"scores did not settle in {ITERATIONS} Newton steps",
-        "check the votes for a single annotator or pair",
-    )
-
-
-def _gaps(x: Array, votes: Votes | Cells, producers: int) -> tuple[Array, Array, Array]:
-    """(d, exp(a_k), s_i - s_j) of each vote or cell: [M] each."""
-    scale = np.exp(x[producers:-2])[votes.annotator]
-    difference = x[votes.first] - x[votes.second]
-    side = votes.side if isinstance(votes, Cells) else votes.known_M
-    return scale * difference + x[-2] * side, scale, difference
-
-
-def _compared(d_M: Array, log_nu: float, ties: bool) -> Compared:
-    """Terms of each outcome at each gap: [3, M]; without ties of the first two."""
-    if ties:
-        return comparison(d_M, OUTCOMES, log_nu)
-    return comparison(d_M, OUTCOMES[:TIE], -np.inf)
-
-
-def _cell_terms(
-    d: Array, won: Array, log_nu: float, ties: bool
-) -> tuple[float, Array, Array, list[Array]]:
-    """Log-likelihood of all cells, and per cell its slopes in d and log nu and its curvatures (d d,
-    d nu, nu nu)."""
-    terms = _compared(d, log_nu, ties)
-    won_OM = won.T[: len(terms.log_p)]
-    return (
-        float((won_OM * terms.log_p).sum()),
-        (won_OM * terms.slope).sum(0),
-        (won_OM * terms.slope_nu).sum(0),
-        [won_OM.sum(0) * bend for bend in terms.curvature],
-    )
-
-
-MEAN_PRECISION = 1e6
-"""Of the annotators' mean log-reliability: it is 0 to within a thousandth."""
-
-
-def _prior(producers: int, annotators: int, settings: RatingSettings) -> Array:
-    """Precision matrix of the prior; side bias and ties have none."""
-    end = producers + annotators
-    precision = np.diag(
-        np.concatenate(
-            [
-                np.full(producers, settings.score_sd**-2.0),
-                np.full(annotators, settings.log_reliability_sd**-2.0),
-                [0.0, 0.0],
-            ]
+    def __init__(
+        self, counts: Cells, producers: int, annotators: int, settings: RatingSettings
+    ) -> None:
+        self.counts, self.producers, self.annotators = counts, producers, annotators
+        self.settings = settings
+        effects = {
+            "side": settings.side and bool(counts.side.any()),
+            "tie": settings.ties and bool(counts.won[:, TIE].any()),
+        }
+        fitted = [name for name, is_fitted in effects.items() if is_fitted]
+        self.places = {name: producers + number for number, name in enumerate(fitted)}
+        self.dense = producers + len(fitted)
+        self.pairs, self.pair_C = distinct(
+            counts.first * producers + counts.second, producers * producers
         )
-    )
-    precision[producers:end, producers:end] += MEAN_PRECISION / annotators**2
-    return precision
+        self.ends = np.divmod(self.pairs, producers)
 
+    @cached_property
+    def populations(self) -> list[Population]:
+        found = [Population("scores", slice(0, self.producers), self.settings.score_sd)]
+        for name, at in self.places.items():
+            mean, width = (0.0, SIDE_SD) if name == "side" else (-1.0, TIE_SD)
+            found.append(Population(name, slice(at, at + 1), width, mean=mean))
+        if self.annotators:
+            found.append(
+                Population(
+                    "reliabilities",
+                    slice(self.dense, self.dense + self.annotators),
+                    self.settings.log_reliability_sd,
+                    usual=USUAL_RELIABILITY_SD,
+                    zero_sum=True,
+                )
+            )
+        return found
 
-def _posterior(
-    x: Array, counts: Cells, producers: int, annotators: int, settings: RatingSettings
-) -> tuple[float, Array, Array, Array]:
-    """Log-posterior (up to a constant), its gradient, its negative curvature: exact, and without
-    the terms in l'(d).
+    def start(self, before: Ratings | None) -> Array:
+        """Of a fit before; else scores as all annotators together say them."""
+        x = np.zeros(self.dense + self.annotators)
+        if "tie" in self.places:
+            x[self.places["tie"]] = -1.0
+        if before is None:
+            return x
+        x[: self.producers] = before.score_P
+        if self.annotators:
+            x[self.dense :] = before.log_reliability_A - before.log_reliability_A.mean()
+        if "side" in self.places:
+            x[self.places["side"]] = before.side
+        if "tie" in self.places and before.log_nu > NO_TIES:
+            x[self.places["tie"]] = before.log_nu
+        return x
 
-    With d = exp(a) (s_i - s_j) + gamma: H = - l''(d) grad d grad d^T - l'(d) hess d, log nu as a
-    second argument of l.
-    """
-    d, scale, difference = _gaps(x, counts, producers)
-    value, slope, slope_nu, (dd, dn, nn) = _cell_terms(d, counts.won, float(x[-1]), settings.ties)
-    i, j, k = counts.first, counts.second, counts.annotator
-    pull, side = scale * difference, counts.side
+    @cached_property
+    def _runs(self) -> tuple[Index, Index]:
+        """Where each annotator's cells begin, and how many there are (cells are by annotator)."""
+        number = np.bincount(self.counts.annotator, minlength=self.annotators)
+        return np.concatenate([[0], np.cumsum(number)[:-1]]).astype(np.int64), number
 
-    def score(weights: Array) -> Array:  # a term of s_i with its opposite in s_j: [P]
-        gained, lost = (np.bincount(place, weights, minlength=producers) for place in (i, j))
+    @cached_property
+    def _corners(self) -> tuple[Index, Index]:
+        """Of each cell the places of its two producers in a table [A, P]."""
+        row = self.counts.annotator * self.producers
+        return row + self.counts.first, row + self.counts.second
+
+    def expand(self, x: Array, safe: bool) -> Expansion:
+        """With d = exp(a) (s_i - s_j) + gamma: H = - l''(d) grad d grad d^T - l'(d) hess d, log nu
+        as a second argument of l; safe: without the terms in l'(d)."""
+        counts, size = self.counts, self.producers
+        difference = x[counts.first] - x[counts.second]
+        scale: Array | float = 1.0
+        pull = difference
+        if self.annotators:
+            scale = np.repeat(np.exp(x[self.dense :]), self._runs[1])
+            pull = difference * scale
+        d = pull
+        if "side" in self.places:
+            d = pull + x[self.places["side"]] * counts.side
+        log_nu = float(x[self.places["tie"]]) if "tie" in self.places else -np.inf
+        if self.settings.ties and "tie" not in self.places:
+            log_nu = NO_TIES
+        terms = counted(d, counts.won, log_nu)
+        dd, dn, nn = terms.bend
+        effects = {  # slope of the log-likelihood, and of d (None: log nu is an argument of its own)
+            "side": (terms.slope * counts.side, dd * counts.side, counts.side),
+            "tie": (terms.slope_nu, dn, None),
+        }
+        slope, dense = np.zeros(len(x)), np.zeros((self.dense, self.dense))
+        gradient = self._by_score(terms.slope * scale)
+        slope[:size] = gradient
+        bent = np.bincount(self.pair_C, dd * scale * scale, minlength=len(self.pairs))
+        i, j = self.ends
+        dense[i, j] = dense[j, i] = -bent
+        dense[np.arange(size), np.arange(size)] = np.bincount(
+            i, bent, minlength=size
+        ) + np.bincount(j, bent, minlength=size)
+        border = np.zeros((self.dense, self.annotators))
+        for name, at in self.places.items():
+            own, cross, _ = effects[name]
+            slope[at] = own.sum()
+            dense[:size, at] = dense[at, :size] = self._by_score(cross * scale)
+            if self.annotators:
+                border[at] = self._by_person(cross * pull)
+        if "side" in self.places:
+            at = self.places["side"]
+            dense[at, at] = dd @ (counts.side * counts.side)
+        if "tie" in self.places:
+            at = self.places["tie"]
+            dense[at, at] = nn.sum()
+        if len(self.places) == 2:
+            dense[size, size + 1] = dense[size + 1, size] = dn @ counts.side
+        if not self.annotators:
+            return Expansion(terms.log_p, slope, dense, border, np.zeros(0))
+        turned = terms.slope * pull
+        slope[self.dense :] = self._by_person(turned)
+        light, across = self._by_person(dd * pull * pull), dd * scale * pull
+        if not safe:
+            light, across = light - slope[self.dense :], across - terms.slope * scale
+        first, second = self._corners
+        table = self.annotators * size
+        won, lost = (np.bincount(at, across, minlength=table) for at in (first, second))
+        border[:size] = (won - lost).reshape(self.annotators, size).T
+        return Expansion(terms.log_p, slope, dense, border, light)
+
+    def _by_score(self, weights: Array) -> Array:
+        """A term of s_i with its opposite in s_j: [P]."""
+        pairs = np.bincount(self.pair_C, weights, minlength=len(self.pairs))
+        gained, lost = (np.bincount(at, pairs, minlength=self.producers) for at in self.ends)
         return (gained - lost).astype(np.float64)
 
-    def person(weights: Array) -> Array:
-        return np.bincount(k, weights, minlength=annotators).astype(np.float64)
-
-    def score_person(weights: Array) -> Array:  # [P, A]
-        size = producers * annotators
-        gained, lost = (
-            np.bincount(place * annotators + k, weights, minlength=size) for place in (i, j)
-        )
-        return (gained - lost).astype(np.float64).reshape(producers, annotators)
-
-    bend = -dd
-    pairs = np.bincount(i * producers + j, bend * scale**2, minlength=producers**2).reshape(
-        producers, producers
-    )
-    pairs = pairs + pairs.T
-    precision, end = _prior(producers, annotators, settings), producers + annotators
-    expected = precision.copy()
-    expected[:producers, :producers] += np.diag(pairs.sum(1)) - pairs
-    borders = (  # the columns of (a_k), gamma, log nu
-        (score_person(bend * scale * pull), score(bend * scale * side), score(-dn * scale)),
-        (np.diag(person(bend * pull**2)), person(bend * pull * side), person(-dn * pull)),
-    )
-    expected[:producers, producers:end], expected[:producers, -2], expected[:producers, -1] = (
-        borders[0]
-    )
-    expected[producers:end, producers:end] += borders[1][0]
-    expected[producers:end, -2], expected[producers:end, -1] = borders[1][1:]
-    expected[-2, -2], expected[-2, -1], expected[-1, -1] = (
-        (bend * side).sum(),
-        -(dn * side).sum(),
-        -nn.sum(),
-    )
-    expected = np.triu(expected) + np.triu(expected, 1).T
-    exact = expected.copy()
-    cross = score_person(slope * scale)
-    exact[:producers, producers:end] -= cross
-    exact[producers:end, :producers] -= cross.T
-    exact[producers:end, producers:end] -= np.diag(person(slope * pull))
-    gradient = np.concatenate(
-        [score(slope * scale), person(slope * pull), [(slope * side).sum(), slope_nu.sum()]]
-    )
-    pulled = precision @ x
-    return value - float(x @ pulled) / 2, gradient - pulled, exact, expected
+    def _by_person(self, weights: Array) -> Array:
+        starts, number = self._runs
+        if number.all():
+            return np.add.reduceat(weights, starts)
+        total = np.bincount(self.counts.annotator, weights, minlength=self.annotators)
+        return total.astype(np.float64)

@@ -34,7 +34,8 @@ from accord.statistics.resampling import percentile_interval
 Goal = Literal["ranking", "best", "uncertainty"]
 LEAST_RANDOM = 0.2
 SCALES = np.geomspace(0.25, 4.0, 17)
-PLAIN = RatingSettings(reliability=False, side=False, ties=False)
+ONE_SPREAD = RatingSettings(reliability=False, side=False, ties=False, score_sd=1.0)
+"""Of fits whose scores are scaled afterwards: their spread need not be learned a thousand times."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +78,13 @@ class Posterior:
     covariance_PP: Array
 
 
-def posterior(ratings: Ratings | None, names: Sequence[str], score_sd: float = 1.0) -> Posterior:
-    """The fitted scores, and the prior for names that no vote has named yet."""
+def posterior(ratings: Ratings | None, names: Sequence[str]) -> Posterior:
+    """The fitted scores, and for names that no vote has named yet the spread that they have (without
+    any scores a spread of 1)."""
     known = {name: i for i, name in enumerate(ratings.producers)} if ratings else {}
     every = sorted({*names, *known})
-    mean, covariance = np.zeros(len(every)), score_sd**2 * np.eye(len(every))
+    spread = ratings.score_sd.value if ratings else 1.0
+    mean, covariance = np.zeros(len(every)), spread**2 * np.eye(len(every))
     if ratings is not None:
         at = np.array([i for i, name in enumerate(every) if name in known])
         mean[at] = ratings.score_P  # both sorted by name
@@ -324,7 +327,7 @@ def saving(random: Votes, active: Votes, draws: int = 60, seed: int = 0) -> Savi
 
 def _loss(learned: Votes, test: Votes) -> float:
     """Mean negative log-likelihood (nats) at the best of several scales of the scores."""
-    score = fit(learned, PLAIN).score_P
+    score = fit(learned, ONE_SPREAD).score_P
     gap = np.where(test.outcome == FIRST, 1.0, -1.0) * (score[test.first] - score[test.second])
     losses = -decided_log_p(gap[:, None] * SCALES)
     return float((test.count @ losses / test.count.sum()).min())

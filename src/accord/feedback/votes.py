@@ -231,9 +231,9 @@ def _votes(rows: Mapping[_Row, float]) -> Votes:
 
 @dataclass(frozen=True)
 class Cells:
-    """Votes by cell, one per (first, second, annotator, order known or not): [C] each; won: weight
-    of each outcome [C, 3];
-    side: 1 where the order is known, else 0: what the side parameter is multiplied by."""
+    """Votes by cell, one per (annotator, pair, side), by annotator: [C] each. first < second are
+    producers; side: 1 where the first was shown first, -1 where the second was, 0 where the order is
+    not known: what the side parameter is multiplied by; won: weight of each outcome [C, 3]."""
 
     first: Index
     second: Index
@@ -244,21 +244,36 @@ class Cells:
 
 def cells(votes: Votes) -> Cells:
     """Sufficient statistics: what a fit costs depends on the cells, not on the votes."""
-    places, people = len(votes.producers), len(votes.annotators)
-    key = (votes.first * places + votes.second) * people + votes.annotator
-    size = places * places * people
+    places = len(votes.producers)
+    turned = votes.first > votes.second
+    side = np.where(turned, 2, 0)
     if votes.placed is not None:
-        key, size = key + size * ~votes.placed, 2 * size
-    if size <= 20 * len(key):  # a table of all cells is faster than sorting
-        seen = np.bincount(key, minlength=size) > 0
-        distinct = np.nonzero(seen)[0]
-        number = np.cumsum(seen)[key] - 1
-    else:
-        distinct, number = np.unique(key, return_inverse=True)
-    won = np.bincount(number * 3 + votes.outcome, votes.count, minlength=3 * len(distinct)).reshape(
-        -1, 3
-    )
-    unknown, cell = np.divmod(distinct, places * places * people)
-    pair, annotator = np.divmod(cell, people)
+        side = np.where(votes.placed, side, 1)
+    first, second = np.minimum(votes.first, votes.second), np.maximum(votes.first, votes.second)
+    key = ((votes.annotator * places + first) * places + second) * 3 + side
+    keys, number = distinct(key, len(votes.annotators) * places**2 * 3)
+    outcome = np.where(turned & (votes.outcome != TIE), 1 - votes.outcome, votes.outcome)
+    won = np.bincount(number * 3 + outcome, votes.count, minlength=3 * len(keys))
+    pair, side = np.divmod(keys, 3)
+    annotator, pair = np.divmod(pair, places**2)
     first, second = np.divmod(pair, places)
-    return Cells(first, second, annotator, won.astype(np.float64), 1.0 - unknown)
+    return Cells(
+        first,
+        second,
+        annotator,
+        won.reshape(-1, 3).astype(np.float64),
+        1.0 - side.astype(np.float64),
+    )
+
+
+def distinct(key: Index, size: int) -> tuple[Index, Index]:
+    """The different ones of keys below `size`, ascending, and which of them each is."""
+    if size > 40 * len(key):
+        keys, number = np.unique(key, return_inverse=True)
+        return keys.astype(np.int64), number.astype(np.int64)
+    seen = np.zeros(size, dtype=bool)  # a table of all is faster than sorting
+    seen[key] = True
+    keys = np.flatnonzero(seen)
+    place = np.empty(size, dtype=np.int64)
+    place[keys] = np.arange(len(keys))
+    return keys.astype(np.int64), place[key]

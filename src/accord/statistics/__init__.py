@@ -5,5 +5,6 @@ means          means with standard errors: clustered by prompt, paired, Student'
 resampling     the bootstrap over groups, and intervals from draws
 significance   what to believe of many tests (false discoveries)
 krippendorff   agreement beyond chance, from categories or from moments
+populations    normal populations whose widths are learned (empirical Bayes)
 calibration    the temperature at which score differences are log-odds
 """
