@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from accord.errors import AccordError, DataError
+from collections.abc import Mapping
+
+from accord.errors import AccordError, ConfigError, DataError
 
 
 class AnswerError(DataError):
@@ -11,6 +13,21 @@ class AnswerError(DataError):
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message)
         self.field = field
+
+
+class FieldError(ConfigError):
+    """A form or a body that cannot stand. fields: part at fault -> why, the part "" where a rule is
+    about several."""
+
+    def __init__(self, fields: Mapping[str, str], fix: str | None = None) -> None:
+        lines = [f"{field}: {why}" if field else why for field, why in fields.items()]
+        super().__init__("\n".join(lines), fix)
+        self.fields = dict(fields)
+
+    @property
+    def field(self) -> str | None:
+        """The first part at fault."""
+        return next((field for field in self.fields if field), None)
 
 
 class NotHere(AccordError):

@@ -24,7 +24,7 @@ from accord.feedback.simulate import BAD, Offered, judge_ranking, simulated_crow
 from accord.seeds import derive_seed
 from accord.spreadsheets import FORMULA
 from accord.studio.delivery import exporting
-from accord.studio.people import members
+from accord.studio.people import accounts, members
 from accord.studio.projects import editing
 from accord.studio.projects.settings import ProjectSettings
 from accord.studio.quality.cache import StatsCache
@@ -325,10 +325,10 @@ def test_numbers_are_kept_until_something_changes(house: House) -> None:
     )
     first = stats_cache.get(project_id, "count")
     assert (stats_cache.get(project_id, "count"), len(calls)) == (first, 1)
+    with house.db.read() as session:
+        ann = accounts.named(session, "ann 1").public
     house.db.transact(
-        lambda s: members.set_trusted(
-            s, project_id, house.people["ann 1"], True, house.db.now(), None
-        )
+        lambda s: members.set_trusted(s, project_id, ann, True, house.db.now(), None)
     )
     assert stats_cache.get(project_id, "count").value == first.value
     assert len(calls) == 2

@@ -16,7 +16,8 @@ from accord import __version__
 from accord.errors import AccordError, RunError
 from accord.studio.api import data, hooks, people, projects, work
 from accord.studio.api.base import Api, Limiter, NotSignedIn, Problem
-from accord.studio.errors import AnswerError, Conflict, NotAllowed, NotHere
+from accord.studio.bodies import mistakes
+from accord.studio.errors import AnswerError, Conflict, FieldError, NotAllowed, NotHere
 from accord.studio.people.rate_limits import TooMany
 from accord.studio.quality.cache import StatsCache
 from accord.studio.storage.database import Database
@@ -136,7 +137,7 @@ def _refused(request: Request, error: Exception) -> Response:
         title,
         error.message,
         error.fix,
-        error.field if isinstance(error, AnswerError) else None,
+        error.field if isinstance(error, (AnswerError, FieldError)) else None,
     )
     if isinstance(error, TooMany):
         response.headers["Retry-After"] = str(
@@ -161,16 +162,9 @@ def _http(request: Request, error: Exception) -> Response:
 
 def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "header"))
-    message = first["msg"].removeprefix("Value error, ")
-    return _problem(
-        400,
-        "Wrong request",
-        f"{where or 'the request'}: {message}",
-        "see openapi.json",
-        where or None,
-    )
+    where, message = next(iter(mistakes(error.errors()).items()))
+    detail = f"{where or 'the request'}: {message}"
+    return _problem(400, "Wrong request", detail, "see openapi.json", where or None)
 
 
 def _unexpected(request: Request, error: Exception) -> Response:

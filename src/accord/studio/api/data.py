@@ -25,13 +25,13 @@ from accord.studio.api.base import (
     paged,
     position,
 )  # fmt: skip
+from accord.studio.bodies import Body
 from accord.studio.delivery import exporting
 from accord.studio.delivery.exporting import Wanted
 from accord.studio.projects import importing
 from accord.studio.queue import assigning
-from accord.studio.queue.bodies import Body
+from accord.studio.queue.bodies import RetireIn
 from accord.studio.storage import events
-from accord.studio.storage.plain import LONGEST_REASON, SHORTEST_REASON
 from accord.studio.storage.tables import Account, Answer, Event, Item
 
 router = APIRouter(tags=["data"], route_class=Route)
@@ -53,13 +53,6 @@ class AnswerOut(BaseModel):
     active_seconds: float
     answer: dict[str, Any] | None
     records: list[dict[str, Any]] = Field(description="Feedback records, as an export has them.")
-
-
-class RetireIn(Body):
-    """Taking an answer out."""
-
-    state: Literal["withdrawn", "excluded"]
-    reason: str = Field(min_length=SHORTEST_REASON, max_length=LONGEST_REASON)
 
 
 class EventOut(BaseModel):

@@ -10,26 +10,12 @@ from pydantic import BaseModel, Field
 
 from accord.studio.api.base import ApiDep, Manager, Route, require_scope
 from accord.studio.delivery import webhooks
-from accord.studio.queue.bodies import Body
+from accord.studio.delivery.bodies import HookIn
 from accord.studio.web.context import ProjectAccess
 
 router = APIRouter(tags=["webhooks"], route_class=Route)
 Onlooker = Annotated[ProjectAccess, Depends(require_scope("manage", "manage", write=False))]
 Number = Annotated[int, Path(ge=1, lt=2**31, description="Its id.")]
-
-
-class HookIn(Body):
-    """An address that is to hear of events."""
-
-    url: str = Field(
-        max_length=2000, description="https, to the outside.", examples=["https://example.org/hook"]
-    )
-    kinds: list[str] = Field(
-        min_length=1,
-        max_length=100,
-        description=f"Of events: {', '.join(webhooks.KINDS)}.",
-        examples=[["answer.submitted"]],
-    )
 
 
 class HookOut(BaseModel):

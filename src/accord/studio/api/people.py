@@ -10,11 +10,11 @@ from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
 from accord.studio.api.base import ApiDep, Looker, Manager, Route, Who
+from accord.studio.bodies import Body
 from accord.studio.errors import NotAllowed
 from accord.studio.people import accounts, api_tokens, erasing, invitations, members, passwords
 from accord.studio.people.accounts import Visitor
-from accord.studio.queue.bodies import Body
-from accord.studio.storage.plain import LONGEST_REASON, SHORTEST_REASON
+from accord.studio.people.bodies import BotIn, InvitationIn, MemberIn
 
 router = APIRouter(tags=["people"], route_class=Route)
 
@@ -43,34 +43,10 @@ class MemberOut(BaseModel):
     guideline_read: int | None = Field(description="Version of the guideline they read last.")
 
 
-class StateIn(Body):
-    """A member's new state, and why."""
-
-    state: Literal["active", "paused", "quarantined", "removed"]
-    reason: str = Field(min_length=SHORTEST_REASON, max_length=LONGEST_REASON)
-
-
-class InvitationIn(Body):
-    """A link into the project."""
-
-    role: Literal["annotator", "reviewer", "manager", "auditor"] = "annotator"
-    days: float = Field(7, gt=0, le=90)
-    uses: int = Field(1, ge=1, le=1000)
-
-
 class InvitationOut(BaseModel):
     """Shown once."""
 
     path: str = Field(description="Of the link on this studio.", examples=["/join/…"])
-
-
-class BotIn(Body):
-    """An account for a program: it has a token, no password."""
-
-    name: str = Field(min_length=2, max_length=60, examples=["judge-1"])
-    days: float | None = Field(
-        None, gt=0, le=3650, description="How long the token works; for good unless given."
-    )
 
 
 class BotOut(BaseModel):
@@ -156,21 +132,14 @@ def list_members(api: ApiDep, access: Looker) -> Any:
 
 
 @router.put(
-    "/projects/{slug}/members/{account}/state",
+    "/projects/{slug}/members/{account}",
     response_model=list[MemberOut],
-    summary="Quarantine, restore, …",
+    summary="Role and state: quarantine, restore, …",
 )
-def put_state(api: ApiDep, access: Manager, account: str, wanted: StateIn) -> Any:
-    """Change a member's state, with a reason that goes into the log."""
-
-    def work(session: Session) -> None:
-        project_id, me = access.project.id, access.me
-        _, member = members.changeable(session, project_id, account, me, access.role)
-        members.set_member_state(
-            session, project_id, member.id, wanted.state, wanted.reason, api.db.now(), me.public
-        )
-
-    api.db.transact(work)
+def put_member(api: ApiDep, access: Manager, account: str, wanted: MemberIn) -> Any:
+    """Change a member's role, or their state, with a reason that goes into the log."""
+    project_id, changes = access.project.id, wanted.model_dump()
+    members.change(api.db, project_id, account, access.me, access.role, **changes)
     return list_members(api, access)
 
 

@@ -23,13 +23,14 @@ from accord.studio.api.base import (
     paged,
     position,
 )  # fmt: skip
+from accord.studio.bodies import Body
 from accord.studio.people import accounts, members
 from accord.studio.projects import editing, listing
+from accord.studio.projects.bodies import GuidelineIn, LifeIn
 from accord.studio.projects.incoming import ItemIn
 from accord.studio.projects.listing import ItemState, Purpose
 from accord.studio.projects.settings import ProjectSettings
 from accord.studio.queue import assigning
-from accord.studio.queue.bodies import Body
 from accord.studio.storage.tables import Item, Project
 from accord.studio.web.context import ProjectAccess
 
@@ -66,18 +67,6 @@ class ProjectFull(ProjectOut):
     progress: ProgressOut | None = Field(
         description="Null for annotators: what is not counted would tell the gold items."
     )
-
-
-class Life(Body):
-    """What to do with the project."""
-
-    do: Literal["pause", "resume", "archive"]
-
-
-class GuidelineIn(Body):
-    """The text people judge by."""
-
-    text: str = Field(max_length=200_000, description="Markdown.")
 
 
 class GuidelineOut(BaseModel):
@@ -230,7 +219,7 @@ def put_settings(api: ApiDep, access: Manager, settings: ProjectSettings) -> Any
 @router.post(
     "/projects/{slug}/life", response_model=ProjectFull, summary="Pause, resume or archive"
 )
-def life(api: ApiDep, access: Manager, wanted: Life) -> Any:
+def life(api: ApiDep, access: Manager, wanted: LifeIn) -> Any:
     """Paused and archived projects serve nothing; answers under way are still taken."""
     editing.change_life(api.db, access.project.id, wanted.do, access.me.id)
     return _full(api, _again(api, access))

@@ -19,8 +19,10 @@ import logging
 import secrets
 import socket
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Literal, get_args
 from urllib.parse import urlsplit
 
 from sqlalchemy import delete, func, select
@@ -28,7 +30,7 @@ from sqlalchemy.orm import Session
 
 from accord.errors import ConfigError
 from accord.network import NO_ANSWER, http_client, post_pinned, why
-from accord.studio.errors import NotHere
+from accord.studio.errors import FieldError, NotHere
 from accord.studio.storage import events
 from accord.studio.storage.database import Database
 from accord.studio.storage.tables import Delivery, Event, Project, Webhook
@@ -43,11 +45,12 @@ HOLD = 3 * TIMEOUT * AT_ONCE + 30.0
 """A delivery under way is nobody else's for so long: connecting, greeting and answering of all that
 were taken may time out."""
 MOST_PER_PROJECT = 10
-KINDS = (
+Kind = Literal[
     "answer.submitted", "answer.undone", "answer.withdrawn", "answer.excluded", "answer.erased", "answers.imported",
     "items.added", "items.prioritised", "guideline.published", "member.added", "member.role", "member.quarantined",
     "member.active", "project.changed", "project.paused", "project.resumed", "project.archived", "project.exported", "view.skipped",
-)  # fmt: skip
+]  # fmt: skip
+KINDS: tuple[str, ...] = get_args(Kind)
 
 
 @dataclass(frozen=True)
@@ -149,18 +152,18 @@ _HOLD_IPV4 = [ipaddress.ip_network(text) for text in ("::/96", "64:ff9b::/96", "
 
 # --- keeping --------------------------------------------------------------------------------------
 def add(
-    db: Database, project_id: int, url: str, kinds: list[str], by: str | None, private: bool = False
+    db: Database,
+    project_id: int,
+    url: str,
+    kinds: Sequence[str],
+    by: str | None,
+    private: bool = False,
 ) -> Made:
-    """A webhook. Raises ConfigError for a bad address or an unknown kind."""
-    unknown = [kind for kind in kinds if kind not in KINDS]
-    if unknown or not kinds:
-        raise ConfigError(
-            f"{unknown[0]!r} is not a kind of event" if unknown else "no kind of event was chosen",
-            f"kinds: {', '.join(KINDS)}",
-        )
-    if len(url) > 2000:
-        raise ConfigError("the address is too long", "use up to 2,000 characters")
-    resolve(url, private)
+    """A webhook. Raises FieldError for a bad address, ConfigError for one too many."""
+    try:
+        resolve(url, private)
+    except ConfigError as error:
+        raise FieldError({"url": error.message}, error.fix) from None
     secret = SECRET_PREFIX + base64.b64encode(secrets.token_bytes(24)).decode()
 
     def work(session: Session) -> int:

@@ -12,20 +12,21 @@ import secrets
 import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal, get_args
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from accord.errors import ConfigError
-from accord.studio.errors import Conflict, NotAllowed, NotHere
+from accord.studio.errors import Conflict, FieldError, NotAllowed, NotHere
 from accord.studio.storage import events
 from accord.studio.storage.database import Database
 from accord.studio.storage.tables import Account, Invitation, Login, PasswordLink
 from accord.validation import suggest
 
-HOUSE_ROLES = ("owner", "manager", "annotator", "auditor")
+HouseRole = Literal["owner", "manager", "annotator", "auditor"]
+HOUSE_ROLES: tuple[str, ...] = get_args(HouseRole)
 """Of an account, in the whole house: owners may do everything, managers make projects, auditors
 read everything."""
 PERMISSIONS: dict[str, frozenset[str]] = {
@@ -99,10 +100,10 @@ def _nobody() -> str:
 
 
 def hash_password(password: str) -> str:
-    """argon2id of a password; raises ConfigError when it is too short or too long."""
+    """argon2id of a password; raises FieldError when it is too short or too long."""
     if not SHORTEST <= len(password) <= LONGEST:
-        raise ConfigError(
-            f"the password has {len(password)} characters",
+        raise FieldError(
+            {"password": f"it has {len(password)} characters"},
             f"use {SHORTEST} to {LONGEST:,}; a few words are good",
         )
     return _hasher().hash(password)
@@ -119,11 +120,11 @@ def password_fits(stored: str | None, password: str) -> bool:
 
 # --- accounts -------------------------------------------------------------------------------------
 def clean_name(name: str) -> str:
-    """A name as it is stored; raises ConfigError for what could pass for another (invisible
+    """A name as it is stored; raises FieldError for what could pass for another (invisible
     characters, odd blanks)."""
     cleaned = re.sub(r"\s+", " ", unicodedata.normalize("NFKC", name)).strip()
     if not 2 <= len(cleaned) <= 60 or not cleaned.isprintable():
-        raise ConfigError("a name has 2 to 60 visible characters", "choose another name")
+        raise FieldError({"name": "it has 2 to 60 visible characters"}, "choose another name")
     return cleaned
 
 
@@ -133,19 +134,11 @@ def same_name(name: str) -> str:
     return re.sub(r"\s+", " ", unicodedata.normalize("NFKC", name)).strip().lower()
 
 
-def _check_role(role: str) -> None:
-    if role not in HOUSE_ROLES:
-        raise ConfigError(
-            f"there is no role {role!r} in the house", f"roles: {', '.join(HOUSE_ROLES)}"
-        )
-
-
 def create_account(
     session: Session, name: str, password: str | None, role: str, at: float, by: str | None
 ) -> Account:
     """A new account, with an event. `password` is the hash. Raises Conflict when the name is taken
     (case ignored)."""
-    _check_role(role)
     name = clean_name(name)
     if find_account(session, name) is not None:
         raise Conflict("this name is taken", "choose another name, or sign in")
@@ -307,7 +300,6 @@ def sign_in(db: Database, name: str, password: str) -> str | None:
 def change_account(db: Database, public: str, role: str, disabled: bool, by: Visitor) -> None:
     """Another role in the house, or no entry any more (sessions and open invitations end at once).
     Raises NotHere, Conflict for the last owner."""
-    _check_role(role)
 
     def work(session: Session) -> None:
         account = by_public(session, public)

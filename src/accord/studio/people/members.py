@@ -6,21 +6,22 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal, get_args
 
 from sqlalchemy import Text, bindparam, cast, func, select
 from sqlalchemy.orm import Session
 
-from accord.errors import ConfigError
-from accord.studio.errors import NotAllowed, NotHere
+from accord.studio.errors import FieldError, NotAllowed, NotHere
 from accord.studio.people.accounts import Visitor
 from accord.studio.projects.settings import ProjectSettings, settings_from
 from accord.studio.storage import events
 from accord.studio.storage.database import Database
 from accord.studio.storage.tables import Account, Guideline, Membership, Project
 
-ROLES = ("owner", "manager", "reviewer", "annotator", "auditor")
-STATES = ("active", "paused", "quarantined", "removed")
+Role = Literal["owner", "manager", "reviewer", "annotator", "auditor"]
+ROLES: tuple[str, ...] = get_args(Role)
+MemberState = Literal["active", "paused", "quarantined", "removed"]
+STATES: tuple[str, ...] = get_args(MemberState)
 ABOVE = {"annotator": 0, "auditor": 1, "reviewer": 1, "manager": 2, "owner": 3}
 """Nobody gives a role above their own, nor changes people above them."""
 RISES = {
@@ -130,11 +131,6 @@ def role_in(who: Visitor, member: Membership | None) -> str | None:
     return None if member is None or member.state == "removed" else member.role
 
 
-def _check_role(role: str) -> None:
-    if role not in ROLES:
-        raise ConfigError(f"there is no role {role!r}", f"roles: {', '.join(ROLES)}")
-
-
 def _locked_member(session: Session, project_id: int, account_id: int) -> Membership:
     member = session.get(Membership, (project_id, account_id), with_for_update={"key_share": True})
     if member is None:
@@ -147,7 +143,6 @@ def add_member(
 ) -> Membership:
     """Let an account into a project; a member becomes active, with that role. An event. by: public
     id of who does it."""
-    _check_role(role)
     account = session.get(Account, account_id)
     if account is None or session.get(Project, project_id) is None:
         raise NotHere("there is no such account or project")
@@ -166,7 +161,6 @@ def change_role(
     session: Session, project_id: int, account_id: int, role: str, at: float, by: str | None
 ) -> None:
     """Give a member another role; their state and its reason stay. An event."""
-    _check_role(role)
     member = _locked_member(session, project_id, account_id)
     payload = {"role": role, "before": member.role}
     member.role = role
@@ -185,8 +179,6 @@ def set_member_state(
     by: str | None,
 ) -> None:
     """Pause, quarantine, remove or bring back a member; an event."""
-    if state not in STATES:
-        raise ConfigError(f"there is no state {state!r}", f"states: {', '.join(STATES)}")
     member = _locked_member(session, project_id, account_id)
     member.state, member.reason = state, reason
     public = session.get_one(Account, account_id).public
@@ -195,10 +187,19 @@ def set_member_state(
 
 
 def check_may_give(role: str, own_role: str) -> None:
-    """Raises ConfigError for a role that there is not, NotAllowed for one above the giver's."""
-    _check_role(role)
+    """Raises NotAllowed for a role above the giver's."""
     if ABOVE[role] > ABOVE[own_role]:
         raise NotAllowed("nobody gives a role above their own", "ask an owner")
+
+
+def _found(session: Session, project_id: int, public: str) -> tuple[Membership, Account]:
+    query = select(Membership, Account).join(Account, Account.id == Membership.account_id)
+    row = session.execute(
+        query.where(Membership.project_id == project_id, Account.public == public)
+    ).first()
+    if row is None:
+        raise NotHere(f"there is no member {public!r}", "the project's list of members has them")
+    return row.Membership, row.Account
 
 
 def changeable(
@@ -206,29 +207,48 @@ def changeable(
 ) -> tuple[Membership, Account]:
     """The member with this public id, whom `me`, with `own_role` in the project, may change: nobody
     above them, nor themselves (owners of the house may). Raises NotHere, NotAllowed."""
-    query = select(Membership, Account).join(Account, Account.id == Membership.account_id)
-    row = session.execute(
-        query.where(Membership.project_id == project_id, Account.public == public)
-    ).first()
-    if row is None:
-        raise NotHere(f"there is no member {public!r}", "the project's list of members has them")
-    member, account = row
+    member, account = _found(session, project_id, public)
     myself = account.id == me.id and me.role != "owner"
     if myself or ABOVE[member.role] > ABOVE[own_role]:
         raise NotAllowed("you cannot change yourself or people above you", "ask an owner")
     return member, account
 
 
-def set_trusted(
-    session: Session, project_id: int, account_id: int, trusted: bool, at: float, by: str | None
+def change(
+    db: Database,
+    project_id: int,
+    public: str,
+    me: Visitor,
+    own_role: str,
+    role: str | None = None,
+    state: str | None = None,
+    reason: str | None = None,
 ) -> None:
-    """Put a member into the reference set, or take them out; an event."""
-    member = session.get(Membership, (project_id, account_id))
-    if member is None:
-        raise NotHere("this account does not belong to the project")
+    """Give a member another role or state, as far as `me` may: see `changeable` and
+    `check_may_give`. reason: of the state; raises FieldError for a new state without one."""
+    if role is not None:
+        check_may_give(role, own_role)
+
+    def work(session: Session) -> None:
+        member, account = changeable(session, project_id, public, me, own_role)
+        if role is not None and role != member.role:
+            change_role(session, project_id, account.id, role, db.now(), me.public)
+        if state is None or (state, reason) == (member.state, member.reason):
+            return
+        if state != member.state and reason is None:
+            raise FieldError({"reason": "a new state needs a reason: the log keeps it"})
+        set_member_state(session, project_id, account.id, state, reason, db.now(), me.public)
+
+    db.transact(work)
+
+
+def set_trusted(
+    session: Session, project_id: int, public: str, trusted: bool, at: float, by: str | None
+) -> None:
+    """Put a member into the reference set, or take them out; an event. Raises NotHere."""
+    member, _ = _found(session, project_id, public)
     member.trusted = trusted
     session.flush()
-    public = session.get_one(Account, account_id).public
     events.append(session, project_id, "member.trusted", public, by, at, {"trusted": trusted})
 
 

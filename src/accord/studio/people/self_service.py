@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from accord.studio.people import api_tokens, members, wellbeing
 from accord.studio.people.accounts import Visitor
+from accord.studio.people.bodies import PreferencesIn
 from accord.studio.people.wellbeing import Consistency, Load
 from accord.studio.queue import submission
 from accord.studio.queue.assigning import as_served
@@ -113,12 +114,14 @@ def minutes_used(session: Session, who: Account, now: float) -> float:
 
 
 # --- changes --------------------------------------------------------------------------------------
-def set_preferences(db: Database, me: Visitor, language: str, preferences: dict[str, Any]) -> None:
+def set_preferences(db: Database, me: Visitor, chosen: PreferencesIn) -> None:
     """Keep preferences; not an event: they are nobody else's business."""
 
     def work(session: Session) -> None:
         account = session.get_one(Account, me.id)
-        account.language, account.preferences = language, {**account.preferences, **preferences}
+        account.language = chosen.language
+        kept = chosen.model_dump(exclude={"language"})
+        account.preferences = {**account.preferences, **kept}
 
     db.transact(work)
 

@@ -16,7 +16,7 @@ from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from accord.errors import ConfigError
-from accord.studio.errors import NotHere
+from accord.studio.errors import FieldError, NotHere
 from accord.studio.people.members import (
     add_member,
     members,
@@ -371,8 +371,8 @@ def update_settings(
         before = settings_of(project)
         for name in FIXED:
             if getattr(before, name) != getattr(settings, name):
-                raise ConfigError(
-                    f"{name} = {getattr(settings, name)!r}: a project's {name} cannot change",
+                raise FieldError(
+                    {name: f"a project's {name} cannot change to {getattr(settings, name)!r}"},
                     "make a new project",
                 )
         if settings.guideline != before.guideline:
@@ -395,15 +395,13 @@ def update_settings(
 
 
 def new_guideline(db: Database, project_id: int, text: str, by: int | None) -> int:
-    """Publish a new version of the guideline, unless the text is the newest's; returns its number.
-    Raises ConfigError for one that is too long."""
+    """Publish a new version of the guideline, unless the text is the newest's; returns its number."""
 
     def work(session: Session) -> int:
         project = _locked(session, project_id)
         newest = listing.guideline(session, project_id)
         if newest.text == text:
             return newest.version
-        settings_from({**project.settings, "guideline": text})
         version = _add_guideline(session, project, text, by, db.now())
         project.settings = {**project.settings, "guideline": text}
         session.flush()
@@ -433,11 +431,8 @@ def _add_guideline(
 
 
 def change_life(db: Database, project_id: int, do: str, by: int | None) -> None:
-    """do: pause, resume or archive; raises ConfigError for anything else."""
-    acts = {"pause": pause, "resume": resume, "archive": archive}
-    if do not in acts:
-        raise ConfigError(f"a project cannot {do!r}", f"it can {', '.join(acts)}")
-    acts[do](db, project_id, by)
+    """do: pause, resume or archive."""
+    {"pause": pause, "resume": resume, "archive": archive}[do](db, project_id, by)
 
 
 def pause(db: Database, project_id: int, by: int | None) -> None:

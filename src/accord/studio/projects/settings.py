@@ -29,6 +29,7 @@ checked."""
 
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\s,;\"\\][^,;\"\\\n]*$")]
 Label = Annotated[str, Field(min_length=1, max_length=200)]
+GuidelineText = Annotated[str, Field(max_length=200_000)]
 
 
 class Attribute(Settings):
@@ -88,8 +89,8 @@ class ProjectSettings(Settings):
     question: str = Field(
         "", max_length=500, description="The question above the options; empty: the task's own."
     )
-    guideline: str = Field(
-        "", max_length=200_000, description="How to judge, in Markdown; versions are kept."
+    guideline: GuidelineText = Field(
+        "", description="How to judge, in Markdown; versions are kept."
     )
     language: str = Field(
         "en", pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", description="Language of the texts."

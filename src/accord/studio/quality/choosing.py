@@ -12,7 +12,7 @@ from itertools import combinations
 import numpy as np
 from sqlalchemy import func, select
 
-from accord.errors import ConfigError, DataError
+from accord.errors import DataError
 from accord.feedback.ratings import RatingSettings, fit
 from accord.feedback.representation import Representation, representation
 from accord.feedback.selection import Candidate, Goal, Saving, posterior, saving
@@ -97,8 +97,6 @@ def apply(
     Raises ConfigError for a task without choices or options without producers; DataError when
     nothing is open.
     """
-    if goal not in GOALS:
-        raise ConfigError(f"there is no goal {goal!r}", f"goals: {', '.join(GOALS)}")
     snapshot = load(db, project_id)
     items, judged = _open_items(db, project_id)
     candidates = [

@@ -5,22 +5,18 @@ The API names the view in its address, the script in the body, beside what only 
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from accord.studio.bodies import Body, FormBody
 from accord.studio.queue.assigning import SkipReason
+from accord.studio.storage.plain import Reason
 
 LONGEST_NOTE, LONGEST_QUESTION, LONGEST_TURN = 2000, 4000, 20_000
 Lease = Annotated[str, Field(min_length=1, max_length=64)]
 View = Annotated[int, Field(strict=True, description="The view on the screen.")]
 Seconds = Annotated[float, Field(ge=0, lt=1e9, strict=True)]
-
-
-class Body(BaseModel):
-    """What comes in: nothing unknown."""
-
-    model_config = ConfigDict(extra="forbid")
 
 
 class HeartbeatIn(Body):
@@ -62,6 +58,19 @@ class SkipIn(Body):
     lease: Lease
     reason: SkipReason
     note: str | None = Field(None, max_length=LONGEST_NOTE)
+
+
+# --- about answers --------------------------------------------------------------------------------
+class ExcludeIn(FormBody):
+    """Taking an answer out, as a reviewer."""
+
+    reason: Reason
+
+
+class RetireIn(ExcludeIn):
+    """Taking an answer out."""
+
+    state: Literal["withdrawn", "excluded"]
 
 
 # --- from the page --------------------------------------------------------------------------------

@@ -3,24 +3,17 @@ answer could hold them)."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from accord.errors import ConfigError, DataError
+from pydantic import StringConstraints
 
-SHORTEST_REASON, LONGEST_REASON = 3, 300
-"""Characters of a reason that goes into the log."""
+from accord.errors import DataError
 
-
-def reason_in(text: str) -> str:
-    """What somebody gave as the reason, without blanks around it. Raises ConfigError for one that
-    is too short to say anything, or too long."""
-    reason = text.strip()
-    if not SHORTEST_REASON <= len(reason) <= LONGEST_REASON:
-        raise ConfigError(
-            f"the reason has {len(reason)} characters",
-            f"say why in {SHORTEST_REASON} to {LONGEST_REASON}: the log keeps it",
-        )
-    return reason
+LONGEST_REASON = 300
+Reason = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=3, max_length=LONGEST_REASON)
+]
+"""Why something was done to somebody or their answer: the log keeps it."""
 
 
 def check_text(value: Any) -> None:

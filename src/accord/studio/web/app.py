@@ -23,7 +23,7 @@ from starlette.types import Scope
 from accord.errors import AccordError, RunError
 from accord.studio.api.app import create_api
 from accord.studio.delivery import webhooks
-from accord.studio.errors import AnswerError, Conflict, NotAllowed, NotHere
+from accord.studio.errors import AnswerError, Conflict, FieldError, NotAllowed, NotHere
 from accord.studio.people.openid import OpenId, OpenIdSettings
 from accord.studio.people.rate_limits import TooMany
 from accord.studio.storage.database import Database, open_database
@@ -165,7 +165,7 @@ def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, AccordError)
     if isinstance(error, NotHere):
         return _answer(request, 404, words_for(request)("error.missing_text"))
-    if isinstance(error, AnswerError):
+    if isinstance(error, (AnswerError, FieldError)):
         return _answer(request, 400, error.message, field=error.field)
     if isinstance(error, RunError):
         LOG.error("%s", error)

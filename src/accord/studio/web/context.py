@@ -9,15 +9,17 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from pydantic import BaseModel
 from sqlalchemy import select
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from accord.studio.errors import NotAllowed, NotHere
+from accord.studio.bodies import read_form
+from accord.studio.errors import FieldError, NotAllowed, NotHere
 from accord.studio.i18n import LANGUAGES, Words, preferred, words
 from accord.studio.people import accounts, members
 from accord.studio.people.accounts import Visitor, allowed
@@ -29,6 +31,8 @@ from accord.studio.storage.tables import Membership, Project
 from accord.studio.tasks.chat import ChatSampler
 from accord.studio.tasks.markup import visible
 from accord.studio.web import security
+
+M = TypeVar("M", bound=BaseModel)
 
 
 @dataclass
@@ -188,6 +192,7 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> R
     visitor: Visitor | None = getattr(request.state, "visitor", None)
     t = words_for(request)
     notice = request.query_params.get("said", "")
+    error = values.get("error")
     base = {
         "t": t,
         "visitor": visitor,
@@ -197,6 +202,7 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> R
         "csrf": visitor.csrf if visitor else security.form_token(request),
         "notice": notice if f"said.{notice}" in t.texts else None,
         "error": None,
+        "at_fault": _at_fault(error),
         "path": request.url.path,
         "access": None,
         "script": None,
@@ -208,6 +214,14 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> R
     if visitor is None:
         security.keep_form_token(response, request, studio.https)
     return response
+
+
+def _at_fault(error: Any) -> dict[str, str]:
+    """Field of a form -> what is wrong with it, told beside it; of a list's parts the first."""
+    told: dict[str, str] = {}
+    for field, why in error.fields.items() if isinstance(error, FieldError) else ():
+        told.setdefault(field.partition(".")[0], why)
+    return told
 
 
 def go(where: str, notice: str | None = None) -> RedirectResponse:
@@ -224,13 +238,34 @@ async def fields(request: Request) -> dict[str, str]:
 Fields = Annotated[dict[str, str], Depends(fields)]
 
 
-async def lists(request: Request) -> dict[str, list[str]]:
-    """A form's text fields with all their values, for boxes."""
-    form = await request.form(max_files=4, max_fields=1000)
-    return {key: [v for v in form.getlist(key) if isinstance(v, str)] for key in form}
+@dataclass(frozen=True)
+class FormFields:
+    """A form's text fields, each with its values in order."""
+
+    values: dict[str, list[str]]
+
+    def read(self, model: type[M]) -> M:
+        """The form as `model`; raises FieldError."""
+        return read_form(model, {k: v for k, v in self.values.items() if k != "csrf"})
+
+    def last(self, name: str) -> str:
+        """A field's last value; nothing where it is not there."""
+        return self.values.get(name, [""])[-1]
 
 
-Lists = Annotated[dict[str, list[str]], Depends(lists)]
+async def form(request: Request) -> FormFields:
+    """A form's text fields, line breaks as everywhere else. Raises DataError for text that cannot
+    be kept."""
+    sent = await request.form(max_files=4, max_fields=1000)
+    values = {
+        name: [v.replace("\r\n", "\n") for v in sent.getlist(name) if isinstance(v, str)]
+        for name in sent
+    }
+    check_text(values)
+    return FormFields({name: given for name, given in values.items() if given})
+
+
+Sent = Annotated[FormFields, Depends(form)]
 
 
 async def body(request: Request) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from accord.studio.errors import AnswerError, NotHere
 from accord.studio.people import members
 from accord.studio.projects import editing
+from accord.studio.projects.bodies import GuidelineIn
 from accord.studio.queue.bodies import LONGEST_QUESTION
 from accord.studio.storage.tables import Account, Guideline, Question
 from accord.studio.tasks.markup import safe_html
@@ -20,6 +21,7 @@ from accord.studio.web.context import (
     Manager,
     Participant,
     ProjectAccess,
+    Sent,
     Studio,
     StudioDep,
     Worker,
@@ -78,9 +80,9 @@ def read(studio: StudioDep, access: Worker, form: Fields) -> Response:
 
 
 @router.post("/guideline")
-def publish(studio: StudioDep, access: Manager, form: Fields) -> Response:
+def publish(studio: StudioDep, access: Manager, form: Sent) -> Response:
     """A new version."""
-    text = form.get("text", "").replace("\r\n", "\n").strip()
+    text = form.read(GuidelineIn).text
     if text != access.settings.guideline.strip():
         editing.new_guideline(studio.db, access.project.id, text, access.me.id)
     return go(f"/p/{access.project.slug}/guideline", "published")

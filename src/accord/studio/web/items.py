@@ -11,7 +11,6 @@ from fastapi import APIRouter, Depends, Request
 from sqlalchemy import ColumnElement, String, cast, func, or_, select
 from starlette.responses import Response
 
-from accord.errors import ConfigError
 from accord.feedback.records import (
     Correction,
     Critique,
@@ -21,14 +20,16 @@ from accord.feedback.records import (
     to_json,
 )
 from accord.studio.api.base import cursor, position
+from accord.studio.errors import FieldError
 from accord.studio.projects import editing, listing
+from accord.studio.projects.bodies import ItemPauseIn
 from accord.studio.queue import submission
-from accord.studio.storage.plain import reason_in
+from accord.studio.queue.bodies import ExcludeIn
 from accord.studio.storage.tables import Account, Answer, Item, Membership, View
 from accord.studio.tasks import contents, presenting
 from accord.studio.tasks.markup import json_html, visible
 from accord.studio.tasks.presenting import Shown, Text
-from accord.studio.web.context import Fields, Manager, ProjectAccess, Studio, StudioDep, go, require
+from accord.studio.web.context import Manager, ProjectAccess, Sent, Studio, StudioDep, go, require
 from accord.studio.web.quality import shown, stats_cache_of
 
 router = APIRouter(prefix="/p/{slug}")
@@ -290,18 +291,18 @@ def exclude(
     studio: StudioDep,
     key: str,
     answer: str,
-    form: Fields,
+    form: Sent,
     access: ProjectAccess = Reviewer,
 ) -> Response:
     """Take one answer out, with a reason; its slot opens for others."""
     try:
-        reason = reason_in(form.get("reason", ""))
-    except ConfigError as error:
+        wanted = form.read(ExcludeIn)
+    except FieldError as error:
         return _item(request, studio, access, key, error)
     submission.exclude(
         studio.db,
         answer,
-        reason,
+        wanted.reason,
         access.me.public,
         Item.project_id == access.project.id,
         Item.key == key,
@@ -310,9 +311,9 @@ def exclude(
 
 
 @router.post("/items/{key}/pause")
-def pause(studio: StudioDep, key: str, form: Fields, access: Manager) -> Response:
+def pause(studio: StudioDep, key: str, form: Sent, access: Manager) -> Response:
     """Out of the queue, or back in."""
     editing.pause_items(
-        studio.db, access.project.id, [key], form.get("paused") == "1", access.me.id
+        studio.db, access.project.id, [key], form.read(ItemPauseIn).paused, access.me.id
     )
     return go(f"/p/{access.project.slug}/items/{key}", "saved")

@@ -6,7 +6,6 @@ import tempfile
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
@@ -15,16 +14,19 @@ from starlette.responses import Response
 
 from accord.errors import AccordError, ConfigError
 from accord.feedback.formats.reading import SENT, kind_of
+from accord.studio.errors import FieldError
 from accord.studio.people import accounts
 from accord.studio.projects import editing
+from accord.studio.projects.bodies import LifeIn, ShortForm
 from accord.studio.projects.editing import Added, Incoming
-from accord.studio.projects.settings import TASKS, ProjectSettings, parse_settings, settings_from
+from accord.studio.projects.settings import TASKS, ProjectSettings, parse_settings
 from accord.studio.storage.tables import Project
 from accord.studio.web.context import (
-    Fields,
+    FormFields,
     Manager,
     Me,
     ProjectAccess,
+    Sent,
     Studio,
     StudioDep,
     go,
@@ -52,7 +54,7 @@ def new_page(request: Request, me: Me) -> Response:
 
 
 @router.post("/p/new")
-async def new(request: Request, studio: StudioDep, me: Me, form: Fields) -> Response:
+async def new(request: Request, studio: StudioDep, me: Me, form: Sent) -> Response:
     """Make the project and add the file's items."""
     upload = (await request.form()).get("file")
     return await run_in_threadpool(
@@ -61,19 +63,21 @@ async def new(request: Request, studio: StudioDep, me: Me, form: Fields) -> Resp
 
 
 def _new(
-    request: Request, studio: Studio, me: Me, form: dict[str, str], upload: UploadFile | None
+    request: Request, studio: Studio, me: Me, form: FormFields, upload: UploadFile | None
 ) -> Response:
     accounts.check_may_make_projects(me)
     try:
+        as_yaml = form.last("how") == "yaml"
         settings = (
-            parse_settings(form.get("yaml", ""))
-            if form.get("how") == "yaml"
-            else settings_of_form(form)
+            _parsed(form.last("yaml"), "the project file")
+            if as_yaml
+            else form.read(ShortForm).settings()
         )
         rows = None if upload is None or not upload.filename else _read(upload, settings)
     except AccordError as error:
+        values = {name: form.last(name) for name in form.values}
         return page(
-            request, "new.html.j2", 400, tasks=TASKS, values=form, example=EXAMPLE, error=error
+            request, "new.html.j2", 400, tasks=TASKS, values=values, example=EXAMPLE, error=error
         )
     project_id = editing.create_project(studio.db, settings, me.id)
     with studio.db.read() as session:
@@ -84,42 +88,16 @@ def _new(
     return go(f"/p/{slug}/settings?{_count(added)}")
 
 
+def _parsed(text: str, name: str) -> ProjectSettings:
+    """Settings from the text in a form's field `yaml`; raises FieldError."""
+    try:
+        return parse_settings(text, name)
+    except ConfigError as error:
+        raise FieldError({"yaml": error.message}, error.fix) from None
+
+
 def _count(added: Added) -> str:
     return f"new={added.new}&duplicates={added.duplicates}&bad={sum(added.bad.values())}"
-
-
-def settings_of_form(form: dict[str, str]) -> ProjectSettings:
-    """Settings from the short form: one line or a comma between names; raises ConfigError."""
-    raw: dict[str, Any] = {
-        name: form.get(name, "").strip() for name in ("name", "task", "question", "guideline")
-    }
-    raw["guideline"] = raw["guideline"].replace("\r\n", "\n")
-    raw["overlap"] = _whole(form.get("overlap", "1"), "overlap")
-    raw["strength"] = form.get("strength") == "on" and raw["task"] in (
-        "comparison",
-        "clips",
-        "chat",
-    )
-    raw["critique"] = form.get("critique", "off")
-    raw["flags"] = _names(form.get("flags", ""))
-    if raw["task"] == "spans":
-        raw["spans"] = _names(form.get("labels", ""))
-    if form.get("attributes", "").strip():
-        raw["attributes"] = [
-            {"name": name, "low": 1, "high": 5} for name in _names(form["attributes"])
-        ]
-    return settings_from(raw)
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.replace("\n", ",").split(",") if name.strip()]
-
-
-def _whole(text: str, what: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise ConfigError(f"{what} = {text!r} is not a whole number") from None
 
 
 def _read(upload: UploadFile, settings: ProjectSettings) -> Incoming:
@@ -225,20 +203,19 @@ def _settings(
 
 
 @router.post("/p/{slug}/settings")
-def change(request: Request, studio: StudioDep, access: Manager, form: Fields) -> Response:
+def change(request: Request, studio: StudioDep, access: Manager, form: Sent) -> Response:
     """Change the settings; what answers forbid is refused with the reason."""
-    text = form.get("yaml", "").replace("\r\n", "\n")
+    text = form.last("yaml")
     try:
-        editing.update_settings(
-            studio.db, access.project.id, parse_settings(text, "the settings"), access.me.id
-        )
+        settings = _parsed(text, "the settings")
+        editing.update_settings(studio.db, access.project.id, settings, access.me.id)
     except AccordError as error:
         return _settings(request, access, text, error)
     return go(f"/p/{access.project.slug}/settings", "saved")
 
 
 @router.post("/p/{slug}/life")
-def life(studio: StudioDep, access: Manager, form: Fields) -> Response:
+def life(studio: StudioDep, access: Manager, form: Sent) -> Response:
     """Pause, resume or archive."""
-    editing.change_life(studio.db, access.project.id, form.get("do", ""), access.me.id)
+    editing.change_life(studio.db, access.project.id, form.read(LifeIn).do, access.me.id)
     return go(f"/p/{access.project.slug}/settings", "saved")

@@ -9,12 +9,13 @@ from zoneinfo import available_timezones
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from accord.errors import AccordError, ConfigError
-from accord.studio.i18n import LANGUAGES, PSEUDO
+from accord.errors import AccordError
+from accord.studio.errors import FieldError
 from accord.studio.people import accounts, api_tokens, erasing, passwords, rate_limits, self_service
+from accord.studio.people.bodies import AttributesIn, PreferencesIn, TokenIn
 from accord.studio.projects.settings import ATTRIBUTES
 from accord.studio.web import security
-from accord.studio.web.context import Fields, Lists, Me, Studio, StudioDep, go, page
+from accord.studio.web.context import Fields, Me, Sent, Studio, StudioDep, go, page
 
 router = APIRouter(prefix="/me")
 
@@ -28,7 +29,7 @@ def show_me(request: Request, studio: Studio, me: Me, **more: Any) -> Response:
         answers = self_service.recent_answers(session, me.id)
     works = self_service.works(studio.db, me.id)
     status = 400 if more.get("error") or more.get("wrong_password") else 200
-    values = {"secret": None, "error": None, "wrong_password": False} | more
+    values = {"secret": None, "error": None, "wrong_password": False, "form": None} | more
     return page(
         request,
         "me.html.j2",
@@ -52,38 +53,24 @@ def me_page(request: Request, studio: StudioDep, me: Me) -> Response:
 
 
 @router.post("/preferences")
-def preferences(studio: StudioDep, me: Me, form: Fields, boxes: Lists) -> Response:
+def preferences(request: Request, studio: StudioDep, me: Me, form: Sent) -> Response:
     """Language, blur, opt-outs, breaks, time zone."""
-    language = form.get("language", "en")
-    if language not in LANGUAGES and language != PSEUDO:
-        raise ConfigError(
-            f"there is no language {language!r} here", f"languages: {', '.join(LANGUAGES)}"
-        )
-    chosen: dict[str, Any] = {
-        "blur": sorted(set(boxes.get("blur", [])))[:200],
-        "opted_out": sorted(set(boxes.get("opted_out", [])))[:200],
-        "send_at_once": form.get("send_at_once") == "on",
-        "break_minutes": _minutes(form.get("break_minutes", ""), 5, 480),
-        "daily_minutes": _minutes(form.get("daily_minutes", ""), 1, 1440),
-        "timezone": form["timezone"] if form.get("timezone") in available_timezones() else "UTC",
-    }
-    self_service.set_preferences(studio.db, me, language, chosen)
+    try:
+        chosen = form.read(PreferencesIn)
+    except FieldError as error:
+        return show_me(request, studio, me, error=error, form=form)
+    self_service.set_preferences(studio.db, me, chosen)
     return go("/me", "saved")
 
 
-def _minutes(text: str, low: int, high: int) -> int | None:
-    if not text.strip():
-        return None
-    if not text.strip().isdecimal() or not low <= int(text.strip()[:6]) <= high:
-        raise ConfigError(f"{text!r} is not a number of minutes from {low} to {high}")
-    return int(text.strip())
-
-
 @router.post("/attributes")
-def attributes(studio: StudioDep, me: Me, form: Fields) -> Response:
+def attributes(request: Request, studio: StudioDep, me: Me, form: Sent) -> Response:
     """What one chooses to say about oneself; empty fields are not kept."""
-    stated = {name: form[name].strip()[:200] for name in ATTRIBUTES if form.get(name, "").strip()}
-    self_service.set_attributes(studio.db, me, stated)
+    try:
+        stated = form.read(AttributesIn)
+    except FieldError as error:
+        return show_me(request, studio, me, error=error, form=form)
+    self_service.set_attributes(studio.db, me, stated.model_dump(exclude_none=True))
     return go("/me", "saved")
 
 
@@ -99,14 +86,13 @@ def password(request: Request, studio: StudioDep, me: Me, form: Fields) -> Respo
 
 
 @router.post("/tokens")
-def make_token(request: Request, studio: StudioDep, me: Me, form: Fields, boxes: Lists) -> Response:
+def make_token(request: Request, studio: StudioDep, me: Me, form: Sent) -> Response:
     """A program's key, shown once."""
     try:
-        secret = api_tokens.issue_token(
-            studio.db, me, form.get("name", ""), boxes.get("scopes", []), 365
-        )
-    except AccordError as error:
-        return show_me(request, studio, me, error=error)
+        wanted = form.read(TokenIn)
+    except FieldError as error:
+        return show_me(request, studio, me, error=error, form=form)
+    secret = api_tokens.issue_token(studio.db, me, wanted.name, wanted.scopes, 365)
     return show_me(request, studio, me, secret=secret)
 
 
@@ -131,11 +117,9 @@ def data(studio: StudioDep, me: Me) -> Response:
 
 
 @router.post("/answers/{answer_id}/withdraw")
-def withdraw(studio: StudioDep, me: Me, answer_id: str, form: Fields) -> Response:
+def withdraw(studio: StudioDep, me: Me, answer_id: str) -> Response:
     """Take one answer out for good."""
-    self_service.withdraw_one(
-        studio.db, me, answer_id, form.get("reason", "").strip()[:500] or "by its author"
-    )
+    self_service.withdraw_one(studio.db, me, answer_id, "by its author")
     return go("/me", "withdrawn")
 
 

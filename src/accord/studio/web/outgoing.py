@@ -12,11 +12,12 @@ from starlette.responses import Response
 
 from accord.errors import AccordError
 from accord.studio.delivery import exporting, webhooks
+from accord.studio.delivery.bodies import HookIn
 from accord.studio.delivery.exporting import SHAPES, Wanted
 from accord.studio.storage import events
 from accord.studio.storage.tables import Account, Event
 from accord.studio.tasks.markup import safe_html
-from accord.studio.web.context import Lists, Manager, ProjectAccess, Studio, StudioDep, go, require
+from accord.studio.web.context import Manager, ProjectAccess, Sent, Studio, StudioDep, go, require
 from accord.studio.web.quality import shown
 
 router = APIRouter(prefix="/p/{slug}")
@@ -118,23 +119,23 @@ def hooks(request: Request, studio: StudioDep, access: ProjectAccess = Keeper) -
 def _hooks(request: Request, studio: Studio, access: ProjectAccess, **more: Any) -> Response:
     with studio.db.read() as session:
         rows = webhooks.standing(session, access.project.id)
-    values = {"rows": rows, "kinds": webhooks.KINDS, "secret": None, "error": None}
+    values = {"rows": rows, "kinds": webhooks.KINDS, "secret": None, "error": None, "form": None}
     return shown(
         request, "hooks.html.j2", access, 400 if more.get("error") else 200, **{**values, **more}
     )
 
 
 @router.post("/hooks")
-def add(request: Request, studio: StudioDep, access: Manager, form: Lists) -> Response:
+def add(request: Request, studio: StudioDep, access: Manager, form: Sent) -> Response:
     """A new one; its secret is shown once."""
-    url = (form.get("url") or [""])[0].strip()
     try:
+        wanted = form.read(HookIn)
         private = bool(request.app.state.private_webhooks)
         created = webhooks.add(
-            studio.db, access.project.id, url, form.get("kinds", []), access.me.public, private
+            studio.db, access.project.id, wanted.url, wanted.kinds, access.me.public, private
         )
     except AccordError as error:
-        return _hooks(request, studio, access, error=error)
+        return _hooks(request, studio, access, error=error, form=form)
     return _hooks(request, studio, access, secret=created.secret)
 
 

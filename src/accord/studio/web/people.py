@@ -5,18 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter, Request
-from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from accord.errors import AccordError, ConfigError
-from accord.studio.errors import Conflict, NotHere
+from accord.studio.errors import Conflict, FieldError, NotHere
 from accord.studio.people import accounts, erasing, invitations, members, passwords, self_service
+from accord.studio.people.bodies import HouseInvitationIn, HouseMemberIn, InvitationIn, MemberIn
 from accord.studio.people.members import ABOVE
 from accord.studio.web.context import (
     Fields,
+    FormFields,
     Manager,
     Me,
     ProjectAccess,
+    Sent,
     Studio,
     StudioDep,
     go,
@@ -34,7 +36,10 @@ def _people(
     access: ProjectAccess,
     link: str | None = None,
     error: Exception | None = None,
+    form: FormFields | None = None,
+    changed: str | None = None,
 ) -> Response:
+    """changed: the member whose row the error is about; without one it is about the invitation."""
     with studio.db.read() as session:
         rows = members.members(session, access.project.id)
         open_links = invitations.open_invitations(session, access.project.id, studio.db.now())
@@ -50,6 +55,8 @@ def _people(
         states=members.STATES,
         link=link,
         error=error,
+        form=form,
+        changed=changed,
         above=ABOVE,
     )
 
@@ -61,19 +68,21 @@ def people(request: Request, studio: StudioDep, access: Manager) -> Response:
 
 
 @router.post("/p/{slug}/people/invite")
-def invite(request: Request, studio: StudioDep, access: Manager, form: Fields) -> Response:
+def invite(request: Request, studio: StudioDep, access: Manager, form: Sent) -> Response:
     """A link, shown once."""
     try:
-        members.check_may_give(form.get("role", ""), access.role)
-        days, uses = _number(form.get("days", "7")), int(_number(form.get("uses", "1")))
-        secret = invitations.invite(
-            studio.db, access.me, form["role"], access.project.id, days, uses
-        )
+        wanted = form.read(InvitationIn)
+        members.check_may_give(wanted.role, access.role)
     except AccordError as error:
-        return _people(request, studio, access, error=error)
-    return _people(
-        request, studio, access, link=f"{str(request.base_url).rstrip('/')}/join/{secret}"
+        return _people(request, studio, access, error=error, form=form)
+    secret = invitations.invite(
+        studio.db, access.me, wanted.role, access.project.id, wanted.days, wanted.uses
     )
+    return _people(request, studio, access, link=_link(request, f"join/{secret}"))
+
+
+def _link(request: Request, path: str) -> str:
+    return f"{str(request.base_url).rstrip('/')}/{path}"
 
 
 @router.post("/p/{slug}/people/revoke/{number}")
@@ -84,35 +93,16 @@ def revoke(studio: StudioDep, access: Manager, number: int) -> Response:
 
 
 @router.post("/p/{slug}/people/{public}")
-def change(studio: StudioDep, access: Manager, public: str, form: Fields) -> Response:
+def change(
+    request: Request, studio: StudioDep, access: Manager, public: str, form: Sent
+) -> Response:
     """Another role or state: active, paused, quarantined, removed."""
-    role, state = form.get("role", ""), form.get("state", "")
-    members.check_may_give(role, access.role)
-
-    def work(session: Session) -> None:
-        member, account = members.changeable(
-            session, access.project.id, public, access.me, access.role
-        )
-        now, by = studio.db.now(), access.me.public
-        if role != member.role:
-            members.change_role(session, access.project.id, account.id, role, now, by)
-        reason = form.get("reason", "").strip() or None
-        if (state, reason) != (member.state, member.reason):
-            where = (session, access.project.id, account.id)
-            members.set_member_state(*where, state, reason, now, by)
-
-    studio.db.transact(work)
-    return go(f"/p/{access.project.slug}/people", "saved")
-
-
-def _number(text: str) -> float:
     try:
-        number = float(text)
-    except ValueError:
-        raise ConfigError(f"{text!r} is not a number") from None
-    if not 0 < number < 1e6:
-        raise ConfigError(f"{text} is out of range")
-    return number
+        wanted = form.read(MemberIn).model_dump()
+        members.change(studio.db, access.project.id, public, access.me, access.role, **wanted)
+    except FieldError as error:
+        return _people(request, studio, access, error=error, form=form, changed=public)
+    return go(f"/p/{access.project.slug}/people", "saved")
 
 
 # --- the house ------------------------------------------------------------------------------------
@@ -122,6 +112,7 @@ def _house(
     me: Me,
     link: str | None = None,
     error: Exception | None = None,
+    form: FormFields | None = None,
 ) -> Response:
     if me.role not in ("owner", "auditor"):
         raise NotHere("there is no such page")
@@ -137,6 +128,7 @@ def _house(
         roles=accounts.HOUSE_ROLES,
         link=link,
         error=error,
+        form=form,
     )
 
 
@@ -152,17 +144,15 @@ def house(request: Request, studio: StudioDep, me: Me) -> Response:
 
 
 @router.post("/people/invite")
-def house_invite(request: Request, studio: StudioDep, me: Me, form: Fields) -> Response:
+def house_invite(request: Request, studio: StudioDep, me: Me, form: Sent) -> Response:
     """A link into the house, shown once."""
     _owner(me)
     try:
-        days = _number(form.get("days", "7"))
-        secret = invitations.invite(
-            studio.db, me, form.get("role", ""), None, days, int(_number(form.get("uses", "1")))
-        )
-    except AccordError as error:
-        return _house(request, studio, me, error=error)
-    return _house(request, studio, me, link=f"{str(request.base_url).rstrip('/')}/join/{secret}")
+        wanted = form.read(HouseInvitationIn)
+    except FieldError as error:
+        return _house(request, studio, me, error=error, form=form)
+    secret = invitations.invite(studio.db, me, wanted.role, None, wanted.days, wanted.uses)
+    return _house(request, studio, me, link=_link(request, f"join/{secret}"))
 
 
 @router.post("/people/revoke/{number}")
@@ -174,12 +164,11 @@ def house_revoke(studio: StudioDep, me: Me, number: int) -> Response:
 
 
 @router.post("/people/{public}")
-def house_change(studio: StudioDep, me: Me, public: str, form: Fields) -> Response:
+def house_change(studio: StudioDep, me: Me, public: str, form: Sent) -> Response:
     """Another role in the house, or no entry any more."""
     _owner(me)
-    accounts.change_account(
-        studio.db, public, form.get("role", ""), form.get("disabled") == "on", me
-    )
+    wanted = form.read(HouseMemberIn)
+    accounts.change_account(studio.db, public, wanted.role, wanted.disabled, me)
     return go("/people", "saved")
 
 
@@ -226,8 +215,7 @@ def person_password(request: Request, studio: StudioDep, me: Me, public: str) ->
         secret = passwords.make_link(studio.db, public, me)
     except Conflict as error:
         return _person(request, studio, me, public, error=error)
-    link = f"{str(request.base_url).rstrip('/')}/password/{secret}"
-    return _person(request, studio, me, public, link=link)
+    return _person(request, studio, me, public, link=_link(request, f"password/{secret}"))
 
 
 @router.post("/people/{public}/erase")

@@ -8,23 +8,23 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, Request
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
 from starlette.responses import Response
 
-from accord.errors import AccordError, ConfigError
+from accord.errors import AccordError
 from accord.statistics.intervals import Interval
-from accord.studio.errors import NotAllowed, NotHere
+from accord.studio.errors import FieldError, NotAllowed
 from accord.studio.people import members
+from accord.studio.people.bodies import StandingIn
 from accord.studio.quality import charts, choosing
+from accord.studio.quality.bodies import SelectionIn
 from accord.studio.quality.cache import CachedStats, StatsCache
 from accord.studio.quality.measures import Forecast, forecast
 from accord.studio.queue import assigning
-from accord.studio.storage.plain import reason_in
-from accord.studio.storage.tables import Account, Item
+from accord.studio.storage.tables import Item
 from accord.studio.web.context import (
-    Fields,
     Manager,
     ProjectAccess,
+    Sent,
     Studio,
     StudioDep,
     go,
@@ -137,42 +137,34 @@ def annotators(request: Request, access: ProjectAccess = Looker) -> Response:
         "annotators.html.j2",
         access,
         numbers=stats_cache_of(request).get(access.project.id, "people"),
+        changed=None,
     )
 
 
 @router.post("/annotators/{public}")
 def change(
-    request: Request, studio: StudioDep, access: Manager, public: str, form: Fields
+    request: Request, studio: StudioDep, access: Manager, public: str, form: Sent
 ) -> Response:
     """Quarantine or restore, with a reason; or put into the reference set, or take out."""
-    do = form.get("do", "")
-
-    def work(session: Session) -> None:
-        now = studio.db.now()
-        if do in ("trust", "distrust"):
-            account = session.scalar(select(Account.id).where(Account.public == public))
-            if account is None:
-                raise NotHere("there is no such member")
-            members.set_trusted(
-                session, access.project.id, account, do == "trust", now, access.me.public
-            )
-            return
-        if do not in ("quarantine", "restore"):
-            raise ConfigError(f"there is nothing called {do!r} to do")
-        why = reason_in(form.get("reason", ""))
-        state = "quarantined" if do == "quarantine" else "active"
-        project_id, me = access.project.id, access.me
-        _, member = members.changeable(session, project_id, public, me, access.role)
-        members.set_member_state(session, project_id, member.id, state, why, now, me.public)
-
+    project_id, me = access.project.id, access.me
     try:
-        studio.db.transact(work)
-    except (ConfigError, NotAllowed) as error:
-        numbers = stats_cache_of(request).get(access.project.id, "people")
-        return shown(request, "annotators.html.j2", access, 400, numbers=numbers, error=error)
-    return go(
-        f"/p/{access.project.slug}/{'integrity' if do.endswith('trust') else 'annotators'}", "saved"
-    )
+        wanted = form.read(StandingIn)
+        if wanted.do in ("trust", "distrust"):
+            studio.db.transact(
+                lambda session: members.set_trusted(
+                    session, project_id, public, wanted.do == "trust", studio.db.now(), me.public
+                )
+            )
+            return go(f"/p/{access.project.slug}/integrity", "saved")
+        state = "quarantined" if wanted.do == "quarantine" else "active"
+        members.change(
+            studio.db, project_id, public, me, access.role, state=state, reason=wanted.reason
+        )
+    except (FieldError, NotAllowed) as error:
+        numbers = stats_cache_of(request).get(project_id, "people")
+        told = {"numbers": numbers, "error": error, "changed": public}
+        return shown(request, "annotators.html.j2", access, 400, **told)
+    return go(f"/p/{access.project.slug}/annotators", "saved")
 
 
 @router.get("/groups")
@@ -240,16 +232,11 @@ def _selection(request: Request, studio: Studio, access: ProjectAccess, **more: 
 
 
 @router.post("/selection")
-def apply(request: Request, studio: StudioDep, access: Manager, form: Fields) -> Response:
+def apply(request: Request, studio: StudioDep, access: Manager, form: Sent) -> Response:
     """Give items priorities by a goal; a fifth stays random."""
     try:
-        count = int(form.get("count", "")) if form.get("count", "").isdecimal() else 0
-        if not 1 <= count <= choosing.MOST:
-            raise ConfigError(
-                f"{form.get('count', '')!r} is not a number of pairs from 1 to {choosing.MOST:,}"
-            )
-        goal: Any = form.get("goal", "")  # `apply` refuses an unknown one
-        done = choosing.apply(studio.db, access.project.id, goal, count, access.me.id)
+        wanted = form.read(SelectionIn)
+        done = choosing.apply(studio.db, access.project.id, wanted.goal, wanted.count, access.me.id)
     except AccordError as error:
         return _selection(request, studio, access, error=error)
     return _selection(request, studio, access, applied=done)

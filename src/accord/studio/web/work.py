@@ -10,11 +10,12 @@ from dataclasses import asdict
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Request
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from starlette.responses import FileResponse, JSONResponse, Response
 
+from accord.studio.bodies import read
 from accord.studio.errors import AnswerError
 from accord.studio.people import self_service, wellbeing
 from accord.studio.projects import listing
@@ -103,15 +104,10 @@ def clip(studio: StudioDep, access: Participant, view: int, name: str) -> Respon
 
 # --- what the script asks for ---------------------------------------------------------------------
 def body_of(model: type[M]) -> Callable[[dict[str, Any]], M]:
-    """A dependency: the request's JSON as a model; raises AnswerError naming the field at fault."""
+    """A dependency: the request's JSON as a model; raises FieldError."""
 
     def parsed(body: Json) -> M:
-        try:
-            return model.model_validate(body)
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"])
-            raise AnswerError(field, f"{field}: {first['msg']}") from None
+        return read(model, body)
 
     return parsed
 
