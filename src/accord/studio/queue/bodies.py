@@ -13,7 +13,7 @@ from accord.studio.bodies import Body, FormBody
 from accord.studio.queue.assigning import SkipReason
 from accord.studio.storage.plain import Reason
 
-LONGEST_NOTE, LONGEST_QUESTION, LONGEST_TURN = 2000, 4000, 20_000
+LONGEST_NOTE, LONGEST_TURN = 2000, 20_000
 Lease = Annotated[str, Field(min_length=1, max_length=64)]
 View = Annotated[int, Field(strict=True, description="The view on the screen.")]
 Seconds = Annotated[float, Field(ge=0, lt=1e9, strict=True)]
@@ -73,6 +73,19 @@ class RetireIn(ExcludeIn):
     state: Literal["withdrawn", "excluded"]
 
 
+# --- questions ------------------------------------------------------------------------------------
+class QuestionIn(FormBody):
+    """A question to those who manage the project."""
+
+    text: str = Field(min_length=1, max_length=4000)
+
+
+class ReplyIn(FormBody):
+    """The answer to one, for all; nothing takes it back."""
+
+    reply: str = Field("", max_length=20_000)
+
+
 # --- from the page --------------------------------------------------------------------------------
 class PageHeartbeat(HeartbeatIn):
     """Of a view."""
@@ -107,10 +120,9 @@ class PageUndo(Body):
     answer: Annotated[str, Field(min_length=1, max_length=64)]
 
 
-class PageQuestion(Body):
+class PageQuestion(QuestionIn):
     """A question, about the item on the screen where there is one."""
 
-    text: str = Field(min_length=1, max_length=LONGEST_QUESTION)
     view: View | None = None
 
 

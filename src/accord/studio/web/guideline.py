@@ -9,11 +9,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
-from accord.studio.errors import AnswerError, NotHere
+from accord.studio.errors import FieldError, NotHere
 from accord.studio.people import members
 from accord.studio.projects import editing
 from accord.studio.projects.bodies import GuidelineIn
-from accord.studio.queue.bodies import LONGEST_QUESTION
+from accord.studio.queue.bodies import QuestionIn, ReplyIn
 from accord.studio.storage.tables import Account, Guideline, Question
 from accord.studio.tasks.markup import safe_html
 from accord.studio.web.context import (
@@ -127,24 +127,19 @@ def _questions(
 
 
 @router.post("/questions")
-def ask_question(
-    request: Request, studio: StudioDep, access: Participant, form: Fields
-) -> Response:
+def ask_question(request: Request, studio: StudioDep, access: Participant, form: Sent) -> Response:
     """Ask; an auditor only reads."""
-    text = form.get("text", "").strip()
     try:
-        if len(text) > LONGEST_QUESTION:
-            raise AnswerError("text", f"a question has at most {LONGEST_QUESTION:,} characters")
-        ask(studio, access, text)
-    except AnswerError as error:
+        ask(studio, access, form.read(QuestionIn).text)
+    except FieldError as error:
         return _questions(request, studio, access, error)
     return go(f"/p/{access.project.slug}/questions", "asked")
 
 
 @router.post("/questions/{number}")
-def reply(studio: StudioDep, number: int, access: Reviewer, form: Fields) -> Response:
+def reply(studio: StudioDep, number: int, access: Reviewer, form: Sent) -> Response:
     """Answer a question, for all."""
-    text = form.get("reply", "").strip()[:20_000]
+    text = form.read(ReplyIn).reply
 
     def work(session: Session) -> None:
         asked = session.get(Question, number)

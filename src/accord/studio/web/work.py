@@ -245,14 +245,12 @@ def question(
     sent: Annotated[PageQuestion, Depends(body_of(PageQuestion))],
 ) -> Any:
     """Ask about the guideline, or about the item on the screen."""
-    ask(studio, access, sent.text.strip(), sent.view)
+    ask(studio, access, sent.text, sent.view)
     return {"asked": True}
 
 
 def ask(studio: Studio, access: ProjectAccess, text: str, view_id: int | None = None) -> None:
-    """Store a question; raises AnswerError for an empty one."""
-    if not text:
-        raise AnswerError("text", "the question is empty")
+    """Store a question."""
 
     def work(session: Session) -> None:
         item = None
