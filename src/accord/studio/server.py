@@ -17,6 +17,7 @@ from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
+from pydantic import TypeAdapter
 
 from accord.errors import ConfigError
 from accord.network import NO_ANSWER, http_client
@@ -27,10 +28,8 @@ from accord.studio.storage.engines import safe_url
 from accord.studio.tasks.chat import ChatSampler
 from accord.studio.web.app import StudioConfig, create_app
 
-DATABASE, MEDIA, HTTPS = "ACCORD_STUDIO_DATABASE", "ACCORD_STUDIO_MEDIA", "ACCORD_STUDIO_HTTPS"
-PRIVATE = "ACCORD_STUDIO_PRIVATE_WEBHOOKS"
-OIDC_ISSUER, OIDC_CLIENT = "ACCORD_STUDIO_OIDC_ISSUER", "ACCORD_STUDIO_OIDC_CLIENT"
-OIDC_NAME = "ACCORD_STUDIO_OIDC_NAME"
+SERVING = "ACCORD_STUDIO_SERVING"
+"""What `serve` was asked for, as JSON, for the worker processes."""
 OIDC_SECRET = "ACCORD_OIDC_SECRET"
 """Given by whoever starts the studio: on the command line everybody on the machine could read
 it."""
@@ -61,24 +60,25 @@ class Serving:
         return f"http://{host}:{self.port}"
 
 
+_SERVING = TypeAdapter(Serving)
+
+
+def for_workers(wanted: Serving) -> str:
+    """What worker processes find in the environment."""
+    return _SERVING.dump_json(wanted).decode()
+
+
 def from_environment(sampler: ChatSampler | None = None) -> FastAPI:
     """The application for a worker process, by what `serve` set in the environment."""
-    media = os.environ.get(MEDIA)
-    https, private = (os.environ.get(name) == "1" for name in (HTTPS, PRIVATE))
-    folder = Path(media) if media else None
-    openid = None
-    if os.environ.get(OIDC_ISSUER):
-        openid = OpenIdSettings(
-            *(os.environ[name] for name in (OIDC_ISSUER, OIDC_CLIENT, OIDC_SECRET, OIDC_NAME))
-        )
+    wanted = _SERVING.validate_json(os.environ[SERVING])
     return create_app(
         StudioConfig(
-            os.environ[DATABASE],
-            folder,
+            wanted.database,
+            wanted.media,
             sampler,
-            https=https,
-            private_webhooks=private,
-            openid=openid,
+            https=wanted.https,
+            private_webhooks=wanted.private_webhooks,
+            openid=wanted.openid,
         )
     )
 
@@ -133,7 +133,7 @@ def serve(
         _say_openid(wanted.openid, say)
     if open_browser:
         threading.Thread(target=_open_when_up, args=(wanted.address, where), daemon=True).start()
-    _tell_workers(wanted)
+    os.environ[SERVING] = for_workers(wanted)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     uvicorn.run(
         application,
@@ -145,26 +145,6 @@ def serve(
         server_header=False,
         proxy_headers=True,
     )
-
-
-def _tell_workers(wanted: Serving) -> None:
-    """Worker processes read the environment: see `from_environment`."""
-    environment = {
-        DATABASE: wanted.database,
-        HTTPS: "1" if wanted.https else "0",
-        PRIVATE: "1" if wanted.private_webhooks else "0",
-        MEDIA: "" if wanted.media is None else str(wanted.media),
-        OIDC_ISSUER: "",
-    }
-    if wanted.openid is not None:
-        provider = wanted.openid
-        environment |= {
-            OIDC_ISSUER: provider.issuer,
-            OIDC_CLIENT: provider.client_id,
-            OIDC_SECRET: provider.secret,
-            OIDC_NAME: provider.name,
-        }
-    os.environ.update(environment)
 
 
 def _say_openid(given: OpenIdSettings, say: Callable[[str], object]) -> None:

@@ -17,6 +17,7 @@ from houses import PASSWORD, Client, House, make_house
 from sqlalchemy import func, select
 
 from accord.errors import ConfigError
+from accord.studio import server
 from accord.studio.people import accounts, invitations, rate_limits, self_service
 from accord.studio.people.openid import OpenId, OpenIdError, OpenIdSettings
 from accord.studio.storage import events
@@ -450,6 +451,23 @@ def test_settings_that_cannot_be(issuer: str, client: str, secret: str, message:
         OpenIdSettings(issuer, client, secret)
     assert message in str(refused.value)
     assert "secret" not in repr(OpenIdSettings("https://login.example.org", "c", "secret"))
+
+
+def test_worker_processes_are_told_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    provider = OpenIdSettings("https://login.example.org", "c", "secret", "Acme")
+    database = str(tmp_path / "studio.db")
+    wanted = server.Serving(database, "::", 80, 2, tmp_path, True, True, provider)
+    monkeypatch.setenv(server.SERVING, server.for_workers(wanted))
+    state = server.from_environment().state
+    assert (state.studio.openid.settings, state.studio.media) == (provider, tmp_path)
+    assert (state.studio.https, state.private_webhooks) == (True, True)
+    state.studio.db.close()
+    plain = server.Serving(database)
+    monkeypatch.setenv(server.SERVING, server.for_workers(plain))
+    state = server.from_environment().state
+    assert (state.studio.openid, state.studio.media) == (None, None)
+    assert (state.studio.https, state.private_webhooks) == (False, False)
+    state.studio.db.close()
 
 
 def test_in_a_browser(served: Any, visit: Callable[..., Any], provider: Provider) -> None:
