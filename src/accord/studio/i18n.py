@@ -1,6 +1,7 @@
 """Words in the reader's language: JSON catalogues, one flat mapping of key to text per language.
 
-A text may hold {names}. One that depends on {count} is a mapping from CLDR's plural categories of
+A text may hold {names}; whole numbers filled in, and what `Words` writes of numbers, shares and
+times, are written as CLDR says of the language. A text that depends on {count} is a mapping from CLDR's plural categories of
 its language (English and German: one, other) to texts. Keys and categories are checked by the
 tests: every language has the same keys and its own categories, every key that is used exists.
 """
@@ -9,12 +10,21 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import lru_cache
 from importlib import resources
+from math import isnan
+from numbers import Integral
 from typing import Any
 
 from babel import Locale
+from babel.dates import format_date, format_skeleton
+from babel.numbers import format_currency, format_decimal, format_percent
+from babel.units import format_unit
+
+from accord.statistics.intervals import Interval
 
 LANGUAGES = {"en": "English", "de": "Deutsch"}
 PSEUDO = "ar-XB"
@@ -47,11 +57,67 @@ class Words:
         if not isinstance(text, str):
             form = self.locale.plural_form(values["count"])
             text = text.get(form, text["other"])  # the invented language has English's forms
-        return re.sub(r"\{(\w+)\}", lambda found: str(values[found[1]]), text) if values else text
+        if not values:
+            return text
+        return re.sub(r"\{(\w+)\}", lambda found: self._filled(values[found[1]]), text)
+
+    def _filled(self, value: Any) -> str:
+        return self.number(value) if isinstance(value, Integral) else str(value)
+
+    def number(self, value: Any, digits: int = 0, signed: bool = False) -> str:
+        """A number with `digits` decimals as the reader's language writes it; signed: "+" too."""
+        form = _decimals(digits)
+        return format_decimal(value, f"+{form};-{form}" if signed else form, self.locale)
+
+    def rough(self, value: float) -> str:
+        """A number with up to three digits that say something."""
+        return format_decimal(value, "@@#", self.locale)
+
+    def percent(self, share: float) -> str:
+        """A share (0 to 1) as a whole percentage."""
+        return format_percent(share, locale=self.locale)
+
+    def unit(self, value: float, unit: str, digits: int = 0) -> str:
+        """A time with its unit: "second", "minute" or "hour"."""
+        return format_unit(value, f"duration-{unit}", "short", _decimals(digits), self.locale)
+
+    def money(self, value: float, currency: str) -> str:
+        """An amount; currency: its ISO code."""
+        return format_currency(value, currency, locale=self.locale)
+
+    def interval(self, value: Interval | None, digits: int = 2) -> str:
+        """An estimate with its 95 % interval: 1.20 (0.80 to 1.61)."""
+        return self._interval(value, lambda number: self.number(number, digits))
+
+    def percent_interval(self, value: Interval | None) -> str:
+        """A share (0 to 1) with its 95 % interval: 87% (81% to 92%)."""
+        return self._interval(value, self.percent)
+
+    def _interval(self, value: Interval | None, write: Callable[[float], str]) -> str:
+        if value is None or isnan(value.value):
+            return "–"
+        if isnan(value.low):
+            return write(value.value)
+        ends = self("quality.range", low=write(value.low), high=write(value.high))
+        return f"{write(value.value)} ({ends})"
+
+    def day(self, at: float) -> str:
+        """The day of a time (seconds since 1970), in UTC."""
+        return format_date(datetime.fromtimestamp(at, UTC), locale=self.locale)
+
+    def moment(self, at: float, seconds: bool = False) -> str:
+        """A time (seconds since 1970), in UTC, to the minute or the second."""
+        skeleton, when = "Hms" if seconds else "Hm", datetime.fromtimestamp(at, UTC)
+        clock = format_skeleton(skeleton, when, locale=self.locale)
+        return f"{self.locale.datetime_formats['medium'].format(clock, self.day(at))} UTC"
 
     def starting(self, *prefixes: str) -> dict[str, Text]:
         """The texts whose keys start so: what a script needs."""
         return {key: text for key, text in self.texts.items() if key.startswith(prefixes)}
+
+
+def _decimals(digits: int) -> str:
+    return f"#,##0.{'0' * digits}" if digits else "#,##0"
 
 
 @lru_cache(maxsize=8)

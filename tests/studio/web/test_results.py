@@ -24,6 +24,7 @@ from accord.feedback.simulate import BAD, Offered, judge_ranking, simulated_crow
 from accord.seeds import derive_seed
 from accord.spreadsheets import FORMULA
 from accord.studio.delivery import exporting
+from accord.studio.i18n import words
 from accord.studio.people import accounts, members
 from accord.studio.projects import editing
 from accord.studio.projects.settings import ProjectSettings
@@ -69,9 +70,7 @@ def test_the_overview_says_what_the_functions_say(house: House, owner: Client, s
     assert page.status_code == 200
     found = overview(load(house.db, house.project_id(slug)), house.db.now())
     strict = found.agreement.value["strict"]
-    assert (
-        f"{100 * strict.value:.0f} % ({100 * strict.low:.0f}–{100 * strict.high:.0f})" in page.text
-    )
+    assert words("en").percent_interval(strict) in page.text
     assert f"from {sum(found.per_day)} answers" in text(page)
     assert "Known answers right" in page.text
     assert found.gold_asked > 0
@@ -228,8 +227,8 @@ def test_representation_against_the_population(house: House, owner: Client, slug
     )
     editing.update_settings(house.db, project.id, new, None)
     page = text(owner.page(f"/p/{slug}/representation"))
-    assert "In the population, but nobody or too few to show here: Fiji 2 %" in page
-    assert re.search(r"Kenya 8 .*10 % · more here", page), page
+    assert "In the population, but nobody or too few to show here: Fiji 2%" in page
+    assert re.search(r"Kenya 8 .*10% · more here", page), page
 
 
 def test_the_log_is_verified_and_a_change_is_found(house: House, owner: Client, slug: str) -> None:
@@ -327,9 +326,7 @@ def test_numbers_are_kept_until_something_changes(house: House) -> None:
     assert (stats_cache.get(project_id, "count"), len(calls)) == (first, 1)
     with house.db.read() as session:
         ann = accounts.named(session, "ann 1").public
-    house.db.transact(
-        lambda s: members.set_trusted(s, project_id, ann, True, house.db.now(), None)
-    )
+    house.db.transact(lambda s: members.set_trusted(s, project_id, ann, True, house.db.now(), None))
     assert stats_cache.get(project_id, "count").value == first.value
     assert len(calls) == 2
     assert (

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from importlib import resources
+from math import nan
 from pathlib import Path
 
+import numpy as np
 import pytest
 from babel import Locale
 from houses import Client, House
 
-from accord.studio.i18n import LANGUAGES, PSEUDO, preferred, words
+from accord.statistics.intervals import Interval
+from accord.studio.i18n import LANGUAGES, PSEUDO, Words, preferred, words
 from accord.studio.projects.settings import TASKS
 
 ROOT = Path(str(resources.files("accord.studio")))
@@ -66,6 +70,47 @@ def test_a_text_follows_its_number() -> None:
         assert words(language)("limit.token", count=2) == many
         assert words(language)("limit.token", count=0) == many.replace("2", "0")
     assert words("en")("quality.groups_found", count=1) == "One taste explains the votes best."
+
+
+AT = 1_735_819_385.0  # 2025-01-02 12:03:05 UTC
+WRITTEN = [
+    (lambda t: t.number(12345), "12,345", "12.345"),
+    (lambda t: t.number(-1234.55, 1), "-1,234.6", "-1.234,6"),
+    (lambda t: t.number(2.5, 1, True), "+2.5", "+2,5"),
+    (lambda t: t.rough(0.012345), "0.0123", "0,0123"),
+    (lambda t: t.percent(0.873), "87%", "87\u00a0%"),
+    (lambda t: t.unit(1.5, "hour", 1), "1.5 hr", "1,5 Std."),
+    (lambda t: t.money(1234.5, "EUR"), "€1,234.50", "1.234,50\u00a0€"),
+    (lambda t: t.day(AT), "Jan 2, 2025", "02.01.2025"),
+    (lambda t: t.moment(AT), "Jan 2, 2025, 12:03 UTC", "02.01.2025, 12:03 UTC"),
+    (lambda t: t.moment(AT, True), "Jan 2, 2025, 12:03:05 UTC", "02.01.2025, 12:03:05 UTC"),
+    (lambda t: t.interval(Interval(1.2, -0.8, 1.61)), "1.20 (-0.80 to 1.61)", "1,20 (-0,80 bis 1,61)"),
+    (lambda t: t.percent_interval(Interval(0.5, nan, nan)), "50%", "50\u00a0%"),
+    (lambda t: t.percent_interval(None), "–", "–"),
+    (lambda t: t("home.filled", filled=1000, slots=np.int64(2000)), "1,000 of 2,000 answers", "1.000 von 2.000 Antworten"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("write", "english", "german"), WRITTEN)
+def test_numbers_and_dates_are_written_as_the_reader_does(
+    write: Callable[[Words], str], english: str, german: str
+) -> None:
+    assert (write(words("en")), write(words("de"))) == (english, german)
+
+
+def test_pages_write_numbers_in_the_readers_language(house: House, owner: Client) -> None:
+    slug = house.project(count=40, overlap=100)
+    assert "0 / 4,000" in owner.page(f"/p/{slug}").text
+    owner.fill("/me/preferences", {"language": "de"})
+    assert "0 / 4.000" in owner.page(f"/p/{slug}").text
+    assert "0 von 4.000" in owner.page("/").text
+    log = owner.page(f"/p/{slug}/log").text
+    assert re.search(r">\d\d\.\d\d\.\d{4}, \d\d:\d\d:\d\d UTC<", log)
+
+
+def test_no_template_writes_numbers_by_itself() -> None:
+    for file in (ROOT / "templates").glob("*.j2"):
+        assert not re.search(r"format\(|\|round|\{:", file.read_text(encoding="utf-8")), file.name
 
 
 def test_scripts_get_texts_that_need_no_number() -> None:

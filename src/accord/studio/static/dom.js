@@ -27,11 +27,13 @@ export function pressed(button, on) {
   if (button.getAttribute("aria-pressed") !== said) button.setAttribute("aria-pressed", said);
 }
 
-/** Texts by key; {names} are filled in. */
+const spelt = (value) => (typeof value === "number" ? value.toLocaleString(document.documentElement.lang) : String(value));
+
+/** Texts by key; {names} are filled in, numbers as the page's language writes them. */
 export function translator(texts) {
   return (key, values = {}) => {
     if (!(key in texts)) throw new Error(`no text for ${key}`);
-    return texts[key].replace(/\{(\w+)\}/g, (_, name) => String(values[name]));
+    return texts[key].replace(/\{(\w+)\}/g, (_, name) => spelt(values[name]));
   };
 }
 

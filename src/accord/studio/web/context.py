@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -59,10 +58,6 @@ def templates() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["visible"] = visible
-    environment.filters["day"] = lambda at: datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d")
-    environment.filters["moment"] = lambda at: datetime.fromtimestamp(at, UTC).strftime(
-        "%Y-%m-%d %H:%M UTC"
-    )
     return environment
 
 

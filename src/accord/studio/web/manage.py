@@ -15,6 +15,7 @@ from starlette.responses import Response
 from accord.errors import AccordError, ConfigError
 from accord.feedback.formats.reading import SENT, kind_of
 from accord.studio.errors import FieldError
+from accord.studio.i18n import Words
 from accord.studio.people import accounts
 from accord.studio.projects import editing
 from accord.studio.projects.bodies import LifeIn, ShortForm
@@ -31,6 +32,7 @@ from accord.studio.web.context import (
     StudioDep,
     go,
     page,
+    words_for,
 )
 
 router = APIRouter()
@@ -145,7 +147,7 @@ def _add(
         added = _added(studio, access.project.id, _read(upload, access.settings), access.me.id)
     except AccordError as error:
         return _settings(request, access, access.settings.dump(), error)
-    reasons = _reasons(added)
+    reasons = _reasons(added, words_for(request))
     return _settings(request, access, access.settings.dump(), None, added, reasons)
 
 
@@ -153,15 +155,15 @@ MOST_REASONS = 50
 """That a page lists one by one."""
 
 
-def _reasons(added: Added) -> list[str]:
+def _reasons(added: Added, t: Words) -> list[str]:
     """Why rows cannot be used, the most frequent reasons first; the rest is counted."""
     reasons = [
-        f"{reason} ({count}; first: {added.first_bad[reason]})"
+        f"{reason} ({t.number(count)}; first: {added.first_bad[reason]})"
         for reason, count in Counter(added.bad).most_common(MOST_REASONS)
     ]
     others = sorted(added.bad.values(), reverse=True)[MOST_REASONS:]
     if others:
-        reasons.append(f"{len(others):,} other reasons ({sum(others):,} rows)")
+        reasons.append(t("settings.other_reasons", count=len(others), rows=sum(others)))
     return reasons
 
 
@@ -180,15 +182,15 @@ def _settings(
     reasons: list[str] | None = None,
 ) -> Response:
     counted = {
-        key: value
+        key: int(value[:9])
         for key in ("new", "duplicates", "bad")
         if (value := request.query_params.get(key, "")).isdecimal()
     }
     if added is not None:
         counted = {
-            "new": str(added.new),
-            "duplicates": str(added.duplicates),
-            "bad": str(sum(added.bad.values())),
+            "new": added.new,
+            "duplicates": added.duplicates,
+            "bad": sum(added.bad.values()),
         }
     return page(
         request,

@@ -3,7 +3,6 @@ integrity, selection, coverage."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request
@@ -11,14 +10,13 @@ from sqlalchemy import func, select
 from starlette.responses import Response
 
 from accord.errors import AccordError
-from accord.statistics.intervals import Interval
 from accord.studio.errors import FieldError, NotAllowed
 from accord.studio.people import members
 from accord.studio.people.bodies import StandingIn
 from accord.studio.quality import charts, choosing
 from accord.studio.quality.bodies import SelectionIn
 from accord.studio.quality.cache import CachedStats, StatsCache
-from accord.studio.quality.measures import Forecast, forecast
+from accord.studio.quality.measures import forecast
 from accord.studio.queue import assigning
 from accord.studio.storage.tables import Item
 from accord.studio.web.context import (
@@ -54,40 +52,12 @@ def stats_cache_of(request: Request) -> StatsCache:
     return cache
 
 
-def percent(value: Interval | None) -> str:
-    """87 % (81–92)"""
-    if value is None or value.value != value.value:
-        return "–"
-    if value.low != value.low:
-        return f"{100 * value.value:.0f} %"
-    return f"{100 * value.value:.0f} % ({100 * value.low:.0f}–{100 * value.high:.0f})"
-
-
-def number(value: Interval | None, digits: int = 2) -> str:
-    """1.20 (0.80 to 1.61)"""
-    if value is None or value.value != value.value:
-        return "–"
-    if value.low != value.low:
-        return f"{value.value:.{digits}f}"
-    return f"{value.value:.{digits}f} ({value.low:.{digits}f} to {value.high:.{digits}f})"
-
-
 def shown(
     request: Request, template: str, access: ProjectAccess, status: int = 200, **values: Any
 ) -> Response:
     """A page of this group, with what its templates use."""
-    tools = {
-        "tabs": TABS,
-        "charts": charts,
-        "percent": percent,
-        "number": number,
-        "moment": _moment,
-    }
+    tools = {"tabs": TABS, "charts": charts}
     return page(request, template, status, access=access, **tools, **values)
-
-
-def _moment(at: float | None) -> str:
-    return "" if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 # --- how it goes ----------------------------------------------------------------------------------
@@ -117,15 +87,7 @@ def dashboard(request: Request, studio: StudioDep, access: ProjectAccess = Looke
         progress=progress,
         states=states,
         coming=coming,
-        when=None if coming is None else _when(coming),
     )
-
-
-def _when(coming: Forecast) -> tuple[str, str] | None:
-    """Days from now, in words that are not more exact than they can be."""
-    if coming.days is None:
-        return None
-    return f"{coming.days.value:.1f}", f"{coming.days.low:.1f}–{coming.days.high:.1f}"
 
 
 # --- people ---------------------------------------------------------------------------------------
