@@ -21,14 +21,14 @@ from accord.studio.people.bodies import (
     PreferencesIn,
     TokenIn,
 )
-from accord.studio.projects import editing
+from accord.studio.projects import editing, listing
 from accord.studio.projects.bodies import GuidelineIn, LifeIn
 from accord.studio.projects.settings import ATTRIBUTES, ProjectSettings
 from accord.studio.quality.bodies import SelectionIn
 from accord.studio.queue.bodies import ExcludeIn
 from accord.studio.storage.database import Database
 from accord.studio.storage.plain import LONGEST_REASON
-from accord.studio.storage.tables import Account
+from accord.studio.storage.tables import Account, Project
 
 
 def visitor(db: Database, account_id: int) -> Visitor:
@@ -90,6 +90,30 @@ def test_a_new_state_needs_a_reason(db: Database) -> None:
     with db.read() as session:
         member, _ = next(m for m in members.members(session, at) if m[1].public == "p-ann")
         assert (member.role, member.state) == ("reviewer", "active")  # both, or nothing
+
+
+def test_people_see_the_projects_they_take_part_in(db: Database) -> None:
+    here, there = project(db, name="B"), project(db, name="A")
+    ann = visitor(db, person(db, "ann", here))
+    with db.write() as session:
+        members.add_member(session, there, ann.id, "reviewer", 1.0, None)
+    owner = visitor(db, person(db, "olga", here, "owner"))  # of the house, and a member here
+    auditor = visitor(db, person(db, "ada", role="auditor"))
+    stranger = visitor(db, person(db, "bob"))
+
+    def seen(who: Visitor, *which: Any, limit: int | None = None) -> list[tuple[str, str]]:
+        with db.read() as session:
+            found = listing.projects_of(session, who, (Project.name,), *which, limit=limit)
+            return [(project.name, role) for project, role in found]
+
+    assert seen(ann) == [("A", "reviewer"), ("B", "annotator")]
+    assert seen(ann, Project.name > "A") == seen(ann)[1:]
+    assert seen(ann, limit=1) == seen(ann)[:1]
+    assert seen(owner) == [("A", "owner"), ("B", "owner")]
+    assert seen(auditor) == [("A", "auditor"), ("B", "auditor")]
+    assert seen(stranger) == []
+    members.change(db, there, ann.public, owner, "owner", state="removed", reason="left")
+    assert seen(ann) == [("B", "annotator")]
 
 
 def test_a_guideline_is_a_new_version_only_with_another_text(db: Database) -> None:
