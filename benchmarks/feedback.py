@@ -1,7 +1,9 @@
 """What a refit of all scores costs, in CPU time, and how soon drift is found: `python -m
 benchmarks.feedback`.
 
-Prints one JSON line: CPU-seconds of a fit of 60 producers and 125 annotators (reliability, side,
+Prints one JSON line: CPU-seconds and peak memory, each in a process of its own, of a table of a
+million bare votes (CSV and Parquet) to fitted annotators and of importing 100,000 comparisons into a
+store, all imports of Python included; CPU-seconds of a fit of 60 producers and 125 annotators (reliability, side,
 ties) to 10,000 and to 1,000,000 simulated votes, from arrays, and of turning 10,000 records into
 arrays (median of repetitions, one thread). Then, per number of an annotator's votes and agreement
 with the others: the median of votes until a change after half of them (30 % of the answers turned
@@ -15,12 +17,18 @@ import argparse
 import json
 import os
 import statistics
+import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
 
 from accord.feedback.drift import agreement_channel, watch
 from accord.feedback.ratings import fit
@@ -40,6 +48,8 @@ def main() -> None:
     parser.add_argument(
         "--drifters", type=int, default=200, help="simulated annotators per line, one seed each"
     )
+    parser.add_argument("--rows", type=int, default=1_000_000, help="of the table of votes")
+    parser.add_argument("--comparisons", type=int, default=100_000, help="imported into a store")
     options = parser.parse_args()
     rng = np.random.default_rng(0)
     scores, reliability = rng.normal(size=PRODUCERS), 0.5 * rng.normal(size=ANNOTATORS)
@@ -55,11 +65,68 @@ def main() -> None:
     line[f"records_to_votes_cpu_seconds_{len(records)}"] = _cpu(
         lambda: votes_of(records), options.repetitions
     )
+    if options.rows:
+        line[f"table_of_{options.rows}_votes_to_annotators"] = table_cost(options.rows)
+    if options.comparisons:
+        line[f"import_of_{options.comparisons}_comparisons"] = import_cost(options.comparisons)
     if options.drifters:
         line["drift"] = [
             drift_delay(n, spread, options.drifters) for n in (300, 600) for spread in (2.0, 1.5)
         ]
     print(json.dumps(line), flush=True)
+
+
+def table_cost(rows: int) -> dict[str, dict[str, float]]:
+    """By container: CPU-seconds and MiB of `accord feedback ratings` on simulated votes between 100
+    models by 1,000 annotators."""
+    rng = np.random.default_rng(0)
+    scores, a = rng.normal(size=100), rng.integers(100, size=rows)
+    b = (a + rng.integers(1, 100, size=rows)) % 100
+    wins = rng.random(rows) < 1 / (1 + np.exp(scores[b] - scores[a]))
+    winner = np.where(rng.random(rows) < 0.15, "tie", np.where(wins, "model_a", "model_b"))
+    names = np.array([f"model-{n:03}" for n in range(100)])
+    judges = np.array([f"judge-{n:04}" for n in range(1000)])[rng.integers(1000, size=rows)]
+    columns = {"model_a": names[a], "model_b": names[b], "winner": winner, "judge": judges}
+    table, costs = pa.table(columns), {}
+    with tempfile.TemporaryDirectory() as folder:
+        for kind, write in (
+            ("csv", pyarrow.csv.write_csv),
+            ("parquet", pyarrow.parquet.write_table),
+        ):
+            path = Path(folder) / f"votes.{kind}"
+            write(table, path)
+            costs[kind] = _command("feedback", "ratings", str(path))
+    return costs
+
+
+def import_cost(comparisons: int) -> dict[str, float]:
+    """CPU-seconds and MiB of `accord feedback import` of comparisons of 60 words each."""
+    rng, words = (
+        np.random.default_rng(0),
+        np.array(["the", "of", "and", "a", "to", "in", "is", "you", "that", "it", "he", "was"]),
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "comparisons.jsonl"
+        with path.open("w", encoding="utf-8") as file:
+            for number in range(comparisons):
+                said = [" ".join(rng.choice(words, size)) for size in (20, 60, 60)]
+                row = dict(zip(("prompt", "chosen", "rejected"), said, strict=True))
+                row |= {"prompt": f"{number} {row['prompt']}", "annotator": f"a{number % 50}"}
+                file.write(json.dumps(row) + "\n")
+        return _command("feedback", "import", str(path), str(Path(folder) / "store.sqlite"))
+
+
+def _command(*words: str) -> dict[str, float]:
+    """What one command costs."""
+    child = os.fork()
+    if not child:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        os.execv(sys.executable, [sys.executable, "-m", "accord.cli", *words])
+    _, status, used = os.wait4(child, 0)
+    if status:
+        raise RuntimeError(f"accord {' '.join(words)} ended with {status}")
+    seconds = used.ru_utime + used.ru_stime
+    return {"cpu_seconds": round(seconds, 1), "peak_mib": round(used.ru_maxrss / 1024)}
 
 
 def drift_delay(votes: int, spread: float, seeds: int) -> dict[str, object]:

@@ -160,6 +160,24 @@ def test_what_a_studio_asks_for_has_a_kind(
 
 
 # --- store ----------------------------------------------------------------------------------------
+@pytest.mark.parametrize("at_once", [1, 3, 500])
+def test_store_takes_records_in_parts(
+    tmp_path: Path, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Repeats within a part and beyond it are found, and so is other content."""
+    monkeypatch.setattr("accord.feedback.store.AT_ONCE", at_once)
+    records, _ = judged(4)
+    with FeedbackStore(tmp_path / "f.sqlite") as store:
+        added = store.add([*records, records[0], *records])
+        assert (added.new, added.repeated) == (len(records), len(records) + 1)
+        assert list(store.records()) == records
+        other = records[1].model_copy(update={"id": "other"})
+        changed = other.model_copy(update={"annotator": "somebody else"})
+        with pytest.raises(DataError, match="already stored with other content"):
+            store.add([other, *records, changed])
+        assert len(store) == len(records)
+
+
 def test_store_adds_once_filters_and_exports(tmp_path: Path) -> None:
     records, _ = judged(12)
     with FeedbackStore(tmp_path / "f.sqlite") as store:

@@ -376,6 +376,10 @@ def test_the_benchmark_prints_its_numbers() -> None:
         "600",
         "--repetitions",
         "1",
+        "--rows",
+        "2000",
+        "--comparisons",
+        "100",
         "--drifters",
         "2",
     ]

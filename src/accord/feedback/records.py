@@ -400,8 +400,13 @@ def _upgraded(raw: dict[str, Any]) -> dict[str, Any]:
 
 def content_id(*parts: Any) -> str:
     """A short id from content: equal content, equal id."""
-    text = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=lambda m: m.model_dump())
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(_sorted_json(parts).encode()).hexdigest()[:16]
+
+
+_sorted_json = json.JSONEncoder(
+    sort_keys=True, ensure_ascii=False, default=lambda m: m.model_dump()
+).encode
+_plain_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 _UNION = {
@@ -428,7 +433,7 @@ def problem(error: ValidationError) -> str:
 
 def dump_line(record: Feedback) -> str:
     """One JSON line, without the newline."""
-    return json.dumps(record.model_dump(mode="json"), ensure_ascii=False)
+    return _plain_json(record.model_dump(mode="json"))
 
 
 def parse_line(line: str, where: str = "the record") -> Feedback:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Integer, String, Text, create_engine, event, func, select
+from sqlalchemy import Integer, String, Text, create_engine, event, func, insert, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from accord.errors import ConfigError, DataError
 from accord.feedback.records import Feedback, dump_line, parse_line
 from accord.files import disk_full, write_atomically
+
+AT_ONCE = 500
+"""Records that are looked up and stored by one statement."""
 
 
 class _Base(DeclarativeBase):
@@ -81,27 +85,31 @@ class FeedbackStore:
         """
         new = repeated = 0
         with self._writing(), Session(self._engine) as session, session.begin():
-            for record in records:
-                known = session.scalar(select(_Row.record).where(_Row.id == record.id))
-                if known is None:
-                    session.add(
-                        _Row(
-                            id=record.id,
-                            kind=record.kind,
-                            annotator=record.annotator,
-                            record=dump_line(record),
-                        )
-                    )
-                    session.flush()
-                    new += 1
-                elif parse_line(known) == parse_line(dump_line(record)):
-                    repeated += 1
-                else:
-                    raise DataError(
-                        f"record {record.id!r} is already stored with other content",
-                        "give it a new id",
-                    )
+            pending = iter(records)
+            while chunk := list(islice(pending, AT_ONCE)):
+                rows = self._new(session, chunk)
+                if rows:
+                    session.execute(insert(_Row), rows)
+                new, repeated = new + len(rows), repeated + len(chunk) - len(rows)
         return AddedRecords(new, repeated)
+
+    def _new(self, session: Session, records: Sequence[Feedback]) -> list[dict[str, str]]:
+        """Rows of those records that are neither stored nor given twice."""
+        query = select(_Row.id, _Row.record).where(_Row.id.in_({r.id for r in records}))
+        known = {row.id: row.record for row in session.execute(query)}
+        rows = []
+        for record in records:
+            line = dump_line(record)
+            stored = known.setdefault(record.id, line)
+            if stored is line:
+                columns = {"id": record.id, "kind": record.kind, "annotator": record.annotator}
+                rows.append({**columns, "record": line})
+            elif stored != line and parse_line(stored) != parse_line(line):
+                raise DataError(
+                    f"record {record.id!r} is already stored with other content",
+                    "give it a new id",
+                )
+        return rows
 
     def records(self, kind: str | None = None, annotator: str | None = None) -> Iterator[Feedback]:
         """Records in insertion order, optionally of one kind or annotator."""
