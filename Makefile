@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # Processes that run tests; those of a file stay together.
 WORKERS ?= 2
 
-.PHONY: quickstart test programs test-fast lint docs bench mutants clean
+.PHONY: quickstart test programs test-fast lint docs bench coverage mutants clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("accord needs Python 3.11 or newer; try make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
@@ -50,6 +50,9 @@ bench: $(STAMP)  ## what one step costs on this machine, and against TRL on the 
 	for trainer in sft reward dpo dpo-cached dpo-lora grpo rloo online-dpo sample ppo-vs-rloo import; do \
 	  $(BIN)/python -m benchmarks.peers --trainer $$trainer --json; done
 	$(BIN)/python -m benchmarks.peers --trainer grpo --rollouts 64 --rows 16 --repetitions 3 --json
+
+coverage: $(STAMP)  ## how often the printed intervals hold the truth
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.coverage
 
 mutants: $(STAMP)  ## how many one-token mistakes the fast tests notice: at most three CPU-hours
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.mutants

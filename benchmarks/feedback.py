@@ -35,7 +35,7 @@ from accord.feedback.ratings import fit
 from accord.feedback.records import Feedback
 from accord.feedback.simulate import simulated_drifter, simulated_votes
 from accord.feedback.votes import votes_of
-from accord.statistics.intervals import exact_share
+from accord.statistics.intervals import share
 
 PRODUCERS, ANNOTATORS = 60, 125
 
@@ -145,7 +145,7 @@ def drift_delay(votes: int, spread: float, seeds: int) -> dict[str, object]:
         ).alarm
     drawn = np.random.default_rng(0).choice(delays, size=(2000, seeds))
     low, high = np.percentile(np.median(drawn, axis=1), [2.5, 97.5])
-    alarms = exact_share(false, seeds)
+    alarms = share(false, seeds)
     return {
         "votes": votes,
         "agreement": round(float(np.mean(agreed)), 2),

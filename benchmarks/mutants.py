@@ -335,7 +335,7 @@ def read(results: Path) -> dict[str, dict[str, Any]]:
 
 
 def table(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Share killed per room with its 95 % Wilson interval, as Markdown."""
+    """Share killed per room with its exact 95 % interval, as Markdown."""
     from accord.statistics.intervals import share
 
     yield "| room | mutants | killed | survived | not reached | share killed (95 %) |"

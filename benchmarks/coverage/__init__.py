@@ -6,7 +6,8 @@
 
 registry     what a cell is, and how it is measured and judged
 crowds       cells of scores of producers, and of what is estimated about annotators
-means        cells of means and shares over prompts
-
-A module adds cells by calling `registry.add` when it is imported; `__main__` imports them all.
+agreement    cells of agreement, alpha, kappa
+means        cells of means, shares, differences, win rates, best-of-n
+cells        imports the modules of cells: a new one is named there, and adds its cells by
+             `registry.add` when it is imported
 """

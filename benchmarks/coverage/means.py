@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from accord.examine.winrate import win_rate
 from benchmarks.coverage.registry import Cell, Drawn, add
 
 
-def wins(prompts: int, rate: float, ties: float = 0.0):
+def wins(prompts: int, rate: float, ties: float = 0.0) -> Callable[[np.random.Generator], Drawn]:
+    """Scores of a policy less the baseline's: 1, 0 for a tie, -1; and the win rate."""
+
     def draw(rng: np.random.Generator) -> Drawn:
         won = np.where(rng.random(prompts) < ties, 0.0, np.where(rng.random(prompts) < rate, 1, -1))
         return won, ties / 2 + (1 - ties) * rate

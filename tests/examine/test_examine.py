@@ -46,7 +46,10 @@ def test_intervals_cover_at_the_nominal_rate() -> None:
 
 
 def test_minimal_detectable_difference() -> None:
-    assert means.minimal_detectable(1.0) == pytest.approx(2.80, abs=0.01)
+    x = np.random.default_rng(0).normal(size=4000)
+    estimate = means.clustered_mean(x)
+    assert means.minimal_detectable(estimate) == pytest.approx(2.80 * estimate.error, rel=0.01)
+    assert means.minimal_detectable(means.clustered_mean([1.0])) is None
 
 
 # --- best of n ------------------------------------------------------------------------------------

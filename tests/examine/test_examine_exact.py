@@ -33,23 +33,44 @@ from accord.examine import (
 from accord.examine.evidence import ArmRows, Evidence, measure
 from accord.examine.rows import columns
 from accord.examine.turning import ProxyGoldPoint, gold_turned
-from accord.statistics.means import Estimate, clustered_mean
+from accord.statistics.means import Estimate, share_mean
 
 Z = 1.959964
 
 
-def plain(values: list[float]) -> tuple[float, float, float, float, int]:
-    """Mean, error, low, high, count of independent values."""
+def plain(values: list[float]) -> tuple[float, float, float | None, float | None, int]:
+    """Mean, error, low, high (Student's t), count of independent values."""
     n = len(values)
     mean = sum(values) / n
     error = math.sqrt(sum((v - mean) ** 2 for v in values) / (n - 1) / n)
-    return mean, error, mean - Z * error, mean + Z * error, n
+    if error < 1e-12:
+        return mean, error, None, None, n
+    half = float(stats.t.ppf(0.975, n - 1)) * error
+    return mean, error, mean - half, mean + half, n
 
 
 def same(found: Estimate | None, values: list[float]) -> None:
     assert found is not None
     got = (found.value, found.error, found.low, found.high, found.n)
-    assert got == pytest.approx(plain(values))
+    for ours, theirs in zip(got, plain(values), strict=True):
+        assert ours == (None if theirs is None else pytest.approx(theirs, abs=1e-9))
+
+
+def same_share(found: Estimate | None, values: list[float], answers: int = 1) -> None:
+    """Clopper and Pearson at p (1 - p) / variance answers, `answers` to a value at most."""
+    assert found is not None
+    mean, error, _, _, n = plain(values)
+    assert (found.value, found.error, found.n) == (
+        pytest.approx(mean),
+        pytest.approx(error, abs=1e-9),
+        n,
+    )
+    seen = min(mean * (1 - mean) / error**2, answers * n) if error > 1e-12 else answers * n
+    equal = max(n, seen * (Z / float(stats.t.ppf(0.975, n - 1))) ** 2 if 0 < mean < 1 else 0)
+    k = mean * equal
+    low = stats.beta.ppf(0.025, k, equal - k + 1) if k > 1e-12 else 0.0
+    high = stats.beta.ppf(0.975, k + 1, equal - k) if k < equal - 1e-12 else 1.0
+    assert (found.low, found.high) == (pytest.approx(low, abs=1e-6), pytest.approx(high, abs=1e-6))
 
 
 def best(select: list[float], value: list[float], n: int) -> float:
@@ -115,7 +136,7 @@ def test_points_equal_a_plain_recomputation(run: dict[str, Any], found: Evidence
             [mean(r["proxy"]) - mean(base[r["prompt_id"]]["proxy"]) for r in samples],
         )
         wins = [float(r["gold"] > base[r["prompt_id"]]["gold"]) for r in samples]
-        same(point.win_rate, wins)
+        same_share(point.win_rate, wins)
         assert point.ensemble_spread == pytest.approx(mean([np.std(r["proxy"]) for r in samples]))
         same(point.kl.k1, [r["logp"] - r["ref_logp"] for r in samples])
         same(point.kl.exact, [r["kl_exact"] for r in samples])
@@ -170,7 +191,7 @@ def test_best_of_n_equals_all_subsets_with_gold_and_wins(
             wins.append(best(select, won, point.n))
         same(point.proxy, proxy)
         same(point.gold, gold)
-        same(point.win_rate, wins)
+        same_share(point.win_rate, wins, answers=4)
         bound = math.log(point.n) - (point.n - 1) / point.n
         assert point.kl_bound == pytest.approx(bound)
         assert point.root_kl == pytest.approx(math.sqrt(bound))
@@ -233,7 +254,7 @@ def test_text_measures_equal_a_plain_recomputation(run: dict[str, Any], found: E
     ):
         texts = [re.findall(r"[\w']+|[^\w\s]", r["response"].lower()) for r in samples]
         same(text.tokens, [r["response_tokens"] + 0.0 for r in samples])
-        same(text.finished, [float(r["finished"]) for r in samples])
+        same_share(text.finished, [float(r["finished"]) for r in samples])
         assert text.words == length
         assert text.too_short == sum(len(t) < length for t in texts)
         for n, distinct in ((1, text.distinct_1), (2, text.distinct_2)):
@@ -252,7 +273,7 @@ def test_text_measures_equal_a_plain_recomputation(run: dict[str, Any], found: E
                 again += tuple(t[i : i + 4]) in seen
                 seen.add(tuple(t[i : i + 4]))
             repeated.append(again / (len(t) - 3))
-        same(text.repeated, repeated)
+        same_share(text.repeated, repeated)
         assert text.unique == len({r["response"] for r in samples}) / len(samples)
 
 
@@ -318,16 +339,17 @@ def distance_of(k1: Any, exact: Any) -> kl.KL:
 def test_the_kl_alarms_sound_at_their_thresholds() -> None:
     noise = np.random.default_rng(0).normal(size=30)
     noise = (noise - noise.mean()) / noise.std(ddof=1) * math.sqrt(30)  # its mean's error: 1
+    sure, usual = (float(stats.t.ppf((1 + level) / 2, 29)) for level in (0.9999, 0.95))
     for error in (0.1, 1.0):
-        bound = 4 * error + 0.05
+        bound = sure * error + 0.05
         for sign in (1, -1):
             for beyond in (1e-3, -1e-3):
                 gap = error * noise + sign * (bound + beyond)
                 alarm = distance_of(9 + gap, np.full(30, 9.0)).alarm
                 assert (alarm is not None) == (beyond > 0)
-                assert not alarm or f"differ by {sign * bound:.2f} ± {error:.2f} nats" in alarm
+                assert not alarm or f"differ by {sign * (bound + beyond):.3g} [" in alarm
         for beyond in (1e-3, -1e-3):
-            k1 = error * noise - Z * error - 0.05 - beyond
+            k1 = error * noise - usual * error - 0.05 - beyond
             found = distance_of(k1, k1)
             assert (found.alarm is not None) == (beyond > 0)
             assert found.root == 0.0  # not the root of a negative number
@@ -446,11 +468,11 @@ def test_a_card_gives_every_rule_its_share() -> None:
     got = reward_card.card(gap, [0, 1, 2, 2], longer, gold, temperature=2.0)
     assert got.pairs == 4
     assert got.accuracy.value == 0.5  # right, wrong, right, wrong of the members' mean
-    assert got.accuracy == clustered_mean([1.0, 0.0, 1.0, 0.0], [0, 1, 2, 2])
+    assert got.accuracy == share_mean([1.0, 0.0, 1.0, 0.0], [0, 1, 2, 2])
     assert got.members == [0.625, 0.5]
-    assert got.longer_wins == clustered_mean([1.0, 0.0, 0.5, 1.0], [0, 1, 2, 2])
-    assert got.gold_accuracy == clustered_mean([1.0, 0.0, 0.0, 0.5], [0, 1, 2, 2])
-    assert got.label_gold_accuracy == clustered_mean([1.0, 1.0, 0.0, 0.5], [0, 1, 2, 2])
+    assert got.longer_wins == share_mean([1.0, 0.0, 0.5, 1.0], [0, 1, 2, 2])
+    assert got.gold_accuracy == share_mean([1.0, 0.0, 0.0, 0.5], [0, 1, 2, 2])
+    assert got.label_gold_accuracy == share_mean([1.0, 1.0, 0.0, 0.5], [0, 1, 2, 2])
     assert got.spread == pytest.approx(mean([1.0, 1.0, 1.0, 2.0]))
     assert got.before == reward_card.calibration(gap.mean(0), 2.0)
     assert got.after == reward_card.cross_fitted(gap.mean(0), [0, 1, 2, 2])
@@ -551,21 +573,42 @@ def test_rules_of_intervals_fire_beyond_them(
 
 def test_rules_of_collapse_fire_at_their_shares(well: Evidence) -> None:
     base = well.baseline_text
-    cases: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
-        ("diversity lost", {"distinct_2": 0.499 * base.distinct_2}, {"distinct_2": 0.5 * base.distinct_2}),
-        ("answers are the same", {"unique": 0.499 * base.unique}, {"unique": 0.5 * base.unique}),
-        ("repetition", {"repeated": near(0.3, 0.049)}, {"repeated": near(0.3, 0.051)}),
+    sure, unsure = 0.025, 0.026
+    few, alike = 0.499 * base.distinct_2, 0.499 * base.unique
+    cases: list[tuple[str, dict[str, Any], list[dict[str, Any]]]] = [
+        (
+            "diversity lost",
+            {"text": {"distinct_2": few}, "arm": {"distinct_chance": sure}},
+            [
+                {"text": {"distinct_2": 0.5 * base.distinct_2}, "arm": {"distinct_chance": sure}},
+                {"text": {"distinct_2": few}, "arm": {"distinct_chance": unsure}},
+            ],
+        ),
+        (
+            "answers are the same",
+            {"text": {"unique": alike}, "arm": {"unique_chance": sure}},
+            [
+                {"text": {"unique": 0.5 * base.unique}, "arm": {"unique_chance": sure}},
+                {"text": {"unique": alike}, "arm": {"unique_chance": unsure}},
+            ],
+        ),
+        (
+            "repetition",
+            {"text": {"repeated": near(0.3, 0.049)}},
+            [{"text": {"repeated": near(0.3, 0.051)}}],
+        ),
         (
             "responses stopped finishing",
-            {"finished": near(base.finished.value - 0.5, 0.099)},
-            {"finished": near(base.finished.value - 0.5, 0.101)},
+            {"arm": {"finished_gain": near(-0.5, 0.099)}},
+            [{"arm": {"finished_gain": near(-0.5, 0.101)}}],
         ),
-    ]  # fmt: skip
+    ]
     for name, inside, outside in cases:
-        got = verdict.decide(with_last(well, text=inside))
+        got = verdict.decide(with_last(well, **inside))
         assert name in {r.name for r in got.arms[0].rules if r.fired}
         assert got.outcome == "collapsed"
-        assert name not in fired(with_last(well, text=outside))
+        for made in outside:
+            assert name not in fired(with_last(well, **made))
     assert fired(well) == SUCCESS
 
 
@@ -591,7 +634,7 @@ def test_the_reason_is_the_most_serious_rules_and_names_its_arm_among_several(
     assert one.outcome == "worked"
     assert one.reason == one.arms[0].rules[-3].statement  # "wins by gold"
     assert one.reason.startswith("gold prefers it")
-    bad = with_last(well, gold_gain=near(-1.0, 0.1), text={"unique": 0.0})
+    bad = with_last(well, {"unique_chance": 0.001}, gold_gain=near(-1.0, 0.1), text={"unique": 0.0})
     gamed = verdict.decide(bad)
     assert gamed.outcome == "gamed"  # not collapsed, though that rule fired too
     assert gamed.reason.startswith("proxy changed by")

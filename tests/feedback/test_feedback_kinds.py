@@ -14,9 +14,9 @@ from scipy.stats import binomtest
 
 from accord.errors import DataError
 from accord.feedback import agreement
-from accord.feedback.agreement_kinds import _measure_scale, measure_all
+from accord.feedback.agreement_kinds import measure_all, measure_scale
 from accord.feedback.records import BestWorst, Feedback
-from accord.statistics.intervals import exact_share, share
+from accord.statistics.intervals import share
 from accord.statistics.significance import discoveries
 
 
@@ -48,7 +48,7 @@ def test_alpha_from_moments_and_from_coincidences_equals_krippendorff(
         table[: len(unit), column] = unit
     twice = {(f"p{i}",): [float(v) for v in unit] for i, unit in enumerate(units)}
     for level in ("nominal", "ordinal", "interval"):
-        found = _measure_scale("x", level, twice, 5, 0)
+        found = measure_scale("x", level, twice)
         theirs = krippendorff.alpha(reliability_data=table, level_of_measurement=level)
         assert found.alpha is not None
         assert found.alpha.value == pytest.approx(theirs, abs=1e-9)
@@ -76,7 +76,7 @@ def test_every_kind_is_measured_or_counted() -> None:
             )
     records.append(record("critique", 0, "a", {"text": "fine"}))
     records.append(record("comparison", 0, "a", {"preferred": "o0"}, 2))
-    found = measure_all(records, draws=100)
+    found = measure_all(records)
     by_what = {(s.what, s.level): s for s in found.scales}
     assert set(by_what) == {
         ("rating helpful", "ordinal"),
@@ -114,7 +114,7 @@ def test_best_worst_is_taken_apart_into_what_it_decides() -> None:
 
 def test_one_value_has_no_alpha_and_continuous_scales_are_interval() -> None:
     same = [record("thumb", i, who, {"up": True}) for i in range(5) for who in "ab"]
-    (found,) = measure_all(same, draws=10).scales
+    (found,) = measure_all(same).scales
     assert found.alpha is None
     assert found.same.value == 1
     rng = np.random.default_rng(1)
@@ -123,7 +123,7 @@ def test_one_value_has_no_alpha_and_continuous_scales_are_interval() -> None:
         for i in range(40)
         for who in "ab"
     ]
-    assert {s.level for s in measure_all(fine, draws=10).scales} == {"interval"}
+    assert {s.level for s in measure_all(fine).scales} == {"interval"}
 
 
 def test_flags_that_cannot_be_read_are_refused() -> None:
@@ -133,10 +133,9 @@ def test_flags_that_cannot_be_read_are_refused() -> None:
 
 def test_intervals_of_shares_cover_and_discoveries_are_few() -> None:
     rng = np.random.default_rng(0)
-    for find, least in ((share, 0.93), (exact_share, 0.95)):
-        truth = rng.uniform(0.05, 0.95, size=2000)
-        inside = [(i := find(int(rng.binomial(40, p)), 40)).low <= p <= i.high for p in truth]
-        assert np.mean(inside) >= least
+    truth = rng.uniform(0.05, 0.95, size=2000)
+    inside = [(i := share(int(rng.binomial(40, p)), 40)).low <= p <= i.high for p in truth]
+    assert np.mean(inside) >= 0.95
     assert not any(discoveries(np.linspace(0.1, 1, 50).tolist()))
     assert discoveries([0.0001, 0.9, 0.0002, 0.5]) == [True, False, True, False]
     assert discoveries([]) == []
@@ -144,7 +143,5 @@ def test_intervals_of_shares_cover_and_discoveries_are_few() -> None:
 
 @pytest.mark.parametrize(("count", "total"), [(0, 3), (3, 3), (1, 8), (45, 60), (997, 1000)])
 def test_shares_have_the_intervals_of_scipy(count: int, total: int) -> None:
-    theirs = binomtest(count, total)
-    for ours, method in ((share, "wilson"), (exact_share, "exact")):
-        found, expected = ours(count, total), theirs.proportion_ci(method=method)
-        assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-9)
+    found, expected = share(count, total), binomtest(count, total).proportion_ci(method="exact")
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-9)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from scipy.special import gammaln
 
 from accord.statistics.intervals import Array
-from accord.statistics.means import Estimate, clustered_mean
+from accord.statistics.means import Estimate, clustered_mean, share_mean
 
 
 class BestOfPoint(BaseModel):
@@ -73,8 +73,9 @@ def curve(
         wins = None
         if gold_PN is not None and baseline_gold_P is not None:
             base = baseline_gold_P[:, None]
-            wins = clustered_mean(
-                expected_best(proxy_PN, (gold_PN > base) + 0.5 * (gold_PN == base), n)
+            wins = share_mean(
+                expected_best(proxy_PN, (gold_PN > base) + 0.5 * (gold_PN == base), n),
+                observations=gold_PN.size,
             )
         gold = None if gold_PN is None else clustered_mean(expected_best(proxy_PN, gold_PN, n))
         proxy = clustered_mean(expected_best(proxy_PN, proxy_PN, n))

@@ -18,7 +18,7 @@ from accord.examine.overoptimisation import Fit
 from accord.examine.reward_card import RewardCard
 from accord.examine.rows import Samples, columns
 from accord.examine.text_measures import Shift, TextMeasures
-from accord.statistics.means import Estimate, clustered_mean
+from accord.statistics.means import Estimate, clustered_mean, paired_difference
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -57,13 +57,18 @@ class Pairing(_EvidenceModel):
 class ArmEvidence(_EvidenceModel):
     """One way of tuning, from its first to its last point. late_drop: gold at the last point minus
     gold at the best earlier point, paired by prompt; length_share: share of the proxy gain left at
-    equal length."""
+    equal length; finished_gain: share of finished responses minus the baseline's, paired;
+    distinct_chance, unique_chance: how often texts would be as much less varied than the baseline's,
+    were both alike (`text_measures.exchanged`)."""
 
     name: str
     method: str
     points: list[PolicyPoint]
     late_drop: Estimate | None
     length_share: float | None
+    finished_gain: Estimate
+    distinct_chance: float
+    unique_chance: float
     fit: Fit | None
     rose_and_fell: list[Shift]
     pairings: list[Pairing]
@@ -169,6 +174,9 @@ def _arm(
     points = [_point(step, samples, baseline, length) for step, samples in by_step]
     last = by_step[-1][1]
     at = winrate.aligned(last, baseline)
+    distinct, unique = text_measures.exchanged(
+        [baseline.response[i] for i in at], last.response, length
+    )
     return ArmEvidence(
         name=name,
         method=method,
@@ -177,6 +185,13 @@ def _arm(
         length_share=winrate.gain_at_equal_length(
             last.proxy_B, last.tokens_B, baseline.proxy_B[at], baseline.tokens_B[at]
         ),
+        finished_gain=winrate.gain(
+            last.finished_B.astype(np.float64),
+            baseline.finished_B[at].astype(np.float64),
+            list(last.prompt_id_B),
+        ),
+        distinct_chance=distinct,
+        unique_chance=unique,
         fit=_rl_fit(points),
         rose_and_fell=text_measures.shifts(baseline.response, last.response),
         pairings=_pairings(last, baseline, at),
@@ -216,11 +231,11 @@ def _late_drop(samples: list[Samples]) -> Estimate | None:
         return None
     gold_TB = np.stack(golds)
     half = np.arange(gold_TB.shape[1]) % 2 == 0
-    drops: NDArray[np.float64] = np.empty(gold_TB.shape[1])
+    peak_B: NDArray[np.float64] = np.empty(gold_TB.shape[1])
     for choose, compare in ((half, ~half), (~half, half)):
         best = int(gold_TB[:-1, choose].mean(1).argmax())
-        drops[compare] = gold_TB[-1, compare] - gold_TB[best, compare]
-    return clustered_mean(drops)
+        peak_B[compare] = gold_TB[best, compare]
+    return paired_difference(gold_TB[-1], peak_B)
 
 
 def _rl_fit(points: Sequence[PolicyPoint]) -> Fit | None:

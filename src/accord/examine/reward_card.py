@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from accord.feedback.choice_model import decided_log_p, decided_p
 from accord.statistics.calibration import best_temperature
 from accord.statistics.intervals import Array
-from accord.statistics.means import Estimate, clustered_mean
+from accord.statistics.means import Estimate, share_mean
 
 
 class Bin(BaseModel):
@@ -69,15 +69,15 @@ def card(
     prompts = list(prompt_P)
     gold_right = label_right = None
     if gold_gap_P is not None:
-        gold_right = clustered_mean(_half(np.sign(gap_P) * np.sign(gold_gap_P)), prompts)
-        label_right = clustered_mean(_half(np.sign(gold_gap_P)), prompts)
+        gold_right = share_mean(_half(np.sign(gap_P) * np.sign(gold_gap_P)), prompts)
+        label_right = share_mean(_half(np.sign(gold_gap_P)), prompts)
     return RewardCard(
         pairs=len(gap_P),
-        accuracy=clustered_mean(_half(np.sign(gap_P)), prompts),
+        accuracy=share_mean(_half(np.sign(gap_P)), prompts),
         members=[float(_half(np.sign(gap)).mean()) for gap in gap_EP],
         gold_accuracy=gold_right,
         label_gold_accuracy=label_right,
-        longer_wins=clustered_mean(_half(longer_P), prompts),
+        longer_wins=share_mean(_half(longer_P), prompts),
         before=calibration(gap_P, temperature),
         after=cross_fitted(gap_P, prompts),
         spread=float(gap_EP.std(0).mean()),

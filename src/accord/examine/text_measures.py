@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from accord.examine.rows import Samples
 from accord.statistics.intervals import Z95
-from accord.statistics.means import Estimate, clustered_mean
+from accord.statistics.means import Estimate, clustered_mean, share_mean
+from accord.statistics.significance import exchange_p
 
 _WORD = re.compile(r"[\w']+|[^\w\s]")
 
@@ -63,6 +65,50 @@ def distinct(texts: Sequence[Sequence[str]], n: int, length: int) -> float:
     return len(set(grams)) / len(grams) if grams else 0.0
 
 
+def exchanged(
+    before: Sequence[str], after: Sequence[str], length: int, draws: int = 399
+) -> tuple[float, float]:
+    """How likely the texts after are by chance as much less varied than those before, by distinct-2
+    and by the share of distinct responses: before[i] and after[i] answer the same prompt, and were
+    both policies alike, which is which would be chance. One-sided, exact for any number of prompts
+    (`significance.exchange_p`)."""
+    texts = [words(response) for response in (*before, *after)]
+    pairs: dict[tuple[str, ...], int] = {}
+    grams = [
+        [pairs.setdefault(tuple(text[i : i + 2]), len(pairs)) for i in range(length - 1)]
+        if len(text) >= length
+        else []
+        for text in texts
+    ]
+    names = {response: i for i, response in enumerate(dict.fromkeys((*before, *after)))}
+    whole = [[names[response]] for response in (*before, *after)]
+    distinct_p, unique_p = (
+        exchange_p(_variety(coded[: len(before)], coded[len(before) :]), len(before), draws)
+        for coded in (grams, whole)
+    )
+    return distinct_p, unique_p
+
+
+def _variety(
+    before: Sequence[Sequence[int]], after: Sequence[Sequence[int]]
+) -> Callable[[NDArray[np.bool_]], float]:
+    """The share of different items after, less that before, where the sides of some prompts are
+    exchanged."""
+    sides = (before, after)
+    text_I = np.array([p for side in sides for p, items in enumerate(side) for _ in items], int)
+    after_I = np.array([s == 1 for s, side in enumerate(sides) for items in side for _ in items])
+    item_I = np.array([item for side in sides for items in side for item in items], int)
+
+    def share(chosen_I: NDArray[np.bool_]) -> float:
+        return len(np.unique(item_I[chosen_I])) / max(1, int(chosen_I.sum()))
+
+    def difference(exchanged_P: NDArray[np.bool_]) -> float:
+        now_I = after_I ^ exchanged_P[text_I]
+        return share(now_I) - share(~now_I)
+
+    return difference
+
+
 def repetition(text: Sequence[str], n: int = 4) -> float:
     """Share of a text's n-grams that occurred before in it; 0 for shorter texts."""
     grams = [tuple(text[i : i + n]) for i in range(len(text) - n + 1)]
@@ -77,12 +123,12 @@ def measure(samples: Samples, length: int, limit: int | None = None) -> TextMeas
     sample = texts[:limit]
     return TextMeasures(
         tokens=clustered_mean(samples.tokens_B, clusters),
-        finished=clustered_mean(samples.finished_B.astype(np.float64), clusters),
+        finished=share_mean(samples.finished_B.astype(np.float64), clusters),
         distinct_1=distinct(sample, 1, length),
         distinct_2=distinct(sample, 2, length),
         words=length,
         too_short=sum(len(text) < length for text in sample),
-        repeated=clustered_mean([repetition(text) for text in texts], clusters),
+        repeated=share_mean([repetition(text) for text in texts], clusters),
         unique=len(set(samples.response)) / samples.size,
     )
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from accord.statistics.intervals import Array
 from accord.statistics.means import paired_difference
@@ -27,22 +26,23 @@ def gold_turned(points: Sequence[ProxyGoldPoint], planned: int, level: float = 0
     """What happened, when gold is lower at the last point than at an earlier one beyond chance, and
     the proxy higher.
 
-    A one-sided paired t-test over prompts against each earlier point. The level is for the whole
+    A one-sided paired test over prompts against each earlier point (`paired_difference`; one prompt
+    never tells). The level is for the whole
     run of `planned` points: it is divided by the number of their comparisons (Bonferroni), since a
     run looked at often looks bad once by chance.
     """
     comparisons = max(planned, len(points)) * (max(planned, len(points)) - 1) / 2
     for before in points[:-1]:
         now = points[-1]
-        gold = paired_difference(now.gold_P, before.gold_P)
-        proxy = paired_difference(now.proxy_P, before.proxy_P)
-        if gold.n < 2 or proxy.value <= 0:
+        rise = float((now.proxy_P - before.proxy_P).mean())
+        if rise <= 0:
             continue
-        bound = float(stats.t.ppf(1 - level / comparisons, gold.n - 1)) * gold.error
-        if gold.value < -bound:
+        gold = paired_difference(now.gold_P, before.gold_P, level=1 - 2 * level / comparisons)
+        if gold.high is not None and gold.high < 0:
+            bound = gold.high - gold.value
             return (
                 f"gold fell by {-gold.value:.3g} (chance: {bound:.2g}) between steps {before.step} and {now.step} on "
-                f"{gold.n} prompts, while the proxy rose by {proxy.value:.3g}"
+                f"{gold.n} prompts, while the proxy rose by {rise:.3g}"
             )
     return None
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from accord.errors import DataError
 from accord.examine.rows import Samples
 from accord.statistics.intervals import Array
-from accord.statistics.means import Estimate, clustered_mean, paired_difference
+from accord.statistics.means import Estimate, paired_difference, share_mean
 
 
 def aligned(policy: Samples, baseline: Samples) -> NDArray[np.int64]:
@@ -27,8 +27,9 @@ def aligned(policy: Samples, baseline: Samples) -> NDArray[np.int64]:
 
 def win_rate(policy_B: Array, baseline_B: Array, clusters_B: list[int]) -> Estimate:
     """Share of prompts where the policy scores higher, ties half. Chance is 0.5."""
-    rate = clustered_mean((policy_B > baseline_B) + 0.5 * (policy_B == baseline_B), clusters_B)
-    return rate.model_copy(update={"low": max(0.0, rate.low), "high": min(1.0, rate.high)})
+    tied_B = policy_B == baseline_B
+    answers = len(tied_B) * (2 if tied_B.any() else 1)  # a tie is half a win and half a loss
+    return share_mean((policy_B > baseline_B) + 0.5 * tied_B, clusters_B, answers)
 
 
 def gain(policy_B: Array, baseline_B: Array, clusters_B: list[int]) -> Estimate:

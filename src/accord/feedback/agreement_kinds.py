@@ -4,7 +4,7 @@ flags."""
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,8 @@ from accord.errors import DataError
 from accord.feedback.agreement import (
     Agreement,
     ceiling,
+    equal_pairs,
+    in_time,
     measure,
 )
 from accord.feedback.records import (
@@ -24,16 +26,15 @@ from accord.feedback.records import (
     StepLabels,
     Thumb,
 )
-from accord.seeds import generator
+from accord.statistics.clusters import beyond_chance, by_cluster
 from accord.statistics.intervals import Array, Interval
 from accord.statistics.krippendorff import (
     Level,
-    alpha_of,
-    alpha_of_moments,
     coincidences,
+    disagreements,
+    moment_disagreements,
     squared_differences,
 )
-from accord.statistics.resampling import bootstrap
 
 CHOICES = ("comparison", "ranking", "best_worst")
 MOST_CATEGORIES = 32
@@ -51,8 +52,8 @@ Votes = dict[Unit, dict[str, float]]
 @dataclass(frozen=True)
 class RatingAgreement:
     """Agreement on single options. what: "rating helpful", "thumb", "step", "flag toxic"; alpha:
-    Krippendorff's at `level`, None where only one value occurs; same: share of rater pairs, one per
-    unit, that gave the same value;
+    Krippendorff's at `level`, None where only one value occurs; same: share of a unit's rater pairs
+    that gave the same value, its mean over units;
     ceiling: best accuracy on single labels (two-valued scales only); units: judged at least
     twice."""
 
@@ -76,28 +77,28 @@ class AgreementReport:
     not_measured: dict[str, int]
 
 
-def measure_all(records: Sequence[Feedback], draws: int = 400, seed: int = 0) -> AgreementReport:
-    """Agreement of whatever was judged twice. Intervals by bootstrap over prompts; nothing is
-    silently left out."""
+def measure_all(records: Sequence[Feedback]) -> AgreementReport:
+    """Agreement of whatever was judged twice. Intervals over prompts; nothing is silently left
+    out."""
     not_measured: Counter[str] = Counter()
     by_kind: dict[str, Agreement] = {}
     for kind in CHOICES:
         of_kind = [r for r in records if r.kind == kind]
         if of_kind:
             try:
-                by_kind[kind] = measure(of_kind, draws, seed)
+                by_kind[kind] = measure(of_kind)
             except DataError:
                 not_measured[f"{kind}: no pair of options judged by two annotators"] += len(of_kind)
     chosen = [r for r in records if r.kind in CHOICES]
     try:
-        together = measure(chosen, draws, seed) if chosen else None
+        together = measure(chosen) if chosen else None
     except DataError:
         together = None
     scales: list[RatingAgreement] = []
     for (what, level), votes in sorted(scale_votes(records).items()):
         twice = {unit: list(given.values()) for unit, given in votes.items() if len(given) >= 2}
         if twice:
-            scales.append(_measure_scale(what, level, twice, draws, seed))
+            scales.append(measure_scale(what, level, twice))
         else:
             not_measured[f"{what}: nothing judged by two annotators"] = sum(
                 map(len, votes.values())
@@ -117,9 +118,9 @@ def measure_all(records: Sequence[Feedback], draws: int = 400, seed: int = 0) ->
 
 def scale_votes(records: Iterable[Feedback]) -> dict[tuple[str, Level], Votes]:
     """Votes per scale: unit (its prompt first) -> annotator -> value. The last of several by one
-    annotator counts."""
+    annotator counts (`in_time`)."""
     scales: dict[tuple[str, Level], Votes] = defaultdict(lambda: defaultdict(dict))
-    for record in records:
+    for record in in_time(records):
         for what, levels, unit, value in _values(record):
             for level in levels:
                 scales[what, level][unit][record.annotator] = value
@@ -170,66 +171,49 @@ def flags(record: Feedback) -> dict[str, bool]:
     return given
 
 
-def _measure_scale(
-    what: str, level: Level, twice: dict[Unit, list[float]], draws: int, seed: int
-) -> RatingAgreement:
-    rng = generator(seed, "agreement", what)
-    by_prompt: dict[str, list[list[float]]] = defaultdict(list)
-    for unit, values in sorted(twice.items()):
-        by_prompt[unit[0]].append([float(v) for v in rng.permutation(values)])
+def measure_scale(what: str, level: Level, twice: Mapping[Unit, list[float]]) -> RatingAgreement:
+    """Agreement of one scale's values per unit (its prompt first), two or more in each."""
+    units = sorted(twice)
+    prompts, place_U = np.unique([unit[0] for unit in units], return_inverse=True)
     categories = sorted({v for values in twice.values() for v in values})
     if len(categories) > MOST_CATEGORIES:
         level = "interval"
-    rows, statistic = (
-        _moments(by_prompt.values())
-        if level == "interval"
-        else _categorical(by_prompt.values(), categories, level)
-    )
-    alpha, same = bootstrap(rows, statistic, draws, rng)
-    top = same.mapped(ceiling) if len(categories) == 2 else None
-    defined = alpha if np.isfinite(alpha.value) else None
+    if level == "interval":
+        rows_UX, ratio = (
+            _moments([twice[unit] for unit in units]),
+            moment_disagreements(categories[-1] - categories[0]),
+        )
+    else:
+        index = {value: i for i, value in enumerate(categories)}
+        tally_UC = np.zeros((len(units), len(categories)))
+        for row, unit in enumerate(units):
+            np.add.at(tally_UC[row], [index[value] for value in twice[unit]], 1)
+        rows_UX, ratio = coincidences(tally_UC), disagreements(np.array(categories), level)
+    equal_U, pairs_U = np.array([_equal(twice[unit]) for unit in units], dtype=np.float64).T
+    same = equal_pairs(equal_U, pairs_U, place_U, len(prompts))
+    rows_PX = by_cluster(rows_UX, place_U, len(prompts))
+    alpha = beyond_chance(rows_PX, ratio, float(pairs_U.sum()))
     return RatingAgreement(
-        what, level, defined, same, top, len(twice), sum(map(len, twice.values()))
+        what,
+        level,
+        alpha if np.isfinite(alpha.value) else None,
+        same,
+        same.mapped(ceiling) if len(categories) == 2 else None,
+        len(units),
+        sum(map(len, twice.values())),
     )
 
 
-Statistic = Callable[[Array], tuple[float, float]]
+def _equal(values: Sequence[float]) -> tuple[float, float]:
+    """Equal rater pairs, and all, of one unit."""
+    counts = np.array(list(Counter(values).values()))
+    return float((counts * (counts - 1) / 2).sum()), len(values) * (len(values) - 1) / 2
 
 
-def _categorical(
-    groups: Iterable[list[list[float]]], categories: list[float], level: Level
-) -> tuple[Array, Statistic]:
-    """Rows [P, C * C + 2] (coincidences, rater pairs, equal pairs) and (alpha, share equal) from
-    their sum."""
-    index, count = {value: i for i, value in enumerate(categories)}, len(categories)
-    rows = []
-    for units in groups:
-        observed, equal = np.zeros((count, count)), 0
-        for unit in units:
-            observed += coincidences([index[v] for v in unit], count)
-            equal += unit[0] == unit[1]
-        rows.append(np.concatenate([observed.ravel(), [len(units), equal]]))
-    names = np.array(categories)
-
-    def statistic(row: Array) -> tuple[float, float]:
-        return alpha_of(row[:-2].reshape(count, count), names, level), float(row[-1] / row[-2])
-
-    return np.array(rows), statistic
-
-
-def _moments(groups: Iterable[list[list[float]]]) -> tuple[Array, Statistic]:
-    """Rows [P, 6] (observed squared differences, n, sum, sum of squares, rater pairs, equal pairs),
-    and the statistics: an interval scale's alpha needs no categories."""
-    rows = []
-    for units in groups:
-        row = np.zeros(6)
-        for unit in units:
-            v = np.array(unit)
-            moments = len(v), v.sum(), (v**2).sum()
-            row += (float(squared_differences(*moments)), *moments, 1, unit[0] == unit[1])
-        rows.append(row)
-
-    def statistic(row: Array) -> tuple[float, float]:
-        return alpha_of_moments(*row[:4]), float(row[5] / row[4])
-
-    return np.array(rows), statistic
+def _moments(units: Sequence[Sequence[float]]) -> Array:
+    """Per unit: observed squared differences, number of values, sum, sum of squares: [U, 4]. An
+    interval scale's alpha needs no categories."""
+    sums_U3 = np.array(
+        [(len(v), sum(v), sum(x * x for x in v)) for v in map(sorted, units)], dtype=np.float64
+    )
+    return np.column_stack([squared_differences(*sums_U3.T), sums_U3])

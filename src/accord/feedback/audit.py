@@ -118,7 +118,7 @@ def audit(
         objects,
         [],
         not_done,
-        measure_all(records, seed=seed),
+        measure_all(records),
         attempt("position", lambda: position_bias(records, objects)),
         attempt("annotators", lambda: _annotators(records)),
         attempt("reliability", lambda: reliability(records)) if objects == "producer" else None,

@@ -202,7 +202,7 @@ def _change(channel: Channel) -> int:
 
 
 def _mean(channel: Channel, values: Array) -> Interval:
-    """Of a share Wilson's interval, which neither leaves [0, 1] nor shrinks to nothing when all are
+    """Of a share the exact interval, which neither leaves [0, 1] nor shrinks to nothing when all are
     alike."""
     if channel.name != TIME_NAME:
         return share(float(values.sum()), len(values))

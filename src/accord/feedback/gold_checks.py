@@ -32,7 +32,7 @@ from accord.feedback.records import (
     StepLabels,
     Thumb,
 )
-from accord.statistics.intervals import Array, Interval, exact_share
+from accord.statistics.intervals import Array, Interval, share
 
 State = Literal["flagged", "cleared", "undecided"]
 
@@ -165,7 +165,7 @@ def score_gold(
             by_annotator[record.annotator].append(results[record.id])
     rule = rule or GoldRule()
     scores = [
-        GoldScore(name, len(passed), exact_share(sum(passed), len(passed)), rule.state(passed))
+        GoldScore(name, len(passed), share(sum(passed), len(passed)), rule.state(passed))
         for name, passed in sorted(by_annotator.items())
     ]
     return sorted(scores, key=lambda s: (s.state != "flagged", s.passed.value))
@@ -260,7 +260,7 @@ def qualify(passed: int, asked: int, required: float = 0.7) -> QualificationResu
     accurate, at 95 %."""
     if not 0 <= passed <= asked:
         raise DataError(f"{passed} passed of {asked} asked")
-    accuracy = exact_share(passed, asked)
+    accuracy = share(passed, asked)
     state: Literal["qualified", "refused", "undecided"] = (
         "qualified"
         if accuracy.low >= required

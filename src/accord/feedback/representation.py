@@ -17,9 +17,8 @@ import numpy as np
 from accord.errors import ConfigError
 from accord.feedback.agreement import TIE, pair_votes
 from accord.feedback.records import Feedback
-from accord.seeds import generator
+from accord.statistics.clusters import clustered_share
 from accord.statistics.intervals import Array, Interval, share
-from accord.statistics.resampling import bootstrap
 
 UNKNOWN = "not said"
 SMALLEST = 5
@@ -62,8 +61,6 @@ def representation(
     attributes: Mapping[str, Mapping[str, str]],
     smallest: int = SMALLEST,
     population: Mapping[str, Mapping[str, float]] | None = None,
-    draws: int = 200,
-    seed: int = 0,
 ) -> list[Representation]:
     """attributes: annotator -> attribute -> value, as far as they were given. population: attribute
     -> value -> share.
@@ -83,8 +80,6 @@ def representation(
             {a: given[name] for a, given in attributes.items() if name in given},
             smallest,
             (population or {}).get(name, {}),
-            draws,
-            seed,
         )
         for name in names
     ]
@@ -97,14 +92,12 @@ def _one(
     value_of: Mapping[str, str],
     smallest: int,
     population: Mapping[str, float],
-    draws: int,
-    seed: int,
 ) -> Representation:
     people = Counter(value_of.get(a, UNKNOWN) for a in judged)
     known = len(judged) - people[UNKNOWN]
     shown, hidden = _shown(people, smallest)
     of = {a: value_of.get(a, UNKNOWN) for a in judged}
-    agreement = _agreement(votes, of, shown, draws, seed)
+    agreement = _agreement(votes, of, shown)
     total = sum(judged.values())
     groups = []
     for group in sorted(shown, key=lambda g: (-people[g], g)):
@@ -149,13 +142,11 @@ def _agreement(
     votes: Mapping[tuple[str, str, str], Mapping[str, float]],
     of: Mapping[str, str],
     shown: Sequence[str],
-    draws: int,
-    seed: int,
 ) -> dict[str, tuple[Interval | None, Interval | None]]:
-    """Per group (within, between), intervals by bootstrap over prompts. Rows: pairs and agreeing
-    pairs of either sort."""
+    """Per group (within, between), intervals over prompts. Rows: pairs and agreeing pairs of either
+    sort."""
     rows: dict[str, dict[str, Array]] = {g: defaultdict(lambda: np.zeros(4)) for g in shown}
-    for (prompt, _, _), given in votes.items():
+    for (prompt, _, _), given in sorted(votes.items()):
         decided = [(of[a], v) for a, v in given.items() if v != TIE]
         tally: dict[str, Counter[float]] = defaultdict(Counter)
         for group, v in decided:
@@ -171,16 +162,12 @@ def _agreement(
                     n * sum(others.values()),
                     sum(c * others[v] for v, c in counts.items()),
                 )
-    return {group: _rates(np.array(list(rows[group].values())), draws, seed) for group in shown}
+    return {group: (_rate(rows[group], 0), _rate(rows[group], 2)) for group in shown}
 
 
-def _rates(rows: Array, draws: int, seed: int) -> tuple[Interval | None, Interval | None]:
-    def point(row: Array) -> tuple[float, float]:
-        within, between = (row[k + 1] / row[k] if row[k] else np.nan for k in (0, 2))
-        return float(within), float(between)
-
-    if not len(rows):
-        return None, None
-    rates = bootstrap(rows, point, draws, generator(seed, "representation"))
-    within, between = (value if np.isfinite(value.value) else None for value in rates)
-    return within, between
+def _rate(rows: Mapping[str, Array], at: int) -> Interval | None:
+    """Agreeing pairs per pair, over prompts; None where nobody met."""
+    pairs_P = np.array([row[at] for row in rows.values()])
+    equal_P = np.array([row[at + 1] for row in rows.values()])
+    met_P = pairs_P > 0
+    return clustered_share(equal_P[met_P], pairs_P[met_P]) if met_P.any() else None

@@ -43,7 +43,7 @@ class GroupScore:
 
 @dataclass(frozen=True)
 class TasteGroup:
-    """share: of the annotators (Wilson's interval around the expected number); members: those most
+    """share: of the annotators (exact interval around the expected number); members: those most
     likely in it."""
 
     share: Interval

@@ -41,18 +41,33 @@ def _layout(x: str, y: str, **more: Any) -> Figure:
 
 
 def _band(x: Sequence[float], estimates: Sequence[Mapping[str, Any]], colour: str) -> Figure:
-    """The 95 % interval around a curve."""
-    low, high = [e["low"] for e in estimates], [e["high"] for e in estimates]
+    """The 95 % interval around a curve, where its points have one."""
+    known = [(at, e["low"], e["high"]) for at, e in zip(x, estimates, strict=True) if has_ends(e)]
     return {
         "type": "scatter",
         "mode": "lines",
-        "x": [*x, *reversed(x)],
-        "y": [*high, *reversed(low)],
+        "x": [at for at, _, _ in known] + [at for at, _, _ in reversed(known)],
+        "y": [high for _, _, high in known] + [low for _, low, _ in reversed(known)],
         "fill": "toself",
         "fillcolor": f"{colour}22",
         "line": {"width": 0},
         "hoverinfo": "skip",
         "showlegend": False,
+    }
+
+
+def has_ends(estimate: Mapping[str, Any]) -> bool:
+    """Whether an interval could be given (not of one prompt, say)."""
+    return estimate["low"] is not None and estimate["high"] is not None
+
+
+def _whiskers(estimates: Sequence[Mapping[str, Any]]) -> Figure:
+    """Error bars; none at an estimate without an interval."""
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [e["high"] - e["value"] if has_ends(e) else None for e in estimates],
+        "arrayminus": [e["value"] - e["low"] if has_ends(e) else None for e in estimates],
     }
 
 
@@ -156,12 +171,7 @@ def dots(comparison: Mapping[str, Any], column: str) -> Figure | None:
         "y": [n for n, _ in means],
         "name": "mean",
         "marker": {"color": COLOURS[0], "size": 9},
-        "error_x": {
-            "type": "data",
-            "symmetric": False,
-            "array": [e["high"] - e["value"] for _, e in means],
-            "arrayminus": [e["value"] - e["low"] for _, e in means],
-        },
+        "error_x": _whiskers([e for _, e in means]),
         "hovertemplate": "%{y}: %{x:.3f}<extra></extra>",
     }
     shapes = []
@@ -199,12 +209,7 @@ def win_rates(evidence: Mapping[str, Any]) -> Figure | None:
         "y": names,
         "x": values,
         "marker": {"color": colours},
-        "error_x": {
-            "type": "data",
-            "symmetric": False,
-            "array": [e["high"] - e["value"] for _, e in rows],
-            "arrayminus": [e["value"] - e["low"] for _, e in rows],
-        },
+        "error_x": _whiskers([e for _, e in rows]),
         "hovertemplate": "%{y}: %{x:.1%}<extra></extra>",
     }
     chance = {

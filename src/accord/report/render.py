@@ -15,6 +15,7 @@ from accord.files import read_jsonl, write_text
 from accord.metrics import declared
 from accord.report import charts
 from accord.statistics.intervals import Z95
+from accord.statistics.means import Estimate, ends
 
 REPORT = "report.html"
 OUTCOMES = {
@@ -186,14 +187,15 @@ def _estimate(value: Any, digits: int = 2) -> str:
     """0.53 [0.41, 0.65]"""
     if value is None:
         return "–"
-    return f"{value['value']:.{digits}f} [{value['low']:.{digits}f}, {value['high']:.{digits}f}]"
+    form = f".{digits}f"
+    return f"{value['value']:{form}} {ends(value['low'], value['high'], value['n'], form)}"
 
 
 def _percent(value: Any) -> str:
-    """53 % [41, 65]"""
+    """53% [41%, 65%]"""
     if value is None:
         return "–"
-    return f"{value['value']:.0%} [{100 * value['low']:.0f}, {100 * value['high']:.0f}]"
+    return Estimate.model_validate(value).percent
 
 
 def duration(seconds: float) -> str:

@@ -42,6 +42,7 @@ def render(
         "figures": figures,
         "mean_text": mean_text,
         "difference_text": difference_text,
+        "beyond_chance": beyond_chance,
     }
     return write_page(run_dir, "study.html.j2", variables)
 
@@ -71,7 +72,7 @@ def mean_text(cell: Values, seeds: int) -> str:
     if mean is None:
         text = ", ".join(number(v) for v in values.values())
     else:
-        text = f"{number(mean['value'])} [{number(mean['low'])}, {number(mean['high'])}]"
+        text = f"{number(mean['value'])} {_ends(mean)}"
     return text + (f" ({len(values)} of {seeds} seeds)" if len(values) < seeds else "")
 
 
@@ -79,8 +80,19 @@ def difference_text(difference: Values | None) -> str:
     """Δ +0.41 [+0.12, +0.70]; nothing without a difference."""
     if difference is None:
         return ""
-    value, low, high = (number(difference[key], "+") for key in ("value", "low", "high"))
-    return f"Δ {value} [{low}, {high}]"
+    return f"Δ {number(difference['value'], '+')} {_ends(difference, '+')}"
+
+
+def _ends(estimate: Values, sign: str = "") -> str:
+    """[2.64, 3.27]; seeds that are all equal have none."""
+    if not charts.has_ends(estimate):
+        return "(all equal: no interval)"
+    return f"[{number(estimate['low'], sign)}, {number(estimate['high'], sign)}]"
+
+
+def beyond_chance(difference: Values) -> bool:
+    """The interval of a difference excludes 0."""
+    return charts.has_ends(difference) and not difference["low"] <= 0 <= difference["high"]
 
 
 def number(value: float, sign: str = "") -> str:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
-from scipy.stats import beta
+from scipy.special import betaincinv, ndtri
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -18,7 +17,7 @@ Z95 = float(ndtri(0.975))
 
 @dataclass(frozen=True)
 class Interval:
-    """A value with its 95 % interval."""
+    """A value with its 95 % interval; ends that are not a number where there is no interval."""
 
     value: float
     low: float
@@ -29,27 +28,22 @@ class Interval:
         return Interval(*(float(rising(part)) for part in (self.value, self.low, self.high)))
 
 
+def without_ends(value: float) -> Interval:
+    """A value of which no interval can be given, such as one prompt's."""
+    return Interval(float(value), float("nan"), float("nan"))
+
+
 def around(value: float, error: float) -> Interval:
     """The normal interval: value ± 1.96 standard errors."""
     return Interval(float(value), float(value - Z95 * error), float(value + Z95 * error))
 
 
 def share(count: float, total: float) -> Interval:
-    """A share with Wilson's interval (1927); [0, 1] when nothing was counted. Written out, because
-    scipy's takes whole counts, and weighted judgements are none."""
-    if total <= 0:
-        return Interval(float("nan"), 0.0, 1.0)
-    p, z2 = count / total, Z95**2
-    middle = (p + z2 / (2 * total)) / (1 + z2 / total)
-    half = Z95 / (1 + z2 / total) * np.sqrt(p * (1 - p) / total + z2 / (4 * total**2))
-    return Interval(float(p), float(max(0.0, middle - half)), float(min(1.0, middle + half)))
-
-
-def exact_share(count: int, total: int) -> Interval:
     """A share with Clopper and Pearson's interval (1934), which never covers less often than it
-    says."""
+    says; [0, 1] when nothing was counted. Weighted judgements make counts that are not whole, which
+    the beta distribution takes as they are (Korn and Graubard 1998)."""
     if total <= 0:
         return Interval(float("nan"), 0.0, 1.0)
-    low = beta.ppf(0.025, count, total - count + 1) if count else 0.0
-    high = beta.ppf(0.975, count + 1, total - count) if count < total else 1.0
-    return Interval(count / total, float(low), float(high))
+    low = betaincinv(count, total - count + 1, 0.025) if count > 0 else 0.0
+    high = betaincinv(count + 1, total - count, 0.975) if count < total else 1.0
+    return Interval(float(count / total), float(low), float(high))

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from accord.errors import DataError
+from accord.statistics.clusters import Ratio
 from accord.statistics.intervals import Array
 
 Level = Literal["nominal", "ordinal", "interval"]
@@ -27,37 +28,60 @@ def krippendorff_alpha(units: Sequence[Sequence[float]], level: Level = "nominal
         raise DataError(
             "agreement is undefined: fewer than two categories among units judged twice"
         )
-    index = {value: i for i, value in enumerate(categories)}
-    observed = np.zeros((len(categories), len(categories)))
-    for unit in units:
-        observed += coincidences([index[value] for value in unit], len(categories))
-    return alpha_of(observed, np.array(categories), level)
+    tally_UC = np.array([[unit.count(value) for value in categories] for unit in map(list, units)])
+    seen, expected = disagreements(np.array(categories), level)(coincidences(tally_UC).sum(0))
+    return float(1 - seen / expected)
 
 
-def coincidences(unit: Sequence[int], categories: int) -> Array:
-    """One unit's ordered pairs of values by category, each pair weighing 1 / (m - 1): [C, C]."""
-    counts = np.bincount(unit, minlength=categories).astype(np.float64)
-    weighed: Array = (np.outer(counts, counts) - np.diag(counts)) / (len(unit) - 1)
-    return weighed
+def coincidences(tally_UC: ArrayLike) -> Array:
+    """Ordered pairs of values by category of each unit, from how many values of each category it
+    has (two or more in all), each pair weighing 1 / (m - 1): [U, C * C]."""
+    tally = np.asarray(tally_UC, dtype=np.float64)
+    pairs = tally[:, :, None] * tally[:, None, :]
+    own = np.arange(tally.shape[1])
+    pairs[:, own, own] -= tally
+    weighed: Array = pairs / (tally.sum(1) - 1)[:, None, None]
+    return weighed.reshape(len(tally), -1)
 
 
-def alpha_of(observed: Array, categories: Array, level: Level) -> float:
-    """Alpha from summed coincidences [C, C] of categories [C]; not a number when only one category
-    occurs."""
-    marginal = observed.sum(1)
-    total = marginal.sum()
-    if (marginal > 0).sum() < 2:
-        return float("nan")
-    expected = (np.outer(marginal, marginal) - np.diag(marginal)) / (total - 1)
-    distance = _distance(categories, marginal, level)
-    return float(1 - (observed * distance).sum() / (expected * distance).sum())
+def disagreements(categories: Array, level: Level) -> Ratio:
+    """(D_o, D_e) of summed coincidences [..., C * C] of categories [C], in shares of the largest
+    squared difference; not a number where only one category occurs."""
+    count = len(categories)
+
+    def ratio(rows: Array) -> tuple[Array, Array]:
+        observed = rows[..., : count * count].reshape(*rows.shape[:-1], count, count)
+        marginal = observed.sum(-1)
+        total = marginal.sum(-1)
+        distance = _distance(categories, marginal, level)
+        seen = (observed * distance).sum((-2, -1)) / total
+        chance = (marginal[..., :, None] * marginal[..., None, :] * distance).sum((-2, -1))
+        expected = chance / (total * (total - 1))
+        most = distance.max((-2, -1))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return seen / most, np.where((marginal > 0).sum(-1) > 1, expected / most, np.nan)
+
+    return ratio
+
+
+def moment_disagreements(span: float) -> Ratio:
+    """(D_o, D_e) of an interval scale without categories, in shares of the squared `span` between
+    its largest and smallest value, from summed rows [..., 4 or more]: `squared_differences`, number
+    of values, their sum, their sum of squares; not a number where all are equal."""
+
+    def ratio(rows: Array) -> tuple[Array, Array]:
+        observed, values, total, squares = (rows[..., i] for i in range(4))
+        expected = 2 * (values * squares - total**2) / (values - 1)
+        most = values * span**2
+        return observed / most, np.where(expected > 1e-12 * squares, expected / most, np.nan)
+
+    return ratio
 
 
 def alpha_of_moments(observed: float, values: float, total: float, squares: float) -> float:
-    """Alpha of an interval scale without categories: from the `squared_differences` of all units,
-    the number of values, their sum and their sum of squares; not a number where all are equal."""
-    expected = 2 * (values * squares - total**2) / (values - 1)
-    return float(1 - observed / expected) if expected > 1e-12 * squares else float("nan")
+    """Alpha of an interval scale from such sums; not a number where all are equal."""
+    seen, expected = moment_disagreements(1.0)(np.array([observed, values, total, squares]))
+    return float(1 - seen / expected)
 
 
 def squared_differences(values: ArrayLike, total: ArrayLike, squares: ArrayLike) -> Array:
@@ -69,9 +93,9 @@ def squared_differences(values: ArrayLike, total: ArrayLike, squares: ArrayLike)
 
 
 def _distance(categories: Array, marginal: Array, level: Level) -> Array:
+    """Squared differences [..., C, C]; of an ordinal scale by how many values lie between."""
     if level == "nominal":
         return 1.0 - np.eye(len(categories))
-    if level == "interval":
-        return (categories[:, None] - categories[None, :]) ** 2
-    cumulative = np.cumsum(marginal) - marginal / 2
-    return (cumulative[:, None] - cumulative[None, :]) ** 2
+    places = categories if level == "interval" else np.cumsum(marginal, -1) - marginal / 2
+    squared: Array = (places[..., :, None] - places[..., None, :]) ** 2
+    return squared

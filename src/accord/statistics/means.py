@@ -7,70 +7,148 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 from scipy.special import ndtri
-from scipy.stats import t
 
-from accord.statistics.intervals import Z95, Array
+from accord.statistics.clusters import Clustered, clustered, clustered_share, quantile
+from accord.statistics.intervals import Z95, Array, Index, Interval
 
 
 class Estimate(BaseModel):
-    """A value with its standard error and 95 % interval; n: independent units (prompts)."""
+    """A value with its standard error and 95 % interval; n: independent units (prompts, seeds).
+
+    error is None for one unit. low and high are None where nothing can be said: for one unit, and
+    for a mean of units that are all equal, since what an unseen one may be is then unknown.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     value: float
-    error: float
-    low: float
-    high: float
+    error: float | None
+    low: float | None
+    high: float | None
     n: int
 
     def __str__(self) -> str:
-        return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]"
+        return f"{self.value:.3g} {ends(self.low, self.high, self.n, '.3g')}"
+
+    @property
+    def percent(self) -> str:
+        """53 % [41 %, 65 %], without the spaces."""
+        return f"{self.value:.0%} {ends(self.low, self.high, self.n, '.0%')}"
+
+    def above(self, bound: float) -> bool:
+        """The whole interval lies above; False where there is none."""
+        return self.low is not None and self.low > bound
+
+    def below(self, bound: float) -> bool:
+        """The whole interval lies below; False where there is none."""
+        return self.high is not None and self.high < bound
+
+
+def ends(low: float | None, high: float | None, n: int, form: str) -> str:
+    """[0.41, 0.65], or why there is no interval."""
+    if low is None or high is None:
+        return "(one prompt: no interval)" if n == 1 else "(all equal: no interval)"
+    return f"[{low:{form}}, {high:{form}}]"
 
 
 def clustered_mean(
-    values_B: Sequence[float] | Array, clusters_B: Sequence[int] | None = None
+    values_B: Sequence[float] | Array, clusters_B: Sequence[int] | None = None, level: float = 0.95
 ) -> Estimate:
-    """Mean with a standard error that allows for correlation within clusters (prompts).
+    """Mean with an interval that allows for correlation within clusters (prompts): Student's t on a
+    cluster-robust variance (`clusters.clustered`). For values in [0, 1] take `share_mean`."""
+    return _mean(_of(values_B, clusters_B), level)
 
-    SE^2 = C/(C-1) * sum_c (sum_{i in c} (x_i - mean))^2 / n^2 (Miller 2024).
-    """
-    x = np.asarray(values_B, dtype=np.float64)
-    if not len(x):
+
+def _of(values_B: Sequence[float] | Array, clusters_B: Sequence[int] | None) -> Clustered:
+    return clustered(*_sums(values_B, clusters_B))
+
+
+def _sums(
+    values_B: Sequence[float] | Array, clusters_B: Sequence[int] | None
+) -> tuple[Array, Array]:
+    """Sum and number of the values of each cluster: [C], [C]."""
+    x_B = np.asarray(values_B, dtype=np.float64)
+    if not len(x_B):
         raise ValueError("there is nothing to average")
-    _, cluster = np.unique(
-        np.arange(len(x)) if clusters_B is None else np.asarray(clusters_B), return_inverse=True
-    )
-    count = int(cluster.max()) + 1
-    mean = float(x.mean())
-    sums = np.bincount(cluster, weights=x - mean, minlength=count)
-    error = (
-        float(np.sqrt((sums**2).sum() * count / max(1, count - 1)) / len(x)) if count > 1 else 0.0
-    )
+    if clusters_B is None:
+        return x_B, np.ones(len(x_B))
+    place_B: Index = np.unique(np.asarray(clusters_B), return_inverse=True)[1]
+    return np.bincount(place_B, x_B).astype(np.float64), np.bincount(place_B).astype(np.float64)
+
+
+def _mean(mean: Clustered, level: float) -> Estimate:
+    error = None if mean.variance is None else float(np.sqrt(mean.variance))
+    half = error * quantile(mean.freedom, level) if error else None
     return Estimate(
-        value=mean, error=error, low=mean - Z95 * error, high=mean + Z95 * error, n=count
+        value=mean.value,
+        error=error,
+        low=None if half is None else mean.value - half,
+        high=None if half is None else mean.value + half,
+        n=mean.clusters,
+    )
+
+
+def share_mean(
+    values_B: Sequence[float] | Array,
+    clusters_B: Sequence[int] | None = None,
+    observations: int | None = None,
+) -> Estimate:
+    """Mean of values in [0, 1], such as wins with ties as halves: exact where they are independent
+    and yes or no (`clusters.clustered_share`). observations: how many such answers the values are
+    means of, where not one each."""
+    sums_C, sizes_C = _sums(values_B, clusters_B)
+    mean, found = clustered(sums_C, sizes_C), clustered_share(sums_C, sizes_C, observations)
+    none = mean.variance is None
+    return Estimate(
+        value=found.value,
+        error=None if mean.variance is None else float(np.sqrt(mean.variance)),
+        low=None if none else found.low,
+        high=None if none else found.high,
+        n=mean.clusters,
     )
 
 
 def paired_difference(
-    after_B: Array, before_B: Array, clusters_B: Sequence[int] | None = None
+    after_B: Array,
+    before_B: Array,
+    clusters_B: Sequence[int] | None = None,
+    level: float = 0.95,
 ) -> Estimate:
-    """Mean of after - before over the same prompts."""
-    return clustered_mean(np.asarray(after_B) - np.asarray(before_B), clusters_B)
+    """Mean of after - before over the same prompts.
+
+    Where it is the same at every prompt, as with scores of 0 and 1, its variance says nothing: up to
+    1 - (alpha / 2)^(1 / C) of the prompts may differ unseen ("rule of three"), by as much as the
+    scores' range allows.
+    """
+    after_B, before_B = (np.asarray(part, dtype=np.float64) for part in (after_B, before_B))
+    mean = _of(after_B - before_B, clusters_B)
+    found = _mean(mean, level)
+    span = max(after_B.max(), before_B.max()) - min(after_B.min(), before_B.min())
+    if mean.variance != 0 or not span:
+        return found
+    unseen = 1 - ((1 - level) / 2) ** (1 / mean.effective)
+    ends_of = [float((1 - unseen) * mean.value + sign * unseen * span) for sign in (-1, 1)]
+    return found.model_copy(update={"low": ends_of[0], "high": ends_of[1]})
 
 
 def student_mean(values: Sequence[float]) -> Estimate | None:
     """Mean over independent values, such as seeds, with Student's t interval (95 %); None for fewer
     than two."""
-    x = np.asarray(values, dtype=np.float64)
-    if len(x) < 2:
+    return clustered_mean(values) if len(values) > 1 else None
+
+
+def difference(first: Interval, second: Interval) -> Interval:
+    """first - second of two independent estimates, from their intervals: the square and add of
+    Newcombe (1998), MOVER of Zou and Donner (2008). Where one has no ends, neither has it."""
+    value = first.value - second.value
+    down = np.hypot(first.value - first.low, second.high - second.value)
+    up = np.hypot(first.high - first.value, second.value - second.low)
+    return Interval(float(value), float(value - down), float(value + up))
+
+
+def minimal_detectable(estimate: Estimate, power: float = 0.8) -> float | None:
+    """Smallest difference from chance that such an interval excludes with this power: half its
+    width, and as much again as the power asks for; None where there is none."""
+    if estimate.low is None or estimate.high is None:
         return None
-    error = float(x.std(ddof=1) / np.sqrt(len(x)))
-    half = float(t.ppf(0.975, len(x) - 1)) * error
-    mean = float(x.mean())
-    return Estimate(value=mean, error=error, low=mean - half, high=mean + half, n=len(x))
-
-
-def minimal_detectable(error: float, power: float = 0.8) -> float:
-    """Smallest difference that a test at the 5 % level finds with this power, given a standard
-    error."""
-    return (Z95 + float(ndtri(power))) * error
+    return (estimate.high - estimate.low) / 2 * (1 + float(ndtri(power)) / Z95)

@@ -1,12 +1,12 @@
-"""Intervals from draws: the bootstrap over groups, and percentiles of whatever was drawn."""
+"""Intervals from draws: resampled units, and percentiles of whatever was drawn."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from accord.statistics.intervals import Array, Index, Interval
+from accord.statistics.intervals import Array, Index
 
 
 def resamples(units: int, draws: int, rng: np.random.Generator) -> Iterator[Index]:
@@ -21,28 +21,3 @@ def percentile_interval(drawn_D: Sequence[float] | Array) -> tuple[float, float]
     finite = values[np.isfinite(values)]
     low, high = np.percentile(finite, [2.5, 97.5]) if len(finite) else (np.nan, np.nan)
     return float(low), float(high)
-
-
-def bootstrap(
-    sums_PX: Array, point: Callable[[Array], Sequence[float]], draws: int, rng: np.random.Generator
-) -> list[Interval]:
-    """Intervals of statistics of summed rows, by drawing the P groups with replacement.
-
-    `point` maps the sum over groups [X] to the statistics; draws where one is not finite are left
-    out of its interval. A single group says nothing of how groups differ: the interval then has no
-    ends (not a number).
-    """
-    groups = len(sums_PX)
-    value = point(sums_PX.sum(0))
-    if groups < 2:
-        return [Interval(float(middle), float("nan"), float("nan")) for middle in value]
-    sampled = np.array(
-        [
-            point(np.bincount(chosen, minlength=groups) @ sums_PX)
-            for chosen in resamples(groups, draws, rng)
-        ]
-    )
-    return [
-        Interval(float(middle), *percentile_interval(sampled[:, i]))
-        for i, middle in enumerate(value)
-    ]

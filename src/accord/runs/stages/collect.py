@@ -124,7 +124,7 @@ class Collect(Stage):
             store.export_jsonl(context.run_dir / "feedback" / "feedback.jsonl")
         context.checkpoint(1, 3, "estimating annotators")
         estimate = annotator_model.estimate(records)
-        agreed = agreement.measure(records, seed=context.seed)
+        agreed = agreement.measure(records)
         write_json(context.folder / "agreement.json", _plain(agreed))
         write_json(
             context.folder / "annotators.json", _annotators(estimate, crowd, _spread(offered))

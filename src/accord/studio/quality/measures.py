@@ -25,7 +25,7 @@ from accord.feedback.records import Feedback
 from accord.feedback.scales import attributes, rating_scales
 from accord.feedback.tastes import Tastes, tastes
 from accord.feedback.votes import Objects
-from accord.statistics.intervals import Z95, Interval, around, exact_share
+from accord.statistics.intervals import Z95, Interval, around, share
 from accord.studio.people.members import members, settings_of
 from accord.studio.storage.database import Database
 from accord.studio.storage.tables import Account, Answer, Item, Project
@@ -233,7 +233,7 @@ def overview(snapshot: ProjectSnapshot, now: float) -> Overview:
         [days.count(day) for day in range(13, -1, -1)],
         median(seconds) if seconds else None,
         sum(seconds) / 3600,
-        exact_share(sum(checked), len(checked)) if checked else None,
+        share(sum(checked), len(checked)) if checked else None,
         len(checked),
         power,
     )
@@ -340,7 +340,7 @@ def people(snapshot: ProjectSnapshot) -> People:
                 None
                 if scale is None or scales.value is None
                 else _less(scale.offset, scales.value.offset),
-                exact_share(sum(checks), len(checks)) if checks else None,
+                share(sum(checks), len(checks)) if checks else None,
                 state,
                 alarms,
                 findings,

@@ -1,0 +1,5 @@
+"""Imports every module that adds cells to the registry."""
+
+import benchmarks.coverage.agreement
+import benchmarks.coverage.crowds
+import benchmarks.coverage.means  # noqa: F401

@@ -1,0 +1,134 @@
+"""Means, shares and chance-corrected agreement over clusters: samples of one prompt are not
+independent, so that every interval rests on how prompts differ. Suffix C: clusters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import stdtrit
+
+from accord.statistics.intervals import Z95, Array, Index, Interval, share, without_ends
+
+ROUNDING = 1e-24
+"""Variance, relative to the squared size of what is averaged, that is rounding alone."""
+
+
+@dataclass(frozen=True)
+class Clustered:
+    """value: the mean; variance: of the mean, None from a single cluster; freedom: degrees of
+    freedom of that variance; clusters: how many; effective: as many clusters of equal size say as
+    much, (sum n)^2 / sum n^2."""
+
+    value: float
+    variance: float | None
+    freedom: float
+    clusters: int
+    effective: float
+
+
+def by_cluster(rows_UX: Array, place_U: Index, clusters: int) -> Array:
+    """Rows summed by the cluster each belongs to: [C, X]."""
+    sums_CX = np.zeros((clusters, rows_UX.shape[1]))
+    np.add.at(sums_CX, place_U, rows_UX)
+    return sums_CX
+
+
+def clustered(sums_C: Array, sizes_C: Array) -> Clustered:
+    """Mean sum(sums) / sum(sizes) with its cluster-robust variance, sizes > 0.
+
+    CR2 of Bell and McCaffrey (2002): sum_c (S_c - n_c m)^2 / (1 - n_c / n) / n^2, unbiased where
+    samples are independent. The degrees of freedom are theirs (Satterthwaite), the smaller of those
+    for independent samples and for clusters that are all of a piece (Imbens and Kolesar 2016 place
+    the truth between): uneven clusters count for fewer.
+    """
+    total = sizes_C.sum()
+    value, part_C = float(sums_C.sum() / total), sizes_C / total
+    effective = float(1 / (part_C**2).sum())
+    if len(sums_C) < 2:
+        return Clustered(value, None, 0.0, len(sums_C), effective)
+    weight_C = 1 / (1 - part_C)
+    variance = float(((sums_C - value * sizes_C) ** 2 * weight_C).sum() / total**2)
+    if variance < ROUNDING * max(1.0, value**2):
+        variance = 0.0
+    freedom = min(_freedom(part_C, weight_C, sizes_C), _freedom(part_C, weight_C, sizes_C**2))
+    return Clustered(value, variance, freedom, len(sums_C), effective)
+
+
+def _freedom(part_C: Array, weight_C: Array, spread_C: Array) -> float:
+    """tr(B)^2 / tr(B^2), B the quadratic form of the CR2 variance when cluster sums have variance
+    `spread`: diag(w) (I - p 1') diag(spread) (I - 1 p') diag(w) is a diagonal plus p a' + a p'."""
+    side_C = part_C * spread_C.sum() / 2 - spread_C
+    diagonal_C = spread_C + 2 * part_C * side_C
+
+    def dot(x_C: Array, y_C: Array) -> float:
+        return float((weight_C * x_C * y_C).sum())
+
+    rank_two = 2 * dot(part_C, part_C) * dot(side_C, side_C) + 2 * dot(part_C, side_C) ** 2
+    rest = float((weight_C**2 * spread_C * (spread_C + 4 * part_C * side_C)).sum())
+    return float((weight_C * diagonal_C).sum()) ** 2 / (rank_two + rest)
+
+
+def quantile(freedom: float, level: float = 0.95) -> float:
+    """How many standard errors a two-sided interval reaches to either side: Student's t."""
+    return float(stdtrit(freedom, (1 + level) / 2))
+
+
+def clustered_share(sums_C: Array, sizes_C: Array, observations: float | None = None) -> Interval:
+    """Mean of values in [0, 1], sum(sums) / sum(sizes), with an interval that stays there.
+
+    Clopper and Pearson's interval at the number of independent yes-or-no answers that say as much
+    (Korn and Graubard 1998): p (1 - p) / variance, less the factor (1.96 / t)^2 for a variance from
+    few clusters. It is never below the clusters' own number, since values in [0, 1] spread no
+    further than yes and no, nor above `observations` (by default sum(sizes)); where all clusters
+    say 0, or all 1, the variance says nothing and the clusters count. Independent yes-or-no answers
+    thus get the exact interval; one cluster gets none.
+    """
+    mean = clustered(sums_C, sizes_C)
+    value = min(1.0, max(0.0, mean.value))
+    if mean.variance is None:
+        return without_ends(value)
+    most = float(sizes_C.sum()) if observations is None else observations
+    equal = effective_answers(value, mean.variance, mean, most)
+    found = share(value * equal, equal)
+    return Interval(value, found.low, found.high)
+
+
+def effective_answers(value: float, variance: float, mean: Clustered, most: float) -> float:
+    """Independent yes-or-no answers that estimate a share of this value as well: see
+    `clustered_share`."""
+    if value in (0.0, 1.0):
+        return mean.effective
+    answers = min(value * (1 - value) / variance, most) if variance else most
+    return max(mean.effective, answers * (Z95 / quantile(mean.freedom)) ** 2)
+
+
+Ratio = Callable[[Array], tuple[Array, Array]]
+"""Summed rows [..., X] -> disagreement seen, as a share of the most there could be, and that
+expected by chance in the same unit: [...] each."""
+
+
+def beyond_chance(rows_CX: Array, ratio: Ratio, observations: float, chunk: int = 512) -> Interval:
+    """Agreement beyond chance, 1 - seen / expected, of clusters' summed rows: Krippendorff's alpha,
+    Cohen's kappa.
+
+    Its variance is the jackknife's, each cluster left out by half, so that none can empty a category
+    (4 times the summed squares; for a mean that is s^2 / C to 1 / 4 C^2). The interval is that of the
+    disagreement seen as a share as uncertain as the ratio is (see `clustered_share`): rare
+    disagreement gets an exact interval's skew, and none at all still has a lower end. Not a number
+    where nothing is expected; no ends for one cluster.
+    """
+    total_X, count = rows_CX.sum(0), len(rows_CX)
+    seen, expected = (float(part) for part in ratio(total_X))
+    if not expected > 0:
+        return without_ends(float("nan"))
+    if count < 2:
+        return without_ends(1 - seen / expected)
+    left = (total_X - rows_CX[at : at + chunk] / 2 for at in range(0, count, chunk))
+    ratio_C = np.concatenate([np.divide(*ratio(part_CX)) for part_CX in left])
+    variance = 4 * float(((ratio_C - ratio_C.mean()) ** 2).sum()) * expected**2
+    ones_C = np.ones(count)
+    answers = effective_answers(seen, variance, clustered(ones_C, ones_C), observations)
+    found = share(seen * answers, answers)
+    return Interval(1 - seen / expected, 1 - found.high / expected, 1 - found.low / expected)
