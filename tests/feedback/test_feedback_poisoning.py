@@ -13,6 +13,7 @@ from accord.errors import DataError
 from accord.feedback.formats import read_feedback
 from accord.feedback.poisoning import (
     PLAIN,
+    FitsToOthers,
     check_poisoning,
     check_votes,
     martingale,
@@ -146,3 +147,17 @@ def test_two_accounts_of_one_person_are_hinted_at() -> None:
 def test_trusted_annotators_must_have_voted() -> None:
     with pytest.raises(DataError, match="none of the trusted"):
         check_poisoning([vote(i, "a", True) for i in range(9)], {"nobody"})
+
+
+def test_fits_to_the_others_are_those_of_their_votes() -> None:
+    """From counts of pairs, as from the votes themselves."""
+    rng = np.random.default_rng(4)
+    votes = simulated_votes(rng, 600, rng.normal(size=6), np.zeros(8), side=0.3)
+    start = fit(votes, PLAIN)
+    others = FitsToOthers(votes, start)
+    for k in range(8):
+        ours = others.than(k)
+        theirs = fit(votes.where(votes.annotator != k), start.held())
+        np.testing.assert_allclose(ours.score_P, theirs.score_P, atol=1e-5)
+        np.testing.assert_allclose(ours.score_covariance_PP, theirs.score_covariance_PP, atol=1e-6)
+        assert ours.log_nu == pytest.approx(theirs.log_nu, abs=1e-5)
