@@ -8,8 +8,8 @@ A mutant is the source with one operator, comparison, number, keyword or conditi
 files and lines, and one change for each. Only the tests that execute the changed line are run,
 quickest first, until one fails (the mutant is killed) or all pass (it survived). What covers a
 line is found by one run of the tests under coverage.py. Results are appended to a file, so that a
-run that was stopped goes on where it was; --report prints them, with the reason of every survivor in
-survivors.yaml.
+run that was stopped goes on where it was (tried in an order by chance, they are a fair sample as
+far as it came); --report prints them, with the reason of every survivor in survivors.yaml.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,22 @@ def drawn(room: str, count: int, seed: int) -> list[Mutant]:
     rng = random.Random(f"{room} {seed}")
     step = len(every) / count
     chosen = [every[int((i + rng.random()) * step)] for i in range(min(count, len(every)))]
-    return [Mutant(room, p, line, *rng.choice(changes)) for p, line, _column, changes in chosen]
+    first = [rng.choice(changes) for *_, changes in chosen]
+    found = []
+    for change, (path, line, _column, changes) in zip(first, chosen, strict=True):
+        order = [change, *rng.sample(changes, len(changes))]
+        mutants = (Mutant(room, path, line, *change) for change in order)
+        found += islice(filter(compiles, mutants), 1)
+    return found
+
+
+def compiles(mutant: Mutant) -> bool:
+    """Whether it changes the source, and into Python: what does not import tests no test."""
+    try:
+        compile(changed(mutant)[1], mutant.path, "exec")
+    except (SyntaxError, ValueError):
+        return False
+    return True
 
 
 def changed(mutant: Mutant) -> tuple[str, str]:
@@ -272,8 +288,9 @@ def tried(copy: Path, mutant: Mutant, covering: Covering, budget: float) -> dict
 
 
 def in_a_fork(copy: Path, tests: Sequence[str], limit: float) -> tuple[int, str]:
-    """Run tests in a forked process on `copy`: its exit status (-1: over `limit` seconds, 2: does
-    not even import) and the first test that failed. Raises RuntimeError when pytest itself fails."""
+    """Run tests in a forked process on `copy`: its exit status (-1: over `limit` seconds, 2 or 4:
+    does not even import) and the first test that failed. Raises RuntimeError when pytest itself
+    fails."""
     log = copy / "log.txt"
     child = os.fork()
     if child == 0:
@@ -302,7 +319,7 @@ def in_a_fork(copy: Path, tests: Sequence[str], limit: float) -> tuple[int, str]
         os.waitpid(child, 0)
         return -1, "over the time"
     text = log.read_text("utf-8", "replace")
-    if status in (3, 4, 5):
+    if status in (3, 4, 5) and "ERROR collecting" not in text:
         raise RuntimeError(f"pytest ended with {status}:\n{text[-2000:]}")
     failed = [line for line in text.splitlines() if line.startswith(("FAILED ", "ERROR "))]
     return status, failed[0][:200] if failed else ""
@@ -415,6 +432,7 @@ def main() -> None:
         alive = {key for key, row in known.items() if row["outcome"] != "killed"}
         done = set(known) - (alive if given.again else set())
         todo = [m for m in drawn(room, given.sample, given.seed) if m.key not in done]
+        random.Random(given.seed).shuffle(todo)
         parts = [todo[i :: given.workers] for i in range(given.workers)]
         forked(*(partial(work, part, folder, results, given.budget) for part in parts if part))
     wanted = {m.key for room in rooms for m in drawn(room, given.sample, given.seed)}

@@ -131,6 +131,12 @@ def test_a_mutant_is_killed_by_a_test_that_covers_it(tmp_path: Path) -> None:
     status, by = in_a_fork(tree, ["tests/test_x.py::test_x"], 60)
     assert status == 1
     assert "test_x" in by
+    (tree / "tests" / "test_x.py").write_text("import accord.nothing\n", "utf-8")
+    status, by = in_a_fork(tree, ["tests/test_x.py::test_x"], 60)
+    assert status > 0
+    assert "test_x" in by
+    with pytest.raises(RuntimeError, match="pytest ended with 4"):
+        in_a_fork(tree, ["tests/test_y.py"], 60)
 
 
 def covered_by(folder: Path, tests: list[str]) -> None:

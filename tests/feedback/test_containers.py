@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -20,6 +21,8 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from accord.errors import DataError
+from accord.feedback.formats.containers.arrow_sizes import unpacked_bytes
+from accord.feedback.formats.containers.parquet_sizes import page_sizes
 from accord.feedback.formats.reading import (
     SENT,
     Bounds,
@@ -573,3 +576,67 @@ def test_too_many_rows_are_said_of_the_file(name: str) -> None:
     text = json.dumps(rows) if name.endswith(".json") else "\n".join(map(json.dumps, rows))
     with pytest.raises(DataError, match=rf"^{name} holds more than 1 rows"):
         list(read_stream(name, text.encode(), Notes(), Bounds(rows=1)))
+
+
+def test_json_is_read_up_to_its_bound_of_values() -> None:
+    line = b'{"prompt": "p", "n": [1, 2]}'  # an object counts four, a list one, two commas two
+    for name, content in (("a.jsonl", line), ("a.json", line), ("a.json", line + b"\n" + line)):
+        values = 7 * content.count(b"{")
+        read = partial(read_stream, name, content, Notes())
+        assert len(list(read(Bounds(values=values)))) == content.count(b"{")
+        with pytest.raises(DataError, match=f"holds more than {values - 1} values"):
+            list(read(Bounds(values=values - 1)))
+
+
+# --- what a file unpacks to is counted before it is unpacked ---------------------------------------
+def packed_table() -> pa.Table:
+    """Much that packs well, a little that does not, and a column of categories."""
+    numbers = pa.array(np.random.default_rng(0).integers(2**62, size=4000))
+    texts = pa.array(["x" * 99] * 4000)
+    kinds = pa.array([f"{i % 300:200}" for i in range(4000)]).dictionary_encode()
+    return pa.table({"text": texts, "number": numbers, "kind": kinds})
+
+
+@pytest.mark.parametrize("codec", [None, "lz4", "zstd"])
+def test_the_bytes_of_packed_batches_are_counted(codec: str | None) -> None:
+    table, out = packed_table(), io.BytesIO()
+    options = pa.ipc.IpcWriteOptions(compression=codec)
+    with pa.ipc.new_stream(out, table.schema, options=options) as writer:
+        writer.write_table(table, max_chunksize=1000)
+    messages = pa.ipc.MessageReader.open_stream(out.getvalue())
+    categories = table["kind"].chunk(0).dictionary
+    whole = table["text"].nbytes + table["number"].nbytes + 4 * 4000 + categories.nbytes
+    # Each buffer is filled up to 64 bytes, and every batch but the first begins its offsets anew.
+    assert whole <= sum(map(unpacked_bytes, messages)) <= whole + 5 * 6 * 64
+    packed = len(out.getvalue())
+    assert codec is None or packed < whole / 5
+    read = partial(read_stream, "a.arrow", out.getvalue(), Notes())
+    with pytest.raises(DataError, match="unpacks to more"):
+        next(iter(read(Bounds(unpacked=whole - 1))))
+
+
+@pytest.mark.parametrize("codec", ["none", "snappy", "zstd"])
+@pytest.mark.parametrize("dictionary", [True, False])
+def test_the_bytes_of_packed_pages_are_counted(codec: str, dictionary: bool) -> None:
+    table, out = packed_table(), io.BytesIO()
+    parquet.write_table(
+        table,
+        out,
+        compression=codec,
+        use_dictionary=dictionary,
+        row_group_size=1000,
+        data_page_size=2000,
+        write_batch_size=200,
+        write_statistics=False,
+    )
+    meta = parquet.ParquetFile(io.BytesIO(out.getvalue())).metadata
+    columns = [meta.row_group(g).column(c) for g in range(4) for c in range(3)]
+    sizes = list(page_sizes(meta, out))
+    assert len(sizes) >= (24 if dictionary else 36)
+    headers = sum(c.total_uncompressed_size for c in columns) - sum(sizes)
+    assert 10 * len(sizes) < headers < 150 * len(sizes)
+    packed = sum(c.total_compressed_size for c in columns)
+    assert codec == "none" or dictionary or packed < sum(sizes) / 3
+    read = partial(read_stream, "a.parquet", out.getvalue(), Notes())
+    with pytest.raises(DataError, match="unpacks to more"):
+        next(iter(read(Bounds(unpacked=sum(sizes) - 1))))

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accord.feedback.drift import (
+    AnnotatorDrift,
     agreement_channel,
     cusum,
     drift,
@@ -142,3 +143,33 @@ def test_signals_without_scores_are_still_watched() -> None:
     (row,) = found.annotators
     assert {s.name for s in row.signals if s.alarm} == {"active time", "gold errors"}
     assert drift(records[:10]).not_watched == 1
+
+
+def test_who_judged_less_than_forty_times_is_counted_and_not_watched() -> None:
+    records = crowd(1, per=40, people=3)
+    found = drift(records)
+    assert (len(found.annotators), found.not_watched) == (3, 0)
+    fewer = drift(records[:-1])  # the last is a2's
+    assert (len(fewer.annotators), fewer.not_watched) == (2, 1)
+    assert {row.annotator for row in fewer.annotators} == {"a0", "a1"}
+    assert all({"active time", "first place"} <= names(row) for row in found.annotators)
+
+
+def names(row: AnnotatorDrift) -> set[str]:
+    return {signal.name for signal in row.signals}
+
+
+def test_a_signal_is_watched_from_forty_judgements_that_show_it() -> None:
+    records = crowd(1, per=50, people=2)
+    mine = [record.id for record in records if record.annotator == "a0"]
+    for known in (39, 40):
+        timed = [
+            record.model_copy(update={"active_seconds": None})
+            if record.id in mine[known:]
+            else record
+            for record in records
+        ]
+        gold = {record: n % 3 > 0 for n, record in enumerate(mine[:known])}
+        (row,) = (row for row in drift(timed, gold=gold).annotators if row.annotator == "a0")
+        assert ("active time" in names(row)) == (known == 40)
+        assert ("gold errors" in names(row)) == (known == 40)

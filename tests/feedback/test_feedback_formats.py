@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accord.errors import AccordError, ConfigError, DataError
-from accord.feedback.formats import EXPORTS, check_file, export_rows, plain, read_feedback
+from accord.feedback.formats import EXPORTS, arena, check_file, export_rows, plain, read_feedback
+from accord.feedback.formats.values import RowError
 from accord.feedback.records import Feedback
 
 PAIR = {"prompt": "Name a colour.", "chosen": " Blue.", "rejected": " Seven."}
@@ -331,3 +332,14 @@ def test_llama_factory_files(
     assert result.shape == shape
     assert Counter(r.kind for r in result.records) == kinds
     assert result.dropped == {}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "reply", "missing"),
+    [(["q", None], ["a", "b"], "prompt"), (["q", "r"], ["a", None], "response_b")],
+)
+def test_a_missing_turn_of_an_arena_battle_is_named(
+    prompt: list[Any], reply: list[Any], missing: str
+) -> None:
+    with pytest.raises(RowError, match=f"^a turn of {missing} is missing$"):
+        arena._interleaved(prompt, reply, "response_b")

@@ -471,3 +471,16 @@ def test_sources_of_several_formats_are_read_each_as_its_own(tmp_path: Path) -> 
         "comparison",
     ]
     assert (got.rows, got.shape) == (6, "TRL preference and prompt-response")
+
+
+def test_the_nearest_folder_that_says_a_split_gives_it() -> None:
+    for place, expected in (
+        ("train/part.jsonl", ("train", "")),
+        ("train/x/part.jsonl", ("train", "")),
+        ("train/x/y/part.jsonl", ("train", "")),
+        ("a/train/x/part.jsonl", ("train", "a")),
+        ("train/test/part.jsonl", ("test", "train")),
+        ("train/b/test.jsonl", ("test", "b")),
+        ("a/b/part.jsonl", (None, "a/b")),
+    ):
+        assert split_of(PurePosixPath(place)) == expected

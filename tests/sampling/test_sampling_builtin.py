@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from pathlib import Path
 
@@ -11,11 +12,11 @@ import torch
 
 from accord.errors import ConfigError, DataError
 from accord.models.loading import load_causal_lm, save_causal_lm
-from accord.models.packed import NAME
+from accord.models.packed import NAME, KeyValueCache
 from accord.sampling.builtin import BuiltinSampler, draw
 from accord.sampling.rollout import Rollout, SamplingSettings
 from accord.text.encoding import Encoder
-from accord.text.packing import PromptGroup, pack
+from accord.text.packing import PackedStream, PromptGroup, pack
 from tiny import tiny_llama
 
 PROMPTS = [[0, 5, 9], [0], [0, 7, 8, 9, 10, 11, 12], [0, 5, 9]]
@@ -125,12 +126,17 @@ def test_no_share_of_0_is_drawn_whatever_the_others_sum_to_in_fp32() -> None:
 
 def test_temperature_sharpens_and_0_takes_the_best() -> None:
     logits_BV = torch.tensor([[0.25, 0.5, 0.25]]).log() + 3
-    # At temperature 1/2 shares are squared: 1/6, 4/6, 1/6.
+    # At temperature 1/2 shares are squared: 1/6, 4/6, 1/6; at 2 their roots are taken.
+    root = math.sqrt(0.5)
     for temperature, uniform, token, share in (
         (0.5, 0.16, 0, 1 / 6),
         (0.5, 0.17, 1, 4 / 6),
         (0.5, 0.84, 2, 1 / 6),
         (0.0, 0.99, 1, 0.5),
+        (1.0, 0.26, 1, 0.5),
+        (2.0, 0.29, 0, 0.5 / (1 + root)),
+        (2.0, 0.30, 1, root / (1 + root)),
+        (2.0, 0.70, 1, root / (1 + root)),
     ):
         drawn = draw(logits_BV, torch.tensor([uniform]), temperature)
         assert drawn[0].tolist() == [token]
@@ -150,6 +156,20 @@ def test_only_equal_prompts_share_a_prefill() -> None:
     scored = model.logprobs(pack(rollout.groups()))
     torch.testing.assert_close(scored, torch.cat(rollout.logprobs), atol=1e-4, rtol=1e-4)
     assert streamed == rollout.responses
+
+
+def test_equal_neighbours_are_prefilled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, prefilled = tiny_llama(), []
+    prefill = model.prefill
+
+    def counted(stream: PackedStream, cache: KeyValueCache, slots: list[list[int]]) -> None:
+        prefilled.extend(slots)
+        prefill(stream, cache, slots)
+
+    monkeypatch.setattr(model, "prefill", counted)
+    prompts = [[0, 5, 9], [0, 30, 9], [0, 30, 9], [0, 5, 9], [0]]
+    BuiltinSampler(model).sample(prompts, SamplingSettings(2), range(10), 2)
+    assert prefilled == [[0, 1], [2, 3, 4, 5], [6, 7]]  # one token alone needs none
 
 
 def test_a_response_may_fill_the_context() -> None:
