@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -187,8 +186,3 @@ def preference_step(
 
 def _doubt(pair: Pair, settings: PreferenceSettings) -> float:
     return max(pair.doubt, settings.label_smoothing)
-
-
-def describe(result: PreferenceResult) -> dict[str, Any]:
-    """The result as plain values for result.json."""
-    return dict(vars(result))

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -165,8 +164,3 @@ def unpaired_step(
     sums = world.totals(sums)
     tokens = int(sums.pop("tokens"))
     return sums | {"reference_point": float(kl)}, tokens
-
-
-def describe(result: UnpairedResult) -> dict[str, Any]:
-    """The result as plain values for result.json."""
-    return dict(vars(result))

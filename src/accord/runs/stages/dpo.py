@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
@@ -11,19 +12,22 @@ from accord.errors import DataError
 from accord.feedback.formats.source import name_of
 from accord.learning.settings import PreferenceSettings
 from accord.runs.context import StageContext
-from accord.runs.inputs import EstimatesName, Judgements, PolicyName
+from accord.runs.inputs import EstimatesName, Judgements
 from accord.runs.plan import Plan
-from accord.runs.stage import Stage, StageResult
-from accord.runs.stages.policy import examine_along, load_policy, save_policy
-from accord.runs.stages.settings import EvaluationConfig, LengthConfig, ReadsData, TrainingConfig
+from accord.runs.stage import StageResult
+from accord.runs.stages.policy import TuningStage, examine_along, load_policy, save_policy
+from accord.runs.stages.settings import LengthConfig, TuningConfig
 from accord.seeds import derive_seed
 
+if TYPE_CHECKING:
+    from accord.learning.preference import Pair, PreferenceResult
+    from accord.models.causal_lm import CausalLM
 
-class DpoConfig(ReadsData, TrainingConfig, PreferenceSettings):
+
+class DpoConfig(TuningConfig, PreferenceSettings):
     """Settings of a dpo stage."""
 
     kind: Literal["dpo"]
-    model: PolicyName = Field(description="The model to tune; also the reference.")
     feedback: Judgements = Field(
         description="Comparisons or rankings: a stage, or a file, directory or Hub id in any known format."
     )
@@ -33,7 +37,6 @@ class DpoConfig(ReadsData, TrainingConfig, PreferenceSettings):
     )
     lengths: LengthConfig = Field(LengthConfig(), description="Token limits.")
     limit: int | None = Field(None, ge=1, description="Use only that many pairs, drawn at random.")
-    evaluate: EvaluationConfig | None = Field(None, description="Examine the policy along its way.")
 
     @model_validator(mode="after")
     def _possible(self) -> DpoConfig:
@@ -44,12 +47,11 @@ class DpoConfig(ReadsData, TrainingConfig, PreferenceSettings):
         return self
 
 
-class Dpo(Stage):
+class Dpo(TuningStage):
     """Tunes a policy on pairs, without a reward model."""
 
     kind = "dpo"
     Config = DpoConfig
-    provides: ClassVar = {"model": "policy", "points": "points of a policy"}
     about = "direct preference optimisation and its relatives"
 
     def plan(self, config: DpoConfig, context: StageContext) -> Plan:
@@ -59,8 +61,7 @@ class Dpo(Stage):
         from accord.runs.stages import planning
         from accord.runs.stages.judged import read_judged
 
-        model = planning.look_at_policy(config.model, context, config.lora, trains=True)
-        planning.check_evaluation(config.evaluate, model, context)
+        model = planning.look_at_tuned(config, context)
         judged = planning.rehearse(
             lambda lm: read_judged(config.feedback, lm, config.lengths, context), model
         )
@@ -92,55 +93,95 @@ class Dpo(Stage):
         )
 
     def run(self, config: DpoConfig, context: StageContext) -> StageResult:
-        import torch
+        policy, reference = load_policy(config, context)
+        data = _load(config, policy, context)
+        result = _train(config, policy, reference, data, context)
+        return _save(config, policy, result, data, context)
 
-        from accord.learning.judged_pairs import (
-            decided_pairs,
-            equal_pairs,
-            preference_pairs,
-            without_pair,
-        )
-        from accord.learning.preference import describe, train_preference
-        from accord.runs.stages.judged import annotator_effects, read_judged
 
-        policy, reference = load_policy(config.model, config.lora, context)
-        judged = read_judged(config.feedback, policy, config.lengths, context)
-        ties, undecided = without_pair(judged.groups), 0
-        if config.annotators is None:
-            pairs = preference_pairs(judged.groups)
-        else:
-            effects = annotator_effects(context.path(config.annotators), judged.annotators)
-            pairs, undecided = decided_pairs(judged.groups, effects)
-        equal = equal_pairs(judged.groups)
-        pair_count, beyond = len(pairs), max(0, len(pairs) - (config.limit or len(pairs)))
-        context.say(
-            f"{pair_count:,} pairs; left out: {ties:,} judgements without a better one (ties), {undecided:,} pairs that the "
-            f"annotators together leave undecided, {equal:,} pairs of equal responses, {beyond:,} beyond the limit"
-        )
-        _check_pairs(pair_count, config)
-        order = torch.randperm(
-            len(pairs), generator=torch.Generator().manual_seed(derive_seed(context.seed, "pairs"))
-        ).tolist()
-        pairs = [pairs[i] for i in order[: config.limit]]
-        on_step = examine_along(config.evaluate, policy, context)
-        result = train_preference(
-            policy, reference, pairs, config, context.session(_note), on_step, seed=context.seed
-        )
-        artefacts = save_policy(policy, config.evaluate is not None, context)
-        summary = f"{len(pairs):,} pairs, {result.steps} steps; loss {result.loss:.3f}, agreement {result.agreement:.1%}"
-        return StageResult(
-            summary,
-            describe(result)
-            | {
-                "pairs": len(pairs),
-                "ties": ties,
-                "undecided": undecided,
-                "equal": equal,
-                "beyond_limit": beyond,
-                "left_out": judged.left_out,
-            },
-            artefacts,
-        )
+@dataclass(frozen=True)
+class PairData:
+    """What a dpo stage reads: the pairs it trains on, and how many it does not, by reason.
+
+    left_out: records that say nothing, by reason; the other counts are of what judgements say.
+    """
+
+    pairs: list[Pair]
+    ties: int
+    undecided: int
+    equal: int
+    beyond_limit: int
+    left_out: dict[str, int]
+
+
+def _load(config: DpoConfig, policy: CausalLM, context: StageContext) -> PairData:
+    """Judgements as pairs, tokenised, in the order in which a limit takes them."""
+    from accord.learning.judged_pairs import (
+        decided_pairs,
+        equal_pairs,
+        preference_pairs,
+        without_pair,
+    )
+    from accord.runs.stages.judged import annotator_effects, read_judged
+
+    judged = read_judged(config.feedback, policy, config.lengths, context)
+    if config.annotators is None:
+        pairs, undecided = preference_pairs(judged.groups), 0
+    else:
+        effects = annotator_effects(context.path(config.annotators), judged.annotators)
+        pairs, undecided = decided_pairs(judged.groups, effects)
+    ties, equal = without_pair(judged.groups), equal_pairs(judged.groups)
+    beyond = max(0, len(pairs) - (config.limit or len(pairs)))
+    context.say(
+        f"{len(pairs):,} pairs; left out: {ties:,} judgements without a better one (ties), "
+        f"{undecided:,} pairs that the annotators together leave undecided, {equal:,} pairs of "
+        f"equal responses, {beyond:,} beyond the limit"
+    )
+    _check_pairs(len(pairs), config)
+    drawn = _drawn(pairs, config.limit, context.seed)
+    return PairData(drawn, ties, undecided, equal, beyond, judged.left_out)
+
+
+def _drawn(pairs: list[Pair], limit: int | None, seed: int) -> list[Pair]:
+    """The pairs in random order, at most `limit` of them."""
+    import torch
+
+    generator = torch.Generator().manual_seed(derive_seed(seed, "pairs"))
+    order = torch.randperm(len(pairs), generator=generator).tolist()
+    return [pairs[i] for i in order[:limit]]
+
+
+def _train(
+    config: DpoConfig,
+    policy: CausalLM,
+    reference: CausalLM | None,
+    data: PairData,
+    context: StageContext,
+) -> PreferenceResult:
+    from accord.learning.preference import train_preference
+
+    on_step = examine_along(config, policy, context)
+    session = context.session(_note)
+    return train_preference(
+        policy, reference, data.pairs, config, session, on_step, seed=context.seed
+    )
+
+
+def _save(
+    config: DpoConfig,
+    policy: CausalLM,
+    result: PreferenceResult,
+    data: PairData,
+    context: StageContext,
+) -> StageResult:
+    """The policy, with how it was trained and what was left out."""
+    pairs = len(data.pairs)
+    summary = (
+        f"{pairs:,} pairs, {result.steps} steps; "
+        f"loss {result.loss:.3f}, agreement {result.agreement:.1%}"
+    )
+    values = vars(result) | vars(data) | {"pairs": pairs}
+    return StageResult(summary, values, save_policy(config, policy, context))
 
 
 def _check_pairs(pair_count: int, config: DpoConfig) -> None:

@@ -4,7 +4,7 @@ numbers."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from accord.feedback.records import (
@@ -16,7 +16,7 @@ from accord.feedback.records import (
     Ranking,
     StepLabels,
 )
-from accord.learning.judgements import JudgedGroup, Judgement
+from accord.learning.judgements import JudgedGroup, Judgement, JudgementKind
 from accord.learning.likelihoods import MOST_TIED
 from accord.runs.stages.answers import THUMB, RatingScales, bad
 from accord.runs.stages.usable import WRITTEN, Response, prompt_key, responses
@@ -52,36 +52,39 @@ class GroupReader:
         numbers: dict[Response, int] = {}
         parts: list[PromptGroup] = []
         judgements: list[Judgement] = []
-        for record in sorted(
-            rows, key=lambda r: r.kind == "demonstration"
-        ):  # they are compared with all the others
+        # Demonstrations come last: they are compared with all the others.
+        for record in sorted(rows, key=lambda r: r.kind == "demonstration"):
             named = responses(record)
-            if any((key, response) not in self.tokens for response in named.values()):
-                self.left_out["response too long"] += 1
-                continue
-            if record.kind == "demonstration" and all(
-                equal(self.tokens[key, named[WRITTEN]], other) for other in parts
-            ):
-                self.left_out["demonstration without another response to its prompt"] += 1
+            if reason := self._why_left_out(record, key, named, parts):
+                self.left_out[reason] += 1
                 continue
             for response in named.values():
                 if response not in numbers:
                     numbers[response] = len(numbers)
                     parts.append(self.tokens[key, response])
-            judged = self._judgements(
-                record, {name: numbers[r] for name, r in named.items()}, parts
-            )
-            judgements += (
-                judged if record.weight == 1 else [replace(j, weight=record.weight) for j in judged]
-            )
-        if not judgements:
+            places = {name: numbers[response] for name, response in named.items()}
+            judged = self._judgements(record, places, parts)
+            if record.weight != 1:
+                judged = [replace(j, weight=record.weight) for j in judged]
+            judgements += judged
+        return _joined(parts, judgements, rows[0].id) if judgements else None
+
+    def _why_left_out(
+        self,
+        record: Feedback,
+        key: str,
+        named: Mapping[str, Response],
+        parts: Sequence[PromptGroup],
+    ) -> str | None:
+        """Why a record cannot be used beside the responses so far; None where it can."""
+        if any((key, response) not in self.tokens for response in named.values()):
+            return "response too long"
+        if record.kind != "demonstration":
             return None
-        group = join(parts)
-        moved = [
-            len(whole) - len(part.responses[0])
-            for whole, part in zip(group.responses, parts, strict=True)
-        ]
-        return JudgedGroup(group, tuple(_moved(j, moved) for j in judgements), row=rows[0].id)
+        written = self.tokens[key, named[WRITTEN]]
+        if all(equal(written, other) for other in parts):
+            return "demonstration without another response to its prompt"
+        return None
 
     def _judgements(
         self, record: Feedback, numbers: Mapping[str, int], parts: Sequence[PromptGroup]
@@ -99,14 +102,17 @@ class GroupReader:
                 Judgement((place,), None, annotator, "rating", level=k, scale=s, facet=facets[s])
                 for s, k in levels
             ]
-        judgements = [] if unordered(record) else self._choice(record, numbers, annotator, parts)
-        if bad(record) and THUMB in self.scales.keys:
-            down = self.scales.keys.index(THUMB)
-            judgements += [
-                Judgement((place,), None, annotator, "rating", scale=down)
-                for place in numbers.values()
-            ]
-        return judgements
+        compared = [] if unordered(record) else self._choice(record, numbers, annotator, parts)
+        return compared + self._thumbs_down(record, numbers.values(), annotator)
+
+    def _thumbs_down(
+        self, record: Feedback, places: Iterable[int], annotator: int
+    ) -> list[Judgement]:
+        """One for each option of a record that calls all bad, where it is known what that means."""
+        if not bad(record) or THUMB not in self.scales.keys:
+            return []
+        scale = self.scales.keys.index(THUMB)
+        return [Judgement((place,), None, annotator, "rating", scale=scale) for place in places]
 
     def _choice(
         self,
@@ -165,6 +171,16 @@ def equal(one: PromptGroup, other: PromptGroup) -> bool:
     return [*one.prompt, *one.responses[0]] == [*other.prompt, *other.responses[0]]
 
 
+def _joined(parts: Sequence[PromptGroup], judgements: Sequence[Judgement], row: str) -> JudgedGroup:
+    """The responses after one shared prompt, with what was said about them."""
+    group = join(parts)
+    moved = [
+        len(whole) - len(part.responses[0])
+        for whole, part in zip(group.responses, parts, strict=True)
+    ]
+    return JudgedGroup(group, tuple(_moved(j, moved) for j in judgements), row=row)
+
+
 def _moved(judgement: Judgement, tokens: Sequence[int]) -> Judgement:
     """With the ends of steps behind what was moved from the prompt to the response."""
     by = tokens[judgement.options[0]] if judgement.ends else 0
@@ -177,51 +193,52 @@ def unordered(record: Feedback) -> str | None:
         return None
     if len(record.choice.order) == 1 and len(record.choice.order[0]) > 2:
         return "ranking in which all are tied"
-    return (
-        f"ranking with more than {MOST_TIED} tied"
-        if max(map(len, record.choice.order)) > MOST_TIED
-        else None
-    )
+    if max(map(len, record.choice.order)) > MOST_TIED:
+        return f"ranking with more than {MOST_TIED} tied"
+    return None
 
 
 def _choice(
     record: Feedback, numbers: Mapping[str, int], annotator: int, margin: float
 ) -> Judgement:
     """A choice among the options; of a correction, the edit over the original."""
-    shown, choice, kind, margin_wanted = (
-        {o.id: o.shown_at for o in record.options},
-        record.choice,
-        "order",
-        0.0,
-    )
-    tied: tuple[int, ...] = ()
-    doubt = 0.0
+    choice = record.choice
     if isinstance(choice, Correction):
         original = record.options[0].id
         return Judgement((numbers[WRITTEN], numbers[original]), None, annotator)
+    kind, order = _order(record)
+    tied: tuple[int, ...] = ()
+    wanted = doubt = 0.0
+    if isinstance(choice, Ranking) and 1 < len(choice.order) < len(order):
+        tied = tuple(map(len, choice.order))
+    elif isinstance(choice, Comparison) and choice.preferred is not None:
+        wanted = margin * ((choice.strength or 1) - 1) + float(record.meta.get("margin", 0.0))
+        doubt = 0.0 if choice.probability is None else 1 - choice.probability
+    shown = {option.id: option.shown_at for option in record.options}
+    return Judgement(
+        tuple(numbers[name] for name in order),
+        tuple(shown[name] for name in order),
+        annotator,
+        kind,
+        wanted,
+        tied=tied,
+        doubt=doubt,
+    )
+
+
+def _order(record: Feedback) -> tuple[JudgementKind, list[str]]:
+    """(what a choice says of its options, their names in the order in which it says so)."""
+    choice = record.choice
     if isinstance(choice, Ranking):
         if len(choice.order) == 1:
-            order, kind = record.shown, "tie"
-        else:
-            order = [i for group in choice.order for i in group]
-            tied = tuple(map(len, choice.order)) if len(choice.order) < len(order) else ()
-    elif isinstance(choice, BestWorst):
-        order = [
-            choice.best,
-            *(i for i in record.shown if i not in (choice.best, choice.worst)),
-            choice.worst,
-        ]
-        kind = "best_worst"
-    elif not isinstance(choice, Comparison):
+            return "tie", record.shown
+        return "order", [name for group in choice.order for name in group]
+    if isinstance(choice, BestWorst):
+        ends = (choice.best, choice.worst)
+        between = [name for name in record.shown if name not in ends]
+        return "best_worst", [choice.best, *between, choice.worst]
+    if not isinstance(choice, Comparison):
         raise TypeError(f"a {record.kind} compares nothing")
-    elif (preferred := choice.preferred) is None:
-        order, kind = record.shown, "tie"
-    else:
-        order = sorted(record.shown, key=lambda i: i != preferred)
-        margin_wanted = margin * ((choice.strength or 1) - 1) + float(
-            record.meta.get("margin", 0.0)
-        )
-        doubt = 0.0 if choice.probability is None else 1 - choice.probability
-    places = tuple(shown[i] for i in order)
-    ordered = tuple(numbers[i] for i in order)
-    return Judgement(ordered, places, annotator, kind, margin_wanted, tied=tied, doubt=doubt)  # type: ignore[arg-type]
+    if choice.preferred is None:
+        return "tie", record.shown
+    return "order", sorted(record.shown, key=lambda name: name != choice.preferred)

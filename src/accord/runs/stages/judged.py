@@ -31,7 +31,7 @@ from accord.learning.judgements import (
 )
 from accord.models.scalar import decoder
 from accord.runs.reading import read_records
-from accord.runs.stages.answers import THUMB, answers, bad, find_scales
+from accord.runs.stages.answers import THUMB, RatingScales, answers, bad, find_scales
 from accord.runs.stages.grouping import GroupReader, Tokens, unordered
 from accord.runs.stages.lengths import apply_lengths
 from accord.runs.stages.usable import Response, prompt_key, responses, row_name, usable
@@ -95,48 +95,85 @@ def read_judged(
     1. What cannot be used is left out, counted by reason; the table of lengths is shown and stored.
     """
     read = load_records(reference, context)
-    records, silent = usable(read.records)
+    said = _said_by_prompt(read.records, ratings, objectives)
+    if not said.by_prompt:
+        raise DataError(
+            f"{name_of(reference)}: nothing here {'judges' if ratings else 'compares'} responses: "
+            f"{by_reason(said.left_out)}",
+            "give comparisons or rankings; thumbs alone train kto",
+        )
+    tokens = _tokenise(said.by_prompt, model, lengths, context, sum(read.dropped.values()))
+    limit = lengths.max_response_tokens if lengths.too_long == "cut" else None
+    annotators, decode = said.annotators, decoder(model.tokenizer)
+    reader = GroupReader(tokens, annotators, said.scales, said.left_out, margin, decode, limit)
+    read_groups = (reader.group(rows) for rows in said.by_prompt.values())
+    groups = [group for group in read_groups if group is not None]
+    if not groups:
+        raise DataError(
+            f"{name_of(reference)}: no usable judgement is left: {by_reason(said.left_out)}",
+            "give prompts two different responses that somebody compared; if they are too long, "
+            "raise the token limits",
+        )
+    _say_judged(groups, said, margin, context)
+    return JudgedData(groups, annotators, dict(said.left_out), said.scales.scales)
+
+
+@dataclass(frozen=True)
+class SaidByPrompt:
+    """Records that say something about responses, by prompt, and the scales of their ratings.
+
+    records: all that are about texts, used or not; left_out: how many say nothing that is used, by
+    reason, to which reading them adds.
+    """
+
+    records: list[Feedback]
+    by_prompt: dict[str, list[Feedback]]
+    scales: RatingScales
+    left_out: Counter[str]
+
+    @property
+    def annotators(self) -> list[str]:
+        """Everybody who says something, by name."""
+        return sorted({r.annotator for rows in self.by_prompt.values() for r in rows})
+
+    @property
+    def thumbs(self) -> bool:
+        """Whether it is known what "bad" means."""
+        return THUMB in self.scales.keys
+
+
+def _said_by_prompt(
+    everything: Sequence[Feedback], ratings: bool, objectives: Sequence[str]
+) -> SaidByPrompt:
+    records, silent = usable(everything)
     scales = find_scales(records, objectives) if ratings else find_scales(())
-    left_out = Counter(scales.left_out) + silent
-    by_prompt: dict[str, list[Feedback]] = {}
+    said = SaidByPrompt(records, {}, scales, Counter(scales.left_out) + silent)
     for record in records:
         levels = scales.levels(record)
         if not levels and ratings and answers(record):
             continue  # counted with its scale
-        reason = None if levels or (bad(record) and THUMB in scales.keys) else _unusable(record)
+        reason = None if levels or (bad(record) and said.thumbs) else _unusable(record)
         if reason:
-            left_out[reason] += 1
+            said.left_out[reason] += 1
         else:
-            by_prompt.setdefault(prompt_key(record), []).append(record)
-    if not by_prompt:
-        raise DataError(
-            f"{name_of(reference)}: nothing here {'judges' if ratings else 'compares'} responses: {by_reason(left_out)}",
-            "give comparisons or rankings; thumbs alone train kto",
-        )
-    tokens = _tokenise(by_prompt, model, lengths, context, sum(read.dropped.values()))
-    annotators = sorted({r.annotator for rows in by_prompt.values() for r in rows})
-    limit = lengths.max_response_tokens if lengths.too_long == "cut" else None
-    reader = GroupReader(
-        tokens, annotators, scales, left_out, margin, decoder(model.tokenizer), limit
-    )
-    groups = []
-    for rows in by_prompt.values():
-        if (group := reader.group(rows)) is not None:
-            groups.append(group)
-    if not groups:
-        raise DataError(
-            f"{name_of(reference)}: no usable judgement is left: {by_reason(left_out)}",
-            "give prompts two different responses that somebody compared; if they are too long, raise the token limits",
-        )
+            said.by_prompt.setdefault(prompt_key(record), []).append(record)
+    return said
+
+
+def _say_judged(
+    groups: Sequence[JudgedGroup], said: SaidByPrompt, margin: float, context: StageContext
+) -> None:
+    """What was read, what was left out, and what is learned from only in part."""
     context.say(
-        f"{sum(len(g.judgements) for g in groups):,} judgements on {len(groups):,} prompts; left out: {by_reason(left_out) or 0}"
+        f"{sum(len(g.judgements) for g in groups):,} judgements on {len(groups):,} prompts; "
+        f"left out: {by_reason(said.left_out) or 0}"
     )
-    _say_half_used(records, margin, THUMB in scales.keys, context)
+    _say_half_used(said.records, margin, said.thumbs, context)
     if any(both := contradictions(groups)):
         context.say(
-            f"{both[0]:,} pairs of responses are judged both ways, {both[1]:,} of them by one annotator; all count"
+            f"{both[0]:,} pairs of responses are judged both ways, {both[1]:,} of them by one "
+            "annotator; all count"
         )
-    return JudgedData(groups, annotators, dict(left_out), scales.scales)
 
 
 def _say_half_used(
@@ -148,12 +185,14 @@ def _say_half_used(
     )
     if strong and not margin:
         context.say(
-            f"{strong:,} comparisons say how much better one is; only that it is better is learned (no margin)"
+            f"{strong:,} comparisons say how much better one is; "
+            "only that it is better is learned (no margin)"
         )
     if (none := Counter(r.kind for r in records if bad(r))) and not thumbs:
         context.say(
-            f"{none.total():,} judgements call all options bad: {none['comparison']:,} comparisons count as ties, "
-            f"{none['ranking']:,} rankings as their order; without thumbs nothing says what bad means"
+            f"{none.total():,} judgements call all options bad: {none['comparison']:,} comparisons "
+            f"count as ties, {none['ranking']:,} rankings as their order; without thumbs nothing "
+            "says what bad means"
         )
 
 
@@ -234,12 +273,11 @@ def annotator_effects(
             f"{path} has no estimate for annotators {missing[:3]}",
             "use the estimates of the same feedback",
         )
-    return AnnotatorEffects(
-        torch.tensor(
-            [float(known[name]["rationality"]) if name in known else 1.0 for name in annotators]
-        ),
-        torch.tensor(
-            [float(known[name]["side_bias"]) if name in known else 0.0 for name in annotators]
-        ),
-        float(torch.log(torch.tensor(max(estimates["tie"], 1e-4)))),
-    )
+
+    def each(effect: str, otherwise: float) -> torch.Tensor:
+        return torch.tensor(
+            [float(known[name][effect]) if name in known else otherwise for name in annotators]
+        )
+
+    tie = float(torch.log(torch.tensor(max(estimates["tie"], 1e-4))))
+    return AnnotatorEffects(each("rationality", 1.0), each("side_bias", 0.0), tie)

@@ -4,46 +4,44 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pydantic import Field
 
 from accord.errors import DataError, by_reason
 from accord.learning.settings import UnpairedSettings
 from accord.runs.context import StageContext
-from accord.runs.inputs import Judgements, PolicyName
+from accord.runs.inputs import Judgements
 from accord.runs.plan import Plan
-from accord.runs.stage import Stage, StageResult
-from accord.runs.stages.policy import examine_along, load_policy, save_policy
-from accord.runs.stages.settings import EvaluationConfig, LengthConfig, ReadsData, TrainingConfig
+from accord.runs.stage import StageResult
+from accord.runs.stages.policy import TuningStage, examine_along, load_policy, save_policy
+from accord.runs.stages.settings import LengthConfig, TuningConfig
 
 if TYPE_CHECKING:
     from accord.feedback.formats.source import DataSpec
     from accord.feedback.records import Feedback
-    from accord.learning.unpaired import ThumbExample
+    from accord.learning.unpaired import ThumbExample, UnpairedResult
+    from accord.models.causal_lm import CausalLM
     from accord.text.encoding import Example
     from accord.text.language import Language
 
 
-class KtoConfig(ReadsData, TrainingConfig, UnpairedSettings):
+class KtoConfig(TuningConfig, UnpairedSettings):
     """Settings of a kto stage."""
 
     kind: Literal["kto"]
-    model: PolicyName = Field(description="The model to tune; also the reference.")
     feedback: Judgements = Field(
         description="Thumbs (a stage, or a file, directory or Hub id in any known format); a comparison counts as a "
         "desirable and an undesirable response, a ranking called all bad as undesirable ones."
     )
     lengths: LengthConfig = Field(LengthConfig(), description="Token limits.")
-    evaluate: EvaluationConfig | None = Field(None, description="Examine the policy along its way.")
 
 
-class Kto(Stage):
+class Kto(TuningStage):
     """Tunes a policy on responses marked desirable or not."""
 
     kind = "kto"
     Config = KtoConfig
-    provides: ClassVar = {"model": "policy", "points": "points of a policy"}
     about = "Kahneman-Tversky optimisation on thumbs, without pairs"
 
     def plan(self, config: KtoConfig, context: StageContext) -> Plan:
@@ -51,8 +49,7 @@ class Kto(Stage):
         from accord.runs.reading import planned_rows
         from accord.runs.stages import planning
 
-        model = planning.look_at_policy(config.model, context, config.lora, trains=True)
-        planning.check_evaluation(config.evaluate, model, context)
+        model = planning.look_at_tuned(config, context)
         thumbs = planning.rehearse(
             lambda lm: read_thumbs(config.feedback, lm, config.lengths, context), model
         )
@@ -81,20 +78,40 @@ class Kto(Stage):
         )
 
     def run(self, config: KtoConfig, context: StageContext) -> StageResult:
-        from accord.learning.unpaired import describe, train_unpaired
-
-        policy, reference = load_policy(config.model, config.lora, context)
+        policy, reference = load_policy(config, context)
         thumbs = read_thumbs(config.feedback, policy, config.lengths, context)
-        on_step = examine_along(config.evaluate, policy, context)
-        result = train_unpaired(
-            policy, reference, thumbs, config, context.session(_note), on_step, seed=context.seed
-        )
-        artefacts = save_policy(policy, config.evaluate is not None, context)
-        good = sum(t.desirable for t in thumbs)
-        summary = f"{good:,} desirable, {len(thumbs) - good:,} undesirable responses, {result.steps} steps; loss {result.loss:.3f}"
-        return StageResult(
-            summary, describe(result) | {"desirable": good, "rows": len(thumbs)}, artefacts
-        )
+        result = _train(config, policy, reference, thumbs, context)
+        return _save(config, policy, result, thumbs, context)
+
+
+def _train(
+    config: KtoConfig,
+    policy: CausalLM,
+    reference: CausalLM | None,
+    thumbs: Sequence[ThumbExample],
+    context: StageContext,
+) -> UnpairedResult:
+    from accord.learning.unpaired import train_unpaired
+
+    on_step = examine_along(config, policy, context)
+    session = context.session(_note)
+    return train_unpaired(policy, reference, thumbs, config, session, on_step, seed=context.seed)
+
+
+def _save(
+    config: KtoConfig,
+    policy: CausalLM,
+    result: UnpairedResult,
+    thumbs: Sequence[ThumbExample],
+    context: StageContext,
+) -> StageResult:
+    good = sum(t.desirable for t in thumbs)
+    summary = (
+        f"{good:,} desirable, {len(thumbs) - good:,} undesirable responses, "
+        f"{result.steps} steps; loss {result.loss:.3f}"
+    )
+    values = vars(result) | {"desirable": good, "rows": len(thumbs)}
+    return StageResult(summary, values, save_policy(config, policy, context))
 
 
 def _note(values: Mapping[str, float]) -> str:

@@ -14,7 +14,7 @@ from accord.runs.inputs import REFERENCE, stage_of
 from accord.runs.known import check_trainable, known_model
 from accord.runs.plan import KnownModel, Plan
 from accord.runs.reading import planned_rows, read_prompts
-from accord.runs.stages.settings import EvaluationConfig, LengthConfig, LoraConfig
+from accord.runs.stages.settings import EvaluationConfig, LengthConfig, LoraConfig, TuningConfig
 
 if TYPE_CHECKING:
     from accord.feedback.formats.source import DataSpec
@@ -45,6 +45,13 @@ def look_at_policy(
         model = known_model(reference, "policy", context)
         if trains:
             check_trainable(model, lora, merges)
+    return model
+
+
+def look_at_tuned(config: TuningConfig, context: StageContext) -> KnownModel:
+    """The policy that a stage tunes. Raises what tuning or examining it would meet."""
+    model = look_at_policy(config.model, context, config.lora, trains=True)
+    check_evaluation(config.evaluate, model, context)
     return model
 
 

@@ -5,33 +5,55 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from accord.runs.context import StageContext
+from accord.runs.stage import Stage
 
 if TYPE_CHECKING:
     from accord.models.causal_lm import CausalLM
-    from accord.runs.stages.settings import EvaluationConfig, LoraConfig
+    from accord.runs.stages.settings import LoraConfig, TuningConfig
+
+
+class Starts(Protocol):
+    """Settings of a stage that trains a model it starts from."""
+
+    @property
+    def model(self) -> str: ...
+    @property
+    def lora(self) -> LoraConfig | None: ...
+
+
+class TuningStage(Stage):
+    """A stage that tunes a policy: it loads, trains and saves."""
+
+    provides: ClassVar = {"model": "policy", "points": "points of a policy"}
+
+
+def load_start(config: Starts, context: StageContext) -> CausalLM:
+    """The model that a stage trains, with a new adapter where adapters are trained."""
+    from accord.models.loading import add_lora, load_causal_lm
+
+    model = load_causal_lm(context.resolve(config.model), context.device)
+    return add_lora(model, config.lora.settings(), context.seed) if config.lora else model
 
 
 def load_policy(
-    model: str, lora: LoraConfig | None, context: StageContext, reference: bool = True
+    config: TuningConfig, context: StageContext, reference: bool = True
 ) -> tuple[CausalLM, CausalLM | None]:
     """(policy, reference); with adapters the reference is None: the policy with its adapter
     switched off. Where no `reference` is needed it is None as well."""
-    from accord.models.loading import add_lora, freeze, load_causal_lm
+    from accord.models.loading import freeze, load_causal_lm
 
-    location = context.resolve(model)
-    policy = load_causal_lm(location, context.device)
-    if lora is not None:
-        return add_lora(policy, lora.settings(), context.seed), None
-    return policy, freeze(
-        load_causal_lm(location, context.device, verify=False)
-    ) if reference else None
+    policy = load_start(config, context)
+    if config.lora is not None or not reference:
+        return policy, None
+    location = context.resolve(config.model)
+    return policy, freeze(load_causal_lm(location, context.device, verify=False))
 
 
 def examine_along(
-    config: EvaluationConfig | None,
+    config: TuningConfig,
     policy: CausalLM,
     context: StageContext,
     stop_when_gold_turns: bool = False,
@@ -39,22 +61,24 @@ def examine_along(
     """A loop's `on_step` that examines the policy at even points of its way, if asked to; with
     `stop_when_gold_turns` it returns a reason to stop when it finds gold falling while the proxy
     rises."""
-    if config is None:
+    if config.evaluate is None:
         return None
     from accord.runs.stages.evaluation import Examiner, at_points
 
-    examiner = Examiner.load(config, context, policy)
+    examiner = Examiner.load(config.evaluate, context, policy)
     return at_points(
-        config.points,
+        config.evaluate.points,
         context.folder / "points",
         lambda: examiner.rows(policy),
         stop_when_gold_turns,
     )
 
 
-def save_policy(policy: CausalLM, examined: bool, context: StageContext) -> dict[str, Path]:
+def save_policy(config: TuningConfig, policy: CausalLM, context: StageContext) -> dict[str, Path]:
     """Write the model; returns the stage's artefacts."""
     from accord.models.loading import save_causal_lm
 
     artefacts = {"model": save_causal_lm(policy, context.folder / "model")}
-    return artefacts | ({"points": context.folder / "points"} if examined else {})
+    if config.evaluate is not None:
+        artefacts["points"] = context.folder / "points"
+    return artefacts

@@ -3,8 +3,9 @@ relatives."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -17,26 +18,29 @@ from accord.learning.on_policy_settings import (
 )
 from accord.learning.settings import Tokens
 from accord.runs.context import StageContext
-from accord.runs.inputs import Demonstrations, PolicyName, Prompts
+from accord.runs.inputs import Demonstrations, Prompts
 from accord.runs.plan import Plan
-from accord.runs.stage import Stage, StageConfig, StageResult
-from accord.runs.stages.policy import examine_along, load_policy, save_policy
+from accord.runs.stage import StageConfig, StageResult
+from accord.runs.stages.policy import TuningStage, examine_along, load_policy, save_policy
 from accord.runs.stages.scoring import RewardSources
-from accord.runs.stages.settings import EvaluationConfig, ReadsData, TrainingConfig
+from accord.runs.stages.settings import TuningConfig
 
 if TYPE_CHECKING:
+    from accord.learning.on_policy import OnPolicyResult
+    from accord.models.causal_lm import CausalLM
     from accord.models.reward_model import RewardModel
     from accord.models.scalar import ScalarModel
+    from accord.text.chats import Prompt
     from accord.text.language import Language
+    from accord.text.packing import PromptGroup
 
 NO_KL = "KL to the reference not measured (measure_kl: false)"
 
 
-class PpoConfig(RewardSources, ReadsData, TrainingConfig, OnPolicySettings):
+class PpoConfig(RewardSources, TuningConfig, OnPolicySettings):
     """Settings of a ppo stage; defaults follow Ziegler et al. 2019 and Huang et al. 2024."""
 
     kind: Literal["ppo"]
-    model: PolicyName = Field(description="The model to tune; also the reference.")
     prompts: Prompts = Field(description="Prompts to sample from (JSONL).")
     max_prompt_tokens: Tokens = Field(
         64, ge=1, description="Longest prompt; longer ones are left out and counted."
@@ -58,7 +62,6 @@ class PpoConfig(RewardSources, ReadsData, TrainingConfig, OnPolicySettings):
     ptx: Demonstrations | None = Field(
         None, description="Demonstrations mixed in (PPO-ptx), JSONL."
     )
-    evaluate: EvaluationConfig | None = Field(None, description="Examine the policy along its way.")
 
     @model_validator(mode="after")
     def _possible(self) -> PpoConfig:
@@ -91,12 +94,11 @@ class ReinforceConfig(ReinforceSettings, PpoConfig):
     kind: Literal["reinforce"]  # type: ignore[assignment]
 
 
-class Ppo(Stage):
+class Ppo(TuningStage):
     """Tunes a policy against a reward model."""
 
     kind = "ppo"
     Config: ClassVar[type[StageConfig]] = PpoConfig
-    provides: ClassVar = {"model": "policy", "points": "points of a policy"}
     about = "PPO against a reward model under a KL penalty; other estimators by name"
 
     def plan(self, config: PpoConfig, context: StageContext) -> Plan:
@@ -106,8 +108,7 @@ class Ppo(Stage):
         from accord.runs.reading import planned_rows
         from accord.runs.stages import planning
 
-        model = planning.look_at_policy(config.model, context, config.lora, trains=True)
-        planning.check_evaluation(config.evaluate, model, context)
+        model = planning.look_at_tuned(config, context)
         found = planning.rehearse(lambda lm: _prompts(config, lm, context), model)
         config.check_functions([prompt for _, prompt in found or ()], context)
         if config.ptx is not None:
@@ -154,55 +155,89 @@ class Ppo(Stage):
         )
 
     def run(self, config: PpoConfig, context: StageContext) -> StageResult:
-        from accord.learning.on_policy import OnPolicyTrainer
-        from accord.learning.order import smaller_steps
-        from accord.runs.stages.scoring import Scorer
-        from accord.sampling.builtin import BuiltinSampler
+        models = _load(config, context)
+        prompts = _prompts(config, models.policy, context)
+        result = _train(config, models, prompts, context)
+        return _save(config, models.policy, result, len(prompts), context)
 
-        policy, reference = load_policy(config.model, config.lora, context, config.measure_kl)
-        reward = config.load_reward(context)
-        if reward is not None and not config.centred:
-            reward.centre_E.zero_()
-        value = _value(config, policy, reward, context) if config.estimator == "gae" else None
-        if reward is not None:
-            reward.frozen()
-        prompts = _prompts(config, policy, context)
-        score = Scorer(
-            reward,
-            config.functions,
-            config.length_penalty,
-            {tuple(ids): raw for ids, raw in prompts},
+
+@dataclass(frozen=True)
+class PpoModels:
+    """What a ppo stage trains and reads: the reference is None where the policy is its own, with
+    its adapter off, or where the KL is not measured; the reward where functions alone score; the
+    value where no estimator needs one."""
+
+    policy: CausalLM
+    reference: CausalLM | None
+    reward: RewardModel | None
+    value: ScalarModel | None
+
+
+def _load(config: PpoConfig, context: StageContext) -> PpoModels:
+    policy, reference = load_policy(config, context, config.measure_kl)
+    reward = config.load_reward(context)
+    if reward is not None and not config.centred:
+        reward.centre_E.zero_()
+    value = _value(config, reward, context) if config.estimator == "gae" else None
+    return PpoModels(policy, reference, None if reward is None else reward.frozen(), value)
+
+
+def _train(
+    config: PpoConfig,
+    models: PpoModels,
+    prompts: Sequence[tuple[list[int], Prompt]],
+    context: StageContext,
+) -> OnPolicyResult:
+    from accord.learning.on_policy import OnPolicyTrainer
+    from accord.runs.stages.scoring import Scorer
+    from accord.sampling.builtin import BuiltinSampler
+
+    policy = models.policy
+    trainer = OnPolicyTrainer(
+        policy,
+        models.reference,
+        models.value,
+        BuiltinSampler(policy),
+        Scorer(
+            config,
+            models.reward,
+            {tuple(ids): prompt for ids, prompt in prompts},
             context.encoder(policy),
             config.micro_batch_tokens,
-        )
-        trainer = OnPolicyTrainer(
-            policy,
-            reference,
-            value,
-            BuiltinSampler(policy),
-            score,
-            [ids for ids, _ in prompts],
-            config,
-            _ptx(config, policy, context),
-            seed=context.seed,
-        )
-        on_step = examine_along(config.evaluate, policy, context, config.stop_when_gold_turns)
-        result = trainer.train(context.session(_note), on_step)
-        artefacts = save_policy(policy, config.evaluate is not None, context)
-        distance = (
-            f"; {NO_KL}" if result.kl_seq is None else f" at {result.kl_seq:.1f} nats/sequence"
-        )
-        summary = f"{result.steps} steps, {result.optimizer_steps} updates; score {result.score:.2f}{distance}"
-        values = {
-            name: value
-            for name, value in vars(result).items()
-            if name != "guard" and value is not None
-        }
-        if fewer := smaller_steps(len(prompts), config.prompts_per_step, result.steps):
-            summary += f"; {fewer}"
-        if result.guard:
-            summary += f"; stopped by a guard: {result.guard}"
-        return StageResult(summary, values, artefacts, result.guard)
+        ),
+        [ids for ids, _ in prompts],
+        config,
+        _ptx(config, policy, context),
+        seed=context.seed,
+    )
+    on_step = examine_along(config, policy, context, config.stop_when_gold_turns)
+    return trainer.train(context.session(_note), on_step)
+
+
+def _save(
+    config: PpoConfig,
+    policy: CausalLM,
+    result: OnPolicyResult,
+    prompts: int,
+    context: StageContext,
+) -> StageResult:
+    """The policy, with how far it went and why it stopped, if a guard stopped it."""
+    from accord.learning.order import smaller_steps
+
+    artefacts = save_policy(config, policy, context)
+    values = {
+        name: value for name, value in vars(result).items() if name != "guard" and value is not None
+    }
+    distance = f"; {NO_KL}" if result.kl_seq is None else f" at {result.kl_seq:.1f} nats/sequence"
+    summary = (
+        f"{result.steps} steps, {result.optimizer_steps} updates; "
+        f"score {result.score:.2f}{distance}"
+    )
+    if fewer := smaller_steps(prompts, config.prompts_per_step, result.steps):
+        summary += f"; {fewer}"
+    if result.guard:
+        summary += f"; stopped by a guard: {result.guard}"
+    return StageResult(summary, values, artefacts, result.guard)
 
 
 def _note(values: Mapping[str, float]) -> str:
@@ -211,9 +246,7 @@ def _note(values: Mapping[str, float]) -> str:
     )
 
 
-def _value(
-    config: PpoConfig, policy: Any, reward: RewardModel | None, context: StageContext
-) -> ScalarModel:
+def _value(config: PpoConfig, reward: RewardModel | None, context: StageContext) -> ScalarModel:
     """From the reward model where there is one (and `value_from` says so), else a copy of the
     policy with a new head."""
     if reward is not None and config.value_from == "reward":
@@ -231,7 +264,7 @@ def _value(
 
 def _prompts(
     config: PpoConfig, model: Language, context: StageContext
-) -> list[tuple[list[int], Any]]:
+) -> list[tuple[list[int], Prompt]]:
     """(token ids, prompt as in the data) of all prompts within the limit."""
     from accord.runs.dropping import refuse_dropping
     from accord.runs.reading import read_prompts
@@ -259,12 +292,13 @@ def _prompts(
         model.context,
     )
     context.say(
-        f"{len(kept):,} prompts, {len(ids) - len(kept):,} left out as longer than {config.max_prompt_tokens} tokens"
+        f"{len(kept):,} prompts, {len(ids) - len(kept):,} left out as longer than "
+        f"{config.max_prompt_tokens} tokens"
     )
     return kept
 
 
-def _ptx(config: PpoConfig, model: Language, context: StageContext) -> list[Any]:
+def _ptx(config: PpoConfig, model: Language, context: StageContext) -> list[PromptGroup]:
     if config.ptx is None:
         return []
     from accord.runs.stages.settings import LengthConfig

@@ -155,14 +155,7 @@ class Score(Stage):
             raw = {
                 tuple(tokens): prompt for tokens, prompt in zip(rollout.prompts, part, strict=True)
             }
-            score = Scorer(
-                reward,
-                config.functions,
-                config.length_penalty,
-                raw,
-                encoder,
-                config.micro_batch_tokens,
-            )
+            score = Scorer(config, reward, raw, encoder, config.micro_batch_tokens)
             return aggregate(score(rollout), config.ensemble).tolist()
 
         settings = SamplingSettings(config.max_new_tokens, config.temperature)

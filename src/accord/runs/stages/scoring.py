@@ -10,7 +10,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field, model_validator
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from accord.models.reward_model import RewardModel
     from accord.runs.context import StageContext
     from accord.sampling.rollout import Rollout
+    from accord.text.chats import Prompt
     from accord.text.encoding import Encoder
 
 
@@ -45,7 +46,7 @@ class RewardSources(StageConfig):
             raise ValueError("nothing gives a score: name a reward model, functions, or both")
         return self
 
-    def check_functions(self, prompts: Sequence[Any], context: StageContext) -> None:
+    def check_functions(self, prompts: Sequence[Prompt], context: StageContext) -> None:
         """Raise ConfigError, before anything runs, for a function that cannot be loaded, called, or
         gives no scores.
 
@@ -62,7 +63,7 @@ class RewardSources(StageConfig):
         return RewardModel.load(context.path(self.reward), context.device) if self.reward else None
 
 
-RewardFunction = Callable[[Sequence[Any], Sequence[str]], Sequence[float]]
+RewardFunction = Callable[["Sequence[Prompt]", Sequence[str]], Sequence[float]]
 """(prompts, responses) -> one number per response; prompts as in the data: text or messages."""
 
 
@@ -90,7 +91,7 @@ def load_function(name: str) -> RewardFunction:
     return function  # type: ignore[no-any-return]
 
 
-def probe(name: str, prompt: Any) -> None:
+def probe(name: str, prompt: Prompt) -> None:
     """Call a reward function as a stage would. Raises ConfigError saying what it did, with the line
     where it failed."""
     function = load_function(name)
@@ -123,15 +124,16 @@ class Scorer:
 
     def __init__(
         self,
+        sources: RewardSources,
         reward: RewardModel | None,
-        functions: Mapping[str, float],
-        length_penalty: float,
-        prompts: Mapping[tuple[int, ...], Any],
+        prompts: Mapping[tuple[int, ...], Prompt],
         encoder: Encoder,
         micro_batch_tokens: int,
     ) -> None:
-        self.reward, self.length_penalty, self.prompts = reward, length_penalty, prompts
-        self.functions = [(name, load_function(name), weight) for name, weight in functions.items()]
+        self.reward, self.length_penalty, self.prompts = reward, sources.length_penalty, prompts
+        self.functions = [
+            (name, load_function(name), weight) for name, weight in sources.functions.items()
+        ]
         self.encoder, self.micro_batch_tokens = encoder, micro_batch_tokens
 
     def __call__(self, rollout: Rollout) -> Tensor:

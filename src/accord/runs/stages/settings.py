@@ -86,3 +86,10 @@ class EvaluationConfig(Settings):
     )
     max_new_tokens: int = Field(48, ge=1, description="Response limit, in tokens.")
     temperature: float = Field(1.0, gt=0, description="Sampling temperature.")
+
+
+class TuningConfig(ReadsData, TrainingConfig):
+    """What every stage sets that tunes a policy."""
+
+    model: PolicyName = Field(description="The model to tune; also the reference.")
+    evaluate: EvaluationConfig | None = Field(None, description="Examine the policy along its way.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -15,14 +15,18 @@ from accord.runs.context import StageContext
 from accord.runs.inputs import Demonstrations, PolicyName
 from accord.runs.plan import Plan
 from accord.runs.stage import Stage, StageResult
+from accord.runs.stages.policy import load_start
 from accord.runs.stages.settings import LengthConfig, ReadsData, TrainingConfig
 
 if TYPE_CHECKING:
     from accord.feedback.formats.source import DataSpec
     from accord.feedback.records import Content, Feedback
+    from accord.learning.supervised import SupervisedResult
+    from accord.models.causal_lm import CausalLM
     from accord.text.conversations import Turns
     from accord.text.encoding import Example
     from accord.text.language import Language
+    from accord.text.packing import PromptGroup
 
 
 class SftConfig(ReadsData, TrainingConfig, SupervisedSettings):
@@ -88,32 +92,58 @@ class Sft(Stage):
         )
 
     def run(self, config: SftConfig, context: StageContext) -> StageResult:
-        from accord.learning.supervised import (
-            describe,
-            heldout_loss,
-            train_supervised,
-        )
-        from accord.models.loading import add_lora, load_causal_lm, merge_adapter, save_causal_lm
+        model = load_start(config, context)
+        data = _load(config, model, context)
+        before, result = _train(config, model, data, context)
+        return _save(config, model, before, result, context)
 
-        model = load_causal_lm(context.resolve(config.model), context.device)
-        if config.lora is not None:
-            model = add_lora(model, config.lora.settings(), context.seed)
-        examples = read_demonstrations(config.data, model, config.lengths, context, config.turns)
-        _check_heldout(len(examples), config)
-        groups = [e.group for e in examples]
-        train, heldout = groups[: -config.heldout], groups[-config.heldout :]
-        before = heldout_loss(model, heldout, config.micro_batch_tokens)
-        result = train_supervised(
-            model, train, config, context.session(_note), heldout, seed=context.seed
-        )
-        artefacts = {"model": context.folder / "model"}
-        if config.lora is not None:  # later stages put adapters of their own on the merged model
-            artefacts["adapter"] = save_causal_lm(model, context.folder / "adapter")
-        save_causal_lm(merge_adapter(model), artefacts["model"])
-        values = describe(result) | {"heldout_loss_before": before}
-        return StageResult(
-            f"held-out loss {before:.3f} → {result.heldout_loss:.3f} nats/token", values, artefacts
-        )
+
+class SftData(NamedTuple):
+    """The demonstrations trained on, and those kept aside."""
+
+    train: list[PromptGroup]
+    heldout: list[PromptGroup]
+
+
+def _load(config: SftConfig, model: CausalLM, context: StageContext) -> SftData:
+    """Demonstrations, tokenised."""
+    examples = read_demonstrations(config.data, model, config.lengths, context, config.turns)
+    _check_heldout(len(examples), config)
+    groups = [e.group for e in examples]
+    return SftData(groups[: -config.heldout], groups[-config.heldout :])
+
+
+def _train(
+    config: SftConfig, model: CausalLM, data: SftData, context: StageContext
+) -> tuple[float, SupervisedResult]:
+    """(held-out loss before the training, what came of it)."""
+    from accord.learning.supervised import heldout_loss, train_supervised
+
+    before = heldout_loss(model, data.heldout, config.micro_batch_tokens)
+    session = context.session(_note)
+    return before, train_supervised(
+        model, data.train, config, session, data.heldout, seed=context.seed
+    )
+
+
+def _save(
+    config: SftConfig,
+    model: CausalLM,
+    before: float,
+    result: SupervisedResult,
+    context: StageContext,
+) -> StageResult:
+    """The model, beside its adapter where one was trained."""
+    from accord.learning.supervised import describe
+    from accord.models.loading import merge_adapter, save_causal_lm
+
+    artefacts = {"model": context.folder / "model"}
+    if config.lora is not None:  # later stages put adapters of their own on the merged model
+        artefacts["adapter"] = save_causal_lm(model, context.folder / "adapter")
+    save_causal_lm(merge_adapter(model), artefacts["model"])
+    values = describe(result) | {"heldout_loss_before": before}
+    summary = f"held-out loss {before:.3f} → {result.heldout_loss:.3f} nats/token"
+    return StageResult(summary, values, artefacts)
 
 
 def _check_heldout(rows: int, config: SftConfig) -> None:
