@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,20 +18,7 @@ from accord.models.causal_lm import CausalLM
 from accord.models.heads import HeadForm, HeadOutput, ScalarHead, VectorHead, combine_steps
 from accord.models.loading import LoraSettings, add_lora, copy_causal_lm
 from accord.text.packing import PackedStream
-from accord.text.steps import Decode, split_ends
-
-
-def decoder(tokenizer: Any) -> Decode:
-    """Token ids to text: special tokens left out, every other character as it was written."""
-
-    def decode(ids: Sequence[int]) -> str:
-        return str(
-            tokenizer.decode(
-                list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
-            )
-        )
-
-    return decode
+from accord.text.steps import decoder, split_ends
 
 
 class ScalarModel:

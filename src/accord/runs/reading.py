@@ -4,7 +4,8 @@ same way when checked."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,9 @@ JUDGED = ("chosen", "rejected", "choice", "options", "winner", "completions", "k
 def read_records(spec: DataSpec, context: StageContext) -> ReadResult:
     """Feedback records of whatever `spec` names. Raises DataError where more rows than allowed
     cannot be read."""
-    result = read_feedback(_readable(spec, context))
-    _refuse_unreadable(spec, result.rows, result.dropped, result.first_dropped, context)
-    _note_rows(spec, result.rows, context)
+    source = _open(spec, context)
+    result = read_feedback(source.data)
+    _note_rows(source, result.rows, result.dropped, result.first_dropped, context)
     context.places.update(result.places)
     for line in result.messages:
         context.say(line)
@@ -84,43 +85,70 @@ def read_texts(spec: DataSpec, context: StageContext) -> list[str]:
 
 
 def _rows(spec: DataSpec, context: StageContext) -> list[NumberedRow]:
-    read = read_rows(_readable(spec, context))
+    source = _open(spec, context)
+    read = read_rows(source.data)
     rows = len(read.rows) + read.dropped.total()
-    _refuse_unreadable(spec, rows, read.dropped, read.first_dropped, context)
-    _note_rows(spec, rows, context)
+    _note_rows(source, rows, read.dropped, read.first_dropped, context)
     for line in read.messages:
         context.say(line)
     if read.dropped:
         context.say(
-            f"{name_of(spec)}: {read.dropped.total():,} of {rows:,} rows cannot be read: {by_reason(read.dropped)}"
+            f"{source.name}: {read.dropped.total():,} of {rows:,} rows cannot be read: "
+            f"{by_reason(read.dropped)}"
         )
     return read.rows
 
 
-def _refuse_unreadable(
-    spec: DataSpec,
+@dataclass(frozen=True)
+class Source:
+    """What a setting names, as it is read.
+
+    name: what messages call it; data: with the files of earlier stages; planned: rows that an
+    earlier stage is to leave; large: files of which a plan reads the first rows.
+    """
+
+    name: str
+    data: AnySpec
+    planned: int = 0
+    large: Sequence[DataSource] = ()
+
+
+def _open(spec: DataSpec, context: StageContext) -> Source:
+    """What `spec` names. A plan reads nothing from the Hub, and of large files the first rows."""
+    name, data = name_of(spec), context.data(spec)
+    planned = planned_rows(spec, context) or 0
+    if not context.planning:
+        return Source(name, data, planned)
+    named = sources(data)
+    if remote := [str(s) for s in named if not _is_local(s.path)]:
+        raise NotYet(f"{', '.join(remote)} is not on this disk", "it is read when the run starts")
+    large = [s for s in named if _is_large(s)]
+    first = [s.model_copy(update={"limit": SAMPLE}) if s in large else s for s in named]
+    return Source(name, first, planned, large)
+
+
+def _note_rows(
+    source: Source,
     rows: int,
     dropped: Mapping[str, int],
     first: Mapping[str, str],
     context: StageContext,
 ) -> None:
+    """Note that `rows` were looked at, and how many there are in all. Raises DataError where more
+    than allowed of them were `dropped`, the `first` of each reason at a place."""
     unreadable = sum(dropped.values())
     if unreadable > context.allow_dropped * rows:
         reasons = "; ".join(
             f"{count:,}: {why} (first at {first[why]})" for why, count in dropped.items()
         )
         raise DataError(
-            f"{unreadable:,} of {rows:,} rows of {name_of(spec)} cannot be read: {reasons}",
+            f"{unreadable:,} of {rows:,} rows of {source.name} cannot be read: {reasons}",
             f"repair them; allow_dropped: {rounded_up(unreadable, rows):g} goes on without them",
         )
-
-
-def _note_rows(spec: DataSpec, read: int, context: StageContext) -> None:
-    """Note how many rows there are in all, of which `read` were looked at."""
-    total, guessed = max(read, planned_rows(spec, context) or 0), False
-    if context.planning and (large := [s for s in sources(context.data(spec)) if _is_large(s)]):
-        total, guessed = sum(map(_guessed_rows, large)) + read - SAMPLE * len(large), True
-    context.looked_at[name_of(spec)] = (read, max(read, total), guessed)
+    total = max(rows, source.planned)
+    if source.large:
+        total = sum(map(_guessed_rows, source.large)) + rows - SAMPLE * len(source.large)
+    context.looked_at[source.name] = (rows, max(rows, total), bool(source.large))
 
 
 def planned_rows(spec: DataSpec, context: StageContext) -> int | None:
@@ -130,18 +158,6 @@ def planned_rows(spec: DataSpec, context: StageContext) -> int | None:
     name, artefact = stage_of(spec)
     plan = context.planned.get(name)
     return plan.sizes.get(artefact or next(iter(plan.sizes), "")) if plan else None
-
-
-def _readable(spec: DataSpec, context: StageContext) -> AnySpec:
-    """`spec` with the files of earlier stages. A plan reads nothing from the Hub, and of large
-    files the first rows."""
-    data = context.data(spec)
-    if not context.planning:
-        return data
-    named = sources(data)
-    if remote := [str(s) for s in named if not _is_local(s.path)]:
-        raise NotYet(f"{', '.join(remote)} is not on this disk", "it is read when the run starts")
-    return [s.model_copy(update={"limit": SAMPLE}) if _is_large(s) else s for s in named]
 
 
 def _is_local(path: str) -> bool:

@@ -8,8 +8,22 @@ share a token with the end of a step, or be spread over several, without changin
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 Decode = Callable[[Sequence[int]], str]
+
+
+def decoder(tokenizer: Any) -> Decode:
+    """Token ids to text: special tokens left out, every other character as it was written."""
+
+    def decode(ids: Sequence[int]) -> str:
+        return str(
+            tokenizer.decode(
+                list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
+            )
+        )
+
+    return decode
 
 
 def step_ends(decode: Decode, response_ids: Sequence[int], steps: Sequence[str]) -> list[int]:

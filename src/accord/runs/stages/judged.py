@@ -29,13 +29,13 @@ from accord.learning.judgements import (
     RatingScale,
     contradictions,
 )
-from accord.models.scalar import decoder
 from accord.runs.reading import read_records
 from accord.runs.stages.answers import THUMB, RatingScales, answers, bad, find_scales
 from accord.runs.stages.grouping import GroupReader, Tokens, unordered
 from accord.runs.stages.lengths import apply_lengths
 from accord.runs.stages.usable import Response, prompt_key, responses, row_name, usable
 from accord.text.encoding import Encoder, Example
+from accord.text.steps import decoder
 
 if TYPE_CHECKING:
     from accord.runs.context import StageContext

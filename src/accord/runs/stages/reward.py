@@ -309,8 +309,7 @@ def _check_steps(
 ) -> None:
     """Raises DataError when only steps are labelled but scores are read elsewhere; says where steps
     are split otherwise."""
-    from accord.models.scalar import decoder
-    from accord.text.steps import split_ends
+    from accord.text.steps import decoder, split_ends
 
     said = [(g, j) for g in judged.groups for j in g.judgements]
     labelled = [(g.group.responses[j.options[0]], j.ends) for g, j in said if j.kind == "steps"]
