@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -130,7 +130,7 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write one JSON object per line, atomically."""
     write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
@@ -174,9 +174,9 @@ class AppendLog:
             os.truncate(self.path, whole)
         return read_jsonl(self.path)
 
-    def append(self, rows: Iterable[dict[str, Any]]) -> None:
+    def append(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Add rows durably. Raises RunError when the disk is full (earlier rows are kept)."""
-        new = list(rows)
+        new = [dict(row) for row in rows]
         if not new:
             return
         data = " \n".join(json.dumps(row, ensure_ascii=False) for row in new) + "\n"

@@ -3,7 +3,7 @@ gamed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,7 +47,7 @@ def gold_turned(points: Sequence[ProxyGoldPoint], planned: int, level: float = 0
     return None
 
 
-def proxy_gold_point(step: int, rows: Sequence[dict[str, object]]) -> ProxyGoldPoint:
+def proxy_gold_point(step: int, rows: Sequence[Mapping[str, object]]) -> ProxyGoldPoint:
     """A point from the sample rows of an examined policy (see the examination's rows: prompt_id,
     proxy, gold)."""
     prompts, place = np.unique([int(str(row["prompt_id"])) for row in rows], return_inverse=True)

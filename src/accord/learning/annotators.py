@@ -13,7 +13,7 @@ density, so that reward and parameters together are the most probable ones given
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TypedDict
 
 import torch
 import torch.nn.functional as F
@@ -37,6 +37,33 @@ THRESHOLD_SPREAD = 3.0
 
 LEAST_GAP = 1e-4
 """Thresholds are at least this far apart."""
+
+
+class LearnedValues(TypedDict):
+    """What one member learned: one number per annotator, ascending thresholds per scale."""
+
+    rationality: list[float]
+    side_bias: list[float]
+    log_nu: float
+    sharpness: list[float]
+    offset: list[float]
+    thresholds: list[list[float]]
+
+
+class LearnedScale(TypedDict):
+    """A scale with the thresholds between its levels."""
+
+    name: str
+    levels: list[float]
+    thresholds: list[float]
+
+
+class LearnedTable(TypedDict):
+    """What was learned, by annotator and scale. tie: nu of comparisons."""
+
+    annotators: list[dict[str, str | float]]
+    tie: float
+    scales: list[LearnedScale]
 
 
 class JudgementParameters(nn.Module):
@@ -111,7 +138,7 @@ class JudgementParameters(nn.Module):
             p.copy_(state[name])
 
     @torch.no_grad()
-    def values(self) -> dict[str, Any]:
+    def values(self) -> LearnedValues:
         """Plain values: one number per annotator, ascending thresholds per scale."""
         return {
             "rationality": self.rationality_A.tolist(),
@@ -147,18 +174,18 @@ def check_reward_sign(learned: Sequence[JudgementParameters]) -> None:
 
 
 def describe_annotators(
-    learned: Sequence[dict[str, Any]],
+    learned: Sequence[LearnedValues],
     centre_E: Tensor,
     deviation: float,
     names: Sequence[str],
     scales: Sequence[RatingScale],
-) -> dict[str, Any]:
+) -> LearnedTable:
     """What the members learned (`values` of each), on average, for rewards in the unit of scores: r
     = deviation * score + centre. The shift that offsets and thresholds could share is taken out:
     the mean offset is 0.
     """
 
-    def mean(rows: Sequence[Any]) -> Tensor:
+    def mean(rows: Sequence[float | list[float]]) -> Tensor:
         return torch.tensor(rows, dtype=torch.double).mean(0)
 
     sharpness_A = mean([v["sharpness"] for v in learned])

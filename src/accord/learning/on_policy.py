@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -403,7 +402,7 @@ class OnPolicyTrainer:
 
     # --- helpers ----------------------------------------------------------------------------------
     def _per_token(
-        self, groups: Sequence[PromptGroup], function: Callable[[Any], Tensor]
+        self, groups: Sequence[PromptGroup], function: Callable[[PackedStream], Tensor]
     ) -> Tensor:
         found = streams(groups, self.settings.micro_batch_tokens)
         return torch.cat([function(stream.to(self.policy.device)) for stream in found])

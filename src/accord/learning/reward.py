@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from accord.errors import DataError
-from accord.learning.annotators import JudgementParameters, check_reward_sign
+from accord.learning.annotators import JudgementParameters, LearnedValues, check_reward_sign
 from accord.learning.calibration import agreement, concordance, pair_agreement
 from accord.learning.choices import Terms, answer_utilities, log_likelihood
 from accord.learning.judged_batch import JudgedBatch
@@ -52,7 +52,7 @@ class RewardResult:
     heldout_nll: float | None
     heldout_agreement: float | None
     heldout_concordance: dict[str, float]
-    learned: tuple[dict[str, Any], ...] = ()
+    learned: tuple[LearnedValues, ...] = ()
 
 
 def train_reward(

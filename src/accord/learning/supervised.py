@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -137,9 +136,9 @@ def supervised_step(
     return sums["loss"], int(sums["tokens"])
 
 
-def describe(result: SupervisedResult) -> dict[str, Any]:
+def describe(result: SupervisedResult) -> dict[str, float]:
     """The result as plain values for result.json."""
-    values: dict[str, Any] = {
+    values: dict[str, float] = {
         "steps": result.steps,
         "tokens": result.tokens,
         "train_loss": result.train_loss,

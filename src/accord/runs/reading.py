@@ -19,6 +19,7 @@ from accord.feedback.formats.values import empty
 from accord.runs.context import NotYet, StageContext
 from accord.runs.dropping import rounded_up
 from accord.runs.inputs import REFERENCE, stage_of
+from accord.text.chats import Prompt
 
 LARGE_BYTES = 16 * 2**20
 SAMPLE = 5_000
@@ -39,7 +40,7 @@ def read_records(spec: DataSpec, context: StageContext) -> ReadResult:
     return result
 
 
-def read_prompts(spec: DataSpec, context: StageContext, count: int | None = None) -> list[Any]:
+def read_prompts(spec: DataSpec, context: StageContext, count: int | None = None) -> list[Prompt]:
     """Prompts (text, messages, or messages with tools), from the top. Raises DataError for rows
     that are something else."""
     prompts, unused = [], Counter[str]()
@@ -64,10 +65,11 @@ def read_prompts(spec: DataSpec, context: StageContext, count: int | None = None
     return prompts
 
 
-def _prompt(row: Mapping[str, Any], where: str) -> Any:
+def _prompt(row: Mapping[str, Any], where: str) -> Prompt:
     try:
         check_understood(row, {"prompt"})
-        return prompt_of(row)
+        prompt: Prompt = prompt_of(row)
+        return prompt
     except ValueError as error:
         raise DataError(
             f"{where}: {error}", "a prompt is a text, or a list of messages; repair the row"

@@ -14,7 +14,8 @@ from accord.validation import Settings
 if TYPE_CHECKING:
     from accord.runs.context import StageContext
 
-Value = float | int | str | bool
+Value = float | int | str | bool | Mapping[str, float]
+"""What result.json holds of a stage; a mapping holds counts or shares by name."""
 
 
 class StageConfig(Settings):
@@ -33,7 +34,7 @@ class StageResult:
     """
 
     summary: str
-    values: dict[str, Value] = field(default_factory=dict)
+    values: Mapping[str, Value] = field(default_factory=dict)
     artefacts: dict[str, Path] = field(default_factory=dict)
     guard: str | None = None
 

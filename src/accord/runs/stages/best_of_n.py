@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 from pydantic import Field, model_validator
 
@@ -13,6 +13,9 @@ from accord.runs.plan import Plan
 from accord.runs.stage import Stage, StageConfig, StageResult, Value
 from accord.runs.stages.settings import EvaluationConfig
 from accord.seeds import derive_seed
+
+if TYPE_CHECKING:
+    from accord.runs.stages.evaluation import SampleRow
 
 CHUNK = 32
 
@@ -101,7 +104,7 @@ class BestOfN(Stage):
             "proxy": float(expected_best(proxy, proxy, n).mean()),
         }
         if config.sizes:
-            values |= _by_way(log.rows, len(prompts), config)
+            values |= _by_way(cast("list[SampleRow]", log.rows), len(prompts), config)
         return StageResult(
             f"{config.pool} samples for each of {len(prompts)} prompts",
             values,
@@ -109,9 +112,7 @@ class BestOfN(Stage):
         )
 
 
-def _by_way(
-    rows: Sequence[Mapping[str, Any]], prompts: int, config: BestOfNConfig
-) -> dict[str, float]:
+def _by_way(rows: Sequence[SampleRow], prompts: int, config: BestOfNConfig) -> dict[str, float]:
     """Gain in gold over one random sample, at each n, for every reward model and way to make one
     score of its members.
 

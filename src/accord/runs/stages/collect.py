@@ -4,7 +4,7 @@ the judges."""
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, astuple
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from accord.feedback.records import Feedback
     from accord.feedback.simulate import Offered, SimulatedAnnotator
     from accord.sampling.rollout import Rollout
+    from accord.text.chats import Prompt
 
 CHUNK = 64
 GUIDELINE = "sentiment-1"
@@ -174,7 +175,7 @@ class Collect(Stage):
         model = load_causal_lm(context.resolve(config.model), context.device)
         gold = GoldSentiment.load(context.path(config.gold))
 
-        def score(part: Sequence[Any], rollout: Rollout, texts: Sequence[str]) -> list[float]:
+        def score(part: Sequence[Prompt], rollout: Rollout, texts: Sequence[str]) -> list[float]:
             shown = [
                 render(part[p]) + text for p, text in zip(rollout.prompt_index, texts, strict=True)
             ]
@@ -216,7 +217,7 @@ def _judge(
     offered: Sequence[Offered],
     crowd: Sequence[SimulatedAnnotator],
     seed: int,
-) -> Any:
+) -> Iterator[Feedback]:
     """All judgements; each has a seed of its own, so it does not depend on the others."""
     from accord.feedback.simulate import assign, flip, judge_comparison, judge_ranking
 

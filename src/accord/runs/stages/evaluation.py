@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict, cast
 
 import torch
 
@@ -22,7 +22,7 @@ from accord.runs.reading import read_prompts
 from accord.sampling.builtin import BuiltinSampler
 from accord.sampling.rollout import Rollout, SamplingSettings
 from accord.seeds import derive_seed
-from accord.text.encoding import Encoder
+from accord.text.encoding import Encoder, Prompt
 from accord.text.gold import GoldSentiment
 from accord.text.packing import streams
 
@@ -40,7 +40,7 @@ def sequence_seeds(seed: int, purpose: Purpose, count: int) -> list[int]:
     return [derive_seed(seed, "samples", purpose, place) for place in range(count)]
 
 
-def render(prompt: Any) -> str:
+def render(prompt: Prompt) -> str:
     """A prompt as text for people; what was offered beside its messages is not shown."""
     messages = asked_fields(prompt)["prompt"]
     return (
@@ -48,6 +48,24 @@ def render(prompt: Any) -> str:
         if isinstance(messages, str)
         else "\n".join(f"{m['role']}: {Message.model_validate(m).said}" for m in messages)
     )
+
+
+class SampleRow(TypedDict):
+    """One response and what was measured of it: gold (None without a gold reward), proxy by each
+    member of the reward model, log-probabilities under policy and reference and the exact KL (nats
+    per sequence); scores by the members of further reward models, by name."""
+
+    prompt_id: int
+    prompt: str
+    response: str
+    response_tokens: int
+    finished: bool
+    gold: float | None
+    proxy: list[float]
+    logp: float
+    ref_logp: float
+    kl_exact: float
+    selectors: NotRequired[dict[str, list[float]]]
 
 
 @dataclass
@@ -58,7 +76,7 @@ class Examiner:
     `selectors`: more reward models whose scores are kept.
     """
 
-    prompts: Sequence[Any]
+    prompts: Sequence[Prompt]
     encoder: Encoder
     reference: CausalLM | None
     reward: RewardModel
@@ -88,7 +106,7 @@ class Examiner:
         purpose: Purpose = "arm",
         samples_per_prompt: int = 1,
         distances: bool = True,
-    ) -> list[dict[str, Any]]:
+    ) -> list[SampleRow]:
         """Sample `policy` on all prompts and measure every response.
 
         Without `distances` the policy is taken to be the reference itself: KL 0 and no extra
@@ -109,29 +127,28 @@ class Examiner:
         }
         responses = [self.encoder.text(r) for r in rollout.responses]
         gold = self.gold_scores([self.prompts[p] for p in rollout.prompt_index], responses)
-        return [
-            {
-                "prompt_id": p,
-                "prompt": render(self.prompts[p]),
-                "response": responses[b],
-                "response_tokens": len(rollout.responses[b]),
-                "finished": rollout.finished[b],
-                "gold": gold[b],
-                "proxy": proxy[b],
-                "logp": logp[b],
-                "ref_logp": ref[b],
-                "kl_exact": exact[b],
-                **(
-                    {"selectors": {name: scores[b] for name, scores in more.items()}}
-                    if more
-                    else {}
-                ),
-            }
+        rows = [
+            SampleRow(
+                prompt_id=p,
+                prompt=render(self.prompts[p]),
+                response=responses[b],
+                response_tokens=len(rollout.responses[b]),
+                finished=rollout.finished[b],
+                gold=gold[b],
+                proxy=proxy[b],
+                logp=logp[b],
+                ref_logp=ref[b],
+                kl_exact=exact[b],
+            )
             for b, p in enumerate(rollout.prompt_index)
         ]
+        if more:
+            for b, row in enumerate(rows):
+                row["selectors"] = {name: scores[b] for name, scores in more.items()}
+        return rows
 
     def gold_scores(
-        self, prompts: Sequence[Any], responses: Sequence[str]
+        self, prompts: Sequence[Prompt], responses: Sequence[str]
     ) -> list[float] | list[None]:
         """Gold reward of prompt and response together; None without gold."""
         if self.gold is None:
@@ -170,7 +187,7 @@ class Examiner:
 def at_points(
     points: int,
     folder: Path,
-    examine: Callable[[], list[dict[str, Any]]],
+    examine: Callable[[], list[SampleRow]],
     stop_when_gold_turns: bool = False,
 ) -> Callable[[int, int], str | None]:
     """A loop's `on_step`: examine the policy at `points` even places of its way, always at the end.
@@ -193,9 +210,11 @@ def at_points(
     return on_step
 
 
-def read_points(folder: Path) -> list[tuple[int, list[dict[str, Any]]]]:
+def read_points(folder: Path) -> list[tuple[int, list[SampleRow]]]:
     """(step, rows) in order of training."""
     files = sorted(folder.glob("step-*.jsonl"))
     if not files:
         raise DataError(f"{folder} holds no samples of an arm", "name the points of a policy stage")
-    return [(int(f.stem.removeprefix("step-")), read_jsonl(f)) for f in files]
+    return [
+        (int(f.stem.removeprefix("step-")), cast("list[SampleRow]", read_jsonl(f))) for f in files
+    ]

@@ -13,12 +13,13 @@ from accord.runs.context import StageContext
 from accord.runs.inputs import CardName, EstimatesName, PointsName, PolicyName, SamplesName
 from accord.runs.known import known_model
 from accord.runs.plan import Plan
-from accord.runs.stage import Stage, StageConfig, StageResult
+from accord.runs.stage import Stage, StageConfig, StageResult, Value
 from accord.runs.stages.settings import EvaluationConfig
 
 if TYPE_CHECKING:
-    from accord.examine.evidence import AgreementRow, AnnotatorEvidence
+    from accord.examine.evidence import AgreementRow, AnnotatorEvidence, ArmEvidence, PolicyPoint
     from accord.examine.reward_card import RewardCard
+    from accord.runs.stages.evaluation import SampleRow
 
 
 class ExamineConfig(StageConfig):
@@ -90,7 +91,7 @@ class Examine(Stage):
         write_json(context.folder / "verdict.json", verdict.model_dump(mode="json"))
         write_json(context.run_dir / "verdict.json", verdict.model_dump(mode="json"))
         context.checkpoint(3, 3)
-        values: dict[str, Any] = {"verdict": verdict.outcome}
+        values: dict[str, Value] = {"verdict": verdict.outcome}
         for arm in evidence.arms:
             values |= _numbers(arm.name, arm.last) | _gold_at(arm, config.at_kl)
         for point in evidence.best_of:
@@ -102,7 +103,7 @@ class Examine(Stage):
         }
         return StageResult(f"verdict: {verdict.outcome} ({verdict.reason})", values, artefacts)
 
-    def _baseline(self, config: ExamineConfig, context: StageContext) -> list[dict[str, Any]]:
+    def _baseline(self, config: ExamineConfig, context: StageContext) -> list[SampleRow]:
         """One sample of the untuned model per evaluation prompt."""
         from accord.models.loading import freeze, load_causal_lm
         from accord.runs.stages.evaluation import Examiner
@@ -115,9 +116,9 @@ class Examine(Stage):
         return rows
 
 
-def _numbers(name: str, point: Any) -> dict[str, float]:
+def _numbers(name: str, point: PolicyPoint) -> dict[str, float]:
     numbers = {f"{name}.kl": point.kl.exact.value, f"{name}.proxy_gain": point.proxy_gain.value}
-    if point.win_rate is not None:
+    if point.win_rate is not None and point.gold_gain is not None:
         numbers |= {
             f"{name}.win_rate": point.win_rate.value,
             f"{name}.gold_gain": point.gold_gain.value,
@@ -125,7 +126,7 @@ def _numbers(name: str, point: Any) -> dict[str, float]:
     return numbers
 
 
-def _gold_at(arm: Any, distances: list[float]) -> dict[str, float]:
+def _gold_at(arm: ArmEvidence, distances: list[float]) -> dict[str, float]:
     """Gold gain at each distance the arm reached, between its points."""
     from accord.examine.comparison import at_distance
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -34,7 +34,7 @@ from accord.runs.stages.answers import THUMB, RatingScales, answers, bad, find_s
 from accord.runs.stages.grouping import GroupReader, Tokens, unordered
 from accord.runs.stages.lengths import apply_lengths
 from accord.runs.stages.usable import Response, prompt_key, responses, row_name, usable
-from accord.text.encoding import Encoder, Example
+from accord.text.encoding import Encoder, Example, Prompt
 from accord.text.steps import decoder
 
 if TYPE_CHECKING:
@@ -239,7 +239,7 @@ def _tokenise(
     return {key: by_row[example.row] for key, example in examples.items() if example.row in by_row}
 
 
-def _example(prompt: Any, response: Response, row: str, encoder: Encoder) -> Example:
+def _example(prompt: Prompt, response: Response, row: str, encoder: Encoder) -> Example:
     if not response.blank:
         return encoder.example(prompt, response.content, response.finished, row)
     # A policy may stop at once; the empty answer is its stop token alone.

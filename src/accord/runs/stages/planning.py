@@ -3,8 +3,8 @@ what it costs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Protocol, TypedDict, TypeVar, Unpack
 
 from accord.errors import DataError
 from accord.runs import estimate
@@ -18,6 +18,7 @@ from accord.runs.stages.settings import EvaluationConfig, LengthConfig, LoraConf
 
 if TYPE_CHECKING:
     from accord.feedback.formats.source import DataSpec
+    from accord.text.chats import Prompt
     from accord.text.language import Language
 
 T = TypeVar("T")
@@ -30,6 +31,18 @@ class Trains(Protocol):
     def lora(self) -> LoraConfig | None: ...
     @property
     def micro_batch_tokens(self) -> int: ...
+
+
+class KnownOfPlan(TypedDict, total=False):
+    """What a stage knows of its plan beside what it costs, see `Plan`."""
+
+    rows: int | None
+    steps: int | None
+    cut: int
+    dropped: dict[str, int]
+    example: str | None
+    notes: list[str]
+    models: dict[str, KnownModel]
 
 
 def look_at_policy(
@@ -79,11 +92,11 @@ def prompts_that_fit(
     model: KnownModel,
     context: StageContext,
     setting: str,
-) -> list[tuple[list[int], Any]] | None:
+) -> list[tuple[list[int], Prompt]] | None:
     """(token ids, prompt) of the prompts that are there. Raises DataError for one that leaves no
     room for a response."""
 
-    def read(language: Language) -> list[tuple[list[int], Any]]:
+    def read(language: Language) -> list[tuple[list[int], Prompt]]:
         encoder = context.encoder(language)
         with context.about(setting):
             prompts = [
@@ -111,7 +124,7 @@ def open_prompts(spec: DataSpec, count: int | None, context: StageContext, setti
         return
 
 
-def check_room(prompts: Any, max_new_tokens: int, longest: int) -> None:
+def check_room(prompts: Iterable[tuple[str, int]], max_new_tokens: int, longest: int) -> None:
     """Raise DataError for (row, tokens) of a prompt that would exceed the context before its
     response ends."""
     for row, tokens in prompts:
@@ -150,7 +163,7 @@ def sampled_note(context: StageContext) -> list[str]:
     ]
 
 
-def found_in_data(context: StageContext) -> dict[str, Any]:
+def found_in_data(context: StageContext) -> KnownOfPlan:
     """Of a plan: what became of the rows, one decoded example."""
     if not context.tables:
         return {}
@@ -163,7 +176,7 @@ def found_in_data(context: StageContext) -> dict[str, Any]:
 
 
 def judged_prompts(
-    reference: Any, limit: int | None, lengths: LengthConfig, context: StageContext
+    reference: DataSpec, limit: int | None, lengths: LengthConfig, context: StageContext
 ) -> tuple[int, int]:
     """(prompts, most tokens of one pass over them and their judged responses) of what an earlier
     stage will collect; (0, 0) where it cannot be told."""
@@ -186,22 +199,21 @@ def training_plan(
     least: TokenWork | None = None,
     trained: int = 1,
     frozen: int = 0,
-    **known: Any,
+    **known: Unpack[KnownOfPlan],
 ) -> Plan:
     """The plan of a stage that trains `trained` models beside `frozen` ones; unknown sizes leave
     gaps.
 
     work: most tokens; least: fewest, where they differ.
     """
-    notes = [*known.pop("notes", ()), *([model.note] if model.note else ()), *sampled_note(context)]
-    known = {**found_in_data(context), **known}
+    notes = [*known.get("notes", ()), *([model.note] if model.note else ()), *sampled_note(context)]
+    known = {**found_in_data(context), **known, "notes": notes}
     if model.size is None or not work.tokens:
-        return Plan(tokens=work.tokens or None, notes=notes, **known)
+        return Plan(tokens=work.tokens or None, **known)
     lora = config.lora is not None
     return Plan(
         tokens=work.tokens,
         seconds=estimate.span(least or work, work, context.speed(model, lora)),
-        notes=notes,
         memory_mib=estimate.memory_mib(
             model.size, trained, frozen, config.micro_batch_tokens, lora
         ),

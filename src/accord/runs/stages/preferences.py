@@ -242,12 +242,15 @@ def _demonstrations(record: Feedback) -> Iterator[Feedback]:
 
 def _better(record: Feedback) -> Iterator[str]:
     """The option that wins, for each pair that has a winner."""
-    choice: Any = record.choice
-    if record.kind == "comparison":
-        yield from (
-            [] if choice.preferred is None or choice.probability == 0.5 else [choice.preferred]
-        )
+    from accord.feedback.records import Comparison, Ranking
+
+    choice = record.choice
+    if isinstance(choice, Comparison):
+        if choice.preferred is not None and choice.probability != 0.5:
+            yield choice.preferred
         return
+    if not isinstance(choice, Ranking):
+        raise TypeError(f"a {record.kind} orders no options")
     for place, group in enumerate(choice.order):
         worse = sum(map(len, choice.order[place + 1 :]))
         yield from (option for option in group for _ in range(worse))
@@ -270,7 +273,7 @@ def _need(record: Feedback) -> Need:
     )
 
 
-def _prompts(records: list[Any]) -> list[dict[str, Any]]:
+def _prompts(records: list[Feedback]) -> list[dict[str, Any]]:
     """Each prompt once, in order, with its tools and settings of the chat template."""
     from accord.feedback.records import asked_fields
     from accord.runs.stages.usable import prompt_key

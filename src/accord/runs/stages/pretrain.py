@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, Literal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -11,9 +13,12 @@ from accord.learning.settings import PretrainingSettings
 from accord.runs.context import NotYet, StageContext
 from accord.runs.inputs import Texts
 from accord.runs.plan import Plan
-from accord.runs.stage import Stage, StageResult
+from accord.runs.stage import Stage, StageResult, Value
 from accord.runs.stages.settings import TrainingConfig
 from accord.seeds import derive_seed
+
+if TYPE_CHECKING:
+    from accord.models.causal_lm import CausalLM
 
 TOKENS_PER_TEXT = 350
 """Taken for plans only: the text is not tokenised before the tokenizer exists."""
@@ -107,7 +112,8 @@ class Pretrain(Stage):
         held_text = sum(len(t.encode()) for t in heldout)
         scored = sum(len(r) for g in held.groups for r in g.responses)
         bits = (result.heldout_loss or 0.0) * scored / held_text / 0.6931471805599453
-        values: dict[str, Any] = describe(result) | {
+        values: dict[str, Value] = {
+            **describe(result),
             "parameters": config.parameters(),
             "bits_per_byte": bits,
             "dropped_tokens": train.dropped_tokens,
@@ -116,11 +122,11 @@ class Pretrain(Stage):
         return StageResult(summary, values, {"model": saved})
 
 
-def _note(values: Any) -> str:
+def _note(values: Mapping[str, float]) -> str:
     return f"loss {values['loss_tok']:.3f}"
 
 
-def _new_model(config: PretrainConfig, tokenizer_folder: Any, context: StageContext) -> Any:
+def _new_model(config: PretrainConfig, tokenizer_folder: Path, context: StageContext) -> CausalLM:
     import torch
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 

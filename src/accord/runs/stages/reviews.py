@@ -3,8 +3,9 @@ reward."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -12,10 +13,10 @@ from accord.errors import RunError
 from accord.files import write_jsonl
 from accord.runs.context import StageContext
 from accord.runs.plan import Plan
-from accord.runs.stage import Stage, StageConfig, StageResult
+from accord.runs.stage import Stage, StageConfig, StageResult, Value
 
 if TYPE_CHECKING:
-    from accord.text.reviews import Corpus
+    from accord.text.reviews import Corpus, Review
 
 MIN_GOLD_ACCURACY = 0.89
 HELDOUT = 400
@@ -81,7 +82,7 @@ class Reviews(Stage):
         corpus = _corpus()
         _corpus.cache_clear()  # the plan read it; nobody needs it any more
         context.checkpoint(1, 3, f"{corpus.read - corpus.duplicates:,} reviews")
-        values: dict[str, Any] = {
+        values: dict[str, Value] = {
             "reviews": corpus.read,
             "duplicates": corpus.duplicates,
             "sha256": corpus.sha256,
@@ -112,7 +113,7 @@ class Reviews(Stage):
         summary = f"{values['sft']:,} demonstrations, {values['prompts']:,} prompts, {values['evaluation']:,} kept aside{accuracy}"
         return StageResult(summary, values, artefacts)
 
-    def _gold(self, parts: dict[str, Any], context: StageContext) -> float:
+    def _gold(self, parts: Mapping[str, Sequence[Review]], context: StageContext) -> float:
         """Fit on the gold part, measure on all reviews it never saw."""
         from accord.text.gold import GoldSentiment
 
@@ -130,7 +131,9 @@ class Reviews(Stage):
         return accuracy
 
 
-def _openings(part: list[Any], count: int, max_characters: int) -> tuple[list[dict[str, str]], int]:
+def _openings(
+    part: Sequence[Review], count: int, max_characters: int
+) -> tuple[list[dict[str, str]], int]:
     """The first `count` (opening, continuation) rows with different openings, and how many reviews
     gave none."""
     from accord.text.reviews import opening_and_continuation

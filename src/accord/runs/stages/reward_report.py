@@ -5,12 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from accord.examine.reward_card import card
+from accord.examine.reward_card import RewardCard, card
 from accord.files import write_json
 from accord.learning.annotators import describe_annotators
 from accord.learning.calibration import context_explained, pair_gaps
@@ -19,6 +18,7 @@ from accord.learning.reward import RewardResult, describe
 from accord.learning.settings import RewardSettings
 from accord.models.reward_model import RewardModel
 from accord.runs.context import StageContext
+from accord.runs.stage import Value
 from accord.runs.stages.judged import JudgedData
 
 
@@ -30,10 +30,10 @@ def report(
     settings: RewardSettings,
     gold: Path | None,
     context: StageContext,
-) -> tuple[str, dict[str, Any], dict[str, Path]]:
+) -> tuple[str, dict[str, Value], dict[str, Path]]:
     """(summary, values, artefacts); the card needs held-out pairs, and annotators.json something
     learned about them. gold: where the gold reward lies, for the card."""
-    values: dict[str, Any] = describe(result) | {
+    values: dict[str, Value] = describe(result) | {
         "temperature": model.temperature,
         "left_out": judged.left_out,
     }
@@ -51,22 +51,17 @@ def report(
         return summary, values, artefacts
     report_card = _card(model, heldout, settings, gold, context)
     artefacts["card"] = context.folder / "card.json"
-    write_json(artefacts["card"], report_card)
-    values["heldout_accuracy"], on_gold = (
-        report_card["accuracy"]["value"],
-        report_card["gold_accuracy"],
-    )
-    if on_gold:
-        values["gold_accuracy"] = on_gold["value"]
-    versus = f", {on_gold['value']:.1%} with gold" if on_gold else ""
-    return (
-        f"{summary}agrees with {values['heldout_accuracy']:.1%} of held-out labels{versus}",
-        values,
-        artefacts,
-    )
+    write_json(artefacts["card"], report_card.model_dump(mode="json"))
+    accuracy, on_gold = report_card.accuracy.value, report_card.gold_accuracy
+    values["heldout_accuracy"] = accuracy
+    summary += f"agrees with {accuracy:.1%} of held-out labels"
+    if on_gold is not None:
+        values["gold_accuracy"] = on_gold.value
+        summary += f", {on_gold.value:.1%} with gold"
+    return summary, values, artefacts
 
 
-def _annotators(model: RewardModel, result: RewardResult, judged: JudgedData) -> dict[str, Any]:
+def _annotators(model: RewardModel, result: RewardResult, judged: JudgedData) -> dict[str, object]:
     """In units of the score where ratings are of the score; objectives and steps have scales of
     their own."""
     scored = model.form.steps == "end" and not model.form.objectives
@@ -83,7 +78,7 @@ def _card(
     settings: RewardSettings,
     gold: Path | None,
     context: StageContext,
-) -> dict[str, Any]:
+) -> RewardCard:
     """The reward-model card on held-out strict pairs."""
     groups = [g.group for g in heldout]
     scores_ER = model.score(groups, settings.micro_batch_tokens)
@@ -96,10 +91,9 @@ def _card(
         texts = [encoder.text(g.prompt) + encoder.text(r) for g in groups for r in g.responses]
         gold_R = torch.tensor(GoldSentiment.load(gold).score(texts))
         gold_gap = pair_gaps(gold_R, heldout).numpy()
-    reward_card = card(
+    return card(
         np.stack([pair_gaps(row, heldout).numpy() for row in scores_ER]).astype(np.float64),
         [g for g, _, _ in strict_pairs(heldout)],
         np.sign(pair_gaps(tokens_R, heldout).numpy()),
         gold_gap,
     )
-    return reward_card.model_dump(mode="json")

@@ -4,33 +4,43 @@ interruption."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict, cast
 
 from accord.runs.context import StageContext
 from accord.runs.stages.evaluation import sequence_seeds
 from accord.sampling.builtin import BuiltinSampler
 from accord.sampling.rollout import Rollout, SamplingSettings
+from accord.text.chats import Prompt
 
 if TYPE_CHECKING:
     from accord.models.causal_lm import CausalLM
 
 LOG = "sampled.jsonl"
-Score = Callable[[Sequence[Any], Rollout, Sequence[str]], Sequence[float]]
+Score = Callable[[Sequence[Prompt], Rollout, Sequence[str]], Sequence[float]]
 """(prompts of the chunk, as in the data; their rollout; its responses as text) -> one number per
 response."""
 
 
+class SampledRow(TypedDict):
+    """A prompt, as in the data, with its responses: their texts, whether they ended, their
+    scores."""
+
+    prompt: Prompt
+    responses: list[str]
+    finished: list[bool]
+    scores: list[float]
+
+
 def sample_in_chunks(
     model: CausalLM,
-    prompts: Sequence[Any],
+    prompts: Sequence[Prompt],
     settings: SamplingSettings,
     k: int,
     context: StageContext,
     chunk: int,
     score: Score,
-) -> list[dict[str, Any]]:
-    """One row per prompt with its `prompt` and, of its k samples, `responses` (text), `finished`
-    and `scores`.
+) -> list[SampledRow]:
+    """One row per prompt, with k samples of each.
 
     After each `chunk` of prompts the rows are on disk: a resumed stage samples the rest, with the
     seeds it would have had.
@@ -55,4 +65,4 @@ def sample_in_chunks(
             for p, at in zip(part, places, strict=True)
         )
         context.checkpoint(min(start + chunk, len(prompts)), len(prompts), "sampling")
-    return log.rows
+    return cast("list[SampledRow]", log.rows)

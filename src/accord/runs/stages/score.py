@@ -4,7 +4,7 @@ iteration."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -18,7 +18,9 @@ from accord.runs.stages.scoring import RewardSources
 
 if TYPE_CHECKING:
     from accord.feedback.records import Feedback
+    from accord.runs.stages.sampled import SampledRow
     from accord.sampling.rollout import Rollout
+    from accord.text.chats import Prompt
 
 CHUNK = 32
 ANNOTATOR = "reward"
@@ -136,7 +138,7 @@ class Score(Stage):
             summary, values, {"feedback": feedback, "demonstrations": demonstrations}
         )
 
-    def _samples(self, config: ScoreConfig, context: StageContext) -> list[dict[str, Any]]:
+    def _samples(self, config: ScoreConfig, context: StageContext) -> list[SampledRow]:
         """Responses with their scores: one row per prompt."""
         from accord.learning.reward import aggregate
         from accord.models.loading import freeze, load_causal_lm
@@ -151,7 +153,7 @@ class Score(Stage):
         if reward is not None:
             reward.frozen()
 
-        def score(part: Sequence[Any], rollout: Rollout, _: Sequence[str]) -> list[float]:
+        def score(part: Sequence[Prompt], rollout: Rollout, _: Sequence[str]) -> list[float]:
             raw = {
                 tuple(tokens): prompt for tokens, prompt in zip(rollout.prompts, part, strict=True)
             }
@@ -164,14 +166,14 @@ class Score(Stage):
         )
 
 
-def _order(row: dict[str, Any], unfinished: str) -> list[int]:
+def _order(row: SampledRow, unfinished: str) -> list[int]:
     """Responses from best to worst."""
     finished = row["finished"] if unfinished == "last" else [True] * len(row["scores"])
     return sorted(range(len(row["scores"])), key=lambda i: (not finished[i], -row["scores"][i]))
 
 
 def _demonstrations(
-    row: dict[str, Any], order: Sequence[int], config: ScoreConfig, number: int
+    row: SampledRow, order: Sequence[int], config: ScoreConfig, number: int
 ) -> list[Feedback]:
     """The responses to learn from: not empty, scored as much as the threshold asks for, and each
     once.
@@ -202,7 +204,7 @@ def _demonstrations(
     ]
 
 
-def _record(row: dict[str, Any], best: int, worst: int, producer: str, number: int) -> Feedback:
+def _record(row: SampledRow, best: int, worst: int, producer: str, number: int) -> Feedback:
     from accord.feedback.records import Feedback, asked_fields
 
     picked = {"best": best, "worst": worst}

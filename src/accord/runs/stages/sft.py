@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from accord.learning.supervised import SupervisedResult
     from accord.models.causal_lm import CausalLM
     from accord.text.conversations import Turns
-    from accord.text.encoding import Example
+    from accord.text.encoding import Example, Prompt, Response
     from accord.text.language import Language
     from accord.text.packing import PromptGroup
 
@@ -202,7 +202,7 @@ def read_demonstrations(
     )
 
 
-def _turns(record: Feedback, content: Content, turns: Turns) -> list[tuple[Any, Any, bool]]:
+def _turns(record: Feedback, content: Content, turns: Turns) -> list[tuple[Prompt, Response, bool]]:
     """(prompt, response, whether it ended) of what is trained, see `split_conversation`; none where
     all messages have the weight
     0. A text, such as a policy's own, stays as it is, to the letter."""
