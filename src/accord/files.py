@@ -52,7 +52,8 @@ def disk_full(error: BaseException, path: Path) -> RunError | None:
             sign in text for sign in FULL_TEXT
         ):
             return RunError(
-                f"no space left while writing {path} ({_free_mib(path):,.0f} MiB free); what was complete before is kept",
+                f"no space left while writing {path} ({_free_mib(path):,.0f} MiB free); what was"
+                " complete before is kept",
                 "free some space, then continue with --resume (or choose another place with --out)",
             )
         link = link.__cause__ or link.__context__

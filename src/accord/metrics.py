@@ -55,12 +55,13 @@ def check(values: Mapping[str, float], where: str) -> None:
         if not math.isfinite(value):
             raise RunError(
                 f"{name} is {value} at {where}",
-                "lower the learning rate or look at the rows named; the last good checkpoint is kept",
+                "lower the learning rate or look at the rows named; the last good checkpoint is"
+                " kept",
             )
         if not metric.low <= value <= metric.high:
             raise RunError(
-                f"{name} = {value:.6g} {metric.unit} at {where} is outside [{metric.low:g}, {metric.high:g}]: "
-                f"{metric.meaning}",
+                f"{name} = {value:.6g} {metric.unit} at {where} is outside [{metric.low:g},"
+                f" {metric.high:g}]: {metric.meaning}",
                 "this value is impossible in a healthy run; the last good checkpoint is kept",
             )
 
@@ -185,7 +186,8 @@ declare(
     "share",
     0,
     1,
-    "prompts whose samples all score the same: comparing them teaches nothing (DAPO samples others instead)",
+    "prompts whose samples all score the same: comparing them teaches nothing (DAPO samples others"
+    " instead)",
 )
 declare(
     "value_explained", "share", -INF, 1, "share of the returns' variance the value model explains"

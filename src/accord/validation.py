@@ -106,7 +106,8 @@ class _UniqueKeys(yaml.SafeLoader):
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, Hashable):
                 raise yaml.YAMLError(
-                    f"line {key_node.start_mark.line + 1}: a key is a name or a number, not a list or mapping"
+                    f"line {key_node.start_mark.line + 1}: a key is a name or a number, not a list"
+                    " or mapping"
                 )
             if key in seen:
                 line = key_node.start_mark.line + 1

@@ -58,8 +58,8 @@ class ArmEvidence(_EvidenceModel):
     """One way of tuning, from its first to its last point. late_drop: gold at the last point minus
     gold at the best earlier point, paired by prompt; length_share: share of the proxy gain left at
     equal length; finished_gain: share of finished responses minus the baseline's, paired;
-    distinct_chance, unique_chance: how often texts would be as much less varied than the baseline's,
-    were both alike (`text_measures.exchanged`)."""
+    distinct_chance, unique_chance: how often texts would be as much less varied than the
+    baseline's, were both alike (`text_measures.exchanged`)."""
 
     name: str
     method: str

@@ -40,7 +40,10 @@ def measure(samples: Samples) -> KL:
     )
     alarm = None
     if gap.above(ROUNDING) or gap.below(-ROUNDING):
-        alarm = f"k1 and exact KL differ by {gap} nats at {SURE:.2%}: a mask, template or temperature bug"
+        alarm = (
+            f"k1 and exact KL differ by {gap} nats at {SURE:.2%}: a mask, template or"
+            " temperature bug"
+        )
     elif k1.below(-ROUNDING):
         alarm = f"the mean KL is negative ({k1}): sampler and trainer disagree"
     root = float(np.sqrt(max(0.0, exact.value)))

@@ -13,7 +13,7 @@ from accord.errors import DataError
 
 Array = NDArray[np.float64]
 FIELDS = (
-    "prompt_id", "prompt", "response", "response_tokens", "finished", "gold", "proxy", "logp", "ref_logp", "kl_exact",
+    "prompt_id", "prompt", "response", "response_tokens", "finished", "gold", "proxy", "logp", "ref_logp", "kl_exact",  # noqa: E501
 )  # fmt: skip
 
 

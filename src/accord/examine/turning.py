@@ -41,8 +41,8 @@ def gold_turned(points: Sequence[ProxyGoldPoint], planned: int, level: float = 0
         if gold.high is not None and gold.high < 0:
             bound = gold.high - gold.value
             return (
-                f"gold fell by {-gold.value:.3g} (chance: {bound:.2g}) between steps {before.step} and {now.step} on "
-                f"{gold.n} prompts, while the proxy rose by {rise:.3g}"
+                f"gold fell by {-gold.value:.3g} (chance: {bound:.2g}) between steps {before.step}"
+                f" and {now.step} on {gold.n} prompts, while the proxy rose by {rise:.3g}"
             )
     return None
 

@@ -120,8 +120,8 @@ def gaming_rules(arm: ArmEvidence, evidence: Evidence) -> list[Rule]:
                 name="gold below its own peak",
                 fired=rose and drop.below(0) and drop.value < bound,
                 statement=(
-                    f"proxy rose by {last.proxy_gain}, while gold ended {drop} from its best earlier point "
-                    f"(a drop beyond {bound:.2g} counts)"
+                    f"proxy rose by {last.proxy_gain}, while gold ended {drop} from its best"
+                    f" earlier point (a drop beyond {bound:.2g} counts)"
                 ),
             )
         )
@@ -146,14 +146,17 @@ def collapse_rules(arm: ArmEvidence, evidence: Evidence) -> list[Rule]:
             name="answers are the same",
             fired=text.unique < UNIQUE_LOSS * base.unique and arm.unique_chance <= CHANCE,
             statement=(
-                f"{text.unique:.0%} of the responses are distinct, {base.unique:.0%} of the baseline's "
-                f"(p = {arm.unique_chance:.3f})"
+                f"{text.unique:.0%} of the responses are distinct, {base.unique:.0%} of the"
+                f" baseline's (p = {arm.unique_chance:.3f})"
             ),
         ),
         Rule(
             name="repetition",
             fired=text.repeated.above(REPEATED),
-            statement=f"{text.repeated.value:.0%} of the 4-grams repeat, {base.repeated.value:.0%} in the baseline",
+            statement=(
+                f"{text.repeated.value:.0%} of the 4-grams repeat, {base.repeated.value:.0%} in the"
+                " baseline"
+            ),
         ),
         Rule(
             name="responses stopped finishing",
@@ -204,8 +207,9 @@ def _doubt(arm: ArmEvidence) -> str:
     last = arm.last
     if last.win_rate is None:
         return (
-            f"the proxy changed by {last.proxy_gain} at {last.kl.exact.value:.1f} nats per sequence, but without a gold "
-            "reward only fresh judgements of these samples can tell whether people agree"
+            f"the proxy changed by {last.proxy_gain} at {last.kl.exact.value:.1f} nats per"
+            " sequence, but without a gold reward only fresh judgements of these samples can tell"
+            " whether people agree"
         )
     wins, least = last.win_rate, minimal_detectable(last.win_rate)
     if least is None:

@@ -41,7 +41,7 @@ MOST_CATEGORIES = 32
 """Different values beyond which a scale is measured as an interval scale only."""
 
 UNMEASURED = {
-    "correction": "free text", "demonstration": "free text", "critique": "free text", "spans": "marked passages",
+    "correction": "free text", "demonstration": "free text", "critique": "free text", "spans": "marked passages",  # noqa: E501
     "skip": "no answer",
 }  # fmt: skip
 

@@ -92,7 +92,8 @@ def estimate(records: Sequence[Feedback]) -> CrowdEstimate:
     rows, counts, prompt_of, prompts, width = _rows(usable, names)
     if width > MAX_OPTIONS:
         raise TooManyOptions(
-            f"a prompt has {width} different options; rationality within prompts is estimated for up to {MAX_OPTIONS}",
+            f"a prompt has {width} different options; rationality within prompts is estimated for"
+            f" up to {MAX_OPTIONS}",
             "for models compared across prompts fit their scores: accord feedback ratings",
         )
     maximum = maximise(distinct_judgements(rows, prompt_of, prompts, len(names), counts), width)
@@ -205,6 +206,9 @@ def _flag(
     if beta + Z95 * beta_error < 0.25 * typical:
         return (
             "random",
-            f"rationality {beta:.2f} ± {Z95 * beta_error:.2f} is below a quarter of the typical {typical:.2f}",
+            (
+                f"rationality {beta:.2f} ± {Z95 * beta_error:.2f} is below a quarter of the typical"
+                f" {typical:.2f}"
+            ),
         )
     return "ok", f"rationality {beta:.2f}, side bias {gamma:.2f}"

@@ -109,7 +109,8 @@ def audit(
     hidden = sum(r.meta.get("gold") is True and r.id not in results for r in records)
     if hidden:
         not_done["gold"] = (
-            f"{hidden:,} gold records do not carry the expected choice, and no results were handed in"
+            f"{hidden:,} gold records do not carry the expected choice, and no results were"
+            " handed in"
         )
     scored = score_gold(records, rule, results)
     result = Audit(
@@ -196,16 +197,18 @@ def _position(bias: PositionBias | None) -> list[Alarm]:
             Alarm(
                 "position",
                 "everybody",
-                (
-                    f"what is shown {way} gains {abs(bias.pull.value):.3f} logits (z = {bias.z:.1f}); the first place won "
-                    f"{part.value:.1%} [{part.low:.1%}, {part.high:.1%}] of {bias.decided:,} decided pairs"
-                ),
+                f"what is shown {way} gains {abs(bias.pull.value):.3f} logits (z = {bias.z:.1f});"
+                f" the first place won {part.value:.1%} [{part.low:.1%}, {part.high:.1%}] of"
+                f" {bias.decided:,} decided pairs",
             )
         )
     for row in bias.annotators:
         if row.alarm:
             part = row.first_share
-            text = f"prefers the first place in {part.value:.0%} [{part.low:.0%}, {part.high:.0%}] of decided comparisons"
+            text = (
+                f"prefers the first place in {part.value:.0%} [{part.low:.0%}, {part.high:.0%}] of"
+                " decided comparisons"
+            )
             alarms.append(Alarm("position", row.annotator, text))
     return alarms
 
@@ -215,7 +218,8 @@ def _gold(gold_scores: Sequence[GoldScore]) -> list[Alarm]:
         Alarm(
             "gold",
             g.annotator,
-            f"passed {g.passed.value:.0%} [{g.passed.low:.0%}, {g.passed.high:.0%}] of {g.asked} gold items",
+            f"passed {g.passed.value:.0%} [{g.passed.low:.0%}, {g.passed.high:.0%}] of {g.asked}"
+            " gold items",
         )
         for g in gold_scores
         if g.state == "flagged"
@@ -244,9 +248,10 @@ def _drift(report: DriftReport) -> list[Alarm]:
             if s.alarm and s.before and s.after:
                 unit = " seconds" if s.name == TIME_NAME else ""
                 text = (
-                    f"{s.name} changed about judgement {s.changed_at} (noticed at {s.detected_at}): "
-                    f"{s.before.value:.2f}{unit} [{s.before.low:.2f}, {s.before.high:.2f}] before, "
-                    f"{s.after.value:.2f}{unit} [{s.after.low:.2f}, {s.after.high:.2f}] after; p = {s.p_value:.3f}"
+                    f"{s.name} changed about judgement {s.changed_at} (noticed at {s.detected_at}):"
+                    f" {s.before.value:.2f}{unit} [{s.before.low:.2f}, {s.before.high:.2f}] before,"
+                    f" {s.after.value:.2f}{unit} [{s.after.low:.2f}, {s.after.high:.2f}] after; p ="
+                    f" {s.p_value:.3f}"
                 )
                 alarms.append(Alarm("drift", row.annotator, text))
     return alarms
@@ -261,7 +266,8 @@ def _accounts(accounts: Sequence[VotesAlike]) -> list[Alarm]:
         Alarm(
             "accounts",
             " and ".join(v.annotators),
-            f"gave the same answer on {v.same} of {v.common} common pairs (expected {v.expected:.0%}); a hint, not proof",
+            f"gave the same answer on {v.same} of {v.common} common pairs (expected"
+            f" {v.expected:.0%}); a hint, not proof",
         )
         for v in accounts
     ]
@@ -273,7 +279,10 @@ def _groups(mixture: Tastes | None) -> list[Alarm]:
     shares = ", ".join(
         f"{g.share.value:.0%} [{g.share.low:.0%}, {g.share.high:.0%}]" for g in mixture.groups
     )
-    text = f"{len(mixture.groups)} groups prefer differently ({shares}); they differ on {len(mixture.disputed):,} pairs"
+    text = (
+        f"{len(mixture.groups)} groups prefer differently ({shares}); they differ on"
+        f" {len(mixture.disputed):,} pairs"
+    )
     return [Alarm("groups", "everybody", text)]
 
 
@@ -284,8 +293,8 @@ def _scales(fits: Sequence[AnnotatorScales]) -> list[Alarm]:
         Alarm(
             "scale",
             a.annotator,
-            f"uses {a.scale.value:.2f} [{a.scale.low:.2f}, {a.scale.high:.2f}] points of {s.attribute} per standard deviation "
-            f"of the items, the crowd {s.scale:.2f}",
+            f"uses {a.scale.value:.2f} [{a.scale.low:.2f}, {a.scale.high:.2f}] points of"
+            f" {s.attribute} per standard deviation of the items, the crowd {s.scale:.2f}",
         )
         for s in fits
         for a in s.annotators

@@ -202,8 +202,8 @@ def _change(channel: Channel) -> int:
 
 
 def _mean(channel: Channel, values: Array) -> Interval:
-    """Of a share the exact interval, which neither leaves [0, 1] nor shrinks to nothing when all are
-    alike."""
+    """Of a share the exact interval, which neither leaves [0, 1] nor shrinks to nothing when all
+    are alike."""
     if channel.name != TIME_NAME:
         return share(float(values.sum()), len(values))
     mean = around(float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values))))

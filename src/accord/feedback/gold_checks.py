@@ -50,7 +50,8 @@ class GoldRule:
     def __post_init__(self) -> None:
         if not 0 < self.honest_error < self.clicker_error < 1:
             raise ConfigError(
-                f"honest_error {self.honest_error} and clicker_error {self.clicker_error} must be 0 < honest < clicker < 1"
+                f"honest_error {self.honest_error} and clicker_error {self.clicker_error} must be 0"
+                " < honest < clicker < 1"
             )
         if not (0 < self.false_alarm < 0.5 and 0 < self.miss < 0.5):
             raise ConfigError(
@@ -109,7 +110,8 @@ def passes(record: Feedback, expected: Mapping[str, Any], tolerance: float = 1.0
         wanted = CHOICES[record.kind].model_validate(expected)
     except ValidationError as error:
         raise DataError(
-            f"record {record.id}: meta.gold is not a choice of a {record.kind}: {error.errors()[0]['msg']}",
+            f"record {record.id}: meta.gold is not a choice of a {record.kind}:"
+            f" {error.errors()[0]['msg']}",
             "write the expected choice as the record's own choice is written",
         ) from None
     given = record.choice

@@ -206,10 +206,12 @@ def _warnings(votes_I: Index, shares_C: Array) -> list[str]:
     warnings = []
     if votes_I.mean() < FEW_RATERS:
         warnings.append(
-            f"{votes_I.mean():.1f} votes per item: with fewer than {FEW_RATERS} the weighting rests on little"
+            f"{votes_I.mean():.1f} votes per item: with fewer than {FEW_RATERS} the weighting rests"
+            " on little"
         )
     if shares_C.max() > DOMINANT:
         warnings.append(
-            f"{shares_C.max():.0%} of the items have one class: the rare ones are hard to tell from errors"
+            f"{shares_C.max():.0%} of the items have one class: the rare ones are hard to tell from"
+            " errors"
         )
     return warnings

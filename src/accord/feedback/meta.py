@@ -51,7 +51,8 @@ def check_meta(meta: Mapping[str, Any]) -> None:
         for one in (finished.values() if isinstance(finished, dict) else [finished])
     ):
         raise ValueError(
-            f"meta.finished is true or false, for each option where there are several, not {finished!r}"
+            "meta.finished is true or false, for each option where there are several, not"
+            f" {finished!r}"
         )
     margin = meta.get("margin", 0.0)
     if (

@@ -147,7 +147,8 @@ def check_votes(
         None
         if good is not None
         else (
-            "without trusted annotators poison beyond about 2 % of the votes moves the scores it is tested against"
+            "without trusted annotators poison beyond about 2 % of the votes moves the scores it is"
+            " tested against"
         )
     )
     return Poisoning(
@@ -188,7 +189,10 @@ def _suspects(
         top = max(scores, key=lambda s: abs(s.z), default=None)
         if top is not None and abs(top.z) > limit:
             way = "for" if top.z > 0 else "against"
-            reason = f"votes {way} {top.producer} beyond its worth: z = {top.z:.1f} over {top.votes} votes (limit {limit:.1f})"
+            reason = (
+                f"votes {way} {top.producer} beyond its worth: z = {top.z:.1f} over {top.votes}"
+                f" votes (limit {limit:.1f})"
+            )
             suspects.append(
                 Suspect(top.annotator, round(counts[k]), top.producer, top.z, bet, reason)
             )
@@ -199,8 +203,9 @@ def _suspects(
 
 
 class FitsToOthers:
-    """Fits to the votes of all but one annotator: scores depend on how often each pair went each way,
-    and a refit on those counts without the one's own costs the same whatever the number of votes."""
+    """Fits to the votes of all but one annotator: scores depend on how often each pair went each
+    way, and a refit on those counts without the one's own costs the same whatever the number of
+    votes."""
 
     def __init__(self, votes: Votes, start: Ratings) -> None:
         """start: the fit to everybody's votes, without reliabilities or side."""

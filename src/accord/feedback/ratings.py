@@ -3,7 +3,8 @@ effects.
 
 Annotator k compares producer i, shown first, with producer j:
 
-    d = exp(a_k) (s_i - s_j) + gamma        P(i) = sigmoid(d) without ties, Davidson's model with them
+    d = exp(a_k) (s_i - s_j) + gamma
+    P(i) = sigmoid(d) without ties, Davidson's model with them
 
 s ~ N(0, w_s^2) are the scores, a_k ~ N(0, w_a^2) the annotators' log-reliabilities, with mean 0
 (scores and reliabilities share a scale, which the typical annotator fixes; left free, the mode
@@ -56,9 +57,9 @@ class RatingSettings:
 class Ratings:
     """score_P and its standard error, centred on 0 (logits), with their covariance [P, P];
     log_reliability_A (0: typical) with errors; side gamma with error (positive favours what is
-    shown first); log_nu of Davidson's ties with error; log_likelihood in nats; votes used; score_sd,
-    log_reliability_sd: the widths that were used, learned (with 95 % intervals) or given (as
-    points)."""
+    shown first); log_nu of Davidson's ties with error; log_likelihood in nats; votes used;
+    score_sd, log_reliability_sd: the widths that were used, learned (with 95 % intervals) or given
+    (as points)."""
 
     producers: list[str]
     annotators: list[str]
@@ -145,7 +146,8 @@ def fit(
     producers, annotators = len(votes.producers), len(votes.annotators)
     if producers + annotators > MOST_OBJECTS:
         raise DataError(
-            f"{producers:,} things to score and {annotators:,} annotators; {MOST_OBJECTS:,} together can be fitted at once",
+            f"{producers:,} things to score and {annotators:,} annotators; {MOST_OBJECTS:,}"
+            " together can be fitted at once",
             "score producers instead of options, or a part of the prompts",
         )
     # Without reliabilities all annotators are alike: fewer cells.
@@ -274,7 +276,8 @@ class _VoteModel:
             log_nu = NO_TIES
         terms = counted(d, counts.won, log_nu)
         dd, dn, nn = terms.bend
-        effects = {  # slope of the log-likelihood, and of d (None: log nu is an argument of its own)
+        # Slope of the log-likelihood, and of d (None: log nu is an argument of its own).
+        effects = {
             "side": (terms.slope * counts.side, dd * counts.side, counts.side),
             "tie": (terms.slope_nu, dn, None),
         }

@@ -268,13 +268,13 @@ class Skip(_Choice):
 
 
 Choice = (
-    Comparison | AttributeComparison | Ranking | BestWorst | Rating | Thumb | Correction | Demonstration | StepLabels
+    Comparison | AttributeComparison | Ranking | BestWorst | Rating | Thumb | Correction | Demonstration | StepLabels  # noqa: E501
     | Critique | Argument | Flags | Spans | Skip
 )  # fmt: skip
 CHOICES: dict[str, type[_Choice]] = {choice.kind: choice for choice in get_args(Choice)}
 """What is chosen in a record of each kind."""
 Kind = Literal[
-    "comparison", "attribute_comparison", "ranking", "best_worst", "rating", "thumb", "correction", "demonstration",
+    "comparison", "attribute_comparison", "ranking", "best_worst", "rating", "thumb", "correction", "demonstration",  # noqa: E501
     "step_labels", "critique", "argument", "flags", "spans", "skip",
 ]  # fmt: skip
 

@@ -3,7 +3,8 @@ for them.
 
 Annotator a rates item u
 
-    y_ua = o_a + s_a t_u + e,    t_u ~ N(0, 1),  e ~ N(0, psi_a),  o_a ~ N(mu_o, tau_o^2),  s_a ~ N(mu_s, tau_s^2)
+    y_ua = o_a + s_a t_u + e
+    t_u ~ N(0, 1),  e ~ N(0, psi_a),  o_a ~ N(mu_o, tau_o^2),  s_a ~ N(mu_s, tau_s^2)
 
 a factor model with one factor, fitted by variational EM over t, o_a and s_a; drawing o_a and s_a to
 the crowd's is James and Stein's shrinkage with its strength learned from the data. Errors come from

@@ -79,8 +79,8 @@ class Posterior:
 
 
 def posterior(ratings: Ratings | None, names: Sequence[str]) -> Posterior:
-    """The fitted scores, and for names that no vote has named yet the spread that they have (without
-    any scores a spread of 1)."""
+    """The fitted scores, and for names that no vote has named yet the spread that they have
+    (without any scores a spread of 1)."""
     known = {name: i for i, name in enumerate(ratings.producers)} if ratings else {}
     every = sorted({*names, *known})
     spread = ratings.score_sd.value if ratings else 1.0
@@ -286,7 +286,8 @@ def saving(random: Votes, active: Votes, draws: int = 60, seed: int = 0) -> Savi
     random, active = (v.where(v.outcome != TIE) for v in (random, active))
     if min(random.total, active.total) < 60:
         raise DataError(
-            f"{random.total} decided random votes and {active.total} active ones; a saving needs 60 of each",
+            f"{random.total} decided random votes and {active.total} active ones; a saving needs 60"
+            " of each",
             "collect more picks of `accord feedback select`, with their arm",
         )
     rng, ratios = generator(seed, "saving"), []

@@ -317,7 +317,7 @@ def _value(key: Any) -> Any:
     return tuple(map(_value, key))
 
 
-# --- columns that do not change what a vote says ----------------------------------------------------
+# --- columns that do not change what a vote says --------------------------------------------------
 def _check_of(name: str) -> Callable[[Any], bool]:
     """Whether a value of this column leaves the vote as it is. Raises _NotBare for a column whose
     values may change it."""

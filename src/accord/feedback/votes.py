@@ -232,8 +232,8 @@ def _votes(rows: Mapping[_Row, float]) -> Votes:
 @dataclass(frozen=True)
 class Cells:
     """Votes by cell, one per (annotator, pair, side), by annotator: [C] each. first < second are
-    producers; side: 1 where the first was shown first, -1 where the second was, 0 where the order is
-    not known: what the side parameter is multiplied by; won: weight of each outcome [C, 3]."""
+    producers; side: 1 where the first was shown first, -1 where the second was, 0 where the order
+    is not known: what the side parameter is multiplied by; won: weight of each outcome [C, 3]."""
 
     first: Index
     second: Index

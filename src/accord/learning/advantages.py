@@ -129,7 +129,8 @@ def estimate(
 
     - gae:                 generalised advantage estimation with the value model (PPO)
     - rloo:                total reward minus the siblings' mean (Ahmadian et al. 2024)
-    - grpo, dr_grpo:       total reward relative to its group, with and without division by its deviation
+    - grpo, dr_grpo:       total reward relative to its group, with and without division by its
+                           deviation
     - reinforce:           reward to go (REINFORCE++, Hu 2025; whiten over the batch)
     - reinforce_baseline:  reward to go, the group's mean total subtracted (REINFORCE++-baseline)
     """

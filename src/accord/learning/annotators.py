@@ -167,8 +167,8 @@ def check_reward_sign(learned: Sequence[JudgementParameters]) -> None:
         ):
             if values_A.requires_grad and values_A.median() < 0:
                 raise RunError(
-                    f"the {name} of most annotators was learned to be negative (member {member}): the reward is upside down, "
-                    "or it says nothing",
+                    f"the {name} of most annotators was learned to be negative (member {member}):"
+                    " the reward is upside down, or it says nothing",
                     "lower annotator_rate, train longer, or start from estimates (annotators)",
                 )
 
@@ -209,12 +209,14 @@ def describe_annotators(
             {
                 "name": scale.name,
                 "levels": list(scale.levels),
-                "thresholds": mean(
-                    [
-                        [t - float(shift) for t in v["thresholds"][k]]
-                        for v, shift in zip(learned, shift_E, strict=True)
-                    ]
-                ).tolist(),
+                "thresholds": (
+                    mean(
+                        [
+                            [t - float(shift) for t in v["thresholds"][k]]
+                            for v, shift in zip(learned, shift_E, strict=True)
+                        ]
+                    ).tolist()
+                ),
             }
             for k, scale in enumerate(scales)
         ],

@@ -22,19 +22,20 @@ class Judgement:
     """One choice: among a group's responses, or of a level on a scale for one of them.
 
     options: indices into the group's responses. What their order says depends on `kind`:
-    - order:      best first (two options: a comparison); `tied` are the sizes of tied groups (none: strict)
+    - order:      best first (two options: a comparison); `tied` are the sizes of tied groups (none:
+                  strict)
     - tie:        two options, neither better
     - choice:     the first was chosen (or written) over the others, which are not compared
     - best_worst: the first is the best, the last the worst, those between are not compared
     - rating:     one option, answered by `level` (0 is the lowest) on the scale numbered `scale`
                   (`facet`: of that objective; None: of the reward as a whole)
-    - steps:      parts of one option, the last token of each in `ends`, answered by `levels` on that scale
+    - steps:      parts of one option, the last token of each in `ends`, answered by `levels` on
+                  that scale
     shown_at: the display position of each; None: not shown beside each other (a correction, a
-    demonstration), so
-    that no side bias acts. annotator: index into the annotators' parameters. margin: how much
-    better, in utility, the first of a comparison must be (0: any). weight: how much the judgement
-    counts beside the others. doubt: of a comparison, the probability that the second is the better
-    one, at most one half (then it says nothing of which is).
+    demonstration), so that no side bias acts. annotator: index into the annotators' parameters.
+    margin: how much better, in utility, the first of a comparison must be (0: any). weight: how
+    much the judgement counts beside the others. doubt: of a comparison, the probability that the
+    second is the better one, at most one half (then it says nothing of which is).
     """
 
     options: tuple[int, ...]
@@ -84,7 +85,8 @@ class Judgement:
                 or min(self.tied) < 1
             ):
                 raise ValueError(
-                    f"tied groups of {self.tied} do not make a ranking of {len(self.options)} options"
+                    f"tied groups of {self.tied} do not make a ranking of {len(self.options)}"
+                    " options"
                 )
             if len(self.tied) < 2 or max(self.tied) > MOST_TIED:
                 raise ValueError(

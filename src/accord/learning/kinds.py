@@ -7,7 +7,7 @@ from typing import Literal
 PreferenceLoss = Literal["sigmoid", "sigmoid_norm", "ipo", "hinge", "robust", "simpo", "orpo"]
 REFERENCE_FREE: tuple[PreferenceLoss, ...] = ("simpo", "orpo")
 BETAS: dict[PreferenceLoss, float] = {
-    "sigmoid": 0.1, "sigmoid_norm": 5.0, "ipo": 0.1, "hinge": 0.1, "robust": 0.1, "simpo": 2.0, "orpo": 0.1,
+    "sigmoid": 0.1, "sigmoid_norm": 5.0, "ipo": 0.1, "hinge": 0.1, "robust": 0.1, "simpo": 2.0, "orpo": 0.1,  # noqa: E501
 }  # fmt: skip
 """Each objective's own beta (its paper's, or that of the Tulu 3 report for sigmoid_norm)."""
 

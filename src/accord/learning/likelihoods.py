@@ -83,7 +83,8 @@ def plackett_luce_ties(ordered_MK: Tensor, sizes: Sequence[int]) -> Tensor:
     """
     if max(sizes) > MOST_TIED:
         raise ValueError(
-            f"a tie of {max(sizes)} has {2 ** max(sizes):,} subsets; at most {MOST_TIED} can be tied"
+            f"a tie of {max(sizes)} has {2 ** max(sizes):,} subsets; at most {MOST_TIED} can be"
+            " tied"
         )
     logp, start = ordered_MK.new_zeros(ordered_MK.shape[0]), 0
     for size in sizes[:-1]:  # the last group comes last with certainty

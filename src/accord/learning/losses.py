@@ -56,10 +56,12 @@ def preference_gap(
     """The number h [B] whose sign says which response the policy prefers, in the unit of the
     objective.
 
-    - sigmoid, hinge, robust:  h = beta [log pi/ref (chosen) - log pi/ref (rejected)], sums over tokens
+    - sigmoid, hinge, robust:  h = beta [log pi/ref (chosen) - log pi/ref (rejected)], sums over
+                               tokens
     - sigmoid_norm, ipo:       the same with means over tokens (the form of IPO its authors used)
     - simpo:                   h = beta [mean log pi (chosen) - mean log pi (rejected)] - gamma
-    - orpo:                    h = log odds(chosen) - log odds(rejected), odds of the mean log-probability
+    - orpo:                    h = log odds(chosen) - log odds(rejected), odds of the mean
+                               log-probability
     """
     if kind in ("sigmoid", "hinge", "robust"):
         chosen_B, rejected_B = pairs.shift_B
@@ -84,11 +86,13 @@ def preference(
     - hinge:         L(h) = max(0, 1 - h)                  SLiC, Zhao et al. 2023
     - ipo:           L(h) = (h/beta - 1/(2 beta))^2        Azar et al. 2023 eq. 17
     - simpo:         L(h) = -log s(h), no reference        Meng et al. 2024 eq. 6
-    - orpo:          L(h) = -beta log s(h), no reference   Hong et al. 2024 eq. 7; its SFT term is `nll_weight` = 1
+    - orpo:          L(h) = -beta log s(h), no reference   Hong et al. 2024 eq. 7; its SFT term
+                                                           is `nll_weight` = 1
     each mixed with label smoothing e (a number, or one per pair [B]: the probability that its label
     is wrong, which makes the labels of several annotators soft) as (1-e) L(h) + e L(-h); for
     sigmoid this is cDPO (Mitchell 2023). And
-    - robust:        [(1-e) L(h) - e L(-h)] / (1 - 2e), L of sigmoid, e < 1/2       Chowdhury et al. 2024 eq. 9
+    - robust:        [(1-e) L(h) - e L(-h)] / (1 - 2e)     Chowdhury et al. 2024 eq. 9; L of
+                                                           sigmoid, e < 1/2
     """
     h = preference_gap(pairs, kind, beta, gamma)
     if kind == "ipo":
@@ -149,8 +153,8 @@ def token_weights(lengths_B: Tensor, kind: Aggregation, responses: int, longest:
     """Weight of each token in the loss of a batch of `responses`, of which lengths_B are the
     caller's part: [S].
 
-    - sequence: 1 / (responses * own length)     every response the same (GRPO, Shao et al. 2024 eq. 3)
-    - constant: 1 / (responses * longest)        no length bias (Dr. GRPO, Liu et al. 2025)
+    - sequence: 1 / (responses * own length)  every response the same (GRPO, Shao et al. 2024 eq. 3)
+    - constant: 1 / (responses * longest)     no length bias (Dr. GRPO, Liu et al. 2025)
     The third, "token", is 1 / tokens of the whole batch (PPO here, DAPO).
     """
     if kind == "sequence":

@@ -1,8 +1,10 @@
 """On-policy learning: PPO for language as one loop.
 
-    for each step:  sample responses  ->  score them  ->  log-probabilities of policy and reference, values
+    for each step:  sample responses  ->  score them
+                    ->  log-probabilities of policy and reference, values
                     ->  reward per token = -kl_coefficient * k1, plus the score at the last token
-                    ->  advantages (GAE, or leave-one-out)  ->  epochs x minibatches of clipped updates
+                    ->  advantages (GAE, or leave-one-out)
+                    ->  epochs x minibatches of clipped updates
 
 Details follow Ziegler et al. 2019, Stiennon et al. 2020 and Huang et al. 2024; each is a field of
 `OnPolicySettings` with its paper's default.

@@ -50,7 +50,8 @@ class Experience:
         count, tokens = sum(len(g.responses) for g in self.groups), int(self.lengths_B.sum())
         if self.lengths_B.numel() != count or self.score_B.numel() != count:
             raise ValueError(
-                f"{count} responses, {self.lengths_B.numel()} lengths, {self.score_B.numel()} scores"
+                f"{count} responses, {self.lengths_B.numel()} lengths, {self.score_B.numel()}"
+                " scores"
             )
         for name in ("logp_S", "ref_S", "values_S", "advantages_S", "returns_S"):
             values_S = getattr(self, name)
@@ -132,11 +133,13 @@ def check_rollout(rollout: Rollout, samples_per_prompt: int) -> None:
         if not response:
             raise RunError(
                 f"the sampler returned an empty response (number {b} of {rollout.size})",
-                "a response ends with its stop token, which the sampler must keep: at least one token",
+                "a response ends with its stop token, which the sampler must keep: at least one"
+                " token",
             )
         if logp.numel() != len(response):
             raise RunError(
-                f"the sampler returned {logp.numel()} log-probabilities for the {len(response)} tokens of response {b}",
+                f"the sampler returned {logp.numel()} log-probabilities for the {len(response)}"
+                f" tokens of response {b}",
                 "return one per response token, the stop token included",
             )
 
@@ -151,17 +154,18 @@ def check_scores(scores_EB: Tensor, rollout: Rollout, max_spread: float = 0.0) -
         )
     if max_spread and scores_EB.shape[0] < 2:
         raise ConfigError(
-            "max_spread watches how far the members of a reward model differ, and this reward has one member",
+            "max_spread watches how far the members of a reward model differ, and this reward has"
+            " one member",
             "train the reward model with members: 3, or leave max_spread out",
         )
     bad = torch.nonzero(~torch.isfinite(scores_EB))
     if bad.numel():
         member, b = bad[0].tolist()
         raise RunError(
-            f"the reward of response {b} is {float(scores_EB[member, b])} (member {member}; {len(bad)} of "
-            f"{scores_EB.numel()} scores are not finite)",
-            "look at the reward: a diverged reward model must be trained again, a function must return finite numbers; "
-            "bound large ones with score_clip",
+            f"the reward of response {b} is {float(scores_EB[member, b])} (member {member};"
+            f" {len(bad)} of {scores_EB.numel()} scores are not finite)",
+            "look at the reward: a diverged reward model must be trained again, a function must"
+            " return finite numbers; bound large ones with score_clip",
         )
 
 
@@ -180,8 +184,10 @@ def check_sampler(
     )
     if not gap <= bound:
         raise RunError(
-            f"the sampler's log-probabilities differ from the trainer's by {gap:.3g} nats per token (bound {bound:g})",
-            f"sample with the trainer's temperature ({temperature:g}), without top-k or top-p, from the same weights",
+            f"the sampler's log-probabilities differ from the trainer's by {gap:.3g} nats per token"
+            f" (bound {bound:g})",
+            f"sample with the trainer's temperature ({temperature:g}), without top-k or top-p, from"
+            " the same weights",
         )
     return gap
 
@@ -191,8 +197,10 @@ def check_ratio(worst: float, step: int) -> None:
     ratio|, in nats."""
     if not worst < precision.LOG_RATIO_BOUND[precision.current()]:
         raise RunError(
-            f"the first minibatch of step {step + 1} has a probability ratio of exp({worst:.3g}) instead of 1",
-            "old and new log-probabilities come from different arithmetic (dropout, temperature or packing)",
+            f"the first minibatch of step {step + 1} has a probability ratio of exp({worst:.3g})"
+            " instead of 1",
+            "old and new log-probabilities come from different arithmetic (dropout, temperature or"
+            " packing)",
         )
 
 

@@ -1,5 +1,5 @@
-"""What an on-policy run can be told: every published detail is a field with its paper's default, and
-each relative of PPO a preset of them."""
+"""What an on-policy run can be told: every published detail is a field with its paper's default,
+and each relative of PPO a preset of them."""
 
 from __future__ import annotations
 
@@ -50,18 +50,23 @@ class OnPolicySettings(TrainingSettings):
     minibatches: Annotated[int, Unit("updates")] = Field(1, ge=1, description="Updates per pass.")
     estimator: Estimator = Field(
         "gae",
-        description="gae: PPO with a value model; the others need none and (but for reinforce) "
-        "compare samples of one prompt.",
+        description=(
+            "gae: PPO with a value model; the others need none and (but for reinforce) "
+            "compare samples of one prompt."
+        ),
     )
     aggregation: Aggregation = Field(
         "token",
-        description="What counts the same in the loss: every token, every response, or every token "
-        "of a full-length one.",
+        description=(
+            "What counts the same in the loss: every token, every response, or every token "
+            "of a full-length one."
+        ),
     )
     ratio: Ratio = Field(
         "token",
-        description="What is clipped: tokens, a response's mean ratio (GSPO), or its whole "
-        "probability.",
+        description=(
+            "What is clipped: tokens, a response's mean ratio (GSPO), or its whole probability."
+        ),
     )
     gamma: float = Field(1.0, gt=0, le=1, description="Discount per token.")
     lam: float = Field(
@@ -90,8 +95,10 @@ class OnPolicySettings(TrainingSettings):
     )
     kl_unbiased: bool = Field(
         True,
-        description="With kl_in loss: weight k3 by the ratio, for the gradient of the reverse KL "
-        "(DeepSeek-V3.2).",
+        description=(
+            "With kl_in loss: weight k3 by the ratio, for the gradient of the reverse KL "
+            "(DeepSeek-V3.2)."
+        ),
     )
     kl_target: Nats | None = Field(
         None, gt=0, description="Steer the coefficient to this KL; null: it is fixed."
@@ -101,8 +108,10 @@ class OnPolicySettings(TrainingSettings):
     )
     measure_kl: bool = Field(
         True,
-        description="false: no reference is loaded, where neither kl_coefficient nor a target or "
-        "budget needs one.",
+        description=(
+            "false: no reference is loaded, where neither kl_coefficient nor a target or "
+            "budget needs one."
+        ),
     )
     score_clip: Rewards = Field(
         0.0, ge=0, description="Bound on the score alone, never the KL; 0: none."
@@ -135,8 +144,9 @@ class OnPolicySettings(TrainingSettings):
     sampler_bound: TokenNats = Field(
         0.02,
         gt=0,
-        description="Largest accepted difference of the sampler's log-probabilities to the "
-        "trainer's.",
+        description=(
+            "Largest accepted difference of the sampler's log-probabilities to the trainer's."
+        ),
     )
 
     @model_validator(mode="after")
@@ -166,7 +176,8 @@ class OnPolicySettings(TrainingSettings):
                 )
         if self.value_warmup >= self.steps:
             raise ConfigError(
-                f"value_warmup {self.value_warmup} leaves none of {self.steps} steps for the policy",
+                f"value_warmup {self.value_warmup} leaves none of {self.steps} steps for the"
+                " policy",
                 "lower it",
             )
         if not self.measure_kl and (
@@ -229,16 +240,17 @@ class RlooSettings(OnPolicySettings):
 
 
 class GrpoSettings(OnPolicySettings):
-    """GRPO, with the defaults of Shao et al. 2024 (dr_grpo: Liu et al. 2025): advantages relative to
-    the other samples of a prompt, the KL in the loss, and no value model."""
+    """GRPO, with the defaults of Shao et al. 2024 (dr_grpo: Liu et al. 2025): advantages relative
+    to the other samples of a prompt, the KL in the loss, and no value model."""
 
     estimator: Literal["grpo", "dr_grpo"] = Field(
         "grpo", description="dr_grpo does not divide by the group's deviation."
     )
     aggregation: Aggregation = Field(
         "sequence",
-        description="What counts the same in the loss: token is DAPO's choice, constant that of "
-        "dr_grpo.",
+        description=(
+            "What counts the same in the loss: token is DAPO's choice, constant that of dr_grpo."
+        ),
     )
     prompts_per_step: Annotated[int, Unit("prompts")] = Field(
         8, ge=1, description="Prompts per rollout batch."

@@ -89,7 +89,8 @@ class Optimizer:
         if not torch.isfinite(norm):
             raise RunError(
                 f"the gradient is {norm.item()} at {where}",
-                "lower the learning rate or look at the rows named; the last good checkpoint is kept",
+                "lower the learning rate or look at the rows named; the last good checkpoint is"
+                " kept",
             )
         share = clip_share(norm, self.settings.max_grad_norm)
         if share < 1:

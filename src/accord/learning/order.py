@@ -48,4 +48,7 @@ def smaller_steps(prompts: int, per_step: int, steps: int) -> str | None:
         return f"every step has all {prompts:,} prompts, not {per_step:,}"
     if not left or not passes:
         return None
-    return f"{passes:,} of {steps:,} steps end a pass over {prompts:,} prompts with {left:,}, not {per_step:,}"
+    return (
+        f"{passes:,} of {steps:,} steps end a pass over {prompts:,} prompts with {left:,}, not"
+        f" {per_step:,}"
+    )

@@ -121,7 +121,8 @@ class World:
         if not (everywhere == mine).all():
             raise RunError(
                 f"process {self.rank} starts from other weights than the others",
-                "load the same model, with the same seed for new heads and adapters, in every process",
+                "load the same model, with the same seed for new heads and adapters, in every"
+                " process",
             )
 
 

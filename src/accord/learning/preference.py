@@ -81,7 +81,8 @@ def train_preference(
 
     `reference` is the frozen model the KL is measured against; None switches the policy's adapter
     off instead. Its log-probabilities are computed once (never for SimPO and ORPO, which have no
-    reference). `on_step(step, total)` is called after each update. `seed`: of the order of the pairs.
+    reference). `on_step(step, total)` is called after each update. `seed`: of the order of the
+    pairs.
     """
     pairs = counting(pairs)
     if not pairs:
@@ -92,7 +93,8 @@ def train_preference(
         open_ := [p.row for p in pairs if _doubt(p, settings) >= 0.5]
     ):
         raise DataError(
-            f"pair {open_[0]!r}: either response may be the better one, which robust DPO cannot use",
+            f"pair {open_[0]!r}: either response may be the better one, which robust DPO"
+            " cannot use",
             "leave such pairs out, or choose the loss sigmoid",
         )
     if settings.loss in REFERENCE_FREE:

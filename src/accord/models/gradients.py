@@ -1,5 +1,5 @@
-"""Gradients that are allocated before a step's activations, and vocabulary tables that add to theirs
-in place.
+"""Gradients that are allocated before a step's activations, and vocabulary tables that add to
+theirs in place.
 
 A gradient allocated in the middle of a backward pass takes the room of activations just freed, and
 the activations of the next micro-batch find holes. And autograd makes a gradient the size of the

@@ -27,7 +27,7 @@ from accord.runs.stage import Stage, StageConfig
 from accord.seeds import derive_seed
 
 LEFT: dict[Kind, tuple[str, ...]] = {
-    "gold reward": ("gold.npz", "vocabulary.json"), "annotator estimates": (), "card of a reward model": (),
+    "gold reward": ("gold.npz", "vocabulary.json"), "annotator estimates": (), "card of a reward model": (),  # noqa: E501
     "points of a policy": (), "samples": (),
 }  # fmt: skip
 """What stages leave beside models and data, and the files that it consists of."""
@@ -143,7 +143,8 @@ def _look_at_data(one: Named, start: bool) -> None:
         files = [name for name in (REWARD, ADAPTER, CONFIG) if (path / name).is_file()]
         if (files and any(path.glob("*.safetensors"))) or REWARD in files:
             raise ConfigError(
-                f"{one.reference!r} is the directory of a model (it holds {files[0]}), and {one.kind} are meant",
+                f"{one.reference!r} is the directory of a model (it holds {files[0]}), and"
+                f" {one.kind} are meant",
                 "name a file or directory of data",
             )
     elif not path.exists() and not any(letter in one.reference for letter in "*?["):
@@ -157,7 +158,8 @@ def _look_at_data(one: Named, start: bool) -> None:
             raise _unreachable(one.reference)
         if exists is False:
             raise ConfigError(
-                f"there is no file {one.reference!r}, and no public dataset of that name on the Hub",
+                f"there is no file {one.reference!r}, and no public dataset of that name on"
+                " the Hub",
                 "check the spelling",
             )
 

@@ -32,10 +32,11 @@ def refuse_dropping(
     one = len(names) == 1
     more = f", and {unreadable:,} more cannot be read" if unreadable else ""
     raise DataError(
-        f"{' and '.join(f'{name} = {limits[name]}' for name in names)} {'drops' if one else 'drop'} {len(lost):,} of "
-        f"{rows:,} rows{more}; at most {context.allow_dropped:.0%} may be dropped",
-        f"{' and '.join(f'{name}: {needed[name]}' for name in names)} {'keeps' if one else 'keep'} {share:.0%} of them; "
-        f"or allow it: allow_dropped: {rounded_up(gone, rows):g}",
+        f"{' and '.join(f'{name} = {limits[name]}' for name in names)} {'drops' if one else 'drop'}"
+        f" {len(lost):,} of {rows:,} rows{more}; at most {context.allow_dropped:.0%} may be"
+        " dropped",
+        f"{' and '.join(f'{name}: {needed[name]}' for name in names)} {'keeps' if one else 'keep'}"
+        f" {share:.0%} of them; or allow it: allow_dropped: {rounded_up(gone, rows):g}",
     )
 
 

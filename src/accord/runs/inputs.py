@@ -16,7 +16,7 @@ from accord.feedback.formats.source import DataSource, DataSpec
 
 REFERENCE = "stage:"
 Kind = Literal[
-    "policy", "reward model", "judgements", "demonstrations", "prompts", "texts", "gold reward", "annotator estimates",
+    "policy", "reward model", "judgements", "demonstrations", "prompts", "texts", "gold reward", "annotator estimates",  # noqa: E501
     "card of a reward model", "points of a policy", "samples",
 ]  # fmt: skip
 DATA: tuple[Kind, ...] = ("judgements", "demonstrations", "prompts", "texts")

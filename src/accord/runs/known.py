@@ -51,8 +51,13 @@ def known_model(reference: str, kind: Kind, context: StageContext) -> KnownModel
 
 
 _INSTEAD = {
-    "policy": "name a causal LM: a directory, Hub id or accord:NAME, or the model of an sft, dpo, kto or ppo stage",
-    "reward model": "name what a reward stage leaves: stage:NAME, or the directory with reward.json",
+    "policy": (
+        "name a causal LM: a directory, Hub id or accord:NAME, or the model of an sft, dpo, kto or"
+        " ppo stage"
+    ),
+    "reward model": (
+        "name what a reward stage leaves: stage:NAME, or the directory with reward.json"
+    ),
 }
 
 
@@ -99,7 +104,8 @@ def _directory(reference: str, folder: Path) -> KnownModel:
     if not (folder / CONFIG).is_file():
         held = sorted(p.name for p in folder.iterdir())[:4]
         raise ConfigError(
-            f"{reference!r} is not a model: {CONFIG} is missing (it holds {', '.join(held) or 'nothing'})",
+            f"{reference!r} is not a model: {CONFIG} is missing (it holds"
+            f" {', '.join(held) or 'nothing'})",
             _INSTEAD["policy"],
         )
     if not any(folder.glob("*.safetensors")):
@@ -172,7 +178,8 @@ def _read(name: str, location: str) -> KnownModel:
                 model = AutoModelForCausalLM.from_config(config)
         except (OSError, ValueError, KeyError) as error:
             raise ConfigError(
-                f"{name!r} is not a causal LM that transformers knows: {str(error).splitlines()[0]}",
+                f"{name!r} is not a causal LM that transformers knows:"
+                f" {str(error).splitlines()[0]}",
                 _INSTEAD["policy"],
             ) from error
         text = config.get_text_config()
@@ -296,5 +303,6 @@ def _check_generation(file: Path) -> None:
         )
         raise ConfigError(
             f"{file} cannot be saved again with the trained model: {why.removeprefix('- ')}",
-            "put do_sample: true into it, or take the sampling settings (temperature, top_p, top_k, …) out of it",
+            "put do_sample: true into it, or take the sampling settings (temperature, top_p, top_k,"
+            " …) out of it",
         ) from error

@@ -254,8 +254,8 @@ def feed(
                 place = below
             if last in place and name not in given and place[last] != parameter.default:
                 raise ConfigError(
-                    f"{key} is {quoted(place[last])}, and the default of the parameter {name}, which"
-                    f" feeds it, is {quoted(parameter.default)}",
+                    f"{key} is {quoted(place[last])}, and the default of the parameter {name},"
+                    f" which feeds it, is {quoted(parameter.default)}",
                     f"leave {key} out: parameters.{name}.default says it",
                 )
             place[last] = parameter.default
@@ -267,9 +267,9 @@ def after_overrides(
     given: Mapping[str, str],
     overrides: Collection[str],
 ) -> dict[str, Parameter]:
-    """The parameters once the dotted `overrides` are applied, which win: a parameter no longer feeds
-    a setting that now holds another value. Raises ConfigError for a given one that has no effect
-    because all it feeds is set by overrides."""
+    """The parameters once the dotted `overrides` are applied, which win: a parameter no longer
+    feeds a setting that now holds another value. Raises ConfigError for a given one that has no
+    effect because all it feeds is set by overrides."""
     result = {}
     for name, parameter in parameters.items():
         set_by = [[o for o in overrides if _holds(raw, o, key)] for key in parameter.feeds]
@@ -297,8 +297,10 @@ def resolved(
 ) -> dict[str, dict[str, Any]]:
     """Declarations for a recipe with all settings filled in: each value as it stands there."""
     return {
-        name: parameter.model_dump(mode="json", exclude_unset=True)
-        | {"default": _value(settings, place_of(settings, parameter.feeds[0]))}
+        name: (
+            parameter.model_dump(mode="json", exclude_unset=True)
+            | {"default": _value(settings, place_of(settings, parameter.feeds[0]))}
+        )
         for name, parameter in parameters.items()
     }
 

@@ -47,7 +47,8 @@ def read_prompts(spec: DataSpec, context: StageContext, count: int | None = None
     for where, row in conversations_unpacked(_rows(spec, context)[:count]):
         if judged := [name for name in JUDGED if row.get(name) is not None]:
             raise DataError(
-                f"{where}: {name_of(spec)} holds judgements (it has {', '.join(judged)}), and prompts are meant",
+                f"{where}: {name_of(spec)} holds judgements (it has {', '.join(judged)}), and"
+                " prompts are meant",
                 "name a file with a prompt per row; judgements go into feedback",
             )
         if "prompt" not in row:

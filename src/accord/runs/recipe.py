@@ -44,7 +44,9 @@ class Study(Settings):
     )
     baseline: str | dict[str, str] | None = Field(
         None,
-        description="Row that the others are compared with, seed by seed; or row -> row to compare it with.",
+        description=(
+            "Row that the others are compared with, seed by seed; or row -> row to compare it with."
+        ),
     )
 
     @model_validator(mode="after")
@@ -90,23 +92,32 @@ class Header(Settings):
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto",
-        description="Arithmetic of forward passes; weights are fp32 always. auto: bf16 on a GPU, fp32 on a CPU.",
+        description=(
+            "Arithmetic of forward passes; weights are fp32 always. auto: bf16 on a GPU, fp32 on a"
+            " CPU."
+        ),
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where models run.")
     chat_template: str | None = Field(
         None,
-        description="Chat template of all models in place of their own: a file, or the template itself.",
+        description=(
+            "Chat template of all models in place of their own: a file, or the template itself."
+        ),
     )
     chat_template_kwargs: dict[str, Any] = Field(
         default_factory=dict,
-        description="Settings of the chat template, such as {enable_thinking: false}; those of a row win.",
+        description=(
+            "Settings of the chat template, such as {enable_thinking: false}; those of a row win."
+        ),
     )
     study: Study | None = Field(
         None, description="Run over seeds and compare (see the group Study); seed is not used then."
     )
     parameters: dict[str, Parameter] = Field(
         default_factory=dict,
-        description="What the user may choose by name, NAME=VALUE: name -> a Parameter (see below).",
+        description=(
+            "What the user may choose by name, NAME=VALUE: name -> a Parameter (see below)."
+        ),
     )
     stages: dict[str, Any] = Field(
         description="Name of the stage -> its settings, in order.", min_length=1
@@ -258,8 +269,8 @@ def _parse(text: str, name: str) -> dict[str, Any]:
 
 
 def _unshared(value: Any) -> Any:
-    """The same without anything that stands in two places: YAML's aliases do, and what overrides one
-    stage would change the others."""
+    """The same without anything that stands in two places: YAML's aliases do, and what overrides
+    one stage would change the others."""
     if isinstance(value, dict):
         return {key: _unshared(one) for key, one in value.items()}
     return [_unshared(one) for one in value] if isinstance(value, list) else value
@@ -349,7 +360,8 @@ def _check_study(study: Study | None, stages: dict[str, tuple[Stage, StageConfig
             stage = study.cell(row, column)[0]
             if stage not in stages:
                 raise ConfigError(
-                    f"study.columns.{column}: for the row {row} it names the stage {stage!r}, which does not exist",
+                    f"study.columns.{column}: for the row {row} it names the stage {stage!r}, which"
+                    " does not exist",
                     f"{suggest(stage, list(stages))}stages: {', '.join(stages)}",
                 )
 
@@ -415,8 +427,11 @@ def _check_reference(
         if kind == expected.kind
     ]
     raise ConfigError(
-        f"{where}: {'an' if (provided or 'x')[0] in 'aeiou' else 'a'} {provided or 'file nobody reads'}, not {expected.kind}",
-        f"earlier stages leave {expected.kind} as: {', '.join(fitting)}"
-        if fitting
-        else f"no earlier stage leaves {expected.kind}",
+        f"{where}: {'an' if (provided or 'x')[0] in 'aeiou' else 'a'}"
+        f" {provided or 'file nobody reads'}, not {expected.kind}",
+        (
+            f"earlier stages leave {expected.kind} as: {', '.join(fitting)}"
+            if fitting
+            else f"no earlier stage leaves {expected.kind}"
+        ),
     )

@@ -100,7 +100,9 @@ class RunSession:
         due = time.monotonic() - self._last_save >= self._every_seconds
         due |= bool(self._every_steps) and step % self._every_steps == 0
         if step == total:
-            self.flush()  # the stage's own result follows; a checkpoint of finished work is only needed to stop here
+            # The stage's own result follows: a checkpoint of finished work is only needed to stop
+            # here.
+            self.flush()
         if due or self._interrupt.asked or step == total:
             self.save(step, state())
         self._interrupt.check()

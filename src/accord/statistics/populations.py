@@ -1,11 +1,11 @@
 """Parameters drawn from normal populations whose widths are learned from the same data.
 
-    y ~ p(y | x),    x_k ~ N(m, w^2) for every parameter k of a population,    m ~ N(mean, mean_sd^2)
+    y ~ p(y | x),    x_k ~ N(m, w^2) for every parameter k of a population,   m ~ N(mean, mean_sd^2)
 
 Given the widths, x is found by Newton steps and its posterior taken as normal there (Laplace). The
 widths have the prior log w ~ N(log usual, spread^2) and, by Laplace again, the marginal likelihood
 
-    log p(y | w) = log p(y, x^ | w) - 1/2 log |H(x^)| + constant                 H: negative curvature
+    log p(y | w) = log p(y, x^ | w) - 1/2 log |H(x^)| + constant               H: negative curvature
 
 (empirical Bayes: Morris 1983; Kass and Steffey 1989). Their uncertainty is not thrown away: x is
 fitted again at Gauss-Hermite nodes of each log width, weighed by that marginal likelihood, and the
@@ -173,8 +173,8 @@ class _Line:
 
 
 class _Factor:
-    """A factorised curvature: the light part is eliminated (Schur). zero_sum: the light ones sum to 0
-    (conditioning by kriging: Rue and Held 2005)."""
+    """A factorised curvature: the light part is eliminated (Schur). zero_sum: the light ones sum to
+    0 (conditioning by kriging: Rue and Held 2005)."""
 
     def __init__(self, dense: Array, border: Array, light: Array, zero_sum: bool) -> None:
         if light.size and light.min() <= 0:

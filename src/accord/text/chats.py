@@ -187,8 +187,8 @@ class Chat:
                 arguments = None
         if not isinstance(arguments, Mapping):
             raise DataError(
-                f"row {row}: the arguments of the call of {function['name']!r} are not a JSON object: "
-                f"{str(function['arguments'])[:80]!r}",
+                f"row {row}: the arguments of the call of {function['name']!r} are not a JSON"
+                f" object: {str(function['arguments'])[:80]!r}",
                 "repair the row, or give the response as text, to the letter",
             )
         own = {

@@ -49,7 +49,7 @@ from accord.feedback.records import Feedback, content_id, plain, problem
 from accord.feedback.words import counted, kinds_counted
 
 __all__ = [
-    "EXPORTS", "Exported", "FileReport", "ReadResult", "check_file", "export", "export_rows", "plain", "read_feedback",
+    "EXPORTS", "Exported", "FileReport", "ReadResult", "check_file", "export", "export_rows", "plain", "read_feedback",  # noqa: E501
 ]  # fmt: skip
 
 
@@ -61,9 +61,9 @@ PARSING_ERRORS = (ValueError, LookupError, TypeError, AttributeError)
 class ReadResult:
     """records in file order; prompts of prompt-only rows (as `Feedback.asked`); dropped: rows per
     reason, and the first place of each;
-    left_out: parts of rows that were read which no record holds, per reason; messages: what else people
-    should know, such as which splits were not read; places: where each record stands in its file,
-    by its id (of repeated ones the first)."""
+    left_out: parts of rows that were read which no record holds, per reason; messages: what else
+    people should know, such as which splits were not read; places: where each record stands in its
+    file, by its id (of repeated ones the first)."""
 
     shape: str
     rows: int
@@ -159,7 +159,8 @@ def read_as(source: DataSource, read: RowsRead) -> ReadResult:
         ) or by_reason(left_out)
         raise DataError(
             f"none of {len(rows)} rows of {source} can be used: {reasons}",
-            f"mend them, or say which columns are meant (--columns OURS=THEIRS): they were read as {shape.name}",
+            "mend them, or say which columns are meant (--columns OURS=THEIRS): they were read as"
+            f" {shape.name}",
         )
     total, messages = (
         len(rows) + read.dropped.total(),

@@ -24,7 +24,7 @@ OUTCOMES: dict[str, Side] = {
     "winner_both_bad": "both_bad",
 }
 ARENA_COLUMNS = (
-    "left", "right", *OUTCOMES, "prompt", "question_id", "id", "turn", "evaluation_session_id", "judge_hash",
+    "left", "right", *OUTCOMES, "prompt", "question_id", "id", "turn", "evaluation_session_id", "judge_hash",  # noqa: E501
     *(f"{name}_{letter}" for name in ("answer", "response", "conversation") for letter in "ab"),
 )  # fmt: skip
 _REPLIES = ("response", "answer")
@@ -78,7 +78,8 @@ def _outcome(row: Mapping[str, Any]) -> Side:
     true = [name for name in OUTCOMES if not empty(row.get(name)) and truth(row[name], name)]
     if len(true) != 1:
         raise RowError(
-            f"{len(true)} of the columns {', '.join(name for name in OUTCOMES if name in row)} are true, not one"
+            f"{len(true)} of the columns {', '.join(name for name in OUTCOMES if name in row)} are"
+            " true, not one"
         )
     return OUTCOMES[true[0]]
 

@@ -148,7 +148,10 @@ def card_text(card: Mapping[str, Any], title: str) -> str:
     lines = [
         f"# {title}",
         "",
-        f"{card['rows']:,} rows of `{card['shape']}` from {card['records_written']:,} of {card['records']:,} records.",
+        (
+            f"{card['rows']:,} rows of `{card['shape']}` from {card['records_written']:,} of"
+            f" {card['records']:,} records."
+        ),
         "",
         "| kind | records |",
         "|---|---|",
@@ -165,9 +168,15 @@ def card_text(card: Mapping[str, Any], title: str) -> str:
         "",
         "## Coverage and agreement",
         "",
-        f"{cover['prompts']:,} prompts; {cover['pairs']:,} pairs of responses, judged by one annotator: {cover['judged_once']:,}, "
-        f"by two: {cover['judged_twice']:,}, by more: {cover['judged_more']:,}.",
-        f"Order shown: known for {card['order_shown']['known']:,} records, unknown for {card['order_shown']['unknown']:,}.",
+        (
+            f"{cover['prompts']:,} prompts; {cover['pairs']:,} pairs of responses, judged by one"
+            f" annotator: {cover['judged_once']:,}, by two: {cover['judged_twice']:,}, by more:"
+            f" {cover['judged_more']:,}."
+        ),
+        (
+            f"Order shown: known for {card['order_shown']['known']:,} records, unknown for"
+            f" {card['order_shown']['unknown']:,}."
+        ),
         "",
         *_agreement_lines(card["agreement"]),
         "",
@@ -177,9 +186,12 @@ def card_text(card: Mapping[str, Any], title: str) -> str:
         "",
         "## Columns",
         "",
-        "`weight` is the share of a judgement that a row stands for; `soft_label` the share of annotators who prefer what is "
-        "chosen, in tables response_a (ties count half), among the `votes` who judged the same pair; `shown_at` the places at which the responses "
-        "were shown, empty where that is not known.",
+        (
+            "`weight` is the share of a judgement that a row stands for; `soft_label` the share of"
+            " annotators who prefer what is chosen, in tables response_a (ties count half), among"
+            " the `votes` who judged the same pair; `shown_at` the places at which the responses"
+            " were shown, empty where that is not known."
+        ),
         "",
         "## Licence",
         "",
@@ -202,8 +214,8 @@ def _time_line(time: Mapping[str, Any]) -> str:
         spent = "The time they took is not known."
     else:
         spent = (
-            f"Time: {time['hours']:,} hours in all, {_or(time['median_seconds'])} s per judgement in the median; "
-            f"{counted(time['records_without'], 'judgement')} without a time."
+            f"Time: {time['hours']:,} hours in all, {_or(time['median_seconds'])} s per judgement"
+            f" in the median; {counted(time['records_without'], 'judgement')} without a time."
         )
     return (
         spent

@@ -82,8 +82,8 @@ PROMPT_COLUMNS = ("prompt", "history", "chat_template_kwargs", *SYSTEM_COLUMNS, 
 DERIVED = {"soft_label", "votes"}
 """Columns of our exports that are computed anew from the records."""
 COMMON = {
-    *ANNOTATOR_COLUMNS, *TIME_COLUMNS, *SECONDS_COLUMNS, *TOOLS_COLUMNS, *SYSTEM_COLUMNS, "history", "chat_template_kwargs",
-    "session", "guideline", "record_id", "shown_at", "weight", "finished", "deleted", "written_as", *DERIVED,
+    *ANNOTATOR_COLUMNS, *TIME_COLUMNS, *SECONDS_COLUMNS, *TOOLS_COLUMNS, *SYSTEM_COLUMNS, "history", "chat_template_kwargs",  # noqa: E501
+    "session", "guideline", "record_id", "shown_at", "weight", "finished", "deleted", "written_as", *DERIVED,  # noqa: E501
 }  # fmt: skip
 """Columns understood in rows of any shape."""
 _MEANT_COMMON = {
@@ -97,8 +97,8 @@ _MEANT_COMMON = {
 MEANT = {
     **dict.fromkeys(MEDIA, "accord reads text only"),
     **dict.fromkeys(("label", "labels", "kto_tag", "thumb", "thumbs"), "this format has no label"),
-    **dict.fromkeys((*REASONING, "tool_calls", "function_call"), "write it into the assistant's message"),
-    **dict.fromkeys(("train", "loss", "weights", "sample_weight"), "a judgement's weight is the column 'weight'"),
+    **dict.fromkeys((*REASONING, "tool_calls", "function_call"), "write it into the assistant's message"),  # noqa: E501
+    **dict.fromkeys(("train", "loss", "weights", "sample_weight"), "a judgement's weight is the column 'weight'"),  # noqa: E501
 }  # fmt: skip
 """Columns that change what a row says: understood by its shape, or the row is refused."""
 
@@ -122,7 +122,8 @@ def check_understood(row: Mapping[str, Any], known: set[str]) -> None:
     for name, why in MEANT.items():
         if name not in known and not empty(row.get(name)):
             raise RowError(
-                f"the column {name!r} is not understood here: {why} (or rename it to keep it aside: meta.{name})"
+                f"the column {name!r} is not understood here: {why} (or rename it to keep it aside:"
+                f" meta.{name})"
             )
 
 
@@ -142,8 +143,8 @@ def check_unjudged(row: Mapping[str, Any], parsed: Sequence[Parsed], known: set[
             ours = next((label for label in named if label in known), None)
             how = f"read it as the label, --columns {ours}={name}, or keep" if ours else "keep"
             raise RowError(
-                f"the column {name!r} judges the answer, so the row is not a demonstration: {how} it aside, "
-                f"--columns meta.{name}={name}"
+                f"the column {name!r} judges the answer, so the row is not a demonstration: {how}"
+                f" it aside, --columns meta.{name}={name}"
             )
 
 
@@ -184,7 +185,8 @@ def check_used(row: Watched, known: set[str]) -> list[str]:
     over = [name for name in row.unseen() if name in known]
     if meant := [name for name in over if name in _MEANT_COMMON or name in MEANT]:
         raise RowError(
-            f"the column {meant[0]!r} is not understood here (rename it to keep it aside: meta.{meant[0]})"
+            f"the column {meant[0]!r} is not understood here (rename it to keep it aside:"
+            f" meta.{meant[0]})"
         )
     return over
 
@@ -375,7 +377,8 @@ def asked_of(prompt: Content, row: Mapping[str, Any]) -> Content:
     if before[0].role == "system" and turns[0].role in ("system", "developer"):
         if turns[0].text != before[0].text:
             raise RowError(
-                f"the column {next(iter(systems))!r} and the conversation's {turns[0].role} message differ"
+                f"the column {next(iter(systems))!r} and the conversation's {turns[0].role} message"
+                " differ"
             )
         before = before[1:]
         return [turns[0], *before, *turns[1:]]

@@ -204,7 +204,8 @@ def _reply(record: Feedback, content: Content) -> Any:
     if isinstance(record.prompt, str):
         if not isinstance(bare := bare_reply(content), str):
             raise RowError(
-                "an answer in messages (tool calls, reasoning, several of them) to a prompt that is a text"
+                "an answer in messages (tool calls, reasoning, several of them) to a prompt that is"
+                " a text"
             )
         return bare
     if isinstance(content, str):
@@ -318,8 +319,8 @@ def _ratings(record: Feedback) -> Iterator[ExportedRow]:
 
 
 _BY_RECORD: dict[str, Callable[[Feedback], Iterator[ExportedRow]]] = {
-    "trl-preference": _trl_preference, "trl-preference-implicit": _trl_implicit, "trl-unpaired": _trl_unpaired,
-    "trl-completion": _trl_completion, "trl-stepwise": _trl_stepwise, "hh": _hh, "prm800k": _prm800k,
+    "trl-preference": _trl_preference, "trl-preference-implicit": _trl_implicit, "trl-unpaired": _trl_unpaired,  # noqa: E501
+    "trl-completion": _trl_completion, "trl-stepwise": _trl_stepwise, "hh": _hh, "prm800k": _prm800k,  # noqa: E501
     "csv-pairwise": _pairwise, "csv-ratings": _ratings,
 }  # fmt: skip
 EXPORTS = ("accord", "trl-prompt", *_BY_RECORD, "oasst")

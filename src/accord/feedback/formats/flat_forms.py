@@ -105,7 +105,8 @@ def _min_answer(
         yield answerer.text(question, "\n".join(value), None)
     else:
         yield Left(
-            f"Label Studio's answer to {question!r}: the short export does not say what it is about (export JSON)"
+            f"Label Studio's answer to {question!r}: the short export does not say what it is about"
+            " (export JSON)"
         )
 
 
@@ -160,7 +161,8 @@ def _nested(row: Row) -> dict[str, Any]:
         lists = (values, users, status)
         if not all(isinstance(one, list) and len(one) == len(values) for one in lists):
             raise RowError(
-                f"answers to {name!r}, their users and their states are not lists of the same length"
+                f"answers to {name!r}, their users and their states are not lists of the same"
+                " length"
             )
         responses[name] = [
             {"value": value, "user_id": user, "status": state}

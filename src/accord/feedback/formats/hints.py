@@ -134,11 +134,14 @@ def way_out(columns: Sequence[str]) -> str:
     """How to say which of these columns is the prompt."""
     likely = [name for name in columns if meaning_of(name) == "prompt"]
     if len(likely) == 1:
-        return f"{likely[0]!r} looks like the prompt: {HOW.format(f'prompt: {likely[0]}', f'prompt={likely[0]}')}"
+        return (
+            f"{likely[0]!r} looks like the prompt:"
+            f" {HOW.format(f'prompt: {likely[0]}', f'prompt={likely[0]}')}"
+        )
     first = columns[0]
     return (
-        f"if one is the prompt, say so: {HOW.format('prompt: NAME', 'prompt=NAME')}; to keep one aside: "
-        f"{{meta.{first}: {first}}}"
+        f"if one is the prompt, say so: {HOW.format('prompt: NAME', 'prompt=NAME')}; to keep one"
+        f" aside: {{meta.{first}: {first}}}"
     )
 
 
@@ -163,7 +166,10 @@ def nearest(names: Sequence[str], shapes: Sequence[tuple[str, Sequence[str]]]) -
             for name, meaning in means.items()
             if name != meaning
         )
-        how = f"say what the columns are, {HOW.format('prompt: NAME, response: NAME', 'prompt=NAME')}, or see docs/formats.md"
+        how = (
+            "say what the columns are,"
+            f" {HOW.format('prompt: NAME, response: NAME', 'prompt=NAME')}, or see docs/formats.md"
+        )
         return f"{known}: {how}" if known else how
     _, shape, missing, changed = best
     parts = [
@@ -222,6 +228,9 @@ def check_columns(columns: Mapping[str, str], names: Iterable[str], known: Itera
             hint = (
                 f"did you mean {near[0]}?"
                 if near
-                else f"use prompt, chosen, rejected, response, ..., or meta.{theirs} to keep it aside"
+                else (
+                    f"use prompt, chosen, rejected, response, ..., or meta.{theirs} to keep it"
+                    " aside"
+                )
             )
             raise ConfigError(f"columns: no format has a column {name!r}", hint)

@@ -12,7 +12,8 @@ in doubt:
 | .parquet, .arrow | a value that Python cannot hold | a broken file |
 
 Broken gzip is refused too. In all of them a row is dropped for an unpaired surrogate, a code point
-that is not a character (U+FDD0), an integer of more than 100 digits, a key given twice, too deep a nesting, binary data.
+that is not a character (U+FDD0), an integer of more than 100 digits, a key given twice, too deep a
+nesting, binary data.
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ __all__ = [
 
 @dataclass(frozen=True)
 class RowsRead:
-    """rows in order; dropped: rows that could not be read, per reason, with the first place; messages:
-    lines for people."""
+    """rows in order; dropped: rows that could not be read, per reason, with the first place;
+    messages: lines for people."""
 
     rows: list[NumberedRow]
     dropped: Counter[str] = field(default_factory=Counter)
@@ -144,8 +145,10 @@ def _by_shares(data_sources: Sequence[DataSource], counts: Sequence[int]) -> lis
     for source, n, want in zip(data_sources, counts, wanted, strict=True):
         if want > n:
             raise DataError(
-                f"{source} has {n:,} rows, but its share of {source.share:g} beside {free:,} other rows is {want:,}",
-                f"lower the share, or limit the others to {int(n / source.share * (1 - shares_total)) if source.share else n:,} rows",
+                f"{source} has {n:,} rows, but its share of {source.share:g} beside {free:,} other"
+                f" rows is {want:,}",
+                "lower the share, or limit the others to"
+                f" {int(n / source.share * (1 - shares_total)) if source.share else n:,} rows",
             )
     return wanted
 

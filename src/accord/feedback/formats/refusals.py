@@ -27,8 +27,10 @@ def refuse_items(rows: Sequence[Row], source: Path) -> Parse:
     """Raises DataError."""
     del rows
     raise DataError(
-        f"{source.name} holds prompts and responses that nobody judged: items to be judged, not feedback",
-        "put them before people with the studio, or add who wins (columns response_a, response_b, winner)",
+        f"{source.name} holds prompts and responses that nobody judged: items to be judged, not"
+        " feedback",
+        "put them before people with the studio, or add who wins (columns response_a, response_b,"
+        " winner)",
     )
 
 

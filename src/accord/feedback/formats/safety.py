@@ -17,7 +17,7 @@ from accord.feedback.formats.values import empty, number, truth, unpacked, whole
 _ATTRIBUTES = {"helpful": "better_response_id", "safe": "safer_response_id"}
 PKU_COLUMNS = (
     *_ATTRIBUTES.values(),
-    *(name.format(side) for side in (0, 1) for name in ("response_{}_source", "is_response_{}_safe", "response_{}_harm_category", "response_{}_severity_level")),
+    *(name.format(side) for side in (0, 1) for name in ("response_{}_source", "is_response_{}_safe", "response_{}_harm_category", "response_{}_severity_level")),  # noqa: E501
 )  # fmt: skip
 HARM_COLUMNS = ("is_safe", "category", "harm_category", "severity_level", "response_source")
 MOST_SUCCESSFUL = 4

@@ -99,7 +99,8 @@ class Answerer:
         names = list(self.sheet.responses)
         if len(names) != 2:
             raise RowError(
-                f"{question} compares two responses, the task has {len(names)}: {', '.join(names) or 'none'}"
+                f"{question} compares two responses, the task has {len(names)}:"
+                f" {', '.join(names) or 'none'}"
             )
         answer = (
             (lambda ids: {"preferred": ids[outcome]})
@@ -113,7 +114,8 @@ class Answerer:
         names = [name for group in groups for name in group]
         if unknown := set(names) - set(self.sheet.responses):
             raise RowError(
-                f"{question} ranks {sorted(unknown)}, the task holds {', '.join(self.sheet.responses)}"
+                f"{question} ranks {sorted(unknown)}, the task holds"
+                f" {', '.join(self.sheet.responses)}"
             )
         yield from [Left("response that was not ranked")] * (len(self.sheet.responses) - len(names))
         if len(names) < 2:

@@ -30,13 +30,17 @@ class DataSource(Settings):
     )
     labels: Literal["binary", "signed"] | None = Field(
         None,
-        description="What a column of 0 and 1 means: binary, 0 is bad; signed, 0 is neutral and bad is -1.",
+        description=(
+            "What a column of 0 and 1 means: binary, 0 is bad; signed, 0 is neutral and bad is -1."
+        ),
     )
     share: float | None = Field(
         None,
         gt=0,
         lt=1,
-        description="Share of a list's rows that come from here; rows are left out evenly to keep it.",
+        description=(
+            "Share of a list's rows that come from here; rows are left out evenly to keep it."
+        ),
     )
     limit: int | None = Field(None, ge=1, description="Read only that many rows, from the top.")
     streaming: bool = Field(
@@ -44,7 +48,10 @@ class DataSource(Settings):
     )
     encoding: str | None = Field(
         None,
-        description="Of text files that are not UTF-8, such as cp1252; never guessed (UTF-16 is known by its mark).",
+        description=(
+            "Of text files that are not UTF-8, such as cp1252; never guessed (UTF-16 is known by"
+            " its mark)."
+        ),
     )
 
     @field_validator("path")

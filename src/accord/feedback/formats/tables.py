@@ -36,7 +36,7 @@ from accord.feedback.records import Clip, Comparison, Content, Feedback, Rating,
 
 RATING = "rating_"
 PAIRWISE_COLUMNS = (
-    "prompt_type", "response_type", "strength", "probability", "producer_a", "producer_b", "option_a", "option_b", "shown", "meta",
+    "prompt_type", "response_type", "strength", "probability", "producer_a", "producer_b", "option_a", "option_b", "shown", "meta",  # noqa: E501
 )  # fmt: skip
 
 
@@ -179,7 +179,8 @@ def _content(row: Mapping[str, Any], column: str, kind: str) -> Content:
         return messages(value)
     if not isinstance(value, str) or not value.strip():
         raise RowError(
-            f"the column {column!r} is {'empty' if value in (None, '') or isinstance(value, str) else 'no text'}"
+            f"the column {column!r} is"
+            f" {'empty' if value in (None, '') or isinstance(value, str) else 'no text'}"
         )
     if row.get(kind) != "messages":
         return value

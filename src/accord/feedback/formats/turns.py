@@ -33,7 +33,7 @@ CALLS = ("function_call", "tool_call")
 REASONING = ("reasoning_content", "reasoning", "thinking")
 TRAINED = ("weight", "train", "loss")
 _KEYS = {
-    "role", "from", "content", "value", "tool_calls", "function_call", "tool_call_id", "name", *REASONING, *TRAINED,
+    "role", "from", "content", "value", "tool_calls", "function_call", "tool_call_id", "name", *REASONING, *TRAINED,  # noqa: E501
 }  # fmt: skip
 _CALLING = ("tool_calls", "function_call")
 MEDIA = ("image", "images", "audio", "audios", "video", "videos", "image_url", "input_audio")
@@ -127,9 +127,9 @@ def _turn(turn: Any) -> tuple[Message, list[str]]:
         "weight": _weight(given, role),
         "reasoning_content": _reasoning(given, role) if thought is None else thought,
         "name": given.get("name"),
-        "tool_call_id": _text(given, "tool_call_id")
-        if role == "tool"
-        else given.get("tool_call_id") or None,
+        "tool_call_id": (
+            _text(given, "tool_call_id") if role == "tool" else given.get("tool_call_id") or None
+        ),
     }
     try:
         return Message.model_validate(fields), left
@@ -179,7 +179,8 @@ def _content(value: Any, left: list[str]) -> tuple[Any, str | None]:
         )
         if media or any(not empty(given.get(name)) for name in MEDIA):
             raise RowError(
-                f"a message's content holds {media or 'an image, audio or video'}: accord reads text only"
+                f"a message's content holds {media or 'an image, audio or video'}: accord reads"
+                " text only"
             )
         key = "thinking" if kind == "thinking" else "text"
         if kind not in (*_TEXT_PARTS, "thinking") or not isinstance(given.get(key), str):
@@ -256,7 +257,8 @@ def _call(call: Any, left: list[str]) -> dict[str, Any]:
     arguments = function.get("arguments", {})
     if not isinstance(arguments, (str, Mapping)):
         raise RowError(
-            f"a tool call's arguments are {type(arguments).__name__}, neither an object nor JSON in a text"
+            f"a tool call's arguments are {type(arguments).__name__}, neither an object nor JSON in"
+            " a text"
         )
     name = function.get("name")
     if not isinstance(name, str) or not name:
@@ -281,7 +283,8 @@ def _weight(given: Mapping[str, Any], role: str) -> float | None:
     if role == "assistant" or not weight:
         return weight if role == "assistant" else None
     raise RowError(
-        f"a message of the {role} has {next(iter(weights))!r} {weight:g}: only what an assistant says is trained"
+        f"a message of the {role} has {next(iter(weights))!r} {weight:g}: only what an assistant"
+        " says is trained"
     )
 
 

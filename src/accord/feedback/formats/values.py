@@ -25,12 +25,12 @@ Scheme = Literal["binary", "signed"]
 Side = Literal[0, 1, "tie", "both_bad"]
 
 _WORDS = {
-    **dict.fromkeys(("true", "t", "yes", "y", "good", "up", "thumbs up", "👍", "like", "liked", "positive", "desirable"), True),
-    **dict.fromkeys(("false", "f", "no", "n", "bad", "down", "thumbs down", "👎", "dislike", "disliked", "negative", "undesirable"), False),
+    **dict.fromkeys(("true", "t", "yes", "y", "good", "up", "thumbs up", "👍", "like", "liked", "positive", "desirable"), True),  # noqa: E501
+    **dict.fromkeys(("false", "f", "no", "n", "bad", "down", "thumbs down", "👎", "dislike", "disliked", "negative", "undesirable"), False),  # noqa: E501
 }  # fmt: skip
 _SIDES: dict[str, Side] = {
-    **dict.fromkeys(("a", "left", "first", "1", "response a", "response 1", "model a", "answer a", "output 1"), 0),
-    **dict.fromkeys(("b", "right", "second", "2", "response b", "response 2", "model b", "answer b", "output 2"), 1),
+    **dict.fromkeys(("a", "left", "first", "1", "response a", "response 1", "model a", "answer a", "output 1"), 0),  # noqa: E501
+    **dict.fromkeys(("b", "right", "second", "2", "response b", "response 2", "model b", "answer b", "output 2"), 1),  # noqa: E501
     **dict.fromkeys(("tie", "tied", "equal", "same", "both", "both good"), "tie"),
     **dict.fromkeys(("both bad", "bothbad", "tie (bothbad)", "neither"), "both_bad"),
 }  # fmt: skip
@@ -146,8 +146,10 @@ def scheme_of(
     numbers = {parsed for parsed in seen if not isinstance(parsed, bool)}
     if numbers and (beyond := next((cell for cell in cells if _beyond(cell)), None)) is not None:
         raise DataError(
-            f"the column {column!r} holds {shown(beyond)} beside {', '.join(map(str, sorted(numbers)))}: a rating or a probability, no label",
-            f"read it as a rating (--columns response=NAME,rating_overall={column}), or write what is good and bad: {LABELS}",
+            f"the column {column!r} holds {shown(beyond)} beside"
+            f" {', '.join(map(str, sorted(numbers)))}: a rating or a probability, no label",
+            f"read it as a rating (--columns response=NAME,rating_overall={column}), or write what"
+            f" is good and bad: {LABELS}",
         )
     if given_scheme is not None:
         return given_scheme
@@ -157,7 +159,8 @@ def scheme_of(
     if explained is None and 0 in numbers and not words:
         raise DataError(
             f"the column {column!r} holds 0 and 1, which may mean bad and good or neutral and good",
-            "say which: labels: binary (0 is bad) or labels: signed (0 is neutral, -1 bad); --labels on the command line",
+            "say which: labels: binary (0 is bad) or labels: signed (0 is neutral, -1 bad);"
+            " --labels on the command line",
         )
     return explained or "binary"
 
@@ -167,9 +170,8 @@ def label(value: Any, column: str, scheme: Scheme) -> int:
     of 0 and 1."""
     parsed = _label(value)
     if parsed is None:
-        raise RowError(
-            f"the column {column!r} is {'empty' if empty(value) else f'{shown(value)}, which is not a label, such as true, bad, 1 or -1'}"
-        )
+        odd = f"{shown(value)}, which is not a label, such as true, bad, 1 or -1"
+        raise RowError(f"the column {column!r} is {'empty' if empty(value) else odd}")
     if isinstance(parsed, bool):
         return 1 if parsed else -1
     if scheme == "signed":
@@ -202,7 +204,8 @@ def check_counted_from_one(values: Iterable[Any], column: str) -> None:
     second, it does not say."""
     if any(_label(value) == 0 and not isinstance(_label(value), bool) for value in values):
         raise DataError(
-            f"the column {column!r} holds 0: it does not say whether 1 is then the first or the second response",
+            f"the column {column!r} holds 0: it does not say whether 1 is then the first or the"
+            " second response",
             "write a, b, tie, both_bad",
         )
 

@@ -91,7 +91,8 @@ def find_scales(records: Sequence[Feedback], objectives: Sequence[str] = ()) -> 
         levels = tuple(sorted({*level_counts, *ALWAYS.get(key, ())}))
         if len(levels) > MOST_LEVELS:
             raise DataError(
-                f"ratings of {key[0]} have {len(levels)} different values, at most {MOST_LEVELS} can be levels of a scale",
+                f"ratings of {key[0]} have {len(levels)} different values, at most {MOST_LEVELS}"
+                " can be levels of a scale",
                 "round them",
             )
         if len(levels) == 1:
@@ -114,7 +115,8 @@ def _check_attributes(names: set[str], objectives: Sequence[str]) -> None:
         )
     if len(names) > 1 and not objectives:
         raise DataError(
-            f"the ratings are of several attributes: {', '.join(sorted(names))}; one reward cannot be all of them",
+            f"the ratings are of several attributes: {', '.join(sorted(names))}; one reward cannot"
+            " be all of them",
             "name objectives and their weights, for example objectives: {"
             + sorted(names)[0]
             + ": 1.0}",

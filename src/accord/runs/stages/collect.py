@@ -52,7 +52,9 @@ class CollectConfig(StageConfig):
     temperature: float = Field(1.0, gt=0, description="Sampling temperature.")
     crowd: Literal["default", "honest"] = Field(
         "default",
-        description="default: six honest annotators, one left-sider, one contrarian; honest: the six.",
+        description=(
+            "default: six honest annotators, one left-sider, one contrarian; honest: the six."
+        ),
     )
     flipped: float = Field(
         0.0,
@@ -75,7 +77,8 @@ class CollectConfig(StageConfig):
         most = self.samples_per_prompt * (self.samples_per_prompt - 1) // 2
         if self.pairs_per_prompt > most:
             raise ValueError(
-                f"pairs_per_prompt is {self.pairs_per_prompt}, {self.samples_per_prompt} responses make {most}"
+                f"pairs_per_prompt is {self.pairs_per_prompt}, {self.samples_per_prompt} responses"
+                f" make {most}"
             )
         return self
 
@@ -152,8 +155,9 @@ class Collect(Stage):
         if "strict" in agreed.not_measurable:
             how_far = f"agreement not measurable ({agreed.not_measurable['strict']})"
         summary = (
-            f"{len(records):,} judgements; {how_far}; "
-            f"flagged {', '.join(sorted(flagged)) or 'nobody'} ({len(flagged & bad)} of {len(bad)} bad ones)"
+            f"{len(records):,} judgements; {how_far}; flagged"
+            f" {', '.join(sorted(flagged)) or 'nobody'} ({len(flagged & bad)} of {len(bad)} bad"
+            " ones)"
         )
         return StageResult(
             summary,
@@ -251,9 +255,11 @@ def _plain(agreed: Agreement) -> dict[str, Any]:
     from accord.statistics.intervals import Interval
 
     return {
-        name: [x if math.isfinite(x) else None for x in astuple(value)]
-        if isinstance(value, Interval)
-        else value
+        name: (
+            [x if math.isfinite(x) else None for x in astuple(value)]
+            if isinstance(value, Interval)
+            else value
+        )
         for name, value in vars(agreed).items()
     }
 

@@ -29,7 +29,9 @@ class DpoConfig(TuningConfig, PreferenceSettings):
 
     kind: Literal["dpo"]
     feedback: Judgements = Field(
-        description="Comparisons or rankings: a stage, or a file, directory or Hub id in any known format."
+        description=(
+            "Comparisons or rankings: a stage, or a file, directory or Hub id in any known format."
+        )
     )
     annotators: EstimatesName | None = Field(
         None,
@@ -42,7 +44,8 @@ class DpoConfig(TuningConfig, PreferenceSettings):
     def _possible(self) -> DpoConfig:
         if self.label_smoothing == 0 and self.loss == "robust" and self.annotators is None:
             raise ValueError(
-                "robust without label_smoothing or annotators is sigmoid: say how often labels are wrong"
+                "robust without label_smoothing or annotators is sigmoid: say how often labels are"
+                " wrong"
             )
         return self
 
@@ -88,7 +91,8 @@ class Dpo(TuningStage):
             models=planning.tuned(config, model, context),
             steps=updates(rows, config.batch, config.epochs),
             notes=[
-                f"{config.loss}, beta {config.strength:g}, {config.epochs:g} epochs in batches of {config.batch} pairs"
+                f"{config.loss}, beta {config.strength:g}, {config.epochs:g} epochs in batches of"
+                f" {config.batch} pairs"
             ],
         )
 

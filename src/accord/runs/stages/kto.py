@@ -31,8 +31,11 @@ class KtoConfig(TuningConfig, UnpairedSettings):
 
     kind: Literal["kto"]
     feedback: Judgements = Field(
-        description="Thumbs (a stage, or a file, directory or Hub id in any known format); a comparison counts as a "
-        "desirable and an undesirable response, a ranking called all bad as undesirable ones."
+        description=(
+            "Thumbs (a stage, or a file, directory or Hub id in any known format); a comparison"
+            " counts as a desirable and an undesirable response, a ranking called all bad as"
+            " undesirable ones."
+        )
     )
     lengths: LengthConfig = Field(LengthConfig(), description="Token limits.")
 
@@ -73,7 +76,8 @@ class Kto(TuningStage):
             models=planning.tuned(config, model, context),
             steps=updates(rows, config.batch, config.epochs),
             notes=[
-                f"beta {config.beta:g}, {config.epochs:g} epochs in batches of {config.batch} responses"
+                f"beta {config.beta:g}, {config.epochs:g} epochs in batches of {config.batch}"
+                " responses"
             ],
         )
 
@@ -175,7 +179,8 @@ def read_thumbs(
     both = _good_and_bad(fitting, marks)
     if both:
         context.say(
-            f"{len(both):,} responses left out: cut as they are, one text is both good and bad in a record"
+            f"{len(both):,} responses left out: cut as they are, one text is both good and bad in a"
+            " record"
         )
     return [
         ThumbExample(

@@ -130,11 +130,13 @@ def check_room(prompts: Iterable[tuple[str, int]], max_new_tokens: int, longest:
     for row, tokens in prompts:
         if tokens + max_new_tokens > longest:
             raise DataError(
-                f"prompt {row} has {tokens:,} tokens; with max_new_tokens = {max_new_tokens:,} that is more than the model's "
-                f"context of {longest:,}",
-                f"lower max_new_tokens to {longest - tokens:,}, or leave the prompt out"
-                if longest > tokens
-                else "shorten the prompt or leave it out",
+                f"prompt {row} has {tokens:,} tokens; with max_new_tokens = {max_new_tokens:,} that"
+                f" is more than the model's context of {longest:,}",
+                (
+                    f"lower max_new_tokens to {longest - tokens:,}, or leave the prompt out"
+                    if longest > tokens
+                    else "shorten the prompt or leave it out"
+                ),
             )
 
 

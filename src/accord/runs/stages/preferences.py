@@ -107,8 +107,9 @@ class Preferences(Stage):
         fitting, usable, others = self._fitting(report, config, context)
         if others:
             context.say(
-                f"{others.total():,} records left out, for this stage reads comparisons and rankings: {_named(others)} "
-                "(the stages reward, dpo, kto and sft read files of their own)"
+                f"{others.total():,} records left out, for this stage reads comparisons and"
+                f" rankings: {_named(others)} (the stages reward, dpo, kto and sft read files of"
+                " their own)"
             )
         context.say(
             f"{len(usable) - len(fitting):,} of {len(usable):,} records left out as too long"
@@ -127,7 +128,8 @@ class Preferences(Stage):
         blank = sum(1 for record in records for _ in _better(record)) - len(shown)
         unfinished = sum(not row["meta"].get("finished", True) for row in shown)
         context.say(
-            f"{len(shown):,} demonstrations; {blank:,} preferred answers are blank and demonstrate nothing"
+            f"{len(shown):,} demonstrations; {blank:,} preferred answers are blank and demonstrate"
+            " nothing"
         )
         if unfinished:
             context.say(
@@ -148,7 +150,10 @@ class Preferences(Stage):
             "blank": blank,
             "unfinished": unfinished,
         }
-        summary = f"{added.new:,} comparisons from {report.result.shape}, {len(kept_aside)} prompts kept aside"
+        summary = (
+            f"{added.new:,} comparisons from {report.result.shape}, {len(kept_aside)} prompts kept"
+            " aside"
+        )
         return StageResult(summary, values, artefacts)
 
     def _fitting(
@@ -233,9 +238,9 @@ def _demonstrations(record: Feedback) -> Iterator[Feedback]:
                     "choice": {"content": named[option].content},
                     "annotator": record.annotator,
                     "weight": record.weight / len(better),
-                    "meta": {"finished": ended(record, option)}
-                    if "finished" in record.meta
-                    else {},
+                    "meta": (
+                        {"finished": ended(record, option)} if "finished" in record.meta else {}
+                    ),
                 }
             )
 

@@ -102,7 +102,8 @@ class Pretrain(Stage):
         folder = save_tokenizer(tokenizer, context.folder / "tokenizer", config.context)
         train, held = (cut_windows(tokenizer, t, config.window) for t in (texts, heldout))
         context.say(
-            f"{train.tokens:,} tokens in {len(train.groups):,} windows ({train.dropped_tokens:,} in short tails dropped)"
+            f"{train.tokens:,} tokens in {len(train.groups):,} windows ({train.dropped_tokens:,} in"
+            " short tails dropped)"
         )
         model = _new_model(config, folder, context)
         result = train_supervised(
@@ -118,7 +119,10 @@ class Pretrain(Stage):
             "bits_per_byte": bits,
             "dropped_tokens": train.dropped_tokens,
         }
-        summary = f"{config.parameters() / 1e6:.1f} M parameters; held-out {result.heldout_loss:.3f} nats/token, {bits:.3f} bits/byte"
+        summary = (
+            f"{config.parameters() / 1e6:.1f} M parameters; held-out {result.heldout_loss:.3f}"
+            f" nats/token, {bits:.3f} bits/byte"
+        )
         return StageResult(summary, values, {"model": saved})
 
 

@@ -110,7 +110,10 @@ class Reviews(Stage):
             artefacts["gold"] = context.folder / "gold"
         context.checkpoint(3, 3)
         accuracy = f"; gold accuracy {values['gold_accuracy']:.3f}" if config.gold else ""
-        summary = f"{values['sft']:,} demonstrations, {values['prompts']:,} prompts, {values['evaluation']:,} kept aside{accuracy}"
+        summary = (
+            f"{values['sft']:,} demonstrations, {values['prompts']:,} prompts,"
+            f" {values['evaluation']:,} kept aside{accuracy}"
+        )
         return StageResult(summary, values, artefacts)
 
     def _gold(self, parts: Mapping[str, Sequence[Review]], context: StageContext) -> float:

@@ -37,7 +37,9 @@ class DistributionConfig(Settings):
     atoms: int = Field(10, ge=2, description="Values of a categorical distribution.")
     read: Literal["mean", "quantile", "mean_std"] = Field(
         "mean",
-        description="The score: the mean, a quantile, or the mean minus some deviations (averse to risk).",
+        description=(
+            "The score: the mean, a quantile, or the mean minus some deviations (averse to risk)."
+        ),
     )
     risk: float = Field(0.0, ge=0, description="The quantile, or the number of deviations.")
 
@@ -58,8 +60,10 @@ class RewardConfig(ReadsData, TrainingConfig, RewardSettings):
         description="The model the members start from; usually the fine-tuned one."
     )
     feedback: Judgements = Field(
-        description="Comparisons, rankings, best/worst, corrections, demonstrations, ratings, thumbs, step "
-        "labels: a stage, or a file, directory or Hub id in any known format."
+        description=(
+            "Comparisons, rankings, best/worst, corrections, demonstrations, ratings, thumbs, step "
+            "labels: a stage, or a file, directory or Hub id in any known format."
+        )
     )
     annotators: EstimatesName | None = Field(
         None, description="Annotator estimates; without them everybody counts the same."
@@ -70,11 +74,17 @@ class RewardConfig(ReadsData, TrainingConfig, RewardSettings):
     members: int = Field(3, ge=1, description="Ensemble members.")
     trunk: Literal["own", "shared", "adapters"] = Field(
         "own",
-        description="Members with a trunk each, heads on one trunk, or an adapter each (lora) on one frozen trunk.",
+        description=(
+            "Members with a trunk each, heads on one trunk, or an adapter each (lora) on one frozen"
+            " trunk."
+        ),
     )
     objectives: dict[str, float] = Field(
         {},
-        description="Rated attributes with their weights in the score: a head each; one name: that attribute alone.",
+        description=(
+            "Rated attributes with their weights in the score: a head each; one name: that"
+            " attribute alone."
+        ),
     )
     distribution: DistributionConfig | None = Field(
         None,
@@ -85,11 +95,15 @@ class RewardConfig(ReadsData, TrainingConfig, RewardSettings):
     )
     rows: Literal["prompt", "pair"] = Field(
         "prompt",
-        description="What is read at once: a prompt with all its responses, or every strict pair by itself.",
+        description=(
+            "What is read at once: a prompt with all its responses, or every strict pair by itself."
+        ),
     )
     steps: Literal["end", "min", "product", "last"] = Field(
         "end",
-        description="A response's score: at its end, or of its steps the worst, the product or the last.",
+        description=(
+            "A response's score: at its end, or of its steps the worst, the product or the last."
+        ),
     )
     step_separator: str = Field(
         "\n", min_length=1, description="What divides a response into steps."
@@ -117,7 +131,8 @@ class RewardConfig(ReadsData, TrainingConfig, RewardSettings):
             self.annotators is not None or self.effects == "joint"
         ):
             raise ValueError(
-                "a distribution takes annotators as part of the hidden context: leave out annotators and effects"
+                "a distribution takes annotators as part of the hidden context: leave out"
+                " annotators and effects"
             )
         if self.rows == "pair" and (self.objectives or self.steps != "end"):
             raise ValueError(
@@ -180,7 +195,8 @@ class Reward(Stage):
             steps=passes * steps if steps else None,
             models={"model": model.left_by(context.name, "reward model")},
             notes=[
-                f"{config.members} members ({config.trunk} trunk) x {config.epochs:g} epochs in batches of {config.batch} prompts"
+                f"{config.members} members ({config.trunk} trunk) x {config.epochs:g} epochs in"
+                f" batches of {config.batch} prompts"
             ],
         )
 
@@ -324,8 +340,8 @@ def _check_steps(
     other = sum(tuple(split_ends(decode, ids, head.separator)) != ends for ids, ends in labelled)
     if other:
         context.say(
-            f"{other:,} of {len(labelled):,} labelled responses have other steps than {head.separator!r} divides them into, "
-            "which is how steps are found at use"
+            f"{other:,} of {len(labelled):,} labelled responses have other steps than"
+            f" {head.separator!r} divides them into, which is how steps are found at use"
         )
 
 

@@ -47,7 +47,10 @@ def report(
         )
     summary = f"{model.size} members; "
     if not strict_pairs(heldout):
-        summary += f"held-out NLL {result.heldout_nll:.3f} nats per judgement; no held-out pair to check the order on"
+        summary += (
+            f"held-out NLL {result.heldout_nll:.3f} nats per judgement; no held-out pair to check"
+            " the order on"
+        )
         return summary, values, artefacts
     report_card = _card(model, heldout, settings, gold, context)
     artefacts["card"] = context.folder / "card.json"

@@ -48,7 +48,10 @@ class ScoreConfig(RewardSources):
     )
     keep: Literal["best", "all"] = Field(
         "best",
-        description="Demonstrations per prompt: the best response, or all different ones above the threshold.",
+        description=(
+            "Demonstrations per prompt: the best response, or all different ones above the"
+            " threshold."
+        ),
     )
     micro_batch_tokens: int = Field(
         4096, ge=16, description="Tokens per scoring pass: a memory knob only."
@@ -109,7 +112,8 @@ class Score(Stage):
                 records.append(_record(row, order[0], order[-1], config.model, number))
         if not records and not shown:
             raise RunError(
-                f"the samples of every prompt score the same, and none reaches the threshold {config.threshold}",
+                "the samples of every prompt score the same, and none reaches the threshold"
+                f" {config.threshold}",
                 "raise the temperature, or lower the threshold",
             )
         feedback, demonstrations = (
@@ -131,8 +135,9 @@ class Score(Stage):
             "prompts_with_demonstration": solved,
         }
         summary = (
-            f"{len(records):,} pairs, {flat:,} prompts whose samples score the same; {len(shown):,} demonstrations for "
-            f"{solved:,} of {len(rows):,} prompts; mean score {mean:.2f}, best {top:.2f}"
+            f"{len(records):,} pairs, {flat:,} prompts whose samples score the same; {len(shown):,}"
+            f" demonstrations for {solved:,} of {len(rows):,} prompts; mean score {mean:.2f}, best"
+            f" {top:.2f}"
         )
         return StageResult(
             summary, values, {"feedback": feedback, "demonstrations": demonstrations}

@@ -36,7 +36,9 @@ class RewardSources(StageConfig):
     )
     functions: dict[str, float] = Field(
         default_factory=dict,
-        description="Reward functions module:function with their weights, called as f(prompts, responses).",
+        description=(
+            "Reward functions module:function with their weights, called as f(prompts, responses)."
+        ),
     )
     length_penalty: float = Field(0.0, ge=0, description="Taken off the score per response token.")
 
@@ -101,7 +103,8 @@ def probe(name: str, prompt: Prompt) -> None:
         pass
     except TypeError as error:
         raise ConfigError(
-            f"{name}{inspect.signature(function)} cannot be called as f(prompts, responses): {error}",
+            f"{name}{inspect.signature(function)} cannot be called as f(prompts, responses):"
+            f" {error}",
             "take two lists, prompts and responses, and return one number per response",
         ) from error
     responses = ["An answer.", ""]

@@ -38,7 +38,9 @@ class ReadsData(StageConfig):
         0.2,
         ge=0,
         le=1,
-        description="Share of the rows that may be dropped (unreadable, too long); more stops the run.",
+        description=(
+            "Share of the rows that may be dropped (unreadable, too long); more stops the run."
+        ),
     )
 
 

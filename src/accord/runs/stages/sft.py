@@ -87,7 +87,8 @@ class Sft(Stage):
                 for name in self.provides
             },
             notes=[
-                f"{config.epochs:g} epochs in batches of {config.batch}, {config.heldout} kept aside"
+                f"{config.epochs:g} epochs in batches of {config.batch}, {config.heldout} kept"
+                " aside"
             ],
         )
 

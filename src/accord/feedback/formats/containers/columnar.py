@@ -159,8 +159,8 @@ class Column:
 
 
 def encoded_columns(path: Path, batch: int = 1 << 16) -> Iterator[dict[str, Column] | None]:
-    """The rows of one's own Parquet file, many at a time, by column; None, and no more, where a column
-    holds anything but texts, numbers and truth values, or a value that no row may hold."""
+    """The rows of one's own Parquet file, many at a time, by column; None, and no more, where a
+    column holds anything but texts, numbers and truth values, or a value that no row may hold."""
     try:
         with parquet.ParquetFile(path) as file:
             names = file.schema_arrow.names
@@ -276,7 +276,7 @@ def _listed(batch: pa.RecordBatch) -> list[dict[str, Any] | None]:
 
 # --- values JSON has no word for ------------------------------------------------------------------
 _JSON_TYPES = (
-    types.is_boolean, types.is_integer, types.is_floating, types.is_string, types.is_large_string, types.is_string_view,
+    types.is_boolean, types.is_integer, types.is_floating, types.is_string, types.is_large_string, types.is_string_view,  # noqa: E501
     types.is_null,
 )  # fmt: skip
 

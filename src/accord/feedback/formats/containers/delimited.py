@@ -49,7 +49,8 @@ class _Table:
             self.held += len(line or "")
             if line is None or self.held > self.bounds.row:
                 raise DataError(
-                    f"{self.name} line {number} is of a row of more than {self.bounds.row:,} characters",
+                    f"{self.name} line {number} is of a row of more than {self.bounds.row:,}"
+                    " characters",
                     "check the quotes",
                 )
             yield line
@@ -113,7 +114,8 @@ class _Table:
         where = f"{self.name} line {first}"
         if first < last or "end of data" in str(error) or "field limit" in str(error):
             raise DataError(
-                f"{where} opens a quote that does not end where a value ends ({error}, line {last})",
+                f"{where} opens a quote that does not end where a value ends ({error}, line"
+                f" {last})",
                 "close it, and double the quotes within values",
             )
         self.notes.drop(where, f"a stray quote ({error})")

@@ -38,7 +38,7 @@ _MODEL = (
 )
 _ADVICE = {
     ".xlsx": "save it as CSV UTF-8", ".xls": "save it as CSV UTF-8", ".ods": "save it as CSV",
-    ".txt": "rename it to what it is: .tsv for a spreadsheet's Unicode text, .jsonl for a row per line",
+    ".txt": "rename it to what it is: .tsv for a spreadsheet's Unicode text, .jsonl for a row per line",  # noqa: E501
 }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ MAX_FIELDS = 20_000
 """Of a row."""
 _HALVES = re.compile("[\ud800-\udfff]")
 _NO_CHARACTERS = re.compile(
-    f"[\ufdd0-\ufdef{''.join(chr(plane << 16 | last) for plane in range(17) for last in (0xFFFE, 0xFFFF))}]"
+    f"[\ufdd0-\ufdef{''.join(chr(plane << 16 | last) for plane in range(17) for last in (0xFFFE, 0xFFFF))}]"  # noqa: E501
 )
 
 
@@ -53,8 +53,8 @@ SENT = Bounds(
 
 @dataclass
 class Notes:
-    """dropped: rows that could not be read, per reason; first: the first place of each; messages: lines
-    for people."""
+    """dropped: rows that could not be read, per reason; first: the first place of each; messages:
+    lines for people."""
 
     dropped: Counter[str] = field(default_factory=Counter)
     first: dict[str, str] = field(default_factory=dict)
@@ -79,8 +79,8 @@ class Unreadable:
 
 
 def fault(row: dict[str, Any], depth: int) -> str | None:
-    """Why the row cannot be used: an unpaired surrogate, no character, a huge integer, too deep. None
-    where it can."""
+    """Why the row cannot be used: an unpaired surrogate, no character, a huge integer, too deep.
+    None where it can."""
     if len(row) > MAX_FIELDS:
         return f"it has more than {MAX_FIELDS:,} fields"
     try:

@@ -21,8 +21,8 @@ _TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _ST
 
 
 def page_sizes(meta: parquet.FileMetaData, stream: BinaryIO) -> Iterator[int]:
-    """Unpacked bytes of every page of every column. Raises ValueError, IndexError or KeyError where a
-    header is not what it should be."""
+    """Unpacked bytes of every page of every column. Raises ValueError, IndexError or KeyError
+    where a header is not what it should be."""
     for group in range(meta.num_row_groups):
         if not meta.row_group(group).num_rows:
             continue  # nothing of it is read

@@ -21,7 +21,7 @@ from accord.errors import DataError
 from accord.feedback.formats.containers.jsons import small_json
 
 WORDS = {
-    "train": "train", "training": "train", "test": "test", "testing": "test", "validation": "validation", "valid": "validation",
+    "train": "train", "training": "train", "test": "test", "testing": "test", "validation": "validation", "valid": "validation",  # noqa: E501
     "val": "validation", "dev": "validation", "eval": "validation", "evaluation": "validation",
 }  # fmt: skip
 """Words that make a name that of a split, and what the split is for."""
@@ -71,7 +71,8 @@ def chosen(
         return splits[None], messages
     if None in splits and split is None:
         raise DataError(
-            f"{within} holds {_listed(s for s in splits if s)} beside files of no split ({splits[None][0].name}, ...)",
+            f"{within} holds {_listed(s for s in splits if s)} beside files of no split"
+            f" ({splits[None][0].name}, ...)",
             "say which split, or name the file",
         )
     taken = pick([s for s in splits if s is not None], within, split, only)
@@ -95,7 +96,8 @@ def pick(splits: Sequence[str], named: str, wanted: str | None, only: bool = Fal
         ]
         if len(same) != 1:
             raise DataError(
-                f"{named} has {'several splits' if same else 'no split'} {wanted!r}; it has {_listed(splits)}",
+                f"{named} has {'several splits' if same else 'no split'} {wanted!r}; it has"
+                f" {_listed(splits)}",
                 "say one of these",
             )
         return same[0]
@@ -218,7 +220,8 @@ def read_card(folder: Path) -> Mapping[str, Any]:
         header = yaml.load(head.group(1), _NoAliases)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise DataError(
-            f"{folder / CARD}: its settings are not valid YAML ({' '.join(str(error).split())[:200]})",
+            f"{folder / CARD}: its settings are not valid YAML"
+            f" ({' '.join(str(error).split())[:200]})",
             "repair them",
         ) from None
     return header if isinstance(header, dict) else {}

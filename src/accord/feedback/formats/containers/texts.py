@@ -185,7 +185,10 @@ class Decoded:
 
 
 def _conversion(name: str, encoding: str) -> str:
-    return f"iconv -f {encoding} -t utf-8 {name} > utf8-{name}, or say it: {{path: ..., encoding: {encoding}}}"
+    return (
+        f"iconv -f {encoding} -t utf-8 {name} > utf8-{name}, or say it: {{path: ..., encoding:"
+        f" {encoding}}}"
+    )
 
 
 def _encoding(start: bytes, name: str, wanted: str | None) -> str:
