@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from accord.errors import DataError, by_reason
 from accord.feedback.formats import ReadResult, conversations_unpacked, read_feedback
@@ -19,7 +19,9 @@ from accord.feedback.formats.values import empty
 from accord.runs.context import NotYet, StageContext
 from accord.runs.dropping import rounded_up
 from accord.runs.inputs import REFERENCE, stage_of
-from accord.text.chats import Prompt
+
+if TYPE_CHECKING:
+    from accord.text.chats import Prompt
 
 LARGE_BYTES = 16 * 2**20
 SAMPLE = 5_000

@@ -20,14 +20,17 @@ from jinja2 import TemplateError
 
 from accord.errors import ConfigError, DataError
 from accord.text.letters import MARK, Letters
+from accord.text.messages import as_given, dictionary, plain_text, reply_weights
+from accord.text.packing import common_start
 from accord.text.templates import GIVEN, choose, read_template, render, settings_of
 
 Messages = Sequence[Any]
 """Chat messages: dicts (or models) with the fields of `accord.feedback.messages.Message`."""
 Prompt = str | Messages | Mapping[str, Any]
 """A text; messages; or {"messages": ..., "tools": ..., "chat_template_kwargs": ...}."""
+Response = str | Messages
+"""A text: what was written, to the letter; or messages, which the template renders."""
 
-FIELDS = ("role", "content", "reasoning_content", "tool_calls", "tool_call_id", "name", "weight")
 _THOUGHT = re.compile(r"</?(?:think|thinking|seed:think)>|\[/?THINK\]")
 """Marks of reasoning within a content, which templates take apart."""
 _MANY = 20_000
@@ -64,6 +67,24 @@ class Ends:
     def stops(self) -> list[str]:
         """Each once, the plain one first."""
         return [self.stop] if self.call in (None, self.stop) else [self.stop, str(self.call)]
+
+
+@dataclass(frozen=True)
+class Written:
+    """A prompt with its response as text to be tokenised; special tokens spelled in it are marked.
+
+    start: up to where the response begins; parts: of the response, in order, each with whether it
+    is trained; stops: special tokens set behind the last part, trained as it is; text: what the
+    response says, with its stops; weight: how much it counts, by its message; lost_reasoning:
+    earlier replies whose reasoning the template leaves out.
+    """
+
+    start: str
+    parts: list[tuple[str, bool]]
+    stops: tuple[str, ...]
+    text: str
+    weight: float
+    lost_reasoning: int
 
 
 class Chat:
@@ -105,6 +126,175 @@ class Chat:
                     f"chat_template_kwargs: {self.name} knows no {odd!r}", "leave it out"
                 )
 
+    # --- prompts with responses -------------------------------------------------------------------
+    def stop(self, prompt: Prompt) -> str:
+        """The token that ends a finished reply to this prompt."""
+        return self._eos if isinstance(prompt, str) else self.ends(self.asked(prompt, "")).stop
+
+    def before(self, prompt: Prompt, row: str) -> tuple[str, int]:
+        """(the prompt as text, up to where the reply begins; replies within it that lost their
+        reasoning, see `checked`)."""
+        if isinstance(prompt, str):
+            return self._letters.guarded(prompt), 0
+        return self.checked(self._asked(prompt, row), (), row)
+
+    def written(self, prompt: Prompt, response: Response, finished: bool, row: str) -> Written:
+        """A prompt with its response, as text to be tokenised. Raises DataError naming `row`."""
+        messages = [] if isinstance(response, str) else [dictionary(one) for one in response]
+        text = response if isinstance(response, str) else plain_text(messages)
+        weights = reply_weights(messages, row)
+        if isinstance(prompt, str):
+            if text is None:
+                raise DataError(
+                    f"row {row}: a response of messages follows a prompt of messages",
+                    "make both the same",
+                )
+            close: tuple[str, ...] = (self._eos,)
+            before, lost = self.before(prompt, row)
+        else:
+            asked = self._asked(prompt, row)
+            if text is None or (messages and finished):
+                return self._rendered(asked, messages, weights, finished, row)
+            before, lost = self.checked(asked, (), row)
+            close = self.ends(asked).close
+        said_here = self._unstopped(text, close)
+        if not said_here.strip():
+            raise DataError(
+                f"row {row}: the response is empty", "remove the row or fill in the response"
+            )
+        stops = close if finished else ()
+        return Written(
+            before,
+            [(self._letters.marked(said_here), True)],
+            stops,
+            said_here + "".join(stops),
+            weights[0] if weights else 1.0,
+            lost,
+        )
+
+    def _asked(self, prompt: Messages | Mapping[str, Any], row: str) -> Asked:
+        asked = self.asked(prompt, row)
+        if not asked.messages:
+            raise DataError(f"row {row}: the prompt holds no messages", "give it a user message")
+        if asked.messages[-1]["role"] == "assistant":
+            raise DataError(
+                f"row {row}: the prompt ends with an assistant message",
+                "make that message the response",
+            )
+        return asked
+
+    def _rendered(
+        self,
+        asked: Asked,
+        response: list[dict[str, Any]],
+        weights: Sequence[float],
+        finished: bool,
+        row: str,
+    ) -> Written:
+        """Prompt and response as the template writes them both; trained is what the assistant
+        wrote, with its stop tokens."""
+        replies, ends = self._replies(response, asked, row), self.ends(asked)
+        whole, lost = self.checked(asked, replies, row)
+        first = len(asked.messages)
+        everything = [*asked.messages, *replies]
+        places = [first + i for i, message in enumerate(replies) if message["role"] == "assistant"]
+        starts = [self._border(everything, i, whole, asked, row) for i in places]
+        matches = self._stops(whole, starts, ends, row)
+        stops = [len(whole) if one is None else one.end() for one in matches]
+        if not finished:
+            limit = matches[-1].start() if matches[-1] else len(whole)
+            stops[-1] = self._cut(replies[-1], whole[:limit], starts[-1], row)
+        parts, at = list[tuple[str, bool]](), starts[0]
+        for start, end, weight in zip(starts, stops, weights, strict=True):
+            parts += [(whole[at:start], False), (whole[start:end], weight > 0)]
+            at = end
+        added = (ends.stop,) if finished and matches[-1] is None else ()
+        return Written(
+            whole[: starts[0]],
+            parts,
+            added,
+            self._letters.plain(whole[starts[0] : at]) + "".join(added),
+            weights[0] if len(weights) == 1 else 1.0,
+            lost,
+        )
+
+    def _replies(
+        self, response: list[dict[str, Any]], asked: Asked, row: str
+    ) -> list[dict[str, Any]]:
+        """The messages of a response, as the template takes them, without a stop token at its
+        end."""
+        if any(message.get("role") != "assistant" for message in (response[0], response[-1])):
+            raise DataError(
+                f"row {row}: a response begins and ends with a message of the assistant's",
+                "move the others",
+            )
+        replies = self.messages(response, row)
+        if content := replies[-1].get("content"):
+            bare = self._unstopped(self._letters.plain(content), self.ends(asked).stops)
+            replies[-1]["content"] = self._letters.marked(bare)
+        if not any(True for _ in said(replies[-1])):
+            raise DataError(
+                f"row {row}: the response is empty", "remove the row or fill in the response"
+            )
+        return replies
+
+    def _stops(
+        self, whole: str, starts: Sequence[int], ends: Ends, row: str
+    ) -> list[re.Match[str] | None]:
+        """The stop token behind each reply, of the last one None where the template writes none."""
+        stop = re.compile("|".join(map(re.escape, ends.stops)))
+        matches = [
+            stop.search(whole, at, limit)
+            for at, limit in zip(starts, [*starts[1:], len(whole)], strict=True)
+        ]
+        if not all(matches[:-1]):
+            raise DataError(
+                f"row {row}: {self.name} writes no {' or '.join(ends.stops)} behind "
+                "each reply of the response",
+                "make each an example of its own (turns: every)",
+            )
+        return matches
+
+    def _border(
+        self, everything: list[dict[str, Any]], index: int, whole: str, asked: Asked, row: str
+    ) -> int:
+        """Where in the whole text the reply with this index begins: behind what the template writes
+        before a reply, as far as it stays there once the reply follows (some templates open a block
+        of reasoning that finished replies do not have)."""
+        before = self.render(everything[:index], asked, True, row)
+        if whole.startswith(before):
+            return len(before)
+        history = self.render(everything[:index], asked, False, row)
+        if whole.startswith(history):
+            own = [
+                at
+                for _, piece in said(everything[index])
+                if (at := whole.find(piece, len(history))) >= 0
+            ]
+            return min(common_start(before, whole), *own, len(whole))
+        raise DataError(
+            f"row {row}: this chat template writes the prompt differently once a reply follows",
+            "use a template whose prompt is a prefix of the whole conversation",
+        )
+
+    def _cut(self, message: Mapping[str, Any], whole: str, start: int, row: str) -> int:
+        """Where an unfinished message ends: behind the last that it says."""
+        if message.get("tool_calls"):
+            raise DataError(
+                f"row {row}: the response was cut within a tool call",
+                "give it as text, to the letter",
+            )
+        pieces = list(said({**message, "reasoning_content": None})) or list(said(message))
+        piece = pieces[-1][1]
+        return whole.rindex(piece, start) + len(piece)
+
+    def _unstopped(self, response: str, stops: Sequence[str]) -> str:
+        """The text without stop tokens that are written at its end."""
+        names = tuple({*stops, self._eos})
+        while (bare := response.rstrip()).endswith(names):
+            response = next(bare.removesuffix(name) for name in names if bare.endswith(name))
+        return response
+
     # --- what is given to the template ------------------------------------------------------------
     def asked(self, prompt: Messages | Mapping[str, Any], row: str) -> Asked:
         """The prompt checked and marked. Raises DataError naming `row`."""
@@ -128,78 +318,7 @@ class Chat:
 
     def messages(self, messages: Messages, row: str) -> list[dict[str, Any]]:
         """Messages as templates take them; special tokens that they spell are marked."""
-        return [self._message(message, row) for message in messages]
-
-    def _message(self, message: Any, row: str) -> dict[str, Any]:
-        given = message if isinstance(message, Mapping) else message.model_dump()
-        role, content = given.get("role"), given.get("content")
-        if isinstance(content, list | tuple) and all(
-            isinstance(p, Mapping) and p.get("type") == "text" for p in content
-        ):
-            content = "".join(str(part.get("text", "")) for part in content)
-        if not isinstance(role, str) or not isinstance(content, str | None):
-            raise DataError(
-                f"row {row}: a message needs a role and a content, both text; found "
-                f"{str(given)[:80]}",
-                'write {"role": "user", "content": "..."}',
-            )
-        fields: dict[str, Any] = {"role": self._letters.marked(role)}
-        if content is not None:
-            fields["content"] = self._letters.marked(content)
-        if len(given) > 2:
-            fields |= self._other_fields(given, row)
-        if content is None and not fields.get("tool_calls") and not fields.get("reasoning_content"):
-            raise DataError(
-                f"row {row}: a message needs a role and a content, both text; found "
-                f"{str(given)[:80]}",
-                'write {"role": "user", "content": "..."}',
-            )
-        return fields
-
-    def _other_fields(self, given: Mapping[str, Any], row: str) -> dict[str, Any]:
-        """What a message has beside role and content."""
-        if unknown := [name for name in given if name not in FIELDS]:
-            raise DataError(
-                f"row {row}: a message has no {unknown[0]!r}", f"its fields are {', '.join(FIELDS)}"
-            )
-        fields: dict[str, Any] = {
-            n: self._letters.marked(str(given[n]))
-            for n in FIELDS[2:6]
-            if n != "tool_calls" and given.get(n) is not None
-        }
-        if calls := given.get("tool_calls"):
-            fields["tool_calls"] = [self._call(call, row) for call in calls]
-        return fields
-
-    def _call(self, call: Any, row: str) -> dict[str, Any]:
-        """A call with its arguments as an object, also where they are JSON in a string, as OpenAI
-        writes them."""
-        function = call.get("function") if isinstance(call, Mapping) else None
-        if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
-            raise DataError(
-                f"row {row}: a tool call needs a function with a name; found {str(call)[:80]}"
-            )
-        arguments = function.get("arguments") or {}
-        if isinstance(arguments, str):
-            try:
-                arguments = json.loads(arguments) if arguments.strip() else {}
-            except ValueError:
-                arguments = None
-        if not isinstance(arguments, Mapping):
-            raise DataError(
-                f"row {row}: the arguments of the call of {function['name']!r} are not a JSON"
-                f" object: {str(function['arguments'])[:80]!r}",
-                "repair the row, or give the response as text, to the letter",
-            )
-        own = {
-            **call,
-            "type": call.get("type") or "function",
-            "function": {**function, "arguments": dict(arguments)},
-        }
-        marked: dict[str, Any] = self._letters.all_marked(
-            {k: v for k, v in own.items() if v is not None}
-        )
-        return marked
+        return [as_given(message, self._letters, row) for message in messages]
 
     def _unknown(self, settings: Mapping[str, Any], tools: bool) -> str | None:
         known = settings_of(choose(self._templates, tools) or "") - (GIVEN - {"documents"})

@@ -22,20 +22,16 @@ alone may be a conversation that somebody rendered already, so special tokens in
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from accord.errors import DataError
-from accord.text.chats import Asked, Chat, Messages, Prompt, said
+from accord.text.chats import Chat, Messages, Prompt, Response
 from accord.text.letters import Letters
-from accord.text.packing import PromptGroup, common_start
+from accord.text.packing import PromptGroup
 
 __all__ = ["Encoder", "Example", "Messages", "Prompt", "Response"]
-
-Response = str | Messages
-"""A text: what was written, to the letter; or messages, which the template renders."""
 
 
 class Tokenizer(Protocol):
@@ -147,16 +143,12 @@ class Encoder:
 
     def stop_id(self, prompt: Prompt) -> int:
         """The token that ends a finished response to this prompt."""
-        if isinstance(prompt, str):
-            return self._id(str(self.tokenizer.eos_token))
-        return self._id(self._chat.ends(self._chat.asked(prompt, "")).stop)
+        return self._id(self._chat.stop(prompt))
 
     def prompt(self, prompt: Prompt, row: str = "") -> list[int]:
         """Ids of a prompt: BOS (if the tokenizer has one) and text, or the chat template up to the
         reply."""
-        if isinstance(prompt, str):
-            return self._start(self._letters.guarded(prompt), True, row)
-        return self._start(self._chat.checked(self._asked(prompt, row), (), row)[0], False, row)
+        return self._start(self._chat.before(prompt, row)[0], isinstance(prompt, str), row)
 
     def example(
         self, prompt: Prompt, response: Response, finished: bool = True, row: str = ""
@@ -167,42 +159,24 @@ class Encoder:
         An unfinished response of one message is text, too: templates write whole messages only.
         Raises DataError naming `row`.
         """
-        messages = (
-            [] if isinstance(response, str) else [_dictionary(message) for message in response]
-        )
-        text = response if isinstance(response, str) else _plain_text(messages)
-        weights = _weights(messages, row)
-        if isinstance(prompt, str):
-            if text is None:
-                raise DataError(
-                    f"row {row}: a response of messages follows a prompt of messages",
-                    "make both the same",
-                )
-            before, lost = self._letters.guarded(prompt), 0
-            close: tuple[str, ...] = (str(self.tokenizer.eos_token),)
-        else:
-            asked = self._asked(prompt, row)
-            if text is None or (messages and finished):
-                example = self._rendered(asked, messages, weights, finished, row)
-                return replace(example, asked=prompt, answered=response)
-            before, lost = self._chat.checked(asked, (), row)
-            close = self._chat.ends(asked).close
-        written = self._unstopped(text, close)
-        if not written.strip():
-            raise DataError(
-                f"row {row}: the response is empty", "remove the row or fill in the response"
-            )
-        ids = self._continuation(before, self._letters.marked(written))
+        written = self._chat.written(prompt, response, finished, row)
+        ids, mask, before = list[int](), list[bool](), written.start
+        for part, trained in written.parts:
+            new = self._continuation(before, part) if part else []
+            ids, mask, before = [*ids, *new], [*mask, *[trained] * len(new)], before + part
+        for name in written.stops:
+            ids, mask = [*ids, self._id(name)], [*mask, written.parts[-1][1]]
         return Example(
-            self._start(before, isinstance(prompt, str), row),
-            ids + [self._id(name) for name in close] * finished,
+            self._start(written.start, isinstance(prompt, str), row),
+            ids,
             finished,
             row,
-            weight=weights[0] if weights else 1.0,
+            None if all(mask) else mask,
+            written.weight,
             asked=prompt,
             answered=response,
-            text=written + "".join(close) * finished,
-            lost_reasoning=lost,
+            text=written.text,
+            lost_reasoning=written.lost_reasoning,
         )
 
     def text(self, response_ids: Sequence[int]) -> str:
@@ -216,126 +190,6 @@ class Encoder:
         if example.finished or decoded == example.text:
             return decoded == example.text
         return example.text.startswith(decoded.rstrip("\ufffd"))  # a cut may go through a character
-
-    # --- conversations ----------------------------------------------------------------------------
-    def _asked(self, prompt: Messages | Mapping[str, Any], row: str) -> Asked:
-        asked = self._chat.asked(prompt, row)
-        if not asked.messages:
-            raise DataError(f"row {row}: the prompt holds no messages", "give it a user message")
-        if asked.messages[-1]["role"] == "assistant":
-            raise DataError(
-                f"row {row}: the prompt ends with an assistant message",
-                "make that message the response",
-            )
-        return asked
-
-    def _rendered(
-        self,
-        asked: Asked,
-        response: list[dict[str, Any]],
-        weights: Sequence[float],
-        finished: bool,
-        row: str,
-    ) -> Example:
-        """Prompt and response as the template writes them both; trained is what the assistant
-        wrote, with its stop tokens."""
-        ends, first = self._chat.ends(asked), len(asked.messages)
-        if any(message.get("role") != "assistant" for message in (response[0], response[-1])):
-            raise DataError(
-                f"row {row}: a response begins and ends with a message of the assistant's",
-                "move the others",
-            )
-        replies = self._chat.messages(response, row)
-        if content := replies[-1].get("content"):
-            replies[-1]["content"] = self._letters.marked(
-                self._unstopped(self._letters.plain(content), ends.stops)
-            )
-        if not any(True for _ in said(replies[-1])):
-            raise DataError(
-                f"row {row}: the response is empty", "remove the row or fill in the response"
-            )
-        everything = [*asked.messages, *replies]
-        whole, lost = self._chat.checked(asked, replies, row)
-        places = [first + i for i, message in enumerate(replies) if message["role"] == "assistant"]
-        starts = [self._border(everything, i, whole, asked, row) for i in places]
-        stop = re.compile("|".join(map(re.escape, ends.stops)))
-        matches = [
-            stop.search(whole, at, limit)
-            for at, limit in zip(starts, [*starts[1:], len(whole)], strict=True)
-        ]
-        if not all(matches[:-1]):
-            raise DataError(
-                f"row {row}: {self._chat.name} writes no {' or '.join(ends.stops)} behind "
-                "each reply of the response",
-                "make each an example of its own (turns: every)",
-            )
-        stops = [len(whole) if one is None else one.end() for one in matches]
-        if not finished:
-            stops[-1] = self._cut(
-                replies[-1],
-                whole[: matches[-1].start() if matches[-1] else len(whole)],
-                starts[-1],
-                row,
-            )
-        ids, mask, at = list[int](), list[bool](), starts[0]
-        for start, end, weight in zip(starts, stops, weights, strict=True):
-            for place, part, trained in (
-                (at, whole[at:start], False),
-                (start, whole[start:end], weight > 0),
-            ):
-                new = self._continuation(whole[:place], part) if part else []
-                ids, mask = [*ids, *new], [*mask, *[trained] * len(new)]
-            at = end
-        text = self._letters.plain(whole[starts[0] : at])
-        if finished and matches[-1] is None:
-            ids, mask, text = (
-                [*ids, self._id(ends.stop)],
-                [*mask, weights[-1] > 0],
-                text + ends.stop,
-            )
-        return Example(
-            self._start(whole[: starts[0]], False, row),
-            ids,
-            finished,
-            row,
-            None if all(mask) else mask,
-            weights[0] if len(weights) == 1 else 1.0,
-            text=text,
-            lost_reasoning=lost,
-        )
-
-    def _border(
-        self, everything: list[dict[str, Any]], index: int, whole: str, asked: Asked, row: str
-    ) -> int:
-        """Where in the whole text the reply with this index begins: behind what the template writes
-        before a reply, as far as it stays there once the reply follows (some templates open a block
-        of reasoning that finished replies do not have)."""
-        before = self._chat.render(everything[:index], asked, True, row)
-        if whole.startswith(before):
-            return len(before)
-        history = self._chat.render(everything[:index], asked, False, row)
-        if whole.startswith(history):
-            own = [
-                at
-                for _, piece in said(everything[index])
-                if (at := whole.find(piece, len(history))) >= 0
-            ]
-            return min(common_start(before, whole), *own, len(whole))
-        raise DataError(
-            f"row {row}: this chat template writes the prompt differently once a reply follows",
-            "use a template whose prompt is a prefix of the whole conversation",
-        )
-
-    def _cut(self, message: Mapping[str, Any], whole: str, start: int, row: str) -> int:
-        """Where an unfinished message ends: behind the last that it says."""
-        if message.get("tool_calls"):
-            raise DataError(
-                f"row {row}: the response was cut within a tool call",
-                "give it as text, to the letter",
-            )
-        pieces = list(said({**message, "reasoning_content": None})) or list(said(message))
-        piece = pieces[-1][1]
-        return whole.rindex(piece, start) + len(piece)
 
     # --- tokenising -------------------------------------------------------------------------------
     def _start(self, before: str, add_bos: bool, row: str) -> list[int]:
@@ -353,13 +207,6 @@ class Encoder:
                 "remove the BOS text from the data",
             )
         return ids
-
-    def _unstopped(self, response: str, stops: Sequence[str]) -> str:
-        """The text without stop tokens that are written at its end."""
-        names = tuple({*stops, str(self.tokenizer.eos_token)})
-        while (bare := response.rstrip()).endswith(names):
-            response = next(bare.removesuffix(name) for name in names if bare.endswith(name))
-        return response
 
     def _continuation(self, before: str, after: str) -> list[int]:
         """Ids of `after` where it continues `before`."""
@@ -391,39 +238,3 @@ class Encoder:
             [*lead, *ids], skip_special_tokens=without_special, clean_up_tokenization_spaces=False
         )
         return text.removeprefix("x") if lead else text
-
-
-def _dictionary(message: Any) -> dict[str, Any]:
-    return dict(message) if isinstance(message, Mapping) else dict(message.model_dump())
-
-
-def _plain_text(messages: Sequence[Mapping[str, Any]]) -> str | None:
-    """The text of one message that is text alone; None for others."""
-    if len(messages) != 1 or any(
-        messages[0].get(name) for name in ("reasoning_content", "tool_calls")
-    ):
-        return None
-    content = messages[0].get("content")
-    return (
-        "".join(str(part.get("text", "")) for part in content)
-        if isinstance(content, list)
-        else content
-    )
-
-
-def _weights(messages: Sequence[Mapping[str, Any]], row: str) -> list[float]:
-    """How much each reply among the messages counts; of several each 0 (it is context only) or
-    1."""
-    given = [message.get("weight") for message in messages if message.get("role") == "assistant"]
-    weights = [1.0 if weight is None else float(weight) for weight in given]
-    if messages and not any(weight > 0 for weight in weights):
-        raise DataError(
-            f"row {row}: no message of the response is trained (weight 0)", "leave the row out"
-        )
-    if odd := [weight for weight in weights if len(weights) > 1 and weight not in (0, 1)]:
-        raise DataError(
-            f"row {row}: a message of the response has the weight {odd[0]:g}",
-            "of several messages each counts 1 or, as context only, 0; a weight for all of "
-            "them is the record's",
-        )
-    return weights
