@@ -166,6 +166,30 @@ def test_an_exported_ranking_counts_once(tmp_path: Path) -> None:
         torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-3)
 
 
+def test_what_rankings_and_comparisons_say_of_their_options(tmp_path: Path) -> None:
+    """The order, which of it is tied, and where each option was shown."""
+    three, tie = ["aa", "bb", "cc"], {"preferred": None, "tie": True}
+    records = [
+        record(0, "ranking", three, {"order": [["c"], ["a"], ["b"]]}),
+        record(1, "ranking", three, {"order": [["b"], ["a", "c"]]}),
+        record(2, "ranking", three[:2], {"order": [["a", "b"]]}),
+        record(3, "best_worst", three, {"best": "c", "worst": "a"}),
+        compared(4, choice=tie),
+        compared(5, choice={"preferred": "b", "strength": 3}),
+    ]
+    source = written(tmp_path / "r.jsonl", records)
+    found = read_judged(source, MODEL, LengthConfig(), Context(tmp_path), margin=0.5)
+    said = [j for g in found.groups for j in g.judgements]
+    assert [(j.kind, j.options, j.shown_at, j.tied, j.margin) for j in said] == [
+        ("order", (2, 0, 1), (2, 0, 1), (), 0.0),
+        ("order", (1, 0, 2), (1, 0, 2), (1, 2), 0.0),
+        ("tie", (0, 1), (0, 1), (), 0.0),
+        ("best_worst", (2, 1, 0), (2, 1, 0), (), 0.0),
+        ("tie", (0, 1), (0, 1), (), 0.0),
+        ("order", (1, 0), (1, 0), (), 1.0),
+    ]
+
+
 def test_soft_labels_and_weights_of_pairs(tmp_path: Path) -> None:
     records = [
         compared(0, choice={"probability": 0.7}, weight=3.0),

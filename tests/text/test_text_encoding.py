@@ -268,6 +268,24 @@ def test_a_turn_holds_its_calls_and_results_and_weights_choose_what_is_trained()
         split_conversation(short)
 
 
+def test_a_stop_token_set_behind_a_reply_is_trained_as_the_reply_is() -> None:
+    """A template may write none behind the last reply; a silent reply's is not trained either."""
+    template = (
+        "{% for m in messages %}{{ m.role }}: {{ m.content }}"
+        "{% if not loop.last and m.role == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}assistant: {% endif %}"
+    )
+    encoder = Encoder(chat_tokenizer("plain"), template)
+    said = [turn("assistant", "b"), turn("user", "c"), turn("assistant", "d")]
+    loud = encoder.example([turn("user", "a")], said)
+    silent = encoder.example([turn("user", "a")], [*said[:-1], said[-1] | {"weight": 0}])
+    assert loud.response_ids == silent.response_ids
+    assert loud.response_ids[-1] == encoder.tokenizer.eos_token_id
+    ends = [example.mask[-1] for example in (loud, silent) if example.mask is not None]
+    assert ends == [True, False]
+    assert loud.text == silent.text == "b<eos>user: cassistant: d<eos>"
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.sampled_from(["user", "assistant", "call", "late"]), min_size=1, max_size=9))
 def test_no_result_loses_its_call_when_a_conversation_is_cut(kinds: list[str]) -> None:
