@@ -197,7 +197,9 @@ def test_best_of_n_equals_all_subsets_with_gold_and_wins(
         assert point.root_kl == pytest.approx(math.sqrt(bound))
     d = np.array([p.root_kl for p in found.best_of])
     gains = np.array([p.gold.value - found.best_of[0].gold.value for p in found.best_of if p.gold])
-    assert found.best_of_fit == overoptimisation.fit(d, gains, "best_of_n")
+    assert found.best_of_fit == overoptimisation.fit(
+        d, gains[:, None], "best_of_n"
+    )  # None: 4 with the start
 
 
 def test_best_of_n_is_a_fit_where_there_are_points_enough_and_gold(run: dict[str, Any]) -> None:
@@ -207,7 +209,12 @@ def test_best_of_n_is_a_fit_where_there_are_points_enough_and_gold(run: dict[str
     d = np.array([p.root_kl for p in got.best_of])
     gold = np.array([p.gold.value for p in got.best_of if p.gold])
     assert got.best_of_fit is not None
-    assert got.best_of_fit == overoptimisation.fit(d, gold - gold[0], "best_of_n")
+    plainly = overoptimisation.fit(d, (gold - gold[0])[:, None], "best_of_n")
+    assert plainly is not None
+    assert got.best_of_fit.alpha == pytest.approx(plainly.alpha)
+    assert got.best_of_fit.beta == pytest.approx(plainly.beta)
+    assert got.best_of_fit.beta_low is not None
+    assert got.best_of_fit.beta_low < plainly.beta
     blind = [r | {"gold": None} for r in pool]
     none = measure(run["base"], {}, blind, sizes)
     assert none.best_of_fit is None
@@ -361,7 +368,9 @@ def test_gain_at_equal_length_is_none_where_nothing_can_be_said() -> None:
     lengths = np.arange(60.0)
     rng = np.random.default_rng(0)
     gain = winrate.gain_at_equal_length
-    assert gain(ones, lengths, zeros, lengths) == pytest.approx(1.0)
+    whole = gain(ones, lengths, zeros, lengths)
+    assert whole is not None
+    assert whole.value == pytest.approx(1.0)
     noise = rng.normal(size=60)
     assert gain(noise, lengths, -noise * 0.01, lengths) is None  # no clear gain
     assert gain(ones, lengths + 1000, zeros, lengths) is None  # no length in common
@@ -375,61 +384,58 @@ def test_gain_at_equal_length_weighs_bins_by_what_both_have() -> None:
     base = np.where(theirs == 1, 1.0, 1.0)
     share = winrate.gain_at_equal_length(reward, mine, base, theirs)
     total = reward.mean() - 1
-    assert share == pytest.approx((10 * 1 + 10 * 4) / 20 / total)
+    assert share is not None
+    assert share.value == pytest.approx((10 * 1 + 10 * 4) / 20 / total)
+    assert share.above(0.5)
 
 
 # --- overoptimisation -----------------------------------------------------------------------------
-def test_a_fit_gives_its_share_explained_and_its_interval() -> None:
+def test_a_fit_gives_its_share_explained_and_its_interval_over_prompts() -> None:
     rng = np.random.default_rng(3)
     d = np.linspace(0.2, 3, 12)
-    gain = d * (1 - 0.3 * d) + 0.05 * rng.normal(size=12)
-    got = overoptimisation.fit(d, gain, "best_of_n")
+    gain_TP = (d * (1 - 0.3 * d))[:, None] + 0.3 * rng.normal(size=(12, 25))
+    got = overoptimisation.fit(d, gain_TP, "best_of_n")
     assert got is not None
-    basis = np.stack([d, -d * d], 1)
+    basis, gain = np.stack([d, -d * d], 1), gain_TP.mean(1)
     (alpha, beta), residual = np.linalg.lstsq(basis, gain, rcond=None)[:2]
     assert (got.alpha, got.beta) == pytest.approx((alpha, beta))
     spread = float(((gain - gain.mean()) ** 2).sum())
     assert got.r_squared == pytest.approx(1 - float(residual[0]) / spread)
-    assert got == overoptimisation.fit(d, gain, "best_of_n", seed=0, draws=300)
-    many = overoptimisation.fit(d, gain, "best_of_n", seed=1, draws=4000)
-    assert many is not None
-    again = np.random.default_rng(9)
-    draws = []
-    for _ in range(4000):
-        at = again.integers(12, size=12)
-        draws.append(np.linalg.lstsq(basis[at], gain[at], rcond=None)[0][1])
-    width = np.percentile(draws, 97.5) - np.percentile(draws, 2.5)
-    low, high = np.percentile(draws, [2.5, 97.5])
-    assert (many.beta_low, many.beta_high) == pytest.approx((low, high), abs=0.06 * width)
-    assert many.beta_low < 0.3 < many.beta_high
-    start = overoptimisation.fit(np.append(0.0, d), np.append(7.0, gain), "best_of_n")
+    each = [float(np.linalg.lstsq(basis, one, rcond=None)[0][1]) for one in gain_TP.T]
+    assert (got.beta_low, got.beta_high) == pytest.approx(plain(each)[2:4])
+    start = overoptimisation.fit(
+        np.append(0.0, d), np.concatenate([np.full((1, 25), 7.0), gain_TP]), "best_of_n"
+    )
     assert start == got  # the start itself says nothing of the curve
+    one = overoptimisation.fit(d, gain_TP[:, :1], "best_of_n")
+    assert one is not None
+    assert (one.beta_low, one.beta_high) == (None, None)
 
 
 def test_what_never_turns_has_no_peak() -> None:
     d = np.linspace(0.3, 4, 12)
     for form in ("best_of_n", "rl"):
-        rising = overoptimisation.fit(d, d * 2.0, form)  # type: ignore[arg-type]
+        rising = overoptimisation.fit(d, (d * 2.0)[:, None], form)  # type: ignore[arg-type]
         assert rising is not None
         assert rising.peak is None or rising.peak > 1e3
-        falling = overoptimisation.fit(d, -d * 2.0 - 0.1 * d * d, form)  # type: ignore[arg-type]
+        falling = overoptimisation.fit(d, (-d * 2.0 - 0.1 * d * d)[:, None], form)  # type: ignore[arg-type]
         assert falling is not None
         assert falling.peak is None
         assert overoptimisation._peak(0.0, 1.0, form) is None  # type: ignore[arg-type]
         assert overoptimisation._peak(1.0, 0.0, form) is None  # type: ignore[arg-type]
     assert overoptimisation._peak(2e6, 1.0, "best_of_n") is None
     assert overoptimisation._peak(1.9e6, 1.0, "best_of_n") == 0.95e6
-    flat = overoptimisation.fit(d, 0 * d, "rl")
+    flat = overoptimisation.fit(d, 0 * d[:, None], "rl")
     assert flat is not None
     assert flat.r_squared == 0.0
-    assert overoptimisation.fit(d[:4], d[:4], "rl") is not None
+    assert overoptimisation.fit(d[:4], d[:4, None], "rl") is not None
 
 
 # --- reward card ----------------------------------------------------------------------------------
 def test_calibration_equals_a_plain_recomputation() -> None:
     rng = np.random.default_rng(5)
     gap = np.append(rng.normal(0.8, 2.0, 200), [0.0, 0.0])
-    got = reward_card.calibration(gap, 1.7)
+    got = reward_card.calibration(gap, list(range(202)), 1.7)
     p = 1 / (1 + np.exp(-gap / 1.7))
     confidence = np.maximum(p, 1 - p)
     right = np.where(gap > 0, 1.0, np.where(gap == 0, 0.5, 0.0))
@@ -442,9 +448,10 @@ def test_calibration_equals_a_plain_recomputation() -> None:
         inside = (confidence >= low - 1e-12) & ((confidence < high - 1e-12) | (b == 9))
         if inside.any():
             bins.append((mean(confidence[inside]), mean(right[inside]), int(inside.sum())))
-    assert [(b.confidence, b.accuracy, b.pairs) for b in got.bins] == [
+    assert [(b.confidence, b.accuracy.value, b.pairs) for b in got.bins] == [
         pytest.approx(b) for b in bins
     ]
+    assert all(b.accuracy.n == b.pairs for b in got.bins)
     assert got.ece == pytest.approx(sum(n * abs(c - a) for c, a, n in bins) / len(gap))
 
 
@@ -456,8 +463,12 @@ def test_temperatures_come_from_the_other_folds() -> None:
     for fold in range(5):
         mine = np.array([p % 5 == fold for p in prompts])
         temperature[mine] = reward_card.best_temperature(gap[~mine])
-    assert reward_card.cross_fitted(gap, prompts) == reward_card.calibration(gap, temperature)
-    assert reward_card.cross_fitted(gap, [7] * 120) == reward_card.calibration(gap, np.ones(120))
+    assert reward_card.cross_fitted(gap, prompts) == reward_card.calibration(
+        gap, prompts, temperature
+    )
+    assert reward_card.cross_fitted(gap, [7] * 120) == reward_card.calibration(
+        gap, [7] * 120, np.ones(120)
+    )
     in_two = reward_card.cross_fitted(gap, prompts, folds=2)
     assert in_two != reward_card.cross_fitted(gap, prompts)
 
@@ -474,11 +485,11 @@ def test_a_card_gives_every_rule_its_share() -> None:
     assert got.gold_accuracy == share_mean([1.0, 0.0, 0.0, 0.5], [0, 1, 2, 2])
     assert got.label_gold_accuracy == share_mean([1.0, 1.0, 0.0, 0.5], [0, 1, 2, 2])
     assert got.spread == pytest.approx(mean([1.0, 1.0, 1.0, 2.0]))
-    assert got.before == reward_card.calibration(gap.mean(0), 2.0)
+    assert got.before == reward_card.calibration(gap.mean(0), [0, 1, 2, 2], 2.0)
     assert got.after == reward_card.cross_fitted(gap.mean(0), [0, 1, 2, 2])
     without = reward_card.card(gap, [0, 1, 2, 2], longer)
     assert without.gold_accuracy is without.label_gold_accuracy is None
-    assert without.before == reward_card.calibration(gap.mean(0), 1.0)
+    assert without.before == reward_card.calibration(gap.mean(0), [0, 1, 2, 2], 1.0)
 
 
 # --- gold turning ---------------------------------------------------------------------------------

@@ -157,7 +157,9 @@ def _examine() -> dict[str, Any]:
         "length": winrate.gain_at_equal_length(policy, 20 + 3 * policy, base, 20 + 3 * base),
         "best of n": best_of_n.curve(pool, gold, gold[:, 0], (1, 2, 4, 8)),
         "fits": [
-            overoptimisation.fit(d, d * (2 - 0.4 * d) + 0.05 * rng.normal(size=9), form)  # type: ignore[arg-type]
+            overoptimisation.fit(
+                d, (d * (2 - 0.4 * d))[:, None] + 0.05 * rng.normal(size=(9, 5)), form
+            )  # type: ignore[arg-type]
             for form in ("best_of_n", "rl")
         ],
         "card": reward_card.card(gaps, np.arange(80) // 2, np.sign(gaps[0]), gaps[1], 1.3),

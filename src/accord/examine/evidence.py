@@ -65,7 +65,7 @@ class ArmEvidence(_EvidenceModel):
     method: str
     points: list[PolicyPoint]
     late_drop: Estimate | None
-    length_share: float | None
+    length_share: Estimate | None
     finished_gain: Estimate
     distinct_chance: float
     unique_chance: float
@@ -192,7 +192,7 @@ def _arm(
         ),
         distinct_chance=distinct,
         unique_chance=unique,
-        fit=_rl_fit(points),
+        fit=_rl_fit(points, [samples for _, samples in by_step], baseline),
         rose_and_fell=text_measures.shifts(baseline.response, last.response),
         pairings=_pairings(last, baseline, at),
     )
@@ -238,11 +238,19 @@ def _late_drop(samples: list[Samples]) -> Estimate | None:
     return paired_difference(gold_TB[-1], peak_B)
 
 
-def _rl_fit(points: Sequence[PolicyPoint]) -> Fit | None:
-    usable = [p for p in points if p.gold_gain is not None]
-    d = np.array([p.kl.root for p in usable])
-    gain = np.array([p.gold_gain.value for p in usable if p.gold_gain is not None])
-    return overoptimisation.fit(d, gain, "rl") if len(usable) else None
+def _rl_fit(
+    points: Sequence[PolicyPoint], samples: Sequence[Samples], baseline: Samples
+) -> Fit | None:
+    if baseline.gold_B is None:
+        return None
+    gains, roots = [], []
+    for point, sampled in zip(points, samples, strict=True):
+        if sampled.gold_B is not None:
+            order = np.argsort(sampled.prompt_id_B, kind="stable")
+            gain_B = sampled.gold_B - baseline.gold_B[winrate.aligned(sampled, baseline)]
+            gains.append(gain_B[order])
+            roots.append(point.kl.root)
+    return overoptimisation.fit(np.array(roots), np.stack(gains), "rl") if gains else None
 
 
 def _best_of(
@@ -260,12 +268,11 @@ def _best_of(
     where = {int(p): i for i, p in enumerate(baseline.prompt_id_B)}
     base = None if baseline.gold_B is None else baseline.gold_B[[where[int(p)] for p in ids]]
     points = best_of_n.curve(proxy_PN, gold_PN, base, tuple(n for n in sizes if n <= counts[0]))
-    golds = [p.gold for p in points]
-    if any(g is None for g in golds):
+    if gold_PN is None:
         return points, None
-    start = golds[0].value if golds[0] else 0.0
-    d, gain = np.array([p.root_kl for p in points]), np.array([g.value - start for g in golds if g])
-    return points, overoptimisation.fit(d, gain, "best_of_n")
+    d = np.array([p.root_kl for p in points])
+    best_TP = np.stack([best_of_n.expected_best(proxy_PN, gold_PN, p.n) for p in points])
+    return points, overoptimisation.fit(d, best_TP - best_TP[0], "best_of_n")
 
 
 def _pairings(

@@ -7,9 +7,8 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from accord.seeds import generator
 from accord.statistics.intervals import Array
-from accord.statistics.resampling import percentile_interval, resamples
+from accord.statistics.means import clustered_mean
 
 Form = Literal["best_of_n", "rl"]
 
@@ -18,7 +17,8 @@ class Fit(BaseModel):
     """R(d) = d (alpha - beta d) for best-of-n, d (alpha - beta log d) for RL; peak: d of the
     largest gold.
 
-    Intervals are 95 % bootstrap over the points; r_squared of the fit on the points.
+    beta_low, beta_high: 95 % over the prompts, the same at every point, given the form and the
+    distances; None from a single prompt. r_squared of the fit on the points.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -26,35 +26,32 @@ class Fit(BaseModel):
     form: Form
     alpha: float
     beta: float
-    beta_low: float
-    beta_high: float
+    beta_low: float | None
+    beta_high: float | None
     peak: float | None
     r_squared: float
 
 
-def fit(d: Array, gain: Array, form: Form, seed: int = 0, draws: int = 300) -> Fit | None:
-    """Least squares on points (d > 0, gold gain over the start); None with fewer than 4 points."""
-    keep = d > 1e-6
-    d, gain = d[keep], gain[keep]
+def fit(d_T: Array, gain_TP: Array, form: Form) -> Fit | None:
+    """Least squares on points (d > 0, gold gain over the start, of each prompt); None with fewer
+    than 4 points. beta is linear in the gains: it is the mean of every prompt's own, and its
+    interval theirs."""
+    keep = d_T > 1e-6
+    d, gain = d_T[keep], gain_TP[keep].mean(1)
     if len(d) < 4:
         return None
     basis = np.stack([d, -d * (d if form == "best_of_n" else np.log(d))], axis=1)
-    alpha, beta = np.linalg.lstsq(basis, gain, rcond=None)[0]
-    rng = generator(seed, "overoptimisation")
-    betas = [
-        float(np.linalg.lstsq(basis[rows], gain[rows], rcond=None)[0][1])
-        for rows in resamples(len(d), draws, rng)
-        if len(np.unique(rows)) >= 2
-    ]
-    low, high = percentile_interval(betas)
+    each_2P = np.linalg.lstsq(basis, gain_TP[keep], rcond=None)[0]
+    alpha, beta = each_2P.mean(1)
+    interval = clustered_mean(each_2P[1])
     residual = gain - basis @ np.array([alpha, beta])
     spread = ((gain - gain.mean()) ** 2).sum()
     return Fit(
         form=form,
         alpha=float(alpha),
         beta=float(beta),
-        beta_low=low,
-        beta_high=high,
+        beta_low=interval.low,
+        beta_high=interval.high,
         peak=_peak(float(alpha), float(beta), form),
         r_squared=float(1 - (residual**2).sum() / spread) if spread > 0 else 0.0,
     )

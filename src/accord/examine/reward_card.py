@@ -15,12 +15,13 @@ from accord.statistics.means import Estimate, share_mean
 
 
 class Bin(BaseModel):
-    """One bin of the reliability diagram: mean confidence, share right, number of pairs."""
+    """One bin of the reliability diagram: mean confidence, share right with its interval over
+    prompts, number of pairs."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     confidence: float
-    accuracy: float
+    accuracy: Estimate
     pairs: int
 
 
@@ -78,7 +79,7 @@ def card(
         gold_accuracy=gold_right,
         label_gold_accuracy=label_right,
         longer_wins=share_mean(_half(longer_P), prompts),
-        before=calibration(gap_P, temperature),
+        before=calibration(gap_P, prompts, temperature),
         after=cross_fitted(gap_P, prompts),
         spread=float(gap_EP.std(0).mean()),
     )
@@ -90,17 +91,18 @@ def _half(sign_P: Array) -> Array:
     return half_P
 
 
-def calibration(gap_P: Array, temperature: float | Array) -> Calibration:
+def calibration(gap_P: Array, prompt_P: Sequence[int], temperature: float | Array) -> Calibration:
     """How well sigmoid(|gap| / temperature) predicts being right."""
     scaled = gap_P / temperature
     confidence = decided_p(np.abs(scaled))
     right = _half(np.sign(gap_P))
     edges = np.linspace(0.5, 1, 11)
     index = np.clip(np.digitize(confidence, edges[1:-1]), 0, 9)
+    prompts = np.asarray(prompt_P)
     bins = [
         Bin(
             confidence=float(confidence[index == b].mean()),
-            accuracy=float(right[index == b].mean()),
+            accuracy=share_mean(right[index == b], list(prompts[index == b])),
             pairs=int((index == b).sum()),
         )
         for b in range(10)
@@ -109,7 +111,7 @@ def calibration(gap_P: Array, temperature: float | Array) -> Calibration:
     return Calibration(
         temperature=float(np.mean(temperature)),
         nll=float(-decided_log_p(scaled).mean()),
-        ece=float(sum(b.pairs * abs(b.confidence - b.accuracy) for b in bins) / len(gap_P)),
+        ece=float(sum(b.pairs * abs(b.confidence - b.accuracy.value) for b in bins) / len(gap_P)),
         brier=float((decided_p(-scaled) ** 2).mean()),
         bins=bins,
     )
@@ -122,4 +124,4 @@ def cross_fitted(gap_P: Array, prompts: Sequence[int], folds: int = 5) -> Calibr
     for f in range(folds):
         if (fold == f).any() and (fold != f).any():
             temperature[fold == f] = best_temperature(gap_P[fold != f])
-    return calibration(gap_P, temperature)
+    return calibration(gap_P, prompts, temperature)

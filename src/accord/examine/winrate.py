@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from accord.errors import DataError
 from accord.examine.rows import Samples
 from accord.statistics.intervals import Array
-from accord.statistics.means import Estimate, paired_difference, share_mean
+from accord.statistics.means import Estimate, around_jackknife, paired_difference, share_mean
 
 
 def aligned(policy: Samples, baseline: Samples) -> NDArray[np.int64]:
@@ -39,23 +39,37 @@ def gain(policy_B: Array, baseline_B: Array, clusters_B: list[int]) -> Estimate:
 
 def gain_at_equal_length(
     reward_B: Array, tokens_B: Array, base_reward_B: Array, base_tokens_B: Array
-) -> float | None:
+) -> Estimate | None:
     """Non-length share of a reward gain: gain within length bins / total gain (Singhal et al. 2023,
-    NRG).
+    NRG). B: prompts, each with one sample of both.
 
-    Bins are deciles of the pooled lengths; None when the total gain is not clearly different from 0
-    or the lengths barely overlap.
+    Bins are deciles of the pooled lengths; None when the interval of the total gain reaches 0 or
+    the lengths barely overlap. The interval is over prompts, given the bins: Student's t on the
+    jackknife's error (`clusters.jackknife`).
     """
-    total = reward_B.mean() - base_reward_B.mean()
-    error = np.sqrt(reward_B.var() / len(reward_B) + base_reward_B.var() / len(base_reward_B))
-    if abs(total) < 2 * error:
+    total = paired_difference(reward_B, base_reward_B)
+    if not (total.above(0) or total.below(0)):
         return None
     edges = np.unique(np.quantile(np.concatenate([tokens_B, base_tokens_B]), np.linspace(0, 1, 11)))
-    mine, theirs = (np.digitize(t, edges[1:-1]) for t in (tokens_B, base_tokens_B))
-    gains, weights = [], []
-    for b in np.intersect1d(mine, theirs):
-        gains.append(reward_B[mine == b].mean() - base_reward_B[theirs == b].mean())
-        weights.append(min((mine == b).sum(), (theirs == b).sum()))
-    if not weights or sum(weights) < 20:
+    count = len(edges) + 1
+    sides = [
+        (np.eye(count)[np.digitize(tokens, edges[1:-1])], values)
+        for tokens, values in ((tokens_B, reward_B), (base_tokens_B, base_reward_B))
+    ]
+    rows_BX = np.concatenate(
+        [part for bin_BK, x in sides for part in (bin_BK, bin_BK * x[:, None])], 1
+    )
+
+    def share(rows: Array) -> Array:
+        mine, won, theirs, lost = np.moveaxis(rows.reshape(*rows.shape[:-1], 4, count), -2, 0)
+        common = np.minimum(mine, theirs)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            gain = np.where(common > 0, common * (won / mine - lost / theirs), 0.0)
+            gained: Array = gain.sum(-1) / common.sum(-1)
+        gained *= mine.sum(-1) / (won.sum(-1) - lost.sum(-1))
+        return gained
+
+    sums = rows_BX.sum(0)
+    if np.minimum(sums[:count], sums[2 * count : 3 * count]).sum() < 20:
         return None
-    return float(np.average(gains, weights=weights) / total)
+    return around_jackknife(rows_BX, share)

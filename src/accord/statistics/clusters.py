@@ -104,18 +104,26 @@ def effective_answers(value: float, variance: float, mean: Clustered, most: floa
     return max(mean.effective, answers * (Z95 / quantile(mean.freedom)) ** 2)
 
 
+def jackknife(rows_CX: Array, statistic: Callable[[Array], Array], chunk: int = 512) -> float:
+    """Variance of a smooth statistic of summed rows [..., X] -> [...] over clusters: each is left
+    out by half, so that none can empty a category, and 4 times the squares are summed (for a mean
+    that is s^2 / C, to a part in 4 C^2)."""
+    total_X = rows_CX.sum(0)
+    left = (total_X - rows_CX[at : at + chunk] / 2 for at in range(0, len(rows_CX), chunk))
+    value_C = np.concatenate([statistic(part_CX) for part_CX in left])
+    return 4 * float(((value_C - value_C.mean()) ** 2).sum())
+
+
 Ratio = Callable[[Array], tuple[Array, Array]]
 """Summed rows [..., X] -> disagreement seen, as a share of the most there could be, and that
 expected by chance in the same unit: [...] each."""
 
 
-def beyond_chance(rows_CX: Array, ratio: Ratio, observations: float, chunk: int = 512) -> Interval:
+def beyond_chance(rows_CX: Array, ratio: Ratio, observations: float) -> Interval:
     """Agreement beyond chance, 1 - seen / expected, of clusters' summed rows: Krippendorff's alpha,
     Cohen's kappa.
 
-    Its variance is the jackknife's, each cluster left out by half, so that none can empty a category
-    (4 times the summed squares; for a mean that is s^2 / C to 1 / 4 C^2). The interval is that of the
-    disagreement seen as a share as uncertain as the ratio is (see `clustered_share`): rare
+    Its variance is the `jackknife`'s. The interval is that of the disagreement seen as a share as uncertain as the ratio is (see `clustered_share`): rare
     disagreement gets an exact interval's skew, and none at all still has a lower end. Not a number
     where nothing is expected; no ends for one cluster.
     """
@@ -125,9 +133,7 @@ def beyond_chance(rows_CX: Array, ratio: Ratio, observations: float, chunk: int 
         return without_ends(float("nan"))
     if count < 2:
         return without_ends(1 - seen / expected)
-    left = (total_X - rows_CX[at : at + chunk] / 2 for at in range(0, count, chunk))
-    ratio_C = np.concatenate([np.divide(*ratio(part_CX)) for part_CX in left])
-    variance = 4 * float(((ratio_C - ratio_C.mean()) ** 2).sum()) * expected**2
+    variance = jackknife(rows_CX, lambda rows: np.divide(*ratio(rows))) * expected**2
     ones_C = np.ones(count)
     answers = effective_answers(seen, variance, clustered(ones_C, ones_C), observations)
     found = share(seen * answers, answers)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 from scipy.special import ndtri
 
-from accord.statistics.clusters import Clustered, clustered, clustered_share, quantile
+from accord.statistics.clusters import (
+    Clustered,
+    clustered,
+    clustered_share,
+    jackknife,
+    quantile,
+)
 from accord.statistics.intervals import Z95, Array, Index, Interval
 
 
@@ -129,6 +135,15 @@ def paired_difference(
     unseen = 1 - ((1 - level) / 2) ** (1 / mean.effective)
     ends_of = [float((1 - unseen) * mean.value + sign * unseen * span) for sign in (-1, 1)]
     return found.model_copy(update={"low": ends_of[0], "high": ends_of[1]})
+
+
+def around_jackknife(rows_CX: Array, statistic: Callable[[Array], Array]) -> Estimate:
+    """A smooth statistic of the rows' sum over clusters, with Student's t on the jackknife's
+    variance (`clusters.jackknife`)."""
+    count = len(rows_CX)
+    variance = jackknife(rows_CX, statistic) if count > 1 else None
+    value = float(statistic(rows_CX.sum(0)))
+    return _mean(Clustered(value, variance, count - 1.0, count, float(count)), 0.95)
 
 
 def student_mean(values: Sequence[float]) -> Estimate | None:
