@@ -20,11 +20,10 @@ from accord.feedback.agreement import measure as measure_agreement
 from accord.feedback.agreement_kinds import measure_all
 from accord.feedback.records import Feedback
 from accord.statistics.clusters import clustered, clustered_share
-from accord.statistics.intervals import Interval, share
+from accord.statistics.intervals import Interval, difference, share
 from accord.statistics.means import (
     Estimate,
     clustered_mean,
-    difference,
     paired_difference,
     share_mean,
     student_mean,
@@ -266,3 +265,22 @@ def test_ties_say_more_than_wins_and_losses() -> None:
     assert mixed.value == decided.value
     assert mixed.low is not None
     assert mixed.low > decided.low
+
+
+def test_arms_are_compared_on_the_prompts_they_share() -> None:
+    rng = np.random.default_rng(4)
+    base, one, two = (rows(rng, gold, 0.0, 1.0, n=30) for gold in (0.0, 0.5, 0.0))
+    for made in (one, two):
+        for row in made:
+            row["gold"] = float(row["gold"] > 0.2)  # right or wrong
+    made = measure(base, {"a": ArmRows("ppo", [(1, one)]), "b": ArmRows("dpo", [(1, two[5:])])})
+    (pair,) = made.arm_pairs
+    assert (pair.first, pair.second, pair.gold.n) == ("a", "b", 25)
+    mine, theirs = (np.array([row["gold"] for row in x[5:]]) for x in (one, two))
+    assert pair.gold == paired_difference(mine, theirs, list(range(5, 30)))
+    only = int((mine > theirs).sum()), int((mine < theirs).sum())
+    assert pair.p_value == mcnemar(*only)
+    assert pair.win_rate.value == pytest.approx(np.mean((mine > theirs) + 0.5 * (mine == theirs)))
+    blind = [row | {"gold": None} for row in two]
+    arms = {"a": ArmRows("ppo", [(1, one)]), "b": ArmRows("dpo", [(1, blind)])}
+    assert measure(base, arms).arm_pairs == []

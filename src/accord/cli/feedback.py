@@ -3,7 +3,7 @@ browser."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,8 +111,9 @@ def export_file(source: DataSource, destination: Path, shape: str, options: Expo
     write_export(load_all(source), destination, shape, options)
 
 
-def agreement(source: DataSource) -> None:
-    """Print agreement with intervals and the ceiling it sets, for every kind of judgement."""
+def agreement(source: DataSource, pairs: bool = False) -> None:
+    """Print agreement with intervals and the ceiling it sets, for every kind of judgement; with
+    `pairs` every two annotators too."""
     from accord.feedback.agreement import ONE_ANSWER
     from accord.feedback.agreement_kinds import measure_all
 
@@ -160,6 +161,52 @@ def agreement(source: DataSource) -> None:
         click.echo(f"  α {alpha}, same value {interval(scale.same)}{top}")
     for reason, count in report.not_measured.items():
         click.echo(f"not measured: {safe_text(reason)}, {counted(count, 'record')}")
+    if pairs:
+        pairs_of_annotators(records)
+
+
+MOST_PAIRS = 40
+"""Pairs of annotators that are printed, those that agree least first."""
+
+
+def pairs_of_annotators(records: Sequence[Feedback]) -> None:
+    """Print Cohen's kappa of every two annotators that share enough, and who says "tie" more."""
+    from accord.feedback.rater_pairs import rater_pairs
+
+    found = rater_pairs(records)
+    named = len({row.what for row in found.pairs}) > 1
+    cells = [
+        (
+            f"{row.first}, {row.second}" + (f" ({row.what})" if named else ""),
+            f"{row.items:,}",
+            interval(row.kappa, 2),
+            interval(row.same, 2),
+            ""
+            if row.p_value is None
+            else f"{row.first_marked} : {row.second_marked} (p = {row.p_value:.3f})"
+            + (" *" if row.differ else ""),
+        )
+        for row in found.pairs[:MOST_PAIRS]
+    ]
+    few = (
+        f"{counted(found.too_few, 'pair')} of annotators share fewer than {found.fewest} items"
+        if found.too_few
+        else ""
+    )
+    if not cells:
+        click.echo(f"no two annotators share {found.fewest} items" + (f"; {few}" if few else ""))
+        return
+    columns = ("annotators", "items", "Cohen's κ", "same answer", "more ties (or yes)")
+    print_table(columns, cells, right=columns[1:])
+    click.echo(
+        "more ties (or yes): prompts on which the first alone says tie, or the higher of two values, against "
+        "the second alone (McNemar, exact); * beyond chance, false discoveries at most 5 %"
+    )
+    if len(found.pairs) > MOST_PAIRS:
+        more = counted(len(found.pairs) - MOST_PAIRS, "further pair")
+        click.echo(f"{more} with a higher κ not shown")
+    if few:
+        click.echo(f"{few}, not compared")
 
 
 def interval(value: Interval, digits: int = 3) -> str:

@@ -264,12 +264,13 @@ def feedback_export(
 
 @feedback.command("agreement")
 @SOURCE
+@click.option("--pairs", is_flag=True, help="Cohen's κ of every two annotators, too.")
 @guarded
-def feedback_agreement(source: DataSource) -> None:
+def feedback_agreement(source: DataSource, pairs: bool) -> None:
     """How far annotators agree, and the ceiling that sets for a reward model."""
     from accord.cli import feedback
 
-    feedback.agreement(source)
+    feedback.agreement(source, pairs)
 
 
 @feedback.command("annotators")

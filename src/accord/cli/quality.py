@@ -143,6 +143,12 @@ def _page(report: Audit) -> list[str]:
         lines.append(
             f"  {r.attribute[:11]:11} {groups}; {r.suppressed_annotators} in groups below {r.smallest}, not shown"
         )
+        for part in r.groups:
+            if part.within and part.between and part.apart:
+                lines.append(
+                    f"              {part.group}: agree in {interval(part.within)} among themselves, "
+                    f"{interval(part.between)} with others, difference {interval(part.apart)}"
+                )
     lines += [f"  not done    {what}: {reason}" for what, reason in report.not_done.items()]
     lines += [
         "",

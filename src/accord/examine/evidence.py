@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from accord.examine.reward_card import RewardCard
 from accord.examine.rows import Samples, columns
 from accord.examine.text_measures import Shift, TextMeasures
 from accord.statistics.means import Estimate, clustered_mean, paired_difference
+from accord.statistics.significance import mcnemar
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -78,6 +80,18 @@ class ArmEvidence(_EvidenceModel):
         return self.points[-1]
 
 
+class ArmPair(_EvidenceModel):
+    """Two arms at their last points on the same prompts: gold of the first minus gold of the
+    second, the first's win rate, and the p-value of so uneven wins by chance (McNemar's exact test
+    where gold is right or wrong)."""
+
+    first: str
+    second: str
+    gold: Estimate
+    win_rate: Estimate
+    p_value: float
+
+
 class AnnotatorEvidence(_EvidenceModel):
     """Estimate against truth (truth only for simulated annotators)."""
 
@@ -115,6 +129,7 @@ class Evidence(_EvidenceModel):
     baseline_text: TextMeasures
     prompts: int
     arms: list[ArmEvidence]
+    arm_pairs: list[ArmPair]
     best_of: list[BestOfPoint]
     best_of_fit: Fit | None
     reward_card: RewardCard | None
@@ -159,6 +174,7 @@ def measure(
             _arm(name, arms[name].method, by_step, baseline, length)
             for name, by_step in samples.items()
         ],
+        arm_pairs=_arm_pairs({name: by_step[-1][1] for name, by_step in samples.items()}),
         best_of=points,
         best_of_fit=best_fit,
         reward_card=reward_card,
@@ -196,6 +212,28 @@ def _arm(
         rose_and_fell=text_measures.shifts(baseline.response, last.response),
         pairings=_pairings(last, baseline, at),
     )
+
+
+def _arm_pairs(last: Mapping[str, Samples]) -> list[ArmPair]:
+    """Every two arms that have gold; an arm need not have every prompt of the other."""
+    pairs = []
+    for (first, mine), (second, theirs) in combinations(last.items(), 2):
+        common = np.isin(mine.prompt_id_B, theirs.prompt_id_B)
+        if mine.gold_B is None or theirs.gold_B is None or not common.any():
+            continue
+        where = {int(p): i for i, p in enumerate(theirs.prompt_id_B)}
+        prompts = mine.prompt_id_B[common]
+        gold_B, other_B = mine.gold_B[common], theirs.gold_B[[where[int(p)] for p in prompts]]
+        pairs.append(
+            ArmPair(
+                first=first,
+                second=second,
+                gold=winrate.gain(gold_B, other_B, list(prompts)),
+                win_rate=winrate.win_rate(gold_B, other_B, list(prompts)),
+                p_value=mcnemar(int((gold_B > other_B).sum()), int((gold_B < other_B).sum())),
+            )
+        )
+    return pairs
 
 
 def _point(step: int, samples: Samples, baseline: Samples, length: int) -> PolicyPoint:

@@ -17,7 +17,7 @@ import numpy as np
 from accord.errors import ConfigError
 from accord.feedback.agreement import TIE, pair_votes
 from accord.feedback.records import Feedback
-from accord.statistics.clusters import clustered_share
+from accord.statistics.clusters import clustered_share, share_difference
 from accord.statistics.intervals import Array, Interval, share
 
 UNKNOWN = "not said"
@@ -28,7 +28,8 @@ SMALLEST = 5
 class GroupCoverage:
     """annotators and judgements of one group; population: its share where that is known, else None;
     within: share of pairs of its members that agree on what both decided; between: the same with
-    one from each of two groups; None where nobody met."""
+    one from each of two groups; None where nobody met; apart: within - between, None where either
+    is."""
 
     group: str
     annotators: int
@@ -38,6 +39,7 @@ class GroupCoverage:
     population: float | None
     within: Interval | None
     between: Interval | None
+    apart: Interval | None
 
 
 @dataclass(frozen=True)
@@ -142,9 +144,9 @@ def _agreement(
     votes: Mapping[tuple[str, str, str], Mapping[str, float]],
     of: Mapping[str, str],
     shown: Sequence[str],
-) -> dict[str, tuple[Interval | None, Interval | None]]:
-    """Per group (within, between), intervals over prompts. Rows: pairs and agreeing pairs of either
-    sort."""
+) -> dict[str, tuple[Interval | None, Interval | None, Interval | None]]:
+    """Per group (within, between, their difference), intervals over prompts. Rows: pairs and
+    agreeing pairs of either sort."""
     rows: dict[str, dict[str, Array]] = {g: defaultdict(lambda: np.zeros(4)) for g in shown}
     for (prompt, _, _), given in sorted(votes.items()):
         decided = [(of[a], v) for a, v in given.items() if v != TIE]
@@ -162,12 +164,19 @@ def _agreement(
                     n * sum(others.values()),
                     sum(c * others[v] for v, c in counts.items()),
                 )
-    return {group: (_rate(rows[group], 0), _rate(rows[group], 2)) for group in shown}
+    return {group: _rates(np.array(list(rows[group].values())).reshape(-1, 4)) for group in shown}
 
 
-def _rate(rows: Mapping[str, Array], at: int) -> Interval | None:
-    """Agreeing pairs per pair, over prompts; None where nobody met."""
-    pairs_P = np.array([row[at] for row in rows.values()])
-    equal_P = np.array([row[at + 1] for row in rows.values()])
-    met_P = pairs_P > 0
-    return clustered_share(equal_P[met_P], pairs_P[met_P]) if met_P.any() else None
+def _rates(rows_P4: Array) -> tuple[Interval | None, Interval | None, Interval | None]:
+    """Agreeing pairs per pair within and between, and the difference."""
+    pairs_P, equal_P, pairs_between_P, equal_between_P = rows_P4.T
+    rates = [
+        clustered_share(equal[pairs > 0], pairs[pairs > 0]) if pairs.any() else None
+        for pairs, equal in ((pairs_P, equal_P), (pairs_between_P, equal_between_P))
+    ]
+    apart = (
+        share_difference(equal_P, pairs_P, equal_between_P, pairs_between_P)
+        if None not in rates
+        else None
+    )
+    return rates[0], rates[1], apart

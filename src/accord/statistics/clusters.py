@@ -9,7 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit
 
-from accord.statistics.intervals import Z95, Array, Index, Interval, share, without_ends
+from accord.statistics.intervals import (
+    Z95,
+    Array,
+    Index,
+    Interval,
+    difference,
+    share,
+    without_ends,
+)
 
 ROUNDING = 1e-24
 """Variance, relative to the squared size of what is averaged, that is rounding alone."""
@@ -93,6 +101,19 @@ def clustered_share(sums_C: Array, sizes_C: Array, observations: float | None = 
     equal = effective_answers(value, mean.variance, mean, most)
     found = share(value * equal, equal)
     return Interval(value, found.low, found.high)
+
+
+def share_difference(
+    sums_C: Array, sizes_C: Array, other_sums_C: Array, other_sizes_C: Array
+) -> Interval:
+    """Of two shares over the same clusters, first - second: their intervals put together by
+    `intervals.difference`, with the correlation that the clusters show. A cluster may say nothing
+    (size 0) of one of them; no ends where either has none."""
+    parts = ((sums_C, sizes_C), (other_sums_C, other_sizes_C))
+    first, second = (clustered_share(s[n > 0], n[n > 0]) for s, n in parts)
+    off, other_off = (s - (s.sum() / n.sum()) * n for s, n in parts)
+    together = float(np.sqrt((off**2).sum() * (other_off**2).sum()))
+    return difference(first, second, float((off * other_off).sum()) / together if together else 0.0)
 
 
 def effective_answers(value: float, variance: float, mean: Clustered, most: float) -> float:

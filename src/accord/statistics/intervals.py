@@ -47,3 +47,17 @@ def share(count: float, total: float) -> Interval:
     low = betaincinv(count, total - count + 1, 0.025) if count > 0 else 0.0
     high = betaincinv(count + 1, total - count, 0.975) if count < total else 1.0
     return Interval(float(count / total), float(low), float(high))
+
+
+def difference(first: Interval, second: Interval, correlation: float = 0.0) -> Interval:
+    """first - second of two estimates, from their intervals: Newcombe's square and add (1998), with
+    the correlation of the estimates as Zou and Donner have it (2008). No ends where one has none."""
+
+    def reach(one: float, other: float) -> float:
+        squared = one**2 + other**2 - 2 * correlation * one * other
+        return float(np.sqrt(np.maximum(0.0, squared)))  # not a number stays one
+
+    value = first.value - second.value
+    down = reach(first.value - first.low, second.high - second.value)
+    up = reach(first.high - first.value, second.value - second.low)
+    return Interval(value, value - down, value + up)

@@ -15,7 +15,7 @@ from accord.statistics.clusters import (
     jackknife,
     quantile,
 )
-from accord.statistics.intervals import Z95, Array, Index, Interval
+from accord.statistics.intervals import Z95, Array, Index
 
 
 class Estimate(BaseModel):
@@ -150,15 +150,6 @@ def student_mean(values: Sequence[float]) -> Estimate | None:
     """Mean over independent values, such as seeds, with Student's t interval (95 %); None for fewer
     than two."""
     return clustered_mean(values) if len(values) > 1 else None
-
-
-def difference(first: Interval, second: Interval) -> Interval:
-    """first - second of two independent estimates, from their intervals: the square and add of
-    Newcombe (1998), MOVER of Zou and Donner (2008). Where one has no ends, neither has it."""
-    value = first.value - second.value
-    down = np.hypot(first.value - first.low, second.high - second.value)
-    up = np.hypot(first.high - first.value, second.value - second.low)
-    return Interval(float(value), float(value - down), float(value + up))
 
 
 def minimal_detectable(estimate: Estimate, power: float = 0.8) -> float | None:
