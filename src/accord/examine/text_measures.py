@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from accord.examine.rows import Samples
+from accord.seeds import generator
 from accord.statistics.intervals import Z95
 from accord.statistics.means import Estimate, clustered_mean, share_mean
 from accord.statistics.significance import exchange_p
@@ -83,7 +84,12 @@ def exchanged(
     names = {response: i for i, response in enumerate(dict.fromkeys((*before, *after)))}
     whole = [[names[response]] for response in (*before, *after)]
     distinct_p, unique_p = (
-        exchange_p(_variety(coded[: len(before)], coded[len(before) :]), len(before), draws)
+        exchange_p(
+            _variety(coded[: len(before)], coded[len(before) :]),
+            len(before),
+            generator(0, "exchange"),
+            draws,
+        )
         for coded in (grams, whole)
     )
     return distinct_p, unique_p

@@ -9,8 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest, false_discovery_control
 
-from accord.seeds import generator
-
 
 def discoveries(p_values: Sequence[float], rate: float = 0.05) -> list[bool]:
     """Which tests to believe when many are made: Benjamini and Hochberg (1995), false discoveries
@@ -21,7 +19,10 @@ def discoveries(p_values: Sequence[float], rate: float = 0.05) -> list[bool]:
 
 
 def exchange_p(
-    statistic: Callable[[NDArray[np.bool_]], float], units: int, draws: int = 999
+    statistic: Callable[[NDArray[np.bool_]], float],
+    units: int,
+    rng: np.random.Generator,
+    draws: int = 999,
 ) -> float:
     """One-sided p-value of a paired comparison, exact for any number of units: how often
     `statistic(exchanged [units])` is as small as with none exchanged, when the two sides of every
@@ -30,7 +31,6 @@ def exchange_p(
     if 2**units <= draws:
         ways = [np.array(way, dtype=bool) for way in product((False, True), repeat=units)]
     else:
-        rng = generator(0, "exchange", units)
         ways = [np.zeros(units, bool), *(rng.random((draws, units)) < 0.5)]
     values = np.array([statistic(way) for way in ways])
     return float((values <= values[0] + 1e-12).mean())
