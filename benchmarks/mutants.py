@@ -18,8 +18,10 @@ import argparse
 import ast
 import difflib
 import json
+import math
 import os
 import random
+import resource
 import shutil
 import signal
 import sqlite3
@@ -278,7 +280,7 @@ def tried(copy: Path, mutant: Mutant, covering: Covering, budget: float) -> dict
     target.write_text(after, "utf-8")
     began = time.monotonic()
     try:
-        limit = 60 + 5 * sum(covering.seconds[name] for name in some)
+        limit = 20 + 2 * sum(covering.seconds[name] for name in some)
         code, by = in_a_fork(copy, some, limit)
     finally:
         target.write_text(before, "utf-8")
@@ -288,13 +290,14 @@ def tried(copy: Path, mutant: Mutant, covering: Covering, budget: float) -> dict
 
 
 def in_a_fork(copy: Path, tests: Sequence[str], limit: float) -> tuple[int, str]:
-    """Run tests in a forked process on `copy`: its exit status (-1: over `limit` seconds, 2 or 4:
-    does not even import) and the first test that failed. Raises RuntimeError when pytest itself
-    fails."""
+    """Run tests in a forked process on `copy`: its exit status (negative: over `limit` seconds of
+    CPU, or ten times that by the clock; 2 or 4: does not even import) and the first test that
+    failed. Raises RuntimeError when pytest itself fails."""
     log = copy / "log.txt"
     child = os.fork()
     if child == 0:
         os.setsid()
+        resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(limit), math.ceil(limit) + 5))
         out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(out, 1)
         os.dup2(out, 2)
@@ -307,7 +310,7 @@ def in_a_fork(copy: Path, tests: Sequence[str], limit: float) -> tuple[int, str]
         status = int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests]))
         sys.stdout.flush()
         os._exit(status)
-    end = time.monotonic() + limit
+    end = time.monotonic() + 10 * limit
     status = None
     while status is None and time.monotonic() < end:
         done, raw = os.waitpid(child, os.WNOHANG)
@@ -318,6 +321,8 @@ def in_a_fork(copy: Path, tests: Sequence[str], limit: float) -> tuple[int, str]
         os.killpg(child, signal.SIGKILL)
         os.waitpid(child, 0)
         return -1, "over the time"
+    if status < 0:
+        return status, "over the time"
     text = log.read_text("utf-8", "replace")
     if status in (3, 4, 5) and "ERROR collecting" not in text:
         raise RuntimeError(f"pytest ended with {status}:\n{text[-2000:]}")

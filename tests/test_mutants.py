@@ -135,6 +135,10 @@ def test_a_mutant_is_killed_by_a_test_that_covers_it(tmp_path: Path) -> None:
     status, by = in_a_fork(tree, ["tests/test_x.py::test_x"], 60)
     assert status > 0
     assert "test_x" in by
+    (tree / "tests" / "test_x.py").write_text(
+        "def test_x():\n    while 1:\n        pass\n", "utf-8"
+    )
+    assert in_a_fork(tree, ["tests/test_x.py::test_x"], 5) == (-24, "over the time")  # SIGXCPU
     with pytest.raises(RuntimeError, match="pytest ended with 4"):
         in_a_fork(tree, ["tests/test_y.py"], 60)
 
