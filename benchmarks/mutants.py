@@ -421,7 +421,8 @@ def main() -> None:
     parser.add_argument("--tests", nargs="+", default=["tests"], help="the tests to judge by")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "mutants")
-    parser.add_argument("--again", action="store_true", help="survivors once more, covered anew")
+    parser.add_argument("--again", action="store_true", help="survivors once more")
+    parser.add_argument("--cover", action="store_true", help="find anew what the tests cover")
     parser.add_argument("--report", action="store_true", help="only print what the results say")
     given = parser.parse_args()
     results = given.out / "results.jsonl"
@@ -431,7 +432,7 @@ def main() -> None:
     rooms = given.room or list(ROOMS)
     for module in HEAVY:
         __import__(module)
-    folder = coverage_of(given.out, given.tests, given.slow, anew=given.again)
+    folder = coverage_of(given.out, given.tests, given.slow, anew=given.cover)
     for room in rooms:
         known = read(results)
         alive = {key for key, row in known.items() if row["outcome"] != "killed"}
