@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import ast
 import difflib
+import hashlib
 import json
 import math
 import os
@@ -451,8 +452,10 @@ def main() -> None:
 
 def coverage_of(out: Path, tests: Sequence[str], slow: bool, anew: bool) -> Path:
     """The folder of what these tests cover; they are run where it is not known, or `anew`."""
-    names = ["covered", *(["slow"] if slow else []), *tests]
-    folder = out / "-".join(names).replace("/", "_")
+    names = "-".join(["covered", *(["slow"] if slow else []), *tests]).replace("/", "_")
+    if len(names) > 100:  # a name may be 255 characters long
+        names = f"covered-{hashlib.sha256(names.encode()).hexdigest()[:16]}"
+    folder = out / names
     if anew:
         shutil.rmtree(folder, ignore_errors=True)
     if not (folder / "seconds.json").exists():
