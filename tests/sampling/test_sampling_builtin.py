@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from accord.errors import ConfigError, DataError
 from accord.models.loading import load_causal_lm, save_causal_lm
 from accord.models.packed import NAME, KeyValueCache
+from accord.sampling import builtin
 from accord.sampling.builtin import BuiltinSampler, draw
 from accord.sampling.rollout import Rollout, SamplingSettings
 from accord.text.encoding import Encoder
@@ -245,3 +247,32 @@ def test_a_chat_model_stops_is_rewarded_and_saved_where_its_template_ends_a_repl
     assert settings["eos_token_id"] == [model.tokenizer.eos_token_id, turn_end]
     again = load_causal_lm(str(saved))
     assert BuiltinSampler(again).stop_ids == sampler.stop_ids
+
+
+@pytest.mark.parametrize("slots", [8, 128])
+def test_finished_rows_give_their_place_away(slots: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than three quarters of the rows decoded at a time are running."""
+    streamed: list[int] = []
+    steps: list[tuple[int, int]] = []  # rows decoded, tokens streamed so far
+
+    def counted(logits_BV: Tensor, uniform_B: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+        steps.append((len(logits_BV), len(streamed)))
+        return draw(logits_BV, uniform_B, temperature)
+
+    monkeypatch.setattr(builtin, "draw", counted)
+    model = tiny_llama()
+    sampler = BuiltinSampler(model, slots)
+    sampler.stop_ids = frozenset(range(model.vocab_size // 5))
+    rollout = sampler.sample(
+        PROMPTS,
+        SamplingSettings(30),
+        range(64),
+        16,
+        lambda _response, token: streamed.append(token),
+    )
+    assert len(set(map(len, rollout.responses))) > 5
+    ends = [said for _, said in steps[1:]] + [len(streamed)]
+    running = [end - said for (_, said), end in zip(steps, ends, strict=True)]
+    assert steps[0][0] == running[0] == min(slots, 64)
+    assert all(here > 0.75 * rows for here, (rows, _) in zip(running, steps, strict=True))
+    assert sum(running) == sum(map(len, rollout.responses))
