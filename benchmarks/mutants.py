@@ -19,10 +19,8 @@ import ast
 import difflib
 import hashlib
 import json
-import math
 import os
 import random
-import resource
 import shutil
 import signal
 import sqlite3
@@ -31,7 +29,7 @@ import tempfile
 import time
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
@@ -55,6 +53,8 @@ BUDGET = 60.0
 """Seconds of tests (their own time) that one mutant is tried on at most."""
 REASONS = Path(__file__).with_name("survivors.yaml")
 """Reason → path → what the changed line says: the mutants that need no test."""
+LONGER, SLACK = 3.0, 15.0
+"""A mutant's test may take LONGER times its own time and SLACK seconds more."""
 HEAVY = (
     *("numpy", "scipy", "torch", "transformers", "pydantic", "sqlalchemy", "fastapi", "psycopg"),
     *("pytest", "hypothesis", "_hypothesis_pytestplugin", "anyio.pytest_plugin", "xdist.plugin"),
@@ -281,8 +281,7 @@ def tried(copy: Path, mutant: Mutant, covering: Covering, budget: float) -> dict
     target.write_text(after, "utf-8")
     began = time.monotonic()
     try:
-        limit = 20 + 2 * sum(covering.seconds[name] for name in some)
-        code, by = in_a_fork(copy, some, limit)
+        code, by = in_a_fork(copy, {name: covering.seconds[name] for name in some})
     finally:
         target.write_text(before, "utf-8")
     outcome = "survived" if code == 0 else "killed"
@@ -290,15 +289,25 @@ def tried(copy: Path, mutant: Mutant, covering: Covering, budget: float) -> dict
     return said | {"outcome": outcome, "by": by, "tried": len(some), "seconds": took}
 
 
-def in_a_fork(copy: Path, tests: Sequence[str], limit: float) -> tuple[int, str]:
-    """Run tests in a forked process on `copy`: its exit status (negative: over `limit` seconds of
-    CPU, or ten times that by the clock; 2 or 4: does not even import) and the first test that
-    failed. Raises RuntimeError when pytest itself fails."""
+class Alarm:
+    """A pytest plugin: ends the process in a test that takes LONGER times as much CPU time as it
+    is known to take in seconds, and SLACK more."""
+
+    def __init__(self, seconds: Mapping[str, float]) -> None:
+        self.seconds = seconds
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        signal.setitimer(signal.ITIMER_PROF, SLACK + LONGER * self.seconds.get(nodeid, 0.0))
+
+
+def in_a_fork(copy: Path, seconds: Mapping[str, float]) -> tuple[int, str]:
+    """Run tests in a forked process on `copy`: its exit status (negative: a test took too long, of
+    CPU time or ten times that by the clock; 2 or 4: does not even import) and the first test that
+    failed. seconds: each test's own. Raises RuntimeError when pytest itself fails."""
     log = copy / "log.txt"
     child = os.fork()
     if child == 0:
         os.setsid()
-        resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(limit), math.ceil(limit) + 5))
         out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(out, 1)
         os.dup2(out, 2)
@@ -308,10 +317,11 @@ def in_a_fork(copy: Path, tests: Sequence[str], limit: float) -> tuple[int, str]
         os.environ["PYTHONPATH"] = str(copy / "src")
         import pytest
 
-        status = int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests]))
+        options = ["-x", "-q", "-p", "no:cacheprovider"]
+        status = int(pytest.main([*options, *seconds], plugins=[Alarm(seconds)]))
         sys.stdout.flush()
         os._exit(status)
-    end = time.monotonic() + 10 * limit
+    end = time.monotonic() + 10 * (SLACK + LONGER * sum(seconds.values()))
     status = None
     while status is None and time.monotonic() < end:
         done, raw = os.waitpid(child, os.WNOHANG)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import textwrap
 from pathlib import Path
 
@@ -126,21 +127,21 @@ def test_a_mutant_is_killed_by_a_test_that_covers_it(tmp_path: Path) -> None:
         (tree / part).mkdir(parents=True)
     (tree / "pyproject.toml").write_text("", "utf-8")
     (tree / "tests" / "test_x.py").write_text("def test_x():\n    assert 1 + 1 == 2\n", "utf-8")
-    assert in_a_fork(tree, ["tests/test_x.py::test_x"], 60) == (0, "")
+    assert in_a_fork(tree, {"tests/test_x.py::test_x": 0.1}) == (0, "")
     (tree / "tests" / "test_x.py").write_text("def test_x():\n    assert 1 - 1 == 2\n", "utf-8")
-    status, by = in_a_fork(tree, ["tests/test_x.py::test_x"], 60)
+    status, by = in_a_fork(tree, {"tests/test_x.py::test_x": 0.1})
     assert status == 1
     assert "test_x" in by
     (tree / "tests" / "test_x.py").write_text("import accord.nothing\n", "utf-8")
-    status, by = in_a_fork(tree, ["tests/test_x.py::test_x"], 60)
+    status, by = in_a_fork(tree, {"tests/test_x.py::test_x": 0.1})
     assert status > 0
     assert "test_x" in by
     (tree / "tests" / "test_x.py").write_text(
         "def test_x():\n    while 1:\n        pass\n", "utf-8"
     )
-    assert in_a_fork(tree, ["tests/test_x.py::test_x"], 5) == (-24, "over the time")  # SIGXCPU
+    assert in_a_fork(tree, {"tests/test_x.py::test_x": -4.0}) == (-signal.SIGPROF, "over the time")
     with pytest.raises(RuntimeError, match="pytest ended with 4"):
-        in_a_fork(tree, ["tests/test_y.py"], 60)
+        in_a_fork(tree, {"tests/test_y.py": 0.1})
 
 
 def covered_by(folder: Path, tests: list[str]) -> None:
