@@ -4,23 +4,23 @@ well."""
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 
 from accord.errors import DataError
 from accord.feedback.formats import read_feedback
+from accord.feedback.leaving_out import FitsToOthers
 from accord.feedback.poisoning import (
     PLAIN,
-    FitsToOthers,
     check_poisoning,
     check_votes,
     martingale,
     target_scores,
     votes_alike,
 )
-from accord.feedback.ratings import fit
+from accord.feedback.ratings import RatingSettings, fit
 from accord.feedback.records import Feedback
 from accord.feedback.simulate import simulated_votes, with_sybils
 from accord.feedback.votes import Votes, votes_of
@@ -149,15 +149,27 @@ def test_trusted_annotators_must_have_voted() -> None:
         check_poisoning([vote(i, "a", True) for i in range(9)], {"nobody"})
 
 
-def test_fits_to_the_others_are_those_of_their_votes() -> None:
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("side", [True, False])
+@pytest.mark.parametrize("ties", [True, False])
+def test_fits_to_the_others_are_those_of_their_votes(known: bool, side: bool, ties: bool) -> None:
     """From counts of pairs, as from the votes themselves."""
     rng = np.random.default_rng(4)
-    votes = simulated_votes(rng, 600, rng.normal(size=6), np.zeros(8), side=0.3)
-    start = fit(votes, PLAIN)
+    votes = simulated_votes(rng, 600, rng.normal(size=6), np.zeros(4), side=0.3)
+    if not known:
+        votes = replace(votes, placed=rng.random(len(votes.first)) < 0.5)
+    start = fit(votes, RatingSettings(reliability=False, side=side, ties=ties))
     others = FitsToOthers(votes, start)
-    for k in range(8):
+    for k in range(4):
         ours = others.than(k)
         theirs = fit(votes.where(votes.annotator != k), start.held())
         np.testing.assert_allclose(ours.score_P, theirs.score_P, atol=1e-5)
-        np.testing.assert_allclose(ours.score_covariance_PP, theirs.score_covariance_PP, atol=1e-6)
+        np.testing.assert_allclose(ours.score_covariance_PP, theirs.score_covariance_PP, rtol=1e-3)
         assert ours.log_nu == pytest.approx(theirs.log_nu, abs=1e-5)
+        assert ours.side == pytest.approx(theirs.side, abs=1e-5)
+
+
+def test_where_nobody_else_voted_everybody_counts() -> None:
+    votes = simulated_votes(np.random.default_rng(4), 50, np.zeros(3), np.zeros(1))
+    start = fit(votes, PLAIN)
+    assert FitsToOthers(votes, start).than(0) is start

@@ -26,6 +26,7 @@ import numpy as np
 
 from accord.errors import DataError
 from accord.feedback.choice_model import FIRST, TIE, decided_p
+from accord.feedback.leaving_out import FitsToOthers
 from accord.feedback.ratings import Ratings, RatingSettings, fit
 from accord.feedback.records import Feedback
 from accord.feedback.votes import (
@@ -321,10 +322,11 @@ def _answers(
     }
     try:
         votes = votes_of(records, objects, weighted=False)[0]
-        together = fit(votes, RatingSettings(ties=False))
+        others = FitsToOthers(votes, fit(votes, RatingSettings(ties=False, reliability=False)))
     except DataError:  # nothing to score across records: the other signals can still be watched
         return {}, firsts
     place = {name: i for i, name in enumerate(votes.producers)}
+    numbers = {name: i for i, name in enumerate(votes.annotators)}
     fits: dict[str, Ratings] = {}
     terms: dict[int, list[tuple[float, float]]] = {}
     for row in rows:
@@ -338,11 +340,7 @@ def _answers(
         ):
             continue
         if record.annotator not in fits:
-            number = votes.annotators.index(record.annotator)
-            others = votes.where((votes.annotator != number) & (votes.outcome != TIE))
-            fits[record.annotator] = (
-                fit(others, together.held(), together) if others.total else together
-            )
+            fits[record.annotator] = others.than(numbers[record.annotator])
         scores = fits[record.annotator].score_P
         gap = scores[place[first]] - scores[place[second]]
         p = float(decided_p(gap if row.outcome == FIRST else -gap))

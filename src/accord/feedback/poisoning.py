@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -31,6 +31,7 @@ from scipy.stats import binom, norm
 from accord.errors import DataError
 from accord.feedback.agreement import pair_votes
 from accord.feedback.choice_model import FIRST, TIE, comparison, decided_log_p
+from accord.feedback.leaving_out import FitsToOthers
 from accord.feedback.ratings import Ratings, RatingSettings, fit
 from accord.feedback.records import Feedback
 from accord.feedback.votes import Objects, Votes, votes_of
@@ -200,40 +201,6 @@ def _suspects(
             contrary[votes.annotators[k]] = bet
     suspects.sort(key=lambda s: -abs(s.z))
     return suspects, dict(sorted(contrary.items(), key=lambda item: -item[1]))
-
-
-class FitsToOthers:
-    """Fits to the votes of all but one annotator: scores depend on how often each pair went each
-    way, and a refit on those counts without the one's own costs the same whatever the number of
-    votes."""
-
-    def __init__(self, votes: Votes, start: Ratings) -> None:
-        """start: the fit to everybody's votes, without reliabilities or side."""
-        shape = (len(votes.producers), len(votes.producers), 3)
-        places = (votes.first, votes.second, votes.outcome)
-        ways, self._way = np.unique(np.ravel_multi_index(places, shape), return_inverse=True)
-        first, second, outcome = np.unravel_index(ways, shape)
-        self._counts: Array = np.bincount(self._way, votes.count, minlength=len(ways)).astype(
-            np.float64
-        )
-        nobody = np.zeros_like(first)
-        self._all = Votes(
-            first, second, nobody, outcome, self._counts, votes.producers, ["the others"]
-        )
-        self._votes, self._start = votes, start
-        self._begin = replace(
-            start,
-            annotators=self._all.annotators,
-            log_reliability_A=start.log_reliability_A[:1],
-            log_reliability_error_A=start.log_reliability_error_A[:1],
-        )
-
-    def than(self, annotator: int) -> Ratings:
-        """The scores that the others' votes give."""
-        mine = self._votes.annotator == annotator
-        own = np.bincount(self._way[mine], self._votes.count[mine], minlength=len(self._counts))
-        rest = replace(self._all, count=np.maximum(self._counts - own, 0.0))
-        return fit(rest.where(rest.count > 0), self._start.held(), self._begin)
 
 
 def target_scores(reference: Ratings, votes: Votes) -> list[TargetScore]:

@@ -18,7 +18,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,8 +73,7 @@ class Votes:
         return np.ones(len(self.first), dtype=bool) if self.placed is None else self.placed
 
 
-@dataclass(frozen=True)
-class VoteRow:
+class VoteRow(NamedTuple):
     """One pair of one record: the two options by place shown, the outcome, its weight, the record's
     number."""
 
@@ -210,13 +209,13 @@ def _votes(rows: Mapping[_Row, float]) -> Votes:
     producers = sorted({name for row in rows for name in row[:2]})
     annotators = sorted({row[2] for row in rows})
     number, who = {n: i for i, n in enumerate(producers)}, {n: i for i, n in enumerate(annotators)}
-    order = sorted(rows)
     table = np.array(
-        [(number[a], number[b], who[k], outcome) for a, b, k, outcome, _ in order], dtype=np.int64
+        [(number[a], number[b], who[k], outcome, known) for a, b, k, outcome, known in rows],
+        dtype=np.int64,
     )
-    counts = np.array([rows[row] for row in order], dtype=np.float64)
-    placed = np.array([row[-1] for row in order])
-    first, second, annotator, outcome = table.T
+    order = np.lexsort(table.T[::-1])
+    first, second, annotator, outcome, known = table[order].T
+    counts, placed = np.array(list(rows.values()))[order], known.astype(bool)
     return Votes(
         first,
         second,
