@@ -20,7 +20,13 @@ from accord.learning.on_policy import OnPolicyTrainer
 from accord.learning.on_policy_settings import OnPolicySettings
 from accord.learning.optimizer import Optimizer
 from accord.learning.order import EpochOrder
-from accord.learning.preference import Pair, PreferenceSettings, train_preference
+from accord.learning.preference import (
+    Pair,
+    PreferenceSettings,
+    preference_step,
+    reference_logprobs,
+    train_preference,
+)
 from accord.learning.reward import train_reward
 from accord.learning.session import LocalSession, State
 from accord.learning.settings import RewardSettings
@@ -296,8 +302,6 @@ def test_preference_starts_at_log_two_learns_and_resumes_exactly() -> None:
 
 @pytest.mark.parametrize("kind", get_args(PreferenceLoss))
 def test_preference_gradient_ignores_micro_batches_and_order(kind: PreferenceLoss) -> None:
-    from accord.learning.preference import preference_step, reference_logprobs
-
     weighted = [
         replace(pair, doubt=0.1 * (i % 2), weight=0.5 + i % 3) for i, pair in enumerate(PAIRS)
     ]
@@ -478,3 +482,16 @@ def test_guards_stop_the_run() -> None:
     same = trainer(PPO.changed(min_unique=0.99, max_new_tokens=1)).train()
     assert same.guard is not None
     assert "distinct" in same.guard
+
+
+def test_a_tie_is_half_an_agreement(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "accord.learning.losses.preference_gap", lambda *_: torch.tensor([2.0, 0.0, 0.0, 0.0, -1.0])
+    )
+    monkeypatch.setattr("accord.learning.losses.preference", lambda pairs, *_: pairs.shift_B[0])
+    policy, five = tiny_llama(), (PAIRS * 5)[:5]
+    cached = reference_logprobs(policy, None, five, 10_000)
+    values, _ = preference_step(policy, five, cached, PreferenceSettings(learning_rate=1e-5))
+    assert values["preference_agreement"] == pytest.approx((1 + 3 * 0.5) / 5)
+    assert values["preference_margin"] == pytest.approx(0.2)
+    assert values["chosen_shift"] == pytest.approx(0.0, abs=1e-4)

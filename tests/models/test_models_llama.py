@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,9 +23,9 @@ from transformers import (
 )  # fmt: skip
 
 from accord.errors import ConfigError
-from accord.models import precision
+from accord.models import llama_files, precision
 from accord.models.causal_lm import CausalLM
-from accord.models.huggingface import in_transformers
+from accord.models.huggingface import in_transformers, load_tokenizer
 from accord.models.llama import LlamaLM
 from accord.models.llama_files import read_config, read_llama
 from accord.models.loading import LoraSettings, add_lora, load_causal_lm, save_causal_lm
@@ -355,3 +356,25 @@ print(sorted(heavy & set(sys.modules)))
     command = [sys.executable, "-c", code, str(tmp_path / "m"), str(tmp_path / "n")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_what_old_files_hold_beside_the_weights_is_left_out(tied: bool) -> None:
+    """The frequencies of the rotation, and a head that is the embeddings; nothing else."""
+    config: Any = SimpleNamespace(tie_word_embeddings=tied)
+    assert llama_files._spare("model.layers.0.self_attn.rotary_emb.inv_freq", config)
+    assert llama_files._spare("lm_head.weight", config) is tied
+    for name in ("model.norm.weight", "model.odd.weight", "rotary_emb.inv_freq.more"):
+        assert not llama_files._spare(name, config)
+
+
+def test_the_first_line_says_why_a_tokenizer_cannot_be_loaded(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise OSError("it is not there\nmuch else")
+
+    monkeypatch.setattr("transformers.AutoTokenizer.from_pretrained", refused)
+    with pytest.raises(ConfigError) as error:
+        load_tokenizer(str(tmp_path), local_only=True)
+    assert error.value.message == f"cannot load a tokenizer from {str(tmp_path)!r}: it is not there"

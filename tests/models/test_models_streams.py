@@ -72,3 +72,19 @@ def test_padding_that_makes_a_bucket_as_large_as_the_stream(
     """Sequences of 14, 11 and 12 tokens fill 3 x 14 = 42 places beside one of 5: as many as the
     stream has."""
     check(shapes)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "shapes"),
+    [
+        ((10, 80), [(1, 11), (1, 81)]),
+        ((80, 10), [(1, 11), (1, 81)]),
+        ((10, 80, 10, 81, 9), [(3, 11), (2, 82)]),
+        ((10, 10, 10), [(3, 11)]),
+    ],
+)
+def test_sequences_of_unlike_length_share_no_bucket(
+    lengths: tuple[int, ...], shapes: list[tuple[int, int]]
+) -> None:
+    plan = plan_attention(pack([PromptGroup([4], [[5] * n]) for n in lengths]))
+    assert [tuple(bucket.key_at_bL.shape) for bucket in plan.buckets] == shapes

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from accord.feedback.records import CHOICES, Feedback
 from accord.studio.errors import AnswerError
 from accord.studio.projects.settings import TASKS, ProjectSettings
-from accord.studio.queue.answers import CheckedAnswer, is_correct, judge
+from accord.studio.queue.answers import CheckedAnswer, judge
 
 TEXT = "First step.\n\nSecond step.\n\nThird step."
 SCALES = [
@@ -320,35 +320,3 @@ def test_any_json_is_a_record_or_an_answer_error(task: str, answer: dict[str, An
     except AnswerError:
         return
     records(found, [option["id"] for option in options(settings(task).options[0])])
-
-
-# --- known answers --------------------------------------------------------------------------------
-@pytest.mark.parametrize(
-    ("gold", "answer", "right"),
-    [
-        ({"preferred": "a", "tie": False, "both_bad": False}, {"preferred": "a", "tie": False, "both_bad": False, "strength": 3}, True),
-        ({"preferred": "a", "tie": False, "both_bad": False}, {"preferred": None, "tie": True, "both_bad": False}, False),
-        ({"preferred": None, "tie": True, "both_bad": False}, {"preferred": None, "tie": True, "both_bad": False}, True),
-        ({"order": [["a"], ["b", "c"]]}, {"order": [["a"], ["c"], ["b"]]}, True),
-        ({"order": [["a"], ["b", "c"]]}, {"order": [["b"], ["a"], ["c"]]}, False),
-        ({"order": [["a"], ["b", "c"]]}, {"order": [["a", "b"], ["c"]]}, False),
-        ({"order": [["a", "b"]], "all_bad": True}, {"order": [["b"], ["a"]], "all_bad": True}, True),
-        ({"order": [["a", "b"]], "all_bad": True}, {"order": [["b"], ["a"]], "all_bad": False}, False),
-        ({"best": "a", "worst": "b"}, {"best": "a", "worst": "b"}, True),
-        ({"best": "a", "worst": "b"}, {"best": "a", "worst": "c"}, False),
-        ({"up": True}, {"up": False}, False),
-        ({"flags": ["x"]}, {"flags": ["x"]}, True),
-        ({"flags": []}, {"flags": ["x"]}, False),
-        ({"scores": {"h": 3}}, {"scores": {"h": 4, "z": 1}}, True),
-        ({"scores": {"h": 3}}, {"scores": {"h": 5}}, False),
-        ({"scores": {"h": 3}, "within": 0}, {"scores": {"h": 4}}, False),
-        ({"labels": [1, -1], "first_error": 1}, {"labels": [1, -1], "first_error": 1}, True),
-        ({"spans": [{"start": 0, "end": 10, "label": "e"}]}, {"spans": [{"start": 1, "end": 9, "label": "e"}]}, True),
-        ({"spans": [{"start": 0, "end": 10, "label": "e"}]}, {"spans": [{"start": 1, "end": 9, "label": "g"}]}, False),
-        ({"spans": [{"start": 0, "end": 10, "label": "e"}]}, {"spans": [{"start": 8, "end": 30, "label": "e"}]}, False),
-        ({"spans": []}, {"spans": [{"start": 8, "end": 30, "label": "e"}]}, False),
-        (None, {"up": True}, None),
-    ],
-)  # fmt: skip
-def test_whether_an_answer_is_right(gold: Any, answer: Any, right: bool | None) -> None:
-    assert is_correct(gold, answer) is right

@@ -782,3 +782,50 @@ def test_a_disabled_account_cannot_go_on(db: Database) -> None:
         session.get_one(Account, ann).disabled_at = db.now()
     with pytest.raises(NotAllowed):
         answer(db, ann, view)
+
+
+def test_an_answer_can_be_undone_up_to_the_sixtieth_second(db: Database, clock: Clock) -> None:
+    made = project(db, pairs(1))
+    ann = person(db, "ann", made)
+    receipt = answer(db, ann, served(db, made, ann))
+    assert receipt.undo_until == clock.now + 60
+    clock.now += 60
+    assert assigning.undo(db, ann, receipt.answer_id)
+    again = answer(db, ann, served(db, made, ann))
+    clock.now += 60.01
+    with pytest.raises(NotAllowed):
+        assigning.undo(db, ann, again.answer_id)
+
+
+def test_a_key_stands_for_one_item_whichever_was_shown_first(db: Database) -> None:
+    made = project(db, pairs(3))
+    ann, bob = person(db, "ann", made), person(db, "bob", made)
+    skipped, used = served(db, made, ann), key()
+    assigning.skip(db, made, ann, skipped.view_id, skipped.lease, "unsure")
+    view = served(db, made, ann)
+    answer(db, ann, view, key=used)
+    later = served(db, made, ann)
+    for other in (skipped, later):
+        with pytest.raises(Conflict, match="another item"):
+            answer(db, ann, other, key=used)
+    assert not answer(db, ann, later).repeated  # under a key that sorts after the first
+    assert answer(db, ann, view, key=used).repeated
+    assert not answer(db, bob, served(db, made, bob), key=used).repeated  # a key of his own
+
+
+def test_the_progress_of_a_project_is_its_own(db: Database) -> None:
+    """Others lie before and after it."""
+    made = [project(db, pairs(n), overlap=n) for n in (1, 3, 2)]
+    people = [person(db, f"p{n}") for n in range(3)]
+    for at in made:
+        for who in people:
+            with db.write() as session:
+                editing.add_member(session, at, who, "annotator", db.now(), None)
+    for who in people[:2]:
+        for at in made:
+            if isinstance(view := assigning.next_view(db, at, who), assigning.Served):
+                answer(db, who, view)
+    seen = [assigning.progress(db, at) for at in made]
+    assert [(p.items, p.slots, p.filled) for p in seen] == [(1, 1, 1), (3, 9, 2), (2, 4, 2)]
+    assert [(p.leased, p.extra) for p in seen] == [(0, 0)] * 3
+    assert [p.complete for p in seen] == [1, 0, 1]
