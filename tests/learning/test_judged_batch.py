@@ -85,3 +85,9 @@ def test_a_tie_of_two_that_were_not_shown_together_favours_neither() -> None:
     for gap in (0.0, 0.7):
         assert logp(None, 0.5, gap) == pytest.approx(logp((0, 1), 0.0, gap))
         assert logp(None, 0.5, gap) == pytest.approx(logp(None, 0.5, -gap))
+
+
+def test_nothing_said_has_no_term() -> None:
+    nothing = JudgedBatch((), (), ())
+    assert not nothing
+    assert nothing.weight_M.shape == (0,)

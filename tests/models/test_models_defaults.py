@@ -1,4 +1,4 @@
-"""How members share their weights, and under which names they are saved."""
+"""How members share their weights, what is taken where nothing is said, and the machine."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from types import SimpleNamespace as Of
 from typing import Any
 
 import pytest
+import torch
 
 from accord.models import ensembles, tuning
 from accord.models.adapters import _other_base
+from accord.models.loading import LoraSettings
+from accord.models.reward_model import RewardModel
 
 
 def trunk(weight: object) -> Any:
@@ -53,3 +56,26 @@ def test_another_base_is_said_with_where_to_name_the_right_one(tmp_path: Any) ->
     )
     assert error.fix is not None
     assert error.fix.endswith("adapter_config.json")
+
+
+@pytest.mark.parametrize(
+    ("before", "within"), [("bf16", "ieee"), ("none", "none"), ("ieee", "ieee")]
+)
+def test_products_go_to_mkl_only_where_onednn_would_shorten_them(before: str, within: str) -> None:
+    matmul = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+    kept = matmul.fp32_precision
+    try:
+        matmul.fp32_precision = before
+        with tuning.mkl_matmul():
+            assert matmul.fp32_precision == within
+        assert matmul.fp32_precision == before
+    finally:
+        matmul.fp32_precision = kept
+
+
+def test_what_is_not_said_of_an_adapter_or_a_reward_model() -> None:
+    lora = LoraSettings()
+    assert (lora.rank, lora.alpha / lora.rank, lora.targets) == (16, 2.0, "all-linear")
+    model = RewardModel.untrained([Of(), Of()])  # type: ignore[list-item]
+    assert model.centre_E.tolist() == [0.0, 0.0]
+    assert (model.scale, model.temperature, model.notes, model.size) == (1.0, 1.0, {}, 2)
