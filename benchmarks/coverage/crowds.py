@@ -6,6 +6,12 @@ from collections.abc import Callable
 
 import numpy as np
 
+from accord.feedback.crowd_likelihood import (
+    CrowdJudgement,
+    DistinctJudgements,
+    distinct_judgements,
+    fit_crowd,
+)
 from accord.feedback.ratings import Ratings, RatingSettings, fit
 from accord.feedback.simulate import simulated_votes
 from accord.feedback.votes import Votes
@@ -76,3 +82,59 @@ for producers, annotators, count in SIZES:
                         slow=True,
                     )
                 )
+
+
+def judged(
+    beta: tuple[float, ...], each: int, kind: str, tail: float | None, what: str
+) -> Callable[[np.random.Generator], Drawn]:
+    """Comparisons (two per prompt) or rankings of four options by three annotators per prompt, and
+    the true rationalities or side biases; tail: degrees of freedom of the rewards."""
+
+    def draw(rng: np.random.Generator) -> Drawn:
+        gamma, people = 0.2 * rng.normal(size=len(beta)), len(beta)
+        rows, prompt_of = [], []
+        for prompt in range(max(8, each * people // (6 if kind == "comparisons" else 3))):
+            theta = rng.normal(size=4) if tail is None else rng.standard_t(tail, size=4)
+            theta = theta if tail is None else theta * np.sqrt((tail - 2) / tail)
+            for who in rng.permutation(people)[:3]:
+                for _ in range(2 if kind == "comparisons" else 1):
+                    shown = rng.permutation(4)[: 2 if kind == "comparisons" else 4]
+                    place = 0.5 - np.arange(len(shown)) / (len(shown) - 1)
+                    u = beta[who] * theta[shown] + gamma[who] * place + rng.gumbel(size=len(shown))
+                    best = np.argsort(-u)
+                    order, places = tuple(shown[best].tolist()), tuple(place[best].tolist())
+                    rows.append(CrowdJudgement(order, places, False, int(who), False))
+                    prompt_of.append(prompt)
+        data = distinct_judgements(rows, prompt_of, prompt_of[-1] + 1, people)
+        return data, beta if what == "rationality" else gamma
+
+    return draw
+
+
+def estimated(what: str) -> Callable[[DistinctJudgements], Intervals]:
+    """The intervals of `annotator_model.estimate`."""
+
+    def intervals(data: DistinctJudgements) -> Intervals:
+        found, _ = fit_crowd(data, 4)
+        n = data.annotators
+        pairs = list(zip(found.x, found.errors, strict=True))
+        if what == "rationality":
+            return [around(x, error).mapped(np.sinh) for x, error in pairs[:n]]
+        return [around(x, error) for x, error in pairs[n : 2 * n]]
+
+    return intervals
+
+
+HONEST = (0.8, 1.2, 1.6, 2.0, 2.6, 3.2)
+for what in ("rationality", "side bias"):
+    for crowd, beta in (("honest", HONEST), ("two bad", (*HONEST, 0.0, -1.8))):
+        for each, kind, tail in (
+            (20, "comparisons", None),
+            (60, "comparisons", None),
+            (60, "rankings", None),
+            (60, "comparisons", 3.0),
+        ):
+            tails = "" if tail is None else ", heavy-tailed rewards"
+            setting = f"{len(beta)} annotators ({crowd}) of {each} {kind}{tails}"
+            cell = (what, setting, len(beta), judged(beta, each, kind, tail, what), estimated(what))
+            add(Cell(*cell, slow=True))

@@ -85,7 +85,7 @@ def test_fits_follow_ratios_of_weights_alone(of: str) -> None:
             scores = fit(votes_of(records)[0], RatingSettings())
             return np.concatenate([scores.score_P, scores.score_error_P, [scores.log_nu]])
         people = annotator_model.estimate(records).annotators
-        return np.array([[a.rationality, a.side_bias, a.rationality_error] for a in people])
+        return np.array([[a.rationality, a.side_bias, a.rationality_high] for a in people])
 
     plain, weighted = (
         found([r for r, w in zip(RECORDS, WEIGHTED, strict=True) if w.weight]),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 import torch
 from test_learning_loops import JUDGED, reward_model
@@ -90,24 +88,37 @@ def effects(*rationality: float) -> AnnotatorEffects:
 def test_a_contrarian_vote_counts_the_other_way() -> None:
     (pair,), undecided = decided_pairs(judged(vote(0, 1)), effects(-2.0))
     assert (pair.chosen, pair.rejected, undecided) == ([5, 1], [4, 1], 0)
-    assert pair.doubt == pytest.approx(1 / (1 + math.exp(2.0)))
+    assert pair.doubt == pytest.approx(wrong(2.0), abs=0.004)
     (pair,), _ = decided_pairs(judged(vote(1, 0)), effects(-2.0))
     assert (pair.chosen, pair.rejected) == ([4, 1], [5, 1])
 
 
-def test_votes_add_up_their_rationalities() -> None:
+def wrong(*rationality: float) -> float:
+    """P(the other is better) after votes of these rationalities, negative ones against."""
+    d = torch.linspace(-15, 15, 60_001, dtype=torch.double)
+    log_p = -d.square() / 4
+    for r in rationality:  # Davidson's, at the effects' log nu of -1
+        log_p = log_p - torch.log1p(torch.exp(-r * d) + torch.exp(-1 - r * d / 2))
+    return float(torch.softmax(log_p, 0)[d < 0].sum())
+
+
+def test_votes_are_weighed_by_what_the_model_says() -> None:
     both = judged(vote(0, 1, 0), vote(1, 0, 1))
     (pair,), _ = decided_pairs(both, effects(1.0, 3.0))  # the more rational one prevails
-    assert (pair.chosen, pair.doubt) == ([5, 1], pytest.approx(1 / (1 + math.exp(2.0))))
-    assert decided_pairs(both, effects(1.0, 1.4)) == ([], 1)  # log-odds of 0.4 decide nothing
-    (pair,), _ = decided_pairs(both, effects(1.0, 1.5))  # of 0.5 they do
-    assert pair.chosen == [5, 1]
+    assert (pair.chosen, pair.doubt) == ([5, 1], pytest.approx(wrong(3.0, -1.0), abs=0.01))
+    assert decided_pairs(both, effects(1.0, 1.4)) == ([], 1)  # nearly even: log-odds below .5
     (pair,), _ = decided_pairs(judged(vote(0, 1, doubt=0.25)), effects(2.0))
-    assert pair.doubt == pytest.approx(1 / (1 + math.exp(2.0 * 0.5)))
+    assert pair.doubt > wrong(2.0) + 0.05
     weighed = judged(vote(0, 1, 0, weight=3.0), vote(1, 0, 1, weight=1.0))
-    (pair,), _ = decided_pairs(weighed, effects(1.0, 1.0))  # (3 - 1) / 4 of two votes
+    (pair,), _ = decided_pairs(weighed, effects(2.0, 2.0))
     assert (pair.chosen, pair.weight) == ([4, 1], 2.0)
-    assert pair.doubt == pytest.approx(1 / (1 + math.exp(1.0)))
+    (many,), _ = decided_pairs(judged(*[vote(0, 1, 0, weight=7.0)] * 9), effects(2.0))
+    (one,), _ = decided_pairs(judged(vote(0, 1, 0)), effects(2.0))
+    assert many.doubt < one.doubt == pytest.approx(wrong(2.0), abs=0.004)
+    sure = effects(20.0)
+    assert decided_pairs(judged(vote(0, 1)), sure)[0][0].doubt == pytest.approx(
+        wrong(20.0), abs=0.003
+    )
 
 
 def test_a_ranking_shares_its_weight_among_its_pairs() -> None:

@@ -249,15 +249,20 @@ def test_pairs_decided_by_weighted_votes(tmp_path: Path) -> None:
             groups.groups, annotator_effects(tmp_path / "people.json", groups.annotators)
         )
 
-    def odds(pair: Pair) -> float:
-        return float(torch.logit(torch.tensor(1 - pair.doubt)))
+    def wrong(*votes: tuple[str, str, float, float]) -> float:
+        ((pair,), _) = decided(*votes)
+        assert pair.chosen != pair.rejected
+        return pair.doubt
 
-    ((pair,), _) = decided(("ann", "a", 1.0, 1.0), ("bob", "a", 1.0, 1.0))
-    assert (odds(pair), pair.weight) == pytest.approx((3.0, 1.0), rel=1e-4)
-    ((pair,), _) = decided(("ann", "a", 3.0, 1.0), ("bob", "b", 1.0, 1.0))
-    assert (odds(pair), pair.weight) == pytest.approx((0.5, 2.0), rel=1e-4)  # (3 * 1 - 1 * 2) / 2
-    ((pair,), _) = decided(("bob", "a", 0.1, 0.9), ("cho", "a", 0.1, 0.9))
-    assert (odds(pair), pair.weight) == pytest.approx((3.2, 0.1), rel=1e-4)  # 2 * 2 * (0.9 - 0.1)
+    together = ("ann", "a", 1.0, 1.0), ("bob", "a", 1.0, 1.0)
+    assert wrong(*together) < wrong(("bob", "a", 1.0, 1.0)) < wrong(("ann", "a", 1.0, 1.0))
+    against = ("ann", "a", 3.0, 1.0), ("bob", "b", 0.2, 1.0)
+    ((pair,), _) = decided(*against)
+    assert pair.weight == pytest.approx(1.6)
+    scaled = ("ann", "a", 0.3, 1.0), ("bob", "b", 0.02, 1.0)
+    assert wrong(*scaled) == pytest.approx(wrong(*against))
+    soft = ("bob", "a", 0.1, 0.9), ("cho", "a", 0.1, 0.9)
+    assert wrong(*soft) > wrong(("bob", "a", 0.1, 1.0), ("cho", "a", 0.1, 1.0)) + 0.01
     assert decided(("bob", "a", 1.0, 1.0), ("cho", "b", 1.0, 1.0)) == ([], 1)
 
 

@@ -234,8 +234,7 @@ def annotators(source: DataSource) -> None:
         (
             row.annotator,
             f"{row.judgements:,}",
-            _known(row.rationality, row.rationality_error),
-            _known(row.side_bias, row.side_bias_error, "+"),
+            *(UNTOLD if told is None else interval(told, 2) for told in row.told()),
             row.reason if row.flag != "ok" else "",
         )
         for row in rows
@@ -245,7 +244,7 @@ def annotators(source: DataSource) -> None:
     flagged = sum(a.flag != "ok" for a in model.annotators)
     ties = f"; ties: ν = {model.tie:.2f} (Davidson)" if any(_tied(r) for r in records) else ""
     click.echo(
-        f"{counted(model.records, 'judgement')} by {counted(len(rows), 'annotator')}, {flagged} flagged; ± is 95 %{ties}"
+        f"{counted(model.records, 'judgement')} by {counted(len(rows), 'annotator')}, {flagged} flagged; with 95 % intervals{ties}"
     )
     if any(UNTOLD in row for row in cells):
         click.echo(f"{UNTOLD}: too few judgements on prompts that others judged as well")
@@ -253,15 +252,6 @@ def annotators(source: DataSource) -> None:
 
 
 UNTOLD = "cannot be told"
-
-
-def _known(value: float, error: float, sign: str = "") -> str:
-    """The estimate with its 95 % half-width, unless that is wider than what people can differ
-    by."""
-    from accord.feedback.annotator_model import TOO_WIDE
-    from accord.statistics.intervals import Z95
-
-    return f"{value:{sign}.2f} ± {Z95 * error:.2f}" if error < TOO_WIDE else UNTOLD
 
 
 def _tied(record: Feedback) -> bool:

@@ -98,7 +98,8 @@ class AnnotatorEvidence(_EvidenceModel):
     annotator: str
     judgements: int
     rationality: float
-    rationality_error: float
+    rationality_low: float
+    rationality_high: float
     side_bias: float
     side_bias_error: float
     flag: str

@@ -1,12 +1,14 @@
 """How reliable each annotator is, estimated from the records alone.
 
-Model: option scores theta ~ N(0, 1) within each prompt; annotator a sees utility
+Model: option scores theta within each prompt have mean 0, variance 1 and tails of unknown weight
+(normal, or Tukey's h of .1 to .3; averaged over); annotator a sees utility
 u = beta_a * theta + gamma_a * (1/2 - place), without the last where the order shown is not known;
 comparisons follow Davidson's model, rankings Plackett-Luce's, best/worst: the best by exp(u), then
 the worst of the rest by exp(-u) (Marley and Louviere 2005). The unknown scores are integrated out
-on quasi-random points, so beta (rationality, per standard deviation of reward within a prompt) and
-gamma (side bias, > 0 favours what is shown first) are maximum-likelihood estimates with standard
-errors, not by-products of fitted scores. Records count by their weight, a comparison's soft label p
+on quasi-random points. beta (rationality, per standard deviation of reward within a prompt) and
+gamma (side bias, > 0 favours what is shown first) are drawn from the crowd's: asinh beta and gamma
+are normal with learned means and widths (`statistics/populations.py`), so that few votes make
+nobody infinitely rational. Records count by their weight, a comparison's soft label p
 as p answers one way and 1 - p the other.
 """
 
@@ -21,15 +23,15 @@ import numpy as np
 
 from accord.errors import DataError
 from accord.feedback.choice_model import place_of
-from accord.feedback.crowd_likelihood import CrowdJudgement, distinct_judgements, maximise
+from accord.feedback.crowd_likelihood import CrowdJudgement, distinct_judgements, fit_crowd
 from accord.feedback.records import BestWorst, Comparison, Feedback, Ranking
 from accord.feedback.votes import doubt_of, order_known, relative_weights
-from accord.statistics.intervals import Z95, Array
+from accord.statistics.intervals import Z95, Array, Interval, around
 
 MAX_OPTIONS = 16
 """Options per prompt beyond which a quasi-random integral over their scores is no longer one."""
-TOO_WIDE = 5.0
-"""Standard error of rationality or side bias beyond which pages say "too few answers" instead."""
+TOO_WIDE = 20.0
+"""Length of a 95 % interval beyond which pages say "too few answers" instead."""
 
 
 class TooManyOptions(DataError):
@@ -38,7 +40,8 @@ class TooManyOptions(DataError):
 
 @dataclass(frozen=True)
 class AnnotatorEstimate:
-    """One annotator's parameters with standard errors, and what they amount to.
+    """One annotator's parameters (posterior medians), the 95 % interval of rationality (longer on
+    the far side of 0), the standard error of side bias, and what they amount to.
 
     flag: "side" (the place decides more than the content), "contrary" (votes against the others),
     "random" (nothing to be learnt from the votes), "ok".
@@ -47,20 +50,36 @@ class AnnotatorEstimate:
     annotator: str
     judgements: int
     rationality: float
-    rationality_error: float
+    rationality_low: float
+    rationality_high: float
     side_bias: float
     side_bias_error: float
     flag: Literal["ok", "side", "contrary", "random"]
     reason: str
 
+    def told(self) -> tuple[Interval | None, Interval | None]:
+        """Rationality and side bias with 95 % intervals, None where they are too wide to say
+        anything."""
+        both = (
+            Interval(self.rationality, self.rationality_low, self.rationality_high),
+            around(self.side_bias, self.side_bias_error),
+        )
+        rationality, side = (i if i.high - i.low < TOO_WIDE else None for i in both)
+        return rationality, side
+
 
 @dataclass(frozen=True)
 class CrowdEstimate:
-    """All annotators, Davidson's tie parameter nu, and the log-likelihood (nats) of the records
-    used; left_out: what the model cannot use, by reason, and how many."""
+    """All annotators, Davidson's tie parameter nu, the weight of the tails of rewards (Tukey's h,
+    its mean), what the crowd's rationalities (asinh) and side biases spread by, and the
+    log-likelihood (nats) of the records used; left_out: what the model cannot use, by reason, and
+    how many."""
 
     annotators: list[AnnotatorEstimate]
     tie: float
+    tail: float
+    rationality_width: Interval
+    side_bias_width: Interval
     log_likelihood: float
     records: int
     left_out: dict[str, int] = field(default_factory=dict)
@@ -96,14 +115,19 @@ def estimate(records: Sequence[Feedback]) -> CrowdEstimate:
             f" up to {MAX_OPTIONS}",
             "for models compared across prompts fit their scores: accord feedback ratings",
         )
-    maximum = maximise(distinct_judgements(rows, prompt_of, prompts, len(names), counts), width)
-    x = maximum.x.copy()
-    if (
-        np.median(x[: len(names)]) < 0
-    ):  # scores are known up to sign; most annotators are taken to be honest
-        x[: len(names)] *= -1
-    people = _verdicts(names, Counter(r.annotator for r in usable), x, maximum.error)
-    return CrowdEstimate(people, float(np.exp(x[-1])), maximum.value, len(usable), dict(left_out))
+    data = distinct_judgements(rows, prompt_of, prompts, len(names), counts)
+    found, tail = fit_crowd(data, width)
+    people = _verdicts(names, Counter(r.annotator for r in usable), found.x, found.errors)
+    return CrowdEstimate(
+        people,
+        float(np.exp(found.x[-1])) if data.ties else 0.0,
+        tail,
+        found.widths["rationality"],
+        found.widths["side bias"],
+        found.log_likelihood,
+        len(usable),
+        dict(left_out),
+    )
 
 
 def _unused(record: Feedback) -> str:
@@ -174,14 +198,16 @@ def _verdicts(
     names: list[str], counts: Mapping[str, int], x: Array, error: Array
 ) -> list[AnnotatorEstimate]:
     n = len(names)
-    typical = float(np.median(x[:n]))
+    typical = float(np.sinh(np.median(x[:n])))
     result = []
     for i, name in enumerate(names):
-        beta, gamma, beta_error, gamma_error = x[i], x[n + i], error[i], error[n + i]
-        flag, reason = _flag(beta, beta_error, gamma, gamma_error, typical)
+        gamma, gamma_error = x[n + i], error[n + i]
+        beta = around(x[i], error[i]).mapped(np.sinh)
+        flag, reason = _flag(beta, gamma, gamma_error, typical)
         values: dict[str, Any] = {
-            "rationality": float(beta),
-            "rationality_error": float(beta_error),
+            "rationality": beta.value,
+            "rationality_low": beta.low,
+            "rationality_high": beta.high,
             "side_bias": float(gamma),
             "side_bias_error": float(gamma_error),
         }
@@ -190,25 +216,17 @@ def _verdicts(
 
 
 def _flag(
-    beta: float, beta_error: float, gamma: float, gamma_error: float, typical: float
+    beta: Interval, gamma: float, gamma_error: float, typical: float
 ) -> tuple[Literal["ok", "side", "contrary", "random"], str]:
-    if beta + Z95 * beta_error < 0:
-        return (
-            "contrary",
-            f"votes against the others: rationality {beta:.2f} ± {Z95 * beta_error:.2f}",
-        )
-    if abs(gamma) - Z95 * gamma_error > max(0.5, 2 * abs(beta)):
+    said = f"{beta.value:.2f} [{beta.low:.2f}, {beta.high:.2f}]"
+    if beta.high < 0:
+        return "contrary", f"votes against the others: rationality {said}"
+    if abs(gamma) - Z95 * gamma_error > max(0.5, 2 * abs(beta.value)):
         side = "first" if gamma > 0 else "last"
         return (
             "side",
             f"prefers what is shown {side}: side bias {gamma:.2f} ± {Z95 * gamma_error:.2f}",
         )
-    if beta + Z95 * beta_error < 0.25 * typical:
-        return (
-            "random",
-            (
-                f"rationality {beta:.2f} ± {Z95 * beta_error:.2f} is below a quarter of the typical"
-                f" {typical:.2f}"
-            ),
-        )
-    return "ok", f"rationality {beta:.2f}, side bias {gamma:.2f}"
+    if beta.high < 0.25 * typical:
+        return "random", f"rationality {said} is below a quarter of the typical {typical:.2f}"
+    return "ok", f"rationality {beta.value:.2f}, side bias {gamma:.2f}"

@@ -141,14 +141,53 @@ def ranking(u: Array) -> tuple[Array, Array]:
     few hundred: beyond that a weight would vanish."""
     top = u.max(0)
     weight, slope = np.exp(u - top), np.empty_like(u)
-    left = np.cumsum(weight[::-1], axis=0)[::-1]
-    log_p, share = np.zeros_like(top), np.zeros_like(top)
+    left = np.empty_like(u)  # the weight of what remains at each place
+    left[-1] = weight[-1]
+    for place in range(len(u) - 2, -1, -1):
+        left[place] = left[place + 1] + weight[place]
+    log_p, share = -np.log(left[:-1]).sum(0) + (u[:-1] - top).sum(0), np.zeros_like(top)
     for place in range(len(u) - 1):
-        log_p = log_p + u[place] - top - np.log(left[place])
         share = share + 1 / left[place]
         slope[place] = 1 - weight[place] * share
     slope[-1] = -weight[-1] * share
     return log_p, slope
+
+
+def ranking_bend(u: Array, one: Array, other: Array) -> tuple[Array, Array, Array]:
+    """Minus the second derivatives of a ranking's log P along two directions of u, [K, ...] each:
+    (one one, one other, other other), the sums over its choices of their covariances under P."""
+    weight = np.exp(u - u.max(0))
+    bends = tuple(np.zeros(u.shape[1:]) for _ in range(3))
+    total, mean, mean_other = weight[-1].copy(), weight[-1] * one[-1], weight[-1] * other[-1]
+    square, cross, square_other = mean * one[-1], mean * other[-1], mean_other * other[-1]
+    for w, a, b in zip(weight[-2::-1], one[-2::-1], other[-2::-1], strict=True):  # who remains
+        wa, wb = w * a, w * b
+        total += w
+        mean += wa
+        mean_other += wb
+        square += wa * a
+        cross += wa * b
+        square_other += wb * b
+        m, n = mean / total, mean_other / total
+        bends[0][...] += square / total - m * m
+        bends[1][...] += cross / total - m * n
+        bends[2][...] += square_other / total - n * n
+    return bends[0], bends[1], bends[2]
+
+
+def best_worst_bend(u: Array, one: Array, other: Array) -> tuple[Array, Array, Array]:
+    """The same of a choice of the best, given first, and the worst, given last."""
+    bends = [np.zeros(u.shape[1:]) for _ in range(3)]
+    for logits, first in ((u, 0), (-u, 1)):
+        p = np.exp(logits[first:] - logsumexp(logits[first:], axis=0, keepdims=True))
+        a, b = one[first:], other[first:]
+        m, n = (p * a).sum(0), (p * b).sum(0)
+        for bend, part in zip(bends, (p * a * a, p * a * b, p * b * b), strict=True):
+            bend += part.sum(0)
+        bends[0] -= m * m
+        bends[1] -= m * n
+        bends[2] -= n * n
+    return bends[0], bends[1], bends[2]
 
 
 def best_worst(u: Array) -> tuple[Array, Array]:

@@ -14,21 +14,32 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.sparse import csr_matrix
 from scipy.stats import norm, qmc
 
-from accord.feedback.choice_model import FIRST, TIE, comparison, ranking, utility
-from accord.feedback.choice_model import best_worst as best_worst_choice
+from accord.feedback.choice_model import (
+    FIRST,
+    TIE,
+    best_worst,
+    best_worst_bend,
+    comparison,
+    ranking,
+    ranking_bend,
+    utility,
+)
 from accord.statistics.intervals import Array, Index
+from accord.statistics.populations import (
+    Expansion,
+    Population,
+    PopulationPosterior,
+    fit_populations,
+)
 
 POINTS = 256
-FEW_POINTS = 64
-"""The first of the points, on which the search begins: they are spread as evenly."""
 CHUNK = 128
 """Rows worked on at once: arrays of CHUNK x POINTS stay in a processor's cache."""
-LARGEST = 20.0
-LOG_NU = (-8.0, 4.0)
+LOG_NU_NONE = -30.0
+"""log nu where nobody tied."""
 
 
 @dataclass(frozen=True)
@@ -122,140 +133,133 @@ def distinct_judgements(
     )
 
 
-@dataclass(frozen=True)
-class Maximum:
-    """Parameters [2A + 1] (rationalities, side biases, log nu), their standard errors, the
-    log-likelihood (nats)."""
-
-    x: Array
-    error: Array
-    value: float
-
-
-def maximise(data: DistinctJudgements, options: int) -> Maximum:
-    """The maximum of the marginal likelihood; `options`: the most that a prompt has."""
-    sobol = qmc.Sobol(options, scramble=True, seed=0).random(POINTS)
-    theta_KQ = norm.ppf(np.clip(sobol, 1e-9, 1 - 1e-9)).T
-    count = data.annotators
-    x = np.concatenate([np.ones(count), np.zeros(count), [-1.0 if data.ties else LOG_NU[0]]])
-    low = np.append(np.full(2 * count, -LARGEST), LOG_NU[0])
-    high = np.append(np.full(2 * count, LARGEST), LOG_NU[1] if data.ties else LOG_NU[0])
-    climbed = None
-    if data.prompts >= ENOUGH * len(x):
-        x = _search(x, data, np.ascontiguousarray(theta_KQ[:, :FEW_POINTS]), low, high, ROUGHLY)
-        climbed = _climb(x, data, theta_KQ, low, high)
-    if climbed is None:
-        x = _search(x, data, theta_KQ, low, high, EXACTLY)
-        climbed = x, *log_likelihood(x, data, theta_KQ)[::2]
-    x, value, information = climbed
-    # The pseudo-inverse gives nothing at all to what nothing is known of; no error is below one
-    # over its own information.
-    alone = 1 / np.maximum(np.diag(information), 1e-12)
-    return Maximum(x, np.sqrt(np.maximum(np.diag(np.linalg.pinv(information)), alone)), value)
+def points(options: int, count: int = POINTS, tail: float = 0.0) -> Array:
+    """Quasi-random scores of options, mean 0 and variance 1: [options, count]. tail: h of Tukey's
+    distribution z exp(h z^2 / 2), 0 the normal one; of .2 the tails are those of Student's t with
+    about 4 degrees of freedom."""
+    sobol = qmc.Sobol(options, scramble=True, seed=0).random(count)
+    z: Array = norm.ppf(np.clip(sobol, 1e-9, 1 - 1e-9)).T
+    heavy: Array = z * np.exp(tail * z**2 / 2) * (1 - 2 * tail) ** 0.75
+    return np.ascontiguousarray(heavy)
 
 
-ROUGHLY, EXACTLY = 1e-7, 2e-9
-"""Relative changes of the likelihood at which a search ends."""
-ENOUGH = 3
-"""Prompts per parameter from which their slopes say enough about the curvature."""
-STEPS, LONGEST, NEAR = 25, 1.0, 1e-4
+class CrowdLikelihood:
+    """The marginal log-likelihood of x = asinh of the rationalities [A], side biases [A], log nu
+    where anybody tied. What is known of a large rationality is a factor, of one near 0 a
+    difference: their asinh has a posterior that is nearly normal, which they have not."""
+
+    def __init__(self, data: DistinctJudgements, theta_KQ: Array) -> None:
+        self.data, self.theta_KQ, self.people = data, theta_KQ, data.annotators
+        self.size = 2 * data.annotators + data.ties
+        pair = data.prompt_E * self.people + data.annotator_T[data.row_E]
+        pairs, of_pair = np.unique(pair, return_inverse=True)
+        self.of_pair = csr_matrix(
+            (data.count_E, (of_pair, data.row_E)), shape=(len(pairs), len(data.annotator_T))
+        )
+        self.prompt_G, self.person_G = np.divmod(pairs, self.people)
+        self.forms = _forms(self.prompt_G)
+
+    def expand(self, x: Array, safe: bool = False) -> Expansion:
+        """By Louis (1982): the curvature is what is expected of the complete likelihood's, less the
+        covariance of its slopes, both over the points given what was said about a prompt. safe:
+        outer products of the prompts' slopes instead (Berndt et al. 1974)."""
+        data, people = self.data, self.people
+        tables = _tables(self._full(x), data, self.theta_KQ, bends=not safe)
+        value, weight_PQ = _evidence(data, tables[0])
+        slope_G = [self.of_pair @ table for table in tables[1:3]]  # [G, Q] of beta, of gamma
+        slope_P = data.counts @ tables[3] if data.ties else None
+        slope, curvature = np.zeros(self.size), np.zeros((self.size, self.size))
+        for prompts_N, pairs_NJ in self.forms:
+            who = self.person_G[pairs_NJ]
+            parts, places = [part[pairs_NJ] for part in slope_G], [who, people + who]
+            if slope_P is not None:
+                parts.append(slope_P[prompts_N][:, None])
+                places.append(np.full((len(who), 1), 2 * people))
+            slope_NSQ, place_NS = np.concatenate(parts, axis=1), np.concatenate(places, axis=1)
+            weight_NQ = weight_PQ[prompts_N]
+            mean_NS = np.einsum("nsq,nq->ns", slope_NSQ, weight_NQ)
+            slope += np.bincount(place_NS.ravel(), mean_NS.ravel(), minlength=self.size)
+            if safe:
+                square_NSS = -mean_NS[:, :, None] * mean_NS[:, None, :]
+            else:
+                slope_NSQ -= mean_NS[:, :, None]
+                slope_NSQ *= np.sqrt(weight_NQ)[:, None]
+                square_NSS = slope_NSQ @ slope_NSQ.transpose(0, 2, 1)
+            at = place_NS[:, :, None] * self.size + place_NS[:, None, :]
+            total = np.bincount(at.ravel(), square_NSS.ravel(), minlength=self.size**2)
+            curvature -= total.reshape(self.size, self.size)
+        if not safe:
+            self._add_expected(curvature, tables[4:], weight_PQ)
+        turn = np.concatenate([np.cosh(x[:people]), np.ones(self.size - people)])  # dbeta / dx
+        curvature *= np.outer(turn, turn)
+        if not safe:
+            beta = np.arange(people)
+            curvature[beta, beta] -= slope[:people] * np.sinh(x[:people])
+        slope *= turn
+        nothing = np.zeros((self.size, 0))
+        return Expansion(value, slope, curvature, nothing, np.zeros(0))
+
+    def _full(self, x: Array) -> Array:
+        """Rationalities, side biases, log nu."""
+        rest = x[self.people :] if self.data.ties else np.append(x[self.people :], LOG_NU_NONE)
+        return np.concatenate([np.sinh(x[: self.people]), rest])
+
+    def _add_expected(self, curvature: Array, bends: list[Array], weight_PQ: Array) -> None:
+        data, people = self.data, self.people
+        weight_TQ = data.counts.T @ weight_PQ
+        expected = [np.einsum("tq,tq->t", weight_TQ, bend) for bend in bends]
+        by_person = [np.bincount(data.annotator_T, part, minlength=people) for part in expected]
+        beta = np.arange(people)
+        gamma = people + beta
+        curvature[beta, beta] += by_person[0]
+        curvature[beta, gamma] += by_person[1]
+        curvature[gamma, beta] += by_person[1]
+        curvature[gamma, gamma] += by_person[2]
+        if data.ties:
+            for rows, part in ((beta, by_person[3]), (gamma, by_person[4])):
+                curvature[rows, -1] += part
+                curvature[-1, rows] += part
+            curvature[-1, -1] += expected[5].sum()
 
 
-def _search(
-    x: Array, data: DistinctJudgements, theta_KQ: Array, low: Array, high: Array, change: float
-) -> Array:
-    """L-BFGS-B: careful, so that of several maxima one near the start is found."""
-
-    def down(x: Array) -> tuple[float, Array]:
-        value, slope = value_and_slope(x, data, theta_KQ)
-        return -value, -slope
-
-    bounds, options = list(zip(low, high, strict=True)), {"ftol": change}
-    best: Array = minimize(down, x, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
-    return best
+TAILS = (0.0, 0.1, 0.2, 0.3)
+"""Weights of the tails of rewards (Tukey's h), as likely as each other before anything is seen."""
 
 
-def _climb(
-    x: Array, data: DistinctJudgements, theta_KQ: Array, low: Array, high: Array
-) -> tuple[Array, float, Array] | None:
-    """From close by: quasi-Newton steps (BFGS) that begin with the outer products of the prompts'
-    slopes (Berndt et al. 1974) for the curvature, damped where they fail. Ends where slope' inverse
-    slope, the squared distance to the maximum in standard errors, is below NEAR; None where it does
-    not."""
-    value, slope, information = log_likelihood(x, data, theta_KQ)
-    damping, held = 1e-3, np.zeros(0, dtype=bool)
-    inverse: Array = information
-    for _ in range(STEPS):
-        free = (low < high) & ~((x <= low) & (slope < 0)) & ~((x >= high) & (slope > 0))
-        if not np.array_equal(free, held):
-            inside = information[np.ix_(free, free)]
-            held, inverse = (
-                free,
-                np.linalg.inv(inside + np.diag(damping * np.diag(inside) + 1e-9)).astype(
-                    np.float64
-                ),
-            )
-        step = np.zeros_like(x)
-        step[free] = inverse @ slope[free]
-        if float(slope @ step) < NEAR:
-            return x, value, information
-        tried = np.clip(x + step * min(1.0, LONGEST / float(np.abs(step).max())), low, high)
-        attempt = log_likelihood(tried, data, theta_KQ)
-        gain = attempt[0] - value
-        if gain < 0:
-            damping, held = max(10 * damping, 1e-1), np.zeros(0, dtype=bool)
-            continue
-        inverse = _updated(inverse, (tried - x)[free], (slope - attempt[1])[free])
-        x, (value, slope, information) = tried, attempt
-        if gain < NEAR / 100:
-            return x, value, information
-    return None
-
-
-def _updated(inverse: Array, moved: Array, bent: Array) -> Array:
-    """BFGS: the inverse curvature that explains how the slope changed over the step."""
-    along = float(moved @ bent)
-    if along <= 1e-12:
-        return inverse
-    turned = inverse @ bent
-    gained = (1 + float(bent @ turned) / along) * np.outer(moved, moved) / along
-    crossed = np.outer(turned, moved) / along
-    return inverse + gained - crossed - crossed.T
-
-
-def log_likelihood(
-    x: Array, data: DistinctJudgements, theta_KQ: Array
-) -> tuple[float, Array, Array]:
-    """Marginal log-likelihood, its gradient, and the information matrix (outer products of prompt
-    scores)."""
-    people, tables = data.annotators, _tables(x, data, theta_KQ)
-    value, weight_PQ = _evidence(data, tables[0])
-    slopes_3E = np.empty((3, len(data.row_E)))
-    for start in range(0, len(data.row_E), CHUNK):
-        part = slice(start, start + CHUNK)
-        weight_EQ = weight_PQ[data.prompt_E[part]]
-        for place, table in enumerate(tables[1:]):
-            slopes_3E[place, part] = np.einsum("eq,eq->e", weight_EQ, table[data.row_E[part]])
-    slopes_3E *= data.count_E
-    who = data.annotator_T[data.row_E]
-    columns = np.concatenate([who, people + who, np.full(len(who), 2 * people)])
-    scores = csr_matrix(
-        (slopes_3E.ravel(), (np.tile(data.prompt_E, 3), columns)), shape=(data.prompts, len(x))
-    )
-    return value, np.asarray(scores.sum(0)).ravel(), (scores.T @ scores).toarray()
-
-
-def value_and_slope(x: Array, data: DistinctJudgements, theta_KQ: Array) -> tuple[float, Array]:
-    """The first two of them alone, which is faster."""
-    tables = _tables(x, data, theta_KQ)
-    value, weight_PQ = _evidence(data, tables[0])
-    weight_TQ = data.counts.T @ weight_PQ
-    of_beta, of_gamma, of_nu = (np.einsum("tq,tq->t", weight_TQ, table) for table in tables[1:])
-    by_person = [
-        np.bincount(data.annotator_T, slope, minlength=data.annotators)
-        for slope in (of_beta, of_gamma)
+def fit_crowd(data: DistinctJudgements, options: int) -> tuple[PopulationPosterior, float]:
+    """The posterior of `CrowdLikelihood`'s x, over widths and tails, and the mean tail. `options`:
+    the most that a prompt has. Rewards are known up to their sign: most annotators are taken to be
+    honest."""
+    people = data.annotators
+    populations = [
+        Population("rationality", slice(0, people), usual=0.5, mean=1.2, mean_sd=1.0),
+        Population("side bias", slice(people, 2 * people), usual=0.3, mean_sd=0.5),
     ]
-    return value, np.concatenate([*by_person, [of_nu.sum()]])
+    x = np.concatenate([np.full(people, np.arcsinh(1.0)), np.zeros(people)])
+    if data.ties:
+        populations.append(Population("ties", slice(2 * people, 2 * people + 1), 3.0, mean=-1.0))
+        x = np.append(x, -1.0)
+    models = [CrowdLikelihood(data, points(options, tail=tail)).expand for tail in TAILS]
+    found = fit_populations(models, x, populations)
+    if np.median(found.x[:people]) < 0:
+        turned = np.concatenate([-found.x[:people], found.x[people:]])
+        found = fit_populations(models, turned, populations)
+    return found, float(found.models @ np.array(TAILS))
+
+
+def _forms(prompt_G: Index) -> list[tuple[Index, Index]]:
+    """Prompts with equally many annotators together: their numbers [N], and the places of their
+    (prompt, annotator) pairs [N, J]."""
+    prompts, start, count = np.unique(prompt_G, return_index=True, return_counts=True)
+    return [
+        (prompts[count == j], start[count == j][:, None] + np.arange(j)) for j in np.unique(count)
+    ]
+
+
+def log_probabilities(x: Array, data: DistinctJudgements, theta_KQ: Array) -> Array:
+    """log P of every distinct judgement at every point, by x = rationalities, side biases and log
+    nu: [T, Q]."""
+    return _tables(x, data, theta_KQ, bends=False)[0]
 
 
 def _evidence(data: DistinctJudgements, logp_TQ: Array) -> tuple[float, Array]:
@@ -268,20 +272,18 @@ def _evidence(data: DistinctJudgements, logp_TQ: Array) -> tuple[float, Array]:
     return float((top_P + np.log(total_P / logp_TQ.shape[1])).sum()), weight_PQ
 
 
-def _tables(x: Array, data: DistinctJudgements, theta_KQ: Array) -> list[Array]:
-    """log P of every distinct judgement at every point, and its slopes in beta, gamma and log nu:
-    [T, Q] each."""
-    parts = [_table(x, block, theta_KQ, data.annotators) for block in data.blocks]
+def _tables(x: Array, data: DistinctJudgements, theta_KQ: Array, bends: bool) -> list[Array]:
+    """Of every distinct judgement at every point [T, Q]: log P; its slopes in beta, gamma and log
+    nu; where asked for, its negative curvatures (beta beta, beta gamma, gamma gamma, beta nu, gamma
+    nu, nu nu)."""
+    parts = [_table(x, block, theta_KQ, data.annotators, bends) for block in data.blocks]
     return [np.concatenate(part) if len(part) > 1 else part[0] for part in zip(*parts, strict=True)]
 
 
-def _table(
-    x: Array, block: _Block, theta_KQ: Array, people: int
-) -> tuple[Array, Array, Array, Array]:
-    """log P of each distinct judgement at each point, and its slopes in beta, gamma and log nu: [T,
-    Q] each."""
-    beta, gamma, log_nu = x[:people], x[people:-1], float(x[-1])
-    tables = tuple(np.empty((len(block.tied_T), theta_KQ.shape[1])) for _ in range(4))
+def _table(x: Array, block: _Block, theta_KQ: Array, people: int, bends: bool) -> list[Array]:
+    beta, gamma, log_nu = x[:people], x[people : 2 * people], float(x[-1])
+    size = len(block.tied_T), theta_KQ.shape[1]
+    tables = [np.zeros(size) for _ in range(10 if bends else 4)]
     for start in range(0, len(block.tied_T), CHUNK):
         part = slice(start, start + CHUNK)
         theta, place, who = (
@@ -290,25 +292,23 @@ def _table(
             block.annotator_T[part],
         )
         u_KTQ = utility(theta, place, beta[who][:, None], gamma[who][:, None])
-        logp, slope, of_nu = _choice(u_KTQ, block.tied_T[part, None], block.best_worst, log_nu)
-        for into, values in zip(
-            tables, (logp, (slope * theta).sum(0), (slope * place).sum(0), of_nu), strict=True
-        ):
+        if len(u_KTQ) == 2 and not block.best_worst:
+            outcome = np.where(block.tied_T[part, None], TIE, FIRST)
+            terms = comparison(u_KTQ[0] - u_KTQ[1], outcome, log_nu)
+            apart, placed = theta[0] - theta[1], place[0] - place[1]
+            found = [terms.log_p, terms.slope * apart, terms.slope * placed, terms.slope_nu]
+            if bends:
+                dd, dn, nn = (-bend for bend in terms.curvature)
+                found += [dd * apart**2, dd * apart * placed, dd * placed**2]
+                found += [dn * apart, dn * placed, nn]
+        else:
+            choice, bent = (
+                (best_worst, best_worst_bend) if block.best_worst else (ranking, ranking_bend)
+            )
+            log_p, slope = choice(u_KTQ)
+            found = [log_p, (slope * theta).sum(0), (slope * place).sum(0)]
+            if bends:
+                found += [np.zeros(1), *bent(u_KTQ, theta, np.broadcast_to(place, theta.shape))]
+        for into, values in zip(tables, found, strict=False):
             into[part] = values
-    return tables[0], tables[1], tables[2], tables[3]
-
-
-def _choice(
-    u_KTQ: Array, tied_T1: NDArray[np.bool_], best_worst: bool, log_nu: float
-) -> tuple[Array, Array, Array | float]:
-    """log P of each judgement, its slope in each utility, and in log nu. Options come best
-    first."""
-    if len(u_KTQ) == 2 and not best_worst:
-        outcome = np.where(tied_T1, TIE, FIRST)
-        outcome_terms = comparison(u_KTQ[0] - u_KTQ[1], outcome, log_nu)
-        return (
-            outcome_terms.log_p,
-            np.stack([outcome_terms.slope, -outcome_terms.slope]),
-            outcome_terms.slope_nu,
-        )
-    return (*(best_worst_choice if best_worst else ranking)(u_KTQ), 0.0)
+    return tables

@@ -6,8 +6,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
+from accord.feedback.better import Voters, better_probabilities
+from accord.feedback.crowd_likelihood import CrowdJudgement
 from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement, pairs_said
 from accord.learning.preference import Pair
+from accord.statistics.intervals import Array
 
 
 def preference_pairs(groups: Sequence[JudgedGroup]) -> list[Pair]:
@@ -63,41 +68,83 @@ def decided_pairs(
     """(one DPO pair per two responses, decided by the votes of all annotators together; how many
     stay undecided).
 
-    Log-odds of "i over j" are the sum of the voters' rationalities, so reliable annotators count
-    more, a contrarian's vote counts the other way and a side-picker's hardly at all. A vote with
-    doubt e counts 1 - 2e; among voters of different weight each has a say in proportion to its own.
-    The doubt that remains becomes a soft label; pairs with log-odds below `least` are undecided and
-    left out. A pair's weight is the mean of its voters', whose rankings share theirs among their
-    pairs.
+    P("i is better than j") is its posterior probability given all that was said about the prompt
+    (`feedback/better.py`): reliable annotators count more, a contrarian's vote counts the other way
+    and a side-picker's hardly at all. A vote with doubt e is 1 - e of a vote and e of its opposite;
+    only ratios of weights count. The doubt that remains becomes a soft label; pairs with log-odds
+    below `least` are undecided and left out. A pair's weight is the mean of its voters', whose
+    rankings share theirs among their pairs.
     """
-    rationality = effects.rationality_A.tolist()
+    probabilities = posterior_labels(groups, effects)
     pairs, undecided = [], 0
-    for group in groups:
-        votes: dict[
-            tuple[int, int], list[tuple[float, float, float]]
-        ] = {}  # log-odds, say, share of the weight
+    for group, p_KK in zip(groups, probabilities, strict=True):
+        shares: dict[tuple[int, int], list[float]] = {}
         for judgement in group.judgements:
             said = judgement.pairs
-            vote = rationality[judgement.annotator] * (1 - 2 * judgement.doubt)
-            for better, worse in said:
-                key, sign = ((better, worse), 1) if better < worse else ((worse, better), -1)
-                votes.setdefault(key, []).append(
-                    (sign * vote, judgement.weight, judgement.weight / len(said))
-                )
-        for (i, j), cast in votes.items():
+            for one, other in said:
+                key = min(one, other), max(one, other)
+                shares.setdefault(key, []).append(judgement.weight / len(said))
+        for (i, j), cast in shares.items():
             if group.same(i, j):
                 continue  # counted by `equal_pairs`
-            value = sum(odds * say for odds, say, _ in cast) / (
-                sum(say for _, say, _ in cast) / len(cast)
-            )
-            undecided += abs(value) < least
-            if abs(value) >= least:
-                better, worse = (i, j) if value > 0 else (j, i)
-                share = sum(part for _, _, part in cast) / len(cast)
-                pairs.append(
-                    _pair(group, better, worse, share, doubt=1 / (1 + math.exp(abs(value))))
-                )
+            better, worse = (i, j) if p_KK[i, j] >= p_KK[j, i] else (j, i)
+            doubt = float(p_KK[worse, better])
+            if doubt > 1 / (1 + math.exp(least)):
+                undecided += 1
+                continue
+            pairs.append(_pair(group, better, worse, sum(cast) / len(cast), doubt))
     return pairs, undecided
+
+
+LEAST_DOUBT = 1e-4
+"""The points cannot tell smaller ones."""
+
+
+def posterior_labels(groups: Sequence[JudgedGroup], effects: AnnotatorEffects) -> list[Array]:
+    """P(response i is better than response j | all judgements of the group): [K, K] per group."""
+    rows, prompts, counts = [], [], []
+    for number, group in enumerate(groups):
+        weights = [j.weight for j in group.judgements]
+        unit = sum(weights) / (sum(w * w for w in weights) or 1.0)
+        for judgement in group.judgements:
+            for row, count in _crowd_judgements(judgement):
+                rows.append(row)
+                prompts.append(number)
+                counts.append(count * judgement.weight * unit)
+    known = effects.rationality_A.detach().double().numpy()
+    doubt = np.zeros(len(known)) if effects.doubt_A is None else effects.doubt_A.double().numpy()
+    side = effects.side_bias_A.detach().double().numpy()
+    voters = Voters(known, doubt, side, float(effects.log_nu), effects.tail)
+    sizes = [len(group.group.responses) for group in groups]
+    found = better_probabilities(rows, prompts, sizes, voters, counts)
+    return [np.clip(p, LEAST_DOUBT, 1 - LEAST_DOUBT) for p in found]
+
+
+def _crowd_judgements(judgement: Judgement) -> list[tuple[CrowdJudgement, float]]:
+    """As `crowd_likelihood` reads them, and how often each counts; what has no likelihood there
+    (rankings with ties, one chosen over several that are not compared) by its pairs, K - 1 votes in
+    all at most."""
+    options, shown, who = judgement.options, judgement.shown_at, judgement.annotator
+    places = dict.fromkeys(options, 0.0)
+    if shown is not None:
+        last = max(1, len(options) - 1)
+        places = {o: 0.5 - at / last for o, at in zip(options, shown, strict=True)}
+
+    def row(ordered: Sequence[int], tied: bool = False, best_worst: bool = False) -> CrowdJudgement:
+        return CrowdJudgement(
+            tuple(ordered), tuple(places[o] for o in ordered), tied, who, best_worst
+        )
+
+    if judgement.kind == "tie":
+        return [(row(options, tied=True), 1.0)]
+    if judgement.kind == "best_worst":
+        return [(row(options, best_worst=True), 1.0)]
+    if judgement.kind == "order" and not judgement.tied:
+        e = judgement.doubt
+        both = [(row(options), 1 - e)]
+        return [*both, (row(options[::-1]), e)] if e else both
+    share = min(1.0, 2 / len(options))
+    return [(row(pair), share) for pair in judgement.pairs]
 
 
 def _pair(group: JudgedGroup, better: int, worse: int, weight: float, doubt: float) -> Pair:

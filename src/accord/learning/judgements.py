@@ -166,7 +166,9 @@ class RatingScale:
 class AnnotatorEffects:
     """What turns rewards into the utilities and answers of each annotator (index a).
 
-    rationality_A, side_bias_A: beta and gamma among options; log_nu: log tie parameter.
+    rationality_A, side_bias_A: beta and gamma among options; log_nu: log tie parameter; doubt_A:
+    standard deviation of asinh beta where it was estimated (None: known); tail: of the rewards that
+    beta is per standard deviation of.
     sharpness_A, offset_A: kappa and o in the utility kappa * r + o that is compared with a scale's
     thresholds; thresholds: ascending [L]
     per scale. Everybody equal and unbiased: `AnnotatorEffects.none(A)`.
@@ -178,6 +180,8 @@ class AnnotatorEffects:
     sharpness_A: Tensor | None = None
     offset_A: Tensor | None = None
     thresholds: tuple[Tensor, ...] = field(default=())
+    doubt_A: Tensor | None = None
+    tail: float = 0.0
 
     @classmethod
     def none(cls, annotators: int = 1, log_nu: float = -1.0) -> AnnotatorEffects:

@@ -66,13 +66,15 @@ expected information), for steps where the exact one is not."""
 @dataclass(frozen=True)
 class PopulationPosterior:
     """x: mean [N]; covariance of the dense ones [D, D]; variance of the light ones [K];
-    log_likelihood at the mode; widths by population, those given as points."""
+    log_likelihood at the mode; widths by population, those given as points; models: probability of
+    each of the likelihoods."""
 
     x: Array
     covariance: Array
     light_variance: Array
     log_likelihood: float
     widths: dict[str, Interval]
+    models: Array
 
     @property
     def errors(self) -> Array:
@@ -90,25 +92,44 @@ NEAR = 1e-3
 """The same while widths are still looked for."""
 CLOSE = 0.1
 """Standard errors of a log width to which its most likely value is found."""
-MANY = 30.0
+MANY = 20.0
 """Information on a log width from which it is as good as normal, and three nodes are enough."""
-FEW_NODES, NODES = 3, 7
+FEW_NODES, NODES = 3, 5
 
 
 def fit_populations(
-    likelihood: Likelihood, x: Array, populations: Sequence[Population]
+    likelihoods: Likelihood | Sequence[Likelihood],
+    x: Array,
+    populations: Sequence[Population],
+    prior: Sequence[float] = (),
 ) -> PopulationPosterior:
-    """The posterior of x, all learned widths integrated out. `x`: where to begin. Raises RunError
-    where the search does not settle."""
+    """The posterior of x, all learned widths integrated out. `x`: where to begin. Several
+    `likelihoods` are models with these `prior` probabilities: they are averaged over too. Raises
+    RunError where the search does not settle."""
     learned = [p for p in populations if p.width is None]
-    search = _Search(likelihood, populations)
+    models = [likelihoods] if callable(likelihoods) else list(likelihoods)
+    searches = [_Search(likelihood, populations) for likelihood in models]
+    search = searches[0]
     centre, information = search.centre(x)
+    modes = [centre]
+    for other in searches[1:]:
+        modes.append(other.beside(max(modes, key=lambda mode: mode.evidence)))
+    log_prior = np.log(np.array(prior or [1.0] * len(models)))
+    best = int(np.argmax([mode.evidence for mode in modes] + log_prior))
+    if best:
+        search = searches[best]
+        centre, information = search.centre(modes[best].x, modes[best].log_width)
+        modes = [other.beside(centre) for other in searches]
+        modes[best] = centre
     mean, covariance, light = centre.x, centre.covariance, centre.light_variance
     widths = {
         p.name: Interval(p.width, p.width, p.width) for p in populations if p.width is not None
     }
-    for number, population in enumerate(learned):
-        line = search.line(centre, number, information[number])
+    lines = [search.line(centre, number, information[number]) for number in range(len(learned))]
+    evidence = np.array([mode.evidence for mode in modes]) + log_prior
+    weights = np.exp(evidence - evidence.max())
+    between = _Line(modes, weights / weights.sum(), 0)
+    for line in [*lines, between] if len(modes) > 1 else lines:
         average = line.weights @ line.x
         apart = line.x - average
         dense = len(covariance)
@@ -119,8 +140,9 @@ def fit_populations(
         covariance = covariance + (line.weights[:, None] * apart[:, :dense]).T @ apart[:, :dense]
         light = light + line.average([m.light_variance for m in line.modes]) - centre.light_variance
         light = light + line.weights @ apart[:, dense:] ** 2
+    for population, line in zip(learned, lines, strict=True):
         widths[population.name] = line.width
-    return PopulationPosterior(mean, covariance, light, centre.value, widths)
+    return PopulationPosterior(mean, covariance, light, centre.value, widths, between.weights)
 
 
 @dataclass(frozen=True)
@@ -319,9 +341,14 @@ class _Search:
             step[number] = np.clip(slope / information[number], -1.0, 1.0)
         return step, information
 
-    def centre(self, x: Array) -> tuple[_Mode, Array]:
+    def beside(self, mode: _Mode) -> _Mode:
+        """This model's mode at the widths of another's, close by."""
+        return self._climb(mode.x, mode.log_width, NEAR)
+
+    def centre(self, x: Array, log_width: Array | None = None) -> tuple[_Mode, Array]:
         """The mode at the most likely widths, and the information on each log width there."""
-        mode = self._climb(x, self.usual.copy(), NEAR if self.learned else SETTLED)
+        start = self.usual.copy() if log_width is None else log_width
+        mode = self._climb(x, start, NEAR if self.learned else SETTLED)
         for _ in range(STEPS):
             step, information = self._scored(mode)
             while np.abs(step * np.sqrt(information)).max(initial=0.0) > CLOSE:

@@ -34,6 +34,7 @@ from accord.runs.stages.answers import THUMB, RatingScales, answers, bad, find_s
 from accord.runs.stages.grouping import GroupReader, Tokens, unordered
 from accord.runs.stages.lengths import apply_lengths
 from accord.runs.stages.usable import Response, prompt_key, responses, row_name, usable
+from accord.statistics.intervals import Z95
 from accord.text.encoding import Encoder, Example, Prompt
 from accord.text.steps import decoder
 
@@ -265,6 +266,7 @@ def annotator_effects(
         return AnnotatorEffects.none(max(1, len(annotators)))
     estimates = json.loads(path.read_text())
     known = {row["annotator"]: row for row in estimates["annotators"]}
+    unknown = {"rationality": 1.0, "side_bias": 0.0}
     missing = [
         name for name in annotators if name not in known and (needed is None or name in needed)
     ]
@@ -273,11 +275,17 @@ def annotator_effects(
             f"{path} has no estimate for annotators {missing[:3]}",
             "use the estimates of the same feedback",
         )
-
-    def each(effect: str, otherwise: float) -> torch.Tensor:
-        return torch.tensor(
-            [float(known[name][effect]) if name in known else otherwise for name in annotators]
-        )
-
-    tie = float(torch.log(torch.tensor(max(estimates["tie"], 1e-4))))
-    return AnnotatorEffects(each("rationality", 1.0), each("side_bias", 0.0), tie)
+    rows = [known.get(name, unknown) for name in annotators]
+    ends = torch.tensor(
+        [
+            [float(row.get(end, row["rationality"])) for row in rows]
+            for end in ("rationality_low", "rationality_high")
+        ]
+    ).reshape(2, -1)
+    return AnnotatorEffects(
+        torch.tensor([float(row["rationality"]) for row in rows]),
+        torch.tensor([float(row["side_bias"]) for row in rows]),
+        float(torch.log(torch.tensor(max(estimates["tie"], 1e-4)))),
+        doubt_A=(ends[1].asinh() - ends[0].asinh()) / (2 * Z95),
+        tail=float(estimates.get("tail", 0.0)),
+    )

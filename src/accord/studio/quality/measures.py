@@ -16,7 +16,7 @@ from sqlalchemy import select
 
 from accord.errors import DataError
 from accord.feedback.agreement_kinds import measure_all
-from accord.feedback.annotator_model import TOO_WIDE, estimate
+from accord.feedback.annotator_model import estimate
 from accord.feedback.drift import drift
 from accord.feedback.gold_checks import DetectionPower, GoldRule, detection_power
 from accord.feedback.poisoning import Poisoning, VotesAlike, check_poisoning, votes_alike
@@ -25,7 +25,7 @@ from accord.feedback.records import Feedback
 from accord.feedback.scales import attributes, rating_scales
 from accord.feedback.tastes import Tastes, tastes
 from accord.feedback.votes import Objects
-from accord.statistics.intervals import Z95, Interval, around, share
+from accord.statistics.intervals import Z95, Interval, share
 from accord.studio.people.members import members, settings_of
 from accord.studio.storage.database import Database
 from accord.studio.storage.tables import Account, Answer, Item, Project
@@ -335,8 +335,7 @@ def people(snapshot: ProjectSnapshot) -> People:
                 public in snapshot.trusted,
                 len(mine),
                 median(times) if times else None,
-                None if guessed is None else _told(guessed.rationality, guessed.rationality_error),
-                None if guessed is None else _told(guessed.side_bias, guessed.side_bias_error),
+                *((None, None) if guessed is None else guessed.told()),
                 None
                 if scale is None or scales.value is None
                 else _less(scale.offset, scales.value.offset),
@@ -353,11 +352,6 @@ def people(snapshot: ProjectSnapshot) -> People:
         Measured(None if watched.value is None else len(watched.value.annotators), watched.why),
         rated[0] if rated else None,
     )
-
-
-def _told(value: float, error: float) -> Interval | None:
-    """The estimate, unless it says nothing: an interval wider than what people can differ by."""
-    return around(value, error) if error < TOO_WIDE else None
 
 
 def _less(interval: Interval, by: float) -> Interval:
