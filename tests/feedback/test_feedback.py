@@ -186,6 +186,11 @@ def test_store_adds_once_filters_and_exports(tmp_path: Path) -> None:
         assert (again.new, again.repeated) == (len(records) - 10, 10)
         assert list(store.records()) == records
         assert {r.kind for r in store.records(kind="ranking")} == {"ranking"}
+        for who in {r.annotator for r in records}:
+            mine = [r for r in records if r.annotator == who]
+            assert list(store.records(annotator=who)) == mine
+            both = [r for r in mine if r.kind == "ranking"]
+            assert list(store.records("ranking", who)) == both
         assert (
             sum(n for kinds in store.counts().values() for n in kinds.values())
             == len(store)

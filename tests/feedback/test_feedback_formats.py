@@ -14,7 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accord.errors import AccordError, ConfigError, DataError
-from accord.feedback.formats import EXPORTS, arena, check_file, export_rows, plain, read_feedback
+from accord.feedback.formats import (
+    EXPORTS,
+    arena,
+    check_file,
+    export_rows,
+    open_webui,
+    plain,
+    read_feedback,
+)
 from accord.feedback.formats.values import RowError
 from accord.feedback.records import Feedback
 
@@ -343,3 +351,20 @@ def test_a_missing_turn_of_an_arena_battle_is_named(
 ) -> None:
     with pytest.raises(RowError, match=f"^a turn of {missing} is missing$"):
         arena._interleaved(prompt, reply, "response_b")
+
+
+@pytest.mark.parametrize(
+    "row", [{}, {"snapshot": {}}, {"snapshot": None}, {"snapshot": {"chat": {"chat": []}}}]
+)
+def test_a_chat_without_its_snapshot_is_said(row: dict[str, Any]) -> None:
+    with pytest.raises(RowError, match="no snapshot of the chat"):
+        open_webui._chat(row)
+
+
+def test_the_messages_of_a_snapshot_are_by_their_ids() -> None:
+    def row(messages: Any) -> dict[str, Any]:
+        return {"snapshot": {"chat": {"chat": {"history": {"messages": messages}}}}}
+
+    assert open_webui._chat(row({"m": {"role": "user"}})) == {"m": {"role": "user"}}
+    with pytest.raises(RowError, match="not an object that maps ids"):
+        open_webui._chat(row([{"role": "user"}]))

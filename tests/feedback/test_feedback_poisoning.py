@@ -5,11 +5,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from accord.errors import DataError
+from accord.feedback import poisoning
 from accord.feedback.formats import read_feedback
 from accord.feedback.leaving_out import FitsToOthers
 from accord.feedback.poisoning import (
@@ -173,3 +176,33 @@ def test_where_nobody_else_voted_everybody_counts() -> None:
     votes = simulated_votes(np.random.default_rng(4), 50, np.zeros(3), np.zeros(1))
     start = fit(votes, PLAIN)
     assert FitsToOthers(votes, start).than(0) is start
+
+
+@pytest.mark.parametrize(
+    ("people", "rate", "limit"),
+    [
+        (9, 0.1, 9.0),
+        (9, 0.2, 8.0),
+        (9, 0.29, 8.0),
+        (9, 0.5, 5.0),
+        (9, 0.09, 0.0),
+        (1, 0.5, 0.0),
+        (2, 0.5, 2.0),
+        (2, 0.3, 0.0),
+    ],
+)
+def test_the_usual_limit_is_what_a_share_of_the_trusted_exceed(
+    people: int, rate: float, limit: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their largest |Z| are 1, 2, 3, ...; half of them negative."""
+    monkeypatch.setattr(poisoning, "FitsToOthers", lambda *_: SimpleNamespace(than=lambda k: k))
+    monkeypatch.setattr(
+        poisoning,
+        "target_scores",
+        lambda k, _: [SimpleNamespace(z=0.5), SimpleNamespace(z=(k + 1) * (-1) ** k)],
+    )
+    good: Any = SimpleNamespace(
+        producers=("a", "b"), annotator=np.arange(people), where=lambda which: which
+    )
+    start: Any = None
+    assert poisoning._usual(good, start, np.arange(people), rate) == limit

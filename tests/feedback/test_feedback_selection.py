@@ -6,6 +6,8 @@ import json
 from collections import Counter
 from dataclasses import asdict
 from itertools import combinations
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from accord.feedback.records import Feedback
 from accord.feedback.selection import (
     Candidate,
     Goal,
+    _Pool,
     candidates_of,
     information,
     posterior,
@@ -196,3 +199,14 @@ def test_the_saving_is_measured_with_an_interval() -> None:
     assert costly.verdict.startswith("costs")
     with pytest.raises(DataError, match="needs 60"):
         saving(random.where(np.arange(800) < 20), same)
+
+
+def test_of_a_pair_the_prompt_judged_least_is_asked_and_counted() -> None:
+    known: Any = SimpleNamespace(names=("a", "b"), mean_P=np.zeros(2), covariance_PP=np.eye(2))
+    prompts = ["p", "p", "q", "r"]
+    candidates = [Candidate(p, ("x", str(n)), ("a", "b")) for n, p in enumerate(prompts)]
+    pool = _Pool(known, candidates, set(), Counter({"r": 2}), None)
+    picked = [pool.take(0, 0.0, "").candidate.prompt for _ in prompts]
+    assert picked == ["p", "q", "p", "r"]
+    assert pool.judged == {"p": 2, "q": 1, "r": 3}
+    assert not pool.open.any()
