@@ -227,8 +227,8 @@ class Covering:
         return sorted(names, key=lambda name: (self.seconds[name], name))
 
     def of(self, path: str, source: str, lines: range) -> list[str]:
-        """Those that execute `lines`. Of lines that importing executes, all that use the file, then
-        the others that stand beside them: what looks at a class alone executes no line of it."""
+        """Those that execute `lines`. Of lines that importing executes, all that use the file and
+        those that stand beside them: what looks at a class alone executes no line of it."""
         inside = [
             node
             for node in ast.walk(ast.parse(source))
@@ -239,9 +239,9 @@ class Covering:
         if inside:
             return self.tests(path, lines)
         users = self.tests(path, range(1, source.count("\n") + 2))
-        beside = {name.partition("::")[0] for name in users}
-        others = {name for name in self.seconds if name.partition("::")[0] in beside} - set(users)
-        return users + sorted(others, key=lambda name: (self.seconds[name], name))
+        files = {name.partition("::")[0] for name in users}
+        beside = [name for name in self.seconds if name.partition("::")[0] in files]
+        return sorted(beside, key=lambda name: (self.seconds[name], name))
 
     def within(self, names: Sequence[str], budget: float) -> list[str]:
         """As many of them as fit `budget` seconds; at least one."""

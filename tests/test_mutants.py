@@ -77,7 +77,7 @@ def test_a_line_that_importing_runs_is_tried_by_all_tests_beside(
     covering.seconds = {"a.py::one": 3.0, "a.py::two": 2.0, "a.py::three": 1.0, "b.py::four": 0.1}
     monkeypatch.setattr(covering, "tests", lambda path, lines: ["a.py::one"])
     source = "X = 1\n\n\ndef f():\n    return X\n"
-    beside = ["a.py::one", "a.py::three", "a.py::two"]
+    beside = ["a.py::three", "a.py::two", "a.py::one"]
     assert covering.of("f.py", source, range(1, 2)) == beside
     assert covering.of("f.py", source, range(4, 5)) == beside
     assert covering.of("f.py", source, range(5, 6)) == ["a.py::one"]

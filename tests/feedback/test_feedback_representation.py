@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import FrozenInstanceError, asdict
 
 import numpy as np
 import pytest
@@ -79,3 +79,11 @@ def test_small_groups_are_hidden_and_cannot_be_read_off() -> None:
 def test_nothing_said_is_nothing_shown() -> None:
     records, _ = crowd({UNKNOWN: 6}, items=3)
     assert representation(records, {}) == []
+
+
+def test_what_was_measured_cannot_be_changed() -> None:
+    records, attributes = crowd({"north": 6, "south": 6}, items=4)
+    (found,) = representation(records, attributes)
+    for value, name in ((found, "groups"), (found.groups[0], "share")):
+        with pytest.raises(FrozenInstanceError):
+            setattr(value, name, None)

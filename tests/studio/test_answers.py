@@ -178,6 +178,9 @@ def test_a_chat_is_a_comparison_per_turn() -> None:
     with pytest.raises(AnswerError, match="went on with") as refused:
         judged("chat", {"turns": [{"tie": True}, {"tie": True}, {"tie": True}]}, turns=turns)
     assert refused.value.field == "turns.1.continued"
+    for said, count in (([{"tie": True}] * 2, 2), ([{"tie": True}] * 4, 4), ({}, 0), (None, 0)):
+        with pytest.raises(AnswerError, match=f"3 turns were shown, {count} are judged"):
+            judged("chat", {"turns": said}, turns=turns)
 
 
 # --- what does not --------------------------------------------------------------------------------

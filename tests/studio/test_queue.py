@@ -455,7 +455,15 @@ def test_strangers_the_removed_and_auditors_get_nothing(db: Database) -> None:
 
 @pytest.mark.parametrize(
     "timing",
-    [{"active_seconds": float("nan")}, {"active_seconds": -1}, {"speed": 3}, {"input": "brain"}],
+    [
+        {"active_seconds": float("nan")},
+        {"active_seconds": -1},
+        {"first_key_seconds": -0.1},
+        {"hidden_seconds": float("inf")},
+        {"speed": 3},
+        {"input": "brain"},
+        {"interface": "x" * 65},
+    ],
 )
 def test_timing_is_checked(db: Database, timing: dict[str, Any]) -> None:
     made = project(db)
@@ -829,3 +837,11 @@ def test_the_progress_of_a_project_is_its_own(db: Database) -> None:
     assert [(p.items, p.slots, p.filled) for p in seen] == [(1, 1, 1), (3, 9, 2), (2, 4, 2)]
     assert [(p.leased, p.extra) for p in seen] == [(0, 0)] * 3
     assert [p.complete for p in seen] == [1, 0, 1]
+
+
+def test_timing_is_taken_to_its_ends(db: Database) -> None:
+    made = project(db, pairs(1))
+    ann = person(db, "ann", made)
+    given = {"active_seconds": 0, "first_key_seconds": 0, "hidden_seconds": 0, "input": "touch"}
+    receipt = answer(db, ann, served(db, made, ann), **given, interface="x" * 64)
+    assert (receipt.state, receipt.repeated) == ("live", False)
