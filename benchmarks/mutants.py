@@ -432,7 +432,7 @@ def main() -> None:
     parser.add_argument("--tests", nargs="+", default=["tests"], help="the tests to judge by")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "mutants")
-    parser.add_argument("--again", action="store_true", help="survivors once more")
+    parser.add_argument("--again", action="store_true", help="the survivors alone")
     parser.add_argument("--cover", action="store_true", help="find anew what the tests cover")
     parser.add_argument("--report", action="store_true", help="only print what the results say")
     given = parser.parse_args()
@@ -447,8 +447,8 @@ def main() -> None:
     for room in rooms:
         known = read(results)
         alive = {key for key, row in known.items() if row["outcome"] != "killed"}
-        done = set(known) - (alive if given.again else set())
-        todo = [m for m in drawn(room, given.sample, given.seed) if m.key not in done]
+        sample = drawn(room, given.sample, given.seed)
+        todo = [m for m in sample if (m.key in alive if given.again else m.key not in known)]
         random.Random(given.seed).shuffle(todo)
         parts = [todo[i :: given.workers] for i in range(given.workers)]
         forked(*(partial(work, part, folder, results, given.budget) for part in parts if part))

@@ -323,3 +323,14 @@ def test_any_json_is_a_record_or_an_answer_error(task: str, answer: dict[str, An
     except AnswerError:
         return
     records(found, [option["id"] for option in options(settings(task).options[0])])
+
+
+def test_words_beside_a_choice_are_kept_with_it() -> None:
+    choice = {"preferred": "o0"}
+    for mode in ("optional", "required"):
+        found = judged("comparison", choice | {"critique": " Shorter. "}, critique=mode)
+        assert found.answer["critique"] == " Shorter. "
+        assert found.meta["rationale"] == " Shorter. "
+    found = judged("comparison", choice, critique="optional")
+    assert "critique" not in found.answer
+    assert "rationale" not in found.meta

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import event, func, select
 from studio_rooms import Clock, answer, key, pairs, person, project, served
 
@@ -16,7 +17,7 @@ from accord.feedback.records import Feedback
 from accord.studio.errors import AnswerError, Conflict, NotAllowed, NotHere
 from accord.studio.projects import editing
 from accord.studio.projects.settings import ProjectSettings
-from accord.studio.queue import assigning
+from accord.studio.queue import assigning, bodies
 from accord.studio.storage import events
 from accord.studio.storage.database import Database
 from accord.studio.storage.tables import Account, Answer, Event, Item, Membership, Slot, View
@@ -845,3 +846,52 @@ def test_timing_is_taken_to_its_ends(db: Database) -> None:
     given = {"active_seconds": 0, "first_key_seconds": 0, "hidden_seconds": 0, "input": "touch"}
     receipt = answer(db, ann, served(db, made, ann), **given, interface="x" * 64)
     assert (receipt.state, receipt.repeated) == ("live", False)
+
+
+def test_a_category_is_known_by_its_very_name(db: Database) -> None:
+    """Whatever its signs stand for in a pattern."""
+    name, others = "50% off_", ["50 per cent off_", "50% offs", "50 off_", "off"]
+    items = [
+        {**item, "categories": [c]} for item, c in zip(pairs(9), [name, *others], strict=False)
+    ]
+    made = project(db, items, categories=[{"name": c} for c in (name, *others)])
+    ann = person(db, "ann", made, preferences={"opted_out": [name]})
+    seen = []
+    while isinstance(view := assigning.next_view(db, made, ann), assigning.Served):
+        seen += view.categories
+        answer(db, ann, view)
+    assert sorted(seen) == sorted(others)
+
+
+@pytest.mark.parametrize("reason", ["please wait", None])
+def test_who_is_paused_is_told_why(db: Database, reason: str | None) -> None:
+    made = project(db, pairs(1))
+    ann = person(db, "ann", made)
+    with db.write() as session:
+        editing.set_member_state(session, made, ann, "quarantined", reason, db.now(), None)
+    found = assigning.next_view(db, made, ann)
+    assert isinstance(found, assigning.Nothing)
+    assert found.detail == (reason or "Your work here was paused by a manager.")
+
+
+def test_seconds_are_numbers_and_not_many() -> None:
+    seconds: TypeAdapter[float] = TypeAdapter(bodies.Seconds)
+    assert seconds.validate_python(0) == 0
+    assert seconds.validate_python(1e9 - 1) == 1e9 - 1
+    for wrong in (-0.1, 1e9, "5", True, None, float("nan")):
+        with pytest.raises(ValidationError):
+            seconds.validate_python(wrong)
+
+
+def test_what_was_dealt_with_takes_no_draft(db: Database) -> None:
+    made = project(db, pairs(2))
+    ann = person(db, "ann", made)
+    answered = served(db, made, ann)
+    draft = {"preferred": answered.order[0]}
+    assigning.save_draft(db, made, ann, answered.view_id, answered.lease, draft)
+    answer(db, ann, answered)
+    skipped = served(db, made, ann)
+    assigning.skip(db, made, ann, skipped.view_id, skipped.lease, "unsure")
+    for view in (answered, skipped):
+        with pytest.raises(Conflict, match="in another window"):
+            assigning.save_draft(db, made, ann, view.view_id, view.lease, draft)
