@@ -84,6 +84,11 @@ def test_the_command_writes_json_and_the_pages_table(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     (row,) = json.loads(out.read_text())
+    kept = row | {"setting": "20 prompts, 80%", "coverage": 0.5}
+    gone = row | {"setting": "of a cell that is no more"}
+    out.write_text(json.dumps([kept, gone, row | {"coverage": 0.4}]))
+    again = command.merged(out, [registry.Measured(**row)])
+    assert [one.coverage for one in again] == [row["coverage"], 0.5]
     assert (row["name"], row["units"], row["simulations"]) == ("win rate", 10, 20)
     text = page.read_text()
     assert text.startswith("before\n")
@@ -91,4 +96,4 @@ def test_the_command_writes_json_and_the_pages_table(tmp_path: Path) -> None:
     assert "old" not in text
     assert "| win rate | 10 prompts, 80% |" in text
     with pytest.raises(ValueError, match="has no <!-- coverage"):
-        command.write_docs(out, [], 1)
+        command.write_docs(out, [])

@@ -19,7 +19,7 @@ from accord.examine.rows import columns
 from accord.feedback.agreement import measure as measure_agreement
 from accord.feedback.agreement_kinds import measure_all
 from accord.feedback.records import Feedback
-from accord.statistics.clusters import clustered, clustered_share
+from accord.statistics.clusters import clustered, clustered_share, jackknife
 from accord.statistics.intervals import Interval, difference, share
 from accord.statistics.means import (
     Estimate,
@@ -284,3 +284,42 @@ def test_arms_are_compared_on_the_prompts_they_share() -> None:
     blind = [row | {"gold": None} for row in two]
     arms = {"a": ArmRows("ppo", [(1, one)]), "b": ArmRows("dpo", [(1, blind)])}
     assert measure(base, arms).arm_pairs == []
+
+
+def test_the_jackknife_of_a_mean_is_its_variance() -> None:
+    x = np.random.default_rng(0).normal(size=40)
+    found = jackknife(
+        np.stack([x, np.ones(40)], 1), lambda rows: rows[..., 0] / rows[..., 1], chunk=7
+    )
+    assert found == pytest.approx(x.var(ddof=1) / 40, rel=1e-3)
+
+
+def test_where_all_prompts_agree_the_prompts_count_and_not_their_samples() -> None:
+    found = share_mean([1.0] * 40, np.repeat(np.arange(5), 8).tolist())
+    assert (found.low, found.high) == pytest.approx((share(5, 5).low, 1.0))
+
+
+def test_an_interval_reaches_further_to_the_side_of_a_long_tail() -> None:
+    x = np.array([0.0, 0.1, 0.2, 0.3, 0.4, 6.0])
+    found, turned = clustered_mean(x), clustered_mean(-x)
+    half = stats.t.ppf(0.975, 5) * found.error
+    assert found.low == pytest.approx(found.value - half)
+    assert found.high is not None
+    assert found.high > found.value + 1.2 * half
+    assert (turned.low, turned.high) == pytest.approx((-found.high, -found.low))
+    seeds = student_mean(list(x))
+    assert seeds is not None
+    assert seeds.high == pytest.approx(found.value + half)
+
+
+def test_right_and_wrong_differ_by_shares_of_rises_and_falls() -> None:
+    after, before = np.array([1.0] * 9 + [0.0]), np.array([0.0] * 9 + [1.0])
+    rare = paired_difference(after, before)
+    assert rare.value == pytest.approx(0.8)
+    assert rare.high is not None
+    assert rare.high <= 1
+    assert paired_difference(5 * after, 5 * before).high == pytest.approx(5 * rare.high)
+    sure = paired_difference(after, before, level=0.9999)
+    assert sure.low is not None
+    assert rare.low is not None
+    assert sure.low < rare.low

@@ -2,7 +2,7 @@
 
     python -m benchmarks.coverage                        every cell, 1,000 simulations each
     python -m benchmarks.coverage --only "win rate"      the cells whose name begins so
-    python -m benchmarks.coverage --out measured.json --docs docs/coverage.md
+    python -m benchmarks.coverage --out benchmarks/coverage/measured.json --docs docs/coverage.md
 
 registry     what a cell is, and how it is measured and judged
 crowds       cells of scores of producers, and of what is estimated about annotators

@@ -15,24 +15,28 @@ BEGIN, END = "<!-- coverage: begin -->", "<!-- coverage: end -->"
 
 
 def main() -> None:
-    """Measure, print, and write where asked; exit status 1 where a cell covers less than required."""
+    """Measure and print, put the results with those of other cells and write the page where asked;
+    exit status 1 where a cell covers less than required."""
     options = _options()
-    chosen = [cell for key, cell in CELLS.items() if key.startswith(options.only)]
+    chosen = [cell for key, cell in CELLS.items() if key.startswith(tuple(options.only))]
     if not chosen:
-        sys.exit(f"no cell begins with {options.only!r}")
+        sys.exit(f"no cell begins with {' or '.join(options.only)}")
     rows: list[Measured] = []
     for cell in chosen:
         rows.append(measure(cell, options.sims, options.seed))
         print(table(rows[-1:])[-1], flush=True)
     failed = [row for row in rows if row.failed]
+    minutes = sum(row.seconds for row in rows) / 60
     print(
-        f"{len(rows)} cells, {options.sims} simulations each; "
-        f"{sum(row.seconds for row in rows) / 60:.1f} CPU minutes; {len(failed)} cover too little"
+        f"{len(rows)} cells, {options.sims} simulations each; {minutes:.1f} CPU minutes; "
+        f"{len(failed)} cover too little"
     )
     if options.out:
-        write_text(options.out, json.dumps([row.row() for row in rows], indent=1))
+        rows = merged(options.out, rows)
+        lines = ",\n".join(json.dumps(row.row()) for row in rows)
+        write_text(options.out, f"[\n{lines}\n]\n")
     if options.docs:
-        write_docs(options.docs, rows, options.sims)
+        write_docs(options.docs, rows)
     sys.exit(1 if failed else 0)
 
 
@@ -40,22 +44,36 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.coverage")
     parser.add_argument("--sims", type=int, default=1000, help="simulations of each cell")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", default="", help="cells whose name begins so")
-    parser.add_argument("--out", type=Path, help="write the results as JSON")
+    parser.add_argument("--only", nargs="+", default=[""], help="cells whose names begin so")
     parser.add_argument(
-        "--docs", type=Path, help="write the table into this page, between its marks"
+        "--out", type=Path, help="write the results as JSON; those of other cells there stay"
+    )
+    parser.add_argument(
+        "--docs", type=Path, help="write the table (of --out, if given) into this page"
     )
     return parser.parse_args()
 
 
-def write_docs(page: Path, rows: list[Measured], simulations: int) -> None:
+def merged(path: Path, rows: list[Measured]) -> list[Measured]:
+    """These rows and those of a file for other cells, in the order of the registry; rows of cells
+    that are gone are left out."""
+    found = {row.key: row for row in rows}
+    if path.is_file():
+        then = [Measured(**row) for row in json.loads(path.read_text("utf-8"))]
+        found = {row.key: row for row in then} | found
+    return [found[key] for key in CELLS if key in found]
+
+
+def write_docs(page: Path, rows: list[Measured]) -> None:
     """Put the table between the page's marks. Raises ValueError where it has none."""
     before, found, rest = page.read_text("utf-8").partition(BEGIN)
     _, closed, after = rest.partition(END)
     if not (found and closed):
         raise ValueError(f"{page} has no {BEGIN} ... {END}")
+    counts = sorted({row.simulations for row in rows})
+    text = [f"{len(rows)} cells of {' or '.join(f'{n:,}' for n in counts)} simulations each."]
+    text += ["", *table(rows)]
     whys = [f"- {row.name}, {row.setting}: {row.seldom}" for row in rows if row.seldom]
-    text = [f"{len(rows)} cells, {simulations:,} simulations each.", "", *table(rows)]
     text += ["", "¹ at least 90 % is required of:", "", *whys] if whys else []
     write_text(page, before + BEGIN + "\n\n" + "\n".join(text) + "\n\n" + END + after)
 

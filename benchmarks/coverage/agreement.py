@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from accord.feedback.agreement import Agreement, ceiling, measure_units
+from accord.feedback.agreement_kinds import measure_scale
+from accord.statistics.cohen import kappa
 from accord.statistics.intervals import Interval
+from accord.statistics.krippendorff import Level
 from benchmarks.coverage.registry import Cell, Drawn, add
 
+LEVELS: tuple[Level, ...] = ("ordinal", "interval")
 Units = list[list[list[float]]]
 """Votes (1, 0, -1) per prompt and pair of options."""
 
@@ -116,4 +121,77 @@ def _part(part: str) -> Callable[[Any], Interval]:
     return interval
 
 
+# --- two annotators -----------------------------------------------------------------------------
+def two(
+    prompts: int, items: int, rate: float, same: float
+) -> Callable[[np.random.Generator], Drawn]:
+    """Tables of two annotators per prompt: both answer yes with chance `rate`, the second repeats
+    the first with chance `same`; prompts differ in their rate where they have several items."""
+
+    def draw(rng: np.random.Generator) -> Drawn:
+        p = rng.beta(4 * rate, 4 * (1 - rate), (prompts, 1)) if items > 1 else rate
+        first = rng.random((prompts, items)) < p
+        second = np.where(
+            rng.random((prompts, items)) < same, first, rng.random((prompts, items)) < p
+        )
+        tables = np.zeros((prompts, 2, 2))
+        place = np.repeat(np.arange(prompts), items)
+        np.add.at(tables, (place, first.ravel().astype(int), second.ravel().astype(int)), 1)
+        between = rate * (1 - rate) / 5 if items > 1 else 0.0
+        spread = rate * (1 - rate)
+        return tables, (between + same * (spread - between)) / spread
+
+    return draw
+
+
+def _pairs() -> None:
+    for prompts, items in ((10, 1), (20, 1), (100, 1), (12, 4), (50, 4)):
+        for rate, same in ((0.5, 0.3), (0.5, 0.9), (0.1, 0.6)):
+            several = f" x {items} items" if items > 1 else ""
+            setting = f"{prompts} prompts{several}, {rate:.0%} yes, {same:.0%} repeated"
+            add(Cell("kappa", setting, prompts, two(prompts, items, rate, same), kappa))
+
+
+# --- scales ---------------------------------------------------------------------------------------
+def ratings(
+    rng: np.random.Generator, prompts: int, noise: float, level: Level
+) -> dict[tuple[str, ...], list[float]]:
+    """Two responses a prompt rated by three annotators: in whole points from 1 to 5, or finely."""
+    worth = rng.normal(size=(prompts, 1)) + rng.normal(size=(prompts, 2))
+    said = worth[..., None] + noise * rng.normal(size=(prompts, 2, 3))
+    if level == "ordinal":
+        said = np.clip(np.round(3 + said), 1, 5)
+    return {(f"p{p}", str(k)): said[p, k].tolist() for p in range(prompts) for k in range(2)}
+
+
+@cache
+def scale_truth(noise: float, level: Level) -> float:
+    """Alpha of 20,000 prompts."""
+    found = measure_scale("", level, ratings(np.random.default_rng(0), 20_000, noise, level))
+    assert found.alpha is not None
+    return found.alpha.value
+
+
+def _scales() -> None:
+    for prompts in (8, 20, 100):
+        for noise in (0.3, 1.5):
+            for level in LEVELS:
+                add(
+                    Cell(
+                        f"alpha, {level}",
+                        f"{prompts} prompts x 2 responses, 3 annotators, noise {noise:g}",
+                        prompts,
+                        _rated(prompts, noise, level),
+                        lambda twice, level=level: measure_scale("", level, twice).alpha,
+                        slow=prompts > 8,
+                    )
+                )
+
+
+def _rated(prompts: int, noise: float, level: Level) -> Callable[[np.random.Generator], Drawn]:
+    return lambda rng: (ratings(rng, prompts, noise, level), scale_truth(noise, level))
+
+
 _cells()
+_pairs()
+_scales()

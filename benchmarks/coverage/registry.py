@@ -41,7 +41,7 @@ Drawn = tuple[Any, float | Sequence[float]]
 class Cell:
     """name: the estimate, as the documentation calls it; setting: of the data; units: how many
     independent ones (prompts, annotators); interval: data -> interval, or a list of them; seldom:
-    why it covers less than required, or nothing; slow: a simulation takes more than 5 ms."""
+    why it covers less than required, or nothing; slow: a simulation takes more than 1.5 ms."""
 
     name: str
     setting: str
@@ -77,6 +77,10 @@ class Measured:
     required: float
     seldom: str
     seconds: float
+
+    @property
+    def key(self) -> str:
+        return f"{self.name}: {self.setting}"
 
     @property
     def failed(self) -> bool:

@@ -39,14 +39,23 @@ Z = 1.959964
 
 
 def plain(values: list[float]) -> tuple[float, float, float | None, float | None, int]:
-    """Mean, error, low, high (Student's t), count of independent values."""
+    """Mean, error, low, high (Student's t, further on the side of the tail), count of independent
+    values."""
     n = len(values)
     mean = sum(values) / n
     error = math.sqrt(sum((v - mean) ** 2 for v in values) / (n - 1) / n)
     if error < 1e-12:
         return mean, error, None, None, n
-    half = float(stats.t.ppf(0.975, n - 1)) * error
-    return mean, error, mean - half, mean + half, n
+    low, high = reach(values, error, 0.95)
+    return mean, error, mean - low, mean + high, n
+
+
+def reach(values: Any, error: float, level: float) -> tuple[float, float]:
+    """How far an interval goes below and above the mean of more than three values."""
+    n, t = len(values), float(stats.t.ppf(0.975, len(values) - 1))
+    tail = error * float(stats.skew(values)) * (1 + 2 * t**2) / (6 * math.sqrt(n))
+    half = float(stats.t.ppf((1 + level) / 2, n - 1)) * error
+    return half - min(tail, 0), half + max(tail, 0)
 
 
 def same(found: Estimate | None, values: list[float]) -> None:
@@ -346,17 +355,17 @@ def distance_of(k1: Any, exact: Any) -> kl.KL:
 def test_the_kl_alarms_sound_at_their_thresholds() -> None:
     noise = np.random.default_rng(0).normal(size=30)
     noise = (noise - noise.mean()) / noise.std(ddof=1) * math.sqrt(30)  # its mean's error: 1
-    sure, usual = (float(stats.t.ppf((1 + level) / 2, 29)) for level in (0.9999, 0.95))
     for error in (0.1, 1.0):
-        bound = sure * error + 0.05
+        below, above = reach(noise, error, 0.9999)
         for sign in (1, -1):
+            bound = (below if sign > 0 else above) + 0.05
             for beyond in (1e-3, -1e-3):
                 gap = error * noise + sign * (bound + beyond)
                 alarm = distance_of(9 + gap, np.full(30, 9.0)).alarm
                 assert (alarm is not None) == (beyond > 0)
                 assert not alarm or f"differ by {sign * (bound + beyond):.3g} [" in alarm
         for beyond in (1e-3, -1e-3):
-            k1 = error * noise - usual * error - 0.05 - beyond
+            k1 = error * noise - reach(noise, error, 0.95)[1] - 0.05 - beyond
             found = distance_of(k1, k1)
             assert (found.alarm is not None) == (beyond > 0)
             assert found.root == 0.0  # not the root of a negative number
@@ -500,11 +509,11 @@ def test_gold_turned_is_a_paired_t_test_by_bonferroni(planned: int) -> None:
     noise = rng.normal(size=30)
     comparisons = planned * (planned - 1) / 2
     for level in (0.01, 0.05):
-        bound = stats.t.ppf(1 - level / comparisons, 29)
+        scaled = (noise - noise.mean()) / noise.std(ddof=1)
+        bound = reach(scaled, 1.0, 1 - 2 * level / comparisons)[1]
         for factor, fires in ((1.0001, True), (0.9999, False)):
             # The difference has mean -factor * bound standard errors.
-            change = (noise - noise.mean()) / noise.std(ddof=1)
-            change = change - factor * bound / math.sqrt(30)
+            change = scaled - factor * bound / math.sqrt(30)
             points = [
                 ProxyGoldPoint(0, before, before),
                 ProxyGoldPoint(7, before + 1, before + change),
@@ -530,7 +539,7 @@ def test_more_points_than_planned_count_too() -> None:
     before = rng.normal(size=30)
     change = rng.normal(size=30)
     change = (change - change.mean()) / change.std(ddof=1)
-    bound = stats.t.ppf(1 - 0.01 / 6, 29) / math.sqrt(30)
+    bound = reach(change, 1.0, 1 - 2 * 0.01 / 6)[1] / math.sqrt(30)
     for factor, fires in ((1.0001, True), (0.9999, False)):
         end = ProxyGoldPoint(9, before + 1, before + change - factor * bound)
         points = [ProxyGoldPoint(i, before, before) for i in range(3)] + [end]

@@ -27,13 +27,15 @@ ROUNDING = 1e-24
 class Clustered:
     """value: the mean; variance: of the mean, None from a single cluster; freedom: degrees of
     freedom of that variance; clusters: how many; effective: as many clusters of equal size say as
-    much, (sum n)^2 / sum n^2."""
+    much, (sum n)^2 / sum n^2; skewness: of the clusters' deviations, third moment over the second
+    to the power 3/2."""
 
     value: float
     variance: float | None
     freedom: float
     clusters: int
     effective: float
+    skewness: float = 0.0
 
 
 def by_cluster(rows_UX: Array, place_U: Index, clusters: int) -> Array:
@@ -57,11 +59,13 @@ def clustered(sums_C: Array, sizes_C: Array) -> Clustered:
     if len(sums_C) < 2:
         return Clustered(value, None, 0.0, len(sums_C), effective)
     weight_C = 1 / (1 - part_C)
-    variance = float(((sums_C - value * sizes_C) ** 2 * weight_C).sum() / total**2)
+    off_C = sums_C - value * sizes_C
+    variance = float((off_C**2 * weight_C).sum() / total**2)
     if variance < ROUNDING * max(1.0, value**2):
-        variance = 0.0
+        return Clustered(value, 0.0, len(sums_C) - 1.0, len(sums_C), effective)
+    skewness = float((off_C**3).mean() / (off_C**2).mean() ** 1.5)
     freedom = min(_freedom(part_C, weight_C, sizes_C), _freedom(part_C, weight_C, sizes_C**2))
-    return Clustered(value, variance, freedom, len(sums_C), effective)
+    return Clustered(value, variance, freedom, len(sums_C), effective, skewness)
 
 
 def _freedom(part_C: Array, weight_C: Array, spread_C: Array) -> float:
@@ -83,7 +87,9 @@ def quantile(freedom: float, level: float = 0.95) -> float:
     return float(stdtrit(freedom, (1 + level) / 2))
 
 
-def clustered_share(sums_C: Array, sizes_C: Array, observations: float | None = None) -> Interval:
+def clustered_share(
+    sums_C: Array, sizes_C: Array, observations: float | None = None, level: float = 0.95
+) -> Interval:
     """Mean of values in [0, 1], sum(sums) / sum(sizes), with an interval that stays there.
 
     Clopper and Pearson's interval at the number of independent yes-or-no answers that say as much
@@ -99,21 +105,27 @@ def clustered_share(sums_C: Array, sizes_C: Array, observations: float | None = 
         return without_ends(value)
     most = float(sizes_C.sum()) if observations is None else observations
     equal = effective_answers(value, mean.variance, mean, most)
-    found = share(value * equal, equal)
+    found = share(value * equal, equal, level)
     return Interval(value, found.low, found.high)
 
 
 def share_difference(
-    sums_C: Array, sizes_C: Array, other_sums_C: Array, other_sizes_C: Array
+    sums_C: Array,
+    sizes_C: Array,
+    other_sums_C: Array,
+    other_sizes_C: Array,
+    level: float = 0.95,
 ) -> Interval:
     """Of two shares over the same clusters, first - second: their intervals put together by
-    `intervals.difference`, with the correlation that the clusters show. A cluster may say nothing
-    (size 0) of one of them; no ends where either has none."""
+    `intervals.difference`, with the correlation that the clusters show; where one does not vary that
+    is unknown, and the worst is taken. A cluster may say nothing (size 0) of one of them; no ends
+    where either has none."""
     parts = ((sums_C, sizes_C), (other_sums_C, other_sizes_C))
-    first, second = (clustered_share(s[n > 0], n[n > 0]) for s, n in parts)
+    first, second = (clustered_share(s[n > 0], n[n > 0], level=level) for s, n in parts)
     off, other_off = (s - (s.sum() / n.sum()) * n for s, n in parts)
     together = float(np.sqrt((off**2).sum() * (other_off**2).sum()))
-    return difference(first, second, float((off * other_off).sum()) / together if together else 0.0)
+    correlation = float((off * other_off).sum()) / together if together > ROUNDING else -1.0
+    return difference(first, second, correlation)
 
 
 def effective_answers(value: float, variance: float, mean: Clustered, most: float) -> float:

@@ -38,14 +38,15 @@ def around(value: float, error: float) -> Interval:
     return Interval(float(value), float(value - Z95 * error), float(value + Z95 * error))
 
 
-def share(count: float, total: float) -> Interval:
+def share(count: float, total: float, level: float = 0.95) -> Interval:
     """A share with Clopper and Pearson's interval (1934), which never covers less often than it
     says; [0, 1] when nothing was counted. Weighted judgements make counts that are not whole, which
     the beta distribution takes as they are (Korn and Graubard 1998)."""
     if total <= 0:
         return Interval(float("nan"), 0.0, 1.0)
-    low = betaincinv(count, total - count + 1, 0.025) if count > 0 else 0.0
-    high = betaincinv(count + 1, total - count, 0.975) if count < total else 1.0
+    tail = (1 - level) / 2
+    low = betaincinv(count, total - count + 1, tail) if count > 0 else 0.0
+    high = betaincinv(count + 1, total - count, 1 - tail) if count < total else 1.0
     return Interval(float(count / total), float(low), float(high))
 
 
