@@ -406,7 +406,7 @@ def explained(
     found: dict[str, dict[str, list[str]]] = {room: defaultdict(list) for room in ROOMS}
     for row in rows:
         if row["outcome"] != "killed":
-            reason = why.get((row["path"], after(row)), "not looked at yet")
+            reason = why.get((row["path"], after(row)), "not explained, nor killed yet")
             found[row["room"]][reason].append(Path(row["path"]).name)
     return found
 

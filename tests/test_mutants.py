@@ -101,7 +101,7 @@ def test_every_survivor_is_told_with_its_reason(tmp_path: Path) -> None:
         "| models | 4 | 1 | 2 | 1 | 25% (1% to 81%) |",
         "",
         "- models, 2: nobody minds (`a.py`, `b.py`).",
-        "- models, 1: not looked at yet (`a.py`).",
+        "- models, 1: not explained, nor killed yet (`a.py`).",
     ]
 
 
