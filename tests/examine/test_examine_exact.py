@@ -75,7 +75,9 @@ def same_share(found: Estimate | None, values: list[float], answers: int = 1) ->
         n,
     )
     seen = min(mean * (1 - mean) / error**2, answers * n) if error > 1e-12 else answers * n
-    equal = max(n, seen * (Z / float(stats.t.ppf(0.975, n - 1))) ** 2 if 0 < mean < 1 else 0)
+    kurtosis = float(stats.kurtosis(values, fisher=False)) if error > 1e-12 else 3.0
+    freedom = min(n - 1, 2 * n / max(kurtosis - 1, 2.0))
+    equal = max(n, seen * (Z / float(stats.t.ppf(0.975, freedom))) ** 2 if 0 < mean < 1 else 0)
     k = mean * equal
     low = stats.beta.ppf(0.025, k, equal - k + 1) if k > 1e-12 else 0.0
     high = stats.beta.ppf(0.975, k + 1, equal - k) if k < equal - 1e-12 else 1.0

@@ -28,7 +28,7 @@ class Clustered:
     """value: the mean; variance: of the mean, None from a single cluster; freedom: degrees of
     freedom of that variance; clusters: how many; effective: as many clusters of equal size say as
     much, (sum n)^2 / sum n^2; skewness: of the clusters' deviations, third moment over the second
-    to the power 3/2."""
+    to the power 3/2; kurtosis: fourth over the square of the second (3 for normal ones)."""
 
     value: float
     variance: float | None
@@ -36,6 +36,7 @@ class Clustered:
     clusters: int
     effective: float
     skewness: float = 0.0
+    kurtosis: float = 3.0
 
 
 def by_cluster(rows_UX: Array, place_U: Index, clusters: int) -> Array:
@@ -63,9 +64,11 @@ def clustered(sums_C: Array, sizes_C: Array) -> Clustered:
     variance = float((off_C**2 * weight_C).sum() / total**2)
     if variance < ROUNDING * max(1.0, value**2):
         return Clustered(value, 0.0, len(sums_C) - 1.0, len(sums_C), effective)
-    skewness = float((off_C**3).mean() / (off_C**2).mean() ** 1.5)
+    squares = float((off_C**2).mean())
+    skewness = float((off_C**3).mean() / squares**1.5)
+    kurtosis = float((off_C**4).mean() / squares**2)
     freedom = min(_freedom(part_C, weight_C, sizes_C), _freedom(part_C, weight_C, sizes_C**2))
-    return Clustered(value, variance, freedom, len(sums_C), effective, skewness)
+    return Clustered(value, variance, freedom, len(sums_C), effective, skewness, kurtosis)
 
 
 def _freedom(part_C: Array, weight_C: Array, spread_C: Array) -> float:
@@ -130,11 +133,13 @@ def share_difference(
 
 def effective_answers(value: float, variance: float, mean: Clustered, most: float) -> float:
     """Independent yes-or-no answers that estimate a share of this value as well: see
-    `clustered_share`."""
+    `clustered_share`. A variance that rests on a few clusters far off the others has fewer degrees
+    of freedom, 2 C / (kurtosis - 1): twice its squared mean over its own variance."""
     if value in (0.0, 1.0):
         return mean.effective
     answers = min(value * (1 - value) / variance, most) if variance else most
-    return max(mean.effective, answers * (Z95 / quantile(mean.freedom)) ** 2)
+    freedom = min(mean.freedom, 2 * mean.clusters / max(mean.kurtosis - 1, 2.0))
+    return max(mean.effective, answers * (Z95 / quantile(freedom)) ** 2)
 
 
 def jackknife(rows_CX: Array, statistic: Callable[[Array], Array], chunk: int = 512) -> float:
