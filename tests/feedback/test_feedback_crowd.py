@@ -13,6 +13,7 @@ from scipy.stats import norm
 
 from accord.feedback.annotator_model import estimate
 from accord.feedback.better import Voters, better_probabilities
+from accord.feedback.clickers import _named, find_clickers
 from accord.feedback.crowd_likelihood import (
     TAILS,
     CrowdJudgement,
@@ -129,6 +130,26 @@ def test_few_votes_make_nobody_infinitely_rational() -> None:
         assert 0 <= tail <= max(TAILS)
     assert largest < 8
     assert np.mean(inside) > 0.9
+
+
+def test_clickers_are_named_and_nobody_else() -> None:
+    rng = np.random.default_rng(0)
+    beta = np.concatenate([np.zeros(4), np.exp(0.4 + 0.35 * rng.normal(size=15)), [-1.6]])
+    data = distinct_judgements(*pairs_of(rng, beta, 800), 800, 20)  # 240 votes each
+    x = np.concatenate([beta, np.zeros(20), [-30.0]])
+    found = find_clickers(data, x, 0.0, 4)
+    assert found.named_A[:4].sum() >= 3
+    assert not found.named_A[4:].any()
+    assert found.clicker_A[-1] < 0.5, "who votes against the others does not click at random"
+    assert 0.7 < float(np.median(found.power_A)) <= 1
+    few = distinct_judgements(*pairs_of(rng, beta, 40), 40, 20)
+    assert np.median(find_clickers(few, x, 0.0, 4).power_A) < np.median(found.power_A)
+
+
+def test_named_are_as_many_as_the_rate_allows() -> None:
+    false = np.array([0.5, 0.01, 0.08, 0.04, 0.3])
+    assert _named(false).tolist() == [False, True, True, True, False]  # .13 / 3 is below .05
+    assert not _named(np.array([0.06, 0.9])).any()
 
 
 def test_a_vote_is_worth_what_the_model_says() -> None:

@@ -221,6 +221,8 @@ def interval(value: Interval, digits: int = 3) -> str:
 def annotators(source: DataSource) -> None:
     """Print every annotator's rationality and side bias; of models compared across prompts,
     reliability and side."""
+    import numpy as np
+
     from accord.feedback.annotator_model import TooManyOptions, estimate
 
     records = judgements(source)
@@ -245,6 +247,13 @@ def annotators(source: DataSource) -> None:
     ties = f"; ties: ν = {model.tie:.2f} (Davidson)" if any(_tied(r) for r in records) else ""
     click.echo(
         f"{counted(model.records, 'judgement')} by {counted(len(rows), 'annotator')}, {flagged} flagged; with 95 % intervals{ties}"
+    )
+    votes, power = (
+        float(np.median([getattr(a, of) for a in rows])) for of in ("judgements", "power")
+    )
+    click.echo(
+        f"of random clickers with {votes:,.0f} judgements, as the median has, {power:.0%} would be flagged "
+        "(false discoveries at most 5 %)"
     )
     if any(UNTOLD in row for row in cells):
         click.echo(f"{UNTOLD}: too few judgements on prompts that others judged as well")

@@ -102,6 +102,8 @@ class AnnotatorEvidence(_EvidenceModel):
     rationality_high: float
     side_bias: float
     side_bias_error: float
+    clicker: float | None = None
+    power: float | None = None
     flag: str
     reason: str
     true_rationality: float | None = None

@@ -23,7 +23,13 @@ import numpy as np
 
 from accord.errors import DataError
 from accord.feedback.choice_model import place_of
-from accord.feedback.crowd_likelihood import CrowdJudgement, distinct_judgements, fit_crowd
+from accord.feedback.clickers import Clickers, find_clickers
+from accord.feedback.crowd_likelihood import (
+    LOG_NU_NONE,
+    CrowdJudgement,
+    distinct_judgements,
+    fit_crowd,
+)
 from accord.feedback.records import BestWorst, Comparison, Feedback, Ranking
 from accord.feedback.votes import doubt_of, order_known, relative_weights
 from accord.statistics.intervals import Z95, Array, Interval, around
@@ -44,7 +50,8 @@ class AnnotatorEstimate:
     the far side of 0), the standard error of side bias, and what they amount to.
 
     flag: "side" (the place decides more than the content), "contrary" (votes against the others),
-    "random" (nothing to be learnt from the votes), "ok".
+    "random" (answers as at random, see `clickers`), "ok". clicker: probability of that; power: the
+    chance that somebody who does, with as many votes on the same prompts, would be flagged.
     """
 
     annotator: str
@@ -54,6 +61,8 @@ class AnnotatorEstimate:
     rationality_high: float
     side_bias: float
     side_bias_error: float
+    clicker: float
+    power: float
     flag: Literal["ok", "side", "contrary", "random"]
     reason: str
 
@@ -117,7 +126,11 @@ def estimate(records: Sequence[Feedback]) -> CrowdEstimate:
         )
     data = distinct_judgements(rows, prompt_of, prompts, len(names), counts)
     found, tail = fit_crowd(data, width)
-    people = _verdicts(names, Counter(r.annotator for r in usable), found.x, found.errors)
+    log_nu = found.x[-1] if data.ties else LOG_NU_NONE
+    beta, gamma = np.sinh(found.x[: len(names)]), found.x[len(names) : 2 * len(names)]
+    x = np.concatenate([beta, gamma, [log_nu]])
+    clickers = find_clickers(data, x, tail, width)
+    people = _verdicts(names, Counter(r.annotator for r in usable), found.x, found.errors, clickers)
     return CrowdEstimate(
         people,
         float(np.exp(found.x[-1])) if data.ties else 0.0,
@@ -195,28 +208,29 @@ def _order(record: Feedback) -> tuple[list[str], bool]:
 
 
 def _verdicts(
-    names: list[str], counts: Mapping[str, int], x: Array, error: Array
+    names: list[str], counts: Mapping[str, int], x: Array, error: Array, clickers: Clickers
 ) -> list[AnnotatorEstimate]:
     n = len(names)
-    typical = float(np.sinh(np.median(x[:n])))
     result = []
     for i, name in enumerate(names):
         gamma, gamma_error = x[n + i], error[n + i]
         beta = around(x[i], error[i]).mapped(np.sinh)
-        flag, reason = _flag(beta, gamma, gamma_error, typical)
+        flag, reason = _flag(beta, gamma, gamma_error, clickers, i)
         values: dict[str, Any] = {
             "rationality": beta.value,
             "rationality_low": beta.low,
             "rationality_high": beta.high,
             "side_bias": float(gamma),
             "side_bias_error": float(gamma_error),
+            "clicker": float(clickers.clicker_A[i]),
+            "power": float(clickers.power_A[i]),
         }
         result.append(AnnotatorEstimate(name, counts[name], **values, flag=flag, reason=reason))
     return result
 
 
 def _flag(
-    beta: Interval, gamma: float, gamma_error: float, typical: float
+    beta: Interval, gamma: float, gamma_error: float, clickers: Clickers, number: int
 ) -> tuple[Literal["ok", "side", "contrary", "random"], str]:
     said = f"{beta.value:.2f} [{beta.low:.2f}, {beta.high:.2f}]"
     if beta.high < 0:
@@ -227,6 +241,7 @@ def _flag(
             "side",
             f"prefers what is shown {side}: side bias {gamma:.2f} ± {Z95 * gamma_error:.2f}",
         )
-    if beta.high < 0.25 * typical:
-        return "random", f"rationality {said} is below a quarter of the typical {typical:.2f}"
+    if clickers.named_A[number]:
+        sure = clickers.clicker_A[number]
+        return "random", f"answers as at random (probability {sure:.2f}): rationality {said}"
     return "ok", f"rationality {beta.value:.2f}, side bias {gamma:.2f}"

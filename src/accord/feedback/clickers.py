@@ -1,0 +1,204 @@
+"""Who answers at random? Each annotator's votes under three suppositions, given the others' votes.
+
+    honest  b ~ N(m, w^2)       clicker  b = 0       contrary  b ~ N(-m, w^2)       b = asinh beta
+
+The scores of a prompt's options are averaged over as the *others'* votes leave them, so that nobody
+confirms themselves. The shares of the three and m, w are found by EM, which keeps clickers from
+widening the honest ones' population. Named are as many, the likeliest first, as keep the mean
+probability of being honest or contrary among the named at 5 % (Newton et al. 2004): with known
+parameters this is the likelihood-ratio test, the most powerful there is. Its power is said: how
+likely a clicker of as many votes would be named.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import csr_matrix
+from scipy.special import logsumexp, ndtr
+
+from accord.feedback.crowd_likelihood import (
+    CrowdJudgement,
+    DistinctJudgements,
+    distinct_judgements,
+    log_probabilities,
+    points,
+)
+from accord.seeds import generator
+from accord.statistics.intervals import Array, Index
+
+FALSE = 0.05
+"""Of the named, how many may be no clickers."""
+GRID = np.linspace(-3.0, 3.0, 25)
+"""Of b: beta from -10 to 10."""
+ZERO = len(GRID) // 2
+ROUNDS = 200
+PASSES = 2
+"""Who clicks is no witness against others: rationalities are taken anew from the mixture."""
+PRIOR_CLICKERS, PRIOR_CONTRARY, PRIOR_PEOPLE = 0.75, 0.25, 5.0
+"""As if of five annotators seen before half a one had clicked at random and a quarter of one voted
+against the others."""
+USUAL_WIDTH, USUAL_PEOPLE = 0.3, 12.0
+"""As if of twelve honest annotators seen before asinh beta had spread so: a few votes cannot tell
+clickers from a wide crowd."""
+
+
+@dataclass(frozen=True)
+class Clickers:
+    """Per annotator: clicker, the probability of answering at random; named, whether it is enough
+    at a false discovery rate of 5 %; power, the chance that a clicker of as many votes on the same
+    prompts would be named. share: of clickers in the crowd."""
+
+    clicker_A: Array
+    named_A: Array
+    power_A: Array
+    share: float
+
+
+def find_clickers(
+    data: DistinctJudgements, x: Array, tail: float, options: int, seed: int = 0
+) -> Clickers:
+    """x: rationalities [A], side biases [A] and log nu, as fitted; tail, options: as of
+    `crowd_likelihood.points`."""
+    theta_KQ = points(options, tail=tail)
+    for _ in range(PASSES):
+        others = _Others(data, x, theta_KQ)
+        log_AK = np.stack([others.evidence(data, b) for b in GRID], axis=1)
+        mixture = Mixture.fitted(log_AK)
+        x = np.concatenate([np.sinh(mixture.mean_A), x[data.annotators :]])
+    false_A = 1 - mixture.clicker_A
+    named_A = _named(false_A)
+    power_A = _power(others, data, mixture, named_A, seed)
+    return Clickers(mixture.clicker_A, named_A, power_A, mixture.share)
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """clicker_A: probabilities; mean_A: of b; share of clickers; centre, width of the honest ones'
+    b."""
+
+    clicker_A: Array
+    mean_A: Array
+    share: float
+    centre: float
+    width: float
+
+    @classmethod
+    def fitted(cls, log_AK: Array) -> Mixture:
+        """From log P(votes | b) of each annotator on GRID."""
+        people = len(log_AK)
+        shares = np.array([0.85, 0.1, 0.05])
+        best = GRID[log_AK.argmax(1)]
+        centre, width = float(np.median(best[best > 0])) if (best > 0).any() else 1.0, 0.5
+        for _ in range(ROUNDS):
+            joint_A3, honest_AK, contrary_AK = _joint(log_AK, shares, centre, width)
+            p_A3 = np.exp(joint_A3 - logsumexp(joint_A3, axis=1, keepdims=True))
+            weight_K = p_A3[:, 0] @ honest_AK + (p_A3[:, 2] @ contrary_AK)[::-1]
+            total = weight_K.sum() + 1.0
+            before, centre = centre, float((weight_K @ GRID + 1.2) / total)
+            spread = float(weight_K @ (GRID - centre) ** 2) + USUAL_PEOPLE * USUAL_WIDTH**2
+            width = float(np.sqrt(spread / (total + USUAL_PEOPLE)))
+            prior = np.array([0.0, PRIOR_CLICKERS, PRIOR_CONTRARY])
+            prior[0] = PRIOR_PEOPLE - prior.sum()
+            shares = (p_A3.sum(0) + prior) / (people + PRIOR_PEOPLE)
+            if abs(centre - before) < 1e-4:
+                break
+        mean_A = p_A3[:, 0] * (honest_AK @ GRID) + p_A3[:, 2] * (contrary_AK @ GRID)
+        return cls(p_A3[:, 1], mean_A, float(shares[1]), centre, width)
+
+
+def _joint(log_AK: Array, shares: Array, centre: float, width: float) -> tuple[Array, Array, Array]:
+    """log of share times P(votes) under each supposition [A, 3], and P(b | votes) of the honest and
+    the contrary [A, K]."""
+    parts, posteriors = [], []
+    for middle in (centre, -centre):
+        log_K = -(((GRID - middle) / width) ** 2) / 2
+        both = log_AK + log_K - logsumexp(log_K)
+        evidence = logsumexp(both, axis=1)
+        parts.append(evidence)
+        posteriors.append(np.exp(both - evidence[:, None]))
+    columns = [parts[0], log_AK[:, ZERO], parts[1]]
+    return np.log(shares) + np.stack(columns, axis=1), posteriors[0], posteriors[1]
+
+
+def _named(false_A: Array) -> Array:
+    """As many as keep the mean of `false` among them at FALSE."""
+    order = np.argsort(false_A, kind="stable")
+    running = np.cumsum(false_A[order]) / np.arange(1, len(order) + 1)
+    count = int(np.flatnonzero(running <= FALSE)[-1]) + 1 if (running <= FALSE).any() else 0
+    named = np.zeros(len(false_A), dtype=bool)
+    named[order[:count]] = True
+    return named
+
+
+class _Others:
+    """What everybody but one annotator says of each prompt's scores: weights of the points [G, Q]
+    for every (prompt, annotator) pair G."""
+
+    def __init__(self, data: DistinctJudgements, x: Array, theta_KQ: Array) -> None:
+        self.people, self.theta_KQ, self.x = data.annotators, theta_KQ, x
+        self.pairs, counts = _by_pair(data)
+        log_TQ = log_probabilities(x, data, theta_KQ)
+        log_GQ = (data.counts @ log_TQ)[self.pairs // self.people] - counts @ log_TQ
+        self.log_GQ = log_GQ - logsumexp(log_GQ, axis=1, keepdims=True)
+
+    def of_pairs(self, data: DistinctJudgements, b: float) -> Array:
+        """log P of what each annotator said about each prompt, were asinh beta b: [G]."""
+        pairs, counts = _by_pair(data)
+        x = np.concatenate([np.full(self.people, np.sinh(b)), self.x[self.people :]])
+        own_GQ = counts @ log_probabilities(x, data, self.theta_KQ)
+        found: Array = logsumexp(self.log_GQ[np.searchsorted(self.pairs, pairs)] + own_GQ, axis=1)
+        return found
+
+    def evidence(self, data: DistinctJudgements, b: float) -> Array:
+        """The same over all prompts: [A]."""
+        person_G = self.pairs % self.people
+        total = np.bincount(person_G, self.of_pairs(data, b), minlength=self.people)
+        return total.astype(np.float64)
+
+
+def _by_pair(data: DistinctJudgements) -> tuple[Index, csr_matrix]:
+    """The (prompt, annotator) pairs [G], and how often each distinct judgement is theirs [G, T]."""
+    pair = data.prompt_E * data.annotators + data.annotator_T[data.row_E]
+    pairs, of_pair = np.unique(pair, return_inverse=True)
+    shape = len(pairs), len(data.annotator_T)
+    return pairs, csr_matrix((data.count_E, (of_pair, data.row_E)), shape=shape)
+
+
+def _power(
+    others: _Others, data: DistinctJudgements, mixture: Mixture, named_A: Array, seed: int
+) -> Array:
+    """Everybody's options are shuffled within each judgement, which is what a clicker says. The log
+    of the ratio of likelihoods (typical to none) then is a sum over prompts: nearly normal."""
+    shuffled = _shuffled(data, generator(seed, "clickers"))
+    ratio_G = others.of_pairs(shuffled, 0.0) - others.of_pairs(shuffled, mixture.centre)
+    person_G, people = others.pairs % others.people, others.people
+    number = np.maximum(np.bincount(person_G, minlength=people), 1)
+    pooled = float(ratio_G.mean()), float(ratio_G.var())
+    held = [float(p) for p, named in zip(mixture.clicker_A, named_A, strict=True) if named]
+    least = min(held, default=1 - FALSE)
+    bound = np.log(least / max(1 - least, 1e-12)) - np.log(mixture.share / (1 - mixture.share))
+    bound = min(bound, np.log((1 - FALSE) / FALSE) - np.log(mixture.share / (1 - mixture.share)))
+    power: Array = ndtr((number * pooled[0] - bound) / np.sqrt(number * max(pooled[1], 1e-12)))
+    return power
+
+
+def _shuffled(data: DistinctJudgements, rng: np.random.Generator) -> DistinctJudgements:
+    """Every judgement about a prompt with its options drawn anew, places and ties as they were."""
+    blocks = [(block, t) for block in data.blocks for t in range(len(block.tied_T))]
+    rows = []
+    for t in data.row_E.tolist():
+        block, at = blocks[t]
+        order = rng.permutation(len(block.option_KT))
+        rows.append(
+            CrowdJudgement(
+                tuple(block.option_KT[order, at].tolist()),
+                tuple(block.place_KT[:, at].tolist()),
+                bool(block.tied_T[at]),
+                int(block.annotator_T[at]),
+                block.best_worst,
+            )
+        )
+    prompts = data.prompt_E.tolist()
+    return distinct_judgements(rows, prompts, data.prompts, data.annotators, data.count_E.tolist())
