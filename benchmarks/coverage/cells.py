@@ -1,5 +1,6 @@
 """Imports every module that adds cells to the registry."""
 
 import benchmarks.coverage.agreement
+import benchmarks.coverage.annotators
 import benchmarks.coverage.crowds
 import benchmarks.coverage.means  # noqa: F401

@@ -21,9 +21,11 @@ from accord.examine.turning import ProxyGoldPoint, gold_turned
 from accord.feedback import selection
 from accord.feedback.agreement_kinds import measure_all
 from accord.feedback.annotator_model import estimate
+from accord.feedback.dawid_skene import dawid_skene
 from accord.feedback.drift import agreement_channel, drift, side_channel, time_channel, watch
 from accord.feedback.gold_checks import detection_power
-from accord.feedback.labels import aggregate, label_tables
+from accord.feedback.label_table import label_tables
+from accord.feedback.labels import aggregate
 from accord.feedback.poisoning import check_votes, votes_alike
 from accord.feedback.position import position_bias
 from accord.feedback.ratings import RatingSettings, fit
@@ -132,7 +134,9 @@ def _feedback() -> dict[str, Any]:
             watch(time_channel(np.exp(2 + 1.0 * flags), np.arange(200))),
             watch(agreement_channel([[(0.8 if f else 0.3, 1.0)] for f in flags], np.arange(200))),
         ],
-        "labels": [aggregate(table) for table in label_tables(said)],
+        "labels": [
+            (aggregate(table, "majority"), dawid_skene(table)) for table in label_tables(said)
+        ],
         "position": position_bias(said),
         "poisoning": [check_votes(votes), check_votes(votes, {"a00", "a01", "a02", "a03", "a04"})],
         "accounts": votes_alike(said, 5, 0.5),

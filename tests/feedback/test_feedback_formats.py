@@ -131,6 +131,8 @@ SHAPES = [
     ("Alpaca", {"instruction": "a", "input": "b", "output": "c"}, {"demonstration": 1}),
     ("prompt-response", {"prompt": "a", "response": "b"}, {"demonstration": 1}),
     ("LLaMA-Factory / ShareGPT", {"conversations": [{"from": "human", "value": "a"}], "chosen": {"from": "gpt", "value": "b"}, "rejected": {"from": "gpt", "value": "c"}}, {"comparison": 1}),
+    ("table of labels", {"item": 7, "annotator": "b", "label": "cat"}, {"flags": 1}),
+    ("table of labels", {"task": "a", "worker": 3, "label": ["x", "y"]}, {"flags": 1}),
     ("PRM800K", {"question": {"problem": "1+1"}, "label": STEPS}, {"step_labels": 1}),
     ("UltraFeedback", {"instruction": "a", "completions": [{"response": "b", "overall_score": 7}, {"response": "c", "overall_score": None}]}, {"rating": 1}),
     ("HelpSteer", {"prompt": "a", "response": "b", "helpfulness": 3, "correctness": 3, "coherence": 4, "complexity": 1, "verbosity": 2}, {"rating": 1}),

@@ -6,18 +6,25 @@ from __future__ import annotations
 import json
 import warnings
 from dataclasses import asdict, replace
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 import pytest
+from benchmarks import labels as benchmark
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    from crowdkit.aggregation import DawidSkene, MajorityVote
+    from crowdkit.aggregation import GLAD, MACE, DawidSkene, MajorityVote
 
 from accord.errors import DataError
+from accord.feedback.dawid_skene import dawid_skene, sample
 from accord.feedback.formats import read_feedback
-from accord.feedback.labels import LabelTable, aggregate, dawid_skene, label_tables, majority
+from accord.feedback.glad import glad, sample_glad
+from accord.feedback.label_table import LabelTable, label_tables, majority
+from accord.feedback.labels import Method, aggregate
+from accord.feedback.mace import mace, mace_from
+from accord.feedback.records import Feedback
 from real_data import shared_data
 
 
@@ -59,8 +66,8 @@ def frame(table: LabelTable) -> pd.DataFrame:
     )
 
 
-def coin(right: float) -> list[list[float]]:
-    return [[right, 1 - right], [1 - right, right]]
+def coin(right: float, classes: int = 2) -> list[list[float]]:
+    return benchmark.coin(right, classes).tolist()
 
 
 # crowd-kit calls pandas in ways that pandas warns of
@@ -157,13 +164,177 @@ def test_held_out_votes_are_predicted_as_well_as_by_the_majority() -> None:
 
 def test_confusion_matrices_are_recovered_and_shown() -> None:
     true = np.array([LENIENT, STERN, HONEST, CLICKER, HONEST, LENIENT])
-    table, _ = crowd(1, true, 4000, 5)
+    table, truth = crowd(1, true, 2000, 5)
     found = aggregate(table)
     for a, annotator in enumerate(found.annotators):
-        assert np.array(annotator.confusion) == pytest.approx(true[a], abs=0.06)
-        assert annotator.accuracy.value == pytest.approx(true[a].diagonal().mean(), abs=0.04)
-    assert found.differ == sum(i.majority != i.dawid_skene for i in found.items) > 0
+        assert np.array(annotator.confusion) == pytest.approx(true[a], abs=0.08)
+        assert annotator.quality is not None
+        assert annotator.quality.value == pytest.approx(true[a].diagonal().mean(), abs=0.04)
+        assert annotator.quality.low < annotator.quality.value < annotator.quality.high
+    assert found.differ == sum(i.majority != i.label and not i.draw for i in found.items) > 0
+    right = np.mean([i.label == truth[k] for k, i in enumerate(found.items)])
+    assert np.mean([i.probability for i in found.items]) == pytest.approx(right, abs=0.02)
     assert json.loads(json.dumps(asdict(found)))["items"][0]["votes"] == 5
+    again = aggregate(table)
+    assert again == found
+
+
+def test_the_learned_smoothing_follows_the_crowd() -> None:
+    alike, _ = crowd(0, np.array([HONEST] * 12), 400, 5)
+    uneven, _ = crowd(0, np.array(CROWDS["err to both sides"]), 400, 5)
+    assert sample(alike, chains=1).smoothing > 10 * sample(uneven, chains=1).smoothing
+
+
+@pytest.mark.parametrize("name", ["alike", "sixty, varied", "err to both sides"])
+def test_the_learned_smoothing_is_as_good_as_the_best_fixed_one(name: str) -> None:
+    row = benchmark.simulated(name, 3, 2, 300)
+    assert row.worse < 0.015
+    assert row.learned < max(row.fixed) - 0.01
+
+
+@pytest.mark.slow
+def test_votes_held_out_of_real_ones_are_predicted_as_well_as_by_the_best_smoothing() -> None:
+    (table,) = label_tables(read_feedback(shared_data("llmfao/crowd-comparisons.csv")).records)
+    assert benchmark.held_out(table, "llmfao", 1).worse < 0.01
+
+
+def brute_force_mace(table: LabelTable, knows_A: np.ndarray, taste_AC: np.ndarray) -> float:
+    total, classes = 0.0, len(table.classes)
+    for i in range(len(table.items)):
+        votes = [
+            (a, k)
+            for a, k in zip(
+                table.annotator[table.item == i], table.label[table.item == i], strict=True
+            )
+        ]
+        total += np.log(
+            sum(
+                np.prod(
+                    [
+                        knows_A[a] * (k == truth) + (1 - knows_A[a]) * taste_AC[a, k]
+                        for a, k in votes
+                    ]
+                )
+                for truth in range(classes)
+            )
+            / classes
+        )
+    return total
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::pandas.errors.Pandas4Warning")
+def test_mace_is_its_published_em() -> None:
+    confusion = np.random.default_rng(2).dirichlet(np.ones(3), size=(5, 3)) * 0.5 + 0.5 * np.eye(3)
+    table, _ = crowd(2, confusion, 60, 4, (0.4, 0.3, 0.3))
+    knows_A, taste_AC = np.full(5, 0.5), np.full((5, 3), 1 / 3)
+    steps = [mace_from(table, knows_A, taste_AC, n) for n in range(4)]
+    for fit in steps:
+        whole = brute_force_mace(table, fit.competence_A, fit.taste_AC)
+        assert fit.log_likelihood == pytest.approx(whole, abs=1e-8)
+    assert all(b.log_likelihood > a.log_likelihood for a, b in pairwise(steps))
+    rows = frame(table).sort_values(["worker", "label"], ignore_index=True)
+    theirs = MACE(method="em", n_restarts=1, n_iter=20)
+    probabilities = theirs.fit_predict_proba(rows)[[0, 1, 2]].sort_index().to_numpy()
+    start = MACE(method="em")
+    start._initialize(5, 3)
+    ours = mace_from(table, start.spamming_[:, 1], start.thetas_, 20)
+    assert ours.truth_IC == pytest.approx(probabilities, abs=1e-6)
+    assert ours.competence_A == pytest.approx(theirs.spamming_[:, 1], abs=1e-6)
+    best = mace(table, restarts=3)
+    assert best.log_likelihood >= ours.log_likelihood - 1e-3
+
+
+def brute_force_glad(table: LabelTable, point: np.ndarray) -> float:
+    ability, ease = np.split(point, [len(table.annotators)])
+    total = -0.5 * float(((point - 1) ** 2).sum())
+    for i in range(len(table.items)):
+        mine = table.item == i
+        right = 1 / (1 + np.exp(-ability[table.annotator[mine]] * np.exp(ease[i])))
+        wrong = (1 - right) / (len(table.classes) - 1)
+        given = [
+            np.where(table.label[mine] == k, right, wrong).prod() for k in range(len(table.classes))
+        ]
+        total += np.log(np.mean(given))
+    return total
+
+
+def test_glad_is_at_the_top_and_its_samples_spread_around_it() -> None:
+    confusion = np.array([coin(q, 3) for q in (0.9, 0.8, 0.7, 0.6)])
+    table, _ = crowd(3, confusion, 12, 3, (0.4, 0.3, 0.3))
+    fit = glad(table, tolerance=1e-12)
+    point, step = np.concatenate([fit.ability_A, fit.log_ease_I]), 1e-4
+    assert fit.objective == pytest.approx(brute_force_glad(table, point))
+    for place in range(len(point)):
+        moved = step * (np.arange(len(point)) == place)
+        slope = brute_force_glad(table, point + moved) - brute_force_glad(table, point - moved)
+        assert slope / (2 * step) == pytest.approx(0, abs=1e-3)
+    _, abilities = sample_glad(table)
+    assert [a.low < v < a.high for a, v in zip(abilities, fit.ability_A, strict=True)] == [True] * 4
+    few = replace(table, item=table.item[:3], annotator=table.annotator[:3], label=table.label[:3])
+    _, prior = sample_glad(few)  # annotators without votes have the prior's abilities
+    unseen = prior[sorted({0, 1, 2, 3} - set(few.annotator.tolist()))[0]]
+    assert [unseen.value, unseen.low, unseen.high] == pytest.approx([1, -0.96, 2.96], abs=0.5)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::pandas.errors.Pandas4Warning")
+def test_glad_is_equal_to_crowd_kit() -> None:
+    table, _ = crowd(3, np.array([coin(q) for q in (0.9, 0.8, 0.7, 0.6)]), 12, 3)
+    theirs = GLAD(n_iter=20, tol=-1, m_step_max_iter=100, m_step_tol=1e-6)
+    probabilities = theirs.fit_predict_proba(frame(table))[[0, 1]].sort_index().to_numpy()
+    ours = glad(table, tolerance=1e-12)
+    assert ours.truth_IC == pytest.approx(probabilities, abs=2e-3)
+    assert ours.ability_A == pytest.approx(theirs.alphas_[table.annotators].to_numpy(), abs=2e-3)
+
+
+@pytest.mark.parametrize("method", ["majority", "dawid-skene", "mace", "glad"])
+def test_every_method_finds_the_clicker_and_says_draws_and_single_votes(method: Method) -> None:
+    table, truth = crowd(4, np.array([coin(0.9)] * 5 + [CLICKER]), 300, 3)
+    kept = np.ones(len(table.item), dtype=bool)
+    kept[1:3] = kept[5] = False  # one vote of the first item, two of the second
+    table = replace(
+        table, item=table.item[kept], annotator=table.annotator[kept], label=table.label[kept]
+    )
+    found = aggregate(table, method)
+    quality = [a.quality.value for a in found.annotators if a.quality]
+    assert int(np.argmin(quality)) == 5
+    assert (found.single, len(found.items)) == (1, 300)
+    assert found.draws == int(table.label[1] != table.label[2]) == sum(i.draw for i in found.items)
+    assert np.mean([i.label == truth[k] for k, i in enumerate(found.items)]) > 0.85
+    assert sum(found.items[0].soft) == pytest.approx(1)
+
+
+def test_one_class_is_said() -> None:
+    table, _ = crowd(0, np.array([coin(1.0)] * 3), 10, 2, (1.0, 0.0))
+    found = aggregate(replace(table, classes=[0.0]), "glad")
+    assert "only one label" in found.warnings[0]
+    assert {i.label for i in found.items} == {0}
+
+
+def flagged(who: str, prompt: str, **flags: object) -> Feedback:
+    return Feedback.model_validate(
+        {
+            "id": f"{who}{prompt}",
+            "kind": "flags",
+            "prompt": prompt,
+            "options": [],
+            "choice": {"flags": flags},
+            "annotator": who,
+        }
+    )
+
+
+def test_labels_from_lists_are_tables_of_words() -> None:
+    records = [
+        flagged("a", "p", tone="calm", harms=["hate", "lies"], toxic=True),
+        flagged("b", "p", tone="rude", harms=["lies"], toxic=False),
+        flagged("b", "q", tone="calm", harms=[]),
+    ]
+    tables = {t.what: t for t in label_tables(records)}
+    assert list(tables) == ["answer tone", "flag harms: hate", "flag harms: lies", "flag toxic"]
+    tone, hate = tables["answer tone"], tables["flag harms: hate"]
+    assert [tone.name(k, ()) for k in tone.label] == ["calm", "rude", "calm"]
+    assert [hate.name(k, ()) for k in hate.label] == [True, False, False]
 
 
 def test_warnings_say_when_the_weighting_rests_on_little() -> None:

@@ -1,215 +1,193 @@
-"""One label per item out of several annotators' votes: the majority, and Dawid and Skene's (1979),
-side by side.
+"""One label per item out of several annotators' votes, beside the majority: Dawid and Skene's,
+MACE's or GLAD's, with what each says of the annotators.
 
-Dawid and Skene give each annotator a full confusion matrix pi_a[l, k] = P(says k | truth l), found
-by EM together with
-the truth: T_i(l) ~ p_l prod_{a, k} pi_a[l, k]^{n_iak}, pi_a[l, k] ~ sum_i T_i(l) n_iak. The
-one-coin form (one number per annotator) breaks down where annotators err to both sides at different
-rates, so it is not offered. Rows of pi_a are drawn, by `smoothing` pseudo-votes, to an annotator as
-accurate as the crowd that errs to all sides alike. Without that the likelihood is flat between
-class shares and confusions, and with few raters per item the labels drift below the majority's.
+The one-coin form of Dawid and Skene (one number per annotator) breaks down where annotators err to
+both sides at different rates, so it is not offered; MACE and GLAD are one number per annotator too,
+and say so in the documentation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-from accord.errors import DataError
-from accord.feedback.agreement import pair_votes
-from accord.feedback.agreement_kinds import Unit, Votes, scale_votes
-from accord.feedback.records import Feedback
-from accord.statistics.intervals import Array, Index, Interval, share
+from accord.feedback import dawid_skene as confusions
+from accord.feedback.agreement_kinds import Unit
+from accord.feedback.glad import sample_glad
+from accord.feedback.label_table import LabelTable, majority, vote_counts
+from accord.feedback.mace import sample_mace
+from accord.statistics.intervals import Array, Interval, share
 
-FLOOR = 1e-10
-SMOOTHING = 10.0
-"""Measured on simulated crowds (tests): less loses up to 1.5 points to the majority where
-annotators are alike, more fails with two votes per item where some press one side."""
+Method = Literal["majority", "dawid-skene", "mace", "glad"]
+QUALITY: dict[Method, str] = {
+    "majority": "agrees with the others' majority",
+    "dawid-skene": "accuracy",
+    "mace": "competence",
+    "glad": "ability",
+}
+"""What is said of each annotator: a share of votes; the expected share of votes equal to the truth;
+P(knows the truth); the logit at an item of typical difficulty."""
 FEW_RATERS = 3
 DOMINANT = 0.9
 
 
 @dataclass(frozen=True)
-class LabelTable:
-    """Votes as arrays [M] over items, annotators and classes (ascending values). Comparisons: 1
-    first, 0 tie, -1 second, the two options in the order of their ids."""
-
-    what: str
-    items: list[Unit]
-    annotators: list[str]
-    classes: list[float]
-    item: Index
-    annotator: Index
-    label: Index
-
-
-@dataclass(frozen=True)
 class ItemLabel:
-    """One item: how many voted, the majority's value and its share (the smaller value on a draw),
-    Dawid and Skene's value and probability, and the probabilities of all classes (the soft
-    label)."""
+    """One item: how many voted, the majority's class and its share, whether it is a draw (then the
+    smaller class stands for it), the method's class and probability, and the probabilities of all
+    classes (the soft label). Classes are places in `Labels.classes`."""
 
     item: Unit
     votes: int
-    majority: float
+    majority: int
     majority_share: float
-    dawid_skene: float
+    draw: bool
+    label: int
     probability: float
     soft: list[float]
 
 
 @dataclass(frozen=True)
-class AnnotatorConfusion:
-    """pi_a[l][k] = P(says class k | truth is class l); accuracy: expected share of votes equal to
-    the truth, with the interval it would have if the truth were known."""
+class AnnotatorLabels:
+    """quality: see QUALITY, None where nothing tells; confusion: pi_a[l][k] = P(says class k |
+    truth is class l), of Dawid and Skene only."""
 
     annotator: str
     judgements: int
-    confusion: list[list[float]]
-    accuracy: Interval
+    quality: Interval | None
+    confusion: list[list[float]] | None = None
 
 
 @dataclass(frozen=True)
 class Labels:
-    """items in order; differ: on how many the two methods do not agree; warnings: when not to trust
-    the weighting."""
+    """items in order; differ: on how many the method and the majority do not agree, draws left out;
+    draws, single: items whose majority is a draw, and those with one vote; smoothing: pseudo-votes
+    per row that Dawid and Skene's model learned; warnings: when not to trust the weighting."""
 
     what: str
+    method: Method
+    quality: str
     classes: list[float]
     class_shares: list[float]
     items: list[ItemLabel]
-    annotators: list[AnnotatorConfusion]
+    annotators: list[AnnotatorLabels]
     differ: int
-    iterations: int
+    draws: int
+    single: int
+    smoothing: float | None
     warnings: list[str]
 
 
-def label_tables(records: Sequence[Feedback]) -> list[LabelTable]:
-    """One table per thing that was judged: "choice" (comparisons, rankings, best/worst as pairs),
-    "thumb", "step", "flag NAME", "rating NAME". Raises DataError when there is none."""
-    tables: dict[str, Votes] = {}
-    if pairs := pair_votes(records):
-        tables["choice"] = {(*key,): votes for key, votes in pairs.items()}
-    for (what, level), votes in scale_votes(records).items():
-        if level != "interval":  # the same votes again
-            tables[what] = votes
-    if not tables:
-        raise DataError(
-            "nothing was judged that has a label",
-            "labels come from choices, ratings, thumbs, steps and flags",
-        )
-    return [table(what, votes) for what, votes in sorted(tables.items())]
+@dataclass(frozen=True)
+class _Found:
+    """What a method found: P(truth) [I, C] and the annotators' numbers."""
+
+    truth_IC: Array
+    quality_A: list[Interval | None]
+    confusion_ACC: Array | None = None
+    smoothing: float | None = None
 
 
-def table(what: str, votes: Votes) -> LabelTable:
-    """Votes (item -> annotator -> value) as arrays. Items, annotators and classes are sorted."""
-    items = sorted(votes)
-    annotators = sorted({a for given in votes.values() for a in given})
-    classes = sorted({v for given in votes.values() for v in given.values()})
-    who, which = {a: i for i, a in enumerate(annotators)}, {c: i for i, c in enumerate(classes)}
-    rows = [
-        (i, who[a], which[v])
-        for i, item in enumerate(items)
-        for a, v in sorted(votes[item].items())
-    ]
-    item, annotator, label = np.array(rows, dtype=np.int64).T
-    return LabelTable(what, items, annotators, classes, item, annotator, label)
-
-
-def majority(table: LabelTable) -> Array:
-    """Share of votes for each class: [I, C]."""
-    counts = np.zeros((len(table.items), len(table.classes)))
-    np.add.at(counts, (table.item, table.label), 1)
-    shares: Array = counts / counts.sum(1, keepdims=True)
-    return shares
-
-
-def dawid_skene(
-    table: LabelTable, smoothing: float = SMOOTHING, iterations: int = 500, tolerance: float = 1e-6
-) -> tuple[Array, Array, Array, int]:
-    """(P(truth) [I, C], confusion matrices [A, C, C], class shares [C], iterations done), by EM
-    from the majority.
-
-    smoothing: pseudo-votes per row of an annotator's matrix; 0 is the plain maximum-likelihood
-    algorithm. Stops when no probability moves by more than `tolerance`.
-    """
-    truth_IC = majority(table)
-    shares_C, confusion_ACC = _maximise(table, truth_IC, smoothing)
-    done, moved = 0, np.inf
-    while done < iterations and moved >= tolerance:
-        log_p = np.tile(np.log(np.maximum(shares_C, FLOOR)), (len(table.items), 1))
-        np.add.at(log_p, table.item, np.log(confusion_ACC)[table.annotator, :, table.label])
-        p = np.exp(log_p - log_p.max(1, keepdims=True))
-        p /= p.sum(1, keepdims=True)
-        moved, truth_IC, done = float(np.abs(p - truth_IC).max()), p, done + 1
-        shares_C, confusion_ACC = _maximise(table, truth_IC, smoothing)
-    return truth_IC, confusion_ACC, shares_C, done
-
-
-def _maximise(table: LabelTable, truth_IC: Array, smoothing: float) -> tuple[Array, Array]:
-    """Class shares and confusion matrices given P(truth)."""
-    classes = len(table.classes)
-    counts_AKC = np.zeros((len(table.annotators), classes, classes))  # said, truth
-    np.add.at(counts_AKC, (table.annotator, table.label), truth_IC[table.item])
-    counts_ACC = counts_AKC.transpose(0, 2, 1)
-    if smoothing:
-        right = (np.trace(counts_ACC.sum(0)) + 1) / (counts_ACC.sum() + 1 + 1 / classes)
-        crowd = np.full((classes, classes), (1 - right) / max(1, classes - 1))
-        np.fill_diagonal(crowd, right)
-        counts_ACC = counts_ACC + smoothing * crowd
-    floored = np.maximum(counts_ACC, FLOOR)
-    return truth_IC.mean(0), floored / floored.sum(2, keepdims=True)
-
-
-def aggregate(table: LabelTable, smoothing: float = SMOOTHING) -> Labels:
-    """Both labels of every item, and every annotator's confusion matrix."""
-    shares_IC, (truth_IC, confusion_ACC, shares_C, done) = (
-        majority(table),
-        dawid_skene(table, smoothing),
-    )
-    votes_I, votes_A = np.bincount(table.item), np.bincount(table.annotator)
+def aggregate(table: LabelTable, method: Method = "dawid-skene", seed: int = 0) -> Labels:
+    """The label of every item by this method and by the majority, and every annotator's quality.
+    Where only one class occurs there is nothing to weigh: the majority's labels, and a warning."""
+    one = len(table.classes) == 1
+    found = _METHODS["majority" if one else method](table, seed)
+    counts_IC, shares_IC = vote_counts(table), majority(table)
+    votes_I, most_I = counts_IC.sum(1), counts_IC.max(1)
+    draw_I = (counts_IC == most_I[:, None]).sum(1) > 1
     items = [
         ItemLabel(
             item,
             int(votes_I[i]),
-            table.classes[int(shares_IC[i].argmax())],
+            int(shares_IC[i].argmax()),
             float(shares_IC[i].max()),
-            table.classes[int(truth_IC[i].argmax())],
-            float(truth_IC[i].max()),
-            truth_IC[i].tolist(),
+            bool(draw_I[i]),
+            int(found.truth_IC[i].argmax()),
+            float(found.truth_IC[i].max()),
+            found.truth_IC[i].tolist(),
         )
         for i, item in enumerate(table.items)
     ]
-    right_A = np.bincount(table.annotator, truth_IC[table.item, table.label])
+    votes_A = np.bincount(table.annotator)
+    matrices = None if found.confusion_ACC is None else found.confusion_ACC.tolist()
     annotators = [
-        AnnotatorConfusion(
-            name, int(votes_A[a]), confusion_ACC[a].tolist(), share(right_A[a], votes_A[a])
+        AnnotatorLabels(
+            name, int(votes_A[a]), found.quality_A[a], None if matrices is None else matrices[a]
         )
         for a, name in enumerate(table.annotators)
     ]
-    differ = sum(i.majority != i.dawid_skene for i in items)
+    shares_C = found.truth_IC.mean(0)
     return Labels(
         table.what,
+        method,
+        QUALITY[method],
         table.classes,
         shares_C.tolist(),
         items,
         annotators,
-        differ,
-        done,
+        sum(i.majority != i.label and not i.draw for i in items),
+        int(draw_I.sum()),
+        int((votes_I == 1).sum()),
+        found.smoothing,
         _warnings(votes_I, shares_C),
     )
 
 
-def _warnings(votes_I: Index, shares_C: Array) -> list[str]:
+def _by_majority(table: LabelTable, seed: int) -> _Found:
+    """Shares of votes, and how often each annotator says what most of the others do (items on which
+    these draw, or are not, say nothing)."""
+    del seed
+    others_MC = vote_counts(table)[table.item]
+    others_MC[np.arange(len(table.item)), table.label] -= 1
+    most_M = others_MC.max(1)
+    clear_M = (most_M > 0) & ((others_MC == most_M[:, None]).sum(1) == 1)
+    same_M = clear_M & (others_MC.argmax(1) == table.label)
+    met_A, same_A = (
+        np.bincount(table.annotator, part, len(table.annotators)) for part in (clear_M, same_M)
+    )
+    quality = [share(s, n) if n else None for s, n in zip(same_A, met_A, strict=True)]
+    return _Found(majority(table), quality)
+
+
+def _by_dawid_skene(table: LabelTable, seed: int) -> _Found:
+    fit = confusions.sample(table, seed)
+    return _Found(fit.truth_IC, [*fit.accuracy_A], fit.confusion_ACC, fit.smoothing)
+
+
+def _by_mace(table: LabelTable, seed: int) -> _Found:
+    truth_IC, competences = sample_mace(table, seed)
+    return _Found(truth_IC, [*competences])
+
+
+def _by_glad(table: LabelTable, seed: int) -> _Found:
+    truth_IC, abilities = sample_glad(table, seed)
+    return _Found(truth_IC, [*abilities])
+
+
+_METHODS: dict[Method, Callable[[LabelTable, int], _Found]] = {
+    "majority": _by_majority,
+    "dawid-skene": _by_dawid_skene,
+    "mace": _by_mace,
+    "glad": _by_glad,
+}
+
+
+def _warnings(votes_I: Array, shares_C: Array) -> list[str]:
     warnings = []
+    if len(shares_C) == 1:
+        warnings.append(
+            "only one label occurs: there is nothing to weigh, and no errors to learn from"
+        )
     if votes_I.mean() < FEW_RATERS:
         warnings.append(
             f"{votes_I.mean():.1f} votes per item: with fewer than {FEW_RATERS} the weighting rests"
             " on little"
         )
-    if shares_C.max() > DOMINANT:
+    if len(shares_C) > 1 and shares_C.max() > DOMINANT:
         warnings.append(
             f"{shares_C.max():.0%} of the items have one class: the rare ones are hard to tell from"
             " errors"

@@ -27,6 +27,7 @@ from accord.feedback.formats.columns import (
     how_much,
     messages,
     name_in,
+    named,
 )
 from accord.feedback.formats.shape import Parse, Row
 from accord.feedback.formats.sheets import ScaleGuess
@@ -50,6 +51,12 @@ def is_ratings(row: Mapping[str, Any]) -> bool:
     return "prompt" in row and "response" in row and any(_attribute(name) for name in row)
 
 
+def is_labels(row: Mapping[str, Any]) -> bool:
+    """An item, who labelled it, and the label; no prompt and no answer that it could be about."""
+    who = ("item", "annotator"), ("task", "worker")
+    return "label" in row and any(all(name in row for name in pair) for pair in who)
+
+
 def _attribute(column: str) -> str | None:
     return (
         column.removeprefix(RATING)
@@ -61,6 +68,21 @@ def _attribute(column: str) -> str | None:
 
 
 # --- in -------------------------------------------------------------------------------------------
+def labels(row: Mapping[str, Any]) -> Iterator[Parsed]:
+    """One annotator's label of one item; raises RowError for a row without one of the three, and
+    for a label that is neither a word, a number, true, false, nor a list of words."""
+    column = "item" if "item" in row else "task"
+    for name in (column, "annotator" if "annotator" in row else "worker", "label"):
+        if row[name] is None or row[name] == "":
+            raise RowError(f"the column {name!r} is empty")
+    label = row["label"]
+    if isinstance(label, (list, tuple)):
+        said: Any = [named(one, "label") for one in label]
+    else:
+        said = label if isinstance(label, bool) else named(label, "label")
+    yield build("flags", named(row[column], column), [], {"flags": {"label": said}}, row)
+
+
 def pairwise(row: Mapping[str, Any]) -> Iterator[Parsed]:
     """One comparison; raises RowError naming the column."""
     answer = side(row["winner"], "winner")
