@@ -16,6 +16,7 @@ from accord.cli.terminal import guarded
 
 if TYPE_CHECKING:
     from accord.feedback.formats.source import DataSource
+    from accord.feedback.labels import Method
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -357,6 +358,75 @@ def feedback_select(
     from accord.cli import quality
 
     quality.select(source, count, goal, random_share, out, seed)
+
+
+@feedback.command("aggregate")
+@SOURCE
+@click.option(
+    "--method", type=click.Choice(["majority", "dawid-skene", "mace", "glad"]), default="dawid-skene",
+    show_default=True, help="How votes become a label; the majority is always beside it.",
+)  # fmt: skip
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Write every item's label to this JSON file."
+)
+@click.option("--seed", default=0, show_default=True, help="Same seed, same digits.")
+@guarded
+def feedback_aggregate(source: DataSource, method: Method, out: Path | None, seed: int) -> None:
+    """One label per item out of several annotators', with its probability; what each annotator is
+    worth, with 95 % intervals.
+
+    \b
+    A plain table works: columns item, annotator, label.
+    majority     shares of votes
+    dawid-skene  a confusion matrix per annotator, its smoothing learned
+    mace         annotators who know the answer or spam
+    glad         annotators' ability, items' difficulty
+    """
+    from accord.cli import labels
+
+    labels.aggregate(source, method, out, seed)
+
+
+@feedback.command("plan")
+@click.option("--pilot", help="Judgements to learn share and agreement from: a file or store.")
+@click.option("--win-rate", type=float, help="The share expected (default .5).")
+@click.option("--agreement", type=float, help="How often two annotators answer one item alike.")
+@click.option("--accuracy", type=float, help="How often an annotator gives an item's own answer.")
+@click.option("--spread", type=float, help="Standard deviation of the win rate between items.")
+@click.option("--half-width", type=float, help="Of the 95 % interval wanted, such as .03.")
+@click.option("--power", type=float, help="Chance to tell the win rate from .5, such as .8.")
+@click.option(
+    "--per-item",
+    type=click.IntRange(1),
+    multiple=True,
+    help="Answers per item (repeat) [default: 1, 2, 3, 5].",
+)
+@click.option("--json", "as_json", is_flag=True, help="Everything as one JSON object.")
+@guarded
+def feedback_plan(
+    pilot: str | None,
+    win_rate: float | None,
+    agreement: float | None,
+    accuracy: float | None,
+    spread: float | None,
+    half_width: float | None,
+    power: float | None,
+    per_item: tuple[int, ...],
+    as_json: bool,
+) -> None:
+    """How many items and judgements an interval or a power takes, from a pilot or from assumptions.
+
+    \b
+    accord feedback plan --win-rate .55 --agreement .73 --power .8
+    accord feedback plan --pilot store.sqlite --half-width .03
+    """
+    from accord.cli import labels
+    from accord.feedback.formats.source import DataSource
+    from accord.validation import validated
+
+    source = None if pilot is None else validated(DataSource, {"path": pilot}, "")
+    assumed = labels.Assumed(source, win_rate, agreement, accuracy, spread)
+    labels.plan(assumed, half_width, power, per_item, as_json)
 
 
 main.add_command(studio)
