@@ -5,7 +5,8 @@ Prints one JSON line: CPU-seconds and peak memory, each in a process of its own,
 million bare votes (CSV and Parquet) to fitted annotators and of importing 100,000 comparisons into a
 store, all imports of Python included; CPU-seconds of a fit of 60 producers and 125 annotators (reliability, side,
 ties) to 10,000 and to 1,000,000 simulated votes, from arrays, and of turning 10,000 records into
-arrays (median of repetitions, one thread). Then, per number of an annotator's votes and agreement
+arrays (median of repetitions, one thread); the same of 100 producers and 1,000 annotators, and beside
+crowd-kit's noisy Bradley-Terry where it is installed. Then, per number of an annotator's votes and agreement
 with the others: the median of votes until a change after half of them (30 % of the answers turned
 round) is found, with a 95 % interval by bootstrap over simulated annotators, how many were not
 found, and how many alarmed of as many whose same votes were put in random order.
@@ -50,6 +51,9 @@ def main() -> None:
     )
     parser.add_argument("--rows", type=int, default=1_000_000, help="of the table of votes")
     parser.add_argument("--comparisons", type=int, default=100_000, help="imported into a store")
+    parser.add_argument(
+        "--many", type=int, default=1_000_000, help="votes of the fit of 100 by 1,000"
+    )
     options = parser.parse_args()
     rng = np.random.default_rng(0)
     scores, reliability = rng.normal(size=PRODUCERS), 0.5 * rng.normal(size=ANNOTATORS)
@@ -69,6 +73,8 @@ def main() -> None:
         line[f"table_of_{options.rows}_votes_to_annotators"] = table_cost(options.rows)
     if options.comparisons:
         line[f"import_of_{options.comparisons}_comparisons"] = import_cost(options.comparisons)
+    line["many_annotators"] = many_annotators(options.many, options.repetitions)
+    line["crowd_kit"] = against_crowd_kit(min(10_000, min(options.votes)), options.repetitions)
     if options.drifters:
         line["drift"] = [
             drift_delay(n, spread, options.drifters) for n in (300, 600) for spread in (2.0, 1.5)
@@ -127,6 +133,31 @@ def _command(*words: str) -> dict[str, float]:
         raise RuntimeError(f"accord {' '.join(words)} ended with {status}")
     seconds = used.ru_utime + used.ru_stime
     return {"cpu_seconds": round(seconds, 1), "peak_mib": round(used.ru_maxrss / 1024)}
+
+
+def many_annotators(count: int, repetitions: int) -> dict[str, object]:
+    """CPU-seconds of a fit of 100 producers by 1,000 annotators, everything fitted."""
+    rng = np.random.default_rng(0)
+    votes = simulated_votes(rng, count, rng.normal(size=100), 0.5 * rng.normal(size=1000), 0.1)
+    return {"votes": count, "fit_cpu_seconds": _cpu(lambda: fit(votes), repetitions)}
+
+
+def against_crowd_kit(count: int, repetitions: int) -> dict[str, object] | str:
+    """CPU-seconds of crowd-kit's noisy Bradley-Terry over ours, on the same decided votes."""
+    try:
+        import pandas
+        from crowdkit.aggregation import NoisyBradleyTerry
+    except ImportError:
+        return "not installed"
+    rng = np.random.default_rng(0)
+    scores, people = rng.normal(size=PRODUCERS), 0.5 * rng.normal(size=ANNOTATORS)
+    votes = simulated_votes(rng, count, scores, people, side=0.1, log_nu=-30.0)
+    columns = {"worker": votes.annotator, "left": votes.first, "right": votes.second}
+    columns["label"] = np.where(votes.outcome == 0, votes.first, votes.second)
+    table = pandas.DataFrame(columns)
+    ours = _cpu(lambda: fit(votes), repetitions)
+    theirs = _cpu(lambda: NoisyBradleyTerry().fit(table), repetitions)
+    return {"votes": count, "ours": ours, "theirs": theirs, "ratio": round(theirs / ours, 1)}
 
 
 def drift_delay(votes: int, spread: float, seeds: int) -> dict[str, object]:

@@ -27,7 +27,7 @@ import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from accord.errors import RunError
-from accord.statistics.intervals import Z95, Array, Interval
+from accord.statistics.intervals import Z95, Array, Interval, around
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,8 @@ CLOSE = 0.1
 """Standard errors of a log width to which its most likely value is found."""
 MANY = 20.0
 """Information on a log width from which it is as good as normal, and three nodes are enough."""
+KNOWN = 400.0
+"""Information from which a log width is known to a twentieth, and moves no error that is seen."""
 FEW_NODES, NODES = 3, 5
 
 
@@ -125,7 +127,11 @@ def fit_populations(
     widths = {
         p.name: Interval(p.width, p.width, p.width) for p in populations if p.width is not None
     }
-    lines = [search.line(centre, number, information[number]) for number in range(len(learned))]
+    lines = [
+        search.line(centre, number, known)
+        for number, known in enumerate(information)
+        if known < KNOWN
+    ]
     evidence = np.array([mode.evidence for mode in modes]) + log_prior
     weights = np.exp(evidence - evidence.max())
     between = _Line(modes, weights / weights.sum(), 0)
@@ -140,8 +146,11 @@ def fit_populations(
         covariance = covariance + (line.weights[:, None] * apart[:, :dense]).T @ apart[:, :dense]
         light = light + line.average([m.light_variance for m in line.modes]) - centre.light_variance
         light = light + line.weights @ apart[:, dense:] ** 2
-    for population, line in zip(learned, lines, strict=True):
-        widths[population.name] = line.width
+    for number, population in enumerate(learned):
+        known = around(centre.log_width[number], information[number] ** -0.5)
+        widths[population.name] = known.mapped(np.exp)
+    for line in lines:
+        widths[learned[line.number].name] = line.width
     return PopulationPosterior(mean, covariance, light, centre.value, widths, between.weights)
 
 
