@@ -11,12 +11,18 @@ import pytest
 
 from accord.errors import AccordError, DataError
 from accord.feedback.records import Feedback
+from accord.models.loading import load_causal_lm
+from accord.models.reward_model import RewardModel
 from accord.runs import recipe as recipes
 from accord.runs import runner
 from accord.runs.context import StageContext, StageProgress
 from accord.runs.session import InterruptFlag
 from accord.runs.stages.judged import annotator_effects, read_judged
 from accord.runs.stages.settings import LengthConfig
+from accord.sampling.builtin import BuiltinSampler
+from accord.sampling.rollout import SamplingSettings
+from accord.seeds import derive_seed
+from accord.text.encoding import Encoder
 from tiny import tiny_llama
 
 WORDS = ("great", "fine", "slow", "loud", "odd", "new")
@@ -56,7 +62,7 @@ def run(
 ) -> tuple[dict[str, Any], str, Path]:
     """(result of the reward stage, what was said, its folder)."""
     reward = "kind: reward, model: 'accord:nano-base', learning_rate: 1.0e-3, heldout_share: 0.2"
-    defaults = {"members": 1, "epochs": 6, "batch": 3}
+    defaults = {"members": 1, "epochs": 6, "batch": 3, "centre_samples": 16}
     given = "".join(f", {k}: {v}" for k, v in defaults.items() if f"{k}:" not in more)
     path = tmp_path / "toy.yaml"
     path.write_text(
@@ -515,3 +521,46 @@ def test_ratings_that_are_no_numbers(tmp_path: Path, scores: dict, message: str)
     (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
     with pytest.raises(DataError, match=message):
         run(tmp_path, tmp_path / "rows.jsonl")
+
+
+@pytest.mark.parametrize("samples", [32, 0])
+def test_scores_are_centred_on_samples_of_the_model_they_start_from(
+    tmp_path: Path, samples: int
+) -> None:
+    """And scaled on them; on the judged responses where none are asked for."""
+    comparisons = [
+        record(
+            f"c{i}{j}",
+            "comparison",
+            f"This {a} film",
+            [f" is a {b} joy.", f" is a {b} bore."],
+            {"preferred": "a"},
+        )
+        for i, a in enumerate(WORDS)
+        for j, b in enumerate(WORDS[:2])
+    ]
+    more = (
+        f", members: 2, epochs: 1, lengths: {{max_response_tokens: 12}}, centre_samples: {samples}"
+    )
+    _, said, folder = run(tmp_path, write(tmp_path / "pairs.jsonl", comparisons), more)
+    model, reference = RewardModel.load(folder / "model"), load_causal_lm("accord:nano-base")
+    encoder = Encoder(reference.tokenizer)
+    prompts = [encoder.prompt(f"This {word} film") for word in WORDS[:5]]
+    if samples:
+        assert "centring on 35 samples of accord:nano-base" in said
+        seeds = [
+            derive_seed(derive_seed(1, "stage", "reward"), "samples", "centre", place)
+            for place in range(35)
+        ]
+        answers = BuiltinSampler(reference).sample(prompts, SamplingSettings(12), seeds, 7).groups()
+    else:
+        judged = [
+            (f"This {a} film", f" is a {b} {word}.")
+            for a in WORDS[:5]
+            for b in WORDS[:2]
+            for word in ("joy", "bore")
+        ]
+        answers = [encoder.example(prompt, text).group for prompt, text in judged]
+    scores_ER = model.score(answers)
+    assert scores_ER.mean(dim=1).tolist() == pytest.approx([0, 0], abs=1e-4)
+    assert float(scores_ER.mean(0).std()) == pytest.approx(1, abs=1e-4)

@@ -160,7 +160,7 @@ def test_a_reward_model_learns_from_a_mix_of_feedback(tmp_path: Path) -> None:
             lines.append(text)
 
     path = tmp_path / "toy.yaml"
-    reward = "kind: reward, model: 'accord:nano-base', members: 1, learning_rate: 1.0e-3, epochs: 6, batch: 3"
+    reward = "kind: reward, model: 'accord:nano-base', members: 1, learning_rate: 1.0e-3, epochs: 6, batch: 3, centre_samples: 16"
     path.write_text(
         f"name: toy\nthreads: 1\nstages:\n  reward: {{{reward}, feedback: {mixed_feedback(tmp_path)}, margin: 0.2, "
         "ties: rao_kupper, rankings: all_pairs, heldout_share: 0.2}\n"
@@ -180,7 +180,7 @@ def test_a_round_of_online_dpo_and_of_best_of_n_distillation(tmp_path: Path, pai
     run_dir = run(
         tmp_path,
         DATA.format(pairs=pairs)
-        + "  reward: {kind: reward, model: 'accord:nano-base', feedback: stage:data/feedback, members: 1, learning_rate: 1.0e-3, batch: 4}\n"
+        + "  reward: {kind: reward, model: 'accord:nano-base', feedback: stage:data/feedback, members: 1, learning_rate: 1.0e-3, batch: 4, centre_samples: 16}\n"
         + f"  one: {{kind: score, model: 'accord:nano-base', {scored}}}\n"
         + "  dpo: {kind: dpo, model: 'accord:nano-base', feedback: stage:one/feedback, learning_rate: 1.0e-3, batch: 4, epochs: 6}\n"
         + f"  two: {{kind: score, model: stage:dpo, {scored}}}\n"

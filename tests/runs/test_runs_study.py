@@ -139,11 +139,17 @@ ARMS = {
 }  # fmt: skip
 
 
+def quick_rewards(*stages: str) -> list[str]:
+    return [
+        f"{stage}.{setting}" for stage in stages for setting in ("epochs=1", "centre_samples=8")
+    ]
+
+
 def small_arms(study_name: str) -> list[str]:
     settings = ["evaluate.count=8", "evaluate.points=2"]
-    found = ["collect.count=48", "examine.evaluate.count=8"]
+    found = ["collect.count=48", "examine.evaluate.count=8", *quick_rewards("reward")]
     for arm in ARMS[study_name]:
-        more = ["limit=48"] if arm.startswith("dpo") else ["steps=2", "prompts_per_step=16"]
+        more = ["limit=48"] if arm.startswith("dpo") else ["steps=2", "prompts_per_step=8"]
         found += [f"{arm}.{setting}" for setting in (*settings, *more)]
     return found
 
@@ -151,10 +157,12 @@ def small_arms(study_name: str) -> list[str]:
 STUDIES = {
     "ensemble-noise": [
         "collect.count=60", "collect_noisy.count=60", "reward.members=2", "reward_noisy.members=2", "best_of_n.pool=64",
-        "best_of_n.evaluate.count=8",
+        "best_of_n.evaluate.count=8", *quick_rewards("reward", "reward_noisy"),
     ],
     "kwise-vs-pairwise": [
         "rankings.count=48", "pairs.count=48", "single_pairs.count=48", "best_of_n.pool=16", "best_of_n.evaluate.count=8",
+        *quick_rewards("plackett_luce", "all_pairs", "cut", "comparisons", "comparisons_equal_labels"),
+        "cut_equal_compute.centre_samples=8",
     ],
     "dpo-frontier": small_arms("dpo-frontier"),
     "ablation-ppo": small_arms("ablation-ppo"),

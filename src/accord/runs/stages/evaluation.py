@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from accord.runs.stages.settings import EvaluationConfig
 
 MICRO_BATCH = 4096
-Purpose = Literal["baseline", "arm", "pool", "offered"]
+Purpose = Literal["baseline", "arm", "pool", "offered", "centre"]
 """What is sampled; each independently of the others."""
 
 

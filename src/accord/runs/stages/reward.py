@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from accord.models.reward_model import RewardModel
     from accord.runs.stages.judged import JudgedData
     from accord.text.language import Language
+    from accord.text.packing import PromptGroup
 
 
 class DistributionConfig(Settings):
@@ -114,6 +115,11 @@ class RewardConfig(ReadsData, TrainingConfig, RewardSettings):
     heldout_share: float = Field(
         0.1, gt=0, lt=0.9, description="Share of the prompts kept aside, from the end."
     )
+    centre_samples: int = Field(
+        256,
+        ge=0,
+        description="Samples of `model`, at least, on which scores are centred and scaled; 0: on the judged responses.",
+    )
     lengths: LengthConfig = Field(LengthConfig(), description="Token limits.")
 
     @model_validator(mode="after")
@@ -183,7 +189,12 @@ class Reward(Stage):
             )
         steps = updates(rows, config.batch, config.epochs)
         passes = 1 if config.trunk == "shared" else config.members
-        work = TokenWork(trained=round(tokens * config.epochs * passes))
+        sampled = config.centre_samples * config.lengths.max_response_tokens
+        work = TokenWork(
+            trained=round(tokens * config.epochs * passes),
+            scored=config.members * config.centre_samples * config.lengths.most,
+            sampled=sampled if tokens else 0,
+        )
         return planning.training_plan(
             config,
             model,
@@ -244,6 +255,7 @@ def _train(
     from accord.models.ensembles import build_members
     from accord.models.reward_model import RewardModel
 
+    reference = _reference_samples(config, trunk, data, context)
     lora = config.lora.settings() if config.lora else None
     model = RewardModel.untrained(
         build_members(trunk, config.members, context.seed, config.trunk, lora, config.head())
@@ -258,10 +270,32 @@ def _train(
         data.judged.scales,
         seed=context.seed,
     )
-    fit_centre(model, [g.group for g in data.train[:256]], config.micro_batch_tokens)
+    fit_centre(model, reference, config.micro_batch_tokens)
     if strict_pairs(data.heldout):
         fit_temperature(model, data.heldout, config.micro_batch_tokens)
     return model, result
+
+
+def _reference_samples(
+    config: RewardConfig, policy: CausalLM, data: RewardData, context: StageContext
+) -> list[PromptGroup]:
+    """What the model that the members start from answers to training prompts: what policies tuned
+    on the scores start from as well. The judged responses where none are asked for."""
+    from accord.runs.stages.evaluation import sequence_seeds
+    from accord.sampling.builtin import BuiltinSampler
+    from accord.sampling.rollout import SamplingSettings
+
+    groups = [group.group for group in data.train]
+    if not config.centre_samples:
+        return groups
+    prompts = list(dict.fromkeys(tuple(group.prompt) for group in groups))
+    prompts = prompts[: config.centre_samples]
+    each = -(-config.centre_samples // len(prompts))
+    seeds = sequence_seeds(context.seed, "centre", len(prompts) * each)
+    room = policy.context - max(map(len, prompts))
+    settings = SamplingSettings(min(config.lengths.max_response_tokens, room))
+    context.say(f"centring on {len(seeds):,} samples of {config.model}")
+    return BuiltinSampler(policy).sample(prompts, settings, seeds, each).groups()
 
 
 def _save(
