@@ -43,8 +43,8 @@ def pair_gaps(scores_R: Tensor, groups: Sequence[JudgedGroup]) -> Tensor:
 def fit_centre(
     model: RewardModel, reference: Sequence[PromptGroup], micro_batch_tokens: int = SCORING_TOKENS
 ) -> None:
-    """Centre each member on these responses, samples of the reference policy as a rule, and scale the
-    ensemble mean to deviation 1 on them (Stiennon et al. 2020, section 3.4: a mean score of 0)."""
+    """Centre each member on these responses, samples of the reference policy as a rule, and scale
+    the ensemble mean to deviation 1 on them (Stiennon et al. 2020, section 3.4: a mean of 0)."""
     model.centre_E, model.scale = torch.zeros(model.size), 1.0
     raw_ER = model.score(reference, micro_batch_tokens)
     model.centre_E = raw_ER.mean(dim=1)

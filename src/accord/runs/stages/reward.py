@@ -118,7 +118,8 @@ class RewardConfig(ReadsData, TrainingConfig, RewardSettings):
     centre_samples: int = Field(
         256,
         ge=0,
-        description="Samples of `model`, at least, on which scores are centred and scaled; 0: on the judged responses.",
+        description="Samples of `model`, at least, on which scores are centred and scaled; "
+        "0: on the judged responses.",
     )
     lengths: LengthConfig = Field(LengthConfig(), description="Token limits.")
 
