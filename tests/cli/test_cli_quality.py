@@ -182,7 +182,7 @@ def test_people_who_compare_models_across_prompts_get_a_reliability_with_its_int
     first = next(line for line in page.splitlines() if line.lstrip().startswith("20 "))
     assert "prefers the first" in first
     assert first.count("[") == 2, "reliability and first place, each with an interval"
-    assert "reliability of annotators: 0.11 [0.05, 0.26] to 2.95" in said(
+    assert "reliability of annotators: 0.11 [0.05, 0.27] to 2.95" in said(
         "feedback", "ratings", votes
     )
 

@@ -135,16 +135,18 @@ def fit_populations(
     evidence = np.array([mode.evidence for mode in modes]) + log_prior
     weights = np.exp(evidence - evidence.max())
     between = _Line(modes, weights / weights.sum(), 0)
-    for line in [*lines, between] if len(modes) > 1 else lines:
+    every = [*lines, between] if len(modes) > 1 else lines
+    if every:  # averaged, not added up: a sum of differences may be negative
+        covariance = np.mean(
+            [line.average([m.covariance for m in line.modes]) for line in every], 0
+        )
+        light = np.mean([line.average([m.light_variance for m in line.modes]) for line in every], 0)
+    for line in every:
         average = line.weights @ line.x
         apart = line.x - average
         dense = len(covariance)
         mean = mean + average - centre.x
-        covariance = (
-            covariance + line.average([m.covariance for m in line.modes]) - centre.covariance
-        )
         covariance = covariance + (line.weights[:, None] * apart[:, :dense]).T @ apart[:, :dense]
-        light = light + line.average([m.light_variance for m in line.modes]) - centre.light_variance
         light = light + line.weights @ apart[:, dense:] ** 2
     for number, population in enumerate(learned):
         known = around(centre.log_width[number], information[number] ** -0.5)
