@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.mark.parametrize("key", [key for key, cell in CELLS.items() if not cell.slow])
 def test_intervals_hold_the_truth(key: str) -> None:
-    found = measure(CELLS[key], 200)
+    found = measure(CELLS[key], CELLS[key].tested)
     assert not found.failed, found.row()
     assert found.none < 0.5, "few simulations gave an interval: choose another setting"
 
@@ -28,7 +28,7 @@ def test_intervals_hold_the_truth(key: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("key", [key for key, cell in CELLS.items() if cell.slow])
 def test_intervals_that_take_longer_hold_the_truth(key: str) -> None:
-    assert not measure(CELLS[key], 200).failed
+    assert not measure(CELLS[key], CELLS[key].tested).failed
 
 
 def test_few_cells_are_excused_and_each_says_why() -> None:

@@ -80,7 +80,7 @@ for people, items, votes, kind, matrices, share in (
 ):
     setting = f"{people} annotators, {items} items, {votes} votes each, {kind}"
     draws = confused(people, items, votes, matrices, share)
-    add(Cell("accuracy", setting, people, draws, qualities("dawid-skene"), slow=True))
+    add(Cell("accuracy", setting, people, draws, qualities("dawid-skene"), slow=True, tested=3))
 for people, items, votes in ((8, 100, 4), (20, 300, 3)):
     setting = f"{people} annotators, {items} items, {votes} votes each"
     add(
@@ -91,6 +91,7 @@ for people, items, votes in ((8, 100, 4), (20, 300, 3)):
             spamming(people, items, votes),
             qualities("mace"),
             slow=True,
+            tested=3,
         )
     )
     add(
@@ -101,5 +102,6 @@ for people, items, votes in ((8, 100, 4), (20, 300, 3)):
             difficult(people, items, votes),
             qualities("glad"),
             slow=True,
+            tested=3,
         )
     )

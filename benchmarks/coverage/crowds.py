@@ -80,6 +80,7 @@ for producers, annotators, count in SIZES:
                         votes(producers, annotators, count, spread, people, what, ties),
                         fitted(what, ties),
                         slow=True,
+                        tested=10,
                     )
                 )
 
@@ -137,4 +138,4 @@ for what in ("rationality", "side bias"):
             tails = "" if tail is None else ", heavy-tailed rewards"
             setting = f"{len(beta)} annotators ({crowd}) of {each} {kind}{tails}"
             cell = (what, setting, len(beta), judged(beta, each, kind, tail, what), estimated(what))
-            add(Cell(*cell, slow=True))
+            add(Cell(*cell, slow=True, tested=10))

@@ -41,7 +41,8 @@ Drawn = tuple[Any, float | Sequence[float]]
 class Cell:
     """name: the estimate, as the documentation calls it; setting: of the data; units: how many
     independent ones (prompts, annotators); interval: data -> interval, or a list of them; seldom:
-    why it covers less than required, or nothing; slow: a simulation takes more than 1.5 ms."""
+    why it covers less than required, or nothing; slow: a simulation takes more than 1.5 ms; tested:
+    how many simulations the tests run."""
 
     name: str
     setting: str
@@ -50,6 +51,7 @@ class Cell:
     interval: Callable[[Any], Found | Sequence[Found]]
     seldom: str = ""
     slow: bool = False
+    tested: int = 200
 
     @property
     def key(self) -> str:
