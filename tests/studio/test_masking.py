@@ -56,6 +56,7 @@ ORDINARY = [
     "As an example, take 4. As soon as possible, call me back.",
     "This is a test made by hand. I was trained by experts.",
     "The general purpose tool was developed by engineers.",
+    "Please help my model\nMade by Anna in June.",
 ]
 
 

@@ -84,7 +84,7 @@ _MADE_BY = re.compile(
     r"\b(?:developed|created|made|built|trained|designed|powered|provided|released|fine-tuned) by"
     + r"[\s*_`\"'“”‘’«»:]*(?:the )?(?:team at |researchers at |people at |engineers at |company |folks at |research team at )?[\s*_`\"'“”]*([^\W\d_][\w.&-]*(?: (?:ai|labs?|inc|research|cloud|technolog\w+|institute|corporation|group))*)"
 )  # fmt: skip
-_SPEAKER = re.compile(r"\b(?:i|me|my|ai|assistant|model|chatbot|llm|bot)\b[^.!?\n。]{0,80}$")
+_SPEAKER = re.compile(r"\b(?:i|me|my|ai|assistant|model|chatbot|llm|bot)\b[^.!?\n。]{0,80}\Z")
 """Before who made it: of whom that is said, in the same sentence."""
 _NOT_NAMES = {
     "a", "an", "the", "my", "your", "our", "people", "humans", "human", "researchers", "engineers", "scientists", "someone", "many", "several",
