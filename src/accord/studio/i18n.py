@@ -71,7 +71,8 @@ class Words:
 
     def rough(self, value: float) -> str:
         """A number with up to three digits that say something."""
-        return format_decimal(value, "@@#", self.locale)
+        short = float(f"{value:.3g}")
+        return format_decimal(short, locale=self.locale, decimal_quantization=False)
 
     def percent(self, share: float) -> str:
         """A share (0 to 1) as a whole percentage."""

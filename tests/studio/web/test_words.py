@@ -78,6 +78,7 @@ WRITTEN = [
     (lambda t: t.number(-1234.55, 1), "-1,234.6", "-1.234,6"),
     (lambda t: t.number(2.5, 1, True), "+2.5", "+2,5"),
     (lambda t: t.rough(0.012345), "0.0123", "0,0123"),
+    (lambda t: " ".join(map(t.rough, (0, 1.0, -2.5, 1234))), "0 1 -2.5 1,230", "0 1 -2,5 1.230"),
     (lambda t: t.percent(0.873), "87%", "87\u00a0%"),
     (lambda t: t.unit(1.5, "hour", 1), "1.5 hr", "1,5 Std."),
     (lambda t: t.money(1234.5, "EUR"), "€1,234.50", "1.234,50\u00a0€"),
