@@ -117,7 +117,7 @@ def test_people_see_the_projects_they_take_part_in(db: Database) -> None:
 
 
 def test_a_guideline_is_a_new_version_only_with_another_text(db: Database) -> None:
-    at = project(db, guideline="one")
+    at = project(db, guideline="one\n")
     assert editing.new_guideline(db, at, "one", None) == 1
     assert editing.new_guideline(db, at, "two", None) == 2
     long = "x" * 200_001

@@ -395,12 +395,13 @@ def update_settings(
 
 
 def new_guideline(db: Database, project_id: int, text: str, by: int | None) -> int:
-    """Publish a new version of the guideline, unless the text is the newest's; returns its number."""
+    """Publish a new version of the guideline, unless the text is the newest's but for blanks around
+    it; returns its number."""
 
     def work(session: Session) -> int:
         project = _locked(session, project_id)
         newest = listing.guideline(session, project_id)
-        if newest.text == text:
+        if newest.text.strip() == text.strip():
             return newest.version
         version = _add_guideline(session, project, text, by, db.now())
         project.settings = {**project.settings, "guideline": text}

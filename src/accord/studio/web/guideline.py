@@ -83,8 +83,7 @@ def read(studio: StudioDep, access: Worker, form: Fields) -> Response:
 def publish(studio: StudioDep, access: Manager, form: Sent) -> Response:
     """A new version."""
     text = form.read(GuidelineIn).text
-    if text != access.settings.guideline.strip():
-        editing.new_guideline(studio.db, access.project.id, text, access.me.id)
+    editing.new_guideline(studio.db, access.project.id, text, access.me.id)
     return go(f"/p/{access.project.slug}/guideline", "published")
 
 
