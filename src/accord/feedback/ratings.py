@@ -276,14 +276,13 @@ class _VoteModel:
             log_nu = NO_TIES
         terms = counted(d, counts.won, log_nu)
         dd, dn, nn = terms.bend
-        # Slope of the log-likelihood, and of d (None: log nu is an argument of its own).
+        # Per cell the slope in an effect, and the negative curvature in d and the effect.
         effects = {
-            "side": (terms.slope * counts.side, dd * counts.side, counts.side),
-            "tie": (terms.slope_nu, dn, None),
+            "side": (terms.slope * counts.side, dd * counts.side),
+            "tie": (terms.slope_nu, dn),
         }
         slope, dense = np.zeros(len(x)), np.zeros((self.dense, self.dense))
-        gradient = self._by_score(terms.slope * scale)
-        slope[:size] = gradient
+        slope[:size] = self._by_score(terms.slope * scale)
         bent = np.bincount(self.pair_C, dd * scale * scale, minlength=len(self.pairs))
         i, j = self.ends
         dense[i, j] = dense[j, i] = -bent
@@ -292,7 +291,7 @@ class _VoteModel:
         ) + np.bincount(j, bent, minlength=size)
         border = np.zeros((self.dense, self.annotators))
         for name, at in self.places.items():
-            own, cross, _ = effects[name]
+            own, cross = effects[name]
             slope[at] = own.sum()
             dense[:size, at] = dense[at, :size] = self._by_score(cross * scale)
             if self.annotators:
