@@ -3,9 +3,13 @@ from."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from accord.cli.main import main
 from accord.errors import ConfigError, DataError
 from accord.feedback.label_table import LabelTable
 from accord.feedback.planning import (
@@ -92,6 +96,35 @@ def test_a_win_rate_is_that_of_the_first_of_two_producers() -> None:
         shares_of(table, [*wrote[:2], ("m1", "m3")])
     with pytest.raises(DataError, match="3 different answers"):
         shares_of(table, None)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("--half-width 0 --agreement .7", "a half-width of 0"),
+        ("--half-width .03 --accuracy 1.5", "an accuracy of 1.5"),
+        ("--half-width .03 --agreement 1.5", "an agreement of 1.5"),
+        ("--half-width .03 --win-rate 0 --spread 0", "a win rate of 0"),
+        ("--power .8 --win-rate 1.5 --spread .3", "a win rate of 1.5"),
+        ("--half-width .03 --spread nan", "cannot spread by nan"),
+        ("--half-width .03 --spread .6", "give a --spread from 0 to 0.500"),
+        ("--agreement .7", "give one of --half-width and --power"),
+        ("--half-width .03", "give one of --pilot, --agreement, --accuracy and --spread"),
+    ],
+)
+def test_the_command_says_which_of_its_numbers_cannot_be(options: str, said: str) -> None:
+    result = CliRunner().invoke(main, ["feedback", "plan", *options.split()])
+    assert result.exit_code == 2
+    assert said in result.output
+
+
+def test_a_pilot_of_one_answer_is_said(tmp_path: Path) -> None:
+    pilot = tmp_path / "pilot.csv"
+    pilot.write_text("item,annotator,label\n1,a,x\n1,b,x\n2,a,x\n", encoding="utf-8")
+    result = CliRunner().invoke(
+        main, ["feedback", "plan", "--pilot", str(pilot), "--half-width", ".05"]
+    )
+    assert "all answers of the pilot are the same" in result.output
 
 
 def test_what_cannot_be_is_refused() -> None:

@@ -193,10 +193,17 @@ def plan(
     from accord.feedback.planning import PER_ITEM, plan_power, plan_width
 
     if (width is None) == (power is None):
-        raise ConfigError("what for?", "give one of --half-width and --power")
+        raise ConfigError(
+            "is the plan for the width of an interval, or for the power of a test?",
+            "give one of --half-width and --power",
+        )
     pilot, spread = _known(assumed, quiet=as_json)
     answers = tuple(per_item) or PER_ITEM
-    plans = plan_width(spread, width, answers) if width else plan_power(spread, power or 0, answers)
+    plans = (
+        plan_power(spread, power, answers)
+        if power is not None
+        else plan_width(spread, width or 0.0, answers)
+    )
     if as_json:
         whole = {
             "share": spread.share,
@@ -212,7 +219,7 @@ def plan(
 
 
 def _known(assumed: Assumed, quiet: bool) -> tuple[Pilot | None, Spread]:
-    from accord.feedback.planning import Spread, agreement_of, spread_of
+    from accord.feedback.planning import agreement_of, spread_between, spread_of
 
     names = ("pilot", "agreement", "accuracy", "spread")
     given: Mapping[str, Any] = {
@@ -231,16 +238,10 @@ def _known(assumed: Assumed, quiet: bool) -> tuple[Pilot | None, Spread]:
         pilot = _pilot(assumed.pilot, quiet)
         return pilot, pilot.spread
     share = 0.5 if assumed.win_rate is None else assumed.win_rate
-    if assumed.spread is None:
-        known = assumed.agreement if assumed.accuracy is None else agreement_of(assumed.accuracy)
-        return None, spread_of(share, known or 0)
-    within = share * (1 - share) - assumed.spread**2
-    if assumed.spread < 0 or within < 0:
-        raise ConfigError(
-            f"items' win rates cannot spread by {assumed.spread:g} around {share:g}",
-            f"give a --spread from 0 to {(share * (1 - share)) ** 0.5:.3f}",
-        )
-    return None, Spread(share, assumed.spread**2, within)
+    if assumed.spread is not None:
+        return None, spread_between(share, assumed.spread)
+    known = assumed.agreement if assumed.accuracy is None else agreement_of(assumed.accuracy)
+    return None, spread_of(share, known or 0)
 
 
 def _pilot(source: DataSource, quiet: bool) -> Pilot:

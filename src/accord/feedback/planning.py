@@ -52,9 +52,8 @@ class Spread:
 def spread_of(win_rate: float, agreement: float) -> Spread:
     """From the two numbers that others publish. Raises ConfigError where annotators would agree
     less than by chance, p^2 + (1 - p)^2, and for shares that are none."""
-    for name, value in (("win rate", win_rate), ("agreement", agreement)):
-        if not 0 < value < 1:
-            raise ConfigError(f"a {name} of {value:g}", "give a share between 0 and 1")
+    _check_share("a win rate", win_rate)
+    _check_share("an agreement", agreement)
     between = win_rate * (1 - win_rate) - (1 - agreement) / 2
     if between < -1e-12:
         least = win_rate**2 + (1 - win_rate) ** 2
@@ -66,9 +65,28 @@ def spread_of(win_rate: float, agreement: float) -> Spread:
     return Spread(win_rate, max(0.0, between), (1 - agreement) / 2)
 
 
+def spread_between(win_rate: float, deviation: float) -> Spread:
+    """From the standard deviation of the items' own shares. Raises ConfigError for one that yes and
+    no answers cannot have around this share, and for a share that is none."""
+    _check_share("a win rate", win_rate)
+    whole = win_rate * (1 - win_rate)
+    if not 0 <= deviation <= whole**0.5:
+        raise ConfigError(
+            f"items' win rates cannot spread by {deviation:g} around {win_rate:g}",
+            f"give a --spread from 0 to {whole**0.5:.3f}",
+        )
+    return Spread(win_rate, deviation**2, max(0.0, whole - deviation**2))
+
+
+def _check_share(name: str, value: float) -> None:
+    if not 0 < value < 1:
+        raise ConfigError(f"{name} of {value:g}", "give a share between 0 and 1")
+
+
 def agreement_of(accuracy: float) -> float:
     """Of two annotators who each give an item's own answer with this probability: q^2 + (1 - q)^2,
-    the inverse of `agreement.ceiling`."""
+    the inverse of `agreement.ceiling`. Raises ConfigError for a probability that is none."""
+    _check_share("an accuracy", accuracy)
     return accuracy**2 + (1 - accuracy) ** 2
 
 
@@ -127,9 +145,9 @@ def pilot_of(values_M: Array, item_M: Index) -> Pilot:
 def shares_of(
     table: LabelTable, producers: Sequence[tuple[str | None, str | None]] | None
 ) -> Array:
-    """The answers of a table of two classes as 0 and 1, the second class 1. Comparisons: 1 for the
-    producer whose name comes first, half for a tie; `producers` of the first and second option, by
-    item. Raises DataError for other tables."""
+    """The answers of a table of at most two classes as 0 and 1, the second class 1. Comparisons: 1
+    for the producer whose name comes first, half for a tie; `producers` of the first and second
+    option, by item. Raises DataError for other tables."""
     values = np.array(table.classes)[table.label]
     if producers is not None:
         names = sorted({str(name) for pair in producers for name in pair})
@@ -140,7 +158,7 @@ def shares_of(
         sign = np.array([1.0 if a == names[0] else -1.0 for a, _ in producers])
         won: Array = (1 + sign[table.item] * values) / 2
         return won
-    if len(table.classes) != 2:
+    if len(table.classes) > 2:
         raise DataError(
             f"{table.what} has {len(table.classes)} different answers, and a share needs two",
             "plan for one of them as a yes/no question",
