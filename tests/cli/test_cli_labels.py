@@ -56,6 +56,7 @@ def test_labels_of_a_plain_table_go_to_a_file_with_all_that_is_known(
 def test_the_majority_leaves_a_draw_open(table: Path, tmp_path: Path) -> None:
     page = run("aggregate", table, "--method", "majority", "--out", tmp_path / "out.json")
     assert "| label | by majority |\n" in page
+    assert "differ" not in page
     (found,) = json.loads((tmp_path / "out.json").read_text())
     assert [row["label"] for row in found["items"]] == [None, "cat", "dog"]
     assert found["annotators"][0]["confusion"] is None

@@ -309,6 +309,7 @@ def test_one_class_is_said() -> None:
     found = aggregate(replace(table, classes=[0.0]), "glad")
     assert "only one label" in found.warnings[0]
     assert {i.label for i in found.items} == {0}
+    assert (found.method, found.quality) == ("majority", "agrees with the others' majority")
 
 
 def flagged(who: str, prompt: str, **flags: object) -> Feedback:

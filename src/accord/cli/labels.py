@@ -93,16 +93,16 @@ def _page(table: LabelTable, labels: Labels) -> list[str]:
     ]
     if labels.smoothing is not None:
         lines[-1] += f" (learned pseudo-votes per row: {labels.smoothing:.1f})"
-    lines += [
-        f"{counted(labels.draws, 'draw')} of the majority; {counted(labels.single, 'item')} with one "
-        f"annotator; {counted(labels.differ, 'item')} on which {labels.method} and a clear majority differ"
-    ]
+    columns = ["label", "by majority"]
+    lines.append(
+        f"{counted(labels.draws, 'draw')} of the majority; {counted(labels.single, 'item')} with"
+        " one annotator"
+    )
+    if labels.method != "majority":
+        columns.append(f"by {labels.method}")
+        differ = counted(labels.differ, "item")
+        lines[-1] += f"; {differ} on which {labels.method} and a clear majority differ"
     lines += [f"warning: {warning}" for warning in labels.warnings]
-    columns = [
-        "label",
-        "by majority",
-        *([] if labels.method == "majority" else [f"by {labels.method}"]),
-    ]
     lines += ["", *markdown(columns, [row[: len(columns)] for row in _falls(table, labels)])]
     ordered = sorted(labels.annotators, key=lambda a: (-a.judgements, a.annotator))
     rows = [

@@ -94,8 +94,9 @@ class _Found:
 def aggregate(table: LabelTable, method: Method = "dawid-skene", seed: int = 0) -> Labels:
     """The label of every item by this method and by the majority, and every annotator's quality.
     Where only one class occurs there is nothing to weigh: the majority's labels, and a warning."""
-    one = len(table.classes) == 1
-    found = _METHODS["majority" if one else method](table, seed)
+    if len(table.classes) == 1:
+        method = "majority"
+    found = _METHODS[method](table, seed)
     counts_IC, shares_IC = vote_counts(table), majority(table)
     votes_I, most_I = counts_IC.sum(1), counts_IC.max(1)
     draw_I = (counts_IC == most_I[:, None]).sum(1) > 1
