@@ -167,7 +167,29 @@ def test_bare_votes_are_read_by_column(
 ) -> None:
     """In many parts, with rows that are dropped in each of them."""
     monkeypatch.setattr(vote_table, "CHUNK", 64)
-    same(WRITERS[kind](tmp_path / f"votes.{kind}", many()), must=True)
+    rows = many()
+    rows[300]["winner"] = "nobody"  # a reason whose first place lies in a later part
+    same(WRITERS[kind](tmp_path / f"votes.{kind}", rows), must=True)
+
+
+def test_rows_that_the_reader_itself_drops(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "votes.csv", many(60))
+    path.write_text(path.read_text().replace(",English", "", 2) + "a,b,tie,j1,q1,English,more\n")
+    same(path, must=True)
+    assert sum(by_records(path).dropped.values()) > 3
+
+
+@pytest.mark.parametrize(
+    ("when", "bare"),
+    [(1_700_000_000, True), ("1700000000.5", True), ("2024-01-05", True), ("soon", True), (None, True),
+     (1e30, False), (-9e10, False), ("9" * 40, False), (True, False)],
+)  # fmt: skip
+def test_times_that_are_none_leave_it_to_the_records(tmp_path: Path, when: Any, bare: bool) -> None:
+    rows = [{**row, "tstamp": when} for row in many(20)]
+    path = write_jsonl(tmp_path / "votes.jsonl", rows)
+    assert (read_vote_table(DataSource(path=str(path))) is not None) == bare
+    if bare:
+        same(path)
 
 
 def test_names_of_columns_are_tidied(tmp_path: Path) -> None:
@@ -222,3 +244,19 @@ def test_columns_that_a_vote_does_not_use_are_counted(tmp_path: Path) -> None:
     ]
     path = write_jsonl(tmp_path / "votes.jsonl", rows)
     assert read_feedback(path).left_out == {"column 'worker'": 2}
+
+
+def test_other_data_is_not_read_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a file that holds more the first row is enough; of a Hub id nothing is read."""
+    path = write_jsonl(tmp_path / "pairs.jsonl", [{"chosen": "a b", "rejected": "a c"}] * 9)
+    asked = []
+    real = vote_table.iter_rows
+    monkeypatch.setattr(
+        vote_table,
+        "iter_rows",
+        lambda *given: (row for row in real(*given) if asked.append(row) is None),
+    )
+    assert read_vote_table(DataSource(path=str(path))) is None
+    assert len(asked) == 1
+    assert read_vote_table(DataSource(path="owner/name")) is None
+    assert len(asked) == 1

@@ -23,14 +23,20 @@ import numpy as np
 from accord.feedback.choice_model import FIRST, SECOND, TIE
 from accord.feedback.formats import PARSING_ERRORS, reason_of
 from accord.feedback.formats.arena import MODELS, OUTCOMES, votes
-from accord.feedback.formats.columns import ANNOTATOR_COLUMNS, MEANT, TIME_COLUMNS
+from accord.feedback.formats.columns import (
+    ANNOTATOR_COLUMNS,
+    MEANT,
+    TIME_COLUMNS,
+    RowError,
+    time_of,
+)
 from accord.feedback.formats.containers.columnar import Column, encoded_columns
 from accord.feedback.formats.containers.notes import LOCAL, Notes
 from accord.feedback.formats.names import is_known, tidied
 from accord.feedback.formats.reading import iter_rows
 from accord.feedback.formats.shapes import detect
 from accord.feedback.formats.source import DataSource
-from accord.feedback.formats.values import check_counted_from_one
+from accord.feedback.formats.values import check_counted_from_one, empty
 from accord.feedback.records import Comparison, Feedback
 from accord.feedback.votes import Votes
 from accord.statistics.intervals import Index
@@ -60,8 +66,10 @@ class _NotBare(Exception):
 
 
 def read_vote_table(source: DataSource) -> VoteTable | None:
-    """The votes of a table of bare votes between models; None for anything else, and where no row
+    """The votes of a file of bare votes between models; None for anything else, and where no row
     can be used: read records then. Raises DataError as `read_feedback`."""
+    if not Path(source.path).is_file():  # a Hub data set would come twice
+        return None
     notes = Notes()
     counting: _Counting | None = None
     rows = 0
@@ -93,7 +101,7 @@ def _chunks(
     path = Path(source.path)
     if path.suffix == ".parquet" and path.is_file() and source.model_fields_set == {"path"}:
         start = 0
-        for encoded in encoded_columns(path):
+        for encoded in encoded_columns(path, CHUNK):
             if encoded is None:
                 raise _NotBare
             named = next(tidied(iter([("", dict(encoded))]), notes))[1]
@@ -101,7 +109,9 @@ def _chunks(
             start += len(next(iter(encoded.values())))
         return
     rows = iter_rows(source, notes, LOCAL)
-    while chunk := list(islice(rows, CHUNK)):
+    size = 1  # of most files the first row says that they hold more
+    while chunk := list(islice(rows, size)):
+        size = CHUNK
         names = list(chunk[0][1])
         if any(list(row) != names for _, row in chunk):
             raise _NotBare
@@ -344,9 +354,8 @@ def _is_kept(value: Any) -> bool:
 
 
 def _is_time(value: Any) -> bool:
-    """A time in words, or a number of seconds, or of parts of them, since 1970."""
-    if isinstance(value, str):
-        return not value.strip()[:1].isdecimal() or len(value.strip()) < 9 or "-" in value
-    if value is None:
-        return True
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e18
+    """A time that a record can hold, or nothing."""
+    try:
+        return empty(value) or bool(time_of(value))
+    except RowError:
+        return False

@@ -65,6 +65,7 @@ __all__ = [
     "named",
     "option_ids",
     "prompt_of",
+    "time_of",
     "written_as",
 ]  # fmt: skip
 
@@ -223,15 +224,15 @@ def judgement_fields(row: Mapping[str, Any]) -> dict[str, Any]:
         if (value := name_in(row, name)) is not None
     }
     if (when := _first(row, TIME_COLUMNS)) is not None:
-        fields["created_at"] = _time(when)
+        fields["created_at"] = time_of(when)
     if (seconds := _first(row, SECONDS_COLUMNS)) is not None:
         fields["active_seconds"] = number(seconds, "active_seconds")
     return fields
 
 
-def _time(when: Any) -> str:
+def time_of(when: Any) -> str:
     """A time as ISO 8601; numbers count seconds, or thousandths, millionths or billionths of them,
-    since 1970."""
+    since 1970. Raises RowError for what is no time."""
     if isinstance(when, (datetime, date)):
         return when.isoformat()
     if isinstance(when, str) and not re.fullmatch(

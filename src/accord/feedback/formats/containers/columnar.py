@@ -158,8 +158,8 @@ class Column:
         return len(self.values if self.index is None else self.index)
 
 
-def encoded_columns(path: Path, batch: int = 1 << 16) -> Iterator[dict[str, Column] | None]:
-    """The rows of one's own Parquet file, many at a time, by column; None, and no more, where a
+def encoded_columns(path: Path, batch: int) -> Iterator[dict[str, Column] | None]:
+    """The rows of one's own Parquet file, `batch` at a time, by column; None, and no more, where a
     column holds anything but texts, numbers and truth values, or a value that no row may hold."""
     try:
         with parquet.ParquetFile(path) as file:
