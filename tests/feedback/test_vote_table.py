@@ -168,7 +168,7 @@ def test_bare_votes_are_read_by_column(
     """In many parts, with rows that are dropped in each of them."""
     monkeypatch.setattr(vote_table, "CHUNK", 64)
     rows = many()
-    rows[300]["winner"] = "nobody"  # a reason whose first place lies in a later part
+    rows[311] |= {"model_a": "m1", "model_b": "m2", "winner": "nobody"}  # first in a later part
     same(WRITERS[kind](tmp_path / f"votes.{kind}", rows), must=True)
 
 
