@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from accord.feedback.better import Voters, better_probabilities
+from accord.feedback.choice_model import place_of
 from accord.feedback.crowd_likelihood import CrowdJudgement
 from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement, pairs_said
 from accord.learning.preference import Pair
@@ -127,8 +128,7 @@ def _crowd_judgements(judgement: Judgement) -> list[tuple[CrowdJudgement, float]
     options, shown, who = judgement.options, judgement.shown_at, judgement.annotator
     places = dict.fromkeys(options, 0.0)
     if shown is not None:
-        last = max(1, len(options) - 1)
-        places = {o: 0.5 - at / last for o, at in zip(options, shown, strict=True)}
+        places = dict(zip(options, place_of(np.array(shown), len(options)).tolist(), strict=True))
 
     def row(ordered: Sequence[int], tied: bool = False, best_worst: bool = False) -> CrowdJudgement:
         return CrowdJudgement(
