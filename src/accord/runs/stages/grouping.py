@@ -34,12 +34,12 @@ class GroupReader:
     "Both bad" is a tie, a ranking called all bad its order; where there are thumbs, so that it is
     known what "bad" means, each is also a thumb down for all its options.
 
-    margin: utility asked for per step of a comparison's strength above 1; limit: response tokens at
-    which longer responses were cut (None: none was).
+    annotators: the number of each, by name; margin: utility asked for per step of a comparison's
+    strength above 1; limit: response tokens at which longer responses were cut (None: none was).
     """
 
     tokens: Tokens
-    annotators: Sequence[str]
+    annotators: Mapping[str, int]
     scales: RatingScales
     left_out: Counter[str]
     margin: float
@@ -90,7 +90,7 @@ class GroupReader:
         self, record: Feedback, numbers: Mapping[str, int], parts: Sequence[PromptGroup]
     ) -> list[Judgement]:
         """`numbers`: place of each response in the group, whose responses so far are `parts`."""
-        annotator = self.annotators.index(record.annotator)
+        annotator = self.annotators[record.annotator]
         levels = self.scales.levels(record)
         if isinstance(record.choice, StepLabels):
             (place,) = numbers.values()

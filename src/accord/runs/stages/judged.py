@@ -106,7 +106,8 @@ def read_judged(
     tokens = _tokenise(said.by_prompt, model, lengths, context, sum(read.dropped.values()))
     limit = lengths.max_response_tokens if lengths.too_long == "cut" else None
     annotators, decode = said.annotators, decoder(model.tokenizer)
-    reader = GroupReader(tokens, annotators, said.scales, said.left_out, margin, decode, limit)
+    who = {name: number for number, name in enumerate(annotators)}
+    reader = GroupReader(tokens, who, said.scales, said.left_out, margin, decode, limit)
     read_groups = (reader.group(rows) for rows in said.by_prompt.values())
     groups = [group for group in read_groups if group is not None]
     if not groups:
