@@ -94,6 +94,21 @@ def rated(kind: str = "both") -> list[dict]:
     return found
 
 
+def joy_over_bore(adjectives: Iterable[str]) -> list[dict]:
+    """On the film of every word, a comparison for each adjective."""
+    return [
+        record(
+            f"c{i}{j}",
+            "comparison",
+            f"This {a} film",
+            [f" is a {b} joy.", f" is a {b} bore."],
+            {"preferred": "a"},
+        )
+        for i, a in enumerate(WORDS)
+        for j, b in enumerate(adjectives)
+    ]
+
+
 @pytest.mark.slow
 def test_ratings_thumbs_and_comparisons_in_one_run(tmp_path: Path) -> None:
     mix = rated()
@@ -421,17 +436,7 @@ def test_a_distribution_with_adapters(tmp_path: Path) -> None:
     from accord.models.ensembles import trunk_kind
     from accord.models.reward_model import RewardModel
 
-    rows = [
-        record(
-            f"{i}{j}",
-            "comparison",
-            f"This {a} film",
-            [f" is a {b} joy.", f" is a {b} bore."],
-            {"preferred": "a"},
-        )
-        for i, a in enumerate(WORDS)
-        for j, b in enumerate(WORDS)
-    ]
+    rows = joy_over_bore(WORDS)
     rows.append(record("t", "thumb", "This new film", [" is."], {"up": True}))
     more = (
         ", trunk: adapters, lora: {rank: 4}, members: 2, epochs: 3, "
@@ -528,21 +533,10 @@ def test_scores_are_centred_on_samples_of_the_model_they_start_from(
     tmp_path: Path, samples: int
 ) -> None:
     """And scaled on them; on the judged responses where none are asked for."""
-    comparisons = [
-        record(
-            f"c{i}{j}",
-            "comparison",
-            f"This {a} film",
-            [f" is a {b} joy.", f" is a {b} bore."],
-            {"preferred": "a"},
-        )
-        for i, a in enumerate(WORDS)
-        for j, b in enumerate(WORDS[:2])
-    ]
     more = (
         f", members: 2, epochs: 1, lengths: {{max_response_tokens: 12}}, centre_samples: {samples}"
     )
-    _, said, folder = run(tmp_path, write(tmp_path / "pairs.jsonl", comparisons), more)
+    _, said, folder = run(tmp_path, write(tmp_path / "pairs.jsonl", joy_over_bore(WORDS[:2])), more)
     model, reference = RewardModel.load(folder / "model"), load_causal_lm("accord:nano-base")
     encoder = Encoder(reference.tokenizer)
     prompts = [encoder.prompt(f"This {word} film") for word in WORDS[:5]]
