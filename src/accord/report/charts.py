@@ -245,12 +245,7 @@ def annotators(rows: Sequence[Mapping[str, Any]], key: str, title: str) -> Figur
             "name": "estimate",
             "x": names,
             "y": [row[key] for row in rows],
-            "error_y": {
-                "type": "data",
-                "symmetric": False,
-                "array": [_ends(row, key)[1] - row[key] for row in rows],
-                "arrayminus": [row[key] - _ends(row, key)[0] for row in rows],
-            },
+            "error_y": _whiskers([_estimated(row, key) for row in rows]),
             "marker": {
                 "color": ["#D55E00" if row["flag"] != "ok" else "#0072B2" for row in rows],
                 "size": 9,
@@ -278,11 +273,13 @@ def annotators(rows: Sequence[Mapping[str, Any]], key: str, title: str) -> Figur
     return {"data": traces, "layout": _layout("", title, height=280)}
 
 
-def _ends(row: Mapping[str, Any], key: str) -> tuple[float, float]:
-    """Of an estimate's 95 % interval."""
+def _estimated(row: Mapping[str, Any], key: str) -> dict[str, float]:
+    """An annotator's value with its 95 % interval."""
+    value = row[key]
     if f"{key}_low" in row:
-        return row[f"{key}_low"], row[f"{key}_high"]
-    return row[key] - Z95 * row[f"{key}_error"], row[key] + Z95 * row[f"{key}_error"]
+        return {"value": value, "low": row[f"{key}_low"], "high": row[f"{key}_high"]}
+    half = Z95 * row[f"{key}_error"]
+    return {"value": value, "low": value - half, "high": value + half}
 
 
 def calibration(card: Mapping[str, Any]) -> Figure:
