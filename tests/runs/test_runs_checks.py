@@ -262,6 +262,27 @@ def test_a_name_on_the_hub(
             check(recipe, tmp_path / "run", start=True)
 
 
+def test_a_reward_model_is_scaled_by_samples_which_a_plan_counts(
+    shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside the judgements: where nothing is known of them, nothing is said."""
+    monkeypatch.chdir(shelf)
+    monkeypatch.setattr(known, "on_hub", lambda name, kind: True)
+    given = "feedback: pairs.jsonl, learning_rate: 1.0e-3, members: 3"
+
+    def tokens(model: str, more: str) -> int | None:
+        stages = f"  reward: {{kind: reward, model: {model}, {given}{more}}}"
+        (plan,) = check(recipe_of(tmp_path, stages), tmp_path / "run").values()
+        return plan.tokens
+
+    for trunk, passes in (("own", 3), ("shared", 1)):
+        without = tokens(NANO, f", trunk: {trunk}, centre_samples: 0") or 0
+        assert without > 0
+        sampled = tokens(NANO, f", trunk: {trunk}, centre_samples: 10")
+        assert sampled == without + 10 * (64 + passes * 128)
+    assert tokens("nobody/nothing", "") is None
+
+
 # --- dropped rows ---------------------------------------------------------------------------------
 def long_and_short(path: Path, long: int, short: int) -> Path:
     rows = [

@@ -190,11 +190,12 @@ class Reward(Stage):
             )
         steps = updates(rows, config.batch, config.epochs)
         passes = 1 if config.trunk == "shared" else config.members
-        sampled = config.centre_samples * config.lengths.max_response_tokens
+        # Samples alone would pass for the whole work where nothing is known of the judgements.
+        samples = config.centre_samples if tokens else 0
         work = TokenWork(
             trained=round(tokens * config.epochs * passes),
-            scored=config.members * config.centre_samples * config.lengths.most,
-            sampled=sampled if tokens else 0,
+            scored=passes * samples * config.lengths.most,
+            sampled=samples * config.lengths.max_response_tokens,
         )
         return planning.training_plan(
             config,
