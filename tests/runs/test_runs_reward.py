@@ -460,6 +460,7 @@ def test_a_distribution_with_adapters(tmp_path: Path) -> None:
         ("distribution: {kind: categorical}, effects: joint", "part of the hidden context"),
         ("distribution: {kind: categorical}, margin: 1.0", "knows no margin"),
         ("distribution: {kind: categorical, read: quantile, risk: 2.0}", "between 0 and 1"),
+        ("centre_samples: 1", "one sample has no deviation"),
     ],
 )
 def test_combinations_that_cannot_work_are_refused_before_anything_is_read(

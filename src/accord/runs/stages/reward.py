@@ -147,6 +147,11 @@ class RewardConfig(ReadsData, TrainingConfig, RewardSettings):
             )
         if self.distribution is not None and self.margin:
             raise ValueError("a distribution knows no margin: leave it out")
+        if self.centre_samples == 1:
+            raise ValueError(
+                "one sample has no deviation by which scores could be scaled: set centre_samples to"
+                " 2 or more, or to 0 for the judged responses"
+            )
         return self
 
     def head(self) -> HeadForm:
