@@ -343,3 +343,19 @@ def test_a_leading_space_survives_a_decoder_that_drops_it() -> None:
         example = encoder.example("The capital", text)
         assert encoder.text(example.response_ids) == text
         assert encoder.round_trips(example)
+
+
+def test_parts_of_a_response_are_text_or_refused() -> None:
+    """To the letter where it is cut: none of its parts is lost."""
+    encoder = Encoder(chat_tokenizer("chatml"))
+    text = encoder.example(user("Hi"), "Ho there", finished=False)
+    parts = [{"type": "text", "text": "Ho"}, {"type": "text", "text": " there"}]
+    for content in (parts, tuple(parts)):
+        answer = [{"role": "assistant", "content": content}]
+        assert encoder.example(user("Hi"), answer, finished=False).response_ids == text.response_ids
+    seen = [{"role": "assistant", "content": [*parts, {"type": "image", "url": "x"}]}]
+    for finished in (True, False):
+        with pytest.raises(DataError, match="row r7: a message needs a role and a content, both"):
+            encoder.example(user("Hi"), seen, finished, "r7")
+    with pytest.raises(DataError, match="row r7: "):
+        Encoder(chat_tokenizer("plain")).example("Hi", seen, row="r7")

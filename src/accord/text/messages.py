@@ -16,11 +16,7 @@ def as_given(message: Any, letters: Letters, row: str) -> dict[str, Any]:
     """A message as templates take it; special tokens that it spells are marked. Raises DataError
     naming `row`."""
     given = message if isinstance(message, Mapping) else message.model_dump()
-    role, content = given.get("role"), given.get("content")
-    if isinstance(content, list | tuple) and all(
-        isinstance(p, Mapping) and p.get("type") == "text" for p in content
-    ):
-        content = "".join(str(part.get("text", "")) for part in content)
+    role, content = given.get("role"), _joined(given.get("content"))
     if not isinstance(role, str) or not isinstance(content, str | None):
         raise DataError(
             f"row {row}: a message needs a role and a content, both text; found {str(given)[:80]}",
@@ -37,6 +33,15 @@ def as_given(message: Any, letters: Letters, row: str) -> dict[str, Any]:
             'write {"role": "user", "content": "..."}',
         )
     return fields
+
+
+def _joined(content: Any) -> Any:
+    """Parts of text as one text; anything else as it is."""
+    if isinstance(content, list | tuple) and all(
+        isinstance(part, Mapping) and part.get("type") == "text" for part in content
+    ):
+        return "".join(str(part.get("text", "")) for part in content)
+    return content
 
 
 def _other_fields(given: Mapping[str, Any], letters: Letters, row: str) -> dict[str, Any]:
@@ -95,12 +100,8 @@ def plain_text(messages: Sequence[Mapping[str, Any]]) -> str | None:
         messages[0].get(name) for name in ("reasoning_content", "tool_calls")
     ):
         return None
-    content = messages[0].get("content")
-    return (
-        "".join(str(part.get("text", "")) for part in content)
-        if isinstance(content, list)
-        else content
-    )
+    content = _joined(messages[0].get("content"))
+    return content if isinstance(content, str) else None
 
 
 def reply_weights(messages: Sequence[Mapping[str, Any]], row: str) -> list[float]:
