@@ -20,10 +20,11 @@ from accord.feedback.crowd_likelihood import (
     CrowdJudgement,
     DistinctJudgements,
     distinct_judgements,
+    heavy,
     log_probabilities,
     points,
 )
-from accord.statistics.intervals import Array, Index
+from accord.statistics.intervals import Array
 
 POINTS = 2048
 AT_ONCE = 256
@@ -124,23 +125,17 @@ def _closer(
 def _log_likelihood(data: DistinctJudgements, z_KQ: Array, voters: Voters) -> Array:
     """log P of what was said about each prompt at each point, rationalities averaged over per
     annotator and prompt: [P, Q]."""
-    people = data.annotators
-    pairs, of_pair = np.unique(
-        data.prompt_E * people + data.annotator_T[data.row_E], return_inverse=True
-    )
-    counts = csr_matrix(
-        (data.count_E, (of_pair, data.row_E)), shape=(len(pairs), len(data.annotator_T))
-    )
-    theta_KQ = z_KQ * np.exp(voters.tail * z_KQ**2 / 2) * (1 - 2 * voters.tail) ** 0.75
-    log_GQ = np.full((len(pairs), z_KQ.shape[1]), -np.inf)
+    prompt_G, _, counts = data.pairs
+    theta_KQ = heavy(z_KQ, voters.tail)
+    log_GQ = np.full((len(prompt_G), z_KQ.shape[1]), -np.inf)
     for node, weight in zip(NODES, WEIGHTS / WEIGHTS.sum(), strict=True):
         beta = np.sinh(np.arcsinh(voters.rationality_A) + node * voters.doubt_A)
         x = np.concatenate([beta, voters.side_bias_A, [voters.log_nu]])
         log_TQ = log_probabilities(x, data, theta_KQ)
         log_GQ = np.logaddexp(log_GQ, np.log(weight) + counts @ log_TQ)
-    prompts: Index = pairs // people
     together = csr_matrix(
-        (np.ones(len(pairs)), (prompts, np.arange(len(pairs)))), shape=(data.prompts, len(pairs))
+        (np.ones(len(prompt_G)), (prompt_G, np.arange(len(prompt_G)))),
+        shape=(data.prompts, len(prompt_G)),
     )
     total: Array = together @ log_GQ
     return total

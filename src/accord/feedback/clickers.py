@@ -15,8 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import csr_matrix
-from scipy.special import logsumexp, ndtr
+from scipy.special import logit, logsumexp, ndtr
 
 from accord.feedback.crowd_likelihood import (
     CrowdJudgement,
@@ -26,7 +25,7 @@ from accord.feedback.crowd_likelihood import (
     points,
 )
 from accord.seeds import generator
-from accord.statistics.intervals import Array, Index
+from accord.statistics.intervals import Array
 
 FALSE = 0.05
 """Of the named, how many may be no clickers."""
@@ -138,32 +137,23 @@ class _Others:
 
     def __init__(self, data: DistinctJudgements, x: Array, theta_KQ: Array) -> None:
         self.people, self.theta_KQ, self.x = data.annotators, theta_KQ, x
-        self.pairs, counts = _by_pair(data)
+        prompt_G, self.annotator_G, counts = data.pairs
         log_TQ = log_probabilities(x, data, theta_KQ)
-        log_GQ = (data.counts @ log_TQ)[self.pairs // self.people] - counts @ log_TQ
+        log_GQ = (data.counts @ log_TQ)[prompt_G] - counts @ log_TQ
         self.log_GQ = log_GQ - logsumexp(log_GQ, axis=1, keepdims=True)
 
     def of_pairs(self, data: DistinctJudgements, b: float) -> Array:
-        """log P of what each annotator said about each prompt, were asinh beta b: [G]."""
-        pairs, counts = _by_pair(data)
+        """log P of what each annotator said about each prompt, were asinh beta b: [G]. The pairs of
+        `data` are those this was made of."""
         x = np.concatenate([np.full(self.people, np.sinh(b)), self.x[self.people :]])
-        own_GQ = counts @ log_probabilities(x, data, self.theta_KQ)
-        found: Array = logsumexp(self.log_GQ[np.searchsorted(self.pairs, pairs)] + own_GQ, axis=1)
+        own_GQ = data.pairs.counts @ log_probabilities(x, data, self.theta_KQ)
+        found: Array = logsumexp(self.log_GQ + own_GQ, axis=1)
         return found
 
     def evidence(self, data: DistinctJudgements, b: float) -> Array:
         """The same over all prompts: [A]."""
-        person_G = self.pairs % self.people
-        total = np.bincount(person_G, self.of_pairs(data, b), minlength=self.people)
+        total = np.bincount(self.annotator_G, self.of_pairs(data, b), minlength=self.people)
         return total.astype(np.float64)
-
-
-def _by_pair(data: DistinctJudgements) -> tuple[Index, csr_matrix]:
-    """The (prompt, annotator) pairs [G], and how often each distinct judgement is theirs [G, T]."""
-    pair = data.prompt_E * data.annotators + data.annotator_T[data.row_E]
-    pairs, of_pair = np.unique(pair, return_inverse=True)
-    shape = len(pairs), len(data.annotator_T)
-    return pairs, csr_matrix((data.count_E, (of_pair, data.row_E)), shape=shape)
 
 
 def _power(
@@ -173,13 +163,10 @@ def _power(
     of the ratio of likelihoods (typical to none) then is a sum over prompts: nearly normal."""
     shuffled = _shuffled(data, generator(seed, "clickers"))
     ratio_G = others.of_pairs(shuffled, 0.0) - others.of_pairs(shuffled, mixture.centre)
-    person_G, people = others.pairs % others.people, others.people
-    number = np.maximum(np.bincount(person_G, minlength=people), 1)
+    number = np.maximum(np.bincount(others.annotator_G, minlength=others.people), 1)
     pooled = float(ratio_G.mean()), float(ratio_G.var())
-    held = [float(p) for p, named in zip(mixture.clicker_A, named_A, strict=True) if named]
-    least = min(held, default=1 - FALSE)
-    bound = np.log(least / max(1 - least, 1e-12)) - np.log(mixture.share / (1 - mixture.share))
-    bound = min(bound, np.log((1 - FALSE) / FALSE) - np.log(mixture.share / (1 - mixture.share)))
+    least = mixture.clicker_A[named_A].min(initial=1 - FALSE)
+    bound = logit(least) - logit(mixture.share)
     power: Array = ndtr((number * pooled[0] - bound) / np.sqrt(number * max(pooled[1], 1e-12)))
     return power
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +66,15 @@ class _Block:
     annotator_T: Index
 
 
+class PromptAnnotators(NamedTuple):
+    """Every (prompt, annotator) pair G with a judgement, by prompt: [G], [G], and how often each
+    distinct judgement is theirs [G, T]."""
+
+    prompt_G: Index
+    annotator_G: Index
+    counts: csr_matrix
+
+
 @dataclass(frozen=True)
 class DistinctJudgements:
     """Distinct judgements in blocks, numbered through; entry e: prompt e has judgement e so often
@@ -89,6 +99,15 @@ class DistinctJudgements:
         return csr_matrix(
             (self.count_E, (self.prompt_E, self.row_E)), shape=(self.prompts, len(self.annotator_T))
         )
+
+    @cached_property
+    def pairs(self) -> PromptAnnotators:
+        """Who judged which prompt."""
+        pair_E = self.prompt_E * self.annotators + self.annotator_T[self.row_E]
+        pairs, of_pair_E = np.unique(pair_E, return_inverse=True)
+        shape = len(pairs), len(self.annotator_T)
+        counts = csr_matrix((self.count_E, (of_pair_E, self.row_E)), shape=shape)
+        return PromptAnnotators(*np.divmod(pairs, self.annotators), counts)
 
 
 def distinct_judgements(
@@ -139,8 +158,13 @@ def points(options: int, count: int = POINTS, tail: float = 0.0) -> Array:
     about 4 degrees of freedom."""
     sobol = qmc.Sobol(options, scramble=True, seed=0).random(count)
     z: Array = norm.ppf(np.clip(sobol, 1e-9, 1 - 1e-9)).T
-    heavy: Array = z * np.exp(tail * z**2 / 2) * (1 - 2 * tail) ** 0.75
-    return np.ascontiguousarray(heavy)
+    return np.ascontiguousarray(heavy(z, tail))
+
+
+def heavy(z: Array, tail: float) -> Array:
+    """Normal scores with the tails of Tukey's h, their variance kept at 1."""
+    found: Array = z * np.exp(tail * z**2 / 2) * (1 - 2 * tail) ** 0.75
+    return found
 
 
 class CrowdLikelihood:
@@ -151,13 +175,7 @@ class CrowdLikelihood:
     def __init__(self, data: DistinctJudgements, theta_KQ: Array) -> None:
         self.data, self.theta_KQ, self.people = data, theta_KQ, data.annotators
         self.size = 2 * data.annotators + data.ties
-        pair = data.prompt_E * self.people + data.annotator_T[data.row_E]
-        pairs, of_pair = np.unique(pair, return_inverse=True)
-        self.of_pair = csr_matrix(
-            (data.count_E, (of_pair, data.row_E)), shape=(len(pairs), len(data.annotator_T))
-        )
-        self.prompt_G, self.person_G = np.divmod(pairs, self.people)
-        self.forms = _forms(self.prompt_G)
+        self.forms = _forms(data.pairs.prompt_G)
 
     def expand(self, x: Array, safe: bool = False) -> Expansion:
         """By Louis (1982): the curvature is what is expected of the complete likelihood's, less the
@@ -166,11 +184,11 @@ class CrowdLikelihood:
         data, people = self.data, self.people
         tables = _tables(self._full(x), data, self.theta_KQ, bends=not safe)
         value, weight_PQ = _evidence(data, tables[0])
-        slope_G = [self.of_pair @ table for table in tables[1:3]]  # [G, Q] of beta, of gamma
+        slope_G = [data.pairs.counts @ table for table in tables[1:3]]  # [G, Q] of beta, of gamma
         slope_P = data.counts @ tables[3] if data.ties else None
         slope, curvature = np.zeros(self.size), np.zeros((self.size, self.size))
         for prompts_N, pairs_NJ in self.forms:
-            who = self.person_G[pairs_NJ]
+            who = data.pairs.annotator_G[pairs_NJ]
             parts, places = [part[pairs_NJ] for part in slope_G], [who, people + who]
             if slope_P is not None:
                 parts.append(slope_P[prompts_N][:, None])
