@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from accord.feedback.dawid_skene import dawid_skene, sample
+from accord.feedback.dawid_skene import dawid_skene, draw_rows, sample
 from accord.feedback.label_table import LabelTable, label_tables
 from accord.seeds import generator
 from accord.statistics.intervals import Array, Index
@@ -71,8 +71,7 @@ def crowd(
     truth = rng.choice(classes, size=items, p=share_C)
     item = np.repeat(np.arange(items), votes)
     who = np.argsort(rng.random((items, annotators)), axis=1)[:, :votes].ravel()
-    sums = matrices_ACC[who, truth[item]].cumsum(1)
-    said = np.minimum((sums < rng.random((len(item), 1))).sum(1), classes - 1)
+    said = draw_rows(matrices_ACC[who, truth[item]], rng)
     table = LabelTable(
         "simulated",
         [(f"{i:06d}",) for i in range(items)],

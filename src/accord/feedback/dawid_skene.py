@@ -23,6 +23,7 @@ from scipy.special import gammaln
 from accord.feedback.label_table import LabelTable, majority
 from accord.seeds import generator
 from accord.statistics.intervals import Array, Index, Interval
+from accord.statistics.resampling import intervals_of_draws
 
 FLOOR = 1e-10
 SMOOTHING = 10.0
@@ -67,6 +68,26 @@ def normalised(log_IC: Array) -> Array:
     p_IC = np.exp(log_IC - log_IC.max(1, keepdims=True))
     shares: Array = p_IC / p_IC.sum(1, keepdims=True)
     return shares
+
+
+def draw_rows(p_RX: Array, rng: np.random.Generator) -> Index:
+    """A place of each row of probabilities."""
+    below_RX = np.cumsum(p_RX, axis=1) < rng.random((len(p_RX), 1))
+    places: Index = np.minimum(below_RX.sum(1), p_RX.shape[1] - 1)
+    return places
+
+
+def right_or_wrong(
+    table: LabelTable, log_right_M: Array, log_wrong_M: Array
+) -> tuple[Array, float]:
+    """P(truth) [I, C], uniform before, and the log-likelihood of all votes, from the logarithms of
+    each vote's chance where it is right and where it is wrong."""
+    items, _, classes = table.sizes
+    base_I = np.bincount(table.item, log_wrong_M, items)
+    cell_M = table.item * classes + table.label
+    gain_IC = np.bincount(cell_M, log_right_M - log_wrong_M, items * classes)
+    log_IC = gain_IC.reshape(items, classes) + base_I[:, None] - np.log(classes)
+    return normalised(log_IC), float(np.logaddexp.reduce(log_IC, axis=1).sum())
 
 
 # --- EM -------------------------------------------------------------------------------------------
@@ -121,13 +142,11 @@ def sample(table: LabelTable, seed: int = 0, chains: int = CHAINS) -> DawidSkene
     """
     runs = [_Chain(table, generator(seed, "dawid-skene", k)).run() for k in range(chains)]
     accuracy_DA = np.concatenate([run.accuracy_DA for run in runs])
-    low_A, high_A = np.quantile(accuracy_DA, (0.025, 0.975), axis=0)
-    means = zip(accuracy_DA.mean(0), low_A, high_A, strict=True)
     return DawidSkene(
         np.mean([run.truth_IC for run in runs], axis=0),
         np.mean([run.confusion_ACC for run in runs], axis=0),
         np.mean([run.shares_C for run in runs], axis=0),
-        [Interval(*map(float, one)) for one in means],
+        intervals_of_draws(accuracy_DA),
         float(np.exp(np.mean([run.log_smoothing for run in runs]))),
     )
 
@@ -176,7 +195,7 @@ class _Chain:
         self.diagonal = np.eye(classes, dtype=bool)
         self.competence_A = np.full(annotators, START)
         self.smoothing = len(SMOOTHINGS) // 2
-        self.truth_I = _draw_rows(np.cumsum(majority(table), axis=1), rng)
+        self.truth_I = draw_rows(majority(table), rng)
 
     def run(self) -> _Draws:
         """All sweeps."""
@@ -218,7 +237,7 @@ class _Chain:
         p_C = self.rng.dirichlet(np.bincount(self.truth_I, minlength=len(self.diagonal)) + 1.0)
         log_IC = vote_likelihoods(self.table, np.log(pi_ACC)) + np.log(np.maximum(p_C, 1e-300))
         p_IC = normalised(log_IC)
-        self.truth_I = _draw_rows(np.cumsum(p_IC, axis=1), self.rng)
+        self.truth_I = draw_rows(p_IC, self.rng)
         return pi_ACC, p_C, p_IC
 
     def _counts(self) -> Index:
@@ -252,11 +271,4 @@ class _Chain:
 
 def _draw_logs(log_RX: Array, rng: np.random.Generator) -> Index:
     """A place of each row, with probability ~ exp."""
-    return _draw_rows(np.cumsum(normalised(log_RX), axis=1), rng)
-
-
-def _draw_rows(sums_RX: Array, rng: np.random.Generator) -> Index:
-    """A place of each row of cumulated probabilities."""
-    below_RX = sums_RX < rng.random((len(sums_RX), 1))
-    places: Index = np.minimum(below_RX.sum(1), sums_RX.shape[1] - 1)
-    return places
+    return draw_rows(normalised(log_RX), rng)

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, log_expit
 
-from accord.feedback.dawid_skene import normalised
+from accord.feedback.dawid_skene import draw_rows, right_or_wrong
 from accord.feedback.label_table import LabelTable
 from accord.seeds import generator
 from accord.statistics.intervals import Array, Index, Interval
+from accord.statistics.resampling import intervals_of_draws
 
 PRIOR_MEAN = 1.0
 SWEEPS, WARM_UP = 1200, 400
@@ -61,15 +62,10 @@ def _logits(table: LabelTable, point: Array) -> tuple[Array, Array]:
 
 def _truth(table: LabelTable, point: Array) -> tuple[Array, float]:
     """P(truth), and the log-posterior of the parameters."""
-    items, _, classes = table.sizes
     eta_M, _ = _logits(table, point)
-    wrong_M = log_expit(-eta_M) - np.log(classes - 1)
-    base_I = np.bincount(table.item, wrong_M, items)
-    gain_M = log_expit(eta_M) - wrong_M
-    log_IC = np.bincount(table.item * classes + table.label, gain_M, items * classes)
-    log_IC = log_IC.reshape(items, classes) + base_I[:, None] - np.log(classes)
-    prior = -0.5 * float(((point - PRIOR_MEAN) ** 2).sum())
-    return normalised(log_IC), float(np.logaddexp.reduce(log_IC, axis=1).sum()) + prior
+    log_wrong_M = log_expit(-eta_M) - np.log(len(table.classes) - 1)
+    truth_IC, log_likelihood = right_or_wrong(table, log_expit(eta_M), log_wrong_M)
+    return truth_IC, log_likelihood - 0.5 * float(((point - PRIOR_MEAN) ** 2).sum())
 
 
 def _loss(point: Array, table: LabelTable, right_M: Array) -> tuple[float, Array]:
@@ -100,9 +96,8 @@ def sample_glad(table: LabelTable, seed: int = 0) -> tuple[Array, list[Interval]
     truth_IC, _ = _truth(table, point)
     total_IC, draws = np.zeros((items, classes)), []
     for sweep in range(SWEEPS):
-        sums_IC = truth_IC.cumsum(1)
-        drawn_I = np.minimum((sums_IC < rng.random((items, 1))).sum(1), classes - 1)
-        sign_M = np.where(drawn_I[table.item] == table.label, 1.0, -1.0)
+        right_M = draw_rows(truth_IC, rng)[table.item] == table.label
+        sign_M = np.where(right_M, 1.0, -1.0)
         for part, place_M in parts:
             accepted = _metropolis(table, point, part, place_M, sign_M, step, rng)
             if sweep < WARM_UP:  # towards accepting 44 %, the best for one number
@@ -111,9 +106,7 @@ def sample_glad(table: LabelTable, seed: int = 0) -> tuple[Array, list[Interval]
         if sweep >= WARM_UP:
             total_IC += truth_IC
             draws.append(point[:annotators].copy())
-    low_A, high_A = np.quantile(draws, (0.025, 0.975), axis=0)
-    ends = zip(np.mean(draws, axis=0), low_A, high_A, strict=True)
-    return total_IC / len(draws), [Interval(*map(float, one)) for one in ends]
+    return total_IC / len(draws), intervals_of_draws(draws)
 
 
 def _metropolis(

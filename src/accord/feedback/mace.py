@@ -14,10 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from accord.feedback.dawid_skene import normalised
+from accord.feedback.dawid_skene import draw_rows, right_or_wrong
 from accord.feedback.label_table import LabelTable, majority
 from accord.seeds import generator
 from accord.statistics.intervals import Array, Interval
+from accord.statistics.resampling import intervals_of_draws
 
 SMOOTHING = 0.01
 """Added to expected counts, a C-th of it to each."""
@@ -77,14 +78,9 @@ def _knew(table: LabelTable, competence_A: Array, taste_AC: Array) -> Array:
 
 def _truth(table: LabelTable, competence_A: Array, taste_AC: Array) -> tuple[Array, float]:
     """P(truth), and the log-likelihood of all votes."""
-    items, _, classes = table.sizes
     knew_M = competence_A[table.annotator]
     wrong_M = np.maximum((1 - knew_M) * taste_AC[table.annotator, table.label], 1e-300)
-    gain_M = np.log(wrong_M + knew_M) - np.log(wrong_M)
-    base_I = np.bincount(table.item, np.log(wrong_M), items)
-    log_IC = np.bincount(table.item * classes + table.label, gain_M, items * classes)
-    log_IC = log_IC.reshape(items, classes) + base_I[:, None] - np.log(classes)
-    return normalised(log_IC), float(np.logaddexp.reduce(log_IC, axis=1).sum())
+    return right_or_wrong(table, np.log(wrong_M + knew_M), np.log(wrong_M))
 
 
 def sample_mace(table: LabelTable, seed: int = 0) -> tuple[Array, list[Interval]]:
@@ -95,9 +91,7 @@ def sample_mace(table: LabelTable, seed: int = 0) -> tuple[Array, list[Interval]
     competence_A, taste_AC = np.full(annotators, 0.5), np.full((annotators, classes), 1 / classes)
     truth_IC, draws, total_IC = majority(table), [], np.zeros((len(table.items), classes))
     for sweep in range(SWEEPS):
-        sums_IC = truth_IC.cumsum(1)
-        drawn_I = np.minimum((sums_IC < rng.random((len(sums_IC), 1))).sum(1), classes - 1)
-        right_M = drawn_I[table.item] == table.label
+        right_M = draw_rows(truth_IC, rng)[table.item] == table.label
         knew_M = right_M & (rng.random(len(cell)) < _knew(table, competence_A, taste_AC))
         knew_A = np.bincount(who, knew_M, annotators)
         spam_AC = np.bincount(cell, ~knew_M, annotators * classes).reshape(-1, classes)
@@ -108,6 +102,4 @@ def sample_mace(table: LabelTable, seed: int = 0) -> tuple[Array, list[Interval]
         if sweep >= WARM_UP:
             total_IC += truth_IC
             draws.append(competence_A)
-    low_A, high_A = np.quantile(draws, (0.025, 0.975), axis=0)
-    ends = zip(np.mean(draws, axis=0), low_A, high_A, strict=True)
-    return total_IC / len(draws), [Interval(*map(float, one)) for one in ends]
+    return total_IC / len(draws), intervals_of_draws(draws)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from accord.statistics.intervals import Array, Index
+from accord.statistics.intervals import Array, Index, Interval
 
 
 def resamples(units: int, draws: int, rng: np.random.Generator) -> Iterator[Index]:
@@ -21,3 +21,10 @@ def percentile_interval(drawn_D: Sequence[float] | Array) -> tuple[float, float]
     finite = values[np.isfinite(values)]
     low, high = np.percentile(finite, [2.5, 97.5]) if len(finite) else (np.nan, np.nan)
     return float(low), float(high)
+
+
+def intervals_of_draws(drawn_DX: Sequence[Array] | Array) -> list[Interval]:
+    """Means over draws, each with the ends between which 95 % of them lie."""
+    low_X, high_X = np.quantile(drawn_DX, (0.025, 0.975), axis=0)
+    parts = zip(np.mean(drawn_DX, axis=0), low_X, high_X, strict=True)
+    return [Interval(*map(float, part)) for part in parts]
