@@ -111,11 +111,11 @@ def measure_units(units_by_prompt: Sequence[Sequence[list[float]]]) -> Agreement
         [[u.count(vote) for vote in _CATEGORIES] for units in units_by_prompt for u in units], float
     )
     with_ties, strict = (
-        equal_pairs(_pairs(part).sum(1), _pairs(part.sum(1)), place_U, prompts)
+        equal_pairs(pairs_among(part).sum(1), pairs_among(part.sum(1)), place_U, prompts)
         for part in (tally_UC, tally_UC[:, [0, 2]])
     )
     rows_PX = by_cluster(coincidences(tally_UC), place_U, prompts)
-    alpha = beyond_chance(rows_PX, _RATIO, float(_pairs(tally_UC.sum(1)).sum()))
+    alpha = beyond_chance(rows_PX, _RATIO, float(pairs_among(tally_UC.sum(1)).sum()))
     missing = {} if math.isfinite(alpha.value) else {"alpha": ONE_ANSWER}
     if not math.isfinite(strict.value):
         missing |= dict.fromkeys(
@@ -145,6 +145,6 @@ def equal_pairs(equal_U: Array, pairs_U: Array, place_U: Index, prompts: int) ->
     return clustered_share(shares_P, units_P, float(pairs_U.sum()))
 
 
-def _pairs(votes: Array) -> Array:
+def pairs_among(votes: Array) -> Array:
     """Pairs among so many votes."""
     return votes * (votes - 1) / 2

@@ -16,6 +16,7 @@ from accord.feedback.agreement import (
     equal_pairs,
     in_time,
     measure,
+    pairs_among,
 )
 from accord.feedback.records import (
     AttributeComparison,
@@ -206,8 +207,8 @@ def measure_scale(what: str, level: Level, twice: Mapping[Unit, list[float]]) ->
 
 def _equal(values: Sequence[float]) -> tuple[float, float]:
     """Equal rater pairs, and all, of one unit."""
-    counts = np.array(list(Counter(values).values()))
-    return float((counts * (counts - 1) / 2).sum()), len(values) * (len(values) - 1) / 2
+    counts = np.array([*Counter(values).values()], dtype=np.float64)
+    return float(pairs_among(counts).sum()), float(pairs_among(counts.sum()))
 
 
 def _moments(units: Sequence[Sequence[float]]) -> Array:

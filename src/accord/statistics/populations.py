@@ -27,7 +27,7 @@ import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from accord.errors import RunError
-from accord.statistics.intervals import Z95, Array, Interval, around
+from accord.statistics.intervals import Array, Interval, around
 
 
 @dataclass(frozen=True)
@@ -197,8 +197,7 @@ class _Line:
 
     @property
     def width(self) -> Interval:
-        mean, error = self.moments
-        return Interval(*(float(np.exp(mean + z * error)) for z in (0.0, -Z95, Z95)))
+        return around(*self.moments).mapped(np.exp)
 
     def average(self, parts: Sequence[Array]) -> Array:
         total: Array = sum(w * part for w, part in zip(self.weights, parts, strict=True))
