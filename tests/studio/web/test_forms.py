@@ -144,6 +144,21 @@ def test_my_page_says_what_is_wrong_where_it_is(
     assert told(page.text, field)
 
 
+def test_a_row_keeps_what_was_entered(house: House, owner: Client) -> None:
+    slug = house.project()
+    for name in ("ann", "bob"):
+        house.person(name, project=house.project_id(slug))
+    with house.db.read() as session:
+        ann = accounts.named(session, "ann").public
+    owner.page(f"/p/{slug}/people")
+    reason = '"<i>' + "x" * 300
+    row = {"role": "reviewer", "state": "paused", "reason": reason}
+    page = owner.fill(f"/p/{slug}/people/{ann}", row).text
+    assert page.count(f'value="{html.escape(reason).replace("&quot;", "&#34;")}"') == 1
+    for chosen in ("reviewer", "paused"):
+        assert page.count(f'<option value="{chosen}" selected>') == 1
+
+
 def test_text_that_cannot_be_kept_is_refused(house: House, owner: Client) -> None:
     slug = house.project()
     owner.page(f"/p/{slug}/people")
