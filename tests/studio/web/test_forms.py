@@ -163,3 +163,7 @@ def test_text_that_cannot_be_kept_is_refused(house: House, owner: Client) -> Non
     slug = house.project()
     owner.page(f"/p/{slug}/people")
     assert owner.fill("/me/tokens", {"name": "a\0b", "scopes": ["read"]}).status_code == 400
+    stranger = house.client()
+    stranger.page("/login")
+    refused = stranger.fill("/login", {"name": "a\0b", "password": "x"})
+    assert (refused.status_code, "contains NUL" in refused.text) == (400, True)

@@ -224,15 +224,6 @@ def go(where: str, notice: str | None = None) -> RedirectResponse:
     return RedirectResponse(f"{where}?said={notice}" if notice else where, 303)
 
 
-async def fields(request: Request) -> dict[str, str]:
-    """A form's text fields; the last one of a name counts."""
-    form = await request.form(max_files=4, max_fields=1000)
-    return {key: value for key, value in form.multi_items() if isinstance(value, str)}
-
-
-Fields = Annotated[dict[str, str], Depends(fields)]
-
-
 @dataclass(frozen=True)
 class FormFields:
     """A form's text fields, each with its values in order."""
@@ -261,6 +252,14 @@ async def form(request: Request) -> FormFields:
 
 
 Sent = Annotated[FormFields, Depends(form)]
+
+
+async def fields(form: Sent) -> dict[str, str]:
+    """A form's text fields; the last one of a name counts."""
+    return {name: form.last(name) for name in form.values}
+
+
+Fields = Annotated[dict[str, str], Depends(fields)]
 
 
 async def body(request: Request) -> dict[str, Any]:
