@@ -10,7 +10,7 @@ from hypothesis import settings as limits
 from hypothesis import strategies as st
 from nasty_markdown import NASTY, Page, lost
 
-from accord.studio.tasks.markup import plain_html, safe_html, seen, visible
+from accord.studio.tasks.markup import CELLS, plain_html, safe_html, seen, visible
 
 
 @given(NASTY)
@@ -56,6 +56,14 @@ def test_the_check_itself_finds_what_is_lost() -> None:
 )  # fmt: skip
 def test_what_used_to_vanish(text: str, shown: str) -> None:
     assert shown in " ".join(seen(safe_html(text)).split())
+
+
+def test_a_table_is_spread_up_to_its_most_cells() -> None:
+    """Bars of the widest row times lines: Markdown fills up the short rows."""
+    head, lines = "|a" * 100 + "\n" + "|-" * 100, CELLS // 100
+    most = head + "\n|b" * (lines - 2)
+    assert "<td>b</td>" in safe_html(most)
+    assert safe_html(f"{most}\n|b").startswith('<pre class="source" tabindex="0"><code>|a|a')
 
 
 def test_emphasis_code_and_tables_are_still_what_they_are() -> None:

@@ -144,6 +144,13 @@ def test_my_page_says_what_is_wrong_where_it_is(
     assert told(page.text, field)
 
 
+def test_what_was_entered_is_told_as_text(house: House, owner: Client) -> None:
+    house.project()
+    owner.page("/me")
+    page = owner.fill("/me/preferences", {"timezone": "<i>&amp;"}).text
+    assert "there is no time zone '<i>&amp;'" in told(page, "timezone")
+
+
 def test_a_row_keeps_what_was_entered(house: House, owner: Client) -> None:
     slug = house.project()
     for name in ("ann", "bob"):
