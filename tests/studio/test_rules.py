@@ -92,6 +92,23 @@ def test_a_new_state_needs_a_reason(db: Database) -> None:
         assert (member.role, member.state) == ("reviewer", "active")  # both, or nothing
 
 
+def test_what_is_left_out_of_a_members_change_stays(db: Database) -> None:
+    at = project(db)
+    boss = visitor(db, person(db, "boss", at, "owner"))
+    person(db, "ann", at)
+
+    def changed(**to: str) -> tuple[str, str, str | None]:
+        members.change(db, at, "p-ann", boss, "owner", **to)
+        with db.read() as session:
+            member, _ = next(m for m in members.members(session, at) if m[1].public == "p-ann")
+            return member.role, member.state, member.reason
+
+    assert changed(state="paused", reason="ill") == ("annotator", "paused", "ill")
+    assert changed(state="paused") == ("annotator", "paused", "ill")
+    assert changed(role="reviewer") == ("reviewer", "paused", "ill")
+    assert changed(reason="on holiday") == ("reviewer", "paused", "on holiday")
+
+
 def test_people_see_the_projects_they_take_part_in(db: Database) -> None:
     here, there = project(db, name="B"), project(db, name="A")
     ann = visitor(db, person(db, "ann", here))

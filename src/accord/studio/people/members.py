@@ -225,7 +225,8 @@ def change(
     reason: str | None = None,
 ) -> None:
     """Give a member another role or state, as far as `me` may: see `changeable` and
-    `check_may_give`. reason: of the state; raises FieldError for a new state without one."""
+    `check_may_give`. reason: of the state; raises FieldError for a new state without one. What is
+    None stays."""
     if role is not None:
         check_may_give(role, own_role)
 
@@ -233,11 +234,11 @@ def change(
         member, account = changeable(session, project_id, public, me, own_role)
         if role is not None and role != member.role:
             change_role(session, project_id, account.id, role, db.now(), me.public)
-        if state is None or (state, reason) == (member.state, member.reason):
-            return
-        if state != member.state and reason is None:
+        if state not in (None, member.state) and reason is None:
             raise FieldError({"reason": "a new state needs a reason: the log keeps it"})
-        set_member_state(session, project_id, account.id, state, reason, db.now(), me.public)
+        wanted = (state or member.state, reason or member.reason)
+        if wanted != (member.state, member.reason):
+            set_member_state(session, project_id, account.id, *wanted, db.now(), me.public)
 
     db.transact(work)
 
