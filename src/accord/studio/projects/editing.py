@@ -12,7 +12,7 @@ from functools import partial
 from importlib import resources
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
 from accord.errors import ConfigError
@@ -414,21 +414,16 @@ def new_guideline(db: Database, project_id: int, text: str, by: int | None) -> i
 def _add_guideline(
     session: Session, project: Project, text: str, by: int | None, now: float
 ) -> int:
-    last = (
-        session.scalar(
-            select(func.max(Guideline.version)).where(Guideline.project_id == project.id)
-        )
-        or 0
-    )
+    version = listing.newest_version(session, project.id) + 1
     session.add(
-        Guideline(project_id=project.id, version=last + 1, text=text, created_by=by, created_at=now)
+        Guideline(project_id=project.id, version=version, text=text, created_by=by, created_at=now)
     )
     session.flush()
-    payload = {"version": last + 1}
+    payload = {"version": version}
     events.append(
         session, project.id, "guideline.published", project.slug, _public(session, by), now, payload
     )
-    return last + 1
+    return version
 
 
 def change_life(db: Database, project_id: int, do: str, by: int | None) -> None:

@@ -22,14 +22,14 @@ from sqlalchemy.orm import Session
 from accord.feedback.records import Feedback, content_id, to_json
 from accord.studio.errors import NotHere
 from accord.studio.people import accounts, members
-from accord.studio.projects import editing, incoming
+from accord.studio.projects import editing, incoming, listing
 from accord.studio.projects.editing import Added
 from accord.studio.projects.incoming import BadItem
 from accord.studio.queue import answers, claims
 from accord.studio.queue.views import new_lease
 from accord.studio.storage import events
 from accord.studio.storage.database import Database
-from accord.studio.storage.tables import Account, Answer, Guideline, Item, Project, Slot, View
+from accord.studio.storage.tables import Account, Answer, Item, Project, Slot, View
 from accord.studio.tasks import contents
 
 BATCH = 200
@@ -116,7 +116,7 @@ def _store_all(
         judged.append(_Judged(answer_id, record, raw, account, key))
     room = _room(session, project_id, judged)
     new: list[tuple[_Judged, Item, dict[str, Any], Slot | None]] = []
-    guideline, now = _guideline(session, project_id), db.now()
+    guideline, now = listing.newest_version(session, project_id), db.now()
     for one in judged:
         if one.answer_id in room.answered:
             counts["repeated"] += 1
@@ -321,12 +321,3 @@ def _moment(record: Feedback, now: float) -> float:
         return min(now, datetime.fromisoformat(str(record.created_at)).timestamp())
     except ValueError:
         return now
-
-
-def _guideline(session: Session, project_id: int) -> int:
-    query = (
-        select(Guideline.version)
-        .where(Guideline.project_id == project_id)
-        .order_by(Guideline.version.desc())
-    )
-    return int(session.scalars(query.limit(1)).first() or 0)

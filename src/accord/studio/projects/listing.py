@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Select, select, tuple_
+from sqlalchemy import ColumnElement, Select, func, select, tuple_
 from sqlalchemy.orm import Session
 
 from accord.studio.errors import NotHere
@@ -81,3 +81,9 @@ def guideline(session: Session, project_id: int, version: int | None = None) -> 
             f"there is no version {version} of the guideline", "leave `version` out for the newest"
         )
     return found
+
+
+def newest_version(session: Session, project_id: int) -> int:
+    """The number of a project's newest guideline; 0 for a project that has none yet."""
+    query = select(func.max(Guideline.version)).where(Guideline.project_id == project_id)
+    return session.scalar(query) or 0

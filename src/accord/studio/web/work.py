@@ -55,7 +55,7 @@ LOG = logging.getLogger("accord.studio")
 def newest_guideline(studio: Studio, project_id: int) -> int:
     """Number of the guideline's current version."""
     with studio.db.read() as session:
-        return listing.guideline(session, project_id).version
+        return listing.newest_version(session, project_id)
 
 
 @router.get("/work")
