@@ -260,6 +260,8 @@ def test_pairings_are_the_first_prompts_side_by_side(run: dict[str, Any], found:
     other = rows(np.random.default_rng(0), 0, 0, 0, n=41)
     with pytest.raises(DataError, match=re.escape("no sample for prompts [40]")):
         measure(run["base"], {"a": ArmRows("ppo", [(0, other)])})
+    with pytest.raises(DataError, match=re.escape("no sample for prompts [40]")):
+        measure(run["base"], {}, other, (1,))
 
 
 def test_text_measures_equal_a_plain_recomputation(run: dict[str, Any], found: Evidence) -> None:

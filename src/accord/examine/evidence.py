@@ -192,7 +192,7 @@ def _arm(
 ) -> ArmEvidence:
     points = [_point(step, samples, baseline, length) for step, samples in by_step]
     last = by_step[-1][1]
-    at = winrate.aligned(last, baseline)
+    at = winrate.aligned(last.prompt_id_B, baseline)
     distinct, unique = text_measures.exchanged(
         [baseline.response[i] for i in at], last.response, length
     )
@@ -224,9 +224,8 @@ def _arm_pairs(last: Mapping[str, Samples]) -> list[ArmPair]:
         common = np.isin(mine.prompt_id_B, theirs.prompt_id_B)
         if mine.gold_B is None or theirs.gold_B is None or not common.any():
             continue
-        where = {int(p): i for i, p in enumerate(theirs.prompt_id_B)}
         prompts = mine.prompt_id_B[common]
-        gold_B, other_B = mine.gold_B[common], theirs.gold_B[[where[int(p)] for p in prompts]]
+        gold_B, other_B = mine.gold_B[common], theirs.gold_B[winrate.aligned(prompts, theirs)]
         pairs.append(
             ArmPair(
                 first=first,
@@ -240,7 +239,7 @@ def _arm_pairs(last: Mapping[str, Samples]) -> list[ArmPair]:
 
 
 def _point(step: int, samples: Samples, baseline: Samples, length: int) -> PolicyPoint:
-    at, clusters = winrate.aligned(samples, baseline), list(samples.prompt_id_B)
+    at, clusters = winrate.aligned(samples.prompt_id_B, baseline), list(samples.prompt_id_B)
     gold = gold_gain = wins = None
     if samples.gold_B is not None and baseline.gold_B is not None:
         gold = clustered_mean(samples.gold_B, clusters)
@@ -288,7 +287,8 @@ def _rl_fit(
     for point, sampled in zip(points, samples, strict=True):
         if sampled.gold_B is not None:
             order = np.argsort(sampled.prompt_id_B, kind="stable")
-            gain_B = sampled.gold_B - baseline.gold_B[winrate.aligned(sampled, baseline)]
+            at = winrate.aligned(sampled.prompt_id_B, baseline)
+            gain_B = sampled.gold_B - baseline.gold_B[at]
             gains.append(gain_B[order])
             roots.append(point.kl.root)
     return overoptimisation.fit(np.array(roots), np.stack(gains), "rl") if gains else None
@@ -306,8 +306,7 @@ def _best_of(
     order = np.argsort(samples.prompt_id_B, kind="stable")
     proxy_PN = samples.proxy_B[order].reshape(len(ids), -1)
     gold_PN = None if samples.gold_B is None else samples.gold_B[order].reshape(len(ids), -1)
-    where = {int(p): i for i, p in enumerate(baseline.prompt_id_B)}
-    base = None if baseline.gold_B is None else baseline.gold_B[[where[int(p)] for p in ids]]
+    base = None if baseline.gold_B is None else baseline.gold_B[winrate.aligned(ids, baseline)]
     points = best_of_n.curve(proxy_PN, gold_PN, base, tuple(n for n in sizes if n <= counts[0]))
     if gold_PN is None:
         return points, None

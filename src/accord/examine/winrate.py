@@ -12,17 +12,16 @@ from accord.statistics.intervals import Array
 from accord.statistics.means import Estimate, around_jackknife, paired_difference, share_mean
 
 
-def aligned(policy: Samples, baseline: Samples) -> NDArray[np.int64]:
-    """For each policy sample the index of the baseline sample of its prompt; both need one sample
-    per prompt."""
+def aligned(prompt_id_B: NDArray[np.int64], baseline: Samples) -> NDArray[np.int64]:
+    """For each of these prompts the index of the baseline's sample, which is one per prompt."""
     at = {int(p): i for i, p in enumerate(baseline.prompt_id_B)}
-    missing = [int(p) for p in policy.prompt_id_B if int(p) not in at]
+    missing = [int(p) for p in prompt_id_B if int(p) not in at]
     if missing:
         raise DataError(
             f"the baseline has no sample for prompts {missing[:5]}",
             "examine all arms on the same prompts",
         )
-    return np.array([at[int(p)] for p in policy.prompt_id_B])
+    return np.array([at[int(p)] for p in prompt_id_B])
 
 
 def win_rate(policy_B: Array, baseline_B: Array, clusters_B: list[int]) -> Estimate:
