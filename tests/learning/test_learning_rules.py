@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from test_learning_loops import JUDGED, reward_model
 
 from accord.errors import RunError
+from accord.feedback.better import Voters, better_probabilities
+from accord.feedback.crowd_likelihood import CrowdJudgement
 from accord.learning.annotators import JudgementParameters, check_reward_sign
 from accord.learning.calibration import fit_centre, fit_temperature, pair_agreement
 from accord.learning.choices import Terms
 from accord.learning.judged_batch import JudgedBatch
-from accord.learning.judged_pairs import decided_pairs, equal_pairs, one_pair_per_row, without_pair
+from accord.learning.judged_pairs import (
+    decided_pairs,
+    equal_pairs,
+    one_pair_per_row,
+    posterior_labels,
+    without_pair,
+)
 from accord.learning.judgements import (
     AnnotatorEffects,
     JudgedGroup,
@@ -119,6 +128,34 @@ def test_votes_are_weighed_by_what_the_model_says() -> None:
     assert decided_pairs(judged(vote(0, 1)), sure)[0][0].doubt == pytest.approx(
         wrong(20.0), abs=0.003
     )
+
+
+def test_a_side_pickers_vote_for_the_other_side_says_more() -> None:
+    def doubt(side_bias: float, shown_at: tuple[int, int]) -> float:
+        said = judged(Judgement((0, 1), shown_at, 0))
+        picker = AnnotatorEffects(torch.tensor([1.5]), torch.tensor([side_bias]))
+        ((pair,), _) = decided_pairs(said, picker, least=0.0)
+        return pair.doubt
+
+    first, second = (0, 1), (1, 0)
+    assert doubt(3.0, second) < doubt(0.0, second) < doubt(3.0, first)
+    assert doubt(-3.0, first) < doubt(0.0, first) < doubt(-3.0, second)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        Judgement((0, 1, 2), None, 0, "choice"),
+        Judgement((0, 1, 2), (0, 1, 2), 0, tied=(1, 2)),
+    ],
+)
+def test_pairs_of_one_judgement_are_not_independent_votes(said: Judgement) -> None:
+    """Two pairs among three options, 2/3 of a vote each."""
+    found = posterior_labels(judged(said), effects(2.0))
+    pairs = [CrowdJudgement((0, k), (0.0, 0.0), False, 0, False) for k in (1, 2)]
+    voters = Voters(np.array([2.0]), np.zeros(1), np.zeros(1), -1.0)
+    expected = better_probabilities(pairs, [0, 0], [3], voters, [2 / 3, 2 / 3])
+    np.testing.assert_allclose(found[0], expected[0], atol=1e-3)
 
 
 def test_a_ranking_shares_its_weight_among_its_pairs() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -213,6 +214,23 @@ def test_soft_labels_and_weights_of_pairs(tmp_path: Path) -> None:
         (3.0, 0.3),
         (1.0, 0.0),
     ]
+
+
+def test_estimates_come_with_how_far_they_are_known(tmp_path: Path) -> None:
+    """The deviation of asinh beta: half the 95 % interval over 1.96; 0 where there is none."""
+    low, high = math.sinh(math.asinh(1.5) - 0.3 * 1.96), math.sinh(math.asinh(1.5) + 0.3 * 1.96)
+    ann = {"annotator": "ann", "rationality": 1.5, "rationality_low": low, "rationality_high": high}
+    bob = {"annotator": "bob", "rationality": 2.0, "side_bias": -0.4}
+    people = {"annotators": [bob, {**ann, "side_bias": 0.2}], "tie": 0.1, "tail": 0.05}
+    (tmp_path / "people.json").write_text(json.dumps(people))
+    found = annotator_effects(tmp_path / "people.json", ["ann", "bob", "cho"], needed=["ann"])
+    assert found.doubt_A is not None
+    assert found.doubt_A.tolist() == pytest.approx([0.3, 0.0, 0.0], abs=1e-4)
+    assert found.rationality_A.tolist() == pytest.approx([1.5, 2.0, 1.0])
+    assert found.side_bias_A.tolist() == pytest.approx([0.2, -0.4, 0.0])
+    assert (found.log_nu, found.tail) == (pytest.approx(math.log(0.1)), 0.05)
+    with pytest.raises(DataError, match="no estimate for annotators"):
+        annotator_effects(tmp_path / "people.json", ["ann", "cho"])
 
 
 def test_pairs_decided_by_weighted_votes(tmp_path: Path) -> None:
