@@ -96,6 +96,34 @@ def test_choices_are_labelled_by_the_preferred_option(tmp_path: Path) -> None:
     assert labels["p4"]["majority"] == "tie"
 
 
+def test_steps_are_told_by_their_place(tmp_path: Path) -> None:
+    records = [
+        {
+            "id": f"{who}",
+            "kind": "step_labels",
+            "prompt": "p",
+            "annotator": who,
+            "options": [{"id": "o", "content": "one\n\ntwo\n\nthree", "shown_at": 0}],
+            "choice": {"steps": ["one", "two", "three"], "labels": [1, 0, -1]},
+        }
+        for who in ("ann", "bob", "eve")
+    ]
+    path, out = tmp_path / "steps.jsonl", tmp_path / "out.json"
+    path.write_text("\n".join(map(json.dumps, records)))
+    run("aggregate", path, "--method", "majority", "--out", out)
+    (found,) = json.loads(out.read_text())
+    labels = {row["step"]: (row["options"], row["label"]) for row in found["items"]}
+    assert labels == {0: (["o"], 1), 1: (["o"], 0), 2: (["o"], -1)}
+
+
+def test_a_name_cannot_break_the_page(tmp_path: Path) -> None:
+    rows = [f'{item},"a|b","x|y"' for item in range(3)]
+    (tmp_path / "a.csv").write_text("\n".join(["item,annotator,label", *rows]))
+    page = run("aggregate", tmp_path / "a.csv", "--method", "majority")
+    assert "| x\\|y | 3 |" in page
+    assert "| a\\|b | 3 |" in page
+
+
 def test_plans_from_assumptions_and_from_a_pilot(tmp_path: Path) -> None:
     page = run("plan", "--win-rate", 0.55, "--agreement", 0.73, "--power", 0.8, "--per-item", 1)
     assert "| 1 | 803 | 803 | ± 0.035 | 83.9% |" in page

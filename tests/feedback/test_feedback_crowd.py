@@ -192,6 +192,19 @@ def test_a_side_picker_and_an_option_nobody_compared_say_nothing() -> None:
     assert second == pytest.approx(np.full((2, 2), 0.5), abs=0.02)
 
 
+def test_a_vote_counts_as_often_as_said_in_whatever_order_prompts_come() -> None:
+    first = CrowdJudgement((0, 1), (0.0, 0.0), False, 0, False)
+    second = CrowdJudgement((1, 0), (0.0, 0.0), False, 0, False)
+    voters = Voters(np.array([1.0]), np.zeros(1), np.zeros(1), -30.0)
+    counted = better_probabilities([first, second, first], [1, 0, 0], [2, 2], voters, [3, 2, 1])
+    repeated = better_probabilities(
+        [second, second, first, first, first, first], [0, 0, 0, 1, 1, 1], [2, 2], voters
+    )
+    for ours, theirs in zip(counted, repeated, strict=True):
+        np.testing.assert_allclose(ours, theirs)
+    assert counted[0][0, 1] < 0.5 < counted[1][0, 1]
+
+
 def test_many_votes_on_one_prompt() -> None:
     """Sixty rankings of six leave a thousandth of the points anything: new ones are drawn there."""
     rng, theta = np.random.default_rng(0), np.array([1.0, 0.7, 0.2, -0.1, -0.8, -2.0])
