@@ -83,25 +83,9 @@ for people, items, votes, kind, matrices, share in (
     add(Cell("accuracy", setting, people, draws, qualities("dawid-skene"), slow=True, tested=3))
 for people, items, votes in ((8, 100, 4), (20, 300, 3)):
     setting = f"{people} annotators, {items} items, {votes} votes each"
-    add(
-        Cell(
-            "competence (MACE)",
-            setting,
-            people,
-            spamming(people, items, votes),
-            qualities("mace"),
-            slow=True,
-            tested=3,
-        )
-    )
-    add(
-        Cell(
-            "ability (GLAD)",
-            setting,
-            people,
-            difficult(people, items, votes),
-            qualities("glad"),
-            slow=True,
-            tested=3,
-        )
-    )
+    for name, method, model in (
+        ("competence (MACE)", "mace", spamming),
+        ("ability (GLAD)", "glad", difficult),
+    ):
+        draws = model(people, items, votes)
+        add(Cell(name, setting, people, draws, qualities(method), slow=True, tested=3))
