@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -160,7 +160,11 @@ def _json(table: LabelTable, labels: Labels, records: Sequence[Feedback]) -> dic
     unit = ("", "first", "second")
     classes = [_word(table.name(k, unit)) for k in range(len(table.classes))]
     return {
-        **{k: v for k, v in asdict(labels).items() if k not in ("items", "classes")},
+        **{
+            k: v
+            for k, v in asdict(replace(labels, items=[])).items()
+            if k not in ("items", "classes")
+        },
         "classes": classes,
         "items": rows,
     }
