@@ -100,14 +100,11 @@ def test_the_likelihood_its_slopes_and_curvature(ties: bool) -> None:
     assert np.linalg.eigvalsh(safe.dense).min() > 0
 
 
-def pairs_of(
-    rng: np.random.Generator, beta: np.ndarray, prompts: int, tail: float | None = None
-) -> Rows:
+def pairs_of(rng: np.random.Generator, beta: np.ndarray, prompts: int) -> Rows:
     """Two comparisons of each of three annotators per prompt of four options."""
     rows, prompt_of = [], []
     for prompt in range(prompts):
-        theta = rng.normal(size=4) if tail is None else rng.standard_t(tail, size=4)
-        theta = theta if tail is None else theta * np.sqrt((tail - 2) / tail)
+        theta = rng.normal(size=4)
         for who in rng.permutation(len(beta))[:3]:
             for _ in range(2):
                 a, b = (int(k) for k in rng.permutation(4)[:2])
