@@ -116,6 +116,16 @@ def test_steps_are_told_by_their_place(tmp_path: Path) -> None:
     assert labels == {0: (["o"], 1), 1: (["o"], 0), 2: (["o"], -1)}
 
 
+def test_agreement_on_labels_from_a_list_is_sent_to_aggregate(table: Path, tmp_path: Path) -> None:
+    page = run("agreement", table, code=2)
+    assert "labels chosen from a list" in page
+    assert "aggregate --method majority" in page
+    assert "overlap" not in page
+    rows = [{"item": item, "annotator": "ann", "label": True} for item in range(3)]
+    (tmp_path / "once.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert "overlap of 2 or more" in run("agreement", tmp_path / "once.jsonl", code=2)
+
+
 def test_a_name_cannot_break_the_page(tmp_path: Path) -> None:
     rows = [f'{item},"a|b","x|y"' for item in range(3)]
     (tmp_path / "a.csv").write_text("\n".join(["item,annotator,label", *rows]))

@@ -125,10 +125,14 @@ def agreement(source: DataSource, pairs: bool = False) -> None:
         reasons = "; ".join(
             f"{reason} ({count:,})" for reason, count in report.not_measured.items()
         )
-        raise DataError(
-            f"there is nothing to measure agreement on: {reasons}",
-            "collect with an overlap of 2 or more",
+        fix = (
+            "collect with an overlap of 2 or more"
+            if any("two annotators" in reason for reason in report.not_measured)
+            else "agreement is measured of choices, ratings, thumbs, steps and yes-or-no flags; of"
+            " labels from a list, accord feedback aggregate --method majority says how often each"
+            " annotator agrees with the others"
         )
+        raise DataError(f"there is nothing to measure agreement on: {reasons}", fix)
     if report.choices is not None:
         click.echo(
             f"{counted(report.choices.units, 'pair')} of options judged by two annotators or more, "
