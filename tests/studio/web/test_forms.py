@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import pytest
-from houses import Client, House
+from houses import PASSWORD, Client, House
 
 from accord.studio.people import accounts, api_tokens
 
@@ -132,6 +132,7 @@ def test_settings_that_cannot_be_are_told_at_the_text(house: House, owner: Clien
         ("attributes", {"age": "x" * 201}, "age"),
         ("tokens", {"name": "x"}, "scopes"),
         ("tokens", {"name": "x" * 81, "scopes": ["read"]}, "name"),
+        ("password", {"old": PASSWORD, "new": "short"}, "password"),
     ],
 )
 def test_my_page_says_what_is_wrong_where_it_is(
