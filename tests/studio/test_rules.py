@@ -11,7 +11,7 @@ from studio_rooms import person, project
 from accord.studio.bodies import read, read_form
 from accord.studio.delivery.bodies import HookIn
 from accord.studio.errors import FieldError, NotAllowed, NotHere
-from accord.studio.people import accounts, members
+from accord.studio.people import accounts, invitations, members
 from accord.studio.people.accounts import Visitor
 from accord.studio.people.bodies import (
     AttributesIn,
@@ -107,6 +107,18 @@ def test_what_is_left_out_of_a_members_change_stays(db: Database) -> None:
     assert changed(state="paused") == ("annotator", "paused", "ill")
     assert changed(role="reviewer") == ("reviewer", "paused", "ill")
     assert changed(reason="on holiday") == ("reviewer", "paused", "on holiday")
+
+
+def test_a_link_is_open_until_its_last_use(db: Database) -> None:
+    at = project(db)
+    boss = visitor(db, person(db, "boss", at, "owner"))
+    secret = invitations.invite(db, boss, "annotator", at, days=1, uses=2)
+    left = []
+    for name in ("ann", "bob"):
+        invitations.join_as(db, secret, person(db, name))
+        with db.read() as session:
+            left.append(len(invitations.open_invitations(session, at, db.now())))
+    assert left == [1, 0]
 
 
 def test_people_see_the_projects_they_take_part_in(db: Database) -> None:
