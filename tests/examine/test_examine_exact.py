@@ -314,6 +314,14 @@ def test_short_texts_are_counted_and_a_limit_compares_equal_numbers() -> None:
     assert text_measures.distinct([["a"]], 1, 4) == 0.0
 
 
+def test_variety_is_compared_within_the_length_alone() -> None:
+    """The responses differ in their fourth word, the first three are the same."""
+    before, after = [f"a b c x{i}" for i in range(8)], ["a b c y"] * 8
+    assert text_measures.exchanged(before, after, 3) == (1.0, 1 / 2**8)
+    assert text_measures.exchanged(before, after, 4)[0] == 1 / 2**8
+    assert text_measures.exchanged(after, before, 4) == (1.0, 1.0)
+
+
 def test_shifts_equal_monroes_equations() -> None:
     rng = np.random.default_rng(0)
     before = [" ".join(rng.choice(list("abcdefg"), 8)) for _ in range(40)]
@@ -423,6 +431,24 @@ def test_a_fit_gives_its_share_explained_and_its_interval_over_prompts() -> None
     one = overoptimisation.fit(d, gain_TP[:, :1], "best_of_n")
     assert one is not None
     assert (one.beta_low, one.beta_high) == (None, None)
+
+
+def test_a_fit_pairs_the_points_of_an_arm_by_prompt() -> None:
+    """In whatever order a point has its rows."""
+    rng = np.random.default_rng(6)
+    base = rows(rng, 0.0, 0.0, 0.0, n=20)
+    points = [(i, rows(rng, 0.3 * i, 0.2 * i, 0.5 + i, n=20)) for i in range(5)]
+    mixed = [(step, shuffled(found, step)) for step, found in points]
+    one, other = (
+        measure(base, {"a": ArmRows("ppo", found)}).arms[0].fit for found in (points, mixed)
+    )
+    assert one is not None
+    assert other is not None
+    assert other.beta == pytest.approx(one.beta)
+    assert (other.beta_low, other.beta_high) == (
+        pytest.approx(one.beta_low),
+        pytest.approx(one.beta_high),
+    )
 
 
 def test_what_never_turns_has_no_peak() -> None:

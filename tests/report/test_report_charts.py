@@ -1,10 +1,11 @@
-"""What the charts draw of an estimate: its value and how far its interval reaches."""
+"""What pages show of an estimate: its value, how far its interval reaches, and what it excludes."""
 
 from __future__ import annotations
 
 import pytest
 
 from accord.report import charts
+from accord.report.study import beyond_chance
 from accord.statistics.intervals import Z95
 
 ROWS = [
@@ -44,3 +45,19 @@ def test_an_estimate_without_an_interval_has_no_bar_and_no_band() -> None:
     band = charts._band([1.0, 2.0, 3.0], [known, unknown, known], "#000000")
     assert band["x"] == [1.0, 3.0, 3.0, 1.0]
     assert band["y"] == [0.9, 0.9, 0.5, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "beyond"),
+    [
+        (0.1, 0.5, True),
+        (-0.5, -0.1, True),
+        (-0.1, 0.5, False),
+        (0.0, 0.5, False),
+        (None, None, False),
+    ],
+)
+def test_a_difference_is_beyond_chance_where_its_interval_excludes_none(
+    low: float | None, high: float | None, beyond: bool
+) -> None:
+    assert beyond_chance({"value": 0.2, "low": low, "high": high}) is beyond
