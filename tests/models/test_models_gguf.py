@@ -204,10 +204,10 @@ def test_the_check_notes_further_stop_tokens(tmp_path: Path) -> None:
 def test_the_check_finds_a_model_that_computes_otherwise(
     what: str, owner: type, method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = getattr(owner, method)
+    folder, original = save_tiny(tmp_path / "tiny"), getattr(owner, method)
     monkeypatch.setattr(owner, method, lambda self, *arguments: original(self, *arguments) * 1.1)
     with pytest.raises(RunError, match=f"{what} and native"):
-        check_model(str(save_tiny(tmp_path / "tiny")))
+        check_model(str(folder))
 
 
 def test_the_check_refuses_a_foreign_tokenizer(tmp_path: Path) -> None:
@@ -229,9 +229,9 @@ def test_the_check_of_an_adapter_without_a_tokenizer_reads_its_bases(tmp_path: P
 def test_the_check_finds_a_tokenizer_that_is_read_otherwise(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = FileTokenizer.encode
+    folder, original = save_tiny(tmp_path / "tiny"), FileTokenizer.encode
     monkeypatch.setattr(
         FileTokenizer, "encode", lambda self, text, **more: [0, *original(self, text, **more)]
     )
     with pytest.raises(RunError, match=r"read the tokenizer in .*tiny differently"):
-        check_model(str(save_tiny(tmp_path / "tiny")))
+        check_model(str(folder))

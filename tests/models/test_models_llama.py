@@ -148,7 +148,7 @@ def test_half_precision_files_are_read_as_fp32_and_written_on_request(tmp_path: 
     made(KINDS["llama 3.1"], tmp_path / "a", half=True)
     ours = load_causal_lm(str(tmp_path / "a"))
     assert ours.hf.dtype == torch.float32
-    save_causal_lm(ours, tmp_path / "b", half=True)
+    save_causal_lm(ours, tmp_path / "b", "float16")
     assert json.loads((tmp_path / "b" / "config.json").read_text())["dtype"] == "float16"
     again = load_causal_lm(str(tmp_path / "b"))
     assert ours.hf.dtype == torch.float32

@@ -417,7 +417,7 @@ def test_an_adapter_is_merged_and_can_then_get_another(
     from accord.cli.models import merge
 
     merge(str(shelf / "adapter"), tmp_path / "whole")
-    assert "differ by at most" in capsys.readouterr().out
+    assert "read again" in capsys.readouterr().out
     data = str(shelf / "pairs.jsonl")
     check(
         recipe_of(

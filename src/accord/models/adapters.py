@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +29,54 @@ differ by far more."""
 
 
 def base_model_of(folder: Path) -> str:
-    """The base model that an adapter names: a directory or Hub id."""
-    return str(json.loads((folder / CONFIG).read_text())["base_model_name_or_path"])
+    """The base model that the adapter in `folder` names: an absolute directory or a Hub id.
+
+    A relative path is looked for beside the adapter, then from where accord was started. Raises
+    ConfigError where none is named, or a path that can only be a directory is not there: whatever
+    looks like `owner/name` would be taken from the Hub by others.
+    """
+    file = folder / CONFIG
+    name = _json(file).get("base_model_name_or_path")
+    if not isinstance(name, str) or not name:
+        raise ConfigError(
+            f"{file} names no base model", "put its directory into base_model_name_or_path"
+        )
+    path = Path(name).expanduser()
+    for place in (folder / path, path):  # an absolute path stays what it is
+        if place.is_dir():
+            return os.path.abspath(place)
+    if name.startswith(("/", ".", "~")) or len(path.parts) > 2:
+        raise ConfigError(
+            f"the base model {name} of the adapter in {folder} is not there",
+            f"put the directory where it is now into base_model_name_or_path of {file}",
+        )
+    return name
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot read {file}: {error}", "copy the adapter again") from error
+    return found if isinstance(found, dict) else {}
+
+
+@contextmanager
+def quiet_about_tables() -> Iterator[None]:
+    """Within it, PEFT does not warn of adapters on embedding and head: `merge_adapter` unties them,
+    and both tables are saved."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*tie_word_embeddings")
+        warnings.filterwarnings("ignore", message="Setting `save_embedding_layers`")
+        yield
+
+
+def name_base(peft: Any, base: str) -> None:
+    """Have the adapter name its base so that it is found from anywhere: a directory by its whole
+    path, anything else (a Hub id) as it is."""
+    absolute = os.path.abspath(base) if Path(base).is_dir() else base
+    for config in peft.peft_config.values():
+        config.base_model_name_or_path = absolute
 
 
 @torch.no_grad()
@@ -53,16 +103,20 @@ def attach_adapter(base: CausalLM, folder: Path) -> Any:
 
     name = base_model_of(folder)
     try:
-        peft = PeftModel.from_pretrained(base.hf, str(folder), is_trainable=True)
+        with quiet_about_tables():
+            peft = PeftModel.from_pretrained(base.hf, str(folder), is_trainable=True)
     except (RuntimeError, ValueError) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise _other_base(folder, name, lines[min(1, len(lines) - 1)]) from error
-    own, saved = set(get_peft_model_state_dict(peft)), _names(folder)
+        why = [*lines[1:2], *lines, type(error).__name__][0]  # the first line is a title
+        raise _other_base(folder, name, why) from error
+    with quiet_about_tables():
+        own, saved = set(get_peft_model_state_dict(peft)), _names(folder)
     if own != saved:  # PEFT would leave what is missing untrained and forget what is too much
         odd = sorted(own ^ saved)
         raise _other_base(folder, name, f"{len(odd)} weights have no counterpart, e.g. {odd[0]}")
     if (folder / PROBE).is_file():
         _check_probe(base, peft, folder, name)
+    name_base(peft, str(base.hf.config._name_or_path or name))
     return peft
 
 

@@ -19,11 +19,11 @@ from accord.models.loading import (
     self_check,
 )
 from accord.models.packed import KeyValueCache
+from accord.models.probe import TEXT
 from accord.text.encoding import Encoder
 from accord.text.packing import PromptGroup, pack
 from accord.text.tokenizer import FileTokenizer
 
-TEXT = "Ann paid 1,234 crowns for it; she didn't like it."
 TALK = [{"role": "user", "content": "Did Ann like it?"}]
 
 

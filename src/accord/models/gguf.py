@@ -7,12 +7,13 @@ import importlib.util
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
 
 from accord.errors import ConfigError, DataError, RunError
 from accord.files import digest, write_atomically, write_json
+from accord.models.loading import Dtype
 
 NOTE = "accord-import.json"
 """Written into the directory: source, checksum, dtype and what the checks found."""
@@ -28,8 +29,6 @@ PINNED = {
 PROBE = "Ann paid 1,234 crowns for it; she didn't like it.\n"
 QUESTION = "What is the capital of France?"
 REPLY_TOKENS = 24
-
-Dtype = Literal["float32", "float16", "bfloat16"]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
@@ -16,19 +16,30 @@ from safetensors import SafetensorError
 from accord.errors import ConfigError, RunError
 from accord.files import write_atomically
 from accord.models import precision
-from accord.models.adapters import attach_adapter, base_model_of, write_probe
+from accord.models.adapters import (
+    attach_adapter,
+    base_model_of,
+    name_base,
+    quiet_about_tables,
+    write_probe,
+)
 from accord.models.causal_lm import CausalLM
 from accord.models.huggingface import in_transformers, load_model, load_tokenizer
 from accord.models.llama import LlamaLM
 from accord.models.llama_files import read_llama, write_llama
+from accord.models.probe import check_same, probe_stream
 from accord.seeds import derive_seed
 from accord.text.encoding import Encoder
-from accord.text.packing import PromptGroup, pack
 
 PACKAGED = "accord:"
 SELF_CHECK_BOUND = 2e-3
 """Largest accepted difference (nats) between packed and native log-probabilities of the probe, in
 fp32."""
+MERGE_BOUND = 1e-2
+"""The same between an adapter on its base and the two as one: sums of weights are rounded."""
+
+Dtype = Literal["float32", "float16", "bfloat16"]
+"""Of saved weights; those in memory are fp32."""
 
 
 @dataclass(frozen=True)
@@ -112,24 +123,53 @@ def generation_stops(hf: Any) -> list[int]:
     ]
 
 
-def save_causal_lm(model: CausalLM, folder: Path, half: bool = False) -> Path:
-    """Write a plain Hugging Face directory (an adapter: PEFT format); `half` stores fp16 weights.
+def save_causal_lm(
+    model: CausalLM, folder: Path, dtype: Dtype = "float32", verify: bool = True
+) -> Path:
+    """Write a plain Hugging Face directory with weights in `dtype` (an adapter: PEFT format, in
+    fp32).
 
     Its generation settings stop where the chat template ends a reply, so that others stop where
-    accord trained it to. The directory is whole or absent; raises RunError when the disk is full.
+    accord trained it to. What was written is read again and compared with the model in memory
+    (`verify`). The directory is whole or absent; raises RunError when it says something else than
+    the model, or the disk is full.
     """
 
     def write(place: Path) -> None:
         if model.adapter is not None:
-            model.adapter.save_pretrained(str(place), safe_serialization=True)
+            with quiet_about_tables():
+                model.adapter.save_pretrained(str(place), safe_serialization=True)
             write_probe(model, place)
-        else:
-            _write(copy.deepcopy(model.hf).half() if half else model.hf, place)
-            _write_stops(model, place / "generation_config.json")
+            model.tokenizer.save_pretrained(str(place))
+            if verify:
+                check_same(model, with_adapter(_without_adapter(model), place))
+            return
+        saved = model if dtype == "float32" else _rounded(model, getattr(torch, dtype))
+        _write(saved.hf, place)
+        _write_stops(model, place / "generation_config.json")
         model.tokenizer.save_pretrained(str(place))
+        if saved is not model:
+            saved.hf.float()  # what is read again is computed in fp32, too
+        if verify:
+            check_same(saved, load_causal_lm(str(place), verify=False))
 
     write_atomically(folder, write)
     return folder
+
+
+def _rounded(model: CausalLM, dtype: torch.dtype) -> CausalLM:
+    """A copy with weights of another type; buffers, such as rotary frequencies, stay as they
+    are."""
+    found = copy_causal_lm(model)
+    for parameter in found.hf.parameters():
+        parameter.data = parameter.data.to(dtype)
+    return found
+
+
+def _without_adapter(model: CausalLM) -> CausalLM:
+    """The base model on the very same weights, in modules of its own."""
+    same = {id(t): t for t in (*model.hf.parameters(), *model.hf.buffers())}
+    return CausalLM(copy.deepcopy(model.adapter, same).unload(), model.tokenizer)
 
 
 def _write(hf: Any, folder: Path) -> None:
@@ -167,6 +207,7 @@ def add_lora(model: CausalLM, settings: LoraSettings, seed: int) -> CausalLM:
     if model.adapter is not None:
         raise ConfigError("this model already carries an adapter", "merge it first (sft stages do)")
     targets = settings.targets if isinstance(settings.targets, str) else list(settings.targets)
+    hosted = in_transformers(model).hf
     config = LoraConfig(
         r=settings.rank,
         lora_alpha=settings.alpha,  # type: ignore[arg-type]
@@ -174,17 +215,50 @@ def add_lora(model: CausalLM, settings: LoraSettings, seed: int) -> CausalLM:
         lora_dropout=0.0,
         task_type="CAUSAL_LM",
     )
-    with torch.random.fork_rng(devices=[]):  # PEFT draws from the global generator
-        torch.manual_seed(derive_seed(seed, "adapter"))
-        peft = get_peft_model(in_transformers(model).hf, config)
+    with torch.random.fork_rng(devices=[]), quiet_about_tables():
+        torch.manual_seed(derive_seed(seed, "adapter"))  # PEFT draws from the global generator
+        peft = get_peft_model(hosted, config)
+    name_base(peft, str(hosted.config._name_or_path))
     return CausalLM(peft.get_base_model(), model.tokenizer, adapter=peft)  # type: ignore[arg-type]
 
 
+@precision.exact()
+@torch.no_grad()
 def merge_adapter(model: CausalLM) -> CausalLM:
-    """The plain model with its adapter's update added to the weights."""
+    """The plain model with its adapter's update added to the weights (of `model` itself).
+
+    A table that is embedding and head at once becomes two where the adapter changes one of them.
+    Raises RunError where the merged model says something else than adapter and base.
+    """
     if model.adapter is None:
         return model
-    return CausalLM(model.adapter.merge_and_unload(), model.tokenizer)
+    stream = probe_stream(model).to(model.device)
+    before = model.logprobs(stream)
+    untie(model.hf)
+    merged = CausalLM(model.adapter.merge_and_unload(), model.tokenizer)
+    worst = float((merged.logprobs(stream) - before).abs().max())
+    if not worst <= MERGE_BOUND:
+        raise RunError(
+            f"the merged model's log-probabilities of a probe are {worst:.3g} nats off the "
+            "adapter's on its base",
+            "this kind of adapter cannot be merged: keep adapter and base as two directories",
+        )
+    return merged
+
+
+def untie(hf: Any) -> None:
+    """Give embedding and head tables of their own where an adapter changes a table they share:
+    merged into one, its update would act on both."""
+    ends = (hf.get_input_embeddings(), hf.get_output_embeddings())
+    plain = [getattr(end, "base_layer", end) for end in ends]
+    if ends == tuple(plain) or plain[0].weight is not plain[1].weight:
+        return
+    plain[1].weight = torch.nn.Parameter(
+        plain[1].weight.detach().clone(), requires_grad=plain[1].weight.requires_grad
+    )
+    for config in {id(c): c for c in (hf.config, hf.config.get_text_config())}.values():
+        config.tie_word_embeddings = False
+    hf.all_tied_weights_keys = {}
 
 
 def freeze(model: CausalLM) -> CausalLM:
@@ -202,12 +276,9 @@ def self_check(model: CausalLM) -> float:
     Raises RunError above SELF_CHECK_BOUND: the architecture does something the packed path does not
     know.
     """
-    generator = torch.Generator().manual_seed(0)
-    length = min(24, model.context)
-    ids = torch.randint(0, model.vocab_size, (length,), generator=generator).tolist()
-    stream = pack([PromptGroup(ids[:4], [ids[4 : length // 2], ids[length // 2 :]])]).to(
-        model.device
-    )
+    stream = probe_stream(model).to(model.device)
+    ids = stream.token_ids_N.tolist()
+    length = len(ids)
     packed = model.logprobs(stream)
     native = []
     with model.native_forward() as hf:

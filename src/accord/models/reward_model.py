@@ -167,11 +167,17 @@ class RewardModel:
         """Write members as Hugging Face directories, heads, settings, and the probes with their
         scores.
 
-        The directory is whole or absent; raises RunError when the disk is full.
+        It is read again and scores the probes. The directory is whole or absent; raises RunError
+        when what was written scores them otherwise, or the disk is full.
         """
         if not probes:
             raise DataError("a reward model is saved with at least one probe")
-        write_atomically(folder, lambda place: self._write(place, probes))
+
+        def write(place: Path) -> None:
+            self._write(place, probes)
+            RewardModel.load(place)
+
+        write_atomically(folder, write)
         return folder
 
     def _write(self, folder: Path, probes: Sequence[PromptGroup]) -> None:

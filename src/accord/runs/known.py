@@ -243,7 +243,7 @@ def _ours(location: str) -> bool:
 def _check_targets(targets: str | Sequence[str], location: str) -> None:
     """As PEFT reads them: a text is a pattern for a module's whole name, each of a list the end of
     one."""
-    names = _linear_modules(location)
+    names = _modules_for_lora(location)
     ends = sorted({name.rpartition(".")[2] for name in names})
     if isinstance(targets, str):
         missing = [] if any(re.fullmatch(targets, name) for name in names) else [targets]
@@ -259,7 +259,7 @@ def _check_targets(targets: str | Sequence[str], location: str) -> None:
 
 
 @cache
-def _linear_modules(location: str) -> tuple[str, ...]:
+def _modules_for_lora(location: str) -> tuple[str, ...]:
     import torch
     from torch import nn
 
@@ -275,12 +275,10 @@ def _linear_modules(location: str) -> tuple[str, ...]:
             model = AutoModelForCausalLM.from_config(
                 AutoConfig.from_pretrained(location, local_files_only=True)
             )
-    head = model.get_output_embeddings()
     return tuple(
         name
         for name, module in model.named_modules()
-        if module is not head
-        and (isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D")
+        if isinstance(module, nn.Linear | nn.Embedding) or type(module).__name__ == "Conv1D"
     )
 
 

@@ -93,7 +93,7 @@ class Pretrain(Stage):
 
     def run(self, config: PretrainConfig, context: StageContext) -> StageResult:
         from accord.learning.supervised import describe, train_supervised
-        from accord.models.loading import save_causal_lm
+        from accord.models.loading import Dtype, save_causal_lm
         from accord.runs.reading import read_texts
         from accord.text.corpus import cut_windows, save_tokenizer, train_bpe
 
@@ -109,7 +109,8 @@ class Pretrain(Stage):
         result = train_supervised(
             model, train.groups, config, context.session(_note), held.groups, seed=context.seed
         )
-        saved = save_causal_lm(model, context.folder / "model", half=config.half)
+        dtype: Dtype = "float16" if config.half else "float32"
+        saved = save_causal_lm(model, context.folder / "model", dtype)
         held_text = sum(len(t.encode()) for t in heldout)
         scored = sum(len(r) for g in held.groups for r in g.responses)
         bits = (result.heldout_loss or 0.0) * scored / held_text / 0.6931471805599453

@@ -19,7 +19,12 @@ class LoraConfig(Settings):
 
     rank: int = Field(16, ge=1, description="Rank of the update.")
     alpha: float = Field(32.0, gt=0, description="Scale; the update is multiplied by alpha / rank.")
-    targets: str | list[str] = Field("all-linear", description="Module names, or all-linear.")
+    targets: str | list[str] = Field(
+        "all-linear",
+        description=(
+            "Module names (embedding and head, too), or all-linear: all layers but these two."
+        ),
+    )
 
     def settings(self) -> LoraSettings:
         from accord.models.loading import LoraSettings
