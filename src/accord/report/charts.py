@@ -23,8 +23,8 @@ SYMBOLS = ("circle", "square", "diamond", "cross", "x")
 
 
 def plain(text: str) -> str:
-    """A name from data as Plotly shows it letter by letter: tags, links and entities in it are text.
-    Plotly knows no &quot;, so quotes stay."""
+    """A name from data as Plotly shows it letter by letter: tags, links and entities in it are
+    text. Plotly knows no &quot;, so quotes stay."""
     return html.escape(text, quote=False)
 
 

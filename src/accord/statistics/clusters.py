@@ -120,9 +120,9 @@ def share_difference(
     level: float = 0.95,
 ) -> Interval:
     """Of two shares over the same clusters, first - second: their intervals put together by
-    `intervals.difference`, with the correlation that the clusters show; where one does not vary that
-    is unknown, and the worst is taken. A cluster may say nothing (size 0) of one of them; no ends
-    where either has none."""
+    `intervals.difference`, with the correlation that the clusters show; where one does not vary
+    that is unknown, and the worst is taken. A cluster may say nothing (size 0) of one of them; no
+    ends where either has none."""
     parts = ((sums_C, sizes_C), (other_sums_C, other_sizes_C))
     first, second = (clustered_share(s[n > 0], n[n > 0], level=level) for s, n in parts)
     off, other_off = (s - (s.sum() / n.sum()) * n for s, n in parts)
@@ -161,9 +161,10 @@ def beyond_chance(rows_CX: Array, ratio: Ratio, observations: float) -> Interval
     """Agreement beyond chance, 1 - seen / expected, of clusters' summed rows: Krippendorff's alpha,
     Cohen's kappa.
 
-    Its variance is the `jackknife`'s. The interval is that of the disagreement seen as a share as uncertain as the ratio is (see `clustered_share`): rare
-    disagreement gets an exact interval's skew, and none at all still has a lower end. Not a number
-    where nothing is expected; no ends for one cluster.
+    Its variance is the `jackknife`'s. The interval is that of the disagreement seen as a share as
+    uncertain as the ratio is (see `clustered_share`): rare disagreement gets an exact interval's
+    skew, and none at all still has a lower end. Not a number where nothing is expected; no ends for
+    one cluster.
     """
     total_X, count = rows_CX.sum(0), len(rows_CX)
     seen, expected = (float(part) for part in ratio(total_X))

@@ -52,7 +52,8 @@ def share(count: float, total: float, level: float = 0.95) -> Interval:
 
 def difference(first: Interval, second: Interval, correlation: float = 0.0) -> Interval:
     """first - second of two estimates, from their intervals: Newcombe's square and add (1998), with
-    the correlation of the estimates as Zou and Donner have it (2008). No ends where one has none."""
+    the correlation of the estimates as Zou and Donner have it (2008). No ends where one has
+    none."""
 
     def reach(one: float, other: float) -> float:
         squared = one**2 + other**2 - 2 * correlation * one * other

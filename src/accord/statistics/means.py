@@ -82,7 +82,8 @@ def _sums(
 
 def _mean(mean: Clustered, level: float) -> Estimate:
     """Student's t; to the side of a long tail it reaches further by what Johnson (1978) shifts it,
-    g (1 + 2 t^2) / 6 sqrt(C) standard errors for a skewness g (t at 95 %; from four clusters on)."""
+    g (1 + 2 t^2) / 6 sqrt(C) standard errors for a skewness g (t at 95 %; from four clusters
+    on)."""
     error = None if mean.variance is None else float(np.sqrt(mean.variance))
     low = high = None
     if error:
@@ -121,9 +122,9 @@ def paired_difference(
 ) -> Estimate:
     """Mean of after - before over the same prompts.
 
-    Of scores that take two values (right or wrong) it is the share of rises less that of falls, with
-    the interval of such a difference (`clusters.share_difference`). Where others change by the same
-    at every prompt the variance says nothing: up to 1 - (alpha / 2)^(1 / C) of the prompts may
+    Of scores that take two values (right or wrong) it is the share of rises less that of falls,
+    with the interval of such a difference (`clusters.share_difference`). Where others change by the
+    same at every prompt the variance says nothing: up to 1 - (alpha / 2)^(1 / C) of the prompts may
     differ unseen ("rule of three"), by as much as the scores' range allows.
     """
     after_B, before_B = (np.asarray(part, dtype=np.float64) for part in (after_B, before_B))

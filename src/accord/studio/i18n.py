@@ -1,9 +1,10 @@
 """Words in the reader's language: JSON catalogues, one flat mapping of key to text per language.
 
 A text may hold {names}; whole numbers filled in, and what `Words` writes of numbers, shares and
-times, are written as CLDR says of the language. A text that depends on {count} is a mapping from CLDR's plural categories of
-its language (English and German: one, other) to texts. Keys and categories are checked by the
-tests: every language has the same keys and its own categories, every key that is used exists.
+times, are written as CLDR says of the language. A text that depends on {count} is a mapping from
+CLDR's plural categories of its language (English and German: one, other) to texts. Keys and
+categories are checked by the tests: every language has the same keys and its own categories, every
+key that is used exists.
 """
 
 from __future__ import annotations

@@ -156,7 +156,8 @@ def _say_openid(given: OpenIdSettings, say: Callable[[str], object]) -> None:
         say(f"warning: {given.name} cannot be used to sign in at the moment: {error.message}")
     else:
         say(
-            f"sign-in with {given.name}: it must know this studio's address ending in /login/openid/back"
+            f"sign-in with {given.name}: it must know this studio's address ending in "
+            "/login/openid/back"
         )
 
 

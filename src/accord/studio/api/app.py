@@ -25,13 +25,15 @@ from accord.studio.storage.database import Database
 LOG = logging.getLogger("accord.studio")
 ABOUT = """Projects, items, work, answers, the log, quality and exports, for programs.
 
-Send `Authorization: Bearer accord_…` with a token made under your name in the studio. Scopes: **read** (look at what your
-role in a project lets you see), **annotate** (judge, as a bot or an AI judge), **manage** (make and change projects),
-**export** (take data out). What a person may not do in the browser, their token may not do either.
+Send `Authorization: Bearer accord_…` with a token made under your name in the studio. Scopes:
+**read** (look at what your role in a project lets you see), **annotate** (judge, as a bot or an AI
+judge), **manage** (make and change projects), **export** (take data out). What a person may not do
+in the browser, their token may not do either.
 
-Lists come in pages: ask again with `after=next` until `next` is null. Mistakes are `application/problem+json` with
-`detail`, `fix` and, where one is at fault, `field`. Sending something again is harmless: items are known by their content,
-answers by their `key`, new projects by the header `Idempotency-Key`.
+Lists come in pages: ask again with `after=next` until `next` is null. Mistakes are
+`application/problem+json` with `detail`, `fix` and, where one is at fault, `field`. Sending
+something again is harmless: items are known by their content, answers by their `key`, new projects
+by the header `Idempotency-Key`.
 """
 GROUPS = (projects, people, work, data, hooks)
 TAGS = [
@@ -47,8 +49,10 @@ TAGS = [
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": text}
     for status, text in {
-        400: "Something in the request cannot be.", 401: "No valid token.", 403: "Role or scope do not allow it.",
-        404: "Not there, or not for you.", 409: "Done already, or differently, elsewhere.", 413: "Too large.",
+        400: "Something in the request cannot be.", 401: "No valid token.",
+        403: "Role or scope do not allow it.",
+        404: "Not there, or not for you.", 409: "Done already, or differently, elsewhere.",
+        413: "Too large.",
         429: "Too fast; `Retry-After` says for how long.",
     }.items()
 }  # fmt: skip
@@ -116,7 +120,8 @@ def _problem(
 
 
 _KINDS: tuple[tuple[type[AccordError], int, str], ...] = (
-    (NotSignedIn, 401, "Not signed in"), (NotHere, 404, "Not there"), (AnswerError, 400, "Wrong answer"),
+    (NotSignedIn, 401, "Not signed in"), (NotHere, 404, "Not there"),
+    (AnswerError, 400, "Wrong answer"),
     (TooMany, 429, "Too fast"), (NotAllowed, 403, "Not allowed"), (Conflict, 409, "Conflict"),
     (RunError, 503, "Out of order"), (AccordError, 400, "Wrong request"),
 )  # fmt: skip

@@ -141,7 +141,8 @@ class Archive:
             raise self.wrong(MANIFEST, f"it is not of the format {FORMAT!r}")
         if manifest.get("version") != VERSION:
             raise ConfigError(
-                f"{self.path} is a backup of version {manifest.get('version')!r}, this accord reads {VERSION}",
+                f"{self.path} is a backup of version {manifest.get('version')!r}, this accord "
+                f"reads {VERSION}",
                 "upgrade accord (pip install --upgrade accord)",
             )
         try:

@@ -225,8 +225,10 @@ def _lines(rows: Iterable[dict[str, Any]]) -> str:
 
 def _studio_lines(collected: Collected) -> str:
     return (
-        f"\n## The log\n\nExported from the project `{collected.project}` when its log had {collected.head.number:,} events; "
-        f"the last one's hash is `{collected.head.hash}`. Keep it: a log that is rewritten later will not lead there.\n"
+        f"\n## The log\n\nExported from the project `{collected.project}` when its log had "
+        f"{collected.head.number:,} events; "
+        f"the last one's hash is `{collected.head.hash}`. Keep it: a log that is rewritten later "
+        "will not lead there.\n"
     )
 
 

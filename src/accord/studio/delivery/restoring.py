@@ -71,7 +71,8 @@ def restore(
     with archive.opened(source) as held:
         if held.manifest.revision not in migration.revisions():
             raise ConfigError(
-                f"{source} is of revision {held.manifest.revision}, which this accord does not know: a newer one made it",
+                f"{source} is of revision {held.manifest.revision}, which this accord does not "
+                "know: a newer one made it",
                 "upgrade accord (pip install --upgrade accord)",
             )
         _check_media(held.manifest, media, without_media)
@@ -131,7 +132,8 @@ def _refuse_used(connection: Connection, url: URL) -> None:
     tables = connection.dialect.get_table_names(connection)
     if tables:
         raise ConfigError(
-            f"the database {safe_url(url)} holds {len(tables)} tables ({', '.join(sorted(tables)[:3])} …); a backup is restored into an empty one only",
+            f"the database {safe_url(url)} holds {len(tables)} tables "
+            f"({', '.join(sorted(tables)[:3])} …); a backup is restored into an empty one only",
             "make a new one (createdb NAME) and name it with --database",
         )
 

@@ -46,9 +46,12 @@ HOLD = 3 * TIMEOUT * AT_ONCE + 30.0
 were taken may time out."""
 MOST_PER_PROJECT = 10
 Kind = Literal[
-    "answer.submitted", "answer.undone", "answer.withdrawn", "answer.excluded", "answer.erased", "answers.imported",
-    "items.added", "items.prioritised", "guideline.published", "member.added", "member.role", "member.quarantined",
-    "member.active", "project.changed", "project.paused", "project.resumed", "project.archived", "project.exported", "view.skipped",
+    "answer.submitted", "answer.undone", "answer.withdrawn", "answer.excluded", "answer.erased",
+    "answers.imported",
+    "items.added", "items.prioritised", "guideline.published", "member.added", "member.role",
+    "member.quarantined",
+    "member.active", "project.changed", "project.paused", "project.resumed", "project.archived",
+    "project.exported", "view.skipped",
 ]  # fmt: skip
 KINDS: tuple[str, ...] = get_args(Kind)
 

@@ -1,4 +1,5 @@
-"""API tokens: keys of programs, made under one's own name, with scopes that say what they may do."""
+"""API tokens: keys of programs, made under one's own name, with scopes that say what they may
+do."""
 
 from __future__ import annotations
 

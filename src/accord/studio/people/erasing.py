@@ -1,11 +1,12 @@
-"""Erasing a person, at their wish: by themselves, by an owner whom they asked, at the studio's machine.
+"""Erasing a person, at their wish: by themselves, by an owner whom they asked, at the studio's
+machine.
 
 Whoever does it, the same goes and the same stays, and `Footprint` says it before.
 
-What goes: name, password, sign-in elsewhere, what they said about themselves, preferences, sessions,
-tokens, open links they made, drafts, the notes of what they skipped, the texts of their questions,
-the reasons given for their state, and what the house's log says about them; with `answers`, whatever
-they answered, in the log too.
+What goes: name, password, sign-in elsewhere, what they said about themselves, preferences,
+sessions, tokens, open links they made, drafts, the notes of what they skipped, the texts of their
+questions, the reasons given for their state, and what the house's log says about them; with
+`answers`, whatever they answered, in the log too.
 What stays: a public id without a person, under which answers stand that were not erased; that
 something happened and when, in the log; guidelines and replies written for all; exports and
 backups made before.

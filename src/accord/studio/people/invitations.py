@@ -232,7 +232,8 @@ class NotNeeded(Conflict):
             "already": (f"you take part in {link.project!r} already, as {held}", "go on there"),
             "removed": (f"you were removed from {link.project!r}", "ask its manager"),
             "other": (
-                f"you take part in {link.project!r} as {held}, which no link turns into {link.role}",
+                f"you take part in {link.project!r} as {held}, which no link turns into "
+                f"{link.role}",
                 "ask its manager for another role",
             ),
             "auditor": (

@@ -58,9 +58,12 @@ _latest = (
     select(func.max(Guideline.version)).where(Guideline.project_id == Project.id).scalar_subquery()
 )
 PERSON = (
-    Membership.project_id, Membership.account_id, Membership.role, Membership.state, Membership.reason,
-    Membership.qualified_at, Account.public, Account.preferences, Account.disabled_at, Project.slug, Project.seed,
-    Project.paused_at, Project.archived_at, cast(Project.settings, Text).label("settings"), _latest.label("guideline"),
+    Membership.project_id, Membership.account_id, Membership.role, Membership.state,
+    Membership.reason,
+    Membership.qualified_at, Account.public, Account.preferences, Account.disabled_at, Project.slug,
+    Project.seed,
+    Project.paused_at, Project.archived_at, cast(Project.settings, Text).label("settings"),
+    _latest.label("guideline"),
 )  # fmt: skip
 """The columns of a `Person`: statements of every request are built once, with their parameters left
 open."""

@@ -1,4 +1,5 @@
-"""Passwords that change: by who knows the old one, by a link from an owner, at the studio's machine.
+"""Passwords that change: by who knows the old one, by a link from an owner, at the studio's
+machine.
 
 Whichever way, all that the old one let in ends: sessions, API tokens, links not used yet. What is
 said about tries is in rate_limits.py.
@@ -136,8 +137,8 @@ _NOT_RESET = {
 
 
 def way_in(account: Account) -> str:
-    """How somebody signs in: "password", "openid" (alone), "none" (programs, people whose judgements
-    were imported), or "closed" (no entry)."""
+    """How somebody signs in: "password", "openid" (alone), "none" (programs, people whose
+    judgements were imported), or "closed" (no entry)."""
     if account.disabled_at is not None:
         return "closed"
     if account.password is not None:

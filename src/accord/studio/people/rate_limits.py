@@ -17,7 +17,8 @@ from accord.studio.storage.database import Database
 from accord.studio.storage.tables import Attempt
 
 LIMITS = {
-    "login": (10, 300.0), "login-from": (60, 300.0), "join": (30, 300.0), "token": (60, 300.0), "openid": (60, 300.0),
+    "login": (10, 300.0), "login-from": (60, 300.0), "join": (30, 300.0), "token": (60, 300.0),
+    "openid": (60, 300.0),
     "password": (30, 300.0),
 }  # fmt: skip
 """What is tried -> how often within how many seconds, per name or address."""

@@ -1,5 +1,5 @@
-"""What people do about themselves: preferences, their work with its time and pay, all data kept, and
-taking answers back (erasing.py: erasing oneself)."""
+"""What people do about themselves: preferences, their work with its time and pay, all data kept,
+and taking answers back (erasing.py: erasing oneself)."""
 
 from __future__ import annotations
 

@@ -33,8 +33,10 @@ from accord.studio.storage.tables import Account, Chain, Event, Guideline, Item,
 from accord.validation import read_yaml
 
 __all__ = [
-    "Added", "Incoming", "add_items", "add_member", "archive", "change_life", "create_project", "find_project", "items_from", "members",
-    "new_guideline", "pause", "pause_items", "prioritise", "resume", "sample_project", "set_gold", "set_member_state",
+    "Added", "Incoming", "add_items", "add_member", "archive", "change_life", "create_project",
+    "find_project", "items_from", "members",
+    "new_guideline", "pause", "pause_items", "prioritise", "resume", "sample_project", "set_gold",
+    "set_member_state",
     "set_trusted", "settings_of", "update_settings",
 ]  # fmt: skip
 BATCH = 500

@@ -164,7 +164,8 @@ def _check_options(options: list[dict[str, Any]], settings: ProjectSettings) -> 
         content = option["content"]
         if isinstance(content, dict):
             raise BadItem(
-                f"option {place} is a clip of the episode {str(content['episode'])[:80]!r}, which the studio cannot play: "
+                f"option {place} is a clip of the episode {str(content['episode'])[:80]!r}, which "
+                "the studio cannot play: "
                 "give the name of a film in its media folder"
             )
         if settings.task == "clips" and not isinstance(content, str):

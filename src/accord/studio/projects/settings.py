@@ -12,12 +12,14 @@ from pydantic import Field, model_validator
 from accord.validation import Settings, read_yaml, validated
 
 Task = Literal[
-    "comparison", "ranking", "best_worst", "rating", "thumb", "flags", "critique", "correction", "demonstration",
+    "comparison", "ranking", "best_worst", "rating", "thumb", "flags", "critique", "correction",
+    "demonstration",
     "steps", "spans", "chat", "clips",
 ]  # fmt: skip
 TASKS: tuple[Task, ...] = Task.__args__  # type: ignore[attr-defined]
 OPTIONS: dict[str, tuple[int, int]] = {
-    "comparison": (2, 2), "clips": (2, 2), "ranking": (2, 9), "best_worst": (3, 9), "demonstration": (0, 0), "chat": (0, 0),
+    "comparison": (2, 2), "clips": (2, 2), "ranking": (2, 9), "best_worst": (3, 9),
+    "demonstration": (0, 0), "chat": (0, 0),
 }  # fmt: skip
 """Task -> fewest and most options of an item; one option where the task is not named."""
 WITHOUT_GOLD = ("critique", "correction", "demonstration", "chat")
@@ -150,7 +152,8 @@ class ProjectSettings(Settings):
     )
     population: dict[str, dict[Label, Annotated[float, Field(ge=0, le=1)]]] = Field(
         default_factory=dict,
-        description="Whom the judges should stand for: self-description -> group -> share (0 to 1).",
+        description="Whom the judges should stand for: "
+        "self-description -> group -> share (0 to 1).",
     )
     mask: list[Label] = Field(
         default_factory=list, max_length=200, description="More names to mask in responses."
@@ -171,11 +174,13 @@ class ProjectSettings(Settings):
                 )
             if sum(shares.values()) > 1 + 1e-6:
                 raise ValueError(
-                    f"population: the shares of {what} sum to {sum(shares.values()):.3g}, more than 1"
+                    f"population: the shares of {what} sum to {sum(shares.values()):.3g}, more "
+                    "than 1"
                 )
         if self.task == "rating" and not self.attributes:
             raise ValueError(
-                "a rating needs at least one scale: attributes: [{name: helpfulness, low: 1, high: 5}]"
+                "a rating needs at least one scale: attributes: [{name: helpfulness, low: 1, high: "
+                "5}]"
             )
         if self.task == "flags" and not self.flags:
             raise ValueError("the task flags needs the names of the flags: flags: [spam, rude]")
@@ -195,7 +200,8 @@ class ProjectSettings(Settings):
             raise ValueError(f"strength is asked of comparisons, the task is {self.task}")
         if self.task in WITHOUT_GOLD and (self.gold_rate or self.qualification):
             raise ValueError(
-                f"gold_rate and qualification need known answers, which the task {self.task} cannot have: leave both out"
+                f"gold_rate and qualification need known answers, which the task {self.task} "
+                "cannot have: leave both out"
             )
         return self
 

@@ -49,7 +49,8 @@ def columns(values: Sequence[int], label: str) -> Markup:
         if value:
             x, width = round(place * step + 2, 1), round(step - 4, 1)
             parts.append(
-                f'<rect class="column" x="{x}" y="{round(59 - height, 1)}" width="{width}" height="{height}" rx="2"><title>{value}</title></rect>'
+                f'<rect class="column" x="{x}" y="{round(59 - height, 1)}" width="{width}" '
+                f'height="{height}" rx="2"><title>{value}</title></rect>'
             )
     return _svg(WIDTH, 60, label, parts, "columns")
 
@@ -61,7 +62,9 @@ def shares(parts: Sequence[tuple[str, float]], label: str) -> Markup:
         width = WIDTH * share / total
         if share:
             drawn.append(
-                f'<rect class="c{place % 5}" x="{at:.1f}" y="0" width="{max(width - 1, 0.5):.1f}" height="14"><title>{escape(name)}</title></rect>'
+                f'<rect class="c{place % 5}" x="{at:.1f}" y="0" '
+                f'width="{max(width - 1, 0.5):.1f}" height="14">'
+                f"<title>{escape(name)}</title></rect>"
             )
         at += width
     return _svg(WIDTH, 14, label, drawn, "shares")

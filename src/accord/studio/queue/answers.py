@@ -152,7 +152,8 @@ def judge(
 
 _MAIN: dict[str, Callable[[AnswerFields], tuple[dict[str, Any], RecordPart]]] = {
     "comparison": comparison, "clips": comparison, "ranking": ranking, "best_worst": best_worst,
-    "thumb": thumb, "flags": flags_of, "critique": critique, "correction": correction, "demonstration": demonstration,
+    "thumb": thumb, "flags": flags_of, "critique": critique, "correction": correction,
+    "demonstration": demonstration,
     "steps": steps, "spans": spans,
 }  # fmt: skip
 

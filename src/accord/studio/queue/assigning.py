@@ -30,7 +30,8 @@ from accord.studio.storage.database import Database
 from accord.studio.storage.tables import Answer, Item, Slot, View
 
 __all__ = [
-    "SKIP_REASONS", "Beat", "Nothing", "Receipt", "Served", "add_turn", "as_served", "exclude", "heartbeat", "next_view", "peek", "progress",
+    "SKIP_REASONS", "Beat", "Nothing", "Receipt", "Served", "add_turn", "as_served", "exclude",
+    "heartbeat", "next_view", "peek", "progress",
     "reopen_expired", "save_draft", "skip", "submit", "undo", "withdraw",
 ]  # fmt: skip
 SkipReason = Literal[

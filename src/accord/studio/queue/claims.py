@@ -55,12 +55,14 @@ def is_free() -> ColumnElement[bool]:
 
 _seen = exists().where(View.item_id == Item.id, View.account_id == bindparam("account"))
 WANTED = (
-    Item.project_id == bindparam("project"), Item.purpose == bindparam("purpose"), Item.state == "active", not_(_seen),
+    Item.project_id == bindparam("project"), Item.purpose == bindparam("purpose"),
+    Item.state == "active", not_(_seen),
 )  # fmt: skip
 """Active items that this annotator has not been shown."""
 BEST = (Item.priority.desc(), Item.draw.desc())
 _COLUMNS = (
-    Item.id, Item.key, Item.draw, Item.prompt, Item.options, Item.tools, Item.chat_template_kwargs, Item.categories,
+    Item.id, Item.key, Item.draw, Item.prompt, Item.options, Item.tools, Item.chat_template_kwargs,
+    Item.categories,
 )  # fmt: skip
 _CLAIM = (
     select(Slot.id.label("slot_id"), *_COLUMNS)

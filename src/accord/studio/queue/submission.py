@@ -220,7 +220,8 @@ def undo(db: Database, account_id: int, answer_id: str, project_id: int | None =
     returns the view.
 
     project_id: the one it was asked for in, where that was said. Raises NotHere for an answer that
-    is not theirs, or not there, NotAllowed when it is too late, Conflict when it was taken back before.
+    is not theirs, or not there, NotAllowed when it is too late, Conflict when it was taken back
+    before.
     """
 
     def work(session: Session) -> int:

@@ -2,8 +2,8 @@
 
 SQLite: write-ahead log, every commit on disk before it is acknowledged, one writing connection per
 process behind a lock, `BEGIN IMMEDIATE` so that two processes queue instead of failing half-way.
-PostgreSQL: row locks (see queue/claims.py), read committed; `transact` repeats what the server breaks off
-(deadlock, serialization).
+PostgreSQL: row locks (see queue/claims.py), read committed; `transact` repeats what the server
+breaks off (deadlock, serialization).
 """
 
 from __future__ import annotations

@@ -128,7 +128,8 @@ def explain(error: DBAPIError, url: URL) -> AccordError | None:
         getattr(error.orig, "sqlstate", None) is None or error.connection_invalidated
     ):  # no server answered
         return RunError(
-            f"no PostgreSQL server at {url.host or 'the local socket'}:{url.port or 5432} for {url.database}: {text}",
+            f"no PostgreSQL server at {url.host or 'the local socket'}:{url.port or 5432} for "
+            f"{url.database}: {text}",
             "start it, or check host, port, name and password in the address",
         )
     if getattr(error.orig, "sqlstate", None) == "53100":

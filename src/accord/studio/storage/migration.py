@@ -69,7 +69,8 @@ def check_revision(url: str | Path | URL) -> str:
         current = known_revision(connection, parsed)
         if current != head:
             raise ConfigError(
-                f"the database {safe_url(parsed)} is at revision {current or 'none'}, this code needs {head}",
+                f"the database {safe_url(parsed)} is at revision {current or 'none'}, this code "
+                f"needs {head}",
                 "start the studio on it once: accord studio --database upgrades it",
             )
     return head
@@ -82,14 +83,16 @@ def known_revision(connection: Connection, url: URL) -> str | None:
     if VERSIONS not in tables:
         if tables:
             raise ConfigError(
-                f"the database {safe_url(url)} holds other tables ({', '.join(sorted(tables)[:5])}) and none of the studio's",
+                f"the database {safe_url(url)} holds other tables "
+                f"({', '.join(sorted(tables)[:5])}) and none of the studio's",
                 "give the studio a database of its own",
             )
         return None
     current = connection.execute(text(f"SELECT version_num FROM {VERSIONS}")).scalar()
     if current is not None and current not in revisions():
         raise ConfigError(
-            f"the database {safe_url(url)} is at revision {current}, which this accord does not know: a newer one made it",
+            f"the database {safe_url(url)} is at revision {current}, which this accord does not "
+            "know: a newer one made it",
             "upgrade accord (pip install --upgrade accord), or open another database",
         )
     return current

@@ -162,7 +162,8 @@ def to_ids(answer: Any, order: Sequence[str], task: str) -> Any:
         if isinstance(place, str) and place not in places:
             raise AnswerError(
                 field,
-                f"there is no option {place[:40]!r} here: options are called by place, 1 to {len(order)}",
+                f"there is no option {place[:40]!r} here: options are called by place, 1 to "
+                f"{len(order)}",
             )
         return places[place] if isinstance(place, str) else place
 

@@ -46,7 +46,8 @@ _HIDING = re.compile(
     "|(?<![#*0-9\u00a9\u00ae\u203c\u2049\u2122\u2139\u2190-\u27bf\u2900-\u2bff\u3030-\u3299\U0001f000-\U0001faff])[\ufe0e\ufe0f]"
 )
 _TAGS = {
-    "p", "br", "strong", "em", "s", "code", "pre", "blockquote", "ul", "ol", "li", "h3", "h4", "h5", "h6", "hr", "a", "span",
+    "p", "br", "strong", "em", "s", "code", "pre", "blockquote", "ul", "ol", "li", "h3", "h4", "h5",
+    "h6", "hr", "a", "span",
     "table", "thead", "tbody", "tr", "th", "td",
 }  # fmt: skip
 _CLASSES = {"span": {"math", "code-point", "picture", "address", "info"}, "pre": {"source"}}
@@ -54,9 +55,9 @@ _JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
 _DEEPEST = 50
 _MATHS_LINES = 100
 LONGEST, BRACKETS, CELLS = 80_000, 10_000, 40_000
-"""Most characters of a text, opening brackets in it, and bars of its widest row times its lines (the
-cells that Markdown makes up in short rows), that are read as Markdown or spread as JSON; beyond, it
-is shown as it was written: reading would take seconds."""
+"""Most characters of a text, opening brackets in it, and bars of its widest row times its lines
+(the cells that Markdown makes up in short rows), that are read as Markdown or spread as JSON;
+beyond, it is shown as it was written: reading would take seconds."""
 
 
 @lru_cache(maxsize=1 << 14)

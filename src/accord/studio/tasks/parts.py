@@ -15,8 +15,8 @@ from accord.studio.tasks import contents
 LONGEST = 100_000
 """Most characters of a text that somebody writes."""
 RESTORED = 20 * LONGEST
-"""And of one in which hidden names were put back: no bound that somebody meets by writing, who could
-measure names by it."""
+"""And of one in which hidden names were put back: no bound that somebody meets by writing, who
+could measure names by it."""
 
 
 @dataclass(frozen=True)
