@@ -172,6 +172,8 @@ def test_a_chat_is_a_comparison_per_turn() -> None:
     }
     found = judged("chat", answer, turns=turns)
     made = records(found, [])
+    went_on = [one.get("continued", "the end") for one in found.answer["turns"]]
+    assert went_on == ["t1b", "t2a", "the end"]
     assert [record.id for record in made] == ["a1", "a1.turn2", "a1.turn3"]
     assert [m.content for m in made[2].prompt] == ["Q", "Hello", "B1", "And?", "A2", "Bye"]  # type: ignore[union-attr]
     assert made[1].shown == ["t2a", "t2b"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -230,6 +231,28 @@ def test_of_several_extra_answers_the_oldest_moves_in(
     wanted = receipts[:3] if opened == "more overlap" else receipts[2:3]
     assert filled == {receipt.answer_id for receipt in wanted}
     assert still_extra == [receipts[3].answer_id]
+
+
+def extra_for_one_slot(
+    db: Database, clock: Clock
+) -> tuple[int, int, assigning.Receipt, assigning.Receipt]:
+    """Two answers to one item that wants one: (project, who answered first, their receipt, the
+    other's, which is extra)."""
+    made = project(db, pairs(1), lease_minutes=1)
+    ann, bob = person(db, "ann", made), person(db, "bob", made)
+    late = served(db, made, ann)
+    clock.now += 61
+    return made, bob, answer(db, bob, served(db, made, bob)), answer(db, ann, late)
+
+
+def test_what_was_undone_leaves_its_slot_to_the_extra_answer(db: Database, clock: Clock) -> None:
+    made, bob, first, second = extra_for_one_slot(db, clock)
+    assigning.undo(db, bob, first.answer_id)
+    with db.read() as session:
+        slot = session.scalars(select(Slot)).one()
+        theirs = session.get_one(Answer, second.answer_id).view_id
+        assert (slot.answer_id, slot.view_id, slot.expires_at) == (second.answer_id, theirs, None)
+    assert answer(db, bob, served(db, made, bob)).extra
 
 
 def unfilled(db: Database) -> list[int | None]:
@@ -697,6 +720,25 @@ def test_a_slot_beyond_a_lowered_overlap_does_not_open_again(db: Database) -> No
     assert answer(db, bob, served(db, made, bob)).extra
 
 
+def test_overlap_that_is_met_leaves_extra_answers_extra(db: Database) -> None:
+    """By slots of higher numbers too, which an overlap that was larger has left."""
+    made = project(db, pairs(1), overlap=3)
+    ann, bob, cem = (person(db, name, made) for name in ("ann", "bob", "cem"))
+    views = {who: served(db, made, who) for who in (ann, bob, cem)}
+    with db.read() as session:
+        of = {slot.view_id: slot.number for slot in session.scalars(select(Slot))}
+    middle = next(who for who, view in views.items() if of[view.view_id] == 2)
+    for who in views:
+        if who != middle:
+            answer(db, who, views[who])
+    for overlap in (2, 1):
+        editing.update_settings(db, made, ProjectSettings(name="Test", overlap=overlap), None)
+    assert answer(db, middle, views[middle]).extra
+    editing.update_settings(db, made, ProjectSettings(name="Test", overlap=2), None)
+    assert counts(db, made) == (2, 2, 3)
+    assert assigning.progress(db, made).extra == 1
+
+
 # --- known answers --------------------------------------------------------------------------------
 def gold(count: int, purpose: str = "gold") -> list[dict[str, Any]]:
     """Items whose first option is the right one."""
@@ -746,6 +788,18 @@ def test_screening_comes_first_and_decides(db: Database) -> None:
         assert session.get_one(Membership, (made, bob)).qualified_at is None
 
 
+def test_nothing_right_in_screening_is_counted_as_nothing(db: Database) -> None:
+    settings = {"qualification": {"items": 1, "pass_share": 0.5}}
+    made = project(db, pairs(1) + gold(1, "screening"), **settings)
+    ann = person(db, "ann", made)
+    view = served(db, made, ann)
+    answer(db, ann, view, {"preferred": view.options[1]["id"]})
+    assert nothing(db, made, ann) == "not_qualified"
+    with db.read() as session:
+        said = session.scalars(select(Event.payload).where(Event.kind == "member.screened")).one()
+    assert (said["answered"], said["right"]) == (1, 0)
+
+
 def test_too_few_screening_items_are_said(db: Database) -> None:
     made = project(db, pairs(2) + gold(1, "screening"), qualification={"items": 2})
     ann = person(db, "ann", made)
@@ -781,6 +835,8 @@ def test_expired_leases_are_cleared(db: Database, clock: Clock) -> None:
     clock.now += 61
     assert assigning.reopen_expired(db, made) == 2
     assert assigning.progress(db, made).leased == 0
+    assert unfilled(db) == [None] * 3
+    assert assigning.reopen_expired(db, made) == 0
 
 
 def test_a_disabled_account_cannot_go_on(db: Database) -> None:
@@ -872,6 +928,26 @@ def test_who_is_paused_is_told_why(db: Database, reason: str | None) -> None:
     found = assigning.next_view(db, made, ann)
     assert isinstance(found, assigning.Nothing)
     assert found.detail == (reason or "Your work here was paused by a manager.")
+
+
+def test_a_view_is_looked_at_again_by_its_annotator_alone(db: Database) -> None:
+    made = project(db, pairs(1))
+    ann, bob = person(db, "ann", made), person(db, "bob", made)
+    view = served(db, made, ann)
+    assert replace(assigning.peek(db, made, ann, view.view_id), resumed=False) == view
+    for account, number in ((bob, view.view_id), (ann, view.view_id + 1)):
+        with pytest.raises(NotHere):
+            assigning.peek(db, made, account, number)
+
+
+def test_an_answer_key_has_8_to_64_characters() -> None:
+    for length, taken in ((7, False), (8, True), (64, True), (65, False)):
+        body = {"lease": "l" * 22, "key": "k" * length, "answer": {}}
+        if taken:
+            assert bodies.SubmitIn.model_validate(body).key == body["key"]
+        else:
+            with pytest.raises(ValidationError, match="key"):
+                bodies.SubmitIn.model_validate(body)
 
 
 def test_seconds_are_numbers_and_not_many() -> None:
