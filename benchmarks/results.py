@@ -40,6 +40,11 @@ SHOWN = {
     "examine.dpo.gold_gain": ("DPO, gold gain", "{:+.2f}"),
     "examine.dpo.proxy_gain": ("DPO, proxy gain", "{:+.2f}"),
 }
+COSTS = {
+    "minutes": ("minutes", "{:.1f}"),
+    "cpu_minutes": ("minutes of CPU time", "{:.1f}"),
+    "peak_gib": ("peak memory, GiB", "{:.2f}"),
+}
 
 
 def main(folders: list[Path]) -> None:
@@ -55,11 +60,12 @@ def main(folders: list[Path]) -> None:
 def collect(folder: Path) -> dict[str, object]:
     """All values of a run as stage.key, with total time and peak memory."""
     values: dict[str, object] = {}
-    seconds = peak = 0.0
+    seconds = cpu_seconds = peak = 0.0
     for path in sorted(folder.glob("stages/*/result.json")):
         record = json.loads(path.read_text())
         values |= {f"{record['stage']}.{key}": value for key, value in record["values"].items()}
         seconds, peak = seconds + record["seconds"], max(peak, record["peak_mib"])
+        cpu_seconds += record["cpu_seconds"]
     verdict = (
         json.loads((folder / "verdict.json").read_text())
         if (folder / "verdict.json").is_file()
@@ -68,6 +74,7 @@ def collect(folder: Path) -> dict[str, object]:
     values |= _card(folder) | _peaks(folder)
     return values | {
         "minutes": seconds / 60,
+        "cpu_minutes": cpu_seconds / 60,
         "peak_gib": peak / 1024,
         "verdict": verdict["outcome"] if verdict else "–",
     }
@@ -99,7 +106,7 @@ def table(name: str, seeds: dict[int, dict[str, object]]) -> str:
     several = len(seeds) >= FEWEST
     head = ["", *(["mean [95 %]"] if several else []), *(f"seed {s}" for s in seeds)]
     lines = [f"### {name}", "", f"| {' | '.join(head)} |", "|---|" + "---|" * (len(head) - 1)]
-    shown = SHOWN | {"minutes": ("minutes", "{:.1f}"), "peak_gib": ("peak memory, GiB", "{:.2f}")}
+    shown = SHOWN | COSTS
     for key, (label, style) in shown.items():
         found = [float(v[key]) for v in seeds.values() if key in v]  # type: ignore[arg-type]
         if len(found) == len(seeds):

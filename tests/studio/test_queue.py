@@ -720,22 +720,20 @@ def test_a_slot_beyond_a_lowered_overlap_does_not_open_again(db: Database) -> No
     assert answer(db, bob, served(db, made, bob)).extra
 
 
-def test_overlap_that_is_met_leaves_extra_answers_extra(db: Database) -> None:
-    """By slots of higher numbers too, which an overlap that was larger has left."""
-    made = project(db, pairs(1), overlap=3)
-    ann, bob, cem = (person(db, name, made) for name in ("ann", "bob", "cem"))
-    views = {who: served(db, made, who) for who in (ann, bob, cem)}
+def test_overlap_counts_slots_of_higher_numbers_which_a_larger_one_has_left(db: Database) -> None:
+    made = project(db, pairs(1), overlap=4)
+    people = [person(db, name, made) for name in ("ann", "bob", "cem", "dot")]
+    views = {who: served(db, made, who) for who in people}
     with db.read() as session:
-        of = {slot.view_id: slot.number for slot in session.scalars(select(Slot))}
-    middle = next(who for who, view in views.items() if of[view.view_id] == 2)
-    for who in views:
-        if who != middle:
-            answer(db, who, views[who])
-    for overlap in (2, 1):
-        editing.update_settings(db, made, ProjectSettings(name="Test", overlap=overlap), None)
-    assert answer(db, middle, views[middle]).extra
+        number = {slot.view_id: slot.number for slot in session.scalars(select(Slot))}
+    middle = [who for who in people if number[views[who].view_id] in (2, 3)]
+    for who in set(people) - set(middle):
+        answer(db, who, views[who])
     editing.update_settings(db, made, ProjectSettings(name="Test", overlap=2), None)
-    assert counts(db, made) == (2, 2, 3)
+    for who in middle:
+        assert answer(db, who, views[who]).extra
+    editing.update_settings(db, made, ProjectSettings(name="Test", overlap=3), None)
+    assert counts(db, made) == (3, 3, 4)
     assert assigning.progress(db, made).extra == 1
 
 

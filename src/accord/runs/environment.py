@@ -88,6 +88,11 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
+def cpu_seconds() -> float:
+    """CPU time of this process so far, its threads and its ended children with it."""
+    return sum(os.times()[:4])
+
+
 def peak_mib() -> float:
     """Peak resident memory of this process so far, in MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -138,7 +138,7 @@ def _run_stage(stage: Stage, config: StageConfig, context: StageContext) -> None
     )
     failed = context.folder / FAILED
     failed.unlink(missing_ok=True)
-    start = time.monotonic()
+    start, cpu_start = time.monotonic(), environment.cpu_seconds()
     try:
         context.interrupt.check()
         with context.naming_rows():
@@ -153,20 +153,21 @@ def _run_stage(stage: Stage, config: StageConfig, context: StageContext) -> None
         if full is not None and not isinstance(error, AccordError):
             raise full from error
         raise
-    write_json(context.folder / RESULT, _record(stage, result, context, time.monotonic() - start))
+    cost = {
+        "seconds": round(time.monotonic() - start, 2),
+        "cpu_seconds": round(environment.cpu_seconds() - cpu_start, 2),
+        "peak_mib": round(environment.peak_mib(), 1),
+    }
+    write_json(context.folder / RESULT, _record(stage, result, context) | cost)
 
 
-def _record(
-    stage: Stage, result: StageResult, context: StageContext, seconds: float
-) -> dict[str, Any]:
+def _record(stage: Stage, result: StageResult, context: StageContext) -> dict[str, Any]:
     return {
         "stage": context.name,
         "kind": stage.kind,
         "summary": result.summary,
         "values": result.values,
         "artefacts": relative_artefacts(result.artefacts, context.folder),
-        "seconds": round(seconds, 2),
-        "peak_mib": round(environment.peak_mib(), 1),
         "inputs": _inputs(context),
         "guard": result.guard,
     }
