@@ -55,6 +55,10 @@ class RunError(AccordError):
     """A run that failed while working (non-finite loss, disk full, broken self-check)."""
 
 
+class DiskFull(RunError):
+    """No space was left to write something; what was complete before is kept."""
+
+
 class Interrupted(AccordError):
     """The user asked the run to stop; a checkpoint was written first."""
 

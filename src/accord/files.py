@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from accord.errors import AccordError, DataError, RunError
+from accord.errors import AccordError, DataError, DiskFull, RunError
 
 TEMPORARY = ".writing-"
 """Prefix of the folders things are written in before they are renamed; `sweep` removes what a kill
@@ -39,8 +39,8 @@ def fsync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def disk_full(error: BaseException, path: Path) -> RunError | None:
-    """The RunError for an error that a full disk caused somewhere along its chain; None for other
+def disk_full(error: BaseException, path: Path) -> DiskFull | None:
+    """The error for an error that a full disk caused somewhere along its chain; None for other
     errors.
 
     torch.save turns the system's error into a RuntimeError and keeps it as context only.
@@ -51,10 +51,10 @@ def disk_full(error: BaseException, path: Path) -> RunError | None:
         if (isinstance(link, OSError) and link.errno in FULL) or any(
             sign in text for sign in FULL_TEXT
         ):
-            return RunError(
+            return DiskFull(
                 f"no space left while writing {path} ({_free_mib(path):,.0f} MiB free); what was"
                 " complete before is kept",
-                "free some space, then continue with --resume (or choose another place with --out)",
+                "free some space",
             )
         link = link.__cause__ or link.__context__
     return None

@@ -42,7 +42,10 @@ def test_help_answers_at_once_and_loads_nothing_heavy() -> None:
     [
         (["run", "quikstart"], 2, 'did you mean "quickstart"'),
         (["run", "quickstart", "ppo.step=3"], 2, 'did you mean "steps"'),
-        (["run", "quickstart", "--resume"], 2, "no run of 'quickstart'"),
+        (["run", "--resume", "runs/none"], 2, "there is no run to resume in runs/none"),
+        (["run", "quickstart", "--resume", "runs/x"], 2, "leave out quickstart"),
+        (["run", "--out", "x", "--resume", "runs/x"], 2, "leave out --out"),
+        (["run"], 2, "name a RECIPE"),
         (["recipes", "show", "nothing"], 2, "there is no recipe"),
         (["models", "check", "nowhere"], 2, "cannot load a causal LM"),
         (["models", "check", "accord:nothing"], 2, "no packaged model"),

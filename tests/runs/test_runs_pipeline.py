@@ -21,19 +21,9 @@ SMALL = [
 STAGES = ("data", "sft", "collect", "reward", "best_of_n", "ppo", "dpo", "examine")
 
 
-def start(run_dir: Path, *more: str) -> subprocess.Popen[str]:
-    command = [
-        sys.executable,
-        "-m",
-        "accord.cli",
-        "run",
-        "quickstart",
-        *SMALL,
-        "--out",
-        str(run_dir),
-        *more,
-    ]
-
+def start(run_dir: Path, resume: bool = False) -> subprocess.Popen[str]:
+    asked = ["--resume", str(run_dir)] if resume else ["quickstart", *SMALL, "--out", str(run_dir)]
+    command = [sys.executable, "-m", "accord.cli", "run", *asked]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
@@ -67,14 +57,14 @@ def test_killed_in_every_stage_and_resumed_the_run_is_bit_identical(tmp_path: Pa
 
     broken, killed = tmp_path / "broken", []
     for stage in STAGES:
-        process = start(broken, *(["--resume"] if broken.exists() else []))
+        process = start(broken, resume=broken.exists())
         if kill_in(broken, stage, process):
             killed.append(stage)
         else:
             process.kill()
             process.wait()
     assert len(killed) >= 5, killed
-    final = start(broken, "--resume")
+    final = start(broken, resume=True)
     output = final.communicate()[0]
     assert final.returncode == 0, output
     assert lineage(broken) == lineage(tmp_path / "straight")

@@ -1,7 +1,7 @@
 """A toy training stage and a driver, for tests of the runner in a process of its own.
 
-usage: python toy.py RUN_DIR [--resume] [--kill-at STEP | --interrupt-at STEP | --nan-at STEP]
-[KEY=VALUE ...]
+usage: python toy.py RUN_DIR [--resume] [--kill-at STEP | --interrupt-at STEP | --terminate-at STEP
+| --nan-at STEP] [KEY=VALUE ...]
 """
 
 from __future__ import annotations
@@ -56,6 +56,9 @@ class Walk(Stage):
 
             if TRAP.get("--interrupt-at") == done:
                 os.kill(os.getpid(), signal.SIGINT)
+            if TRAP.get("--terminate-at") == done:
+                for _ in range(2):  # as `timeout` does: to the process and to its group
+                    os.kill(os.getpid(), signal.SIGTERM)
             value = float("nan") if TRAP.get("--nan-at") == done else float(position.norm())
             session.end_step(done, config.steps, {"grad_norm": value}, state, f"(rows {done})")
             if TRAP.get("--kill-at") == done:

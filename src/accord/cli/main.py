@@ -34,29 +34,48 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("recipe", shell_complete=complete_recipe)
+@click.argument("recipe", required=False, shell_complete=complete_recipe)
 @click.argument("overrides", nargs=-1, metavar="[NAME=VALUE]...", shell_complete=complete_override)
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Run directory (default: runs/NAME-DATE-TIME)."
 )
 @click.option(
-    "--resume", is_flag=True, help="Continue the run in --out, or the latest run of this recipe."
+    "--resume",
+    metavar="RUNDIR",
+    type=click.Path(path_type=Path),
+    help="Continue the run in RUNDIR where it stopped; nothing else is given.",
 )
 @click.option("--dry-run", is_flag=True, help="Check everything and show the plan; load no model.")
 @guarded
 def run(
-    recipe: str, overrides: tuple[str, ...], out: Path | None, resume: bool, dry_run: bool
+    recipe: str | None,
+    overrides: tuple[str, ...],
+    out: Path | None,
+    resume: Path | None,
+    dry_run: bool,
 ) -> None:
-    """Run RECIPE, a YAML file or the name of a packaged recipe.
+    """Run RECIPE, a YAML file or the name of a packaged recipe, or continue a run: accord run
+    --resume RUNDIR.
 
     \b
     Parameters:  what the recipe lets you choose: accord recipes parameters RECIPE
     Settings:    seed=3, or STAGE.KEY=VALUE, for example ppo.kl_coefficient=0.1
-    Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 stopped by a guard, 130 interrupted.
+    Stopping:    Ctrl-C or SIGTERM finishes the step and leaves a checkpoint
+    Exit codes:  0 done, 1 failed, 2 usage or configuration, 3 stopped by a guard, 130 interrupted
     """
-    from accord.cli.run import run_recipe
+    from accord.cli.run import resume_run, run_recipe
 
-    run_recipe(recipe, overrides, out, resume, dry_run)
+    if resume is None and recipe is None:
+        raise click.UsageError("name a RECIPE (accord recipes lists them), or --resume RUNDIR.")
+    if resume is not None and (recipe is not None or out is not None):
+        given = "--out" if recipe is None else " ".join([recipe, *overrides])
+        raise click.UsageError(
+            f"a run that continues has its recipe, settings and place in RUNDIR: leave out {given}."
+        )
+    if resume is not None:
+        resume_run(resume, dry_run)
+    elif recipe is not None:
+        run_recipe(recipe, overrides, out, dry_run)
 
 
 @main.command()

@@ -5,29 +5,46 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from accord.errors import ConfigError
+from accord.errors import DiskFull, Interrupted
 from accord.runs import environment
 
+if TYPE_CHECKING:
+    from accord.runs.recipe import Recipe
 
-def run_recipe(
-    name: str, overrides: Sequence[str], out: Path | None, resume: bool, dry_run: bool
-) -> None:
+
+def run_recipe(name: str, overrides: Sequence[str], out: Path | None, dry_run: bool) -> None:
     """Run a recipe; leaves with the run's exit code."""
     from accord.runs import recipe as recipes
 
     recipe = recipes.load(name, overrides)
+    _run(recipe, out, resume=False, dry_run=dry_run)
+
+
+def resume_run(run_dir: Path, dry_run: bool) -> None:
+    """Continue the run in `run_dir`; leaves with its exit code."""
+    from accord.runs import recipe as recipes
+
+    path = run_dir / "recipe.yaml"
+    if not path.is_file():
+        from accord.runs.runner import nothing_to_resume
+
+        raise nothing_to_resume(run_dir)
+    _run(recipes.load(str(path)), run_dir, resume=True, dry_run=dry_run)
+
+
+def _run(recipe: Recipe, out: Path | None, resume: bool, dry_run: bool) -> None:
     threads = environment.prepare(recipe.header.threads)  # before torch is imported
     from accord.runs import runner
 
-    run_dir = out or (_latest(recipe.header.name) if resume else runner.new_run_dir(recipe))
+    run_dir = out or runner.new_run_dir(recipe)
     quiet_libraries()
-    from accord.cli.progress import RunProgress
     from accord.models import precision
     from accord.models.tuning import tune
 
@@ -38,9 +55,38 @@ def run_recipe(
     if dry_run:
         _dry_run(recipe, run_dir, resume)
         return
-    if recipe.header.study is not None:
-        _run_study(recipe, run_dir, resume, tuned)
-        return
+    with _saying_how_to_go_on(run_dir):
+        if recipe.header.study is not None:
+            _run_study(recipe, run_dir, resume, tuned)
+        else:
+            _run_once(recipe, run_dir, resume, tuned)
+
+
+@contextmanager
+def _saying_how_to_go_on(run_dir: Path) -> Iterator[None]:
+    """Within it, what stops a run that could go on ends with the command that continues it."""
+    from accord.runs.runner import RECIPE, resuming
+
+    def begun() -> bool:
+        return (run_dir / RECIPE).is_file()
+
+    try:
+        yield
+    except (Interrupted, KeyboardInterrupt) as error:
+        twice = "interrupted; the work up to the last checkpoint is kept"
+        message = error.message if isinstance(error, Interrupted) else twice
+        if not begun():
+            raise Interrupted("interrupted before anything was begun") from None
+        raise Interrupted(message, resuming(run_dir)) from None
+    except DiskFull as error:
+        fix = f"{error.fix}, then continue: {resuming(run_dir)}" if begun() else error.fix
+        raise DiskFull(error.message, fix) from error
+
+
+def _run_once(recipe: Recipe, run_dir: Path, resume: bool, tuned: dict[str, Any]) -> None:
+    from accord.cli.progress import RunProgress
+    from accord.runs import runner
+
     with RunProgress(list(recipe.stages)) as progress:
         outcome = runner.execute(recipe, run_dir, resume, progress, tuned)
     _closing_table(run_dir)
@@ -68,16 +114,6 @@ def _run_study(recipe: Any, run_dir: Path, resume: bool, tuned: dict[str, Any]) 
     else:
         click.echo(table)
     click.echo(f"report: {report}")
-
-
-def _latest(name: str) -> Path:
-    """The newest run of this recipe under runs/."""
-    folders = sorted(Path("runs").glob(f"{name}-[0-9]*-[0-9]*"))
-    if not folders:
-        raise ConfigError(
-            f"there is no run of {name!r} under runs/ to resume", "name its directory with --out"
-        )
-    return folders[-1]
 
 
 def quiet_libraries() -> None:

@@ -76,7 +76,7 @@ def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(141)
         except KeyboardInterrupt:
-            fail(Interrupted("interrupted", "continue with --resume"))
+            fail(Interrupted("interrupted"))
         except AccordError as error:
             fail(error)
         except Exception as error:
@@ -94,7 +94,8 @@ def fail(error: AccordError) -> None:
     click.secho("error: ", fg="red", bold=True, nl=False, err=True)
     click.echo(safe_text(error.message), err=True)
     if error.fix:
-        click.secho("  fix: ", fg="green", nl=False, err=True)
+        label = "continue" if isinstance(error, Interrupted) else "fix"
+        click.secho(f"  {label}: ", fg="green", nl=False, err=True)
         click.echo(safe_text(error.fix), err=True)
     sys.exit(error.exit_code)
 

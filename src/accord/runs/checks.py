@@ -17,6 +17,7 @@ from pathlib import Path
 
 from accord.errors import AccordError, ConfigError
 from accord.runs import environment
+from accord.runs.contents import check_unchanged
 from accord.runs.context import ALLOWED, RESULT, StageContext, StageProgress, stage_folders
 from accord.runs.inputs import DATA, REFERENCE, Kind, Named, about, is_data_file, named
 from accord.runs.known import ADAPTER, CONFIG, HUB_ID, REWARD, known_model, on_hub
@@ -91,6 +92,8 @@ def _problems(
             yield error
     plans[context.name] = Plan()
     try:
+        if not before:
+            check_unchanged(config, context)
         with context.naming_rows():
             plans[context.name] = stage.plan(config, context)
     except AccordError as error:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from accord.errors import AccordError, ConfigError, DataError
 from accord.feedback.formats.source import AnySpec, DataSpec, with_paths
-from accord.files import AppendLog, write_json
+from accord.files import AppendLog, digest, write_json
 from accord.runs.inputs import REFERENCE, about, stage_of
 from accord.runs.plan import Plan
 from accord.runs.session import InterruptFlag, RunSession
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from accord.text.language import Language
     from accord.text.lengths import LengthTable
 
-RESULT = "result.json"
+RESULT, INPUTS = "result.json", "inputs.json"
 ALLOWED = 0.2
 """Share of rows that may be dropped unless a stage's settings allow more."""
 _ROW = re.compile(r"row ([^\s/:]+)(?:/[^\s:]+)?")
@@ -60,9 +60,10 @@ class StageContext:
     derived from the run's seed and the stage's name, so that adding a stage does not change the
     others; allow_dropped: share of rows that may be dropped; chat_template, chat_template_kwargs:
     the recipe's; planning: nothing is made yet, and `planned` are the plans of earlier stages;
-    inputs: what was read, by reference; tables: of lengths, as they were made; looked_at: (rows
-    read, rows in all, whether that is a guess) of each source; measures: whether a plan measures
-    how fast this machine is; places: where the records that were read stand, by id.
+    inputs: hashes of what is read, by name, taken before it is read; tables: of lengths, as they
+    were made; looked_at: (rows read, rows in all, whether that is a guess) of each source;
+    measures: whether a plan measures how fast this machine is; places: where the records that were
+    read stand, by id.
     """
 
     run_dir: Path
@@ -99,13 +100,24 @@ class StageContext:
         """A path for `stage:NAME[/ARTEFACT]`; anything else (path, Hub id, accord:NAME) is returned
         as it is."""
         if not reference.startswith(REFERENCE):
-            self.inputs[reference] = reference
+            self._note(reference, reference)
             return reference
         made = self.made(reference)
         if made is None:
             raise NotYet(f"{reference} is not made yet", "run the stage first")
-        self.inputs[reference] = str(made)
+        self._note(reference, str(made))
         return str(made)
+
+    def _note(self, reference: str, path: str) -> None:
+        """Hash what no setting names as an input (see `accord.runs.inputs.Names`) before it is
+        read."""
+        if not self.planning and reference not in self.inputs and Path(path).exists():
+            self.inputs[reference] = f"sha256:{digest(Path(path))}"
+
+    @property
+    def inputs_file(self) -> Path:
+        """Where the hashes of what the stage reads lie, once it has begun."""
+        return self.folder / INPUTS
 
     def made(self, reference: str) -> Path | None:
         """Where the artefact of an earlier stage lies; while planning, a file of its first rows
@@ -205,6 +217,14 @@ class StageContext:
 def stage_folders(names: Sequence[str], run_dir: Path) -> dict[str, Path]:
     """stages/NN-name for each stage, in order."""
     return {name: run_dir / "stages" / f"{i:02d}-{name}" for i, name in enumerate(names, 1)}
+
+
+def recorded_inputs(run_dir: Path) -> dict[str, str]:
+    """What the run's stages read so far: name -> hash, the first where one was read more often."""
+    known: dict[str, str] = {}
+    for path in sorted(run_dir.glob(f"stages/*/{INPUTS}")):
+        known = json.loads(path.read_text(encoding="utf-8"))["inputs"] | known
+    return known
 
 
 def relative_artefacts(artefacts: Mapping[str, Path], folder: Path) -> dict[str, Any]:

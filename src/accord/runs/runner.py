@@ -5,13 +5,13 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shlex
 import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,10 @@ from accord.errors import GUARD_EXIT, AccordError, ConfigError, Interrupted
 from accord.files import digest, disk_full, write_json, write_text
 from accord.runs import environment
 from accord.runs.checks import check
+from accord.runs.contents import hash_inputs
 from accord.runs.context import (
     ALLOWED,
+    INPUTS,
     RESULT,
     StageContext,
     StageProgress,
@@ -33,6 +35,7 @@ from accord.runs.recipe import Recipe
 from accord.runs.session import InterruptFlag
 from accord.runs.stage import Stage, StageConfig, StageResult
 from accord.seeds import derive_seed
+from accord.validation import suggest
 
 RECIPE, LOCK, FAILED = "recipe.yaml", ".lock", "failed.json"
 
@@ -81,6 +84,7 @@ def execute(
                 continue
             context = _context(recipe, run_dir, folders, name, device, interrupt, progress, config)
             progress.begin(name)
+            hash_inputs(config, context, recipe.fingerprint())
             _run_stage(stage, config, context)
         _write_lineage(recipe, run_dir, folders)
         report = write_report(run_dir)
@@ -168,25 +172,9 @@ def _record(stage: Stage, result: StageResult, context: StageContext) -> dict[st
         "summary": result.summary,
         "values": result.values,
         "artefacts": relative_artefacts(result.artefacts, context.folder),
-        "inputs": _inputs(context),
+        "inputs": context.inputs,
         "guard": result.guard,
     }
-
-
-def _inputs(context: StageContext) -> dict[str, str]:
-    """What the stage read: reference -> content hash (or the name itself for things not on this
-    disk)."""
-    hashed: dict[str, str] = {}
-    for reference, path in context.inputs.items():
-        files = (
-            [Path(path)]
-            if Path(path).exists()
-            else [Path(one) for one in sorted(glob(path, recursive=True))]
-        )
-        hashed |= {
-            reference if str(one) == path else str(one): f"sha256:{digest(one)}" for one in files
-        } or {reference: path}
-    return hashed
 
 
 def _write_lineage(recipe: Recipe, run_dir: Path, folders: dict[str, Path]) -> None:
@@ -205,10 +193,7 @@ def check_directory(recipe: Recipe, run_dir: Path, resume: bool) -> None:
     existing = run_dir / RECIPE
     if not existing.exists():
         if resume and not run_dir.exists():
-            raise ConfigError(
-                f"there is no run to resume in {run_dir}",
-                "leave out --resume, or name the run with --out",
-            )
+            raise nothing_to_resume(run_dir)
         if run_dir.exists() and any(p.name != LOCK for p in run_dir.iterdir()):
             raise ConfigError(
                 f"{run_dir} exists and is not a run of accord", "choose an empty place with --out"
@@ -216,7 +201,8 @@ def check_directory(recipe: Recipe, run_dir: Path, resume: bool) -> None:
         return
     if not resume:
         raise ConfigError(
-            f"{run_dir} already holds a run", "continue it with --resume, or choose another --out"
+            f"{run_dir} already holds a run",
+            f"continue it: {resuming(run_dir)}; or choose another place with --out",
         )
     old, new = yaml.safe_load(existing.read_text(encoding="utf-8")), recipe.resolved()
     changed = sorted(_differences(old, new))
@@ -225,6 +211,28 @@ def check_directory(recipe: Recipe, run_dir: Path, resume: bool) -> None:
             f"{run_dir} holds a run of another recipe; different: {', '.join(changed[:6])}",
             "resume with the same recipe and overrides, or start afresh with another --out",
         )
+    for path in sorted(run_dir.glob(f"stages/*/{INPUTS}")):
+        then, now = json.loads(path.read_text(encoding="utf-8"))["recipe"], recipe.fingerprint()
+        if then != now:
+            raise ConfigError(
+                f"{existing} changed since {path.parent.name} began: sha256:{then} then,"
+                f" sha256:{now} now",
+                f"put back what it was, or start a new run: accord run {existing} --out OTHER",
+            )
+
+
+def resuming(run_dir: Path) -> str:
+    """The command that continues a run."""
+    return f"accord run --resume {shlex.quote(str(run_dir))}"
+
+
+def nothing_to_resume(run_dir: Path) -> ConfigError:
+    """For a directory that holds no run."""
+    known = sorted(str(path.parent) for path in run_dir.parent.glob(f"*/{RECIPE}"))
+    return ConfigError(
+        f"there is no run to resume in {run_dir}: it has no {RECIPE}",
+        f"{suggest(str(run_dir), known)}name the directory of a run, such as runs/NAME-DATE-TIME",
+    )
 
 
 def _differences(old: Any, new: Any, path: str = "") -> Iterator[str]:

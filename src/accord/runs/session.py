@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,30 +25,37 @@ KEEP = 2
 
 
 class InterruptFlag:
-    """Ctrl-C once: finish the step, checkpoint, stop. Ctrl-C twice: stop at once."""
+    """Ctrl-C or SIGTERM once: finish the step, checkpoint, stop. Ctrl-C twice: stop at once
+    (SIGTERM never: who sends it to a process and its group sends it twice)."""
 
     def __init__(self) -> None:
         self.asked = False
-        self._before: Any = None
+        self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> InterruptFlag:
         if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGINT, self._on_signal)
+            self._before = {
+                one: signal.signal(one, self._on_signal) for one in (signal.SIGINT, signal.SIGTERM)
+            }
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
+        for one, before in self._before.items():
+            signal.signal(one, before)
+        self._before = {}
 
-    def _on_signal(self, *_: object) -> None:
-        if self.asked:
+    def _on_signal(self, number: int, _: object) -> None:
+        if self.asked and number == signal.SIGINT:
             raise KeyboardInterrupt
+        if not self.asked:
+            with suppress(OSError):  # print() may be under way: a handler must not call it again
+                os.write(2, b"\nstopping after this step; Ctrl-C again stops at once\n")
         self.asked = True
 
     def check(self) -> None:
         """Raise Interrupted when the user asked to stop."""
         if self.asked:
-            raise Interrupted("interrupted; the work so far is kept", "continue with --resume")
+            raise Interrupted("interrupted; the work so far is kept")
 
 
 class RunSession:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -22,6 +22,10 @@ class StageConfig(Settings):
     """Base of all stage settings: unknown keys are refused, values are fixed once read."""
 
     kind: str
+
+    def code(self) -> Sequence[str]:
+        """The functions of the user's, module:function, that the stage calls."""
+        return ()
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,8 @@ def measure(study: Study, run_dir: Path) -> ArmComparison:
     done = [seed for seed, values in records.items() if values]
     if not done:
         raise ConfigError(
-            f"{run_dir} holds no finished run of a seed", "continue it with accord run ... --resume"
+            f"{run_dir} holds no finished run of a seed",
+            f"continue it: {runner.resuming(run_dir)}",
         )
     by_row: dict[str, dict[str, dict[int, float]]] = {}
     for row in study.rows:

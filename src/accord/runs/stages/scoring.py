@@ -48,6 +48,9 @@ class RewardSources(StageConfig):
             raise ValueError("nothing gives a score: name a reward model, functions, or both")
         return self
 
+    def code(self) -> Sequence[str]:
+        return list(self.functions)
+
     def check_functions(self, prompts: Sequence[Prompt], context: StageContext) -> None:
         """Raise ConfigError, before anything runs, for a function that cannot be loaded, called, or
         gives no scores.
