@@ -3,4 +3,5 @@
 import benchmarks.coverage.agreement
 import benchmarks.coverage.annotators
 import benchmarks.coverage.crowds
-import benchmarks.coverage.means  # noqa: F401
+import benchmarks.coverage.means
+import benchmarks.coverage.scales  # noqa: F401

@@ -129,6 +129,10 @@ def test_audit_of_single_answers_and_of_one_policy(tmp_path: Path) -> None:
     assert found["scales"][0]["attribute"] == "overall"
     shown = CliRunner().invoke(main, ["feedback", "agreement", str(path)])
     assert "rating overall (ordinal)" in shown.output
+    page = CliRunner().invoke(main, ["feedback", "audit", str(path)])
+    assert "taken for levels (5 different ratings, evenly spaced)" in page.output
+    forced = CliRunner().invoke(main, ["feedback", "audit", str(path), "--ratings", "points"])
+    assert "taken for points (asked for)" in forced.output
     assert "best_worst alone" in shown.output
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
+from benchmarks.coverage.scales import rated
 
 from accord.errors import DataError
-from accord.feedback import scales
+from accord.feedback import graded_scales, scales
 from accord.feedback.agreement_kinds import Votes, scale_votes
+from accord.feedback.graded_scales import Levels
 from accord.feedback.records import Feedback
 from accord.feedback.scales import attributes, fit_scales, rating_scales
 from accord.statistics.krippendorff import krippendorff_alpha
@@ -100,9 +103,9 @@ def test_from_records_and_what_cannot_be_fitted() -> None:
     assert attributes(records) == ["help"]
     found = rating_scales(records, "help")
     assert {a.annotator: round(a.offset.value - found.offset, 1) for a in found.annotators} == {
-        "a": -0.3,
-        "b": 0.7,
-        "c": -0.3,
+        "a": -0.2,
+        "b": 0.9,
+        "c": -0.2,
     }
     assert json.loads(json.dumps(asdict(found)))["judgements"] == 90
     assert ("rating help", "interval") in scale_votes(records)
@@ -147,3 +150,88 @@ def test_turning_a_fit_round_turns_its_items_round() -> None:
         opposite, same = scales._quality(data, down)
         np.testing.assert_allclose(mean, -opposite)
         np.testing.assert_allclose(variance, same)
+
+
+def levels(seed: int, people: int = 8, items: int = 60, each: int = 3) -> Votes:
+    """Ratings from 1 to 5 around 4: many at the end of the scale."""
+    votes, *_ = ratings(seed, people, items, each)
+    return {
+        item: {who: float(np.clip(round(v + 0.6), 1, 5)) for who, v in given.items()}
+        for item, given in votes.items()
+    }
+
+
+def test_slope_and_curvature_of_the_graded_likelihood_are_its_differences() -> None:
+    rng = np.random.default_rng(0)
+    item = np.repeat(np.arange(12), [3, 2] * 6)
+    data = Levels(item, rng.integers(5, size=30), rng.integers(4, size=30), np.arange(4.0), 12, 5)
+    start = rng.normal(2, 0.3, 5), rng.uniform(0.5, 1, 5), rng.uniform(0.5, 1, 5)
+    model = graded_scales._GradedLikelihood(data, start)
+    x, step = model.start + 0.02 * rng.normal(size=model.size), 1e-5
+    here = model.expand(x)
+    sides = [[model.expand(x + h * e) for h in (step, -step)] for e in np.eye(model.size)]
+    slope = [(up.value - down.value) / (2 * step) for up, down in sides]
+    bend = [(down.slope - up.slope) / (2 * step) for up, down in sides]
+    np.testing.assert_allclose(here.slope, slope, atol=1e-5)
+    np.testing.assert_allclose(here.dense, bend, atol=1e-5)
+    assert (np.linalg.eigvalsh(model.expand(x, safe=True).dense) > -1e-8).all()
+    x[[-1, -2]] = x[[-2, -1]]
+    assert model.expand(x).value == -np.inf  # thresholds out of order
+
+
+def test_ratings_on_few_levels_are_taken_for_levels_and_stay_on_the_scale() -> None:
+    found = fit_scales("x", levels(1))
+    assert (found.model, found.why) == ("levels", "5 different ratings, evenly spaced")
+    told = [a.offset for a in found.annotators] + [i.calibrated for i in found.items]
+    assert all(1 <= row.low <= row.value <= row.high <= 5 for row in told)
+    points = fit_scales("x", levels(1), model="points")
+    assert (points.model, points.why) == ("points", "asked for")
+    assert max(item.calibrated.high for item in points.items) > 5
+    for a, b in zip(found.annotators, points.annotators, strict=True):
+        assert a.offset.value == pytest.approx(b.offset.value, abs=0.4)
+        assert a.noise == pytest.approx(b.noise, abs=0.35)
+
+
+@pytest.mark.parametrize(
+    ("change", "model", "why"),
+    [
+        (lambda v: v, "levels", "5 different ratings, evenly spaced"),
+        (lambda v: (v - 1) / 4, "levels", "5 different ratings, evenly spaced"),
+        (lambda v: v**2, "points", "5 different ratings, unevenly spaced"),
+        (lambda v: 10 * v + round(3 * np.sin(v * 1e3)), "points", "unevenly"),
+    ],
+)
+def test_what_levels_are(change: Callable[[float], float], model: str, why: str) -> None:
+    votes = {
+        item: {who: float(change(v)) for who, v in given.items()}
+        for item, given in levels(1).items()
+    }
+    found = fit_scales("x", votes)
+    assert found.model == model
+    assert why in found.why
+
+
+def test_a_scale_moved_and_stretched_gives_the_same_moved_and_stretched() -> None:
+    votes = levels(2)
+    here = fit_scales("x", votes)
+    there = fit_scales(
+        "x", {item: {w: 10 + 2 * v for w, v in given.items()} for item, given in votes.items()}
+    )
+    for a, b in zip(here.annotators, there.annotators, strict=True):
+        for part in ("value", "low", "high"):
+            assert getattr(b.offset, part) == pytest.approx(10 + 2 * getattr(a.offset, part), 1e-4)
+            assert getattr(b.scale, part) == pytest.approx(2 * getattr(a.scale, part), 1e-3)
+    assert there.alpha_corrected == pytest.approx(here.alpha_corrected, abs=1e-4)
+
+
+def test_levels_hold_the_truth_where_points_do_not() -> None:
+    inside: dict[str, list[bool]] = {"levels": [], "points": []}
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        votes, truth = rated(20, 150, 4, 3.0, "normal", "scale")(rng)
+        for model, held in inside.items():
+            found = fit_scales("x", votes, model=model)  # type: ignore[arg-type]
+            rows = zip(found.annotators, truth, strict=True)
+            held += [a.scale.low <= t <= a.scale.high for a, t in rows]
+    assert np.mean(inside["levels"]) > 0.9
+    assert np.mean(inside["points"]) < 0.85

@@ -340,16 +340,26 @@ def feedback_ratings(source: DataSource, reliability: bool, side: bool, ties: bo
     "--attributes", type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="JSON: annotator to self-described attributes; groups below 5 are not shown.",
 )  # fmt: skip
+@click.option(
+    "--ratings", type=click.Choice(["auto", "levels", "points"]), default="auto", show_default=True,
+    help="Take ratings for levels (few, with ends) or for points on a line; auto: for levels where"
+    " there are at most 11, evenly spaced.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Everything as one JSON object.")
 @guarded
 def feedback_audit(
-    source: DataSource, trusted: tuple[str, ...], attributes: Path | None, as_json: bool
+    source: DataSource,
+    trusted: tuple[str, ...],
+    attributes: Path | None,
+    ratings: Literal["auto", "levels", "points"],
+    as_json: bool,
 ) -> None:
     """All alarms on one page: position, annotators, drift, poisoning, gold, groups, each with its
     interval."""
     from accord.cli import quality
 
-    quality.audit(source, trusted, attributes, as_json)
+    model = None if ratings == "auto" else ratings
+    quality.audit(source, trusted, attributes, model, as_json)
 
 
 @feedback.command("select")

@@ -21,18 +21,26 @@ if TYPE_CHECKING:
     from accord.feedback.audit import Audit
     from accord.feedback.formats.source import DataSource
     from accord.feedback.records import Feedback
+    from accord.feedback.scales import ScaleModel
     from accord.feedback.selection import Pick
     from accord.feedback.votes import Objects
 
 
 def audit(
-    source: DataSource, trusted: Sequence[str], attributes: Path | None, as_json: bool
+    source: DataSource,
+    trusted: Sequence[str],
+    attributes: Path | None,
+    scale_model: ScaleModel | None,
+    as_json: bool,
 ) -> None:
     """Print one page: every measure with its interval, the alarms first."""
     from accord.feedback import audit as auditing
 
     report = auditing.audit(
-        judgements(source, quiet=as_json), trusted or None, self_described=_attributes(attributes)
+        judgements(source, quiet=as_json),
+        trusted or None,
+        self_described=_attributes(attributes),
+        scale_model=scale_model,
     )
     if as_json:
         click.echo(json.dumps(_plain(asdict(report)), ensure_ascii=False))
@@ -138,6 +146,7 @@ def _page(report: Audit) -> list[str]:
         lines.append(
             f"  scales      {scale.attribute}: {len(scale.annotators)} annotators around {scale.offset:.2f}{gain}"
         )
+        lines.append(f"              taken for {scale.model} ({scale.why})")
     for r in report.representation:
         groups = ", ".join(f"{g.group} {g.annotators}" for g in r.groups)
         lines.append(

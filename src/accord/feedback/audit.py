@@ -20,7 +20,7 @@ from accord.feedback.position import PositionBias, position_bias
 from accord.feedback.ratings import Ratings, RatingSettings, fit
 from accord.feedback.records import Feedback
 from accord.feedback.representation import Representation, representation
-from accord.feedback.scales import AnnotatorScales, attributes, rating_scales
+from accord.feedback.scales import AnnotatorScales, ScaleModel, attributes, rating_scales
 from accord.feedback.tastes import Tastes, tastes
 from accord.feedback.votes import Objects, votes_of
 from accord.statistics.intervals import Interval, around
@@ -84,11 +84,12 @@ def audit(
     self_described: Mapping[str, Mapping[str, str]] | None = None,
     gold: Mapping[str, bool] | None = None,
     seed: int = 0,
+    scale_model: ScaleModel | None = None,
 ) -> Audit:
     """Measure all. trusted: annotators whose votes poisoning is tested against; self_described:
     annotator -> attribute -> value; gold: record id -> passed, where `meta["gold"]` does not carry
-    the expected choice. Raises DataError when there are no records, or a gold item or flag cannot
-    be read."""
+    the expected choice; scale_model: of ratings, see `scales.fit_scales`. Raises DataError when
+    there are no records, or a gold item or flag cannot be read."""
     if not records:
         raise DataError("there is nothing to audit", "import records first: accord feedback import")
     objects = scored_objects(records)
@@ -102,7 +103,7 @@ def audit(
             return None
 
     rated = [
-        attempt(f"scale of {name}", partial(rating_scales, records, name))
+        attempt(f"scale of {name}", partial(rating_scales, records, name, scale_model))
         for name in attributes(records)
     ]
     results = gold_results(records) if gold is None else gold

@@ -201,12 +201,40 @@ def best_worst(u: Array) -> tuple[Array, Array]:
     return best[0] + worst[-1], slope
 
 
+@dataclass(frozen=True)
+class Graded:
+    """Of a level between two edges, both measured from u: log P = log(sigmoid(upper) -
+    sigmoid(lower)), its slopes in the two, and its negative curvatures (upper twice, both, lower
+    twice): [...] each."""
+
+    log_p: Array
+    slope_upper: Array
+    slope_lower: Array
+    bend: tuple[Array, Array, Array]
+
+
+def graded(upper: Array, lower: Array, width: Array) -> Graded:
+    """A level whose edges lie so far from u, the outermost at infinity; width: upper - lower > 0,
+    which may broadcast. sigmoid(a) - sigmoid(b) is written as sigmoid(a) sigmoid(-b) (1 - exp(b -
+    a)), so that far tails stay finite."""
+    inside = -np.expm1(-width)
+    log_p = log_expit(upper) + log_expit(-lower) + np.log(inside)
+    over, under = expit(-upper), expit(lower)
+    near = np.exp(-width) / inside
+    bend = near / inside
+    return Graded(
+        log_p,
+        over + near,
+        -under - near,
+        (over * (1 - over) + bend, -bend, under * (1 - under) + bend),
+    )
+
+
 def rating(u: Array, level: Index, thresholds_L: Array) -> tuple[Array, Array, Array]:
     """(log P, slope in u, curvature in u) of levels 0..L on a scale with L ascending thresholds; a
-    thumb is the case L = 1. sigmoid(a) - sigmoid(b) is written as sigmoid(a) sigmoid(-b) (1 -
-    exp(b - a)), so that far tails stay finite."""
+    thumb is the case L = 1."""
     edges = np.concatenate([[-np.inf], thresholds_L, [np.inf]])
-    upper, lower = edges[np.add(level, 1)], edges[level]
-    log_p = log_expit(upper - u) + log_expit(u - lower) + np.log(-np.expm1(lower - upper))
-    above, below = expit(u - upper), expit(lower - u)
-    return log_p, below - above, -(above * (1 - above) + below * (1 - below))
+    top, bottom = edges[np.add(level, 1)], edges[level]
+    found = graded(top - u, bottom - u, top - bottom)
+    upper, both, lower = found.bend
+    return found.log_p, -found.slope_upper - found.slope_lower, -upper - 2 * both - lower

@@ -29,6 +29,7 @@ from accord.feedback.choice_model import (
     utility,
 )
 from accord.statistics.intervals import Array, Index
+from accord.statistics.marginal import add_slopes, equal_counts
 from accord.statistics.populations import (
     Expansion,
     Population,
@@ -175,12 +176,10 @@ class CrowdLikelihood:
     def __init__(self, data: DistinctJudgements, theta_KQ: Array) -> None:
         self.data, self.theta_KQ, self.people = data, theta_KQ, data.annotators
         self.size = 2 * data.annotators + data.ties
-        self.forms = _forms(data.pairs.prompt_G)
+        self.forms = equal_counts(data.pairs.prompt_G)
 
     def expand(self, x: Array, safe: bool = False) -> Expansion:
-        """By Louis (1982): the curvature is what is expected of the complete likelihood's, less the
-        covariance of its slopes, both over the points given what was said about a prompt. safe:
-        outer products of the prompts' slopes instead (Berndt et al. 1974)."""
+        """See `statistics.marginal`; safe: without the expected curvature."""
         data, people = self.data, self.people
         tables = _tables(self._full(x), data, self.theta_KQ, bends=not safe)
         value, weight_PQ = _evidence(data, tables[0])
@@ -194,18 +193,7 @@ class CrowdLikelihood:
                 parts.append(slope_P[prompts_N][:, None])
                 places.append(np.full((len(who), 1), 2 * people))
             slope_NSQ, place_NS = np.concatenate(parts, axis=1), np.concatenate(places, axis=1)
-            weight_NQ = weight_PQ[prompts_N]
-            mean_NS = np.einsum("nsq,nq->ns", slope_NSQ, weight_NQ)
-            slope += np.bincount(place_NS.ravel(), mean_NS.ravel(), minlength=self.size)
-            if safe:
-                square_NSS = -mean_NS[:, :, None] * mean_NS[:, None, :]
-            else:
-                slope_NSQ -= mean_NS[:, :, None]
-                slope_NSQ *= np.sqrt(weight_NQ)[:, None]
-                square_NSS = slope_NSQ @ slope_NSQ.transpose(0, 2, 1)
-            at = place_NS[:, :, None] * self.size + place_NS[:, None, :]
-            total = np.bincount(at.ravel(), square_NSS.ravel(), minlength=self.size**2)
-            curvature -= total.reshape(self.size, self.size)
+            add_slopes(slope, curvature, slope_NSQ, place_NS, weight_PQ[prompts_N], safe)
         if not safe:
             self._add_expected(curvature, tables[4:], weight_PQ)
         turn = np.concatenate([np.cosh(x[:people]), np.ones(self.size - people)])  # dbeta / dx
@@ -263,15 +251,6 @@ def fit_crowd(data: DistinctJudgements, options: int) -> tuple[PopulationPosteri
         turned = np.concatenate([-found.x[:people], found.x[people:]])
         found = fit_populations(models, turned, populations)
     return found, float(found.models @ np.array(TAILS))
-
-
-def _forms(prompt_G: Index) -> list[tuple[Index, Index]]:
-    """Prompts with equally many annotators together: their numbers [N], and the places of their
-    (prompt, annotator) pairs [N, J]."""
-    prompts, start, count = np.unique(prompt_G, return_index=True, return_counts=True)
-    return [
-        (prompts[count == j], start[count == j][:, None] + np.arange(j)) for j in np.unique(count)
-    ]
 
 
 def log_probabilities(x: Array, data: DistinctJudgements, theta_KQ: Array) -> Array:

@@ -1,5 +1,5 @@
 """How each annotator uses a rating scale: an offset and a scale of one's own, and ratings corrected
-for them.
+for them. Ratings on few levels are modelled as levels (`graded_scales`), others as points: here.
 
 Annotator a rates item u
 
@@ -9,30 +9,41 @@ Annotator a rates item u
 a factor model with one factor, fitted by variational EM over t, o_a and s_a; drawing o_a and s_a to
 the crowd's is James and Stein's shrinkage with its strength learned from the data. Errors come from
 the expected information of the marginal likelihood plus that of the crowd. Bounded scales are
-treated as if they went on: near an end of the scale offsets are too small.
+treated as if they went on: near an end of the scale offsets are too small, and intervals of ratings
+from 1 to 5 hold the truth too seldom.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
 from accord.errors import DataError
 from accord.feedback.agreement_kinds import Unit, Votes, scale_votes
+from accord.feedback.graded_scales import GradedScales, Levels, fit_graded
 from accord.feedback.records import Feedback
 from accord.statistics.intervals import Array, Index, Interval, around
 from accord.statistics.krippendorff import alpha_of_moments, squared_differences
 
 NOISE_VOTES = 4.0
 """Votes that the crowd's noise is worth in an annotator's own: keeps psi_a above 0."""
+MOST_LEVELS = 11
+"""Different ratings, evenly spaced, that are taken for levels: 0 to 10."""
+MOST_PEOPLE = 300
+"""Annotators beyond which levels are not modelled unasked: the fit grows with their cube."""
+
+ScaleModel = Literal["levels", "points"]
 
 
 @dataclass(frozen=True)
 class AnnotatorScale:
     """offset: mean rating given to an average item (points); scale: points per standard deviation
-    of items; noise: standard deviation of what is left (points); plain_mean: of the raw ratings."""
+    of items (of levels: half of what lies between the mean ratings of items one above and one below
+    the average); noise: standard deviation of what is left (points); plain_mean: of the raw
+    ratings."""
 
     annotator: str
     judgements: int
@@ -57,7 +68,7 @@ class CalibratedItem:
 class AnnotatorScales:
     """The crowd's typical offset and scale, every annotator's and every item's; alpha (interval
     level) of the ratings as given and as each predicts its item after correction, None where it is
-    undefined."""
+    undefined; model: whether ratings were taken for levels or for points, and why."""
 
     attribute: str
     offset: float
@@ -67,6 +78,8 @@ class AnnotatorScales:
     alpha_plain: float | None
     alpha_corrected: float | None
     judgements: int
+    model: ScaleModel
+    why: str
 
 
 @dataclass(frozen=True)
@@ -99,17 +112,24 @@ def attributes(records: Sequence[Feedback]) -> list[str]:
     )
 
 
-def rating_scales(records: Sequence[Feedback], attribute: str) -> AnnotatorScales:
+def rating_scales(
+    records: Sequence[Feedback], attribute: str, model: ScaleModel | None = None
+) -> AnnotatorScales:
     """Offsets and scales from all ratings of `attribute`. Raises DataError when nothing was rated
     by two."""
     votes = scale_votes(records).get((f"rating {attribute}", "interval"), {})
-    return fit_scales(attribute, votes)
+    return fit_scales(attribute, votes, model=model)
 
 
 def fit_scales(
-    attribute: str, votes: Votes, iterations: int = 2000, tolerance: float = 1e-6
+    attribute: str,
+    votes: Votes,
+    iterations: int = 2000,
+    tolerance: float = 1e-6,
+    model: ScaleModel | None = None,
 ) -> AnnotatorScales:
-    """Fit votes (item -> annotator -> rating)."""
+    """Fit votes (item -> annotator -> rating). model: of levels or of points; None: of levels where
+    there are few, evenly spaced."""
     names, items = sorted({a for given in votes.values() for a in given}), sorted(votes)
     if not any(len(given) >= 2 for given in votes.values()):
         raise DataError(
@@ -134,7 +154,52 @@ def fit_scales(
         ):
             break
     state = _with_positive_scales(state)
-    return _result(attribute, data, state, names, items)
+    found = _result(attribute, data, state, names, items)
+    used, why = _model_of(data) if model is None else (model, "asked for")
+    if used == "points":
+        return replace(found, why=why)
+    values, level = np.unique(data.value, return_inverse=True)
+    levels = Levels(item, annotator, level, values, len(items), len(names))
+    graded = fit_graded(levels, (state.offset, state.scale, np.sqrt(state.noise)))
+    return _of_levels(found, data, graded, why)
+
+
+def _model_of(data: _ScaleVotes) -> tuple[ScaleModel, str]:
+    """Levels are few and evenly spaced: 1 to 5, or 0, .25, ... 1."""
+    values = np.unique(data.value)
+    if len(values) > MOST_LEVELS:
+        return "points", f"{len(values):,} different ratings"
+    steps = np.diff(values) / np.diff(values).min()
+    if np.abs(steps - steps.round()).max() > 1e-6:
+        return "points", f"{len(values)} different ratings, unevenly spaced"
+    if data.annotators > MOST_PEOPLE:
+        return "points", f"{data.annotators:,} annotators; up to {MOST_PEOPLE} unasked"
+    return "levels", f"{len(values)} different ratings, evenly spaced"
+
+
+def _of_levels(
+    points: AnnotatorScales, data: _ScaleVotes, graded: GradedScales, why: str
+) -> AnnotatorScales:
+    annotators = [
+        replace(row, offset=offset, scale=scale, noise=float(noise))
+        for row, offset, scale, noise in zip(
+            points.annotators, graded.offsets, graded.scales, graded.noise_A, strict=True
+        )
+    ]
+    items = [
+        replace(item, calibrated=interval)
+        for item, interval in zip(points.items, graded.items, strict=True)
+    ]
+    return replace(
+        points,
+        offset=graded.offset,
+        scale=graded.scale,
+        annotators=annotators,
+        items=items,
+        alpha_corrected=_alpha(data, graded.corrected_M),
+        model="levels",
+        why=why,
+    )
 
 
 def _start(data: _ScaleVotes) -> _State:
@@ -300,6 +365,8 @@ def _result(
         _alpha(data, data.value),
         _alpha(data, corrected),
         len(data.value),
+        "points",
+        "",
     )
 
 
