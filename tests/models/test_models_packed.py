@@ -15,8 +15,8 @@ from accord.models.loading import (
     copy_causal_lm,
     load_causal_lm,
     save_causal_lm,
-    self_check,
 )
+from accord.models.probe import self_check
 from accord.models.reward_model import FILE, RewardModel
 from accord.models.scalar import ScalarModel
 from accord.text.packing import PromptGroup, cut_groups, micro_batches, pack, streams
@@ -47,8 +47,21 @@ ARCHITECTURES = {
             "head_dim": 8,
             "pad_token_id": 0,
             "sliding_window": 6,
-            "attn_logit_softcapping": None,
+            "attn_logit_softcapping": 0.2,
             "final_logit_softcapping": 0.5,
+            "initializer_range": 0.5,
+        },
+    ),
+    "gpt-oss": (
+        transformers.GptOssConfig,
+        {
+            "num_key_value_heads": 2,
+            "head_dim": 8,
+            "sliding_window": 7,
+            "num_local_experts": 4,
+            "num_experts_per_tok": 2,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
+            "initializer_range": 0.5,
         },
     ),
     "granite": (transformers.GraniteConfig, {"num_key_value_heads": 2, "logits_scaling": 0.25}),
@@ -127,7 +140,9 @@ def test_temperature_divides_what_the_architecture_calls_logits(name: str) -> No
     torch.testing.assert_close(model.logprobs(stream, 0.3), logp_T, atol=2e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["llama", "llama-gqa-untied", "gemma", "mistral-window"])
+@pytest.mark.parametrize(
+    "name", ["llama", "llama-gqa-untied", "gemma", "mistral-window", "gemma2", "gpt-oss"]
+)
 def test_long_sequences_equal_native(name: str) -> None:
     """Buckets of more than 256 keys: filled up to multiples of 64, causal without a mask where no
     prompt is shared."""

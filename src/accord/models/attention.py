@@ -150,8 +150,53 @@ def _bucket(
     return Bucket(query_at, key_at, mask[:, None], whole)
 
 
+@dataclass(frozen=True)
+class Extras:
+    """What some architectures do to attention scores before the softmax.
+
+    softcap: scores become cap tanh(score / cap) (Gemma 2). sinks_H: a further logit per head that
+    takes its share of the probability and gives nothing (gpt-oss).
+    """
+
+    softcap: float | None = None
+    sinks_H: Tensor | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.softcap) or self.sinks_H is not None
+
+    def chances(self, scores_bHLL: Tensor, mask: Tensor) -> Tensor:
+        """Attention probabilities [b, H, Lq, Lk] of scaled scores, in fp32; `mask` says who is
+        seen."""
+        scores = scores_bHLL.float()
+        if self.softcap:
+            scores = torch.tanh(scores / self.softcap) * self.softcap
+        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+        if self.sinks_H is None:
+            return torch.softmax(scores, dim=-1)
+        sinks = self.sinks_H.float()[None, :, None, None].expand(*scores.shape[:3], 1)
+        return torch.softmax(torch.cat([scores, sinks], dim=-1), dim=-1)[..., :-1]
+
+
+PLAIN = Extras()
+
+
+def eager_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor, scale: float | None, extras: Extras
+) -> Tensor:
+    """Attention written out: q [b, H, Lq, D], k and v [b, heads, Lk, D] -> [b, H, Lq, D]."""
+    scores = torch.matmul(
+        q * (q.shape[-1] ** -0.5 if scale is None else scale), _repeated(k, q).transpose(-1, -2)
+    )
+    return torch.matmul(extras.chances(scores, mask).to(v.dtype), _repeated(v, q))
+
+
 def packed_attention(
-    plan: AttentionPlan, q_1HND: Tensor, k_1HND: Tensor, v_1HND: Tensor, scale: float | None
+    plan: AttentionPlan,
+    q_1HND: Tensor,
+    k_1HND: Tensor,
+    v_1HND: Tensor,
+    scale: float | None,
+    extras: Extras = PLAIN,
 ) -> Tensor:
     """Attention of a whole stream: -> [1, N, H, D]. Rows beyond the plan (fill-up) come out as
     zeros."""
@@ -164,7 +209,7 @@ def packed_attention(
     short = [
         b
         for b in plan.buckets
-        if q_1HND.device.type == "cpu" and b.key_at_bL.shape[1] <= MATH_LENGTH
+        if q_1HND.device.type == "cpu" and b.key_at_bL.shape[1] <= MATH_LENGTH and not extras
     ]
     outputs: list[Tensor] = []
     if short:
@@ -172,21 +217,31 @@ def packed_attention(
         outputs.append(_ShortAttention.apply(*rows, short, dim, factor))  # type: ignore[no-untyped-call]
     for bucket in plan.buckets[len(short) :]:  # buckets are in order of their length
         q, k, v = _parts(rows, bucket, dim)
-        out = F.scaled_dot_product_attention(
-            q,
-            k,
-            v,
-            attn_mask=bucket.mask_b1LL,
-            is_causal=bucket.causal,
-            scale=scale,
-            enable_gqa=q.shape[1] != k.shape[1],
-        )
+        if extras:
+            out = eager_attention(q, k, v, _mask_of(bucket), scale, extras)
+        else:
+            out = F.scaled_dot_product_attention(
+                q,
+                k,
+                v,
+                attn_mask=bucket.mask_b1LL,
+                is_causal=bucket.causal,
+                scale=scale,
+                enable_gqa=q.shape[1] != k.shape[1],
+            )
         outputs.append(out.transpose(1, 2).reshape(-1, heads * dim))
     if len(plan.buckets) == 1 and plan.buckets[0].whole:
         out_NC = outputs[0]
     else:  # an embedding look-up is a gather whose backward is deterministic and cheap
         out_NC = F.embedding(plan.output_at_N, torch.cat(outputs))
     return F.pad(out_NC, (0, 0, 0, spare)).view(1, -1, heads, dim)
+
+
+def _mask_of(bucket: Bucket) -> Tensor:
+    if bucket.mask_b1LL is not None:
+        return bucket.mask_b1LL
+    width = bucket.query_at_bL.shape[1]
+    return torch.ones(width, width, dtype=torch.bool, device=bucket.query_at_bL.device).tril()
 
 
 class _ShortAttention(torch.autograd.Function):

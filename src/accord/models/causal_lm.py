@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from accord.models import precision
 from accord.models.decoding import Decoder, LlamaDecoder, can_prepare
+from accord.models.lengths import context_of, length_limit
 from accord.models.llama import LlamaLM
 from accord.models.logprob import CHUNK, token_logprobs
 from accord.models.packed import (
@@ -51,11 +52,12 @@ class CausalLM:
         self.tokenizer: Any = tokenizer
         self.adapter = adapter
         self._plain_head = _has_plain_head(hf)
+        self.limit = length_limit(self.hf.config.get_text_config())
 
     @property
     def body(self) -> nn.Module:
         """The decoder without its vocabulary head."""
-        body: nn.Module = self.hf.base_model
+        body: nn.Module = self.hf.base_model if self.hf.base_model is not self.hf else self.hf.model
         return body
 
     @property
@@ -79,8 +81,8 @@ class CausalLM:
 
     @property
     def context(self) -> int:
-        """Longest sequence the model was made for, in tokens."""
-        return int(self.hf.config.get_text_config().max_position_embeddings)
+        """Longest sequence the model was made for and that accord can rescore, in tokens."""
+        return context_of(self.hf.config)
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """The trainable parameters (the adapter's when there is one)."""
@@ -105,8 +107,13 @@ class CausalLM:
     # --- forward ----------------------------------------------------------------------------------
     def hidden(self, stream: PackedStream) -> Tensor:
         """Final hidden states [N, H] of a packed stream."""
+        self._check_length(stream.positions_N)
         with precision.scope(self.device.type):
             return _wide(packed_forward(self.body, stream))
+
+    def _check_length(self, positions: Tensor) -> None:
+        if self.limit is not None:
+            self.limit.check(int(positions.max()) + 1, self.hf.config.model_type)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Vocabulary logits in fp32 [..., V], with the architecture's own scaling or
@@ -155,18 +162,21 @@ class CausalLM:
 
     def prefill(self, stream: PackedStream, cache: KeyValueCache, rows: list[list[int]]) -> Tensor:
         """Run prompts, storing segment i in cache rows `rows[i]`: hidden states [N, H]."""
+        self._check_length(stream.positions_N)
         with precision.scope(self.device.type):
             return _wide(packed_forward(self.body, stream, cache, rows))
 
     def decode(self, token_ids_B: Tensor, at_B: Tensor, cache: KeyValueCache) -> Tensor:
         """One more token per row: hidden states [B, H]."""
+        self._check_length(at_B)
         with precision.scope(self.device.type):
             return _wide(decode_forward(self.body, token_ids_B, at_B, cache))
 
     def decoder(self, rows: int) -> Decoder:
         """Decodes about `rows` sequences at a time with the weights as they are now; make a new one
         when they change."""
-        return LlamaDecoder(self.hf, rows) if self._plain_head and can_prepare(self.hf) else self
+        prepared = self._plain_head and self.limit is None and can_prepare(self.hf)
+        return LlamaDecoder(self.hf, rows) if prepared else self
 
 
 def _has_plain_head(hf: Any) -> bool:

@@ -11,19 +11,23 @@ from accord.errors import AccordError, ConfigError, RunError
 from accord.models import precision
 from accord.models.causal_lm import CausalLM
 from accord.models.huggingface import in_transformers
-from accord.models.loading import (
-    SELF_CHECK_BOUND,
-    generation_stops,
-    load_causal_lm,
-    locate_model,
+from accord.models.loading import generation_stops, load_causal_lm, locate_model
+from accord.models.probe import (
+    TEXT,
+    check_gap,
+    decoded_logprobs,
+    native_logprobs,
+    packed_logprobs,
     self_check,
 )
-from accord.models.packed import KeyValueCache
-from accord.models.probe import TEXT
 from accord.text.encoding import Encoder
-from accord.text.packing import PromptGroup, pack
+from accord.text.packing import PromptGroup
 from accord.text.tokenizer import FileTokenizer
 
+LONG, SPARE = 300, 16
+"""Tokens of the longest sequence probed: at least LONG, and SPARE more than a window holds."""
+QUICK = 250_000_000_000
+"""Weights times tokens of a sequence that a CPU is done with in seconds."""
 TALK = [{"role": "user", "content": "Did Ann like it?"}]
 
 
@@ -86,8 +90,9 @@ def check_model(reference: str) -> ModelReport:
     names = {"bos": tokenizer.bos_token, "eos": tokenizer.eos_token, "pad": tokenizer.pad_token}
     _check_tokenizer(model)
     groups = _probe(model)
-    native = _native(model, groups)
-    packed = _gap(model, "packed", native, _packed(model, groups))
+    own = self_check(model)
+    native = native_logprobs(in_transformers(model), groups)
+    packed = check_gap(model, "packed", native, packed_logprobs(model, groups))
     return ModelReport(
         name=locate_model(reference),
         kind=str(model.hf.config.model_type),
@@ -96,10 +101,10 @@ def check_model(reference: str) -> ModelReport:
         context=model.context,
         tokens={name: str(token) if token is not None else "–" for name, token in names.items()},
         chat=tokenizer.chat_template is not None,
-        difference=max(packed, self_check(model)),
-        decoding=_gap(model, "decoded", native, _decoded(model, groups)),
+        difference=max(packed, own),
+        decoding=check_gap(model, "decoded", native, decoded_logprobs(model, groups)),
         example=_example(model),
-        notes=_notes(model),
+        notes=[*_length_notes(model, groups), *_notes(model)],
     )
 
 
@@ -127,67 +132,42 @@ def _check_tokenizer(model: CausalLM) -> None:
 
 
 def _probe(model: CausalLM) -> list[PromptGroup]:
-    """Random sequences of unequal length, so that the native batch has padding."""
+    """Random sequences of unequal length, so that the native batch has padding; the longest beyond
+    any window, or as long as is quick."""
     generator = torch.Generator().manual_seed(0)
-    longest = min(40, model.context)
+    lengths = (4, 9, 33, _longest(model))
     rows = [
-        torch.randint(0, model.vocab_size, (max(4, length),), generator=generator).tolist()
-        for length in (longest // 5, longest // 2, longest)
+        torch.randint(0, model.vocab_size, (min(n, model.context),), generator=generator).tolist()
+        for n in lengths
     ]
     return [PromptGroup(row[:2], [row[2:]]) for row in rows]
 
 
-def _rows(groups: list[PromptGroup]) -> list[list[int]]:
-    return [[*group.prompt, *group.responses[0]] for group in groups]
+def _longest(model: CausalLM) -> int:
+    weights = sum(p.numel() for p in model.hf.parameters())
+    quick = max(LONG, QUICK // weights)
+    longest: int = min(model.context, quick, max(LONG, _window(model) + SPARE))
+    return longest
 
 
-@torch.no_grad()
-def _native(model: CausalLM, groups: list[PromptGroup]) -> torch.Tensor:
-    """Log-probabilities of the responses by transformers' own forward on a right-padded batch."""
-    rows = _rows(groups)
-    width = max(map(len, rows))
-    ids_BT = torch.tensor([row + [0] * (width - len(row)) for row in rows], device=model.device)
-    mask_BT = torch.tensor(
-        [[1] * len(row) + [0] * (width - len(row)) for row in rows], device=model.device
-    )
-    with in_transformers(model).native_forward() as hf:
-        logits_BTV = hf(input_ids=ids_BT, attention_mask=mask_BT, use_cache=False).logits.float()
-    logp_BT = torch.log_softmax(logits_BTV, dim=-1)[:, :-1].gather(2, ids_BT[:, 1:, None])[:, :, 0]
-    return torch.cat([logp_BT[b, 1 : len(row) - 1] for b, row in enumerate(rows)])
+def _window(model: CausalLM) -> int:
+    """Tokens that the shortest of the layers' windows holds; 0 without windows."""
+    config = model.hf.config.get_text_config()
+    return int(getattr(config, "sliding_window", None) or 0)
 
 
-@torch.no_grad()
-def _packed(model: CausalLM, groups: list[PromptGroup]) -> torch.Tensor:
-    return model.logprobs(pack(groups).to(model.device))
-
-
-@torch.no_grad()
-def _decoded(model: CausalLM, groups: list[PromptGroup]) -> torch.Tensor:
-    """As the sampler computes them: one token per row and step, keys and values from a cache."""
-    rows = _rows(groups)
-    width = max(map(len, rows))
-    cache, decoder = KeyValueCache(len(rows), width), model.decoder(len(rows))
-    found: list[list[torch.Tensor]] = [[] for _ in rows]
-    for step in range(width - 1):
-        at_B = torch.tensor([min(step, len(row) - 1) for row in rows], device=model.device)
-        tokens_B = torch.tensor([row[min(step, len(row) - 1)] for row in rows], device=model.device)
-        logp_BV = torch.log_softmax(decoder.logits(decoder.decode(tokens_B, at_B, cache)), dim=-1)
-        for b, row in enumerate(rows):
-            if 1 <= step < len(row) - 1:
-                found[b].append(logp_BV[b, row[step + 1]])
-    return torch.stack([value for values in found for value in values])
-
-
-def _gap(model: CausalLM, what: str, native: torch.Tensor, ours: torch.Tensor) -> float:
-    worst = float((native - ours).abs().max())
-    if not worst <= SELF_CHECK_BOUND:
-        kind = model.hf.config.model_type
-        raise RunError(
-            f"{what} and native log-probabilities of this {kind!r} model differ by "
-            f"{worst:.3g} nats",
-            f"this architecture is not supported yet; the bound is {SELF_CHECK_BOUND:g}",
+def _length_notes(model: CausalLM, groups: list[PromptGroup]) -> list[str]:
+    probed = max(len(group.prompt) + len(group.responses[0]) for group in groups)
+    made_for = int(model.hf.config.get_text_config().max_position_embeddings)
+    notes = [f"probed with sequences of up to {probed:,} tokens"]
+    if probed <= _window(model) < made_for:
+        notes.append(f"its windows of {_window(model):,} tokens were not reached by the probe")
+    if model.limit is not None and model.limit.tokens < made_for:
+        notes.append(
+            f"made for {made_for:,} tokens, but {model.limit.why} changes what was said of a "
+            f"sequence that grows beyond {model.limit.tokens:,}: accord takes no longer ones"
         )
-    return worst
+    return notes
 
 
 def _example(model: CausalLM) -> str:

@@ -27,14 +27,11 @@ from accord.models.causal_lm import CausalLM
 from accord.models.huggingface import in_transformers, load_model, load_tokenizer
 from accord.models.llama import LlamaLM
 from accord.models.llama_files import read_llama, write_llama
-from accord.models.probe import check_same, probe_stream
+from accord.models.probe import check_same, probe_stream, self_check
 from accord.seeds import derive_seed
 from accord.text.encoding import Encoder
 
 PACKAGED = "accord:"
-SELF_CHECK_BOUND = 2e-3
-"""Largest accepted difference (nats) between packed and native log-probabilities of the probe, in
-fp32."""
 MERGE_BOUND = 1e-2
 """The same between an adapter on its base and the two as one: sums of weights are rounded."""
 
@@ -232,7 +229,7 @@ def merge_adapter(model: CausalLM) -> CausalLM:
     """
     if model.adapter is None:
         return model
-    stream = probe_stream(model).to(model.device)
+    stream = probe_stream(model)
     before = model.logprobs(stream)
     untie(model.hf)
     merged = CausalLM(model.adapter.merge_and_unload(), model.tokenizer)
@@ -265,33 +262,3 @@ def freeze(model: CausalLM) -> CausalLM:
     """Make every weight constant (a reference model); returns the model."""
     model.hf.requires_grad_(False)
     return model
-
-
-@precision.exact()
-@torch.no_grad()
-def self_check(model: CausalLM) -> float:
-    """Compare packed against the architecture's own forward on a probe; returns the largest
-    difference.
-
-    Raises RunError above SELF_CHECK_BOUND: the architecture does something the packed path does not
-    know.
-    """
-    stream = probe_stream(model).to(model.device)
-    ids = stream.token_ids_N.tolist()
-    length = len(ids)
-    packed = model.logprobs(stream)
-    native = []
-    with model.native_forward() as hf:
-        for own in (ids[4 : length // 2], ids[length // 2 :]):
-            row = torch.tensor([ids[:4] + own], device=model.device)
-            logp = torch.log_softmax(hf(input_ids=row).logits[0].float(), dim=-1)
-            native.append(logp[3:-1].gather(1, row[0, 4:, None])[:, 0])
-    worst = float((packed - torch.cat(native)).abs().max())
-    if not worst <= SELF_CHECK_BOUND:
-        kind = model.hf.config.model_type
-        raise RunError(
-            f"packed and native log-probabilities of this {kind!r} model differ by "
-            f"{worst:.3g} nats",
-            f"this architecture is not supported yet; the bound is {SELF_CHECK_BOUND:g}",
-        )
-    return worst

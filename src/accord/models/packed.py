@@ -20,13 +20,31 @@ from torch import Tensor, nn
 
 from accord.errors import RunError
 from accord.models import precision
-from accord.models.attention import AttentionPlan, packed_attention, plan_attention
+from accord.models.attention import (
+    AttentionPlan,
+    Extras,
+    eager_attention,
+    packed_attention,
+    plan_attention,
+)
 from accord.models.fused import can_fuse, fused_llama_forward
 from accord.models.llama import Attend, LlamaBody
 from accord.models.tuning import mkl_matmul, round_up_rows
 from accord.text.packing import PackedStream
 
 NAME = "accord_packed"
+WITHOUT_EFFECT = (
+    "is_causal", "position_ids", "cache_position", "position_embeddings", "use_cache",
+    "output_attentions", "output_hidden_states", "output_router_logits", "return_dict",
+)  # fmt: skip
+"""On the attention of a causal decoder, of what transformers' layers pass to it."""
+WINDOWED = "sliding_attention"
+KINDS = ("full_attention", WINDOWED, "chunked_attention")
+"""Of layers. Chunks (Llama 4) are no longer than sequences may be (see `accord.models.lengths`)."""
+UNSUPPORTED = (
+    "this architecture is not supported: it computes attention in a way of its own, or carries a "
+    "state from token to token; docs/models.md lists those that are"
+)
 
 
 class KeyValueCache:
@@ -116,6 +134,7 @@ def _decode(
     v_BH1D: Tensor,
     scale: float | None,
     window: int,
+    extras: Extras,
 ) -> Tensor:
     keys, values = cache.store_step(layer, at_B, k_BH1D, v_BH1D)
     longest = int(at_B.max()) + 1
@@ -123,15 +142,18 @@ def _decode(
     mask = index <= at_B[:, None]
     if window:
         mask &= index > at_B[:, None] - window
+    past = keys[:, :, :longest], values[:, :, :longest]
     with mkl_matmul():
-        out = F.scaled_dot_product_attention(
-            q_BH1D,
-            keys[:, :, :longest],
-            values[:, :, :longest],
-            attn_mask=mask[:, None, None, :],
-            scale=scale,
-            enable_gqa=q_BH1D.shape[1] != keys.shape[1],
-        )
+        if extras:
+            out = eager_attention(q_BH1D, *past, mask[:, None, None, :], scale, extras)
+        else:
+            out = F.scaled_dot_product_attention(
+                q_BH1D,
+                *past,
+                attn_mask=mask[:, None, None, :],
+                scale=scale,
+                enable_gqa=q_BH1D.shape[1] != keys.shape[1],
+            )
     return out.transpose(1, 2)
 
 
@@ -149,26 +171,52 @@ def attention(
     accord_rows: list[list[int]] | None = None,
     sliding_window: int | None = None,
     softcap: float | None = None,
-    **_: Any,
+    s_aux: Tensor | None = None,
+    **more: Any,
 ) -> tuple[Tensor, None]:
     """transformers' attention signature: query/key/value [B, heads, T, head_dim] -> [B, T, heads,
-    head_dim]."""
-    if dropout or softcap:
-        what = f"attention dropout {dropout}" if dropout else f"attention soft-capping {softcap}"
-        raise RunError(
-            f"packed attention does not support {what}", "set it to 0 in the model's config.json"
-        )
+    head_dim].
+
+    `softcap` and `s_aux` (sinks) are those of `Extras`. Raises RunError for anything else that an
+    architecture asks for and that is not known to leave the numbers alone.
+    """
     window, layer = sliding_window or 0, int(module.layer_idx)  # type: ignore[arg-type]
+    _refuse_unknown(module, layer, window, {"dropout": dropout, **more})
+    extras = Extras(softcap, s_aux)
     with precision.attention_scope(query, key, value) as (query, key, value):
         if accord_stream is None:
             if accord_cache is None or accord_at is None:
                 raise RunError(
-                    "this model runs packed streams only", "call packed_forward or decode_forward"
+                    "this architecture does not hand on to its layers how a stream is packed",
+                    UNSUPPORTED,
                 )
-            return _decode(accord_cache, accord_at, layer, query, key, value, scaling, window), None
+            return _decode(
+                accord_cache, accord_at, layer, query, key, value, scaling, window, extras
+            ), None
         if accord_cache is not None and accord_rows is not None:
             _store_prompts(accord_cache, accord_rows, accord_stream.stream, layer, key, value)
-        return packed_attention(accord_stream.plan(window), query, key, value, scaling), None
+        return (
+            packed_attention(accord_stream.plan(window), query, key, value, scaling, extras),
+            None,
+        )
+
+
+def _refuse_unknown(module: Any, layer: int, window: int, asked: dict[str, Any]) -> None:
+    """Raise RunError where attention would not be what the architecture means by it."""
+    odd = [
+        name
+        for name, value in asked.items()
+        if name not in WITHOUT_EFFECT and value is not None and value is not False and value != 0
+    ]
+    if asked.get("is_causal") is False:
+        odd.append("is_causal: false")
+    kinds = getattr(getattr(module, "config", None), "layer_types", None) or []
+    if layer < len(kinds) and (
+        kinds[layer] not in KINDS or (kinds[layer] == WINDOWED) != (window > 0)
+    ):
+        odd.append(f"layers of {kinds[layer]}")
+    if odd:
+        raise RunError(f"packed attention does not know {', '.join(odd)}", UNSUPPORTED)
 
 
 def _store_prompts(

@@ -159,6 +159,7 @@ def _read(name: str, location: str) -> KnownModel:
     import torch
 
     from accord.models.huggingface import load_tokenizer
+    from accord.models.lengths import context_of
     from accord.models.llama_files import empty_llama, read_config
     from accord.text.language import ReadLanguage
 
@@ -186,7 +187,7 @@ def _read(name: str, location: str) -> KnownModel:
         size = ModelSize(
             sum(p.numel() for p in model.parameters()), text.num_hidden_layers, text.hidden_size
         )
-        longest = int(text.max_position_embeddings)
+        longest = context_of(config)
     return KnownModel(
         name,
         "policy",
