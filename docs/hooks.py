@@ -4,7 +4,7 @@ formats and the API cannot go stale."""
 from __future__ import annotations
 
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -262,7 +262,14 @@ def _nested(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
     """Groups of settings by name, those within groups too."""
     found: dict[str, type[BaseModel]] = {}
     for field in model.model_fields.values():
-        for part in (field.annotation, *typing.get_args(field.annotation)):
+        for part in _parts(field.annotation):
             if isinstance(part, type) and issubclass(part, BaseModel):
                 found |= {part.__name__: part, **_nested(part)}
     return found
+
+
+def _parts(annotation: Any) -> Iterator[Any]:
+    """An annotation and all that stands within it."""
+    yield annotation
+    for part in typing.get_args(annotation):
+        yield from _parts(part)

@@ -231,8 +231,10 @@ def settings_below(model: type[BaseModel], path: Sequence[str]) -> tuple[list[st
             return known, part
         annotation = model.model_fields[part].annotation
         inner, rest = _group(annotation), path[place + 1 :]
+        if _takes_mapping(annotation):
+            return [], None
         if inner is None:
-            return [], None if not rest or _takes_mapping(annotation) else rest[0]
+            return [], rest[0] if rest else None
         model, known = inner, list(inner.model_fields)
     return known, None
 

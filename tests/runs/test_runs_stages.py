@@ -261,7 +261,11 @@ def test_policies_learn_from_a_function_without_a_reward_model(
 @pytest.mark.parametrize(
     ("function", "error", "message"),
     [
-        ("my_rewards:broken", ConfigError, "my_rewards:broken scored .* as nan"),
+        (
+            "my_rewards:broken",
+            ConfigError,
+            r"my_rewards:broken .*my_rewards.py line \d+\) scored .* as nan",
+        ),
         ("my_rewards:short", ConfigError, "gave 1 scores for 2 responses"),
         ("my_rewards:nothing", ConfigError, "cannot load the reward function"),
         ("my_rewards:constant", ConfigError, "is int, not a function"),

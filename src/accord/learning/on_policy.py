@@ -48,14 +48,16 @@ from accord.text.packing import PackedStream, PromptGroup, micro_batches, pack, 
 
 POLICY_SUMS = ["policy_loss", "clip_share", "ratio_mean", "update_kl_tok"]
 VALUE_SUMS = ["value_loss", "value_clip_share"]
+LAST = ("score", "kl_seq", "finished_share")
+"""Metrics of the last step that the result holds."""
 Score = Callable[[Rollout], Tensor]
 """Scores a rollout: [E, B], one row per reward-model member (or a single row)."""
 
 
 @dataclass(frozen=True)
 class OnPolicyResult:
-    """Counts (responses: sampled in all), the last step's mean score and KL (nats per sequence;
-    None: not measured), and the guard that stopped it, if one did."""
+    """Counts (responses: sampled in all), the last step's mean score, share of finished responses
+    and KL (nats per sequence; None: not measured), and the guard that stopped it, if one did."""
 
     steps: int
     optimizer_steps: int
@@ -64,6 +66,7 @@ class OnPolicyResult:
     score: float
     kl_seq: float | None
     kl_coefficient: float
+    finished_share: float
     guard: str | None = None
 
 
@@ -123,7 +126,7 @@ class OnPolicyTrainer:
             len(prompts), settings.prompts_per_step, settings.steps / per_epoch, seed
         )
         self.done = self.tokens = 0
-        self.last = {"score": float("nan")}
+        self.last = {"score": float("nan"), "finished_share": float("nan")}
         self.stopped: str | None = None
 
     # --- the algorithm ----------------------------------------------------------------------------
@@ -154,7 +157,7 @@ class OnPolicyTrainer:
             if s.measure_kl:
                 self.kl.update(metrics["kl_seq"], len(self.order.rows(step)) * s.samples_per_prompt)
             self.done, self.tokens = step + 1, self.tokens + int(metrics["tokens"])
-            self.last = {name: metrics[name] for name in ("score", "kl_seq") if name in metrics}
+            self.last = {name: metrics[name] for name in LAST if name in metrics}
             self.stopped = why_stop(metrics, s, step + 1)
             if on_step is not None:  # before the checkpoint: a kill in between repeats it
                 asked = on_step(step + 1, step + 1 if self.stopped else s.steps)
@@ -176,6 +179,7 @@ class OnPolicyTrainer:
             score,
             kl_seq,
             self.kl.coefficient,
+            self.last["finished_share"],
             self.stopped,
         )
 
@@ -191,9 +195,11 @@ class OnPolicyTrainer:
             for k in range(s.samples_per_prompt)
         ]
         settings = SamplingSettings(s.max_new_tokens, s.temperature)
-        return self.sampler.sample(
-            [self.prompts[rows[i]] for i in mine], settings, seeds, s.samples_per_prompt
+        asked = [rows[i] for i in mine]
+        sampled = self.sampler.sample(
+            [self.prompts[row] for row in asked], settings, seeds, s.samples_per_prompt
         )
+        return replace(sampled, rows=asked)
 
     def share(self, step: int) -> list[int]:
         """Which of the step's prompts are this process's."""

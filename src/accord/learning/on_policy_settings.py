@@ -117,7 +117,11 @@ class OnPolicySettings(TrainingSettings):
         0.0, ge=0, description="Bound on the score alone, never the KL; 0: none."
     )
     unfinished_score: Rewards | None = Field(
-        -1.0, description="Score of responses without EOS; null: the model's."
+        -1.0,
+        description=(
+            "Score of responses without EOS; null: what they scored, which is the default of stages"
+            " with functions."
+        ),
     )
     ensemble: Literal["mean", "worst", "variance"] = Field(
         "mean", description="How members become one score."

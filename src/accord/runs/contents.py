@@ -6,9 +6,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
-import site
 import sys
-import sysconfig
 from collections.abc import Iterator, Mapping
 from glob import glob
 from modulefinder import ModuleFinder
@@ -17,6 +15,7 @@ from pathlib import Path
 from accord.errors import ConfigError
 from accord.files import digest, write_json
 from accord.runs.context import StageContext, recorded_inputs
+from accord.runs.environment import is_installed
 from accord.runs.inputs import DATA, REFERENCE, Named, named
 from accord.runs.known import ADAPTER, HUB_ID
 from accord.runs.stage import StageConfig
@@ -120,18 +119,11 @@ def hash_of_code(function: str) -> str:
         return function
     origin, is_package = Path(spec.origin), spec.submodule_search_locations is not None
     root = origin.parents[module.count(".") + is_package]
-    files = {origin} if _installed(root) else {origin, *_imported(module, root)}
+    files = {origin} if is_installed(origin) else {origin, *_imported(module, root)}
     total = hashlib.sha256()
     for file in sorted(files):
         total.update(f"{file.relative_to(root)}\0".encode() + file.read_bytes() + b"\0")
     return f"{SHA256}{total.hexdigest()}"
-
-
-def _installed(root: Path) -> bool:
-    """Whether modules under `root` were installed, or are ours: their version says which."""
-    places = [*site.getsitepackages(), site.getusersitepackages(), sysconfig.get_path("stdlib")]
-    ours = Path(__file__).parents[2]
-    return root in [*map(Path, places), ours] or "site-packages" in root.parts
 
 
 def _imported(module: str, root: Path) -> Iterator[Path]:

@@ -4,8 +4,8 @@ same way when checked."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,12 +42,31 @@ def read_records(spec: DataSpec, context: StageContext) -> ReadResult:
     return result
 
 
+@dataclass(frozen=True)
+class PromptRow:
+    """A prompt, and the other columns of its row that somebody uses."""
+
+    prompt: Prompt
+    columns: Mapping[str, Any] = field(default_factory=dict)
+
+
 def read_prompts(spec: DataSpec, context: StageContext, count: int | None = None) -> list[Prompt]:
     """Prompts (text, messages, or messages with tools), from the top. Raises DataError for rows
     that are something else."""
+    return [row.prompt for row in read_prompt_rows(spec, context, count)]
+
+
+def read_prompt_rows(
+    spec: DataSpec,
+    context: StageContext,
+    count: int | None = None,
+    used: Callable[[str], bool] = lambda column: False,
+) -> list[PromptRow]:
+    """As `read_prompts`, with the columns beside the prompts that are `used`."""
     prompts, unused = [], Counter[str]()
     for where, row in conversations_unpacked(_rows(spec, context)[:count]):
-        if judged := [name for name in JUDGED if row.get(name) is not None]:
+        judged = [name for name in JUDGED if row.get(name) is not None and not used(name)]
+        if judged:
             raise DataError(
                 f"{where}: {name_of(spec)} holds judgements (it has {', '.join(judged)}), and"
                 " prompts are meant",
@@ -58,9 +77,11 @@ def read_prompts(spec: DataSpec, context: StageContext, count: int | None = None
                 f"{where} has no prompt, it has {', '.join(row) or 'nothing'}",
                 "say which column it is: {path: ..., columns: {prompt: NAME}}",
             )
-        prompts.append(_prompt(row, where))
+        beside = {name: value for name, value in row.items() if name not in PROMPT_COLUMNS}
+        columns = {name: value for name, value in beside.items() if used(name)}
+        prompts.append(PromptRow(_prompt(row, where, columns), columns))
         unused.update(
-            name for name, value in row.items() if name not in PROMPT_COLUMNS and not empty(value)
+            name for name, value in beside.items() if name not in columns and not empty(value)
         )
         unused.update(unread({name: row.get(name) for name in PROMPT_COLUMNS}))
     if unused:
@@ -68,9 +89,9 @@ def read_prompts(spec: DataSpec, context: StageContext, count: int | None = None
     return prompts
 
 
-def _prompt(row: Mapping[str, Any], where: str) -> Prompt:
+def _prompt(row: Mapping[str, Any], where: str, used: Mapping[str, Any]) -> Prompt:
     try:
-        check_understood(row, {"prompt"})
+        check_understood(row, {"prompt", *used})
         prompt: Prompt = prompt_of(row)
         return prompt
     except ValueError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from torch import Tensor
@@ -40,7 +40,8 @@ class Rollout:
 
     logprobs: the sampler's log-probability per response token (nats), under the tempered
     distribution;
-    finished: ended by a stop token (which is the last one) rather than cut at the limit.
+    finished: ended by a stop token (which is the last one) rather than cut at the limit;
+    rows: where each prompt stands among all that are sampled from, empty where nobody asked.
     """
 
     prompts: list[list[int]]
@@ -48,6 +49,7 @@ class Rollout:
     responses: list[list[int]]
     logprobs: list[Tensor]
     finished: list[bool]
+    rows: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         sizes = {len(x) for x in (self.prompt_index, self.responses, self.logprobs, self.finished)}

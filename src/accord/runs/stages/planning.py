@@ -13,12 +13,11 @@ from accord.runs.estimate import TokenWork
 from accord.runs.inputs import REFERENCE, stage_of
 from accord.runs.known import check_trainable, known_model
 from accord.runs.plan import KnownModel, Plan
-from accord.runs.reading import planned_rows, read_prompts
+from accord.runs.reading import PromptRow, planned_rows, read_prompt_rows, read_prompts
 from accord.runs.stages.settings import EvaluationConfig, LengthConfig, LoraConfig, TuningConfig
 
 if TYPE_CHECKING:
     from accord.feedback.formats.source import DataSpec
-    from accord.text.chats import Prompt
     from accord.text.language import Language
 
 T = TypeVar("T")
@@ -92,16 +91,17 @@ def prompts_that_fit(
     model: KnownModel,
     context: StageContext,
     setting: str,
-) -> list[tuple[list[int], Prompt]] | None:
-    """(token ids, prompt) of the prompts that are there. Raises DataError for one that leaves no
-    room for a response."""
+    used: Callable[[str], bool] = lambda column: False,
+) -> list[tuple[list[int], PromptRow]] | None:
+    """(token ids, prompt with the columns `used`) of the prompts that are there. Raises DataError
+    for one that leaves no room for a response."""
 
-    def read(language: Language) -> list[tuple[list[int], Prompt]]:
+    def read(language: Language) -> list[tuple[list[int], PromptRow]]:
         encoder = context.encoder(language)
         with context.about(setting):
             prompts = [
-                (encoder.prompt(p, str(n)), p)
-                for n, p in enumerate(read_prompts(spec, context, count), 1)
+                (encoder.prompt(row.prompt, str(n)), row)
+                for n, row in enumerate(read_prompt_rows(spec, context, count, used), 1)
             ]
             check_room(
                 ((str(n), len(ids)) for n, (ids, _) in enumerate(prompts, 1)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from accord.models.causal_lm import CausalLM
     from accord.models.reward_model import RewardModel
     from accord.models.scalar import ScalarModel
-    from accord.text.chats import Prompt
+    from accord.runs.reading import PromptRow
     from accord.text.language import Language
     from accord.text.packing import PromptGroup
 
@@ -62,6 +62,14 @@ class PpoConfig(RewardSources, TuningConfig, OnPolicySettings):
     ptx: Demonstrations | None = Field(
         None, description="Demonstrations mixed in (PPO-ptx), JSONL."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _functions_know_better(cls, given: Any) -> Any:
+        """What functions say of a response that did not end is kept, unless a score is given."""
+        if isinstance(given, dict) and given.get("functions"):
+            return {"unfinished_score": None} | given
+        return given
 
     @model_validator(mode="after")
     def _possible(self) -> PpoConfig:
@@ -110,7 +118,7 @@ class Ppo(TuningStage):
 
         model = planning.look_at_tuned(config, context)
         found = planning.rehearse(lambda lm: _prompts(config, lm, context), model)
-        config.check_functions([prompt for _, prompt in found or ()], context)
+        config.check_functions([row for _, row in found or ()], context)
         if config.ptx is not None:
             planning.rehearse(lambda lm: _ptx(config, lm, context), model)
         prompts = planned_rows(config.prompts, context) or config.steps * config.prompts_per_step
@@ -185,7 +193,7 @@ def _load(config: PpoConfig, context: StageContext) -> PpoModels:
 def _train(
     config: PpoConfig,
     models: PpoModels,
-    prompts: Sequence[tuple[list[int], Prompt]],
+    prompts: Sequence[tuple[list[int], PromptRow]],
     context: StageContext,
 ) -> OnPolicyResult:
     from accord.learning.on_policy import OnPolicyTrainer
@@ -193,25 +201,29 @@ def _train(
     from accord.sampling.builtin import BuiltinSampler
 
     policy = models.policy
+    scorer = Scorer(
+        config,
+        models.reward,
+        [row for _, row in prompts],
+        context.encoder(policy),
+        config.micro_batch_tokens,
+    )
     trainer = OnPolicyTrainer(
         policy,
         models.reference,
         models.value,
         BuiltinSampler(policy),
-        Scorer(
-            config,
-            models.reward,
-            {tuple(ids): prompt for ids, prompt in prompts},
-            context.encoder(policy),
-            config.micro_batch_tokens,
-        ),
+        scorer,
         [ids for ids, _ in prompts],
         config,
         _ptx(config, policy, context),
         seed=context.seed,
     )
     on_step = examine_along(config, policy, context, config.stop_when_gold_turns)
-    return trainer.train(context.session(_note), on_step)
+    result = trainer.train(context.session(_note), on_step)
+    for line in scorer.told():
+        context.say(line)
+    return result
 
 
 def _save(
@@ -231,7 +243,7 @@ def _save(
     distance = f"; {NO_KL}" if result.kl_seq is None else f" at {result.kl_seq:.1f} nats/sequence"
     summary = (
         f"{result.steps} steps, {result.optimizer_steps} updates; "
-        f"score {result.score:.2f}{distance}"
+        f"score {result.score:.2f}{_unfinished(result.finished_share)}{distance}"
     )
     if fewer := smaller_steps(prompts, config.prompts_per_step, result.steps):
         summary += f"; {fewer}"
@@ -241,9 +253,13 @@ def _save(
 
 
 def _note(values: Mapping[str, float]) -> str:
-    return f"score {values['score']:.2f}" + (
-        f", KL {values['kl_seq']:.1f}" if "kl_seq" in values else ""
-    )
+    distance = f", KL {values['kl_seq']:.1f}" if "kl_seq" in values else ""
+    return f"score {values['score']:.2f}{_unfinished(values['finished_share'])}{distance}"
+
+
+def _unfinished(finished_share: float) -> str:
+    """Said beside a score where most responses did not end by themselves."""
+    return f" ({1 - finished_share:.0%} unfinished)" if finished_share < 0.5 else ""
 
 
 def _value(config: PpoConfig, reward: RewardModel | None, context: StageContext) -> ScalarModel:
@@ -264,18 +280,17 @@ def _value(config: PpoConfig, reward: RewardModel | None, context: StageContext)
 
 def _prompts(
     config: PpoConfig, model: Language, context: StageContext
-) -> list[tuple[list[int], Prompt]]:
-    """(token ids, prompt as in the data) of all prompts within the limit."""
+) -> list[tuple[list[int], PromptRow]]:
+    """(token ids, prompt as in the data, with the columns that functions use) of all prompts within
+    the limit."""
     from accord.runs.dropping import refuse_dropping
-    from accord.runs.reading import read_prompts
+    from accord.runs.reading import read_prompt_rows
     from accord.runs.stages.planning import check_room
     from accord.text.dropping import Need
 
     encoder = context.encoder(model)
-    ids = [
-        (encoder.prompt(p, str(i)), p)
-        for i, p in enumerate(read_prompts(config.prompts, context), 1)
-    ]
+    rows = read_prompt_rows(config.prompts, context, used=config.columns_used())
+    ids = [(encoder.prompt(row.prompt, str(i)), row) for i, row in enumerate(rows, 1)]
     kept = [(tokens, p) for tokens, p in ids if len(tokens) <= config.max_prompt_tokens]
     needs = [Need(len(tokens)) for tokens, _ in ids]
     limits = {"max_prompt_tokens": config.max_prompt_tokens, "max_new_tokens": None}

@@ -4,6 +4,7 @@ interruption."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypedDict, cast
 
 from accord.runs.context import StageContext
@@ -16,9 +17,9 @@ if TYPE_CHECKING:
     from accord.models.causal_lm import CausalLM
 
 LOG = "sampled.jsonl"
-Score = Callable[[Sequence[Prompt], Rollout, Sequence[str]], Sequence[float]]
+Score = Callable[[Sequence[Prompt], Rollout, Sequence[str]], Sequence[float | None]]
 """(prompts of the chunk, as in the data; their rollout; its responses as text) -> one number per
-response."""
+response, None for one that is not scored."""
 
 
 class SampledRow(TypedDict):
@@ -52,6 +53,7 @@ def sample_in_chunks(
         part = prompts[start : start + chunk]
         ids = [encoder.prompt(p, str(start + i)) for i, p in enumerate(part)]
         rollout = sampler.sample(ids, settings, seeds[start * k : (start + len(part)) * k], k)
+        rollout = replace(rollout, rows=list(range(start, start + len(part))))
         texts = [encoder.text(r) for r in rollout.responses]
         scores = score(part, rollout, texts)
         places = [slice(i * k, (i + 1) * k) for i in range(len(part))]

@@ -82,9 +82,15 @@ class Score(Stage):
 
         model = planning.look_at_policy(config.model, context)
         fitting = planning.prompts_that_fit(
-            config.prompts, config.count, config.max_new_tokens, model, context, "prompts"
+            config.prompts,
+            config.count,
+            config.max_new_tokens,
+            model,
+            context,
+            "prompts",
+            config.columns_used(),
         )
-        config.check_functions([prompt for _, prompt in fitting or ()], context)
+        config.check_functions([row for _, row in fitting or ()], context)
         rows = len(fitting) if fitting is not None else planned_rows(config.prompts, context)
         prompts = min(filter(None, (rows, config.count)), default=0)
         tokens = prompts * config.samples_per_prompt * config.max_new_tokens
@@ -147,28 +153,55 @@ class Score(Stage):
         """Responses with their scores: one row per prompt."""
         from accord.learning.reward import aggregate
         from accord.models.loading import freeze, load_causal_lm
-        from accord.runs.reading import read_prompts
+        from accord.runs.reading import read_prompt_rows
         from accord.runs.stages.sampled import sample_in_chunks
         from accord.runs.stages.scoring import Scorer
         from accord.sampling.rollout import SamplingSettings
 
-        prompts = read_prompts(config.prompts, context, config.count)
+        prompts = read_prompt_rows(config.prompts, context, config.count, config.columns_used())
         model = freeze(load_causal_lm(context.resolve(config.model), context.device))
         reward, encoder = config.load_reward(context), context.encoder(model)
         if reward is not None:
             reward.frozen()
 
-        def score(part: Sequence[Prompt], rollout: Rollout, _: Sequence[str]) -> list[float]:
-            raw = {
-                tuple(tokens): prompt for tokens, prompt in zip(rollout.prompts, part, strict=True)
-            }
-            score = Scorer(config, reward, raw, encoder, config.micro_batch_tokens)
-            return aggregate(score(rollout), config.ensemble).tolist()
+        scorer = Scorer(config, reward, prompts, encoder, config.micro_batch_tokens)
 
-        settings = SamplingSettings(config.max_new_tokens, config.temperature)
-        return sample_in_chunks(
-            model, prompts, settings, config.samples_per_prompt, context, CHUNK, score
+        def score(_: Sequence[Prompt], rollout: Rollout, __: Sequence[str]) -> list[float | None]:
+            scores_EB, scored_B = scorer.score(rollout)
+            scores = aggregate(scores_EB, config.ensemble).tolist()
+            return [s if told else None for s, told in zip(scores, scored_B.tolist(), strict=True)]
+
+        settings, asked = (
+            SamplingSettings(config.max_new_tokens, config.temperature),
+            [row.prompt for row in prompts],
         )
+        rows = sample_in_chunks(
+            model, asked, settings, config.samples_per_prompt, context, CHUNK, score
+        )
+        for line in scorer.told():
+            context.say(line)
+        return _scored(rows, context)
+
+
+def _scored(rows: Sequence[SampledRow], context: StageContext) -> list[SampledRow]:
+    """The rows with the responses that were scored; prompts without any are left out, and said."""
+    kept: list[SampledRow] = []
+    for row in rows:
+        places = [i for i, score in enumerate(row["scores"]) if score is not None]
+        if places:
+            kept.append(
+                {
+                    "prompt": row["prompt"],
+                    "responses": [row["responses"][i] for i in places],
+                    "finished": [row["finished"][i] for i in places],
+                    "scores": [row["scores"][i] for i in places],
+                }
+            )
+    if len(kept) < len(rows):
+        context.say(f"{len(rows) - len(kept):,} prompts left out: no response of theirs is scored")
+    if not kept:
+        raise RunError("no response was scored", "return numbers for those that can be judged")
+    return kept
 
 
 def _order(row: SampledRow, unfinished: str) -> list[int]:

@@ -3,29 +3,35 @@ added up."""
 
 from __future__ import annotations
 
-import importlib
-import inspect
-import math
-import os
-import sys
-import traceback
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, model_validator
 
-from accord.errors import ConfigError, RunError
-from accord.runs.inputs import RewardName
+from accord.errors import RunError
+from accord.runs.inputs import RewardName, about
 from accord.runs.stage import StageConfig
+from accord.validation import Settings
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from accord.models.reward_model import RewardModel
     from accord.runs.context import StageContext
+    from accord.runs.reading import PromptRow
+    from accord.runs.stages.reward_functions import RewardFunction
     from accord.sampling.rollout import Rollout
-    from accord.text.chats import Prompt
     from accord.text.encoding import Encoder
+
+
+class FunctionConfig(Settings):
+    """How a reward function counts, and what it is told."""
+
+    weight: float = Field(1.0, description="What its score is multiplied by.")
+    arguments: dict[str, Any] = Field(
+        {}, description="Fixed keyword arguments, such as {pattern: ...}."
+    )
 
 
 class RewardSources(StageConfig):
@@ -34,10 +40,12 @@ class RewardSources(StageConfig):
     reward: RewardName | None = Field(
         None, description="The reward model; may be left out where functions score."
     )
-    functions: dict[str, float] = Field(
+    functions: dict[str, float | FunctionConfig] = Field(
         default_factory=dict,
         description=(
-            "Reward functions module:function with their weights, called as f(prompts, responses)."
+            "Reward functions module:function (or accord:exact, math, format, length) with their"
+            " weights, or {weight: ..., arguments: {...}}; called as f(prompts, responses) or as"
+            " TRL does, with the rows' other columns by keyword."
         ),
     )
     length_penalty: float = Field(0.0, ge=0, description="Taken off the score per response token.")
@@ -51,15 +59,36 @@ class RewardSources(StageConfig):
     def code(self) -> Sequence[str]:
         return list(self.functions)
 
-    def check_functions(self, prompts: Sequence[Prompt], context: StageContext) -> None:
+    def load_functions(self) -> list[tuple[RewardFunction, float]]:
+        """Functions with their weights. Raises ConfigError for one that cannot be loaded."""
+        from accord.runs.stages.reward_functions import RewardFunction
+
+        found = []
+        for name, one in self.functions.items():
+            told = one if isinstance(one, FunctionConfig) else FunctionConfig(weight=one)
+            with about(f"functions.{name}"):
+                found.append((RewardFunction(name, told.arguments), told.weight))
+        return found
+
+    def columns_used(self) -> Callable[[str], bool]:
+        """Whether a function gets a column of the prompts' rows."""
+        functions = [function for function, _ in self.load_functions()]
+        return lambda column: any(function.wants(column) for function in functions)
+
+    def check_functions(self, prompts: Sequence[PromptRow], context: StageContext) -> None:
         """Raise ConfigError, before anything runs, for a function that cannot be loaded, called, or
         gives no scores.
 
         Each is called once, with an ordinary and an empty response to the first of `prompts`.
         """
-        for name in self.functions:
-            with context.about(f"functions.{name}"):
-                probe(name, prompts[0] if prompts else "A question?")
+        from accord.runs.reading import PromptRow
+        from accord.runs.stages.reward_functions import ToScore
+
+        first = [prompts[0] if prompts else PromptRow("A question?")] * 2
+        for function, _ in self.load_functions():
+            if prompts or not function.needed:
+                with context.about(f"functions.{function.name}"):
+                    function.check_call(ToScore(first, ["An answer.", ""], [[1, 2], [1]]))
 
     def load_reward(self, context: StageContext) -> RewardModel | None:
         """The reward model, where there is one."""
@@ -68,106 +97,86 @@ class RewardSources(StageConfig):
         return RewardModel.load(context.path(self.reward), context.device) if self.reward else None
 
 
-RewardFunction = Callable[["Sequence[Prompt]", Sequence[str]], Sequence[float]]
-"""(prompts, responses) -> one number per response; prompts as in the data: text or messages."""
-
-
-def load_function(name: str) -> RewardFunction:
-    """The function of `module:function`; modules of the current directory are found. Raises
-    ConfigError."""
-    module_name, _, function_name = name.partition(":")
-    if not module_name or not function_name:
-        raise ConfigError(
-            f"{name!r} names no function", "write module:function, for example rewards:is_polite"
-        )
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    try:
-        function = getattr(importlib.import_module(module_name), function_name)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(
-            f"cannot load the reward function {name!r}: {error}", "check its module and name"
-        ) from error
-    if not callable(function):
-        raise ConfigError(
-            f"{name} is {type(function).__name__}, not a function",
-            "it is called as f(prompts, responses)",
-        )
-    return function  # type: ignore[no-any-return]
-
-
-def probe(name: str, prompt: Prompt) -> None:
-    """Call a reward function as a stage would. Raises ConfigError saying what it did, with the line
-    where it failed."""
-    function = load_function(name)
-    try:
-        inspect.signature(function).bind([prompt], ["An answer."])
-    except ValueError:  # no signature to be had, as of functions in C
-        pass
-    except TypeError as error:
-        raise ConfigError(
-            f"{name}{inspect.signature(function)} cannot be called as f(prompts, responses):"
-            f" {error}",
-            "take two lists, prompts and responses, and return one number per response",
-        ) from error
-    responses = ["An answer.", ""]
-    try:
-        _checked(name, function([prompt, prompt], responses), responses)
-    except RunError as error:
-        raise ConfigError(error.message, error.fix) from error
-    except Exception as error:
-        frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename != __file__]
-        where = f" ({frames[-1].filename} line {frames[-1].lineno})" if frames else ""
-        raise ConfigError(
-            f"{name} failed on {responses!r} with {type(error).__name__}: {error}{where}",
-            "it must score every response that a policy may sample, the empty one too",
-        ) from error
-
-
 class Scorer:
     """Scores a rollout [E, B]: every member of the reward model plus what functions and length add
-    or take."""
+    or take.
+
+    A response that nothing scores (there is no reward model, and every function returned None)
+    gets the mean score of its prompt's other samples, or else of the batch, which pulls the policy
+    nowhere. unscored: how often each function returned None; asked: of how many responses.
+    """
 
     def __init__(
         self,
         sources: RewardSources,
         reward: RewardModel | None,
-        prompts: Mapping[tuple[int, ...], Prompt],
+        prompts: Sequence[PromptRow],
         encoder: Encoder,
         micro_batch_tokens: int,
     ) -> None:
         self.reward, self.length_penalty, self.prompts = reward, sources.length_penalty, prompts
-        self.functions = [
-            (name, load_function(name), weight) for name, weight in sources.functions.items()
-        ]
+        self.functions = sources.load_functions()
         self.encoder, self.micro_batch_tokens = encoder, micro_batch_tokens
+        self.unscored, self.asked = Counter[str](), 0
 
     def __call__(self, rollout: Rollout) -> Tensor:
+        scores_EB, scored_B = self.score(rollout)
+        if scored_B.all():
+            return scores_EB
+        if not scored_B.any():
+            raise RunError(
+                f"{' and '.join(self.unscored)} scored none of {rollout.size} responses",
+                "return a number for those that can be judged, None for the others only",
+            )
+        return _neutral(scores_EB, scored_B, rollout.prompt_index)
+
+    def score(self, rollout: Rollout) -> tuple[Tensor, Tensor]:
+        """(scores [E, B], whether anything scored each response [B])."""
         import torch
 
         added_B = -self.length_penalty * torch.tensor([float(len(r)) for r in rollout.responses])
+        scored_B = torch.ones(rollout.size, dtype=torch.bool)
         if self.functions:
-            prompts = [self.prompts[tuple(rollout.prompts[p])] for p in rollout.prompt_index]
-            responses = [self.encoder.text(r) for r in rollout.responses]
-            for name, function, weight in self.functions:
-                added_B += weight * torch.tensor(
-                    _checked(name, function(prompts, responses), responses)
-                )
+            functions_FB = self._functions(rollout)
+            added_B += functions_FB.nansum(0)
+            scored_B = ~functions_FB.isnan().all(0)
         if self.reward is None:
-            return added_B[None]
-        return self.reward.score(rollout.groups(), self.micro_batch_tokens) + added_B
+            return added_B[None], scored_B
+        scores_EB = self.reward.score(rollout.groups(), self.micro_batch_tokens) + added_B
+        return scores_EB, torch.ones_like(scored_B)
+
+    def _functions(self, rollout: Rollout) -> Tensor:
+        """The functions' weighted scores, NaN for None: [F, B]."""
+        import torch
+
+        from accord.runs.stages.reward_functions import ToScore
+
+        rows = [self.prompts[rollout.rows[p]] for p in rollout.prompt_index]
+        responses = [self.encoder.text(r) for r in rollout.responses]
+        asked, columns = ToScore(rows, responses, rollout.responses), []
+        for function, weight in self.functions:
+            columns.append(weight * torch.tensor(function(asked)))
+            self.unscored[function.name] += int(columns[-1].isnan().sum())
+        self.asked += len(rows)
+        return torch.stack(columns)
+
+    def told(self) -> list[str]:
+        """What was not scored, in words."""
+        return [
+            f"{name} left {count:,} of {self.asked:,} responses unscored (None)"
+            for name, count in self.unscored.items()
+            if count
+        ]
 
 
-def _checked(name: str, scores: Sequence[float], responses: Sequence[str]) -> list[float]:
-    """Raises RunError for a wrong count or a score that is no finite number, naming the
-    response."""
-    values = [float(score) for score in scores]
-    if len(values) != len(responses):
-        raise RunError(
-            f"{name} gave {len(values)} scores for {len(responses)} responses",
-            "return one number per response",
-        )
-    for score, response in zip(values, responses, strict=True):
-        if not math.isfinite(score):
-            raise RunError(f"{name} scored {response[:80]!r} as {score}", "return finite numbers")
-    return values
+def _neutral(scores_EB: Tensor, scored_B: Tensor, prompts: Sequence[int]) -> Tensor:
+    """The scores, with the mean of its prompt's (else of all) scored responses for those not
+    scored."""
+    import torch
+
+    result_EB, prompt_B = scores_EB.clone(), torch.tensor(prompts)
+    for b in (~scored_B).nonzero()[:, 0].tolist():
+        others_B = scored_B & (prompt_B == prompts[b])
+        mean_B = others_B if others_B.any() else scored_B
+        result_EB[:, b] = scores_EB[:, mean_B].mean(1)
+    return result_EB
