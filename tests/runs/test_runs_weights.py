@@ -284,6 +284,58 @@ def test_pairs_decided_by_weighted_votes(tmp_path: Path) -> None:
     assert decided(("bob", "a", 1.0, 1.0), ("cho", "b", 1.0, 1.0)) == ([], 1)
 
 
+def test_kto_marks_what_dpo_decides(tmp_path: Path) -> None:
+    """With estimates, each pair that all votes decide is a good and a bad response of 1 - 2 e of
+    its weight; thumbs and what is called all bad count as they are."""
+    people = {"ann": 1.0, "bob": 2.0, "cho": -1.5}
+    rows = [{"annotator": n, "rationality": r, "side_bias": 0.0} for n, r in people.items()]
+    (tmp_path / "people.json").write_text(json.dumps({"annotators": rows, "tie": 0.1}))
+
+    def vote(
+        i: int, prompt: str, who: str, side: str | None, weight: float = 1.0, bad: bool = False
+    ) -> Feedback:
+        tied = {"both_bad": True} if bad else {"tie": True}
+        choice = {"preferred": side} if side else {"preferred": None, **tied}
+        more = {"annotator": who, "weight": weight, "prompt": prompt}
+        return record(i, "comparison", ["aa", "bb"], choice, **more)
+
+    votes = [
+        vote(0, "one", "ann", "a", 3.0),
+        vote(1, "one", "bob", "a"),
+        vote(2, "one", "ann", None),
+        vote(3, "contrary", "cho", "a"),
+        vote(4, "torn", "bob", "a"),
+        vote(5, "torn", "bob", "b"),
+        vote(6, "both bad", "ann", None, bad=True),
+    ]
+    data = written(tmp_path / "v.jsonl", [*votes, record(7, "thumb", ["cc"], {"up": True})])
+    context = Context(tmp_path)
+    estimates = tmp_path / "people.json"
+    thumbs = read_thumbs(data, MODEL, LengthConfig(), context, estimates)
+    groups = read_judged(data, MODEL, LengthConfig(), Context(tmp_path))
+    pairs, undecided = decided_pairs(groups.groups, annotator_effects(estimates, groups.annotators))
+    assert (len(pairs), undecided) == (2, 1)
+    by_hand = [p.weight * (1 - 2 * p.doubt) / 2 for p in pairs for _ in range(2)]
+    assert [t.weight for t in thumbs] == pytest.approx([0.5, 0.5, 1.0, *by_hand])
+    assert [(t.row, t.desirable) for t in thumbs] == [
+        ("6/a", False),
+        ("6/b", False),
+        ("7/a", True),
+        ("0/a", True),
+        ("0/b", False),
+        ("3/b", True),
+        ("3/a", False),
+    ]
+    told = "\n".join(context.lines)  # type: ignore[attr-defined]
+    assert (
+        "7 comparisons by all annotators together: 2 pairs of responses, 1 left undecided" in told
+    )
+    assert "; 2 ties" in told
+    (tmp_path / "people.json").write_text(json.dumps({"annotators": rows[:1], "tie": 0.1}))
+    with pytest.raises(DataError, match="no estimate for annotators"):
+        read_thumbs(data, MODEL, LengthConfig(), Context(tmp_path), estimates)
+
+
 def test_thumbs_of_weighted_and_soft_records(tmp_path: Path) -> None:
     records = [
         compared(0, choice={"probability": 0.75}, weight=4.0),

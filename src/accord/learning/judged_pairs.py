@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from accord.feedback.crowd_likelihood import CrowdJudgement
 from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement, pairs_said
 from accord.learning.preference import Pair
 from accord.statistics.intervals import Array
+
+LEAST_LOG_ODDS = 0.5
+"""Below it a pair is undecided."""
 
 
 def preference_pairs(groups: Sequence[JudgedGroup]) -> list[Pair]:
@@ -64,7 +68,7 @@ def equal_pairs(groups: Sequence[JudgedGroup]) -> int:
 
 
 def decided_pairs(
-    groups: Sequence[JudgedGroup], effects: AnnotatorEffects, least: float = 0.5
+    groups: Sequence[JudgedGroup], effects: AnnotatorEffects, least: float = LEAST_LOG_ODDS
 ) -> tuple[list[Pair], int]:
     """(one DPO pair per two responses, decided by the votes of all annotators together; how many
     stay undecided).
@@ -76,25 +80,42 @@ def decided_pairs(
     below `least` are undecided and left out. A pair's weight is the mean of its voters', whose
     rankings share theirs among their pairs.
     """
-    probabilities = posterior_labels(groups, effects)
     pairs, undecided = [], 0
-    for group, p_KK in zip(groups, probabilities, strict=True):
-        shares: dict[tuple[int, int], list[float]] = {}
-        for judgement in group.judgements:
-            said = judgement.pairs
-            for one, other in said:
-                key = min(one, other), max(one, other)
-                shares.setdefault(key, []).append(judgement.weight / len(said))
-        for (i, j), cast in shares.items():
-            if group.same(i, j):
-                continue  # counted by `equal_pairs`
-            better, worse = (i, j) if p_KK[i, j] >= p_KK[j, i] else (j, i)
-            doubt = float(p_KK[worse, better])
-            if doubt > 1 / (1 + math.exp(least)):
-                undecided += 1
-                continue
-            pairs.append(_pair(group, better, worse, sum(cast) / len(cast), doubt))
+    for group, p_KK in zip(groups, posterior_labels(groups, effects), strict=True):
+        found = [p for p in decided(group.judgements, p_KK) if not group.same(p.better, p.worse)]
+        clear = [p for p in found if p.clear(least)]  # equal ones: counted by `equal_pairs`
+        undecided += len(found) - len(clear)
+        pairs += [_pair(group, p.better, p.worse, p.weight, p.doubt) for p in clear]
     return pairs, undecided
+
+
+class Decided(NamedTuple):
+    """Of two responses of a prompt, by number: the one that is better with probability 1 - doubt;
+    weight: the mean of the voters'."""
+
+    better: int
+    worse: int
+    weight: float
+    doubt: float
+
+    def clear(self, least: float = LEAST_LOG_ODDS) -> bool:
+        """Whether the log-odds are at least so large."""
+        return self.doubt <= 1 / (1 + math.exp(least))
+
+
+def decided(judgements: Sequence[Judgement], p_KK: Array) -> list[Decided]:
+    """Every pair that the judgements of one prompt compare, by P(i is better than j)."""
+    shares: dict[tuple[int, int], list[float]] = {}
+    for judgement in judgements:
+        said = judgement.pairs
+        for one, other in said:
+            key = min(one, other), max(one, other)
+            shares.setdefault(key, []).append(judgement.weight / len(said))
+    found = []
+    for (i, j), cast in shares.items():
+        better, worse = (i, j) if p_KK[i, j] >= p_KK[j, i] else (j, i)
+        found.append(Decided(better, worse, sum(cast) / len(cast), float(p_KK[worse, better])))
+    return found
 
 
 LEAST_DOUBT = 1e-4
@@ -102,12 +123,21 @@ LEAST_DOUBT = 1e-4
 
 
 def posterior_labels(groups: Sequence[JudgedGroup], effects: AnnotatorEffects) -> list[Array]:
-    """P(response i is better than response j | all judgements of the group): [K, K] per group."""
+    """`labels_of` judged groups: [K, K] each."""
+    sizes = [len(group.group.responses) for group in groups]
+    return labels_of([group.judgements for group in groups], sizes, effects)
+
+
+def labels_of(
+    said: Sequence[Sequence[Judgement]], sizes: Sequence[int], effects: AnnotatorEffects
+) -> list[Array]:
+    """P(response i is better than response j | all judgements of its prompt), of prompts with so
+    many responses: [K, K] each."""
     rows, prompts, counts = [], [], []
-    for number, group in enumerate(groups):
-        weights = [j.weight for j in group.judgements]
+    for number, judgements in enumerate(said):
+        weights = [j.weight for j in judgements]
         unit = sum(weights) / (sum(w * w for w in weights) or 1.0)
-        for judgement in group.judgements:
+        for judgement in judgements:
             for row, count in _crowd_judgements(judgement):
                 rows.append(row)
                 prompts.append(number)
@@ -116,7 +146,6 @@ def posterior_labels(groups: Sequence[JudgedGroup], effects: AnnotatorEffects) -
     doubt = np.zeros(len(known)) if effects.doubt_A is None else effects.doubt_A.double().numpy()
     side = effects.side_bias_A.detach().double().numpy()
     voters = Voters(known, doubt, side, float(effects.log_nu), effects.tail)
-    sizes = [len(group.group.responses) for group in groups]
     found = better_probabilities(rows, prompts, sizes, voters, counts)
     return [np.clip(p, LEAST_DOUBT, 1 - LEAST_DOUBT) for p in found]
 

@@ -130,7 +130,7 @@ class GroupReader:
         if len(numbers) == 2 and equal(*(parts[place] for place in numbers.values())):
             self.left_out[f"{record.kind} of equal responses"] += 1
             return []
-        return [_choice(record, numbers, annotator, self.margin)]
+        return [choice_of(record, numbers, annotator, self.margin)]
 
     def _steps(
         self,
@@ -198,8 +198,8 @@ def unordered(record: Feedback) -> str | None:
     return None
 
 
-def _choice(
-    record: Feedback, numbers: Mapping[str, int], annotator: int, margin: float
+def choice_of(
+    record: Feedback, numbers: Mapping[str, int], annotator: int, margin: float = 0.0
 ) -> Judgement:
     """A choice among the options; of a correction, the edit over the original."""
     choice = record.choice

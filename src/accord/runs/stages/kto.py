@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pydantic import Field
@@ -11,7 +13,7 @@ from pydantic import Field
 from accord.errors import DataError, by_reason
 from accord.learning.settings import UnpairedSettings
 from accord.runs.context import StageContext
-from accord.runs.inputs import Judgements
+from accord.runs.inputs import EstimatesName, Judgements
 from accord.runs.plan import Plan
 from accord.runs.stage import StageResult
 from accord.runs.stages.policy import TuningStage, examine_along, load_policy, save_policy
@@ -20,6 +22,7 @@ from accord.runs.stages.settings import LengthConfig, TuningConfig
 if TYPE_CHECKING:
     from accord.feedback.formats.source import DataSpec
     from accord.feedback.records import Feedback
+    from accord.learning.judgements import Judgement
     from accord.learning.unpaired import ThumbExample, UnpairedResult
     from accord.models.causal_lm import CausalLM
     from accord.text.encoding import Example
@@ -36,6 +39,13 @@ class KtoConfig(TuningConfig, UnpairedSettings):
             " counts as a desirable and an undesirable response, a ranking called all bad as"
             " undesirable ones."
         )
+    )
+    annotators: EstimatesName | None = Field(
+        None,
+        description=(
+            "Annotator estimates: compared responses are told apart by all votes on the prompt,"
+            " weighted by reliability; thumbs count as they are."
+        ),
     )
     lengths: LengthConfig = Field(LengthConfig(), description="Token limits.")
 
@@ -83,7 +93,8 @@ class Kto(TuningStage):
 
     def run(self, config: KtoConfig, context: StageContext) -> StageResult:
         policy, reference = load_policy(config, context)
-        thumbs = read_thumbs(config.feedback, policy, config.lengths, context)
+        estimates = context.path(config.annotators) if config.annotators else None
+        thumbs = read_thumbs(config.feedback, policy, config.lengths, context, estimates)
         result = _train(config, policy, reference, thumbs, context)
         return _save(config, policy, result, thumbs, context)
 
@@ -123,19 +134,25 @@ def _note(values: Mapping[str, float]) -> str:
 
 
 class Mark(NamedTuple):
-    """What a record says of one of its responses: its name there, whether it is desirable, how much
-    that counts."""
+    """What is said of one of a record's responses: its name there, whether it is desirable, how
+    much that counts."""
 
+    record: Feedback
     response: str
     desirable: bool
     weight: float
 
 
 def read_thumbs(
-    reference: DataSpec, model: Language, lengths: LengthConfig, context: StageContext
+    reference: DataSpec,
+    model: Language,
+    lengths: LengthConfig,
+    context: StageContext,
+    estimates: Path | None = None,
 ) -> list[ThumbExample]:
-    """Tokenised thumbs, with what was left out counted. Raises DataError when nothing can be
-    used."""
+    """Tokenised thumbs, with what was left out counted. estimates: of annotators, by which the
+    responses of a prompt that were compared are told apart. Raises DataError when nothing can be
+    used, or an annotator who compares has no estimate."""
     from accord.feedback.formats.source import name_of
     from accord.learning.unpaired import ThumbExample
     from accord.runs.stages.judged import load_records
@@ -148,19 +165,15 @@ def read_thumbs(
     records, left_out = usable(read.records)
     marks: dict[str, tuple[Mark, int]] = {}
     examples = []
-    for number, record in enumerate(records):
-        marked, named = _marked(record), responses(record)
-        if not marked:
-            left_out[
-                "tie" if record.kind == "comparison" else f"{record.kind}: says no good and bad"
-            ] += 1
+    for number, marked in enumerate(_said(records, estimates, left_out, context)):
         for mark in marked:
-            response = named[mark.response]
+            response = responses(mark.record)[mark.response]
             if response.blank:
                 left_out["empty response"] += 1
                 continue
-            row = row_name(record, mark.response, marks)
-            examples.append(encoder.example(record.asked, response.content, response.finished, row))
+            row = row_name(mark.record, mark.response, marks)
+            asked = mark.record.asked
+            examples.append(encoder.example(asked, response.content, response.finished, row))
             marks[row] = mark, number
     if not examples:
         raise DataError(
@@ -196,6 +209,75 @@ def read_thumbs(
     ]
 
 
+def _said(
+    records: Sequence[Feedback],
+    estimates: Path | None,
+    left_out: Counter[str],
+    context: StageContext,
+) -> list[list[Mark]]:
+    """What each record marks; with estimates, instead of each comparison, every two responses that
+    the votes on their prompt tell apart. What marks nothing is counted."""
+    from accord.feedback.records import Comparison
+    from accord.runs.stages.answers import bad
+
+    said, compared = [], []
+    for record in records:
+        votes = estimates is not None and isinstance(record.choice, Comparison)
+        if votes:
+            compared.append(record)
+        if votes and not bad(record):
+            continue
+        said.append(_marked(record))
+        if not said[-1]:
+            kind = "tie" if record.kind == "comparison" else f"{record.kind}: says no good and bad"
+            left_out[kind] += 1
+    if estimates is None or not compared:
+        return said
+    pairs, undecided = _decided(compared, estimates)
+    ties = sum(r.choice.preferred is None for r in compared if isinstance(r.choice, Comparison))
+    context.say(
+        f"{len(compared):,} comparisons by all annotators together: {len(pairs):,} pairs of"
+        f" responses, {undecided:,} left undecided; {ties:,} ties count as votes"
+    )
+    if undecided:
+        left_out["pair that the annotators together leave undecided"] += undecided
+    return said + pairs
+
+
+def _decided(records: Sequence[Feedback], estimates: Path) -> tuple[list[list[Mark]], int]:
+    """(the marks of each two responses that the comparisons of their prompt tell apart, how many
+    they do not). A pair with doubt e counts 1 - 2e, as a soft label does."""
+    from accord.learning.judged_pairs import decided, labels_of
+    from accord.runs.stages.grouping import choice_of
+    from accord.runs.stages.judged import annotator_effects
+    from accord.runs.stages.usable import Response, prompt_key, responses
+
+    names = sorted({record.annotator for record in records})
+    effects, who = annotator_effects(estimates, names), {name: n for n, name in enumerate(names)}
+    numbers: dict[str, dict[Response, int]] = {}
+    first: dict[tuple[str, int], tuple[Feedback, str]] = {}
+    judgements: dict[str, list[Judgement]] = {}
+    for record in records:
+        key, places = prompt_key(record), {}
+        known = numbers.setdefault(key, {})
+        for name, response in responses(record).items():
+            places[name] = known.setdefault(response, len(known))
+            first.setdefault((key, places[name]), (record, name))
+        judged = choice_of(record, places, who[record.annotator])
+        judgements.setdefault(key, []).append(replace(judged, weight=record.weight))
+    labels = labels_of(list(judgements.values()), [len(numbers[k]) for k in judgements], effects)
+    marks, undecided = [], 0
+    for (key, of_prompt), p_KK in zip(judgements.items(), labels, strict=True):
+        for pair in decided(of_prompt, p_KK):
+            if not pair.clear():
+                undecided += 1
+                continue
+            weight = pair.weight * (1 - 2 * pair.doubt) / 2
+            ends = ((pair.better, True), (pair.worse, False))
+            marks.append([Mark(*first[key, n], good, weight) for n, good in ends])
+    return marks, undecided
+
+
 def _good_and_bad(examples: Sequence[Example], marks: Mapping[str, tuple[Mark, int]]) -> set[str]:
     """Rows of the responses that one record calls good and bad, since nothing of what made them
     differ is left."""
@@ -221,16 +303,17 @@ def _marked(record: Feedback) -> list[Mark]:
 
     choice = record.choice
     if isinstance(choice, Thumb):
-        return [Mark(record.options[0].id, choice.up, record.weight)]
+        return [Mark(record, record.options[0].id, choice.up, record.weight)]
     if isinstance(choice, Comparison) and choice.preferred is not None:
         sure = 1.0 if choice.probability is None else 2 * choice.probability - 1
         return [
-            Mark(o.id, o.id == choice.preferred, record.weight * sure / 2)
+            Mark(record, o.id, o.id == choice.preferred, record.weight * sure / 2)
             for o in record.options
             if sure
         ]
     if bad(record):
         return [
-            Mark(option.id, False, record.weight / len(record.options)) for option in record.options
+            Mark(record, option.id, False, record.weight / len(record.options))
+            for option in record.options
         ]
     return []
