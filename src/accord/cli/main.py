@@ -91,6 +91,47 @@ def report(run_dir: Path) -> None:
 
 
 @main.command()
+@click.argument(
+    "run_dir", metavar="RUN", type=click.Path(exists=True, file_okay=False, path_type=Path)
+)
+@click.option(
+    "--fail-on",
+    default="gamed,collapsed",
+    show_default=True,
+    help="Outcomes that fail: worked, gamed, collapsed, inconclusive, or none.",
+)
+@click.option(
+    "--require",
+    multiple=True,
+    metavar="'NAME <= NUMBER'",
+    help="What a measure must be shown to be, with its whole interval. Any number of times.",
+)
+@click.option("--measures", is_flag=True, help="List every measure with its interval and meaning.")
+@click.option("--json", "as_json", is_flag=True, help="For machines, measures included.")
+@click.option(
+    "--junit", type=click.Path(dir_okay=False, path_type=Path), help="Write a JUnit report too."
+)
+@guarded
+def verdict(
+    run_dir: Path,
+    fail_on: str,
+    require: tuple[str, ...],
+    measures: bool,
+    as_json: bool,
+    junit: Path | None,
+) -> None:
+    """Whether RUN worked or was gamed, by the rules on its evidence, which are applied anew.
+
+    \b
+    accord verdict runs/quickstart-1 --require 'ppo.win_rate >= 0.6' --require 'ppo.kl <= 10'
+    Exit codes: 0 fine, 3 an outcome of --fail-on or a requirement not met, 2 usage.
+    """
+    from accord.cli.verdict import show
+
+    show(run_dir, fail_on, require, as_json, junit, measures)
+
+
+@main.command()
 @click.argument("model")
 @click.option("--temperature", default=0.7, show_default=True, help="0 is greedy.")
 @click.option("--max-new-tokens", default=200, show_default=True, help="Longest reply, in tokens.")

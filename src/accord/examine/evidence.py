@@ -12,12 +12,22 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from accord.examine import best_of_n, kl, overoptimisation, text_measures, winrate
+from accord.examine import (
+    best_of_n,
+    exploits,
+    kl,
+    overoptimisation,
+    surface,
+    text_measures,
+    winrate,
+)
 from accord.examine.best_of_n import BestOfPoint
+from accord.examine.exploits import Search
 from accord.examine.kl import KL
 from accord.examine.overoptimisation import Fit
 from accord.examine.reward_card import RewardCard
 from accord.examine.rows import Samples, columns
+from accord.examine.surface import NullArm, Surface
 from accord.examine.text_measures import Shift, TextMeasures
 from accord.statistics.means import Estimate, clustered_mean, paired_difference
 from accord.statistics.significance import mcnemar
@@ -61,7 +71,8 @@ class ArmEvidence(_EvidenceModel):
     gold at the best earlier point, paired by prompt; length_share: share of the proxy gain left at
     equal length; finished_gain: share of finished responses minus the baseline's, paired;
     distinct_chance, unique_chance: how often texts would be as much less varied than the
-    baseline's, were both alike (`text_measures.exchanged`)."""
+    baseline's, were both alike (`text_measures.exchanged`); surface: its features; exploits: what
+    grew and is overpaid."""
 
     name: str
     method: str
@@ -73,6 +84,8 @@ class ArmEvidence(_EvidenceModel):
     unique_chance: float
     fit: Fit | None
     rose_and_fell: list[Shift]
+    surface: Surface
+    exploits: Search
     pairings: list[Pairing]
 
     @property
@@ -135,6 +148,7 @@ class Evidence(_EvidenceModel):
     arm_pairs: list[ArmPair]
     best_of: list[BestOfPoint]
     best_of_fit: Fit | None
+    null_arms: list[NullArm]
     reward_card: RewardCard | None
     annotators: list[AnnotatorEvidence]
     agreement: AgreementRow | None
@@ -166,7 +180,8 @@ def measure(
     }
     texts = [r for s in (baseline, *(p[-1][1] for p in samples.values())) for r in s.response]
     length = text_measures.equal_length([text_measures.words(t) for t in texts])
-    points, best_fit = _best_of(best_of_rows, baseline, best_of_sizes)
+    pool = columns(best_of_rows) if best_of_rows else None
+    points, best_fit = _best_of(pool, baseline, best_of_sizes)
     return Evidence(
         baseline_name="sft",
         baseline_gold=None if baseline.gold_B is None else clustered_mean(baseline.gold_B),
@@ -174,12 +189,13 @@ def measure(
         baseline_text=text_measures.measure(baseline, length),
         prompts=baseline.size,
         arms=[
-            _arm(name, arms[name].method, by_step, baseline, length)
+            _arm(name, arms[name].method, by_step, baseline, length, pool)
             for name, by_step in samples.items()
         ],
         arm_pairs=_arm_pairs({name: by_step[-1][1] for name, by_step in samples.items()}),
         best_of=points,
         best_of_fit=best_fit,
+        null_arms=[] if pool is None else surface.null_arms(pool),
         reward_card=reward_card,
         annotators=list(annotators),
         agreement=agreement,
@@ -188,7 +204,12 @@ def measure(
 
 
 def _arm(
-    name: str, method: str, by_step: list[tuple[int, Samples]], baseline: Samples, length: int
+    name: str,
+    method: str,
+    by_step: list[tuple[int, Samples]],
+    baseline: Samples,
+    length: int,
+    pool: Samples | None,
 ) -> ArmEvidence:
     points = [_point(step, samples, baseline, length) for step, samples in by_step]
     last = by_step[-1][1]
@@ -213,6 +234,12 @@ def _arm(
         unique_chance=unique,
         fit=_rl_fit(points, [samples for _, samples in by_step], baseline),
         rose_and_fell=text_measures.shifts(baseline.response, last.response),
+        surface=surface.measure(baseline, last, pool),
+        exploits=exploits.search(
+            baseline,
+            last,
+            [*(samples for _, samples in by_step[1:-1]), *([] if pool is None else [pool])],
+        ),
         pairings=_pairings(last, baseline, at),
     )
 
@@ -295,11 +322,10 @@ def _rl_fit(
 
 
 def _best_of(
-    rows: Rows, baseline: Samples, sizes: tuple[int, ...]
+    samples: Samples | None, baseline: Samples, sizes: tuple[int, ...]
 ) -> tuple[list[BestOfPoint], Fit | None]:
-    if not rows:
+    if samples is None:
         return [], None
-    samples = columns(rows)
     ids, counts = np.unique(samples.prompt_id_B, return_counts=True)
     if len(set(counts)) != 1:
         raise ValueError("best-of-n rows need the same number of samples for every prompt")

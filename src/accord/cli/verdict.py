@@ -1,0 +1,158 @@
+"""`accord verdict`: what a run's evidence says, what is required of it, for people and for CI."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+
+import click
+from pydantic import ValidationError
+
+from accord.cli.terminal import print_table, safe_text
+from accord.errors import GUARD_EXIT, ConfigError, DataError
+from accord.files import write_text
+
+if TYPE_CHECKING:
+    from accord.examine.evidence import Evidence
+    from accord.examine.measures import Checked, Measure
+    from accord.examine.verdict import Verdict
+
+OUTCOMES = ("worked", "gamed", "collapsed", "inconclusive")
+COLOURS = {"worked": "green", "gamed": "red", "collapsed": "red"}
+
+
+def show(
+    run_dir: Path,
+    fail_on: str,
+    require: Sequence[str],
+    as_json: bool,
+    junit: Path | None,
+    list_measures: bool,
+) -> None:
+    """Print the verdict; leaves with exit code 3 where it is one of `fail_on` or a requirement is
+    not met."""
+    from accord.examine.measures import measures, requirement, requirements_met
+    from accord.examine.verdict import decide
+
+    refused = outcomes(fail_on)
+    asked = [requirement(text) for text in require]
+    evidence, guard = evidence_of(run_dir)
+    found = measures(evidence)
+    verdict, results = decide(evidence, guard), requirements_met(asked, found)
+    failed = verdict.outcome in refused or not all(one.met for one in results)
+    if junit is not None:
+        write_text(junit, junit_xml(verdict, refused, results))
+    if as_json:
+        click.echo(json.dumps(as_data(verdict, results, found, failed), indent=1))
+    else:
+        _print(evidence, verdict, results, found if list_measures else {})
+    sys.exit(GUARD_EXIT if failed else 0)
+
+
+def outcomes(text: str) -> frozenset[str]:
+    """Names of outcomes divided by commas; "none" is none of them. Raises ConfigError."""
+    named = {part.strip() for part in text.split(",") if part.strip()} - {"none"}
+    if unknown := sorted(named - set(OUTCOMES)):
+        raise ConfigError(
+            f"there is no outcome {unknown[0]!r}", f"outcomes: {', '.join(OUTCOMES)}, or none"
+        )
+    return frozenset(named)
+
+
+def evidence_of(run_dir: Path) -> tuple[Evidence, str | None]:
+    """(evidence, why a guard stopped an arm) of a run's last examination. Raises DataError."""
+    from accord.examine.evidence import Evidence
+
+    if not (run_dir / "recipe.yaml").is_file():
+        raise DataError(
+            f"{run_dir} is not a run directory: recipe.yaml is missing",
+            "name a directory made by accord run",
+        )
+    files = sorted((run_dir / "stages").glob("*/evidence.json"))
+    if not files:
+        raise DataError(
+            f"{run_dir} holds no evidence: no examine stage has finished",
+            f"finish it with accord run --resume {run_dir}, or add an examine stage to its recipe",
+        )
+    try:
+        evidence = Evidence.model_validate_json(files[-1].read_text(encoding="utf-8"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise DataError(
+            f"{files[-1]} was written by another version: {place}: {first['msg']}",
+            f"remove {files[-1].parent} and examine again: accord run --resume {run_dir}",
+        ) from None
+    decided = files[-1].with_name("verdict.json")
+    known = json.loads(decided.read_text(encoding="utf-8")) if decided.is_file() else {}
+    return evidence, known.get("stopped_by_guard")
+
+
+def as_data(
+    verdict: Verdict, results: Sequence[Checked], found: Mapping[str, Measure], failed: bool
+) -> dict[str, Any]:
+    """For machines: the verdict's own fields, requirements, every measure, and whether it failed."""
+    return verdict.model_dump(mode="json") | {
+        "requirements": [one.model_dump(mode="json") for one in results],
+        "measures": {name: one.model_dump(mode="json") for name, one in found.items()},
+        "failed": failed,
+    }
+
+
+def junit_xml(verdict: Verdict, refused: frozenset[str], results: Sequence[Checked]) -> str:
+    """A JUnit report: a case per arm, which fails by its outcome, and one per requirement."""
+    suite = ElementTree.Element("testsuite", name="accord verdict")
+    failures = 0
+    for name, told, passed in [
+        *(
+            (f"arm {a.arm}", f"{a.outcome}: {a.reason}", a.outcome not in refused)
+            for a in verdict.arms
+        ),
+        *((one.requirement, one.how, one.met) for one in results),
+    ]:
+        case = ElementTree.SubElement(suite, "testcase", classname="verdict", name=safe_text(name))
+        if passed:
+            ElementTree.SubElement(case, "system-out").text = safe_text(told)
+        else:
+            failures += 1
+            ElementTree.SubElement(case, "failure", message=safe_text(told))
+    suite.set("tests", str(len(verdict.arms) + len(results)))
+    suite.set("failures", str(failures))
+    return ElementTree.tostring(suite, encoding="unicode") + "\n"
+
+
+def _print(
+    evidence: Evidence,
+    verdict: Verdict,
+    results: Sequence[Checked],
+    listed: Mapping[str, Measure],
+) -> None:
+    click.secho(verdict.outcome, bold=True, fg=COLOURS.get(verdict.outcome, "yellow"), nl=False)
+    click.echo(f": {safe_text(verdict.reason)}")
+    if verdict.stopped_by_guard:
+        click.echo(f"stopped by a guard: {safe_text(verdict.stopped_by_guard)}")
+    for arm, measured in zip(verdict.arms, evidence.arms, strict=True):
+        click.echo(f"\n{safe_text(arm.arm)} ({measured.method}): {arm.outcome}")
+        rows = [("yes" if rule.fired else "no", rule.name, rule.statement) for rule in arm.rules]
+        print_table(("fired", "rule", "evidence"), rows, right=())
+    if results:
+        click.echo("\nrequirements")
+        rows = [("met" if one.met else "NOT MET", one.requirement, one.how) for one in results]
+        print_table(("", "required", "found"), rows, right=())
+    if listed:
+        click.echo("\nmeasures")
+        print_table(
+            ("name", "value", "95 %", "n", "unit", "meaning"),
+            [_row(one) for one in listed.values()],
+            right=("value", "n"),
+        )
+
+
+def _row(one: Measure) -> tuple[str, ...]:
+    interval = "" if one.low is None else f"[{one.low:.3g}, {one.high:.3g}]"
+    count = "" if one.n is None else str(one.n)
+    return one.name, f"{one.value:.3g}", interval, count, one.unit, one.meaning

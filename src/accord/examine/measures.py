@@ -1,0 +1,240 @@
+"""Every number of the evidence under a name, with its definition, unit and interval; and what is
+asked of them."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict
+
+from accord.errors import ConfigError
+from accord.examine.evidence import ArmEvidence, Evidence
+from accord.statistics.means import Estimate
+from accord.validation import suggest
+
+
+@dataclass(frozen=True)
+class Definition:
+    """What a measure is: unit and meaning, in a line."""
+
+    unit: str
+    meaning: str
+
+
+ARM = {
+    "win_rate": Definition("share", "gold prefers it to the baseline, ties half"),
+    "gold_gain": Definition("gold reward", "gold less the baseline's, paired by prompt"),
+    "proxy_gain": Definition(
+        "proxy reward",
+        "reward model's score less the baseline's, paired by prompt",
+    ),
+    "late_drop": Definition(
+        "gold reward",
+        "gold at the last point less that at its best earlier point",
+    ),
+    "length_share": Definition(
+        "share",
+        "proxy gain that is left at equal length (Singhal et al. 2023)",
+    ),
+    "kl": Definition("nats per sequence", "KL(policy || reference) by the whole softmax"),
+    "kl_k1": Definition("nats per sequence", "the same by log pi - log ref of the samples"),
+    "kl_per_token": Definition("nats per token", "the exact KL over all sampled tokens"),
+    "tokens": Definition("tokens", "length of a response"),
+    "finished": Definition("share", "responses that ended by themselves"),
+    "finished_gain": Definition(
+        "share",
+        "finished responses less the baseline's, paired by prompt",
+    ),
+    "repeated": Definition("share", "4-grams of a response that were in it before"),
+    "distinct_1": Definition("share", "different words per word, at equal length"),
+    "distinct_2": Definition("share", "different bigrams per bigram, at equal length"),
+    "unique": Definition("share", "responses that are no copy of another"),
+    "carried": Definition("share", "gain that goes with the phrases that came to dominate"),
+    "exploits": Definition("number", "what grew and is paid beyond what gold explains"),
+}
+"""Measures of an arm at its last point, by the last part of their name."""
+REWARD = {
+    "accuracy": Definition("share", "held-out pairs that the reward model orders as people did"),
+    "gold_accuracy": Definition("share", "held-out pairs that it orders as gold does"),
+}
+LABELS = {
+    "alpha": Definition("coefficient", "Krippendorff's alpha of the labels"),
+    "strict": Definition("share", "two annotators agree on a strict pair"),
+    "ceiling": Definition("share", "accuracy against single labels that nothing can exceed"),
+}
+
+
+class Measure(BaseModel):
+    """A named number. low, high: its 95 % interval, n: independent units behind it; None where it
+    has none."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    value: float
+    low: float | None
+    high: float | None
+    n: int | None
+    unit: str
+    meaning: str
+
+
+def measures(evidence: Evidence) -> dict[str, Measure]:
+    """All that was measured, by name: ARM.NAME for arms (last point), ARM.surface.FEATURE,
+    best_of_N.NAME, reward.NAME, labels.NAME. What was not measurable is not there."""
+    named = [m for arm in evidence.arms for m in _of_arm(arm)]
+    for point in evidence.best_of:
+        prefix = f"best_of_{point.n}"
+        named += [
+            *_estimate(f"{prefix}.win_rate", point.win_rate, ARM["win_rate"]),
+            _number(f"{prefix}.kl_bound", point.kl_bound, ARM["kl"]),
+        ]
+    card = evidence.reward_card
+    if card is not None:
+        for name, definition in REWARD.items():
+            named += _estimate(f"reward.{name}", getattr(card, name), definition)
+    if evidence.agreement is not None:
+        for name, definition in LABELS.items():
+            value, low, high = getattr(evidence.agreement, name)
+            if value is not None:
+                named.append(
+                    Measure(
+                        name=f"labels.{name}",
+                        value=value,
+                        low=low,
+                        high=high,
+                        n=evidence.agreement.units,
+                        unit=definition.unit,
+                        meaning=definition.meaning,
+                    )
+                )
+    return {m.name: m for m in named}
+
+
+def _of_arm(arm: ArmEvidence) -> Iterator[Measure]:
+    last, text = arm.last, arm.last.text
+    estimates = {
+        "win_rate": last.win_rate,
+        "gold_gain": last.gold_gain,
+        "proxy_gain": last.proxy_gain,
+        "late_drop": arm.late_drop,
+        "length_share": arm.length_share,
+        "kl": last.kl.exact,
+        "kl_k1": last.kl.k1,
+        "tokens": text.tokens,
+        "finished": text.finished,
+        "finished_gain": arm.finished_gain,
+        "repeated": text.repeated,
+        "carried": arm.exploits.dominance.carried,
+    }
+    for name, estimate in estimates.items():
+        yield from _estimate(f"{arm.name}.{name}", estimate, ARM[name])
+    numbers = {
+        "kl_per_token": last.kl.per_token,
+        "distinct_1": text.distinct_1,
+        "distinct_2": text.distinct_2,
+        "unique": text.unique,
+        "exploits": float(len(arm.exploits.found)),
+    }
+    for name, value in numbers.items():
+        yield _number(f"{arm.name}.{name}", value, ARM[name])
+    for row in arm.surface.rows:
+        about = Definition(row.unit, f"surface feature of the responses: {row.feature}")
+        name = row.feature.replace(" ", "_")
+        yield _number(f"{arm.name}.surface.{name}", row.after, about)
+        yield from _estimate(f"{arm.name}.surface.{name}_change", row.change, about)
+
+
+def _estimate(name: str, estimate: Estimate | None, about: Definition) -> Iterator[Measure]:
+    if estimate is not None:
+        yield Measure(
+            name=name,
+            value=estimate.value,
+            low=estimate.low,
+            high=estimate.high,
+            n=estimate.n,
+            unit=about.unit,
+            meaning=about.meaning,
+        )
+
+
+def _number(name: str, value: float, about: Definition) -> Measure:
+    return Measure(
+        name=name,
+        value=value,
+        low=None,
+        high=None,
+        n=None,
+        unit=about.unit,
+        meaning=about.meaning,
+    )
+
+
+# --- requirements ---------------------------------------------------------------------------------
+COMPARISONS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
+_REQUIREMENT = re.compile(r"\s*([^\s<>=]+)\s*(<=|>=|<|>)\s*(\S+)\s*")
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """What a measure must be, such as `ppo.kl <= 10`."""
+
+    measure: str
+    comparison: str
+    bound: float
+
+    def __str__(self) -> str:
+        return f"{self.measure} {self.comparison} {self.bound:g}"
+
+
+class Checked(BaseModel):
+    """A requirement against what was measured. met: shown to hold (the whole interval, where there
+    is one, or the value); how: in words."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    requirement: str
+    met: bool
+    how: str
+
+
+def requirement(text: str) -> Requirement:
+    """`NAME <= NUMBER` (or >=, <, >). Raises ConfigError for anything else."""
+    parts = _REQUIREMENT.fullmatch(text)
+    try:
+        if parts is None:
+            raise ValueError(text)
+        share = 0.01 if parts[3].endswith("%") else 1.0
+        return Requirement(parts[1], parts[2], float(parts[3].removesuffix("%")) * share)
+    except ValueError:
+        raise ConfigError(
+            f"{text!r} is no requirement", "write NAME <= NUMBER, for example 'ppo.kl <= 10'"
+        ) from None
+
+
+def requirements_met(asked: Sequence[Requirement], found: Mapping[str, Measure]) -> list[Checked]:
+    """Each requirement against the measures. One that is only likely (the value holds, the interval
+    reaches across the bound) is not met: it says by how much. Raises ConfigError for a measure that
+    is not there."""
+    for one in asked:
+        if one.measure not in found:
+            raise ConfigError(
+                f"there is no measure {one.measure!r} in this evidence",
+                f"{suggest(one.measure, list(found))}`accord verdict RUN --measures` lists them",
+            )
+    return [_checked(one, found[one.measure]) for one in asked]
+
+
+def _checked(one: Requirement, measure: Measure) -> Checked:
+    compare = COMPARISONS[one.comparison]
+    holds = bool(compare(measure.value, one.bound))
+    ends = [end for end in (measure.low, measure.high) if end is not None]
+    shown = holds and all(compare(end, one.bound) for end in ends)
+    interval = f" [{measure.low:.3g}, {measure.high:.3g}]" if len(ends) == 2 else ""
+    doubt = "" if shown or not holds else ", which is not shown: its interval reaches the bound"
+    return Checked(
+        requirement=str(one), met=shown, how=f"it is {measure.value:.3g}{interval}{doubt}"
+    )
