@@ -12,11 +12,14 @@ from accord.models.causal_lm import CausalLM
 
 
 def ByteTokenizer(vocab_size: int = 64) -> PreTrainedTokenizerFast:
-    """A real fast tokenizer: one token per byte of a small alphabet; bos 0, eos 1, pad 2."""
+    """A real fast tokenizer: one token per byte of a small alphabet; bos 0, eos 1, pad 2. What the
+    alphabet leaves of `vocab_size` are tokens that no text has."""
     alphabet = [*"abcdefghijklmnopqrstuvwxyz.,!?'0123456789", "Ġ"]
     vocab = {"<bos>": 0, "<eos>": 1, "<pad>": 2, "<unk>": 3}
     for letter in alphabet[: vocab_size - len(vocab)]:
         vocab[letter] = len(vocab)
+    for index in range(len(vocab), vocab_size):
+        vocab[f"<{index}>"] = index
     raw = Tokenizer(models.BPE(vocab=vocab, merges=[], unk_token="<unk>"))
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     raw.decoder = decoders.ByteLevel()

@@ -291,6 +291,9 @@ def test_weights_that_do_not_fit_are_not_made_up(damage: str, tmp_path: Path) ->
     elif damage == "none":
         file.unlink()
     assert read_llama(tmp_path) is None
+    ByteTokenizer().save_pretrained(tmp_path)
+    with pytest.raises(ConfigError):
+        load_causal_lm(str(tmp_path))
 
 
 def test_nothing_to_load_is_said_clearly(tmp_path: Path) -> None:

@@ -242,7 +242,7 @@ def test_a_chat_model_stops_is_rewarded_and_saved_where_its_template_ends_a_repl
         assert example.response_ids[-1] == turn_end
         stream = pack([example.group])
         assert stream.token_ids_N[stream.last_R].tolist() == [turn_end]  # where its reward is read
-    saved = save_causal_lm(model, tmp_path / "model", half)
+    saved = save_causal_lm(model, tmp_path / "model", "float16" if half else "float32")
     settings = json.loads((saved / "generation_config.json").read_text())
     assert settings["eos_token_id"] == [model.tokenizer.eos_token_id, turn_end]
     again = load_causal_lm(str(saved))

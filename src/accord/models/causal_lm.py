@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,6 +24,7 @@ from accord.models.packed import (
     register_with_transformers,
 )
 from accord.text.packing import PackedStream
+from accord.text.tokenizer import id_count
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -64,13 +66,15 @@ class CausalLM:
     def hidden_size(self) -> int:
         return int(self.hf.config.get_text_config().hidden_size)
 
-    @property
+    @cached_property
     def vocab_size(self) -> int:
-        return int(self.head_weight.shape[0])
+        """Ids from 0 that the tokenizer has a token for. Models often have more rows, to fill up a
+        matrix: those are neither sampled nor scored, here as in the sampler."""
+        return min(int(self.head_weight.shape[0]), id_count(self.tokenizer))
 
     @property
     def head_weight(self) -> Tensor:
-        """Vocabulary projection [V, H]."""
+        """Vocabulary projection, one row per id, and perhaps some that no token has."""
         weight: Tensor = self.hf.get_output_embeddings().weight
         return weight
 
@@ -119,7 +123,7 @@ class CausalLM:
         """Vocabulary logits in fp32 [..., V], with the architecture's own scaling or
         soft-capping."""
         config = self.hf.config.get_text_config()
-        logits: Tensor = self.hf.get_output_embeddings()(hidden).float()
+        logits: Tensor = self.hf.get_output_embeddings()(hidden)[..., : self.vocab_size].float()
         if scaling := getattr(config, "logits_scaling", None):
             logits = logits / scaling
         if scale := getattr(config, "logit_scale", None):
@@ -140,7 +144,9 @@ class CausalLM:
             stream.score_at_S, hidden_NH
         )  # a gather with a cheap deterministic backward
         if self._plain_head:
-            return token_logprobs(hidden_SH, self.head_weight, stream.targets_S, temperature)
+            return token_logprobs(
+                hidden_SH, self.head_weight, stream.targets_S, temperature, self.vocab_size
+            )
         parts = zip(hidden_SH.split(CHUNK), stream.targets_S.split(CHUNK), strict=True)
         return torch.cat(
             [
@@ -176,7 +182,7 @@ class CausalLM:
         """Decodes about `rows` sequences at a time with the weights as they are now; make a new one
         when they change."""
         prepared = self._plain_head and self.limit is None and can_prepare(self.hf)
-        return LlamaDecoder(self.hf, rows) if prepared else self
+        return LlamaDecoder(self.hf, rows, self.vocab_size) if prepared else self
 
 
 def _has_plain_head(hf: Any) -> bool:

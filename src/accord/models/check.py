@@ -22,7 +22,7 @@ from accord.models.probe import (
 )
 from accord.text.encoding import Encoder
 from accord.text.packing import PromptGroup
-from accord.text.tokenizer import FileTokenizer
+from accord.text.tokenizer import FileTokenizer, id_count
 
 LONG, SPARE = 300, 16
 """Tokens of the longest sequence probed: at least LONG, and SPARE more than a window holds."""
@@ -81,10 +81,10 @@ def check_model(reference: str) -> ModelReport:
     """Load and examine a model; raises ConfigError or RunError when it is not usable."""
     model = load_causal_lm(reference, verify=False)
     tokenizer: Any = model.tokenizer
-    if len(tokenizer) > model.vocab_size:
+    rows = int(model.head_weight.shape[0])
+    if id_count(tokenizer) > rows:
         raise ConfigError(
-            f"{reference}: the tokenizer has {len(tokenizer)} tokens, the model knows "
-            f"{model.vocab_size}",
+            f"{reference}: the tokenizer has {id_count(tokenizer)} tokens, the model knows {rows}",
             "use the tokenizer the model was trained with, or enlarge the model's embeddings",
         )
     names = {"bos": tokenizer.bos_token, "eos": tokenizer.eos_token, "pad": tokenizer.pad_token}
@@ -116,7 +116,7 @@ def _check_tokenizer(model: CausalLM) -> None:
         return
     from transformers import AutoTokenizer
 
-    theirs = AutoTokenizer.from_pretrained(own.folder)
+    theirs = AutoTokenizer.from_pretrained(own.folder, trust_remote_code=False)
     found = [t.encode(TEXT + str(t.eos_token), add_special_tokens=False) for t in (own, theirs)]
     if own.chat_template is not None:
         found += [
@@ -187,6 +187,11 @@ def _example(model: CausalLM) -> str:
 def _notes(model: CausalLM) -> list[str]:
     tokenizer: Any = model.tokenizer
     notes = []
+    if spare := int(model.head_weight.shape[0]) - model.vocab_size:
+        notes.append(
+            f"{spare:,} rows of its vocabulary belong to no token: accord neither samples nor "
+            "scores them"
+        )
     if tokenizer.bos_token_id is None and tokenizer.chat_template is None:
         notes.append("there is no BOS token: plain-text prompts must hold at least one token")
     if tokenizer.decode(tokenizer.encode(TEXT, add_special_tokens=False)).strip() != TEXT:

@@ -34,12 +34,13 @@ class Decoder(Protocol):
 
 
 class LlamaDecoder:
-    """See the module. `rows`: about how many are decoded at a time (a hint for the layout)."""
+    """See the module. `rows`: about how many are decoded at a time (a hint for the layout);
+    `vocabulary`: ids that may be drawn."""
 
     @torch.no_grad()
-    def __init__(self, lm: LlamaLM, rows: int) -> None:
+    def __init__(self, lm: LlamaLM, rows: int, vocabulary: int) -> None:
         self.body: LlamaBody = lm.base_model
-        self.head = _Product(lm.get_output_embeddings(), rows=rows)
+        self.head = _Product(lm.get_output_embeddings(), rows=rows, most=vocabulary)
         self.products: dict[tuple[nn.Module, ...], _Product] = {}
         for layer in self.body.layers:
             attention, mlp = layer.self_attn, layer.mlp
@@ -109,15 +110,18 @@ class DecodingOps:
 
 
 class _Product:
-    """x -> x W^T + b for several layers with the same input, their outputs side by side."""
+    """x -> x W^T + b for several layers with the same input, their outputs side by side; `most` of
+    them, from the first."""
 
-    def __init__(self, *layers: nn.Module, rows: int) -> None:
+    def __init__(self, *layers: nn.Module, rows: int, most: int | None = None) -> None:
         parts = [_weight(layer) for layer in layers]
         biases = [bias for _, bias in parts if bias is not None]
         self.widths = [weight.shape[0] for weight, _ in parts]
-        self.bias = torch.cat(biases) if biases else None
+        self.bias = torch.cat(biases)[:most] if biases else None
         weight = torch.cat([weight for weight, _ in parts]) if len(parts) > 1 else parts[0][0]
-        self.weight = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), rows)
+        self.weight = torch.ops.mkldnn._reorder_linear_weight(
+            weight.detach()[:most].contiguous(), rows
+        )
 
     def __call__(self, x: Tensor) -> Tensor:
         found: Tensor = torch.ops.mkldnn._linear_pointwise(

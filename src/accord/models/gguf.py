@@ -148,12 +148,15 @@ def _load(file: Path, dtype: torch.dtype) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(file.parent), gguf_file=file.name)
+        tokenizer = AutoTokenizer.from_pretrained(
+            str(file.parent), gguf_file=file.name, trust_remote_code=False
+        )
         # Without dequantize=True the model stays marked as quantised and refuses to be saved or
         # trained.
         model = AutoModelForCausalLM.from_pretrained(
             str(file.parent),
             gguf_file=file.name,
+            trust_remote_code=False,
             dtype=dtype,
             quantization_config=GgufConfig(dequantize=True),
         )
@@ -170,9 +173,9 @@ def _load_copy(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     model: Any = AutoModelForCausalLM.from_pretrained(
-        str(folder), dtype=dtype, use_safetensors=True
+        str(folder), dtype=dtype, use_safetensors=True, trust_remote_code=False
     )
-    return model.eval(), AutoTokenizer.from_pretrained(str(folder))
+    return model.eval(), AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
 
 
 @torch.no_grad()

@@ -79,7 +79,9 @@ def load_causal_lm(reference: str, device: str = "cpu", verify: bool = True) -> 
     try:
         hf = read_llama(Path(location)) or load_model(location)
         tokenizer = load_tokenizer(location)
-    except (OSError, ValueError, SafetensorError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
         raise ConfigError(
             f"cannot load a causal LM from {reference!r}: {str(error).splitlines()[0]}",
             "name a directory with config.json, model.safetensors and a tokenizer, or a Hub "

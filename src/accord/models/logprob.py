@@ -31,15 +31,22 @@ def _chunks(rows: int, vocabulary: int) -> list[slice]:
 
 
 class _TokenLogProb(torch.autograd.Function):
-    """log softmax(h W^T / temperature)[target] per row, with the gradient in closed form.
+    """log softmax(h W^T / temperature)[target] per row, with the gradient in closed form; the
+    softmax is over the first `vocabulary` rows of W.
 
     Of a frozen head the slope of every row, (W[target] - E[W]) / temperature, is all that is kept.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, hidden_SH: Tensor, weight_VH: Tensor, targets_S: Tensor, temperature: float
+        ctx: Any,
+        hidden_SH: Tensor,
+        table: Tensor,
+        targets_S: Tensor,
+        temperature: float,
+        vocabulary: int,
     ) -> Tensor:
+        weight_VH = table[:vocabulary]
         logp_S = hidden_SH.new_empty(hidden_SH.shape[0])
         moves, learns = ctx.needs_input_grad[:2]
         keep = hidden_SH.shape[0] * weight_VH.shape[0] <= KEEP_ELEMENTS and learns
@@ -57,21 +64,23 @@ class _TokenLogProb(torch.autograd.Function):
             elif slope_SH is not None:
                 torch.mm(chances, weight_VH, out=slope_SH[part])
         if slope_SH is None:
-            ctx.save_for_backward(hidden_SH, weight_VH, targets_S)
+            ctx.save_for_backward(hidden_SH, table, targets_S)
         else:
             slope_SH.neg_().add_(F.embedding(targets_S, weight_VH)).div_(temperature)
             ctx.save_for_backward(slope_SH)
-        ctx.temperature = temperature
+        ctx.temperature, ctx.vocabulary = temperature, vocabulary
         return logp_S
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor | None, None, None, None]:
         if not ctx.needs_input_grad[1]:
-            return ctx.saved_tensors[0] * grads[0][:, None], None, None, None
-        hidden_SH, weight_VH, targets_S = ctx.saved_tensors
+            return ctx.saved_tensors[0] * grads[0][:, None], None, None, None, None
+        hidden_SH, table, targets_S = ctx.saved_tensors
+        weight_VH = table[: ctx.vocabulary]
         kept, ctx.kept = ctx.kept, []  # used up in place; a second backward pass makes them again
-        grad_hidden, place = torch.empty_like(hidden_SH), preallocated_grad(weight_VH)
-        grad_weight = torch.zeros_like(weight_VH) if place is None else place
+        grad_hidden, place = torch.empty_like(hidden_SH), preallocated_grad(table)
+        grad_table = torch.zeros_like(table) if place is None else place
+        grad_weight = grad_table[: ctx.vocabulary]
         for index, part in enumerate(_chunks(hidden_SH.shape[0], weight_VH.shape[0])):
             chances = (
                 kept[index]
@@ -83,7 +92,7 @@ class _TokenLogProb(torch.autograd.Function):
             grad_logits.scatter_add_(1, targets_S[part, None], scale)
             torch.mm(grad_logits, weight_VH, out=grad_hidden[part])
             grad_weight.addmm_(grad_logits.t(), hidden_SH[part])
-        return grad_hidden, grad_weight if place is None else None, None, None
+        return grad_hidden, grad_table if place is None else None, None, None, None
 
 
 def _logits(hidden: Tensor, weight: Tensor, temperature: float) -> Tensor:
@@ -94,13 +103,20 @@ def _logits(hidden: Tensor, weight: Tensor, temperature: float) -> Tensor:
 
 
 def token_logprobs(
-    hidden_SH: Tensor, weight_VH: Tensor, targets_S: Tensor, temperature: float = 1.0
+    hidden_SH: Tensor,
+    weight_VH: Tensor,
+    targets_S: Tensor,
+    temperature: float = 1.0,
+    vocabulary: int | None = None,
 ) -> Tensor:
     """Log-probability (nats) of each target under softmax(h W^T / temperature): [S].
 
-    Differentiable in `hidden_SH` and `weight_VH`. Plain linear heads only; see `CausalLM.logprobs`.
+    The softmax is over the first `vocabulary` rows of W (all, if None). Differentiable in
+    `hidden_SH` and `weight_VH`. Plain linear heads only; see `CausalLM.logprobs`.
     """
     spare = round_up_rows(hidden_SH.shape[0]) - hidden_SH.shape[0]
     rows_SH, targets_S = F.pad(hidden_SH, (0, 0, 0, spare)), F.pad(targets_S, (0, spare))
-    found: Tensor = _TokenLogProb.apply(rows_SH, weight_VH, targets_S, temperature)  # type: ignore[no-untyped-call]
+    found: Tensor = _TokenLogProb.apply(  # type: ignore[no-untyped-call]
+        rows_SH, weight_VH, targets_S, temperature, vocabulary or weight_VH.shape[0]
+    )
     return found[: hidden_SH.shape[0]]

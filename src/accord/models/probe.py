@@ -36,6 +36,7 @@ def check_same(model: CausalLM, other: CausalLM, bound: float = SAME_BOUND) -> f
     machine nothing is rounded between writing and reading), or where the tokenizers read a text
     differently.
     """
+    _check_tokenizers(model, other)
     if model.adapter is None and other.adapter is None:
         _check_weights(model, other)
     stream = pack([probe_group(model)])
@@ -47,15 +48,22 @@ def check_same(model: CausalLM, other: CausalLM, bound: float = SAME_BOUND) -> f
             f"are {worst:.3g} nats off (the bound is {bound:g})",
             KEPT,
         )
-    texts = [TEXT, TEXT + str(model.tokenizer.eos_token)]
-    for text in texts:
+    return worst
+
+
+def _check_tokenizers(model: CausalLM, other: CausalLM) -> None:
+    for text in (TEXT, TEXT + str(model.tokenizer.eos_token)):
         one, two = (m.tokenizer.encode(text, add_special_tokens=False) for m in (model, other))
         if one != two:
             raise RunError(
                 f"the saved tokenizer reads {text!r} as {two}, the one in memory as {one}",
                 KEPT,
             )
-    return worst
+    if model.vocab_size != other.vocab_size:
+        raise RunError(
+            f"the saved tokenizer has {other.vocab_size} ids, the one in memory {model.vocab_size}",
+            KEPT,
+        )
 
 
 def _check_weights(model: CausalLM, other: CausalLM) -> None:

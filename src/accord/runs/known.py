@@ -156,9 +156,7 @@ def on_hub(name: str, kind: str) -> bool | None:
 @cache
 def _read(name: str, location: str) -> KnownModel:
     """Shape, tokenizer and context of a model on this disk."""
-    import torch
-
-    from accord.models.huggingface import load_tokenizer
+    from accord.models.huggingface import empty_model, load_config, load_tokenizer
     from accord.models.lengths import context_of
     from accord.models.llama_files import empty_llama, read_config
     from accord.text.language import ReadLanguage
@@ -171,12 +169,9 @@ def _read(name: str, location: str) -> KnownModel:
             own.max_position_embeddings,
         )
     else:
-        from transformers import AutoConfig, AutoModelForCausalLM
-
         try:
-            config = AutoConfig.from_pretrained(location, local_files_only=True)
-            with torch.device("meta"):
-                model = AutoModelForCausalLM.from_config(config)
+            config = load_config(location, local_only=True)
+            model = empty_model(config)
         except (OSError, ValueError, KeyError) as error:
             raise ConfigError(
                 f"{name!r} is not a causal LM that transformers knows:"
@@ -261,7 +256,6 @@ def _check_targets(targets: str | Sequence[str], location: str) -> None:
 
 @cache
 def _modules_for_lora(location: str) -> tuple[str, ...]:
-    import torch
     from torch import nn
 
     from accord.models.llama_files import empty_llama, read_config
@@ -270,12 +264,9 @@ def _modules_for_lora(location: str) -> tuple[str, ...]:
     if own is not None:
         model: Any = empty_llama(own)
     else:
-        from transformers import AutoConfig, AutoModelForCausalLM
+        from accord.models.huggingface import empty_model, load_config
 
-        with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(
-                AutoConfig.from_pretrained(location, local_files_only=True)
-            )
+        model = empty_model(load_config(location, local_only=True))
     return tuple(
         name
         for name, module in model.named_modules()

@@ -80,6 +80,10 @@ class FileTokenizer:
     def __len__(self) -> int:
         return int(self.raw.get_vocab_size(with_added_tokens=True))
 
+    def get_vocab(self) -> dict[str, int]:
+        """Every token's id, added ones included."""
+        return dict(self.raw.get_vocab(with_added_tokens=True))
+
     def __getattr__(self, name: str) -> Any:
         """The special tokens and their ids."""
         special = name.removesuffix("_id")
@@ -158,6 +162,11 @@ class FileTokenizer:
         )
         if self.chat_template is not None:
             (folder / TEMPLATE).write_text(self.chat_template, encoding="utf-8")
+
+
+def id_count(tokenizer: Any) -> int:
+    """One more than the highest id that `tokenizer` (ours or transformers') has a token for."""
+    return 1 + max(int(index) for index in tokenizer.get_vocab().values())
 
 
 def read_tokenizer(folder: Path, model_kind: str) -> FileTokenizer | None:

@@ -137,7 +137,7 @@ def _new_model(config: PretrainConfig, tokenizer_folder: Path, context: StageCon
 
     from accord.models.causal_lm import CausalLM
 
-    tokenizer = AutoTokenizer.from_pretrained(str(tokenizer_folder))
+    tokenizer = AutoTokenizer.from_pretrained(str(tokenizer_folder), trust_remote_code=False)
     shape = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=config.hidden,
