@@ -76,10 +76,15 @@ declare("tokens", "tokens", 0, INF, "real tokens processed in this step, padding
 # --- supervised -----------------------------------------------------------------------------------
 declare("loss_tok", "nats/token", 0, 50, "mean negative log-likelihood per scored token")
 declare("heldout_loss_tok", "nats/token", 0, 50, "the same on held-out examples")
+declare("heldout_loss", "nats", -INF, INF, "the objective on what was kept aside")
 # --- reward ---------------------------------------------------------------------------------------
 declare("judgement_nll", "nats/judgement", 0, INF, "mean negative log-likelihood of a judgement")
 declare(
-    "heldout_agreement", "share", 0, 1, "held-out strict pairs ordered as judged; chance is 0.5"
+    "heldout_agreement",
+    "share",
+    0,
+    1,
+    "held-out strict pairs ordered as judged, or of thumbs good before bad ones; chance is 0.5",
 )
 declare("member", "index", 0, INF, "ensemble member being trained")
 # --- preference -----------------------------------------------------------------------------------

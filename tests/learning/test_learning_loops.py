@@ -11,7 +11,7 @@ import pytest
 import torch
 from on_policy_toys import make
 
-from accord.errors import DataError, RunError
+from accord.errors import ConfigError, DataError, RunError
 from accord.learning.calibration import fit_centre, fit_temperature
 from accord.learning.judged_batch import JudgedBatch
 from accord.learning.judgements import AnnotatorEffects, JudgedGroup, Judgement, strict_pairs
@@ -23,6 +23,7 @@ from accord.learning.order import EpochOrder
 from accord.learning.preference import (
     Pair,
     PreferenceSettings,
+    preference_evaluation,
     preference_step,
     reference_logprobs,
     train_preference,
@@ -97,7 +98,7 @@ class StoppingSession(LocalSession):
         where: str = "",
     ) -> None:
         super().end_step(step, total, values, state, where)
-        if step == self.at:
+        if len(self.history) == self.at:
             self.saved = state()
             raise Stop
 
@@ -495,3 +496,86 @@ def test_a_tie_is_half_an_agreement(monkeypatch: pytest.MonkeyPatch) -> None:
     assert values["preference_agreement"] == pytest.approx((1 + 3 * 0.5) / 5)
     assert values["preference_margin"] == pytest.approx(0.2)
     assert values["chosen_shift"] == pytest.approx(0.0, abs=1e-4)
+
+
+WATCHED: dict[str, Any] = {"epochs": 4, "batch": 6, "learning_rate": 0.05, "warmup": 0.0, "evaluate_every": 2}  # fmt: skip
+TRAINERS: dict[str, tuple[Callable[[], Any], Callable[..., Any], Callable[..., Any], Callable[..., Any]]] = {
+    "supervised": (
+        tiny_llama,
+        lambda m, s, **more: train_supervised(
+            m, EXAMPLES[4:], SupervisedSettings(**WATCHED | more), s, EXAMPLES[:4]
+        ),
+        lambda m: heldout_loss(m, EXAMPLES[:4]),
+        lm_weights,
+    ),
+    "preference": (
+        tiny_llama,
+        lambda m, s, **more: train_preference(
+            m, freeze(tiny_llama()), PAIRS[4:], PreferenceSettings(**WATCHED | more), s, heldout=PAIRS[:4]
+        ),
+        lambda m: preference_evaluation(
+            m, PAIRS[:4], reference_logprobs(m, freeze(tiny_llama()), PAIRS[:4], 999), PreferenceSettings(**FAST)
+        )["heldout_loss"],
+        lm_weights,
+    ),
+    "unpaired": (
+        tiny_llama,
+        lambda m, s, **more: train_unpaired(
+            m, freeze(tiny_llama()), THUMBS[6:], UnpairedSettings(**WATCHED | more), s, heldout=THUMBS[:6]
+        ),
+        None,
+        lm_weights,
+    ),
+    "reward": (
+        reward_model,
+        lambda m, s, **more: train_reward(
+            m, JUDGED[4:], RewardSettings(**WATCHED | more), EFFECTS, s, JUDGED[:4]
+        ),
+        None,
+        lambda m: [p for member in m.members for p in member.parameters()],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TRAINERS)
+def test_the_best_weights_are_kept_and_a_training_that_gains_nothing_stops(name: str) -> None:
+    build, train, measure, weights = TRAINERS[name]
+    column = "heldout_loss_tok" if name == "supervised" else "heldout_loss"
+    session = LocalSession()
+    model = build()
+    result = train(model, session, keep_best=True, patience=1)
+    by_member: dict[float, list[dict[str, float]]] = {}
+    for row in session.history:
+        by_member.setdefault(row.get("member", 0.0), []).append(row)
+    for rows in by_member.values():
+        found = [row[column] for row in rows if column in row]
+        assert column in rows[-1]
+        # Only the last evaluation may bring no lower loss: the training ends with it.
+        assert found[:-1] == sorted(set(found[:-1]), reverse=True)
+    if measure is not None:
+        (rows,) = by_member.values()
+        best = min(row[column] for row in rows if column in row)
+        assert measure(model) == pytest.approx(best, abs=1e-5)
+        assert result.heldout_loss == best
+    assert result.steps == len(session.history)
+    assert_resume_is_exact(build, lambda m, s: train(m, s, keep_best=True, patience=1), weights)
+
+
+@pytest.mark.parametrize("name", TRAINERS)
+@pytest.mark.parametrize("steps", [1, 5, 40])
+def test_max_steps_takes_the_place_of_epochs(name: str, steps: int) -> None:
+    build, train, _, _ = TRAINERS[name]
+    model, session = build(), LocalSession()
+    assert train(model, session, max_steps=steps, schedule="wsd", decay=0.5).steps == len(
+        session.history
+    )
+    members = len({row.get("member", 0) for row in session.history})
+    assert len(session.history) == steps * members
+    last = [row["learning_rate"] for row in session.history][-1]
+    assert last == pytest.approx(0.05 / max(1, round(steps / 2)))
+
+
+@pytest.mark.parametrize("name", ["keep_best", "patience"])
+def test_what_needs_held_out_measures_says_so(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"{name} needs held-out measures"):
+        SupervisedSettings(learning_rate=1e-3, **{name: 1})

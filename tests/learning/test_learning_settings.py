@@ -31,13 +31,14 @@ TWO = {
 POSITIVE = {
     *("learning_rate", "value_learning_rate", "annotator_rate", "adam_eps", "epochs"),
     *("temperature", "clip", "clip_high", "value_clip", "kl_target"),
-    *("sampler_bound", "beta", "desirable_weight", "undesirable_weight"),
+    *("decay", "sampler_bound", "beta", "desirable_weight", "undesirable_weight"),
 }
 """Numbers that 0 would make meaningless. No number but a score may be negative."""
 MOST = {
     "learning_rate": 1.0, "value_learning_rate": 1.0, "annotator_rate": 1.0, "final_share": 1.0,
     "lam": 1.0, "min_unique": 1.0,
 }  # fmt: skip
+MOST["decay"] = 1.0
 BELOW = {"warmup": 1.0, "adam_beta2": 1.0, "label_smoothing": 0.5}
 
 

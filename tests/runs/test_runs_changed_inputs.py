@@ -122,7 +122,7 @@ stages:
     kind: sft
     model: accord:nano-base
     data: demos.jsonl
-    heldout: 2
+    evaluation: 2
     batch: 2
     epochs: {epochs}
     learning_rate: 1.0e-4

@@ -77,7 +77,9 @@ def recipe_of(folder: Path, stages: str, head: str = "") -> recipes.Recipe:
 
 
 DPO = "  dpo: {{kind: dpo, model: {model}, feedback: {feedback}, learning_rate: 1.0e-3{more}}}"
-SFT = "  sft: {{kind: sft, model: {model}, data: {data}, heldout: 2, learning_rate: 1.0e-3{more}}}"
+SFT = (
+    "  sft: {{kind: sft, model: {model}, data: {data}, evaluation: 2, learning_rate: 1.0e-3{more}}}"
+)
 PPO = "  ppo: {{kind: ppo, model: {model}, prompts: {prompts}, {scores}, prompts_per_step: 8, learning_rate: 1.0e-3{more}}}"
 
 
@@ -127,7 +129,7 @@ REFUSED = {
     "an adapter on an adapter": (dpo(model="adapter", more=", lora: {rank: 2}"), r"'adapter' carries an adapter already", "accord models merge adapter OUT"),
     "a target that matches nothing": (dpo(more=", lora: {targets: [q_porj]}"), r"'q_porj' matches no module", 'did you mean "q_proj"'),
     "a generation config that cannot be saved": (sft(model="sampler", more=", lora: {rank: 2}"), r"generation_config\.json cannot be saved .*temperature", "do_sample: true"),
-    "fewer demonstrations than are kept aside": (sft(more=", epochs: 1").replace("heldout: 2", "heldout: 30"), "30 are to be kept aside", "lower heldout"),
+    "fewer demonstrations than are kept aside": (sft(more=", epochs: 1").replace("evaluation: 2", "evaluation: 30"), "30 are to be kept aside", "lower evaluation"),
 }  # fmt: skip
 
 

@@ -184,7 +184,7 @@ def test_a_round_of_online_dpo_and_of_best_of_n_distillation(tmp_path: Path, pai
         + f"  one: {{kind: score, model: 'accord:nano-base', {scored}}}\n"
         + "  dpo: {kind: dpo, model: 'accord:nano-base', feedback: stage:one/feedback, learning_rate: 1.0e-3, batch: 4, epochs: 6}\n"
         + f"  two: {{kind: score, model: stage:dpo, {scored}}}\n"
-        + "  best: {kind: sft, model: stage:dpo, data: stage:two/demonstrations, learning_rate: 1.0e-3, batch: 3, heldout: 1}\n",
+        + "  best: {kind: sft, model: stage:dpo, data: stage:two/demonstrations, learning_rate: 1.0e-3, batch: 3, evaluation: 1}\n",
     )
     first, second = (
         json.loads((run_dir / f"stages/{n}/result.json").read_text())["values"]

@@ -127,7 +127,7 @@ SMALL = [
     "data.sft=160",
     "data.prompts=120",
     "data.evaluation=16",
-    "sft.heldout=20",
+    "sft.evaluation=20",
     "sft.batch=16",
 ]
 ARMS = {

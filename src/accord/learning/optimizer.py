@@ -169,11 +169,15 @@ def schedule_share(settings: OptimizerSettings, step: int, total: int) -> float:
     if settings.schedule == "constant":
         return 1.0
     progress = (step - warmup) / max(1, total - warmup)
-    fall = (
-        1 - progress
-        if settings.schedule == "linear"
-        else 0.5 * (1 + torch.cos(torch.tensor(progress * torch.pi)).item())
-    )
+    if settings.schedule == "linear":
+        fall = 1 - progress
+    elif settings.schedule == "wsd":
+        falling = max(1, round(settings.decay * total))
+        fall = min(1.0, (total - step) / falling)
+    else:
+        if settings.schedule == "cosine_restarts":
+            progress = progress * (settings.restarts + 1) % 1
+        fall = 0.5 * (1 + torch.cos(torch.tensor(progress * torch.pi)).item())
     return settings.final_share + (1 - settings.final_share) * fall
 
 

@@ -17,7 +17,7 @@ from accord.learning.session import Session
 from accord.learning.settings import PreferenceSettings
 from accord.learning.weights import check_doubt, check_weight, counting, total
 from accord.models.causal_lm import CausalLM
-from accord.text.packing import Mask, PromptGroup, micro_batches, pack
+from accord.text.packing import Mask, PackedStream, PromptGroup, micro_batches, pack
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,15 @@ class Pair:
 
 @dataclass(frozen=True)
 class PreferenceResult:
-    """Mean loss and agreement of the last step; tokens processed in training."""
+    """Mean loss and agreement of the last step, and on pairs kept aside where there are any; tokens
+    processed in training."""
 
     steps: int
     tokens: int
     loss: float
     agreement: float
+    heldout_loss: float | None = None
+    heldout_agreement: float | None = None
 
 
 def train_preference(
@@ -76,45 +79,63 @@ def train_preference(
     on_step: Callable[[int, int], object] | None = None,
     world: World = ALONE,
     seed: int = 0,
+    heldout: Sequence[Pair] = (),
 ) -> PreferenceResult:
-    """Tune `policy` in place on those of the `pairs` that count.
+    """Tune `policy` in place on those of the `pairs` that count; `heldout` are only measured.
 
     `reference` is the frozen model the KL is measured against; None switches the policy's adapter
     off instead. Its log-probabilities are computed once (never for SimPO and ORPO, which have no
     reference). `on_step(step, total)` is called after each update. `seed`: of the order of the
     pairs.
     """
-    pairs = counting(pairs)
+    pairs, heldout = counting(pairs), counting(heldout)
     if not pairs:
         raise DataError(
             "there is nothing to learn from: 0 strict pairs", "ties alone cannot train DPO"
         )
     if settings.loss == "robust" and (
-        open_ := [p.row for p in pairs if _doubt(p, settings) >= 0.5]
+        open_ := [p.row for p in [*pairs, *heldout] if _doubt(p, settings) >= 0.5]
     ):
         raise DataError(
             f"pair {open_[0]!r}: either response may be the better one, which robust DPO"
             " cannot use",
             "leave such pairs out, or choose the loss sigmoid",
         )
-    if settings.loss in REFERENCE_FREE:
-        reference_P2 = torch.zeros(len(pairs), 2)
-    else:
-        reference_P2 = reference_logprobs(
-            policy, reference, pairs, settings.micro_batch_tokens, world
-        )
+    reference_P2, heldout_P2 = (
+        torch.zeros(len(some), 2)
+        if settings.loss in REFERENCE_FREE or not some
+        else reference_logprobs(policy, reference, some, settings.micro_batch_tokens, world)
+        for some in (pairs, heldout)
+    )
 
     def gradient(rows: Sequence[int]) -> tuple[Values, int]:
         return preference_step(
             policy, [pairs[r] for r in rows], reference_P2[list(rows)], settings, world
         )
 
+    def evaluate() -> Values:
+        return preference_evaluation(policy, heldout, heldout_P2, settings, world)
+
     start = {"loss": float("nan"), "preference_agreement": 0.5}
     done = train_rows(
-        policy, len(pairs), settings, session, gradient, start, on_step, world=world, seed=seed
+        policy,
+        len(pairs),
+        settings,
+        session,
+        gradient,
+        start,
+        on_step,
+        evaluate if heldout else None,
+        world=world,
+        seed=seed,
     )
     return PreferenceResult(
-        done.steps, done.tokens, done.values["loss"], done.values["preference_agreement"]
+        done.steps,
+        done.tokens,
+        done.values["loss"],
+        done.values["preference_agreement"],
+        done.heldout.get("heldout_loss"),
+        done.heldout.get("heldout_agreement"),
     )
 
 
@@ -153,37 +174,75 @@ def preference_step(
         "tokens": 0.0,
     }
     for start, end in micro_batches(groups, settings.micro_batch_tokens):
-        stream = pack(groups[start:end]).to(policy.device)
-        logp_S = policy.logprobs(stream)
-        chosen_B, rejected_B = stream.sum_by_response(logp_S).view(-1, 2).unbind(1)
-        ref_chosen_B, ref_rejected_B = reference_B2[start:end].to(policy.device).unbind(1)
-        part = mine[start:end]
-        doubt_B = torch.tensor([_doubt(p, settings) for p in part]).to(logp_S)
-        weight_B = torch.tensor([p.weight for p in part]).to(logp_S)
-        lengths_B2 = stream.scored_R.view(-1, 2).to(logp_S)
-        numbers = losses.PairLogprobs(
-            chosen_B, rejected_B, ref_chosen_B, ref_rejected_B, *lengths_B2.unbind(1)
-        )
-        loss_B = losses.preference(
-            numbers, settings.loss, settings.strength, doubt_B, settings.gamma
-        )
+        part, stream = mine[start:end], pack(groups[start:end]).to(policy.device)
+        numbers = _logprobs(policy, stream, reference_B2[start:end])
+        weight_B = torch.tensor([p.weight for p in part]).to(numbers.chosen_B)
+        loss_B = _losses(numbers, part, settings)
         loss = (weight_B * loss_B).sum() / counted
         if settings.nll_weight:
-            loss = loss - settings.nll_weight * (weight_B * chosen_B).sum() / chosen_tokens
+            nll = (weight_B * numbers.chosen_B).sum() / chosen_tokens
+            loss = loss - settings.nll_weight * nll
         loss.backward()
         with torch.no_grad():
             gap = losses.preference_gap(numbers, settings.loss, settings.strength, settings.gamma)
             shift_chosen, shift_rejected = numbers.shift_B
             sums["loss"] += loss.item()
-            sums["preference_agreement"] += float((gap > 0).sum() + 0.5 * (gap == 0).sum()) / len(
-                batch
-            )
+            sums["preference_agreement"] += _ordered(gap) / len(batch)
             sums["preference_margin"] += float(gap.sum()) / len(batch)
             sums["chosen_shift"] += float(shift_chosen.sum()) / len(batch)
             sums["rejected_shift"] += float(shift_rejected.sum()) / len(batch)
         sums["tokens"] += stream.tokens
     sums = world.totals(sums)
     return sums, int(sums.pop("tokens"))
+
+
+@torch.no_grad()
+def preference_evaluation(
+    policy: CausalLM,
+    pairs: Sequence[Pair],
+    reference_P2: Tensor,
+    settings: PreferenceSettings,
+    world: World = ALONE,
+) -> Values:
+    """Weighted mean of the objective (without `nll_weight`'s part), and the share of pairs that the
+    implicit reward orders as judged."""
+    share = world.share([pair.group.tokens for pair in pairs])
+    mine, reference_P2 = [pairs[i] for i in share], reference_P2[share]
+    groups, sums = [pair.group for pair in mine], {"loss": 0.0, "weight": 0.0, "ordered": 0.0}
+    for start, end in micro_batches(groups, settings.micro_batch_tokens):
+        part, stream = mine[start:end], pack(groups[start:end]).to(policy.device)
+        numbers = _logprobs(policy, stream, reference_P2[start:end])
+        weight_B = torch.tensor([p.weight for p in part]).to(numbers.chosen_B)
+        gap_B = losses.preference_gap(numbers, settings.loss, settings.strength, settings.gamma)
+        sums["loss"] += float((weight_B * _losses(numbers, part, settings)).sum())
+        sums["weight"] += float(weight_B.sum())
+        sums["ordered"] += _ordered(gap_B)
+    sums = world.totals(sums)
+    return {
+        "heldout_loss": sums["loss"] / sums["weight"],
+        "heldout_agreement": sums["ordered"] / len(pairs),
+    }
+
+
+def _logprobs(policy: CausalLM, stream: PackedStream, reference_B2: Tensor) -> losses.PairLogprobs:
+    """Summed log-probabilities of the stream's pairs."""
+    logp_S = policy.logprobs(stream)
+    pair_B2 = stream.sum_by_response(logp_S).view(-1, 2)
+    lengths_B2 = stream.scored_R.view(-1, 2).to(logp_S)
+    columns = (pair_B2, reference_B2.to(policy.device), lengths_B2)
+    return losses.PairLogprobs(*(one for pair in columns for one in pair.unbind(1)))
+
+
+def _losses(
+    numbers: losses.PairLogprobs, pairs: Sequence[Pair], settings: PreferenceSettings
+) -> Tensor:
+    doubt_B = torch.tensor([_doubt(p, settings) for p in pairs]).to(numbers.chosen_B)
+    return losses.preference(numbers, settings.loss, settings.strength, doubt_B, settings.gamma)
+
+
+def _ordered(gap_B: Tensor) -> float:
+    """Pairs that are ordered as judged; equal ones count half."""
+    return float((gap_B > 0).sum() + 0.5 * (gap_B == 0).sum())
 
 
 def _doubt(pair: Pair, settings: PreferenceSettings) -> float:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from accord.errors import DataError
 from accord.learning.annotators import JudgementParameters, LearnedValues, check_reward_sign
-from accord.learning.calibration import agreement, concordance, pair_agreement
+from accord.learning.calibration import concordance, pair_agreement
 from accord.learning.choices import Terms, answer_utilities, log_likelihood
 from accord.learning.judged_batch import JudgedBatch
 from accord.learning.judgements import (
@@ -32,6 +32,7 @@ from accord.learning.parallel import ALONE, World
 from accord.learning.session import LocalSession, Session, State
 from accord.learning.settings import RewardSettings
 from accord.learning.team import Optimizers, Team
+from accord.learning.watching import Watch
 from accord.learning.weights import effective
 from accord.models.ensembles import trunk_kind
 from accord.models.reward_model import RewardModel
@@ -98,14 +99,14 @@ def train_reward(
         EpochOrder(len(rows), settings.batch, settings.epochs, derive_seed(seed, "member", m))
         for m, rows in enumerate(visited)
     ]
-    per_team, total = orders[0].steps, orders[0].steps * len(teams)
-    watched = settings.evaluate_every if strict_pairs(heldout) else 0
-    done, tokens, nll = 0, 0, float("nan")
+    per_team = settings.max_steps or orders[0].steps
+    total = per_team * len(teams)
+    done, made, tokens, nll = 0, 0, 0, float("nan")
     optimizers: Optimizers | None = None
     if (saved := session.restore()) is not None:
         for team, weights in zip(teams, saved["teams"], strict=True):
             team.load(weights)
-        done, tokens, nll = saved["done"], saved["tokens"], saved["nll"]
+        done, made, tokens, nll = (saved[name] for name in ("done", "made", "tokens", "nll"))
 
     def state() -> State:
         assert optimizers is not None
@@ -113,15 +114,19 @@ def train_reward(
             "teams": [team.state() for team in teams],
             "optimizers": optimizers.state(),
             "done": done,
+            "made": made,
             "tokens": tokens,
             "nll": nll,
+            "watch": watch.state(),
         }
 
     for index in range(done // per_team, len(teams)):
         team = teams[index]
         optimizers = Optimizers(team, settings, settings.annotator_rate, per_team, world)
+        watch = Watch(settings, team.state, team.load)
         if saved is not None and done % per_team:
             optimizers.load(saved["optimizers"])
+            watch.load(saved["watch"])
         saved = None
         judgements = effective(data.select(visited[index]).weight_M.tolist())
         for step in range(done % per_team, per_team):
@@ -137,20 +142,41 @@ def train_reward(
             nll, used = team_step(team, batch, settings, versions, world)
             if world.rank == 0:  # gradients are added up, and the prior is there once
                 team.prior(judgements)
-            done, tokens = done + 1, tokens + used
+            done, made, tokens = done + 1, made + 1, tokens + used
             values = {"judgement_nll": nll, "tokens": float(used), "member": float(index)}
             values |= optimizers.step(f"step {done} {where}")
-            if watched and (step + 1) % watched == 0:
-                alone = RewardModel.untrained(list(team.members))
-                values["heldout_agreement"] = agreement(alone, heldout, settings.micro_batch_tokens)
+            if heldout and _due(step + 1, per_team, settings):
+                measured = _heldout(team, heldout, settings)
+                values |= measured
+                watch.see(step + 1, measured)
+            if watch.stops:
+                done = (index + 1) * per_team
+            if done % per_team == 0:
+                watch.put_back()
             session.end_step(done, total, values, state, where)
+            if watch.stops:
+                break
     check_reward_sign(learned)
     nll_heldout, agreed, ordered = (
         evaluate(teams, heldout, settings) if heldout else (None, None, {})
     )
     return RewardResult(
-        total, tokens, nll, nll_heldout, agreed, ordered, tuple(p.values() for p in learned)
+        made, tokens, nll, nll_heldout, agreed, ordered, tuple(p.values() for p in learned)
     )
+
+
+def _due(step: int, last: int, settings: RewardSettings) -> bool:
+    """Whether a member is measured after its `step`: where asked for, and, for the best weights to
+    be among them, at the end."""
+    every = settings.evaluate_every
+    return bool(every) and (step % every == 0 or (step == last and settings.keep_best))
+
+
+def _heldout(
+    team: Team, groups: Sequence[JudgedGroup], settings: RewardSettings
+) -> dict[str, float]:
+    nll, agreed, _ = evaluate([team], groups, settings)
+    return {"heldout_loss": nll} | ({} if agreed is None else {"heldout_agreement": agreed})
 
 
 def reward_step(

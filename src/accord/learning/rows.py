@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from accord.learning.order import EpochOrder
 from accord.learning.parallel import ALONE, World
 from accord.learning.session import LocalSession, Session, State
 from accord.learning.settings import RowSettings
+from accord.learning.watching import Watch
 from accord.models.causal_lm import CausalLM
 from accord.text.packing import PromptGroup, streams
 
@@ -23,11 +25,13 @@ Values = dict[str, float]
 
 @dataclass(frozen=True)
 class Trained:
-    """Updates made, tokens processed, and the metrics of the last update."""
+    """Updates made, tokens processed, the metrics of the last update, and the held-out measures of
+    the weights that were kept (empty without any)."""
 
     steps: int
     tokens: int
     values: Values
+    heldout: Values
 
 
 def train_rows(
@@ -38,25 +42,30 @@ def train_rows(
     gradient: Callable[[Sequence[int]], tuple[Values, int]],
     start: Values,
     on_step: Callable[[int, int], object] | None = None,
-    measure: Callable[[int], Values] | None = None,
+    evaluate: Callable[[], Values] | None = None,
     world: World = ALONE,
     seed: int = 0,
 ) -> Trained:
-    """Make epochs x count / batch updates of `model`, continuing where `session` was interrupted.
+    """Make epochs x count / batch updates of `model` (or `max_steps`), continuing where `session`
+    was interrupted.
 
     gradient(rows) accumulates the gradient of a batch, or of this process's share of it, and
-    returns (metrics, tokens processed) of the whole batch. After each update,
-    measure(step) may add metrics and on_step(step, total) is called. `start`: metrics before the
-    first update.
+    returns (metrics, tokens processed) of the whole batch. evaluate() measures the model on rows
+    kept aside, the deciding loss first: at the end, and where the settings say. After each update
+    on_step(step, total) is called; where the training stops early, its last call has step = total.
+    `start`: metrics before the first update.
     """
     session = session or LocalSession()
     order = EpochOrder(count, settings.batch, settings.epochs, seed)
-    optimizer = Optimizer(model.parameters(), settings, order.steps, world)
+    total = settings.max_steps or order.steps
+    watch = Watch(settings, partial(trainable_state, model.hf), partial(load_trainable, model.hf))
+    optimizer = Optimizer(model.parameters(), settings, total, world)
     tokens, values = 0, start
     if (saved := session.restore()) is not None:
         load_trainable(model.hf, saved["weights"])
         optimizer.load(saved["optimizer"])
         tokens, values = saved["tokens"], saved["values"]
+        watch.load(saved["watch"])
 
     def state() -> State:
         return {
@@ -64,21 +73,33 @@ def train_rows(
             "optimizer": optimizer.state(),
             "tokens": tokens,
             "values": values,
+            "watch": watch.state(),
         }
 
-    for step in range(optimizer.steps + 1, order.steps + 1):
+    for step in range(optimizer.steps + 1, total + 1):
+        if watch.stops:
+            break
         rows = order.rows(step - 1)
         where = f"(rows {', '.join(map(str, rows[:3]))}{', ...' if len(rows) > 3 else ''})"
         optimizer.ready()
         values, used = gradient(rows)
         tokens += used
         values |= {"tokens": float(used), **optimizer.step(f"step {step} {where}")}
-        if measure is not None:
-            values |= measure(step)
+        if evaluate is not None and (step == total or _due(step, settings.evaluate_every)):
+            measured = evaluate()
+            values |= measured
+            watch.see(step, measured)
+        last = step if watch.stops else total
+        if step == last:
+            watch.put_back()
         if on_step is not None:  # before the checkpoint: a kill in between repeats it
-            on_step(step, order.steps)
-        session.end_step(step, order.steps, values, state, where)
-    return Trained(order.steps, tokens, values)
+            on_step(step, last)
+        session.end_step(step, last, values, state, where)
+    return Trained(optimizer.steps, tokens, values, watch.kept)
+
+
+def _due(step: int, every: int) -> bool:
+    return bool(every) and step % every == 0
 
 
 @torch.no_grad()

@@ -26,8 +26,18 @@ class OptimizerSettings(Settings):
     warmup: Share = Field(
         0.05, ge=0, lt=1, description="Share of the steps over which the step size rises."
     )
-    schedule: Literal["linear", "cosine", "constant"] = Field(
-        "linear", description="How the step size falls."
+    schedule: Literal["linear", "cosine", "constant", "wsd", "cosine_restarts"] = Field(
+        "linear",
+        description=(
+            "How the step size falls; wsd: stable, then linearly over the share `decay` at the end;"
+            " cosine_restarts: cosine, from the peak again `restarts` times."
+        ),
+    )
+    decay: Share = Field(
+        0.1, gt=0, le=1, description="wsd: share of the steps over which the step size falls."
+    )
+    restarts: Annotated[int, Unit("restarts")] = Field(
+        1, ge=1, description="cosine_restarts: how often the step size returns to its peak."
     )
     final_share: Share = Field(
         0.0, ge=0, le=1, description="Where the step size falls to, as a share of its peak."
@@ -55,6 +65,30 @@ class RowSettings(TrainingSettings):
 
     epochs: Annotated[float, Unit("passes")] = Field(1.0, gt=0, description="Passes over the rows.")
     batch: Annotated[int, Unit("rows")] = Field(32, ge=1, description="Rows per optimiser step.")
+    max_steps: Steps | None = Field(
+        None, ge=1, description="Optimiser steps, in place of epochs; null: as many as these take."
+    )
+    evaluate_every: Steps = Field(
+        0, ge=0, description="Steps between held-out measures; 0: only at the end."
+    )
+    keep_best: bool = Field(
+        False, description="Keep the weights whose held-out loss was lowest, not the last ones."
+    )
+    patience: Annotated[int, Unit("evaluations")] | None = Field(
+        None,
+        ge=1,
+        description="Stop early when so many evaluations in a row bring no lower held-out loss.",
+    )
+
+    @model_validator(mode="after")
+    def _evaluates(self) -> RowSettings:
+        for name in ("keep_best", "patience"):
+            if getattr(self, name) and not self.evaluate_every:
+                raise ConfigError(
+                    f"{name} needs held-out measures along the way, and evaluate_every is 0",
+                    "set evaluate_every to the steps between them",
+                )
+        return self
 
 
 class SupervisedSettings(RowSettings):
@@ -64,9 +98,6 @@ class SupervisedSettings(RowSettings):
         48,
         ge=1,
         description="Sequences (demonstrations, or windows of text) per optimiser step.",
-    )
-    evaluate_every: Steps = Field(
-        0, ge=0, description="Steps between held-out losses; 0: only at the end."
     )
 
 
@@ -173,7 +204,4 @@ class RewardSettings(RowSettings, Form):
         le=1,
         description="Peak step size of what is learned about annotators and rating scales; "
         "unless given, 10 / steps, at most 0.1.",
-    )
-    evaluate_every: Steps = Field(
-        0, ge=0, description="Steps between held-out measures; 0: only at the end."
     )

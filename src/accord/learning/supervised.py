@@ -87,15 +87,10 @@ def train_supervised(
         )
         return {"loss_tok": loss}, used
 
-    def measure(step: int) -> Values:
-        due = (
-            bool(heldout) and bool(settings.evaluate_every) and step % settings.evaluate_every == 0
-        )
-        return (
-            {"heldout_loss_tok": heldout_loss(model, heldout, settings.micro_batch_tokens, world)}
-            if due
-            else {}
-        )
+    def evaluate() -> Values:
+        return {
+            "heldout_loss_tok": heldout_loss(model, heldout, settings.micro_batch_tokens, world)
+        }
 
     start = {"loss_tok": float("nan")}
     done = train_rows(
@@ -105,12 +100,13 @@ def train_supervised(
         session,
         gradient,
         start,
-        measure=measure,
+        evaluate=evaluate if heldout else None,
         world=world,
         seed=seed,
     )
-    final = heldout_loss(model, heldout, settings.micro_batch_tokens, world) if heldout else None
-    return SupervisedResult(done.steps, done.tokens, done.values["loss_tok"], final)
+    return SupervisedResult(
+        done.steps, done.tokens, done.values["loss_tok"], done.heldout.get("heldout_loss_tok")
+    )
 
 
 def supervised_step(

@@ -52,11 +52,14 @@ class ThumbExample:
 
 @dataclass(frozen=True)
 class UnpairedResult:
-    """Mean loss of the last step; tokens processed in training."""
+    """Mean loss of the last step, and loss and agreement on responses kept aside where there are
+    any; tokens processed in training."""
 
     steps: int
     tokens: int
     loss: float
+    heldout_loss: float | None = None
+    heldout_agreement: float | None = None
 
 
 def train_unpaired(
@@ -68,6 +71,7 @@ def train_unpaired(
     on_step: Callable[[int, int], object] | None = None,
     world: World = ALONE,
     seed: int = 0,
+    heldout: Sequence[ThumbExample] = (),
 ) -> UnpairedResult:
     """Tune `policy` in place on those of the `thumbs` that count; `reference` None switches its
     adapter off instead. `seed`: of the order of the responses.
@@ -75,7 +79,7 @@ def train_unpaired(
     Raises DataError when all responses have the same label or there are too few for a mismatched
     batch.
     """
-    thumbs = counting(thumbs)
+    thumbs, heldout = counting(thumbs), counting(heldout)
     desirable = sum(t.desirable for t in thumbs)
     if not 0 < desirable < len(thumbs):
         raise DataError(
@@ -85,14 +89,23 @@ def train_unpaired(
     if min(settings.batch, len(thumbs)) < 2:
         raise DataError("KTO needs at least 2 responses per batch", "raise batch or give more data")
     groups = [thumb.group for thumb in thumbs]
-    reference_R = logprob_sums(
-        reference or policy, groups, settings.micro_batch_tokens, world, as_reference=True
-    )[:, 0]
+    reference_R, heldout_R = (
+        logprob_sums(
+            reference or policy, some, settings.micro_batch_tokens, world, as_reference=True
+        )[:, 0]
+        if some
+        else torch.zeros(0)
+        for some in (groups, [thumb.group for thumb in heldout])
+    )
 
     def gradient(rows: Sequence[int]) -> tuple[Values, int]:
         batch = [thumbs[r] for r in rows]
         kl = reference_point(policy, reference, batch, settings.micro_batch_tokens, world)
         return unpaired_step(policy, batch, reference_R[list(rows)], kl, settings, world)
+
+    def evaluate() -> Values:
+        kl = reference_point(policy, reference, heldout, settings.micro_batch_tokens, world)
+        return unpaired_evaluation(policy, heldout, heldout_R, kl, settings, world)
 
     done = train_rows(
         policy,
@@ -102,10 +115,17 @@ def train_unpaired(
         gradient,
         {"loss": float("nan")},
         on_step,
+        evaluate if heldout else None,
         world=world,
         seed=seed,
     )
-    return UnpairedResult(done.steps, done.tokens, done.values["loss"])
+    return UnpairedResult(
+        done.steps,
+        done.tokens,
+        done.values["loss"],
+        done.heldout.get("heldout_loss"),
+        done.heldout.get("heldout_agreement"),
+    )
 
 
 def reference_point(
@@ -164,3 +184,29 @@ def unpaired_step(
     sums = world.totals(sums)
     tokens = int(sums.pop("tokens"))
     return sums | {"reference_point": float(kl)}, tokens
+
+
+@torch.no_grad()
+def unpaired_evaluation(
+    policy: CausalLM,
+    thumbs: Sequence[ThumbExample],
+    reference_R: Tensor,
+    kl: Tensor,
+    settings: UnpairedSettings,
+    world: World = ALONE,
+) -> Values:
+    """Weighted mean loss, and how often a desirable response has gained more than an undesirable
+    one (half where alike; left out where there are none of a kind)."""
+    groups = [thumb.group for thumb in thumbs]
+    shift_R = logprob_sums(policy, groups, settings.micro_batch_tokens, world)[:, 0] - reference_R
+    good_R = torch.tensor([t.desirable for t in thumbs], device=shift_R.device)
+    sides = torch.where(good_R, settings.desirable_weight, settings.undesirable_weight)
+    weight_R = sides * torch.tensor([t.weight for t in thumbs]).to(shift_R)
+    loss = losses.kto(shift_R, good_R, kl, settings.beta, weight_R).sum()
+    values = {"heldout_loss": float(loss) / total(t.weight for t in thumbs)}
+    if 0 < int(good_R.sum()) < len(thumbs):
+        gap = shift_R[good_R][:, None] - shift_R[~good_R][None]
+        values["heldout_agreement"] = float(
+            (gap > 0).double().mean() + (gap == 0).double().mean() / 2
+        )
+    return values

@@ -16,7 +16,7 @@ from accord.feedback.formats.source import AnySpec, DataSpec, with_paths
 from accord.files import AppendLog, digest, write_json
 from accord.runs.inputs import REFERENCE, about, stage_of
 from accord.runs.plan import Plan
-from accord.runs.session import InterruptFlag, RunSession
+from accord.runs.session import KEEP, InterruptFlag, RunSession
 
 if TYPE_CHECKING:
     from accord.runs.plan import KnownModel
@@ -183,10 +183,14 @@ class StageContext:
         return Encoder(model.tokenizer, chat_template_kwargs=self.chat_template_kwargs)
 
     def session(
-        self, note: Callable[[Mapping[str, float]], str] | None = None, every_steps: int = 0
+        self,
+        note: Callable[[Mapping[str, float]], str] | None = None,
+        every_steps: int = 0,
+        every_seconds: float = 20.0,
+        keep: int = KEEP,
     ) -> RunSession:
         """The session of this stage's training loop; `note` turns a step's metrics into the
-        progress line."""
+        progress line; the rest as a stage's `checkpoints` say."""
 
         def on_step(step: int, total: int, values: Mapping[str, float]) -> None:
             self.progress.step(step, total, note(values) if note else "")
@@ -195,6 +199,8 @@ class StageContext:
             self.folder,
             self.interrupt,
             every_steps=every_steps,
+            every_seconds=every_seconds,
+            keep=keep,
             on_step=on_step,
             say=self.progress.say,
         )

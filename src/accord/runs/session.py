@@ -61,7 +61,8 @@ class InterruptFlag:
 class RunSession:
     """Implements `accord.learning.session.Session` in a stage's directory.
 
-    every_seconds / every_steps: checkpoint cadence (whichever comes first; 0 steps: by time only).
+    every_seconds / every_steps: checkpoint cadence (whichever comes first; 0 steps: by time only);
+    keep: how many checkpoints stay.
     """
 
     def __init__(
@@ -72,7 +73,9 @@ class RunSession:
         every_steps: int = 0,
         on_step: Callable[[int, int, Mapping[str, float]], None] | None = None,
         say: Callable[[str], None] = lambda _: None,
+        keep: int = KEEP,
     ) -> None:
+        self.keep = keep
         self.checkpoints = folder / "checkpoints"
         self.metrics = AppendLog(folder / "metrics.jsonl")
         self._interrupt, self._on_step, self._say = interrupt, on_step, say
@@ -138,7 +141,7 @@ class RunSession:
 
         self.flush()
         write_atomically(self.checkpoints / f"step-{step:08d}", write)
-        for old in self._existing()[KEEP:]:
+        for old in self._existing()[self.keep :]:
             shutil.rmtree(old)
         self._last_save = time.monotonic()
 

@@ -15,8 +15,15 @@ from accord.runs.context import StageContext
 from accord.runs.inputs import EstimatesName, Judgements
 from accord.runs.plan import Plan
 from accord.runs.stage import StageResult
+from accord.runs.stages.aside import (
+    aside_text,
+    heldout_text,
+    left_to_train,
+    set_aside,
+    without_none,
+)
 from accord.runs.stages.policy import TuningStage, examine_along, load_policy, save_policy
-from accord.runs.stages.settings import LengthConfig, TuningConfig
+from accord.runs.stages.settings import Aside, LengthConfig, TuningConfig
 from accord.seeds import derive_seed
 
 if TYPE_CHECKING:
@@ -39,6 +46,13 @@ class DpoConfig(TuningConfig, PreferenceSettings):
     )
     lengths: LengthConfig = Field(LengthConfig(), description="Token limits.")
     limit: int | None = Field(None, ge=1, description="Use only that many pairs, drawn at random.")
+    evaluation: Aside | Judgements | None = Field(
+        None,
+        description=(
+            "Pairs that are measured and not trained on: how many from the end (whole prompts),"
+            " their share, or data of their own; null: none."
+        ),
+    )
 
     @model_validator(mode="after")
     def _possible(self) -> DpoConfig:
@@ -72,7 +86,8 @@ class Dpo(TuningStage):
         if judged is not None:
             pairs = preference_pairs(judged.groups)
             _check_pairs(len(pairs), config)
-            rows = planning.whole(len(pairs), context)
+            found = planning.whole(len(pairs), context)
+            rows = left_to_train(found, config.evaluation, "pairs")
             each = sum(len(p.prompt) + len(p.chosen) + len(p.rejected) for p in pairs) / len(pairs)
         elif rows:
             each = config.lengths.most + config.lengths.max_response_tokens
@@ -89,10 +104,10 @@ class Dpo(TuningStage):
             frozen=1,
             rows=rows,
             models=planning.tuned(config, model, context),
-            steps=updates(rows, config.batch, config.epochs),
+            steps=config.max_steps or updates(rows, config.batch, config.epochs),
             notes=[
                 f"{config.loss}, beta {config.strength:g}, {config.epochs:g} epochs in batches of"
-                f" {config.batch} pairs"
+                f" {config.batch} pairs, kept aside: {aside_text(config.evaluation)}"
             ],
         )
 
@@ -105,12 +120,14 @@ class Dpo(TuningStage):
 
 @dataclass(frozen=True)
 class PairData:
-    """What a dpo stage reads: the pairs it trains on, and how many it does not, by reason.
+    """What a dpo stage reads: the pairs it trains on and those kept aside, and how many it uses for
+    neither, by reason.
 
     left_out: records that say nothing, by reason; the other counts are of what judgements say.
     """
 
     pairs: list[Pair]
+    heldout: list[Pair]
     ties: int
     undecided: int
     equal: int
@@ -128,6 +145,10 @@ def _load(config: DpoConfig, policy: CausalLM, context: StageContext) -> PairDat
     )
     from accord.runs.stages.judged import annotator_effects, read_judged
 
+    apart: list[Pair] = []
+    if not isinstance(config.evaluation, (int, float, type(None))):
+        measured = read_judged(config.evaluation, policy, config.lengths, context)
+        apart = preference_pairs(measured.groups)
     judged = read_judged(config.feedback, policy, config.lengths, context)
     if config.annotators is None:
         pairs, undecided = preference_pairs(judged.groups), 0
@@ -135,15 +156,25 @@ def _load(config: DpoConfig, policy: CausalLM, context: StageContext) -> PairDat
         effects = annotator_effects(context.path(config.annotators), judged.annotators)
         pairs, undecided = decided_pairs(judged.groups, effects)
     ties, equal = without_pair(judged.groups), equal_pairs(judged.groups)
+    _check_pairs(len(pairs), config)
+    pairs, heldout = _split(pairs, config)
+    heldout = heldout or apart
     beyond = max(0, len(pairs) - (config.limit or len(pairs)))
     context.say(
-        f"{len(pairs):,} pairs; left out: {ties:,} judgements without a better one (ties), "
+        f"{len(pairs):,} pairs, {len(heldout):,} more kept aside; left out: {ties:,} "
+        "judgements without a better one (ties), "
         f"{undecided:,} pairs that the annotators together leave undecided, {equal:,} pairs of "
         f"equal responses, {beyond:,} beyond the limit"
     )
-    _check_pairs(len(pairs), config)
     drawn = _drawn(pairs, config.limit, context.seed)
-    return PairData(drawn, ties, undecided, equal, beyond, judged.left_out)
+    return PairData(drawn, heldout, ties, undecided, equal, beyond, judged.left_out)
+
+
+def _split(pairs: list[Pair], config: DpoConfig) -> tuple[list[Pair], list[Pair]]:
+    """(pairs to train on, pairs kept aside), a prompt on one side."""
+    if isinstance(config.evaluation, (int, float)):
+        return set_aside(pairs, config.evaluation, lambda pair: tuple(pair.prompt), "pairs")
+    return pairs, []
 
 
 def _drawn(pairs: list[Pair], limit: int | None, seed: int) -> list[Pair]:
@@ -165,9 +196,16 @@ def _train(
     from accord.learning.preference import train_preference
 
     on_step = examine_along(config, policy, context)
-    session = context.session(_note)
+    session = context.session(_note, **config.checkpoints.model_dump())
     return train_preference(
-        policy, reference, data.pairs, config, session, on_step, seed=context.seed
+        policy,
+        reference,
+        data.pairs,
+        config,
+        session,
+        on_step,
+        seed=context.seed,
+        heldout=data.heldout,
     )
 
 
@@ -179,12 +217,13 @@ def _save(
     context: StageContext,
 ) -> StageResult:
     """The policy, with how it was trained and what was left out."""
-    pairs = len(data.pairs)
+    counts = {"pairs": len(data.pairs), "heldout": len(data.heldout)}
     summary = (
-        f"{pairs:,} pairs, {result.steps} steps; "
+        f"{counts['pairs']:,} pairs, {result.steps} steps; "
         f"loss {result.loss:.3f}, agreement {result.agreement:.1%}"
+        f"{heldout_text(result.heldout_loss, result.heldout_agreement)}"
     )
-    values = vars(result) | vars(data) | {"pairs": pairs}
+    values = without_none(vars(result)) | vars(data) | counts
     return StageResult(summary, values, save_policy(config, policy, context))
 
 

@@ -16,8 +16,16 @@ from accord.runs.context import StageContext
 from accord.runs.inputs import EstimatesName, Judgements
 from accord.runs.plan import Plan
 from accord.runs.stage import StageResult
+from accord.runs.stages.aside import (
+    aside_text,
+    drawn,
+    heldout_text,
+    left_to_train,
+    set_aside,
+    without_none,
+)
 from accord.runs.stages.policy import TuningStage, examine_along, load_policy, save_policy
-from accord.runs.stages.settings import LengthConfig, TuningConfig
+from accord.runs.stages.settings import Aside, LengthConfig, TuningConfig
 
 if TYPE_CHECKING:
     from accord.feedback.formats.source import DataSpec
@@ -48,6 +56,16 @@ class KtoConfig(TuningConfig, UnpairedSettings):
         ),
     )
     lengths: LengthConfig = Field(LengthConfig(), description="Token limits.")
+    limit: int | None = Field(
+        None, ge=2, description="Use only that many responses, drawn at random."
+    )
+    evaluation: Aside | Judgements | None = Field(
+        None,
+        description=(
+            "Responses that are measured and not trained on: how many from the end (whole prompts),"
+            " their share, or data of their own; null: none."
+        ),
+    )
 
 
 class Kto(TuningStage):
@@ -68,8 +86,10 @@ class Kto(TuningStage):
         )
         rows, tokens = planned_rows(config.feedback, context), 0
         if thumbs is not None:
-            rows = planning.whole(len(thumbs), context)
-            tokens = planning.whole(sum(len(t.prompt) + len(t.response) for t in thumbs), context)
+            found = planning.whole(len(thumbs), context)
+            rows = left_to_train(min(found, config.limit or found), config.evaluation, "responses")
+            each = sum(len(t.prompt) + len(t.response) for t in thumbs) / max(1, len(thumbs))
+            tokens = round(each * rows)
         elif rows:
             tokens = rows * config.lengths.most
         work = TokenWork(
@@ -84,48 +104,88 @@ class Kto(TuningStage):
             frozen=1,
             rows=rows,
             models=planning.tuned(config, model, context),
-            steps=updates(rows, config.batch, config.epochs),
+            steps=config.max_steps or updates(rows, config.batch, config.epochs),
             notes=[
                 f"beta {config.beta:g}, {config.epochs:g} epochs in batches of {config.batch}"
-                " responses"
+                f" responses, kept aside: {aside_text(config.evaluation)}"
             ],
         )
 
     def run(self, config: KtoConfig, context: StageContext) -> StageResult:
         policy, reference = load_policy(config, context)
-        estimates = context.path(config.annotators) if config.annotators else None
-        thumbs = read_thumbs(config.feedback, policy, config.lengths, context, estimates)
-        result = _train(config, policy, reference, thumbs, context)
-        return _save(config, policy, result, thumbs, context)
+        data = _load(config, policy, context)
+        result = _train(config, policy, reference, data, context)
+        return _save(config, policy, result, data, context)
+
+
+class ThumbData(NamedTuple):
+    """The responses trained on, and those kept aside."""
+
+    train: list[ThumbExample]
+    heldout: list[ThumbExample]
+
+
+def _load(config: KtoConfig, policy: CausalLM, context: StageContext) -> ThumbData:
+    estimates = context.path(config.annotators) if config.annotators else None
+
+    def read(spec: DataSpec) -> list[ThumbExample]:
+        return read_thumbs(spec, policy, config.lengths, context, estimates)
+
+    apart = []
+    if not isinstance(config.evaluation, (int, float, type(None))):
+        apart = read(config.evaluation)
+    train, heldout = _split(read(config.feedback), config, context.seed)
+    return ThumbData(train, heldout or apart)
+
+
+def _split(
+    thumbs: list[ThumbExample], config: KtoConfig, seed: int
+) -> tuple[list[ThumbExample], list[ThumbExample]]:
+    """(responses to train on, responses kept aside), a prompt on one side, within the limit."""
+    thumbs = drawn(thumbs, config.limit, seed)
+    if isinstance(config.evaluation, (int, float)):
+        return set_aside(thumbs, config.evaluation, lambda one: tuple(one.prompt), "responses")
+    return thumbs, []
 
 
 def _train(
     config: KtoConfig,
     policy: CausalLM,
     reference: CausalLM | None,
-    thumbs: Sequence[ThumbExample],
+    data: ThumbData,
     context: StageContext,
 ) -> UnpairedResult:
     from accord.learning.unpaired import train_unpaired
 
     on_step = examine_along(config, policy, context)
-    session = context.session(_note)
-    return train_unpaired(policy, reference, thumbs, config, session, on_step, seed=context.seed)
+    session = context.session(_note, **config.checkpoints.model_dump())
+    return train_unpaired(
+        policy,
+        reference,
+        data.train,
+        config,
+        session,
+        on_step,
+        seed=context.seed,
+        heldout=data.heldout,
+    )
 
 
 def _save(
     config: KtoConfig,
     policy: CausalLM,
     result: UnpairedResult,
-    thumbs: Sequence[ThumbExample],
+    data: ThumbData,
     context: StageContext,
 ) -> StageResult:
-    good = sum(t.desirable for t in thumbs)
+    good, rows = sum(t.desirable for t in data.train), len(data.train)
     summary = (
-        f"{good:,} desirable, {len(thumbs) - good:,} undesirable responses, "
+        f"{good:,} desirable, {rows - good:,} undesirable responses, "
         f"{result.steps} steps; loss {result.loss:.3f}"
+        f"{heldout_text(result.heldout_loss, result.heldout_agreement)}"
     )
-    values = vars(result) | {"desirable": good, "rows": len(thumbs)}
+    counts = {"desirable": good, "rows": rows, "heldout": len(data.heldout)}
+    values = without_none(vars(result)) | counts
     return StageResult(summary, values, save_policy(config, policy, context))
 
 

@@ -220,7 +220,7 @@ def _train(
         seed=context.seed,
     )
     on_step = examine_along(config, policy, context, config.stop_when_gold_turns)
-    result = trainer.train(context.session(_note), on_step)
+    result = trainer.train(context.session(_note, **config.checkpoints.model_dump()), on_step)
     for line in scorer.told():
         context.say(line)
     return result

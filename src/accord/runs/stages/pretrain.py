@@ -106,8 +106,9 @@ class Pretrain(Stage):
             " short tails dropped)"
         )
         model = _new_model(config, folder, context)
+        session = context.session(_note, **config.checkpoints.model_dump())
         result = train_supervised(
-            model, train.groups, config, context.session(_note), held.groups, seed=context.seed
+            model, train.groups, config, session, held.groups, seed=context.seed
         )
         dtype: Dtype = "float16" if config.half else "float32"
         saved = save_causal_lm(model, context.folder / "model", dtype)

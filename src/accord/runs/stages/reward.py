@@ -272,7 +272,7 @@ def _train(
         data.train,
         config,
         data.effects,
-        context.session(_note),
+        context.session(_note, **config.checkpoints.model_dump()),
         data.heldout,
         data.judged.scales,
         seed=context.seed,

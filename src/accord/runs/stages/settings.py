@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -49,10 +49,29 @@ class ReadsData(StageConfig):
     )
 
 
+class CheckpointConfig(Settings):
+    """When a checkpoint is written, and how many stay."""
+
+    every_seconds: float = Field(
+        20.0, ge=0, description="Seconds after which the next step ends with a checkpoint."
+    )
+    every_steps: int = Field(
+        0, ge=0, description="Steps between checkpoints, whatever the time; 0: by time alone."
+    )
+    keep: int = Field(
+        2, ge=1, description="Checkpoints that stay; with 1 a damaged one leaves none before it."
+    )
+
+
 class TrainingConfig(StageConfig):
     """What a stage that trains sets beside its trainer's settings."""
 
     lora: LoraConfig | None = Field(None, description="Train adapters instead of all weights.")
+    checkpoints: CheckpointConfig = Field(CheckpointConfig(), description="When and how many.")
+
+
+Aside = Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, lt=1)]
+"""Rows kept aside: how many, or which share."""
 
 
 class LengthConfig(Settings):

@@ -15,8 +15,9 @@ from accord.runs.context import StageContext
 from accord.runs.inputs import Demonstrations, PolicyName
 from accord.runs.plan import Plan
 from accord.runs.stage import Stage, StageResult
+from accord.runs.stages.aside import aside_text, drawn, left_to_train, set_aside
 from accord.runs.stages.policy import load_start
-from accord.runs.stages.settings import LengthConfig, ReadsData, TrainingConfig
+from accord.runs.stages.settings import Aside, LengthConfig, ReadsData, TrainingConfig
 
 if TYPE_CHECKING:
     from accord.feedback.formats.source import DataSpec
@@ -41,7 +42,16 @@ class SftConfig(ReadsData, TrainingConfig, SupervisedSettings):
         "last", description="Assistant turns of a conversation that are trained."
     )
     lengths: LengthConfig = Field(LengthConfig(), description="Token limits.")
-    heldout: int = Field(256, ge=1, description="Demonstrations kept aside, from the end.")
+    evaluation: Aside | Demonstrations = Field(
+        256,
+        description=(
+            "Demonstrations that are measured and not trained on: how many from the end, their"
+            " share, or data of their own."
+        ),
+    )
+    limit: int | None = Field(
+        None, ge=2, description="Use only that many demonstrations, drawn at random."
+    )
 
 
 class Sft(Stage):
@@ -66,14 +76,12 @@ class Sft(Stage):
         )
         rows, tokens = planned_rows(config.data, context), 0
         if examples is not None:
-            rows, tokens = (
-                whole(len(examples), context),
-                whole(sum(e.group.tokens for e in examples), context),
+            found = whole(len(examples), context)
+            rows = left_to_train(
+                min(found, config.limit or found), config.evaluation, "demonstrations"
             )
-            _check_heldout(rows, config)
-        steps = updates(
-            None if rows is None else max(0, rows - config.heldout), config.batch, config.epochs
-        )
+            tokens = round(sum(e.group.tokens for e in examples) / len(examples) * rows)
+        steps = config.max_steps or updates(rows, config.batch, config.epochs)
         work = TokenWork(trained=round(tokens * config.epochs))
         return training_plan(
             config,
@@ -87,8 +95,8 @@ class Sft(Stage):
                 for name in self.provides
             },
             notes=[
-                f"{config.epochs:g} epochs in batches of {config.batch}, {config.heldout} kept"
-                " aside"
+                f"{config.epochs:g} epochs in batches of {config.batch}, kept aside:"
+                f" {aside_text(config.evaluation)}"
             ],
         )
 
@@ -108,10 +116,23 @@ class SftData(NamedTuple):
 
 def _load(config: SftConfig, model: CausalLM, context: StageContext) -> SftData:
     """Demonstrations, tokenised."""
-    examples = read_demonstrations(config.data, model, config.lengths, context, config.turns)
-    _check_heldout(len(examples), config)
-    groups = [e.group for e in examples]
-    return SftData(groups[: -config.heldout], groups[-config.heldout :])
+
+    def read(spec: DataSpec) -> list[Example]:
+        return read_demonstrations(spec, model, config.lengths, context, config.turns)
+
+    apart = [] if isinstance(config.evaluation, (int, float)) else read(config.evaluation)
+    train, heldout = _split(read(config.data), config, apart, context.seed)
+    return SftData([e.group for e in train], [e.group for e in heldout])
+
+
+def _split(
+    examples: list[Example], config: SftConfig, apart: list[Example], seed: int
+) -> tuple[list[Example], list[Example]]:
+    """(examples to train on, examples kept aside), within the limit."""
+    examples = drawn(examples, config.limit, seed)
+    if isinstance(config.evaluation, (int, float)):
+        return set_aside(examples, config.evaluation, what="demonstrations")
+    return examples, apart
 
 
 def _train(
@@ -121,7 +142,7 @@ def _train(
     from accord.learning.supervised import heldout_loss, train_supervised
 
     before = heldout_loss(model, data.heldout, config.micro_batch_tokens)
-    session = context.session(_note)
+    session = context.session(_note, **config.checkpoints.model_dump())
     return before, train_supervised(
         model, data.train, config, session, data.heldout, seed=context.seed
     )
@@ -145,13 +166,6 @@ def _save(
     values = describe(result) | {"heldout_loss_before": before}
     summary = f"held-out loss {before:.3f} → {result.heldout_loss:.3f} nats/token"
     return StageResult(summary, values, artefacts)
-
-
-def _check_heldout(rows: int, config: SftConfig) -> None:
-    if rows <= config.heldout:
-        raise DataError(
-            f"{rows} demonstrations, but {config.heldout} are to be kept aside", "lower heldout"
-        )
 
 
 def _note(values: Mapping[str, float]) -> str:
