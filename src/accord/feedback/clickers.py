@@ -4,10 +4,12 @@
 
 The scores of a prompt's options are averaged over as the *others'* votes leave them, so that nobody
 confirms themselves. The shares of the three and m, w are found by EM, which keeps clickers from
-widening the honest ones' population. Named are as many, the likeliest first, as keep the mean
-probability of being honest or contrary among the named at 5 % (Newton et al. 2004): with known
-parameters this is the likelihood-ratio test, the most powerful there is. Its power is said: how
-likely a clicker of as many votes would be named.
+widening the honest ones' population. Named are, of those who click more likely than they vote
+against the others, as many as keep the mean probability of being honest among the named at 5 %
+(Newton et al. 2004): with known parameters this is the likelihood-ratio test, the most powerful
+there is. (Somebody contrary is no false discovery: few votes do not tell contrary from random, and
+counting that as an error halves the power.) The power is said: how likely a clicker of as many
+votes would be named.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import logit, logsumexp, ndtr
+from scipy.special import logsumexp
 
 from accord.feedback.crowd_likelihood import (
     CrowdJudgement,
@@ -28,7 +30,7 @@ from accord.seeds import generator
 from accord.statistics.intervals import Array
 
 FALSE = 0.05
-"""Of the named, how many may be no clickers."""
+"""Of the named, how many may be honest."""
 GRID = np.linspace(-3.0, 3.0, 25)
 """Of b: beta from -10 to 10."""
 ZERO = len(GRID) // 2
@@ -45,9 +47,9 @@ clickers from a wide crowd."""
 
 @dataclass(frozen=True)
 class Clickers:
-    """Per annotator: clicker, the probability of answering at random; named, whether it is enough
-    at a false discovery rate of 5 %; power, the chance that a clicker of as many votes on the same
-    prompts would be named. share: of clickers in the crowd."""
+    """Per annotator: clicker, the probability of answering at random; named, whether so few of the
+    named are honest that the false discovery rate is 5 %; power, the chance that a clicker of as
+    many prompts would be named. share: of clickers in the crowd."""
 
     clicker_A: Array
     named_A: Array
@@ -62,26 +64,43 @@ def find_clickers(
     `crowd_likelihood.points`."""
     theta_KQ = points(options, tail=tail)
     for _ in range(PASSES):
-        others = _Others(data, x, theta_KQ)
-        log_AK = np.stack([others.evidence(data, b) for b in GRID], axis=1)
-        mixture = Mixture.fitted(log_AK)
+        mixture = Mixture.fitted(evidence_of(data, x, theta_KQ))
         x = np.concatenate([np.sinh(mixture.mean_A), x[data.annotators :]])
-    false_A = 1 - mixture.clicker_A
-    named_A = _named(false_A)
-    power_A = _power(others, data, mixture, named_A, seed)
+    false_A = mixture.false_A
+    named_A = named_of(false_A)
+    power_A = _power(_Others(data, x, theta_KQ), data, mixture, false_A[named_A], seed)
     return Clickers(mixture.clicker_A, named_A, power_A, mixture.share)
+
+
+def evidence_of(data: DistinctJudgements, x: Array, theta_KQ: Array) -> Array:
+    """log P(votes of an annotator | b) on GRID, given the others' votes and their x: [A, K]."""
+    others = _Others(data, x, theta_KQ)
+    return np.stack([others.evidence(data, b) for b in GRID], axis=1)
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """clicker_A: probabilities; mean_A: of b; share of clickers; centre, width of the honest ones'
-    b."""
+    """p_A3: probabilities of being honest, a clicker, contrary, and shares_3 of the three in the
+    crowd; mean_A: of b; centre, width of the honest ones' b."""
 
-    clicker_A: Array
+    p_A3: Array
     mean_A: Array
-    share: float
+    shares_3: Array
     centre: float
     width: float
+
+    @property
+    def clicker_A(self) -> Array:
+        return self.p_A3[:, 1]
+
+    @property
+    def share(self) -> float:
+        """Of clickers."""
+        return float(self.shares_3[1])
+
+    @property
+    def false_A(self) -> Array:
+        return _false(self.p_A3)
 
     @classmethod
     def fitted(cls, log_AK: Array) -> Mixture:
@@ -104,7 +123,7 @@ class Mixture:
             if abs(centre - before) < 1e-4:
                 break
         mean_A = p_A3[:, 0] * (honest_AK @ GRID) + p_A3[:, 2] * (contrary_AK @ GRID)
-        return cls(p_A3[:, 1], mean_A, float(shares[1]), centre, width)
+        return cls(p_A3, mean_A, shares, centre, width)
 
 
 def _joint(log_AK: Array, shares: Array, centre: float, width: float) -> tuple[Array, Array, Array]:
@@ -121,7 +140,12 @@ def _joint(log_AK: Array, shares: Array, centre: float, width: float) -> tuple[A
     return np.log(shares) + np.stack(columns, axis=1), posteriors[0], posteriors[1]
 
 
-def _named(false_A: Array) -> Array:
+def _false(p_A3: Array) -> Array:
+    """P(it would be wrong to name them); 1 where contrary is likelier than random: [A]."""
+    return np.where(p_A3[:, 1] > p_A3[:, 2], p_A3[:, 0], 1.0)
+
+
+def named_of(false_A: Array) -> Array:
     """As many as keep the mean of `false` among them at FALSE."""
     order = np.argsort(false_A, kind="stable")
     running = np.cumsum(false_A[order]) / np.arange(1, len(order) + 1)
@@ -156,18 +180,29 @@ class _Others:
         return total.astype(np.float64)
 
 
+DRAWS = 2000
+
+
 def _power(
-    others: _Others, data: DistinctJudgements, mixture: Mixture, named_A: Array, seed: int
+    others: _Others, data: DistinctJudgements, mixture: Mixture, false: Array, seed: int
 ) -> Array:
-    """Everybody's options are shuffled within each judgement, which is what a clicker says. The log
-    of the ratio of likelihoods (typical to none) then is a sum over prompts: nearly normal."""
+    """Everybody's options are shuffled within each judgement, which is what a clicker says. What
+    such votes say of b is a sum over prompts, nearly normal: of it a clicker is drawn, and joins
+    the named (`false`: their probabilities of being honest) if the mean stays at FALSE."""
     shuffled = _shuffled(data, generator(seed, "clickers"))
-    ratio_G = others.of_pairs(shuffled, 0.0) - others.of_pairs(shuffled, mixture.centre)
-    number = np.maximum(np.bincount(others.annotator_G, minlength=others.people), 1)
-    pooled = float(ratio_G.mean()), float(ratio_G.var())
-    least = mixture.clicker_A[named_A].min(initial=1 - FALSE)
-    bound = logit(least) - logit(mixture.share)
-    power: Array = ndtr((number * pooled[0] - bound) / np.sqrt(number * max(pooled[1], 1e-12)))
+    ratio_KG = np.stack([others.of_pairs(shuffled, b) for b in GRID])
+    ratio_KG -= ratio_KG[ZERO].copy()
+    values, vectors = np.linalg.eigh(np.cov(ratio_KG))
+    normal_DK = generator(seed, "clickers drawn").standard_normal((DRAWS, len(values)))
+    apart_DK = normal_DK @ (vectors * np.sqrt(np.maximum(values, 0))).T
+    most = FALSE * (len(false) + 1) - float(false.sum())
+    number_A = np.bincount(others.annotator_G, minlength=others.people)
+    power = np.zeros(others.people)
+    for number in np.unique(number_A):
+        log_DK = number * ratio_KG.mean(1) + np.sqrt(number) * apart_DK
+        log_D3 = _joint(log_DK, mixture.shares_3, mixture.centre, mixture.width)[0]
+        p_D3 = np.exp(log_D3 - logsumexp(log_D3, axis=1, keepdims=True))
+        power[number_A == number] = (_false(p_D3) <= most).mean()
     return power
 
 
