@@ -148,9 +148,12 @@ def chat(
     converse(model, temperature, max_new_tokens, system, seed)
 
 
+DTYPES = click.Choice(["float32", "float16", "bfloat16"])
+
+
 @main.group()
 def models() -> None:
-    """Import, merge and check models."""
+    """Import, merge, export and check models."""
 
 
 @models.command("import")
@@ -174,17 +177,56 @@ def models_import(source: str, destination: Path) -> None:
 @models.command("merge")
 @click.argument("adapter")
 @click.argument("destination", metavar="OUT", type=click.Path(path_type=Path))
+@click.option("--dtype", type=DTYPES, default="float32", show_default=True, help="Of the weights.")
 @guarded
-def models_merge(adapter: str, destination: Path) -> None:
+def models_merge(
+    adapter: str, destination: Path, dtype: Literal["float32", "float16", "bfloat16"]
+) -> None:
     """Add ADAPTER's update to its base model and write both as one plain model to OUT.
 
-    ADAPTER is a directory with adapter_config.json, such as a run's stages/NN-NAME/model.
+    ADAPTER is a directory with adapter_config.json, such as a run's stages/NN-NAME/model. OUT gets
+    a card (README.md) of what the run says about it.
     """
     from accord.cli.models import merge
     from accord.cli.run import quiet_libraries
 
     quiet_libraries()
-    merge(adapter, destination)
+    merge(adapter, destination, dtype)
+
+
+@models.command("export")
+@click.argument("source", metavar="MODEL")
+@click.argument("destination", metavar="OUT", type=click.Path(path_type=Path))
+@click.option(
+    "--as", "form", type=click.Choice(["model", "classifier", "gguf"]), default="model",
+    show_default=True,
+    help="model: a Hugging Face directory, adapters merged. classifier: a reward model for "
+    "AutoModelForSequenceClassification. gguf: one file for llama.cpp.",
+)  # fmt: skip
+@click.option(
+    "--dtype", type=DTYPES, help="Of the weights (default: float32; of GGUF files float16)."
+)
+@click.option(
+    "--member", type=click.IntRange(0), help="Of a reward model's members, from 0: this one alone."
+)
+@guarded
+def models_export(
+    source: str,
+    destination: Path,
+    form: Literal["model", "classifier", "gguf"],
+    dtype: Literal["float32", "float16", "bfloat16"] | None,
+    member: int | None,
+) -> None:
+    """Write MODEL to OUT as others load it, read it again, and compare.
+
+    MODEL is a directory (a model, an adapter, a reward model), accord:NAME or a Hub id. Directories
+    get a card (README.md) filled from the run that made the model: verdict, lineage, data, settings.
+    """
+    from accord.cli.models import export
+    from accord.cli.run import quiet_libraries
+
+    quiet_libraries()
+    export(source, destination, form, dtype, member)
 
 
 @models.command("check")

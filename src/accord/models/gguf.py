@@ -112,7 +112,7 @@ def import_gguf(source: str, destination: Path, dtype: Dtype = "float32") -> Ggu
         raise ConfigError(f"dtype is {dtype!r}", f"use one of: {', '.join(get_args(Dtype))}")
     if destination.is_file() or (destination.exists() and any(destination.iterdir())):
         raise ConfigError(f"{destination} is not empty", "name a new directory")
-    model, tokenizer = _load(file, getattr(torch, dtype))
+    model, tokenizer = load_gguf(file, getattr(torch, dtype))
     before, sha256 = _probe_logits(model, tokenizer), digest(file)
     found: list[GgufImport] = []
 
@@ -142,7 +142,7 @@ def import_gguf(source: str, destination: Path, dtype: Dtype = "float32") -> Ggu
     return found[0]
 
 
-def _load(file: Path, dtype: torch.dtype) -> tuple[Any, Any]:
+def load_gguf(file: Path, dtype: torch.dtype) -> tuple[Any, Any]:
     if importlib.util.find_spec("gguf") is None:
         raise ConfigError("reading GGUF needs the package gguf", 'pip install "accord[gguf]"')
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig

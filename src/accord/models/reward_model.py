@@ -233,8 +233,17 @@ def _probe_scores(model: RewardModel, probes: Sequence[PromptGroup]) -> Tensor:
     return model.score(probes)
 
 
+def read_probes(folder: Path) -> list[PromptGroup]:
+    """What a saved reward model scored when it was saved."""
+    return _probes(json.loads((folder / FILE).read_text()))
+
+
+def _probes(record: dict[str, Any]) -> list[PromptGroup]:
+    return [PromptGroup(p["prompt"], p["responses"]) for p in record["probes"]]
+
+
 def _check_probes(model: RewardModel, record: dict[str, Any], folder: Path) -> None:
-    probes = [PromptGroup(p["prompt"], p["responses"]) for p in record["probes"]]
+    probes = _probes(record)
     worst = float((_probe_scores(model, probes) - torch.tensor(record["probe_scores"])).abs().max())
     if not worst <= PROBE_BOUND:
         raise RunError(

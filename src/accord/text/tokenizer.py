@@ -32,17 +32,22 @@ SPECIAL = (
 )
 KINDS = ("llama", "mistral", "qwen2", "qwen3")
 """Models whose tokenizers transformers is known to load as is written here."""
-_BYTES = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}
-_WORDS = (
+BYTES = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}
+QWEN_WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-_SPLIT = {"type": "Split", "pattern": {"Regex": _WORDS}, "behavior": "Isolated", "invert": False}
+_SPLIT = {
+    "type": "Split",
+    "pattern": {"Regex": QWEN_WORDS},
+    "behavior": "Isolated",
+    "invert": False,
+}
 REBUILT: dict[str, tuple[Any, Any]] = {
-    "GPT2Tokenizer": (None, _BYTES),
+    "GPT2Tokenizer": (None, BYTES),
     "Qwen2Tokenizer": (
         {"type": "NFC"},
-        {"type": "Sequence", "pretokenizers": [_SPLIT, _BYTES | {"use_regex": False}]},
+        {"type": "Sequence", "pretokenizers": [_SPLIT, BYTES | {"use_regex": False}]},
     ),
 }
 """(normalizer, pre-tokenizer) of classes that take only words and merges from `tokenizer.json` and
