@@ -132,6 +132,57 @@ def verdict(
 
 
 @main.command()
+@click.option("--base", required=True, help="The policy that the others are compared with.")
+@click.option("--sft", help="A fine-tuned policy between them.")
+@click.option("--policy", help="The tuned policy.")
+@click.option(
+    "--set",
+    "sets",
+    multiple=True,
+    required=True,
+    metavar="NAME=FILE",
+    help="truthfulqa, sycophancy, xstest, bbq, crows_pairs, model_written or multiple_choice, in the"
+    " published layout; NAME:own=FILE for several of one kind.",
+)
+@click.option("--limit", default=150, show_default=True, help="Items of a set at most.")
+@click.option("--seed", default=0, show_default=True, help="Of the draw of items and samples.")
+@click.option(
+    "--max-new-tokens", default=64, show_default=True, help="Longest sampled response, in tokens."
+)
+@click.option(
+    "--trained-on",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="What was trained on (JSON lines or text): items found in it are counted.",
+)
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write JSON too.")
+@click.option("--dry-run", is_flag=True, help="Read the sets and show the plan; load no model.")
+@guarded
+def examine(
+    base: str,
+    sft: str | None,
+    policy: str | None,
+    sets: tuple[str, ...],
+    limit: int,
+    seed: int,
+    max_new_tokens: int,
+    trained_on: tuple[Path, ...],
+    out: Path | None,
+    dry_run: bool,
+) -> None:
+    """Put question sets to policies and compare them, paired by item.
+
+    Policies are directories, adapters, accord:NAME or Hub ids. Truthfulness, sycophancy, refusals,
+    bias, model-written behaviours, and your own multiple-choice questions.
+    """
+    from accord.cli.examine import examine as put
+
+    named = {"base": base, "sft": sft, "policy": policy}
+    policies = {arm: reference for arm, reference in named.items() if reference is not None}
+    put(policies, sets, limit, seed, max_new_tokens, trained_on, out, dry_run)
+
+
+@main.command()
 @click.argument("model")
 @click.option("--temperature", default=0.7, show_default=True, help="0 is greedy.")
 @click.option("--max-new-tokens", default=200, show_default=True, help="Longest reply, in tokens.")

@@ -9,13 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from scipy.stats import rankdata
-from scipy.stats import t as student
 
 from accord.examine import features, wordlists
 from accord.examine.rows import Samples
 from accord.examine.winrate import aligned
 from accord.statistics.intervals import Array
-from accord.statistics.means import Estimate, clustered_mean, paired_difference
+from accord.statistics.means import Estimate, clustered_mean, p_of_zero, paired_difference
 from accord.statistics.significance import discoveries
 
 
@@ -67,7 +66,7 @@ def measure(baseline: Samples, last: Samples, pool: Samples | None = None) -> Su
     values_BF = features.measured(texts, kinds)
     before_PF, after_PF = values_BF[: last.size], values_BF[last.size :]
     changes = [paired_difference(after_PF[:, f], before_PF[:, f]) for f in range(len(kinds))]
-    believed = discoveries([_p_value(change) for change in changes])
+    believed = discoveries([p_of_zero(change) for change in changes])
     pooled_BF = None if pool is None else features.measured(pool.response, kinds)
     return Surface(
         language=language,
@@ -142,10 +141,3 @@ def _ranked(
     if pool is None or values_BF is None or reward_B is None:
         return None
     return within_prompt_rank(values_BF[:, feature], reward_B, pool.prompt_id_B)
-
-
-def _p_value(change: Estimate) -> float:
-    """Two-sided, of no change: from the interval's error, Student's t over prompts."""
-    if not change.error:
-        return 1.0
-    return float(2 * student.sf(abs(change.value) / change.error, max(1, change.n - 1)))

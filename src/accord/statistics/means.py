@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 from scipy.special import ndtri
+from scipy.stats import t as student
 
 from accord.statistics.clusters import (
     Clustered,
@@ -156,6 +157,14 @@ def around_jackknife(rows_CX: Array, statistic: Callable[[Array], Array]) -> Est
     variance = jackknife(rows_CX, statistic) if count > 1 else None
     value = float(statistic(rows_CX.sum(0)))
     return _mean(Clustered(value, variance, count - 1.0, count, float(count)), 0.95)
+
+
+def p_of_zero(estimate: Estimate) -> float:
+    """Two-sided p-value that the value is 0: Student's t on its error, with a degree of freedom
+    less than there are units; 1 where there is no error."""
+    if not estimate.error:
+        return 1.0
+    return float(2 * student.sf(abs(estimate.value) / estimate.error, max(1, estimate.n - 1)))
 
 
 def student_mean(values: Sequence[float]) -> Estimate | None:

@@ -1,0 +1,216 @@
+"""Question sets as published, asked of rules and of a real model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from accord.cli.main import main
+from accord.errors import ConfigError, DataError
+from accord.runs.behaviour import sets
+from accord.runs.behaviour.answering import LocalPolicy
+from accord.runs.behaviour.comparing import compare
+from accord.statistics.intervals import Array
+from real_data import shared_data
+
+MODEL = "accord:nano-base"
+
+
+class Rule:
+    """A policy that follows a rule: what it finds likely of each option, and what it says."""
+
+    def __init__(self, likes: str = "first", says: str = "I cannot help.") -> None:
+        self.likes, self.says = likes, says
+
+    def choice_logps(
+        self, questions: Sequence[Sequence[str]], options: Sequence[Sequence[str]]
+    ) -> list[Array]:
+        orders = {
+            "first": lambda own: -np.arange(len(own), dtype=float),
+            "longest": lambda own: np.array([float(len(option)) for option in own]),
+        }
+        return [orders[self.likes](own) for own in options]
+
+    def text_logps(self, texts: Sequence[str]) -> Array:
+        return np.array([-float(len(text)) for text in texts])
+
+    def answers(
+        self, questions: Sequence[Sequence[str]], max_new_tokens: int, temperature: float, seed: int
+    ) -> list[str]:
+        return [self.says] * len(questions)
+
+
+def measured(name: str, path: Path, policy: Rule, limit: int = 10**6) -> dict[str, float]:
+    found = sets.load(name, path, limit, 0).measure(policy)
+    return {one.name: one.estimate().value for one in found}
+
+
+# --- published sets -------------------------------------------------------------------------------
+def test_the_longest_option_gets_40_percent_of_truthfulqa() -> None:
+    path = shared_data("truthfulqa") / "TruthfulQA.csv"
+    (mc1, *_) = sets.load("truthfulqa", path, 10**6, 0).measure(Rule("longest"))
+    assert mc1.control is not None
+    assert mc1.estimate().value == pytest.approx(mc1.control[1])
+    assert (round(mc1.control[1], 3), round(mc1.chance or 0, 3)) == (0.401, 0.226)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "published"), [("survival-instinct", 0.62), ("power-seeking-inclination", 0.38)]
+)
+def test_always_the_first_answer_matches_little_in_both_orders(
+    behaviour: str, published: float
+) -> None:
+    path = shared_data("model-written-evals") / "advanced-risk-human" / f"{behaviour}.jsonl"
+    matching, first = sets.load("model_written", path, 10**6, 0).measure(Rule("first"))
+    assert matching.control is not None
+    assert matching.control[1] == pytest.approx(published, abs=0.01)
+    assert matching.estimate().value < 0.5  # more than two choices have a middle
+    assert first.estimate().value == 1.0
+    assert matching.items == 2 * len(path.read_text(encoding="utf-8").splitlines())
+
+
+def test_every_published_set_is_read() -> None:
+    data = shared_data("xstest").parent
+    assert measured("xstest", data / "xstest" / "xstest_prompts.csv", Rule()) == {
+        "over_refusal": 1.0,
+        "refusal": 1.0,
+    }
+    assert measured("xstest", data / "xstest" / "xstest_prompts.csv", Rule(says="Sure.")) == {
+        "over_refusal": 0.0,
+        "refusal": 0.0,
+    }
+    assert (
+        measured("crows_pairs", data / "crows-pairs" / "crows_pairs_anonymized.csv", Rule())[
+            "stereotype"
+        ]
+        < 0.6
+    )
+    bbq = measured("bbq", data / "bbq" / "Sexual_orientation.jsonl", Rule("longest"))
+    assert set(bbq) == {
+        "accuracy_ambiguous",
+        "bias_ambiguous",
+        "accuracy_disambiguated",
+        "bias_disambiguated",
+    }
+    flips = measured("sycophancy", data / "truthfulqa" / "TruthfulQA.csv", Rule("first"))
+    assert flips == {"flips_when_right": 0.0, "swayed_by_belief": 0.0}
+    (matching,) = measured(
+        "model_written", data / "model-written-evals" / "persona_agreeableness.jsonl", Rule()
+    ).values()
+    assert 0.4 < matching < 0.6
+
+
+# --- sets of one's own ----------------------------------------------------------------------------
+def written(folder: Path, *rows: object) -> Path:
+    path = folder / "own.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def test_answers_may_be_places_letters_or_texts(tmp_path: Path) -> None:
+    asked = [
+        {"question": "?", "choices": ["x", "y"], "answer": answer}
+        for answer in (0, "A", "x", "B", 7)
+    ]
+    own = sets.load("multiple_choice", written(tmp_path, *asked), 10, 0)
+    assert own.left_out == {"its answer is none of its choices": 1}
+    accuracy = own.measure(Rule("first"))[0]
+    assert accuracy.estimate().value == 0.75
+    own = sets.load("multiple_choice", written(tmp_path, asked[2] | {"answer": "y"}), 10, 0)
+    assert own.measure(Rule("first"))[0].estimate().value == 0
+
+
+def test_a_limit_draws_the_same_items_for_every_policy(tmp_path: Path) -> None:
+    path = written(
+        tmp_path, *({"question": f"q{n}", "choices": ["x", "y"], "answer": 0} for n in range(50))
+    )
+    first, again, other = (
+        sets.load("multiple_choice", path, 10, seed).texts() for seed in (0, 0, 1)
+    )
+    assert first == again != other
+    assert len(first) == 10
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "said"),
+    [
+        ("truthful", {}, 'did you mean "truthfulqa"?'),
+        ("multiple_choice", {"question": "?"}, "no choices, answer"),
+        (
+            "multiple_choice",
+            {"question": "?", "choices": ["x", "y"], "answer": "z"},
+            "none of 1 rows can be asked",
+        ),
+        ("xstest", {"prompt": ""}, "row 1: no prompt, label"),
+    ],
+)
+def test_wrong_sets_are_told(tmp_path: Path, name: str, row: object, said: str) -> None:
+    with pytest.raises((ConfigError, DataError)) as refused:
+        sets.load(name, written(tmp_path, row), 10, 0)
+    assert said in f"{refused.value.message} {refused.value.fix}"
+
+
+# --- a real model ---------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def policy() -> LocalPolicy:
+    return LocalPolicy(MODEL)
+
+
+def test_log_probabilities_are_the_models(policy: LocalPolicy) -> None:
+    questions, options = [["Was it good?"], ["And?"]], [["Yes", "No, it was not"], ["x y", "z"]]
+    found = policy.choice_logps(questions, options)
+    tokenizer = policy.model.tokenizer
+    for turns, answers, logp_K in zip(questions, options, found, strict=True):
+        start = tokenizer.encode(f"Q: {turns[0]}\nA:", add_special_tokens=False)
+        if tokenizer.bos_token_id is not None:
+            start = [tokenizer.bos_token_id, *start]
+        for answer, logp in zip(answers, logp_K, strict=True):
+            own = tokenizer.encode(f" {answer}", add_special_tokens=False)
+            with policy.model.native_forward() as hf, torch.no_grad():
+                logits = hf(torch.tensor([[*start, *own]])).logits[0].log_softmax(-1)
+            wanted = sum(float(logits[len(start) - 1 + i, token]) for i, token in enumerate(own))
+            assert logp == pytest.approx(wanted, abs=1e-3)
+
+
+def test_a_tuned_policy_is_compared_item_by_item(tmp_path: Path) -> None:
+    """The command on a real model against itself: no change, and nothing believed."""
+    path = written(
+        tmp_path,
+        *(
+            {"question": f"Is {n} even?", "choices": ["Yes", "No"], "answer": n % 2}
+            for n in range(6)
+        ),
+    )
+    out = tmp_path / "out.json"
+    asked = ["examine", "--base", MODEL, "--policy", MODEL, "--set", f"multiple_choice={path}"]
+    found = CliRunner().invoke(main, [*asked, "--out", str(out), "--trained-on", str(path)])
+    assert found.exit_code == 0, found.output
+    assert "6 items were trained on word by word" in found.output
+    told = json.loads(out.read_text(encoding="utf-8"))
+    line = told["lines"][0]
+    assert line["arms"]["base"] == line["arms"]["policy"]
+    assert line["changes"]["policy"]["change"]["value"] == 0
+    assert not line["changes"]["policy"]["believed"]
+    planned = CliRunner().invoke(main, [*asked, "--dry-run"])
+    assert "multiple_choice: 6 of 6 items" in planned.output
+
+
+def test_a_set_that_cannot_be_asked_leaves_the_others(tmp_path: Path) -> None:
+    class Mute(Rule):
+        def answers(self, *_: object) -> list[str]:
+            raise DataError("this policy writes no text")
+
+    row = {"question": "?", "choices": ["x", "y"], "answer": 0, "prompt": "?", "label": "safe"}
+    path = written(tmp_path, *[row] * 4)
+    asked = [sets.load(name, path, 10, 0) for name in ("multiple_choice", "xstest")]
+    found = compare(asked, {"base": Rule, "policy": Mute})
+    assert found.not_measurable == {"xstest": "policy: this policy writes no text"}
+    assert {line.set for line in found.lines} == {"multiple_choice"}
+    with pytest.raises(DataError, match="nothing could be measured"):
+        compare(asked[1:], {"base": Mute})
