@@ -10,6 +10,7 @@ import numpy as np
 from accord.examine import best_of_n, evidence, overoptimisation, reward_card
 from accord.examine.rows import Samples
 from accord.examine.winrate import gain, gain_at_equal_length, win_rate
+from accord.statistics.calibration import temperature_of
 from accord.statistics.clusters import share_difference
 from accord.statistics.intervals import Array, Interval, difference, share
 from accord.statistics.means import Estimate, clustered_mean, share_mean, student_mean
@@ -340,6 +341,49 @@ for prompts in (5, 20, 100):
     for temperature in (1.0, 0.2):
         setting = f"{prompts} prompts of 3 pairs, temperature {temperature:g}"
         add(Cell("calibration", setting, prompts, pairs(prompts, temperature), diagram))
+
+
+EDGES = np.linspace(0.5, 1, 11)
+
+
+def ranked(prompts: int, temperature: float, what: str) -> Simulate:
+    """Three pairs a prompt, ranked rightly as often as gaps from N(0, 1.5^2) at this temperature
+    are, of one prompt together half of the time; and what is true of them."""
+    half = np.linspace(0, 12, 200_001)
+    weight = np.exp(-((half / 1.5) ** 2) / 2)
+    weight /= weight.sum()
+    right, says = (1 / (1 + np.exp(-half / t)) for t in (temperature, 1.0))
+    index = np.clip(np.digitize(says, EDGES[1:-1]), 0, 9)
+    truth = {
+        "temperature": temperature,
+        "nll": float(-weight @ (right * np.log(says) + (1 - right) * np.log(1 - says))),
+        "ece": float(np.abs(np.bincount(index, weight * (says - right))).sum()),
+    }[what]
+
+    def draw(rng: Rng) -> Drawn:
+        gap_P3 = np.abs(rng.normal(0, 1.5, (prompts, 3)))
+        drawn_P3 = np.where(
+            rng.random((prompts, 1)) < 0.5, rng.random((prompts, 1)), rng.random((prompts, 3))
+        )
+        sign_P3 = np.where(drawn_P3 < 1 / (1 + np.exp(-gap_P3 / temperature)), 1, -1)
+        return ((gap_P3 * sign_P3).ravel(), np.repeat(np.arange(prompts), 3).tolist()), truth
+
+    return draw
+
+
+def of_card(what: str) -> Callable[[tuple[Array, list[int]]], Estimate]:
+    """As the reward model's card has it."""
+    if what == "temperature":
+        return lambda data: temperature_of(*data)
+    return lambda data: getattr(reward_card.calibration(*data, 1.0), what)  # type: ignore[no-any-return]
+
+
+for prompts in (10, 40, 200):
+    for temperature in (1.0, 2.5):
+        for what, name in (("ece", "ECE"), ("nll", "log-loss"), ("temperature", "temperature")):
+            setting = f"{prompts} prompts of 3 pairs, temperature {temperature:g}"
+            draws = ranked(prompts, temperature, what)
+            add(Cell(name, setting, prompts, draws, of_card(what), slow=True, tested=60))
 
 
 def longer(rng: Rng, prompts: int, quality: float) -> tuple[Array, Array, Array, Array]:

@@ -33,6 +33,7 @@ from accord.examine import (
 from accord.examine.evidence import ArmRows, Evidence, measure
 from accord.examine.rows import columns
 from accord.examine.turning import ProxyGoldPoint, gold_turned
+from accord.statistics.calibration import temperature_of
 from accord.statistics.means import Estimate, share_mean
 
 Z = 1.959964
@@ -478,8 +479,8 @@ def test_calibration_equals_a_plain_recomputation() -> None:
     p = 1 / (1 + np.exp(-gap / 1.7))
     confidence = np.maximum(p, 1 - p)
     right = np.where(gap > 0, 1.0, np.where(gap == 0, 0.5, 0.0))
-    assert got.nll == pytest.approx(mean(-np.log(p)))
-    assert got.brier == pytest.approx(mean((1 - p) ** 2))
+    assert got.nll.value == pytest.approx(mean(-np.log(p)))
+    assert got.brier.value == pytest.approx(mean((1 - p) ** 2))
     assert got.temperature == 1.7
     bins = []
     for b in range(10):
@@ -491,7 +492,34 @@ def test_calibration_equals_a_plain_recomputation() -> None:
         pytest.approx(b) for b in bins
     ]
     assert all(b.accuracy.n == b.pairs for b in got.bins)
-    assert got.ece == pytest.approx(sum(n * abs(c - a) for c, a, n in bins) / len(gap))
+    assert got.ece.value == pytest.approx(sum(n * abs(c - a) for c, a, n in bins) / len(gap))
+
+
+def test_intervals_of_calibration_rest_on_prompts_not_pairs() -> None:
+    rng = np.random.default_rng(8)
+    gap = rng.normal(0.8, 2.0, 60)
+    once = reward_card.calibration(gap, list(range(60)), 1.0)
+    twice = reward_card.calibration(np.tile(gap, 2), [*range(60)] * 2, 1.0)
+    assert once.brier.low < once.brier.value < once.brier.high  # type: ignore[operator]
+    for name in ("nll", "ece"):
+        one, two = getattr(once, name), getattr(twice, name)
+        for part in ("value", "error", "low", "high"):
+            assert getattr(two, part) == pytest.approx(getattr(one, part), rel=1e-6), name
+        assert one.low <= one.value <= one.high
+    one = temperature_of(gap, list(range(60)))
+    two = temperature_of(np.tile(gap, 2), [*range(60)] * 2)
+    assert two.low == pytest.approx(one.low, rel=1e-6)
+    step = 1e-4
+    nll = [-np.log(1 / (1 + np.exp(-gap / (one.value * np.exp(h))))) for h in (-step, step)]
+    assert one.error is not None
+    influence = (nll[1] - nll[0]) / (2 * step)
+    middle = -np.log(1 / (1 + np.exp(-gap / one.value)))
+    bend = (nll[0] + nll[1] - 2 * middle).mean() / step**2
+    by_hand = np.sqrt((influence**2).sum() / (60 * 59)) / bend * one.value
+    assert one.error == pytest.approx(by_hand, rel=1e-2)
+    alone = reward_card.calibration(gap, [3] * 60, 1.0)
+    assert alone.ece.low is alone.nll.low is alone.brier.low is None
+    assert temperature_of(np.abs(gap), list(range(60))).low is None  # all right: T has no least
 
 
 def test_temperatures_come_from_the_other_folds() -> None:

@@ -9,9 +9,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from accord.feedback.choice_model import decided_log_p, decided_p
-from accord.statistics.calibration import best_temperature
+from accord.statistics.calibration import best_temperature, calibration_error, temperature_of
 from accord.statistics.intervals import Array
-from accord.statistics.means import Estimate, share_mean
+from accord.statistics.means import Estimate, clustered_mean, share_mean
 
 
 class Bin(BaseModel):
@@ -27,22 +27,22 @@ class Bin(BaseModel):
 
 class Calibration(BaseModel):
     """nll in nats per pair; ece: expected calibration error over 10 bins of confidence; brier:
-    squared error."""
+    squared error; temperature: that gaps were divided by. Intervals are over prompts, given it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     temperature: float
-    nll: float
-    ece: float
-    brier: float
+    nll: Estimate
+    ece: Estimate
+    brier: Estimate
     bins: list[Bin]
 
 
 class RewardCard(BaseModel):
     """On held-out strict pairs. accuracy: against the labels; gold_accuracy: against gold on the
     same pairs;
-    longer_wins: what "the longer answer" would reach; spread: standard deviation between ensemble
-    members."""
+    longer_wins: what "the longer answer" would reach; temperature: at which all pairs' gaps are
+    log-odds; spread: standard deviation between ensemble members."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -52,6 +52,7 @@ class RewardCard(BaseModel):
     gold_accuracy: Estimate | None
     label_gold_accuracy: Estimate | None
     longer_wins: Estimate
+    temperature: Estimate
     before: Calibration
     after: Calibration
     spread: float
@@ -79,6 +80,7 @@ def card(
         gold_accuracy=gold_right,
         label_gold_accuracy=label_right,
         longer_wins=share_mean(_half(longer_P), prompts),
+        temperature=temperature_of(gap_P, prompts),
         before=calibration(gap_P, prompts, temperature),
         after=cross_fitted(gap_P, prompts),
         spread=float(gap_EP.std(0).mean()),
@@ -110,9 +112,9 @@ def calibration(gap_P: Array, prompt_P: Sequence[int], temperature: float | Arra
     ]
     return Calibration(
         temperature=float(np.mean(temperature)),
-        nll=float(-decided_log_p(scaled).mean()),
-        ece=float(sum(b.pairs * abs(b.confidence - b.accuracy.value) for b in bins) / len(gap_P)),
-        brier=float((decided_p(-scaled) ** 2).mean()),
+        nll=clustered_mean(-decided_log_p(scaled), list(prompts)),
+        ece=calibration_error(confidence - right, index, list(prompts)),
+        brier=share_mean(decided_p(-scaled) ** 2, list(prompts)),
         bins=bins,
     )
 

@@ -37,8 +37,8 @@ ZERO = len(GRID) // 2
 ROUNDS = 200
 PASSES = 2
 """Who clicks is no witness against others: rationalities are taken anew from the mixture."""
-PRIOR_CLICKERS, PRIOR_CONTRARY, PRIOR_PEOPLE = 0.75, 0.25, 5.0
-"""As if of five annotators seen before half a one had clicked at random and a quarter of one voted
+PRIOR_CLICKERS, PRIOR_CONTRARY, PRIOR_PEOPLE = 1.0, 0.25, 5.0
+"""As if of five annotators seen before one had clicked at random and a quarter of one voted
 against the others."""
 USUAL_WIDTH, USUAL_PEOPLE = 0.3, 12.0
 """As if of twelve honest annotators seen before asinh beta had spread so: a few votes cannot tell

@@ -300,7 +300,7 @@ def calibration(card: Mapping[str, Any]) -> Figure:
             {
                 "type": "scatter",
                 "mode": "lines+markers",
-                "name": f"{name} (ECE {card[key]['ece']:.3f})",
+                "name": f"{name} (ECE {card[key]['ece']['value']:.3f})",
                 "x": [b["confidence"] for b in bins],
                 "y": [b["accuracy"]["value"] for b in bins],
                 "error_y": _whiskers([b["accuracy"] for b in bins]),
