@@ -9,7 +9,6 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_expit
 
-from accord.seeds import generator
 from accord.statistics.clusters import by_cluster
 from accord.statistics.intervals import Array, Index
 from accord.statistics.means import Estimate, clustered_mean
@@ -74,7 +73,7 @@ def calibration_error(off_P: Array, bin_P: Index, cluster_P: Sequence[int]) -> E
     if count < 2:
         return Estimate(value=value, error=None, low=None, high=None, n=count)
     apart_CB = parts_CB - np.bincount(place_P)[:, None] / pairs * total_B
-    rng = generator(0, "calibration error")
+    rng = np.random.default_rng(0)  # the same numbers for the same pairs
     shrink_D = np.sqrt((count - 1) / rng.chisquare(count - 1, DRAWS))
     values, vectors = np.linalg.eigh(apart_CB.T @ apart_CB)
     root_BB = vectors * np.sqrt(np.maximum(values, 0))
