@@ -72,7 +72,7 @@ def test_references_name_every_setting_and_metric(tmp_path: Path) -> None:
             assert name == "kind" or field.description, f"{kind}.{name} has no description"
     assert all(f"`{m.name}`" in metrics for m in declared())
     recipes = (tmp_path / "recipes.md").read_text()
-    assert "| `data` | data | required | `data.data` | Comparisons or rankings" in recipes
+    assert "| `data` | data | required | `dpo.feedback` | Comparisons or rankings" in recipes
     assert (tmp_path / "api" / "learning.md").read_text().count(":::") > 5
 
 

@@ -50,11 +50,13 @@ def run(tmp_path: Path, stages: str) -> Path:
 
 @pytest.mark.slow
 def test_the_packaged_dpo_recipe_on_a_file_of_ones_own(tmp_path: Path, pairs: Path) -> None:
-    given = [f"data={pairs}", "data.evaluation=4", "limit=16", "epochs=2", "dpo.batch=8"]
+    model = "model=accord:nano-base"
+    given = [f"data={pairs}", model, "limit=16", "epochs=2", "dpo.batch=8"]
     recipe = recipes.load("dpo", given)
     runner.execute(recipe, tmp_path / "run", False, StageProgress(), {})
-    record = json.loads((tmp_path / "run/stages/02-dpo/result.json").read_text())
+    record = json.loads((tmp_path / "run/stages/01-dpo/result.json").read_text())
     assert record["artefacts"]["model"]
+    assert 0 <= record["values"]["heldout_agreement"] <= 1
     lineage = json.loads((tmp_path / "run/lineage.json").read_text())
     assert lineage["recipe"] == recipe.fingerprint()
 

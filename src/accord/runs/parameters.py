@@ -24,7 +24,7 @@ from accord.errors import ConfigError, cut_short
 from accord.feedback.formats.source import DataSpec
 from accord.validation import QUOTED, Settings, settings_below, suggest, validated
 
-Type = Literal["str", "int", "float", "bool", "path", "data", "choice", "list"]
+Type = Literal["str", "int", "float", "bool", "path", "data", "choice", "list", "mapping"]
 NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 EXPECTED: dict[Type, str] = {
     "str": "a text",
@@ -35,6 +35,7 @@ EXPECTED: dict[Type, str] = {
     "data": "a path, a Hub id, {path: ..., split: ...} or a list of these",
     "choice": "one of",
     "list": "a list, written [a, b]",
+    "mapping": "a mapping, written {a: 1}",
 }
 """What a value of each type looks like, in words."""
 _DATA: TypeAdapter[Any] = TypeAdapter(DataSpec)
@@ -102,6 +103,8 @@ class Parameter(Settings):
             return True
         if self.type == "list":
             return isinstance(value, list) and all(_is(self.of or "str", one) for one in value)
+        if self.type == "mapping":
+            return isinstance(value, dict)
         return _is(self.type, value)
 
     def read(self, text: str) -> Any:

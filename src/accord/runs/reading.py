@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 LARGE_BYTES = 16 * 2**20
 SAMPLE = 5_000
 """Of files larger than this a plan reads as many rows."""
+ANSWERS = ("completion", "response", "messages")
+"""Columns of rows that hold an answer beside their prompt, and are demonstrations."""
 JUDGED = ("chosen", "rejected", "choice", "options", "winner", "completions", "kto_tag")
 """Columns of rows that say what people thought of answers: those are no prompts."""
 
@@ -87,6 +89,17 @@ def read_prompt_rows(
     if unused:
         context.say(f"{name_of(spec)}: not used beside the prompts: {', '.join(sorted(unused))}")
     return prompts
+
+
+def plain_prompts(spec: DataSpec, context: StageContext) -> list[PromptRow] | None:
+    """As `read_prompt_rows` with all columns, where every row has a prompt and none says what
+    people thought of answers, or answers itself; None for other data."""
+    source = _open(spec, context)
+    rows = [row for _, row in read_rows(source.data).rows]
+    answered = (*JUDGED, *ANSWERS)
+    if any("prompt" not in row or any(not empty(row.get(a)) for a in answered) for row in rows):
+        return None
+    return read_prompt_rows(spec, context, used=lambda column: True)
 
 
 def _prompt(row: Mapping[str, Any], where: str, used: Mapping[str, Any]) -> Prompt:

@@ -14,6 +14,7 @@ GROUP = "accord.stages"
 _BUILTIN = {
     "reviews": "accord.runs.stages.reviews:Reviews",
     "pretrain": "accord.runs.stages.pretrain:Pretrain",
+    "prompts": "accord.runs.stages.prompts:PromptsOfData",
     "preferences": "accord.runs.stages.preferences:Preferences",
     "sft": "accord.runs.stages.sft:Sft",
     "collect": "accord.runs.stages.collect:Collect",

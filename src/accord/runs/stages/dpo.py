@@ -23,7 +23,7 @@ from accord.runs.stages.aside import (
     without_none,
 )
 from accord.runs.stages.policy import TuningStage, examine_along, load_policy, save_policy
-from accord.runs.stages.settings import Aside, LengthConfig, TuningConfig
+from accord.runs.stages.settings import Aside, LengthConfig, TuningConfig, assumed
 from accord.seeds import derive_seed
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Dpo(TuningStage):
             rows = left_to_train(found, config.evaluation, "pairs")
             each = sum(len(p.prompt) + len(p.chosen) + len(p.rejected) for p in pairs) / len(pairs)
         elif rows:
-            each = config.lengths.most + config.lengths.max_response_tokens
+            each = config.lengths.most + assumed(config.lengths.max_response_tokens)
         if rows:
             rows = min(rows, config.limit or rows)
             tokens = round(each * rows)

@@ -104,7 +104,8 @@ def read_judged(
             "give comparisons or rankings; thumbs alone train kto",
         )
     tokens = _tokenise(said.by_prompt, model, lengths, context, sum(read.dropped.values()))
-    limit = lengths.max_response_tokens if lengths.too_long == "cut" else None
+    cut_at = lengths.max_response_tokens if lengths.too_long == "cut" else None
+    limit = cut_at if isinstance(cut_at, int) else None
     annotators, decode = said.annotators, decoder(model.tokenizer)
     who = {name: number for number, name in enumerate(annotators)}
     reader = GroupReader(tokens, who, said.scales, said.left_out, margin, decode, limit)

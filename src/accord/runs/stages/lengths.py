@@ -3,16 +3,21 @@ drop."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
+from accord.errors import DataError
 from accord.runs.context import StageContext
-from accord.runs.dropping import refuse_dropping
+from accord.runs.dropping import refuse_dropping, rounded_up
 from accord.runs.stages.settings import LengthConfig
 from accord.text.dropping import Need
 from accord.text.encoding import Example
 from accord.text.language import Language
 from accord.text.lengths import fit_lengths
+
+AUTO_KEEPS = 0.99
+"""Share of the rows whose length a limit of `auto` covers where longer rows are dropped."""
 
 
 def apply_lengths(
@@ -41,19 +46,25 @@ def apply_lengths(
         Need(max(len(e.prompt_ids) for e in one), max(len(e.response_ids) for e in one))
         for one in together
     ]
+    prompt, response = found_limits(config, needs, model.context, context)
+    limits = {"max_prompt_tokens": prompt, "max_response_tokens": response}
     if config.too_long == "drop":
-        refuse_dropping(
-            [n for n in needs if not n.fits(config.max_prompt_tokens, config.max_response_tokens)],
-            needs,
-            config.limits,
-            context,
-            unreadable,
-        )
+        lost = [n for n in needs if not n.fits(prompt, response)]
+        try:
+            refuse_dropping(lost, needs, limits, context, unreadable)
+        except DataError as error:
+            if "auto" not in (config.max_prompt_tokens, config.max_response_tokens):
+                raise
+            allowed = rounded_up(len(lost) + unreadable, len(needs) + unreadable)
+            raise DataError(
+                f"{error.message}; more does not fit the model's context of {model.context:,}",
+                f"use a model with a longer context, or allow it: allow_dropped: {allowed:g}",
+            ) from error
     fitting, table = fit_lengths(
         examples,
         context.encoder(model),
-        config.max_prompt_tokens,
-        config.max_response_tokens,
+        prompt,
+        response,
         config.too_long,
         dropped,
         context=model.context,
@@ -66,19 +77,49 @@ def apply_lengths(
             for one, need in zip(together, needs, strict=True)
             if not all(e.row in there for e in one)
         ]
-        refuse_dropping(lost, _as_needed(lost, needs, config), config.limits, context, unreadable)
+        reached = _as_needed(lost, needs, prompt, response)
+        refuse_dropping(lost, reached, limits, context, unreadable)
     context.keep_table(table)
     return fitting
 
 
-def _as_needed(lost: Sequence[Need], needs: Sequence[Need], config: LengthConfig) -> list[Need]:
+def found_limits(
+    config: LengthConfig, needs: Sequence[Need], longest: int, context: StageContext
+) -> tuple[int, int]:
+    """The limits of prompt and response in tokens, found in the rows' needs where they are auto:
+    what all rows need, or 99 % of them where longer ones are dropped; together at most `longest`,
+    the model's context."""
+    share = AUTO_KEEPS if config.too_long == "drop" else 1.0
+    prompt, response = (
+        _needed([getattr(need, part) for need in needs], share) if limit == "auto" else limit
+        for part, limit in (
+            ("prompt", config.max_prompt_tokens),
+            ("response", config.max_response_tokens),
+        )
+    )
+    if config.max_response_tokens == "auto":
+        response = min(response, max(longest - prompt, longest // 2))
+    if config.max_prompt_tokens == "auto":
+        prompt = min(prompt, max(1, longest - response))
+    found = [("max_prompt_tokens", prompt), ("max_response_tokens", response)]
+    said = [f"{name} {limit:,}" for name, limit in found if getattr(config, name) == "auto"]
+    if said:
+        context.say(f"lengths from the data: {', '.join(said)}")
+    return prompt, response
+
+
+def _needed(tokens: Sequence[int], share: float) -> int:
+    """What `share` of the rows need at most."""
+    return sorted(tokens)[max(0, math.ceil(share * len(tokens)) - 1)]
+
+
+def _as_needed(
+    lost: Sequence[Need], needs: Sequence[Need], prompt: int, response: int
+) -> list[Need]:
     """What rows need where they are cut: those that can be need no more than the limits."""
     left, reached = Counter(lost), []
     for need in needs:
-        within = Need(
-            min(need.prompt, config.max_prompt_tokens),
-            min(need.response, config.max_response_tokens),
-        )
+        within = Need(min(need.prompt, prompt), min(need.response, response))
         reached.append(Need(need.prompt, within.response) if left[need] > 0 else within)
         left[need] -= 1
     return reached

@@ -14,7 +14,13 @@ from accord.runs.inputs import REFERENCE, stage_of
 from accord.runs.known import check_trainable, known_model
 from accord.runs.plan import KnownModel, Plan
 from accord.runs.reading import PromptRow, planned_rows, read_prompt_rows, read_prompts
-from accord.runs.stages.settings import EvaluationConfig, LengthConfig, LoraConfig, TuningConfig
+from accord.runs.stages.settings import (
+    EvaluationConfig,
+    LengthConfig,
+    LoraConfig,
+    TuningConfig,
+    assumed,
+)
 
 if TYPE_CHECKING:
     from accord.feedback.formats.source import DataSpec
@@ -189,7 +195,8 @@ def judged_prompts(
     prompts = plan.sizes.get("prompts", rows) if plan else 0
     responses = plan.sizes.get("responses", 2 * prompts) if plan else 0
     share = min(1.0, limit / prompts) if limit and prompts else 1.0
-    tokens = prompts * lengths.max_prompt_tokens + responses * lengths.max_response_tokens
+    tokens = prompts * assumed(lengths.max_prompt_tokens)
+    tokens += responses * assumed(lengths.max_response_tokens)
     return round(prompts * share), round(tokens * share)
 
 

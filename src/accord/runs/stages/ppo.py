@@ -16,14 +16,13 @@ from accord.learning.on_policy_settings import (
     ReinforceSettings,
     RlooSettings,
 )
-from accord.learning.settings import Tokens
 from accord.runs.context import StageContext
 from accord.runs.inputs import Demonstrations, Prompts
 from accord.runs.plan import Plan
 from accord.runs.stage import StageConfig, StageResult
 from accord.runs.stages.policy import TuningStage, examine_along, load_policy, save_policy
 from accord.runs.stages.scoring import RewardSources
-from accord.runs.stages.settings import TuningConfig
+from accord.runs.stages.settings import LengthConfig, Limit, TuningConfig, assumed
 
 if TYPE_CHECKING:
     from accord.learning.on_policy import OnPolicyResult
@@ -42,8 +41,12 @@ class PpoConfig(RewardSources, TuningConfig, OnPolicySettings):
 
     kind: Literal["ppo"]
     prompts: Prompts = Field(description="Prompts to sample from (JSONL).")
-    max_prompt_tokens: Tokens = Field(
-        64, ge=1, description="Longest prompt; longer ones are left out and counted."
+    max_prompt_tokens: Limit = Field(
+        64,
+        description=(
+            "Longest prompt, in tokens; longer ones are left out and counted; auto: as 99 % of them"
+            " need."
+        ),
     )
     value_from: Literal["reward", "policy"] = Field(
         "reward",
@@ -135,7 +138,7 @@ class Ppo(TuningStage):
             None if config.measure_kl else NO_KL,
         ]
         sampled = responses * config.max_new_tokens
-        asked = responses * config.max_prompt_tokens
+        asked = responses * assumed(config.max_prompt_tokens)
         if found:
             asked = round(responses * planning.lengths_of([ids for ids, _ in found]) / len(found))
         models, references = 2 if config.estimator == "gae" else 1, int(config.measure_kl)
@@ -285,30 +288,32 @@ def _prompts(
     the limit."""
     from accord.runs.dropping import refuse_dropping
     from accord.runs.reading import read_prompt_rows
+    from accord.runs.stages.lengths import found_limits
     from accord.runs.stages.planning import check_room
     from accord.text.dropping import Need
 
     encoder = context.encoder(model)
     rows = read_prompt_rows(config.prompts, context, used=config.columns_used())
     ids = [(encoder.prompt(row.prompt, str(i)), row) for i, row in enumerate(rows, 1)]
-    kept = [(tokens, p) for tokens, p in ids if len(tokens) <= config.max_prompt_tokens]
     needs = [Need(len(tokens)) for tokens, _ in ids]
-    limits = {"max_prompt_tokens": config.max_prompt_tokens, "max_new_tokens": None}
-    refuse_dropping(
-        [n for n in needs if n.prompt > config.max_prompt_tokens], needs, limits, context
+    lengths = LengthConfig(
+        max_prompt_tokens=config.max_prompt_tokens,
+        max_response_tokens=config.max_new_tokens,
+        too_long="drop",
     )
+    longest, _ = found_limits(lengths, needs, model.context, context)
+    kept = [(tokens, p) for tokens, p in ids if len(tokens) <= longest]
+    limits = {"max_prompt_tokens": longest, "max_new_tokens": None}
+    refuse_dropping([n for n in needs if n.prompt > longest], needs, limits, context)
     if not kept:
-        raise DataError(
-            f"no prompt has at most {config.max_prompt_tokens} tokens", "raise max_prompt_tokens"
-        )
+        raise DataError(f"no prompt has at most {longest} tokens", "raise max_prompt_tokens")
     check_room(
         ((str(number), len(tokens)) for number, (tokens, _) in enumerate(kept, 1)),
         config.max_new_tokens,
         model.context,
     )
     context.say(
-        f"{len(kept):,} prompts, {len(ids) - len(kept):,} left out as longer than "
-        f"{config.max_prompt_tokens} tokens"
+        f"{len(kept):,} prompts, {len(ids) - len(kept):,} left out as longer than {longest} tokens"
     )
     return kept
 
@@ -316,7 +321,6 @@ def _prompts(
 def _ptx(config: PpoConfig, model: Language, context: StageContext) -> list[PromptGroup]:
     if config.ptx is None:
         return []
-    from accord.runs.stages.settings import LengthConfig
     from accord.runs.stages.sft import read_demonstrations
 
     lengths = LengthConfig(

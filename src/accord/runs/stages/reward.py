@@ -14,7 +14,7 @@ from accord.runs.context import StageContext
 from accord.runs.inputs import EstimatesName, GoldName, Judgements, PolicyName
 from accord.runs.plan import Plan
 from accord.runs.stage import Stage, StageResult
-from accord.runs.stages.settings import LengthConfig, ReadsData, TrainingConfig
+from accord.runs.stages.settings import LengthConfig, ReadsData, TrainingConfig, assumed
 from accord.validation import Settings
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ class Reward(Stage):
         work = TokenWork(
             trained=round(tokens * config.epochs * passes),
             scored=passes * samples * config.lengths.most,
-            sampled=samples * config.lengths.max_response_tokens,
+            sampled=samples * assumed(config.lengths.max_response_tokens),
         )
         return planning.training_plan(
             config,
@@ -300,7 +300,9 @@ def _reference_samples(
     each = -(-config.centre_samples // len(prompts))
     seeds = sequence_seeds(context.seed, "centre", len(prompts) * each)
     room = policy.context - max(map(len, prompts))
-    settings = SamplingSettings(min(config.lengths.max_response_tokens, room))
+    limit = config.lengths.max_response_tokens
+    longest = max(len(response) for group in groups for response in group.responses)
+    settings = SamplingSettings(min(limit if isinstance(limit, int) else longest, room))
     context.say(f"centring on {len(seeds):,} samples of {config.model}")
     return BuiltinSampler(policy).sample(prompts, settings, seeds, each).groups()
 

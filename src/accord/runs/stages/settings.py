@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from accord.runs.inputs import GoldName, PolicyName, Prompts, RewardName
 from accord.runs.stage import StageConfig
@@ -74,29 +74,44 @@ Aside = Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, lt=1)]
 """Rows kept aside: how many, or which share."""
 
 
+Limit = Annotated[int, Field(ge=1)] | Literal["auto"]
+"""Tokens at most; auto: as the data needs."""
+ASSUMED = 512
+"""Tokens that plans take for a limit which the data has still to say."""
+
+
+def assumed(limit: int | str) -> int:
+    """A limit as plans take it."""
+    return limit if isinstance(limit, int) else ASSUMED
+
+
 class LengthConfig(Settings):
     """Token limits and what to do with rows beyond them."""
 
-    max_prompt_tokens: int = Field(64, ge=1, description="Longest prompt, in tokens.")
-    max_response_tokens: int = Field(
-        64, ge=1, description="Longest response, in tokens, EOS included."
+    max_prompt_tokens: Limit = Field(
+        64,
+        description=(
+            "Longest prompt, in tokens; auto: the longest in the data, or with too_long: drop what"
+            " 99 % of the rows need, within the model's context."
+        ),
+    )
+    max_response_tokens: Limit = Field(
+        64, description="Longest response, in tokens, EOS included; auto: as for prompts."
     )
     too_long: Literal["error", "drop", "cut"] = Field(
         "error", description="What to do with longer rows; always counted."
     )
 
     @property
-    def limits(self) -> dict[str, int | None]:
-        """Both limits by name."""
-        return {
-            "max_prompt_tokens": self.max_prompt_tokens,
-            "max_response_tokens": self.max_response_tokens,
-        }
-
-    @property
     def most(self) -> int:
-        """Tokens of the longest row."""
-        return self.max_prompt_tokens + self.max_response_tokens
+        """Tokens of the longest row, as plans take it."""
+        return assumed(self.max_prompt_tokens) + assumed(self.max_response_tokens)
+
+    @model_validator(mode="after")
+    def _cuts_at_numbers(self) -> LengthConfig:
+        if self.too_long == "cut" and "auto" in (self.max_prompt_tokens, self.max_response_tokens):
+            raise ValueError("auto finds limits that keep rows whole: give numbers to cut at")
+        return self
 
 
 class EvaluationConfig(Settings):

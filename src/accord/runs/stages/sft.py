@@ -204,7 +204,8 @@ def read_demonstrations(
     if not examples:
         raise DataError(
             f"{name_of(source)} ({read.shape}) holds no demonstrations",
-            "name rows with a prompt and a response",
+            "name rows with a prompt and a response; of comparisons a preferences stage writes the"
+            " preferred answers as demonstrations",
         )
     return apply_lengths(
         examples,
