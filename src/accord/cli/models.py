@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Form = Literal["model", "classifier", "gguf"]
 
 
-def merge(adapter: str, destination: Path, dtype: Dtype) -> None:
+def merge(adapter: str, destination: Path, dtype: Dtype = "float32") -> None:
     """Write the merged model; it is compared with the adapter on its base, and read again."""
     from accord.runs.known import check_merging
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import warnings
@@ -15,6 +16,7 @@ from safetensors import safe_open
 
 from accord.errors import ConfigError
 from accord.models import precision
+from accord.models.quantised import Bits, WholeProducts, bits_of, whole_linear
 from accord.text.packing import PromptGroup, pack
 
 if TYPE_CHECKING:
@@ -53,6 +55,13 @@ def base_model_of(folder: Path) -> str:
     return name
 
 
+def base_bits(folder: Path) -> Bits | None:
+    """How the base lay in memory when the adapter in `folder` was trained."""
+    file = folder / PROBE
+    found: Bits | None = _json(file).get("bits") if file.is_file() else None
+    return found
+
+
 def _json(file: Path) -> dict[str, Any]:
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
@@ -87,7 +96,8 @@ def write_probe(model: CausalLM, folder: Path) -> None:
     ids = torch.randint(0, model.vocab_size, (PROBE_TOKENS,), generator=generator).tolist()
     with precision.exact(), model.reference():
         logprobs = model.logprobs(_stream(ids, model)).tolist()
-    (folder / PROBE).write_text(json.dumps({"tokens": ids, "logprobs": logprobs}))
+    probe = {"tokens": ids, "logprobs": logprobs, "bits": bits_of(model)}
+    (folder / PROBE).write_text(json.dumps(probe))
 
 
 def attach_adapter(base: CausalLM, folder: Path) -> Any:
@@ -118,6 +128,25 @@ def attach_adapter(base: CausalLM, folder: Path) -> Any:
         _check_probe(base, peft, folder, name)
     name_base(peft, str(base.hf.config._name_or_path or name))
     return peft
+
+
+def dequantised(model: CausalLM) -> CausalLM:
+    """The same adapter on a base of whole weights: what the quantised ones stand for."""
+    from peft import get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+
+    from accord.models.causal_lm import CausalLM
+
+    config = copy.deepcopy(model.adapter.peft_config["default"])
+    with quiet_about_tables():
+        learned = get_peft_model_state_dict(model.adapter)
+        base = copy.deepcopy(model.adapter).unload()
+        for name, module in list(base.named_modules()):
+            if isinstance(module, WholeProducts):
+                base.set_submodule(name, whole_linear(module))
+        base.hf_quantizer.remove_quantization_config(base)
+        peft = get_peft_model(base, config)
+        set_peft_model_state_dict(peft, learned)
+    return CausalLM(peft.get_base_model(), model.tokenizer, adapter=peft)
 
 
 @torch.no_grad()

@@ -18,6 +18,7 @@ from accord.errors import ConfigError
 from accord.models.causal_lm import CausalLM
 from accord.models.llama import LlamaLM
 from accord.models.llama_files import read_config
+from accord.models.quantised import Bits, quantisation
 from accord.text.tokenizer import FileTokenizer, read_tokenizer
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ def _quantised(location: str, how: Any) -> ConfigError:
     return ConfigError(
         f"the weights in {location!r} are quantised ({method}): they cannot be trained, nor "
         "merged or saved exactly",
-        "name the model that they were made from, in 16 or 32 bits",
+        "name the model that they were made from, in 16 or 32 bits; lora: {base: 4bit} trains an "
+        "adapter on it in as little memory",
     )
 
 
@@ -77,21 +79,27 @@ def no_foreign_code(location: str) -> Iterator[None]:
         ) from error
 
 
-def load_model(location: str) -> Any:
-    """A directory or Hub id by transformers, in fp32. Raises what `load_config` does, ConfigError
-    where weights are missing (transformers would draw them) or left over, and OSError or ValueError
-    when it cannot."""
+def load_model(location: str, device: str = "cpu", bits: Bits | None = None) -> Any:
+    """A directory or Hub id by transformers, in fp32 (its linear layers in `bits`, frozen).
+
+    Raises what `load_config` does, ConfigError where weights are missing (transformers would draw
+    them) or left over, and OSError or ValueError when it cannot.
+    """
     from transformers import AutoModelForCausalLM
 
+    config = load_config(location)
+    more = {"quantization_config": quantisation(bits)} if bits is not None else {}
     with no_foreign_code(location):
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             location,
-            config=load_config(location),
+            config=config,
+            device_map=None if bits is None else {"": device},  # such weights are not moved later
             dtype=torch.float32,
             use_safetensors=True,
             trust_remote_code=False,
             attn_implementation="eager",  # whatever a config names, kernels from the Hub included
             output_loading_info=True,
+            **more,
         )
     model, told = loaded
     if missing := sorted(told["missing_keys"]):

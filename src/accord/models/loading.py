@@ -18,7 +18,9 @@ from accord.files import write_atomically
 from accord.models import precision
 from accord.models.adapters import (
     attach_adapter,
+    base_bits,
     base_model_of,
+    dequantised,
     name_base,
     quiet_about_tables,
     write_probe,
@@ -28,6 +30,7 @@ from accord.models.huggingface import in_transformers, load_model, load_tokenize
 from accord.models.llama import LlamaLM
 from accord.models.llama_files import read_llama, write_llama
 from accord.models.probe import check_same, probe_stream, self_check
+from accord.models.quantised import Bits, bits_of, use_whole_products
 from accord.seeds import derive_seed
 from accord.text.encoding import Encoder
 
@@ -66,8 +69,11 @@ def locate_model(reference: str) -> str:
     return str(folder)
 
 
-def load_causal_lm(reference: str, device: str = "cpu", verify: bool = True) -> CausalLM:
-    """Load a causal LM in fp32 with its tokenizer.
+def load_causal_lm(
+    reference: str, device: str = "cpu", verify: bool = True, bits: Bits | None = None
+) -> CausalLM:
+    """Load a causal LM in fp32 with its tokenizer; `bits`: its linear layers in 8 or 4 bits, as the
+    frozen base of an adapter (needs bitsandbytes).
 
     `reference` is a directory (plain model or PEFT adapter), a Hub id or `accord:NAME`. Raises
     ConfigError when nothing loadable is there, RunError when packed and native forward disagree
@@ -77,7 +83,8 @@ def load_causal_lm(reference: str, device: str = "cpu", verify: bool = True) -> 
     if (Path(location) / "adapter_config.json").is_file():
         return with_adapter(load_base(Path(location), device, verify), Path(location))
     try:
-        hf = read_llama(Path(location)) or load_model(location)
+        own = read_llama(Path(location)) if bits is None else None
+        hf = own or load_model(location, device, bits)
         tokenizer = load_tokenizer(location)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         if isinstance(error, torch.OutOfMemoryError):
@@ -88,17 +95,17 @@ def load_causal_lm(reference: str, device: str = "cpu", verify: bool = True) -> 
             "id (needs a network); "
             "a GGUF file is converted by `accord models import`",
         ) from error
-    model = CausalLM(hf.to(device), tokenizer)
+    model = CausalLM(hf.to(device) if bits is None else use_whole_products(hf), tokenizer)
     if verify:
         self_check(model)
     return model
 
 
 def load_base(adapter: Path, device: str, verify: bool = True) -> CausalLM:
-    """The base model of the adapter in a folder. Raises ConfigError when it is not where the
-    adapter says."""
+    """The base model of the adapter in a folder, in the bits it was trained on. Raises ConfigError
+    when it is not where the adapter says."""
     try:
-        return load_causal_lm(base_model_of(adapter), device, verify)
+        return load_causal_lm(base_model_of(adapter), device, verify, base_bits(adapter))
     except ConfigError as error:
         raise ConfigError(
             f"the adapter in {adapter} needs its base model: {error.message}", error.fix
@@ -233,6 +240,8 @@ def merge_adapter(model: CausalLM) -> CausalLM:
         return model
     stream = probe_stream(model)
     before = model.logprobs(stream)
+    if bits_of(model) is not None:
+        model = dequantised(model)
     untie(model.hf)
     merged = CausalLM(model.adapter.merge_and_unload(), model.tokenizer)
     worst = float((merged.logprobs(stream) - before).abs().max())

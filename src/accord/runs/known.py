@@ -203,6 +203,10 @@ def check_trainable(model: KnownModel, lora: LoraConfig | None, merges: bool = F
             "leave out lora to go on training the one that is there, or merge it first: "
             f"accord models merge {_on_disk(model.name)} OUT, then name OUT",
         )
+    if lora is not None and lora.bits is not None:
+        from accord.models.quantised import quantisation
+
+        quantisation(lora.bits)  # is what it takes installed?
     if model.location is None or not Path(model.location).is_dir():
         return
     if lora is not None and lora.targets != "all-linear":

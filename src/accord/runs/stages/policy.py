@@ -34,7 +34,8 @@ def load_start(config: Starts, context: StageContext) -> CausalLM:
     """The model that a stage trains, with a new adapter where adapters are trained."""
     from accord.models.loading import add_lora, load_causal_lm
 
-    model = load_causal_lm(context.resolve(config.model), context.device)
+    bits = config.lora.bits if config.lora else None
+    model = load_causal_lm(context.resolve(config.model), context.device, bits=bits)
     return add_lora(model, config.lora.settings(), context.seed) if config.lora else model
 
 

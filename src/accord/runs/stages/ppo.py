@@ -276,9 +276,9 @@ def _value(config: PpoConfig, reward: RewardModel | None, context: StageContext)
     if not config.value_warmup:
         context.say("the value model's head is new, not a reward model's: consider value_warmup")
     lora = config.lora.settings() if config.lora else None
-    return ScalarModel.from_causal_lm(
-        load_causal_lm(context.resolve(config.model), context.device), context.seed, lora
-    )
+    bits = config.lora.bits if config.lora else None
+    trunk = load_causal_lm(context.resolve(config.model), context.device, bits=bits)
+    return ScalarModel.from_causal_lm(trunk, context.seed, lora)
 
 
 def _prompts(

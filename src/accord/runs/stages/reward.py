@@ -221,7 +221,8 @@ class Reward(Stage):
     def run(self, config: RewardConfig, context: StageContext) -> StageResult:
         from accord.models.loading import load_causal_lm
 
-        trunk = load_causal_lm(context.resolve(config.model), context.device)
+        bits = config.lora.bits if config.lora else None
+        trunk = load_causal_lm(context.resolve(config.model), context.device, bits=bits)
         data = _load(config, trunk, context)
         model, result = _train(config, trunk, data, context)
         return _save(config, model, result, data, context)

@@ -12,6 +12,7 @@ from accord.validation import Settings
 
 if TYPE_CHECKING:
     from accord.models.loading import LoraSettings
+    from accord.models.quantised import Bits
 
 
 class LoraConfig(Settings):
@@ -25,6 +26,17 @@ class LoraConfig(Settings):
             "Module names (embedding and head, too), or all-linear: all layers but these two."
         ),
     )
+    base: Literal["whole", "8bit", "4bit"] = Field(
+        "whole",
+        description=(
+            "How the frozen weights lie in memory: whole, or in 8 or 4 bits (QLoRA; bitsandbytes)."
+        ),
+    )
+
+    @property
+    def bits(self) -> Bits | None:
+        """What `load_causal_lm` takes."""
+        return None if self.base == "whole" else self.base
 
     def settings(self) -> LoraSettings:
         from accord.models.loading import LoraSettings
