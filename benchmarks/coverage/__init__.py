@@ -8,6 +8,7 @@ registry     what a cell is, and how it is measured and judged
 crowds       cells of scores of producers, and of what is estimated about annotators
 agreement    cells of agreement, alpha, kappa
 means        cells of means, shares, differences, win rates, best-of-n
+dependent    cells of what votes of one prompt say together: position, drift, groups
 scales       cells of how annotators use a rating scale
 cells        imports the modules of cells: a new one is named there, and adds its cells by
              `registry.add` when it is imported

@@ -3,5 +3,6 @@
 import benchmarks.coverage.agreement
 import benchmarks.coverage.annotators
 import benchmarks.coverage.crowds
+import benchmarks.coverage.dependent
 import benchmarks.coverage.means
 import benchmarks.coverage.scales  # noqa: F401

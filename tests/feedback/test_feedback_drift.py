@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from accord.feedback.drift import (
     AnnotatorDrift,
+    _orders,
     agreement_channel,
     cusum,
     drift,
@@ -173,3 +174,33 @@ def test_a_signal_is_watched_from_forty_judgements_that_show_it() -> None:
         (row,) = (row for row in drift(timed, gold=gold).annotators if row.annotator == "a0")
         assert ("active time" in names(row)) == (known == 40)
         assert ("gold errors" in names(row)) == (known == 40)
+
+
+def test_judgements_in_a_row_on_one_prompt_stay_together_in_random_orders() -> None:
+    """Errors that come in runs, one prompt after the other, and do not change."""
+    false = {"together": 0, "apart": 0}
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        wrong = np.repeat(rng.random(40) < 0.3, 5)
+        channel = error_channel(list(wrong), np.arange(200))
+        false["apart"] += watch(channel, seed, 100).alarm
+        whole = replace(channel, prompt=np.repeat(np.arange(40), 5))
+        assert whole.runs == (5,) * 40
+        drawn = _orders(whole.runs, seed, 0, 3)
+        assert (np.diff(drawn.reshape(3, 40, 5), axis=2) == 1).all()
+        assert (np.sort(drawn, axis=1) == np.arange(200)).all()
+        false["together"] += watch(whole, seed, 100).alarm
+    assert false["together"] <= 7
+    assert false["apart"] >= 15
+
+
+def test_rates_before_and_after_are_those_of_prompts() -> None:
+    late = np.arange(200) >= 100
+    wrong = np.repeat(np.random.default_rng(0).random(50) < np.where(late[::4], 0.7, 0.1), 4)
+    channel = error_channel(list(wrong), np.arange(200))
+    alone = watch(channel)
+    whole = watch(replace(channel, prompt=np.repeat(np.arange(50), 4)))
+    assert alone.after is not None
+    assert whole.after is not None
+    width, wider = (x.high - x.low for x in (alone.after, whole.after))
+    assert wider > 1.5 * width

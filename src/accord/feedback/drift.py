@@ -9,8 +9,9 @@ with the baseline estimated anew from all judgements before every eighth (a base
 300 judgements costs a third of the speed), and, as shift: 30 % more answers turned round
 (agreement, gold), three quarters of a standard deviation of log active time, a quarter of the
 answers moved to or from the first place. An alarm is a maximum of S that fewer than 5 % of random
-orders of the same judgements reach, the baseline taken anew in each, and over all annotators so few
-that the false discoveries stay below 5 %. No curve of fatigue is assumed (on 8.9 million
+orders of the same judgements reach, those in a row on one prompt kept together (they are alike, and
+apart would make any order look calm), the baseline taken anew in each, and over all annotators so
+few that the false discoveries stay below 5 %. No curve of fatigue is assumed (on 8.9 million
 annotations most people did not tire: Hata et al. 2017), and whoever judged unlike the others from
 the start does not alarm.
 """
@@ -19,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -37,7 +38,9 @@ from accord.feedback.votes import (
     votes_of,
 )
 from accord.seeds import generator
-from accord.statistics.intervals import Array, Index, Interval, around, share
+from accord.statistics.clusters import by_cluster, clustered_share
+from accord.statistics.intervals import Array, Index, Interval, without_ends
+from accord.statistics.means import clustered_mean
 from accord.statistics.significance import discoveries
 
 BASELINE = 0.3
@@ -65,7 +68,8 @@ TIME_NAME = "active time"
 class Channel:
     """One signal of one annotator: log P(x_t | parameter) for each judgement in order and each
     value of a grid [T, G], the shift looked for in grid steps, whether to either side; plain [T]:
-    what is shown (agreed, error, log seconds, first)."""
+    what is shown (agreed, error, log seconds, first); prompt [T]: by number (None: each its
+    own)."""
 
     name: str
     table_TG: Array
@@ -73,6 +77,17 @@ class Channel:
     two_sided: bool
     plain: Array
     at: Index
+    prompt: Index | None = None
+
+    @property
+    def prompt_T(self) -> Index:
+        return np.arange(len(self.plain)) if self.prompt is None else self.prompt
+
+    @property
+    def runs(self) -> tuple[int, ...]:
+        """How many judgements in a row are on one prompt: they stay together in random orders."""
+        ends = np.flatnonzero(np.diff(self.prompt_T)) + 1
+        return tuple(np.diff([0, *ends.tolist(), len(self.plain)]).tolist())
 
 
 @dataclass(frozen=True)
@@ -150,12 +165,16 @@ def _paths(channel: Channel, orders_OT: Index) -> Array:
 
 
 @lru_cache(maxsize=2 * ORDERS // AT_ONCE)
-def _orders(count: int, seed: int, part: int, orders: int) -> Index:
-    """Some of the random orders of `count` judgements: [O, T]. All signals of an annotator are put
-    in the same ones."""
+def _orders(runs: tuple[int, ...], seed: int, part: int, orders: int) -> Index:
+    """Some of the random orders of judgements that come in such runs: [O, T]. All signals of an
+    annotator are put in the same ones."""
     rng = generator(seed, "drift", part)
-    drawn: Index = rng.permuted(np.tile(np.arange(count), (orders, 1)), axis=1)
-    return drawn
+    drawn: Index = rng.permuted(np.tile(np.arange(len(runs)), (orders, 1)), axis=1)
+    if len(runs) == sum(runs):
+        return drawn
+    place = np.argsort(drawn, axis=1)  # of each run
+    of_judgement = np.repeat(place, runs, axis=1)
+    return np.argsort(of_judgement, axis=1, kind="stable")
 
 
 def watch(channel: Channel, seed: int = 0, orders: int = ORDERS) -> Signal:
@@ -165,7 +184,7 @@ def watch(channel: Channel, seed: int = 0, orders: int = ORDERS) -> Signal:
     path = _paths(channel, np.arange(count)[None])[0]
     maxima = np.zeros(0)
     for start in range(0, orders, AT_ONCE):
-        drawn = _orders(count, seed, start, min(AT_ONCE, orders - start))
+        drawn = _orders(channel.runs, seed, start, min(AT_ONCE, orders - start))
         maxima = np.concatenate([maxima, _paths(channel, drawn).max(1)])
         at = np.flatnonzero(maxima >= path.max())
         if len(at) >= ENOUGH:
@@ -176,9 +195,7 @@ def watch(channel: Channel, seed: int = 0, orders: int = ORDERS) -> Signal:
     start = count - len(path)
     crossed = int(np.argmax(path > np.quantile(maxima, 1 - LEVEL)))
     change = _change(channel)
-    before, after = (
-        _mean(channel, part) for part in (channel.plain[:change], channel.plain[change:])
-    )
+    before, after = (_mean(channel, part) for part in (slice(change), slice(change, None)))
     return Signal(
         channel.name,
         count,
@@ -202,13 +219,18 @@ def _change(channel: Channel) -> int:
     return 5 + int(gain[4:-5].argmax())
 
 
-def _mean(channel: Channel, values: Array) -> Interval:
-    """Of a share the exact interval, which neither leaves [0, 1] nor shrinks to nothing when all
-    are alike."""
+def _mean(channel: Channel, part: slice) -> Interval:
+    """Over prompts. Of a share the exact interval, which neither leaves [0, 1] nor shrinks to
+    nothing when all are alike."""
+    values, prompt = channel.plain[part], channel.prompt_T[part]
     if channel.name != TIME_NAME:
-        return share(float(values.sum()), len(values))
-    mean = around(float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values))))
-    return mean.mapped(np.exp)
+        place = np.unique(prompt, return_inverse=True)[1]
+        rows_PX = np.stack([values, np.ones_like(values)], axis=1)
+        return clustered_share(*by_cluster(rows_PX, place, int(place.max()) + 1).T)
+    mean = clustered_mean(values, prompt.tolist())
+    if mean.low is None or mean.high is None:
+        return without_ends(float(np.exp(mean.value)))
+    return Interval(mean.value, mean.low, mean.high).mapped(np.exp)
 
 
 def agreement_channel(terms: Sequence[Sequence[tuple[float, float]]], at: Index) -> Channel:
@@ -304,7 +326,9 @@ def _channels(
     at = pick([n in firsts for n in numbers])
     if len(at) >= LEAST:
         channels.append(side_channel([firsts[numbers[t]] for t in at], at))
-    return channels
+    known: dict[str, int] = {}
+    prompt_T = np.array([known.setdefault(repr(records[n].asked), len(known)) for n in numbers])
+    return [replace(channel, prompt=prompt_T[channel.at]) for channel in channels]
 
 
 def _answers(

@@ -99,7 +99,7 @@ def _one(
     known = len(judged) - people[UNKNOWN]
     shown, hidden = _shown(people, smallest)
     of = {a: value_of.get(a, UNKNOWN) for a in judged}
-    agreement = _agreement(votes, of, shown)
+    agreement = agreement_of_groups(votes, of, shown)
     total = sum(judged.values())
     groups = []
     for group in sorted(shown, key=lambda g: (-people[g], g)):
@@ -140,7 +140,7 @@ def _shown(people: Counter[str], smallest: int) -> tuple[list[str], list[str]]:
     return [g for g in order if g not in hidden], hidden
 
 
-def _agreement(
+def agreement_of_groups(
     votes: Mapping[tuple[str, str, str], Mapping[str, float]],
     of: Mapping[str, str],
     shown: Sequence[str],
