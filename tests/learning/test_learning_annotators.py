@@ -218,6 +218,9 @@ def test_thresholds_start_where_the_shares_put_them() -> None:
     assert starting_thresholds(scale).tolist() == pytest.approx([-np.log(3), np.log(3)], abs=0.01)
     start = JudgementParameters(AnnotatorEffects.none(), [scale]).effects().thresholds[0]
     assert start.tolist() == pytest.approx([-np.log(3), np.log(3)], abs=0.01)
+    close = RatingScale("s", (0.0, 1.0, 2.0), (0.4, 0.2, 0.4))
+    start = JudgementParameters(AnnotatorEffects.none(), [close]).effects().thresholds[0]
+    assert start.tolist() == pytest.approx([-np.log(1.5), np.log(1.5)], abs=0.02)
     unseen = JudgementParameters(
         AnnotatorEffects.none(), [RatingScale("s", (0.0, 1.0, 2.0), (0.5, 0.0, 0.5))]
     )
@@ -391,5 +394,8 @@ def test_ratings_without_scales_and_impossible_ones() -> None:
         log_likelihood(torch.zeros(4), JudgedBatch.of(RATED[:1]), AnnotatorEffects.none(2))
     with pytest.raises(ValueError, match="of one option"):
         Judgement((0, 1), None, 0, "rating")
+    for below in ({"level": -1}, {"scale": -1}):
+        with pytest.raises(ValueError, match="from 0"):
+            Judgement((0,), None, 0, "rating", **below)
     with pytest.raises(ValueError, match="at least two levels"):
         RatingScale("flat", (1.0,), (1.0,))

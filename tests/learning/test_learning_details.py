@@ -36,7 +36,7 @@ from pydantic import ValidationError
 from accord.errors import ConfigError, RunError
 from accord.learning import advantages as adv
 from accord.learning import losses
-from accord.learning.on_policy_batch import Experience, kl_metrics, minibatches
+from accord.learning.on_policy_batch import Experience, kl_metrics, minibatches, rollout_metrics
 from accord.learning.on_policy_settings import OnPolicySettings
 from accord.learning.optimizer import Optimizer
 from accord.learning.session import LocalSession
@@ -333,6 +333,9 @@ def test_gae_defaults_and_monte_carlo() -> None:
     s = OnPolicySettings(steps=1, learning_rate=1e-5)
     assert (s.gamma, s.lam) == (1.0, 0.95)
     rewards, values, lengths = torch.randn(9), torch.randn(9), torch.tensor([4, 5])
+    torch.testing.assert_close(
+        adv.gae(rewards, values, lengths), adv.gae(rewards, values, lengths, 1.0, 0.95)
+    )
     advantages, returns = adv.gae(rewards, values, lengths, 1.0, 1.0)
     torch.testing.assert_close(returns, adv.returns_to_go(rewards, lengths))
     torch.testing.assert_close(advantages, adv.returns_to_go(rewards, lengths) - values)
@@ -713,6 +716,7 @@ def test_the_pretraining_mix_adds_its_weighted_gradient() -> None:
         t = make(ptx=ptx, ptx_weight=weight, ptx_batch=4)
         t.policy_optimizer.step = lambda where: {}  # type: ignore[method-assign, assignment]
         values = t.minibatch(t.experience(t.rollout(0)), 0, None)
+        assert ("ptx_loss_tok" in values) == (weight > 0)
         found.append(grads(t.policy))
     alone = tiny_llama()
     rows = torch.randint(
@@ -726,6 +730,16 @@ def test_the_pretraining_mix_adds_its_weighted_gradient() -> None:
 
 
 # --- metrics --------------------------------------------------------------------------------------
+def test_what_the_value_model_explains_is_a_share_of_the_variance_of_returns() -> None:
+    t = make()
+    rollout = t.rollout(0)
+    batch = t.experience(rollout)
+    left = (batch.returns_S - batch.values_S).var(unbiased=False)
+    expected = 1 - left / batch.returns_S.var(unbiased=False)
+    found = rollout_metrics(rollout, batch)["value_explained"]
+    assert found == pytest.approx(float(expected), abs=1e-5)
+
+
 def test_entropy_is_exact_over_real_tokens_and_only_measured_when_asked() -> None:
     """A known bug (TRL, open-instruct): negative entropy, because padded positions held a
     sentinel."""

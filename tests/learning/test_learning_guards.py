@@ -59,6 +59,7 @@ def test_a_collapsing_policy_is_stopped_by_its_entropy() -> None:
     result = t.train(session)
     assert result.guard is not None
     assert "entropy" in result.guard
+    assert f"at step {result.steps}," in result.guard
     assert result.steps < 40
     assert session.history[-1]["entropy_tok"] < 1.0 < session.history[-2]["entropy_tok"]
 

@@ -125,6 +125,9 @@ def test_votes_are_weighed_by_what_the_model_says() -> None:
     (one,), _ = decided_pairs(judged(vote(0, 1, 0)), effects(2.0))
     assert many.doubt < one.doubt == pytest.approx(wrong(2.0), abs=0.004)
     sure = effects(20.0)
+    for p_KK in posterior_labels(judged(*[vote(0, 1)] * 400, *[vote(1, 2)] * 400), effects(20.0)):
+        ends = np.delete(p_KK.ravel(), range(0, p_KK.size, len(p_KK) + 1))
+        assert (ends.min(), ends.max()) == (1e-4, 1 - 1e-4)
     assert decided_pairs(judged(vote(0, 1)), sure)[0][0].doubt == pytest.approx(
         wrong(20.0), abs=0.003
     )

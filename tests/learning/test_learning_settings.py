@@ -10,6 +10,8 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 import accord.learning
+from accord.learning.kinds import BETAS
+from accord.learning.on_policy_settings import OnPolicySettings
 from accord.learning.settings import Settings
 
 KINDS = sorted(
@@ -105,3 +107,18 @@ def test_defaults_lie_within_their_bounds(kind: type[Settings]) -> None:
         with pytest.raises(ValidationError, match="frozen"):
             setattr(made, name, getattr(made, name))
         break
+
+
+def test_defaults_are_those_of_the_papers() -> None:
+    """Rafailov et al. 2023 (DPO), Azar et al. 2024 (IPO), Meng et al. 2024 (SimPO), Hong et al. 2024
+    (ORPO), Tulu 3 for normalised DPO; the unbiased KL of DeepSeek-V3.2."""
+    assert BETAS == {
+        "sigmoid": 0.1,
+        "sigmoid_norm": 5.0,
+        "ipo": 0.1,
+        "hinge": 0.1,
+        "robust": 0.1,
+        "simpo": 2.0,
+        "orpo": 0.1,
+    }
+    assert OnPolicySettings(steps=1, learning_rate=1e-5).kl_unbiased
