@@ -256,7 +256,8 @@ for prompts in (5, 20, 100):
                     prompts,
                     best(prompts, n, part),
                     lambda data, part=part: getattr(
-                        best_of_n.curve(*data[:3], (data[3],))[0], part
+                        best_of_n.curve(*data[:3], np.full(data[0].shape, -80.0), (data[3],))[0],
+                        part,
                     ),
                     slow=prompts > 5,
                 )

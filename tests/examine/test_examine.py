@@ -73,6 +73,39 @@ def test_kl_of_best_of_n() -> None:
         best_of_n.selection_weights(4, 5)
 
 
+@pytest.mark.parametrize(
+    ("outputs", "n", "exact", "bound"), [(16, 128, 2.770, 3.860), (2, 1024, 0.693, 5.932)]
+)
+def test_distance_of_best_of_n_where_few_texts_are_likely(
+    outputs: int, n: int, exact: float, bound: float
+) -> None:
+    """Beirami et al. 2025: the bound that everybody plots is far off for low entropy."""
+    found = best_of_n.kl_estimate(n, np.full(outputs, -np.log(outputs)))
+    assert found.mean() == pytest.approx(exact, abs=2e-3)
+    assert best_of_n.kl_bound(n) == pytest.approx(bound, abs=1e-3)
+
+
+@settings(max_examples=40)
+@given(st.integers(2, 40), st.integers(2, 200), st.floats(0.1, 5), st.integers(0, 10**6))
+def test_distance_of_best_of_n_against_enumeration(
+    outputs: int, n: int, spread: float, seed: int
+) -> None:
+    """Outputs in the order of their reward: the best of n is the k-th with F_k^n - F_(k-1)^n."""
+    p = np.random.default_rng(seed).dirichlet(np.full(outputs, spread)) + 1e-12
+    p /= p.sum()
+    below = np.concatenate([[0.0], np.minimum(np.cumsum(p), 1.0)])
+    best = np.diff(below**n)
+    kept = best > 0
+    exact = float((best[kept] * np.log(best[kept] / p[kept])).sum())
+    found = float(best @ best_of_n.kl_estimate(n, np.log(p)))
+    bound = best_of_n.kl_bound(n)
+    assert exact <= bound + 1e-9
+    assert found <= bound + 1e-9
+    assert abs(found - exact) <= max(0.25, bound - exact)
+    unlikely = best_of_n.kl_estimate(n, np.array([-80.0, -700.0, -1e4]))
+    assert unlikely == pytest.approx(np.full(3, bound), abs=1e-6)
+
+
 # --- text -----------------------------------------------------------------------------------------
 def test_diversity_is_measured_at_equal_length() -> None:
     texts = [text_measures.words("a b c d e f g h"), text_measures.words("a b c d")]

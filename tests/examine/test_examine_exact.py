@@ -242,7 +242,7 @@ def test_best_of_n_is_a_fit_where_there_are_points_enough_and_gold(run: dict[str
 
 def test_ties_with_the_baseline_count_half() -> None:
     proxy, gold = np.array([[1.0, 2.0]]), np.array([[3.0, 0.0]])
-    (point,) = best_of_n.curve(proxy, gold, np.array([3.0]), (1,))
+    (point,) = best_of_n.curve(proxy, gold, np.array([3.0]), np.full((1, 2), -9.0), (1,))
     assert point.win_rate is not None
     assert point.win_rate.value == 0.25
     assert winrate.win_rate(gold[0], np.array([3.0, -1.0]), [0, 1]).value == 0.75

@@ -159,7 +159,9 @@ def _examine() -> dict[str, Any]:
         "win rate": winrate.win_rate(policy, base, clusters),
         "gain": winrate.gain(policy, base, clusters),
         "length": winrate.gain_at_equal_length(policy, 20 + 3 * policy, base, 20 + 3 * base),
-        "best of n": best_of_n.curve(pool, gold, gold[:, 0], (1, 2, 4, 8)),
+        "best of n": best_of_n.curve(
+            pool, gold, gold[:, 0], np.full(pool.shape, -80.0), (1, 2, 4, 8)
+        ),
         "fits": [
             overoptimisation.fit(
                 d, (d * (2 - 0.4 * d))[:, None] + 0.05 * rng.normal(size=(9, 5)), form

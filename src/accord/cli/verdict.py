@@ -139,6 +139,9 @@ def _print(
         click.echo(f"\n{safe_text(arm.arm)} ({measured.method}): {arm.outcome}")
         rows = [("yes" if rule.fired else "no", rule.name, rule.statement) for rule in arm.rules]
         print_table(("fired", "rule", "evidence"), rows, right=())
+        if measured.best_step is not None and len(measured.points) > 2:
+            last = "the last" if measured.best_step == measured.last.step else "not the last"
+            click.echo(f"  gold is highest at step {measured.best_step}, {last} point")
     if results:
         click.echo("\nrequirements")
         rows = [("met" if one.met else "NOT MET", one.requirement, one.how) for one in results]

@@ -13,12 +13,14 @@ from accord.statistics.means import Estimate, clustered_mean, share_mean
 
 
 class BestOfPoint(BaseModel):
-    """Best-of-n at one n. kl_bound = log n - (n-1)/n nats per sequence is an upper bound, reached
-    when all samples differ (Beirami et al. 2024)."""
+    """Best-of-n at one n. kl: its distance from what it selects from, nats per sequence, by
+    Beirami's estimate (`kl_estimate`); kl_bound = log n - (n-1)/n is an upper bound, reached when
+    no text is likely enough to be sampled twice; root_kl: the root of kl."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     n: int
+    kl: float
     kl_bound: float
     root_kl: float
     proxy: Estimate
@@ -64,10 +66,30 @@ def kl_bound(n: int) -> float:
     return math.log(n) - (n - 1) / n
 
 
+def kl_estimate(n: int, log_p: Array) -> Array:
+    """KL(best-of-n || what it selects from) by the probability e of the selected text (Beirami et
+    al. 2025): (1-e)^n [log n + (n-1) log(1-e) - (n-1)/n] + (1-(1-e)^n) log((1-(1-e)^n) / e), of
+    log e (nats): [...]. Its mean over selected texts is within the bound, and close to the exact
+    value where few texts are likely."""
+    log_p = np.minimum(np.asarray(log_p, dtype=np.float64), -1e-12)
+    log_rest = np.log1p(-np.exp(log_p))
+    none = np.exp(n * log_rest)
+    some = -np.expm1(n * log_rest)
+    # Of what is all but impossible one of n is n times as likely.
+    ratio = np.where(some > 0, np.log(np.maximum(some, 1e-300)) - log_p, np.log(n))
+    found: Array = none * (np.log(n) + (n - 1) * log_rest - (n - 1) / n) + some * ratio
+    return found
+
+
 def curve(
-    proxy_PN: Array, gold_PN: Array | None, baseline_gold_P: Array | None, sizes: tuple[int, ...]
+    proxy_PN: Array,
+    gold_PN: Array | None,
+    baseline_gold_P: Array | None,
+    logp_PN: Array,
+    sizes: tuple[int, ...],
 ) -> list[BestOfPoint]:
-    """Proxy, gold and gold win rate against a baseline sample of the same prompt, at each n."""
+    """Proxy, gold and gold win rate against a baseline sample of the same prompt, and the distance,
+    at each n. logp_PN: of the samples under the policy that they are of."""
     points = []
     for n in sizes:
         wins = None
@@ -79,10 +101,16 @@ def curve(
             )
         gold = None if gold_PN is None else clustered_mean(expected_best(proxy_PN, gold_PN, n))
         proxy = clustered_mean(expected_best(proxy_PN, proxy_PN, n))
-        bound = kl_bound(n)
+        kl = float(expected_best(proxy_PN, kl_estimate(n, logp_PN), n).mean())
         points.append(
             BestOfPoint(
-                n=n, kl_bound=bound, root_kl=math.sqrt(bound), proxy=proxy, gold=gold, win_rate=wins
+                n=n,
+                kl=kl,
+                kl_bound=kl_bound(n),
+                root_kl=math.sqrt(max(0.0, kl)),
+                proxy=proxy,
+                gold=gold,
+                win_rate=wins,
             )
         )
     return points

@@ -68,7 +68,9 @@ class Pairing(_EvidenceModel):
 
 class ArmEvidence(_EvidenceModel):
     """One way of tuning, from its first to its last point. late_drop: gold at the last point minus
-    gold at the best earlier point, paired by prompt; length_share: share of the proxy gain left at
+    gold at the best earlier point, paired by prompt; best_step: the point with the highest gold, the
+    checkpoint to ship if gold is what counts (how much less the last one is worth, without the luck
+    of the choice, is late_drop); length_share: share of the proxy gain left at
     equal length; finished_gain: share of finished responses minus the baseline's, paired;
     distinct_chance, unique_chance: how often texts would be as much less varied than the
     baseline's, were both alike (`text_measures.exchanged`); surface: its features; exploits: what
@@ -78,6 +80,7 @@ class ArmEvidence(_EvidenceModel):
     method: str
     points: list[PolicyPoint]
     late_drop: Estimate | None
+    best_step: int | None
     length_share: Estimate | None
     finished_gain: Estimate
     distinct_chance: float
@@ -222,6 +225,7 @@ def _arm(
         method=method,
         points=points,
         late_drop=_late_drop([samples for _, samples in by_step]),
+        best_step=_best_step(points),
         length_share=winrate.gain_at_equal_length(
             last.proxy_B, last.tokens_B, baseline.proxy_B[at], baseline.tokens_B[at]
         ),
@@ -285,6 +289,11 @@ def _point(step: int, samples: Samples, baseline: Samples, length: int) -> Polic
     )
 
 
+def _best_step(points: Sequence[PolicyPoint]) -> int | None:
+    golds = [(point.gold.value, -point.step) for point in points if point.gold is not None]
+    return -max(golds)[1] if golds else None
+
+
 def _late_drop(samples: list[Samples]) -> Estimate | None:
     """Gold at the end minus gold at the best point before, over the same prompts.
 
@@ -333,7 +342,9 @@ def _best_of(
     proxy_PN = samples.proxy_B[order].reshape(len(ids), -1)
     gold_PN = None if samples.gold_B is None else samples.gold_B[order].reshape(len(ids), -1)
     base = None if baseline.gold_B is None else baseline.gold_B[winrate.aligned(ids, baseline)]
-    points = best_of_n.curve(proxy_PN, gold_PN, base, tuple(n for n in sizes if n <= counts[0]))
+    logp_PN = samples.ref_logp_B[order].reshape(len(ids), -1)
+    kept = tuple(n for n in sizes if n <= counts[0])
+    points = best_of_n.curve(proxy_PN, gold_PN, base, logp_PN, kept)
     if gold_PN is None:
         return points, None
     d = np.array([p.root_kl for p in points])

@@ -56,6 +56,9 @@ ARM = {
     "exploits": Definition("number", "what grew and is paid beyond what gold explains"),
 }
 """Measures of an arm at its last point, by the last part of their name."""
+BEST_OF_KL = Definition(
+    "nats per sequence", "KL of best-of-n from what it selects from, by Beirami's estimate"
+)
 REWARD = {
     "accuracy": Definition("share", "held-out pairs that the reward model orders as people did"),
     "gold_accuracy": Definition("share", "held-out pairs that it orders as gold does"),
@@ -90,7 +93,7 @@ def measures(evidence: Evidence) -> dict[str, Measure]:
         prefix = f"best_of_{point.n}"
         named += [
             *_estimate(f"{prefix}.win_rate", point.win_rate, ARM["win_rate"]),
-            _number(f"{prefix}.kl_bound", point.kl_bound, ARM["kl"]),
+            _number(f"{prefix}.kl", point.kl, BEST_OF_KL),
         ]
     card = evidence.reward_card
     if card is not None:
