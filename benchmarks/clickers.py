@@ -63,7 +63,7 @@ def _crowd(votes: int, rng: np.random.Generator) -> tuple[Array, float, Array]:
     """(who is named, the power that is said, whom the oracle names)."""
     honest = np.exp(CENTRE + WIDTH * rng.normal(size=PEOPLE - CLICKERS))
     beta = np.concatenate([np.zeros(CLICKERS), honest])
-    data = votes_of(rng, beta, PEOPLE * votes // 6)
+    data = judgements_of(rng, beta, PEOPLE * votes // 6)
     found, tail = fit_crowd(data, OPTIONS)
     rationality, side = np.sinh(found.x[:PEOPLE]), found.x[PEOPLE : 2 * PEOPLE]
     x = np.concatenate([rationality, side, [LOG_NU_NONE]])
@@ -73,7 +73,7 @@ def _crowd(votes: int, rng: np.random.Generator) -> tuple[Array, float, Array]:
     return ours.named_A, float(np.median(ours.power_A)), named_of(_honest(log_AK))
 
 
-def votes_of(rng: np.random.Generator, beta: Array, prompts: int) -> DistinctJudgements:
+def judgements_of(rng: np.random.Generator, beta: Array, prompts: int) -> DistinctJudgements:
     """Two comparisons by each of three annotators per prompt."""
     rows, prompt_of = [], []
     for prompt in range(prompts):

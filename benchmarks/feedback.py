@@ -1,15 +1,22 @@
-"""What a refit of all scores costs, in CPU time, and how soon drift is found: `python -m
-benchmarks.feedback`.
+"""What estimates from judgements cost, and what they find: `python -m benchmarks.feedback`.
 
-Prints one JSON line: CPU-seconds and peak memory, each in a process of its own, of a table of a
-million bare votes (CSV and Parquet) to fitted annotators and of importing 100,000 comparisons into a
-store, all imports of Python included; CPU-seconds of a fit of 60 producers and 125 annotators (reliability, side,
-ties) to 10,000 and to 1,000,000 simulated votes, from arrays, and of turning 10,000 records into
-arrays (median of repetitions, one thread); the same of 100 producers and 1,000 annotators, and beside
-crowd-kit's noisy Bradley-Terry where it is installed. Then, per number of an annotator's votes and agreement
-with the others: the median of votes until a change after half of them (30 % of the answers turned
-round) is found, with a 95 % interval by bootstrap over simulated annotators, how many were not
-found, and how many alarmed of as many whose same votes were put in random order.
+Prints one JSON line of three parts (`--only` some of them):
+
+costs     CPU-seconds and peak memory, each in a process of its own, of a table of a million bare
+          votes (CSV and Parquet) to fitted annotators and of importing 100,000 comparisons into a
+          store, all imports of Python included; CPU-seconds (median of repetitions, one thread) of a
+          fit of 60 producers and 125 annotators (reliability, side, ties) to simulated votes, from
+          arrays; of turning 10,000 records into arrays; of 100 producers and 1,000 annotators;
+          beside crowd-kit's noisy Bradley-Terry where it is installed; of rating scales, labels and
+          annotators within prompts.
+drift     per number of an annotator's votes and agreement with the others: the median of votes
+          until a change after half of them (30 % of the answers turned round) is found, with a 95 %
+          interval by bootstrap over simulated annotators, how many were not found, and how many
+          alarmed of as many whose same votes were put in random order.
+clickers  `benchmarks.clickers`
+
+`--out FILE` keeps the parts that were not measured now, `--docs PAGE` writes all as tables between the
+page's marks.
 """
 
 from __future__ import annotations
@@ -23,6 +30,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -31,19 +39,34 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from accord.feedback.crowd_likelihood import fit_crowd
 from accord.feedback.drift import agreement_channel, watch
+from accord.feedback.labels import aggregate
 from accord.feedback.ratings import fit
 from accord.feedback.records import Feedback
+from accord.feedback.scales import fit_scales
 from accord.feedback.simulate import simulated_drifter, simulated_votes
 from accord.feedback.votes import votes_of
+from accord.files import write_text
 from accord.statistics.intervals import share
+from benchmarks.clickers import clicker_power, judgements_of
+from benchmarks.coverage.__main__ import write_between
+from benchmarks.coverage.annotators import confused, varied
+from benchmarks.coverage.scales import rated
 
 PRODUCERS, ANNOTATORS = 60, 125
 
 
+BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+Part = dict[str, Any]
+
+
 def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Measure, print, and write where asked."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--votes", type=int, nargs="+", default=[10_000, 1_000_000])
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument(
@@ -54,32 +77,134 @@ def main() -> None:
     parser.add_argument(
         "--many", type=int, default=1_000_000, help="votes of the fit of 100 by 1,000"
     )
+    parser.add_argument("--crowds", type=int, default=40, help="with clickers, per line")
+    parser.add_argument("--out", type=Path, help="JSON; parts that are not measured now stay")
+    parser.add_argument("--docs", type=Path, help="page whose tables are written")
     options = parser.parse_args()
+    line: Part = {name: PARTS[name](options) for name in options.only}
+    print(json.dumps(line), flush=True)
+    if options.out:
+        then = json.loads(options.out.read_text("utf-8")) if options.out.is_file() else {}
+        line = {name: (then | line)[name] for name in PARTS if name in then | line}
+        write_text(options.out, json.dumps(line, indent=1) + "\n")
+    if options.docs:
+        write_between(options.docs, BEGIN, END, tables(line))
+
+
+def _costs(options: argparse.Namespace) -> Part:
     rng = np.random.default_rng(0)
     scores, reliability = rng.normal(size=PRODUCERS), 0.5 * rng.normal(size=ANNOTATORS)
-    line: dict[str, object] = {
+    found: Part = {
         "producers": PRODUCERS,
         "annotators": ANNOTATORS,
         "fit_cpu_seconds": {},
     }
     for count in options.votes:
         votes = simulated_votes(rng, count, scores, reliability, side=0.1)
-        line["fit_cpu_seconds"][str(count)] = _cpu(lambda v=votes: fit(v), options.repetitions)  # type: ignore[index,misc]
+        found["fit_cpu_seconds"][str(count)] = _cpu(lambda v=votes: fit(v), options.repetitions)  # type: ignore[misc]
     records = _records(min(10_000, min(options.votes)), rng)
-    line[f"records_to_votes_cpu_seconds_{len(records)}"] = _cpu(
-        lambda: votes_of(records), options.repetitions
-    )
+    seconds = _cpu(lambda: votes_of(records), options.repetitions)
+    found["records_to_votes"] = {"records": len(records), "cpu_seconds": seconds}
     if options.rows:
-        line[f"table_of_{options.rows}_votes_to_annotators"] = table_cost(options.rows)
+        found["table"] = {"rows": options.rows} | table_cost(options.rows)
     if options.comparisons:
-        line[f"import_of_{options.comparisons}_comparisons"] = import_cost(options.comparisons)
-    line["many_annotators"] = many_annotators(options.many, options.repetitions)
-    line["crowd_kit"] = against_crowd_kit(min(10_000, min(options.votes)), options.repetitions)
-    if options.drifters:
-        line["drift"] = [
-            drift_delay(n, spread, options.drifters) for n in (300, 600) for spread in (2.0, 1.5)
+        cost = import_cost(options.comparisons)
+        found["import"] = {"comparisons": options.comparisons} | cost
+    found["many_annotators"] = many_annotators(options.many, options.repetitions)
+    found["crowd_kit"] = against_crowd_kit(min(10_000, min(options.votes)), options.repetitions)
+    found["estimates"] = estimates_cost(options.repetitions)
+    return found
+
+
+def _drift(options: argparse.Namespace) -> list[dict[str, object]]:
+    return [drift_delay(n, spread, options.drifters) for spread in (2.0, 1.5) for n in (300, 600)]
+
+
+def _clickers(options: argparse.Namespace) -> list[dict[str, float]]:
+    return [clicker_power(votes, options.crowds) for votes in (30, 90)]
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], Any]] = {
+    "costs": _costs,
+    "drift": _drift,
+    "clickers": _clickers,
+}
+
+
+def estimates_cost(repetitions: int) -> dict[str, float]:
+    """CPU-seconds of: levels of 20 annotators with 40 ratings each; labels of 400 items by three of
+    60 annotators, per method; rationality of 30 annotators with 30 comparisons each."""
+    rng = np.random.default_rng(0)
+    rated_votes, _ = rated(20, 200, 4, 3.0, "logistic", "offset")(rng)
+    table, _ = confused(60, 400, 3, varied(2, 8, 2), (0.5, 0.5))(rng)
+    data = judgements_of(rng, np.exp(0.4 + 0.35 * rng.normal(size=30)), 150)
+    work: dict[str, Callable[[], object]] = {
+        "rating scale, 800 ratings by 20": lambda: fit_scales("overall", rated_votes),
+        "Dawid-Skene, 1,200 votes by 60": lambda: aggregate(table, "dawid-skene"),
+        "MACE, 1,200 votes by 60": lambda: aggregate(table, "mace"),
+        "GLAD, 1,200 votes by 60": lambda: aggregate(table, "glad"),
+        "annotators within prompts, 900 comparisons by 30": lambda: fit_crowd(data, 4),
+    }
+    return {name: _cpu(once, repetitions) for name, once in work.items()}
+
+
+def tables(line: Part) -> str:
+    """As Markdown, of the parts that were measured."""
+    parts = []
+    if costs := line.get("costs"):
+        rows = [
+            (f"scores of {costs['producers']} producers by {costs['annotators']} annotators, "
+             f"{int(votes):,} votes", seconds)
+            for votes, seconds in costs["fit_cpu_seconds"].items()
+        ]  # fmt: skip
+        many, records = costs["many_annotators"], costs["records_to_votes"]
+        rows.append(
+            (f"scores of 100 by 1,000 annotators, {many['votes']:,} votes", many["fit_cpu_seconds"])
+        )
+        rows.append((f"{records['records']:,} records to votes", records["cpu_seconds"]))
+        rows += list(costs["estimates"].items())
+        for kind in ("csv", "parquet"):
+            if kind in costs.get("table", {}):
+                used = costs["table"][kind]
+                what = f"`accord feedback ratings` on {costs['table']['rows']:,} votes, {kind}"
+                rows.append((f"{what}; {used['peak_mib']:,} MiB", used["cpu_seconds"]))
+        if used := costs.get("import"):
+            what = f"`accord feedback import` of {used['comparisons']:,} comparisons"
+            rows.append((f"{what}; {used['peak_mib']:,} MiB", used["cpu_seconds"]))
+        text = ["| what | seconds of CPU |", "|---|---|"]
+        text += [f"| {what} | {seconds:.3g} |" for what, seconds in rows]
+        kit = costs["crowd_kit"]
+        if isinstance(kit, dict):
+            text += ["", f"crowd-kit's noisy Bradley-Terry takes {kit['ratio']:.0f} times as long as"
+                     f" ours on the same {kit['votes']:,} votes."]  # fmt: skip
+        parts.append("\n".join(text))
+    if drift := line.get("drift"):
+        text = [
+            "| votes | agrees with the others in | found after | not found | false alarms |",
+            "|---|---|---|---|---|",
         ]
-    print(json.dumps(line), flush=True)
+        for row in drift:
+            low, high = row["interval"]
+            share_of, least, most = row["false_alarms"]
+            text.append(
+                f"| {row['votes']} | {row['agreement']:.0%} | {row['median_delay']:g} ({low:g} to"
+                f" {high:g}) | {row['not_found']:.1%} | {share_of:.1%} ({least:.1%} to {most:.1%}) |"
+            )
+        told = f"Drift, {drift[0]['annotators']} simulated annotators a line:"
+        parts.append("\n".join([told, "", *text]))
+    if clickers := line.get("clickers"):
+        text = [
+            "| votes of each | found | said | an oracle finds | honest among the named | of the oracle's |",
+            "|---|---|---|---|---|---|",
+        ]
+        text += [
+            f"| {row['votes']} | {row['found']:.1%} ± {row['found_error']:.1%} | {row['said']:.1%} |"
+            f" {row['oracle_found']:.1%} | {row['false']:.1%} | {row['oracle_false']:.1%} |"
+            for row in clickers
+        ]
+        told = f"Random clickers, {clickers[0]['crowds']} simulated crowds a line:"
+        parts.append("\n".join([told, "", *text]))
+    return "\n\n".join(parts)
 
 
 def table_cost(rows: int) -> dict[str, dict[str, float]]:

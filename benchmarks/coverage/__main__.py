@@ -64,18 +64,23 @@ def merged(path: Path, rows: list[Measured]) -> list[Measured]:
     return [found[key] for key in CELLS if key in found]
 
 
-def write_docs(page: Path, rows: list[Measured]) -> None:
-    """Put the table between the page's marks. Raises ValueError where it has none."""
-    before, found, rest = page.read_text("utf-8").partition(BEGIN)
-    _, closed, after = rest.partition(END)
+def write_between(page: Path, begin: str, end: str, text: str) -> None:
+    """Put a text between a page's marks. Raises ValueError where it has none."""
+    before, found, rest = page.read_text("utf-8").partition(begin)
+    _, closed, after = rest.partition(end)
     if not (found and closed):
-        raise ValueError(f"{page} has no {BEGIN} ... {END}")
+        raise ValueError(f"{page} has no {begin} ... {end}")
+    write_text(page, f"{before}{begin}\n\n{text}\n\n{end}{after}")
+
+
+def write_docs(page: Path, rows: list[Measured]) -> None:
+    """Put the table between the page's marks."""
     counts = sorted({row.simulations for row in rows})
     text = [f"{len(rows)} cells of {' or '.join(f'{n:,}' for n in counts)} simulations each."]
     text += ["", *table(rows)]
     whys = [f"- {row.name}, {row.setting}: {row.seldom}" for row in rows if row.seldom]
     text += ["", "¹ at least 90 % is required of:", "", *whys] if whys else []
-    write_text(page, before + BEGIN + "\n\n" + "\n".join(text) + "\n\n" + END + after)
+    write_between(page, BEGIN, END, "\n".join(text))
 
 
 if __name__ == "__main__":

@@ -155,7 +155,10 @@ def test_plans_from_assumptions_and_from_a_pilot(tmp_path: Path) -> None:
 
 
 def test_a_plan_needs_one_goal_and_one_assumption(tmp_path: Path) -> None:
-    assert "one of --half-width and --power" in run("plan", "--agreement", 0.7, code=2)
+    assert "no goal is given" in run("plan", "--agreement", 0.7, code=2)
+    both = run("plan", "--agreement", 0.7, "--power", 0.8, "--half-width", 0.1, code=2)
+    assert "both --half-width and --power are given" in both
+    assert "nothing says how far two annotators agree" in run("plan", "--power", 0.8, code=2)
     assert "one of --pilot" in run("plan", "--power", 0.8, code=2)
     two = run("plan", "--agreement", 0.7, "--spread", 0.1, "--power", 0.8, code=2)
     assert "one of --pilot" in two

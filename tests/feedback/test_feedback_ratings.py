@@ -388,7 +388,12 @@ def test_votes_of_unknown_order_say_what_is_better_and_nothing_of_the_side() -> 
     assert of_votes(mixed).decided == of_votes(known).decided
 
 
-def test_the_benchmark_prints_its_numbers() -> None:
+def test_the_benchmark_prints_its_numbers_and_writes_them_into_the_page(tmp_path: Path) -> None:
+    page, out = tmp_path / "page.md", tmp_path / "out.json"
+    page.write_text("before\n<!-- measured: begin -->\nold\n<!-- measured: end -->\nafter\n")
+    row = {"votes": 30, "found": 0.2, "found_error": 0.03, "said": 0.19, "oracle_found": 0.21}
+    clickers = [row | {"crowds": 40, "false": 0.01, "oracle_false": 0.02}]
+    out.write_text(json.dumps({"clickers": clickers}))
     command = [
         sys.executable,
         "-m",
@@ -404,12 +409,25 @@ def test_the_benchmark_prints_its_numbers() -> None:
         "100",
         "--drifters",
         "2",
+        "--only",
+        "costs",
+        "drift",
+        "--out",
+        str(out),
+        "--docs",
+        str(page),
     ]
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
     printed = json.loads(done.stdout)
-    assert set(printed["fit_cpu_seconds"]) == {"300", "600"}
-    assert [row["votes"] for row in printed["drift"]] == [300, 300, 600, 600]
+    assert set(printed["costs"]["fit_cpu_seconds"]) == {"300", "600"}
+    assert [row["votes"] for row in printed["drift"]] == [300, 600, 300, 600]
+    assert json.loads(out.read_text()) == printed | {"clickers": clickers}
+    text = page.read_text()
+    assert (text[:7], text[-6:], "old" in text) == ("before\n", "after\n", False)
+    assert "| 30 | 20.0% ± 3.0% | 19.0% | 21.0% | 1.0% | 2.0% |" in text
+    assert "125 annotators, 600 votes |" in text
+    assert "Drift, 2 simulated annotators a line" in text
 
 
 def test_arena_rows_with_conversations(tmp_path: Path) -> None:

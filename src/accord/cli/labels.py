@@ -197,9 +197,10 @@ def plan(
     from accord.feedback.planning import PER_ITEM, plan_power, plan_width
 
     if (width is None) == (power is None):
+        given = "both --half-width and --power are" if width is not None else "no goal is"
         raise ConfigError(
-            "is the plan for the width of an interval, or for the power of a test?",
-            "give one of --half-width and --power",
+            f"{given} given: a plan is for an interval so wide, or for a test of such power",
+            "give one of --half-width and --power, such as --half-width 0.03 or --power 0.8",
         )
     pilot, spread = _known(assumed, quiet=as_json)
     answers = tuple(per_item) or PER_ITEM
@@ -230,9 +231,13 @@ def _known(assumed: Assumed, quiet: bool) -> tuple[Pilot | None, Spread]:
         n: getattr(assumed, n) for n in names if getattr(assumed, n) is not None
     }
     if len(given) != 1:
+        many = " and ".join(f"--{name}" for name in given)
         raise ConfigError(
-            "how far do annotators agree on one item?",
-            "give one of --pilot, --agreement, --accuracy and --spread",
+            f"{many} are given, which say the same"
+            if given
+            else "nothing says how far two annotators agree on one item",
+            "give one of --pilot FILE, --agreement, --accuracy and --spread, such as"
+            " --agreement 0.73",
         )
     if assumed.pilot is not None:
         if assumed.win_rate is not None:
