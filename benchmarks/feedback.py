@@ -66,7 +66,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument(
+        "--only", nargs="*", choices=PARTS, default=list(PARTS), help="none: only write"
+    )
     parser.add_argument("--votes", type=int, nargs="+", default=[10_000, 1_000_000])
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument(
@@ -194,7 +196,7 @@ def tables(line: Part) -> str:
         parts.append("\n".join([told, "", *text]))
     if clickers := line.get("clickers"):
         text = [
-            "| votes of each | found | said | an oracle finds | honest among the named | of the oracle's |",
+            "| votes of each | found | said | an oracle finds | honest among the named | of its |",
             "|---|---|---|---|---|---|",
         ]
         text += [
