@@ -145,3 +145,10 @@ def test_a_recipe_in_another_encoding(tmp_path: Path) -> None:
 def test_a_stage_keeps_its_seed_when_others_are_added() -> None:
     assert derive_seed(1, "sft") == derive_seed(1, "sft")
     assert len({derive_seed(s, n) for s in range(5) for n in ("sft", "ppo", "dpo")}) == 15
+
+
+@pytest.mark.parametrize("value", ["1" + "0" * 400, ".inf", "-.inf", ".nan", "1.0e+300"])
+def test_numbers_that_nothing_can_be_computed_with_are_refused(tmp_path: Path, value: str) -> None:
+    for place in ("sft.epochs", "sft.batch", "seed"):
+        with pytest.raises(ConfigError, match="is no number to compute with"):
+            recipes.load(write(tmp_path, MINIMAL), [f"{place}={value}"])

@@ -182,6 +182,44 @@ def examine(
     put(policies, sets, limit, seed, max_new_tokens, trained_on, out, dry_run)
 
 
+@main.group()
+def runs() -> None:
+    """List runs, show one, delete some."""
+
+
+@runs.command("list")
+@click.argument(
+    "root", default="runs", type=click.Path(file_okay=False, path_type=Path), required=False
+)
+@guarded
+def runs_list(root: Path) -> None:
+    """The runs in ROOT (default: runs), the latest first: state, stages done, size, outcome."""
+    from accord.cli import runs
+
+    runs.show_all(root)
+
+
+@runs.command("show")
+@click.argument("run", type=click.Path(path_type=Path))
+@guarded
+def runs_show(run: Path) -> None:
+    """What came out of RUN, stage by stage, and how to continue it."""
+    from accord.cli import runs
+
+    runs.show(run)
+
+
+@runs.command("rm")
+@click.argument("run", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@guarded
+def runs_rm(run: tuple[Path, ...], yes: bool) -> None:
+    """Delete RUN (one or several) with everything in its directory; one at work is refused."""
+    from accord.cli import runs
+
+    runs.remove(run, yes)
+
+
 @main.command()
 @click.argument("model")
 @click.option("--temperature", default=0.7, show_default=True, help="0 is greedy.")

@@ -89,7 +89,7 @@ def _run_once(recipe: Recipe, run_dir: Path, resume: bool, tuned: dict[str, Any]
 
     with RunProgress(list(recipe.stages)) as progress:
         outcome = runner.execute(recipe, run_dir, resume, progress, tuned)
-    _closing_table(run_dir)
+    print_results(run_dir)
     if outcome.guard:
         click.secho(f"stopped by a guard in {outcome.guard}", fg="yellow")
     if outcome.report is not None:
@@ -143,12 +143,15 @@ def _dry_run(recipe: Any, run_dir: Path, resume: bool) -> None:
     unsure = any(UNASKED in note for plan in plans.values() for note in plan.notes)
     valid = "is valid as far as can be told here" if unsure else "is valid"
     which = f"seeds {seeds}" if recipe.header.study else f"seed {seeds[0]}"
+    needed = len(seeds) * sum(plan.disk_mib or 0 for plan in plans.values())
     click.echo(
-        f"\n{which}, free disk {environment.free_mib(run_dir):,.0f} MiB; the recipe {valid}, nothing was run"
+        f"\n{which}; disk: up to {needed:,} MiB of {environment.free_mib(run_dir):,.0f} MiB free; the"
+        f" recipe {valid}, nothing was run"
     )
 
 
-def _closing_table(run_dir: Path) -> None:
+def print_results(run_dir: Path) -> None:
+    """What came out of each stage that is done, as a table."""
     from accord.cli.terminal import print_table
     from accord.report.render import duration
 

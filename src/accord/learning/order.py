@@ -21,7 +21,7 @@ class EpochOrder:
         if rows < 1 or batch < 1 or epochs <= 0:
             raise ValueError(f"rows {rows}, batch {batch} and epochs {epochs} must be positive")
         self.rows_total, self.batch, self.seed = rows, batch, seed
-        self.per_epoch = math.ceil(rows / batch)
+        self.per_epoch = -(-rows // batch)  # whole numbers: a float of them may be 0
         self.steps = max(
             1, math.ceil(round(epochs * self.per_epoch, 6))
         )  # 1.1 epochs of 10 batches are 11, not 12
@@ -43,7 +43,7 @@ class EpochOrder:
 
 def smaller_steps(prompts: int, per_step: int, steps: int) -> str | None:
     """Which of `steps` have fewer prompts than `per_step`, in words; None: they are all full."""
-    left, passes = prompts % per_step, steps // math.ceil(prompts / per_step)
+    left, passes = prompts % per_step, steps // -(-prompts // per_step)
     if prompts < per_step:
         return f"every step has all {prompts:,} prompts, not {per_step:,}"
     if not left or not passes:

@@ -11,7 +11,8 @@ import difflib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -73,6 +74,8 @@ def check(
             problems += stage_problems
         if problems:
             raise _together(problems)
+        if start or measure:
+            _check_disk(plans, run_dir)
         return {name: replace(plan, files={}) for name, plan in plans.items()}
 
 
@@ -85,7 +88,7 @@ def _problems(
     where, before = f"stages.{context.name}", set[str]()
     for one in named(config):
         try:
-            with about(f"{where}.{one.setting}"):
+            with about(f"{where}.{one.setting}"), _readable():
                 _look(one, context, start)
         except AccordError as error:
             before.add(error.message)
@@ -94,7 +97,7 @@ def _problems(
     try:
         if not before:
             check_unchanged(config, context)
-        with context.naming_rows():
+        with context.naming_rows(), _readable():
             plans[context.name] = stage.plan(config, context)
     except AccordError as error:
         if not before:  # what a setting names was wrong already; the rest follows from it
@@ -104,6 +107,18 @@ def _problems(
                 else f"{where}: {error.message}"
             )
             yield type(error)(message, error.fix)
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Within it, what the system says of a file or its name is an error of what was named."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(
+            f"{str(error.filename)[:200]!r} cannot be read: {error.strerror or error}",
+            "check its name and permissions",
+        ) from error
 
 
 def _together(problems: list[AccordError]) -> AccordError:
@@ -230,4 +245,19 @@ def _check_machine(recipe: Recipe, run_dir: Path) -> None:
     if not os.access(place, os.W_OK | os.X_OK):
         raise ConfigError(
             f"--out {run_dir}: {place} cannot be written", "choose another place with --out"
+        )
+
+
+def _check_disk(plans: Mapping[str, Plan], run_dir: Path) -> None:
+    """Raise ConfigError where the disk cannot hold what the stages write at most, as far as their
+    models are known."""
+    needed = sum(plan.disk_mib or 0 for plan in plans.values())
+    free = environment.free_mib(run_dir)
+    if needed > free:
+        most = max(plans, key=lambda name: plans[name].disk_mib or 0)
+        raise ConfigError(
+            f"checkpoints and models take up to {needed:,} MiB, most of it stage {most}, and"
+            f" {free:,.0f} MiB are free where {run_dir} is to be",
+            f"free some space, choose another disk with --out, or keep fewer:"
+            f" {most}.checkpoints.keep=1",
         )

@@ -14,6 +14,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from accord.errors import ConfigError
+
 PACKAGES = (
     "accord",
     "torch",
@@ -30,12 +32,18 @@ PACKAGES = (
 
 def prepare(threads: int | str = "auto") -> int:
     """Fix the thread count and nearly passive waiting; must run before torch is imported. Returns
-    the count.
+    the count. Raises ConfigError for more than the machine has cores.
 
     OpenMP's default is to spin at barriers for long, which is up to ten times slower on a shared
     machine.
     """
+    cores = os.cpu_count() or 1
     count = min(4, len(os.sched_getaffinity(0))) if threads == "auto" else int(threads)
+    if not 1 <= count <= cores:
+        raise ConfigError(
+            f"threads = {threads}: this machine has {cores} cores",
+            f"threads: auto, or a number from 1 to {cores}",
+        )
     os.environ["OMP_NUM_THREADS"] = str(count)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault(

@@ -74,10 +74,20 @@ def memory_mib(
     return PROCESS_MIB + round(4 * floats / 2**20)
 
 
+def disk_mib(size: ModelSize, trained: int, checkpoints: int, lora: bool = False) -> int:
+    """Most that a stage writes: checkpoints of `trained` models' weights and Adam's two moments
+    (one more than stay, while it is written), and the models themselves. Of adapters a
+    twentieth."""
+    floats = size.parameters * trained * (3 * (checkpoints + 1) + 1)
+    if lora:
+        floats = floats // 20 + size.parameters
+    return round(4 * floats / 2**20)
+
+
 def updates(rows: int | None, batch: int, epochs: float) -> int | None:
     """Optimiser steps over `rows`, whose epochs end with a smaller batch (see
     `accord.learning.order`)."""
-    return math.ceil(round(math.ceil(rows / batch) * epochs, 6)) if rows is not None else None
+    return math.ceil(round(-(-rows // batch) * epochs, 6)) if rows is not None else None
 
 
 def examination(config: EvaluationConfig | None) -> TokenWork:

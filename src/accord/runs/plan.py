@@ -47,7 +47,8 @@ class Plan:
     yet.
 
     rows: what it works on; cut, dropped (by reason): what became of the rows it reads; tokens (an
-    upper bound), steps: amounts; memory_mib, seconds (from, to): estimates; example: one decoded
+    upper bound), steps: amounts; memory_mib, disk_mib (what it leaves and, at most, holds on the
+    way), seconds (from, to): estimates; example: one decoded
     example.
     For the plans of later stages: sizes: rows per artefact; files: rows of an artefact, or the
     first of them, as they will be; models: what is known of the models it leaves, by artefact.
@@ -59,6 +60,7 @@ class Plan:
     tokens: int | None = None
     steps: int | None = None
     memory_mib: int | None = None
+    disk_mib: int | None = None
     seconds: tuple[float, float] | None = None
     example: str | None = None
     notes: list[str] = field(default_factory=list)

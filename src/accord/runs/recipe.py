@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib import resources
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, Field, field_validator, model_validator
@@ -19,7 +19,7 @@ from accord.errors import ConfigError
 from accord.feedback.formats.source import DataSource
 from accord.runs import parameters as recipe_parameters
 from accord.runs.inputs import RECORDS, REFERENCE, Named, named, stage_of
-from accord.runs.parameters import Parameter
+from accord.runs.parameters import Parameter, quoted
 from accord.runs.registry import find
 from accord.runs.stage import Stage, StageConfig
 from accord.validation import Settings, read_yaml, suggest, validated
@@ -87,8 +87,9 @@ class Header(Settings):
     )
     about: str = Field("", description="What the recipe does, in a sentence or two.")
     seed: int = Field(1, ge=0, description="Every random number of the run derives from it.")
-    threads: int | Literal["auto"] = Field(
-        "auto", description="CPU threads; auto: all cores, at most 4."
+    threads: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+        "auto",
+        description="CPU threads, at most as many as there are cores; auto: all cores, at most 4.",
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto",
@@ -132,6 +133,8 @@ class Header(Settings):
         return None if given is None else read_template(given)
 
 
+LARGEST = 10**15
+"""Largest number in a recipe."""
 NOT_GIVEN = ("parameters", "stages")
 """Settings outside the stages that hold the recipe itself: not given on the command line."""
 
@@ -265,6 +268,7 @@ def _parse(text: str, name: str) -> dict[str, Any]:
     """The settings in `text`, YAML read from `name`."""
     raw = read_yaml(text, name, "a recipe has at least the keys name and stages")
     recipe: dict[str, Any] = _unshared(raw)
+    _check_values(recipe)
     return recipe
 
 
@@ -331,6 +335,7 @@ def _no_mapping(key: str, part: str) -> dict[str, Any]:
 
 def validate(raw: dict[str, Any]) -> Recipe:
     """Check header, stages and references between them."""
+    _check_values(raw)
     header = validated(Header, raw, "recipe")
     stages: dict[str, tuple[Stage, StageConfig]] = {}
     for name, settings in header.stages.items():
@@ -343,6 +348,26 @@ def validate(raw: dict[str, Any]) -> Recipe:
         stages[name] = (stage, config)
     _check_study(header.study, stages)
     return Recipe(header, stages)
+
+
+def _check_values(raw: Any, place: str = "") -> None:
+    """Raise ConfigError for a key that is no text, and for a number that nothing could be computed
+    with: amounts are multiplied, and become floats and 64-bit integers."""
+    if isinstance(raw, dict):
+        for key, one in raw.items():
+            if not isinstance(key, str):
+                raise ConfigError(
+                    f"{place or 'the recipe'}: the key {quoted(key)} is not a text", "quote it"
+                )
+            _check_values(one, f"{place}.{key}" if place else key)
+    elif isinstance(raw, list):
+        for number, one in enumerate(raw):
+            _check_values(one, f"{place}.{number}")
+    elif isinstance(raw, (int, float)) and not abs(raw) <= LARGEST:
+        raise ConfigError(
+            f"{place} = {quoted(raw)} is no number to compute with",
+            f"give a number of at most {LARGEST:,}",
+        )
 
 
 def _kind(name: str, settings: Any) -> type[Stage]:

@@ -4,7 +4,7 @@ point."""
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 
 from accord.errors import ConfigError
 from accord.runs.stage import Stage
@@ -54,7 +54,7 @@ def find(kind: str) -> type[Stage]:
         return getattr(import_module(module), name)  # type: ignore[no-any-return]
     for point in entry_points(group=GROUP):
         if point.name == kind:
-            return point.load()  # type: ignore[no-any-return]
+            return _load(point)
     if kind in _RENAMED:
         raise ConfigError(
             f"there is no stage kind {kind!r} any more", f"it is called {_RENAMED[kind]!r} now"
@@ -62,3 +62,20 @@ def find(kind: str) -> type[Stage]:
     raise ConfigError(
         f"there is no stage kind {kind!r}", f"{suggest(kind, kinds())}known: {', '.join(kinds())}"
     )
+
+
+def _load(point: EntryPoint) -> type[Stage]:
+    """The stage class of a plugin. Raises ConfigError, naming it, where it cannot be imported or is
+    none."""
+    whose = point.dist.name if point.dist is not None else "a package"
+    where = f"the plugin {point.value} of {whose}, which gives the stage kind {point.name!r},"
+    fix = f"update or uninstall {whose}; every other kind still works"
+    try:
+        stage = point.load()
+    except (Exception, SystemExit) as error:
+        raise ConfigError(
+            f"{where} cannot be imported: {type(error).__name__}: {error}", fix
+        ) from error
+    if not (isinstance(stage, type) and issubclass(stage, Stage) and hasattr(stage, "Config")):
+        raise ConfigError(f"{where} is no stage with a Config", fix)
+    return stage

@@ -72,7 +72,7 @@ def execute(
     check_directory(recipe, run_dir, resume)
     if not checked:
         progress.planned(check(recipe, run_dir, start=True))
-    run_dir.mkdir(parents=True, exist_ok=True)
+    make_directory(run_dir)
     with locked(run_dir), InterruptFlag() as interrupt:
         write_text(run_dir / RECIPE, recipe.dump())
         write_json(run_dir / "environment.json", environment.describe(tuned))
@@ -190,6 +190,32 @@ def _write_lineage(recipe: Recipe, run_dir: Path, folders: dict[str, Path]) -> N
 
 
 def check_directory(recipe: Recipe, run_dir: Path, resume: bool) -> None:
+    """Raise ConfigError for a place that is no directory, holds something else, or cannot be looked
+    at."""
+    try:
+        if run_dir.exists() and not run_dir.is_dir():
+            raise ConfigError(f"--out {run_dir} is a file", "choose another place with --out")
+        _check_run(recipe, run_dir, resume)
+    except OSError as error:
+        raise _no_place(run_dir, error) from error
+
+
+def make_directory(run_dir: Path) -> None:
+    """Make the run's directory. Raises ConfigError where that cannot be."""
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _no_place(run_dir, error) from error
+
+
+def _no_place(run_dir: Path, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"--out {run_dir} cannot be written: {error.strerror or error}",
+        "choose another place with --out",
+    )
+
+
+def _check_run(recipe: Recipe, run_dir: Path, resume: bool) -> None:
     existing = run_dir / RECIPE
     if not existing.exists():
         if resume and not run_dir.exists():

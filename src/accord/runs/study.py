@@ -31,7 +31,7 @@ def execute(
     """
     study = _study(recipe)
     runner.check_directory(recipe, run_dir, resume)
-    run_dir.mkdir(parents=True, exist_ok=True)
+    runner.make_directory(run_dir)
     first = recipe.with_seed(study.seeds[0])
     with progress_for(study.seeds[0]) as progress:
         progress.planned(check(first, seed_folder(run_dir, study.seeds[0]), start=True))

@@ -15,6 +15,7 @@ from accord.runs.known import check_trainable, known_model
 from accord.runs.plan import KnownModel, Plan
 from accord.runs.reading import PromptRow, planned_rows, read_prompt_rows, read_prompts
 from accord.runs.stages.settings import (
+    CheckpointConfig,
     EvaluationConfig,
     LengthConfig,
     LoraConfig,
@@ -36,6 +37,8 @@ class Trains(Protocol):
     def lora(self) -> LoraConfig | None: ...
     @property
     def micro_batch_tokens(self) -> int: ...
+    @property
+    def checkpoints(self) -> CheckpointConfig: ...
 
 
 class KnownOfPlan(TypedDict, total=False):
@@ -226,6 +229,7 @@ def training_plan(
         memory_mib=estimate.memory_mib(
             model.size, trained, frozen, config.micro_batch_tokens, lora
         ),
+        disk_mib=estimate.disk_mib(model.size, trained, config.checkpoints.keep, lora),
         **known,
     )
 
