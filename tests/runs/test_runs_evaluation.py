@@ -78,11 +78,12 @@ def test_every_trainer_measures_what_is_kept_aside(
         "model": "accord:nano-base",
         setting: "rows.jsonl",
         "evaluation": evaluation,
-        "learning_rate": 1e-4,
+        "learning_rate": 1e-3,
         "batch": 4,
         "epochs": 2,
         "evaluate_every": 1,
         "keep_best": True,
+        "samples": 2,
         "checkpoints": {"every_steps": 1, "keep": 3},
     }
     (tmp_path / "r.yaml").write_text(
@@ -98,4 +99,12 @@ def test_every_trainer_measures_what_is_kept_aside(
         assert 0 <= values["heldout_agreement"] <= 1
     apart = evaluation if isinstance(evaluation, int) else 3 if isinstance(evaluation, float) else 0
     assert len(metrics) == 2 * -(-(12 - apart) // 4)
+    samples = [json.loads(line) for line in (folder / "samples.jsonl").read_text().splitlines()]
+    assert [set(row) for row in samples] == [{"prompt", "before", "after"}] * 2
+    kept = rows[-apart] if apart else rows[0]
+    assert kept["prompt"] in samples[0]["prompt"]
+    assert any(row["before"] != row["after"] for row in samples)
+    page = (tmp_path / "run/report.html").read_text(encoding="utf-8")
+    assert "Before and after" in page
+    assert page.count("heldout_loss") >= 1
     assert len(list((folder / "checkpoints").glob("step-*"))) == 3

@@ -321,6 +321,9 @@ SHOWN = (
     "judgement_nll",
     "loss",
     "preference_agreement",
+    "heldout_loss_tok",
+    "heldout_loss",
+    "heldout_agreement",
     "score",
     "kl_seq",
     "response_tokens",
@@ -331,12 +334,14 @@ SHOWN = (
 def training(metrics: Sequence[Mapping[str, Any]]) -> list[tuple[str, Figure]]:
     """One small chart per main metric of a training loop."""
     figures = []
-    for index, name in enumerate(n for n in SHOWN if n in metrics[0]):
+    known = {name for row in metrics for name in row}
+    for index, name in enumerate(n for n in SHOWN if n in known):
+        rows = [m for m in metrics if name in m]  # held-out measures are not of every step
         trace = {
             "type": "scatter",
-            "mode": "lines",
-            "x": [m["step"] for m in metrics],
-            "y": [m[name] for m in metrics],
+            "mode": "lines" if len(rows) > 1 else "markers",
+            "x": [m["step"] for m in rows],
+            "y": [m[name] for m in rows],
             "line": {"color": COLOURS[index % 5], "width": 1.5},
             "hovertemplate": "step %{x}: %{y:.4g}<extra></extra>",
         }

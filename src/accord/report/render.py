@@ -76,6 +76,7 @@ class _Page:
             "wins": self._figure(charts.win_rates(evidence)) if evidence else None,
             "calibration": self._figure(charts.calibration(card)) if card else None,
             "training": self._training(),
+            "samples": self._samples(),
             "recipe": (self.run_dir / "recipe.yaml").read_text(encoding="utf-8"),
             "environment": self._readable("environment.json"),
             "lineage": self._readable("lineage.json"),
@@ -151,6 +152,11 @@ class _Page:
             for key, title in titles
         ]
         return [(title, name) for title, name in drawn if name is not None]
+
+    def _samples(self) -> list[tuple[str, list[dict[str, Any]]]]:
+        """What each stage answered before and after its training."""
+        found = ((s["stage"], s["folder"] / "samples.jsonl") for s in self.stages)
+        return [(stage, read_jsonl(path)) for stage, path in found if path.is_file()]
 
     def _training(self) -> list[tuple[str, list[tuple[str, str | None]]]]:
         result = []

@@ -22,6 +22,7 @@ from accord.runs.stages.aside import (
     set_aside,
     without_none,
 )
+from accord.runs.stages.before_after import BeforeAfter
 from accord.runs.stages.policy import TuningStage, examine_along, load_policy, save_policy
 from accord.runs.stages.settings import Aside, LengthConfig, TuningConfig, assumed
 from accord.seeds import derive_seed
@@ -46,6 +47,14 @@ class DpoConfig(TuningConfig, PreferenceSettings):
     )
     lengths: LengthConfig = Field(LengthConfig(), description="Token limits.")
     limit: int | None = Field(None, ge=1, description="Use only that many pairs, drawn at random.")
+    samples: int = Field(
+        8,
+        ge=0,
+        description=(
+            "Prompts, of what is kept aside where that is, answered before and after the training"
+            " for people to read."
+        ),
+    )
     evaluation: Aside | Judgements | None = Field(
         None,
         description=(
@@ -114,7 +123,10 @@ class Dpo(TuningStage):
     def run(self, config: DpoConfig, context: StageContext) -> StageResult:
         policy, reference = load_policy(config, context)
         data = _load(config, policy, context)
+        prompts = [pair.prompt for pair in data.heldout or data.pairs]
+        shown = BeforeAfter(policy, prompts, config.samples, context)
         result = _train(config, policy, reference, data, context)
+        shown.write()
         return _save(config, policy, result, data, context)
 
 

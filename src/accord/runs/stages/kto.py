@@ -24,6 +24,7 @@ from accord.runs.stages.aside import (
     set_aside,
     without_none,
 )
+from accord.runs.stages.before_after import BeforeAfter
 from accord.runs.stages.policy import TuningStage, examine_along, load_policy, save_policy
 from accord.runs.stages.settings import Aside, LengthConfig, TuningConfig
 
@@ -58,6 +59,14 @@ class KtoConfig(TuningConfig, UnpairedSettings):
     lengths: LengthConfig = Field(LengthConfig(), description="Token limits.")
     limit: int | None = Field(
         None, ge=2, description="Use only that many responses, drawn at random."
+    )
+    samples: int = Field(
+        8,
+        ge=0,
+        description=(
+            "Prompts, of what is kept aside where that is, answered before and after the training"
+            " for people to read."
+        ),
     )
     evaluation: Aside | Judgements | None = Field(
         None,
@@ -114,7 +123,10 @@ class Kto(TuningStage):
     def run(self, config: KtoConfig, context: StageContext) -> StageResult:
         policy, reference = load_policy(config, context)
         data = _load(config, policy, context)
+        prompts = [thumb.prompt for thumb in data.heldout or data.train]
+        shown = BeforeAfter(policy, prompts, config.samples, context)
         result = _train(config, policy, reference, data, context)
+        shown.write()
         return _save(config, policy, result, data, context)
 
 

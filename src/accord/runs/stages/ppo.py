@@ -20,6 +20,7 @@ from accord.runs.context import StageContext
 from accord.runs.inputs import Demonstrations, Prompts
 from accord.runs.plan import Plan
 from accord.runs.stage import StageConfig, StageResult
+from accord.runs.stages.before_after import BeforeAfter
 from accord.runs.stages.policy import TuningStage, examine_along, load_policy, save_policy
 from accord.runs.stages.scoring import RewardSources
 from accord.runs.stages.settings import LengthConfig, Limit, TuningConfig, assumed
@@ -61,6 +62,13 @@ class PpoConfig(RewardSources, TuningConfig, OnPolicySettings):
         False,
         description="Guard: stop when gold falls beyond chance while the proxy rises "
         "(needs evaluate.gold).",
+    )
+    samples: int = Field(
+        8,
+        ge=0,
+        description=(
+            "How many of the prompts are answered before and after the training for people to read."
+        ),
     )
     ptx: Demonstrations | None = Field(
         None, description="Demonstrations mixed in (PPO-ptx), JSONL."
@@ -168,7 +176,9 @@ class Ppo(TuningStage):
     def run(self, config: PpoConfig, context: StageContext) -> StageResult:
         models = _load(config, context)
         prompts = _prompts(config, models.policy, context)
+        shown = BeforeAfter(models.policy, [ids for ids, _ in prompts], config.samples, context)
         result = _train(config, models, prompts, context)
+        shown.write()
         return _save(config, models.policy, result, len(prompts), context)
 
 

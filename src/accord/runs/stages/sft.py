@@ -16,6 +16,7 @@ from accord.runs.inputs import Demonstrations, PolicyName
 from accord.runs.plan import Plan
 from accord.runs.stage import Stage, StageResult
 from accord.runs.stages.aside import aside_text, drawn, left_to_train, set_aside
+from accord.runs.stages.before_after import BeforeAfter
 from accord.runs.stages.policy import load_start
 from accord.runs.stages.settings import Aside, LengthConfig, ReadsData, TrainingConfig
 
@@ -47,6 +48,14 @@ class SftConfig(ReadsData, TrainingConfig, SupervisedSettings):
         description=(
             "Demonstrations that are measured and not trained on: how many from the end, their"
             " share, or data of their own."
+        ),
+    )
+    samples: int = Field(
+        8,
+        ge=0,
+        description=(
+            "Prompts, of what is kept aside where that is, answered before and after the training"
+            " for people to read."
         ),
     )
     limit: int | None = Field(
@@ -103,7 +112,10 @@ class Sft(Stage):
     def run(self, config: SftConfig, context: StageContext) -> StageResult:
         model = load_start(config, context)
         data = _load(config, model, context)
+        prompts = [group.prompt for group in data.heldout]
+        shown = BeforeAfter(model, prompts, config.samples, context)
         before, result = _train(config, model, data, context)
+        shown.write()
         return _save(config, model, before, result, context)
 
 
