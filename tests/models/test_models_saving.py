@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 from itertools import product
@@ -150,6 +151,21 @@ def test_a_reward_model_is_scored_again_before_it_is_kept(
     with pytest.raises(RunError, match="scores its own probes"):
         model.save(tmp_path / "rm", [PromptGroup([5, 6], [[7, 8]])])
     assert not (tmp_path / "rm").exists()
+
+
+def test_models_are_written_in_one_place_that_reads_them_again() -> None:
+    """Every trainer saves through `save_causal_lm` or `RewardModel.save`."""
+    writers = set()
+    for file in (Path(__file__).parents[2] / "src/accord").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "save_pretrained":
+                writers.add((file.name, ast.unparse(node.func.value)))  # type: ignore[attr-defined]
+    assert writers == {
+        ("loading.py", "model.adapter"), ("loading.py", "hf"), ("loading.py", "model.tokenizer"),
+        ("gguf.py", "model"), ("gguf.py", "tokenizer"),
+        ("classifier.py", "made.to(getattr(torch, dtype))"), ("classifier.py", "tokenizer"),
+        ("classifier.py", "lm.tokenizer"),
+    }  # fmt: skip
 
 
 # --- an adapter's base ----------------------------------------------------------------------------

@@ -248,8 +248,11 @@ def models() -> None:
 @models.command("import")
 @click.argument("source")
 @click.argument("destination", type=click.Path(path_type=Path))
+@click.option("--dtype", type=DTYPES, default="float32", show_default=True, help="Of the weights.")
 @guarded
-def models_import(source: str, destination: Path) -> None:
+def models_import(
+    source: str, destination: Path, dtype: Literal["float32", "float16", "bfloat16"]
+) -> None:
     """Turn a GGUF file into a plain Hugging Face directory.
 
     SOURCE is a .gguf file, a directory with one, or an installed package that carries one
@@ -259,7 +262,7 @@ def models_import(source: str, destination: Path) -> None:
     from accord.models.gguf import import_gguf
 
     quiet_libraries()
-    for line in import_gguf(source, destination).lines():
+    for line in import_gguf(source, destination, dtype).lines():
         click.echo(line)
 
 

@@ -145,6 +145,7 @@ def save_causal_lm(
         if model.adapter is not None:
             with quiet_about_tables():
                 model.adapter.save_pretrained(str(place), safe_serialization=True)
+            (place / "README.md").unlink(missing_ok=True)  # PEFT's form, not filled in
             write_probe(model, place)
             model.tokenizer.save_pretrained(str(place))
             if verify:
