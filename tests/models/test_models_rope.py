@@ -101,6 +101,17 @@ def test_a_sequence_says_the_same_in_any_company(kind: str, lengths: list[tuple[
         torch.testing.assert_close(way(model, groups), alone, atol=2e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("kind", LIMITS)
+def test_the_last_length_that_is_taken(kind: str) -> None:
+    model = build(kind)
+    packed_logprobs(model, groups_of([(4, ORIGINAL - 4), (1, 2)]))
+    with pytest.raises(DataError, match=f"a sequence of {ORIGINAL + 1} tokens"):
+        packed_logprobs(model, groups_of([(4, ORIGINAL - 3), (1, 2)]))
+    with pytest.raises(DataError, match=f"longer than {ORIGINAL}") as caught:
+        decoded_logprobs(model, groups_of([(4, ORIGINAL - 2), (1, 2)]))
+    assert caught.value.fix is not None
+
+
 @pytest.mark.parametrize("kind", MORE)
 def test_gradients_are_those_of_each_sequence_alone(kind: str) -> None:
     model, groups = build(kind), groups_of([(2, 5), (6, 10), (3, 3)])

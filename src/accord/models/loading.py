@@ -267,7 +267,6 @@ def untie(hf: Any) -> None:
     )
     for config in {id(c): c for c in (hf.config, hf.config.get_text_config())}.values():
         config.tie_word_embeddings = False
-    hf.all_tied_weights_keys = {}
 
 
 def freeze(model: CausalLM) -> CausalLM:
