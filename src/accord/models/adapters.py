@@ -49,7 +49,7 @@ def base_model_of(folder: Path) -> str:
             return os.path.abspath(place)
     if name.startswith(("/", ".", "~")) or len(path.parts) > 2:
         raise ConfigError(
-            f"the base model {name} of the adapter in {folder} is not there",
+            f"{name} is not there",
             f"put the directory where it is now into base_model_name_or_path of {file}",
         )
     return name
