@@ -68,9 +68,9 @@ class Pairing(_EvidenceModel):
 
 class ArmEvidence(_EvidenceModel):
     """One way of tuning, from its first to its last point. late_drop: gold at the last point minus
-    gold at the best earlier point, paired by prompt; best_step: the point with the highest gold, the
-    checkpoint to ship if gold is what counts (how much less the last one is worth, without the luck
-    of the choice, is late_drop); length_share: share of the proxy gain left at
+    gold at the best earlier point, paired by prompt; best_step: the point with the highest gold,
+    the checkpoint to ship if gold is what counts (how much less the last one is worth, without the
+    luck of the choice, is late_drop); length_share: share of the proxy gain left at
     equal length; finished_gain: share of finished responses minus the baseline's, paired;
     distinct_chance, unique_chance: how often texts would be as much less varied than the
     baseline's, were both alike (`text_measures.exchanged`); surface: its features; exploits: what
