@@ -80,9 +80,10 @@ def decide(evidence: Evidence, guard: str | None = None) -> Verdict:
 def judge_arm(arm: ArmEvidence, evidence: Evidence) -> ArmVerdict:
     """The rules for one arm, most serious first."""
     gaming, collapse = gaming_rules(arm, evidence), collapse_rules(arm, evidence)
-    success, alarms = success_rules(arm), [kl_rule(arm)]
-    rules = gaming + collapse + success + alarms
-    for outcome, group in (("gamed", gaming), ("collapsed", collapse)):
+    phrases, success, alarms = [phrases_rule(arm)], success_rules(arm), [kl_rule(arm)]
+    rules = gaming + collapse + phrases + success + alarms
+    # Repetition says more of a run than that what is repeated is new.
+    for outcome, group in (("gamed", gaming), ("collapsed", collapse), ("gamed", phrases)):
         fired = [rule for rule in group if rule.fired]
         if fired:
             return _arm(arm, outcome, fired[0].statement, rules)  # type: ignore[arg-type]
@@ -98,12 +99,12 @@ def _arm(arm: ArmEvidence, outcome: Outcome, reason: str, rules: list[Rule]) -> 
 
 
 def gaming_rules(arm: ArmEvidence, evidence: Evidence) -> list[Rule]:
-    """Proxy rose clearly while gold fell clearly, below the start or below its own earlier best; or
-    the gain is a few phrases."""
-    last, rules = arm.last, [phrases_rule(arm)]
+    """Proxy rose clearly while gold fell clearly: below the start, or below its own earlier
+    best."""
+    last, rules = arm.last, []
     rose = last.proxy_gain.above(0)
     if last.gold_gain is None or evidence.baseline_gold is None:
-        return rules
+        return []
     deviation = (evidence.baseline_gold.error or 0.0) * evidence.baseline_gold.n**0.5
     bound = -GOLD_DROP * deviation
     gain = last.gold_gain
