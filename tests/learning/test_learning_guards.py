@@ -64,6 +64,11 @@ def test_a_collapsing_policy_is_stopped_by_its_entropy() -> None:
     assert session.history[-1]["entropy_tok"] < 1.0 < session.history[-2]["entropy_tok"]
 
 
+def test_a_guard_counts_steps_from_one() -> None:
+    result = make(steps=3, min_entropy=100.0).train(LocalSession())
+    assert (result.steps, "at step 1," in (result.guard or "")) == (1, True)
+
+
 @pytest.mark.parametrize(
     "kind", [{"estimator": "gae"}, {"estimator": "grpo", "samples_per_prompt": 3, "kl_in": "loss"}]
 )

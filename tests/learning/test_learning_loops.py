@@ -32,7 +32,9 @@ from accord.learning.reward import train_reward
 from accord.learning.session import LocalSession, State
 from accord.learning.settings import RewardSettings
 from accord.learning.supervised import (
+    SupervisedResult,
     SupervisedSettings,
+    describe,
     heldout_loss,
     supervised_step,
     train_supervised,
@@ -579,3 +581,11 @@ def test_max_steps_takes_the_place_of_epochs(name: str, steps: int) -> None:
 def test_what_needs_held_out_measures_says_so(name: str) -> None:
     with pytest.raises(ConfigError, match=f"{name} needs held-out measures"):
         SupervisedSettings(learning_rate=1e-3, **{name: 1})
+
+
+def test_a_loss_is_described_where_rows_were_kept_aside() -> None:
+    with_loss, without = (
+        describe(SupervisedResult(3, 40, 1.5, heldout)) for heldout in (2.0, None)
+    )
+    assert with_loss == {"steps": 3, "tokens": 40, "train_loss": 1.5, "heldout_loss": 2.0}
+    assert without == {"steps": 3, "tokens": 40, "train_loss": 1.5}
