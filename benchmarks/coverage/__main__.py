@@ -25,6 +25,8 @@ def main() -> None:
     for cell in chosen:
         rows.append(measure(cell, options.sims, options.seed))
         print(table(rows[-1:])[-1], flush=True)
+        if options.out:  # after each: what was measured is kept if the rest is not
+            _save(options.out, rows)
     failed = [row for row in rows if row.failed]
     minutes = sum(row.seconds for row in rows) / 60
     print(
@@ -32,12 +34,17 @@ def main() -> None:
         f"{len(failed)} cover too little"
     )
     if options.out:
-        rows = merged(options.out, rows)
-        lines = ",\n".join(json.dumps(row.row()) for row in rows)
-        write_text(options.out, f"[\n{lines}\n]\n")
+        rows = _save(options.out, rows)
     if options.docs:
         write_docs(options.docs, rows)
     sys.exit(1 if failed else 0)
+
+
+def _save(path: Path, rows: list[Measured]) -> list[Measured]:
+    """Write these rows beside those of other cells, and return all."""
+    rows = merged(path, rows)
+    write_text(path, "[\n" + ",\n".join(json.dumps(row.row()) for row in rows) + "\n]\n")
+    return rows
 
 
 def _options() -> argparse.Namespace:
