@@ -61,7 +61,7 @@ def run(
     tmp_path: Path, feedback: Path, more: str = "", after: str = ""
 ) -> tuple[dict[str, Any], str, Path]:
     """(result of the reward stage, what was said, its folder)."""
-    reward = "kind: reward, model: 'accord:nano-base', learning_rate: 1.0e-3, heldout_share: 0.2"
+    reward = "kind: reward, model: 'accord:nano-base', learning_rate: 1.0e-3, evaluation: 0.2"
     defaults = {"members": 1, "epochs": 6, "batch": 3, "centre_samples": 16}
     given = "".join(f", {k}: {v}" for k, v in defaults.items() if f"{k}:" not in more)
     path = tmp_path / "toy.yaml"

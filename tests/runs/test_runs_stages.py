@@ -165,7 +165,7 @@ def test_a_reward_model_learns_from_a_mix_of_feedback(tmp_path: Path) -> None:
     reward = "kind: reward, model: 'accord:nano-base', members: 1, learning_rate: 1.0e-3, epochs: 6, batch: 3, centre_samples: 16"
     path.write_text(
         f"name: toy\nthreads: 1\nstages:\n  reward: {{{reward}, feedback: {mixed_feedback(tmp_path)}, margin: 0.2, "
-        "ties: rao_kupper, rankings: all_pairs, heldout_share: 0.2}\n"
+        "ties: rao_kupper, rankings: all_pairs, evaluation: 0.2}\n"
     )
     runner.execute(recipes.load(str(path), []), tmp_path / "run", False, Spoken(), {})
     said = "\n".join(lines)

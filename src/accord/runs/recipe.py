@@ -365,7 +365,7 @@ def _check_values(raw: Any, place: str = "") -> None:
             _check_values(one, f"{place}.{number}")
     elif isinstance(raw, (int, float)) and not abs(raw) <= LARGEST:
         raise ConfigError(
-            f"{place} = {quoted(raw)} is no number to compute with",
+            f"{place} = {quoted(raw)} is no finite number to compute with",
             f"give a number of at most {LARGEST:,}",
         )
 

@@ -40,14 +40,16 @@ def set_aside(
     return train, [row for place, row in enumerate(rows) if place in held]
 
 
+def kept_back(rows: int, evaluation: object) -> int:
+    """How many of `rows` are kept aside; none where `evaluation` is data of its own, or nothing."""
+    if isinstance(evaluation, float):
+        return max(1, round(evaluation * rows))
+    return evaluation if isinstance(evaluation, int) else 0
+
+
 def left_to_train(rows: int, evaluation: object, what: str = "rows") -> int:
-    """Rows of `rows` that remain where so many, or that share, are kept aside; all of them where
-    `evaluation` is data of its own, or nothing. Raises DataError where none would be left."""
-    held = 0
-    if isinstance(evaluation, int):
-        held = evaluation
-    elif isinstance(evaluation, float):
-        held = max(1, round(evaluation * rows))
+    """Rows of `rows` that are not kept aside. Raises DataError where none would be left."""
+    held = kept_back(rows, evaluation)
     if held >= rows:
         raise DataError(
             f"{rows:,} {what}, but {held:,} are to be kept aside",

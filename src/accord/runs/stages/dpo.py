@@ -18,6 +18,7 @@ from accord.runs.stage import StageResult
 from accord.runs.stages.aside import (
     aside_text,
     heldout_text,
+    kept_back,
     left_to_train,
     set_aside,
     without_none,
@@ -95,13 +96,14 @@ class Dpo(TuningStage):
         if judged is not None:
             pairs = preference_pairs(judged.groups)
             _check_pairs(len(pairs), config)
-            found = planning.whole(len(pairs), context)
-            rows = left_to_train(found, config.evaluation, "pairs")
+            rows = planning.whole(len(pairs), context)
+            left_to_train(rows, config.evaluation, "pairs")
             each = sum(len(p.prompt) + len(p.chosen) + len(p.rejected) for p in pairs) / len(pairs)
         elif rows:
             each = config.lengths.most + assumed(config.lengths.max_response_tokens)
-        if rows:
-            rows = min(rows, config.limit or rows)
+        left = None if rows is None else max(0, rows - kept_back(rows, config.evaluation))
+        if rows and left is not None:
+            rows, left = min(rows, config.limit or rows), min(left, config.limit or left)
             tokens = round(each * rows)
         work = TokenWork(trained=round(tokens * config.epochs), scored=tokens)
         return planning.training_plan(
@@ -113,7 +115,7 @@ class Dpo(TuningStage):
             frozen=1,
             rows=rows,
             models=planning.tuned(config, model, context),
-            steps=config.max_steps or updates(rows, config.batch, config.epochs),
+            steps=config.max_steps or updates(left, config.batch, config.epochs),
             notes=[
                 f"{config.loss}, beta {config.strength:g}, {config.epochs:g} epochs in batches of"
                 f" {config.batch} pairs, kept aside: {aside_text(config.evaluation)}"

@@ -20,6 +20,7 @@ from accord.runs.stages.aside import (
     aside_text,
     drawn,
     heldout_text,
+    kept_back,
     left_to_train,
     set_aside,
     without_none,
@@ -96,11 +97,13 @@ class Kto(TuningStage):
         rows, tokens = planned_rows(config.feedback, context), 0
         if thumbs is not None:
             found = planning.whole(len(thumbs), context)
-            rows = left_to_train(min(found, config.limit or found), config.evaluation, "responses")
+            rows = min(found, config.limit or found)
+            left_to_train(rows, config.evaluation, "responses")
             each = sum(len(t.prompt) + len(t.response) for t in thumbs) / max(1, len(thumbs))
             tokens = round(each * rows)
         elif rows:
             tokens = rows * config.lengths.most
+        left = None if rows is None else max(0, rows - kept_back(rows, config.evaluation))
         work = TokenWork(
             trained=round(tokens * config.epochs), scored=round(tokens * (1 + 2 * config.epochs))
         )
@@ -113,7 +116,7 @@ class Kto(TuningStage):
             frozen=1,
             rows=rows,
             models=planning.tuned(config, model, context),
-            steps=config.max_steps or updates(rows, config.batch, config.epochs),
+            steps=config.max_steps or updates(left, config.batch, config.epochs),
             notes=[
                 f"beta {config.beta:g}, {config.epochs:g} epochs in batches of {config.batch}"
                 f" responses, kept aside: {aside_text(config.evaluation)}"

@@ -86,7 +86,7 @@ class Pretrain(Stage):
             rows=rows,
             tokens=round(rows * TOKENS_PER_TEXT * config.epochs),
             models=models,
-            steps=estimate.updates(windows, config.batch, config.epochs),
+            steps=config.max_steps or estimate.updates(windows, config.batch, config.epochs),
             memory_mib=estimate.memory_mib(size, 1, 0, config.micro_batch_tokens),
             notes=[*notes, f"at {TOKENS_PER_TEXT} tokens per text"],
         )

@@ -14,7 +14,8 @@ from accord.runs.context import StageContext
 from accord.runs.inputs import EstimatesName, GoldName, Judgements, PolicyName
 from accord.runs.plan import Plan
 from accord.runs.stage import Stage, StageResult
-from accord.runs.stages.settings import LengthConfig, ReadsData, TrainingConfig, assumed
+from accord.runs.stages.aside import left_to_train
+from accord.runs.stages.settings import Aside, LengthConfig, ReadsData, TrainingConfig, assumed
 from accord.validation import Settings
 
 if TYPE_CHECKING:
@@ -112,8 +113,12 @@ class RewardConfig(ReadsData, TrainingConfig, RewardSettings):
     limit: int | None = Field(
         None, ge=2, description="Use only that many judged prompts, from the top."
     )
-    heldout_share: float = Field(
-        0.1, gt=0, lt=0.9, description="Share of the prompts kept aside, from the end."
+    evaluation: Aside = Field(
+        0.1,
+        description=(
+            "Judged prompts that are measured and not trained on: how many from the end, or their"
+            " share."
+        ),
     )
     centre_samples: int = Field(
         256,
@@ -185,7 +190,7 @@ class Reward(Stage):
         model = planning.look_at_policy(config.model, context, config.lora, trains=True)
         judged = planning.rehearse(lambda lm: _judged(config, lm, context), model)
         if judged is not None:
-            train, heldout = _split(judged.groups[: config.limit], config.heldout_share)
+            train, heldout = _split(judged.groups[: config.limit], config.evaluation)
             groups = [*train, *heldout]
             rows = planning.whole(len(groups), context)
             tokens = planning.whole(sum(g.group.tokens for g in groups), context)
@@ -193,7 +198,7 @@ class Reward(Stage):
             rows, tokens = planning.judged_prompts(
                 config.feedback, config.limit, config.lengths, context
             )
-        steps = updates(rows, config.batch, config.epochs)
+        steps = config.max_steps or updates(rows, config.batch, config.epochs)
         passes = 1 if config.trunk == "shared" else config.members
         # Samples alone would pass for the whole work where nothing is known of the judgements.
         samples = config.centre_samples if tokens else 0
@@ -244,7 +249,7 @@ def _load(config: RewardConfig, trunk: CausalLM, context: StageContext) -> Rewar
     from accord.runs.stages.judged import annotator_effects
 
     judged = _judged(config, trunk, context)
-    train, heldout = _split(judged.groups[: config.limit], config.heldout_share)
+    train, heldout = _split(judged.groups[: config.limit], config.evaluation)
     if config.rows == "pair":
         train = _pairs(train, context)
     estimates = context.path(config.annotators) if config.annotators else None
@@ -352,15 +357,20 @@ def _judged(config: RewardConfig, model: Language, context: StageContext) -> Jud
     )
 
 
-def _split(groups: list[JudgedGroup], share: float) -> tuple[list[JudgedGroup], list[JudgedGroup]]:
-    """(train, held out): the last `share` of the prompts, at least one, is kept aside. Raises
-    DataError for one prompt."""
+def _split(
+    groups: list[JudgedGroup], evaluation: Aside
+) -> tuple[list[JudgedGroup], list[JudgedGroup]]:
+    """(train, held out): the last `evaluation` of the prompts, or that share, at least one, is kept
+    aside. Raises DataError where none would be left to train on."""
     if len(groups) < 2:
         raise DataError(
             "all usable feedback is about one prompt, so none can be kept aside",
             "give judgements on two or more prompts",
         )
-    cut = min(len(groups) - 1, max(1, round(len(groups) * (1 - share))))
+    if isinstance(evaluation, int):
+        cut = left_to_train(len(groups), evaluation, "judged prompts")
+    else:
+        cut = min(len(groups) - 1, max(1, round(len(groups) * (1 - evaluation))))
     return groups[:cut], groups[cut:]
 
 

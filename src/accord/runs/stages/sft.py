@@ -15,7 +15,7 @@ from accord.runs.context import StageContext
 from accord.runs.inputs import Demonstrations, PolicyName
 from accord.runs.plan import Plan
 from accord.runs.stage import Stage, StageResult
-from accord.runs.stages.aside import aside_text, drawn, left_to_train, set_aside
+from accord.runs.stages.aside import aside_text, drawn, kept_back, left_to_train, set_aside
 from accord.runs.stages.before_after import BeforeAfter
 from accord.runs.stages.policy import load_start
 from accord.runs.stages.settings import Aside, LengthConfig, ReadsData, TrainingConfig
@@ -86,11 +86,11 @@ class Sft(Stage):
         rows, tokens = planned_rows(config.data, context), 0
         if examples is not None:
             found = whole(len(examples), context)
-            rows = left_to_train(
-                min(found, config.limit or found), config.evaluation, "demonstrations"
-            )
+            rows = min(found, config.limit or found)
+            left_to_train(rows, config.evaluation, "demonstrations")
             tokens = round(sum(e.group.tokens for e in examples) / len(examples) * rows)
-        steps = config.max_steps or updates(rows, config.batch, config.epochs)
+        left = None if rows is None else max(0, rows - kept_back(rows, config.evaluation))
+        steps = config.max_steps or updates(left, config.batch, config.epochs)
         work = TokenWork(trained=round(tokens * config.epochs))
         return training_plan(
             config,
