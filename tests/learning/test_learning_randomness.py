@@ -15,7 +15,7 @@ from accord.learning.order import EpochOrder
 from accord.learning.parallel import ALONE, World
 from accord.learning.settings import OptimizerSettings
 from accord.sampling.builtin import BuiltinSampler
-from accord.sampling.rollout import SamplingSettings
+from accord.sampling.rollout import Rollout, SamplingSettings
 from accord.text.packing import PromptGroup
 from tiny import tiny_llama
 
@@ -93,10 +93,11 @@ def test_a_response_has_its_seed_whichever_process_samples_it() -> None:
         t, given = make(samples_per_prompt=2, seed=3), dict[tuple[int, ...], list[int]]()
         t.world = world
 
-        def noted(prompts: Any, settings: Any, seeds: Any, samples: int) -> None:
+        def noted(prompts: Any, settings: Any, seeds: Any, samples: int) -> Rollout:
             places = range(0, len(seeds), samples)
             rows = [list(seeds[at : at + samples]) for at in places]
             given.update(zip(map(tuple, prompts), rows, strict=True))
+            return Rollout(list(prompts), [], [], [], [])
 
         t.sampler.sample = noted  # type: ignore[method-assign]
         t.rollout(1)
