@@ -111,3 +111,5 @@ def test_a_run_without_evidence_is_told_what_to_do(tmp_path: Path) -> None:
     assert "no examine stage has finished" in verdict(tmp_path).output
     write_json(tmp_path / "stages/01-examine/evidence.json", {"arms": []})
     assert "written by another version" in verdict(tmp_path).output
+    again = CliRunner().invoke(main, ["report", str(tmp_path)])
+    assert "written by another version" in again.output

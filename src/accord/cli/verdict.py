@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 import click
-from pydantic import ValidationError
 
 from accord.cli.terminal import print_table, safe_text
-from accord.errors import GUARD_EXIT, ConfigError, DataError
+from accord.errors import GUARD_EXIT, ConfigError
 from accord.files import write_text
 
 if TYPE_CHECKING:
@@ -37,10 +36,11 @@ def show(
     not met."""
     from accord.examine.measures import measures, requirement, requirements_met
     from accord.examine.verdict import decide
+    from accord.runs.evidence import read_evidence
 
     refused = outcomes(fail_on)
     asked = [requirement(text) for text in require]
-    evidence, guard = evidence_of(run_dir)
+    evidence, guard = read_evidence(run_dir)
     found = measures(evidence)
     verdict, results = decide(evidence, guard), requirements_met(asked, found)
     failed = verdict.outcome in refused or not all(one.met for one in results)
@@ -61,35 +61,6 @@ def outcomes(text: str) -> frozenset[str]:
             f"there is no outcome {unknown[0]!r}", f"outcomes: {', '.join(OUTCOMES)}, or none"
         )
     return frozenset(named)
-
-
-def evidence_of(run_dir: Path) -> tuple[Evidence, str | None]:
-    """(evidence, why a guard stopped an arm) of a run's last examination. Raises DataError."""
-    from accord.examine.evidence import Evidence
-
-    if not (run_dir / "recipe.yaml").is_file():
-        raise DataError(
-            f"{run_dir} is not a run directory: recipe.yaml is missing",
-            "name a directory made by accord run",
-        )
-    files = sorted((run_dir / "stages").glob("*/evidence.json"))
-    if not files:
-        raise DataError(
-            f"{run_dir} holds no evidence: no examine stage has finished",
-            f"finish it with accord run --resume {run_dir}, or add an examine stage to its recipe",
-        )
-    try:
-        evidence = Evidence.model_validate_json(files[-1].read_text(encoding="utf-8"))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise DataError(
-            f"{files[-1]} was written by another version: {place}: {first['msg']}",
-            f"remove {files[-1].parent} and examine again: accord run --resume {run_dir}",
-        ) from None
-    decided = files[-1].with_name("verdict.json")
-    known = json.loads(decided.read_text(encoding="utf-8")) if decided.is_file() else {}
-    return evidence, known.get("stopped_by_guard")
 
 
 def as_data(

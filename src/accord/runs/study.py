@@ -58,12 +58,17 @@ def seed_folder(run_dir: Path, seed: int) -> Path:
 
 def write_report(run_dir: Path) -> Path:
     """Write report.html again, of a run or of a study. Raises ConfigError for a study that cannot
-    be read any more."""
+    be read any more, DataError for evidence of another version."""
     from accord.report.render import render
+    from accord.runs.evidence import evidence_files, read_evidence
 
     path = run_dir / runner.RECIPE
     study = study_of(path) if path.is_file() else None
-    return render(run_dir) if study is None else write_results(study, run_dir)
+    if study is not None:
+        return write_results(study, run_dir)
+    if evidence_files(run_dir):
+        read_evidence(run_dir)
+    return render(run_dir)
 
 
 def write_results(study: Study, run_dir: Path) -> Path:
