@@ -46,6 +46,7 @@ from accord.learning.unpaired import (
     train_unpaired,
     unpaired_step,
 )
+from accord.learning.watching import Watch
 from accord.models.causal_lm import CausalLM
 from accord.models.loading import freeze
 from accord.models.reward_model import RewardModel
@@ -589,3 +590,14 @@ def test_a_loss_is_described_where_rows_were_kept_aside() -> None:
     )
     assert with_loss == {"steps": 3, "tokens": 40, "train_loss": 1.5, "heldout_loss": 2.0}
     assert without == {"steps": 3, "tokens": 40, "train_loss": 1.5}
+
+
+def test_early_stopping_counts_evaluations_in_a_row() -> None:
+    settings = SupervisedSettings(learning_rate=1e-3, evaluate_every=1, patience=3)
+    watch = Watch(settings, dict, dict)
+    stopped = []
+    for step, loss in enumerate([3.0, 2.0, 2.5, 2.0, 1.0, 1.5, 1.2, 1.0], 1):
+        watch.see(step, {"loss": loss})
+        stopped.append(watch.stops)
+    assert stopped == [False] * 7 + [True]
+    assert (watch.best, watch.best_step, watch.kept) == (1.0, 5, {"loss": 1.0})
