@@ -46,7 +46,8 @@ def check_lengths(
     ]
     empty = {"empty answer": len(rows) - len(encoded)} if len(rows) > len(encoded) else {}
     click.echo(
-        f"\nprompts with their answers, in tokens of {model} (limits {max_prompt} and {max_response}, {too_long}):"
+        f"\nprompts with their answers, in tokens of {model} (limits {max_prompt} and "
+        f"{max_response}, {too_long}):"
     )
     _, table = fit_lengths(encoded, encoder, max_prompt, max_response, too_long, empty)
     for line in table.lines():

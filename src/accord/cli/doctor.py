@@ -33,7 +33,8 @@ def examine_machine() -> None:
     device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none, runs on the CPU"
     click.echo(f"  GPU: {device}")
     click.echo(
-        f"  threads: {machine['threads']}; fp32 products through oneDNN: {'yes' if machine['exact_onednn'] else 'no'}"
+        f"  threads: {machine['threads']}; fp32 products through oneDNN: "
+        f"{'yes' if machine['exact_onednn'] else 'no'}"
     )
     click.echo(f"  free disk here: {shutil.disk_usage(Path.cwd()).free / 2**30:.1f} GiB")
     click.secho("matrix products (1024 x 1024 x 1024)", bold=True)

@@ -107,7 +107,8 @@ def _pseudonyms(records: Sequence[Feedback], options: ExportOptions) -> Pseudony
     if options.salt is None:
         salt = secrets.token_hex(16)
         click.echo(
-            f"salt: {salt}  (keep it secret; give it as --salt to get the same names again; it is stored nowhere)"
+            f"salt: {salt}  (keep it secret; give it as --salt to get the same names again; it is "
+            "stored nowhere)"
         )
     else:
         salt = options.salt
@@ -139,7 +140,8 @@ def _write_card(
 def _report(exported: Exported, paths: Sequence[Path]) -> None:
     left_out = sum(exported.left_out.values())
     click.echo(
-        f"{paths[0]}: {len(exported.rows):,} rows of {exported.shape}; {left_out:,} records left out, which it cannot hold"
+        f"{paths[0]}: {len(exported.rows):,} rows of {exported.shape}; {left_out:,} records left "
+        "out, which it cannot hold"
     )
     for reason, count in (*exported.left_out.items(), *exported.lost.items()):
         click.echo(f"  left out {count:,}: {safe_text(reason)}")

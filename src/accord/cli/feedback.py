@@ -136,7 +136,8 @@ def agreement(source: DataSource, pairs: bool = False) -> None:
     if report.choices is not None:
         click.echo(
             f"{counted(report.choices.units, 'pair')} of options judged by two annotators or more, "
-            f"{counted(report.choices.judgements, 'judgement')} on them; values with their 95 % intervals"
+            f"{counted(report.choices.judgements, 'judgement')} on them; values with their 95 % "
+            "intervals"
         )
         for part, name, meaning in (
             ("alpha", "Krippendorff's α", "nominal, ties are a category of their own"),
@@ -157,7 +158,8 @@ def agreement(source: DataSource, pairs: bool = False) -> None:
             )
     for scale in report.scales:
         click.echo(
-            f"{safe_text(scale.what)} ({scale.level}): {counted(scale.units, 'response')} judged by two annotators or more, "
+            f"{safe_text(scale.what)} ({scale.level}): {counted(scale.units, 'response')} judged "
+            "by two annotators or more, "
             f"{counted(scale.judgements, 'judgement')}"
         )
         alpha = interval(scale.alpha) if scale.alpha else f"not measurable: {ONE_ANSWER}"
@@ -203,7 +205,8 @@ def pairs_of_annotators(records: Sequence[Feedback]) -> None:
     columns = ("annotators", "items", "Cohen's κ", "same answer", "more ties (or yes)")
     print_table(columns, cells, right=columns[1:])
     click.echo(
-        "more ties (or yes): prompts on which the first alone says tie, or the higher of two values, against "
+        "more ties (or yes): prompts on which the first alone says tie, or the higher of two "
+        "values, against "
         "the second alone (McNemar, exact); * beyond chance, false discoveries at most 5 %"
     )
     if len(found.pairs) > MOST_PAIRS:
@@ -250,13 +253,15 @@ def annotators(source: DataSource) -> None:
     flagged = sum(a.flag != "ok" for a in model.annotators)
     ties = f"; ties: ν = {model.tie:.2f} (Davidson)" if any(_tied(r) for r in records) else ""
     click.echo(
-        f"{counted(model.records, 'judgement')} by {counted(len(rows), 'annotator')}, {flagged} flagged; with 95 % intervals{ties}"
+        f"{counted(model.records, 'judgement')} by {counted(len(rows), 'annotator')}, {flagged} "
+        f"flagged; with 95 % intervals{ties}"
     )
     votes, power = (
         float(np.median([getattr(a, of) for a in rows])) for of in ("judgements", "power")
     )
     click.echo(
-        f"of random clickers with {votes:,.0f} judgements, as the median has, {power:.0%} would be flagged "
+        f"of random clickers with {votes:,.0f} judgements, as the median has, {power:.0%} would be "
+        "flagged "
         "(false discoveries at most 5 %)"
     )
     if any(UNTOLD in row for row in cells):
@@ -308,8 +313,10 @@ def _across_prompts(records: list[Feedback], why: DataError) -> None:
     columns = ("annotator", "judgements", "reliability", "first place", "finding")
     print_table(columns, cells, right=columns[1:4])
     click.echo(
-        f"{counted(len(records), 'judgement')} by {counted(len(cells), 'annotator')}, {flagged} flagged; with 95 % intervals. "
-        "reliability: over the producers' scores, 1 is the typical annotator's; first place: share of decided pairs"
+        f"{counted(len(records), 'judgement')} by {counted(len(cells), 'annotator')}, {flagged} "
+        "flagged; with 95 % intervals. "
+        "reliability: over the producers' scores, 1 is the typical annotator's; first place: share "
+        "of decided pairs"
     )
 
 
@@ -339,7 +346,8 @@ def ratings(source: DataSource, style: dict[str, Any]) -> None:
         )
     print_table(("rank", "producer", "score", "95 %"), cells, right=("rank", "score", "95 %"))
     click.echo(
-        f"{counted(ratings_fit.votes, 'vote')} by {counted(len(ratings_fit.annotators), 'annotator')}; scores in logits, ranks and scores "
+        f"{counted(ratings_fit.votes, 'vote')} by "
+        f"{counted(len(ratings_fit.annotators), 'annotator')}; scores in logits, ranks and scores "
         f"with 95 % intervals. {ratings_fit.widths}"
     )
     _say_left_out(left_out)
@@ -352,7 +360,8 @@ def ratings(source: DataSource, style: dict[str, Any]) -> None:
             (r.times_typical for r in reliability_of(ratings_fit)), key=lambda r: r.value
         )
         click.echo(
-            f"reliability of annotators: {interval(ordered[0], 2)} to {interval(ordered[-1], 2)} times the typical one's"
+            f"reliability of annotators: {interval(ordered[0], 2)} to {interval(ordered[-1], 2)} "
+            "times the typical one's"
         )
 
 
@@ -366,4 +375,5 @@ def _side(fitted: Ratings) -> str:
     if fitted.side_error > MOST:
         return "an unknown amount: these votes cannot tell it from what the producers are worth"
     alarm = "beyond chance" if abs(fitted.side_z) > Z95 else "within chance"
-    return f"{fitted.side:+.3f} ± {Z95 * fitted.side_error:.3f} logits (z = {fitted.side_z:.1f}, {alarm})"
+    half = Z95 * fitted.side_error
+    return f"{fitted.side:+.3f} ± {half:.3f} logits (z = {fitted.side_z:.1f}, {alarm})"

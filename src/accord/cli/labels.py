@@ -72,7 +72,8 @@ def aggregate(source: DataSource, method: Method, out: Path | None, seed: int) -
 
 
 _LABELLED = (
-    "comparison", "ranking", "best_worst", "attribute_comparison", "rating", "thumb", "step_labels", "flags",
+    "comparison", "ranking", "best_worst", "attribute_comparison", "rating", "thumb", "step_labels",
+    "flags",
 )  # fmt: skip
 
 
@@ -261,7 +262,8 @@ def _pilot(source: DataSource, quiet: bool) -> Pilot:
     tables = label_tables(records)
     if len(tables) != 1:
         raise DataError(
-            f"the pilot asks {len(tables)} questions: {safe_text(', '.join(t.what for t in tables))}",
+            f"the pilot asks {len(tables)} questions: "
+            f"{safe_text(', '.join(t.what for t in tables))}",
             "give a file with one of them",
         )
     (table,) = tables
@@ -294,14 +296,16 @@ def _plan_page(
         f"a 95 % interval of ± {width:g}" if width else f"a power of {power:g} to tell it from .5"
     )
     lines += [
-        f"for {goal}, at a share of {spread.share:.3f}: variance between items {spread.between:.4f}, "
+        f"for {goal}, at a share of {spread.share:.3f}: variance between items "
+        f"{spread.between:.4f}, "
         f"within one {spread.within:.4f} (annotators agree in {spread.agreement:.1%})",
         "variance of the mean = (between + within / answers per item) / items",
         "",
     ]
     rows = [
         (
-            f"{p.per_item}", f"{p.items:,}", f"{p.judgements:,}", f"± {p.half_width:.3f}", f"{p.majority:.1%}",
+            f"{p.per_item}", f"{p.items:,}", f"{p.judgements:,}", f"± {p.half_width:.3f}",
+            f"{p.majority:.1%}",
         )
         for p in plans
     ]  # fmt: skip

@@ -141,8 +141,8 @@ def verdict(
     multiple=True,
     required=True,
     metavar="NAME=FILE",
-    help="truthfulqa, sycophancy, xstest, bbq, crows_pairs, model_written or multiple_choice, in the"
-    " published layout; NAME:own=FILE for several of one kind.",
+    help="truthfulqa, sycophancy, xstest, bbq, crows_pairs, model_written or multiple_choice, in"
+    " the published layout; NAME:own=FILE for several of one kind.",
 )
 @click.option("--limit", default=150, show_default=True, help="Items of a set at most.")
 @click.option("--seed", default=0, show_default=True, help="Of the draw of items and samples.")
@@ -312,7 +312,8 @@ def models_export(
     """Write MODEL to OUT as others load it, read it again, and compare.
 
     MODEL is a directory (a model, an adapter, a reward model), accord:NAME or a Hub id. Directories
-    get a card (README.md) filled from the run that made the model: verdict, lineage, data, settings.
+    get a card (README.md) filled from the run that made the model: verdict, lineage, data,
+    settings.
     """
     from accord.cli.models import export
     from accord.cli.run import quiet_libraries
@@ -567,8 +568,9 @@ def feedback_select(
 @feedback.command("aggregate")
 @SOURCE
 @click.option(
-    "--method", type=click.Choice(["majority", "dawid-skene", "mace", "glad"]), default="dawid-skene",
-    show_default=True, help="How votes become a label; the majority is always beside it.",
+    "--method", type=click.Choice(["majority", "dawid-skene", "mace", "glad"]),
+    default="dawid-skene", show_default=True,
+    help="How votes become a label; the majority is always beside it.",
 )  # fmt: skip
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Write every item's label to this JSON file."

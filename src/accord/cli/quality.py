@@ -91,7 +91,10 @@ def _page(report: Audit) -> list[str]:
     if report.agreement.choices:
         c = report.agreement.choices
         why = c.not_measurable.get("strict")
-        agreement_text = f"{interval(c.strict)} of decided pairs; ceiling for a reward model {interval(c.ceiling)}"
+        agreement_text = (
+            f"{interval(c.strict)} of decided pairs; ceiling for a reward model"
+            f" {interval(c.ceiling)}"
+        )
         lines.append(f"  agreement   {f'not measurable: {why}' if why else agreement_text}")
     for s in report.agreement.scales:
         if s.alpha:
@@ -99,26 +102,31 @@ def _page(report: Audit) -> list[str]:
     if report.position:
         p = report.position
         lines.append(
-            f"  position    pull of the first place {interval(p.pull)} logits, z = {p.z:.1f}, alarm beyond 2.6"
+            f"  position    pull of the first place {interval(p.pull)} logits, z = {p.z:.1f}, "
+            "alarm beyond 2.6"
         )
     if report.annotators:
         flagged = sum(a.flag != "ok" for a in report.annotators.annotators)
         lines.append(
-            f"  annotators  {flagged} of {len(report.annotators.annotators)} flagged by the model within prompts"
+            f"  annotators  {flagged} of {len(report.annotators.annotators)} flagged by the model "
+            "within prompts"
         )
     if report.reliability:
         ordered = sorted((r.times_typical for r in report.reliability), key=lambda r: r.value)
         lines.append(
-            f"  reliability {interval(ordered[0], 2)} to {interval(ordered[-1], 2)} times the typical annotator's"
+            f"  reliability {interval(ordered[0], 2)} to {interval(ordered[-1], 2)} times the "
+            "typical annotator's"
         )
     watched, changed = len(report.drift.annotators), sum(a.alarm for a in report.drift.annotators)
     lines.append(
-        f"  drift       {changed} of {watched} watched annotators; {report.drift.not_watched} with too few judgements"
+        f"  drift       {changed} of {watched} watched annotators; {report.drift.not_watched} with "
+        "too few judgements"
     )
     if report.poisoning:
         n = report.poisoning
         lines.append(
-            f"  poisoning   {len(n.quarantine)} of {n.tested} tested; limit |z| {n.threshold:.1f}; {n.reference}"
+            f"  poisoning   {len(n.quarantine)} of {n.tested} tested; limit |z| {n.threshold:.1f}; "
+            f"{n.reference}"
         )
         lines += [f"              {n.warning}"] if n.warning else []
         if n.contrary:
@@ -135,7 +143,8 @@ def _page(report: Audit) -> list[str]:
         g = report.groups
         bic = ", ".join(f"{k}: {v:.0f}" for k, v in g.bic.items())
         lines.append(
-            f"  groups      {len(g.groups)} by BIC ({bic}); {g.votes:,} votes, {g.ties_left_out:,} ties left out"
+            f"  groups      {len(g.groups)} by BIC ({bic}); {g.votes:,} votes, {g.ties_left_out:,} "
+            "ties left out"
         )
     for scale in report.scales:
         gain = (
@@ -144,24 +153,28 @@ def _page(report: Audit) -> list[str]:
             else ""
         )
         lines.append(
-            f"  scales      {scale.attribute}: {len(scale.annotators)} annotators around {scale.offset:.2f}{gain}"
+            f"  scales      {scale.attribute}: {len(scale.annotators)} annotators around "
+            f"{scale.offset:.2f}{gain}"
         )
         lines.append(f"              taken for {scale.model} ({scale.why})")
     for r in report.representation:
         groups = ", ".join(f"{g.group} {g.annotators}" for g in r.groups)
         lines.append(
-            f"  {r.attribute[:11]:11} {groups}; {r.suppressed_annotators} in groups below {r.smallest}, not shown"
+            f"  {r.attribute[:11]:11} {groups}; {r.suppressed_annotators} in groups below "
+            f"{r.smallest}, not shown"
         )
         for part in r.groups:
             if part.within and part.between and part.apart:
                 lines.append(
-                    f"              {part.group}: agree in {interval(part.within)} among themselves, "
+                    f"              {part.group}: agree in {interval(part.within)} among "
+                    "themselves, "
                     f"{interval(part.between)} with others, difference {interval(part.apart)}"
                 )
     lines += [f"  not done    {what}: {reason}" for what, reason in report.not_done.items()]
     lines += [
         "",
-        "not caught by any of these: votes for a target hidden among honest-looking ones (see docs/feedback-quality.md)",
+        "not caught by any of these: votes for a target hidden among honest-looking ones (see "
+        "docs/feedback-quality.md)",
     ]
     return lines
 
@@ -196,7 +209,8 @@ def select(
         )
     except DataError as error:
         click.echo(
-            f"no scores yet, so every pair is as informative as the next: {safe_text(error.message)}"
+            "no scores yet, so every pair is as informative as the next: "
+            f"{safe_text(error.message)}"
         )
         known = None
     chosen = choose(
@@ -279,7 +293,8 @@ def _say_saving(records: Sequence[Feedback], objects: Objects) -> None:
             arms[arm] = votes_of(mine, objects)[0]
     if len(arms) < 2:
         click.echo(
-            "saving of the active arm: not measured (no records with meta.selected_by of both arms yet)"
+            "saving of the active arm: not measured (no records with meta.selected_by of both arms "
+            "yet)"
         )
         return
     names = sorted({n for v in arms.values() for n in v.producers})
@@ -301,6 +316,7 @@ def _say_saving(records: Sequence[Feedback], objects: Objects) -> None:
         click.echo(f"saving of the active arm: {error.message}")
         return
     click.echo(
-        f"saving of the active arm: {saved.verdict}, {saved.share.value:+.0%} [{saved.share.low:+.0%}, {saved.share.high:+.0%}] "
+        f"saving of the active arm: {saved.verdict}, {saved.share.value:+.0%} "
+        f"[{saved.share.low:+.0%}, {saved.share.high:+.0%}] "
         f"({saved.active_votes:,} active, {saved.random_votes:,} random votes)"
     )

@@ -145,7 +145,8 @@ def _dry_run(recipe: Any, run_dir: Path, resume: bool) -> None:
     which = f"seeds {seeds}" if recipe.header.study else f"seed {seeds[0]}"
     needed = len(seeds) * sum(plan.disk_mib or 0 for plan in plans.values())
     click.echo(
-        f"\n{which}; disk: up to {needed:,} MiB of {environment.free_mib(run_dir):,.0f} MiB free; the"
+        f"\n{which}; disk: up to {needed:,} MiB of {environment.free_mib(run_dir):,.0f} MiB free; "
+        "the"
         f" recipe {valid}, nothing was run"
     )
 

@@ -18,13 +18,25 @@ if TYPE_CHECKING:
 
 _OPTIONS = (
     click.option("--split", help="The split to read, of a directory or a Hub data set."),
-    click.option("--config", help="The configuration to read, of a directory or a Hub data set that has several."),
+    click.option(
+        "--config",
+        help="The configuration to read, of a directory or a Hub data set that has several.",
+    ),
     click.option("--revision", help="Branch, tag or commit of a Hub data set."),
-    click.option("--columns", multiple=True, metavar="OURS=THEIRS", help="What a column is called there (repeat)."),
-    click.option("--labels", type=click.Choice(["binary", "signed"]), help="What a column of 0 and 1 means; signed has -1."),
+    click.option(
+        "--columns",
+        multiple=True,
+        metavar="OURS=THEIRS",
+        help="What a column is called there (repeat).",
+    ),
+    click.option(
+        "--labels",
+        type=click.Choice(["binary", "signed"]),
+        help="What a column of 0 and 1 means; signed has -1.",
+    ),
     click.option("--limit", type=click.IntRange(1), help="Read only that many rows, from the top."),
     click.option("--encoding", help="Of text that is not UTF-8, such as cp1252."),
-)  # fmt: skip
+)
 _COMMAS = re.compile(r",(?=[\w.]+=)")
 
 

@@ -123,7 +123,8 @@ def import_into(database: str, project: str, source: Path) -> None:
         done = importing.import_file(db, _project(db, project), source)
     click.echo(f"{project}: {done.items.new:,} new items, {done.items.duplicates:,} there already")
     click.echo(
-        f"  {done.answers:,} judgements ({done.extra:,} beyond the overlap), {done.repeated:,} there already"
+        f"  {done.answers:,} judgements ({done.extra:,} beyond the overlap), {done.repeated:,} "
+        "there already"
     )
     for reason, count in {**done.items.bad, **done.left_out}.items():
         click.echo(f"  left out {count:,}: {safe_text(reason)}")
@@ -161,7 +162,10 @@ def restore_studio(
 
 def _held(made: Manifest) -> str:
     clips = "" if made.media is None else f", {made.media.files:,} clips"
-    return f"{made.rows:,} rows of {len(made.tables)} tables, {len(made.chains):,} logs{clips}, revision {made.revision}"
+    return (
+        f"{made.rows:,} rows of {len(made.tables)} tables, {len(made.chains):,} logs{clips},"
+        f" revision {made.revision}"
+    )
 
 
 def _say_broken(made: Manifest) -> None:

@@ -105,7 +105,8 @@ class Local:
             )
         if chat.max_tokens >= model.context:
             raise ConfigError(
-                f"{name} reads {model.context} tokens in all, and {chat.max_tokens} are asked of every reply",
+                f"{name} reads {model.context} tokens in all, and {chat.max_tokens} are asked of "
+                "every reply",
                 "lower --chat-max-tokens",
             )
         self.name, self.room = name, model.context - chat.max_tokens
@@ -207,7 +208,8 @@ def application(chat: ChatSettings | None, workers: int) -> str | Callable[[], F
     if local:
         raise ConfigError(
             f"each of the {workers} workers would load {local[0]} for itself",
-            "use --workers 1, or serve the model (for example: vllm serve MODEL) and give --chat-model its address",
+            "use --workers 1, or serve the model (for example: vllm serve MODEL) and give "
+            "--chat-model its address",
         )
     open_models(chat)
     os.environ[CHAT] = json.dumps(asdict(chat))

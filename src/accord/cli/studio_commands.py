@@ -10,7 +10,8 @@ import click
 from accord.cli.terminal import guarded
 
 SHAPES = (
-    "accord, trl-prompt, trl-preference, trl-preference-implicit, trl-unpaired, trl-completion, trl-stepwise, hh, "
+    "accord, trl-prompt, trl-preference, trl-preference-implicit, trl-unpaired, trl-completion, "
+    "trl-stepwise, hh, "
     "prm800k, oasst, csv-pairwise or csv-ratings."
 )
 
@@ -59,7 +60,8 @@ SHAPES = (
 )
 @click.option(
     "--chat-model", "chat_models", multiple=True, metavar="MODEL",
-    help="For live chat: a directory, Hub id, accord:NAME, or an OpenAI-compatible URL#NAME (key in ACCORD_CHAT_KEY). "
+    help="For live chat: a directory, Hub id, accord:NAME, or an OpenAI-compatible URL#NAME "
+    "(key in ACCORD_CHAT_KEY). "
     "Given twice, a turn compares the two.",
 )  # fmt: skip
 @click.option(

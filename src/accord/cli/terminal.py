@@ -32,9 +32,9 @@ def table_lines(
     right: Collection[str],
     bold: bool = False,
 ) -> list[str]:
-    """A table as lines; the columns in `right` stand to the right, as numbers do. On a terminal long
-    cells are folded to its width; elsewhere a row is one line however long, so that nothing is cut
-    and grep finds it. `bold`: the names of the columns are, on a terminal."""
+    """A table as lines; the columns in `right` stand to the right, as numbers do. On a terminal
+    long cells are folded to its width; elsewhere a row is one line however long, so that nothing is
+    cut and grep finds it. `bold`: the names of the columns are, on a terminal."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

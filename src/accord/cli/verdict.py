@@ -66,7 +66,8 @@ def outcomes(text: str) -> frozenset[str]:
 def as_data(
     verdict: Verdict, results: Sequence[Checked], found: Mapping[str, Measure], failed: bool
 ) -> dict[str, Any]:
-    """For machines: the verdict's own fields, requirements, every measure, and whether it failed."""
+    """For machines: the verdict's own fields, requirements, every measure, and whether it
+    failed."""
     return verdict.model_dump(mode="json") | {
         "requirements": [one.model_dump(mode="json") for one in results],
         "measures": {name: one.model_dump(mode="json") for name, one in found.items()},

@@ -25,7 +25,7 @@ from accord.runs.stages.aside import (
 )
 from accord.runs.stages.before_after import BeforeAfter
 from accord.runs.stages.policy import TuningStage, examine_along, load_policy, save_policy
-from accord.runs.stages.settings import Aside, LengthConfig, TuningConfig, assumed
+from accord.runs.stages.settings import Aside, LengthConfig, ShowsAnswers, TuningConfig, assumed
 from accord.seeds import derive_seed
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from accord.models.causal_lm import CausalLM
 
 
-class DpoConfig(TuningConfig, PreferenceSettings):
+class DpoConfig(ShowsAnswers, TuningConfig, PreferenceSettings):
     """Settings of a dpo stage."""
 
     kind: Literal["dpo"]
@@ -48,14 +48,6 @@ class DpoConfig(TuningConfig, PreferenceSettings):
     )
     lengths: LengthConfig = Field(LengthConfig(), description="Token limits.")
     limit: int | None = Field(None, ge=1, description="Use only that many pairs, drawn at random.")
-    samples: int = Field(
-        8,
-        ge=0,
-        description=(
-            "Prompts, of what is kept aside where that is, answered before and after the training"
-            " for people to read."
-        ),
-    )
     evaluation: Aside | Judgements | None = Field(
         None,
         description=(

@@ -27,7 +27,7 @@ from accord.runs.stages.aside import (
 )
 from accord.runs.stages.before_after import BeforeAfter
 from accord.runs.stages.policy import TuningStage, examine_along, load_policy, save_policy
-from accord.runs.stages.settings import Aside, LengthConfig, TuningConfig
+from accord.runs.stages.settings import Aside, LengthConfig, ShowsAnswers, TuningConfig
 
 if TYPE_CHECKING:
     from accord.feedback.formats.source import DataSpec
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from accord.text.language import Language
 
 
-class KtoConfig(TuningConfig, UnpairedSettings):
+class KtoConfig(ShowsAnswers, TuningConfig, UnpairedSettings):
     """Settings of a kto stage."""
 
     kind: Literal["kto"]
@@ -60,14 +60,6 @@ class KtoConfig(TuningConfig, UnpairedSettings):
     lengths: LengthConfig = Field(LengthConfig(), description="Token limits.")
     limit: int | None = Field(
         None, ge=2, description="Use only that many responses, drawn at random."
-    )
-    samples: int = Field(
-        8,
-        ge=0,
-        description=(
-            "Prompts, of what is kept aside where that is, answered before and after the training"
-            " for people to read."
-        ),
     )
     evaluation: Aside | Judgements | None = Field(
         None,

@@ -82,6 +82,19 @@ class TrainingConfig(StageConfig):
     checkpoints: CheckpointConfig = Field(CheckpointConfig(), description="When and how many.")
 
 
+class ShowsAnswers(StageConfig):
+    """What a stage sets that shows what its training did to answers."""
+
+    samples: int = Field(
+        8,
+        ge=0,
+        description=(
+            "Prompts, of what is kept aside where that is, answered before and after the training"
+            " for people to read."
+        ),
+    )
+
+
 Aside = Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, lt=1)]
 """Rows kept aside: how many, or which share."""
 

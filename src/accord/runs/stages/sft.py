@@ -18,7 +18,7 @@ from accord.runs.stage import Stage, StageResult
 from accord.runs.stages.aside import aside_text, drawn, kept_back, left_to_train, set_aside
 from accord.runs.stages.before_after import BeforeAfter
 from accord.runs.stages.policy import load_start
-from accord.runs.stages.settings import Aside, LengthConfig, ReadsData, TrainingConfig
+from accord.runs.stages.settings import Aside, LengthConfig, ReadsData, ShowsAnswers, TrainingConfig
 
 if TYPE_CHECKING:
     from accord.feedback.formats.source import DataSpec
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from accord.text.packing import PromptGroup
 
 
-class SftConfig(ReadsData, TrainingConfig, SupervisedSettings):
+class SftConfig(ReadsData, ShowsAnswers, TrainingConfig, SupervisedSettings):
     """Settings of an sft stage."""
 
     kind: Literal["sft"]
@@ -48,14 +48,6 @@ class SftConfig(ReadsData, TrainingConfig, SupervisedSettings):
         description=(
             "Demonstrations that are measured and not trained on: how many from the end, their"
             " share, or data of their own."
-        ),
-    )
-    samples: int = Field(
-        8,
-        ge=0,
-        description=(
-            "Prompts, of what is kept aside where that is, answered before and after the training"
-            " for people to read."
         ),
     )
     limit: int | None = Field(
