@@ -241,6 +241,49 @@ DTYPES = click.Choice(["float32", "float16", "bfloat16"])
 
 
 @main.group()
+def judge() -> None:
+    """AI judges: what their verdicts rest on."""
+
+
+@judge.command("audit")
+@click.argument("judge_name", metavar="JUDGE")
+@source_argument("pairs")
+@click.option("--own", help="The producer whose answers are the judge's own.")
+@click.option("--sample", default=200, show_default=True, help="Pairs at most, drawn at random.")
+@click.option(
+    "--seed", default=0, show_default=True, help="Of the draw and of which is shown first."
+)
+@click.option(
+    "--inject/--no-inject",
+    default=True,
+    show_default=True,
+    help="Also try a sentence in the losing response that asks for it.",
+)
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write JSON too.")
+@click.option("--dry-run", is_flag=True, help="Read the pairs and count the questions.")
+@guarded
+def judge_audit(
+    judge_name: str,
+    pairs: DataSource,
+    own: str | None,
+    sample: int,
+    seed: int,
+    inject: bool,
+    out: Path | None,
+    dry_run: bool,
+) -> None:
+    """Ask JUDGE about PAIRS in both orders: position, length, its own answers, injection, agreement
+    with people, calibration.
+
+    JUDGE is a model (directory, adapter, accord:NAME or Hub id) or a Python function
+    module:function of (prompt, first, second). PAIRS are comparisons in any known format.
+    """
+    from accord.cli.judge import audit
+
+    audit(judge_name, pairs, own, sample, seed, inject, out, dry_run)
+
+
+@main.group()
 def models() -> None:
     """Import, merge, export and check models."""
 
