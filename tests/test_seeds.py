@@ -61,13 +61,18 @@ def test_seeds_and_streams_stay_what_they_are() -> None:
 
 
 def test_responses_of_all_runs_steps_and_samples_have_their_own_seeds() -> None:
+    import torch
+
     from accord.learning.on_policy import OnPolicyTrainer
     from accord.runs.stages.evaluation import sequence_seeds
+    from accord.sampling.rollout import Rollout
 
     asked: list[int] = []
 
-    def sample(prompts: Any, settings: Any, seeds: list[int], each: int) -> None:
+    def sample(prompts: Any, settings: Any, seeds: list[int], each: int) -> Rollout:
         asked.extend(seeds)
+        index, count = [p for p in range(len(prompts)) for _ in range(each)], len(seeds)
+        return Rollout(prompts, index, [[1]] * count, [torch.zeros(1)] * count, [True] * count)
 
     def steps(seed: int, mine: list[int]) -> list[int]:
         asked.clear()

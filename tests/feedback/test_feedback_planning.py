@@ -109,7 +109,7 @@ def test_a_win_rate_is_that_of_the_first_of_two_producers() -> None:
         ("--half-width .03 --spread nan", "cannot spread by nan"),
         ("--half-width .03 --spread .6", "give a --spread from 0 to 0.500"),
         ("--agreement .7", "give one of --half-width and --power"),
-        ("--half-width .03", "give one of --pilot, --agreement, --accuracy and --spread"),
+        ("--half-width .03", "give one of --pilot FILE, --agreement, --accuracy and --spread"),
     ],
 )
 def test_the_command_says_which_of_its_numbers_cannot_be(options: str, said: str) -> None:

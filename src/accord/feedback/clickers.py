@@ -192,6 +192,8 @@ def _power(
     shuffled = _shuffled(data, generator(seed, "clickers"))
     ratio_KG = np.stack([others.of_pairs(shuffled, b) for b in GRID])
     ratio_KG -= ratio_KG[ZERO].copy()
+    if ratio_KG.shape[1] < 2:  # one annotator's word on one prompt tells nobody from anybody
+        return np.zeros(others.people)
     values, vectors = np.linalg.eigh(np.cov(ratio_KG))
     normal_DK = generator(seed, "clickers drawn").standard_normal((DRAWS, len(values)))
     apart_DK = normal_DK @ (vectors * np.sqrt(np.maximum(values, 0))).T
