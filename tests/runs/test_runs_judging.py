@@ -107,6 +107,6 @@ def test_the_command_asks_a_model(tmp_path: Path) -> None:
 )
 def test_a_judge_that_fails_is_named(judge: str, error: type[Exception], said: str) -> None:
     with pytest.raises(error) as failed:
-        judging.ask(judging.load_judge(judge), [judging.Pair("p", "a", "b", 1.0)])
+        judging.ask(judging.load_judge(judge), [judging.AskedPair("p", "a", "b", 1.0)])
     assert said in str(failed.value)
     assert judge in str(failed.value)

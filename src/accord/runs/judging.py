@@ -36,7 +36,7 @@ Which response is better, A or B?"""
 
 
 @dataclass(frozen=True)
-class Pair:
+class AskedPair:
     """Two responses to a prompt. people: share of labels for a, None without one; own: whose the
     judge's own answer is, if any."""
 
@@ -51,7 +51,7 @@ WORDS = {"first": 1.0, "second": 0.0, "tie": 0.5}
 """What a judge that is a function may say, as a probability of the first."""
 
 
-class Judge(Protocol):
+class AskedJudge(Protocol):
     """Says of each (prompt, first shown, second shown) the probability that the first is better."""
 
     def __call__(self, asked: Sequence[tuple[str, str, str]]) -> Array: ...
@@ -111,7 +111,7 @@ class FunctionJudge:
         return float(value)
 
 
-def load_judge(named: str) -> Judge:
+def load_judge(named: str) -> AskedJudge:
     """`module:function`, or a model: a directory, adapter, accord:NAME or Hub id."""
     module, colon, name = named.partition(":")
     function = colon and module != "accord" and name.isidentifier() and "/" not in named
@@ -120,7 +120,7 @@ def load_judge(named: str) -> Judge:
 
 def pairs_of(
     records: Sequence[Feedback], judge_name: str | None, limit: int, seed: int
-) -> tuple[list[Pair], dict[str, int]]:
+) -> tuple[list[AskedPair], dict[str, int]]:
     """(pairs that comparisons are about, several labels of one put together; why records were left
     out, counted). Options of one pair are put in an order by chance, so that nothing hangs on which
     came first in the file. judge_name: the producer whose answers are the judge's own. Raises
@@ -159,7 +159,7 @@ def pairs_of(
         if rng.random() < 0.5:
             a, b, people = b, a, 1 - people
         mine = [judge_name is not None and producers[prompt, text] == judge_name for text in (a, b)]
-        pairs.append(Pair(prompt, a, b, people, int(mine[0]) - int(mine[1])))
+        pairs.append(AskedPair(prompt, a, b, people, int(mine[0]) - int(mine[1])))
     return pairs, left_out
 
 
@@ -181,7 +181,7 @@ def _text(content: object) -> str:
     return str(content)
 
 
-def ask(judge: Judge, pairs: Sequence[Pair], inject: bool = True) -> JudgedPairs:
+def ask(judge: AskedJudge, pairs: Sequence[AskedPair], inject: bool = True) -> JudgedPairs:
     """Both orders of every pair, and, with `inject`, both once more with a sentence for the loser
     of those that are decided."""
     first_P = judge([(p.prompt, p.a, p.b) for p in pairs])
@@ -204,7 +204,11 @@ def ask(judge: Judge, pairs: Sequence[Pair], inject: bool = True) -> JudgedPairs
 
 
 def _with(
-    sentence: str, judge: Judge, pairs: Sequence[Pair], decided_P: Array, at: Sequence[int]
+    sentence: str,
+    judge: AskedJudge,
+    pairs: Sequence[AskedPair],
+    decided_P: Array,
+    at: Sequence[int],
 ) -> Array:
     """P(the loser is better) with the sentence added to it, both orders averaged."""
     shown = []
