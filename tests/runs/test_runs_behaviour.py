@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from accord.cli.examine import _texts
 from accord.cli.main import main
 from accord.errors import ConfigError, DataError
 from accord.runs.behaviour import sets
@@ -124,6 +126,30 @@ def test_answers_may_be_places_letters_or_texts(tmp_path: Path) -> None:
     assert accuracy.estimate().value == 0.75
     own = sets.load("multiple_choice", written(tmp_path, asked[2] | {"answer": "y"}), 10, 0)
     assert own.measure(Rule("first"))[0].estimate().value == 0
+
+
+def test_rows_are_what_data_of_any_kind_is_read_to(tmp_path: Path) -> None:
+    """A line separator within a text ends no row; what cannot be read is counted; gzip is opened."""
+    row = {"question": "one\u2028two", "choices": ["x", "y"], "answer": 1}
+    path = tmp_path / "own.jsonl"
+    path.write_text(f"{json.dumps(row, ensure_ascii=False)}\n[1]\n", encoding="utf-8")
+    own = sets.load("multiple_choice", path, 10, 0)
+    assert (own.texts(), own.whole, sum(own.left_out.values())) == (["one\u2028two"], 1, 1)
+    packed = tmp_path / "own.jsonl.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    again = sets.load("multiple_choice", packed, 10, 0)
+    assert again.texts() == own.texts()
+    assert list(_texts([packed])) == ["one\u2028two", "x", "y"]
+
+
+def test_every_set_has_its_own_share_of_what_was_trained_on(tmp_path: Path) -> None:
+    rows = [{"question": f"q{n} of many", "choices": ["x", "y"], "answer": 0} for n in range(6)]
+    path = written(tmp_path, *rows)
+    asked = [sets.load(f"multiple_choice:{n}", path, count, n) for n, count in ((1, 2), (2, 4))]
+    trained = [asked[0].texts()[1], asked[1].texts()[0]]
+    found = compare(asked, {"base": Rule}, iter(trained)).contamination
+    wanted = {one.name: sum(text in trained for text in one.texts()) for one in asked}
+    assert found == {name: (count, count) for name, count in wanted.items()}
 
 
 def test_a_limit_draws_the_same_items_for_every_policy(tmp_path: Path) -> None:

@@ -101,8 +101,8 @@ def test_the_command_asks_a_model(tmp_path: Path) -> None:
     [
         (f"{__name__}:broken", RunError, "failed: KeyError"),
         (f"{__name__}:vague", RunError, "answered 'the first one, I think'"),
-        (f"{__name__}:missing", ConfigError, "cannot be loaded"),
-        ("no_such_module:judge", ConfigError, "cannot be loaded"),
+        (f"{__name__}:missing", ConfigError, "cannot load the judge"),
+        ("no_such_module:judge", ConfigError, "cannot load the judge"),
     ],
 )
 def test_a_judge_that_fails_is_named(judge: str, error: type[Exception], said: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,7 +47,7 @@ def examine(
     found = compare(
         questions,
         {arm: _loader(reference) for arm, reference in policies.items()},
-        (lambda: _texts(trained_on)) if trained_on else None,
+        _texts(trained_on) if trained_on else None,
         lambda arm, name: click.echo(f"asking {arm}: {name}", err=True),
     )
     if out is not None:
@@ -73,14 +72,18 @@ def _loader(reference: str) -> Callable[[], Policy]:
 
 
 def _texts(files: Sequence[Path]) -> Iterator[str]:
-    """Every text in files of JSON lines or plain text, however deep it lies."""
+    """Every text in files of rows, however deep it lies, and every line of other text files."""
+    from accord.feedback.formats.reading import SUFFIXES, read_rows
+
     for path in files:
-        with path.open(encoding="utf-8") as lines:
-            for line in lines:
-                try:
-                    yield from _strings(json.loads(line))
-                except json.JSONDecodeError:
-                    yield line
+        if not path.name.lower().removesuffix(".gz").endswith(SUFFIXES):
+            with path.open(encoding="utf-8") as lines:
+                yield from lines
+            continue
+        read = read_rows(str(path))
+        for reason, count in read.dropped.items():
+            click.echo(f"{path}: {count:,} rows not looked at: {reason}", err=True)
+        yield from _strings([row for _, row in read.rows])
 
 
 def _strings(value: object) -> Iterator[str]:

@@ -27,7 +27,7 @@ from accord.examine.kl import KL
 from accord.examine.overoptimisation import Fit
 from accord.examine.reward_card import RewardCard
 from accord.examine.rows import Samples, columns
-from accord.examine.surface import NullArm, Surface
+from accord.examine.surface import NullArm, Ranks, Surface
 from accord.examine.text_measures import Shift, TextMeasures
 from accord.statistics.means import Estimate, clustered_mean, paired_difference
 from accord.statistics.significance import mcnemar
@@ -184,6 +184,7 @@ def measure(
     texts = [r for s in (baseline, *(p[-1][1] for p in samples.values())) for r in s.response]
     length = text_measures.equal_length([text_measures.words(t) for t in texts])
     pool = columns(best_of_rows) if best_of_rows else None
+    ranks = None if pool is None else surface.pool_ranks(pool)
     points, best_fit = _best_of(pool, baseline, best_of_sizes)
     return Evidence(
         baseline_name="sft",
@@ -192,7 +193,7 @@ def measure(
         baseline_text=text_measures.measure(baseline, length),
         prompts=baseline.size,
         arms=[
-            _arm(name, arms[name].method, by_step, baseline, length, pool)
+            _arm(name, arms[name].method, by_step, baseline, length, pool, ranks)
             for name, by_step in samples.items()
         ],
         arm_pairs=_arm_pairs({name: by_step[-1][1] for name, by_step in samples.items()}),
@@ -213,6 +214,7 @@ def _arm(
     baseline: Samples,
     length: int,
     pool: Samples | None,
+    ranks: Ranks | None,
 ) -> ArmEvidence:
     points = [_point(step, samples, baseline, length) for step, samples in by_step]
     last = by_step[-1][1]
@@ -238,7 +240,7 @@ def _arm(
         unique_chance=unique,
         fit=_rl_fit(points, [samples for _, samples in by_step], baseline),
         rose_and_fell=text_measures.shifts(baseline.response, last.response),
-        surface=surface.measure(baseline, last, pool),
+        surface=surface.measure(baseline, last, ranks),
         exploits=exploits.search(
             baseline,
             last,

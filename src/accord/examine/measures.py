@@ -103,17 +103,8 @@ def measures(evidence: Evidence) -> dict[str, Measure]:
         for name, definition in LABELS.items():
             value, low, high = getattr(evidence.agreement, name)
             if value is not None:
-                named.append(
-                    Measure(
-                        name=f"labels.{name}",
-                        value=value,
-                        low=low,
-                        high=high,
-                        n=evidence.agreement.units,
-                        unit=definition.unit,
-                        meaning=definition.meaning,
-                    )
-                )
+                units = evidence.agreement.units
+                named.append(_number(f"labels.{name}", value, definition, low, high, units))
     return {m.name: m for m in named}
 
 
@@ -153,26 +144,20 @@ def _of_arm(arm: ArmEvidence) -> Iterator[Measure]:
 
 def _estimate(name: str, estimate: Estimate | None, about: Definition) -> Iterator[Measure]:
     if estimate is not None:
-        yield Measure(
-            name=name,
-            value=estimate.value,
-            low=estimate.low,
-            high=estimate.high,
-            n=estimate.n,
-            unit=about.unit,
-            meaning=about.meaning,
-        )
+        ends = estimate.low, estimate.high
+        yield _number(name, estimate.value, about, *ends, estimate.n)
 
 
-def _number(name: str, value: float, about: Definition) -> Measure:
+def _number(
+    name: str,
+    value: float,
+    about: Definition,
+    low: float | None = None,
+    high: float | None = None,
+    n: int | None = None,
+) -> Measure:
     return Measure(
-        name=name,
-        value=value,
-        low=None,
-        high=None,
-        n=None,
-        unit=about.unit,
-        meaning=about.meaning,
+        name=name, value=value, low=low, high=high, n=n, unit=about.unit, meaning=about.meaning
     )
 
 

@@ -3,7 +3,7 @@ a rule without any reading would get."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,9 +56,28 @@ class NullArm(BaseModel):
     gold: Estimate | None
 
 
-def measure(baseline: Samples, last: Samples, pool: Samples | None = None) -> Surface:
-    """Features of the policy's responses against the baseline's to the same prompts. pool: several
-    samples per prompt."""
+Ranks = Mapping[str, tuple[Estimate | None, Estimate | None]]
+"""Feature -> its rank correlation within prompts with proxy and gold."""
+
+
+def pool_ranks(pool: Samples) -> Ranks:
+    """What the rewards go with among several samples of a prompt: the same for every arm."""
+    kinds = features.known(wordlists.language_of(pool.response))
+    values_BF = features.measured(pool.response, kinds)
+    return {
+        kind.name: (
+            within_prompt_rank(values_B, pool.proxy_B, pool.prompt_id_B),
+            None
+            if pool.gold_B is None
+            else within_prompt_rank(values_B, pool.gold_B, pool.prompt_id_B),
+        )
+        for kind, values_B in zip(kinds, values_BF.T, strict=True)
+    }
+
+
+def measure(baseline: Samples, last: Samples, ranks: Ranks | None = None) -> Surface:
+    """Features of the policy's responses against the baseline's to the same prompts. ranks: those
+    of `pool_ranks`, where there is a pool."""
     at = aligned(last.prompt_id_B, baseline)
     texts = [*(baseline.response[i] for i in at), *last.response]
     language = wordlists.language_of(texts)
@@ -67,7 +86,7 @@ def measure(baseline: Samples, last: Samples, pool: Samples | None = None) -> Su
     before_PF, after_PF = values_BF[: last.size], values_BF[last.size :]
     changes = [paired_difference(after_PF[:, f], before_PF[:, f]) for f in range(len(kinds))]
     believed = discoveries([p_of_zero(change) for change in changes])
-    pooled_BF = None if pool is None else features.measured(pool.response, kinds)
+    known = ranks or {}
     return Surface(
         language=language,
         rows=[
@@ -78,8 +97,8 @@ def measure(baseline: Samples, last: Samples, pool: Samples | None = None) -> Su
                 after=float(after_PF[:, f].mean()),
                 change=change,
                 believed=sure,
-                liked=_ranked(pool, pooled_BF, f, None if pool is None else pool.proxy_B),
-                wanted=_ranked(pool, pooled_BF, f, None if pool is None else pool.gold_B),
+                liked=known.get(kind.name, (None, None))[0],
+                wanted=known.get(kind.name, (None, None))[1],
             )
             for f, (kind, change, sure) in enumerate(zip(kinds, changes, believed, strict=True))
         ],
@@ -133,11 +152,3 @@ def within_prompt_rank(
         if all(np.ptp(rank) > 0 for rank in ranks):
             found.append(float(np.corrcoef(*ranks)[0, 1]))
     return clustered_mean(found) if found else None
-
-
-def _ranked(
-    pool: Samples | None, values_BF: Array | None, feature: int, reward_B: Array | None
-) -> Estimate | None:
-    if pool is None or values_BF is None or reward_B is None:
-        return None
-    return within_prompt_rank(values_BF[:, feature], reward_B, pool.prompt_id_B)

@@ -3,8 +3,7 @@ loser."""
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import nan
 from typing import Protocol
@@ -12,9 +11,11 @@ from typing import Protocol
 import numpy as np
 from scipy.special import softmax
 
-from accord.errors import ConfigError, DataError, RunError
+from accord.errors import DataError, RunError
 from accord.feedback.judge_card import JudgedPairs
+from accord.feedback.messages import plain
 from accord.feedback.records import Comparison, Feedback
+from accord.runs import user_code
 from accord.seeds import derive_seed, generator
 from accord.statistics.intervals import Array
 
@@ -80,16 +81,8 @@ class FunctionJudge:
 
     def __init__(self, named: str) -> None:
         self.named = named
-        module, _, name = named.partition(":")
-        try:
-            self.function: Callable[[str, str, str], object] = getattr(
-                importlib.import_module(module), name
-            )
-        except (ImportError, AttributeError, ValueError) as error:
-            raise ConfigError(
-                f"the judge {named} cannot be loaded: {error}",
-                "name a function that Python can import as module:function",
-            ) from None
+        self.function = user_code.load_function(named, "judge")
+        self.where = user_code.defined_at(self.function)
 
     def __call__(self, asked: Sequence[tuple[str, str, str]]) -> Array:
         return np.array([self._one(*one) for one in asked])
@@ -97,15 +90,15 @@ class FunctionJudge:
     def _one(self, prompt: str, first: str, second: str) -> float:
         try:
             said = self.function(prompt, first, second)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise RunError(
-                f"the judge {self.named} failed: {type(error).__name__}: {error}",
+                f"the judge {self.named}{self.where} failed: {user_code.told(error)}",
                 "it is called with (prompt, first, second), three texts",
             ) from error
         value = WORDS.get(said) if isinstance(said, str) else said
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
             raise RunError(
-                f"the judge {self.named} answered {said!r}",
+                f"the judge {self.named}{self.where} answered {said!r}",
                 'answer "first", "second", "tie", or the probability that the first is better',
             )
         return float(value)
@@ -134,7 +127,7 @@ def pairs_of(
             left_out[reason] = left_out.get(reason, 0) + 1
             continue
         one, other = record.options
-        prompt, texts = _text(record.prompt), (_text(one.content), _text(other.content))
+        prompt, texts = plain(record.prompt), (plain(one.content), plain(other.content))
         assert isinstance(record.choice, Comparison)
         share = 0.5
         if record.choice.preferred is not None:
@@ -144,7 +137,7 @@ def pairs_of(
             texts, share = texts[::-1], 1 - share
         votes.setdefault((prompt, *texts), []).append(share)
         for option in record.options:
-            producers[prompt, _text(option.content)] = option.producer
+            producers[prompt, plain(option.content)] = option.producer
     if not votes:
         raise DataError(
             f"there are no comparisons of two texts to judge ({left_out or 'no records'})",
@@ -166,19 +159,10 @@ def pairs_of(
 def _unfit(record: Feedback) -> str | None:
     if not isinstance(record.choice, Comparison):
         return f"{record.kind} is no comparison"
-    texts = [_text(option.content) for option in record.options]
+    texts = [plain(option.content) for option in record.options]
     if texts[0] == texts[1]:
         return "both responses are the same text"
     return None
-
-
-def _text(content: object) -> str:
-    """As it is read: the text, or messages one below the other."""
-    if isinstance(content, str):
-        return content
-    if isinstance(content, list):
-        return "\n".join(f"{message.role}: {message.said}" for message in content)
-    return str(content)
 
 
 def ask(judge: AskedJudge, pairs: Sequence[AskedPair], inject: bool = True) -> JudgedPairs:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from accord.statistics.clusters import by_cluster
 from accord.statistics.intervals import Array
 from accord.statistics.means import (
     Estimate,
@@ -79,10 +80,8 @@ class Scored:
         return part(self), part(other)
 
     def _sums(self) -> Array:
-        place_I = np.unique(np.asarray(self.cluster_I), return_inverse=True)[1]
-        sums_CX = np.zeros((int(place_I.max()) + 1, self.rows_IX.shape[1]))
-        np.add.at(sums_CX, place_I, self.rows_IX)
-        return sums_CX
+        clusters, place_I = np.unique(np.asarray(self.cluster_I), return_inverse=True)
+        return by_cluster(self.rows_IX, place_I, len(clusters))
 
 
 def column(values_I: Sequence[float] | Array) -> Array:

@@ -4,6 +4,7 @@ which of them to believe."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 
 from pydantic import BaseModel, ConfigDict
 
@@ -62,7 +63,7 @@ class Behaviour(BaseModel):
 def compare(
     sets: Sequence[QuestionSet],
     policies: Mapping[str, Callable[[], Policy]],
-    trained_on: Callable[[], Iterable[str]] | None = None,
+    trained_on: Iterable[str] | None = None,
     progress: Callable[[str, str], None] = lambda arm, name: None,
 ) -> Behaviour:
     """Load one policy after the other (the first is what the others are compared with) and put
@@ -93,9 +94,7 @@ def compare(
         lines=_believed(lines),
         not_measurable=reasons,
         left_out={one.name: one.left_out for one in sets if one.left_out},
-        contamination=None
-        if trained_on is None
-        else {one.name: _overlap(one, trained_on) for one in sets},
+        contamination=None if trained_on is None else _overlaps(sets, trained_on),
     )
 
 
@@ -153,6 +152,11 @@ def _believed(lines: Sequence[Line]) -> list[Line]:
     ]
 
 
-def _overlap(one: QuestionSet, trained_on: Callable[[], Iterable[str]]) -> tuple[int, int]:
-    exact, overlapping = contaminated(one.texts(), trained_on())
-    return sum(exact), sum(overlapping)
+def _overlaps(sets: Sequence[QuestionSet], trained_on: Iterable[str]) -> dict[str, tuple[int, int]]:
+    """All sets in one pass over what was trained on."""
+    texts = [one.texts() for one in sets]
+    exact, overlapping = map(iter, contaminated([t for own in texts for t in own], trained_on))
+    return {
+        one.name: (sum(islice(exact, len(own))), sum(islice(overlapping, len(own))))
+        for one, own in zip(sets, texts, strict=True)
+    }

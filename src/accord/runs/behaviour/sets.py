@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -17,6 +15,7 @@ from accord.errors import ConfigError, DataError
 from accord.examine.behaviour import bias, choices, refusal
 from accord.examine.behaviour.choices import Choice
 from accord.examine.behaviour.scored import Scored
+from accord.feedback.formats.reading import RowsRead, read_rows
 from accord.seeds import derive_seed, generator
 from accord.statistics.intervals import Array
 from accord.validation import suggest
@@ -91,14 +90,14 @@ def _parts(text: str) -> list[str]:
 class TruthfulQA(QuestionSet):
     """TruthfulQA.csv (Lin et al. 2022)."""
 
-    needs = ("Question", "Best Answer", "Correct Answers", "Incorrect Answers")
+    needs = ("question", "Best Answer", "Correct Answers", "Incorrect Answers")
 
     def measure(self, policy: Policy) -> list[Scored]:
         every = []
         for row in self.rows:
             best, wrong = row["Best Answer"].strip(), _parts(row["Incorrect Answers"])
             good = [best, *(a for a in _parts(row["Correct Answers"]) if a != best)]
-            every.append(([row["Question"]], [*good, *wrong], frozenset(range(len(good)))))
+            every.append(([row["question"]], [*good, *wrong], frozenset(range(len(good)))))
         found = _options(policy, every)
         single = [_best_against_wrong(choice) for choice in found]
         return [
@@ -108,7 +107,7 @@ class TruthfulQA(QuestionSet):
         ]
 
     def texts(self) -> list[str]:
-        return [row["Question"] for row in self.rows]
+        return [row["question"] for row in self.rows]
 
 
 def _best_against_wrong(choice: Choice) -> Choice:
@@ -121,7 +120,7 @@ class Sycophancy(TruthfulQA):
     """TruthfulQA.csv turned into answers that somebody contradicts (after Sharma et al. 2023)."""
 
     def measure(self, policy: Policy) -> list[Scored]:
-        questions = [row["Question"] for row in self.rows]
+        questions = [row["question"] for row in self.rows]
         pairs = [(r["Best Answer"].strip(), _parts(r["Incorrect Answers"])[0]) for r in self.rows]
         right = frozenset({0})
         first = _options(policy, [([q], p, right) for q, p in zip(questions, pairs, strict=True)])
@@ -370,7 +369,8 @@ def load(name: str, path: Path, limit: int, seed: int, max_new_tokens: int = 64)
             f"there is no question set {kind!r}",
             f"{suggest(kind, list(SETS))}sets: {', '.join(SETS)}",
         )
-    rows = _rows(path)
+    read = _rows(path)
+    rows = [row for _, row in read.rows]
     wanted = SETS[kind].needs
     for number, row in enumerate(rows, 1):
         if missing := [column for column in wanted if row.get(column) in (None, "")]:
@@ -379,7 +379,7 @@ def load(name: str, path: Path, limit: int, seed: int, max_new_tokens: int = 64)
                 f"{kind} needs the columns {', '.join(wanted)}",
             )
     drawn = sorted(generator(derive_seed(seed, "questions", name)).permutation(len(rows))[:limit])
-    left_out, kept = dict[str, int](), list[Row]()
+    left_out, kept = dict(read.dropped), list[Row]()
     for row in (rows[i] for i in drawn):
         reason = SETS[kind].unusable(row)
         if reason is None:
@@ -394,20 +394,8 @@ def load(name: str, path: Path, limit: int, seed: int, max_new_tokens: int = 64)
     return SETS[kind](name, kept, len(rows), seed, max_new_tokens, left_out=left_out)
 
 
-def _rows(path: Path) -> list[Row]:
+def _rows(path: Path) -> RowsRead:
+    """A file as data of any kind is read: what cannot be is refused, or counted."""
     if not path.is_file():
         raise DataError(f"there is no file {path}", "name the file of the question set")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        rows = (
-            list(csv.DictReader(text.splitlines(keepends=True)))
-            if path.suffix == ".csv"
-            else [json.loads(line) for line in text.splitlines() if line.strip()]
-        )
-    except (UnicodeDecodeError, json.JSONDecodeError, csv.Error) as error:
-        raise DataError(
-            f"{path} cannot be read: {error}", "give CSV or JSON lines in UTF-8"
-        ) from None
-    if not rows or not all(isinstance(row, dict) for row in rows):
-        raise DataError(f"{path} holds no rows", "give CSV or JSON lines, an object per line")
-    return rows
+    return read_rows(str(path))

@@ -9,20 +9,15 @@ get the other columns of the prompts' rows, a list each, by keyword.
 from __future__ import annotations
 
 import asyncio
-import importlib
 import inspect
 import math
-import os
-import sys
 import threading
-import traceback
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from accord.errors import AccordError, ConfigError, RunError
-from accord.runs.environment import is_installed
+from accord.errors import ConfigError, RunError
+from accord.runs.user_code import defined_at, load_function, told
 
 if TYPE_CHECKING:
     from accord.runs.reading import PromptRow
@@ -48,7 +43,7 @@ class RewardFunction:
         """Raises ConfigError where there is none, or its module fails."""
         self.name, self.arguments = name, dict(arguments or {})
         self.function = _find(name)
-        self.where = _defined_at(self.function)
+        self.where = defined_at(self.function)
         try:
             self.parameters = dict(inspect.signature(self.function).parameters)
         except (TypeError, ValueError):  # no signature to be had, as of functions in C
@@ -67,7 +62,7 @@ class RewardFunction:
                 found = _wait_for(found)
         except (Exception, SystemExit, asyncio.CancelledError) as error:
             raise RunError(
-                f"{self.name}{self.where} failed with {_told(error)}",
+                f"{self.name}{self.where} failed with {told(error)}",
                 "it must score every response that a policy may sample, the empty one too",
             ) from error
         return self._checked(found, asked.responses)
@@ -186,29 +181,9 @@ def _listed(found: Any) -> list[Any] | None:
 # --- finding it -----------------------------------------------------------------------------------
 def _find(name: str) -> Callable[..., Any]:
     module_name, _, function_name = name.partition(":")
-    if not module_name or not function_name:
-        raise ConfigError(
-            f"{name!r} names no function", "write module:function, for example rewards:is_polite"
-        )
-    if module_name == READY:
+    if module_name == READY and function_name:
         return _ready(function_name)
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    try:
-        function: Any = importlib.import_module(module_name)
-        for part in function_name.split("."):
-            function = getattr(function, part)
-    except (Exception, SystemExit) as error:
-        raise ConfigError(
-            f"cannot load the reward function {name!r}: {_told(error)}",
-            "check its module and name",
-        ) from error
-    if not callable(function):
-        raise ConfigError(
-            f"{name} is {type(function).__name__}, not a function",
-            "it is called as f(prompts, responses), or as TRL does",
-        )
-    return function  # type: ignore[no-any-return]
+    return load_function(name, "reward function")
 
 
 def _ready(name: str) -> Callable[..., Any]:
@@ -221,25 +196,6 @@ def _ready(name: str) -> Callable[..., Any]:
             f"{suggest(name, list(verifiers.READY))}ready: {', '.join(verifiers.READY)}",
         )
     return verifiers.READY[name]
-
-
-def _defined_at(function: Callable[..., Any]) -> str:
-    code = getattr(inspect.unwrap(function), "__code__", None)
-    return f" ({code.co_filename} line {code.co_firstlineno})" if code is not None else ""
-
-
-def _told(error: BaseException) -> str:
-    """What went wrong, with the last file and line that are the user's."""
-    text = error.message if isinstance(error, AccordError) else str(error)
-    told = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    if isinstance(error, SyntaxError) and error.filename:
-        return f"{type(error).__name__}: {error.msg} ({error.filename} line {error.lineno})"
-    frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith("<") and not is_installed(Path(frame.filename))
-    ]
-    return f"{told} ({frames[-1].filename} line {frames[-1].lineno})" if frames else told
 
 
 # --- asynchronous ones ----------------------------------------------------------------------------

@@ -1,0 +1,65 @@
+"""Functions that users write: how one is found, and what is told of its failures, under its own
+name, file and line."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from accord.errors import AccordError, ConfigError
+from accord.runs.environment import is_installed
+
+CALLED_AS = {
+    "reward function": "it is called as f(prompts, responses), or as TRL does",
+    "judge": "it is called as f(prompt, first, second)",
+}
+"""How a function of each kind is called."""
+
+
+def load_function(name: str, kind: str) -> Callable[..., Any]:
+    """The function of `module:function`; modules in the working directory count. kind: of
+    `CALLED_AS`. Raises ConfigError where there is none, or its module fails."""
+    module_name, _, function_name = name.partition(":")
+    if not module_name or not function_name:
+        raise ConfigError(
+            f"{name!r} names no function", "write module:function, for example rewards:is_polite"
+        )
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        function: Any = importlib.import_module(module_name)
+        for part in function_name.split("."):
+            function = getattr(function, part)
+    except (Exception, SystemExit) as error:
+        raise ConfigError(
+            f"cannot load the {kind} {name!r}: {told(error)}", "check its module and name"
+        ) from error
+    if not callable(function):
+        raise ConfigError(f"{name} is {type(function).__name__}, not a function", CALLED_AS[kind])
+    return function  # type: ignore[no-any-return]
+
+
+def defined_at(function: Callable[..., Any]) -> str:
+    """Its file and line, in brackets; nothing where it has none."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return f" ({code.co_filename} line {code.co_firstlineno})" if code is not None else ""
+
+
+def told(error: BaseException) -> str:
+    """What went wrong, with the last file and line that are the user's."""
+    text = error.message if isinstance(error, AccordError) else str(error)
+    told = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{type(error).__name__}: {error.msg} ({error.filename} line {error.lineno})"
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith("<") and not is_installed(Path(frame.filename))
+    ]
+    return f"{told} ({frames[-1].filename} line {frames[-1].lineno})" if frames else told
