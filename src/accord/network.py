@@ -30,6 +30,17 @@ def http_client(timeout: float, agent: str, proxies: bool = True) -> httpx2.Clie
     )
 
 
+def async_client(timeout: float, agent: str, at_once: int) -> httpx2.AsyncClient:
+    """A client for many requests side by side; it keeps `at_once` connections for the next ones,
+    and is `http_client` otherwise."""
+    return httpx2.AsyncClient(
+        timeout=timeout,
+        headers={"User-Agent": agent, "Accept-Encoding": "identity"},
+        limits=httpx2.Limits(max_connections=None, max_keepalive_connections=at_once),
+        verify=_certificates(),
+    )
+
+
 def bounded(
     client: httpx2.Client, method: str, url: str, most_bytes: int, **sent: Any
 ) -> tuple[int, bytes]:
@@ -42,6 +53,19 @@ def bounded(
             if len(body) > most_bytes:
                 raise httpx2.DecodingError(f"the answer has more than {most_bytes:,} bytes")
     return answer.status_code, bytes(body)
+
+
+async def bounded_async(
+    client: httpx2.AsyncClient, method: str, url: str, most_bytes: int, **sent: Any
+) -> tuple[int, httpx2.Headers, bytes]:
+    """Status, headers and body of an answer, as `bounded` reads it."""
+    body = bytearray()
+    async with client.stream(method, url, **sent) as answer:
+        async for piece in answer.aiter_raw():
+            body += piece
+            if len(body) > most_bytes:
+                raise httpx2.DecodingError(f"the answer has more than {most_bytes:,} bytes")
+    return answer.status_code, answer.headers, bytes(body)
 
 
 def post_pinned(

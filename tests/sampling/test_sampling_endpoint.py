@@ -118,7 +118,7 @@ def test_what_is_no_answer_is_said_with_its_status() -> None:
         with pytest.raises(EndpointError) as refused:
             found.complete(HELLO, 7, 1, 3)
         assert refused.value.message.endswith(f"HTTP {status} '{'x' * 600}'")
-        assert bool(refused.value.fix) == (status in (401, 403))
+        assert bool(refused.value.fix) == (status in (401, 402, 403))
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from accord.errors import ConfigError, DataError
 from accord.runs import environment
+from accord.sampling.addresses import is_remote
 from accord.sampling.endpoint import Endpoint, EndpointError
 from accord.seeds import derive_seed
 from accord.studio.server import from_environment
@@ -163,11 +164,6 @@ class Models:
 
 
 # --- from the command line to the application -----------------------------------------------------
-def is_remote(name: str) -> bool:
-    """Whether a model is named by an address."""
-    return name.startswith(("http://", "https://"))
-
-
 def open_models(chat: ChatSettings) -> Models:
     """Load or address the models. Raises ConfigError, with what to do."""
     return Models([_open(name, number, chat) for number, name in enumerate(chat.models)])
@@ -177,7 +173,7 @@ def _open(name: str, number: int, chat: ChatSettings) -> ChatModel:
     if not is_remote(name):
         return Local(name, chat)
     url, _, model = name.partition("#")
-    return Remote(name, Endpoint(url, model, _key(url, number, chat)), chat)
+    return Remote(name, Endpoint(url, model, _key(url, number, chat), key_name=KEYS[number]), chat)
 
 
 def _key(url: str, number: int, chat: ChatSettings) -> str:
