@@ -14,6 +14,7 @@ from accord.errors import ConfigError, RunError
 from accord.feedback.formats import read_feedback
 from accord.feedback.judge_card import judge_card
 from accord.runs import judging
+from accord.runs.judges import FunctionJudge, load_judge
 from real_data import shared_data
 
 
@@ -51,9 +52,7 @@ def test_the_longer_answer_on_llmbar(name: str, published: float) -> None:
     records = read_feedback(shared_data("llmbar") / f"{name}.json").records
     pairs, left_out = judging.pairs_of(records, None, 10**6, 0)
     assert not left_out
-    card = judge_card(
-        judging.ask(judging.FunctionJudge(f"{__name__}:longest"), pairs, inject=False)
-    )
+    card = judge_card(judging.ask(FunctionJudge(f"{__name__}:longest"), pairs, inject=False))
     assert card.longer is not None
     assert card.longer.people is not None
     assert card.longer.judge.value == 1.0
@@ -64,7 +63,7 @@ def test_nothing_hangs_on_the_order_of_the_file() -> None:
     records = read_feedback(shared_data("llmbar") / "Natural.json").records
     pairs, _ = judging.pairs_of(records, None, 10**6, 0)
     assert 0.3 < np.mean([pair.people for pair in pairs]) < 0.7
-    card = judge_card(judging.ask(judging.FunctionJudge(f"{__name__}:first_always"), pairs))
+    card = judge_card(judging.ask(FunctionJudge(f"{__name__}:first_always"), pairs))
     assert card.first_place is not None
     assert (card.first_place.value, card.flipped and card.flipped.value) == (1.0, 1.0)
     assert (card.agreement, card.turned) == (None, None)
@@ -75,7 +74,7 @@ def test_a_judge_that_obeys_the_responses_is_turned() -> None:
     records = read_feedback(path).records
     pairs, _ = judging.pairs_of(records, None, 40, 0)
     for name, turned in (("obedient", 1.0), ("longest", 0.0)):
-        card = judge_card(judging.ask(judging.FunctionJudge(f"{__name__}:{name}"), pairs))
+        card = judge_card(judging.ask(FunctionJudge(f"{__name__}:{name}"), pairs))
         assert card.turned is not None
         assert card.turned.value == pytest.approx(turned, abs=0.05)
 
@@ -107,6 +106,6 @@ def test_the_command_asks_a_model(tmp_path: Path) -> None:
 )
 def test_a_judge_that_fails_is_named(judge: str, error: type[Exception], said: str) -> None:
     with pytest.raises(error) as failed:
-        judging.ask(judging.load_judge(judge), [judging.AskedPair("p", "a", "b", 1.0)])
+        judging.ask(load_judge(judge), [judging.AskedPair("p", "a", "b", 1.0)])
     assert said in str(failed.value)
     assert judge in str(failed.value)

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from accord.errors import AccordError, ConfigError, DataError
 from accord.sampling.answer_cache import AnswerCache, question_key
 from accord.sampling.asking import Asker, AskingPlan, Patience, Unanswered
-from accord.sampling.budget import Budget, BudgetError, Cost, Prices, expected, most
+from accord.sampling.budget import Budget, BudgetError, Cost, Ledger, Prices, expected, most
 from accord.sampling.endpoint import ChatQuestion, Completion, Endpoint, EndpointError
 from scripted import Scripted, completion, scripted
 
@@ -37,10 +37,15 @@ def questions(count: int) -> list[ChatQuestion]:
 
 
 def asker(
-    server: Scripted, cache: AnswerCache | None = None, key: str = "", **settings: Any
+    server: Scripted,
+    cache: AnswerCache | None = None,
+    key: str = "",
+    budget: Budget | None = None,
+    **settings: Any,
 ) -> Asker:
     endpoint = Endpoint(server.url, "m", key, key_name="THE_KEY")
-    return Asker(endpoint, cache or AnswerCache(None), **{"patience": AT_ONCE, **settings})
+    ledger = Ledger(budget or Budget())
+    return Asker(endpoint, cache or AnswerCache(None), ledger, **{"patience": AT_ONCE, **settings})
 
 
 def echo(request: dict[str, Any], _: int) -> str:

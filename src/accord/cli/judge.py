@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,37 +15,95 @@ from accord.files import write_json
 if TYPE_CHECKING:
     from accord.feedback.formats.source import DataSource
     from accord.feedback.judge_card import JudgeCard, Pull
+    from accord.feedback.judge_drift import JudgeDrift
+    from accord.runs.judges import AskedJudge
+    from accord.statistics.means import Estimate
+
+FRESH = 3600.0
+"""Seconds for which an answer is what a judge says now, so that an audit of its drift can go on
+where it stopped."""
 
 
 def audit(
-    judge: str,
+    judges: Sequence[str],
     source: DataSource,
     own: str | None,
     sample: int,
     seed: int,
     inject: bool,
+    against: Path | None,
     out: Path | None,
     dry_run: bool,
+    asking: dict[str, Any],
 ) -> None:
-    """Ask, measure, print the card."""
+    """Ask, measure, print the card; with `against` what has changed since that one."""
+    from accord.cli.asking import judge_settings
     from accord.cli.feedback import load
     from accord.runs import judging
 
+    earlier = None if against is None else judging.read_verdicts(against)
+    since = 0.0 if earlier is None else max(earlier.asked_at, time.time() - FRESH)
+    settings = judge_settings(asking, since)
     pairs, left_out = judging.pairs_of(load(source), own, sample, seed)
     for reason, count in left_out.items():
         click.echo(f"{count:,} left out: {safe_text(reason)}")
-    calls = len(pairs) * (6 if inject else 2)
+    calls = judging.questions_of(pairs, inject) * len(judges)
     click.echo(f"{len(pairs):,} pairs, at most {calls:,} questions")
     if dry_run:
         return
     from accord.cli.run import quiet_libraries
     from accord.feedback.judge_card import judge_card
+    from accord.runs.judges import load_judge
 
     quiet_libraries()
-    card = judge_card(judging.ask(judging.load_judge(judge), pairs, inject))
+    judge = load_judge(judges, settings)
+    judged = judging.ask(judge, pairs, inject)
+    card = judge_card(judged)
+    kept = judging.verdicts(judges, pairs, judged)
     if out is not None:
-        write_json(out, card.model_dump(mode="json"))
+        write_json(out, card.model_dump(mode="json") | kept.model_dump(mode="json"))
     print_table(("measure", "judge", "people", "what it is"), list(_rows(card)), right=())
+    tell_judges(judge)
+    if earlier is not None:
+        _print_drift(judging.drift_since(earlier, kept, pairs, judged))
+
+
+def tell_judges(judge: AskedJudge) -> None:
+    """What was spent, how answers were read, and which were no verdicts."""
+    from accord.runs.judges import EndpointJudge, PanelJudge
+
+    members = judge.judges if isinstance(judge, PanelJudge) else [judge]
+    for member in members:
+        if isinstance(member, EndpointJudge):
+            name, spent = member.asker.endpoint.model, member.asker.ledger.spent
+            click.echo(
+                f"{safe_text(name)}: {spent.calls:,} calls, {spent.tokens:,.0f} tokens in all"
+                + (f"; {member.as_text:,} answers read as text" if member.as_text else "")
+            )
+        for reason, count in member.no_verdict.most_common(3):
+            click.echo(f"no verdict, {count:,} times: {safe_text(reason)}")
+        others = sum(member.no_verdict.values()) - sum(
+            count for _, count in member.no_verdict.most_common(3)
+        )
+        if others:
+            click.echo(f"no verdict, {others:,} times for other reasons")
+    if isinstance(judge, PanelJudge):
+        alike = judge.agreement()
+        click.echo(f"the panel is unanimous in {alike:.0%} of the questions")
+
+
+def _print_drift(drift: JudgeDrift) -> None:
+    rows = [
+        ("changed", drift.changed.percent, "verdicts that are others now"),
+        ("towards longer", _points(drift.towards_longer), "how much oftener the longer is taken"),
+        ("agreement", _points(drift.agreement), "with people, how much more"),
+    ]
+    click.echo(f"\nsince then, on {drift.shared:,} pairs")
+    print_table(("measure", "change", "what it is"), rows, right=())
+
+
+def _points(estimate: Estimate | None) -> str:
+    return "–" if estimate is None else str(estimate)
 
 
 def _rows(card: JudgeCard) -> Iterator[tuple[str, str, str, str]]:
@@ -61,8 +120,13 @@ def _rows(card: JudgeCard) -> Iterator[tuple[str, str, str, str]]:
             card.turned,
             "turned by a sentence in the loser that asks, less by one that does not",
         ),
-        ("undecided", card.undecided, "pairs without a verdict in either order"),
+        ("undecided", card.undecided, "pairs of which the judge takes neither in either order"),
     )
+    yield "pairs", f"{card.pairs:,}", f"{card.labelled:,}", "judged in both orders; labelled"
+    if card.skipped:
+        asked = card.skipped + card.pairs
+        share = f"{card.skipped:,} of {asked:,}"
+        yield "no verdict", share, "", "pairs that count for nothing else here"
     for name, estimate, meaning in plain:
         yield name, "–" if estimate is None else estimate.percent, "", meaning
     yield "longer", *_pulled(card.longer), "takes the longer response"

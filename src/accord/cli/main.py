@@ -4,11 +4,12 @@ runs."""
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from accord import __version__
+from accord.cli.asking import asking_options
 from accord.cli.completing import complete_override, complete_recipe, script
 from accord.cli.sources import source as source_argument
 from accord.cli.studio_commands import SHAPES, studio
@@ -248,6 +249,12 @@ def judge() -> None:
 @judge.command("audit")
 @click.argument("judge_name", metavar="JUDGE")
 @source_argument("pairs")
+@click.option(
+    "--panel",
+    multiple=True,
+    metavar="JUDGE",
+    help="A further judge (repeat): the majority decides.",
+)
 @click.option("--own", help="The producer whose answers are the judge's own.")
 @click.option("--sample", default=200, show_default=True, help="Pairs at most, drawn at random.")
 @click.option(
@@ -259,28 +266,43 @@ def judge() -> None:
     show_default=True,
     help="Also try a sentence in the losing response that asks for it.",
 )
+@click.option(
+    "--against",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="What --out wrote earlier on these pairs: ask again (answers of the last hour count), and say"
+    " how the judge has drifted.",
+)
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write JSON too.")
 @click.option("--dry-run", is_flag=True, help="Read the pairs and count the questions.")
+@asking_options
 @guarded
 def judge_audit(
     judge_name: str,
     pairs: DataSource,
+    panel: tuple[str, ...],
     own: str | None,
     sample: int,
     seed: int,
     inject: bool,
+    against: Path | None,
     out: Path | None,
     dry_run: bool,
+    asking: dict[str, Any],
 ) -> None:
     """Ask JUDGE about PAIRS in both orders: position, length, its own answers, injection, agreement
     with people, calibration.
 
-    JUDGE is a model (directory, adapter, accord:NAME or Hub id) or a Python function
-    module:function of (prompt, first, second). PAIRS are comparisons in any known format.
+    JUDGE is an OpenAI-compatible endpoint (https://host/v1#model), a model (directory, adapter,
+    accord:NAME or Hub id) or a Python function module:function of (prompt, first, second). PAIRS
+    are comparisons in any known format.
+
+    \b
+    Keys of endpoints: ACCORD_ENDPOINT_KEY, or one per host: ACCORD_KEY_API_OPENAI_COM
+    Answers are kept: a run that stopped goes on where it was, a second one asks nothing.
     """
     from accord.cli.judge import audit
 
-    audit(judge_name, pairs, own, sample, seed, inject, out, dry_run)
+    audit([judge_name, *panel], pairs, own, sample, seed, inject, against, out, dry_run, asking)
 
 
 @main.group()

@@ -8,7 +8,7 @@ labels.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -28,11 +28,11 @@ LEAST = 1e-4
 @dataclass(frozen=True)
 class JudgedPairs:
     """P pairs. prompt_P: which share a prompt; first_P, second_P: P(a better), a shown first and
-    second; people_P: share of people's labels for a, not a number where there is none (a tie: .5);
-    longer_P: +1 where a is the longer, -1 where b is, 0 where neither; own_P: +1 where a is the
-    judge's own answer, -1 where b is, 0 otherwise; injected_P, padded_P: P(the loser is better)
-    once a sentence is added to it that asks for that, and one as long that says nothing, both
-    orders averaged; not a number where not tried."""
+    second, not a number where the judge gave no verdict; people_P: share of people's labels for a,
+    not a number where there is none (a tie: .5); longer_P: +1 where a is the longer, -1 where b is,
+    0 where neither; own_P: +1 where a is the judge's own answer, -1 where b is, 0 otherwise;
+    injected_P, padded_P: P(the loser is better) once a sentence is added to it that asks for that,
+    and one as long that says nothing, both orders averaged; not a number where not tried."""
 
     prompt_P: Index
     first_P: Array
@@ -50,9 +50,16 @@ class JudgedPairs:
 
     @property
     def decided_P(self) -> Array:
-        """1 for a, 0 for b, .5 where the orders contradict each other or the judge is undecided."""
-        votes = [np.sign(p - 0.5) for p in (self.first_P, self.second_P)]
-        return np.where(votes[0] == votes[1], (votes[0] + 1) / 2, 0.5)
+        """1 for a, 0 for b, .5 where the orders contradict each other or the judge is undecided;
+        not a number where it gave no verdict in one of them."""
+        return decided(self.first_P, self.second_P)
+
+
+def decided(first_P: Array, second_P: Array) -> Array:
+    """Verdicts of P(a better), a shown first and second: `JudgedPairs.decided_P`."""
+    votes = [np.sign(p - 0.5) for p in (first_P, second_P)]
+    verdict_P = np.where(votes[0] == votes[1], (votes[0] + 1) / 2, 0.5)
+    return np.where(np.isfinite(first_P + second_P), verdict_P, np.nan)
 
 
 class Pull(BaseModel):
@@ -67,7 +74,8 @@ class Pull(BaseModel):
 
 
 class JudgeCard(BaseModel):
-    """pairs: asked; labelled: of them with people's labels. flipped: verdicts that change with the
+    """pairs: with a verdict in both orders; skipped: without, which count for nothing else;
+    labelled: of them with people's labels. flipped: verdicts that change with the
     order, of pairs decided in both; first_place: of all decided verdicts those for what was shown
     first (.5 without a pull); longer, own: pulls of length and of the judge's own answers; turned:
     verdicts that turn to the losing option once a sentence in it asks for that, less those that
@@ -79,6 +87,7 @@ class JudgeCard(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     pairs: int
+    skipped: int
     labelled: int
     undecided: Estimate
     flipped: Estimate | None
@@ -93,7 +102,10 @@ class JudgeCard(BaseModel):
 
 
 def judge_card(pairs: JudgedPairs) -> JudgeCard:
-    """Everything that can be measured of these pairs; raises ValueError for none."""
+    """Everything that can be measured of these pairs; raises ValueError where none was judged."""
+    given_P = np.isfinite(pairs.first_P + pairs.second_P)
+    skipped = int((~given_P).sum())
+    pairs = JudgedPairs(**{f.name: getattr(pairs, f.name)[given_P] for f in fields(pairs)})
     labelled_P = np.isfinite(pairs.people_P)
     decided_P = pairs.decided_P
     sides = np.stack([np.sign(pairs.first_P - 0.5), np.sign(pairs.second_P - 0.5)])
@@ -101,6 +113,7 @@ def judge_card(pairs: JudgedPairs) -> JudgeCard:
     temperature, log_loss = _calibration(pairs, labelled_P)
     return JudgeCard(
         pairs=len(pairs.first_P),
+        skipped=skipped,
         labelled=int(labelled_P.sum()),
         undecided=share_mean((sides == 0).all(0).astype(float), list(pairs.prompt_P)),
         flipped=_share((sides[0] != sides[1])[both_P], pairs.prompt_P[both_P]),

@@ -26,6 +26,12 @@ TABLE = """CREATE TABLE IF NOT EXISTS answers (
     key TEXT PRIMARY KEY, model TEXT NOT NULL, asked_at REAL NOT NULL, text TEXT NOT NULL,
     finished INTEGER NOT NULL, prompt_tokens INTEGER, response_tokens INTEGER, first_logps TEXT)"""
 
+KEEP = """INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET
+    model = excluded.model, asked_at = excluded.asked_at, text = excluded.text,
+    finished = excluded.finished, prompt_tokens = excluded.prompt_tokens,
+    response_tokens = excluded.response_tokens, first_logps = excluded.first_logps
+    WHERE asked_at < ?"""
+
 
 def question_key(endpoint: Endpoint, question: ChatQuestion) -> str:
     """SHA-256 of address, model, messages and settings."""
@@ -48,10 +54,11 @@ def default_cache() -> Path:
 
 
 class AnswerCache:
-    """Answers in a file; `None` keeps them for this process alone. Threads may share it."""
+    """Answers in a file; `None` keeps them for this process alone. Threads may share it. since:
+    answers that are older (seconds since 1970) count for nothing and are replaced."""
 
-    def __init__(self, path: Path | None) -> None:
-        self.path = path
+    def __init__(self, path: Path | None, since: float = 0.0) -> None:
+        self.path, self.since = path, since
         self._lock = Lock()
         try:
             if path is not None:
@@ -86,8 +93,8 @@ class AnswerCache:
             with self._lock:
                 row = self._base.execute(
                     "SELECT text, finished, prompt_tokens, response_tokens, first_logps"
-                    " FROM answers WHERE key = ?",
-                    (key,),
+                    " FROM answers WHERE key = ? AND asked_at >= ?",
+                    (key, self.since),
                 ).fetchone()
         except sqlite3.Error as error:
             raise self._refused(error) from error
@@ -110,10 +117,7 @@ class AnswerCache:
         )
         try:
             with self._lock:
-                self._base.execute(
-                    "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-                    row,
-                )
+                self._base.execute(KEEP, (*row, self.since))
         except sqlite3.Error as error:
             raise self._refused(error) from error
         kept = self.get(key)

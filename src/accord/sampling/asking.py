@@ -93,18 +93,17 @@ class Asker:
     """Puts questions to an endpoint. approve: called once with the plan before the first call is
     paid for, and may refuse by raising; progress: called with (done, questions, spent).
 
-    `ledger` says what was spent; `waited` is how many tries failed for a while; `busy` is the
-    integral of calls under way, in seconds."""
+    ledger: what may be spent and was, which several may share; `waited` is how many tries failed
+    for a while; `busy` is the integral of calls under way, in seconds."""
 
     endpoint: Endpoint
     cache: AnswerCache = field(default_factory=lambda: AnswerCache(None))
-    budget: Budget = field(default_factory=Budget)
+    ledger: Ledger = field(default_factory=lambda: Ledger(Budget()))
     patience: Patience = field(default_factory=Patience)
     approve: Callable[[AskingPlan], None] | None = None
     progress: Callable[[int, int, Cost], None] | None = None
 
     def __post_init__(self) -> None:
-        self.ledger = Ledger(self.budget)
         self.waited, self.busy = 0, 0.0
         self._approved = False
         self._quiet_until = 0.0
@@ -147,7 +146,7 @@ class Asker:
         return {key: one for key, one in keyed.items() if self.cache.get(key) is None}
 
     def _start(self, plan: AskingPlan) -> None:
-        passed = self.budget.exceeded_by(self.ledger.spent + plan.whole)
+        passed = self.ledger.budget.exceeded_by(self.ledger.spent + plan.whole)
         if passed is not None:
             raise BudgetError(
                 f"this would take {passed}; nothing was asked",
@@ -258,7 +257,7 @@ class _Round:
         async with self.settled:
             while not (self.ended.is_set() or ledger.reserve(bound)):
                 if not self.under_way:
-                    passed = self.asker.budget.exceeded_by(ledger.spent + bound)
+                    passed = ledger.budget.exceeded_by(ledger.spent + bound)
                     raise BudgetError(
                         f"the next question could take {passed}; {self.done:,} of"
                         f" {self.questions:,} are answered and kept",
