@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from math import log
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from accord.cli.terminal import print_table, safe_text
+from accord.errors import ConfigError
 from accord.files import write_json
 
 if TYPE_CHECKING:
     from accord.feedback.formats.source import DataSource
     from accord.feedback.judge_card import JudgeCard, Pull
     from accord.feedback.judge_drift import JudgeDrift
+    from accord.feedback.records import Feedback
+    from accord.runs.judged_arms import ComparedArms
     from accord.runs.judges import AskedJudge
     from accord.statistics.means import Estimate
 
@@ -66,6 +70,87 @@ def audit(
     tell_judges(judge)
     if earlier is not None:
         _print_drift(judging.drift_since(earlier, kept, pairs, judged))
+
+
+def compare(
+    judges: Sequence[str],
+    named: Sequence[str],
+    all_pairs: bool,
+    people: Path | None,
+    sample: int,
+    seed: int,
+    out: Path | None,
+    dry_run: bool,
+    asking: dict[str, Any],
+) -> None:
+    """Read the arms, ask, print win rates."""
+    from accord.cli.asking import judge_settings
+    from accord.runs import judged_arms
+    from accord.runs.judges import load_judge
+
+    settings = judge_settings(asking)
+    paths = _arms(named)
+    arms = {name: judged_arms.read_arm(path) for name, path in paths.items()}
+    compared, left_out = judged_arms.pair_arms(arms, all_pairs, sample, seed)
+    for name, count in left_out.items():
+        click.echo(f"{safe_text(name)}: {count:,} responses left out: not drawn, or not shared")
+    pairs = sum(len(one.pairs) for one in compared)
+    click.echo(f"{pairs:,} comparisons, at most {2 * pairs * len(judges):,} questions")
+    labels = [] if people is None else _people(people)
+    if dry_run:
+        return
+    from accord.cli.run import quiet_libraries
+
+    quiet_libraries()
+    judge = load_judge(judges, settings)
+    found = judged_arms.compare_arms(judge, compared, labels, seed)
+    if out is not None:
+        write_json(out, {"judges": list(judges)} | found.model_dump(mode="json"))
+    print_table(("arm", "against", "measure", "value", ""), list(_win_rows(found)), right=())
+    if people is not None and not any(one.labelled for one in found.wins):
+        click.secho("none of people's labels are of these responses", fg="yellow")
+    tell_judges(judge)
+
+
+def _arms(named: Sequence[str]) -> dict[str, Path]:
+    found = {}
+    for text in named:
+        name, equals, path = text.partition("=")
+        if not (name and equals and path) or name in found or not Path(path).is_file():
+            raise ConfigError(
+                f"--arm {text} names no file, or an arm twice",
+                "write --arm NAME=FILE, twice or more",
+            )
+        found[name] = Path(path)
+    if len(found) < 2:
+        raise ConfigError("one arm is compared with nothing", "give --arm NAME=FILE twice or more")
+    return found
+
+
+def _people(path: Path) -> Sequence[Feedback]:
+    from accord.cli.feedback import load
+    from accord.feedback.formats.source import DataSource
+
+    return load(DataSource(path=str(path)))
+
+
+def _win_rows(found: ComparedArms) -> Iterator[tuple[str, str, str, str, str]]:
+    for one in found.wins:
+        skipped = f", {one.skipped:,} without a verdict" if one.skipped else ""
+        rows = [
+            ("win rate", one.win_rate, f"{one.comparisons:,} comparisons{skipped}; ties half"),
+            ("corrected", one.corrected, f"by people's labels on {one.labelled:,} of them"),
+            ("people", one.people, "what these labels say alone"),
+            ("at equal length", one.at_equal_length, "what is left of it without length"),
+            ("longer", one.longer, "how often its response is the longer"),
+            ("flipped", one.flipped, "verdicts that change with the order: ties"),
+        ]
+        for name, estimate, meaning in rows:
+            if estimate is not None:
+                yield one.arm, one.against, name, estimate.percent, meaning
+    for name, rating in found.ratings.items():
+        elo = f"{400 / log(10) * rating.value:+.0f} Elo"
+        yield name, "all", "rating", f"{rating}, {elo}", "log-odds against the first arm"
 
 
 def tell_judges(judge: AskedJudge) -> None:

@@ -269,8 +269,8 @@ def judge() -> None:
 @click.option(
     "--against",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="What --out wrote earlier on these pairs: ask again (answers of the last hour count), and say"
-    " how the judge has drifted.",
+    help="What --out wrote earlier on these pairs: ask again (answers of the last hour count), and"
+    " say how the judge has drifted.",
 )
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write JSON too.")
 @click.option("--dry-run", is_flag=True, help="Read the pairs and count the questions.")
@@ -303,6 +303,51 @@ def judge_audit(
     from accord.cli.judge import audit
 
     audit([judge_name, *panel], pairs, own, sample, seed, inject, against, out, dry_run, asking)
+
+
+@judge.command("compare")
+@click.argument("judges", metavar="JUDGE...", nargs=-1, required=True)
+@click.option(
+    "--arm",
+    "arms",
+    multiple=True,
+    required=True,
+    metavar="NAME=FILE",
+    help="Responses of an arm, a row each with prompt and response (repeat); the first is what the"
+    " others are compared with.",
+)
+@click.option("--all-pairs", is_flag=True, help="Compare the others with each other, too.")
+@click.option(
+    "--people",
+    type=click.Path(exists=True, path_type=Path),
+    help="Comparisons of some of these responses by people, which correct the judge.",
+)
+@click.option("--sample", default=200, show_default=True, help="Prompts at most, drawn at random.")
+@click.option("--seed", default=0, show_default=True, help="Of the draw and of resamples.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write JSON too.")
+@click.option("--dry-run", is_flag=True, help="Read the responses and count the questions.")
+@asking_options
+@guarded
+def judge_compare(
+    judges: tuple[str, ...],
+    arms: tuple[str, ...],
+    all_pairs: bool,
+    people: Path | None,
+    sample: int,
+    seed: int,
+    out: Path | None,
+    dry_run: bool,
+    asking: dict[str, Any],
+) -> None:
+    """Win rates of policies' responses as JUDGE says (several: the majority), both orders.
+
+    \b
+    accord judge compare https://host/v1#model --arm sft=sft.jsonl --arm dpo=dpo.jsonl
+    JUDGE as in accord judge audit; audit it first.
+    """
+    from accord.cli.judge import compare
+
+    compare(judges, arms, all_pairs, people, sample, seed, out, dry_run, asking)
 
 
 @main.group()

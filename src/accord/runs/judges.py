@@ -15,6 +15,7 @@ import numpy as np
 from scipy.special import softmax
 
 from accord.errors import RunError
+from accord.examine.judged_wins import panel_agreement
 from accord.runs import user_code
 from accord.sampling.addresses import is_remote, open_endpoints
 from accord.sampling.answer_cache import AnswerCache
@@ -204,9 +205,7 @@ class PanelJudge:
 
     def agreement(self) -> float:
         """Share of the questions in which all members that give a verdict give the same."""
-        votes_JN = np.concatenate(self.votes, 1)
-        votes_JN = votes_JN[:, np.isfinite(votes_JN).any(0)]
-        return float(np.mean(np.nanmax(votes_JN, 0) == np.nanmin(votes_JN, 0)))
+        return panel_agreement(np.concatenate(self.votes, 1))
 
 
 @dataclass(frozen=True)
