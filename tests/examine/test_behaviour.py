@@ -169,9 +169,9 @@ def test_contamination_is_found_across_case_and_punctuation() -> None:
 def test_the_paired_test_of_shares_is_mcnemars() -> None:
     mine, theirs = np.array([1, 1, 1, 1, 1, 0.0]), np.zeros(6)
     first, second = (Scored("x", "share", "", column(v), range(6)) for v in (mine, theirs))
-    change, p = first.difference(second)
-    assert change.value == pytest.approx(5 / 6)
-    assert p == pytest.approx(2 * 0.5**5)
+    found = first.difference(second)
+    assert found.change.value == pytest.approx(5 / 6)
+    assert (found.p_value, found.test) == (pytest.approx(2 * 0.5**5), "McNemar, exact")
 
 
 def test_differences_of_ratios_cover_nought() -> None:
@@ -187,6 +187,6 @@ def test_differences_of_ratios_cover_nought() -> None:
             )[1]
             for _ in range(2)
         ]
-        change, _ = arms[0].difference(arms[1])
+        change = arms[0].difference(arms[1]).change
         inside += change.low <= 0 <= change.high
     assert inside / 200 >= 0.9

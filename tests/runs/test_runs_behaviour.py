@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -147,7 +148,7 @@ def test_every_set_has_its_own_share_of_what_was_trained_on(tmp_path: Path) -> N
     path = written(tmp_path, *rows)
     asked = [sets.load(f"multiple_choice:{n}", path, count, n) for n, count in ((1, 2), (2, 4))]
     trained = [asked[0].texts()[1], asked[1].texts()[0]]
-    found = compare(asked, {"base": Rule}, iter(trained)).contamination
+    found = compare(asked, {"base": Rule()}, iter(trained)).contamination
     wanted = {one.name: sum(text in trained for text in one.texts()) for one in asked}
     assert found == {name: (count, count) for name, count in wanted.items()}
 
@@ -213,18 +214,28 @@ def test_a_tuned_policy_is_compared_item_by_item(tmp_path: Path) -> None:
             for n in range(6)
         ),
     )
-    out = tmp_path / "out.json"
+    out = tmp_path / "out"
     asked = ["examine", "--base", MODEL, "--policy", MODEL, "--set", f"multiple_choice={path}"]
+    asked += ["--cache", str(tmp_path / "kept")]
     found = CliRunner().invoke(main, [*asked, "--out", str(out), "--trained-on", str(path)])
     assert found.exit_code == 0, found.output
     assert "6 items were trained on word by word" in found.output
-    told = json.loads(out.read_text(encoding="utf-8"))
+    told = json.loads((out / "evidence.json").read_text(encoding="utf-8"))["behaviour"]
     line = told["lines"][0]
     assert line["arms"]["base"] == line["arms"]["policy"]
     assert line["changes"]["policy"]["change"]["value"] == 0
     assert not line["changes"]["policy"]["believed"]
     planned = CliRunner().invoke(main, [*asked, "--dry-run"])
-    assert "multiple_choice: 6 of 6 items" in planned.output
+    assert re.search(r"multiple_choice +6 +6 +12 +0 ", planned.output), planned.output
+    again = CliRunner().invoke(main, asked)
+    assert "12 answers were known from before" in again.output
+    met = CliRunner().invoke(
+        main, ["verdict", str(out), "--require", "multiple_choice.accuracy >= 0"]
+    )
+    assert (met.exit_code, "only its behaviour is known" in met.output) == (0, True), met.output
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "questions whose most likely option is right" in page
+    assert told["cannot_show"] in page
 
 
 def test_a_set_that_cannot_be_asked_leaves_the_others(tmp_path: Path) -> None:
@@ -235,8 +246,11 @@ def test_a_set_that_cannot_be_asked_leaves_the_others(tmp_path: Path) -> None:
     row = {"question": "?", "choices": ["x", "y"], "answer": 0, "prompt": "?", "label": "safe"}
     path = written(tmp_path, *[row] * 4)
     asked = [sets.load(name, path, 10, 0) for name in ("multiple_choice", "xstest")]
-    found = compare(asked, {"base": Rule, "policy": Mute})
-    assert found.not_measurable == {"xstest": "policy: this policy writes no text"}
-    assert {line.set for line in found.lines} == {"multiple_choice"}
+    found = compare(asked, {"base": Rule(), "policy": Mute()})
+    assert found.not_measurable == {"policy: xstest": "this policy writes no text"}
+    assert {line.set: list(line.arms) for line in found.lines} == {
+        "multiple_choice": ["base", "policy"],
+        "xstest": ["base"],
+    }
     with pytest.raises(DataError, match="nothing could be measured"):
-        compare(asked[1:], {"base": Mute})
+        compare(asked[1:], {"base": Mute()})

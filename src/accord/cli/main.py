@@ -140,47 +140,114 @@ def verdict(
     "--set",
     "sets",
     multiple=True,
-    required=True,
     metavar="NAME=FILE",
-    help="truthfulqa, sycophancy, xstest, bbq, crows_pairs, model_written or multiple_choice, in"
-    " the published layout; NAME:own=FILE for several of one kind.",
+    help="A question set in its published layout (docs/verdict.md lists them), such as"
+    " truthfulqa=TruthfulQA.csv; NAME:own=FILE for several of one kind.",
 )
-@click.option("--limit", default=150, show_default=True, help="Items of a set at most.")
-@click.option("--seed", default=0, show_default=True, help="Of the draw of items and samples.")
 @click.option(
-    "--max-new-tokens", default=64, show_default=True, help="Longest sampled response, in tokens."
+    "--prompts", metavar="FILE", help="Prompts that every policy answers; all measures share them."
 )
+@click.option(
+    "--reward", help="What scores the responses: a reward model, module:function or accord:NAME."
+)
+@click.option("--judge", help="What compares them with base's: a model, or module:function.")
+@click.option(
+    "--toxicity", help="A classifier of texts: profanity (words alone), or module:function."
+)
+@click.option(
+    "--suite",
+    type=click.Choice(["quick", "standard", "full"]),
+    default="standard",
+    show_default=True,
+    help="How much is asked; --dry-run shows what that is.",
+)
+@click.option("--limit", type=click.IntRange(1), help="Items of a set at most.")
+@click.option("--samples", type=click.IntRange(1), help="Responses to each prompt.")
+@click.option(
+    "--max-new-tokens", type=click.IntRange(1), help="Longest sampled response, in tokens."
+)
+@click.option(
+    "--temperature", type=click.FloatRange(0), default=1.0, show_default=True, help="Of responses."
+)
+@click.option("--seed", default=0, show_default=True, help="Of the draw of items and samples.")
 @click.option(
     "--trained-on",
     multiple=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="What was trained on (JSON lines or text): items found in it are counted.",
 )
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write JSON too.")
-@click.option("--dry-run", is_flag=True, help="Read the sets and show the plan; load no model.")
+@click.option(
+    "--cache",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where answers are kept by content (default: accord/answers in the user's cache).",
+)
+@click.option("--no-cache", is_flag=True, help="Ask everything again and keep nothing.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Directory for evidence, verdict, responses and report.",
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be asked; load no model.")
 @guarded
 def examine(
     base: str,
     sft: str | None,
     policy: str | None,
     sets: tuple[str, ...],
-    limit: int,
+    prompts: str | None,
+    reward: str | None,
+    judge: str | None,
+    toxicity: str | None,
+    suite: str,
+    limit: int | None,
+    samples: int | None,
+    max_new_tokens: int | None,
+    temperature: float,
     seed: int,
-    max_new_tokens: int,
     trained_on: tuple[Path, ...],
+    cache: Path | None,
+    no_cache: bool,
     out: Path | None,
     dry_run: bool,
 ) -> None:
-    """Put question sets to policies and compare them, paired by item.
+    """Put question sets and prompts to policies and compare them, paired by item.
 
-    Policies are directories, adapters, accord:NAME or Hub ids. Truthfulness, sycophancy, refusals,
-    bias, model-written behaviours, and your own multiple-choice questions.
+    Policies are directories, adapters, accord:NAME, Hub ids, or models behind an OpenAI-compatible
+    endpoint (http://127.0.0.1:8000/v1#model), of which text alone comes back.
+
+    \b
+    accord examine --base SFT --policy PPO --prompts held-out.jsonl --reward RM --out examined
+    accord verdict examined --require 'responses.repeated <= 0.05'
     """
+    from accord.cli.examine import Request
     from accord.cli.examine import examine as put
+    from accord.runs.behaviour.remembering import default_folder
 
+    if no_cache and cache is not None:
+        raise click.UsageError("--cache and --no-cache contradict each other.")
     named = {"base": base, "sft": sft, "policy": policy}
     policies = {arm: reference for arm, reference in named.items() if reference is not None}
-    put(policies, sets, limit, seed, max_new_tokens, trained_on, out, dry_run)
+    kept = None if no_cache else cache or default_folder()
+    put(
+        Request(
+            policies=policies,
+            sets=sets,
+            suite=suite,
+            prompts=prompts,
+            reward=reward,
+            judge=judge,
+            toxicity=toxicity,
+            limit=limit,
+            samples=samples,
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            seed=seed,
+            trained_on=trained_on,
+            cache=kept,
+            out=out,
+        ),
+        dry_run,
+    )
 
 
 @main.group()

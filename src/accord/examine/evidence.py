@@ -21,6 +21,7 @@ from accord.examine import (
     text_measures,
     winrate,
 )
+from accord.examine.behaviour.table import Behaviour
 from accord.examine.best_of_n import BestOfPoint
 from accord.examine.exploits import Search
 from accord.examine.kl import KL
@@ -140,12 +141,13 @@ class AgreementRow(_EvidenceModel):
 
 
 class Evidence(_EvidenceModel):
-    """Everything the verdict rests on and the report shows."""
+    """Everything the verdict rests on and the report shows. Without arms there are no measures of a
+    baseline. behaviour: what policies say and choose (`accord examine`)."""
 
     baseline_name: str
     baseline_gold: Estimate | None
-    baseline_proxy: Estimate
-    baseline_text: TextMeasures
+    baseline_proxy: Estimate | None
+    baseline_text: TextMeasures | None
     prompts: int
     arms: list[ArmEvidence]
     arm_pairs: list[ArmPair]
@@ -156,6 +158,28 @@ class Evidence(_EvidenceModel):
     annotators: list[AnnotatorEvidence]
     agreement: AgreementRow | None
     notes: list[str]
+    behaviour: Behaviour | None = None
+
+
+def of_behaviour(behaviour: Behaviour) -> Evidence:
+    """Evidence on question sets and responses alone: no reward scored anything."""
+    return Evidence(
+        baseline_name=next(iter(behaviour.policies)),
+        baseline_gold=None,
+        baseline_proxy=None,
+        baseline_text=None,
+        prompts=0,
+        arms=[],
+        arm_pairs=[],
+        best_of=[],
+        best_of_fit=None,
+        null_arms=[],
+        reward_card=None,
+        annotators=[],
+        agreement=None,
+        notes=[],
+        behaviour=behaviour,
+    )
 
 
 @dataclass(frozen=True)

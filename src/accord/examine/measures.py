@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict
 
 from accord.errors import ConfigError
+from accord.examine.behaviour.table import Behaviour
 from accord.examine.evidence import ArmEvidence, Evidence
 from accord.statistics.means import Estimate
 from accord.validation import suggest
@@ -52,6 +53,7 @@ ARM = {
     "distinct_1": Definition("share", "different words per word, at equal length"),
     "distinct_2": Definition("share", "different bigrams per bigram, at equal length"),
     "unique": Definition("share", "responses that are no copy of another"),
+    "entropy": Definition("nats per token", "entropy of the policy, by the whole softmax"),
     "carried": Definition("share", "gain that goes with the phrases that came to dominate"),
     "exploits": Definition("number", "what grew and is paid beyond what gold explains"),
 }
@@ -87,7 +89,9 @@ class Measure(BaseModel):
 
 def measures(evidence: Evidence) -> dict[str, Measure]:
     """All that was measured, by name: ARM.NAME for arms (last point), ARM.surface.FEATURE,
-    best_of_N.NAME, reward.NAME, labels.NAME. What was not measurable is not there."""
+    best_of_N.NAME, reward.NAME, labels.NAME; of `accord examine` ARM.SET.MEASURE, its change from
+    the first arm as ARM.SET.MEASURE_change, and SET.MEASURE for the last arm. What was not
+    measurable is not there."""
     named = [m for arm in evidence.arms for m in _of_arm(arm)]
     for point in evidence.best_of:
         prefix = f"best_of_{point.n}"
@@ -105,7 +109,22 @@ def measures(evidence: Evidence) -> dict[str, Measure]:
             if value is not None:
                 units = evidence.agreement.units
                 named.append(_number(f"labels.{name}", value, definition, low, high, units))
+    if evidence.behaviour is not None:
+        named += _of_behaviour(evidence.behaviour)
     return {m.name: m for m in named}
+
+
+def _of_behaviour(behaviour: Behaviour) -> Iterator[Measure]:
+    last = list(behaviour.policies)[-1]
+    for line in behaviour.lines:
+        about = Definition(line.unit, line.meaning)
+        name = f"{line.set}.{line.measure}"
+        for arm, estimate in line.arms.items():
+            yield from _estimate(f"{arm}.{name}", estimate, about)
+        for arm, change in line.changes.items():
+            less = Definition(line.unit, f"{line.meaning}; less that of the first policy")
+            yield from _estimate(f"{arm}.{name}_change", change.change, less)
+        yield from _estimate(name, line.arms.get(last), about)
 
 
 def _of_arm(arm: ArmEvidence) -> Iterator[Measure]:
@@ -122,6 +141,7 @@ def _of_arm(arm: ArmEvidence) -> Iterator[Measure]:
         "finished": text.finished,
         "finished_gain": arm.finished_gain,
         "repeated": text.repeated,
+        "entropy": text.entropy,
         "carried": arm.exploits.dominance.carried,
     }
     for name, estimate in estimates.items():

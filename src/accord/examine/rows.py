@@ -23,7 +23,8 @@ class Samples:
     reward member.
 
     logp_B, ref_logp_B: summed log-probabilities under policy and reference (nats); kl_exact_B: KL
-    summed over the sampled positions by the whole softmax.
+    summed over the sampled positions by the whole softmax; entropy_B: the policy's, likewise, None
+    where it was not measured.
     """
 
     prompt_id_B: NDArray[np.int64]
@@ -36,6 +37,7 @@ class Samples:
     logp_B: Array
     ref_logp_B: Array
     kl_exact_B: Array
+    entropy_B: Array | None = None
 
     @property
     def size(self) -> int:
@@ -76,8 +78,11 @@ def columns(rows: Sequence[Mapping[str, Any]]) -> Samples:
         np.array([row["finished"] for row in rows], dtype=bool),
         None if gold[0] is None else np.array(gold, dtype=np.float64),
         np.array([row["proxy"] for row in rows], dtype=np.float64).T,
-        *(
-            np.array([row[name] for row in rows], dtype=np.float64)
+        **{
+            f"{name}_B": np.array([row[name] for row in rows], dtype=np.float64)
             for name in ("logp", "ref_logp", "kl_exact")
-        ),
+        },
+        entropy_B=np.array([row["entropy"] for row in rows], dtype=np.float64)
+        if all("entropy" in row for row in rows)
+        else None,
     )

@@ -13,8 +13,9 @@ from pydantic import BaseModel, ConfigDict
 
 from accord.examine.rows import Samples
 from accord.seeds import generator
-from accord.statistics.intervals import Z95
-from accord.statistics.means import Estimate, clustered_mean, share_mean
+from accord.statistics.clusters import by_cluster
+from accord.statistics.intervals import Z95, Array
+from accord.statistics.means import Estimate, around_jackknife, clustered_mean, share_mean
 from accord.statistics.significance import exchange_p
 
 _WORD = re.compile(r"[\w']+|[^\w\s]")
@@ -23,7 +24,8 @@ _WORD = re.compile(r"[\w']+|[^\w\s]")
 class TextMeasures(BaseModel):
     """distinct_n: different n-grams per n-gram, over `words` words per response (responses shorter
     than that are left out and counted); repeated: share of a response's 4-grams seen before in it;
-    unique: share of distinct responses."""
+    unique: share of distinct responses; entropy: of the policy at a token, nats, by the whole
+    softmax at the sampled positions, None where it was not measured."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -35,6 +37,7 @@ class TextMeasures(BaseModel):
     too_short: int
     repeated: Estimate
     unique: float
+    entropy: Estimate | None = None
 
 
 class Shift(BaseModel):
@@ -136,6 +139,18 @@ def measure(samples: Samples, length: int, limit: int | None = None) -> TextMeas
         too_short=sum(len(text) < length for text in sample),
         repeated=share_mean([repetition(text) for text in texts], clusters),
         unique=len(set(samples.response)) / samples.size,
+        entropy=None if samples.entropy_B is None else _entropy(samples, samples.entropy_B),
+    )
+
+
+def _entropy(samples: Samples, entropy_B: Array) -> Estimate | None:
+    """Per token, over prompts."""
+    ids, place_B = np.unique(samples.prompt_id_B, return_inverse=True)
+    rows_BX = np.stack([entropy_B, samples.tokens_B], axis=1)
+    if not samples.tokens_B.sum():
+        return None
+    return around_jackknife(
+        by_cluster(rows_BX, place_B, len(ids)), lambda sums: sums[..., 0] / sums[..., 1]
     )
 
 

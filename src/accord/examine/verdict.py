@@ -66,7 +66,9 @@ def decide(evidence: Evidence, guard: str | None = None) -> Verdict:
     if not arms:
         return Verdict(
             outcome="inconclusive",
-            reason="no tuned policy was examined",
+            reason="no tuned policy was examined"
+            if evidence.behaviour is None
+            else "no reward scored a tuned policy's responses: only its behaviour is known",
             arms=[],
             stopped_by_guard=guard,
         )
@@ -151,6 +153,7 @@ def phrases_rule(arm: ArmEvidence) -> Rule:
 def collapse_rules(arm: ArmEvidence, evidence: Evidence) -> list[Rule]:
     """The text degenerated: alike, repetitive, or never ending."""
     text, base = arm.last.text, evidence.baseline_text
+    assert base is not None  # there is an arm
     ended, before = text.finished, base.finished
     return [
         Rule(

@@ -17,7 +17,7 @@ from accord.report import charts
 from accord.statistics.intervals import Z95
 from accord.statistics.means import Estimate, ends
 
-REPORT = "report.html"
+REPORT, EVIDENCE = "report.html", "evidence.json"
 OUTCOMES = {
     "worked": "It worked", "gamed": "The reward was gamed", "collapsed": "The policy collapsed",
     "inconclusive": "Inconclusive", None: "No verdict",
@@ -27,12 +27,25 @@ OUTCOMES = {
 def render(run_dir: Path) -> Path:
     """Write report.html from what the run directory holds; sections without data say what is
     missing."""
+    if not (run_dir / "recipe.yaml").is_file() and (run_dir / EVIDENCE).is_file():
+        return _examination(run_dir)
     if not (run_dir / "recipe.yaml").is_file():
         raise DataError(
             f"{run_dir} is not a run directory: recipe.yaml is missing",
-            "name a directory made by accord run",
+            "name a directory made by accord run, or by accord examine --out",
         )
     return write_page(run_dir, "report.html.j2", _Page(run_dir).variables())
+
+
+def _examination(folder: Path) -> Path:
+    """The page of what `accord examine --out` wrote."""
+    evidence, verdict = (
+        json.loads((folder / name).read_text(encoding="utf-8"))
+        for name in (EVIDENCE, "verdict.json")
+    )
+    page = {"name": folder.name, "evidence": evidence, "verdict": verdict, "figures": {}}
+    page["headline"] = OUTCOMES[verdict["outcome"]]
+    return write_page(folder, "examination.html.j2", page)
 
 
 def write_page(run_dir: Path, template: str, variables: dict[str, Any]) -> Path:

@@ -86,7 +86,7 @@ def _of_model(reference: str) -> Iterator[tuple[str, str]]:
 
     location = Path(locate_model(reference))
     if not location.exists():
-        yield reference, _commit_of(reference) or reference
+        yield reference, commit_of(reference) or reference
         return
     yield reference, f"{SHA256}{digest(location)}"
     if (location / ADAPTER).is_file():
@@ -95,7 +95,19 @@ def _of_model(reference: str) -> Iterator[tuple[str, str]]:
         yield from _of_model(base_model_of(location))
 
 
-def _commit_of(model: str) -> str | None:
+def hash_of_model(reference: str) -> str:
+    """One hash of a model's files and, of an adapter, its base's; its commit where the Hub's cache
+    holds it. Raises ConfigError for what names nothing on this disk."""
+    parts = list(_of_model(reference))
+    if any(name == found for name, found in parts):
+        raise ConfigError(
+            f"{reference!r} is not on this disk, so that its content cannot be told",
+            "download it first (hf download NAME), or name a directory",
+        )
+    return " ".join(found for _, found in parts)
+
+
+def commit_of(model: str) -> str | None:
     """The commit of a Hub model that the cache on this disk holds."""
     from huggingface_hub.constants import HF_HUB_CACHE
 

@@ -1,4 +1,4 @@
-"""The evidence of a run's last examination, read back."""
+"""The evidence of a run's last examination, or of policies examined by themselves, read back."""
 
 from __future__ import annotations
 
@@ -10,19 +10,27 @@ from pydantic import ValidationError
 from accord.errors import DataError
 from accord.examine.evidence import Evidence
 
+EVIDENCE = "evidence.json"
+
+
+def is_examination(folder: Path) -> bool:
+    """Whether `accord examine --out` made this directory."""
+    return (folder / EVIDENCE).is_file() and not (folder / "recipe.yaml").is_file()
+
 
 def evidence_files(run_dir: Path) -> list[Path]:
-    """Of every examine stage that finished, in order."""
-    return sorted((run_dir / "stages").glob("*/evidence.json"))
+    """Of every examine stage that finished, in order; or that of `accord examine`."""
+    alone = [run_dir / EVIDENCE] if is_examination(run_dir) else []
+    return [*sorted((run_dir / "stages").glob(f"*/{EVIDENCE}")), *alone]
 
 
 def read_evidence(run_dir: Path) -> tuple[Evidence, str | None]:
-    """(evidence, why a guard stopped an arm) of a run's last examination. Raises DataError where
-    there is none, or another version wrote it."""
-    if not (run_dir / "recipe.yaml").is_file():
+    """(evidence, why a guard stopped an arm) of a run's last examination, or of what `accord
+    examine` wrote. Raises DataError where there is none, or another version wrote it."""
+    if not (run_dir / "recipe.yaml").is_file() and not is_examination(run_dir):
         raise DataError(
             f"{run_dir} is not a run directory: recipe.yaml is missing",
-            "name a directory made by accord run",
+            "name a directory made by accord run, or by accord examine --out",
         )
     files = evidence_files(run_dir)
     if not files:
@@ -37,7 +45,9 @@ def read_evidence(run_dir: Path) -> tuple[Evidence, str | None]:
         place = ".".join(map(str, first["loc"]))
         raise DataError(
             f"{files[-1]} was written by another version: {place}: {first['msg']}",
-            f"remove {files[-1].parent} and examine again: accord run --resume {run_dir}",
+            "examine again: accord examine …"
+            if is_examination(run_dir)
+            else f"remove {files[-1].parent} and examine again: accord run --resume {run_dir}",
         ) from None
     decided = files[-1].with_name("verdict.json")
     known = json.loads(decided.read_text(encoding="utf-8")) if decided.is_file() else {}

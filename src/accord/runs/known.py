@@ -37,9 +37,9 @@ def known_model(reference: str, kind: Kind, context: StageContext) -> KnownModel
     """What `reference` (a stage, directory, `accord:NAME` or Hub id) names. Raises ConfigError
     where it is nothing, or something else than a model of this kind."""
     if not reference.startswith(REFERENCE):
-        known = _outside(reference)
+        known = outside_model(reference)
     elif (path := context.made(reference)) is not None:
-        known = replace(_outside(str(path)), name=reference)
+        known = replace(outside_model(str(path)), name=reference)
     else:
         stage, artefact = stage_of(reference)
         plan = context.planned.get(stage)
@@ -61,7 +61,8 @@ _INSTEAD = {
 }
 
 
-def _outside(reference: str) -> KnownModel:
+def outside_model(reference: str) -> KnownModel:
+    """What a directory, `accord:NAME` or Hub id names. Raises ConfigError where it is nothing."""
     from accord.models.loading import locate_model
 
     location = Path(locate_model(reference))
@@ -95,7 +96,7 @@ def _directory(reference: str, folder: Path) -> KnownModel:
         from accord.models.adapters import base_model_of
 
         try:
-            base = _outside(base_model_of(folder))
+            base = outside_model(base_model_of(folder))
         except ConfigError as error:
             raise ConfigError(
                 f"the adapter in {folder} needs its base model: {error.message}", error.fix
@@ -218,7 +219,7 @@ def check_trainable(model: KnownModel, lora: LoraConfig | None, merges: bool = F
 def check_merging(adapter: str) -> None:
     """Raise ConfigError where `adapter` is no adapter, or the model merged from it and its base
     could not be saved."""
-    model = _outside(adapter)
+    model = outside_model(adapter)
     if not model.adapter:
         raise ConfigError(
             f"{adapter!r} carries no adapter: {ADAPTER} is missing", "it is a whole model already"

@@ -18,6 +18,7 @@ from accord.runs.environment import is_installed
 CALLED_AS = {
     "reward function": "it is called as f(prompts, responses), or as TRL does",
     "judge": "it is called as f(prompt, first, second)",
+    "classifier": "it is called as f(texts)",
 }
 """How a function of each kind is called."""
 

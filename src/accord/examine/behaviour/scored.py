@@ -25,6 +25,15 @@ Statistic = Callable[[Array], Array]
 
 
 @dataclass(frozen=True)
+class Difference:
+    """change: of two arms on the same items; p_value: two-sided, that there is none, by `test`."""
+
+    change: Estimate
+    p_value: float
+    test: str
+
+
+@dataclass(frozen=True)
 class Scored:
     """One measure of one arm. rows_IX: a value per item where it is a mean of them (one column), or
     what `statistic` takes the sums of. cluster_I: items that hang together, such as both orders of
@@ -52,22 +61,23 @@ class Scored:
         values_I = self.rows_IX[:, 0]
         return (share_mean if self.share else clustered_mean)(values_I, list(self.cluster_I))
 
-    def difference(self, other: Scored) -> tuple[Estimate, float]:
-        """(self - other on the same items, two-sided p-value that there is none): McNemar's exact
-        test for yes or no on independent items, Student's t over clusters otherwise."""
+    def difference(self, other: Scored) -> Difference:
+        """self - other on the same items: McNemar's exact test for yes or no on independent items,
+        Student's t over clusters otherwise."""
         if self.statistic is not None:
             statistic, half = self.statistic, self.rows_IX.shape[1]
             change = around_jackknife(
                 np.concatenate([self._sums(), other._sums()], 1),
                 lambda sums: statistic(sums[..., :half]) - statistic(sums[..., half:]),
             )
-            return change, p_of_zero(change)
+            return Difference(change, p_of_zero(change), "Student's t, jackknife")
         mine_I, theirs_I = self.rows_IX[:, 0], other.rows_IX[:, 0]
         change = paired_difference(mine_I, theirs_I, list(self.cluster_I))
         binary = np.isin(np.concatenate([mine_I, theirs_I]), (0.0, 1.0)).all()
         if binary and len(set(self.cluster_I)) == self.items:
-            return change, mcnemar(int((mine_I > theirs_I).sum()), int((mine_I < theirs_I).sum()))
-        return change, p_of_zero(change)
+            counts = int((mine_I > theirs_I).sum()), int((mine_I < theirs_I).sum())
+            return Difference(change, mcnemar(*counts), "McNemar, exact")
+        return Difference(change, p_of_zero(change), "Student's t, paired")
 
     def common(self, other: Scored) -> tuple[Scored, Scored]:
         """Both on the clusters that both have, where each has one item of a cluster."""

@@ -1,24 +1,76 @@
-"""A local policy that answers: log-probabilities of given answers, and sampled responses."""
+"""Policies that answer: local models, with log-probabilities, and models behind an endpoint, of
+which text comes back and nothing else."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import numpy as np
-import torch
 
+from accord.errors import DataError
+from accord.models.causal_lm import CausalLM
 from accord.models.loading import freeze, load_causal_lm
+from accord.runs.distances import Distances, distances
+from accord.sampling.addresses import is_remote, open_endpoints
+from accord.sampling.answer_cache import AnswerCache
+from accord.sampling.asking import Asker, Unanswered
 from accord.sampling.builtin import BuiltinSampler
+from accord.sampling.endpoint import ChatQuestion, Completion, EndpointError
 from accord.sampling.rollout import SamplingSettings
 from accord.seeds import derive_seed
 from accord.statistics.intervals import Array
 from accord.text.encoding import Encoder, Prompt
 from accord.text.packing import SCORING_TOKENS, PromptGroup, response_offsets, streams
 
-if TYPE_CHECKING:
-    from accord.models.causal_lm import CausalLM
+
+@dataclass(frozen=True)
+class SampledAnswer:
+    """A sampled response; finished: it ended by itself; ids: its tokens, None of an endpoint's."""
+
+    text: str
+    finished: bool
+    ids: list[int] | None = None
+
+
+class Policy(Protocol):
+    """What is asked of a policy. Questions are turns: the user's and the assistant's in order, the
+    user's last."""
+
+    def choice_logps(
+        self, questions: Sequence[Sequence[str]], options: Sequence[Sequence[str]]
+    ) -> list[Array]:
+        """Per question the log-probability of each option, summed over its tokens, nats: [K]."""
+
+    def text_logps(self, texts: Sequence[str]) -> Array:
+        """Log-probability of whole plain texts, nats: [I]."""
+
+    def answers(
+        self, questions: Sequence[Sequence[str]], max_new_tokens: int, temperature: float, seed: int
+    ) -> list[str]:
+        """A sampled response per question."""
+
+
+def answer_seeds(seed: int, count: int) -> list[int]:
+    """One per sampled response."""
+    return [derive_seed(seed, "behaviour", place) for place in range(count)]
+
+
+def open_policy(reference: str, kept: AnswerCache | None = None) -> LocalPolicy | EndpointPolicy:
+    """A directory, adapter, accord:NAME, Hub id, or http(s)://…/v1#model, whose answers are
+    kept."""
+    if is_remote(reference):
+        return EndpointPolicy(reference, kept or AnswerCache(None))
+    return LocalPolicy(reference)
+
+
+def as_chat(turns: Sequence[str]) -> list[dict[str, str]]:
+    """Turns as messages."""
+    roles = ("user", "assistant")
+    return [{"role": roles[n % 2], "content": turn} for n, turn in enumerate(turns)]
 
 
 class LocalPolicy:
@@ -39,8 +91,7 @@ class LocalPolicy:
         """What stands before an answer: user and assistant turns in order, the user's last. As
         plain text they are "Q: ... A: ..."."""
         if self.chats:
-            roles = ("user", "assistant")
-            return [{"role": roles[n % 2], "content": turn} for n, turn in enumerate(turns)]
+            return as_chat(turns)
         marks = ("Q: ", "A: ")
         lines = [f"{marks[n % 2]}{turn}" for n, turn in enumerate(turns)]
         return "\n".join([*lines, "A:"])
@@ -65,20 +116,24 @@ class LocalPolicy:
 
     def text_logps(self, texts: Sequence[str]) -> Array:
         """Log-probability of whole plain texts after BOS, or EOS where there is none, nats: [I]."""
+        return np.concatenate(self._logps([self._alone(n, text) for n, text in enumerate(texts)]))
+
+    def _alone(self, row: int, text: str) -> PromptGroup:
         tokenizer = self.model.tokenizer
         start = [
             tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
         ]
-        ids = (self.encoder.prompt(text, str(row)) for row, text in enumerate(texts))
-        groups = [PromptGroup(start, [own[1:] if own[:1] == start else own]) for own in ids]
-        return np.concatenate(self._logps(groups))
+        ids = self.encoder.prompt(text, str(row))
+        return PromptGroup(start, [ids[1:] if ids[:1] == start else ids])
 
-    @torch.no_grad()
     def _logps(self, groups: Sequence[PromptGroup]) -> list[Array]:
+        import torch
+
         sums: list[float] = []
-        for packed in streams(groups, SCORING_TOKENS):
-            stream = packed.to(self.model.device)
-            sums += stream.sum_by_response(self.model.logprobs(stream)).tolist()
+        with torch.no_grad():
+            for packed in streams(groups, SCORING_TOKENS):
+                stream = packed.to(self.model.device)
+                sums += stream.sum_by_response(self.model.logprobs(stream)).tolist()
         ends = response_offsets(groups)
         return [np.array(sums[a:b]) for a, b in pairwise(ends)]
 
@@ -86,8 +141,124 @@ class LocalPolicy:
         self, questions: Sequence[Sequence[str]], max_new_tokens: int, temperature: float, seed: int
     ) -> list[str]:
         """A sampled response per question."""
-        ids = [self.encoder.prompt(self.asked(turns), str(n)) for n, turns in enumerate(questions)]
-        seeds = [derive_seed(seed, "behaviour", place) for place in range(len(ids))]
+        prompts = [self.asked(turns) for turns in questions]
         settings = SamplingSettings(max_new_tokens, temperature)
+        found = self.respond(prompts, settings, answer_seeds(seed, len(prompts)))
+        return [one.text for one in found]
+
+    def respond(
+        self, prompts: Sequence[Prompt], settings: SamplingSettings, seeds: Sequence[int]
+    ) -> list[SampledAnswer]:
+        """A sampled response per prompt: a text is continued as it stands, messages go through the
+        template."""
+        ids = [self.encoder.prompt(prompt, str(n)) for n, prompt in enumerate(prompts)]
         rollout = BuiltinSampler(self.model).sample(ids, settings, seeds)
-        return [self.encoder.text(response) for response in rollout.responses]
+        return [
+            SampledAnswer(self.encoder.text(response), finished, list(response))
+            for response, finished in zip(rollout.responses, rollout.finished, strict=True)
+        ]
+
+    def distances(
+        self,
+        prompts: Sequence[Prompt],
+        responses: Sequence[Sequence[int]],
+        reference: LocalPolicy,
+        temperature: float,
+    ) -> Distances:
+        """Of responses to prompts, one each, from a reference (or from this policy itself). Raises
+        DataError where the two read other tokens."""
+        self._check_vocabulary(reference)
+        ids = [self.encoder.prompt(prompt, str(n)) for n, prompt in enumerate(prompts)]
+        groups = [PromptGroup(p, [list(r)]) for p, r in zip(ids, responses, strict=True)]
+        return distances(self.model, reference.model, groups, temperature)
+
+    @cached_property
+    def _vocabulary(self) -> dict[str, int]:
+        found: Any = self.model.tokenizer
+        return dict(found.get_vocab())
+
+    def _check_vocabulary(self, other: LocalPolicy) -> None:
+        if self is other:
+            return
+        if self._vocabulary != other._vocabulary:
+            mine, theirs = len(self._vocabulary), len(other._vocabulary)
+            raise DataError(
+                f"{self.reference} has another vocabulary than {other.reference} ({mine:,} and"
+                f" {theirs:,} tokens), so that their distributions cannot be compared",
+                "compare policies tuned from one model",
+            )
+
+
+class EndpointPolicy:
+    """A model behind an OpenAI-compatible endpoint: it answers, and tells no log-probabilities."""
+
+    def __init__(self, reference: str, kept: AnswerCache) -> None:
+        self.reference = reference
+        (endpoint,) = open_endpoints([reference])
+        self.asker = Asker(endpoint, kept)
+
+    def asked(self, turns: Sequence[str]) -> Prompt:
+        """Turns as messages."""
+        return as_chat(turns)
+
+    def choice_logps(
+        self, questions: Sequence[Sequence[str]], options: Sequence[Sequence[str]]
+    ) -> list[Array]:
+        """Raises DataError."""
+        raise self._text_only()
+
+    def text_logps(self, texts: Sequence[str]) -> Array:
+        """Raises DataError."""
+        raise self._text_only()
+
+    def _text_only(self) -> DataError:
+        return DataError(
+            f"{self.reference} is an endpoint: it gives text, and this needs the log-probabilities"
+            " of given answers",
+            "name the model's directory or Hub id",
+        )
+
+    def answers(
+        self, questions: Sequence[Sequence[str]], max_new_tokens: int, temperature: float, seed: int
+    ) -> list[str]:
+        """A sampled response per question."""
+        prompts = [self.asked(turns) for turns in questions]
+        settings = SamplingSettings(max_new_tokens, temperature)
+        found = self.respond(prompts, settings, answer_seeds(seed, len(prompts)))
+        return [one.text for one in found]
+
+    def respond(
+        self, prompts: Sequence[Prompt], settings: SamplingSettings, seeds: Sequence[int]
+    ) -> list[SampledAnswer]:
+        """A response per prompt, one call each; a text is sent as the user's message. Raises
+        EndpointError where one stays unanswered."""
+        found = self.asker.ask(
+            [
+                ChatQuestion(
+                    tuple((m["role"], m["content"]) for m in _messages(prompt)),
+                    settings.max_new_tokens,
+                    settings.temperature,
+                    seed % 2**31,
+                )
+                for prompt, seed in zip(prompts, seeds, strict=True)
+            ]
+        )
+        failed = [one.reason for one in found if isinstance(one, Unanswered)]
+        if failed:
+            raise EndpointError(
+                f"{len(failed)} of {len(found)} questions stayed unanswered: {failed[0]}",
+                "run it again: what was answered is kept",
+            )
+        return [
+            SampledAnswer(one.text, one.finished) for one in found if isinstance(one, Completion)
+        ]
+
+
+def _messages(prompt: Prompt) -> list[dict[str, str]]:
+    if isinstance(prompt, str):
+        return as_chat([prompt])
+    messages: Sequence[Any] = prompt["messages"] if isinstance(prompt, Mapping) else prompt
+    found = [{"role": m["role"], "content": m["content"]} for m in messages]
+    if not all(isinstance(m["content"], str) for m in found):
+        raise DataError("an endpoint is sent text messages alone", "leave tools and parts out")
+    return found

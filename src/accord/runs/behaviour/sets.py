@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -17,22 +17,10 @@ from accord.examine.behaviour.choices import Choice
 from accord.examine.behaviour.scored import Scored
 from accord.feedback.formats.reading import RowsRead, read_rows
 from accord.seeds import derive_seed, generator
-from accord.statistics.intervals import Array
 from accord.validation import suggest
 
-
-class Policy(Protocol):
-    """What a set asks of a policy (`answering.LocalPolicy`)."""
-
-    def choice_logps(
-        self, questions: Sequence[Sequence[str]], options: Sequence[Sequence[str]]
-    ) -> list[Array]: ...
-
-    def text_logps(self, texts: Sequence[str]) -> Array: ...
-
-    def answers(
-        self, questions: Sequence[Sequence[str]], max_new_tokens: int, temperature: float, seed: int
-    ) -> list[str]: ...
+if TYPE_CHECKING:
+    from accord.runs.behaviour.answering import Policy
 
 
 Row = dict[str, Any]

@@ -93,7 +93,7 @@ class BestOfN(Stage):
                 prompts=prompts[start : start + CHUNK],
                 seed=derive_seed(context.seed, "chunk", start),
             )
-            rows = part.rows(model, "pool", config.pool, distances=False)
+            rows = part.rows(model, "pool", config.pool, "nothing")
             log.append(row | {"prompt_id": row["prompt_id"] + start} for row in rows)
             context.checkpoint(min(start + CHUNK, len(prompts)), len(prompts), "sampling")
         proxy = np.array([np.mean(row["proxy"]) for row in log.rows]).reshape(len(prompts), -1)

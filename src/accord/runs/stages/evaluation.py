@@ -8,23 +8,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict, cast
 
-import torch
-
 from accord.errors import DataError
 from accord.examine.turning import gold_turned, proxy_gold_point
 from accord.feedback.records import Message, asked_fields
 from accord.files import read_jsonl, write_jsonl
-from accord.learning.losses import kl_k1
 from accord.models.causal_lm import CausalLM
 from accord.models.loading import freeze, load_causal_lm
 from accord.models.reward_model import RewardModel
+from accord.runs.distances import Distances, distances
 from accord.runs.reading import read_prompts
 from accord.sampling.builtin import BuiltinSampler
-from accord.sampling.rollout import Rollout, SamplingSettings
+from accord.sampling.rollout import SamplingSettings
 from accord.seeds import derive_seed
 from accord.text.encoding import Encoder, Prompt
 from accord.text.gold import GoldSentiment
-from accord.text.packing import streams
 
 if TYPE_CHECKING:
     from accord.runs.context import StageContext
@@ -52,8 +49,9 @@ def render(prompt: Prompt) -> str:
 
 class SampleRow(TypedDict):
     """One response and what was measured of it: gold (None without a gold reward), proxy by each
-    member of the reward model, log-probabilities under policy and reference and the exact KL (nats
-    per sequence); scores by the members of further reward models, by name."""
+    member of the reward model, log-probabilities under policy and reference, the exact KL and the
+    policy's exact entropy (nats per sequence); scores by the members of further reward models, by
+    name."""
 
     prompt_id: int
     prompt: str
@@ -65,6 +63,7 @@ class SampleRow(TypedDict):
     logp: float
     ref_logp: float
     kl_exact: float
+    entropy: NotRequired[float]
     selectors: NotRequired[dict[str, list[float]]]
 
 
@@ -105,21 +104,22 @@ class Examiner:
         policy: CausalLM,
         purpose: Purpose = "arm",
         samples_per_prompt: int = 1,
-        distances: bool = True,
+        against: Literal["reference", "itself", "nothing"] = "reference",
     ) -> list[SampleRow]:
         """Sample `policy` on all prompts and measure every response.
 
-        Without `distances` the policy is taken to be the reference itself: KL 0 and no extra
-        passes.
+        against "itself": the policy is the reference, its KL 0; "nothing": so too, and its entropy
+        is not measured, which saves a pass.
         """
         ids = [self.encoder.prompt(p, str(i)) for i, p in enumerate(self.prompts)]
         seeds = sequence_seeds(self.seed, purpose, len(ids) * samples_per_prompt)
         rollout = BuiltinSampler(policy).sample(ids, self.settings, seeds, samples_per_prompt)
-        if distances:
-            logp, ref, exact = self._distances(policy, rollout)
+        if against == "nothing":
+            logp_B = [float(values.sum()) for values in rollout.logprobs]
+            far = Distances(logp_B, logp_B, [0.0] * rollout.size, [])
         else:
-            logp = ref = [float(values.sum()) for values in rollout.logprobs]
-            exact = [0.0] * rollout.size
+            reference = policy if against == "itself" else self.reference
+            far = distances(policy, reference, rollout.groups(), self.settings.temperature)
         proxy = self.reward.score(rollout.groups(), MICRO_BATCH).t().tolist()
         more = {
             name: model.score(rollout.groups(), MICRO_BATCH).t().tolist()
@@ -136,12 +136,14 @@ class Examiner:
                 finished=rollout.finished[b],
                 gold=gold[b],
                 proxy=proxy[b],
-                logp=logp[b],
-                ref_logp=ref[b],
-                kl_exact=exact[b],
+                logp=far.logp_B[b],
+                ref_logp=far.ref_logp_B[b],
+                kl_exact=far.kl_B[b],
             )
             for b, p in enumerate(rollout.prompt_index)
         ]
+        for row, entropy in zip(rows, far.entropy_B, strict=False):
+            row["entropy"] = entropy
         if more:
             for b, row in enumerate(rows):
                 row["selectors"] = {name: scores[b] for name, scores in more.items()}
@@ -155,33 +157,6 @@ class Examiner:
             return [None] * len(responses)
         texts = [render(p) + r for p, r in zip(prompts, responses, strict=True)]
         return self.gold.score(texts).tolist()  # type: ignore[no-any-return]
-
-    @torch.no_grad()
-    def _distances(
-        self, policy: CausalLM, rollout: Rollout
-    ) -> tuple[list[float], list[float], list[float]]:
-        """Per response: log-probability under policy and reference, and exact KL at the sampled
-        positions."""
-        groups, t = rollout.groups(), self.settings.temperature
-        sums: list[list[float]] = [[], [], []]
-        # Whole distributions of both models are held at once, so large vocabularies get smaller
-        # batches.
-        for packed in streams(groups, max(256, 16_000_000 // policy.vocab_size)):
-            stream = packed.to(policy.device)
-            logp, ref, exact = (
-                torch.zeros(stream.targets_S.numel(), device=policy.device) for _ in range(3)
-            )
-            mine = policy.full_logprobs(stream, t)
-            model = self.reference or policy
-            with model.reference():
-                theirs = list(model.full_logprobs(stream, t))
-            for (part, p_SV), (_, q_SV) in zip(mine, theirs, strict=True):
-                target = stream.targets_S[part, None]
-                logp[part], ref[part] = p_SV.gather(1, target)[:, 0], q_SV.gather(1, target)[:, 0]
-                exact[part] = (p_SV.exp() * kl_k1(p_SV, q_SV)).sum(1).clamp_min(0)
-            for total, values in zip(sums, (logp, ref, exact), strict=True):
-                total += stream.sum_by_response(values).tolist()
-        return sums[0], sums[1], sums[2]
 
 
 def at_points(

@@ -110,7 +110,7 @@ class Examine(Stage):
 
         model = freeze(load_causal_lm(context.resolve(config.baseline), context.device))
         rows = Examiner.load(config.evaluate, context, model).rows(
-            model, "baseline", distances=False
+            model, "baseline", against="itself"
         )
         write_jsonl(context.folder / "baseline.jsonl", rows)
         return rows
