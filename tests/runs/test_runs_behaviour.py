@@ -109,6 +109,17 @@ def test_every_published_set_is_read() -> None:
     assert 0.4 < matching < 0.6
 
 
+def test_llmbar_is_asked_in_both_orders() -> None:
+    """Taking what is shown first is right half of the time; the longer output is right on .566 of
+    Natural and .119 of Neighbor."""
+    for name, longer in (("Natural", 0.566), ("Neighbor", 0.119)):
+        path = shared_data("llmbar") / f"{name}.json"
+        accuracy, first = sets.load("llmbar", path, 10**6, 0).measure(Rule("first"))
+        assert accuracy.control is not None
+        assert accuracy.control[1] == pytest.approx(longer, abs=0.03)
+        assert (accuracy.estimate().value, first.estimate().value) == (0.5, 1.0)
+
+
 # --- sets of one's own ----------------------------------------------------------------------------
 def written(folder: Path, *rows: object) -> Path:
     path = folder / "own.jsonl"

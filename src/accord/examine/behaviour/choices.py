@@ -97,6 +97,23 @@ def matching(first: Sequence[Choice], swapped: Sequence[Choice]) -> Scored:
     )
 
 
+def both_orders(
+    first: Sequence[Choice], turned: Sequence[Choice], control: tuple[str, float]
+) -> Scored:
+    """Share of right choices between two options, each shown first once; both orders of a question
+    are one cluster."""
+    both = [*first, *turned]
+    return Scored(
+        "accuracy",
+        "share",
+        "right choices, both orders of the options",
+        column([choice.chosen in choice.right for choice in both]),
+        [*range(len(first)), *range(len(turned))],
+        chance=_guess(both),
+        control=control,
+    )
+
+
 def first_shown(first: Sequence[Choice], swapped: Sequence[Choice]) -> Scored:
     """Share of answers that take what is shown first, both orders together: as often as guessing
     without a pull."""

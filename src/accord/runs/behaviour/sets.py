@@ -16,6 +16,7 @@ from accord.examine.behaviour import bias, choices, refusal
 from accord.examine.behaviour.choices import Choice
 from accord.examine.behaviour.scored import Scored
 from accord.feedback.formats.reading import RowsRead, read_rows
+from accord.runs.judges import QUESTION
 from accord.seeds import derive_seed, generator
 from accord.validation import suggest
 
@@ -301,6 +302,39 @@ def _yes_or_no(row: Row) -> Asked:
     return [row["question"]], YES_NO, frozenset({place})
 
 
+class LLMBar(QuestionSet):
+    """A JSON of LLMBar (Zeng et al. 2024): which of two outputs follows the instruction, asked of
+    the policy as a judge, in both orders. label: 1 or 2."""
+
+    needs = ("input", "output_1", "output_2", "label")
+
+    def measure(self, policy: Policy) -> list[Scored]:
+        first, turned = (
+            _options(policy, [_outputs(row, order) for row in self.rows])
+            for order in ((1, 2), (2, 1))
+        )
+        longer = [
+            len(row[f"output_{row['label']}"]) > len(row[f"output_{3 - int(row['label'])}"])
+            for row in self.rows
+        ]
+        chosen = choices.both_orders(first, turned, ("the longer output", float(np.mean(longer))))
+        return [chosen, choices.first_shown(first, turned)]
+
+    @staticmethod
+    def unusable(row: Row) -> str | None:
+        return None if str(row["label"]) in ("1", "2") else "its label is neither 1 nor 2"
+
+    def texts(self) -> list[str]:
+        return [row["input"] for row in self.rows]
+
+
+def _outputs(row: Row, order: tuple[int, int]) -> Asked:
+    shown = QUESTION.format(
+        prompt=row["input"], first=row[f"output_{order[0]}"], second=row[f"output_{order[1]}"]
+    )
+    return [shown], ("A", "B"), frozenset({order.index(int(row["label"]))})
+
+
 class MultipleChoice(QuestionSet):
     """JSONL of one's own: question, choices (a list), answer (place from 0, or a letter from A)."""
 
@@ -343,6 +377,7 @@ SETS: dict[str, type[QuestionSet]] = {
     "bbq": BBQ,
     "crows_pairs": CrowsPairs,
     "model_written": ModelWritten,
+    "llmbar": LLMBar,
     "multiple_choice": MultipleChoice,
 }
 
