@@ -418,6 +418,68 @@ def judge_compare(
 
 
 @main.group()
+def reward() -> None:
+    """Reward models: what they are worth, and what they pay for."""
+
+
+@reward.command("card")
+@click.argument("reward_name", metavar="[REWARD]", required=False)
+@click.option(
+    "--pairs",
+    type=click.Path(exists=True, path_type=Path),
+    help="Comparisons by people, in any known format.",
+)
+@click.option(
+    "--scores",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Instead of a model its scores: a table with chosen_score and rejected_score a row (a"
+    " number, or a list with one per member), and prompt, chosen, rejected where known.",
+)
+@click.option(
+    "--samples",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A policy's responses (prompt and response a row): how many are unlike the pairs'.",
+)
+@click.option(
+    "--best-of",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A table of many samples a prompt with prompt, score and gold a row: what choosing gains.",
+)
+@click.option("--sample", default=200, show_default=True, help="Pairs at most, drawn at random.")
+@click.option("--seed", default=0, show_default=True, help="Of the draw and of rewrites.")
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write JSON too.")
+@click.option("--dry-run", is_flag=True, help="Read the pairs and count; load no model.")
+@guarded
+def reward_card(
+    reward_name: str | None,
+    pairs: Path | None,
+    scores: Path | None,
+    samples: Path | None,
+    best_of: Path | None,
+    sample: int,
+    seed: int,
+    as_json: bool,
+    out: Path | None,
+    dry_run: bool,
+) -> None:
+    """Accuracy against what labels allow, calibration, padding, style, rewrites, outliers: of any
+    REWARD model, also one that accord did not train.
+
+    \b
+    accord reward card runs/quickstart-1/stages/03-reward/model --pairs pairs.jsonl
+    accord reward card my-classifier --pairs pairs.jsonl --out card.json
+    accord reward card my_rewards:polite --pairs pairs.jsonl
+    accord reward card --scores scores.csv
+    REWARD is accord's reward model, a directory or Hub id of AutoModelForSequenceClassification
+    with one logit, or a Python function module:function as reward functions are.
+    """
+    from accord.cli.reward import reward_card as show
+
+    show(reward_name, pairs, scores, samples, best_of, sample, seed, as_json, out, dry_run)
+
+
+@main.group()
 def models() -> None:
     """Import, merge, export and check models."""
 

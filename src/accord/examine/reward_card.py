@@ -40,9 +40,9 @@ class Calibration(BaseModel):
 
 class RewardCard(BaseModel):
     """On held-out strict pairs. accuracy: against the labels; gold_accuracy: against gold on the
-    same pairs;
-    longer_wins: what "the longer answer" would reach; temperature: at which all pairs' gaps are
-    log-odds; spread: standard deviation between ensemble members."""
+    same pairs; longer_wins: what "the longer answer" would reach, None where lengths are not known;
+    temperature: at which all pairs' gaps are log-odds; spread: standard deviation between ensemble
+    members."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -51,7 +51,7 @@ class RewardCard(BaseModel):
     members: list[float]
     gold_accuracy: Estimate | None
     label_gold_accuracy: Estimate | None
-    longer_wins: Estimate
+    longer_wins: Estimate | None
     temperature: Estimate
     before: Calibration
     after: Calibration
@@ -61,12 +61,13 @@ class RewardCard(BaseModel):
 def card(
     gap_EP: Array,
     prompt_P: Sequence[int],
-    longer_P: Array,
+    longer_P: Array | None,
     gold_gap_P: Array | None = None,
     temperature: float = 1.0,
 ) -> RewardCard:
     """gap_EP: score of the labelled better minus worse response per member; longer_P: +1 when the
-    better one is longer, -1 shorter, 0 equal; gold_gap_P: the same gap in gold reward."""
+    better one is longer, -1 shorter, 0 equal, None where nobody knows; gold_gap_P: the same gap in
+    gold reward."""
     gap_P = gap_EP.mean(0)
     prompts = list(prompt_P)
     gold_right = label_right = None
@@ -79,7 +80,7 @@ def card(
         members=[float(_half(np.sign(gap)).mean()) for gap in gap_EP],
         gold_accuracy=gold_right,
         label_gold_accuracy=label_right,
-        longer_wins=share_mean(_half(longer_P), prompts),
+        longer_wins=None if longer_P is None else share_mean(_half(longer_P), prompts),
         temperature=temperature_of(gap_P, prompts),
         before=calibration(gap_P, prompts, temperature),
         after=cross_fitted(gap_P, prompts),
