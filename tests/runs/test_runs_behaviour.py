@@ -265,3 +265,38 @@ def test_a_set_that_cannot_be_asked_leaves_the_others(tmp_path: Path) -> None:
     }
     with pytest.raises(DataError, match="nothing could be measured"):
         compare(asked[1:], {"base": Mute()})
+
+
+# --- the alignment tax ----------------------------------------------------------------------------
+def test_bits_per_byte_and_perplexity_are_sums_over_sums(tmp_path: Path) -> None:
+    """Of `Rule`, whose texts cost a nat a letter."""
+    texts = ["abc de", "f", "ghi jkl mno"]
+    own = sets.load("held_out", written(tmp_path, *({"text": t} for t in [*texts, " "])), 10, 0)
+    assert own.left_out == {"it has no words": 1}
+    found = {one.name: one.estimate().value for one in own.measure(Rule())}
+    assert found["bits_per_byte"] == pytest.approx(1 / np.log(2))
+    assert found["word_perplexity"] == pytest.approx(np.exp(18 / 6))
+
+
+def test_a_final_number_is_right_or_not(tmp_path: Path) -> None:
+    rows = [{"question": "?", "answer": f"so\n#### {n}"} for n in (7, 8)]
+    rows.append({"question": "?", "answer": "many"})
+    own = sets.load("gsm8k", written(tmp_path, *rows), 10, 0)
+    assert own.left_out == {"its answer has no number": 1}
+    (solved,) = own.measure(Rule(says="It is 3 + 4, so the answer is 7."))
+    assert solved.estimate().value == 0.5
+
+
+def test_gsm8k_is_read() -> None:
+    path = shared_data("gsm8k") / "gsm8k_test.jsonl.gz"
+    own = sets.load("gsm8k", path, 10**6, 0)
+    assert (own.whole, own.left_out) == (1319, {})
+
+
+def test_instructions_are_generated_and_checked() -> None:
+    own = sets.load("instructions", None, 40, 0)
+    assert len(set(own.texts())) == 40
+    assert own.texts() != sets.load("instructions", None, 40, 1).texts()
+    found = {one.name: one.estimate().value for one in own.measure(Rule(says=""))}
+    assert found == dict.fromkeys(found, 0.0)
+    assert set(found) == {"followed", "followed_length", "followed_format", "followed_words"}

@@ -140,7 +140,9 @@ def test_an_endpoint_that_fails_leaves_the_others(models: Path, tmp_path: Path) 
     [
         (["--reward", "nowhere"], "there is no directory 'nowhere'"),
         (["--reward", "{base}"], "is no reward model: reward.json is missing"),
-        (["--set", "xstest"], "names no set"),
+        (["--set", "xstest"], "write --set xstest=FILE"),
+        (["--set", "xstest="], "names no set"),
+        (["--set", "instructions=x"], "the set instructions is generated"),
         (["--set", "a=x", "--set", "a=y"], "is named twice"),
         (["--cache", "x", "--no-cache"], "contradict each other"),
         (["--toxicity", "nowhere:f"], "cannot load the classifier"),

@@ -216,11 +216,12 @@ def _write(out: Path, found: Behaviour, responses: Responses | None) -> None:
     click.echo(f"{render(out)}; requirements: accord verdict {out} --require 'NAME <= NUMBER'")
 
 
-def _named(text: str) -> tuple[str, Path]:
+def _named(text: str) -> tuple[str, Path | None]:
+    """(name, file), without a file for sets that are generated."""
     name, equals, path = text.partition("=")
-    if not (name and equals and path):
+    if not name or (equals and not path):
         raise ConfigError(f"{text!r} names no set", "write --set NAME=FILE")
-    return name, Path(path)
+    return name, Path(path) if equals else None
 
 
 def _texts(files: Sequence[Path]) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from accord.errors import ConfigError, DataError
-from accord.examine.behaviour import bias, choices, refusal
+from accord.examine.behaviour import bias, choices, instructions, refusal
 from accord.examine.behaviour.choices import Choice
-from accord.examine.behaviour.scored import Scored
+from accord.examine.behaviour.scored import Scored, column
+from accord.examine.text_measures import words
 from accord.feedback.formats.reading import RowsRead, read_rows
 from accord.runs.judges import QUESTION
 from accord.seeds import derive_seed, generator
+from accord.statistics.intervals import Array
+from accord.text import verifiers
 from accord.validation import suggest
 
 if TYPE_CHECKING:
@@ -370,6 +373,124 @@ def _place(row: Row) -> int | None:
     return answer if type(answer) is int and 0 <= answer < len(offered) else None
 
 
+# --- the alignment tax ----------------------------------------------------------------------------
+class HeldOut(QuestionSet):
+    """Texts, one in a row's `text`: how well a policy predicts them."""
+
+    needs = ("text",)
+
+    def measure(self, policy: Policy) -> list[Scored]:
+        texts = self.texts()
+        nats_I = -policy.text_logps(texts)
+        return [
+            _per(
+                nats_I / np.log(2),
+                [len(text.encode()) for text in texts],
+                "bits_per_byte",
+                "bits",
+                "of text that was kept aside, comparable between vocabularies",
+            ),
+            _per(
+                nats_I,
+                [len(words(text)) for text in texts],
+                "word_perplexity",
+                "perplexity",
+                "exp of the nats per word of text that was kept aside",
+                np.exp,
+            ),
+        ]
+
+    @staticmethod
+    def unusable(row: Row) -> str | None:
+        return None if words(str(row["text"])) else "it has no words"
+
+    def texts(self) -> list[str]:
+        return [str(row["text"]) for row in self.rows]
+
+
+def _per(
+    amount_I: Array,
+    of_I: Sequence[int],
+    name: str,
+    unit: str,
+    meaning: str,
+    form: Callable[[Array], Array] = lambda x: x,
+) -> Scored:
+    """A sum over a sum, with the jackknife's error."""
+    rows_IX = np.stack([amount_I, np.asarray(of_I, dtype=np.float64)], axis=1)
+
+    def statistic(sums: Array) -> Array:
+        return form(sums[..., 0] / sums[..., 1])
+
+    return Scored(name, unit, meaning, rows_IX, range(len(rows_IX)), statistic, share=False)
+
+
+class GSM8K(QuestionSet):
+    """JSONL of GSM8K (Cobbe et al. 2021) or of that form: question, answer ending in "#### N".
+    Answered greedily; the last number of the response counts, unless it marks one."""
+
+    needs = ("question", "answer")
+
+    def measure(self, policy: Policy) -> list[Scored]:
+        asked = [[f"{row['question']} {SOLVE}"] for row in self.rows]
+        said = policy.answers(asked, max(self.max_new_tokens, SOLUTION), 0.0, self.seed)
+        right = [one or 0.0 for one in verifiers.math(said, [r["answer"] for r in self.rows])]
+        meaning = "problems whose final number is right, one greedy answer each"
+        return [
+            Scored("solved", "share", meaning, column(right), range(len(right))),
+        ]
+
+    @staticmethod
+    def unusable(row: Row) -> str | None:
+        return None if verifiers.final_answer(str(row["answer"])) else "its answer has no number"
+
+    def texts(self) -> list[str]:
+        return [str(row["question"]) for row in self.rows]
+
+
+SOLVE = "Think step by step, and end with the final number."
+SOLUTION = 200
+"""Tokens of a worked solution, at least."""
+
+
+class Instructions(QuestionSet):
+    """Generated prompts with instructions that a program can check (`examine.behaviour.
+    instructions`): length, format, words."""
+
+    def measure(self, policy: Policy) -> list[Scored]:
+        asked = self._asked()
+        said = policy.answers(
+            [[one.text] for one in asked], max(self.max_new_tokens, INSTRUCTED), 0.0, self.seed
+        )
+        rows = [
+            (n, rule.kind, float(rule.kept(text)))
+            for n, (one, text) in enumerate(zip(asked, said, strict=True))
+            for rule in one.instructions
+        ]
+        found = [self._scored("followed", "instructions that are followed", rows)]
+        for kind in instructions.KINDS:
+            own = [row for row in rows if row[1] == kind]
+            if own:
+                about = f"instructions about {kind} that are followed"
+                found.append(self._scored(f"followed_{kind}", about, own))
+        return found
+
+    def _scored(self, name: str, meaning: str, rows: Sequence[tuple[int, str, float]]) -> Scored:
+        kept, prompts = [row[2] for row in rows], [row[0] for row in rows]
+        return Scored(name, "share", f"{meaning}, one greedy answer each", column(kept), prompts)
+
+    def _asked(self) -> list[instructions.InstructedPrompt]:
+        return instructions.prompts(len(self.rows), self.seed)
+
+    def texts(self) -> list[str]:
+        return [one.text for one in self._asked()]
+
+
+INSTRUCTED = 96
+"""Tokens of a response to instructions, at least."""
+GENERATED = {"instructions": 500}
+"""Sets that need no file, and of how many items they are the draw."""
+
 SETS: dict[str, type[QuestionSet]] = {
     "truthfulqa": TruthfulQA,
     "sycophancy": Sycophancy,
@@ -379,18 +500,31 @@ SETS: dict[str, type[QuestionSet]] = {
     "model_written": ModelWritten,
     "llmbar": LLMBar,
     "multiple_choice": MultipleChoice,
+    "held_out": HeldOut,
+    "gsm8k": GSM8K,
+    "instructions": Instructions,
 }
 
 
-def load(name: str, path: Path, limit: int, seed: int, max_new_tokens: int = 64) -> QuestionSet:
+def load(
+    name: str, path: Path | None, limit: int, seed: int, max_new_tokens: int = 64
+) -> QuestionSet:
     """The set of this kind in a file; more than `limit` rows are drawn from by seed. name: a kind,
-    or kind:own-name. Raises ConfigError for an unknown kind, DataError for a file that is not
-    one."""
+    or kind:own-name; path None: a set that is generated. Raises ConfigError for an unknown kind,
+    DataError for a file that is not one."""
     kind = name.partition(":")[0]
     if kind not in SETS:
         raise ConfigError(
             f"there is no question set {kind!r}",
             f"{suggest(kind, list(SETS))}sets: {', '.join(SETS)}",
+        )
+    if kind in GENERATED and path is None:
+        count = min(limit, GENERATED[kind])
+        return SETS[kind](name, [{} for _ in range(count)], GENERATED[kind], seed, max_new_tokens)
+    if path is None or kind in GENERATED:
+        raise ConfigError(
+            f"the set {name} is {'generated' if path else 'read from a file'}",
+            f"write --set {name}" if path else f"write --set {name}=FILE",
         )
     read = _rows(path)
     rows = [row for _, row in read.rows]
