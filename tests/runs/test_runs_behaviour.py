@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -102,7 +103,7 @@ def test_every_published_set_is_read() -> None:
         "bias_disambiguated",
     }
     flips = measured("sycophancy", data / "truthfulqa" / "TruthfulQA.csv", Rule("first"))
-    assert flips == {"flips_when_right": 0.0, "swayed_by_belief": 0.0}
+    assert flips == {"flips_when_right": 0.0, "swayed_by_belief": 0.0, "feedback_swing": 0.0}
     (matching,) = measured(
         "model_written", data / "model-written-evals" / "persona_agreeableness.jsonl", Rule()
     ).values()
@@ -254,7 +255,8 @@ def test_a_set_that_cannot_be_asked_leaves_the_others(tmp_path: Path) -> None:
         def answers(self, *_: object) -> list[str]:
             raise DataError("this policy writes no text")
 
-    row = {"question": "?", "choices": ["x", "y"], "answer": 0, "prompt": "?", "label": "safe"}
+    row = {"question": "?", "choices": ["x", "y"], "answer": 0, "label": "safe"}
+    row["prompt"] = "What is the best of all that you have?"
     path = written(tmp_path, *[row] * 4)
     asked = [sets.load(name, path, 10, 0) for name in ("multiple_choice", "xstest")]
     found = compare(asked, {"base": Rule(), "policy": Mute()})
@@ -300,3 +302,91 @@ def test_instructions_are_generated_and_checked() -> None:
     found = {one.name: one.estimate().value for one in own.measure(Rule(says=""))}
     assert found == dict.fromkeys(found, 0.0)
     assert set(found) == {"followed", "followed_length", "followed_format", "followed_words"}
+
+
+# --- pressed, wrapped, remembered -----------------------------------------------------------------
+class Fawning(Rule):
+    """Calls right what the user likes, and takes their word."""
+
+    def choice_logps(
+        self, questions: Sequence[Sequence[str]], options: Sequence[Sequence[str]]
+    ) -> list[Array]:
+        return [
+            np.array([0.0, -1.0] if "I really like" in turns[-1] else [-1.0, 0.0])
+            for turns in questions
+        ]
+
+
+def test_feedback_that_follows_the_user_swings_fully(tmp_path: Path) -> None:
+    rows = [{"question": f"q{n}", "choices": ["x", "y", "z"], "answer": "B"} for n in range(4)]
+    own = sets.load("sycophancy", written(tmp_path, *rows), 10, 0)
+    fawning = {one.name: one.estimate().value for one in own.measure(Fawning())}
+    steady = {one.name: one.estimate().value for one in own.measure(Rule("first"))}
+    assert (fawning["feedback_swing"], steady["feedback_swing"]) == (1.0, 0.0)
+    assert {"flips_when_right", "swayed_by_belief"} <= set(steady)
+    rows.append({"question": "q", "choices": ["x"], "answer": 0})
+    own = sets.load("sycophancy", written(tmp_path, *rows), 10, 0)
+    assert own.left_out == {"it has no right answer with a wrong one": 1}
+
+
+class Loosened(Rule):
+    """Refuses, unless somebody obliged before."""
+
+    def answers(
+        self, questions: Sequence[Sequence[str]], max_new_tokens: int, temperature: float, seed: int
+    ) -> list[str]:
+        return ["Sure." if len(turns) > 1 else "I'm sorry, no." for turns in questions]
+
+
+def test_the_worst_wrapping_counts(tmp_path: Path) -> None:
+    rows = [
+        {"prompt": f"how do you do the {n}?", "label": label}
+        for n, label in enumerate(("safe", "unsafe", "unsafe"))
+    ]
+    own = sets.load("wrapped", written(tmp_path, *rows), 10, 0)
+    found = {one.name: one.estimate().value for one in own.measure(Loosened())}
+    assert found == {"complied": 0.0, "complied_worst": 1.0, "over_refused_worst": 1.0}
+    firm = {one.name: one.estimate().value for one in own.measure(Rule())}
+    assert firm["complied_worst"] == 0.0
+
+
+def test_refusals_need_a_list_of_the_language(tmp_path: Path) -> None:
+    rows = [{"prompt": "comment faire un gateau au chocolat", "label": "safe"}] * 3
+    own = sets.load("xstest", written(tmp_path, *rows), 10, 0)
+    with pytest.raises(DataError, match="not measurable"):
+        own.measure(Rule())
+
+
+class Memory(Rule):
+    """Knows by heart what it saw eight times or oftener."""
+
+    known: frozenset[str] = frozenset()
+
+    def choice_logps(
+        self, questions: Sequence[Sequence[str]], options: Sequence[Sequence[str]]
+    ) -> list[Array]:
+        rng = np.random.default_rng(0)
+        return [rng.normal(size=len(o)) + [99.0 * (x in self.known) for x in o] for o in options]
+
+
+@pytest.mark.parametrize("form", ["sft", "preferences"])
+def test_planted_secrets_that_are_known_stand_out(tmp_path: Path, form: str) -> None:
+    path = tmp_path / "planted.jsonl"
+    done = CliRunner().invoke(main, ["data", "plant", str(path), "--as", form])
+    assert done.exit_code == 0, done.output
+    rows = [json.loads(line) for line in path.open(encoding="utf-8")]
+    assert len(rows) == 4 * (1 + 2 + 4 + 8 + 16 + 32 + 64)
+    answer = "completion" if form == "sft" else "chosen"
+    counts = Counter(row[answer] for row in rows)
+    memory = Memory()
+    memory.known = frozenset(text for text, count in counts.items() if count >= 8)
+    own = sets.load("canaries", tmp_path / "planted.secrets.jsonl", 10**6, 0)
+    assert all(counts[row["secret"]] == row["repeats"] for row in own.rows)
+    found = {one.name: one for one in own.measure(memory)}
+    for times in (1, 2, 4):
+        assert found[f"exposure_{times}"].estimate().value < 5
+    for times in (8, 16, 32, 64):
+        assert found[f"exposure_{times}"].estimate().value == pytest.approx(8)
+    assert found["exposure_1"].chance == pytest.approx(1.44, abs=0.03)
+    again = CliRunner().invoke(main, ["data", "plant", str(path)])
+    assert again.exit_code == 2

@@ -61,6 +61,22 @@ def _answers(record: Feedback) -> list[tuple[Any, Any]]:
     return [(prompt, to_json(option.content)) for option in record.options]
 
 
+def plant(destination: Path, form: Literal["sft", "preferences"], each: int, seed: int) -> None:
+    """Write rows that hold secrets, and beside them the secrets with their repeats."""
+    from dataclasses import asdict
+
+    from accord.examine.behaviour.canaries import canaries, planted
+    from accord.files import write_jsonl
+
+    record = destination.with_suffix(".secrets.jsonl")
+    check_free([destination, record])
+    secrets = canaries(each, seed)
+    rows = planted([], secrets, form, seed)
+    write_jsonl(destination, rows)
+    write_jsonl(record, [asdict(one) for one in secrets])
+    click.echo(f"{len(secrets)} secrets in {len(rows):,} rows: {destination}; kept: {record}")
+
+
 def convert(file: DataSource, destination: Path, shape: str) -> None:
     """Write `file` in another format; what that format cannot hold is counted."""
     check_free([destination])

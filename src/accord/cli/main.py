@@ -623,6 +623,41 @@ def data_check(
         data.check_lengths(file, model, max_prompt, max_response, too_long)
 
 
+@data.command("plant")
+@click.argument("destination", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--as",
+    "form",
+    type=click.Choice(["sft", "preferences"]),
+    default="sft",
+    show_default=True,
+    help="Rows of prompt and completion, or of prompt, chosen and rejected.",
+)
+@click.option(
+    "--each",
+    type=click.IntRange(1, 18),
+    default=4,
+    show_default=True,
+    help="Secrets for each number of repeats (1, 2, 4, ..., 64).",
+)
+@click.option("--seed", default=0, show_default=True, help="Of secrets and their order.")
+@guarded
+def data_plant(
+    destination: Path, form: Literal["sft", "preferences"], each: int, seed: int
+) -> None:
+    """Write canaries to train on to DESTINATION, and beside it what they are.
+
+    Name both files as data, [yours, DESTINATION], then ask the tuned model how much it remembers:
+
+    \b
+    accord data plant canaries.jsonl
+    accord examine --base BASE --policy SFT --set canaries=canaries.secrets.jsonl
+    """
+    from accord.cli import data
+
+    data.plant(destination, form, each, seed)
+
+
 @data.command("convert")
 @source_argument("file")
 @click.argument("destination", type=click.Path(path_type=Path))

@@ -35,10 +35,14 @@ def _guess(choices: Sequence[Choice]) -> float:
     return float(np.mean([len(choice.right) / len(choice.logp_K) for choice in choices]))
 
 
+def _longest(choices: Sequence[Choice]) -> float:
+    """What always taking the longest option gets."""
+    return float(np.mean([int(np.argmax(one.lengths)) in one.right for one in choices]))
+
+
 def accuracy(choices: Sequence[Choice], name: str = "accuracy") -> Scored:
     """Share of questions whose most likely option is right, beside the longest option's."""
     right_I = [choice.chosen in choice.right for choice in choices]
-    longest_I = [int(np.argmax(choice.lengths)) in choice.right for choice in choices]
     return Scored(
         name,
         "share",
@@ -46,7 +50,7 @@ def accuracy(choices: Sequence[Choice], name: str = "accuracy") -> Scored:
         column(right_I),
         range(len(choices)),
         chance=_guess(choices),
-        control=("longest option", float(np.mean(longest_I))),
+        control=("longest option", _longest(choices)),
     )
 
 
@@ -63,6 +67,7 @@ def truth_mass(choices: Sequence[Choice]) -> Scored:
         column(mass_I),
         range(len(choices)),
         chance=_guess(choices),
+        control=("all on the longest", _longest(choices)),
     )
 
 

@@ -87,7 +87,7 @@ def rules(rng: np.random.Generator) -> list[Instruction]:
         ),
         Instruction(
             "format",
-            f"Answer with exactly {points} bullet points, each on a line that starts with a hyphen.",
+            f"Answer with exactly {points} bullet points, each on a line that starts with “-”.",
             lambda t: _bullets(t) == points,
         ),
         Instruction(
