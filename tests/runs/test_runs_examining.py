@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from accord.cli.main import main
 from accord.errors import DataError, RunError
+from accord.runs.behaviour import overlaps
 from accord.runs.behaviour.answering import LocalPolicy, SampledAnswer
 from accord.runs.behaviour.remembering import Cache, Kept, RememberedPolicy
 from accord.runs.behaviour.responses import ArmResponses, Responses, read_file
@@ -284,3 +285,21 @@ def test_entropy_and_kl_are_those_of_whole_distributions() -> None:
             assert alone.entropy_B[b] == pytest.approx(entropy, abs=1e-4)
     assert alone.kl_B == [0.0, 0.0]
     assert alone.ref_logp_B == alone.logp_B
+
+
+# --- what was trained on --------------------------------------------------------------------------
+def test_prompts_that_were_trained_on_are_counted(tmp_path: Path) -> None:
+    long = " ".join(f"w{n}" for n in range(20))
+    prompts = [
+        "Who wrote Faust?",
+        [{"role": "user", "content": "Hello"}, {"role": "user", "content": long}],
+        {"messages": [{"role": "user", "content": "Something nobody trained on at all"}]},
+    ]
+    rows = [{"prompt": [{"role": "user", "content": "who wrote FAUST"}]}, {"text": f"x {long} y"}]
+    path = tmp_path / "trained.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows) + "[1]\n", encoding="utf-8")
+    told: list[str] = []
+    trained = list(overlaps.texts_of(str(path), told.append))
+    assert overlaps.seen([overlaps.last_said(p) for p in prompts], trained) == (1, 2)
+    assert len(told) == 1
+    assert "1 rows not looked at" in told[0]

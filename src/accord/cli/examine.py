@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -225,27 +225,10 @@ def _named(text: str) -> tuple[str, Path | None]:
 
 
 def _texts(files: Sequence[Path]) -> Iterator[str]:
-    """Every text in files of rows, however deep it lies, and every line of other text files."""
-    from accord.feedback.formats.reading import SUFFIXES, read_rows
+    from accord.runs.behaviour.overlaps import texts_of
 
     for path in files:
-        if not path.name.lower().removesuffix(".gz").endswith(SUFFIXES):
-            with path.open(encoding="utf-8") as lines:
-                yield from lines
-            continue
-        read = read_rows(str(path))
-        for reason, count in read.dropped.items():
-            click.echo(f"{path}: {count:,} rows not looked at: {reason}", err=True)
-        yield from _strings([row for _, row in read.rows])
-
-
-def _strings(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict | list):
-        inside: Iterable[object] = value.values() if isinstance(value, dict) else value
-        for part in inside:
-            yield from _strings(part)
+        yield from texts_of(path, lambda line: click.echo(line, err=True))
 
 
 def _left_out(one: QuestionSet) -> str:

@@ -107,6 +107,13 @@ def _print(
     click.echo(f": {safe_text(verdict.reason)}")
     if verdict.stopped_by_guard:
         click.echo(f"stopped by a guard: {safe_text(verdict.stopped_by_guard)}")
+    if evidence.contamination is not None and any(evidence.contamination):
+        exact, overlapping = evidence.contamination
+        click.secho(
+            f"of {evidence.prompts:,} prompts {exact:,} were trained on word by word,"
+            f" {overlapping:,} share a run of 13 words with what was: all numbers say less",
+            fg="yellow",
+        )
     for arm, measured in zip(verdict.arms, evidence.arms, strict=True):
         click.echo(f"\n{safe_text(arm.arm)} ({measured.method}): {arm.outcome}")
         rows = [("yes" if rule.fired else "no", rule.name, rule.statement) for rule in arm.rules]

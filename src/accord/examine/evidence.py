@@ -142,7 +142,9 @@ class AgreementRow(_EvidenceModel):
 
 class Evidence(_EvidenceModel):
     """Everything the verdict rests on and the report shows. Without arms there are no measures of a
-    baseline. behaviour: what policies say and choose (`accord examine`)."""
+    baseline. behaviour: what policies say and choose (`accord examine`); contamination: prompts
+    that were trained on word by word, and that share a run of 13 words with what was, None where
+    nobody said what was trained on."""
 
     baseline_name: str
     baseline_gold: Estimate | None
@@ -159,6 +161,7 @@ class Evidence(_EvidenceModel):
     agreement: AgreementRow | None
     notes: list[str]
     behaviour: Behaviour | None = None
+    contamination: tuple[int, int] | None = None
 
 
 def of_behaviour(behaviour: Behaviour) -> Evidence:
@@ -199,6 +202,7 @@ def measure(
     annotators: Sequence[AnnotatorEvidence] = (),
     agreement: AgreementRow | None = None,
     notes: Sequence[str] = (),
+    contamination: tuple[int, int] | None = None,
 ) -> Evidence:
     """Measure every arm against the baseline on the same prompts (one sample per prompt each)."""
     baseline = columns(baseline_rows)
@@ -228,6 +232,7 @@ def measure(
         annotators=list(annotators),
         agreement=agreement,
         notes=list(notes),
+        contamination=contamination,
     )
 
 

@@ -10,7 +10,14 @@ from pydantic import Field
 
 from accord.files import read_jsonl, write_json, write_jsonl
 from accord.runs.context import StageContext
-from accord.runs.inputs import CardName, EstimatesName, PointsName, PolicyName, SamplesName
+from accord.runs.inputs import (
+    CardName,
+    EstimatesName,
+    Judgements,
+    PointsName,
+    PolicyName,
+    SamplesName,
+)
 from accord.runs.known import known_model
 from accord.runs.plan import Plan
 from accord.runs.stage import Stage, StageConfig, StageResult, Value
@@ -36,6 +43,11 @@ class ExamineConfig(StageConfig):
     at_kl: list[float] = Field(
         default_factory=list,
         description="Also give every arm's gold gain at these distances, nats per sequence.",
+    )
+    trained_on: Judgements | None = Field(
+        None,
+        description="What the arms were trained on: prompts of the evaluation found in it are"
+        " counted.",
     )
     evaluate: EvaluationConfig = Field(description="Prompts, reward and gold.")
 
@@ -85,6 +97,7 @@ class Examine(Stage):
             reward_card=_card(config, context),
             annotators=annotators,
             agreement=agreement,
+            contamination=_contamination(config, context),
         )
         verdict = decide(evidence, _guard(config, context))
         write_json(context.folder / "evidence.json", evidence.model_dump(mode="json"))
@@ -114,6 +127,26 @@ class Examine(Stage):
         )
         write_jsonl(context.folder / "baseline.jsonl", rows)
         return rows
+
+
+def _contamination(config: ExamineConfig, context: StageContext) -> tuple[int, int] | None:
+    """Prompts of the evaluation that were trained on; said before anything else."""
+    if config.trained_on is None:
+        return None
+    from accord.runs.behaviour.overlaps import last_said, seen, texts_of
+    from accord.runs.reading import read_prompts
+
+    prompts = read_prompts(config.evaluate.prompts, context, config.evaluate.count)
+    found = seen(
+        [last_said(prompt) for prompt in prompts],
+        texts_of(context.data(config.trained_on), context.say),
+    )
+    if any(found):
+        context.say(
+            f"of {len(prompts):,} prompts {found[0]:,} were trained on word by word,"
+            f" {found[1]:,} share a run of 13 words with what was"
+        )
+    return found
 
 
 def _numbers(name: str, point: PolicyPoint) -> dict[str, float]:
