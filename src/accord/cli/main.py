@@ -112,6 +112,24 @@ def report(run_dir: Path) -> None:
 @click.option(
     "--junit", type=click.Path(dir_okay=False, path_type=Path), help="Write a JUnit report too."
 )
+@click.option(
+    "--ask",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Write N comparisons per arm for people to judge, chosen so that the verdict can rest on"
+    " them.",
+)
+@click.option(
+    "--to",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where --ask writes (default: RUN/ask.jsonl).",
+)
+@click.option(
+    "--answers",
+    type=click.Path(exists=True, path_type=Path),
+    help="What people said of them: the verdict is made again.",
+)
+@click.option("--seed", default=0, show_default=True, help="Of --ask, and the same for --answers.")
 @guarded
 def verdict(
     run_dir: Path,
@@ -120,16 +138,28 @@ def verdict(
     measures: bool,
     as_json: bool,
     junit: Path | None,
+    ask: int | None,
+    to: Path | None,
+    answers: Path | None,
+    seed: int,
 ) -> None:
     """Whether RUN worked or was gamed, by the rules on its evidence, which are applied anew.
 
     \b
     accord verdict runs/quickstart-1 --require 'ppo.win_rate >= 0.6' --require 'ppo.kl <= 10'
+    accord verdict runs/quickstart-1 --ask 60                     # ask.jsonl, for people
+    accord studio import PROJECT runs/quickstart-1/ask.jsonl
+    accord verdict runs/quickstart-1 --answers answers.jsonl      # the verdict by what they said
     Exit codes: 0 fine, 3 an outcome of --fail-on or a requirement not met, 2 usage.
     """
+    if ask is not None:
+        from accord.cli.asked import ask_people
+
+        ask_people(run_dir, ask, to or run_dir / "ask.jsonl", answers, seed)
+        return
     from accord.cli.verdict import show
 
-    show(run_dir, fail_on, require, as_json, junit, measures)
+    show(run_dir, fail_on, require, as_json, junit, measures, answers, seed)
 
 
 @main.command()

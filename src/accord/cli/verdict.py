@@ -16,6 +16,7 @@ from accord.errors import GUARD_EXIT, ConfigError
 from accord.files import write_text
 
 if TYPE_CHECKING:
+    from accord.examine.asked import PeopleWins
     from accord.examine.evidence import Evidence
     from accord.examine.measures import Checked, Measure
     from accord.examine.verdict import Verdict
@@ -31,6 +32,8 @@ def show(
     as_json: bool,
     junit: Path | None,
     list_measures: bool,
+    answers: Path | None = None,
+    seed: int = 0,
 ) -> None:
     """Print the verdict; leaves with exit code 3 where it is one of `fail_on` or a requirement is
     not met."""
@@ -43,13 +46,22 @@ def show(
     evidence, guard = read_evidence(run_dir)
     found = measures(evidence)
     verdict, results = decide(evidence, guard), requirements_met(asked, found)
+    wins: Mapping[str, PeopleWins] = {}
+    if answers is not None:
+        from accord.cli.asked import answered
+
+        verdict, wins = answered(run_dir, verdict, evidence, answers, seed, as_json)
     failed = verdict.outcome in refused or not all(one.met for one in results)
     if junit is not None:
         write_text(junit, junit_xml(verdict, refused, results))
     if as_json:
-        click.echo(json.dumps(as_data(verdict, results, found, failed), indent=1))
+        people = {name: one.model_dump(mode="json") for name, one in wins.items()}
+        said = as_data(verdict, results, found, failed) | ({"people": people} if people else {})
+        click.echo(json.dumps(said, indent=1))
     else:
         _print(evidence, verdict, results, found if list_measures else {})
+        for one in wins.values():
+            print_people(one)
     sys.exit(GUARD_EXIT if failed else 0)
 
 
@@ -132,6 +144,22 @@ def _print(
             [_row(one) for one in listed.values()],
             right=("value", "n"),
         )
+
+
+def print_people(wins: PeopleWins) -> None:
+    """What people said of an arm, and how far the stand-ins are from it."""
+    click.echo(
+        f"\n{safe_text(wins.arm)}: {wins.answered:,} of {wins.asked:,} asked prompts answered, of"
+        f" {wins.prompts:,}; people take it on {wins.win_rate.percent}"
+    )
+    if wins.more is not None:
+        click.echo(f"about {wins.more:,} more answers would settle it, if the rate stays")
+    rows = [
+        (one.name, one.win_rate.percent, one.agrees.percent, str(one.bias))
+        for one in wins.stand_ins
+    ]
+    print_table(("stand-in", "it says", "agrees with people", "says more by"), rows, right=())
+    click.echo(f"its guesses count {wins.weight:.0%}, corrected by what people said")
 
 
 def _row(one: Measure) -> tuple[str, ...]:
