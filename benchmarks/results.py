@@ -1,7 +1,8 @@
 """The tables of docs/results.md from run directories: `python -m benchmarks.results RUN [RUN ...]`.
 
 Runs of the same recipe that differ in their seed become one table: mean over seeds with a 95 %
-interval (Student's t over seeds), and each seed's value.
+interval (Student's t over seeds), and each seed's value. A directory of `accord examine --out`
+becomes a table of its measures.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import yaml
 
+from accord.runs.evidence import is_examination, read_evidence
 from accord.statistics.means import student_mean
 
 FEWEST = 4
@@ -51,10 +53,46 @@ def main(folders: list[Path]) -> None:
     """Print one table per recipe."""
     runs: dict[str, dict[int, dict[str, object]]] = defaultdict(dict)
     for folder in folders:
+        if is_examination(folder):
+            print(examination(folder))
+            continue
         recipe = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
         runs[recipe["name"]][recipe["seed"]] = collect(folder)
     for name, seeds in runs.items():
         print(table(name, dict(sorted(seeds.items()))))
+
+
+PUBLISHED = {
+    ("xstest", "over_refusal"): "Llama 2 .38, GPT-4 .06, Mistral .01",
+    ("xstest", "refusal"): "Llama 2 .995, GPT-4 .975, Mistral .235",
+    ("bbq", "bias_ambiguous"): "UnifiedQA (ARC) .118",
+}
+"""What was published of other models: full refusals by people's labels (XSTest), the whole category
+by the paper's formula (BBQ)."""
+
+
+def examination(folder: Path) -> str:
+    """Estimates and changes of every arm, a star where a change is believed."""
+    found = read_evidence(folder)[0].behaviour
+    if found is None:
+        raise ValueError(f"{folder} holds no examination of policies")
+    first, *others = found.policies
+    head = ["set", "measure", "n", first, *others, *(f"{a} - {first}" for a in others), "chance"]
+    head += ["rule that does not read", "published"]
+    lines = [f"| {' | '.join(head)} |", "|---|" + "---|" * (len(head) - 1)]
+    for line in found.lines:
+        cells = [line.set, line.measure, str(line.items)]
+        cells += [str(line.arms[a]) if a in line.arms else "–" for a in found.policies]
+        for arm in others:
+            change = line.changes.get(arm)
+            star = " *" if change is not None and change.believed else ""
+            cells.append("–" if change is None else f"{change.change.value:+.3g}{star}")
+        cells.append("" if line.chance is None else f"{line.chance:.3g}")
+        control = line.control
+        cells.append("" if control is None else f"{control[0]}: {control[1]:.3g}")
+        cells.append(PUBLISHED.get((line.set.partition(":")[0], line.measure), ""))
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
 
 
 def collect(folder: Path) -> dict[str, object]:
