@@ -175,6 +175,24 @@ def test_runs_without_samples(run: Path, tmp_path: Path) -> None:
         asked_arms(other)
 
 
+def picky(prompt: str, first: str, second: str) -> str | None:
+    """No verdict on a tenth of the prompts."""
+    return None if prompt.endswith("7") else "first" if first > second else "second"
+
+
+def test_a_judge_is_a_stand_in(run: Path, tmp_path: Path) -> None:
+    to, judge = tmp_path / "ask.jsonl", f"--judge={__name__}:picky"
+    found = verdict(run, "--ask", 50, "--to", to, judge)
+    assert f"the judge {__name__}:picky" in found.output, found.output
+    answers = answer(to, tmp_path / "answers.jsonl", 0.9)
+    said = json.loads(verdict(run, "--answers", answers, judge, "--json").stdout)
+    assert said["outcome"] == "worked"
+    errors = {one["name"]: one for one in said["people"]["ppo"]["stand_ins"]}
+    judged = errors[f"the judge {__name__}:picky"]
+    assert judged["win_rate"]["n"] == PROMPTS - 16
+    assert 0.4 < judged["win_rate"]["value"] < 0.6
+
+
 # --- the draw -------------------------------------------------------------------------------------
 def test_chances_are_those_of_the_draw() -> None:
     size = np.array([0.5, 1.0, 1.5, 9.0, 0.5, 0.5, 0.5, 0.5])

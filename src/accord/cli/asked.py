@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,11 +16,20 @@ if TYPE_CHECKING:
     from accord.examine.evidence import Evidence
     from accord.examine.verdict import Verdict
     from accord.feedback.records import Feedback
+    from accord.runs.judges import AskedJudge
 
 RATES = (0.55, 0.6, 0.65, 0.7, 0.8)
 
 
-def ask_people(run_dir: Path, count: int, to: Path, answers: Path | None, seed: int) -> None:
+def ask_people(
+    run_dir: Path,
+    count: int,
+    to: Path,
+    answers: Path | None,
+    seed: int,
+    judges: Sequence[str],
+    asking: dict[str, Any],
+) -> None:
     """Write comparisons for people, and say how many would settle what."""
     from accord.examine.asked import guess_of, judgements_for
     from accord.runs.asked import asked_arms, items_to_ask
@@ -29,7 +38,7 @@ def ask_people(run_dir: Path, count: int, to: Path, answers: Path | None, seed: 
     read_evidence(run_dir)  # says what is missing
     records = [] if answers is None else _records(answers, False)
     rows = []
-    for arm in asked_arms(run_dir):
+    for arm in asked_arms(run_dir, *_judge(judges, asking)):
         items, lacking = items_to_ask(arm, count, seed, records)
         rows += items
         guess_B = guess_of(arm.stand_ins)
@@ -51,14 +60,33 @@ def ask_people(run_dir: Path, count: int, to: Path, answers: Path | None, seed: 
 
 
 def answered(
-    run_dir: Path, verdict: Verdict, evidence: Evidence, answers: Path, seed: int, quiet: bool
+    run_dir: Path,
+    verdict: Verdict,
+    evidence: Evidence,
+    answers: Path,
+    seed: int,
+    quiet: bool,
+    judges: Sequence[str],
+    asking: dict[str, Any],
 ) -> tuple[Verdict, Mapping[str, PeopleWins]]:
     """The verdict made again from people's answers, and these."""
     from accord.examine.asked import answered_verdict
     from accord.runs.asked import answers_of, asked_arms
 
-    wins = answers_of(asked_arms(run_dir), _records(answers, quiet), seed)
+    arms = asked_arms(run_dir, *_judge(judges, asking))
+    wins = answers_of(arms, _records(answers, quiet), seed)
     return answered_verdict(verdict, evidence, wins), wins
+
+
+def _judge(judges: Sequence[str], asking: dict[str, Any]) -> tuple[AskedJudge | None, str]:
+    from accord.cli.asking import judge_settings
+    from accord.cli.run import quiet_libraries
+    from accord.runs.judges import load_judge
+
+    if not judges:
+        return None, ""
+    quiet_libraries()
+    return load_judge(judges, judge_settings(asking)), " + ".join(judges)
 
 
 def _records(answers: Path, quiet: bool) -> list[Feedback]:

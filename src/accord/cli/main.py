@@ -130,6 +130,15 @@ def report(run_dir: Path) -> None:
     help="What people said of them: the verdict is made again.",
 )
 @click.option("--seed", default=0, show_default=True, help="Of --ask, and the same for --answers.")
+@click.option(
+    "--judge",
+    "judges",
+    multiple=True,
+    metavar="JUDGE",
+    help="With --ask and --answers: a judge as in accord judge audit is a stand-in too; several"
+    " decide by majority. The same for both.",
+)
+@asking_options
 @guarded
 def verdict(
     run_dir: Path,
@@ -142,6 +151,8 @@ def verdict(
     to: Path | None,
     answers: Path | None,
     seed: int,
+    judges: tuple[str, ...],
+    asking: dict[str, Any],
 ) -> None:
     """Whether RUN worked or was gamed, by the rules on its evidence, which are applied anew.
 
@@ -155,11 +166,11 @@ def verdict(
     if ask is not None:
         from accord.cli.asked import ask_people
 
-        ask_people(run_dir, ask, to or run_dir / "ask.jsonl", answers, seed)
+        ask_people(run_dir, ask, to or run_dir / "ask.jsonl", answers, seed, judges, asking)
         return
     from accord.cli.verdict import show
 
-    show(run_dir, fail_on, require, as_json, junit, measures, answers, seed)
+    show(run_dir, fail_on, require, as_json, junit, measures, answers, seed, judges, asking)
 
 
 @main.command()

@@ -32,8 +32,10 @@ def show(
     as_json: bool,
     junit: Path | None,
     list_measures: bool,
-    answers: Path | None = None,
-    seed: int = 0,
+    answers: Path | None,
+    seed: int,
+    judges: Sequence[str],
+    asking: dict[str, Any],
 ) -> None:
     """Print the verdict; leaves with exit code 3 where it is one of `fail_on` or a requirement is
     not met."""
@@ -50,7 +52,7 @@ def show(
     if answers is not None:
         from accord.cli.asked import answered
 
-        verdict, wins = answered(run_dir, verdict, evidence, answers, seed, as_json)
+        verdict, wins = answered(run_dir, verdict, evidence, answers, seed, as_json, judges, asking)
     failed = verdict.outcome in refused or not all(one.met for one in results)
     if junit is not None:
         write_text(junit, junit_xml(verdict, refused, results))

@@ -35,9 +35,9 @@ AGREEMENT = 0.75
 
 
 class StandInError(BaseModel):
-    """A stand-in against people. win_rate: what it says alone of all prompts; agrees: how often it
-    takes the side that people take (a tie on either side half); bias: its mean less theirs, on the
-    same prompts."""
+    """A stand-in against people, on prompts that it has a verdict on. win_rate: what it says alone;
+    agrees: how often it takes the side that people take (a tie on either side half); bias: its mean
+    less theirs, on the same prompts."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -83,8 +83,11 @@ def stand_ins(policy: Samples, baseline: Samples, others: Mapping[str, Array]) -
 
 
 def guess_of(found: Mapping[str, Array]) -> Array:
-    """Share of the stand-ins that take the arm's response."""
-    guess_B: Array = np.mean(list(found.values()), axis=0)
+    """Share of the stand-ins with a verdict that take the arm's response; a half where none has
+    one."""
+    wins_SB = np.array(list(found.values()))
+    given_B = np.isfinite(wins_SB).sum(0)
+    guess_B: Array = (np.nansum(wins_SB, 0) + 0.5 * (given_B == 0)) / np.maximum(given_B, 1)
     return guess_B
 
 
@@ -193,14 +196,16 @@ def _error(
     drawn_B: Array,
     prompt_B: Sequence[int],
 ) -> StandInError:
+    given_B = np.isfinite(win_B)
+    win_B, said_B, weight_B = win_B[given_B], said_B[given_B], weight_B[given_B]
+    prompts = np.asarray(prompt_B)[given_B].tolist()
     side_B = np.sign(said_B - 0.5) * np.sign(win_B - 0.5)
-    agrees_B = 0.5 + ((1 + side_B) / 2 - 0.5) * weight_B
-    answered = int(drawn_B.sum())
+    answered = max(2, int(drawn_B[given_B].sum()))
     return StandInError(
         name=name,
-        win_rate=clustered_mean(win_B, prompt_B),
-        agrees=_bounded(agrees_B, prompt_B, answered),
-        bias=clustered_mean((win_B - said_B) * weight_B, prompt_B),
+        win_rate=clustered_mean(win_B, prompts),
+        agrees=_bounded(0.5 + side_B / 2 * weight_B, prompts, answered),
+        bias=clustered_mean((win_B - said_B) * weight_B, prompts),
     )
 
 

@@ -16,11 +16,14 @@ from accord.errors import ConfigError, DataError
 from accord.examine import asked
 from accord.examine.rows import Samples, columns
 from accord.examine.winrate import aligned
+from accord.feedback.judge_card import decided
 from accord.feedback.messages import plain
 from accord.feedback.records import Comparison, Feedback
 from accord.files import read_jsonl
 from accord.runs.context import RESULT
 from accord.runs.evidence import evidence_files, is_examination
+from accord.runs.judges import AskedJudge
+from accord.runs.judging import both_orders
 from accord.runs.stages.evaluation import read_points
 from accord.seeds import generator
 from accord.statistics.intervals import Array
@@ -39,8 +42,11 @@ class AskedArm:
     stand_ins: dict[str, Array]
 
 
-def asked_arms(run_dir: Path) -> list[AskedArm]:
-    """Of a run's last examination. Raises DataError where the samples are not there."""
+def asked_arms(
+    run_dir: Path, judge: AskedJudge | None = None, judge_name: str = "judge"
+) -> list[AskedArm]:
+    """Of a run's last examination; a judge that is asked about all of it is a stand-in too. Raises
+    DataError where the samples are not there."""
     if is_examination(run_dir):
         raise DataError(
             f"{run_dir} is no run: there are no rewards beside its responses",
@@ -57,15 +63,22 @@ def asked_arms(run_dir: Path) -> list[AskedArm]:
         samples = columns(rows)
         at = aligned(samples.prompt_id_B, baseline)
         others = _held_out(rows, [base_rows[n] for n in at])
-        found.append(
-            AskedArm(
-                name,
-                samples,
-                [baseline.response[n] for n in at],
-                asked.stand_ins(samples, baseline, others),
-            )
-        )
+        against = [baseline.response[n] for n in at]
+        wins = asked.stand_ins(samples, baseline, others)
+        if judge is not None:
+            wins[f"the judge {judge_name}"] = _judged(judge, samples, against)
+        found.append(AskedArm(name, samples, against, wins))
     return found
+
+
+def _judged(judge: AskedJudge, samples: Samples, against: Sequence[str]) -> Array:
+    """Verdicts of both orders; nobody is asked about two responses that are the same."""
+    shown = list(zip(samples.prompt, samples.response, against, strict=True))
+    differ = [n for n, (_, mine, theirs) in enumerate(shown) if mine != theirs]
+    verdict_B = np.full(len(shown), 0.5)
+    if differ:
+        verdict_B[differ] = decided(*both_orders(judge, [shown[n] for n in differ]))
+    return verdict_B
 
 
 def _made(run_dir: Path, reference: str) -> Path:
