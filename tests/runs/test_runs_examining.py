@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 from collections import Counter
@@ -116,7 +117,17 @@ def test_an_endpoint_answers_and_tells_no_probabilities(models: Path, tmp_path: 
     with scripted(lambda request, number: f"answer {request['seed'] % 7} to it") as server:
         more = ["--policy", f"{server.url}#m", "--out", str(tmp_path / "out")]
         more += ["--set", f"multiple_choice={questions}"]
-        found = asked(models, *more)
+        refused = asked(models, *more)
+        assert (refused.exit_code, len(server.asked)) == (1, 0), "nobody said yes"
+        assert "0 kept answers, 16 to ask" in refused.output
+        del refused  # its traceback holds the cache, and so the lock, as the next one's does
+        gc.collect()
+        over = asked(models, *more, "--yes", "--budget-calls", "15")
+        assert "16 calls, 15 are allowed" in over.output
+        del over
+        gc.collect()
+        assert not server.asked
+        found = asked(models, *more, "--yes")
         assert found.exit_code == 0, found.output
         assert len(server.asked) == 16  # two samples of each of eight prompts
         again = asked(models, *more)
@@ -130,7 +141,9 @@ def test_an_endpoint_answers_and_tells_no_probabilities(models: Path, tmp_path: 
 
 def test_an_endpoint_that_fails_leaves_the_others(models: Path, tmp_path: Path) -> None:
     with scripted(lambda request, number: (403, {}, "no")) as server:
-        found = asked(models, "--policy", f"{server.url}#m", "--out", str(tmp_path / "out"))
+        found = asked(
+            models, "--policy", f"{server.url}#m", "--yes", "--out", str(tmp_path / "out")
+        )
     assert found.exit_code == 0, found.output
     assert "policy: responses: not measurable" in found.output
     assert list(lines_of(tmp_path / "out")["length"]["arms"]) == ["base"]

@@ -17,7 +17,7 @@ from accord.errors import ConfigError
 
 if TYPE_CHECKING:
     from accord.runs.judges import JudgeSettings
-    from accord.sampling.asking import AskingPlan
+    from accord.sampling.asking import AskingPlan, AskingSettings
     from accord.sampling.budget import Cost, Prices
 
 EVERY = 10.0
@@ -68,17 +68,29 @@ NAMES = (
 )  # fmt: skip
 
 
+KEPT = ("cache", "no_cache")
+"""Those that say where answers are kept."""
+
+
 def asking_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options; the command gets them as one keyword, `asking`."""
+    return _with(NAMES, command)
 
+
+def budget_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The same without those of a cache, of which the command has its own."""
+    return _with(tuple(name for name in NAMES if name not in KEPT), command)
+
+
+def _with(names: tuple[str, ...], command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def gathered(**given: Any) -> None:
-        asking = {name: given.pop(name) for name in NAMES}
+        asking = {name: given.pop(name) for name in names}
         command(**given, asking=asking)
 
     decorated: Callable[..., None] = gathered
-    for option in reversed(_OPTIONS):
-        decorated = option(decorated)
+    for name, option in reversed(list(zip(NAMES, _OPTIONS, strict=True))):
+        decorated = option(decorated) if name in names else decorated
     return decorated
 
 
@@ -86,20 +98,28 @@ def judge_settings(asking: dict[str, Any], since: float = 0.0) -> JudgeSettings:
     """What the options ask for. since: older answers are asked for again."""
     from accord.runs.judges import JudgeSettings
     from accord.sampling.answer_cache import default_cache
-    from accord.sampling.asking import Patience
-    from accord.sampling.budget import Budget
 
     if asking["no_cache"] and asking["cache"] is not None:
         raise ConfigError("--cache and --no-cache", "name one of them")
-    prices = _prices(asking["price"])
-    budget = Budget(asking["budget_calls"], asking["budget_tokens"], asking["budget_money"], prices)
     return JudgeSettings(
         cache=None if asking["no_cache"] else asking["cache"] or default_cache(),
         since=since,
-        budget=budget,
+        answer_tokens=asking["answer_tokens"],
+        asking=asking_settings(asking),
+    )
+
+
+def asking_settings(asking: dict[str, Any]) -> AskingSettings:
+    """Budget, patience, and what is shown."""
+    from accord.sampling.asking import AskingSettings, Patience
+    from accord.sampling.budget import Budget, Ledger
+
+    prices = _prices(asking["price"])
+    budget = Budget(asking["budget_calls"], asking["budget_tokens"], asking["budget_money"], prices)
+    return AskingSettings(
+        ledger=Ledger(budget),
         patience=Patience(at_once=asking["at_once"]),
         timeout=asking["timeout"],
-        answer_tokens=asking["answer_tokens"],
         approve=_approval(asking["yes"], prices),
         progress=_progress(prices),
     )

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from accord.cli.asking import asking_settings
 from accord.cli.terminal import print_table, safe_text
 from accord.errors import ConfigError
 from accord.files import write_json, write_jsonl
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from accord.runs.behaviour.responses import Responses
     from accord.runs.behaviour.sets import QuestionSet
     from accord.runs.behaviour.suites import Suite
+    from accord.runs.judges import AskedJudge
     from accord.statistics.means import Estimate
 
 
@@ -42,6 +44,7 @@ class Request:
     trained_on: Sequence[Path] = ()
     cache: Path | None = None
     out: Path | None = None
+    asking: Mapping[str, Any] | None = None
 
 
 def examine(request: Request, dry_run: bool) -> None:
@@ -56,7 +59,8 @@ def examine(request: Request, dry_run: bool) -> None:
         sets.load(name, path, suite.items, request.seed, suite.max_new_tokens)
         for name, path in map(_named, request.sets)
     ]
-    cache = Cache(request.cache)
+    asking = None if request.asking is None else asking_settings(dict(request.asking))
+    cache = Cache(request.cache, asking)
     responses = _responses(request, suite, cache)
     if dry_run:
         _show_plan(request, suite, questions, responses)
@@ -111,10 +115,19 @@ def _responses(request: Request, suite: Suite, cache: Cache) -> Responses | None
         settings=SamplingSettings(suite.max_new_tokens, request.temperature),
         seed=request.seed,
         reward=scoring.open_reward(request.reward, cache) if request.reward else None,
-        judge=scoring.open_judge(request.judge, cache) if request.judge else None,
+        judge=_judge(request, cache),
         toxicity=scoring.open_toxicity(request.toxicity) if request.toxicity else None,
         embed=scoring.embedding(),
     )
+
+
+def _judge(request: Request, cache: Cache) -> AskedJudge | None:
+    from accord.runs.behaviour.scoring import open_judge
+
+    if request.judge is None:
+        return None
+    asking = request.asking or {"answer_tokens": 16}
+    return open_judge(request.judge, cache, asking["answer_tokens"])
 
 
 # --- the plan -------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from accord import __version__
-from accord.cli.asking import asking_options
+from accord.cli.asking import asking_options, budget_options
 from accord.cli.completing import complete_override, complete_recipe, script
 from accord.cli.sources import source as source_argument
 from accord.cli.studio_commands import SHAPES, studio
@@ -191,7 +191,9 @@ def verdict(
 @click.option(
     "--reward", help="What scores the responses: a reward model, module:function or accord:NAME."
 )
-@click.option("--judge", help="What compares them with base's: a model, or module:function.")
+@click.option(
+    "--judge", help="What compares them with base's: a model, an endpoint, or module:function."
+)
 @click.option(
     "--toxicity", help="A classifier of texts: profanity (words alone), or module:function."
 )
@@ -229,6 +231,7 @@ def verdict(
     help="Directory for evidence, verdict, responses and report.",
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be asked; load no model.")
+@budget_options
 @guarded
 def examine(
     base: str,
@@ -250,6 +253,7 @@ def examine(
     no_cache: bool,
     out: Path | None,
     dry_run: bool,
+    asking: dict[str, Any],
 ) -> None:
     """Put question sets and prompts to policies and compare them, paired by item.
 
@@ -286,6 +290,7 @@ def examine(
             trained_on=trained_on,
             cache=kept,
             out=out,
+            asking=asking,
         ),
         dry_run,
     )

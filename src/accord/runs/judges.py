@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from math import exp, nan
 from pathlib import Path
 from typing import Protocol
@@ -19,8 +18,7 @@ from accord.examine.judged_wins import panel_agreement
 from accord.runs import user_code
 from accord.sampling.addresses import is_remote, open_endpoints
 from accord.sampling.answer_cache import AnswerCache
-from accord.sampling.asking import Asker, AskingPlan, Patience, Unanswered
-from accord.sampling.budget import Budget, Cost, Ledger
+from accord.sampling.asking import Asker, AskingSettings, Unanswered
 from accord.sampling.endpoint import ChatQuestion, Completion
 from accord.statistics.intervals import Array
 
@@ -211,17 +209,13 @@ class PanelJudge:
 @dataclass(frozen=True)
 class JudgeSettings:
     """How judges behind addresses are asked. cache: where answers are kept, None: nowhere; since:
-    older answers are asked for again; answer_tokens: longest answer; timeout: seconds."""
+    older answers are asked for again; answer_tokens: longest answer."""
 
     cache: Path | None = None
     since: float = 0.0
-    budget: Budget = field(default_factory=Budget)
-    patience: Patience = field(default_factory=Patience)
-    timeout: float = 120.0
     answer_tokens: int = 16
     temperature: float = 0.0
-    approve: Callable[[str, AskingPlan], None] | None = None
-    progress: Callable[[str, int, int, Cost], None] | None = None
+    asking: AskingSettings = field(default_factory=AskingSettings)
 
 
 def load_judges(names: Sequence[str], settings: JudgeSettings | None = None) -> list[AskedJudge]:
@@ -230,24 +224,17 @@ def load_judges(names: Sequence[str], settings: JudgeSettings | None = None) -> 
     budget."""
     settings = settings or JudgeSettings()
     remote = [name for name in names if is_remote(name)]
-    endpoints = open_endpoints(remote, settings.timeout) if remote else []
+    endpoints = open_endpoints(remote, settings.asking.timeout) if remote else []
     cache = AnswerCache(settings.cache, settings.since) if remote else None
-    ledger = Ledger(settings.budget)
     judges: list[AskedJudge] = []
     for name in names:
         if not is_remote(name):
             judges.append(FunctionJudge(name) if is_function(name) else LocalJudge(name))
             continue
         assert cache is not None
-        asker = Asker(endpoints[remote.index(name)], cache, ledger, settings.patience)
-        asker.approve = _named(settings.approve, name)
-        asker.progress = _named(settings.progress, name)
+        asker = settings.asking.asker(name, endpoints[remote.index(name)], cache)
         judges.append(EndpointJudge(asker, settings.answer_tokens, settings.temperature))
     return judges
-
-
-def _named(told: Callable[..., None] | None, name: str) -> Callable[..., None] | None:
-    return None if told is None else partial(told, name)
 
 
 def is_function(name: str) -> bool:

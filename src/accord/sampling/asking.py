@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 import httpx2
 
@@ -164,6 +165,29 @@ class Asker:
     def quiet(self) -> float:
         """Seconds until a call may start."""
         return self._quiet_until - time.monotonic()
+
+
+@dataclass(frozen=True)
+class AskingSettings:
+    """How the endpoints of one command are asked; they share what may be spent. timeout: seconds;
+    approve, progress: as an `Asker` has them, told the endpoint's name first."""
+
+    ledger: Ledger = field(default_factory=lambda: Ledger(Budget()))
+    patience: Patience = field(default_factory=Patience)
+    timeout: float = 120.0
+    approve: Callable[[str, AskingPlan], None] | None = None
+    progress: Callable[[str, int, int, Cost], None] | None = None
+
+    def asker(self, name: str, endpoint: Endpoint, cache: AnswerCache) -> Asker:
+        """For one of them."""
+        return Asker(
+            endpoint,
+            cache,
+            self.ledger,
+            self.patience,
+            None if self.approve is None else partial(self.approve, name),
+            None if self.progress is None else partial(self.progress, name),
+        )
 
 
 class _Round:

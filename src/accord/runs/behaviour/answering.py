@@ -17,7 +17,7 @@ from accord.models.loading import freeze, load_causal_lm
 from accord.runs.distances import Distances, distances
 from accord.sampling.addresses import is_remote, open_endpoints
 from accord.sampling.answer_cache import AnswerCache
-from accord.sampling.asking import Asker, Unanswered
+from accord.sampling.asking import AskingSettings, Unanswered
 from accord.sampling.builtin import BuiltinSampler
 from accord.sampling.endpoint import ChatQuestion, Completion, EndpointError
 from accord.sampling.rollout import SamplingSettings
@@ -59,11 +59,13 @@ def answer_seeds(seed: int, count: int) -> list[int]:
     return [derive_seed(seed, "behaviour", place) for place in range(count)]
 
 
-def open_policy(reference: str, kept: AnswerCache | None = None) -> LocalPolicy | EndpointPolicy:
+def open_policy(
+    reference: str, kept: AnswerCache | None = None, asking: AskingSettings | None = None
+) -> LocalPolicy | EndpointPolicy:
     """A directory, adapter, accord:NAME, Hub id, or http(s)://…/v1#model, whose answers are
     kept."""
     if is_remote(reference):
-        return EndpointPolicy(reference, kept or AnswerCache(None))
+        return EndpointPolicy(reference, kept or AnswerCache(None), asking)
     return LocalPolicy(reference)
 
 
@@ -192,10 +194,12 @@ class LocalPolicy:
 class EndpointPolicy:
     """A model behind an OpenAI-compatible endpoint: it answers, and tells no log-probabilities."""
 
-    def __init__(self, reference: str, kept: AnswerCache) -> None:
-        self.reference = reference
-        (endpoint,) = open_endpoints([reference])
-        self.asker = Asker(endpoint, kept)
+    def __init__(
+        self, reference: str, kept: AnswerCache, asking: AskingSettings | None = None
+    ) -> None:
+        self.reference, asking = reference, asking or AskingSettings()
+        (endpoint,) = open_endpoints([reference], asking.timeout)
+        self.asker = asking.asker(reference, endpoint, kept)
 
     def asked(self, turns: Sequence[str]) -> Prompt:
         """Turns as messages."""

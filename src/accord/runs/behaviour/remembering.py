@@ -30,6 +30,7 @@ from accord.runs.contents import commit_of, hash_of_model
 from accord.runs.distances import Distances
 from accord.sampling.addresses import is_remote
 from accord.sampling.answer_cache import AnswerCache
+from accord.sampling.asking import AskingSettings
 from accord.sampling.rollout import SamplingSettings
 from accord.statistics.intervals import Array
 from accord.text.encoding import Prompt
@@ -47,10 +48,11 @@ def default_folder() -> Path:
 
 
 class Cache:
-    """Answers of several policies and judges, a file for each. folder None: in memory alone."""
+    """Answers of several policies and judges, a file for each. folder None: in memory alone;
+    asking: how those behind addresses are asked."""
 
-    def __init__(self, folder: Path | None) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path | None, asking: AskingSettings | None = None) -> None:
+        self.folder, self.asking = folder, asking or AskingSettings()
         self._kept: dict[str, Kept] = {}
 
     def of(self, name: str) -> Kept:
@@ -142,7 +144,7 @@ class RememberedPolicy:
     @cached_property
     def inner(self) -> LocalPolicy | EndpointPolicy:
         """The policy itself, loaded when something is asked for the first time."""
-        return open_policy(self.reference, self.cache.of_endpoints)
+        return open_policy(self.reference, self.cache.of_endpoints, self.cache.asking)
 
     def _content(self) -> str:
         """The hash of a model's files, which are downloaded first where that must be."""

@@ -119,11 +119,11 @@ class RememberedJudge:
         )
 
 
-def open_judge(named: str, cache: Cache) -> AskedJudge:
+def open_judge(named: str, cache: Cache, answer_tokens: int = 16) -> AskedJudge:
     """A local model or an endpoint, whose answers are kept, or a Python function, which is asked
     again each time."""
     kept = None if cache.folder is None else cache.folder / "endpoints.sqlite"
-    judge = load_judge(named, JudgeSettings(cache=kept))
+    judge = load_judge(named, JudgeSettings(kept, answer_tokens=answer_tokens, asking=cache.asking))
     if not isinstance(judge, LocalJudge):
         return judge
     return RememberedJudge(judge, hash_of_model(named), cache)
