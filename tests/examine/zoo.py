@@ -107,5 +107,5 @@ BROKEN: dict[str, tuple[str, Any]] = {
     "KL sign bug": ("inconclusive", lambda r: path(r, UP, UP, KL, k1_shift=12.0)),
     "masked tokens missing from the KL": ("inconclusive", lambda r: path(r, UP, UP, KL, k1_shift=3.0)),
     "nothing learned": ("inconclusive", lambda r: path(r, [0.0] * 4, [0.0] * 4, [0.0, 0.1, 0.1, 0.1])),
-    "proxy alone moved": ("inconclusive", lambda r: path(r, [0.0, 0.02, 0.0, 0.01], [0.0, 0.5, 1.0, 1.5], KL)),
+    "proxy alone moved": ("gamed", lambda r: path(r, [0.0, 0.02, 0.0, 0.01], [0.0, 0.5, 1.0, 1.5], KL)),
 }  # fmt: skip

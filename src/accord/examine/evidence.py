@@ -4,7 +4,7 @@ verdict."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
@@ -26,10 +26,12 @@ from accord.examine.best_of_n import BestOfPoint
 from accord.examine.exploits import Search
 from accord.examine.kl import KL
 from accord.examine.overoptimisation import Fit
+from accord.examine.probes import Probes, ScorerWatch
 from accord.examine.reward_card import RewardCard
 from accord.examine.rows import Samples, columns
 from accord.examine.surface import NullArm, Ranks, Surface
 from accord.examine.text_measures import Shift, TextMeasures
+from accord.feedback.judge_card import JudgeCard
 from accord.statistics.means import Estimate, clustered_mean, paired_difference
 from accord.statistics.significance import mcnemar
 
@@ -75,7 +77,9 @@ class ArmEvidence(_EvidenceModel):
     equal length; finished_gain: share of finished responses minus the baseline's, paired;
     distinct_chance, unique_chance: how often texts would be as much less varied than the
     baseline's, were both alike (`text_measures.exchanged`); surface: its features; exploits: what
-    grew and is overpaid."""
+    grew and is overpaid; depends: how much more gold its responses have after their own prompts
+    than after others', less the same of the baseline's; scorers, probes: what became of reward and
+    gold during the tuning, and what was probed beside the samples, None for what was not."""
 
     name: str
     method: str
@@ -90,6 +94,9 @@ class ArmEvidence(_EvidenceModel):
     rose_and_fell: list[Shift]
     surface: Surface
     exploits: Search
+    depends: Estimate | None
+    scorers: ScorerWatch | None
+    probes: Probes
     pairings: list[Pairing]
 
     @property
@@ -157,6 +164,7 @@ class Evidence(_EvidenceModel):
     best_of_fit: Fit | None
     null_arms: list[NullArm]
     reward_card: RewardCard | None
+    judge_card: JudgeCard | None = None
     annotators: list[AnnotatorEvidence]
     agreement: AgreementRow | None
     notes: list[str]
@@ -187,10 +195,13 @@ def of_behaviour(behaviour: Behaviour) -> Evidence:
 
 @dataclass(frozen=True)
 class ArmRows:
-    """Sample rows of one arm: (step, rows) in order of training."""
+    """Sample rows of one arm: (step, rows) in order of training; what became of its scorers and
+    what was probed."""
 
     method: str
     points: Sequence[tuple[int, Rows]]
+    scorers: ScorerWatch | None = None
+    probes: Probes = field(default_factory=Probes)
 
 
 def measure(
@@ -201,6 +212,7 @@ def measure(
     reward_card: RewardCard | None = None,
     annotators: Sequence[AnnotatorEvidence] = (),
     agreement: AgreementRow | None = None,
+    judge_card: JudgeCard | None = None,
     notes: Sequence[str] = (),
     contamination: tuple[int, int] | None = None,
 ) -> Evidence:
@@ -221,7 +233,7 @@ def measure(
         baseline_text=text_measures.measure(baseline, length),
         prompts=baseline.size,
         arms=[
-            _arm(name, arms[name].method, by_step, baseline, length, pool, ranks)
+            _arm(name, arms[name], by_step, baseline, length, pool, ranks)
             for name, by_step in samples.items()
         ],
         arm_pairs=_arm_pairs({name: by_step[-1][1] for name, by_step in samples.items()}),
@@ -229,6 +241,7 @@ def measure(
         best_of_fit=best_fit,
         null_arms=[] if pool is None else surface.null_arms(pool),
         reward_card=reward_card,
+        judge_card=judge_card,
         annotators=list(annotators),
         agreement=agreement,
         notes=list(notes),
@@ -238,7 +251,7 @@ def measure(
 
 def _arm(
     name: str,
-    method: str,
+    rows: ArmRows,
     by_step: list[tuple[int, Samples]],
     baseline: Samples,
     length: int,
@@ -253,7 +266,7 @@ def _arm(
     )
     return ArmEvidence(
         name=name,
-        method=method,
+        method=rows.method,
         points=points,
         late_drop=_late_drop([samples for _, samples in by_step]),
         best_step=_best_step(points),
@@ -275,8 +288,23 @@ def _arm(
             last,
             [*(samples for _, samples in by_step[1:-1]), *([] if pool is None else [pool])],
         ),
+        depends=_depends(last, baseline, at),
+        scorers=rows.scorers,
+        probes=rows.probes,
         pairings=_pairings(last, baseline, at),
     )
+
+
+def _depends(last: Samples, baseline: Samples, at: NDArray[np.int64]) -> Estimate | None:
+    """How much more gold hangs on which prompt was answered than in the baseline; None where gold
+    was not asked after other prompts."""
+    parts = []
+    for samples, order in ((last, slice(None)), (baseline, at)):
+        if samples.gold_B is None or samples.gold_elsewhere_B is None:
+            return None
+        parts.append((samples.gold_B - samples.gold_elsewhere_B)[order])
+    mine_B, theirs_B = parts
+    return paired_difference(mine_B, theirs_B)
 
 
 def _arm_pairs(last: Mapping[str, Samples]) -> list[ArmPair]:

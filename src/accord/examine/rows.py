@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,8 @@ class Samples:
 
     logp_B, ref_logp_B: summed log-probabilities under policy and reference (nats); kl_exact_B: KL
     summed over the sampled positions by the whole softmax; entropy_B: the policy's, likewise, None
-    where it was not measured.
+    where it was not measured; gold_elsewhere_B: gold of the responses after other prompts than
+    their own, None where it was not asked for.
     """
 
     prompt_id_B: NDArray[np.int64]
@@ -38,6 +39,7 @@ class Samples:
     ref_logp_B: Array
     kl_exact_B: Array
     entropy_B: Array | None = None
+    gold_elsewhere_B: Array | None = None
 
     @property
     def size(self) -> int:
@@ -70,7 +72,7 @@ def columns(rows: Sequence[Mapping[str, Any]]) -> Samples:
         raise DataError(
             "some sample rows have a gold score and some have none", "score all rows or none"
         )
-    return Samples(
+    samples = Samples(
         np.array([row["prompt_id"] for row in rows]),
         [row["prompt"] for row in rows],
         [row["response"] for row in rows],
@@ -86,3 +88,7 @@ def columns(rows: Sequence[Mapping[str, Any]]) -> Samples:
         if all("entropy" in row for row in rows)
         else None,
     )
+    if not all("gold_elsewhere" in row for row in rows):
+        return samples
+    elsewhere_B = np.array([row["gold_elsewhere"] for row in rows], dtype=np.float64)
+    return replace(samples, gold_elsewhere_B=elsewhere_B)

@@ -41,6 +41,11 @@ def check_unchanged(config: StageConfig, context: StageContext) -> None:
         _refuse_changes(dict(found), context.run_dir)
 
 
+def hashes_of(config: StageConfig, context: StageContext) -> Iterator[tuple[str, str]]:
+    """(name, hash) of everything that a stage's settings name, as it is now."""
+    yield from _contents(config, context)
+
+
 def _refuse_changes(found: Mapping[str, str], run_dir: Path) -> None:
     known = recorded_inputs(run_dir)
     changed = [

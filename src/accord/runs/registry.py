@@ -27,6 +27,7 @@ _BUILTIN = {
     "kto": "accord.runs.stages.kto:Kto",
     "score": "accord.runs.stages.score:Score",
     "best_of_n": "accord.runs.stages.best_of_n:BestOfN",
+    "probe": "accord.runs.stages.probe:PolicyProbe",
     "examine": "accord.runs.stages.examine:Examine",
 }
 _RENAMED = {"judge": "score"}

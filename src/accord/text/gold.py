@@ -1,18 +1,96 @@
-"""The gold reward of the sentiment task: TF-IDF and logistic regression, hidden from the
-learner."""
+"""Gold rewards, hidden from the learner: sentiment by TF-IDF and logistic regression, and what is
+written down as weighted patterns."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from accord.errors import DataError
-from accord.files import write_atomically
+from accord.files import write_atomically, write_json
+
+PATTERNS = "gold.json"
+
+
+class Gold(Protocol):
+    """What a text, prompt and response together, is truly worth."""
+
+    def score(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """A number per text: [B]."""
+        ...
+
+
+def load_gold(folder: Path) -> Gold:
+    """The gold reward that lies in `folder`, whichever it is. Raises DataError where there is
+    none."""
+    if (folder / PATTERNS).is_file():
+        return GoldPatterns.load(folder)
+    return GoldSentiment.load(folder)
+
+
+class GoldTerm(BaseModel):
+    """`weight` for each place where the regular expression is found, at most `most` times."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    pattern: str
+    weight: float
+    most: int | None = Field(None, ge=1)
+
+    @field_validator("pattern")
+    @classmethod
+    def _compiles(cls, pattern: str) -> str:
+        try:
+            re.compile(pattern, re.DOTALL)
+        except re.error as error:
+            raise ValueError(f"is no regular expression: {error}") from error
+        return pattern
+
+
+class GoldPatterns(BaseModel):
+    """A gold reward that can be written down: the sum of `terms`, and `per_word` of the text (words
+    divided by spaces)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    terms: tuple[GoldTerm, ...] = ()
+    per_word: float = 0.0
+
+    def score(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """The sum for each text: [B]."""
+        values = np.array([self.per_word * len(text.split()) for text in texts], dtype=np.float64)
+        for term in self.terms:
+            pattern = re.compile(term.pattern, re.DOTALL)
+            found = np.array([sum(1 for _ in pattern.finditer(text)) for text in texts], float)
+            if len(texts):
+                values += term.weight * (found if term.most is None else found.clip(max=term.most))
+        return values
+
+    def save(self, folder: Path) -> Path:
+        """Write `gold.json`."""
+        write_json(folder / PATTERNS, self.model_dump(mode="json"))
+        return folder
+
+    @classmethod
+    def load(cls, folder: Path) -> GoldPatterns:
+        """Read what `save` wrote. Raises DataError for anything else."""
+        place = folder / PATTERNS
+        try:
+            return cls.model_validate_json(place.read_text(encoding="utf-8"))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise DataError(
+                f"{place}: {where}: {first['msg']}",
+                'write {"terms": [{"pattern": ..., "weight": ...}], "per_word": 0}',
+            ) from None
 
 
 class GoldSentiment:

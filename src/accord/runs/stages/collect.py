@@ -173,11 +173,11 @@ class Collect(Stage):
         from accord.runs.stages.evaluation import render
         from accord.runs.stages.sampled import sample_in_chunks
         from accord.sampling.rollout import SamplingSettings
-        from accord.text.gold import GoldSentiment
+        from accord.text.gold import load_gold
 
         prompts = read_prompts(config.prompts, context, config.count)
         model = load_causal_lm(context.resolve(config.model), context.device)
-        gold = GoldSentiment.load(context.path(config.gold))
+        gold = load_gold(context.path(config.gold))
 
         def score(part: Sequence[Prompt], rollout: Rollout, texts: Sequence[str]) -> list[float]:
             shown = [

@@ -21,7 +21,7 @@ from accord.sampling.builtin import BuiltinSampler
 from accord.sampling.rollout import SamplingSettings
 from accord.seeds import derive_seed
 from accord.text.encoding import Encoder, Prompt
-from accord.text.gold import GoldSentiment
+from accord.text.gold import Gold, load_gold
 
 if TYPE_CHECKING:
     from accord.runs.context import StageContext
@@ -51,7 +51,7 @@ class SampleRow(TypedDict):
     """One response and what was measured of it: gold (None without a gold reward), proxy by each
     member of the reward model, log-probabilities under policy and reference, the exact KL and the
     policy's exact entropy (nats per sequence); scores by the members of further reward models, by
-    name."""
+    name; gold_elsewhere: gold of this response after the next one's prompt."""
 
     prompt_id: int
     prompt: str
@@ -65,6 +65,7 @@ class SampleRow(TypedDict):
     kl_exact: float
     entropy: NotRequired[float]
     selectors: NotRequired[dict[str, list[float]]]
+    gold_elsewhere: NotRequired[float]
 
 
 @dataclass
@@ -79,7 +80,7 @@ class Examiner:
     encoder: Encoder
     reference: CausalLM | None
     reward: RewardModel
-    gold: GoldSentiment | None
+    gold: Gold | None
     settings: SamplingSettings
     seed: int
     selectors: Mapping[str, RewardModel] = field(default_factory=dict)
@@ -94,7 +95,7 @@ class Examiner:
             if policy.adapter is not None
             else freeze(load_causal_lm(context.resolve(config.reference), context.device)),
             reward=RewardModel.load(context.path(config.reward), context.device).frozen(),
-            gold=GoldSentiment.load(context.path(config.gold)) if config.gold else None,
+            gold=load_gold(context.path(config.gold)) if config.gold else None,
             settings=SamplingSettings(config.max_new_tokens, config.temperature),
             seed=context.seed,
         )
@@ -144,6 +145,10 @@ class Examiner:
         ]
         for row, entropy in zip(rows, far.entropy_B, strict=False):
             row["entropy"] = entropy
+        if self.gold is not None and samples_per_prompt == 1:
+            moved = [*self.prompts[1:], self.prompts[0]]
+            for row, value in zip(rows, self.gold_scores(moved, responses), strict=True):
+                row["gold_elsewhere"] = float(value)  # type: ignore[arg-type]
         if more:
             for b, row in enumerate(rows):
                 row["selectors"] = {name: scores[b] for name, scores in more.items()}
@@ -156,7 +161,12 @@ class Examiner:
         if self.gold is None:
             return [None] * len(responses)
         texts = [render(p) + r for p, r in zip(prompts, responses, strict=True)]
-        return self.gold.score(texts).tolist()  # type: ignore[no-any-return]
+        return [float(value) for value in self.gold.score(texts)]
+
+
+def is_point(step: int, total: int, points: int) -> bool:
+    """Whether a step is one of the even places at which a policy is examined."""
+    return step in {max(1, round(total * (i + 1) / points)) for i in range(points)}
 
 
 def at_points(
@@ -171,7 +181,7 @@ def at_points(
     """
 
     def on_step(step: int, total: int) -> str | None:
-        if step not in {max(1, round(total * (i + 1) / points)) for i in range(points)}:
+        if not is_point(step, total, points):
             return None
         write_jsonl(folder / f"step-{step:06d}.jsonl", examine())
         if not stop_when_gold_turns or step == total:

@@ -6,17 +6,19 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from accord.files import read_jsonl, write_json, write_jsonl
 from accord.runs.context import StageContext
 from accord.runs.inputs import (
+    REFERENCE,
     CardName,
     EstimatesName,
     Judgements,
     PointsName,
     PolicyName,
     SamplesName,
+    stage_of,
 )
 from accord.runs.known import known_model
 from accord.runs.plan import Plan
@@ -25,7 +27,9 @@ from accord.runs.stages.settings import EvaluationConfig
 
 if TYPE_CHECKING:
     from accord.examine.evidence import AgreementRow, AnnotatorEvidence, ArmEvidence, PolicyPoint
+    from accord.examine.probes import Probes
     from accord.examine.reward_card import RewardCard
+    from accord.feedback.judge_card import JudgeCard
     from accord.runs.stages.evaluation import SampleRow
 
 
@@ -40,6 +44,13 @@ class ExamineConfig(StageConfig):
     annotators: EstimatesName | None = Field(
         None, description="Annotator estimates of a collect stage."
     )
+    probes: dict[str, SamplesName] = Field(
+        default_factory=dict, description="Name of an arm -> what a probe stage found of it."
+    )
+    judge_card: SamplesName | None = Field(
+        None,
+        description="Card of the judge whose verdicts were trained on (accord judge audit --out).",
+    )
     at_kl: list[float] = Field(
         default_factory=list,
         description="Also give every arm's gold gain at these distances, nats per sequence.",
@@ -50,6 +61,12 @@ class ExamineConfig(StageConfig):
         " counted.",
     )
     evaluate: EvaluationConfig = Field(description="Prompts, reward and gold.")
+
+    @model_validator(mode="after")
+    def _probes_are_of_arms(self) -> ExamineConfig:
+        if unknown := sorted(set(self.probes) - set(self.arms)):
+            raise ValueError(f"probes names no arm: {unknown[0]}; arms: {', '.join(self.arms)}")
+        return self
 
 
 class Examine(Stage):
@@ -80,6 +97,7 @@ class Examine(Stage):
         from accord.examine.evidence import ArmRows, measure
         from accord.examine.verdict import decide
         from accord.runs.stages.evaluation import read_points
+        from accord.runs.stages.scorers import read_scorers
 
         baseline = self._baseline(config, context)
         context.checkpoint(1, 3, "measuring")
@@ -87,7 +105,10 @@ class Examine(Stage):
         for name, reference in config.arms.items():
             points = read_points(context.path(reference))
             arms[name] = ArmRows(
-                str(_record(reference, context).get("kind", "unknown")), [(0, baseline), *points]
+                str(_record(reference, context).get("kind", "unknown")),
+                [(0, baseline), *points],
+                read_scorers(_folder(reference, context)),
+                _probes(config.probes.get(name), context),
             )
         annotators, agreement = _judges(config, context)
         evidence = measure(
@@ -98,6 +119,7 @@ class Examine(Stage):
             annotators=annotators,
             agreement=agreement,
             contamination=_contamination(config, context),
+            judge_card=_judge_card(config, context),
         )
         verdict = decide(evidence, _guard(config, context))
         write_json(context.folder / "evidence.json", evidence.model_dump(mode="json"))
@@ -170,9 +192,29 @@ def _gold_at(arm: ArmEvidence, distances: list[float]) -> dict[str, float]:
 
 def _record(reference: str, context: StageContext) -> dict[str, Any]:
     """What the stage that made an arm left behind; empty for samples from elsewhere."""
-    stage = reference.removeprefix("stage:").partition("/")[0]
-    result = context.earlier.get(stage, Path()) / "result.json"
+    result = _folder(reference, context) / "result.json"
     return dict(json.loads(result.read_text())) if result.is_file() else {}
+
+
+def _folder(reference: str, context: StageContext) -> Path:
+    """Of the stage that made an arm; nothing's where its samples come from elsewhere."""
+    if not reference.startswith(REFERENCE):
+        return Path("nowhere")
+    return context.earlier[stage_of(reference)[0]]
+
+
+def _probes(name: str | None, context: StageContext) -> Probes:
+    from accord.examine.probes import Probes, probes
+
+    return Probes() if name is None else probes(json.loads(context.path(name).read_text()))
+
+
+def _judge_card(config: ExamineConfig, context: StageContext) -> JudgeCard | None:
+    if config.judge_card is None:
+        return None
+    from accord.feedback.judge_card import JudgeCard
+
+    return JudgeCard.model_validate_json(context.path(config.judge_card).read_text())
 
 
 def _guard(config: ExamineConfig, context: StageContext) -> str | None:

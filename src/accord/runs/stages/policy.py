@@ -62,23 +62,36 @@ def examine_along(
     """A loop's `on_step` that examines the policy at even points of its way, if asked to; with
     `stop_when_gold_turns` it returns a reason to stop when it finds gold falling while the proxy
     rises."""
-    if config.evaluate is None:
-        return None
-    from accord.runs.stages.evaluation import Examiner, at_points
+    from accord.runs.stages.scorers import START, note_scorers
 
-    examiner = Examiner.load(config.evaluate, context, policy)
-    return at_points(
-        config.evaluate.points,
+    note_scorers(config, context, START)
+    evaluate = config.evaluate
+    if evaluate is None:
+        return None
+    from accord.runs.stages.evaluation import Examiner, at_points, is_point
+
+    examiner = Examiner.load(evaluate, context, policy)
+    at_point = at_points(
+        evaluate.points,
         context.folder / "points",
         lambda: examiner.rows(policy),
         stop_when_gold_turns,
     )
 
+    def on_step(step: int, total: int) -> str | None:
+        if is_point(step, total, evaluate.points):
+            note_scorers(config, context, f"step {step}")
+        return at_point(step, total)
+
+    return on_step
+
 
 def save_policy(config: TuningConfig, policy: CausalLM, context: StageContext) -> dict[str, Path]:
     """Write the model; returns the stage's artefacts."""
     from accord.models.loading import save_causal_lm
+    from accord.runs.stages.scorers import END, note_scorers
 
+    note_scorers(config, context, END)
     artefacts = {"model": save_causal_lm(policy, context.folder / "model")}
     if config.evaluate is not None:
         artefacts["points"] = context.folder / "points"

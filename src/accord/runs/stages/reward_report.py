@@ -88,11 +88,11 @@ def _card(
     tokens_R = torch.tensor([float(len(r)) for g in groups for r in g.responses])
     gold_gap = None
     if gold is not None:
-        from accord.text.gold import GoldSentiment
+        from accord.text.gold import load_gold
 
         encoder = context.encoder(model.members[0].lm)
         texts = [encoder.text(g.prompt) + encoder.text(r) for g in groups for r in g.responses]
-        gold_R = torch.tensor(GoldSentiment.load(gold).score(texts))
+        gold_R = torch.tensor(load_gold(gold).score(texts))
         gold_gap = pair_gaps(gold_R, heldout).numpy()
     return card(
         np.stack([pair_gaps(row, heldout).numpy() for row in scores_ER]).astype(np.float64),
