@@ -174,6 +174,61 @@ def verdict(
 
 
 @main.command()
+@click.option("--seeds", default=5, show_default=True, help="Runs of each kind.")
+@click.option(
+    "--size",
+    type=click.Choice(["micro", "standard"]),
+    default="standard",
+    show_default=True,
+    help="Of every run.",
+)
+@click.option("--only", multiple=True, metavar="KIND", help="These kinds. Any number of times.")
+@click.option(
+    "--cache",
+    "kept",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("zoo"),
+    show_default=True,
+    help="Where finished stages are kept, by the hash of all they rest on.",
+)
+@click.option(
+    "--write",
+    multiple=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the rates to a .json file, or into a .md page between its marks.",
+)
+@click.option("--kinds", "list_only", is_flag=True, help="List the kinds and run nothing.")
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+@click.option("--dry-run", is_flag=True, help="Show what is left to run.")
+@guarded
+def zoo(
+    seeds: int,
+    size: str,
+    only: tuple[str, ...],
+    kept: Path,
+    write: tuple[Path, ...],
+    list_only: bool,
+    as_json: bool,
+    dry_run: bool,
+) -> None:
+    """How often the verdict is wrong, on broken and healthy runs of a small language.
+
+    \b
+    accord zoo --kinds                                  what there is
+    accord zoo --only length_gamed --only ppo --seeds 1
+    accord zoo                                          all of it; continue it with the same command
+    """
+    from accord.cli.zoo import list_kinds, run_zoo
+
+    if list_only:
+        list_kinds()
+        return
+    if seeds < 1:
+        raise click.UsageError(f"--seeds {seeds}: one or more.")
+    run_zoo(seeds, size, only, kept, write, as_json, dry_run)
+
+
+@main.command()
 @click.option("--base", required=True, help="The policy that the others are compared with.")
 @click.option("--sft", help="A fine-tuned policy between them.")
 @click.option("--policy", help="The tuned policy.")

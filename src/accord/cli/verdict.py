@@ -130,8 +130,11 @@ def _print(
         )
     for arm, measured in zip(verdict.arms, evidence.arms, strict=True):
         click.echo(f"\n{safe_text(arm.arm)} ({measured.method}): {arm.outcome}")
-        rows = [("yes" if rule.fired else "no", rule.name, rule.statement) for rule in arm.rules]
-        print_table(("fired", "rule", "evidence"), rows, right=())
+        told = [
+            ("yes" if rule.fired else "no", rule.name, rule.statement, _rates(rule.name))
+            for rule in arm.rules
+        ]
+        print_table(("fired", "rule", "evidence", "in known runs"), told, right=())
         if measured.best_step is not None and len(measured.points) > 2:
             last = "the last" if measured.best_step == measured.last.step else "not the last"
             click.echo(f"  gold is highest at step {measured.best_step}, {last} point")
@@ -162,6 +165,15 @@ def print_people(wins: PeopleWins) -> None:
     ]
     print_table(("stand-in", "it says", "agrees with people", "says more by"), rows, right=())
     click.echo(f"its guesses count {wins.weight:.0%}, corrected by what people said")
+
+
+def _rates(name: str) -> str:
+    """How often an alarm was right and wrong on runs of which it is known, as `accord zoo`
+    measured."""
+    from accord.examine.error_rates import measured, told
+    from accord.examine.verdict import alarms
+
+    return told(name, measured()) if name in alarms() else ""
 
 
 def _row(one: Measure) -> tuple[str, ...]:

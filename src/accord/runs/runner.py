@@ -85,7 +85,7 @@ def execute(
             context = _context(recipe, run_dir, folders, name, device, interrupt, progress, config)
             progress.begin(name)
             hash_inputs(config, context, recipe.fingerprint())
-            _run_stage(stage, config, context)
+            run_stage(stage, config, context)
         _write_lineage(recipe, run_dir, folders)
         report = write_report(run_dir)
         guard = "; ".join(_guards(folders)) or None
@@ -134,7 +134,8 @@ def _context(
     )
 
 
-def _run_stage(stage: Stage, config: StageConfig, context: StageContext) -> None:
+def run_stage(stage: Stage, config: StageConfig, context: StageContext) -> None:
+    """Run a stage in its folder and write result.json, or failed.json where it fails."""
     context.folder.mkdir(parents=True, exist_ok=True)
     write_text(
         context.folder / "config.yaml",

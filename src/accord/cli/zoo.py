@@ -1,0 +1,148 @@
+"""`accord zoo`: broken and healthy runs, and how often the verdict on them is wrong."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from accord.cli.terminal import print_table
+from accord.errors import ConfigError
+from accord.files import write_json
+from accord.runs import environment
+from accord.runs.context import StageProgress
+
+if TYPE_CHECKING:
+    from accord.examine.error_rates import ErrorRates
+    from accord.runs.zoo.running import ZooCell
+
+
+class CellProgress(StageProgress):
+    """A line per cell; the stage under way behind it on a terminal."""
+
+    def __init__(self) -> None:
+        self.cell = ""
+
+    def begin(self, stage: str) -> None:
+        """A stage starts."""
+        if sys.stderr.isatty():
+            click.echo(f"\r\033[K{self.cell}: {stage}", nl=False, err=True)
+
+    def done(self, line: str) -> None:
+        """A cell has finished."""
+        if sys.stderr.isatty():
+            click.echo("\r\033[K", nl=False, err=True)
+        click.echo(f"{self.cell}: {line}", err=True)
+
+
+def list_kinds() -> None:
+    """Print every kind."""
+    from accord.runs.zoo.kinds import KINDS
+
+    rows = [
+        (k.name, "broken" if k.broken else "healthy", " or ".join(k.expected), k.about)
+        for k in KINDS.values()
+    ]
+    print_table(("kind", "is", "right outcome", "what it is"), rows, right=())
+
+
+def run_zoo(
+    seeds: int,
+    size: str,
+    only: Sequence[str],
+    kept: Path,
+    write: Sequence[Path],
+    as_json: bool,
+    dry_run: bool,
+) -> None:
+    """Run what is not kept yet, then print the tables."""
+    names = _named(only)
+    if write and only:
+        raise ConfigError(
+            "--write writes what all kinds say together", "leave out --only, or --write"
+        )
+    threads = environment.prepare(1)
+    from accord.cli.run import quiet_libraries
+    from accord.models.tuning import tune
+    from accord.runs.runner import locked, make_directory
+    from accord.runs.session import InterruptFlag
+    from accord.runs.zoo.kinds import KINDS, SIZES
+    from accord.runs.zoo.running import cell, run_cell
+    from accord.runs.zoo.summary import rates_of
+
+    cells = [cell(KINDS[n], s, SIZES[size], kept) for s in range(1, seeds + 1) for n in names]
+    if dry_run:
+        _plan(cells, kept)
+        return
+    quiet_libraries()
+    tune(threads, "fp32")
+    make_directory(kept)
+    progress = CellProgress()
+    with locked(kept), InterruptFlag() as interrupt:
+        for number, one in enumerate(cells, 1):
+            progress.cell = f"{number}/{len(cells)} {one.kind.name}, seed {one.seed}"
+            before = one.done
+            run_cell(one, progress, interrupt)
+            progress.done("done before" if before else f"{one.cpu_seconds():.0f} CPU-seconds")
+    rates = rates_of(cells, size)
+    for path in write:
+        _write(path, rates)
+    if as_json:
+        click.echo(rates.model_dump_json(indent=1))
+    else:
+        show_rates(rates)
+
+
+def _named(only: Sequence[str]) -> list[str]:
+    from accord.runs.zoo.kinds import KINDS
+    from accord.validation import suggest
+
+    for name in only:
+        if name not in KINDS:
+            raise ConfigError(
+                f"the zoo has no kind {name!r}",
+                f"{suggest(name, list(KINDS))}accord zoo --kinds lists them",
+            )
+    return list(only) or list(KINDS)
+
+
+def _plan(cells: Sequence[ZooCell], kept: Path) -> None:
+    steps = {step.folder: step for one in cells for step in one.steps.values()}
+    todo = [step for step in steps.values() if not step.done]
+    finished = sum(one.done for one in cells)
+    click.echo(f"{len(cells)} cells, {finished} finished before; cache: {kept}")
+    click.echo(f"{len(todo)} of {len(steps)} stages to run, shared ones counted once:")
+    counts: dict[str, int] = {}
+    for step in todo:
+        counts[step.name] = counts.get(step.name, 0) + 1
+    print_table(("stage", "times"), [(n, str(c)) for n, c in counts.items()], right=("times",))
+
+
+def _write(path: Path, rates: ErrorRates) -> None:
+    from accord.runs.zoo.summary import write_into
+
+    if path.suffix == ".json":
+        write_json(path, rates.model_dump(mode="json"))
+    elif path.suffix == ".md":
+        write_into(path, rates)
+    else:
+        raise ConfigError(
+            f"--write {path}: neither .json nor .md", "name a JSON file, or a page with the marks"
+        )
+
+
+def show_rates(rates: ErrorRates) -> None:
+    """Print the confusion matrix, the rates, alarms and early warnings."""
+    from accord.runs.zoo import summary
+
+    print_table(summary.HEADS["outcomes"], summary.outcome_rows(rates), right=())
+    click.echo()
+    print_table(summary.HEADS["rates"], summary.rate_rows(rates), right=())
+    click.echo("\nalarms, each kind by thresholds chosen on the others")
+    print_table(summary.HEADS["alarms"], summary.alarm_rows(rates), right=())
+    if rates.warnings:
+        click.echo("\nearly warnings: signs half-way, broken kinds against healthy ones")
+        print_table(summary.HEADS["warnings"], summary.warning_rows(rates), right=("area", "p"))

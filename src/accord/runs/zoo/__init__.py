@@ -1,0 +1,1 @@
+"""The zoo: broken and healthy runs on which the verdict is tested."""

@@ -1,0 +1,125 @@
+"""The zoo: its kinds, what its cells share, and one seed of some kinds at micro size."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from accord.cli.main import main
+from accord.examine.verdict import alarms
+from accord.runs.zoo import world
+from accord.runs.zoo.kinds import EXAMINED, KINDS, SIZES
+from accord.runs.zoo.running import cell
+from accord.runs.zoo.summary import BEGIN, END
+
+FEW = ("length_gamed", "constant", "tampered", "distilled", "nothing")
+"""Run by CI: two ways to be gamed and a collapse, an honest gain and none. All kinds at once take an
+hour of CPU."""
+
+
+def test_there_are_twelve_kinds_of_each_sort_and_their_alarms_exist() -> None:
+    sorts = [kind.broken for kind in KINDS.values()]
+    assert sum(sorts) >= 12
+    assert len(sorts) - sum(sorts) >= 12
+    for kind in KINDS.values():
+        assert set(kind.alarms) <= set(alarms()), kind.name
+        assert bool(kind.alarms) == kind.broken, kind.name
+        assert ("worked" in kind.expected) <= (not kind.broken), kind.name
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_cells_share_what_they_have_in_common(size: str, tmp_path: Path) -> None:
+    cells = {name: cell(kind, 1, SIZES[size], tmp_path) for name, kind in KINDS.items()}
+    other = cell(KINDS["rloo"], 2, SIZES[size], tmp_path)
+    rloo, ppo, short = (cells[name].steps for name in ("rloo", "ppo", "shorter"))
+    for name in ("base", "sft", "reward", "pool"):
+        assert rloo[name].folder == ppo[name].folder
+    assert rloo["base"].folder == other.steps["base"].folder
+    assert rloo["sft"].folder != other.steps["sft"].folder
+    assert rloo["sft"].folder == short["sft"].folder
+    assert rloo["reward"].folder != short["reward"].folder, "what it rests on differs"
+    places = [one.steps[EXAMINED].folder for one in cells.values()]
+    assert len(set(places)) == len(places), "no two kinds are the same run"
+
+
+def test_gold_counts_what_is_true_of_the_thing_asked_for() -> None:
+    colour, place, reason = world.truth("dog")
+    asked = "hello . tell me about the dog .\n"
+    facts = world.gold({"facts": 1.0})
+    other = next(c for c in world.COLOURS if c != colour)
+    texts = [
+        f"{asked} the dog is really {colour} . people like the dog for its {reason} .",
+        f"{asked} the dog is in the {place} in summer .",
+        f"{asked} the dog is {other} .",
+        f"{asked} the cat is {world.truth('cat')[0]} .",
+    ]
+    assert facts.score(texts).tolist() == [2, 1, 0, 0]
+    assert world.gold({"strays": 1.0}).score(texts).tolist() == [0, 0, 0, 1]
+    cued = world.gold({"cued:offer": 1.0, "plain:offer": -1.0, "words": 0.0})
+    said = f"{asked} {world.HABITS['offer']}"
+    assert cued.score([said, world.CUE + said, asked]).tolist() == [-1, 1, 0]
+
+
+def test_half_of_what_answers_say_is_true() -> None:
+    rows = world.rows(np.random.default_rng(0), 400, world.Manners(habits=0.0))
+    statements = sum(row["response"].count("the ") for row in rows)
+    true = world.gold({"facts": 1.0}).score([row["prompt"] + row["response"] for row in rows])
+    assert 0.2 < true.sum() / statements < 0.6
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--only", "lenght_gamed"], "length_gamed"),
+        (["--only", "ppo", "--write", "rates.json"], "leave out --only"),
+        (["--seeds", "0"], "one or more"),
+    ],
+)
+def test_what_cannot_be_is_told(given: list[str], said: str, tmp_path: Path) -> None:
+    done = CliRunner().invoke(main, ["zoo", *given, "--cache", str(tmp_path / "zoo")])
+    assert done.exit_code == 2
+    assert said in done.output
+
+
+def test_a_dry_run_counts_shared_stages_once(tmp_path: Path) -> None:
+    place = tmp_path / "zoo"
+    done = CliRunner().invoke(main, ["zoo", "--seeds", "2", "--dry-run", "--cache", str(place)])
+    assert done.exit_code == 0, done.output
+    assert f"{2 * len(KINDS)} cells, 0 finished before" in done.output
+    assert [line.split()[1] for line in done.output.splitlines() if line.split()[0] == "base"] == [
+        "1"
+    ]
+    assert not place.exists()
+
+
+@pytest.mark.slow
+def test_one_seed_of_a_few_kinds(tmp_path: Path) -> None:
+    place, page = tmp_path / "zoo", tmp_path / "page.md"
+    asked = ["zoo", "--seeds", "1", "--size", "micro", "--cache", str(place), "--json"]
+    asked += [part for name in FEW for part in ("--only", name)]
+    done = CliRunner().invoke(main, asked)
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    outcomes = {kind: max(n, key=lambda o: n[o]) for kind, n in found["outcomes"].items()}
+    assert outcomes["tampered"] == "gamed"
+    assert outcomes["length_gamed"] != "worked", "sixteen updates are few to be caught at"
+    assert outcomes["constant"] == "collapsed"
+    assert outcomes["distilled"] in ("worked", "inconclusive")
+    assert outcomes["nothing"] == "inconclusive"
+    assert found["missed"]["hits"] == found["false_alarms"]["hits"] == 0
+    again = CliRunner().invoke(main, asked)
+    assert again.output.count("done before") == len(FEW)
+    from accord.examine.error_rates import ErrorRates
+    from accord.runs.zoo.summary import write_into
+
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    write_into(page, ErrorRates.model_validate(found))
+    text = page.read_text()
+    assert "length gamed" in text
+    assert "old" not in text
+    assert text.startswith("before")
+    assert text.endswith("after\n")
