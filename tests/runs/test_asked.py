@@ -244,3 +244,17 @@ def simulated(seed: int, right: float, truth: float, answers: int) -> Any:
     wins = asked.people_wins("arm", found, given, range(192), seed)
     assert wins is not None
     return wins
+
+
+def test_prompts_that_are_drawn_more_often_count_less() -> None:
+    """People take the arm where the stand-ins disagree, and nowhere else: half of the prompts."""
+    found = {name: np.repeat([1.0, float(name == "a")], 96) for name in "abcd"}
+    people, estimates = np.repeat([0.0, 1.0], 96), []
+    for seed in range(150):
+        order, _ = asked.asking_order(asked.guess_of(found), 4, seed)
+        given = np.full(192, np.nan)
+        given[order[:40]] = people[order[:40]]
+        wins = asked.people_wins("arm", found, given, range(192), seed)
+        assert wins is not None
+        estimates.append(wins.win_rate.value)
+    assert np.mean(estimates) == pytest.approx(0.5, abs=0.025)
