@@ -4,6 +4,7 @@ no state."""
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable, Sequence
 
 import torch
 
@@ -14,10 +15,18 @@ class EpochOrder:
     """Shuffled epochs cut into batches of `batch` rows; the last batch of an epoch may be smaller.
 
     `epochs` may be fractional: the last epoch then visits that share of its rows. Position is the
-    step number alone, which makes resuming exact.
+    step number alone, which makes resuming exact. `blocks`: of which block each row is; then blocks
+    are shuffled, and the rows of one follow each other.
     """
 
-    def __init__(self, rows: int, batch: int, epochs: float, seed: int) -> None:
+    def __init__(
+        self,
+        rows: int,
+        batch: int,
+        epochs: float,
+        seed: int,
+        blocks: Sequence[Hashable] | None = None,
+    ) -> None:
         if rows < 1 or batch < 1 or epochs <= 0:
             raise ValueError(f"rows {rows}, batch {batch} and epochs {epochs} must be positive")
         self.rows_total, self.batch, self.seed = rows, batch, seed
@@ -25,20 +34,30 @@ class EpochOrder:
         self.steps = max(
             1, math.ceil(round(epochs * self.per_epoch, 6))
         )  # 1.1 epochs of 10 batches are 11, not 12
-        self._epoch, self._order = -1, torch.empty(0, dtype=torch.long)
+        self._blocks = [[row] for row in range(rows)] if blocks is None else _members(blocks)
+        self._epoch, self._order = -1, list(range(rows))
 
     def rows(self, step: int) -> list[int]:
         """Row indices of 0-based `step`."""
         epoch, index = divmod(step, self.per_epoch)
         if epoch != self._epoch:
             generator = torch.Generator().manual_seed(derive_seed(self.seed, "order", epoch))
-            self._order, self._epoch = torch.randperm(self.rows_total, generator=generator), epoch
-        return self._order[index * self.batch : (index + 1) * self.batch].tolist()
+            order = torch.randperm(len(self._blocks), generator=generator).tolist()
+            self._order, self._epoch = [row for b in order for row in self._blocks[b]], epoch
+        return self._order[index * self.batch : (index + 1) * self.batch]
 
     def visited(self, steps: int) -> int:
         """Rows of the first `steps` batches, repeated visits counted."""
         epochs, rest = divmod(steps, self.per_epoch)
         return epochs * self.rows_total + rest * self.batch
+
+
+def _members(blocks: Sequence[Hashable]) -> list[list[int]]:
+    """The rows of each block, blocks in the order in which they first appear."""
+    found: dict[Hashable, list[int]] = {}
+    for row, block in enumerate(blocks):
+        found.setdefault(block, []).append(row)
+    return list(found.values())
 
 
 def smaller_steps(prompts: int, per_step: int, steps: int) -> str | None:

@@ -15,9 +15,10 @@ from accord.learning.parallel import ALONE, World
 from accord.learning.rows import Values, logprob_sums, train_rows
 from accord.learning.session import Session
 from accord.learning.settings import PreferenceSettings
+from accord.learning.shared_responses import rows_of, share_responses, values_by_row
 from accord.learning.weights import check_doubt, check_weight, counting, total
 from accord.models.causal_lm import CausalLM
-from accord.text.packing import Mask, PackedStream, PromptGroup, micro_batches, pack
+from accord.text.packing import Mask, PromptGroup, micro_batches, pack
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,7 @@ def train_preference(
         evaluate if heldout else None,
         world=world,
         seed=seed,
+        blocks=[tuple(pair.prompt) for pair in pairs] if settings.by_prompt else None,
     )
     return PreferenceResult(
         done.steps,
@@ -160,9 +162,9 @@ def preference_step(
 ) -> tuple[dict[str, float], int]:
     """Accumulate the gradient of the batch's weighted mean loss, this process's share of it;
     returns (metrics, tokens processed) of the whole batch."""
-    share = world.share([pair.group.tokens for pair in batch])
-    mine, reference_B2 = [batch[i] for i in share], reference_B2[share]
-    groups = [pair.group for pair in mine]
+    shared = share_responses([pair.group for pair in batch], settings.micro_batch_tokens)
+    mine = [shared[i] for i in world.share([one.group.tokens for one in shared])]
+    groups = [one.group for one in mine]
     counted = total(p.weight for p in batch)
     chosen_tokens = total(p.weight * p.group.scored[0] for p in batch)
     sums = {
@@ -174,8 +176,10 @@ def preference_step(
         "tokens": 0.0,
     }
     for start, end in micro_batches(groups, settings.micro_batch_tokens):
-        part, stream = mine[start:end], pack(groups[start:end]).to(policy.device)
-        numbers = _logprobs(policy, stream, reference_B2[start:end])
+        rows = rows_of(mine[start:end])
+        part, stream = [batch[row] for row in rows], pack(groups[start:end]).to(policy.device)
+        logp_R = stream.sum_by_response(policy.logprobs(stream))
+        numbers = _numbers(values_by_row(mine[start:end], logp_R), reference_B2[rows], part)
         weight_B = torch.tensor([p.weight for p in part]).to(numbers.chosen_B)
         loss_B = _losses(numbers, part, settings)
         loss = (weight_B * loss_B).sum() / counted
@@ -206,30 +210,19 @@ def preference_evaluation(
 ) -> Values:
     """Weighted mean of the objective (without `nll_weight`'s part), and the share of pairs that the
     implicit reward orders as judged."""
-    share = world.share([pair.group.tokens for pair in pairs])
-    mine, reference_P2 = [pairs[i] for i in share], reference_P2[share]
-    groups, sums = [pair.group for pair in mine], {"loss": 0.0, "weight": 0.0, "ordered": 0.0}
-    for start, end in micro_batches(groups, settings.micro_batch_tokens):
-        part, stream = mine[start:end], pack(groups[start:end]).to(policy.device)
-        numbers = _logprobs(policy, stream, reference_P2[start:end])
-        weight_B = torch.tensor([p.weight for p in part]).to(numbers.chosen_B)
-        gap_B = losses.preference_gap(numbers, settings.loss, settings.strength, settings.gamma)
-        sums["loss"] += float((weight_B * _losses(numbers, part, settings)).sum())
-        sums["weight"] += float(weight_B.sum())
-        sums["ordered"] += _ordered(gap_B)
-    sums = world.totals(sums)
-    return {
-        "heldout_loss": sums["loss"] / sums["weight"],
-        "heldout_agreement": sums["ordered"] / len(pairs),
-    }
+    groups = [pair.group for pair in pairs]
+    pair_P2 = logprob_sums(policy, groups, settings.micro_batch_tokens, world)
+    numbers = _numbers(pair_P2, reference_P2, pairs)
+    weight_P = torch.tensor([p.weight for p in pairs]).to(pair_P2)
+    gap_P = losses.preference_gap(numbers, settings.loss, settings.strength, settings.gamma)
+    loss = float((weight_P * _losses(numbers, pairs, settings)).sum() / weight_P.sum())
+    return {"heldout_loss": loss, "heldout_agreement": _ordered(gap_P) / len(pairs)}
 
 
-def _logprobs(policy: CausalLM, stream: PackedStream, reference_B2: Tensor) -> losses.PairLogprobs:
-    """Summed log-probabilities of the stream's pairs."""
-    logp_S = policy.logprobs(stream)
-    pair_B2 = stream.sum_by_response(logp_S).view(-1, 2)
-    lengths_B2 = stream.scored_R.view(-1, 2).to(logp_S)
-    columns = (pair_B2, reference_B2.to(policy.device), lengths_B2)
+def _numbers(pair_B2: Tensor, reference_B2: Tensor, pairs: Sequence[Pair]) -> losses.PairLogprobs:
+    """Summed log-probabilities of (chosen, rejected) under both models, and their tokens."""
+    lengths_B2 = torch.tensor([pair.group.scored for pair in pairs]).to(pair_B2)
+    columns = (pair_B2, reference_B2.to(pair_B2.device), lengths_B2)
     return losses.PairLogprobs(*(one for pair in columns for one in pair.unbind(1)))
 
 

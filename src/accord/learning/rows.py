@@ -3,7 +3,7 @@ checkpoints."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +16,7 @@ from accord.learning.order import EpochOrder
 from accord.learning.parallel import ALONE, World
 from accord.learning.session import LocalSession, Session, State
 from accord.learning.settings import RowSettings
+from accord.learning.shared_responses import rows_of, share_responses, values_by_row
 from accord.learning.watching import Watch
 from accord.models.causal_lm import CausalLM
 from accord.text.packing import PromptGroup, streams
@@ -45,6 +46,7 @@ def train_rows(
     evaluate: Callable[[], Values] | None = None,
     world: World = ALONE,
     seed: int = 0,
+    blocks: Sequence[Hashable] | None = None,
 ) -> Trained:
     """Make epochs x count / batch updates of `model` (or `max_steps`), continuing where `session`
     was interrupted.
@@ -53,10 +55,10 @@ def train_rows(
     returns (metrics, tokens processed) of the whole batch. evaluate() measures the model on rows
     kept aside, the deciding loss first: at the end, and where the settings say. After each update
     on_step(step, total) is called; where the training stops early, its last call has step = total.
-    `start`: metrics before the first update.
+    `start`: metrics before the first update. `blocks`: see `EpochOrder`.
     """
     session = session or LocalSession()
-    order = EpochOrder(count, settings.batch, settings.epochs, seed)
+    order = EpochOrder(count, settings.batch, settings.epochs, seed, blocks)
     total = settings.max_steps or order.steps
     watch = Watch(settings, partial(trainable_state, model.hf), partial(load_trainable, model.hf))
     optimizer = Optimizer(model.parameters(), settings, total, world)
@@ -112,13 +114,17 @@ def logprob_sums(
 ) -> Tensor:
     """Summed log-probability (nats) of every response, for groups of K responses each: [groups, K].
 
-    as_reference: with the adapter switched off. Each process computes its share and gets all of
-    them.
+    What several groups have in common is computed once. as_reference: with the adapter switched
+    off. Each process computes its share and gets all of them.
     """
-    mine, k = world.share([group.tokens for group in groups]), len(groups[0].responses)
+    shared = share_responses(groups, micro_batch_tokens)
+    mine = [shared[i] for i in world.share([one.group.tokens for one in shared])]
     sums = [torch.zeros(0, device=model.device, dtype=model.hf.dtype)]
     with model.reference() if as_reference else nullcontext():
-        for stream in streams([groups[i] for i in mine], micro_batch_tokens):
+        for stream in streams([one.group for one in mine], micro_batch_tokens):
             here = stream.to(model.device)
             sums.append(here.sum_by_response(model.logprobs(here)))
-    return world.place(mine, torch.cat(sums).view(-1, k), len(groups))
+    rows, k = rows_of(mine), len(groups[0].responses)
+    found = values_by_row(mine, torch.cat(sums)).view(-1, k)
+    order = sorted(range(len(rows)), key=rows.__getitem__)
+    return world.place(sorted(rows), found[order], len(groups))

@@ -129,6 +129,12 @@ class PreferenceSettings(RowSettings):
         0.0, ge=0, description="Weight of the chosen responses' likelihood (RPO; 1 for ORPO)."
     )
     batch: Annotated[int, Unit("pairs")] = Field(32, ge=1, description="Pairs per optimiser step.")
+    by_prompt: bool = Field(
+        False,
+        description="Pairs of a prompt follow each other, so that a step computes each of its "
+        "responses once: with six pairs of four responses less than half the work. A step then has "
+        "fewer prompts.",
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> PreferenceSettings:

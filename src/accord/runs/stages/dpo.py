@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -84,20 +84,20 @@ class Dpo(TuningStage):
         judged = planning.rehearse(
             lambda lm: read_judged(config.feedback, lm, config.lengths, context), model
         )
-        rows, tokens = planned_rows(config.feedback, context), 0
+        rows, each, shared = planned_rows(config.feedback, context), 0.0, 0.0
         if judged is not None:
             pairs = preference_pairs(judged.groups)
             _check_pairs(len(pairs), config)
             rows = planning.whole(len(pairs), context)
             left_to_train(rows, config.evaluation, "pairs")
-            each = sum(len(p.prompt) + len(p.chosen) + len(p.rejected) for p in pairs) / len(pairs)
+            each, shared = _tokens_per_pair(pairs, config)
         elif rows:
-            each = config.lengths.most + assumed(config.lengths.max_response_tokens)
+            each = shared = config.lengths.most + assumed(config.lengths.max_response_tokens)
         left = None if rows is None else max(0, rows - kept_back(rows, config.evaluation))
         if rows and left is not None:
             rows, left = min(rows, config.limit or rows), min(left, config.limit or left)
-            tokens = round(each * rows)
-        work = TokenWork(trained=round(tokens * config.epochs), scored=tokens)
+        trained = (shared if config.by_prompt else each) * (rows or 0) * config.epochs
+        work = TokenWork(trained=round(trained), scored=round(shared * (rows or 0)))
         return planning.training_plan(
             config,
             model,
@@ -231,6 +231,16 @@ def _save(
     )
     values = without_none(vars(result)) | vars(data) | counts
     return StageResult(summary, values, save_policy(config, policy, context))
+
+
+def _tokens_per_pair(pairs: Sequence[Pair], config: DpoConfig) -> tuple[float, float]:
+    """Mean tokens of a pair by itself, and where all pairs of a prompt are computed together."""
+    from accord.learning.shared_responses import share_responses
+
+    groups = [pair.group for pair in pairs]
+    together = share_responses(groups, config.micro_batch_tokens)
+    shared = sum(one.group.tokens for one in together)
+    return sum(group.tokens for group in groups) / len(pairs), shared / len(pairs)
 
 
 def _check_pairs(pair_count: int, config: DpoConfig) -> None:
