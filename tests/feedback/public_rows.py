@@ -96,6 +96,7 @@ OTHERS: dict[str, list[tuple[dict[str, Any], dict[str, int]]]] = {
     "RewardBench 2": [({"prompt": Q, "chosen": [GOOD], "rejected": [BAD, "Nine.", "No."]}, {"ranking": 1})],
     "Math-Shepherd": [({"input": SHEPHERD.format("ки", "ки"), "label": SHEPHERD.format("+", "-"), "task": "GSM8K"}, {"step_labels": 1})],
     "Dolly": [({"instruction": Q, "context": "Colours are seen.", "response": GOOD, "category": "qa"}, {"demonstration": 1})],
+    "GSM8K": [({"question": "Two and two?", "answer": "2 + 2 = <<2+2=4>>4\n#### 4"}, {"demonstration": 1})],
     "text": [({"text": "Once upon a time.", "source": "book"}, {"demonstration": 1})],
     "Langfuse scores": [
         ({"traceId": "t", "name": "good", "value": 1, "dataType": "BOOLEAN", "input": Q, "output": GOOD, "comment": "ok", "authorUserId": "u"}, {"thumb": 1, "critique": 1}),

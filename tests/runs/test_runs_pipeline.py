@@ -13,7 +13,7 @@ import pytest
 
 pytest.importorskip("sklearn")
 SMALL = [
-    "threads=1", "data.sft=160", "data.prompts=120", "data.evaluation=16", "sft.evaluation=20", "sft.batch=16", "collect.count=70",
+    "threads=1", "data.sft=160", "data.prompts=120", "data.evaluation=16", "data.gold_reviews=1000", "sft.evaluation=20", "sft.batch=16", "collect.count=70",
     "reward.members=2", "reward.epochs=1", "reward.centre_samples=32", "ppo.steps=4", "ppo.prompts_per_step=16", "ppo.evaluate.count=12",
     "ppo.evaluate.points=2", "dpo.limit=96", "dpo.evaluate.count=12", "dpo.evaluate.points=2", "best_of_n.pool=4",
     "best_of_n.evaluate.count=12", "examine.evaluate.count=12",

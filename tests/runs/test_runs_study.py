@@ -127,6 +127,7 @@ SMALL = [
     "data.sft=160",
     "data.prompts=120",
     "data.evaluation=16",
+    "data.gold_reviews=1000",
     "sft.evaluation=20",
     "sft.batch=16",
 ]

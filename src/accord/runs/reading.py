@@ -97,9 +97,16 @@ def plain_prompts(spec: DataSpec, context: StageContext) -> list[PromptRow] | No
     source = _open(spec, context)
     rows = [row for _, row in read_rows(source.data).rows]
     answered = (*JUDGED, *ANSWERS)
-    if any("prompt" not in row or any(not empty(row.get(a)) for a in answered) for row in rows):
+    if any(not _asks(row) or any(not empty(row.get(a)) for a in answered) for row in rows):
         return None
     return read_prompt_rows(spec, context, used=lambda column: True)
+
+
+def _asks(row: Mapping[str, Any]) -> bool:
+    """Whether a row has a prompt: a text, or messages. What a format of its own calls so, such as
+    the root of a tree, is something else."""
+    prompt = row.get("prompt")
+    return isinstance(prompt, (str, list)) or (isinstance(prompt, Mapping) and "messages" in prompt)
 
 
 def _prompt(row: Mapping[str, Any], where: str, used: Mapping[str, Any]) -> Prompt:

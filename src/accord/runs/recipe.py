@@ -102,7 +102,8 @@ class Header(Settings):
     chat_template: str | None = Field(
         None,
         description=(
-            "Chat template of all models in place of their own: a file, or the template itself."
+            "Chat template of all models in place of their own: a file, accord:plain (User: ..."
+            " Assistant: ..., for models that have none), or the template itself."
         ),
     )
     chat_template_kwargs: dict[str, Any] = Field(

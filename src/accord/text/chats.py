@@ -331,7 +331,8 @@ class Chat:
         if template is None:
             raise DataError(
                 f"row {row} is a conversation, but the tokenizer has no chat template",
-                "use an instruction-tuned model, or plain-text prompts",
+                "use an instruction-tuned model, or give a template: chat_template=accord:plain has"
+                " turns as text, chat_template=FILE is your own",
             )
         if any(message.get("tool_calls") for message in messages):
             empty, as_json = self._form(template)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 REASONING = ("reasoning_content", "thinking", "reasoning")
 """Names under which templates look for a message's reasoning."""
 
+PACKAGED = "accord:"
 
 GIVEN = {"messages", "tools", "documents", "add_generation_prompt"}
 """What every template is given; the rest are special tokens and settings."""
@@ -72,17 +74,30 @@ def choose(templates: Any, tools: bool) -> str | None:
 
 
 def read_template(given: str) -> str:
-    """A chat template written out, or in a file (a .jinja file, or any name without braces). Raises
-    ConfigError."""
+    """A chat template written out, one of accord's own (`accord:plain`), or in a file (a .jinja
+    file, or any name without braces). Raises ConfigError."""
     if "{" in given:
         return given
     try:
+        if given.startswith(PACKAGED):
+            return _packaged(given.removeprefix(PACKAGED))
         return Path(given).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"chat_template: {given!r} cannot be read ({error})",
             "name a file, or write the template itself",
         ) from error
+
+
+def _packaged(name: str) -> str:
+    folder = resources.files("accord.text") / "chat_templates"
+    known = {file.name.removesuffix(".jinja"): file for file in folder.iterdir()}
+    if name not in known:
+        raise ConfigError(
+            f"there is no packaged chat template {name!r}",
+            f"use one of: {', '.join(PACKAGED + one for one in sorted(known))}",
+        )
+    return known[name].read_text(encoding="utf-8")
 
 
 def plain(value: Any) -> Any:

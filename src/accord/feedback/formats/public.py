@@ -52,6 +52,7 @@ PUBLIC = (
     Shape("orca pairs of distilabel", ("input", "chosen", "rejected"), lambda row: "prompt" not in row and has("input", "chosen", "rejected")(row), named_pairs.asked_pair, ("rating", "order", "status", *SIDES), means="comparison; status \"tie\" is a tie"),
     Shape("Math-Shepherd", ("input", "label"), math_shepherd.is_math_shepherd, math_shepherd.math_shepherd, means="step labels: + is good, - is bad"),
     Shape("Dolly", ("instruction", "context", "response"), has("instruction", "context", "response"), named_pairs.dolly, means="demonstration; the context is what is asked about"),
+    Shape("GSM8K", ("question", "answer"), named_pairs.is_gsm8k, named_pairs.gsm8k, means="demonstration of the worked answer, which ends in #### and the result"),
 )  # fmt: skip
 LAST = (
     Shape("text", ("text",), refusals.is_text, refusals.text, means="demonstration of the whole text, with an empty prompt: for pretraining and supervised tuning", note="each text is a demonstration without a prompt; if they are prompts, say so: columns: {prompt: text}"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -18,6 +17,7 @@ from accord.runs.dropping import BOUNDLESS, refuse_dropping
 from accord.runs.inputs import Judgements
 from accord.runs.plan import Plan
 from accord.runs.stage import Stage, StageResult, Value
+from accord.runs.stages.preferred import ORDERING, preferred_answers, winners
 from accord.runs.stages.settings import ReadsData
 from accord.seeds import derive_seed
 
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from accord.feedback.formats import FileReport
     from accord.feedback.records import Feedback
     from accord.text.dropping import Need
-
-
-USED = ("comparison", "ranking")
 
 
 class PreferencesConfig(ReadsData):
@@ -125,7 +122,7 @@ class Preferences(Stage):
         artefacts = {"feedback": exported}
         files = _files(records, kept_aside)
         shown = files["sft"]
-        blank = sum(1 for record in records for _ in _better(record)) - len(shown)
+        blank = sum(1 for record in records for _ in winners(record)) - len(shown)
         unfinished = sum(not row["meta"].get("finished", True) for row in shown)
         context.say(
             f"{len(shown):,} demonstrations; {blank:,} preferred answers are blank and demonstrate"
@@ -163,8 +160,8 @@ class Preferences(Stage):
         from accord.runs.stages.usable import usable as usable_texts
 
         texts, others = usable_texts(report.result.records)
-        usable = [r for r in texts if r.kind in USED]
-        others += Counter(r.kind for r in texts if r.kind not in USED)
+        usable = [r for r in texts if r.kind in ORDERING]
+        others += Counter(r.kind for r in texts if r.kind not in ORDERING)
         if not usable:
             held = f", only {_named(others)}" if others else ""
             raise DataError(
@@ -211,54 +208,9 @@ def _files(records: list[Feedback], kept_aside: list[Feedback]) -> dict[str, lis
     shown = [
         demonstration.model_dump(mode="json")
         for record in records
-        for demonstration in _demonstrations(record)
+        for demonstration in preferred_answers(record)
     ]
     return {"sft": shown, "prompts": _prompts(records), "evaluation": _prompts(kept_aside)}
-
-
-def _demonstrations(record: Feedback) -> Iterator[Feedback]:
-    """The preferred answer of a comparison; of a ranking each answer, once for every one it is
-    better than; none that is blank. Those of one record share its weight.
-
-    Whether it finished, where that is known, goes along: fine-tuning would otherwise teach to stop
-    in mid-sentence.
-    """
-    from accord.feedback.records import Feedback, asked_fields
-    from accord.runs.stages.usable import ended, responses
-
-    named, better = responses(record), list(_better(record))
-    for number, option in enumerate(better):
-        if not named[option].blank:
-            yield Feedback.model_validate(
-                {
-                    "id": f"{record.id}-{number}",
-                    "kind": "demonstration",
-                    **asked_fields(record.asked),
-                    "options": [],
-                    "choice": {"content": named[option].content},
-                    "annotator": record.annotator,
-                    "weight": record.weight / len(better),
-                    "meta": (
-                        {"finished": ended(record, option)} if "finished" in record.meta else {}
-                    ),
-                }
-            )
-
-
-def _better(record: Feedback) -> Iterator[str]:
-    """The option that wins, for each pair that has a winner."""
-    from accord.feedback.records import Comparison, Ranking
-
-    choice = record.choice
-    if isinstance(choice, Comparison):
-        if choice.preferred is not None and choice.probability != 0.5:
-            yield choice.preferred
-        return
-    if not isinstance(choice, Ranking):
-        raise TypeError(f"a {record.kind} orders no options")
-    for place, group in enumerate(choice.order):
-        worse = sum(map(len, choice.order[place + 1 :]))
-        yield from (option for option in group for _ in range(worse))
 
 
 def _report(config: PreferencesConfig, context: StageContext) -> FileReport:

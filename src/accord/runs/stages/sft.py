@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
@@ -42,6 +42,13 @@ class SftConfig(ReadsData, ShowsAnswers, TrainingConfig, SupervisedSettings):
     turns: Literal["last", "every"] = Field(
         "last", description="Assistant turns of a conversation that are trained."
     )
+    preferred: bool = Field(
+        False,
+        description=(
+            "Learn from the preferred answers of comparisons and rankings too, as if they were"
+            " demonstrations."
+        ),
+    )
     lengths: LengthConfig = Field(LengthConfig(), description="Token limits.")
     evaluation: Aside | Demonstrations = Field(
         256,
@@ -71,7 +78,7 @@ class Sft(Stage):
         model = look_at_policy(config.model, context, config.lora, trains=True, merges=True)
         examples = rehearse(
             lambda language: read_demonstrations(
-                config.data, language, config.lengths, context, config.turns
+                config.data, language, config.lengths, context, config.turns, config.preferred
             ),
             model,
         )
@@ -122,7 +129,9 @@ def _load(config: SftConfig, model: CausalLM, context: StageContext) -> SftData:
     """Demonstrations, tokenised."""
 
     def read(spec: DataSpec) -> list[Example]:
-        return read_demonstrations(spec, model, config.lengths, context, config.turns)
+        return read_demonstrations(
+            spec, model, config.lengths, context, config.turns, config.preferred
+        )
 
     apart = [] if isinstance(config.evaluation, (int, float)) else read(config.evaluation)
     train, heldout = _split(read(config.data), config, apart, context.seed)
@@ -182,11 +191,10 @@ def read_demonstrations(
     lengths: LengthConfig,
     context: StageContext,
     turns: Turns = "last",
+    preferred: bool = False,
 ) -> list[Example]:
     """Tokenise demonstrations of any known format and apply the length policy; each counts by its
-    record's weight."""
-    from accord.feedback.formats.source import name_of
-    from accord.feedback.records import Demonstration
+    record's weight. `preferred`: the better answers of judgements are demonstrations too."""
     from accord.runs.reading import read_records
     from accord.runs.stages.lengths import apply_lengths
     from accord.runs.stages.usable import usable
@@ -194,23 +202,17 @@ def read_demonstrations(
     encoder, examples = context.encoder(model), []
     read = read_records(source, context)
     records, silent = usable(read.records)
-    dropped = Counter(read.dropped) + silent
-    for record in records:
-        if not isinstance(record.choice, Demonstration):
-            dropped[f"{record.kind}: no demonstration"] += 1
-            continue
-        turns_of = _turns(record, record.choice.content, turns)
+    shown, others = _demonstrations(records, preferred, context)
+    dropped = Counter(read.dropped) + silent + others
+    for record, content in shown:
+        turns_of = _turns(record, content, turns)
         if not turns_of:
             dropped["demonstration whose messages have the weight 0"] += 1
         for prompt, response, finished in turns_of:
             example = encoder.example(prompt, response, finished, record.id)
             examples.append(replace(example, weight=example.weight * record.weight))
     if not examples:
-        raise DataError(
-            f"{name_of(source)} ({read.shape}) holds no demonstrations",
-            "name rows with a prompt and a response; of comparisons a preferences stage writes the"
-            " preferred answers as demonstrations",
-        )
+        raise _nothing_shown(records, source, read.shape)
     return apply_lengths(
         examples,
         model,
@@ -220,6 +222,42 @@ def read_demonstrations(
         read.left_out,
         unreadable=sum(read.dropped.values()),
     )
+
+
+def _demonstrations(
+    records: Sequence[Feedback], preferred: bool, context: StageContext
+) -> tuple[list[tuple[Feedback, Content]], Counter[str]]:
+    """(demonstrations with what they show, how many other records there are by kind); with
+    `preferred` the better answers of judgements are demonstrations too."""
+    from accord.feedback.records import Demonstration
+    from accord.runs.stages.preferred import ORDERING, preferred_answers
+
+    found: list[tuple[Feedback, Content]] = []
+    others, answers = Counter[str](), 0
+    for record in records:
+        here = [record]
+        if preferred and record.kind in ORDERING:
+            here = list(preferred_answers(record))
+            answers += len(here)
+            others[f"{record.kind}: no better answer, or a blank one"] += not here
+        for one in here:
+            if isinstance(one.choice, Demonstration):
+                found.append((one, one.choice.content))
+            else:
+                others[f"{record.kind}: no demonstration"] += 1
+    if answers:
+        context.say(f"{answers:,} preferred answers of judgements are learned from")
+    return found, +others
+
+
+def _nothing_shown(records: Sequence[Feedback], source: DataSpec, shape: str) -> DataError:
+    from accord.feedback.formats.source import name_of
+    from accord.runs.stages.preferred import ORDERING
+
+    fix = "name rows with a prompt and a response"
+    if any(record.kind in ORDERING for record in records):
+        fix = "preferred: true learns from the preferred answers of its comparisons and rankings"
+    return DataError(f"{name_of(source)} ({shape}) holds no demonstrations", fix)
 
 
 def _turns(record: Feedback, content: Content, turns: Turns) -> list[tuple[Prompt, Response, bool]]:
