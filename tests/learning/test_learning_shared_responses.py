@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from itertools import combinations, pairwise
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from accord.learning import preference
 from accord.learning.order import EpochOrder
 from accord.learning.preference import (
     Pair,
@@ -18,6 +20,7 @@ from accord.learning.preference import (
     reference_logprobs,
     train_preference,
 )
+from accord.learning.rows import rows_visited
 from accord.learning.shared_responses import rows_of, share_responses, values_by_row
 from tiny import tiny_llama
 
@@ -107,6 +110,28 @@ def test_pairs_by_prompt_cost_less_than_half_and_learn_the_same_rows() -> None:
         used[by_prompt] = train_preference(tiny_llama(), MODEL, all_pairs(), chosen).tokens
     assert used[True] == 6 * (2 + 4 * 3)  # a prompt once, four responses once
     assert used[True] < used[False] / 2
+
+
+def test_the_reference_is_asked_only_about_rows_that_are_come_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[int] = []
+
+    def counting(*given_: Any, **more: Any) -> torch.Tensor:
+        asked.append(len(given_[2]))
+        return reference_logprobs(*given_, **more)
+
+    monkeypatch.setattr(preference, "reference_logprobs", counting)
+    for most, pairs in ((None, 36), (2, 12), (9, 36)):
+        chosen = PreferenceSettings(learning_rate=1e-3, batch=6, max_steps=most)
+        result = train_preference(tiny_llama(), MODEL, all_pairs(), chosen, seed=3)
+        whole = PreferenceSettings(learning_rate=1e-3, batch=6)
+        if most == 2:
+            assert rows_visited(36, chosen, 3) == sorted(
+                row for step in range(2) for row in EpochOrder(36, 6, 1, 3).rows(step)
+            )
+        assert (asked.pop(), result.steps) == (pairs, most or 6)
+    assert rows_visited(36, whole, 3) == list(range(36))
 
 
 @given(

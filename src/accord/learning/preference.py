@@ -12,7 +12,7 @@ from accord.errors import DataError
 from accord.learning import losses
 from accord.learning.kinds import REFERENCE_FREE
 from accord.learning.parallel import ALONE, World
-from accord.learning.rows import Values, logprob_sums, train_rows
+from accord.learning.rows import Values, logprob_sums, rows_visited, train_rows
 from accord.learning.session import Session
 from accord.learning.settings import PreferenceSettings
 from accord.learning.shared_responses import rows_of, share_responses, values_by_row
@@ -102,12 +102,16 @@ def train_preference(
             " cannot use",
             "leave such pairs out, or choose the loss sigmoid",
         )
-    reference_P2, heldout_P2 = (
-        torch.zeros(len(some), 2)
-        if settings.loss in REFERENCE_FREE or not some
-        else reference_logprobs(policy, reference, some, settings.micro_batch_tokens, world)
-        for some in (pairs, heldout)
-    )
+    blocks = [tuple(pair.prompt) for pair in pairs] if settings.by_prompt else None
+    visited = rows_visited(len(pairs), settings, seed, blocks)
+    reference_P2 = torch.zeros(len(pairs), 2)
+    heldout_P2 = torch.zeros(len(heldout), 2)
+    if settings.loss not in REFERENCE_FREE:
+        most = settings.micro_batch_tokens
+        some = [pairs[row] for row in visited]
+        reference_P2[visited] = reference_logprobs(policy, reference, some, most, world).cpu()
+        if heldout:
+            heldout_P2 = reference_logprobs(policy, reference, heldout, most, world)
 
     def gradient(rows: Sequence[int]) -> tuple[Values, int]:
         return preference_step(
@@ -129,7 +133,7 @@ def train_preference(
         evaluate if heldout else None,
         world=world,
         seed=seed,
-        blocks=[tuple(pair.prompt) for pair in pairs] if settings.by_prompt else None,
+        blocks=blocks,
     )
     return PreferenceResult(
         done.steps,

@@ -100,6 +100,16 @@ def train_rows(
     return Trained(optimizer.steps, tokens, values, watch.kept)
 
 
+def rows_visited(
+    count: int, settings: RowSettings, seed: int, blocks: Sequence[Hashable] | None = None
+) -> list[int]:
+    """Those of `count` rows that `train_rows` comes to, ascending: all of them, unless `max_steps`
+    or part of an epoch ends it before."""
+    order = EpochOrder(count, settings.batch, settings.epochs, seed, blocks)
+    steps = min(settings.max_steps or order.steps, order.per_epoch)
+    return sorted({row for step in range(steps) for row in order.rows(step)})
+
+
 def _due(step: int, every: int) -> bool:
     return bool(every) and step % every == 0
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from accord.errors import DataError
 from accord.learning import losses
 from accord.learning.parallel import ALONE, World
-from accord.learning.rows import Values, logprob_sums, train_rows
+from accord.learning.rows import Values, logprob_sums, rows_visited, train_rows
 from accord.learning.session import Session
 from accord.learning.settings import UnpairedSettings
 from accord.learning.weights import check_weight, counting, total
@@ -88,15 +88,13 @@ def train_unpaired(
         )
     if min(settings.batch, len(thumbs)) < 2:
         raise DataError("KTO needs at least 2 responses per batch", "raise batch or give more data")
-    groups = [thumb.group for thumb in thumbs]
-    reference_R, heldout_R = (
-        logprob_sums(
-            reference or policy, some, settings.micro_batch_tokens, world, as_reference=True
-        )[:, 0]
-        if some
-        else torch.zeros(0)
-        for some in (groups, [thumb.group for thumb in heldout])
+    visited = rows_visited(len(thumbs), settings, seed)
+    reference_R, heldout_R = torch.zeros(len(thumbs)), torch.zeros(len(heldout))
+    reference_R[visited] = _reference(
+        policy, reference, [thumbs[r] for r in visited], settings, world
     )
+    if heldout:
+        heldout_R = _reference(policy, reference, heldout, settings, world)
 
     def gradient(rows: Sequence[int]) -> tuple[Values, int]:
         batch = [thumbs[r] for r in rows]
@@ -126,6 +124,19 @@ def train_unpaired(
         done.heldout.get("heldout_loss"),
         done.heldout.get("heldout_agreement"),
     )
+
+
+def _reference(
+    policy: CausalLM,
+    reference: CausalLM | None,
+    thumbs: Sequence[ThumbExample],
+    settings: UnpairedSettings,
+    world: World,
+) -> Tensor:
+    """Summed log-probability of each response under the reference: [R]."""
+    groups = [thumb.group for thumb in thumbs]
+    model, most = reference or policy, settings.micro_batch_tokens
+    return logprob_sums(model, groups, most, world, as_reference=True)[:, 0].cpu()
 
 
 def reference_point(
@@ -198,7 +209,9 @@ def unpaired_evaluation(
     """Weighted mean loss, and how often a desirable response has gained more than an undesirable
     one (half where alike; left out where there are none of a kind)."""
     groups = [thumb.group for thumb in thumbs]
-    shift_R = logprob_sums(policy, groups, settings.micro_batch_tokens, world)[:, 0] - reference_R
+    shift_R = logprob_sums(policy, groups, settings.micro_batch_tokens, world)[
+        :, 0
+    ] - reference_R.to(policy.device)
     good_R = torch.tensor([t.desirable for t in thumbs], device=shift_R.device)
     sides = torch.where(good_R, settings.desirable_weight, settings.undesirable_weight)
     weight_R = sides * torch.tensor([t.weight for t in thumbs]).to(shift_R)
