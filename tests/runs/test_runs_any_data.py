@@ -56,6 +56,19 @@ def test_fine_tuning_takes_preferred_answers_only_where_asked(tmp_path: Path) ->
     assert len(found) == 1
 
 
+def test_a_row_with_two_answers_in_a_row_is_counted_and_ends_no_run(tmp_path: Path) -> None:
+    asked = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes?"}]
+    said = [{"role": "assistant", "content": "Well?"}]
+    bad = {"prompt": asked, "chosen": said, "rejected": [{**said[0], "content": "No."}]}
+    path = written(tmp_path / "pairs.jsonl", *[PAIR] * 9, bad)
+    context = alone(tmp_path)
+    found = read_demonstrations(path, tiny_llama(), LengthConfig(), context, preferred=True)
+    assert len(found) == 9
+    context.allow_dropped = 0.05
+    with pytest.raises(DataError, match="both the assistant's"):
+        read_demonstrations(path, tiny_llama(), LengthConfig(), context, preferred=True)
+
+
 def test_prompts_of_trees_are_messages(tmp_path: Path) -> None:
     (row,) = prompts(written(tmp_path / "trees.jsonl", TREE), tmp_path)
     assert row["prompt"] == [{"role": "user", "content": "Name a fruit."}]

@@ -126,7 +126,8 @@ class RewardFunction:
                 f"{signature} cannot be called as f(prompts, responses), or f(prompts, completions)"
                 f" with the rows' columns ({', '.join(names) or 'none'}): {error}{self.where}",
                 "take two lists, prompts and responses, the columns you need by their names, and"
-                " return one number per response",
+                " return one number per response; what is the same for all goes into arguments:"
+                f' functions: {{"{self.name}": {{weight: 1, arguments: {{NAME: VALUE}}}}}}',
             ) from error
         try:
             self(asked)

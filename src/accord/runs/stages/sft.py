@@ -203,14 +203,20 @@ def read_demonstrations(
     read = read_records(source, context)
     records, silent = usable(read.records)
     shown, others = _demonstrations(records, preferred, context)
-    dropped = Counter(read.dropped) + silent + others
+    dropped, malformed = Counter(read.dropped) + silent + others, Counter[str]()
     for record, content in shown:
-        turns_of = _turns(record, content, turns)
+        try:
+            turns_of = _turns(record, content, turns)
+        except DataError as error:  # one row does not end a run; too many are refused below
+            malformed[error.message.removeprefix(f"row {record.id}: ")] += 1
+            continue
         if not turns_of:
             dropped["demonstration whose messages have the weight 0"] += 1
         for prompt, response, finished in turns_of:
             example = encoder.example(prompt, response, finished, record.id)
             examples.append(replace(example, weight=example.weight * record.weight))
+    _refuse_malformed(malformed, len(shown), source, context)
+    dropped += malformed
     if not examples:
         raise _nothing_shown(records, source, read.shape)
     return apply_lengths(
@@ -220,7 +226,7 @@ def read_demonstrations(
         context,
         dict(dropped),
         read.left_out,
-        unreadable=sum(read.dropped.values()),
+        unreadable=sum(read.dropped.values()) + malformed.total(),
     )
 
 
@@ -248,6 +254,23 @@ def _demonstrations(
     if answers:
         context.say(f"{answers:,} preferred answers of judgements are learned from")
     return found, +others
+
+
+def _refuse_malformed(
+    malformed: Counter[str], rows: int, source: DataSpec, context: StageContext
+) -> None:
+    """Raise DataError where more conversations than allowed are none."""
+    from accord.errors import by_reason
+    from accord.feedback.formats.source import name_of
+    from accord.runs.dropping import rounded_up
+
+    if malformed.total() > context.allow_dropped * rows:
+        raise DataError(
+            f"{malformed.total():,} of {rows:,} demonstrations in {name_of(source)} are no"
+            f" conversations: {by_reason(malformed)}",
+            "repair them; allow_dropped:"
+            f" {rounded_up(malformed.total(), rows):g} goes on without them",
+        )
 
 
 def _nothing_shown(records: Sequence[Feedback], source: DataSpec, shape: str) -> DataError:
