@@ -69,7 +69,7 @@ def test_recipes_and_dry_run(tmp_path: Path) -> None:
     assert plan.returncode == 0, plan.stderr
     shown = " ".join(plan.stdout.split())
     assert "7 rollouts" in shown
-    assert "looked at 256 of 4,000 rows" in shown
+    assert "looked at 256 of 3,000 rows" in shown
     assert "⟦" in shown  # a decoded example, its trained part marked
     assert re.search(r"(s|min) to \S+ .*in all, from a step measured on this machine", shown)
     assert "MiB" in shown
