@@ -12,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.special import logsumexp
 
 from accord.feedback import choice_model as model
 from accord.feedback.simulate import SimulatedAnnotator
@@ -151,3 +152,28 @@ def test_what_is_simulated_follows_the_model() -> None:
     rated = [person.rate(0.5, LEVELS.tolist(), rng) for _ in range(4000)]
     expected = np.exp(model.rating(np.full(5, 0.9), np.arange(5), LEVELS)[0])
     np.testing.assert_allclose(np.bincount(rated, minlength=5) / 4000, expected, atol=0.03)
+
+
+@settings(max_examples=60)
+@given(
+    u=st.lists(st.floats(-3000, 3000), min_size=2, max_size=5),
+    near=st.floats(-2, 2),
+)
+def test_rankings_of_utilities_far_apart_stay_finite_and_right(u: list[float], near: float) -> None:
+    given_ = np.array(u)[:, None]
+    log_p, slope = model.ranking(given_)
+    right = sum(float(given_[s, 0] - logsumexp(given_[s:, 0])) for s in range(len(u) - 1))
+    assert log_p[0] == pytest.approx(right, abs=1e-6)
+    assert np.isfinite(slope).all()
+    assert slope.sum() == pytest.approx(0, abs=1e-9)
+    one, other = np.linspace(-1, 1, len(u))[:, None], np.full((len(u), 1), near)
+    bends = model.ranking_bend(given_, one, other)
+    assert np.isfinite(bends).all()
+    assert bends[0][0] >= -1e-9
+    close = given_ / 3000 * 5  # here both ways of computing it can be had
+    for fast, careful in zip(
+        (*model.ranking(close), *model.ranking_bend(close, one, other)),
+        (*model._far_ranking(close), *model._far_ranking_bend(close, one, other)),
+        strict=True,
+    ):
+        np.testing.assert_allclose(fast, careful, atol=1e-9)

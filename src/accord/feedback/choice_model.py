@@ -137,9 +137,10 @@ def counted(gap: Array, won: Array, log_nu: float) -> CountedComparisons:
 
 
 def ranking(u: Array) -> tuple[Array, Array]:
-    """(log P [...], slopes [K, ...]) of utilities given from best to worst. They may differ by a
-    few hundred: beyond that a weight would vanish."""
+    """(log P [...], slopes [K, ...]) of utilities given from best to worst."""
     top = u.max(0)
+    if _far(u):
+        return _far_ranking(u)
     weight, slope = np.exp(u - top), np.empty_like(u)
     left = np.empty_like(u)  # the weight of what remains at each place
     left[-1] = weight[-1]
@@ -156,6 +157,8 @@ def ranking(u: Array) -> tuple[Array, Array]:
 def ranking_bend(u: Array, one: Array, other: Array) -> tuple[Array, Array, Array]:
     """Minus the second derivatives of a ranking's log P along two directions of u, [K, ...] each:
     (one one, one other, other other), the sums over its choices of their covariances under P."""
+    if _far(u):
+        return _far_ranking_bend(u, one, other)
     weight = np.exp(u - u.max(0))
     bends = tuple(np.zeros(u.shape[1:]) for _ in range(3))
     total, mean, mean_other = weight[-1].copy(), weight[-1] * one[-1], weight[-1] * other[-1]
@@ -172,6 +175,40 @@ def ranking_bend(u: Array, one: Array, other: Array) -> tuple[Array, Array, Arra
         bends[0][...] += square / total - m * m
         bends[1][...] += cross / total - m * n
         bends[2][...] += square_other / total - n * n
+    return bends[0], bends[1], bends[2]
+
+
+def _far(u: Array) -> bool:
+    """Whether a weight may vanish beside the largest of its ranking."""
+    return u.size > 0 and float((u.max(0) - u.min(0)).max()) > STEEPEST
+
+
+def _choices(u: Array) -> list[Array]:
+    """P of each of those that remain at every place of a ranking but the last: [K - s, ...]
+    each."""
+    remaining = (u[place:] for place in range(len(u) - 1))
+    return [np.exp(rest - logsumexp(rest, axis=0, keepdims=True)) for rest in remaining]
+
+
+def _far_ranking(u: Array) -> tuple[Array, Array]:
+    """`ranking`, each choice over its own largest weight: K^2 exponentials, and none vanishes."""
+    log_p, slope = np.zeros(u.shape[1:]), np.zeros_like(u)
+    for place, p in enumerate(_choices(u)):
+        log_p += u[place] - logsumexp(u[place:], axis=0)
+        slope[place] += 1
+        slope[place:] -= p
+    return log_p, slope
+
+
+def _far_ranking_bend(u: Array, one: Array, other: Array) -> tuple[Array, Array, Array]:
+    """`ranking_bend` in the same way."""
+    bends = tuple(np.zeros(u.shape[1:]) for _ in range(3))
+    for place, p in enumerate(_choices(u)):
+        a, b = one[place:], other[place:]
+        m, n = (p * a).sum(0), (p * b).sum(0)
+        bends[0][...] += (p * a * a).sum(0) - m * m
+        bends[1][...] += (p * a * b).sum(0) - m * n
+        bends[2][...] += (p * b * b).sum(0) - n * n
     return bends[0], bends[1], bends[2]
 
 

@@ -12,7 +12,7 @@ from accord.errors import DataError
 from accord.learning import losses
 from accord.learning.kinds import REFERENCE_FREE
 from accord.learning.parallel import ALONE, World
-from accord.learning.rows import Values, logprob_sums, rows_visited, train_rows
+from accord.learning.rows import Values, at_rows, logprob_sums, rows_visited, train_rows
 from accord.learning.session import Session
 from accord.learning.settings import PreferenceSettings
 from accord.learning.shared_responses import rows_of, share_responses, values_by_row
@@ -109,7 +109,8 @@ def train_preference(
     if settings.loss not in REFERENCE_FREE:
         most = settings.micro_batch_tokens
         some = [pairs[row] for row in visited]
-        reference_P2[visited] = reference_logprobs(policy, reference, some, most, world).cpu()
+        found = reference_logprobs(policy, reference, some, most, world)
+        reference_P2 = at_rows(visited, found, len(pairs))
         if heldout:
             heldout_P2 = reference_logprobs(policy, reference, heldout, most, world)
 

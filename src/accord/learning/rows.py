@@ -110,6 +110,14 @@ def rows_visited(
     return sorted({row for step in range(steps) for row in order.rows(step)})
 
 
+def at_rows(rows: Sequence[int], values: Tensor, count: int) -> Tensor:
+    """Values of these rows at their places among `count`, zeros at the others: [n, ...] -> [count,
+    ...]."""
+    placed = values.new_zeros(count, *values.shape[1:])
+    placed[list(rows)] = values
+    return placed
+
+
 def _due(step: int, every: int) -> bool:
     return bool(every) and step % every == 0
 

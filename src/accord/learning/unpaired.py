@@ -12,7 +12,7 @@ from torch import Tensor
 from accord.errors import DataError
 from accord.learning import losses
 from accord.learning.parallel import ALONE, World
-from accord.learning.rows import Values, logprob_sums, rows_visited, train_rows
+from accord.learning.rows import Values, at_rows, logprob_sums, rows_visited, train_rows
 from accord.learning.session import Session
 from accord.learning.settings import UnpairedSettings
 from accord.learning.weights import check_weight, counting, total
@@ -89,10 +89,9 @@ def train_unpaired(
     if min(settings.batch, len(thumbs)) < 2:
         raise DataError("KTO needs at least 2 responses per batch", "raise batch or give more data")
     visited = rows_visited(len(thumbs), settings, seed)
-    reference_R, heldout_R = torch.zeros(len(thumbs)), torch.zeros(len(heldout))
-    reference_R[visited] = _reference(
-        policy, reference, [thumbs[r] for r in visited], settings, world
-    )
+    some = [thumbs[row] for row in visited]
+    found = _reference(policy, reference, some, settings, world)
+    reference_R, heldout_R = at_rows(visited, found, len(thumbs)), torch.zeros(0)
     if heldout:
         heldout_R = _reference(policy, reference, heldout, settings, world)
 
@@ -136,7 +135,7 @@ def _reference(
     """Summed log-probability of each response under the reference: [R]."""
     groups = [thumb.group for thumb in thumbs]
     model, most = reference or policy, settings.micro_batch_tokens
-    return logprob_sums(model, groups, most, world, as_reference=True)[:, 0].cpu()
+    return logprob_sums(model, groups, most, world, as_reference=True)[:, 0]
 
 
 def reference_point(
