@@ -18,6 +18,7 @@ from accord.runs import runner
 from accord.runs.context import StageContext, StageProgress
 from accord.runs.session import InterruptFlag
 from accord.runs.stages.judged import annotator_effects, read_judged
+from accord.runs.stages.reward import RewardConfig, _load
 from accord.runs.stages.settings import LengthConfig
 from accord.sampling.builtin import BuiltinSampler
 from accord.sampling.rollout import SamplingSettings
@@ -559,3 +560,41 @@ def test_scores_are_centred_on_samples_of_the_model_they_start_from(
     scores_ER = model.score(answers)
     assert scores_ER.mean(dim=1).tolist() == pytest.approx([0, 0], abs=1e-4)
     assert float(scores_ER.mean(0).std()) == pytest.approx(1, abs=1e-4)
+
+
+def test_evaluation_data_of_its_own_is_measured_and_never_trained_on(tmp_path: Path) -> None:
+    def compared(words: Iterable[str], who: str) -> list[dict]:
+        return [
+            record(
+                f"{who}{word}",
+                "comparison",
+                f"This {word} film is",
+                ["a joy", "a bore"],
+                {"preferred": "a"},
+                who,
+            )
+            for word in words
+        ]
+
+    train = write(tmp_path / "train.jsonl", compared(WORDS[:4], "one"))
+    apart = write(tmp_path / "apart.jsonl", compared(WORDS[3:], "two"))
+    context = StageContext(tmp_path, tmp_path, "reward", 0, "cpu", {}, InterruptFlag())
+    model = tiny_llama()
+
+    def split(**settings: Any) -> tuple[list[str], list[str], list[str]]:
+        given = {"kind": "reward", "model": "m", "learning_rate": 1e-3, "feedback": str(train)}
+        config = RewardConfig.model_validate({**given, "evaluation": str(apart), **settings})
+        data = _load(config, model, context)
+        shown = [
+            [model.tokenizer.decode(g.group.prompt) for g in part]
+            for part in (data.train, data.heldout)
+        ]
+        return shown[0], shown[1], data.judged.annotators
+
+    trained, held, annotators = split()
+    assert [len(trained), len(held)] == [3, 3]
+    assert not set(trained) & set(held)
+    assert annotators == ["one", "two"]
+    assert [len(part) for part in split(limit=2)[:2]] == [2, 3]
+    with pytest.raises(DataError, match="every judged prompt is among those"):
+        split(feedback=str(apart))

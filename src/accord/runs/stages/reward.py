@@ -19,6 +19,7 @@ from accord.runs.stages.settings import Aside, LengthConfig, ReadsData, Training
 from accord.validation import Settings
 
 if TYPE_CHECKING:
+    from accord.feedback.formats.source import DataSpec
     from accord.learning.judgements import AnnotatorEffects, JudgedGroup
     from accord.learning.reward import RewardResult
     from accord.models.causal_lm import CausalLM
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from accord.runs.stages.judged import JudgedData
     from accord.text.language import Language
     from accord.text.packing import PromptGroup
+
+Asked = tuple[int, ...]
+"""A prompt's tokens."""
 
 
 class DistributionConfig(Settings):
@@ -113,11 +117,11 @@ class RewardConfig(ReadsData, TrainingConfig, RewardSettings):
     limit: int | None = Field(
         None, ge=2, description="Use only that many judged prompts, from the top."
     )
-    evaluation: Aside = Field(
+    evaluation: Aside | Judgements = Field(
         0.1,
         description=(
-            "Judged prompts that are measured and not trained on: how many from the end, or their"
-            " share."
+            "Judged prompts that are measured and not trained on: how many from the end, their"
+            " share, or data of their own (whose prompts are never trained on)."
         ),
     )
     centre_samples: int = Field(
@@ -190,8 +194,10 @@ class Reward(Stage):
         model = planning.look_at_policy(config.model, context, config.lora, trains=True)
         judged = planning.rehearse(lambda lm: _judged(config, lm, context), model)
         if judged is not None:
-            train, heldout = _split(judged.groups[: config.limit], config.evaluation)
-            groups = [*train, *heldout]
+            groups = judged.groups
+            if isinstance(config.evaluation, (int, float)):
+                train, heldout = _split(judged, config, set())
+                groups = [*train, *heldout]
             rows = planning.whole(len(groups), context)
             tokens = planning.whole(sum(g.group.tokens for g in groups), context)
         else:
@@ -249,7 +255,7 @@ def _load(config: RewardConfig, trunk: CausalLM, context: StageContext) -> Rewar
     from accord.runs.stages.judged import annotator_effects
 
     judged = _judged(config, trunk, context)
-    train, heldout = _split(judged.groups[: config.limit], config.evaluation)
+    train, heldout = _split(judged, config, _asked_apart(config, trunk, context))
     if config.rows == "pair":
         train = _pairs(train, context)
     estimates = context.path(config.annotators) if config.annotators else None
@@ -344,10 +350,16 @@ def _pairs(groups: list[JudgedGroup], context: StageContext) -> list[JudgedGroup
 
 
 def _judged(config: RewardConfig, model: Language, context: StageContext) -> JudgedData:
+    return _read(config, _everything(config), model, context)
+
+
+def _read(
+    config: RewardConfig, spec: DataSpec, model: Language, context: StageContext
+) -> JudgedData:
     from accord.runs.stages.judged import read_judged
 
     return read_judged(
-        config.feedback,
+        spec,
         model,
         config.lengths,
         context,
@@ -357,20 +369,50 @@ def _judged(config: RewardConfig, model: Language, context: StageContext) -> Jud
     )
 
 
+def _everything(config: RewardConfig) -> DataSpec:
+    """What is trained on and what is measured on: annotators and rating scales are those of
+    both."""
+    if isinstance(config.evaluation, (int, float)):
+        return config.feedback
+    both = (config.feedback, config.evaluation)
+    return [one for spec in both for one in (spec if isinstance(spec, list) else [spec])]
+
+
+def _asked_apart(config: RewardConfig, model: Language, context: StageContext) -> set[Asked]:
+    """Prompts of evaluation data of its own."""
+    if isinstance(config.evaluation, (int, float)):
+        return set()
+    apart = _read(config, config.evaluation, model, context).groups
+    return {tuple(group.group.prompt) for group in apart}
+
+
 def _split(
-    groups: list[JudgedGroup], evaluation: Aside
+    judged: JudgedData, config: RewardConfig, asked: set[Asked]
 ) -> tuple[list[JudgedGroup], list[JudgedGroup]]:
     """(train, held out): the last `evaluation` of the prompts, or that share, at least one, is kept
-    aside. Raises DataError where none would be left to train on."""
+    aside; or those that are `asked` in data of its own, whoever judged them. Raises DataError where
+    none would be left to train on."""
+    groups = judged.groups
+    if asked:
+        apart = [tuple(group.group.prompt) in asked for group in groups]
+        train = [group for group, held in zip(groups, apart, strict=True) if not held]
+        if not train:
+            raise DataError(
+                "every judged prompt is among those of the evaluation data",
+                "give feedback on other prompts",
+            )
+        return train[: config.limit], [g for g, held in zip(groups, apart, strict=True) if held]
+    groups = groups[: config.limit]
     if len(groups) < 2:
         raise DataError(
             "all usable feedback is about one prompt, so none can be kept aside",
             "give judgements on two or more prompts",
         )
-    if isinstance(evaluation, int):
-        cut = left_to_train(len(groups), evaluation, "judged prompts")
+    if isinstance(config.evaluation, int):
+        cut = left_to_train(len(groups), config.evaluation, "judged prompts")
     else:
-        cut = min(len(groups) - 1, max(1, round(len(groups) * (1 - evaluation))))
+        assert isinstance(config.evaluation, float)
+        cut = min(len(groups) - 1, max(1, round(len(groups) * (1 - config.evaluation))))
     return groups[:cut], groups[cut:]
 
 
